@@ -1,0 +1,60 @@
+# The two commands: `make up` runs the relay, `make test` runs everything that must stay true.
+# `make demo` is `make up` with simulated DayZ servers and a simulated Takaro around it.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install
+
+.PHONY: up demo test lint types unit flows pins clean
+
+up: $(VENV)/.ready
+	@$(BIN)/dayz-relay up --config relay.toml --data data
+
+demo: $(VENV)/.ready
+	@$(BIN)/dayz-relay demo
+
+test: $(VENV)/.ready-dev lint types unit flows
+
+lint: $(VENV)/.ready-dev
+	$(BIN)/ruff format --check services tests
+	$(BIN)/ruff check services tests
+	$(BIN)/lint-imports --no-cache
+
+types: $(VENV)/.ready-dev
+	$(BIN)/mypy
+
+# Pure code and single services: fast, side by side.
+unit: $(VENV)/.ready-dev
+	$(BIN)/pytest -n 2 -m "not flow"
+
+# Whole processes against a real store, the simulators on both ends.
+flows: $(VENV)/.ready-dev
+	tests/install-packages
+	$(BIN)/pytest -m flow
+
+# Newer versions within the bounds of pyproject.toml. Needs `uv`; nobody else does.
+pins:
+	uv pip compile pyproject.toml --extra build --universal --python-version 3.11 --upgrade --generate-hashes \
+	    --no-header --no-annotate --no-emit-index-url --no-emit-find-links -o requirements.txt
+	uv pip compile pyproject.toml --extra build --extra dev --universal --python-version 3.11 --upgrade --generate-hashes \
+	    --no-header --no-annotate --no-emit-index-url --no-emit-find-links -o requirements-dev.txt
+
+clean:
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "dayz-relay needs Python 3.11 or newer; '$(PYTHON)' is older. Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+	    { echo "Could not make $(VENV). On Debian and Ubuntu: sudo apt-get install python3-venv"; exit 1; }
+
+$(VENV)/.ready: requirements.txt pyproject.toml | $(VENV)/bin/python
+	@echo "Installing dependencies into $(VENV) ..."
+	@$(PIP) --require-hashes -r requirements.txt
+	@$(PIP) --no-build-isolation --no-deps -e .
+	@touch $@
+
+$(VENV)/.ready-dev: requirements-dev.txt $(VENV)/.ready
+	@$(PIP) --require-hashes -r requirements-dev.txt
+	@touch $@

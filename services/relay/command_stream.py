@@ -1,0 +1,116 @@
+"""Requests on their way to the mod of one instance, and its answers on their way back.
+
+A command is waiting, then handed out once, then answered; or its time runs out on the way. Each step is one
+script on Redis' own clock, so that no two processes can disagree about it.
+"""
+
+from collections.abc import Mapping
+
+import orjson
+
+from services.relay.errors import LostLease
+from services.relay.event_stream import CALL_WITHIN_S, CONTACT_EVERY_MS, MAX_PLAYERS
+from services.relay.keys import WAKE_UPLINK, keys_of
+from services.relay.records import Command, Outcome
+from services.relay.store import Script, Store
+from services.relay.vocabulary import Action
+
+MAX_WAITING = 2_000
+"""Commands that may wait for one mod: a few aligned bursts of Takaro's (contract.md B3)."""
+
+MAX_POLL_COMMANDS = 50
+MAX_POLL_BYTES = 32 * 1024
+KEEP_RESULTS_MS = 30_000
+FORGET_HANDED_MS = 60_000
+
+_ENQUEUE = Script("enqueue")
+_TAKE = Script("take")
+_COMPLETE = Script("complete")
+_GIVE_UP = Script("give_up")
+_TRIM_RESULTS = Script("trim_results")
+
+
+class CommandStream:
+    """The commands and results of the instance `slug`."""
+
+    def __init__(self, store: Store, slug: str) -> None:
+        self._store = store
+        self._slug = slug
+        self._keys = keys_of(slug)
+
+    # uplink's side
+
+    async def enqueue(self, command: Command, hand_out_within_s: float, give_up_after_s: float) -> bool:
+        """Puts a command where the next poll finds it; False: too many wait already. Raises StoreError."""
+        reply = await self._store.run_until(
+            give_up_after_s,
+            _ENQUEUE,
+            (self._keys.commands, self._keys.waiting),
+            command.operation_id,
+            command.action,
+            orjson.dumps(command.args),
+            int(hand_out_within_s * 1000),
+            MAX_WAITING,
+        )
+        return bool(reply == b"queued")
+
+    async def give_up(self, operation_id: str) -> str:
+        """Ends a command. Returns "undelivered", "unanswered", or "gone". Raises StoreError."""
+        keys = (self._keys.waiting, self._keys.handed)
+        reply: bytes = await self._store.run(_GIVE_UP, keys, operation_id)
+        return reply.decode()
+
+    async def results(self, after: str, count: int) -> list[tuple[str, str, Outcome]]:
+        """Up to `count` results after the entry id `after`: (entry id, operation id, outcome)."""
+        start = f"({after}" if after else "-"
+        found = await self._store.send("XRANGE", self._keys.results, start, "+", "COUNT", count)
+        return [
+            (id.decode(), fields[b"operation"].decode(), Outcome(**orjson.loads(fields[b"outcome"])))
+            for id, fields in found
+        ]
+
+    async def trim_results(self, lease: str, through: str) -> None:
+        """Takes results up to and including the entry `through` off. Raises LostLease, StoreError."""
+        milliseconds, _, number = through.partition("-")
+        keys = (self._keys.lease, self._keys.results)
+        if not await self._store.run(_TRIM_RESULTS, keys, lease, f"{milliseconds}-{int(number) + 1}"):
+            raise LostLease(f"{self._slug}: another uplink owns this instance now")
+
+    # modapi's side
+
+    async def take(self) -> list[Command]:
+        """Hands out what waits, and notes that the mod was heard of. Never repeated. Raises StoreError."""
+        keys = (self._keys.commands, self._keys.waiting, self._keys.handed, self._keys.contact)
+        taken = await self._store.run(
+            _TAKE, keys, MAX_POLL_COMMANDS, MAX_POLL_BYTES, CONTACT_EVERY_MS, FORGET_HANDED_MS
+        )
+        return [
+            Command(taken[i].decode(), Action(taken[i + 1].decode()), orjson.loads(taken[i + 2]))
+            for i in range(0, len(taken), 3)
+        ]
+
+    async def complete(
+        self,
+        operation_id: str,
+        outcome: Outcome,
+        players: Mapping[str, bytes],
+        locations: Mapping[str, bytes],
+    ) -> bool:
+        """Passes the mod's answer on; False when it is late, repeated or foreign. Raises StoreError."""
+        keys = self._keys
+        reply = await self._store.run_until(
+            CALL_WITHIN_S,
+            _COMPLETE,
+            (keys.handed, keys.results, keys.contact, keys.players, keys.locations),
+            operation_id,
+            orjson.dumps({"value": outcome.value, "error": outcome.error}),
+            KEEP_RESULTS_MS,
+            WAKE_UPLINK,
+            self._slug,
+            CONTACT_EVERY_MS,
+            MAX_PLAYERS,
+            2 * len(players),
+            *(part for pair in players.items() for part in pair),
+            *(part for pair in locations.items() for part in pair),
+        )
+        return bool(reply)

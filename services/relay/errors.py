@@ -1,0 +1,28 @@
+"""What can go wrong, sorted by who has to act.
+
+RelayError
+├── ConfigError        the operator: a setting is wrong; the text names the key and the fix
+├── StoreError         try again later: Redis is away, loading, failing over or full
+│   └── StoreRefused   the operator: Redis answers, but must not be used as it is configured
+└── LostLease          nobody: another uplink owns the instance now; stop touching it
+"""
+
+
+class RelayError(Exception):
+    """Base of everything the relay raises on purpose."""
+
+
+class ConfigError(RelayError):
+    """A setting is wrong. `str(error)` is one line a person can act on: key, what, how to fix it."""
+
+
+class StoreError(RelayError):
+    """Redis did not do what was asked. Whether it happened all the same is unknown."""
+
+
+class StoreRefused(StoreError):
+    """Redis is reachable but its settings would lose data, or it lacks a command we need."""
+
+
+class LostLease(RelayError):
+    """A fenced write was refused: the lease on this instance is no longer ours."""

@@ -1,0 +1,69 @@
+"""What is known of one instance besides its streams: the players seen, the mod's last contact, the link."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from services.relay.keys import keys_of
+from services.relay.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class LinkInfo:
+    """The connection to Takaro as uplink last wrote it down. `game_server_id` is "" until Takaro gave one."""
+
+    state: str = ""
+    game_server_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """What waits: events not yet delivered (and their bytes), commands not yet fetched by the mod."""
+
+    events: int
+    events_bytes: int
+    commands: int
+
+
+class InstanceState:
+    """The small facts of the instance `slug`. Every call raises StoreError."""
+
+    def __init__(self, store: Store, slug: str) -> None:
+        self._store = store
+        self._keys = keys_of(slug)
+
+    async def players(self) -> dict[str, bytes]:
+        """gameId -> record of everybody seen, as modapi's roster keeps them."""
+        stored = await self._store.send("HGETALL", self._keys.players)
+        return {game_id.decode(): record for game_id, record in stored.items()}
+
+    async def player(self, game_id: str) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+        """The record and the last position of one player, None where nothing is known."""
+        record = self._store.send("HGET", self._keys.players, game_id)
+        position = self._store.send("HGET", self._keys.locations, game_id)
+        return _decoded(await record), _decoded(await position)
+
+    async def last_contact_ms(self) -> int | None:
+        """When the mod was last heard of, on Redis' clock, to within CONTACT_EVERY_MS."""
+        stored = await self._store.send("GET", self._keys.contact)
+        return int(stored) if stored else None
+
+    async def link(self) -> LinkInfo:
+        stored = await self._store.send("HMGET", self._keys.link, "state", "game_server_id")
+        return LinkInfo(*(value.decode() if value else "" for value in stored))
+
+    async def write_link(self, info: LinkInfo) -> None:
+        await self._store.send(
+            "HSET", self._keys.link, "state", info.state, "game_server_id", info.game_server_id
+        )
+
+    async def queued(self) -> Queued:
+        intake = self._store.send("HMGET", self._keys.intake, "events", "bytes")
+        waiting = self._store.send("ZCARD", self._keys.waiting)
+        events, events_bytes = await intake
+        return Queued(int(events or 0), int(events_bytes or 0), int(await waiting))
+
+
+def _decoded(stored: bytes | None) -> dict[str, Any] | None:
+    return orjson.loads(stored) if stored else None

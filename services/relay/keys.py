@@ -1,0 +1,34 @@
+"""The names of everything the relay keeps in Redis.
+
+All keys of one instance share a hash tag, so one script may touch them together on a cluster too.
+"""
+
+from dataclasses import dataclass, fields
+from functools import cache
+
+WAKE_UPLINK = "relay:wake:uplink"
+"""Channel: the slug of an instance that has new events or results. Only a hint, a sweep follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The keys of one instance."""
+
+    events: str  # stream: one entry a batch, its game events as a JSON list
+    intake: str  # hash: the last batch and whether it was answered; what is queued; what is delivered
+    dead: str  # stream, bounded: events that cannot become valid, with the reason
+    players: str  # hash: gameId -> the player as last seen, to complete records that lack identity
+    locations: str  # hash: gameId -> the last known position
+    commands: str  # stream: requests on their way to the mod
+    waiting: str  # sorted set: operation id -> deadline (ms), not handed out yet
+    handed: str  # sorted set: operation id -> deadline (ms), handed to the mod, no result yet
+    results: str  # stream: what the mod answered, on its way to Takaro
+    contact: str  # string: when the mod was last heard of (ms)
+    link: str  # hash: the state of the connection to Takaro, and Takaro's id for this server
+    lease: str  # string: which uplink owns the instance
+
+
+@cache
+def keys_of(slug: str) -> Keys:
+    """The keys of the instance `slug`."""
+    return Keys(**{field.name: f"relay:{{{slug}}}:{field.name}" for field in fields(Keys)})

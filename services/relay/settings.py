@@ -1,0 +1,222 @@
+"""The settings of the relay: typed, frozen, judged whole before anything starts.
+
+`load` is pure but for reading relay.toml and the files that `_file` keys name. Every complaint names
+the place, what is wrong and the fix; no complaint and no repr ever holds a secret.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
+
+from services.relay.errors import ConfigError
+from services.relay.settings_sources import KEYS, Entry, Key, Sources, collect, pair, split
+from services.relay.settings_values import (
+    DisplayName,
+    ModKey,
+    Port,
+    RedisUrl,
+    Slug,
+    Token,
+    WebSocketUrl,
+    is_loopback,
+    mask,
+    mask_url,
+)
+
+_NO_INSTANCE = (
+    "no instance: add an [[instance]] block with slug, name and identity_token, or set "
+    "TAKARO_SERVER_NAME, TAKARO_IDENTITY_TOKEN and TAKARO_REGISTRATION_TOKEN"
+)
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class Takaro(_Frozen):
+    """Takaro's connector. `registration_token` serves every instance that has none of its own."""
+
+    url: WebSocketUrl = "wss://connect.takaro.io/"
+    registration_token: Token | None = None
+
+
+class Redis(_Frozen):
+    """The store. Without a url `dayz-relay up` starts its own."""
+
+    url: RedisUrl | None = None
+
+
+class ModApi(_Frozen):
+    """Where the mods call, and where health and metrics of modapi are."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8088
+    admin_host: str = "127.0.0.1"
+    admin_port: Port = 9088
+
+
+class Uplink(_Frozen):
+    """Where health and metrics of uplink are."""
+
+    admin_host: str = "127.0.0.1"
+    admin_port: Port = 9089
+
+
+class Instance(_Frozen):
+    """One DayZ server. `registration_token` is the effective one: its own, else the fleet's."""
+
+    slug: Slug
+    name: DisplayName
+    identity_token: Token
+    mod_keys: tuple[ModKey, ...] = ()
+    registration_token: Token | None = None
+
+
+class Settings(_Frozen):
+    """Everything the services are told."""
+
+    takaro: Takaro = Takaro()
+    redis: Redis = Redis()
+    modapi: ModApi = ModApi()
+    uplink: Uplink = Uplink()
+    instances: tuple[Instance, ...] = ()
+
+
+class Loaded(NamedTuple):
+    """Settings, and what a person should hear about them (unknown names, one line each)."""
+
+    settings: Settings
+    warnings: tuple[str, ...]
+
+
+def load(path: Path | None, environ: Mapping[str, str]) -> Loaded:
+    """Settings from relay.toml (None: there is none) and the environment, which beats the file.
+
+    Raises ConfigError with one line per problem.
+    """
+    found = collect(path, environ)
+    _read_secret_files(found)
+    if not found.instances() and not found.problems:
+        found.problems.append(f"{path or 'environment'}: {_NO_INSTANCE}")
+    settings = None if found.problems else _build(found)
+    if settings is not None:
+        _judge_whole(found, settings)
+    if settings is None or found.problems:
+        raise ConfigError("\n".join(dict.fromkeys(found.problems)))
+    return Loaded(settings, tuple(found.warnings))
+
+
+def masked(settings: Settings) -> dict[str, Any]:
+    """The settings in the shape of relay.toml, with each secret replaced by its length."""
+    shown: dict[str, Any] = {
+        name: getattr(settings, name).model_dump() for name in KEYS if name != "instance"
+    }
+    shown["takaro"]["registration_token"] = mask(settings.takaro.registration_token)
+    shown["redis"]["url"] = mask_url(settings.redis.url)
+    shown["instance"] = [
+        instance.model_dump()
+        | {
+            "identity_token": mask(instance.identity_token),
+            "mod_keys": [mask(key) for key in instance.mod_keys],
+            "registration_token": mask(instance.registration_token),
+        }
+        for instance in settings.instances
+    ]
+    return shown
+
+
+def _read_secret_files(found: Sources) -> None:
+    """Replace every `<key>_file` entry by the `<key>` that is in the file."""
+    for key in [key for key in found.entries if key[-1].endswith("_file")]:
+        entry = found.entries.pop(key)
+        plain, _ = pair(key)
+        if plain in found.entries:
+            found.problems.append(f"{entry.where}: {plain[-1]} is set as well: keep one of the two")
+            continue
+        file = entry.base / str(entry.value)
+        try:
+            text = file.read_text(encoding="utf-8-sig").strip()
+        except (OSError, ValueError) as error:  # ValueError: not UTF-8, or no possible path
+            reason = getattr(error, "strerror", None) or "it is not a text file"
+            found.problems.append(f"{entry.where}: {file} cannot be read: {reason}")
+            continue
+        if not text:
+            found.problems.append(f"{entry.where}: {file} is empty: write the value of {plain[-1]} into it")
+        found.entries[plain] = Entry(split(text) if plain[-1] == "mod_keys" else text, entry.where)
+
+
+def _build(found: Sources) -> Settings | None:
+    numbers = found.instances()
+    document: dict[str, Any] = {name: _table(found, (name,)) for name in KEYS if name != "instance"}
+    document["instances"] = [_table(found, ("instance", number)) for number in numbers]
+    try:
+        settings = Settings.model_validate(document)
+    except ValidationError as error:
+        # pydantic's error holds what was put in, secrets too: its words go on, the error does not.
+        for problem in error.errors(include_input=False, include_context=False, include_url=False):
+            location = tuple(str(part) for part in problem["loc"])
+            if location[0] == "instances":
+                location = ("instance", numbers[int(location[1])], *location[2:])
+            key = location[:3] if location[0] == "instance" else location[:2]
+            found.problems.append(f"{found.place(key)}: {_words(problem)}")
+        return None
+    fleet_token = settings.takaro.registration_token
+    return settings.model_copy(
+        update={
+            "instances": tuple(
+                instance
+                if instance.registration_token
+                else instance.model_copy(update={"registration_token": fleet_token})
+                for instance in settings.instances
+            )
+        }
+    )
+
+
+def _table(found: Sources, section: Key) -> dict[str, Any]:
+    return {key[-1]: entry.value for key, entry in found.entries.items() if key[:-1] == section}
+
+
+def _words(problem: ErrorDetails) -> str:
+    if problem["type"] == "missing":
+        return "is missing: every instance needs one"
+    return problem["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+
+
+def _judge_whole(found: Sources, settings: Settings) -> None:
+    """The rules that no single value can break."""
+    keys = [("instance", number) for number in found.instances()]
+    seen: dict[tuple[str, str], str] = {}
+    for key, instance in zip(keys, settings.instances, strict=True):
+        unique = [
+            ("slug", instance.slug),
+            ("identity_token", instance.identity_token.get_secret_value()),
+            *(("mod_keys", mod_key.get_secret_value()) for mod_key in instance.mod_keys),
+        ]
+        for name, text in unique:
+            if (name, text) in seen:
+                found.problems.append(
+                    f"{found.place((*key, name))}: holds what {seen[name, text]} holds: it must be unique"
+                )
+            seen.setdefault((name, text), found.place((*key, name)))
+    _judge_open_doors(
+        found, settings, [found.place((*key, "mod_keys")) for key in keys], found.place(("modapi", "host"))
+    )
+
+
+def _judge_open_doors(found: Sources, settings: Settings, places: list[str], host_place: str) -> None:
+    """Without a secret only loopback is served, and only one instance can be meant."""
+    keyless = [where for where, one in zip(places, settings.instances, strict=True) if not one.mod_keys]
+    if keyless and not is_loopback(settings.modapi.host):
+        found.problems += [
+            f"{where}: is missing, and {host_place} lets other machines in: give the instance a key, "
+            "or serve 127.0.0.1 only"
+            for where in keyless
+        ]
+    elif len(keyless) > 1:
+        found.problems += [
+            f"{where}: is missing: only one instance can do without a key, no more" for where in keyless
+        ]

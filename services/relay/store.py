@@ -1,0 +1,145 @@
+"""The one way to Redis: commands that arrive in one turn of the loop leave in one pipeline.
+
+With `appendfsync always` every round trip costs an fsync, so what comes in while one pipeline is under
+way is gathered for the next (group commit). redis-py's own retries are off: they would repeat commands
+whose reply was lost (research/reliability.md 2). What is safe to repeat says so at its call.
+"""
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.resources import files
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import NoScriptError, RedisError, ResponseError
+
+from services.relay.errors import StoreError
+
+CALL_TIMEOUT_S = 2.0
+"""How long one round trip may take. A mod's request must be answered well within 3 s (contract.md A2)."""
+
+RETRY_EVERY_S = 0.1
+
+Argument = str | bytes | int
+
+
+class Script:
+    """A Lua script of scripts/, which Redis knows by its digest."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    @cached_property
+    def text(self) -> str:
+        return (files("services.relay") / "scripts" / f"{self.name}.lua").read_text()
+
+    @cached_property
+    def digest(self) -> str:
+        return hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    command: tuple[Argument, ...]
+    reply: asyncio.Future[Any]
+    script: Script | None = None
+
+
+class Store:
+    """A connection to Redis or Valkey, shared by everything in one process."""
+
+    def __init__(self, url: str) -> None:
+        self.redis: Redis = Redis.from_url(
+            url,
+            protocol=2,
+            retry=Retry(NoBackoff(), 0),
+            socket_timeout=CALL_TIMEOUT_S,
+            socket_connect_timeout=CALL_TIMEOUT_S,
+        )
+        self._gathered: list[_Call] = []
+        self._flight: asyncio.Task[None] | None = None
+
+    def send(self, *command: Argument) -> asyncio.Future[Any]:
+        """Sends a command with the next pipeline; the future gives its reply.
+
+        Raises (through the future) StoreError: whether the command was carried out is then unknown.
+        """
+        return self._gather(command, None)
+
+    def run(self, script: Script, keys: Sequence[str], *args: Argument) -> asyncio.Future[Any]:
+        """Runs a script like `send`. A Redis that restarted has forgotten it: then it is sent again whole."""
+        return self._gather(("EVALSHA", script.digest, len(keys), *keys, *args), script)
+
+    def _gather(self, command: tuple[Argument, ...], script: Script | None) -> asyncio.Future[Any]:
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._gathered.append(_Call(command, future, script))
+        if self._flight is None:
+            self._flight = asyncio.create_task(self._fly())
+        return future
+
+    async def run_until(self, deadline_s: float, script: Script, keys: Sequence[str], *args: Argument) -> Any:
+        """Like `run`, repeated while Redis is away, until `deadline_s` from now.
+
+        Only for scripts that do no harm when they run twice.
+        """
+        end = time.monotonic() + deadline_s
+        while True:
+            try:
+                return await self.run(script, keys, *args)
+            except StoreError:
+                if time.monotonic() + RETRY_EVERY_S >= end:
+                    raise
+                await asyncio.sleep(RETRY_EVERY_S)
+
+    async def close(self) -> None:
+        if self._flight:
+            await asyncio.wait([self._flight], timeout=CALL_TIMEOUT_S)
+        await self.redis.aclose()
+
+    async def _fly(self) -> None:
+        """Sends what is gathered, and what is gathered meanwhile, until there is nothing."""
+        try:
+            while self._gathered:
+                batch, self._gathered = self._gathered, []
+                await self._pipeline(batch)
+        finally:
+            self._flight = None
+
+    async def _pipeline(self, batch: list[_Call]) -> None:
+        pipeline = self.redis.pipeline(transaction=False)
+        for call in batch:
+            pipeline.execute_command(*call.command)
+        try:
+            replies = await pipeline.execute(raise_on_error=False)
+            for index, call in enumerate(batch):
+                if isinstance(replies[index], NoScriptError) and call.script:
+                    replies[index] = await self._run_whole(call.script, call.command)
+        except (RedisError, OSError) as error:
+            replies = [error] * len(batch)
+        for call, reply in zip(batch, replies, strict=True):
+            if call.reply.done():
+                continue  # whoever asked was cancelled
+            if isinstance(reply, Exception):
+                call.reply.set_exception(translated(reply))
+            else:
+                call.reply.set_result(reply)
+
+    async def _run_whole(self, script: Script, command: tuple[Argument, ...]) -> Any:
+        try:
+            return await self.redis.eval(script.text, int(command[2]), *command[3:])
+        except ResponseError as error:
+            return error
+
+
+def translated(error: Exception) -> StoreError:
+    """What went wrong with Redis, as an error of ours (redis-py's are not the built-ins of that name)."""
+    text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    if text.startswith("OOM"):
+        return StoreError("Redis is full (maxmemory): it takes no new events until some are delivered")
+    return StoreError(f"Redis: {text[:200]}")

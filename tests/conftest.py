@@ -1,0 +1,36 @@
+"""What tests share: a real store, and a name for an instance that no other test uses."""
+
+import os
+import uuid
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from services.relay.store import Store
+from tests.support.redis_server import RedisServer, binaries
+
+
+@pytest.fixture(scope="session", params=["valkey", "redis"])
+def redis_server(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
+    """A server of each kind that the relay is meant for; a missing one is skipped on a laptop, not in CI."""
+    binary = binaries().get(request.param)
+    if binary is None:
+        if os.environ.get("CI"):
+            pytest.fail("redis-server is not installed: run tests/install-packages")
+        pytest.skip("redis-server is not installed: tests/install-packages installs it")
+    server = RedisServer(binary)
+    server.start()
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+async def store(redis_server: RedisServer) -> AsyncIterator[Store]:
+    store = Store(redis_server.url)
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+def slug() -> str:
+    return f"test-{uuid.uuid4().hex[:12]}"

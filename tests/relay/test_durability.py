@@ -1,0 +1,35 @@
+"""Which settings of Redis are good enough, and what a person is told about the others."""
+
+import pytest
+
+from services.relay.durability import complaints
+
+GOOD = {
+    "appendonly": "yes",
+    "appendfsync": "always",
+    "no-appendfsync-on-rewrite": "no",
+    "maxmemory-policy": "noeviction",
+}
+
+
+def test_the_recommended_settings_raise_no_complaint() -> None:
+    assert complaints(GOOD) == []
+
+
+def test_settings_that_a_managed_redis_does_not_show_are_not_judged() -> None:
+    assert complaints({}) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("appendonly", "no"),
+        ("appendfsync", "everysec"),
+        ("appendfsync", "no"),
+        ("no-appendfsync-on-rewrite", "yes"),
+        ("maxmemory-policy", "allkeys-lru"),
+    ],
+)
+def test_each_weaker_setting_is_named_with_its_cost_and_its_fix(name: str, value: str) -> None:
+    [line] = complaints(GOOD | {name: value})
+    assert f"{name} '{value}'" in line and f"CONFIG SET {name} {GOOD[name]}" in line

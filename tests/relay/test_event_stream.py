@@ -1,0 +1,180 @@
+"""The event stream against a real store: what is accepted, recognised as a repeat, taken off."""
+
+import asyncio
+
+import pytest
+
+from services.relay import event_stream
+from services.relay.errors import LostLease, StoreError
+from services.relay.event_stream import Batch, EventStream, Slot, digest
+from services.relay.instance_state import InstanceState
+from services.relay.leases import Lease
+from services.relay.records import DeadEvent, GameEvent
+from services.relay.store import Store
+from tests.support.redis_server import RedisServer, binaries
+
+
+def event(n: int) -> GameEvent:
+    return {"type": "log", "data": {"msg": f"line {n}"}}
+
+
+def batch(*numbers: int) -> Batch:
+    return Batch([Slot(digest({"raw": n}), event(n)) for n in numbers])
+
+
+async def stored(stream: EventStream) -> list[str]:
+    return [e["data"]["msg"] for entry in await stream.read("", 100) for e in entry.events]
+
+
+async def test_batches_are_read_in_the_order_in_which_they_were_accepted(store: Store, slug: str) -> None:
+    stream = EventStream(store, slug)
+    for numbers in ((1, 2), (3,), (4, 5, 6)):
+        stream.answered((await stream.append(batch(*numbers))).token)
+    assert await stored(stream) == [f"line {n}" for n in range(1, 7)]
+
+
+async def test_a_batch_sent_again_after_a_lost_answer_is_stored_once(store: Store, slug: str) -> None:
+    stream = EventStream(store, slug)
+    first = await stream.append(batch(1, 2))
+    again = await stream.append(batch(1, 2))
+    assert (again.token, again.repeated) == (first.token, 2)
+    assert await stored(stream) == ["line 1", "line 2"]
+
+
+async def test_newer_events_behind_a_repeated_batch_are_kept(store: Store, slug: str) -> None:
+    stream = EventStream(store, slug)
+    await stream.append(batch(1, 2))
+    assert (await stream.append(batch(1, 2, 3))).repeated == 2
+    # ... and the answer to that is lost as well
+    assert (await stream.append(batch(1, 2, 3, 4))).repeated == 3
+    assert await stored(stream) == ["line 1", "line 2", "line 3", "line 4"]
+
+
+async def test_an_honest_twin_of_an_answered_batch_is_a_new_batch(store: Store, slug: str) -> None:
+    stream = EventStream(store, slug)
+    stream.answered((await stream.append(batch(1))).token)
+    assert (await stream.append(batch(1))).repeated == 0
+    assert await stored(stream) == ["line 1", "line 1"]
+
+
+async def test_another_batch_after_a_lost_answer_is_not_taken_for_a_repeat(store: Store, slug: str) -> None:
+    stream = EventStream(store, slug)
+    await stream.append(batch(1, 2))
+    assert (await stream.append(batch(1, 3))).repeated == 0
+    assert await stored(stream) == ["line 1", "line 2", "line 1", "line 3"]
+
+
+async def test_dead_events_go_aside_and_their_neighbours_stay(store: Store, slug: str) -> None:
+    stream = EventStream(store, slug)
+    dead = DeadEvent("no-player", "player is missing", b'{"type":"player-death"}')
+    await stream.append(Batch([Slot(b"aaaa", event(1)), Slot(b"bbbb", dead), Slot(b"cccc", event(2))]))
+    assert await stored(stream) == ["line 1", "line 2"]
+    [(_, letter)] = await store.send("XRANGE", f"relay:{{{slug}}}:dead", "-", "+")
+    assert letter[b"reason"] == b"no-player"
+
+
+async def test_players_and_positions_of_a_batch_are_remembered(store: Store, slug: str) -> None:
+    one = Batch(
+        [Slot(b"aaaa", event(1))], {"76561": b'{"name":"Ada"}'}, {"76561": b'{"x":1.0,"y":2.0,"z":3.0}'}
+    )
+    await EventStream(store, slug).append(one)
+    state = InstanceState(store, slug)
+    assert await state.player("76561") == ({"name": "Ada"}, {"x": 1.0, "y": 2.0, "z": 3.0})
+    assert await state.players() == {"76561": b'{"name":"Ada"}'}
+    assert await state.last_contact_ms() is not None
+
+
+async def test_a_full_stream_refuses_and_keeps_what_it_has(
+    store: Store, slug: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_stream, "MAX_QUEUED_EVENTS", 3)
+    stream = EventStream(store, slug)
+    assert not (await stream.append(batch(1, 2))).full
+    assert (await stream.append(batch(3, 4))).full
+    assert not (await stream.append(batch(3))).full
+    assert await stored(stream) == ["line 1", "line 2", "line 3"]
+
+
+async def test_acknowledged_events_are_gone_and_a_half_delivered_batch_goes_on_in_its_middle(
+    store: Store, slug: str
+) -> None:
+    stream, lease = EventStream(store, slug), Lease(store, slug)
+    assert await lease.renew()
+    for numbers in ((1, 2), (3, 4, 5)):
+        await stream.append(batch(*numbers))
+    first, second = await stream.read("", 10)
+    await stream.ack(lease.token, second.id, 1, 3, first.size_bytes)
+    assert [entry.id for entry in await stream.read("", 10)] == [second.id]
+    assert await stream.cursor() == (second.id, 1)
+    queued = await InstanceState(store, slug).queued()
+    assert (queued.events, queued.events_bytes) == (2, second.size_bytes)
+
+
+async def test_an_acknowledgement_that_is_repeated_counts_once(store: Store, slug: str) -> None:
+    stream, lease = EventStream(store, slug), Lease(store, slug)
+    await lease.renew()
+    await stream.append(batch(1, 2))
+    [entry] = await stream.read("", 10)
+    for _ in range(2):
+        await stream.ack(lease.token, entry.id, 1, 1, 0)
+    assert (await InstanceState(store, slug).queued()).events == 1
+
+
+async def test_whoever_lost_the_lease_acknowledges_nothing(store: Store, slug: str) -> None:
+    stream, old, new = EventStream(store, slug), Lease(store, slug), Lease(store, slug)
+    await old.renew()
+    assert not await new.renew()
+    await old.release()
+    assert await new.renew()
+    await stream.append(batch(1))
+    [entry] = await stream.read("", 10)
+    with pytest.raises(LostLease):
+        await stream.ack(old.token, entry.id, 1, 1, 0)
+    assert await stored(stream) == ["line 1"]
+
+
+async def test_calls_of_one_turn_travel_together_and_each_gets_its_own_reply(store: Store, slug: str) -> None:
+    streams = [EventStream(store, f"{slug}-{n}") for n in range(20)]
+    await asyncio.gather(*(stream.append(batch(n)) for n, stream in enumerate(streams)))
+    assert [await stored(stream) for stream in streams] == [[f"line {n}"] for n in range(20)]
+
+
+async def test_scripts_that_the_server_forgot_are_loaded_again(store: Store, slug: str) -> None:
+    stream = EventStream(store, slug)
+    stream.answered((await stream.append(batch(1))).token)
+    await store.send("SCRIPT", "FLUSH")
+    await stream.append(batch(2))
+    assert await stored(stream) == ["line 1", "line 2"]
+
+
+@pytest.fixture
+async def own_server(slug: str):  # type: ignore[no-untyped-def]
+    server = RedisServer(binaries()["valkey"])
+    server.start()
+    yield server
+    server.remove()
+
+
+async def test_an_append_outlives_a_restart_of_the_server_and_is_stored_once(
+    own_server: RedisServer, slug: str
+) -> None:
+    store = Store(own_server.url)
+    stream = EventStream(store, slug)
+    stream.answered((await stream.append(batch(1))).token)
+    own_server.kill()
+    pending = asyncio.create_task(stream.append(batch(2)))
+    await asyncio.to_thread(own_server.start)
+    assert not (await pending).full
+    assert await stored(stream) == ["line 1", "line 2"]
+    await store.close()
+
+
+async def test_an_append_to_a_server_that_stays_away_says_so(
+    own_server: RedisServer, slug: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_stream, "CALL_WITHIN_S", 0.3)
+    store = Store(own_server.url)
+    own_server.kill()
+    with pytest.raises(StoreError):
+        await EventStream(store, slug).append(batch(1))
+    await store.close()
