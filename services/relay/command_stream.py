@@ -4,15 +4,17 @@ A command is waiting, then handed out once, then answered; or its time runs out 
 script on Redis' own clock, so that no two processes can disagree about it.
 """
 
+import asyncio
+import time
 from collections.abc import Mapping
 
 import orjson
 
-from services.relay.errors import LostLease
-from services.relay.event_stream import CALL_WITHIN_S, CONTACT_EVERY_MS, MAX_PLAYERS
+from services.relay.errors import LostLease, StoreError
+from services.relay.event_stream import CALL_WITHIN_S, CONTACT_EVERY_MS
 from services.relay.keys import WAKE_UPLINK, keys_of
 from services.relay.records import Command, Outcome
-from services.relay.store import Script, Store
+from services.relay.store import RETRY_EVERY_S, Script, Store
 from services.relay.vocabulary import Action
 
 MAX_WAITING = 2_000
@@ -40,19 +42,30 @@ class CommandStream:
 
     # uplink's side
 
-    async def enqueue(self, command: Command, hand_out_within_s: float, give_up_after_s: float) -> bool:
-        """Puts a command where the next poll finds it; False: too many wait already. Raises StoreError."""
-        reply = await self._store.run_until(
-            give_up_after_s,
-            _ENQUEUE,
-            (self._keys.commands, self._keys.waiting),
-            command.operation_id,
-            command.action,
-            orjson.dumps(command.args),
-            int(hand_out_within_s * 1000),
-            MAX_WAITING,
-        )
-        return bool(reply == b"queued")
+    async def enqueue(self, command: Command, hand_out_by_s: float) -> bool:
+        """Puts a command where the next poll finds it; False: too many wait already.
+
+        `hand_out_by_s` (on time.monotonic()) is when it must be in the mod's hands. Raises StoreError when
+        Redis stayed away until then; it may have been queued all the same.
+        """
+        while True:
+            left_ms = int((hand_out_by_s - time.monotonic()) * 1000)
+            if left_ms <= 0:
+                raise StoreError("Redis: away until it was too late")
+            try:
+                reply = await self._store.run(
+                    _ENQUEUE,
+                    (self._keys.commands, self._keys.waiting),
+                    command.operation_id,
+                    command.action,
+                    orjson.dumps(command.args),
+                    left_ms,
+                    MAX_WAITING,
+                )
+            except StoreError:
+                await asyncio.sleep(RETRY_EVERY_S)  # to repeat it is safe: it is queued once
+            else:
+                return bool(reply == b"queued")
 
     async def give_up(self, operation_id: str) -> str:
         """Ends a command. Returns "undelivered", "unanswered", or "gone". Raises StoreError."""
@@ -89,13 +102,7 @@ class CommandStream:
             for i in range(0, len(taken), 3)
         ]
 
-    async def complete(
-        self,
-        operation_id: str,
-        outcome: Outcome,
-        players: Mapping[str, bytes],
-        locations: Mapping[str, bytes],
-    ) -> bool:
+    async def complete(self, operation_id: str, outcome: Outcome, players: Mapping[str, bytes]) -> bool:
         """Passes the mod's answer on; False when it is late, repeated or foreign. Raises StoreError."""
         keys = self._keys
         reply = await self._store.run_until(
@@ -108,9 +115,6 @@ class CommandStream:
             WAKE_UPLINK,
             self._slug,
             CONTACT_EVERY_MS,
-            MAX_PLAYERS,
-            2 * len(players),
             *(part for pair in players.items() for part in pair),
-            *(part for pair in locations.items() for part in pair),
         )
         return bool(reply)

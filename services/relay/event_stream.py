@@ -19,7 +19,7 @@ from services.relay.store import Script, Store
 MAX_QUEUED_EVENTS = 100_000
 MAX_QUEUED_BYTES = 64 * 1024 * 1024
 MAX_DEAD_EVENTS = 1_000
-MAX_PLAYERS = 4_000
+MAX_REFUSED_BYTES = 16 * 1024
 CONTACT_EVERY_MS = 5_000
 CALL_WITHIN_S = 2.5
 """A mod's POST is answered well under 3 s, with a 503 if need be (contract.md A2)."""
@@ -110,7 +110,6 @@ class EventStream:
             MAX_QUEUED_EVENTS,
             MAX_QUEUED_BYTES,
             MAX_DEAD_EVENTS,
-            MAX_PLAYERS,
             CONTACT_EVERY_MS,
             WAKE_UPLINK,
             self._slug,
@@ -132,8 +131,7 @@ class EventStream:
 
         Not waited for. Should the note be lost, the worst is that an honest twin of the batch is dropped.
         """
-        note = self._store.send("HSET", self._keys.intake, "answered", token)
-        note.add_done_callback(lambda done: done.cancelled() or done.exception())
+        self._store.tell("HSET", self._keys.intake, "answered", token)
 
     async def read(self, after: str, count: int) -> list[Entry]:
         """Up to `count` entries after the entry id `after` ("" for the start), oldest first."""
@@ -157,3 +155,11 @@ class EventStream:
         keys = (self._keys.lease, self._keys.events, self._keys.intake)
         if not await self._store.run_until(CALL_WITHIN_S, _ACK, keys, lease, entry, skip, count, size_bytes):
             raise LostLease(f"{self._slug}: another uplink owns this instance now")
+
+    async def bury(self, refusal: str, candidates: Sequence[GameEvent]) -> None:
+        """Keeps a record of an event that Takaro refused: one of `candidates`, it does not say which."""
+        raw = orjson.dumps(candidates)[:MAX_REFUSED_BYTES]
+        await self._store.send(
+            "XADD", self._keys.dead, "MAXLEN", "~", MAX_DEAD_EVENTS, "*",
+            "reason", "refused-by-takaro", "detail", refusal, "raw", raw,
+        )  # fmt: skip

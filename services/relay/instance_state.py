@@ -44,6 +44,10 @@ class InstanceState:
         position = self._store.send("HGET", self._keys.locations, game_id)
         return _decoded(await record), _decoded(await position)
 
+    def remember_location(self, game_id: str, position: dict[str, Any]) -> None:
+        """Notes where a player is. Not waited for: the next position makes good what is lost."""
+        self._store.tell("HSET", self._keys.locations, game_id, orjson.dumps(position))
+
     async def last_contact_ms(self) -> int | None:
         """When the mod was last heard of, on Redis' clock, to within CONTACT_EVERY_MS."""
         stored = await self._store.send("GET", self._keys.contact)

@@ -5,6 +5,7 @@ Takaro's side cannot be fenced, there only time protects: the holder stops writi
 Redis can give the lease to another (research/reliability.md 3).
 """
 
+import asyncio
 import secrets
 import time
 from dataclasses import dataclass
@@ -45,6 +46,7 @@ class Lease:
         self._key = keys_of(slug).lease
         self.token = secrets.token_hex(12)
         self._standing = Standing()
+        self._renewed = asyncio.Event()
 
     @property
     def held(self) -> bool:
@@ -59,7 +61,14 @@ class Lease:
         asked_s = boottime_s()
         held = bool(await self._store.run(_RENEW, (self._key,), self.token, TTL_MS))
         self._standing = Standing(held, asked_s)
+        if held:
+            self._renewed.set()
+            self._renewed = asyncio.Event()
         return held
+
+    async def renewal(self) -> None:
+        """Waits for the next successful renewal."""
+        await self._renewed.wait()
 
     async def release(self) -> None:
         """Gives the lease back, so that another need not wait for it to run out. Raises StoreError."""

@@ -209,14 +209,14 @@ def _judge_whole(found: Sources, settings: Settings) -> None:
 
 def _judge_open_doors(found: Sources, settings: Settings, places: list[str], host_place: str) -> None:
     """Without a secret only loopback is served, and only one instance can be meant."""
-    keyless = [where for where, one in zip(places, settings.instances, strict=True) if not one.mod_keys]
-    if keyless and not is_loopback(settings.modapi.host):
-        found.problems += [
-            f"{where}: is missing, and {host_place} lets other machines in: give the instance a key, "
-            "or serve 127.0.0.1 only"
-            for where in keyless
-        ]
-    elif len(keyless) > 1:
-        found.problems += [
-            f"{where}: is missing: only one instance can do without a key, no more" for where in keyless
-        ]
+    if not is_loopback(settings.modapi.host):
+        reason = f"{host_place} lets other machines in: give the instance a key, or serve 127.0.0.1 only"
+    elif len(settings.instances) > 1:
+        reason = "only a single instance can do without a key: its mod could be any of them"
+    else:
+        return
+    found.problems += [
+        f"{place}: is missing, and {reason}"
+        for place, instance in zip(places, settings.instances, strict=True)
+        if not instance.mod_keys
+    ]

@@ -127,6 +127,9 @@ def pair(key: Key) -> tuple[Key, Key]:
 def _read_toml(path: Path, found: Sources) -> None:
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        found.problems.append(f"{path}: does not exist: `dayz-relay up` writes a first one")
+        return
     except OSError as error:
         found.problems.append(f"{path}: cannot be read: {error.strerror}")
         return

@@ -35,9 +35,9 @@ def mask_url(secret: SecretStr | None) -> str | None:
     if at:
         user = user.partition(":")[0] + ":***"
     query = urlencode(
-        [(name, "***" if name == "password" else text) for name, text in parse_qsl(parts.query)], safe="*"
+        [(name, "***" if "password" in name else text) for name, text in parse_qsl(parts.query)], safe="*"
     )
-    return parts._replace(netloc=user + at + host, query=query).geturl()
+    return f"{parts.scheme}://{user}{at}{host}{parts.path}{query and '?'}{query}"
 
 
 def _parsed(text: str) -> tuple[str, bool]:
@@ -57,8 +57,13 @@ def _websocket_url(text: str) -> str:
 
 
 def _redis_url(secret: SecretStr) -> SecretStr:
-    if _parsed(secret.get_secret_value())[0] not in ("redis", "rediss", "unix"):
+    text = secret.get_secret_value()
+    scheme, _ = _parsed(text)
+    if scheme not in ("redis", "rediss", "unix"):
         raise ValueError("must start with redis://, rediss:// or unix://, as in redis://127.0.0.1:6379/0")
+    if scheme != "unix" and "@" in urlsplit(text)._replace(netloc="").geturl():
+        # A / ? or # in the password ends the host part: what follows would be taken for a database.
+        raise ValueError("must have its password percent-encoded, as in %2F for /")
     return secret
 
 

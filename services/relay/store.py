@@ -17,7 +17,7 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import NoPermissionError, NoScriptError, RedisError, ResponseError
 
 from services.relay.errors import StoreError
 
@@ -52,9 +52,14 @@ class _Call:
 
 
 class Store:
-    """A connection to Redis or Valkey, shared by everything in one process."""
+    """A connection to Redis or Valkey, shared by everything in one process.
 
-    def __init__(self, url: str) -> None:
+    A store that is not `opened` refuses all use: nothing is accepted on the word of a Redis whose settings
+    were not judged yet.
+    """
+
+    def __init__(self, url: str, *, opened: bool = True) -> None:
+        self._opened = opened
         self.redis: Redis = Redis.from_url(
             url,
             protocol=2,
@@ -72,12 +77,19 @@ class Store:
         """
         return self._gather(command, None)
 
+    def tell(self, *command: Argument) -> None:
+        """Sends a command whose reply nobody waits for, and whose loss does no harm."""
+        self.send(*command).add_done_callback(lambda reply: reply.cancelled() or reply.exception())
+
     def run(self, script: Script, keys: Sequence[str], *args: Argument) -> asyncio.Future[Any]:
         """Runs a script like `send`. A Redis that restarted has forgotten it: then it is sent again whole."""
         return self._gather(("EVALSHA", script.digest, len(keys), *keys, *args), script)
 
     def _gather(self, command: tuple[Argument, ...], script: Script | None) -> asyncio.Future[Any]:
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        if not self._opened:
+            future.set_exception(StoreError("Redis: not reached yet"))
+            return future
         self._gathered.append(_Call(command, future, script))
         if self._flight is None:
             self._flight = asyncio.create_task(self._fly())
@@ -96,6 +108,28 @@ class Store:
                 if time.monotonic() + RETRY_EVERY_S >= end:
                     raise
                 await asyncio.sleep(RETRY_EVERY_S)
+
+    def open(self) -> None:
+        """The settings of this Redis were found good."""
+        self._opened = True
+
+    async def settings(self, names: Sequence[str]) -> dict[str, str]:
+        """Settings of the server itself; those that a managed one hides are left out. Raises StoreError."""
+        try:
+            found = await self.redis.config_get(*names)
+        except NoPermissionError:
+            return {}
+        except ResponseError as error:
+            if "unknown command" in str(error).lower():
+                return {}
+            raise translated(error) from error
+        except (RedisError, OSError) as error:
+            raise translated(error) from error
+        return {str(name): str(value) for name, value in found.items()}
+
+    async def ping(self) -> None:
+        """Raises StoreError when Redis does not answer."""
+        await self.send("PING")
 
     async def close(self) -> None:
         if self._flight:

@@ -82,6 +82,8 @@ async def test_players_and_positions_of_a_batch_are_remembered(store: Store, slu
     assert await state.player("76561") == ({"name": "Ada"}, {"x": 1.0, "y": 2.0, "z": 3.0})
     assert await state.players() == {"76561": b'{"name":"Ada"}'}
     assert await state.last_contact_ms() is not None
+    await EventStream(store, slug).append(Batch([Slot(b"bbbb", event(2))], {"76561": b""}))  # forgotten
+    assert await state.player("76561") == (None, None)
 
 
 async def test_a_full_stream_refuses_and_keeps_what_it_has(

@@ -9,11 +9,10 @@
 --        6 max_events   what may wait in the stream
 --        7 max_bytes
 --        8 max_dead     length of the dead-letter stream
---        9 max_players
---       10 contact_every_ms
---       11 channel, 12 slug   to wake the uplink
---       13, 14, 15      how many arguments follow for dead letters (reason, detail, raw),
---                       players (gameId, record) and locations (gameId, position)
+--        9 contact_every_ms
+--       10 channel, 11 slug   to wake the uplink
+--       12, 13, 14      how many arguments follow for dead letters (reason, detail, raw),
+--                       players (gameId, record; "" forgets them) and locations (gameId, position)
 --
 -- Returns {"accepted"}, {"full"}, or {"repeat", n, token}: the mod sends again the n events of the batch
 -- `token`, which was stored but whose answer it may never have seen. The caller cuts them off and calls
@@ -41,30 +40,31 @@ if count > 0 then
   redis.call('XADD', events, '*', 'events', ARGV[4], 'count', ARGV[5])
   redis.call('HINCRBY', intake, 'events', count)
   redis.call('HINCRBY', intake, 'bytes', size)
-  redis.call('PUBLISH', ARGV[11], ARGV[12])
+  redis.call('PUBLISH', ARGV[10], ARGV[11])
 end
 
-local at = 16
-local dead_end = at + tonumber(ARGV[13])
-while at < dead_end do
-  redis.call('XADD', dead, 'MAXLEN', '~', ARGV[8], '*', 'reason', ARGV[at], 'detail', ARGV[at + 1], 'raw', ARGV[at + 2])
-  at = at + 3
+local at = 15
+local dead_end = at + ARGV[12]
+local players_end = dead_end + ARGV[13]
+local locations_end = players_end + ARGV[14]
+for i = at, dead_end - 1, 3 do
+  redis.call('XADD', dead, 'MAXLEN', '~', ARGV[8], '*', 'reason', ARGV[i], 'detail', ARGV[i + 1], 'raw', ARGV[i + 2])
 end
-
-local function remember(key, count_)
-  local first = at
-  at = at + tonumber(count_)
-  if first == at then return end
-  -- Bounded: a server that has seen this many people starts its memory anew rather than growing for ever.
-  if redis.call('HLEN', key) > tonumber(ARGV[9]) then redis.call('DEL', key) end
-  for i = first, at - 1, 2 do redis.call('HSET', key, ARGV[i], ARGV[i + 1]) end
+for i = dead_end, players_end - 1, 2 do
+  if ARGV[i + 1] == '' then
+    redis.call('HDEL', players, ARGV[i])
+    redis.call('HDEL', locations, ARGV[i])
+  else
+    redis.call('HSET', players, ARGV[i], ARGV[i + 1])
+  end
 end
-remember(players, ARGV[14])
-remember(locations, ARGV[15])
+for i = players_end, locations_end - 1, 2 do
+  redis.call('HSET', locations, ARGV[i], ARGV[i + 1])
+end
 
 local time = redis.call('TIME')
 local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
-if now_ms - (tonumber(redis.call('GET', contact)) or 0) >= tonumber(ARGV[10]) then
+if now_ms - (tonumber(redis.call('GET', contact)) or 0) >= tonumber(ARGV[9]) then
   redis.call('SET', contact, string.format('%d', now_ms))
 end
 return {'accepted'}

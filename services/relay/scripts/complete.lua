@@ -1,8 +1,8 @@
 -- Takes the mod's answer to a command that was handed to it. The first one counts.
 --
 -- KEYS  handed, results, contact, players, locations
--- ARGV  1 operation id, 2 outcome (JSON), 3 keep_ms, 4 channel, 5 slug, 6 contact_every_ms, 7 max_players,
---       8 how many arguments follow for players (gameId, record), the rest are locations
+-- ARGV  1 operation id, 2 outcome (JSON), 3 keep_ms, 4 channel, 5 slug, 6 contact_every_ms,
+--       then players: gameId, record; "" forgets them
 --
 -- Returns 1, or 0 for an answer that is late, repeated or not of this instance.
 local handed, results, contact, players, locations = unpack(KEYS)
@@ -14,11 +14,13 @@ if now_ms - (tonumber(redis.call('GET', contact)) or 0) >= tonumber(ARGV[6]) the
 end
 if redis.call('ZREM', handed, ARGV[1]) == 0 then return 0 end
 
-local players_end = 9 + ARGV[8]
-for i = 9, #ARGV, 2 do
-  local key = i < players_end and players or locations
-  if redis.call('HLEN', key) > tonumber(ARGV[7]) then redis.call('DEL', key) end
-  redis.call('HSET', key, ARGV[i], ARGV[i + 1])
+for i = 7, #ARGV, 2 do
+  if ARGV[i + 1] == '' then
+    redis.call('HDEL', players, ARGV[i])
+    redis.call('HDEL', locations, ARGV[i])
+  else
+    redis.call('HSET', players, ARGV[i], ARGV[i + 1])
+  end
 end
 
 -- An answer is worth nothing once Takaro has given up; an uplink that died leaves some behind.

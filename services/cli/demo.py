@@ -1,0 +1,130 @@
+"""`dayz-relay demo`: the real relay between three simulated DayZ servers and a simulated Takaro.
+
+Everything lives in a folder of its own that is gone afterwards; nothing leaves this machine.
+"""
+
+import asyncio
+import socket
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+from services.cli import embedded, up
+from services.cli.supervise import supervise
+from services.relay import logs
+from services.sim.dayz.generations import Generation
+from services.sim.main import print_line, run_mod
+from services.sim.takaro.activity import keep_asking
+from services.sim.takaro.server import TakaroSim
+
+REGISTRATION_TOKEN = "demo-registration-token"
+EVENTS_PER_S = 0.5
+PLAYERS = 5
+
+_SECTIONS = """\
+[takaro]
+url = "{takaro_url}"
+registration_token = "{token}"
+[modapi]
+port = {port}
+admin_port = {modapi_admin_port}
+[uplink]
+admin_port = {uplink_admin_port}
+"""
+_INSTANCE = """
+[[instance]]
+slug = "{generation}"
+name = "Demo {generation}"
+identity_token = "identity-{generation}"
+mod_keys = ["{mod_key}"]
+"""
+
+
+def run(seconds: float | None, environ: Mapping[str, str]) -> int:
+    """Run until SIGINT or SIGTERM, or for so many seconds; the exit code."""
+    logs.configure("demo")
+    with tempfile.TemporaryDirectory(prefix="dayz-relay-demo-") as folder:
+        return asyncio.run(_demo(Path(folder), seconds, environ))
+
+
+async def _demo(folder: Path, seconds: float | None, environ: Mapping[str, str]) -> int:
+    stop, kill = up.stop_on_signals()
+    if seconds is not None:
+        asyncio.get_running_loop().call_later(seconds, stop.set)
+    door, *admin_ports = _free_ports(3)
+    tokens = {REGISTRATION_TOKEN}
+    async with TakaroSim(registration_tokens=tokens, on_line=partial(_say, "takaro")) as takaro:
+        config = folder / "relay.toml"
+        config.write_text(_relay_toml(takaro.url, door, *admin_ports), encoding="utf-8")
+        # Settings of a real relay in our environment would beat the file.
+        own = {name: text for name, text in environ.items() if not name.startswith(("RELAY_", "TAKARO_"))}
+        store = embedded.program(folder)
+        programs = [store, *up.services(config, own, embedded.url(embedded.socket_path(folder)))]
+        peers = asyncio.create_task(_peers(takaro, door, stop))
+        peers.add_done_callback(lambda _: stop.set())
+        code = await supervise(programs, stop, kill)
+        await peers
+    return code
+
+
+async def _peers(takaro: TakaroSim, port: int, stop: asyncio.Event) -> None:
+    """The simulated game servers, and the people in front of Takaro, until `stop`."""
+    # A mod registers once per boot and never again (contract.md A1): the door has to be open by then.
+    await _until_open(port, stop)
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(keep_asking(takaro))]
+        for seed, generation in enumerate(Generation):
+            mod = run_mod(
+                url=f"http://127.0.0.1:{port}/k/{_mod_key(generation)}",
+                generation=generation,
+                rate=EVENTS_PER_S,
+                players=PLAYERS,
+                registration_token=_mod_key(generation),
+                seed=seed,
+                on_line=partial(_say, f"dayz {generation}"),
+            )
+            tasks.append(group.create_task(mod))
+        await stop.wait()
+        for task in tasks:
+            task.cancel()
+
+
+def _relay_toml(takaro_url: str, port: int, modapi_admin_port: int, uplink_admin_port: int) -> str:
+    sections = _SECTIONS.format(
+        takaro_url=takaro_url,
+        token=REGISTRATION_TOKEN,
+        port=port,
+        modapi_admin_port=modapi_admin_port,
+        uplink_admin_port=uplink_admin_port,
+    )
+    return sections + "".join(
+        _INSTANCE.format(generation=generation, mod_key=_mod_key(generation)) for generation in Generation
+    )
+
+
+def _mod_key(generation: Generation) -> str:
+    return f"demo-mod-key-{generation}"
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on now. All are held until the last is known, so that they differ."""
+    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports: list[int] = [one.getsockname()[1] for one in held]
+    for one in held:
+        one.close()
+    return ports
+
+
+async def _until_open(port: int, stop: asyncio.Event) -> None:
+    while not stop.is_set():
+        with suppress(OSError):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.close()
+            return
+        await asyncio.sleep(0.05)
+
+
+def _say(who: str, text: str) -> None:
+    print_line(f"{who:<12} {text}")

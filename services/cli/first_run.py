@@ -1,0 +1,89 @@
+"""The first start: a relay.toml with fresh secrets, and what its owner has to do with them."""
+
+import json
+import os
+import secrets
+from pathlib import Path
+
+from services.relay.errors import ConfigError
+from services.relay.settings import ModApi, Settings
+
+_SECRET_BYTES = 24
+
+_RELAY_TOML = """\
+# Settings of the relay. `dayz-relay check` shows what is in effect. Keep this file to yourself.
+
+[takaro]
+# The registration token of your Takaro: dashboard, Settings, Game Servers, Add Game Server, Generic.
+# registration_token = "paste it here and take away the # in front"
+
+[modapi]
+# Where the mod calls. Other machines can call when host is "0.0.0.0".
+host = "127.0.0.1"
+port = 8088
+
+# One block for each DayZ server.
+[[instance]]
+# The relay keeps the events of a server under this name: never change it.
+slug = "main"
+# The name that Takaro gives the server when it first sees it, 3 to 50 characters.
+name = "My DayZ server"
+# Takaro knows the server by this: never change it, or Takaro sees a new server.
+identity_token = "{identity_token}"
+# What the mod has in its TakaroApiUrl. Anybody who has it can speak for this server.
+mod_keys = ["{mod_key}"]
+"""
+
+_WHAT_TO_DO = """\
+This is the first start: {path} is written, with one server and fresh secrets.
+
+1. The mod. Put this into profiles/TakaroIntegration/config.json and start your DayZ server:
+
+{mod_config}
+
+2. Takaro. Open the dashboard: Settings, Game Servers, Add Game Server, Generic, and copy the
+   registration token into {path}, where [takaro] says so. Then stop this with Ctrl-C and start it again.
+
+Until then the relay serves the mod all the same, and keeps its events for Takaro.
+"""
+
+
+def write(path: Path) -> None:
+    """Write a first relay.toml to `path`. Raises ConfigError if that is there already or cannot be written."""
+    text = _RELAY_TOML.format(
+        identity_token=secrets.token_urlsafe(_SECRET_BYTES), mod_key=secrets.token_urlsafe(_SECRET_BYTES)
+    )
+    try:
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def what_to_do(path: Path, settings: Settings) -> str:
+    """What the owner of a fresh relay.toml does next, with the text to paste."""
+    key = settings.instances[0].mod_keys[0].get_secret_value()
+    return _WHAT_TO_DO.format(path=path, mod_config=mod_config(base_url(settings.modapi), key))
+
+
+def base_url(modapi: ModApi) -> str:
+    """Where a mod on this machine calls."""
+    host = "127.0.0.1" if modapi.host in ("0.0.0.0", "::") else modapi.host
+    return f"http://{f'[{host}]' if ':' in host else host}:{modapi.port}"
+
+
+def mod_config(base_url: str, mod_key: str) -> str:
+    """The whole config.json of the mod, with the mod's own defaults where nothing is ours to say."""
+    config = {
+        "TakaroApiUrl": f"{base_url}/k/{mod_key}",
+        # The newest mod stays idle while this is empty. It is the relay that reads it, not Takaro.
+        "RegistrationToken": mod_key,
+        "IdentityToken": "",
+        "GameServerId": "",
+        "EventBatchIntervalMs": 1000,
+        "CommandPollIntervalMs": 2000,
+        "MaxEventsPerBatch": 50,
+        "LogVerbose": False,
+        "DryRun": False,
+    }
+    return json.dumps(config, indent=4)

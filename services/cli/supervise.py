@@ -1,0 +1,170 @@
+"""Keeps the processes of one relay alive, and ends them in order.
+
+Programs are started in the order given and stopped in the opposite one. A program that ends by itself
+is started again after a pause, except with exit code 2: that is a wrong setting, which no restart mends.
+"""
+
+import asyncio
+import ctypes
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+FIRST_PAUSE_S = 0.5
+LONGEST_PAUSE_S = 10.0
+PROVEN_AFTER_S = 30.0
+"""A program that lived this long was well: its next pause is the first one again."""
+STOP_WITHIN_S = 8.0
+CONFIG_ERROR = 2
+CANNOT_START = 127
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What to run. `ready`, if given, is awaited before the next program is started."""
+
+    name: str
+    argv: tuple[str, ...]
+    environ: Mapping[str, str]
+    ready: Callable[[], Coroutine[Any, Any, None]] | None = None
+
+
+def next_pause_s(last_s: float, lived_s: float) -> float:
+    """Seconds to wait before a program that lived `lived_s` is started again (0: there was no pause yet)."""
+    if lived_s >= PROVEN_AFTER_S or last_s == 0:
+        return FIRST_PAUSE_S
+    return min(last_s * 2, LONGEST_PAUSE_S)
+
+
+async def supervise(
+    programs: Sequence[Program],
+    stop: asyncio.Event,
+    kill: asyncio.Event,
+    stop_within_s: float = STOP_WITHIN_S,
+) -> int:
+    """Run `programs` until `stop` is set, or one of them reports a wrong setting; the exit code of it all.
+
+    `kill` cuts the stopping short: what still runs is killed at once.
+    """
+    kept: list[_Kept] = []
+    codes: list[int] = []
+
+    def give_up(code: int) -> None:
+        codes.append(code)
+        stop.set()
+
+    try:
+        for program in programs:
+            kept.append(_Kept(program, give_up))
+            if program.ready is not None:
+                getting_ready = asyncio.create_task(program.ready())
+                await _first(getting_ready, stop)
+                getting_ready.cancel()
+            if stop.is_set():
+                break
+        await stop.wait()
+    finally:
+        # The doors first, the store last: what modapi has accepted it still writes.
+        for one in reversed(kept):
+            await one.end(kill, stop_within_s)
+    return codes[0] if codes else 0
+
+
+class _Kept:
+    """One program and its present process."""
+
+    def __init__(self, program: Program, give_up: Callable[[int], None]) -> None:
+        self._program = program
+        self._give_up = give_up
+        self._ending = asyncio.Event()
+        self._process: asyncio.subprocess.Process | None = None
+        self._task = asyncio.create_task(self._keep())
+
+    async def _keep(self) -> None:
+        clock = asyncio.get_running_loop().time
+        pause_s = 0.0
+        while not self._ending.is_set():
+            started_s = clock()
+            code = await self._run_once()
+            if self._ending.is_set():
+                return
+            if code == CONFIG_ERROR:
+                self._give_up(code)
+                return
+            pause_s = next_pause_s(pause_s, clock() - started_s)
+            logger.warning(
+                "%s ended (%s), starting it again in %g s", self._program.name, _how(code), pause_s
+            )
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._ending.wait(), pause_s)
+
+    async def _run_once(self) -> int:
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                *self._program.argv,
+                stdin=asyncio.subprocess.DEVNULL,
+                env=dict(self._program.environ),
+                # Ctrl-C reaches a whole process group: in their own ones the children end in our order.
+                start_new_session=True,
+                umask=0o077,  # what they write, players and tokens, is for this user only
+                preexec_fn=_end_with_parent(),
+            )
+        except OSError as error:
+            logger.error("%s cannot be started: %s", self._program.name, error.strerror)
+            return CANNOT_START
+        if self._ending.is_set():  # asked to end while it was being started
+            self._process.terminate()
+        return await self._process.wait()
+
+    async def end(self, kill: asyncio.Event, within_s: float) -> None:
+        """SIGTERM, and SIGKILL when that is not enough within `within_s` or `kill` is set."""
+        self._ending.set()
+        self._signal(signal.SIGTERM)
+        await _first(self._task, kill, within_s)
+        if not self._task.done():
+            logger.warning("%s does not end, killing it", self._program.name)
+            self._signal(signal.SIGKILL)
+        await self._task
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is not None and self._process.returncode is None:
+            self._process.send_signal(number)
+
+
+async def _first(work: asyncio.Task[None], event: asyncio.Event, timeout_s: float | None = None) -> None:
+    """Wait until `work` is done, `event` is set or time is up; `work` goes on."""
+    waiter = asyncio.create_task(event.wait())
+    either: set[asyncio.Task[Any]] = {work, waiter}
+    await asyncio.wait(either, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+    waiter.cancel()
+
+
+def _how(code: int) -> str:
+    return f"exit code {code}" if code >= 0 else f"killed by {signal.Signals(-code).name}"
+
+
+def _end_with_parent() -> Callable[[], None] | None:
+    """What a child does before it becomes its program: ask Linux for a SIGTERM when we die.
+
+    Without it a killed supervisor would leave a relay behind that holds the ports. Only the kernel can
+    do this for Valkey as well; elsewhere `up` clears what an earlier run has left.
+    """
+    if sys.platform != "linux":
+        return None
+    # All loading happens here, in the parent: after the fork there is only a system call.
+    prctl, parent = ctypes.CDLL(None, use_errno=True).prctl, os.getpid()
+    set_parent_death_signal = 1
+
+    def before_exec() -> None:
+        prctl(set_parent_death_signal, signal.SIGTERM)
+        if os.getppid() != parent:  # it died between the fork and the call
+            os._exit(1)
+
+    return before_exec

@@ -1,0 +1,78 @@
+"""`dayz-relay up`: the whole relay in one command, its store included."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+from services.cli import embedded, first_run
+from services.cli.supervise import Program, supervise
+from services.relay import logs
+from services.relay.errors import ConfigError
+from services.relay.settings import Settings, load
+from services.relay.settings_sources import environment_configures
+
+
+def run(config: Path, data: Path, environ: Mapping[str, str]) -> int:
+    """Run until SIGINT or SIGTERM; the exit code. Raises ConfigError before anything is started."""
+    if sys.platform == "win32":
+        raise ConfigError("up needs Linux or macOS: on Windows use WSL or Docker, as README.md says")
+    first = not config.exists() and not environment_configures(environ)
+    if first:
+        first_run.write(config)
+    settings, warnings = load(config if config.exists() else None, environ)
+    if first:
+        print(first_run.what_to_do(config, settings))
+    for warning in warnings:
+        print(f"warning: {warning}")
+    print(*banner(settings), sep="\n", flush=True)
+    logs.configure("up")
+    with ExitStack() as held:
+        if settings.redis.url is not None:
+            programs = services(config, environ)
+        else:
+            held.enter_context(embedded.locked(data))
+            store = embedded.program(data)
+            programs = [store, *services(config, environ, embedded.url(embedded.socket_path(data)))]
+        return asyncio.run(_supervise(programs))
+
+
+def banner(settings: Settings) -> list[str]:
+    """Where the mods call, which servers there are, and what each still lacks."""
+    lines = [f"Mods call {first_run.base_url(settings.modapi)}/k/<mod key>"]
+    for instance in settings.instances:
+        lacks = [
+            what
+            for what, there in (
+                ("no Takaro registration token yet, its events are kept", instance.registration_token),
+                ("no mod key, whoever is on this machine can speak for it", instance.mod_keys),
+            )
+            if not there
+        ]
+        lines.append(f'Server {instance.slug} ("{instance.name}"): {"; ".join(lacks) or "complete"}')
+    return lines
+
+
+def services(config: Path, environ: Mapping[str, str], redis_url: str = "") -> list[Program]:
+    """uplink and modapi as programs. The store is named in their environment, where `ps` does not show it."""
+    own = {**environ, "RELAY_REDIS__URL": redis_url} if redis_url else environ
+    # Stopped in the opposite order: first the door for new events, then what sends them on.
+    return [
+        Program(name, (sys.executable, "-m", "services.cli", name, "--config", str(config)), own)
+        for name in ("uplink", "modapi")
+    ]
+
+
+async def _supervise(programs: list[Program]) -> int:
+    return await supervise(programs, *stop_on_signals())
+
+
+def stop_on_signals() -> tuple[asyncio.Event, asyncio.Event]:
+    """What a terminal or a service manager asks for: the first signal sets `stop`, the next one `kill`."""
+    stop, kill = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, lambda: (kill if stop.is_set() else stop).set())
+    return stop, kill

@@ -1,0 +1,54 @@
+"""modapi as an application: the mods' wire in front, and the health page of the bridge it replaces."""
+
+import time
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+
+from services.modapi.credentials import Credentials
+from services.modapi.metrics import Metrics
+from services.modapi.served import ServedInstance
+from services.modapi.wire import ModWire
+from services.relay.errors import StoreError
+from services.relay.instance_state import LinkInfo, Queued
+
+IDENTIFIED = "ready"
+"""The name uplink gives to the state in which events flow."""
+
+
+def make_app(credentials: Credentials, instances: dict[str, ServedInstance], metrics: Metrics) -> FastAPI:
+    """The application behind the mods' port."""
+    app = FastAPI(openapi_url=None)
+    app.add_middleware(ModWire, credentials=credentials, instances=instances, metrics=metrics)
+
+    @app.get("/health")
+    async def health(request: Request, response: Response) -> dict[str, Any]:
+        instance = instances.get(request.state.slug)
+        if instance is None:
+            response.status_code = 401
+            return {"ok": False, "error": "unknown key: call /k/<mod key>/health"}
+        return await _health(instance)
+
+    return app
+
+
+async def _health(instance: ServedInstance) -> dict[str, Any]:
+    """In the shape of the old bridge, which status pages read: always 200, the truth is in the body."""
+    try:
+        link, queued, ok = await instance.state.link(), await instance.state.queued(), True
+    except StoreError:
+        link, queued, ok = LinkInfo(), Queued(0, 0, 0), False
+    return {
+        "ok": ok,
+        "identified": link.state == IDENTIFIED,
+        "wsConnected": link.state == IDENTIFIED,
+        "gameServerId": link.game_server_id or None,
+        "lastPollAt": _iso(instance.last_poll_s),
+        "lastModContactAt": _iso(instance.last_contact_s),
+        "pendingEvents": queued.events,
+        "pendingOperations": queued.commands,
+    }
+
+
+def _iso(at_s: float | None) -> str | None:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at_s)) if at_s else None

@@ -1,0 +1,77 @@
+"""Which call of a mod's is this, and which secret does it carry? Pure: a request in, a `Call` out.
+
+The base of a mod's URL is whatever its operator typed: with `/k/<mod key>`, with `?key=`, with doubled
+slashes. The id in the path is not an identity (contract.md A1): nothing here looks at it.
+"""
+
+from collections.abc import Iterable
+from enum import Enum
+from typing import NamedTuple
+from urllib.parse import parse_qs
+
+
+class CallKind(Enum):
+    REGISTER = "register"
+    EVENTS = "events"
+    POLL = "poll"
+    RESULT = "result"
+    OTHER = "other"
+
+
+class Call(NamedTuple):
+    """`path` is what is left without key and doubled slashes; `operation_id` is set for RESULT only."""
+
+    kind: CallKind
+    method: str
+    path: str
+    key: str
+    operation_id: str = ""
+
+
+_METHODS = {
+    CallKind.REGISTER: "POST",
+    CallKind.EVENTS: "POST",
+    CallKind.POLL: "GET",
+    CallKind.RESULT: "POST",
+}
+
+
+def read_call(method: str, path: str, query: bytes, headers: Iterable[tuple[bytes, bytes]]) -> Call:
+    """Reads a request. The key in the URL counts before the one in the query, and that before Bearer."""
+    parts = [part for part in path.split("/") if part]
+    key = ""
+    if len(parts) >= 2 and parts[0] == "k":
+        key = parts[1]
+        del parts[:2]
+    if not key and query:
+        key = parse_qs(query.decode("latin-1")).get("key", [""])[0]
+    if not key:
+        key = _bearer(headers)
+    kind, operation_id = _kind(parts)
+    if method != _METHODS.get(kind, method):
+        kind = CallKind.OTHER
+    return Call(kind, method, "/" + "/".join(parts), key, operation_id)
+
+
+def _kind(parts: list[str]) -> tuple[CallKind, str]:
+    """By the last part: a mod without a saved id calls `/gameserver//poll`."""
+    if len(parts) < 2 or parts[0] != "gameserver":
+        return CallKind.OTHER, ""
+    match parts[-1]:
+        case "events" if len(parts) <= 3:
+            return CallKind.EVENTS, ""
+        case "poll" if len(parts) <= 3:
+            return CallKind.POLL, ""
+        case "register" if len(parts) == 2:
+            return CallKind.REGISTER, ""
+        case "result" if 4 <= len(parts) <= 5 and parts[-3] == "operation":
+            return CallKind.RESULT, parts[-2]
+    return CallKind.OTHER, ""
+
+
+def _bearer(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    for name, value in headers:
+        if name == b"authorization":
+            scheme, _, token = value.decode("latin-1").strip().partition(" ")
+            return token.strip() if scheme.lower() == "bearer" else ""
+    return ""

@@ -1,0 +1,159 @@
+"""What happened in the game, from a mod's words into Takaro's: the six events of contract.md B2.
+
+Takaro refuses any field it does not know and loses what it cannot use, so each mapper builds its
+data anew from values it has checked, or says why that cannot be done.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from services.modapi import fields
+from services.modapi.dead import Reason, dead
+from services.modapi.roster import Roster
+from services.relay.records import DeadEvent, GameEvent
+from services.relay.vocabulary import EventType
+
+Data = dict[str, Any]
+
+TEAM_BIT = 512
+"""Expansion's chat flag for a party. All other flags of contract.md A3 mean a public channel."""
+
+_IDS = ("gameId", "steamId", "platformId")
+_CHANNELS = {
+    "team": "team",
+    "party": "team",
+    "group": "team",
+    "friends": "friends",
+    "whisper": "whisper",
+    "private": "whisper",
+}
+
+
+class Unfit(Exception):
+    """This event cannot become valid. Raised by a mapper, never out of `map_event`."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = detail
+
+
+def map_event(raw: dict[str, Any], roster: Roster, received: str) -> GameEvent | DeadEvent:
+    """One event of a mod as Takaro takes it, or why it cannot be taken.
+
+    `received` is the ISO 8601 time of receipt: the mod's own timestamp is in-game world time. Whoever
+    the event names is remembered in `roster`, and completed from it.
+    """
+    event_type = _name(raw.get("type"))
+    if event_type is None:
+        return dead(Reason.UNKNOWN_TYPE, f"type: {fields.word(raw.get('type'))!r} is not an event", raw)
+    try:
+        data = _MAPPERS[event_type](raw, roster)
+    except Unfit as unfit:
+        return dead(unfit.reason, unfit.detail, raw)
+    data["timestamp"] = received
+    return {"type": event_type, "data": data}
+
+
+def _log(raw: Data, roster: Roster) -> Data:
+    return {"msg": _message(raw, "msg", "raw")}
+
+
+def _player_event(raw: Data, roster: Roster) -> Data:
+    return _with_message(raw, {"player": _player(raw, roster)})
+
+
+def _chat(raw: Data, roster: Roster) -> Data:
+    sender = raw.get("player")
+    if type(sender) is not dict or not any(map(sender.get, ("name", *_IDS))):
+        # Other mods write notices of their own into the chat this way (contract.md A3).
+        raise Unfit(Reason.CHAT_WITHOUT_SENDER, "player: is missing or empty")
+    data: Data = {"channel": channel(raw.get("channel")), "msg": _message(raw, "msg")}
+    # A sender of whom only the name is known stays a name: to guess who it is would let anyone
+    # run commands as somebody else. Without a player Takaro takes the line and runs nothing.
+    if (player := roster.complete(sender)) is not None:
+        data["player"] = player
+    if (recipient := roster.complete(raw.get("recipient"))) is not None:
+        data["recipient"] = recipient
+    return data
+
+
+def _death(raw: Data, roster: Roster) -> Data:
+    data = _with_message(raw, {"player": _player(raw, roster)})
+    # Takaro refuses `weapon` here.
+    weapon = fields.word(raw.get("weapon"))
+    if weapon and weapon not in data.get("msg", ""):
+        data["msg"] = f"{data['msg']}, killed with {weapon}" if "msg" in data else f"killed with {weapon}"
+    attacker = roster.complete(raw.get("attacker"))
+    if attacker is not None and attacker["gameId"] != data["player"]["gameId"]:
+        data["attacker"] = attacker
+    if (position := fields.position(raw.get("position"))) is not None:
+        data["position"] = position
+    return data
+
+
+def _kill(raw: Data, roster: Roster) -> Data:
+    entity = fields.word(raw.get("entity"))
+    if not entity:
+        raise Unfit(Reason.NO_ENTITY, "entity: is missing or empty")
+    # `weapon` is required, even if empty; `position` is refused.
+    data = {"player": _player(raw, roster), "entity": entity, "weapon": fields.word(raw.get("weapon"))}
+    return _with_message(raw, data)
+
+
+EVENT_MAPPERS: dict[EventType, Callable[[Data, Roster], Data]] = {
+    EventType.LOG: _log,
+    EventType.PLAYER_CONNECTED: _player_event,
+    EventType.PLAYER_DISCONNECTED: _player_event,
+    EventType.CHAT_MESSAGE: _chat,
+    EventType.PLAYER_DEATH: _death,
+    EventType.ENTITY_KILLED: _kill,
+}
+
+# By plain text: to hash a member of an enum costs as much as to map a log line.
+_MAPPERS = {kind.value: mapper for kind, mapper in EVENT_MAPPERS.items()}
+_FOLDED = {kind.value.replace("-", ""): kind.value for kind in EventType}
+
+
+def channel(value: Any) -> str:
+    """The Takaro channel for a chat channel's name, number or bit flags; what is not private is global."""
+    if value == "global":
+        return "global"
+    name = fields.word(value).lower()
+    if name.isascii() and name.isdigit() and len(name) < 10:
+        return "team" if int(name) & TEAM_BIT else "global"
+    return _CHANNELS.get(name, "global")
+
+
+def _name(kind: Any) -> str | None:
+    """The event of this name, also when it is written `player_connected` or `PlayerConnected`."""
+    if type(kind) is not str:
+        return None
+    if kind in _MAPPERS:
+        return kind
+    return _FOLDED.get("".join(filter(str.isalnum, kind[:40])).lower())
+
+
+def _message(raw: Data, *names: str) -> str:
+    for name in names:
+        text = fields.line(raw.get(name))
+        if text and not text.isspace():
+            return text
+    raise Unfit(Reason.EMPTY_MESSAGE, f"{names[0]}: is missing or empty")
+
+
+def _with_message(raw: Data, data: Data) -> Data:
+    text = fields.line(raw.get("msg"))
+    if text and not text.isspace():
+        data["msg"] = text
+    return data
+
+
+def _player(raw: Data, roster: Roster) -> Data:
+    record = raw.get("player")
+    if type(record) is not dict or not any(map(record.get, _IDS)):
+        raise Unfit(Reason.NO_PLAYER, "player: is missing or has no id")
+    player = roster.complete(record)
+    if player is None:
+        raise Unfit(Reason.UNKNOWN_PLAYER, "player.gameId: is not one that was seen before")
+    return player

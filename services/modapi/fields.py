@@ -1,0 +1,156 @@
+"""Single values as mods write them, read into what Takaro's validation takes (contract.md A3).
+
+Each reader takes any JSON value and gives a valid one or None; none of them raises.
+"""
+
+import re
+from datetime import UTC, datetime
+from math import isfinite
+from typing import Any
+
+NAME_CHARS = 100
+MESSAGE_CHARS = 4_096
+DEFAULT_NAME = "Survivor"
+"""The engine's own name for a player who has not chosen one."""
+
+PERMANENT_YEAR = 3_000
+"""Takaro writes a permanent ban as a date in the year 3021 (contract.md A4)."""
+
+# Control characters break Postgres (NUL), log lines and consoles; the direction marks turn a name
+# around on every page that shows it; a lone surrogate cannot be encoded at all.
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_UNSAFE_BUT_LINES = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_PLATFORM_ID = re.compile("[A-Za-z0-9_-]{1,64}:[A-Za-z0-9_-]{1,128}")
+_BIS_ID = re.compile("[A-Za-z0-9+/_-]{43}=?")
+_PLACEHOLDERS = frozenset({"", "0", "unknown", "n/a", "null", "undefined", "none"})
+_TRUE = frozenset({"1", "true", "yes"})
+_WORD_CHARS = 200
+
+
+def line(value: Any, limit_chars: int = MESSAGE_CHARS) -> str:
+    """Text on one line, cut to the limit; anything that is not text or a number is ""."""
+    if type(value) is not str:
+        value = _scalar(value)
+    if len(value) > limit_chars:
+        value = value[:limit_chars]
+    return value if value.isprintable() else _UNSAFE.sub(" ", value)
+
+
+def lines(value: Any, limit_chars: int) -> str:
+    """Like `line`, with line breaks and tabs kept."""
+    return _UNSAFE_BUT_LINES.sub(" ", _scalar(value)[:limit_chars])
+
+
+def word(value: Any) -> str:
+    """A short single-line text without blanks around it: an id, a class name, a player's name."""
+    return line(value, _WORD_CHARS).strip()
+
+
+def number(value: Any) -> int | float | None:
+    """A finite number, also when it is written as a string; a boolean is not a number."""
+    if type(value) is str:
+        # float() also reads "1_0", which no mod means; an engine float is never that long.
+        if len(value) > 40 or "_" in value:
+            return None
+        try:
+            value = float(value)
+        except ValueError:
+            return None
+        if value.is_integer() and abs(value) < 2**53:
+            return int(value)
+    if type(value) is int:
+        return value if abs(value) < 2**53 else None
+    if type(value) is float and isfinite(value):
+        return value
+    return None
+
+
+def flag(value: Any) -> bool:
+    """A boolean, which a mod writes as true, 1, "1" or "true"; anything else is False."""
+    if type(value) is str:
+        return value.strip().lower() in _TRUE
+    return value is True or (type(value) in (int, float) and value == 1)
+
+
+def position(value: Any) -> dict[str, int | float] | None:
+    """`{x, y, z}` (y is the height) from an object, or from a vector `[x, y, z]`; all finite, or None."""
+    if type(value) is dict:
+        x, y, z = number(value.get("x")), number(value.get("y")), number(value.get("z"))
+    elif type(value) is list and len(value) == 3:
+        x, y, z = number(value[0]), number(value[1]), number(value[2])
+    else:
+        return None
+    if x is None or y is None or z is None:
+        return None
+    return {"x": x, "y": y, "z": z}
+
+
+def steam_id(value: Any) -> str | None:
+    """A Steam64 id: 17 digits."""
+    text = value if type(value) is str else _scalar(value)
+    return text if len(text) == 17 and text.isascii() and text.isdigit() else None
+
+
+def platform_id(value: Any) -> str | None:
+    """An id that fits Takaro's pattern; a bare BIS id becomes `dayz:<id without padding>`."""
+    if type(value) is not str or value.lower() in _PLACEHOLDERS:
+        return None
+    text = value.rstrip("=").replace("+", "-").replace("/", "_")
+    if ":" not in text:
+        if not is_bis_id(text):
+            return None
+        text = "dayz:" + text
+    if _PLATFORM_ID.fullmatch(text) is None or text.partition(":")[2].lower() in _PLACEHOLDERS:
+        return None
+    return text
+
+
+def is_bis_id(text: str) -> bool:
+    """Whether this is a BIS id: 44 base64 characters, the last of them padding that may be cut off."""
+    return 43 <= len(text) <= 44 and _BIS_ID.fullmatch(text) is not None
+
+
+def game_id(value: Any) -> str:
+    """An id that names a player, or ""."""
+    text = word(value)
+    return "" if text.lower() in _PLACEHOLDERS else text
+
+
+def name(value: Any) -> str:
+    """A player's name as it may be shown, or ""."""
+    return line(value, NAME_CHARS).strip()
+
+
+def address(value: Any) -> str | None:
+    """An IP address; a port behind an IPv4 address is cut off."""
+    text = word(value)
+    if text.count(":") == 1:
+        text = text.partition(":")[0]
+    return text if 2 <= len(text) <= 45 else None
+
+
+def moment(value: Any) -> datetime | None:
+    """An ISO 8601 date in UTC; None also stands for one so far ahead that it means "for ever"."""
+    if type(value) is not str or not 10 <= len(value) <= 40:
+        return None
+    try:
+        read = datetime.fromisoformat(value)
+        read = read.replace(tzinfo=UTC) if read.tzinfo is None else read.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+    return read if read.year < PERMANENT_YEAR else None
+
+
+def iso(when: datetime) -> str:
+    """A date in UTC as ISO 8601 with a Z, to the second."""
+    return when.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _scalar(value: Any) -> str:
+    if type(value) is str:
+        return value
+    if type(value) is int and abs(value) < 2**63:
+        return str(value)
+    if type(value) is float and isfinite(value):
+        return str(int(value)) if value.is_integer() and abs(value) < 2**53 else str(value)
+    return ""

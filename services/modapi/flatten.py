@@ -1,0 +1,135 @@
+"""The arguments of an operation as every mod generation can read them: one flat, compact text.
+
+The oldest mods fail on a nested object, the newest scan the text up to the next quote without
+unescaping, and the engine cuts a string value at about 1,023 bytes (contract.md A4).
+"""
+
+import re
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from services.modapi import fields
+from services.relay.vocabulary import Action
+
+LIMIT_BYTES = 999
+ID_BYTES = 128
+INT32_MAX = 2**31 - 1
+FARTHEST_M = 1_000_000.0
+"""No DayZ map is a tenth as wide; a number beyond it is no place."""
+
+_UNSCANNABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+Args = dict[str, Any]
+Members = list[tuple[str, str]]  # name and JSON text of each value, in order
+Flat = tuple[Members, tuple[str, Any] | None]  # ... and the free text that may be shortened to fit
+
+
+def flatten(action: Action, args: Args, now_ms: int) -> str:
+    """The argsJson for one action: under 1,000 bytes of UTF-8, gameId first, nothing escaped.
+
+    `args` are those of `Command`; `now_ms` (Unix time) turns the end of a ban into its length.
+    """
+    members, free = FLATTENERS[action](args, now_ms)
+    parts = [f'"{name}":{value}' for name, value in members]
+    if free is not None:
+        name, text = free
+        spent = sum(len(part.encode()) + 1 for part in parts)
+        room = LIMIT_BYTES - spent - len(f'{{"{name}":""}}')
+        parts.append(f'"{name}":{_quoted(text, room)}')
+    return "{" + ",".join(parts) + "}"
+
+
+def _nothing(args: Args, now_ms: int) -> Flat:
+    return [], None
+
+
+def _who(args: Args, now_ms: int) -> Flat:
+    return [_text(args, "gameId")], None
+
+
+def _message(args: Args, now_ms: int) -> Flat:
+    members: Members = []
+    if args.get("recipient"):
+        recipient = _quoted(args["recipient"], ID_BYTES)
+        members += [("gameId", recipient), ("recipientGameId", recipient)]
+    members.append(("channel", '"global"'))
+    if args.get("senderName"):
+        members.append(("senderNameOverride", _quoted(args["senderName"], ID_BYTES)))
+    return members, ("message", args.get("message"))
+
+
+def _kick(args: Args, now_ms: int) -> Flat:
+    return [_text(args, "gameId")], ("reason", args.get("reason"))
+
+
+def _ban(args: Args, now_ms: int) -> Flat:
+    members = [_text(args, "gameId")]
+    until = fields.moment(args.get("expiresAt"))
+    members.append(("durationSeconds", str(_seconds_left(until, now_ms))))
+    if until is not None:
+        members.append(("expiresAt", f'"{fields.iso(until)}"'))
+    return members, ("reason", args.get("reason"))
+
+
+def _teleport(args: Args, now_ms: int) -> Flat:
+    return [_text(args, "gameId"), *((axis, _decimal(args.get(axis))) for axis in "xyz")], None
+
+
+def _give(args: Args, now_ms: int) -> Flat:
+    members = [_text(args, "gameId"), _text(args, "item")]
+    amount = fields.number(args.get("amount"))
+    whole = max(-INT32_MAX, min(INT32_MAX, int(1 if amount is None else amount)))
+    return [*members, ("amount", str(whole)), _text(args, "quality")], None
+
+
+def _console(args: Args, now_ms: int) -> Flat:
+    return [], ("command", args.get("command"))
+
+
+FLATTENERS: dict[Action, Callable[[Args, int], Flat]] = {
+    Action.GET_PLAYER: _who,
+    Action.GET_PLAYERS: _nothing,
+    Action.GET_PLAYER_LOCATION: _who,
+    Action.GET_PLAYER_INVENTORY: _who,
+    Action.LIST_ITEMS: _nothing,
+    Action.LIST_ENTITIES: _nothing,
+    Action.LIST_LOCATIONS: _nothing,
+    Action.LIST_BANS: _nothing,
+    Action.TEST_REACHABILITY: _nothing,
+    Action.GET_MAP_INFO: _nothing,
+    Action.GET_MAP_TILE: _nothing,
+    Action.EXECUTE_CONSOLE_COMMAND: _console,
+    Action.SEND_MESSAGE: _message,
+    Action.GIVE_ITEM: _give,
+    Action.TELEPORT_PLAYER: _teleport,
+    Action.KICK_PLAYER: _kick,
+    Action.BAN_PLAYER: _ban,
+    Action.UNBAN_PLAYER: _who,
+    Action.SHUTDOWN: _nothing,
+}
+
+
+def _text(args: Args, name: str) -> tuple[str, str]:
+    return name, _quoted(args.get(name), ID_BYTES)
+
+
+def _quoted(value: Any, limit_bytes: int) -> str:
+    """A string that ends at its first quote and needs no unescaping, cut on a character boundary."""
+    text = value if isinstance(value, str) else fields.line(value)
+    text = _UNSCANNABLE.sub(" ", text.replace('"', "'").replace("\\", "/"))
+    return '"' + text.encode()[: max(0, limit_bytes)].decode("utf-8", "ignore") + '"'
+
+
+def _decimal(value: Any) -> str:
+    """A plain decimal number, to the millimetre, always with a point: the field is a float."""
+    metres = float(fields.number(value) or 0)
+    text = f"{max(-FARTHEST_M, min(FARTHEST_M, metres)):.3f}".rstrip("0")
+    return text + "0" if text.endswith(".") else text
+
+
+def _seconds_left(until: datetime | None, now_ms: int) -> int:
+    """The length of a ban in whole seconds. 0 means for ever, so one that has just ended still gets 1."""
+    if until is None:
+        return 0
+    return max(1, min(INT32_MAX, int(until.timestamp() - now_ms / 1_000)))

@@ -1,0 +1,135 @@
+"""What a mod posted, read: a batch of events, or one object (register, result).
+
+Good JSON costs one strict read. Anything else is repaired piece by piece, so that an event that
+cannot be read does not take its neighbours along (contract.md A3).
+"""
+
+import re
+from typing import Any, NamedTuple
+
+import orjson
+
+from services.modapi.dead import Reason, dead
+from services.modapi.repair import MAX_MEND_CHARS, clean, decode, load
+from services.relay.errors import RelayError
+from services.relay.records import DeadEvent
+
+MAX_EVENTS = 5_000
+"""A mod sends at most 50 a batch; what goes beyond this is put aside as one."""
+
+WRITABLE_LEVELS = 254
+"""orjson reads deeper than it writes; with fewer brackets than this nothing can be too deep."""
+
+# Where an event starts: an object with a key, after a comma or another object. Inside a string of
+# good JSON the quote would be escaped, and no event holds a list of objects, so nothing else looks
+# like this; and what is broken in front of it, an open string for one, cannot hide it.
+_NEXT_EVENT = re.compile(r'(?:,|(?<=\}))\s*+(?=\{\s*+"[\w-]{1,40}+"\s*+:)')
+_ENVELOPE = re.compile(r'\{[^\[{]{0,200}"events"\s*+:\s*+\[?|\[')
+
+
+class Unreadable(RelayError):
+    """This body is no JSON object, and cannot be made one. `str(error)` says why."""
+
+
+class Batch(NamedTuple):
+    """The events of one post, in order. `unreadable` are those that could not be read."""
+
+    events: list[dict[str, Any]]
+    unreadable: list[DeadEvent]
+    repaired: bool
+
+
+def read_batch(body: bytes) -> Batch:
+    """Read `{"events":[…]}`, a bare list or one bare event. Never raises: what cannot be read is in
+    `unreadable`."""
+    try:
+        events = _unwrapped(orjson.loads(body))
+    except orjson.JSONDecodeError:
+        pass
+    else:
+        if body.count(b"{") + body.count(b"[") > WRITABLE_LEVELS:
+            events = [_writable(event) for event in events]
+        return _sorted_out(events, repaired=False)
+    text = clean(body)
+    try:
+        value, rest = decode(text)
+    except ValueError:
+        rest = text
+    events = _pieces(text) if rest else _unwrapped(value)
+    return _sorted_out(events, repaired=True)
+
+
+def read_object(body: bytes) -> dict[str, Any]:
+    """Read the one object of a body. Raises Unreadable if there is none."""
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        text = clean(body)
+        try:
+            value, rest = load(text, may_mend=len(text) <= MAX_MEND_CHARS)
+        except ValueError as error:
+            raise Unreadable(f"the body is not JSON: {error}") from error
+        if rest:
+            raise Unreadable("the body holds more than one value") from None
+    if type(value) is not dict:
+        raise Unreadable("the body is JSON, but not an object")
+    return value
+
+
+def _unwrapped(value: Any) -> list[Any]:
+    if type(value) is dict and "events" in value:
+        value = value["events"]
+    if type(value) is list:
+        return value
+    # Serializers write "nothing" in three ways.
+    return [] if value is None or value == {} or value == "" else [value]
+
+
+def _pieces(text: str) -> list[Any]:
+    """The events of a broken batch: each one as what was read of it, or dead."""
+    envelope = _ENVELOPE.match(text)
+    # In a body that is too long to be mended, the events that are good are still found.
+    may_mend = len(text) <= MAX_MEND_CHARS
+    events: list[Any] = []
+    for piece in _NEXT_EVENT.split(text[envelope.end() :] if envelope else text)[: MAX_EVENTS + 1]:
+        piece = piece.strip()
+        if not piece.strip(",]}"):
+            continue
+        try:
+            event, rest = load(piece, may_mend)
+            events.append(event)
+        except ValueError as error:
+            rest, complaint = piece, str(error)
+        else:
+            complaint = "no event starts here"
+        if rest:
+            events.append(dead(Reason.UNREADABLE_JSON, complaint, rest))
+    return events
+
+
+def _writable(event: Any) -> Any:
+    """The event, or a dead one if it is nested so deeply that it cannot be written again."""
+    try:
+        orjson.dumps(event)
+    except TypeError:
+        return dead(Reason.UNREADABLE_JSON, "nested too deeply", b"")
+    return event
+
+
+def _sorted_out(events: list[Any], repaired: bool) -> Batch:
+    unreadable: list[DeadEvent] = []
+    if len(events) > MAX_EVENTS:
+        detail = f"events: more than {MAX_EVENTS} in one post, the rest is put aside"
+        unreadable.append(dead(Reason.TOO_MANY_EVENTS, detail, events[MAX_EVENTS]))
+        events = events[:MAX_EVENTS]
+    if all(type(event) is dict for event in events):
+        return Batch(events, unreadable, repaired)
+    good: list[dict[str, Any]] = []
+    for event in events:
+        if type(event) is dict:
+            good.append(event)
+        elif type(event) is DeadEvent:
+            unreadable.append(event)
+        else:
+            unreadable.append(dead(Reason.NOT_AN_OBJECT, "an event has to be an object", event))
+    return Batch(good, unreadable, repaired)

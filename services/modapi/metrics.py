@@ -1,0 +1,74 @@
+"""What modapi counts. Every series exists from the start, so that a dashboard shows 0 and not "no data"."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from services.modapi.calls import CallKind
+from services.modapi.dead import Reason
+from services.relay.vocabulary import Action, EventType
+
+LATENCIES_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+
+ANSWERS = ("ok", "unauthorized", "too-large", "cut-short", "store-away", "full")
+RESULTS = ("accepted", "late", "unreadable")
+
+
+class Metrics:
+    """The instruments of one modapi process."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.events = Counter(
+            "dayz_relay_events_accepted_total", "Game events stored for Takaro.", ["type"], registry=registry
+        )
+        self.dead = Counter(
+            "dayz_relay_events_dead_total",
+            "Game events that cannot become valid, put aside with their reason.",
+            ["reason"],
+            registry=registry,
+        )
+        self.repeated = Counter(
+            "dayz_relay_events_repeated_total",
+            "Game events a mod sent again after a lost answer, recognised and dropped.",
+            registry=registry,
+        )
+        self.calls = Counter(
+            "dayz_relay_mod_calls_total", "Calls of mods, by answer.", ["call", "answer"], registry=registry
+        )
+        self.seconds = Histogram(
+            "dayz_relay_mod_call_seconds",
+            "How long a mod waited for its answer.",
+            ["call"],
+            buckets=LATENCIES_S,
+            registry=registry,
+        )
+        self.handed = Counter(
+            "dayz_relay_commands_handed_total", "Commands handed to mods.", ["action"], registry=registry
+        )
+        self.results = Counter(
+            "dayz_relay_results_total",
+            "Answers of mods to commands.",
+            ["action", "result"],
+            registry=registry,
+        )
+        self.foreign = Counter(
+            "dayz_relay_results_foreign_total",
+            "Answers to operations that are not of this relay.",
+            registry=registry,
+        )
+        self.contact = Gauge(
+            "dayz_relay_mod_contact_timestamp_seconds",
+            "When the mod of an instance was last heard of.",
+            ["instance"],
+            registry=registry,
+        )
+        for event in EventType:
+            self.events.labels(event)
+        for reason in Reason:
+            self.dead.labels(reason)
+        for call in CallKind:
+            self.seconds.labels(call.value)
+            for answer in ANSWERS:
+                self.calls.labels(call.value, answer)
+        for action in Action:
+            self.handed.labels(action)
+            for result in RESULTS:
+                self.results.labels(action, result)

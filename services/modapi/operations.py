@@ -1,0 +1,70 @@
+"""Commands of one instance: what a poll fetches, and what becomes of the mod's answers."""
+
+import time
+from typing import Any
+
+import orjson
+
+from services.modapi.flatten import flatten
+from services.modapi.mend import Unreadable, read_object
+from services.modapi.metrics import Metrics
+from services.modapi.results import map_result
+from services.modapi.roster import Roster
+from services.relay.command_stream import CommandStream
+from services.relay.operation_ids import action_of
+from services.relay.records import Outcome
+from services.relay.vocabulary import Action
+
+
+class Operations:
+    """The mod's side of the commands of one instance."""
+
+    def __init__(self, stream: CommandStream, roster: Roster, metrics: Metrics) -> None:
+        self._stream = stream
+        self._roster = roster
+        self._metrics = metrics
+
+    async def poll(self) -> bytes:
+        """The answer to a poll. What is in it counts as handed out, arrive or not. Raises StoreError."""
+        commands = await self._stream.take()
+        if not commands:
+            return b'{"operations":[]}'
+        now_ms = int(time.time() * 1000)
+        operations = []
+        for command in commands:
+            self._metrics.handed.labels(command.action).inc()
+            operations.append(
+                {
+                    "operationId": command.operation_id,
+                    "action": command.action,
+                    "argsJson": flatten(command.action, command.args, now_ms),
+                }
+            )
+        return orjson.dumps({"operations": operations})
+
+    async def take_result(self, operation_id: str, body: bytes) -> bool:
+        """Passes an answer of the mod's on; False when nobody waits for it. Raises StoreError."""
+        action = action_of(operation_id)
+        if action is None:
+            self._metrics.foreign.inc()
+            return False
+        outcome, label = self._read(action, body)
+        accepted = await self._stream.complete(operation_id, outcome, self._roster.take_changes())
+        self._metrics.results.labels(action, label if accepted else "late").inc()
+        return accepted
+
+    def _read(self, action: Action, body: bytes) -> tuple[Outcome, str]:
+        try:
+            answer = read_object(body)
+        except Unreadable as error:
+            return Outcome(error=f"the game server's answer could not be read: {error}"), "unreadable"
+        outcome = map_result(action, answer.get("ok"), answer.get("result"), answer.get("error"))
+        for player in _players(action, outcome.value):
+            self._roster.learn(player)
+        return outcome, "accepted"
+
+
+def _players(action: Action, value: Any) -> list[Any]:
+    if action is Action.GET_PLAYERS:
+        return list(value or ())
+    return [value] if action is Action.GET_PLAYER and value else []

@@ -1,0 +1,153 @@
+"""Broken JSON, as mods build it by joining strings, made readable again (contract.md A3).
+
+Only reached when a strict reader has refused the text, so nothing here runs for a mod that writes
+good JSON. Each pass takes time in proportion to the text.
+"""
+
+import json
+import re
+from math import isfinite
+from typing import Any
+
+import orjson
+
+MAX_DEPTH = 32
+"""Events and results are a handful of levels deep; more than this is an attack, not a fault."""
+
+MAX_MEND_CHARS = 256 * 1024
+"""What may be mended token by token in one body (about 0.3 s). A listItems answer can be much longer: it
+is read even so unless quotes or commas are wrong, which no known mod gets wrong there."""
+
+_BACKSLASH = re.compile(
+    r'\\(?:["\\/bfnrt]'
+    r"|u(?![dD][89a-fA-F])[0-9a-fA-F]{4}"
+    r"|u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})?"
+)
+_TOKEN = re.compile(r'\s*+(["{}\[\],:]|[^\s,:{}\[\]"]++)')
+_INTEGER = re.compile(r"[+-]?[0-9]{1,20}")
+_NOTHING = re.compile(r"[+-]?(?:nan|inf|[0-9]\.#|null|none)", re.IGNORECASE)
+
+# A quote ends a value if only structure can follow it: closing brackets up to the end of the text,
+# the next key, or the next object of a list. A quote inside a chat line is followed by more chat.
+# `*+` never gives back what it took: a hostile text costs one pass, not a square.
+_KEY_END = re.compile(r'(?<=")[^"\\\x00-\x1f]{0,64}+"(?=\s*+:)')
+_VALUE_END = re.compile(r'"(?=\s*+(?:\Z|[,}\]][\s,}\]]*+(?:\Z|"[^"\\\n]{1,64}+"\s*+:|\{\s*+["}])))')
+_ITEM_END = re.compile(r'"(?=\s*+(?:\Z|[,\]]))')
+_IN_STRING = re.compile(r'\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})|["\\\x00-\x1f]')
+
+# Raw control characters inside strings pass, nan and inf are "not set".
+_LENIENT = json.JSONDecoder(strict=False, parse_constant=lambda _: None)
+
+
+def clean(body: bytes) -> str:
+    r"""The text of a body without a byte order mark, NULs at the end, bytes that are not UTF-8,
+    and backslashes that escape nothing (`C:\dayz`, half a surrogate pair)."""
+    text = body.decode("utf-8", "replace").lstrip("\ufeff \t\r\n").rstrip("\0 \t\r\n")
+    return _BACKSLASH.sub(lambda found: found[0] if len(found[0]) > 1 else r"\\", text)
+
+
+def load(text: str, may_mend: bool) -> tuple[Any, str]:
+    """Read the first value of a cleaned text, mended if it must and may be; also gives what is left behind
+    it besides closing brackets. Raises ValueError if nothing can be read.
+    """
+    try:
+        return decode(text)
+    except ValueError:
+        if not may_mend:
+            raise
+        return decode(mend(text))
+
+
+def decode(text: str) -> tuple[Any, str]:
+    """Like `load`, of a text that is JSON but for raw control characters and NaN."""
+    try:
+        value, end = _LENIENT.raw_decode(text)
+        orjson.dumps(value)  # an integer beyond 64 bits or a hundred levels could not be passed on
+    except (RecursionError, TypeError):
+        raise ValueError("nested too deeply, or a number too long") from None
+    return value, _rest(text, end)
+
+
+def mend(text: str) -> str:
+    """Write the tokens of a text anew: quotes inside strings escaped, odd numbers made plain, commas
+    that are too many dropped, brackets missing at the end added.
+
+    Whether the tokens make sense together is left to the reader of what comes out. Raises ValueError
+    if a string has no end, brackets do not match, or a word means nothing.
+    """
+    out: list[str] = []
+    closing: list[str] = []  # the brackets still to come, innermost last
+    at = 0
+    while (found := _TOKEN.match(text, at)) is not None:
+        token, at = found[1], found.end()
+        if token == '"':
+            at = _copy_string(text, at, out, in_list=closing[-1:] == ["]"])
+        elif token == ":":
+            out.append(token)
+        elif token == ",":
+            _end_member(out)
+            out.append(token)
+        elif token in "{[":
+            closing.append("}" if token == "{" else "]")
+            if len(closing) > MAX_DEPTH:
+                raise ValueError("nested too deeply")
+            out.append(token)
+        elif token in "}]":
+            if not closing or closing.pop() != token:
+                raise ValueError("brackets do not match")
+            _end_member(out)
+            out.append(token)
+        else:
+            out.append(_bare(token))
+        if not closing:
+            break
+    if _rest(text, at):
+        raise ValueError("something stands behind the value")
+    while closing:
+        _end_member(out)
+        out.append(closing.pop())
+    return "".join(out)
+
+
+def _copy_string(text: str, at: int, out: list[str], in_list: bool) -> int:
+    """Append the string whose opening quote is just before `at`; return where it ends."""
+    is_key = not in_list and out[-1:] in (["{"], [","])
+    if is_key:
+        end = _KEY_END.match(text, at)
+        stop = end.end() - 1 if end else 0
+    else:
+        end = (_ITEM_END if in_list else _VALUE_END).search(text, at)
+        stop = end.start() if end else 0
+    if end is None:
+        raise ValueError("a string has no end")
+    out.append('"' + _IN_STRING.sub(_escaped, text[at:stop]) + '"')
+    return stop + 1
+
+
+def _escaped(found: re.Match[str]) -> str:
+    whole = found[0]
+    return whole if len(whole) > 1 else f"\\u{ord(whole):04x}"
+
+
+def _end_member(out: list[str]) -> None:
+    """Before a comma or a closing bracket: drop a comma with nothing behind it, fill in a missing value."""
+    if out[-1:] == [","]:
+        out.pop()
+    elif out[-1:] == [":"]:
+        out.append("null")
+
+
+def _bare(token: str) -> str:
+    """A word outside quotes as JSON: a number, true, false, or null for whatever is not set."""
+    if token.lower() in ("true", "false"):
+        return token.lower()
+    if _NOTHING.match(token):
+        return "null"
+    if _INTEGER.fullmatch(token):
+        return str(int(token))
+    value = float(token)
+    return repr(value) if isfinite(value) else "null"
+
+
+def _rest(text: str, at: int) -> str:
+    return text[at:].strip(" \t\r\n\0,}]")

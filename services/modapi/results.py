@@ -1,0 +1,255 @@
+"""What came of an operation, from a mod's words into the shapes of contract.md B3.
+
+Takaro refuses a whole list for one bad entry, so an entry that cannot be made valid is left out.
+Nothing here raises, whatever a mod answers.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from services.modapi import fields
+from services.relay.records import Outcome
+from services.relay.vocabulary import ENTITY_TYPES, Action
+
+ERROR_CHARS = 500
+RAW_RESULT_CHARS = 16_000
+DESCRIPTION_CHARS = 1_000
+MAP_TILE_CHARS = 2_000_000
+
+_ABOUT_ONE_PLAYER = frozenset(
+    {Action.GET_PLAYER, Action.GET_PLAYER_LOCATION, Action.GET_PLAYER_INVENTORY},
+)
+_NOBODY = re.compile(r"offline|not (?:be )?(?:online|found|connected)|no such player", re.IGNORECASE)
+_WRAPPERS = ("players", "items", "inventory", "entities", "locations", "bans")
+
+
+class Unshaped(Exception):
+    """An answer is not in any shape this action has. Raised by a mapper, never out of `map_result`."""
+
+
+def map_result(action: Action, ok: Any, result: Any, error: Any) -> Outcome:
+    """The fields of a mod's result, as one outcome.
+
+    A read about one player whom the game server does not know is `Outcome(None, "")`: nobody. A console
+    command that failed is a value too: Takaro shows its text, where an error would show as bad data.
+    """
+    failure = _error_text(error)
+    if not (fields.flag(ok) or (ok is None and not failure)):
+        if action in _ABOUT_ONE_PLAYER and _NOBODY.search(failure):
+            return Outcome()
+        failure = failure or "the game server reports a failure and no reason"
+        if action is Action.EXECUTE_CONSOLE_COMMAND:
+            return Outcome({"rawResult": failure, "success": False, "errorMessage": failure})
+        return Outcome(error=failure)
+    try:
+        return Outcome(RESULT_MAPPERS[action](result))
+    except Unshaped as unshaped:
+        return Outcome(error=f"the game server's answer to {action.value} cannot be used: {unshaped}")
+
+
+def player(raw: Any) -> dict[str, Any] | None:
+    """A player record on its own, without what a roster knows; None if it names nobody."""
+    if type(raw) is not dict:
+        return None
+    steam_id = fields.steam_id(raw.get("steamId"))
+    game_id = fields.game_id(raw.get("gameId")) or steam_id
+    if not game_id:
+        return None
+    record: dict[str, Any] = {
+        "gameId": game_id,
+        "name": fields.name(raw.get("name")) or fields.DEFAULT_NAME,
+        "steamId": steam_id or fields.steam_id(game_id),
+        "platformId": fields.platform_id(raw.get("platformId")),
+        "ip": fields.address(raw.get("ip")),
+        "ping": fields.number(raw.get("ping")),
+    }
+    return _without_unset(record)
+
+
+def _players(result: Any) -> list[Any]:
+    return _entries(result, player)
+
+
+def _location(result: Any) -> dict[str, Any] | None:
+    place = fields.position(result)
+    # One mod answers null for a player who is offline, another the middle of nowhere (contract.md A5).
+    return place if place is not None and any(place.values()) else None
+
+
+def _items(result: Any) -> list[Any]:
+    return _entries(result, _item)
+
+
+def _entities(result: Any) -> list[Any]:
+    return _entries(result, _entity)
+
+
+def _locations(result: Any) -> list[Any]:
+    return _entries(result, _place)
+
+
+def _bans(result: Any) -> list[Any]:
+    return _entries(result, _ban)
+
+
+def _reachability(result: Any) -> dict[str, Any]:
+    if type(result) is not dict:
+        return {"connectable": True}  # it answered
+    record = {"connectable": fields.flag(result.get("connectable", True))}
+    return _without_unset({**record, "reason": fields.line(result.get("reason"), ERROR_CHARS) or None})
+
+
+def _map_info(result: Any) -> dict[str, Any]:
+    if type(result) is not dict:
+        raise Unshaped("it is not an object")
+    # Takaro wants all five numbers, even when there is no map.
+    sizes = ("mapBlockSize", "maxZoom", "mapSizeX", "mapSizeY", "mapSizeZ")
+    return {"enabled": fields.flag(result.get("enabled"))} | {
+        size: fields.number(result.get(size)) or 0 for size in sizes
+    }
+
+
+def _map_tile(result: Any) -> str:
+    if type(result) is not str or not result.isascii() or len(result) > MAP_TILE_CHARS:
+        raise Unshaped("it is not a base64 text")
+    return result
+
+
+def _console(result: Any) -> dict[str, Any]:
+    if type(result) is not dict:
+        result = {"rawResult": result, "success": True}
+    success = fields.flag(result.get("success", True))
+    text = result.get("rawResult")
+    record = {"rawResult": fields.lines(text, RAW_RESULT_CHARS), "success": success}
+    return _without_unset({**record, "errorMessage": _error_text(result.get("errorMessage")) or None})
+
+
+def _done(result: Any) -> dict[str, Any]:
+    return {}  # Takaro reads nothing but an error here
+
+
+RESULT_MAPPERS: dict[Action, Callable[[Any], Any]] = {
+    Action.GET_PLAYER: player,
+    Action.GET_PLAYERS: _players,
+    Action.GET_PLAYER_LOCATION: _location,
+    Action.GET_PLAYER_INVENTORY: _items,
+    Action.LIST_ITEMS: _items,
+    Action.LIST_ENTITIES: _entities,
+    Action.LIST_LOCATIONS: _locations,
+    Action.LIST_BANS: _bans,
+    Action.TEST_REACHABILITY: _reachability,
+    Action.GET_MAP_INFO: _map_info,
+    Action.GET_MAP_TILE: _map_tile,
+    Action.EXECUTE_CONSOLE_COMMAND: _console,
+    Action.SEND_MESSAGE: _done,
+    Action.GIVE_ITEM: _done,
+    Action.TELEPORT_PLAYER: _done,
+    Action.KICK_PLAYER: _done,
+    Action.BAN_PLAYER: _done,
+    Action.UNBAN_PLAYER: _done,
+    Action.SHUTDOWN: _done,
+}
+
+
+def _entries(result: Any, read: Callable[[Any], Any]) -> list[Any]:
+    """The list in an answer, bare or wrapped, with each entry read; those that cannot be are left out."""
+    if type(result) is dict and result:
+        wrapped = [result[name] for name in _WRAPPERS if name in result]
+        result = wrapped[0] if wrapped else result
+    if type(result) is not list:
+        if result:
+            raise Unshaped("it holds no list")
+        return []  # null, "" and {} are how a serializer writes an empty list
+    return [entry for entry in map(read, result) if entry is not None]
+
+
+def _named(raw: dict[str, Any]) -> dict[str, Any] | None:
+    """`code` and `name`, each standing in for the other."""
+    code, name = fields.word(raw.get("code")), fields.word(raw.get("name"))
+    if not (code or name):
+        return None
+    return {"code": code or name, "name": name or code}
+
+
+def _item(raw: Any) -> dict[str, Any] | None:
+    if type(raw) is not dict or (item := _named(raw)) is None:
+        return None
+    if (amount := fields.number(raw.get("amount"))) is not None:
+        item["amount"] = amount
+    if quality := fields.word(raw.get("quality")):
+        item["quality"] = quality
+    if description := fields.line(raw.get("description"), DESCRIPTION_CHARS):
+        item["description"] = description
+    return item
+
+
+def _entity(raw: Any) -> dict[str, Any] | None:
+    if type(raw) is not dict or (entity := _named(raw)) is None:
+        return None
+    kind = fields.word(raw.get("type")).lower()
+    # Some mods say "entity" of everything. A guess from the class name would be wrong for every
+    # modded creature, so it stays open.
+    entity["type"] = kind if kind in ENTITY_TYPES else "neutral"
+    if description := fields.line(raw.get("description"), DESCRIPTION_CHARS):
+        entity["description"] = description
+    return _with_metadata(entity, raw)
+
+
+def _place(raw: Any) -> dict[str, Any] | None:
+    if type(raw) is not dict or (position := fields.position(raw.get("position"))) is None:
+        return None
+    place = {"position": position, "name": fields.word(raw.get("name")) or fields.word(raw.get("code"))}
+    if not place["name"]:
+        return None
+    if code := fields.word(raw.get("code")):
+        place["code"] = code
+    return _with_metadata(place | _extent(raw), raw)
+
+
+def _extent(raw: dict[str, Any]) -> dict[str, int | float]:
+    """A circle or a rectangle, never both; a serializer writes 0 for the one that is not meant."""
+    sizes = {key: fields.number(raw.get(key)) or 0 for key in ("radius", "sizeX", "sizeY", "sizeZ")}
+    if sizes["radius"] > 0:
+        return {"radius": sizes["radius"]}
+    if sizes["sizeX"] <= 0 or sizes["sizeY"] < 0:
+        return {}
+    return {key: sizes[key] for key in ("sizeX", "sizeY", "sizeZ") if key != "sizeZ" or sizes[key] > 0}
+
+
+def _ban(raw: Any) -> dict[str, Any] | None:
+    if type(raw) is not dict:
+        return None
+    # Some mods give the player as an object with an id only, others write the ban flat.
+    banned = player(raw["player"] if type(raw.get("player")) is dict else raw)
+    if banned is None:
+        return None
+    if banned["name"] == fields.DEFAULT_NAME:
+        banned["name"] = banned["gameId"]
+    until = fields.moment(raw.get("expiresAt"))
+    return {
+        "player": banned,
+        "reason": fields.line(raw.get("reason"), ERROR_CHARS),
+        "expiresAt": fields.iso(until) if until else None,
+    }
+
+
+def _with_metadata(record: dict[str, Any], raw: dict[str, Any]) -> dict[str, Any]:
+    if type(metadata := raw.get("metadata")) is dict and metadata:
+        try:
+            # Through the encoder and back: what cannot be sent does not get any further.
+            record["metadata"] = orjson.loads(orjson.dumps(metadata))
+        except (TypeError, ValueError):
+            pass
+    return record
+
+
+def _without_unset(record: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in record.items() if value is not None}
+
+
+def _error_text(value: Any) -> str:
+    """One line of text, runs of blanks and line breaks as one blank."""
+    return " ".join(fields.line(value, ERROR_CHARS).split())

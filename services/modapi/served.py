@@ -1,0 +1,59 @@
+"""One instance as modapi serves it: its streams, who was seen there, and whether its mod is alive."""
+
+import time
+import uuid
+
+from services.modapi.intake import Intake
+from services.modapi.metrics import Metrics
+from services.modapi.operations import Operations
+from services.modapi.roster import Roster
+from services.relay.command_stream import CommandStream
+from services.relay.errors import StoreError
+from services.relay.event_stream import EventStream
+from services.relay.instance_state import InstanceState, LinkInfo
+from services.relay.logs import InstanceLogger
+from services.relay.settings import Instance
+from services.relay.store import Store
+
+SILENCE_S = 60.0
+"""A mod polls every 2 s. After this long without a call, its return is worth a line in the log."""
+
+_STAND_IN_IDS = uuid.UUID("6c1d5ad0-52c5-4f0c-9d9a-7f2f0f3a8d11")
+
+
+class ServedInstance:
+    """Everything that calls of one mod are answered from."""
+
+    def __init__(self, settings: Instance, store: Store, metrics: Metrics, logger: InstanceLogger) -> None:
+        self.settings = settings
+        self.state = InstanceState(store, settings.slug)
+        roster = Roster()
+        self.intake = Intake(EventStream(store, settings.slug), self.state, roster, metrics)
+        self.operations = Operations(CommandStream(store, settings.slug), roster, metrics)
+        self.last_contact_s: float | None = None  # wall clock
+        self.last_poll_s: float | None = None
+        self._contact = metrics.contact.labels(settings.slug)
+        self._logger = logger
+
+    def heard(self, *, polled: bool = False) -> None:
+        """The mod called."""
+        now_s = time.time()
+        if self.last_contact_s is None:
+            self._logger.info("the mod is there")
+        elif now_s - self.last_contact_s > SILENCE_S:
+            self._logger.info("the mod is back after %.0f s", now_s - self.last_contact_s)
+        self.last_contact_s = now_s
+        if polled:
+            self.last_poll_s = now_s
+        self._contact.set(now_s)
+
+    async def game_server_id(self) -> str:
+        """Takaro's id of this server, or before Takaro gave one a stand-in that stays the same.
+
+        Never fails: a register that fails is not tried again until the game server restarts (contract.md A1).
+        """
+        try:
+            link = await self.state.link()
+        except StoreError:
+            link = LinkInfo()
+        return link.game_server_id or str(uuid.uuid5(_STAND_IN_IDS, self.settings.slug))

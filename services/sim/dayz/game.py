@@ -1,0 +1,84 @@
+"""The game side of the mod: what happens is written the generation's way and queued for the next flush."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+from services.sim.dayz.events import Channel, Happening, write_event
+from services.sim.dayz.generations import Generation
+from services.sim.dayz.world import Player, World
+from services.sim.waiting import Changes
+
+QUEUE_EVENTS = 2000
+WORLD_SPEED = 12  # in-game minutes run faster than ours
+TIMELESS_EVERY = 7  # each so many events the mod has no world time to write
+
+
+class Game:
+    """The world, and the queue of events about it. The newest event is dropped when the queue is full."""
+
+    def __init__(self, generation: Generation, on_line: Callable[[str], object] | None = None) -> None:
+        self.generation = generation
+        self.world = World()
+        self.world.kicked = self.leave
+        self.dropped = 0  # events that found the queue full
+        self._queue: deque[bytes] = deque()
+        self._written = 0
+        self._on_line = on_line
+        self._changes = Changes()
+
+    @property
+    def queued(self) -> int:
+        return len(self._queue)
+
+    async def wait_for(self, predicate: Callable[[], object], timeout_s: float = 10.0) -> None:
+        """Until `predicate()` is true, looked at after every change; raises TimeoutError."""
+        await self._changes.wait_for(predicate, timeout_s)
+
+    def join(self, player: Player) -> None:
+        self.world.players[player.game_id] = player
+        self._emit(Happening("player-connected", player))
+
+    def leave(self, game_id: str) -> None:
+        player = self.world.players.pop(game_id)
+        self._emit(Happening("player-disconnected", player))
+
+    def chat(self, game_id: str, text: str, channel: Channel = Channel.GLOBAL) -> None:
+        player = self.world.players[game_id]
+        self._emit(Happening("chat-message", player, text=text, channel=channel))
+
+    def die(self, game_id: str, killer: str = "", weapon: str = "") -> None:
+        """`killer` is a gameId, or "" for an animal, a fall, hunger."""
+        players = self.world.players
+        attacker = players[killer] if killer else None
+        self._emit(Happening("player-death", players[game_id], attacker, weapon=weapon))
+
+    def kill_entity(self, game_id: str, entity: str, weapon: str = "") -> None:
+        self._emit(Happening("entity-killed", self.world.players[game_id], weapon=weapon, entity=entity))
+
+    def log(self, text: str) -> None:
+        self._emit(Happening("log", text=text))
+
+    def emit_raw(self, event: bytes) -> None:
+        """Put `event` into the queue as it is; it need not be JSON."""
+        if len(self._queue) >= QUEUE_EVENTS:
+            self.dropped += 1
+        else:
+            self._queue.append(event)
+        self._changes.notify()
+
+    def _emit(self, happening: Happening) -> None:
+        self._written += 1
+        self.emit_raw(write_event(self.generation, happening, self._world_time()))
+        if self._on_line:
+            self._line(f"{happening.type} {happening.player.name if happening.player else happening.text!r}")
+
+    def _world_time(self) -> str:
+        if self._written % TIMELESS_EVERY == 0:
+            return ""
+        minutes = int(asyncio.get_running_loop().time() * WORLD_SPEED / 60)
+        return f"2018-07-{1 + minutes // 1440 % 28:02}T{minutes // 60 % 24:02}:{minutes % 60:02}:00Z"
+
+    def _line(self, text: str) -> None:
+        if self._on_line:
+            self._on_line(text)

@@ -1,0 +1,142 @@
+"""The three generations of the mod, and how each reads what it is sent (contract.md A1, A4)."""
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum, unique
+from typing import Any
+
+import orjson
+
+STRING_LIMIT_BYTES = 1023
+"""The engine cuts every JSON string value it reads here; `argsJson` is such a value (contract.md A4)."""
+
+_INT32 = range(-(2**31), 2**31)
+
+
+@unique
+class Generation(StrEnum):
+    """Named after how each reads `argsJson`."""
+
+    FLAT = "flat"  # a flat class for every action; any nested object fails
+    MIXED = "mixed"  # the same, but sendMessage and giveItem are scanned
+    SCANNER = "scanner"  # never parses, scans the text
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One entry of a poll answer, as the mod sees it after the engine's cut."""
+
+    operation_id: str
+    action: str
+    args_json: str
+
+
+class Unreadable(Exception):
+    """The mod cannot read this; the text is what it reports."""
+
+
+# What each action's class declares. Unknown keys are ignored, a wrong type fails, a missing key keeps its
+# default.
+_PLAYER: dict[str, type] = {"gameId": str}
+_FIELDS: dict[str, dict[str, type]] = {
+    "getPlayer": _PLAYER,
+    "getPlayerLocation": _PLAYER,
+    "getPlayerInventory": _PLAYER,
+    "unbanPlayer": _PLAYER,
+    "sendMessage": {"message": str, "channel": str, "recipientGameId": str, "senderNameOverride": str},
+    "kickPlayer": {"gameId": str, "reason": str},
+    "banPlayer": {"gameId": str, "reason": str, "durationSeconds": int},
+    "teleportPlayer": {"gameId": str, "x": float, "y": float, "z": float},
+    "giveItem": {"gameId": str, "item": str, "amount": int, "quality": str},
+    "executeConsoleCommand": {"command": str},
+}
+_SCANNED_FIELDS: dict[str, dict[str, type]] = {
+    **_FIELDS,
+    "sendMessage": {"message": str, "gameId": str, "senderNameOverride": str},
+    "banPlayer": {"gameId": str, "reason": str, "expiresAt": str},
+}
+_LAST_OCCURRENCE = frozenset({"reason", "x", "y", "z", "expiresAt"})
+_NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
+
+
+def read_operations(body: bytes) -> list[Operation]:
+    """A poll answer, whole or not at all: raises Unreadable on anything the engine's parser refuses."""
+    root = _parse(body)
+    if not isinstance(root, dict) or not isinstance(root.get("operations"), list):
+        raise Unreadable("poll answer has no list of operations")
+    return [_read_operation(entry) for entry in root["operations"]]
+
+
+def read_args(generation: Generation, action: str, args_json: str) -> dict[str, Any]:
+    """The arguments as this generation understands them, every field present; raises Unreadable."""
+    if action not in _FIELDS:
+        return {}
+    if generation is Generation.SCANNER or (
+        generation is Generation.MIXED and action in ("sendMessage", "giveItem")
+    ):
+        args = {name: _scan(args_json, name, kind) for name, kind in _SCANNED_FIELDS[action].items()}
+    else:
+        args = _read_flat_class(args_json, _FIELDS[action])
+    if action == "sendMessage":
+        args["gameId"] = args.pop("recipientGameId", "") or args.get("gameId", "")
+    return args
+
+
+def _parse(text: bytes) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise Unreadable(f"JSON ERROR\n{error}") from error
+
+
+def _read_operation(entry: Any) -> Operation:
+    # A missing field is uninitialised memory in the engine (contract.md A4), so it is refused aloud here.
+    if not isinstance(entry, dict):
+        raise Unreadable("an operation is not an object")
+    values = [entry.get(name) for name in ("operationId", "action", "argsJson")]
+    texts = [_cut(value) for value in values if isinstance(value, str)]
+    if len(texts) < len(values):
+        raise Unreadable("an operation lacks operationId, action or argsJson as strings")
+    return Operation(*texts)
+
+
+def _cut(value: str) -> str:
+    if len(value) * 4 <= STRING_LIMIT_BYTES:
+        return value
+    return value.encode()[:STRING_LIMIT_BYTES].decode(errors="ignore")
+
+
+def _read_flat_class(args_json: str, fields: dict[str, type]) -> dict[str, Any]:
+    root = _parse(args_json.encode())
+    if not isinstance(root, dict):
+        raise Unreadable("JSON ERROR\nargs are not an object")
+    if any(isinstance(value, dict | list) for value in root.values()):
+        raise Unreadable("JSON ERROR\nnested object in args")
+    return {name: _flat_value(root, name, kind) for name, kind in fields.items()}
+
+
+def _flat_value(root: dict[str, Any], name: str, kind: type) -> Any:
+    if name not in root:
+        return kind()
+    value = root[name]
+    if kind is str and isinstance(value, str):
+        return _cut(value)
+    if kind is int and type(value) is int and value in _INT32:
+        return value
+    if kind is float and type(value) in (int, float):
+        return float(value)
+    raise Unreadable(f"JSON ERROR\nwrong type for {name}")
+
+
+def _scan(text: str, name: str, kind: type) -> Any:
+    """What a search for the text finds: no space is allowed after the colon, nothing is unescaped."""
+    key = f'"{name}":"' if kind is str else f'"{name}":'
+    start = text.rfind(key) if name in _LAST_OCCURRENCE else text.find(key)
+    if start < 0:
+        return kind()
+    start += len(key)
+    if kind is str:
+        end = text.find('"', start)
+        return text[start : end if end >= 0 else len(text)]
+    number = _NUMBER.match(text, start)
+    return kind(float(number[0])) if number else kind()

@@ -1,0 +1,118 @@
+"""The engine's HTTP client: a connection per request, its traps included (contract.md A2)."""
+
+import asyncio
+from dataclasses import dataclass
+from enum import StrEnum, unique
+from urllib.parse import urlsplit
+
+CONTINUE_ABOVE_BYTES = 1024
+CONTINUE_STALL_S = 1.0
+_MAX_HEAD_BYTES = 64 * 1024
+
+
+@unique
+class Failure(StrEnum):
+    """All that a script learns about a request that failed."""
+
+    CLIENT_ERROR = "4xx"
+    SERVER_ERROR = "5xx"
+    OTHER = "other"  # refused, reset, redirected
+    TIMEOUT = "timeout"  # also a 2xx without a body
+
+
+class RequestFailed(Exception):
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.value)
+        self.failure = failure
+
+
+@dataclass(slots=True)
+class HttpClient:
+    """`base_url` is a plain prefix: base and path are concatenated, nothing is added (contract.md A1)."""
+
+    base_url: str
+    total_s: float = 10.0
+    stalls: int = 0  # POSTs whose `Expect: 100-continue` was not answered
+
+    async def get(self, path: str) -> bytes:
+        """The body of a 2xx; raises RequestFailed. A GET cannot carry headers of its own."""
+        return await self._exchange("GET", path, "", None)
+
+    async def post(self, path: str, body: bytes, content_type: str) -> bytes:
+        """`content_type` goes out verbatim, line breaks and all: that is how Authorization gets in."""
+        return await self._exchange("POST", path, content_type, body)
+
+    async def _exchange(self, method: str, path: str, content_type: str, body: bytes | None) -> bytes:
+        try:
+            async with asyncio.timeout(self.total_s):
+                status, answer = await self._request(method, path, content_type, body)
+        except TimeoutError as error:
+            raise RequestFailed(Failure.TIMEOUT) from error
+        except (OSError, EOFError, ValueError, asyncio.LimitOverrunError) as error:
+            raise RequestFailed(Failure.OTHER) from error
+        if 200 <= status < 300:
+            if not answer:
+                raise RequestFailed(Failure.TIMEOUT)
+            return answer
+        failures = {4: Failure.CLIENT_ERROR, 5: Failure.SERVER_ERROR}
+        raise RequestFailed(failures.get(status // 100, Failure.OTHER))
+
+    async def _request(
+        self, method: str, path: str, content_type: str, body: bytes | None
+    ) -> tuple[int, bytes]:
+        url = urlsplit(self.base_url + path)
+        target = (url.path or "/") + (f"?{url.query}" if url.query else "")
+        head = f"{method} {target} HTTP/1.1\r\nHost: {url.netloc}\r\nAccept: */*\r\n"
+        expects = body is not None and len(body) > CONTINUE_ABOVE_BYTES
+        if body is not None:
+            head += f"Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\n"
+        if expects:
+            head += "Expect: 100-continue\r\n"
+        reader, writer = await asyncio.open_connection(url.hostname, url.port or 80, limit=_MAX_HEAD_BYTES)
+        try:
+            writer.write(head.encode() + b"\r\n")
+            early = await self._await_continue(reader) if expects else None
+            if early is None:
+                writer.write(body or b"")
+                await writer.drain()
+                early = await _read_head(reader)
+                while early[0] // 100 == 1:
+                    early = await _read_head(reader)
+            return early[0], await _read_body(reader, early[1])
+        finally:
+            writer.close()
+
+    async def _await_continue(self, reader: asyncio.StreamReader) -> tuple[int, dict[str, str]] | None:
+        """None when the body is to be sent; a final status means that the server did not want it."""
+        try:
+            async with asyncio.timeout(CONTINUE_STALL_S):
+                head = await _read_head(reader)
+        except TimeoutError:
+            self.stalls += 1
+            return None
+        return None if head[0] == 100 else head
+
+
+async def _read_head(reader: asyncio.StreamReader) -> tuple[int, dict[str, str]]:
+    lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+    headers = {}
+    for line in lines[1:]:
+        name, _, value = line.partition(":")
+        headers[name.lower()] = value.strip()
+    return int(lines[0].split(" ", 2)[1]), headers
+
+
+async def _read_body(reader: asyncio.StreamReader, headers: dict[str, str]) -> bytes:
+    if headers.get("transfer-encoding", "").lower() == "chunked":
+        return await _read_chunks(reader)
+    if "content-length" in headers:
+        return await reader.readexactly(int(headers["content-length"]))
+    return await reader.read()
+
+
+async def _read_chunks(reader: asyncio.StreamReader) -> bytes:
+    chunks = []
+    while size := int(await reader.readline(), 16):
+        chunks.append(await reader.readexactly(size))
+        await reader.readexactly(2)
+    return b"".join(chunks)

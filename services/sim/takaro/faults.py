@@ -1,0 +1,65 @@
+"""How the simulated Takaro misbehaves: settable at any time, for all or for one identity."""
+
+import asyncio
+import math
+from dataclasses import dataclass, field
+from typing import Final
+
+EMPTY: Final = ""
+"""Refuse an identify with an empty `error` object: how a transient fault looks (contract.md B1)."""
+
+
+@dataclass(slots=True)
+class Faults:
+    silent: bool = False
+    """An identify is never answered."""
+
+    kill_early: bool = False
+    """The socket is torn: on accept when set for all, on its identify when set for one identity."""
+
+    error_delay_s: float = 0.0
+    """How much later than usual error frames come."""
+
+    refusal: str | None = None
+    reading: asyncio.Event = field(default_factory=asyncio.Event)
+    _refusals: float = 0.0
+    _internal_errors: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.reading.set()
+
+    def stop_reading(self) -> None:
+        """Look at no frame until `resume_reading()`; frames pile up in the buffers meanwhile."""
+        self.reading.clear()
+
+    def resume_reading(self) -> None:
+        self.reading.set()
+
+    def refuse_identify(self, text: str = EMPTY, times: int | None = None) -> None:
+        """Refuse the next `times` identifies with `text`, or all of them until `accept_identify()`."""
+        self.refusal = text
+        self._refusals = math.inf if times is None else times
+
+    def accept_identify(self) -> None:
+        self.refusal = None
+
+    def internal_errors(self, times: int | None = None) -> None:
+        """Answer the next `times` events with an internal error, or all until the next identify."""
+        self._internal_errors = math.inf if times is None else times
+
+    def take_refusal(self) -> str | None:
+        """The text to refuse this identify with, None to let it pass."""
+        if self.refusal is None or self._refusals < 1:
+            return None
+        self._refusals -= 1
+        return self.refusal
+
+    def take_internal_error(self) -> bool:
+        if self._internal_errors < 1:
+            return False
+        self._internal_errors -= 1
+        return True
+
+    def identified(self) -> None:
+        if self._internal_errors == math.inf:
+            self._internal_errors = 0

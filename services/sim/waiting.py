@@ -1,0 +1,27 @@
+"""Waiting for something to become true, without polling: whoever changes state says so."""
+
+import asyncio
+from collections.abc import Callable
+
+
+class Changes:
+    """`notify()` after each change; `wait_for()` looks again after each of them."""
+
+    def __init__(self) -> None:
+        self._waiting: set[asyncio.Future[None]] = set()
+
+    def notify(self) -> None:
+        for future in self._waiting:
+            if not future.done():
+                future.set_result(None)
+
+    async def wait_for(self, predicate: Callable[[], object], timeout_s: float) -> None:
+        """Return once `predicate()` is true; raises TimeoutError when it is not within `timeout_s`."""
+        async with asyncio.timeout(timeout_s):
+            while not predicate():
+                future = asyncio.get_running_loop().create_future()
+                self._waiting.add(future)
+                try:
+                    await future
+                finally:
+                    self._waiting.discard(future)

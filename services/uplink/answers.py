@@ -1,0 +1,103 @@
+"""The payload that answers each request: from the mod's outcome, from what is known, or of our own."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from services.relay.records import Outcome
+from services.relay.vocabulary import ACTION_RULES, Action, Kind
+from services.uplink.answer_rules import is_error, is_valid_answer
+from services.uplink.failures import NEVER_CONTACTED
+from services.uplink.frames import error_payload
+
+SILENCE_LIMIT_S = 60.0
+"""A server is reported unreachable when its mod was not heard of for longer than this."""
+
+_TRANSPARENT_PNG = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAAC0lEQVR42mNgAAIAAAUAAen63NgAAAAASUVORK5CYII="
+)
+
+OWN_ANSWERS: dict[Action, Any] = {
+    # The five sizes are demanded of a disabled map as well (contract.md B3).
+    Action.GET_MAP_INFO: {
+        "enabled": False,
+        "mapBlockSize": 0,
+        "maxZoom": 0,
+        "mapSizeX": 0,
+        "mapSizeY": 0,
+        "mapSizeZ": 0,
+    },
+    # Takaro hands the string on as an image without looking at it: an empty picture shows as an empty
+    # map, where an error would be one failed call for each tile in view.
+    Action.GET_MAP_TILE: _TRANSPARENT_PNG,
+}
+"""Answers that no mod gives and that never change. Not to be altered by who sends them."""
+
+_WITHOUT_RESULT = frozenset(action for action, rule in ACTION_RULES.items() if rule.kind is Kind.WRITE) - {
+    Action.EXECUTE_CONSOLE_COMMAND
+}
+
+
+@dataclass(frozen=True, slots=True)
+class KnownPlayer:
+    """What the relay itself remembers of a player: the record and the position last seen, if any."""
+
+    player: dict[str, Any] | None
+    location: dict[str, Any] | None
+
+
+def reachability(silent_s: float | None, store_away: bool) -> dict[str, Any]:
+    """The answer to testReachability.
+
+    `silent_s` is how long the mod had not been heard of when the store was last read, None if it never was.
+    It must not grow while the store is away: then nobody can tell whether the mod is silent, and a false
+    "unreachable" makes Takaro set every player offline.
+    """
+    if silent_s is None:
+        if store_away:
+            return {"connectable": True, "reason": "the relay's store is away: nothing is known of the mod"}
+        return {"connectable": False, "reason": NEVER_CONTACTED}
+    if silent_s > SILENCE_LIMIT_S:
+        return {"connectable": False, "reason": f"the mod has not contacted the relay for {silent_s:.0f} s"}
+    return {"connectable": True, "reason": ""}
+
+
+def payload_for(action: Action, args: dict[str, Any], outcome: Outcome, known: KnownPlayer | None) -> Any:
+    """The response payload for `action`: always one that Takaro accepts, never null.
+
+    `known` is what the relay remembers of the player in `args`. A value that Takaro would refuse counts
+    as no answer; compare `is_valid_answer(action, outcome.value)` to count those.
+    """
+    if action in OWN_ANSWERS:
+        return OWN_ANSWERS[action]
+    if action in _WITHOUT_RESULT:
+        return error_payload(outcome.error) if outcome.error else {}
+    fault = outcome.error or _fault(action, args, outcome.value)
+    if not fault:
+        return outcome.value
+    if action is Action.GET_PLAYER_LOCATION:
+        return _last_position(known)
+    if action is Action.GET_PLAYER_INVENTORY:
+        return []  # Takaro asks for each player it believes online; who has just left carries nothing
+    if action is Action.GET_PLAYER and known and not _fault(action, args, known.player):
+        return known.player
+    if action is Action.TEST_REACHABILITY:
+        return {"connectable": False, "reason": error_payload(fault)["error"]}
+    return error_payload(fault)
+
+
+def _fault(action: Action, args: dict[str, Any], value: Any) -> str:
+    if value is None and action is Action.GET_PLAYER:
+        return f"no such player: {args.get('gameId', '')}"
+    if value is None:
+        return "the game server gave no answer"
+    if is_error(value):  # to Takaro an error, whatever else it holds
+        return f"the game server answered an error: {value['error']}"
+    wrong = is_valid_answer(action, value)
+    return f"the game server's answer cannot be used: {wrong}" if wrong else ""
+
+
+def _last_position(known: KnownPlayer | None) -> Any:
+    """Numbers in any case: Takaro asks this before it takes an event, and an error loses the event (B2)."""
+    if known and not _fault(Action.GET_PLAYER_LOCATION, {}, known.location):
+        return known.location
+    return {"x": 0, "y": 0, "z": 0}

@@ -1,0 +1,34 @@
+"""How long to wait before the next attempt. Pure: the dice are an argument.
+
+Full jitter: after an outage a fleet of links comes back spread over the whole interval. A successful
+connect proves nothing (an identify that is refused after it made thousands of connects, style.md E3): the
+delay is renewed only by a link that was ready for a while.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+RENEWED_AFTER_READY_S = 30.0
+
+Dice = Callable[[float, float], float]
+"""Such as random.uniform."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """The n-th delay lies between `floor_s` and `base_s` doubled n times, but never above `cap_s`."""
+
+    base_s: float
+    cap_s: float
+    floor_s: float = 0.0
+
+    def delay_s(self, attempt: int, dice: Dice) -> float:
+        """`attempt` counts failures since the delay was renewed, from 0."""
+        ceiling_s = min(self.cap_s, self.base_s * 2.0 ** min(attempt, 32))
+        return dice(min(self.floor_s, ceiling_s), ceiling_s)
+
+
+RECONNECT = Pace(base_s=0.5, cap_s=60.0)
+REFUSED = Pace(base_s=60.0, cap_s=300.0, floor_s=30.0)
+IDENTIFY_AGAIN = Pace(base_s=0.25, cap_s=60.0, floor_s=0.1)
+"""One identify costs Takaro about five API calls (contract.md B1)."""

@@ -1,0 +1,26 @@
+"""How long has the mod of one instance been silent? Pure: times are arguments.
+
+Two things must never make a living server look dead, for Takaro then sets every player offline (contract.md
+B3): a store that is away, and a relay that was away itself. So silence is what was last read, and it is
+counted from our own start at the earliest.
+"""
+
+
+class Contact:
+    """The mod's last contact as the sweep last read it."""
+
+    def __init__(self, started_s: float) -> None:
+        self._started_s = started_s
+        self.store_away = True  # until it was read
+        self.silent_s: float | None = None
+        """Seconds of silence at the last look; None: the mod was never heard of."""
+
+    def read(self, now_s: float, store_now_ms: int, contact_ms: int | None) -> None:
+        """The sweep read `contact_ms` while Redis' clock said `store_now_ms` and ours `now_s`."""
+        self.store_away = False
+        if contact_ms is not None:
+            self.silent_s = max(0.0, min((store_now_ms - contact_ms) / 1000, now_s - self._started_s))
+
+    def lost_store(self) -> None:
+        """The sweep could not read."""
+        self.store_away = True

@@ -1,0 +1,85 @@
+"""Which events has Takaro taken? Pure bookkeeping of windows and receipts (contract.md B2).
+
+Takaro acknowledges no event. It answers our JSON ping in the handler that takes events, in order; one such
+pong can overtake the error of an event sent before it, the second of two pings sent one after the other never
+did. So a window is written with a ping behind it, and is taken when the pong of the window after it has come.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from services.relay.records import GameEvent
+
+WINDOW_EVENTS = 32
+"""Two windows are under way at most: no more than 64 events are repeated after a fault (design.md)."""
+
+
+class Position(NamedTuple):
+    """A place in the stream: in the entry `entry`, behind its first `skip` events."""
+
+    entry: str
+    skip: int
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Events written in one go; `end` is the place behind them, `size_bytes` that of the entries it ended.
+
+    A window without events only carries the second ping of the one before it.
+    """
+
+    events: tuple[GameEvent, ...]
+    end: Position
+    size_bytes: int = 0
+
+
+class Taken(NamedTuple):
+    """A window that Takaro has, and the reasons of those of its events that it will never take."""
+
+    window: Window
+    refused: tuple[str, ...]
+
+
+class Delivery:
+    """The windows under way on one socket: the last one, and the one before it until the last has its pong.
+
+    After every `sent` comes one `ponged` before the next `sent`.
+    """
+
+    def __init__(self) -> None:
+        self._before: Window | None = None
+        self._last: Window | None = None
+        self._refused: list[str] = []
+        self.disowned = 0
+        """Events that met a Takaro that has lost our server: they are to be sent again."""
+
+    @property
+    def unconfirmed(self) -> int:
+        """How many events are written and not yet receipted."""
+        return sum(len(window.events) for window in (self._before, self._last) if window)
+
+    def sent(self, window: Window) -> None:
+        """A window was written, its ping behind it."""
+        self._before, self._last = self._last, window
+
+    def refused(self, reason: str) -> None:
+        """One event under way was refused for what it is. Takaro does not say which; sending it again
+        would change nothing, and would double its neighbours."""
+        self._refused.append(reason)
+
+    def lost(self) -> None:
+        """One event under way met a Takaro that does not have our server."""
+        self.disowned += 1
+
+    def ponged(self) -> Taken | None:
+        """The pong of the last window came: the window before it is taken, with all its errors heard.
+
+        None when there was none, or when events have to be sent again first.
+        """
+        if self.disowned:
+            return None
+        taken, self._before = self._before, None
+        if taken is None or not taken.events:
+            return None
+        reasons, self._refused = tuple(self._refused), []
+        return Taken(taken, reasons)

@@ -1,0 +1,62 @@
+"""The words for a request that came to nothing: what Takaro is told, and what the metric counts.
+
+A person who gave an item must be able to tell "it did not happen" from "it may have" (design.md, promise 2).
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum, unique
+
+from services.relay.vocabulary import HAND_OUT_WITHIN_S
+
+NEVER_CONTACTED = (
+    "no mod has ever contacted the relay for this server; check TakaroApiUrl in the mod's config.json"
+)
+
+
+@unique
+class Cause(StrEnum):
+    """Why there is no result. A label of a metric: the set is fixed."""
+
+    NOT_DELIVERED = "not_delivered"
+    NO_RESULT = "no_result"
+    REFUSED = "refused"
+    QUEUE_FULL = "queue_full"
+    NEVER_SEEN = "never_seen"
+    STORE_AWAY = "store_away"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One request that came to nothing; `text` is what Takaro shows."""
+
+    cause: Cause
+    text: str
+
+
+def not_delivered(silent_s: float | None) -> Failure:
+    """The mod never fetched it: it did not happen. `silent_s` since the last poll, None: no poll ever."""
+    if silent_s is None:
+        return Failure(Cause.NEVER_SEEN, f"not delivered: {NEVER_CONTACTED}")
+    if silent_s < HAND_OUT_WITHIN_S:
+        return Failure(Cause.NOT_DELIVERED, "not delivered: the server did not fetch it in time")
+    return Failure(Cause.NOT_DELIVERED, f"not delivered: the server has not polled for {silent_s:.0f} s")
+
+
+def no_result() -> Failure:
+    """The mod fetched it and said no more."""
+    return Failure(Cause.NO_RESULT, "delivered, no result: it may have run")
+
+
+def refused(text: str) -> Failure:
+    """The mod answered that it did not do it, in its own words."""
+    return Failure(Cause.REFUSED, text.strip() or "the server refused it and gave no reason")
+
+
+def queue_full() -> Failure:
+    """Too much waits for this server already; the request was not added."""
+    return Failure(Cause.QUEUE_FULL, "not delivered: too many commands wait for this server")
+
+
+def store_away() -> Failure:
+    """Redis did not answer. Whether the command reached it is not known (errors.StoreError)."""
+    return Failure(Cause.STORE_AWAY, "the relay's store is away: the command may not be delivered")

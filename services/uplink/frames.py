@@ -1,0 +1,180 @@
+"""Takaro's WebSocket frames as values: what one says, and the bytes of those we send.
+
+The frames are those of contract.md B1 and B3. Reading never raises: what cannot be read is `Unknown`.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from services.relay.records import GameEvent
+
+TEXT_LIMIT = 300
+"""Characters kept of any text that a peer wrote, before it reaches a log, a page or a person."""
+
+_REQUEST_ID_LIMIT = 200
+
+_PERMANENT = ("registrationtoken", "registration token", "identitytoken", "max game servers")
+"""What Takaro says, in lower case, when asking again cannot help: a token is wrong, the plan is full."""
+
+_INTERNAL = "internal error handling game event"
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """The greeting after the socket opened."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identified:
+    """Takaro knows this server; events may be sent."""
+
+    game_server_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class IdentifyRefused:
+    """Takaro did not take the identify. `permanent`: only the operator can change that."""
+
+    text: str
+    permanent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Takaro asks for something. `action` is "" when it names none; `args` is as it was sent."""
+
+    request_id: str
+    action: str
+    args: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """To be answered with `pong`."""
+
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pong:
+    """The answer to a `ping` of ours: half of a receipt (contract.md B2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorFrame:
+    """Something we sent was refused; which is not said. `internal`: Takaro has lost our server."""
+
+    text: str
+    internal: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """Not a frame we know. `text` is its beginning."""
+
+    text: str
+
+
+Frame = Connected | Identified | IdentifyRefused | Request | Ping | Pong | ErrorFrame | Unknown
+
+
+def read_frame(text: str | bytes) -> Frame:
+    """What Takaro said. Never raises, whatever came."""
+    try:
+        frame = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return _unknown(text)
+    if not isinstance(frame, dict):
+        return _unknown(text)
+    payload = frame.get("payload")
+    fields = payload if isinstance(payload, dict) else {}
+    match frame.get("type"):
+        case "request" if _request_id(frame):
+            action = fields.get("action")
+            return Request(_request_id(frame), action if isinstance(action, str) else "", fields.get("args"))
+        case "pong":
+            return Pong()
+        case "ping":
+            return Ping(_request_id(frame))
+        case "connected":
+            return Connected()
+        case "identifyResponse":
+            return _identify_answer(fields)
+        case "error":
+            message = _message(payload) or "Takaro gave no reason"
+            return ErrorFrame(message, internal=_INTERNAL in message.lower())
+    return _unknown(text)
+
+
+def identify(identity_token: str, registration_token: str, name: str) -> bytes:
+    """Say who we are. The body goes into `payload`; in `data`, Takaro does not see it (B1)."""
+    body = {"identityToken": identity_token, "registrationToken": registration_token, "name": name}
+    return orjson.dumps({"type": "identify", "payload": body})
+
+
+def game_event(event: GameEvent | bytes) -> bytes:
+    """One event, given as a record or as the JSON of one that this relay encoded."""
+    encoded = event if isinstance(event, bytes) else orjson.dumps(event)
+    return b'{"type":"gameEvent","payload":' + encoded + b"}"
+
+
+def ping() -> bytes:
+    """Ask for a pong from the handler that takes events."""
+    return b'{"type":"ping"}'
+
+
+def pong(request_id: str = "") -> bytes:
+    """Answer a `Ping`."""
+    return orjson.dumps({"type": "pong", "requestId": request_id} if request_id else {"type": "pong"})
+
+
+def response(request_id: str, payload: Any) -> bytes:
+    """Answer a request with `payload`, which `answer_rules` has found valid."""
+    return orjson.dumps({"type": "response", "requestId": request_id, "payload": payload})
+
+
+def error_response(request_id: str, text: str) -> bytes:
+    """Answer a request with an error."""
+    return response(request_id, error_payload(text))
+
+
+def error_payload(text: str) -> dict[str, str]:
+    """The only form of an error that Takaro does not take for success (B3): never empty, one short line."""
+    return {"error": one_line(text) or "the relay gave no reason"}
+
+
+def one_line(text: str) -> str:
+    """`text` as one line of at most TEXT_LIMIT characters that can be encoded."""
+    line = " ".join(text[: 2 * TEXT_LIMIT].split())[:TEXT_LIMIT]
+    return line.encode("utf-8", "replace").decode()
+
+
+def _request_id(frame: dict[str, Any]) -> str:
+    request_id = frame.get("requestId")
+    return request_id if isinstance(request_id, str) and len(request_id) <= _REQUEST_ID_LIMIT else ""
+
+
+def _identify_answer(fields: dict[str, Any]) -> Identified | IdentifyRefused:
+    # A transient fault of Takaro's arrives as `"error": {}`: the key is the failure, not its content (B1).
+    if "error" in fields:
+        text = _message(fields["error"])
+        permanent = any(words in text.lower() for words in _PERMANENT)
+        return IdentifyRefused(text or "Takaro gave no reason", permanent)
+    game_server_id = fields.get("gameServerId")
+    if isinstance(game_server_id, str) and game_server_id:
+        return Identified(game_server_id)
+    return IdentifyRefused("Takaro's answer names no game server", permanent=False)
+
+
+def _message(error: Any) -> str:
+    """The words of an error, and those alone: what surrounds them can hold the tokens we sent."""
+    if isinstance(error, dict):
+        error = error.get("message") or error.get("error") or error.get("name")
+    return one_line(error) if isinstance(error, str) else ""
+
+
+def _unknown(text: str | bytes) -> Unknown:
+    start = text[: 2 * TEXT_LIMIT]
+    return Unknown(one_line(start if isinstance(start, str) else start.decode("utf-8", "replace")))

@@ -1,0 +1,203 @@
+"""Takaro's request arguments, reduced to the canonical ones that `records.Command` lists.
+
+Takaro sends whole player rows of several KB where an id is meant (contract.md B3); nothing that is
+not needed goes further than this file.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from services.relay.errors import RelayError
+from services.relay.vocabulary import Action
+
+Arguments = dict[str, Any]
+
+_GAME_ID_LIMIT = 64  # a BIS id, the longest there is, has 44 characters
+_COORDINATE_LIMIT = 1_000_000  # metres; the largest maps have 20,000
+_INT32_MAX = 2**31 - 1  # the mod's integers (contract.md A4)
+_PERMANENT_FROM_YEAR = 2500  # Takaro says "permanent" as a date in 3021
+
+
+class BadRequest(RelayError):
+    """Takaro asked for what cannot be done. `str(error)` names the field; a person at Takaro reads it."""
+
+
+def read_request(action: str, args: Any) -> tuple[Action, Arguments]:
+    """The action and its canonical arguments. `args` is as it came: JSON text, an object, a list, nothing.
+
+    Raises BadRequest.
+    """
+    try:
+        known = Action(action)
+    except ValueError:
+        raise BadRequest(f"unknown action: {action[:50]!r}") from None
+    return known, ARGUMENTS[known](_object(args))
+
+
+def _nothing(args: Arguments) -> Arguments:
+    return {}
+
+
+def _player(args: Arguments) -> Arguments:
+    return {"gameId": _target(args)}
+
+
+def _message(args: Arguments) -> Arguments:
+    slim = {"message": _text(args, "message")}
+    opts = args.get("opts") or {}
+    if not isinstance(opts, dict):
+        raise BadRequest("opts must be an object")
+    # A recipient that cannot be read is an error: without it a whisper would be read by everyone.
+    if opts.get("recipient") is not None:
+        slim["recipient"] = _game_id(opts["recipient"], "opts.recipient")
+    if opts.get("senderNameOverride"):
+        slim["senderName"] = _text(opts, "senderNameOverride")
+    return slim
+
+
+def _kick(args: Arguments) -> Arguments:
+    return {"gameId": _target(args), "reason": _optional_text(args, "reason")}
+
+
+def _ban(args: Arguments) -> Arguments:
+    return _kick(args) | _expiry(args.get("expiresAt"))
+
+
+def _teleport(args: Arguments) -> Arguments:
+    return {"gameId": _target(args)} | {axis: _coordinate(args, axis) for axis in ("x", "y", "z")}
+
+
+def _gift(args: Arguments) -> Arguments:
+    item = args.get("item")
+    code = _text(item, "code", "item.code") if isinstance(item, dict) else _text(args, "item")
+    return {
+        "gameId": _target(args),
+        "item": code,
+        "amount": _amount(args),
+        "quality": _optional_text(args, "quality"),
+    }
+
+
+def _console(args: Arguments) -> Arguments:
+    return {"command": _text(args, "command")}
+
+
+ARGUMENTS: dict[Action, Callable[[Arguments], Arguments]] = {
+    Action.GET_PLAYER: _player,
+    Action.GET_PLAYERS: _nothing,
+    Action.GET_PLAYER_LOCATION: _player,
+    Action.GET_PLAYER_INVENTORY: _player,
+    Action.LIST_ITEMS: _nothing,
+    Action.LIST_ENTITIES: _nothing,
+    Action.LIST_LOCATIONS: _nothing,
+    Action.LIST_BANS: _nothing,
+    Action.TEST_REACHABILITY: _nothing,
+    Action.GET_MAP_INFO: _nothing,
+    Action.GET_MAP_TILE: _nothing,
+    Action.EXECUTE_CONSOLE_COMMAND: _console,
+    Action.SEND_MESSAGE: _message,
+    Action.GIVE_ITEM: _gift,
+    Action.TELEPORT_PLAYER: _teleport,
+    Action.KICK_PLAYER: _kick,
+    Action.BAN_PLAYER: _ban,
+    Action.UNBAN_PLAYER: _player,
+    Action.SHUTDOWN: _nothing,
+}
+
+
+def _object(args: Any) -> Arguments:
+    if isinstance(args, str):
+        try:
+            args = orjson.loads(args.strip() or "{}")
+        except orjson.JSONDecodeError:
+            raise BadRequest("args is not valid JSON") from None
+    if not args:  # None, "", [] and {} all say that there are none
+        return {}
+    if isinstance(args, list) and len(args) == 1:
+        args = args[0]
+    if not isinstance(args, dict):
+        raise BadRequest("args must be an object")
+    return args
+
+
+def _target(args: Arguments) -> str:
+    """The player meant: a flat row first (it may hold a `player` of its own), else the row in `player`."""
+    if args.get("gameId") is not None or "player" not in args:
+        return _game_id(args, "")
+    return _game_id(args["player"], "player")
+
+
+def _game_id(row: Any, where: str) -> str:
+    game_id = row.get("gameId") if isinstance(row, dict) else row
+    name = f"{where}.gameId" if where else "gameId"
+    if isinstance(game_id, int) and not isinstance(game_id, bool):
+        game_id = str(game_id)
+    if not isinstance(game_id, str) or not game_id.strip():
+        raise BadRequest(f"{name} is missing")
+    if len(game_id) > _GAME_ID_LIMIT:
+        raise BadRequest(f"{name} is longer than {_GAME_ID_LIMIT} characters")
+    return game_id.strip()
+
+
+def _text(args: Arguments, name: str, shown: str = "") -> str:
+    text = args.get(name)
+    if text is None or text == "":
+        raise BadRequest(f"{shown or name} is missing")
+    if not isinstance(text, str):
+        raise BadRequest(f"{shown or name} must be text")
+    if not text.strip():
+        raise BadRequest(f"{shown or name} is blank")
+    return text
+
+
+def _optional_text(args: Arguments, name: str) -> str:
+    text = args.get(name)
+    if text is None:
+        return ""
+    if isinstance(text, bool) or not isinstance(text, str | int | float):
+        raise BadRequest(f"{name} must be text")
+    return str(text)
+
+
+def _number(value: Any, name: str) -> float:
+    if value is None or value == "":
+        raise BadRequest(f"{name} is missing")
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise BadRequest(f"{name} must be a number")
+    try:
+        return float(value)
+    except (ValueError, OverflowError):
+        raise BadRequest(f"{name} must be a number") from None
+
+
+def _coordinate(args: Arguments, axis: str) -> float:
+    metres = _number(args.get(axis), axis)
+    if not -_COORDINATE_LIMIT <= metres <= _COORDINATE_LIMIT:  # false for NaN too
+        raise BadRequest(f"{axis} must be within {_COORDINATE_LIMIT} m of the map's corner")
+    return metres
+
+
+def _amount(args: Arguments) -> int:
+    if args.get("amount") in (None, ""):
+        return 1
+    amount = _number(args["amount"], "amount")
+    if not 1 <= amount <= _INT32_MAX or amount != int(amount):
+        raise BadRequest(f"amount must be a whole number from 1 to {_INT32_MAX}")
+    return int(amount)
+
+
+def _expiry(expires_at: Any) -> dict[str, str]:
+    """Nothing for a permanent ban, else `expiresAt` in UTC."""
+    if expires_at is None or expires_at == "":
+        return {}
+    try:
+        moment = datetime.fromisoformat(expires_at)
+        if moment.year >= _PERMANENT_FROM_YEAR:
+            return {}
+        utc = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, TypeError, OverflowError):
+        raise BadRequest("expiresAt must be an ISO 8601 date") from None
+    return {"expiresAt": utc.isoformat(timespec="seconds").replace("+00:00", "Z")}

@@ -1,0 +1,45 @@
+"""One open socket to Takaro: what is said in one turn of the loop leaves in one write."""
+
+import asyncio
+
+from websockets.asyncio.client import ClientConnection
+from websockets.protocol import State
+
+MAX_UNSENT_BYTES = 8 * 1024 * 1024
+"""A Takaro that stopped reading is left when this much waits for it."""
+
+
+class Wire:
+    """The writing end of a socket.
+
+    It goes below the library's `send`, to its sans-I/O protocol: many frames, one system call.
+    """
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self._socket = socket
+        self._frames: list[bytes] = []
+
+    @property
+    def open(self) -> bool:
+        return self._socket.protocol.state is State.OPEN
+
+    def send(self, *frames: bytes) -> None:
+        """Writes frames at the end of this turn. On a socket that is gone they are lost with it."""
+        if not self._frames:
+            asyncio.get_running_loop().call_soon(self.flush)
+        self._frames += frames
+
+    def flush(self) -> None:
+        """Writes now what `send` was given."""
+        frames, self._frames = self._frames, []
+        if not frames or not self.open:
+            return
+        for frame in frames:
+            self._socket.protocol.send_text(frame)
+        self._socket.transport.write(b"".join(self._socket.protocol.data_to_send()))
+        if self._socket.transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
+            self._socket.transport.abort()
+
+    async def drained(self) -> None:
+        """Waits until the socket takes more. Raises what the socket raises when it is lost."""
+        await self._socket.drain()

@@ -1,0 +1,130 @@
+"""The Valkey that `up` brings along: starts, keeps data, has one owner, clears what a killed run left."""
+
+import asyncio
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import pytest
+import redis
+
+from services.cli import embedded
+from services.cli.supervise import supervise
+from services.relay.errors import ConfigError
+
+
+@asynccontextmanager
+async def running(folder: Path) -> AsyncIterator[redis.Redis]:
+    """The embedded store as `up` runs it, and a client of it by its url."""
+    with embedded.locked(folder):
+        program = embedded.program(folder)
+        stop = asyncio.Event()
+        task = asyncio.create_task(supervise([program], stop, asyncio.Event()))
+        try:
+            assert program.ready is not None
+            await program.ready()
+            with redis.Redis.from_url(embedded.url(embedded.socket_path(folder))) as client:
+                yield client
+        finally:
+            stop.set()
+            assert await task == 0
+
+
+@contextmanager
+def orphan(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A Valkey that no `up` looks after."""
+    process = subprocess.Popen(embedded.program(folder).argv)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+async def test_it_has_the_durability_that_the_relay_requires(tmp_path: Path) -> None:
+    async with running(tmp_path / "data") as client:
+        wanted = {
+            "appendonly": "yes",
+            "appendfsync": "always",
+            "maxmemory-policy": "noeviction",
+            "save": "",
+            "port": "0",
+        }
+        assert client.config_get(*wanted) == wanted
+
+
+async def test_what_is_written_is_there_in_the_next_run(tmp_path: Path) -> None:
+    async with running(tmp_path / "data") as client:
+        client.set("kept", "yes")
+    async with running(tmp_path / "data") as client:
+        assert client.get("kept") == b"yes"
+
+
+async def test_only_this_user_can_enter(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    async with running(folder):
+        assert folder.stat().st_mode & 0o777 == 0o700
+        assert (folder / "valkey.sock").stat().st_mode & 0o777 == 0o700
+        assert (folder / "appendonlydir").stat().st_mode & 0o777 == 0o700
+
+
+async def test_a_folder_with_a_long_path_has_its_socket_elsewhere(tmp_path: Path) -> None:
+    folder = tmp_path / ("long" * 30)
+    path = embedded.socket_path(folder)
+    assert tmp_path not in path.parents
+    assert path == embedded.socket_path(folder)
+    assert path != embedded.socket_path(tmp_path / ("other" * 30))
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    async with running(folder) as client:
+        assert client.ping()
+
+
+async def test_a_path_with_odd_characters_survives_the_url(tmp_path: Path) -> None:
+    async with running(tmp_path / "da ta?#%25é") as client:
+        assert client.ping()
+
+
+def test_a_second_run_on_the_same_folder_is_refused(tmp_path: Path) -> None:
+    with embedded.locked(tmp_path):
+        with pytest.raises(ConfigError, match="another dayz-relay runs there"), embedded.locked(tmp_path):
+            raise AssertionError("locked twice")
+    with embedded.locked(tmp_path):
+        pass
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(ConfigError, match="file/data: cannot be used: "),
+        embedded.locked(tmp_path / "file" / "data"),
+    ):
+        raise AssertionError("locked")
+
+
+async def test_an_orphan_is_ended_first_and_its_data_is_kept(tmp_path: Path) -> None:
+    with orphan(tmp_path) as process:
+        while not (tmp_path / "valkey.sock").exists():
+            await asyncio.sleep(0.01)
+        with redis.Redis(unix_socket_path=str(tmp_path / "valkey.sock")) as client:
+            client.set("kept", "yes")
+        async with running(tmp_path) as client:
+            assert process.wait(timeout=20) == 0
+            assert client.get("kept") == b"yes"
+
+
+async def test_a_socket_that_nobody_serves_is_no_obstacle(tmp_path: Path) -> None:
+    with orphan(tmp_path) as process:
+        while not (tmp_path / "valkey.sock").exists():
+            await asyncio.sleep(0.01)
+        process.kill()
+        process.wait()
+        assert (tmp_path / "valkey.sock").exists()
+        async with running(tmp_path) as client:
+            assert client.ping()
+
+
+def test_a_platform_without_a_binary_is_told_to_bring_a_redis(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"set redis\.url"):
+        embedded.binary()

@@ -1,0 +1,107 @@
+"""The words of `dayz-relay` and what it ends with."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from services.cli import first_run
+from services.cli.main import main
+from services.cli.up import banner
+from services.relay.settings import load
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A first relay.toml in the working folder, nothing of ours in the environment."""
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "relay.toml"
+    first_run.write(path)
+    return path
+
+
+def test_check_shows_the_settings_without_their_secrets(
+    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RELAY_REDIS__URL", "redis://:hunter2@127.0.0.1:6379/0")
+    assert main(["check"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.splitlines()[-1] == "ok"
+    assert '[[instance]]\nslug = "main"\nname = "My DayZ server"\nidentity_token = "set (32 ch' in shown
+    assert 'url = "redis://:***@127.0.0.1:6379/0"' in shown
+    assert "# registration_token is not set" in shown
+    (instance,) = load(config, {}).settings.instances
+    for secret in (instance.identity_token, *instance.mod_keys):
+        assert secret.get_secret_value() not in shown
+
+
+def test_check_names_unknown_keys_and_is_content(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config.write_text(config.read_text() + "\n[uplink]\nadmin_prot = 1\n")
+    assert main(["check", "--config", str(config)]) == 0
+    assert f"warning: {config}, [uplink], admin_prot: unknown key" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["check", "modapi", "uplink", "up"])
+def test_a_wrong_setting_is_a_line_on_standard_error_and_exit_code_2(
+    command: str, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config.write_text(config.read_text().replace("8088", "88088").replace("My DayZ server", "My"))
+    assert main([command, "--config", str(config)]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        f"dayz-relay: {config}, [modapi], port: must be a port number from 0 to 65535 (0: any free port)",
+        f"dayz-relay: {config}, [[instance]] number 1, name: must have 3 to 50 characters, "
+        "Takaro takes no other name",
+    ]
+
+
+@pytest.mark.parametrize("command", ["check", "modapi", "uplink"])
+def test_only_up_does_without_a_file(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([command]) == 2
+    assert capsys.readouterr().err == (
+        "dayz-relay: relay.toml: does not exist: `dayz-relay up` writes a first one\n"
+    )
+
+
+def test_no_file_is_needed_where_the_environment_describes_the_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TAKARO_SERVER_NAME", "My server")
+    monkeypatch.setenv("TAKARO_IDENTITY_TOKEN", "identity")
+    assert main(["check"]) == 0
+    assert 'name = "My server"' in capsys.readouterr().out
+    assert not (tmp_path / "relay.toml").exists()
+
+
+@pytest.mark.parametrize("argv", [["--version"], ["--help"], ["up", "--help"]])
+def test_asking_is_no_error(argv: list[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(argv)
+    assert ended.value.code == 0
+
+
+@pytest.mark.parametrize("argv", [[], ["nonsense"], ["up", "--nonsense"], ["demo", "--seconds", "x"]])
+def test_an_unknown_word_is_exit_code_2(argv: list[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(argv)
+    assert ended.value.code == 2
+
+
+def test_the_module_is_the_command() -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "services.cli", "--version"], capture_output=True, text=True, timeout=60
+    )
+    assert (run.returncode, run.stdout.split()[0]) == (0, "dayz-relay")
+
+
+def test_the_banner_says_what_is_missing(config: Path) -> None:
+    assert banner(load(config, {}).settings) == [
+        "Mods call http://127.0.0.1:8088/k/<mod key>",
+        'Server main ("My DayZ server"): no Takaro registration token yet, its events are kept',
+    ]
+    complete = {"RELAY_TAKARO__REGISTRATION_TOKEN": "token"}
+    assert banner(load(config, complete).settings)[1] == 'Server main ("My DayZ server"): complete'

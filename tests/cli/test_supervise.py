@@ -1,0 +1,202 @@
+"""Real tiny processes under the supervisor: restarted, ended in order, never left behind."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.cli.supervise import (
+    FIRST_PAUSE_S,
+    LONGEST_PAUSE_S,
+    PROVEN_AFTER_S,
+    Program,
+    next_pause_s,
+    supervise,
+)
+
+# Each child writes a line to the file in DIARY when it starts, and one when it is told to end.
+WELL_BEHAVED = """
+import os, signal, sys
+def note(text):
+    with open(os.environ["DIARY"], "a") as diary:
+        diary.write(f"{text} {sys.argv[1]} {os.getpid()}\\n")
+def end(*_):
+    note("end")
+    sys.exit(0)
+signal.signal(signal.SIGTERM, end)
+note("start")
+while True:
+    signal.pause()
+"""
+DEAF = WELL_BEHAVED.replace(
+    "signal.signal(signal.SIGTERM, end)", "signal.signal(signal.SIGTERM, signal.SIG_IGN)"
+)
+WRONG_SETTING = "import sys; sys.exit(2)"
+
+
+class Diary:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.touch()
+
+    def lines(self) -> list[list[str]]:
+        return [line.split() for line in self.path.read_text().splitlines()]
+
+    def told(self) -> list[str]:
+        return [f"{verb} {name}" for verb, name, _ in self.lines()]
+
+    def pid(self, name: str) -> int:
+        return next(int(pid) for verb, who, pid in reversed(self.lines()) if (verb, who) == ("start", name))
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(20):
+            while not condition():
+                await asyncio.sleep(0.01)
+
+    def program(self, name: str, code: str = WELL_BEHAVED) -> Program:
+        argv = (sys.executable, "-S", "-c", code, name)
+        return Program(name, argv, {**os.environ, "DIARY": str(self.path)})
+
+
+@pytest.fixture
+def diary(tmp_path: Path) -> Diary:
+    return Diary(tmp_path / "diary")
+
+
+class Run:
+    """`supervise` in the background."""
+
+    def __init__(self, *programs: Program, stop_within_s: float = 20.0) -> None:
+        self.stop, self.kill = asyncio.Event(), asyncio.Event()
+        self.task = asyncio.create_task(supervise(programs, self.stop, self.kill, stop_within_s))
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+async def test_programs_end_in_the_opposite_order_of_their_start(diary: Diary) -> None:
+    run = Run(diary.program("store"), diary.program("uplink"), diary.program("modapi"))
+    await diary.until(lambda: len(diary.told()) == 3)
+    run.stop.set()
+    assert await run.task == 0
+    assert diary.told()[3:] == ["end modapi", "end uplink", "end store"]
+
+
+async def test_a_program_waits_until_the_one_before_it_is_ready(diary: Diary) -> None:
+    store, ready = diary.program("store"), asyncio.Event()
+
+    async def until_ready() -> None:
+        await ready.wait()
+
+    run = Run(Program(store.name, store.argv, store.environ, until_ready), diary.program("uplink"))
+    await diary.until(lambda: diary.told() == ["start store"])
+    ready.set()
+    await diary.until(lambda: diary.told() == ["start store", "start uplink"])
+    run.stop.set()
+    assert await run.task == 0
+
+
+async def test_stopping_does_not_wait_for_readiness(diary: Diary) -> None:
+    store = diary.program("store")
+    run = Run(
+        Program(store.name, store.argv, store.environ, lambda: asyncio.sleep(3600)), diary.program("uplink")
+    )
+    await diary.until(lambda: diary.told() == ["start store"])
+    run.stop.set()
+    assert await run.task == 0
+    assert diary.told() == ["start store", "end store"]
+
+
+async def test_a_killed_program_is_started_again_and_its_neighbour_is_left_alone(
+    diary: Diary, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = Run(diary.program("uplink"), diary.program("modapi"))
+    await diary.until(lambda: len(diary.told()) == 2)
+    os.kill(diary.pid("modapi"), signal.SIGKILL)
+    await diary.until(lambda: len(diary.told()) == 3)
+    assert diary.told()[2] == "start modapi"
+    run.stop.set()
+    assert await run.task == 0
+    assert caplog.messages == ["modapi ended (killed by SIGKILL), starting it again in 0.5 s"]
+
+
+async def test_a_wrong_setting_in_one_program_ends_all_with_its_code(diary: Diary) -> None:
+    run = Run(diary.program("uplink"), diary.program("modapi", WRONG_SETTING))
+    async with asyncio.timeout(20):
+        assert await run.task == 2
+    assert diary.told()[1:] in ([], ["end uplink"])
+
+
+async def test_a_program_that_cannot_be_started_is_tried_again(
+    diary: Diary, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = Run(Program("valkey", (str(diary.path.parent / "missing"),), {}))
+    await diary.until(lambda: len(caplog.messages) >= 3)
+    run.stop.set()
+    assert await run.task == 0
+    assert caplog.messages[0] == "valkey cannot be started: No such file or directory"
+
+
+async def test_a_program_that_does_not_end_is_killed_after_a_while(diary: Diary) -> None:
+    run = Run(diary.program("uplink"), diary.program("modapi", DEAF), stop_within_s=0.2)
+    await diary.until(lambda: len(diary.told()) == 2)
+    deaf = diary.pid("modapi")
+    run.stop.set()
+    assert await run.task == 0
+    assert not is_alive(deaf)
+    assert diary.told()[2:] == ["end uplink"] or diary.told()[2:] == []
+
+
+async def test_a_second_signal_kills_at_once(diary: Diary) -> None:
+    run = Run(diary.program("modapi", DEAF), stop_within_s=3600)
+    await diary.until(lambda: len(diary.told()) == 1)
+    run.stop.set()
+    run.kill.set()
+    async with asyncio.timeout(20):
+        assert await run.task == 0
+    assert not is_alive(diary.pid("modapi"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent")
+async def test_programs_do_not_outlive_a_killed_supervisor(diary: Diary) -> None:
+    code = f"""
+import asyncio, os, sys
+from services.cli.supervise import Program, supervise
+program = Program("modapi", (sys.executable, "-S", "-c", {WELL_BEHAVED!r}, "modapi"), dict(os.environ))
+asyncio.run(supervise([program], asyncio.Event(), asyncio.Event()))
+"""
+    environ = {**os.environ, "DIARY": str(diary.path)}
+    supervisor = await asyncio.create_subprocess_exec(sys.executable, "-c", code, env=environ)
+    await diary.until(lambda: len(diary.told()) == 1)
+    supervisor.kill()
+    await supervisor.wait()
+    await diary.until(lambda: diary.told() == ["start modapi", "end modapi"])
+    await diary.until(lambda: not is_alive(diary.pid("modapi")))
+
+
+def test_pauses_double_up_to_the_longest() -> None:
+    pauses = [0.0]
+    for _ in range(7):
+        pauses.append(next_pause_s(pauses[-1], lived_s=0.1))
+    assert pauses[1:] == [0.5, 1, 2, 4, 8, 10, 10]
+
+
+@given(st.floats(0, LONGEST_PAUSE_S), st.floats(0, 1e6))
+def test_a_pause_is_bounded_and_the_first_one_again_after_a_proven_life(
+    last_s: float, lived_s: float
+) -> None:
+    pause_s = next_pause_s(last_s, lived_s)
+    assert pause_s <= LONGEST_PAUSE_S
+    if lived_s >= PROVEN_AFTER_S:
+        assert pause_s == FIRST_PAUSE_S

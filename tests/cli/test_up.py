@@ -1,0 +1,120 @@
+"""`dayz-relay up` and `demo` as a person runs them: whole processes, the real store, clean ends."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.flow
+
+ANY_PORTS = {f"RELAY_{name}": "0" for name in ("MODAPI__PORT", "MODAPI__ADMIN_PORT", "UPLINK__ADMIN_PORT")}
+
+
+class Relay:
+    """A `dayz-relay` process whose lines can be waited for."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self.process = process
+        self.lines: list[str] = []
+
+    def until(self, pattern: str) -> str:
+        """The next line that has `pattern` in it; fails when the output ends before."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.lines.append(line.rstrip())
+            if re.search(pattern, line):
+                return line
+        raise AssertionError(f"no line with {pattern!r} in:\n" + "\n".join(self.lines))
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        assert self.process.stdout is not None
+        self.lines += self.process.stdout.read().splitlines()
+        return self.process.wait(timeout=40)
+
+
+@contextmanager
+def dayz_relay(folder: Path, *argv: str, environ: dict[str, str] | None = None) -> Iterator[Relay]:
+    clean = {name: text for name, text in os.environ.items() if not name.startswith(("RELAY_", "TAKARO_"))}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "services.cli", *argv],
+        cwd=folder,
+        env={**clean, **ANY_PORTS, "TMPDIR": str(folder), **(environ or {})},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    # A line that never comes ends as a failed test, not as a hung one.
+    watchdog = threading.Timer(60, process.kill)
+    watchdog.start()
+    try:
+        yield Relay(process)
+    finally:
+        watchdog.cancel()
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_first_start_explains_itself_serves_and_ends_cleanly(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    with dayz_relay(tmp_path, "up") as relay:
+        relay.until("This is the first start: relay.toml is written")
+        relay.until("TakaroApiUrl")
+        relay.until(r"Server main \(.*no Takaro registration token yet")
+        relay.until("mods call 127.0.0.1:")
+        assert relay.end(number) == 0
+    assert not (tmp_path / "data" / "valkey.sock").exists()
+    assert "bye bye" in (tmp_path / "data" / "valkey.log").read_text()
+
+
+def test_a_later_start_is_short_and_a_second_one_at_the_same_time_is_refused(tmp_path: Path) -> None:
+    for _ in range(2):
+        with dayz_relay(tmp_path, "up") as relay:
+            relay.until("mods call 127.0.0.1:")
+            with dayz_relay(tmp_path, "up") as second:
+                second.until("dayz-relay: --data data: another dayz-relay runs there: stop it first")
+                assert second.process.wait(timeout=40) == 2
+            assert relay.end() == 0
+    assert not any("first start" in line for line in relay.lines)
+
+
+def test_a_setting_that_only_a_service_can_judge_ends_all_with_exit_code_2(tmp_path: Path) -> None:
+    with dayz_relay(tmp_path, "up", environ={"RELAY_MODAPI__HOST": "192.0.2.1"}) as relay:
+        relay.until(r"dayz-relay: modapi\.port: cannot listen on 192\.0\.2\.1")
+        assert relay.process.wait(timeout=40) == 2
+
+
+def test_the_environment_alone_needs_no_file(tmp_path: Path) -> None:
+    environ = {"TAKARO_SERVER_NAME": "My server", "TAKARO_IDENTITY_TOKEN": "identity"}
+    with dayz_relay(tmp_path, "up", environ=environ) as relay:
+        relay.until(r'Server server \("My server"\): no Takaro registration token yet')
+        relay.until("mods call 127.0.0.1:")
+        assert relay.end() == 0
+    assert not (tmp_path / "relay.toml").exists()
+
+
+def test_the_store_is_not_named_on_any_command_line(tmp_path: Path) -> None:
+    with dayz_relay(tmp_path, "up") as relay:
+        relay.until("mods call 127.0.0.1:")
+        shown = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+        assert relay.end() == 0
+    assert not [line for line in shown.splitlines() if "unix://" in line and str(tmp_path) in line]
+
+
+def test_the_demo_shows_events_and_requests_of_all_generations_and_leaves_nothing(tmp_path: Path) -> None:
+    with dayz_relay(tmp_path, "demo", "--seconds", "12") as relay:
+        assert relay.process.stdout is not None
+        relay.lines = relay.process.stdout.read().splitlines()
+        assert relay.process.wait(timeout=40) == 0
+    for generation in ("flat", "mixed", "scanner"):
+        assert any(re.search(rf"dayz {generation} +registered as", line) for line in relay.lines)
+    assert list(tmp_path.iterdir()) == []

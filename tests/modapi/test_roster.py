@@ -1,0 +1,163 @@
+"""Who was seen, and that a person keeps one id."""
+
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.modapi.roster import Roster
+
+STEAM = "76561198000000001"
+OTHER = "76561198000000002"
+BIS = "K" * 42 + "+="
+PLATFORM = "dayz:" + "K" * 42 + "-"
+ANN: dict[str, Any] = {"gameId": STEAM, "name": "Ann", "steamId": STEAM, "platformId": PLATFORM}
+
+
+def seen(*players: dict[str, Any]) -> Roster:
+    roster = Roster()
+    for player in players:
+        roster.learn(player)
+    return roster
+
+
+@pytest.mark.parametrize(
+    "gone",
+    [
+        {"gameId": BIS, "name": ""},
+        {"gameId": BIS.rstrip("="), "name": "", "platformId": "dayz:" + BIS.rstrip("=")},
+        {"gameId": "", "name": "", "platformId": PLATFORM},
+        {"gameId": "", "name": "", "steamId": STEAM},
+        {"gameId": None, "name": None, "steamId": int(STEAM)},
+        {"gameId": int(STEAM)},
+        {"gameId": STEAM, "name": "Survivor"},
+        {"gameId": "another", "name": "Ann", "steamId": STEAM},
+        {"gameId": "another", "name": "Ann", "platformId": PLATFORM},
+    ],
+)
+def test_a_record_whose_identity_is_gone_is_completed_under_the_same_id(gone: dict[str, Any]) -> None:
+    assert seen(ANN).complete(gone) == ANN
+
+
+@pytest.mark.parametrize(
+    "nobody",
+    [None, {}, [], "Ann", {"gameId": "", "name": ""}, {"gameId": "0", "name": "Ann"}, {"name": "Ann"}]
+    + [{"gameId": BIS, "name": ""}, {"gameId": {}, "name": []}, {"platformId": PLATFORM, "name": "Ann"}],
+)
+def test_a_record_that_names_nobody_is_nobody(nobody: Any) -> None:
+    roster = seen({"gameId": OTHER, "name": "Bob"})
+    assert roster.complete(nobody) is None
+    assert len(roster) == 1
+
+
+def test_the_steam_id_is_read_from_the_game_id() -> None:
+    assert Roster().complete({"gameId": STEAM, "name": "Ann", "steamId": ""}) == {
+        "gameId": STEAM,
+        "name": "Ann",
+        "steamId": STEAM,
+    }
+
+
+@pytest.mark.parametrize(
+    ("names", "known"),
+    [
+        (["Ann", "Survivor"], "Ann"),
+        (["Ann", ""], "Ann"),
+        (["Survivor", "Ann"], "Ann"),
+        (["Ann", "Anna"], "Anna"),
+        ([""], "Survivor"),
+        (["A\x00n\nn\u202e"], "A n n"),
+        (["A" * 300], "A" * 100),
+    ],
+)
+def test_the_last_real_name_counts(names: list[str], known: str) -> None:
+    roster = seen(*({"gameId": STEAM, "name": name} for name in names))
+    player = roster.complete({"gameId": STEAM})
+    assert player is not None and player["name"] == known
+
+
+def test_an_id_that_is_somebody_elses_is_not_sent() -> None:
+    assert seen(ANN).complete({"gameId": OTHER, "name": "Bob", "steamId": OTHER, "platformId": PLATFORM}) == {
+        "gameId": OTHER,
+        "name": "Bob",
+        "steamId": OTHER,
+    }
+
+
+def test_address_and_ping_are_those_of_the_record_at_hand() -> None:
+    roster = seen(ANN | {"ip": "10.0.0.1:2304", "ping": 90})
+    assert roster.complete(ANN | {"ip": "10.0.0.2:2304", "ping": "41"}) == ANN | {
+        "ip": "10.0.0.2",
+        "ping": 41,
+    }
+    assert roster.complete(ANN | {"ip": "", "ping": None}) == ANN
+
+
+def test_only_what_changed_is_given_to_be_stored_and_only_once() -> None:
+    roster = seen(ANN)
+    assert {key: orjson.loads(value) for key, value in roster.take_changes().items()} == {STEAM: ANN}
+    roster.learn(ANN | {"ping": 3})
+    assert roster.take_changes() == {}
+    roster.learn(ANN | {"name": "Anna"})
+    changes = roster.take_changes()
+    assert list(changes) == [STEAM]
+    roster.put_back(changes)
+    assert roster.take_changes() == changes
+
+
+def test_who_was_not_seen_for_longest_is_forgotten_and_removed_from_the_store() -> None:
+    roster = Roster(limit=2)
+    for game_id in ("a", "b"):
+        roster.learn({"gameId": game_id, "name": "x", "platformId": f"dayz:{game_id}"})
+    roster.learn({"gameId": "a", "name": "x", "platformId": "dayz:a"})
+    roster.take_changes()
+    roster.learn({"gameId": "c", "name": "x"})
+    assert len(roster) == 2
+    assert roster.take_changes()["b"] == b""
+    assert roster.complete({"gameId": "", "platformId": "dayz:b"}) is None
+    assert roster.complete({"gameId": "", "platformId": "dayz:a"}) is not None
+
+
+def test_what_was_stored_is_known_after_a_restart_and_is_no_change() -> None:
+    stored = seen(ANN).take_changes()
+    roster = Roster()
+    roster.restore(
+        {key.encode(): value for key, value in stored.items()} | {b"x": b"", b"y": b"{", b"z": b"[]"}
+    )
+    assert roster.take_changes() == {}
+    assert roster.complete({"gameId": BIS, "name": ""}) == ANN
+
+
+def test_to_restore_keeps_what_is_not_stored_yet() -> None:
+    roster = seen({"gameId": OTHER, "name": "Bob"})
+    roster.restore(seen(ANN).take_changes())
+    assert list(roster.take_changes()) == [OTHER]
+
+
+ID = st.sampled_from(["", STEAM, OTHER, BIS, "7", "0"])
+RECORDS = st.fixed_dictionaries(
+    {"gameId": ID, "name": st.sampled_from(["", "Survivor", "Ann"])},
+    optional={"steamId": ID, "platformId": st.sampled_from(["", PLATFORM, "dayz:x", BIS])},
+)
+
+
+@given(st.lists(RECORDS, max_size=12))
+def test_no_platform_id_ever_goes_out_under_two_game_ids(records: list[dict[str, Any]]) -> None:
+    roster = Roster()
+    bound: dict[str, str] = {}
+    for record in records:
+        if (player := roster.complete(record)) is None:
+            continue
+        for known in ("steamId", "platformId"):
+            if known in player:
+                assert bound.setdefault(player[known], player["gameId"]) == player["gameId"]
+
+
+@given(st.lists(RECORDS, max_size=8))
+def test_a_restored_roster_answers_as_the_one_that_was_stored(records: list[dict[str, Any]]) -> None:
+    roster, restored = seen(*records), Roster()
+    restored.restore(roster.take_changes())
+    for record in records:
+        assert restored.complete(record) == roster.complete(record)

@@ -1,0 +1,74 @@
+"""The simulated players and the command line's entry functions."""
+
+import asyncio
+import random
+import re
+
+import orjson
+
+from services.sim.dayz.game import Game
+from services.sim.dayz.generations import Generation
+from services.sim.dayz.life import happen
+from services.sim.main import run_mod, run_takaro
+
+
+async def history(seed: int) -> list[bytes]:
+    game = Game(Generation.SCANNER)
+    chance = random.Random(seed)
+    for _ in range(400):
+        happen(game, chance, players=6)
+        assert len(game.world.players) <= 6
+    return [re.sub(rb'"timestamp":"[^"]*"', b"", event) for event in game._queue]
+
+
+async def test_a_seed_gives_the_same_life_and_all_six_events() -> None:
+    first, again, other = await history(1), await history(1), await history(2)
+    assert first == again != other
+    types = {event.split(b'"')[3] for event in first}
+    assert types == {
+        b"player-connected",
+        b"player-disconnected",
+        b"chat-message",
+        b"player-death",
+        b"entity-killed",
+        b"log",
+    }
+
+
+async def seen(line: str, lines: list[str], work: asyncio.Task[None]) -> None:
+    """Until a line holds `line`; the simulator runs for ever, so it is cancelled then."""
+    async with asyncio.timeout(10):
+        while not any(line in text for text in lines):
+            assert not work.done(), work
+            await asyncio.sleep(0.005)
+    work.cancel()
+    await asyncio.gather(work, return_exceptions=True)
+
+
+async def test_run_takaro_says_where_it_listens() -> None:
+    lines: list[str] = []
+    await seen(
+        "listening at ws://127.0.0.1:",
+        lines,
+        asyncio.create_task(run_takaro(registration_tokens={"r"}, on_line=lines.append)),
+    )
+
+
+async def test_run_mod_registers_and_sends_events() -> None:
+    received: list[bytes] = []
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        received.append(await reader.readuntil(b"\r\n\r\n"))
+        body = orjson.dumps({"identityToken": "i", "gameServerId": "g", "operations": []})
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    lines: list[str] = []
+    mod = asyncio.create_task(run_mod(url=url, registration_token="r", rate=500, on_line=lines.append))
+    await seen("chat-message", lines, mod)
+    server.close()
+    assert any("registered as g" in line for line in lines)
+    assert received[0].startswith(b"POST /gameserver/register ")

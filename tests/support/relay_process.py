@@ -1,0 +1,121 @@
+"""The relay as it runs: a store and both services as processes of their own, to be killed and started again."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.support.redis_server import RedisServer, binaries
+
+START_WITHIN_S = 20.0
+STOP_WITHIN_S = 15.0
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+class Service:
+    """`dayz-relay modapi` or `dayz-relay uplink`."""
+
+    def __init__(self, name: str, config: Path, admin_port: int) -> None:
+        self.name = name
+        self.log_path = config.with_name(f"{name}.log")
+        self._config = config
+        self._admin = f"http://127.0.0.1:{admin_port}"
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        command = (sys.executable, "-m", "services.cli", self.name, "--config", str(self._config))
+        with self.log_path.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(*command, stdout=log, stderr=log)
+        async with asyncio.timeout(START_WITHIN_S):
+            while not await self.ready():
+                assert self._process.returncode is None, self.log
+                await asyncio.sleep(0.05)
+
+    async def ready(self) -> bool:
+        with contextlib.suppress(httpx.HTTPError):
+            async with httpx.AsyncClient() as client:
+                return (await client.get(f"{self._admin}/readyz")).status_code == 200
+        return False
+
+    async def metrics(self) -> dict[str, float]:
+        """All series, by name and labels as Prometheus writes them."""
+        async with httpx.AsyncClient() as client:
+            text = (await client.get(f"{self._admin}/metrics")).text
+        return {
+            sample.name + ",".join(f"{{{k}={v}}}" for k, v in sorted(sample.labels.items())): sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+        }
+
+    def kill(self) -> None:
+        """Ends it as a crash would."""
+        assert self._process
+        self._process.send_signal(signal.SIGKILL)
+
+    async def stop(self) -> int:
+        """SIGTERM; the exit code."""
+        assert self._process
+        if self._process.returncode is None:
+            self._process.terminate()
+        return await asyncio.wait_for(self._process.wait(), STOP_WITHIN_S)
+
+    async def restart_after_crash(self) -> None:
+        self.kill()
+        assert self._process
+        await self._process.wait()
+        await self.start()
+
+    @property
+    def log(self) -> str:
+        return self.log_path.read_text() if self.log_path.exists() else ""
+
+
+class RelayProcess:
+    """One relay with its own store. `instances` are TOML blocks without their [[instance]] line."""
+
+    def __init__(self, takaro_url: str, instances: Sequence[str], registration_token: str) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="relay-flow-"))
+        self.store = RedisServer(binaries()["valkey"])
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        admin_ports = free_port(), free_port()
+        config = self.folder / "relay.toml"
+        blocks = "".join(f"[[instance]]\n{block}\n" for block in instances)
+        config.write_text(
+            f'[takaro]\nurl = "{takaro_url}"\nregistration_token = "{registration_token}"\n'
+            f'[redis]\nurl = "{self.store.url}"\n'
+            f"[modapi]\nport = {self.port}\nadmin_port = {admin_ports[0]}\n"
+            f"[uplink]\nadmin_port = {admin_ports[1]}\n{blocks}"
+        )
+        os.chmod(config, 0o600)
+        self.modapi = Service("modapi", config, admin_ports[0])
+        self.uplink = Service("uplink", config, admin_ports[1])
+
+    async def start(self) -> None:
+        await asyncio.to_thread(self.store.start)
+        await asyncio.gather(self.modapi.start(), self.uplink.start())
+
+    async def stop(self) -> list[int]:
+        """Stops both services; their exit codes."""
+        try:
+            return list(await asyncio.gather(self.modapi.stop(), self.uplink.stop()))
+        finally:
+            self.store.remove()
+
+    async def restart_store(self) -> None:
+        """Kills the store without warning and starts it again on what is on its disk."""
+        await asyncio.to_thread(self.store.kill)
+        await asyncio.to_thread(self.store.start)

@@ -1,0 +1,197 @@
+"""The payloads we answer with: from an outcome, from memory, and our own; all of them valid for Takaro."""
+
+import base64
+import json
+import zlib
+from typing import Any, NoReturn
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.relay.records import Outcome
+from services.relay.vocabulary import ACTION_RULES, Action, Kind
+from services.uplink.answer_rules import is_error, is_valid_answer
+from services.uplink.answers import OWN_ANSWERS, SILENCE_LIMIT_S, KnownPlayer, payload_for, reachability
+from services.uplink.frames import TEXT_LIMIT, response
+
+ANN = {"gameId": "1", "name": "Ann", "steamId": "76561198000000001"}
+HERE = {"x": 1.0, "y": 2.0, "z": 3.0}
+ARGS = {"gameId": "1"}
+KNOWN = KnownPlayer(player=ANN, location=HERE)
+BLANK = KnownPlayer(player=None, location=None)
+LISTS = [
+    Action.GET_PLAYERS,
+    Action.LIST_ITEMS,
+    Action.LIST_ENTITIES,
+    Action.LIST_LOCATIONS,
+    Action.LIST_BANS,
+]
+WITHOUT_RESULT = [a for a in Action if ACTION_RULES[a].kind is Kind.WRITE if a != "executeConsoleCommand"]
+
+
+def refuse_constant(name: str) -> NoReturn:
+    raise AssertionError(f"{name} is not JSON")
+
+
+@pytest.mark.parametrize("action", WITHOUT_RESULT)
+def test_a_done_action_is_answered_with_an_object_and_a_failed_one_with_its_error(action: Action) -> None:
+    assert payload_for(action, ARGS, Outcome(), None) == {}
+    assert payload_for(action, ARGS, Outcome(value={"error": "stray"}), None) == {}
+    assert payload_for(action, ARGS, Outcome(error="not\nfound"), None) == {"error": "not found"}
+
+
+@pytest.mark.parametrize("action", LISTS)
+def test_a_list_is_passed_on_and_a_failed_one_is_an_error(action: Action) -> None:
+    assert payload_for(action, {}, Outcome(value=[]), None) == []
+    assert payload_for(action, {}, Outcome(error="slow"), None) == {"error": "slow"}
+    assert is_error(payload_for(action, {}, Outcome(), None))
+
+
+@pytest.mark.parametrize(
+    ("outcome", "known", "payload"),
+    [
+        (Outcome(value={"gameId": "1", "name": "New"}), KNOWN, {"gameId": "1", "name": "New"}),
+        (Outcome(), KNOWN, ANN),
+        (Outcome(error="no such player"), KNOWN, ANN),
+        (Outcome(value={"gameId": "1"}), KNOWN, ANN),
+        (Outcome(), None, {"error": "no such player: 1"}),
+        (Outcome(), BLANK, {"error": "no such player: 1"}),
+        (Outcome(), KnownPlayer({"gameId": "1"}, None), {"error": "no such player: 1"}),
+        (Outcome(error="slow"), None, {"error": "slow"}),
+    ],
+)
+def test_a_player_is_the_one_found_else_the_one_known_else_an_error(
+    outcome: Outcome, known: KnownPlayer | None, payload: Any
+) -> None:
+    assert payload_for(Action.GET_PLAYER, ARGS, outcome, known) == payload
+
+
+@pytest.mark.parametrize(
+    "outcome", [Outcome(), Outcome(error="timeout"), Outcome(value={"x": 1, "error": "gone"})]
+)
+@pytest.mark.parametrize(
+    ("known", "payload"),
+    [
+        (KNOWN, HERE),
+        (BLANK, {"x": 0, "y": 0, "z": 0}),
+        (None, {"x": 0, "y": 0, "z": 0}),
+        (KnownPlayer(ANN, {"x": float("nan"), "y": 0, "z": 0}), {"x": 0, "y": 0, "z": 0}),
+        (KnownPlayer(ANN, HERE | {"error": "old"}), {"x": 0, "y": 0, "z": 0}),
+    ],
+)
+def test_a_position_is_never_an_error_because_that_loses_the_event(
+    outcome: Outcome, known: KnownPlayer | None, payload: Any
+) -> None:
+    assert payload_for(Action.GET_PLAYER_LOCATION, ARGS, outcome, known) == payload
+
+
+def test_a_fresh_position_goes_before_a_remembered_one() -> None:
+    fresh = {"x": 9, "y": 9, "z": 9}
+    assert payload_for(Action.GET_PLAYER_LOCATION, ARGS, Outcome(value=fresh), KNOWN) == fresh
+
+
+@pytest.mark.parametrize("known", [KNOWN, BLANK, None])
+@pytest.mark.parametrize("outcome", [Outcome(), Outcome(error="timeout"), Outcome(value={"items": []})])
+def test_an_inventory_that_cannot_be_read_is_empty(outcome: Outcome, known: KnownPlayer | None) -> None:
+    assert payload_for(Action.GET_PLAYER_INVENTORY, ARGS, outcome, known) == []
+
+
+def test_a_value_that_takaro_would_refuse_becomes_an_error_that_names_the_field() -> None:
+    outcome = Outcome(value={"rawResult": "ok", "success": 1})
+    assert payload_for(Action.EXECUTE_CONSOLE_COMMAND, {}, outcome, None) == {
+        "error": "the game server's answer cannot be used:"
+        " executeConsoleCommand.success must be true or false"
+    }
+
+
+def test_a_value_with_an_error_of_its_own_stays_an_error() -> None:
+    outcome = Outcome(value={"rawResult": "", "success": False, "error": "no\nsuch command"})
+    assert payload_for(Action.EXECUTE_CONSOLE_COMMAND, {}, outcome, None) == {
+        "error": "the game server answered an error: no such command"
+    }
+
+
+def test_a_long_error_of_the_mod_is_shortened() -> None:
+    payload = payload_for(Action.SHUTDOWN, {}, Outcome(error="x" * 100_000), None)
+    assert payload == {"error": "x" * TEXT_LIMIT}
+
+
+@pytest.mark.parametrize("action", OWN_ANSWERS)
+def test_our_own_answers_are_valid_and_wait_for_nobody(action: Action) -> None:
+    assert is_valid_answer(action, OWN_ANSWERS[action]) == ""
+    assert payload_for(action, {}, Outcome(error="slow"), None) == OWN_ANSWERS[action]
+
+
+def test_the_map_tile_is_one_transparent_pixel() -> None:
+    image = base64.b64decode(OWN_ANSWERS[Action.GET_MAP_TILE], validate=True)
+    assert image.startswith(b"\x89PNG\r\n\x1a\n")
+    at = image.index(b"IDAT")
+    length = int.from_bytes(image[at - 4 : at])
+    assert zlib.decompress(image[at + 4 : at + 4 + length]) == b"\0" + b"\0\0\0\0"
+
+
+@pytest.mark.parametrize(
+    ("silent_s", "store_away", "connectable", "reason"),
+    [
+        (0.0, False, True, ""),
+        (SILENCE_LIMIT_S, False, True, ""),
+        (SILENCE_LIMIT_S + 1, False, False, "has not contacted the relay for 61 s"),
+        (None, False, False, "no mod has ever contacted the relay"),
+        (1.0, True, True, ""),
+        (SILENCE_LIMIT_S + 1, True, False, "has not contacted the relay for 61 s"),
+        (None, True, True, "the relay's store is away"),
+    ],
+)
+def test_a_server_is_unreachable_only_after_a_stated_silence(
+    silent_s: float | None, store_away: bool, connectable: bool, reason: str
+) -> None:
+    answer = reachability(silent_s, store_away)
+    assert answer["connectable"] is connectable
+    assert reason in answer["reason"]
+    assert is_valid_answer(Action.TEST_REACHABILITY, answer) == ""
+
+
+@given(st.none() | st.floats(0, 1e9))
+def test_losing_the_store_never_turns_a_reachable_server_unreachable(silent_s: float | None) -> None:
+    before, after = reachability(silent_s, store_away=False), reachability(silent_s, store_away=True)
+    assert after["connectable"] or not before["connectable"]
+
+
+def test_a_reachability_without_a_value_is_a_reason_and_no_error() -> None:
+    payload = payload_for(Action.TEST_REACHABILITY, {}, Outcome(error="slow"), None)
+    assert payload == {"connectable": False, "reason": "slow"}
+
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats()
+    | st.text(st.characters(codec="utf-8"), max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["gameId", "name", "x", "y", "z", "error", "code", "quality", "success", "rawResult"]
+            ),
+            inner,
+            max_size=5,
+        )
+    ),
+    max_leaves=10,
+)
+OBJECTS = st.none() | VALUES.filter(lambda value: isinstance(value, dict))
+KNOWNS = st.none() | st.builds(KnownPlayer, player=OBJECTS, location=OBJECTS)
+
+
+@given(st.sampled_from([*Action]), st.builds(Outcome, value=VALUES, error=st.just("") | st.text()), KNOWNS)
+def test_whatever_came_of_it_takaro_gets_a_valid_answer(
+    action: Action, outcome: Outcome, known: KnownPlayer | None
+) -> None:
+    payload = payload_for(action, ARGS, outcome, known)
+    assert payload is not None
+    assert is_valid_answer(action, payload) == ""
+    if action in (Action.GET_PLAYER_LOCATION, Action.GET_PLAYER_INVENTORY):
+        assert not is_error(payload)
+    json.loads(response("r", payload), parse_constant=refuse_constant)

@@ -1,0 +1,221 @@
+"""Takaro's frames: each kind is read, nothing makes the reader raise, and what we write is JSON."""
+
+import json
+from typing import Any, NoReturn
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.relay.records import GameEvent
+from services.uplink import frames
+from services.uplink.frames import (
+    TEXT_LIMIT,
+    Connected,
+    ErrorFrame,
+    Frame,
+    Identified,
+    IdentifyRefused,
+    Ping,
+    Pong,
+    Request,
+    Unknown,
+    read_frame,
+)
+
+JSON_VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(codec="utf-8")),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+def refuse_constant(name: str) -> NoReturn:
+    raise AssertionError(f"{name} is not JSON")
+
+
+def decoded(frame: bytes) -> Any:
+    """The frame as a strict peer reads it."""
+    return json.loads(frame, parse_constant=refuse_constant)
+
+
+@pytest.mark.parametrize(
+    ("text", "frame"),
+    [
+        ('{"type":"connected","payload":{"clientId":"client-1"},"requestId":"r"}', Connected()),
+        ('{"type":"connected"}', Connected()),
+        ('{"type":"identifyResponse","payload":{"gameServerId":"g-1"},"requestId":"r"}', Identified("g-1")),
+        ('{"type":"pong","payload":null,"requestId":"r"}', Pong()),
+        ('{"type":"ping"}', Ping()),
+        ('{"type":"ping","requestId":"r"}', Ping("r")),
+        (
+            '{"type":"request","requestId":"r","payload":{"action":"getPlayers","args":"[]"}}',
+            Request("r", "getPlayers", "[]"),
+        ),
+        (
+            '{"type":"request","requestId":"r","payload":{"action":"getPlayer","args":{"gameId":"1"}}}',
+            Request("r", "getPlayer", {"gameId": "1"}),
+        ),
+        ('{"type":"request","requestId":"r","payload":{"action":7}}', Request("r", "", None)),
+        ('{"type":"request","requestId":"r","payload":null}', Request("r", "", None)),
+        (
+            '{"type":"error","payload":{"message":"Internal error handling game event"},"requestId":"r"}',
+            ErrorFrame("Internal error handling game event", internal=True),
+        ),
+        (
+            '{"type":"error","payload":{"message":"property raw should not exist"}}',
+            ErrorFrame("property raw should not exist", internal=False),
+        ),
+        ('{"type":"error","payload":"Invalid message"}', ErrorFrame("Invalid message", internal=False)),
+        ('{"type":"error"}', ErrorFrame("Takaro gave no reason", internal=False)),
+    ],
+)
+def test_each_kind_of_frame_is_read(text: str, frame: Frame) -> None:
+    assert read_frame(text) == frame
+    assert read_frame(text.encode()) == frame
+
+
+@pytest.mark.parametrize(
+    ("payload", "text", "permanent"),
+    [
+        (
+            {
+                "error": {
+                    "name": "BadRequestError",
+                    "message": "Invalid registrationToken provided",
+                    "http": 400,
+                }
+            },
+            "Invalid registrationToken provided",
+            True,
+        ),
+        ({"error": {"message": "Max game servers reached"}}, "Max game servers reached", True),
+        ({"error": {"message": "No identityToken provided"}}, "No identityToken provided", True),
+        ({"error": "Invalid registration token"}, "Invalid registration token", True),
+        (
+            {
+                "error": {
+                    "message": "Request failed with status code 502",
+                    "config": {"data": "registrationToken"},
+                }
+            },
+            "Request failed with status code 502",
+            False,
+        ),
+        ({"error": {"message": "No payload provided"}}, "No payload provided", False),
+        ({"error": {"name": "AxiosError"}}, "AxiosError", False),
+        ({"error": {}}, "Takaro gave no reason", False),
+        ({"error": None, "gameServerId": "g"}, "Takaro gave no reason", False),
+        ({}, "Takaro's answer names no game server", False),
+        ({"gameServerId": ""}, "Takaro's answer names no game server", False),
+        (None, "Takaro's answer names no game server", False),
+    ],
+)
+def test_the_key_error_is_the_failure_and_its_words_say_whether_to_try_again(
+    payload: Any, text: str, permanent: bool
+) -> None:
+    frame = json.dumps({"type": "identifyResponse", "payload": payload})
+    assert read_frame(frame) == IdentifyRefused(text, permanent)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "no json",
+        "[]",
+        "null",
+        "7",
+        "{}",
+        '{"type":["request"]}',
+        '{"type":"hello"}',
+        '{"type":"request","payload":{"action":"getPlayers"}}',
+        '{"type":"request","requestId":7,"payload":{"action":"getPlayers"}}',
+        '{"type":"request","requestId":"","payload":{"action":"getPlayers"}}',
+        '{"type":"request","requestId":"' + "r" * 201 + '","payload":{"action":"getPlayers"}}',
+        '{"type":"connected","payload":NaN}',
+        "[" * 5000,
+        "\ud800",
+    ],
+)
+def test_what_is_no_frame_is_unknown(text: str) -> None:
+    assert isinstance(read_frame(text), Unknown)
+
+
+def test_unreadable_bytes_are_unknown_and_shortened() -> None:
+    frame = read_frame(b"\xff\n" * 10_000)
+    assert isinstance(frame, Unknown)
+    assert 0 < len(frame.text) <= TEXT_LIMIT
+    assert "\n" not in frame.text
+
+
+def test_a_long_error_is_shortened() -> None:
+    frame = read_frame(json.dumps({"type": "error", "payload": {"message": "x" * 10_000}}))
+    assert frame == ErrorFrame("x" * TEXT_LIMIT, internal=False)
+
+
+KINDS = st.sampled_from(["request", "identifyResponse", "error", "ping", "pong", "connected", "other"])
+FRAME_LIKE = st.fixed_dictionaries(
+    {"type": KINDS | JSON_VALUES},
+    optional={
+        "requestId": st.text(max_size=5) | JSON_VALUES,
+        "payload": JSON_VALUES
+        | st.dictionaries(
+            st.sampled_from(["error", "gameServerId", "action", "args", "message"]), JSON_VALUES
+        ),
+    },
+)
+
+
+@given(st.text() | st.binary() | JSON_VALUES.map(json.dumps) | FRAME_LIKE.map(json.dumps))
+def test_reading_never_raises_and_keeps_little(text: str | bytes) -> None:
+    frame = read_frame(text)
+    assert len(getattr(frame, "text", "")) <= TEXT_LIMIT
+    if isinstance(frame, Request):
+        assert frame.request_id
+
+
+def test_identify_says_it_in_payload() -> None:
+    assert decoded(frames.identify("identity", "registration", "My Server")) == {
+        "type": "identify",
+        "payload": {"identityToken": "identity", "registrationToken": "registration", "name": "My Server"},
+    }
+
+
+def test_an_event_is_the_same_frame_as_a_record_and_as_encoded_bytes() -> None:
+    event: GameEvent = {"type": "log", "data": {"msg": 'grüße "quoted"'}}
+    frame = frames.game_event(event)
+    assert decoded(frame) == {"type": "gameEvent", "payload": event}
+    assert decoded(frames.game_event(json.dumps(event).encode())) == decoded(frame)
+
+
+def test_pings_and_pongs_are_frames() -> None:
+    assert read_frame(frames.ping()) == Ping()
+    assert read_frame(frames.pong()) == Pong()
+    assert decoded(frames.pong("r")) == {"type": "pong", "requestId": "r"}
+
+
+@given(st.text(max_size=5), JSON_VALUES)
+def test_a_response_carries_its_payload_unchanged(request_id: str, payload: Any) -> None:
+    assert decoded(frames.response(request_id, payload)) == {
+        "type": "response",
+        "requestId": request_id,
+        "payload": payload,
+    }
+
+
+@given(st.text(st.characters()))
+def test_an_error_answer_is_never_empty_and_always_one_short_line(text: str) -> None:
+    frame = decoded(frames.error_response("r", text))
+    assert frame["type"] == "response"
+    error = frame["payload"]["error"]
+    assert 0 < len(error) <= TEXT_LIMIT
+    assert "\n" not in error
+
+
+def test_not_a_number_never_reaches_the_wire() -> None:
+    assert decoded(frames.response("r", {"x": float("nan")}))["payload"] == {"x": None}
