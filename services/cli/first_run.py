@@ -49,7 +49,7 @@ Until then the relay serves the mod all the same, and keeps its events for Takar
 
 
 def write(path: Path) -> None:
-    """Write a first relay.toml to `path`. Raises ConfigError if that is there already or cannot be written."""
+    """Write a first relay.toml to `path`. Raises ConfigError if it is there already or cannot be written."""
     text = _RELAY_TOML.format(
         identity_token=secrets.token_urlsafe(_SECRET_BYTES), mod_key=secrets.token_urlsafe(_SECRET_BYTES)
     )

@@ -147,7 +147,7 @@ async def _first(work: asyncio.Task[None], event: asyncio.Event, timeout_s: floa
 
 
 def _how(code: int) -> str:
-    return f"exit code {code}" if code >= 0 else f"killed by {signal.Signals(-code).name}"
+    return f"exit code {code}" if code >= 0 else f"signal {-code}"
 
 
 def _end_with_parent() -> Callable[[], None] | None:

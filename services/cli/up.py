@@ -73,6 +73,9 @@ def stop_on_signals() -> tuple[asyncio.Event, asyncio.Event]:
     """What a terminal or a service manager asks for: the first signal sets `stop`, the next one `kill`."""
     stop, kill = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup asks to outlive the terminal
+        numbers.append(signal.SIGHUP)
+    for number in numbers:
         loop.add_signal_handler(number, lambda: (kill if stop.is_set() else stop).set())
     return stop, kill

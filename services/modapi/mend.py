@@ -54,9 +54,8 @@ def read_batch(body: bytes) -> Batch:
     try:
         value, rest = decode(text)
     except ValueError:
-        rest = text
-    events = _pieces(text) if rest else _unwrapped(value)
-    return _sorted_out(events, repaired=True)
+        value, rest = None, text
+    return _sorted_out(_pieces(text) if rest else _unwrapped(value), repaired=True)
 
 
 def read_object(body: bytes) -> dict[str, Any]:

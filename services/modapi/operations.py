@@ -1,7 +1,6 @@
 """Commands of one instance: what a poll fetches, and what becomes of the mod's answers."""
 
 import time
-from typing import Any
 
 import orjson
 
@@ -59,12 +58,12 @@ class Operations:
         except Unreadable as error:
             return Outcome(error=f"the game server's answer could not be read: {error}"), "unreadable"
         outcome = map_result(action, answer.get("ok"), answer.get("result"), answer.get("error"))
-        for player in _players(action, outcome.value):
-            self._roster.learn(player)
-        return outcome, "accepted"
+        return self._completed(action, outcome), "accepted"
 
-
-def _players(action: Action, value: Any) -> list[Any]:
-    if action is Action.GET_PLAYERS:
-        return list(value or ())
-    return [value] if action is Action.GET_PLAYER and value else []
+    def _completed(self, action: Action, outcome: Outcome) -> Outcome:
+        """With names and ids put into player records; who is in them is remembered."""
+        if action is Action.GET_PLAYER and outcome.value:
+            return Outcome(self._roster.complete(outcome.value) or outcome.value)
+        if action is Action.GET_PLAYERS and outcome.value:
+            return Outcome([self._roster.complete(player) or player for player in outcome.value])
+        return outcome

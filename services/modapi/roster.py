@@ -45,9 +45,6 @@ class Roster:
         self._game_ids: dict[str, str] = {}  # gameId, steamId or platformId -> gameId
         self._changed: set[str] = set()
 
-    def __len__(self) -> int:
-        return len(self._people)
-
     def learn(self, player: Any) -> None:
         """Remember what a player record of any origin tells; one that names nobody is ignored."""
         self.complete(player)
@@ -67,8 +64,6 @@ class Roster:
             seen = self._look_up(game_id, *record)
             if seen is None:
                 return None
-            if seen.person["gameId"] == game_id and all(map(_is_small, record)):
-                seen.record = record
         self._people[seen.person["gameId"]] = self._people.pop(seen.person["gameId"])  # seen just now
         player: dict[str, Any] = {**seen.person}
         if (value := raw.get("ip")) and (ip := fields.address(value)):
@@ -95,9 +90,14 @@ class Roster:
         unsaved = set(self._changed)
         for record in records.values():
             try:
-                self.learn(orjson.loads(record))
+                person = orjson.loads(record)
             except orjson.JSONDecodeError:
                 continue  # an empty record is a forgotten player; a damaged one is learned again
+            if type(person) is not dict or type(person.get("gameId")) is not str:
+                continue
+            if not any(person.get(key) in self._game_ids for key in ("gameId", "steamId", "platformId")):
+                self._add(person["gameId"])
+            self.learn(person)
         self._changed = {
             game_id for game_id in self._changed if game_id in unsaved or game_id not in self._people
         }
@@ -115,11 +115,14 @@ class Roster:
         platform_id = fields.platform_id(raw_platform_id) or fields.platform_id(game_id)
         known = self._find(steam_id, platform_id, game_id)
         if known is None:
-            known = game_id or steam_id
+            known = game_id
+            if steam_id and (not game_id or fields.is_bis_id(game_id)):
+                known = steam_id  # mods know a player by this id
             if not known or (not name and fields.is_bis_id(known)):
                 return None
             self._add(known)
-        person = self._people[known].person
+        seen = self._people[known]
+        person = seen.person
         if name and name != fields.DEFAULT_NAME and name != person["name"]:
             person["name"] = name
             self._changed.add(known)
@@ -134,7 +137,12 @@ class Roster:
         ):
             person["platformId"] = platform_id
             self._changed.add(known)
-        return self._people[known]
+        # Only a record that points to this person in all it says may be recognised by sight later.
+        record = (raw_name, raw_steam_id, raw_platform_id)
+        agrees = steam_id in (None, person.get("steamId")) and platform_id in (None, person.get("platformId"))
+        if agrees and raw_game_id == known and all(map(_is_small, record)):
+            seen.record = record
+        return seen
 
     def _find(self, steam_id: str | None, platform_id: str | None, game_id: str) -> str | None:
         """The gameId of whoever has one of these ids, the most trusted first."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import subprocess
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -33,9 +34,12 @@ async def running(folder: Path) -> AsyncIterator[redis.Redis]:
 
 @contextmanager
 def orphan(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A Valkey that no `up` looks after."""
+    """A Valkey that no `up` looks after, listening."""
     process = subprocess.Popen(embedded.program(folder).argv)
     try:
+        give_up_s = time.monotonic() + 20
+        while not (folder / "valkey.sock").exists() and time.monotonic() < give_up_s:
+            time.sleep(0.01)
         yield process
     finally:
         process.kill()
@@ -104,8 +108,6 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 
 async def test_an_orphan_is_ended_first_and_its_data_is_kept(tmp_path: Path) -> None:
     with orphan(tmp_path) as process:
-        while not (tmp_path / "valkey.sock").exists():
-            await asyncio.sleep(0.01)
         with redis.Redis(unix_socket_path=str(tmp_path / "valkey.sock")) as client:
             client.set("kept", "yes")
         async with running(tmp_path) as client:
@@ -115,8 +117,6 @@ async def test_an_orphan_is_ended_first_and_its_data_is_kept(tmp_path: Path) -> 
 
 async def test_a_socket_that_nobody_serves_is_no_obstacle(tmp_path: Path) -> None:
     with orphan(tmp_path) as process:
-        while not (tmp_path / "valkey.sock").exists():
-            await asyncio.sleep(0.01)
         process.kill()
         process.wait()
         assert (tmp_path / "valkey.sock").exists()

@@ -8,8 +8,9 @@ import pytest
 
 from services.cli import first_run
 from services.cli.main import main
-from services.cli.up import banner
+from services.cli.up import banner, services
 from services.relay.settings import load
+from services.sim.dayz.generations import Generation
 
 
 @pytest.fixture
@@ -105,3 +106,20 @@ def test_the_banner_says_what_is_missing(config: Path) -> None:
     ]
     complete = {"RELAY_TAKARO__REGISTRATION_TOKEN": "token"}
     assert banner(load(config, complete).settings)[1] == 'Server main ("My DayZ server"): complete'
+
+
+def test_the_services_are_told_of_the_store_where_no_process_list_shows_it() -> None:
+    programs = services(
+        Path("relay.toml"), {"RELAY_REDIS__URL": "", "OTHER": "kept"}, "unix:///run/valkey.sock"
+    )
+    assert [program.name for program in programs] == ["uplink", "modapi"]
+    for program in programs:
+        assert program.environ == {"RELAY_REDIS__URL": "unix:///run/valkey.sock", "OTHER": "kept"}
+        assert not any("valkey" in argument for argument in program.argv)
+
+
+def test_the_generations_on_offer_are_those_of_the_simulator() -> None:
+    for generation in Generation:
+        with pytest.raises(SystemExit) as ended:
+            main(["sim", "mod", "--url", "http://127.0.0.1:1", "--generation", generation, "--help"])
+        assert ended.value.code == 0

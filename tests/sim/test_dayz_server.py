@@ -212,20 +212,19 @@ async def test_a_reboot_does_not_register_again(relay: Relay) -> None:
 @pytest.mark.parametrize("answer", [reply({}, "503 Busy"), reply({}), reply([1]), b"HTTP/1.1 204 No\r\n\r\n"])
 async def test_a_failed_register_is_never_retried(relay: Relay, answer: bytes) -> None:
     relay.answer = lambda request: answer
-    lines: list[str] = []
+    failed = asyncio.Event()
     server = DayzServer(
         relay.url,
         generation=Generation.FLAT,
         registration_token="r",
         flush_s=0.01,
         poll_s=0.01,
-        on_line=lines.append,
+        on_line=lambda line: failed.set() if "registration failed" in line else None,
     )
     task = asyncio.create_task(server.run())
     server.log("x")
     async with asyncio.timeout(5):
-        while not any("registration failed" in line for line in lines):
-            await asyncio.sleep(0)
+        await failed.wait()
     server.stop()
     await task
     assert [request.target for request in relay.requests] == ["/k/secret/gameserver/register"]

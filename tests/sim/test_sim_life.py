@@ -3,6 +3,8 @@
 import asyncio
 import random
 import re
+from collections.abc import Coroutine
+from typing import Any
 
 import orjson
 
@@ -10,6 +12,7 @@ from services.sim.dayz.game import Game
 from services.sim.dayz.generations import Generation
 from services.sim.dayz.life import happen
 from services.sim.main import run_mod, run_takaro
+from services.sim.waiting import Changes
 
 
 async def history(seed: int) -> list[bytes]:
@@ -35,23 +38,28 @@ async def test_a_seed_gives_the_same_life_and_all_six_events() -> None:
     }
 
 
-async def seen(line: str, lines: list[str], work: asyncio.Task[None]) -> None:
-    """Until a line holds `line`; the simulator runs for ever, so it is cancelled then."""
-    async with asyncio.timeout(10):
-        while not any(line in text for text in lines):
-            assert not work.done(), work
-            await asyncio.sleep(0.005)
-    work.cancel()
-    await asyncio.gather(work, return_exceptions=True)
+class Lines(Changes):
+    """What a simulator prints, awaitable."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.all: list[str] = []
+
+    def add(self, line: str) -> None:
+        self.all.append(line)
+        self.notify()
+
+    async def seen(self, text: str, work: Coroutine[Any, Any, None]) -> None:
+        """Run `work`, which goes on for ever, until a line holds `text`."""
+        task = asyncio.create_task(work)
+        await self.wait_for(lambda: any(text in line for line in self.all), 10)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 async def test_run_takaro_says_where_it_listens() -> None:
-    lines: list[str] = []
-    await seen(
-        "listening at ws://127.0.0.1:",
-        lines,
-        asyncio.create_task(run_takaro(registration_tokens={"r"}, on_line=lines.append)),
-    )
+    lines = Lines()
+    await lines.seen("listening at ws://127.0.0.1:", run_takaro(registration_tokens={"r"}, on_line=lines.add))
 
 
 async def test_run_mod_registers_and_sends_events() -> None:
@@ -66,9 +74,8 @@ async def test_run_mod_registers_and_sends_events() -> None:
 
     server = await asyncio.start_server(handle, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    lines: list[str] = []
-    mod = asyncio.create_task(run_mod(url=url, registration_token="r", rate=500, on_line=lines.append))
-    await seen("chat-message", lines, mod)
+    lines = Lines()
+    await lines.seen("chat-message", run_mod(url=url, registration_token="r", rate=500, on_line=lines.add))
     server.close()
-    assert any("registered as g" in line for line in lines)
+    assert any("registered as g" in line for line in lines.all)
     assert received[0].startswith(b"POST /gameserver/register ")

@@ -1,4 +1,4 @@
-"""The relay as it runs: a store and both services as processes of their own, to be killed and started again."""
+"""The relay as it runs: a store and both services as processes, to be killed and started again."""
 
 import asyncio
 import contextlib

@@ -1,6 +1,6 @@
 """The game side of the mod: what happens is written the generation's way and queued for the next flush."""
 
-import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
 
@@ -76,7 +76,7 @@ class Game:
     def _world_time(self) -> str:
         if self._written % TIMELESS_EVERY == 0:
             return ""
-        minutes = int(asyncio.get_running_loop().time() * WORLD_SPEED / 60)
+        minutes = int(time.monotonic() * WORLD_SPEED / 60)
         return f"2018-07-{1 + minutes // 1440 % 28:02}T{minutes // 60 % 24:02}:{minutes % 60:02}:00Z"
 
     def _line(self, text: str) -> None:

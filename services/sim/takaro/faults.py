@@ -18,7 +18,7 @@ class Faults:
     """The socket is torn: on accept when set for all, on its identify when set for one identity."""
 
     error_delay_s: float = 0.0
-    """How much later than usual error frames come."""
+    """How much later than usual error frames come. The second of two pings waits for them all the same."""
 
     refusal: str | None = None
     reading: asyncio.Event = field(default_factory=asyncio.Event)

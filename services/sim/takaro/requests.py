@@ -19,8 +19,8 @@ def encode_args(args: Any) -> str:
 
 
 def player_row(game_id: str, name: str = "Player") -> dict[str, Any]:
-    """A player-on-server row of several KB. Its inventory and roles hold other ids, names and reasons:
-    whoever forwards it whole, or searches it for the first `gameId`, goes wrong."""
+    """A player-on-server row of several KB. Its gameId and name come late: they are lost to whoever
+    cuts it at 1,023 bytes, and the first `name` in it is that of an item."""
     stamp = "2026-01-03T10:00:00.000Z"
     player_id = str(uuid.uuid4())
     inventory = [

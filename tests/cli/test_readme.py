@@ -1,0 +1,96 @@
+"""README.md says what is: settings, variables, metrics and printed blocks are compared with the code."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry
+from prometheus_client.metrics import MetricWrapperBase
+
+from services.cli import first_run, up
+from services.cli.main import main
+from services.modapi.metrics import Metrics as ModApiMetrics
+from services.relay.settings import Instance, Settings, load
+from services.relay.settings_sources import KEYS, SECRETS, TAKARO_NAMES, env_name
+from services.uplink.metrics import Metrics as UplinkMetrics
+
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+ROWS = [
+    [cell.strip() for cell in line.strip("|").split("|")] for line in README.splitlines() if line[:1] == "|"
+]
+
+
+def settings_rows() -> Iterator[list[str]]:
+    defaults = Settings()
+    for section, keys in KEYS.items():
+        for key in keys:
+            name = (section, "0", key) if section == "instance" else (section, key)
+            if section == "instance":
+                place = "[[instance]]"
+                default = "required" if Instance.model_fields[key].is_required() else "none"
+            else:
+                place = f"[{section}]"
+                value = getattr(getattr(defaults, section), key)
+                default = "none" if value is None else f"`{value}`"
+            star = " *" if (section, key) in SECRETS else ""
+            yield [f"`{place} {key}`{star}", f"`{env_name(name)}`", default]
+
+
+def metrics_rows(metrics: ModApiMetrics | UplinkMetrics) -> Iterator[list[str]]:
+    for metric in vars(metrics).values():
+        if isinstance(metric, MetricWrapperBase):
+            name = metric._name + ("_total" if metric._type == "counter" else "")
+            labels = ", ".join(f"`{label}`" for label in metric._labelnames)
+            yield [f"`{name}`", labels, metric._documentation]
+
+
+def test_the_table_of_settings_is_complete_and_right() -> None:
+    told = [row[:3] for row in ROWS if row[0].startswith("`[")]
+    assert told == list(settings_rows())
+
+
+def test_the_table_of_short_names_is_complete() -> None:
+    told = {name for row in ROWS for name in re.findall(r"`(TAKARO_\w+)`", row[0])}
+    assert told == set(TAKARO_NAMES)
+
+
+def test_the_tables_of_metrics_are_complete_and_right() -> None:
+    told = [row for row in ROWS if row[0].startswith("`dayz_relay_")]
+    assert told == [
+        *metrics_rows(ModApiMetrics(CollectorRegistry())),
+        *metrics_rows(UplinkMetrics(CollectorRegistry())),
+    ]
+
+
+def test_the_first_start_prints_what_the_readme_shows(tmp_path: Path) -> None:
+    path = tmp_path / "relay.toml"
+    first_run.write(path)
+    settings = load(path, {"RELAY_INSTANCE__0__MOD_KEYS": "example-key-yours-is-different"}).settings
+    printed = [first_run.what_to_do(Path("relay.toml"), settings), *up.banner(settings)]
+    assert "\n".join(printed) in README
+
+
+def test_the_example_of_a_fleet_is_valid_but_for_its_files(tmp_path: Path) -> None:
+    (example,) = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+    path = tmp_path / "relay.toml"
+    path.write_text(re.sub(r'_file = "(?:.*/)?([^"]*)"', r'_file = "\1"', example))
+    for name in re.findall(r'_file = "(.*)"', path.read_text()):
+        (tmp_path / name).write_text(f"0123456789-{name.replace('.', '-')}")
+    settings, warnings = load(path, {})
+    assert warnings == ()
+    assert [one.slug for one in settings.instances] == ["chernarus", "livonia"]
+
+
+@pytest.mark.parametrize("command", ["up", "modapi", "uplink", "check", "demo", "sim mod", "sim takaro"])
+def test_every_command_is_told_and_exists(command: str) -> None:
+    assert any(f"`dayz-relay {command}" in row[0] for row in ROWS)
+    with pytest.raises(SystemExit) as ended:
+        main([*command.split(), "--help"])
+    assert ended.value.code == 0
+
+
+if __name__ == "__main__":  # the rows of the tables of metrics, to paste
+    for instruments in (ModApiMetrics(CollectorRegistry()), UplinkMetrics(CollectorRegistry())):
+        for row in metrics_rows(instruments):
+            print("| " + " | ".join(row) + " |")

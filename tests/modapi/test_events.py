@@ -1,0 +1,276 @@
+"""The six events, as each generation of the mod writes them, become what Takaro takes."""
+
+import math
+import re
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.modapi.dead import REASONS
+from services.modapi.events import EVENT_MAPPERS, channel, map_event
+from services.modapi.roster import Roster
+from services.relay.vocabulary import CHAT_CHANNELS, EventType
+
+NOW = "2026-05-01T12:00:00.000Z"
+STEAM = "76561198000000001"
+KILLER = "76561198000000002"
+BIS = "K" * 43
+ANN = {"gameId": STEAM, "name": "Ann", "steamId": STEAM}
+ANN_FULL = {**ANN, "platformId": f"dayz:{BIS}"}
+BOB = {"gameId": KILLER, "name": "Bob", "steamId": KILLER}
+
+# The oldest mods write every field of the class, whatever the type.
+UNSET: dict[str, Any] = {
+    "timestamp": "2011-10-10T08:05:00Z",
+    "msg": "",
+    "channel": "",
+    "player": None,
+    "recipient": None,
+    "attacker": {},
+    "position": None,
+    "weapon": "",
+    "entity": "",
+    "raw": "",
+}
+FLAT_ANN = {**ANN, "ip": "", "ping": "42"}
+NOBODY = {"gameId": "", "name": "", "steamId": "", "ip": "", "ping": 0}
+PLACE = {"x": 1.5, "y": 200, "z": -3.25}
+
+
+def mapped(raw: dict[str, Any], roster: Roster | None = None) -> Any:
+    return map_event(raw, Roster() if roster is None else roster, NOW)
+
+
+@pytest.mark.parametrize(
+    ("raw", "data"),
+    [
+        pytest.param(UNSET | {"type": "log", "raw": "a line"}, {"msg": "a line"}, id="log, flat"),
+        pytest.param({"type": "log", "msg": "a line", "timestamp": ""}, {"msg": "a line"}, id="log, joined"),
+        pytest.param({"type": "log", "msg": "a\n\x00line"}, {"msg": "a  line"}, id="log, control characters"),
+        pytest.param(
+            UNSET | {"type": "player-connected", "player": FLAT_ANN},
+            {"player": {**ANN, "ping": 42}},
+            id="connected, flat",
+        ),
+        pytest.param(
+            {"type": "player-connected", "player": {**ANN_FULL, "ping": 42}},
+            {"player": {**ANN_FULL, "ping": 42}},
+            id="connected, joined",
+        ),
+        pytest.param(
+            {"type": "player-connected", "player": {"gameId": int(STEAM), "name": "Ann", "online": 1}},
+            {"player": ANN},
+            id="connected, id as a number",
+        ),
+        pytest.param(
+            {"type": "player-connected", "player": {**ANN, "platformId": BIS + "=", "ip": "10.0.0.1:2304"}},
+            {"player": {**ANN_FULL, "ip": "10.0.0.1"}},
+            id="connected, bare BIS id and a port",
+        ),
+        pytest.param(
+            {"type": "player-disconnected", "player": {**ANN, "platformId": "", "epicOnlineServicesId": ""}},
+            {"player": ANN},
+            id="disconnected, empty ids",
+        ),
+        pytest.param(
+            UNSET | {"type": "chat-message", "player": FLAT_ANN, "channel": 256, "msg": "hi"},
+            {"player": {**ANN, "ping": 42}, "channel": "global", "msg": "hi"},
+            id="chat, flat",
+        ),
+        pytest.param(
+            {"type": "chat-message", "player": ANN, "channel": "direct", "msg": "/help"},
+            {"player": ANN, "channel": "global", "msg": "/help"},
+            id="chat, joined",
+        ),
+        pytest.param(
+            {"type": "chat-message", "player": ANN, "recipient": BOB, "channel": "whisper", "msg": "hi"},
+            {"player": ANN, "recipient": BOB, "channel": "whisper", "msg": "hi"},
+            id="chat, whisper",
+        ),
+        pytest.param(
+            {"type": "chat-message", "player": {"gameId": "", "name": "Ann"}, "msg": "hi"},
+            {"channel": "global", "msg": "hi"},
+            id="chat, only the name is known",
+        ),
+        pytest.param(
+            UNSET
+            | {"type": "player-death", "player": ANN, "attacker": BOB, "position": PLACE, "weapon": "M4A1"},
+            {"player": ANN, "attacker": BOB, "position": PLACE, "msg": "killed with M4A1"},
+            id="death, flat",
+        ),
+        pytest.param(
+            {"type": "player-death", "player": ANN, "position": PLACE, "msg": "killed with M4A1"},
+            {"player": ANN, "position": PLACE, "msg": "killed with M4A1"},
+            id="death, joined",
+        ),
+        pytest.param(
+            {"type": "player-death", "player": ANN, "msg": "killed with M4A1", "weapon": "M4A1"},
+            {"player": ANN, "msg": "killed with M4A1"},
+            id="death, weapon twice",
+        ),
+        pytest.param(
+            {"type": "player-death", "player": ANN, "msg": "fell", "weapon": "M4A1"},
+            {"player": ANN, "msg": "fell, killed with M4A1"},
+            id="death, message and weapon",
+        ),
+        pytest.param(
+            {"type": "player-death", "player": ANN, "attacker": NOBODY, "position": {}},
+            {"player": ANN},
+            id="death, attacker and position not set",
+        ),
+        pytest.param(
+            {"type": "player-death", "player": ANN, "attacker": ANN},
+            {"player": ANN},
+            id="death by one's own hand",
+        ),
+        pytest.param(
+            {"type": "player-death", "player": ANN, "position": ["1.5", "2e2", -3.25]},
+            {"player": ANN, "position": PLACE},
+            id="death, position as a vector of strings",
+        ),
+        pytest.param(
+            UNSET | {"type": "entity-killed", "player": ANN, "entity": "ZmbM_A", "position": PLACE},
+            {"player": ANN, "entity": "ZmbM_A", "weapon": ""},
+            id="entity killed, flat",
+        ),
+        pytest.param(
+            {"type": "entity-killed", "player": ANN, "entity": "Wolf", "weapon": "M4A1"},
+            {"player": ANN, "entity": "Wolf", "weapon": "M4A1"},
+            id="entity killed, joined",
+        ),
+        pytest.param(
+            {"type": "entity_killed", "player": ANN, "entity": "W"},
+            {"player": ANN, "entity": "W", "weapon": ""},
+        ),
+        pytest.param({"type": "PlayerConnected", "player": ANN}, {"player": ANN}),
+        pytest.param({"type": "LOG", "msg": "a"}, {"msg": "a"}),
+    ],
+)
+def test_each_way_to_write_an_event_becomes_what_takaro_takes(
+    raw: dict[str, Any], data: dict[str, Any]
+) -> None:
+    event = mapped(raw)
+    assert event["type"] in set(EventType)
+    assert event["data"] == {**data, "timestamp": NOW}
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [
+        ({}, "unknown-type"),
+        ({"type": None}, "unknown-type"),
+        ({"type": ["log"]}, "unknown-type"),
+        ({"type": "server-started"}, "unknown-type"),
+        ({"type": "log"}, "empty-message"),
+        ({"type": "log", "msg": " \n", "raw": None}, "empty-message"),
+        ({"type": "chat-message", "player": ANN, "msg": ""}, "empty-message"),
+        ({"type": "chat-message", "player": None, "msg": "hi"}, "chat-without-sender"),
+        ({"type": "chat-message", "player": {}, "msg": "hi"}, "chat-without-sender"),
+        ({"type": "chat-message", "player": NOBODY, "msg": "hi"}, "chat-without-sender"),
+        ({"type": "player-connected"}, "no-player"),
+        ({"type": "player-connected", "player": "Ann"}, "no-player"),
+        ({"type": "player-disconnected", "player": NOBODY}, "no-player"),
+        ({"type": "player-disconnected", "player": {"gameId": BIS, "name": ""}}, "unknown-player"),
+        ({"type": "player-death", "player": {"gameId": "", "platformId": f"dayz:{BIS}"}}, "unknown-player"),
+        ({"type": "entity-killed", "player": ANN, "entity": ""}, "no-entity"),
+        ({"type": "entity-killed", "player": None, "entity": "Wolf"}, "no-player"),
+    ],
+)
+def test_an_event_that_cannot_become_valid_is_dead_with_its_reason(raw: dict[str, Any], reason: str) -> None:
+    letter = mapped(raw)
+    assert letter.reason == reason
+    assert letter.detail
+    assert orjson.loads(letter.raw) == raw
+
+
+def test_whoever_disconnects_goes_out_under_the_id_they_connected_with() -> None:
+    roster = Roster()
+    mapped({"type": "player-connected", "player": ANN_FULL}, roster)
+    gone = {"type": "player-disconnected", "player": {"gameId": BIS, "name": "", "platformId": f"dayz:{BIS}"}}
+    assert mapped(gone, roster)["data"]["player"] == ANN_FULL
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        *[(name, "global") for name in ("global", "direct", "admin", "radio", "megaphone", "pas", "system")],
+        *[(name, "global") for name in ("battleye", "transport", "vehicle", "local", "Global", "what?", "")],
+        *[(flag, "global") for flag in (0, 1, 2, 4, 8, 16, 32, 64, 128, 256, -1, 7.0, "4", 260)],
+        *[(value, "global") for value in (None, [], True)],
+        *[(name, "team") for name in ("team", "party", "Team", "TEAM", "512", "516")],
+        *[(flag, "team") for flag in (512, 512 | 4, 512.0)],
+        *[(name, "whisper") for name in ("whisper", "private", "Whisper")],
+        ("friends", "friends"),
+    ],
+)
+def test_a_chat_channel_is_one_of_takaros(written: Any, meant: str) -> None:
+    assert channel(written) == meant
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, "nan", "inf", "", None, {}, True, "1_0", "x", 10**400])
+def test_a_position_with_anything_but_three_numbers_is_left_out(bad: Any) -> None:
+    death = {"type": "player-death", "player": ANN, "position": {"x": 1, "y": bad, "z": 3}}
+    assert mapped(death)["data"] == {"player": ANN, "timestamp": NOW}
+
+
+def test_every_event_of_takaros_has_a_mapper() -> None:
+    assert set(EVENT_MAPPERS) == set(EventType)
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
+VALUES = SCALARS | st.sampled_from([STEAM, KILLER, BIS, f"dayz:{BIS}", "Survivor", 0, 1, "1.5"])
+PLAYERS = VALUES | st.dictionaries(st.sampled_from([*ANN_FULL, "ip", "ping", "online"]), VALUES, max_size=6)
+POSITIONS = VALUES | st.fixed_dictionaries({axis: VALUES for axis in "xyz"}) | st.lists(VALUES, max_size=4)
+RAW = st.fixed_dictionaries(
+    {"type": st.sampled_from([*EventType, "x", "PLAYER_DEATH"]) | SCALARS},
+    optional={
+        **dict.fromkeys(("player", "attacker", "recipient"), PLAYERS),
+        **dict.fromkeys(("msg", "raw", "channel", "weapon", "entity", "timestamp", "x"), VALUES),
+        "position": POSITIONS,
+    },
+)
+REQUIRED = {
+    "log": {"msg"},
+    "player-connected": {"player"},
+    "player-disconnected": {"player"},
+    "chat-message": {"channel", "msg"},
+    "player-death": {"player"},
+    "entity-killed": {"player", "entity", "weapon"},
+}
+OPTIONAL = {
+    "chat-message": {"player", "recipient"},
+    "player-death": {"attacker", "position"},
+}
+
+
+@given(RAW)
+def test_whatever_comes_is_valid_or_dead(raw: dict[str, Any]) -> None:
+    event = mapped(raw)
+    if not isinstance(event, dict):
+        assert event.reason in REASONS
+        return
+    data = event["data"]
+    assert orjson.loads(orjson.dumps(event)) == event
+    allowed = REQUIRED[event["type"]] | OPTIONAL.get(event["type"], set()) | {"timestamp", "msg"}
+    assert REQUIRED[event["type"]] <= set(data) <= allowed
+    assert all(type(data[key]) is str and data[key].isprintable() for key in data if key not in NESTED)
+    assert data.get("channel", "global") in CHAT_CHANNELS
+    assert all(math.isfinite(number) for number in data.get("position", {}).values())
+    for key in ("player", "attacker", "recipient"):
+        if key in data:
+            check_player(data[key])
+
+
+NESTED = {"player", "attacker", "recipient", "position"}
+
+
+def check_player(player: dict[str, Any]) -> None:
+    assert player["gameId"] and player["name"]
+    assert set(player) <= {"gameId", "name", "steamId", "platformId", "ip", "ping"}
+    assert all(type(value) is str for key, value in player.items() if key != "ping")
+    assert re.fullmatch(r"\d{17}", player.get("steamId", STEAM))
+    assert re.fullmatch(r"[A-Za-z0-9_-]+:[A-Za-z0-9_-]+", player.get("platformId", "a:b"))
+    assert type(player.get("ping", 0)) in (int, float)

@@ -1,0 +1,64 @@
+"""What becomes of events by time and by player, and what Takaro's requests look like."""
+
+from typing import Any
+
+import orjson
+import pytest
+
+from services.sim.takaro import requests
+from services.sim.takaro.faults import Faults
+from services.sim.takaro.intake import INTERNAL_ERROR, Intake
+from services.sim.takaro.records import Accepted, GameServer
+
+LOG = {"type": "log", "data": {"msg": "x"}}
+
+
+@pytest.mark.parametrize(
+    ("idle_s", "refused"),
+    [(0.0, False), (59.9, False), (60.0, True), (60.9, True), (61.1, False), (120.5, True), (125.0, False)],
+)
+def test_a_quiet_server_loses_its_emitter_for_a_moment(idle_s: float, refused: bool) -> None:
+    server = GameServer("a", "A", Faults(), last_event_at=1000.0)
+    text = Intake(60.0).refuse(server, Faults(), LOG, 1000.0 + idle_s)
+    assert text == (INTERNAL_ERROR if refused else None)
+
+
+def test_any_event_keeps_the_emitter() -> None:
+    intake, server = Intake(60.0), GameServer("a", "A", Faults())
+    for now in (45.0, 90.0, 135.0, 180.0):
+        assert intake.refuse(server, Faults(), LOG, now) is None
+
+
+def test_a_refused_event_does_not_keep_it() -> None:
+    intake, server = Intake(60.0), GameServer("a", "A", Faults())
+    assert intake.refuse(server, Faults(), {"type": "log", "data": {}}, 45.0) is not None
+    assert intake.refuse(server, Faults(), LOG, 60.0) == INTERNAL_ERROR
+
+
+def event(kind: str, **player: Any) -> Accepted:
+    return Accepted(0.0, kind, {"player": player})
+
+
+def test_a_known_player_needs_no_platform_id() -> None:
+    intake, server = Intake(60.0), GameServer("a", "A", Faults())
+    assert intake.lose(server, event("player-connected", gameId="7", name="Anna", steamId="7")) is None
+    assert server.online == {"7": "Anna"}
+    assert intake.lose(server, event("player-disconnected", gameId="7", name="")) is None
+    assert server.online == {}
+
+
+def test_requests_carry_whole_rows_of_several_kilobytes_with_the_game_id_late() -> None:
+    for args in (requests.kick("7", "x"), requests.ban("7", "x"), requests.teleport("7", 1, 2, 3)):
+        assert len(requests.encode_args(args)) > 3000
+        assert args["player"]["gameId"] == "7"
+        assert requests.encode_args(args).index('"gameId"') > 1023
+    assert requests.unban("7")["gameId"] == "7"
+    assert orjson.loads(requests.encode_args(requests.send_message("hi")))["opts"] == {}
+    assert requests.encode_args(None) == "{}"
+
+
+def test_a_permanent_ban_comes_in_three_ways() -> None:
+    dates = [
+        requests.ban("7", "x", **expiry).get("expiresAt", "absent") for expiry in requests.PERMANENT_BANS
+    ]
+    assert dates == ["absent", None, "3021-01-01T00:00:00.000Z"]
