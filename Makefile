@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install
 
-.PHONY: up demo test lint types unit flows pins clean
+.PHONY: up demo test lint types unit flows docs pins clean
 
 up: $(VENV)/.ready
 	@$(BIN)/dayz-relay up --config relay.toml --data data
@@ -17,8 +17,8 @@ demo: $(VENV)/.ready
 test: $(VENV)/.ready-dev lint types unit flows
 
 lint: $(VENV)/.ready-dev
-	$(BIN)/ruff format --check services tests
-	$(BIN)/ruff check services tests
+	$(BIN)/ruff format --check services tests docs
+	$(BIN)/ruff check services tests docs
 	$(BIN)/lint-imports --no-cache
 
 types: $(VENV)/.ready-dev
@@ -26,12 +26,17 @@ types: $(VENV)/.ready-dev
 
 # Pure code and single services: fast, side by side.
 unit: $(VENV)/.ready-dev
+	tests/install-packages
 	$(BIN)/pytest -n 2 -m "not flow"
 
 # Whole processes against a real store, the simulators on both ends.
 flows: $(VENV)/.ready-dev
 	tests/install-packages
 	$(BIN)/pytest -m flow
+
+# The parts of services/ARCHITECTURE.md that come from tables in the code.
+docs: $(VENV)/.ready-dev
+	$(BIN)/python -m docs.generate
 
 # Newer versions within the bounds of pyproject.toml. Needs `uv`; nobody else does.
 pins:

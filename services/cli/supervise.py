@@ -154,7 +154,7 @@ def _end_with_parent() -> Callable[[], None] | None:
     """What a child does before it becomes its program: ask Linux for a SIGTERM when we die.
 
     Without it a killed supervisor would leave a relay behind that holds the ports. Only the kernel can
-    do this for Valkey as well; elsewhere `up` clears what an earlier run has left.
+    do this for Valkey as well; elsewhere the next `up` ends at least the Valkey that was left behind.
     """
     if sys.platform != "linux":
         return None

@@ -6,20 +6,15 @@ person was sent with stays theirs.
 """
 
 from collections.abc import Mapping
-from typing import Any, TypedDict
+from typing import Any
 
 import orjson
 
 from services.modapi import fields
 
 
-class Person(TypedDict, total=False):
-    """What is remembered of a player, in Takaro's words."""
-
-    gameId: str
-    name: str
-    steamId: str
-    platformId: str
+Person = dict[str, str]
+"""What is remembered of a player, in Takaro's words: gameId, name, and if known steamId, platformId."""
 
 
 class _Seen:
@@ -127,16 +122,10 @@ class Roster:
             person["name"] = name
             self._changed.add(known)
         # An id that is somebody else's stays theirs: to send it here would be the collision.
-        if steam_id and "steamId" not in person and self._game_ids.setdefault(steam_id, known) == known:
-            person["steamId"] = steam_id
-            self._changed.add(known)
-        if (
-            platform_id
-            and "platformId" not in person
-            and self._game_ids.setdefault(platform_id, known) == known
-        ):
-            person["platformId"] = platform_id
-            self._changed.add(known)
+        for key, value in (("steamId", steam_id), ("platformId", platform_id)):
+            if value and key not in person and self._game_ids.setdefault(value, known) == known:
+                person[key] = value
+                self._changed.add(known)
         # Only a record that points to this person in all it says may be recognised by sight later.
         record = (raw_name, raw_steam_id, raw_platform_id)
         agrees = steam_id in (None, person.get("steamId")) and platform_id in (None, person.get("platformId"))
@@ -156,7 +145,7 @@ class Roster:
         return self._game_ids.get(game_id)
 
     def _add(self, game_id: str) -> None:
-        self._people[game_id] = _Seen(Person(gameId=game_id, name=fields.DEFAULT_NAME))
+        self._people[game_id] = _Seen({"gameId": game_id, "name": fields.DEFAULT_NAME})
         self._game_ids[game_id] = game_id
         self._changed.add(game_id)
         if len(self._people) > self._limit:

@@ -56,7 +56,7 @@ class Diary:
 
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(20):
-            while not condition():  # noqa: ASYNC110  (another process writes the file)
+            while not condition():
                 await asyncio.sleep(0.01)
 
     def program(self, name: str, code: str = WELL_BEHAVED) -> Program:

@@ -1,0 +1,52 @@
+"""Writes those parts of services/ARCHITECTURE.md that come from tables in the code. `make docs` runs it."""
+
+from pathlib import Path
+
+from services.modapi.events import EVENT_MAPPERS
+from services.modapi.flatten import FLATTENERS
+from services.modapi.results import RESULT_MAPPERS
+from services.relay.vocabulary import ACTION_RULES, Action, EventType, Kind
+from services.uplink.answer_rules import ANSWER_RULES
+from services.uplink.requests import ARGUMENTS
+from services.uplink.session import MOVES, State
+
+PAGE = Path(__file__).parent.parent / "services" / "ARCHITECTURE.md"
+
+
+def states() -> str:
+    """The moves of a link, as a Mermaid diagram."""
+    lines = ["```mermaid", "stateDiagram-v2", f"    [*] --> {State.WAITING.value}"]
+    for state, moves in MOVES.items():
+        lines += [f"    {state.value} --> {after.value}: {what.value}" for what, after in moves.items()]
+    return "\n".join([*lines, f"    {State.STOPPED.value} --> [*]", "```"])
+
+
+def coverage() -> str:
+    """Which code has each event and each action in hand."""
+    rows = ["| event | modapi/events.py |", "|---|---|"]
+    rows += [f"| `{event}` | `{EVENT_MAPPERS[event].__name__}` |" for event in EventType]
+    rows += ["", "| action | kind | may run twice | arguments | to the mod | from the mod | to Takaro |"]
+    rows += ["|---|---|---|---|---|---|---|"]
+    for action in Action:
+        rule = ACTION_RULES[action]
+        tables = (ARGUMENTS, FLATTENERS, RESULT_MAPPERS, ANSWER_RULES)
+        hands = ["✔" if action in table else "✘" for table in tables]
+        if rule.kind is Kind.OURS:
+            hands[1:3] = ["not asked", "not asked"]
+        rows.append(
+            f"| `{action}` | {rule.kind} | {'yes' if rule.repeatable else 'no'} | {' | '.join(hands)} |"
+        )
+    return "\n".join(rows)
+
+
+def written(page: str) -> str:
+    """`page` with its generated parts renewed."""
+    for name, text in (("states", states()), ("coverage", coverage())):
+        before, _, rest = page.partition(f"<!-- {name} -->\n")
+        _, _, after = rest.partition(f"<!-- /{name} -->")
+        page = f"{before}<!-- {name} -->\n{text}\n<!-- /{name} -->{after}"
+    return page
+
+
+if __name__ == "__main__":
+    PAGE.write_text(written(PAGE.read_text()))

@@ -1,0 +1,50 @@
+"""Which instance a secret opens, and when none is needed."""
+
+import pytest
+from pydantic import SecretStr
+
+from services.modapi.credentials import Credentials
+from services.relay.settings import Instance
+
+
+def instance(slug: str, *keys: str) -> Instance:
+    return Instance(
+        slug=slug,
+        name=f"Server {slug}",
+        identity_token=SecretStr(f"identity-{slug}"),
+        mod_keys=tuple(SecretStr(key) for key in keys),
+    )
+
+
+ONE = instance("one", "key-of-one-0123456789", "second-key-of-one-01")
+TWO = instance("two", "key-of-two-0123456789")
+
+
+@pytest.mark.parametrize(
+    ("secret", "slug"),
+    [
+        ("key-of-one-0123456789", "one"),
+        ("second-key-of-one-01", "one"),
+        ("key-of-two-0123456789", "two"),
+        ("key-of-one-012345678", ""),
+        ("identity-one", ""),
+        ("", ""),
+        ("\ud800", ""),
+    ],
+)
+def test_a_key_opens_its_own_instance_and_nothing_else_opens_any(secret: str, slug: str) -> None:
+    assert Credentials([ONE, TWO], loopback_only=True).slug_for(secret) == slug
+
+
+@pytest.mark.parametrize("secret", ["", "identity-one", "key-of-one-0123456789"])
+def test_a_single_server_on_loopback_needs_no_key(secret: str) -> None:
+    assert Credentials([ONE], loopback_only=True).slug_for(secret) == "one"
+
+
+def test_a_wrong_key_is_refused_even_where_none_is_needed() -> None:
+    assert Credentials([ONE], loopback_only=True).slug_for("wrong") == ""
+
+
+@pytest.mark.parametrize("secret", ["", "identity-one"])
+def test_a_single_server_that_others_can_reach_needs_its_key(secret: str) -> None:
+    assert Credentials([ONE], loopback_only=False).slug_for(secret) == ""

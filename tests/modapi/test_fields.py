@@ -1,0 +1,79 @@
+"""Single values as mods write them."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.modapi import fields
+
+BIS = "Ab+/" + "k" * 39
+
+
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [
+        (BIS + "=", "dayz:Ab-_" + "k" * 39),
+        (BIS, "dayz:Ab-_" + "k" * 39),
+        (f"dayz:{BIS}=", "dayz:Ab-_" + "k" * 39),
+        ("discord:123", "discord:123"),
+        ("", None),
+        ("dayz:", None),
+        (":x", None),
+        ("dayz:Unknown", None),
+        ("a:b:c", None),
+        ("with space:x", None),
+        ("dayz:a\n", None),
+        ("76561198000000001", None),
+        ("null", None),
+        (None, None),
+        (7, None),
+        ({}, None),
+    ],
+)
+def test_a_platform_id_fits_takaros_pattern_or_is_not_set(value: Any, read: str | None) -> None:
+    assert fields.platform_id(value) == read
+
+
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [("76561198000000001", True), (76561198000000001, True), ("7656119800000000", False)]
+    + [("7656119800000000x", False), ("\u0661" * 17, False), ("", False), (None, False), (True, False)],
+)
+def test_a_steam_id_has_17_digits(value: Any, read: bool) -> None:
+    assert (fields.steam_id(value) is not None) is read
+
+
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [("10.0.0.1", "10.0.0.1"), ("10.0.0.1:2304", "10.0.0.1"), ("2001:db8::1", "2001:db8::1")]
+    + [("", None), (None, None), ("x" * 90, None)],
+)
+def test_an_address_is_without_its_port(value: Any, read: str | None) -> None:
+    assert fields.address(value) == read
+
+
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [("2031-12-31T23:59:59.500Z", "2031-12-31T23:59:59Z"), ("2031-12-31", "2031-12-31T00:00:00Z")]
+    + [("2031-12-31T23:59:59+02:00", "2031-12-31T21:59:59Z"), ("0999-01-01", "0999-01-01T00:00:00Z")]
+    + [("9999-12-31T23:59:59-23:00", None), ("3021-01-01T00:00:00Z", None), ("soon", None), (0, None)],
+)
+def test_a_date_is_read_in_utc(value: Any, read: str | None) -> None:
+    when = fields.moment(value)
+    assert (when and fields.iso(when)) == read
+
+
+ANY = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.just([]) | st.just({})
+
+
+@given(ANY)
+def test_no_value_breaks_a_reader_and_texts_are_safe_to_show(value: Any) -> None:
+    for read in (fields.line, fields.word, fields.name, fields.game_id):
+        text = read(value)
+        assert not any(ord(char) < 32 or 0xD800 <= ord(char) < 0xE000 for char in text)
+        text.encode()
+    fields.lines(value, 50).encode()
+    for reader in (fields.number, fields.flag, fields.position, fields.moment, fields.address):
+        reader(value)

@@ -1,0 +1,240 @@
+"""The mods' HTTP as the engine's client meets it: modapi on a real socket, a real store behind it."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
+
+from services.modapi import wire
+from services.modapi.app import make_app
+from services.modapi.credentials import Credentials
+from services.modapi.main import logger
+from services.modapi.metrics import Metrics
+from services.modapi.served import ServedInstance
+from services.relay.command_stream import CommandStream
+from services.relay.event_stream import EventStream
+from services.relay.instance_state import InstanceState, LinkInfo
+from services.relay.logs import InstanceLogger
+from services.relay.operation_ids import new_operation_id
+from services.relay.records import Command
+from services.relay.running import cancelled
+from services.relay.serving import Listener, bind
+from services.relay.settings import Instance
+from services.relay.store import Store
+from services.relay.vocabulary import Action
+from services.sim.dayz.http import HttpClient
+
+KEY = "mod-key-0123456789abcdef"
+EVENTS = "/gameserver/local/events"
+LOG = b'{"events":[{"type":"log","msg":"a line"}]}'
+
+
+class Door:
+    """modapi for two instances, on a port of its own."""
+
+    def __init__(self, store: Store, slug: str) -> None:
+        self.slug, self.other = slug, f"{slug}-b"
+        self.store = store
+        settings = [_instance(self.slug, KEY), _instance(self.other, "key-of-the-other-server")]
+        registry = CollectorRegistry()
+        self.metrics = Metrics(registry)
+        instances = {
+            one.slug: ServedInstance(one, store, self.metrics, InstanceLogger(logger, one.slug))
+            for one in settings
+        }
+        app = make_app(Credentials(settings, loopback_only=True), instances, self.metrics)
+        sock = bind("127.0.0.1", 0, "modapi.port")
+        self.port: int = sock.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.serving = asyncio.create_task(Listener.of(app).listen(sock))
+
+    async def call(self, method: str, path: str, **more: Any) -> httpx.Response:
+        async with httpx.AsyncClient(base_url=self.url, timeout=10) as client:
+            return await client.request(method, path, **more)
+
+    async def stored(self, slug: str) -> list[Any]:
+        return [e for entry in await EventStream(self.store, slug).read("", 100) for e in entry.events]
+
+
+def _instance(slug: str, key: str) -> Instance:
+    return Instance(
+        slug=slug, name="A server", identity_token=SecretStr(f"identity-{slug}"), mod_keys=(SecretStr(key),)
+    )
+
+
+@pytest.fixture
+async def door(store: Store, slug: str) -> AsyncIterator[Door]:
+    door = Door(store, slug)
+    yield door
+    await cancelled(door.serving)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/gameserver/register", b'{"registrationToken":"","serverName":"DayZ Server"}'),
+        ("POST", EVENTS, LOG),
+        ("POST", EVENTS, b"}{ not JSON at all"),
+        ("POST", EVENTS, b""),
+        ("GET", "/gameserver/local/poll", None),
+        ("POST", "/gameserver/local/operation/giveItem-unknown/result", b'{"ok":true}'),
+        ("POST", "/gameserver/local/operation/nonsense/result", b"\xff\xfe"),
+    ],
+)
+async def test_every_call_gets_200_a_body_and_its_length(
+    door: Door, method: str, path: str, body: bytes | None
+) -> None:
+    answer = await door.call(method, f"/k/{KEY}{path}", content=body)
+    assert answer.status_code == 200
+    assert orjson.loads(answer.content) and answer.headers["content-length"] == str(len(answer.content))
+
+
+@pytest.mark.parametrize(
+    "content_type", ["", "application/octet-stream", "Bearer of-something-else", "text/plain"]
+)
+async def test_the_content_type_does_not_matter(door: Door, content_type: str) -> None:
+    answer = await door.call("POST", f"/k/{KEY}{EVENTS}", content=LOG, headers={"content-type": content_type})
+    assert answer.status_code == 200
+    assert [event["data"]["msg"] for event in await door.stored(door.slug)] == ["a line"]
+
+
+async def test_the_path_id_is_no_identity(door: Door) -> None:
+    """A mod reaches its own instance, whatever id it saved, be it the other's."""
+    await door.call("POST", f"/k/{KEY}/gameserver/{door.other}/events", content=LOG)
+    assert len(await door.stored(door.slug)) == 1
+    assert await door.stored(door.other) == []
+
+
+@pytest.mark.parametrize("prefix", ["", "/k/wrong-key", "/k/identity-0"])
+@pytest.mark.parametrize(("method", "path"), [("POST", EVENTS), ("GET", "/gameserver/local/poll")])
+async def test_without_the_right_key_nothing_is_taken_and_nothing_shown(
+    door: Door, prefix: str, method: str, path: str
+) -> None:
+    answer = await door.call(method, prefix + path, content=LOG)
+    assert answer.status_code == 401
+    assert KEY not in answer.text and "identity" not in answer.text
+    assert await door.stored(door.slug) == await door.stored(door.other) == []
+
+
+@pytest.mark.parametrize("how", ["path", "query", "bearer", "body"])
+async def test_register_answers_with_the_credential_and_an_id_that_stays(door: Door, how: str) -> None:
+    path = f"/k/{KEY}/gameserver/register" if how == "path" else "/gameserver/register"
+    query = {"key": KEY} if how == "query" else {}
+    headers = {"authorization": f"Bearer {KEY}"} if how == "bearer" else {}
+    body = {"registrationToken": KEY if how == "body" else "", "serverName": "DayZ Server"}
+    answers = [
+        (await door.call("POST", path, params=query, headers=headers, json=body)).json() for _ in range(2)
+    ]
+    assert answers[0] == answers[1]
+    assert answers[0]["identityToken"] == KEY and answers[0]["gameServerId"]
+
+
+async def test_register_hands_out_takaros_id_once_it_is_known(door: Door) -> None:
+    await InstanceState(door.store, door.slug).write_link(LinkInfo("ready", "the-id-of-takaro"))
+    answer = await door.call("POST", f"/k/{KEY}/gameserver/register", content=b"{}")
+    assert answer.json()["gameServerId"] == "the-id-of-takaro"
+
+
+async def test_register_is_answered_even_without_a_store(slug: str) -> None:
+    store = Store("unix:///nowhere/at/all")
+    door = Door(store, slug)
+    answer = await door.call("POST", f"/k/{KEY}/gameserver/register", content=b"{}")
+    assert answer.status_code == 200 and answer.json()["gameServerId"]
+    refused = await door.call("POST", f"/k/{KEY}{EVENTS}", content=LOG)
+    assert refused.status_code == 503 and refused.content
+    await cancelled(door.serving)
+    await store.close()
+
+
+async def test_a_command_goes_out_flat_and_its_result_comes_back(door: Door) -> None:
+    commands = CommandStream(door.store, door.slug)
+    name = new_operation_id(Action.GIVE_ITEM)
+    args = {"gameId": "7656", "item": "Apple", "amount": 2, "quality": ""}
+    await commands.enqueue(Command(name, Action.GIVE_ITEM, args), asyncio.get_running_loop().time() + 5)
+    [operation] = (await door.call("GET", f"/k/{KEY}/gameserver/x/poll")).json()["operations"]
+    assert operation == {
+        "operationId": name,
+        "action": "giveItem",
+        "argsJson": '{"gameId":"7656","item":"Apple","amount":2,"quality":""}',
+    }
+    result = f"/k/{KEY}/gameserver/x/operation/{name}/result"
+    await door.call("POST", result, content=b'{"ok":0,"result":{},"error":"no room\n for it"}')
+    [(_, answered, outcome)] = await commands.results("", 10)
+    assert (answered, outcome.error) == (name, "no room for it")
+
+
+async def test_the_other_server_can_not_answer_for_this_one(door: Door) -> None:
+    commands = CommandStream(door.store, door.slug)
+    name = new_operation_id(Action.SHUTDOWN)
+    await commands.enqueue(Command(name, Action.SHUTDOWN, {}), asyncio.get_running_loop().time() + 5)
+    await commands.take()
+    answer = await door.call(
+        "POST", f"/k/key-of-the-other-server/gameserver/x/operation/{name}/result", content=b'{"ok":true}'
+    )
+    assert answer.status_code == 200
+    assert await commands.results("", 10) == []
+
+
+async def test_a_body_beyond_its_limit_is_refused_by_its_length_alone(door: Door) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+    length = wire.MAX_BODY_BYTES + 1
+    writer.write(f"POST /k/{KEY}{EVENTS} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n".encode())
+    assert b" 413 " in await asyncio.wait_for(reader.readline(), 5)
+    writer.close()
+
+
+async def test_a_catalogue_of_several_megabytes_fits_into_a_result(door: Door) -> None:
+    rows = [
+        {"code": f"Item_{n}", "name": f"Item number {n}", "description": "x" * 100} for n in range(30_000)
+    ]
+    body = orjson.dumps({"ok": True, "result": {"items": rows}})
+    assert 4_000_000 < len(body) < wire.MAX_RESULT_BYTES
+    commands = CommandStream(door.store, door.slug)
+    name = new_operation_id(Action.LIST_ITEMS)
+    await commands.enqueue(Command(name, Action.LIST_ITEMS, {}), asyncio.get_running_loop().time() + 5)
+    await commands.take()
+    answer = await door.call("POST", f"/k/{KEY}/gameserver/x/operation/{name}/result", content=body)
+    assert answer.status_code == 200
+    [(_, _, outcome)] = await commands.results("", 10)
+    assert len(outcome.value) == 30_000
+
+
+async def test_the_engines_client_never_has_to_wait_for_100_continue(door: Door) -> None:
+    client = HttpClient(door.url, 10.0)
+    lines = b",".join(b'{"type":"log","msg":"' + b"x" * 1000 + b'"}' for _ in range(20))
+    await client.post(f"/k/{KEY}{EVENTS}", b'{"events":[' + lines + b"]}", "application/json")
+    assert client.stalls == 0
+
+
+async def test_a_mod_that_hung_up_before_its_answer_repeats_without_doubling(door: Door) -> None:
+    body = b'{"events":[{"type":"log","msg":"once"}]}'
+    head = f"POST /k/{KEY}{EVENTS} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    with socket.create_connection(("127.0.0.1", door.port)) as mod:
+        mod.sendall(head + body)  # and gone
+    async with asyncio.timeout(5):
+        while not await door.stored(door.slug):
+            await asyncio.sleep(0.01)
+    assert (await door.call("POST", f"/k/{KEY}{EVENTS}", content=body)).status_code == 200
+    assert len(await door.stored(door.slug)) == 1
+
+
+async def test_two_equal_lines_that_were_both_answered_are_two_lines(door: Door) -> None:
+    for _ in range(2):
+        await door.call("POST", f"/k/{KEY}{EVENTS}", content=LOG)
+    assert len(await door.stored(door.slug)) == 2
+
+
+async def test_health_has_the_shape_of_the_old_bridge(door: Door) -> None:
+    await InstanceState(door.store, door.slug).write_link(LinkInfo("ready", "the-id"))
+    await door.call("GET", f"/k/{KEY}/gameserver/x/poll")
+    health = (await door.call("GET", f"/k/{KEY}/health")).json()
+    assert (health["ok"], health["identified"], health["gameServerId"]) == (True, True, "the-id")
+    assert (health["pendingOperations"], health["pendingEvents"]) == (0, 0)
+    assert health["lastPollAt"] and health["lastModContactAt"]
+    assert (await door.call("GET", "/health")).status_code == 401  # two servers: whose health?

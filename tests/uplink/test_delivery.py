@@ -1,0 +1,79 @@
+"""What counts as taken by Takaro: the pong of the window after, and no complaint in between."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.relay.records import GameEvent
+from services.uplink.delivery import Delivery, Position, Taken, Window
+
+BARE = Window((), Position("9-0", 0))
+
+
+def window(number: int, count: int = 1) -> Window:
+    event: GameEvent = {"type": "log", "data": {"msg": str(number)}}
+    return Window((event,) * count, Position(f"{number}-0", 0), 10)
+
+
+def test_one_pong_proves_nothing_yet() -> None:
+    delivery = Delivery()
+    delivery.sent(window(1))
+    assert delivery.ponged() is None
+    assert delivery.unconfirmed == 1
+
+
+def test_the_pong_of_the_next_window_proves_the_one_before() -> None:
+    delivery = Delivery()
+    delivery.sent(window(1))
+    delivery.ponged()
+    delivery.sent(window(2))
+    assert delivery.unconfirmed == 2
+    assert delivery.ponged() == Taken(window(1), ())
+    assert delivery.unconfirmed == 1
+
+
+def test_a_bare_ping_proves_the_last_window_when_nothing_follows() -> None:
+    delivery = Delivery()
+    delivery.sent(window(1))
+    delivery.ponged()
+    delivery.sent(BARE)
+    assert delivery.ponged() == Taken(window(1), ())
+    assert delivery.unconfirmed == 0
+
+
+def test_bare_pings_prove_nothing_themselves() -> None:
+    delivery = Delivery()
+    for _ in range(3):
+        delivery.sent(BARE)
+        assert delivery.ponged() is None
+
+
+def test_a_refused_event_is_told_with_its_window_and_only_once() -> None:
+    delivery = Delivery()
+    delivery.sent(window(1))
+    delivery.ponged()
+    delivery.refused("channel must be one of …")  # overtaken by the first pong
+    delivery.sent(window(2))
+    assert delivery.ponged() == Taken(window(1), ("channel must be one of …",))
+    delivery.sent(BARE)
+    assert delivery.ponged() == Taken(window(2), ())
+
+
+def test_nothing_is_taken_from_a_takaro_that_lost_our_server() -> None:
+    delivery = Delivery()
+    delivery.sent(window(1, 3))
+    delivery.ponged()
+    delivery.sent(window(2, 2))
+    delivery.lost()
+    assert delivery.ponged() is None
+    assert (delivery.disowned, delivery.unconfirmed) == (1, 5)
+
+
+@given(st.lists(st.integers(min_value=0, max_value=32), max_size=30))
+def test_windows_are_taken_in_order_each_once_and_never_before_two_pongs(counts: list[int]) -> None:
+    delivery, taken = Delivery(), []
+    for number, count in enumerate(counts):
+        delivery.sent(window(number, count) if count else BARE)
+        if receipt := delivery.ponged():
+            assert receipt.window.end < Position(f"{number}-0", 0) or number > 9
+            taken.append(receipt.window)
+    assert taken == [window(n, c) for n, c in enumerate(counts[:-1]) if c]
