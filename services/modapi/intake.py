@@ -11,6 +11,7 @@ from services.modapi.events import map_event
 from services.modapi.mend import read_batch
 from services.modapi.metrics import Metrics
 from services.modapi.roster import Roster
+from services.relay.errors import StoreError
 from services.relay.event_stream import Batch, EventStream, Slot, digest
 from services.relay.instance_state import InstanceState
 from services.relay.records import DeadEvent, GameEvent
@@ -53,9 +54,15 @@ class Intake:
         slots += [Slot(digest(raw), fate) for raw, fate in zip(read.events, fates, strict=True)]
         if not slots:
             return Taken("-", 0)
-        batch = Batch(slots, self._roster.take_changes(), _positions(fates))
-        appended = await self._stream.append(batch)
-        if not appended.full:
+        seen = self._roster.take_changes()
+        try:
+            appended = await self._stream.append(Batch(slots, seen, _positions(fates)))
+        except StoreError:
+            self._roster.put_back(seen)
+            raise
+        if appended.full:
+            self._roster.put_back(seen)
+        else:
             self._count(slots[appended.repeated :], appended.repeated)
         return Taken(appended.token, len(slots))
 

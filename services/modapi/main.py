@@ -1,5 +1,6 @@
 """modapi: put together, run, stopped."""
 
+import asyncio
 import logging
 
 from prometheus_client import CollectorRegistry
@@ -13,6 +14,8 @@ from services.relay.serving import Listener, admin_app, bind
 from services.relay.settings import Settings
 from services.relay.settings_values import is_loopback
 from services.relay.store import Store
+
+OPEN_DOOR_AFTER_S = 1.0
 
 logger = logging.getLogger(__name__)
 
@@ -38,9 +41,11 @@ async def serve(settings: Settings) -> None:
         }
         credentials = Credentials(settings.instances, loopback_only=is_loopback(settings.modapi.host))
         logger.info("mods call %s:%d, %d instance(s)", *door.getsockname()[:2], len(instances))
+        trusting = asyncio.create_task(running.trust(store))
+        # The door opens without Redis too: a mod that registers is answered in any case.
+        await asyncio.wait([trusting], timeout=OPEN_DOOR_AFTER_S)
         await running.until_stopped(
-            # Beside the door, not before it: a mod that registers is answered whether or not Redis is there.
-            running.trust(store),
+            running.ended(trusting),
             Listener.of(make_app(credentials, instances, metrics)).listen(door),
             Listener.of(admin_app(registry, lambda: running.not_ready(store))).listen(admin),
         )

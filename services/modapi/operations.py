@@ -10,6 +10,7 @@ from services.modapi.metrics import Metrics
 from services.modapi.results import map_result
 from services.modapi.roster import Roster
 from services.relay.command_stream import CommandStream
+from services.relay.errors import StoreError
 from services.relay.operation_ids import action_of
 from services.relay.records import Outcome
 from services.relay.vocabulary import Action
@@ -48,7 +49,14 @@ class Operations:
             self._metrics.foreign.inc()
             return False
         outcome, label = self._read(action, body)
-        accepted = await self._stream.complete(operation_id, outcome, self._roster.take_changes())
+        seen = self._roster.take_changes()
+        try:
+            accepted = await self._stream.complete(operation_id, outcome, seen)
+        except StoreError:
+            self._roster.put_back(seen)
+            raise
+        if not accepted:
+            self._roster.put_back(seen)
         self._metrics.results.labels(action, label if accepted else "late").inc()
         return accepted
 

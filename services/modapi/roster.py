@@ -12,7 +12,6 @@ import orjson
 
 from services.modapi import fields
 
-
 Person = dict[str, str]
 """What is remembered of a player, in Takaro's words: gameId, name, and if known steamId, platformId."""
 

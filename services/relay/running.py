@@ -82,6 +82,11 @@ async def trust(store: Store) -> None:
         logger.info("the store is there")
 
 
+async def ended(task: asyncio.Task[None]) -> None:
+    """Waits for a task that was begun earlier, and ends it when cancelled."""
+    await task
+
+
 async def not_ready(store: Store) -> str:
     """Why this service can't do its work, or "". Takaro being away is no reason: the streams are for that."""
     try:

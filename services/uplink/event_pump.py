@@ -51,6 +51,7 @@ class EventPump:
         self._entries: deque[Entry] = deque()
         self._next = Position("", 0)  # the first event that was not sent yet
         self._read_through = ""  # the last entry that was read
+        self._finishing = False
         self._wake = asyncio.Event()
         self._pong = asyncio.Event()
 
@@ -75,10 +76,15 @@ class EventPump:
         else:
             self._delivery.refused(frame.text)
 
+    def finish(self) -> None:
+        """Send nothing new; `run` returns when what is under way is receipted."""
+        self._finishing = True
+        self._wake.set()
+
     async def run(self) -> None:
-        """Never returns. Raises Disowned, NoReceipt, LostLease; whoever cancels it loses nothing."""
+        """Until `finish`. Raises Disowned, NoReceipt, LostLease; whoever cancels it loses nothing."""
         self._next = Position(*await self._patiently(self._stream.cursor))
-        while True:
+        while not self._finishing or self._delivery.unconfirmed:
             window = await self._window()
             await self._trusted()
             self._delivery.sent(window)
@@ -95,6 +101,8 @@ class EventPump:
         """What to send next. With nothing new: at once a bare ping for what is under way, else wait."""
         while True:
             self._wake.clear()
+            if self._finishing:
+                return Window((), self._next)
             if not self._entries:
                 await self._read()
             if self._entries:

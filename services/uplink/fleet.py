@@ -15,6 +15,7 @@ from services.relay.instance_state import InstanceState
 from services.relay.keys import WAKE_UPLINK
 from services.relay.leases import RENEW_EVERY_S, Lease
 from services.relay.logs import InstanceLogger
+from services.relay.running import cancelled
 from services.relay.settings import Instance
 from services.relay.store import Store
 from services.relay.sweep import sweep
@@ -25,6 +26,8 @@ from services.uplink.metrics import Metrics
 
 SWEEP_EVERY_S = 1.0
 SUBSCRIBE_AGAIN_S = 1.0
+FINISH_WITHIN_S = 1.0
+"""How long a link that is ended on purpose may take to hear the receipts of what it has sent."""
 
 logger = logging.getLogger(__name__)
 
@@ -64,9 +67,10 @@ class Berth:
 
     async def stop(self) -> None:
         """Ends the link, then gives the lease back: another uplink may go on where we stopped."""
-        if self._running:
-            self._running.cancel()
-            await asyncio.wait([self._running])
+        if self._link and self._running:
+            if self.lease.held and self._link.finish():
+                await asyncio.wait([self._running], timeout=FINISH_WITHIN_S)
+            await cancelled(self._running)
         self._running = self._link = None
         with contextlib.suppress(StoreError):
             await self.lease.release()

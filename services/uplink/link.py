@@ -58,6 +58,7 @@ class Link:
         self._state = State.WAITING
         self._failures = 0
         self._ready_since_s: float | None = None
+        self._finishing = False
         self._said = ""
         self._game_server_id = ""
         self._published = True
@@ -75,15 +76,23 @@ class Link:
         if self._pump:
             self._pump.wake()
 
+    def finish(self) -> bool:
+        """Go no further than what is under way. True: `run` returns once that is receipted."""
+        self._finishing = True
+        if self._pump:
+            self._pump.finish()
+        return self._pump is not None
+
     async def run(self) -> None:
-        """Never returns. Raises LostLease; ends cleanly when cancelled."""
+        """Until `finish`. Raises LostLease; ends cleanly when cancelled."""
         results = asyncio.create_task(self._desk.pass_results_on())
         try:
-            while not results.done():
+            while not results.done() and not self._finishing:
                 pace = REFUSED if self._state is State.REFUSED else RECONNECT
                 await asyncio.sleep(pace.delay_s(self._failures, random.uniform) if self._failures else 0)
                 await self._attempt()
-            results.result()
+            if results.done():
+                results.result()
         finally:
             results.cancel()
             self._move(Happening.STOPPED)
@@ -127,13 +136,14 @@ class Link:
                 raise outcome
 
     async def _talk(self, wire: Wire) -> None:
-        """Identifies and pumps events; identifies again when Takaro has lost our server."""
+        """Identifies and pumps events until told to finish; identifies again when Takaro has lost us."""
         times_disowned = 0
         while await self._identify(wire):
             since_s = time.monotonic()
             pump = self._pump = EventPump(self._stream, wire, self._lease, self._metrics)
             try:
                 await pump.run()
+                return
             except Disowned as error:
                 times_disowned += 1
                 if time.monotonic() - since_s > RENEWED_AFTER_READY_S:

@@ -1,0 +1,292 @@
+"""Links against a Takaro that misbehaves: one uplink in this process, a real store, a real socket."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+
+import pytest
+from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
+
+from services.relay.command_stream import CommandStream
+from services.relay.event_stream import Batch, EventStream, Slot, digest
+from services.relay.instance_state import InstanceState
+from services.relay.records import GameEvent, Outcome
+from services.relay.running import cancelled
+from services.relay.settings import Instance
+from services.relay.store import Store
+from services.relay.vocabulary import Action
+from services.sim.takaro import requests
+from services.sim.takaro.server import TakaroSim
+from services.uplink import backoff, event_pump, fleet, link
+from services.uplink.fleet import Fleet
+from services.uplink.metrics import Metrics
+
+TOKEN = "the-registration-token"
+QUICK = backoff.Pace(base_s=0.02, cap_s=0.1)
+
+
+def line(number: int) -> GameEvent:
+    return {"type": "log", "data": {"msg": f"line {number}"}}
+
+
+@dataclass
+class Scene:
+    """A Takaro, a store, and the fleets of uplinks that a test starts."""
+
+    takaro: TakaroSim
+    store: Store
+    slug: str
+    running: list[asyncio.Task[None]] = field(default_factory=list)
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+
+    @property
+    def identity(self) -> str:
+        return f"identity-{self.slug}"
+
+    def start(self, registration_token: str = TOKEN) -> asyncio.Task[None]:
+        instance = Instance(
+            slug=self.slug,
+            name="A server",
+            identity_token=SecretStr(self.identity),
+            registration_token=SecretStr(registration_token),
+        )
+        self.registry = CollectorRegistry()
+        uplink = Fleet([instance], self.takaro.url, self.store, Metrics(self.registry))
+        self.running.append(asyncio.create_task(uplink.run()))
+        return self.running[-1]
+
+    async def append(self, *numbers: int) -> None:
+        stream = EventStream(self.store, self.slug)
+        appended = await stream.append(Batch([Slot(digest(line(n)), line(n)) for n in numbers]))
+        stream.answered(appended.token)
+
+    def lines(self) -> list[str]:
+        return [event.data["msg"] for event in self.takaro.events(self.identity)]
+
+    async def arrived(self, *numbers: int) -> None:
+        await self.takaro.wait_for(lambda: {f"line {n}" for n in numbers} <= set(self.lines()))
+
+    async def emptied(self) -> None:
+        await until(lambda: self._nothing_left())
+
+    async def _nothing_left(self) -> bool:
+        return (await InstanceState(self.store, self.slug).queued()).events == 0
+
+    def count(self, metric: str, **labels: str) -> float:
+        return self.registry.get_sample_value(metric, labels) or 0.0
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(10):
+        while not await condition():
+            await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+async def scene(store: Store, slug: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Scene]:
+    monkeypatch.setattr(link, "RECONNECT", QUICK)
+    monkeypatch.setattr(link, "IDENTIFY_AGAIN", QUICK)
+    monkeypatch.setattr(fleet, "RENEW_EVERY_S", 0.1)
+    async with TakaroSim(registration_tokens={TOKEN}, ask_location=False) as takaro:
+        scene = Scene(takaro, store, slug)
+        yield scene
+        for uplink in scene.running:
+            await cancelled(uplink)
+
+
+async def test_events_that_were_delivered_are_off_the_stream(scene: Scene) -> None:
+    await scene.append(1, 2, 3)
+    scene.start()
+    await scene.arrived(1, 2, 3)
+    await scene.emptied()
+    assert scene.lines() == ["line 1", "line 2", "line 3"]
+    assert scene.count("dayz_relay_events_delivered_total", type="log") == 3
+
+
+async def test_many_events_keep_their_order_over_many_windows(scene: Scene) -> None:
+    scene.start()
+    for start in range(0, 500, 50):
+        await scene.append(*range(start, start + 50))
+    await scene.arrived(499)
+    assert scene.lines() == [f"line {n}" for n in range(500)]
+    await scene.emptied()
+
+
+@pytest.mark.parametrize("text", ["", "Internal server error"])
+async def test_a_passing_refusal_is_tried_again_soon(scene: Scene, text: str) -> None:
+    scene.takaro.faults.refuse_identify(text, times=3)
+    scene.start()
+    await scene.append(1)
+    await scene.arrived(1)
+
+
+async def test_a_permanent_refusal_is_not_hammered(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+    scene.start(registration_token="not-a-token-of-takaros")
+    await until(lambda: _is(scene, "refused"))
+    attempts = scene.count("dayz_relay_takaro_connects_total")
+    await asyncio.sleep(0.5)  # at the pace of a passing fault there would be more than five by now
+    assert scene.count("dayz_relay_takaro_connects_total") == attempts == 1
+    assert "check registration_token" in caplog.text and "not-a-token-of-takaros" not in caplog.text
+
+
+async def _is(scene: Scene, state: str) -> bool:
+    return scene.count("dayz_relay_takaro_state", instance=scene.slug, state=state) == 1
+
+
+async def test_a_socket_that_is_killed_right_after_it_opened_is_tried_again_at_a_pace(scene: Scene) -> None:
+    scene.takaro.faults.kill_early = True
+    scene.start()
+    await until(lambda: _connects(scene, 5))
+    scene.takaro.faults.kill_early = False
+    await scene.append(1)
+    await scene.arrived(1)
+
+
+async def _connects(scene: Scene, at_least: int) -> bool:
+    return scene.count("dayz_relay_takaro_connects_total") >= at_least
+
+
+async def test_an_identify_that_is_never_answered_is_given_up(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link, "IDENTIFIED_WITHIN_S", 0.1)
+    scene.takaro.faults.silent = True
+    scene.start()
+    await until(lambda: _connects(scene, 2))
+    scene.takaro.faults.silent = False
+    await scene.append(1)
+    await scene.arrived(1)
+
+
+async def test_a_takaro_that_lost_our_server_gets_a_new_identify_and_the_events_again(scene: Scene) -> None:
+    scene.start()
+    await scene.append(1)
+    await scene.arrived(1)
+    scene.takaro.forget(scene.identity)
+    await scene.append(2, 3)
+    await scene.append(4)
+    await scene.arrived(2, 3, 4)
+    await scene.emptied()
+    assert scene.lines() == ["line 1", "line 2", "line 3", "line 4"]
+    assert len(scene.takaro.identifies(scene.identity)) == 2
+    assert scene.count("dayz_relay_events_resent_total", cause="disowned") == 0  # none was taken before
+
+
+async def test_an_error_that_its_pong_overtook_is_heard_before_anything_is_taken_off(scene: Scene) -> None:
+    scene.start()
+    await scene.append(0)
+    await scene.arrived(0)
+    scene.takaro.faults.internal_errors(times=2)
+    await scene.append(1, 2)
+    await scene.arrived(1, 2)
+    await scene.emptied()
+    assert scene.lines() == ["line 0", "line 1", "line 2"]
+
+
+async def test_an_event_that_takaro_alone_refuses_is_kept_aside_and_its_neighbours_arrive_once(
+    scene: Scene,
+) -> None:
+    odd: GameEvent = {"type": "chat-message", "data": {"msg": "hello", "channel": "a channel of tomorrow"}}
+    events = [line(1), odd, line(2)]
+    await EventStream(scene.store, scene.slug).append(Batch([Slot(digest(e), e) for e in events]))
+    scene.start()
+    await scene.arrived(1, 2)
+    await scene.emptied()
+    assert scene.lines() == ["line 1", "line 2"]
+    [(_, letter)] = await scene.store.send("XRANGE", f"relay:{{{scene.slug}}}:dead", "-", "+")
+    assert letter[b"reason"] == b"refused-by-takaro" and b"channel" in letter[b"detail"]
+
+
+async def test_a_quiet_server_says_something_before_takaro_forgets_it(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_pump, "KEEP_ALIVE_S", 0.2)
+    scene.start()
+    await scene.takaro.wait_for(lambda: len(scene.lines()) >= 3)
+    await scene.append(1)
+    await scene.arrived(1)
+    await scene.emptied()
+
+
+async def test_a_takaro_that_stopped_reading_is_left_and_its_events_are_sent_again(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_pump, "RECEIPT_WITHIN_S", 0.3)
+    scene.start()
+    await scene.append(1)
+    await scene.arrived(1)
+    await scene.emptied()
+    scene.takaro.faults.stop_reading()
+    await scene.append(2)
+    await until(lambda: _connects(scene, 2))
+    scene.takaro.faults.resume_reading()
+    await scene.arrived(2)
+
+
+async def test_an_answer_goes_to_the_socket_that_asked_and_to_no_other(scene: Scene) -> None:
+    scene.start()
+    await scene.takaro.wait_for(lambda: scene.takaro.is_connected(scene.identity))
+    asking = asyncio.create_task(scene.takaro.request(scene.identity, Action.GET_PLAYERS))
+    commands = CommandStream(scene.store, scene.slug)
+    taken = []
+
+    async def fetched() -> bool:
+        taken.extend(await commands.take())
+        return bool(taken)
+
+    await until(fetched)
+    scene.takaro.drop_connections()
+    await scene.takaro.wait_for(lambda: len(scene.takaro.identifies(scene.identity)) == 2)
+    assert await commands.complete(taken[0].operation_id, Outcome([]), {})
+    await until(lambda: _too_late(scene))
+    asking.cancel()
+
+
+async def _too_late(scene: Scene) -> bool:
+    return scene.count("dayz_relay_requests_total", action="getPlayers", outcome="too_late") == 1
+
+
+async def test_bad_requests_are_answered_with_what_is_missing(scene: Scene) -> None:
+    scene.start()
+    await scene.takaro.wait_for(lambda: scene.takaro.is_connected(scene.identity))
+    answer = await scene.takaro.request(scene.identity, Action.GIVE_ITEM, {"player": {"gameId": "1"}})
+    assert answer.error is not None and "item" in answer.error
+    unknown = await scene.takaro.request(scene.identity, "makeCoffee", {})
+    assert unknown.raw["error"]
+
+
+async def test_a_second_uplink_waits_and_goes_on_when_the_first_stops(scene: Scene) -> None:
+    first = scene.start()
+    await scene.append(1)
+    await scene.arrived(1)
+    scene.start()
+    await scene.append(2)
+    await scene.arrived(2)
+    assert len(scene.takaro.identifies(scene.identity)) == 1
+    await cancelled(first)
+    await scene.append(3)
+    await scene.arrived(3)
+    assert scene.lines() == ["line 1", "line 2", "line 3"]
+    assert len(scene.takaro.identifies(scene.identity)) == 2
+
+
+async def test_whoever_lost_the_lease_leaves_the_events_to_the_new_owner(scene: Scene) -> None:
+    scene.start()
+    await scene.append(1)
+    await scene.arrived(1)
+    await scene.emptied()
+    await scene.store.send("SET", f"relay:{{{scene.slug}}}:lease", "somebody else", "PX", 500)
+    await scene.takaro.wait_for(lambda: not scene.takaro.is_connected(scene.identity))
+    await scene.append(2)
+    await scene.arrived(2)  # the other's lease ran out, ours came back
+    assert len(scene.takaro.identifies(scene.identity)) == 2
+
+
+async def test_a_message_to_one_player_never_becomes_public(scene: Scene) -> None:
+    scene.start()
+    await scene.takaro.wait_for(lambda: scene.takaro.is_connected(scene.identity))
+    args = requests.send_message("psst") | {"opts": {"recipient": {"name": "no id here"}}}
+    answer = await scene.takaro.request(scene.identity, Action.SEND_MESSAGE, args)
+    assert answer.error is not None
+    assert await CommandStream(scene.store, scene.slug).take() == []
