@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from services.modapi.events import EVENT_MAPPERS
-from services.modapi.flatten import FLATTENERS
-from services.modapi.results import RESULT_MAPPERS
+from services.modapi.dialect.events import EVENT_MAPPERS
+from services.modapi.dialect.flatten import FLATTENERS
+from services.modapi.dialect.results import RESULT_MAPPERS
 from services.relay.vocabulary import ACTION_RULES, Action, EventType, Kind
-from services.uplink.answer_rules import ANSWER_RULES
-from services.uplink.requests import ARGUMENTS
-from services.uplink.session import MOVES, State
+from services.uplink.takaro.answer_rules import ANSWER_RULES
+from services.uplink.takaro.requests import ARGUMENTS
+from services.uplink.takaro.session import MOVES, State
 
 PAGE = Path(__file__).parent.parent / "services" / "ARCHITECTURE.md"
 
@@ -23,7 +23,7 @@ def states() -> str:
 
 def coverage() -> str:
     """Which code has each event and each action in hand."""
-    rows = ["| event | modapi/events.py |", "|---|---|"]
+    rows = ["| event | modapi/dialect/events.py |", "|---|---|"]
     rows += [f"| `{event}` | `{EVENT_MAPPERS[event].__name__}` |" for event in EventType]
     rows += ["", "| action | kind | may run twice | arguments | to the mod | from the mod | to Takaro |"]
     rows += ["|---|---|---|---|---|---|---|"]

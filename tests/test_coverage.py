@@ -5,14 +5,14 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from docs import generate
 from services.modapi import metrics as modapi_metrics
-from services.modapi.events import EVENT_MAPPERS
-from services.modapi.flatten import FLATTENERS
-from services.modapi.results import RESULT_MAPPERS
+from services.modapi.dialect.events import EVENT_MAPPERS
+from services.modapi.dialect.flatten import FLATTENERS
+from services.modapi.dialect.results import RESULT_MAPPERS
 from services.relay.vocabulary import ACTION_RULES, Action, EventType, Kind
 from services.uplink import metrics as uplink_metrics
-from services.uplink.answer_rules import ANSWER_RULES
-from services.uplink.answers import OWN_ANSWERS
-from services.uplink.requests import ARGUMENTS
+from services.uplink.takaro.answer_rules import ANSWER_RULES
+from services.uplink.takaro.answers import OWN_ANSWERS
+from services.uplink.takaro.requests import ARGUMENTS
 
 PAGE = generate.PAGE.read_text()
 

@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 
 import orjson
 
-from services.modapi.dead import Reason
-from services.modapi.events import map_event
-from services.modapi.mend import read_batch
+from services.modapi.dialect.dead import Reason
+from services.modapi.dialect.events import map_event
+from services.modapi.dialect.mend import read_batch
+from services.modapi.dialect.roster import Roster
 from services.modapi.metrics import Metrics
-from services.modapi.roster import Roster
 from services.relay.errors import StoreError
 from services.relay.event_stream import Batch, EventStream, Slot, digest
 from services.relay.instance_state import InstanceState

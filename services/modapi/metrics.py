@@ -3,7 +3,7 @@
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from services.modapi.calls import CallKind
-from services.modapi.dead import Reason
+from services.modapi.dialect.dead import Reason
 from services.relay.vocabulary import Action, EventType
 
 LATENCIES_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)

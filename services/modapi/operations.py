@@ -4,11 +4,11 @@ import time
 
 import orjson
 
-from services.modapi.flatten import flatten
-from services.modapi.mend import Unreadable, read_object
+from services.modapi.dialect.flatten import flatten
+from services.modapi.dialect.mend import Unreadable, read_object
+from services.modapi.dialect.results import map_result
+from services.modapi.dialect.roster import Roster
 from services.modapi.metrics import Metrics
-from services.modapi.results import map_result
-from services.modapi.roster import Roster
 from services.relay.command_stream import CommandStream
 from services.relay.errors import StoreError
 from services.relay.operation_ids import action_of

@@ -3,10 +3,10 @@
 import time
 import uuid
 
+from services.modapi.dialect.roster import Roster
 from services.modapi.intake import Intake
 from services.modapi.metrics import Metrics
 from services.modapi.operations import Operations
-from services.modapi.roster import Roster
 from services.relay.command_stream import CommandStream
 from services.relay.errors import StoreError
 from services.relay.event_stream import EventStream

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.modapi.calls import Call, CallKind, read_call
 from services.modapi.credentials import Credentials
-from services.modapi.mend import Unreadable, read_object
+from services.modapi.dialect.mend import Unreadable, read_object
 from services.modapi.metrics import Metrics
 from services.modapi.served import ServedInstance
 from services.relay.errors import StoreError

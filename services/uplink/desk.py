@@ -11,13 +11,13 @@ from services.relay.leases import Lease
 from services.relay.operation_ids import new_operation_id
 from services.relay.records import Command, Outcome
 from services.relay.vocabulary import ACTION_RULES, ANSWER_WITHIN_S, HAND_OUT_WITHIN_S, Action, Kind
-from services.uplink import failures, frames
-from services.uplink.answer_rules import is_valid_answer
-from services.uplink.answers import OWN_ANSWERS, KnownPlayer, payload_for, reachability
-from services.uplink.contact import Contact
-from services.uplink.failures import Cause, Failure
 from services.uplink.metrics import ANSWERED, OWN, TOO_LATE, Metrics
-from services.uplink.requests import BadRequest, read_request
+from services.uplink.takaro import failures, frames
+from services.uplink.takaro.answer_rules import is_valid_answer
+from services.uplink.takaro.answers import OWN_ANSWERS, KnownPlayer, payload_for, reachability
+from services.uplink.takaro.contact import Contact
+from services.uplink.takaro.failures import Cause, Failure
+from services.uplink.takaro.requests import BadRequest, read_request
 from services.uplink.wire import Wire
 
 READ_RESULTS = 200

@@ -10,9 +10,9 @@ from services.relay.errors import RelayError, StoreError
 from services.relay.event_stream import Entry, EventStream
 from services.relay.leases import Lease
 from services.relay.records import GameEvent
-from services.uplink import frames
-from services.uplink.delivery import WINDOW_EVENTS, Delivery, Position, Taken, Window
 from services.uplink.metrics import Metrics
+from services.uplink.takaro import frames
+from services.uplink.takaro.delivery import WINDOW_EVENTS, Delivery, Position, Taken, Window
 from services.uplink.wire import Wire
 
 T = TypeVar("T")

@@ -19,10 +19,10 @@ from services.relay.running import cancelled
 from services.relay.settings import Instance
 from services.relay.store import Store
 from services.relay.sweep import sweep
-from services.uplink.contact import Contact
 from services.uplink.desk import Desk
 from services.uplink.link import Link
 from services.uplink.metrics import Metrics
+from services.uplink.takaro.contact import Contact
 
 SWEEP_EVERY_S = 1.0
 SUBSCRIBE_AGAIN_S = 1.0

@@ -14,13 +14,13 @@ from services.relay.instance_state import InstanceState, LinkInfo
 from services.relay.leases import Lease
 from services.relay.logs import InstanceLogger
 from services.relay.settings import Instance
-from services.uplink import frames
-from services.uplink.backoff import IDENTIFY_AGAIN, RECONNECT, REFUSED, RENEWED_AFTER_READY_S
 from services.uplink.desk import Desk
 from services.uplink.event_pump import Disowned, EventPump, NoReceipt
-from services.uplink.frames import IdentifyRefused
 from services.uplink.metrics import Metrics
-from services.uplink.session import Happening, State, after
+from services.uplink.takaro import frames
+from services.uplink.takaro.backoff import IDENTIFY_AGAIN, RECONNECT, REFUSED, RENEWED_AFTER_READY_S
+from services.uplink.takaro.frames import IdentifyRefused
+from services.uplink.takaro.session import Happening, State, after
 from services.uplink.wire import Wire
 
 OPEN_WITHIN_S = 10.0

@@ -7,8 +7,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from services.relay.records import GameEvent
 from services.relay.vocabulary import Action, EventType
-from services.uplink.failures import Cause
-from services.uplink.session import State
+from services.uplink.takaro.failures import Cause
+from services.uplink.takaro.session import State
 
 LATENCIES_S = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 7.5, 9.0, 10.0)
 

@@ -18,9 +18,10 @@ from services.relay.store import Store
 from services.relay.vocabulary import Action
 from services.sim.takaro import requests
 from services.sim.takaro.server import TakaroSim
-from services.uplink import backoff, event_pump, fleet, link
+from services.uplink import event_pump, fleet, link
 from services.uplink.fleet import Fleet
 from services.uplink.metrics import Metrics
+from services.uplink.takaro import backoff
 
 TOKEN = "the-registration-token"
 QUICK = backoff.Pace(base_s=0.02, cap_s=0.1)

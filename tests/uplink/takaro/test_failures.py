@@ -2,8 +2,8 @@
 
 import pytest
 
-from services.uplink import failures
-from services.uplink.failures import Cause, Failure
+from services.uplink.takaro import failures
+from services.uplink.takaro.failures import Cause, Failure
 
 CASES = [
     (failures.not_delivered(34.4), Cause.NOT_DELIVERED, "not delivered: the server has not polled for 34 s"),

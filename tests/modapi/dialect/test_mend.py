@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.modapi.mend import MAX_EVENTS, Unreadable, read_batch, read_object
+from services.modapi.dialect.mend import MAX_EVENTS, Unreadable, read_batch, read_object
 
 LOG = {"type": "log", "msg": "a"}
 CHAT = {"type": "chat-message", "player": {"gameId": "1", "name": "Ann"}, "msg": "hi", "channel": "global"}

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from services.modapi import fields
+from services.modapi.dialect import fields
 
 Person = dict[str, str]
 """What is remembered of a player, in Takaro's words: gameId, name, and if known steamId, platformId."""

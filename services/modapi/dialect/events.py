@@ -7,9 +7,9 @@ data anew from values it has checked, or says why that cannot be done.
 from collections.abc import Callable
 from typing import Any
 
-from services.modapi import fields
-from services.modapi.dead import Reason, dead
-from services.modapi.roster import Roster
+from services.modapi.dialect import fields
+from services.modapi.dialect.dead import Reason, dead
+from services.modapi.dialect.roster import Roster
 from services.relay.records import DeadEvent, GameEvent
 from services.relay.vocabulary import EventType
 

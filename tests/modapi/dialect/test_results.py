@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.modapi.results import RESULT_MAPPERS, map_result
+from services.modapi.dialect.results import RESULT_MAPPERS, map_result
 from services.relay.records import Outcome
 from services.relay.vocabulary import ENTITY_TYPES, Action
 

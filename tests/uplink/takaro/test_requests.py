@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.relay.vocabulary import Action
-from services.uplink.requests import ARGUMENTS, BadRequest, read_request
+from services.uplink.takaro.requests import ARGUMENTS, BadRequest, read_request
 
 STEAM = "76561198000000001"
 ROW: dict[str, Any] = {

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from services.modapi import fields
+from services.modapi.dialect import fields
 from services.relay.records import Outcome
 from services.relay.vocabulary import ENTITY_TYPES, Action
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.uplink.contact import Contact
+from services.uplink.takaro.contact import Contact
 
 
 @pytest.mark.parametrize(

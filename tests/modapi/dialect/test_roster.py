@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.modapi.roster import Roster
+from services.modapi.dialect.roster import Roster
 
 STEAM = "76561198000000001"
 OTHER = "76561198000000002"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.uplink.session import MOVES, Happening, IllegalMove, State, after
+from services.uplink.takaro.session import MOVES, Happening, IllegalMove, State, after
 
 
 @pytest.mark.parametrize(

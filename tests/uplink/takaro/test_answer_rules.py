@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from services.relay.vocabulary import ACTION_RULES, Action, Kind
-from services.uplink.answer_rules import ANSWER_RULES, is_error, is_valid_answer
+from services.uplink.takaro.answer_rules import ANSWER_RULES, is_error, is_valid_answer
 
 PLAYER = {
     "gameId": "1",

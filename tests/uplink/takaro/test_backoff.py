@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.uplink.backoff import IDENTIFY_AGAIN, RECONNECT, REFUSED, Pace
+from services.uplink.takaro.backoff import IDENTIFY_AGAIN, RECONNECT, REFUSED, Pace
 
 PACES = [RECONNECT, REFUSED, IDENTIFY_AGAIN]
 

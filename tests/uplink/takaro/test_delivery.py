@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.relay.records import GameEvent
-from services.uplink.delivery import Delivery, Position, Taken, Window
+from services.uplink.takaro.delivery import Delivery, Position, Taken, Window
 
 BARE = Window((), Position("9-0", 0))
 

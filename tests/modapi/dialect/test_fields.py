@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.modapi import fields
+from services.modapi.dialect import fields
 
 BIS = "Ab+/" + "k" * 39
 

@@ -11,9 +11,15 @@ from hypothesis import strategies as st
 
 from services.relay.records import Outcome
 from services.relay.vocabulary import ACTION_RULES, Action, Kind
-from services.uplink.answer_rules import is_error, is_valid_answer
-from services.uplink.answers import OWN_ANSWERS, SILENCE_LIMIT_S, KnownPlayer, payload_for, reachability
-from services.uplink.frames import TEXT_LIMIT, response
+from services.uplink.takaro.answer_rules import is_error, is_valid_answer
+from services.uplink.takaro.answers import (
+    OWN_ANSWERS,
+    SILENCE_LIMIT_S,
+    KnownPlayer,
+    payload_for,
+    reachability,
+)
+from services.uplink.takaro.frames import TEXT_LIMIT, response
 
 ANN = {"gameId": "1", "name": "Ann", "steamId": "76561198000000001"}
 HERE = {"x": 1.0, "y": 2.0, "z": 3.0}

@@ -5,9 +5,9 @@ from typing import Any
 
 from services.relay.records import Outcome
 from services.relay.vocabulary import ACTION_RULES, Action, Kind
-from services.uplink.answer_rules import is_error, is_valid_answer
-from services.uplink.failures import NEVER_CONTACTED
-from services.uplink.frames import error_payload
+from services.uplink.takaro.answer_rules import is_error, is_valid_answer
+from services.uplink.takaro.failures import NEVER_CONTACTED
+from services.uplink.takaro.frames import error_payload
 
 SILENCE_LIMIT_S = 60.0
 """A server is reported unreachable when its mod was not heard of for longer than this."""

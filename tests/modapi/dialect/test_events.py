@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.modapi.dead import REASONS
-from services.modapi.events import EVENT_MAPPERS, channel, map_event
-from services.modapi.roster import Roster
+from services.modapi.dialect.dead import REASONS
+from services.modapi.dialect.events import EVENT_MAPPERS, channel, map_event
+from services.modapi.dialect.roster import Roster
 from services.relay.vocabulary import CHAT_CHANNELS, EventType
 
 NOW = "2026-05-01T12:00:00.000Z"

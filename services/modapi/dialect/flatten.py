@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from services.modapi import fields
+from services.modapi.dialect import fields
 from services.relay.vocabulary import Action
 
 LIMIT_BYTES = 999

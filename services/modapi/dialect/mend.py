@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from services.modapi.dead import Reason, dead
-from services.modapi.repair import MAX_MEND_CHARS, clean, decode, load
+from services.modapi.dialect.dead import Reason, dead
+from services.modapi.dialect.repair import MAX_MEND_CHARS, clean, decode, load
 from services.relay.errors import RelayError
 from services.relay.records import DeadEvent
 

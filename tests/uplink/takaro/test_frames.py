@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.relay.records import GameEvent
-from services.uplink import frames
-from services.uplink.frames import (
+from services.uplink.takaro import frames
+from services.uplink.takaro.frames import (
     TEXT_LIMIT,
     Connected,
     ErrorFrame,

@@ -1,0 +1,1 @@
+"""Takaro's side of the conversation. Pure: nothing here knows of sockets or Redis."""
