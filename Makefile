@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install
 
-.PHONY: up demo test lint types unit flows docs pins clean
+.PHONY: up demo test lint types unit flows bench docs pins clean
 
 up: $(VENV)/.ready
 	@$(BIN)/dayz-relay up --config relay.toml --data data
@@ -17,8 +17,8 @@ demo: $(VENV)/.ready
 test: $(VENV)/.ready-dev lint types unit flows
 
 lint: $(VENV)/.ready-dev
-	$(BIN)/ruff format --check services tests docs
-	$(BIN)/ruff check services tests docs
+	$(BIN)/ruff format --check services tests docs bench
+	$(BIN)/ruff check services tests docs bench
 	$(BIN)/lint-imports --no-cache
 
 types: $(VENV)/.ready-dev
@@ -33,6 +33,10 @@ unit: $(VENV)/.ready-dev
 flows: $(VENV)/.ready-dev
 	tests/install-packages
 	$(BIN)/pytest -m flow
+
+# The figures of bench/RESULTS.md, on this machine with nothing else running. Half an hour.
+bench: $(VENV)/.ready-dev
+	$(BIN)/python -m bench.run
 
 # The parts of services/ARCHITECTURE.md that come from tables in the code.
 docs: $(VENV)/.ready-dev

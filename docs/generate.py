@@ -5,6 +5,7 @@ from pathlib import Path
 from services.modapi.dialect.events import EVENT_MAPPERS
 from services.modapi.dialect.flatten import FLATTENERS
 from services.modapi.dialect.results import RESULT_MAPPERS
+from services.relay import command_life
 from services.relay.vocabulary import ACTION_RULES, Action, EventType, Kind
 from services.uplink.takaro.answer_rules import ANSWER_RULES
 from services.uplink.takaro.requests import ARGUMENTS
@@ -19,6 +20,22 @@ def states() -> str:
     for state, moves in MOVES.items():
         lines += [f"    {state.value} --> {after.value}: {what.value}" for what, after in moves.items()]
     return "\n".join([*lines, f"    {State.STOPPED.value} --> [*]", "```"])
+
+
+def command_states() -> str:
+    """The moves of a command, as a Mermaid diagram, and what Takaro hears at each end."""
+    lines = ["```mermaid", "stateDiagram-v2", f"    [*] --> {command_life.State.NEW.value}"]
+    for state, moves in command_life.MOVES.items():
+        by_end: dict[command_life.State, list[str]] = {}
+        for what, after in moves.items():
+            by_end.setdefault(after, []).append(what.value)
+        lines += [
+            f"    {state.value} --> {after.value}: {', or '.join(whats)}" for after, whats in by_end.items()
+        ]
+    lines += [f"    {end.value} --> [*]" for end in command_life.TOLD]
+    rows = ["| end | what Takaro hears |", "|---|---|"]
+    rows += [f"| {end.value} | {told} |" for end, told in command_life.TOLD.items()]
+    return "\n".join([*lines, "```", "", *rows])
 
 
 def coverage() -> str:
@@ -41,7 +58,7 @@ def coverage() -> str:
 
 def written(page: str) -> str:
     """`page` with its generated parts renewed."""
-    for name, text in (("states", states()), ("coverage", coverage())):
+    for name, text in (("states", states()), ("command-states", command_states()), ("coverage", coverage())):
         before, _, rest = page.partition(f"<!-- {name} -->\n")
         _, _, after = rest.partition(f"<!-- /{name} -->")
         page = f"{before}<!-- {name} -->\n{text}\n<!-- /{name} -->{after}"

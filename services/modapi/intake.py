@@ -4,8 +4,6 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-import orjson
-
 from services.modapi.dialect.dead import Reason
 from services.modapi.dialect.events import map_event
 from services.modapi.dialect.mend import read_batch
@@ -15,7 +13,6 @@ from services.relay.errors import StoreError
 from services.relay.event_stream import Batch, EventStream, Slot, digest
 from services.relay.instance_state import InstanceState
 from services.relay.records import DeadEvent, GameEvent
-from services.relay.vocabulary import EventType
 
 REREAD_ROSTER_EVERY_S = 5.0
 
@@ -56,7 +53,7 @@ class Intake:
             return Taken("-", 0)
         seen = self._roster.take_changes()
         try:
-            appended = await self._stream.append(Batch(slots, seen, _positions(fates)))
+            appended = await self._stream.append(Batch(slots, seen))
         except StoreError:
             self._roster.put_back(seen)
             raise
@@ -94,13 +91,3 @@ class Intake:
 def _knew_nobody(fate: GameEvent | DeadEvent) -> bool:
     return isinstance(fate, DeadEvent) and fate.reason == Reason.UNKNOWN_PLAYER
 
-
-def _positions(fates: list[GameEvent | DeadEvent]) -> dict[str, bytes]:
-    """The last known position of everybody who died where the mod says where."""
-    found: dict[str, bytes] = {}
-    for fate in fates:
-        if isinstance(fate, DeadEvent) or fate["type"] != EventType.PLAYER_DEATH:
-            continue
-        if position := fate["data"].get("position"):
-            found[fate["data"]["player"]["gameId"]] = orjson.dumps(position)
-    return found

@@ -9,6 +9,7 @@ from services.modapi.app import make_app
 from services.modapi.credentials import Credentials
 from services.modapi.metrics import Metrics
 from services.modapi.served import ServedInstance
+from services.modapi.wakes import listen
 from services.relay import logs, running
 from services.relay.serving import Listener, admin_app, bind
 from services.relay.settings import Settings
@@ -35,7 +36,11 @@ async def serve(settings: Settings) -> None:
     try:
         instances = {
             instance.slug: ServedInstance(
-                instance, store, metrics, logs.InstanceLogger(logger, instance.slug)
+                instance,
+                store,
+                metrics,
+                logs.InstanceLogger(logger, instance.slug),
+                settings.modapi.hold_polls_s,
             )
             for instance in settings.instances
         }
@@ -46,6 +51,7 @@ async def serve(settings: Settings) -> None:
         await asyncio.wait([trusting], timeout=OPEN_DOOR_AFTER_S)
         await running.until_stopped(
             running.ended(trusting),
+            listen(store, {slug: instance.polls for slug, instance in instances.items()}),
             Listener.of(make_app(credentials, instances, metrics)).listen(door),
             Listener.of(admin_app(registry, lambda: running.not_ready(store))).listen(admin),
         )

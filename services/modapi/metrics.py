@@ -4,6 +4,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from services.modapi.calls import CallKind
 from services.modapi.dialect.dead import Reason
+from services.modapi.holding import Ending
 from services.relay.vocabulary import Action, EventType
 
 LATENCIES_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -35,7 +36,7 @@ class Metrics:
         )
         self.seconds = Histogram(
             "dayz_relay_mod_call_seconds",
-            "How long a mod waited for its answer.",
+            "How long a mod waited for its answer, without the time for which its poll was held.",
             ["call"],
             buckets=LATENCIES_S,
             registry=registry,
@@ -60,6 +61,17 @@ class Metrics:
             ["instance"],
             registry=registry,
         )
+        self.hold = Gauge(
+            "dayz_relay_poll_hold_seconds",
+            "How long a poll of an instance that finds nothing may be held now.",
+            ["instance"],
+            registry=registry,
+        )
+        self.held = Counter(
+            "dayz_relay_polls_held_total", "Held polls, by how they ended.", ["ended"], registry=registry
+        )
+        for ending in Ending:
+            self.held.labels(ending.value)
         for event in EventType:
             self.events.labels(event)
         for reason in Reason:

@@ -25,10 +25,10 @@ class Operations:
         self._metrics = metrics
 
     async def poll(self) -> bytes:
-        """The answer to a poll. What is in it counts as handed out, arrive or not. Raises StoreError."""
+        """The answer to a poll, b"" when nothing waits. What is in it is handed out. Raises StoreError."""
         commands = await self._stream.take()
         if not commands:
-            return b'{"operations":[]}'
+            return b""
         now_ms = int(time.time() * 1000)
         operations = []
         for command in commands:

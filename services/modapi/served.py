@@ -3,10 +3,12 @@
 import time
 import uuid
 
+from services.modapi.calls import CallKind
 from services.modapi.dialect.roster import Roster
 from services.modapi.intake import Intake
 from services.modapi.metrics import Metrics
 from services.modapi.operations import Operations
+from services.modapi.polls import Polls
 from services.relay.command_stream import CommandStream
 from services.relay.errors import StoreError
 from services.relay.event_stream import EventStream
@@ -24,18 +26,21 @@ _STAND_IN_IDS = uuid.UUID("6c1d5ad0-52c5-4f0c-9d9a-7f2f0f3a8d11")
 class ServedInstance:
     """Everything that calls of one mod are answered from."""
 
-    def __init__(self, settings: Instance, store: Store, metrics: Metrics, logger: InstanceLogger) -> None:
+    def __init__(
+        self, settings: Instance, store: Store, metrics: Metrics, logger: InstanceLogger, hold_polls_s: float
+    ) -> None:
         self.settings = settings
         self.state = InstanceState(store, settings.slug)
         roster = Roster()
         self.intake = Intake(EventStream(store, settings.slug), self.state, roster, metrics)
         self.operations = Operations(CommandStream(store, settings.slug), roster, metrics)
+        self.polls = Polls(self.operations, settings.slug, hold_polls_s, metrics, logger)
         self.last_contact_s: float | None = None  # wall clock
         self.last_poll_s: float | None = None
         self._contact = metrics.contact.labels(settings.slug)
         self._logger = logger
 
-    def heard(self, *, polled: bool = False) -> None:
+    def heard(self, kind: CallKind) -> None:
         """The mod called."""
         now_s = time.time()
         if self.last_contact_s is None:
@@ -43,8 +48,10 @@ class ServedInstance:
         elif now_s - self.last_contact_s > SILENCE_S:
             self._logger.info("the mod is back after %.0f s", now_s - self.last_contact_s)
         self.last_contact_s = now_s
-        if polled:
+        if kind is CallKind.POLL:
             self.last_poll_s = now_s
+        else:
+            self.polls.called(events=kind is CallKind.EVENTS)
         self._contact.set(now_s)
 
     async def game_server_id(self) -> str:

@@ -49,7 +49,7 @@ class TooLarge(Exception):
 
 
 class CutShort(Exception):
-    """The mod hung up in the middle of its body."""
+    """The mod hung up in the middle of its body, or while its poll was held."""
 
 
 class ModWire:
@@ -88,19 +88,23 @@ class ModWire:
                 self._say(scope, "401", "a call with a key that opens no instance was refused")
                 status, answer, label = 401, _UNAUTHORIZED, "unauthorized"
             elif call.kind is CallKind.EVENTS:
-                instance.heard()
+                instance.heard(call.kind)
                 taken = await instance.intake.take(body)
                 token = taken.token
                 status, answer, label = (200, OK, "ok") if token else (503, _FULL, "full")
             elif call.kind is CallKind.POLL:
-                instance.heard(polled=True)
-                status, answer, label = 200, await instance.operations.poll(), "ok"
+                instance.heard(call.kind)
+                polled = await instance.polls.answer(lambda: hung_up(receive))
+                if polled.answer is None:
+                    raise CutShort
+                begun_s += polled.held_s
+                status, answer, label = 200, polled.answer, "ok"
             elif call.kind is CallKind.RESULT:
-                instance.heard()
+                instance.heard(call.kind)
                 await instance.operations.take_result(call.operation_id, body)
                 status, answer, label = 200, OK, "ok"
             else:
-                instance.heard()
+                instance.heard(call.kind)
                 status, answer, label = 200, await registered(instance), "ok"
         except StoreError as error:
             self._say(scope, "store", f"{error}: mods are asked to send again")
@@ -178,6 +182,12 @@ def _chunk(message: Message, size: int, limit_bytes: int) -> bytes:
     if size + len(chunk) > limit_bytes:
         raise TooLarge
     return chunk
+
+
+async def hung_up(receive: Receive) -> None:
+    """Waits until the mod is gone."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def _gone(receive: Receive) -> bool:

@@ -1,7 +1,7 @@
 """Requests on their way to the mod of one instance, and its answers on their way back.
 
-A command is waiting, then handed out once, then answered; or its time runs out on the way. Each step is one
-script on Redis' own clock, so that no two processes can disagree about it.
+The states are those of command_life.py. Each move is one script on Redis' own clock, so that no two processes
+can disagree about it.
 """
 
 import asyncio
@@ -10,9 +10,10 @@ from collections.abc import Mapping
 
 import orjson
 
+from services.relay.command_life import Lane, State, lane_of
 from services.relay.errors import LostLease, StoreError
 from services.relay.event_stream import CALL_WITHIN_S, CONTACT_EVERY_MS
-from services.relay.keys import WAKE_UPLINK, keys_of
+from services.relay.keys import WAKE_MODAPI, WAKE_RESULTS, keys_of
 from services.relay.records import Command, Outcome
 from services.relay.store import RETRY_EVERY_S, Script, Store
 from services.relay.vocabulary import Action
@@ -20,10 +21,12 @@ from services.relay.vocabulary import Action
 MAX_WAITING = 2_000
 """Commands that may wait for one mod: a few aligned bursts of Takaro's (contract.md B3)."""
 
-MAX_POLL_COMMANDS = 50
+MAX_POLL_COMMANDS = 20
 MAX_POLL_BYTES = 32 * 1024
-KEEP_RESULTS_MS = 30_000
-FORGET_HANDED_MS = 60_000
+"""What a mod can digest at once: it runs all that a poll brings within one frame of the game."""
+
+KEEP_MS = 30_000
+"""No command waits longer, and nothing is left of one so long after it is over: Takaro gave up after 10 s."""
 
 _ENQUEUE = Script("enqueue")
 _TAKE = Script("take")
@@ -48,39 +51,50 @@ class CommandStream:
         `hand_out_by_s` (on time.monotonic()) is when it must be in the mod's hands. Raises StoreError when
         Redis stayed away until then; it may have been queued all the same.
         """
+        keys = self._keys
         while True:
-            left_ms = int((hand_out_by_s - time.monotonic()) * 1000)
-            if left_ms <= 0:
+            if hand_out_by_s <= time.monotonic():
                 raise StoreError("Redis: away until it was too late")
             try:
+                deadline_ms = await self._on_redis_clock(hand_out_by_s)
                 reply = await self._store.run(
                     _ENQUEUE,
-                    (self._keys.commands, self._keys.waiting),
+                    (self._lane(command.action), keys.waiting, keys.handed, keys.ended),
                     command.operation_id,
                     command.action,
                     orjson.dumps(command.args),
-                    left_ms,
+                    deadline_ms,
                     MAX_WAITING,
+                    KEEP_MS,
+                    WAKE_MODAPI,
+                    self._slug,
                 )
             except StoreError:
                 await asyncio.sleep(RETRY_EVERY_S)  # to repeat it is safe: it is queued once
             else:
-                return bool(reply == b"queued")
+                if reply != b"late":  # it was stuck on its way, or Redis' clock was set: look at ours again
+                    return bool(reply == b"queued")
 
-    async def give_up(self, operation_id: str) -> str:
-        """Ends a command. Returns "undelivered", "unanswered", or "gone". Raises StoreError."""
-        keys = (self._keys.waiting, self._keys.handed)
-        reply: bytes = await self._store.run(_GIVE_UP, keys, operation_id)
-        return reply.decode()
+    def _lane(self, action: Action) -> str:
+        return self._keys.writes if lane_of(action) is Lane.WRITES else self._keys.reads
+
+    async def _on_redis_clock(self, moment_s: float) -> int:
+        """A moment on time.monotonic() in ms of Redis' clock, early by the way of the reply at most."""
+        seconds, microseconds = await self._store.send("TIME")
+        left_s = moment_s - time.monotonic()
+        return int(seconds) * 1000 + int(microseconds) // 1000 + int(left_s * 1000)
+
+    async def give_up(self, operation_id: str) -> State | None:
+        """Ends a command. Returns EXPIRED, UNKNOWN, or None when it had ended before. Raises StoreError."""
+        keys = (self._keys.waiting, self._keys.handed, self._keys.ended)
+        reply: bytes = await self._store.run(_GIVE_UP, keys, operation_id, KEEP_MS)
+        return State(reply.decode()) if reply else None
 
     async def results(self, after: str, count: int) -> list[tuple[str, str, Outcome]]:
         """Up to `count` results after the entry id `after`: (entry id, operation id, outcome)."""
         start = f"({after}" if after else "-"
         found = await self._store.send("XRANGE", self._keys.results, start, "+", "COUNT", count)
-        return [
-            (id.decode(), fields[b"operation"].decode(), Outcome(**orjson.loads(fields[b"outcome"])))
-            for id, fields in found
-        ]
+        return [(id.decode(), fields[1].decode(), Outcome(**orjson.loads(fields[3]))) for id, fields in found]
 
     async def trim_results(self, lease: str, through: str) -> None:
         """Takes results up to and including the entry `through` off. Raises LostLease, StoreError."""
@@ -93,9 +107,14 @@ class CommandStream:
 
     async def take(self) -> list[Command]:
         """Hands out what waits, and notes that the mod was heard of. Never repeated. Raises StoreError."""
-        keys = (self._keys.commands, self._keys.waiting, self._keys.handed, self._keys.contact)
+        keys = self._keys
         taken = await self._store.run(
-            _TAKE, keys, MAX_POLL_COMMANDS, MAX_POLL_BYTES, CONTACT_EVERY_MS, FORGET_HANDED_MS
+            _TAKE,
+            (keys.writes, keys.reads, keys.waiting, keys.handed, keys.contact),
+            MAX_POLL_COMMANDS,
+            MAX_POLL_BYTES,
+            CONTACT_EVERY_MS,
+            KEEP_MS,
         )
         return [
             Command(taken[i].decode(), Action(taken[i + 1].decode()), orjson.loads(taken[i + 2]))
@@ -108,11 +127,11 @@ class CommandStream:
         reply = await self._store.run_until(
             CALL_WITHIN_S,
             _COMPLETE,
-            (keys.handed, keys.results, keys.contact, keys.players, keys.locations),
+            (keys.handed, keys.results, keys.contact, keys.players, keys.ended),
             operation_id,
             orjson.dumps({"value": outcome.value, "error": outcome.error}),
-            KEEP_RESULTS_MS,
-            WAKE_UPLINK,
+            KEEP_MS,
+            WAKE_RESULTS,
             self._slug,
             CONTACT_EVERY_MS,
             *(part for pair in players.items() for part in pair),

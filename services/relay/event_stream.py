@@ -3,7 +3,10 @@
 Order is kept, nothing is ever trimmed to make room: a full stream refuses, and the mod keeps its events.
 """
 
+import asyncio
+import math
 import secrets
+import time
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +15,7 @@ from typing import Any
 import orjson
 
 from services.relay.errors import LostLease
-from services.relay.keys import WAKE_UPLINK, keys_of
+from services.relay.keys import WAKE_EVENTS, keys_of
 from services.relay.records import DeadEvent, GameEvent
 from services.relay.store import Script, Store
 
@@ -21,6 +24,7 @@ MAX_QUEUED_BYTES = 64 * 1024 * 1024
 MAX_DEAD_EVENTS = 1_000
 MAX_REFUSED_BYTES = 16 * 1024
 CONTACT_EVERY_MS = 5_000
+NOTE_AFTER_S = 0.3
 CALL_WITHIN_S = 2.5
 """A mod's POST is answered well under 3 s, with a 503 if need be (contract.md A2)."""
 
@@ -38,7 +42,6 @@ class Batch:
 
     slots: Sequence["Slot"]
     players: Mapping[str, bytes] = field(default_factory=dict)
-    locations: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,11 @@ class Entry:
     events: list[GameEvent]
     size_bytes: int
 
+    @property
+    def accepted_s(self) -> float:
+        """When it was accepted, in seconds on Redis' clock."""
+        return int(self.id.partition("-")[0]) / 1000
+
 
 def digest(raw: Any) -> bytes:
     """Four bytes that tell one event of a mod from the next."""
@@ -80,7 +88,11 @@ class EventStream:
     def __init__(self, store: Store, slug: str) -> None:
         self._store = store
         self._slug = slug
-        self._keys = keys_of(slug)
+        keys = self._keys = keys_of(slug)
+        self._append_keys = (keys.events, keys.intake, keys.dead, keys.players, keys.contact)
+        self._answered = ""
+        self._noting: asyncio.TimerHandle | None = None
+        self._heard_s = -math.inf
 
     async def append(self, batch: Batch) -> Appended:
         """Stores a batch. Raises StoreError when that could not be had within CALL_WITHIN_S."""
@@ -98,49 +110,59 @@ class EventStream:
         fates = [slot.became for slot in batch.slots[repeated or 0 :]]
         events = [fate for fate in fates if not isinstance(fate, DeadEvent)]
         dead = [fate for fate in fates if isinstance(fate, DeadEvent)]
+        self._store.hint(WAKE_EVENTS, self._slug)
         reply: list[Any] = await self._store.run_until(
             CALL_WITHIN_S,
             _APPEND,
-            self._append_keys(),
+            self._append_keys,
             token,
-            b"".join(slot.digest for slot in batch.slots),
+            self._answered,
+            b"".join([slot.digest for slot in batch.slots]),
             "0" if repeated is None else "1",
             orjson.dumps(events) if events else b"",
             len(events),
             MAX_QUEUED_EVENTS,
             MAX_QUEUED_BYTES,
             MAX_DEAD_EVENTS,
-            CONTACT_EVERY_MS,
-            WAKE_UPLINK,
-            self._slug,
+            self._heard(),
             3 * len(dead),
-            2 * len(batch.players),
-            2 * len(batch.locations),
-            *(part for letter in dead for part in (letter.reason, letter.detail, letter.raw)),
-            *(part for pair in batch.players.items() for part in pair),
-            *(part for pair in batch.locations.items() for part in pair),
+            *[part for letter in dead for part in (letter.reason, letter.detail, letter.raw)],
+            *[part for pair in batch.players.items() for part in pair],
         )
         return reply
 
-    def _append_keys(self) -> tuple[str, ...]:
-        keys = self._keys
-        return keys.events, keys.intake, keys.dead, keys.players, keys.locations, keys.contact
+    def _heard(self) -> str:
+        """The time of contact is noted now and then only: it is one more thing to sync to disk."""
+        now_s = time.monotonic()
+        if now_s - self._heard_s < CONTACT_EVERY_MS / 1000:
+            return "0"
+        self._heard_s = now_s
+        return "1"
 
     def answered(self, token: str) -> None:
         """Notes that the mod has its answer for that batch: what comes next is new, even if it looks alike.
 
-        Not waited for. Should the note be lost, the worst is that an honest twin of the batch is dropped.
+        The note goes with this process's next batch, or a little later by itself, for other processes to see.
+        Should it be lost, the worst is that an honest twin of the batch is dropped.
         """
-        self._store.tell("HSET", self._keys.intake, "answered", token)
+        self._answered = token
+        if self._noting is None:
+            self._noting = asyncio.get_running_loop().call_later(NOTE_AFTER_S, self._note)
+
+    def _note(self) -> None:
+        self._noting = None
+        self._store.tell("HSET", self._keys.intake, "answered", self._answered)
 
     async def read(self, after: str, count: int) -> list[Entry]:
         """Up to `count` entries after the entry id `after` ("" for the start), oldest first."""
         start = f"({after}" if after else "-"
         found = await self._store.send("XRANGE", self._keys.events, start, "+", "COUNT", count)
-        return [
-            Entry(id.decode(), orjson.loads(fields[b"events"]), len(fields[b"events"]))
-            for id, fields in found
-        ]
+        return [Entry(id.decode(), orjson.loads(fields[1]), len(fields[1])) for id, fields in found]
+
+    async def clock_s(self) -> float:
+        """Redis' clock, by which entries are accepted."""
+        seconds, microseconds = await self._store.send("TIME")
+        return int(seconds) + int(microseconds) / 1_000_000
 
     async def cursor(self) -> tuple[str, int]:
         """How far delivery has come: the oldest entry needed, and how many of its events are delivered."""

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 from services.relay.keys import keys_of
-from services.relay.store import Store
+from services.relay.store import Store, pairs
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +36,12 @@ class InstanceState:
     async def players(self) -> dict[str, bytes]:
         """gameId -> record of everybody seen, as modapi's roster keeps them."""
         stored = await self._store.send("HGETALL", self._keys.players)
-        return {game_id.decode(): record for game_id, record in stored.items()}
+        return {game_id.decode(): record for game_id, record in pairs(stored)}
 
-    async def player(self, game_id: str) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-        """The record and the last position of one player, None where nothing is known."""
-        record = self._store.send("HGET", self._keys.players, game_id)
-        position = self._store.send("HGET", self._keys.locations, game_id)
-        return _decoded(await record), _decoded(await position)
-
-    def remember_location(self, game_id: str, position: dict[str, Any]) -> None:
-        """Notes where a player is. Not waited for: the next position makes good what is lost."""
-        self._store.tell("HSET", self._keys.locations, game_id, orjson.dumps(position))
+    async def player(self, game_id: str) -> dict[str, Any] | None:
+        """The record of one player who was seen once, None of anybody else."""
+        stored = await self._store.send("HGET", self._keys.players, game_id)
+        return orjson.loads(stored) if stored else None
 
     async def last_contact_ms(self) -> int | None:
         """When the mod was last heard of, on Redis' clock, to within CONTACT_EVERY_MS."""
@@ -67,7 +62,3 @@ class InstanceState:
         waiting = self._store.send("ZCARD", self._keys.waiting)
         events, events_bytes = await intake
         return Queued(int(events or 0), int(events_bytes or 0), int(await waiting))
-
-
-def _decoded(stored: bytes | None) -> dict[str, Any] | None:
-    return orjson.loads(stored) if stored else None

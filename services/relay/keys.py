@@ -6,8 +6,14 @@ All keys of one instance share a hash tag, so one script may touch them together
 from dataclasses import dataclass, fields
 from functools import cache
 
-WAKE_UPLINK = "relay:wake:uplink"
-"""Channel: the slug of an instance that has new events or results. Only a hint, a sweep follows."""
+WAKE_EVENTS = "relay:wake:events"
+"""Channel: the slugs of instances that have new events. Only a hint, as the others: a sweep follows."""
+
+WAKE_RESULTS = "relay:wake:results"
+"""Channel: the slugs of instances whose mods have answered."""
+
+WAKE_MODAPI = "relay:wake:modapi"
+"""Channel: the slug of an instance that has a new command. Only a hint: a held poll looks at its end too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,10 +24,13 @@ class Keys:
     intake: str  # hash: the last batch and whether it was answered; what is queued; what is delivered
     dead: str  # stream, bounded: events that cannot become valid, with the reason
     players: str  # hash: gameId -> the player as last seen, to complete records that lack identity
-    locations: str  # hash: gameId -> the last known position
-    commands: str  # stream: requests on their way to the mod
+    mirror: str  # hash: what uplink knows of the game, with its age, to outlive a restart
+    catalogues: str  # hash: the long lists of the game, as answers to Takaro
+    writes: str  # stream: requests on their way to the mod that change the game
+    reads: str  # stream: the others
     waiting: str  # sorted set: operation id -> deadline (ms), not handed out yet
     handed: str  # sorted set: operation id -> deadline (ms), handed to the mod, no result yet
+    ended: str  # sorted set: operation id -> when (ms), answered or given up a short while ago
     results: str  # stream: what the mod answered, on its way to Takaro
     contact: str  # string: when the mod was last heard of (ms)
     link: str  # hash: the state of the connection to Takaro, and Takaro's id for this server

@@ -15,8 +15,10 @@ from services.relay.errors import ConfigError
 from services.relay.settings_sources import KEYS, Entry, Key, Sources, collect, pair, split
 from services.relay.settings_values import (
     DisplayName,
+    HoldPolls,
     ModKey,
     Port,
+    ReadsPerSecond,
     RedisUrl,
     Slug,
     Token,
@@ -50,19 +52,21 @@ class Redis(_Frozen):
 
 
 class ModApi(_Frozen):
-    """Where the mods call, and where health and metrics of modapi are."""
+    """Where the mods call, and where health and metrics of modapi are; how long a poll is held at most."""
 
     host: str = "127.0.0.1"
     port: Port = 8088
     admin_host: str = "127.0.0.1"
     admin_port: Port = 9088
+    hold_polls_s: HoldPolls = 5.0
 
 
 class Uplink(_Frozen):
-    """Where health and metrics of uplink are."""
+    """Where health and metrics of uplink are, and how many reads a second one game server is asked for."""
 
     admin_host: str = "127.0.0.1"
     admin_port: Port = 9089
+    reads_per_s: ReadsPerSecond = 4.0
 
 
 class Instance(_Frozen):

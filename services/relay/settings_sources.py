@@ -18,8 +18,8 @@ Key = tuple[str, ...]
 KEYS: dict[str, tuple[str, ...]] = {
     "takaro": ("url", "registration_token"),
     "redis": ("url",),
-    "modapi": ("host", "port", "admin_host", "admin_port"),
-    "uplink": ("admin_host", "admin_port"),
+    "modapi": ("host", "port", "admin_host", "admin_port", "hold_polls_s"),
+    "uplink": ("admin_host", "admin_port", "reads_per_s"),
     "instance": ("slug", "name", "identity_token", "mod_keys", "registration_token"),
 }
 """Every setting there is, by section."""

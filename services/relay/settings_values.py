@@ -8,7 +8,7 @@ import re
 from typing import Annotated
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 MIN_MOD_KEY_LENGTH = 16
 
@@ -99,6 +99,16 @@ def _port(value: object) -> int:
     return int(text)
 
 
+def _reads_per_second(value: object) -> float:
+    try:
+        number = float(str(value))
+    except (TypeError, ValueError):
+        raise ValueError("must be a number of reads a second, as in 4") from None
+    if not 0.1 <= number <= 100:
+        raise ValueError("must be from 0.1 to 100 reads a second")
+    return number
+
+
 WebSocketUrl = Annotated[str, AfterValidator(_websocket_url)]
 RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
 Slug = Annotated[str, AfterValidator(_slug)]
@@ -106,3 +116,6 @@ DisplayName = Annotated[str, AfterValidator(_display_name)]
 Token = Annotated[SecretStr, AfterValidator(_not_blank)]
 ModKey = Annotated[SecretStr, AfterValidator(_mod_key)]
 Port = Annotated[int, BeforeValidator(_port)]
+ReadsPerSecond = Annotated[float, BeforeValidator(_reads_per_second)]
+HoldPolls = Annotated[float, Field(ge=0, le=8)]
+"""Seconds. The engine gives a request 10 s, or the 5 s that another mod has set (contract.md A2)."""

@@ -2,27 +2,29 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TypeVar
 
-from services.relay.errors import RelayError, StoreError
+from services.relay.errors import RelayError
 from services.relay.event_stream import Entry, EventStream
-from services.relay.leases import Lease
+from services.relay.leases import Lease, boottime_s
 from services.relay.records import GameEvent
+from services.relay.store import patiently
+from services.uplink.acks import Acks
 from services.uplink.metrics import Metrics
-from services.uplink.takaro import frames
-from services.uplink.takaro.delivery import WINDOW_EVENTS, Delivery, Position, Taken, Window
+from services.uplink.mirror.state import Mirror
+from services.uplink.takaro import ages, frames
+from services.uplink.takaro.delivery import MAX_REPEATED, WINDOW_EVENTS, Delivery, Position, Taken, Window
+from services.uplink.takaro.gaps import Gaps
 from services.uplink.wire import Wire
-
-T = TypeVar("T")
 
 READ_ENTRIES = 20
 RECEIPT_WITHIN_S = 10.0
 KEEP_ALIVE_S = 45.0
 """After 60 s without an event Takaro makes its emitter anew and loses events meanwhile (contract.md B2)."""
 
-STORE_AGAIN_S = 0.25
+BARE_PING_AFTER_S = 0.05
+CLOCK_AGAIN_S = 10.0
+"""How long Redis' clock is reckoned on from ours before it is asked again."""
 
 KEEP_ALIVE: GameEvent = {"type": "log", "data": {"msg": "dayz-relay: nothing happened for a while"}}
 
@@ -42,17 +44,24 @@ class NoReceipt(RelayError):
 class EventPump:
     """Sends windows of events and takes them off the stream once they are receipted."""
 
-    def __init__(self, stream: EventStream, wire: Wire, lease: Lease, metrics: Metrics) -> None:
+    def __init__(
+        self, stream: EventStream, acks: Acks, mirror: Mirror, wire: Wire, lease: Lease, metrics: Metrics
+    ) -> None:
         self._stream = stream
+        self._acks = acks
+        self._mirror = mirror
         self._wire = wire
         self._lease = lease
         self._metrics = metrics
         self._delivery = Delivery()
+        self._gaps = Gaps()
+        self._clock = ages.StoreClock(0.0, float("-inf"))  # to be asked with the first read
         self._entries: deque[Entry] = deque()
         self._next = Position("", 0)  # the first event that was not sent yet
         self._read_through = ""  # the last entry that was read
         self._finishing = False
         self._wake = asyncio.Event()
+        self._wake.set()  # there may be events from before
         self._pong = asyncio.Event()
 
     @property
@@ -83,60 +92,98 @@ class EventPump:
 
     async def run(self) -> None:
         """Until `finish`. Raises Disowned, NoReceipt, LostLease; whoever cancels it loses nothing."""
-        self._next = Position(*await self._patiently(self._stream.cursor))
-        while not self._finishing or self._delivery.unconfirmed:
+        await self._acks.flush()
+        self._next = Position(*await patiently(self._stream.cursor))
+        while not self._finishing or self._delivery.under_way:
             window = await self._window()
-            await self._trusted()
             self._delivery.sent(window)
-            self._wire.send(*map(frames.game_event, window.events), frames.ping())
-            self._wire.flush()  # now: nothing may come between the look at the lease and the write
+            await self._write(window)
             await self._receipt()
             taken = self._delivery.ponged()
             if self._delivery.disowned:
                 await self._settle()
             if taken:
-                await self._acknowledge(taken)
+                await self._taken(taken)
+        await self._acks.flush()
 
     async def _window(self) -> Window:
-        """What to send next. With nothing new: at once a bare ping for what is under way, else wait."""
-        while True:
-            self._wake.clear()
-            if self._finishing:
-                return Window((), self._next)
-            if not self._entries:
+        """What to send next. With nothing new: soon a bare ping for what is under way, else wait."""
+        while not self._finishing:
+            if self._wake.is_set() and not self._entries:
+                self._wake.clear()
                 await self._read()
             if self._entries:
+                await self._trusted()  # now, not behind the cut: events grow old while Redis is away
                 return self._cut()
-            if self._delivery.unconfirmed:
-                return Window((), self._next)
-            try:
-                async with asyncio.timeout(KEEP_ALIVE_S):
-                    await self._wake.wait()
-            except TimeoutError:
-                return Window((KEEP_ALIVE,), self._next)
+            if self._delivery.under_way:
+                # The ping of the next events will do as the second one, if they come soon.
+                if not await self._woken(BARE_PING_AFTER_S):
+                    break
+            else:
+                await self._acks.flush()
+                if not await self._woken(KEEP_ALIVE_S):
+                    return Window((KEEP_ALIVE,), self._next)
+        return Window((), self._next)
+
+    async def _woken(self, within_s: float) -> bool:
+        try:
+            async with asyncio.timeout(within_s):
+                return await self._wake.wait()
+        except TimeoutError:
+            return False
 
     async def _read(self) -> None:
-        found = await self._patiently(partial(self._stream.read, self._read_through, READ_ENTRIES))
+        if boottime_s() - self._clock.read_s > CLOCK_AGAIN_S:
+            store_s = await patiently(self._stream.clock_s)
+            self._clock = ages.StoreClock(store_s, boottime_s())
+        found = await patiently(partial(self._stream.read, self._read_through, READ_ENTRIES))
         self._entries += found
+        for entry in found:
+            for event in entry.events:
+                self._mirror.happened(event, entry.accepted_s)
         if found:
             self._read_through = found[-1].id
+        if len(found) == READ_ENTRIES:
+            self._wake.set()  # there may be more
 
     def _cut(self) -> Window:
-        """Up to WINDOW_EVENTS events off the entries that were read."""
+        """Up to WINDOW_EVENTS events off the entries that were read, less those that are too old."""
+        now_s = self._clock.at_s(boottime_s())
         events: list[GameEvent] = []
+        expired: list[GameEvent] = []
         size_bytes = 0
         while self._entries and len(events) < WINDOW_EVENTS:
             entry = self._entries[0]
             start = self._next.skip if entry.id == self._next.entry else 0
             part = entry.events[start : start + WINDOW_EVENTS - len(events)]
-            events += part
+            fresh, old = ages.sort_out(part, now_s - entry.accepted_s)
+            events += fresh
+            expired += old
             if start + len(part) < len(entry.events):
                 self._next = Position(entry.id, start + len(part))
             else:
                 self._entries.popleft()
                 self._next = Position(_following(entry.id), 0)
                 size_bytes += entry.size_bytes
-        return Window(tuple(events), self._next, size_bytes)
+        return Window(tuple(events), self._next, size_bytes, tuple(expired))
+
+    async def _write(self, window: Window) -> None:
+        """Writes the events with the gaps they need, and a ping behind the last."""
+        await self._trusted()
+        cut_s = boottime_s()
+        bursts = self._gaps.spread(window.events, cut_s)
+        for number, (due_s, events) in enumerate(bursts, 1):
+            if (wait_s := self._gaps.wait_s(due_s, boottime_s())) > 0:
+                await asyncio.sleep(wait_s)
+            await self._trusted()
+            fresh, late = ages.sort_out(events, boottime_s() - cut_s)  # Redis can have been away meanwhile
+            if late:
+                self._delivery.expired(late)
+            self._wire.send(*map(frames.game_event, fresh))
+            if number == len(bursts):
+                self._wire.send(frames.ping())
+            self._wire.flush()  # now: nothing may come between the look at the lease and the write
+            self._gaps.written(due_s, boottime_s())
 
     async def _trusted(self) -> None:
         """Waits while Redis is away: that is no lost lease, and the socket stays (design.md, Ownership)."""
@@ -157,24 +204,19 @@ class EventPump:
         await self._receipt()
         raise Disowned(self._delivery.disowned, self._delivery.unconfirmed)
 
-    async def _acknowledge(self, taken: Taken) -> None:
+    async def _taken(self, taken: Taken) -> None:
         window = taken.window
         for reason in taken.refused:
             self._metrics.refused.inc()
-            await self._patiently(partial(self._stream.bury, reason, window.events))
+            await patiently(partial(self._stream.bury, reason, window.events))
         if window.events == (KEEP_ALIVE,):
             return
         self._metrics.delivered_all(window.events)
-        count, size_bytes = len(window.events), window.size_bytes
-        await self._patiently(partial(self._stream.ack, self._lease.token, *window.end, count, size_bytes))
-
-    async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Repeats a call while Redis is away."""
-        while True:
-            try:
-                return await call()
-            except StoreError:
-                await asyncio.sleep(STORE_AGAIN_S)
+        self._metrics.expired_all(window.expired)
+        self._acks.add(window)
+        # What a crash would repeat stays within the bound with the next window, too.
+        if self._acks.due or self._acks.count + self.unconfirmed + WINDOW_EVENTS > MAX_REPEATED:
+            await self._acks.flush()
 
 
 def _following(entry: str) -> str:

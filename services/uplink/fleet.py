@@ -6,22 +6,16 @@ import logging
 import time
 from collections.abc import Iterable
 
-from redis.exceptions import RedisError
-
-from services.relay.command_stream import CommandStream
 from services.relay.errors import LostLease, StoreError
-from services.relay.event_stream import EventStream
-from services.relay.instance_state import InstanceState
-from services.relay.keys import WAKE_UPLINK
+from services.relay.keys import WAKE_EVENTS, WAKE_RESULTS
 from services.relay.leases import RENEW_EVERY_S, Lease
 from services.relay.logs import InstanceLogger
 from services.relay.running import cancelled
 from services.relay.settings import Instance
 from services.relay.store import Store
-from services.relay.sweep import sweep
-from services.uplink.desk import Desk
-from services.uplink.link import Link
+from services.relay.sweep import Found, sweep
 from services.uplink.metrics import Metrics
+from services.uplink.owned import OwnedInstance
 from services.uplink.takaro.contact import Contact
 
 SWEEP_EVERY_S = 1.0
@@ -33,18 +27,21 @@ logger = logging.getLogger(__name__)
 
 
 class Berth:
-    """One instance's place in this process: the lease on it, and its link while the lease is ours."""
+    """One instance's place in this process: the lease on it, and all that goes on while it is ours."""
 
-    def __init__(self, instance: Instance, takaro_url: str, store: Store, metrics: Metrics) -> None:
+    def __init__(
+        self, instance: Instance, takaro_url: str, reads_per_s: float, store: Store, metrics: Metrics
+    ) -> None:
         self.slug = instance.slug
         self.lease = Lease(store, instance.slug)
         self.contact = Contact(time.monotonic())
         self._instance = instance
         self._url = takaro_url
+        self._reads_per_s = reads_per_s
         self._store = store
         self._metrics = metrics
         self._logger = InstanceLogger(logger, instance.slug)
-        self._link: Link | None = None
+        self._owned: OwnedInstance | None = None
         self._running: asyncio.Task[None] | None = None
 
     async def tend(self) -> None:
@@ -55,36 +52,47 @@ class Berth:
             return  # no lost lease: the link goes on, and stops sending by itself when the time is up
         if self._running and self._running.done():
             self._report(self._running)
-            self._running = self._link = None
+            self._running = self._owned = None
         if held and not self._running:
-            self._link = self._new_link()
-            self._running = asyncio.create_task(self._link.run())
+            self._owned = OwnedInstance(
+                self._instance,
+                self._url,
+                self._reads_per_s,
+                self._store,
+                self.lease,
+                self.contact,
+                self._metrics,
+            )
+            self._running = asyncio.create_task(self._owned.run())
         elif not held and self._running:
             self._logger.warning("another uplink owns this instance now")
             await self.stop()
-        if self._link:
-            await self._link.publish()
+        if self._owned:
+            await self._owned.publish()
 
     async def stop(self) -> None:
         """Ends the link, then gives the lease back: another uplink may go on where we stopped."""
-        if self._link and self._running:
-            if self.lease.held and self._link.finish():
+        if self._owned and self._running:
+            if self.lease.held and self._owned.finish():
                 await asyncio.wait([self._running], timeout=FINISH_WITHIN_S)
             await cancelled(self._running)
-        self._running = self._link = None
+        self._running = self._owned = None
         with contextlib.suppress(StoreError):
             await self.lease.release()
 
-    def wake(self) -> None:
-        if self._link:
-            self._link.wake()
+    def wake(self, *, events: bool, results: bool) -> None:
+        """There is something to fetch."""
+        if self._owned:
+            self._owned.wake(events=events, results=results)
 
-    def _new_link(self) -> Link:
-        state = InstanceState(self._store, self.slug)
-        commands = CommandStream(self._store, self.slug)
-        desk = Desk(commands, state, self.contact, self.lease, self._metrics)
-        events = EventStream(self._store, self.slug)
-        return Link(self._instance, self._url, events, state, desk, self.lease, self._metrics)
+    def look(self, now_s: float, store_now_ms: int, found: Found) -> None:
+        """The sweep came by."""
+        restarted = self.contact.read(now_s, store_now_ms, found.contact_ms)
+        self._metrics.backlog.labels(self.slug).set(found.batches)
+        if self._owned and restarted:
+            self._logger.info("the game server has started anew")
+            self._owned.game_restarted()
+        self.wake(events=bool(found.batches), results=bool(found.results))
 
     def _report(self, ended: asyncio.Task[None]) -> None:
         error = None if ended.cancelled() else ended.exception()
@@ -98,14 +106,19 @@ class Fleet:
     """All instances that have what it takes to reach Takaro."""
 
     def __init__(
-        self, instances: Iterable[Instance], takaro_url: str, store: Store, metrics: Metrics
+        self,
+        instances: Iterable[Instance],
+        takaro_url: str,
+        reads_per_s: float,
+        store: Store,
+        metrics: Metrics,
     ) -> None:
         self._store = store
         self._metrics = metrics
         self._berths: dict[str, Berth] = {}
         for instance in instances:
             if instance.registration_token:
-                self._berths[instance.slug] = Berth(instance, takaro_url, store, metrics)
+                self._berths[instance.slug] = Berth(instance, takaro_url, reads_per_s, store, metrics)
             else:
                 InstanceLogger(logger, instance.slug).warning(
                     "no registration token: events are kept, nothing reaches Takaro yet"
@@ -138,21 +151,16 @@ class Fleet:
             else:
                 now_s = time.monotonic()
                 for berth, facts in zip(self._berths.values(), found, strict=True):
-                    berth.contact.read(now_s, now_ms, facts.contact_ms)
-                    self._metrics.backlog.labels(berth.slug).set(facts.batches)
-                    if facts.batches or facts.results:
-                        berth.wake()
+                    berth.look(now_s, now_ms, facts)
             await asyncio.sleep(SWEEP_EVERY_S)
 
     async def _listen(self) -> None:
-        """Wakes a link as soon as there is something for it."""
+        """Wakes an instance as soon as there is something for it."""
         while True:
             try:
-                async with self._store.redis.pubsub() as hints:
-                    await hints.subscribe(WAKE_UPLINK)
-                    while True:
-                        hint = await hints.get_message(ignore_subscribe_messages=True, timeout=SWEEP_EVERY_S)
-                        if hint and (berth := self._berths.get(hint["data"].decode())):
-                            berth.wake()
-            except (RedisError, OSError):
+                async for channel, slugs in self._store.hints(WAKE_EVENTS, WAKE_RESULTS):
+                    for slug in slugs:
+                        if berth := self._berths.get(slug):
+                            berth.wake(events=channel == WAKE_EVENTS, results=channel == WAKE_RESULTS)
+            except StoreError:
                 await asyncio.sleep(SUBSCRIBE_AGAIN_S)

@@ -14,9 +14,11 @@ from services.relay.instance_state import InstanceState, LinkInfo
 from services.relay.leases import Lease
 from services.relay.logs import InstanceLogger
 from services.relay.settings import Instance
+from services.uplink.acks import Acks
 from services.uplink.desk import Desk
 from services.uplink.event_pump import Disowned, EventPump, NoReceipt
 from services.uplink.metrics import Metrics
+from services.uplink.mirror.state import Mirror
 from services.uplink.takaro import frames
 from services.uplink.takaro.backoff import IDENTIFY_AGAIN, RECONNECT, REFUSED, RENEWED_AFTER_READY_S
 from services.uplink.takaro.frames import IdentifyRefused
@@ -44,14 +46,17 @@ class Link:
         stream: EventStream,
         state: InstanceState,
         desk: Desk,
+        mirror: Mirror,
         lease: Lease,
         metrics: Metrics,
     ) -> None:
         self._instance = instance
         self._url = takaro_url
         self._stream = stream
+        self._acks = Acks(stream, lease)
         self._info = state
         self._desk = desk
+        self._mirror = mirror
         self._lease = lease
         self._metrics = metrics
         self._logger = InstanceLogger(logger, instance.slug)
@@ -71,8 +76,7 @@ class Link:
         return self._state
 
     def wake(self) -> None:
-        """There may be new events or results."""
-        self._desk.wake()
+        """There may be new events."""
         if self._pump:
             self._pump.wake()
 
@@ -85,16 +89,12 @@ class Link:
 
     async def run(self) -> None:
         """Until `finish`. Raises LostLease; ends cleanly when cancelled."""
-        results = asyncio.create_task(self._desk.pass_results_on())
         try:
-            while not results.done() and not self._finishing:
+            while not self._finishing:
                 pace = REFUSED if self._state is State.REFUSED else RECONNECT
                 await asyncio.sleep(pace.delay_s(self._failures, random.uniform) if self._failures else 0)
                 await self._attempt()
-            if results.done():
-                results.result()
         finally:
-            results.cancel()
             self._move(Happening.STOPPED)
 
     async def _attempt(self) -> None:
@@ -140,7 +140,9 @@ class Link:
         times_disowned = 0
         while await self._identify(wire):
             since_s = time.monotonic()
-            pump = self._pump = EventPump(self._stream, wire, self._lease, self._metrics)
+            pump = self._pump = EventPump(
+                self._stream, self._acks, self._mirror, wire, self._lease, self._metrics
+            )
             try:
                 await pump.run()
                 return

@@ -26,7 +26,7 @@ async def serve(settings: Settings) -> None:
     store = Store(running.store_url(settings), opened=False)
     admin = bind(settings.uplink.admin_host, settings.uplink.admin_port, "uplink.admin_port")
     try:
-        fleet = Fleet(settings.instances, settings.takaro.url, store, metrics)
+        fleet = Fleet(settings.instances, settings.takaro.url, settings.uplink.reads_per_s, store, metrics)
         await running.until_stopped(
             running.trust(store),
             fleet.run(),

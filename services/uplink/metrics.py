@@ -7,12 +7,20 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from services.relay.records import GameEvent
 from services.relay.vocabulary import Action, EventType
+from services.uplink.mirror.table import READ_RULES
 from services.uplink.takaro.failures import Cause
 from services.uplink.takaro.session import State
 
 LATENCIES_S = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 7.5, 9.0, 10.0)
 
 ANSWERED, OWN, TOO_LATE = "answered", "own", "too_late"
+FRESH, STALE, FALLBACK = "fresh", "stale", "fallback"
+
+MIRROR_PARTS = {
+    "players": Action.GET_PLAYERS,
+    "locations": Action.GET_PLAYER_LOCATION,
+    "inventories": Action.GET_PLAYER_INVENTORY,
+}
 
 
 class Metrics:
@@ -36,6 +44,12 @@ class Metrics:
             "Game events that Takaro refused although they are valid by our rules: worth an alert.",
             registry=registry,
         )
+        self.expired = Counter(
+            "dayz_relay_events_expired_total",
+            "Game events that were too old to be sent when Takaro could be reached.",
+            ["type"],
+            registry=registry,
+        )
         self.error_frames = Counter(
             "dayz_relay_takaro_errors_total", "Error frames of Takaro's.", ["kind"], registry=registry
         )
@@ -55,6 +69,18 @@ class Metrics:
             "How long Takaro waited for an answer.",
             ["action"],
             buckets=LATENCIES_S,
+            registry=registry,
+        )
+        self.refreshes = Counter(
+            "dayz_relay_refreshes_total",
+            "Reads that the mirror asked of mods.",
+            ["action", "result"],
+            registry=registry,
+        )
+        self.mirror_age = Gauge(
+            "dayz_relay_mirror_age_seconds",
+            "Age of the oldest answer about somebody online, or of the list of who is; -1: unknown.",
+            ["instance", "part"],
             registry=registry,
         )
         self.unclaimed = Counter(
@@ -77,19 +103,28 @@ class Metrics:
         )
         for event in EventType:
             self.delivered.labels(event)
+            self.expired.labels(event)
         for cause in ("disowned", "reconnect"):
             self.resent.labels(cause)
         for kind in ("internal", "invalid"):
             self.error_frames.labels(kind)
+        for action in READ_RULES:
+            for result in ("answered", "failed"):
+                self.refreshes.labels(action, result)
         for action in Action:
             self.request_seconds.labels(action)
-            for outcome in (ANSWERED, OWN, TOO_LATE, *Cause):
+            for outcome in (ANSWERED, OWN, FRESH, STALE, FALLBACK, TOO_LATE, *Cause):
                 self.requests.labels(action, outcome)
 
     def delivered_all(self, events: Iterable[GameEvent]) -> None:
         """Counts receipted events by type."""
         for event_type, count in Tally(event["type"] for event in events).items():
             self.delivered.labels(event_type).inc(count)
+
+    def expired_all(self, events: Iterable[GameEvent]) -> None:
+        """Counts events that were too old, by type."""
+        for event_type, count in Tally(event["type"] for event in events).items():
+            self.expired.labels(event_type).inc(count)
 
     def link_is(self, instance: str, state: State) -> None:
         """Shows the state of a link."""

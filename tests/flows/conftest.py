@@ -87,7 +87,9 @@ class World:
         return self.sides[name]
 
 
-async def make_world(generations: dict[str, Generation], **takaro_options) -> AsyncIterator[World]:  # type: ignore[no-untyped-def]
+async def make_world(  # type: ignore[no-untyped-def]
+    generations: dict[str, Generation], *, poll_s: float = 0.05, **takaro_options
+) -> AsyncIterator[World]:
     async with TakaroSim(registration_tokens={REGISTRATION_TOKEN}, **takaro_options) as takaro:
         relay = RelayProcess(takaro.url, [block(name) for name in generations], REGISTRATION_TOKEN)
         world = World(takaro, relay)
@@ -99,7 +101,7 @@ async def make_world(generations: dict[str, Generation], **takaro_options) -> As
                     generation=generation,
                     registration_token=key(name),
                     flush_s=0.05,
-                    poll_s=0.05,
+                    poll_s=poll_s,
                 )
                 side = world.sides[name] = Side(name, mod, takaro)
                 side.boot()

@@ -45,7 +45,7 @@ class Door:
         registry = CollectorRegistry()
         self.metrics = Metrics(registry)
         instances = {
-            one.slug: ServedInstance(one, store, self.metrics, InstanceLogger(logger, one.slug))
+            one.slug: ServedInstance(one, store, self.metrics, InstanceLogger(logger, one.slug), 5.0)
             for one in settings
         }
         app = make_app(Credentials(settings, loopback_only=True), instances, self.metrics)

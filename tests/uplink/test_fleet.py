@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
+from statistics import median
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -21,7 +23,7 @@ from services.sim.takaro.server import TakaroSim
 from services.uplink import event_pump, fleet, link
 from services.uplink.fleet import Fleet
 from services.uplink.metrics import Metrics
-from services.uplink.takaro import backoff
+from services.uplink.takaro import ages, backoff, gaps
 
 TOKEN = "the-registration-token"
 QUICK = backoff.Pace(base_s=0.02, cap_s=0.1)
@@ -53,7 +55,7 @@ class Scene:
             registration_token=SecretStr(registration_token),
         )
         self.registry = CollectorRegistry()
-        uplink = Fleet([instance], self.takaro.url, self.store, Metrics(self.registry))
+        uplink = Fleet([instance], self.takaro.url, 50.0, self.store, Metrics(self.registry))
         self.running.append(asyncio.create_task(uplink.run()))
         return self.running[-1]
 
@@ -195,8 +197,8 @@ async def test_an_event_that_takaro_alone_refuses_is_kept_aside_and_its_neighbou
     await scene.arrived(1, 2)
     await scene.emptied()
     assert scene.lines() == ["line 1", "line 2"]
-    [(_, letter)] = await scene.store.send("XRANGE", f"relay:{{{scene.slug}}}:dead", "-", "+")
-    assert letter[b"reason"] == b"refused-by-takaro" and b"channel" in letter[b"detail"]
+    [(_, fields)] = await scene.store.send("XRANGE", f"relay:{{{scene.slug}}}:dead", "-", "+")
+    assert fields[:2] == [b"reason", b"refused-by-takaro"] and b"channel" in fields[3]
 
 
 async def test_a_quiet_server_says_something_before_takaro_forgets_it(
@@ -291,3 +293,109 @@ async def test_a_message_to_one_player_never_becomes_public(scene: Scene) -> Non
     answer = await scene.takaro.request(scene.identity, Action.SEND_MESSAGE, args)
     assert answer.error is not None
     assert await CommandStream(scene.store, scene.slug).take() == []
+
+
+def chat(player: int, text: str) -> GameEvent:
+    data = {"channel": "global", "msg": text, "player": somebody(player)}
+    return {"type": "chat-message", "data": data}
+
+
+def somebody(player: int) -> dict[str, str]:
+    steam_id = str(76561190000000000 + player)
+    return {"gameId": steam_id, "name": f"player {player}", "steamId": steam_id}
+
+
+def moved(player: int, how: str) -> GameEvent:
+    return {"type": f"player-{how}", "data": {"player": somebody(player)}}
+
+
+async def append_all(scene: Scene, *events: GameEvent) -> None:
+    """In batches as a mod makes them."""
+    stream = EventStream(scene.store, scene.slug)
+    for at in range(0, len(events), 50):
+        appended = await stream.append(Batch([Slot(digest(event), event) for event in events[at : at + 50]]))
+        stream.answered(appended.token)
+
+
+def happened(scene: Scene) -> list[str]:
+    """Types of what arrived, with the text where there is one."""
+    return [
+        " ".join([event.type, event.data.get("msg", "")]).strip()
+        for event in scene.takaro.events(scene.identity)
+    ]
+
+
+@pytest.fixture
+def a_minute_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Takaro was away for a minute after the events were accepted."""
+    clock_s = EventStream.clock_s
+
+    async def later_s(stream: EventStream) -> float:
+        return await clock_s(stream) + 60
+
+    monkeypatch.setattr(EventStream, "clock_s", later_s)
+
+
+@pytest.mark.usefixtures("a_minute_later")
+async def test_a_chat_line_that_waited_through_an_outage_never_fires_and_its_neighbours_arrive(
+    scene: Scene,
+) -> None:
+    await append_all(scene, moved(1, "connected"), chat(1, "/kit"), line(1), chat(2, "/home"))
+    await append_all(scene, moved(1, "disconnected"))
+    scene.start()
+    await scene.emptied()
+    assert sorted(happened(scene)) == ["log line 1", "player-connected", "player-disconnected"]
+    assert scene.count("dayz_relay_events_expired_total", type="chat-message") == 2
+    assert scene.count("dayz_relay_events_delivered_total", type="chat-message") == 0
+
+
+@pytest.mark.usefixtures("a_minute_later")
+async def test_a_stream_of_nothing_but_old_chat_empties_without_a_word_to_takaro(scene: Scene) -> None:
+    await append_all(scene, *(chat(1, f"/kit {number}") for number in range(150)))
+    scene.start()
+    await scene.emptied()
+    assert happened(scene) == []
+    assert scene.count("dayz_relay_events_expired_total", type="chat-message") == 150
+
+
+async def test_a_chat_line_that_grows_old_while_it_waits_for_its_turn_is_not_sent(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gaps, "PLAYER_GAP_S", 1.0)
+    monkeypatch.setitem(ages._MAX_AGE_S, "chat-message", 0.5)
+    monkeypatch.setattr(ages, "_YOUNG_S", 0.5)
+    scene.start()
+    await scene.append(1)
+    await scene.arrived(1)
+    await append_all(scene, chat(1, "first"), chat(1, "second"), chat(2, "other"))
+    await scene.emptied()
+    assert happened(scene) == ["log line 1", "chat-message first", "chat-message other"]
+    assert scene.count("dayz_relay_events_expired_total", type="chat-message") == 1
+    assert scene.count("dayz_relay_events_delivered_total", type="chat-message") == 2
+
+
+async def test_500_identical_lines_arrive_as_500_events_apart(scene: Scene) -> None:
+    await append_all(scene, *[line(1)] * 500)
+    scene.start()
+    await scene.takaro.wait_for(lambda: len(scene.lines()) == 500)
+    await scene.emptied()
+    at_s = [event.at for event in scene.takaro.events(scene.identity)]
+    # This loop is both ends of the socket: when it is late, it reads two closer together than they were sent.
+    assert median(later - sooner for sooner, later in pairwise(at_s)) >= 0.002
+    assert at_s[-1] - at_s[0] >= 499 * 0.002
+
+
+async def test_who_comes_and_goes_in_one_batch_does_so_with_a_gap_and_nobody_waits_for_it(
+    scene: Scene,
+) -> None:
+    scene.start()
+    await scene.append(1)
+    await scene.arrived(1)
+    flood = [chat(1, f"flood {number}") for number in range(8)]
+    await append_all(scene, moved(1, "connected"), *flood, moved(1, "disconnected"), chat(2, "/help"))
+    await scene.emptied()
+    _, *events = scene.takaro.events(scene.identity)
+    assert [event.data.get("msg") for event in events[:2]] == [None, "/help"]
+    mine_s = [event.at for event in events if event.data["player"] == somebody(1)]
+    assert events[-1].type == "player-disconnected" and len(mine_s) == 10
+    assert mine_s[-1] - mine_s[0] >= 9 * 0.045

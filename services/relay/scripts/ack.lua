@@ -11,9 +11,9 @@
 local lease, events, intake = unpack(KEYS)
 if redis.call('GET', lease) ~= ARGV[1] then return 0 end
 local cursor = ARGV[2] .. ' ' .. ARGV[3]
-if redis.call('HGET', intake, 'cursor') == cursor then return 1 end -- repeated after a lost reply
-redis.call('HSET', intake, 'cursor', cursor)
+local known = redis.call('HMGET', intake, 'cursor', 'events', 'bytes')
+if known[1] == cursor then return 1 end -- repeated after a lost reply
 redis.call('XTRIM', events, 'MINID', ARGV[2])
-redis.call('HINCRBY', intake, 'events', -ARGV[4])
-redis.call('HINCRBY', intake, 'bytes', -ARGV[5])
+redis.call('HSET', intake, 'cursor', cursor,
+  'events', (tonumber(known[2]) or 0) - ARGV[4], 'bytes', (tonumber(known[3]) or 0) - ARGV[5])
 return 1

@@ -1,19 +1,31 @@
--- Puts one command where the mod's next poll finds it.
+-- Puts one command where the mod's next poll finds it: new (command_life.py).
 --
--- KEYS  commands, waiting
--- ARGV  1 operation id, 2 action, 3 args (JSON), 4 hand_out_ms, 5 max_waiting
+-- KEYS  the lane (writes or reads), waiting, handed, ended
+-- ARGV  1 operation id, 2 action, 3 args (JSON), 4 deadline_ms, 5 max_waiting, 6 keep_ms,
+--       7 wake channel, 8 slug
 --
--- Returns "queued" (also when repeated after a lost reply) or "full".
-local commands, waiting = unpack(KEYS)
+-- The deadline is a moment on Redis' own clock: a call that was stuck on its way for long must not come to life.
+--
+-- Returns "queued" (also when repeated after a lost reply, however far the command came since), "full" or "late".
+local lane, waiting, handed, ended = unpack(KEYS)
+local operation, deadline, keep_ms = ARGV[1], tonumber(ARGV[4]), tonumber(ARGV[6])
 local time = redis.call('TIME')
 local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
 
-redis.call('ZREMRANGEBYSCORE', waiting, '-inf', now_ms)
-if redis.call('ZSCORE', waiting, ARGV[1]) then return 'queued' end
-local length = redis.call('ZCARD', waiting)
-if length >= tonumber(ARGV[5]) then return 'full' end
-if length == 0 then redis.call('XTRIM', commands, 'MAXLEN', 0) end -- all that is left there has expired
+for _, state in ipairs({waiting, handed, ended}) do
+  if redis.call('ZSCORE', state, operation) then return 'queued' end
+end
+if deadline <= now_ms then return 'late' end
+if redis.call('ZCOUNT', waiting, '(' .. now_ms, '+inf') >= tonumber(ARGV[5]) then return 'full' end
 
-redis.call('ZADD', waiting, now_ms + ARGV[4], ARGV[1])
-redis.call('XADD', commands, '*', 'operation', ARGV[1], 'action', ARGV[2], 'args', ARGV[3])
+-- What is over stays known until whoever asked has been told; then nothing is left of it.
+redis.call('ZREMRANGEBYSCORE', waiting, '-inf', now_ms - keep_ms)
+redis.call('ZREMRANGEBYSCORE', ended, '-inf', now_ms - keep_ms)
+redis.call('XTRIM', lane, 'MINID', string.format('%d', now_ms - keep_ms))
+
+redis.call('ZADD', waiting, math.min(deadline, now_ms + keep_ms), operation)
+redis.call('XADD', lane, '*', 'operation', operation, 'action', ARGV[2], 'args', ARGV[3])
+redis.call('PEXPIRE', waiting, 2 * keep_ms)
+redis.call('PEXPIRE', lane, keep_ms)
+redis.call('PUBLISH', ARGV[7], ARGV[8])
 return 'queued'

@@ -1,10 +1,17 @@
--- Ends a command whose time is up, and says how far it came. After this it is never handed out.
+-- Ends a command whose time is up, and says how far it came: new -> expired, handed -> unknown (command_life.py).
+-- After this it is never handed out, nor queued again by a call that was under way.
 --
--- KEYS  waiting, handed
--- ARGV  1 operation id
+-- KEYS  waiting, handed, ended
+-- ARGV  1 operation id, 2 keep_ms
 --
--- Returns "undelivered", "unanswered", or "gone" (answered, or never known).
-local waiting, handed = unpack(KEYS)
-if redis.call('ZREM', waiting, ARGV[1]) == 1 then return 'undelivered' end
-if redis.call('ZREM', handed, ARGV[1]) == 1 then return 'unanswered' end
-return 'gone'
+-- Returns "expired", "unknown", or "" for what had ended before, or was never known.
+local waiting, handed, ended = unpack(KEYS)
+local state = ''
+if redis.call('ZREM', waiting, ARGV[1]) == 1 then state = 'expired' end
+if redis.call('ZREM', handed, ARGV[1]) == 1 then state = 'unknown' end
+if state ~= '' then
+  local time = redis.call('TIME')
+  redis.call('ZADD', ended, time[1] * 1000 + math.floor(time[2] / 1000), ARGV[1])
+  redis.call('PEXPIRE', ended, 2 * ARGV[2])
+end
+return state

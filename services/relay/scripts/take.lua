@@ -1,35 +1,59 @@
--- Hands waiting commands to the mod that polls. They are marked before the answer is written: if the answer
--- is lost they are lost with it, for a mod runs whatever it gets, twice if it gets it twice.
+-- Hands waiting commands to the mod that polls: new -> handed (command_life.py). They are marked before the answer
+-- is written: if the answer is lost they are lost with it, for a mod runs whatever it gets, twice if it gets it twice.
 --
--- KEYS  commands, waiting, handed, contact
--- ARGV  1 max_count, 2 max_bytes (of args), 3 contact_every_ms, 4 forget_after_ms
+-- KEYS  writes, reads, waiting, handed, contact
+-- ARGV  1 max_count, 2 max_bytes (of args), 3 contact_every_ms, 4 keep_ms
 --
--- Returns a list: operation id, action, args, operation id, action, args...
-local commands, waiting, handed, contact = unpack(KEYS)
+-- Returns a list, writes first, in each lane by deadline: operation id, action, args, operation id, action, args...
+local writes, reads, waiting, handed, contact = unpack(KEYS)
+local max_count, max_bytes, keep_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[4])
 local time = redis.call('TIME')
 local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
-local taken, count, size, last = {}, 0, 0, nil
 
-for _, entry in ipairs(redis.call('XRANGE', commands, '-', '+', 'COUNT', ARGV[1])) do
-  local fields = entry[2]
-  local operation, action, args = fields[2], fields[4], fields[6]
-  if count > 0 and size + #args > tonumber(ARGV[2]) then break end
-  last = entry[1]
-  local deadline = redis.call('ZSCORE', waiting, operation)
-  if deadline then redis.call('ZREM', waiting, operation) end
-  if deadline and tonumber(deadline) > now_ms then
-    redis.call('ZADD', handed, deadline, operation)
-    taken[#taken + 1] = operation
-    taken[#taken + 1] = action
-    taken[#taken + 1] = args
+-- Those of a lane that may be handed out. They came nearly by deadline, so it is enough to look at the first 100,
+-- and beyond them only when too many are over: a flood must not cost other instances their time.
+local function alive_in(lane)
+  local alive, after = {}, '-'
+  repeat
+    local entries = redis.call('XRANGE', lane, after, '+', 'COUNT', 100)
+    for _, entry in ipairs(entries) do
+      local fields = entry[2]
+      local deadline = tonumber(redis.call('ZSCORE', waiting, fields[2]) or 0)
+      if deadline > now_ms then
+        alive[#alive + 1] = {entry[1], fields[2], fields[4], fields[6], deadline = deadline, place = #alive}
+      else
+        redis.call('XDEL', lane, entry[1])
+      end
+      after = '(' .. entry[1]
+    end
+  until #entries < 100 or #alive >= max_count
+  table.sort(alive, function(a, b)
+    if a.deadline ~= b.deadline then return a.deadline < b.deadline end
+    return a.place < b.place
+  end)
+  return alive
+end
+
+local taken, count, size, full = {}, 0, 0, false
+for _, lane in ipairs({writes, reads}) do
+  for _, command in ipairs(full and {} or alive_in(lane)) do
+    local entry, operation, action, args = unpack(command)
+    full = count == max_count or (count > 0 and size + #args > max_bytes)
+    if full then break end
     count, size = count + 1, size + #args
+    redis.call('XDEL', lane, entry)
+    redis.call('ZREM', waiting, operation)
+    redis.call('ZADD', handed, command.deadline, operation)
+    for _, part in ipairs({operation, action, args}) do taken[#taken + 1] = part end
   end
-  redis.call('XDEL', commands, last)
+end
+if count > 0 then
+  redis.call('ZREMRANGEBYSCORE', handed, '-inf', now_ms - keep_ms)
+  redis.call('PEXPIRE', handed, 2 * keep_ms)
 end
 
 -- Writing costs an fsync, so the time of contact is kept to within contact_every_ms only.
 if now_ms - (tonumber(redis.call('GET', contact)) or 0) >= tonumber(ARGV[3]) then
   redis.call('SET', contact, string.format('%d', now_ms))
-  redis.call('ZREMRANGEBYSCORE', handed, '-inf', now_ms - ARGV[4])
 end
 return taken

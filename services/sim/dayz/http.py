@@ -1,7 +1,8 @@
 """The engine's HTTP client: a connection per request, its traps included (contract.md A2)."""
 
 import asyncio
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from enum import StrEnum, unique
 from urllib.parse import urlsplit
 
@@ -32,7 +33,9 @@ class HttpClient:
 
     base_url: str
     total_s: float = 10.0
+    in_turn: bool = False  # an engine that runs its requests one after the other
     stalls: int = 0  # POSTs whose `Expect: 100-continue` was not answered
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def get(self, path: str) -> bytes:
         """The body of a 2xx; raises RequestFailed. A GET cannot carry headers of its own."""
@@ -44,7 +47,8 @@ class HttpClient:
 
     async def _exchange(self, method: str, path: str, content_type: str, body: bytes | None) -> bytes:
         try:
-            async with asyncio.timeout(self.total_s):
+            # The time is counted from when the request goes out.
+            async with self._turn if self.in_turn else nullcontext(), asyncio.timeout(self.total_s):
                 status, answer = await self._request(method, path, content_type, body)
         except TimeoutError as error:
             raise RequestFailed(Failure.TIMEOUT) from error

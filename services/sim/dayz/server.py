@@ -62,6 +62,7 @@ class DayzServer(Game):
         self._send_authorization = send_authorization
         self._results: asyncio.Queue[tuple[Operation, bytes]] = asyncio.Queue()
         self._posting: set[asyncio.Task[None]] = set()
+        self.polling = False  # a poll is under way
         self._results_in_turn = results_in_turn
         self._stopping = asyncio.Event()
 
@@ -152,12 +153,16 @@ class DayzServer(Game):
             await asyncio.sleep(_until_tick(started, loop.time(), self._poll_s, self._poll_s / 2))
 
     async def _poll(self) -> None:
+        self.polling = True
+        self._changes.notify()
         try:
             body = await self.http.get(f"/gameserver/{self.game_server_id}/poll")
         except RequestFailed:
             self.counters.polls_failed += 1
             self._changes.notify()
             return
+        finally:
+            self.polling = False
         self.counters.polls += 1
         try:
             for operation in read_operations(body):

@@ -82,6 +82,8 @@ def payload_for(action: Action, args: dict[str, Any], outcome: Outcome, known: K
         return known.player
     if action is Action.TEST_REACHABILITY:
         return {"connectable": False, "reason": error_payload(fault)["error"]}
+    if action is Action.EXECUTE_CONSOLE_COMMAND:  # without its fields Takaro shows "bad data", not the words
+        return {"rawResult": "", "success": False, **error_payload(fault)}
     return error_payload(fault)
 
 

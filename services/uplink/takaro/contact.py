@@ -5,6 +5,9 @@ B3): a store that is away, and a relay that was away itself. So silence is what 
 counted from our own start at the earliest.
 """
 
+RESTARTED_AFTER_S = 45.0
+"""No DayZ server is back sooner after it went down, and a mod that runs is never silent for so long."""
+
 
 class Contact:
     """The mod's last contact as the sweep last read it."""
@@ -15,11 +18,17 @@ class Contact:
         self.silent_s: float | None = None
         """Seconds of silence at the last look; None: the mod was never heard of."""
 
-    def read(self, now_s: float, store_now_ms: int, contact_ms: int | None) -> None:
-        """The sweep read `contact_ms` while Redis' clock said `store_now_ms` and ours `now_s`."""
+    def read(self, now_s: float, store_now_ms: int, contact_ms: int | None) -> bool:
+        """The sweep read `contact_ms` while Redis' clock said `store_now_ms` and ours `now_s`.
+
+        True when the mod is back after so long a silence that its server has started anew.
+        """
         self.store_away = False
-        if contact_ms is not None:
-            self.silent_s = max(0.0, min((store_now_ms - contact_ms) / 1000, now_s - self._started_s))
+        if contact_ms is None:
+            return False
+        before_s = self.silent_s or 0.0
+        self.silent_s = max(0.0, min((store_now_ms - contact_ms) / 1000, now_s - self._started_s))
+        return before_s > RESTARTED_AFTER_S > self.silent_s
 
     def lost_store(self) -> None:
         """The sweep could not read."""

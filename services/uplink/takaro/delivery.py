@@ -5,13 +5,16 @@ pong can overtake the error of an event sent before it, the second of two pings 
 did. So a window is written with a ping behind it, and is taken when the pong of the window after it has come.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from services.relay.records import GameEvent
 
 WINDOW_EVENTS = 32
-"""Two windows are under way at most: no more than 64 events are repeated after a fault (design.md)."""
+"""Two windows are under way at most."""
+
+MAX_REPEATED = 64
+"""So many events at most are repeated after a fault (design.md)."""
 
 
 class Position(NamedTuple):
@@ -23,7 +26,8 @@ class Position(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Events written in one go; `end` is the place behind them, `size_bytes` that of the entries it ended.
+    """Events with one ping behind them; `end` is the place behind them, `size_bytes` that of the entries it
+    ended, `expired` those events among them that were too old to be written.
 
     A window without events only carries the second ping of the one before it.
     """
@@ -31,6 +35,12 @@ class Window:
     events: tuple[GameEvent, ...]
     end: Position
     size_bytes: int = 0
+    expired: tuple[GameEvent, ...] = ()
+
+    @property
+    def counts(self) -> int:
+        """How many events leave the stream with it."""
+        return len(self.events) + len(self.expired)
 
 
 class Taken(NamedTuple):
@@ -58,9 +68,20 @@ class Delivery:
         """How many events are written and not yet receipted."""
         return sum(len(window.events) for window in (self._before, self._last) if window)
 
+    @property
+    def under_way(self) -> bool:
+        """Is there a window that is to be taken off the stream yet?"""
+        return any(window.counts for window in (self._before, self._last) if window)
+
     def sent(self, window: Window) -> None:
         """A window was written, its ping behind it."""
         self._before, self._last = self._last, window
+
+    def expired(self, late: list[GameEvent]) -> None:
+        """Events of the last window became too old before it was their turn: they are not written."""
+        assert self._last
+        kept = tuple(event for event in self._last.events if not any(event is other for other in late))
+        self._last = replace(self._last, events=kept, expired=(*self._last.expired, *late))
 
     def refused(self, reason: str) -> None:
         """One event under way was refused for what it is. Takaro does not say which; sending it again
@@ -79,7 +100,7 @@ class Delivery:
         if self.disowned:
             return None
         taken, self._before = self._before, None
-        if taken is None or not taken.events:
+        if taken is None or not taken.counts:
             return None
         reasons, self._refused = tuple(self._refused), []
         return Taken(taken, reasons)

@@ -6,6 +6,7 @@ A person who gave an item must be able to tell "it did not happen" from "it may 
 from dataclasses import dataclass
 from enum import StrEnum, unique
 
+from services.relay.command_life import MAY_HAVE_RUN, NOT_DELIVERED
 from services.relay.vocabulary import HAND_OUT_WITHIN_S
 
 NEVER_CONTACTED = (
@@ -36,15 +37,15 @@ class Failure:
 def not_delivered(silent_s: float | None) -> Failure:
     """The mod never fetched it: it did not happen. `silent_s` since the last poll, None: no poll ever."""
     if silent_s is None:
-        return Failure(Cause.NEVER_SEEN, f"not delivered: {NEVER_CONTACTED}")
+        return Failure(Cause.NEVER_SEEN, f"{NOT_DELIVERED}: {NEVER_CONTACTED}")
     if silent_s < HAND_OUT_WITHIN_S:
-        return Failure(Cause.NOT_DELIVERED, "not delivered: the server did not fetch it in time")
-    return Failure(Cause.NOT_DELIVERED, f"not delivered: the server has not polled for {silent_s:.0f} s")
+        return Failure(Cause.NOT_DELIVERED, f"{NOT_DELIVERED}: the server did not fetch it in time")
+    return Failure(Cause.NOT_DELIVERED, f"{NOT_DELIVERED}: the server has not polled for {silent_s:.0f} s")
 
 
 def no_result() -> Failure:
     """The mod fetched it and said no more."""
-    return Failure(Cause.NO_RESULT, "delivered, no result: it may have run")
+    return Failure(Cause.NO_RESULT, MAY_HAVE_RUN)
 
 
 def refused(text: str) -> Failure:
@@ -54,7 +55,7 @@ def refused(text: str) -> Failure:
 
 def queue_full() -> Failure:
     """Too much waits for this server already; the request was not added."""
-    return Failure(Cause.QUEUE_FULL, "not delivered: too many commands wait for this server")
+    return Failure(Cause.QUEUE_FULL, f"{NOT_DELIVERED}: too many commands wait for this server")
 
 
 def store_away() -> Failure:

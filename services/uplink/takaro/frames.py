@@ -135,6 +135,11 @@ def response(request_id: str, payload: Any) -> bytes:
     return orjson.dumps({"type": "response", "requestId": request_id, "payload": payload})
 
 
+def response_json(request_id: str, payload: bytes) -> bytes:
+    """Answer a request with a payload that is JSON already."""
+    return b'{"type":"response","requestId":' + orjson.dumps(request_id) + b',"payload":' + payload + b"}"
+
+
 def error_response(request_id: str, text: str) -> bytes:
     """Answer a request with an error."""
     return response(request_id, error_payload(text))

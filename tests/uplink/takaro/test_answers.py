@@ -106,15 +106,19 @@ def test_an_inventory_that_cannot_be_read_is_empty(outcome: Outcome, known: Know
 def test_a_value_that_takaro_would_refuse_becomes_an_error_that_names_the_field() -> None:
     outcome = Outcome(value={"rawResult": "ok", "success": 1})
     assert payload_for(Action.EXECUTE_CONSOLE_COMMAND, {}, outcome, None) == {
+        "rawResult": "",
+        "success": False,
         "error": "the game server's answer cannot be used:"
-        " executeConsoleCommand.success must be true or false"
+        " executeConsoleCommand.success must be true or false",
     }
 
 
 def test_a_value_with_an_error_of_its_own_stays_an_error() -> None:
     outcome = Outcome(value={"rawResult": "", "success": False, "error": "no\nsuch command"})
     assert payload_for(Action.EXECUTE_CONSOLE_COMMAND, {}, outcome, None) == {
-        "error": "the game server answered an error: no such command"
+        "rawResult": "",
+        "success": False,
+        "error": "the game server answered an error: no such command",
     }
 
 

@@ -68,6 +68,29 @@ def test_nothing_is_taken_from_a_takaro_that_lost_our_server() -> None:
     assert (delivery.disowned, delivery.unconfirmed) == (1, 5)
 
 
+def test_a_window_of_which_all_is_too_old_is_taken_like_any_other() -> None:
+    delivery = Delivery()
+    old = Window((), Position("1-0", 0), 10, window(1, 2).events)
+    delivery.sent(old)
+    delivery.ponged()
+    assert (delivery.unconfirmed, delivery.under_way) == (0, True)
+    delivery.sent(BARE)
+    assert delivery.ponged() == Taken(old, ())
+    assert not delivery.under_way
+
+
+def test_what_became_too_old_before_its_turn_leaves_its_window_but_not_its_twin() -> None:
+    delivery = Delivery()
+    first, second = (GameEvent(type="log", data={"msg": "same"}) for _ in range(2))
+    delivery.sent(Window((first, second), Position("1-0", 0)))
+    delivery.expired([second])
+    delivery.ponged()
+    delivery.sent(BARE)
+    taken = delivery.ponged()
+    assert taken and (len(taken.window.events), len(taken.window.expired)) == (1, 1)
+    assert taken.window.events[0] is first and taken.window.counts == 2
+
+
 @given(st.lists(st.integers(min_value=0, max_value=32), max_size=30))
 def test_windows_are_taken_in_order_each_once_and_never_before_two_pongs(counts: list[int]) -> None:
     delivery, taken = Delivery(), []

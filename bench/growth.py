@@ -1,0 +1,29 @@
+"""How CPU and latency grow with the number of instances, at one and the same total rate."""
+
+from bench import events
+from bench.harness import bench
+from bench.result import Findings, Row, spread
+
+INSTANCES = (1, 10, 50, 100, 500)
+QUICK_INSTANCES = (1, 10)
+EVENTS_S = 500.0
+SECONDS = 10.0
+QUICK_S = 2.0
+
+
+async def figures(quick: bool) -> Findings:
+    found = Findings()
+    for instances in QUICK_INSTANCES if quick else INSTANCES:
+        async with bench(instances) as at:
+            result = await events.measure(at, EVENTS_S, QUICK_S if quick else SECONDS)
+        found.say(f"{instances} instances: {result}")
+        found.rows.append(
+            Row(
+                f"Growth: {instances} instance{'s' * (instances > 1)}",
+                "",
+                f"{result.cpu} µs/event, latency {spread(result.since_answer)}, "
+                f"without load {100 * result.idle.total:.1f} % of a core",
+                f"{EVENTS_S:g} events/s in all, batches of {events.BATCH}, {SECONDS:g} s",
+            )
+        )
+    return found

@@ -1,0 +1,107 @@
+"""The relay under load as it runs: a store and both services as processes, the load in two more beside it."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import redis
+
+from bench.names import REGISTRATION_TOKEN, block, slug
+from bench.peer import Peer
+from bench.processes import Memory, cpu_s, memory_of
+from services.relay.keys import keys_of
+from tests.support.relay_process import RelayProcess
+
+DRAINED_WITHIN_S = 120.0
+DRAINED_LOOK_S = 0.1
+LINKED_WITHIN_S = 60.0
+LOG_END = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Cpu:
+    """CPU time in seconds, by process."""
+
+    modapi: float
+    uplink: float
+    store: float
+
+    @property
+    def total(self) -> float:
+        return self.modapi + self.uplink + self.store
+
+    def __str__(self) -> str:
+        """In the unit that it was brought to by `each`, whole with its parts."""
+        parts = f"modapi {self.modapi:.1f} + uplink {self.uplink:.1f} + store {self.store:.1f}"
+        return f"{self.total:.1f} = {parts}"
+
+    def each(self, units: float) -> "Cpu":
+        return Cpu(self.modapi / units, self.uplink / units, self.store / units)
+
+    def __sub__(self, other: "Cpu") -> "Cpu":
+        return Cpu(self.modapi - other.modapi, self.uplink - other.uplink, self.store - other.store)
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """A relay with `instances` instances, linked and idle."""
+
+    instances: int
+    relay: RelayProcess
+    mods: Peer
+    sink: Peer
+
+    @property
+    def pids(self) -> dict[str, int]:
+        return {
+            "modapi": self.relay.modapi.pid,
+            "uplink": self.relay.uplink.pid,
+            "store": self.relay.store.pid,
+        }
+
+    def cpu(self) -> Cpu:
+        return Cpu(**{name: cpu_s(pid) for name, pid in self.pids.items()})
+
+    def memory(self) -> dict[str, Memory]:
+        """By process."""
+        return {name: memory_of(pid) for name, pid in self.pids.items()}
+
+    async def drained(self) -> None:
+        """Until nothing waits for Takaro's receipt any more."""
+        store = redis.Redis(unix_socket_path=str(self.relay.store.socket))
+        deadline_s = time.monotonic() + DRAINED_WITHIN_S
+        try:
+            while waiting := self._waiting(store):
+                assert time.monotonic() < deadline_s, f"{waiting} events are still there"
+                await asyncio.sleep(DRAINED_LOOK_S)
+        finally:
+            store.close()
+
+    def _waiting(self, store: redis.Redis) -> int:
+        pipeline = store.pipeline(transaction=False)
+        for number in range(self.instances):
+            pipeline.xlen(keys_of(slug(number)).events)
+        return sum(pipeline.execute())
+
+
+@contextlib.asynccontextmanager
+async def bench(instances: int, modapi_settings: str = "") -> AsyncIterator[Bench]:
+    """Starts and ends all processes. `modapi_settings`: more lines for that table of relay.toml."""
+    async with Peer("bench.sink") as sink, Peer("bench.mods") as mods:
+        url = await sink.call("listen")
+        relay = RelayProcess(url, [block(number) for number in range(instances)], REGISTRATION_TOKEN)
+        config = relay.folder / "relay.toml"
+        config.write_text(config.read_text().replace("[modapi]\n", f"[modapi]\n{modapi_settings}\n"))
+        try:
+            await relay.start()
+            await sink.call("linked", count=instances, within_s=LINKED_WITHIN_S)
+            await mods.call("open", host="127.0.0.1", port=relay.port, instances=instances)
+            yield Bench(instances, relay, mods, sink)
+            await mods.call("close")
+        except BaseException:
+            print(relay.modapi.log[-LOG_END:], relay.uplink.log[-LOG_END:], sep="\n")
+            raise
+        finally:
+            await relay.stop()

@@ -1,0 +1,36 @@
+"""What a bench hands back: rows for the table of RESULTS.md, and lines with everything else it saw."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """`met` is None where design.md names no figure."""
+
+    figure: str
+    target: str
+    measured: str
+    how: str
+    met: bool | None = None
+
+
+@dataclass(slots=True)
+class Findings:
+    rows: list[Row] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
+
+    def say(self, line: str) -> None:
+        print(line, flush=True)
+        self.lines.append(line)
+
+
+def percentile(values: list[float], percent: float) -> float:
+    """The value that `percent` of all are not above; nan when there is none."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))] if ordered else float("nan")
+
+
+def spread(took_s: list[float]) -> str:
+    """Percentiles in words, in milliseconds."""
+    p50, p99, most = (1e3 * percentile(took_s, percent) for percent in (50, 99, 100))
+    return f"p50 {p50:.1f} ms, p99 {p99:.1f} ms, max {most:.1f} ms"

@@ -1,0 +1,65 @@
+"""What the mods of the bench post, built before the clock runs: events as generation SCANNER writes them."""
+
+from functools import cache
+
+from services.sim.dayz.events import Channel, Happening, write_batch, write_event
+from services.sim.dayz.generations import Generation
+from services.sim.dayz.world import Player, make_player
+
+PLAYERS = 200
+CYCLE_EVENTS = 10 * PLAYERS
+MIX = "of 10 events 4 chat lines, 4 log lines, 1 connect, 1 disconnect; 200 players in turn"
+
+
+@cache
+def player(number: int) -> Player:
+    return make_player(number % PLAYERS, name=f"Survivor {number % PLAYERS}")
+
+
+@cache
+def event(number: int) -> bytes:
+    """Event `number` of an endless game that repeats itself after CYCLE_EVENTS; its neighbours all differ."""
+    number %= CYCLE_EVENTS
+    round_, step = divmod(number, 10)
+    if step == 0:
+        happening = Happening("player-connected", player(round_))
+    elif step == 5:
+        happening = Happening("player-disconnected", player(round_ - PLAYERS // 2))
+    elif step in (1, 3, 6, 8):
+        text = f"anyone near the airfield? got spare ammo {number}"
+        happening = Happening("chat-message", player(round_ - 5 * step), text=text, channel=Channel.GLOBAL)
+    else:
+        happening = Happening("log", text=f"[Loot] crate {number} spawned at 7500.5 200.25 7500.75")
+    return write_event(Generation.SCANNER, happening, "2018-07-02T12:34:00Z")
+
+
+@cache
+def bodies(batch: int) -> tuple[bytes, ...]:
+    """The bodies of one whole cycle, each with its Content-Length before it."""
+    return tuple(
+        with_length(write_batch([event(number) for number in range(start, start + batch)]))
+        for start in range(0, CYCLE_EVENTS, batch)
+    )
+
+
+def with_length(body: bytes) -> bytes:
+    """The last header of a POST, and its body."""
+    return b"Content-Length: %d\r\n\r\n" % len(body) + body
+
+
+def marked_body(numbers: range) -> bytes:
+    """A batch of chat lines of as many players; the texts are `#<number>`, to be found at the other end."""
+    events = []
+    for number in numbers:
+        happening = Happening("chat-message", player(number), text=f"#{number}", channel=Channel.GLOBAL)
+        events.append(write_event(Generation.SCANNER, happening, "2018-07-02T12:34:00Z"))
+    return with_length(write_batch(events))
+
+
+def connected(players: int) -> list[bytes]:
+    """The batches of `players` players who join."""
+    events = [
+        write_event(Generation.SCANNER, Happening("player-connected", player(number)), "")
+        for number in range(players)
+    ]
+    return [with_length(write_batch(events[at : at + 50])) for at in range(0, players, 50)]

@@ -1,0 +1,128 @@
+"""The polls of one instance: answered at once when a command waits, else held as holding.py allows."""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any, NamedTuple
+
+from services.modapi.holding import FALL_BACK_S, Ending, Holding
+from services.modapi.metrics import Metrics
+from services.modapi.operations import Operations
+from services.relay.logs import InstanceLogger
+
+GATHER_S = 0.01
+"""Takaro asks several things in one breath. What comes this soon after the first command goes out with it;
+the rest waits for the mod's next poll, up to two seconds later."""
+
+NOTHING = b'{"operations":[]}'
+
+
+class Polled(NamedTuple):
+    """The answer to a poll, None when the mod has hung up, and for how long it was held on purpose."""
+
+    answer: bytes | None
+    held_s: float = 0.0
+
+
+class _Poll:
+    """One poll while it is under way."""
+
+    def __init__(self) -> None:
+        self.news = asyncio.Event()
+        self.holds = False
+        self.ending: Ending | None = None
+
+
+class Polls:
+    """Holds one poll at a time. Holds none until `open`: without hints a command would wait for the end."""
+
+    def __init__(
+        self, operations: Operations, slug: str, hold_polls_s: float, metrics: Metrics, logger: InstanceLogger
+    ) -> None:
+        self._operations = operations
+        self._rules = Holding(hold_polls_s)
+        self._gauge = metrics.hold.labels(slug)
+        self._allowed_s = -1.0
+        self._held = metrics.held
+        self._logger = logger
+        self._open = False
+        self._poll = _Poll()
+        self._show(time.monotonic())
+
+    def open(self) -> None:
+        """From now on hints of new commands arrive."""
+        self._open = True
+
+    def close(self) -> None:
+        """Hints do not arrive any more, or the service stops: the held poll is answered, none is held."""
+        self._open = False
+        self._end(self._poll, Ending.EMPTY)
+
+    def wake(self) -> None:
+        """There may be a command."""
+        self._poll.news.set()
+
+    def called(self, *, events: bool) -> None:
+        """The mod made another call than a poll."""
+        now_s = time.monotonic()
+        if self._rules.called(now_s, events=events):
+            self._logger.info("events queue up behind held polls: none is held for %.0f s", FALL_BACK_S)
+        self._show(now_s)
+
+    async def answer(self, hung_up: Callable[[], Coroutine[Any, Any, None]]) -> Polled:
+        """Answers a poll; `hung_up` ends when its mod is gone. Raises StoreError."""
+        self._end(self._poll, Ending.SUPERSEDED)
+        poll = self._poll = _Poll()  # before looking: a hint that comes meanwhile is not lost
+        found = await self._operations.poll()
+        if found or self._poll is not poll or not self._open:
+            return Polled(found or NOTHING)
+        now_s = time.monotonic()
+        hold_s = self._rules.begin(now_s)
+        self._show(now_s)
+        if not hold_s:
+            return Polled(NOTHING)
+        poll.holds = True
+        watch = asyncio.create_task(hung_up())
+        watch.add_done_callback(lambda _: self._end(poll, Ending.HUNG_UP))
+        try:
+            return await self._hold(poll, now_s, hold_s)
+        finally:
+            self._end(poll, Ending.EMPTY)  # the store failed in the middle
+            watch.cancel()
+
+    async def _hold(self, poll: _Poll, began_s: float, hold_s: float) -> Polled:
+        held_s, found = 0.0, b""
+        while held_s < hold_s and not found:
+            try:
+                async with asyncio.timeout(hold_s - held_s):
+                    await poll.news.wait()
+                    poll.news.clear()
+                    await asyncio.sleep(GATHER_S)
+            except TimeoutError:
+                pass  # a hint may be lost: look all the same
+            held_s = time.monotonic() - began_s
+            # What is taken for a mod that is gone is lost: from this look to the command there is no wait.
+            if poll.ending:
+                break
+            found = await self._operations.poll()
+        self._end(poll, Ending.COMMAND if found else Ending.EMPTY)
+        gone = poll.ending is Ending.HUNG_UP
+        return Polled(None if gone else found or NOTHING, held_s)
+
+    def _end(self, poll: _Poll, ending: Ending) -> None:
+        """Notes how a held poll ended; the first word counts."""
+        if not poll.holds or poll.ending:
+            return
+        poll.ending = ending
+        poll.news.set()
+        self._held.labels(ending.value).inc()
+        now_s = time.monotonic()
+        if self._rules.end(now_s, ending):
+            self._logger.info("the mod gave up a held poll: none is held for %.0f s", FALL_BACK_S)
+        self._show(now_s)
+
+    def _show(self, now_s: float) -> None:
+        allowed_s = self._rules.allowed_s(now_s)
+        if allowed_s != self._allowed_s:
+            self._allowed_s = allowed_s
+            self._gauge.set(allowed_s)

@@ -1,0 +1,18 @@
+-- Stores what uplink knows of the game, if the lease is still its own.
+--
+-- KEYS  lease, mirror, catalogues
+-- ARGV  1 lease token, 2 how many arguments follow for the mirror, the rest is for the catalogues:
+--       field, value, field, value...; "" takes the field away
+--
+-- Returns 1, or 0 when the lease is lost.
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+local catalogues_from = 3 + ARGV[2]
+for i = 3, #ARGV, 2 do
+  local key = i < catalogues_from and KEYS[2] or KEYS[3]
+  if ARGV[i + 1] == '' then
+    redis.call('HDEL', key, ARGV[i])
+  else
+    redis.call('HSET', key, ARGV[i], ARGV[i + 1])
+  end
+end
+return 1

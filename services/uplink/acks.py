@@ -1,0 +1,47 @@
+"""Takes delivered events off the stream, several windows at a time: each call is a sync to the disk."""
+
+import time
+
+from services.relay.event_stream import EventStream
+from services.relay.leases import Lease
+from services.relay.store import patiently
+from services.uplink.takaro.delivery import Window
+
+ACK_AFTER_S = 0.1
+
+
+class Acks:
+    """What Takaro has and the stream still holds. Outlives a socket: a reconnect repeats none of it."""
+
+    def __init__(self, stream: EventStream, lease: Lease) -> None:
+        self._stream = stream
+        self._lease = lease
+        self._last: Window | None = None
+        self._since_s = 0.0
+        self._size_bytes = 0
+        self.count = 0
+        """Events that a crash now would repeat although Takaro has them."""
+
+    @property
+    def due(self) -> bool:
+        """Has the first of them waited long enough?"""
+        return self._last is not None and time.monotonic() - self._since_s > ACK_AFTER_S
+
+    def add(self, window: Window) -> None:
+        """Takaro has this window, and all before it."""
+        if self._last is None:
+            self._since_s = time.monotonic()
+        self._last = window
+        self.count += window.counts
+        self._size_bytes += window.size_bytes
+
+    async def flush(self) -> None:
+        """Takes them off, as soon as Redis is there. Raises LostLease."""
+        if self._last:
+            await patiently(self._ack)
+
+    async def _ack(self) -> None:
+        assert self._last
+        end = self._last.end
+        await self._stream.ack(self._lease.token, end.entry, end.skip, self.count, self._size_bytes)
+        self._last, self.count, self._size_bytes = None, 0, 0

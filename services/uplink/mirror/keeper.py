@@ -1,0 +1,56 @@
+"""Keeps the mirror of one instance in Redis, so that the next owner does not start from nothing."""
+
+import asyncio
+import time
+from itertools import chain
+
+from services.relay.errors import StoreError
+from services.relay.keys import keys_of
+from services.relay.leases import Lease
+from services.relay.store import Script, Store, pairs, patiently
+from services.relay.vocabulary import Action
+from services.uplink.mirror.state import Mirror
+
+SAVE_EVERY_S = 2.0
+"""What is known only since then is lost with the process: it costs a few questions to the mod."""
+
+_SAVE = Script("save_mirror")
+
+
+class Keeper:
+    """Loads and saves what is known of the instance `slug`."""
+
+    def __init__(self, store: Store, slug: str, lease: Lease, mirror: Mirror) -> None:
+        self._store = store
+        self._keys = keys_of(slug)
+        self._lease = lease
+        self._mirror = mirror
+
+    async def run(self) -> None:
+        """Loads once, then saves what changes. Never returns."""
+        await patiently(self._load)
+        while True:
+            await asyncio.sleep(SAVE_EVERY_S)
+            await patiently(self.save)
+
+    async def save(self) -> None:
+        """Saves what changed. Raises StoreError: what changed is then saved the next time."""
+        changes = self._mirror.take_changes()
+        if not changes.mirror:
+            return
+        keys = (self._keys.lease, self._keys.mirror, self._keys.catalogues)
+        fields = (part for pair in chain(changes.mirror.items(), changes.catalogues.items()) for part in pair)
+        try:
+            await self._store.run(_SAVE, keys, self._lease.token, 2 * len(changes.mirror), *fields)
+        except StoreError:
+            self._mirror.put_back(changes)
+            raise
+
+    async def catalogue(self, action: Action) -> bytes | None:
+        """A catalogue as it goes out to Takaro. Raises StoreError."""
+        stored: bytes | None = await self._store.send("HGET", self._keys.catalogues, action)
+        return stored
+
+    async def _load(self) -> None:
+        stored = await self._store.send("HGETALL", self._keys.mirror)
+        self._mirror.restore({name.decode(): value for name, value in pairs(stored)}, time.time())

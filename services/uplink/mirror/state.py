@@ -1,0 +1,241 @@
+"""What is known of one instance's game: who is online, where, with what. Pure: times are arguments.
+
+It is fed with the events and results that pass through uplink in their order, and holds answers as they go
+out: encoded JSON. Times are seconds on the wall clock, so that ages outlive a restart.
+"""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import orjson
+
+from services.relay.records import GameEvent
+from services.relay.vocabulary import Action, EventType
+from services.uplink.mirror.table import CATALOGUES, READ_RULES, Age, age_of
+
+MAX_PLAYERS_REMEMBERED = 2_000
+"""Positions and inventories kept for each instance; those not renewed for longest go first."""
+
+MAX_INVENTORY_BYTES = 64 * 1024
+
+
+class Subject(NamedTuple):
+    """What a read is about: one player, or with an empty `game_id` the game itself."""
+
+    action: Action
+    game_id: str = ""
+
+
+class Reading(NamedTuple):
+    """An answer and what it is worth. `payload` is None when unknown, and of a catalogue: it is in Redis."""
+
+    age: Age
+    payload: bytes | None = None
+
+
+class Kept(NamedTuple):
+    """An answer and when it was true."""
+
+    at_s: float
+    payload: bytes
+
+
+class Changes(NamedTuple):
+    """Fields of the two hashes in Redis and what to store there; empty: take the field away."""
+
+    mirror: dict[str, bytes]
+    catalogues: dict[str, bytes]
+
+
+NOTHING = Reading(Age.UNKNOWN)
+
+_ONLINE = "online"
+_FORGOTTEN = b""
+
+
+class Mirror:
+    """The game of one instance as uplink knows it."""
+
+    def __init__(self) -> None:
+        self._online: dict[str, Kept] = {}  # gameId -> player
+        self._listed_s: float | None = None  # when the mod last said who is online
+        self._catalogues: dict[Action, float] = {}
+        self._places: OrderedDict[str, Kept] = OrderedDict()
+        self._inventories: OrderedDict[str, Kept] = OrderedDict()
+        self._changed = Changes({}, {})
+
+    # What is known
+
+    def read(self, subject: Subject, now_s: float) -> Reading:
+        """The answer to a read. Of somebody who is known not to be there, the last one stays good."""
+        action, game_id = subject
+        if action is Action.GET_PLAYERS:
+            age = age_of(action, self._listed_s, now_s)
+            return NOTHING if age is Age.UNKNOWN else Reading(age, self._players())
+        if action is Action.GET_PLAYER:
+            return self._reading(action, self._online.get(game_id), now_s)
+        if action is Action.GET_PLAYER_LOCATION:
+            return self._of_player(subject, self._places, b'{"x":0,"y":0,"z":0}', now_s)
+        if action is Action.GET_PLAYER_INVENTORY:
+            return self._of_player(subject, self._inventories, b"[]", now_s)
+        return Reading(age_of(action, self._catalogues.get(action), now_s))
+
+    def place(self, game_id: str) -> dict[str, Any] | None:
+        """Where a player was last."""
+        kept = self._places.get(game_id)
+        return orjson.loads(kept.payload) if kept else None
+
+    def oldest_s(self, action: Action) -> float | None:
+        """Since when the oldest answer about somebody online was not renewed; None: nothing is known."""
+        if action is Action.GET_PLAYERS:
+            return self._listed_s
+        kept = self._places if action is Action.GET_PLAYER_LOCATION else self._inventories
+        return min((kept[game_id].at_s for game_id in self._online if game_id in kept), default=None)
+
+    def _players(self) -> bytes:
+        return b"[" + b",".join(kept.payload for kept in self._online.values()) + b"]"
+
+    def _of_player(self, subject: Subject, kept: Mapping[str, Kept], nothing: bytes, now_s: float) -> Reading:
+        found = kept.get(subject.game_id)
+        listed = age_of(Action.GET_PLAYERS, self._listed_s, now_s) is not Age.UNKNOWN
+        if listed and subject.game_id not in self._online:
+            return Reading(Age.FRESH, found.payload if found else nothing)  # the mod could not say more
+        return self._reading(subject.action, found, now_s)
+
+    def _reading(self, action: Action, kept: Kept | None, now_s: float) -> Reading:
+        if kept is None:
+            return NOTHING
+        age = age_of(action, kept.at_s, now_s)
+        return NOTHING if age is Age.UNKNOWN else Reading(age, kept.payload)
+
+    # What is heard
+
+    def happened(self, event: GameEvent, now_s: float) -> None:
+        """An event is on its way to Takaro."""
+        data = event["data"]
+        player = data.get("player")
+        if not player:
+            return
+        game_id = player["gameId"]
+        match event["type"]:
+            case EventType.PLAYER_CONNECTED | EventType.CHAT_MESSAGE:
+                self._is_online(game_id, player, now_s)
+            case EventType.PLAYER_DISCONNECTED:
+                if self._online.pop(game_id, None):
+                    self._mark_online()
+            case EventType.PLAYER_DEATH if data.get("position"):
+                self._keep_place(game_id, data["position"], now_s)
+
+    def answered(self, subject: Subject, value: Any, now_s: float) -> None:
+        """The mod answered a read, with a value that Takaro accepts."""
+        action, game_id = subject
+        match action:
+            case Action.GET_PLAYERS:
+                self._online = {p["gameId"]: Kept(now_s, orjson.dumps(p)) for p in value}
+                self._listed_s = now_s
+                self._mark_online()
+            case Action.GET_PLAYER if game_id in self._online:
+                self._is_online(game_id, value, now_s)
+            case Action.GET_PLAYER_LOCATION:
+                self._keep_place(game_id, value, now_s)
+            case Action.GET_PLAYER_INVENTORY:
+                payload = orjson.dumps(value)
+                if len(payload) <= MAX_INVENTORY_BYTES:
+                    self._keep(action, self._inventories, game_id, Kept(now_s, payload))
+            case _ if action in CATALOGUES:
+                self._catalogues[action] = now_s
+                self._changed.mirror[action] = _stored(Kept(now_s, b""))
+                self._changed.catalogues[action] = orjson.dumps(value)
+
+    def done(self, action: Action, args: Mapping[str, Any], now_s: float) -> None:
+        """The mod did what Takaro asked for: what that changes is known, or no longer known."""
+        game_id = args.get("gameId", "")
+        match action:
+            case Action.TELEPORT_PLAYER:
+                self._keep_place(game_id, {axis: args[axis] for axis in "xyz"}, now_s)
+            case Action.GIVE_ITEM if game_id in self._inventories:
+                self._inventories[game_id] = self._inventories[game_id]._replace(at_s=0.0)
+            case Action.BAN_PLAYER | Action.UNBAN_PLAYER:
+                self._catalogues.pop(Action.LIST_BANS, None)
+                self._changed.mirror[Action.LIST_BANS] = _FORGOTTEN
+
+    def restarted(self, now_s: float) -> None:
+        """The game server was away so long that it has started anew: who is online is for it to say."""
+        self._online.clear()
+        self._listed_s = None
+        self._changed.mirror[_ONLINE] = _FORGOTTEN
+        for action, at_s in self._catalogues.items():  # old at the least; most often still right
+            self._catalogues[action] = min(at_s, now_s - READ_RULES[action].fresh_s - 1.0)
+
+    def _is_online(self, game_id: str, player: Mapping[str, Any], now_s: float) -> None:
+        known, now = self._online.get(game_id), Kept(now_s, orjson.dumps(player))
+        self._online[game_id] = now
+        if known is None or known.payload != now.payload:
+            self._mark_online()
+
+    def _keep_place(self, game_id: str, position: Mapping[str, Any], now_s: float) -> None:
+        place = Kept(now_s, orjson.dumps(position))
+        self._keep(Action.GET_PLAYER_LOCATION, self._places, game_id, place)
+
+    def _keep(self, action: Action, kept: OrderedDict[str, Kept], game_id: str, answer: Kept) -> None:
+        kept[game_id] = answer
+        kept.move_to_end(game_id)
+        self._changed.mirror[f"{action}:{game_id}"] = _stored(answer)
+        if len(kept) > MAX_PLAYERS_REMEMBERED:
+            oldest, _ = kept.popitem(last=False)
+            self._changed.mirror[f"{action}:{oldest}"] = _FORGOTTEN
+
+    def _mark_online(self) -> None:
+        self._changed.mirror[_ONLINE] = _FORGOTTEN  # written whole by take_changes
+
+    # What outlives a restart
+
+    def take_changes(self) -> Changes:
+        """What changed since the last call."""
+        changes, self._changed = self._changed, Changes({}, {})
+        if _ONLINE in changes.mirror and self._listed_s is not None:
+            changes.mirror[_ONLINE] = _stored(Kept(self._listed_s, self._players()))
+        return changes
+
+    def put_back(self, changes: Changes) -> None:
+        """Changes that could not be stored; what has changed again meanwhile is newer."""
+        newer = self._changed
+        self._changed = Changes(changes.mirror | newer.mirror, changes.catalogues | newer.catalogues)
+
+    def restore(self, fields: Mapping[str, bytes], now_s: float) -> None:
+        """Takes up what was stored; what cannot be read is left out. Catalogues are looked up when needed."""
+        for name, stored in fields.items():
+            action, _, game_id = name.partition(":")
+            at_s, payload = _loaded(stored)
+            if at_s is None:
+                continue
+            at_s = min(at_s, now_s)
+            if name == _ONLINE:
+                self._restore_online(at_s, payload)
+            elif action == Action.GET_PLAYER_LOCATION:
+                self._places[game_id] = Kept(at_s, payload)
+            elif action == Action.GET_PLAYER_INVENTORY:
+                self._inventories[game_id] = Kept(at_s, payload)
+            elif action in CATALOGUES:
+                self._catalogues[Action(action)] = at_s
+
+    def _restore_online(self, at_s: float, payload: bytes) -> None:
+        try:
+            players = orjson.loads(payload)
+            self._online = {p["gameId"]: Kept(at_s, orjson.dumps(p)) for p in players}
+            self._listed_s = at_s
+        except (orjson.JSONDecodeError, TypeError, KeyError):
+            self._online = {}
+
+
+def _stored(kept: Kept) -> bytes:
+    return b"%.3f %b" % (kept.at_s, kept.payload)
+
+
+def _loaded(stored: bytes) -> tuple[float | None, bytes]:
+    at_s, _, payload = stored.partition(b" ")
+    try:
+        return float(at_s), payload
+    except ValueError:
+        return None, b""

@@ -1,0 +1,150 @@
+"""Reads of one instance: answered from the mirror, which asks the mod only for what is missing or old."""
+
+import asyncio
+import contextlib
+import time
+from functools import partial
+from typing import Any
+
+import orjson
+
+from services.relay.errors import StoreError
+from services.relay.instance_state import InstanceState
+from services.relay.operation_ids import new_operation_id
+from services.relay.records import Command, Outcome
+from services.relay.vocabulary import ANSWER_WITHIN_S, Action
+from services.uplink.asking import Asking
+from services.uplink.metrics import ANSWERED, FALLBACK, FRESH, STALE, Metrics
+from services.uplink.mirror.keeper import Keeper
+from services.uplink.mirror.refreshes import Refreshes
+from services.uplink.mirror.state import Mirror, Subject
+from services.uplink.mirror.table import CATALOGUES, Age
+from services.uplink.takaro import failures
+from services.uplink.takaro.answer_rules import is_valid_answer
+from services.uplink.takaro.answers import KnownPlayer, payload_for
+from services.uplink.takaro.contact import Contact
+from services.uplink.takaro.failures import Failure
+
+LOOK_UP_WITHIN_S = 0.7
+MAX_WAITED_FOR = 2_000
+"""Different reads that may be waited for at once; what is asked beyond that is told what is known."""
+
+Answer = tuple[bytes, str]
+"""A response payload as JSON, and where it came from: a label of the metric."""
+
+
+class Reads:
+    """Answers the reads of one instance."""
+
+    def __init__(
+        self,
+        asking: Asking,
+        mirror: Mirror,
+        keeper: Keeper,
+        state: InstanceState,
+        contact: Contact,
+        metrics: Metrics,
+        per_s: float,
+    ) -> None:
+        self._asking = asking
+        self._mirror = mirror
+        self._keeper = keeper
+        self._state = state
+        self._contact = contact
+        self._metrics = metrics
+        self._refreshes = Refreshes(per_s, time.monotonic())
+        self._waited_for: dict[Subject, asyncio.Future[Outcome | Failure]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._kick = asyncio.Event()
+
+    def known(self, action: Action, args: dict[str, Any]) -> Answer | None:
+        """The answer if it is at hand; what is old is asked for anew on the side."""
+        subject = Subject(action, args.get("gameId", ""))
+        age, payload = self._mirror.read(subject, time.time())
+        if payload is None:
+            return None
+        if age is Age.STALE:
+            self._want(subject, somebody_waits=False)
+        return payload, STALE if age is Age.STALE else FRESH
+
+    async def found(self, action: Action, args: dict[str, Any]) -> Answer:
+        """The answer in any case: looked up, or waited for, or what Takaro is told when nothing is known."""
+        subject = Subject(action, args.get("gameId", ""))
+        if action in CATALOGUES and (stored := await self._catalogue(subject)):
+            return stored
+        if action is Action.GET_PLAYER and (person := await self._person(subject.game_id)):
+            return orjson.dumps(person), FRESH  # not online, and so not changed since
+        result = await self._from_mod(subject)
+        outcome = Outcome(error=result.text) if isinstance(result, Failure) else result
+        known = KnownPlayer(None, self._mirror.place(subject.game_id))
+        valid = outcome.value is not None and not outcome.error
+        return orjson.dumps(payload_for(action, args, outcome, known)), ANSWERED if valid else FALLBACK
+
+    async def run(self) -> None:
+        """Asks the mod for what is wanted, at its pace. Never returns."""
+        while True:
+            self._kick.clear()
+            wait_s = self._refreshes.wait_s(time.monotonic())
+            if wait_s is None:
+                await self._kick.wait()
+            elif wait_s:
+                await asyncio.sleep(wait_s)
+            elif subject := self._refreshes.take(time.monotonic()):
+                task = asyncio.create_task(self._refresh(subject))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+
+    def _want(self, subject: Subject, *, somebody_waits: bool) -> None:
+        self._refreshes.want(subject, time.monotonic(), somebody_waits=somebody_waits)
+        self._kick.set()
+
+    async def _from_mod(self, subject: Subject) -> Outcome | Failure:
+        """Equal reads wait for one operation."""
+        waited_for = self._waited_for.get(subject)
+        if waited_for is None:
+            if len(self._waited_for) >= MAX_WAITED_FOR:
+                return failures.queue_full()
+            waited_for = self._waited_for[subject] = asyncio.get_running_loop().create_future()
+        self._want(subject, somebody_waits=True)
+        await asyncio.wait([waited_for], timeout=ANSWER_WITHIN_S)
+        return waited_for.result() if waited_for.done() else failures.not_delivered(self._contact.silent_s)
+
+    async def _refresh(self, subject: Subject) -> None:
+        action, game_id = subject
+        args = {"gameId": game_id} if game_id else {}
+        result = await self._asking.ask(Command(new_operation_id(action), action, args))
+        if isinstance(result, Outcome) and result.value is not None and not result.error:
+            check = partial(is_valid_answer, action, result.value)
+            # A catalogue has tens of thousands of rows: they are looked at beside the loop.
+            if wrong := await asyncio.to_thread(check) if action in CATALOGUES else check():
+                result = Outcome(error=f"the game server's answer cannot be used: {wrong}")
+            else:
+                self._mirror.answered(subject, result.value, time.time())
+                if action in CATALOGUES:  # the next who asks is answered from Redis
+                    with contextlib.suppress(StoreError):
+                        await self._keeper.save()
+        self._metrics.refreshes.labels(action, "failed" if isinstance(result, Failure) else "answered").inc()
+        self._refreshes.done(subject)
+        self._kick.set()
+        if waited_for := self._waited_for.pop(subject, None):
+            waited_for.set_result(result)
+
+    async def _catalogue(self, subject: Subject) -> Answer | None:
+        age, _ = self._mirror.read(subject, time.time())
+        if age is Age.UNKNOWN:
+            return None
+        try:
+            async with asyncio.timeout(LOOK_UP_WITHIN_S):
+                payload = await self._keeper.catalogue(subject.action)
+        except (StoreError, TimeoutError):
+            return None
+        if payload and age is Age.STALE:
+            self._want(subject, somebody_waits=False)
+        return (payload, STALE if age is Age.STALE else FRESH) if payload else None
+
+    async def _person(self, game_id: str) -> dict[str, Any] | None:
+        try:
+            async with asyncio.timeout(LOOK_UP_WITHIN_S):
+                return await self._state.player(game_id)
+        except (StoreError, TimeoutError):
+            return None

@@ -1,0 +1,37 @@
+"""The benchmarks measure nothing here: they are run for a moment so that they cannot rot."""
+
+import pytest
+
+from bench import cpu, events, traffic
+from bench.harness import bench
+from bench.report import RESULTS
+from bench.run import BENCHES
+
+pytestmark = pytest.mark.flow
+
+
+async def test_a_load_of_two_instances_is_delivered_and_accounted_for() -> None:
+    async with bench(2) as at:
+        result = await cpu.run(at, cpu.Load(2, 5, 200))
+        assert (result.load.events, result.delivered, result.failed) == (200, 200, 0)
+
+        timed = await events.measure(at, rate=200.0, seconds=0.5, idle_s=0.1)
+        assert len(timed.since_answer) == len(timed.since_post) == timed.events == 100
+        assert min(timed.since_post) > 0
+        assert all(memory.rss >= memory.pss > 0 for memory in at.memory().values())
+
+
+async def test_mods_of_the_bench_answer_what_its_takaro_asks() -> None:
+    async with bench(2) as at:
+        await at.mods.call("join", players=1)
+        await at.mods.call("live", poll_s=0.05)
+        await at.drained()
+        burst = await at.sink.call("burst", players=[traffic.player(0).game_id])
+        assert (burst["asked"], burst["answered"], burst["errors"]) == (10, 10, {})
+        given = await at.sink.call("give", count=4, seconds=0.1, player=traffic.player(0).game_id)
+        assert (given["answered"], given["errors"]) == (4, {})
+
+
+def test_the_results_have_a_place_for_every_bench() -> None:
+    text = RESULTS.read_text()
+    assert [name for name in ("figures", *BENCHES) if f"<!-- {name} -->" not in text] == []

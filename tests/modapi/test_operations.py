@@ -1,0 +1,81 @@
+"""Results of mods that nobody waits for: taken without complaint, passed on to nobody, counted."""
+
+import time
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from services.modapi.dialect.roster import Roster
+from services.modapi.metrics import Metrics
+from services.modapi.operations import Operations
+from services.relay.command_stream import CommandStream
+from services.relay.operation_ids import new_operation_id
+from services.relay.records import Command
+from services.relay.store import Store
+from services.relay.vocabulary import Action
+
+DONE = b'{"ok":true,"result":{}}'
+
+
+class Counted:
+    """One instance's operations, and what was counted of its results."""
+
+    def __init__(self, store: Store, slug: str) -> None:
+        self.registry = CollectorRegistry()
+        self.stream = CommandStream(store, slug)
+        self.operations = Operations(self.stream, Roster(), Metrics(self.registry))
+
+    async def handed(self) -> str:
+        operation = new_operation_id(Action.SHUTDOWN)
+        await self.stream.enqueue(Command(operation, Action.SHUTDOWN, {}), time.monotonic() + 5.0)
+        await self.operations.poll()
+        return operation
+
+    def results(self) -> dict[str, float]:
+        labels = {"action": Action.SHUTDOWN.value}
+        name = "dayz_relay_results_total"
+        found = {
+            result: self.registry.get_sample_value(name, {**labels, "result": result}) or 0
+            for result in ("accepted", "late", "unreadable")
+        }
+        found["foreign"] = self.registry.get_sample_value("dayz_relay_results_foreign_total") or 0
+        return {result: count for result, count in found.items() if count}
+
+
+async def test_the_first_result_is_accepted_and_a_repeated_one_is_late(store: Store, slug: str) -> None:
+    mod = Counted(store, slug)
+    operation = await mod.handed()
+    assert await mod.operations.take_result(operation, DONE)
+    assert not await mod.operations.take_result(operation, b'{"ok":false,"error":"ran twice?"}')
+    assert mod.results() == {"accepted": 1, "late": 1}
+    assert [outcome.error for _, _, outcome in await mod.stream.results("", 10)] == [""]
+
+
+async def test_a_result_after_takaro_was_told_is_late(store: Store, slug: str) -> None:
+    mod = Counted(store, slug)
+    operation = await mod.handed()
+    await mod.stream.give_up(operation)
+    assert not await mod.operations.take_result(operation, DONE)
+    assert mod.results() == {"late": 1}
+
+
+async def test_a_result_that_cannot_be_read_is_the_end_of_its_command_all_the_same(
+    store: Store, slug: str
+) -> None:
+    mod = Counted(store, slug)
+    assert await mod.operations.take_result(await mod.handed(), b"\xff not JSON")
+    assert mod.results() == {"unreadable": 1}
+
+
+@pytest.mark.parametrize(
+    ("operation", "counted"),
+    [("shutdown-of-another-instance", "late"), ("noSuchAction-1", "foreign"), ("", "foreign")],
+)
+async def test_a_result_of_somebody_elses_is_passed_to_nobody(
+    store: Store, slug: str, operation: str, counted: str
+) -> None:
+    mod = Counted(store, slug)
+    await mod.handed()
+    assert not await mod.operations.take_result(operation, DONE)
+    assert mod.results() == {counted: 1}
+    assert await mod.stream.results("", 10) == []

@@ -1,0 +1,205 @@
+"""Held polls against a real store: woken, ended, given up; no command is taken for a mod that is gone."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+
+import orjson
+import pytest
+from prometheus_client import CollectorRegistry
+
+from services.modapi import wakes
+from services.modapi.dialect.roster import Roster
+from services.modapi.holding import Ending
+from services.modapi.main import logger
+from services.modapi.metrics import Metrics
+from services.modapi.operations import Operations
+from services.modapi.polls import NOTHING, Polled, Polls
+from services.relay.command_stream import CommandStream
+from services.relay.logs import InstanceLogger
+from services.relay.operation_ids import new_operation_id
+from services.relay.records import Command
+from services.relay.running import cancelled
+from services.relay.store import Store
+from services.relay.vocabulary import Action
+
+FIRST_S = 0.7
+WITHIN_S = 5.0
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(WITHIN_S):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+class Mod:
+    """A mod that polls, seen from behind its HTTP."""
+
+    def __init__(self, store: Store, slug: str, hold_polls_s: float = 5.0) -> None:
+        self.store, self.slug = store, slug
+        self.stream = CommandStream(store, slug)
+        self.metrics = Metrics(CollectorRegistry())
+        operations = Operations(self.stream, Roster(), self.metrics)
+        self.polls = Polls(operations, slug, hold_polls_s, self.metrics, InstanceLogger(logger, slug))
+        self.gone = asyncio.Event()
+        self.listening = asyncio.create_task(wakes.listen(store, {slug: self.polls}))
+
+    def poll(self) -> asyncio.Task[Polled]:
+        gone = self.gone
+
+        async def hung_up() -> None:
+            await gone.wait()
+
+        return asyncio.create_task(self.polls.answer(hung_up))
+
+    async def held_poll(self) -> asyncio.Task[Polled]:
+        poll = self.poll()
+        await until(lambda: self.polls._poll.holds and not self.polls._poll.ending)
+        return poll
+
+    async def ask(self) -> str:
+        name = new_operation_id(Action.SHUTDOWN)
+        assert await self.stream.enqueue(Command(name, Action.SHUTDOWN, {}), time.monotonic() + 5)
+        return name
+
+    def ended(self) -> dict[Ending, int]:
+        counts = {one: int(self.metrics.held.labels(one.value)._value.get()) for one in Ending}
+        return {one: count for one, count in counts.items() if count}
+
+    @property
+    def allowed_s(self) -> float:
+        return float(self.metrics.hold.labels(self.slug)._value.get())
+
+
+def names(polled: Polled) -> list[str]:
+    assert polled.answer is not None
+    return [operation["operationId"] for operation in orjson.loads(polled.answer)["operations"]]
+
+
+@pytest.fixture
+async def mod(store: Store, slug: str) -> AsyncIterator[Mod]:
+    mod = Mod(store, slug)
+    await until(lambda: mod.polls._open)
+    yield mod
+    await cancelled(mod.listening)
+
+
+async def test_a_command_wakes_the_poll_that_waits_for_it(mod: Mod) -> None:
+    poll = await mod.held_poll()
+    name = await mod.ask()
+    polled = await poll
+    assert names(polled) == [name]
+    assert 0 < polled.held_s < FIRST_S
+    assert mod.ended() == {Ending.COMMAND: 1}
+
+
+async def test_what_is_asked_in_one_breath_goes_out_in_one_answer(mod: Mod) -> None:
+    poll = await mod.held_poll()
+    asked = await asyncio.gather(*(mod.ask() for _ in range(5)))
+    assert sorted(names(await poll)) == sorted(asked)
+
+
+async def test_a_command_that_waits_already_is_not_held_back(mod: Mod) -> None:
+    name = await mod.ask()
+    polled = await mod.poll()
+    assert (names(polled), polled.held_s, mod.ended()) == ([name], 0.0, {})
+
+
+async def test_nothing_is_the_answer_when_the_time_is_up(mod: Mod) -> None:
+    polled = await mod.poll()
+    assert polled.answer == NOTHING
+    assert polled.held_s >= FIRST_S
+    assert mod.ended() == {Ending.EMPTY: 1}
+
+
+async def test_a_command_whose_hint_was_lost_goes_out_at_the_end_of_the_hold(
+    mod: Mod, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mod.polls, "wake", lambda: None)
+    poll = await mod.held_poll()
+    name = await mod.ask()
+    polled = await poll
+    assert names(polled) == [name]
+    assert polled.held_s >= FIRST_S
+
+
+async def test_a_hint_without_a_command_does_not_end_the_hold(mod: Mod) -> None:
+    poll = await mod.held_poll()
+    for _ in range(5):
+        mod.polls.wake()
+        await asyncio.sleep(0.02)
+    assert (await poll).held_s >= FIRST_S
+
+
+async def test_no_command_is_taken_for_a_mod_that_has_hung_up(mod: Mod) -> None:
+    poll = await mod.held_poll()
+    mod.gone.set()
+    name = await mod.ask()
+    assert (await poll).answer is None
+    assert (mod.ended(), mod.allowed_s) == ({Ending.HUNG_UP: 1}, 0.0)
+    mod.gone = asyncio.Event()
+    assert names(await mod.poll()) == [name]
+
+
+async def test_a_second_poll_lets_the_first_go_and_gets_what_comes(mod: Mod) -> None:
+    first = await mod.held_poll()
+    second = mod.poll()
+    assert (await first).answer == NOTHING
+    await second
+    name = await mod.ask()
+    assert names(await mod.poll()) == [name]
+    assert (mod.ended(), mod.allowed_s) == ({Ending.SUPERSEDED: 1}, 0.0)
+
+
+async def test_polls_that_arrive_together_leave_one_held_at_most(mod: Mod) -> None:
+    polls = [mod.poll() for _ in range(5)]
+    name = await mod.ask()
+    answers = [names(polled) for polled in await asyncio.gather(*polls)]
+    if name not in sum(answers, []):
+        answers.append(names(await mod.poll()))
+    assert sum(answers, []) == [name]
+
+
+async def test_other_calls_meanwhile_lengthen_the_next_hold(mod: Mod) -> None:
+    assert mod.allowed_s == FIRST_S
+    await mod.held_poll()
+    mod.polls.called(events=True)
+    assert mod.allowed_s == pytest.approx(1.7)
+
+
+async def test_a_service_that_stops_lets_the_held_poll_go_and_holds_no_more(mod: Mod) -> None:
+    poll = await mod.held_poll()
+    await cancelled(mod.listening)
+    assert (await poll).answer == NOTHING
+    assert await mod.poll() == Polled(NOTHING, 0.0)
+    assert mod.ended() == {Ending.EMPTY: 1}
+
+
+async def test_nothing_is_held_without_hints(
+    mod: Mod, store: Store, slug: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    poll = await mod.held_poll()
+    await store.send("CLIENT", "KILL", "TYPE", "pubsub")
+    assert (await poll).answer == NOTHING
+    assert (await mod.poll()).held_s == 0.0
+    await until(lambda: mod.polls._open)
+    name = await mod.ask()
+    assert names(await mod.poll()) == [name]
+
+
+async def test_switched_off_polls_are_answered_at_once(store: Store, slug: str) -> None:
+    mod = Mod(store, slug, hold_polls_s=0.0)
+    await until(lambda: mod.polls._open)
+    assert await mod.poll() == Polled(NOTHING, 0.0)
+    assert (mod.ended(), mod.allowed_s) == ({}, 0.0)
+    await cancelled(mod.listening)
+
+
+async def test_every_process_hears_of_a_command(mod: Mod, store: Store, slug: str) -> None:
+    other = Mod(store, slug)
+    await until(lambda: other.polls._open)
+    polls = [await mod.held_poll(), await other.held_poll()]
+    name = await mod.ask()
+    assert sum((names(polled) for polled in await asyncio.gather(*polls)), []) == [name]
+    await cancelled(other.listening)

@@ -1,0 +1,110 @@
+"""A TCP proxy that misbehaves on demand: between a mod and modapi, or between a service and its store."""
+
+import asyncio
+import contextlib
+import socket
+import struct
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+CHUNK_BYTES = 64 * 1024
+
+
+class Proxy:
+    """`async with Proxy(host, port) as proxy:` listens on `proxy.port` and passes everything on.
+
+    The switches may be turned at any time, also for connections that are open:
+
+    - `drop_replies`: what the server says is thrown away, the client waits;
+    - `reply_delay_s`: each piece of a reply comes so much later;
+    - `passing.clear()`: nothing passes in either direction until `passing.set()`.
+
+    `on_reply(bytes)` sees each piece of a reply before any of this; `reset()` tears all connections.
+    """
+
+    def __init__(self, host: str, port: int) -> None:
+        self._target = host, port
+        self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
+        self.port = 0
+        self.drop_replies = False
+        self.reply_delay_s = 0.0
+        self.passing = asyncio.Event()
+        self.passing.set()
+        self.on_reply: Callable[[bytes], object] = lambda reply: None
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._server
+        self._server.close()
+        self.reset()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._server.wait_closed()
+
+    def reset(self) -> None:
+        """Both ends of every connection see a reset, not an orderly end."""
+        for writer in self._writers:
+            handle = writer.get_extra_info("socket")
+            if handle.fileno() >= 0:
+                handle.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            writer.transport.abort()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task
+        self._tasks.add(task)
+        self._writers.add(writer)
+        try:
+            await self._serve(reader, writer)
+        except asyncio.CancelledError:
+            pass  # the end of the test
+        finally:
+            self._writers.discard(writer)
+            self._tasks.discard(task)
+            writer.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            server_reader, server_writer = await asyncio.open_connection(*self._target)
+        except OSError:
+            return  # refused there, closed here
+        self._writers.add(server_writer)
+        try:
+            ways = [
+                asyncio.create_task(self._pass_on(reader, server_writer, replies=False)),
+                asyncio.create_task(self._pass_on(server_reader, writer, replies=True)),
+            ]
+            try:
+                await asyncio.wait(ways)
+            finally:
+                for way in ways:
+                    way.cancel()
+        finally:
+            self._writers.discard(server_writer)
+            server_writer.close()
+
+    async def _pass_on(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, replies: bool
+    ) -> None:
+        with contextlib.suppress(OSError):
+            while chunk := await reader.read(CHUNK_BYTES):
+                if replies:
+                    self.on_reply(chunk)
+                    await asyncio.sleep(self.reply_delay_s)
+                await self.passing.wait()
+                if not (replies and self.drop_replies):
+                    writer.write(chunk)
+                    await writer.drain()
+        # An end is passed on like everything else; who waits for a reply that was dropped goes on waiting.
+        if not (replies and self.drop_replies) and not writer.is_closing():
+            writer.write_eof()
