@@ -41,7 +41,7 @@ async def _burst(at: Bench, name: str, players: list[str], found: Findings) -> d
     report: dict[str, Any] = await at.sink.call("burst", players=players)
     cpu = at.cpu() - before
     found.say(
-        f"{name}: {report['answered']} of {report['asked']} answered, {spread(report['took_s'])}, "
+        f"{name}: {report['answered']} of {report['asked']} answered in 10 s, {spread(report['took_s'])}, "
         f"{sum(report['errors'].values())} with an error; "
         f"CPU: modapi {cpu.modapi:.2f} s, uplink {cpu.uplink:.2f} s, store {cpu.store:.2f} s, "
         f"load {report['cpu_s']:.2f} s, whose writes took {report['writing_ms']:.0f} ms"
@@ -58,8 +58,8 @@ def _row(name: str, instances: int, reports: list[dict[str, Any]]) -> Row:
     load_s = max(report["cpu_s"] for report in reports)
     return Row(
         f"Burst, mirror {name}" + (f", {len(reports)} in turn" if len(reports) > 1 else ""),
-        f"all answered, p99 ≤ {1e3 * TARGET_P99_S:g} ms",
-        f"{answered} of {asked} answered, {errors} with an error; {spread(took_s)}",
+        f"all answered in 10 s, p99 ≤ {1e3 * TARGET_P99_S:g} ms",
+        f"{answered} of {asked} answered in 10 s, {errors} with an error; {spread(took_s)}",
         f"{instances} servers × {PLAYERS} players, one write a socket; the load took {load_s:.2f} s CPU "
         "of the same cores",
         asked == answered and not errors and percentile(took_s, 99) <= TARGET_P99_S,

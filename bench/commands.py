@@ -6,8 +6,8 @@ from bench import traffic
 from bench.harness import bench
 from bench.result import Findings, Row, percentile, spread
 
-INSTANCES = 20
-COMMANDS, SECONDS = 200, 60.0
+INSTANCES = 50
+COMMANDS, SECONDS = 400, 60.0
 QUICK_COMMANDS, QUICK_S = 20, 6.0
 EVENT_EVERY_S = 10.0
 WARM_UP_S, QUICK_WARM_UP_S = 40.0, 5.0
@@ -28,7 +28,7 @@ async def figures(quick: bool) -> Findings:
                 player=traffic.player(0).game_id,
             )
         took_s, errors = report["took_s"], sum(report["errors"].values())
-        answered = f"{report['answered']} of {report['asked']} answered"
+        answered = f"{report['answered']} of {report['asked']} answered in 10 s"
         found.say(f"{name}: {answered}, {spread(took_s)}, {report['errors']}")
         found.rows.append(
             Row(

@@ -14,6 +14,9 @@ from bench.peer import Commands, serve
 from services.sim.takaro.requests import encode_args, get_player
 
 ANSWER_WITHIN_S = 10.0
+"""What comes later, Takaro does not hear (contract.md B3)."""
+
+LATER_S = 1.0
 LINKED_LOOK_S = 0.05
 
 
@@ -162,7 +165,7 @@ class Sink:
             sent_ns |= dict.fromkeys(ids, time.monotonic_ns())
             link.write(blob)
         written_ns = time.monotonic_ns()
-        deadline_s = time.monotonic() + ANSWER_WITHIN_S + 1.0
+        deadline_s = time.monotonic() + ANSWER_WITHIN_S + LATER_S
         while len(self.responses) < len(sent_ns) and time.monotonic() < deadline_s:
             await asyncio.sleep(0.02)
         cpu_s = time.process_time() - cpu_s
@@ -186,7 +189,7 @@ class Sink:
             request_id, frame = request("giveItem", args)
             sent_ns[request_id] = time.monotonic_ns()
             links[number % len(links)].write(frame)
-        deadline_s = time.monotonic() + ANSWER_WITHIN_S + 1.0
+        deadline_s = time.monotonic() + ANSWER_WITHIN_S + LATER_S
         while len(self.responses) < count and time.monotonic() < deadline_s:
             await asyncio.sleep(0.02)
         return self._read(dict.fromkeys(sent_ns, "giveItem"), sent_ns) | {"asked": count}
@@ -202,8 +205,10 @@ class Sink:
         self._syncing = asyncio.create_task(forever())
 
     def _read(self, actions: dict[str, str], sent_ns: dict[str, int]) -> dict[str, Any]:
-        """Latencies (s) of what was answered, and the errors among it, counted by action and text."""
-        took_s, errors, seen = [], dict[str, int](), set[str]()
+        """Latencies (s) of what was answered, how many came in time, and the errors, by action and text."""
+        took_s: list[float] = []
+        errors: dict[str, int] = {}
+        seen: set[str] = set()
         for now_ns, masked in self.responses:
             frame = orjson.loads(websocket.unmask(masked))
             request_id, payload = frame["requestId"], frame["payload"]
@@ -213,7 +218,8 @@ class Sink:
                 if isinstance(payload, dict) and payload.get("error"):
                     text = f"{actions[request_id]}: {payload['error']}"
                     errors[text] = errors.get(text, 0) + 1
-        return {"answered": len(took_s), "took_s": took_s, "errors": errors}
+        in_time = sum(one <= ANSWER_WITHIN_S for one in took_s)
+        return {"answered": in_time, "took_s": took_s, "errors": errors}
 
     def commands(self) -> Commands:
         names = ("listen", "linked", "count", "keep_events", "kept", "burst", "give", "sync")

@@ -90,4 +90,3 @@ class Intake:
 
 def _knew_nobody(fate: GameEvent | DeadEvent) -> bool:
     return isinstance(fate, DeadEvent) and fate.reason == Reason.UNKNOWN_PLAYER
-

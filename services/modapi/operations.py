@@ -24,9 +24,9 @@ class Operations:
         self._roster = roster
         self._metrics = metrics
 
-    async def poll(self) -> bytes:
+    async def poll(self, *, refreshes_alone: bool = True) -> bytes:
         """The answer to a poll, b"" when nothing waits. What is in it is handed out. Raises StoreError."""
-        commands = await self._stream.take()
+        commands = await self._stream.take(refreshes_alone=refreshes_alone)
         if not commands:
             return b""
         now_ms = int(time.time() * 1000)

@@ -73,7 +73,9 @@ class Polls:
         """Answers a poll; `hung_up` ends when its mod is gone. Raises StoreError."""
         self._end(self._poll, Ending.SUPERSEDED)
         poll = self._poll = _Poll()  # before looking: a hint that comes meanwhile is not lost
-        found = await self._operations.poll()
+        # What nobody waits for can go at the end of a hold: it would leave the mod deaf until its next poll.
+        holds = self._open and self._rules.allowed_s(time.monotonic()) > 0
+        found = await self._operations.poll(refreshes_alone=not holds)
         if found or self._poll is not poll or not self._open:
             return Polled(found or NOTHING)
         now_s = time.monotonic()
@@ -104,7 +106,7 @@ class Polls:
             # What is taken for a mod that is gone is lost: from this look to the command there is no wait.
             if poll.ending:
                 break
-            found = await self._operations.poll()
+            found = await self._operations.poll(refreshes_alone=held_s >= hold_s)
         self._end(poll, Ending.COMMAND if found else Ending.EMPTY)
         gone = poll.ending is Ending.HUNG_UP
         return Polled(None if gone else found or NOTHING, held_s)

@@ -61,9 +61,12 @@ class Lane(IntEnum):
     """Who goes first when a poll cannot carry everything; the lower number does."""
 
     WRITES = 0
-    READS = 1
+    READS = 1  # somebody waits for the answer
+    REFRESHES = 2  # nobody waits: no reason to wake a poll that is held
 
 
-def lane_of(action: Action) -> Lane:
-    """What somebody wants done goes before what the relay would like to know."""
-    return Lane.WRITES if ACTION_RULES[action].kind is Kind.WRITE else Lane.READS
+def lane_of(action: Action, *, somebody_waits: bool = True) -> Lane:
+    """What is to be done goes before what is to be known, and that before what would be good to know."""
+    if ACTION_RULES[action].kind is Kind.WRITE:
+        return Lane.WRITES
+    return Lane.READS if somebody_waits else Lane.REFRESHES

@@ -21,7 +21,7 @@ from services.relay.vocabulary import Action
 MAX_WAITING = 2_000
 """Commands that may wait for one mod: a few aligned bursts of Takaro's (contract.md B3)."""
 
-MAX_POLL_COMMANDS = 20
+MAX_POLL_COMMANDS = 40
 MAX_POLL_BYTES = 32 * 1024
 """What a mod can digest at once: it runs all that a poll brings within one frame of the game."""
 
@@ -41,17 +41,19 @@ class CommandStream:
     def __init__(self, store: Store, slug: str) -> None:
         self._store = store
         self._slug = slug
-        self._keys = keys_of(slug)
+        keys = self._keys = keys_of(slug)
+        self._lanes = {Lane.WRITES: keys.writes, Lane.READS: keys.reads, Lane.REFRESHES: keys.refreshes}
 
     # uplink's side
 
-    async def enqueue(self, command: Command, hand_out_by_s: float) -> bool:
+    async def enqueue(self, command: Command, hand_out_by_s: float, *, somebody_waits: bool = True) -> bool:
         """Puts a command where the next poll finds it; False: too many wait already.
 
         `hand_out_by_s` (on time.monotonic()) is when it must be in the mod's hands. Raises StoreError when
         Redis stayed away until then; it may have been queued all the same.
         """
         keys = self._keys
+        lane = lane_of(command.action, somebody_waits=somebody_waits)
         while True:
             if hand_out_by_s <= time.monotonic():
                 raise StoreError("Redis: away until it was too late")
@@ -59,24 +61,21 @@ class CommandStream:
                 deadline_ms = await self._on_redis_clock(hand_out_by_s)
                 reply = await self._store.run(
                     _ENQUEUE,
-                    (self._lane(command.action), keys.waiting, keys.handed, keys.ended),
+                    (self._lanes[lane], keys.waiting, keys.handed, keys.ended),
                     command.operation_id,
                     command.action,
                     orjson.dumps(command.args),
                     deadline_ms,
                     MAX_WAITING,
                     KEEP_MS,
-                    WAKE_MODAPI,
-                    self._slug,
                 )
             except StoreError:
                 await asyncio.sleep(RETRY_EVERY_S)  # to repeat it is safe: it is queued once
             else:
+                if lane is not Lane.REFRESHES:
+                    self._store.hint(WAKE_MODAPI, self._slug)
                 if reply != b"late":  # it was stuck on its way, or Redis' clock was set: look at ours again
                     return bool(reply == b"queued")
-
-    def _lane(self, action: Action) -> str:
-        return self._keys.writes if lane_of(action) is Lane.WRITES else self._keys.reads
 
     async def _on_redis_clock(self, moment_s: float) -> int:
         """A moment on time.monotonic() in ms of Redis' clock, early by the way of the reply at most."""
@@ -105,16 +104,20 @@ class CommandStream:
 
     # modapi's side
 
-    async def take(self) -> list[Command]:
-        """Hands out what waits, and notes that the mod was heard of. Never repeated. Raises StoreError."""
+    async def take(self, *, refreshes_alone: bool = True) -> list[Command]:
+        """Hands out what waits, and notes that the mod was heard of. Never repeated. Raises StoreError.
+
+        Refreshes go along with the rest; whether they are a reason to answer at all, the caller says.
+        """
         keys = self._keys
         taken = await self._store.run(
             _TAKE,
-            (keys.writes, keys.reads, keys.waiting, keys.handed, keys.contact),
+            (keys.writes, keys.reads, keys.refreshes, keys.waiting, keys.handed, keys.contact),
             MAX_POLL_COMMANDS,
             MAX_POLL_BYTES,
             CONTACT_EVERY_MS,
             KEEP_MS,
+            "1" if refreshes_alone else "0",
         )
         return [
             Command(taken[i].decode(), Action(taken[i + 1].decode()), orjson.loads(taken[i + 2]))

@@ -27,7 +27,8 @@ class Keys:
     mirror: str  # hash: what uplink knows of the game, with its age, to outlive a restart
     catalogues: str  # hash: the long lists of the game, as answers to Takaro
     writes: str  # stream: requests on their way to the mod that change the game
-    reads: str  # stream: the others
+    reads: str  # stream: those that only ask
+    refreshes: str  # stream: those whose answer nobody waits for
     waiting: str  # sorted set: operation id -> deadline (ms), not handed out yet
     handed: str  # sorted set: operation id -> deadline (ms), handed to the mod, no result yet
     ended: str  # sorted set: operation id -> when (ms), answered or given up a short while ago

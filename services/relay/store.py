@@ -93,15 +93,14 @@ class Store:
         self._hints.setdefault(channel, set()).add(slug)
 
     async def hints(self, *channels: str) -> AsyncIterator[tuple[str, list[str]]]:
-        """Channel and the instances hinted at, as the hints come. Raises StoreError."""
+        """Channel and instances hinted at, as they come; none at first: subscribed. Raises StoreError."""
         connection = None
         try:
             connection = await self._connect()
             await connection.send_command("SUBSCRIBE", *channels)
             while True:
                 kind, channel, slugs = await connection.read_response(timeout=math.inf)
-                if kind == b"message":
-                    yield channel.decode(), slugs.decode().split(" ")
+                yield channel.decode(), slugs.decode().split(" ") if kind == b"message" else []
         except (RedisError, OSError) as error:
             raise translated(error) from error
         finally:

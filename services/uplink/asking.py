@@ -35,14 +35,15 @@ class Asking:
         """There may be results."""
         self._wake.set()
 
-    async def ask(self, command: Command) -> Outcome | Failure:
+    async def ask(self, command: Command, *, somebody_waits: bool = True) -> Outcome | Failure:
         """Puts a command on its way and waits for what comes of it, no longer than ANSWER_WITHIN_S."""
         begun_s = time.monotonic()
         result: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._waiting[command.operation_id] = result
         try:
             async with asyncio.timeout(ANSWER_WITHIN_S):
-                if not await self._stream.enqueue(command, begun_s + HAND_OUT_WITHIN_S):
+                hand_out_by_s = begun_s + HAND_OUT_WITHIN_S
+                if not await self._stream.enqueue(command, hand_out_by_s, somebody_waits=somebody_waits):
                     return failures.queue_full()
                 return await result
         except StoreError:

@@ -112,7 +112,8 @@ class Reads:
     async def _refresh(self, subject: Subject) -> None:
         action, game_id = subject
         args = {"gameId": game_id} if game_id else {}
-        result = await self._asking.ask(Command(new_operation_id(action), action, args))
+        command = Command(new_operation_id(action), action, args)
+        result = await self._asking.ask(command, somebody_waits=subject in self._waited_for)
         if isinstance(result, Outcome) and result.value is not None and not result.error:
             check = partial(is_valid_answer, action, result.value)
             # A catalogue has tens of thousands of rows: they are looked at beside the loop.

@@ -36,3 +36,4 @@ def test_an_end_is_an_end(state: State, happening: Happening) -> None:
 def test_what_changes_the_game_goes_first(action: Action) -> None:
     asks = action.startswith(("get", "list", "test"))
     assert lane_of(action) is (Lane.READS if asks else Lane.WRITES)
+    assert lane_of(action, somebody_waits=False) is (Lane.REFRESHES if asks else Lane.WRITES)

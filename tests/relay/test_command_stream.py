@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -248,3 +249,17 @@ async def test_results_that_were_passed_on_are_gone_and_only_the_owner_may_say_s
     await stream.trim_results(lease.token, first[0])
     assert [name for _, name, _ in await stream.results("", 10)] == ["b"]
     assert await stream.results(second[0], 10) == []
+
+
+async def test_refreshes_go_last_and_alone_only_when_they_may(store: Store, slug: str) -> None:
+    stream = CommandStream(store, slug)
+    soon = time.monotonic() + 5
+    refresh = Command("refresh", Action.GET_PLAYERS, {})
+    await stream.enqueue(refresh, soon, somebody_waits=False)
+    assert await stream.take(refreshes_alone=False) == []
+    await stream.enqueue(Command("read", Action.GET_PLAYERS, {}), soon)
+    await enqueue(stream, "write")
+    taken = await stream.take(refreshes_alone=False)
+    assert [c.operation_id for c in taken] == ["write", "read", "refresh"]
+    await stream.enqueue(replace(refresh, operation_id="alone"), soon, somebody_waits=False)
+    assert [c.operation_id for c in await stream.take()] == ["alone"]

@@ -1,8 +1,7 @@
 -- Puts one command where the mod's next poll finds it: new (command_life.py).
 --
--- KEYS  the lane (writes or reads), waiting, handed, ended
--- ARGV  1 operation id, 2 action, 3 args (JSON), 4 deadline_ms, 5 max_waiting, 6 keep_ms,
---       7 wake channel, 8 slug
+-- KEYS  its lane, waiting, handed, ended
+-- ARGV  1 operation id, 2 action, 3 args (JSON), 4 deadline_ms, 5 max_waiting, 6 keep_ms
 --
 -- The deadline is a moment on Redis' own clock: a call that was stuck on its way for long must not come to life.
 --
@@ -27,5 +26,4 @@ redis.call('ZADD', waiting, math.min(deadline, now_ms + keep_ms), operation)
 redis.call('XADD', lane, '*', 'operation', operation, 'action', ARGV[2], 'args', ARGV[3])
 redis.call('PEXPIRE', waiting, 2 * keep_ms)
 redis.call('PEXPIRE', lane, keep_ms)
-redis.call('PUBLISH', ARGV[7], ARGV[8])
 return 'queued'

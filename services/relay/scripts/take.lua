@@ -1,11 +1,12 @@
 -- Hands waiting commands to the mod that polls: new -> handed (command_life.py). They are marked before the answer
 -- is written: if the answer is lost they are lost with it, for a mod runs whatever it gets, twice if it gets it twice.
 --
--- KEYS  writes, reads, waiting, handed, contact
--- ARGV  1 max_count, 2 max_bytes (of args), 3 contact_every_ms, 4 keep_ms
+-- KEYS  writes, reads, refreshes, waiting, handed, contact
+-- ARGV  1 max_count, 2 max_bytes (of args), 3 contact_every_ms, 4 keep_ms,
+--       5 "1": refreshes are handed out even if there is nothing else
 --
--- Returns a list, writes first, in each lane by deadline: operation id, action, args, operation id, action, args...
-local writes, reads, waiting, handed, contact = unpack(KEYS)
+-- Returns a list, lane by lane, in each by deadline: operation id, action, args, operation id, action, args...
+local writes, reads, refreshes, waiting, handed, contact = unpack(KEYS)
 local max_count, max_bytes, keep_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[4])
 local time = redis.call('TIME')
 local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -35,8 +36,9 @@ local function alive_in(lane)
 end
 
 local taken, count, size, full = {}, 0, 0, false
-for _, lane in ipairs({writes, reads}) do
-  for _, command in ipairs(full and {} or alive_in(lane)) do
+for _, lane in ipairs({writes, reads, refreshes}) do
+  local leave = full or (lane == refreshes and count == 0 and ARGV[5] ~= '1')
+  for _, command in ipairs(leave and {} or alive_in(lane)) do
     local entry, operation, action, args = unpack(command)
     full = count == max_count or (count > 0 and size + #args > max_bytes)
     if full then break end

@@ -13,7 +13,7 @@ from services.uplink.mirror.table import READ_RULES
 BURST_S = 2.0
 """What a quiet time saves up: as much as one poll of the mod fetches."""
 
-MAX_UNDER_WAY = 16
+MAX_UNDER_WAY = 20
 
 
 class Need(NamedTuple):
