@@ -16,7 +16,7 @@ async def figures(quick: bool) -> Findings:
     for instances in QUICK_INSTANCES if quick else INSTANCES:
         async with bench(instances) as at:
             result = await events.measure(at, EVENTS_S, QUICK_S if quick else SECONDS)
-        found.say(f"{instances} instances: {result}")
+        found.say(f"{instances} instance{'s' * (instances > 1)}: {result}")
         found.rows.append(
             Row(
                 f"Growth: {instances} instance{'s' * (instances > 1)}",

@@ -1,6 +1,8 @@
 """What a process has used, as Linux tells it."""
 
 import os
+import resource
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,3 +28,28 @@ def memory_of(pid: int) -> Memory:
         name, value, *_ = line.split()
         found[name] = int(value) / 1024
     return Memory(found["Rss:"], found["Pss:"])
+
+
+class Machine:
+    """What else the machine did since this was made: its busy time, less ours and that of ended children."""
+
+    def __init__(self) -> None:
+        self._begun_s = time.monotonic()
+        self._busy_s, self._ours_s = _busy_s(), _ours_s()
+
+    def elsewhere(self) -> float:
+        """How many cores others kept busy, on average."""
+        others_s = (_busy_s() - self._busy_s) - (_ours_s() - self._ours_s)
+        return max(0.0, others_s) / (time.monotonic() - self._begun_s)
+
+
+def _busy_s() -> float:
+    user, nice, system, _, _, irq, softirq, steal, *_ = map(
+        int, Path("/proc/stat").read_text().partition("\n")[0].split()[1:]
+    )
+    return (user + nice + system + irq + softirq + steal) * _TICK_S
+
+
+def _ours_s() -> float:
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)

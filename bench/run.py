@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from bench import burst, commands, cpu, events, growth, memory, report
+from bench.processes import Machine
 from bench.result import Findings, Row
 
 BENCHES: dict[str, Callable[[bool], Coroutine[Any, Any, Findings]]] = {
@@ -32,7 +33,9 @@ def main() -> None:
     rows = []
     for name in names:
         print(f"== {name}", flush=True)
+        machine = Machine()
         found = asyncio.run(BENCHES[name](arguments.quick))
+        found.say(f"meanwhile other processes kept {machine.elsewhere():.2f} cores busy")
         rows += found.rows
         if not arguments.quick:
             report.write(name, found, list(BENCHES))

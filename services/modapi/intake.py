@@ -83,7 +83,7 @@ class Intake:
             else:
                 counts[fate["type"]] = counts.get(fate["type"], 0) + 1
         for event_type, count in counts.items():
-            self._metrics.events.labels(event_type).inc(count)
+            self._metrics.accepted(event_type, count)
         if repeated:
             self._metrics.repeated.inc(repeated)
 

@@ -84,3 +84,18 @@ class Metrics:
             self.handed.labels(action)
             for result in RESULTS:
                 self.results.labels(action, result)
+        # What is counted for each call is looked up once: a look-up by labels costs more than the counting.
+        self._accepted = {event.value: self.events.labels(event) for event in EventType}
+        self._answered = {
+            (call, answer): self.calls.labels(call.value, answer) for call in CallKind for answer in ANSWERS
+        }
+        self._took = {call: self.seconds.labels(call.value) for call in CallKind}
+
+    def accepted(self, event_type: str, count: int) -> None:
+        """So many events of that type were stored."""
+        self._accepted[event_type].inc(count)
+
+    def answered(self, call: CallKind, answer: str, took_s: float) -> None:
+        """A call was answered."""
+        self._answered[call, answer].inc()
+        self._took[call].observe(took_s)

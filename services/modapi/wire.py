@@ -120,8 +120,7 @@ class ModWire:
         took_s = time.monotonic() - begun_s
         if instance and token and there and took_s < ANSWERED_WITHIN_S:
             instance.intake.answered(token)
-        self._metrics.calls.labels(call.kind.value, label).inc()
-        self._metrics.seconds.labels(call.kind.value).observe(took_s)
+        self._metrics.answered(call.kind, label, took_s)
 
     def _instance(self, call: Call, body: bytes) -> ServedInstance | None:
         """The instance that the call's secret opens; to register, the mod key may be in the body as well."""

@@ -59,6 +59,8 @@ class CommandStream:
                 raise StoreError("Redis: away until it was too late")
             try:
                 deadline_ms = await self._on_redis_clock(hand_out_by_s)
+                if lane is not Lane.REFRESHES:
+                    self._store.hint(WAKE_MODAPI, self._slug)  # it leaves behind the command
                 reply = await self._store.run(
                     _ENQUEUE,
                     (self._lanes[lane], keys.waiting, keys.handed, keys.ended),
@@ -72,8 +74,6 @@ class CommandStream:
             except StoreError:
                 await asyncio.sleep(RETRY_EVERY_S)  # to repeat it is safe: it is queued once
             else:
-                if lane is not Lane.REFRESHES:
-                    self._store.hint(WAKE_MODAPI, self._slug)
                 if reply != b"late":  # it was stuck on its way, or Redis' clock was set: look at ours again
                     return bool(reply == b"queued")
 

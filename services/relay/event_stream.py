@@ -4,13 +4,14 @@ Order is kept, nothing is ever trimmed to make room: a full stream refuses, and 
 """
 
 import asyncio
+import itertools
 import math
 import secrets
 import time
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -44,8 +45,7 @@ class Batch:
     players: Mapping[str, bytes] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
+class Slot(NamedTuple):  # made for each event: a dataclass would cost three times as much
     digest: bytes
     became: GameEvent | DeadEvent
 
@@ -90,13 +90,15 @@ class EventStream:
         self._slug = slug
         keys = self._keys = keys_of(slug)
         self._append_keys = (keys.events, keys.intake, keys.dead, keys.players, keys.contact)
+        self._token_base = secrets.token_hex(8)
+        self._numbers = itertools.count()
         self._answered = ""
         self._noting: asyncio.TimerHandle | None = None
         self._heard_s = -math.inf
 
     async def append(self, batch: Batch) -> Appended:
         """Stores a batch. Raises StoreError when that could not be had within CALL_WITHIN_S."""
-        token = secrets.token_hex(8)
+        token = f"{self._token_base}-{next(self._numbers)}"
         reply = await self._append(token, batch)
         repeated = 0
         if reply[0] == b"repeat":

@@ -91,6 +91,7 @@ class Store:
     def hint(self, channel: str, slug: str) -> None:
         """Tells whoever listens on `channel` to look at an instance, behind the commands of this pipeline."""
         self._hints.setdefault(channel, set()).add(slug)
+        self._take_off()
 
     async def hints(self, *channels: str) -> AsyncIterator[tuple[str, list[str]]]:
         """Channel and instances hinted at, as they come; none at first: subscribed. Raises StoreError."""
@@ -118,9 +119,12 @@ class Store:
             future.set_exception(StoreError("Redis: not reached yet"))
             return future
         self._gathered.append(_Call(command, future, script))
-        if self._flight is None:
-            self._flight = asyncio.create_task(self._fly())
+        self._take_off()
         return future
+
+    def _take_off(self) -> None:
+        if self._flight is None and self._opened:
+            self._flight = asyncio.create_task(self._fly())
 
     async def run_until(self, deadline_s: float, script: Script, keys: Sequence[str], *args: Argument) -> Any:
         """Like `run`, repeated while Redis is away, until `deadline_s` from now.
@@ -169,7 +173,7 @@ class Store:
     async def _fly(self) -> None:
         """Sends what is gathered, and what is gathered meanwhile, until there is nothing."""
         try:
-            while self._gathered:
+            while self._gathered or self._hints:
                 batch, self._gathered = self._gathered, []
                 hints, self._hints = self._hints, {}
                 await self._pipeline(batch, hints)

@@ -43,13 +43,13 @@ class Desk:
             return
         kind = ACTION_RULES[action].kind
         if kind is Kind.OURS:
-            self._metrics.requests.labels(action, OWN).inc()
+            self._metrics.answered(action, OWN)
             wire.send(frames.response(request.request_id, self._own_answer(action)))
         elif kind is Kind.WRITE:
             self._begin(self._write(wire, request.request_id, action, args))
         elif known := self._reads.known(action, args):
             payload, source = known
-            self._metrics.requests.labels(action, source).inc()
+            self._metrics.answered(action, source)
             wire.send(frames.response_json(request.request_id, payload))
         else:
             self._begin(self._read(wire, request.request_id, action, args))
@@ -83,7 +83,7 @@ class Desk:
         self._metrics.request_seconds.labels(action).observe(time.monotonic() - begun_s)
         if wire.open:
             wire.send(frame)
-        self._metrics.requests.labels(action, label if wire.open else TOO_LATE).inc()
+        self._metrics.answered(action, label if wire.open else TOO_LATE)
 
 
 def _label(result: Outcome | Failure) -> str:

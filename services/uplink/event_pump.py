@@ -139,8 +139,9 @@ class EventPump:
         found = await patiently(partial(self._stream.read, self._read_through, READ_ENTRIES))
         self._entries += found
         for entry in found:
+            accepted_s = entry.accepted_s
             for event in entry.events:
-                self._mirror.happened(event, entry.accepted_s)
+                self._mirror.happened(event, accepted_s)
         if found:
             self._read_through = found[-1].id
         if len(found) == READ_ENTRIES:

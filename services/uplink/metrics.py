@@ -116,6 +116,17 @@ class Metrics:
             for outcome in (ANSWERED, OWN, FRESH, STALE, FALLBACK, TOO_LATE, *Cause):
                 self.requests.labels(action, outcome)
 
+        # Looked up once: a look-up by labels costs more than the counting.
+        self._answers = {
+            (action, outcome): self.requests.labels(action, outcome)
+            for action in Action
+            for outcome in (ANSWERED, OWN, FRESH, STALE, FALLBACK, TOO_LATE, *Cause)
+        }
+
+    def answered(self, action: Action, outcome: str) -> None:
+        """A request had its answer, or came to its end otherwise."""
+        self._answers[action, outcome].inc()
+
     def delivered_all(self, events: Iterable[GameEvent]) -> None:
         """Counts receipted events by type."""
         for event_type, count in Tally(event["type"] for event in events).items():

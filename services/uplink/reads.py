@@ -12,7 +12,7 @@ from services.relay.errors import StoreError
 from services.relay.instance_state import InstanceState
 from services.relay.operation_ids import new_operation_id
 from services.relay.records import Command, Outcome
-from services.relay.vocabulary import ANSWER_WITHIN_S, Action
+from services.relay.vocabulary import Action
 from services.uplink.asking import Asking
 from services.uplink.metrics import ANSWERED, FALLBACK, FRESH, STALE, Metrics
 from services.uplink.mirror.keeper import Keeper
@@ -26,6 +26,10 @@ from services.uplink.takaro.contact import Contact
 from services.uplink.takaro.failures import Failure
 
 LOOK_UP_WITHIN_S = 0.7
+FOUND_WITHIN_S = 7.0
+"""A read that nobody could answer is given up this early: at a cold start thousands end at one moment, and
+each of them must be told before Takaro's 10 s are over."""
+
 MAX_WAITED_FOR = 2_000
 """Different reads that may be waited for at once; what is asked beyond that is told what is known."""
 
@@ -106,7 +110,7 @@ class Reads:
                 return failures.queue_full()
             waited_for = self._waited_for[subject] = asyncio.get_running_loop().create_future()
         self._want(subject, somebody_waits=True)
-        await asyncio.wait([waited_for], timeout=ANSWER_WITHIN_S)
+        await asyncio.wait([waited_for], timeout=FOUND_WITHIN_S)
         return waited_for.result() if waited_for.done() else failures.not_delivered(self._contact.silent_s)
 
     async def _refresh(self, subject: Subject) -> None:

@@ -1,0 +1,89 @@
+"""One DayZ server of the bench: it posts, polls, and does what it is told as generation SCANNER does."""
+
+import asyncio
+import time
+
+from bench import traffic
+from bench.caller import Caller
+from bench.names import mod_key
+from services.sim.dayz.generations import Generation, Operation, read_args, read_operations
+from services.sim.dayz.results import write_error, write_result
+from services.sim.dayz.world import Refused, World
+
+TICK_S = 1.0
+"""The mod looks at its clocks once a second (contract.md A1)."""
+
+
+class Mod:
+    """Two connections: a poll may be held while the rest goes on, one POST after the other."""
+
+    def __init__(self, number: int, host: str, port: int) -> None:
+        base = f"/k/{mod_key(number)}/gameserver/local"
+        common = f"HTTP/1.1\r\nHost: {host}:{port}\r\nAccept: */*\r\n"
+        post = f"{common}Content-Type: application/json\r\n"
+        self._events_head = f"POST {base}/events {post}".encode()
+        self._poll_request = f"GET {base}/poll {common}\r\n".encode()
+        self._result_head = f"POST {base}/operation/%s/result {post}"
+        self._poster, self._poller = Caller(host, port), Caller(host, port)
+        self._posting = asyncio.Lock()
+        self._results: set[asyncio.Task[None]] = set()
+        self._next_body = 7 * number
+        self.world = World()
+        self.operations = 0
+        self.failed = 0
+        """Calls that were not answered with 200."""
+
+    def close(self) -> None:
+        self._poster.close()
+        self._poller.close()
+
+    async def post_events(self, body: bytes) -> bool:
+        """`body` as `traffic` makes them. False when it was not taken."""
+        return await self._post(self._events_head, body)
+
+    def next_body(self, batch: int) -> bytes:
+        """The next batch of this server's game."""
+        bodies = traffic.bodies(batch)
+        self._next_body += 1
+        return bodies[self._next_body % len(bodies)]
+
+    async def happen(self, every_s: float, phase_s: float) -> None:
+        """An event each `every_s`, for ever."""
+        await asyncio.sleep(phase_s)
+        while True:
+            await self.post_events(self.next_body(1))
+            await asyncio.sleep(every_s)
+
+    async def poll(self, every_s: float, phase_s: float) -> None:
+        """Polls for ever, the next at the first tick that is `every_s` after the last one began."""
+        await asyncio.sleep(phase_s)
+        next_s = time.monotonic()
+        while True:
+            status, body = await self._poller.ask(self._poll_request, b"")
+            self.failed += status != 200
+            for operation in read_operations(body) if status == 200 else ():
+                task = asyncio.create_task(self._run(operation))
+                self._results.add(task)
+                task.add_done_callback(self._results.discard)
+            next_s += every_s
+            while next_s < time.monotonic():
+                next_s += min(TICK_S, every_s)
+            await asyncio.sleep(next_s - time.monotonic())
+
+    async def _run(self, operation: Operation) -> None:
+        self.operations += 1
+        operation_id, action = operation.operation_id, operation.action
+        try:
+            args = read_args(Generation.SCANNER, action, operation.args_json)
+            value = self.world.perform(operation_id, action, args)
+            self.world.effects.clear()
+            body = write_result(Generation.SCANNER, operation_id, action, args, value)
+        except Refused as error:
+            body = write_error(Generation.SCANNER, operation_id, str(error))
+        await self._post((self._result_head % operation_id).encode(), traffic.with_length(body))
+
+    async def _post(self, head: bytes, tail: bytes) -> bool:
+        async with self._posting:
+            status, _ = await self._poster.ask(head, tail)
+        self.failed += status != 200
+        return status == 200
