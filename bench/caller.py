@@ -16,7 +16,13 @@ class Caller(asyncio.Protocol):
         self._got = b""
 
     async def ask(self, head: bytes, tail: bytes) -> tuple[int, bytes]:
-        """Status and body of the answer; status 0 when there is none."""
+        """Status and body of the answer; status 0 when there is none. A kept connection may have been
+        closed just before it was used: like libcurl, we ask again on a new one."""
+        kept = self._transport is not None
+        answer = await self._ask(head, tail)
+        return await self._ask(head, tail) if kept and answer is NO_ANSWER else answer
+
+    async def _ask(self, head: bytes, tail: bytes) -> tuple[int, bytes]:
         loop = asyncio.get_running_loop()
         if self._transport is None:
             try:

@@ -9,8 +9,8 @@ from bench.result import Findings, Row, percentile, spread
 INSTANCES = 50
 COMMANDS, SECONDS = 400, 60.0
 QUICK_COMMANDS, QUICK_S = 20, 6.0
-EVENT_EVERY_S = 10.0
-WARM_UP_S, QUICK_WARM_UP_S = 40.0, 5.0
+EVENT_EVERY_S = 5.0
+WARM_UP_S, QUICK_WARM_UP_S = 60.0, 5.0
 """A hold grows only once a request was served beside it: this is the time it is given."""
 
 

@@ -10,7 +10,10 @@ from bench.run import BENCHES
 pytestmark = pytest.mark.flow
 
 
-async def test_a_load_of_two_instances_is_delivered_and_accounted_for() -> None:
+async def test_a_load_of_two_instances_is_delivered_and_accounted_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(events, "WARM_UP_S", 0.1)
     async with bench(2) as at:
         result = await cpu.run(at, cpu.Load(2, 5, 200))
         assert (result.load.events, result.delivered, result.failed) == (200, 200, 0)
