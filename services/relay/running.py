@@ -29,7 +29,7 @@ def run(service: Coroutine[Any, Any, None]) -> None:
     # What is loaded by now stays for good. Looking through it for garbage again and again, as the defaults
     # have it, took a third of the CPU of a busy service.
     gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
+    gc.set_threshold(10_000, 20, 50)
     run_in_loop(service)
 
 

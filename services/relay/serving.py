@@ -16,6 +16,8 @@ from services.relay.errors import ConfigError
 logger = logging.getLogger(__name__)
 
 STOP_WITHIN_S = 6
+KEEP_ALIVE_S = 30
+"""A mod that keeps its connection may be quiet for a while; closed under its hands, its next call fails."""
 BACKLOG = 2048
 
 
@@ -37,6 +39,7 @@ class Listener(uvicorn.Server):
                 date_header=False,
                 lifespan="off",
                 ws="none",
+                timeout_keep_alive=KEEP_ALIVE_S,
                 timeout_graceful_shutdown=STOP_WITHIN_S,
             )
         )

@@ -30,8 +30,8 @@ FOUND_WITHIN_S = 7.0
 """A read that nobody could answer is given up this early: at a cold start thousands end at one moment, and
 each of them must be told before Takaro's 10 s are over."""
 
-MAX_WAITED_FOR = 2_000
-"""Different reads that may be waited for at once; what is asked beyond that is told what is known."""
+MIN_WAITED_FOR = 20
+"""So many different reads may be waited for at the least, however slow the pace."""
 
 Answer = tuple[bytes, str]
 """A response payload as JSON, and where it came from: a label of the metric."""
@@ -57,6 +57,7 @@ class Reads:
         self._contact = contact
         self._metrics = metrics
         self._refreshes = Refreshes(per_s, time.monotonic())
+        self._can_wait = max(MIN_WAITED_FOR, int(per_s * FOUND_WITHIN_S))  # more than these come too late
         self._waited_for: dict[Subject, asyncio.Future[Outcome | Failure]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._kick = asyncio.Event()
@@ -103,10 +104,11 @@ class Reads:
         self._kick.set()
 
     async def _from_mod(self, subject: Subject) -> Outcome | Failure:
-        """Equal reads wait for one operation."""
+        """Equal reads wait for one operation. What could not come in time anyway is not waited for."""
         waited_for = self._waited_for.get(subject)
         if waited_for is None:
-            if len(self._waited_for) >= MAX_WAITED_FOR:
+            if len(self._waited_for) >= self._can_wait:
+                self._want(subject, somebody_waits=False)
                 return failures.queue_full()
             waited_for = self._waited_for[subject] = asyncio.get_running_loop().create_future()
         self._want(subject, somebody_waits=True)

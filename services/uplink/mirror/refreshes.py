@@ -14,6 +14,7 @@ BURST_S = 2.0
 """What a quiet time saves up: as much as one poll of the mod fetches."""
 
 MAX_UNDER_WAY = 20
+MAX_WANTED = 1_000
 
 
 class Need(NamedTuple):
@@ -54,6 +55,8 @@ class Refreshes:
         """Once is enough: a read that is wanted already, or under way, is not wanted again."""
         if subject in self._under_way:
             return
+        if len(self._wanted) >= MAX_WANTED and subject not in self._wanted and not somebody_waits:
+            return  # it will be asked for again
         since_s = self._wanted[subject].since_s if subject in self._wanted else now_s
         need = Need(not somebody_waits, READ_RULES[subject.action].rank, since_s)
         self._wanted[subject] = min(need, self._wanted.get(subject, need))

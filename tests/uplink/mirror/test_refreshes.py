@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.relay.vocabulary import Action
-from services.uplink.mirror.refreshes import BURST_S, MAX_UNDER_WAY, Refreshes
+from services.uplink.mirror.refreshes import BURST_S, MAX_UNDER_WAY, MAX_WANTED, Refreshes
 from services.uplink.mirror.state import Subject
 
 ADA = Subject(Action.GET_PLAYER_LOCATION, "ada")
@@ -46,6 +46,15 @@ def test_one_that_somebody_begins_to_wait_for_moves_to_the_front() -> None:
     refreshes.want(ADA, 0.0, somebody_waits=False)
     refreshes.want(ITEMS, 1.0, somebody_waits=True)
     assert all_now(refreshes, 1.0) == [ITEMS, ADA]
+
+
+def test_what_nobody_waits_for_is_wanted_up_to_a_bound() -> None:
+    refreshes = Refreshes(10.0, 0.0)
+    for number in range(MAX_WANTED + 5):
+        refreshes.want(Subject(Action.GET_PLAYER, str(number)), 0.0, somebody_waits=False)
+    assert len(refreshes) == MAX_WANTED
+    refreshes.want(ADA, 0.0, somebody_waits=True)
+    assert refreshes.take(0.0) == ADA
 
 
 def test_nothing_wanted_means_nothing_to_wait_for() -> None:
