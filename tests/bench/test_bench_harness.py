@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench import cpu, events, traffic
+from bench import burst, cpu, events, traffic
 from bench.harness import bench
 from bench.report import RESULTS
 from bench.run import BENCHES
@@ -29,8 +29,8 @@ async def test_mods_of_the_bench_answer_what_its_takaro_asks() -> None:
         await at.mods.call("join", players=1)
         await at.mods.call("live", poll_s=0.05)
         await at.drained()
-        burst = await at.sink.call("burst", players=[traffic.player(0).game_id])
-        assert (burst["asked"], burst["answered"], burst["errors"]) == (10, 10, {})
+        report = await at.sink.call("burst", players=[traffic.player(0).game_id])
+        assert (report["asked"], report["answered"], report["errors"]) == (10, 10, {})
         given = await at.sink.call("give", count=4, seconds=0.1, player=traffic.player(0).game_id)
         assert (given["answered"], given["errors"]) == (4, {})
 
@@ -38,3 +38,14 @@ async def test_mods_of_the_bench_answer_what_its_takaro_asks() -> None:
 def test_the_results_have_a_place_for_every_bench() -> None:
     text = RESULTS.read_text()
     assert [name for name in ("figures", *BENCHES) if f"<!-- {name} -->" not in text] == []
+
+
+async def test_a_burst_of_a_hundred_servers_with_fifty_players_each_is_answered_to_the_last_request() -> None:
+    """10,300 requests at one moment, to servers of which nothing is known but who is online."""
+    players = [traffic.player(number).game_id for number in range(burst.PLAYERS)]
+    async with bench(burst.INSTANCES) as at:
+        await at.mods.call("join", players=burst.PLAYERS)
+        await at.mods.call("live")
+        await at.drained()
+        report = await at.sink.call("burst", players=players)
+    assert (report["asked"], report["answered"], report["errors"]) == (10_300, 10_300, {})
