@@ -18,7 +18,7 @@ from services.uplink.metrics import ANSWERED, FALLBACK, FRESH, STALE, Metrics
 from services.uplink.mirror.keeper import Keeper
 from services.uplink.mirror.refreshes import Refreshes
 from services.uplink.mirror.state import Mirror, Subject
-from services.uplink.mirror.table import CATALOGUES, Age
+from services.uplink.mirror.table import CATALOGUES, READ_RULES, Age, Fallback
 from services.uplink.takaro import failures
 from services.uplink.takaro.answer_rules import is_valid_answer
 from services.uplink.takaro.answers import KnownPlayer, payload_for
@@ -32,6 +32,9 @@ each of them must be told before Takaro's 10 s are over."""
 
 MIN_WAITED_FOR = 20
 """So many different reads may be waited for at the least, however slow the pace."""
+
+MAX_WAITED_FOR = 2_000
+"""And so many at the most, of those too that have no fallback but an error."""
 
 Answer = tuple[bytes, str]
 """A response payload as JSON, and where it came from: a label of the metric."""
@@ -107,7 +110,8 @@ class Reads:
         """Equal reads wait for one operation. What could not come in time anyway is not waited for."""
         waited_for = self._waited_for.get(subject)
         if waited_for is None:
-            if len(self._waited_for) >= self._can_wait:
+            harmless = READ_RULES[subject.action].fallback is not Fallback.ERROR
+            if len(self._waited_for) >= (self._can_wait if harmless else MAX_WAITED_FOR):
                 self._want(subject, somebody_waits=False)
                 return failures.queue_full()
             waited_for = self._waited_for[subject] = asyncio.get_running_loop().create_future()
