@@ -96,11 +96,9 @@ ACTION_RULES: dict[Action, ActionRule] = {
 CHAT_CHANNELS = ("global", "team", "friends", "whisper")
 ENTITY_TYPES = ("hostile", "friendly", "neutral")
 
-TAKARO_TIMEOUT_S = 10.0
-"""Takaro gives up on a request after this long (contract.md B3)."""
-
 ANSWER_WITHIN_S = 9.0
-"""Takaro has our answer this long after its request arrived, come what may."""
+"""Takaro has our answer this long after its request arrived, come what may: it gives up after 10 s
+(contract.md B3)."""
 
 HAND_OUT_WITHIN_S = 7.5
 """A command is handed to the mod this long after its request arrived, or never: what is left of

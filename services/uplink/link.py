@@ -71,10 +71,6 @@ class Link:
         self._pump: EventPump | None = None
         self._identified: asyncio.Future[frames.Identified | IdentifyRefused] | None = None
 
-    @property
-    def state(self) -> State:
-        return self._state
-
     def wake(self) -> None:
         """There may be new events."""
         if self._pump:

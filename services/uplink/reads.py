@@ -84,9 +84,12 @@ class Reads:
             return orjson.dumps(person), FRESH  # not online, and so not changed since
         result = await self._from_mod(subject)
         outcome = Outcome(error=result.text) if isinstance(result, Failure) else result
+        if outcome.value is not None and not outcome.error:
+            return orjson.dumps(
+                outcome.value
+            ), ANSWERED  # _refresh has found it valid, at a cost for catalogues
         known = KnownPlayer(None, self._mirror.place(subject.game_id))
-        valid = outcome.value is not None and not outcome.error
-        return orjson.dumps(payload_for(action, args, outcome, known)), ANSWERED if valid else FALLBACK
+        return orjson.dumps(payload_for(action, args, outcome, known)), FALLBACK
 
     async def run(self) -> None:
         """Asks the mod for what is wanted, at its pace. Never returns."""

@@ -12,7 +12,7 @@ import orjson
 
 from services.relay.records import GameEvent
 from services.relay.vocabulary import Action, EventType
-from services.uplink.mirror.table import CATALOGUES, READ_RULES, Age, age_of
+from services.uplink.mirror.table import CATALOGUES, FALLBACK_VALUES, READ_RULES, Age, age_of
 
 MAX_PLAYERS_REMEMBERED = 2_000
 """Positions and inventories kept for each instance; those not renewed for longest go first."""
@@ -76,9 +76,9 @@ class Mirror:
         if action is Action.GET_PLAYER:
             return self._reading(action, self._online.get(game_id), now_s)
         if action is Action.GET_PLAYER_LOCATION:
-            return self._of_player(subject, self._places, b'{"x":0,"y":0,"z":0}', now_s)
+            return self._of_player(subject, self._places, now_s)
         if action is Action.GET_PLAYER_INVENTORY:
-            return self._of_player(subject, self._inventories, b"[]", now_s)
+            return self._of_player(subject, self._inventories, now_s)
         return Reading(age_of(action, self._catalogues.get(action), now_s))
 
     def place(self, game_id: str) -> dict[str, Any] | None:
@@ -96,11 +96,13 @@ class Mirror:
     def _players(self) -> bytes:
         return b"[" + b",".join(kept.payload for kept in self._online.values()) + b"]"
 
-    def _of_player(self, subject: Subject, kept: Mapping[str, Kept], nothing: bytes, now_s: float) -> Reading:
+    def _of_player(self, subject: Subject, kept: Mapping[str, Kept], now_s: float) -> Reading:
         found = kept.get(subject.game_id)
         listed = age_of(Action.GET_PLAYERS, self._listed_s, now_s) is not Age.UNKNOWN
         if listed and subject.game_id not in self._online:
-            return Reading(Age.FRESH, found.payload if found else nothing)  # the mod could not say more
+            # The mod could not say more.
+            nothing = FALLBACK_VALUES[READ_RULES[subject.action].fallback]
+            return Reading(Age.FRESH, found.payload if found else orjson.dumps(nothing))
         return self._reading(subject.action, found, now_s)
 
     def _reading(self, action: Action, kept: Kept | None, now_s: float) -> Reading:

@@ -5,6 +5,7 @@ from typing import Any
 
 from services.relay.records import Outcome
 from services.relay.vocabulary import ACTION_RULES, Action, Kind
+from services.uplink.mirror.table import FALLBACK_VALUES, Fallback
 from services.uplink.takaro.answer_rules import is_error, is_valid_answer
 from services.uplink.takaro.failures import NEVER_CONTACTED
 from services.uplink.takaro.frames import error_payload
@@ -77,7 +78,8 @@ def payload_for(action: Action, args: dict[str, Any], outcome: Outcome, known: K
     if action is Action.GET_PLAYER_LOCATION:
         return _last_position(known)
     if action is Action.GET_PLAYER_INVENTORY:
-        return []  # Takaro asks for each player it believes online; who has just left carries nothing
+        # Takaro asks for each player it believes online; who has just left carries nothing.
+        return FALLBACK_VALUES[Fallback.EMPTY]
     if action is Action.GET_PLAYER and known and not _fault(action, args, known.player):
         return known.player
     if action is Action.TEST_REACHABILITY:
@@ -102,4 +104,4 @@ def _last_position(known: KnownPlayer | None) -> Any:
     """Numbers in any case: Takaro asks this before it takes an event, and an error loses the event (B2)."""
     if known and not _fault(Action.GET_PLAYER_LOCATION, {}, known.location):
         return known.location
-    return {"x": 0, "y": 0, "z": 0}
+    return FALLBACK_VALUES[Fallback.ORIGIN]
