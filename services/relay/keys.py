@@ -7,13 +7,38 @@ from dataclasses import dataclass, fields
 from functools import cache
 
 WAKE_EVENTS = "relay:wake:events"
-"""Channel: the slugs of instances that have new events. Only a hint, as the others: a sweep follows."""
+"""Channel: the slugs of instances that have new events. Only a hint, as the others: a look finds all."""
 
 WAKE_RESULTS = "relay:wake:results"
 """Channel: the slugs of instances whose mods have answered."""
 
 WAKE_MODAPI = "relay:wake:modapi"
 """Channel: the slug of an instance that has a new command. Only a hint: a held poll looks at its end too."""
+
+WAKE_LEASES = "relay:wake:leases"
+"""Channel: the slug of an instance whose lease was given back."""
+
+UPLINKS = "relay:uplinks"
+"""Hash: the beats of each uplink that runs, by its name."""
+
+WAKE_INSTANCES = "relay:wake:instances"
+"""Channel: the slug of an instance that was added, changed or removed."""
+
+INSTANCES = "relay:{instances}:records"
+"""Hash: slug -> an instance that is not in relay.toml, as instance_records.py has it."""
+
+INSTANCES_IDENTITIES = "relay:{instances}:identities"
+"""Hash: SHA-256 of an identity token -> the slug of the stored instance that has it."""
+
+INSTANCES_VERSION = "relay:{instances}:version"
+"""String: a random word, another one after each change. (A number could come round to the same after a
+failover that lost a change.)"""
+
+INSTANCES_REMOVALS = "relay:{instances}:removals"
+"""Sorted set: slug -> when the data of a removed instance is to be deleted (ms)."""
+
+IDENTIFIES = "relay:identifies"
+"""String: when the fleet may identify next (ms), see scripts/identify_turn.lua."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +60,7 @@ class Keys:
     results: str  # stream: what the mod answered, on its way to Takaro
     contact: str  # string: when the mod was last heard of (ms)
     link: str  # hash: the state of the connection to Takaro, and Takaro's id for this server
-    lease: str  # string: which uplink owns the instance
+    lease: str  # hash: which uplink owns the instance: its token, its name, its renewals, who else wants it
 
 
 @cache

@@ -1,16 +1,17 @@
 """One owner: the lease of one instance, and the rules by which its holder trusts it.
 
-The lease is a random token in Redis, compared by equality in every script that acknowledges or trims.
-Takaro's side cannot be fenced, there only time protects: the holder stops writing to the socket well before
-Redis can give the lease to another (research/reliability.md 3).
+The lease is a record in Redis with a random token, compared by equality in every script that acknowledges or
+trims. Takaro's side cannot be fenced, there only time protects: the holder stops writing to the socket well
+before Redis can give the lease to another (research/reliability.md 3).
 """
 
 import asyncio
 import secrets
 import time
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from services.relay.keys import keys_of
+from services.relay.keys import WAKE_LEASES, keys_of
 from services.relay.store import Script, Store
 
 TTL_MS = 5_000
@@ -38,12 +39,33 @@ class Standing:
         return self.held and now_s - self.asked_s < TRUSTED_FOR_S
 
 
-class Lease:
-    """Our claim on one instance."""
+class Look(NamedTuple):
+    """What one look at an instance finds.
 
-    def __init__(self, store: Store, slug: str) -> None:
+    `record` names the holder and its last renewal ("": the lease is free); `wanted` is what another uplink
+    that stands by last said, "waiting" or "ready"; then Redis' clock, what waits for uplink, and when the mod
+    was last heard of (0: never).
+    """
+
+    mine: bool
+    record: str
+    wanted: str
+    now_ms: int
+    batches: int
+    results: int
+    contact_ms: int
+
+
+class Lease:
+    """The claim of `uplink`, a name for people, on one instance."""
+
+    def __init__(self, store: Store, slug: str, uplink: str) -> None:
         self._store = store
-        self._key = keys_of(slug).lease
+        self._slug = slug
+        self._uplink = uplink
+        keys = keys_of(slug)
+        self._key = keys.lease
+        self._looked_at = (keys.lease, keys.events, keys.results, keys.contact)
         self.token = secrets.token_hex(12)
         self._standing = Standing()
         self._renewed = asyncio.Event()
@@ -56,21 +78,32 @@ class Lease:
     def trusted(self) -> bool:
         return self._standing.trusted(boottime_s())
 
-    async def renew(self) -> bool:
-        """Takes the lease if it is free, or prolongs it. Raises StoreError: then it may still be ours."""
+    async def renew(self, *, take: bool = True, dead: str = "", want: str = "") -> Look:
+        """Prolongs the lease if it is ours; if it is free and we `take`, takes it.
+
+        A record that is still `dead` counts as free. `want`: what to say if we stand by for it.
+        Raises StoreError: then the lease may still be ours.
+        """
         asked_s = boottime_s()
-        held = bool(await self._store.run(_RENEW, (self._key,), self.token, TTL_MS))
-        self._standing = Standing(held, asked_s)
-        if held:
+        mine, record, wanted, *facts = await self._store.run(
+            _RENEW, self._looked_at, self.token, self._uplink, TTL_MS, "1" if take else "0", dead, want
+        )
+        self._standing = Standing(bool(mine), asked_s)
+        if mine:
             self._renewed.set()
             self._renewed = asyncio.Event()
-        return held
+        return Look(bool(mine), record.decode(), wanted.decode(), *facts)
 
     async def renewal(self) -> None:
         """Waits for the next successful renewal."""
         await self._renewed.wait()
 
+    async def taken(self) -> None:
+        """Waits until the lease is ours."""
+        while not self.held:
+            await self.renewal()
+
     async def release(self) -> None:
         """Gives the lease back, so that another need not wait for it to run out. Raises StoreError."""
         self._standing = Standing()
-        await self._store.run(_RELEASE, (self._key,), self.token)
+        await self._store.run(_RELEASE, (self._key,), self.token, WAKE_LEASES, self._slug)

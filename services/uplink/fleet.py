@@ -1,164 +1,146 @@
-"""The instances of this uplink: which of them it owns, their links, and what wakes these."""
+"""The instances of this uplink among the uplinks of the fleet: who owns what, and what wakes it."""
 
 import asyncio
 import contextlib
 import logging
+import secrets
+import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from services.relay.errors import LostLease, StoreError
-from services.relay.keys import WAKE_EVENTS, WAKE_RESULTS
-from services.relay.leases import RENEW_EVERY_S, Lease
+from services.relay.errors import StoreError
+from services.relay.keys import UPLINKS, WAKE_EVENTS, WAKE_LEASES, WAKE_RESULTS
+from services.relay.leases import RENEW_EVERY_S
 from services.relay.logs import InstanceLogger
-from services.relay.running import cancelled
 from services.relay.settings import Instance
-from services.relay.store import Store
-from services.relay.sweep import Found, sweep
+from services.relay.store import Store, pairs
+from services.uplink.berth import Berth
+from services.uplink.identify_turns import IdentifyTurns
 from services.uplink.metrics import Metrics
-from services.uplink.owned import OwnedInstance
-from services.uplink.takaro.contact import Contact
+from services.uplink.ownership.members import BEAT_EVERY_S, Members
+from services.uplink.ownership.placement import Pace, preferred
 
-SWEEP_EVERY_S = 1.0
 SUBSCRIBE_AGAIN_S = 1.0
-FINISH_WITHIN_S = 1.0
-"""How long a link that is ended on purpose may take to hear the receipts of what it has sent."""
+MOVES_PER_S = 5
+SETTLED_AFTER_S = 3.0
+"""Nothing moves while uplinks come and go: a deployment restarts them one after the other."""
 
 logger = logging.getLogger(__name__)
 
 
-class Berth:
-    """One instance's place in this process: the lease on it, and all that goes on while it is ours."""
+class Fleet:
+    """All instances that have what it takes to reach Takaro, as far as they are this uplink's."""
 
-    def __init__(
-        self, instance: Instance, takaro_url: str, reads_per_s: float, store: Store, metrics: Metrics
-    ) -> None:
-        self.slug = instance.slug
-        self.lease = Lease(store, instance.slug)
-        self.contact = Contact(time.monotonic())
-        self._instance = instance
+    def __init__(self, takaro_url: str, reads_per_s: float, store: Store, metrics: Metrics) -> None:
+        self.uplink = f"{socket.gethostname()}-{secrets.token_hex(3)}"
         self._url = takaro_url
         self._reads_per_s = reads_per_s
         self._store = store
         self._metrics = metrics
-        self._logger = InstanceLogger(logger, instance.slug)
-        self._owned: OwnedInstance | None = None
-        self._running: asyncio.Task[None] | None = None
-
-    async def tend(self) -> None:
-        """Renews the lease, or tries to get it; starts and ends the link accordingly."""
-        try:
-            held = await self.lease.renew()
-        except StoreError:
-            return  # no lost lease: the link goes on, and stops sending by itself when the time is up
-        if self._running and self._running.done():
-            self._report(self._running)
-            self._running = self._owned = None
-        if held and not self._running:
-            self._owned = OwnedInstance(
-                self._instance,
-                self._url,
-                self._reads_per_s,
-                self._store,
-                self.lease,
-                self.contact,
-                self._metrics,
-            )
-            self._running = asyncio.create_task(self._owned.run())
-        elif not held and self._running:
-            self._logger.warning("another uplink owns this instance now")
-            await self.stop()
-        if self._owned:
-            await self._owned.publish()
-
-    async def stop(self) -> None:
-        """Ends the link, then gives the lease back: another uplink may go on where we stopped."""
-        if self._owned and self._running:
-            if self.lease.held and self._owned.finish():
-                await asyncio.wait([self._running], timeout=FINISH_WITHIN_S)
-            await cancelled(self._running)
-        self._running = self._owned = None
-        with contextlib.suppress(StoreError):
-            await self.lease.release()
-
-    def wake(self, *, events: bool, results: bool) -> None:
-        """There is something to fetch."""
-        if self._owned:
-            self._owned.wake(events=events, results=results)
-
-    def look(self, now_s: float, store_now_ms: int, found: Found) -> None:
-        """The sweep came by."""
-        restarted = self.contact.read(now_s, store_now_ms, found.contact_ms)
-        self._metrics.backlog.labels(self.slug).set(found.batches)
-        if self._owned and restarted:
-            self._logger.info("the game server has started anew")
-            self._owned.game_restarted()
-        self.wake(events=bool(found.batches), results=bool(found.results))
-
-    def _report(self, ended: asyncio.Task[None]) -> None:
-        error = None if ended.cancelled() else ended.exception()
-        if isinstance(error, LostLease):
-            self._logger.warning("%s", error)
-        elif error:
-            self._logger.error("the link failed and is started again", exc_info=error)
-
-
-class Fleet:
-    """All instances that have what it takes to reach Takaro."""
-
-    def __init__(
-        self,
-        instances: Iterable[Instance],
-        takaro_url: str,
-        reads_per_s: float,
-        store: Store,
-        metrics: Metrics,
-    ) -> None:
-        self._store = store
-        self._metrics = metrics
+        self._members = Members(self.uplink)
+        self._pace = Pace(MOVES_PER_S)
+        self._turn = IdentifyTurns(store)
         self._berths: dict[str, Berth] = {}
-        for instance in instances:
+        self._ending: dict[str, asyncio.Task[None]] = {}
+
+    def update(self, instances: Mapping[str, Instance]) -> None:
+        """These are the instances now: new ones get a berth, those that are gone or changed lose theirs."""
+        for slug, berth in list(self._berths.items()):
+            if instances.get(slug) != berth.instance:
+                del self._berths[slug]
+                self._end(slug, berth)
+        for slug, instance in instances.items():
+            if slug in self._berths:
+                continue
             if instance.registration_token:
-                self._berths[instance.slug] = Berth(instance, takaro_url, reads_per_s, store, metrics)
+                self._berths[slug] = Berth(
+                    instance,
+                    self._url,
+                    self._reads_per_s,
+                    self._store,
+                    self._metrics,
+                    self.uplink,
+                    self._turn,
+                )
             else:
-                InstanceLogger(logger, instance.slug).warning(
+                InstanceLogger(logger, slug).warning(
                     "no registration token: events are kept, nothing reaches Takaro yet"
                 )
+
+    def _end(self, slug: str, berth: Berth) -> None:
+        """Stops a berth; one of the same name begins when it has ended."""
+        before = self._ending.get(slug)
+
+        async def end() -> None:
+            if before:
+                await asyncio.wait([before])
+            await berth.stop()
+            self._metrics.forget(slug)
+
+        task = self._ending[slug] = asyncio.create_task(end())
+        task.add_done_callback(lambda ended: self._ending.get(slug) is ended and self._ending.pop(slug))
 
     async def run(self) -> None:
         """Never returns; when it is cancelled, links are closed and leases given back."""
         try:
             async with asyncio.TaskGroup() as group:
+                group.create_task(self._beat())
                 group.create_task(self._keep_leases())
-                group.create_task(self._sweep())
                 group.create_task(self._listen())
         finally:
-            await asyncio.gather(*(berth.stop() for berth in self._berths.values()))
+            with contextlib.suppress(StoreError):
+                await self._store.send("HDEL", UPLINKS, self.uplink)
+            await asyncio.gather(*(berth.stop() for berth in self._berths.values()), *self._ending.values())
+
+    async def _beat(self) -> None:
+        """Says that this uplink is alive, and hears who else is."""
+        while True:
+            await self._look_around()
+            await asyncio.sleep(BEAT_EVERY_S)
+
+    async def _look_around(self) -> None:
+        try:
+            beaten = self._store.send("HINCRBY", UPLINKS, self.uplink, 1)
+            counts = await self._store.send("HGETALL", UPLINKS)
+            await beaten
+        except StoreError:
+            return
+        found = {member.decode(): int(count) for member, count in pairs(counts)}
+        for member in self._members.look(time.monotonic(), found):
+            self._store.tell("HDEL", UPLINKS, member)
+        self._metrics.uplinks.set(len(self._members.alive))
 
     async def _keep_leases(self) -> None:
+        await self._look_around()  # who is there decides what we take
         while True:
-            await asyncio.gather(*(berth.tend() for berth in self._berths.values()))
+            await self._tend(list(self._berths))
             self._metrics.leases.set(sum(berth.lease.held for berth in self._berths.values()))
             await asyncio.sleep(RENEW_EVERY_S)
 
-    async def _sweep(self) -> None:
-        """Finds what a lost hint left lying, and hears how long each mod has been silent."""
-        while True:
-            try:
-                now_ms, found = await sweep(self._store, list(self._berths))
-            except StoreError:
-                for berth in self._berths.values():
-                    berth.contact.lost_store()
-            else:
-                now_s = time.monotonic()
-                for berth, facts in zip(self._berths.values(), found, strict=True):
-                    berth.look(now_s, now_ms, facts)
-            await asyncio.sleep(SWEEP_EVERY_S)
+    async def _tend(self, slugs: Iterable[str]) -> None:
+        await asyncio.gather(
+            *(
+                berth.tend(
+                    ours=preferred(slug, self._members.alive) == self.uplink,
+                    may_move=self._may_move,
+                )
+                for slug in slugs
+                if (berth := self._berths.get(slug)) and slug not in self._ending
+            )
+        )
+
+    def _may_move(self) -> bool:
+        now_s = time.monotonic()
+        return now_s - self._members.since_s > SETTLED_AFTER_S and self._pace.allows(now_s)
 
     async def _listen(self) -> None:
-        """Wakes an instance as soon as there is something for it."""
+        """Wakes an instance as soon as there is something for it, or it can be had."""
         while True:
             try:
-                async for channel, slugs in self._store.hints(WAKE_EVENTS, WAKE_RESULTS):
+                async for channel, slugs in self._store.hints(WAKE_EVENTS, WAKE_RESULTS, WAKE_LEASES):
+                    if channel == WAKE_LEASES:
+                        await self._tend(slugs)
+                        continue
                     for slug in slugs:
                         if berth := self._berths.get(slug):
                             berth.wake(events=channel == WAKE_EVENTS, results=channel == WAKE_RESULTS)

@@ -83,6 +83,17 @@ class Link:
             self._pump.finish()
         return self._pump is not None
 
+    @property
+    def identified(self) -> bool:
+        """Is there a socket that Takaro has accepted?"""
+        return self._state is State.READY
+
+    async def wait_finished(self, within_s: float) -> None:
+        """Until what is under way is receipted."""
+        end_s = time.monotonic() + within_s
+        while self._pump and time.monotonic() < end_s:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
     async def run(self) -> None:
         """Until `finish`. Raises LostLease; ends cleanly when cancelled."""
         try:
@@ -135,6 +146,7 @@ class Link:
         """Identifies and pumps events until told to finish; identifies again when Takaro has lost us."""
         times_disowned = 0
         while await self._identify(wire):
+            await self._lease.taken()
             since_s = time.monotonic()
             pump = self._pump = EventPump(
                 self._stream, self._acks, self._mirror, wire, self._lease, self._metrics

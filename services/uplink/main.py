@@ -26,7 +26,8 @@ async def serve(settings: Settings) -> None:
     store = Store(running.store_url(settings), opened=False)
     admin = bind(settings.uplink.admin_host, settings.uplink.admin_port, "uplink.admin_port")
     try:
-        fleet = Fleet(settings.instances, settings.takaro.url, settings.uplink.reads_per_s, store, metrics)
+        fleet = Fleet(settings.takaro.url, settings.uplink.reads_per_s, store, metrics)
+        fleet.update({instance.slug: instance for instance in settings.instances})
         await running.until_stopped(
             running.trust(store),
             fleet.run(),

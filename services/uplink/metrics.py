@@ -1,5 +1,6 @@
 """What uplink counts. Every series exists from the start, so that a dashboard shows 0 and not "no data"."""
 
+import contextlib
 from collections import Counter as Tally
 from collections.abc import Iterable
 
@@ -98,6 +99,17 @@ class Metrics:
             "dayz_relay_takaro_connects_total", "Attempts to reach Takaro.", registry=registry
         )
         self.leases = Gauge("dayz_relay_leases_owned", "Instances that this uplink owns.", registry=registry)
+        self.lease_changes = Counter(
+            "dayz_relay_lease_changes_total",
+            "Instances that came to this uplink or left it, by how.",
+            ["cause"],
+            registry=registry,
+        )
+        self.uplinks = Gauge(
+            "dayz_relay_uplinks_alive",
+            "Uplinks that this one sees at work, itself included.",
+            registry=registry,
+        )
         self.backlog = Gauge(
             "dayz_relay_backlog_batches", "Batches of events that wait.", ["instance"], registry=registry
         )
@@ -106,6 +118,8 @@ class Metrics:
             self.expired.labels(event)
         for cause in ("disowned", "reconnect"):
             self.resent.labels(cause)
+        for cause in ("taken", "handed_over", "released", "lost"):
+            self.lease_changes.labels(cause)
         for kind in ("internal", "invalid"):
             self.error_frames.labels(kind)
         for action in READ_RULES:
@@ -136,6 +150,17 @@ class Metrics:
         """Counts events that were too old, by type."""
         for event_type, count in Tally(event["type"] for event in events).items():
             self.expired.labels(event_type).inc(count)
+
+    def forget(self, instance: str) -> None:
+        """An instance that is gone has no series."""
+        for state in State:
+            with contextlib.suppress(KeyError):
+                self.link.remove(instance, state.value)
+        for part in MIRROR_PARTS:
+            with contextlib.suppress(KeyError):
+                self.mirror_age.remove(instance, part)
+        with contextlib.suppress(KeyError):
+            self.backlog.remove(instance)
 
     def link_is(self, instance: str, state: State) -> None:
         """Shows the state of a link."""

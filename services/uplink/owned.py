@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import Any
 
@@ -38,6 +38,7 @@ class OwnedInstance:
         lease: Lease,
         contact: Contact,
         metrics: Metrics,
+        turn: Callable[[], Awaitable[None]],
     ) -> None:
         state = InstanceState(store, instance.slug)
         self._mirror = Mirror()
@@ -70,9 +71,23 @@ class OwnedInstance:
             with contextlib.suppress(StoreError):
                 await self._keeper.save()
 
-    def finish(self) -> bool:
-        """Go no further than what is under way. True: `run` returns once that is receipted."""
-        return self._link.finish()
+    @property
+    def identified(self) -> bool:
+        """Is there a socket that Takaro has accepted?"""
+        return self._link.identified
+
+    def reconnect(self) -> None:
+        """Have a new socket."""
+
+    async def drain(self) -> None:
+        """Sends no new events; returns when those under way are receipted."""
+        self._link.finish()
+        with contextlib.suppress(TimeoutError):
+            await self._link.wait_finished(1.0)
+
+    async def leave(self, within_s: float) -> None:
+        """Closes the socket."""
+        self._link.finish()
 
     def wake(self, *, events: bool, results: bool) -> None:
         """There may be something to fetch."""

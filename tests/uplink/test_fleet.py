@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from services.relay.command_stream import CommandStream
 from services.relay.event_stream import Batch, EventStream, Slot, digest
 from services.relay.instance_state import InstanceState
+from services.relay.keys import keys_of
 from services.relay.records import GameEvent, Outcome
 from services.relay.running import cancelled
 from services.relay.settings import Instance
@@ -55,7 +56,8 @@ class Scene:
             registration_token=SecretStr(registration_token),
         )
         self.registry = CollectorRegistry()
-        uplink = Fleet([instance], self.takaro.url, 50.0, self.store, Metrics(self.registry))
+        uplink = Fleet(self.takaro.url, 50.0, self.store, Metrics(self.registry))
+        uplink.update({self.slug: instance})
         self.running.append(asyncio.create_task(uplink.run()))
         return self.running[-1]
 
@@ -279,7 +281,10 @@ async def test_whoever_lost_the_lease_leaves_the_events_to_the_new_owner(scene: 
     await scene.append(1)
     await scene.arrived(1)
     await scene.emptied()
-    await scene.store.send("SET", f"relay:{{{scene.slug}}}:lease", "somebody else", "PX", 500)
+    key = keys_of(scene.slug).lease
+    await scene.store.send("DEL", key)
+    await scene.store.send("HSET", key, "token", "somebody else", "beat", 1)
+    await scene.store.send("PEXPIRE", key, 500)
     await scene.takaro.wait_for(lambda: not scene.takaro.is_connected(scene.identity))
     await scene.append(2)
     await scene.arrived(2)  # the other's lease ran out, ours came back

@@ -9,7 +9,7 @@
 --
 -- Returns 1, or 0 when the lease is lost: then nothing was touched.
 local lease, events, intake = unpack(KEYS)
-if redis.call('GET', lease) ~= ARGV[1] then return 0 end
+if redis.call('HGET', lease, 'token') ~= ARGV[1] then return 0 end
 local cursor = ARGV[2] .. ' ' .. ARGV[3]
 local known = redis.call('HMGET', intake, 'cursor', 'events', 'bytes')
 if known[1] == cursor then return 1 end -- repeated after a lost reply

@@ -1,6 +1,9 @@
--- Gives a lease back, if it is ours.
+#!lua flags=allow-oom
+-- Gives a lease back, if it is ours, and tells the uplinks that it is free.
 --
 -- KEYS  lease
--- ARGV  1 token
-if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
-return 0
+-- ARGV  1 token, 2 channel, 3 slug
+if redis.call('HGET', KEYS[1], 'token') ~= ARGV[1] then return 0 end
+redis.call('DEL', KEYS[1])
+redis.call('PUBLISH', ARGV[2], ARGV[3])
+return 1

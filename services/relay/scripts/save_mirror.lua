@@ -5,7 +5,7 @@
 --       field, value, field, value...; "" takes the field away
 --
 -- Returns 1, or 0 when the lease is lost.
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+if redis.call('HGET', KEYS[1], 'token') ~= ARGV[1] then return 0 end
 local catalogues_from = 3 + ARGV[2]
 for i = 3, #ARGV, 2 do
   local key = i < catalogues_from and KEYS[2] or KEYS[3]

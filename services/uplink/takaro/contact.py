@@ -10,7 +10,7 @@ RESTARTED_AFTER_S = 45.0
 
 
 class Contact:
-    """The mod's last contact as the sweep last read it."""
+    """The mod's last contact as the last look at its lease read it."""
 
     def __init__(self, started_s: float) -> None:
         self._started_s = started_s
@@ -19,7 +19,7 @@ class Contact:
         """Seconds of silence at the last look; None: the mod was never heard of."""
 
     def read(self, now_s: float, store_now_ms: int, contact_ms: int | None) -> bool:
-        """The sweep read `contact_ms` while Redis' clock said `store_now_ms` and ours `now_s`.
+        """A look read `contact_ms` while Redis' clock said `store_now_ms` and ours `now_s`.
 
         True when the mod is back after so long a silence that its server has started anew.
         """
@@ -31,5 +31,5 @@ class Contact:
         return before_s > RESTARTED_AFTER_S > self.silent_s
 
     def lost_store(self) -> None:
-        """The sweep could not read."""
+        """A look could not read."""
         self.store_away = True

@@ -1,0 +1,193 @@
+"""One instance's place in this process: the claim on its lease, and all that goes on while it is ours."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Awaitable, Callable
+
+from services.relay.errors import LostLease, StoreError
+from services.relay.leases import Lease, Look
+from services.relay.logs import InstanceLogger
+from services.relay.running import cancelled
+from services.relay.settings import Instance
+from services.relay.store import Store
+from services.uplink.metrics import Metrics
+from services.uplink.owned import OwnedInstance
+from services.uplink.ownership.claims import Claims, Seen, Step
+from services.uplink.takaro.contact import Contact
+
+ANSWERED_WITHIN_S = 10.0
+"""After that Takaro waits no more for what it has asked on a socket that we leave."""
+
+STOP_WITHIN_S = 3.0
+"""The same when the whole process is told to stop."""
+
+logger = logging.getLogger(__name__)
+
+
+class Berth:
+    """Takes the instance, links it, and lets go of it, as the lease and the fleet have it."""
+
+    def __init__(
+        self,
+        instance: Instance,
+        takaro_url: str,
+        reads_per_s: float,
+        store: Store,
+        metrics: Metrics,
+        uplink: str,
+        turn: Callable[[], Awaitable[None]],
+    ) -> None:
+        self.instance = instance
+        self.lease = Lease(store, instance.slug, uplink)
+        self.contact = Contact(time.monotonic())
+        self._url = takaro_url
+        self._reads_per_s = reads_per_s
+        self._store = store
+        self._metrics = metrics
+        self._turn = turn
+        self._logger = InstanceLogger(logger, instance.slug)
+        self._claims = Claims()
+        self._at_lease = asyncio.Lock()  # nothing may renew what is being given back
+        self._owned: OwnedInstance | None = None
+        self._running: asyncio.Task[None] | None = None
+        self._handing_over: asyncio.Task[None] | None = None
+        self._leaving: set[asyncio.Task[None]] = set()
+        self._stopped = False
+
+    async def tend(self, *, ours: bool, may_move: Callable[[], bool]) -> None:
+        """One look at the lease, and what follows from it. `ours`: the instance belongs to this uplink.
+
+        `may_move` is asked before another uplink is asked for it.
+        """
+        self._clear_up()
+        async with self._at_lease:
+            if self._stopped:
+                return
+            claim = self._claims.next(time.monotonic(), ours=ours)
+            want = ""
+            if claim.want:
+                want = "ready" if self._owned and self._owned.identified else "waiting"
+            try:
+                look = await self.lease.renew(take=claim.take, dead=claim.dead, want=want)
+            except StoreError:
+                self.contact.lost_store()
+                return  # no lost lease: the link goes on, and stops sending by itself when the time is up
+            now_s = time.monotonic()
+            seen = Seen(look.mine, look.record, bool(look.wanted), look.wanted == "ready")
+            step = self._claims.saw(now_s, seen, ours=ours, may_move=may_move)
+        self._take_in(now_s, look)
+        await self._do(step)
+        if self._owned:
+            await self._owned.publish()
+
+    async def _do(self, step: Step) -> None:
+        match step:
+            case Step.BEGIN:
+                self._metrics.lease_changes.labels("taken").inc()
+            case Step.STAND_DOWN:
+                await self._cut()
+            case Step.HAND_OVER:
+                self._handing_over = asyncio.create_task(self._hand_over())
+            case Step.LOOK_AFTER_SOCKET if self._owned:
+                self._owned.reconnect()
+            case Step.LOST:
+                self._metrics.lease_changes.labels("lost").inc()
+                self._logger.warning("another uplink owns this instance now")
+                await self._cut()
+        if (self._claims.owner or self._claims.standing_by) and not (self._running or self._stopped):
+            self._start()
+
+    def _start(self) -> None:
+        self._owned = OwnedInstance(
+            self.instance,
+            self._url,
+            self._reads_per_s,
+            self._store,
+            self.lease,
+            self.contact,
+            self._metrics,
+            self._turn,
+        )
+        self._running = asyncio.create_task(self._owned.run())
+
+    def _clear_up(self) -> None:
+        """A link ends by itself only if something is wrong: with the lease, or with us. It is begun anew."""
+        if not self._running or not self._running.done():
+            return
+        error = None if self._running.cancelled() else self._running.exception()
+        if isinstance(error, LostLease):
+            self._logger.warning("%s", error)
+        elif error:
+            self._logger.error("the link failed and is started again", exc_info=error)
+        self._running = self._owned = None
+
+    async def _hand_over(self) -> None:
+        """The uplink that this instance belongs to has its socket: let it go on where we stop."""
+        if await self._give_back():
+            self._metrics.lease_changes.labels("handed_over").inc()
+            self._logger.info("handed over to another uplink")
+        self._leave(ANSWERED_WITHIN_S)
+        self._handing_over = None
+
+    async def _give_back(self) -> bool:
+        """Hears the receipts of what is under way, then frees the lease. True if it was ours."""
+        if self._owned:
+            await self._owned.drain()
+        async with self._at_lease:
+            held = self.lease.held
+            with contextlib.suppress(StoreError):
+                await self.lease.release()
+            self._claims.let_go(time.monotonic())
+        return held
+
+    def _leave(self, within_s: float) -> None:
+        """The socket stays until what was asked on it is answered; meanwhile there may be a new one."""
+        owned, running = self._owned, self._running
+        self._owned = self._running = None
+        if owned and running:
+            task = asyncio.create_task(_see_off(owned, running, within_s))
+            self._leaving.add(task)
+            task.add_done_callback(self._leaving.discard)
+
+    async def _cut(self) -> None:
+        """Ends the link at once: it is not ours."""
+        running, self._running, self._owned = self._running, None, None
+        if running:
+            await cancelled(running)
+
+    async def stop(self) -> None:
+        """Ends the link cleanly and gives the lease back: another uplink may go on where we stopped."""
+        self._stopped = True
+        if self._handing_over:
+            await asyncio.wait([self._handing_over])
+        elif await self._give_back():
+            self._metrics.lease_changes.labels("released").inc()
+        self._leave(STOP_WITHIN_S)
+        if self._leaving:
+            await asyncio.wait(self._leaving, timeout=STOP_WITHIN_S)
+        for task in list(self._leaving):
+            await cancelled(task)
+
+    def wake(self, *, events: bool, results: bool) -> None:
+        """There is something to fetch."""
+        if self._owned:
+            self._owned.wake(events=events, results=results)
+
+    def _take_in(self, now_s: float, look: Look) -> None:
+        """What the look found besides the lease: the safety net under the wake-up hints."""
+        restarted = self.contact.read(now_s, look.now_ms, look.contact_ms or None)
+        self._metrics.backlog.labels(self.instance.slug).set(look.batches if look.mine else 0)
+        if self._owned and restarted:
+            self._logger.info("the game server has started anew")
+            self._owned.game_restarted()
+        self.wake(events=bool(look.batches), results=bool(look.results))
+
+
+async def _see_off(owned: OwnedInstance, running: asyncio.Task[None], within_s: float) -> None:
+    try:
+        await owned.leave(within_s)
+        await asyncio.wait([running], timeout=within_s)
+    finally:
+        await cancelled(running)

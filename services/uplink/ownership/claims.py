@@ -1,0 +1,119 @@
+"""What one uplink does about one instance's lease, by what it saw of it. Pure.
+
+An instance moves make-before-break: the uplink it belongs to stands by with an identified socket, says so in
+the lease, and only then the owner lets go (contract.md B1: Takaro takes events from both sockets of one
+identity, and asks the newest).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto, unique
+
+STILL_FOR_S = 10.0
+"""A lease whose record has not changed for twice its time to live is dead, whatever that says now: a clock
+that was set back makes a lease of hours."""
+
+PATIENCE_S = 2.0
+"""How long a free lease is left to the uplink it belongs to."""
+
+WANTED_FOR_S = 3.5
+"""The uplink that stands by says so each second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A lease as the last look found it. `record` changes with each renewal; "": the lease is free.
+
+    `wanted` is set by an uplink that stands by for it, `ready` when that one has its socket.
+    """
+
+    mine: bool
+    record: str = ""
+    wanted: bool = False
+    ready: bool = False
+
+
+@unique
+class Step(Enum):
+    """What the uplink has to do now."""
+
+    NOTHING = auto()
+    BEGIN = auto()  # it is ours: link and pump
+    STAND_BY = auto()  # it should be ours: have a socket ready, without the lease
+    STAND_DOWN = auto()  # ... not any more
+    HAND_OVER = auto()  # the one it belongs to is ready
+    LOOK_AFTER_SOCKET = auto()  # the one that stood by is gone, and Takaro may still ask its socket
+    LOST = auto()  # another owns it
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What to say at the next renewal: take it if it is free (or if `dead` is still its record); want it."""
+
+    take: bool
+    want: bool
+    dead: str
+
+
+class Claims:
+    """The claim on one instance, from look to look."""
+
+    def __init__(self) -> None:
+        self.owner = False
+        self.standing_by = False
+        self._record: str | None = None  # not looked yet
+        self._still_since_s = 0.0
+        self._wanted_s: float | None = None
+        self._handing_over = False
+
+    def next(self, now_s: float, *, ours: bool) -> Claim:
+        """The claim to make. `ours`: the instance belongs to this uplink."""
+        still_s = now_s - self._still_since_s
+        dead = self._record if not self.owner and self._record and still_s > STILL_FOR_S else ""
+        patient = self._record == "" and still_s > PATIENCE_S
+        take = self.owner or self.standing_by or ours or patient or bool(dead)
+        return Claim(take=take, want=self.standing_by and not dead, dead=dead)
+
+    def saw(self, now_s: float, seen: Seen, *, ours: bool, may_move: Callable[[], bool]) -> Step:
+        """What follows from a look. `may_move` is asked before another uplink is asked for the instance."""
+        if seen.record != self._record:
+            self._record, self._still_since_s = seen.record, now_s
+        if seen.mine:
+            return self._as_owner(now_s, seen)
+        if self.owner:
+            self._forget()
+            return Step.LOST
+        if self.standing_by:
+            if ours:
+                return Step.NOTHING
+            self.standing_by = False
+            return Step.STAND_DOWN
+        if ours and seen.record and may_move():
+            self.standing_by = True
+            return Step.STAND_BY
+        return Step.NOTHING
+
+    def _as_owner(self, now_s: float, seen: Seen) -> Step:
+        if not self.owner:
+            self._forget()
+            self.owner = True
+            return Step.BEGIN
+        if seen.wanted:
+            self._wanted_s = now_s
+            if seen.ready and not self._handing_over:
+                self._handing_over = True
+                return Step.HAND_OVER
+        elif self._wanted_s is not None and now_s - self._wanted_s > WANTED_FOR_S:
+            self._wanted_s = None
+            if not self._handing_over:
+                return Step.LOOK_AFTER_SOCKET
+        return Step.NOTHING
+
+    def let_go(self, now_s: float) -> None:
+        """The lease was given back. It is left to others for a while."""
+        self._forget()
+        self._record, self._still_since_s = "", now_s
+
+    def _forget(self) -> None:
+        self.owner = self.standing_by = self._handing_over = False
+        self._wanted_s = None

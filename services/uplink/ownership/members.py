@@ -1,0 +1,40 @@
+"""Which uplinks are alive? Pure.
+
+Each uplink counts its beats in Redis. A member is alive while its count goes on by the clock of whoever
+looks: no clock of another machine is believed, nor Redis' own, which can be set (research/reliability.md 3).
+"""
+
+from collections.abc import Mapping
+
+BEAT_EVERY_S = 1.0
+ALIVE_FOR_S = 3.5
+FORGOTTEN_AFTER_S = 60.0
+
+
+class Members:
+    """The uplinks of the fleet as one of them, `own`, sees them."""
+
+    def __init__(self, own: str) -> None:
+        self.own = own
+        self.alive = frozenset([own])
+        self.since_s = float("-inf")
+        """When `alive` last changed."""
+        self._looked_s = float("-inf")
+        self._counts: dict[str, int] = {}
+        self._moved_s: dict[str, float] = {}
+
+    def look(self, now_s: float, counts: Mapping[str, int]) -> list[str]:
+        """Takes in what Redis holds; returns those that are gone for so long that they can be forgotten."""
+        was_away = now_s - self._looked_s > ALIVE_FOR_S
+        self._looked_s = now_s
+        for member, count in counts.items():
+            # Whoever is new is believed for a while; so is everybody when it was we who could not look.
+            if was_away or self._counts.get(member) != count:
+                self._moved_s[member] = now_s
+        self._counts = dict(counts)
+        self._moved_s = {member: at_s for member, at_s in self._moved_s.items() if member in counts}
+        alive = frozenset(m for m, at_s in self._moved_s.items() if now_s - at_s <= ALIVE_FOR_S)
+        alive |= {self.own}
+        if alive != self.alive:
+            self.alive, self.since_s = alive, now_s
+        return [m for m, at_s in self._moved_s.items() if now_s - at_s > FORGOTTEN_AFTER_S]

@@ -1,0 +1,106 @@
+"""What an uplink does about a lease: take what is free, leave what is held, move without a gap."""
+
+from services.uplink.ownership.claims import (
+    PATIENCE_S,
+    STILL_FOR_S,
+    WANTED_FOR_S,
+    Claim,
+    Claims,
+    Seen,
+    Step,
+)
+
+FREE = Seen(mine=False)
+TAKE = Claim(take=True, want=False, dead="")
+LOOK = Claim(take=False, want=False, dead="")
+
+
+def mine(beat: int, *, wanted: bool = False, ready: bool = False) -> Seen:
+    return Seen(mine=True, record=f"me {beat}", wanted=wanted, ready=ready)
+
+
+def theirs(beat: int) -> Seen:
+    return Seen(mine=False, record=f"other {beat}")
+
+
+def saw(claims: Claims, now_s: float, seen: Seen, *, ours: bool = True, may_move: bool = True) -> Step:
+    return claims.saw(now_s, seen, ours=ours, may_move=lambda: may_move)
+
+
+def test_what_belongs_to_us_is_taken_at_once() -> None:
+    claims = Claims()
+    assert claims.next(0, ours=True) == TAKE
+    assert saw(claims, 0, mine(1)) is Step.BEGIN
+    assert claims.next(1, ours=True) == TAKE and saw(claims, 1, mine(2)) is Step.NOTHING
+
+
+def test_what_belongs_to_another_is_left_to_it_for_a_while_and_then_taken() -> None:
+    claims = Claims()
+    assert claims.next(0, ours=False) == LOOK
+    assert saw(claims, 0, FREE, ours=False) is Step.NOTHING
+    assert claims.next(PATIENCE_S, ours=False) == LOOK
+    assert claims.next(PATIENCE_S + 0.1, ours=False) == TAKE
+
+
+def test_an_owner_keeps_what_belongs_to_another_until_that_one_is_ready() -> None:
+    claims = Claims()
+    saw(claims, 0, mine(1))
+    assert saw(claims, 1, mine(2), ours=False) is Step.NOTHING
+    assert saw(claims, 2, mine(3, wanted=True), ours=False) is Step.NOTHING
+    assert saw(claims, 3, mine(4, wanted=True, ready=True), ours=False) is Step.HAND_OVER
+    assert saw(claims, 4, mine(5, wanted=True, ready=True), ours=False) is Step.NOTHING  # it is at it
+    claims.let_go(4.5)
+    assert claims.next(5, ours=False) == LOOK
+
+
+def test_whoever_it_belongs_to_stands_by_says_so_and_takes_over() -> None:
+    claims = Claims()
+    assert saw(claims, 0, theirs(1), may_move=False) is Step.NOTHING
+    assert saw(claims, 1, theirs(2)) is Step.STAND_BY
+    assert claims.next(2, ours=True) == Claim(take=True, want=True, dead="")
+    assert saw(claims, 2, theirs(3)) is Step.NOTHING
+    assert saw(claims, 3, mine(1)) is Step.BEGIN
+    assert claims.next(4, ours=True) == TAKE
+
+
+def test_whoever_stands_by_for_what_is_not_its_own_any_more_stands_down() -> None:
+    claims = Claims()
+    saw(claims, 0, theirs(1))
+    assert saw(claims, 1, theirs(2), ours=False) is Step.STAND_DOWN
+    assert claims.next(2, ours=False) == LOOK
+
+
+def test_an_owner_looks_after_its_socket_once_whoever_stood_by_is_gone() -> None:
+    claims = Claims()
+    saw(claims, 0, mine(1))
+    saw(claims, 1, mine(2, wanted=True))
+    assert saw(claims, 1 + WANTED_FOR_S, mine(3)) is Step.NOTHING
+    assert saw(claims, 1.1 + WANTED_FOR_S, mine(4)) is Step.LOOK_AFTER_SOCKET
+    assert saw(claims, 60, mine(5)) is Step.NOTHING
+
+
+def test_an_owner_that_finds_another_in_its_place_has_lost() -> None:
+    claims = Claims()
+    saw(claims, 0, mine(1))
+    assert saw(claims, 9, theirs(1), ours=False) is Step.LOST
+    assert claims.next(10, ours=False) == LOOK
+
+
+def test_a_record_that_stands_still_is_dead_whatever_its_time_to_live_says() -> None:
+    claims = Claims()
+    saw(claims, 0, theirs(7), ours=False)
+    assert claims.next(STILL_FOR_S, ours=False) == LOOK
+    assert claims.next(STILL_FOR_S + 0.1, ours=False) == Claim(take=True, want=False, dead="other 7")
+
+
+def test_a_record_that_changes_is_alive_for_as_long_as_it_does() -> None:
+    claims = Claims()
+    for second in range(60):
+        saw(claims, second, theirs(second), ours=False)
+        assert claims.next(second, ours=False) == LOOK
+
+
+def test_whoever_stands_by_takes_a_dead_record_too() -> None:
+    claims = Claims()
+    saw(claims, 0, theirs(7))
+    assert claims.next(STILL_FOR_S + 0.1, ours=True) == Claim(take=True, want=False, dead="other 7")

@@ -1,0 +1,45 @@
+"""Instances are spread over uplinks, and move no more than they must."""
+
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.uplink.ownership.placement import Pace, preferred
+
+SLUGS = [f"server-{number}" for number in range(300)]
+MEMBERS = st.lists(st.text(min_size=1, max_size=8), min_size=1, max_size=6, unique=True)
+
+
+@given(MEMBERS)
+def test_the_order_of_members_does_not_matter(members: list[str]) -> None:
+    assert [preferred(slug, members) for slug in SLUGS[:20]] == [
+        preferred(slug, members[::-1]) for slug in SLUGS[:20]
+    ]
+
+
+@given(MEMBERS, st.text(min_size=1, max_size=8))
+def test_one_that_joins_takes_instances_and_nothing_else_moves(members: list[str], joining: str) -> None:
+    for slug in SLUGS[:50]:
+        assert preferred(slug, [*members, joining]) in (preferred(slug, members), joining)
+
+
+@given(MEMBERS)
+def test_one_that_leaves_leaves_the_instances_of_the_others_alone(members: list[str]) -> None:
+    for slug in SLUGS[:50]:
+        owner = preferred(slug, members)
+        for leaving in members:
+            if leaving != owner:
+                assert preferred(slug, [m for m in members if m != leaving]) == owner
+
+
+def test_everybody_gets_a_fair_share() -> None:
+    shares = Counter(preferred(slug, ["a", "b", "c"]) for slug in SLUGS)
+    assert all(70 <= share <= 130 for share in shares.values())
+
+
+def test_a_pace_lets_so_many_through_a_second_and_saves_up_no_more() -> None:
+    pace = Pace(5)
+    assert [pace.allows(100.0) for _ in range(7)] == [True] * 5 + [False] * 2
+    assert [pace.allows(100.2) for _ in range(2)] == [True, False]
+    assert sum(pace.allows(200.0) for _ in range(20)) == 5
