@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install
 
-.PHONY: up demo test lint types unit flows bench docs pins clean
+.PHONY: up demo test lint types unit flows faults faults-short image-test bench docs pins clean
 
 up: $(VENV)/.ready
 	@$(BIN)/dayz-relay up --config relay.toml --data data
@@ -14,11 +14,11 @@ up: $(VENV)/.ready
 demo: $(VENV)/.ready
 	@$(BIN)/dayz-relay demo
 
-test: $(VENV)/.ready-dev lint types unit flows
+test: $(VENV)/.ready-dev lint types unit flows faults-short
 
 lint: $(VENV)/.ready-dev
-	$(BIN)/ruff format --check services tests docs bench
-	$(BIN)/ruff check services tests docs bench
+	$(BIN)/ruff format --check services tests docs bench deploy
+	$(BIN)/ruff check services tests docs bench deploy
 	$(BIN)/lint-imports --no-cache
 
 types: $(VENV)/.ready-dev
@@ -27,12 +27,28 @@ types: $(VENV)/.ready-dev
 # Pure code and single services: fast, side by side.
 unit: $(VENV)/.ready-dev
 	tests/install-packages
-	$(BIN)/pytest -n 2 -m "not flow"
+	$(BIN)/pytest -n 2 -m "not flow and not faults_short"
 
 # Whole processes against a real store, the simulators on both ends.
 flows: $(VENV)/.ready-dev
 	tests/install-packages
 	$(BIN)/pytest -m flow
+
+# The part of the fault suite that every change has to pass. Five minutes on two cores.
+faults-short: $(VENV)/.ready-dev
+	tests/install-packages
+	$(BIN)/pytest -m faults_short
+
+# The whole fault suite: kills, freezes, cuts and fills everything, and counts. Renews tests/faults/RESULTS.md, with
+# nothing else running on this machine; some faults need root. Hours; `python -m tests.faults.run --only F4` plays one.
+faults: $(VENV)/.ready-dev
+	tests/install-packages
+	$(BIN)/python -m tests.faults.run
+
+# The steps of deploy/Dockerfile in a clean Debian, and its health check. As root, on Debian or Ubuntu; two minutes.
+image-test: $(VENV)/.ready-dev
+	tests/install-packages debootstrap
+	$(BIN)/python -m tests.deploy.image
 
 # The figures of bench/RESULTS.md, on this machine with nothing else running. Half an hour.
 bench: $(VENV)/.ready-dev

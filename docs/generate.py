@@ -1,7 +1,9 @@
-"""Writes those parts of services/ARCHITECTURE.md that come from tables in the code. `make docs` runs it."""
+"""Writes what comes from tables in the code: parts of services/ARCHITECTURE.md, the page of all metrics, the
+dashboards. `make docs` runs it."""
 
 from pathlib import Path
 
+from docs import dashboards, metrics
 from services.modapi.dialect.events import EVENT_MAPPERS
 from services.modapi.dialect.flatten import FLATTENERS
 from services.modapi.dialect.results import RESULT_MAPPERS
@@ -67,3 +69,5 @@ def written(page: str) -> str:
 
 if __name__ == "__main__":
     PAGE.write_text(written(PAGE.read_text()))
+    metrics.PAGE.write_text(metrics.page())
+    dashboards.write()

@@ -74,3 +74,31 @@ async def test_a_reset_tears_the_connection(proxy: Proxy, client: Client) -> Non
     proxy.reset()
     with pytest.raises(ConnectionResetError):
         await client.reader.readline()
+
+
+async def test_jitter_is_asked_for_each_piece(proxy: Proxy, client: Client) -> None:
+    late = iter((0.0, 0.2))
+    proxy.jitter = lambda: next(late)
+    assert await client.say(b"first\n")
+    begun_s = asyncio.get_running_loop().time()
+    assert await client.say(b"second\n")
+    assert asyncio.get_running_loop().time() - begun_s >= 0.19
+
+
+async def test_a_cut_lets_so_much_of_the_replies_pass(proxy: Proxy, client: Client) -> None:
+    proxy.cut_after_bytes = 8
+    assert await client.say(b"first\n") == b"first\n"
+    client.writer.write(b"second\n")
+    with pytest.raises(ConnectionResetError):
+        while await client.reader.read(100):
+            pass
+
+
+async def test_a_stopped_proxy_keeps_the_end_of_a_connection_to_itself(proxy: Proxy, client: Client) -> None:
+    proxy.passing.clear()
+    client.writer.write_eof()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.2):
+            await client.reader.read()
+    proxy.passing.set()
+    assert await client.reader.read() == b""

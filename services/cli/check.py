@@ -1,19 +1,21 @@
 """`dayz-relay check`: what is in effect, secrets masked, in the shape of relay.toml."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from services.relay.settings import Loaded, masked
+from services.relay.settings import NO_INSTANCE, Settings, masked
 
 
-def run(loaded: Loaded) -> None:
+def run(settings: Settings, warnings: Iterable[str]) -> None:
     """Print the effective settings, the warnings, and "ok"."""
-    for section, content in masked(loaded.settings).items():
+    for section, content in masked(settings).items():
         for table in content if isinstance(content, list) else [content]:
             print(f"[[{section}]]" if isinstance(content, list) else f"[{section}]")
             print(*_lines(table), "", sep="\n")
-    for warning in loaded.warnings:
+    if not settings.instances:
+        print(f"note: {NO_INSTANCE}")
+    for warning in warnings:
         print(f"warning: {warning}")
     print("ok")
 

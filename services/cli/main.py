@@ -6,29 +6,45 @@
 import argparse
 import asyncio
 import importlib
+import logging
 import os
+import secrets
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
+from services.relay import logs
+from services.relay.cautions import cautions
 from services.relay.errors import ConfigError, RelayError, StoreRefused
+from services.relay.redaction import secrets_in
 from services.relay.settings import Loaded, Settings, load
 from services.relay.settings_sources import environment_configures
+
+TOKENS = {
+    "mod-key": 'mod_keys of an [[instance]]; its mod has "…/k/<this>" in TakaroApiUrl',
+    "identity": "identity_token of an [[instance]] that Takaro has not seen yet, or it sees a second server",
+    "admin": "admin_token of [modapi]; panels send it as `Authorization: Bearer <this>`",
+}
+"""What a secret is made for, and where it is put."""
+
+logger = logging.getLogger(__name__)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; its exit code."""
+    sys.excepthook = logs.uncaught
     args = _parser().parse_args(argv)
     command: Callable[[argparse.Namespace], int] = args.command
     try:
         return command(args)
     except (ConfigError, StoreRefused) as error:
-        print(*(f"dayz-relay: {line}" for line in str(error).splitlines()), sep="\n", file=sys.stderr)
+        lines = logs.clean(str(error)).splitlines()
+        print(*(f"dayz-relay: {line}" for line in lines), sep="\n", file=sys.stderr)
         return 2
     except RelayError as error:
-        print(f"dayz-relay: {error}", file=sys.stderr)
+        print(f"dayz-relay: {logs.clean(str(error))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 1
@@ -47,16 +63,30 @@ def _parser() -> argparse.ArgumentParser:
         return added
 
     up = add("up", _up, "Run the whole relay, with a store of its own unless redis.url is set.")
-    for one in (
-        up,
+    services = (
         add("modapi", _service, "Run only the service that the mods call."),
         add("uplink", _service, "Run only the service that speaks to Takaro."),
-        add("check", _check, "Show the settings in effect, secrets masked, or what is wrong with them."),
-    ):
+    )
+    check = add("check", _check, "Show the settings in effect, secrets masked, or what is wrong with them.")
+    for one in (up, *services, check):
         one.add_argument("--config", type=Path, default=Path("relay.toml"), metavar="FILE")
+    for one in services:
+        # `up` has warned already, for all that it starts.
+        one.add_argument("--warned", action="store_true", help=argparse.SUPPRESS)
     up.add_argument(
         "--data", type=Path, default=Path("data"), metavar="DIR", help="where its store keeps data"
     )
+    take_over = add("import", _import, "Take over the server of an old bridge, the same one for Takaro.")
+    take_over.add_argument(
+        "source", type=Path, nargs="?", metavar="TakaroConfig.txt", help="without it, the environment alone"
+    )
+    take_over.add_argument("--config", type=Path, default=Path("relay.toml"), metavar="FILE")
+    _add_instance(add("instance", _instance, "Add, show, change and remove servers while the relay runs."))
+    token = add("token", _token, "Make a secret that nobody can guess.").add_subparsers(
+        required=True, metavar="action"
+    )
+    new = token.add_parser("new", help="print a new one, and where it goes")
+    new.add_argument("--kind", choices=tuple(TOKENS), default="mod-key")
     demo = add("demo", _demo, "Show the relay at work between simulated DayZ servers and a simulated Takaro.")
     demo.add_argument("--seconds", type=float, metavar="N", help="end after N seconds")
     sim = add("sim", _sim, "Run one simulated peer by itself.").add_subparsers(
@@ -74,6 +104,44 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_instance(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(required=True, dest="action", metavar="action")
+    added = {
+        name: actions.add_parser(name, help=about, description=about)
+        for name, about in (
+            ("add", "Add a server; prints what its mod needs, the key this once."),
+            ("list", "Show all servers, those of relay.toml too."),
+            ("rotate", "Give a server a new mod key."),
+            ("disable", "Stop serving a server; its events are kept."),
+            ("enable", "Serve it again."),
+            ("remove", "Remove a server; its data is deleted a day later."),
+        )
+    }
+    for name, one in added.items():
+        one.add_argument("--config", type=Path, default=Path("relay.toml"), metavar="FILE")
+        one.add_argument(
+            "--data", type=Path, default=Path("data"), metavar="DIR", help="that of the running `up`"
+        )
+        if name != "list":
+            one.add_argument("slug", help="names the server in the store, logs and metrics")
+        if name in ("add", "list", "rotate"):
+            one.add_argument("--json", action="store_true", help="for programs")
+    added["add"].add_argument("--name", required=True, help="3 to 50 characters, for Takaro")
+    for option in ("--identity-token-file", "--registration-token-file"):
+        added["add"].add_argument(option, metavar="FILE", help="read it from there, - for standard input")
+    added["rotate"].add_argument(
+        "--overlap-h", type=_hours, default=24.0, metavar="H", help="how long the old key still opens"
+    )
+    added["remove"].add_argument("--purge", action="store_true", help="delete its data now")
+
+
+def _hours(text: str) -> float:
+    number = float(text)
+    if not 0 <= number <= 2160:
+        raise argparse.ArgumentTypeError("must be from 0 to 2160 hours")
+    return number
+
+
 def _up(args: argparse.Namespace) -> int:
     from services.cli import up
 
@@ -82,19 +150,39 @@ def _up(args: argparse.Namespace) -> int:
 
 def _service(args: argparse.Namespace) -> int:
     loaded = _load(args.config)
-    for warning in loaded.warnings:
-        print(f"dayz-relay: warning: {warning}", file=sys.stderr)
+    logs.configure(args.name, loaded.settings)
+    for warning in () if args.warned else _warnings(args.config, loaded):
+        logger.warning("%s", warning)
     # Each process imports the one service that it runs.
-    serve: Callable[[Settings], None] = importlib.import_module(f"services.{args.name}.main").run
-    serve(loaded.settings)
+    serve: Callable[[Settings, Path | None], None] = importlib.import_module(f"services.{args.name}.main").run
+    serve(loaded.settings, _file(args.config))
     return 0
 
 
 def _check(args: argparse.Namespace) -> int:
     from services.cli import check
 
-    check.run(_load(args.config))
+    loaded = _load(args.config)
+    check.run(loaded.settings, _warnings(args.config, loaded))
     return 0
+
+
+def _token(args: argparse.Namespace) -> int:
+    print(secrets.token_urlsafe(32))
+    print(f"It goes into relay.toml: {TOKENS[args.kind]}.", file=sys.stderr)
+    return 0
+
+
+def _import(args: argparse.Namespace) -> int:
+    from services.cli import take_over
+
+    return take_over.run(args.source, args.config, os.environ)
+
+
+def _instance(args: argparse.Namespace) -> int:
+    from services.cli import instances
+
+    return instances.run(args, _load(args.config).settings)
 
 
 def _demo(args: argparse.Namespace) -> int:
@@ -122,5 +210,17 @@ def _sim(args: argparse.Namespace) -> int:
 
 
 def _load(config: Path) -> Loaded:
-    """The settings; no relay.toml is needed where the environment describes an instance."""
-    return load(config if config.exists() or not environment_configures(os.environ) else None, os.environ)
+    loaded = load(_file(config), os.environ)
+    logs.hide("settings", secrets_in(loaded.settings))
+    return loaded
+
+
+def _warnings(config: Path, loaded: Loaded) -> list[str]:
+    return [*loaded.warnings, *cautions(_file(config), os.environ, loaded.settings)]
+
+
+def _file(config: Path) -> Path | None:
+    """No relay.toml is needed where the environment has an instance, or names the store that has some."""
+    names = ("RELAY_REDIS__URL", "RELAY_REDIS__URL_FILE")
+    enough = environment_configures(os.environ) or any(os.environ.get(name) for name in names)
+    return config if config.exists() or not enough else None

@@ -10,8 +10,9 @@ from pathlib import Path
 from services.cli import embedded, first_run
 from services.cli.supervise import Program, supervise
 from services.relay import logs
+from services.relay.cautions import cautions
 from services.relay.errors import ConfigError
-from services.relay.settings import Settings, load
+from services.relay.settings import NO_INSTANCE, Settings, load
 from services.relay.settings_sources import environment_configures
 
 
@@ -25,10 +26,10 @@ def run(config: Path, data: Path, environ: Mapping[str, str]) -> int:
     settings, warnings = load(config if config.exists() else None, environ)
     if first:
         print(first_run.what_to_do(config, settings))
-    for warning in warnings:
+    for warning in (*warnings, *cautions(config if config.exists() else None, environ, settings)):
         print(f"warning: {warning}")
     print(*banner(settings), sep="\n", flush=True)
-    logs.configure("up")
+    logs.configure("up", settings)
     with ExitStack() as held:
         if settings.redis.url is not None:
             programs = services(config, environ)
@@ -52,15 +53,18 @@ def banner(settings: Settings) -> list[str]:
             if not there
         ]
         lines.append(f'Server {instance.slug} ("{instance.name}"): {"; ".join(lacks) or "complete"}')
+    if not settings.instances:
+        lines.append(f"Servers that were added with a panel are served. In relay.toml there is {NO_INSTANCE}")
     return lines
 
 
 def services(config: Path, environ: Mapping[str, str], redis_url: str = "") -> list[Program]:
     """uplink and modapi as programs. The store is named in their environment, where `ps` does not show it."""
     own = {**environ, "RELAY_REDIS__URL": redis_url} if redis_url else environ
+    start = (sys.executable, "-m", "services.cli")
     # Stopped in the opposite order: first the door for new events, then what sends them on.
     return [
-        Program(name, (sys.executable, "-m", "services.cli", name, "--config", str(config)), own)
+        Program(name, (*start, name, "--config", str(config), "--warned"), own)
         for name in ("uplink", "modapi")
     ]
 

@@ -1,14 +1,16 @@
 """modapi as an application: the mods' wire in front, and the health page of the bridge it replaces."""
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
 
-from services.modapi.credentials import Credentials
+from services.modapi.admitted import Admitted
 from services.modapi.metrics import Metrics
 from services.modapi.served import ServedInstance
 from services.modapi.wire import ModWire
+from services.relay.addresses import Network
 from services.relay.errors import StoreError
 from services.relay.instance_state import LinkInfo, Queued
 
@@ -16,19 +18,19 @@ IDENTIFIED = "ready"
 """The name uplink gives to the state in which events flow."""
 
 
-def make_app(credentials: Credentials, instances: dict[str, ServedInstance], metrics: Metrics) -> ModWire:
+def make_app(admitted: Admitted, metrics: Metrics, trusted: Sequence[Network] = ()) -> ModWire:
     """The application behind the mods' port. Their own calls never reach FastAPI, whose layers cost CPU."""
     app = FastAPI(openapi_url=None)
 
     @app.get("/health")
     async def health(request: Request, response: Response) -> dict[str, Any]:
-        instance = instances.get(request.state.slug)
+        instance = admitted.instances.get(request.state.slug)
         if instance is None:
             response.status_code = 401
             return {"ok": False, "error": "unknown key: call /k/<mod key>/health"}
         return await _health(instance)
 
-    return ModWire(app, credentials, instances, metrics)
+    return ModWire(app, admitted, metrics, trusted)
 
 
 async def _health(instance: ServedInstance) -> dict[str, Any]:

@@ -4,6 +4,7 @@ The base of a mod's URL is whatever its operator typed: with `/k/<mod key>`, wit
 slashes. The id in the path is not an identity (contract.md A1): nothing here looks at it.
 """
 
+import re
 from collections.abc import Iterable
 from enum import Enum
 from typing import NamedTuple
@@ -28,6 +29,11 @@ class Call(NamedTuple):
     operation_id: str = ""
 
 
+_NOT_DIRECT = frozenset(
+    {b"forwarded", b"x-forwarded-for", b"x-real-ip", b"via", b"origin", b"sec-fetch-site"}
+)
+_LOCAL_HOST = re.compile(rb"(?:localhost|127(?:\.\d+){3}|\[::1\]|)(?::\d+)?")
+
 _METHODS = {
     CallKind.REGISTER: "POST",
     CallKind.EVENTS: "POST",
@@ -37,7 +43,8 @@ _METHODS = {
 
 
 def read_call(method: str, path: str, query: bytes, headers: Iterable[tuple[bytes, bytes]]) -> Call:
-    """Reads a request. The key in the URL counts before the one in the query, and that before Bearer."""
+    """Reads a request. The key in the URL counts before the one in the query, and that before the Bearer
+    of a POST."""
     parts = [part for part in path.split("/") if part]
     key = ""
     if len(parts) >= 2 and parts[0] == "k":
@@ -45,12 +52,23 @@ def read_call(method: str, path: str, query: bytes, headers: Iterable[tuple[byte
         del parts[:2]
     if not key and query:
         key = parse_qs(query.decode("latin-1")).get("key", [""])[0]
-    if not key:
+    if not key and method == "POST":  # the engine's GET carries no header (contract.md A2)
         key = _bearer(headers)
     kind, operation_id = _kind(parts)
     if method != _METHODS.get(kind, method):
         kind = CallKind.OTHER
     return Call(kind, method, "/" + "/".join(parts), key, operation_id)
+
+
+def is_direct(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Does a request to a loopback listener come from a program on this machine?
+
+    Whoever needs no key must not be spoken for by a proxy that serves strangers, nor by a page in a browser.
+    """
+    for name, value in headers:
+        if name in _NOT_DIRECT or (name == b"host" and _LOCAL_HOST.fullmatch(value) is None):
+            return False
+    return True
 
 
 def _kind(parts: list[str]) -> tuple[CallKind, str]:

@@ -1,9 +1,9 @@
 """Which instance does a secret open? Pure, and the same work for a good secret as for a bad one."""
 
-import hashlib
 from collections.abc import Iterable
 
-from services.relay.settings import Instance
+from services.relay.entries import Entry
+from services.relay.instance_records import digest_of
 
 
 class Credentials:
@@ -14,23 +14,22 @@ class Credentials:
     was set up for the old bridge may go on presenting the identity token it saved (contract.md A1).
     """
 
-    def __init__(self, instances: Iterable[Instance], *, loopback_only: bool) -> None:
-        self._slugs: dict[bytes, str] = {}
-        known = tuple(instances)
-        for instance in known:
-            for key in instance.mod_keys:
-                self._slugs[_digest(key.get_secret_value())] = instance.slug
+    def __init__(self, served: Iterable[Entry] = (), *, loopback_only: bool) -> None:
+        self._loopback_only = loopback_only
+        self.admit(served)
+
+    def admit(self, served: Iterable[Entry]) -> None:
+        """From now on the keys of these instances open, and no others."""
+        entries = tuple(served)
+        self._slugs = {key.digest: entry.instance.slug for entry in entries for key in entry.keys}
         self._without_secret = ""
-        if loopback_only and len(known) == 1:
-            self._without_secret = known[0].slug
-            self._slugs[_digest(known[0].identity_token.get_secret_value())] = known[0].slug
+        if self._loopback_only and len(entries) == 1:
+            only = entries[0].instance
+            self._without_secret = only.slug
+            self._slugs[digest_of(only.identity_token.get_secret_value())] = only.slug
 
     def slug_for(self, secret: str) -> str:
         """The instance that `secret` opens, or "" for none."""
         if not secret:
             return self._without_secret
-        return self._slugs.get(_digest(secret), "")
-
-
-def _digest(secret: str) -> bytes:
-    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
+        return self._slugs.get(digest_of(secret), "")

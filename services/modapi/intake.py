@@ -1,20 +1,36 @@
 """Events of one instance: from the body of a POST to the stream. A 200 means that they are in Redis."""
 
+import asyncio
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
+import orjson
+
+from services.modapi.dialect.bounds import bounded
 from services.modapi.dialect.dead import Reason
 from services.modapi.dialect.events import map_event
+from services.modapi.dialect.mend import Batch as ReadBatch
 from services.modapi.dialect.mend import read_batch
 from services.modapi.dialect.roster import Roster
 from services.modapi.metrics import Metrics
 from services.relay.errors import StoreError
-from services.relay.event_stream import Batch, EventStream, Slot, digest
+from services.relay.event_stream import NOT_ASKED, Batch, EventStream, Slot, digest
 from services.relay.instance_state import InstanceState
+from services.relay.limits import DEFAULT_LIMITS, Limits
 from services.relay.records import DeadEvent, GameEvent
 
 REREAD_ROSTER_EVERY_S = 5.0
+
+READ_AT_ONCE_BYTES = 16 * 1024
+"""What is longer is read beside the loop: broken JSON of this size takes 20 ms, and others wait."""
+
+_LIMITS: dict[str, str] = {
+    Reason.TOO_MANY_EVENTS: "batch_events",
+    Reason.EVENT_TOO_LARGE: "event_bytes",
+    Reason.TOO_DEEP: "event_levels",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,37 +39,55 @@ class Taken:
 
     token: str
     events: int
+    mended: bool = False
 
 
 class Intake:
     """Takes the events of one instance."""
 
-    def __init__(self, stream: EventStream, state: InstanceState, roster: Roster, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        stream: EventStream,
+        state: InstanceState,
+        roster: Roster,
+        metrics: Metrics,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> None:
         self._stream = stream
         self._state = state
         self._roster = roster
         self._metrics = metrics
+        self._limits = limits
         self._roster_read_s: float | None = None
 
-    async def take(self, body: bytes) -> Taken:
-        """Stores the events of a body. Raises StoreError: then nothing is, or it is not known."""
+    async def take(self, body: bytes, received_s: float) -> Taken:
+        """Stores the events of a body that began to come at `received_s` (on time.monotonic()).
+
+        Raises StoreError: then nothing is stored, or it is not known.
+        """
         if self._roster_read_s is None:
             await self._read_roster()
-        read = read_batch(body)
+        read = await self._read(body)
+        data = [orjson.dumps(raw) for raw in read.events]
+        fit = [bounded(*pair, self._limits) for pair in zip(read.events, data, strict=True)]
+        for raw, one in zip(read.events, fit, strict=True):
+            if one is not raw and not isinstance(one, DeadEvent):
+                self._metrics.beyond("text_chars")
         received = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        fates = [map_event(raw, self._roster, received) for raw in read.events]
+        fates = self._map(fit, received)
         if any(_knew_nobody(fate) for fate in fates) and self._roster_is_old():
             # Another modapi may have seen this player connect.
             await self._read_roster()
-            fates = [map_event(raw, self._roster, received) for raw in read.events]
+            fates = self._map(fit, received)
 
-        slots = [Slot(digest(letter.raw), letter) for letter in read.unreadable]
-        slots += [Slot(digest(raw), fate) for raw, fate in zip(read.events, fates, strict=True)]
+        slots = [Slot(digest(raw), fate) for raw, fate in zip(data, fates, strict=True)]
+        for place, letter in zip(read.places, read.unreadable, strict=True):
+            slots.insert(place, Slot(digest(letter.raw), letter))
         if not slots:
-            return Taken("-", 0)
+            return Taken(NOT_ASKED, 0)
         seen = self._roster.take_changes()
         try:
-            appended = await self._stream.append(Batch(slots, seen))
+            appended = await self._stream.append(Batch(slots, seen), received_s)
         except StoreError:
             self._roster.put_back(seen)
             raise
@@ -61,11 +95,25 @@ class Intake:
             self._roster.put_back(seen)
         else:
             self._count(slots[appended.repeated :], appended.repeated)
-        return Taken(appended.token, len(slots))
+        return Taken(appended.token, len(slots), read.repaired)
 
     def answered(self, token: str) -> None:
         """The mod has its answer: what it sends next is new."""
         self._stream.answered(token)
+
+    def unanswered(self, token: str) -> None:
+        """The mod had hung up before its answer: it sends those events again."""
+        self._stream.unanswered(token)
+
+    async def _read(self, body: bytes) -> ReadBatch:
+        if len(body) <= READ_AT_ONCE_BYTES:
+            return read_batch(body, self._limits.batch_events)
+        return await asyncio.to_thread(read_batch, body, self._limits.batch_events)
+
+    def _map(self, events: list[dict[str, Any] | DeadEvent], received: str) -> list[GameEvent | DeadEvent]:
+        return [
+            raw if isinstance(raw, DeadEvent) else map_event(raw, self._roster, received) for raw in events
+        ]
 
     async def _read_roster(self) -> None:
         self._roster.restore(await self._state.players())
@@ -80,6 +128,8 @@ class Intake:
             fate = slot.became
             if isinstance(fate, DeadEvent):
                 self._metrics.dead.labels(fate.reason).inc()
+                if limit := _LIMITS.get(fate.reason):
+                    self._metrics.beyond(limit)
             else:
                 counts[fate["type"]] = counts.get(fate["type"], 0) + 1
         for event_type, count in counts.items():

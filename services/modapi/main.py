@@ -1,59 +1,79 @@
 """modapi: put together, run, stopped."""
 
 import asyncio
+import contextlib
 import logging
+import os
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
+from services.modapi.admin import add_api
+from services.modapi.admitted import Admitted
 from services.modapi.app import make_app
-from services.modapi.credentials import Credentials
 from services.modapi.metrics import Metrics
-from services.modapi.served import ServedInstance
 from services.modapi.wakes import listen
-from services.relay import logs, running
+from services.relay import running
+from services.relay.addresses import networks
+from services.relay.directory import Directory
+from services.relay.doors import Door
 from services.relay.serving import Listener, admin_app, bind
 from services.relay.settings import Settings
-from services.relay.settings_values import is_loopback
-from services.relay.store import Store
+from services.relay.tls import certificate_of
 
 OPEN_DOOR_AFTER_S = 1.0
 
 logger = logging.getLogger(__name__)
 
 
-def run(settings: Settings) -> None:
-    """Serves the mods until SIGINT or SIGTERM. Raises ConfigError, StoreRefused."""
-    logs.configure("modapi")
-    running.run(serve(settings))
+def run(settings: Settings, config: Path | None = None) -> None:
+    """Serves the mods until SIGINT or SIGTERM; follows `config`. Raises ConfigError, StoreRefused."""
+    running.run(serve(settings, config))
 
 
-async def serve(settings: Settings) -> None:
+async def serve(settings: Settings, config: Path | None = None) -> None:
     registry = CollectorRegistry()
-    metrics = Metrics(registry)
-    store = Store(running.store_url(settings), opened=False)
+    metrics = Metrics(registry, per_instance=settings.metrics.per_instance)
+    store = running.store_of(settings, metrics.service)
     door = bind(settings.modapi.host, settings.modapi.port, "modapi.port")
+    certificate = certificate_of(settings.modapi)
+    trusted = networks(settings.modapi.trusted_proxies)
     admin = bind(settings.modapi.admin_host, settings.modapi.admin_port, "modapi.admin_port")
     try:
-        instances = {
-            instance.slug: ServedInstance(
-                instance,
-                store,
-                metrics,
-                logs.InstanceLogger(logger, instance.slug),
-                settings.modapi.hold_polls_s,
-            )
-            for instance in settings.instances
-        }
-        credentials = Credentials(settings.instances, loopback_only=is_loopback(settings.modapi.host))
-        logger.info("mods call %s:%d, %d instance(s)", *door.getsockname()[:2], len(instances))
+        directory = Directory(settings, config, os.environ, store, metrics.service.reload_failed.set)
+        admitted = Admitted(
+            store,
+            metrics,
+            logger,
+            settings.modapi.hold_polls_s,
+            loopback_only=settings.modapi.loopback_only,
+            limits=settings.limits,
+            complete=directory.complete.is_set,
+        )
+        pages = admin_app(
+            metrics.service.text, lambda: running.not_ready(store), lambda: running.about(store)
+        )
+        add_api(pages, directory, store, settings.modapi.admin_token)
         trusting = asyncio.create_task(running.trust(store))
-        # The door opens without Redis too: a mod that registers is answered in any case.
-        await asyncio.wait([trusting], timeout=OPEN_DOOR_AFTER_S)
+        watching = asyncio.create_task(directory.watch(admitted.update))
+        # The door opens without Redis too: a mod of relay.toml that registers is answered in any case.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(OPEN_DOOR_AFTER_S):
+                await asyncio.wait([trusting])
+                await directory.complete.wait()
+        logger.info("mods call %s:%d, %d instance(s)", *door.getsockname()[:2], len(admitted.instances))
         await running.until_stopped(
             running.ended(trusting),
-            listen(store, {slug: instance.polls for slug, instance in instances.items()}),
-            Listener.of(make_app(credentials, instances, metrics)).listen(door),
-            Listener.of(admin_app(registry, lambda: running.not_ready(store))).listen(admin),
+            running.ended(watching),
+            running.watch(store, metrics.service),
+            metrics.service.watch_loop(),
+            listen(store, admitted),
+            Listener.of(
+                make_app(admitted, metrics, trusted),
+                Door(settings.limits, metrics.beyond, trusted),
+                certificate,
+            ).listen(door),
+            Listener.of(pages).listen(admin),
         )
     finally:
         await store.close()

@@ -1,22 +1,34 @@
 """What modapi counts. Every series exists from the start, so that a dashboard shows 0 and not "no data"."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from services.modapi.calls import CallKind
 from services.modapi.dialect.dead import Reason
 from services.modapi.holding import Ending
+from services.relay.instance_series import Fold, InstanceSeries, Series
+from services.relay.limits import MODAPI_LIMITS
+from services.relay.service_metrics import ServiceMetrics
 from services.relay.vocabulary import Action, EventType
 
 LATENCIES_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
-ANSWERS = ("ok", "unauthorized", "too-large", "cut-short", "store-away", "full")
+ANSWERS = ("ok", "unauthorized", "too-large", "cut-short", "store-away", "full", "too-much")
 RESULTS = ("accepted", "late", "unreadable")
+
+POLL_HOLD = Series(
+    "dayz_relay_poll_hold_seconds",
+    "gauge",
+    "How long a poll of an instance that finds nothing may be held now.",
+    Fold.LEAST,
+)
 
 
 class Metrics:
     """The instruments of one modapi process."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, *, per_instance: bool = True) -> None:
+        self.instances = InstanceSeries((POLL_HOLD,), per_instance=per_instance)
+        self.service = ServiceMetrics(registry, "modapi", self.instances)
         self.events = Counter(
             "dayz_relay_events_accepted_total", "Game events stored for Takaro.", ["type"], registry=registry
         )
@@ -55,21 +67,17 @@ class Metrics:
             "Answers to operations that are not of this relay.",
             registry=registry,
         )
-        self.contact = Gauge(
-            "dayz_relay_mod_contact_timestamp_seconds",
-            "When the mod of an instance was last heard of.",
-            ["instance"],
-            registry=registry,
-        )
-        self.hold = Gauge(
-            "dayz_relay_poll_hold_seconds",
-            "How long a poll of an instance that finds nothing may be held now.",
-            ["instance"],
-            registry=registry,
-        )
         self.held = Counter(
             "dayz_relay_polls_held_total", "Held polls, by how they ended.", ["ended"], registry=registry
         )
+        self.refused = Counter(
+            "dayz_relay_refused_total",
+            "What was beyond a limit, by the name of its setting under [limits].",
+            ["limit"],
+            registry=registry,
+        )
+        for limit in MODAPI_LIMITS:
+            self.refused.labels(limit)
         for ending in Ending:
             self.held.labels(ending.value)
         for event in EventType:
@@ -90,6 +98,10 @@ class Metrics:
             (call, answer): self.calls.labels(call.value, answer) for call in CallKind for answer in ANSWERS
         }
         self._took = {call: self.seconds.labels(call.value) for call in CallKind}
+
+    def beyond(self, limit: str) -> None:
+        """Somebody ran into that limit."""
+        self.refused.labels(limit).inc()
 
     def accepted(self, event_type: str, count: int) -> None:
         """So many events of that type were stored."""

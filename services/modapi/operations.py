@@ -1,5 +1,6 @@
 """Commands of one instance: what a poll fetches, and what becomes of the mod's answers."""
 
+import asyncio
 import time
 
 import orjson
@@ -8,6 +9,7 @@ from services.modapi.dialect.flatten import flatten
 from services.modapi.dialect.mend import Unreadable, read_object
 from services.modapi.dialect.results import map_result
 from services.modapi.dialect.roster import Roster
+from services.modapi.intake import READ_AT_ONCE_BYTES
 from services.modapi.metrics import Metrics
 from services.relay.command_stream import CommandStream
 from services.relay.errors import StoreError
@@ -48,7 +50,11 @@ class Operations:
         if action is None:
             self._metrics.foreign.inc()
             return False
-        outcome, label = self._read(action, body)
+        if len(body) <= READ_AT_ONCE_BYTES:
+            outcome, label = _read(action, body)
+        else:  # a catalogue of several MB: others need not wait
+            outcome, label = await asyncio.to_thread(_read, action, body)
+        outcome = self._completed(action, outcome)
         seen = self._roster.take_changes()
         try:
             accepted = await self._stream.complete(operation_id, outcome, seen)
@@ -60,14 +66,6 @@ class Operations:
         self._metrics.results.labels(action, label if accepted else "late").inc()
         return accepted
 
-    def _read(self, action: Action, body: bytes) -> tuple[Outcome, str]:
-        try:
-            answer = read_object(body)
-        except Unreadable as error:
-            return Outcome(error=f"the game server's answer could not be read: {error}"), "unreadable"
-        outcome = map_result(action, answer.get("ok"), answer.get("result"), answer.get("error"))
-        return self._completed(action, outcome), "accepted"
-
     def _completed(self, action: Action, outcome: Outcome) -> Outcome:
         """With names and ids put into player records; who is in them is remembered."""
         if action is Action.GET_PLAYER and outcome.value:
@@ -75,3 +73,11 @@ class Operations:
         if action is Action.GET_PLAYERS and outcome.value:
             return Outcome([self._roster.complete(player) or player for player in outcome.value])
         return outcome
+
+
+def _read(action: Action, body: bytes) -> tuple[Outcome, str]:
+    try:
+        answer = read_object(body)
+    except Unreadable as error:
+        return Outcome(error=f"the game server's answer could not be read: {error}"), "unreadable"
+    return map_result(action, answer.get("ok"), answer.get("result"), answer.get("error")), "accepted"

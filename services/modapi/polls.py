@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, NamedTuple
 
 from services.modapi.holding import FALL_BACK_S, Ending, Holding
-from services.modapi.metrics import Metrics
+from services.modapi.metrics import POLL_HOLD, Metrics
 from services.modapi.operations import Operations
 from services.relay.logs import InstanceLogger
 
@@ -41,7 +41,7 @@ class Polls:
     ) -> None:
         self._operations = operations
         self._rules = Holding(hold_polls_s)
-        self._gauge = metrics.hold.labels(slug)
+        self._row = metrics.instances.row(slug)
         self._allowed_s = -1.0
         self._held = metrics.held
         self._logger = logger
@@ -127,4 +127,4 @@ class Polls:
         allowed_s = self._rules.allowed_s(now_s)
         if allowed_s != self._allowed_s:
             self._allowed_s = allowed_s
-            self._gauge.set(allowed_s)
+            self._row.set(POLL_HOLD, allowed_s)

@@ -8,14 +8,19 @@ from services.modapi.dialect.roster import Roster
 from services.modapi.intake import Intake
 from services.modapi.metrics import Metrics
 from services.modapi.operations import Operations
+from services.modapi.pace import Incoming, Pace
 from services.modapi.polls import Polls
 from services.relay.command_stream import CommandStream
 from services.relay.errors import StoreError
 from services.relay.event_stream import EventStream
 from services.relay.instance_state import InstanceState, LinkInfo
+from services.relay.limits import DEFAULT_LIMITS, Limits
 from services.relay.logs import InstanceLogger
 from services.relay.settings import Instance
 from services.relay.store import Store
+
+INCOMING_RESULTS = 2
+"""So many results of the greatest size may be on their way in at once: they are held in memory."""
 
 SILENCE_S = 60.0
 """A mod polls every 2 s. After this long without a call, its return is worth a line in the log."""
@@ -27,17 +32,24 @@ class ServedInstance:
     """Everything that calls of one mod are answered from."""
 
     def __init__(
-        self, settings: Instance, store: Store, metrics: Metrics, logger: InstanceLogger, hold_polls_s: float
+        self,
+        settings: Instance,
+        store: Store,
+        metrics: Metrics,
+        logger: InstanceLogger,
+        hold_polls_s: float,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         self.settings = settings
         self.state = InstanceState(store, settings.slug)
         roster = Roster()
-        self.intake = Intake(EventStream(store, settings.slug), self.state, roster, metrics)
+        self.intake = Intake(EventStream(store, settings.slug), self.state, roster, metrics, limits)
         self.operations = Operations(CommandStream(store, settings.slug), roster, metrics)
         self.polls = Polls(self.operations, settings.slug, hold_polls_s, metrics, logger)
+        self.pace = Pace(limits, time.monotonic())
+        self.incoming = Incoming(INCOMING_RESULTS * limits.result_bytes)
         self.last_contact_s: float | None = None  # wall clock
         self.last_poll_s: float | None = None
-        self._contact = metrics.contact.labels(settings.slug)
         self._logger = logger
 
     def heard(self, kind: CallKind) -> None:
@@ -52,7 +64,6 @@ class ServedInstance:
             self.last_poll_s = now_s
         else:
             self.polls.called(events=kind is CallKind.EVENTS)
-        self._contact.set(now_s)
 
     async def game_server_id(self) -> str:
         """Takaro's id of this server, or before Takaro gave one a stand-in that stays the same.

@@ -5,37 +5,43 @@ It sees "2xx with a body", "4xx", "5xx", or nothing: an empty 2xx counts as a ti
 This is plain ASGI in front of FastAPI: these calls are nearly all of the traffic.
 """
 
-import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import orjson
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.modapi.calls import Call, CallKind, read_call
-from services.modapi.credentials import Credentials
+from services.modapi.admitted import Admitted
+from services.modapi.calls import Call, CallKind, is_direct, read_call
 from services.modapi.dialect.mend import Unreadable, read_object
 from services.modapi.metrics import Metrics
+from services.modapi.pace import Incoming, WrongKeys
 from services.modapi.served import ServedInstance
+from services.relay.addresses import Network, caller, source_of
 from services.relay.errors import StoreError
 
 logger = logging.getLogger(__name__)
 
-MAX_BODY_BYTES = 1024 * 1024
-MAX_RESULT_BYTES = 16 * 1024 * 1024
-"""The answer to listItems is several MB in one POST (contract.md A1)."""
-
-BODY_WITHIN_S = 10.0
-"""The mod's own budget for a request: what takes longer, it has given up."""
+MAX_REGISTER_BYTES = 16 * 1024
+"""It is read before it is known who sends it."""
 
 ANSWERED_WITHIN_S = 4.0
 """An answer that took longer may have met a mod that had hung up (5 s is the shortest budget seen)."""
 
 SAY_AGAIN_AFTER_S = 60.0
 
+NOT_READ = frozenset({401, 413, 429})
+"""With these the rest of the request is not read, so nothing can follow on that connection."""
+
 OK = b'{"ok":true}'
-_UNAUTHORIZED = b'{"error":"unknown key: compare TakaroApiUrl in the mod\'s config.json with relay.toml"}'
+_UNAUTHORIZED = b'{"error":"unknown key: the one in the mod\'s TakaroApiUrl opens no server here"}'
+_NO_KEY = (
+    b'{"error":"no key: set TakaroApiUrl in the mod\'s config.json to http://<address of the relay>/k/<key>, '
+    b'the key being one of the mod_keys of the instance"}'
+)
+_TOO_MANY_KEYS = b'{"error":"too many unknown keys from this address"}'
+_TOO_MUCH = b'{"error":"more than this server may send, send it again later"}'
 _TOO_LARGE = b'{"error":"the body is too large"}'
 _AWAY = b'{"error":"the store is away, send it again"}'
 _FULL = b'{"error":"too many events wait for Takaro, send it again later"}'
@@ -48,6 +54,10 @@ class TooLarge(Exception):
     """A body is beyond its limit."""
 
 
+class TooMuch(Exception):
+    """An instance sends too much at once."""
+
+
 class CutShort(Exception):
     """The mod hung up in the middle of its body, or while its poll was held."""
 
@@ -56,12 +66,15 @@ class ModWire:
     """Answers the four calls of a mod; everything else goes on to `app`, with the key taken off the path."""
 
     def __init__(
-        self, app: ASGIApp, credentials: Credentials, instances: dict[str, ServedInstance], metrics: Metrics
+        self, app: ASGIApp, admitted: Admitted, metrics: Metrics, trusted: Sequence[Network] = ()
     ) -> None:
         self._app = app
-        self._credentials = credentials
-        self._instances = instances
+        self._admitted = admitted
+        self._credentials = admitted.credentials
         self._metrics = metrics
+        self._trusted = trusted
+        self._limits = admitted.limits
+        self._wrong_keys = WrongKeys(admitted.limits.wrong_keys_per_minute)
         self._said: dict[str, float] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -71,7 +84,13 @@ class ModWire:
         call = read_call(scope["method"], scope["path"], scope["query_string"], scope["headers"])
         if call.kind is CallKind.OTHER:
             scope["path"] = call.path
-            scope["state"] = {"slug": self._credentials.slug_for(call.key)}
+            slug = self._slug(call.key, scope)
+            if call.key and not slug and self._admitted.complete():
+                status, answer, label = self._stranger(call.key, scope)
+                await _send(send, status, answer)
+                self._metrics.answered(call.kind, label, 0.0)
+                return
+            scope["state"] = {"slug": slug}
             await self._app(scope, receive, send)
             return
         await self._answer(call, scope, receive, send)
@@ -81,16 +100,32 @@ class ModWire:
         token = ""
         instance: ServedInstance | None = None
         try:
-            limit = MAX_RESULT_BYTES if call.kind is CallKind.RESULT else MAX_BODY_BYTES
-            body = b"" if call.method == "GET" else await read_body(scope, receive, limit)
-            instance = self._instance(call, body)
+            key = call.key
+            if call.kind is CallKind.REGISTER:
+                key = self._key(call, await read_body(scope, receive, MAX_REGISTER_BYTES))
+            instance = self._admitted.instances.get(self._slug(key, scope))
+            if instance is None and not self._admitted.complete():
+                raise StoreError("Redis: the stored instances are not known yet")
             if instance is None:
-                self._say(scope, "401", "a call with a key that opens no instance was refused")
-                status, answer, label = 401, _UNAUTHORIZED, "unauthorized"
+                status, answer, label = self._stranger(key, scope)
+            elif beyond := instance.pace.beyond(begun_s):
+                self._metrics.beyond(beyond)
+                self._say(scope, beyond, f"{instance.settings.slug} is beyond limits.{beyond} and is put off")
+                raise TooMuch
             elif call.kind is CallKind.EVENTS:
+                # What is too long is no 4xx, it would be sent again for ever: it is read as far as it may be.
+                body, size_bytes = await read_long_body(
+                    scope, receive, self._limits.result_bytes, self._limits.body_bytes, instance.incoming
+                )
+                if size_bytes > len(body):
+                    self._metrics.beyond("body_bytes")
+                    self._say(scope, "body", f"a batch of {size_bytes} bytes was cut at limits.body_bytes")
                 instance.heard(call.kind)
-                taken = await instance.intake.take(body)
+                if _gone(receive):
+                    raise CutShort  # it will send this again: stored now, it might come behind that
+                taken = await instance.intake.take(body, begun_s)
                 token = taken.token
+                instance.pace.posted(taken.events, len(body), mended=taken.mended)
                 status, answer, label = (200, OK, "ok") if token else (503, _FULL, "full")
             elif call.kind is CallKind.POLL:
                 instance.heard(call.kind)
@@ -100,30 +135,64 @@ class ModWire:
                 begun_s += polled.held_s
                 status, answer, label = 200, polled.answer, "ok"
             elif call.kind is CallKind.RESULT:
+                limit = self._limits.result_bytes
+                body, _ = await read_long_body(scope, receive, limit, limit, instance.incoming)
+                instance.pace.posted(0, len(body))
                 instance.heard(call.kind)
                 await instance.operations.take_result(call.operation_id, body)
                 status, answer, label = 200, OK, "ok"
             else:
                 instance.heard(call.kind)
-                status, answer, label = 200, await registered(instance), "ok"
+                status, answer, label = 200, await registered(instance, key), "ok"
         except StoreError as error:
             self._say(scope, "store", f"{error}: mods are asked to send again")
             status, answer, label = 503, _AWAY, "store-away"
         except TooLarge:
+            self._metrics.beyond("result_bytes" if call.kind is CallKind.RESULT else "body_bytes")
             self._say(scope, "413", f"a {call.kind.value} body was too large and was refused")
             status, answer, label = 413, _TOO_LARGE, "too-large"
-        except (CutShort, TimeoutError):
+        except TooMuch:
+            status, answer, label = 429, _TOO_MUCH, "too-much"
+        except CutShort:
             self._metrics.calls.labels(call.kind.value, "cut-short").inc()
             return
         there = not token or not _gone(receive)
         await _send(send, status, answer)
         took_s = time.monotonic() - begun_s
-        if instance and token and there and took_s < ANSWERED_WITHIN_S:
+        if instance and token and not there:
+            instance.intake.unanswered(token)
+        elif instance and token and took_s < ANSWERED_WITHIN_S:
             instance.intake.answered(token)
         self._metrics.answered(call.kind, label, took_s)
 
-    def _instance(self, call: Call, body: bytes) -> ServedInstance | None:
-        """The instance that the call's secret opens; to register, the mod key may be in the body as well."""
+    def _slug(self, key: str, scope: Scope) -> str:
+        """The instance that a key opens, "" for none."""
+        if key or is_direct(scope["headers"]):
+            return self._credentials.slug_for(key)
+        return ""
+
+    def _stranger(self, key: str, scope: Scope) -> Answer:
+        """The answer to whoever has no key that opens anything. The right ones are never put off."""
+        if not key:
+            self._say(scope, "no key", "a call without a key was refused: is it in TakaroApiUrl?")
+            return 401, _NO_KEY, "unauthorized"
+        if not self._wrong_keys.tried(source_of(self._caller(scope)), time.monotonic()):
+            self._metrics.beyond("wrong_keys_per_minute")
+            return 429, _TOO_MANY_KEYS, "too-much"
+        self._say(scope, "401", "a call with a key that opens no instance was refused")
+        return 401, _UNAUTHORIZED, "unauthorized"
+
+    def _caller(self, scope: Scope) -> str:
+        peer: str = (scope.get("client") or ("?", 0))[0]
+        if not self._trusted:
+            return peer
+        forwarded = [
+            value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"
+        ]
+        return caller(peer, forwarded, self._trusted)
+
+    def _key(self, call: Call, body: bytes) -> str:
+        """The secret that the call presents; to register, the mod key may be in the body as well."""
         key = call.key
         if call.kind is CallKind.REGISTER:
             try:
@@ -134,11 +203,11 @@ class ModWire:
                 key = sent
             elif not key and isinstance(sent, str) and self._credentials.slug_for(sent):
                 key = sent
-        return self._instances.get(self._credentials.slug_for(key))
+        return key
 
     def _say(self, scope: Scope, what: str, text: str) -> None:
         """A mod repeats itself every second or two; the log does not."""
-        address = (scope.get("client") or ("?", 0))[0]
+        address = self._caller(scope)
         key = f"{what} {address}"
         now_s = time.monotonic()
         if now_s - self._said.get(key, -SAY_AGAIN_AFTER_S) < SAY_AGAIN_AFTER_S:
@@ -149,29 +218,52 @@ class ModWire:
         logger.warning("from %s: %s", address, text)
 
 
-async def registered(instance: ServedInstance) -> bytes:
-    """What a mod is told: the credential that it will present from now on, and the id for its paths."""
+async def registered(instance: ServedInstance, key: str) -> bytes:
+    """What a mod is told: the credential that it will present from now on, and the id for its paths.
+
+    It is the one it came with: of a stored instance no other is known.
+    """
     keys = instance.settings.mod_keys
-    credential = (keys[0] if keys else instance.settings.identity_token).get_secret_value()
+    credential = key or (keys[0] if keys else instance.settings.identity_token).get_secret_value()
     return orjson.dumps({"identityToken": credential, "gameServerId": await instance.game_server_id()})
 
 
 async def read_body(scope: Scope, receive: Receive, limit_bytes: int) -> bytes:
-    """The whole body. Raises TooLarge, CutShort, TimeoutError."""
+    """The whole body. Raises TooLarge, CutShort."""
+    body, _ = await read_long_body(scope, receive, limit_bytes, limit_bytes, None)
+    return body
+
+
+async def read_long_body(
+    scope: Scope, receive: Receive, limit_bytes: int, keep_bytes: int, incoming: Incoming | None
+) -> tuple[bytes, int]:
+    """The first `keep_bytes` of a body, and how many it had in all. The listener bounds how long it takes.
+
+    Raises TooLarge beyond `limit_bytes`, TooMuch when more is on its way than `incoming` allows, CutShort.
+    """
     for name, value in scope["headers"]:
         if name == b"content-length" and value.isdigit() and int(value) > limit_bytes:
             raise TooLarge
     message = await receive()
+    body = _chunk(message, 0, limit_bytes)
+    size = len(body)
     if not message.get("more_body"):
-        return _chunk(message, 0, limit_bytes)
-    async with asyncio.timeout(BODY_WITHIN_S):
-        chunks = [_chunk(message, 0, limit_bytes)]
-        size = len(chunks[0])
-        while message.get("more_body"):
+        return body[:keep_bytes], size
+    chunks, kept = [body], 0
+    try:
+        while True:
+            kept += len(chunks[-1])
+            if incoming and not incoming.add(len(chunks[-1])):
+                raise TooMuch
+            if not message.get("more_body"):
+                return b"".join(chunks)[:keep_bytes], size
             message = await receive()
-            chunks.append(_chunk(message, size, limit_bytes))
-            size += len(chunks[-1])
-    return b"".join(chunks)
+            chunk = _chunk(message, size, limit_bytes)
+            size += len(chunk)
+            chunks.append(chunk if kept < keep_bytes else b"")
+    finally:
+        if incoming:
+            incoming.add(-kept)
 
 
 def _chunk(message: Message, size: int, limit_bytes: int) -> bytes:
@@ -203,5 +295,7 @@ def _gone(receive: Receive) -> bool:
 
 async def _send(send: Callable[[Message], Awaitable[None]], status: int, body: bytes) -> None:
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    if status in NOT_READ:
+        headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

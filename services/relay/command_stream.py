@@ -6,20 +6,18 @@ can disagree about it.
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import orjson
 
 from services.relay.command_life import Lane, State, lane_of
-from services.relay.errors import LostLease, StoreError
+from services.relay.errors import StoreError
 from services.relay.event_stream import CALL_WITHIN_S, CONTACT_EVERY_MS
 from services.relay.keys import WAKE_MODAPI, WAKE_RESULTS, keys_of
+from services.relay.limits import DEFAULT_LIMITS
 from services.relay.records import Command, Outcome
-from services.relay.store import RETRY_EVERY_S, Script, Store
+from services.relay.store import CLOCK, RETRY_EVERY_S, Script, Store
 from services.relay.vocabulary import Action
-
-MAX_WAITING = 2_000
-"""Commands that may wait for one mod: a few aligned bursts of Takaro's (contract.md B3)."""
 
 MAX_POLL_COMMANDS = 40
 MAX_POLL_BYTES = 32 * 1024
@@ -32,14 +30,14 @@ _ENQUEUE = Script("enqueue")
 _TAKE = Script("take")
 _COMPLETE = Script("complete")
 _GIVE_UP = Script("give_up")
-_TRIM_RESULTS = Script("trim_results")
 
 
 class CommandStream:
     """The commands and results of the instance `slug`."""
 
-    def __init__(self, store: Store, slug: str) -> None:
+    def __init__(self, store: Store, slug: str, most_waiting: int = DEFAULT_LIMITS.open_commands) -> None:
         self._store = store
+        self._most_waiting = most_waiting
         self._slug = slug
         keys = self._keys = keys_of(slug)
         self._lanes = {Lane.WRITES: keys.writes, Lane.READS: keys.reads, Lane.REFRESHES: keys.refreshes}
@@ -68,7 +66,7 @@ class CommandStream:
                     command.action,
                     orjson.dumps(command.args),
                     deadline_ms,
-                    MAX_WAITING,
+                    self._most_waiting,
                     KEEP_MS,
                 )
             except StoreError:
@@ -79,7 +77,7 @@ class CommandStream:
 
     async def _on_redis_clock(self, moment_s: float) -> int:
         """A moment on time.monotonic() in ms of Redis' clock, early by the way of the reply at most."""
-        seconds, microseconds = await self._store.send("TIME")
+        seconds, microseconds = await self._store.run(CLOCK, (self._keys.contact,))
         left_s = moment_s - time.monotonic()
         return int(seconds) * 1000 + int(microseconds) // 1000 + int(left_s * 1000)
 
@@ -95,12 +93,13 @@ class CommandStream:
         found = await self._store.send("XRANGE", self._keys.results, start, "+", "COUNT", count)
         return [(id.decode(), fields[1].decode(), Outcome(**orjson.loads(fields[3]))) for id, fields in found]
 
-    async def trim_results(self, lease: str, through: str) -> None:
-        """Takes results up to and including the entry `through` off. Raises LostLease, StoreError."""
-        milliseconds, _, number = through.partition("-")
-        keys = (self._keys.lease, self._keys.results)
-        if not await self._store.run(_TRIM_RESULTS, keys, lease, f"{milliseconds}-{int(number) + 1}"):
-            raise LostLease(f"{self._slug}: another uplink owns this instance now")
+    def claim(self, entries: Sequence[str]) -> None:
+        """Takes results that were passed on off. Should that be lost, they go by their age."""
+        self._store.tell("XDEL", self._keys.results, *entries)
+
+    async def take_off(self, entry: str) -> bool:
+        """Takes a result off that nobody has claimed. False: somebody has. Raises StoreError."""
+        return bool(await self._store.send("XDEL", self._keys.results, entry))
 
     # modapi's side
 
@@ -118,6 +117,7 @@ class CommandStream:
             CONTACT_EVERY_MS,
             KEEP_MS,
             "1" if refreshes_alone else "0",
+            durable=True,  # a failover that forgot it would hand it out again
         )
         return [
             Command(taken[i].decode(), Action(taken[i + 1].decode()), orjson.loads(taken[i + 2]))

@@ -1,12 +1,16 @@
-"""May this Redis be trusted with what the relay answers 200 for? Pure: settings in, complaints out.
+"""May this Redis be trusted with what the relay answers 200 for? Pure: facts in, complaints and words out.
 
 research/reliability.md 1.1: with `everysec` a plain kill -9 of Redis on a busy disk lost acknowledged
 batches, with `always` it lost none. Any eviction policy but `noeviction` may delete a whole stream.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
-CHECKED_SETTINGS = ("appendonly", "appendfsync", "no-appendfsync-on-rewrite", "maxmemory-policy", "maxmemory")
+OLDEST = (7, 0)
+
+STORE_LABELS = ("version", "topology", "appendfsync", "policy", "replicas")
+"""Of the gauge `dayz_relay_store_info`."""
 
 _FIX = {
     "appendonly": ("yes", "a restart of Redis loses every event that waits for delivery"),
@@ -18,10 +22,63 @@ _FIX = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a server says of itself. `settings` lacks what a managed server hides."""
+
+    name: str
+    version: str
+    primary: bool = True
+    replicas: int = 0
+    settings: Mapping[str, str] = field(default_factory=dict)
+    memory_bytes: int = 0
+    aof_ok: bool = True
+
+    @property
+    def max_memory_bytes(self) -> int:
+        """0: no limit, or it is hidden."""
+        return int(self.settings.get("maxmemory", 0))
+
+    @property
+    def fullness(self) -> float:
+        """Used memory in parts of its limit."""
+        return self.memory_bytes / self.max_memory_bytes if self.max_memory_bytes else 0.0
+
+    def setting(self, name: str) -> str:
+        return self.settings.get(name, "hidden")
+
+
+def facts_of(info: str, settings: Mapping[str, str]) -> Facts:
+    """Facts from the sections of INFO and the replies to CONFIG GET."""
+    told = dict(line.partition(":")[::2] for line in info.splitlines() if ":" in line)
+    name = "Valkey" if "valkey_version" in told else "Redis"
+    return Facts(
+        name,
+        told.get("valkey_version") or told.get("redis_version", ""),
+        told.get("role") == "master",
+        # Those that hear each write: one that is still being given all data does not count yet.
+        sum("state=online" in text for key, text in told.items() if key.startswith("slave")),
+        settings,
+        int(told.get("used_memory", 0)),
+        told.get("aof_last_write_status", "ok") == "ok",
+    )
+
+
+def too_old(facts: Facts) -> str:
+    """The complaint about a server that lacks what the scripts need, or ""."""
+    try:
+        version = tuple(int(part) for part in facts.version.split(".")[:2])
+    except ValueError:
+        return ""  # it does not say
+    if facts.name == "Valkey" or version >= OLDEST:
+        return ""
+    return f"Redis has version {facts.version}: the relay needs {OLDEST[0]}.{OLDEST[1]} or newer, or Valkey"
+
+
 def complaints(settings: Mapping[str, str]) -> list[str]:
     """What must change, one line for each setting: what it is, what it costs, the command that mends it.
 
-    `settings` is the reply to CONFIG GET of CHECKED_SETTINGS; what is missing there is not judged.
+    `settings` is the reply to CONFIG GET; what is missing there is not judged.
     """
     found = [
         f"Redis has {name} '{settings[name]}': {loss}. Fix: CONFIG SET {name} {wanted}"
@@ -37,3 +94,43 @@ def complaints(settings: Mapping[str, str]) -> list[str]:
             " Fix: CONFIG SET maxmemory-policy noeviction"
         )
     return found
+
+
+def described(all_facts: Iterable[Facts], kind: str, replicas: int) -> str:
+    """One line about the store: what it is, how it keeps data, what it survives."""
+    facts = list(all_facts)
+    kept = [one.settings for one in facts]
+    if any(one.get("appendonly") == "no" for one in kept):
+        survives = "nothing: a restart of Redis loses what waits"
+    elif any(complaints(settings) for settings in kept):
+        survives = "a clean restart of Redis; a crash may lose what was accepted last"
+    elif not all("appendfsync" in settings for settings in kept):
+        survives = "what its operator promises, for its settings are hidden"
+    elif replicas:
+        survives = f"a crash of Redis, and the loss of its machine with up to {replicas - 1} of the replicas'"
+        if replicas == 1:
+            survives = "a crash of Redis, and the loss of its machine"
+    else:
+        survives = "a crash of Redis and of its machine, not the loss of its disk"
+    servers = _each(f"{one.name} {one.version}" for one in facts)
+    return (
+        f"{servers}, {kind}, appendfsync {_each(one.setting('appendfsync') for one in facts)}, "
+        f"maxmemory-policy {_each(one.setting('maxmemory-policy') for one in facts)}, "
+        f"each batch waits for {replicas} replica(s); it survives {survives}"
+    )
+
+
+def labels(all_facts: Iterable[Facts], kind: str, replicas: int) -> dict[str, str]:
+    """STORE_LABELS for these servers."""
+    facts = list(all_facts)
+    return {
+        "version": _each(f"{one.name} {one.version}" for one in facts),
+        "topology": kind,
+        "appendfsync": _each(one.setting("appendfsync") for one in facts),
+        "policy": _each(one.setting("maxmemory-policy") for one in facts),
+        "replicas": str(replicas),
+    }
+
+
+def _each(words: Iterable[str]) -> str:
+    return "/".join(sorted(set(words)))

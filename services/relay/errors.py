@@ -4,6 +4,8 @@ RelayError
 ├── ConfigError        the operator: a setting is wrong; the text names the key and the fix
 ├── StoreError         try again later: Redis is away, loading, failing over or full
 │   └── StoreRefused   the operator: Redis answers, but must not be used as it is configured
+├── NoSuchInstance     whoever asked: no instance has this slug
+├── InstanceConflict   whoever asked: the change contradicts what is there; the text says what and the way out
 └── LostLease          nobody: another uplink owns the instance now; stop touching it
 """
 
@@ -26,3 +28,11 @@ class StoreRefused(StoreError):
 
 class LostLease(RelayError):
     """A fenced write was refused: the lease on this instance is no longer ours."""
+
+
+class NoSuchInstance(RelayError):
+    """No instance has this slug."""
+
+
+class InstanceConflict(RelayError):
+    """A change of instances contradicts what is there."""

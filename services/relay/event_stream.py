@@ -11,26 +11,33 @@ import time
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 import orjson
 
-from services.relay.errors import LostLease
+from services.relay.errors import LostLease, StoreError
 from services.relay.keys import WAKE_EVENTS, keys_of
 from services.relay.records import DeadEvent, GameEvent
-from services.relay.store import Script, Store
+from services.relay.store import CLOCK, Script, Store
+from services.relay.store_clock import StoreClock
 
 MAX_QUEUED_EVENTS = 100_000
 MAX_QUEUED_BYTES = 64 * 1024 * 1024
 MAX_DEAD_EVENTS = 1_000
 MAX_REFUSED_BYTES = 16 * 1024
 CONTACT_EVERY_MS = 5_000
-NOTE_AFTER_S = 0.3
+NOTE_AFTER_S = 0.05
+"""So long it waits to go along with the next batch; an honest twin that comes sooner, and to another process,
+would be taken for a repeat. A mod flushes each second (contract.md A1)."""
+
 CALL_WITHIN_S = 2.5
 """A mod's POST is answered well under 3 s, with a 503 if need be (contract.md A2)."""
 
 _APPEND = Script("append")
 _ACK = Script("ack")
+_NOTE = Script("note")
+_BURY = Script("bury")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +57,15 @@ class Slot(NamedTuple):  # made for each event: a dataclass would cost three tim
     became: GameEvent | DeadEvent
 
 
+NOT_ASKED = "-"
+
+
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """`token` names the stored batch; `repeated` events at its head were stored before. Empty token: full."""
+    """`token` names the batch that the answer is for; `repeated` events at its head were stored before.
+
+    An empty token: the stream is full. NOT_ASKED: all of it is stored, but the mod asked again since.
+    """
 
     token: str
     repeated: int = 0
@@ -82,45 +95,76 @@ def digest(raw: Any) -> bytes:
     return zlib.crc32(data).to_bytes(4, "big")
 
 
+@dataclass(frozen=True, slots=True)
+class _Post:
+    token: str
+    batch: Batch
+    received_us: int  # both on Redis' clock
+    deadline_us: int
+
+
 class EventStream:
     """The event stream of the instance `slug`."""
 
     def __init__(self, store: Store, slug: str) -> None:
+        self.slug = slug
         self._store = store
-        self._slug = slug
         keys = self._keys = keys_of(slug)
         self._append_keys = (keys.events, keys.intake, keys.dead, keys.players, keys.contact)
         self._token_base = secrets.token_hex(8)
         self._numbers = itertools.count()
-        self._answered = ""
+        self._clock = StoreClock()
+        self._fates: dict[str, str] = {}  # what is to be noted, by field
         self._noting: asyncio.TimerHandle | None = None
         self._heard_s = -math.inf
 
-    async def append(self, batch: Batch) -> Appended:
-        """Stores a batch. Raises StoreError when that could not be had within CALL_WITHIN_S."""
-        token = f"{self._token_base}-{next(self._numbers)}"
-        reply = await self._append(token, batch)
-        repeated = 0
-        if reply[0] == b"repeat":
-            repeated = int(reply[1])
-            if repeated == len(batch.slots):
-                return Appended(reply[2].decode(), repeated)
-            reply = await self._append(token, batch, repeated)
-        return Appended(token if reply[0] == b"accepted" else "", repeated)
+    async def append(self, batch: Batch, received_s: float | None = None) -> Appended:
+        """Stores a batch that came at `received_s` (on time.monotonic(); now, if not given).
 
-    async def _append(self, token: str, batch: Batch, repeated: int | None = None) -> list[Any]:
-        fates = [slot.became for slot in batch.slots[repeated or 0 :]]
+        Raises StoreError when that could not be had within CALL_WITHIN_S: then it may be stored all the same,
+        but only within that time.
+        """
+        now_s = time.monotonic()
+        if not self._clock.known:
+            self._clock.told(int(await self.clock_s() * 1_000_000), now_s)
+        posted = _Post(
+            f"{self._token_base}-{next(self._numbers):08x}",
+            batch,
+            self._clock.at_us(now_s if received_s is None else received_s),
+            self._clock.at_us(now_s + CALL_WITHIN_S),
+        )
+        cut = 0
+        while True:
+            asked_s = time.monotonic()
+            left_s = now_s + CALL_WITHIN_S - asked_s
+            word, told_us, slot, repeated = await self._append(posted, cut, left_s)
+            self._clock.told(told_us, asked_s)
+            if word == b"late":
+                raise StoreError("Redis: it answered too late, or its clock was set")
+            if word == b"full":
+                return Appended("", cut)
+            if word == b"overtaken":
+                return Appended(NOT_ASKED, repeated)
+            if word == b"accepted":
+                return Appended(f"{slot} {posted.token}", repeated)
+            cut = repeated
+
+    async def _append(self, posted: "_Post", cut: int, within_s: float) -> list[Any]:
+        slots = posted.batch.slots
+        fates = [slot.became for slot in slots[cut:]]
         events = [fate for fate in fates if not isinstance(fate, DeadEvent)]
         dead = [fate for fate in fates if isinstance(fate, DeadEvent)]
-        self._store.hint(WAKE_EVENTS, self._slug)
+        self._store.hint(WAKE_EVENTS, self.slug)
         reply: list[Any] = await self._store.run_until(
-            CALL_WITHIN_S,
+            within_s,
             _APPEND,
             self._append_keys,
-            token,
-            self._answered,
-            b"".join([slot.digest for slot in batch.slots]),
-            "0" if repeated is None else "1",
+            posted.token,
+            " ".join([fate for fate in self._fates.values() if fate[0] != "!"]),
+            b"".join([slot.digest for slot in slots]),
+            cut,
+            posted.received_us,
+            posted.deadline_us,
             orjson.dumps(events) if events else b"",
             len(events),
             MAX_QUEUED_EVENTS,
@@ -129,7 +173,8 @@ class EventStream:
             self._heard(),
             3 * len(dead),
             *[part for letter in dead for part in (letter.reason, letter.detail, letter.raw)],
-            *[part for pair in batch.players.items() for part in pair],
+            *[part for pair in posted.batch.players.items() for part in pair],
+            durable=True,
         )
         return reply
 
@@ -144,16 +189,34 @@ class EventStream:
     def answered(self, token: str) -> None:
         """Notes that the mod has its answer for that batch: what comes next is new, even if it looks alike.
 
-        The note goes with this process's next batch, or a little later by itself, for other processes to see.
-        Should it be lost, the worst is that an honest twin of the batch is dropped.
+        The note goes with this process's next batch, and a moment later by itself, for other processes.
+        Should it be lost, the worst is that an honest twin of the batch, as the next one, is dropped.
         """
-        self._answered = token
+        self._fate(token, "")
+
+    def unanswered(self, token: str) -> None:
+        """Notes that the mod had hung up: it will send that batch again, even if others come first."""
+        self._fate(token, "!")
+
+    def _fate(self, token: str, mark: str) -> None:
+        slot, _, name = token.partition(" ")
+        if not name:
+            return  # NOT_ASKED
+        self._fates[f"f{slot}"] = mark + name
         if self._noting is None:
             self._noting = asyncio.get_running_loop().call_later(NOTE_AFTER_S, self._note)
 
     def _note(self) -> None:
         self._noting = None
-        self._store.tell("HSET", self._keys.intake, "answered", self._answered)
+        fates, self._fates = self._fates, {}
+        note = self._store.run(
+            _NOTE, (self._keys.intake,), *[part for pair in fates.items() for part in pair]
+        )
+        note.add_done_callback(partial(self._noted, fates))
+
+    def _noted(self, fates: dict[str, str], reply: asyncio.Future[Any]) -> None:
+        if reply.cancelled() or reply.exception():
+            self._fates = fates | self._fates  # to go with the next batch
 
     async def read(self, after: str, count: int) -> list[Entry]:
         """Up to `count` entries after the entry id `after` ("" for the start), oldest first."""
@@ -163,7 +226,7 @@ class EventStream:
 
     async def clock_s(self) -> float:
         """Redis' clock, by which entries are accepted."""
-        seconds, microseconds = await self._store.send("TIME")
+        seconds, microseconds = await self._store.run(CLOCK, (self._keys.contact,))
         return int(seconds) + int(microseconds) / 1_000_000
 
     async def cursor(self) -> tuple[str, int]:
@@ -177,13 +240,13 @@ class EventStream:
     async def ack(self, lease: str, entry: str, skip: int, count: int, size_bytes: int) -> None:
         """Takes off what lies before event `skip` of `entry`. Raises LostLease, StoreError."""
         keys = (self._keys.lease, self._keys.events, self._keys.intake)
-        if not await self._store.run_until(CALL_WITHIN_S, _ACK, keys, lease, entry, skip, count, size_bytes):
-            raise LostLease(f"{self._slug}: another uplink owns this instance now")
+        done = await self._store.run_until(CALL_WITHIN_S, _ACK, keys, lease, entry, skip, count, size_bytes)
+        if done < 0:  # Redis was away for longer than the lease: that is no lost lease
+            raise StoreError("Redis: the lease ran out and is not renewed yet")
+        if not done:
+            raise LostLease(f"{self.slug}: another uplink owns this instance now")
 
     async def bury(self, refusal: str, candidates: Sequence[GameEvent]) -> None:
         """Keeps a record of an event that Takaro refused: one of `candidates`, it does not say which."""
         raw = orjson.dumps(candidates)[:MAX_REFUSED_BYTES]
-        await self._store.send(
-            "XADD", self._keys.dead, "MAXLEN", "~", MAX_DEAD_EVENTS, "*",
-            "reason", "refused-by-takaro", "detail", refusal, "raw", raw,
-        )  # fmt: skip
+        await self._store.run(_BURY, (self._keys.dead,), MAX_DEAD_EVENTS, "refused-by-takaro", refusal, raw)

@@ -6,7 +6,9 @@ from typing import Any
 import orjson
 
 from services.relay.keys import keys_of
-from services.relay.store import Store, pairs
+from services.relay.store import Script, Store, pairs
+
+_BACKLOG = Script("backlog")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,15 @@ class Queued:
     events: int
     events_bytes: int
     commands: int
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """Events that wait for Takaro, and when the oldest was accepted, on Redis' clock (0: none waits)."""
+
+    events: int
+    events_bytes: int
+    oldest_ms: int
 
 
 class InstanceState:
@@ -56,6 +67,9 @@ class InstanceState:
         await self._store.send(
             "HSET", self._keys.link, "state", info.state, "game_server_id", info.game_server_id
         )
+
+    async def backlog(self) -> Backlog:
+        return Backlog(*await self._store.run(_BACKLOG, (self._keys.intake, self._keys.events)))
 
     async def queued(self) -> Queued:
         intake = self._store.send("HMGET", self._keys.intake, "events", "bytes")

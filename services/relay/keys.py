@@ -41,12 +41,16 @@ IDENTIFIES = "relay:identifies"
 """String: when the fleet may identify next (ms), see scripts/identify_turn.lua."""
 
 
+WATCH = "relay:watch:"
+"""Channels: behind it the slug of an instance; what passes there while somebody watches, see watching.py."""
+
+
 @dataclass(frozen=True, slots=True)
 class Keys:
     """The keys of one instance."""
 
     events: str  # stream: one entry a batch, its game events as a JSON list
-    intake: str  # hash: the last batch and whether it was answered; what is queued; what is delivered
+    intake: str  # hash: the last batches and whether they were answered; what is queued; what is delivered
     dead: str  # stream, bounded: events that cannot become valid, with the reason
     players: str  # hash: gameId -> the player as last seen, to complete records that lack identity
     mirror: str  # hash: what uplink knows of the game, with its age, to outlive a restart
@@ -61,6 +65,9 @@ class Keys:
     contact: str  # string: when the mod was last heard of (ms)
     link: str  # hash: the state of the connection to Takaro, and Takaro's id for this server
     lease: str  # hash: which uplink owns the instance: its token, its name, its renewals, who else wants it
+    mod: str  # hash: what the mod said of itself, and for how long a poll of its may be held
+    watched: str  # string, short-lived: somebody looks at what passes, see watching.py
+    minutes: str  # list: one row for each of the last minutes in which something passed, see minutes.py
 
 
 @cache

@@ -54,6 +54,8 @@ class Look(NamedTuple):
     batches: int
     results: int
     contact_ms: int
+    watched: str = ""
+    """Another word whenever somebody new looks at what passes; "": nobody does (watching.py)."""
 
 
 class Lease:
@@ -65,7 +67,7 @@ class Lease:
         self._uplink = uplink
         keys = keys_of(slug)
         self._key = keys.lease
-        self._looked_at = (keys.lease, keys.events, keys.results, keys.contact)
+        self._looked_at = (keys.lease, keys.events, keys.results, keys.contact, keys.watched)
         self.token = secrets.token_hex(12)
         self._standing = Standing()
         self._renewed = asyncio.Event()
@@ -85,14 +87,22 @@ class Lease:
         Raises StoreError: then the lease may still be ours.
         """
         asked_s = boottime_s()
-        mine, record, wanted, *facts = await self._store.run(
-            _RENEW, self._looked_at, self.token, self._uplink, TTL_MS, "1" if take else "0", dead, want
+        mine, record, wanted, *facts, watched = await self._store.run(
+            _RENEW,
+            self._looked_at,
+            self.token,
+            self._uplink,
+            TTL_MS,
+            "1" if take else "0",
+            dead,
+            want,
+            durable=True,  # else a primary that was cut off gives the lease away, and so does the one that follows it
         )
         self._standing = Standing(bool(mine), asked_s)
         if mine:
             self._renewed.set()
             self._renewed = asyncio.Event()
-        return Look(bool(mine), record.decode(), wanted.decode(), *facts)
+        return Look(bool(mine), record.decode(), wanted.decode(), *facts, watched.decode())
 
     async def renewal(self) -> None:
         """Waits for the next successful renewal."""

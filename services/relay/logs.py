@@ -1,36 +1,130 @@
-"""Log lines for people: one event a line, the instance named, nothing a player wrote able to break out."""
+"""The log: one event a line, the instance named, no secret in it, nothing a player wrote that breaks out."""
 
+import json
 import logging
 import sys
+import threading
+import traceback
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from types import TracebackType
 from typing import Any
 
+from services.relay.redaction import Redaction, secrets_in
+from services.relay.settings import Settings
 
-class _OneLine(logging.Formatter):
-    """Escapes what would move the cursor: names and chat are hostile input."""
+MESSAGE_CHARS = 4_000
+TRACE_CHARS = 16_000
 
-    def format(self, record: logging.LogRecord) -> str:
-        line = super().format(record)
-        if record.exc_info or line.isprintable():
-            return line
-        return "".join(char if char.isprintable() else repr(char)[1:-1] for char in line)
+_redaction = Redaction()
+
+logger = logging.getLogger(__name__)
 
 
 class InstanceLogger(logging.LoggerAdapter[logging.Logger]):
-    """Puts the slug of the instance in front of each line."""
+    """Names the instance in each line."""
 
     def __init__(self, logger: logging.Logger, slug: str) -> None:
-        super().__init__(logger, {"slug": slug})
+        super().__init__(logger, {"instance": slug})
         self._slug = slug
 
     def process(self, msg: Any, kwargs: Any) -> tuple[Any, Any]:
-        return f"[{self._slug}] {msg}", kwargs
+        return f"[{self._slug}] {msg}", {**kwargs, "extra": self.extra}
 
 
-def configure(service: str) -> None:
-    """Sends the log of this process to standard error, marked with the name of the service."""
+class TextFormatter(logging.Formatter):
+    """For people. What follows a line, a traceback, is indented: it cannot be taken for a line of its own."""
+
+    def __init__(self, service: str) -> None:
+        super().__init__(f"%(asctime)s {service:<6} %(levelname)-7s %(message)s", "%H:%M:%S")
+
+    def format(self, record: logging.LogRecord) -> str:
+        record.message = _printable(_message(record))
+        record.asctime = self.formatTime(record, self.datefmt)
+        trace = [f"    {_printable(line)}" for line in _trace(record).splitlines()]
+        return "\n".join([self.formatMessage(record), *trace])
+
+
+class JsonFormatter(logging.Formatter):
+    """For programs: one object a line, all of it ASCII."""
+
+    def __init__(self, service: str) -> None:
+        super().__init__()
+        self._service = service
+
+    def format(self, record: logging.LogRecord) -> str:
+        when = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        fields = {
+            "time": when.replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "service": self._service,
+            "instance": getattr(record, "instance", None),
+            "message": _message(record),
+            "trace": _trace(record),
+            "logger": record.name,
+        }
+        return json.dumps({name: value for name, value in fields.items() if value})
+
+
+def configure(service: str, settings: Settings | None = None) -> None:
+    """Sends the log of this process to standard error, marked with the name of the service, and with it
+    whatever nobody catches. The secrets of these settings are hidden."""
+    settings = settings or Settings()
+    hide("settings", secrets_in(settings))
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_OneLine(f"%(asctime)s {service:<6} %(levelname)-7s %(message)s", "%H:%M:%S"))
+    formatter = JsonFormatter if settings.log.format == "json" else TextFormatter
+    handler.setFormatter(formatter(service))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    logging.raiseExceptions = False  # the complaint about a bad line repeats, unfiltered, what was in it
     # These speak of single connections; what matters of them is logged by us, with the instance.
     for name in ("uvicorn", "websockets", "asyncio"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    sys.excepthook = uncaught
+    threading.excepthook = lambda thrown: uncaught(
+        thrown.exc_type, thrown.exc_value or thrown.exc_type(), thrown.exc_traceback
+    )
+    sys.unraisablehook = lambda thrown: uncaught(
+        thrown.exc_type, thrown.exc_value or thrown.exc_type(), thrown.exc_traceback
+    )
+
+
+def hide(source: str, secrets: Iterable[str]) -> None:
+    """From now on these do not appear in the log, in place of those that this source named before."""
+    _redaction.hide(source, secrets)
+
+
+def clean(text: str) -> str:
+    """The text without secrets, for whatever else a person reads."""
+    return _redaction.clean(text)
+
+
+def uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """What Python does with an exception that nobody catches, by way of the log."""
+    if not issubclass(kind, Exception):  # Ctrl-C, exit
+        sys.__excepthook__(kind, error, trace)
+        return
+    if not logging.root.handlers:
+        configure("cli")
+    logger.critical("a fault of the program: please report it", exc_info=(kind, error, trace))
+
+
+def _message(record: logging.LogRecord) -> str:
+    try:
+        text = record.getMessage()
+    except Exception:  # the words do not fit the values: better half of it than nothing
+        text = str(record.msg)
+    return _redaction.clean(text)[:MESSAGE_CHARS]
+
+
+def _trace(record: logging.LogRecord) -> str:
+    """What went wrong where, its end if it is long: the exception itself stands there."""
+    if not record.exc_info or record.exc_info[1] is None:
+        return ""
+    return _redaction.clean("".join(traceback.format_exception(record.exc_info[1])))[-TRACE_CHARS:]
+
+
+def _printable(text: str) -> str:
+    """With everything escaped that would move the cursor, or turn the direction of a line."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)

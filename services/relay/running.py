@@ -9,8 +9,8 @@ import sys
 from collections.abc import Coroutine
 from typing import Any
 
-from services.relay.durability import CHECKED_SETTINGS, complaints
 from services.relay.errors import ConfigError, StoreError, StoreRefused
+from services.relay.service_metrics import ServiceMetrics
 from services.relay.settings import Settings
 from services.relay.store import Store
 
@@ -22,6 +22,7 @@ else:
 logger = logging.getLogger(__name__)
 
 ASK_AGAIN_S = 0.5
+JUDGE_EVERY_S = 10.0
 
 
 def run(service: Coroutine[Any, Any, None]) -> None:
@@ -40,6 +41,17 @@ def store_url(settings: Settings) -> str:
             "redis.url is not set: a single service needs one (`dayz-relay up` brings its own store)"
         )
     return settings.redis.url.get_secret_value()
+
+
+def store_of(settings: Settings, metrics: ServiceMetrics) -> Store:
+    """The store of these settings, not opened yet. Raises ConfigError."""
+    return Store(
+        store_url(settings),
+        opened=False,
+        replicas=settings.redis.replicas,
+        relaxed=settings.redis.durability == "relaxed",
+        took=metrics.round_trip,
+    )
 
 
 class _Told(Exception):
@@ -69,22 +81,47 @@ async def until_stopped(*parts: Coroutine[Any, Any, None]) -> None:
 
 
 async def trust(store: Store) -> None:
-    """Waits for Redis, judges its settings, and opens `store` for use. Raises StoreRefused."""
+    """Waits for Redis, judges every primary, and opens `store` for use. Raises StoreRefused."""
     said = False
     while True:
         try:
-            settings = await store.settings(CHECKED_SETTINGS)
+            await store.look()
             break
         except StoreError as error:
             if not said:
                 logger.warning("waiting for the store: %s", error)
                 said = True
             await asyncio.sleep(ASK_AGAIN_S)
-    if found := complaints(settings):
+    if found := store.refusals():
         raise StoreRefused("\n".join(found))
     store.open()
-    if said:
-        logger.info("the store is there")
+    logger.info("the store is there: %s", store.described())
+    for loss in store.losses():
+        logger.warning("accepted by redis.durability = relaxed: %s", loss)
+
+
+async def watch(store: Store, metrics: ServiceMetrics) -> None:
+    """Judges the store again and again. Never returns.
+
+    Settings change, and a replica that takes over has its own. Meanwhile durable calls are refused while they
+    have to be; this says so once, and counts what the store is.
+    """
+    refusals: list[str] = []
+    while True:
+        try:
+            await store.look()
+        except StoreError:  # it is away: whoever uses it hears that
+            metrics.store_ready.set(0)
+        else:
+            metrics.looked_at(store)
+            found = store.refusals()
+            for line in found:
+                if line not in refusals:
+                    logger.error("events are refused until this is mended: %s", line)
+            if refusals and not found:
+                logger.info("the store is good again: %s", store.described())
+            refusals = found
+        await asyncio.sleep(JUDGE_EVERY_S)
 
 
 async def ended(task: asyncio.Task[None]) -> None:
@@ -98,7 +135,12 @@ async def not_ready(store: Store) -> str:
         await store.ping()
     except StoreError as error:
         return str(error)
-    return ""
+    return "; ".join(store.refusals()) or store.shortage()
+
+
+def about(store: Store) -> dict[str, str | list[str]]:
+    """What `/readyz` tells of the store."""
+    return {"store": store.described(), "accepted_losses": store.losses()}
 
 
 async def cancelled(task: asyncio.Task[Any]) -> None:

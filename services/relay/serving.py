@@ -4,55 +4,115 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+import ssl
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from functools import partial
 
 import uvicorn
 from fastapi import FastAPI, Response
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.types import ASGIApp
 
+from services.relay.doors import KEEP_ALIVE_S, Door, GuardedProtocol
 from services.relay.errors import ConfigError
+from services.relay.limits import Limits
+from services.relay.running import cancelled
+from services.relay.tls import HANDSHAKE_WITHIN_S, SHUTDOWN_WITHIN_S, Certificate
 
 logger = logging.getLogger(__name__)
 
 STOP_WITHIN_S = 6
-KEEP_ALIVE_S = 30
-"""A mod that keeps its connection may be quiet for a while; closed under its hands, its next call fails."""
 BACKLOG = 2048
+ACCEPT_AGAIN_S = 0.1
 
 
 class Listener(uvicorn.Server):
-    """A uvicorn server that leaves the signals to the service it is a part of."""
+    """A uvicorn server that leaves signals to the service it is a part of, and strangers to a door."""
+
+    def __init__(self, config: uvicorn.Config, door: Door, certificate: Certificate | None) -> None:
+        super().__init__(config)
+        self._door = door
+        self._certificate = certificate
+        self._shaking: set[asyncio.Task[None]] = set()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
     @classmethod
-    def of(cls, app: ASGIApp) -> "Listener":
+    def of(cls, app: ASGIApp, door: Door | None = None, certificate: Certificate | None = None) -> "Listener":
+        """Serves `app` behind `door` (without one: with the default limits), by TLS with a certificate."""
+        door = door or Door(Limits())
         return cls(
             uvicorn.Config(
                 app,
+                http=partial(GuardedProtocol, door),  # type: ignore[arg-type]  # a maker of protocols is enough
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                proxy_headers=False,  # it would believe every caller on this machine
                 date_header=False,
                 lifespan="off",
                 ws="none",
                 timeout_keep_alive=KEEP_ALIVE_S,
                 timeout_graceful_shutdown=STOP_WITHIN_S,
-            )
+            ),
+            door,
+            certificate,
         )
 
     async def listen(self, sock: socket.socket) -> None:
         """Serves until cancelled; then finishes what is under way, for up to STOP_WITHIN_S."""
-        serving = asyncio.create_task(self.serve(sockets=[sock]))
+        beside = [asyncio.create_task(self._door.watch(self.server_state.connections))]
+        if self._certificate:
+            beside += [
+                asyncio.create_task(self._certificate.watch()),
+                asyncio.create_task(self._accept(sock, self._certificate.context)),
+            ]
+        serving = asyncio.create_task(self.serve(sockets=[] if self._certificate else [sock]))
         try:
             await asyncio.shield(serving)
         except asyncio.CancelledError:
             self.should_exit = True
+            for task in (*beside[1:], *self._shaking):
+                await cancelled(task)
+            sock.close()
             await serving
             raise
+        finally:
+            await cancelled(beside[0])
+
+    async def _accept(self, sock: socket.socket, context: ssl.SSLContext) -> None:
+        """Connections by TLS. Left to uvicorn, they would be counted, and timed, after the handshake only."""
+        sock.setblocking(False)
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                connection, address = await loop.sock_accept(sock)
+            except OSError:  # it was gone before it was taken, or there are too many open files
+                await asyncio.sleep(ACCEPT_AGAIN_S)
+                continue
+            if not self._door.enter(address[0]):
+                connection.close()
+                continue
+            task = asyncio.create_task(self._shake_hands(connection, address[0], context))
+            self._shaking.add(task)
+            task.add_done_callback(self._shaking.discard)
+
+    async def _shake_hands(self, connection: socket.socket, address: str, context: ssl.SSLContext) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.connect_accepted_socket(
+                partial(self.config.http_protocol_class, self.config, self.server_state, {}),  # type: ignore[call-arg]
+                connection,
+                ssl=context,
+                ssl_handshake_timeout=HANDSHAKE_WITHIN_S,
+                ssl_shutdown_timeout=SHUTDOWN_WITHIN_S,
+            )
+        except OSError:  # a port scan, plain HTTP, or nothing in time
+            connection.close()
+        finally:
+            self._door.leave(address)
 
 
 def bind(host: str, port: int, key: str) -> socket.socket:
@@ -67,8 +127,13 @@ def bind(host: str, port: int, key: str) -> socket.socket:
         ) from error
 
 
-def admin_app(registry: CollectorRegistry, not_ready: Callable[[], Awaitable[str]]) -> FastAPI:
-    """`/livez`, `/readyz`, `/metrics`. `not_ready` gives the reason why the service isn't, or ""."""
+def admin_app(
+    metrics: Callable[[], bytes],
+    not_ready: Callable[[], Awaitable[str]],
+    about: Callable[[], Mapping[str, str | list[str]]] = dict,
+) -> FastAPI:
+    """`/livez`, `/readyz`, `/metrics`. `metrics` writes them, beside the loop; `not_ready` gives the reason
+    why the service isn't, or ""; `about` what else `/readyz` tells."""
     app = FastAPI(openapi_url=None)
 
     @app.get("/livez")
@@ -76,15 +141,15 @@ def admin_app(registry: CollectorRegistry, not_ready: Callable[[], Awaitable[str
         return {"ok": True}
 
     @app.get("/readyz")
-    async def readyz(response: Response) -> dict[str, bool | str]:
+    async def readyz(response: Response) -> dict[str, bool | str | list[str]]:
         reason = await not_ready()
         if not reason:
-            return {"ok": True}
+            return {"ok": True, **about()}
         response.status_code = 503
-        return {"ok": False, "reason": reason}
+        return {"ok": False, "reason": reason, **about()}
 
     @app.get("/metrics")
-    def metrics() -> Response:  # not async: rendering many series must not hold up the loop
-        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+    def shown() -> Response:  # not async: in a thread
+        return Response(metrics(), media_type=CONTENT_TYPE_LATEST)
 
     return app

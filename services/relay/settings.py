@@ -5,21 +5,27 @@ the place, what is wrong and the fix; no complaint and no repr ever holds a secr
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from services.relay.errors import ConfigError
-from services.relay.settings_sources import KEYS, Entry, Key, Sources, collect, pair, split
+from services.relay.limits import Limits
+from services.relay.settings_sources import KEYS, LISTS, Entry, Key, Sources, collect, pair, split
 from services.relay.settings_values import (
+    AdminToken,
     DisplayName,
     HoldPolls,
     ModKey,
+    Network,
     Port,
+    ProxyUrl,
     ReadsPerSecond,
     RedisUrl,
+    Replicas,
     Slug,
     Token,
     WebSocketUrl,
@@ -28,10 +34,11 @@ from services.relay.settings_values import (
     mask_url,
 )
 
-_NO_INSTANCE = (
-    "no instance: add an [[instance]] block with slug, name and identity_token, or set "
-    "TAKARO_SERVER_NAME, TAKARO_IDENTITY_TOKEN and TAKARO_REGISTRATION_TOKEN"
+NO_INSTANCE = (
+    "no instance yet: add an [[instance]] block with slug, name and identity_token to relay.toml, or run"
+    " `dayz-relay instance add`"
 )
+"""What a person has to do when there is none. No error: a panel may add instances at any time."""
 
 
 class _Frozen(BaseModel):
@@ -43,22 +50,41 @@ class Takaro(_Frozen):
 
     url: WebSocketUrl = "wss://connect.takaro.io/"
     registration_token: Token | None = None
+    proxy: ProxyUrl | None = None
 
 
 class Redis(_Frozen):
-    """The store. Without a url `dayz-relay up` starts its own."""
+    """The store. Without a url `dayz-relay up` starts its own.
+
+    `replicas` must have a batch before the mod's 200; None: 1 with Sentinel or Cluster, else 0.
+    `durability` "relaxed" accepts what the settings of Redis can lose.
+    """
 
     url: RedisUrl | None = None
+    replicas: Replicas | None = None
+    durability: Literal["strict", "relaxed"] = "strict"
 
 
 class ModApi(_Frozen):
-    """Where the mods call, and where health and metrics of modapi are; how long a poll is held at most."""
+    """Where the mods call; where health, metrics and the admin API are; how long a poll is held at most.
+
+    `trusted_proxies` are believed when they say for whom they ask.
+    """
 
     host: str = "127.0.0.1"
     port: Port = 8088
+    tls_cert: str | None = None
+    tls_key: str | None = None
+    trusted_proxies: tuple[Network, ...] = ()
     admin_host: str = "127.0.0.1"
     admin_port: Port = 9088
+    admin_token: AdminToken | None = None
     hold_polls_s: HoldPolls = 5.0
+
+    @property
+    def loopback_only(self) -> bool:
+        """Can only this machine call? Through a proxy anyone can."""
+        return is_loopback(self.host) and not self.trusted_proxies
 
 
 class Uplink(_Frozen):
@@ -67,6 +93,18 @@ class Uplink(_Frozen):
     admin_host: str = "127.0.0.1"
     admin_port: Port = 9089
     reads_per_s: ReadsPerSecond = 4.0
+
+
+class Log(_Frozen):
+    """How the services write their log: `text` for people, `json` for programs."""
+
+    format: Literal["text", "json"] = "text"
+
+
+class MetricsSettings(_Frozen):
+    """Whether metrics tell instances apart; if not, each shows the worst of all instances, or their sum."""
+
+    per_instance: bool = True
 
 
 class Instance(_Frozen):
@@ -86,6 +124,9 @@ class Settings(_Frozen):
     redis: Redis = Redis()
     modapi: ModApi = ModApi()
     uplink: Uplink = Uplink()
+    limits: Limits = Limits()
+    log: Log = Log()
+    metrics: MetricsSettings = MetricsSettings()
     instances: tuple[Instance, ...] = ()
 
 
@@ -103,8 +144,7 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Loaded:
     """
     found = collect(path, environ)
     _read_secret_files(found)
-    if not found.instances() and not found.problems:
-        found.problems.append(f"{path or 'environment'}: {_NO_INSTANCE}")
+    _find_files(found)
     settings = None if found.problems else _build(found)
     if settings is not None:
         _judge_whole(found, settings)
@@ -119,7 +159,9 @@ def masked(settings: Settings) -> dict[str, Any]:
         name: getattr(settings, name).model_dump() for name in KEYS if name != "instance"
     }
     shown["takaro"]["registration_token"] = mask(settings.takaro.registration_token)
+    shown["takaro"]["proxy"] = mask(settings.takaro.proxy)
     shown["redis"]["url"] = mask_url(settings.redis.url)
+    shown["modapi"]["admin_token"] = mask(settings.modapi.admin_token)
     shown["instance"] = [
         instance.model_dump()
         | {
@@ -149,7 +191,14 @@ def _read_secret_files(found: Sources) -> None:
             continue
         if not text:
             found.problems.append(f"{entry.where}: {file} is empty: write the value of {plain[-1]} into it")
-        found.entries[plain] = Entry(split(text) if plain[-1] == "mod_keys" else text, entry.where)
+        found.entries[plain] = Entry(split(text) if plain[-1] in LISTS else text, entry.where)
+
+
+def _find_files(found: Sources) -> None:
+    """Paths in relay.toml are relative to it."""
+    for key in (("modapi", "tls_cert"), ("modapi", "tls_key")):
+        if entry := found.entries.get(key):
+            found.entries[key] = replace(entry, value=str(entry.base / str(entry.value)))
 
 
 def _build(found: Sources) -> Settings | None:
@@ -206,6 +255,11 @@ def _judge_whole(found: Sources, settings: Settings) -> None:
                     f"{found.place((*key, name))}: holds what {seen[name, text]} holds: it must be unique"
                 )
             seen.setdefault((name, text), found.place((*key, name)))
+    if (settings.modapi.tls_cert is None) != (settings.modapi.tls_key is None):
+        missing = "tls_key" if settings.modapi.tls_cert else "tls_cert"
+        found.problems.append(
+            f"{found.place(('modapi', missing))}: is missing: for TLS both tls_cert and tls_key are needed"
+        )
     _judge_open_doors(
         found, settings, [found.place((*key, "mod_keys")) for key in keys], found.place(("modapi", "host"))
     )
@@ -215,6 +269,8 @@ def _judge_open_doors(found: Sources, settings: Settings, places: list[str], hos
     """Without a secret only loopback is served, and only one instance can be meant."""
     if not is_loopback(settings.modapi.host):
         reason = f"{host_place} lets other machines in: give the instance a key, or serve 127.0.0.1 only"
+    elif settings.modapi.trusted_proxies:
+        reason = "trusted_proxies lets other machines in: give the instance a key"
     elif len(settings.instances) > 1:
         reason = "only a single instance can do without a key: its mod could be any of them"
     else:

@@ -12,14 +12,22 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from services.relay.limits import Limits
+
 Key = tuple[str, ...]
 """("takaro", "url") for a section's key, ("instance", "0", "slug") for an instance's."""
 
 KEYS: dict[str, tuple[str, ...]] = {
-    "takaro": ("url", "registration_token"),
-    "redis": ("url",),
-    "modapi": ("host", "port", "admin_host", "admin_port", "hold_polls_s"),
+    "takaro": ("url", "registration_token", "proxy"),
+    "redis": ("url", "replicas", "durability"),
+    "modapi": (
+        *("host", "port", "tls_cert", "tls_key", "trusted_proxies"),
+        *("admin_host", "admin_port", "admin_token", "hold_polls_s"),
+    ),
     "uplink": ("admin_host", "admin_port", "reads_per_s"),
+    "limits": tuple(Limits.model_fields),
+    "log": ("format",),
+    "metrics": ("per_instance",),
     "instance": ("slug", "name", "identity_token", "mod_keys", "registration_token"),
 }
 """Every setting there is, by section."""
@@ -27,13 +35,18 @@ KEYS: dict[str, tuple[str, ...]] = {
 SECRETS = frozenset(
     {
         ("takaro", "registration_token"),
+        ("takaro", "proxy"),
         ("redis", "url"),
+        ("modapi", "admin_token"),
         ("instance", "identity_token"),
         ("instance", "mod_keys"),
         ("instance", "registration_token"),
     }
 )
 """The settings that can be read from a file of their own, named by `<key>_file`."""
+
+LISTS = frozenset({"mod_keys", "trusted_proxies"})
+"""Keys with several values: in one text they stand apart by commas, spaces or lines."""
 
 TAKARO_NAMES: dict[str, Key] = {
     "TAKARO_REGISTRATION_TOKEN": ("takaro", "registration_token"),
@@ -114,7 +127,7 @@ def env_name(key: Key) -> str:
 
 
 def split(text: str) -> list[str]:
-    """Several mod keys in one text, apart by commas, spaces or lines."""
+    """Several values in one text, apart by commas, spaces or lines."""
     return text.replace(",", " ").split()
 
 
@@ -179,7 +192,7 @@ def _read_relay_names(given: Mapping[str, str], found: Sources) -> dict[Key, Ent
             known = _all_names(number.group(1) if number else "0")
             found.warnings.append(f"{name}: unknown variable{_nearest(name, known)}")
         else:
-            entries[key] = Entry(split(text) if key[-1] == "mod_keys" else text, name)
+            entries[key] = Entry(split(text) if key[-1] in LISTS else text, name)
     return entries
 
 

@@ -5,12 +5,17 @@ A check raises ValueError with the rule in words; it never repeats the value, wh
 
 import ipaddress
 import re
+from pathlib import Path
 from typing import Annotated
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
+from services.relay import redis_url
+
 MIN_MOD_KEY_LENGTH = 16
+
+_UNPLAIN = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def is_loopback(host: str) -> bool:
@@ -27,17 +32,8 @@ def mask(secret: SecretStr | None) -> str | None:
 
 
 def mask_url(secret: SecretStr | None) -> str | None:
-    """A Redis url without its password, which may stand before the host or in the query."""
-    if secret is None:
-        return None
-    parts = urlsplit(secret.get_secret_value())
-    user, at, host = parts.netloc.rpartition("@")
-    if at:
-        user = user.partition(":")[0] + ":***"
-    query = urlencode(
-        [(name, "***" if "password" in name else text) for name, text in parse_qsl(parts.query)], safe="*"
-    )
-    return f"{parts.scheme}://{user}{at}{host}{parts.path}{query and '?'}{query}"
+    """A Redis url without its passwords."""
+    return None if secret is None else redis_url.masked(secret.get_secret_value())
 
 
 def _parsed(text: str) -> tuple[str, bool]:
@@ -57,14 +53,34 @@ def _websocket_url(text: str) -> str:
 
 
 def _redis_url(secret: SecretStr) -> SecretStr:
-    text = secret.get_secret_value()
-    scheme, _ = _parsed(text)
-    if scheme not in ("redis", "rediss", "unix"):
-        raise ValueError("must start with redis://, rediss:// or unix://, as in redis://127.0.0.1:6379/0")
-    if scheme != "unix" and "@" in urlsplit(text)._replace(netloc="").geturl():
-        # A / ? or # in the password ends the host part: what follows would be taken for a database.
-        raise ValueError("must have its password percent-encoded, as in %2F for /")
+    tls = redis_url.parse(secret.get_secret_value()).tls
+    for name in redis_url.TLS_FILES:
+        file = getattr(tls, name.removeprefix("ssl_")) if tls else ""
+        if file and not Path(file).is_file():
+            raise ValueError(f"has {name}, and there is no such file: it is looked for in {Path.cwd()}")
     return secret
+
+
+def _proxy_url(secret: SecretStr) -> SecretStr:
+    scheme, has_host = _parsed(secret.get_secret_value())
+    if scheme not in ("http", "https") or not has_host:
+        raise ValueError("must be the address of a proxy: http:// or https:// and a host")
+    return secret
+
+
+def _network(text: str) -> str:
+    try:
+        ipaddress.ip_network(text)
+    except ValueError:
+        raise ValueError("must be an address or a network, as in 10.0.0.0/8") from None
+    return text
+
+
+def _replicas(value: object) -> int:
+    text = str(value)
+    if not re.fullmatch(r"[0-9]", text):
+        raise ValueError("must be a number of replicas from 0 to 9")
+    return int(text)
 
 
 def _slug(text: str) -> str:
@@ -73,7 +89,14 @@ def _slug(text: str) -> str:
     return text
 
 
+def _is_plain(text: str) -> bool:
+    """Can it be sent, and does it stay on its line? A variable that is no UTF-8 has surrogates."""
+    return _UNPLAIN.search(text) is None
+
+
 def _display_name(text: str) -> str:
+    if not _is_plain(text):
+        raise ValueError("must be text without control characters")
     if not 3 <= len(text) <= 50:  # contract.md B1
         raise ValueError("must have 3 to 50 characters, Takaro takes no other name")
     return text
@@ -82,6 +105,8 @@ def _display_name(text: str) -> str:
 def _not_blank(secret: SecretStr) -> SecretStr:
     if not secret.get_secret_value().strip():
         raise ValueError("must not be blank")
+    if not _is_plain(secret.get_secret_value()):
+        raise ValueError("must be text without control characters")
     return secret
 
 
@@ -89,6 +114,12 @@ def _mod_key(secret: SecretStr) -> SecretStr:
     # URL-safe, because the mod carries it in the path of TakaroApiUrl (contract.md A2).
     if not re.fullmatch(rf"[A-Za-z0-9_-]{{{MIN_MOD_KEY_LENGTH},}}", secret.get_secret_value()):
         raise ValueError(f"a key must have {MIN_MOD_KEY_LENGTH} or more of A-Z, a-z, 0-9, _ and -")
+    return secret
+
+
+def _admin_token(secret: SecretStr) -> SecretStr:
+    if not re.fullmatch(rf"[!-~]{{{MIN_MOD_KEY_LENGTH},}}", secret.get_secret_value()):
+        raise ValueError(f"must have {MIN_MOD_KEY_LENGTH} or more characters, no spaces, ASCII only")
     return secret
 
 
@@ -111,10 +142,14 @@ def _reads_per_second(value: object) -> float:
 
 WebSocketUrl = Annotated[str, AfterValidator(_websocket_url)]
 RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
+Replicas = Annotated[int, BeforeValidator(_replicas)]
+ProxyUrl = Annotated[SecretStr, AfterValidator(_proxy_url)]
+Network = Annotated[str, AfterValidator(_network)]
 Slug = Annotated[str, AfterValidator(_slug)]
 DisplayName = Annotated[str, AfterValidator(_display_name)]
 Token = Annotated[SecretStr, AfterValidator(_not_blank)]
 ModKey = Annotated[SecretStr, AfterValidator(_mod_key)]
+AdminToken = Annotated[SecretStr, AfterValidator(_admin_token)]
 Port = Annotated[int, BeforeValidator(_port)]
 ReadsPerSecond = Annotated[float, BeforeValidator(_reads_per_second)]
 HoldPolls = Annotated[float, Field(ge=0, le=8)]

@@ -1,233 +1,285 @@
-"""The one way to Redis: commands that arrive in one turn of the loop leave in one pipeline.
+"""The one way to Redis, the same on a single server, behind Sentinels and on a Cluster.
 
-With `appendfsync always` every round trip costs an fsync, so what comes in while one pipeline is under
-way is gathered for the next (group commit). redis-py's own retries are off: they would repeat commands
-whose reply was lost (research/reliability.md 2). What is safe to repeat says so at its call.
+Each primary has a lane of its own (redis_lane.py). What is refused without being carried out is sent again
+inside, for a while (redis_lane.CALL_TIMEOUT_S). What may have been carried out never is: what is safe to
+repeat says so at its call.
 """
 
 import asyncio
-import hashlib
-import math
+import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from importlib.resources import files
+from itertools import chain
 from typing import Any, TypeVar
 
-from hiredis import pack_command
-from redis.asyncio import Redis
-from redis.asyncio.connection import AbstractConnection
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import NoPermissionError, NoScriptError, RedisError, ResponseError
-
+from services.relay import durability
+from services.relay.durability import Facts
 from services.relay.errors import StoreError
+from services.relay.redis_alone import Alone, Sentinels
+from services.relay.redis_cluster import Cluster, slot_of
+from services.relay.redis_connection import Argument, Connection
+from services.relay.redis_errors import Lost, Refusal, Unreachable, told
+from services.relay.redis_lane import CALL_TIMEOUT_S, RETRY_EVERY_S, Call, Lane, Script, Topology
+from services.relay.redis_url import Endpoint, Kind, parse
+
+__all__ = ("CLOCK", "RETRY_EVERY_S", "Script", "Store", "pairs", "patiently")
 
 T = TypeVar("T")
 
-CALL_TIMEOUT_S = 2.0
-"""How long one round trip may take. A mod's request must be answered well within 3 s (contract.md A2)."""
+CLOCK = Script("clock")
+"""Redis' clock: seconds and microseconds. Its key may be any of an instance."""
 
-RETRY_EVERY_S = 0.1
-
-Argument = str | bytes | int
-
-
-class Script:
-    """A Lua script of scripts/, which Redis knows by its digest."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    @cached_property
-    def text(self) -> str:
-        return (files("services.relay") / "scripts" / f"{self.name}.lua").read_text()
-
-    @cached_property
-    def digest(self) -> str:
-        return hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
-
-
-@dataclass(frozen=True, slots=True)
-class _Call:
-    command: tuple[Argument, ...]
-    reply: asyncio.Future[Any]
-    script: Script | None = None
+PROBE_EVERY_S = 2.0
+PROBE_WITHIN_S = 1.5
+_PROBES = "relay:wake:probe:"
 
 
 class Store:
-    """A connection to Redis or Valkey, shared by everything in one process.
+    """Redis or Valkey, shared by everything in one process.
 
     A store that is not `opened` refuses all use: nothing is accepted on the word of a Redis whose settings
-    were not judged yet.
+    were not judged yet. `replicas` must have what a durable call wrote before its reply counts; None: 1 with
+    Sentinels or a Cluster, else none. `relaxed`: what the settings of Redis can lose is accepted.
+    `took` is told of each round trip: seconds, and whether it was answered.
     """
 
-    def __init__(self, url: str, *, opened: bool = True) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        opened: bool = True,
+        replicas: int | None = None,
+        relaxed: bool = False,
+        took: Callable[[float, bool], None] = lambda took_s, ok: None,
+    ) -> None:
+        parsed = parse(url)
         self._opened = opened
-        self.redis: Redis = Redis.from_url(
-            url,
-            protocol=2,
-            retry=Retry(NoBackoff(), 0),
-            socket_timeout=None,  # one clock for a whole pipeline, not one for each reply
-            socket_connect_timeout=CALL_TIMEOUT_S,
-        )
-        self._gathered: list[_Call] = []
-        self._hints: dict[str, set[str]] = {}
-        self._flight: asyncio.Task[None] | None = None
-        self._connection: AbstractConnection | None = None
+        self._relaxed = relaxed
+        self._took = took
+        self.replicas = int(parsed.kind is not Kind.ALONE) if replicas is None else replicas
+        self._lanes: dict[Endpoint, Lane] = {}
+        self._stays: dict[int, Lane] = {}
+        self._topology: Topology
+        if parsed.kind is Kind.CLUSTER:
+            self._topology = Cluster(parsed, self._moved)
+        else:
+            self._topology = (Sentinels if parsed.kind is Kind.SENTINEL else Alone)(parsed)
+        self._slotted = parsed.kind is Kind.CLUSTER
+        self._only = None if self._slotted else self._lane_at(self._topology.place_of(0))
+
+    # what everybody uses
 
     def send(self, *command: Argument) -> asyncio.Future[Any]:
-        """Sends a command with the next pipeline; the future gives its reply.
+        """Sends a command with the next pipeline; the future gives its reply. The second word is a key.
 
         Raises (through the future) StoreError: whether the command was carried out is then unknown.
         """
-        return self._gather(command, None)
+        slot = slot_of(str(command[1])) if self._slotted else 0
+        return self._call(Call(command, self._reply(), slot))
 
     def tell(self, *command: Argument) -> None:
         """Sends a command whose reply nobody waits for, and whose loss does no harm."""
         self.send(*command).add_done_callback(lambda reply: reply.cancelled() or reply.exception())
 
-    def hint(self, channel: str, slug: str) -> None:
-        """Tells whoever listens on `channel` to look at an instance, behind the commands of this pipeline."""
-        self._hints.setdefault(channel, set()).add(slug)
-        self._take_off()
+    def run(
+        self, script: Script, keys: Sequence[str], *args: Argument, durable: bool = False
+    ) -> asyncio.Future[Any]:
+        """Runs a script like `send`; all keys are of one instance. A server that forgot it is told it anew.
 
-    async def hints(self, *channels: str) -> AsyncIterator[tuple[str, list[str]]]:
-        """Channel and instances hinted at, as they come; none at first: subscribed. Raises StoreError."""
-        connection = None
-        try:
-            connection = await self._connect()
-            await connection.send_command("SUBSCRIBE", *channels)
-            while True:
-                kind, channel, slugs = await connection.read_response(timeout=math.inf)
-                yield channel.decode(), slugs.decode().split(" ") if kind == b"message" else []
-        except (RedisError, OSError) as error:
-            raise translated(error) from error
-        finally:
-            if connection:
-                await connection.disconnect()  # it is subscribed: nobody else can use it
-                await self.redis.connection_pool.release(connection)
+        `durable`: the reply counts only if so many replicas as are asked for have what the script wrote;
+        StoreError otherwise. StoreRefused while the settings of this Redis could lose it.
+        """
+        return self._run(script, keys, args, durable)
 
-    def run(self, script: Script, keys: Sequence[str], *args: Argument) -> asyncio.Future[Any]:
-        """Runs a script like `send`. A Redis that restarted has forgotten it: then it is sent again whole."""
-        return self._gather(("EVALSHA", script.digest, len(keys), *keys, *args), script)
+    def _run(
+        self, script: Script, keys: Sequence[str], args: Sequence[Argument], durable: bool, until: float = 0.0
+    ) -> asyncio.Future[Any]:
+        command = ("EVALSHA", script.digest, len(keys), *keys, *args)
+        slot = slot_of(keys[0]) if self._slotted else 0
+        return self._call(Call(command, self._reply(), slot, script, durable, until > 0, until))
 
-    def _gather(self, command: tuple[Argument, ...], script: Script | None) -> asyncio.Future[Any]:
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        if not self._opened:
-            future.set_exception(StoreError("Redis: not reached yet"))
-            return future
-        self._gathered.append(_Call(command, future, script))
-        self._take_off()
-        return future
-
-    def _take_off(self) -> None:
-        if self._flight is None and self._opened:
-            self._flight = asyncio.create_task(self._fly())
-
-    async def run_until(self, deadline_s: float, script: Script, keys: Sequence[str], *args: Argument) -> Any:
+    async def run_until(
+        self, deadline_s: float, script: Script, keys: Sequence[str], *args: Argument, durable: bool = False
+    ) -> Any:
         """Like `run`, repeated while Redis is away, until `deadline_s` from now.
 
-        Only for scripts that do no harm when they run twice.
+        Only for scripts that do no harm when they run twice. `durable` then means what any of the runs wrote,
+        or whatever the script found done.
         """
         end = time.monotonic() + deadline_s
         while True:
             try:
-                return await self.run(script, keys, *args)
+                return await self._run(
+                    script, keys, args, durable, min(end, time.monotonic() + CALL_TIMEOUT_S)
+                )
             except StoreError:
                 if time.monotonic() + RETRY_EVERY_S >= end:
                     raise
                 await asyncio.sleep(RETRY_EVERY_S)
 
+    def hint(self, channel: str, slug: str) -> None:
+        """Tells whoever listens on `channel` to look at an instance, behind its commands of this pipeline."""
+        if self._opened:
+            (self._only or self._lane_of(slot_of(f"{{{slug}}}"))).hint(channel, slug)
+
+    async def hints(self, *channels: str) -> AsyncIterator[tuple[str, list[str]]]:
+        """Channel and instances hinted at, as they come; none at first: subscribed. Raises StoreError."""
+        async for channel, slugs in self.messages(*channels):
+            yield channel, slugs.decode().split(" ") if slugs else []
+
+    async def messages(self, *channels: str) -> AsyncIterator[tuple[str, bytes]]:
+        """Channel and message, as they come; an empty one at first: subscribed. Raises StoreError.
+
+        It publishes a hint to itself now and then: a server that stands still, was cut off or is no primary
+        any more does not bring it back, and that is an error too.
+        """
+        probe = _PROBES + secrets.token_hex(8)
+        try:
+            connection = await self._topology.dial_any()
+        except Unreachable as error:
+            raise told(error) from error
+        try:
+            connection.say(("SUBSCRIBE", probe, *channels))
+            while True:
+                kind, channel, body = await self._message(connection, probe)
+                if channel.decode() != probe:
+                    yield channel.decode(), body if kind == b"message" else b""
+        except (Lost, Refusal) as error:
+            raise told(error) from error
+        except TimeoutError as error:
+            raise StoreError("Redis: hints do not come through") from error
+        finally:
+            connection.close()
+
+    async def _message(self, connection: Connection, probe: str) -> tuple[bytes, bytes, Any]:
+        """What comes next on a subscription; a probe is sent when nothing does."""
+        message = asyncio.ensure_future(connection.message())
+        try:
+            done, _ = await asyncio.wait([message], timeout=PROBE_EVERY_S)
+            if not done:
+                self.hint(probe, "")
+                done, _ = await asyncio.wait([message], timeout=PROBE_WITHIN_S)
+            if not done:
+                raise TimeoutError
+            reply = await message
+        finally:
+            message.cancel()
+        if isinstance(reply, Refusal):
+            raise reply
+        return reply[0], reply[1], reply[2]
+
+    async def ping(self) -> None:
+        """Raises StoreError when a primary does not answer."""
+        slots = self._topology.places().values()
+        calls = [self._call(Call(("PING",), self._reply(), slot)) for slot in slots]
+        await asyncio.gather(*calls)
+
+    async def close(self) -> None:
+        await asyncio.gather(*(lane.close() for lane in list(self._lanes.values())))
+
+    # whether it may be used
+
     def open(self) -> None:
         """The settings of this Redis were found good."""
         self._opened = True
 
-    async def settings(self, names: Sequence[str]) -> dict[str, str]:
-        """Settings of the server itself; those that a managed one hides are left out. Raises StoreError."""
-        try:
-            async with asyncio.timeout(CALL_TIMEOUT_S):
-                found = await self.redis.config_get(*names)
-        except NoPermissionError:
-            return {}
-        except ResponseError as error:
-            if "unknown command" in str(error).lower():
-                return {}
-            raise translated(error) from error
-        except (RedisError, OSError, TimeoutError) as error:
-            raise translated(error) from error
-        return {str(name): str(value) for name, value in found.items()}
+    async def look(self) -> list[Facts]:
+        """Asks every primary what it is and how it is set. Raises StoreError when one does not answer."""
+        if self._slotted:
+            await self._topology.learn()
+        places = list(self._topology.places())
+        looked = await asyncio.gather(*(self._look_at(place) for place in places), return_exceptions=True)
+        for place, lane in list(self._lanes.items()):
+            if place not in places and lane.idle:  # it serves nothing any more
+                del self._lanes[place]
+                await lane.close()
+        for found in looked:
+            if isinstance(found, Unreachable):
+                raise told(found) from found
+            if isinstance(found, BaseException):
+                raise found
+        return self.facts
 
-    async def ping(self) -> None:
-        """Raises StoreError when Redis does not answer."""
-        await self.send("PING")
+    async def _look_at(self, place: Endpoint) -> None:
+        connection, facts = await self._topology.dial(place)
+        connection.close()
+        self._lane_at(place).know(facts)
 
-    async def close(self) -> None:
-        if self._flight:
-            await asyncio.wait([self._flight], timeout=CALL_TIMEOUT_S)
-        if self._connection:
-            await self.redis.connection_pool.release(self._connection)
-        await self.redis.aclose()
+    @property
+    def facts(self) -> list[Facts]:
+        """Of all primaries, as far as they are known."""
+        lanes = [self._lanes.get(place) for place in self._topology.places()]
+        return [lane.facts for lane in lanes if lane and lane.facts]
 
-    async def _fly(self) -> None:
-        """Sends what is gathered, and what is gathered meanwhile, until there is nothing."""
-        try:
-            while self._gathered or self._hints:
-                batch, self._gathered = self._gathered, []
-                hints, self._hints = self._hints, {}
-                await self._pipeline(batch, hints)
-        finally:
-            self._flight = None
+    @property
+    def kind(self) -> Kind:
+        return self._topology.kind
 
-    async def _pipeline(self, batch: list[_Call], hints: dict[str, set[str]]) -> None:
-        try:
-            async with asyncio.timeout(CALL_TIMEOUT_S):
-                replies = await self._exchange(batch, hints)
-        except (RedisError, OSError, TimeoutError) as error:
-            replies = [error] * len(batch)
-        for call, reply in zip(batch, replies, strict=True):
-            if call.reply.done():
-                continue  # whoever asked was cancelled
-            if isinstance(reply, Exception):
-                call.reply.set_exception(translated(reply))
-            else:
-                call.reply.set_result(reply)
+    def losses(self) -> list[str]:
+        """What the settings of the primaries can lose, each with its fix."""
+        found = chain.from_iterable(durability.complaints(facts.settings) for facts in self.facts)
+        return list(dict.fromkeys(found))
 
-    async def _connect(self) -> AbstractConnection:
-        connection: AbstractConnection = await self.redis.connection_pool.get_connection()  # type: ignore[no-untyped-call]
-        return connection
+    def refusals(self) -> list[str]:
+        """Why durable calls are refused, or nothing."""
+        return list(dict.fromkeys(filter(None, map(self._judge, self.facts))))
 
-    async def _exchange(self, batch: list[_Call], hints: dict[str, set[str]]) -> list[Any]:
-        """One write, and the replies to it as they are. The connection mends itself with the next one.
+    def described(self) -> str:
+        """One line: what the store is, and what it survives."""
+        return durability.described(self.facts, self.kind, self.replicas)
 
-        It goes below redis-py's pipeline, to its connection: that packs and reads at a tenth of the cost.
-        """
-        if self._connection is None:
-            self._connection = await self._connect()
-        connection = self._connection
-        packed = [_packed(call.command) for call in batch]
-        packed += [_packed(("PUBLISH", channel, " ".join(slugs))) for channel, slugs in hints.items()]
-        await connection.send_packed_command(packed, check_health=False)
-        replies = [await _reply(connection) for _ in packed][: len(batch)]
-        for index, call in enumerate(batch):
-            if isinstance(replies[index], NoScriptError) and call.script:
-                whole = ("EVAL", call.script.text, *call.command[2:])
-                await connection.send_packed_command([_packed(whole)], check_health=False)
-                replies[index] = await _reply(connection)
-        return replies
+    def labels(self) -> dict[str, str]:
+        """The labels of the gauge `dayz_relay_store_info`."""
+        return durability.labels(self.facts, self.kind, self.replicas)
 
+    def shortage(self) -> str:
+        """That replicas are missing which durable calls wait for, or ""."""
+        there = min((facts.replicas for facts in self.facts), default=0)
+        if there >= self.replicas:
+            return ""
+        return f"Redis: only {there} of {self.replicas} replicas are there: no event can be accepted"
 
-def _packed(command: tuple[Argument, ...]) -> bytes:
-    packed: bytes = pack_command(command)  # type: ignore[arg-type]  # its stub knows one-word commands only
-    return packed
+    def _judge(self, facts: Facts) -> str:
+        losses = [] if self._relaxed else durability.complaints(facts.settings)
+        return "\n".join(filter(None, [durability.too_old(facts), *losses]))
 
+    # lanes
 
-async def _reply(connection: AbstractConnection) -> Any:
-    try:
-        return await connection.read_response(timeout=math.inf)  # _pipeline has the clock
-    except ResponseError as error:
-        return error
+    def _reply(self) -> asyncio.Future[Any]:
+        return asyncio.get_running_loop().create_future()
+
+    def _call(self, call: Call) -> asyncio.Future[Any]:
+        if self._opened:
+            (self._only or self._lane_of(call.slot)).put(call)
+        else:
+            call.fail(StoreError("Redis: not reached yet"))
+        return call.reply
+
+    def _lane_of(self, slot: int) -> Lane:
+        """A slot stays with the lane that still has calls of it, or they could overtake each other."""
+        return self._stays.get(slot) or self._lane_at(self._topology.place_of(slot))
+
+    def _lane_at(self, place: Endpoint) -> Lane:
+        lane = self._lanes.get(place)
+        if lane is None:
+            lane = Lane(self._topology, place, self.replicas, self._judge, self._landed, self._took)
+            self._lanes[place] = lane
+        return lane
+
+    def _moved(self) -> None:
+        """The map of slots has changed: which slots have calls where they do not belong any more?"""
+        for lane in self._lanes.values():
+            for call in chain(lane.flying, lane.gathered):
+                if self._topology.place_of(call.slot) != lane.place:
+                    self._stays.setdefault(call.slot, lane)
+
+    def _landed(self, lane: Lane) -> None:
+        """Nothing of this lane is under way now: what waits in it can go where it belongs, in its order."""
+        if self._stays:
+            self._stays = {slot: holder for slot, holder in self._stays.items() if holder is not lane}
+            waiting, lane.gathered = lane.gathered, []
+            for call in waiting:
+                self._lane_of(call.slot).put(call)
 
 
 async def patiently(call: Callable[[], Awaitable[T]]) -> T:
@@ -242,11 +294,3 @@ async def patiently(call: Callable[[], Awaitable[T]]) -> T:
 def pairs(reply: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
     """The fields and values of a hash, which Redis replies in one flat list."""
     return zip(reply[::2], reply[1::2], strict=True)
-
-
-def translated(error: Exception) -> StoreError:
-    """What went wrong with Redis, as an error of ours (redis-py's are not the built-ins of that name)."""
-    text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    if text.startswith("OOM"):
-        return StoreError("Redis is full (maxmemory): it takes no new events until some are delivered")
-    return StoreError(f"Redis: {text[:200]}")

@@ -2,9 +2,11 @@
 
 import time
 
+from services.relay.errors import LostLease
 from services.relay.event_stream import EventStream
 from services.relay.leases import Lease
 from services.relay.store import patiently
+from services.uplink.metrics import Metrics
 from services.uplink.takaro.delivery import Window
 
 ACK_AFTER_S = 0.1
@@ -13,9 +15,10 @@ ACK_AFTER_S = 0.1
 class Acks:
     """What Takaro has and the stream still holds. Outlives a socket: a reconnect repeats none of it."""
 
-    def __init__(self, stream: EventStream, lease: Lease) -> None:
+    def __init__(self, stream: EventStream, lease: Lease, metrics: Metrics) -> None:
         self._stream = stream
         self._lease = lease
+        self._metrics = metrics
         self._last: Window | None = None
         self._since_s = 0.0
         self._size_bytes = 0
@@ -43,5 +46,9 @@ class Acks:
     async def _ack(self) -> None:
         assert self._last
         end = self._last.end
-        await self._stream.ack(self._lease.token, end.entry, end.skip, self.count, self._size_bytes)
+        try:
+            await self._stream.ack(self._lease.token, end.entry, end.skip, self.count, self._size_bytes)
+        except LostLease:
+            self._metrics.fenced.labels("ack").inc()
+            raise
         self._last, self.count, self._size_bytes = None, 0, 0

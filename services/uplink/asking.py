@@ -1,13 +1,16 @@
 """Has the mod of one instance do something, and says what came of it: a result, or how far it got."""
 
 import asyncio
+import contextlib
 import time
+from collections import OrderedDict
 
 from services.relay.command_life import State
-from services.relay.command_stream import CommandStream
+from services.relay.command_stream import KEEP_MS, CommandStream
 from services.relay.errors import StoreError
 from services.relay.leases import Lease
 from services.relay.records import Command, Outcome
+from services.relay.store import patiently
 from services.relay.vocabulary import ANSWER_WITHIN_S, HAND_OUT_WITHIN_S
 from services.uplink.metrics import Metrics
 from services.uplink.takaro import failures
@@ -15,13 +18,22 @@ from services.uplink.takaro.contact import Contact
 from services.uplink.takaro.failures import Failure
 
 READ_RESULTS = 200
-STORE_AGAIN_S = 0.25
+LOOK_AGAIN_S = 0.25
+"""Without the lease nobody looks for us at what a lost hint left lying."""
+
+CLAIMED_WITHIN_S = 10.0
+"""What nobody has claimed by then, nobody will: Takaro has given up."""
+
 GIVE_UP_WITHIN_S = 0.7
 """What is left of Takaro's 10 s after ANSWER_WITHIN_S, less the way of the answer."""
 
 
 class Asking:
-    """The commands of one instance that wait for the mod."""
+    """The commands of one instance that wait for the mod.
+
+    While an instance moves, two uplinks ask: each claims the results of its own commands, which it knows by
+    their ids, and leaves the others.
+    """
 
     def __init__(self, stream: CommandStream, contact: Contact, lease: Lease, metrics: Metrics) -> None:
         self._stream = stream
@@ -30,6 +42,9 @@ class Asking:
         self._metrics = metrics
         self._waiting: dict[str, asyncio.Future[Outcome]] = {}  # by operation id
         self._wake = asyncio.Event()
+        self._through = ""  # the last entry that was read
+        self._found_s = 0.0
+        self._unclaimed: OrderedDict[str, float] = OrderedDict()  # entry -> since when
 
     def wake(self) -> None:
         """There may be results."""
@@ -40,10 +55,13 @@ class Asking:
         begun_s = time.monotonic()
         result: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._waiting[command.operation_id] = result
+        if not self._lease.held:
+            self.wake()  # from now on it looks by itself
         try:
             async with asyncio.timeout(ANSWER_WITHIN_S):
                 hand_out_by_s = begun_s + HAND_OUT_WITHIN_S
                 if not await self._stream.enqueue(command, hand_out_by_s, somebody_waits=somebody_waits):
+                    self._metrics.beyond("open_commands")
                     return failures.queue_full()
                 return await result
         except StoreError:
@@ -65,23 +83,45 @@ class Asking:
         return failures.no_result()
 
     async def pass_results_on(self) -> None:
-        """Hands what mods answered to whoever waits for it. Never returns. Raises LostLease."""
-        through = ""
+        """Hands what mods answered to whoever waits for it. Never returns."""
         while True:
             self._wake.clear()
-            try:
-                found = await self._stream.results(through, READ_RESULTS)
-                for _, operation_id, outcome in found:
-                    waiting = self._waiting.get(operation_id)
-                    if waiting and not waiting.done():
-                        waiting.set_result(outcome)
-                    else:
-                        self._metrics.unclaimed.inc()
-                if found:
-                    through = found[-1][0]
-                    await self._stream.trim_results(self._lease.token, through)
-            except StoreError:
-                await asyncio.sleep(STORE_AGAIN_S)
-                continue
+            found = await patiently(self._read)
+            await patiently(self._clear_up)
             if not found:
+                await self._woken()
+
+    async def _woken(self) -> None:
+        alone = self._waiting and not self._lease.held
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_AGAIN_S if alone else None):
                 await self._wake.wait()
+
+    async def _read(self) -> int:
+        """How many results were found; our own are passed on, and taken off the stream. Raises StoreError."""
+        now_s = time.monotonic()
+        if now_s - self._found_s > KEEP_MS / 1000:
+            self._through = ""  # the stream may have expired, and begun anew with lower ids
+        found = await self._stream.results(self._through, READ_RESULTS)
+        ours = []
+        for entry, operation_id, outcome in found:
+            waiting = self._waiting.get(operation_id)
+            if waiting and not waiting.done():
+                waiting.set_result(outcome)
+                ours.append(entry)
+            else:
+                self._unclaimed.setdefault(entry, now_s)
+        if found:
+            self._through, self._found_s = found[-1][0], now_s
+        if ours:
+            self._stream.claim(ours)
+        return len(found)
+
+    async def _clear_up(self) -> None:
+        """Takes off what nobody claimed in time. It is the owner who counts it. Raises StoreError."""
+        overdue_s = time.monotonic() - CLAIMED_WITHIN_S
+        while self._unclaimed and next(iter(self._unclaimed.values())) < overdue_s:
+            entry = next(iter(self._unclaimed))
+            if self._lease.held:
+                self._metrics.unclaimed.inc(await self._stream.take_off(entry))
+            del self._unclaimed[entry]

@@ -7,12 +7,14 @@ import time
 from collections.abc import Awaitable, Callable
 
 from services.relay.errors import LostLease, StoreError
+from services.relay.instance_state import InstanceState
 from services.relay.leases import Lease, Look
+from services.relay.limits import DEFAULT_LIMITS, Limits
 from services.relay.logs import InstanceLogger
 from services.relay.running import cancelled
 from services.relay.settings import Instance
 from services.relay.store import Store
-from services.uplink.metrics import Metrics
+from services.uplink.metrics import BACKLOG_BYTES, BACKLOG_EVENTS, CONTACT, OLDEST, Metrics
 from services.uplink.owned import OwnedInstance
 from services.uplink.ownership.claims import Claims, Seen, Step
 from services.uplink.takaro.contact import Contact
@@ -38,6 +40,8 @@ class Berth:
         metrics: Metrics,
         uplink: str,
         turn: Callable[[], Awaitable[None]],
+        limits: Limits = DEFAULT_LIMITS,
+        proxy: str | None = None,
     ) -> None:
         self.instance = instance
         self.lease = Lease(store, instance.slug, uplink)
@@ -47,6 +51,10 @@ class Berth:
         self._store = store
         self._metrics = metrics
         self._turn = turn
+        self._limits = limits
+        self._proxy = proxy
+        self._row = metrics.instances.row(instance.slug)
+        self._row.shown = lambda: self.lease.held
         self._logger = InstanceLogger(logger, instance.slug)
         self._claims = Claims()
         self._at_lease = asyncio.Lock()  # nothing may renew what is being given back
@@ -109,6 +117,8 @@ class Berth:
             self.contact,
             self._metrics,
             self._turn,
+            self._limits,
+            self._proxy,
         )
         self._running = asyncio.create_task(self._owned.run())
 
@@ -175,10 +185,21 @@ class Berth:
         if self._owned:
             self._owned.wake(events=events, results=results)
 
+    async def measure(self) -> None:
+        """Renews what metrics show of the instance, if it is ours. Raises StoreError."""
+        if not self.lease.held:
+            return
+        if self._owned:
+            self._owned.measure(self._row)
+        backlog = await InstanceState(self._store, self.instance.slug).backlog()
+        self._row.set(BACKLOG_EVENTS, backlog.events)
+        self._row.set(BACKLOG_BYTES, backlog.events_bytes)
+        self._row.set(OLDEST, backlog.oldest_ms / 1000)
+
     def _take_in(self, now_s: float, look: Look) -> None:
         """What the look found besides the lease: the safety net under the wake-up hints."""
         restarted = self.contact.read(now_s, look.now_ms, look.contact_ms or None)
-        self._metrics.backlog.labels(self.instance.slug).set(look.batches if look.mine else 0)
+        self._row.set(CONTACT, look.contact_ms / 1000)
         if self._owned and restarted:
             self._logger.info("the game server has started anew")
             self._owned.game_restarted()

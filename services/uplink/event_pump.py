@@ -153,6 +153,7 @@ class EventPump:
         events: list[GameEvent] = []
         expired: list[GameEvent] = []
         size_bytes = 0
+        accepted_s = self._entries[0].accepted_s
         while self._entries and len(events) < WINDOW_EVENTS:
             entry = self._entries[0]
             start = self._next.skip if entry.id == self._next.entry else 0
@@ -166,7 +167,7 @@ class EventPump:
                 self._entries.popleft()
                 self._next = Position(_following(entry.id), 0)
                 size_bytes += entry.size_bytes
-        return Window(tuple(events), self._next, size_bytes, tuple(expired))
+        return Window(tuple(events), self._next, size_bytes, tuple(expired), accepted_s)
 
     async def _write(self, window: Window) -> None:
         """Writes the events with the gaps they need, and a ping behind the last."""
@@ -207,12 +208,14 @@ class EventPump:
 
     async def _taken(self, taken: Taken) -> None:
         window = taken.window
-        for reason in taken.refused:
+        for refused in taken.refused:
             self._metrics.refused.inc()
-            await patiently(partial(self._stream.bury, reason, window.events))
+            await patiently(partial(self._stream.bury, refused.reason, refused.candidates))
         if window.events == (KEEP_ALIVE,):
             return
-        self._metrics.delivered_all(window.events)
+        self._metrics.delivered_all(self._stream.slug, window.events)
+        if window.events:
+            self._metrics.event_seconds.observe(self._clock.at_s(boottime_s()) - window.accepted_s)
         self._metrics.expired_all(window.expired)
         self._acks.add(window)
         # What a crash would repeat stays within the bound with the next window, too.

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from services.relay.errors import StoreError
 from services.relay.keys import UPLINKS, WAKE_EVENTS, WAKE_LEASES, WAKE_RESULTS
 from services.relay.leases import RENEW_EVERY_S
+from services.relay.limits import DEFAULT_LIMITS, Limits
 from services.relay.logs import InstanceLogger
 from services.relay.settings import Instance
 from services.relay.store import Store, pairs
@@ -22,6 +23,8 @@ from services.uplink.ownership.placement import Pace, preferred
 
 SUBSCRIBE_AGAIN_S = 1.0
 MOVES_PER_S = 5
+MEASURE_EVERY_S = 5.0
+MEASURED_AT_ONCE = 50
 SETTLED_AFTER_S = 3.0
 """Nothing moves while uplinks come and go: a deployment restarts them one after the other."""
 
@@ -31,12 +34,22 @@ logger = logging.getLogger(__name__)
 class Fleet:
     """All instances that have what it takes to reach Takaro, as far as they are this uplink's."""
 
-    def __init__(self, takaro_url: str, reads_per_s: float, store: Store, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        takaro_url: str,
+        reads_per_s: float,
+        store: Store,
+        metrics: Metrics,
+        limits: Limits = DEFAULT_LIMITS,
+        proxy: str | None = None,
+    ) -> None:
         self.uplink = f"{socket.gethostname()}-{secrets.token_hex(3)}"
         self._url = takaro_url
         self._reads_per_s = reads_per_s
         self._store = store
         self._metrics = metrics
+        self._limits = limits
+        self._proxy = proxy
         self._members = Members(self.uplink)
         self._pace = Pace(MOVES_PER_S)
         self._turn = IdentifyTurns(store)
@@ -61,6 +74,8 @@ class Fleet:
                     self._metrics,
                     self.uplink,
                     self._turn,
+                    self._limits,
+                    self._proxy,
                 )
             else:
                 InstanceLogger(logger, slug).warning(
@@ -75,7 +90,8 @@ class Fleet:
             if before:
                 await asyncio.wait([before])
             await berth.stop()
-            self._metrics.forget(slug)
+            if slug not in self._berths:
+                self._metrics.instances.forget(slug)
 
         task = self._ending[slug] = asyncio.create_task(end())
         task.add_done_callback(lambda ended: self._ending.get(slug) is ended and self._ending.pop(slug))
@@ -87,6 +103,7 @@ class Fleet:
                 group.create_task(self._beat())
                 group.create_task(self._keep_leases())
                 group.create_task(self._listen())
+                group.create_task(self._measure())
         finally:
             with contextlib.suppress(StoreError):
                 await self._store.send("HDEL", UPLINKS, self.uplink)
@@ -100,9 +117,9 @@ class Fleet:
 
     async def _look_around(self) -> None:
         try:
-            beaten = self._store.send("HINCRBY", UPLINKS, self.uplink, 1)
-            counts = await self._store.send("HGETALL", UPLINKS)
-            await beaten
+            _, counts = await asyncio.gather(
+                self._store.send("HINCRBY", UPLINKS, self.uplink, 1), self._store.send("HGETALL", UPLINKS)
+            )
         except StoreError:
             return
         found = {member.decode(): int(count) for member, count in pairs(counts)}
@@ -115,6 +132,7 @@ class Fleet:
         while True:
             await self._tend(list(self._berths))
             self._metrics.leases.set(sum(berth.lease.held for berth in self._berths.values()))
+            self._metrics.leases_wanted.set(len(self._berths))
             await asyncio.sleep(RENEW_EVERY_S)
 
     async def _tend(self, slugs: Iterable[str]) -> None:
@@ -132,6 +150,17 @@ class Fleet:
     def _may_move(self) -> bool:
         now_s = time.monotonic()
         return now_s - self._members.since_s > SETTLED_AFTER_S and self._pace.allows(now_s)
+
+    async def _measure(self) -> None:
+        """Renews what metrics show of each instance, some at a time: the loop has other things to do."""
+        while True:
+            berths = list(self._berths.values())
+            for start in range(0, len(berths), MEASURED_AT_ONCE):
+                with contextlib.suppress(StoreError):
+                    await asyncio.gather(
+                        *(berth.measure() for berth in berths[start : start + MEASURED_AT_ONCE])
+                    )
+            await asyncio.sleep(MEASURE_EVERY_S)
 
     async def _listen(self) -> None:
         """Wakes an instance as soon as there is something for it, or it can be had."""

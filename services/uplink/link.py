@@ -1,37 +1,40 @@
-"""The link of one instance to Takaro: connected, identified, kept up, for as long as we own the instance."""
+"""The link of one instance to Takaro: its sockets. A new one is identified before an old one goes."""
 
 import asyncio
+import contextlib
 import logging
 import random
 import time
+from datetime import UTC, datetime
 
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import WebSocketException
-
-from services.relay.errors import StoreError
+from services.relay.errors import LostLease, StoreError
 from services.relay.event_stream import EventStream
 from services.relay.instance_state import InstanceState, LinkInfo
 from services.relay.leases import Lease
+from services.relay.limits import DEFAULT_LIMITS
 from services.relay.logs import InstanceLogger
 from services.relay.settings import Instance
-from services.uplink.acks import Acks
+from services.uplink.conversation import Conversation, Gate
+from services.uplink.deliveries import Deliveries
 from services.uplink.desk import Desk
-from services.uplink.event_pump import Disowned, EventPump, NoReceipt
 from services.uplink.metrics import Metrics
 from services.uplink.mirror.state import Mirror
-from services.uplink.takaro import frames
-from services.uplink.takaro.backoff import IDENTIFY_AGAIN, RECONNECT, REFUSED, RENEWED_AFTER_READY_S
-from services.uplink.takaro.frames import IdentifyRefused
-from services.uplink.takaro.session import Happening, State, after
-from services.uplink.wire import Wire
+from services.uplink.takaro.backoff import RECONNECT, REFUSED, RENEWED_AFTER_READY_S
+from services.uplink.takaro.quiet import Finding, Quiet
+from services.uplink.takaro.session import State
 
-OPEN_WITHIN_S = 10.0
-IDENTIFIED_WITHIN_S = 15.0
-CLOSE_WITHIN_S = 1.0
-PING_EVERY_S = 5.0
-"""A WebSocket ping: finds a dead path within 10 s. It says nothing of events, a proxy may answer it."""
+RECYCLE_AFTER_REQUESTS = 3_000
+"""Each leaves a listener on the socket at Takaro's end: 1 ms for every frame after 1,000 (contract.md B1)."""
 
-MAX_FRAME_BYTES = 4 * 1024 * 1024
+RECYCLE_AFTER_S = 6 * 3600.0
+SPREAD = 0.1
+"""By so much the two limits differ from socket to socket: a fleet must not identify at one moment."""
+
+ANSWERED_WITHIN_S = 10.0
+"""After that Takaro waits no more for what it asked on an old socket."""
+
+LOOK_EVERY_S = 5.0
+WRITTEN_WITHIN_S = 0.5
 
 logger = logging.getLogger(__name__)
 
@@ -49,197 +52,207 @@ class Link:
         mirror: Mirror,
         lease: Lease,
         metrics: Metrics,
+        gate: Gate,
+        frame_in_bytes: int = DEFAULT_LIMITS.frame_in_bytes,
+        proxy: str | None = None,
     ) -> None:
         self._instance = instance
         self._url = takaro_url
-        self._stream = stream
-        self._acks = Acks(stream, lease)
         self._info = state
         self._desk = desk
-        self._mirror = mirror
         self._lease = lease
         self._metrics = metrics
+        self._gate = gate
+        self._frame_in_bytes = frame_in_bytes
+        self._proxy = proxy
         self._logger = InstanceLogger(logger, instance.slug)
-        self._state = State.WAITING
-        self._failures = 0
-        self._ready_since_s: float | None = None
-        self._finishing = False
         self._said = ""
-        self._game_server_id = ""
-        self._published = True
+        self._deliveries = Deliveries(stream, mirror, lease, metrics, self._say)
+        self._used: Conversation | None = None
+        self._newest: Conversation | None = None
+        self._talking: dict[Conversation, asyncio.Task[None]] = {}
+        self._seeing_off: set[asyncio.Task[None]] = set()
+        self._failures = 0
+        self._leaving = asyncio.Event()
+        self._look = asyncio.Event()
+        self._replace = False
+        self._most_requests = self._oldest_s = 0.0
+        self._quiet = Quiet()
+        self._shown = LinkInfo(State.WAITING.value)
+        self._drained = False
+        self._published = False
         self._publishing: asyncio.Task[None] | None = None
-        self._pump: EventPump | None = None
-        self._identified: asyncio.Future[frames.Identified | IdentifyRefused] | None = None
-
-    def wake(self) -> None:
-        """There may be new events."""
-        if self._pump:
-            self._pump.wake()
-
-    def finish(self) -> bool:
-        """Go no further than what is under way. True: `run` returns once that is receipted."""
-        self._finishing = True
-        if self._pump:
-            self._pump.finish()
-        return self._pump is not None
 
     @property
     def identified(self) -> bool:
-        """Is there a socket that Takaro has accepted?"""
-        return self._state is State.READY
+        """Is there a socket right now that Takaro has accepted?"""
+        return self._used is not None and self._used.ready
 
-    async def wait_finished(self, within_s: float) -> None:
-        """Until what is under way is receipted."""
-        end_s = time.monotonic() + within_s
-        while self._pump and time.monotonic() < end_s:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+    def wake(self) -> None:
+        """There may be new events."""
+        self._deliveries.wake()
+
+    def reconnect(self) -> None:
+        """Has a new socket take the place of the one in use: Takaro asks the newest."""
+        self._replace = True
+        self._look.set()
 
     async def run(self) -> None:
-        """Until `finish`. Raises LostLease; ends cleanly when cancelled."""
+        """Until `leave`. Events flow as soon as the lease is ours. Raises LostLease."""
+        parts = [asyncio.create_task(part) for part in (self._keep_linked(), self._deliveries.run())]
         try:
-            while not self._finishing:
-                pace = REFUSED if self._state is State.REFUSED else RECONNECT
-                await asyncio.sleep(pace.delay_s(self._failures, random.uniform) if self._failures else 0)
-                await self._attempt()
+            ended, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+            for part in ended:
+                part.result()
+        except LostLease:
+            self._drained = True  # what is shown from now on is for the new owner to say
+            raise
         finally:
-            self._move(Happening.STOPPED)
-
-    async def _attempt(self) -> None:
-        """One socket, from dialling to its end."""
-        self._move(Happening.DIALLED)
-        self._metrics.connects.inc()
-        try:
-            async with connect(
-                self._url,
-                compression=None,
-                proxy=None,
-                open_timeout=OPEN_WITHIN_S,
-                close_timeout=CLOSE_WITHIN_S,
-                ping_interval=PING_EVERY_S,
-                ping_timeout=PING_EVERY_S,
-                max_size=MAX_FRAME_BYTES,
-            ) as socket:
-                self._move(Happening.OPENED)
-                await self._converse(socket)
-        except (OSError, TimeoutError, WebSocketException, NoReceipt) as error:
-            self._say(f"Takaro is out of reach ({_words(error)}), trying again")
-        self._failures += 1
-        if self._state not in (State.WAITING, State.REFUSED):
-            self._move(Happening.LOST)
-
-    async def _converse(self, socket: ClientConnection) -> None:
-        """Until the socket is lost, or identify fails."""
-        wire = Wire(socket)
-        reader = asyncio.create_task(self._read(socket, wire))
-        talker = asyncio.create_task(self._talk(wire))
-        try:
-            await asyncio.wait((reader, talker), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in (reader, talker):
+            tasks = [*parts, *self._seeing_off, *self._talking.values()]
+            for task in tasks:
                 task.cancel()
-            outcomes = await asyncio.gather(reader, talker, return_exceptions=True)
-        for outcome in outcomes:
-            if isinstance(outcome, Exception):
-                raise outcome
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self._show(State.STOPPED)
 
-    async def _talk(self, wire: Wire) -> None:
-        """Identifies and pumps events until told to finish; identifies again when Takaro has lost us."""
-        times_disowned = 0
-        while await self._identify(wire):
-            await self._lease.taken()
-            since_s = time.monotonic()
-            pump = self._pump = EventPump(
-                self._stream, self._acks, self._mirror, wire, self._lease, self._metrics
+    async def drain(self) -> None:
+        """Sends no new events; returns when those under way are receipted. Requests go on being answered."""
+        await self._deliveries.finish()
+        self._show(State.STOPPED)
+        self._drained = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(WRITTEN_WITHIN_S):
+                await self.publish()
+
+    async def leave(self, within_s: float) -> None:
+        """Closes each socket once what was asked on it is answered; then `run` ends."""
+        self._leaving.set()
+        await asyncio.gather(self._deliveries.finish(), *(self._leave(c, within_s) for c in [*self._talking]))
+
+    async def _leave(self, conversation: Conversation, within_s: float) -> None:
+        if conversation.settled.done():
+            await conversation.leave(within_s)
+        else:
+            self._talking[conversation].cancel()
+
+    async def _keep_linked(self) -> None:
+        """Dials until a socket is identified, and again when it is lost or has had its time."""
+        while True:
+            await self._pause()
+            if self._leaving.is_set():
+                break
+            conversation = self._dial()
+            await asyncio.wait(
+                (conversation.settled, self._talking[conversation]), return_when=asyncio.FIRST_COMPLETED
             )
-            try:
-                await pump.run()
-                return
-            except Disowned as error:
-                times_disowned += 1
-                if time.monotonic() - since_s > RENEWED_AFTER_READY_S:
-                    times_disowned = 0
-                self._metrics.resent.labels("disowned").inc(error.repeated)
-                self._move(Happening.DISOWNED)
-                self._say(f"{error}; identifying again")
-            except BaseException:
-                self._metrics.resent.labels("reconnect").inc(pump.unconfirmed)
-                raise
-            finally:
-                self._pump = None
-            await asyncio.sleep(IDENTIFY_AGAIN.delay_s(times_disowned, random.uniform))
-            self._move(Happening.ASKED_AGAIN)
-
-    async def _identify(self, wire: Wire) -> bool:
-        """True when Takaro knows us; else the state says whether asking again soon makes sense."""
-        token = self._instance.registration_token
-        assert token, "an instance without a registration token has no link"
-        self._identified = asyncio.get_running_loop().create_future()
-        identity = self._instance.identity_token.get_secret_value()
-        wire.send(frames.identify(identity, token.get_secret_value(), self._instance.name))
-        try:
-            async with asyncio.timeout(IDENTIFIED_WITHIN_S):
-                answer = await self._identified
-        except TimeoutError:
-            answer = IdentifyRefused(f"no answer within {IDENTIFIED_WITHIN_S:.0f} s", permanent=False)
-        finally:
-            self._identified = None
-        if isinstance(answer, IdentifyRefused):
-            self._move(Happening.NEVER if answer.permanent else Happening.NOT_NOW)
-            remedy = "check registration_token in relay.toml" if answer.permanent else "trying again"
-            self._say(f"Takaro refuses this server ({answer.text}), {remedy}", permanent=answer.permanent)
-            return False
-        self._game_server_id = answer.game_server_id
-        self._move(Happening.IDENTIFIED)
-        self._say(f"linked to Takaro, game server {answer.game_server_id}")
-        return True
-
-    async def _read(self, socket: ClientConnection, wire: Wire) -> None:
-        """Sorts what Takaro says. Ends when the socket does."""
-        async for text in socket:
-            match frames.read_frame(text):
-                case frames.Request() as request:
-                    self._desk.take(wire, request)
-                case frames.Pong():
-                    if self._pump:
-                        self._pump.ponged()
-                case frames.ErrorFrame() as error:
-                    self._refused(error)
-                case frames.Identified() | IdentifyRefused() as answer:
-                    if self._identified and not self._identified.done():
-                        self._identified.set_result(answer)
-                case frames.Ping(request_id):
-                    wire.send(frames.pong(request_id))
-
-    def _refused(self, error: frames.ErrorFrame) -> None:
-        self._logger.warning("Takaro refused something: %s", error.text)
-        if self._pump:
-            self._pump.refused(error)
-        elif self._identified and not self._identified.done():
-            # Takaro answers an identify it cannot read with an error frame.
-            self._identified.set_result(IdentifyRefused(error.text, permanent=False))
-
-    def _move(self, happening: Happening) -> None:
-        was, self._state = self._state, after(self._state, happening)
-        now_s = time.monotonic()
-        if self._state is State.READY:
-            self._ready_since_s = now_s
-        elif was is State.READY and self._ready_since_s is not None:
-            if now_s - self._ready_since_s > RENEWED_AFTER_READY_S:
+            if not (conversation.settled.done() and conversation.settled.result()):
+                self._failures += 1
+                continue
+            self._use(conversation)
+            await self._until_due(conversation)
+            if time.monotonic() - conversation.identified_s > RENEWED_AFTER_READY_S:
                 self._failures = 0
-        self._metrics.link_is(self._instance.slug, self._state)
+            if conversation.ended.done():
+                self._failures += 1
+        await asyncio.gather(*self._talking.values(), return_exceptions=True)
+
+    async def _pause(self) -> None:
+        if self._failures:
+            pace = REFUSED if self._newest and self._newest.state is State.REFUSED else RECONNECT
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pace.delay_s(self._failures, random.uniform)):
+                    await self._leaving.wait()
+
+    def _dial(self) -> Conversation:
+        state = self._newest.state if self._newest and self._newest.ended.done() else State.WAITING
+        conversation = self._newest = Conversation(
+            self._instance,
+            self._url,
+            self._desk,
+            self._metrics,
+            self._gate,
+            self._say,
+            self._changed,
+            state if state is State.REFUSED else State.WAITING,
+            self._frame_in_bytes,
+            self._proxy,
+        )
+        task = self._talking[conversation] = asyncio.create_task(conversation.run())
+        task.add_done_callback(lambda _: self._talking.pop(conversation))
+        return conversation
+
+    def _use(self, conversation: Conversation) -> None:
+        """The newest socket is the one in use; one before it is left."""
+        before, self._used = self._used, conversation
+        self._replace = False
+        self._most_requests = RECYCLE_AFTER_REQUESTS * random.uniform(1 - SPREAD, 1 + SPREAD)
+        self._oldest_s = time.monotonic() + RECYCLE_AFTER_S * random.uniform(1 - SPREAD, 1 + SPREAD)
+        self._deliveries.move_to(conversation)
+        self._changed()
+        if before and not before.ended.done():
+            self._metrics.recycled.inc()
+            task = asyncio.create_task(before.leave(ANSWERED_WITHIN_S))
+            self._seeing_off.add(task)
+            task.add_done_callback(self._seeing_off.discard)
+
+    async def _until_due(self, conversation: Conversation) -> None:
+        """Until the socket is lost, or another is to take its place."""
+        while not conversation.ended.done():
+            self._look.clear()
+            if self._replace or self._is_due(conversation):
+                return
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_EVERY_S):
+                    await self._look.wait()
+
+    def _is_due(self, conversation: Conversation) -> bool:
+        if self._drained or self._leaving.is_set() or not self._lease.held:
+            return False  # others see to it that Takaro has somebody to ask
+        now_s = time.monotonic()
+        match self._quiet.look(conversation.identified_s, conversation.asked_s, now_s):
+            case Finding.DEAF:
+                return True
+            case Finding.USURPED:
+                self._metrics.usurped.inc()
+                self._logger.warning(
+                    "Takaro asks this server nothing since %s: does an old bridge still run with the same "
+                    "identity token? Stop it",
+                    _clock_time(now_s - (self._quiet.asked_s or now_s)),
+                )
+            case Finding.ASKED_AGAIN:
+                self._logger.info("Takaro asks this server again")
+        return conversation.requests >= self._most_requests or now_s >= self._oldest_s
+
+    # What is shown
+
+    def _changed(self) -> None:
+        """A conversation goes on. What is shown is the state of the socket in use, or of the one to come."""
+        self._look.set()
+        shown = self._used if self._used and not self._used.ended.done() else self._newest
+        if shown:
+            self._show(shown.state, shown.game_server_id)
+
+    def _show(self, state: State, game_server_id: str = "") -> None:
+        info = LinkInfo(state.value, game_server_id or self._shown.game_server_id)
+        if self._drained or info == self._shown:
+            return  # drained: another link may be in our place
+        self._shown = info
+        self._metrics.link_is(self._instance.slug, state)
         self._published = False
         self._publishing = asyncio.create_task(self.publish())
 
     async def publish(self) -> None:
-        """Writes the state down for modapi, if that was not done yet. Called again while Redis is away."""
-        info = LinkInfo(self._state.value, self._game_server_id)
-        if self._published:
+        """Writes the state down for modapi, if that was not done yet: called again and again.
+
+        While another uplink owns the instance, its state is the one to be shown.
+        """
+        if self._published or not self._lease.held:
             return
+        shown = self._shown
         try:
-            await self._info.write_link(info)
+            await self._info.write_link(shown)
         except StoreError:
             return
-        self._published = info.state == self._state.value
+        self._published = shown == self._shown
 
     def _say(self, text: str, *, permanent: bool = False) -> None:
         """Once for each change: an outage of an hour is one line, not a thousand."""
@@ -248,5 +261,5 @@ class Link:
             self._logger.log(logging.ERROR if permanent else logging.INFO, text)
 
 
-def _words(error: Exception) -> str:
-    return frames.one_line(str(error)) or type(error).__name__
+def _clock_time(ago_s: float) -> str:
+    return f"{datetime.fromtimestamp(time.time() - ago_s, UTC):%Y-%m-%d %H:%M:%S} UTC"

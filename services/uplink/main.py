@@ -1,37 +1,49 @@
 """uplink: put together, run, stopped."""
 
 import logging
+import os
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from services.relay import logs, running
+from services.relay import running
+from services.relay.directory import Directory, instances
 from services.relay.serving import Listener, admin_app, bind
 from services.relay.settings import Settings
-from services.relay.store import Store
 from services.uplink.fleet import Fleet
 from services.uplink.metrics import Metrics
+from services.uplink.removals import forget_removed
 
 logger = logging.getLogger(__name__)
 
 
-def run(settings: Settings) -> None:
-    """Links instances to Takaro until SIGINT or SIGTERM. Raises ConfigError, StoreRefused."""
-    logs.configure("uplink")
-    running.run(serve(settings))
+def run(settings: Settings, config: Path | None = None) -> None:
+    """Links instances to Takaro until told to stop; follows `config`. Raises ConfigError, StoreRefused."""
+    running.run(serve(settings, config))
 
 
-async def serve(settings: Settings) -> None:
+async def serve(settings: Settings, config: Path | None = None) -> None:
     registry = CollectorRegistry()
-    metrics = Metrics(registry)
-    store = Store(running.store_url(settings), opened=False)
+    metrics = Metrics(registry, per_instance=settings.metrics.per_instance)
+    store = running.store_of(settings, metrics.service)
     admin = bind(settings.uplink.admin_host, settings.uplink.admin_port, "uplink.admin_port")
     try:
-        fleet = Fleet(settings.takaro.url, settings.uplink.reads_per_s, store, metrics)
-        fleet.update({instance.slug: instance for instance in settings.instances})
+        proxy = settings.takaro.proxy.get_secret_value() if settings.takaro.proxy else None
+        fleet = Fleet(
+            settings.takaro.url, settings.uplink.reads_per_s, store, metrics, settings.limits, proxy
+        )
+        directory = Directory(settings, config, os.environ, store, metrics.service.reload_failed.set)
+        pages = admin_app(
+            metrics.service.text, lambda: running.not_ready(store), lambda: running.about(store)
+        )
         await running.until_stopped(
             running.trust(store),
+            running.watch(store, metrics.service),
+            metrics.service.watch_loop(),
+            directory.watch(lambda served: fleet.update(instances(served))),
+            forget_removed(directory.registry),
             fleet.run(),
-            Listener.of(admin_app(registry, lambda: running.not_ready(store))).listen(admin),
+            Listener.of(pages).listen(admin),
         )
     finally:
         await store.close()

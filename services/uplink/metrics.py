@@ -1,18 +1,23 @@
 """What uplink counts. Every series exists from the start, so that a dashboard shows 0 and not "no data"."""
 
-import contextlib
 from collections import Counter as Tally
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from services.relay.event_stream import MAX_QUEUED_BYTES, MAX_QUEUED_EVENTS
+from services.relay.instance_series import Fold, InstanceSeries, Series
+from services.relay.limits import UPLINK_LIMITS
 from services.relay.records import GameEvent
+from services.relay.service_metrics import ServiceMetrics
 from services.relay.vocabulary import Action, EventType
 from services.uplink.mirror.table import READ_RULES
 from services.uplink.takaro.failures import Cause
 from services.uplink.takaro.session import State
 
 LATENCIES_S = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 7.5, 9.0, 10.0)
+
+AGES_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 600.0, 3_600.0)
 
 ANSWERED, OWN, TOO_LATE = "answered", "own", "too_late"
 FRESH, STALE, FALLBACK = "fresh", "stale", "fallback"
@@ -23,11 +28,51 @@ MIRROR_PARTS = {
     "inventories": Action.GET_PLAYER_INVENTORY,
 }
 
+CONTACT = Series(
+    "dayz_relay_mod_contact_timestamp_seconds",
+    "gauge",
+    "When the mod was last heard of, by Redis' clock, to within 5 s; 0: never.",
+    Fold.EARLIEST,
+)
+STATE = Series(
+    "dayz_relay_takaro_state",
+    "gauge",
+    "1 for the state in which the link to Takaro is; the others have no series.",
+    Fold.SUM,
+    "state",
+)
+BACKLOG_EVENTS = Series("dayz_relay_backlog_events", "gauge", "Game events that wait for Takaro.", Fold.MOST)
+BACKLOG_BYTES = Series("dayz_relay_backlog_bytes", "gauge", "Their size.", Fold.MOST)
+OLDEST = Series(
+    "dayz_relay_oldest_event_timestamp_seconds",
+    "gauge",
+    "When the oldest event that waits for Takaro was accepted, by Redis' clock; 0: none waits.",
+    Fold.EARLIEST,
+)
+DELIVERED = Series(
+    "dayz_relay_instance_events_total",
+    "counter",
+    "Game events that Takaro has receipted, of all types.",
+    Fold.SUM,
+)
+PLAYERS = Series("dayz_relay_players_online", "gauge", "Players known to be online.", Fold.SUM)
+MIRROR_AGE = Series(
+    "dayz_relay_mirror_age_seconds",
+    "gauge",
+    "Age of the oldest answer about somebody online, or of the list of who is; -1: unknown.",
+    Fold.MOST,
+    "part",
+)
+PER_INSTANCE = (CONTACT, STATE, BACKLOG_EVENTS, BACKLOG_BYTES, OLDEST, DELIVERED, PLAYERS, MIRROR_AGE)
+"""Each instance has them at its owner alone, so a sum over the fleet counts none twice."""
+
 
 class Metrics:
     """The instruments of one uplink process."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, *, per_instance: bool = True) -> None:
+        self.instances = InstanceSeries(PER_INSTANCE, per_instance=per_instance)
+        self.service = ServiceMetrics(registry, "uplink", self.instances)
         self.delivered = Counter(
             "dayz_relay_events_delivered_total",
             "Game events that Takaro has receipted.",
@@ -43,6 +88,12 @@ class Metrics:
         self.refused = Counter(
             "dayz_relay_events_refused_total",
             "Game events that Takaro refused although they are valid by our rules: worth an alert.",
+            registry=registry,
+        )
+        self.limited = Counter(
+            "dayz_relay_refused_total",
+            "What was beyond a limit, by the name of its setting under [limits].",
+            ["limit"],
             registry=registry,
         )
         self.expired = Counter(
@@ -78,31 +129,38 @@ class Metrics:
             ["action", "result"],
             registry=registry,
         )
-        self.mirror_age = Gauge(
-            "dayz_relay_mirror_age_seconds",
-            "Age of the oldest answer about somebody online, or of the list of who is; -1: unknown.",
-            ["instance", "part"],
-            registry=registry,
-        )
         self.unclaimed = Counter(
             "dayz_relay_results_unclaimed_total",
-            "Answers of mods whose request is gone: late, or asked on a socket that was lost.",
-            registry=registry,
-        )
-        self.link = Gauge(
-            "dayz_relay_takaro_state",
-            "1 for the state in which the link of an instance is.",
-            ["instance", "state"],
+            "Answers of mods that no uplink waited for: whoever asked is gone.",
             registry=registry,
         )
         self.connects = Counter(
             "dayz_relay_takaro_connects_total", "Attempts to reach Takaro.", registry=registry
         )
+        self.recycled = Counter(
+            "dayz_relay_takaro_recycled_total",
+            "Sockets that a new one took the place of while they were in use.",
+            registry=registry,
+        )
+        self.usurped = Counter(
+            "dayz_relay_takaro_usurped_total",
+            "Times that Takaro was found to ask somebody else with the identity token of an instance.",
+            registry=registry,
+        )
         self.leases = Gauge("dayz_relay_leases_owned", "Instances that this uplink owns.", registry=registry)
+        self.leases_wanted = Gauge(
+            "dayz_relay_leases_wanted", "Instances that some uplink has to own.", registry=registry
+        )
         self.lease_changes = Counter(
             "dayz_relay_lease_changes_total",
             "Instances that came to this uplink or left it, by how.",
             ["cause"],
+            registry=registry,
+        )
+        self.fenced = Counter(
+            "dayz_relay_fenced_total",
+            "Writes that Redis refused because another uplink owns the instance.",
+            ["operation"],
             registry=registry,
         )
         self.uplinks = Gauge(
@@ -110,9 +168,20 @@ class Metrics:
             "Uplinks that this one sees at work, itself included.",
             registry=registry,
         )
-        self.backlog = Gauge(
-            "dayz_relay_backlog_batches", "Batches of events that wait.", ["instance"], registry=registry
+        self.event_seconds = Histogram(
+            "dayz_relay_event_seconds",
+            "From the acceptance of an event to Takaro's receipt: the oldest of each window that is sent.",
+            buckets=AGES_S,
+            registry=registry,
         )
+        Gauge("dayz_relay_backlog_max_events", "So many may wait for one instance.", registry=registry).set(
+            MAX_QUEUED_EVENTS
+        )
+        Gauge("dayz_relay_backlog_max_bytes", "The same by their size.", registry=registry).set(
+            MAX_QUEUED_BYTES
+        )
+        for limit in UPLINK_LIMITS:
+            self.limited.labels(limit)
         for event in EventType:
             self.delivered.labels(event)
             self.expired.labels(event)
@@ -120,6 +189,8 @@ class Metrics:
             self.resent.labels(cause)
         for cause in ("taken", "handed_over", "released", "lost"):
             self.lease_changes.labels(cause)
+        for operation in ("ack", "mirror"):
+            self.fenced.labels(operation)
         for kind in ("internal", "invalid"):
             self.error_frames.labels(kind)
         for action in READ_RULES:
@@ -137,12 +208,17 @@ class Metrics:
             for outcome in (ANSWERED, OWN, FRESH, STALE, FALLBACK, TOO_LATE, *Cause)
         }
 
+    def beyond(self, limit: str) -> None:
+        """Something was beyond that limit."""
+        self.limited.labels(limit).inc()
+
     def answered(self, action: Action, outcome: str) -> None:
         """A request had its answer, or came to its end otherwise."""
         self._answers[action, outcome].inc()
 
-    def delivered_all(self, events: Iterable[GameEvent]) -> None:
-        """Counts receipted events by type."""
+    def delivered_all(self, instance: str, events: Sequence[GameEvent]) -> None:
+        """Counts receipted events of an instance, by type."""
+        self.instances.row(instance).add(DELIVERED, len(events))
         for event_type, count in Tally(event["type"] for event in events).items():
             self.delivered.labels(event_type).inc(count)
 
@@ -151,18 +227,6 @@ class Metrics:
         for event_type, count in Tally(event["type"] for event in events).items():
             self.expired.labels(event_type).inc(count)
 
-    def forget(self, instance: str) -> None:
-        """An instance that is gone has no series."""
-        for state in State:
-            with contextlib.suppress(KeyError):
-                self.link.remove(instance, state.value)
-        for part in MIRROR_PARTS:
-            with contextlib.suppress(KeyError):
-                self.mirror_age.remove(instance, part)
-        with contextlib.suppress(KeyError):
-            self.backlog.remove(instance)
-
     def link_is(self, instance: str, state: State) -> None:
         """Shows the state of a link."""
-        for other in State:
-            self.link.labels(instance, other.value).set(other is state)
+        self.instances.row(instance).set_only(STATE, state.value)

@@ -1,29 +1,33 @@
-"""Everything that goes on for one instance while it is ours."""
+"""Everything that goes on for one instance while it is ours, and while we stand by for it."""
 
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Coroutine
-from functools import partial
+from collections.abc import Coroutine
 from typing import Any
 
 from services.relay.command_stream import CommandStream
 from services.relay.errors import StoreError
 from services.relay.event_stream import EventStream
+from services.relay.instance_series import Row
 from services.relay.instance_state import InstanceState
 from services.relay.leases import Lease
+from services.relay.limits import DEFAULT_LIMITS, Limits
 from services.relay.running import cancelled
 from services.relay.settings import Instance
 from services.relay.store import Store
 from services.relay.vocabulary import Action
 from services.uplink.asking import Asking
+from services.uplink.conversation import Gate
 from services.uplink.desk import Desk
 from services.uplink.link import Link
-from services.uplink.metrics import MIRROR_PARTS, Metrics
+from services.uplink.metrics import MIRROR_AGE, MIRROR_PARTS, PLAYERS, Metrics
 from services.uplink.mirror.keeper import Keeper
 from services.uplink.mirror.state import Mirror
 from services.uplink.reads import Reads
 from services.uplink.takaro.contact import Contact
+
+SAVED_WITHIN_S = 0.5
 
 
 class OwnedInstance:
@@ -38,22 +42,34 @@ class OwnedInstance:
         lease: Lease,
         contact: Contact,
         metrics: Metrics,
-        turn: Callable[[], Awaitable[None]],
+        gate: Gate,
+        limits: Limits = DEFAULT_LIMITS,
+        proxy: str | None = None,
     ) -> None:
         state = InstanceState(store, instance.slug)
-        self._mirror = Mirror()
-        self._keeper = Keeper(store, instance.slug, lease, self._mirror)
-        self._asking = Asking(CommandStream(store, instance.slug), contact, lease, metrics)
+        self._mirror = Mirror(limits, metrics.beyond)
+        self._keeper = Keeper(store, instance.slug, lease, self._mirror, metrics)
+        commands = CommandStream(store, instance.slug, limits.open_commands)
+        self._asking = Asking(commands, contact, lease, metrics)
         self._reads = Reads(self._asking, self._mirror, self._keeper, state, contact, metrics, reads_per_s)
-        desk = Desk(self._asking, self._reads, self._mirror, contact, metrics)
+        desk = Desk(self._asking, self._reads, self._mirror, contact, metrics, limits.frame_out_bytes)
         events = EventStream(store, instance.slug)
-        self._link = Link(instance, takaro_url, events, state, desk, self._mirror, lease, metrics)
-        for part, action in MIRROR_PARTS.items():
-            age = metrics.mirror_age.labels(instance.slug, part)
-            age.set_function(partial(self._age_s, action))
+        self._link = Link(
+            instance,
+            takaro_url,
+            events,
+            state,
+            desk,
+            self._mirror,
+            lease,
+            metrics,
+            gate,
+            limits.frame_in_bytes,
+            proxy,
+        )
 
     async def run(self) -> None:
-        """Until `finish`. Raises LostLease; ends cleanly when cancelled."""
+        """Links and answers at once, until `leave`; events flow while the lease is ours. Raises LostLease."""
         parts: list[Coroutine[Any, Any, None]] = [
             self._link.run(),
             self._asking.pass_results_on(),
@@ -68,26 +84,27 @@ class OwnedInstance:
         finally:
             for task in tasks:
                 await cancelled(task)
-            with contextlib.suppress(StoreError):
-                await self._keeper.save()
 
     @property
     def identified(self) -> bool:
-        """Is there a socket that Takaro has accepted?"""
+        """Is there a socket right now that Takaro has accepted?"""
         return self._link.identified
 
     def reconnect(self) -> None:
-        """Have a new socket."""
+        """Has a new socket take the place of the one in use: Takaro may ask one that is gone."""
+        self._link.reconnect()
 
     async def drain(self) -> None:
-        """Sends no new events; returns when those under way are receipted."""
-        self._link.finish()
-        with contextlib.suppress(TimeoutError):
-            await self._link.wait_finished(1.0)
+        """Sends no new events; returns when those under way are receipted. Then the lease may go."""
+        await self._link.drain()
+        with contextlib.suppress(StoreError, TimeoutError):
+            async with asyncio.timeout(SAVED_WITHIN_S):
+                await self._keeper.save()
 
     async def leave(self, within_s: float) -> None:
-        """Closes the socket."""
-        self._link.finish()
+        """Closes the socket once what was asked on it is answered; then `run` ends."""
+        self._asking.wake()  # from now on it looks by itself
+        await self._link.leave(within_s)
 
     def wake(self, *, events: bool, results: bool) -> None:
         """There may be something to fetch."""
@@ -103,6 +120,12 @@ class OwnedInstance:
     async def publish(self) -> None:
         """Writes down the link's state if that could not be done when it changed."""
         await self._link.publish()
+
+    def measure(self, row: Row) -> None:
+        """Puts what is known of the game into the metrics' row of this instance."""
+        row.set(PLAYERS, self._mirror.online)
+        for part, action in MIRROR_PARTS.items():
+            row.set(MIRROR_AGE, self._age_s(action), part)
 
     def _age_s(self, action: Action) -> float:
         oldest_s = self._mirror.oldest_s(action)

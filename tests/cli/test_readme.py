@@ -1,19 +1,15 @@
-"""README.md says what is: settings, variables, metrics and printed blocks are compared with the code."""
+"""README.md says what is: settings, variables and printed blocks are compared with the code."""
 
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from prometheus_client import CollectorRegistry
-from prometheus_client.metrics import MetricWrapperBase
 
 from services.cli import first_run, up
 from services.cli.main import main
-from services.modapi.metrics import Metrics as ModApiMetrics
 from services.relay.settings import Instance, Settings, load
 from services.relay.settings_sources import KEYS, SECRETS, TAKARO_NAMES, env_name
-from services.uplink.metrics import Metrics as UplinkMetrics
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 ROWS = [
@@ -37,14 +33,6 @@ def settings_rows() -> Iterator[list[str]]:
             yield [f"`{place} {key}`{star}", f"`{env_name(name)}`", default]
 
 
-def metrics_rows(metrics: ModApiMetrics | UplinkMetrics) -> Iterator[list[str]]:
-    for metric in vars(metrics).values():
-        if isinstance(metric, MetricWrapperBase):
-            name = metric._name + ("_total" if metric._type == "counter" else "")
-            labels = ", ".join(f"`{label}`" for label in metric._labelnames)
-            yield [f"`{name}`", labels, metric._documentation]
-
-
 def test_the_table_of_settings_is_complete_and_right() -> None:
     told = [row[:3] for row in ROWS if row[0].startswith("`[")]
     assert told == list(settings_rows())
@@ -53,14 +41,6 @@ def test_the_table_of_settings_is_complete_and_right() -> None:
 def test_the_table_of_short_names_is_complete() -> None:
     told = {name for row in ROWS for name in re.findall(r"`(TAKARO_\w+)`", row[0])}
     assert told == set(TAKARO_NAMES)
-
-
-def test_the_tables_of_metrics_are_complete_and_right() -> None:
-    told = [row for row in ROWS if row[0].startswith("`dayz_relay_")]
-    assert told == [
-        *metrics_rows(ModApiMetrics(CollectorRegistry())),
-        *metrics_rows(UplinkMetrics(CollectorRegistry())),
-    ]
 
 
 def test_the_first_start_prints_what_the_readme_shows(tmp_path: Path) -> None:
@@ -82,15 +62,16 @@ def test_the_example_of_a_fleet_is_valid_but_for_its_files(tmp_path: Path) -> No
     assert [one.slug for one in settings.instances] == ["chernarus", "livonia"]
 
 
-@pytest.mark.parametrize("command", ["up", "modapi", "uplink", "check", "demo", "sim mod", "sim takaro"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("up", "modapi", "uplink", "check", "import", "demo", "sim mod", "sim takaro"),
+        *(f"instance {action}" for action in ("add", "list", "rotate", "disable", "enable", "remove")),
+    ],
+)
 def test_every_command_is_told_and_exists(command: str) -> None:
     assert any(f"`dayz-relay {command}" in row[0] for row in ROWS)
     with pytest.raises(SystemExit) as ended:
         main([*command.split(), "--help"])
     assert ended.value.code == 0
 
-
-if __name__ == "__main__":  # the rows of the tables of metrics, to paste
-    for instruments in (ModApiMetrics(CollectorRegistry()), UplinkMetrics(CollectorRegistry())):
-        for row in metrics_rows(instruments):
-            print("| " + " | ".join(row) + " |")

@@ -4,6 +4,7 @@ import pytest
 from pydantic import SecretStr
 
 from services.modapi.credentials import Credentials
+from services.relay.entries import merge
 from services.relay.settings import Instance
 
 
@@ -33,18 +34,18 @@ TWO = instance("two", "key-of-two-0123456789")
     ],
 )
 def test_a_key_opens_its_own_instance_and_nothing_else_opens_any(secret: str, slug: str) -> None:
-    assert Credentials([ONE, TWO], loopback_only=True).slug_for(secret) == slug
+    assert Credentials(merge([ONE, TWO], {}, 0).values(), loopback_only=True).slug_for(secret) == slug
 
 
 @pytest.mark.parametrize("secret", ["", "identity-one", "key-of-one-0123456789"])
 def test_a_single_server_on_loopback_needs_no_key(secret: str) -> None:
-    assert Credentials([ONE], loopback_only=True).slug_for(secret) == "one"
+    assert Credentials(merge([ONE], {}, 0).values(), loopback_only=True).slug_for(secret) == "one"
 
 
 def test_a_wrong_key_is_refused_even_where_none_is_needed() -> None:
-    assert Credentials([ONE], loopback_only=True).slug_for("wrong") == ""
+    assert Credentials(merge([ONE], {}, 0).values(), loopback_only=True).slug_for("wrong") == ""
 
 
 @pytest.mark.parametrize("secret", ["", "identity-one"])
 def test_a_single_server_that_others_can_reach_needs_its_key(secret: str) -> None:
-    assert Credentials([ONE], loopback_only=False).slug_for(secret) == ""
+    assert Credentials(merge([ONE], {}, 0).values(), loopback_only=False).slug_for(secret) == ""

@@ -7,19 +7,20 @@ from collections.abc import AsyncIterator, Callable
 import orjson
 import pytest
 from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
 
 from services.modapi import wakes
-from services.modapi.dialect.roster import Roster
+from services.modapi.admitted import Admitted
 from services.modapi.holding import Ending
 from services.modapi.main import logger
 from services.modapi.metrics import Metrics
-from services.modapi.operations import Operations
-from services.modapi.polls import NOTHING, Polled, Polls
+from services.modapi.polls import NOTHING, Polled
 from services.relay.command_stream import CommandStream
-from services.relay.logs import InstanceLogger
+from services.relay.entries import merge
 from services.relay.operation_ids import new_operation_id
 from services.relay.records import Command
 from services.relay.running import cancelled
+from services.relay.settings import Instance
 from services.relay.store import Store
 from services.relay.vocabulary import Action
 
@@ -40,10 +41,12 @@ class Mod:
         self.store, self.slug = store, slug
         self.stream = CommandStream(store, slug)
         self.metrics = Metrics(CollectorRegistry())
-        operations = Operations(self.stream, Roster(), self.metrics)
-        self.polls = Polls(operations, slug, hold_polls_s, self.metrics, InstanceLogger(logger, slug))
+        self.admitted = Admitted(store, self.metrics, logger, hold_polls_s, loopback_only=True)
+        instance = Instance(slug=slug, name="A server", identity_token=SecretStr("identity"))
+        self.admitted.update(merge([instance], {}, 0))
+        self.polls = self.admitted.instances[slug].polls
         self.gone = asyncio.Event()
-        self.listening = asyncio.create_task(wakes.listen(store, {slug: self.polls}))
+        self.listening = asyncio.create_task(wakes.listen(store, self.admitted))
 
     def poll(self) -> asyncio.Task[Polled]:
         gone = self.gone

@@ -234,7 +234,7 @@ class Commands(RuleBasedStateMachine):
 
     def _connect(self) -> None:
         self.store = Store(self.server.url)
-        self.stream = CommandStream(self.store, self.slug)
+        self.stream = CommandStream(self.store, self.slug, MAX_WAITING)
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         return self.runner.run(work)
@@ -261,7 +261,6 @@ def own_server(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
 
 
 def test_scripts_and_table_agree(own_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command_stream, "MAX_WAITING", MAX_WAITING)
     monkeypatch.setattr(command_stream, "MAX_POLL_COMMANDS", MAX_POLL_COMMANDS)
     monkeypatch.setattr(command_stream, "MAX_POLL_BYTES", MAX_POLL_BYTES)
     monkeypatch.setattr(command_stream, "KEEP_MS", KEEP_S * 1000)

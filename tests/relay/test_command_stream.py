@@ -6,13 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from services.relay import command_stream
-from services.relay import store as store_module
+from services.relay import command_stream, redis_lane
 from services.relay.command_life import State
 from services.relay.command_stream import CommandStream
-from services.relay.errors import LostLease, StoreError
+from services.relay.errors import StoreError
 from services.relay.keys import keys_of
-from services.relay.leases import Lease
 from services.relay.records import Command, Outcome
 from services.relay.store import Store
 from services.relay.vocabulary import Action
@@ -94,11 +92,8 @@ async def test_giving_up_says_how_far_a_command_came_and_ends_it(store: Store, s
     assert await stream.give_up("handed") is None
 
 
-async def test_a_mod_that_never_polls_fills_its_queue_and_no_more(
-    store: Store, slug: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(command_stream, "MAX_WAITING", 2)
-    stream = CommandStream(store, slug)
+async def test_a_mod_that_never_polls_fills_its_queue_and_no_more(store: Store, slug: str) -> None:
+    stream = CommandStream(store, slug, most_waiting=2)
     assert [await enqueue(stream, name) for name in "abc"] == [True, True, False]
     await stream.give_up("a")
     assert await enqueue(stream, "d")
@@ -151,7 +146,7 @@ async def test_an_enqueue_repeated_after_a_lost_reply_brings_nothing_back(
 async def test_an_enqueue_that_was_stuck_in_a_stalled_store_does_not_come_to_life_later(
     redis_server: RedisServer, store: Store, slug: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store_module, "CALL_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(redis_lane, "CALL_TIMEOUT_S", 0.2)
     stalled = Store(redis_server.url)
     await stalled.ping()
     with redis_server.stopped():
@@ -233,22 +228,18 @@ async def test_one_poll_carries_no_more_commands_than_a_mod_can_run_at_once(
     assert polls == [["1", "3", "5"], ["0", "2", "4"], ["6"], []]
 
 
-async def test_results_that_were_passed_on_are_gone_and_only_the_owner_may_say_so(
-    store: Store, slug: str
-) -> None:
-    stream, lease = CommandStream(store, slug), Lease(store, slug)
-    await lease.renew()
-    for name in "ab":
+async def test_results_that_were_claimed_are_gone_and_the_others_stay(store: Store, slug: str) -> None:
+    stream = CommandStream(store, slug)
+    for name in "abc":
         await enqueue(stream, name)
     await stream.take()
-    for name in "ab":
+    for name in "abc":
         await complete(stream, name, Outcome({}))
-    first, second = await stream.results("", 10)
-    with pytest.raises(LostLease):
-        await stream.trim_results("not the token", first[0])
-    await stream.trim_results(lease.token, first[0])
+    first, second, third = await stream.results("", 10)
+    stream.claim([first[0], third[0]])
     assert [name for _, name, _ in await stream.results("", 10)] == ["b"]
-    assert await stream.results(second[0], 10) == []
+    assert await stream.take_off(second[0]) and not await stream.take_off(second[0])
+    assert await stream.results("", 10) == []
 
 
 async def test_refreshes_go_last_and_alone_only_when_they_may(store: Store, slug: str) -> None:

@@ -35,9 +35,8 @@ async def test_batches_are_read_in_the_order_in_which_they_were_accepted(store: 
 
 async def test_a_batch_sent_again_after_a_lost_answer_is_stored_once(store: Store, slug: str) -> None:
     stream = EventStream(store, slug)
-    first = await stream.append(batch(1, 2))
-    again = await stream.append(batch(1, 2))
-    assert (again.token, again.repeated) == (first.token, 2)
+    await stream.append(batch(1, 2))
+    assert (await stream.append(batch(1, 2))).repeated == 2
     assert await stored(stream) == ["line 1", "line 2"]
 
 
@@ -97,8 +96,8 @@ async def test_a_full_stream_refuses_and_keeps_what_it_has(
 async def test_acknowledged_events_are_gone_and_a_half_delivered_batch_goes_on_in_its_middle(
     store: Store, slug: str
 ) -> None:
-    stream, lease = EventStream(store, slug), Lease(store, slug)
-    assert await lease.renew()
+    stream, lease = EventStream(store, slug), Lease(store, slug, "up")
+    assert (await lease.renew()).mine
     for numbers in ((1, 2), (3, 4, 5)):
         await stream.append(batch(*numbers))
     first, second = await stream.read("", 10)
@@ -110,7 +109,7 @@ async def test_acknowledged_events_are_gone_and_a_half_delivered_batch_goes_on_i
 
 
 async def test_an_acknowledgement_that_is_repeated_counts_once(store: Store, slug: str) -> None:
-    stream, lease = EventStream(store, slug), Lease(store, slug)
+    stream, lease = EventStream(store, slug), Lease(store, slug, "up")
     await lease.renew()
     await stream.append(batch(1, 2))
     [entry] = await stream.read("", 10)
@@ -119,12 +118,59 @@ async def test_an_acknowledgement_that_is_repeated_counts_once(store: Store, slu
     assert (await InstanceState(store, slug).queued()).events == 1
 
 
+@pytest.mark.parametrize("skips", [(1, 0), (1, 1)])
+async def test_an_acknowledgement_that_comes_late_never_goes_back(
+    store: Store, slug: str, skips: tuple[int, int]
+) -> None:
+    """It was stuck on its way while the same one, repeated, and the next one came through."""
+    stream, lease = EventStream(store, slug), Lease(store, slug, "up")
+    await lease.renew()
+    for numbers in ((1, 2), (3, 4, 5)):
+        stream.answered((await stream.append(batch(*numbers))).token)
+    first, second = await stream.read("", 10)
+    await stream.ack(lease.token, second.id, 2, 4, first.size_bytes)
+    for entry in (first, second):
+        await stream.ack(lease.token, entry.id, skips[entry is second], 1, 0)
+    assert await stream.cursor() == (second.id, 2)
+    queued = await InstanceState(store, slug).queued()
+    assert (queued.events, queued.events_bytes) == (1, second.size_bytes)
+
+
+async def test_ids_are_compared_as_the_numbers_they_are(store: Store, slug: str) -> None:
+    stream, lease = EventStream(store, slug), Lease(store, slug, "up")
+    await lease.renew()
+    for entry, skip in (("9-9", 9), ("9-10", 0), ("10-0", 0), ("10-0", 10)):
+        await stream.ack(lease.token, entry, skip, 0, 0)
+        assert await stream.cursor() == (entry, skip)
+
+
+async def test_counts_after_a_failover_to_a_replica_that_lagged_are_never_negative_and_mend(
+    store: Store, slug: str
+) -> None:
+    """What was acknowledged there last is back, or what is acknowledged next was never there."""
+    stream, lease, state = EventStream(store, slug), Lease(store, slug, "up"), InstanceState(store, slug)
+    await lease.renew()
+    for numbers in ((1, 2), (3, 4)):
+        stream.answered((await stream.append(batch(*numbers))).token)
+    first, second = await stream.read("", 10)
+    await stream.ack(lease.token, second.id, 0, 50, 5_000)
+    queued = await state.queued()
+    assert (queued.events, queued.events_bytes) == (0, 0)
+    stream.answered((await stream.append(batch(5, 6))).token)
+    last = (await stream.read("", 10))[-1]
+    milliseconds, _, number = last.id.partition("-")
+    await stream.ack(lease.token, f"{milliseconds}-{int(number) + 1}", 0, 1, 1)  # more goes than is counted
+    queued = await state.queued()
+    assert (queued.events, queued.events_bytes) == (0, 0)
+    assert await stream.read("", 10) == []
+
+
 async def test_whoever_lost_the_lease_acknowledges_nothing(store: Store, slug: str) -> None:
-    stream, old, new = EventStream(store, slug), Lease(store, slug), Lease(store, slug)
+    stream, old, new = EventStream(store, slug), Lease(store, slug, "up"), Lease(store, slug, "other")
     await old.renew()
-    assert not await new.renew()
+    assert not (await new.renew()).mine
     await old.release()
-    assert await new.renew()
+    assert (await new.renew()).mine
     await stream.append(batch(1))
     [entry] = await stream.read("", 10)
     with pytest.raises(LostLease):

@@ -11,6 +11,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from services.sim.takaro.faults import EMPTY
+from services.sim.takaro.old_bridge import OldBridge
 from services.sim.takaro.server import TakaroSim
 
 TOKEN = "fleet-registration"
@@ -383,3 +384,28 @@ async def test_errors_can_come_late(takaro: TakaroSim) -> None:
         await send(socket, "ping")
         await receive(socket, "pong")
         await receive(socket, "error")
+
+
+async def test_requests_go_to_whoever_identified_last_and_events_are_taken_from_both(
+    takaro: TakaroSim,
+) -> None:
+    async with OldBridge(takaro.url, "server-one", TOKEN) as first:
+        async with OldBridge(takaro.url, "server-one", TOKEN) as second:
+            await takaro.request("server-one", "testReachability")
+            assert (first.requests, second.requests) == (0, 1)
+            for bridge in (first, second):
+                await bridge.send_event(LOG["type"], LOG["data"])  # type: ignore[arg-type]
+            await takaro.wait_for(lambda: len(takaro.events("server-one")) == 2)
+            assert {event.socket for event in takaro.events("server-one")} == {1, 2}
+            await first.identify()
+            await takaro.request("server-one", "testReachability")
+            assert [link.requests for link in takaro.sockets("server-one")] == [1, 1]
+            assert takaro.asked_socket("server-one") == 1
+
+
+async def test_a_socket_that_closed_is_still_asked(takaro: TakaroSim) -> None:
+    async with OldBridge(takaro.url, "server-one", TOKEN):
+        async with OldBridge(takaro.url, "server-one", TOKEN):
+            pass
+        answer = await takaro.request("server-one", "testReachability")
+        assert answer.error and "timed out" in answer.error

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import socket
 import struct
 from collections.abc import Callable
@@ -18,25 +19,33 @@ class Proxy:
 
     - `drop_replies`: what the server says is thrown away, the client waits;
     - `reply_delay_s`: each piece of a reply comes so much later;
-    - `passing.clear()`: nothing passes in either direction until `passing.set()`.
+    - `jitter`: asked for each piece of a reply, by how many seconds more it is late;
+    - `cut_after_bytes`: so much of a connection's replies passes, then it is reset;
+    - `passing.clear()`: nothing passes in either direction until `passing.set()`, not even an end.
 
-    `on_reply(bytes)` sees each piece of a reply before any of this; `reset()` tears all connections.
+    `on_request(bytes)` and `on_reply(bytes)` see each piece before any of this; `reset()` tears all
+    connections. With more `targets` each connection goes to the next one that does not refuse it.
     """
 
-    def __init__(self, host: str, port: int) -> None:
-        self._target = host, port
+    def __init__(self, host: str, port: int, *, listen: str = "127.0.0.1") -> None:
+        self._listen = listen
+        self.targets = [(host, port)]
+        self._connections = itertools.count()
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
         self.port = 0
         self.drop_replies = False
         self.reply_delay_s = 0.0
+        self.jitter: Callable[[], float] = lambda: 0.0
+        self.cut_after_bytes: int | None = None
         self.passing = asyncio.Event()
         self.passing.set()
         self.on_reply: Callable[[bytes], object] = lambda reply: None
+        self.on_request: Callable[[bytes], object] = lambda request: None
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._accept, self._listen, 0)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -54,10 +63,7 @@ class Proxy:
     def reset(self) -> None:
         """Both ends of every connection see a reset, not an orderly end."""
         for writer in self._writers:
-            handle = writer.get_extra_info("socket")
-            if handle.fileno() >= 0:
-                handle.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            writer.transport.abort()
+            _reset(writer)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -74,10 +80,10 @@ class Proxy:
             writer.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            server_reader, server_writer = await asyncio.open_connection(*self._target)
-        except OSError:
+        opened = await self._open()
+        if opened is None:
             return  # refused there, closed here
+        server_reader, server_writer = opened
         self._writers.add(server_writer)
         try:
             ways = [
@@ -93,18 +99,41 @@ class Proxy:
             self._writers.discard(server_writer)
             server_writer.close()
 
+    async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+        first = next(self._connections)
+        for number in range(len(self.targets)):
+            with contextlib.suppress(OSError):
+                return await asyncio.open_connection(*self.targets[(first + number) % len(self.targets)])
+        return None
+
     async def _pass_on(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, replies: bool
     ) -> None:
+        passed = 0
         with contextlib.suppress(OSError):
             while chunk := await reader.read(CHUNK_BYTES):
                 if replies:
                     self.on_reply(chunk)
-                    await asyncio.sleep(self.reply_delay_s)
+                    await asyncio.sleep(self.reply_delay_s + self.jitter())
+                else:
+                    self.on_request(chunk)
                 await self.passing.wait()
                 if not (replies and self.drop_replies):
-                    writer.write(chunk)
+                    left = self.cut_after_bytes - passed if replies and self.cut_after_bytes else len(chunk)
+                    writer.write(chunk[: max(0, left)])
                     await writer.drain()
+                    passed += len(chunk)
+                    if left < len(chunk):
+                        _reset(writer)
+                        return
+        await self.passing.wait()
         # An end is passed on like everything else; who waits for a reply that was dropped goes on waiting.
         if not (replies and self.drop_replies) and not writer.is_closing():
             writer.write_eof()
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    handle = writer.get_extra_info("socket")
+    if handle.fileno() >= 0:
+        handle.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()

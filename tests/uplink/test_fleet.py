@@ -21,7 +21,7 @@ from services.relay.store import Store
 from services.relay.vocabulary import Action
 from services.sim.takaro import requests
 from services.sim.takaro.server import TakaroSim
-from services.uplink import event_pump, fleet, link
+from services.uplink import conversation, deliveries, event_pump, fleet, link
 from services.uplink.fleet import Fleet
 from services.uplink.metrics import Metrics
 from services.uplink.takaro import ages, backoff, gaps
@@ -91,7 +91,7 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
 @pytest.fixture
 async def scene(store: Store, slug: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Scene]:
     monkeypatch.setattr(link, "RECONNECT", QUICK)
-    monkeypatch.setattr(link, "IDENTIFY_AGAIN", QUICK)
+    monkeypatch.setattr(deliveries, "IDENTIFY_AGAIN", QUICK)
     monkeypatch.setattr(fleet, "RENEW_EVERY_S", 0.1)
     async with TakaroSim(registration_tokens={TOKEN}, ask_location=False) as takaro:
         scene = Scene(takaro, store, slug)
@@ -155,7 +155,7 @@ async def _connects(scene: Scene, at_least: int) -> bool:
 async def test_an_identify_that_is_never_answered_is_given_up(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(link, "IDENTIFIED_WITHIN_S", 0.1)
+    monkeypatch.setattr(conversation, "IDENTIFIED_WITHIN_S", 0.1)
     scene.takaro.faults.silent = True
     scene.start()
     await until(lambda: _connects(scene, 2))

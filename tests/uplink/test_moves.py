@@ -1,6 +1,7 @@
 """Several uplinks share the instances: one joins, leaves, is killed. A real store and real sockets."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
@@ -10,6 +11,7 @@ from pydantic import SecretStr
 
 from services.relay import leases
 from services.relay.event_stream import Batch, EventStream, Slot, digest
+from services.relay.instance_state import InstanceState
 from services.relay.keys import UPLINKS, keys_of
 from services.relay.records import GameEvent
 from services.relay.running import cancelled
@@ -20,6 +22,7 @@ from services.uplink import fleet
 from services.uplink.fleet import Fleet
 from services.uplink.metrics import Metrics
 from services.uplink.ownership import claims, members
+from services.uplink.ownership.placement import preferred
 from tests.support.redis_server import RedisServer
 
 TOKEN = "the-registration-token"
@@ -48,9 +51,9 @@ class Uplink:
 
     async def vanish(self) -> None:
         """As a killed process: no word to anybody, and its sockets are gone."""
-        await self.store.close()
         self.store._opened = False
         await cancelled(self.running)
+        await self.store.close()
 
 
 @dataclass
@@ -91,6 +94,13 @@ class Scene:
         for slug in self.slugs:
             assert self.lines(slug) == [f"line {n + 1}" for n in range(self.said[slug])]
 
+    async def taken_off(self) -> None:
+        """Nothing is left on any stream: a crash now repeats nothing."""
+        async with asyncio.timeout(20):
+            for slug in self.slugs:
+                while (await InstanceState(self.store, slug).queued()).events:
+                    await asyncio.sleep(0.02)
+
     def lines(self, slug: str) -> list[str]:
         return [e.data["msg"] for e in self.takaro.events(f"identity-{slug}") if e.type == "log"]
 
@@ -99,9 +109,9 @@ class Scene:
 
     async def shared(self) -> None:
         """Every uplink has what belongs to it."""
-        await until(
-            lambda: sum(u.owned for u in self.uplinks) == SERVERS and all(u.owned for u in self.uplinks)
-        )
+        names = [uplink.fleet.uplink for uplink in self.uplinks]
+        shares = Counter(preferred(slug, names) for slug in self.slugs)
+        await until(lambda: all(u.owned == shares[u.fleet.uplink] for u in self.uplinks))
 
 
 def instance(slug: str) -> Instance:
@@ -187,6 +197,7 @@ async def test_a_killed_uplinks_share_is_spread_over_the_others(scene: Scene) ->
     uplinks = [scene.start() for _ in range(3)]
     await scene.speak()
     await scene.shared()
+    await scene.taken_off()
     killed = max(uplinks, key=lambda uplink: uplink.owned)
     await killed.vanish()
     scene.uplinks.remove(killed)

@@ -18,6 +18,8 @@ class Reason(StrEnum):
     UNREADABLE_JSON = "unreadable-json"
     NOT_AN_OBJECT = "not-an-object"
     TOO_MANY_EVENTS = "too-many-events"
+    EVENT_TOO_LARGE = "event-too-large"
+    TOO_DEEP = "too-deep"
     UNKNOWN_TYPE = "unknown-type"
     EMPTY_MESSAGE = "empty-message"
     CHAT_WITHOUT_SENDER = "chat-without-sender"

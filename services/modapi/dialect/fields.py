@@ -13,6 +13,9 @@ MESSAGE_CHARS = 4_096
 DEFAULT_NAME = "Survivor"
 """The engine's own name for a player who has not chosen one."""
 
+FARTHEST_M = 1_000_000.0
+"""No DayZ map is a tenth as wide; a number beyond it is no place."""
+
 PERMANENT_YEAR = 3_000
 """Takaro writes a permanent ban as a date in the year 3021 (contract.md A4)."""
 
@@ -20,6 +23,7 @@ PERMANENT_YEAR = 3_000
 # around on every page that shows it; a lone surrogate cannot be encoded at all.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _UNSAFE_BUT_LINES = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_ADDRESS = re.compile("[0-9A-Fa-f.:]{2,45}")
 _PLATFORM_ID = re.compile("[A-Za-z0-9_-]{1,64}:[A-Za-z0-9_-]{1,128}")
 _BIS_ID = re.compile("[A-Za-z0-9+/_-]{43}=?")
 _PLACEHOLDERS = frozenset({"", "0", "unknown", "n/a", "null", "undefined", "none"})
@@ -73,14 +77,14 @@ def flag(value: Any) -> bool:
 
 
 def position(value: Any) -> dict[str, int | float] | None:
-    """`{x, y, z}` (y is the height) from an object, or from a vector `[x, y, z]`; all finite, or None."""
+    """`{x, y, z}` (y is the height) from an object, or from a vector `[x, y, z]`; all on a map, or None."""
     if type(value) is dict:
         x, y, z = number(value.get("x")), number(value.get("y")), number(value.get("z"))
     elif type(value) is list and len(value) == 3:
         x, y, z = number(value[0]), number(value[1]), number(value[2])
     else:
         return None
-    if x is None or y is None or z is None:
+    if x is None or y is None or z is None or max(abs(x), abs(y), abs(z)) > FARTHEST_M:
         return None
     return {"x": x, "y": y, "z": z}
 
@@ -126,7 +130,7 @@ def address(value: Any) -> str | None:
     text = word(value)
     if text.count(":") == 1:
         text = text.partition(":")[0]
-    return text if 2 <= len(text) <= 45 else None
+    return text if _ADDRESS.fullmatch(text) else None
 
 
 def moment(value: Any) -> datetime | None:

@@ -15,9 +15,6 @@ from services.relay.vocabulary import Action
 LIMIT_BYTES = 999
 ID_BYTES = 128
 INT32_MAX = 2**31 - 1
-FARTHEST_M = 1_000_000.0
-"""No DayZ map is a tenth as wide; a number beyond it is no place."""
-
 _UNSCANNABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 Args = dict[str, Any]
@@ -124,7 +121,7 @@ def _quoted(value: Any, limit_bytes: int) -> str:
 def _decimal(value: Any) -> str:
     """A plain decimal number, to the millimetre, always with a point: the field is a float."""
     metres = float(fields.number(value) or 0)
-    text = f"{max(-FARTHEST_M, min(FARTHEST_M, metres)):.3f}".rstrip("0")
+    text = f"{max(-fields.FARTHEST_M, min(fields.FARTHEST_M, metres)):.3f}".rstrip("0")
     return text + "0" if text.endswith(".") else text
 
 

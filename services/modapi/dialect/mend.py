@@ -32,16 +32,18 @@ class Unreadable(RelayError):
 
 
 class Batch(NamedTuple):
-    """The events of one post, in order. `unreadable` are those that could not be read."""
+    """The events of one post, in order. `unreadable` are those that could not be read; put in one after the
+    other at their `places`, they make the list what the mod sent: a repeat is recognised by its order."""
 
     events: list[dict[str, Any]]
     unreadable: list[DeadEvent]
     repaired: bool
+    places: list[int]
 
 
-def read_batch(body: bytes) -> Batch:
-    """Read `{"events":[…]}`, a bare list or one bare event. Never raises: what cannot be read is in
-    `unreadable`."""
+def read_batch(body: bytes, most: int = MAX_EVENTS) -> Batch:
+    """Read `{"events":[…]}`, a bare list or one bare event; of more than `most` events the first ones. Never
+    raises: what cannot be read is in `unreadable`."""
     try:
         events = _unwrapped(orjson.loads(body))
     except orjson.JSONDecodeError:
@@ -49,13 +51,13 @@ def read_batch(body: bytes) -> Batch:
     else:
         if body.count(b"{") + body.count(b"[") > WRITABLE_LEVELS:
             events = [_writable(event) for event in events]
-        return _sorted_out(events, repaired=False)
+        return _sorted_out(events, most, repaired=False)
     text = clean(body)
     try:
         value, rest = decode(text)
     except ValueError:
         value, rest = None, text
-    return _sorted_out(_pieces(text) if rest else _unwrapped(value), repaired=True)
+    return _sorted_out(_pieces(text, most) if rest else _unwrapped(value), most, repaired=True)
 
 
 def read_object(body: bytes) -> dict[str, Any]:
@@ -84,13 +86,13 @@ def _unwrapped(value: Any) -> list[Any]:
     return [] if value is None or value == {} or value == "" else [value]
 
 
-def _pieces(text: str) -> list[Any]:
+def _pieces(text: str, most: int) -> list[Any]:
     """The events of a broken batch: each one as what was read of it, or dead."""
     envelope = _ENVELOPE.match(text)
     # In a body that is too long to be mended, the events that are good are still found.
     may_mend = len(text) <= MAX_MEND_CHARS
     events: list[Any] = []
-    for piece in _NEXT_EVENT.split(text[envelope.end() :] if envelope else text)[: MAX_EVENTS + 1]:
+    for piece in _NEXT_EVENT.split(text[envelope.end() :] if envelope else text)[: most + 1]:
         piece = piece.strip()
         if not piece.strip(",]}"):
             continue
@@ -115,20 +117,21 @@ def _writable(event: Any) -> Any:
     return event
 
 
-def _sorted_out(events: list[Any], repaired: bool) -> Batch:
-    unreadable: list[DeadEvent] = []
-    if len(events) > MAX_EVENTS:
-        detail = f"events: more than {MAX_EVENTS} in one post, the rest is put aside"
-        unreadable.append(dead(Reason.TOO_MANY_EVENTS, detail, events[MAX_EVENTS]))
-        events = events[:MAX_EVENTS]
+def _sorted_out(events: list[Any], most: int, repaired: bool) -> Batch:
+    if len(events) > most:
+        detail = f"events: more than {most} in one post, the rest is put aside"
+        events = [*events[:most], dead(Reason.TOO_MANY_EVENTS, detail, events[most])]
     if all(type(event) is dict for event in events):
-        return Batch(events, unreadable, repaired)
+        return Batch(events, [], repaired, [])
     good: list[dict[str, Any]] = []
-    for event in events:
+    unreadable: list[DeadEvent] = []
+    places: list[int] = []
+    for place, event in enumerate(events):
         if type(event) is dict:
             good.append(event)
-        elif type(event) is DeadEvent:
-            unreadable.append(event)
-        else:
-            unreadable.append(dead(Reason.NOT_AN_OBJECT, "an event has to be an object", event))
-    return Batch(good, unreadable, repaired)
+            continue
+        if type(event) is not DeadEvent:
+            event = dead(Reason.NOT_AN_OBJECT, "an event has to be an object", event)
+        unreadable.append(event)
+        places.append(place)
+    return Batch(good, unreadable, repaired, places)

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from services.modapi.dialect import fields
+from services.modapi.dialect.bounds import levels
 from services.relay.records import Outcome
 from services.relay.vocabulary import ENTITY_TYPES, Action
 
@@ -18,11 +19,14 @@ ERROR_CHARS = 500
 RAW_RESULT_CHARS = 16_000
 DESCRIPTION_CHARS = 1_000
 MAP_TILE_CHARS = 2_000_000
+METADATA_BYTES = 4_000
+METADATA_LEVELS = 4
 
 _ABOUT_ONE_PLAYER = frozenset(
     {Action.GET_PLAYER, Action.GET_PLAYER_LOCATION, Action.GET_PLAYER_INVENTORY},
 )
 _NOBODY = re.compile(r"offline|not (?:be )?(?:online|found|connected)|no such player", re.IGNORECASE)
+_BASE64 = re.compile("[A-Za-z0-9+/=]*")
 _WRAPPERS = ("players", "items", "inventory", "entities", "locations", "bans")
 
 
@@ -113,7 +117,7 @@ def _map_info(result: Any) -> dict[str, Any]:
 
 
 def _map_tile(result: Any) -> str:
-    if type(result) is not str or not result.isascii() or len(result) > MAP_TILE_CHARS:
+    if type(result) is not str or len(result) > MAP_TILE_CHARS or not _BASE64.fullmatch(result):
         raise Unshaped("it is not a base64 text")
     return result
 
@@ -237,13 +241,23 @@ def _ban(raw: Any) -> dict[str, Any] | None:
 
 
 def _with_metadata(record: dict[str, Any], raw: dict[str, Any]) -> dict[str, Any]:
-    if type(metadata := raw.get("metadata")) is dict and metadata:
-        try:
-            # Through the encoder and back: what cannot be sent does not get any further.
-            record["metadata"] = orjson.loads(orjson.dumps(metadata))
-        except (TypeError, ValueError):
-            pass
+    metadata = raw.get("metadata")
+    if type(metadata) is dict and metadata and levels(metadata) <= METADATA_LEVELS:
+        kept = _metadata(metadata)
+        if len(orjson.dumps(kept)) <= METADATA_BYTES:
+            record["metadata"] = kept
     return record
+
+
+def _metadata(value: Any) -> Any:
+    """What the mod adds as it likes, its texts and numbers as harmless as all others."""
+    if type(value) is dict:
+        return {fields.word(name): _metadata(one) for name, one in value.items()}
+    if type(value) is list:
+        return [_metadata(one) for one in value]
+    if type(value) is str:
+        return fields.line(value, DESCRIPTION_CHARS)
+    return value if type(value) is bool else fields.number(value)
 
 
 def _without_unset(record: dict[str, Any]) -> dict[str, Any]:

@@ -1,45 +1,87 @@
+#!lua
 -- Appends one batch of events, whole or not at all. On the hot path: every call of Redis counts.
+-- A full memory refuses it, before anything is touched (no allow-oom above): the mod keeps its events.
 --
 -- KEYS  events, intake, dead, players, contact
--- ARGV   1 token        random, new for each batch; the same when the call itself is repeated
---        2 answered     the last batch whose answer the mod has, as far as the caller knows
+-- ARGV   1 token        random and of one length, new for each POST; the same when the call itself is repeated
+--        2 answered     tokens of batches whose answer the mod has, as far as the caller knows
 --        3 digests      4 bytes for each event as the mod sent it
---        4 checked      "1": a repeated prefix was looked for already
---        5 events       JSON list of game events, "" when none is left
---        6 count        how many
---        7 max_events   what may wait in the stream
---        8 max_bytes
---        9 max_dead     length of the dead-letter stream
---       10 heard        "1": note the time of contact
---       11              how many arguments follow for dead letters: reason, detail, raw
+--        4 cut          so many at the head were left out, for this script said that they are a repeat
+--        5 received_us  when the POST came, on Redis' clock; if not exactly, then too late
+--        6 deadline_us  when its caller gives up: the mod then sends it again, so it must not come to life
+--        7 events       JSON list of game events, "" when none is left
+--        8 count        how many
+--        9 max_events   what may wait in the stream
+--       10 max_bytes
+--       11 max_dead     length of the dead-letter stream
+--       12 heard        "1": note the time of contact
+--       13              how many arguments follow for dead letters: reason, detail, raw
 --                       the rest is for players: gameId, record; "" forgets them
 --
--- Returns {"accepted"}, {"full"}, or {"repeat", n, token}: the mod sends again the n events of the batch
--- `token`, which was stored but whose answer it may never have seen. The caller cuts them off and calls
--- again; when nothing is left, it answers for that batch.
+-- Returns {word, now_us, slot, n}: the slot in which it is remembered, and how many at its head were stored before.
+--   "accepted"    all of it is stored
+--   "full"
+--   "late"        past the deadline
+--   "overtaken"   what repeats this POST was faster, and is stored: the mod has given this one up
+--   "repeat"      nothing was done yet: the caller cuts the first n events off and calls again
+--
+-- The last four batches are remembered: b1..b4 "digests token accepted_us received_us", `slot` which one is the
+-- last (a number has 16 digits, to be found from the end); f1..f4 their fate: "token" once
+-- the mod has its answer, "!token" if it is known to have none. A mod sends a batch, waits until it is answered
+-- or given up, and repeats what it gave up at the head of the next. So a batch at the head of this one is a
+-- repeat as long as its answer is in doubt, and that is: until it is noted, or until a POST that came later
+-- began with something else. And when two POSTs were under way at once, the mod has given up the one that came
+-- first, whatever was noted: the other has all of it at its head.
 local events, intake, dead, players, contact = unpack(KEYS)
 local token, digests = ARGV[1], ARGV[3]
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+if now > tonumber(ARGV[6]) then return {'late', now, 0, 0} end
+local received = math.min(tonumber(ARGV[5]), now - 1)
 
-local last = redis.call('HMGET', intake, 'token', 'answered', 'digests', 'events', 'bytes')
-if last[1] == token then
-  return {'accepted'} -- this very call, repeated after a lost reply
-end
-if ARGV[4] ~= '1' and last[1] and last[1] ~= ARGV[2] and last[1] ~= last[2] and last[3] ~= ''
-    and string.sub(digests, 1, #last[3]) == last[3] then
-  return {'repeat', #last[3] / 4, last[1]}
-end
+local kept = redis.call('HMGET', intake, 'events', 'bytes', 'slot', 'b1', 'b2', 'b3', 'b4')
+local last = tonumber(kept[3]) or 0
+local slot, same, first = last % 4 + 1, 0, string.sub(digests, 1, 4)
+for i = 1, 4 do
+  local batch = kept[3 + i]
+  if batch and string.sub(batch, 1, 4) == first then -- seldom: nearly all of the work is behind this
+    local theirs = string.sub(batch, 1, -36 - #token)
+    local name = string.sub(batch, -34 - #token, -35)
+    local accepted, came = tonumber(string.sub(batch, -33, -18)), tonumber(string.sub(batch, -16))
+    if name == token then return {'accepted', now, i, tonumber(ARGV[4])} end -- this very call, after a lost reply
 
-local count, size = tonumber(ARGV[6]), #ARGV[5]
-local queued, bytes = (tonumber(last[4]) or 0) + count, (tonumber(last[5]) or 0) + size
+    local at_once = received < accepted and accepted <= now -- else the clock was set back
+    if at_once and received <= came and string.sub(theirs, 1, #digests) == digests then
+      return {'overtaken', now, 0, #digests / 4}
+    end
+    local fate = redis.call('HGET', intake, 'f' .. i)
+    local settled = fate == name or string.find(ARGV[2], name, 1, true)
+      or (i ~= last and (accepted > now or tonumber(string.sub(kept[3 + last], -16)) >= accepted))
+    local doubtful = (at_once and received > came) or fate == '!' .. name or not settled
+    if doubtful and #theirs > same and string.sub(digests, 1, #theirs) == theirs then
+      same, slot = #theirs, i
+    end
+  end
+end
+same = same / 4
+local whole = same == #digests / 4 -- then this one stands for it from now on: what is overtaken is seen by its time
+if same ~= tonumber(ARGV[4]) and not whole then return {'repeat', now, slot, same} end
+
+local count, size = tonumber(ARGV[8]), #ARGV[7]
+if whole then count, size = 0, 0 end
+local queued, bytes = (tonumber(kept[1]) or 0) + count, (tonumber(kept[2]) or 0) + size
 if count > 0 then
-  if queued > tonumber(ARGV[7]) or bytes > tonumber(ARGV[8]) then return {'full'} end
-  redis.call('XADD', events, '*', 'events', ARGV[5])
+  if queued > tonumber(ARGV[9]) or bytes > tonumber(ARGV[10]) then return {'full', now, 0, 0} end
+  redis.call('XADD', events, '*', 'events', ARGV[7])
 end
-redis.call('HSET', intake, 'token', token, 'digests', digests, 'events', queued, 'bytes', bytes)
+-- In the slot of what it repeats: that batch is a part of this one now.
+redis.call('HSET', intake, 'b' .. slot, digests .. string.format(' %s %016d %016d', token, now, received),
+  'slot', slot, 'events', queued, 'bytes', bytes)
+if whole then return {'accepted', now, slot, same} end
 
-local dead_end = 12 + ARGV[11]
-for i = 12, dead_end - 1, 3 do
-  redis.call('XADD', dead, 'MAXLEN', '~', ARGV[9], '*', 'reason', ARGV[i], 'detail', ARGV[i + 1], 'raw', ARGV[i + 2])
+local dead_end = 14 + ARGV[13]
+for i = 14, dead_end - 1, 3 do
+  redis.call('XADD', dead, 'MAXLEN', '~', ARGV[11], '*', 'reason', ARGV[i], 'detail', ARGV[i + 1], 'raw', ARGV[i + 2])
 end
 for i = dead_end, #ARGV, 2 do
   if ARGV[i + 1] == '' then
@@ -49,8 +91,5 @@ for i = dead_end, #ARGV, 2 do
   end
 end
 
-if ARGV[10] == '1' then
-  local time = redis.call('TIME')
-  redis.call('SET', contact, string.format('%d', time[1] * 1000 + math.floor(time[2] / 1000)))
-end
-return {'accepted'}
+if ARGV[12] == '1' then redis.call('SET', contact, string.format('%d', now / 1000)) end
+return {'accepted', now, slot, same}

@@ -1,4 +1,6 @@
+#!lua flags=allow-oom
 -- Takes the mod's answer to a command: handed -> answered (command_life.py). The first one counts.
+-- A full memory does not stop it: the command was run, Takaro has to hear of it, and nothing stays for long.
 --
 -- KEYS  handed, results, contact, players, ended
 -- ARGV  1 operation id, 2 outcome (JSON), 3 keep_ms, 4 channel, 5 slug, 6 contact_every_ms,
@@ -29,5 +31,6 @@ end
 -- An answer is worth nothing once Takaro has given up; an uplink that died leaves some behind.
 redis.call('XTRIM', results, 'MINID', string.format('%d', now_ms - ARGV[3]))
 redis.call('XADD', results, '*', 'operation', ARGV[1], 'outcome', ARGV[2])
+redis.call('PEXPIRE', results, 2 * ARGV[3])
 redis.call('PUBLISH', ARGV[4], ARGV[5])
 return 1

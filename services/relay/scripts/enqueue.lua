@@ -1,4 +1,7 @@
+#!lua
 -- Puts one command where the mod's next poll finds it: new (command_life.py).
+-- A full memory refuses it, before anything is touched (no allow-oom above): Takaro hears that it was not delivered,
+-- and what the memory is full of, events, goes on.
 --
 -- KEYS  its lane, waiting, handed, ended
 -- ARGV  1 operation id, 2 action, 3 args (JSON), 4 deadline_ms, 5 max_waiting, 6 keep_ms

@@ -1,5 +1,7 @@
+#!lua flags=allow-oom
 -- Ends a command whose time is up, and says how far it came: new -> expired, handed -> unknown (command_life.py).
 -- After this it is never handed out, nor queued again by a call that was under way.
+-- A full memory does not stop it: it keeps the books of what is there.
 --
 -- KEYS  waiting, handed, ended
 -- ARGV  1 operation id, 2 keep_ms

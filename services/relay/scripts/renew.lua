@@ -2,14 +2,15 @@
 -- Takes a free lease, makes our own last longer, or says that we stand by for it; and looks at the instance.
 -- A full memory must not end ownership: what is owned is what drains it.
 --
--- KEYS  lease, events, results, contact
+-- KEYS  lease, events, results, contact, watched
 -- ARGV  1 token, 2 uplink, 3 ttl_ms
 --       4 "1": take it if it is free
 --       5 "<token> <beat>" of a record that stood still for so long that it counts as free, or ""
 --       6 "" or, if we stand by for it, "waiting" or "ready": with our socket
 --
--- Returns {mine, record, wanted, now_ms, batches, results, contact_ms}: 1 if the lease is ours now, else 0; the
--- record "<token> <beat>" as it is now, "" when free; what another that stands by last said, "" for nobody.
+-- Returns {mine, record, wanted, now_ms, batches, results, contact_ms, watched}: 1 if the lease is ours now, else 0; the
+-- record "<token> <beat>" as it is now, "" when free; what another that stands by last said, "" for nobody;
+-- who looks at what passes, "" for nobody.
 local lease = KEYS[1]
 local found = redis.call('HMGET', lease, 'token', 'beat', 'wanted')
 local token, beat, wanted = found[1], tonumber(found[2]) or 0, found[3] or ''
@@ -36,4 +37,5 @@ local time = redis.call('TIME')
 return {
   mine and 1 or 0, token and token .. ' ' .. beat or '', wanted, time[1] * 1000 + math.floor(time[2] / 1000),
   redis.call('XLEN', KEYS[2]), redis.call('XLEN', KEYS[3]), tonumber(redis.call('GET', KEYS[4])) or 0,
+  redis.call('GET', KEYS[5]) or '',
 }

@@ -1,4 +1,6 @@
+#!lua flags=allow-oom
 -- Stores what uplink knows of the game, if the lease is still its own.
+-- A full memory does not stop it: it keeps the state of the game true, and is bounded by the game.
 --
 -- KEYS  lease, mirror, catalogues
 -- ARGV  1 lease token, 2 how many arguments follow for the mirror, the rest is for the catalogues:

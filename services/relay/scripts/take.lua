@@ -1,5 +1,7 @@
+#!lua flags=allow-oom
 -- Hands waiting commands to the mod that polls: new -> handed (command_life.py). They are marked before the answer
 -- is written: if the answer is lost they are lost with it, for a mod runs whatever it gets, twice if it gets it twice.
+-- A full memory does not stop it: it moves what is there, and a few commands of 30 s at most.
 --
 -- KEYS  writes, reads, refreshes, waiting, handed, contact
 -- ARGV  1 max_count, 2 max_bytes (of args), 3 contact_every_ms, 4 keep_ms,

@@ -68,7 +68,7 @@ class Connector:
 
     async def serve(self, connection: ServerConnection) -> None:
         self.connections += 1
-        link = Link(connection)
+        link = Link(connection, self.connections)
         if self.faults.kill_early:
             connection.transport.abort()
             return
@@ -167,7 +167,7 @@ class Connector:
             self.refused.append(Refusal(server.identity_token, text, frame))
             self._send_error_later(link, server, text)
             return
-        event = Accepted(now, frame["payload"]["type"], frame["payload"]["data"])
+        event = Accepted(now, frame["payload"]["type"], frame["payload"]["data"], link.number)
         reason = self._intake.lose(server, event)
         if reason is not None:
             self.lost.append(Lost(server.identity_token, reason, event))
@@ -229,6 +229,7 @@ class Connector:
         request_id = str(uuid.uuid4())
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         link.pending[request_id] = future
+        link.requests += 1
         try:
             async with asyncio.timeout(self._request_timeout_s):
                 await self._send(link, "request", {"action": action, "args": encode_args(args)}, request_id)

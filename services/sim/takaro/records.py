@@ -12,11 +12,13 @@ from services.sim.takaro.faults import Faults
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """An event that passed validation. `at` is the time of receipt on the loop's clock, in seconds."""
+    """An event that passed validation. `at` is the time of receipt on the loop's clock, in seconds;
+    `socket` the number of the socket it came on."""
 
     at: float
     type: str
     data: dict[str, Any]
+    socket: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +52,11 @@ class Answer:
 
 @dataclass(eq=False, slots=True)
 class Link:
-    """One socket; it serves one server, and a second identify re-binds it."""
+    """One socket; it serves one server, and a second identify re-binds it. `number` counts from 1."""
 
     connection: ServerConnection
+    number: int
+    requests: int = 0  # so many were asked on it
     server: "GameServer | None" = None
     pending: dict[str, asyncio.Future[Any]] = field(default_factory=dict)  # by requestId
     errors: set[asyncio.Task[None]] = field(default_factory=set)  # error frames not sent yet

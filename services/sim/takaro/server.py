@@ -93,6 +93,15 @@ class TakaroSim(Connector):
         server = self.servers.get(identity_token)
         return server is not None and any(link.server is server for link in self.links)
 
+    def sockets(self, identity_token: str) -> list[Link]:
+        """The open sockets of this identity, oldest first."""
+        return sorted(self._links_of(identity_token), key=lambda link: link.number)
+
+    def asked_socket(self, identity_token: str) -> int:
+        """The number of the socket that identified last: requests go to it, even after it closed. 0: none."""
+        server = self.servers.get(identity_token)
+        return server.link.number if server and server.link else 0
+
     async def wait_for(self, predicate: Callable[[], object], timeout_s: float = 10.0) -> None:
         """Until `predicate()` is true, looked at after every change; raises TimeoutError."""
         await self._changes.wait_for(predicate, timeout_s)

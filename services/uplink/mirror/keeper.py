@@ -9,6 +9,7 @@ from services.relay.keys import keys_of
 from services.relay.leases import Lease
 from services.relay.store import Script, Store, pairs, patiently
 from services.relay.vocabulary import Action
+from services.uplink.metrics import Metrics
 from services.uplink.mirror.state import Mirror
 
 SAVE_EVERY_S = 2.0
@@ -20,31 +21,41 @@ _SAVE = Script("save_mirror")
 class Keeper:
     """Loads and saves what is known of the instance `slug`."""
 
-    def __init__(self, store: Store, slug: str, lease: Lease, mirror: Mirror) -> None:
+    def __init__(self, store: Store, slug: str, lease: Lease, mirror: Mirror, metrics: Metrics) -> None:
         self._store = store
         self._keys = keys_of(slug)
         self._lease = lease
         self._mirror = mirror
+        self._metrics = metrics
 
     async def run(self) -> None:
-        """Loads once, then saves what changes. Never returns."""
+        """Loads at once, and again when the lease is ours: its last holder saved until then. Then saves what
+        changes. Never returns."""
         await patiently(self._load)
+        if not self._lease.held:
+            await self._lease.taken()
+            await patiently(self._load)
         while True:
             await asyncio.sleep(SAVE_EVERY_S)
             await patiently(self.save)
 
     async def save(self) -> None:
-        """Saves what changed. Raises StoreError: what changed is then saved the next time."""
+        """Saves what changed, if the lease is ours; else it is kept, as it is when this raises StoreError."""
+        if not self._lease.held:
+            return
         changes = self._mirror.take_changes()
         if not changes.mirror:
             return
         keys = (self._keys.lease, self._keys.mirror, self._keys.catalogues)
         fields = (part for pair in chain(changes.mirror.items(), changes.catalogues.items()) for part in pair)
         try:
-            await self._store.run(_SAVE, keys, self._lease.token, 2 * len(changes.mirror), *fields)
+            saved = await self._store.run(_SAVE, keys, self._lease.token, 2 * len(changes.mirror), *fields)
         except StoreError:
             self._mirror.put_back(changes)
             raise
+        if not saved:
+            self._metrics.fenced.labels("mirror").inc()
+            self._mirror.put_back(changes)
 
     async def catalogue(self, action: Action) -> bytes | None:
         """A catalogue as it goes out to Takaro. Raises StoreError."""

@@ -5,19 +5,15 @@ out: encoded JSON. Times are seconds on the wall clock, so that ages outlive a r
 """
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import orjson
 
+from services.relay.limits import DEFAULT_LIMITS, Limits
 from services.relay.records import GameEvent
 from services.relay.vocabulary import Action, EventType
 from services.uplink.mirror.table import CATALOGUES, FALLBACK_VALUES, READ_RULES, Age, age_of
-
-MAX_PLAYERS_REMEMBERED = 2_000
-"""Positions and inventories kept for each instance; those not renewed for longest go first."""
-
-MAX_INVENTORY_BYTES = 64 * 1024
 
 
 class Subject(NamedTuple):
@@ -55,9 +51,14 @@ _FORGOTTEN = b""
 
 
 class Mirror:
-    """The game of one instance as uplink knows it."""
+    """The game of one instance as uplink knows it. `beyond` is told of each limit that is run into; of
+    positions and inventories those go first that were not renewed for longest."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, limits: Limits = DEFAULT_LIMITS, beyond: Callable[[str], object] = lambda limit: None
+    ) -> None:
+        self._limits = limits
+        self._beyond = beyond
         self._online: dict[str, Kept] = {}  # gameId -> player
         self._listed_s: float | None = None  # when the mod last said who is online
         self._catalogues: dict[Action, float] = {}
@@ -80,6 +81,11 @@ class Mirror:
         if action is Action.GET_PLAYER_INVENTORY:
             return self._of_player(subject, self._inventories, now_s)
         return Reading(age_of(action, self._catalogues.get(action), now_s))
+
+    @property
+    def online(self) -> int:
+        """How many players are known to be there."""
+        return len(self._online)
 
     def place(self, game_id: str) -> dict[str, Any] | None:
         """Where a player was last."""
@@ -134,6 +140,9 @@ class Mirror:
         action, game_id = subject
         match action:
             case Action.GET_PLAYERS:
+                if len(value) > self._limits.mirror_players:
+                    self._beyond("mirror_players")
+                    value = value[: self._limits.mirror_players]
                 self._online = {p["gameId"]: Kept(now_s, orjson.dumps(p)) for p in value}
                 self._listed_s = now_s
                 self._mark_online()
@@ -143,12 +152,18 @@ class Mirror:
                 self._keep_place(game_id, value, now_s)
             case Action.GET_PLAYER_INVENTORY:
                 payload = orjson.dumps(value)
-                if len(payload) <= MAX_INVENTORY_BYTES:
+                if len(payload) <= self._limits.inventory_bytes:
                     self._keep(action, self._inventories, game_id, Kept(now_s, payload))
+                else:
+                    self._beyond("inventory_bytes")
             case _ if action in CATALOGUES:
+                payload = orjson.dumps(value)
+                if len(payload) > self._limits.catalogue_bytes:
+                    self._beyond("catalogue_bytes")
+                    return
                 self._catalogues[action] = now_s
                 self._changed.mirror[action] = _stored(Kept(now_s, b""))
-                self._changed.catalogues[action] = orjson.dumps(value)
+                self._changed.catalogues[action] = payload
 
     def done(self, action: Action, args: Mapping[str, Any], now_s: float) -> None:
         """The mod did what Takaro asked for: what that changes is known, or no longer known."""
@@ -184,7 +199,8 @@ class Mirror:
         kept[game_id] = answer
         kept.move_to_end(game_id)
         self._changed.mirror[f"{action}:{game_id}"] = _stored(answer)
-        if len(kept) > MAX_PLAYERS_REMEMBERED:
+        if len(kept) > self._limits.mirror_players:
+            self._beyond("mirror_players")
             oldest, _ = kept.popitem(last=False)
             self._changed.mirror[f"{action}:{oldest}"] = _FORGOTTEN
 
@@ -206,7 +222,10 @@ class Mirror:
         self._changed = Changes(changes.mirror | newer.mirror, changes.catalogues | newer.catalogues)
 
     def restore(self, fields: Mapping[str, bytes], now_s: float) -> None:
-        """Takes up what was stored; what cannot be read is left out. Catalogues are looked up when needed."""
+        """Takes up what was stored, unless what is known is newer; what cannot be read is left out.
+
+        Catalogues are looked up when they are needed.
+        """
         for name, stored in fields.items():
             action, _, game_id = name.partition(":")
             at_s, payload = _loaded(stored)
@@ -216,19 +235,26 @@ class Mirror:
             if name == _ONLINE:
                 self._restore_online(at_s, payload)
             elif action == Action.GET_PLAYER_LOCATION:
-                self._places[game_id] = Kept(at_s, payload)
+                _keep_newer(self._places, game_id, Kept(at_s, payload))
             elif action == Action.GET_PLAYER_INVENTORY:
-                self._inventories[game_id] = Kept(at_s, payload)
+                _keep_newer(self._inventories, game_id, Kept(at_s, payload))
             elif action in CATALOGUES:
-                self._catalogues[Action(action)] = at_s
+                self._catalogues[Action(action)] = max(at_s, self._catalogues.get(Action(action), at_s))
 
     def _restore_online(self, at_s: float, payload: bytes) -> None:
+        if self._listed_s is not None and self._listed_s > at_s:
+            return
         try:
             players = orjson.loads(payload)
             self._online = {p["gameId"]: Kept(at_s, orjson.dumps(p)) for p in players}
             self._listed_s = at_s
         except (orjson.JSONDecodeError, TypeError, KeyError):
             self._online = {}
+
+
+def _keep_newer(kept: OrderedDict[str, Kept], game_id: str, found: Kept) -> None:
+    if game_id not in kept or kept[game_id].at_s <= found.at_s:
+        kept[game_id] = found
 
 
 def _stored(kept: Kept) -> bytes:

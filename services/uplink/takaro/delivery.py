@@ -27,7 +27,8 @@ class Position(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Window:
     """Events with one ping behind them; `end` is the place behind them, `size_bytes` that of the entries it
-    ended, `expired` those events among them that were too old to be written.
+    ended, `expired` those events among them that were too old to be written, `accepted_s` when the oldest
+    entry was accepted, on Redis' clock.
 
     A window without events only carries the second ping of the one before it.
     """
@@ -36,6 +37,7 @@ class Window:
     end: Position
     size_bytes: int = 0
     expired: tuple[GameEvent, ...] = ()
+    accepted_s: float = 0.0
 
     @property
     def counts(self) -> int:
@@ -43,11 +45,18 @@ class Window:
         return len(self.events) + len(self.expired)
 
 
+class Refused(NamedTuple):
+    """Why Takaro will never take one of the events that were under way: it does not say which."""
+
+    reason: str
+    candidates: tuple[GameEvent, ...]
+
+
 class Taken(NamedTuple):
-    """A window that Takaro has, and the reasons of those of its events that it will never take."""
+    """A window that Takaro has, and what was refused since the one before it was taken."""
 
     window: Window
-    refused: tuple[str, ...]
+    refused: tuple[Refused, ...]
 
 
 class Delivery:
@@ -59,7 +68,7 @@ class Delivery:
     def __init__(self) -> None:
         self._before: Window | None = None
         self._last: Window | None = None
-        self._refused: list[str] = []
+        self._refused: list[Refused] = []
         self.disowned = 0
         """Events that met a Takaro that has lost our server: they are to be sent again."""
 
@@ -84,9 +93,10 @@ class Delivery:
         self._last = replace(self._last, events=kept, expired=(*self._last.expired, *late))
 
     def refused(self, reason: str) -> None:
-        """One event under way was refused for what it is. Takaro does not say which; sending it again
-        would change nothing, and would double its neighbours."""
-        self._refused.append(reason)
+        """One event under way was refused for what it is. Sending it again would change nothing, and would
+        double its neighbours."""
+        windows = [window for window in (self._before, self._last) if window]
+        self._refused.append(Refused(reason, tuple(event for window in windows for event in window.events)))
 
     def lost(self) -> None:
         """One event under way met a Takaro that does not have our server."""
@@ -102,5 +112,5 @@ class Delivery:
         taken, self._before = self._before, None
         if taken is None or not taken.counts:
             return None
-        reasons, self._refused = tuple(self._refused), []
-        return Taken(taken, reasons)
+        refused, self._refused = tuple(self._refused), []
+        return Taken(taken, refused)

@@ -3,6 +3,7 @@
 The frames are those of contract.md B1 and B3. Reading never raises: what cannot be read is `Unknown`.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,9 @@ TEXT_LIMIT = 300
 """Characters kept of any text that a peer wrote, before it reaches a log, a page or a person."""
 
 _REQUEST_ID_LIMIT = 200
+
+_GAME_SERVER_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+"""A UUID so far. It goes into mods' URLs and files, so nothing else may be in it."""
 
 _PERMANENT = ("registrationtoken", "registration token", "identitytoken", "max game servers")
 """What Takaro says, in lower case, when asking again cannot help: a token is wrong, the plan is full."""
@@ -151,9 +155,9 @@ def error_payload(text: str) -> dict[str, str]:
 
 
 def one_line(text: str) -> str:
-    """`text` as one line of at most TEXT_LIMIT characters that can be encoded."""
-    line = " ".join(text[: 2 * TEXT_LIMIT].split())[:TEXT_LIMIT]
-    return line.encode("utf-8", "replace").decode()
+    """`text` as one line of at most TEXT_LIMIT characters, all of which can be encoded and shown."""
+    shown = "".join(char if char.isprintable() else " " for char in text[: 2 * TEXT_LIMIT])
+    return " ".join(shown.split())[:TEXT_LIMIT]
 
 
 def _request_id(frame: dict[str, Any]) -> str:
@@ -168,7 +172,7 @@ def _identify_answer(fields: dict[str, Any]) -> Identified | IdentifyRefused:
         permanent = any(words in text.lower() for words in _PERMANENT)
         return IdentifyRefused(text or "Takaro gave no reason", permanent)
     game_server_id = fields.get("gameServerId")
-    if isinstance(game_server_id, str) and game_server_id:
+    if isinstance(game_server_id, str) and _GAME_SERVER_ID.fullmatch(game_server_id):
         return Identified(game_server_id)
     return IdentifyRefused("Takaro's answer names no game server", permanent=False)
 

@@ -4,6 +4,7 @@ Takaro sends whole player rows of several KB where an id is meant (contract.md B
 not needed goes further than this file.
 """
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -16,6 +17,10 @@ from services.relay.vocabulary import Action
 Arguments = dict[str, Any]
 
 _GAME_ID_LIMIT = 64  # a BIS id, the longest there is, has 44 characters
+_TEXT_LIMIT = 2_000  # a mod reads less than 1,000 bytes of arguments (contract.md A4)
+_COMMAND_LIMIT_BYTES = 900  # the same, but a command that is cut is another command
+_ID_LIMIT_BYTES = 128
+_ALTERED = re.compile('["\\\\\x00-\x1f\x7f-\x9f]')  # what no mod can be sent as it is
 _COORDINATE_LIMIT = 1_000_000  # metres; the largest maps have 20,000
 _INT32_MAX = 2**31 - 1  # the mod's integers (contract.md A4)
 _PERMANENT_FROM_YEAR = 2500  # Takaro says "permanent" as a date in 3021
@@ -75,14 +80,17 @@ def _gift(args: Arguments) -> Arguments:
     code = _text(item, "code", "item.code") if isinstance(item, dict) else _text(args, "item")
     return {
         "gameId": _target(args),
-        "item": code,
+        "item": _unaltered(code, "item.code"),
         "amount": _amount(args),
         "quality": _optional_text(args, "quality"),
     }
 
 
 def _console(args: Arguments) -> Arguments:
-    return {"command": _text(args, "command")}
+    command = _text(args, "command")
+    if len(command.encode()) > _COMMAND_LIMIT_BYTES:
+        raise BadRequest(f"command is longer than {_COMMAND_LIMIT_BYTES} bytes")
+    return {"command": command}
 
 
 ARGUMENTS: dict[Action, Callable[[Arguments], Arguments]] = {
@@ -139,7 +147,14 @@ def _game_id(row: Any, where: str) -> str:
         raise BadRequest(f"{name} is missing")
     if len(game_id) > _GAME_ID_LIMIT:
         raise BadRequest(f"{name} is longer than {_GAME_ID_LIMIT} characters")
-    return game_id.strip()
+    return _unaltered(game_id.strip(), name)
+
+
+def _unaltered(text: str, name: str) -> str:
+    """An id or a code as it is: altered or cut on its way to the mod it would mean another."""
+    if _ALTERED.search(text) or len(text.encode()) > _ID_LIMIT_BYTES:
+        raise BadRequest(f"{name} is too long, or holds characters that none has")
+    return text
 
 
 def _text(args: Arguments, name: str, shown: str = "") -> str:
@@ -150,7 +165,7 @@ def _text(args: Arguments, name: str, shown: str = "") -> str:
         raise BadRequest(f"{shown or name} must be text")
     if not text.strip():
         raise BadRequest(f"{shown or name} is blank")
-    return text
+    return text[:_TEXT_LIMIT]
 
 
 def _optional_text(args: Arguments, name: str) -> str:
@@ -159,7 +174,7 @@ def _optional_text(args: Arguments, name: str) -> str:
         return ""
     if isinstance(text, bool) or not isinstance(text, str | int | float):
         raise BadRequest(f"{name} must be text")
-    return str(text)
+    return str(text)[:_TEXT_LIMIT]
 
 
 def _number(value: Any, name: str) -> float:

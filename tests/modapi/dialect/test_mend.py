@@ -51,7 +51,7 @@ EVENTS = st.fixed_dictionaries(
     ],
 )
 def test_a_good_body_is_read_in_each_of_its_forms(body: bytes, events: list[Any]) -> None:
-    assert read_batch(body) == (events, [], False)
+    assert read_batch(body) == (events, [], False, [])
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_a_hostile_body_of_a_mebibyte_takes_no_seconds(hostile: bytes) -> None:
 
 @given(st.lists(st.dictionaries(st.text(), JSON, max_size=4), max_size=4))
 def test_whatever_is_written_as_json_is_read_back_equal(events: list[dict[str, Any]]) -> None:
-    assert read_batch(orjson.dumps({"events": events})) == (events, [], False)
+    assert read_batch(orjson.dumps({"events": events})) == (events, [], False, [])
 
 
 @given(st.lists(EVENTS, max_size=3), st.lists(EVENTS, max_size=3), EVENTS, st.data())

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.relay.limits import Limits
 from services.relay.records import GameEvent
 from services.relay.vocabulary import Action
-from services.uplink.mirror import state
 from services.uplink.mirror.state import Mirror, Reading, Subject
 from services.uplink.mirror.table import READ_RULES, Age
 
@@ -148,9 +148,8 @@ def test_what_cannot_be_read_is_left_out(stored: dict[str, bytes]) -> None:
     assert mirror.read(PLAYERS, NOW) == Reading(Age.UNKNOWN)
 
 
-def test_memory_is_bounded_and_the_oldest_goes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(state, "MAX_PLAYERS_REMEMBERED", 2)
-    mirror = Mirror()
+def test_memory_is_bounded_and_the_oldest_goes() -> None:
+    mirror = Mirror(Limits(mirror_players=2))
     for number, name in enumerate("abca"):
         mirror.answered(location(name), {"x": number, "y": 0, "z": 0}, NOW + number)
     assert [mirror.place(name) is not None for name in "abc"] == [True, False, True]

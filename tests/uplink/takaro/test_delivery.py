@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.relay.records import GameEvent
-from services.uplink.takaro.delivery import Delivery, Position, Taken, Window
+from services.uplink.takaro.delivery import Delivery, Position, Refused, Taken, Window
 
 BARE = Window((), Position("9-0", 0))
 
@@ -53,8 +53,23 @@ def test_a_refused_event_is_told_with_its_window_and_only_once() -> None:
     delivery.ponged()
     delivery.refused("channel must be one of …")  # overtaken by the first pong
     delivery.sent(window(2))
-    assert delivery.ponged() == Taken(window(1), ("channel must be one of …",))
+    assert delivery.ponged() == Taken(window(1), (Refused("channel must be one of …", window(1).events),))
     delivery.sent(BARE)
+    assert delivery.ponged() == Taken(window(2), ())
+
+
+def test_a_refusal_names_the_events_of_every_window_that_was_under_way_and_no_others() -> None:
+    delivery = Delivery()
+    delivery.sent(window(1))
+    delivery.refused("first")  # nothing else was sent
+    delivery.ponged()
+    delivery.sent(window(2))
+    delivery.refused("second")  # before its pong: it may be of either
+    both = window(1).events + window(2).events
+    assert delivery.ponged() == Taken(
+        window(1), (Refused("first", window(1).events), Refused("second", both))
+    )
+    delivery.sent(window(3))
     assert delivery.ponged() == Taken(window(2), ())
 
 

@@ -1,0 +1,108 @@
+"""docs/metrics.md: every metric, from the instruments themselves."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.metrics import MetricWrapperBase
+
+from services.modapi.metrics import Metrics as ModApiMetrics
+from services.relay.instance_series import InstanceSeries, Series
+from services.relay.service_metrics import ServiceMetrics
+from services.uplink.metrics import MIRROR_PARTS
+from services.uplink.metrics import Metrics as UplinkMetrics
+from services.uplink.takaro.session import State
+
+PAGE = Path(__file__).parent / "metrics.md"
+
+HEAD = """\
+# Metrics
+
+`make docs` writes this page from the code. Both services answer `/metrics` on their admin port. Every counter is there from the start, at
+zero. Process figures have the names that all clients of Prometheus give them: `process_cpu_seconds_total`,
+`process_resident_memory_bytes`, `process_open_fds` and so on.
+
+Those with the label `instance` grow with the number of servers. `[metrics] per_instance = false` takes the label away: each then shows the
+worst of all servers, or their sum, so that dashboards and alerts go on working. Uplinks show them for the servers they own.
+
+In Prometheus, scrape with `honor_labels: true`: `instance` is a game server, not an address ([prometheus.yml](../deploy/prometheus/prometheus.yml)
+does so). The dashboards are in [deploy/grafana](../deploy/grafana), the alerts in [deploy/prometheus/rules](../deploy/prometheus/rules), and what
+to do about each in [runbooks.md](runbooks.md).
+"""
+
+COLUMNS = "| metric | type | labels | meaning |\n|---|---|---|---|"
+FOLDS = {"SUM": "sum", "MOST": "greatest", "LEAST": "least", "EARLIEST": "earliest"}
+SERIES_LABELS = {"state": [state.value for state in State], "part": list(MIRROR_PARTS)}
+
+
+def instruments(registry: CollectorRegistry) -> list[MetricWrapperBase]:
+    """All that were made with this registry, in their order."""
+    return [one for one in registry._collector_to_names if isinstance(one, MetricWrapperBase)]
+
+
+def name_of(metric: MetricWrapperBase) -> str:
+    return metric._name + ("_total" if metric._type == "counter" else "")
+
+
+def services() -> dict[str, tuple[list[MetricWrapperBase], InstanceSeries]]:
+    """Title -> instruments, and the series of each instance."""
+    shared, modapi, uplink = CollectorRegistry(), CollectorRegistry(), CollectorRegistry()
+    none = InstanceSeries(())
+    ServiceMetrics(shared, "", none)
+    both = instruments(shared)
+    known = {metric._name for metric in both}
+    found = {"both services": (both, none)}
+    for title, registry, series in (
+        ("modapi", modapi, ModApiMetrics(modapi).instances),
+        ("uplink", uplink, UplinkMetrics(uplink).instances),
+    ):
+        found[title] = ([one for one in instruments(registry) if one._name not in known], series)
+    return found
+
+
+def names() -> set[str]:
+    """Every name that a query may use, without the suffixes of histograms."""
+    return {
+        *(name_of(metric) for metrics, _ in services().values() for metric in metrics),
+        *(series.name for _, one in services().values() for series in one.table),
+    }
+
+
+def _row(metric: MetricWrapperBase) -> str:
+    labels = ", ".join(f"`{label}`" for label in metric._labelnames)
+    return f"| `{name_of(metric)}` | {metric._type} | {labels} | {metric._documentation} |"
+
+
+def _series_row(series: Series) -> str:
+    labels = "`instance`" + (f", `{series.label}`" if series.label else "")
+    together = FOLDS[series.fold.name]
+    return f"| `{series.name}` | {series.kind} | {labels} | {series.meaning} (Of all instances: the {together}.) |"
+
+
+def _values(found: Iterable[tuple[list[MetricWrapperBase], InstanceSeries]]) -> Iterator[str]:
+    """A row for each label and set of values."""
+    users: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for metrics, instances in found:
+        for metric in metrics:
+            for place, label in enumerate(metric._labelnames):
+                values = tuple(dict.fromkeys(key[place] for key in metric._metrics))
+                users.setdefault((label, values), []).append(name_of(metric))
+        for series in instances.table:
+            if series.label:
+                users.setdefault((series.label, tuple(SERIES_LABELS[series.label])), []).append(series.name)
+    for (label, values), metrics_of in users.items():
+        if values and not metrics_of[0].endswith("_info"):
+            shown = ", ".join(f"`{value}`" for value in values)
+            yield f"| `{label}` | {', '.join(f'`{name}`' for name in dict.fromkeys(metrics_of))} | {shown} |"
+
+
+def page() -> str:
+    """The whole page."""
+    parts = [HEAD]
+    found = services()
+    for title, (metrics, instances) in found.items():
+        rows = [*map(_row, metrics), *map(_series_row, instances.table)]
+        parts.append("\n".join([f"## {title[0].upper()}{title[1:]}", "", COLUMNS, *rows, ""]))
+    rows = list(_values(found.values()))
+    parts.append("\n".join(["## Values of labels", "", "| label | of | values |", "|---|---|---|", *rows, ""]))
+    return "\n".join(parts)

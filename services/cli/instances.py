@@ -1,0 +1,200 @@
+"""`dayz-relay instance …`: the same as the admin API, at a terminal. It works on Redis itself."""
+
+import asyncio
+import sys
+from argparse import Namespace
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+from pydantic import SecretStr, TypeAdapter, ValidationError
+
+from services.cli import embedded, first_run
+from services.relay.entries import Entry, merge
+from services.relay.errors import ConfigError, InstanceConflict, NoSuchInstance
+from services.relay.instance_records import Change
+from services.relay.overview import InstanceView, overview
+from services.relay.registry import Issued, Registry
+from services.relay.settings import Settings
+from services.relay.settings_values import DisplayName, Slug, Token
+from services.relay.store import Store
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What a command works with."""
+
+    settings: Settings
+    store: Store
+    registry: Registry
+
+    async def entries(self) -> dict[str, Entry]:
+        found = await self.registry.look()
+        token = self.settings.takaro.registration_token
+        return merge(self.settings.instances, found.records or {}, found.now_ms, token)
+
+
+def run(args: Namespace, settings: Settings) -> int:
+    """Runs one of the commands; the exit code. Raises ConfigError, StoreError."""
+    return asyncio.run(_run(args, settings))
+
+
+async def _run(args: Namespace, settings: Settings) -> int:
+    relaxed = settings.redis.durability == "relaxed"
+    store = Store(_store_url(settings, args.data), replicas=settings.redis.replicas, relaxed=relaxed)
+    desk = Desk(settings, store, Registry(store, lambda: settings.instances))
+    command: Callable[[Desk, Namespace], Awaitable[None]] = _COMMANDS[args.action]
+    try:
+        await command(desk, args)
+    except (InstanceConflict, NoSuchInstance) as error:
+        print(f"dayz-relay: {error}", file=sys.stderr)
+        return 1
+    finally:
+        await store.close()
+    return 0
+
+
+async def _add(desk: Desk, args: Namespace) -> None:
+    issued = await desk.registry.create(
+        _valid(Slug, args.slug, "slug"),
+        _valid(DisplayName, args.name, "--name"),
+        identity_token=_secret(args.identity_token_file, "--identity-token-file"),
+        registration_token=_secret(args.registration_token_file, "--registration-token-file"),
+    )
+    if args.json:
+        _print_json({"slug": args.slug, "mod_key": issued.mod_key, "identity_token": _identity(issued)})
+        return
+    lacks = issued.record.registration_token is None and desk.settings.takaro.registration_token is None
+    print(f'Server {args.slug} ("{args.name}") is added: running services serve it within two seconds.')
+    if lacks:
+        print(
+            "It has no Takaro registration token: its events are kept until [takaro] in relay.toml has one."
+        )
+    _print_key(desk, issued)
+
+
+async def _list(desk: Desk, args: Namespace) -> None:
+    entries = (await desk.entries()).values()
+    views = await asyncio.gather(*(overview(desk.store, entry) for entry in entries))
+    if args.json:
+        _print_json([view.model_dump() for view in views])
+    elif not views:
+        print("There is no instance yet: `dayz-relay instance add` adds one.")
+    else:
+        _print_table(
+            ("SLUG", "NAME", "FROM", "STATE", "KEYS", "TAKARO", "LAST CONTACT", "EVENTS", "COMMANDS"),
+            [_row(view) for view in views],
+        )
+        for view in views:
+            if view.note:
+                print(f"{view.slug}: {view.note}")
+
+
+async def _rotate(desk: Desk, args: Namespace) -> None:
+    issued = await desk.registry.rotate(args.slug, args.overlap_h * 3600)
+    if args.json:
+        _print_json({"slug": args.slug, "mod_key": issued.mod_key})
+        return
+    if args.overlap_h:
+        print(f"{args.slug} has a new mod key. The one before opens for {args.overlap_h:g} h more.")
+    else:
+        print(f"{args.slug} has a new mod key, the one before opens no longer.")
+    _print_key(desk, issued)
+
+
+async def _disable(desk: Desk, args: Namespace) -> None:
+    await desk.registry.patch(args.slug, Change(disabled=True))
+    print(f"{args.slug} is disabled: its keys open nothing, its link is closed, its events are kept.")
+
+
+async def _enable(desk: Desk, args: Namespace) -> None:
+    await desk.registry.patch(args.slug, Change(disabled=False))
+    print(f"{args.slug} is served again.")
+
+
+async def _remove(desk: Desk, args: Namespace) -> None:
+    await desk.registry.remove(args.slug, purge=args.purge)
+    kept = "now" if args.purge else "in 24 hours; adding it again with the same identity token keeps it"
+    print(f"{args.slug} is removed. Its data is deleted {kept}.")
+
+
+_COMMANDS: dict[str, Callable[[Desk, Namespace], Awaitable[None]]] = {
+    "add": _add,
+    "list": _list,
+    "rotate": _rotate,
+    "disable": _disable,
+    "enable": _enable,
+    "remove": _remove,
+}
+
+
+def _store_url(settings: Settings, data: Path) -> str:
+    if settings.redis.url is not None:
+        return settings.redis.url.get_secret_value()
+    path = embedded.socket_path(data) if data.exists() else None
+    if path is None or not path.exists():
+        raise ConfigError(
+            f"--data {data}: no relay runs there: start `dayz-relay up`, name its --data, or set redis.url"
+        )
+    return embedded.url(path)
+
+
+def _valid(kind: Any, value: str, what: str) -> str:
+    """A value that the settings would take too. Raises ConfigError."""
+    try:
+        TypeAdapter(kind).validate_python(value)
+    except ValidationError as error:
+        words = error.errors(include_input=False, include_context=False, include_url=False)[0]["msg"]
+        raise ConfigError(f"{what}: {words.removeprefix('Value error, ')}") from None
+    return value
+
+
+def _secret(file: str | None, option: str) -> SecretStr | None:
+    """A secret from a file, "-" for standard input: on the command line everybody here could see it."""
+    if file is None:
+        return None
+    try:
+        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{option}: {file} cannot be read: {error}") from error
+    return SecretStr(_valid(Token, text.strip(), option))
+
+
+def _identity(issued: Issued) -> str:
+    return issued.record.identity_token.get_secret_value()
+
+
+def _print_key(desk: Desk, issued: Issued) -> None:
+    print("\nThe mod's profiles/TakaroIntegration/config.json (the key is shown this once):\n")
+    print(first_run.mod_config(first_run.base_url(desk.settings.modapi), issued.mod_key))
+
+
+def _print_json(value: object) -> None:
+    print(orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z).decode())
+
+
+def _row(view: InstanceView) -> tuple[str, ...]:
+    return (
+        view.slug,
+        "".join(char if char.isprintable() else "?" for char in view.name),
+        "relay.toml" if view.origin == "file" else "Redis",
+        "disabled" if view.disabled else "served" if view.served else "not served",
+        str(len(view.mod_keys)),
+        view.link or "none yet",
+        _ago(view.last_contact),
+        str(view.events_waiting),
+        str(view.commands_waiting),
+    )
+
+
+def _ago(moment: datetime | None) -> str:
+    return moment.strftime("%Y-%m-%d %H:%M:%S") if moment else "never"
+
+
+def _print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(len(cell) for cell in column) for column in zip(head, *rows, strict=True)]
+    for row in (head, *rows):
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -1,0 +1,134 @@
+"""What the settings of the bridge that the relay replaces meant. Pure: text and environment in, values out.
+
+Takaro knows a server by its identity token, so that one must come out as the old bridge sent it, letter by
+letter: it took no quotes off, and a key in another spelling than its own it did not see.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from services.relay.errors import ConfigError
+
+DEFAULT_URL = "wss://connect.takaro.io/"
+DEFAULT_PORT = 8088
+DEFAULT_HOST = "127.0.0.1"
+PLACEHOLDER = "PASTE_TOKEN_HERE"
+
+ENVIRONMENT = {
+    "TAKARO_REGISTRATION_TOKEN": "registrationToken",
+    "TAKARO_SERVER_NAME": "serverName",
+    "TAKARO_IDENTITY_TOKEN": "identityToken",
+    "TAKARO_WS_URL": "takaroWsUrl",
+    "BRIDGE_LOCAL_PORT": "localPort",
+    "BRIDGE_BIND_ADDR": "bindAddress",
+}
+"""The names that overruled its file."""
+
+_NAMES = {name.lower(): name for name in ENVIRONMENT.values()}
+_LOGS = "log tailing is not part of the relay yet"
+_WHY_IGNORED = {
+    "DAYZ_LOG_DIR": _LOGS,
+    "DAYZ_LOG_DENY": _LOGS,
+    "DAYZ_LOG_MAX_PER_SEC": _LOGS,
+    "BRIDGE_POLL_WATCHDOG_SEC": "the relay watches the mod by itself",
+    "profilesdir": _LOGS,
+    "forwardloglines": _LOGS,
+    "beservercfgpath": "RCON is not part of the relay",
+}
+
+# What JavaScript's trim() takes off, a byte order mark among it.
+_SPACE = "\t\n\v\f\r \u00a0\u1680\u202f\u205f\u3000\u2028\u2029\ufeff" + "".join(
+    map(chr, range(0x2000, 0x200B))
+)
+
+
+class OldBridge(NamedTuple):
+    """One server as the old bridge had it. `told` are lines for a person: what was ignored, and why."""
+
+    name: str
+    identity_token: str
+    registration_token: str
+    url: str
+    host: str
+    port: int
+    told: tuple[str, ...]
+
+
+def read(text: str, environ: Mapping[str, str]) -> OldBridge:
+    """The settings of TakaroConfig.txt under the environment. Raises ConfigError; no line shows a secret."""
+    told: list[str] = []
+    values = _read_lines(text, told)
+    for name, key in ENVIRONMENT.items():
+        if environ.get(name):
+            values[key] = environ[name]
+    told += [f"{name} is ignored: {_WHY_IGNORED[name]}" for name in sorted(environ) if name in _WHY_IGNORED]
+    server_name = values.get("serverName", "")
+    if not server_name:
+        raise ConfigError("serverName is missing: without it the old bridge did not start, nor can this")
+    identity = values.get("identityToken") or server_name
+    if identity != _unquoted(identity):
+        told.append("the quotes are part of the identity token: the old bridge sent them to Takaro like that")
+    token = _unquoted(values.get("registrationToken", ""))
+    if token in ("", PLACEHOLDER):
+        token = ""
+        told.append("there is no registrationToken: put the one of Takaro's dashboard into relay.toml")
+    return OldBridge(
+        _display_name(_unquoted(server_name), told),
+        identity,
+        token,
+        _unquoted(values.get("takaroWsUrl", "")) or DEFAULT_URL,
+        _unquoted(values.get("bindAddress", "")) or DEFAULT_HOST,
+        _port(_unquoted(values.get("localPort", "")) or str(DEFAULT_PORT)),
+        tuple(told),
+    )
+
+
+def slug_of(name: str) -> str:
+    """A slug that a person recognises."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:50].strip("-") or "server"
+
+
+def _read_lines(text: str, told: list[str]) -> dict[str, str]:
+    values: dict[str, str] = {}
+    exact: set[str] = set()
+    for number, raw in enumerate(re.split(r"\r?\n", text), 1):
+        line = raw.strip(_SPACE)
+        if not line or line.startswith("#"):
+            continue
+        given, equals, value = (part.strip(_SPACE) for part in line.partition("="))
+        name = _NAMES.get(given.lower())
+        if not equals:
+            told.append(f"line {number} is ignored: it is not written as key=value")
+        elif name is None:
+            why = (
+                _WHY_IGNORED.get(given.lower()) or _WHY_IGNORED.get(given) or "the relay has no such setting"
+            )
+            told.append(f"line {number}, {given[:40]!r}, is ignored: {why}")
+        elif name == "identityToken" and given != name:
+            told.append(
+                f"line {number}, {given}, is ignored: the old bridge saw only {name}, and used serverName"
+            )
+        elif given == name or name not in exact:
+            values[name] = value
+            if given == name:
+                exact.add(name)
+    return values
+
+
+def _unquoted(text: str) -> str:
+    return text[1:-1] if len(text) >= 2 and text[0] == text[-1] and text[0] in "\"'" else text
+
+
+def _display_name(name: str, told: list[str]) -> str:
+    if 3 <= len(name) <= 50:
+        return name
+    told.append("the name is made to have 3 to 50 characters; Takaro keeps the one it has for a known server")
+    return name[:50] if len(name) > 50 else f"{name} DayZ".strip()
+
+
+def _port(text: str) -> int:
+    digits = re.match(r"\+?(\d{1,5})", text)  # it read as much of a number as there was
+    if not digits or not 0 < int(digits[1]) <= 65535:
+        raise ConfigError(f"localPort: {text[:20]!r} is no port number")
+    return int(digits[1])

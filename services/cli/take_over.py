@@ -1,0 +1,148 @@
+"""`dayz-relay import`: the server of an old bridge becomes one of relay.toml, the same one for Takaro."""
+
+import json
+import os
+import secrets
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from services.cli import first_run
+from services.cli.old_bridge import DEFAULT_URL, OldBridge, read, slug_of
+from services.relay.errors import ConfigError
+from services.relay.settings import Settings, load
+from services.relay.settings_values import is_loopback
+
+_HEAD = """\
+# Settings of the relay, begun from those of the old bridge. `dayz-relay check` shows what is in effect.
+# Keep this file to yourself.
+
+[takaro]
+{takaro}
+[modapi]
+host = {host}
+port = {port}
+"""
+
+_BLOCK = """
+[[instance]]
+slug = {slug}
+name = {name}
+# As the old bridge had it. Takaro knows the server by this: never change it.
+identity_token = {identity_token}
+"""
+
+
+def run(source: Path | None, config: Path, environ: Mapping[str, str]) -> int:
+    """Writes or extends `config`, and says what to do next. Raises ConfigError, and changes nothing then."""
+    old = read(_text(source) if source else "", environ)
+    settings = load(config, environ).settings if config.exists() else None
+    told = list(old.told)
+    if settings is None:
+        mod_key = "" if is_loopback(old.host) else _new_key()
+        text = _head(old) + _block(old, slug_of(old.name), mod_key)
+    else:
+        told += _differences(old, settings)
+        mod_key = _new_key()
+        text = _addition(old, settings, mod_key)
+    after = _judge(config, text, environ)
+    _write(config, text, new=settings is None)
+    for line in told:
+        print(f"note: {line}")
+    print(_what_to_do(config, after, mod_key, running=settings is not None))
+    return 0
+
+
+def _text(source: Path) -> str:
+    try:
+        return source.read_bytes().decode("utf-8", "replace")  # as the old bridge read it
+    except OSError as error:
+        raise ConfigError(f"{source}: cannot be read: {error.strerror}") from error
+
+
+def _head(old: OldBridge) -> str:
+    lines = [f"url = {_toml(old.url)}\n"] if old.url != DEFAULT_URL else []
+    if old.registration_token:
+        lines.append(f"registration_token = {_toml(old.registration_token)}\n")
+    return _HEAD.format(takaro="".join(lines), host=_toml(old.host), port=old.port)
+
+
+def _block(old: OldBridge, slug: str, mod_key: str) -> str:
+    lines = _BLOCK.format(slug=_toml(slug), name=_toml(old.name), identity_token=_toml(old.identity_token))
+    return lines + (f"mod_keys = [{_toml(mod_key)}]\n" if mod_key else "")
+
+
+def _addition(old: OldBridge, settings: Settings, mod_key: str) -> str:
+    taken = {instance.slug for instance in settings.instances}
+    for instance in settings.instances:
+        if instance.identity_token.get_secret_value() == old.identity_token:
+            raise ConfigError(f"{instance.slug} in relay.toml is this server already: nothing was changed")
+    plain = slug_of(old.name)
+    slugs = (plain, *(f"{plain}-{number}" for number in range(2, len(taken) + 3)))
+    text = _block(old, next(slug for slug in slugs if slug not in taken), mod_key)
+    fleet = settings.takaro.registration_token
+    if old.registration_token and (fleet is None or fleet.get_secret_value() != old.registration_token):
+        text += f"registration_token = {_toml(old.registration_token)}\n"
+    return text
+
+
+def _differences(old: OldBridge, settings: Settings) -> list[str]:
+    found = []
+    if old.url != settings.takaro.url:
+        found.append(f"takaroWsUrl is ignored: relay.toml has {settings.takaro.url} for all servers")
+    if (old.host, old.port) != (settings.modapi.host, settings.modapi.port):
+        found.append("localPort and bindAddress are ignored: relay.toml says where all mods call")
+    return found
+
+
+def _judge(config: Path, text: str, environ: Mapping[str, str]) -> Settings:
+    """The settings as they will be. A copy beside the file is read, for what it names is relative to it."""
+    before = config.read_text(encoding="utf-8-sig") if config.exists() else ""
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=config.parent, suffix=".toml") as copy:
+        copy.write(before.rstrip("\n") + "\n" + text)
+        copy.flush()
+        try:
+            return load(Path(copy.name), environ).settings
+        except ConfigError as error:
+            raise ConfigError(str(error).replace(copy.name, str(config))) from None
+
+
+def _write(config: Path, text: str, *, new: bool) -> None:
+    # A file that is there keeps its owner and mode; none is ever written over.
+    flags = os.O_CREAT | os.O_EXCL if new else os.O_APPEND
+    try:
+        with open(os.open(config, os.O_WRONLY | flags, 0o600), "a", encoding="utf-8") as file:
+            file.write(text if new else "\n" + text)
+    except OSError as error:
+        raise ConfigError(f"{config}: cannot be written: {error.strerror}") from error
+
+
+def _what_to_do(config: Path, settings: Settings, mod_key: str, *, running: bool) -> str:
+    instance, base_url = settings.instances[-1], first_run.base_url(settings.modapi)
+    if mod_key:
+        mod = (
+            "Put this into profiles/TakaroIntegration/config.json and restart the DayZ server:\n\n"
+            f"{first_run.mod_config(base_url, mod_key)}\n"
+        )
+    else:
+        mod = f"The mod needs no change, it calls {base_url} as before."
+    start = (
+        "A relay that runs with it takes the server up within two seconds; otherwise start it"
+        if running
+        else "Start the relay"
+    )
+    return (
+        f'{config}: server {instance.slug} ("{instance.name}") was taken over with its identity token:\n'
+        "Takaro keeps the same server.\n\n"
+        "1. Stop the old bridge, for good: two of them would take the requests from each other.\n"
+        f"2. {start}: dayz-relay up --config {config}\n"
+        f"3. {mod}"
+    )
+
+
+def _new_key() -> str:
+    return secrets.token_urlsafe(32)
+
+
+def _toml(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

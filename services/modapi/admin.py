@@ -1,0 +1,178 @@
+"""The admin API: hosting panels list, add, change and remove instances while the relay runs.
+
+It answers on the admin port only, and to nobody without the admin token: not on loopback either, where any
+page in an operator's browser could call it.
+"""
+
+import asyncio
+from typing import Annotated
+
+from fastapi import Depends, FastAPI, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi.security import HTTPBearer
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from starlette.exceptions import HTTPException
+
+from services.modapi.guard import Guard
+from services.relay.directory import Directory
+from services.relay.errors import InstanceConflict, NoSuchInstance, StoreError
+from services.relay.instance_records import Change
+from services.relay.overview import InstanceView, overview
+from services.relay.registry import OVERLAP_S, Issued
+from services.relay.settings_values import DisplayName, Slug, Token
+from services.relay.store import Store
+
+_SCHEME = HTTPBearer(auto_error=False, description="admin_token of [modapi]")  # judged by Guard
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+
+class NewInstance(_Body):
+    """An instance to add. Without an identity token it gets a new one: Takaro sees a new server then."""
+
+    slug: Slug
+    name: DisplayName
+    identity_token: Token | None = None
+    registration_token: Annotated[
+        Token | None, Field(description="its own; without one that of [takaro] in relay.toml serves")
+    ] = None
+    disabled: bool = False
+
+
+class InstanceChange(_Body):
+    """What is to be changed; what is left out stays. `null` takes the registration token away."""
+
+    name: DisplayName | None = None
+    registration_token: Token | None = None
+    disabled: bool | None = None
+
+
+class Rotation(_Body):
+    """How long the key before the new one still opens, in seconds."""
+
+    overlap_s: Annotated[float, Field(ge=0, le=90 * 24 * 3600)] = OVERLAP_S
+
+
+class Instances(BaseModel):
+    instances: list[InstanceView]
+
+
+class NewKey(InstanceView):
+    """The instance with its new mod key, which is shown this once."""
+
+    mod_key: str
+
+
+class Added(NewKey):
+    """The instance with its mod key and its identity token, which are shown this once."""
+
+    identity_token: str
+
+
+class Refusal(BaseModel):
+    """Why it was not done, in a sentence."""
+
+    error: str
+
+
+def add_api(pages: FastAPI, directory: Directory, store: Store, token: SecretStr | None) -> None:
+    """Adds `/api` to the pages of the admin port."""
+    pages.mount("/api", Guard(_api(directory, store), token))
+
+
+def _api(directory: Directory, store: Store) -> FastAPI:
+    refusals = {status: {"model": Refusal} for status in (401, 404, 409, 413, 422, 503)}
+    api = FastAPI(
+        title="dayz-relay admin API",
+        docs_url=None,  # its page would load scripts from elsewhere, beside the token that one types into it
+        redoc_url=None,
+        dependencies=[Depends(_SCHEME)],
+        responses=refusals,  # type: ignore[arg-type]  # its keys may be int, its annotation is invariant
+    )
+    registry = directory.registry
+
+    async def view(slug: str) -> InstanceView:
+        entry = (await directory.current()).get(slug)
+        if entry is None:
+            raise NoSuchInstance(f"there is no instance {slug}")
+        return await overview(store, entry)
+
+    async def new_key(slug: str, issued: Issued) -> NewKey:
+        return NewKey(**dict(await view(slug)), mod_key=issued.mod_key)
+
+    @api.get("/instances")
+    async def list_instances() -> Instances:
+        entries = (await directory.current()).values()
+        return Instances(instances=await asyncio.gather(*(overview(store, entry) for entry in entries)))
+
+    @api.post("/instances", status_code=201)
+    async def add_instance(new: NewInstance) -> Added:
+        issued = await registry.create(
+            new.slug,
+            new.name,
+            identity_token=new.identity_token,
+            registration_token=new.registration_token,
+            disabled=new.disabled,
+        )
+        identity = issued.record.identity_token.get_secret_value()
+        return Added(**dict(await new_key(new.slug, issued)), identity_token=identity)
+
+    @api.get("/instances/{slug}")
+    async def show_instance(slug: str) -> InstanceView:
+        return await view(slug)
+
+    @api.patch("/instances/{slug}")
+    async def change_instance(slug: str, change: InstanceChange) -> InstanceView:
+        token = change.registration_token.get_secret_value() if change.registration_token else None
+        if "registration_token" in change.model_fields_set and token is None:
+            token = ""
+        await registry.patch(slug, Change(change.name, token, change.disabled))
+        return await view(slug)
+
+    @api.delete("/instances/{slug}", status_code=204)
+    async def remove_instance(
+        slug: str,
+        purge: Annotated[bool, Query(description="delete its data now, not a day later")] = False,
+    ) -> None:
+        await registry.remove(slug, purge=purge)
+
+    @api.post("/instances/{slug}/rotate")
+    async def rotate_mod_key(slug: str, rotation: Rotation | None = None) -> NewKey:
+        overlap_s = (rotation or Rotation()).overlap_s
+        return await new_key(slug, await registry.rotate(slug, overlap_s))
+
+    _tell_refusals(api)
+    return api
+
+
+def _tell_refusals(api: FastAPI) -> None:
+    for kind, status in ((NoSuchInstance, 404), (InstanceConflict, 409), (StoreError, 503)):
+
+        async def refused(_: Request, error: Exception, status: int = status) -> JSONResponse:
+            return JSONResponse({"error": str(error)}, status)
+
+        api.add_exception_handler(kind, refused)
+
+    async def no_such_call(_: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)
+        return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+
+    async def unreadable(_: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)
+        # Its words only: what was sent may hold a secret.
+        lines = [f"{_place(problem['loc'])}: {_words(problem['msg'])}" for problem in error.errors()]
+        return JSONResponse({"error": "; ".join(lines)}, 422)
+
+    api.add_exception_handler(HTTPException, no_such_call)
+    api.add_exception_handler(RequestValidationError, unreadable)
+
+
+def _place(location: tuple[str | int, ...]) -> str:
+    return ".".join(str(part) for part in location[1:]) or str(location[0])
+
+
+def _words(message: str) -> str:
+    return message.removeprefix("Value error, ").replace("Input should be", "must be")

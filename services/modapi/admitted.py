@@ -1,0 +1,77 @@
+"""The instances that this modapi serves, and the secrets that open them: they follow the directory."""
+
+import logging
+from collections.abc import Callable, Mapping
+
+from services.modapi.credentials import Credentials
+from services.modapi.metrics import Metrics
+from services.modapi.served import ServedInstance
+from services.relay.entries import Entry
+from services.relay.limits import DEFAULT_LIMITS, Limits
+from services.relay.logs import InstanceLogger
+from services.relay.store import Store
+
+
+class Admitted:
+    """Who is let in. `complete` says whether the stored instances are known: only then is a key wrong."""
+
+    def __init__(
+        self,
+        store: Store,
+        metrics: Metrics,
+        logger: logging.Logger,
+        hold_polls_s: float,
+        *,
+        loopback_only: bool,
+        limits: Limits = DEFAULT_LIMITS,
+        complete: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self.instances: dict[str, ServedInstance] = {}
+        self.credentials = Credentials(loopback_only=loopback_only)
+        self.complete = complete
+        self._keys: dict[str, frozenset[str]] = {}
+        self._hearing = False
+        self._store = store
+        self._metrics = metrics
+        self._logger = logger
+        self._hold_polls_s = hold_polls_s
+        self.limits = limits
+
+    def update(self, served: Mapping[str, Entry]) -> None:
+        """These are the instances now. Held polls of those that are gone, or lost a key, are let go."""
+        self.credentials.admit(served.values())
+        for slug in self.instances.keys() - served.keys():
+            self.instances.pop(slug).polls.close()
+            self._metrics.instances.forget(slug)
+        keys = {slug: frozenset(key.digest for key in entry.keys) for slug, entry in served.items()}
+        for slug, entry in served.items():
+            if slug not in self.instances:
+                self.instances[slug] = self._serve(entry)
+            elif self._keys[slug] - keys[slug]:
+                self.instances[slug].polls.close()
+            if self._hearing:
+                self.instances[slug].polls.open()
+        self._keys = keys
+
+    def open(self) -> None:
+        """From now on hints of new commands arrive."""
+        self._hearing = True
+        for instance in self.instances.values():
+            instance.polls.open()
+
+    def close(self) -> None:
+        """They do not arrive any more: no poll is held."""
+        self._hearing = False
+        for instance in self.instances.values():
+            instance.polls.close()
+
+    def wake(self, slug: str) -> None:
+        """There may be a command for this instance."""
+        if instance := self.instances.get(slug):
+            instance.polls.wake()
+
+    def _serve(self, entry: Entry) -> ServedInstance:
+        logger = InstanceLogger(self._logger, entry.instance.slug)
+        return ServedInstance(
+            entry.instance, self._store, self._metrics, logger, self._hold_polls_s, self.limits
+        )

@@ -1,0 +1,44 @@
+"""How big, how deep and how wordy one event may be. What is beyond is put aside or cut, never refused: a mod
+would send it again for ever (contract.md A1)."""
+
+from typing import Any
+
+from services.modapi.dialect.dead import Reason, dead
+from services.relay.limits import Limits
+from services.relay.records import DeadEvent
+
+
+def bounded(raw: dict[str, Any], data: bytes, limits: Limits) -> dict[str, Any] | DeadEvent:
+    """The event `raw`, with long texts cut, or why it is put aside. `data` is what it is as JSON."""
+    if len(data) > limits.event_bytes:
+        detail = f"it has {len(data)} bytes, {limits.event_bytes} are allowed"
+        return dead(Reason.EVENT_TOO_LARGE, detail, data)
+    if data.count(b"{") + data.count(b"[") > limits.event_levels and levels(raw) > limits.event_levels:
+        return dead(Reason.TOO_DEEP, f"it is nested deeper than {limits.event_levels} levels", data)
+    if len(data) > limits.text_chars:
+        cut: dict[str, Any] = shortened(raw, limits.text_chars)
+        return cut
+    return raw
+
+
+def levels(value: Any) -> int:
+    """How deep lists and objects are nested."""
+    deepest, rest = 0, [(value, 1)]
+    while rest:
+        value, level = rest.pop()
+        if isinstance(value, dict | list):
+            deepest = max(deepest, level)
+            inner = value.values() if isinstance(value, dict) else value
+            rest += [(one, level + 1) for one in inner]
+    return deepest
+
+
+def shortened(value: Any, chars: int) -> Any:
+    """The same with each text cut to so many characters. Not for what is nested without bound."""
+    if isinstance(value, str):
+        return value[:chars]
+    if isinstance(value, dict):
+        return {name[:chars]: shortened(one, chars) for name, one in value.items()}
+    if isinstance(value, list):
+        return [shortened(one, chars) for one in value]
+    return value

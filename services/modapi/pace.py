@@ -1,0 +1,97 @@
+"""How much one instance, and one stranger, may ask for. Pure: times are arguments, seconds of one clock."""
+
+from collections import OrderedDict
+
+from services.relay.limits import Limits
+
+BURST_S = 10.0
+"""What was not used adds up for so long: a mod that was cut off comes back with all that it has kept."""
+
+BYTES_AN_EVENT = 1024
+MENDED_BYTES_AN_EVENT = 64
+"""Long bodies, and those that have to be mended, cost like so many events: about as much CPU, measured."""
+
+MAX_SOURCES = 10_000
+
+
+class Bucket:
+    """Holds up to `most`, refilled at `per_s`. What is taken beyond that is owed, and refilled first."""
+
+    __slots__ = ("_at_s", "_level", "_most", "_per_s")
+
+    def __init__(self, per_s: float, most: float, now_s: float) -> None:
+        self._per_s = per_s
+        self._most = self._level = most
+        self._at_s = now_s
+
+    def has_any(self, now_s: float) -> bool:
+        """Is there at least one in it?"""
+        level = self._level + (now_s - self._at_s) * self._per_s
+        self._level = level if level < self._most else self._most
+        self._at_s = now_s
+        return self._level >= 1
+
+    def take(self, count: float) -> None:
+        """Takes so much out."""
+        self._level -= count
+
+
+class Pace:
+    """The pace of one instance."""
+
+    def __init__(self, limits: Limits, now_s: float) -> None:
+        self._requests = Bucket(limits.requests_per_s, max(1.0, limits.requests_per_s * BURST_S), now_s)
+        self._events = Bucket(limits.events_per_s, max(1.0, limits.events_per_s * BURST_S), now_s)
+
+    def beyond(self, now_s: float) -> str:
+        """The limit that one more request is beyond, "" for none: then it is counted."""
+        if not self._requests.has_any(now_s):
+            return "requests_per_s"
+        if not self._events.has_any(now_s):
+            return "events_per_s"
+        self._requests.take(1)
+        return ""
+
+    def posted(self, events: int, size_bytes: int, *, mended: bool = False) -> None:
+        """It posted that. How much is known only when it is read, so what is too much is paid for later."""
+        self._events.take(max(events, size_bytes // (MENDED_BYTES_AN_EVENT if mended else BYTES_AN_EVENT)))
+
+
+class Incoming:
+    """Bytes of one instance's bodies that have come, of requests that are not whole yet."""
+
+    __slots__ = ("_most", "size_bytes")
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most = most_bytes
+        self.size_bytes = 0
+
+    def add(self, size_bytes: int) -> bool:
+        """More has come; False when it is too much now. To be taken away with the negative number."""
+        self.size_bytes += size_bytes
+        return self.size_bytes <= self._most
+
+
+class WrongKeys:
+    """Who has tried how many keys that open nothing. It forgets whoever was not heard of for longest."""
+
+    def __init__(self, per_minute: int) -> None:
+        self._per_minute = per_minute
+        self._sources: OrderedDict[str, Bucket] = OrderedDict()
+
+    def tried(self, source: str, now_s: float) -> bool:
+        """One more from there. Is it still within what is allowed?"""
+        bucket = self._sources.get(source)
+        if bucket is None:
+            bucket = self._sources[source] = Bucket(self._per_minute / 60, self._per_minute, now_s)
+            if len(self._sources) > MAX_SOURCES:
+                self._sources.popitem(last=False)
+        else:
+            self._sources.move_to_end(source)
+        allowed = bucket.has_any(now_s)
+        if allowed:
+            bucket.take(1)
+        return allowed
+
+    def __len__(self) -> int:
+        return len(self._sources)

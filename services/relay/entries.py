@@ -1,0 +1,109 @@
+"""Instances of relay.toml and of Redis in one table. Pure.
+
+The file wins: what it says cannot be changed or taken over by whoever may write to Redis.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from pydantic import SecretStr
+
+from services.relay.instance_records import KeyDigest, Record, digest_of, open_keys
+from services.relay.settings import Instance
+
+
+class Origin(Enum):
+    """Where an instance is defined, and has to be changed."""
+
+    FILE = "file"
+    REDIS = "redis"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One instance, wherever it comes from.
+
+    `instance` has the effective registration token; of an instance in Redis it has no mod keys, whose
+    digests are in `keys`. `added_ms` of a key of the file is 0: nobody knows. `note` is what is wrong with
+    the entry, "" for nothing; one that is `shadowed` is not served because of it.
+    """
+
+    instance: Instance
+    origin: Origin
+    keys: tuple[KeyDigest, ...]
+    disabled: bool = False
+    shadowed: bool = False
+    note: str = ""
+
+    @property
+    def active(self) -> bool:
+        """Is it served?"""
+        return not (self.disabled or self.shadowed)
+
+
+def merge(
+    file: Iterable[Instance],
+    stored: Mapping[str, Record],
+    now_ms: int,
+    fleet_token: SecretStr | None = None,
+) -> dict[str, Entry]:
+    """All instances by slug, those of the file first. `fleet_token` serves stored ones without their own."""
+    entries: dict[str, Entry] = {}
+    identities: dict[str, str] = {}  # digest -> slug
+    keys: dict[str, str] = {}
+    for instance in file:
+        digests = tuple(
+            KeyDigest(digest=digest_of(key.get_secret_value()), added_ms=0) for key in instance.mod_keys
+        )
+        identities[digest_of(instance.identity_token.get_secret_value())] = instance.slug
+        keys.update((key.digest, instance.slug) for key in digests)
+        record = stored.get(instance.slug)
+        hides = record is not None and record.removed_ms is None
+        note = "an instance of this slug is stored in Redis too: relay.toml wins" if hides else ""
+        entries[instance.slug] = Entry(instance, Origin.FILE, digests, note=note)
+    for slug, record in sorted(stored.items(), key=lambda item: (item[1].created_ms, item[0])):
+        if slug in entries or record.removed_ms is not None:
+            continue
+        notes = []
+        holder = identities.setdefault(record.identity_digest, slug)
+        if holder != slug:
+            notes.append(f"not served: {holder} has the same identity token")
+        own = []
+        for key in open_keys(record.mod_key_digests, now_ms):
+            opens = keys.setdefault(key.digest, slug) if holder == slug else slug
+            if opens == slug:
+                own.append(key)
+            else:
+                notes.append(f"one of its mod keys opens {opens} instead")
+        entries[slug] = Entry(
+            Instance(
+                slug=slug,
+                name=record.name,
+                identity_token=record.identity_token,
+                registration_token=record.registration_token or fleet_token,
+            ),
+            Origin.REDIS,
+            tuple(own),
+            disabled=record.disabled,
+            shadowed=holder != slug,
+            note="; ".join(notes),
+        )
+    return _with_locked_out(entries)
+
+
+def active(entries: Mapping[str, Entry]) -> dict[str, Entry]:
+    """Those that are served."""
+    return {slug: entry for slug, entry in entries.items() if entry.active}
+
+
+def _with_locked_out(entries: dict[str, Entry]) -> dict[str, Entry]:
+    """A server without a key can be meant only while it is the only one."""
+    served = active(entries)
+    if len(served) > 1:
+        for slug, entry in served.items():
+            if not entry.keys:
+                locked = "its mod is not let in: with several instances each needs a mod key"
+                note = "; ".join(filter(None, (entry.note, locked)))
+                entries[slug] = Entry(entry.instance, entry.origin, (), note=note)
+    return entries

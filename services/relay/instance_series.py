@@ -1,0 +1,112 @@
+"""Series with the label `instance`: the few that grow with the fleet, and how they are written.
+
+prometheus_client takes 10 us for each sample, 80 ms at 1,000 instances, in which nothing else gets on. Here
+a sample is one string.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from itertools import chain
+
+
+def _earliest(moments: Iterable[float]) -> float:
+    return min(filter(None, moments), default=0.0)
+
+
+class Fold(Enum):
+    """What stands for all instances when they are not to be told apart."""
+
+    SUM = (sum,)
+    MOST = (max,)
+    LEAST = (min,)
+    EARLIEST = (_earliest,)  # of moments, 0 being none
+
+    def __call__(self, values: Iterable[float]) -> float:
+        fold: Callable[[Iterable[float]], float] = self.value[0]
+        return fold(values)
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """A metric with the label `instance`, and one more if `label` names it."""
+
+    name: str
+    kind: str
+    meaning: str
+    fold: Fold
+    label: str = ""
+
+
+class Row:
+    """The values of one instance. A row that is not `shown()` is another process' to tell."""
+
+    def __init__(self, shown: Callable[[], bool]) -> None:
+        self.shown = shown
+        self.values: dict[Series, dict[str, float]] = {}
+
+    def set(self, series: Series, value: float, label: str = "") -> None:
+        self.values.setdefault(series, {})[label] = value
+
+    def set_only(self, series: Series, label: str) -> None:
+        """1 for that value of the label, and no series for the others."""
+        self.values[series] = {label: 1.0}
+
+    def add(self, series: Series, count: int) -> None:
+        """Counts on."""
+        self.values[series][""] += count
+
+
+class InstanceSeries:
+    """All rows of one process, and their text. Slugs need no escape: they are of a-z, 0-9 and -."""
+
+    def __init__(self, table: Sequence[Series], *, per_instance: bool = True) -> None:
+        self.table = table
+        self._per_instance = per_instance
+        self._rows: dict[str, Row] = {}
+
+    def row(self, slug: str) -> Row:
+        """The row of an instance, made when it is asked for first."""
+        row = self._rows.get(slug)
+        if row is None:
+            row = self._rows[slug] = Row(lambda: True)
+            for series in self.table:
+                if series.kind == "counter":
+                    row.set(series, 0.0)
+        return row
+
+    def forget(self, slug: str) -> None:
+        """An instance that is gone has no series."""
+        self._rows.pop(slug, None)
+
+    def value(self, name: str, instance: str, label: str = "") -> float | None:
+        """One value that is shown."""
+        row = self._rows.get(instance)
+        if row and row.shown():
+            for series, values in row.values.items():
+                if series.name == name:
+                    return values.get(label)
+        return None
+
+    def text(self) -> str:
+        """In the text format. Safe beside the loop: what it walks through are copies."""
+        rows = [(slug, row) for slug, row in list(self._rows.items()) if row.shown()]
+        return "".join(chain.from_iterable(self._lines(series, rows) for series in self.table))
+
+    def _lines(self, series: Series, rows: list[tuple[str, Row]]) -> Iterable[str]:
+        yield f"# HELP {series.name} {series.meaning}\n# TYPE {series.name} {series.kind}\n"
+        found = [
+            (slug, label, value)
+            for slug, row in rows
+            for label, value in list(row.values.get(series, {}).items())
+        ]
+        if not self._per_instance:
+            together: dict[str, list[float]] = {}
+            for _, label, value in found:
+                together.setdefault(label, []).append(value)
+            found = [("", label, series.fold(values)) for label, values in together.items()]
+        for slug, label, value in found:
+            labels = [f'instance="{slug}"'] if slug else []
+            if series.label:
+                labels.append(f'{series.label}="{label}"')
+            yield f"{series.name}{{{','.join(labels)}}} {value!r}\n"

@@ -1,0 +1,104 @@
+"""The last hour of an instance in rows of one minute: how much passed, and how long it took.
+
+The owner counts, and writes a row when its minute is over; so the hour outlives the owner. A minute that two
+owners shared has two rows.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import orjson
+
+from services.relay.keys import keys_of
+from services.relay.store import Store
+
+KEPT = 60
+_ROWS = 2 * KEPT
+_EXPIRE_S = 2 * 3600
+_STEPS = 8
+"""Latencies are counted in steps of an eighth of a power of two: percentiles are true to within 9 %."""
+
+
+class Minute(NamedTuple):
+    """What passed in one minute, by Redis' clock. Latencies, in ms, are from acceptance to Takaro's receipt."""
+
+    minute: int  # since 1970
+    events: int
+    commands: int
+    p50_ms: int
+    p99_ms: int
+
+
+class Minutes:
+    """Counts one minute after the other."""
+
+    def __init__(self, store: Store, slug: str) -> None:
+        self._store = store
+        self._key = keys_of(slug).minutes
+        self._minute = 0
+        self._commands = 0
+        self._took: Counter[int] = Counter()  # events by step of latency
+
+    def events(self, took_ms: float, count: int) -> None:
+        """So many events were receipted."""
+        self._took[round(_STEPS * math.log2(max(1.0, took_ms)))] += count
+
+    def command(self) -> None:
+        """A command came to its end."""
+        self._commands += 1
+
+    def looked(self, now_ms: int) -> None:
+        """It is that late on Redis' clock: a minute that is over is written down."""
+        if (minute := now_ms // 60_000) != self._minute:
+            self.write()
+            self._minute = minute
+
+    def write(self) -> None:
+        """Writes down what was counted, if there was anything. Lost if Redis is away: it is a picture only."""
+        row = Minute(
+            self._minute,
+            self._took.total(),
+            self._commands,
+            percentile(self._took, 0.5),
+            percentile(self._took, 0.99),
+        )
+        self._took.clear()
+        self._commands = 0
+        if self._minute and (row.events or row.commands):
+            self._store.tell("RPUSH", self._key, orjson.dumps(row))
+            self._store.tell("LTRIM", self._key, -_ROWS, -1)
+            self._store.tell("EXPIRE", self._key, _EXPIRE_S)
+
+
+def percentile(took: Counter[int], share: float) -> int:
+    """The latency in ms that this share of the events kept within; 0 without events."""
+    left = share * took.total()
+    for step in sorted(took):
+        left -= took[step]
+        if left <= 0:
+            return round(2 ** (step / _STEPS))
+    return 0
+
+
+async def read_minutes(store: Store, slug: str, now_ms: int) -> list[Minute]:
+    """The last KEPT minutes, the oldest first, the current one left out; empty ones too. Raises StoreError."""
+    rows = await store.send("LRANGE", keys_of(slug).minutes, 0, -1)
+    return last_hour((Minute(*orjson.loads(row)) for row in rows), now_ms)
+
+
+def last_hour(rows: Iterable[Minute], now_ms: int) -> list[Minute]:
+    """Rows of one minute are put together, minutes without a row filled in."""
+    now = now_ms // 60_000
+    hour = {minute: Minute(minute, 0, 0, 0, 0) for minute in range(now - KEPT, now)}
+    for row in rows:
+        if other := hour.get(row.minute):
+            hour[row.minute] = Minute(
+                row.minute,
+                row.events + other.events,
+                row.commands + other.commands,
+                max(row.p50_ms, other.p50_ms),
+                max(row.p99_ms, other.p99_ms),
+            )
+    return list(hour.values())

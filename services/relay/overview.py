@@ -1,0 +1,65 @@
+"""What a person or a panel is shown of an instance: no secret, and what is known of its two sides."""
+
+import asyncio
+from datetime import UTC, datetime
+
+from pydantic import BaseModel
+
+from services.relay.entries import Entry
+from services.relay.instance_state import InstanceState
+from services.relay.store import Store
+
+
+class KeyView(BaseModel):
+    """One mod key that opens the instance; `added` is unknown for those of relay.toml."""
+
+    added: datetime | None
+    expires: datetime | None
+
+
+class InstanceView(BaseModel):
+    """One instance. `served` is false for one that is disabled, or shadowed for the reason in `note`."""
+
+    slug: str
+    name: str
+    origin: str
+    """"file": defined in relay.toml; "redis": added by the API or `dayz-relay instance add`."""
+    disabled: bool
+    served: bool
+    note: str
+    has_registration_token: bool
+    mod_keys: list[KeyView]
+    link: str
+    """State of the link to Takaro; "ready": linked, "": none yet."""
+    game_server_id: str | None
+    last_contact: datetime | None
+    """When the mod was last heard of, to within some seconds."""
+    events_waiting: int
+    commands_waiting: int
+
+
+async def overview(store: Store, entry: Entry) -> InstanceView:
+    """What is known of the instance now. Raises StoreError."""
+    state = InstanceState(store, entry.instance.slug)
+    link, contact_ms, queued = await asyncio.gather(state.link(), state.last_contact_ms(), state.queued())
+    return InstanceView(
+        slug=entry.instance.slug,
+        name=entry.instance.name,
+        origin=entry.origin.value,
+        disabled=entry.disabled,
+        served=entry.active,
+        note=entry.note,
+        has_registration_token=entry.instance.registration_token is not None,
+        mod_keys=[
+            KeyView(added=_moment(key.added_ms), expires=_moment(key.expires_ms)) for key in entry.keys
+        ],
+        link=link.state,
+        game_server_id=link.game_server_id or None,
+        last_contact=_moment(contact_ms),
+        events_waiting=queued.events,
+        commands_waiting=queued.commands,
+    )
+
+
+def _moment(at_ms: int | None) -> datetime | None:
+    return datetime.fromtimestamp(at_ms / 1000, UTC) if at_ms else None

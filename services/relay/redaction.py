@@ -1,0 +1,117 @@
+"""Secrets taken out of text that is about to be shown. Pure but for what it is told to hide.
+
+Two nets, because each has holes: the secrets that are known, wherever they stand, and the places where
+secrets stand, whatever is in them.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from urllib.parse import parse_qsl, quote, unquote
+
+from pydantic import BaseModel, SecretStr
+
+MASK = "***"
+
+SHORTEST = 8
+"""A shorter secret cannot be told from ordinary words: to hide it would spoil the log and hide nothing."""
+
+CUT = 16
+"""So much of the beginning of a secret is hidden as well: a peer's text may have been cut in the middle."""
+
+_SECRET = r"(?:token|key|password|secret)s?"
+_SHAPES = tuple(
+    (re.compile(pattern, re.IGNORECASE), replacement)
+    for pattern, replacement in (
+        (r"(://[^\s/:@]*:)[^\s\"']+@", rf"\1{MASK}@"),
+        (r"(/k/)[^\s/?#\"']+", rf"\1{MASK}"),
+        (r"\b(bearer +)[^\s\"',]{8,}", rf"\1{MASK}"),
+        (r"(authorization[\"']?[:=, ]+b?[\"']?(?:bearer +|basic +)?)[^\s\"']+", rf"\1{MASK}"),
+        (rf"({_SECRET}=)[^\s&;,\"']+", rf"\1{MASK}"),
+        (rf"({_SECRET}[\"']? *[:=] *\[?b?(?P<quote>[\"']))(?:(?!(?P=quote)).)+", rf"\1{MASK}"),
+    )
+)
+_USER_INFO = re.compile(r"://[^/?#:@]*:(.+)@")
+
+
+class Redaction:
+    """What is to be hidden, each set of it by the name of where it comes from."""
+
+    def __init__(self) -> None:
+        self._sets: dict[str, frozenset[str]] = {}
+        self._by_head: dict[str, list[str]] = {}
+
+    def hide(self, source: str, secrets: Iterable[str]) -> None:
+        """From now on hides these, in place of those that this source named before."""
+        spellings = frozenset(
+            spelt for secret in secrets for spelt in _spellings(secret) if len(secret) >= SHORTEST
+        )
+        if self._sets.get(source) == spellings:
+            return
+        self._sets[source] = spellings
+        by_head: dict[str, list[str]] = {}
+        for spelt in sorted(frozenset[str]().union(*self._sets.values()), key=len, reverse=True):
+            by_head.setdefault(spelt[:SHORTEST], []).append(spelt)
+        self._by_head = by_head
+
+    def clean(self, text: str) -> str:
+        """The text without secrets. Its cost does not grow with how many are known."""
+        out: list[str] = []
+        at = kept = 0
+        while at <= len(text) - SHORTEST:
+            length = self._found(text, at)
+            if length:
+                out += (text[kept:at], MASK)
+                at = kept = at + length
+            else:
+                at += 1
+        text = "".join([*out, text[kept:]])
+        for shape, replacement in _SHAPES:
+            text = shape.sub(replacement, text)
+        return text
+
+    def _found(self, text: str, at: int) -> int:
+        """The length of the secret that starts here, or of so much of it as is there."""
+        longest = 0
+        for secret in self._by_head.get(text[at : at + SHORTEST], ()):
+            common = _common(text, at, secret)
+            if common > longest and (common == len(secret) or common >= CUT):
+                longest = common
+        return longest
+
+
+def secrets_in(*models: BaseModel) -> Iterator[str]:
+    """Every secret in these settings. They are found by their type, so that a new one is not forgotten.
+
+    Of an address only its passwords are; and what is known to everyone as the name of a server is none.
+    """
+    for model in models:
+        public = {str(getattr(model, name, "")).casefold() for name in ("slug", "name")}
+        for name in type(model).model_fields:
+            value = getattr(model, name)
+            for one in value if isinstance(value, tuple) else (value,):
+                if isinstance(one, BaseModel):
+                    yield from secrets_in(one)
+                elif isinstance(one, SecretStr) and one.get_secret_value().casefold() not in public:
+                    secret = one.get_secret_value()
+                    yield from _passwords(secret) if "://" in secret else (secret,)
+
+
+def _passwords(url: str) -> Iterator[str]:
+    address, _, query = url.partition("?")
+    if found := _USER_INFO.search(address):
+        yield from (found[1], unquote(found[1]))
+    yield from (value for name, value in parse_qsl(query) if "password" in name)
+
+
+def _spellings(secret: str) -> Iterator[str]:
+    """The secret as it is, in an address, and inside quotes."""
+    yield from (secret, quote(secret, safe="", errors="replace"), repr(secret)[1:-1])
+
+
+def _common(text: str, at: int, secret: str) -> int:
+    if text.startswith(secret, at):
+        return len(secret)
+    length = SHORTEST
+    while text[at + length : at + length + 1] == secret[length : length + 1]:
+        length += 1
+    return length

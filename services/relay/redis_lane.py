@@ -1,0 +1,356 @@
+"""The way to one primary: what arrives in one turn of the loop leaves in one pipeline, one at a time.
+
+With `appendfsync always` every round trip costs an fsync, so what comes in while one pipeline is under way is
+gathered for the next (group commit).
+
+Order. The calls of a slot (an instance's, that is) wait in one lane only, in the order in which they came;
+one pipeline is out at a time. What was refused without being carried out goes back to the head, in its order,
+and what comes later lines up behind it. So a call can be overtaken only by one behind it in its own pipeline,
+which was carried out although it was refused. Equal calls are not: a server that begins to refuse (a replica
+now, a slot or a key that has gone) goes on until the end of the pipeline; and one stops refusing between two
+pipelines, for a new connection is given nothing before its server has said that it is ready. What was carried
+out, or may have been, is never sent again here.
+"""
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.resources import files
+from typing import Any, Protocol
+
+from services.relay.durability import Facts
+from services.relay.errors import StoreError, StoreRefused
+from services.relay.redis_connection import Argument, Connection, packed
+from services.relay.redis_errors import Lost, Refusal, Then, Unreachable, judged, told
+from services.relay.redis_url import Endpoint, Kind
+
+CALL_TIMEOUT_S = 2.0
+"""How long one round trip may take, and how long a call that is refused is sent again.
+
+A mod's request must be answered well within 3 s (contract.md A2)."""
+
+RETRY_EVERY_S = 0.1
+SLOT_RETRY_EVERY_S = 0.02
+"""While a slot moves: the others on the same server wait as long."""
+
+WAIT_MS = 500
+"""How long replicas have to confirm; the next pipeline waits meanwhile."""
+
+_ASKING = packed(("ASKING",))
+
+
+class Script:
+    """A Lua script of scripts/, which Redis knows by its digest."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    @cached_property
+    def text(self) -> str:
+        return (files("services.relay") / "scripts" / f"{self.name}.lua").read_text()
+
+    @cached_property
+    def digest(self) -> str:
+        return hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+
+
+_PIN = Script("pin")
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """A command on its way. `slot` is 0 where there are no slots; `until` is on time.monotonic().
+
+    `repeated`: it may be a repetition of one that did its work already.
+    """
+
+    command: tuple[Argument, ...]
+    reply: asyncio.Future[Any]
+    slot: int = 0
+    script: Script | None = None
+    durable: bool = False
+    repeated: bool = False
+    until: float = 0.0
+
+    def fail(self, error: StoreError) -> None:
+        if not self.reply.done():  # whoever asked was cancelled
+            self.reply.set_exception(error)
+
+
+class Topology(Protocol):
+    """Where primaries are. A place is an address, or stands for "whoever is the primary"."""
+
+    kind: Kind
+
+    def place_of(self, slot: int) -> Endpoint:
+        """Of the slot's primary, as far as it is known."""
+        ...
+
+    def places(self) -> dict[Endpoint, int]:
+        """Of all primaries, each with a slot that it serves."""
+        ...
+
+    async def dial(self, place: Endpoint) -> tuple[Connection, Facts]:
+        """A connection to the primary there. Raises Unreachable."""
+        ...
+
+    async def dial_any(self) -> Connection:
+        """A connection on which every hint is heard. Raises Unreachable."""
+        ...
+
+    async def dial_named(self, node: str, asked: Endpoint) -> Connection:
+        """A connection to a node as a refusal names it. Raises Unreachable."""
+        ...
+
+    def moved(self, slot: int, node: str, asked: Endpoint) -> None:
+        """The server at `asked` says that `node` serves the slot now."""
+
+    async def learn(self) -> None:
+        """Finds out anew who is where, if it can."""
+
+
+class Lane:
+    """Everything for the primary at one place.
+
+    `landed` is called between two pipelines, `took` with the seconds of each, and whether it was answered.
+    """
+
+    def __init__(
+        self,
+        topology: Topology,
+        place: Endpoint,
+        replicas: int,
+        judge: Callable[[Facts], str],
+        landed: Callable[["Lane"], None],
+        took: Callable[[float, bool], None],
+    ) -> None:
+        self.place = place
+        self.facts: Facts | None = None
+        self.refuses = ""
+        self.gathered: list[Call] = []
+        self.flying: list[Call] = []
+        self._hints: dict[str, set[str]] = {}
+        self._topology = topology
+        self._replicas = replicas
+        self._judge = judge
+        self._landed = landed
+        self._took = took
+        self._connection: Connection | None = None
+        self._flight: asyncio.Task[None] | None = None
+
+    @property
+    def idle(self) -> bool:
+        return self._flight is None
+
+    def put(self, call: Call) -> None:
+        """Sends a call with the next pipeline."""
+        if not call.until:
+            call.until = time.monotonic() + CALL_TIMEOUT_S
+        self.gathered.append(call)
+        if self._flight is None:
+            self._flight = asyncio.create_task(self._fly())
+
+    def hint(self, channel: str, slug: str) -> None:
+        """Publishes a slug behind the commands of the next pipeline."""
+        self._hints.setdefault(channel, set()).add(slug)
+        if self._flight is None:
+            self._flight = asyncio.create_task(self._fly())
+
+    def know(self, facts: Facts) -> None:
+        """What the server says of itself now."""
+        self.facts = facts
+        self.refuses = self._judge(facts)
+
+    async def close(self) -> None:
+        """Waits a little for what is under way, and ends."""
+        if self._flight:
+            await asyncio.wait([self._flight], timeout=CALL_TIMEOUT_S)
+        if self._connection:
+            self._connection.close()
+
+    async def _fly(self) -> None:
+        """Sends what is gathered, and what is gathered meanwhile, until there is nothing."""
+        try:
+            while True:
+                self._landed(self)
+                if not self.gathered and not self._hints:
+                    return
+                batch, self.gathered = self.gathered, []
+                hints, self._hints = self._hints, {}
+                self.flying = batch
+                try:
+                    pause_s = await self._pipeline(batch, hints)
+                finally:
+                    self.flying = []
+                if pause_s:
+                    self._landed(self)
+                    await asyncio.sleep(pause_s if self.gathered else 0)
+        finally:
+            self._flight = None
+
+    async def _pipeline(self, batch: list[Call], hints: dict[str, set[str]]) -> float:
+        """Sends a batch and answers those who asked; how long to wait before the next one."""
+        begun_s = time.monotonic()
+        try:
+            connection = await self._connected()
+        except Unreachable as error:
+            self._took(time.monotonic() - begun_s, False)
+            self._again([(call, error) for call in batch], hints)
+            await self._topology.learn()
+            return RETRY_EVERY_S
+        if self.refuses:
+            batch = self._without_durable(batch)
+        replies = await self._exchange(connection, batch, hints)
+        refused = [
+            (call, reply)
+            for call, reply in zip(batch, replies, strict=True)
+            if _settle(call, reply) and isinstance(reply, Refusal)
+        ]
+        if not refused:
+            return 0.0
+        return await self._refused(refused, hints)
+
+    async def _refused(self, refused: list[tuple[Call, Refusal]], hints: dict[str, set[str]]) -> float:
+        pause_s, anew = 0.0, False
+        whole: set[Script] = set()
+        asked: dict[str, list[Call]] = {}
+        for call, refusal in refused:
+            verdict = judged(refusal)
+            if verdict.then is Then.WHOLE and call.script and call.script not in whole:
+                whole.add(call.script)  # once: then it is known again to those behind
+                call.command = ("EVAL", call.script.text, *call.command[2:])
+            elif verdict.then is Then.MOVED:
+                self._topology.moved(verdict.slot, verdict.node, self.place)
+                pause_s = max(pause_s, SLOT_RETRY_EVERY_S)
+            elif verdict.then is Then.ASK:
+                asked.setdefault(verdict.node, []).append(call)
+            elif verdict.then is Then.AGAIN:
+                pause_s = max(pause_s, SLOT_RETRY_EVERY_S)
+            elif verdict.then is Then.ANEW:
+                pause_s, anew = RETRY_EVERY_S, True
+        for node, calls in asked.items():
+            if await self._ask(node, calls):
+                pause_s = max(pause_s, SLOT_RETRY_EVERY_S)
+        if anew:
+            if self._connection:
+                self._connection.close()
+            await self._topology.learn()
+        self._again(refused, hints)
+        return pause_s
+
+    async def _ask(self, node: str, calls: list[Call]) -> bool:
+        """Tries calls at the server to which their keys are moving; whether some must be sent once more.
+
+        It is a part of this lane's flight: what comes behind them waits, and the order stays.
+        """
+        try:
+            connection = await self._topology.dial_named(node, self.place)
+        except Unreachable:
+            return True
+        try:
+            replies = await self._exchange(connection, calls, {}, asking=True)
+        finally:
+            connection.close()
+        return any([_settle(call, reply) for call, reply in zip(calls, replies, strict=True)])
+
+    def _again(self, refused: Sequence[tuple[Call, Exception]], hints: dict[str, set[str]]) -> None:
+        """Puts back at the head what somebody still waits for and what has time left."""
+        now_s = time.monotonic()
+        waiting = []
+        for call, error in refused:
+            if call.reply.done():
+                continue
+            if now_s < call.until:
+                waiting.append(call)
+            else:
+                call.fail(told(error))
+        self.gathered[:0] = waiting
+        if waiting:  # a hint must not come before what it is about
+            for channel, slugs in hints.items():
+                self._hints.setdefault(channel, set()).update(slugs)
+
+    async def _connected(self) -> Connection:
+        if self._connection is None or self._connection.lost:
+            self._connection, facts = await self._topology.dial(self.place)
+            self.know(facts)
+        return self._connection
+
+    def _without_durable(self, batch: list[Call]) -> list[Call]:
+        for call in batch:
+            if call.durable:
+                call.fail(StoreRefused(self.refuses))
+        return [call for call in batch if not call.durable]
+
+    async def _exchange(
+        self, connection: Connection, calls: list[Call], hints: dict[str, set[str]], *, asking: bool = False
+    ) -> list[Any]:
+        """The reply to each call: a value, a Refusal, or a StoreError."""
+        commands = [packed(call.command) for call in calls]
+        if asking:
+            commands = [part for command in commands for part in (_ASKING, command)]
+        count = len(commands)
+        for channel, slugs in hints.items():
+            commands.append(packed(("PUBLISH", channel, " ".join(slugs))))
+        durable = [call for call in calls if call.durable] if self._replicas else []
+        repeated = [call for call in durable if call.repeated]
+        if repeated:
+            commands += [_ASKING] * asking + [_pin(repeated[-1])]
+        if durable:
+            commands.append(packed(("WAIT", self._replicas, WAIT_MS)))
+        replies: list[Any] = []
+        error: StoreError | None = None
+        begun_s = time.monotonic()
+        try:
+            async with asyncio.timeout(CALL_TIMEOUT_S):
+                await connection.exchange(commands, replies)
+        except Lost as lost:
+            error = told(lost)
+        except TimeoutError:
+            error = StoreError(f"Redis: no answer within {CALL_TIMEOUT_S:g} s")
+        self._took(time.monotonic() - begun_s, error is None)
+        confirmed = error
+        if durable and not error:
+            confirmed = _confirmed(replies[-2] if repeated else None, replies[-1], self._replicas)
+        replies = replies[1:count:2] if asking else replies[:count]
+        replies += [error] * (len(calls) - len(replies))
+        if durable and confirmed:
+            for number, call in enumerate(calls):
+                if call.durable and not isinstance(replies[number], Refusal):
+                    replies[number] = confirmed
+        return replies
+
+
+def _settle(call: Call, reply: Any) -> bool:
+    """Answers whoever asked, unless the call is to be sent again: then True."""
+    if call.reply.done():
+        return False
+    if type(reply) is Refusal:
+        if judged(reply).then is not Then.GIVE_UP:
+            return True
+        call.reply.set_exception(told(reply))
+    elif isinstance(reply, StoreError):
+        call.reply.set_exception(reply)
+    else:
+        call.reply.set_result(reply)
+    return False
+
+
+def _pin(call: Call) -> bytes:
+    """A write in front of WAIT, to a key beside the call's.
+
+    WAIT waits for the last write of its own connection. A call that finds its work done, on another one,
+    writes nothing: WAIT says yes at once (measured on Valkey 9).
+    """
+    key = str(call.command[3])
+    return packed(("EVAL", _PIN.text, 1, f"{key.rpartition(':')[0]}:waited"))
+
+
+def _confirmed(pinned: Any, reply: Any, wanted: int) -> StoreError | None:
+    if isinstance(pinned, Refusal) or not isinstance(reply, int):
+        return StoreError("Redis: whether replicas have it could not be asked")
+    if reply < wanted:
+        return StoreError(f"Redis: only {reply} of {wanted} replicas have it")
+    return None

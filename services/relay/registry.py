@@ -1,0 +1,255 @@
+"""The instances that panels keep in Redis: read, added, changed, given new keys, removed, forgotten.
+
+Every change is one script that takes effect only if the record is still the one it was made from.
+"""
+
+import logging
+import secrets
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import astuple
+from typing import NamedTuple
+
+from pydantic import SecretStr
+
+from services.relay import instance_records
+from services.relay.errors import InstanceConflict, NoSuchInstance, StoreError
+from services.relay.instance_records import Change, KeyDigest, Record, digest_of
+from services.relay.keys import (
+    INSTANCES,
+    INSTANCES_IDENTITIES,
+    INSTANCES_REMOVALS,
+    INSTANCES_VERSION,
+    WAKE_INSTANCES,
+    keys_of,
+)
+from services.relay.settings import Instance
+from services.relay.store import Script, Store, pairs
+
+REMOVED_KEPT_S = 24 * 3600
+"""How long the data of a removed instance waits for a change of mind."""
+
+PURGED_AFTER_S = 5
+"""At once, but for the time in which every service hears of it: it could write once more."""
+
+OVERLAP_S = 24 * 3600
+"""How long a replaced mod key still opens, unless it is said otherwise."""
+
+TRIES = 20
+WITHIN_S = 3.0
+KEY_BYTES = 32
+
+_READ = Script("read_instances")
+_CHANGE = Script("change_instance")
+
+logger = logging.getLogger(__name__)
+
+
+class Look(NamedTuple):
+    """The stored instances at one moment. `records` is None when they are as the caller knows them."""
+
+    version: str
+    now_ms: int
+    records: dict[str, Record] | None
+
+
+class Issued(NamedTuple):
+    """A record, and the new mod key to it, which is shown this once."""
+
+    record: Record
+    mod_key: str
+
+
+class Registry:
+    """Stored instances. `file` gives those of relay.toml, which cannot be changed here.
+
+    Every call raises StoreError; those that change something InstanceConflict and NoSuchInstance too.
+    """
+
+    def __init__(self, store: Store, file: Callable[[], Iterable[Instance]]) -> None:
+        self._store = store
+        self._file = file
+
+    async def look(self, version: str | None = None) -> Look:
+        """What is stored, unless it is still of the `version` that the caller knows."""
+        raw = await self._look(version)
+        return Look(raw.version, raw.now_ms, None if raw.records is None else _read(raw.records))
+
+    async def create(
+        self,
+        slug: str,
+        name: str,
+        *,
+        identity_token: SecretStr | None = None,
+        registration_token: SecretStr | None = None,
+        disabled: bool = False,
+    ) -> Issued:
+        """Adds an instance, or takes up a removed one that has the same identity, with its data."""
+        self._refuse_those_of_the_file(slug, identity_token)
+        for instance in self._file():
+            if not instance.mod_keys:
+                raise InstanceConflict(
+                    f"{instance.slug} of relay.toml has no mod key: with several instances each needs one,"
+                    " give it one first"
+                )
+        mod_key = secrets.token_urlsafe(KEY_BYTES)
+        given = identity_token or SecretStr(secrets.token_urlsafe(KEY_BYTES))
+
+        def make(old: Record | None, now_ms: int) -> Record:
+            new = Record(
+                name=name,
+                identity_token=given,
+                registration_token=registration_token,
+                mod_key_digests=(KeyDigest(digest=digest_of(mod_key), added_ms=now_ms),),
+                disabled=disabled,
+                created_ms=now_ms,
+            )
+            if old and old.removed_ms is None:
+                raise InstanceConflict(f"the slug {slug} is taken: choose another one")
+            if old and (old.purging or old.identity_digest != new.identity_digest):
+                raise InstanceConflict(
+                    f"a removed instance of the slug {slug} still has its data: give its identity token to"
+                    " take it over, or wait until the data is deleted"
+                )
+            return new
+
+        return Issued(await self._change(slug, make), mod_key)
+
+    async def patch(self, slug: str, change: Change) -> Record:
+        """Changes what is given. Raises ValueError too."""
+        self._refuse_those_of_the_file(slug)
+        return await self._change(slug, lambda old, _: instance_records.changed(_there(slug, old), change))
+
+    async def rotate(self, slug: str, overlap_s: float = OVERLAP_S) -> Issued:
+        """A new mod key; the one before opens for `overlap_s` more, any older one no longer."""
+        self._refuse_those_of_the_file(slug)
+        mod_key = secrets.token_urlsafe(KEY_BYTES)
+        digest, overlap_ms = digest_of(mod_key), round(overlap_s * 1000)
+        record = await self._change(
+            slug,
+            lambda old, now_ms: instance_records.rotated(_there(slug, old), digest, now_ms, overlap_ms),
+        )
+        return Issued(record, mod_key)
+
+    async def remove(self, slug: str, *, purge: bool = False) -> None:
+        """Ends an instance. Its data is deleted after REMOVED_KEPT_S, with `purge` at once."""
+        self._refuse_those_of_the_file(slug)
+
+        def make(old: Record | None, now_ms: int) -> Record:
+            if old and old.removed_ms is not None and purge:
+                return old.model_copy(update={"removed_ms": now_ms})
+            return instance_records.removed(_there(slug, old), now_ms)
+
+        await self._change(slug, make, PURGED_AFTER_S if purge else REMOVED_KEPT_S)
+
+    async def forget_removed(self) -> list[str]:
+        """Deletes the data of removed instances whose time has come; their slugs. For one to call at times.
+
+        First the record says so, then the data goes, then the record: it cannot be taken up again between.
+        """
+        found = await self._look()
+        due = await self._store.send("ZRANGEBYSCORE", INSTANCES_REMOVALS, "-inf", found.now_ms)
+        forgotten = []
+        for slug in (member.decode() for member in due):
+            old = _stored(found, slug)
+            if old is None or old.record.removed_ms is None:
+                continue  # taken up again since
+            purging = old.record.model_copy(update={"purging": True})
+            if not await self._replace(slug, old, purging, due_ms=0):
+                continue
+            if slug not in {instance.slug for instance in self._file()}:  # else the data is its own now
+                await self._store.send("UNLINK", *astuple(keys_of(slug)))
+            await self._replace(slug, _Stored(instance_records.dump(purging), purging), None)
+            forgotten.append(slug)
+        return forgotten
+
+    def _refuse_those_of_the_file(self, slug: str, identity: SecretStr | None = None) -> None:
+        for instance in self._file():
+            if instance.slug == slug:
+                raise InstanceConflict(f"{slug} is defined in relay.toml: change it there")
+            if identity and instance.identity_token == identity:
+                raise InstanceConflict(
+                    f"{instance.slug} of relay.toml has this identity token: Takaro knows one server by it"
+                )
+
+    async def _change(
+        self, slug: str, make: Callable[[Record | None, int], Record], deleted_after_s: int | None = None
+    ) -> Record:
+        """Puts what `make` makes of the record and of Redis' time, anew if somebody else was faster."""
+        for _ in range(TRIES):
+            found = await self._look()
+            old = _stored(found, slug)
+            new = make(old.record if old else None, found.now_ms)
+            due_ms = None if deleted_after_s is None else found.now_ms + deleted_after_s * 1000
+            if await self._replace(slug, old, new, due_ms):
+                return new
+        raise StoreError(f"{slug} is being changed by others all the time, try again")
+
+    async def _look(self, version: str | None = None) -> "_Raw":
+        known = "?" if version is None else version
+        keys = (INSTANCES, INSTANCES_VERSION)
+        found, now_ms, *flat = await self._store.run_until(WITHIN_S, _READ, keys, known)
+        same = found.decode() == known
+        return _Raw(found.decode(), now_ms, None if same else {k.decode(): v for k, v in pairs(flat)})
+
+    async def _replace(
+        self, slug: str, old: "_Stored | None", new: Record | None, due_ms: int | None = None
+    ) -> bool:
+        """False when the record is not `old` any more. Raises InstanceConflict for an identity in use."""
+        reply = await self._store.run_until(
+            WITHIN_S,
+            _CHANGE,
+            (INSTANCES, INSTANCES_IDENTITIES, INSTANCES_VERSION, INSTANCES_REMOVALS),
+            slug,
+            old.text if old else "",
+            instance_records.dump(new) if new else "",
+            old.record.identity_digest if old else "",
+            new.identity_digest if new and new.removed_ms is None else "",
+            "" if due_ms is None else due_ms,
+            secrets.token_hex(8),
+            durable=True,
+        )
+        if reply[0] == b"identity":
+            raise InstanceConflict(
+                f"{reply[1].decode()} has this identity token: Takaro knows one server by it"
+            )
+        self._store.hint(WAKE_INSTANCES, slug)
+        return bool(reply[0] == b"done")
+
+
+class _Raw(NamedTuple):
+    version: str
+    now_ms: int
+    records: dict[str, bytes] | None
+
+
+class _Stored(NamedTuple):
+    """A record, and the text it was read from: what is replaced is compared by that."""
+
+    text: bytes
+    record: Record
+
+
+def _stored(found: _Raw, slug: str) -> _Stored | None:
+    text = (found.records or {}).get(slug)
+    if text is None:
+        return None
+    try:
+        return _Stored(text, instance_records.load(text))
+    except ValueError:
+        raise InstanceConflict(f"what Redis has of {slug} cannot be read: a newer relay wrote it") from None
+
+
+def _there(slug: str, record: Record | None) -> Record:
+    if record is None or record.removed_ms is not None:
+        raise NoSuchInstance(f"there is no instance {slug}")
+    return record
+
+
+def _read(stored: Mapping[str, bytes]) -> dict[str, Record]:
+    records = {}
+    for slug, text in stored.items():
+        try:
+            records[slug] = instance_records.load(text)
+        except ValueError:
+            logger.error("[%s] the stored instance cannot be read and is left out", slug)
+    return records

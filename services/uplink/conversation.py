@@ -1,0 +1,280 @@
+"""One socket to Takaro: dialled, identified, read, and left when what was asked on it is answered."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Protocol
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, WebSocketException
+from websockets.frames import CloseCode
+
+from services.relay.limits import DEFAULT_LIMITS
+from services.relay.logs import InstanceLogger
+from services.relay.running import cancelled
+from services.relay.settings import Instance
+from services.uplink.desk import Desk
+from services.uplink.event_pump import EventPump
+from services.uplink.metrics import Metrics
+from services.uplink.takaro import frames
+from services.uplink.takaro.frames import IdentifyRefused
+from services.uplink.takaro.session import Happening, State, after
+from services.uplink.wire import Wire
+
+OPEN_WITHIN_S = 10.0
+IDENTIFIED_WITHIN_S = 15.0
+CLOSE_WITHIN_S = 1.0
+LAST_ROUND_WITHIN_S = 1.0
+PING_EVERY_S = 5.0
+"""A WebSocket ping: finds a dead path within 10 s. It says nothing of events, a proxy may answer it."""
+
+logger = logging.getLogger(__name__)
+
+Gate = Callable[[], Awaitable[None]]
+"""Waits for a turn to identify."""
+
+
+class Say(Protocol):
+    """Tells the operator, once for each change."""
+
+    def __call__(self, text: str, *, permanent: bool = False) -> None: ...
+
+
+class Conversation:
+    """What is said over one socket. `changed` is called after each change of `state`."""
+
+    def __init__(
+        self,
+        instance: Instance,
+        takaro_url: str,
+        desk: Desk,
+        metrics: Metrics,
+        gate: Gate,
+        say: Say,
+        changed: Callable[[], None],
+        state: State = State.WAITING,
+        frame_in_bytes: int = DEFAULT_LIMITS.frame_in_bytes,
+        proxy: str | None = None,
+    ) -> None:
+        self.state = state
+        self.game_server_id = ""
+        self.identified_s = 0.0
+        self.requests = 0
+        self.asked_s: float | None = None
+        """When Takaro asked last, on time.monotonic()."""
+        loop = asyncio.get_running_loop()
+        self.settled: asyncio.Future[bool] = loop.create_future()
+        """Did Takaro accept us on this socket?"""
+        self.ended: asyncio.Future[None] = loop.create_future()
+        self._instance = instance
+        self._url = takaro_url
+        self._desk = desk
+        self._metrics = metrics
+        self._gate = gate
+        self._frame_in_bytes = frame_in_bytes
+        self._proxy = proxy
+        self._say = say
+        self._logger = InstanceLogger(logger, instance.slug)
+        self._changed = changed
+        self._socket: ClientConnection | None = None
+        self._why_dropped = ""
+        self._leaving = False
+        self._answer: asyncio.Future[frames.Identified | IdentifyRefused | None] | None = None
+        self._pump: EventPump | None = None
+        self._unpumped = asyncio.Event()
+        self._unpumped.set()
+        self._open_requests: set[asyncio.Task[None]] = set()
+        self._last_round: asyncio.Event | None = None
+
+    @property
+    def ready(self) -> bool:
+        return self.state is State.READY
+
+    async def run(self) -> None:
+        """From dialling to the end of the socket."""
+        self._move(Happening.DIALLED)
+        self._metrics.connects.inc()
+        try:
+            async with connect(
+                self._url,
+                compression=None,
+                proxy=self._proxy,  # never one of the environment's
+                open_timeout=OPEN_WITHIN_S,
+                close_timeout=CLOSE_WITHIN_S,
+                ping_interval=PING_EVERY_S,
+                ping_timeout=PING_EVERY_S,
+                max_size=self._frame_in_bytes,
+            ) as socket:
+                self._socket, self.wire = socket, Wire(socket)
+                self._move(Happening.OPENED)
+                identifying = asyncio.create_task(self._identify())
+                try:
+                    await self._read(socket)
+                finally:
+                    await cancelled(identifying)
+        except (OSError, TimeoutError, WebSocketException) as error:
+            sent = error.sent if isinstance(error, ConnectionClosed) else None
+            if sent and sent.code == CloseCode.MESSAGE_TOO_BIG:
+                self._metrics.beyond("frame_in_bytes")
+            if not self._leaving:
+                self._say(f"Takaro is out of reach ({self._why_dropped or _words(error)}), trying again")
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        self.ended.set_result(None)
+        if not self.settled.done():
+            self.settled.set_result(False)
+        if self._answer and not self._answer.done():
+            self._answer.set_result(None)
+        if self.state not in (State.WAITING, State.REFUSED):
+            self._move(Happening.STOPPED if self._leaving else Happening.LOST)
+        self._changed()
+
+    # Identify
+
+    async def identify_again(self, after_s: float) -> None:
+        """Takaro has lost our server. Returns when it has it again, or when this socket is gone."""
+        if not self.ready:
+            return
+        self._move(Happening.DISOWNED)
+        await asyncio.wait((self.ended,), timeout=after_s)
+        if not (self.ended.done() or self._leaving):
+            self._move(Happening.ASKED_AGAIN)
+            await self._identify()
+
+    async def _identify(self) -> None:
+        """Says who we are. A socket on which Takaro does not take it is closed."""
+        token = self._instance.registration_token
+        assert token, "an instance without a registration token has no link"
+        await self._gate()
+        answer = await self._answer_to(
+            frames.identify(
+                self._instance.identity_token.get_secret_value(),
+                token.get_secret_value(),
+                self._instance.name,
+            )
+        )
+        if answer is None or self.ended.done():
+            return
+        if isinstance(answer, IdentifyRefused):
+            self._move(Happening.NEVER if answer.permanent else Happening.NOT_NOW)
+            remedy = "check registration_token in relay.toml" if answer.permanent else "trying again"
+            self._say(f"Takaro refuses this server ({answer.text}), {remedy}", permanent=answer.permanent)
+            assert self._socket
+            await self._socket.close()
+        else:
+            self.game_server_id = answer.game_server_id
+            self.identified_s = time.monotonic()
+            self._move(Happening.IDENTIFIED)
+            self._say(f"linked to Takaro, game server {answer.game_server_id}")
+            if not self.settled.done():
+                self.settled.set_result(True)
+
+    async def _answer_to(self, identify: bytes) -> frames.Identified | IdentifyRefused | None:
+        """None: the socket is gone."""
+        if self.ended.done():
+            return None
+        self._answer = asyncio.get_running_loop().create_future()
+        self.wire.send(identify)
+        try:
+            async with asyncio.timeout(IDENTIFIED_WITHIN_S):
+                return await self._answer
+        except TimeoutError:
+            return IdentifyRefused(f"no answer within {IDENTIFIED_WITHIN_S:.0f} s", permanent=False)
+        finally:
+            self._answer = None
+
+    # What Takaro says
+
+    async def _read(self, socket: ClientConnection) -> None:
+        """Sorts what Takaro says. Ends when the socket does."""
+        async for text in socket:
+            match frames.read_frame(text):
+                case frames.Request() as request:
+                    self._take(request)
+                case frames.Pong():
+                    if self._pump:
+                        self._pump.ponged()
+                    elif self._last_round:
+                        self._last_round.set()
+                case frames.ErrorFrame() as error:
+                    self._refused(error)
+                case frames.Identified() | IdentifyRefused() as answer:
+                    self._answered(answer)
+                case frames.Ping(request_id):
+                    self.wire.send(frames.pong(request_id))
+
+    def _take(self, request: frames.Request) -> None:
+        self.requests += 1
+        self.asked_s = time.monotonic()
+        if work := self._desk.take(self.wire, request):
+            self._open_requests.add(work)
+            work.add_done_callback(self._open_requests.discard)
+
+    def _refused(self, error: frames.ErrorFrame) -> None:
+        self._logger.warning("Takaro refused something: %s", error.text)
+        if self._pump:
+            self._pump.refused(error)
+        else:  # Takaro answers an identify it cannot read with an error frame
+            self._answered(IdentifyRefused(error.text, permanent=False))
+
+    def _answered(self, answer: frames.Identified | IdentifyRefused) -> None:
+        if self._answer and not self._answer.done():
+            self._answer.set_result(answer)
+
+    # Its pump, and its end
+
+    @contextlib.contextmanager
+    def pumped_by(self, pump: EventPump) -> Iterator[None]:
+        """Meanwhile `pump` hears of pongs and errors."""
+        self._pump = pump
+        self._unpumped.clear()
+        try:
+            yield
+        finally:
+            self._pump = None
+            self._unpumped.set()
+
+    def drop(self, why: str) -> None:
+        """This socket is of no use any more."""
+        self._why_dropped = why
+        if self._socket:
+            self._socket.transport.abort()
+
+    async def leave(self, within_s: float) -> None:
+        """Closes an identified socket: at once when no events and no requests are open on it."""
+        self._leaving = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await self._unpumped.wait()
+                await self._hear_the_last()
+                while self._open_requests and not self.ended.done():
+                    await asyncio.wait(
+                        (self.ended, *self._open_requests), return_when=asyncio.FIRST_COMPLETED
+                    )
+        if self._socket:
+            self.wire.flush()
+            await self._socket.close()
+
+    async def _hear_the_last(self) -> None:
+        """What Takaro asked here before it knew of a newer socket is here when it answers a ping."""
+        self._last_round = asyncio.Event()
+        self.wire.send(frames.ping())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_ROUND_WITHIN_S):
+                heard = asyncio.ensure_future(self._last_round.wait())
+                try:
+                    await asyncio.wait((heard, self.ended), return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    heard.cancel()
+
+    def _move(self, happening: Happening) -> None:
+        self.state = after(self.state, happening)
+        self._changed()
+
+
+def _words(error: Exception) -> str:
+    return frames.one_line(str(error)) or type(error).__name__

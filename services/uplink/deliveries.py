@@ -1,0 +1,101 @@
+"""Events of one instance go over the socket in use, and over the next one where the last one stopped."""
+
+import asyncio
+import random
+import time
+
+from services.relay.event_stream import EventStream
+from services.relay.leases import Lease
+from services.relay.running import cancelled
+from services.uplink.acks import Acks
+from services.uplink.conversation import Conversation, Say
+from services.uplink.event_pump import Disowned, EventPump, NoReceipt
+from services.uplink.metrics import Metrics
+from services.uplink.mirror.state import Mirror
+from services.uplink.takaro.backoff import IDENTIFY_AGAIN, RENEWED_AFTER_READY_S
+
+DRAIN_WITHIN_S = 2.5
+"""So long the receipts of what was sent are waited for: a window is spread over up to 1.6 s (gaps.py)."""
+
+
+class Deliveries:
+    """One pump at a time: its successor reads how far it came."""
+
+    def __init__(self, stream: EventStream, mirror: Mirror, lease: Lease, metrics: Metrics, say: Say) -> None:
+        self._stream = stream
+        self._acks = Acks(stream, lease, metrics)
+        self._mirror = mirror
+        self._lease = lease
+        self._metrics = metrics
+        self._say = say
+        self._conversation: Conversation | None = None
+        self._changed = asyncio.Event()
+        self._finishing = False
+        self._times_disowned = 0
+        self._pump: EventPump | None = None
+        self._pumping: asyncio.Task[None] | None = None
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def wake(self) -> None:
+        """There may be new events."""
+        if self._pump:
+            self._pump.wake()
+
+    def move_to(self, conversation: Conversation) -> None:
+        """This socket is the one in use, as soon as what is under way on the one before is receipted."""
+        self._conversation = conversation
+        self._changed.set()
+        self._wind_up()
+
+    async def finish(self) -> None:
+        """Sends nothing new. Returns when what is under way is receipted, or given up."""
+        self._finishing = True
+        self._wind_up()
+        await self._idle.wait()
+
+    def _wind_up(self) -> None:
+        if self._pump and self._pumping:
+            self._pump.finish()
+            asyncio.get_running_loop().call_later(DRAIN_WITHIN_S, self._pumping.cancel)
+
+    async def run(self) -> None:
+        """From the moment the lease is ours. Never returns. Raises LostLease."""
+        await self._lease.taken()
+        while True:
+            self._changed.clear()
+            conversation = self._conversation
+            if conversation and conversation.ready and not self._finishing:
+                await self._deliver(conversation)
+            else:
+                await self._changed.wait()
+
+    async def _deliver(self, conversation: Conversation) -> None:
+        """Until the socket is lost, or another is in use."""
+        begun_s = time.monotonic()
+        pump = self._pump = EventPump(
+            self._stream, self._acks, self._mirror, conversation.wire, self._lease, self._metrics
+        )
+        pumping = self._pumping = asyncio.create_task(pump.run())
+        self._idle.clear()
+        disowned: Disowned | None = None
+        try:
+            with conversation.pumped_by(pump):
+                await asyncio.wait((pumping, conversation.ended), return_when=asyncio.FIRST_COMPLETED)
+                if pumping.done() and not pumping.cancelled():
+                    pumping.result()
+        except Disowned as error:
+            disowned = error
+        except NoReceipt as error:
+            conversation.drop(str(error))
+        finally:
+            await cancelled(pumping)
+            self._pump = self._pumping = None
+            self._idle.set()
+            cause, repeated = ("disowned", disowned.repeated) if disowned else ("reconnect", pump.unconfirmed)
+            self._metrics.resent.labels(cause).inc(repeated)
+        if disowned and conversation is self._conversation and not self._finishing:
+            lasted = time.monotonic() - begun_s > RENEWED_AFTER_READY_S
+            self._times_disowned = 0 if lasted else self._times_disowned + 1
+            self._say(f"{disowned}; identifying again")
+            await conversation.identify_again(IDENTIFY_AGAIN.delay_s(self._times_disowned, random.uniform))

@@ -1,0 +1,90 @@
+"""deploy/systemd: systemd takes the units without a word, finds them well closed; they start the relay."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from services.cli.main import _parser
+from tests.deploy.compose import ROOT
+
+FOLDER = ROOT / "deploy" / "systemd"
+UNITS = {"dayz-relay.service": "dayz-relay.service", "dayz-relay@.service": "dayz-relay@modapi.service"}
+"""The files, and what is started of them."""
+
+MOST_EXPOSURE = 15
+"""In tenths, as `systemd-analyze security` counts: the user's own daemons are mostly above 90."""
+
+analyze = pytest.mark.skipif(
+    not shutil.which("systemd-analyze") and not os.environ.get("CI"),
+    reason="systemd-analyze is not installed: tests/install-packages installs it",
+)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A machine on which the units are installed."""
+    units = tmp_path / "etc" / "systemd" / "system"
+    shutil.copytree("/usr/lib/systemd/system", tmp_path / "usr/lib/systemd/system", symlinks=True)
+    shutil.copytree(FOLDER, units)
+    command = tmp_path / "opt" / "dayz-relay" / "bin" / "dayz-relay"
+    command.parent.mkdir(parents=True)
+    command.write_text("#!/bin/sh\n")
+    command.chmod(0o755)
+    return tmp_path
+
+
+def verify(root: Path, unit: str) -> str:
+    command = ["systemd-analyze", "verify", f"--root={root}", "--man=no", unit]
+    told = subprocess.run(command, capture_output=True, text=True)
+    return told.stdout + told.stderr
+
+
+@analyze
+@pytest.mark.parametrize("unit", UNITS.values())
+def test_systemd_has_nothing_to_say_about_it(root: Path, unit: str) -> None:
+    assert verify(root, unit) == ""
+
+
+@analyze
+def test_systemd_would_have_said_something(root: Path) -> None:
+    unit = root / "etc/systemd/system/dayz-relay.service"
+    unit.write_text(unit.read_text().replace("ProtectClock=", "ProtectClocks="))
+    assert "ProtectClocks" in verify(root, "dayz-relay.service")
+
+
+@analyze
+@pytest.mark.parametrize("file, unit", UNITS.items())
+def test_the_unit_is_well_closed(tmp_path: Path, file: str, unit: str) -> None:
+    path = tmp_path / unit
+    path.write_text((FOLDER / file).read_text())
+    command = ["systemd-analyze", "security", "--offline=true", f"--threshold={MOST_EXPOSURE}", str(path)]
+    told = subprocess.run(command, capture_output=True, text=True)
+    assert told.returncode == 0, told.stdout[-200:]
+
+
+@pytest.mark.parametrize("file", UNITS)
+def test_what_it_starts_exists(file: str) -> None:
+    text = (FOLDER / file).read_text()
+    (line,) = re.findall(r"^ExecStart=(.*)$", text, re.MULTILINE)
+    for service in ("modapi", "uplink"):
+        command, *arguments = shlex.split(line.replace("%i", service))
+        assert command == "/opt/dayz-relay/bin/dayz-relay"
+        _parser().parse_args(arguments)
+
+
+def test_the_store_is_stopped_by_the_relay_and_not_beside_it() -> None:
+    text = (FOLDER / "dayz-relay.service").read_text()
+    assert "KillMode=mixed" in text
+    (folder,) = re.findall(r"--data (\S+)", text)
+    assert f"StateDirectory={Path(folder).name}" in text and folder.startswith("/var/lib/")
+
+
+@pytest.mark.parametrize("file", UNITS)
+def test_its_user_is_made_by_the_file_beside_it(file: str) -> None:
+    (user,) = re.findall(r"^User=(.*)$", (FOLDER / file).read_text(), re.MULTILINE)
+    assert f"\nu {user} " in (FOLDER / "dayz-relay.sysusers.conf").read_text()

@@ -1,0 +1,27 @@
+"""Every setting that a file of deploy/ names exists."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from services.relay.settings_sources import TAKARO_NAMES, collect
+from tests.deploy.compose import ROOT
+
+FILES = [
+    ROOT / "docker-compose.yml",
+    ROOT / ".env.example",
+    *sorted(path for path in (ROOT / "deploy").rglob("*") if path.is_file() and path.suffix != ".pyc"),
+]
+
+
+@pytest.mark.parametrize("path", FILES, ids=[str(path.relative_to(ROOT)) for path in FILES])
+def test_every_variable_named_is_one_of_ours(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    named = set(re.findall(r"\bRELAY_[A-Z0-9_]*[A-Z0-9]", text))
+    assert collect(None, dict.fromkeys(named, "x")).warnings == []
+    assert set(re.findall(r"\bTAKARO_[A-Z0-9_]*[A-Z0-9]", text)) <= set(TAKARO_NAMES)
+
+
+def test_a_variable_that_is_none_would_be_found() -> None:
+    assert collect(None, {"RELAY_REDIS__URI": "x"}).warnings

@@ -1,0 +1,177 @@
+"""Servers that come and go while the relay runs: by the API, by an edit of relay.toml, on every replica."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from services.sim.dayz.generations import Generation
+from services.sim.dayz.server import DayzServer
+from tests.flows.conftest import Side, World, block, key, make_world
+from tests.support.relay_process import Service, free_port
+
+TOKEN = "admin-token-of-the-flow-0123"
+EVENTS = "gameserver/local/events"
+WITHIN_S = 2.0
+
+
+class Panel:
+    """A hosting panel: the API, and what a mod with a key hears."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self._client = httpx.AsyncClient(verify=False, timeout=10)
+
+    async def call(self, method: str, path: str = "", body: Any = None) -> Any:
+        answer = await self._client.request(
+            method,
+            f"{self.world.relay.modapi.admin}/api/instances{path}",
+            json=body,
+            headers={"authorization": f"Bearer {TOKEN}"},
+        )
+        assert answer.is_success, answer.text
+        return answer.json() if answer.content else None
+
+    async def add(self, slug: str) -> dict[str, Any]:
+        body = {"slug": slug, "name": f"Server {slug}", "identity_token": f"identity-{slug}"}
+        added: dict[str, Any] = await self.call("POST", "", body)
+        return added
+
+    async def opens(self, mod_key: str, url: str = "") -> bool:
+        answer = await self._client.post(
+            f"{url or self.world.relay.url}/k/{mod_key}/{EVENTS}", json={"events": []}
+        )
+        assert answer.status_code in (200, 401), answer.text
+        return answer.status_code == 200
+
+    async def until_opens(self, mod_key: str, opens: bool, url: str = "") -> float:
+        """Waits until the key opens, or no longer does; how long that took (s)."""
+        began_s = time.monotonic()
+        async with asyncio.timeout(10):
+            while await self.opens(mod_key, url) is not opens:
+                await asyncio.sleep(0.02)
+        return time.monotonic() - began_s
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+
+@pytest_asyncio.fixture
+async def panel(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Panel]:
+    monkeypatch.setenv("RELAY_MODAPI__ADMIN_TOKEN", TOKEN)
+    async for world in make_world({"solo": Generation.SCANNER}):
+        made = Panel(world)
+        yield made
+        await made.close()
+
+
+def side(panel: Panel, slug: str, mod_key: str) -> Side:
+    mod = DayzServer(
+        f"{panel.world.relay.url}/k/{mod_key}",
+        generation=Generation.SCANNER,
+        registration_token=mod_key,
+        flush_s=0.05,
+        poll_s=0.05,
+    )
+    return Side(slug, mod, panel.world.takaro)
+
+
+async def test_a_server_that_a_panel_adds_is_linked_and_served_within_two_seconds(panel: Panel) -> None:
+    added = await panel.add("late")
+    late = side(panel, "late", added["mod_key"])
+    late.boot()
+    try:
+        await late.until(lambda: late.takaro.is_connected(late.identity), WITHIN_S)
+        late.mod.log("the first line")
+        await late.until(lambda: late.messages() == ["the first line"])
+        shown = await panel.call("GET", "/late")
+        assert (shown["link"], shown["origin"], shown["served"]) == ("ready", "redis", True)
+    finally:
+        await late.shut()
+
+
+async def test_both_keys_open_during_a_rotation_and_the_third_ends_the_first(panel: Panel) -> None:
+    keys = [(await panel.add("late"))["mod_key"]]
+    assert await panel.until_opens(keys[0], True) < WITHIN_S
+    keys.append((await panel.call("POST", "/late/rotate"))["mod_key"])
+    assert await panel.until_opens(keys[1], True) < WITHIN_S
+    assert await panel.opens(keys[0])
+    keys.append((await panel.call("POST", "/late/rotate"))["mod_key"])
+    assert await panel.until_opens(keys[0], False) < WITHIN_S
+    assert await panel.opens(keys[1]) and await panel.opens(keys[2])
+
+
+async def test_a_disabled_server_is_let_go_and_comes_back(panel: Panel) -> None:
+    added = await panel.add("late")
+    takaro = panel.world.takaro
+    await takaro.wait_for(lambda: takaro.is_connected("identity-late"), WITHIN_S)
+    await panel.call("PATCH", "/late", {"disabled": True})
+    assert await panel.until_opens(added["mod_key"], False) < WITHIN_S
+    await takaro.wait_for(lambda: not takaro.is_connected("identity-late"), 2 * WITHIN_S)
+    await panel.call("PATCH", "/late", {"disabled": False})
+    assert await panel.until_opens(added["mod_key"], True) < WITHIN_S
+    await takaro.wait_for(lambda: takaro.is_connected("identity-late"), 2 * WITHIN_S)
+
+
+async def test_a_held_poll_of_a_removed_server_is_let_go_and_its_socket_closed(panel: Panel) -> None:
+    added = await panel.add("late")
+    takaro = panel.world.takaro
+    await takaro.wait_for(lambda: takaro.is_connected("identity-late"), WITHIN_S)
+    await panel.until_opens(added["mod_key"], True)
+    url = f"{panel.world.relay.url}/k/{added['mod_key']}/gameserver/local/poll"
+    async with httpx.AsyncClient(verify=False, timeout=10) as mod:
+        poll = asyncio.create_task(mod.get(url))
+        await asyncio.sleep(0.2)  # it is held
+        began_s = time.monotonic()
+        await panel.call("DELETE", "/late?purge=true")
+        assert (await poll).json() == {"operations": []}
+        assert (await mod.get(url)).status_code == 401
+    assert time.monotonic() - began_s < WITHIN_S
+    await takaro.wait_for(lambda: not takaro.is_connected("identity-late"), 2 * WITHIN_S)
+    assert "[late] not served any more" in panel.world.relay.uplink.log
+    solo = panel.world.side("solo")
+    assert solo.takaro.is_connected(solo.identity)
+
+
+async def test_an_edit_of_relay_toml_adds_and_removes_servers(panel: Panel) -> None:
+    config, takaro = panel.world.relay.folder / "relay.toml", panel.world.takaro
+    before = config.read_text()
+    config.write_text(f"{before}\n[[instance]]\n{block('typed')}")
+    assert await panel.until_opens(key("typed"), True) < WITHIN_S
+    await takaro.wait_for(lambda: takaro.is_connected("identity-typed"), 2 * WITHIN_S)
+    config.write_text(f"{before}\n[[instance]\n")  # wrong: nothing changes
+    async with asyncio.timeout(5):
+        while (await panel.world.relay.modapi.metrics())["dayz_relay_config_reload_failed"] != 1:
+            await asyncio.sleep(0.05)
+    assert await panel.opens(key("typed"))
+    config.write_text(before)
+    assert await panel.until_opens(key("typed"), False) < WITHIN_S
+    await takaro.wait_for(lambda: not takaro.is_connected("identity-typed"), 2 * WITHIN_S)
+    assert (await panel.world.relay.modapi.metrics())["dayz_relay_config_reload_failed"] == 0
+
+
+async def test_every_replica_follows(panel: Panel) -> None:
+    relay = panel.world.relay
+    port, admin_port = free_port(), free_port()
+    config = relay.folder / "second.toml"
+    text = (relay.folder / "relay.toml").read_text()
+    own = relay.modapi.admin.rpartition(":")[2]
+    config.write_text(
+        text.replace(f"= {relay.port}\n", f"= {port}\n").replace(f"= {own}\n", f"= {admin_port}\n")
+    )
+    second = Service("modapi", config, admin_port, label="modapi-2")
+    await second.start()
+    try:
+        other = f"http://127.0.0.1:{port}"
+        first = (await panel.add("late"))["mod_key"]
+        assert await panel.until_opens(first, True, other) < WITHIN_S
+        assert await panel.until_opens(first, True) < WITHIN_S
+        await panel.call("POST", "/late/rotate", {"overlap_s": 0})
+        assert await panel.until_opens(first, False, other) < WITHIN_S
+        assert await panel.until_opens(first, False) < WITHIN_S
+    finally:
+        assert await second.stop() == 0

@@ -1,0 +1,64 @@
+"""How much an instance and a stranger may ask for, by a clock that the test holds."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.modapi import pace
+from services.modapi.pace import BURST_S, Bucket, Incoming, Pace, WrongKeys
+from services.relay.limits import Limits
+
+SLOW = Limits(requests_per_s=2, events_per_s=10)
+
+
+def test_a_burst_passes_and_then_the_rate() -> None:
+    one = Pace(SLOW, 0.0)
+    passed = [one.beyond(0.0) for _ in range(25)]
+    assert passed.count("") == 2 * BURST_S and passed[-1] == "requests_per_s"
+    assert [one.beyond(1.0) for _ in range(4)].count("") == 2
+
+
+def test_events_are_paid_for_after_they_were_read_and_a_debt_holds_up_what_follows() -> None:
+    one = Pace(SLOW, 0.0)
+    one.posted(1_000, 10)
+    assert one.beyond(0.0) == one.beyond(90.0) == "events_per_s"
+    assert one.beyond(91.0) == ""
+
+
+def test_a_long_body_costs_and_one_that_must_be_mended_costs_more() -> None:
+    plain, mended = Pace(SLOW, 0.0), Pace(SLOW, 0.0)
+    plain.posted(1, 64 * 1024)
+    mended.posted(1, 64 * 1024, mended=True)
+    assert plain.beyond(0.0) == "" and mended.beyond(0.0) == "events_per_s"
+
+
+@given(st.lists(st.tuples(st.floats(0, 5), st.integers(1, 50)), max_size=60))
+def test_no_more_than_the_rate_and_one_burst_ever_passes(story: list[tuple[float, int]]) -> None:
+    bucket, now_s, taken, last = Bucket(5.0, 20.0, 0.0), 0.0, 0, 0
+    for wait_s, count in story:
+        now_s += wait_s
+        if bucket.has_any(now_s):
+            bucket.take(count)
+            taken, last = taken + count, count
+    assert taken - last <= 20 + 5 * now_s + 1e-6
+
+
+def test_wrong_keys_are_counted_by_source_and_forgiven_with_time() -> None:
+    tried = WrongKeys(per_minute=3)
+    assert [tried.tried("a", 0.0) for _ in range(5)] == [True, True, True, False, False]
+    assert tried.tried("b", 0.0)
+    assert tried.tried("a", 21.0) and not tried.tried("a", 21.0)
+
+
+def test_a_million_sources_take_no_more_memory_than_the_limit() -> None:
+    tried = WrongKeys(per_minute=1)
+    for number in range(pace.MAX_SOURCES + 5_000):
+        tried.tried(str(number), 0.0)
+    assert len(tried) == pace.MAX_SOURCES
+    assert not tried.tried(str(pace.MAX_SOURCES + 4_999), 0.0)  # the newest are remembered
+
+
+def test_bytes_on_their_way_are_counted_until_they_are_taken_away() -> None:
+    incoming = Incoming(100)
+    assert incoming.add(60) and not incoming.add(60)
+    incoming.add(-120)
+    assert incoming.add(100)

@@ -1,0 +1,168 @@
+"""Which instances there are, followed while a service runs: in relay.toml, in Redis, and without either."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from services.relay.directory import Directory
+from services.relay.entries import Entry
+from services.relay.keys import INSTANCES, INSTANCES_IDENTITIES, INSTANCES_REMOVALS, INSTANCES_VERSION
+from services.relay.registry import Registry
+from services.relay.running import cancelled
+from services.relay.settings import load
+from services.relay.store import Store
+
+WITHIN_S = 5.0
+
+
+def block(slug: str) -> str:
+    return (
+        f'[[instance]]\nslug = "{slug}"\nname = "Server {slug}"\nidentity_token = "identity-{slug}"\n'
+        f'mod_keys = ["key-of-{slug}-0123456789"]\n'
+    )
+
+
+class Followed:
+    """A directory that is being watched."""
+
+    def __init__(self, store: Store, config: Path) -> None:
+        self.config = config
+        self.told: list[list[str]] = []
+        self.failed: list[float] = []
+        self.served: Mapping[str, Entry] = {}
+        settings = load(config, {}).settings
+        self.directory = Directory(settings, config, {}, store, self.failed.append)
+        self.watching = asyncio.create_task(self.directory.watch(self._changed))
+
+    def _changed(self, served: Mapping[str, Entry]) -> None:
+        self.served = served
+        self.told.append(sorted(served))
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        async with asyncio.timeout(WITHIN_S):
+            while not condition():
+                await asyncio.sleep(0.01)
+
+    async def serves(self, *slugs: str) -> None:
+        await self.until(lambda: sorted(self.served) == sorted(slugs))
+
+
+@pytest.fixture
+async def followed(store: Store, tmp_path: Path) -> AsyncIterator[Followed]:
+    for key in (INSTANCES, INSTANCES_IDENTITIES, INSTANCES_VERSION, INSTANCES_REMOVALS):
+        await store.send("DEL", key)
+    config = tmp_path / "relay.toml"
+    config.write_text(block("one"))
+    made = Followed(store, config)
+    await made.until(made.directory.complete.is_set)
+    yield made
+    await cancelled(made.watching)
+
+
+async def test_an_instance_that_is_stored_is_served_and_one_that_is_removed_is_not(
+    followed: Followed, store: Store
+) -> None:
+    registry = Registry(store, list)
+    await registry.create("two", "Server two")
+    await followed.serves("one", "two")
+    await registry.remove("two")
+    await followed.serves("one")
+
+
+async def test_a_change_whose_hint_is_lost_is_found_within_two_seconds(
+    followed: Followed, store: Store
+) -> None:
+    registry = Registry(store, list)
+    registry._store.hint = lambda *_: None  # type: ignore[method-assign]
+    try:
+        await registry.create("two", "Server two")
+        async with asyncio.timeout(2):
+            await followed.serves("one", "two")
+    finally:
+        del registry._store.hint
+
+
+async def test_a_key_runs_out_without_any_change(followed: Followed, store: Store) -> None:
+    registry = Registry(store, list)
+    await registry.create("two", "Server two")
+    await registry.rotate("two", overlap_s=1.2)
+    await followed.until(lambda: "two" in followed.served and len(followed.served["two"].keys) == 2)
+    await followed.until(lambda: len(followed.served["two"].keys) == 1)
+
+
+async def test_an_edit_of_the_file_is_taken_up(followed: Followed) -> None:
+    followed.config.write_text(block("one") + block("two"))
+    await followed.serves("one", "two")
+    followed.config.write_text('[takaro]\nregistration_token = "fleet"\n' + block("two"))
+    await followed.serves("two")
+    assert followed.served["two"].instance.registration_token is not None
+
+
+async def test_a_wrong_edit_is_told_once_and_changes_nothing(
+    followed: Followed, caplog: pytest.LogCaptureFixture
+) -> None:
+    followed.config.write_text("[[instance]\n")
+    await followed.until(lambda: followed.failed == [1])
+    await asyncio.sleep(1.2)  # one look more
+    lines = [record.getMessage() for record in caplog.records if "not valid TOML" in record.getMessage()]
+    assert len(lines) == 1 and "settings from before stay in force" in lines[0]
+    assert followed.told == [["one"]]
+    followed.config.write_text(block("one") + block("three"))
+    await followed.serves("one", "three")
+    assert followed.failed == [1, 0]
+
+
+async def test_a_file_that_is_gone_changes_nothing(followed: Followed) -> None:
+    followed.config.unlink()
+    await followed.until(lambda: followed.failed == [1])
+    assert followed.told == [["one"]]
+
+
+async def test_a_file_that_is_emptied_and_written_anew_is_never_seen_empty(followed: Followed) -> None:
+    with followed.config.open("w") as file:
+        for line in (block("one") + block("two")).splitlines(keepends=True):
+            await asyncio.sleep(0.03)
+            file.write(line)
+            file.flush()
+    await followed.serves("one", "two")
+    assert followed.told == [["one"], ["one", "two"]]
+
+
+async def test_a_setting_that_needs_a_restart_is_named(
+    followed: Followed, caplog: pytest.LogCaptureFixture
+) -> None:
+    followed.config.write_text("[modapi]\nport = 7777\n" + block("two"))
+    await followed.serves("two")
+    assert "[modapi] port: takes effect after a restart" in caplog.text
+
+
+async def test_sighup_reads_a_secret_file_again(followed: Followed, tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text("first-key-0123456789")
+    text = block("one").replace("mod_keys", "mod_keys_file").replace('["key-of-one-0123456789"]', '"keys"')
+    followed.config.write_text(text)
+    await followed.until(lambda: len(followed.told) == 2)
+    first = followed.served["one"].keys
+    (tmp_path / "keys").write_text("other-key-0123456789")
+    os.kill(os.getpid(), signal.SIGHUP)
+    await followed.until(lambda: followed.served["one"].keys != first)
+
+
+async def test_while_redis_is_away_the_last_known_stays_and_the_file_goes_on(
+    tmp_path: Path,
+) -> None:
+    config = tmp_path / "relay.toml"
+    config.write_text(block("one"))
+    store = Store(f"unix://{tmp_path}/nobody")
+    followed = Followed(store, config)
+    try:
+        await followed.serves("one")
+        config.write_text(block("one") + block("two"))
+        await followed.serves("one", "two")
+        assert not followed.directory.complete.is_set()
+    finally:
+        await cancelled(followed.watching)
+        await store.close()

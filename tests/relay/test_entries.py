@@ -1,0 +1,173 @@
+"""Instances of relay.toml and of Redis in one table: who wins, who is served, and what is said about it."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import SecretStr, ValidationError
+
+from services.relay.directory import instances, restart_keys
+from services.relay.entries import Origin, active, merge
+from services.relay.instance_records import (
+    Change,
+    KeyDigest,
+    Record,
+    changed,
+    digest_of,
+    dump,
+    load,
+    open_keys,
+    removed,
+    rotated,
+)
+from services.relay.settings import Instance, ModApi, Settings, Takaro
+
+NOW_MS = 1_000_000
+HOUR_MS = 3_600_000
+
+
+def of_file(slug: str, *keys: str, identity: str = "") -> Instance:
+    return Instance(
+        slug=slug,
+        name=f"Server {slug}",
+        identity_token=SecretStr(identity or f"identity-{slug}"),
+        mod_keys=tuple(SecretStr(key) for key in keys),
+    )
+
+
+def stored(
+    identity: str, *keys: str, created_ms: int = 1, disabled: bool = False, removed_ms: int | None = None
+) -> Record:
+    return Record(
+        name="A stored one",
+        identity_token=SecretStr(identity),
+        mod_key_digests=tuple(KeyDigest(digest=digest_of(key), added_ms=1) for key in keys),
+        created_ms=created_ms,
+        disabled=disabled,
+        removed_ms=removed_ms,
+    )
+
+
+FILE_KEY, KEY = "key-of-the-file-0123", "key-of-the-panel-012"
+
+
+def test_both_sources_are_in_the_table_with_their_origin() -> None:
+    entries = merge([of_file("one", FILE_KEY)], {"two": stored("identity-two", KEY)}, NOW_MS)
+    assert {slug: entry.origin for slug, entry in entries.items()} == {
+        "one": Origin.FILE,
+        "two": Origin.REDIS,
+    }
+    assert [key.digest for key in entries["two"].keys] == [digest_of(KEY)]
+    assert active(entries) == entries and not any(entry.note for entry in entries.values())
+
+
+def test_the_file_wins_a_slug_and_the_entry_says_so() -> None:
+    (entry,) = merge([of_file("one", FILE_KEY)], {"one": stored("other", KEY)}, NOW_MS).values()
+    assert entry.origin is Origin.FILE and "relay.toml wins" in entry.note
+    assert [key.digest for key in entry.keys] == [digest_of(FILE_KEY)]
+
+
+def test_the_file_wins_an_identity_and_the_stored_instance_is_not_served() -> None:
+    entries = merge([of_file("one", FILE_KEY)], {"two": stored("identity-one", KEY)}, NOW_MS)
+    assert list(active(entries)) == ["one"]
+    assert entries["two"].shadowed and "one has the same identity token" in entries["two"].note
+
+
+def test_the_file_wins_a_mod_key_and_the_stored_instance_keeps_its_others() -> None:
+    entries = merge([of_file("one", FILE_KEY)], {"two": stored("identity-two", FILE_KEY, KEY)}, NOW_MS)
+    assert [key.digest for key in entries["two"].keys] == [digest_of(KEY)]
+    assert entries["two"].active and "opens one instead" in entries["two"].note
+
+
+def test_of_two_stored_instances_with_one_identity_the_older_is_served() -> None:
+    records = {"a": stored("same", KEY, created_ms=5), "b": stored("same", FILE_KEY, created_ms=3)}
+    assert list(active(merge([], records, NOW_MS))) == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("record", "listed", "served"),
+    [
+        (stored("i", KEY), True, True),
+        (stored("i", KEY, disabled=True), True, False),
+        (stored("i", KEY, removed_ms=5), False, False),
+    ],
+)
+def test_disabled_is_listed_and_removed_is_not(record: Record, listed: bool, served: bool) -> None:
+    entries = merge([], {"two": record}, NOW_MS)
+    assert bool(entries) is listed and bool(active(entries)) is served
+
+
+def test_a_server_without_a_key_is_told_once_it_is_not_the_only_one() -> None:
+    alone = merge([of_file("one")], {"two": stored("i", KEY, disabled=True)}, NOW_MS)
+    assert alone["one"].note == ""
+    both = merge([of_file("one")], {"two": stored("i", KEY)}, NOW_MS)
+    assert "each needs a mod key" in both["one"].note and both["one"].active
+
+
+def test_a_stored_instance_uses_its_own_registration_token_or_that_of_the_fleet() -> None:
+    own = stored("i", KEY).model_copy(update={"registration_token": SecretStr("own")})
+    entries = merge([], {"a": own, "b": stored("j", FILE_KEY)}, NOW_MS, SecretStr("fleet"))
+    tokens = [entry.instance.registration_token for entry in entries.values()]
+    assert [token.get_secret_value() for token in tokens if token] == ["own", "fleet"]
+
+
+def test_uplink_is_told_nothing_when_only_a_mod_key_changes() -> None:
+    one, other = (merge([of_file("one", key)], {}, NOW_MS) for key in (FILE_KEY, KEY))
+    assert one != other and instances(one) == instances(other)
+
+
+def test_a_record_comes_back_as_it_was_kept_and_shows_no_secret() -> None:
+    record = stored("the-identity", KEY).model_copy(update={"registration_token": SecretStr("the-token")})
+    assert load(dump(record)) == record
+    assert "the-identity" not in repr(record) and "the-token" not in repr(record)
+    assert KEY not in dump(record).decode()
+    assert load(dump(record)[:-1] + b',"of_a_newer_version":1}') == record
+
+
+def test_a_change_leaves_what_is_not_given() -> None:
+    record = stored("i", KEY).model_copy(update={"registration_token": SecretStr("own")})
+    assert changed(record, Change()) == record
+    assert changed(record, Change(name="New name")).name == "New name"
+    assert changed(record, Change(disabled=True)).disabled
+    assert changed(record, Change(registration_token="")).registration_token is None
+    with pytest.raises(ValidationError):
+        changed(record, Change(name="x"))
+
+
+def test_a_replaced_key_opens_until_the_overlap_is_over() -> None:
+    record = rotated(stored("i", KEY), "new", NOW_MS, HOUR_MS)
+    assert [key.digest for key in open_keys(record.mod_key_digests, NOW_MS + HOUR_MS - 1)] == [
+        digest_of(KEY),
+        "new",
+    ]
+    assert [key.digest for key in open_keys(record.mod_key_digests, NOW_MS + HOUR_MS)] == ["new"]
+    (entry,) = merge([], {"two": record}, NOW_MS + HOUR_MS).values()
+    assert [key.digest for key in entry.keys] == ["new"]
+
+
+def test_a_removed_instance_has_no_keys() -> None:
+    assert removed(stored("i", KEY), NOW_MS).mod_key_digests == ()
+
+
+@given(st.lists(st.tuples(st.integers(0, 3 * HOUR_MS), st.integers(0, 2 * HOUR_MS)), max_size=6))
+def test_two_keys_are_valid_at_most_the_newest_for_ever_and_none_longer_than_told(
+    steps: list[tuple[int, int]],
+) -> None:
+    record, now_ms = stored("i", KEY), NOW_MS
+    for number, (waited_ms, overlap_ms) in enumerate(steps):
+        now_ms += waited_ms
+        before = open_keys(record.mod_key_digests, now_ms)
+        record = rotated(record, str(number), now_ms, overlap_ms)
+        opens = open_keys(record.mod_key_digests, now_ms)
+        assert 1 <= len(opens) <= 2 and opens[-1] == KeyDigest(digest=str(number), added_ms=now_ms)
+        if len(opens) == 2:
+            assert opens[0].digest == before[-1].digest
+            assert opens[0].expires_ms is not None and opens[0].expires_ms <= now_ms + overlap_ms
+
+
+def test_what_needs_a_restart_is_named_and_tokens_and_instances_do_not() -> None:
+    live = Settings(takaro=Takaro(registration_token=SecretStr("new")), instances=(of_file("one", FILE_KEY),))
+    assert restart_keys(Settings(), live) == []
+    assert restart_keys(Settings(), Settings(modapi=ModApi(port=1, host="::1"))) == [
+        "[modapi] host",
+        "[modapi] port",
+    ]

@@ -1,0 +1,55 @@
+"""What each refusal of Redis means: sent again or not, and the words for a person."""
+
+import pytest
+
+from services.relay.errors import StoreRefused
+from services.relay.redis_errors import Lost, Refusal, Then, Unreachable, judged, told
+
+
+@pytest.mark.parametrize(
+    ("text", "then"),
+    [
+        ("NOSCRIPT No matching script. Please use EVAL.", Then.WHOLE),
+        ("TRYAGAIN Multiple keys request during rehashing of slot", Then.AGAIN),
+        ("NOREPLICAS Not enough good replicas to write.", Then.AGAIN),
+        ("BUSY Redis is busy running a script.", Then.AGAIN),
+        ("CLUSTERDOWN The cluster is down", Then.ANEW),
+        ("LOADING Redis is loading the dataset in memory", Then.ANEW),
+        ("READONLY You can't write against a read only replica.", Then.ANEW),
+        ("MASTERDOWN Link with MASTER is down", Then.ANEW),
+        ("OOM command not allowed when used memory > 'maxmemory'.", Then.GIVE_UP),
+        ("MISCONF Errors writing to the AOF file: No space left on device", Then.GIVE_UP),
+        ("NOAUTH Authentication required.", Then.GIVE_UP),
+        ("NOPERM this user has no permissions", Then.GIVE_UP),
+        ("WRONGTYPE Operation against a key", Then.GIVE_UP),
+        ("ERR unknown command", Then.GIVE_UP),
+    ],
+)
+def test_only_what_was_certainly_not_carried_out_is_sent_again(text: str, then: Then) -> None:
+    assert judged(Refusal(text)).then is then
+
+
+def test_a_redirection_names_the_slot_and_the_node() -> None:
+    moved = judged(Refusal("MOVED 3999 127.0.0.1:6381"))
+    assert (moved.then, moved.slot, moved.node) == (Then.MOVED, 3999, "127.0.0.1:6381")
+    assert judged(Refusal("ASK 1 ::1:7")).node == "::1:7"
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (Refusal("OOM command not allowed"), "Redis is full (maxmemory)"),
+        (Refusal("MISCONF Errors writing to the AOF file"), "cannot write to its disk"),
+        (Unreachable("127.0.0.1:1: refused"), "Redis: 127.0.0.1:1: refused"),
+        (Unreachable("x", Refusal("LOADING Redis is loading")), "still reading its data"),
+        (Lost("the server closed the connection"), "Redis: the server closed the connection"),
+        (Refusal("ERR something\nelse"), "Redis: ERR something"),
+    ],
+)
+def test_a_person_is_told_in_one_line(error: Exception, words: str) -> None:
+    assert words in str(told(error)) and "\n" not in str(told(error))
+
+
+@pytest.mark.parametrize("code", ["NOAUTH", "WRONGPASS", "NOPERM"])
+def test_what_an_operator_has_to_mend_is_said_to_be_refused(code: str) -> None:
+    assert isinstance(told(Refusal(f"{code} for some reason")), StoreRefused)

@@ -1,0 +1,235 @@
+"""Stored instances on a real store: nobody tramples anybody, and what is removed comes back or is gone."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import astuple
+
+import pytest
+from pydantic import SecretStr
+
+from services.relay import registry as module
+from services.relay.errors import InstanceConflict, NoSuchInstance
+from services.relay.instance_records import Change, Record, digest_of, open_keys
+from services.relay.instance_state import InstanceState, LinkInfo
+from services.relay.keys import (
+    INSTANCES,
+    INSTANCES_IDENTITIES,
+    INSTANCES_REMOVALS,
+    INSTANCES_VERSION,
+    WAKE_INSTANCES,
+    keys_of,
+)
+from services.relay.registry import Registry
+from services.relay.settings import Instance
+from services.relay.store import Store
+
+OF_FILE = Instance(
+    slug="of-file",
+    name="Of the file",
+    identity_token=SecretStr("identity-of-file"),
+    mod_keys=(SecretStr("key-of-the-file-0123"),),
+)
+
+
+@pytest.fixture
+async def registry(store: Store) -> AsyncIterator[Registry]:
+    await asyncio.gather(
+        *(
+            store.send("DEL", key)
+            for key in (INSTANCES, INSTANCES_IDENTITIES, INSTANCES_VERSION, INSTANCES_REMOVALS)
+        )
+    )
+    yield Registry(store, lambda: [OF_FILE])
+
+
+async def records(registry: Registry) -> dict[str, Record]:
+    found = (await registry.look()).records
+    assert found is not None
+    return found
+
+
+async def test_an_instance_is_kept_with_the_digest_of_its_key_alone(registry: Registry, store: Store) -> None:
+    record, key = await registry.create("one", "Server one")
+    assert await records(registry) == {"one": record}
+    assert [one.digest for one in record.mod_key_digests] == [digest_of(key)] and len(key) >= 43
+    assert key.encode() not in await store.send("HGET", INSTANCES, "one")
+    assert len(record.identity_token.get_secret_value()) >= 43
+
+
+async def test_a_look_gives_records_only_when_they_changed(registry: Registry) -> None:
+    empty = await registry.look()
+    assert empty.records == {} and (await registry.look(empty.version)).records is None
+    await registry.create("one", "Server one")
+    found = await registry.look(empty.version)
+    assert found.records and (await registry.look(found.version)).records is None
+
+
+async def test_of_many_panels_that_create_one_slug_one_succeeds(registry: Registry) -> None:
+    outcomes = await asyncio.gather(
+        *(registry.create("one", f"Server {number}") for number in range(20)), return_exceptions=True
+    )
+    issued = [one for one in outcomes if not isinstance(one, BaseException)]
+    assert len(issued) == 1 and await records(registry) == {"one": issued[0].record}
+    assert all(isinstance(one, InstanceConflict) for one in outcomes if isinstance(one, BaseException))
+
+
+async def test_of_many_panels_that_use_one_identity_one_succeeds(registry: Registry) -> None:
+    token = SecretStr("the-same")
+    outcomes = await asyncio.gather(
+        *(registry.create(f"s{n}", "A server", identity_token=token) for n in range(20)),
+        return_exceptions=True,
+    )
+    assert sum(not isinstance(one, BaseException) for one in outcomes) == 1
+    assert len(await records(registry)) == 1
+
+
+async def test_no_change_of_two_panels_is_lost(registry: Registry, store: Store) -> None:
+    await registry.create("one", "Server one")
+    other = Registry(store, list)
+    await asyncio.gather(
+        registry.patch("one", Change(name="Renamed")),
+        other.patch("one", Change(disabled=True)),
+        registry.patch("one", Change(registration_token="own")),
+        other.rotate("one"),
+    )
+    record = (await records(registry))["one"]
+    assert (record.name, record.disabled, len(record.mod_key_digests)) == ("Renamed", True, 2)
+    assert record.registration_token and record.registration_token.get_secret_value() == "own"
+
+
+async def test_three_rotations_leave_two_keys(registry: Registry) -> None:
+    keys = [(await registry.create("one", "Server one")).mod_key]
+    keys += [(await registry.rotate("one")).mod_key for _ in range(3)]
+    found = await registry.look()
+    assert found.records
+    opens = open_keys(found.records["one"].mod_key_digests, found.now_ms)
+    assert [key.digest for key in opens] == [digest_of(key) for key in keys[-2:]]
+    assert opens[0].expires_ms and opens[0].expires_ms - found.now_ms > 23 * 3_600_000
+
+
+@pytest.mark.parametrize("call", ["patch", "rotate", "remove"])
+async def test_what_is_not_there_and_what_is_of_the_file_cannot_be_changed(
+    registry: Registry, call: str
+) -> None:
+    def change(slug: str):  # type: ignore[no-untyped-def]
+        return registry.patch(slug, Change(name="abc")) if call == "patch" else getattr(registry, call)(slug)
+
+    with pytest.raises(NoSuchInstance):
+        await change("nobody")
+    with pytest.raises(InstanceConflict, match=r"is defined in relay\.toml"):
+        await change("of-file")
+
+
+async def test_neither_slug_nor_identity_of_the_file_can_be_taken(registry: Registry, store: Store) -> None:
+    with pytest.raises(InstanceConflict, match=r"defined in relay\.toml"):
+        await registry.create("of-file", "A server")
+    with pytest.raises(InstanceConflict, match="has this identity token"):
+        await registry.create("one", "A server", identity_token=OF_FILE.identity_token)
+    keyless = Registry(store, lambda: [OF_FILE.model_copy(update={"mod_keys": ()})])
+    with pytest.raises(InstanceConflict, match="has no mod key"):
+        await keyless.create("one", "A server")
+
+
+async def test_every_change_is_hinted_at(registry: Registry, store: Store) -> None:
+    heard: asyncio.Queue[list[str]] = asyncio.Queue()
+
+    async def listen() -> None:
+        async for _, slugs in store.hints(WAKE_INSTANCES):
+            await heard.put(slugs)
+
+    listening = asyncio.create_task(listen())
+    assert await asyncio.wait_for(heard.get(), 5) == []
+    await registry.create("one", "Server one")
+    assert await asyncio.wait_for(heard.get(), 5) == ["one"]
+    listening.cancel()
+    await asyncio.gather(listening, return_exceptions=True)
+
+
+async def make_data(store: Store, slug: str) -> None:
+    await InstanceState(store, slug).write_link(LinkInfo("ready", "an-id"))
+    await store.send("SET", keys_of(slug).contact, "1")
+
+
+async def has_data(store: Store, slug: str) -> bool:
+    return bool(await store.send("EXISTS", *astuple(keys_of(slug))))
+
+
+async def test_data_is_deleted_when_its_time_has_come(
+    registry: Registry, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for slug in ("one", "two"):
+        await registry.create(slug, "A server")
+        await make_data(store, slug)
+    await registry.remove("two")
+    monkeypatch.setattr(module, "PURGED_AFTER_S", 0)
+    await registry.remove("one", purge=True)
+    assert await registry.forget_removed() == ["one"]
+    assert not await has_data(store, "one") and await has_data(store, "two")
+    assert list(await records(registry)) == ["two"]
+    monkeypatch.setattr(module, "REMOVED_KEPT_S", 0)
+    with pytest.raises(NoSuchInstance):
+        await registry.remove("two")
+    await registry.remove("two", purge=True)  # a change of mind
+    assert await registry.forget_removed() == ["two"]
+    assert await registry.forget_removed() == []
+    assert await store.send("HLEN", INSTANCES_IDENTITIES) == 0
+
+
+async def test_a_removed_instance_is_taken_up_again_by_its_identity_alone(
+    registry: Registry, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "REMOVED_KEPT_S", 0)
+    first, old_key = await registry.create("one", "Server one")
+    await make_data(store, "one")
+    await registry.remove("one")
+    with pytest.raises(InstanceConflict, match="still has its data"):
+        await registry.create("one", "Another")
+    again, key = await registry.create("one", "Server one", identity_token=first.identity_token)
+    assert [one.digest for one in again.mod_key_digests] == [digest_of(key)] and key != old_key
+    assert await registry.forget_removed() == [] and await has_data(store, "one")
+
+
+async def test_the_identity_of_a_removed_instance_is_free(registry: Registry) -> None:
+    first, _ = await registry.create("one", "Server one")
+    await registry.remove("one")
+    await registry.create("two", "Server two", identity_token=first.identity_token)
+    with pytest.raises(InstanceConflict, match="two has this identity token"):
+        await registry.create("one", "Server one", identity_token=first.identity_token)
+
+
+async def test_data_of_a_slug_that_the_file_has_by_now_is_not_touched(
+    registry: Registry, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PURGED_AFTER_S", 0)
+    before = Registry(store, list)
+    await before.create("of-file", "A server")
+    await before.remove("of-file", purge=True)
+    await make_data(store, "of-file")
+    assert await registry.forget_removed() == ["of-file"]
+    assert await has_data(store, "of-file") and await records(registry) == {}
+    await store.send("DEL", *astuple(keys_of("of-file")))
+
+
+async def test_a_purge_that_was_cut_short_is_finished_and_not_taken_up_again(
+    registry: Registry, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PURGED_AFTER_S", 0)
+    slug = f"s-{uuid.uuid4().hex[:8]}"
+    record, _ = await registry.create(slug, "A server")
+    await make_data(store, slug)
+    await registry.remove(slug, purge=True)
+    found = await registry._look()
+    old = module._stored(found, slug)
+    assert old and await registry._replace(slug, old, old.record.model_copy(update={"purging": True}), 0)
+    with pytest.raises(InstanceConflict):
+        await registry.create(slug, "A server", identity_token=record.identity_token)
+    assert await registry.forget_removed() == [slug] and not await has_data(store, slug)
+
+
+async def test_a_record_that_cannot_be_read_harms_no_other(registry: Registry, store: Store) -> None:
+    await registry.create("one", "Server one")
+    await store.send("HSET", INSTANCES, "bad", "{}")
+    assert list(await records(registry)) == ["one"]
+    with pytest.raises(InstanceConflict, match="cannot be read"):
+        await registry.remove("bad")

@@ -1,0 +1,308 @@
+"""What a mod sends twice is stored once, and what it says twice is stored twice.
+
+The guarantee, for a mod that has one batch under way at a time and repeats it at the head of the next, as the
+known ones do: all that it ever says is stored, once and in order, and no honest twin of an answered batch is
+dropped. Beyond it: an answer that left for a mod that was there counts as received. If the network loses it
+all the same and modapi sees nothing of that, the batch is stored twice. If modapi dies between the answer and
+its note, an honest twin is dropped, as the very next batch only.
+"""
+
+import asyncio
+import itertools
+import time
+from collections import deque
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from services.relay import event_stream
+from services.relay.errors import StoreError
+from services.relay.event_stream import NOT_ASKED, Batch, EventStream, Slot, digest
+from services.relay.store import Store
+from services.relay.store_clock import StoreClock
+from tests.support.redis_server import RedisServer
+
+BATCH_EVENTS = 50
+
+
+def batch(lines: str) -> Batch:
+    """A batch of one event for each letter."""
+    return Batch([Slot(digest(line), {"type": "log", "data": {"msg": line}}) for line in lines])
+
+
+class ExactClock(StoreClock):
+    """Test and Redis are on one machine: no guess, so that what is a moment apart counts as that."""
+
+    known = True
+
+    def at_us(self, moment_s: float) -> int:
+        return int((moment_s - time.monotonic() + time.time()) * 1_000_000)
+
+
+def modapi(store: Store, slug: str) -> EventStream:
+    stream = EventStream(store, slug)
+    stream._clock = ExactClock()
+    return stream
+
+
+async def now_s() -> float:
+    """No two moments are one."""
+    await asyncio.sleep(0.001)
+    return time.monotonic()
+
+
+@dataclass
+class Scene:
+    """Two modapis, a and b, in front of one instance."""
+
+    a: EventStream
+    b: EventStream
+
+    async def stored(self) -> str:
+        return "".join(e["data"]["msg"] for entry in await self.a.read("", 1_000) for e in entry.events)
+
+    async def noted(self) -> None:
+        """Until the notes of both are in Redis."""
+        for one in (self.a, self.b):
+            if one._noting:
+                one._noting.cancel()
+                one._note()
+        await self.stored()  # it travels behind them
+
+
+@pytest.fixture
+async def scene(store: Store, redis_server: RedisServer, slug: str) -> AsyncIterator[Scene]:
+    other = Store(redis_server.url)
+    yield Scene(modapi(store, slug), modapi(other, slug))
+    await other.close()
+
+
+async def test_a_repeat_alone_is_stored_once(scene: Scene) -> None:
+    await scene.a.append(batch("xy"))
+    again = await scene.b.append(batch("xy"))
+    assert again.repeated == 2
+    scene.b.answered(again.token)
+    await scene.noted()
+    assert (await scene.a.append(batch("xy"))).repeated == 0  # an honest twin
+    assert await scene.stored() == "xyxy"
+
+
+async def test_repeats_that_grow_and_whose_answers_are_all_lost_are_stored_once(scene: Scene) -> None:
+    for stream, lines in (
+        (scene.a, "x"),
+        (scene.b, "xy"),
+        (scene.a, "xyz"),
+        (scene.b, "xyz"),
+        (scene.a, "xyzw"),
+    ):
+        await stream.append(batch(lines))
+    assert await scene.stored() == "xyzw"
+
+
+async def test_a_modapi_killed_before_its_answer_leaves_a_batch_that_the_next_one_knows(scene: Scene) -> None:
+    """Nothing at all is noted, and the other has never seen it."""
+    scene.a.answered((await scene.a.append(batch("v"))).token)
+    await scene.noted()
+    await scene.a.append(batch("xy"))
+    assert (await scene.b.append(batch("xyz"))).repeated == 2
+    assert await scene.stored() == "vxyz"
+
+
+async def test_a_first_post_that_comes_through_before_its_repeat_is_stored_once(scene: Scene) -> None:
+    sent_s = await now_s()
+    repeat_sent_s = await now_s()  # both are under way; the first is answered into the void, unnoticed
+    scene.a.answered((await scene.a.append(batch("x"), sent_s)).token)
+    await scene.noted()
+    assert (await scene.b.append(batch("xy"), repeat_sent_s)).repeated == 1
+    assert await scene.stored() == "xy"
+
+
+@pytest.mark.parametrize("repeat", ["x", "xy"])
+@pytest.mark.parametrize("answered", [True, False])
+async def test_a_first_post_that_comes_through_behind_its_repeat_is_dropped(
+    scene: Scene, repeat: str, answered: bool
+) -> None:
+    sent_s = await now_s()
+    merged = await scene.b.append(batch(repeat))
+    if answered:
+        scene.b.answered(merged.token)
+    late = await scene.a.append(batch("x"), sent_s)
+    assert (late.token, late.repeated) == (NOT_ASKED, 1)
+    scene.a.answered(late.token)  # it goes into the void: it says nothing of the repeat's answer
+    await scene.noted()
+    assert (await scene.a.append(batch(repeat))).repeated == (0 if answered else len(repeat))
+
+
+async def test_a_post_that_is_stuck_for_longer_than_its_caller_waits_never_comes_to_life(
+    scene: Scene, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene.a.answered((await scene.a.append(batch("v"))).token)
+    await scene.noted()
+    monkeypatch.setattr(event_stream, "CALL_WITHIN_S", 0.2)
+    with redis_server.stopped():
+        stuck = asyncio.create_task(scene.a.append(batch("x")))
+        await asyncio.sleep(0.4)
+    with pytest.raises(StoreError):
+        await stuck
+    assert await scene.stored() == "v"
+
+
+async def test_of_two_batches_under_way_at_once_the_unanswered_one_is_recognised(scene: Scene) -> None:
+    sent_s = await now_s()
+    await scene.a.append(batch("x"), sent_s)
+    scene.b.answered((await scene.b.append(batch("y"), sent_s)).token)
+    await scene.noted()
+    assert (await scene.b.append(batch("xz"))).repeated == 1
+    assert await scene.stored() == "xyz"
+
+
+async def test_a_batch_whose_mod_hung_up_is_recognised_behind_others(scene: Scene) -> None:
+    scene.a.unanswered((await scene.a.append(batch("x"))).token)
+    await scene.noted()
+    for line in "yvw":
+        scene.b.answered((await scene.b.append(batch(line))).token)
+    assert (await scene.b.append(batch("xz"))).repeated == 1
+    assert await scene.stored() == "xyvwz"
+
+
+async def test_equal_batches_that_were_answered_are_all_stored_wherever_they_come(scene: Scene) -> None:
+    for stream in (scene.a, scene.a, scene.b, scene.a, scene.b, scene.b, scene.b):
+        stream.answered((await stream.append(batch("x"))).token)
+        if stream is scene.b:
+            await scene.noted()
+        else:
+            await asyncio.sleep(event_stream.NOTE_AFTER_S * 1.5)
+    assert await scene.stored() == "x" * 7
+
+
+async def test_equal_lines_within_a_batch_and_behind_a_repeat_are_lines_of_their_own(scene: Scene) -> None:
+    await scene.a.append(batch("xx"))
+    assert (await scene.a.append(batch("xxx"))).repeated == 2
+    assert await scene.stored() == "xxx"
+
+
+async def test_a_batch_of_unknown_fate_is_settled_by_the_next_that_begins_otherwise(scene: Scene) -> None:
+    await scene.a.append(batch("x"))  # killed after its answer
+    scene.b.answered((await scene.b.append(batch("y"))).token)
+    await scene.noted()
+    assert (await scene.b.append(batch("x"))).repeated == 0
+    assert await scene.stored() == "xyx"
+
+
+async def test_a_full_batch_is_repeated_as_it_was_and_the_rest_comes_behind(scene: Scene) -> None:
+    """The mod takes 50 off the head of its queue, and puts them back there: no other cut is possible."""
+    lines = "".join(chr(0x100 + n) for n in range(120))
+    await scene.a.append(batch(lines[:30]))
+    await scene.b.append(batch(lines[:50]))  # now merged with what is newer, up to the limit
+    again = await scene.a.append(batch(lines[:50]))
+    assert again.repeated == 50
+    scene.a.answered(again.token)
+    for cut in (slice(50, 100), slice(100, 120)):
+        scene.a.answered((await scene.a.append(batch(lines[cut]))).token)
+    assert await scene.stored() == lines
+
+
+async def test_a_clock_that_is_set_back_makes_no_honest_twin_a_repeat(
+    scene: Scene, store: Store, slug: str
+) -> None:
+    scene.a.answered((await scene.a.append(batch("x"))).token)
+    await scene.noted()
+    intake = f"relay:{{{slug}}}:intake"
+    for name in await store.send("HKEYS", intake):  # it was accepted a minute from now
+        if name in (b"b1", b"b2", b"b3", b"b4"):
+            digests, token, accepted_us, received_us = (await store.send("HGET", intake, name)).rsplit(
+                b" ", 3
+            )
+            ahead = b"%s %s %d %s" % (digests, token, int(accepted_us) + 60_000_000, received_us)
+            await store.send("HSET", intake, name, ahead)
+    assert (await scene.b.append(batch("x"))).repeated == 0
+    assert await scene.stored() == "xx"
+
+
+@dataclass
+class ModelMod:
+    """One batch under way at a time, at most 50 off the head of the queue, put back there if it failed."""
+
+    queue: deque[str] = field(default_factory=deque)
+    said: str = ""
+
+    def say(self, lines: str) -> None:
+        self.queue += lines
+        self.said += lines
+
+    def drain(self) -> str:
+        return "".join(self.queue.popleft() for _ in range(min(BATCH_EVENTS, len(self.queue))))
+
+    def requeue(self, lines: str) -> None:
+        self.queue.extendleft(reversed(lines))
+
+
+Fate = st.sampled_from(["answered", "hung-up", "killed", "never-arrived", "stuck"])
+Turn = st.tuples(st.text("xy", min_size=0, max_size=60), st.integers(0, 1), Fate, st.booleans())
+
+
+@given(st.lists(Turn, min_size=1, max_size=12))
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def test_a_mod_that_hears_some_answers_only_has_each_event_stored_once(
+    store: Store, redis_server: RedisServer, slug: str, turns: list[tuple[str, int, str, bool]]
+) -> None:
+    """Only two letters: nearly every batch looks like the one before.
+
+    A turn: what is said before it, which modapi gets the batch, what becomes of its answer, and whether a
+    POST that was stuck comes through right before this one or right behind it: both are under way then.
+    """
+    name = f"{slug}-{next(_examples)}"
+    other = Store(redis_server.url)
+    scene = Scene(modapi(store, name), modapi(other, name))
+    mod = ModelMod()
+    stuck: list[tuple[EventStream, str, float]] = []
+
+    async def append(stream: EventStream, lines: str, sent_s: float) -> str:
+        appended = await stream.append(batch(lines), sent_s)
+        assert not appended.full
+        return appended.token
+
+    async def come_through() -> None:
+        for stream, lines, sent_s in stuck:
+            stream.answered(await append(stream, lines, sent_s))  # into the void, and nobody noticed
+        stuck.clear()
+        await scene.noted()
+
+    try:
+        # In the end the mod is heard: then all it said must be there.
+        for lines, at, fate, before in [*turns, *[("", 0, "answered", False)] * 16]:
+            mod.say(lines)
+            if not (sent := mod.drain()):
+                continue
+            sent_s = await now_s()
+            stream = (scene.a, scene.b)[at]
+            if fate in ("stuck", "never-arrived"):
+                mod.requeue(sent)
+                if fate == "stuck":
+                    stuck.append((stream, sent, sent_s))
+                continue
+            if before:
+                await come_through()
+            token = await append(stream, sent, sent_s)
+            if fate == "answered":
+                stream.answered(token)
+            else:
+                mod.requeue(sent)
+            if fate == "hung-up":
+                stream.unanswered(token)
+            await scene.noted()
+            if fate == "killed":
+                scene = Scene(
+                    *[modapi(one._store, name) if one is stream else one for one in (scene.a, scene.b)]
+                )
+            await come_through()
+        assert not mod.queue
+        assert await scene.stored() == mod.said
+    finally:
+        await other.close()
+
+
+_examples = itertools.count()

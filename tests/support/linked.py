@@ -1,0 +1,166 @@
+"""One instance, a simulated Takaro, and uplinks that link it: what the tests of links and requests share."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
+
+from services.relay.command_stream import CommandStream
+from services.relay.event_stream import Batch, EventStream, Slot, digest
+from services.relay.instance_state import InstanceState
+from services.relay.leases import Lease
+from services.relay.records import Command, GameEvent
+from services.relay.running import cancelled
+from services.relay.settings import Instance
+from services.relay.store import Store
+from services.sim.takaro.server import TakaroSim
+from services.uplink.metrics import Metrics
+from services.uplink.owned import OwnedInstance
+from services.uplink.takaro.contact import Contact
+
+TOKEN = "the-registration-token"
+RENEW_EVERY_S = 0.1
+
+
+def line(number: int) -> GameEvent:
+    return {"type": "log", "data": {"msg": f"line {number}"}}
+
+
+async def until(condition: Callable[[], bool | Awaitable[bool]], within_s: float = 10.0) -> None:
+    async with asyncio.timeout(within_s):
+        while True:
+            met = condition()
+            if met is True or (isinstance(met, Awaitable) and await met):
+                return
+            await asyncio.sleep(0.01)
+
+
+class Uplink:
+    """One uplink with its place at the instance. It holds the lease between `take` and `hand_over`."""
+
+    def __init__(self, instance: Instance, takaro_url: str, store: Store, name: str) -> None:
+        self.registry = CollectorRegistry()
+        self.lease = Lease(store, instance.slug, name)
+        self.turns = 0
+        self.owned = OwnedInstance(
+            instance,
+            takaro_url,
+            50.0,
+            store,
+            self.lease,
+            Contact(0.0),
+            Metrics(self.registry),
+            self._turn,
+        )
+        self.running = asyncio.create_task(self.owned.run())
+        self._renewing: asyncio.Task[None] | None = None
+
+    async def _turn(self) -> None:
+        self.turns += 1
+
+    async def take(self) -> None:
+        self._renewing = asyncio.create_task(self._renew())
+        await self.lease.taken()
+
+    async def _renew(self) -> None:
+        while True:
+            look = await self.lease.renew()
+            self.owned.wake(events=bool(look.batches), results=bool(look.results))
+            await self.owned.publish()
+            await asyncio.sleep(RENEW_EVERY_S)
+
+    async def hand_over(self) -> None:
+        await self.owned.drain()
+        await self.stop_renewing()
+        await self.lease.release()
+
+    async def stop_renewing(self) -> None:
+        if self._renewing:
+            await cancelled(self._renewing)
+
+    async def end(self) -> None:
+        await self.stop_renewing()
+        await cancelled(self.running)
+
+    def count(self, metric: str, **labels: str) -> float:
+        return self.registry.get_sample_value(metric, labels) or 0.0
+
+
+@dataclass
+class Linked:
+    """The instance seen from both ends."""
+
+    takaro: TakaroSim
+    store: Store
+    slug: str
+    uplinks: list[Uplink] = field(default_factory=list)
+
+    @property
+    def identity(self) -> str:
+        return f"identity-{self.slug}"
+
+    @property
+    def commands(self) -> CommandStream:
+        return CommandStream(self.store, self.slug)
+
+    @property
+    def state(self) -> InstanceState:
+        return InstanceState(self.store, self.slug)
+
+    def begin(self) -> Uplink:
+        """An uplink that stands by."""
+        instance = Instance(
+            slug=self.slug,
+            name="A server",
+            identity_token=SecretStr(self.identity),
+            registration_token=SecretStr(TOKEN),
+        )
+        name = f"uplink-{len(self.uplinks)}"
+        self.uplinks.append(Uplink(instance, self.takaro.url, self.store, name))
+        return self.uplinks[-1]
+
+    async def owner(self) -> Uplink:
+        """An uplink that owns the instance and is linked."""
+        uplink = self.begin()
+        await uplink.take()
+        await until(lambda: uplink.owned.identified)
+        return uplink
+
+    async def end(self) -> None:
+        for uplink in self.uplinks:
+            await uplink.end()
+
+    async def append(self, *numbers: int) -> None:
+        stream = EventStream(self.store, self.slug)
+        appended = await stream.append(Batch([Slot(digest(line(n)), line(n)) for n in numbers]))
+        stream.answered(appended.token)
+        for uplink in self.uplinks:
+            uplink.owned.wake(events=True, results=False)
+
+    def lines(self) -> list[str]:
+        return [event.data["msg"] for event in self.takaro.events(self.identity)]
+
+    async def arrived(self, *numbers: int) -> None:
+        await self.takaro.wait_for(lambda: {f"line {n}" for n in numbers} <= set(self.lines()))
+
+    async def emptied(self) -> None:
+        async def nothing_left() -> bool:
+            return (await self.state.queued()).events == 0
+
+        await until(nothing_left)
+
+    async def fetched(self) -> Command:
+        """The mod polls until it gets a command."""
+        taken: list[Command] = []
+
+        async def found() -> bool:
+            taken.extend(await self.commands.take())
+            return bool(taken)
+
+        await until(found)
+        return taken[0]
+
+    def sockets(self) -> list[int]:
+        return [link.number for link in self.takaro.sockets(self.identity)]

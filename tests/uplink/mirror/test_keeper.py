@@ -1,0 +1,72 @@
+"""What is known outlives its owner, and only the owner writes it down."""
+
+import asyncio
+
+from prometheus_client import CollectorRegistry
+
+from services.relay.keys import keys_of
+from services.relay.leases import Lease
+from services.relay.running import cancelled
+from services.relay.store import Store
+from services.relay.vocabulary import Action
+from services.uplink.metrics import Metrics
+from services.uplink.mirror.keeper import Keeper
+from services.uplink.mirror.state import Mirror, Subject
+from tests.support.linked import until
+
+PLACE = {"x": 1.0, "y": 2.0, "z": 3.0}
+
+
+class Owner:
+    """What one uplink knows of the game, and its claim to write it down."""
+
+    def __init__(self, store: Store, slug: str) -> None:
+        self.registry = CollectorRegistry()
+        self.mirror = Mirror()
+        self.lease = Lease(store, slug, "an uplink")
+        self.keeper = Keeper(store, slug, self.lease, self.mirror, Metrics(self.registry))
+
+    def sees(self, game_id: str, at_s: float, x: float = 1.0) -> None:
+        self.mirror.answered(Subject(Action.GET_PLAYER_LOCATION, game_id), PLACE | {"x": x}, at_s)
+
+    @property
+    def fenced(self) -> float:
+        return self.registry.get_sample_value("dayz_relay_fenced_total", {"operation": "mirror"}) or 0.0
+
+
+async def test_changes_are_kept_until_the_lease_is_ours(store: Store, slug: str) -> None:
+    owner = Owner(store, slug)
+    owner.sees("1", 100.0)
+    await owner.keeper.save()
+    assert await store.send("HLEN", keys_of(slug).mirror) == 0
+    await owner.lease.renew()
+    await owner.keeper.save()
+    assert await store.send("HLEN", keys_of(slug).mirror) == 1
+
+
+async def test_a_write_of_a_former_owner_is_refused_and_counted_and_kept(store: Store, slug: str) -> None:
+    owner = Owner(store, slug)
+    await owner.lease.renew()
+    await store.send("HSET", keys_of(slug).lease, "token", "somebody else")
+    owner.sees("1", 100.0)
+    await owner.keeper.save()
+    assert await store.send("HLEN", keys_of(slug).mirror) == 0 and owner.fenced == 1
+    assert owner.mirror.take_changes().mirror
+
+
+async def test_who_stood_by_learns_what_the_last_owner_saved_and_keeps_what_is_newer(
+    store: Store, slug: str
+) -> None:
+    first, second = Owner(store, slug), Owner(store, slug)
+    await first.lease.renew()
+    running = asyncio.create_task(second.keeper.run())
+    second.sees("2", 200.0, x=22.0)
+    first.sees("1", 100.0, x=11.0)
+    first.sees("2", 100.0, x=12.0)
+    await first.keeper.save()
+    await first.lease.release()
+    await second.lease.renew()
+    await until(lambda: second.mirror.place("1") is not None)
+    assert second.mirror.place("1") == PLACE | {"x": 11.0}
+    assert second.mirror.place("2") == PLACE | {"x": 22.0}
+    await cancelled(running)

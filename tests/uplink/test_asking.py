@@ -1,0 +1,152 @@
+"""Results find whoever asked, also while two uplinks ask for one instance."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from services.relay.command_stream import CommandStream
+from services.relay.keys import keys_of
+from services.relay.leases import Lease
+from services.relay.operation_ids import new_operation_id
+from services.relay.records import Command, Outcome
+from services.relay.running import cancelled
+from services.relay.store import Store
+from services.relay.vocabulary import Action
+from services.uplink import asking
+from services.uplink.asking import Asking
+from services.uplink.metrics import Metrics
+from services.uplink.takaro.contact import Contact
+from services.uplink.takaro.failures import Failure
+from tests.support.linked import until
+
+
+class Asker:
+    """One uplink, as far as it asks."""
+
+    def __init__(self, store: Store, slug: str) -> None:
+        self.registry = CollectorRegistry()
+        self.lease = Lease(store, slug, "an uplink")
+        self.asking = Asking(CommandStream(store, slug), Contact(0.0), self.lease, Metrics(self.registry))
+        self.passing = asyncio.create_task(self.asking.pass_results_on())
+
+    def ask(self) -> tuple[str, asyncio.Task[Outcome | Failure]]:
+        command = Command(new_operation_id(Action.GET_PLAYERS), Action.GET_PLAYERS, {})
+        return command.operation_id, asyncio.create_task(self.asking.ask(command))
+
+    @property
+    def unclaimed(self) -> float:
+        return self.registry.get_sample_value("dayz_relay_results_unclaimed_total") or 0.0
+
+
+class Scene:
+    def __init__(self, store: Store, slug: str) -> None:
+        self.store = store
+        self.slug = slug
+        self.commands = CommandStream(store, slug)
+        self.askers: list[Asker] = []
+
+    def begin(self) -> Asker:
+        self.askers.append(Asker(self.store, self.slug))
+        return self.askers[-1]
+
+    async def handed(self, at_least: int) -> None:
+        taken = 0
+
+        async def enough() -> bool:
+            nonlocal taken
+            taken += len(await self.commands.take())
+            return taken >= at_least
+
+        await until(enough)
+
+    async def complete(self, operation_id: str, text: str) -> None:
+        assert await self.commands.complete(operation_id, Outcome(text), {})
+        for asker in self.askers:
+            asker.asking.wake()
+
+    async def left(self) -> int:
+        return len(await self.commands.results("", 100))
+
+
+@pytest.fixture
+async def scene(store: Store, slug: str) -> AsyncIterator[Scene]:
+    scene = Scene(store, slug)
+    yield scene
+    for asker in scene.askers:
+        await cancelled(asker.passing)
+
+
+async def test_each_of_two_uplinks_gets_its_own_results_and_leaves_the_others(scene: Scene) -> None:
+    owner, other = scene.begin(), scene.begin()
+    await owner.lease.renew()
+    asked = [asker.ask() for asker in (owner, other, owner, other)]
+    await scene.handed(4)
+    for operation_id, _ in asked:
+        await scene.complete(operation_id, operation_id)
+    answers = await asyncio.gather(*(answer for _, answer in asked))
+    assert answers == [Outcome(operation_id) for operation_id, _ in asked]
+    await until(lambda: _none_left(scene))
+    assert owner.unclaimed == other.unclaimed == 0
+
+
+async def _none_left(scene: Scene) -> bool:
+    return await scene.left() == 0
+
+
+async def test_without_the_lease_results_are_found_though_no_hint_comes(scene: Scene) -> None:
+    former = scene.begin()
+    operation_id, answer = former.ask()
+    await scene.handed(1)
+    assert await scene.commands.complete(operation_id, Outcome("late"), {})
+    assert await asyncio.wait_for(answer, 2.0) == Outcome("late")
+
+
+async def test_what_nobody_claims_is_counted_once_and_by_the_owner_alone(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "CLAIMED_WITHIN_S", 0.2)
+    killed, owner, other = scene.begin(), scene.begin(), scene.begin()
+    await owner.lease.renew()
+    operation_id, answer = killed.ask()
+    await scene.handed(1)
+    await cancelled(killed.passing)
+    await scene.complete(operation_id, "to nobody")
+
+    async def counted() -> bool:
+        for asker in scene.askers:
+            asker.asking.wake()  # as each look at the lease does while results wait
+        return owner.unclaimed == 1
+
+    await until(counted)
+    assert await scene.left() == 0
+    assert other.unclaimed == 0
+    await cancelled(answer)
+
+
+async def test_results_are_found_when_the_stream_has_begun_anew_on_a_clock_that_was_set_back(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = scene.begin()
+    await owner.lease.renew()
+    results = keys_of(scene.slug).results
+    future = b'{"value":null,"error":""}'
+    await scene.store.send("XADD", results, "9999999999999-0", "operation", "x", "outcome", future)
+    owner.asking.wake()
+    await until(lambda: owner.asking._through.startswith("9999999999999"))
+    await scene.store.send("DEL", results)  # it expired
+    monkeypatch.setattr(asking, "KEEP_MS", 0)
+    operation_id, answer = owner.ask()
+    await scene.handed(1)
+    await scene.complete(operation_id, "found")
+    assert await asyncio.wait_for(answer, 2.0) == Outcome("found")
+
+
+async def test_nothing_is_left_of_results_for_good(scene: Scene) -> None:
+    asker = scene.begin()
+    operation_id, answer = asker.ask()
+    await scene.handed(1)
+    await scene.complete(operation_id, "answer")
+    assert 0 < await scene.store.send("PTTL", keys_of(scene.slug).results) <= 60_000
+    await answer
