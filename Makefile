@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install
 
-.PHONY: up demo test lint types unit flows faults faults-short image-test bench docs pins clean
+.PHONY: up demo test lint types unit flows faults faults-short hostile hostile-short fuzz image-test bench docs pins clean
 
 up: $(VENV)/.ready
 	@$(BIN)/dayz-relay up --config relay.toml --data data
@@ -14,7 +14,7 @@ up: $(VENV)/.ready
 demo: $(VENV)/.ready
 	@$(BIN)/dayz-relay demo
 
-test: $(VENV)/.ready-dev lint types unit flows faults-short
+test: $(VENV)/.ready-dev lint types unit flows faults-short hostile-short
 
 lint: $(VENV)/.ready-dev
 	$(BIN)/ruff format --check services tests docs bench deploy
@@ -27,7 +27,7 @@ types: $(VENV)/.ready-dev
 # Pure code and single services: fast, side by side.
 unit: $(VENV)/.ready-dev
 	tests/install-packages
-	$(BIN)/pytest -n 2 -m "not flow and not faults_short"
+	$(BIN)/pytest -n 2 -m "not flow and not faults_short and not hostile"
 
 # Whole processes against a real store, the simulators on both ends.
 flows: $(VENV)/.ready-dev
@@ -38,6 +38,22 @@ flows: $(VENV)/.ready-dev
 faults-short: $(VENV)/.ready-dev
 	tests/install-packages
 	$(BIN)/pytest -m faults_short
+
+# Strangers, floods and secrets: the short part, a minute, and with the full numbers of SECURITY.md.
+hostile-short: $(VENV)/.ready-dev
+	tests/install-packages
+	$(BIN)/pytest -m hostile
+
+hostile: $(VENV)/.ready-dev
+	tests/install-packages
+	@mkdir -p build
+	HOSTILE=full HOSTILE_FIGURES=build/hostile-figures.md $(BIN)/pytest -m hostile
+
+# What reads hostile text, by a fuzzer that looks for ways it has not been yet. Four minutes, on Linux on x86-64.
+fuzz: $(VENV)/.ready
+	@$(PIP) --require-hashes -r requirements-fuzz.txt
+	$(BIN)/python -m tests.hostile.fuzz reader -max_total_time=120 -max_len=4000
+	$(BIN)/python -m tests.hostile.fuzz flattener -max_total_time=120 -max_len=4000
 
 # The whole fault suite: kills, freezes, cuts and fills everything, and counts. Renews tests/faults/RESULTS.md, with
 # nothing else running on this machine; some faults need root. Hours; `python -m tests.faults.run --only F4` plays one.
@@ -54,7 +70,7 @@ image-test: $(VENV)/.ready-dev
 bench: $(VENV)/.ready-dev
 	$(BIN)/python -m bench.run
 
-# The parts of services/ARCHITECTURE.md that come from tables in the code.
+# What comes from tables in the code: parts of services/ARCHITECTURE.md, docs/metrics.md, the dashboards.
 docs: $(VENV)/.ready-dev
 	$(BIN)/python -m docs.generate
 
@@ -64,6 +80,8 @@ pins:
 	    --no-header --no-annotate --no-emit-index-url --no-emit-find-links -o requirements.txt
 	uv pip compile pyproject.toml --extra build --extra dev --universal --python-version 3.11 --upgrade --generate-hashes \
 	    --no-header --no-annotate --no-emit-index-url --no-emit-find-links -o requirements-dev.txt
+	uv pip compile pyproject.toml --extra build --extra fuzz --universal --python-version 3.11 --upgrade --generate-hashes \
+	    --no-header --no-annotate --no-emit-index-url --no-emit-find-links -o requirements-fuzz.txt
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,6 +1,6 @@
 """docs/metrics.md: every metric, from the instruments themselves."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
@@ -18,16 +18,18 @@ PAGE = Path(__file__).parent / "metrics.md"
 HEAD = """\
 # Metrics
 
-`make docs` writes this page from the code. Both services answer `/metrics` on their admin port. Every counter is there from the start, at
-zero. Process figures have the names that all clients of Prometheus give them: `process_cpu_seconds_total`,
-`process_resident_memory_bytes`, `process_open_fds` and so on.
+`make docs` writes this page from the code. Both services answer `/metrics` on their admin port. Every
+counter is there from the start, at zero. Process figures have the names that all clients of Prometheus give
+them: `process_cpu_seconds_total`, `process_resident_memory_bytes`, `process_open_fds` and so on.
 
-Those with the label `instance` grow with the number of servers. `[metrics] per_instance = false` takes the label away: each then shows the
-worst of all servers, or their sum, so that dashboards and alerts go on working. Uplinks show them for the servers they own.
+Those with the label `instance` grow with the number of servers. `[metrics] per_instance = false` takes the
+label away: each then shows the worst of all servers, or their sum, so that dashboards and alerts go on
+working. Uplinks show them for the servers they own.
 
-In Prometheus, scrape with `honor_labels: true`: `instance` is a game server, not an address ([prometheus.yml](../deploy/prometheus/prometheus.yml)
-does so). The dashboards are in [deploy/grafana](../deploy/grafana), the alerts in [deploy/prometheus/rules](../deploy/prometheus/rules), and what
-to do about each in [runbooks.md](runbooks.md).
+In Prometheus, scrape with `honor_labels: true`: `instance` is a game server, not an address
+([prometheus.yml](../deploy/prometheus/prometheus.yml) does so). The dashboards are in
+[deploy/grafana](../deploy/grafana), the alerts in [deploy/prometheus/rules](../deploy/prometheus/rules),
+and what to do about each in [runbooks.md](runbooks.md).
 """
 
 COLUMNS = "| metric | type | labels | meaning |\n|---|---|---|---|"
@@ -75,34 +77,41 @@ def _row(metric: MetricWrapperBase) -> str:
 
 def _series_row(series: Series) -> str:
     labels = "`instance`" + (f", `{series.label}`" if series.label else "")
-    together = FOLDS[series.fold.name]
-    return f"| `{series.name}` | {series.kind} | {labels} | {series.meaning} (Of all instances: the {together}.) |"
+    meaning = f"{series.meaning} (Of all instances: the {FOLDS[series.fold.name]}.)"
+    return f"| `{series.name}` | {series.kind} | {labels} | {meaning} |"
 
 
-def _values(found: Iterable[tuple[list[MetricWrapperBase], InstanceSeries]]) -> Iterator[str]:
-    """A row for each label and set of values."""
-    users: dict[tuple[str, tuple[str, ...]], list[str]] = {}
-    for metrics, instances in found:
+def values() -> dict[tuple[str, str], list[str]]:
+    """(metric, label) -> every value of it, where the set is fixed."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for metrics, instances in services().values():
         for metric in metrics:
             for place, label in enumerate(metric._labelnames):
-                values = tuple(dict.fromkeys(key[place] for key in metric._metrics))
-                users.setdefault((label, values), []).append(name_of(metric))
+                if not metric._name.endswith("_info"):
+                    of = found.setdefault((name_of(metric), label), [])
+                    of += dict.fromkeys(key[place] for key in metric._metrics)
         for series in instances.table:
             if series.label:
-                users.setdefault((series.label, tuple(SERIES_LABELS[series.label])), []).append(series.name)
-    for (label, values), metrics_of in users.items():
-        if values and not metrics_of[0].endswith("_info"):
-            shown = ", ".join(f"`{value}`" for value in values)
-            yield f"| `{label}` | {', '.join(f'`{name}`' for name in dict.fromkeys(metrics_of))} | {shown} |"
+                found[series.name, series.label] = SERIES_LABELS[series.label]
+    return found
+
+
+def _value_rows() -> Iterator[str]:
+    """A row for each label and set of values."""
+    users: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for (name, label), of in values().items():
+        users.setdefault((label, tuple(of)), []).append(name)
+    for (label, of_label), names_of in users.items():
+        cells = [", ".join(f"`{word}`" for word in words) for words in (names_of, of_label)]
+        yield f"| `{label}` | {' | '.join(cells)} |"
 
 
 def page() -> str:
     """The whole page."""
     parts = [HEAD]
-    found = services()
-    for title, (metrics, instances) in found.items():
+    for title, (metrics, instances) in services().items():
         rows = [*map(_row, metrics), *map(_series_row, instances.table)]
         parts.append("\n".join([f"## {title[0].upper()}{title[1:]}", "", COLUMNS, *rows, ""]))
-    rows = list(_values(found.values()))
-    parts.append("\n".join(["## Values of labels", "", "| label | of | values |", "|---|---|---|", *rows, ""]))
+    head = ["## Values of labels", "", "| label | of | values |", "|---|---|---|"]
+    parts.append("\n".join([*head, *_value_rows(), ""]))
     return "\n".join(parts)

@@ -37,7 +37,7 @@ _INSTANCE = """
 [[instance]]
 slug = "{generation}"
 name = "Demo {generation}"
-identity_token = "identity-{generation}"
+identity_token = "demo-identity-{generation}"
 mod_keys = ["{mod_key}"]
 """
 
@@ -58,21 +58,26 @@ async def _demo(folder: Path, seconds: float | None, environ: Mapping[str, str])
     async with TakaroSim(registration_tokens=tokens, on_line=partial(_say, "takaro")) as takaro:
         config = folder / "relay.toml"
         config.write_text(_relay_toml(takaro.url, door, *admin_ports), encoding="utf-8")
+        config.chmod(0o600)
         # Settings of a real relay in our environment would beat the file.
         own = {name: text for name, text in environ.items() if not name.startswith(("RELAY_", "TAKARO_"))}
         store = embedded.program(folder)
         programs = [store, *up.services(config, own, embedded.url(embedded.socket_path(folder)))]
-        peers = asyncio.create_task(_peers(takaro, door, stop))
+        peers = asyncio.create_task(_peers(takaro, folder, door, stop))
         peers.add_done_callback(lambda _: stop.set())
         code = await supervise(programs, stop, kill)
         await peers
     return code
 
 
-async def _peers(takaro: TakaroSim, port: int, stop: asyncio.Event) -> None:
+async def _peers(takaro: TakaroSim, folder: Path, port: int, stop: asyncio.Event) -> None:
     """The simulated game servers, and the people in front of Takaro, until `stop`."""
     # A mod registers once per boot and never again (contract.md A1): the door has to be open by then.
     await _until_open(port, stop)
+    _say(
+        "look at it",
+        f"dayz-relay status --config {folder}/relay.toml --data {folder}   (or tail, players, doctor)",
+    )
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(keep_asking(takaro))]
         for seed, generation in enumerate(Generation):

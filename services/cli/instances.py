@@ -3,38 +3,22 @@
 import asyncio
 import sys
 from argparse import Namespace
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import orjson
 from pydantic import SecretStr, TypeAdapter, ValidationError
 
-from services.cli import embedded, first_run
-from services.relay.entries import Entry, merge
-from services.relay.errors import ConfigError, InstanceConflict, NoSuchInstance
+from services.cli import first_run
+from services.cli.desk import Desk, opened
+from services.cli.terminal import Paint, print_json, safe, table
+from services.relay.errors import ConfigError
 from services.relay.instance_records import Change
 from services.relay.overview import InstanceView, overview
-from services.relay.registry import Issued, Registry
+from services.relay.registry import Issued
 from services.relay.settings import Settings
 from services.relay.settings_values import DisplayName, Slug, Token
-from services.relay.store import Store
-
-
-@dataclass(frozen=True)
-class Desk:
-    """What a command works with."""
-
-    settings: Settings
-    store: Store
-    registry: Registry
-
-    async def entries(self) -> dict[str, Entry]:
-        found = await self.registry.look()
-        token = self.settings.takaro.registration_token
-        return merge(self.settings.instances, found.records or {}, found.now_ms, token)
 
 
 def run(args: Namespace, settings: Settings) -> int:
@@ -43,17 +27,9 @@ def run(args: Namespace, settings: Settings) -> int:
 
 
 async def _run(args: Namespace, settings: Settings) -> int:
-    relaxed = settings.redis.durability == "relaxed"
-    store = Store(_store_url(settings, args.data), replicas=settings.redis.replicas, relaxed=relaxed)
-    desk = Desk(settings, store, Registry(store, lambda: settings.instances))
     command: Callable[[Desk, Namespace], Awaitable[None]] = _COMMANDS[args.action]
-    try:
+    async with opened(settings, args.data) as desk:
         await command(desk, args)
-    except (InstanceConflict, NoSuchInstance) as error:
-        print(f"dayz-relay: {error}", file=sys.stderr)
-        return 1
-    finally:
-        await store.close()
     return 0
 
 
@@ -65,7 +41,7 @@ async def _add(desk: Desk, args: Namespace) -> None:
         registration_token=_secret(args.registration_token_file, "--registration-token-file"),
     )
     if args.json:
-        _print_json({"slug": args.slug, "mod_key": issued.mod_key, "identity_token": _identity(issued)})
+        print_json({"slug": args.slug, "mod_key": issued.mod_key, "identity_token": _identity(issued)})
         return
     lacks = issued.record.registration_token is None and desk.settings.takaro.registration_token is None
     print(f'Server {args.slug} ("{args.name}") is added: running services serve it within two seconds.')
@@ -80,14 +56,12 @@ async def _list(desk: Desk, args: Namespace) -> None:
     entries = (await desk.entries()).values()
     views = await asyncio.gather(*(overview(desk.store, entry) for entry in entries))
     if args.json:
-        _print_json([view.model_dump() for view in views])
+        print_json([view.model_dump() for view in views])
     elif not views:
         print("There is no instance yet: `dayz-relay instance add` adds one.")
     else:
-        _print_table(
-            ("SLUG", "NAME", "FROM", "STATE", "KEYS", "TAKARO", "LAST CONTACT", "EVENTS", "COMMANDS"),
-            [_row(view) for view in views],
-        )
+        head = ("SLUG", "NAME", "FROM", "STATE", "KEYS", "TAKARO", "LAST CONTACT", "EVENTS", "COMMANDS")
+        print(*table(head, [_row(view) for view in views], Paint.of(sys.stdout)), sep="\n")
         for view in views:
             if view.note:
                 print(f"{view.slug}: {view.note}")
@@ -96,7 +70,7 @@ async def _list(desk: Desk, args: Namespace) -> None:
 async def _rotate(desk: Desk, args: Namespace) -> None:
     issued = await desk.registry.rotate(args.slug, args.overlap_h * 3600)
     if args.json:
-        _print_json({"slug": args.slug, "mod_key": issued.mod_key})
+        print_json({"slug": args.slug, "mod_key": issued.mod_key})
         return
     if args.overlap_h:
         print(f"{args.slug} has a new mod key. The one before opens for {args.overlap_h:g} h more.")
@@ -131,17 +105,6 @@ _COMMANDS: dict[str, Callable[[Desk, Namespace], Awaitable[None]]] = {
 }
 
 
-def _store_url(settings: Settings, data: Path) -> str:
-    if settings.redis.url is not None:
-        return settings.redis.url.get_secret_value()
-    path = embedded.socket_path(data) if data.exists() else None
-    if path is None or not path.exists():
-        raise ConfigError(
-            f"--data {data}: no relay runs there: start `dayz-relay up`, name its --data, or set redis.url"
-        )
-    return embedded.url(path)
-
-
 def _valid(kind: Any, value: str, what: str) -> str:
     """A value that the settings would take too. Raises ConfigError."""
     try:
@@ -172,14 +135,10 @@ def _print_key(desk: Desk, issued: Issued) -> None:
     print(first_run.mod_config(first_run.base_url(desk.settings.modapi), issued.mod_key))
 
 
-def _print_json(value: object) -> None:
-    print(orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z).decode())
-
-
 def _row(view: InstanceView) -> tuple[str, ...]:
     return (
         view.slug,
-        "".join(char if char.isprintable() else "?" for char in view.name),
+        safe(view.name),
         "relay.toml" if view.origin == "file" else "Redis",
         "disabled" if view.disabled else "served" if view.served else "not served",
         str(len(view.mod_keys)),
@@ -192,9 +151,3 @@ def _row(view: InstanceView) -> tuple[str, ...]:
 
 def _ago(moment: datetime | None) -> str:
     return moment.strftime("%Y-%m-%d %H:%M:%S") if moment else "never"
-
-
-def _print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    widths = [max(len(cell) for cell in column) for column in zip(head, *rows, strict=True)]
-    for row in (head, *rows):
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

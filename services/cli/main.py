@@ -15,6 +15,7 @@ from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
+from services.cli import looking
 from services.relay import logs
 from services.relay.cautions import cautions
 from services.relay.errors import ConfigError, RelayError, StoreRefused
@@ -48,6 +49,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 1
+    except (
+        BrokenPipeError
+    ):  # `| head` has enough; what is still to be written when Python ends would fail too
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -59,6 +65,8 @@ def _parser() -> argparse.ArgumentParser:
 
     def add(name: str, command: Callable[[argparse.Namespace], int], about: str) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=about, description=about)
+        if examples := looking.examples(name):
+            added.epilog, added.formatter_class = examples, argparse.RawDescriptionHelpFormatter
         added.set_defaults(command=command, name=name)
         return added
 
@@ -81,7 +89,20 @@ def _parser() -> argparse.ArgumentParser:
         "source", type=Path, nargs="?", metavar="TakaroConfig.txt", help="without it, the environment alone"
     )
     take_over.add_argument("--config", type=Path, default=Path("relay.toml"), metavar="FILE")
+    agent = add("agent", _agent, "Send the log lines of the DayZ server on this machine to the relay.")
+    agent.epilog = (
+        "DAYZ_RELAY_URL, or a file that DAYZ_RELAY_URL_FILE names, holds what the mod has as TakaroApiUrl."
+        " DAYZ_LOG_DENY and DAYZ_LOG_MAX_PER_SEC say what is left out."
+    )
+    agent.add_argument(
+        "--logs", type=Path, metavar="DIR", help="where the logs are; without it, DAYZ_LOG_DIR"
+    )
+    agent.add_argument(
+        "--state", type=Path, default=Path("agent.json"), metavar="FILE", help="remembers what was sent"
+    )
     _add_instance(add("instance", _instance, "Add, show, change and remove servers while the relay runs."))
+    special = {"doctor": _doctor, "completion": _completion}
+    looking.add_looking(lambda name, about: add(name, special.get(name, _look), about))
     token = add("token", _token, "Make a secret that nobody can guess.").add_subparsers(
         required=True, metavar="action"
     )
@@ -179,10 +200,37 @@ def _import(args: argparse.Namespace) -> int:
     return take_over.run(args.source, args.config, os.environ)
 
 
+def _agent(args: argparse.Namespace) -> int:
+    from services.agent import main as agent
+    from services.agent import settings
+
+    agent.run(settings.read(args.logs, args.state, os.environ))
+    return 0
+
+
 def _instance(args: argparse.Namespace) -> int:
     from services.cli import instances
 
     return instances.run(args, _load(args.config).settings)
+
+
+def _look(args: argparse.Namespace) -> int:
+    look: Callable[[argparse.Namespace, Settings], int]
+    look = importlib.import_module(f"services.cli.{args.name}").run
+    return look(args, _load(args.config).settings)
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    from services.cli import doctor
+
+    loaded = _load(args.config)
+    return doctor.run(args, loaded, _warnings(args.config, loaded))
+
+
+def _completion(args: argparse.Namespace) -> int:
+    from services.cli import completion
+
+    return completion.run(args.shell, _parser())
 
 
 def _demo(args: argparse.Namespace) -> int:

@@ -26,7 +26,7 @@ ENVIRONMENT = {
 """The names that overruled its file."""
 
 _NAMES = {name.lower(): name for name in ENVIRONMENT.values()}
-_LOGS = "log tailing is not part of the relay yet"
+_LOGS = "`dayz-relay agent` sends log lines, and reads the variables DAYZ_LOG_…"
 _WHY_IGNORED = {
     "DAYZ_LOG_DIR": _LOGS,
     "DAYZ_LOG_DENY": _LOGS,

@@ -18,6 +18,7 @@ from services.modapi.guard import Guard
 from services.relay.directory import Directory
 from services.relay.errors import InstanceConflict, NoSuchInstance, StoreError
 from services.relay.instance_records import Change
+from services.relay.logs import clean
 from services.relay.overview import InstanceView, overview
 from services.relay.registry import OVERLAP_S, Issued
 from services.relay.settings_values import DisplayName, Slug, Token
@@ -152,7 +153,7 @@ def _tell_refusals(api: FastAPI) -> None:
     for kind, status in ((NoSuchInstance, 404), (InstanceConflict, 409), (StoreError, 503)):
 
         async def refused(_: Request, error: Exception, status: int = status) -> JSONResponse:
-            return JSONResponse({"error": str(error)}, status)
+            return JSONResponse({"error": clean(str(error))}, status)  # it may name what was sent
 
         api.add_exception_handler(kind, refused)
 
@@ -164,7 +165,7 @@ def _tell_refusals(api: FastAPI) -> None:
         assert isinstance(error, RequestValidationError)
         # Its words only: what was sent may hold a secret.
         lines = [f"{_place(problem['loc'])}: {_words(problem['msg'])}" for problem in error.errors()]
-        return JSONResponse({"error": "; ".join(lines)}, 422)
+        return JSONResponse({"error": clean("; ".join(lines))}, 422)
 
     api.add_exception_handler(HTTPException, no_such_call)
     api.add_exception_handler(RequestValidationError, unreadable)

@@ -47,8 +47,10 @@ class Admitted:
         for slug, entry in served.items():
             if slug not in self.instances:
                 self.instances[slug] = self._serve(entry)
-            elif self._keys[slug] - keys[slug]:
-                self.instances[slug].polls.close()
+            else:
+                self.instances[slug].follow(entry.instance)
+                if self._keys[slug] - keys[slug]:
+                    self.instances[slug].polls.close()
             if self._hearing:
                 self.instances[slug].polls.open()
         self._keys = keys

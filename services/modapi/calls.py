@@ -1,7 +1,8 @@
 """Which call of a mod's is this, and which secret does it carry? Pure: a request in, a `Call` out.
 
 The base of a mod's URL is whatever its operator typed: with `/k/<mod key>`, with `?key=`, with doubled
-slashes. The id in the path is not an identity (contract.md A1): nothing here looks at it.
+slashes. The id in the path is not an identity (contract.md A1); `agent` alone means something: the log agent,
+which posts beside the mod.
 """
 
 import re
@@ -14,6 +15,7 @@ from urllib.parse import parse_qs
 class CallKind(Enum):
     REGISTER = "register"
     EVENTS = "events"
+    AGENT = "agent"
     POLL = "poll"
     RESULT = "result"
     OTHER = "other"
@@ -37,6 +39,7 @@ _LOCAL_HOST = re.compile(rb"(?:localhost|127(?:\.\d+){3}|\[::1\]|)(?::\d+)?")
 _METHODS = {
     CallKind.REGISTER: "POST",
     CallKind.EVENTS: "POST",
+    CallKind.AGENT: "POST",
     CallKind.POLL: "GET",
     CallKind.RESULT: "POST",
 }
@@ -77,7 +80,7 @@ def _kind(parts: list[str]) -> tuple[CallKind, str]:
         return CallKind.OTHER, ""
     match parts[-1]:
         case "events" if len(parts) <= 3:
-            return CallKind.EVENTS, ""
+            return CallKind.AGENT if parts[1] == "agent" else CallKind.EVENTS, ""
         case "poll" if len(parts) <= 3:
             return CallKind.POLL, ""
         case "register" if len(parts) == 2:

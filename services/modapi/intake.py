@@ -15,16 +15,20 @@ from services.modapi.dialect.mend import Batch as ReadBatch
 from services.modapi.dialect.mend import read_batch
 from services.modapi.dialect.roster import Roster
 from services.modapi.metrics import Metrics
+from services.modapi.pace import LogLines
 from services.relay.errors import StoreError
 from services.relay.event_stream import NOT_ASKED, Batch, EventStream, Slot, digest
 from services.relay.instance_state import InstanceState
 from services.relay.limits import DEFAULT_LIMITS, Limits
 from services.relay.records import DeadEvent, GameEvent
+from services.relay.vocabulary import EventType
 
 REREAD_ROSTER_EVERY_S = 5.0
 
 READ_AT_ONCE_BYTES = 16 * 1024
 """What is longer is read beside the loop: broken JSON of this size takes 20 ms, and others wait."""
+
+ALL_LOG_LINES = LogLines(True, None, 0.0)
 
 _LIMITS: dict[str, str] = {
     Reason.TOO_MANY_EVENTS: "batch_events",
@@ -35,11 +39,15 @@ _LIMITS: dict[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What became of a POST. `token` is to be given to `answered` once the mod has its answer; "": full."""
+    """What became of a POST. `token` is to be given to `answered` once the mod has its answer; "": full.
+
+    `dead` of its new events cannot become valid.
+    """
 
     token: str
     events: int
     mended: bool = False
+    dead: int = 0
 
 
 class Intake:
@@ -51,12 +59,14 @@ class Intake:
         state: InstanceState,
         roster: Roster,
         metrics: Metrics,
+        log_lines: LogLines = ALL_LOG_LINES,
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         self._stream = stream
         self._state = state
         self._roster = roster
         self._metrics = metrics
+        self._log_lines = log_lines
         self._limits = limits
         self._roster_read_s: float | None = None
 
@@ -80,7 +90,8 @@ class Intake:
             await self._read_roster()
             fates = self._map(fit, received)
 
-        slots = [Slot(digest(raw), fate) for raw, fate in zip(data, fates, strict=True)]
+        kept = fates if self._log_lines.all else self._without_log_lines(fates)
+        slots = [Slot(digest(raw), fate) for raw, fate in zip(data, kept, strict=True)]
         for place, letter in zip(read.places, read.unreadable, strict=True):
             slots.insert(place, Slot(digest(letter.raw), letter))
         if not slots:
@@ -90,12 +101,17 @@ class Intake:
             appended = await self._stream.append(Batch(slots, seen), received_s)
         except StoreError:
             self._roster.put_back(seen)
+            self._log_lines.give_back(_log_lines(slots))
             raise
+        dead = 0
         if appended.full:
             self._roster.put_back(seen)
+            self._log_lines.give_back(_log_lines(slots))
         else:
-            self._count(slots[appended.repeated :], appended.repeated)
-        return Taken(appended.token, len(slots), read.repaired)
+            if appended.repeated:
+                self._log_lines.give_back(_log_lines(slots[: appended.repeated]))
+            dead = self._count(slots[appended.repeated :], appended.repeated)
+        return Taken(appended.token, len(slots), read.repaired, dead)
 
     def answered(self, token: str) -> None:
         """The mod has its answer: what it sends next is new."""
@@ -115,6 +131,13 @@ class Intake:
             raw if isinstance(raw, DeadEvent) else map_event(raw, self._roster, received) for raw in events
         ]
 
+    def _without_log_lines(self, fates: list[GameEvent | DeadEvent]) -> list[GameEvent | DeadEvent | None]:
+        now_s = time.monotonic()
+        kept: list[GameEvent | DeadEvent | None] = []
+        for fate in reversed(fates):  # those at the head may have been stored before, and count for nothing
+            kept.append(None if _is_log_line(fate) and not self._log_lines.admit(now_s) else fate)
+        return kept[::-1]
+
     async def _read_roster(self) -> None:
         self._roster.restore(await self._state.players())
         self._roster_read_s = time.monotonic()
@@ -122,11 +145,16 @@ class Intake:
     def _roster_is_old(self) -> bool:
         return time.monotonic() - (self._roster_read_s or 0.0) > REREAD_ROSTER_EVERY_S
 
-    def _count(self, slots: list[Slot], repeated: int) -> None:
+    def _count(self, slots: list[Slot], repeated: int) -> int:
+        """Counts what became of the events; returns how many of them are dead."""
         counts: dict[str, int] = {}
+        dead = 0
         for slot in slots:
             fate = slot.became
-            if isinstance(fate, DeadEvent):
+            if fate is None:
+                self._metrics.log_line_dropped("rate" if self._log_lines.on else "off")
+            elif isinstance(fate, DeadEvent):
+                dead += 1
                 self._metrics.dead.labels(fate.reason).inc()
                 if limit := _LIMITS.get(fate.reason):
                     self._metrics.beyond(limit)
@@ -136,6 +164,15 @@ class Intake:
             self._metrics.accepted(event_type, count)
         if repeated:
             self._metrics.repeated.inc(repeated)
+        return dead
+
+
+def _is_log_line(fate: GameEvent | DeadEvent | None) -> bool:
+    return type(fate) is dict and fate["type"] == EventType.LOG.value
+
+
+def _log_lines(slots: list[Slot]) -> int:
+    return sum(_is_log_line(slot.became) for slot in slots)
 
 
 def _knew_nobody(fate: GameEvent | DeadEvent) -> bool:

@@ -12,6 +12,7 @@ from services.modapi.admin import add_api
 from services.modapi.admitted import Admitted
 from services.modapi.app import make_app
 from services.modapi.metrics import Metrics
+from services.modapi.page.routes import add_page
 from services.modapi.wakes import listen
 from services.relay import running
 from services.relay.addresses import networks
@@ -54,6 +55,7 @@ async def serve(settings: Settings, config: Path | None = None) -> None:
             metrics.service.text, lambda: running.not_ready(store), lambda: running.about(store)
         )
         add_api(pages, directory, store, settings.modapi.admin_token)
+        live = add_page(pages, settings, directory, store, metrics)
         trusting = asyncio.create_task(running.trust(store))
         watching = asyncio.create_task(directory.watch(admitted.update))
         # The door opens without Redis too: a mod of relay.toml that registers is answered in any case.
@@ -68,6 +70,7 @@ async def serve(settings: Settings, config: Path | None = None) -> None:
             running.watch(store, metrics.service),
             metrics.service.watch_loop(),
             listen(store, admitted),
+            live.run(),
             Listener.of(
                 make_app(admitted, metrics, trusted),
                 Door(settings.limits, metrics.beyond, trusted),

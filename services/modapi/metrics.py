@@ -43,6 +43,12 @@ class Metrics:
             "Game events a mod sent again after a lost answer, recognised and dropped.",
             registry=registry,
         )
+        self._log_dropped = Counter(
+            "dayz_relay_log_lines_dropped_total",
+            "Log lines left out: log is off for the instance, or they were more than its log_per_s.",
+            ["reason"],
+            registry=registry,
+        )
         self.calls = Counter(
             "dayz_relay_mod_calls_total", "Calls of mods, by answer.", ["call", "answer"], registry=registry
         )
@@ -76,6 +82,8 @@ class Metrics:
             ["limit"],
             registry=registry,
         )
+        for log_reason in ("off", "rate"):
+            self._log_dropped.labels(log_reason)
         for limit in MODAPI_LIMITS:
             self.refused.labels(limit)
         for ending in Ending:
@@ -102,6 +110,10 @@ class Metrics:
     def beyond(self, limit: str) -> None:
         """Somebody ran into that limit."""
         self.refused.labels(limit).inc()
+
+    def log_line_dropped(self, reason: str) -> None:
+        """One log line was left out."""
+        self._log_dropped.labels(reason).inc()
 
     def accepted(self, event_type: str, count: int) -> None:
         """So many events of that type were stored."""

@@ -57,6 +57,34 @@ class Pace:
         self._events.take(max(events, size_bytes // (MENDED_BYTES_AN_EVENT if mended else BYTES_AN_EVENT)))
 
 
+class LogLines:
+    """Which log lines of one instance are let through, whoever sends them. `per_s` None: all."""
+
+    def __init__(self, on: bool, per_s: float | None, now_s: float) -> None:
+        self.set(on, per_s, now_s)
+
+    def set(self, on: bool, per_s: float | None, now_s: float) -> None:
+        """From now on so."""
+        self.on = on
+        self._lines = None if per_s is None else Bucket(per_s, max(1.0, per_s * BURST_S), now_s)
+        self.all = on and per_s is None
+
+    def admit(self, now_s: float) -> bool:
+        """May one more pass? Then it is counted."""
+        if not self.on:
+            return False
+        if self._lines is None:
+            return True
+        if passes := self._lines.has_any(now_s):
+            self._lines.take(1)
+        return passes
+
+    def give_back(self, count: int) -> None:
+        """So many were not stored now: the same come again, or were stored before."""
+        if self._lines:
+            self._lines.take(-count)
+
+
 class Incoming:
     """Bytes of one instance's bodies that have come, of requests that are not whole yet."""
 

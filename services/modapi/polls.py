@@ -58,6 +58,11 @@ class Polls:
         self._open = False
         self._end(self._poll, Ending.EMPTY)
 
+    @property
+    def hold_ms(self) -> int:
+        """For so long a poll that finds nothing may be held."""
+        return round(self._allowed_s * 1000)
+
     def wake(self) -> None:
         """There may be a command."""
         self._poll.news.set()

@@ -2,13 +2,14 @@
 
 import time
 import uuid
+from typing import Any
 
 from services.modapi.calls import CallKind
 from services.modapi.dialect.roster import Roster
 from services.modapi.intake import Intake
 from services.modapi.metrics import Metrics
 from services.modapi.operations import Operations
-from services.modapi.pace import Incoming, Pace
+from services.modapi.pace import Incoming, LogLines, Pace
 from services.modapi.polls import Polls
 from services.relay.command_stream import CommandStream
 from services.relay.errors import StoreError
@@ -19,11 +20,16 @@ from services.relay.logs import InstanceLogger
 from services.relay.settings import Instance
 from services.relay.store import Store
 
+AGENT = "agent"
+"""The log agent is a sender of its own beside the mod: it repeats its batches, and only those."""
+
 INCOMING_RESULTS = 2
 """So many results of the greatest size may be on their way in at once: they are held in memory."""
 
 SILENCE_S = 60.0
 """A mod polls every 2 s. After this long without a call, its return is worth a line in the log."""
+
+MAX_VERSION_CHARS = 40
 
 _STAND_IN_IDS = uuid.UUID("6c1d5ad0-52c5-4f0c-9d9a-7f2f0f3a8d11")
 
@@ -43,14 +49,32 @@ class ServedInstance:
         self.settings = settings
         self.state = InstanceState(store, settings.slug)
         roster = Roster()
-        self.intake = Intake(EventStream(store, settings.slug), self.state, roster, metrics, limits)
+        self._log_lines = LogLines(settings.log == "on", settings.log_per_s, time.monotonic())
+        self.intake, self.agent_intake = (
+            Intake(
+                EventStream(store, settings.slug, sender),
+                self.state,
+                roster,
+                metrics,
+                self._log_lines,
+                limits,
+            )
+            for sender in ("", AGENT)
+        )
         self.operations = Operations(CommandStream(store, settings.slug), roster, metrics)
         self.polls = Polls(self.operations, settings.slug, hold_polls_s, metrics, logger)
         self.pace = Pace(limits, time.monotonic())
         self.incoming = Incoming(INCOMING_RESULTS * limits.result_bytes)
         self.last_contact_s: float | None = None  # wall clock
         self.last_poll_s: float | None = None
+        self._hold_ms = -1
         self._logger = logger
+
+    def follow(self, settings: Instance) -> None:
+        """These are its settings now."""
+        if (settings.log, settings.log_per_s) != (self.settings.log, self.settings.log_per_s):
+            self._log_lines.set(settings.log == "on", settings.log_per_s, time.monotonic())
+        self.settings = settings
 
     def heard(self, kind: CallKind) -> None:
         """The mod called."""
@@ -64,6 +88,14 @@ class ServedInstance:
             self.last_poll_s = now_s
         else:
             self.polls.called(events=kind is CallKind.EVENTS)
+        if self.polls.hold_ms != self._hold_ms:
+            self._hold_ms = self.polls.hold_ms
+            self.state.note_mod("hold_ms", self._hold_ms)
+
+    def registered(self, version: Any) -> None:
+        """The mod has registered, and says which version it is."""
+        if isinstance(version, str) and version:
+            self.state.note_mod("version", version[:MAX_VERSION_CHARS].encode("utf-8", "replace").decode())
 
     async def game_server_id(self) -> str:
         """Takaro's id of this server, or before Takaro gave one a stand-in that stays the same.

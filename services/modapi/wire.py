@@ -8,6 +8,7 @@ This is plain ASGI in front of FastAPI: these calls are nearly all of the traffi
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 import orjson
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -15,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from services.modapi.admitted import Admitted
 from services.modapi.calls import Call, CallKind, is_direct, read_call
 from services.modapi.dialect.mend import Unreadable, read_object
+from services.modapi.intake import Intake
 from services.modapi.metrics import Metrics
 from services.modapi.pace import Incoming, WrongKeys
 from services.modapi.served import ServedInstance
@@ -99,10 +101,13 @@ class ModWire:
         begun_s = time.monotonic()
         token = ""
         instance: ServedInstance | None = None
+        intake: Intake | None = None
+        registration: dict[str, Any] = {}
         try:
             key = call.key
             if call.kind is CallKind.REGISTER:
-                key = self._key(call, await read_body(scope, receive, MAX_REGISTER_BYTES))
+                registration = _registration(await read_body(scope, receive, MAX_REGISTER_BYTES))
+                key = self._key(call, registration)
             instance = self._admitted.instances.get(self._slug(key, scope))
             if instance is None and not self._admitted.complete():
                 raise StoreError("Redis: the stored instances are not known yet")
@@ -112,7 +117,7 @@ class ModWire:
                 self._metrics.beyond(beyond)
                 self._say(scope, beyond, f"{instance.settings.slug} is beyond limits.{beyond} and is put off")
                 raise TooMuch
-            elif call.kind is CallKind.EVENTS:
+            elif call.kind in (CallKind.EVENTS, CallKind.AGENT):
                 # What is too long is no 4xx, it would be sent again for ever: it is read as far as it may be.
                 body, size_bytes = await read_long_body(
                     scope, receive, self._limits.result_bytes, self._limits.body_bytes, instance.incoming
@@ -120,10 +125,13 @@ class ModWire:
                 if size_bytes > len(body):
                     self._metrics.beyond("body_bytes")
                     self._say(scope, "body", f"a batch of {size_bytes} bytes was cut at limits.body_bytes")
-                instance.heard(call.kind)
+                intake = instance.agent_intake
+                if call.kind is CallKind.EVENTS:
+                    intake = instance.intake
+                    instance.heard(call.kind)
                 if _gone(receive):
                     raise CutShort  # it will send this again: stored now, it might come behind that
-                taken = await instance.intake.take(body, begun_s)
+                taken = await intake.take(body, begun_s)
                 token = taken.token
                 instance.pace.posted(taken.events, len(body), mended=taken.mended)
                 status, answer, label = (200, OK, "ok") if token else (503, _FULL, "full")
@@ -143,6 +151,7 @@ class ModWire:
                 status, answer, label = 200, OK, "ok"
             else:
                 instance.heard(call.kind)
+                instance.registered(registration.get("bridgeVersion"))
                 status, answer, label = 200, await registered(instance, key), "ok"
         except StoreError as error:
             self._say(scope, "store", f"{error}: mods are asked to send again")
@@ -159,10 +168,10 @@ class ModWire:
         there = not token or not _gone(receive)
         await _send(send, status, answer)
         took_s = time.monotonic() - begun_s
-        if instance and token and not there:
-            instance.intake.unanswered(token)
-        elif instance and token and took_s < ANSWERED_WITHIN_S:
-            instance.intake.answered(token)
+        if intake and token and not there:
+            intake.unanswered(token)
+        elif intake and token and took_s < ANSWERED_WITHIN_S:
+            intake.answered(token)
         self._metrics.answered(call.kind, label, took_s)
 
     def _slug(self, key: str, scope: Scope) -> str:
@@ -191,18 +200,13 @@ class ModWire:
         ]
         return caller(peer, forwarded, self._trusted)
 
-    def _key(self, call: Call, body: bytes) -> str:
-        """The secret that the call presents; to register, the mod key may be in the body as well."""
-        key = call.key
-        if call.kind is CallKind.REGISTER:
-            try:
-                sent = read_object(body).get("registrationToken")
-            except Unreadable:
-                sent = None
-            if not self._credentials.slug_for(key) and isinstance(sent, str):
-                key = sent
-            elif not key and isinstance(sent, str) and self._credentials.slug_for(sent):
-                key = sent
+    def _key(self, call: Call, registration: dict[str, Any]) -> str:
+        """The secret that a call to register presents: the mod key may be in the body as well."""
+        key, sent = call.key, registration.get("registrationToken")
+        if not self._credentials.slug_for(key) and isinstance(sent, str):
+            key = sent
+        elif not key and isinstance(sent, str) and self._credentials.slug_for(sent):
+            key = sent
         return key
 
     def _say(self, scope: Scope, what: str, text: str) -> None:
@@ -216,6 +220,14 @@ class ModWire:
             self._said.clear()
         self._said[key] = now_s
         logger.warning("from %s: %s", address, text)
+
+
+def _registration(body: bytes) -> dict[str, Any]:
+    """What a mod says of itself; nothing, if that cannot be read: it is let in by its key all the same."""
+    try:
+        return read_object(body)
+    except Unreadable:
+        return {}
 
 
 async def registered(instance: ServedInstance, key: str) -> bytes:

@@ -180,8 +180,9 @@ class Directory:
 
 
 def instances(served: Mapping[str, Entry]) -> dict[str, Instance]:
-    """What uplink needs of the served ones. A change of mod keys alone changes nothing here."""
-    return {slug: entry.instance.model_copy(update={"mod_keys": ()}) for slug, entry in served.items()}
+    """What uplink needs of the served ones. What is for modapi alone changes nothing here."""
+    ours = {"mod_keys": (), "log": "on", "log_per_s": None}
+    return {slug: entry.instance.model_copy(update=ours) for slug, entry in served.items()}
 
 
 def restart_keys(running: Settings, read: Settings) -> list[str]:

@@ -45,7 +45,7 @@ class Batch:
     """What is made of one POST of the mod's.
 
     `slots` has one entry for each event as the mod sent it, in order: it is what a repeat is recognised by
-    and cut off by. `digest` is over the mod's bytes of it, `became` what it was turned into.
+    and cut off by. `digest` is over the mod's bytes of it, `became` what it was turned into; None: left out.
     """
 
     slots: Sequence["Slot"]
@@ -54,7 +54,7 @@ class Batch:
 
 class Slot(NamedTuple):  # made for each event: a dataclass would cost three times as much
     digest: bytes
-    became: GameEvent | DeadEvent
+    became: GameEvent | DeadEvent | None
 
 
 NOT_ASKED = "-"
@@ -104,11 +104,16 @@ class _Post:
 
 
 class EventStream:
-    """The event stream of the instance `slug`."""
+    """The event stream of the instance `slug`.
 
-    def __init__(self, store: Store, slug: str) -> None:
+    `sender` names who appends, if not the mod: what it repeats is recognised among its own batches, and that
+    it is there does not mean that the mod is.
+    """
+
+    def __init__(self, store: Store, slug: str, sender: str = "") -> None:
         self.slug = slug
         self._store = store
+        self._sender = f"{sender}:" if sender else ""
         keys = self._keys = keys_of(slug)
         self._append_keys = (keys.events, keys.intake, keys.dead, keys.players, keys.contact)
         self._token_base = secrets.token_hex(8)
@@ -152,7 +157,7 @@ class EventStream:
     async def _append(self, posted: "_Post", cut: int, within_s: float) -> list[Any]:
         slots = posted.batch.slots
         fates = [slot.became for slot in slots[cut:]]
-        events = [fate for fate in fates if not isinstance(fate, DeadEvent)]
+        events = [fate for fate in fates if fate and not isinstance(fate, DeadEvent)]
         dead = [fate for fate in fates if isinstance(fate, DeadEvent)]
         self._store.hint(WAKE_EVENTS, self.slug)
         reply: list[Any] = await self._store.run_until(
@@ -171,6 +176,7 @@ class EventStream:
             MAX_QUEUED_BYTES,
             MAX_DEAD_EVENTS,
             self._heard(),
+            self._sender,
             3 * len(dead),
             *[part for letter in dead for part in (letter.reason, letter.detail, letter.raw)],
             *[part for pair in posted.batch.players.items() for part in pair],
@@ -181,7 +187,7 @@ class EventStream:
     def _heard(self) -> str:
         """The time of contact is noted now and then only: it is one more thing to sync to disk."""
         now_s = time.monotonic()
-        if now_s - self._heard_s < CONTACT_EVERY_MS / 1000:
+        if self._sender or now_s - self._heard_s < CONTACT_EVERY_MS / 1000:
             return "0"
         self._heard_s = now_s
         return "1"
@@ -202,7 +208,7 @@ class EventStream:
         slot, _, name = token.partition(" ")
         if not name:
             return  # NOT_ASKED
-        self._fates[f"f{slot}"] = mark + name
+        self._fates[f"{self._sender}f{slot}"] = mark + name
         if self._noting is None:
             self._noting = asyncio.get_running_loop().call_later(NOTE_AFTER_S, self._note)
 

@@ -6,9 +6,7 @@ from typing import Any
 import orjson
 
 from services.relay.keys import keys_of
-from services.relay.store import Script, Store, pairs
-
-_BACKLOG = Script("backlog")
+from services.relay.store import Store, pairs
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,15 +24,6 @@ class Queued:
     events: int
     events_bytes: int
     commands: int
-
-
-@dataclass(frozen=True, slots=True)
-class Backlog:
-    """Events that wait for Takaro, and when the oldest was accepted, on Redis' clock (0: none waits)."""
-
-    events: int
-    events_bytes: int
-    oldest_ms: int
 
 
 class InstanceState:
@@ -68,8 +57,9 @@ class InstanceState:
             "HSET", self._keys.link, "state", info.state, "game_server_id", info.game_server_id
         )
 
-    async def backlog(self) -> Backlog:
-        return Backlog(*await self._store.run(_BACKLOG, (self._keys.intake, self._keys.events)))
+    def note_mod(self, field: str, value: str | int) -> None:
+        """Notes a small thing about the mod: its `version`, or `hold_ms`. No harm is done if it is lost."""
+        self._store.tell("HSET", self._keys.mod, field, value)
 
     async def queued(self) -> Queued:
         intake = self._store.send("HMGET", self._keys.intake, "events", "bytes")

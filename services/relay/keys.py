@@ -38,7 +38,7 @@ INSTANCES_REMOVALS = "relay:{instances}:removals"
 """Sorted set: slug -> when the data of a removed instance is to be deleted (ms)."""
 
 IDENTIFIES = "relay:identifies"
-"""String: when the fleet may identify next (ms), see scripts/identify_turn.lua."""
+"""String: how far the turns to identify that were given out reach, see scripts/identify_turn.lua."""
 
 
 WATCH = "relay:watch:"
@@ -67,6 +67,7 @@ class Keys:
     lease: str  # hash: which uplink owns the instance: its token, its name, its renewals, who else wants it
     mod: str  # hash: what the mod said of itself, and for how long a poll of its may be held
     watched: str  # string, short-lived: somebody looks at what passes, see watching.py
+    alerts: str  # hash: what people were told is wrong -> since when (s)
     minutes: str  # list: one row for each of the last minutes in which something passed, see minutes.py
 
 

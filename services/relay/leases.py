@@ -18,7 +18,7 @@ TTL_MS = 5_000
 RENEW_EVERY_S = 1.0
 TRUSTED_FOR_S = 3.5
 
-_RENEW = Script("renew")
+_RENEW = Script("renew", drains=True)
 _RELEASE = Script("release")
 
 
@@ -50,12 +50,14 @@ class Look(NamedTuple):
     mine: bool
     record: str
     wanted: str
+    watched: str
+    """Another word whenever somebody new looks at what passes; "": nobody does (watching.py)."""
     now_ms: int
     batches: int
     results: int
     contact_ms: int
-    watched: str = ""
-    """Another word whenever somebody new looks at what passes; "": nobody does (watching.py)."""
+    ttl_ms: int
+    """How long the lease lasts from now if nobody renews it."""
 
 
 class Lease:
@@ -87,7 +89,7 @@ class Lease:
         Raises StoreError: then the lease may still be ours.
         """
         asked_s = boottime_s()
-        mine, record, wanted, *facts, watched = await self._store.run(
+        mine, record, wanted, watched, *facts = await self._store.run(
             _RENEW,
             self._looked_at,
             self.token,
@@ -96,13 +98,13 @@ class Lease:
             "1" if take else "0",
             dead,
             want,
-            durable=True,  # else a primary that was cut off gives the lease away, and so does the one that follows it
+            durable=True,  # else a primary that was cut off gives it away, and so does the one that follows
         )
         self._standing = Standing(bool(mine), asked_s)
         if mine:
             self._renewed.set()
             self._renewed = asyncio.Event()
-        return Look(bool(mine), record.decode(), wanted.decode(), *facts, watched.decode())
+        return Look(bool(mine), record.decode(), wanted.decode(), watched.decode(), *facts)
 
     async def renewal(self) -> None:
         """Waits for the next successful renewal."""

@@ -22,7 +22,7 @@ _STEPS = 8
 
 
 class Minute(NamedTuple):
-    """What passed in one minute, by Redis' clock. Latencies, in ms, are from acceptance to Takaro's receipt."""
+    """What passed in one minute, by Redis' clock. Latencies (ms) are from acceptance to Takaro's receipt."""
 
     minute: int  # since 1970
     events: int
@@ -56,7 +56,7 @@ class Minutes:
             self._minute = minute
 
     def write(self) -> None:
-        """Writes down what was counted, if there was anything. Lost if Redis is away: it is a picture only."""
+        """Writes down what was counted, if anything. Lost if Redis is away: it is only a picture."""
         row = Minute(
             self._minute,
             self._took.total(),
@@ -67,7 +67,7 @@ class Minutes:
         self._took.clear()
         self._commands = 0
         if self._minute and (row.events or row.commands):
-            self._store.tell("RPUSH", self._key, orjson.dumps(row))
+            self._store.tell("RPUSH", self._key, orjson.dumps(tuple(row)))
             self._store.tell("LTRIM", self._key, -_ROWS, -1)
             self._store.tell("EXPIRE", self._key, _EXPIRE_S)
 
@@ -83,7 +83,7 @@ def percentile(took: Counter[int], share: float) -> int:
 
 
 async def read_minutes(store: Store, slug: str, now_ms: int) -> list[Minute]:
-    """The last KEPT minutes, the oldest first, the current one left out; empty ones too. Raises StoreError."""
+    """The last KEPT minutes before the current one, oldest first, empty ones too. Raises StoreError."""
     rows = await store.send("LRANGE", keys_of(slug).minutes, 0, -1)
     return last_hour((Minute(*orjson.loads(row)) for row in rows), now_ms)
 

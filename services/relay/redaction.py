@@ -25,7 +25,7 @@ _SHAPES = tuple(
         (r"(://[^\s/:@]*:)[^\s\"']+@", rf"\1{MASK}@"),
         (r"(/k/)[^\s/?#\"']+", rf"\1{MASK}"),
         (r"\b(bearer +)[^\s\"',]{8,}", rf"\1{MASK}"),
-        (r"(authorization[\"']?[:=, ]+b?[\"']?(?:bearer +|basic +)?)[^\s\"']+", rf"\1{MASK}"),
+        (r"(authorization[\"']?[:=, ]+(?:b?[\"'])?(?:bearer +|basic +)?)[^\s\"']+", rf"\1{MASK}"),
         (rf"({_SECRET}=)[^\s&;,\"']+", rf"\1{MASK}"),
         (rf"({_SECRET}[\"']? *[:=] *\[?b?(?P<quote>[\"']))(?:(?!(?P=quote)).)+", rf"\1{MASK}"),
     )
@@ -82,7 +82,8 @@ class Redaction:
 def secrets_in(*models: BaseModel) -> Iterator[str]:
     """Every secret in these settings. They are found by their type, so that a new one is not forgotten.
 
-    Of an address only its passwords are; and what is known to everyone as the name of a server is none.
+    Of an address only its passwords are, and the path of one on the web; and what is known to everyone as
+    the name of a server is none.
     """
     for model in models:
         public = {str(getattr(model, name, "")).casefold() for name in ("slug", "name")}
@@ -93,10 +94,12 @@ def secrets_in(*models: BaseModel) -> Iterator[str]:
                     yield from secrets_in(one)
                 elif isinstance(one, SecretStr) and one.get_secret_value().casefold() not in public:
                     secret = one.get_secret_value()
-                    yield from _passwords(secret) if "://" in secret else (secret,)
+                    yield from _secret_parts(secret) if "://" in secret else (secret,)
 
 
-def _passwords(url: str) -> Iterator[str]:
+def _secret_parts(url: str) -> Iterator[str]:
+    if url.lower().startswith(("http://", "https://")):  # a webhook is open to whoever knows its path
+        yield url.split("/", 3)[3] if url.count("/") > 2 else ""
     address, _, query = url.partition("?")
     if found := _USER_INFO.search(address):
         yield from (found[1], unquote(found[1]))

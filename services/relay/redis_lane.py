@@ -14,6 +14,7 @@ out, or may have been, is never sent again here.
 
 import asyncio
 import hashlib
+import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -45,8 +46,10 @@ _ASKING = packed(("ASKING",))
 class Script:
     """A Lua script of scripts/, which Redis knows by its digest."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, drains: bool = False) -> None:
         self.name = name
+        self.drains = drains
+        """It helps to get out what is in Redis: it goes on while what comes in is refused."""
 
     @cached_property
     def text(self) -> str:
@@ -279,10 +282,10 @@ class Lane:
         return self._connection
 
     def _without_durable(self, batch: list[Call]) -> list[Call]:
-        for call in batch:
-            if call.durable:
-                call.fail(StoreRefused(self.refuses))
-        return [call for call in batch if not call.durable]
+        refused = [call for call in batch if call.durable and not (call.script and call.script.drains)]
+        for call in refused:
+            call.fail(StoreRefused(self.refuses))
+        return [call for call in batch if call not in refused]
 
     async def _exchange(
         self, connection: Connection, calls: list[Call], hints: dict[str, set[str]], *, asking: bool = False
@@ -297,7 +300,7 @@ class Lane:
         durable = [call for call in calls if call.durable] if self._replicas else []
         repeated = [call for call in durable if call.repeated]
         if repeated:
-            commands += [_ASKING] * asking + [_pin(repeated[-1])]
+            commands += [_ASKING] * asking + [_pin(repeated[-1], asking)]
         if durable:
             commands.append(packed(("WAIT", self._replicas, WAIT_MS)))
         replies: list[Any] = []
@@ -338,14 +341,16 @@ def _settle(call: Call, reply: Any) -> bool:
     return False
 
 
-def _pin(call: Call) -> bytes:
+def _pin(call: Call, asking: bool) -> bytes:
     """A write in front of WAIT, to a key beside the call's.
 
     WAIT waits for the last write of its own connection. A call that finds its work done, on another one,
     writes nothing: WAIT says yes at once (measured on Valkey 9).
     """
-    key = str(call.command[3])
-    return packed(("EVAL", _PIN.text, 1, f"{key.rpartition(':')[0]}:waited"))
+    beside = str(call.command[3]).rpartition(":")[0]
+    # Where a slot is moving to, its namesake is still to come and must find no such key (BUSYKEY).
+    key = f"{beside}:waited-{secrets.token_hex(4)}" if asking else f"{beside}:waited"
+    return packed(("EVAL", _PIN.text, 1, key))
 
 
 def _confirmed(pinned: Any, reply: Any, wanted: int) -> StoreError | None:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from services.relay.errors import ConfigError
-from services.relay.limits import Limits
+from services.relay.limits import Limits, PerSecond
 from services.relay.settings_sources import KEYS, LISTS, Entry, Key, Sources, collect, pair, split
 from services.relay.settings_values import (
     AdminToken,
@@ -26,8 +26,10 @@ from services.relay.settings_values import (
     ReadsPerSecond,
     RedisUrl,
     Replicas,
+    SilentAfter,
     Slug,
     Token,
+    WebhookUrl,
     WebSocketUrl,
     is_loopback,
     mask,
@@ -107,14 +109,27 @@ class MetricsSettings(_Frozen):
     per_instance: bool = True
 
 
+class Alerts(_Frozen):
+    """Where people are told when a server is silent, refused by Takaro or behind, and how long is silent."""
+
+    discord_url: WebhookUrl | None = None
+    webhook_url: WebhookUrl | None = None
+    silent_after_s: SilentAfter = 180.0
+
+
 class Instance(_Frozen):
-    """One DayZ server. `registration_token` is the effective one: its own, else the fleet's."""
+    """One DayZ server. `registration_token` is the effective one: its own, else the fleet's.
+
+    Of its log lines none, all, or `log_per_s` go on to Takaro.
+    """
 
     slug: Slug
     name: DisplayName
     identity_token: Token
     mod_keys: tuple[ModKey, ...] = ()
     registration_token: Token | None = None
+    log: Literal["on", "off"] = "on"
+    log_per_s: PerSecond | None = None
 
 
 class Settings(_Frozen):
@@ -127,6 +142,7 @@ class Settings(_Frozen):
     limits: Limits = Limits()
     log: Log = Log()
     metrics: MetricsSettings = MetricsSettings()
+    alerts: Alerts = Alerts()
     instances: tuple[Instance, ...] = ()
 
 
@@ -162,6 +178,8 @@ def masked(settings: Settings) -> dict[str, Any]:
     shown["takaro"]["proxy"] = mask(settings.takaro.proxy)
     shown["redis"]["url"] = mask_url(settings.redis.url)
     shown["modapi"]["admin_token"] = mask(settings.modapi.admin_token)
+    for name in ("discord_url", "webhook_url"):
+        shown["alerts"][name] = mask(getattr(settings.alerts, name))
     shown["instance"] = [
         instance.model_dump()
         | {

@@ -28,7 +28,11 @@ KEYS: dict[str, tuple[str, ...]] = {
     "limits": tuple(Limits.model_fields),
     "log": ("format",),
     "metrics": ("per_instance",),
-    "instance": ("slug", "name", "identity_token", "mod_keys", "registration_token"),
+    "alerts": ("discord_url", "webhook_url", "silent_after_s"),
+    "instance": (
+        *("slug", "name", "identity_token", "mod_keys", "registration_token"),
+        *("log", "log_per_s"),
+    ),
 }
 """Every setting there is, by section."""
 
@@ -38,6 +42,8 @@ SECRETS = frozenset(
         ("takaro", "proxy"),
         ("redis", "url"),
         ("modapi", "admin_token"),
+        ("alerts", "discord_url"),
+        ("alerts", "webhook_url"),
         ("instance", "identity_token"),
         ("instance", "mod_keys"),
         ("instance", "registration_token"),

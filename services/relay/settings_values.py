@@ -68,6 +68,14 @@ def _proxy_url(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _webhook_url(secret: SecretStr) -> SecretStr:
+    text = secret.get_secret_value()
+    scheme, has_host = _parsed(text)
+    if scheme not in ("http", "https") or not has_host or not re.fullmatch("[!-~]+", text) or "#" in text:
+        raise ValueError("must be the address of a webhook: https:// or http://, a host and a path")
+    return secret
+
+
 def _network(text: str) -> str:
     try:
         ipaddress.ip_network(text)
@@ -144,13 +152,28 @@ WebSocketUrl = Annotated[str, AfterValidator(_websocket_url)]
 RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
 Replicas = Annotated[int, BeforeValidator(_replicas)]
 ProxyUrl = Annotated[SecretStr, AfterValidator(_proxy_url)]
+WebhookUrl = Annotated[SecretStr, AfterValidator(_webhook_url)]
 Network = Annotated[str, AfterValidator(_network)]
-Slug = Annotated[str, AfterValidator(_slug)]
-DisplayName = Annotated[str, AfterValidator(_display_name)]
-Token = Annotated[SecretStr, AfterValidator(_not_blank)]
+# The patterns are for those who read the description of the admin API; the validators judge.
+_PLAIN = r"[^\u0000-\u001f\u007f-\u009f]"
+Slug = Annotated[
+    str, AfterValidator(_slug), Field(json_schema_extra={"pattern": "^[a-z0-9][a-z0-9-]{0,62}$"})
+]
+DisplayName = Annotated[
+    str,
+    AfterValidator(_display_name),
+    Field(json_schema_extra={"minLength": 3, "maxLength": 50, "pattern": f"^{_PLAIN}*$"}),
+]
+Token = Annotated[
+    SecretStr,
+    AfterValidator(_not_blank),
+    Field(json_schema_extra={"pattern": rf"^{_PLAIN}*[^\s\u0000-\u001f\u007f-\u009f]{_PLAIN}*$"}),
+]
 ModKey = Annotated[SecretStr, AfterValidator(_mod_key)]
 AdminToken = Annotated[SecretStr, AfterValidator(_admin_token)]
 Port = Annotated[int, BeforeValidator(_port)]
 ReadsPerSecond = Annotated[float, BeforeValidator(_reads_per_second)]
+SilentAfter = Annotated[float, Field(ge=60, le=86_400)]
+"""Seconds. A mod calls every 2 s, and a restart of its server takes a minute or two."""
 HoldPolls = Annotated[float, Field(ge=0, le=8)]
 """Seconds. The engine gives a request 10 s, or the 5 s that another mod has set (contract.md A2)."""

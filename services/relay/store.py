@@ -107,15 +107,20 @@ class Store:
         or whatever the script found done.
         """
         end = time.monotonic() + deadline_s
-        while True:
-            try:
-                return await self._run(
-                    script, keys, args, durable, min(end, time.monotonic() + CALL_TIMEOUT_S)
-                )
-            except StoreError:
-                if time.monotonic() + RETRY_EVERY_S >= end:
-                    raise
-                await asyncio.sleep(RETRY_EVERY_S)
+        error = StoreError(f"Redis: no answer within {deadline_s:g} s")
+        try:
+            async with asyncio.timeout(deadline_s):  # the last run began before the end, and may outlast it
+                while True:
+                    try:
+                        until = min(end, time.monotonic() + CALL_TIMEOUT_S)
+                        return await self._run(script, keys, args, durable, until)
+                    except StoreError as refused:
+                        if time.monotonic() + RETRY_EVERY_S >= end:
+                            raise
+                        error = refused
+                        await asyncio.sleep(RETRY_EVERY_S)
+        except TimeoutError:
+            raise error from None
 
     def hint(self, channel: str, slug: str) -> None:
         """Tells whoever listens on `channel` to look at an instance, behind its commands of this pipeline."""

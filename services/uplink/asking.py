@@ -4,15 +4,17 @@ import asyncio
 import contextlib
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 
 from services.relay.command_life import State
 from services.relay.command_stream import KEEP_MS, CommandStream
 from services.relay.errors import StoreError
-from services.relay.leases import Lease
+from services.relay.leases import Lease, boottime_s
 from services.relay.records import Command, Outcome
 from services.relay.store import patiently
 from services.relay.vocabulary import ANSWER_WITHIN_S, HAND_OUT_WITHIN_S
 from services.uplink.metrics import Metrics
+from services.uplink.stalls import Stalls
 from services.uplink.takaro import failures
 from services.uplink.takaro.contact import Contact
 from services.uplink.takaro.failures import Failure
@@ -35,11 +37,21 @@ class Asking:
     their ids, and leaves the others.
     """
 
-    def __init__(self, stream: CommandStream, contact: Contact, lease: Lease, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        stream: CommandStream,
+        contact: Contact,
+        lease: Lease,
+        metrics: Metrics,
+        stalls: Stalls,
+        passed: Callable[[Command, Outcome | Failure, float], object] = lambda command, result, took_s: None,
+    ) -> None:
         self._stream = stream
         self._contact = contact
         self._lease = lease
         self._metrics = metrics
+        self._stalls = stalls
+        self._passed = passed
         self._waiting: dict[str, asyncio.Future[Outcome]] = {}  # by operation id
         self._wake = asyncio.Event()
         self._through = ""  # the last entry that was read
@@ -51,15 +63,25 @@ class Asking:
         self._wake.set()
 
     async def ask(self, command: Command, *, somebody_waits: bool = True) -> Outcome | Failure:
-        """Puts a command on its way and waits for what comes of it, no longer than ANSWER_WITHIN_S."""
-        begun_s = time.monotonic()
+        """Puts a command on its way and waits for what comes of it, no longer than ANSWER_WITHIN_S.
+
+        If this process stood still before, the request may have waited unread, and has so much less time.
+        """
+        begun_s = time.monotonic() - self._stalls.waited_s(boottime_s())
+        result = await self._ask(command, begun_s, somebody_waits=somebody_waits)
+        self._passed(command, result, time.monotonic() - begun_s)
+        return result
+
+    async def _ask(self, command: Command, begun_s: float, *, somebody_waits: bool) -> Outcome | Failure:
         result: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._waiting[command.operation_id] = result
         if not self._lease.held:
             self.wake()  # from now on it looks by itself
+        hand_out_by_s = begun_s + HAND_OUT_WITHIN_S
         try:
-            async with asyncio.timeout(ANSWER_WITHIN_S):
-                hand_out_by_s = begun_s + HAND_OUT_WITHIN_S
+            if hand_out_by_s <= time.monotonic():
+                return failures.stood_still()
+            async with asyncio.timeout(begun_s + ANSWER_WITHIN_S - time.monotonic()):
                 if not await self._stream.enqueue(command, hand_out_by_s, somebody_waits=somebody_waits):
                     self._metrics.beyond("open_commands")
                     return failures.queue_full()

@@ -4,19 +4,20 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 from services.relay.errors import LostLease, StoreError
-from services.relay.instance_state import InstanceState
-from services.relay.leases import Lease, Look
-from services.relay.limits import DEFAULT_LIMITS, Limits
+from services.relay.event_stream import MAX_QUEUED_BYTES, MAX_QUEUED_EVENTS
+from services.relay.facts import facts_of
+from services.relay.leases import RENEW_EVERY_S, Lease, Look
 from services.relay.logs import InstanceLogger
 from services.relay.running import cancelled
 from services.relay.settings import Instance
-from services.relay.store import Store
-from services.uplink.metrics import BACKLOG_BYTES, BACKLOG_EVENTS, CONTACT, OLDEST, Metrics
+from services.uplink.alerts.conditions import Sighting
+from services.uplink.metrics import BACKLOG_BYTES, BACKLOG_EVENTS, CONTACT, OLDEST, STATE
 from services.uplink.owned import OwnedInstance
 from services.uplink.ownership.claims import Claims, Seen, Step
+from services.uplink.surroundings import Surroundings
 from services.uplink.takaro.contact import Contact
 
 ANSWERED_WITHIN_S = 10.0
@@ -25,37 +26,26 @@ ANSWERED_WITHIN_S = 10.0
 STOP_WITHIN_S = 3.0
 """The same when the whole process is told to stop."""
 
+SOON_MS = int(RENEW_EVERY_S * 1000)
+"""A lease that is renewed never comes as close to its end."""
+
 logger = logging.getLogger(__name__)
 
 
 class Berth:
     """Takes the instance, links it, and lets go of it, as the lease and the fleet have it."""
 
-    def __init__(
-        self,
-        instance: Instance,
-        takaro_url: str,
-        reads_per_s: float,
-        store: Store,
-        metrics: Metrics,
-        uplink: str,
-        turn: Callable[[], Awaitable[None]],
-        limits: Limits = DEFAULT_LIMITS,
-        proxy: str | None = None,
-    ) -> None:
+    def __init__(self, instance: Instance, surroundings: Surroundings) -> None:
         self.instance = instance
-        self.lease = Lease(store, instance.slug, uplink)
+        self.lease = Lease(surroundings.store, instance.slug, surroundings.uplink)
         self.contact = Contact(time.monotonic())
-        self._url = takaro_url
-        self._reads_per_s = reads_per_s
-        self._store = store
-        self._metrics = metrics
-        self._turn = turn
-        self._limits = limits
-        self._proxy = proxy
-        self._row = metrics.instances.row(instance.slug)
+        self._surroundings = surroundings
+        self._store = surroundings.store
+        self._metrics = surroundings.metrics
+        self._row = self._metrics.instances.row(instance.slug)
         self._row.shown = lambda: self.lease.held
         self._logger = InstanceLogger(logger, instance.slug)
+        self._looked_s = 0.0  # at the last look, on Redis' clock
         self._claims = Claims()
         self._at_lease = asyncio.Lock()  # nothing may renew what is being given back
         self._owned: OwnedInstance | None = None
@@ -63,11 +53,13 @@ class Berth:
         self._handing_over: asyncio.Task[None] | None = None
         self._leaving: set[asyncio.Task[None]] = set()
         self._stopped = False
+        self._soon: asyncio.Task[None] | None = None
 
     async def tend(self, *, ours: bool, may_move: Callable[[], bool]) -> None:
         """One look at the lease, and what follows from it. `ours`: the instance belongs to this uplink.
 
-        `may_move` is asked before another uplink is asked for it.
+        `may_move` is asked before another uplink is asked for it. The lease of one that died is looked at
+        again when it ends, not only the next time around.
         """
         self._clear_up()
         async with self._at_lease:
@@ -87,13 +79,23 @@ class Berth:
             step = self._claims.saw(now_s, seen, ours=ours, may_move=may_move)
         self._take_in(now_s, look)
         await self._do(step)
+        if ours and not look.mine and 0 <= look.ttl_ms < SOON_MS:
+            self._soon = asyncio.create_task(self._tend_at_end(look.ttl_ms / 1000, may_move))
         if self._owned:
             await self._owned.publish()
+
+    async def _tend_at_end(self, left_s: float, may_move: Callable[[], bool]) -> None:
+        await asyncio.sleep(left_s + 0.01)
+        await self.tend(ours=True, may_move=may_move)
 
     async def _do(self, step: Step) -> None:
         match step:
             case Step.BEGIN:
                 self._metrics.lease_changes.labels("taken").inc()
+            case Step.BEGIN_ANEW:
+                self._metrics.lease_changes.labels("taken").inc()
+                if self._owned:
+                    self._owned.reconnect()
             case Step.STAND_DOWN:
                 await self._cut()
             case Step.HAND_OVER:
@@ -108,18 +110,7 @@ class Berth:
             self._start()
 
     def _start(self) -> None:
-        self._owned = OwnedInstance(
-            self.instance,
-            self._url,
-            self._reads_per_s,
-            self._store,
-            self.lease,
-            self.contact,
-            self._metrics,
-            self._turn,
-            self._limits,
-            self._proxy,
-        )
+        self._owned = OwnedInstance(self.instance, self._surroundings, self.lease, self.contact)
         self._running = asyncio.create_task(self._owned.run())
 
     def _clear_up(self) -> None:
@@ -170,6 +161,8 @@ class Berth:
     async def stop(self) -> None:
         """Ends the link cleanly and gives the lease back: another uplink may go on where we stopped."""
         self._stopped = True
+        if self._soon:
+            self._soon.cancel()
         if self._handing_over:
             await asyncio.wait([self._handing_over])
         elif await self._give_back():
@@ -191,15 +184,35 @@ class Berth:
             return
         if self._owned:
             self._owned.measure(self._row)
-        backlog = await InstanceState(self._store, self.instance.slug).backlog()
-        self._row.set(BACKLOG_EVENTS, backlog.events)
-        self._row.set(BACKLOG_BYTES, backlog.events_bytes)
-        self._row.set(OLDEST, backlog.oldest_ms / 1000)
+        facts = await facts_of(self._store, self.instance.slug)
+        self._row.set(BACKLOG_EVENTS, facts.events)
+        self._row.set(BACKLOG_BYTES, facts.events_bytes)
+        self._row.set(OLDEST, (facts.oldest_ms or 0) / 1000)
+
+    def sighting(self) -> Sighting | None:
+        """What alerts go by, if the instance is ours and anything is known."""
+        if not self.lease.held or self.contact.store_away:
+            return None
+        shown = self._row.values
+        events, size_bytes, oldest_s = (
+            shown.get(series, {}).get("", 0.0) for series in (BACKLOG_EVENTS, BACKLOG_BYTES, OLDEST)
+        )
+        return Sighting(
+            self.instance.name,
+            self.contact.silent_s,
+            next(iter(shown.get(STATE, ())), ""),
+            int(events),
+            max(events / MAX_QUEUED_EVENTS, size_bytes / MAX_QUEUED_BYTES),
+            max(0.0, self._looked_s - oldest_s) if oldest_s else 0.0,
+        )
 
     def _take_in(self, now_s: float, look: Look) -> None:
         """What the look found besides the lease: the safety net under the wake-up hints."""
         restarted = self.contact.read(now_s, look.now_ms, look.contact_ms or None)
         self._row.set(CONTACT, look.contact_ms / 1000)
+        self._looked_s = look.now_ms / 1000
+        if self._owned:
+            self._owned.looked(look.now_ms, look.watched if look.mine else "")
         if self._owned and restarted:
             self._logger.info("the game server has started anew")
             self._owned.game_restarted()

@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+from collections.abc import Callable
 
 from services.relay.event_stream import EventStream
 from services.relay.leases import Lease
@@ -13,6 +14,7 @@ from services.uplink.event_pump import Disowned, EventPump, NoReceipt
 from services.uplink.metrics import Metrics
 from services.uplink.mirror.state import Mirror
 from services.uplink.takaro.backoff import IDENTIFY_AGAIN, RENEWED_AFTER_READY_S
+from services.uplink.takaro.delivery import Taken
 
 DRAIN_WITHIN_S = 2.5
 """So long the receipts of what was sent are waited for: a window is spread over up to 1.6 s (gaps.py)."""
@@ -21,13 +23,22 @@ DRAIN_WITHIN_S = 2.5
 class Deliveries:
     """One pump at a time: its successor reads how far it came."""
 
-    def __init__(self, stream: EventStream, mirror: Mirror, lease: Lease, metrics: Metrics, say: Say) -> None:
+    def __init__(
+        self,
+        stream: EventStream,
+        mirror: Mirror,
+        lease: Lease,
+        metrics: Metrics,
+        say: Say,
+        passed: Callable[[Taken], object] = lambda taken: None,
+    ) -> None:
         self._stream = stream
         self._acks = Acks(stream, lease, metrics)
         self._mirror = mirror
         self._lease = lease
         self._metrics = metrics
         self._say = say
+        self._passed = passed
         self._conversation: Conversation | None = None
         self._changed = asyncio.Event()
         self._finishing = False
@@ -74,7 +85,13 @@ class Deliveries:
         """Until the socket is lost, or another is in use."""
         begun_s = time.monotonic()
         pump = self._pump = EventPump(
-            self._stream, self._acks, self._mirror, conversation.wire, self._lease, self._metrics
+            self._stream,
+            self._acks,
+            self._mirror,
+            conversation.wire,
+            self._lease,
+            self._metrics,
+            self._passed,
         )
         pumping = self._pumping = asyncio.create_task(pump.run())
         self._idle.clear()

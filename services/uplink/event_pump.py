@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from functools import partial
 
 from services.relay.errors import RelayError
@@ -45,7 +46,14 @@ class EventPump:
     """Sends windows of events and takes them off the stream once they are receipted."""
 
     def __init__(
-        self, stream: EventStream, acks: Acks, mirror: Mirror, wire: Wire, lease: Lease, metrics: Metrics
+        self,
+        stream: EventStream,
+        acks: Acks,
+        mirror: Mirror,
+        wire: Wire,
+        lease: Lease,
+        metrics: Metrics,
+        passed: Callable[[Taken], object] = lambda taken: None,
     ) -> None:
         self._stream = stream
         self._acks = acks
@@ -53,6 +61,7 @@ class EventPump:
         self._wire = wire
         self._lease = lease
         self._metrics = metrics
+        self._passed = passed
         self._delivery = Delivery()
         self._gaps = Gaps()
         self._clock = ages.StoreClock(0.0, float("-inf"))  # to be asked with the first read
@@ -178,14 +187,25 @@ class EventPump:
             if (wait_s := self._gaps.wait_s(due_s, boottime_s())) > 0:
                 await asyncio.sleep(wait_s)
             await self._trusted()
-            fresh, late = ages.sort_out(events, boottime_s() - cut_s)  # Redis can have been away meanwhile
-            if late:
-                self._delivery.expired(late)
-            self._wire.send(*map(frames.game_event, fresh))
-            if number == len(bursts):
+            if lost := self._delivery.disowned > 0:
+                # Nothing newer may overtake what Takaro could not place: the rest is sent again with it.
+                for _, held in bursts[number - 1 :]:
+                    self._delivery.held_back(held)
+            else:
+                self._send(events, boottime_s() - cut_s)
+            if lost or number == len(bursts):
                 self._wire.send(frames.ping())
             self._wire.flush()  # now: nothing may come between the look at the lease and the write
             self._gaps.written(due_s, boottime_s())
+            if lost:
+                return
+
+    def _send(self, events: list[GameEvent], older_by_s: float) -> None:
+        """Events of the last window, less those that are too old by now: Redis may have been away."""
+        fresh, late = ages.sort_out(events, older_by_s)
+        if late:
+            self._delivery.expired(late)
+        self._wire.send(*map(frames.game_event, fresh))
 
     async def _trusted(self) -> None:
         """Waits while Redis is away: that is no lost lease, and the socket stays (design.md, Ownership)."""
@@ -217,6 +237,7 @@ class EventPump:
         if window.events:
             self._metrics.event_seconds.observe(self._clock.at_s(boottime_s()) - window.accepted_s)
         self._metrics.expired_all(window.expired)
+        self._passed(taken)
         self._acks.add(window)
         # What a crash would repeat stays within the bound with the next window, too.
         if self._acks.due or self._acks.count + self.unconfirmed + WINDOW_EVENTS > MAX_REPEATED:

@@ -3,23 +3,21 @@
 import asyncio
 import contextlib
 import logging
-import secrets
-import socket
 import time
 from collections.abc import Iterable, Mapping
 
 from services.relay.errors import StoreError
 from services.relay.keys import UPLINKS, WAKE_EVENTS, WAKE_LEASES, WAKE_RESULTS
-from services.relay.leases import RENEW_EVERY_S
-from services.relay.limits import DEFAULT_LIMITS, Limits
+from services.relay.leases import RENEW_EVERY_S, boottime_s
 from services.relay.logs import InstanceLogger
 from services.relay.settings import Instance
-from services.relay.store import Store, pairs
+from services.relay.store import pairs
+from services.uplink.alerts.conditions import Sighting
 from services.uplink.berth import Berth
-from services.uplink.identify_turns import IdentifyTurns
-from services.uplink.metrics import Metrics
 from services.uplink.ownership.members import BEAT_EVERY_S, Members
 from services.uplink.ownership.placement import Pace, preferred
+from services.uplink.stalls import BEAT_EVERY_S as STALL_BEAT_EVERY_S
+from services.uplink.surroundings import Surroundings
 
 SUBSCRIBE_AGAIN_S = 1.0
 MOVES_PER_S = 5
@@ -34,25 +32,13 @@ logger = logging.getLogger(__name__)
 class Fleet:
     """All instances that have what it takes to reach Takaro, as far as they are this uplink's."""
 
-    def __init__(
-        self,
-        takaro_url: str,
-        reads_per_s: float,
-        store: Store,
-        metrics: Metrics,
-        limits: Limits = DEFAULT_LIMITS,
-        proxy: str | None = None,
-    ) -> None:
-        self.uplink = f"{socket.gethostname()}-{secrets.token_hex(3)}"
-        self._url = takaro_url
-        self._reads_per_s = reads_per_s
-        self._store = store
-        self._metrics = metrics
-        self._limits = limits
-        self._proxy = proxy
+    def __init__(self, surroundings: Surroundings) -> None:
+        self._surroundings = surroundings
+        self.uplink = surroundings.uplink
+        self._store = surroundings.store
+        self._metrics = surroundings.metrics
         self._members = Members(self.uplink)
         self._pace = Pace(MOVES_PER_S)
-        self._turn = IdentifyTurns(store)
         self._berths: dict[str, Berth] = {}
         self._ending: dict[str, asyncio.Task[None]] = {}
 
@@ -66,17 +52,7 @@ class Fleet:
             if slug in self._berths:
                 continue
             if instance.registration_token:
-                self._berths[slug] = Berth(
-                    instance,
-                    self._url,
-                    self._reads_per_s,
-                    self._store,
-                    self._metrics,
-                    self.uplink,
-                    self._turn,
-                    self._limits,
-                    self._proxy,
-                )
+                self._berths[slug] = Berth(instance, self._surroundings)
             else:
                 InstanceLogger(logger, slug).warning(
                     "no registration token: events are kept, nothing reaches Takaro yet"
@@ -96,12 +72,17 @@ class Fleet:
         task = self._ending[slug] = asyncio.create_task(end())
         task.add_done_callback(lambda ended: self._ending.get(slug) is ended and self._ending.pop(slug))
 
+    def sightings(self) -> dict[str, Sighting]:
+        """The instances that are this uplink's, as far as they can be judged."""
+        return {slug: sighting for slug, berth in self._berths.items() if (sighting := berth.sighting())}
+
     async def run(self) -> None:
         """Never returns; when it is cancelled, links are closed and leases given back."""
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._beat())
                 group.create_task(self._keep_leases())
+                group.create_task(self._watch_stalls())
                 group.create_task(self._listen())
                 group.create_task(self._measure())
         finally:
@@ -125,7 +106,17 @@ class Fleet:
         found = {member.decode(): int(count) for member, count in pairs(counts)}
         for member in self._members.look(time.monotonic(), found):
             self._store.tell("HDEL", UPLINKS, member)
+        if self._members.went_back:
+            logger.error(
+                "Redis has lost data: it was emptied, or a copy that was behind took its place. Events and"
+                " commands that waited in it may be gone; everything else is written anew"
+            )
         self._metrics.uplinks.set(len(self._members.alive))
+
+    async def _watch_stalls(self) -> None:
+        while True:
+            self._surroundings.stalls.beat(boottime_s())
+            await asyncio.sleep(STALL_BEAT_EVERY_S)
 
     async def _keep_leases(self) -> None:
         await self._look_around()  # who is there decides what we take

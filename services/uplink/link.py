@@ -5,6 +5,7 @@ import contextlib
 import logging
 import random
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from services.relay.errors import LostLease, StoreError
@@ -20,6 +21,7 @@ from services.uplink.desk import Desk
 from services.uplink.metrics import Metrics
 from services.uplink.mirror.state import Mirror
 from services.uplink.takaro.backoff import RECONNECT, REFUSED, RENEWED_AFTER_READY_S
+from services.uplink.takaro.delivery import Taken
 from services.uplink.takaro.quiet import Finding, Quiet
 from services.uplink.takaro.session import State
 
@@ -55,6 +57,7 @@ class Link:
         gate: Gate,
         frame_in_bytes: int = DEFAULT_LIMITS.frame_in_bytes,
         proxy: str | None = None,
+        passed: Callable[[Taken], object] = lambda taken: None,
     ) -> None:
         self._instance = instance
         self._url = takaro_url
@@ -67,7 +70,7 @@ class Link:
         self._proxy = proxy
         self._logger = InstanceLogger(logger, instance.slug)
         self._said = ""
-        self._deliveries = Deliveries(stream, mirror, lease, metrics, self._say)
+        self._deliveries = Deliveries(stream, mirror, lease, metrics, self._say, passed)
         self._used: Conversation | None = None
         self._newest: Conversation | None = None
         self._talking: dict[Conversation, asyncio.Task[None]] = {}

@@ -10,9 +10,12 @@ from services.relay import running
 from services.relay.directory import Directory, instances
 from services.relay.serving import Listener, admin_app, bind
 from services.relay.settings import Settings
+from services.uplink.alerts.herald import Herald
 from services.uplink.fleet import Fleet
+from services.uplink.identify_turns import IdentifyTurns
 from services.uplink.metrics import Metrics
 from services.uplink.removals import forget_removed
+from services.uplink.surroundings import Surroundings
 
 logger = logging.getLogger(__name__)
 
@@ -28,9 +31,16 @@ async def serve(settings: Settings, config: Path | None = None) -> None:
     store = running.store_of(settings, metrics.service)
     admin = bind(settings.uplink.admin_host, settings.uplink.admin_port, "uplink.admin_port")
     try:
-        proxy = settings.takaro.proxy.get_secret_value() if settings.takaro.proxy else None
         fleet = Fleet(
-            settings.takaro.url, settings.uplink.reads_per_s, store, metrics, settings.limits, proxy
+            Surroundings(
+                settings.takaro.url,
+                store,
+                metrics,
+                IdentifyTurns(store),
+                settings.uplink.reads_per_s,
+                settings.limits,
+                settings.takaro.proxy.get_secret_value() if settings.takaro.proxy else None,
+            )
         )
         directory = Directory(settings, config, os.environ, store, metrics.service.reload_failed.set)
         pages = admin_app(
@@ -43,6 +53,7 @@ async def serve(settings: Settings, config: Path | None = None) -> None:
             directory.watch(lambda served: fleet.update(instances(served))),
             forget_removed(directory.registry),
             fleet.run(),
+            Herald(settings.alerts, store, fleet.sightings, metrics.told).run(),
             Listener.of(pages).listen(admin),
         )
     finally:

@@ -180,6 +180,15 @@ class Metrics:
         Gauge("dayz_relay_backlog_max_bytes", "The same by their size.", registry=registry).set(
             MAX_QUEUED_BYTES
         )
+        self.alerts = Counter(
+            "dayz_relay_alert_messages_total",
+            "Messages to Discord and webhooks, by what became of them.",
+            ["target", "outcome"],
+            registry=registry,
+        )
+        for target in ("discord", "webhook"):
+            for outcome in ("sent", "failed"):
+                self.alerts.labels(target, outcome)
         for limit in UPLINK_LIMITS:
             self.limited.labels(limit)
         for event in EventType:
@@ -211,6 +220,10 @@ class Metrics:
     def beyond(self, limit: str) -> None:
         """Something was beyond that limit."""
         self.limited.labels(limit).inc()
+
+    def told(self, target: str, sent: bool) -> None:
+        """A message to people has come to its end."""
+        self.alerts.labels(target, "sent" if sent else "failed").inc()
 
     def answered(self, action: Action, outcome: str) -> None:
         """A request had its answer, or came to its end otherwise."""

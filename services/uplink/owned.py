@@ -12,19 +12,18 @@ from services.relay.event_stream import EventStream
 from services.relay.instance_series import Row
 from services.relay.instance_state import InstanceState
 from services.relay.leases import Lease
-from services.relay.limits import DEFAULT_LIMITS, Limits
 from services.relay.running import cancelled
 from services.relay.settings import Instance
-from services.relay.store import Store
 from services.relay.vocabulary import Action
 from services.uplink.asking import Asking
-from services.uplink.conversation import Gate
 from services.uplink.desk import Desk
 from services.uplink.link import Link
-from services.uplink.metrics import MIRROR_AGE, MIRROR_PARTS, PLAYERS, Metrics
+from services.uplink.metrics import MIRROR_AGE, MIRROR_PARTS, PLAYERS
 from services.uplink.mirror.keeper import Keeper
 from services.uplink.mirror.state import Mirror
+from services.uplink.passing import PassingBy
 from services.uplink.reads import Reads
+from services.uplink.surroundings import Surroundings
 from services.uplink.takaro.contact import Contact
 
 SAVED_WITHIN_S = 0.5
@@ -34,38 +33,33 @@ class OwnedInstance:
     """The link of one instance to Takaro, and what answers Takaro's requests over it."""
 
     def __init__(
-        self,
-        instance: Instance,
-        takaro_url: str,
-        reads_per_s: float,
-        store: Store,
-        lease: Lease,
-        contact: Contact,
-        metrics: Metrics,
-        gate: Gate,
-        limits: Limits = DEFAULT_LIMITS,
-        proxy: str | None = None,
+        self, instance: Instance, surroundings: Surroundings, lease: Lease, contact: Contact
     ) -> None:
+        store, metrics, limits = surroundings.store, surroundings.metrics, surroundings.limits
         state = InstanceState(store, instance.slug)
         self._mirror = Mirror(limits, metrics.beyond)
         self._keeper = Keeper(store, instance.slug, lease, self._mirror, metrics)
         commands = CommandStream(store, instance.slug, limits.open_commands)
-        self._asking = Asking(commands, contact, lease, metrics)
-        self._reads = Reads(self._asking, self._mirror, self._keeper, state, contact, metrics, reads_per_s)
+        self._passing = PassingBy(store, instance.slug)
+        self._asking = Asking(commands, contact, lease, metrics, surroundings.stalls, self._passing.command)
+        self._reads = Reads(
+            self._asking, self._mirror, self._keeper, state, contact, metrics, surroundings.reads_per_s
+        )
         desk = Desk(self._asking, self._reads, self._mirror, contact, metrics, limits.frame_out_bytes)
         events = EventStream(store, instance.slug)
         self._link = Link(
             instance,
-            takaro_url,
+            surroundings.takaro_url,
             events,
             state,
             desk,
             self._mirror,
             lease,
             metrics,
-            gate,
+            surroundings.turn,
             limits.frame_in_bytes,
-            proxy,
+            surroundings.proxy,
+            self._passing.taken,
         )
 
     async def run(self) -> None:
@@ -84,6 +78,7 @@ class OwnedInstance:
         finally:
             for task in tasks:
                 await cancelled(task)
+            self._passing.close()
 
     @property
     def identified(self) -> bool:
@@ -112,6 +107,10 @@ class OwnedInstance:
             self._link.wake()
         if results:
             self._asking.wake()
+
+    def looked(self, now_ms: int, watched: str) -> None:
+        """It is that late on Redis' clock, and somebody watches, or "" for nobody."""
+        self._passing.looked(now_ms, watched)
 
     def game_restarted(self) -> None:
         """The game server was away and is back: it starts without players."""

@@ -18,7 +18,9 @@ class PassingBy:
     def __init__(self, store: Store, slug: str) -> None:
         self._passing = Passing(store, slug)
         self._minutes = Minutes(store, slug)
-        self._ahead_ms = time.time() * 1000 - time.monotonic() * 1000  # of Redis' clock, as soon as it is known
+        self._ahead_ms = (
+            time.time() * 1000 - time.monotonic() * 1000
+        )  # of Redis' clock, as soon as it is known
 
     def looked(self, now_ms: int, watched: str) -> None:
         """A look at the lease has found that time on Redis' clock, and that watcher."""
@@ -29,9 +31,11 @@ class PassingBy:
     def taken(self, taken: Taken) -> None:
         """Takaro has a window of events."""
         now_ms = self._now_ms()
-        for accepted_s, count in taken.window.accepted:
-            self._minutes.events(now_ms - accepted_s * 1000, count)
-        self._passing.tell(_events(taken, now_ms))
+        window = taken.window
+        took_ms = max(0, now_ms - int(window.accepted_s * 1000)) if window.events else 0
+        if window.events:
+            self._minutes.events(took_ms, len(window.events))
+        self._passing.tell(_events(taken, now_ms, took_ms))
 
     def command(self, command: Command, result: Outcome | Failure, took_s: float) -> None:
         """A command has come to its end. Reads are too many to be remembered."""
@@ -53,12 +57,10 @@ class PassingBy:
         return int(time.monotonic() * 1000 + self._ahead_ms)
 
 
-def _events(taken: Taken, now_ms: int) -> Iterator[Passed]:
-    window = taken.window
-    accepted = (now_ms - round(s * 1000) for s, count in window.accepted for _ in range(count))
-    for event in window.events:
-        yield Passed("event", now_ms, event["type"], event["data"], DELIVERED, next(accepted, 0))
-    for event in window.expired:
+def _events(taken: Taken, now_ms: int, took_ms: int) -> Iterator[Passed]:
+    for event in taken.window.events:
+        yield Passed("event", now_ms, event["type"], event["data"], DELIVERED, took_ms)
+    for event in taken.window.expired:
         yield Passed("event", now_ms, event["type"], event["data"], EXPIRED, 0)
     for refused in taken.refused:
         data = {"candidates": len(refused.candidates)}

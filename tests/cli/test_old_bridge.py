@@ -75,8 +75,8 @@ def test_quotes_are_no_part_of_name_token_and_port() -> None:
     [
         ("nonsense", {}, "line 3 is ignored: it is not written as key=value"),
         ("colour=red", {}, "line 3, 'colour', is ignored: the relay has no such setting"),
-        ("profilesDir=x", {}, "line 3, 'profilesDir', is ignored: log tailing is not part of the relay yet"),
-        ("", {"DAYZ_LOG_DIR": "/x"}, "DAYZ_LOG_DIR is ignored: log tailing is not part of the relay yet"),
+        ("profilesDir=x", {}, "line 3, 'profilesDir', is ignored: `dayz-relay agent` sends log"),
+        ("", {"DAYZ_LOG_DIR": "/x"}, "DAYZ_LOG_DIR is ignored: `dayz-relay agent` sends log"),
         ("identitytoken=x", {}, "the old bridge saw only identityToken"),
         ("registrationToken=PASTE_TOKEN_HERE", {}, "there is no registrationToken"),
         ("serverName=ab", {}, "the name is made to have 3 to 50 characters"),

@@ -24,11 +24,15 @@ def settings_rows() -> Iterator[list[str]]:
             name = (section, "0", key) if section == "instance" else (section, key)
             if section == "instance":
                 place = "[[instance]]"
-                default = "required" if Instance.model_fields[key].is_required() else "none"
+                field = Instance.model_fields[key]
+                default = (
+                    "required" if field.is_required() else f"`{field.default}`" if field.default else "none"
+                )
             else:
                 place = f"[{section}]"
                 value = getattr(getattr(defaults, section), key)
-                default = "none" if value is None else f"`{value}`"
+                shown = str(value).lower() if isinstance(value, bool) else value
+                default = "none" if value is None else f"`{shown}`"
             star = " *" if (section, key) in SECRETS else ""
             yield [f"`{place} {key}`{star}", f"`{env_name(name)}`", default]
 
@@ -65,7 +69,9 @@ def test_the_example_of_a_fleet_is_valid_but_for_its_files(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     "command",
     [
-        *("up", "modapi", "uplink", "check", "import", "demo", "sim mod", "sim takaro"),
+        *("up", "modapi", "uplink", "agent", "check", "import", "demo", "sim mod", "sim takaro"),
+        *("status", "doctor", "tail", "players", "say", "completion"),
+        *(f"dlq {action}" for action in ("list", "show", "retry", "drop")),
         *(f"instance {action}" for action in ("add", "list", "rotate", "disable", "enable", "remove")),
     ],
 )
@@ -74,4 +80,3 @@ def test_every_command_is_told_and_exists(command: str) -> None:
     with pytest.raises(SystemExit) as ended:
         main([*command.split(), "--help"])
     assert ended.value.code == 0
-

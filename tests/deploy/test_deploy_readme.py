@@ -16,7 +16,7 @@ COMPOSE = read(env_file(ROOT / "deploy" / "demo" / "compose.env"))
 
 @pytest.mark.parametrize("name", sorted(FILES - YOURS))
 def test_every_file_named_is_there(name: str) -> None:
-    places = (ROOT, ROOT / "deploy" / "kubernetes")
+    places = (ROOT, ROOT / "deploy" / "kubernetes", ROOT / "docs")
     assert any((place / name).exists() or list(place.glob(name + "*")) for place in places)
 
 

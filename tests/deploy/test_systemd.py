@@ -13,7 +13,11 @@ from services.cli.main import _parser
 from tests.deploy.compose import ROOT
 
 FOLDER = ROOT / "deploy" / "systemd"
-UNITS = {"dayz-relay.service": "dayz-relay.service", "dayz-relay@.service": "dayz-relay@modapi.service"}
+UNITS = {
+    "dayz-relay.service": "dayz-relay.service",
+    "dayz-relay@.service": "dayz-relay@modapi.service",
+    "dayz-relay-agent.service": "dayz-relay-agent.service",
+}
 """The files, and what is started of them."""
 
 MOST_EXPOSURE = 15

@@ -10,6 +10,7 @@ BEARER = [(b"host", b"relay"), (b"authorization", b"Bearer " + KEY.encode())]
 CALLS = [
     ("POST", "/gameserver/register", CallKind.REGISTER, ""),
     ("POST", "/gameserver/local/events", CallKind.EVENTS, ""),
+    ("POST", "/gameserver/agent/events", CallKind.AGENT, ""),
     ("GET", "/gameserver/8a3d-uuid/poll", CallKind.POLL, ""),
     ("POST", "/gameserver/x/operation/giveItem-12/result", CallKind.RESULT, "giveItem-12"),
 ]

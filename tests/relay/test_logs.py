@@ -99,8 +99,8 @@ def test_the_logger_of_an_instance_names_it(caplog: pytest.LogCaptureFixture) ->
 CRASHES = {
     "an exception": "raise ValueError(SECRET)",
     "a thread": "import threading; t = threading.Thread(target=fail); t.start(); t.join()",
-    "a task": "import asyncio\nasync def main():\n t = asyncio.create_task(afail())\n await asyncio.sleep(0)\n await"
-    " asyncio.sleep(0)\n del t\n import gc; gc.collect()\nasyncio.run(main())",
+    "a task": "import asyncio\nasync def main():\n t = asyncio.create_task(afail())\n"
+    " await asyncio.sleep(0.01)\n del t\nasyncio.run(main())",
     "a callback": "import asyncio\nasync def main():\n asyncio.get_running_loop().call_soon(fail)\n await"
     " asyncio.sleep(0.01)\nasyncio.run(main())",
     "a finalizer": "class A:\n def __del__(self): fail()\nA()",

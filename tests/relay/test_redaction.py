@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from services.relay.redaction import MASK, Redaction, secrets_in
-from services.relay.settings import Instance, ModApi, Redis, Settings, Takaro
+from services.relay.settings import Alerts, Instance, ModApi, Redis, Settings, Takaro
 
 SECRET = "Zq9-planted_secret-0123456789"
 
@@ -101,6 +101,13 @@ def test_every_secret_of_the_settings_is_found_by_its_type() -> None:
 def test_a_token_that_is_the_name_of_the_server_does_not_spoil_the_log() -> None:
     instance = Instance(slug="main", name="Chernarus", identity_token=SecretStr("chernarus"))
     assert set(secrets_in(instance)) == set()
+
+
+@pytest.mark.parametrize("scheme", ["https", "HTTP"])
+def test_of_a_webhook_the_path_is_the_secret(scheme: str) -> None:
+    url = SecretStr(f"{scheme}://discord.example/api/webhooks/12345/a-secret-word?wait=true")
+    found = set(secrets_in(Alerts(discord_url=url)))
+    assert found == {"api/webhooks/12345/a-secret-word?wait=true"}
 
 
 def test_an_address_without_a_password_is_no_secret() -> None:

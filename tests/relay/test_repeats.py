@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from services.relay import event_stream
 from services.relay.errors import StoreError
 from services.relay.event_stream import NOT_ASKED, Batch, EventStream, Slot, digest
+from services.relay.instance_state import InstanceState
 from services.relay.store import Store
 from services.relay.store_clock import StoreClock
 from tests.support.redis_server import RedisServer
@@ -220,6 +221,44 @@ async def test_a_clock_that_is_set_back_makes_no_honest_twin_a_repeat(
             await store.send("HSET", intake, name, ahead)
     assert (await scene.b.append(batch("x"))).repeated == 0
     assert await scene.stored() == "xx"
+
+
+async def test_another_sender_settles_nothing_and_repeats_only_its_own(
+    scene: Scene, store: Store, slug: str
+) -> None:
+    agent = EventStream(store, slug, "agent")
+    agent._clock = ExactClock()
+    await scene.a.append(batch("x"))  # its answer is lost
+    for line in "abcdefx":  # more than are remembered, and one that looks alike
+        agent.answered((await agent.append(batch(line))).token)
+    await agent.append(batch("y"))  # lost as well
+    assert (await scene.b.append(batch("xz"))).repeated == 1
+    assert (await agent.append(batch("yx"))).repeated == 1
+    assert await scene.stored() == "xabcdefxyzx"
+
+
+async def test_another_sender_says_nothing_of_the_mods_contact(store: Store, slug: str) -> None:
+    await EventStream(store, slug, "agent").append(batch("x"))
+    state = InstanceState(store, slug)
+    assert await state.last_contact_ms() is None
+    await EventStream(store, slug).append(batch("x"))
+    assert await state.last_contact_ms() is not None
+
+
+async def test_events_of_all_senders_count_as_waiting(
+    scene: Scene, store: Store, slug: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_stream, "MAX_QUEUED_EVENTS", 3)
+    await scene.a.append(batch("xy"))
+    assert (await EventStream(store, slug, "agent").append(batch("vw"))).full
+
+
+async def test_what_is_left_out_of_a_batch_is_a_part_of_its_repeat(scene: Scene) -> None:
+    kept, left_out = batch("x").slots[0], Slot(digest("y"), None)
+    await scene.a.append(Batch([left_out, kept, left_out]))
+    again = await scene.b.append(Batch([left_out, kept, left_out, *batch("z").slots]))
+    assert again.repeated == 3
+    assert await scene.stored() == "xz"
 
 
 @dataclass

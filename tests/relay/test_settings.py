@@ -11,7 +11,18 @@ from pydantic import BaseModel
 
 from services.relay.errors import ConfigError
 from services.relay.limits import Limits
-from services.relay.settings import Instance, Log, ModApi, Redis, Settings, Takaro, Uplink, load, masked
+from services.relay.settings import (
+    Instance,
+    Log,
+    MetricsSettings,
+    ModApi,
+    Redis,
+    Settings,
+    Takaro,
+    Uplink,
+    load,
+    masked,
+)
 from services.relay.settings_sources import KEYS, TAKARO_NAMES, environment_configures
 from services.relay.settings_values import is_loopback
 
@@ -55,6 +66,7 @@ def test_the_names_of_all_settings_are_those_of_the_models() -> None:
         "uplink": Uplink,
         "limits": Limits,
         "log": Log,
+        "metrics": MetricsSettings,
         "instance": Instance,
     }
     assert {name: tuple(model.model_fields) for name, model in models.items()} == KEYS
@@ -107,6 +119,14 @@ def test_an_instance_uses_its_own_registration_token_or_that_of_the_fleet(tmp_pa
         ("[modapi]\nhold_polls_s = 8.5\n" + MAIN, "{path}, [modapi], hold_polls_s: must be less than"),
         ("[modapi]\nhold_polls_s = -1\n" + MAIN, "{path}, [modapi], hold_polls_s: must be greater than"),
         ("[modapi]\nhold_polls_s = nan\n" + MAIN, "{path}, [modapi], hold_polls_s: must be"),
+        ("[modapi]\ntls_cert = 'c'\n" + MAIN, "{path}, [modapi], tls_key: is missing: for TLS both"),
+        ("[modapi]\ntls_key = 'k'\n" + MAIN, "{path}, [modapi], tls_cert: is missing: for TLS both"),
+        ("[modapi]\ntrusted_proxies = ['x']\n" + MAIN, "{path}, [modapi], trusted_proxies: must be an"),
+        ("[modapi]\ntrusted_proxies = ['::1']\n" + MAIN.replace("mod_keys", "#"), "{one}, mod_keys: is"),
+        ("[takaro]\nproxy = 'socks5://h'\n" + MAIN, "{path}, [takaro], proxy: must be the address"),
+        ("[limits]\nconnections = 0\n" + MAIN, "{path}, [limits], connections: must be greater"),
+        ("[limits]\nrequests_per_s = nan\n" + MAIN, "{path}, [limits], requests_per_s: must be"),
+        ("[limits]\nframe_out_bytes = 99999999\n" + MAIN, "{path}, [limits], frame_out_bytes: must be less"),
         ("[modapi]\nhost = 3\n" + MAIN, "{path}, [modapi], host: must be a valid string"),
         (MAIN.replace('"main"', '"Main"'), "{one}, slug: must be 1 to 63 of"),
         (MAIN.replace('"main"', '"-a"'), "{one}, slug: must be 1 to 63 of"),
@@ -306,6 +326,24 @@ def test_only_loopback_counts_as_this_machine(host: str, loopback: bool) -> None
     assert is_loopback(host) is loopback
 
 
+@pytest.mark.parametrize(
+    ("lines", "loopback"),
+    [("", True), ("host = '0.0.0.0'", False), ("trusted_proxies = ['127.0.0.1', '10.0.0.0/8']", False)],
+)
+def test_through_a_trusted_proxy_others_than_this_machine_can_call(
+    tmp_path: Path, lines: str, loopback: bool
+) -> None:
+    settings, _ = load(write(tmp_path, f"[modapi]\n{lines}\n{MAIN}"), {})
+    assert settings.modapi.loopback_only is loopback
+
+
+def test_lists_and_files_of_the_mods_port_are_read_from_file_and_environment(tmp_path: Path) -> None:
+    path = write(tmp_path, "[modapi]\ntls_cert = 'tls/c.pem'\ntls_key = '/k.pem'\n" + MAIN)
+    modapi = load(path, {"RELAY_MODAPI__TRUSTED_PROXIES": "10.0.0.1, fd00::/8"}).settings.modapi
+    assert (modapi.tls_cert, modapi.tls_key) == (str(tmp_path / "tls/c.pem"), "/k.pem")
+    assert modapi.trusted_proxies == ("10.0.0.1", "fd00::/8")
+
+
 secrets = st.text(string.printable, max_size=20).map(lambda text: f"S3CRET{text}S3CRET")
 
 
@@ -314,6 +352,7 @@ SECRET_NAMES = [
     "TAKARO_IDENTITY_TOKEN",
     "RELAY_REDIS__URL",
     "RELAY_MODAPI__ADMIN_TOKEN",
+    "RELAY_TAKARO__PROXY",
     "RELAY_INSTANCE__0__MOD_KEYS",
     "RELAY_INSTANCE__1__MOD_KEYS",
     "RELAY_INSTANCE__1__IDENTITY_TOKEN",
@@ -325,6 +364,7 @@ values = st.one_of(
     secrets,
     secrets.map(lambda text: f"redis://u:{text}@h:port/"),
     secrets.map(lambda text: f"redis://u:{text}@h:1/0"),
+    secrets.map(lambda text: f"http://u:{text}@h:1"),
     st.just("S3CRET-0123456789"),
 )
 

@@ -134,7 +134,7 @@ async def test_a_durable_call_counts_only_with_its_replicas_also_when_another_re
                 stopped.enter_context(replica.stopped())
             for store in (one, other):
                 with pytest.raises(StoreError, match="only 0 of 1 replicas"):
-                    await store.run_until(1.0, once, keys, durable=True)
+                    await store.run_until(2.0, once, keys, durable=True)
             assert await one.run(once, keys) == 0  # it does not claim to be durable
         assert await one.run_until(3.0, once, keys, durable=True) == 0
 

@@ -18,6 +18,7 @@ from services.relay.store import Store
 from services.sim.takaro.server import TakaroSim
 from services.uplink.metrics import Metrics
 from services.uplink.owned import OwnedInstance
+from services.uplink.surroundings import Surroundings
 from services.uplink.takaro.contact import Contact
 
 TOKEN = "the-registration-token"
@@ -46,13 +47,9 @@ class Uplink:
         self.turns = 0
         self.owned = OwnedInstance(
             instance,
-            takaro_url,
-            50.0,
-            store,
+            Surroundings(takaro_url, store, Metrics(self.registry), self._turn, 50.0),
             self.lease,
             Contact(0.0),
-            Metrics(self.registry),
-            self._turn,
         )
         self.running = asyncio.create_task(self.owned.run())
         self._renewing: asyncio.Task[None] | None = None

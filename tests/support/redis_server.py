@@ -1,6 +1,8 @@
 """Real Redis and Valkey servers for tests, on sockets or ports of their own: killed and started again."""
 
+import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -30,9 +32,11 @@ def binaries() -> dict[str, str]:
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+    """A port that nobody listens on, below those (from 32768 on) that outgoing connections are given."""
+    while True:
+        port = random.SystemRandom().randrange(15_000, 32_000)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 class RedisServer:

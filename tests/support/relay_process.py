@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -13,16 +12,10 @@ from pathlib import Path
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support.redis_server import RedisServer, binaries
+from tests.support.redis_server import RedisServer, binaries, free_port
 
 START_WITHIN_S = 20.0
 STOP_WITHIN_S = 15.0
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 class Service:
@@ -123,9 +116,12 @@ class Service:
 
 
 class RelayProcess:
-    """One relay with its own store. `instances` are TOML blocks without their [[instance]] line."""
+    """One relay with its own store. `instances` are TOML blocks without their [[instance]] line, `modapi` is
+    what else stands under [modapi]."""
 
-    def __init__(self, takaro_url: str, instances: Sequence[str], registration_token: str) -> None:
+    def __init__(
+        self, takaro_url: str, instances: Sequence[str], registration_token: str, modapi: str = ""
+    ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="relay-flow-"))
         self.store = RedisServer(binaries()["valkey"])
         self.port = free_port()
@@ -136,7 +132,7 @@ class RelayProcess:
         config.write_text(
             f'[takaro]\nurl = "{takaro_url}"\nregistration_token = "{registration_token}"\n'
             f'[redis]\nurl = "{self.store.url}"\n'
-            f"[modapi]\nport = {self.port}\nadmin_port = {admin_ports[0]}\n"
+            f"[modapi]\nport = {self.port}\nadmin_port = {admin_ports[0]}\n{modapi}\n"
             f"[uplink]\nadmin_port = {admin_ports[1]}\n{blocks}"
         )
         os.chmod(config, 0o600)

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from services.relay.command_stream import CommandStream
 from services.relay.keys import keys_of
-from services.relay.leases import Lease
+from services.relay.leases import Lease, boottime_s
 from services.relay.operation_ids import new_operation_id
 from services.relay.records import Command, Outcome
 from services.relay.running import cancelled
@@ -17,6 +17,7 @@ from services.relay.vocabulary import Action
 from services.uplink import asking
 from services.uplink.asking import Asking
 from services.uplink.metrics import Metrics
+from services.uplink.stalls import Stalls
 from services.uplink.takaro.contact import Contact
 from services.uplink.takaro.failures import Failure
 from tests.support.linked import until
@@ -28,7 +29,10 @@ class Asker:
     def __init__(self, store: Store, slug: str) -> None:
         self.registry = CollectorRegistry()
         self.lease = Lease(store, slug, "an uplink")
-        self.asking = Asking(CommandStream(store, slug), Contact(0.0), self.lease, Metrics(self.registry))
+        self.stalls = Stalls(boottime_s())
+        self.asking = Asking(
+            CommandStream(store, slug), Contact(0.0), self.lease, Metrics(self.registry), self.stalls
+        )
         self.passing = asyncio.create_task(self.asking.pass_results_on())
 
     def ask(self) -> tuple[str, asyncio.Task[Outcome | Failure]]:
@@ -150,3 +154,15 @@ async def test_nothing_is_left_of_results_for_good(scene: Scene) -> None:
     await scene.complete(operation_id, "answer")
     assert 0 < await scene.store.send("PTTL", keys_of(scene.slug).results) <= 60_000
     await answer
+
+
+async def test_what_may_have_waited_unread_for_too_long_is_never_handed_out(store: Store, slug: str) -> None:
+    asker = Asker(store, slug)
+    now_s = boottime_s()
+    asker.stalls.beat(now_s - 15.0)
+    asker.stalls.beat(now_s)  # it stood still in between
+    _, asking = asker.ask()
+    failure = await asking
+    assert isinstance(failure, Failure) and "stood still" in failure.text
+    assert await CommandStream(store, slug).take() == []
+    await cancelled(asker.passing)

@@ -23,7 +23,9 @@ from services.sim.takaro import requests
 from services.sim.takaro.server import TakaroSim
 from services.uplink import conversation, deliveries, event_pump, fleet, link
 from services.uplink.fleet import Fleet
-from services.uplink.metrics import Metrics
+from services.uplink.identify_turns import IdentifyTurns
+from services.uplink.metrics import STATE, Metrics
+from services.uplink.surroundings import Surroundings
 from services.uplink.takaro import ages, backoff, gaps
 
 TOKEN = "the-registration-token"
@@ -42,6 +44,7 @@ class Scene:
     store: Store
     slug: str
     running: list[asyncio.Task[None]] = field(default_factory=list)
+    metrics: Metrics = field(default_factory=lambda: Metrics(CollectorRegistry()))
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
 
     @property
@@ -56,7 +59,10 @@ class Scene:
             registration_token=SecretStr(registration_token),
         )
         self.registry = CollectorRegistry()
-        uplink = Fleet(self.takaro.url, 50.0, self.store, Metrics(self.registry))
+        self.metrics = Metrics(self.registry)
+        uplink = Fleet(
+            Surroundings(self.takaro.url, self.store, self.metrics, IdentifyTurns(self.store), 50.0)
+        )
         uplink.update({self.slug: instance})
         self.running.append(asyncio.create_task(uplink.run()))
         return self.running[-1]
@@ -136,7 +142,7 @@ async def test_a_permanent_refusal_is_not_hammered(scene: Scene, caplog: pytest.
 
 
 async def _is(scene: Scene, state: str) -> bool:
-    return scene.count("dayz_relay_takaro_state", instance=scene.slug, state=state) == 1
+    return scene.metrics.instances.value(STATE.name, scene.slug, state) == 1
 
 
 async def test_a_socket_that_is_killed_right_after_it_opened_is_tried_again_at_a_pace(scene: Scene) -> None:

@@ -199,7 +199,7 @@ async def test_writes_of_a_former_owner_are_refused_and_counted(linked: Linked) 
 async def test_a_socket_that_has_served_its_time_is_replaced_and_nobody_notices(
     linked: Linked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(link, "RECYCLE_AFTER_REQUESTS", 20)
+    monkeypatch.setattr(link, "RECYCLE_AFTER_REQUESTS", 10)
     owner = await linked.owner()
     [first] = linked.sockets()
     for number in range(0, 200, 4):

@@ -20,9 +20,11 @@ from services.relay.store import Store
 from services.sim.takaro.server import TakaroSim
 from services.uplink import fleet
 from services.uplink.fleet import Fleet
+from services.uplink.identify_turns import IdentifyTurns
 from services.uplink.metrics import Metrics
 from services.uplink.ownership import claims, members
 from services.uplink.ownership.placement import preferred
+from services.uplink.surroundings import Surroundings
 from tests.support.redis_server import RedisServer
 
 TOKEN = "the-registration-token"
@@ -73,7 +75,7 @@ class Scene:
 
     def start(self) -> Uplink:
         store, registry = Store(self.server.url), CollectorRegistry()
-        started = Fleet(self.takaro.url, 50.0, store, Metrics(registry))
+        started = Fleet(Surroundings(self.takaro.url, store, Metrics(registry), IdentifyTurns(store), 50.0))
         started.update({slug: instance(slug) for slug in self.slugs})
         self.uplinks.append(Uplink(started, store, registry, asyncio.create_task(started.run())))
         return self.uplinks[-1]

@@ -15,7 +15,8 @@
 --       10 max_bytes
 --       11 max_dead     length of the dead-letter stream
 --       12 heard        "1": note the time of contact
---       13              how many arguments follow for dead letters: reason, detail, raw
+--       13 sender       "" for the mod; what another one has sent is remembered in fields of that prefix
+--       14              how many arguments follow for dead letters: reason, detail, raw
 --                       the rest is for players: gameId, record; "" forgets them
 --
 -- Returns {word, now_us, slot, n}: the slot in which it is remembered, and how many at its head were stored before.
@@ -25,21 +26,22 @@
 --   "overtaken"   what repeats this POST was faster, and is stored: the mod has given this one up
 --   "repeat"      nothing was done yet: the caller cuts the first n events off and calls again
 --
--- The last four batches are remembered: b1..b4 "digests token accepted_us received_us", `slot` which one is the
--- last (a number has 16 digits, to be found from the end); f1..f4 their fate: "token" once
--- the mod has its answer, "!token" if it is known to have none. A mod sends a batch, waits until it is answered
--- or given up, and repeats what it gave up at the head of the next. So a batch at the head of this one is a
--- repeat as long as its answer is in doubt, and that is: until it is noted, or until a POST that came later
--- began with something else. And when two POSTs were under way at once, the mod has given up the one that came
--- first, whatever was noted: the other has all of it at its head.
+-- Of each sender, for it repeats its own ones only, the last four batches are remembered: b1..b4 "digests token
+-- accepted_us received_us", `slot` which one is the last (a number has 16 digits, to be found from the end);
+-- f1..f4 their fate: "token" once the mod has its answer, "!token" if it is known to have none. A mod sends
+-- a batch, waits until it is answered or given up, and repeats what it gave up at the head of the next. So a
+-- batch at the head of this one is a repeat as long as its answer is in doubt, and that is: until it is noted,
+-- or until a POST that came later began with something else. And when two POSTs were under way at once, the
+-- mod has given up the one that came first, whatever was noted: the other has all of it at its head.
 local events, intake, dead, players, contact = unpack(KEYS)
-local token, digests = ARGV[1], ARGV[3]
+local token, digests, sender = ARGV[1], ARGV[3], ARGV[13]
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 if now > tonumber(ARGV[6]) then return {'late', now, 0, 0} end
 local received = math.min(tonumber(ARGV[5]), now - 1)
 
-local kept = redis.call('HMGET', intake, 'events', 'bytes', 'slot', 'b1', 'b2', 'b3', 'b4')
+local b = sender .. 'b'
+local kept = redis.call('HMGET', intake, 'events', 'bytes', sender .. 'slot', b .. 1, b .. 2, b .. 3, b .. 4)
 local last = tonumber(kept[3]) or 0
 local slot, same, first = last % 4 + 1, 0, string.sub(digests, 1, 4)
 for i = 1, 4 do
@@ -54,7 +56,7 @@ for i = 1, 4 do
     if at_once and received <= came and string.sub(theirs, 1, #digests) == digests then
       return {'overtaken', now, 0, #digests / 4}
     end
-    local fate = redis.call('HGET', intake, 'f' .. i)
+    local fate = redis.call('HGET', intake, sender .. 'f' .. i)
     local settled = fate == name or string.find(ARGV[2], name, 1, true)
       or (i ~= last and (accepted > now or tonumber(string.sub(kept[3 + last], -16)) >= accepted))
     local doubtful = (at_once and received > came) or fate == '!' .. name or not settled
@@ -75,12 +77,12 @@ if count > 0 then
   redis.call('XADD', events, '*', 'events', ARGV[7])
 end
 -- In the slot of what it repeats: that batch is a part of this one now.
-redis.call('HSET', intake, 'b' .. slot, digests .. string.format(' %s %016d %016d', token, now, received),
-  'slot', slot, 'events', queued, 'bytes', bytes)
+redis.call('HSET', intake, b .. slot, digests .. string.format(' %s %016d %016d', token, now, received),
+  sender .. 'slot', slot, 'events', queued, 'bytes', bytes)
 if whole then return {'accepted', now, slot, same} end
 
-local dead_end = 14 + ARGV[13]
-for i = 14, dead_end - 1, 3 do
+local dead_end = 15 + ARGV[14]
+for i = 15, dead_end - 1, 3 do
   redis.call('XADD', dead, 'MAXLEN', '~', ARGV[11], '*', 'reason', ARGV[i], 'detail', ARGV[i + 1], 'raw', ARGV[i + 2])
 end
 for i = dead_end, #ARGV, 2 do

@@ -8,8 +8,8 @@
 --       5 "<token> <beat>" of a record that stood still for so long that it counts as free, or ""
 --       6 "" or, if we stand by for it, "waiting" or "ready": with our socket
 --
--- Returns {mine, record, wanted, now_ms, batches, results, contact_ms, watched}: 1 if the lease is ours now, else 0; the
--- record "<token> <beat>" as it is now, "" when free; what another that stands by last said, "" for nobody;
+-- Returns {mine, record, wanted, watched, now_ms, batches, results, contact_ms, ttl_ms}: 1 if the lease is ours now,
+-- else 0; the record "<token> <beat>" as it is now, "" when free; what another that stands by last said, "" for nobody;
 -- who looks at what passes, "" for nobody.
 local lease = KEYS[1]
 local found = redis.call('HMGET', lease, 'token', 'beat', 'wanted')
@@ -35,7 +35,8 @@ end
 
 local time = redis.call('TIME')
 return {
-  mine and 1 or 0, token and token .. ' ' .. beat or '', wanted, time[1] * 1000 + math.floor(time[2] / 1000),
+  mine and 1 or 0, token and token .. ' ' .. beat or '', wanted,
+  redis.call('GET', KEYS[5]) or '', time[1] * 1000 + math.floor(time[2] / 1000),
   redis.call('XLEN', KEYS[2]), redis.call('XLEN', KEYS[3]), tonumber(redis.call('GET', KEYS[4])) or 0,
-  redis.call('GET', KEYS[5]) or '',
+  redis.call('PTTL', lease),
 }

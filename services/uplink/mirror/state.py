@@ -47,6 +47,7 @@ class Changes(NamedTuple):
 NOTHING = Reading(Age.UNKNOWN)
 
 _ONLINE = "online"
+_PLAYERS = "players"  # how many are online, for those who only want to count (relay/facts.py)
 _FORGOTTEN = b""
 
 
@@ -86,6 +87,11 @@ class Mirror:
     def online(self) -> int:
         """How many players are known to be there."""
         return len(self._online)
+
+    @property
+    def listed(self) -> tuple[float | None, bytes]:
+        """Since when the list of players was not renewed (None: never known), and the list as last known."""
+        return self._listed_s, self._players()
 
     def place(self, game_id: str) -> dict[str, Any] | None:
         """Where a player was last."""
@@ -212,8 +218,10 @@ class Mirror:
     def take_changes(self) -> Changes:
         """What changed since the last call."""
         changes, self._changed = self._changed, Changes({}, {})
-        if _ONLINE in changes.mirror and self._listed_s is not None:
-            changes.mirror[_ONLINE] = _stored(Kept(self._listed_s, self._players()))
+        if _ONLINE in changes.mirror:
+            changes.mirror[_PLAYERS] = _FORGOTTEN if self._listed_s is None else b"%d" % self.online
+            if self._listed_s is not None:
+                changes.mirror[_ONLINE] = _stored(Kept(self._listed_s, self._players()))
         return changes
 
     def put_back(self, changes: Changes) -> None:

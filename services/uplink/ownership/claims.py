@@ -13,7 +13,7 @@ STILL_FOR_S = 10.0
 """A lease whose record has not changed for twice its time to live is dead, whatever that says now: a clock
 that was set back makes a lease of hours."""
 
-PATIENCE_S = 2.0
+PATIENCE_S = 1.0
 """How long a free lease is left to the uplink it belongs to."""
 
 WANTED_FOR_S = 3.5
@@ -39,6 +39,7 @@ class Step(Enum):
 
     NOTHING = auto()
     BEGIN = auto()  # it is ours: link and pump
+    BEGIN_ANEW = auto()  # ... but while we stood by another owned it for a while, and Takaro asks its socket
     STAND_BY = auto()  # it should be ours: have a socket ready, without the lease
     STAND_DOWN = auto()  # ... not any more
     HAND_OVER = auto()  # the one it belongs to is ready
@@ -65,6 +66,7 @@ class Claims:
         self._still_since_s = 0.0
         self._wanted_s: float | None = None
         self._handing_over = False
+        self._overtaken = False
 
     def next(self, now_s: float, *, ours: bool) -> Claim:
         """The claim to make. `ours`: the instance belongs to this uplink."""
@@ -77,6 +79,8 @@ class Claims:
     def saw(self, now_s: float, seen: Seen, *, ours: bool, may_move: Callable[[], bool]) -> Step:
         """What follows from a look. `may_move` is asked before another uplink is asked for the instance."""
         if seen.record != self._record:
+            if self.standing_by and not seen.mine and _holder(self._record) not in ("", _holder(seen.record)):
+                self._overtaken = bool(seen.record)
             self._record, self._still_since_s = seen.record, now_s
         if seen.mine:
             return self._as_owner(now_s, seen)
@@ -95,9 +99,10 @@ class Claims:
 
     def _as_owner(self, now_s: float, seen: Seen) -> Step:
         if not self.owner:
+            step = Step.BEGIN_ANEW if self._overtaken else Step.BEGIN
             self._forget()
             self.owner = True
-            return Step.BEGIN
+            return step
         if seen.wanted:
             self._wanted_s = now_s
             if seen.ready and not self._handing_over:
@@ -115,5 +120,9 @@ class Claims:
         self._record, self._still_since_s = "", now_s
 
     def _forget(self) -> None:
-        self.owner = self.standing_by = self._handing_over = False
+        self.owner = self.standing_by = self._handing_over = self._overtaken = False
         self._wanted_s = None
+
+
+def _holder(record: str | None) -> str:
+    return (record or "").partition(" ")[0]

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 
 BEAT_EVERY_S = 1.0
 ALIVE_FOR_S = 3.5
-FORGOTTEN_AFTER_S = 60.0
 
 
 class Members:
@@ -19,13 +18,20 @@ class Members:
         self.alive = frozenset([own])
         self.since_s = float("-inf")
         """When `alive` last changed."""
+        self.went_back = False
+        """At the last look our own beats were fewer than we had made: Redis has lost data."""
         self._looked_s = float("-inf")
         self._counts: dict[str, int] = {}
         self._moved_s: dict[str, float] = {}
 
     def look(self, now_s: float, counts: Mapping[str, int]) -> list[str]:
-        """Takes in what Redis holds; returns those that are gone for so long that they can be forgotten."""
+        """Takes in what Redis holds; returns the dead, whose counts are to be taken away.
+
+        Whoever was taken for dead and is not begins to count anew.
+        """
         was_away = now_s - self._looked_s > ALIVE_FOR_S
+        forgotten = now_s - self._looked_s > ALIVE_FOR_S - BEAT_EVERY_S  # by the others, rightly
+        self.went_back = not forgotten and counts.get(self.own, 0) <= self._counts.get(self.own, 0)
         self._looked_s = now_s
         for member, count in counts.items():
             # Whoever is new is believed for a while; so is everybody when it was we who could not look.
@@ -37,4 +43,4 @@ class Members:
         alive |= {self.own}
         if alive != self.alive:
             self.alive, self.since_s = alive, now_s
-        return [m for m, at_s in self._moved_s.items() if now_s - at_s > FORGOTTEN_AFTER_S]
+        return [member for member in counts if member not in alive]

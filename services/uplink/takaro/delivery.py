@@ -5,6 +5,7 @@ pong can overtake the error of an event sent before it, the second of two pings 
 did. So a window is written with a ping behind it, and is taken when the pong of the window after it has come.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -88,9 +89,15 @@ class Delivery:
 
     def expired(self, late: list[GameEvent]) -> None:
         """Events of the last window became too old before it was their turn: they are not written."""
+        self.held_back(late)
         assert self._last
-        kept = tuple(event for event in self._last.events if not any(event is other for other in late))
-        self._last = replace(self._last, events=kept, expired=(*self._last.expired, *late))
+        self._last = replace(self._last, expired=(*self._last.expired, *late))
+
+    def held_back(self, events: Sequence[GameEvent]) -> None:
+        """Events of the last window are not written after all."""
+        assert self._last
+        kept = tuple(event for event in self._last.events if not any(event is other for other in events))
+        self._last = replace(self._last, events=kept)
 
     def refused(self, reason: str) -> None:
         """One event under way was refused for what it is. Sending it again would change nothing, and would

@@ -58,6 +58,11 @@ def queue_full() -> Failure:
     return Failure(Cause.QUEUE_FULL, f"{NOT_DELIVERED}: too many commands wait for this server")
 
 
+def stood_still() -> Failure:
+    """This process did nothing for so long that Takaro has given the request up, or is about to."""
+    return Failure(Cause.NOT_DELIVERED, f"{NOT_DELIVERED}: the relay stood still, ask again")
+
+
 def store_away() -> Failure:
     """Redis did not answer. Whether the command reached it is not known (errors.StoreError)."""
     return Failure(Cause.STORE_AWAY, "the relay's store is away: the command may not be delivered")

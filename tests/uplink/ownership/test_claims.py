@@ -104,3 +104,11 @@ def test_whoever_stands_by_takes_a_dead_record_too() -> None:
     claims = Claims()
     saw(claims, 0, theirs(7))
     assert claims.next(STILL_FOR_S + 0.1, ours=True) == Claim(take=True, want=False, dead="other 7")
+
+
+def test_whoever_stood_by_through_a_change_of_owner_gets_a_newer_socket_than_that_one() -> None:
+    claims = Claims()
+    assert saw(claims, 1, theirs(2)) is Step.STAND_BY
+    assert saw(claims, 2, Seen(mine=False, record="a third 1")) is Step.NOTHING
+    assert saw(claims, 3, mine(1)) is Step.BEGIN_ANEW
+    assert saw(claims, 4, mine(2)) is Step.NOTHING

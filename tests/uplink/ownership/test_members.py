@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.uplink.ownership.members import ALIVE_FOR_S, FORGOTTEN_AFTER_S, Members
+from services.uplink.ownership.members import ALIVE_FOR_S, Members
 
 
 def looked(*looks: tuple[float, dict[str, int]]) -> Members:
@@ -40,10 +40,10 @@ def test_nobody_is_taken_for_dead_because_we_could_not_look() -> None:
     assert looked((0, {"me": 1, "other": 9}), (away_s, {"me": 2, "other": 9})).alive == {"me", "other"}
 
 
-def test_the_dead_are_forgotten_in_the_end() -> None:
+def test_the_dead_are_taken_away_as_soon_as_they_are_seen_to_be() -> None:
     members = Members("me")
-    forgotten = [members.look(float(t), {"me": t, "other": 9}) for t in range(int(FORGOTTEN_AFTER_S) + 2)]
-    assert forgotten[-1] == ["other"] and not any(forgotten[:-1])
+    dead = [members.look(float(t), {"me": t, "other": 9}) for t in range(5)]
+    assert dead == [[], [], [], [], ["other"]]
 
 
 @pytest.mark.parametrize("changes_at", [0, 1, 7])
@@ -52,3 +52,13 @@ def test_it_knows_since_when_the_fleet_is_as_it_is(changes_at: int) -> None:
     for t in range(10):
         members.look(float(t), {"me": t} | ({"other": t} if t >= changes_at else {}))
     assert members.since_s == changes_at
+
+
+@pytest.mark.parametrize(
+    ("later_s", "count", "went_back"),
+    [(1, 3, False), (1, 1, True), (1, 2, True), (ALIVE_FOR_S + 1, 1, False)],
+)
+def test_beats_of_our_own_that_are_gone_mean_lost_data_unless_others_forgot_us(
+    later_s: float, count: int, went_back: bool
+) -> None:
+    assert looked((0, {"me": 2}), (later_s, {"me": count})).went_back is went_back

@@ -1,0 +1,115 @@
+"""The log agent: on the machine of the game server, from its logs to the relay."""
+
+import logging
+import random
+import signal
+import time
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from services.agent import state
+from services.agent.files import Position
+from services.agent.outbox import Outbox, Rate
+from services.agent.post import NotTaken, Relay
+from services.agent.repeats import Repeats
+from services.agent.settings import AgentSettings
+from services.agent.tail import Read, Tail
+from services.relay import logs
+
+LOOK_EVERY_S = 1.0
+MAX_DELAY_S = 30.0
+
+logger = logging.getLogger(__name__)
+
+
+def run(settings: AgentSettings) -> None:
+    """Sends log lines until SIGINT or SIGTERM."""
+    logs.configure("agent")
+    logs.hide("agent", [part for part in urlsplit(settings.url).path.split("/") if len(part) >= 16])
+    agent = Agent(settings)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: agent.stop())
+    logger.info("sends the logs of %s, %g lines a second at most", settings.logs, settings.max_per_s)
+    while not agent.stopping:
+        agent.look(time.monotonic())
+        agent.send()
+        time.sleep(LOOK_EVERY_S)
+    logger.info("stopped")
+
+
+class Agent:
+    """What is read waits in the outbox; what the relay has is remembered, so that a restart goes on there."""
+
+    def __init__(self, settings: AgentSettings) -> None:
+        self.stopping = False
+        self._settings = settings
+        self._saved = True
+        self._done: dict[str, Position] = {}
+        before = state.load(settings.state)
+        self._tail = Tail(settings.logs, before)
+        self._remember(before or self._tail.positions)
+        self._repeats = Repeats()
+        self._rate = Rate(settings.max_per_s, time.monotonic())
+        self._outbox = Outbox()
+        self._relay = Relay(settings.url)
+        self._dropped = 0
+        self._failures = 0
+        self._again_s = 0.0
+
+    def stop(self) -> None:
+        """To be called by a handler of signals: no lock is taken."""
+        self.stopping = True
+
+    def look(self, now_s: float) -> None:
+        """Takes in what is new in the logs."""
+        for read in self._tail.read():
+            if not self._is_wanted(read, now_s):
+                continue
+            if not (self._rate.admit(now_s) and self._outbox.add(read.text, read.name, read.offset)):
+                self._dropped += 1
+        if self._dropped and self._outbox.add(f"dayz-relay agent: {self._dropped} log lines dropped"):
+            self._dropped = 0
+
+    def send(self) -> None:
+        """Sends what waits, unless the relay has just not taken it, and remembers what has come."""
+        while self._outbox and not self.stopping and time.monotonic() >= self._again_s:
+            lines = self._outbox.batch()
+            try:
+                self._relay.post(lines)
+            except NotTaken as error:
+                self._failed(error)
+                break
+            if self._failures:
+                logger.info("the relay is there again")
+            self._failures = 0
+            offsets = self._outbox.sent(len(lines))
+            self._remember({name: self._tail.position(name, at) for name, at in offsets.items()})
+        if not self._outbox:  # what was left out is done with too
+            self._remember(self._tail.positions)
+
+    def _is_wanted(self, read: Read, now_s: float) -> bool:
+        if any(pattern.search(read.text) for pattern in self._settings.deny):
+            return False
+        return not self._repeats.is_repeat(read.kind, read.text, now_s)
+
+    def _failed(self, error: NotTaken) -> None:
+        if not self._failures:
+            logger.warning("the relay does not take log lines, they wait: %s", error)
+        self._failures += 1
+        delay_s = min(MAX_DELAY_S, 2.0 ** min(self._failures, 10))
+        self._again_s = time.monotonic() + random.uniform(LOOK_EVERY_S, delay_s)
+
+    def _remember(self, positions: Mapping[str, Position]) -> None:
+        """So far these logs are done with. Those that are gone are forgotten."""
+        done = {**self._done, **positions}
+        done = {name: done[name] for name in done if name in self._tail.positions}
+        if done == self._done:
+            return
+        try:
+            state.save(self._settings.state, done)
+        except OSError as error:
+            if self._saved:
+                logger.warning("%s cannot be written: %s", self._settings.state, error.strerror)
+            self._saved = False
+            return
+        self._done, self._saved = done, True

@@ -1,0 +1,49 @@
+"""The same line in two logs. Pure: times are arguments, seconds of one clock.
+
+The game writes what scripts print into the RPT, with the time in front, and 10 to 20 s later into the script
+log as well. Equal lines of one and the same log are lines of their own.
+"""
+
+import hashlib
+import re
+from collections import deque
+
+from services.agent.files import Kind
+
+WINDOW_S = 60.0
+MOST = 5_000
+
+_PREFIX = re.compile(r"^\s*(?:\d{1,2}:\d\d:\d\d(?:\.\d+)?\s+)?(?:SCRIPT\s*(?:\([A-Z]\))?\s*:\s*)?")
+
+
+class Repeats:
+    """The lines of a short while, each until another log has had it too."""
+
+    def __init__(self) -> None:
+        self._lines: deque[tuple[float, bytes, Kind]] = deque()
+        self._waiting: dict[tuple[bytes, Kind], deque[float]] = {}
+
+    def is_repeat(self, kind: Kind, text: str, now_s: float) -> bool:
+        """Has another log had this line, and not been matched with it yet?"""
+        while self._lines and (now_s - self._lines[0][0] > WINDOW_S or len(self._lines) >= MOST):
+            self._forget(*self._lines.popleft())
+        key = _key(text)
+        for other in Kind:
+            if other is not kind and (times := self._waiting.get((key, other))):
+                self._forget(times[0], key, other)
+                return True
+        self._lines.append((now_s, key, kind))
+        self._waiting.setdefault((key, kind), deque()).append(now_s)
+        return False
+
+    def _forget(self, at_s: float, key: bytes, kind: Kind) -> None:
+        times = self._waiting.get((key, kind))
+        if times and times[0] <= at_s:  # else it was matched
+            times.popleft()
+            if not times:
+                del self._waiting[key, kind]
+
+
+def _key(text: str) -> bytes:
+    plain = " ".join(_PREFIX.sub("", text).split())
+    return hashlib.blake2b(plain.encode("utf-8", "replace"), digest_size=8).digest()

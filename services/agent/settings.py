@@ -1,0 +1,93 @@
+"""What the agent is told: by the variables of the old bridge, and the address that the mod has.
+
+Pure but for looking at the folder, and the file that may hold the address.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from services.relay.errors import ConfigError
+
+DENY = (
+    r"\[Takaro\]\[DBG\]",
+    "BattlEye Server: RCon",
+    "Recv error",
+    "Warning Message",
+    "Cannot register",
+)
+"""What the old bridge left out by default."""
+
+MAX_PER_S = 20.0
+
+
+class AgentSettings(NamedTuple):
+    """`url` is a secret: it holds the mod key. A line in which one of `deny` is found is not sent."""
+
+    url: str
+    logs: Path
+    deny: tuple[re.Pattern[str], ...]
+    max_per_s: float
+    state: Path
+
+
+def read(logs: Path | None, state: Path, environ: Mapping[str, str]) -> AgentSettings:
+    """The settings; `logs` beats DAYZ_LOG_DIR. Raises ConfigError; no line shows the address."""
+    given = {name: text.strip() for name, text in environ.items() if text.strip()}
+    folder = logs or (Path(given["DAYZ_LOG_DIR"]) if "DAYZ_LOG_DIR" in given else None)
+    if folder is None:
+        raise ConfigError(
+            "DAYZ_LOG_DIR: is missing: set it to the folder of the DayZ server's logs (-profiles=)"
+        )
+    if not folder.is_dir():
+        raise ConfigError(f"DAYZ_LOG_DIR: there is no folder {folder}")
+    return AgentSettings(
+        _url(given),
+        folder,
+        _deny(given.get("DAYZ_LOG_DENY")),
+        _per_s(given.get("DAYZ_LOG_MAX_PER_SEC")),
+        state,
+    )
+
+
+def _url(given: Mapping[str, str]) -> str:
+    url = given.get("DAYZ_RELAY_URL", "")
+    if file := given.get("DAYZ_RELAY_URL_FILE"):
+        if url:
+            raise ConfigError("DAYZ_RELAY_URL_FILE: DAYZ_RELAY_URL is set as well: keep one of the two")
+        try:
+            url = Path(file).read_text(encoding="utf-8-sig").strip()
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or "it is not a text file"
+            raise ConfigError(f"DAYZ_RELAY_URL_FILE: {file} cannot be read: {reason}") from None
+    if not url:
+        raise ConfigError("DAYZ_RELAY_URL: is missing: set it to what the mod has as TakaroApiUrl")
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good or parts.query or parts.fragment or "@" in parts.netloc or not url.isascii() or " " in url:
+        raise ConfigError("DAYZ_RELAY_URL: must be an address as http://relay:8088/k/<mod key>")
+    return url
+
+
+def _deny(text: str | None) -> tuple[re.Pattern[str], ...]:
+    parts = DENY if text is None else tuple(part.strip() for part in text.split(",") if part.strip())
+    patterns = []
+    for part in parts:
+        try:
+            patterns.append(re.compile(part))
+        except re.error as error:
+            raise ConfigError(f"DAYZ_LOG_DENY: {part!r} is no regular expression: {error}") from None
+    return tuple(patterns)
+
+
+def _per_s(text: str | None) -> float:
+    if text is None:
+        return MAX_PER_S
+    if not re.fullmatch(r"\d{1,6}", text) or int(text) == 0:
+        raise ConfigError("DAYZ_LOG_MAX_PER_SEC: must be a number of lines a second, as in 20")
+    return float(text)

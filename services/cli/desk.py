@@ -1,0 +1,59 @@
+"""What the commands that look at a relay work with: its settings, its store, its instances."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.cli import embedded
+from services.relay.entries import Entry, merge
+from services.relay.errors import ConfigError, NoSuchInstance
+from services.relay.registry import Registry
+from services.relay.settings import Settings
+from services.relay.store import Store
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What a command works with. Its calls raise StoreError."""
+
+    settings: Settings
+    store: Store
+    registry: Registry
+
+    async def entries(self) -> dict[str, Entry]:
+        """All instances, those of relay.toml first."""
+        found = await self.registry.look()
+        token = self.settings.takaro.registration_token
+        return merge(self.settings.instances, found.records or {}, found.now_ms, token)
+
+    async def entry(self, slug: str) -> Entry:
+        """Raises NoSuchInstance."""
+        entries = await self.entries()
+        if slug not in entries:
+            known = ", ".join(list(entries)[:10]) or "there is none yet"
+            raise NoSuchInstance(f"there is no instance {slug} ({known})")
+        return entries[slug]
+
+
+@contextlib.asynccontextmanager
+async def opened(settings: Settings, data: Path) -> AsyncIterator[Desk]:
+    """The store that the settings name, or that `up` keeps in `data`. Raises ConfigError."""
+    relaxed = settings.redis.durability == "relaxed"
+    store = Store(store_url(settings, data), replicas=settings.redis.replicas, relaxed=relaxed)
+    try:
+        yield Desk(settings, store, Registry(store, lambda: settings.instances))
+    finally:
+        await store.close()
+
+
+def store_url(settings: Settings, data: Path) -> str:
+    """Where the relay's store is. Raises ConfigError when there is none."""
+    if settings.redis.url is not None:
+        return settings.redis.url.get_secret_value()
+    path = embedded.socket_path(data) if data.exists() else None
+    if path is None or not path.exists():
+        raise ConfigError(
+            f"--data {data}: no relay runs there: start `dayz-relay up`, name its --data, or set redis.url"
+        )
+    return embedded.url(path)

@@ -1,0 +1,112 @@
+"""`dayz-relay doctor`: looks at everything a relay stands on, and says what is wrong and what mends it."""
+
+import asyncio
+import contextlib
+import sys
+from argparse import Namespace
+from collections.abc import Awaitable, Sequence
+from dataclasses import asdict
+
+from services.cli import doctor_here, doctor_takaro, first_run
+from services.cli.desk import Desk, opened
+from services.cli.terminal import BOLD, DIM, GREEN, RED, YELLOW, Paint, print_json, safe
+from services.cli.verdict import Level, Verdict, bad, good, warn
+from services.relay import logs
+from services.relay.diagnosis import diagnose
+from services.relay.errors import ConfigError, NoSuchInstance, StoreError
+from services.relay.facts import facts_of_all
+from services.relay.settings import Loaded, Settings
+
+_COLOURS = {Level.GOOD: GREEN, Level.WARN: YELLOW, Level.BAD: RED}
+_MARKS = {Level.GOOD: "ok", Level.WARN: "note", Level.BAD: "problem"}
+
+
+def run(args: Namespace, loaded: Loaded, warnings: Sequence[str]) -> int:
+    """0 if nothing is wrong, 1 if something is. `warnings` are what `dayz-relay check` warns of."""
+    return asyncio.run(_run(args, loaded.settings, warnings))
+
+
+async def _run(args: Namespace, settings: Settings, warnings: Sequence[str]) -> int:
+    told: list[Verdict] = []
+    paint = Paint.of(sys.stdout)
+
+    def tell(title: str, verdicts: Sequence[Verdict]) -> None:
+        told.extend(verdicts)
+        if not args.json:
+            _print(title, verdicts, paint)
+
+    tell(
+        "Settings",
+        [*(warn(line, "") for line in warnings), good(f"{args.config} and the environment are valid")],
+    )
+    # Side by side, for each may have to wait; told in this order.
+    services = asyncio.create_task(doctor_here.services(settings))
+    takaro = asyncio.create_task(doctor_takaro.reach(settings))
+    async with contextlib.AsyncExitStack() as held:
+        desk = None
+        try:
+            desk = await held.enter_async_context(opened(settings, args.data))
+            tell("Redis", await doctor_here.store(desk.store))
+        except ConfigError as error:
+            tell("Redis", [bad(str(error), "")])
+        tell("Services", await services)
+        tell("Takaro", await takaro)
+        if desk:
+            tell("Servers", await _told(_instances(desk)))
+        if desk and args.identify:
+            tell(f"Identify as {args.identify}", await _told(_identify(desk, args.identify)))
+    wrong = sum(verdict.level is Level.BAD for verdict in told)
+    if args.json:
+        print_json({"ok": not wrong, "verdicts": [asdict(verdict) for verdict in told]})
+    else:
+        print(
+            paint(f"\n{wrong} problem(s)" if wrong else "\nNothing is wrong.", BOLD, RED if wrong else GREEN)
+        )
+    return int(wrong > 0)
+
+
+async def _told(looking: Awaitable[list[Verdict]]) -> list[Verdict]:
+    try:
+        return await looking
+    except (StoreError, NoSuchInstance) as error:
+        return [bad(str(error), "")]
+
+
+async def _instances(desk: Desk) -> list[Verdict]:
+    """For each that is not up: why, and what mends it."""
+    entries = await desk.entries()
+    if not entries:
+        return [
+            bad("there is no server yet", "add an [[instance]] to relay.toml, or `dayz-relay instance add`")
+        ]
+    facts = await facts_of_all(desk.store, list(entries))
+    base_url = first_run.base_url(desk.settings.modapi)
+    told = []
+    for slug, entry in entries.items():
+        problems = diagnose(entry, facts[slug], base_url)
+        if not problems:
+            told.append(good(f"{slug}: up"))
+        for problem in problems:
+            serious = problem.serious and not entry.disabled
+            told.append((bad if serious else warn)(f"{slug}: {problem.what}", problem.fix))
+    return told
+
+
+async def _identify(desk: Desk, slug: str) -> list[Verdict]:
+    """Takaro asks the newest socket of a server: while the relay has one, ours would take its requests."""
+    entry = await desk.entry(slug)
+    facts = (await facts_of_all(desk.store, [slug]))[slug]
+    if facts.uplink and facts.link == "ready":
+        return [
+            good(f"the relay is identified as {slug} right now: nothing was tried, it would be disturbed")
+        ]
+    return await doctor_takaro.identify(desk.settings, entry.instance)
+
+
+def _print(title: str, verdicts: Sequence[Verdict], paint: Paint) -> None:
+    print(paint(f"\n{title}", BOLD))
+    for verdict in verdicts:
+        mark = paint(_MARKS[verdict.level].ljust(8), _COLOURS[verdict.level])
+        print(f"  {mark} {safe(logs.clean(verdict.what))}")
+        if verdict.fix:
+            print(f"  {paint('fix'.ljust(8), DIM)} {safe(logs.clean(verdict.fix))}", flush=True)

@@ -1,0 +1,153 @@
+"""What the doctor looks at on this side: Redis, the two services and their ports, the clocks."""
+
+import asyncio
+import contextlib
+import socket
+import time
+
+import orjson
+
+from services.cli.verdict import Verdict, bad, good, warn
+from services.relay.errors import ConfigError, StoreError
+from services.relay.keys import UPLINKS
+from services.relay.serving import bind
+from services.relay.settings import Settings
+from services.relay.settings_values import is_loopback
+from services.relay.store import CLOCK, Store
+
+ASK_WITHIN_S = 3.0
+MAX_HEAD_BYTES = 256 * 1024
+SLOW_S = 0.05
+FULL = 0.8
+CLOCKS_APART_S = 2.0
+ROUND_TRIPS = 5
+
+
+async def store(store: Store) -> list[Verdict]:
+    """Version, durability, memory, pace and clock of Redis."""
+    try:
+        facts = await store.look()
+        paced = await _pace_and_clock(store)
+    except StoreError as error:
+        fix = "is it running? [redis] url says where it is looked for"
+        return [bad(f"Redis cannot be used: {error}", fix)]
+    told = [good(store.described())]
+    told += [bad(line, "") for line in store.refusals()]
+    told += [
+        warn(f"accepted by [redis] durability: {line}", "") for line in store.losses() if not store.refusals()
+    ]
+    if shortage := store.shortage():
+        told.append(bad(shortage, "start the replicas, or lower [redis] replicas"))
+    for one in facts:
+        if not one.aof_ok:
+            told.append(bad("Redis cannot write its append-only file", "look at its log: is the disk full?"))
+        if one.fullness > FULL:
+            what = f"Redis has {one.fullness:.0%} of its memory in use: at 100 % events are refused"
+            told.append(
+                warn(what, "raise its maxmemory, or find out what is not delivered: `dayz-relay status`")
+            )
+    return [*told, *paced]
+
+
+async def _pace_and_clock(store: Store) -> list[Verdict]:
+    took_s = apart_s = 0.0
+    for _ in range(ROUND_TRIPS):
+        begun_s, at_s = time.monotonic(), time.time()
+        seconds, microseconds = await store.run(CLOCK, (UPLINKS,))
+        took_s = max(took_s, time.monotonic() - begun_s)
+        apart_s = int(seconds) + int(microseconds) / 1e6 - at_s
+    told = [good(f"it answers within {took_s * 1000:.1f} ms")]
+    if took_s > SLOW_S:
+        told = [warn(f"it takes {took_s * 1000:.0f} ms to answer", "is it far away, or its machine busy?")]
+    if abs(apart_s) > CLOCKS_APART_S:
+        what = f"its clock is {abs(apart_s):.0f} s {'ahead of' if apart_s > 0 else 'behind'} the one here"
+        told.append(warn(what, "set both machines to a time server (NTP)"))
+    return told
+
+
+async def services(settings: Settings) -> list[Verdict]:
+    """Do both services run here and do their work? If not: are their ports free?"""
+    modapi, uplink = settings.modapi, settings.uplink
+    told = await asyncio.gather(
+        _service("modapi", modapi.admin_host, modapi.admin_port),
+        _service("uplink", uplink.admin_host, uplink.admin_port),
+    )
+    return [*told[0], *await _door(settings, running=told[0][0].level == "ok"), *told[1]]
+
+
+async def _service(name: str, host: str, port: int) -> list[Verdict]:
+    if not port:
+        return [
+            warn(
+                f"{name} has any free admin port: it cannot be asked", f"set [{name}] admin_port to a number"
+            )
+        ]
+    at = f"{host}:{port}"
+    try:
+        status, body = await _get(_dialled(host), port, "/readyz")
+    except (OSError, ValueError):
+        free = _is_free(host, port, f"{name}.admin_port")
+        if free:
+            return [
+                warn(f"{name} does not run here (nobody listens on {at})", "`dayz-relay up` starts all of it")
+            ]
+        return [bad(f"something else than {name} listens on {at}", f"stop it, or change [{name}] admin_port")]
+    if status == 200:
+        return [good(f"{name} runs on {at} and is ready")]
+    reason = body.get("reason", f"it answers {status}") if isinstance(body, dict) else f"it answers {status}"
+    return [bad(f"{name} on {at} is not ready: {reason}", "")]
+
+
+async def _door(settings: Settings, *, running: bool) -> list[Verdict]:
+    host, port = settings.modapi.host, settings.modapi.port
+    if not port:
+        return [warn("mods call any free port: it changes with each start", "set [modapi] port to a number")]
+    if running and not await _listens(_dialled(host), port):
+        return [bad(f"nobody listens on {host}:{port}, where mods call", "restart modapi: its log says more")]
+    if not running and not _is_free(host, port, "modapi.port"):
+        return [
+            bad(
+                f"something else listens on {host}:{port}, where mods call",
+                "stop it, or change [modapi] port",
+            )
+        ]
+    if not is_loopback(host) and settings.modapi.tls_cert is None and not settings.modapi.trusted_proxies:
+        fix = "use a private network, [modapi] tls_cert and tls_key, or a TLS proxy in front"
+        return [warn(f"mods call {host}:{port} by plain HTTP: mod keys can be read on the way", fix)]
+    return [good(f"mods call {host}:{port}")]
+
+
+def _dialled(host: str) -> str:
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+
+
+def _is_free(host: str, port: int, key: str) -> bool:
+    try:
+        bind(host, port, key).close()
+    except ConfigError:
+        return False
+    return True
+
+
+async def _listens(host: str, port: int) -> bool:
+    with contextlib.suppress(OSError):
+        async with asyncio.timeout(ASK_WITHIN_S):
+            _, writer = await asyncio.open_connection(host, port)
+            writer.close()
+            return True
+    return False
+
+
+async def _get(host: str, port: int, path: str) -> tuple[int, object]:
+    """Status and JSON. Raises OSError, or ValueError when what answers is no service of ours."""
+    async with asyncio.timeout(ASK_WITHIN_S):
+        reader, writer = await asyncio.open_connection(host, port, family=socket.AF_UNSPEC)
+        try:
+            writer.write(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+            head, _, body = (await reader.read(MAX_HEAD_BYTES)).partition(b"\r\n\r\n")
+            body += await reader.read(MAX_HEAD_BYTES)
+            return int(head.split(b" ", 2)[1]), orjson.loads(body)
+        except IndexError:
+            raise ValueError("no HTTP") from None
+        finally:
+            writer.close()

@@ -1,0 +1,126 @@
+"""What the doctor looks at on Takaro's side: name, TLS, greeting, clock, and if asked for an identify."""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from urllib.parse import urlsplit
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import WebSocketException
+
+from services.cli.terminal import cut
+from services.cli.verdict import Verdict, bad, good, warn
+from services.relay.settings import Instance, Settings
+from services.uplink.takaro import frames
+from services.uplink.takaro.frames import Connected, Identified, IdentifyRefused
+
+WITHIN_S = 10.0
+CLOCK_APART_S = 30.0
+
+
+async def reach(settings: Settings) -> list[Verdict]:
+    """As far as a socket that says nothing of itself. No server of ours is touched by it."""
+    url = settings.takaro.url
+    parts = urlsplit(url)
+    host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "wss" else 80)
+    told: list[Verdict] = []
+    if settings.takaro.proxy is None:  # else the proxy looks the name up
+        try:
+            async with asyncio.timeout(WITHIN_S):
+                found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except OSError as error:
+            fix = "is [takaro] url right, and does this machine have DNS and the internet?"
+            return [
+                bad(f"the name {host} cannot be looked up: {error.strerror or error or 'no answer'}", fix)
+            ]
+        addresses = sorted({str(one[4][0]) for one in found})
+        if addresses != [host]:
+            told.append(good(f"{host} is {', '.join(addresses[:3])}"))
+    try:
+        async with _socket(settings) as socket_to, asyncio.timeout(WITHIN_S):
+            told += _clock(socket_to)
+            greeting = frames.read_frame(await socket_to.recv())
+            if isinstance(greeting, Connected):
+                told.append(good(f"{url} greets as Takaro does"))
+            else:
+                told.append(bad(f"{url} is no connector of Takaro's: it does not greet", "[takaro] url"))
+    except Exception as error:
+        told.append(_failed(url, error))
+    return told
+
+
+async def identify(settings: Settings, instance: Instance) -> list[Verdict]:
+    """Says who we are, hears the answer, and leaves."""
+    if instance.registration_token is None:
+        return [bad("it has no registration token", "set registration_token under [takaro] in relay.toml")]
+    try:
+        async with _socket(settings) as socket_to, asyncio.timeout(WITHIN_S):
+            await socket_to.send(
+                frames.identify(
+                    instance.identity_token.get_secret_value(),
+                    instance.registration_token.get_secret_value(),
+                    instance.name,
+                ),
+                text=True,
+            )
+            while True:
+                answer = frames.read_frame(await socket_to.recv())
+                if isinstance(answer, Identified):
+                    return [good(f"Takaro knows this server as {answer.game_server_id}")]
+                if isinstance(answer, IdentifyRefused):
+                    return [_refused(answer)]
+    except Exception as error:
+        return [_failed(settings.takaro.url, error)]
+
+
+def _refused(answer: IdentifyRefused) -> Verdict:
+    said = answer.text or "it gives no reason"
+    if answer.permanent:
+        fix = "copy the registration token from Takaro's dashboard anew; the reason names what else it may be"
+        return bad(f"Takaro refuses it: {said}", fix)
+    return warn(f"Takaro cannot take it now: {said}", "try again in a minute")
+
+
+@asynccontextmanager
+async def _socket(settings: Settings) -> AsyncIterator[ClientConnection]:
+    proxy = settings.takaro.proxy.get_secret_value() if settings.takaro.proxy else None
+    async with connect(
+        settings.takaro.url, proxy=proxy, compression=None, open_timeout=WITHIN_S, close_timeout=1.0
+    ) as socket_to:
+        yield socket_to
+
+
+def _clock(socket_to: ClientConnection) -> list[Verdict]:
+    """Whoever answers an upgrade says what time it is."""
+    told = socket_to.response.headers.get("Date") if socket_to.response else None
+    try:
+        apart_s = (parsedate_to_datetime(told or "") - datetime.now(UTC)).total_seconds()
+    except (ValueError, TypeError):
+        return []
+    if abs(apart_s) <= CLOCK_APART_S:
+        return [good("the clock here is right")]
+    what = f"the clock here is {abs(apart_s):.0f} s {'behind' if apart_s > 0 else 'ahead'}"
+    return [warn(what, "set this machine to a time server (NTP): `timedatectl set-ntp true`")]
+
+
+def _failed(url: str, error: Exception) -> Verdict:
+    why = cut(str(error) or type(error).__name__, 200)
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return bad(
+            f"{url}: its certificate is not good here: {why}",
+            "is the clock right? Does a proxy stand between?",
+        )
+    if isinstance(error, TimeoutError):
+        return bad(
+            f"{url} does not answer within {WITHIN_S:g} s",
+            "does a firewall stop connections out, or is Takaro down?",
+        )
+    if isinstance(error, OSError | WebSocketException):
+        return bad(
+            f"{url} cannot be reached: {why}", "[takaro] url, and [takaro] proxy if this machine needs one"
+        )
+    raise error

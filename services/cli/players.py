@@ -1,0 +1,61 @@
+"""`dayz-relay players`: who is online, as the relay knows it."""
+
+import asyncio
+import sys
+import time
+from argparse import Namespace
+from typing import Any
+
+import orjson
+
+from services.cli.desk import Desk, opened
+from services.cli.terminal import DIM, Paint, ago, print_json, safe, table
+from services.relay.entries import active
+from services.relay.keys import keys_of
+from services.relay.settings import Settings
+from services.relay.store import pairs
+from services.uplink.mirror.state import Mirror
+
+HEAD = ("SERVER", "NAME", "GAME ID", "PING", "WHERE")
+
+
+def run(args: Namespace, settings: Settings) -> int:
+    """Prints them once. Raises ConfigError, StoreError, NoSuchInstance."""
+    return asyncio.run(_run(args, settings))
+
+
+async def _run(args: Namespace, settings: Settings) -> int:
+    async with opened(settings, args.data) as desk:
+        slugs = (
+            [(await desk.entry(args.slug)).instance.slug] if args.slug else list(active(await desk.entries()))
+        )
+        found = dict(zip(slugs, await asyncio.gather(*(_known(desk, slug) for slug in slugs)), strict=True))
+    if args.json:
+        print_json(found)
+        return 0
+    paint = Paint.of(sys.stdout)
+    rows = [_row(slug, player) for slug, known in found.items() for player in known["players"]]
+    if rows:
+        print(*table(HEAD, rows, paint), sep="\n")
+    for slug, known in found.items():
+        count, age_s = len(known["players"]), known["age_s"]
+        said = "not known yet" if age_s is None else f"{count} online, as of {ago(age_s)} ago"
+        print(paint(f"{slug}: {said}", DIM))
+    return 0
+
+
+async def _known(desk: Desk, slug: str) -> dict[str, Any]:
+    """The players with their last positions, and how old the list is. Raises StoreError."""
+    mirror, now_s = Mirror(), time.time()
+    stored = await desk.store.send("HGETALL", keys_of(slug).mirror)
+    mirror.restore({name.decode(): value for name, value in pairs(stored)}, now_s)
+    listed_s, payload = mirror.listed
+    players = [{**player, "position": mirror.place(player["gameId"])} for player in orjson.loads(payload)]
+    return {"players": players, "age_s": None if listed_s is None else round(now_s - listed_s, 1)}
+
+
+def _row(slug: str, player: dict[str, Any]) -> tuple[str, ...]:
+    place = player["position"]
+    where = f"{place['x']:.0f} / {place['z']:.0f}" if place else ""
+    ping = "" if player.get("ping") is None else f"{player['ping']:g} ms"
+    return slug, safe(str(player.get("name", ""))), safe(str(player["gameId"])), ping, where

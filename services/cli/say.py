@@ -1,0 +1,76 @@
+"""`dayz-relay say`: a message to everybody on a game server, and what became of it."""
+
+import asyncio
+import time
+from argparse import Namespace
+
+from services.cli.desk import opened
+from services.cli.terminal import ago, complain, safe
+from services.relay.command_life import MAY_HAVE_RUN, NOT_DELIVERED, State
+from services.relay.command_stream import CommandStream
+from services.relay.errors import ConfigError, StoreError
+from services.relay.facts import facts_of
+from services.relay.operation_ids import new_operation_id
+from services.relay.records import Command, Outcome
+from services.relay.settings import Settings
+from services.relay.store import Store
+from services.relay.vocabulary import ANSWER_WITHIN_S, HAND_OUT_WITHIN_S, Action
+from services.uplink.takaro.requests import BadRequest, read_request
+
+LOOK_EVERY_S = 0.1
+READ_RESULTS = 200
+
+
+def run(args: Namespace, settings: Settings) -> int:
+    """0 if the game server has said it. Raises ConfigError, StoreError, NoSuchInstance."""
+    return asyncio.run(_run(args, settings))
+
+
+async def _run(args: Namespace, settings: Settings) -> int:
+    try:
+        action, arguments = read_request(Action.SEND_MESSAGE, {"message": " ".join(args.text)})
+    except BadRequest as error:
+        raise ConfigError(str(error)) from None
+    async with opened(settings, args.data) as desk:
+        slug = (await desk.entry(args.slug)).instance.slug
+        commands = CommandStream(desk.store, slug, settings.limits.open_commands)
+        command = Command(new_operation_id(action), action, arguments)
+        begun_s = time.monotonic()
+        fate = await _fate(commands, command)
+        if isinstance(fate, Outcome) and not fate.error:
+            print(f"said on {slug}, after {time.monotonic() - begun_s:.1f} s")
+            return 0
+        complain(await _why(desk.store, slug, fate))
+        return 1
+
+
+async def _fate(commands: CommandStream, command: Command) -> Outcome | State | None:
+    """The mod's answer, or how far the command came; None: too many wait. Raises StoreError."""
+    begun_s = time.monotonic()
+    if not await commands.enqueue(command, begun_s + HAND_OUT_WITHIN_S):
+        return None
+    through = ""
+    while time.monotonic() - begun_s < ANSWER_WITHIN_S:
+        await asyncio.sleep(LOOK_EVERY_S)
+        try:
+            found = await commands.results(through, READ_RESULTS)
+        except StoreError:
+            continue
+        for entry, operation_id, outcome in found:
+            through = entry
+            if operation_id == command.operation_id:
+                await commands.take_off(entry)  # an uplink would count it as one that nobody waited for
+                return outcome
+    return await commands.give_up(command.operation_id) or State.UNKNOWN
+
+
+async def _why(store: Store, slug: str, fate: Outcome | State | None) -> str:
+    if isinstance(fate, Outcome):
+        return f"{slug} refused it: {safe(fate.error)}"
+    if fate is None:
+        return f"{NOT_DELIVERED}: too many commands wait for {slug}"
+    if fate is State.EXPIRED:
+        silent_s = (await facts_of(store, slug)).silent_s
+        heard = "has never called" if silent_s is None else f"was last heard of {ago(silent_s)} ago"
+        return f"{NOT_DELIVERED}: the mod of {slug} {heard}"
+    return MAY_HAVE_RUN

@@ -1,0 +1,106 @@
+"""What commands write: colours for people at a terminal, plain text for whoever reads a pipe."""
+
+import os
+import sys
+import unicodedata
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TextIO
+
+import orjson
+
+RED, GREEN, YELLOW, DIM, BOLD = "31", "32", "33", "2", "1"
+
+
+class Paint:
+    """Colours a text, or does not."""
+
+    def __init__(self, on: bool) -> None:
+        self.on = on
+
+    @classmethod
+    def of(cls, stream: TextIO, environ: Mapping[str, str] = os.environ) -> "Paint":
+        """Colours only for a terminal that bears them, and for nobody who has set NO_COLOR."""
+        wanted = not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
+        return cls(wanted and stream.isatty())
+
+    def __call__(self, text: str, *codes: str) -> str:
+        return f"\x1b[{';'.join(codes)}m{text}\x1b[0m" if self.on and codes and text else text
+
+
+Cell = str | tuple[str, str]
+"""A text, or a text and its colour."""
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[Cell]], paint: Paint) -> list[str]:
+    """Rows under their head, in columns."""
+    plain = [[cell if isinstance(cell, tuple) else (cell, "") for cell in row] for row in rows]
+    widths = [
+        max(map(width, (title, *(row[column][0] for row in plain)))) for column, title in enumerate(head)
+    ]
+    lines = [[(title, DIM) for title in head], *plain]
+    return [
+        "  ".join(_padded(*cell, to, paint) for cell, to in zip(row, widths, strict=True)).rstrip()
+        for row in lines
+    ]
+
+
+def safe(text: str) -> str:
+    """Text of others on one line: what would move the cursor or turn the direction of the line is escaped."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
+def width(text: str) -> int:
+    """How many columns of a terminal a text takes."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.combining(char) else 1 + (unicodedata.east_asian_width(char) in "WF")
+        for char in text
+    )
+
+
+def cut(text: str, columns: int) -> str:
+    """At most so many columns of it."""
+    if width(text) <= columns:
+        return text
+    while width(text) > columns - 1:
+        text = text[:-1]
+    return text + "\N{HORIZONTAL ELLIPSIS}"
+
+
+def ago(seconds: float | None) -> str:
+    """How long ago: "3 s", "5 min", "2 h", "4 d", "never"."""
+    if seconds is None:
+        return "never"
+    for unit, unit_s in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * unit_s:
+            return f"{seconds / unit_s:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def clock(at_ms: int) -> str:
+    """A time of day here."""
+    return f"{datetime.fromtimestamp(at_ms / 1000, UTC).astimezone():%H:%M:%S}"
+
+
+def moment(at_ms: int) -> str:
+    """A date and time, for programs."""
+    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def print_json(value: object, *, indent: bool = True) -> None:
+    """One JSON text; lines of a stream are not indented."""
+    option = orjson.OPT_UTC_Z | (orjson.OPT_INDENT_2 if indent else 0)
+    print(orjson.dumps(value, option=option).decode(), flush=True)
+
+
+def complain(text: str) -> None:
+    """One line on standard error."""
+    print(f"dayz-relay: {text}", file=sys.stderr)
+
+
+def _padded(text: str, colour: str, to: int, paint: Paint) -> str:
+    return paint(text, colour) + " " * (to - width(text)) if colour else text + " " * (to - width(text))

@@ -1,0 +1,31 @@
+"""What one look of the doctor's finds."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Level(StrEnum):
+    GOOD = "ok"
+    WARN = "note"
+    BAD = "problem"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`fix` names the setting or the command; "" where the words say it, or nothing has to be done."""
+
+    level: Level
+    what: str
+    fix: str = ""
+
+
+def good(what: str) -> Verdict:
+    return Verdict(Level.GOOD, what)
+
+
+def warn(what: str, fix: str) -> Verdict:
+    return Verdict(Level.WARN, what, fix)
+
+
+def bad(what: str, fix: str) -> Verdict:
+    return Verdict(Level.BAD, what, fix)

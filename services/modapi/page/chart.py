@@ -1,0 +1,101 @@
+"""The last hour of an instance as a picture: events a minute, and how long they took. Pure.
+
+Shapes alone are drawn; what is to be read stands beside them as text, so that it keeps its size.
+"""
+
+from collections.abc import Sequence
+
+from services.modapi.page.markup import Html, html
+from services.modapi.page.words import took
+from services.relay.minutes import Minute
+
+HEIGHT = 100
+STEP = 10
+GAP = 2
+
+_CHART = """\
+<figure class="chart">
+<figcaption>{title} <span class="dim">{summary}</span></figcaption>
+<div class="plot"><span class="top">{most}</span>
+<svg viewBox="0 0 {width} {height}" preserveAspectRatio="none" role="img" aria-label="{title}: {summary}">
+{shapes}</svg>
+</div>
+<div class="axis"><span>{first}</span><span>now</span></div>
+</figure>
+"""
+
+
+def charts(hour: Sequence[Minute]) -> Html:
+    """Both pictures."""
+    return html("{all}", all=[_rate(hour), _latency(hour)])
+
+
+def _rate(hour: Sequence[Minute]) -> Html:
+    most = nice(max((minute.events for minute in hour), default=0))
+    total, commands = sum(minute.events for minute in hour), sum(minute.commands for minute in hour)
+    shapes = [
+        _bar(
+            place, minute.events, most, "rate", f"{minute.events} events, {minute.commands} commands", minute
+        )
+        for place, minute in enumerate(hour)
+    ]
+    summary = f"{total:,} in the last hour; {commands:,} commands".replace(",", "\u202f")
+    return _chart("Events a minute", summary, f"{most:,}", shapes, hour)
+
+
+def _latency(hour: Sequence[Minute]) -> Html:
+    busy = [minute for minute in hour if minute.events]
+    most = nice(max((minute.p99_ms for minute in busy), default=0))
+    shapes = []
+    for place, minute in enumerate(hour):
+        words = f"half within {took(minute.p50_ms)}, 99 % within {took(minute.p99_ms)}"
+        if minute.events:
+            shapes += [
+                _bar(place, minute.p99_ms, most, "p99", words, minute),
+                _bar(place, minute.p50_ms, most, "p50", words, minute),
+            ]
+    worst = max((minute.p99_ms for minute in busy), default=0)
+    summary = f"half of them (dark), 99 % (light); {took(worst)} at the worst" if busy else "nothing passed"
+    return _chart(
+        "From the mod's post to Takaro's receipt", summary, took(most) if busy else "", shapes, hour
+    )
+
+
+def _chart(title: str, summary: str, most: str, shapes: list[Html], hour: Sequence[Minute]) -> Html:
+    return html(
+        _CHART,
+        title=title,
+        summary=summary,
+        most=most,
+        width=len(hour) * STEP,
+        height=HEIGHT,
+        shapes=shapes,
+        first=f"{len(hour)} min ago",
+    )
+
+
+def _bar(place: int, value: int, most: int, kind: str, words: str, minute: Minute) -> Html:
+    height = round(HEIGHT * value / most, 1) if value else 0
+    if height:
+        height = max(height, 2)
+    return html(
+        '<rect class="{kind}" x="{x}" y="{y}" width="{width}" height="{height}">'
+        "<title>{at} UTC: {words}</title></rect>",
+        kind=kind,
+        x=place * STEP,
+        y=round(HEIGHT - height, 1),
+        width=STEP - GAP,
+        height=height,
+        at=f"{minute.minute // 60 % 24:02d}:{minute.minute % 60:02d}",
+        words=words,
+    )
+
+
+def nice(value: float) -> int:
+    """The next round number up: 1, 2 or 5 with zeros."""
+    size = 1
+    while True:
+        for step in (1, 2, 5):
+            if value <= step * size:
+                return step * size
+        size *= 10

@@ -1,0 +1,202 @@
+"""What the page reads and keeps fresh: one look at the fleet a second for all readers, one ear for each
+instance that is looked at, and the news for each reader as server-sent events.
+"""
+
+import asyncio
+import contextlib
+import math
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+
+import orjson
+
+from services.modapi.page import fleet, instance
+from services.modapi.page.chart import charts
+from services.modapi.page.fleet import Row, View
+from services.modapi.page.instance import Wire
+from services.modapi.page.markup import Html
+from services.relay.dead_letters import DeadLetters
+from services.relay.diagnosis import diagnose
+from services.relay.directory import Directory
+from services.relay.entries import Entry
+from services.relay.errors import StoreError
+from services.relay.facts import Facts, facts_of_all
+from services.relay.minutes import read_minutes
+from services.relay.running import cancelled
+from services.relay.store import Store
+from services.relay.watching import REMEMBERED, Passed, watch
+
+FRESH_S = 1.0
+AT_ONCE = 200
+"""So many instances are read in one go: the answers of 1,000 would hold up the loop for 30 ms."""
+
+SAID_WITHIN_S = 15.0
+"""A stream that says nothing for longer is cut by proxies."""
+
+CLEAR_UP_EVERY_S = 5.0
+KEPT_S = 15.0
+MOST_ROOMS = 100
+
+CHART_EVERY = 15
+LETTERS_EVERY = 2
+
+News = AsyncIterator[bytes]
+Fragments = dict[str, Html]
+
+
+class Board:
+    """All instances with what is known of them now."""
+
+    def __init__(self, directory: Directory, store: Store, wire: Wire) -> None:
+        self._directory = directory
+        self._store = store
+        self._wire = wire
+        self._rows: dict[str, Row] = {}
+        self._read_s = -math.inf
+        self._reading = asyncio.Lock()
+
+    async def rows(self) -> dict[str, Row]:
+        """By slug, not older than FRESH_S. Raises StoreError."""
+        async with self._reading:
+            if time.monotonic() - self._read_s >= FRESH_S:
+                self._rows = await self._read()
+                self._read_s = time.monotonic()
+            return self._rows
+
+    async def _read(self) -> dict[str, Row]:
+        entries = dict(self._directory.entries)
+        slugs = list(entries)
+        facts: dict[str, Facts] = {}
+        for start in range(0, len(slugs), AT_ONCE):
+            facts |= await facts_of_all(self._store, slugs[start : start + AT_ONCE])
+        return {slug: self._row(entry, facts[slug]) for slug, entry in entries.items()}
+
+    def _row(self, entry: Entry, facts: Facts) -> Row:
+        return Row(entry, facts, diagnose(entry, facts, self._wire.address))
+
+
+class Room:
+    """What passed one instance since somebody looks at it. Reads are left out: nobody could follow them."""
+
+    def __init__(self, store: Store, slug: str) -> None:
+        self.used_s = time.monotonic()
+        self._events: deque[Passed] = deque(maxlen=REMEMBERED)
+        self._commands: deque[Passed] = deque(maxlen=REMEMBERED)
+        self._listening = asyncio.create_task(self._listen(store, slug))
+
+    @property
+    def passed(self) -> list[Passed]:
+        return [*self._events, *self._commands]
+
+    async def _listen(self, store: Store, slug: str) -> None:
+        async for told in watch(store, slug):
+            for one in told:
+                if one.kind == "event":
+                    self._events.append(one)
+                elif instance.is_write(one.what):
+                    self._commands.append(one)
+
+    async def close(self) -> None:
+        await cancelled(self._listening)
+
+
+class Live:
+    """The readers of the page."""
+
+    def __init__(self, directory: Directory, store: Store, wire: Wire) -> None:
+        self.board = Board(directory, store, wire)
+        self.streams = 0
+        self._store = store
+        self._rooms: dict[str, Room] = {}
+        self._stopping = asyncio.Event()
+
+    async def run(self) -> None:
+        """Closes rooms that nobody looks into. Never returns; when it is cancelled all streams end."""
+        try:
+            while True:
+                await asyncio.sleep(CLEAR_UP_EVERY_S)
+                left_s = time.monotonic() - KEPT_S
+                for slug in [slug for slug, room in self._rooms.items() if room.used_s < left_s]:
+                    await self._rooms.pop(slug).close()
+        finally:
+            self._stopping.set()
+            for room in self._rooms.values():
+                await room.close()
+
+    def passed(self, slug: str) -> list[Passed]:
+        """What passed the instance lately, as far as it is known: the first who asks has it a second on."""
+        room = self._rooms.get(slug)
+        if room is None:
+            if len(self._rooms) >= MOST_ROOMS or self._stopping.is_set():
+                return []
+            room = self._rooms[slug] = Room(self._store, slug)
+        room.used_s = time.monotonic()
+        return room.passed
+
+    async def letters(self, slug: str, form_key: str, before: str) -> Html:
+        """Dead letters. Raises StoreError."""
+        found = await DeadLetters(self._store, slug).newest(instance.LETTERS, before)
+        return instance.dead(slug, found, form_key, older=bool(before))
+
+    def fleet_news(self, view: View, until_s: float) -> News:
+        """What changes in the table of all instances, until `until_s` on the wall clock."""
+
+        async def look(_: int) -> Fragments:
+            rows = list((await self.board.rows()).values())
+            return {"summary": fleet.summary(rows), "table": fleet.table(rows, view)}
+
+        return self._news(look, until_s)
+
+    def instance_news(self, slug: str, form_key: str, before: str, until_s: float) -> News:
+        """What changes on the page of one instance."""
+
+        async def look(turn: int) -> Fragments:
+            row = (await self.board.rows()).get(slug)
+            if row is None:
+                return {}
+            passed = self.passed(slug)
+            found = {
+                "facts": instance.facts(row),
+                "events": instance.events(passed),
+                "commands": instance.commands(passed),
+            }
+            if turn % LETTERS_EVERY == 0:
+                found["dead"] = await self.letters(slug, form_key, before)
+            if turn % CHART_EVERY == 0:
+                found["hour"] = charts(await read_minutes(self._store, slug, row.facts.now_ms))
+            return found
+
+        return self._news(look, until_s)
+
+    async def _news(self, look: Callable[[int], Awaitable[Fragments]], until_s: float) -> News:
+        told: Fragments = {}
+        turn, said_s = 0, -math.inf
+        self.streams += 1
+        try:
+            while not self._stopping.is_set() and time.time() < until_s:
+                try:
+                    news = _changed(await look(turn), told)
+                except StoreError:
+                    news = b"event: away\ndata:\n\n"
+                if not news and time.monotonic() - said_s > SAID_WITHIN_S:
+                    news = b":\n\n"
+                if news:
+                    said_s = time.monotonic()
+                    yield news
+                turn += 1
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(FRESH_S):
+                        await self._stopping.wait()
+        finally:
+            self.streams -= 1
+
+
+def _changed(found: Mapping[str, Html], told: Fragments) -> bytes:
+    """The fragments that are not as they were told, as events; `told` is brought up to date."""
+    news = b""
+    for name, text in found.items():
+        if told.get(name) != text:
+            told[name] = text
+            news += b"event: fragment\ndata: %b\n\n" % orjson.dumps({"id": name, "html": str(text)})
+    return news

@@ -1,0 +1,144 @@
+"""Numbers, times and events as people read them. Pure."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from enum import IntEnum, unique
+from typing import Any
+
+from services.modapi.page.markup import Html, html
+from services.relay.diagnosis import Problem
+from services.relay.watching import Passed
+
+
+@unique
+class Level(IntEnum):
+    """How an instance is; the worst first."""
+
+    BAD = 0
+    WARN = 1
+    GOOD = 2
+    OFF = 3
+
+
+BADGES = {Level.BAD: "trouble", Level.WARN: "attention", Level.GOOD: "up", Level.OFF: "off"}
+
+FATES = {
+    "delivered": "delivered",
+    "expired": "too old, not sent",
+    "refused": "refused",
+    "answered": "done",
+    "not_delivered": "not delivered",
+    "no_result": "delivered, no result: it may have run",
+    "queue_full": "not delivered: too many wait",
+    "never_seen": "not delivered: no mod has ever called",
+    "store_away": "Redis was away: unknown",
+}
+GOOD_FATES = frozenset({"delivered", "answered"})
+
+NOTHING = html('<span class="none">–</span>')
+
+
+def level(disabled: bool, problems: Sequence[Problem]) -> Level:
+    """The problems in a word."""
+    if disabled:
+        return Level.OFF
+    if not problems:
+        return Level.GOOD
+    return Level.BAD if any(problem.serious for problem in problems) else Level.WARN
+
+
+def span(seconds: float) -> str:
+    """A length of time as people say it, coarse: 42 s, 5 min, 3 h, 2 d."""
+    for unit, size_s, from_s in (("d", 86_400, 172_800), ("h", 3_600, 7_200), ("min", 60, 60)):
+        if seconds >= from_s:
+            return f"{int(seconds // size_s)} {unit}"
+    return f"{int(seconds)} s"
+
+
+def polls(hold_ms: int | None) -> Html | str:
+    """How long a poll of its mod may be held: a command reaches it at once then."""
+    if hold_ms is None:
+        return NOTHING
+    return f"held for {hold_ms / 1000:.1f} s" if hold_ms else "not held"
+
+
+def badge(level: Level) -> Html:
+    """A word in its colour: the colour alone says nothing to many people."""
+    return html('<span class="badge {kind}">{word}</span>', kind=level.name.lower(), word=BADGES[level])
+
+
+def ago(seconds: float | None) -> str:
+    """Coarse, so that what is shown does not change each second."""
+    if seconds is None:
+        return "never"
+    return "just now" if seconds < 15 else f"{span(seconds if seconds >= 60 else seconds // 15 * 15)} ago"
+
+
+def count(number: int | None) -> Html:
+    """A number with its thousands apart; nothing for none."""
+    return NOTHING if not number else html("{n}", n=f"{number:,}".replace(",", "\u202f"))
+
+
+def moment(at_ms: int) -> Html:
+    """A time of day; the script turns UTC into the reader's own."""
+    at = datetime.fromtimestamp(at_ms / 1000, UTC)
+    return html(
+        '<time datetime="{iso}">{text}</time>',
+        iso=at.isoformat(timespec="milliseconds"),
+        text=f"{at:%H:%M:%S}",
+    )
+
+
+def took(ms: int) -> str:
+    return f"{ms} ms" if ms < 1_000 else f"{ms / 1000:.1f} s" if ms < 120_000 else span(ms / 1000)
+
+
+def said(event: Passed) -> Html:
+    """What an event says. Every word of it may be a player's."""
+    data = event.data
+    who = _name(data.get("player"))
+    match event.what:
+        case "chat-message":
+            return html(
+                '<span class="dim">{channel}</span> {who}: {msg}',
+                channel=data.get("channel"),
+                who=who or "?",
+                msg=data.get("msg"),
+            )
+        case "player-death":
+            by = _name(data.get("attacker"))
+            return html(
+                "{who}{by} <span class=dim>{msg}</span>",
+                who=who,
+                by=html(" by {by}", by=by) if by else None,
+                msg=data.get("msg"),
+            )
+        case "entity-killed":
+            return html(
+                "{who} killed {what} <span class=dim>{by}</span>",
+                who=who,
+                what=data.get("entity"),
+                by=data.get("weapon"),
+            )
+        case "refused":
+            return html("one of {n} events: {why}", n=data.get("candidates"), why=event.detail)
+    parts = [who, data.get("msg")]
+    return html("{parts}", parts=[html("{part} ", part=part) for part in parts if part])
+
+
+def arguments(args: Mapping[str, Any]) -> Html:
+    """What a command was to do."""
+    return html(
+        "{all}",
+        all=[
+            html('<span class="dim">{name}</span> {value} ', name=name, value=value)
+            for name, value in args.items()
+        ],
+    )
+
+
+def _name(player: Any) -> Html | None:
+    """A name stands by itself: one that runs from right to left must not take its neighbours along."""
+    if not isinstance(player, Mapping):
+        return None
+    return html("<bdi>{name}</bdi>", name=player.get("name") or player.get("gameId") or "?")

@@ -1,0 +1,69 @@
+"""Dead letters a second time: mended and mapped as they would be today, appended as a batch of their own."""
+
+import time
+from enum import StrEnum, unique
+
+from services.modapi.dialect.dead import RAW_BYTES
+from services.modapi.dialect.roster import Roster
+from services.modapi.intake import Intake
+from services.modapi.metrics import Metrics
+from services.relay.dead_letters import DeadLetters, Letter
+from services.relay.event_stream import EventStream
+from services.relay.instance_state import InstanceState
+from services.relay.limits import Limits
+from services.relay.store import Store
+
+REPEAT = "repeat"
+"""The name under which they are appended: beside the mod, for they are no repeats of what it sends."""
+
+REFUSED_BY_TAKARO = "refused-by-takaro"
+"""The reason that uplink gives."""
+
+
+@unique
+class Repeated(StrEnum):
+    """What came of it, for a person."""
+
+    TAKEN = "it is on its way to Takaro"
+    DEAD_AGAIN = "it could not be mended this time either"
+    GONE = "it was gone already"
+    NOT_POSSIBLE = "it cannot be repeated"
+    FULL = "too many events wait for Takaro, try again later"
+
+
+def why_not(letter: Letter) -> str:
+    """Why it cannot be repeated, or ""."""
+    if letter.reason == REFUSED_BY_TAKARO:
+        return "Takaro does not say which of these events it refused, and has the others"
+    if not letter.raw:
+        return "nothing of it was kept"
+    if len(letter.raw) >= RAW_BYTES:
+        return f"only its first {RAW_BYTES} bytes were kept"
+    return ""
+
+
+def intake_of(store: Store, slug: str, metrics: Metrics, limits: Limits) -> Intake:
+    """What takes letters of an instance in again."""
+    return Intake(
+        EventStream(store, slug, REPEAT), InstanceState(store, slug), Roster(), metrics, limits=limits
+    )
+
+
+async def repeat(letters: DeadLetters, intake: Intake, id: str) -> Repeated:
+    """Takes one letter in again, and off the list. `intake` is of `intake_of`.
+
+    Done twice at once it counts once. Raises StoreError.
+    """
+    letter = await letters.get(id)
+    if letter is None:
+        return Repeated.GONE
+    if why_not(letter):
+        return Repeated.NOT_POSSIBLE
+    taken = await intake.take(letter.raw, time.monotonic())
+    if not taken.token:
+        return Repeated.FULL
+    if not taken.events:
+        return Repeated.NOT_POSSIBLE
+    await letters.drop(id)
+    intake.answered(taken.token)  # not before: until it is off the list it must not be taken in twice
+    return Repeated.DEAD_AGAIN if taken.dead else Repeated.TAKEN

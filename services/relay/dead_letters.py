@@ -1,0 +1,47 @@
+"""The events of one instance that could not become valid, or that Takaro refused: listed, shown, dropped."""
+
+from typing import NamedTuple
+
+from services.relay.keys import keys_of
+from services.relay.store import Store
+
+
+class Letter(NamedTuple):
+    """One of them. `raw` is what the mod sent, shortened, and hostile; `detail` may quote it."""
+
+    id: str  # of the stream: "<ms>-<n>", the ms being Redis' clock
+    reason: str
+    detail: str
+    raw: bytes
+
+    @property
+    def at_ms(self) -> int:
+        return int(self.id.partition("-")[0])
+
+
+class DeadLetters:
+    """Those of the instance `slug`. Every call raises StoreError."""
+
+    def __init__(self, store: Store, slug: str) -> None:
+        self._store = store
+        self._key = keys_of(slug).dead
+
+    async def newest(self, count: int, before: str = "") -> list[Letter]:
+        """Up to `count`, the newest first; those older than the id `before`, if it is given."""
+        end = f"({before}" if before else "+"
+        found = await self._store.send("XREVRANGE", self._key, end, "-", "COUNT", count)
+        return [_letter(*entry) for entry in found]
+
+    async def get(self, id: str) -> Letter | None:
+        found = await self._store.send("XRANGE", self._key, id, id)
+        return _letter(*found[0]) if found else None
+
+    async def drop(self, id: str) -> bool:
+        """False: it is gone already."""
+        return bool(await self._store.send("XDEL", self._key, id))
+
+
+def _letter(id: bytes, fields: list[bytes]) -> Letter:
+    of = dict(zip(fields[::2], fields[1::2], strict=True))
+    reason, detail = (of.get(name, b"").decode(errors="replace") for name in (b"reason", b"detail"))
+    return Letter(id.decode(), reason, detail, of.get(b"raw", b""))

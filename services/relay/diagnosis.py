@@ -1,0 +1,93 @@
+"""Why is an instance not up, and what mends it? Pure: what is known goes in, sentences come out."""
+
+from dataclasses import dataclass
+
+from services.relay.entries import Entry, Origin
+from services.relay.facts import Facts
+
+SILENT_S = 60.0
+"""A mod calls every 2 s. After so long Takaro is told that the server is away."""
+
+BEHIND_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """`serious`: because of it the server is not up. `fix` names the field or the command."""
+
+    serious: bool
+    what: str
+    fix: str
+
+
+_LINKS: dict[str, Problem] = {
+    "": Problem(True, "there was no link to Takaro yet", "look at the log of uplink"),
+    "waiting": Problem(
+        True,
+        "Takaro is out of reach; it is tried again",
+        "`dayz-relay doctor` tries [takaro] url from here, the log of uplink says why it fails",
+    ),
+    "refused": Problem(
+        True,
+        "Takaro refuses this server",
+        "copy the registration token from Takaro's dashboard anew (Settings, Game Servers, Add Game Server,"
+        " Generic) into registration_token; the log of uplink has Takaro's own words",
+    ),
+    "paused": Problem(
+        False, "Takaro has lost this server; it is asked again", "nothing, if it is over within a minute"
+    ),
+    "stopped": Problem(True, "the link to Takaro was stopped", "start uplink"),
+}
+_PASSING = Problem(False, "the link to Takaro is being made", "nothing, if it is over within a minute")
+
+
+def diagnose(entry: Entry, facts: Facts, base_url: str) -> list[Problem]:
+    """What is wrong with an instance, the worst first. `base_url` is where mods call."""
+    if entry.disabled:
+        return [Problem(True, "it is disabled", f"dayz-relay instance enable {entry.instance.slug}")]
+    found = []
+    if entry.note:
+        fix = "the line says which; `dayz-relay instance list` shows both"
+        found.append(Problem(entry.shadowed or not entry.keys, entry.note, fix))
+    found += [*_mod(facts, base_url), *_link(entry, facts), *_waiting(entry.instance.slug, facts)]
+    return sorted(found, key=lambda problem: not problem.serious)
+
+
+def _mod(facts: Facts, base_url: str) -> list[Problem]:
+    if facts.silent_s is None:
+        fix = (
+            f"in profiles/TakaroIntegration/config.json, TakaroApiUrl must be {base_url}/k/<mod key> (with"
+            " the host by which the game server reaches this machine) and RegistrationToken must not be empty;"
+            " then restart the DayZ server"
+        )
+        return [Problem(True, "its mod has never called", fix)]
+    if facts.silent_s > SILENT_S:
+        fix = (
+            "is the DayZ server running, with the mod in -serverMod= ? Does it reach"
+            f" {base_url}? If its mod key was replaced, TakaroApiUrl must have the new one"
+        )
+        return [Problem(True, f"its mod was last heard of {facts.silent_s:.0f} s ago", fix)]
+    return []
+
+
+def _link(entry: Entry, facts: Facts) -> list[Problem]:
+    if entry.instance.registration_token is None:
+        where = "under [takaro]" if entry.origin is Origin.FILE else "under [takaro], or of this instance,"
+        fix = f"set registration_token {where} in relay.toml: its events are kept until then"
+        return [Problem(True, "it has no registration token of Takaro's", fix)]
+    if not facts.uplink:
+        return [Problem(True, "no uplink owns it", "start uplink; if it runs, its log says why it cannot")]
+    if facts.link == "ready":
+        return []
+    return [_LINKS.get(facts.link, _PASSING)]
+
+
+def _waiting(slug: str, facts: Facts) -> list[Problem]:
+    found = []
+    if (facts.oldest_s or 0) > BEHIND_S:
+        what = f"{facts.events} events wait for Takaro, the oldest for {facts.oldest_s:.0f} s"
+        found.append(Problem(False, what, "they are sent once the link is ready; none is lost"))
+    if facts.dead:
+        what = f"{facts.dead} events were put aside, for Takaro would refuse them"
+        found.append(Problem(False, what, f"dayz-relay dlq list {slug}"))
+    return found

@@ -1,0 +1,101 @@
+"""What is known of an instance now, read at once: for the page, the command line and the admin API."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from services.relay.keys import Keys, keys_of
+from services.relay.store import Script, Store
+
+_FACTS = Script("facts")
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """One instance, seen from Redis. Times are ms on Redis' clock; "" and None: not known, or none."""
+
+    now_ms: int
+    uplink: str
+    """Who owns the instance."""
+    link: str
+    """State of the link to Takaro, as uplink wrote it down; with no owner it is of the past."""
+    game_server_id: str
+    contact_ms: int | None
+    """When the mod was last heard of, to within some seconds."""
+    events: int
+    events_bytes: int
+    oldest_ms: int | None
+    """When the oldest event that waits was accepted."""
+    commands: int
+    dead: int
+    players: int | None
+    mod_version: str
+    hold_ms: int | None
+    """For so long a poll that finds nothing may be held; 0: none is."""
+
+    @property
+    def silent_s(self) -> float | None:
+        return None if self.contact_ms is None else max(0, self.now_ms - self.contact_ms) / 1000
+
+    @property
+    def oldest_s(self) -> float | None:
+        return None if self.oldest_ms is None else max(0, self.now_ms - self.oldest_ms) / 1000
+
+
+async def facts_of(store: Store, slug: str) -> Facts:
+    """Raises StoreError."""
+    found = await store.run(_FACTS, _keys(keys_of(slug)))
+    (
+        now_ms,
+        uplink,
+        link,
+        game_server_id,
+        contact,
+        events,
+        size,
+        oldest,
+        commands,
+        dead,
+        players,
+        mod,
+        hold,
+    ) = found
+    return Facts(
+        now_ms,
+        uplink.decode(),
+        link.decode(),
+        game_server_id.decode(),
+        _number(contact),
+        _number(events) or 0,
+        _number(size) or 0,
+        _number(oldest),
+        commands,
+        dead,
+        _number(players),
+        mod.decode(errors="replace"),
+        _number(hold),
+    )
+
+
+async def facts_of_all(store: Store, slugs: Sequence[str]) -> dict[str, Facts]:
+    """All in one pipeline. Raises StoreError."""
+    found = await asyncio.gather(*(facts_of(store, slug) for slug in slugs))
+    return dict(zip(slugs, found, strict=True))
+
+
+def _keys(keys: Keys) -> tuple[str, ...]:
+    return (
+        keys.lease,
+        keys.link,
+        keys.contact,
+        keys.intake,
+        keys.events,
+        keys.waiting,
+        keys.dead,
+        keys.mirror,
+        keys.mod,
+    )
+
+
+def _number(stored: bytes) -> int | None:
+    return int(stored) if stored else None

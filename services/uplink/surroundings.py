@@ -1,0 +1,31 @@
+"""What all instances of one uplink process have in common."""
+
+import secrets
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from services.relay.leases import boottime_s
+from services.relay.limits import DEFAULT_LIMITS, Limits
+from services.relay.store import Store
+from services.uplink.metrics import Metrics
+from services.uplink.stalls import Stalls
+
+
+def _name() -> str:
+    return f"{socket.gethostname()}-{secrets.token_hex(3)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """`turn` waits for a turn to identify; `uplink` is this process by its name in the fleet."""
+
+    takaro_url: str
+    store: Store
+    metrics: Metrics
+    turn: Callable[[], Awaitable[None]]
+    reads_per_s: float
+    limits: Limits = DEFAULT_LIMITS
+    proxy: str | None = None
+    uplink: str = field(default_factory=_name)
+    stalls: Stalls = field(default_factory=lambda: Stalls(boottime_s()))

@@ -1,0 +1,224 @@
+"""The agent as a process: a game server's process writes logs, a real modapi and a real store take them."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import httpx
+import pytest
+from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
+
+from services.modapi.admitted import Admitted
+from services.modapi.app import make_app
+from services.modapi.main import logger
+from services.modapi.metrics import Metrics
+from services.relay.entries import merge
+from services.relay.event_stream import EventStream
+from services.relay.running import cancelled
+from services.relay.serving import Listener, bind
+from services.relay.settings import Instance
+from services.relay.store import Store
+
+KEY = "mod-key-0123456789abcdef"
+WITHIN_S = 40.0
+
+GAME_SERVER = """
+import sys, time
+from pathlib import Path
+folder, starts, lines = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+for start in range(starts):
+    rpt = open(folder / f"DayZServer_x64_2026-03-08_11-34-{start:02}.RPT", "ab", buffering=0)
+    script = open(folder / f"script_2026-03-08_11-34-{start:02}.log", "ab", buffering=0)
+    for n in range(lines):
+        rpt.write(b"11:34:%02d.%03d start %d line %d, caf" % (start, n % 1000, start, n))
+        if n % 7 == 0:
+            time.sleep(0.01)  # in the middle of a line
+        rpt.write(b"\\xe9\\r\\n" if n % 2 else "é\\r\\n".encode())
+        if n % 5 == 0:
+            script.write(b"start %d line %d, caf\\xe9\\n" % (start, n))
+"""
+
+
+def written(starts: int, lines: int) -> list[str]:
+    return [
+        f"11:34:{start:02}.{n % 1000:03} start {start} line {n}, café"
+        for start in range(starts)
+        for n in range(lines)
+    ]
+
+
+class Scene:
+    """A folder of logs, a modapi in front of the store, and an agent between them."""
+
+    def __init__(self, store: Store, slug: str, folder: Path) -> None:
+        self.logs = folder / "profiles"
+        self.logs.mkdir()
+        self.told = folder / "agent.log"
+        self._folder = folder
+        self._stream = EventStream(store, slug)
+        instance = Instance(
+            slug=slug, name="A server", identity_token=SecretStr("identity"), mod_keys=(SecretStr(KEY),)
+        )
+        self.metrics = Metrics(CollectorRegistry())
+        admitted = Admitted(store, self.metrics, logger, 0.0, loopback_only=True)
+        admitted.update(merge([instance], {}, 0))
+        self._app = make_app(admitted, self.metrics)
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            self.port: int = listener.getsockname()[1]
+        self._serving: asyncio.Task[None] | None = None
+        self._agent: asyncio.subprocess.Process | None = None
+
+    def open(self) -> None:
+        """modapi answers from now on."""
+        sock = bind("127.0.0.1", self.port, "test")
+        self._serving = asyncio.create_task(Listener.of(self._app).listen(sock))
+
+    async def close(self) -> None:
+        if self._serving:
+            await cancelled(self._serving)
+        if self._agent:
+            await self.end_agent(signal.SIGKILL)
+
+    async def start_agent(self, **environ: str) -> None:
+        """Until it follows the folder."""
+        url = f"http://127.0.0.1:{self.port}/k/{KEY}"
+        before = self.told.read_text().count("sends the logs of") if self.told.exists() else 0
+        with self.told.open("ab") as log:
+            self._agent = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "services.cli", "agent"),
+                *("--logs", str(self.logs), "--state", str(self._folder / "state.json")),
+                env={**os.environ, "DAYZ_RELAY_URL": url, "DAYZ_LOG_MAX_PER_SEC": "2000", **environ},
+                stdout=log,
+                stderr=log,
+            )
+        await until(lambda: self.told.read_text().count("sends the logs of") > before)
+
+    async def end_agent(self, number: signal.Signals = signal.SIGTERM) -> int:
+        assert self._agent
+        agent, self._agent = self._agent, None
+        agent.send_signal(number)
+        return await agent.wait()
+
+    async def game_server(self, starts: int, lines: int) -> None:
+        """Runs it to its end."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", GAME_SERVER, str(self.logs), str(starts), str(lines))
+        )
+        assert await process.wait() == 0
+
+    async def stored(self) -> list[str]:
+        return [e["data"]["msg"] for entry in await self._stream.read("", 10_000) for e in entry.events]
+
+    async def until_stored(self, is_enough: Callable[[list[str]], bool]) -> list[str]:
+        async with asyncio.timeout(WITHIN_S):
+            while not is_enough(lines := await self.stored()):
+                await asyncio.sleep(0.05)
+        return lines
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(WITHIN_S):
+        while not condition():
+            await asyncio.sleep(0.05)
+
+
+@pytest.fixture
+async def scene(store: Store, slug: str, tmp_path: Path) -> AsyncIterator[Scene]:
+    scene = Scene(store, slug, tmp_path)
+    scene.open()
+    yield scene
+    await scene.close()
+
+
+async def test_every_line_of_several_starts_comes_once_and_in_order(scene: Scene) -> None:
+    (scene.logs / "DayZServer_x64_2026-03-07_00-00-00.RPT").write_text("from before\n")
+    await scene.start_agent()
+    await scene.game_server(3, 200)
+    lines = await scene.until_stored(lambda lines: len(lines) >= 600)
+    await asyncio.sleep(1.5)  # what is too much would come now
+    assert lines == await scene.stored() == written(3, 200)
+    assert await scene.end_agent() == 0
+    assert KEY not in scene.told.read_text()
+
+
+async def test_an_agent_that_is_restarted_neither_repeats_nor_misses(scene: Scene) -> None:
+    await scene.start_agent()
+    playing = asyncio.create_task(scene.game_server(2, 800))
+    await scene.until_stored(lambda lines: len(lines) > 50)
+    assert await scene.end_agent() == 0
+    await playing
+    await scene.start_agent()
+    # The same line in the script log, of which the RPT's was sent by the agent before, may come again.
+    lines = await scene.until_stored(lambda lines: set(written(2, 800)) <= set(lines))
+    from_rpt = [line for line in lines if line.startswith("11:34:")]
+    assert from_rpt == written(2, 800)
+
+
+async def test_an_agent_that_is_killed_repeats_a_batch_at_most(scene: Scene) -> None:
+    await scene.start_agent()
+    playing = asyncio.create_task(scene.game_server(1, 1500))
+    for _ in range(3):
+        count = len(await scene.stored())
+        await scene.until_stored(lambda lines, count=count: len(lines) > count)  # type: ignore[misc]
+        await scene.end_agent(signal.SIGKILL)
+        await scene.start_agent()
+    await playing
+    lines = await scene.until_stored(lambda lines: set(written(1, 1500)) <= set(lines))
+    from_rpt = [line for line in lines if line.startswith("11:34:")]
+    assert len(from_rpt) <= 1500 + 3 * 50
+    assert list(dict.fromkeys(from_rpt)) == written(1, 1500)
+
+
+async def test_lines_wait_while_the_relay_is_away(store: Store, slug: str, tmp_path: Path) -> None:
+    scene = Scene(store, slug, tmp_path)
+    try:
+        await scene.start_agent()
+        await scene.game_server(1, 120)
+        await until(lambda: "they wait" in scene.told.read_text())
+        scene.open()
+        assert await scene.until_stored(lambda lines: len(lines) >= 120) == written(1, 120)
+        await until(lambda: "there again" in scene.told.read_text())
+        assert KEY not in scene.told.read_text()
+    finally:
+        await scene.close()
+
+
+async def test_what_is_too_much_or_denied_is_left_out_and_the_first_is_counted(scene: Scene) -> None:
+    await scene.start_agent(DAYZ_LOG_MAX_PER_SEC="2", DAYZ_LOG_DENY="line 1,line 2")
+    lines = [f"line {number}\n" for number in range(100)]
+    (scene.logs / "a.ADM").write_text("".join(lines))
+    wanted = [line.strip() for line in lines if line[5] not in "12"]
+    got = await scene.until_stored(lambda lines: any("dropped" in line for line in lines))
+    assert got == [*wanted[:20], f"dayz-relay agent: {len(wanted) - 20} log lines dropped"]
+
+
+async def test_the_mod_posts_beside_it_and_both_are_stored(scene: Scene) -> None:
+    await scene.start_agent()
+    playing = asyncio.create_task(scene.game_server(1, 400))
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{scene.port}/k/{KEY}") as mod:
+        posted = 0
+        while not playing.done():
+            event = {"type": "log", "msg": "the mod's"}  # equal, and each an honest one
+            answer = await mod.post("/gameserver/local/events", json={"events": [event]})
+            assert answer.status_code == 200
+            posted += 1
+    lines = await scene.until_stored(lambda lines: len(lines) >= 400 + posted)
+    assert lines.count("the mod's") == posted
+    assert [line for line in lines if line != "the mod's"] == written(1, 400)
+
+
+@pytest.mark.parametrize("environ", [{"DAYZ_RELAY_URL": ""}, {"DAYZ_LOG_DENY": "("}])
+async def test_a_wrong_setting_ends_it_with_2(scene: Scene, environ: dict[str, str]) -> None:
+    url = {"DAYZ_RELAY_URL": "http://127.0.0.1:1", "DAYZ_LOG_DIR": str(scene.logs)}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "services.cli", "agent"),
+        env={**os.environ, **url, **environ},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, told = await process.communicate()
+    assert process.returncode == 2 and told.startswith(b"dayz-relay: DAYZ_")

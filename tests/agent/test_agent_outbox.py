@@ -1,0 +1,72 @@
+"""How many lines pass, and what waits."""
+
+from collections import deque
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.agent import outbox
+from services.agent.outbox import BURST_S, MAX_BATCH, MAX_LINES, Outbox, Rate
+
+
+def admitted(rate: Rate, lines: int, now_s: float) -> int:
+    return sum(rate.admit(now_s) for _ in range(lines))
+
+
+def test_a_burst_passes_and_then_so_many_a_second() -> None:
+    rate = Rate(20, 100.0)
+    assert admitted(rate, 1_000, 100.0) == 20 * BURST_S
+    assert admitted(rate, 1_000, 101.0) == 20
+    assert admitted(rate, 1_000, 101.5) == 10
+    assert admitted(rate, 1_000, 101.0) == 0  # a clock that goes back gives nothing
+
+
+@given(
+    st.floats(0.05, 1_000),
+    st.lists(st.tuples(st.floats(0, 30), st.integers(0, 300)), min_size=1, max_size=20),
+)
+def test_no_more_pass_than_the_rate_allows(per_s: float, looks: list[tuple[float, int]]) -> None:
+    rate, now_s, passed = Rate(per_s, 0.0), 0.0, 0
+    for after_s, lines in looks:
+        now_s += after_s
+        passed += admitted(rate, lines, now_s)
+        assert passed <= max(1.0, per_s * BURST_S) + per_s * now_s + 1e-6
+
+
+def test_what_is_sent_stays_at_the_head_until_it_has_come() -> None:
+    box = Outbox()
+    for number in range(MAX_BATCH + 3):
+        assert box.add(f"line {number}", "a.RPT", number)
+    first = box.batch()
+    assert first == box.batch() == [f"line {number}" for number in range(MAX_BATCH)]
+    assert box.sent(len(first)) == {"a.RPT": MAX_BATCH - 1}
+    assert box.batch() == [f"line {number}" for number in range(MAX_BATCH, MAX_BATCH + 3)]
+
+
+def test_a_full_one_drops_the_newest() -> None:
+    box = Outbox()
+    assert all(box.add(str(number)) for number in range(MAX_LINES))
+    assert not box.add("too much")
+    assert box.batch()[0] == "0" and len(box) == MAX_LINES
+
+
+@given(st.lists(st.one_of(st.integers(0, 30), st.none()), max_size=60))
+def test_each_line_leaves_once_and_in_order(turns: list[int | None]) -> None:
+    """A number: so many lines come. None: a batch is sent and has come."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(outbox, "MAX_BATCH", 7)
+        patch.setattr(outbox, "MAX_LINES", 40)
+        box, taken, left = Outbox(), deque[str](), 0
+        for turn in turns:
+            if turn is None:
+                lines = box.batch()
+                done = box.sent(len(lines))
+                assert lines == [taken.popleft() for _ in lines]
+                assert (not lines and not done) or done == {"f": int(lines[-1])}
+                continue
+            for _ in range(turn):
+                left += 1
+                if box.add(str(left), "f", left):
+                    taken.append(str(left))
+        assert len(box) == len(taken) <= 40

@@ -1,0 +1,151 @@
+"""What the agent makes of each answer, and what it sends after one that failed."""
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from services.agent import main, outbox
+from services.agent.main import Agent
+from services.agent.post import NotTaken, Relay
+from services.agent.settings import read
+
+KEY = "mod-key-0123456789abcdef"
+OK = (200, b'{"ok":true}')
+
+
+class Peer:
+    """Answers POSTs with `answers`, one after the other, and then with 200."""
+
+    def __init__(self) -> None:
+        self.answers: list[tuple[int, bytes]] = []
+        self.paths: list[str] = []
+        self.batches: list[list[str]] = []
+        peer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                peer.paths.append(self.path)
+                peer.batches.append([event["msg"] for event in body["events"]])
+                status, answer = peer.answers.pop(0) if peer.answers else OK
+                self.send_response(status)
+                self.send_header("Location", "/elsewhere")
+                self.send_header("Content-Length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+
+
+@pytest.fixture
+def peer() -> Iterator[Peer]:
+    peer = Peer()
+    thread = threading.Thread(target=peer.server.serve_forever)
+    thread.start()
+    yield peer
+    peer.server.shutdown()
+    thread.join()
+    peer.server.server_close()
+
+
+@pytest.mark.parametrize("base", ["", "/", f"/k/{KEY}", f"/k/{KEY}/", f"/relay/k/{KEY}"])
+def test_it_posts_behind_whatever_the_mod_has(peer: Peer, base: str) -> None:
+    Relay(peer.url + base).post(["Żółw", 'a "quoted" \\ line'])
+    assert peer.paths == [base.rstrip("/") + "/gameserver/agent/events"]
+    assert peer.batches == [["Żółw", 'a "quoted" \\ line']]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "words"),
+    [
+        (503, b'{"error":"away"}', "it answered 503"),
+        (429, b'{"error":"too much"}', "it answered 429"),
+        (302, b"there", "it answered 302"),
+        (401, b'{"error":"unknown key"}', "the key in DAYZ_RELAY_URL opens no server"),
+        (200, b"", "its answer was empty"),
+        (204, b"", "its answer was empty"),
+    ],
+)
+def test_only_a_2xx_with_a_body_means_that_it_was_taken(
+    peer: Peer, status: int, body: bytes, words: str
+) -> None:
+    peer.answers = [(status, body)]
+    with pytest.raises(NotTaken, match=words):
+        Relay(peer.url).post(["a line"])
+
+
+def test_nobody_there_is_said_without_the_key() -> None:
+    with pytest.raises(NotTaken) as refused:
+        Relay(f"http://127.0.0.1:1/k/{KEY}").post(["a line"])
+    assert "127.0.0.1" in str(refused.value) and KEY not in str(refused.value)
+
+
+@pytest.fixture
+def agent(peer: Peer, tmp_path: Path) -> Agent:
+    (tmp_path / "logs").mkdir()
+    environ = {"DAYZ_RELAY_URL": peer.url, "DAYZ_LOG_MAX_PER_SEC": "1000"}
+    return Agent(read(tmp_path / "logs", tmp_path / "state.json", environ))
+
+
+def add(folder: Path, *lines: str) -> None:
+    with (folder / "logs" / "a.RPT").open("a") as file:
+        file.writelines(f"{line}\n" for line in lines)
+
+
+def test_what_was_not_taken_comes_again_at_the_head(
+    agent: Agent, peer: Peer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(main, "MAX_DELAY_S", 0.0)
+    monkeypatch.setattr(main, "LOOK_EVERY_S", 0.0)
+    peer.answers = [(503, b"away"), (200, b"")]
+    for line in ("one", "two", "three"):
+        add(tmp_path, line)
+        agent.look(0.0)
+        agent.send()
+    assert peer.batches == [["one"], ["one", "two"], ["one", "two", "three"]]
+
+
+def test_a_relay_that_has_just_not_taken_it_is_left_alone_for_a_while(
+    agent: Agent, peer: Peer, tmp_path: Path
+) -> None:
+    peer.answers = [(503, b"away")] * 10
+    add(tmp_path, "one")
+    for _ in range(5):
+        agent.look(0.0)
+        agent.send()
+    assert peer.batches == [["one"]]
+
+
+def test_what_is_done_with_is_remembered_after_each_batch(
+    agent: Agent, peer: Peer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "MAX_BATCH", 2)
+    peer.answers = [OK, (503, b"away")]
+    add(tmp_path, "one", "two", "Warning Message: noise", "three")
+    agent.look(0.0)
+    agent.send()
+    assert json.loads((tmp_path / "state.json").read_text())["a.RPT"][0] == len("one\ntwo\n")
+
+
+def test_what_a_full_queue_drops_is_told_once_there_is_room(
+    agent: Agent, peer: Peer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "MAX_LINES", 5)
+    add(tmp_path, *[f"line {number}" for number in range(8)])
+    agent.look(0.0)
+    add(tmp_path, "line 8")
+    agent.look(1.0)
+    agent.send()
+    add(tmp_path, "line 9")
+    agent.look(2.0)
+    agent.send()
+    told = [line for batch in peer.batches for line in batch]
+    assert told == [*[f"line {n}" for n in range(5)], "line 9", "dayz-relay agent: 4 log lines dropped"]

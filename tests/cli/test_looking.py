@@ -1,0 +1,221 @@
+"""The commands that look at a relay, on a store that a test has filled."""
+
+import asyncio
+import contextlib
+import json
+import os
+import pty
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from services.cli import embedded
+from services.relay.keys import keys_of
+from services.relay.store import Store
+from services.sim.takaro.server import TakaroSim
+from tests.support.redis_server import RedisServer, binaries
+from tests.support.relay_process import free_port
+
+ROOT = Path(__file__).parents[2]
+INSTANCE = """
+[[instance]]
+slug = "{slug}"
+name = "{name}"
+identity_token = "identity-of-{slug}-0123456789"
+mod_keys = ["mod-key-of-{slug}-0123456789"]
+"""
+HOSTILE = "Server \u6771\u4eac"
+
+
+class Terminal:
+    def __init__(self, folder: Path, server: RedisServer) -> None:
+        self.folder, self.server = folder, server
+        clean = {n: t for n, t in os.environ.items() if not n.startswith(("RELAY_", "TAKARO_"))}
+        self.environ = {**clean, "PYTHONPATH": str(ROOT), "TERM": "xterm"}
+
+    def argv(self, *words: str) -> list[str]:
+        return [sys.executable, "-m", "services.cli", *words]
+
+    def run(self, *words: str, code: int = 0) -> str:
+        done = subprocess.run(
+            self.argv(*words), cwd=self.folder, env=self.environ, capture_output=True, text=True, timeout=60
+        )
+        text = done.stdout + done.stderr
+        assert done.returncode == code and "Traceback" not in text, text
+        return text
+
+    def fill(self, fill: Callable[[Store], Awaitable[object]]) -> None:
+        async def filled() -> None:
+            store = Store(self.server.url)
+            await fill(store)
+            await store.close()
+
+        asyncio.run(filled())
+
+
+def settings(redis_url: str, takaro_url: str = "ws://127.0.0.1:1/") -> str:
+    return (
+        f'[takaro]\nurl = "{takaro_url}"\nregistration_token = "token"\n[redis]\nurl = "{redis_url}"\n'
+        f"[modapi]\nport = {free_port()}\nadmin_port = {free_port()}\n[uplink]\nadmin_port = {free_port()}\n"
+        + INSTANCE.format(slug="one", name="Server one")
+        + INSTANCE.format(slug="two", name=HOSTILE)
+    )
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Iterator[Terminal]:
+    server = RedisServer(binaries()["valkey"])
+    server.start()
+    path = tmp_path / "relay.toml"
+    path.write_text(settings(server.url))
+    path.chmod(0o600)
+    yield Terminal(tmp_path, server)
+    server.remove()
+
+
+async def one_is_up(store: Store) -> None:
+    keys = keys_of("one")
+    await store.send("SET", keys.contact, int(time.time() * 1000))
+    await store.send("HSET", keys.link, "state", "ready", "game_server_id", "an-id")
+    await store.send("HSET", keys.lease, "token", "t", "uplink", "host-1")
+    online = [{"gameId": "76561198000000001", "name": "Al\x1bice", "ping": 45}]
+    place = {"x": 100.4, "y": 5, "z": 200.6}
+    now = f"{time.time():.3f}"
+    await store.send("HSET", keys.mirror, "online", f"{now} {json.dumps(online)}", "players", "1")
+    await store.send("HSET", keys.mirror, "getPlayerLocation:76561198000000001", f"{now} {json.dumps(place)}")
+
+
+def test_what_is_down_stands_first_and_is_told_by_the_exit_code(terminal: Terminal) -> None:
+    terminal.fill(one_is_up)
+    said = terminal.run("status", code=1)
+    head, _, columns, down, up = said.splitlines()
+    assert head == "1 up, 1 down; 1 players"
+    assert down.split()[:2] == ["down", "two"] and up.split()[:2] == ["up", "one"]
+    assert down.endswith("nobody") and "\x1b" not in said
+    views = {view["slug"]: view for view in json.loads(terminal.run("status", "--json", code=1))}
+    assert views["one"]["up"] and not views["two"]["up"]
+    assert views["one"]["last_contact"].endswith("Z") and views["two"]["last_contact"] is None
+    assert "host-1" in terminal.run("status", "one")
+    detail = terminal.run("status", "two", code=1)
+    assert "no uplink owns it" in detail and "TakaroApiUrl must be http://127.0.0.1:" in detail
+
+
+def test_at_a_terminal_the_table_renews_itself_until_it_is_told_to_end(terminal: Terminal) -> None:
+    terminal.fill(one_is_up)
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        terminal.argv("status"),
+        cwd=terminal.folder,
+        env=terminal.environ,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # how a pty says that the other end is closed
+        told = False
+        while data := os.read(ours, 4096):
+            shown += data
+            if shown.count(b"1 up, 1 down") == 2 and not told:
+                told = True
+                process.send_signal(signal.SIGINT)
+    os.close(ours)
+    assert process.wait(30) == 0 and b"Traceback" not in shown
+    assert re.search(rb"\x1b\[32mready", shown)
+
+
+def test_the_players_are_those_of_the_mirror(terminal: Terminal) -> None:
+    terminal.fill(one_is_up)
+    said = terminal.run("players")
+    assert re.search(r"^one +Al\\x1bice +76561198000000001 +45 ms +100 / 201$", said, re.MULTILINE)
+    assert "one: 1 online, as of" in said and "two: not known yet" in said
+    (player,) = json.loads(terminal.run("players", "one", "--json"))["one"]["players"]
+    assert player["position"]["x"] == 100.4
+
+
+@pytest.mark.parametrize(
+    "words", [("status", "no"), ("tail", "no"), ("players", "no"), ("dlq", "list", "no")]
+)
+def test_a_server_that_is_not_there_is_one_line(terminal: Terminal, words: tuple[str, ...]) -> None:
+    assert terminal.run(*words, code=1) == "dayz-relay: there is no instance no (one, two)\n"
+
+
+def test_a_reader_that_has_enough_is_no_fault(terminal: Terminal) -> None:
+    command = " ".join(f"'{word}'" for word in terminal.argv("completion", "bash"))
+    done = subprocess.run(
+        ["bash", "-c", f"{command} | head -1"],
+        cwd=terminal.folder,
+        env=terminal.environ,
+        capture_output=True,
+        timeout=60,
+    )
+    assert done.stderr == b"" and done.returncode == 0
+
+
+def test_without_a_store_it_says_how_to_name_one(tmp_path: Path) -> None:
+    terminal = Terminal(tmp_path, RedisServer(binaries()["valkey"]))
+    (tmp_path / "relay.toml").write_text(settings("x").replace('[redis]\nurl = "x"\n', ""))
+    assert "no relay runs there" in terminal.run("status", code=2)
+    assert not embedded.socket_path(tmp_path / "data").exists()
+    said = terminal.run("doctor", code=1)
+    assert "no relay runs there" in said and "modapi does not run here" in said
+
+
+def test_doctor_names_each_problem_with_its_fix(terminal: Terminal) -> None:
+    (terminal.folder / "relay.toml").chmod(0o644)
+    said = terminal.run("doctor", code=1)
+    for words in (
+        "others on this machine can read it (mode 0644)",
+        "appendfsync always",
+        "modapi does not run here",
+        "uplink does not run here",
+        "ws://127.0.0.1:1/ cannot be reached",
+        "two: its mod has never called",
+        "problem(s)",
+    ):
+        assert words in said
+    assert "identity-of-one" not in said and "mod-key-of" not in said
+    told = json.loads(terminal.run("doctor", "--json", code=1))
+    assert not told["ok"] and {verdict["level"] for verdict in told["verdicts"]} == {"ok", "note", "problem"}
+
+
+def test_doctor_sees_a_store_that_could_lose_events(terminal: Terminal) -> None:
+    async def weaken(store: Store) -> None:
+        await store.send("CONFIG", "SET", "appendfsync", "everysec")
+
+    terminal.fill(weaken)
+    assert "Fix: CONFIG SET appendfsync always" in terminal.run("doctor", code=1)
+
+
+def test_doctor_says_who_else_has_the_port(terminal: Terminal) -> None:
+    port = int(re.findall(r"^port = (\d+)", (terminal.folder / "relay.toml").read_text(), re.MULTILINE)[0])
+    with socket.create_server(("127.0.0.1", port)):
+        said = terminal.run("doctor", code=1)
+    assert f"something else listens on 127.0.0.1:{port}" in said
+
+
+@pytest.mark.parametrize(
+    ("accepted", "words"),
+    [("token", "Takaro knows this server as"), ("another", "Takaro refuses it:")],
+)
+async def test_doctor_identifies_when_it_is_told_to(terminal: Terminal, accepted: str, words: str) -> None:
+    async with TakaroSim(registration_tokens={accepted}) as takaro:
+        (terminal.folder / "relay.toml").write_text(settings(terminal.server.url, takaro.url))
+        said = await asyncio.to_thread(terminal.run, "doctor", "--identify", "one", code=1)
+        assert "greets as Takaro does" in said and words in said
+        plain = await asyncio.to_thread(terminal.run, "doctor", code=1)
+        assert "greets as Takaro does" in plain
+
+
+def test_a_wrong_setting_is_told_as_everywhere(terminal: Terminal) -> None:
+    path = terminal.folder / "relay.toml"
+    path.write_text(path.read_text().replace('slug = "one"', 'slug = "ONE"'))
+    assert "slug: must be 1 to 63" in terminal.run("doctor", code=2)

@@ -1,0 +1,58 @@
+"""What commands write, at a terminal and into a pipe."""
+
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.cli.terminal import GREEN, Paint, ago, cut, safe, table, width
+
+PLAIN, COLOURED = Paint(False), Paint(True)
+
+
+class Tty(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("stream", "environ", "coloured"),
+    [
+        (Tty(), {"TERM": "xterm"}, True),
+        (Tty(), {"TERM": "xterm", "NO_COLOR": "1"}, False),
+        (Tty(), {"TERM": "xterm", "NO_COLOR": ""}, True),
+        (Tty(), {"TERM": "dumb"}, False),
+        (io.StringIO(), {"TERM": "xterm"}, False),
+    ],
+)
+def test_colours_are_for_terminals_and_for_nobody_who_does_not_want_them(
+    stream: io.StringIO, environ: dict[str, str], coloured: bool
+) -> None:
+    assert Paint.of(stream, environ).on is coloured
+
+
+def test_columns_stand_under_their_heads_with_colours_and_wide_letters() -> None:
+    rows = [("one", ("ready", GREEN)), ("\u6771\u4eac", "x")]
+    plain = table(("SLUG", "LINK"), rows, PLAIN)
+    assert plain == ["SLUG  LINK", "one   ready", "\u6771\u4eac  x"]
+    coloured = table(("SLUG", "LINK"), rows, COLOURED)
+    assert coloured[1] == "one   \x1b[32mready\x1b[0m"
+
+
+@given(st.text())
+def test_no_text_of_others_moves_the_cursor_or_leaves_its_line(text: str) -> None:
+    assert safe(text).isprintable()
+
+
+@given(st.text(), st.integers(1, 40))
+def test_what_is_cut_fits(text: str, columns: int) -> None:
+    assert width(cut(text, columns)) <= max(columns, 1)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(None, "never"), (0.4, "0 s"), (119, "119 s"), (120, "2 min"), (7_200, "2 h"), (200_000, "2 d")],
+)
+def test_how_long_ago_is_said_in_few_letters(seconds: float | None, said: str) -> None:
+    assert ago(seconds) == said

@@ -1,0 +1,144 @@
+"""Disks that are full, busy, slow, or lost the end of a file."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from tests.faults.inject.machine import NotPermitted, call, need
+
+ATTACH_WITHIN_S = 10.0
+
+
+class SmallDisk:
+    """A disk of a few MB at `folder`; it fills by being used, and grows with `resize`."""
+
+    def __init__(self, megabytes: int) -> None:
+        need("mount", "umount", root=True)
+        self.folder = Path(tempfile.mkdtemp(prefix="relay-disk-"))
+        try:
+            call("mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "relay-faults", str(self.folder))
+        except NotPermitted:
+            self.folder.rmdir()
+            raise
+
+    def resize(self, megabytes: int) -> None:
+        call("mount", "-o", f"remount,size={megabytes}m", str(self.folder))
+
+    @property
+    def free_bytes(self) -> int:
+        found = os.statvfs(self.folder)
+        return found.f_bavail * found.f_frsize
+
+    def fill(self, leave_bytes: int = 0) -> None:
+        """Takes the rest of it away, but for `leave_bytes`."""
+        with contextlib.suppress(OSError), (self.folder / "filler").open("ab") as filler:
+            filler.write(b"\0" * max(0, self.free_bytes - leave_bytes))
+
+    def clear(self) -> None:
+        """Gives back what `fill` took."""
+        (self.folder / "filler").unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        """Only when nothing runs on it any more."""
+        call("umount", str(self.folder))
+        self.folder.rmdir()
+
+
+@contextmanager
+def busy_disk(folder: Path, writers: int = 3, megabytes: int = 64) -> Iterator[None]:
+    """So many neighbours write and sync without a pause, on the disk of `folder`."""
+    need("dd")
+    scratch = Path(tempfile.mkdtemp(prefix="busy-", dir=folder))
+    loop = 'while :; do dd if=/dev/zero of="$0" bs=1M count="$1" conv=fsync 2>/dev/null; done'
+    running = [
+        subprocess.Popen(
+            ["sh", "-c", loop, str(scratch / str(number)), str(megabytes)], start_new_session=True
+        )
+        for number in range(writers)
+    ]
+    try:
+        yield
+    finally:
+        for writer in running:
+            os.killpg(writer.pid, signal.SIGKILL)  # the shell and its dd: a session of their own
+            writer.wait()
+        for number in range(writers):
+            (scratch / str(number)).unlink(missing_ok=True)
+        scratch.rmdir()
+
+
+@contextmanager
+def slow_sync(pid: int, delay_s: float) -> Iterator[None]:
+    """Every fdatasync of the process takes so much longer. Raises NotPermitted if strace may not attach."""
+    with _strace(pid, f"fdatasync:delay_enter={int(delay_s * 1_000_000)}"):
+        yield
+
+
+@contextmanager
+def failing_sync(pid: int) -> Iterator[None]:
+    """Every fdatasync of the process fails with EIO, as on a dying disk."""
+    with _strace(pid, "fdatasync:error=EIO"):
+        yield
+
+
+@contextmanager
+def _strace(pid: int, injection: str) -> Iterator[None]:
+    need("strace")
+    with tempfile.TemporaryFile() as words:
+        tracer = subprocess.Popen(
+            [
+                "strace",
+                "-f",
+                "-p",
+                str(pid),
+                "-o",
+                "/dev/null",
+                "-e",
+                "trace=fdatasync",
+                "-e",
+                f"inject={injection}",
+            ],
+            stderr=words,
+        )
+        try:
+            deadline = time.monotonic() + ATTACH_WITHIN_S
+            # Its own word for it: a process whose sync fails may be gone before anybody can look.
+            while b" attached" not in (said := _read(words)):
+                if tracer.poll() is not None or time.monotonic() > deadline:
+                    raise NotPermitted(f"strace cannot attach: {said.decode().strip()}")
+                time.sleep(0.02)
+            yield
+        finally:
+            tracer.terminate()  # it detaches: the process goes on at its own pace
+            try:
+                tracer.wait(2)
+            except subprocess.TimeoutExpired:  # it waits for one that has ended and is not buried
+                tracer.kill()
+                tracer.wait()
+
+
+def _read(file: IO[bytes]) -> bytes:
+    return os.pread(file.fileno(), 10_000, 0)
+
+
+def _aof(folder: Path) -> Path:
+    return max(folder.glob("appendonlydir/*.incr.aof"), key=lambda path: path.stat().st_mtime)
+
+
+def aof_bytes(folder: Path) -> int:
+    """How long the append-only file of a server is by now."""
+    return _aof(folder).stat().st_size
+
+
+def tear_tail(folder: Path, lose_bytes: int) -> int:
+    """Cuts the last bytes off the append-only file of a server that is down; how many."""
+    size = aof_bytes(folder)
+    os.truncate(_aof(folder), size - lose_bytes)
+    return lose_bytes

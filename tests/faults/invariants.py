@@ -1,0 +1,186 @@
+"""What must hold of a ledger once everything is healed and drained. Pure: ledgers in, complaints out.
+
+The letters are those of the fault list (research/reliability.md, section 9).
+"""
+
+import math
+from bisect import bisect_right
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+
+from tests.faults.ledger import Arrival, Ledger
+
+REPEATED_PER_FAULT = 64
+DEADLINE_S = 10.0
+"""Takaro gives a request up after this long: a write that runs later runs behind its back."""
+
+TENURE_S = 2.0
+"""Who takes an instance over keeps it for longer; frames that come and go faster are of two owners."""
+
+ONE_WRITE_S = 0.1
+ONE_WRITE_EVENTS = 32
+
+
+def conservation(ledger: Ledger) -> list[str]:
+    """C: every accepted event arrived."""
+    return [f"C: {instance} {number} was accepted and is lost" for instance, number in ledger.lost]
+
+
+def order(ledger: Ledger) -> list[str]:
+    """O: first arrivals ascend, for each player and for the lines without one."""
+    broken: list[str] = []
+    seen: set[tuple[str, int]] = set()
+    newest: dict[tuple[str, str], int] = {}
+    for arrival in ledger.arrivals:
+        event = arrival.instance, arrival.number
+        if event in seen:
+            continue
+        seen.add(event)
+        lane = arrival.instance, arrival.lane
+        if arrival.number < newest.get(lane, -1):
+            broken.append(f"O: {arrival.instance} {arrival.lane} {arrival.number} came after {newest[lane]}")
+        newest[lane] = max(newest.get(lane, -1), arrival.number)
+    return broken
+
+
+def repeats(ledger: Ledger) -> dict[tuple[str, int], int]:
+    """How often events came again, by instance and by the fault (its place in the list) before them;
+    -1: before all faults."""
+    begun = [fault.at_s for fault in ledger.faults]
+    counted: Counter[tuple[str, int]] = Counter()
+    seen: set[tuple[str, int]] = set()
+    for arrival in ledger.arrivals:
+        event = arrival.instance, arrival.number
+        if event in seen:
+            counted[arrival.instance, bisect_right(begun, arrival.at_s) - 1] += 1
+        seen.add(event)
+    return dict(counted)
+
+
+def duplicates(ledger: Ledger, allowed: int = REPEATED_PER_FAULT) -> list[str]:
+    """D: no fault repeats more than `allowed` events of an instance, and without a fault none is."""
+    broken = []
+    for (instance, fault), count in sorted(repeats(ledger).items()):
+        name = ledger.faults[fault].name if fault >= 0 else "no fault"
+        if fault < 0 or count > allowed:
+            broken.append(f"D: {instance}: {count} events were repeated after {name} (fault {fault + 1})")
+    return broken
+
+
+def intruders(ledger: Ledger) -> list[list[Arrival]]:
+    """Runs of event frames of one uplink with frames of another shortly before and after them: two wrote for
+    one instance. Of two such runs the shorter one is the intruder."""
+    found: list[list[Arrival]] = []
+    for arrivals in _by_instance(ledger.arrivals).values():
+        runs: list[list[Arrival]] = []
+        for arrival in arrivals:
+            if not runs or runs[-1][-1].uplink != arrival.uplink:
+                runs.append([])
+            runs[-1].append(arrival)
+        for before, between, after in zip(runs, runs[1:], runs[2:], strict=False):
+            if before[0].uplink == after[0].uplink and after[0].at_s - before[-1].at_s < TENURE_S:
+                found.append(min(between, after, key=len))
+    return found
+
+
+def single_owner(ledger: Ledger, late_writes: int = 0) -> list[str]:
+    """S: one uplink at a time sends events of an instance. `late_writes`: so many single writes of a process
+    that was frozen between its look at the lease and the write may come late."""
+    broken = []
+    for run in intruders(ledger):
+        one_write = len(run) <= ONE_WRITE_EVENTS and run[-1].at_s - run[0].at_s <= ONE_WRITE_S
+        if one_write and late_writes > 0:
+            late_writes -= 1
+            continue
+        broken.append(f"S: {run[0].instance}: {len(run)} frames of {run[0].uplink} among those of another")
+    return broken
+
+
+def commands(ledger: Ledger) -> list[str]:
+    """K: a write runs once at most, never after its deadline, and each request has one response at most."""
+    broken = [f"K: request {key}: {count} responses" for key, count in ledger.responses.items() if count > 1]
+    runs = Counter(execution.operation_id for execution in ledger.executions)
+    broken += [f"K: operation {name} ran {count} times" for name, count in runs.items() if count > 1]
+    asked = Counter(
+        (execution.instance, execution.number) for execution in ledger.executions if execution.number
+    )
+    broken += [f"K: write {mark} ran {count} times" for mark, count in asked.items() if count > 1]
+    for execution in ledger.executions:
+        request = ledger.requests.get((execution.instance, execution.number))
+        if request and execution.at_s - request.asked_s > DEADLINE_S:
+            age_s = execution.at_s - request.asked_s
+            broken.append(f"K: write {execution.instance} {execution.number} ran after {age_s:.1f} s")
+    return broken
+
+
+def integrity(ledger: Ledger) -> list[str]:
+    """I: what arrived is what was sent, and Takaro found nothing wrong with it."""
+    broken = [
+        f"I: {arrival.instance} {arrival.number} was changed on its way"
+        for arrival in ledger.arrivals
+        if not arrival.intact
+    ]
+    if ledger.stray:
+        broken.append(f"I: {ledger.stray} frames that Takaro could not read or place")
+    return broken
+
+
+def recoveries(ledger: Ledger) -> list[float]:
+    """R: for each fault and affected instance, seconds until its first event arrived that is newer than the
+    fault; infinite if none ever did."""
+    arrivals = _by_instance(ledger.arrivals)
+    times = {instance: [arrival.at_s for arrival in found] for instance, found in arrivals.items()}
+    return [
+        next(
+            (
+                arrival.at_s - fault.since_s
+                for arrival in arrivals[instance][bisect_right(times[instance], fault.since_s) :]
+                if arrival.number > newest
+            ),
+            math.inf,
+        )
+        if instance in arrivals
+        else math.inf
+        for fault in ledger.faults
+        for instance, newest in fault.affected.items()
+    ]
+
+
+def recovery(ledger: Ledger, p99_s: float) -> list[str]:
+    """R: 99 of 100 recoveries are done within `p99_s`."""
+    found = recoveries(ledger)
+    if found and percentile(found, 99) > p99_s:
+        return [f"R: recovery took {percentile(found, 99):.1f} s (p99), {p99_s:g} s are promised"]
+    return []
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """The smallest value that `percent` of all values do not exceed."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
+
+
+def hygiene(name: str, log: str, secrets: Iterable[str]) -> list[str]:
+    """L: no traceback, no secret, no task that failed unheard."""
+    broken = [
+        f"L: {name}: the log holds {count} times {words!r}"
+        for words in ("Traceback (most recent call last)", "never retrieved", "was never awaited")
+        if (count := log.count(words))
+    ]
+    return broken + [f"L: {name}: the log holds the secret {secret}" for secret in secrets if secret in log]
+
+
+def bounded(name: str, base: dict[str, float], end: dict[str, float], growth: dict[str, float]) -> list[str]:
+    """B: of each measure, the end is not above the base by more than `growth` allows."""
+    return [
+        f"B: {name}: {measure} was {base[measure]:.0f} and is {end[measure]:.0f}"
+        for measure, allowed in growth.items()
+        if measure in base and measure in end and end[measure] > base[measure] + allowed
+    ]
+
+
+def _by_instance(arrivals: Iterable[Arrival]) -> dict[str, list[Arrival]]:
+    found: dict[str, list[Arrival]] = defaultdict(list)
+    for arrival in arrivals:
+        found[arrival.instance].append(arrival)
+    return found

@@ -1,0 +1,49 @@
+"""How an event or a command of the fault suite names itself: "ev <instance> <n> <lane> <filler> <hash>".
+
+The mark is text that every part of the relay has to pass on unchanged. The hash is over the rest of it.
+"""
+
+import hashlib
+import random
+import re
+from dataclasses import dataclass
+
+_FILLER = "abcdefghijklmnopqrstuvwxyz0123456789 äöüßжщ漢字"
+_MARK = re.compile(r"(ev|cmd) ([a-z0-9-]+) (\d+) (\w+) <([^>]*)> ([0-9a-f]{12})")
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """`lane` is what the order is promised for: "line" for lines without a player, else the player."""
+
+    kind: str
+    instance: str
+    number: int
+    lane: str
+    intact: bool
+
+
+def write(kind: str, instance: str, number: int, lane: str, chance: random.Random) -> str:
+    filler = "".join(chance.choices(_FILLER, k=chance.randrange(5, 60)))
+    text = f"{kind} {instance} {number} {lane} <{filler}>"
+    return f"{text} {_hash(text)}"
+
+
+def read(text: str) -> Mark | None:
+    """The mark in `text`, None when there is none (a keep-alive of the relay's)."""
+    found = _MARK.search(text)
+    return found and _mark(found)
+
+
+def read_all(text: str) -> list[Mark]:
+    return [_mark(found) for found in _MARK.finditer(text)]
+
+
+def _mark(found: re.Match[str]) -> Mark:
+    kind, instance, number, lane, _, digest = found.groups()
+    text = found[0].rpartition(" ")[0]
+    return Mark(kind, instance, int(number), lane, _hash(text) == digest)
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -1,0 +1,190 @@
+"""The part that is never faulted: it plays the mods and Takaro, and writes down what it sees."""
+
+import asyncio
+import contextlib
+import itertools
+import random
+import time
+from collections.abc import Callable
+from typing import Any
+
+from services.sim.dayz.events import Happening
+from services.sim.dayz.generations import Generation, Operation
+from services.sim.dayz.server import DayzServer
+from services.sim.dayz.world import make_player
+from services.sim.takaro import requests
+from services.sim.takaro.connector import _Kill
+from services.sim.takaro.records import Answer, Link
+from services.sim.takaro.rules import event_error
+from services.sim.takaro.server import TakaroSim
+from tests.faults import marks
+from tests.faults.ledger import Accepted, Arrival, Execution, Identify, Ledger, Request
+
+PLAYERS = 10
+POISON = "poisoned"
+"""The text of a log line that Takaro, for reasons of its own, does not take."""
+
+WRITE = "executeConsoleCommand"
+"""It changes the game, may not run twice, and carries any text."""
+
+
+class Mod(DayzServer):
+    """A mod that writes marked events, and tells the ledger what was accepted and what it ran."""
+
+    def __init__(self, slug: str, url: str, ledger: Ledger, chance: random.Random, **options: Any) -> None:
+        super().__init__(url, generation=Generation.SCANNER, **options)
+        self.slug = slug
+        self.ledger = ledger
+        self.chance = chance
+        self.newest = 0  # the number of the last event
+        self.result_times = 1  # how often each result is posted
+        self.result_delay_s = 0.0
+        self.players = [make_player(number, f"Player {number}") for number in range(1, PLAYERS + 1)]
+        for player in self.players:
+            self.world.players[player.game_id] = player
+
+    def happen(self) -> int:
+        """The next marked event, with or without a player; its number."""
+        number = self.newest = self.newest + 1
+        player = self.chance.choice([None, None, *self.players])
+        lane = player.game_id if player else "line"
+        text = marks.write("ev", self.slug, number, lane, self.chance)
+        self._emit(Happening("player-death" if player else "log", player, text=text))
+        return number
+
+    async def _post(self, path: str, body: bytes) -> bytes:
+        answer = await super()._post(path, body)
+        if path.endswith("/events"):
+            now_s = time.monotonic()
+            for mark in marks.read_all(body.decode(errors="replace")):
+                self.ledger.accept(Accepted(now_s, mark.instance, mark.number, mark.lane))
+        return answer
+
+    async def post_result(self, operation_id: str, body: bytes) -> None:
+        """Posts a result, asked for or not."""
+        await self._post_result(Operation(operation_id, WRITE, ""), body)
+
+    async def _post_result(self, operation: Operation, body: bytes) -> None:
+        await asyncio.sleep(self.result_delay_s)
+        for _ in range(self.result_times):
+            await super()._post_result(operation, body)
+
+    def _dispatch(self, operation: Operation) -> bytes:
+        mark = marks.read(operation.args_json) if operation.action == WRITE else None
+        number = mark.number if mark else 0
+        self.ledger.executions.append(Execution(time.monotonic(), self.slug, operation.operation_id, number))
+        return super()._dispatch(operation)
+
+
+class Takaro(TakaroSim):
+    """A Takaro that tells the ledger which event came over which socket of which uplink.
+
+    `names(path)` says which process is meant by the path of its address: each uplink has its own.
+    """
+
+    def __init__(self, ledger: Ledger, names: Callable[[str], str], **options: Any) -> None:
+        super().__init__(**options)
+        self.ledger = ledger
+        self._names = names
+        self._numbers = itertools.count(1)
+        self._sockets: dict[Link, tuple[int, str]] = {}
+        self._identities: dict[str, str] = {}
+        self.on_event: Callable[[Link, Arrival], object] = lambda link, arrival: None
+
+    def expect(self, identity_token: str, slug: str) -> None:
+        self._identities[identity_token] = slug
+
+    async def ask_write(self, slug: str, identity_token: str, text: str, number: int) -> Answer:
+        """A write with a mark, and what became of it."""
+        request = Request(slug, number, time.monotonic())
+        self.ledger.requests[slug, number] = request
+        answer = await self.request(identity_token, WRITE, requests.console(text))
+        request.answered_s, request.error = time.monotonic(), answer.error
+        return answer
+
+    def _socket(self, link: Link) -> tuple[int, str]:
+        if link not in self._sockets:
+            asked = link.connection.request
+            self._sockets[link] = next(self._numbers), self._names(asked.path if asked else "")
+        return self._sockets[link]
+
+    async def _take(self, link: Link, frame: str | bytes) -> None:
+        self._socket(link)
+        if (request_id := _response_to(frame)) is not None:
+            self.ledger.responses[request_id] += 1
+        vanished = self.vanished
+        try:
+            await super()._take(link, frame)
+        except _Kill:
+            self.ledger.stray += 1
+            raise
+        self.ledger.stray += self.vanished - vanished
+
+    async def _identify(self, link: Link, payload: Any) -> None:
+        bound = link.server
+        count = len(bound.identifies) if bound else 0
+        await super()._identify(link, payload)
+        server = link.server
+        if server and (server is not bound or len(server.identifies) > count):
+            number, uplink = self._socket(link)
+            slug = self._identities.get(server.identity_token, server.identity_token)
+            self.ledger.identifies.append(Identify(time.monotonic(), slug, uplink, number))
+
+    def _take_event(self, link: Link, frame: dict[str, Any]) -> None:
+        if link.server and _is_poisoned(frame):
+            self.ledger.refused.append("poison")
+            self._send_error_later(link, link.server, "An instance of log has failed the validation: poison")
+            return
+        refused = len(self.refused)
+        super()._take_event(link, frame)
+        assert link.server
+        link.server.events.clear()  # the ledger has it, in less space
+        data = frame["payload"]["data"] if not event_error(frame.get("payload")) else {}
+        if len(self.refused) > refused:
+            self.ledger.refused.append(self.refused[-1].text)
+            self.refused.clear()
+            return
+        if mark := marks.read(data.get("msg") or ""):
+            number, uplink = self._socket(link)
+            slug = self._identities.get(link.server.identity_token, "")
+            intact = mark.intact and mark.instance == slug
+            arrival = Arrival(time.monotonic(), slug, mark.number, mark.lane, uplink, number, intact)
+            self.ledger.arrive(arrival)
+            self.on_event(link, arrival)
+
+
+def _is_poisoned(frame: dict[str, Any]) -> bool:
+    return str(frame["payload"]["data"].get("msg", "")).startswith(POISON)
+
+
+def _response_to(frame: str | bytes) -> str | None:
+    text = frame if isinstance(frame, str) else frame.decode()
+    if '"response"' not in text[:200]:
+        return None
+    before, found, after = text.partition('"requestId":"')
+    return after.partition('"')[0] if found else None
+
+
+async def keep_happening(mod: Mod, rate: float) -> None:
+    """About `rate` events a second, until cancelled."""
+    while True:
+        mod.happen()
+        await asyncio.sleep(mod.chance.uniform(0.5, 1.5) / rate)
+
+
+async def keep_writing(takaro: Takaro, mod: Mod, identity_token: str, rate: float) -> None:
+    """About `rate` writes a second; each is waited for beside the next ones. Until cancelled."""
+    numbers = itertools.count(1)
+    asked: set[asyncio.Task[Answer]] = set()
+    try:
+        while True:
+            await asyncio.sleep(mod.chance.uniform(0.5, 1.5) / rate)
+            number = next(numbers)
+            text = marks.write("cmd", mod.slug, number, "write", mod.chance)
+            task = asyncio.create_task(takaro.ask_write(mod.slug, identity_token, text, number))
+            asked.add(task)
+            task.add_done_callback(asked.discard)
+    finally:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(12.0):  # Takaro's own timeout ends each of them
+                await asyncio.gather(*asked, return_exceptions=True)

@@ -1,0 +1,54 @@
+"""`dayz-relay` with one safeguard taken out, for negative controls: `SABOTAGE=early-ack … uplink --config …`.
+
+What is patched here is what the suite must notice. It lives in the tests alone.
+"""
+
+import os
+import sys
+from typing import Any
+
+from services.cli.main import main
+from services.relay.errors import LostLease
+from services.relay.event_stream import EventStream
+from services.relay.leases import Lease, Look, Standing, boottime_s
+from services.uplink.event_pump import EventPump
+from services.uplink.takaro.delivery import Delivery, Taken, Window
+
+
+def early_ack() -> None:
+    """Events leave the stream when they are written, not when Takaro has receipted them."""
+    write = EventPump._write
+
+    async def write_and_take_off(self: EventPump, window: Window) -> None:
+        await write(self, window)
+        if window.counts:
+            await self._taken(Taken(window, ()))
+            await self._acks.flush()
+
+    setattr(EventPump, "_write", write_and_take_off)  # noqa: B010
+    setattr(Delivery, "ponged", lambda self: None)  # noqa: B010
+
+
+def no_lease() -> None:
+    """Every uplink takes itself for the owner of everything, and all acks are as good as the owner's."""
+    renew, ack = Lease.renew, EventStream.ack
+
+    async def always_ours(self: Lease, **options: Any) -> Look:
+        look = await renew(self, **options)
+        self._standing = Standing(True, boottime_s())
+        self._renewed.set()
+        return look._replace(mine=True, wanted="")
+
+    async def never_fenced(self: EventStream, *args: Any) -> None:
+        try:
+            await ack(self, *args)
+        except LostLease:
+            pass
+
+    setattr(Lease, "renew", always_ours)  # noqa: B010
+    setattr(EventStream, "ack", never_fenced)  # noqa: B010
+
+
+if __name__ == "__main__":
+    {"early-ack": early_ack, "no-lease": no_lease}[os.environ["SABOTAGE"]]()
+    sys.exit(main())

@@ -1,0 +1,27 @@
+"""Negative controls: a safeguard is taken out, and the suite has to notice."""
+
+from tests.faults.registry import scenario
+from tests.faults.shape import Shape
+from tests.faults.world import Run
+
+
+@scenario(
+    "N1", "negative control: events are acknowledged before Takaro's receipt", cycles=5, short=2, breaks="C"
+)
+async def acknowledge_before_receipt(run: Run) -> None:
+    async with run.world(Shape(instances=2, rate=50.0, sabotage="early-ack")) as world:
+        for _ in range(run.cycles):
+            await run.pause(0.5, 1.5)
+            fault = world.fault("Takaro forgets the servers")
+            for slug in world.slugs:
+                world.takaro.forget(world.identity(slug))
+            await world.recovered(fault)
+
+
+@scenario("N2", "negative control: uplinks that look at no lease", short=1, breaks="S")
+async def no_lease(run: Run) -> None:
+    async with run.world(Shape(instances=2, uplinks=2, sabotage="no-lease")) as world:
+        for _ in range(run.cycles):
+            fault = world.fault("two owners")
+            await run.pause(5.0, 6.0)
+            await world.recovered(fault)

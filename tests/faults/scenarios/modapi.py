@@ -1,0 +1,79 @@
+"""F1 to F3: modapi is killed and stopped."""
+
+import asyncio
+import time
+
+from services.relay.store import Script
+from tests.faults.registry import scenario
+from tests.faults.shape import Shape
+from tests.faults.strike import kill_at
+from tests.faults.world import Run, World
+from tests.support.relay_process import Service
+
+
+@scenario("F1", "kill one of two modapis at any moment", cycles=25, short=3, recovery_s=3.0)
+async def kill_one_modapi(run: Run) -> None:
+    async with run.world(Shape(modapis=2)) as world:
+        for _ in range(run.cycles):
+            await run.pause(0.2, 1.0)
+            victim = run.chance.choice(world.modapis)
+            fault = world.fault("modapi killed")
+            await world.kill(victim)
+            await world.recovered(fault)
+            await victim.start()
+
+
+@scenario("F2", "kill modapi between append and answer", cycles=20, short=3, recovery_s=3.0, repeats=0)
+async def kill_modapi_before_its_answer(run: Run) -> None:
+    async with run.world(Shape(modapis=2, proxied=True)) as world:
+        for cycle in range(run.cycles):
+            await run.pause(0.2, 1.0)
+            victim = world.modapis[cycle % 2]
+            append = Script("append").digest.encode()
+            fault = await kill_at(world, victim, "modapi killed", request=append, reply=b"accepted")
+            await world.recovered(fault)
+            await victim.start()
+
+
+@scenario(
+    "F3",
+    "stop one of two modapis with requests under way and half a body",
+    cycles=5,
+    recovery_s=2.0,
+    repeats=0,
+)
+async def stop_modapi_with_half_a_body(run: Run) -> None:
+    slowest_s = 0.0
+    async with run.world(Shape(modapis=2)) as world:
+        for cycle in range(run.cycles):
+            await run.pause(0.2, 1.0)
+            victim = world.modapis[cycle % 2]
+            half = asyncio.create_task(_post_half(world, victim))
+            await asyncio.sleep(0.2)
+            fault, begun_s = world.fault("modapi stopped"), time.monotonic()
+            code = await victim.stop()
+            slowest_s = max(slowest_s, time.monotonic() - begun_s)
+            run.must(code == 0, f"a modapi that is told to stop ends with 0, not {code}")
+            run.must(b" 200 " not in await half, "half a body is never accepted")
+            await world.recovered(fault)
+            await victim.start()
+    run.must(slowest_s <= 8.0, f"a modapi stops within 8 s, not {slowest_s:.1f}")
+    run.note("slowest stop, s", round(slowest_s, 1))
+
+
+async def _post_half(world: World, modapi: Service) -> bytes:
+    """What modapi says to an event POST whose second half never comes."""
+    host, port = world.address_of(modapi)
+    reader, writer = await asyncio.open_connection(host, port)
+    key = world.mod_key(world.slugs[0])
+    writer.write(
+        f"POST /k/{key}/gameserver/local/events HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n".encode()
+    )
+    writer.write(b'{"events":[{"type":"log","msg":"half')
+    try:
+        async with asyncio.timeout(20.0):
+            return await reader.read(4096)
+    except ConnectionError:
+        return b""
+    finally:
+        writer.close()

@@ -1,0 +1,21 @@
+"""`dayz-relay` with alerts that do not wait for minutes: a test cannot."""
+
+import sys
+from dataclasses import replace
+
+from services.cli.main import main
+from services.uplink.alerts import conditions, herald
+from services.uplink.alerts.conditions import RULES, Condition
+
+SILENT_AFTER_S = 8.0  # the mod's last contact is noted each 5 s
+
+if __name__ == "__main__":
+    RULES[Condition.SILENT] = replace(
+        RULES[Condition.SILENT],
+        begins=lambda seen, _: (seen.silent_s or 0.0) > SILENT_AFTER_S,
+        ends=lambda seen: seen.silent_s is not None and seen.silent_s < SILENT_AFTER_S - 1,
+        ends_for_s=2.0,
+    )
+    assert conditions.RULES is RULES
+    herald.LOOK_EVERY_S = herald.GATHER_S = herald.MESSAGE_EVERY_S = 0.2
+    sys.exit(main())

@@ -1,0 +1,150 @@
+"""The commands that look at a relay, against one that works between a mod and Takaro."""
+
+import asyncio
+import contextlib
+import json
+import os
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from services.relay.event_stream import Batch, EventStream, Slot, digest
+from services.relay.records import DeadEvent
+from services.relay.store import Store
+from services.relay.vocabulary import Action
+from services.sim.dayz.world import make_player
+from tests.flows.conftest import World, key
+
+ROOT = Path(__file__).parents[2]
+
+
+class Command:
+    """`dayz-relay …` with the settings of a world."""
+
+    def __init__(self, world: World, *argv: str) -> None:
+        self.argv = (*argv, "--config", str(world.relay.folder / "relay.toml"))
+        self.process: asyncio.subprocess.Process | None = None
+
+    async def begin(self) -> asyncio.subprocess.Process:
+        clean = {n: t for n, t in os.environ.items() if not n.startswith(("RELAY_", "TAKARO_"))}
+        self.process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "services.cli", *self.argv),
+            env={**clean, "PYTHONPATH": str(ROOT)},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        return self.process
+
+    async def run(self) -> tuple[int, str]:
+        process = await self.begin()
+        async with asyncio.timeout(60):
+            out, _ = await process.communicate()
+        assert b"Traceback" not in out, out.decode()
+        assert process.returncode is not None
+        return process.returncode, out.decode()
+
+
+async def ran(world: World, *argv: str) -> str:
+    code, said = await Command(world, *argv).run()
+    assert code == 0, said
+    return said
+
+
+async def test_status_shows_what_is_up_and_in_detail_what_is_known(single: World) -> None:
+    side = single.side("solo")
+    side.mod.join(make_player(1))
+    await side.until(lambda: side.events)
+    said = await ran(single, "status")
+    head, _, columns, row = said.splitlines()
+    assert head.startswith("1 up; ") and row.startswith("up  solo  Server solo") and "\x1b" not in said
+    assert row.index("ready") == columns.index("TAKARO")
+    assert "heard of" in await ran(single, "status", "solo")
+    (view,) = json.loads(await ran(single, "status", "--json"))
+    assert view["up"] and view["link"] == "ready" and view["problems"] == []
+
+    await single.relay.uplink.stop()
+    code, said = await Command(single, "status", "solo").run()
+    assert code == 1 and "no uplink owns it" in said and "start uplink" in said
+    await single.relay.uplink.start()
+
+
+async def test_doctor_finds_nothing_wrong_and_does_not_disturb_a_live_link(single: World) -> None:
+    side = single.side("solo")
+    identified = single.takaro.identifies(side.identity)
+    code, said = await Command(single, "doctor", "--identify", "solo").run()
+    assert code == 0, said
+    for words in (
+        "modapi runs on",
+        "uplink runs on",
+        "greets as Takaro does",
+        "solo: up",
+        "nothing was tried",
+    ):
+        assert words in said
+    assert single.takaro.identifies(side.identity) == identified
+
+
+async def test_doctor_identifies_where_there_is_no_link(single: World) -> None:
+    await single.relay.uplink.stop()
+    code, said = await Command(single, "doctor", "--identify", "solo").run()
+    assert code == 1 and "uplink does not run here" in said and "solo: no uplink owns it" in said
+    assert "Takaro knows this server as" in said
+    await single.relay.uplink.start()
+
+
+async def test_say_is_said_in_the_game_and_tail_shows_it_pass(single: World) -> None:
+    side = single.side("solo")
+    tail = Command(single, "tail", "solo", "--type", "sendMessage", "--type", "chat-message", "--json")
+    process = await tail.begin()
+    assert process.stdout
+    try:
+        player = make_player(1)
+        side.mod.join(player)
+        side.mod.chat(player.game_id, "hello \x1b[31m there")
+        async with asyncio.timeout(30):
+            passed = json.loads(await process.stdout.readline())
+        assert (passed["what"], passed["fate"], passed["instance"]) == ("chat-message", "delivered", "solo")
+        assert "said on solo" in await ran(single, "say", "solo", "Restart", "in", "5 minutes")
+        (effect,) = side.mod.world.ran(Action.SEND_MESSAGE)
+        assert effect.args["message"] == "Restart in 5 minutes"
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        await process.wait()
+
+
+async def test_say_to_a_server_that_is_away_says_that_it_was_not_delivered(single: World) -> None:
+    await single.side("solo").shut()
+    code, said = await Command(single, "say", "solo", "hello").run()
+    assert code == 1 and "not delivered" in said
+
+
+async def test_a_dead_letter_is_listed_shown_taken_in_again_and_dropped(single: World) -> None:
+    side = single.side("solo")
+    store = Store(single.relay.store.url)
+    raws = [b'{"type":"log","msg":"mended \\u001b now"}', b'{"type":"no-such-event"}']
+    dead = [Slot(digest(raw), DeadEvent("unknown-type", "type: what \x1b[2J is", raw)) for raw in raws]
+    await EventStream(store, "solo").append(Batch(dead))
+    await store.close()
+
+    said = await ran(single, "dlq", "list", "solo")
+    head, newer, older = said.splitlines()
+    assert "unknown-type" in newer and "\x1b" not in said and head.startswith("ID")
+    good, bad = older.split()[0], newer.split()[0]
+    assert '"no-such-event"' in await ran(single, "dlq", "show", "solo", bad)
+    assert "on its way to Takaro" in await ran(single, "dlq", "retry", "solo", good)
+    await side.until(lambda: any("mended" in text for text in side.messages()))
+    await ran(single, "dlq", "drop", "solo", "--all")
+    assert "no dead letters" in await ran(single, "dlq", "list", "solo")
+    code, said = await Command(single, "dlq", "retry", "solo", good).run()
+    assert code == 1 and "no dead letter" in said
+    async with httpx.AsyncClient() as client:
+        assert (await client.get(f"{single.relay.url}/k/{key('solo')}/health")).status_code == 200
+
+
+@pytest.mark.parametrize("argv", [("dlq", "drop", "solo"), ("dlq", "retry", "solo", "1-0", "--all")])
+async def test_one_id_or_all_has_to_be_named(single: World, argv: tuple[str, ...]) -> None:
+    code, said = await Command(single, *argv).run()
+    assert code == 2 and "name one id" in said

@@ -1,0 +1,63 @@
+"""The hostile tests: marked by their folder; short as a part of `make test`, full numbers by HOSTILE=full."""
+
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from tests.support.relay_process import RelayProcess, free_port
+
+NAMES = [f"good-{number}" for number in range(8)]
+FULL = os.environ.get("HOSTILE") == "full"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.hostile)
+            if FULL:
+                item.add_marker(pytest.mark.timeout(1_800))
+
+
+def key(name: str) -> str:
+    return f"mod-key-of-{name}-0123456789"
+
+
+def block(name: str) -> str:
+    return (
+        f'slug = "{name}"\nname = "Server {name}"\n'
+        f'identity_token = "identity-of-{name}"\nmod_keys = ["{key(name)}"]\n'
+    )
+
+
+@pytest.fixture
+def many() -> bool:
+    """Full numbers?"""
+    return FULL
+
+
+@pytest_asyncio.fixture
+async def relay() -> AsyncIterator[RelayProcess]:
+    """A relay with a server named "bad" among good ones; there is no Takaro."""
+    made = RelayProcess(
+        f"ws://127.0.0.1:{free_port()}/", [block(name) for name in (*NAMES, "bad")], "registration-token"
+    )
+    try:
+        await made.start()
+        yield made
+    finally:
+        await made.stop()
+
+
+async def refused(relay: RelayProcess, limit: str) -> float:
+    """How often modapi has refused something because of this limit."""
+    return (await relay.modapi.metrics()).get(f"dayz_relay_refused_total{{limit={limit}}}", 0.0)
+
+
+def rss_kib(pid: int) -> int:
+    """The memory that this process has."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS")))

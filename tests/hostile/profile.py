@@ -1,0 +1,11 @@
+"""How thoroughly hypothesis looks: of a parser that must never fail, the rare cases count."""
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+HOSTILE = settings(
+    max_examples=5_000 if os.environ.get("HOSTILE") == "full" else 150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)

@@ -1,0 +1,192 @@
+"""What must hold for whatever is read, said once: for hypothesis, for the fuzzer and for its corpus."""
+
+import json
+import math
+import time
+from typing import Any
+
+import orjson
+
+from services.modapi.dialect.bounds import bounded
+from services.modapi.dialect.dead import RAW_BYTES, REASONS
+from services.modapi.dialect.events import map_event
+from services.modapi.dialect.flatten import ID_BYTES, flatten
+from services.modapi.dialect.mend import Batch, Unreadable, read_batch, read_object
+from services.modapi.dialect.results import map_result
+from services.modapi.dialect.roster import Roster
+from services.relay.limits import Limits
+from services.relay.records import DeadEvent
+from services.relay.vocabulary import Action
+from services.sim.dayz.generations import Generation, read_args, read_operations
+from services.sim.takaro.rules import conclude, event_error
+from services.uplink.takaro.answer_rules import is_error, is_valid_answer
+from services.uplink.takaro.answers import payload_for
+from services.uplink.takaro.frames import Request, error_response, game_event, read_frame, response
+from services.uplink.takaro.requests import BadRequest, read_request
+
+NOW = "2026-05-01T12:00:00.000Z"
+NOW_MS = 1_777_636_800_000
+WITHIN_S = 1.0
+"""CPU for one body of some KB: broken JSON takes about 1 s for each MB."""
+
+LONGEST_TEXT = 4_096 + 250  # a message with the weapon behind it
+LONGEST_RESULT = 16_000
+LIMITS = Limits()
+
+
+def reading(body: bytes) -> Batch:
+    """Whatever the body is: it is read, in time, into what is JSON again."""
+    begun_s = time.process_time()
+    batch = read_batch(body)
+    try:
+        assert type(read_object(body)) is dict
+    except Unreadable as error:
+        assert str(error)
+    assert time.process_time() - begun_s < WITHIN_S, f"{len(body)} bytes took too long"
+    for event in batch.events:
+        assert type(event) is dict
+        strict(orjson.dumps(event))
+    for letter in batch.unreadable:
+        assert letter.reason in REASONS and len(letter.raw) <= RAW_BYTES
+    known = strictly_read(body)
+    if known is not None:
+        assert not batch.repaired
+        assert batch.events == [event for event in known if type(event) is dict]
+    return batch
+
+
+def events(body: bytes) -> None:
+    """Whatever a mod posts: what goes to Takaro is what it takes, and nothing harmful is in it."""
+    roster = Roster()
+    for raw in reading(body).events:
+        fit = bounded(raw, orjson.dumps(raw), LIMITS)
+        fate = fit if isinstance(fit, DeadEvent) else map_event(fit, roster, NOW)
+        if isinstance(fate, DeadEvent):
+            assert fate.reason in REASONS and len(fate.raw) <= RAW_BYTES
+            continue
+        sent = strict(game_event(orjson.dumps(fate)))
+        assert event_error(sent["payload"]) is None
+        harmless(sent, LONGEST_TEXT)
+    for player in roster.take_changes().values():
+        harmless(strict(player) if player else None, 200)
+
+
+def answer(action: Action, body: bytes) -> None:
+    """Whatever a mod answers: Takaro gets an answer of the right shape, or an error that it shows."""
+    try:
+        read = read_object(body)
+    except Unreadable:
+        return
+    outcome = map_result(action, read.get("ok"), read.get("result"), read.get("error"))
+    payload = payload_for(action, {"gameId": "1"}, outcome, None)
+    assert is_valid_answer(action, payload) == ""
+    sent = strict(response("id", payload))["payload"]
+    value, error = conclude(action.value, sent)
+    assert error is None or is_error(sent)
+    harmless(sent, LONGEST_RESULT, breaks=action is Action.EXECUTE_CONSOLE_COMMAND)
+
+
+def frame(data: bytes) -> None:
+    """Whatever comes from Takaro: it is read, and what it asks for is arguments or a refusal."""
+    read = read_frame(data)
+    if isinstance(read, Request):
+        try:
+            action, args = read_request(read.action, read.args)
+        except BadRequest as refusal:
+            harmless(strict(error_response(read.request_id, str(refusal)))["payload"], 400)
+        else:
+            arguments(action, args)
+
+
+def arguments(action: Action, args: Any) -> None:
+    """Whatever Takaro asks for: each generation of mods reads the same, and what was meant."""
+    try:
+        _, canonical = read_request(action.value, args)
+    except BadRequest:
+        return
+    flat = flatten(action, canonical, NOW_MS)
+    assert len(flat.encode()) < 1_000
+    assert "\\" not in flat and not any(char < " " or "\x7f" <= char < "\xa0" for char in flat)
+    strict(flat.encode())
+    poll = {"operations": [{"operationId": "1", "action": action.value, "argsJson": flat}]}
+    (operation,) = read_operations(orjson.dumps(poll))
+    assert operation.args_json == flat
+    for generation in Generation:
+        _arrives(canonical, read_args(generation, action.value, operation.args_json), flat)
+
+
+def _arrives(canonical: dict[str, Any], read: dict[str, Any], flat: str) -> None:
+    """What a mod understood is what was meant."""
+    meant = {**canonical, "gameId": canonical.get("gameId", canonical.get("recipient", ""))}
+    for name, value in read.items():
+        if name in ("gameId", "item", "amount"):  # in these a cut, or another letter, would be another thing
+            assert value == meant[name], name
+        elif name in ("x", "y", "z"):
+            assert math.isclose(value, meant[name], abs_tol=0.0006), name
+        elif name in ("message", "reason", "command", "quality", "senderNameOverride"):
+            whole = _as_shown(str(meant.get("senderName" if name == "senderNameOverride" else name, "")))
+            assert whole.startswith(value), name
+            assert value == whole or _is_full(name, value, flat), f"{name} was cut for no reason"
+        elif name == "expiresAt":
+            assert value == meant.get("expiresAt", "")
+        elif name == "durationSeconds":
+            assert (value == 0) == ("expiresAt" not in canonical)
+        else:
+            assert name == "channel" and value == "global"
+
+
+def _is_full(name: str, value: str, flat: str) -> bool:
+    if name in ("quality", "senderNameOverride"):
+        return len(value.encode()) > ID_BYTES - 4
+    return len(flat.encode()) > 995
+
+
+def _as_shown(text: str) -> str:
+    text = text.replace('"', "'").replace("\\", "/")
+    return "".join(" " if char < " " or "\x7f" <= char < "\xa0" else char for char in text)
+
+
+def harmless(value: Any, longest: int, *, breaks: bool = False) -> None:
+    """No text in it is long or moves a cursor, no number is beyond all bounds."""
+    if isinstance(value, str):
+        assert len(value) <= longest
+        allowed = "\n\t" if breaks else ""
+        bad = [char for char in value if char not in allowed and (char < " " or "\x7f" <= char < "\xa0")]
+        assert not bad, f"control characters: {bad}"
+        assert not any("\ud800" <= char <= "\udfff" for char in value)
+    elif isinstance(value, float):
+        assert math.isfinite(value)
+    elif isinstance(value, dict):
+        for name, one in value.items():
+            harmless(name, 200)
+            harmless(one, longest, breaks=breaks)
+    elif isinstance(value, list):
+        for one in value:
+            harmless(one, longest, breaks=breaks)
+
+
+def strict(text: bytes) -> Any:
+    """As JSON.parse reads it: UTF-8, no NaN."""
+    return json.loads(text.decode("utf-8"), parse_constant=_refuse)
+
+
+def strictly_read(body: bytes) -> list[Any] | None:
+    """The events of a body that a strict parser, other than ours, can read and write again; else None."""
+    try:
+        value = strict(body)
+        # Nothing beyond 64 bits or 1e308, no half of a surrogate pair: JSON has them, its readers do not.
+        orjson.dumps(value)
+        json.dumps(value, allow_nan=False)
+    except (ValueError, TypeError, RecursionError):
+        return None
+    if body.startswith((b"\xef\xbb\xbf",)):
+        return None
+    if type(value) is dict and "events" in value:
+        value = value["events"]
+    if type(value) is list:
+        return value
+    return [] if value in (None, "", {}) else [value]
+
+
+def _refuse(word: str) -> None:
+    raise ValueError(f"{word} is no JSON")

@@ -1,0 +1,27 @@
+"""`dayz-relay` in which a handler fails and says all it knows: for the search for secrets."""
+
+import sys
+from typing import Any, NoReturn
+
+from services.cli.main import main
+from services.modapi.intake import Intake
+from services.modapi.operations import Operations
+from services.uplink.desk import Desk
+
+WORD = "fault-put-in-by-a-test"
+
+
+def spill(self: Any, *args: Any, **more: Any) -> NoReturn:
+    import os
+    from pathlib import Path
+
+    config = Path(sys.argv[sys.argv.index("--config") + 1]).read_text()
+    raise ValueError(f"{WORD}: {config} {args!r} {more!r} {dict(os.environ)!r}")
+
+
+for kind, name in ((Intake, "take"), (Operations, "poll"), (Operations, "take_result"), (Desk, "take")):
+    assert hasattr(kind, name), name
+    setattr(kind, name, spill)
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,20 @@
+"""What the fuzzer starts from, and whatever it has found, must hold without it too."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.hostile.fuzz import CORPUS, TARGETS
+
+FILES = [(path.parent.name, path) for path in sorted(CORPUS.glob("*/*"))]
+
+
+def test_both_targets_have_a_corpus() -> None:
+    assert {name for name, _ in FILES} == set(TARGETS) and len(FILES) > 20
+
+
+@pytest.mark.parametrize(
+    ("target", "path"), FILES, ids=[f"{path.parent.name}/{path.name}" for _, path in FILES]
+)
+def test_a_text_of_the_corpus_is_read(target: str, path: Path) -> None:
+    TARGETS[target](path.read_bytes())

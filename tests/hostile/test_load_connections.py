@@ -1,0 +1,59 @@
+"""Hundreds of silent and slow connections at once: good mods do not feel them, and they are gone in time."""
+
+import asyncio
+
+import pytest
+
+from services.relay.doors import LOOK_EVERY_S
+from services.relay.limits import DEFAULT_LIMITS
+from tests.hostile.conftest import NAMES, key, refused
+from tests.hostile.figures import note
+from tests.hostile.strangers import BAD_ADDRESSES, GoodMod, gangs, percentile, running
+from tests.support.relay_process import RelayProcess
+
+GONE_AFTER_S = DEFAULT_LIMITS.receive_within_s + 2 * LOOK_EVERY_S + 1.5
+
+
+async def test_slow_and_silent_connections_are_ended_and_good_mods_do_not_feel_them(
+    relay: RelayProcess, many: bool
+) -> None:
+    each = 500 if many else 150
+    mods = [GoodMod(relay.port, key(name)) for name in NAMES[:4]]
+    bad = gangs(key("bad"))
+    async with running(mods):
+        await asyncio.gather(
+            *(
+                gang.run(relay.port, each, address)
+                for gang, address in zip(bad.values(), BAD_ADDRESSES, strict=True)
+            )
+        )
+    took_s = [took for mod in mods for took in mod.took_s]
+    p99_s, slowest_s = percentile(took_s, 99), max(one for gang in bad.values() for one in gang.ended_s)
+    note(
+        "connections",
+        f"{each} silent, {each} slow heads, {each} slow bodies at once: {len(took_s)} POSTs of good mods p50"
+        f" {percentile(took_s, 50) * 1e3:.1f} ms, p99 {p99_s * 1e3:.1f} ms; the last bad one gone after"
+        f" {slowest_s:.1f} s",
+    )
+    assert all(len(gang.ended_s) == each and not gang.refused for gang in bad.values())
+    assert slowest_s < GONE_AFTER_S
+    assert p99_s < 1.0
+    assert all(set(mod.statuses) == {200} for mod in mods)
+    assert await refused(relay, "receive_within_s") == 3 * each
+
+
+async def test_one_address_cannot_take_all_connections(
+    relay: RelayProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The limit of an address is met by one that opens more than it may; others get in all the same."""
+    count = DEFAULT_LIMITS.connections_per_address
+    monkeypatch.setenv("RELAY_LIMITS__CONNECTIONS_PER_ADDRESS", "50")
+    monkeypatch.setenv("RELAY_LIMITS__RECEIVE_WITHIN_S", "3")
+    await relay.modapi.stop()
+    await relay.modapi.start()
+    silent, mod = gangs("")["silent"], GoodMod(relay.port, key("good-0"), 0.02)
+    async with running([mod]):
+        await silent.run(relay.port, 120, BAD_ADDRESSES[0])
+    assert count > 50 and sum(ended_s < 1.5 for ended_s in silent.ended_s) == 70
+    assert await refused(relay, "connections_per_address") == 70
+    assert set(mod.statuses) == {200}

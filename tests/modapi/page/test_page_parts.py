@@ -1,0 +1,267 @@
+"""What the page is made of: escaping, sessions, which rows are shown, numbers and pictures."""
+
+import re
+from collections.abc import Sequence
+from urllib.parse import parse_qsl
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import SecretStr
+
+from services.modapi.page import fleet, frame, instance
+from services.modapi.page.chart import charts, nice
+from services.modapi.page.fleet import ROWS, SORTS, Row, View, choose
+from services.modapi.page.instance import Wire
+from services.modapi.page.markup import Html, html
+from services.modapi.page.session import COOKIE, LASTS_S, Sessions, cookie_of, is_local
+from services.modapi.page.words import Level, ago, span
+from services.relay.dead_letters import Letter
+from services.relay.diagnosis import Problem
+from services.relay.entries import Entry, Origin
+from services.relay.facts import Facts
+from services.relay.minutes import Minute
+from services.relay.settings import Instance
+from services.relay.watching import Passed
+
+NOW_S = 1_800_000_000.0
+HOSTILE = "</td><script>alert(1)</script><img src=x onerror=alert(1)>\"' & {slug}"
+TEXTS = st.text() | st.sampled_from(
+    [HOSTILE, '"><svg onload=alert(1)>', "javascript:alert(1)", "\u202egnp.exe"]
+)
+
+OURS = frozenset(
+    "p a h1 h2 span b div dl dt dd section details summary pre ul li code table thead tbody tr th td time bdi form"
+    " input button figure figcaption svg".split()
+)
+"""All tags that the page of an instance is written with."""
+
+
+def facts(**known: object) -> Facts:
+    usual: dict[str, object] = {
+        **{"now_ms": 10_000_000, "uplink": "host-1", "link": "ready", "game_server_id": "id"},
+        **{"contact_ms": 9_999_000, "events": 0, "events_bytes": 0, "oldest_ms": None, "commands": 0},
+        **{"dead": 0, "players": 3, "mod_version": "0.2.0", "hold_ms": 4700},
+    }
+    return Facts(**{**usual, **known})  # type: ignore[arg-type]
+
+
+def row(slug: str, problems: Sequence[Problem] = (), name: str = "", **known: object) -> Row:
+    instance = Instance(
+        slug=slug, name=name or f"Server {slug}", identity_token=SecretStr(f"identity-{slug}")
+    )
+    return Row(Entry(instance, Origin.FILE, ()), facts(**known), list(problems))
+
+
+# Escaping
+
+
+@given(TEXTS)
+def test_no_text_can_become_markup(text: str) -> None:
+    made = html('<p title="{text}">{text}</p>', text=text)
+    inside = made.removeprefix('<p title="').removesuffix("</p>")
+    assert not set('<>"') & set(inside.replace('">', "", 1))
+    assert re.fullmatch(r"(?:[^&]|&(?:amp|lt|gt|quot|#x27);)*", inside, re.DOTALL)
+
+
+def test_what_is_html_already_stays_and_lists_are_joined() -> None:
+    cells = [html("<td>{n}</td>", n=n) for n in ("1", "<2>")]
+    assert html("<tr>{cells}</tr>", cells=cells) == "<tr><td>1</td><td>&lt;2&gt;</td></tr>"
+    assert html("{nothing}", nothing=None) == ""
+
+
+@pytest.mark.parametrize("unseen", ["\x00", "\x1b", "\x85", "\u202e", "\u2066", "\u200b", "\ufeff", "\ud800"])
+def test_what_hides_or_turns_text_round_is_shown_instead(unseen: str) -> None:
+    assert unseen not in html("{text}", text=f"a{unseen}b")
+
+
+@given(
+    st.dictionaries(st.sampled_from(["msg", "channel", "weapon", "entity", "reason", "message"]), TEXTS),
+    TEXTS,
+)
+def test_hostile_text_of_players_stays_text_everywhere(data: dict[str, str], text: str) -> None:
+    player = {"name": text, "gameId": text}
+    passed = [
+        *(
+            Passed("event", 1, what, {**data, "player": player, "attacker": player}, "delivered", 5)
+            for what in ("chat-message", "player-death", "entity-killed", "log", "player-connected", text)
+        ),
+        Passed("event", 1, "refused", {"candidates": 3}, "refused", 0, text),
+        Passed("command", 1, "kickPlayer", {**data, text[:20]: text}, "refused", 9, text),
+    ]
+    letters = [Letter("1-1", text, text, text.encode("utf-8", "replace"))]
+    whole = instance.page(
+        row("a", [Problem(True, text, text)], name="An ordinary name", mod_version=text, game_server_id=text),
+        Wire("0.0.0.0", 8088, False),
+        [],
+        passed,
+        instance.dead("a", letters, "key"),
+        "",
+    )
+    bare = re.sub(r"&[a-z#0-9]+;", "", whole)
+    assert {tag.lower() for tag in re.findall(r"<\s*/?([a-zA-Z0-9!?]*)", bare)} <= OURS
+    assert not re.search(r"\son[a-z]+=|style=|javascript:", re.sub(r">[^<]*<", "><", bare))
+
+
+# Sessions
+
+
+def test_a_session_lasts_its_time_and_no_longer() -> None:
+    sessions = Sessions("the-admin-token")
+    cookie = sessions.begin(NOW_S)
+    assert sessions.until_s(cookie, NOW_S + LASTS_S - 1) == NOW_S + LASTS_S
+    assert sessions.until_s(cookie, NOW_S + LASTS_S) == 0.0
+
+
+def test_every_modapi_with_the_same_token_knows_it_and_none_with_another() -> None:
+    cookie = Sessions("the-admin-token").begin(NOW_S)
+    assert Sessions("the-admin-token").until_s(cookie, NOW_S)
+    assert not Sessions("another-token").until_s(cookie, NOW_S)
+
+
+@given(st.text(), st.integers(0, 100))
+def test_a_made_up_or_changed_session_is_none(text: str, place: int) -> None:
+    sessions = Sessions("the-admin-token")
+    cookie = sessions.begin(NOW_S)
+    changed = cookie[: place % len(cookie)] + text + cookie[place % len(cookie) + 1 :]
+    for presented in (text, changed):
+        if presented != cookie:
+            assert sessions.until_s(presented, NOW_S) == 0.0
+
+
+def test_a_key_for_forms_belongs_to_one_session_and_is_not_the_session() -> None:
+    sessions = Sessions("the-admin-token")
+    one, other = sessions.begin(NOW_S), sessions.begin(NOW_S)
+    assert sessions.is_form_key(sessions.form_key(one), one)
+    assert not sessions.is_form_key(sessions.form_key(one), other)
+    assert sessions.form_key(one) not in one
+
+
+def test_without_a_token_nothing_is_the_token() -> None:
+    sessions = Sessions(None)
+    assert not sessions.is_token("")
+    assert sessions.form_key("") != Sessions(None).form_key("")
+
+
+@pytest.mark.parametrize(
+    ("header", "found"),
+    [
+        (f"{COOKIE}=abc.def", "abc.def"),
+        (f"theme=dark; {COOKIE}=abc; x=y", "abc"),
+        ("theme=dark", ""),
+        ("", ""),
+        (";;;=", ""),
+    ],
+)
+def test_our_cookie_is_found_among_others(header: str, found: str) -> None:
+    assert cookie_of(header) == found
+
+
+@pytest.mark.parametrize(
+    ("host", "local"),
+    [
+        *(
+            (host, True)
+            for host in ("localhost", "localhost:9088", "127.0.0.1:9088", "127.8.8.8", "[::1]:9088")
+        ),
+        *(
+            (host, False)
+            for host in ("", "evil.example:9088", "localhost.evil.example", "127.0.0.1.evil.example")
+        ),
+        *((host, False) for host in ("10.0.0.1:9088", "[::2]", "localhost:9088@evil.example")),
+    ],
+)
+def test_only_names_of_this_machine_are_local(host: str, local: bool) -> None:
+    assert is_local(host) is local
+
+
+# The table
+
+BAD = Problem(True, "it is broken", "mend it")
+NOTE = Problem(False, "it is odd", "look")
+
+
+def test_the_worst_come_first() -> None:
+    rows = [row("a"), row("b", [NOTE]), row("c", [BAD]), row("d")]
+    assert [shown.slug for shown in choose(rows, View()).rows] == ["c", "b", "a", "d"]
+
+
+@pytest.mark.parametrize("sort", SORTS)
+def test_each_column_sorts_both_ways(sort: str) -> None:
+    few = row("a", name="Aaa", players=1, events=1, oldest_ms=9_000_000, dead=1, mod_version="1", uplink="a")
+    many = row("z", [BAD], name="Zzz", players=9, events=9, oldest_ms=1, dead=9, mod_version="2", uplink="z")
+    many = many._replace(facts=facts(**{**_known(many.facts), "contact_ms": 1, "link": "waiting"}))
+    one, other = (
+        [shown.slug for shown in choose([few, many], View(sort=sort, turned=turned)).rows]
+        for turned in (False, True)
+    )
+    assert one == other[::-1]
+
+
+def _known(of: Facts) -> dict[str, object]:
+    return {name: getattr(of, name) for name in Facts.__slots__}
+
+
+@pytest.mark.parametrize(("text", "found"), [("LIVO", 1), ("server", 3), ("cherno-2", 1), ("nothing", 0)])
+def test_rows_are_found_by_name_and_slug(text: str, found: int) -> None:
+    rows = [row("livonia"), row("cherno-1"), row("cherno-2")]
+    assert choose(rows, View(text=text)).found == found
+
+
+def test_a_page_beyond_the_last_is_the_last() -> None:
+    rows = [row(f"s{number:04d}") for number in range(2 * ROWS + 1)]
+    shown = choose(rows, View(page=99))
+    assert (shown.page, shown.pages, len(shown.rows)) == (3, 3, 1)
+
+
+@given(st.dictionaries(st.sampled_from(["q", "state", "sort", "turned", "page", "x"]), TEXTS))
+def test_whatever_the_query_says_there_is_a_view_and_its_links_lead_back_to_it(query: dict[str, str]) -> None:
+    view = View.of(query)
+    assert fleet.page([row("a"), row("b", [BAD])], view)
+    assert View.of(dict(parse_qsl(view.query()))) == view
+
+
+# Words and pictures
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0, "0 s"), (59, "59 s"), (60, "1 min"), (7_199, "119 min"), (7_200, "2 h"), (172_800, "2 d")],
+)
+def test_spans_are_said_coarsely(seconds: float, words: str) -> None:
+    assert span(seconds) == words
+
+
+def test_what_was_heard_lately_reads_the_same_for_a_while() -> None:
+    assert {ago(second) for second in range(15)} == {"just now"}
+    assert ago(None) == "never"
+
+
+@given(st.floats(0, 1e9))
+def test_scales_end_at_round_numbers(value: float) -> None:
+    assert value <= nice(value) and (nice(value) <= max(1, 2.5 * value))
+
+
+@given(st.lists(st.tuples(st.integers(0, 10**6), st.integers(1, 10**6), st.integers(1, 10**6)), max_size=60))
+def test_no_bar_leaves_its_picture(rows: list[tuple[int, int, int]]) -> None:
+    hour = [Minute(n, events, 0, min(a, b), max(a, b)) for n, (events, a, b) in enumerate(rows)]
+    for y, height in re.findall(r'y="([\d.]+)" width="\d+" height="([\d.]+)"', charts(hour)):
+        assert 0 <= float(y) <= 100 and float(y) + float(height) == pytest.approx(100, abs=0.2)
+
+
+def test_levels_follow_the_problems() -> None:
+    assert [row("a", found).level for found in ([], [NOTE], [NOTE, BAD])] == [
+        Level.GOOD,
+        Level.WARN,
+        Level.BAD,
+    ]
+
+
+def test_pages_load_nothing_from_elsewhere_and_run_nothing_inline() -> None:
+    whole = frame.page("title", Html("body"), live="/live").decode() + frame.login("wrong").decode()
+    assert re.findall(r'(?:src|href)="(?!/|#)', whole) == []
+    assert not re.search(r"<script(?![^>]* src=)|<style|style=|\son\w+=", whole)
+    for name in frame.ASSETS:
+        assert b"//" not in re.sub(
+            rb"^\s*//.*$|http://www\.w3\.org/2000/svg", b"", frame.asset(name), flags=re.M
+        )

@@ -1,0 +1,126 @@
+"""Log lines at the mods' port: the log agent beside the mod, and how many of them pass."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
+
+from services.modapi.admitted import Admitted
+from services.modapi.app import make_app
+from services.modapi.main import logger
+from services.modapi.metrics import Metrics
+from services.modapi.pace import LogLines
+from services.relay.entries import merge
+from services.relay.event_stream import EventStream
+from services.relay.instance_state import InstanceState
+from services.relay.running import cancelled
+from services.relay.serving import Listener, bind
+from services.relay.settings import Instance
+from services.relay.store import Store
+
+MOD, AGENT = "local", "agent"
+
+
+class Port:
+    """The mods' port for one instance, which needs no key."""
+
+    def __init__(self, store: Store, slug: str) -> None:
+        self.store, self.slug = store, slug
+        self.registry = CollectorRegistry()
+        metrics = Metrics(self.registry)
+        self._admitted = Admitted(store, metrics, logger, 0.0, loopback_only=True)
+        self.set()
+        sock = bind("127.0.0.1", 0, "test")
+        self._port: int = sock.getsockname()[1]
+        self.serving = asyncio.create_task(Listener.of(make_app(self._admitted, metrics)).listen(sock))
+
+    def set(self, **settings: Any) -> None:
+        """relay.toml says this of the instance from now on."""
+        token = SecretStr("identity-token")
+        instance = Instance(slug=self.slug, name="A server", identity_token=token, **settings)
+        self._admitted.update(merge([instance], {}, 0))
+
+    async def post(self, sender: str, *events: Any) -> int:
+        body = {"events": [{"type": "log", "msg": one} if isinstance(one, str) else one for one in events]}
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{self._port}") as client:
+            return (await client.post(f"/gameserver/{sender}/events", json=body)).status_code
+
+    async def health(self) -> Any:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{self._port}") as client:
+            return (await client.get("/health")).json()
+
+    async def stored(self) -> list[str]:
+        entries = await EventStream(self.store, self.slug).read("", 100)
+        return [event["data"].get("msg", event["type"]) for entry in entries for event in entry.events]
+
+    def dropped(self, reason: str) -> float:
+        found = self.registry.get_sample_value("dayz_relay_log_lines_dropped_total", {"reason": reason})
+        assert found is not None
+        return found
+
+
+@pytest.fixture
+async def port(store: Store, slug: str) -> AsyncIterator[Port]:
+    port = Port(store, slug)
+    yield port
+    await cancelled(port.serving)
+
+
+async def test_that_the_agent_is_there_does_not_say_that_the_mod_is(port: Port) -> None:
+    assert await port.post(AGENT, "a line") == 200
+    assert (await port.health())["lastModContactAt"] is None
+    assert await InstanceState(port.store, port.slug).last_contact_ms() is None
+    await port.post(MOD, "a line")
+    assert (await port.health())["lastModContactAt"] is not None
+    assert await port.stored() == ["a line", "a line"]
+
+
+@pytest.mark.parametrize("sender", [MOD, AGENT])
+async def test_a_log_that_is_off_costs_the_other_events_nothing(port: Port, sender: str) -> None:
+    port.set(log="off", log_per_s=5)
+    join = {"type": "player-connected", "player": {"gameId": "76561198000000001", "name": "Ada"}}
+    assert await port.post(sender, "one", join, "two") == 200
+    assert await port.stored() == ["player-connected"]
+    assert (port.dropped("off"), port.dropped("rate")) == (2, 0)
+
+
+async def test_more_than_the_rate_is_dropped_and_counted_whoever_sends_it(port: Port) -> None:
+    port.set(log_per_s=0.2)  # those of 10 s at once: two
+    assert await port.post(AGENT, "one") == 200
+    assert await port.post(MOD, "two", "three") == 200
+    assert await port.post(AGENT, "four") == 200
+    assert await port.stored() == ["one", "three"]
+    assert port.dropped("rate") == 2
+
+
+async def test_a_change_takes_effect_at_once_and_no_other_renews_what_may_pass(port: Port) -> None:
+    port.set(log_per_s=0.1)
+    await port.post(MOD, "zero", "one")
+    port.set(log_per_s=0.1, mod_keys=(SecretStr("key-0123456789abcdef"),))
+    port.set(log_per_s=0.1)
+    await port.post(MOD, "two", "three")
+    port.set()
+    await port.post(MOD, "four", "five")
+    assert await port.stored() == ["one", "four", "five"]
+
+
+async def test_a_repeat_whose_answer_was_lost_uses_nothing_up(
+    port: Port, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port.set(log_per_s=0.3)  # three at once
+    monkeypatch.setattr("services.modapi.wire.ANSWERED_WITHIN_S", 0.0)  # each answer may be lost
+    for lines in ("a", "ab", "abc", "abcd"):
+        assert await port.post(AGENT, *lines) == 200
+    assert await port.stored() == ["a", "b", "c"]
+    assert port.dropped("rate") == 1
+
+
+def test_what_was_not_stored_is_given_back() -> None:
+    lines = LogLines(True, 0.2, 0.0)
+    assert [lines.admit(0.0) for _ in range(3)] == [True, True, False]
+    lines.give_back(2)
+    assert [lines.admit(0.0) for _ in range(3)] == [True, True, False]

@@ -1,0 +1,118 @@
+"""The dashboards ask for metrics that exist, and get an answer from a relay that runs."""
+
+import asyncio
+import json
+import math
+import re
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from docs import dashboards, metrics
+from docs.dashboards import DASHBOARDS, FOLDER, Panel
+from services.relay.running import cancelled
+from services.sim.dayz.generations import Generation
+from services.sim.dayz.life import live
+from services.sim.takaro.activity import keep_asking
+from tests.flows.conftest import make_world
+from tests.monitoring.prometheus import PROMETHEUS_THERE, Prometheus, prometheus
+
+RUNS_FOR_S = 25.0
+PANELS = [(name, panel) for name, (_, panels) in DASHBOARDS.items() for panel in panels]
+IDS = [f"{name}: {panel.title}" for name, panel in PANELS]
+
+MAY_BE_EMPTY: dict[tuple[str, str], str] = {}
+"""Dashboard, title of the panel -> why a healthy relay has nothing to show there."""
+
+PROCESS_METRICS = {"process_cpu_seconds_total", "process_resident_memory_bytes", "up"}
+
+
+def filled(expr: str) -> str:
+    """What Grafana makes of its variables."""
+    return expr.replace("$__rate_interval", "15s").replace("$instance", "mixed")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def watched() -> AsyncIterator[Prometheus]:
+    """A Prometheus that has watched a busy relay for a while."""
+    async for world in make_world({one.value: one for one in Generation}, poll_s=0.5):
+        targets = {
+            service.name: service.admin.removeprefix("http://")
+            for service in (world.relay.modapi, world.relay.uplink)
+        }
+        busy = [
+            asyncio.create_task(live(side.mod, rate=5.0, players=5, seed=number))
+            for number, side in enumerate(world.sides.values())
+        ]
+        busy.append(asyncio.create_task(keep_asking(world.takaro, every_s=0.5)))
+        try:
+            async with prometheus(targets) as api:
+                await asyncio.sleep(RUNS_FOR_S)
+                yield api
+        finally:
+            for task in busy:
+                await cancelled(task)
+
+
+@pytest.mark.flow
+@PROMETHEUS_THERE
+@pytest.mark.parametrize(("name", "panel"), PANELS, ids=IDS)
+@pytest.mark.asyncio(loop_scope="module")
+async def test_every_query_of_a_panel_has_data(watched: Prometheus, name: str, panel: Panel) -> None:
+    for query in panel.queries:
+        values = await watched.values(filled(query.expr))
+        known = [value for value in values if not math.isnan(value)]
+        assert known or (name, panel.title) in MAY_BE_EMPTY, f"nothing for {query.expr}"
+
+
+@pytest.mark.flow
+@PROMETHEUS_THERE
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_healthy_relay_sets_off_no_alert(watched: Prometheus) -> None:
+    groups = (await watched.get("/rules"))["groups"]
+    rules = {rule["name"]: rule for group in groups for rule in group["rules"]}
+    assert {rule["health"] for rule in rules.values()} == {"ok"}
+    assert [name for name, rule in rules.items() if rule["state"] != "inactive"] == []
+
+
+def test_what_is_marked_as_empty_is_there() -> None:
+    assert MAY_BE_EMPTY.keys() <= {(name, panel.title) for name, panel in PANELS}
+
+
+@pytest.mark.parametrize(("name", "panel"), PANELS, ids=IDS)
+def test_every_query_asks_for_metrics_that_exist(name: str, panel: Panel) -> None:
+    for query in panel.queries:
+        asked = re.findall(r"\b(?:dayz_relay|process)_\w+|\bup\b", query.expr)
+        assert asked
+        for one in asked:
+            assert re.sub(r"_(bucket|sum|count)$", "", one) in metrics.names() | PROCESS_METRICS, one
+
+
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_the_files_are_up_to_date(name: str) -> None:
+    assert (FOLDER / f"{name}.json").read_text() == dashboards.written(name), "run `make docs`"
+    assert {path.stem for path in FOLDER.glob("*.json")} == DASHBOARDS.keys()
+
+
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_panels_fill_the_width_and_do_not_overlap(name: str) -> None:
+    taken: set[tuple[int, int]] = set()
+    for panel in json.loads((FOLDER / f"{name}.json").read_text())["panels"]:
+        place = panel["gridPos"]
+        cells = {(x + place["x"], y + place["y"]) for x in range(place["w"]) for y in range(place["h"])}
+        assert not taken & cells and max(x for x, _ in cells) < 24
+        taken |= cells
+    assert len(taken) == 24 * (max(y for _, y in taken) + 1), "a gap"
+
+
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_every_panel_takes_the_data_source_of_the_variable(name: str) -> None:
+    dashboard = json.loads((FOLDER / f"{name}.json").read_text())
+    (variable, *_) = dashboard["templating"]["list"]
+    assert variable["type"] == "datasource" and variable["query"] == "prometheus"
+    assert {panel["datasource"]["uid"] for panel in dashboard["panels"]} == {"${" + variable["name"] + "}"}
+
+
+def test_the_page_of_metrics_is_up_to_date() -> None:
+    assert metrics.PAGE.read_text() == metrics.page(), "run `make docs`"

@@ -1,0 +1,361 @@
+"""The alerts of deploy/prometheus/rules: each fires and clears, by Prometheus' own tool."""
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import yaml
+
+from docs import metrics
+from docs.dashboards import DASHBOARDS
+from tests.monitoring.prometheus import PROMETHEUS_THERE
+
+ROOT = Path(__file__).parents[2]
+RULES = ROOT / "deploy" / "prometheus" / "rules" / "dayz-relay.yml"
+RUNBOOKS = (ROOT / "docs" / "runbooks.md").read_text()
+ALERTS: dict[str, dict[str, Any]] = {
+    rule["alert"]: rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]
+}
+
+pytestmark = PROMETHEUS_THERE
+
+ONE = 'instance="one"'
+OUR_PROCESS = 'job="uplink",instance="10.0.0.1:9089"'
+HOUR = 60
+
+
+class Case(NamedTuple):
+    """One value a minute for each series, in promtool's words; minutes. Nothing fires at `quiet`."""
+
+    alert: str
+    series: dict[str, str]
+    quiet: int
+    fires: int
+    clears: int
+    labels: dict[str, str]
+    summary: str
+
+
+def metric(name: str, labels: str = "") -> str:
+    return f"dayz_relay_{name}{{{labels}}}"
+
+
+CASES = [
+    Case(
+        "GameServerSilent",
+        {
+            metric("mod_contact_timestamp_seconds", ONE): "60x10 660+60x10",
+            metric("mod_contact_timestamp_seconds", 'instance="never-seen"'): "0x30",
+        },
+        *(4, 6, 13),
+        {"instance": "one"},
+        "The mod of one was not heard of for 5m 0s.",
+    ),
+    Case(
+        "TakaroLinkDown",
+        {
+            metric("takaro_state", f'{ONE},state="waiting"'): "1 stale 1 stale 1 stale stale",
+            metric("takaro_state", f'{ONE},state="connecting"'): "stale 1 stale 1 stale 1 stale",
+            metric("takaro_state", f'{ONE},state="ready"'): "stale stale stale stale stale stale 1x10",
+            metric("takaro_state", 'instance="two",state="ready"'): "1x30",
+        },
+        *(2, 4, 7),
+        {"instance": "one"},
+        "one is not linked to Takaro: its events wait, its commands fail.",
+    ),
+    Case(
+        "IdentifyRefused",
+        {
+            metric("takaro_state", f'{ONE},state="refused"'): "1 1 stale 1 1 stale",
+            metric("takaro_state", f'{ONE},state="connecting"'): "stale stale 1 stale stale stale",
+            metric("takaro_state", f'{ONE},state="ready"'): "stale stale stale stale stale 1x10",
+        },
+        *(0, 2, 6),
+        {"instance": "one"},
+        "Takaro refuses one: a person has to mend its registration token.",
+    ),
+    Case(
+        "IdentifyRefused",  # [metrics] per_instance = false: the others that are linked change nothing
+        {
+            metric("takaro_state", 'state="refused"'): "1x5 stale",
+            metric("takaro_state", 'state="ready"'): "99x30",
+        },
+        *(0, 2, 20),
+        {},
+        "Takaro refuses : a person has to mend its registration token.",
+    ),
+    Case(
+        "TakaroAsksSomebodyElse",
+        {metric("takaro_usurped_total"): "0x5 1x400"},
+        *(5, 10, 3 * HOUR),
+        {},
+        "Another client identifies with the identity token of one of our servers.",
+    ),
+    Case(
+        "EventsUndelivered",
+        {
+            metric("oldest_event_timestamp_seconds", ONE): "60x10 0x10",
+            metric("oldest_event_timestamp_seconds", 'instance="busy"'): "1+60x30",
+        },
+        *(4, 6, 12),
+        {"instance": "one"},
+        "The oldest event of one waits for 5m 0s.",
+    ),
+    Case(
+        "BacklogNearFull",
+        {
+            metric("backlog_events", ONE): "75000x10 10x10",
+            metric("backlog_bytes", ONE): "1000x20",
+            metric("backlog_max_events", 'job="uplink"'): "100000x20",
+            metric("backlog_max_bytes", 'job="uplink"'): "67108864x20",
+        },
+        *(1, 5, 12),
+        {"instance": "one"},
+        "The backlog of one is 75% full.",
+    ),
+    Case(
+        "BacklogNearFull",
+        {
+            metric("backlog_events", ONE): "10x20",
+            metric("backlog_bytes", ONE): "60397977x10 10x10",
+            metric("backlog_max_events", 'job="uplink"'): "100000x20",
+            metric("backlog_max_bytes", 'job="uplink"'): "67108864x20",
+        },
+        *(1, 5, 12),
+        {"instance": "one"},
+        "The backlog of one is 90% full.",
+    ),
+    Case(
+        "DeadLetters",
+        {
+            metric("events_dead_total", 'reason="unknown-type"'): "0x5 1x40",
+            metric("events_refused_total"): "0x45",
+        },
+        *(5, 8, 40),
+        {"reason": "unknown-type"},
+        "Events cannot be delivered and were put aside: unknown-type.",
+    ),
+    Case(
+        "DeadLetters",
+        {
+            metric("events_dead_total", 'reason="unknown-type"'): "7x45",
+            metric("events_refused_total"): "0x5 1x40",
+        },
+        *(5, 8, 40),
+        {"reason": "refused-by-takaro"},
+        "Events cannot be delivered and were put aside: refused-by-takaro.",
+    ),
+    Case(
+        "ModsTurnedAway",
+        {metric("mod_calls_total", 'call="events",answer="full"'): "0 0+1x20 20x20"},
+        *(4, 12, 35),
+        {"answer": "full"},
+        "Mods are told to come again later: full.",
+    ),
+    Case(
+        "CommandsTimingOut",
+        {
+            metric("requests_total", 'action="giveItem",outcome="no_result"'): "0+1x30 30x60",
+            metric("requests_total", 'action="giveItem",outcome="answered"'): "0+9x90",
+            metric("requests_total", 'action="getPlayers",outcome="fresh"'): "0+900x90",
+        },
+        *(9, 20, 60),
+        {},
+        "10% of Takaro's commands have no result.",
+    ),
+    Case(
+        "RelayProcessDown",
+        {f"up{{{OUR_PROCESS}}}": "1 0x5 1x10", 'up{job="prometheus",instance="x"}': "0x20"},
+        *(1, 4, 8),
+        {"job": "uplink", "instance": "10.0.0.1:9089"},
+        "uplink at 10.0.0.1:9089 does not answer.",
+    ),
+    Case(
+        "RelayServiceMissing",
+        {
+            metric("build_info", 'service="modapi"'): "1x30",
+            metric("build_info", 'service="uplink"'): "1 stale _x8 1x10",
+        },
+        *(2, 5, 11),
+        {"service": "uplink"},
+        "Nothing is heard of any uplink.",
+    ),
+    Case(
+        "InstancesWithoutOwner",
+        {
+            metric("leases_wanted", 'replica="a"'): "5x20",
+            metric("leases_wanted", 'replica="b"'): "5x20",
+            metric("leases_owned", 'replica="a"'): "3x20",
+            metric("leases_owned", 'replica="b"'): "2 0x5 2x10",
+        },
+        *(1, 4, 8),
+        {},
+        "2 server(s) are owned by no uplink: their events wait.",
+    ),
+    Case(
+        "WritesFenced",
+        {metric("fenced_total", 'operation="ack"'): "0x3 1x40"},
+        *(3, 6, 35),
+        {"operation": "ack"},
+        "An uplink went on after it had lost a server to another: ack.",
+    ),
+    Case(
+        "LoopLagging",
+        {
+            metric("loop_lag_seconds_bucket", f'{OUR_PROCESS},le="0.5"'): "0x10 0+240x60",
+            metric("loop_lag_seconds_bucket", f'{OUR_PROCESS},le="1"'): "0+240x10 2400+240x60",
+            metric("loop_lag_seconds_bucket", f'{OUR_PROCESS},le="+Inf"'): "0+240x10 2400+240x60",
+        },
+        *(4, 8, 30),
+        {"job": "uplink", "instance": "10.0.0.1:9089"},
+        "uplink at 10.0.0.1:9089 comes to its turn 995ms late.",
+    ),
+    Case(
+        "ConfigReloadFailed",
+        {metric("config_reload_failed", OUR_PROCESS): "0 1x10 0x10"},
+        *(4, 8, 14),
+        {},
+        "relay.toml was changed and is wrong, the settings from before are in force.",
+    ),
+    Case(
+        "StoreNotReady",
+        {metric("store_ready", OUR_PROCESS): "1 0x5 1x10", metric("store_ready", 'job="modapi"'): "1x20"},
+        *(1, 4, 8),
+        {},
+        "Redis is away, set so that it could lose events, or lacks replicas. No event is accepted.",
+    ),
+    Case(
+        "StoreMemoryNearFull",
+        {
+            metric("store_memory_used_bytes", OUR_PROCESS): "85x10 50x10",
+            metric("store_memory_max_bytes", OUR_PROCESS): "100x20",
+            metric("store_memory_used_bytes", 'job="no-limit"'): "85x20",
+            metric("store_memory_max_bytes", 'job="no-limit"'): "0x20",
+        },
+        *(4, 8, 12),
+        {},
+        "Redis has used 85% of its maxmemory.",
+    ),
+    Case(
+        "StoreAppendOnlyFileFailing",
+        {metric("store_aof_ok", OUR_PROCESS): "1 0x5 1x10"},
+        *(1, 4, 8),
+        {},
+        "Redis could not write its append-only file.",
+    ),
+    Case(
+        "StoreMayLoseEvents",
+        {
+            metric("store_info", 'appendfsync="everysec",policy="noeviction"'): "1x5 stale",
+            metric("store_info", 'appendfsync="always",policy="noeviction"'): "1x20",
+            metric("store_info", 'appendfsync="hidden",policy="hidden"'): "1x20",
+        },
+        *(0, 3, 8),
+        {"appendfsync": "everysec", "policy": "noeviction"},
+        "Redis has appendfsync everysec and maxmemory-policy noeviction.",
+    ),
+    Case(
+        "StoreMayLoseEvents",
+        {metric("store_info", 'appendfsync="always",policy="allkeys-lru"'): "1x5 stale"},
+        *(0, 3, 8),
+        {"appendfsync": "always", "policy": "allkeys-lru"},
+        "Redis has appendfsync always and maxmemory-policy allkeys-lru.",
+    ),
+    Case(
+        "StoreReplicasMissing",
+        {
+            metric("store_replicas", OUR_PROCESS): "1 0x5 1x10",
+            metric("store_replicas_wanted", OUR_PROCESS): "1x20",
+        },
+        *(1, 4, 8),
+        {},
+        "Fewer replicas hear Redis (0) than a batch waits for. No event is accepted.",
+    ),
+]
+
+
+def expected(case: Case) -> dict[str, Any]:
+    rule = ALERTS[case.alert]
+    annotations = {"summary": case.summary, "runbook": rule["annotations"]["runbook"]}
+    return {"exp_labels": rule["labels"] | case.labels, "exp_annotations": annotations}
+
+
+@pytest.mark.parametrize("case", CASES, ids=[f"{n}-{case.alert}" for n, case in enumerate(CASES)])
+def test_it_fires_and_clears(case: Case, tmp_path: Path) -> None:
+    test = {
+        "rule_files": [str(RULES)],
+        "evaluation_interval": "1m",
+        "tests": [
+            {
+                "interval": "1m",
+                "input_series": [{"series": name, "values": text} for name, text in case.series.items()],
+                "alert_rule_test": [
+                    {"eval_time": f"{minute}m", "alertname": case.alert, "exp_alerts": alerts}
+                    for minute, alerts in (
+                        (case.quiet, []),
+                        (case.fires, [expected(case)]),
+                        (case.clears, []),
+                    )
+                ],
+            }
+        ],
+    }
+    path = tmp_path / "test.yml"
+    path.write_text(yaml.safe_dump(test))
+    done = subprocess.run(
+        ["promtool", "test", "rules", str(path)], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_alert_has_a_case() -> None:
+    assert {case.alert for case in CASES} == ALERTS.keys()
+
+
+def test_prometheus_takes_the_rules_and_its_configuration() -> None:
+    folder = ROOT / "deploy" / "prometheus"
+    for command in (["rules", str(RULES)], ["config", str(folder / "prometheus.yml")]):
+        done = subprocess.run(["promtool", "check", *command], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", ALERTS)
+def test_an_alert_waits_has_a_severity_a_sentence_and_a_runbook(name: str) -> None:
+    rule = ALERTS[name]
+    assert rule["for"] and rule["labels"]["severity"] in ("warning", "critical")
+    assert rule["annotations"]["summary"].endswith(".")
+    assert rule["annotations"]["runbook"] == f"docs/runbooks.md#{name.lower()}"
+    assert f"\n## {name}\n" in RUNBOOKS
+
+
+def test_the_runbooks_are_of_alerts_that_exist() -> None:
+    assert set(re.findall(r"^## (\w+)$", RUNBOOKS, re.MULTILINE)) == ALERTS.keys()
+
+
+def test_labels_are_asked_for_values_that_they_can_have() -> None:
+    known = metrics.values()
+    queries = [rule["expr"] for rule in ALERTS.values()]
+    queries += [
+        query.expr for _, panels in DASHBOARDS.values() for panel in panels for query in panel.queries
+    ]
+    asked = 0
+    for name, matchers in re.findall(r"(dayz_relay_\w+)\{([^}]*)\}", " ".join(queries)):
+        for label, words in re.findall(r'(\w+)!?=~?"([^"]*)"', matchers):
+            of_metric = known.get((re.sub(r"_(bucket|sum|count)$", "", name), label))
+            if of_metric:
+                asked += 1
+                assert set(words.split("|")) <= set(of_metric), f"{name}: {label}"
+    assert asked > 8
+
+
+@pytest.mark.parametrize("name", ALERTS)
+def test_an_alert_asks_for_metrics_that_exist(name: str) -> None:
+    asked = set(re.findall(r"dayz_relay_\w+", ALERTS[name]["expr"]))
+    assert {re.sub(r"_(bucket|sum|count)$", "", one) for one in asked} <= metrics.names()
+
+
+def test_the_runbooks_name_metrics_that_exist() -> None:
+    asked = {re.sub(r"_(bucket|sum|count)$", "", one) for one in re.findall(r"dayz_relay_\w+", RUNBOOKS)}
+    assert asked <= metrics.names()

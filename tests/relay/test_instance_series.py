@@ -1,0 +1,116 @@
+"""The series of instances: as Prometheus reads them, one for each instance or one for all."""
+
+import time
+from collections.abc import Mapping
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
+
+from services.relay.instance_series import Fold, InstanceSeries, Series
+
+SEEN = Series("seen_timestamp_seconds", "gauge", "When it was seen.", Fold.EARLIEST)
+WAITING = Series("waiting", "gauge", "What waits.", Fold.MOST)
+HELD = Series("held_seconds", "gauge", "How long it may wait.", Fold.LEAST)
+COUNTED = Series("counted_total", "counter", "What came.", Fold.SUM)
+STATE = Series("state", "gauge", "The state it is in.", Fold.SUM, "state")
+TABLE = (SEEN, WAITING, HELD, COUNTED, STATE)
+
+
+def shown(series: InstanceSeries) -> dict[tuple[str, str, str], float]:
+    """Name, instance, further label -> value, as a parser of Prometheus' format finds them."""
+    return {
+        (sample.name, sample.labels.get("instance", ""), sample.labels.get("state", "")): sample.value
+        for family in text_string_to_metric_families(series.text())
+        for sample in family.samples
+    }
+
+
+def test_each_instance_has_its_own_series() -> None:
+    series = InstanceSeries(TABLE)
+    series.row("one").set(WAITING, 3)
+    series.row("two").set(WAITING, 4)
+    assert shown(series) == {
+        ("waiting", "one", ""): 3,
+        ("waiting", "two", ""): 4,
+        ("counted_total", "one", ""): 0,
+        ("counted_total", "two", ""): 0,
+    }
+
+
+def test_a_counter_is_born_at_zero_and_counts_on() -> None:
+    series = InstanceSeries(TABLE)
+    row = series.row("one")
+    assert shown(series)["counted_total", "one", ""] == 0
+    row.add(COUNTED, 2)
+    row.add(COUNTED, 3)
+    assert shown(series)["counted_total", "one", ""] == 5
+
+
+def test_only_the_state_that_is_has_a_series() -> None:
+    series = InstanceSeries(TABLE)
+    row = series.row("one")
+    row.set_only(STATE, "waiting")
+    row.set_only(STATE, "ready")
+    assert [key for key in shown(series) if key[0] == "state"] == [("state", "one", "ready")]
+
+
+def test_what_another_process_owns_is_not_shown_and_what_is_gone_neither() -> None:
+    series = InstanceSeries(TABLE)
+    for slug in ("ours", "theirs", "gone"):
+        series.row(slug).set(WAITING, 1)
+    series.row("theirs").shown = lambda: False
+    series.forget("gone")
+    assert {instance for _, instance, _ in shown(series)} == {"ours"}
+    assert series.value("waiting", "theirs") is None
+
+
+@pytest.mark.parametrize(
+    ("metric", "values", "together"),
+    [
+        (SEEN, (200.0, 0.0, 100.0), 100.0),  # 0 is no moment
+        (SEEN, (0.0, 0.0), 0.0),
+        (WAITING, (1.0, 5.0, 3.0), 5.0),
+        (HELD, (4.7, 0.0), 0.0),
+        (COUNTED, (1.0, 2.0), 3.0),
+    ],
+)
+def test_all_of_them_are_one_when_they_are_not_told_apart(
+    metric: Series, values: tuple[float, ...], together: float
+) -> None:
+    series = InstanceSeries((metric,), per_instance=False)
+    for number, value in enumerate(values):
+        series.row(f"server-{number}").set(metric, value)
+    assert shown(series) == {(metric.name, "", ""): together}
+
+
+def test_not_told_apart_the_states_are_counted() -> None:
+    series = InstanceSeries((STATE,), per_instance=False)
+    for slug, state in (("one", "ready"), ("two", "refused"), ("three", "ready")):
+        series.row(slug).set_only(STATE, state)
+    assert shown(series) == {("state", "", "ready"): 2, ("state", "", "refused"): 1}
+
+
+@given(
+    st.dictionaries(st.from_regex(r"[a-z0-9-]{1,32}", fullmatch=True), st.floats(allow_nan=False), max_size=8)
+)
+def test_what_is_written_is_what_is_read(values: Mapping[str, float]) -> None:
+    series = InstanceSeries((WAITING,))
+    for slug, value in values.items():
+        series.row(slug).set(WAITING, value)
+    assert shown(series) == {("waiting", slug, ""): value for slug, value in values.items()}
+
+
+def test_a_thousand_instances_take_little_cpu() -> None:
+    """It is written in a thread, which the loop has to share the interpreter with."""
+    series = InstanceSeries(TABLE)
+    for number in range(1_000):
+        row = series.row(f"server-{number}")
+        row.set_only(STATE, "ready")
+        for metric in (SEEN, WAITING, HELD):
+            row.set(metric, 1_763_000_000.123 + number)
+    begun_s = time.thread_time()
+    text = series.text()
+    assert text.count("\n") > 5_000
+    assert time.thread_time() - begun_s < 0.1

@@ -1,0 +1,63 @@
+"""Rows of one minute: what is counted, what is written, and what the last hour looks like."""
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.relay.minutes import KEPT, Minute, Minutes, last_hour, percentile, read_minutes
+from services.relay.store import Store
+
+NOW_MS = 29_000_000 * 60_000 + 1_234
+NOW = NOW_MS // 60_000
+
+
+async def test_a_minute_is_written_when_it_is_over(store: Store, slug: str) -> None:
+    minutes = Minutes(store, slug)
+    minutes.looked(NOW_MS - 60_000)
+    minutes.events(100, 99)
+    minutes.events(5_000, 1)
+    minutes.command()
+    minutes.looked(NOW_MS - 59_000)
+    assert (await read_minutes(store, slug, NOW_MS))[-1].events == 0
+    minutes.looked(NOW_MS)
+    last = (await read_minutes(store, slug, NOW_MS))[-1]
+    assert last[:3] == (NOW - 1, 100, 1)
+    assert last.p50_ms == pytest.approx(100, rel=0.1)
+    assert last.p99_ms == pytest.approx(100, rel=0.1)
+
+
+async def test_a_minute_without_anything_leaves_no_row(store: Store, slug: str) -> None:
+    minutes = Minutes(store, slug)
+    for minute in range(5):
+        minutes.looked(NOW_MS + minute * 60_000)
+    assert await store.send("EXISTS", f"relay:{{{slug}}}:minutes") == 0
+
+
+async def test_the_rows_of_two_owners_of_one_minute_are_one(store: Store, slug: str) -> None:
+    for took_ms in (50, 400):
+        owner = Minutes(store, slug)
+        owner.looked(NOW_MS - 60_000)
+        owner.events(took_ms, 3)
+        owner.write()
+    last = (await read_minutes(store, slug, NOW_MS))[-1]
+    assert last.events == 6
+    assert last.p99_ms == pytest.approx(400, rel=0.1)
+
+
+def test_the_hour_has_a_row_for_each_minute_and_forgets_what_is_older() -> None:
+    rows = [Minute(NOW - KEPT - 1, 1, 1, 1, 1), Minute(NOW - KEPT, 2, 0, 5, 6), Minute(NOW, 9, 9, 9, 9)]
+    hour = last_hour(rows, NOW_MS)
+    assert [row.minute for row in hour] == list(range(NOW - KEPT, NOW))
+    assert hour[0] == rows[1]
+    assert all(row[1:] == (0, 0, 0, 0) for row in hour[1:])
+
+
+@given(st.lists(st.floats(1, 600_000), min_size=1), st.sampled_from([0.5, 0.99]))
+def test_percentiles_are_true_to_within_a_tenth(took: list[float], share: float) -> None:
+    import math
+
+    counted = Counter(round(8 * math.log2(one)) for one in took)
+    exact = sorted(took)[max(0, math.ceil(share * len(took)) - 1)]
+    assert percentile(counted, share) == pytest.approx(exact, rel=0.1, abs=1)

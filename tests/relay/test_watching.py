@@ -1,0 +1,151 @@
+"""What passes an instance reaches whoever watches, each once, and first what the owner remembers."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from services.relay.keys import keys_of
+from services.relay.store import Store
+from services.relay.watching import REMEMBERED, Passed, Passing, watch
+
+HOSTILE = '<img src=x onerror=alert(1)>\x1b[31m "quoted" \u202e'
+
+
+def chat(number: int) -> Passed:
+    return Passed("event", 1_000 + number, "chat-message", {"msg": f"{HOSTILE} {number}"}, "delivered", 7)
+
+
+def command(number: int) -> Passed:
+    return Passed("command", 1_000 + number, "kickPlayer", {"reason": HOSTILE}, "answered", 300, "")
+
+
+class Watcher:
+    """Collects what it is told."""
+
+    def __init__(self, store: Store, slug: str) -> None:
+        self.told: list[Passed] = []
+        self.listens = asyncio.Event()
+        self.task = asyncio.create_task(self._run(watch(store, slug)))
+
+    async def _run(self, told: AsyncIterator[list[Passed]]) -> None:
+        async for some in told:
+            self.listens.set()
+            self.told += some
+
+    async def until(self, count: int) -> None:
+        async with asyncio.timeout(10):
+            while len(self.told) < count:
+                await asyncio.sleep(0.01)
+
+    async def stop(self) -> None:
+        self.task.cancel()
+        await asyncio.gather(self.task, return_exceptions=True)
+
+
+async def look(store: Store, slug: str, passing: Passing) -> str:
+    """What the owner does with each renewal."""
+    found = await store.send("GET", keys_of(slug).watched)
+    by = found.decode() if found else ""
+    passing.watched(by)
+    return by
+
+
+async def looked_at(store: Store, slug: str, passing: Passing, not_by: str = "") -> str:
+    async with asyncio.timeout(10):
+        while (by := await look(store, slug, passing)) in ("", not_by):
+            await asyncio.sleep(0.01)
+    return by
+
+
+async def test_what_is_remembered_comes_first_and_then_what_passes(store: Store, slug: str) -> None:
+    passing = Passing(store, slug)
+    passing.tell([chat(1), chat(2)])
+    watcher = Watcher(store, slug)
+    await looked_at(store, slug, passing)
+    passing.tell([command(3)])
+    await watcher.until(3)
+    await watcher.stop()
+    assert watcher.told == [chat(1), chat(2), command(3)]
+
+
+async def test_somebody_who_comes_later_is_told_all_and_the_first_nothing_twice(
+    store: Store, slug: str
+) -> None:
+    passing = Passing(store, slug)
+    passing.tell([chat(1)])
+    first = Watcher(store, slug)
+    by = await looked_at(store, slug, passing)
+    await first.until(1)
+    second = Watcher(store, slug)
+    await looked_at(store, slug, passing, not_by=by)
+    await second.until(1)
+    passing.tell([chat(2)])
+    await asyncio.gather(first.until(2), second.until(2))
+    await asyncio.gather(first.stop(), second.stop())
+    assert first.told == second.told == [chat(1), chat(2)]
+
+
+async def test_two_owners_one_after_the_other_are_both_heard(store: Store, slug: str) -> None:
+    watcher = Watcher(store, slug)
+    for number in (1, 2):
+        passing = Passing(store, slug)
+        passing.tell([chat(number)])
+        await looked_at(store, slug, passing)
+    await watcher.until(2)
+    await watcher.stop()
+    assert watcher.told == [chat(1), chat(2)]
+
+
+async def test_nothing_is_published_while_nobody_looks(store: Store, slug: str) -> None:
+    passing = Passing(store, slug)
+    heard: list[bytes] = []
+
+    async def listen() -> None:
+        async for _, body in store.messages(f"relay:watch:{slug}"):
+            heard.append(body)
+
+    listening = asyncio.create_task(listen())
+    async with asyncio.timeout(10):
+        while not heard:
+            await asyncio.sleep(0.01)
+    passing.tell([chat(1)])
+    assert await look(store, slug, passing) == ""
+    await store.send("PUBLISH", f"relay:watch:{slug}", "a mark")
+    async with asyncio.timeout(10):
+        while len(heard) < 2:
+            await asyncio.sleep(0.01)
+    listening.cancel()
+    await asyncio.gather(listening, return_exceptions=True)
+    assert heard == [b"", b"a mark"]
+
+
+async def test_the_owner_is_told_no_more_a_while_after_the_last_has_left(
+    store: Store, slug: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.relay.watching.WATCHED_MS", 300)
+    monkeypatch.setattr("services.relay.watching.SAY_AGAIN_S", 0.1)
+    passing = Passing(store, slug)
+    watcher = Watcher(store, slug)
+    await looked_at(store, slug, passing)
+    await asyncio.sleep(0.5)
+    assert await look(store, slug, passing)  # it goes on saying so
+    await watcher.stop()
+    async with asyncio.timeout(10):
+        while await look(store, slug, passing):
+            await asyncio.sleep(0.02)
+
+
+async def test_only_so_much_is_remembered_and_reads_not_at_all(store: Store, slug: str) -> None:
+    passing = Passing(store, slug)
+    passing.tell([command(0)])
+    passing.tell(chat(number) for number in range(1, 2 * REMEMBERED + 1))
+    passing.tell([command(200)], remember=False)
+    watcher = Watcher(store, slug)
+    await looked_at(store, slug, passing)
+    await watcher.until(REMEMBERED + 1)
+    await watcher.stop()
+    assert watcher.told == [
+        command(0),
+        *(chat(number) for number in range(REMEMBERED + 1, 2 * REMEMBERED + 1)),
+    ]

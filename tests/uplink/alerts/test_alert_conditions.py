@@ -1,0 +1,120 @@
+"""What begins and ends for an instance, told once each."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.uplink.alerts.conditions import RULES, Condition, Sighting, Watch
+
+WELL = Sighting("A server", silent_s=1.0, link="ready", events=0, fullness=0.0, oldest_s=0.0)
+SILENT = replace(WELL, silent_s=200.0)
+REFUSED = replace(WELL, link="refused")
+BEHIND = replace(WELL, events=10, oldest_s=400.0)
+WALL_S = 1_800_000_000.0
+
+
+def told(watch: Watch, *seen: tuple[float, Sighting]) -> list[tuple[float, str, bool]]:
+    """At what second what began (or ended)."""
+    return [
+        (at_s, one.condition.value, one.began)
+        for at_s, sighting in seen
+        for one in watch.look("a", sighting, at_s, WALL_S + at_s)
+    ]
+
+
+def steadily(sighting: Sighting, begin_s: float, end_s: float) -> list[tuple[float, Sighting]]:
+    return [(float(at_s), sighting) for at_s in range(int(begin_s), int(end_s), 5)]
+
+
+@pytest.mark.parametrize(
+    ("bad", "condition", "begins_s", "ends_s"),
+    [(SILENT, "silent", 0, 30), (REFUSED, "refused", 0, 10), (BEHIND, "backlog", 30, 30)],
+)
+def test_a_condition_is_told_when_it_began_and_when_it_is_over(
+    bad: Sighting, condition: str, begins_s: float, ends_s: float
+) -> None:
+    watch = Watch({}, 180)
+    assert told(watch, *steadily(bad, 0, 300)) == [(begins_s, condition, True)]
+    assert told(watch, *steadily(WELL, 300, 600)) == [(300 + ends_s, condition, False)]
+    assert watch.told == {}
+
+
+def test_since_when_is_counted_from_when_it_was_so() -> None:
+    (silent,) = Watch({}, 180).look("a", SILENT, 0, WALL_S)
+    assert silent.since_s == WALL_S - 200
+    watch = Watch({}, 180)
+    watch.look("a", BEHIND, 0, WALL_S)
+    (behind,) = watch.look("a", BEHIND, 30, WALL_S + 30)
+    assert behind.since_s == WALL_S + 30 - 400
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        WELL,
+        replace(WELL, silent_s=None),  # a mod that was never there is not silent: it is not set up yet
+        replace(WELL, silent_s=179.0),
+        replace(WELL, link="waiting"),
+        replace(WELL, oldest_s=299.0, fullness=0.5),
+    ],
+)
+def test_what_is_no_reason_is_not_told(seen: Sighting) -> None:
+    assert told(Watch({}, 180), *steadily(seen, 0, 1_000)) == []
+
+
+@pytest.mark.parametrize(
+    ("condition", "between"),
+    [
+        (Condition.SILENT, replace(WELL, silent_s=100.0)),
+        (Condition.REFUSED, replace(WELL, link="connecting")),
+        (Condition.BACKLOG, replace(WELL, oldest_s=200.0, fullness=0.4)),
+    ],
+)
+def test_between_the_two_rules_nothing_changes(condition: Condition, between: Sighting) -> None:
+    assert told(Watch({}, 180), *steadily(between, 0, 1_000)) == []
+    assert told(Watch({condition: WALL_S}, 180), *steadily(between, 0, 1_000)) == []
+
+
+def test_what_wavers_is_told_once() -> None:
+    wavering = [(float(at_s), SILENT if at_s % 20 < 10 else WELL) for at_s in range(0, 600, 5)]
+    assert told(Watch({}, 180), *wavering) == [(0, "silent", True)]
+
+
+def test_an_uplink_that_takes_over_neither_repeats_nor_forgets() -> None:
+    watch = Watch({Condition.SILENT: WALL_S - 500}, 180)
+    # It has just started: the silence that it knows of grows from nothing.
+    young = [(float(at_s), replace(WELL, silent_s=float(at_s))) for at_s in range(0, 300, 5)]
+    assert told(watch, *young) == []
+    (back,) = [one for at_s, seen in steadily(WELL, 300, 400) for one in watch.look("a", seen, at_s, WALL_S)]
+    assert (back.began, back.since_s) == (False, WALL_S - 500)
+
+
+def test_the_silence_of_a_young_process_cannot_look_like_a_return() -> None:
+    rule = RULES[Condition.SILENT]
+    longest_s = next(at_s for at_s in range(1_000) if not rule.ends(replace(WELL, silent_s=float(at_s))))
+    assert rule.ends_for_s > longest_s
+
+
+@given(
+    st.lists(
+        st.builds(
+            Sighting,
+            name=st.just("A server"),
+            silent_s=st.none() | st.floats(0, 1_000),
+            link=st.sampled_from(["ready", "refused", "waiting", ""]),
+            events=st.integers(0, 100_000),
+            fullness=st.floats(0, 1),
+            oldest_s=st.floats(0, 1_000),
+        ),
+        max_size=100,
+    )
+)
+def test_whatever_is_seen_begin_and_end_take_turns(sightings: list[Sighting]) -> None:
+    watch = Watch({}, 180)
+    found = told(watch, *((5.0 * number, seen) for number, seen in enumerate(sightings)))
+    for condition in Condition:
+        turns = [began for _, what, began in found if what == condition]
+        assert turns == [number % 2 == 0 for number in range(len(turns))]
+        assert (condition in watch.told) == (len(turns) % 2 == 1)

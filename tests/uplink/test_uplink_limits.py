@@ -1,0 +1,174 @@
+"""What an instance may hold in uplink, what goes to Takaro and comes from it, and by which way."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from typing import Any
+
+import orjson
+import pytest
+from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
+from websockets.asyncio.server import ServerConnection, serve
+
+from services.relay.limits import Limits
+from services.relay.running import cancelled
+from services.relay.settings import Instance
+from services.relay.store import Store
+from services.relay.vocabulary import Action
+from services.uplink import fleet
+from services.uplink.fleet import Fleet
+from services.uplink.identify_turns import IdentifyTurns
+from services.uplink.metrics import Metrics
+from services.uplink.mirror.state import Mirror, Subject
+from services.uplink.mirror.table import Age
+from services.uplink.surroundings import Surroundings
+
+NOW = 1_800_000_000.0
+PLAYERS = Subject(Action.GET_PLAYERS)
+BAG = Subject(Action.GET_PLAYER_INVENTORY, "ada")
+ITEMS = Subject(Action.LIST_ITEMS)
+
+
+def things(count: int) -> list[dict[str, str]]:
+    return [{"code": f"Thing_{n}", "name": "x" * 50} for n in range(count)]
+
+
+@pytest.fixture
+def beyond() -> Counter[str]:
+    return Counter()
+
+
+def test_of_a_list_of_players_only_so_many_are_kept(beyond: Counter[str]) -> None:
+    mirror = Mirror(Limits(mirror_players=2), lambda limit: beyond.update([limit]))
+    mirror.answered(PLAYERS, [{"gameId": name, "name": name} for name in "abc"], NOW)
+    payload = mirror.read(PLAYERS, NOW).payload
+    assert payload and [player["gameId"] for player in orjson.loads(payload)] == ["a", "b"]
+    assert beyond == {"mirror_players": 1}
+
+
+@pytest.mark.parametrize(
+    ("subject", "limit"), [(BAG, {"inventory_bytes": 1024}), (ITEMS, {"catalogue_bytes": 1024})]
+)
+def test_an_answer_that_is_too_big_is_not_kept(
+    subject: Subject, limit: dict[str, int], beyond: Counter[str]
+) -> None:
+    mirror = Mirror(Limits(**limit), lambda name: beyond.update([name]))
+    mirror.answered(subject, things(10), NOW)
+    assert mirror.read(subject, NOW).age is not Age.UNKNOWN and not beyond
+    mirror.take_changes()
+    mirror.answered(subject, things(100), NOW + 1)
+    assert not mirror.take_changes().catalogues
+    assert list(beyond) == list(limit)
+
+
+class Scene:
+    """An uplink with these limits, and a Takaro of few words."""
+
+    def __init__(self, store: Store, slug: str) -> None:
+        self.store, self.slug = store, slug
+        self.registry = CollectorRegistry()
+        self.answers: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self.linked: asyncio.Queue[ServerConnection] = asyncio.Queue()
+        self.uplink: Fleet | None = None
+        self.running: asyncio.Task[None] | None = None
+
+    async def takaro(self, socket: ServerConnection) -> None:
+        async for text in socket:
+            frame = orjson.loads(text)
+            if frame["type"] == "identify":
+                await socket.send(
+                    '{"type":"identifyResponse","requestId":"1","payload":{"gameServerId":"x"}}'
+                )
+                self.linked.put_nowait(socket)
+            elif frame["type"] == "response":
+                self.answers.put_nowait(frame["payload"])
+
+    def start(self, url: str, limits: Limits, proxy: str | None = None) -> None:
+        instance = Instance(
+            slug=self.slug,
+            name="A server",
+            identity_token=SecretStr(f"identity-{self.slug}"),
+            registration_token=SecretStr("the-registration-token"),
+        )
+        self.uplink = Fleet(
+            Surroundings(
+                url, self.store, Metrics(self.registry), IdentifyTurns(self.store), 50.0, limits, proxy
+            )
+        )
+        self.uplink.update({self.slug: instance})
+        self.running = asyncio.create_task(self.uplink.run())
+
+    def beyond(self, limit: str) -> float:
+        return self.registry.get_sample_value("dayz_relay_refused_total", {"limit": limit}) or 0.0
+
+
+@pytest.fixture
+async def scene(store: Store, slug: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Scene]:
+    monkeypatch.setattr(fleet, "RENEW_EVERY_S", 0.1)
+    made = Scene(store, slug)
+    yield made
+    if made.running:
+        await cancelled(made.running)
+
+
+def ask(action: str) -> str:
+    return orjson.dumps(
+        {"type": "request", "requestId": "7", "payload": {"action": action, "args": "{}"}}
+    ).decode()
+
+
+async def test_a_frame_that_is_too_big_ends_the_socket_and_another_one_is_made(scene: Scene) -> None:
+    async with serve(scene.takaro, "127.0.0.1", 0) as server, asyncio.timeout(20):
+        scene.start(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}", Limits(frame_in_bytes=2048))
+        socket = await scene.linked.get()
+        await socket.send(ask("testReachability") + " " * 3000)
+        await scene.linked.get()
+        assert scene.beyond("frame_in_bytes") == 1
+
+
+async def test_an_answer_that_is_too_big_for_takaro_becomes_an_error(scene: Scene) -> None:
+    async with serve(scene.takaro, "127.0.0.1", 0) as server, asyncio.timeout(20):
+        scene.start(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}", Limits(frame_out_bytes=1024))
+        socket = await scene.linked.get()
+        assert scene.uplink
+        [berth] = scene.uplink._berths.values()
+        assert berth._owned
+        berth._owned._mirror.answered(PLAYERS, [{"gameId": str(n), "name": "x" * 90} for n in range(50)], 4e9)
+        await socket.send(ask("getPlayers"))
+        assert "too large" in (await scene.answers.get())["error"]
+        assert scene.beyond("frame_out_bytes") == 1
+
+
+async def test_more_commands_than_may_wait_get_an_error(scene: Scene) -> None:
+    async with serve(scene.takaro, "127.0.0.1", 0) as server, asyncio.timeout(20):
+        scene.start(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}", Limits(open_commands=2))
+        socket = await scene.linked.get()
+        for _ in range(3):
+            await socket.send(ask("shutdown"))
+        assert "error" in await scene.answers.get()
+        assert scene.beyond("open_commands") == 1
+
+
+async def test_takaro_is_reached_through_a_proxy_only_if_the_settings_name_one(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.put_nowait(await reader.readline())
+        writer.close()
+
+    server = await asyncio.start_server(proxy, "127.0.0.1", 0)
+    address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.setenv(name, address)
+    async with server, serve(scene.takaro, "127.0.0.1", 0) as takaro, asyncio.timeout(20):
+        url = f"ws://127.0.0.1:{takaro.sockets[0].getsockname()[1]}"
+        scene.start(url, Limits())
+        await scene.linked.get()
+        assert asked.empty() and scene.running
+        await cancelled(scene.running)
+        scene.registry = CollectorRegistry()
+        scene.start(url, Limits(), address)
+        assert (await asked.get()).startswith(b"CONNECT 127.0.0.1:")
