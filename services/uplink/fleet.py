@@ -21,6 +21,7 @@ from services.uplink.surroundings import Surroundings
 
 SUBSCRIBE_AGAIN_S = 1.0
 MOVES_PER_S = 5
+LOOKED_ENOUGH_S = 0.1
 MEASURE_EVERY_S = 5.0
 MEASURED_AT_ONCE = 50
 SETTLED_AFTER_S = 3.0
@@ -153,13 +154,19 @@ class Fleet:
                     )
             await asyncio.sleep(MEASURE_EVERY_S)
 
+    async def _came_free(self, slugs: Iterable[str]) -> None:
+        """Leases were given back, most likely by an uplink that stops: whose are these instances now?"""
+        if time.monotonic() - self._members.looked_s > LOOKED_ENOUGH_S:
+            await self._look_around()
+        await self._tend(slugs)
+
     async def _listen(self) -> None:
         """Wakes an instance as soon as there is something for it, or it can be had."""
         while True:
             try:
                 async for channel, slugs in self._store.hints(WAKE_EVENTS, WAKE_RESULTS, WAKE_LEASES):
                     if channel == WAKE_LEASES:
-                        await self._tend(slugs)
+                        await self._came_free(slugs)
                         continue
                     for slug in slugs:
                         if berth := self._berths.get(slug):

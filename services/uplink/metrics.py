@@ -53,7 +53,7 @@ DELIVERED = Series(
     "dayz_relay_instance_events_total",
     "counter",
     "Game events that Takaro has receipted, of all types.",
-    Fold.SUM,
+    None,
 )
 PLAYERS = Series("dayz_relay_players_online", "gauge", "Players known to be online.", Fold.SUM)
 MIRROR_AGE = Series(

@@ -20,7 +20,7 @@ from services.uplink.identify_turns import IdentifyTurns
 from services.uplink.metrics import Metrics
 from services.uplink.surroundings import Surroundings
 from tests.support.linked import until
-from tests.support.relay_process import free_port
+from tests.support.redis_server import free_port
 
 TOKEN = "the-registration-token"
 

@@ -41,10 +41,12 @@ async def post(url: str, body: bytes) -> Reply:
         f"Content-Length: {len(body)}\r\n\r\n"
     ).encode("ascii")
     async with asyncio.timeout(POST_WITHIN_S):
+        # Beside the loop: to load the authorities of the machine takes tens of ms.
+        context = await asyncio.to_thread(ssl.create_default_context) if secure else None
         reader, writer = await asyncio.open_connection(
             host,
             parts.port or (443 if secure else 80),
-            ssl=ssl.create_default_context() if secure else None,
+            ssl=context,
             limit=MAX_HEAD_BYTES,
         )
         try:

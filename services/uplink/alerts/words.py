@@ -11,7 +11,7 @@ from typing import Any
 
 from services.uplink.alerts.conditions import Condition, Transition
 
-MAX_CHARS = 1_900
+MAX_CHARS = 1_800
 """Discord takes 2,000. What does not fit is counted in the last line."""
 
 MAX_LISTED = 100

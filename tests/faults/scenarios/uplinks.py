@@ -133,7 +133,7 @@ async def freeze_past_the_trust(run: Run) -> None:
 
 @scenario("F12", "from one uplink to four and back", cycles=2, recovery_s=1.5, repeats=0)
 async def scale_out_and_in(run: Run) -> None:
-    async with run.world(Shape(instances=12, uplinks=1)) as world:
+    async with run.world(Shape(instances=40, uplinks=1)) as world:
         for number in range(2, 5):
             world.uplinks.append(await world.add("uplink", f"uplink-{number}"))
         for _ in range(run.cycles):
@@ -143,7 +143,7 @@ async def scale_out_and_in(run: Run) -> None:
                 await world.uplinks[count - 1].start()
                 begun_s = time.monotonic()
                 shared = await _until_shared(world, count)
-                run.must(shared, f"{count} uplinks share 12 instances: {_shares(world)}")
+                run.must(shared, f"{count} uplinks share 40 instances: {_shares(world)}")
                 run.note(f"moved to uplink {count}", _moved(before, world))
                 run.note(f"shared by {count} in, s", round(time.monotonic() - begun_s, 1))
             for count in range(4, 1, -1):

@@ -70,20 +70,22 @@ def test_escaping_keeps_every_visible_character_and_leaves_no_bare_mark(text: st
     assert "".join(char for char in said if char.isalnum()) == letters
 
 
-@given(st.lists(st.booleans(), min_size=1, max_size=1_500), st.text(min_size=3, max_size=50))
-def test_any_number_fits_one_message_and_none_is_left_out(begun: list[bool], name: str) -> None:
-    content = discord([replace(SILENT, began=began, seen=replace(SEEN, name=name)) for began in begun])[
-        "content"
-    ]
+KINDS = [(condition, began) for condition in Condition for began in (True, False)]
+
+
+@given(st.lists(st.sampled_from(KINDS), min_size=1, max_size=1_500), st.text(min_size=3, max_size=50))
+def test_any_number_fits_one_message_and_none_is_left_out(
+    kinds: list[tuple[Condition, bool]], name: str
+) -> None:
+    seen = replace(SEEN, name=name)
+    told = [replace(SILENT, condition=condition, began=began, seen=seen) for condition, began in kinds]
+    content = discord(told)["content"]
     assert len(content) <= 2_000
-    lines = content.split("\n")
-    listed = [line for line in lines if line[0] != "\u2026"]
-    more = sum(
-        int(count.replace(",", ""))
-        for count in re.findall(r"([\d,]+) more", lines[-1])
-        if lines[-1][0] == "\u2026"
+    *listed, last = content.split("\n")
+    more = (
+        1 if last[0] != "\u2026" else sum(int(n.replace(",", "")) for n in re.findall(r"([\d,]+) more", last))
     )
-    assert len(listed) + more == len(begun)
+    assert len(listed) + more == len(told)
 
 
 def test_a_program_gets_what_it_can_sort_by() -> None:

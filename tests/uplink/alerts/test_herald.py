@@ -2,8 +2,11 @@
 
 import asyncio
 import contextlib
+import ssl
+import subprocess
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -183,6 +186,42 @@ async def test_without_an_address_nothing_is_looked_at(store: Store) -> None:
     async with an_uplink(Alerts(), store) as uplink:
         await asyncio.sleep(0.1)
         assert not uplink.running.done() and uplink.counted == []
+
+
+async def test_an_address_whose_certificate_nobody_vouches_for_is_told_nothing(
+    store: Store, slug: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cert, key = make_certificate(tmp_path)
+    served, hook = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), Hook()
+    served.load_cert_chain(cert, key)
+    server = await asyncio.start_server(hook.serve, "127.0.0.1", 0, ssl=served)
+    url = SecretStr(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/{SECRET}")
+    monkeypatch.setattr(herald, "LONGEST_PAUSE_S", 0.02)
+    async with an_uplink(Alerts(webhook_url=url), store) as uplink:
+        uplink.seen = {slug: REFUSED}
+        await until(lambda: uplink.counted == [("webhook", False)])
+    assert hook.bodies == []
+    await store.send("DEL", keys_of(slug).alerts)
+
+    believing = ssl.create_default_context
+    monkeypatch.setattr(ssl, "create_default_context", lambda: believing(cafile=str(cert)))
+    async with an_uplink(Alerts(webhook_url=url), store) as uplink:
+        uplink.seen = {slug: REFUSED}
+        await until(lambda: uplink.counted == [("webhook", True)])
+    server.close()
+    assert len(hook.bodies) == 1
+
+
+def make_certificate(folder: Path) -> tuple[Path, Path]:
+    cert, key = folder / "cert.pem", folder / "key.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+        + ["-days", "2", "-subj", "/CN=hook", "-addext", "subjectAltName=IP:127.0.0.1"]
+        + ["-keyout", str(key), "-out", str(cert)],
+        check=True,
+        capture_output=True,
+    )
+    return cert, key
 
 
 def test_the_address_of_a_webhook_is_a_secret() -> None:
