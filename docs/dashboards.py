@@ -1,402 +1,13 @@
-"""The dashboards of deploy/grafana/dashboards, written by `make docs`: what is asked, and how it is drawn."""
+"""The dashboards of deploy/grafana/dashboards, as `make docs` draws them from the panels of panels.py."""
 
 import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
+
+from docs.panels import DASHBOARDS, LINES, LINK, STAT, TABLE, Panel
 
 FOLDER = Path(__file__).parent.parent / "deploy" / "grafana" / "dashboards"
-
-STAT, LINES, TABLE, STATES = "stat", "timeseries", "table", "state-timeline"
-SECONDS, PER_SECOND, COUNT, BYTES, SHARE = "s", "ops", "short", "bytes", "percentunit"
-
 ROW_UNITS = 24
-_CONTACT = "dayz_relay_mod_contact_timestamp_seconds"
-_OLDEST = "dayz_relay_oldest_event_timestamp_seconds"
-_OURS = 'job=~".*(modapi|uplink)"'
-_ONE = 'instance=~"$instance"'
-
-
-class Query(NamedTuple):
-    expr: str
-    legend: str = ""
-
-
-class Panel(NamedTuple):
-    """`about` is what a person sees behind the "i" of the panel."""
-
-    title: str
-    kind: str
-    unit: str
-    queries: tuple[Query, ...]
-    about: str = ""
-    width: int = 8
-    stacked: bool = False
-    alarm: float | None = None
-    """From this value on it is red."""
-
-
-def _rate(metric: str, by: str = "", where: str = "") -> str:
-    grouped = f" by ({by})" if by else ""
-    return f"sum{grouped} (rate({metric}{where}[$__rate_interval]))"
-
-
-def _quantiles(metric: str, name: str, where: str = "") -> tuple[Query, ...]:
-    buckets = f"sum by (le) (rate({metric}_bucket{where}[$__rate_interval]))"
-    return tuple(
-        Query(f"histogram_quantile({q}, {buckets})", f"{name}, {word}")
-        for q, word in ((0.5, "half"), (0.99, "99 %"))
-    )
-
-
-def _ages(metric: str, where: str = "") -> str:
-    """0 for what has no moment."""
-    return f"(time() - {metric}{where}) * ({metric}{where} > bool 0)"
-
-
-FLEET = (
-    Panel(
-        "Servers linked",
-        STAT,
-        COUNT,
-        (Query('sum(dayz_relay_takaro_state{state="ready"}) or vector(0)'),),
-        width=4,
-    ),
-    Panel(
-        "Servers not linked",
-        STAT,
-        COUNT,
-        (
-            Query(
-                'max(dayz_relay_leases_wanted) - (sum(dayz_relay_takaro_state{state="ready"}) or vector(0))'
-            ),
-        ),
-        width=4,
-        alarm=1,
-    ),
-    Panel(
-        "Mods silent",
-        STAT,
-        COUNT,
-        (Query(f"count(time() - {_CONTACT} > 60) or vector(0)"),),
-        "Not heard of for a minute, or never.",
-        width=4,
-        alarm=1,
-    ),
-    Panel("Players online", STAT, COUNT, (Query("sum(dayz_relay_players_online)"),), width=4),
-    Panel("Events waiting", STAT, COUNT, (Query("sum(dayz_relay_backlog_events)"),), width=4),
-    Panel("Oldest event waiting", STAT, SECONDS, (Query(f"max({_ages(_OLDEST)})"),), width=4, alarm=60),
-    Panel(
-        "Servers",
-        TABLE,
-        COUNT,
-        (
-            Query("max by (instance, state) (dayz_relay_takaro_state)", "Link"),
-            Query(f"max by (instance) (time() - ({_CONTACT} > 0))", "Silent for (s)"),
-            Query("max by (instance) (dayz_relay_players_online)", "Players"),
-            Query("max by (instance) (dayz_relay_backlog_events)", "Events waiting"),
-            Query(f"max by (instance) ({_ages(_OLDEST)})", "Oldest (s)"),
-        ),
-        width=24,
-    ),
-    Panel(
-        "Links by state",
-        LINES,
-        COUNT,
-        (Query("sum by (state) (dayz_relay_takaro_state)", "{{state}}"),),
-        stacked=True,
-    ),
-    Panel(
-        "Silence of mods, the ten longest",
-        LINES,
-        SECONDS,
-        (Query(f"topk(10, max by (instance) (time() - ({_CONTACT} > 0)))", "{{instance}}"),),
-        "A mod that is well calls every few seconds.",
-    ),
-    Panel(
-        "Oldest event that waits, the ten oldest",
-        LINES,
-        SECONDS,
-        (Query(f"topk(10, max by (instance) ({_ages(_OLDEST)}))", "{{instance}}"),),
-    ),
-    Panel(
-        "Events delivered, by type",
-        LINES,
-        PER_SECOND,
-        (Query(_rate("dayz_relay_events_delivered_total", "type"), "{{type}}"),),
-        stacked=True,
-    ),
-    Panel(
-        "Dropped and dead events, by reason",
-        LINES,
-        PER_SECOND,
-        (
-            Query(_rate("dayz_relay_events_dead_total", "reason"), "dead: {{reason}}"),
-            Query(_rate("dayz_relay_events_expired_total", "type"), "too old: {{type}}"),
-            Query(_rate("dayz_relay_events_refused_total"), "refused by Takaro"),
-            Query(_rate("dayz_relay_log_lines_dropped_total", "reason"), "log line, {{reason}}"),
-        ),
-        "What is dead is kept aside, with its reason. What was too old is gone.",
-    ),
-    Panel(
-        "Events waiting, the ten longest queues",
-        LINES,
-        COUNT,
-        (Query("topk(10, max by (instance) (dayz_relay_backlog_events))", "{{instance}}"),),
-    ),
-    Panel(
-        "Requests of Takaro's, by outcome",
-        LINES,
-        PER_SECOND,
-        (Query(_rate("dayz_relay_requests_total", "outcome"), "{{outcome}}"),),
-        stacked=True,
-    ),
-    Panel(
-        "Latency",
-        LINES,
-        SECONDS,
-        (
-            *_quantiles("dayz_relay_event_seconds", "events, accepted to receipted"),
-            *_quantiles("dayz_relay_request_seconds", "requests of Takaro's"),
-            *_quantiles("dayz_relay_mod_call_seconds", "calls of mods"),
-        ),
-    ),
-    Panel(
-        "Mods turned away, by answer",
-        LINES,
-        PER_SECOND,
-        (Query(_rate("dayz_relay_mod_calls_total", "answer", '{answer!="ok"}'), "{{answer}}"),),
-        stacked=True,
-    ),
-)
-
-INSTANCE = (
-    Panel(
-        "Link to Takaro",
-        STAT,
-        COUNT,
-        (Query(f"max by (state) (dayz_relay_takaro_state{{{_ONE}}})", "{{state}}"),),
-        width=4,
-    ),
-    Panel(
-        "Mod silent for",
-        STAT,
-        SECONDS,
-        (Query(f"max(time() - ({_CONTACT}{{{_ONE}}} > 0))"),),
-        "Empty: never heard of.",
-        width=4,
-        alarm=60,
-    ),
-    Panel("Players online", STAT, COUNT, (Query(f"max(dayz_relay_players_online{{{_ONE}}})"),), width=4),
-    Panel("Events waiting", STAT, COUNT, (Query(f"max(dayz_relay_backlog_events{{{_ONE}}})"),), width=4),
-    Panel(
-        "Oldest event waiting",
-        STAT,
-        SECONDS,
-        (Query(f"max({_ages(_OLDEST, f'{{{_ONE}}}')})"),),
-        width=4,
-        alarm=60,
-    ),
-    Panel(
-        "Polls held for",
-        STAT,
-        SECONDS,
-        (Query(f"max(dayz_relay_poll_hold_seconds{{{_ONE}}})"),),
-        "0: this mod's polls are answered at once, and commands wait for the next one.",
-        width=4,
-    ),
-    Panel(
-        "Events delivered",
-        LINES,
-        PER_SECOND,
-        (Query(_rate("dayz_relay_instance_events_total", where=f"{{{_ONE}}}"), "events"),),
-        width=12,
-    ),
-    Panel(
-        "Players", LINES, COUNT, (Query(f"max(dayz_relay_players_online{{{_ONE}}})", "players"),), width=12
-    ),
-    Panel(
-        "Link to Takaro, over time",
-        STATES,
-        COUNT,
-        (Query(f"max by (state) (dayz_relay_takaro_state{{{_ONE}}})", "{{state}}"),),
-        width=12,
-    ),
-    Panel(
-        "Silence of the mod",
-        LINES,
-        SECONDS,
-        (Query(f"max(time() - ({_CONTACT}{{{_ONE}}} > 0))", "silent for"),),
-        width=12,
-    ),
-    Panel(
-        "Backlog in parts of what may wait",
-        LINES,
-        SHARE,
-        (
-            Query(f"max(dayz_relay_backlog_events{{{_ONE}}}) / max(dayz_relay_backlog_max_events)", "events"),
-            Query(f"max(dayz_relay_backlog_bytes{{{_ONE}}}) / max(dayz_relay_backlog_max_bytes)", "bytes"),
-        ),
-        "When it is full the mod is told to keep its events.",
-        width=12,
-    ),
-    Panel(
-        "Age of what is known of the game",
-        LINES,
-        SECONDS,
-        (Query(f"max by (part) (dayz_relay_mirror_age_seconds{{{_ONE}}})", "{{part}}"),),
-        "The oldest answer about somebody online. -1: nothing is known.",
-        width=12,
-    ),
-)
-
-RELAY = (
-    Panel("Processes up", STAT, COUNT, (Query(f"sum by (job) (up{{{_OURS}}})", "{{job}}"),), width=6),
-    Panel(
-        "Redis",
-        STAT,
-        COUNT,
-        (
-            Query("min(dayz_relay_store_ready)", "ready"),
-            Query("min(dayz_relay_store_aof_ok)", "append-only file"),
-        ),
-        "1: good. Not ready: no event is accepted, /readyz says why.",
-        width=6,
-    ),
-    Panel(
-        "Instances without an owner",
-        STAT,
-        COUNT,
-        (Query("max(dayz_relay_leases_wanted) - sum(dayz_relay_leases_owned)"),),
-        width=6,
-        alarm=1,
-    ),
-    Panel(
-        "Replicas of Redis",
-        STAT,
-        COUNT,
-        (
-            Query("min(dayz_relay_store_replicas)", "there"),
-            Query("max(dayz_relay_store_replicas_wanted)", "waited for"),
-        ),
-        width=6,
-    ),
-    Panel(
-        "What runs",
-        TABLE,
-        COUNT,
-        (Query("count by (service, version, python) (dayz_relay_build_info)", "Processes"),),
-        width=10,
-    ),
-    Panel(
-        "What the store is",
-        TABLE,
-        COUNT,
-        (
-            Query(
-                "count by (version, topology, appendfsync, policy, replicas) (dayz_relay_store_info)",
-                "Processes",
-            ),
-        ),
-        width=14,
-    ),
-    Panel(
-        "CPU",
-        LINES,
-        SHARE,
-        (Query(f"rate(process_cpu_seconds_total{{{_OURS}}}[$__rate_interval])", "{{job}} {{instance}}"),),
-    ),
-    Panel(
-        "Memory", LINES, BYTES, (Query(f"process_resident_memory_bytes{{{_OURS}}}", "{{job}} {{instance}}"),)
-    ),
-    Panel(
-        "Loop lag, 99 %",
-        LINES,
-        SECONDS,
-        (
-            Query(
-                "histogram_quantile(0.99, sum by (job, instance, le)"
-                " (rate(dayz_relay_loop_lag_seconds_bucket[$__rate_interval])))",
-                "{{job}} {{instance}}",
-            ),
-        ),
-        "How late a process comes to its turn. It should be under 50 ms.",
-    ),
-    Panel(
-        "Redis: round trips",
-        LINES,
-        SECONDS,
-        _quantiles("dayz_relay_store_round_trip_seconds", "answered", '{outcome="ok"}'),
-        "The sync to the disk is in them.",
-    ),
-    Panel(
-        "Redis: round trips, by outcome",
-        LINES,
-        PER_SECOND,
-        (Query(_rate("dayz_relay_store_round_trip_seconds_count", "outcome"), "{{outcome}}"),),
-    ),
-    Panel(
-        "Redis: memory",
-        LINES,
-        BYTES,
-        (
-            Query("max(dayz_relay_store_memory_used_bytes)", "used"),
-            Query("max(dayz_relay_store_memory_max_bytes)", "maxmemory"),
-        ),
-        "maxmemory 0: no limit.",
-    ),
-    Panel(
-        "Instances owned",
-        LINES,
-        COUNT,
-        (Query("sum by (job, instance) (dayz_relay_leases_owned)", "{{job}} {{instance}}"),),
-        stacked=True,
-    ),
-    Panel(
-        "Changes of owners, and writes refused for it",
-        LINES,
-        PER_SECOND,
-        (
-            Query(_rate("dayz_relay_lease_changes_total", "cause"), "{{cause}}"),
-            Query(_rate("dayz_relay_fenced_total", "operation"), "fenced: {{operation}}"),
-        ),
-    ),
-    Panel(
-        "Sockets to Takaro",
-        LINES,
-        PER_SECOND,
-        (
-            Query(_rate("dayz_relay_takaro_connects_total"), "attempts"),
-            Query(_rate("dayz_relay_takaro_recycled_total"), "replaced while in use"),
-            Query(_rate("dayz_relay_takaro_usurped_total"), "asked elsewhere"),
-            Query(_rate("dayz_relay_takaro_errors_total", "kind"), "error frames: {{kind}}"),
-        ),
-    ),
-    Panel(
-        "Events sent again, or stored once though sent twice",
-        LINES,
-        PER_SECOND,
-        (
-            Query(_rate("dayz_relay_events_resent_total", "cause"), "to Takaro: {{cause}}"),
-            Query(_rate("dayz_relay_events_repeated_total"), "by a mod, recognised"),
-        ),
-    ),
-    Panel(
-        "Beyond a limit",
-        LINES,
-        PER_SECOND,
-        (Query(_rate("dayz_relay_refused_total", "limit"), "{{limit}}"),),
-        "By the name of the setting under [limits].",
-    ),
-    Panel(
-        "Held polls, by how they ended",
-        LINES,
-        PER_SECOND,
-        (Query(_rate("dayz_relay_polls_held_total", "ended"), "{{ended}}"),),
-        stacked=True,
-    ),
-)
-
-DASHBOARDS = {"fleet": ("Fleet", FLEET), "instance": ("Instance", INSTANCE), "relay": ("Relay", RELAY)}
 
 
 def dashboard(name: str) -> dict[str, Any]:
@@ -428,7 +39,7 @@ def dashboard(name: str) -> dict[str, Any]:
             {"type": "dashboards", "tags": ["dayz-relay"], "title": "DayZ relay", "includeVars": False}
         ],
         "templating": {"list": variables},
-        "panels": list(_placed(panels)),
+        "panels": _placed(panels),
     }
 
 
@@ -437,7 +48,8 @@ _SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 
 def _placed(panels: tuple[Panel, ...]) -> list[dict[str, Any]]:
     """From left to right, row by row."""
-    placed, x, y, height = [], 0, 0, 0
+    placed: list[dict[str, Any]] = []
+    x = y = height = 0
     for number, panel in enumerate(panels, 1):
         if x + panel.width > ROW_UNITS:
             x, y = 0, y + height
@@ -457,9 +69,12 @@ def _drawn(panel: Panel) -> dict[str, Any]:
         if panel.stacked:
             defaults["custom"]["stacking"] = {"mode": "normal"}
     if panel.kind == STAT:
-        steps: list[dict[str, Any]] = [{"value": None, "color": "green"}]
+        colours: list[tuple[float | None, str]] = [(None, "text")]
         if panel.alarm is not None:
-            steps.append({"value": panel.alarm, "color": "red"})
+            colours = [(None, "green"), (panel.alarm, "red")]
+        if panel.good is not None:
+            colours = [(None, "red"), (panel.good, "green")]
+        steps = [{"value": value, "color": colour} for value, colour in colours]
         defaults["thresholds"] = {"mode": "absolute", "steps": steps}
     drawn: dict[str, Any] = {
         "type": panel.kind,
@@ -474,13 +89,11 @@ def _drawn(panel: Panel) -> dict[str, Any]:
     }
     if panel.about:
         drawn["description"] = panel.about
-    if panel.kind == STAT and any("{{" in query.legend for query in panel.queries):
-        drawn["options"] = {
-            "textMode": "name" if len(panel.queries) == 1 and "state" in panel.queries[0].legend else "auto"
-        }
+    if panel.by_name:
+        drawn["options"] = {"textMode": "name"}
     if table:
         drawn["transformations"] = _columns(panel)
-        if panel.title == "Servers":
+        if any(query.legend == LINK for query in panel.queries):
             drawn["fieldConfig"]["overrides"] = [_LINKED]
     return drawn
 
@@ -504,9 +117,9 @@ def _columns(panel: Panel) -> list[dict[str, Any]]:
         for number, query in enumerate(panel.queries)
     }
     hidden = {"Time": True}
-    if "Link" in names.values():  # its value is always 1, the state is in the label
+    if LINK in names.values():  # its value is always 1, the state is in the label
         hidden["Value #A"] = True
-        names = {"instance": "Server", "state": "Link"} | names
+        names = {"instance": "Server", "state": LINK} | names
         del names["Value #A"]
     return [
         {"id": "merge", "options": {}},

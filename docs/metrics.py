@@ -43,7 +43,7 @@ def instruments(registry: CollectorRegistry) -> list[MetricWrapperBase]:
 
 
 def name_of(metric: MetricWrapperBase) -> str:
-    return metric._name + ("_total" if metric._type == "counter" else "")
+    return f"{metric._name}_total" if metric._type == "counter" else str(metric._name)
 
 
 def services() -> dict[str, tuple[list[MetricWrapperBase], InstanceSeries]]:
@@ -77,7 +77,8 @@ def _row(metric: MetricWrapperBase) -> str:
 
 def _series_row(series: Series) -> str:
     labels = "`instance`" + (f", `{series.label}`" if series.label else "")
-    meaning = f"{series.meaning} (Of all instances: the {FOLDS[series.fold.name]}.)"
+    together = f"the {FOLDS[series.fold.name]}" if series.fold else "not shown"
+    meaning = f"{series.meaning} (Of all instances: {together}.)"
     return f"| `{series.name}` | {series.kind} | {labels} | {meaning} |"
 
 

@@ -63,17 +63,18 @@ async def _demo(folder: Path, seconds: float | None, environ: Mapping[str, str])
         own = {name: text for name, text in environ.items() if not name.startswith(("RELAY_", "TAKARO_"))}
         store = embedded.program(folder)
         programs = [store, *up.services(config, own, embedded.url(embedded.socket_path(folder)))]
-        peers = asyncio.create_task(_peers(takaro, folder, door, stop))
+        peers = asyncio.create_task(_peers(takaro, folder, door, admin_ports[0], stop))
         peers.add_done_callback(lambda _: stop.set())
         code = await supervise(programs, stop, kill)
         await peers
     return code
 
 
-async def _peers(takaro: TakaroSim, folder: Path, port: int, stop: asyncio.Event) -> None:
+async def _peers(takaro: TakaroSim, folder: Path, port: int, admin_port: int, stop: asyncio.Event) -> None:
     """The simulated game servers, and the people in front of Takaro, until `stop`."""
     # A mod registers once per boot and never again (contract.md A1): the door has to be open by then.
     await _until_open(port, stop)
+    _say("look at it", f"http://127.0.0.1:{admin_port}/ in a browser")
     _say(
         "look at it",
         f"dayz-relay status --config {folder}/relay.toml --data {folder}   (or tail, players, doctor)",

@@ -9,15 +9,12 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from services.cli.desk import Desk, opened
-from services.cli.terminal import BOLD, DIM, Paint, clock, complain, cut, moment, print_json, safe, table
-from services.modapi.dialect.roster import Roster
-from services.modapi.intake import Intake
+from services.cli.terminal import BOLD, DIM, Paint, complain, cut, date, moment, print_json, safe, table
 from services.modapi.metrics import Metrics
-from services.modapi.repeats import REPEAT, repeat, why_not
+from services.modapi.repeats import Repeated, intake_of, repeat, why_not
 from services.relay.dead_letters import DeadLetters, Letter
 from services.relay.errors import ConfigError
-from services.relay.event_stream import NOTE_AFTER_S, EventStream
-from services.relay.instance_state import InstanceState
+from services.relay.event_stream import NOTE_AFTER_S
 from services.relay.settings import Settings
 
 PAGE = 100
@@ -45,7 +42,7 @@ async def _list(desk: Desk, letters: DeadLetters, args: Namespace) -> int:
         print(f"{args.slug} has no dead letters.")
         return 0
     rows = [
-        (letter.id, clock(letter.at_ms), letter.reason, cut(safe(letter.detail), DETAIL_COLUMNS))
+        (letter.id, date(letter.at_ms), letter.reason, cut(safe(letter.detail), DETAIL_COLUMNS))
         for letter in found
     ]
     paint = Paint.of(sys.stdout)
@@ -73,18 +70,16 @@ async def _show(desk: Desk, letters: DeadLetters, args: Namespace) -> int:
 
 async def _retry(desk: Desk, letters: DeadLetters, args: Namespace) -> int:
     """As modapi takes in what a mod sends, under a name of its own."""
-    slug, limits = args.slug, desk.settings.limits
-    stream = EventStream(desk.store, slug, REPEAT)
-    metrics = Metrics(CollectorRegistry())
-    intake = Intake(stream, InstanceState(desk.store, slug), Roster(), metrics, limits=limits)
+    intake = intake_of(desk.store, args.slug, Metrics(CollectorRegistry()), desk.settings.limits)
     done = True
     async for letter in _chosen(letters, args):
         if letter is None or (args.all and why_not(letter)):
             done = args.all
             continue
         came = await repeat(letters, intake, letter.id)
-        print(f"{letter.id}: {came}")
-        done = done and await letters.get(letter.id) is None
+        reason = f": {why}" if came is Repeated.NOT_POSSIBLE and (why := why_not(letter)) else ""
+        print(f"{letter.id}: {came.value}{reason}")
+        done = done and came is Repeated.TAKEN
     await asyncio.sleep(2 * NOTE_AFTER_S)  # the last of them is still being noted as answered
     return int(not done)
 

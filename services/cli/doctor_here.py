@@ -114,7 +114,7 @@ async def _door(settings: Settings, *, running: bool) -> list[Verdict]:
     if not is_loopback(host) and settings.modapi.tls_cert is None and not settings.modapi.trusted_proxies:
         fix = "use a private network, [modapi] tls_cert and tls_key, or a TLS proxy in front"
         return [warn(f"mods call {host}:{port} by plain HTTP: mod keys can be read on the way", fix)]
-    return [good(f"mods call {host}:{port}")]
+    return [good(f"mods call {host}:{port}" if running else f"{host}:{port}, where mods call, is free")]
 
 
 def _dialled(host: str) -> str:

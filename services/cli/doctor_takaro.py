@@ -108,7 +108,7 @@ def _clock(socket_to: ClientConnection) -> list[Verdict]:
 
 
 def _failed(url: str, error: Exception) -> Verdict:
-    why = cut(str(error) or type(error).__name__, 200)
+    why = cut(getattr(error, "strerror", "") or str(error) or type(error).__name__, 200)
     if isinstance(error, ssl.SSLCertVerificationError):
         return bad(
             f"{url}: its certificate is not good here: {why}",

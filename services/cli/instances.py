@@ -13,11 +13,12 @@ from pydantic import SecretStr, TypeAdapter, ValidationError
 from services.cli import first_run
 from services.cli.desk import Desk, opened
 from services.cli.terminal import Paint, print_json, safe, table
+from services.relay.cautions import guessable
 from services.relay.errors import ConfigError
 from services.relay.instance_records import Change
 from services.relay.overview import InstanceView, overview
 from services.relay.registry import Issued
-from services.relay.settings import Settings
+from services.relay.settings import Instance, Settings
 from services.relay.settings_values import DisplayName, Slug, Token
 
 
@@ -43,6 +44,9 @@ async def _add(desk: Desk, args: Namespace) -> None:
     if args.json:
         print_json({"slug": args.slug, "mod_key": issued.mod_key, "identity_token": _identity(issued)})
         return
+    added = Instance(slug=args.slug, name=args.name, identity_token=issued.record.identity_token)
+    if caution := guessable(added):
+        print(f"dayz-relay: warning: {caution}", file=sys.stderr)
     lacks = issued.record.registration_token is None and desk.settings.takaro.registration_token is None
     print(f'Server {args.slug} ("{args.name}") is added: running services serve it within two seconds.')
     if lacks:

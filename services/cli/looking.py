@@ -35,7 +35,8 @@ exit codes: 0 the game server has said it, 1 it has not, or nobody knows""",
     "dlq": """\
   dayz-relay dlq list chernarus
   dayz-relay dlq show chernarus 1795243200000-0
-  dayz-relay dlq retry chernarus --all""",
+  dayz-relay dlq retry chernarus --all
+exit codes: 0 it was done (what was taken in again is on its way to Takaro), 1 it was not""",
     "completion": """\
   eval "$(dayz-relay completion bash)"      in ~/.bashrc
   eval "$(dayz-relay completion zsh)"       in ~/.zshrc, behind compinit""",

@@ -111,7 +111,7 @@ def _lines(rows: list[Row], paint: Paint, most: int | None = None) -> list[str]:
         *([f"{off} off"] if off else []),
     ]
     players = sum(facts.players or 0 for _, facts, _ in rows)
-    lines = [paint(f"{', '.join(told)}; {players} players", BOLD), ""]
+    lines = [paint(f"{', '.join(told)}; {players} player{'s' * (players != 1)}", BOLD), ""]
     shown = rows if most is None else rows[: max(1, most - len(lines) - 2)]
     lines += table(HEAD, [_cells(*row) for row in shown], paint)
     if len(shown) < len(rows):

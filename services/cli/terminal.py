@@ -9,6 +9,8 @@ from typing import TextIO
 
 import orjson
 
+from services.relay.spans import span
+
 RED, GREEN, YELLOW, DIM, BOLD = "31", "32", "33", "2", "1"
 
 
@@ -75,15 +77,17 @@ def ago(seconds: float | None) -> str:
     """How long ago: "3 s", "5 min", "2 h", "4 d", "never"."""
     if seconds is None:
         return "never"
-    for unit, unit_s in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= 2 * unit_s:
-            return f"{seconds / unit_s:.0f} {unit}"
-    return f"{seconds:.0f} s"
+    return span(seconds)
 
 
 def clock(at_ms: int) -> str:
     """A time of day here."""
     return f"{datetime.fromtimestamp(at_ms / 1000, UTC).astimezone():%H:%M:%S}"
+
+
+def date(at_ms: int) -> str:
+    """A date and time of day here."""
+    return f"{datetime.fromtimestamp(at_ms / 1000, UTC).astimezone():%Y-%m-%d %H:%M:%S}"
 
 
 def moment(at_ms: int) -> str:

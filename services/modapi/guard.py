@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.modapi.wire import CutShort, TooLarge, read_body
+from services.modapi.bodies import CutShort, TooLarge, read_body
 
 MAX_BODY_BYTES = 64 * 1024
 OPEN_PATH = "/openapi.json"

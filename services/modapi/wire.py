@@ -5,6 +5,7 @@ It sees "2xx with a body", "4xx", "5xx", or nothing: an empty 2xx counts as a ti
 This is plain ASGI in front of FastAPI: these calls are nearly all of the traffic.
 """
 
+import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -14,11 +15,12 @@ import orjson
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.modapi.admitted import Admitted
+from services.modapi.bodies import CutShort, TooLarge, TooMuch, gone, hung_up, read_body, read_long_body
 from services.modapi.calls import Call, CallKind, is_direct, read_call
 from services.modapi.dialect.mend import Unreadable, read_object
 from services.modapi.intake import Intake
 from services.modapi.metrics import Metrics
-from services.modapi.pace import Incoming, WrongKeys
+from services.modapi.pace import WrongKeys
 from services.modapi.served import ServedInstance
 from services.relay.addresses import Network, caller, source_of
 from services.relay.errors import StoreError
@@ -50,18 +52,6 @@ _FULL = b'{"error":"too many events wait for Takaro, send it again later"}'
 
 Answer = tuple[int, bytes, str]
 """HTTP status, body, label for the metric."""
-
-
-class TooLarge(Exception):
-    """A body is beyond its limit."""
-
-
-class TooMuch(Exception):
-    """An instance sends too much at once."""
-
-
-class CutShort(Exception):
-    """The mod hung up in the middle of its body, or while its poll was held."""
 
 
 class ModWire:
@@ -129,7 +119,7 @@ class ModWire:
                 if call.kind is CallKind.EVENTS:
                     intake = instance.intake
                     instance.heard(call.kind)
-                if _gone(receive):
+                if gone(receive):
                     raise CutShort  # it will send this again: stored now, it might come behind that
                 taken = await intake.take(body, begun_s)
                 token = taken.token
@@ -165,7 +155,9 @@ class ModWire:
         except CutShort:
             self._metrics.calls.labels(call.kind.value, "cut-short").inc()
             return
-        there = not token or not _gone(receive)
+        except asyncio.CancelledError:  # this process stops, and the mod is too slow to wait for
+            status, answer, label = 503, _AWAY, "stopping"
+        there = not token or not gone(receive)
         await _send(send, status, answer)
         took_s = time.monotonic() - begun_s
         if intake and token and not there:
@@ -238,71 +230,6 @@ async def registered(instance: ServedInstance, key: str) -> bytes:
     keys = instance.settings.mod_keys
     credential = key or (keys[0] if keys else instance.settings.identity_token).get_secret_value()
     return orjson.dumps({"identityToken": credential, "gameServerId": await instance.game_server_id()})
-
-
-async def read_body(scope: Scope, receive: Receive, limit_bytes: int) -> bytes:
-    """The whole body. Raises TooLarge, CutShort."""
-    body, _ = await read_long_body(scope, receive, limit_bytes, limit_bytes, None)
-    return body
-
-
-async def read_long_body(
-    scope: Scope, receive: Receive, limit_bytes: int, keep_bytes: int, incoming: Incoming | None
-) -> tuple[bytes, int]:
-    """The first `keep_bytes` of a body, and how many it had in all. The listener bounds how long it takes.
-
-    Raises TooLarge beyond `limit_bytes`, TooMuch when more is on its way than `incoming` allows, CutShort.
-    """
-    for name, value in scope["headers"]:
-        if name == b"content-length" and value.isdigit() and int(value) > limit_bytes:
-            raise TooLarge
-    message = await receive()
-    body = _chunk(message, 0, limit_bytes)
-    size = len(body)
-    if not message.get("more_body"):
-        return body[:keep_bytes], size
-    chunks, kept = [body], 0
-    try:
-        while True:
-            kept += len(chunks[-1])
-            if incoming and not incoming.add(len(chunks[-1])):
-                raise TooMuch
-            if not message.get("more_body"):
-                return b"".join(chunks)[:keep_bytes], size
-            message = await receive()
-            chunk = _chunk(message, size, limit_bytes)
-            size += len(chunk)
-            chunks.append(chunk if kept < keep_bytes else b"")
-    finally:
-        if incoming:
-            incoming.add(-kept)
-
-
-def _chunk(message: Message, size: int, limit_bytes: int) -> bytes:
-    if message["type"] == "http.disconnect":
-        raise CutShort
-    chunk: bytes = message.get("body", b"")
-    if size + len(chunk) > limit_bytes:
-        raise TooLarge
-    return chunk
-
-
-async def hung_up(receive: Receive) -> None:
-    """Waits until the mod is gone."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
-def _gone(receive: Receive) -> bool:
-    """Has the mod hung up? Looks without waiting: one step of receive() either has the news or would wait."""
-    waiting = receive()
-    step: Callable[[None], object] = waiting.send  # type: ignore[attr-defined]
-    try:
-        step(None)
-    except StopIteration as news:
-        return bool(news.value["type"] == "http.disconnect")
-    waiting.close()  # type: ignore[attr-defined]
-    return False
 
 
 async def _send(send: Callable[[Message], Awaitable[None]], status: int, body: bytes) -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from services.relay.entries import Entry, Origin
 from services.relay.facts import Facts
+from services.relay.spans import span
 
 SILENT_S = 60.0
 """A mod calls every 2 s. After so long Takaro is told that the server is away."""
@@ -57,7 +58,8 @@ def _mod(facts: Facts, base_url: str) -> list[Problem]:
     if facts.silent_s is None:
         fix = (
             f"in profiles/TakaroIntegration/config.json, TakaroApiUrl must be {base_url}/k/<mod key> (with"
-            " the host by which the game server reaches this machine) and RegistrationToken must not be empty;"
+            " the host by which the game server reaches this machine) and RegistrationToken must not be"
+            " empty;"
             " then restart the DayZ server"
         )
         return [Problem(True, "its mod has never called", fix)]
@@ -66,7 +68,7 @@ def _mod(facts: Facts, base_url: str) -> list[Problem]:
             "is the DayZ server running, with the mod in -serverMod= ? Does it reach"
             f" {base_url}? If its mod key was replaced, TakaroApiUrl must have the new one"
         )
-        return [Problem(True, f"its mod was last heard of {facts.silent_s:.0f} s ago", fix)]
+        return [Problem(True, f"its mod was last heard of {span(facts.silent_s)} ago", fix)]
     return []
 
 
@@ -85,7 +87,7 @@ def _link(entry: Entry, facts: Facts) -> list[Problem]:
 def _waiting(slug: str, facts: Facts) -> list[Problem]:
     found = []
     if (facts.oldest_s or 0) > BEHIND_S:
-        what = f"{facts.events} events wait for Takaro, the oldest for {facts.oldest_s:.0f} s"
+        what = f"{facts.events} events wait for Takaro, the oldest for {span(facts.oldest_s or 0)}"
         found.append(Problem(False, what, "they are sent once the link is ready; none is lost"))
     if facts.dead:
         what = f"{facts.dead} events were put aside, for Takaro would refuse them"

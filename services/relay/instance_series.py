@@ -29,12 +29,16 @@ class Fold(Enum):
 
 @dataclass(frozen=True, slots=True, eq=False)  # the identity is its hash: it is looked up for each sample
 class Series:
-    """A metric with the label `instance`, and one more if `label` names it."""
+    """A metric with the label `instance`, and one more if `label` names it.
+
+    Without a `fold` it is not shown for all instances together: the sum of a counter would fall when an
+    instance moves away, and Prometheus would take that for a restart.
+    """
 
     name: str
     kind: str
     meaning: str
-    fold: Fold
+    fold: Fold | None
     label: str = ""
 
 
@@ -91,7 +95,8 @@ class InstanceSeries:
     def text(self) -> str:
         """In the text format. Safe beside the loop: what it walks through are copies."""
         rows = [(slug, row) for slug, row in list(self._rows.items()) if row.shown()]
-        return "".join(chain.from_iterable(self._lines(series, rows) for series in self.table))
+        table = [series for series in self.table if self._per_instance or series.fold]
+        return "".join(chain.from_iterable(self._lines(series, rows) for series in table))
 
     def _lines(self, series: Series, rows: list[tuple[str, Row]]) -> Iterable[str]:
         yield f"# HELP {series.name} {series.meaning}\n# TYPE {series.name} {series.kind}\n"
@@ -100,7 +105,7 @@ class InstanceSeries:
             for slug, row in rows
             for label, value in list(row.values.get(series, {}).items())
         ]
-        if not self._per_instance:
+        if series.fold and not self._per_instance:
             together: dict[str, list[float]] = {}
             for _, label, value in found:
                 together.setdefault(label, []).append(value)

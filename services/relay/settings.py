@@ -68,7 +68,7 @@ class Redis(_Frozen):
 
 
 class ModApi(_Frozen):
-    """Where the mods call; where health, metrics and the admin API are; how long a poll is held at most.
+    """Where the mods call; where health, metrics, page and admin API are; how long a poll is held at most.
 
     `trusted_proxies` are believed when they say for whom they ask.
     """

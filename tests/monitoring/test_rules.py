@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from docs import metrics
-from docs.dashboards import DASHBOARDS
+from docs.panels import DASHBOARDS
 from tests.monitoring.prometheus import PROMETHEUS_THERE
 
 ROOT = Path(__file__).parents[2]

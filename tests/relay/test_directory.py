@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from services.relay.directory import Directory
+from services.relay.directory import Directory, instances
 from services.relay.entries import Entry
 from services.relay.keys import INSTANCES, INSTANCES_IDENTITIES, INSTANCES_REMOVALS, INSTANCES_VERSION
 from services.relay.registry import Registry
@@ -166,3 +166,14 @@ async def test_while_redis_is_away_the_last_known_stays_and_the_file_goes_on(
     finally:
         await cancelled(followed.watching)
         await store.close()
+
+
+async def test_what_is_for_modapi_alone_reaches_modapi_and_moves_nothing_at_uplink(
+    followed: Followed,
+) -> None:
+    await followed.serves("one")
+    before = instances(followed.served)
+    followed.config.write_text(block("one").replace("key-of", "new-key-of") + 'log = "off"\nlog_per_s = 5\n')
+    await followed.until(lambda: followed.served["one"].instance.log == "off")
+    assert followed.served["one"].instance.log_per_s == 5
+    assert instances(followed.served) == before

@@ -13,7 +13,7 @@ from services.relay.instance_series import Fold, InstanceSeries, Series
 SEEN = Series("seen_timestamp_seconds", "gauge", "When it was seen.", Fold.EARLIEST)
 WAITING = Series("waiting", "gauge", "What waits.", Fold.MOST)
 HELD = Series("held_seconds", "gauge", "How long it may wait.", Fold.LEAST)
-COUNTED = Series("counted_total", "counter", "What came.", Fold.SUM)
+COUNTED = Series("counted_total", "counter", "What came.", None)
 STATE = Series("state", "gauge", "The state it is in.", Fold.SUM, "state")
 TABLE = (SEEN, WAITING, HELD, COUNTED, STATE)
 
@@ -73,7 +73,6 @@ def test_what_another_process_owns_is_not_shown_and_what_is_gone_neither() -> No
         (SEEN, (0.0, 0.0), 0.0),
         (WAITING, (1.0, 5.0, 3.0), 5.0),
         (HELD, (4.7, 0.0), 0.0),
-        (COUNTED, (1.0, 2.0), 3.0),
     ],
 )
 def test_all_of_them_are_one_when_they_are_not_told_apart(
@@ -83,6 +82,12 @@ def test_all_of_them_are_one_when_they_are_not_told_apart(
     for number, value in enumerate(values):
         series.row(f"server-{number}").set(metric, value)
     assert shown(series) == {(metric.name, "", ""): together}
+
+
+def test_a_counter_that_would_fall_is_not_shown_for_all_together() -> None:
+    series = InstanceSeries((COUNTED,), per_instance=False)
+    series.row("one").add(COUNTED, 1)
+    assert series.text() == ""
 
 
 def test_not_told_apart_the_states_are_counted() -> None:

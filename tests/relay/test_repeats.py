@@ -344,4 +344,74 @@ async def test_a_mod_that_hears_some_answers_only_has_each_event_stored_once(
         await other.close()
 
 
+@given(
+    st.lists(
+        st.tuples(
+            st.booleans(),
+            st.text("xy", max_size=4),
+            st.sampled_from(["answered", "hung-up", "killed", "stuck"]),
+        ),
+        max_size=16,
+    )
+)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def test_two_senders_side_by_side_have_each_of_their_events_stored_once(
+    store: Store, slug: str, turns: list[tuple[bool, str, str]]
+) -> None:
+    """To whatever tells a repeat, the agent's events look like the mod's; only stored they are upper case."""
+    name = f"{slug}-{next(_examples)}"
+    mods = (ModelMod(), ModelMod())
+    stuck: list[tuple[bool, Batch, float]] = []
+
+    def sender(is_agent: bool) -> EventStream:
+        stream = EventStream(store, name, "agent" if is_agent else "")
+        stream._clock = ExactClock()
+        return stream
+
+    streams = [sender(False), sender(True)]
+
+    async def noted() -> None:
+        for stream in streams:
+            if stream._noting:
+                stream._noting.cancel()
+                stream._note()
+        await streams[0].read("", 1)
+
+    for is_agent, lines, fate in [*turns, *[(n % 2 == 1, "", "answered") for n in range(32)]]:
+        mod, stream = mods[is_agent], streams[is_agent]
+        mod.say(lines)
+        if not (sent := mod.drain()):
+            continue
+        slots = batch(sent).slots
+        if is_agent:
+            slots = [
+                Slot(slot.digest, {"type": "log", "data": {"msg": line.upper()}})
+                for slot, line in zip(slots, sent, strict=True)
+            ]
+        sent_s = await now_s()
+        if fate == "stuck":
+            mod.requeue(sent)
+            stuck.append((is_agent, Batch(slots), sent_s))
+            continue
+        token = (await stream.append(Batch(slots), sent_s)).token
+        if fate == "answered":
+            stream.answered(token)
+        else:
+            mod.requeue(sent)
+        if fate == "hung-up":
+            stream.unanswered(token)
+        await noted()
+        if fate == "killed":
+            streams[is_agent] = sender(is_agent)
+        for late in [late for late in stuck if late[0] == is_agent]:  # it is under way with this one
+            stuck.remove(late)
+            streams[is_agent].answered((await streams[is_agent].append(*late[1:])).token)
+        await noted()
+
+    stored = "".join(e["data"]["msg"] for entry in await streams[0].read("", 1_000) for e in entry.events)
+    assert not mods[0].queue and not mods[1].queue
+    assert "".join(filter(str.islower, stored)) == mods[0].said
+    assert "".join(filter(str.isupper, stored)).lower() == mods[1].said
+
+
 _examples = itertools.count()

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from services.relay.errors import ConfigError
 from services.relay.limits import Limits
 from services.relay.settings import (
+    Alerts,
     Instance,
     Log,
     MetricsSettings,
@@ -67,6 +68,7 @@ def test_the_names_of_all_settings_are_those_of_the_models() -> None:
         "limits": Limits,
         "log": Log,
         "metrics": MetricsSettings,
+        "alerts": Alerts,
         "instance": Instance,
     }
     assert {name: tuple(model.model_fields) for name, model in models.items()} == KEYS
@@ -124,6 +126,9 @@ def test_an_instance_uses_its_own_registration_token_or_that_of_the_fleet(tmp_pa
         ("[modapi]\ntrusted_proxies = ['x']\n" + MAIN, "{path}, [modapi], trusted_proxies: must be an"),
         ("[modapi]\ntrusted_proxies = ['::1']\n" + MAIN.replace("mod_keys", "#"), "{one}, mod_keys: is"),
         ("[takaro]\nproxy = 'socks5://h'\n" + MAIN, "{path}, [takaro], proxy: must be the address"),
+        ("[alerts]\nwebhook_url = 'x'\n" + MAIN, "{path}, [alerts], webhook_url: must be the address"),
+        ("[alerts]\ndiscord_url = 'https://h/a\u2028b'\n" + MAIN, "{path}, [alerts], discord_url: must be"),
+        ("[alerts]\nsilent_after_s = 5\n" + MAIN, "{path}, [alerts], silent_after_s: must be greater"),
         ("[limits]\nconnections = 0\n" + MAIN, "{path}, [limits], connections: must be greater"),
         ("[limits]\nrequests_per_s = nan\n" + MAIN, "{path}, [limits], requests_per_s: must be"),
         ("[limits]\nframe_out_bytes = 99999999\n" + MAIN, "{path}, [limits], frame_out_bytes: must be less"),
@@ -417,3 +422,12 @@ def _toml(value: object) -> str:
         case dict():
             return "{" + ",".join(f"{key} = {_toml(inner)}" for key, inner in value.items()) + "}"
     raise AssertionError(value)
+
+
+def test_the_address_of_a_webhook_is_shown_as_a_secret(tmp_path: Path) -> None:
+    (tmp_path / "hook").write_text("https://discord.example/api/webhooks/1/very-secret\n")
+    path = write(tmp_path, "[alerts]\ndiscord_url_file = 'hook'\n" + MAIN)
+    settings = load(path, {}).settings
+    assert secret(settings.alerts.discord_url).endswith("/very-secret")
+    assert "very-secret" not in repr(settings) + repr(masked(settings))
+    assert masked(settings)["alerts"]["discord_url"] == "set (50 characters)"

@@ -149,3 +149,15 @@ async def test_only_so_much_is_remembered_and_reads_not_at_all(store: Store, slu
         command(0),
         *(chat(number) for number in range(REMEMBERED + 1, 2 * REMEMBERED + 1)),
     ]
+
+
+async def test_what_cannot_be_read_is_left_out(store: Store, slug: str) -> None:
+    passing = Passing(store, slug)
+    watcher = Watcher(store, slug)
+    await looked_at(store, slug, passing)
+    for body in ("no JSON", "[]", '["run",[[1,"event"]]]', '["run",7]'):
+        await store.send("PUBLISH", f"relay:watch:{slug}", body)
+    passing.tell([chat(1)])
+    await watcher.until(1)
+    await watcher.stop()
+    assert watcher.told == [chat(1)]

@@ -116,12 +116,9 @@ class Service:
 
 
 class RelayProcess:
-    """One relay with its own store. `instances` are TOML blocks without their [[instance]] line, `modapi` is
-    what else stands under [modapi]."""
+    """One relay with its own store. `instances` are TOML blocks without their [[instance]] line."""
 
-    def __init__(
-        self, takaro_url: str, instances: Sequence[str], registration_token: str, modapi: str = ""
-    ) -> None:
+    def __init__(self, takaro_url: str, instances: Sequence[str], registration_token: str) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="relay-flow-"))
         self.store = RedisServer(binaries()["valkey"])
         self.port = free_port()
@@ -132,7 +129,7 @@ class RelayProcess:
         config.write_text(
             f'[takaro]\nurl = "{takaro_url}"\nregistration_token = "{registration_token}"\n'
             f'[redis]\nurl = "{self.store.url}"\n'
-            f"[modapi]\nport = {self.port}\nadmin_port = {admin_ports[0]}\n{modapi}\n"
+            f"[modapi]\nport = {self.port}\nadmin_port = {admin_ports[0]}\n"
             f"[uplink]\nadmin_port = {admin_ports[1]}\n{blocks}"
         )
         os.chmod(config, 0o600)

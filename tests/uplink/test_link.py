@@ -207,7 +207,7 @@ async def test_a_socket_that_has_served_its_time_is_replaced_and_nobody_notices(
         await reach(linked)
     await linked.arrived(199)
     await linked.emptied()
-    assert owner.count("dayz_relay_takaro_recycled_total") >= 2
+    await until(lambda: owner.count("dayz_relay_takaro_recycled_total") >= 2)
     await until(lambda: len(linked.sockets()) == 1)
     assert linked.sockets() > [first]
     assert linked.lines() == [f"line {number}" for number in range(200)]

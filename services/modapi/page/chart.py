@@ -55,7 +55,7 @@ def _latency(hour: Sequence[Minute]) -> Html:
                 _bar(place, minute.p50_ms, most, "p50", words, minute),
             ]
     worst = max((minute.p99_ms for minute in busy), default=0)
-    summary = f"half of them (dark), 99 % (light); {took(worst)} at the worst" if busy else "nothing passed"
+    summary = f"half of them (strong), 99 % (faint); {took(worst)} at the worst" if busy else "nothing passed"
     return _chart(
         "From the mod's post to Takaro's receipt", summary, took(most) if busy else "", shapes, hour
     )

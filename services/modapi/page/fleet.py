@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from services.modapi.page.markup import Html, html
-from services.modapi.page.words import BADGES, NOTHING, Level, ago, badge, count, level, polls, span
+from services.modapi.page.words import BADGES, NOTHING, Level, ago, badge, count, polls, span
 from services.relay.diagnosis import Problem
 from services.relay.entries import Entry
 from services.relay.facts import Facts
@@ -23,14 +23,11 @@ class Row(NamedTuple):
     entry: Entry
     facts: Facts
     problems: list[Problem]
+    level: Level
 
     @property
     def slug(self) -> str:
         return self.entry.instance.slug
-
-    @property
-    def level(self) -> Level:
-        return level(self.entry.disabled, self.problems)
 
 
 SORTS: dict[str, tuple[str, Callable[[Row], Any], bool]] = {
@@ -239,7 +236,7 @@ def _row(row: Row) -> Html:
         waiting=waiting(facts),
         dead=count(facts.dead),
         mod=facts.mod_version,
-        polls=polls(facts.hold_ms),
+        polls=None if facts.hold_ms is None else f"polls {polls(facts.hold_ms)}",
         owner=facts.uplink or NOTHING,
     )
 

@@ -112,7 +112,7 @@ def commands(passed: Iterable[Passed]) -> Html:
     writes = [one for one in passed if one.kind == "command" and is_write(one.what)]
     rows = [
         html(
-            '<tr><td>{at}</td><td class="what">{what}</td><td class="said">{args}</td>{fate}</tr>',
+            '<tr><td>{at}</td><td class="said"><b>{what}</b> {args}</td>{fate}</tr>',
             at=moment(command.at_ms),
             what=command.what,
             args=arguments(command.data),
@@ -120,7 +120,7 @@ def commands(passed: Iterable[Passed]) -> Html:
         )
         for command in _newest(writes, "command")
     ]
-    return _passed(rows, ("At", "Command", "What", "Fate"), "None yet since its owner started.")
+    return _passed(rows, ("At", "Command", "Fate"), "None yet since its owner started.")
 
 
 def is_write(action: str) -> bool:

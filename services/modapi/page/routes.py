@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from services.modapi.bodies import CutShort, TooLarge, read_body
 from services.modapi.metrics import Metrics
 from services.modapi.page import fleet, frame, instance
 from services.modapi.page.door import NO_TOKEN, Hardened, PageDoor, Reader, cookie, from_here
@@ -19,7 +20,6 @@ from services.modapi.page.instance import Wire
 from services.modapi.page.live import Live, News
 from services.modapi.page.markup import Html
 from services.modapi.repeats import Repeated, intake_of, repeat
-from services.modapi.wire import CutShort, TooLarge, read_body
 from services.relay.dead_letters import DeadLetters
 from services.relay.directory import Directory
 from services.relay.errors import StoreError

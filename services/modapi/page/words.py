@@ -59,7 +59,7 @@ def polls(hold_ms: int | None) -> Html | str:
     """How long a poll of its mod may be held: a command reaches it at once then."""
     if hold_ms is None:
         return NOTHING
-    return f"held for {hold_ms / 1000:.1f} s" if hold_ms else "not held"
+    return f"held {hold_ms / 1000:.1f} s" if hold_ms else "not held"
 
 
 def badge(level: Level) -> Html:

@@ -62,7 +62,7 @@ async def stop_one_uplink(run: Run) -> None:
             await victim.start()
 
 
-@scenario("F7", "freeze an uplink for 15 s, past its lease", cycles=4, short=1, recovery_s=7.0, late_writes=1)
+@scenario("F7", "freeze an uplink for 15 s, past its lease", cycles=4, short=1, recovery_s=7.0)
 async def freeze_past_the_lease(run: Run) -> None:
     async with run.world(Shape(instances=4, uplinks=2, rate=40.0)) as world:
         for _ in range(run.cycles):

@@ -1,0 +1,84 @@
+"""Reading a request: its body within limits, and whether whoever sent it is still there."""
+
+from collections.abc import Callable
+
+from starlette.types import Message, Receive, Scope
+
+from services.modapi.pace import Incoming
+
+
+class TooLarge(Exception):
+    """A body is beyond its limit."""
+
+
+class TooMuch(Exception):
+    """An instance sends too much at once."""
+
+
+class CutShort(Exception):
+    """The mod hung up in the middle of its body, or while its poll was held."""
+
+
+async def read_body(scope: Scope, receive: Receive, limit_bytes: int) -> bytes:
+    """The whole body. Raises TooLarge, CutShort."""
+    body, _ = await read_long_body(scope, receive, limit_bytes, limit_bytes, None)
+    return body
+
+
+async def read_long_body(
+    scope: Scope, receive: Receive, limit_bytes: int, keep_bytes: int, incoming: Incoming | None
+) -> tuple[bytes, int]:
+    """The first `keep_bytes` of a body, and how many it had in all. The listener bounds how long it takes.
+
+    Raises TooLarge beyond `limit_bytes`, TooMuch when more is on its way than `incoming` allows, CutShort.
+    """
+    for name, value in scope["headers"]:
+        if name == b"content-length" and value.isdigit() and int(value) > limit_bytes:
+            raise TooLarge
+    message = await receive()
+    body = _chunk(message, 0, limit_bytes)
+    size = len(body)
+    if not message.get("more_body"):
+        return body[:keep_bytes], size
+    chunks, kept = [body], 0
+    try:
+        while True:
+            kept += len(chunks[-1])
+            if incoming and not incoming.add(len(chunks[-1])):
+                raise TooMuch
+            if not message.get("more_body"):
+                return b"".join(chunks)[:keep_bytes], size
+            message = await receive()
+            chunk = _chunk(message, size, limit_bytes)
+            size += len(chunk)
+            chunks.append(chunk if kept < keep_bytes else b"")
+    finally:
+        if incoming:
+            incoming.add(-kept)
+
+
+def _chunk(message: Message, size: int, limit_bytes: int) -> bytes:
+    if message["type"] == "http.disconnect":
+        raise CutShort
+    chunk: bytes = message.get("body", b"")
+    if size + len(chunk) > limit_bytes:
+        raise TooLarge
+    return chunk
+
+
+async def hung_up(receive: Receive) -> None:
+    """Waits until the mod is gone."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def gone(receive: Receive) -> bool:
+    """Has the mod hung up? Looks without waiting: one step of receive() either has the news or would wait."""
+    waiting = receive()
+    step: Callable[[None], object] = waiting.send  # type: ignore[attr-defined]
+    try:
+        step(None)
+    except StopIteration as news:
+        return bool(news.value["type"] == "http.disconnect")
+    waiting.close()  # type: ignore[attr-defined]
+    return False

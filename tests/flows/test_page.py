@@ -1,0 +1,225 @@
+"""The status page in a browser, in front of the running relay: it is live, harmless, and its forms work."""
+
+import asyncio
+import os
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+import pytest_asyncio
+from playwright.async_api import BrowserContext, Page, expect
+
+from services.relay.vocabulary import Action, EventType
+from services.sim.dayz.generations import Generation
+from services.sim.dayz.world import Player, make_player
+from services.sim.takaro import requests
+from tests.flows.conftest import Side, World, key, make_world
+from tests.support.browser import browser
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+TOKEN = "admin-token-of-the-page-0123"
+HOSTILE = "<img src=x onerror='document.title=1'></td><script>document.title=2</script> \u202egnirts"
+WITHIN_MS = 15_000
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def guarded() -> AsyncIterator[World]:
+    """Two instances behind a page with a token."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RELAY_MODAPI__ADMIN_TOKEN", TOKEN)
+        async for made in make_world({"solo": Generation.SCANNER, "other": Generation.FLAT}):
+            yield made
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def chromium() -> AsyncIterator[BrowserContext]:
+    async with browser() as context:
+        yield context
+
+
+@pytest.fixture
+def side(guarded: World) -> Side:
+    return guarded.side("solo")
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def page(guarded: World, chromium: BrowserContext) -> AsyncIterator[Page]:
+    """Logged in, in front of the fleet. Whatever the browser complains about fails the test."""
+    await chromium.clear_cookies()
+    opened = await chromium.new_page()
+    complaints: list[str] = []
+    opened.on("console", lambda message: complaints.append(message.text))
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    await opened.goto(f"{guarded.relay.modapi.admin}/")
+    await opened.get_by_label("Admin token").fill(TOKEN)
+    await opened.get_by_role("button", name="Log in").click()
+    await expect(opened.locator("#link")).to_have_text("live")
+    yield opened
+    await opened.close()
+    assert complaints == []
+
+
+async def visit(page: Page, slug: str) -> None:
+    await page.locator(f"#of-{slug}").click()
+    await expect(page.locator("#link")).to_have_text("live")
+
+
+def person(number: int, name: str = "") -> Player:
+    made = make_player(800_000 + number)
+    made.name = name or made.name
+    return made
+
+
+async def join(side: Side, player: Player) -> None:
+    """Once the relay has asked who is there, as Takaro has it do every 30 s."""
+    await side.takaro.request(side.identity, Action.GET_PLAYERS)
+    side.mod.join(player)
+    await side.until(
+        lambda: any(
+            event.type == EventType.PLAYER_CONNECTED and event.data["player"]["gameId"] == player.game_id
+            for event in side.events
+        )
+    )
+
+
+async def test_a_wrong_token_opens_nothing(guarded: World, chromium: BrowserContext) -> None:
+    await chromium.clear_cookies()
+    page = await chromium.new_page()
+    await page.goto(f"{guarded.relay.modapi.admin}/instance/solo")
+    assert "/login" in page.url
+    await page.get_by_label("Admin token").fill("wrong")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("alert")).to_contain_text("not the admin token")
+    await page.get_by_label("Admin token").fill(TOKEN)
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("heading", level=1)).to_contain_text("Server solo")
+    await page.get_by_role("button", name="Log out").click()
+    await page.goto(f"{guarded.relay.modapi.admin}/")
+    assert "/login" in page.url
+    await page.close()
+
+
+async def test_the_fleet_changes_when_something_happens_without_a_reload(side: Side, page: Page) -> None:
+    await page.evaluate("window.mark = 'the same page'")
+    players = page.locator("tr", has=page.locator("#of-solo")).locator("[data-label=Players]")
+    before = await players.text_content()
+    await join(side, person(1))
+    await expect(players).not_to_have_text(before or "", timeout=WITHIN_MS)
+    assert await page.evaluate("window.mark") == "the same page"
+
+
+async def test_hostile_text_is_shown_and_does_nothing(side: Side, page: Page) -> None:
+    hostile = person(2, HOSTILE)
+    await visit(page, "solo")
+    await join(side, hostile)
+    side.mod.chat(hostile.game_id, HOSTILE)
+    line = page.locator("#events tr", has_text="chat-message").first
+    await expect(line).to_contain_text("<img src=x onerror='document.title=1'>", timeout=WITHIN_MS)
+    await expect(line).to_contain_text("</td><script>")
+    assert await page.title() == "Server solo · dayz-relay"
+    assert await page.locator("#events img, #events script").count() == 0
+
+
+async def test_what_happened_before_somebody_looked_is_there_too(side: Side, page: Page) -> None:
+    early = person(3)
+    await join(side, early)
+    side.mod.chat(early.game_id, "said before you came")
+    await side.until(lambda: any(event.data.get("msg") == "said before you came" for event in side.events))
+    await visit(page, "solo")
+    await expect(page.locator("#events")).to_contain_text("said before you came", timeout=WITHIN_MS)
+
+
+async def test_a_command_is_shown_with_its_fate(side: Side, page: Page) -> None:
+    await visit(page, "solo")
+    await side.takaro.request(
+        side.identity, Action.EXECUTE_CONSOLE_COMMAND, requests.console("a line for the console")
+    )
+    line = page.locator("#commands tr", has_text="a line for the console")
+    await expect(line).to_contain_text("done", timeout=WITHIN_MS)
+
+
+async def test_a_dead_letter_is_repeated_once_its_player_is_known(
+    guarded: World, side: Side, page: Page
+) -> None:
+    late = person(4)
+    gone = {"type": "player-disconnected", "player": {"gameId": late.bis_id, "name": ""}}
+    async with httpx.AsyncClient(verify=False) as client:
+        url = f"{guarded.relay.url}/k/{key('solo')}/gameserver/local/events"
+        assert (await client.post(url, json={"events": [gone]})).status_code == 200
+    await visit(page, "solo")
+    letter = page.locator("#dead li", has_text="unknown-player")
+    await expect(letter).to_be_visible(timeout=WITHIN_MS)
+    await letter.get_by_text("what came").click()
+    await expect(letter.locator("pre")).to_contain_text(late.bis_id)
+    await join(side, late)
+    await letter.get_by_role("button", name="Repeat").click()
+    await expect(page.get_by_text("it is on its way to Takaro")).to_be_visible()
+    await expect(page.locator("#dead li")).to_have_count(0)
+    await side.until(
+        lambda: any(
+            event.type == EventType.PLAYER_DISCONNECTED and event.data["player"]["gameId"] == late.game_id
+            for event in side.events
+        )
+    )
+
+
+async def test_everything_can_be_reached_by_keyboard_and_keeps_its_focus(side: Side, page: Page) -> None:
+    await page.keyboard.press("Tab")
+    assert await page.evaluate("document.activeElement.className") == "skip"
+    for _ in range(30):
+        await page.keyboard.press("Tab")
+        if await page.evaluate("document.activeElement.id") == "of-solo":
+            break
+    await join(side, person(5))  # the table is replaced under the focus
+    players = page.locator("tr", has=page.locator("#of-solo")).locator("[data-label=Players]")
+    before = await players.text_content()
+    await join(side, person(6))
+    await expect(players).not_to_have_text(before or "", timeout=WITHIN_MS)
+    assert await page.evaluate("document.activeElement.id") == "of-solo"
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("heading", level=1)).to_contain_text("Server solo")
+
+
+async def test_search_and_state_narrow_the_table(page: Page) -> None:
+    await page.get_by_label("Search by name").fill("oth")
+    await page.keyboard.press("Enter")
+    await expect(page.locator("tbody tr")).to_have_count(1)
+    assert await page.locator("tbody th a").text_content() == "Server other"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+async def test_it_fits_the_window_in_both_colours(page: Page, scheme: str, width: int) -> None:
+    """SHOTS=folder keeps pictures, to be looked at."""
+    await page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    await page.set_viewport_size({"width": width, "height": 844})
+    for slug in ("", "solo"):
+        if slug:
+            await visit(page, slug)
+            await page.wait_for_timeout(1_500)
+        wide, window = await page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+        assert wide <= window
+        ground, text = await page.evaluate(
+            "[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.body).color]"
+        )
+        assert (_brightness(ground) > _brightness(text)) is (scheme == "light")
+        if folder := os.environ.get("SHOTS"):
+            name = f"{slug or 'fleet'}-{scheme}-{width}.png"
+            await page.screenshot(path=Path(folder) / name, full_page=True)
+
+
+def _brightness(colour: str) -> float:
+    return sum(map(float, re.findall(r"[\d.]+", colour)[:3]))
+
+
+async def test_a_relay_that_goes_away_and_comes_back_is_said_so(guarded: World, page: Page) -> None:
+    await visit(page, "solo")
+    began = asyncio.get_running_loop().time()
+    assert await guarded.relay.modapi.stop() == 0
+    assert asyncio.get_running_loop().time() - began < 5  # an open page does not hold it up
+    await expect(page.locator("#link")).to_contain_text("trying again", timeout=WITHIN_MS)
+    await guarded.relay.modapi.start()
+    await expect(page.locator("#link")).to_have_text("live", timeout=WITHIN_MS)

@@ -1,0 +1,339 @@
+"""The status page over HTTP: who is let in, what forms need, what is answered when something is missing."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+import orjson
+import pytest
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
+
+from services.modapi.metrics import Metrics
+from services.modapi.page.routes import add_page
+from services.relay.dead_letters import DeadLetters
+from services.relay.directory import Directory
+from services.relay.event_stream import EventStream
+from services.relay.instance_state import InstanceState, LinkInfo
+from services.relay.keys import keys_of
+from services.relay.running import cancelled
+from services.relay.settings import Instance, ModApi, Settings
+from services.relay.store import Store
+
+TOKEN = "admin-token-0123456789"
+LOCAL = "http://127.0.0.1:9088"
+HOSTILE = '<script>alert(1)</script><img src=x onerror="alert(1)">'
+LOG = orjson.dumps({"type": "log", "msg": "now it can be read"})
+BROKEN = orjson.dumps({"type": HOSTILE, "msg": HOSTILE})
+
+
+@asynccontextmanager
+async def page(
+    store: Store, slug: str, token: str | None = TOKEN, admin_host: str = "127.0.0.1", base: str = LOCAL
+) -> AsyncIterator[httpx.AsyncClient]:
+    served = Instance(slug=slug, name="A server", identity_token=SecretStr(f"identity-{slug}"))
+    modapi = ModApi(admin_token=SecretStr(token) if token else None, admin_host=admin_host)
+    settings = Settings(instances=(served,), modapi=modapi)
+    directory = Directory(settings, None, {}, store, lambda _: None)
+    pages = FastAPI(openapi_url=None)
+    live = add_page(pages, settings, directory, store, Metrics(CollectorRegistry()))
+    tasks = [asyncio.create_task(live.run()), asyncio.create_task(directory.watch(lambda _: None))]
+    await directory.complete.wait()
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(pages), base_url=base) as client:
+        yield client
+    for task in tasks:
+        await cancelled(task)
+
+
+async def log_in(client: httpx.AsyncClient, token: str = TOKEN, **more: str) -> httpx.Response:
+    return await client.post("/login", data={"token": token, **more})
+
+
+async def form_key(client: httpx.AsyncClient, slug: str) -> str:
+    text = (await client.get(f"/instance/{slug}")).text
+    return text.partition('name="key" value="')[2].partition('"')[0]
+
+
+async def bury(store: Store, slug: str, raw: bytes, reason: str = "unknown-type") -> str:
+    fields = ("reason", reason, "detail", f"type: {HOSTILE}", "raw", raw)
+    id: bytes = await store.send("XADD", keys_of(slug).dead, "*", *fields)
+    return id.decode()
+
+
+def paths(slug: str) -> list[tuple[str, str]]:
+    return [
+        *(("GET", path) for path in ("/", "/live", f"/instance/{slug}", f"/instance/{slug}/live")),
+        *(("POST", path) for path in (f"/instance/{slug}/dead/1-1/repeat", "/logout")),
+    ]
+
+
+# The door
+
+
+async def test_without_the_token_nothing_is_shown(store: Store, slug: str) -> None:
+    async with page(store, slug) as client:
+        for method, path in paths(slug):
+            for headers in ({}, {"authorization": "Bearer wrong"}, {"cookie": "dayz_relay_session=1.2.3"}):
+                answer = await client.request(method, path, headers=headers)
+                assert answer.status_code in (303, 401), (method, path)
+                assert slug not in answer.text
+                if answer.status_code == 303:
+                    assert answer.headers["location"].startswith("/login?next=/")
+
+
+async def test_the_login_opens_the_page_and_the_logout_closes_it(store: Store, slug: str) -> None:
+    async with page(store, slug) as client:
+        answer = await log_in(client, next=f"/instance/{slug}")
+        assert (answer.status_code, answer.headers["location"]) == (303, f"/instance/{slug}")
+        cookie = answer.headers["set-cookie"]
+        assert "HttpOnly" in cookie and "SameSite=Strict" in cookie and TOKEN not in cookie
+        assert (await client.get("/")).status_code == 200
+        key = await form_key(client, slug)
+        assert (await client.post("/logout", data={"key": key})).headers["location"] == "/login"
+        assert (await client.get("/")).status_code == 303
+
+
+async def test_behind_tls_the_cookie_is_for_tls_only(store: Store, slug: str) -> None:
+    async with page(store, slug) as client:
+        answer = await client.post("/login", data={"token": TOKEN}, headers={"x-forwarded-proto": "https"})
+        assert "; Secure" in answer.headers["set-cookie"]
+
+
+async def test_a_bearer_needs_no_login(store: Store, slug: str) -> None:
+    async with page(store, slug) as client:
+        answer = await client.get("/", headers={"authorization": f"Bearer {TOKEN}"})
+        assert answer.status_code == 200 and slug in answer.text
+
+
+@pytest.mark.parametrize(
+    "next", ["//evil.example", "https://evil.example", "/\\evil.example", "/api/instances"]
+)
+async def test_the_login_leads_nowhere_else(store: Store, slug: str, next: str) -> None:
+    async with page(store, slug) as client:
+        assert (await log_in(client, next=next)).headers["location"] == "/"
+
+
+async def test_wrong_tokens_are_put_off_and_the_right_one_never(store: Store, slug: str) -> None:
+    async with page(store, slug) as client:
+        answers = [(await log_in(client, "wrong")).status_code for _ in range(80)]
+        assert answers[0] == 401 and answers[-1] == 429
+        assert (await log_in(client)).status_code == 303
+
+
+async def test_a_login_from_another_site_is_refused(store: Store, slug: str) -> None:
+    async with page(store, slug) as client:
+        for headers in (
+            {"origin": "https://evil.example"},
+            {"sec-fetch-site": "cross-site"},
+            {"origin": "null"},
+        ):
+            answer = await client.post("/login", data={"token": TOKEN}, headers=headers)
+            assert answer.status_code == 403
+
+
+async def test_without_a_configured_token_only_this_machine_sees_it(store: Store, slug: str) -> None:
+    async with page(store, slug, token=None) as client:
+        assert (await client.get("/")).status_code == 200
+        for headers in (
+            {"host": "evil.example:9088"},  # a name of theirs that points to 127.0.0.1
+            {"host": "localhost.evil.example"},
+            {"x-forwarded-for": "203.0.113.9"},  # a proxy that serves strangers
+        ):
+            answer = await client.get("/", headers=headers)
+            assert answer.status_code == 403 and "admin_token" in answer.text and slug not in answer.text
+
+
+async def test_without_a_configured_token_no_other_machine_is_served(store: Store, slug: str) -> None:
+    async with page(store, slug, token=None, admin_host="0.0.0.0") as client:
+        answer = await client.get("/")
+        assert answer.status_code == 403 and "admin_token" in answer.text
+
+
+async def test_every_answer_is_hardened(store: Store, slug: str) -> None:
+    async with page(store, slug) as client:
+        await log_in(client)
+        for path in ("/", "/login", "/nothing", f"/instance/{slug}", "/instance/none"):
+            headers = (await client.get(path)).headers
+            policy = headers["content-security-policy"]
+            assert (
+                "default-src 'none'" in policy
+                and "unsafe" not in policy
+                and "frame-ancestors 'none'" in policy
+            )
+            assert headers["x-content-type-options"] == "nosniff"
+            assert headers["cache-control"] == "no-store"
+
+
+# What is shown
+
+
+async def test_the_table_and_the_page_show_what_is_known(store: Store, slug: str) -> None:
+    keys = keys_of(slug)
+    await InstanceState(store, slug).write_link(LinkInfo("ready", "id-of-takaro"))
+    await store.send("HSET", keys.lease, "token", "t", "uplink", "host-7")
+    await store.send("SET", keys.contact, int(time.time() * 1000))
+    await store.send("HSET", keys.mirror, "players", 17)
+    await store.send("HSET", keys.mod, "version", f"1.2{HOSTILE}", "hold_ms", 4700)
+    async with page(store, slug) as client:
+        await log_in(client)
+        for path in ("/", f"/instance/{slug}"):
+            text = (await client.get(path)).text
+            for known in ("host-7", "17", "linked", "just now", "held 4.7 s", "1.2&lt;script&gt;"):
+                assert known in text, (path, known)
+            assert "<script>" not in text
+        assert "id-of-takaro" in text
+
+
+async def test_the_setup_help_is_open_until_the_mod_has_called(store: Store, slug: str) -> None:
+    async with page(store, slug) as client:
+        await log_in(client)
+        text = (await client.get(f"/instance/{slug}")).text
+        assert '<details class="setup" open>' in text
+        assert "http://127.0.0.1:8088/k/&lt;mod key&gt;" in text
+
+
+async def test_what_is_not_there_is_said_so(store: Store, slug: str) -> None:
+    async with page(store, slug) as client:
+        await log_in(client)
+        for path in ("/instance/none", "/instance/none/live", "/nothing", "/assets/x/..%2f..%2fmain.py"):
+            assert (await client.get(path)).status_code == 404
+
+
+async def test_when_redis_is_away_the_page_says_so(slug: str) -> None:
+    away = Store("redis://127.0.0.1:1/0")
+    settings = Settings(
+        instances=(Instance(slug=slug, name="A server", identity_token=SecretStr("identity-1")),)
+    )
+    directory = Directory(settings, None, {}, away, lambda _: None)
+    following = asyncio.create_task(directory.watch(lambda _: None))
+    pages = FastAPI(openapi_url=None)
+    add_page(pages, settings, directory, away, Metrics(CollectorRegistry()))
+    await asyncio.sleep(0)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(pages), base_url=LOCAL) as client:
+        answer = await client.get("/")
+    assert answer.status_code == 503 and "Redis is away" in answer.text
+    await cancelled(following)
+    await away.close()
+
+
+# Dead letters
+
+
+async def test_a_dead_letter_is_shown_with_its_reason_and_harmless(store: Store, slug: str) -> None:
+    await bury(store, slug, BROKEN)
+    async with page(store, slug) as client:
+        await log_in(client)
+        text = (await client.get(f"/instance/{slug}")).text
+    assert "unknown-type" in text and "&lt;script&gt;" in text
+    assert "<script>" not in text and "<img src=x" not in text
+
+
+async def test_repeating_takes_the_letter_in_and_off_the_list(store: Store, slug: str) -> None:
+    id = await bury(store, slug, LOG)
+    async with page(store, slug) as client:
+        await log_in(client)
+        key = await form_key(client, slug)
+        answer = await client.post(f"/instance/{slug}/dead/{id}/repeat", data={"key": key})
+        assert answer.headers["location"] == f"/instance/{slug}?said=taken#dead-title"
+        assert "on its way to Takaro" in (await client.get(answer.headers["location"])).text
+    assert await DeadLetters(store, slug).newest(10) == []
+    [entry] = await EventStream(store, slug).read("", 10)
+    assert entry.events[0]["data"]["msg"] == "now it can be read"
+
+
+async def test_repeating_twice_at_once_counts_once_and_later_again(store: Store, slug: str) -> None:
+    async with page(store, slug) as client:
+        await log_in(client)
+        for times in (1, 2):
+            id = await bury(store, slug, LOG)
+            key = await form_key(client, slug)
+            path = f"/instance/{slug}/dead/{id}/repeat"
+            await asyncio.gather(*(client.post(path, data={"key": key}) for _ in range(3)))
+            await asyncio.sleep(0.2)  # until it is noted that there was an answer
+            assert sum(len(entry.events) for entry in await EventStream(store, slug).read("", 10)) == times
+
+
+async def test_what_still_cannot_be_mended_is_a_new_letter(store: Store, slug: str) -> None:
+    id = await bury(store, slug, BROKEN)
+    async with page(store, slug) as client:
+        await log_in(client)
+        key = await form_key(client, slug)
+        answer = await client.post(f"/instance/{slug}/dead/{id}/repeat", data={"key": key})
+    assert "said=dead_again" in answer.headers["location"]
+    [letter] = await DeadLetters(store, slug).newest(10)
+    assert letter.id != id and letter.raw == BROKEN
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason", "why"),
+    [(b"[]", "refused-by-takaro", "does not say which"), (b"x" * 2_000, "event-too-large", "only its first")],
+)
+async def test_what_cannot_be_repeated_says_why(
+    store: Store, slug: str, raw: bytes, reason: str, why: str
+) -> None:
+    id = await bury(store, slug, raw, reason)
+    async with page(store, slug) as client:
+        await log_in(client)
+        assert why in (await client.get(f"/instance/{slug}")).text
+        key = await form_key(client, slug)
+        answer = await client.post(f"/instance/{slug}/dead/{id}/repeat", data={"key": key})
+    assert "said=not_possible" in answer.headers["location"]
+    assert len(await DeadLetters(store, slug).newest(10)) == 1
+
+
+async def test_dropping_takes_it_off_the_list_alone(store: Store, slug: str) -> None:
+    one, other = await bury(store, slug, LOG), await bury(store, slug, LOG)
+    async with page(store, slug) as client:
+        await log_in(client)
+        key = await form_key(client, slug)
+        await client.post(f"/instance/{slug}/dead/{one}/drop", data={"key": key})
+    assert [letter.id for letter in await DeadLetters(store, slug).newest(10)] == [other]
+    assert await EventStream(store, slug).read("", 10) == []
+
+
+async def test_older_letters_have_pages_of_their_own(store: Store, slug: str) -> None:
+    ids = [await bury(store, slug, LOG) for _ in range(25)]
+    async with page(store, slug) as client:
+        await log_in(client)
+        first = (await client.get(f"/instance/{slug}")).text
+        second = (await client.get(f"/instance/{slug}?before={ids[5]}")).text
+    assert f"before={ids[5]}" in first
+    assert [f"letter-{id}" in first for id in ids] == [False] * 5 + [True] * 20
+    assert [f"letter-{id}" in second for id in ids] == [True] * 5 + [False] * 20
+
+
+async def test_a_form_without_the_key_of_its_session_does_nothing(store: Store, slug: str) -> None:
+    id = await bury(store, slug, LOG)
+    path = f"/instance/{slug}/dead/{id}/drop"
+    async with page(store, slug) as client:
+        await log_in(client)
+        key = await form_key(client, slug)
+        for data, headers in (
+            ({}, {}),
+            ({"key": "0" * 64}, {}),
+            ({"key": key}, {"origin": "https://evil.example"}),
+            ({"key": key}, {"sec-fetch-site": "same-site"}),
+        ):
+            assert (await client.post(path, data=data, headers=headers)).status_code == 403
+        assert (await client.get(path)).status_code == 405
+        client.cookies.clear()
+        await log_in(client)  # another session
+        assert (await client.post(path, data={"key": key})).status_code == 403
+    assert len(await DeadLetters(store, slug).newest(10)) == 1
+
+
+async def test_without_a_configured_token_forms_need_their_key_too(store: Store, slug: str) -> None:
+    id = await bury(store, slug, LOG)
+    path = f"/instance/{slug}/dead/{id}/drop"
+    async with page(store, slug, token=None) as client:
+        assert (await client.post(path)).status_code == 403
+        key = await form_key(client, slug)
+        assert (await client.post(path, data={"key": key})).status_code == 303
+
+
+async def test_a_form_beyond_its_size_is_refused(store: Store, slug: str) -> None:
+    async with page(store, slug) as client:
+        assert (await log_in(client, "x" * 10_000)).status_code == 413

@@ -1,0 +1,43 @@
+"""What modapi notes of a mod for the page: its version, and how long its polls are held."""
+
+import logging
+
+import pytest
+from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
+
+from services.modapi.calls import CallKind
+from services.modapi.metrics import Metrics
+from services.modapi.served import ServedInstance
+from services.relay.facts import facts_of
+from services.relay.logs import InstanceLogger
+from services.relay.settings import Instance
+from services.relay.store import Store
+
+
+def served(store: Store, slug: str) -> ServedInstance:
+    settings = Instance(slug=slug, name="A server", identity_token=SecretStr("identity-of-it"))
+    logger = InstanceLogger(logging.getLogger("test"), slug)
+    return ServedInstance(settings, store, Metrics(CollectorRegistry()), logger, 5.0)
+
+
+@pytest.mark.parametrize(
+    ("sent", "shown"),
+    [
+        ("0.2.0", "0.2.0"),
+        ("x" * 500, "x" * 40),
+        ("\ud800", "?"),
+        ("", ""),
+        (None, ""),
+        (7, ""),
+        (["0.2"], ""),
+    ],
+)
+async def test_the_version_is_noted_if_it_is_one(store: Store, slug: str, sent: object, shown: str) -> None:
+    served(store, slug).registered(sent)
+    assert (await facts_of(store, slug)).mod_version == shown
+
+
+async def test_how_long_polls_are_held_is_noted_with_the_first_call(store: Store, slug: str) -> None:
+    served(store, slug).heard(CallKind.POLL)
+    assert (await facts_of(store, slug)).hold_ms == 700

@@ -1,0 +1,47 @@
+"""All that is known of an instance, in one call."""
+
+import time
+
+from services.relay.event_stream import Batch, EventStream, Slot, digest
+from services.relay.facts import facts_of, facts_of_all
+from services.relay.instance_state import InstanceState, LinkInfo
+from services.relay.keys import keys_of
+from services.relay.leases import Lease
+from services.relay.records import DeadEvent
+from services.relay.store import Store
+
+
+async def test_of_an_instance_that_nobody_has_heard_of_nothing_is_known(store: Store, slug: str) -> None:
+    facts = await facts_of(store, slug)
+    assert (facts.uplink, facts.link, facts.mod_version) == ("", "", "")
+    assert (facts.contact_ms, facts.silent_s, facts.oldest_s, facts.players, facts.hold_ms) == (None,) * 5
+    assert (facts.events, facts.commands, facts.dead) == (0, 0, 0)
+    assert abs(facts.now_ms / 1000 - time.time()) < 5
+
+
+async def test_everything_is_read_where_it_is_written(store: Store, slug: str) -> None:
+    state = InstanceState(store, slug)
+    await Lease(store, slug, "host-7").renew()
+    await state.write_link(LinkInfo("ready", "the-id"))
+    slots = [
+        Slot(digest(b"1"), {"type": "log", "data": {"msg": "x"}}),
+        Slot(digest(b"2"), DeadEvent("unknown-type", "type: ?", b"{}")),
+    ]
+    await EventStream(store, slug).append(Batch(slots))
+    state.note_mod("version", "0.2.0")
+    state.note_mod("hold_ms", 0)
+    await store.send("HSET", keys_of(slug).mirror, "players", 5)
+    facts = await facts_of(store, slug)
+    assert (facts.uplink, facts.link, facts.game_server_id) == ("host-7", "ready", "the-id")
+    assert (facts.events, facts.dead, facts.players) == (1, 1, 5)
+    assert (facts.mod_version, facts.hold_ms) == ("0.2.0", 0)
+    assert facts.silent_s is not None and facts.silent_s < 5
+    assert facts.oldest_s is not None and facts.oldest_s < 5
+
+
+async def test_many_are_read_at_once(store: Store, slug: str) -> None:
+    slugs = [f"{slug}-{number}" for number in range(30)]
+    for number, one in enumerate(slugs):
+        await store.send("HSET", keys_of(one).mirror, "players", number)
+    found = await facts_of_all(store, slugs)
+    assert [found[one].players for one in slugs] == list(range(30))

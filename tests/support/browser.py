@@ -1,0 +1,35 @@
+"""A browser without a window, for tests of the page."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from playwright.async_api import BrowserContext, async_playwright
+
+# As root there is no sandbox; the rest keeps it from calling anybody.
+ARGUMENTS = (
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync"),
+)
+
+
+@asynccontextmanager
+async def browser(**options: Any) -> AsyncIterator[BrowserContext]:
+    """Debian's Chromium, with nothing remembered. Without it the test is skipped on a laptop, not in CI."""
+    program = shutil.which("chromium")
+    if program is None:
+        if os.environ.get("CI"):
+            pytest.fail("chromium is not installed: run tests/install-packages")
+        pytest.skip("chromium is not installed: tests/install-packages installs it")
+    with tempfile.TemporaryDirectory(prefix="relay-browser-", ignore_cleanup_errors=True) as profile:
+        async with async_playwright() as playwright:
+            context = await playwright.chromium.launch_persistent_context(
+                profile, executable_path=program, args=ARGUMENTS, **options
+            )
+            context.set_default_timeout(15_000)
+            yield context
+            await context.close()
