@@ -70,7 +70,7 @@ image-test: $(VENV)/.ready-dev
 bench: $(VENV)/.ready-dev
 	$(BIN)/python -m bench.run
 
-# What comes from tables in the code: parts of services/ARCHITECTURE.md, docs/metrics.md, the dashboards.
+# What comes from tables in the code: parts of services/ARCHITECTURE.md, docs/metrics.md and settings.md, the dashboards.
 docs: $(VENV)/.ready-dev
 	$(BIN)/python -m docs.generate
 

@@ -120,6 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     mod.add_argument("--players", type=int, default=20)
     mod.add_argument("--registration-token", default="simulated")
     takaro = sim.add_parser("takaro", help="a Takaro that game servers connect to")
+    takaro.add_argument("--host", default="127.0.0.1")
     takaro.add_argument("--port", type=int, default=0)
     takaro.add_argument("--registration-token", required=True, help="the one that it accepts")
     return parser
@@ -251,7 +252,7 @@ def _sim(args: argparse.Namespace) -> int:
             registration_token=args.registration_token,
         )
     else:
-        peer = sim.run_takaro(registration_tokens={args.registration_token}, port=args.port)
+        peer = sim.run_takaro(registration_tokens={args.registration_token}, host=args.host, port=args.port)
     with suppress(KeyboardInterrupt):  # how it ends
         asyncio.run(peer)
     return 0

@@ -42,6 +42,7 @@ class Fleet:
         self._pace = Pace(MOVES_PER_S)
         self._berths: dict[str, Berth] = {}
         self._ending: dict[str, asyncio.Task[None]] = {}
+        self._taking: set[asyncio.Task[None]] = set()
 
     def update(self, instances: Mapping[str, Instance]) -> None:
         """These are the instances now: new ones get a berth, those that are gone or changed lose theirs."""
@@ -165,8 +166,10 @@ class Fleet:
         while True:
             try:
                 async for channel, slugs in self._store.hints(WAKE_EVENTS, WAKE_RESULTS, WAKE_LEASES):
-                    if channel == WAKE_LEASES:
-                        await self._came_free(slugs)
+                    if channel == WAKE_LEASES:  # side by side: an uplink that stops frees a hundred
+                        task = asyncio.create_task(self._came_free(slugs))
+                        self._taking.add(task)
+                        task.add_done_callback(self._taking.discard)
                         continue
                     for slug in slugs:
                         if berth := self._berths.get(slug):

@@ -1,4 +1,4 @@
-"""Every text that the code may show to a person: log lines from warning on, and the errors that end a command.
+"""Every text that the code may show to a person: log lines from warning on, errors that end a command, refusals.
 
 Read from the source, so that a new one is seen without being listed anywhere. What is filled in is `…`.
 """
@@ -10,7 +10,9 @@ from pathlib import Path
 
 SERVICES = Path(__file__).parents[2] / "services"
 LEVELS = {"warning", "error", "critical", "exception"}
-ERRORS = {"ConfigError", "StoreError", "StoreRefused"}
+ERRORS = {"ConfigError", "StoreError", "StoreRefused", "InstanceConflict", "NoSuchInstance"}
+VALUES = ("relay/settings_values.py", "relay/redis_url.py")
+"""Where a ValueError says what is wrong with a setting."""
 
 
 def texts() -> dict[str, str]:
@@ -19,21 +21,31 @@ def texts() -> dict[str, str]:
     for path in sorted(SERVICES.rglob("*.py")):
         where = path.relative_to(SERVICES).as_posix()
         if not where.startswith("sim/"):  # the simulators are peers, not the relay
-            found |= dict.fromkeys(_of(ast.parse(path.read_text())), where)
+            errors = ERRORS | ({"ValueError"} if where in VALUES else set())
+            found |= dict.fromkeys(_of(ast.parse(path.read_text()), errors), where)
     return found
 
 
-def _of(tree: ast.Module) -> Iterator[str]:
+def _of(tree: ast.Module, errors: set[str]) -> Iterator[str]:
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and node.args:
-            match node.func:
-                case ast.Attribute(attr=name) if name in LEVELS and "log" in ast.unparse(node.func.value):
-                    yield from _text(node.args[0])
-                case ast.Attribute(attr="_say"):
-                    for argument in node.args:
-                        yield from _text(argument)
-                case ast.Name(id=name) if name in ERRORS:
-                    yield from _text(node.args[0])
+        match node:
+            case ast.Call(func=ast.Attribute(attr=name), args=[_, *_]) if _says(node.func, name):
+                for argument in node.args:
+                    yield from _text(argument)
+            case ast.Call(func=ast.Name(id=name), args=[first, *_]) if name in errors:
+                yield from _text(first)
+            case ast.Call(func=ast.Name(id="Failure"), args=[_, second]):
+                yield from _text(second)
+            case ast.Assign(targets=[ast.Name(id="_WORDS")], value=ast.Dict(values=values)):
+                for value in values:
+                    yield from _text(value)
+
+
+def _says(function: ast.expr, name: str) -> bool:
+    owner = ast.unparse(function).rpartition(".")[0]
+    if name in LEVELS:
+        return "log" in owner.lower()
+    return name == "_say" or (name == "append" and owner.endswith((".problems", ".warnings")))
 
 
 def _text(node: ast.expr) -> Iterator[str]:

@@ -1,11 +1,12 @@
 """The page of one instance. Pure."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from services.modapi.page.chart import charts
-from services.modapi.page.fleet import Row, link_of, waiting
+from services.modapi.page.fleet import link_of, waiting
 from services.modapi.page.markup import Html, html
+from services.modapi.page.setup import Wire, setup
+from services.modapi.page.view import Row
 from services.modapi.page.words import (
     FATES,
     GOOD_FATES,
@@ -19,14 +20,10 @@ from services.modapi.page.words import (
     said,
     took,
 )
-from services.modapi.repeats import why_not
-from services.relay.dead_letters import Letter
-from services.relay.entries import Origin
 from services.relay.minutes import Minute
 from services.relay.vocabulary import ACTION_RULES, Action, Kind
 from services.relay.watching import Passed
 
-LETTERS = 20
 SHOWN = 50
 
 _PAGE = """\
@@ -151,125 +148,6 @@ def _passed(rows: list[Html], heads: Sequence[str], none: str) -> Html:
         '<table class="passed"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>',
         heads=[html('<th scope="col">{head}</th>', head=head) for head in heads],
         rows=rows,
-    )
-
-
-_LETTER = """\
-<li id="letter-{id}">
-<div class="letter"><b>{reason}</b> <span class="dim">{at}</span><p class="said">{detail}</p>
-<details><summary id="raw-{id}">what came</summary><pre>{raw}</pre></details></div>
-<div class="buttons">{repeat}{drop}</div>
-</li>
-"""
-
-_BUTTON = """\
-<form method="post" action="/instance/{slug}/dead/{id}/{verb}"><input type="hidden" name="key" value="{key}">\
-<button id="{verb}-{id}" class="{kind}">{word}</button></form>"""
-
-
-def dead(slug: str, letters: Sequence[Letter], form_key: str, older: bool = False) -> Html:
-    """Dead letters, the newest first. `older`: these are not the newest of all."""
-    back = html('<p><a href="/instance/{slug}#dead-title">the newest</a></p>', slug=slug) if older else None
-    if not letters:
-        return html(
-            '<p class="none">{none}</p>{back}', none="No older ones." if older else "None.", back=back
-        )
-    more = None
-    if len(letters) == LETTERS:
-        more = html(
-            '<p><a id="older" href="/instance/{slug}?before={id}#dead-title">older ones</a></p>',
-            slug=slug,
-            id=letters[-1].id,
-        )
-    return html(
-        '<ul class="letters">{letters}</ul>{back}{more}',
-        letters=[_letter(slug, letter, form_key) for letter in letters],
-        back=back,
-        more=more,
-    )
-
-
-def _letter(slug: str, letter: Letter, form_key: str) -> Html:
-    def button(verb: str, word: str, kind: str) -> Html:
-        return html(_BUTTON, slug=slug, id=letter.id, verb=verb, word=word, kind=kind, key=form_key)
-
-    reason = why_not(letter)
-    return html(
-        _LETTER,
-        id=letter.id,
-        reason=letter.reason,
-        at=moment(letter.at_ms),
-        detail=letter.detail,
-        raw=letter.raw.decode("utf-8", "backslashreplace"),
-        repeat=html('<span class="dim why">{reason}</span>', reason=reason)
-        if reason
-        else button("repeat", "Repeat", ""),
-        drop=button("drop", "Drop", "quiet"),
-    )
-
-
-_SETUP = """\
-<details class="setup"{open}>
-<summary>Setup: what to put into the mod's config</summary>
-<p>In <code>profiles/TakaroIntegration/config.json</code> of the DayZ server:</p>
-<pre>"TakaroApiUrl": "{address}/k/&lt;mod key&gt;",
-"RegistrationToken": "&lt;mod key&gt;",</pre>
-<ul>
-<li>{key}</li>
-<li>{where}</li>
-<li>The mod registers once when the DayZ server starts: restart that after each change.</li>
-</ul>
-</details>
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Wire:
-    """Where mods call."""
-
-    host: str
-    port: int
-    tls: bool
-
-    @property
-    def everywhere(self) -> bool:
-        return self.host in ("0.0.0.0", "::")
-
-    @property
-    def address(self) -> str:
-        host = "<address of the relay>" if self.everywhere else self.host
-        return f"{'https' if self.tls else 'http'}://{f'[{host}]' if ':' in host else host}:{self.port}"
-
-
-def setup(row: Row, wire: Wire) -> Html:
-    """How its mod gets here. Open until that has happened. Keys are not shown: stored ones nobody knows."""
-    slug = row.slug
-    if row.entry.origin is Origin.FILE:
-        key = html(
-            "The mod key is one of <code>mod_keys</code> of the instance <code>{slug}</code> in relay.toml."
-            "{none}",
-            slug=slug,
-            none=None
-            if row.entry.keys
-            else " It has none: then the address ends at the port, and only this machine may call.",
-        )
-    else:
-        key = html(
-            "The mod key was shown once when the server was added; only its hash is kept. "
-            "<code>dayz-relay instance rotate {slug}</code> makes a new one.",
-            slug=slug,
-        )
-    where = (
-        html("Put in the address of the relay as the DayZ server reaches it.")
-        if wire.everywhere
-        else html("The relay listens on <code>{host}</code> only.", host=wire.host)
-    )
-    return html(
-        _SETUP,
-        open=None if row.facts.contact_ms else html(" open"),
-        address=wire.address,
-        key=key,
-        where=where,
     )
 
 

@@ -13,9 +13,10 @@ import orjson
 
 from services.modapi.page import fleet, instance
 from services.modapi.page.chart import charts
-from services.modapi.page.fleet import Row, View
-from services.modapi.page.instance import Wire
+from services.modapi.page.letters import LETTERS, dead
 from services.modapi.page.markup import Html
+from services.modapi.page.setup import Wire
+from services.modapi.page.view import Row, View
 from services.modapi.page.words import level
 from services.relay.dead_letters import DeadLetters
 from services.relay.diagnosis import diagnose
@@ -139,8 +140,8 @@ class Live:
 
     async def letters(self, slug: str, form_key: str, before: str) -> Html:
         """Dead letters. Raises StoreError."""
-        found = await DeadLetters(self._store, slug).newest(instance.LETTERS, before)
-        return instance.dead(slug, found, form_key, older=bool(before))
+        found = await DeadLetters(self._store, slug).newest(LETTERS, before)
+        return dead(slug, found, form_key, older=bool(before))
 
     def fleet_news(self, view: View, until_s: float) -> News:
         """What changes in the table of all instances, until `until_s` on the wall clock."""

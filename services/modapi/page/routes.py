@@ -15,10 +15,10 @@ from services.modapi.bodies import CutShort, TooLarge, read_body
 from services.modapi.metrics import Metrics
 from services.modapi.page import fleet, frame, instance
 from services.modapi.page.door import NO_TOKEN, Hardened, PageDoor, Reader, cookie, from_here
-from services.modapi.page.fleet import Row, View
-from services.modapi.page.instance import Wire
 from services.modapi.page.live import Live, News
 from services.modapi.page.markup import Html
+from services.modapi.page.setup import Wire
+from services.modapi.page.view import Row, View
 from services.modapi.repeats import Repeated, intake_of, repeat
 from services.relay.dead_letters import DeadLetters
 from services.relay.directory import Directory

@@ -7,6 +7,7 @@ from typing import Any
 
 from services.modapi.page.markup import Html, html
 from services.relay.diagnosis import Problem
+from services.relay.spans import span
 from services.relay.watching import Passed
 
 
@@ -47,14 +48,6 @@ def level(disabled: bool, problems: Sequence[Problem]) -> Level:
     return Level.BAD if any(problem.serious for problem in problems) else Level.WARN
 
 
-def span(seconds: float) -> str:
-    """A length of time as people say it, coarse: 42 s, 5 min, 3 h, 2 d."""
-    for unit, size_s, from_s in (("d", 86_400, 172_800), ("h", 3_600, 7_200), ("min", 60, 60)):
-        if seconds >= from_s:
-            return f"{int(seconds // size_s)} {unit}"
-    return f"{int(seconds)} s"
-
-
 def polls(hold_ms: int | None) -> Html | str:
     """How long a poll of its mod may be held: a command reaches it at once then."""
     if hold_ms is None:
@@ -71,7 +64,7 @@ def ago(seconds: float | None) -> str:
     """Coarse, so that what is shown does not change each second."""
     if seconds is None:
         return "never"
-    return "just now" if seconds < 15 else f"{span(seconds if seconds >= 60 else seconds // 15 * 15)} ago"
+    return "just now" if seconds < 15 else f"{span(seconds // 15 * 15)} ago"
 
 
 def count(number: int | None) -> Html:

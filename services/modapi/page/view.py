@@ -1,0 +1,104 @@
+"""Which instances a reader wants to see, in which order. Pure."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
+
+from services.modapi.page.words import BADGES, Level
+from services.relay.diagnosis import Problem
+from services.relay.entries import Entry
+from services.relay.facts import Facts
+
+ROWS = 50
+READY = "ready"
+"""The name that uplink gives to the state in which events flow."""
+
+
+class Row(NamedTuple):
+    """One instance with all that is known of it."""
+
+    entry: Entry
+    facts: Facts
+    problems: list[Problem]
+    level: Level
+
+    @property
+    def slug(self) -> str:
+        return self.entry.instance.slug
+
+
+SORTS: dict[str, tuple[str, Callable[[Row], Any], bool]] = {
+    "state": ("State", lambda row: row.level, False),
+    "name": ("Server", lambda row: row.entry.instance.name.casefold(), False),
+    "contact": ("Game server", lambda row: _or(row.facts.silent_s, 1e12), False),
+    "link": ("Takaro", lambda row: row.facts.link == READY, False),
+    "players": ("Players", lambda row: row.facts.players or 0, True),
+    "backlog": ("Waiting", lambda row: (row.facts.events, row.facts.oldest_s or 0), True),
+    "dead": ("Dead", lambda row: row.facts.dead, True),
+    "mod": ("Mod", lambda row: row.facts.mod_version, False),
+    "owner": ("Uplink", lambda row: row.facts.uplink, False),
+}
+"""Columns: title, what to sort by, and whether the greatest come first."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What the reader wants to see. Whatever the query says, this is valid."""
+
+    text: str = ""
+    state: str = ""
+    sort: str = "state"
+    turned: bool = False
+    page: int = 1
+
+    @classmethod
+    def of(cls, query: Mapping[str, str]) -> "View":
+        sort = query.get("sort", "state")
+        page = query.get("page", "1")
+        state = query.get("state", "")
+        return cls(
+            query.get("q", "")[:100].strip(),
+            state if state in BADGES.values() else "",
+            sort if sort in SORTS else "state",
+            query.get("turned") == "1",
+            max(1, int(page)) if page.isascii() and page.isdigit() and len(page) < 6 else 1,
+        )
+
+    def query(self) -> str:
+        """As it stands behind the question mark; "" for what everybody sees first."""
+        values = {"q": self.text, "state": self.state, "sort": self.sort, "page": str(self.page)}
+        if self.turned:
+            values["turned"] = "1"
+        default = {"q": "", "state": "", "sort": "state", "page": "1"}
+        return urlencode({name: value for name, value in values.items() if value != default.get(name)})
+
+
+class Shown(NamedTuple):
+    """The rows of one page of the table, out of how many that fit the filter."""
+
+    rows: list[Row]
+    found: int
+    pages: int
+    page: int
+
+
+def choose(rows: Sequence[Row], view: View) -> Shown:
+    """What the view shows of all rows."""
+    text = view.text.casefold()
+    found = [
+        row
+        for row in rows
+        if (not view.state or BADGES[row.level] == view.state)
+        and (not text or text in row.slug or text in row.entry.instance.name.casefold())
+    ]
+    _, key, greatest_first = SORTS[view.sort]
+    found.sort(key=lambda row: row.slug)
+    found.sort(key=key, reverse=greatest_first != view.turned)
+    pages = max(1, -(-len(found) // ROWS))
+    page = min(view.page, pages)
+    return Shown(found[(page - 1) * ROWS : page * ROWS], len(found), pages, page)
+
+
+def _or(value: float | None, other: float) -> float:
+    return other if value is None else value

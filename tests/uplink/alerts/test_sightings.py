@@ -1,0 +1,43 @@
+"""What alerts see of an instance is what is: a link that Takaro refuses, and events that wait."""
+
+import asyncio
+
+import pytest
+from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
+
+from services.relay.event_stream import Batch, EventStream, Slot, digest
+from services.relay.running import cancelled
+from services.relay.settings import Instance
+from services.relay.store import Store
+from services.sim.takaro.server import TakaroSim
+from services.uplink import fleet
+from services.uplink.fleet import Fleet
+from services.uplink.identify_turns import IdentifyTurns
+from services.uplink.metrics import Metrics
+from services.uplink.surroundings import Surroundings
+from tests.support.linked import line, until
+
+
+async def test_a_refused_link_and_a_backlog_are_seen(
+    store: Store, slug: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fleet, "MEASURE_EVERY_S", 0.1)
+    instance = Instance(
+        slug=slug,
+        name="A server",
+        identity_token=SecretStr(f"identity-{slug}"),
+        registration_token=SecretStr("a wrong one"),
+    )
+    async with TakaroSim(registration_tokens={"the right one"}) as takaro:
+        around = Surroundings(takaro.url, store, Metrics(CollectorRegistry()), IdentifyTurns(store), 50.0)
+        uplink = Fleet(around)
+        uplink.update({slug: instance})
+        assert uplink.sightings() == {}  # whose it is, is not known yet
+        running = asyncio.create_task(uplink.run())
+        await EventStream(store, slug).append(Batch([Slot(digest(line(n)), line(n)) for n in range(3)]))
+        await until(lambda: slug in uplink.sightings() and uplink.sightings()[slug].oldest_s > 1)
+        seen = uplink.sightings()[slug]
+        assert (seen.name, seen.link, seen.events) == ("A server", "refused", 3)
+        assert 0 < seen.fullness < 0.001 and seen.silent_s is not None
+        await cancelled(running)
