@@ -14,7 +14,7 @@ from pathlib import Path
 
 from services.relay.entries import Entry, active, merge
 from services.relay.errors import ConfigError, StoreError
-from services.relay.instance_records import Record
+from services.relay.instance_records import Record, next_expiry_ms
 from services.relay.keys import WAKE_INSTANCES
 from services.relay.logs import InstanceLogger, hide
 from services.relay.redaction import secrets_in
@@ -62,6 +62,7 @@ class Directory:
         self._version: str | None = None
         self._stored: dict[str, Record] = {}
         self._clock_ms = time.time() * 1000 - time.monotonic() * 1000  # Redis' once that is known
+        self._merged_of: tuple[Settings, dict[str, Record], int | None, bool] | None = None
         self._told: dict[str, Entry] | None = None
         self._said_none = False
         self._file_nudge, self._store_nudge = asyncio.Event(), asyncio.Event()
@@ -149,6 +150,11 @@ class Directory:
 
     def _tell(self, changed: Callable[[Mapping[str, Entry]], object]) -> None:
         now_ms = int(self._clock_ms + time.monotonic() * 1000)
+        expiry_ms = next_expiry_ms(self._stored.values(), now_ms)
+        merged_of = self._settings, self._stored, expiry_ms, self.complete.is_set()
+        if merged_of == self._merged_of:
+            return  # to merge a thousand takes the loop 10 ms and more
+        self._merged_of = merged_of
         before = self.entries
         self.entries = self._merged(self._stored, now_ms)
         if self.entries != before:

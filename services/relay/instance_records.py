@@ -109,3 +109,9 @@ def open_keys(keys: Iterable[KeyDigest], now_ms: int) -> tuple[KeyDigest, ...]:
 
 def _raw(record: Record) -> dict[str, Any]:
     return {name: getattr(record, name) for name in Record.model_fields}
+
+
+def next_expiry_ms(records: Iterable[Record], now_ms: int) -> int | None:
+    """When the next key of any of them stops to open, None: none is going to."""
+    ends_ms = (key.expires_ms for record in records for key in record.mod_key_digests if key.expires_ms)
+    return min((end_ms for end_ms in ends_ms if end_ms > now_ms), default=None)
