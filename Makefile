@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install
 
-.PHONY: up demo test lint types unit flows faults faults-short hostile hostile-short fuzz image-test bench docs pins clean
+.PHONY: up demo test lint types unit flows faults faults-short hostile hostile-short mutants fuzz image-test bench docs pins clean
 
 up: $(VENV)/.ready
 	@$(BIN)/dayz-relay up --config relay.toml --data data
@@ -42,12 +42,17 @@ faults-short: $(VENV)/.ready-dev
 # Strangers, floods and secrets: the short part, a minute, and with the full numbers of SECURITY.md.
 hostile-short: $(VENV)/.ready-dev
 	tests/install-packages
-	$(BIN)/pytest -m hostile
+	$(BIN)/pytest -n 2 --dist worksteal tests/hostile
 
 hostile: $(VENV)/.ready-dev
 	tests/install-packages
-	@mkdir -p build
-	HOSTILE=full HOSTILE_FIGURES=build/hostile-figures.md $(BIN)/pytest -m hostile
+	@mkdir -p build && rm -f build/hostile-figures.md
+	HOSTILE=full HOSTILE_FIGURES=build/hostile-figures.md $(BIN)/pytest tests/hostile
+
+# Takes each limit, and each rule of who may speak, out of a copy, and looks whether its test turns red. Ten minutes.
+mutants: $(VENV)/.ready-dev
+	tests/install-packages
+	$(BIN)/python -m tests.hostile.mutate
 
 # What reads hostile text, by a fuzzer that looks for ways it has not been yet. Four minutes, on Linux on x86-64.
 fuzz: $(VENV)/.ready

@@ -35,7 +35,7 @@ CALL_WITHIN_S = 2.5
 """A mod's POST is answered well under 3 s, with a 503 if need be (contract.md A2)."""
 
 _APPEND = Script("append")
-_ACK = Script("ack")
+_ACK = Script("ack", drains=True)
 _NOTE = Script("note")
 _BURY = Script("bury")
 
@@ -246,7 +246,17 @@ class EventStream:
     async def ack(self, lease: str, entry: str, skip: int, count: int, size_bytes: int) -> None:
         """Takes off what lies before event `skip` of `entry`. Raises LostLease, StoreError."""
         keys = (self._keys.lease, self._keys.events, self._keys.intake)
-        done = await self._store.run_until(CALL_WITHIN_S, _ACK, keys, lease, entry, skip, count, size_bytes)
+        done = await self._store.run_until(
+            CALL_WITHIN_S,
+            _ACK,
+            keys,
+            lease,
+            entry,
+            skip,
+            count,
+            size_bytes,
+            durable=True,  # else a primary that was cut off takes any number, and all are repeated
+        )
         if done < 0:  # Redis was away for longer than the lease: that is no lost lease
             raise StoreError("Redis: the lease ran out and is not renewed yet")
         if not done:

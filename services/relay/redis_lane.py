@@ -63,6 +63,10 @@ class Script:
 _PIN = Script("pin")
 
 
+class TooFewReplicas(StoreError):
+    """It was carried out, and may be lost with this server."""
+
+
 @dataclass(slots=True, eq=False)
 class Call:
     """A command on its way. `slot` is 0 where there are no slots; `until` is on time.monotonic().
@@ -207,6 +211,10 @@ class Lane:
         if self.refuses:
             batch = self._without_durable(batch)
         replies = await self._exchange(connection, batch, hints)
+        if any(isinstance(reply, TooFewReplicas) for reply in replies):
+            # They may have left for another primary, and this one does not know yet that it is none any more.
+            connection.close()
+            await self._topology.learn()
         refused = [
             (call, reply)
             for call, reply in zip(batch, replies, strict=True)
@@ -357,5 +365,5 @@ def _confirmed(pinned: Any, reply: Any, wanted: int) -> StoreError | None:
     if isinstance(pinned, Refusal) or not isinstance(reply, int):
         return StoreError("Redis: whether replicas have it could not be asked")
     if reply < wanted:
-        return StoreError(f"Redis: only {reply} of {wanted} replicas have it")
+        return TooFewReplicas(f"Redis: only {reply} of {wanted} replicas have it")
     return None

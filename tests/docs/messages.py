@@ -1,4 +1,4 @@
-"""Every text that the code may show to a person: log lines from warning on, errors that end a command, refusals.
+"""Every text that the code may show to a person: log lines from warning on, errors, refusals.
 
 Read from the source, so that a new one is seen without being listed anywhere. What is filled in is `…`.
 """
@@ -6,15 +6,17 @@ Read from the source, so that a new one is seen without being listed anywhere. W
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 SERVICES = Path(__file__).parents[2] / "services"
 LEVELS = {"warning", "error", "critical", "exception"}
-ERRORS = {"ConfigError", "StoreError", "StoreRefused", "InstanceConflict", "NoSuchInstance"}
+ERRORS = {"ConfigError", "StoreError", "StoreRefused", "InstanceConflict", "NoSuchInstance", "TooFewReplicas"}
 VALUES = ("relay/settings_values.py", "relay/redis_url.py")
 """Where a ValueError says what is wrong with a setting."""
 
 
+@cache
 def texts() -> dict[str, str]:
     """Text -> the file it is in."""
     found: dict[str, str] = {}
@@ -62,5 +64,5 @@ def _text(node: ast.expr) -> Iterator[str]:
         case _:
             return
     shown = " ".join(shown.split())
-    if len(re.findall(r"[a-z]{2,}", shown)) > 2:  # "…: …" says nothing by itself
+    if len(re.findall(r"[a-z]{2,}", shown)) > 1:  # "…: …" says nothing by itself
         yield shown

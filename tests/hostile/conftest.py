@@ -33,6 +33,13 @@ def block(name: str) -> str:
     )
 
 
+def limited(**limits: float) -> pytest.MarkDecorator:
+    """A test whose relay has these limits, and the defaults else."""
+    return pytest.mark.parametrize(
+        "relay", [limits], indirect=True, ids=["limited" if limits else "defaults"]
+    )
+
+
 @pytest.fixture
 def many() -> bool:
     """Full numbers?"""
@@ -40,8 +47,12 @@ def many() -> bool:
 
 
 @pytest_asyncio.fixture
-async def relay() -> AsyncIterator[RelayProcess]:
-    """A relay with a server named "bad" among good ones; there is no Takaro."""
+async def relay(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[RelayProcess]:
+    """A relay with a server named "bad" among good ones; there is no Takaro. `limited` changes its limits."""
+    for name, value in getattr(request, "param", {}).items():
+        monkeypatch.setenv(f"RELAY_LIMITS__{name.upper()}", str(value))
     made = RelayProcess(
         f"ws://127.0.0.1:{free_port()}/", [block(name) for name in (*NAMES, "bad")], "registration-token"
     )

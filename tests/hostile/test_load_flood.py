@@ -46,14 +46,17 @@ async def test_a_flood_of_one_instance_does_not_slow_down_the_others(
     calm = [took_s for begun_s, took_s in samples if not floods(begun_s, begin_s)]
     flooded = [took_s for begun_s, took_s in samples if floods(begun_s, begin_s)]
     before_s, during_s = percentile(calm, 99), percentile(flooded, 99)
+    p50_before_s, p50_during_s = percentile(calm, 50), percentile(flooded, 50)
     note(
         f"flood of {kind}",
         f"one instance, {RATES[kind]:.0f} POSTs/s of {len(BODIES[kind])} bytes in every other two of"
-        f" {seconds:.0f} s, answered {statuses}: POSTs of the others p50 {percentile(calm, 50) * 1e3:.1f} ->"
-        f" {percentile(flooded, 50) * 1e3:.1f} ms, p99 {before_s * 1e3:.1f} -> {during_s * 1e3:.1f} ms"
+        f" {seconds:.0f} s, answered {statuses}: POSTs of the others p50 {p50_before_s * 1e3:.1f} ->"
+        f" {p50_during_s * 1e3:.1f} ms, p99 {before_s * 1e3:.1f} -> {during_s * 1e3:.1f} ms"
         f" ({len(flooded)} POSTs)",
     )
     assert all(set(mod.statuses) == {200} for mod in mods)
     assert statuses.get("429", 0) > 0
     assert await refused(relay, "events_per_s") + await refused(relay, "requests_per_s") > 0
-    assert during_s < max(2 * before_s, NOISE_S)
+    assert p50_during_s < max(2 * p50_before_s, NOISE_S)
+    if many:  # of a hundred POSTs the p99 is the slowest one, which says more of the machine
+        assert during_s < max(2 * before_s, NOISE_S)

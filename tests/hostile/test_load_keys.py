@@ -5,14 +5,10 @@ import random
 import statistics
 import time
 
-import pytest
-
-from tests.hostile.conftest import key, refused, rss_kib
+from tests.hostile.conftest import key, limited, refused, rss_kib
 from tests.hostile.figures import note
 from tests.hostile.strangers import GoodMod, read_answer, running
 from tests.support.relay_process import RelayProcess
-
-PATIENT = "1000000"
 
 
 async def ask(port: int, mod_key: str, address: str) -> tuple[int, float]:
@@ -51,13 +47,9 @@ async def test_wrong_keys_cost_no_memory_and_lock_nobody_out(relay: RelayProcess
     assert grown_kib < 8 * 1024
 
 
-async def test_time_does_not_tell_how_near_a_key_is(
-    relay: RelayProcess, many: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@limited(wrong_keys_per_minute=1_000_000)
+async def test_time_does_not_tell_how_near_a_key_is(relay: RelayProcess, many: bool) -> None:
     """Half of a right key, and nothing of it: the difference of the medians, with its interval."""
-    monkeypatch.setenv("RELAY_LIMITS__WRONG_KEYS_PER_MINUTE", PATIENT)
-    await relay.modapi.stop()
-    await relay.modapi.start()
     draw, took_us = random.Random(6), {"near": list[float](), "far": list[float]()}
     right = key("good-0")
     for number in range(5_000 if many else 400):

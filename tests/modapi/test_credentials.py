@@ -1,5 +1,7 @@
 """Which instance a secret opens, and when none is needed."""
 
+import hashlib
+
 import pytest
 from pydantic import SecretStr
 
@@ -29,6 +31,7 @@ TWO = instance("two", "key-of-two-0123456789")
         ("key-of-two-0123456789", "two"),
         ("key-of-one-012345678", ""),
         ("identity-one", ""),
+        (hashlib.sha256(b"key-of-one-0123456789").hexdigest(), ""),  # what Redis keeps is no key
         ("", ""),
         ("\ud800", ""),
     ],

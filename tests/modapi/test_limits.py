@@ -14,6 +14,7 @@ from services.modapi.admitted import Admitted
 from services.modapi.app import make_app
 from services.modapi.main import logger
 from services.modapi.metrics import Metrics
+from services.modapi.wire import MAX_REGISTER_BYTES
 from services.relay.addresses import networks
 from services.relay.command_stream import CommandStream
 from services.relay.doors import Door
@@ -102,17 +103,34 @@ async def test_of_a_body_that_is_too_long_the_beginning_is_taken(serve: Serve, s
     assert port.refused("body_bytes") == 1
 
 
-async def test_a_result_that_is_too_long_is_refused(serve: Serve, slug: str) -> None:
+@pytest.mark.parametrize("announced", [True, False])
+async def test_a_result_that_is_too_long_is_refused(serve: Serve, slug: str, announced: bool) -> None:
     port = serve(result_bytes=4096)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(5):
+            yield b" " * 1000
+
+    content = b" " * 5000 if announced else pieces()
     path = f"/k/key-of-{slug}/gameserver/x/operation/listItems-1/result"
-    assert (await port.call("POST", path, content=b" " * 5000)).status_code == 413
+    assert (await port.call("POST", path, content=content)).status_code == 413
     assert port.refused("result_bytes") == 1
 
 
-async def test_of_a_batch_with_too_many_events_the_first_are_taken(serve: Serve, slug: str) -> None:
+async def test_of_a_registration_little_is_read_for_it_may_be_anybodys(serve: Serve, slug: str) -> None:
+    port = serve()
+    body = orjson.dumps({"registrationToken": f"key-of-{slug}", "name": "x" * MAX_REGISTER_BYTES})
+    assert (await port.call("POST", "/gameserver/register", content=body)).status_code == 413
+    assert port.refused("body_bytes") == 1
+
+
+@pytest.mark.parametrize("text", ["line", "x" * 3_000], ids=["short", "long enough to be read in a thread"])
+async def test_of_a_batch_with_too_many_events_the_first_are_taken(
+    serve: Serve, slug: str, text: str
+) -> None:
     port = serve(batch_events=3)
-    assert await port.post(slug, logs(10)) == 200
-    assert [event["data"]["msg"] for event in await port.stored(slug)] == ["line 0", "line 1", "line 2"]
+    assert await port.post(slug, logs(10, text)) == 200
+    assert [event["data"]["msg"] for event in await port.stored(slug)] == [f"{text} {n}" for n in range(3)]
     assert port.refused("batch_events") == 1
 
 
@@ -143,16 +161,21 @@ async def test_a_long_text_is_cut(serve: Serve, slug: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("limit", "count"),
-    [({"requests_per_s": 0.5}, 1), ({"events_per_s": 3.0}, 40)],
-    ids=["requests", "events"],
+    ("limit", "path", "body"),
+    [
+        ({"requests_per_s": 0.5}, EVENTS, logs(1)),
+        ({"events_per_s": 3.0}, EVENTS, logs(40)),
+        ({"events_per_s": 3.0}, EVENTS, logs(1, "x" * 60_000)),
+        ({"events_per_s": 3.0}, "/gameserver/x/operation/listItems-1/result", b" " * 60_000),
+    ],
+    ids=["requests", "events", "long events", "long results"],
 )
 async def test_an_instance_beyond_its_pace_is_put_off_and_no_other(
-    serve: Serve, slug: str, limit: dict[str, float], count: int
+    serve: Serve, slug: str, limit: dict[str, float], path: str, body: bytes
 ) -> None:
     port = serve(**limit)
-    answers = [await port.post(slug, logs(count, f"batch {n}")) for n in range(7)]
-    assert answers[0] == 200 and answers[-1] == 429
+    calls = [await port.call("POST", f"/k/key-of-{slug}{path}", content=body) for _ in range(7)]
+    assert calls[0].status_code == 200 and calls[-1].status_code == 429
     assert await port.post(f"{slug}-b", logs(1)) == 200
     assert port.refused(next(iter(limit))) >= 1
 

@@ -1,8 +1,10 @@
 """What an instance may hold in uplink, what goes to Takaro and comes from it, and by which way."""
 
 import asyncio
+import ssl
 from collections import Counter
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -23,6 +25,7 @@ from services.uplink.metrics import Metrics
 from services.uplink.mirror.state import Mirror, Subject
 from services.uplink.mirror.table import Age
 from services.uplink.surroundings import Surroundings
+from tests.support.certificates import make_certificate
 
 NOW = 1_800_000_000.0
 PLAYERS = Subject(Action.GET_PLAYERS)
@@ -42,6 +45,17 @@ def beyond() -> Counter[str]:
 def test_of_a_list_of_players_only_so_many_are_kept(beyond: Counter[str]) -> None:
     mirror = Mirror(Limits(mirror_players=2), lambda limit: beyond.update([limit]))
     mirror.answered(PLAYERS, [{"gameId": name, "name": name} for name in "abc"], NOW)
+    payload = mirror.read(PLAYERS, NOW).payload
+    assert payload and [player["gameId"] for player in orjson.loads(payload)] == ["a", "b"]
+    assert beyond == {"mirror_players": 1}
+
+
+def test_of_players_who_connect_only_so_many_are_kept(beyond: Counter[str]) -> None:
+    mirror = Mirror(Limits(mirror_players=2), lambda limit: beyond.update([limit]))
+    mirror.answered(PLAYERS, [], NOW)
+    for name in "abca":
+        player = {"gameId": name, "name": name}
+        mirror.happened({"type": "player-connected", "data": {"player": player}}, NOW)
     payload = mirror.read(PLAYERS, NOW).payload
     assert payload and [player["gameId"] for player in orjson.loads(payload)] == ["a", "b"]
     assert beyond == {"mirror_players": 1}
@@ -148,6 +162,34 @@ async def test_more_commands_than_may_wait_get_an_error(scene: Scene) -> None:
             await socket.send(ask("shutdown"))
         assert "error" in await scene.answers.get()
         assert scene.beyond("open_commands") == 1
+
+
+@pytest.mark.parametrize(
+    ("believed", "host", "links"),
+    [(True, "127.0.0.1", True), (True, "localhost", False), (False, "127.0.0.1", False)],
+    ids=["good", "the one of another host", "signed by nobody we know"],
+)
+async def test_takaro_is_spoken_to_only_if_its_certificate_is_good(
+    scene: Scene,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    believed: bool,
+    host: str,
+    links: bool,
+) -> None:
+    caplog.set_level("INFO")
+    cert, key = make_certificate(tmp_path, "takaro.example")
+    if believed:
+        monkeypatch.setenv("SSL_CERT_FILE", str(cert))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+    async with serve(scene.takaro, "127.0.0.1", 0, ssl=context) as server, asyncio.timeout(20):
+        scene.start(f"wss://{host}:{server.sockets[0].getsockname()[1]}", Limits())
+        while scene.linked.empty() and "out of reach" not in caplog.text:
+            await asyncio.sleep(0.05)
+    assert scene.linked.empty() is not links
+    assert ("certificate verify failed" in caplog.text) is not links
 
 
 async def test_takaro_is_reached_through_a_proxy_only_if_the_settings_name_one(

@@ -193,6 +193,9 @@ class Mirror:
 
     def _is_online(self, game_id: str, player: Mapping[str, Any], now_s: float) -> None:
         known, now = self._online.get(game_id), Kept(now_s, orjson.dumps(player))
+        if known is None and len(self._online) >= self._limits.mirror_players:
+            self._beyond("mirror_players")
+            return
         self._online[game_id] = now
         if known is None or known.payload != now.payload:
             self._mark_online()

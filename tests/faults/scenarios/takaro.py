@@ -19,7 +19,7 @@ REPORTED = "identity token? Stop it"
 """In the warning of an uplink that finds itself usurped."""
 
 
-@scenario("F32", "Takaro accepts and closes at once", cycles=2, short=1, recovery_s=40.0)
+@scenario("F32", "Takaro accepts and closes at once", cycles=2, short=1, recovery_s=65.0)
 async def accept_then_close(run: Run) -> None:
     async with run.world(Shape(instances=4)) as world:
         for _ in range(run.cycles):

@@ -1,0 +1,33 @@
+"""Pages that come from the code are up to date, and what they add to it is complete."""
+
+import re
+from pathlib import Path
+
+from docs import metrics, settings
+from services.relay.settings_sources import KEYS
+from tests.docs.pages import ROOT, rows
+
+SERVICES = ROOT / "services"
+
+
+def test_the_page_of_settings_is_up_to_date() -> None:
+    assert settings.PAGE.read_text(encoding="utf-8") == settings.page(), "run `make docs`"
+
+
+def test_the_page_of_metrics_is_up_to_date() -> None:
+    assert metrics.PAGE.read_text(encoding="utf-8") == metrics.page(), "run `make docs`"
+
+
+def test_every_setting_has_a_meaning() -> None:
+    assert {section: set(of) for section, of in settings.MEANINGS.items()} == {
+        section: set(keys) for section, keys in KEYS.items()
+    }
+    assert settings.TITLES.keys() == KEYS.keys()
+
+
+def test_every_module_that_the_protocol_names_is_there() -> None:
+    named = [cells[2] for cells in rows(ROOT / "docs" / "protocol.md") if len(cells) == 3]
+    files = [name for cell in named for name in re.findall(r"`([\w/]+(?:\.\w+|/))`", cell)]
+    assert len(files) > 40
+    for name in files:
+        assert (SERVICES / name).exists() or any(SERVICES.rglob(Path(name).name)), name

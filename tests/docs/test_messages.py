@@ -1,0 +1,72 @@
+"""docs/messages.md has what the code says, all of it and nothing else."""
+
+import ast
+import re
+from pathlib import Path
+
+from tests.docs.messages import SERVICES, texts
+from tests.docs.pages import ROOT, rows
+
+PAGE = ROOT / "docs" / "messages.md"
+
+PUT_TOGETHER = {
+    "delivered, no result: it may have run": "relay/command_life.py",
+    "…: no mod has ever contacted the relay for this server; check TakaroApiUrl in the mod's config.json": (
+        "uplink/takaro/failures.py"
+    ),
+    "…: is missing: every instance needs one": "relay/settings.py",
+    "…: is missing, and …": "relay/settings.py",
+    "…: others on this machine can read it (mode …), and it holds secrets: chmod 600 …": "relay/cautions.py",
+    "…: its identity_token …. Whoever knows it and a registration token of your Takaro can speak there as"
+    " this server. Takaro knows the server by it: with another one it sees a new server, so change it only if"
+    " you want that": "relay/cautions.py",
+    "not served: … has the same identity token": "relay/entries.py",
+    "one of its mod keys opens … instead": "relay/entries.py",
+    "an instance of this slug is stored in Redis too: relay.toml wins": "relay/entries.py",
+    "no instance yet: add an [[instance]] block with slug, name and identity_token to relay.toml, or run"
+    " `dayz-relay instance add`": "relay/settings.py",
+    "Redis has …: …. Fix: CONFIG SET … …": "relay/durability.py",
+    "Redis has maxmemory-policy …: when memory runs out it deletes events and commands."
+    " Fix: CONFIG SET maxmemory-policy noeviction": "relay/durability.py",
+    "Redis has version …: the relay needs … or newer, or Valkey": "relay/durability.py",
+    "Redis: only … of … replicas are there: no event can be accepted": "relay/store.py",
+}
+"""Texts that are made in one place and said in another, and where they are made."""
+
+INTERNAL = {"no key"}
+"""Not for people: what `_say` keeps apart."""
+
+
+def told() -> list[str]:
+    found = []
+    for cell, *_ in rows(PAGE)[1:]:
+        if code := re.fullmatch(r"(`+)(.+)\1", cell):
+            found.append(code[2].strip())
+    return found
+
+
+def test_every_warning_error_and_refusal_has_its_entry() -> None:
+    missing = {text: where for text, where in texts().items() if text not in {*told(), *INTERNAL}}
+    assert missing == {}, "write down in docs/messages.md what these mean"
+
+
+def test_nothing_is_told_that_nobody_says_or_twice() -> None:
+    assert set(told()) - texts().keys() == PUT_TOGETHER.keys()
+    assert len(told()) == len(set(told()))
+
+
+def test_what_is_put_together_is_still_made_there() -> None:
+    for text, where in PUT_TOGETHER.items():
+        made = "".join(literals(SERVICES / where))
+        for part in filter(None, (part.strip(" .:'") for part in text.split("…"))):
+            assert part in made, (text, where)
+
+
+def literals(path: Path) -> list[str]:
+    nodes = ast.walk(ast.parse(path.read_text()))
+    return [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+
+
+def test_the_source_is_read() -> None:
+    assert len(texts()) > 80
+    assert "… does not end, killing it" in texts()

@@ -1,0 +1,190 @@
+"""`python -m tests.hostile.mutate [words of a promise]`: takes each limit, and each rule of who may speak, out of
+a copy of the tree, one at a time, and looks whether the test that SECURITY.md names turns red.
+"""
+
+# ruff: noqa: E501
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[2]
+
+FILES = {
+    "addresses": "services/relay/addresses.py",
+    "app": "services/modapi/app.py",
+    "bounds": "services/modapi/dialect/bounds.py",
+    "calls": "services/modapi/calls.py",
+    "conversation": "services/uplink/conversation.py",
+    "credentials": "services/modapi/credentials.py",
+    "desk": "services/uplink/desk.py",
+    "doors": "services/relay/doors.py",
+    "intake": "services/modapi/intake.py",
+    "mirror": "services/uplink/mirror/state.py",
+    "owned": "services/uplink/owned.py",
+    "pace": "services/modapi/pace.py",
+    "served": "services/modapi/served.py",
+    "serving": "services/relay/serving.py",
+    "settings": "services/relay/settings.py",
+    "tls": "services/relay/tls.py",
+    "wire": "services/modapi/wire.py",
+}
+TESTS = {
+    "addresses": "tests/relay/test_addresses.py",
+    "credentials": "tests/modapi/test_credentials.py",
+    "doors": "tests/relay/test_doors.py",
+    "limits": "tests/modapi/test_limits.py",
+    "pace": "tests/modapi/test_pace.py",
+    "settings": "tests/relay/test_settings.py",
+    "state": "tests/uplink/mirror/test_state.py",
+    "uplink": "tests/uplink/test_uplink_limits.py",
+    "wire": "tests/modapi/test_wire.py",
+}
+
+
+class Mutant(NamedTuple):
+    """`old` stands once in the file; with `new` in its place the promise is broken, and `test` has to see it."""
+
+    promise: str
+    file: str
+    old: str
+    new: str
+    test: str
+
+
+IN_TIME = "doors::test_a_request_that_does_not_come_in_time_ends_its_connection"
+HEAD = "doors::test_a_head_beyond_its_limit_is_refused"
+PROXIES = "doors::test_connections_in_all_are_limited_also_those_of_a_trusted_proxy"
+HANDSHAKE = "doors::test_without_a_handshake_a_connection_is_counted_and_ended"
+CERTIFICATE = "doors::test_a_certificate_is_taken_up_when_its_files_change_and_only_if_it_is_good"
+OLD_TLS = "doors::test_neither_old_tls_nor_handshake_upon_handshake_is_offered"
+TOO_LONG = "limits::test_a_result_that_is_too_long_is_refused"
+BATCH = "limits::test_of_a_batch_with_too_many_events_the_first_are_taken"
+ASIDE = "limits::test_an_event_beyond_a_limit_is_put_aside_and_its_neighbours_are_not"
+PACE = "limits::test_an_instance_beyond_its_pace_is_put_off_and_no_other"
+WRONG_KEYS = "limits::test_wrong_keys_are_put_off_and_the_right_one_never_is"
+NO_ID = "limits::test_no_id_opens_another_instance"
+TOLD = "limits::test_a_call_without_a_key_is_told_how_to_set_it"
+NO_KEY = "limits::test_who_needs_no_key_is_not_spoken_for_by_a_proxy_or_a_page"
+FORWARDED = "limits::test_a_trusted_proxy_says_who_tries_keys_and_nobody_else_does"
+CALLER = "addresses::test_the_caller_is_the_last_one_that_is_not_trusted"
+WRONG_SETTING = "settings::test_a_wrong_setting_is_named_with_its_place"
+TOO_BIG = "uplink::test_an_answer_that_is_too_big_is_not_kept"
+
+MUTANTS = [
+    # What may come
+    Mutant("connections", "doors", "self._count >= self._most:", "False:", PROXIES),
+    Mutant("connections_per_address", "doors", "count >= self._most_each and", "False and", "doors::test_connections_of_one_address_are_limited_and_come_back"),
+    Mutant("connections: those of a proxy are not one address", "doors", " and not is_in(address, self._trusted)", "", PROXIES),
+    Mutant("connections: counted before the handshake", "serving", "not self._door.enter(address[0])", "self._door.enter(address[0]) is None", HANDSHAKE),
+    Mutant("connections: the handshake comes in time", "serving", "timeout=HANDSHAKE_WITHIN_S", "timeout=60", HANDSHAKE),
+    Mutant("header_bytes: whole", "doors", "self._received + self._chunk > self._door.header_bytes", "False", HEAD),
+    Mutant("header_bytes: unfinished", "doors", "self._in_head and self._received > self._door.header_bytes", "False", HEAD),
+    Mutant("receive_within_s", "doors", "connection.end_overdue()", "pass", IN_TIME),
+    Mutant("receive_within_s: silent", "doors", "self._address = address\n        self._expect(self._door.receive_within_s)", "self._address = address", IN_TIME),
+    Mutant("receive_within_s: after another request", "doors", "super().on_message_begin()\n        self._expect(self._door.receive_within_s)", "super().on_message_begin()", "doors::test_a_second_request_has_to_come_in_time_too"),
+    Mutant("receive_within_s: bytes that begin nothing", "doors", "elif self.due_s == math.inf and", "elif False and", "doors::test_a_connection_that_was_good_once_gets_no_more_time"),
+    Mutant("receive_within_s: bodies", "doors", "        self._in_head = False\n", "        self._in_head = False\n        self.due_s = math.inf\n", IN_TIME),
+    Mutant("requests in a row", "doors", "len(self.pipeline) >= MAX_PIPELINED", "False", "doors::test_requests_do_not_queue_up_without_end_behind_one_that_is_held"),
+    Mutant("not_http", "doors", 'self._door.refused("not_http")', "pass", "doors::test_what_is_not_http_is_refused_without_a_line_in_the_log"),
+    Mutant("body_bytes", "wire", "self._limits.result_bytes, self._limits.body_bytes,", "self._limits.result_bytes, self._limits.result_bytes,", "limits::test_of_a_body_that_is_too_long_the_beginning_is_taken"),
+    Mutant("body_bytes: what is read at most", "wire", "receive, self._limits.result_bytes, self._limits.b", "receive, 1 << 40, self._limits.b", "wire::test_a_body_beyond_its_limit_is_refused_by_its_length_alone"),
+    Mutant("body_bytes: of a registration", "wire", "read_body(scope, receive, MAX_REGISTER_BYTES)", "read_body(scope, receive, 1 << 40)", "limits::test_of_a_registration_little_is_read_for_it_may_be_anybodys"),
+    Mutant("result_bytes", "wire", "limit = self._limits.result_bytes", "limit = 1 << 40", TOO_LONG),
+    Mutant("result_bytes: of no length that it names", "wire", "if size + len(chunk) > limit_bytes:", "if False:", TOO_LONG),
+    Mutant("bodies on their way", "wire", "not incoming.add(len(chunks[-1]))", "incoming.add(len(chunks[-1])) is None", "limits::test_bodies_of_one_instance_on_their_way_are_limited_together"),
+    Mutant("batch_events", "intake", "return read_batch(body, self._limits.batch_events)", "return read_batch(body, 1 << 40)", BATCH),
+    Mutant("batch_events: of a long body", "intake", "read_batch, body, self._limits.batch_events", "read_batch, body, 1 << 40", BATCH),
+    Mutant("event_bytes", "bounds", "len(data) > limits.event_bytes", "False", ASIDE),
+    Mutant("event_levels", "bounds", "levels(raw) > limits.event_levels", "False", ASIDE),
+    Mutant("text_chars", "bounds", "len(data) > limits.text_chars", "False", "limits::test_a_long_text_is_cut"),
+    Mutant("requests_per_s", "pace", "not self._requests.has_any(now_s)", "False", PACE),
+    Mutant("events_per_s", "pace", "not self._events.has_any(now_s)", "False", PACE),
+    Mutant("events_per_s: mended bodies cost more", "pace", "MENDED_BYTES_AN_EVENT if mended else BYTES_AN_EVENT", "BYTES_AN_EVENT", "pace::test_a_long_body_costs_and_one_that_must_be_mended_costs_more"),
+    Mutant("events_per_s: long bodies", "wire", "posted(taken.events, len(body), mended=taken.mended)", "posted(taken.events, 0)", PACE),
+    Mutant("events_per_s: long results", "wire", "instance.pace.posted(0, len(body))", "pass", PACE),
+    Mutant("events_per_s: of this instance alone", "served", "self.pace = Pace(limits, time.monotonic())", "self.pace = globals().setdefault('P', Pace(limits, time.monotonic()))", PACE),
+    Mutant("wrong_keys_per_minute", "pace", "        return allowed\n", "        return True\n", WRONG_KEYS),
+    Mutant("wrong_keys_per_minute: in constant memory", "pace", "self._sources.popitem(last=False)", "pass", "pace::test_a_million_sources_take_no_more_memory_than_the_limit"),
+    Mutant("wrong_keys_per_minute: never the right one", "wire", 'if key or is_direct(scope["headers"]):', "if (key or is_direct(scope['headers'])) and self._wrong_keys.tried('127.0.0.1', time.monotonic()):", WRONG_KEYS),
+    Mutant("wrong_keys_per_minute: on every path", "wire", "if call.key and not slug and", "if False and", WRONG_KEYS),
+    Mutant("open_commands", "owned", "CommandStream(store, instance.slug, limits.open_commands)", "CommandStream(store, instance.slug)", "uplink::test_more_commands_than_may_wait_get_an_error"),
+    Mutant("mirror_players: a list", "mirror", "len(value) > self._limits.mirror_players", "False", "uplink::test_of_a_list_of_players_only_so_many_are_kept"),
+    Mutant("mirror_players: who connects", "mirror", "len(self._online) >= self._limits.mirror_players", "False", "uplink::test_of_players_who_connect_only_so_many_are_kept"),
+    Mutant("mirror_players: places and inventories", "mirror", "len(kept) > self._limits.mirror_players", "False", "state::test_memory_is_bounded_and_the_oldest_goes"),
+    Mutant("inventory_bytes", "mirror", "len(payload) <= self._limits.inventory_bytes", "True", TOO_BIG),
+    Mutant("catalogue_bytes", "mirror", "len(payload) > self._limits.catalogue_bytes", "False", TOO_BIG),
+    Mutant("frame_in_bytes", "conversation", "max_size=self._frame_in_bytes", "max_size=None", "uplink::test_a_frame_that_is_too_big_ends_the_socket_and_another_one_is_made"),
+    Mutant("frame_out_bytes", "desk", "len(payload) <= self._most_bytes", "True", "uplink::test_an_answer_that_is_too_big_for_takaro_becomes_an_error"),
+    # Who may speak
+    Mutant("no id opens: in the path", "wire", "            return self._credentials.slug_for(key)\n", "            slug = self._credentials.slug_for(key)\n            others = [part for part in scope['path'].split('/') if part in self._admitted.instances]\n            return others[0] if slug and others else slug\n", NO_ID),
+    Mutant("no id opens: in the query", "calls", "if not key and query:", "if query:", NO_ID),
+    Mutant("no id opens: in the body", "wire", "if not self._credentials.slug_for(key) and isinstance(sent, str):", "if isinstance(sent, str):", NO_ID),
+    Mutant("keys by their SHA-256", "credentials", 'return self._slugs.get(digest_of(secret), "")', 'return self._slugs.get(secret, "") or self._slugs.get(digest_of(secret), "")', "credentials::test_a_key_opens_its_own_instance_and_nothing_else_opens_any"),
+    Mutant("one answer for all wrong keys", "wire", "return 401, _UNAUTHORIZED,", "return 401, _NO_KEY if key.startswith('key-of-') else _UNAUTHORIZED,", "limits::test_wrong_and_unknown_keys_have_the_same_answer"),
+    Mutant("a poll has its key in the URL", "calls", 'if not key and method == "POST":', "if not key:", "limits::test_a_poll_needs_its_key_in_the_url"),
+    Mutant("without a key it is told how to set it", "wire", "        if not key:\n            self._say", "        if False:\n            self._say", TOLD),
+    Mutant("without a key: on loopback", "credentials", "self._loopback_only and len", "len", TOLD),
+    Mutant("without a key: a single instance", "credentials", "self._loopback_only and len(entries) == 1", "self._loopback_only and entries", TOLD),
+    Mutant("without a key: no proxy, no page", "calls", "name in _NOT_DIRECT or", "", NO_KEY),
+    Mutant("without a key: no other host", "calls", "_LOCAL_HOST.fullmatch(value) is None", "False", NO_KEY),
+    Mutant("no start without keys: by an address", "settings", "    if not is_loopback(settings.modapi.host):\n", "    if False:\n", WRONG_SETTING),
+    Mutant("no start without keys: by a proxy", "settings", "    elif settings.modapi.trusted_proxies:\n", "    elif False:\n", WRONG_SETTING),
+    Mutant("no start without keys: several instances", "settings", "    elif len(settings.instances) > 1:\n", "    elif False:\n", WRONG_SETTING),
+    Mutant("behind a proxy is not loopback", "settings", "is_loopback(self.host) and not self.trusted_proxies", "is_loopback(self.host)", "settings::test_through_a_trusted_proxy_others_than_this_machine_can_call"),
+    Mutant("forwarded addresses: from trusted proxies only", "addresses", "not forwarded or not is_in(peer, trusted)", "not forwarded", CALLER),
+    Mutant("forwarded addresses: the last that is not ours", "addresses", "for hop in reversed(hops):", "for hop in hops:", CALLER),
+    Mutant("forwarded addresses: uvicorn believes none", "serving", "proxy_headers=False,", "proxy_headers=True,", FORWARDED),
+    Mutant("no documentation", "app", "FastAPI(openapi_url=None)", "FastAPI()", "limits::test_the_mods_port_documents_and_administers_nothing"),
+    Mutant("TLS: 1.2 or newer", "tls", "= ssl.TLSVersion.TLSv1_2", "= ssl.TLSVersion.TLSv1", OLD_TLS),
+    Mutant("TLS: no handshake upon handshake", "tls", "self.context.options |= (", "_ = (", OLD_TLS),
+    Mutant("TLS: a new pair is taken up", "tls", "wrong = self._take()\n            if wrong and", "wrong = ''\n            if wrong and", CERTIFICATE),
+    Mutant("TLS: a bad pair changes nothing", "tls", "for context in (ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), self.context):", "for context in (self.context,):", CERTIFICATE),
+    Mutant("TLS: no start with a bad pair", "tls", "if wrong := self._take():", "if (wrong := self._take()) is None:", "doors::test_a_certificate_that_is_wrong_at_the_start_is_one_clear_line"),
+    Mutant("Takaro's certificate", "conversation", "                compression=None,\n", "                compression=None,\n                ssl=__import__('ssl')._create_unverified_context() if self._url[:3] == 'wss' else None,\n", "uplink::test_takaro_is_spoken_to_only_if_its_certificate_is_good"),
+    Mutant("Takaro: no other proxy", "conversation", "proxy=self._proxy,", "proxy=self._proxy or True,", "uplink::test_takaro_is_reached_through_a_proxy_only_if_the_settings_name_one"),
+]  # fmt: skip
+
+
+def node(test: str) -> str:
+    """How pytest names it."""
+    file, _, name = test.partition("::")
+    return f"{TESTS[file]}::{name}"
+
+
+def failed(tree: Path, tests: list[str]) -> str:
+    """What pytest says of the first one that fails there, "" when all pass."""
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *map(node, tests)]
+    done = subprocess.run(command, cwd=tree, capture_output=True, text=True, timeout=600)
+    if not done.returncode:
+        return ""
+    lines = [line for line in done.stdout.splitlines() if line.startswith("FAILED")]
+    assert done.returncode == 1 and lines, done.stdout + done.stderr  # it did not even run
+    return lines[0].partition("::")[2]
+
+
+def main(words: str) -> int:
+    """How many nobody noticed."""
+    chosen, unseen = [mutant for mutant in MUTANTS if words in mutant.promise], 0
+    with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
+        tree = Path(folder) / "tree"
+        skipped = shutil.ignore_patterns(".*", "build", "data", "*.egg-info", "__pycache__")
+        shutil.copytree(ROOT, tree, ignore=skipped)
+        without = failed(tree, list(dict.fromkeys(mutant.test for mutant in chosen)))
+        assert not without, f"it fails with nothing taken out: {without}"
+        for promise, file, old, new, test in chosen:
+            path = tree / FILES[file]
+            text = path.read_text()
+            assert text.count(old) == 1, f"{promise}: stands {text.count(old)} times in {path}"
+            path.write_text(text.replace(old, new))
+            seen = failed(tree, [test])
+            path.write_text(text)
+            unseen += not seen
+            print(f"{'red' if seen else 'UNSEEN':8}{promise}: {seen or test}", flush=True)
+    return unseen
+
+
+if __name__ == "__main__":
+    sys.exit(main(" ".join(sys.argv[1:])) > 0)
