@@ -42,7 +42,7 @@ This is the first start: {path} is written, with one server and fresh secrets.
 {mod_config}
 
 2. Takaro. Open the dashboard: Settings, Game Servers, Add Game Server, Generic, and copy the
-   registration token into {path}, where [takaro] says so. Then stop this with Ctrl-C and start it again.
+   registration token into {path}, where [takaro] says so. It takes effect at once.
 
 Until then the relay serves the mod all the same, and keeps its events for Takaro.
 """

@@ -21,7 +21,6 @@ from services.uplink.surroundings import Surroundings
 
 SUBSCRIBE_AGAIN_S = 1.0
 MOVES_PER_S = 5
-LOOKED_ENOUGH_S = 0.1
 MEASURE_EVERY_S = 5.0
 MEASURED_AT_ONCE = 50
 SETTLED_AFTER_S = 3.0
@@ -157,8 +156,7 @@ class Fleet:
 
     async def _came_free(self, slugs: Iterable[str]) -> None:
         """Leases were given back, most likely by an uplink that stops: whose are these instances now?"""
-        if time.monotonic() - self._members.looked_s > LOOKED_ENOUGH_S:
-            await self._look_around()
+        await self._look_around()
         await self._tend(slugs)
 
     async def _listen(self) -> None:

@@ -38,6 +38,8 @@ def _of(tree: ast.Module, errors: set[str]) -> Iterator[str]:
                 yield from _text(first)
             case ast.Call(func=ast.Name(id="Failure"), args=[_, second]):
                 yield from _text(second)
+            case ast.Call(func=ast.Name(id="Outcome"), keywords=[ast.keyword(arg="error", value=text)]):
+                yield from _text(text)
             case ast.Assign(targets=[ast.Name(id="_WORDS")], value=ast.Dict(values=values)):
                 for value in values:
                     yield from _text(value)

@@ -14,6 +14,10 @@ PUT_TOGETHER = {
     "…: no mod has ever contacted the relay for this server; check TakaroApiUrl in the mod's config.json": (
         "uplink/takaro/failures.py"
     ),
+    "the mod has not contacted the relay for … s": "uplink/takaro/answers.py",
+    "the relay's store is away: nothing is known of the mod": "uplink/takaro/answers.py",
+    "the server refused it and gave no reason": "uplink/takaro/failures.py",
+    "the game server's answer is too large: … bytes": "uplink/desk.py",
     "…: is missing: every instance needs one": "relay/settings.py",
     "…: is missing, and …": "relay/settings.py",
     "…: others on this machine can read it (mode …), and it holds secrets: chmod 600 …": "relay/cautions.py",

@@ -20,7 +20,7 @@ class Members:
         """When `alive` last changed."""
         self.went_back = False
         """At the last look our own beats were fewer than we had made: Redis has lost data."""
-        self.looked_s = float("-inf")
+        self._looked_s = float("-inf")
         self._counts: dict[str, int] = {}
         self._moved_s: dict[str, float] = {}
 
@@ -29,10 +29,10 @@ class Members:
 
         Whoever was taken for dead and is not begins to count anew.
         """
-        was_away = now_s - self.looked_s > ALIVE_FOR_S
-        forgotten = now_s - self.looked_s > ALIVE_FOR_S - BEAT_EVERY_S  # by the others, rightly
+        was_away = now_s - self._looked_s > ALIVE_FOR_S
+        forgotten = now_s - self._looked_s > ALIVE_FOR_S - BEAT_EVERY_S  # by the others, rightly
         self.went_back = not forgotten and counts.get(self.own, 0) <= self._counts.get(self.own, 0)
-        self.looked_s = now_s
+        self._looked_s = now_s
         for member, count in counts.items():
             # Whoever is new is believed for a while; so is everybody when it was we who could not look.
             if was_away or self._counts.get(member) != count:
