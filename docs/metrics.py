@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 
 from services.modapi.metrics import Metrics as ModApiMetrics
-from services.relay.instance_series import InstanceSeries, Series
+from services.relay.instances.series import InstanceSeries, Series
 from services.relay.service_metrics import ServiceMetrics
 from services.uplink.metrics import MIRROR_PARTS
 from services.uplink.metrics import Metrics as UplinkMetrics

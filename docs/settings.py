@@ -127,7 +127,7 @@ MEANINGS = {
         ),
         "wrong_keys_per_minute": "from one address: then 429; a right key is never put off",
         "open_commands": "that wait for one mod: Takaro gets an error",
-        "mirror_players": "whose position and inventory are remembered for one instance; who is online beyond it is not remembered",
+        "mirror_players": "who is remembered of one instance, with position and inventory; nobody beyond it",
         "inventory_bytes": "of one inventory: a bigger one is passed on and not remembered",
         "catalogue_bytes": (
             "of one list of items, entities, locations or bans: a bigger one is passed on and not remembered"

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from services.cli import embedded
-from services.relay.entries import Entry, merge
 from services.relay.errors import ConfigError, NoSuchInstance
-from services.relay.registry import Registry
+from services.relay.instances.entries import Entry, merge
+from services.relay.instances.registry import Registry
 from services.relay.settings import Settings
 from services.relay.store import Store
 

@@ -12,9 +12,9 @@ from services.cli.desk import Desk, opened
 from services.cli.terminal import BOLD, DIM, Paint, complain, cut, date, moment, print_json, safe, table
 from services.modapi.metrics import Metrics
 from services.modapi.repeats import Repeated, intake_of, repeat, why_not
-from services.relay.dead_letters import DeadLetters, Letter
 from services.relay.errors import ConfigError
 from services.relay.event_stream import NOTE_AFTER_S
+from services.relay.instances.dead_letters import DeadLetters, Letter
 from services.relay.settings import Settings
 
 PAGE = 100

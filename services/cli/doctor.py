@@ -12,9 +12,9 @@ from services.cli.desk import Desk, opened
 from services.cli.terminal import BOLD, DIM, GREEN, RED, YELLOW, Paint, print_json, safe
 from services.cli.verdict import Level, Verdict, bad, good, warn
 from services.relay import logs
-from services.relay.diagnosis import diagnose
 from services.relay.errors import ConfigError, NoSuchInstance, StoreError
-from services.relay.facts import facts_of_all
+from services.relay.instances.diagnosis import diagnose
+from services.relay.instances.facts import facts_of_all
 from services.relay.settings import Loaded, Settings
 
 _COLOURS = {Level.GOOD: GREEN, Level.WARN: YELLOW, Level.BAD: RED}

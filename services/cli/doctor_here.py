@@ -9,8 +9,8 @@ import orjson
 
 from services.cli.verdict import Verdict, bad, good, warn
 from services.relay.errors import ConfigError, StoreError
+from services.relay.http.serving import bind
 from services.relay.keys import UPLINKS
-from services.relay.serving import bind
 from services.relay.settings import Settings
 from services.relay.settings_values import is_loopback
 from services.relay.store import CLOCK, Store

@@ -15,9 +15,9 @@ from services.cli.desk import Desk, opened
 from services.cli.terminal import Paint, print_json, safe, table
 from services.relay.cautions import guessable
 from services.relay.errors import ConfigError
-from services.relay.instance_records import Change
-from services.relay.overview import InstanceView, overview
-from services.relay.registry import Issued
+from services.relay.instances.overview import InstanceView, overview
+from services.relay.instances.records import Change
+from services.relay.instances.registry import Issued
 from services.relay.settings import Instance, Settings
 from services.relay.settings_values import DisplayName, Slug, Token
 

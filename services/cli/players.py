@@ -10,7 +10,7 @@ import orjson
 
 from services.cli.desk import Desk, opened
 from services.cli.terminal import DIM, Paint, ago, print_json, safe, table
-from services.relay.entries import active
+from services.relay.instances.entries import active
 from services.relay.keys import keys_of
 from services.relay.settings import Settings
 from services.relay.store import pairs

@@ -9,7 +9,7 @@ from services.cli.terminal import ago, complain, safe
 from services.relay.command_life import MAY_HAVE_RUN, NOT_DELIVERED, State
 from services.relay.command_stream import CommandStream
 from services.relay.errors import ConfigError, StoreError
-from services.relay.facts import facts_of
+from services.relay.instances.facts import facts_of
 from services.relay.operation_ids import new_operation_id
 from services.relay.records import Command, Outcome
 from services.relay.settings import Settings

@@ -24,10 +24,10 @@ from services.cli.terminal import (
     safe,
     table,
 )
-from services.relay.diagnosis import Problem, diagnose
-from services.relay.entries import Entry
 from services.relay.errors import StoreError
-from services.relay.facts import Facts, facts_of, facts_of_all
+from services.relay.instances.diagnosis import Problem, diagnose
+from services.relay.instances.entries import Entry
+from services.relay.instances.facts import Facts, facts_of, facts_of_all
 from services.relay.settings import Settings
 
 EVERY_S = 1.0

@@ -9,12 +9,12 @@ from typing import Any
 
 from services.cli.desk import opened
 from services.cli.terminal import BOLD, DIM, RED, YELLOW, Paint, clock, complain, moment, print_json, safe
-from services.relay.entries import active
 from services.relay.errors import ConfigError
+from services.relay.instances.entries import active
+from services.relay.instances.watching import DELIVERED, Passed, watch
 from services.relay.settings import Settings
 from services.relay.store import Store
 from services.relay.vocabulary import EventType
-from services.relay.watching import DELIVERED, Passed, watch
 
 MOST_AT_ONCE = 50
 """Each instance that is watched costs a connection to Redis."""

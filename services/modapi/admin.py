@@ -15,12 +15,12 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from starlette.exceptions import HTTPException
 
 from services.modapi.guard import Guard
-from services.relay.directory import Directory
 from services.relay.errors import InstanceConflict, NoSuchInstance, StoreError
-from services.relay.instance_records import Change
+from services.relay.instances.directory import Directory
+from services.relay.instances.overview import InstanceView, overview
+from services.relay.instances.records import Change
+from services.relay.instances.registry import OVERLAP_S, Issued
 from services.relay.logs import clean
-from services.relay.overview import InstanceView, overview
-from services.relay.registry import OVERLAP_S, Issued
 from services.relay.settings_values import DisplayName, Slug, Token
 from services.relay.store import Store
 

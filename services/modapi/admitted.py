@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from services.modapi.credentials import Credentials
 from services.modapi.metrics import Metrics
 from services.modapi.served import ServedInstance
-from services.relay.entries import Entry
+from services.relay.instances.entries import Entry
 from services.relay.limits import DEFAULT_LIMITS, Limits
 from services.relay.logs import InstanceLogger
 from services.relay.store import Store

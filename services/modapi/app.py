@@ -10,9 +10,9 @@ from services.modapi.admitted import Admitted
 from services.modapi.metrics import Metrics
 from services.modapi.served import ServedInstance
 from services.modapi.wire import ModWire
-from services.relay.addresses import Network
 from services.relay.errors import StoreError
-from services.relay.instance_state import LinkInfo, Queued
+from services.relay.http.addresses import Network
+from services.relay.instances.state import LinkInfo, Queued
 
 IDENTIFIED = "ready"
 """The name uplink gives to the state in which events flow."""

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from services.relay.entries import Entry
-from services.relay.instance_records import digest_of
+from services.relay.instances.entries import Entry
+from services.relay.instances.records import digest_of
 
 
 class Credentials:

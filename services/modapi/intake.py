@@ -18,7 +18,7 @@ from services.modapi.metrics import Metrics
 from services.modapi.pace import LogLines
 from services.relay.errors import StoreError
 from services.relay.event_stream import NOT_ASKED, Batch, EventStream, Slot, digest
-from services.relay.instance_state import InstanceState
+from services.relay.instances.state import InstanceState
 from services.relay.limits import DEFAULT_LIMITS, Limits
 from services.relay.records import DeadEvent, GameEvent
 from services.relay.vocabulary import EventType

@@ -15,12 +15,12 @@ from services.modapi.metrics import Metrics
 from services.modapi.page.routes import add_page
 from services.modapi.wakes import listen
 from services.relay import running
-from services.relay.addresses import networks
-from services.relay.directory import Directory
-from services.relay.doors import Door
-from services.relay.serving import Listener, admin_app, bind
+from services.relay.http.addresses import networks
+from services.relay.http.doors import Door
+from services.relay.http.serving import Listener, admin_app, bind
+from services.relay.http.tls import certificate_of
+from services.relay.instances.directory import Directory
 from services.relay.settings import Settings
-from services.relay.tls import certificate_of
 
 OPEN_DOOR_AFTER_S = 1.0
 

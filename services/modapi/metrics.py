@@ -5,7 +5,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from services.modapi.calls import CallKind
 from services.modapi.dialect.dead import Reason
 from services.modapi.holding import Ending
-from services.relay.instance_series import Fold, InstanceSeries, Series
+from services.relay.instances.series import Fold, InstanceSeries, Series
 from services.relay.limits import MODAPI_LIMITS
 from services.relay.service_metrics import ServiceMetrics
 from services.relay.vocabulary import Action, EventType

@@ -7,9 +7,9 @@ from services.modapi.dialect.dead import RAW_BYTES
 from services.modapi.dialect.roster import Roster
 from services.modapi.intake import Intake
 from services.modapi.metrics import Metrics
-from services.relay.dead_letters import DeadLetters, Letter
 from services.relay.event_stream import EventStream
-from services.relay.instance_state import InstanceState
+from services.relay.instances.dead_letters import DeadLetters, Letter
+from services.relay.instances.state import InstanceState
 from services.relay.limits import Limits
 from services.relay.store import Store
 

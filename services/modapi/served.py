@@ -14,7 +14,7 @@ from services.modapi.polls import Polls
 from services.relay.command_stream import CommandStream
 from services.relay.errors import StoreError
 from services.relay.event_stream import EventStream
-from services.relay.instance_state import InstanceState, LinkInfo
+from services.relay.instances.state import InstanceState, LinkInfo
 from services.relay.limits import DEFAULT_LIMITS, Limits
 from services.relay.logs import InstanceLogger
 from services.relay.settings import Instance

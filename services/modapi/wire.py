@@ -22,8 +22,8 @@ from services.modapi.intake import Intake
 from services.modapi.metrics import Metrics
 from services.modapi.pace import WrongKeys
 from services.modapi.served import ServedInstance
-from services.relay.addresses import Network, caller, source_of
 from services.relay.errors import StoreError
+from services.relay.http.addresses import Network, caller, source_of
 
 logger = logging.getLogger(__name__)
 

@@ -19,8 +19,8 @@ import orjson
 from services.relay.errors import LostLease, StoreError
 from services.relay.keys import WAKE_EVENTS, keys_of
 from services.relay.records import DeadEvent, GameEvent
+from services.relay.redis.clock import StoreClock
 from services.relay.store import CLOCK, Script, Store
-from services.relay.store_clock import StoreClock
 
 MAX_QUEUED_EVENTS = 100_000
 MAX_QUEUED_BYTES = 64 * 1024 * 1024

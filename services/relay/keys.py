@@ -25,7 +25,7 @@ WAKE_INSTANCES = "relay:wake:instances"
 """Channel: the slug of an instance that was added, changed or removed."""
 
 INSTANCES = "relay:{instances}:records"
-"""Hash: slug -> an instance that is not in relay.toml, as instance_records.py has it."""
+"""Hash: slug -> an instance that is not in relay.toml, as instances/records.py has it."""
 
 INSTANCES_IDENTITIES = "relay:{instances}:identities"
 """Hash: SHA-256 of an identity token -> the slug of the stored instance that has it."""

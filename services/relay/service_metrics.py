@@ -7,8 +7,8 @@ from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry, Gauge, Histogram, ProcessCollector, generate_latest
 
-from services.relay.durability import STORE_LABELS
-from services.relay.instance_series import InstanceSeries
+from services.relay.instances.series import InstanceSeries
+from services.relay.redis.durability import STORE_LABELS
 from services.relay.store import Store
 
 LOOK_EVERY_S = 0.25

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
-from services.relay import redis_url
+from services.relay.redis import url as redis_url
 
 MIN_MOD_KEY_LENGTH = 16
 

@@ -1,6 +1,6 @@
 """The one way to Redis, the same on a single server, behind Sentinels and on a Cluster.
 
-Each primary has a lane of its own (redis_lane.py). What is refused without being carried out is sent again
+Each primary has a lane of its own (redis/lane.py). What is refused without being carried out is sent again
 inside, for a while (redis_lane.CALL_TIMEOUT_S). What may have been carried out never is: what is safe to
 repeat says so at its call.
 """
@@ -12,15 +12,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from itertools import chain
 from typing import Any, TypeVar
 
-from services.relay import durability
-from services.relay.durability import Facts
 from services.relay.errors import StoreError
-from services.relay.redis_alone import Alone, Sentinels
-from services.relay.redis_cluster import Cluster, slot_of
-from services.relay.redis_connection import Argument, Connection
-from services.relay.redis_errors import Lost, Refusal, Unreachable, told
-from services.relay.redis_lane import CALL_TIMEOUT_S, RETRY_EVERY_S, Call, Lane, Script, Topology
-from services.relay.redis_url import Endpoint, Kind, parse
+from services.relay.redis import durability
+from services.relay.redis.alone import Alone, Sentinels
+from services.relay.redis.cluster import Cluster, slot_of
+from services.relay.redis.connection import Argument, Connection
+from services.relay.redis.durability import Facts
+from services.relay.redis.errors import Lost, Refusal, Unreachable, told
+from services.relay.redis.lane import CALL_TIMEOUT_S, RETRY_EVERY_S, Call, Lane, Script, Topology
+from services.relay.redis.url import Endpoint, Kind, parse
 
 __all__ = ("CLOCK", "RETRY_EVERY_S", "Script", "Store", "pairs", "patiently")
 

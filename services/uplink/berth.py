@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from services.relay.errors import LostLease, StoreError
 from services.relay.event_stream import MAX_QUEUED_BYTES, MAX_QUEUED_EVENTS
-from services.relay.facts import facts_of
+from services.relay.instances.facts import facts_of
 from services.relay.leases import RENEW_EVERY_S, Lease, Look
 from services.relay.logs import InstanceLogger
 from services.relay.running import cancelled

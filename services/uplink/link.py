@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from services.relay.errors import LostLease, StoreError
 from services.relay.event_stream import EventStream
-from services.relay.instance_state import InstanceState, LinkInfo
+from services.relay.instances.state import InstanceState, LinkInfo
 from services.relay.leases import Lease
 from services.relay.limits import DEFAULT_LIMITS
 from services.relay.logs import InstanceLogger

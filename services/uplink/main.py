@@ -7,8 +7,8 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from services.relay import running
-from services.relay.directory import Directory, instances
-from services.relay.serving import Listener, admin_app, bind
+from services.relay.http.serving import Listener, admin_app, bind
+from services.relay.instances.directory import Directory, instances
 from services.relay.settings import Settings
 from services.uplink.alerts.herald import Herald
 from services.uplink.fleet import Fleet

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from services.relay.event_stream import MAX_QUEUED_BYTES, MAX_QUEUED_EVENTS
-from services.relay.instance_series import Fold, InstanceSeries, Series
+from services.relay.instances.series import Fold, InstanceSeries, Series
 from services.relay.limits import UPLINK_LIMITS
 from services.relay.records import GameEvent
 from services.relay.service_metrics import ServiceMetrics

@@ -9,8 +9,8 @@ from typing import Any
 from services.relay.command_stream import CommandStream
 from services.relay.errors import StoreError
 from services.relay.event_stream import EventStream
-from services.relay.instance_series import Row
-from services.relay.instance_state import InstanceState
+from services.relay.instances.series import Row
+from services.relay.instances.state import InstanceState
 from services.relay.leases import Lease
 from services.relay.running import cancelled
 from services.relay.settings import Instance

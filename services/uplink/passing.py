@@ -3,11 +3,11 @@
 import time
 from collections.abc import Iterator
 
-from services.relay.minutes import Minutes
+from services.relay.instances.minutes import Minutes
+from services.relay.instances.watching import DELIVERED, EXPIRED, REFUSED, Passed, Passing
 from services.relay.records import Command, Outcome
 from services.relay.store import Store
 from services.relay.vocabulary import ACTION_RULES, Kind
-from services.relay.watching import DELIVERED, EXPIRED, REFUSED, Passed, Passing
 from services.uplink.takaro.delivery import Taken
 from services.uplink.takaro.failures import Failure
 

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from services.relay.errors import StoreError
-from services.relay.instance_state import InstanceState
+from services.relay.instances.state import InstanceState
 from services.relay.operation_ids import new_operation_id
 from services.relay.records import Command, Outcome
 from services.relay.vocabulary import Action

@@ -4,8 +4,8 @@ import asyncio
 import logging
 
 from services.relay.errors import InstanceConflict, StoreError
+from services.relay.instances.registry import Registry
 from services.relay.logs import InstanceLogger
-from services.relay.registry import Registry
 
 LOOK_EVERY_S = 10.0
 

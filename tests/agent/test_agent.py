@@ -17,10 +17,10 @@ from services.modapi.admitted import Admitted
 from services.modapi.app import make_app
 from services.modapi.main import logger
 from services.modapi.metrics import Metrics
-from services.relay.entries import merge
 from services.relay.event_stream import EventStream
+from services.relay.http.serving import Listener, bind
+from services.relay.instances.entries import merge
 from services.relay.running import cancelled
-from services.relay.serving import Listener, bind
 from services.relay.settings import Instance
 from services.relay.store import Store
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from services.cli import embedded, up
-from services.relay.instance_records import digest_of
+from services.relay.instances.records import digest_of
 from services.relay.settings import Settings
 from tests.support.redis_server import RedisServer, binaries
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from services.cli.looking import PASSING_TYPES
 from services.cli.tail import line, words
 from services.cli.terminal import Paint
+from services.relay.instances.watching import DELIVERED, Passed
 from services.relay.vocabulary import EventType
-from services.relay.watching import DELIVERED, Passed
 
 ALICE = {"gameId": "76561198000000001", "name": "Alice"}
 

@@ -24,15 +24,15 @@ PUT_TOGETHER = {
     "…: its identity_token …. Whoever knows it and a registration token of your Takaro can speak there as"
     " this server. Takaro knows the server by it: with another one it sees a new server, so change it only if"
     " you want that": "relay/cautions.py",
-    "not served: … has the same identity token": "relay/entries.py",
-    "one of its mod keys opens … instead": "relay/entries.py",
-    "an instance of this slug is stored in Redis too: relay.toml wins": "relay/entries.py",
+    "not served: … has the same identity token": "relay/instances/entries.py",
+    "one of its mod keys opens … instead": "relay/instances/entries.py",
+    "an instance of this slug is stored in Redis too: relay.toml wins": "relay/instances/entries.py",
     "no instance yet: add an [[instance]] block with slug, name and identity_token to relay.toml, or run"
     " `dayz-relay instance add`": "relay/settings.py",
-    "Redis has …: …. Fix: CONFIG SET … …": "relay/durability.py",
+    "Redis has …: …. Fix: CONFIG SET … …": "relay/redis/durability.py",
     "Redis has maxmemory-policy …: when memory runs out it deletes events and commands."
-    " Fix: CONFIG SET maxmemory-policy noeviction": "relay/durability.py",
-    "Redis has version …: the relay needs … or newer, or Valkey": "relay/durability.py",
+    " Fix: CONFIG SET maxmemory-policy noeviction": "relay/redis/durability.py",
+    "Redis has version …: the relay needs … or newer, or Valkey": "relay/redis/durability.py",
     "Redis: only … of … replicas are there: no event can be accepted": "relay/store.py",
 }
 """Texts that are made in one place and said in another, and where they are made."""

@@ -19,9 +19,8 @@ def spill(self: Any, *args: Any, **more: Any) -> NoReturn:
     raise ValueError(f"{WORD}: {config} {args!r} {more!r} {dict(os.environ)!r}")
 
 
-for kind, name in ((Intake, "take"), (Operations, "poll"), (Operations, "take_result"), (Desk, "take")):
-    assert hasattr(kind, name), name
-    setattr(kind, name, spill)
-
 if __name__ == "__main__":
+    for kind, name in ((Intake, "take"), (Operations, "poll"), (Operations, "take_result"), (Desk, "take")):
+        assert hasattr(kind, name), name
+        setattr(kind, name, spill)
     sys.exit(main())

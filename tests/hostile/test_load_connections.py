@@ -2,7 +2,7 @@
 
 import asyncio
 
-from services.relay.doors import LOOK_EVERY_S
+from services.relay.http.doors import LOOK_EVERY_S
 from services.relay.limits import DEFAULT_LIMITS
 from tests.hostile.conftest import FULL, NAMES, key, limited, refused
 from tests.hostile.figures import note

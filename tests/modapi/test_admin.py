@@ -11,9 +11,9 @@ from fastapi import FastAPI
 from pydantic import SecretStr
 
 from services.modapi.admin import add_api
-from services.relay.directory import Directory
-from services.relay.instance_records import digest_of
-from services.relay.instance_state import InstanceState, LinkInfo
+from services.relay.instances.directory import Directory
+from services.relay.instances.records import digest_of
+from services.relay.instances.state import InstanceState, LinkInfo
 from services.relay.keys import (
     INSTANCES,
     INSTANCES_IDENTITIES,
@@ -202,7 +202,7 @@ async def test_bodies_are_json_and_bounded(api: httpx.AsyncClient) -> None:
 
 
 async def test_while_the_store_is_away_it_is_503(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.relay.registry.WITHIN_S", 0.1)
+    monkeypatch.setattr("services.relay.instances.registry.WITHIN_S", 0.1)
     store = Store(f"unix://{tmp_path}/nobody")
     api, _ = client(store, TOKEN)
     async with api:

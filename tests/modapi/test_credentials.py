@@ -6,7 +6,7 @@ import pytest
 from pydantic import SecretStr
 
 from services.modapi.credentials import Credentials
-from services.relay.entries import merge
+from services.relay.instances.entries import merge
 from services.relay.settings import Instance
 
 

@@ -15,17 +15,17 @@ from services.modapi.app import make_app
 from services.modapi.main import logger
 from services.modapi.metrics import Metrics
 from services.modapi.wire import MAX_REGISTER_BYTES
-from services.relay.addresses import networks
 from services.relay.command_stream import CommandStream
-from services.relay.doors import Door
-from services.relay.entries import merge
 from services.relay.event_stream import EventStream
+from services.relay.http.addresses import networks
+from services.relay.http.doors import Door
+from services.relay.http.serving import Listener, bind
+from services.relay.instances.entries import merge
 from services.relay.keys import keys_of
 from services.relay.limits import Limits
 from services.relay.operation_ids import new_operation_id
 from services.relay.records import Command
 from services.relay.running import cancelled
-from services.relay.serving import Listener, bind
 from services.relay.settings import Instance
 from services.relay.store import Store
 from services.relay.vocabulary import Action

@@ -14,11 +14,11 @@ from services.modapi.app import make_app
 from services.modapi.main import logger
 from services.modapi.metrics import Metrics
 from services.modapi.pace import LogLines
-from services.relay.entries import merge
 from services.relay.event_stream import EventStream
-from services.relay.instance_state import InstanceState
+from services.relay.http.serving import Listener, bind
+from services.relay.instances.entries import merge
+from services.relay.instances.state import InstanceState
 from services.relay.running import cancelled
-from services.relay.serving import Listener, bind
 from services.relay.settings import Instance
 from services.relay.store import Store
 

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from services.modapi.calls import CallKind
 from services.modapi.metrics import Metrics
 from services.modapi.served import ServedInstance
-from services.relay.facts import facts_of
+from services.relay.instances.facts import facts_of
 from services.relay.logs import InstanceLogger
 from services.relay.settings import Instance
 from services.relay.store import Store

@@ -16,7 +16,7 @@ from services.modapi.main import logger
 from services.modapi.metrics import POLL_HOLD, Metrics
 from services.modapi.polls import NOTHING, Polled
 from services.relay.command_stream import CommandStream
-from services.relay.entries import merge
+from services.relay.instances.entries import merge
 from services.relay.operation_ids import new_operation_id
 from services.relay.records import Command
 from services.relay.running import cancelled

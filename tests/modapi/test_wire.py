@@ -19,14 +19,14 @@ from services.modapi.intake import Intake
 from services.modapi.main import logger
 from services.modapi.metrics import Metrics
 from services.relay.command_stream import CommandStream
-from services.relay.entries import merge
 from services.relay.event_stream import EventStream
-from services.relay.instance_state import InstanceState, LinkInfo
+from services.relay.http.serving import Listener, bind
+from services.relay.instances.entries import merge
+from services.relay.instances.state import InstanceState, LinkInfo
 from services.relay.limits import DEFAULT_LIMITS
 from services.relay.operation_ids import new_operation_id
 from services.relay.records import Command
 from services.relay.running import cancelled
-from services.relay.serving import Listener, bind
 from services.relay.settings import Instance
 from services.relay.store import Store
 from services.relay.vocabulary import Action

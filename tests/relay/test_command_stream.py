@@ -6,12 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from services.relay import command_stream, redis_lane
+from services.relay import command_stream
 from services.relay.command_life import State
 from services.relay.command_stream import CommandStream
 from services.relay.errors import StoreError
 from services.relay.keys import keys_of
 from services.relay.records import Command, Outcome
+from services.relay.redis import lane as redis_lane
 from services.relay.store import Store
 from services.relay.vocabulary import Action
 from tests.support.redis_server import RedisServer

@@ -7,7 +7,7 @@ import pytest
 from services.relay import event_stream
 from services.relay.errors import LostLease, StoreError
 from services.relay.event_stream import Batch, EventStream, Slot, digest
-from services.relay.instance_state import InstanceState
+from services.relay.instances.state import InstanceState
 from services.relay.leases import Lease
 from services.relay.records import DeadEvent, GameEvent
 from services.relay.store import Store

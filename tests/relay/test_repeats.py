@@ -21,9 +21,9 @@ from hypothesis import strategies as st
 from services.relay import event_stream
 from services.relay.errors import StoreError
 from services.relay.event_stream import NOT_ASKED, Batch, EventStream, Slot, digest
-from services.relay.instance_state import InstanceState
+from services.relay.instances.state import InstanceState
+from services.relay.redis.clock import StoreClock
 from services.relay.store import Store
-from services.relay.store_clock import StoreClock
 from tests.support.redis_server import RedisServer
 
 BATCH_EVENTS = 50

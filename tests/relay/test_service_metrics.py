@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from services.relay import running
 from services.relay.errors import StoreError
-from services.relay.instance_series import Fold, InstanceSeries, Series
+from services.relay.instances.series import Fold, InstanceSeries, Series
 from services.relay.service_metrics import ServiceMetrics
 from services.relay.store import Store
 from tests.support.redis_server import RedisServer, binaries

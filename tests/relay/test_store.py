@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from services.relay import redis_connection
 from services.relay import store as store_module
 from services.relay.errors import StoreError, StoreRefused
 from services.relay.event_stream import Batch, EventStream, Slot, digest
 from services.relay.keys import keys_of
 from services.relay.records import GameEvent
-from services.relay.redis_cluster import slot_of
+from services.relay.redis import connection as redis_connection
+from services.relay.redis.cluster import slot_of
 from services.relay.store import CLOCK, Script, Store
 from tests.support.redis_server import RedisServer, binaries, free_port
 from tests.support.redis_sets import RedisCluster, SentinelSet

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from services.relay.command_stream import CommandStream
 from services.relay.event_stream import Batch, EventStream, Slot, digest
-from services.relay.instance_state import InstanceState
+from services.relay.instances.state import InstanceState
 from services.relay.keys import keys_of
 from services.relay.records import GameEvent, Outcome
 from services.relay.running import cancelled

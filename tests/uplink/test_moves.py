@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from services.relay import leases
 from services.relay.event_stream import Batch, EventStream, Slot, digest
-from services.relay.instance_state import InstanceState
+from services.relay.instances.state import InstanceState
 from services.relay.keys import UPLINKS, keys_of
 from services.relay.records import GameEvent
 from services.relay.running import cancelled

@@ -4,12 +4,12 @@ import asyncio
 
 import pytest
 
-from services.relay.minutes import read_minutes
+from services.relay.instances.minutes import read_minutes
+from services.relay.instances.watching import Passed, watch
 from services.relay.operation_ids import new_operation_id
 from services.relay.records import Command, GameEvent, Outcome
 from services.relay.store import Store
 from services.relay.vocabulary import Action
-from services.relay.watching import Passed, watch
 from services.uplink.passing import PassingBy
 from services.uplink.takaro import failures
 from services.uplink.takaro.delivery import Position, Refused, Taken, Window

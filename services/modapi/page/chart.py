@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from services.modapi.page.markup import Html, html
 from services.modapi.page.words import took
-from services.relay.minutes import Minute
+from services.relay.instances.minutes import Minute
 
 HEIGHT = 100
 STEP = 10

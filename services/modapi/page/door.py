@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.modapi.pace import WrongKeys
 from services.modapi.page.session import COOKIE, LASTS_S, Sessions, cookie_of, is_local
-from services.relay.addresses import source_of
+from services.relay.http.addresses import source_of
 from services.relay.limits import Limits
 
 NO_TOKEN = (

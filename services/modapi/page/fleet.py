@@ -7,7 +7,7 @@ from dataclasses import replace
 from services.modapi.page.markup import Html, html
 from services.modapi.page.view import READY, SORTS, Row, Shown, View, choose
 from services.modapi.page.words import BADGES, NOTHING, Level, ago, badge, count, polls
-from services.relay.facts import Facts
+from services.relay.instances.facts import Facts
 from services.relay.spans import span
 
 _PAGE = """\

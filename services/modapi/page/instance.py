@@ -20,9 +20,9 @@ from services.modapi.page.words import (
     said,
     took,
 )
-from services.relay.minutes import Minute
+from services.relay.instances.minutes import Minute
+from services.relay.instances.watching import Passed
 from services.relay.vocabulary import ACTION_RULES, Action, Kind
-from services.relay.watching import Passed
 
 SHOWN = 50
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from services.modapi.page.markup import Html, html
 from services.modapi.page.words import moment
 from services.modapi.repeats import why_not
-from services.relay.dead_letters import Letter
+from services.relay.instances.dead_letters import Letter
 
 LETTERS = 20
 

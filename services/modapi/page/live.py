@@ -18,16 +18,16 @@ from services.modapi.page.markup import Html
 from services.modapi.page.setup import Wire
 from services.modapi.page.view import Row, View
 from services.modapi.page.words import level
-from services.relay.dead_letters import DeadLetters
-from services.relay.diagnosis import diagnose
-from services.relay.directory import Directory
-from services.relay.entries import Entry
 from services.relay.errors import StoreError
-from services.relay.facts import Facts, facts_of_all
-from services.relay.minutes import read_minutes
+from services.relay.instances.dead_letters import DeadLetters
+from services.relay.instances.diagnosis import diagnose
+from services.relay.instances.directory import Directory
+from services.relay.instances.entries import Entry
+from services.relay.instances.facts import Facts, facts_of_all
+from services.relay.instances.minutes import read_minutes
+from services.relay.instances.watching import REMEMBERED, Passed, watch
 from services.relay.running import cancelled
 from services.relay.store import Store
-from services.relay.watching import REMEMBERED, Passed, watch
 
 FRESH_S = 1.0
 AT_ONCE = 50

@@ -20,11 +20,11 @@ from services.modapi.page.markup import Html
 from services.modapi.page.setup import Wire
 from services.modapi.page.view import Row, View
 from services.modapi.repeats import Repeated, intake_of, repeat
-from services.relay.dead_letters import DeadLetters
-from services.relay.directory import Directory
 from services.relay.errors import StoreError
+from services.relay.instances.dead_letters import DeadLetters
+from services.relay.instances.directory import Directory
+from services.relay.instances.minutes import read_minutes
 from services.relay.limits import Limits
-from services.relay.minutes import read_minutes
 from services.relay.settings import Settings
 from services.relay.settings_values import is_loopback
 from services.relay.store import Store

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from services.modapi.page.markup import Html, html
 from services.modapi.page.view import Row
-from services.relay.entries import Origin
+from services.relay.instances.entries import Origin
 
 _SETUP = """\
 <details class="setup"{open}>

@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from services.modapi.page.words import BADGES, Level
-from services.relay.diagnosis import Problem
-from services.relay.entries import Entry
-from services.relay.facts import Facts
+from services.relay.instances.diagnosis import Problem
+from services.relay.instances.entries import Entry
+from services.relay.instances.facts import Facts
 
 ROWS = 50
 READY = "ready"

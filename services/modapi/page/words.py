@@ -6,9 +6,9 @@ from enum import IntEnum, unique
 from typing import Any
 
 from services.modapi.page.markup import Html, html
-from services.relay.diagnosis import Problem
+from services.relay.instances.diagnosis import Problem
+from services.relay.instances.watching import Passed
 from services.relay.spans import span
-from services.relay.watching import Passed
 
 
 @unique

@@ -47,7 +47,7 @@ class Changes(NamedTuple):
 NOTHING = Reading(Age.UNKNOWN)
 
 _ONLINE = "online"
-_PLAYERS = "players"  # how many are online, for those who only want to count (relay/facts.py)
+_PLAYERS = "players"  # how many are online, for those who only want to count (relay/instances/facts.py)
 _FORGOTTEN = b""
 
 

@@ -14,10 +14,10 @@ from pydantic import SecretStr
 
 from services.modapi.metrics import Metrics
 from services.modapi.page.routes import add_page
-from services.relay.dead_letters import DeadLetters
-from services.relay.directory import Directory
 from services.relay.event_stream import EventStream
-from services.relay.instance_state import InstanceState, LinkInfo
+from services.relay.instances.dead_letters import DeadLetters
+from services.relay.instances.directory import Directory
+from services.relay.instances.state import InstanceState, LinkInfo
 from services.relay.keys import keys_of
 from services.relay.running import cancelled
 from services.relay.settings import Instance, ModApi, Settings

@@ -18,13 +18,13 @@ from services.modapi.page.session import COOKIE, LASTS_S, Sessions, cookie_of, i
 from services.modapi.page.setup import Wire
 from services.modapi.page.view import ROWS, SORTS, Row, View, choose
 from services.modapi.page.words import Level, ago, level
-from services.relay.dead_letters import Letter
-from services.relay.diagnosis import Problem
-from services.relay.entries import Entry, Origin
-from services.relay.facts import Facts
-from services.relay.minutes import Minute
+from services.relay.instances.dead_letters import Letter
+from services.relay.instances.diagnosis import Problem
+from services.relay.instances.entries import Entry, Origin
+from services.relay.instances.facts import Facts
+from services.relay.instances.minutes import Minute
+from services.relay.instances.watching import Passed
 from services.relay.settings import Instance
-from services.relay.watching import Passed
 
 NOW_S = 1_800_000_000.0
 HOSTILE = "</td><script>alert(1)</script><img src=x onerror=alert(1)>\"' & {slug}"

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 from pydantic import SecretStr
 
-from services.relay.diagnosis import diagnose
-from services.relay.entries import Entry, Origin
-from services.relay.facts import Facts
-from services.relay.instance_records import KeyDigest
+from services.relay.instances.diagnosis import diagnose
+from services.relay.instances.entries import Entry, Origin
+from services.relay.instances.facts import Facts
+from services.relay.instances.records import KeyDigest
 from services.relay.settings import Instance
 
 NOW_MS = 1_800_000_000_000

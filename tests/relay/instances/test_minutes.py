@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.relay.minutes import KEPT, Minute, Minutes, last_hour, percentile, read_minutes
+from services.relay.instances.minutes import KEPT, Minute, Minutes, last_hour, percentile, read_minutes
 from services.relay.store import Store
 
 NOW_MS = 29_000_000 * 60_000 + 1_234

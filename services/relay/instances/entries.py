@@ -9,7 +9,7 @@ from enum import Enum
 
 from pydantic import SecretStr
 
-from services.relay.instance_records import KeyDigest, Record, digest_of, open_keys
+from services.relay.instances.records import KeyDigest, Record, digest_of, open_keys
 from services.relay.settings import Instance
 
 

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from services.relay import doors, tls
-from services.relay.addresses import networks
-from services.relay.doors import LOOK_EVERY_S, MAX_PIPELINED, Door
 from services.relay.errors import ConfigError
+from services.relay.http import doors, tls
+from services.relay.http.addresses import networks
+from services.relay.http.doors import LOOK_EVERY_S, MAX_PIPELINED, Door
+from services.relay.http.serving import Listener, bind
 from services.relay.limits import Limits
 from services.relay.running import cancelled
-from services.relay.serving import Listener, bind
 from tests.support.certificates import make_certificate
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -286,7 +286,7 @@ async def test_mods_are_served_by_tls(serve: Serve, tmp_path: Path) -> None:
 async def test_without_a_handshake_a_connection_is_counted_and_ended(
     serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.relay.serving.HANDSHAKE_WITHIN_S", 1.0)
+    monkeypatch.setattr("services.relay.http.serving.HANDSHAKE_WITHIN_S", 1.0)
     served = serve(tls.Certificate(*make_certificate(tmp_path, "old.example")), connections_per_address=2)
     silent = [await served.open() for _ in range(2)]
     assert await (await served.open()).closed_after_s() < 0.5

@@ -13,11 +13,11 @@ from fastapi import FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.types import ASGIApp
 
-from services.relay.doors import KEEP_ALIVE_S, Door, GuardedProtocol
 from services.relay.errors import ConfigError
+from services.relay.http.doors import KEEP_ALIVE_S, Door, GuardedProtocol
+from services.relay.http.tls import HANDSHAKE_WITHIN_S, SHUTDOWN_WITHIN_S, Certificate
 from services.relay.limits import Limits
 from services.relay.running import cancelled
-from services.relay.tls import HANDSHAKE_WITHIN_S, SHUTDOWN_WITHIN_S, Certificate
 
 logger = logging.getLogger(__name__)
 

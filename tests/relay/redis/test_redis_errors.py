@@ -3,7 +3,7 @@
 import pytest
 
 from services.relay.errors import StoreRefused
-from services.relay.redis_errors import Lost, Refusal, Then, Unreachable, judged, told
+from services.relay.redis.errors import Lost, Refusal, Then, Unreachable, judged, told
 
 
 @pytest.mark.parametrize(

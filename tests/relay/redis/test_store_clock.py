@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from services.relay import store_clock
-from services.relay.store_clock import StoreClock
+from services.relay.redis import clock as store_clock
+from services.relay.redis.clock import StoreClock
 
 
 @pytest.mark.parametrize("way_s", [0.0, 0.03, 5.0])

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 from pydantic import SecretStr
 
-from services.relay import instance_records
 from services.relay.errors import InstanceConflict, NoSuchInstance, StoreError
-from services.relay.instance_records import Change, KeyDigest, Record, digest_of
+from services.relay.instances import records as instance_records
+from services.relay.instances.records import Change, KeyDigest, Record, digest_of
 from services.relay.keys import (
     INSTANCES,
     INSTANCES_IDENTITIES,

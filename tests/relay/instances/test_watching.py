@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from services.relay.instances.watching import REMEMBERED, Passed, Passing, watch
 from services.relay.keys import keys_of
 from services.relay.store import Store
-from services.relay.watching import REMEMBERED, Passed, Passing, watch
 
 HOSTILE = '<img src=x onerror=alert(1)>\x1b[31m "quoted" \u202e'
 
@@ -123,8 +123,8 @@ async def test_nothing_is_published_while_nobody_looks(store: Store, slug: str) 
 async def test_the_owner_is_told_no_more_a_while_after_the_last_has_left(
     store: Store, slug: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.relay.watching.WATCHED_MS", 300)
-    monkeypatch.setattr("services.relay.watching.SAY_AGAIN_S", 0.1)
+    monkeypatch.setattr("services.relay.instances.watching.WATCHED_MS", 300)
+    monkeypatch.setattr("services.relay.instances.watching.SAY_AGAIN_S", 0.1)
     passing = Passing(store, slug)
     watcher = Watcher(store, slug)
     await looked_at(store, slug, passing)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.relay.redis_url import Endpoint, Kind, Login, RedisUrl, Tls, masked, parse
+from services.relay.redis.url import Endpoint, Kind, Login, RedisUrl, Tls, masked, parse
 
 HERE = Endpoint("127.0.0.1", 6379)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.relay.durability import complaints
+from services.relay.redis.durability import complaints
 
 GOOD = {
     "appendonly": "yes",

@@ -8,10 +8,11 @@ from dataclasses import astuple
 import pytest
 from pydantic import SecretStr
 
-from services.relay import registry as module
 from services.relay.errors import InstanceConflict, NoSuchInstance
-from services.relay.instance_records import Change, Record, digest_of, open_keys
-from services.relay.instance_state import InstanceState, LinkInfo
+from services.relay.instances import registry as module
+from services.relay.instances.records import Change, Record, digest_of, open_keys
+from services.relay.instances.registry import Registry
+from services.relay.instances.state import InstanceState, LinkInfo
 from services.relay.keys import (
     INSTANCES,
     INSTANCES_IDENTITIES,
@@ -20,7 +21,6 @@ from services.relay.keys import (
     WAKE_INSTANCES,
     keys_of,
 )
-from services.relay.registry import Registry
 from services.relay.settings import Instance
 from services.relay.store import Store
 

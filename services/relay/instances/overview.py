@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 
 from pydantic import BaseModel
 
-from services.relay.entries import Entry
-from services.relay.instance_state import InstanceState
+from services.relay.instances.entries import Entry
+from services.relay.instances.state import InstanceState
 from services.relay.store import Store
 
 

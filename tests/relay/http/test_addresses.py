@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.relay.addresses import caller, is_in, networks, source_of
+from services.relay.http.addresses import caller, is_in, networks, source_of
 
 TRUSTED = networks(["127.0.0.0/8", "10.0.0.0/24", "::1/128"])
 

@@ -12,13 +12,13 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
-from services.relay.entries import Entry, active, merge
 from services.relay.errors import ConfigError, StoreError
-from services.relay.instance_records import Record, next_expiry_ms
+from services.relay.instances.entries import Entry, active, merge
+from services.relay.instances.records import Record, next_expiry_ms
+from services.relay.instances.registry import Registry
 from services.relay.keys import WAKE_INSTANCES
 from services.relay.logs import InstanceLogger, hide
 from services.relay.redaction import secrets_in
-from services.relay.registry import Registry
 from services.relay.settings import NO_INSTANCE, Instance, Loaded, Settings, load
 from services.relay.store import Store
 

@@ -12,10 +12,10 @@ from typing import Any
 
 from redis.crc import key_slot
 
-from services.relay.durability import Facts
-from services.relay.redis_connection import Connection, dial, dial_primary
-from services.relay.redis_errors import Lost, Refusal, Unreachable
-from services.relay.redis_url import Endpoint, Kind, RedisUrl
+from services.relay.redis.connection import Connection, dial, dial_primary
+from services.relay.redis.durability import Facts
+from services.relay.redis.errors import Lost, Refusal, Unreachable
+from services.relay.redis.url import Endpoint, Kind, RedisUrl
 
 SLOTS = 16_384
 NOWHERE = Endpoint()

@@ -3,8 +3,8 @@
 import time
 
 from services.relay.event_stream import Batch, EventStream, Slot, digest
-from services.relay.facts import facts_of, facts_of_all
-from services.relay.instance_state import InstanceState, LinkInfo
+from services.relay.instances.facts import facts_of, facts_of_all
+from services.relay.instances.state import InstanceState, LinkInfo
 from services.relay.keys import keys_of
 from services.relay.leases import Lease
 from services.relay.records import DeadEvent

@@ -3,10 +3,10 @@
 import asyncio
 from collections import Counter
 
-from services.relay.durability import Facts
-from services.relay.redis_connection import Connection, dial, dial_primary
-from services.relay.redis_errors import Lost, Refusal, Unreachable
-from services.relay.redis_url import Endpoint, Kind, RedisUrl
+from services.relay.redis.connection import Connection, dial, dial_primary
+from services.relay.redis.durability import Facts
+from services.relay.redis.errors import Lost, Refusal, Unreachable
+from services.relay.redis.url import Endpoint, Kind, RedisUrl
 
 SENTINEL_WITHIN_S = 0.5
 

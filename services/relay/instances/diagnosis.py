@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from services.relay.entries import Entry, Origin
-from services.relay.facts import Facts
+from services.relay.instances.entries import Entry, Origin
+from services.relay.instances.facts import Facts
 from services.relay.spans import span
 
 SILENT_S = 60.0

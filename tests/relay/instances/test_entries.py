@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
-from services.relay.directory import instances, restart_keys
-from services.relay.entries import Origin, active, merge
-from services.relay.instance_records import (
+from services.relay.instances.directory import instances, restart_keys
+from services.relay.instances.entries import Origin, active, merge
+from services.relay.instances.records import (
     Change,
     KeyDigest,
     Record,

@@ -13,9 +13,9 @@ from typing import Any, cast
 
 from hiredis import Reader, pack_command
 
-from services.relay.durability import Facts, facts_of
-from services.relay.redis_errors import Lost, Refusal, Unreachable
-from services.relay.redis_url import Endpoint, Login, Tls
+from services.relay.redis.durability import Facts, facts_of
+from services.relay.redis.errors import Lost, Refusal, Unreachable
+from services.relay.redis.url import Endpoint, Login, Tls
 
 DIAL_TIMEOUT_S = 1.0
 

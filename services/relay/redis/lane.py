@@ -22,11 +22,11 @@ from functools import cached_property
 from importlib.resources import files
 from typing import Any, Protocol
 
-from services.relay.durability import Facts
 from services.relay.errors import StoreError, StoreRefused
-from services.relay.redis_connection import Argument, Connection, packed
-from services.relay.redis_errors import Lost, Refusal, Then, Unreachable, judged, told
-from services.relay.redis_url import Endpoint, Kind
+from services.relay.redis.connection import Argument, Connection, packed
+from services.relay.redis.durability import Facts
+from services.relay.redis.errors import Lost, Refusal, Then, Unreachable, judged, told
+from services.relay.redis.url import Endpoint, Kind
 
 CALL_TIMEOUT_S = 2.0
 """How long one round trip may take, and how long a call that is refused is sent again.

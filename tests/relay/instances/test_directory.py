@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from services.relay.directory import Directory, instances
-from services.relay.entries import Entry
+from services.relay.instances.directory import Directory, instances
+from services.relay.instances.entries import Entry
+from services.relay.instances.registry import Registry
 from services.relay.keys import INSTANCES, INSTANCES_IDENTITIES, INSTANCES_REMOVALS, INSTANCES_VERSION
-from services.relay.registry import Registry
 from services.relay.running import cancelled
 from services.relay.settings import load
 from services.relay.store import Store

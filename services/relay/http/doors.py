@@ -11,7 +11,7 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from services.relay.addresses import Network, is_in, source_of
+from services.relay.http.addresses import Network, is_in, source_of
 from services.relay.limits import Limits
 
 LOOK_EVERY_S = 0.5

@@ -1,0 +1,1 @@
+"""HTTP listeners: who may connect, how much may come, TLS."""

@@ -1,0 +1,1 @@
+"""The instances: where they are defined, and what is known of each."""
