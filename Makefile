@@ -32,7 +32,7 @@ unit: $(VENV)/.ready-dev
 # Whole processes against a real store, the simulators on both ends.
 flows: $(VENV)/.ready-dev
 	tests/install-packages
-	$(BIN)/pytest -m flow
+	$(BIN)/pytest -n 2 --dist loadfile -m flow
 
 # The part of the fault suite that every change has to pass. Five minutes on two cores.
 faults-short: $(VENV)/.ready-dev

@@ -103,7 +103,7 @@ def test_the_environment_alone_needs_no_file(tmp_path: Path) -> None:
 
 
 def test_the_demo_shows_events_and_requests_of_all_generations_and_leaves_nothing(tmp_path: Path) -> None:
-    with dayz_relay(tmp_path, "demo", "--seconds", "12") as relay:
+    with dayz_relay(tmp_path, "demo", "--seconds", "20") as relay:
         assert relay.process.stdout is not None
         relay.lines = relay.process.stdout.read().splitlines()
         assert relay.process.wait(timeout=40) == 0

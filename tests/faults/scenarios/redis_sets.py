@@ -99,9 +99,10 @@ async def _split_world(
     "Sentinel: the primary, a modapi and an uplink are cut off for 15 s (`WAIT 1`)",
     cycles=2,
     short=1,
-    recovery_s=15.0,
+    recovery_s=20.0,
 )
 async def partition(run: Run) -> None:
+    """Every second POST goes to the blind side, which takes 2.5 s to refuse it: that is in the recovery."""
     shape = Shape(modapis=2, uplinks=2, instances=6)
     async with _split_world(run, shape, ("modapi-2", "uplink-2")) as (world, island):
         for _ in range(run.cycles):
