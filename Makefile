@@ -37,7 +37,7 @@ flows: $(VENV)/.ready-dev
 # The part of the fault suite that every change has to pass. Five minutes on two cores.
 faults-short: $(VENV)/.ready-dev
 	tests/install-packages
-	$(BIN)/pytest -m faults_short
+	$(BIN)/pytest -n 2 -m faults_short
 
 # Strangers, floods and secrets: the short part, a minute, and with the full numbers of SECURITY.md.
 hostile-short: $(VENV)/.ready-dev
