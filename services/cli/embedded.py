@@ -16,8 +16,6 @@ from pathlib import Path
 from urllib.parse import quote
 
 import redis
-import redis.asyncio
-from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -30,8 +28,9 @@ LONGEST_SOCKET_PATH_BYTES = 100
 READY_WITHIN_S = 10.0
 ORPHAN_GONE_WITHIN_S = 10.0
 
+ANSWERS_WITHIN_S = 1.0
+
 _NO_RETRY = Retry(NoBackoff(), 0)
-_NO_RETRY_ASYNC = AsyncRetry(NoBackoff(), 0)
 
 
 @contextmanager
@@ -110,14 +109,21 @@ def end_orphan(path: Path) -> None:
 
 async def _wait_until_it_answers(path: Path) -> None:
     """Gives up after READY_WITHIN_S: the services bear with a store that takes longer to load."""
-    async with redis.asyncio.Redis(unix_socket_path=str(path), retry=_NO_RETRY_ASYNC) as client:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(READY_WITHIN_S):
-                while True:
-                    with suppress(redis.RedisError):
-                        await client.ping()
-                        return
-                    await asyncio.sleep(0.02)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(READY_WITHIN_S):
+            # In a thread, which closes its connection also when nobody waits for the answer any more.
+            while True:
+                if await asyncio.to_thread(_answers, path):
+                    return
+                await asyncio.sleep(0.02)
+
+
+def _answers(path: Path) -> bool:
+    with redis.Redis(unix_socket_path=str(path), socket_timeout=ANSWERS_WITHIN_S, retry=_NO_RETRY) as client:
+        try:
+            return bool(client.ping())
+        except redis.RedisError:
+            return False
 
 
 def _private(folder: Path) -> Path:

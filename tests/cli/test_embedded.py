@@ -1,6 +1,7 @@
 """The Valkey that `up` brings along: starts, keeps data, has one owner, clears what a killed run left."""
 
 import asyncio
+import gc
 import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -128,3 +129,16 @@ def test_a_platform_without_a_binary_is_told_to_bring_a_redis(monkeypatch: pytes
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"set redis\.url"):
         embedded.binary()
+
+
+async def test_a_wait_that_is_given_up_leaves_no_connection_open(tmp_path: Path) -> None:
+    ready = embedded.program(tmp_path).ready
+    assert ready is not None
+    with orphan(tmp_path):
+        for steps in range(60):
+            waiting = asyncio.create_task(ready())
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            waiting.cancel()
+            await asyncio.wait([waiting])
+    gc.collect()  # an open one is reported here, and fails the test
