@@ -8,6 +8,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from services.modapi.metrics import Metrics as ModApiMetrics
 from services.relay.instances.series import InstanceSeries, Series
+from services.relay.limits import MODAPI_LIMITS, UPLINK_LIMITS
 from services.relay.service_metrics import ServiceMetrics
 from services.uplink.metrics import MIRROR_PARTS
 from services.uplink.metrics import Metrics as UplinkMetrics
@@ -50,7 +51,7 @@ def services() -> dict[str, tuple[list[MetricWrapperBase], InstanceSeries]]:
     """Title -> instruments, and the series of each instance."""
     shared, modapi, uplink = CollectorRegistry(), CollectorRegistry(), CollectorRegistry()
     none = InstanceSeries(())
-    ServiceMetrics(shared, "", none)
+    ServiceMetrics(shared, "", none, dict.fromkeys((*MODAPI_LIMITS, *UPLINK_LIMITS)))
     both = instruments(shared)
     known = {metric._name for metric in both}
     found = {"both services": (both, none)}

@@ -28,7 +28,8 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry, *, per_instance: bool = True) -> None:
         self.instances = InstanceSeries((POLL_HOLD,), per_instance=per_instance)
-        self.service = ServiceMetrics(registry, "modapi", self.instances)
+        self.service = ServiceMetrics(registry, "modapi", self.instances, MODAPI_LIMITS)
+        self.beyond = self.service.beyond
         self.events = Counter(
             "dayz_relay_events_accepted_total", "Game events stored for Takaro.", ["type"], registry=registry
         )
@@ -76,16 +77,8 @@ class Metrics:
         self.held = Counter(
             "dayz_relay_polls_held_total", "Held polls, by how they ended.", ["ended"], registry=registry
         )
-        self.refused = Counter(
-            "dayz_relay_refused_total",
-            "What was beyond a limit, by the name of its setting under [limits].",
-            ["limit"],
-            registry=registry,
-        )
         for log_reason in ("off", "rate"):
             self._log_dropped.labels(log_reason)
-        for limit in MODAPI_LIMITS:
-            self.refused.labels(limit)
         for ending in Ending:
             self.held.labels(ending.value)
         for event in EventType:
@@ -106,10 +99,6 @@ class Metrics:
             (call, answer): self.calls.labels(call.value, answer) for call in CallKind for answer in ANSWERS
         }
         self._took = {call: self.seconds.labels(call.value) for call in CallKind}
-
-    def beyond(self, limit: str) -> None:
-        """Somebody ran into that limit."""
-        self.refused.labels(limit).inc()
 
     def log_line_dropped(self, reason: str) -> None:
         """One log line was left out."""

@@ -3,9 +3,10 @@
 import asyncio
 import platform
 import time
+from collections.abc import Iterable
 from importlib.metadata import version
 
-from prometheus_client import CollectorRegistry, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
 from services.relay.instances.series import InstanceSeries
 from services.relay.redis.durability import STORE_LABELS
@@ -20,7 +21,13 @@ OUTCOMES = ("ok", "failed")
 class ServiceMetrics:
     """The instruments of one process, beside those of its service."""
 
-    def __init__(self, registry: CollectorRegistry, service: str, instances: InstanceSeries) -> None:
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        service: str,
+        instances: InstanceSeries,
+        limits: Iterable[str] = (),
+    ) -> None:
         self._registry = registry
         self._instances = instances
         ProcessCollector(registry=registry)
@@ -76,11 +83,23 @@ class ServiceMetrics:
         self.store_replicas_wanted = Gauge(
             "dayz_relay_store_replicas_wanted", "Replicas that a batch waits for.", registry=registry
         )
+        self._refused = Counter(
+            "dayz_relay_refused_total",
+            "What was beyond a limit, by the name of its setting under [limits].",
+            ["limit"],
+            registry=registry,
+        )
+        for limit in limits:
+            self._refused.labels(limit)
         self._took = {outcome: self.round_trips.labels(outcome) for outcome in OUTCOMES}
 
     def text(self) -> bytes:
         """All series in the text format. Not for the loop: it takes some milliseconds."""
         return generate_latest(self._registry) + self._instances.text().encode()
+
+    def beyond(self, limit: str) -> None:
+        """Something was beyond that limit."""
+        self._refused.labels(limit).inc()
 
     def round_trip(self, took_s: float, ok: bool) -> None:
         """A pipeline came back, or was given up."""

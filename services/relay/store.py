@@ -22,13 +22,14 @@ from services.relay.redis.errors import Lost, Refusal, Unreachable, told
 from services.relay.redis.lane import CALL_TIMEOUT_S, RETRY_EVERY_S, Call, Lane, Script, Topology
 from services.relay.redis.url import Endpoint, Kind, parse
 
-__all__ = ("CLOCK", "RETRY_EVERY_S", "Script", "Store", "pairs", "patiently")
+__all__ = ("CLOCK", "RETRY_EVERY_S", "Script", "Store", "pairs", "patiently", "steadily")
 
 T = TypeVar("T")
 
 CLOCK = Script("clock")
 """Redis' clock: seconds and microseconds. Its key may be any of an instance."""
 
+SUBSCRIBE_AGAIN_S = 1.0
 PROBE_EVERY_S = 2.0
 PROBE_WITHIN_S = 1.5
 _PROBES = "relay:wake:probe:"
@@ -294,6 +295,19 @@ async def patiently(call: Callable[[], Awaitable[T]]) -> T:
             return await call()
         except StoreError:
             await asyncio.sleep(RETRY_EVERY_S)
+
+
+async def steadily(
+    listen: Callable[[], AsyncIterator[T]], lost: Callable[[], object] = lambda: None
+) -> AsyncIterator[T]:
+    """What comes on a subscription, begun anew whenever Redis was away. `lost` is told of each end."""
+    while True:
+        try:
+            async for one in listen():
+                yield one
+        except StoreError:
+            lost()
+            await asyncio.sleep(SUBSCRIBE_AGAIN_S)
 
 
 def pairs(reply: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:

@@ -4,20 +4,19 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.frames import CloseCode
 
-from services.relay.limits import DEFAULT_LIMITS
 from services.relay.logs import InstanceLogger
 from services.relay.running import cancelled
 from services.relay.settings import Instance
 from services.uplink.desk import Desk
 from services.uplink.event_pump import EventPump
-from services.uplink.metrics import Metrics
+from services.uplink.surroundings import Surroundings
 from services.uplink.takaro import frames
 from services.uplink.takaro.frames import IdentifyRefused
 from services.uplink.takaro.session import Happening, State, after
@@ -32,9 +31,6 @@ PING_EVERY_S = 5.0
 
 logger = logging.getLogger(__name__)
 
-Gate = Callable[[], Awaitable[None]]
-"""Waits for a turn to identify."""
-
 
 class Say(Protocol):
     """Tells the operator, once for each change."""
@@ -48,15 +44,11 @@ class Conversation:
     def __init__(
         self,
         instance: Instance,
-        takaro_url: str,
+        surroundings: Surroundings,
         desk: Desk,
-        metrics: Metrics,
-        gate: Gate,
         say: Say,
         changed: Callable[[], None],
         state: State = State.WAITING,
-        frame_in_bytes: int = DEFAULT_LIMITS.frame_in_bytes,
-        proxy: str | None = None,
     ) -> None:
         self.state = state
         self.game_server_id = ""
@@ -69,12 +61,9 @@ class Conversation:
         """Did Takaro accept us on this socket?"""
         self.ended: asyncio.Future[None] = loop.create_future()
         self._instance = instance
-        self._url = takaro_url
+        self._surroundings = surroundings
         self._desk = desk
-        self._metrics = metrics
-        self._gate = gate
-        self._frame_in_bytes = frame_in_bytes
-        self._proxy = proxy
+        self._metrics = surroundings.metrics
         self._say = say
         self._logger = InstanceLogger(logger, instance.slug)
         self._changed = changed
@@ -98,14 +87,14 @@ class Conversation:
         self._metrics.connects.inc()
         try:
             async with connect(
-                self._url,
+                self._surroundings.takaro_url,
                 compression=None,
-                proxy=self._proxy,  # never one of the environment's
+                proxy=self._surroundings.proxy,  # never one of the environment's
                 open_timeout=OPEN_WITHIN_S,
                 close_timeout=CLOSE_WITHIN_S,
                 ping_interval=PING_EVERY_S,
                 ping_timeout=PING_EVERY_S,
-                max_size=self._frame_in_bytes,
+                max_size=self._surroundings.limits.frame_in_bytes,
             ) as socket:
                 self._socket, self.wire = socket, Wire(socket)
                 self._move(Happening.OPENED)
@@ -149,7 +138,7 @@ class Conversation:
         """Says who we are. A socket on which Takaro does not take it is closed."""
         token = self._instance.registration_token
         assert token, "an instance without a registration token has no link"
-        await self._gate()
+        await self._surroundings.turn()
         answer = await self._answer_to(
             frames.identify(
                 self._instance.identity_token.get_secret_value(),

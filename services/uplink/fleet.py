@@ -11,7 +11,7 @@ from services.relay.keys import UPLINKS, WAKE_EVENTS, WAKE_LEASES, WAKE_RESULTS
 from services.relay.leases import RENEW_EVERY_S, boottime_s
 from services.relay.logs import InstanceLogger
 from services.relay.settings import Instance
-from services.relay.store import pairs
+from services.relay.store import pairs, steadily
 from services.uplink.alerts.conditions import Sighting
 from services.uplink.berth import Berth
 from services.uplink.ownership.members import BEAT_EVERY_S, Members
@@ -19,7 +19,6 @@ from services.uplink.ownership.placement import Pace, preferred
 from services.uplink.stalls import BEAT_EVERY_S as STALL_BEAT_EVERY_S
 from services.uplink.surroundings import Surroundings
 
-SUBSCRIBE_AGAIN_S = 1.0
 MOVES_PER_S = 5
 MEASURE_EVERY_S = 5.0
 MEASURED_AT_ONCE = 50
@@ -161,16 +160,13 @@ class Fleet:
 
     async def _listen(self) -> None:
         """Wakes an instance as soon as there is something for it, or it can be had."""
-        while True:
-            try:
-                async for channel, slugs in self._store.hints(WAKE_EVENTS, WAKE_RESULTS, WAKE_LEASES):
-                    if channel == WAKE_LEASES:  # side by side: an uplink that stops frees a hundred
-                        task = asyncio.create_task(self._came_free(slugs))
-                        self._taking.add(task)
-                        task.add_done_callback(self._taking.discard)
-                        continue
-                    for slug in slugs:
-                        if berth := self._berths.get(slug):
-                            berth.wake(events=channel == WAKE_EVENTS, results=channel == WAKE_RESULTS)
-            except StoreError:
-                await asyncio.sleep(SUBSCRIBE_AGAIN_S)
+        channels = WAKE_EVENTS, WAKE_RESULTS, WAKE_LEASES
+        async for channel, slugs in steadily(lambda: self._store.hints(*channels)):
+            if channel == WAKE_LEASES:  # side by side: an uplink that stops frees a hundred
+                task = asyncio.create_task(self._came_free(slugs))
+                self._taking.add(task)
+                task.add_done_callback(self._taking.discard)
+                continue
+            for slug in slugs:
+                if berth := self._berths.get(slug):
+                    berth.wake(events=channel == WAKE_EVENTS, results=channel == WAKE_RESULTS)

@@ -12,14 +12,13 @@ from services.relay.errors import LostLease, StoreError
 from services.relay.event_stream import EventStream
 from services.relay.instances.state import InstanceState, LinkInfo
 from services.relay.leases import Lease
-from services.relay.limits import DEFAULT_LIMITS
 from services.relay.logs import InstanceLogger
 from services.relay.settings import Instance
-from services.uplink.conversation import Conversation, Gate
+from services.uplink.conversation import Conversation
 from services.uplink.deliveries import Deliveries
 from services.uplink.desk import Desk
-from services.uplink.metrics import Metrics
 from services.uplink.mirror.state import Mirror
+from services.uplink.surroundings import Surroundings
 from services.uplink.takaro.backoff import RECONNECT, REFUSED, RENEWED_AFTER_READY_S
 from services.uplink.takaro.delivery import Taken
 from services.uplink.takaro.quiet import Finding, Quiet
@@ -47,27 +46,20 @@ class Link:
     def __init__(
         self,
         instance: Instance,
-        takaro_url: str,
+        surroundings: Surroundings,
         stream: EventStream,
         state: InstanceState,
         desk: Desk,
         mirror: Mirror,
         lease: Lease,
-        metrics: Metrics,
-        gate: Gate,
-        frame_in_bytes: int = DEFAULT_LIMITS.frame_in_bytes,
-        proxy: str | None = None,
-        passed: Callable[[Taken], object] = lambda taken: None,
+        passed: Callable[[Taken], object],
     ) -> None:
         self._instance = instance
-        self._url = takaro_url
+        self._surroundings = surroundings
         self._info = state
         self._desk = desk
         self._lease = lease
-        self._metrics = metrics
-        self._gate = gate
-        self._frame_in_bytes = frame_in_bytes
-        self._proxy = proxy
+        metrics = self._metrics = surroundings.metrics
         self._logger = InstanceLogger(logger, instance.slug)
         self._said = ""
         self._deliveries = Deliveries(stream, mirror, lease, metrics, self._say, passed)
@@ -169,15 +161,11 @@ class Link:
         state = self._newest.state if self._newest and self._newest.ended.done() else State.WAITING
         conversation = self._newest = Conversation(
             self._instance,
-            self._url,
+            self._surroundings,
             self._desk,
-            self._metrics,
-            self._gate,
             self._say,
             self._changed,
             state if state is State.REFUSED else State.WAITING,
-            self._frame_in_bytes,
-            self._proxy,
         )
         task = self._talking[conversation] = asyncio.create_task(conversation.run())
         task.add_done_callback(lambda _: self._talking.pop(conversation))

@@ -72,7 +72,8 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry, *, per_instance: bool = True) -> None:
         self.instances = InstanceSeries(PER_INSTANCE, per_instance=per_instance)
-        self.service = ServiceMetrics(registry, "uplink", self.instances)
+        self.service = ServiceMetrics(registry, "uplink", self.instances, UPLINK_LIMITS)
+        self.beyond = self.service.beyond
         self.delivered = Counter(
             "dayz_relay_events_delivered_total",
             "Game events that Takaro has receipted.",
@@ -88,12 +89,6 @@ class Metrics:
         self.refused = Counter(
             "dayz_relay_events_refused_total",
             "Game events that Takaro refused although they are valid by our rules: worth an alert.",
-            registry=registry,
-        )
-        self.limited = Counter(
-            "dayz_relay_refused_total",
-            "What was beyond a limit, by the name of its setting under [limits].",
-            ["limit"],
             registry=registry,
         )
         self.expired = Counter(
@@ -189,8 +184,6 @@ class Metrics:
         for target in ("discord", "webhook"):
             for outcome in ("sent", "failed"):
                 self.alerts.labels(target, outcome)
-        for limit in UPLINK_LIMITS:
-            self.limited.labels(limit)
         for event in EventType:
             self.delivered.labels(event)
             self.expired.labels(event)
@@ -216,10 +209,6 @@ class Metrics:
             for action in Action
             for outcome in (ANSWERED, OWN, FRESH, STALE, FALLBACK, TOO_LATE, *Cause)
         }
-
-    def beyond(self, limit: str) -> None:
-        """Something was beyond that limit."""
-        self.limited.labels(limit).inc()
 
     def told(self, target: str, sent: bool) -> None:
         """A message to people has come to its end."""

@@ -49,16 +49,12 @@ class OwnedInstance:
         events = EventStream(store, instance.slug)
         self._link = Link(
             instance,
-            surroundings.takaro_url,
+            surroundings,
             events,
             state,
             desk,
             self._mirror,
             lease,
-            metrics,
-            surroundings.turn,
-            limits.frame_in_bytes,
-            surroundings.proxy,
             self._passing.taken,
         )
 

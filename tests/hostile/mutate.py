@@ -116,7 +116,7 @@ MUTANTS = [
     Mutant("mirror_players: places and inventories", "mirror", "len(kept) > self._limits.mirror_players", "False", "state::test_memory_is_bounded_and_the_oldest_goes"),
     Mutant("inventory_bytes", "mirror", "len(payload) <= self._limits.inventory_bytes", "True", TOO_BIG),
     Mutant("catalogue_bytes", "mirror", "len(payload) > self._limits.catalogue_bytes", "False", TOO_BIG),
-    Mutant("frame_in_bytes", "conversation", "max_size=self._frame_in_bytes", "max_size=None", "uplink::test_a_frame_that_is_too_big_ends_the_socket_and_another_one_is_made"),
+    Mutant("frame_in_bytes", "conversation", "max_size=self._surroundings.limits.frame_in_bytes", "max_size=None", "uplink::test_a_frame_that_is_too_big_ends_the_socket_and_another_one_is_made"),
     Mutant("frame_out_bytes", "desk", "len(payload) <= self._most_bytes", "True", "uplink::test_an_answer_that_is_too_big_for_takaro_becomes_an_error"),
     # Who may speak
     Mutant("no id opens: in the path", "wire", "            return self._credentials.slug_for(key)\n", "            slug = self._credentials.slug_for(key)\n            others = [part for part in scope['path'].split('/') if part in self._admitted.instances]\n            return others[0] if slug and others else slug\n", NO_ID),
@@ -144,7 +144,7 @@ MUTANTS = [
     Mutant("TLS: a bad pair changes nothing", "tls", "for context in (ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), self.context):", "for context in (self.context,):", CERTIFICATE),
     Mutant("TLS: no start with a bad pair", "tls", "if wrong := self._take():", "if (wrong := self._take()) is None:", "doors::test_a_certificate_that_is_wrong_at_the_start_is_one_clear_line"),
     Mutant("Takaro's certificate", "conversation", "                compression=None,\n", "                compression=None,\n                ssl=__import__('ssl')._create_unverified_context() if self._url[:3] == 'wss' else None,\n", "uplink::test_takaro_is_spoken_to_only_if_its_certificate_is_good"),
-    Mutant("Takaro: no other proxy", "conversation", "proxy=self._proxy,", "proxy=self._proxy or True,", "uplink::test_takaro_is_reached_through_a_proxy_only_if_the_settings_name_one"),
+    Mutant("Takaro: no other proxy", "conversation", "proxy=self._surroundings.proxy,", "proxy=self._surroundings.proxy or True,", "uplink::test_takaro_is_reached_through_a_proxy_only_if_the_settings_name_one"),
 ]  # fmt: skip
 
 

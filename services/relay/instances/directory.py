@@ -20,13 +20,12 @@ from services.relay.keys import WAKE_INSTANCES
 from services.relay.logs import InstanceLogger, hide
 from services.relay.redaction import secrets_in
 from services.relay.settings import NO_INSTANCE, Instance, Loaded, Settings, load
-from services.relay.store import Store
+from services.relay.store import Store, steadily
 
 LOOK_EVERY_S = 1.0
 SETTLED_AFTER_S = 0.15
 """Editors empty a file before they write it. What is read must have stood still for so long."""
 
-SUBSCRIBE_AGAIN_S = 1.0
 
 Signature = tuple[int, int, int]
 
@@ -105,11 +104,8 @@ class Directory:
                     await nudge.wait()
 
     async def _listen(self) -> None:
-        while True:
-            with contextlib.suppress(StoreError):
-                async for _ in self._store.hints(WAKE_INSTANCES):
-                    self._store_nudge.set()
-            await asyncio.sleep(SUBSCRIBE_AGAIN_S)
+        async for _ in steadily(lambda: self._store.hints(WAKE_INSTANCES)):
+            self._store_nudge.set()
 
     async def _look_at_file(self) -> None:
         signature = self._sign()

@@ -1,12 +1,11 @@
 """What a person or a panel is shown of an instance: no secret, and what is known of its two sides."""
 
-import asyncio
 from datetime import UTC, datetime
 
 from pydantic import BaseModel
 
 from services.relay.instances.entries import Entry
-from services.relay.instances.state import InstanceState
+from services.relay.instances.facts import facts_of
 from services.relay.store import Store
 
 
@@ -40,8 +39,7 @@ class InstanceView(BaseModel):
 
 async def overview(store: Store, entry: Entry) -> InstanceView:
     """What is known of the instance now. Raises StoreError."""
-    state = InstanceState(store, entry.instance.slug)
-    link, contact_ms, queued = await asyncio.gather(state.link(), state.last_contact_ms(), state.queued())
+    facts = await facts_of(store, entry.instance.slug)
     return InstanceView(
         slug=entry.instance.slug,
         name=entry.instance.name,
@@ -53,11 +51,11 @@ async def overview(store: Store, entry: Entry) -> InstanceView:
         mod_keys=[
             KeyView(added=_moment(key.added_ms), expires=_moment(key.expires_ms)) for key in entry.keys
         ],
-        link=link.state,
-        game_server_id=link.game_server_id or None,
-        last_contact=_moment(contact_ms),
-        events_waiting=queued.events,
-        commands_waiting=queued.commands,
+        link=facts.link,
+        game_server_id=facts.game_server_id or None,
+        last_contact=_moment(facts.contact_ms),
+        events_waiting=facts.events,
+        commands_waiting=facts.commands,
     )
 
 

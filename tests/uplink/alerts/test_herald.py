@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import ssl
-import subprocess
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from services.relay.store import Store
 from services.uplink.alerts import herald, post
 from services.uplink.alerts.conditions import RULES, Sighting
 from services.uplink.alerts.herald import Herald
+from tests.support.certificates import make_certificate
 from tests.support.linked import until
 
 WELL = Sighting("A server", silent_s=1.0, link="ready", events=0, fullness=0.0, oldest_s=0.0)
@@ -191,7 +191,7 @@ async def test_without_an_address_nothing_is_looked_at(store: Store) -> None:
 async def test_an_address_whose_certificate_nobody_vouches_for_is_told_nothing(
     store: Store, slug: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cert, key = make_certificate(tmp_path)
+    cert, key = make_certificate(tmp_path, "hook")
     served, hook = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), Hook()
     served.load_cert_chain(cert, key)
     server = await asyncio.start_server(hook.serve, "127.0.0.1", 0, ssl=served)
@@ -210,18 +210,6 @@ async def test_an_address_whose_certificate_nobody_vouches_for_is_told_nothing(
         await until(lambda: uplink.counted == [("webhook", True)])
     server.close()
     assert len(hook.bodies) == 1
-
-
-def make_certificate(folder: Path) -> tuple[Path, Path]:
-    cert, key = folder / "cert.pem", folder / "key.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-        + ["-days", "2", "-subj", "/CN=hook", "-addext", "subjectAltName=IP:127.0.0.1"]
-        + ["-keyout", str(key), "-out", str(cert)],
-        check=True,
-        capture_output=True,
-    )
-    return cert, key
 
 
 def test_the_address_of_a_webhook_is_a_secret() -> None:
