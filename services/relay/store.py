@@ -181,7 +181,12 @@ class Store:
         await asyncio.gather(*calls)
 
     async def close(self) -> None:
-        await asyncio.gather(*(lane.close() for lane in list(self._lanes.values())))
+        """What is under way comes to its end; whatever is asked from now on fails."""
+        self._opened = False
+        while True:
+            await asyncio.gather(*(lane.close() for lane in list(self._lanes.values())))
+            if all(lane.idle for lane in self._lanes.values()):  # else a call has moved from one to another
+                return
 
     # whether it may be used
 

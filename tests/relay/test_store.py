@@ -385,3 +385,12 @@ async def test_tls_checks_the_server_and_shows_a_client_certificate(
         async with closing(Store(f"rediss://127.0.0.1:{port}?{wrong}")) as store:
             with pytest.raises(StoreError):
                 await store.ping()
+
+
+async def test_a_store_that_closes_answers_what_was_asked_and_asks_nothing_more(servers: Servers) -> None:
+    async with closing(Store(servers.url)) as store:
+        asked = store.send("INCR", "{closing}:count")
+        await store.close()
+        assert asked.done() and await asked == 1
+        with pytest.raises(StoreError):
+            await store.send("INCR", "{closing}:count")

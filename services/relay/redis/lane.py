@@ -173,8 +173,11 @@ class Lane:
 
     async def close(self) -> None:
         """Waits a little for what is under way, and ends."""
-        if self._flight:
-            await asyncio.wait([self._flight], timeout=CALL_TIMEOUT_S)
+        if flight := self._flight:
+            _, left = await asyncio.wait([flight], timeout=CALL_TIMEOUT_S)
+            if left:
+                flight.cancel()
+                await asyncio.wait([flight])
         if self._connection:
             self._connection.close()
 
