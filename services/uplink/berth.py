@@ -79,6 +79,8 @@ class Berth:
             step = self._claims.saw(now_s, seen, ours=ours, may_move=may_move)
         self._take_in(now_s, look)
         await self._do(step)
+        if (self._claims.owner or claim.want) and not (self._running or self._stopped):
+            self._start()  # to stand by, once that is said: who goes before can then be missed
         if ours and not look.mine and 0 <= look.ttl_ms < SOON_MS:
             self._soon = asyncio.create_task(self._tend_at_end(look.ttl_ms / 1000, may_move))
         if self._owned:
@@ -96,8 +98,6 @@ class Berth:
                 self._metrics.lease_changes.labels("taken").inc()
                 if self._owned:
                     self._owned.reconnect()
-            case Step.STAND_DOWN:
-                await self._cut()
             case Step.HAND_OVER:
                 self._handing_over = asyncio.create_task(self._hand_over())
             case Step.LOOK_AFTER_SOCKET if self._owned:
@@ -106,8 +106,6 @@ class Berth:
                 self._metrics.lease_changes.labels("lost").inc()
                 self._logger.warning("another uplink owns this instance now")
                 await self._cut()
-        if (self._claims.owner or self._claims.standing_by) and not (self._running or self._stopped):
-            self._start()
 
     def _start(self) -> None:
         self._owned = OwnedInstance(self.instance, self._surroundings, self.lease, self.contact)

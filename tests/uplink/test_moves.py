@@ -17,6 +17,7 @@ from services.relay.records import GameEvent
 from services.relay.running import cancelled
 from services.relay.settings import Instance
 from services.relay.store import Store
+from services.relay.vocabulary import Action
 from services.sim.takaro.server import TakaroSim
 from services.uplink import fleet
 from services.uplink.fleet import Fleet
@@ -106,6 +107,10 @@ class Scene:
     def lines(self, slug: str) -> list[str]:
         return [e.data["msg"] for e in self.takaro.events(f"identity-{slug}") if e.type == "log"]
 
+    async def answered(self, slug: str) -> bool:
+        """Does anybody answer what Takaro asks this server?"""
+        return (await self.takaro.request(f"identity-{slug}", Action.TEST_REACHABILITY)).error is None
+
     def identifies(self) -> int:
         return sum(len(self.takaro.identifies(f"identity-{slug}")) for slug in self.slugs)
 
@@ -140,10 +145,11 @@ async def scene(
     monkeypatch.setattr(fleet, "MOVES_PER_S", 50)
     monkeypatch.setattr(fleet, "SETTLED_AFTER_S", 0.3)
     monkeypatch.setattr(members, "ALIVE_FOR_S", 0.6)
+    monkeypatch.setattr(claims, "WANTED_FOR_S", 0.6)
     monkeypatch.setattr(leases, "TTL_MS", 1_000)
     monkeypatch.setattr(leases, "TRUSTED_FOR_S", 0.7)
     await store.send("DEL", UPLINKS)
-    async with TakaroSim(registration_tokens={TOKEN}, ask_location=False) as takaro:
+    async with TakaroSim(registration_tokens={TOKEN}, ask_location=False, request_timeout_s=1.0) as takaro:
         made = Scene(takaro, redis_server, store, slug)
         yield made
         for uplink in made.uplinks:
@@ -206,6 +212,22 @@ async def test_a_killed_uplinks_share_is_spread_over_the_others(scene: Scene) ->
     await scene.speak()
     await scene.heard()
     await scene.shared()
+
+
+async def test_takaro_finds_a_socket_that_is_served_after_moves_that_others_cut_short(scene: Scene) -> None:
+    scene.start()
+    await scene.speak()
+    await scene.heard()
+    for _ in range(3):  # each takes of what another is about to take
+        seen = scene.identifies()
+        scene.start()
+        await until(lambda seen=seen: scene.identifies() > seen)
+    killed = scene.uplinks.pop(2)
+    await killed.vanish()
+    await scene.shared()
+    async with asyncio.timeout(20):
+        while not all(await asyncio.gather(*map(scene.answered, scene.slugs))):
+            await asyncio.sleep(0.1)
 
 
 async def test_a_lease_that_a_set_clock_made_immortal_is_taken_over(

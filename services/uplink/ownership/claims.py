@@ -1,8 +1,9 @@
 """What one uplink does about one instance's lease, by what it saw of it. Pure.
 
-An instance moves make-before-break: the uplink it belongs to stands by with an identified socket, says so in
-the lease, and only then the owner lets go (contract.md B1: Takaro takes events from both sockets of one
-identity, and asks the newest).
+An instance moves make-before-break: the uplink it belongs to says in the lease that it stands by, then dials,
+and only when it has an identified socket the owner lets go (contract.md B1: Takaro takes events from both
+sockets of one identity, and asks the newest). Whoever has begun sees it through, also when the instance has
+come to belong to a third: a socket that is closed half-way is the one that Takaro goes on asking.
 """
 
 from collections.abc import Callable
@@ -40,8 +41,7 @@ class Step(Enum):
     NOTHING = auto()
     BEGIN = auto()  # it is ours: link and pump
     BEGIN_ANEW = auto()  # ... but while we stood by another owned it for a while, and Takaro asks its socket
-    STAND_BY = auto()  # it should be ours: have a socket ready, without the lease
-    STAND_DOWN = auto()  # ... not any more
+    STAND_BY = auto()  # it should be ours: say so, and have a socket ready, without the lease
     HAND_OVER = auto()  # the one it belongs to is ready
     LOOK_AFTER_SOCKET = auto()  # the one that stood by is gone, and Takaro may still ask its socket
     LOST = auto()  # another owns it
@@ -87,12 +87,7 @@ class Claims:
         if self.owner:
             self._forget()
             return Step.LOST
-        if self.standing_by:
-            if ours:
-                return Step.NOTHING
-            self.standing_by = False
-            return Step.STAND_DOWN
-        if ours and seen.record and may_move():
+        if not self.standing_by and ours and seen.record and may_move():
             self.standing_by = True
             return Step.STAND_BY
         return Step.NOTHING

@@ -63,11 +63,13 @@ def test_whoever_it_belongs_to_stands_by_says_so_and_takes_over() -> None:
     assert claims.next(4, ours=True) == TAKE
 
 
-def test_whoever_stands_by_for_what_is_not_its_own_any_more_stands_down() -> None:
+def test_whoever_stands_by_sees_it_through_also_for_a_third() -> None:
     claims = Claims()
     saw(claims, 0, theirs(1))
-    assert saw(claims, 1, theirs(2), ours=False) is Step.STAND_DOWN
-    assert claims.next(2, ours=False) == LOOK
+    assert saw(claims, 1, theirs(2), ours=False) is Step.NOTHING
+    assert claims.next(2, ours=False) == Claim(take=True, want=True, dead="")
+    assert saw(claims, 2, mine(1), ours=False) is Step.BEGIN
+    assert saw(claims, 3, mine(2, wanted=True, ready=True), ours=False) is Step.HAND_OVER
 
 
 def test_an_owner_looks_after_its_socket_once_whoever_stood_by_is_gone() -> None:
