@@ -77,9 +77,9 @@ def _row(metric: MetricWrapperBase) -> str:
 
 
 def _series_row(series: Series) -> str:
-    labels = "`instance`" + (f", `{series.label}`" if series.label else "")
+    labels = ", ".join(f"`{label}`" for label in ("instance" * series.apart, series.label) if label)
     together = f"the {FOLDS[series.fold.name]}" if series.fold else "not shown"
-    meaning = f"{series.meaning} (Of all instances: {together}.)"
+    meaning = f"{series.meaning} ({'Of' if series.apart else 'Always of'} all instances: {together}.)"
     return f"| `{series.name}` | {series.kind} | {labels} | {meaning} |"
 
 

@@ -196,16 +196,8 @@ INSTANCE = (
         STAT,
         SECONDS,
         (Query(f"max({_ages(_OLDEST, f'{{{_ONE}}}')})"),),
-        width=4,
+        width=8,
         alarm=60,
-    ),
-    Panel(
-        "Polls held for",
-        STAT,
-        SECONDS,
-        (Query(f"max(dayz_relay_poll_hold_seconds{{{_ONE}}})"),),
-        "0: this mod's polls are answered at once, and commands wait for the next one.",
-        width=4,
     ),
     Panel(
         "Events delivered",
@@ -240,15 +232,7 @@ INSTANCE = (
             Query(f"max(dayz_relay_backlog_bytes{{{_ONE}}}) / max(dayz_relay_backlog_max_bytes)", "bytes"),
         ),
         "When it is full the mod is told to keep its events.",
-        width=12,
-    ),
-    Panel(
-        "Age of what is known of the game",
-        LINES,
-        SECONDS,
-        (Query(f"max by (part) (dayz_relay_mirror_age_seconds{{{_ONE}}})", "{{part}}"),),
-        "The oldest answer about somebody online. -1: nothing is known.",
-        width=12,
+        width=24,
     ),
 )
 
@@ -302,6 +286,22 @@ RELAY = (
             ),
         ),
         width=14,
+    ),
+    Panel(
+        "Age of what is known of the games",
+        LINES,
+        SECONDS,
+        (Query("max by (part) (dayz_relay_mirror_age_seconds)", "{{part}}"),),
+        "Of all servers the oldest answer about somebody online. -1: nothing is known.",
+        width=12,
+    ),
+    Panel(
+        "Shortest hold of a poll",
+        LINES,
+        SECONDS,
+        (Query("min(dayz_relay_poll_hold_seconds)", "held for"),),
+        "0: there is a mod whose polls are answered at once, and whose commands wait for the next one.",
+        width=12,
     ),
     Panel(
         "CPU",

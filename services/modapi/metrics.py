@@ -18,8 +18,9 @@ RESULTS = ("accepted", "late", "unreadable")
 POLL_HOLD = Series(
     "dayz_relay_poll_hold_seconds",
     "gauge",
-    "How long a poll of an instance that finds nothing may be held now.",
+    "How long a poll that finds nothing may be held now.",
     Fold.LEAST,
+    apart=False,
 )
 
 

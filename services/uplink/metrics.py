@@ -62,6 +62,7 @@ MIRROR_AGE = Series(
     "Age of the oldest answer about somebody online, or of the list of who is; -1: unknown.",
     Fold.MOST,
     "part",
+    apart=False,
 )
 PER_INSTANCE = (CONTACT, STATE, BACKLOG_EVENTS, BACKLOG_BYTES, OLDEST, DELIVERED, PLAYERS, MIRROR_AGE)
 """Each instance has them at its owner alone, so a sum over the fleet counts none twice."""

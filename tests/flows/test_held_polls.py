@@ -34,7 +34,7 @@ async def held(world: World) -> dict[str, int]:
 
 
 async def allowed_s(world: World) -> float:
-    return (await world.relay.modapi.metrics())["dayz_relay_poll_hold_seconds{instance=solo}"]
+    return (await world.relay.modapi.metrics())["dayz_relay_poll_hold_seconds"]
 
 
 async def until(world: World, condition: Callable[[float, dict[str, int]], bool]) -> None:

@@ -32,7 +32,8 @@ class Series:
     """A metric with the label `instance`, and one more if `label` names it.
 
     Without a `fold` it is not shown for all instances together: the sum of a counter would fall when an
-    instance moves away, and Prometheus would take that for a restart.
+    instance moves away, and Prometheus would take that for a restart. One that is not `apart` is shown for
+    all together only: each that is costs a thousand samples in a fleet of a thousand.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Series:
     meaning: str
     fold: Fold | None
     label: str = ""
+    apart: bool = True
 
 
 class Row:
@@ -105,7 +107,7 @@ class InstanceSeries:
             for slug, row in rows
             for label, value in list(row.values.get(series, {}).items())
         ]
-        if series.fold and not self._per_instance:
+        if series.fold and not (self._per_instance and series.apart):
             together: dict[str, list[float]] = {}
             for _, label, value in found:
                 together.setdefault(label, []).append(value)

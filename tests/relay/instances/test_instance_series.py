@@ -14,8 +14,9 @@ SEEN = Series("seen_timestamp_seconds", "gauge", "When it was seen.", Fold.EARLI
 WAITING = Series("waiting", "gauge", "What waits.", Fold.MOST)
 HELD = Series("held_seconds", "gauge", "How long it may wait.", Fold.LEAST)
 COUNTED = Series("counted_total", "counter", "What came.", None)
+TOGETHER = Series("together", "gauge", "What is not told apart.", Fold.MOST, apart=False)
 STATE = Series("state", "gauge", "The state it is in.", Fold.SUM, "state")
-TABLE = (SEEN, WAITING, HELD, COUNTED, STATE)
+TABLE = (SEEN, WAITING, HELD, COUNTED, TOGETHER, STATE)
 
 
 def shown(series: InstanceSeries) -> dict[tuple[str, str, str], float]:
@@ -37,6 +38,15 @@ def test_each_instance_has_its_own_series() -> None:
         ("counted_total", "one", ""): 0,
         ("counted_total", "two", ""): 0,
     }
+
+
+def test_what_is_not_told_apart_has_one_series_for_all() -> None:
+    series = InstanceSeries(TABLE)
+    series.row("one").set(TOGETHER, 3)
+    series.row("two").set(TOGETHER, 4)
+    assert [(key, value) for key, value in shown(series).items() if key[0] == "together"] == [
+        (("together", "", ""), 4)
+    ]
 
 
 def test_a_counter_is_born_at_zero_and_counts_on() -> None:
