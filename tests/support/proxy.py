@@ -10,6 +10,8 @@ from types import TracebackType
 from typing import Self
 
 CHUNK_BYTES = 64 * 1024
+BACKLOG = 1_024
+"""A whole fleet of mods boots at once; one whose registration is reset stays offline until its next boot."""
 
 
 class Proxy:
@@ -45,7 +47,7 @@ class Proxy:
         self.on_request: Callable[[bytes], object] = lambda request: None
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, self._listen, 0)
+        self._server = await asyncio.start_server(self._accept, self._listen, 0, backlog=BACKLOG)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
