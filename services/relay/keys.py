@@ -63,7 +63,7 @@ class Keys:
     ended: str  # sorted set: operation id -> when (ms), answered or given up a short while ago
     results: str  # stream: what the mod answered, on its way to Takaro
     contact: str  # string: when the mod was last heard of (ms)
-    link: str  # hash: the state of the connection to Takaro, and Takaro's id for this server
+    link: str  # hash: the state of the connection to Takaro, its id for this server, whose socket it asks
     lease: str  # hash: which uplink owns the instance: its token, its name, its renewals, who else wants it
     mod: str  # hash: what the mod said of itself, and for how long a poll of its may be held
     watched: str  # string, short-lived: somebody looks at what passes, see watching.py

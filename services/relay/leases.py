@@ -48,6 +48,8 @@ class Look(NamedTuple):
     """
 
     mine: bool
+    newest: bool
+    """Takaro asks the socket that identified last. As far as was said, that is ours (contract.md B1)."""
     record: str
     wanted: str
     watched: str
@@ -69,7 +71,7 @@ class Lease:
         self._uplink = uplink
         keys = keys_of(slug)
         self._key = keys.lease
-        self._looked_at = (keys.lease, keys.events, keys.results, keys.contact, keys.watched)
+        self._looked_at = keys.lease, keys.events, keys.results, keys.contact, keys.watched, keys.link
         self.token = secrets.token_hex(12)
         self._standing = Standing()
         self._renewed = asyncio.Event()
@@ -82,14 +84,16 @@ class Lease:
     def trusted(self) -> bool:
         return self._standing.trusted(boottime_s())
 
-    async def renew(self, *, take: bool = True, dead: str = "", want: str = "") -> Look:
+    async def renew(self, *, take: bool = True, dead: str = "", want: str = "", newest: bool = False) -> Look:
         """Prolongs the lease if it is ours; if it is free and we `take`, takes it.
 
-        A record that is still `dead` counts as free. `want`: what to say if we stand by for it.
+        A record that is still `dead` counts as free. `want`: what to say if we stand by for it. `newest`:
+        the newest socket is ours, or is about to be.
+
         Raises StoreError: then the lease may still be ours.
         """
         asked_s = boottime_s()
-        mine, record, wanted, watched, *facts = await self._store.run(
+        mine, newest, record, wanted, watched, *facts = await self._store.run(
             _RENEW,
             self._looked_at,
             self.token,
@@ -98,13 +102,14 @@ class Lease:
             "1" if take else "0",
             dead,
             want,
+            "1" if newest else "0",
             durable=True,  # else a primary that was cut off gives it away, and so does the one that follows
         )
         self._standing = Standing(bool(mine), asked_s)
         if mine:
             self._renewed.set()
             self._renewed = asyncio.Event()
-        return Look(bool(mine), record.decode(), wanted.decode(), watched.decode(), *facts)
+        return Look(bool(mine), bool(newest), record.decode(), wanted.decode(), watched.decode(), *facts)
 
     async def renewal(self) -> None:
         """Waits for the next successful renewal."""

@@ -49,6 +49,7 @@ class Berth:
         self._claims = Claims()
         self._at_lease = asyncio.Lock()  # nothing may renew what is being given back
         self._owned: OwnedInstance | None = None
+        self._sockets_said = 0
         self._running: asyncio.Task[None] | None = None
         self._handing_over: asyncio.Task[None] | None = None
         self._leaving: set[asyncio.Task[None]] = set()
@@ -69,18 +70,23 @@ class Berth:
             want = ""
             if claim.want:
                 want = "ready" if self._owned and self._owned.identified else "waiting"
+            sockets = self._owned.sockets if self._owned else 0
+            dials = claim.want and not self._running  # said before it is done: who then dies is missed
             try:
-                look = await self.lease.renew(take=claim.take, dead=claim.dead, want=want)
+                look = await self.lease.renew(
+                    take=claim.take, dead=claim.dead, want=want, newest=dials or sockets > self._sockets_said
+                )
             except StoreError:
                 self.contact.lost_store()
                 return  # no lost lease: the link goes on, and stops sending by itself when the time is up
             now_s = time.monotonic()
-            seen = Seen(look.mine, look.record, bool(look.wanted), look.wanted == "ready")
+            self._sockets_said = sockets
+            seen = Seen(look.mine, look.newest, look.record, bool(look.wanted), look.wanted == "ready")
             step = self._claims.saw(now_s, seen, ours=ours, may_move=may_move)
         self._take_in(now_s, look)
         await self._do(step)
         if (self._claims.owner or claim.want) and not (self._running or self._stopped):
-            self._start()  # to stand by, once that is said: who goes before can then be missed
+            self._start()
         if ours and not look.mine and 0 <= look.ttl_ms < SOON_MS:
             self._soon = asyncio.create_task(self._tend_at_end(look.ttl_ms / 1000, may_move))
         if self._owned:
@@ -108,6 +114,7 @@ class Berth:
                 await self._cut()
 
     def _start(self) -> None:
+        self._sockets_said = 0
         self._owned = OwnedInstance(self.instance, self._surroundings, self.lease, self.contact)
         self._running = asyncio.create_task(self._owned.run())
 

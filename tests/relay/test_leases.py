@@ -95,6 +95,17 @@ async def test_an_owner_hears_who_stands_by_and_that_it_is_gone(store: Store, sl
     assert (await owner.renew()).wanted == ""  # it said no more
 
 
+async def test_whose_socket_is_the_newest_outlives_leases(store: Store, slug: str) -> None:
+    one, other = lease(store, slug), lease(store, slug, "other")
+    assert not (await one.renew()).newest
+    assert (await one.renew(newest=True)).newest
+    assert (await one.renew()).newest
+    assert (await other.renew(want="waiting", newest=True)).newest
+    assert not (await one.renew()).newest
+    await one.release()
+    assert (await other.renew()).newest
+
+
 async def test_a_full_redis_renews_leases(redis_server: RedisServer, store: Store, slug: str) -> None:
     one = lease(store, slug)
     await one.renew()

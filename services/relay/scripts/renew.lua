@@ -2,15 +2,16 @@
 -- Takes a free lease, makes our own last longer, or says that we stand by for it; and looks at the instance.
 -- A full memory must not end ownership: what is owned is what drains it.
 --
--- KEYS  lease, events, results, contact, watched
+-- KEYS  lease, events, results, contact, watched, link
 -- ARGV  1 token, 2 uplink, 3 ttl_ms
 --       4 "1": take it if it is free
 --       5 "<token> <beat>" of a record that stood still for so long that it counts as free, or ""
 --       6 "" or, if we stand by for it, "waiting" or "ready": with our socket
+--       7 "1": Takaro's newest socket for this instance is ours, or is about to be
 --
--- Returns {mine, record, wanted, watched, now_ms, batches, results, contact_ms, ttl_ms}: 1 if the lease is ours now,
--- else 0; the record "<token> <beat>" as it is now, "" when free; what another that stands by last said, "" for nobody;
--- who looks at what passes, "" for nobody.
+-- Returns {mine, newest, record, wanted, watched, now_ms, batches, results, contact_ms, ttl_ms}: 1 if the lease is ours
+-- now, else 0; the same of the newest socket; the record "<token> <beat>" as it is now, "" when free; what another that
+-- stands by last said, "" for nobody; who looks at what passes, "" for nobody.
 local lease = KEYS[1]
 local found = redis.call('HMGET', lease, 'token', 'beat', 'wanted')
 local token, beat, wanted = found[1], tonumber(found[2]) or 0, found[3] or ''
@@ -33,9 +34,12 @@ elseif ARGV[6] ~= '' then
   redis.call('HSET', lease, 'wanted', ARGV[6])
 end
 
+if ARGV[7] == '1' then redis.call('HSET', KEYS[6], 'newest', ARGV[1]) end
+local newest = redis.call('HGET', KEYS[6], 'newest') == ARGV[1]
+
 local time = redis.call('TIME')
 return {
-  mine and 1 or 0, token and token .. ' ' .. beat or '', wanted,
+  mine and 1 or 0, newest and 1 or 0, token and token .. ' ' .. beat or '', wanted,
   redis.call('GET', KEYS[5]) or '', time[1] * 1000 + math.floor(time[2] / 1000),
   redis.call('XLEN', KEYS[2]), redis.call('XLEN', KEYS[3]), tonumber(redis.call('GET', KEYS[4])) or 0,
   redis.call('PTTL', lease),

@@ -18,17 +18,19 @@ PATIENCE_S = 1.0
 """How long a free lease is left to the uplink it belongs to."""
 
 WANTED_FOR_S = 3.5
-"""The uplink that stands by says so each second."""
+"""The uplink that stands by says so each second, and is gone when so many seconds of looks found nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
     """A lease as the last look found it. `record` changes with each renewal; "": the lease is free.
 
-    `wanted` is set by an uplink that stands by for it, `ready` when that one has its socket.
+    `newest`: the socket that Takaro asks is ours. `wanted` is set by an uplink that stands by for it, `ready`
+    when that one has its socket.
     """
 
     mine: bool
+    newest: bool = False
     record: str = ""
     wanted: bool = False
     ready: bool = False
@@ -40,10 +42,10 @@ class Step(Enum):
 
     NOTHING = auto()
     BEGIN = auto()  # it is ours: link and pump
-    BEGIN_ANEW = auto()  # ... but while we stood by another owned it for a while, and Takaro asks its socket
+    BEGIN_ANEW = auto()  # ... but the socket that we stood by with is not the one that Takaro asks
     STAND_BY = auto()  # it should be ours: say so, and have a socket ready, without the lease
     HAND_OVER = auto()  # the one it belongs to is ready
-    LOOK_AFTER_SOCKET = auto()  # the one that stood by is gone, and Takaro may still ask its socket
+    LOOK_AFTER_SOCKET = auto()  # Takaro asks the socket of one that is gone
     LOST = auto()  # another owns it
 
 
@@ -64,9 +66,8 @@ class Claims:
         self.standing_by = False
         self._record: str | None = None  # not looked yet
         self._still_since_s = 0.0
-        self._wanted_s: float | None = None
+        self._unserved_since_s: float | None = None
         self._handing_over = False
-        self._overtaken = False
 
     def next(self, now_s: float, *, ours: bool) -> Claim:
         """The claim to make. `ours`: the instance belongs to this uplink."""
@@ -79,8 +80,6 @@ class Claims:
     def saw(self, now_s: float, seen: Seen, *, ours: bool, may_move: Callable[[], bool]) -> Step:
         """What follows from a look. `may_move` is asked before another uplink is asked for the instance."""
         if seen.record != self._record:
-            if self.standing_by and not seen.mine and _holder(self._record) not in ("", _holder(seen.record)):
-                self._overtaken = bool(seen.record)
             self._record, self._still_since_s = seen.record, now_s
         if seen.mine:
             return self._as_owner(now_s, seen)
@@ -94,19 +93,21 @@ class Claims:
 
     def _as_owner(self, now_s: float, seen: Seen) -> Step:
         if not self.owner:
-            step = Step.BEGIN_ANEW if self._overtaken else Step.BEGIN
             self._forget()
             self.owner = True
-            return step
-        if seen.wanted:
-            self._wanted_s = now_s
-            if seen.ready and not self._handing_over:
-                self._handing_over = True
-                return Step.HAND_OVER
-        elif self._wanted_s is not None and now_s - self._wanted_s > WANTED_FOR_S:
-            self._wanted_s = None
-            if not self._handing_over:
-                return Step.LOOK_AFTER_SOCKET
+            return Step.BEGIN if seen.newest else Step.BEGIN_ANEW
+        if self._handing_over:
+            return Step.NOTHING
+        if seen.ready:
+            self._handing_over = True
+            return Step.HAND_OVER
+        if seen.newest or seen.wanted:
+            self._unserved_since_s = None
+        elif self._unserved_since_s is None:
+            self._unserved_since_s = now_s
+        elif now_s - self._unserved_since_s > WANTED_FOR_S:
+            self._unserved_since_s = now_s
+            return Step.LOOK_AFTER_SOCKET
         return Step.NOTHING
 
     def let_go(self, now_s: float) -> None:
@@ -115,9 +116,5 @@ class Claims:
         self._record, self._still_since_s = "", now_s
 
     def _forget(self) -> None:
-        self.owner = self.standing_by = self._handing_over = self._overtaken = False
-        self._wanted_s = None
-
-
-def _holder(record: str | None) -> str:
-    return (record or "").partition(" ")[0]
+        self.owner = self.standing_by = self._handing_over = False
+        self._unserved_since_s = None

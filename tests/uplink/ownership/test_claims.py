@@ -15,8 +15,8 @@ TAKE = Claim(take=True, want=False, dead="")
 LOOK = Claim(take=False, want=False, dead="")
 
 
-def mine(beat: int, *, wanted: bool = False, ready: bool = False) -> Seen:
-    return Seen(mine=True, record=f"me {beat}", wanted=wanted, ready=ready)
+def mine(beat: int, *, newest: bool = True, wanted: bool = False, ready: bool = False) -> Seen:
+    return Seen(mine=True, newest=newest, record=f"me {beat}", wanted=wanted, ready=ready)
 
 
 def theirs(beat: int) -> Seen:
@@ -75,10 +75,21 @@ def test_whoever_stands_by_sees_it_through_also_for_a_third() -> None:
 def test_an_owner_looks_after_its_socket_once_whoever_stood_by_is_gone() -> None:
     claims = Claims()
     saw(claims, 0, mine(1))
-    saw(claims, 1, mine(2, wanted=True))
-    assert saw(claims, 1 + WANTED_FOR_S, mine(3)) is Step.NOTHING
-    assert saw(claims, 1.1 + WANTED_FOR_S, mine(4)) is Step.LOOK_AFTER_SOCKET
-    assert saw(claims, 60, mine(5)) is Step.NOTHING
+    saw(claims, 1, mine(2, newest=False, wanted=True))
+    assert saw(claims, 2, mine(3, newest=False)) is Step.NOTHING
+    assert saw(claims, 2 + WANTED_FOR_S, mine(4, newest=False)) is Step.NOTHING
+    assert saw(claims, 2.1 + WANTED_FOR_S, mine(5, newest=False)) is Step.LOOK_AFTER_SOCKET
+    assert saw(claims, 3 + WANTED_FOR_S, mine(6, newest=False)) is Step.NOTHING  # it is at it
+    assert saw(claims, 60, mine(7)) is Step.NOTHING
+
+
+def test_an_owner_that_could_not_look_does_not_take_that_for_silence() -> None:
+    claims = Claims()
+    saw(claims, 0, mine(1))
+    saw(claims, 1, mine(2, newest=False, wanted=True))
+    assert saw(claims, 20, mine(3, newest=False)) is Step.NOTHING
+    assert saw(claims, 21, mine(4, newest=False, wanted=True)) is Step.NOTHING
+    assert saw(claims, 30, mine(5, newest=False)) is Step.NOTHING
 
 
 def test_an_owner_that_finds_another_in_its_place_has_lost() -> None:
@@ -108,9 +119,9 @@ def test_whoever_stands_by_takes_a_dead_record_too() -> None:
     assert claims.next(STILL_FOR_S + 0.1, ours=True) == Claim(take=True, want=False, dead="other 7")
 
 
-def test_whoever_stood_by_through_a_change_of_owner_gets_a_newer_socket_than_that_one() -> None:
+def test_whoever_stood_by_with_a_socket_that_is_not_the_newest_any_more_gets_another() -> None:
     claims = Claims()
     assert saw(claims, 1, theirs(2)) is Step.STAND_BY
     assert saw(claims, 2, Seen(mine=False, record="a third 1")) is Step.NOTHING
-    assert saw(claims, 3, mine(1)) is Step.BEGIN_ANEW
+    assert saw(claims, 3, mine(1, newest=False)) is Step.BEGIN_ANEW
     assert saw(claims, 4, mine(2)) is Step.NOTHING
