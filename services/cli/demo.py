@@ -4,6 +4,7 @@ Everything lives in a folder of its own that is gone afterwards; nothing leaves 
 """
 
 import asyncio
+import random
 import socket
 import tempfile
 from collections.abc import Mapping
@@ -45,8 +46,10 @@ mod_keys = ["{mod_key}"]
 def run(seconds: float | None, environ: Mapping[str, str]) -> int:
     """Run until SIGINT or SIGTERM, or for so many seconds; the exit code."""
     logs.configure("demo")
-    with tempfile.TemporaryDirectory(prefix="dayz-relay-demo-") as folder:
-        return asyncio.run(_demo(Path(folder), seconds, environ))
+    with tempfile.TemporaryDirectory(prefix="dayz-relay-demo-") as name:
+        folder = Path(name)
+        with embedded.locked(folder):
+            return asyncio.run(_demo(folder, seconds, environ))
 
 
 async def _demo(folder: Path, seconds: float | None, environ: Mapping[str, str]) -> int:
@@ -115,12 +118,13 @@ def _mod_key(generation: Generation) -> str:
 
 
 def _free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now. All are held until the last is known, so that they differ."""
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports: list[int] = [one.getsockname()[1] for one in held]
-    for one in held:
-        one.close()
-    return ports
+    """Ports that nobody listens on now, below those (from 32768 on) that outgoing connections are given."""
+    found: set[int] = set()
+    while len(found) < count:
+        port = random.randrange(15_000, 32_000)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            found.add(port)
+    return list(found)
 
 
 async def _until_open(port: int, stop: asyncio.Event) -> None:

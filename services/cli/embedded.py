@@ -51,6 +51,9 @@ def locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(lock)
+        if (place := socket_path(folder).parent) != folder.resolve():
+            with suppress(OSError):  # a Valkey that did not end in time still has it
+                place.rmdir()
 
 
 def binary() -> Path:
@@ -65,12 +68,19 @@ def binary() -> Path:
 
 
 def socket_path(folder: Path) -> Path:
-    """Where the Valkey of `folder` listens. The same folder has the same path in every run."""
+    """Where the Valkey of `folder` listens. The same folder has the same path in every run.
+
+    Raises ConfigError if somebody else's folder is in the place of ours.
+    """
     path = folder.resolve() / "valkey.sock"
-    if len(os.fsencode(path)) < LONGEST_SOCKET_PATH_BYTES:
+    if _is_short(path):
         return path
-    name = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
-    return _private(Path(tempfile.gettempdir()) / f"dayz-relay-{os.getuid()}-{name}") / "valkey.sock"
+    name = f"dayz-relay-{os.getuid()}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:16]}"
+    path = Path(tempfile.gettempdir()) / name / "valkey.sock"
+    if not _is_short(path):
+        path = Path("/tmp") / name / "valkey.sock"
+    _must_be_ours(path.parent)
+    return path
 
 
 def url(path: Path) -> str:
@@ -80,9 +90,11 @@ def url(path: Path) -> str:
 
 def program(folder: Path) -> Program:
     """Valkey on `folder`, ready when it answers. Ends an orphan first; hold the lock."""
-    path = socket_path(folder)
+    path, folder = socket_path(folder), folder.resolve()
+    if path.parent != folder:
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        _must_be_ours(path.parent)
     end_orphan(path)
-    folder = folder.resolve()
 
     argv = (
         str(binary()),
@@ -126,12 +138,17 @@ def _answers(path: Path) -> bool:
             return False
 
 
-def _private(folder: Path) -> Path:
-    """Make `folder`, or make sure that the one there is ours alone: anybody may write beside it."""
-    folder.mkdir(mode=0o700, exist_ok=True)
-    found = folder.lstat()
+def _is_short(path: Path) -> bool:
+    return len(os.fsencode(path)) < LONGEST_SOCKET_PATH_BYTES
+
+
+def _must_be_ours(folder: Path) -> None:
+    """Anybody may write beside a folder for temporary files. One that is not there yet is nobody's."""
+    try:
+        found = folder.lstat()
+    except FileNotFoundError:
+        return
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
         raise ConfigError(
             f"{folder}: belongs to somebody else or is open to others: use a shorter --data path"
         )
-    return folder

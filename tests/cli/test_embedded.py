@@ -80,9 +80,30 @@ async def test_a_folder_with_a_long_path_has_its_socket_elsewhere(tmp_path: Path
     assert tmp_path not in path.parents
     assert path == embedded.socket_path(folder)
     assert path != embedded.socket_path(tmp_path / ("other" * 30))
-    assert path.parent.stat().st_mode & 0o777 == 0o700
     async with running(folder) as client:
         assert client.ping()
+        assert path.parent.stat().st_mode & 0o777 == 0o700
+    assert not path.parent.exists()
+
+
+async def test_a_folder_for_temporary_files_may_have_a_long_path_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / ("long" * 30)))
+    async with running(tmp_path / ("long" * 30) / "data") as client:
+        assert client.ping()
+
+
+def test_a_socket_is_not_looked_for_in_a_folder_of_somebody_else(tmp_path: Path) -> None:
+    folder = tmp_path / ("long" * 30)
+    place = embedded.socket_path(folder).parent
+    place.mkdir()
+    try:
+        place.chmod(0o755)
+        with pytest.raises(ConfigError, match="open to others"):
+            embedded.socket_path(folder)
+    finally:
+        place.rmdir()
 
 
 async def test_a_path_with_odd_characters_survives_the_url(tmp_path: Path) -> None:
