@@ -15,11 +15,13 @@ from typing import Any, TypeVar
 from services.relay.errors import StoreError
 from services.relay.redis import durability
 from services.relay.redis.alone import Alone, Sentinels
+from services.relay.redis.calls import Call, Script
 from services.relay.redis.cluster import Cluster, slot_of
 from services.relay.redis.connection import Argument, Connection
 from services.relay.redis.durability import Facts
 from services.relay.redis.errors import Lost, Refusal, Unreachable, told
-from services.relay.redis.lane import CALL_TIMEOUT_S, RETRY_EVERY_S, Call, Lane, Script, Topology
+from services.relay.redis.lane import CALL_TIMEOUT_S, RETRY_EVERY_S, Lane
+from services.relay.redis.topology import Topology
 from services.relay.redis.url import Endpoint, Kind, parse
 
 __all__ = ("CLOCK", "RETRY_EVERY_S", "Script", "Store", "pairs", "patiently", "steadily")

@@ -13,20 +13,17 @@ out, or may have been, is never sent again here.
 """
 
 import asyncio
-import hashlib
-import secrets
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from importlib.resources import files
-from typing import Any, Protocol
+from typing import Any
 
 from services.relay.errors import StoreError, StoreRefused
-from services.relay.redis.connection import Argument, Connection, packed
+from services.relay.redis.calls import Call, Script, TooFewReplicas, pin, settle, unconfirmed
+from services.relay.redis.connection import Connection, packed
 from services.relay.redis.durability import Facts
 from services.relay.redis.errors import Lost, Refusal, Then, Unreachable, judged, told
-from services.relay.redis.url import Endpoint, Kind
+from services.relay.redis.topology import Topology
+from services.relay.redis.url import Endpoint
 
 CALL_TIMEOUT_S = 2.0
 """How long one round trip may take, and how long a call that is refused is sent again.
@@ -41,82 +38,6 @@ WAIT_MS = 500
 """How long replicas have to confirm; the next pipeline waits meanwhile."""
 
 _ASKING = packed(("ASKING",))
-
-
-class Script:
-    """A Lua script of scripts/, which Redis knows by its digest."""
-
-    def __init__(self, name: str, *, drains: bool = False) -> None:
-        self.name = name
-        self.drains = drains
-        """It helps to get out what is in Redis: it goes on while what comes in is refused."""
-
-    @cached_property
-    def text(self) -> str:
-        return (files("services.relay") / "scripts" / f"{self.name}.lua").read_text()
-
-    @cached_property
-    def digest(self) -> str:
-        return hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
-
-
-_PIN = Script("pin")
-
-
-class TooFewReplicas(StoreError):
-    """It was carried out, and may be lost with this server."""
-
-
-@dataclass(slots=True, eq=False)
-class Call:
-    """A command on its way. `slot` is 0 where there are no slots; `until` is on time.monotonic().
-
-    `repeated`: it may be a repetition of one that did its work already.
-    """
-
-    command: tuple[Argument, ...]
-    reply: asyncio.Future[Any]
-    slot: int = 0
-    script: Script | None = None
-    durable: bool = False
-    repeated: bool = False
-    until: float = 0.0
-
-    def fail(self, error: StoreError) -> None:
-        if not self.reply.done():  # whoever asked was cancelled
-            self.reply.set_exception(error)
-
-
-class Topology(Protocol):
-    """Where primaries are. A place is an address, or stands for "whoever is the primary"."""
-
-    kind: Kind
-
-    def place_of(self, slot: int) -> Endpoint:
-        """Of the slot's primary, as far as it is known."""
-        ...
-
-    def places(self) -> dict[Endpoint, int]:
-        """Of all primaries, each with a slot that it serves."""
-        ...
-
-    async def dial(self, place: Endpoint) -> tuple[Connection, Facts]:
-        """A connection to the primary there. Raises Unreachable."""
-        ...
-
-    async def dial_any(self) -> Connection:
-        """A connection on which every hint is heard. Raises Unreachable."""
-        ...
-
-    async def dial_named(self, node: str, asked: Endpoint) -> Connection:
-        """A connection to a node as a refusal names it. Raises Unreachable."""
-        ...
-
-    def moved(self, slot: int, node: str, asked: Endpoint) -> None:
-        """The server at `asked` says that `node` serves the slot now."""
-
-    async def learn(self) -> None:
-        """Finds out anew who is where, if it can."""
 
 
 class Lane:
@@ -221,7 +142,7 @@ class Lane:
         refused = [
             (call, reply)
             for call, reply in zip(batch, replies, strict=True)
-            if _settle(call, reply) and isinstance(reply, Refusal)
+            if settle(call, reply) and isinstance(reply, Refusal)
         ]
         if not refused:
             return 0.0
@@ -268,7 +189,7 @@ class Lane:
             replies = await self._exchange(connection, calls, {}, asking=True)
         finally:
             connection.close()
-        return any([_settle(call, reply) for call, reply in zip(calls, replies, strict=True)])
+        return any([settle(call, reply) for call, reply in zip(calls, replies, strict=True)])
 
     def _again(self, refused: Sequence[tuple[Call, Exception]], hints: dict[str, set[str]]) -> None:
         """Puts back at the head what somebody still waits for and what has time left."""
@@ -311,7 +232,7 @@ class Lane:
         durable = [call for call in calls if call.durable] if self._replicas else []
         repeated = [call for call in durable if call.repeated]
         if repeated:
-            commands += [_ASKING] * asking + [_pin(repeated[-1], asking)]
+            commands += [_ASKING] * asking + [pin(repeated[-1], asking)]
         if durable:
             commands.append(packed(("WAIT", self._replicas, WAIT_MS)))
         replies: list[Any] = []
@@ -325,48 +246,13 @@ class Lane:
         except TimeoutError:
             error = StoreError(f"Redis: no answer within {CALL_TIMEOUT_S:g} s")
         self._took(time.monotonic() - begun_s, error is None)
-        confirmed = error
+        why = error
         if durable and not error:
-            confirmed = _confirmed(replies[-2] if repeated else None, replies[-1], self._replicas)
+            why = unconfirmed(replies[-2] if repeated else None, replies[-1], self._replicas)
         replies = replies[1:count:2] if asking else replies[:count]
         replies += [error] * (len(calls) - len(replies))
-        if durable and confirmed:
+        if durable and why:
             for number, call in enumerate(calls):
                 if call.durable and not isinstance(replies[number], Refusal):
-                    replies[number] = confirmed
+                    replies[number] = why
         return replies
-
-
-def _settle(call: Call, reply: Any) -> bool:
-    """Answers whoever asked, unless the call is to be sent again: then True."""
-    if call.reply.done():
-        return False
-    if type(reply) is Refusal:
-        if judged(reply).then is not Then.GIVE_UP:
-            return True
-        call.reply.set_exception(told(reply))
-    elif isinstance(reply, StoreError):
-        call.reply.set_exception(reply)
-    else:
-        call.reply.set_result(reply)
-    return False
-
-
-def _pin(call: Call, asking: bool) -> bytes:
-    """A write in front of WAIT, to a key beside the call's.
-
-    WAIT waits for the last write of its own connection. A call that finds its work done, on another one,
-    writes nothing: WAIT says yes at once (measured on Valkey 9).
-    """
-    beside = str(call.command[3]).rpartition(":")[0]
-    # Where a slot is moving to, its namesake is still to come and must find no such key (BUSYKEY).
-    key = f"{beside}:waited-{secrets.token_hex(4)}" if asking else f"{beside}:waited"
-    return packed(("EVAL", _PIN.text, 1, key))
-
-
-def _confirmed(pinned: Any, reply: Any, wanted: int) -> StoreError | None:
-    if isinstance(pinned, Refusal) or not isinstance(reply, int):
-        return StoreError("Redis: whether replicas have it could not be asked")
-    if reply < wanted:
-        return TooFewReplicas(f"Redis: only {reply} of {wanted} replicas have it")
-    return None
