@@ -9,8 +9,10 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import partial
 
 import uvicorn
-from fastapi import FastAPI, Response
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 from services.relay.errors import ConfigError
@@ -152,4 +154,10 @@ def admin_app(
     def shown() -> Response:  # not async: in a thread
         return Response(metrics(), media_type=CONTENT_TYPE_LATEST)
 
+    async def no_such_page(_: Request, error: Exception) -> Response:
+        # Also for what is mounted here: no mount takes a path with a line break in it.
+        assert isinstance(error, HTTPException)
+        return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+
+    app.add_exception_handler(HTTPException, no_such_page)
     return app
