@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[2]
 FILES = {
     "addresses": "services/relay/http/addresses.py",
     "app": "services/modapi/app.py",
+    "bodies": "services/modapi/bodies.py",
     "bounds": "services/modapi/dialect/bounds.py",
     "calls": "services/modapi/calls.py",
     "conversation": "services/uplink/conversation.py",
@@ -93,8 +94,8 @@ MUTANTS = [
     Mutant("body_bytes: what is read at most", "wire", "receive, self._limits.result_bytes, self._limits.b", "receive, 1 << 40, self._limits.b", "wire::test_a_body_beyond_its_limit_is_refused_by_its_length_alone"),
     Mutant("body_bytes: of a registration", "wire", "read_body(scope, receive, MAX_REGISTER_BYTES)", "read_body(scope, receive, 1 << 40)", "limits::test_of_a_registration_little_is_read_for_it_may_be_anybodys"),
     Mutant("result_bytes", "wire", "limit = self._limits.result_bytes", "limit = 1 << 40", TOO_LONG),
-    Mutant("result_bytes: of no length that it names", "wire", "if size + len(chunk) > limit_bytes:", "if False:", TOO_LONG),
-    Mutant("bodies on their way", "wire", "not incoming.add(len(chunks[-1]))", "incoming.add(len(chunks[-1])) is None", "limits::test_bodies_of_one_instance_on_their_way_are_limited_together"),
+    Mutant("result_bytes: of no length that it names", "bodies", "if size + len(chunk) > limit_bytes:", "if False:", TOO_LONG),
+    Mutant("bodies on their way", "bodies", "not incoming.add(len(chunks[-1]))", "incoming.add(len(chunks[-1])) is None", "limits::test_bodies_of_one_instance_on_their_way_are_limited_together"),
     Mutant("batch_events", "intake", "return read_batch(body, self._limits.batch_events)", "return read_batch(body, 1 << 40)", BATCH),
     Mutant("batch_events: of a long body", "intake", "read_batch, body, self._limits.batch_events", "read_batch, body, 1 << 40", BATCH),
     Mutant("event_bytes", "bounds", "len(data) > limits.event_bytes", "False", ASIDE),
