@@ -4,8 +4,6 @@ Everything lives in a folder of its own that is gone afterwards; nothing leaves 
 """
 
 import asyncio
-import random
-import socket
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
@@ -17,6 +15,7 @@ from services.cli.supervise import supervise
 from services.relay import logs
 from services.sim.dayz.generations import Generation
 from services.sim.main import print_line, run_mod
+from services.sim.ports import free_ports
 from services.sim.takaro.activity import keep_asking
 from services.sim.takaro.server import TakaroSim
 
@@ -56,7 +55,7 @@ async def _demo(folder: Path, seconds: float | None, environ: Mapping[str, str])
     stop, kill = up.stop_on_signals()
     if seconds is not None:
         asyncio.get_running_loop().call_later(seconds, stop.set)
-    door, *admin_ports = _free_ports(3)
+    door, *admin_ports = free_ports(3)
     tokens = {REGISTRATION_TOKEN}
     async with TakaroSim(registration_tokens=tokens, on_line=partial(_say, "takaro")) as takaro:
         config = folder / "relay.toml"
@@ -115,16 +114,6 @@ def _relay_toml(takaro_url: str, port: int, modapi_admin_port: int, uplink_admin
 
 def _mod_key(generation: Generation) -> str:
     return f"demo-mod-key-{generation}"
-
-
-def _free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now, below those (from 32768 on) that outgoing connections are given."""
-    found: set[int] = set()
-    while len(found) < count:
-        port = random.randrange(15_000, 32_000)
-        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            found.add(port)
-    return list(found)
 
 
 async def _until_open(port: int, stop: asyncio.Event) -> None:

@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 
 from services.modapi.guard import Guard
 from services.relay.errors import InstanceConflict, NoSuchInstance, StoreError
+from services.relay.http.serving import no_such_call
 from services.relay.instances.directory import Directory
 from services.relay.instances.overview import InstanceView, overview
 from services.relay.instances.records import Change
@@ -156,10 +157,6 @@ def _tell_refusals(api: FastAPI) -> None:
             return JSONResponse({"error": clean(str(error))}, status)  # it may name what was sent
 
         api.add_exception_handler(kind, refused)
-
-    async def no_such_call(_: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, HTTPException)
-        return JSONResponse({"error": error.detail}, error.status_code, error.headers)
 
     async def unreadable(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)

@@ -1,7 +1,7 @@
 """The one way to Redis, the same on a single server, behind Sentinels and on a Cluster.
 
 Each primary has a lane of its own (redis/lane.py). What is refused without being carried out is sent again
-inside, for a while (redis_lane.CALL_TIMEOUT_S). What may have been carried out never is: what is safe to
+inside, for a while (CALL_TIMEOUT_S there). What may have been carried out never is: what is safe to
 repeat says so at its call.
 """
 

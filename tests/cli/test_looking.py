@@ -19,9 +19,9 @@ import pytest
 from services.cli import embedded
 from services.relay.keys import keys_of
 from services.relay.store import Store
+from services.sim.ports import free_port
 from services.sim.takaro.server import TakaroSim
 from tests.support.redis_server import RedisServer, binaries
-from tests.support.relay_process import free_port
 
 ROOT = Path(__file__).parents[2]
 INSTANCE = """

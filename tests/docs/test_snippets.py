@@ -22,8 +22,8 @@ from typing import Any
 import pytest
 
 from services.relay.settings import load
+from services.sim.ports import free_port
 from tests.docs.pages import ROOT, Block, blocks
-from tests.support.redis_server import free_port
 
 MOD_KEY = "example-key-yours-is-different"
 ADMIN_TOKEN = "example-admin-token-0123"

@@ -16,6 +16,7 @@ from typing import Any, Self, TypeVar
 from services.relay.errors import StoreError
 from services.relay.keys import keys_of
 from services.relay.store import Store
+from services.sim.ports import free_port
 from tests.faults.ending import drain, judge
 from tests.faults.ledger import Fault, Ledger
 from tests.faults.measures import measure, server_version
@@ -24,7 +25,7 @@ from tests.faults.registry import Scenario
 from tests.faults.shape import Outcome, Shape
 from tests.support.proxy import Proxy
 from tests.support.redis_server import RedisServer, binaries
-from tests.support.relay_process import Service, free_port
+from tests.support.relay_process import Service
 
 REGISTRATION_TOKEN = "secret-registration-token-of-the-fleet"
 FLOWS_WITHIN_S = 30.0

@@ -11,8 +11,9 @@ import pytest_asyncio
 
 from services.sim.dayz.generations import Generation
 from services.sim.dayz.server import DayzServer
+from services.sim.ports import free_port
 from tests.flows.conftest import Side, World, block, key, make_world
-from tests.support.relay_process import Service, free_port
+from tests.support.relay_process import Service
 
 TOKEN = "admin-token-of-the-flow-0123"
 EVENTS = "gameserver/local/events"

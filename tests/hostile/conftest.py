@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.support.relay_process import RelayProcess, free_port
+from services.sim.ports import free_port
+from tests.support.relay_process import RelayProcess
 
 NAMES = [f"good-{number}" for number in range(8)]
 FULL = os.environ.get("HOSTILE") == "full"

@@ -19,10 +19,11 @@ import pytest
 import pytest_asyncio
 from prometheus_client.parser import text_string_to_metric_families
 
+from services.sim.ports import free_port
 from services.sim.takaro.server import TakaroSim
 from tests.hostile import raising
 from tests.support.redis_server import RedisServer, binaries
-from tests.support.relay_process import RelayProcess, Service, free_port
+from tests.support.relay_process import RelayProcess, Service
 
 REGISTRATION = "Planted-registration-7f1c"
 SECRETS = {

@@ -17,7 +17,7 @@ from services.modapi.pace import LogLines
 from services.relay.event_stream import EventStream
 from services.relay.http.serving import Listener, bind
 from services.relay.instances.entries import merge
-from services.relay.instances.state import InstanceState
+from services.relay.instances.facts import facts_of
 from services.relay.running import cancelled
 from services.relay.settings import Instance
 from services.relay.store import Store
@@ -73,7 +73,7 @@ async def port(store: Store, slug: str) -> AsyncIterator[Port]:
 async def test_that_the_agent_is_there_does_not_say_that_the_mod_is(port: Port) -> None:
     assert await port.post(AGENT, "a line") == 200
     assert (await port.health())["lastModContactAt"] is None
-    assert await InstanceState(port.store, port.slug).last_contact_ms() is None
+    assert (await facts_of(port.store, port.slug)).contact_ms is None
     await port.post(MOD, "a line")
     assert (await port.health())["lastModContactAt"] is not None
     assert await port.stored() == ["a line", "a line"]

@@ -13,7 +13,7 @@ import httpx
 import pytest
 import yaml
 
-from tests.support.redis_server import free_port
+from services.sim.ports import free_port
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "prometheus"
 START_WITHIN_S = 30.0

@@ -7,6 +7,7 @@ import pytest
 from services.relay import event_stream
 from services.relay.errors import LostLease, StoreError
 from services.relay.event_stream import Batch, EventStream, Slot, digest
+from services.relay.instances.facts import facts_of
 from services.relay.instances.state import InstanceState
 from services.relay.leases import Lease
 from services.relay.records import DeadEvent, GameEvent
@@ -77,7 +78,7 @@ async def test_players_of_a_batch_are_remembered_until_they_are_forgotten(store:
     await stream.append(Batch([Slot(b"aaaa", event(1))], {"76561": b'{"name":"Ada"}'}))
     assert await state.player("76561") == {"name": "Ada"}
     assert await state.players() == {"76561": b'{"name":"Ada"}'}
-    assert await state.last_contact_ms() is not None
+    assert (await facts_of(store, slug)).contact_ms is not None
     await stream.append(Batch([Slot(b"bbbb", event(2))], {"76561": b""}))
     assert await state.player("76561") is None
 

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from services.relay import event_stream
 from services.relay.errors import StoreError
 from services.relay.event_stream import NOT_ASKED, Batch, EventStream, Slot, digest
-from services.relay.instances.state import InstanceState
+from services.relay.instances.facts import facts_of
 from services.relay.redis.clock import StoreClock
 from services.relay.store import Store
 from tests.support.redis_server import RedisServer
@@ -239,10 +239,9 @@ async def test_another_sender_settles_nothing_and_repeats_only_its_own(
 
 async def test_another_sender_says_nothing_of_the_mods_contact(store: Store, slug: str) -> None:
     await EventStream(store, slug, "agent").append(batch("x"))
-    state = InstanceState(store, slug)
-    assert await state.last_contact_ms() is None
+    assert (await facts_of(store, slug)).contact_ms is None
     await EventStream(store, slug).append(batch("x"))
-    assert await state.last_contact_ms() is not None
+    assert (await facts_of(store, slug)).contact_ms is not None
 
 
 async def test_events_of_all_senders_count_as_waiting(

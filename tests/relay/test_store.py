@@ -18,7 +18,8 @@ from services.relay.records import GameEvent
 from services.relay.redis import connection as redis_connection
 from services.relay.redis.cluster import slot_of
 from services.relay.store import CLOCK, Script, Store
-from tests.support.redis_server import RedisServer, binaries, free_port
+from services.sim.ports import free_port
+from tests.support.redis_server import RedisServer, binaries
 from tests.support.redis_sets import RedisCluster, SentinelSet
 
 Servers = RedisServer | SentinelSet | RedisCluster

@@ -1,8 +1,6 @@
 """Real Redis and Valkey servers for tests, on sockets or ports of their own: killed and started again."""
 
-import contextlib
 import os
-import random
 import shutil
 import signal
 import socket
@@ -29,14 +27,6 @@ def binaries() -> dict[str, str]:
     if redis_server := shutil.which("redis-server"):
         found["redis"] = redis_server
     return found
-
-
-def free_port() -> int:
-    """A port that nobody listens on, below those (from 32768 on) that outgoing connections are given."""
-    while True:
-        port = random.SystemRandom().randrange(15_000, 32_000)
-        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            return port
 
 
 class RedisServer:

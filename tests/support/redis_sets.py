@@ -23,7 +23,8 @@ import redis
 from redis.crc import key_slot
 from redis.exceptions import RedisError
 
-from tests.support.redis_server import RedisServer, free_port
+from services.sim.ports import free_port
+from tests.support.redis_server import RedisServer
 
 SERVICE = "relay"
 """The name by which the Sentinels know the primary."""

@@ -12,7 +12,8 @@ from pathlib import Path
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support.redis_server import RedisServer, binaries, free_port
+from services.sim.ports import free_port
+from tests.support.redis_server import RedisServer, binaries
 
 START_WITHIN_S = 20.0
 STOP_WITHIN_S = 15.0

@@ -13,6 +13,7 @@ from services.relay.records import GameEvent
 from services.relay.running import cancelled
 from services.relay.settings import Instance
 from services.relay.store import Store
+from services.sim.ports import free_port
 from services.sim.takaro.server import TakaroSim
 from services.uplink import fleet
 from services.uplink.fleet import Fleet
@@ -20,7 +21,6 @@ from services.uplink.identify_turns import IdentifyTurns
 from services.uplink.metrics import Metrics
 from services.uplink.surroundings import Surroundings
 from tests.support.linked import until
-from tests.support.redis_server import free_port
 
 TOKEN = "the-registration-token"
 

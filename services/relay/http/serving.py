@@ -154,10 +154,12 @@ def admin_app(
     def shown() -> Response:  # not async: in a thread
         return Response(metrics(), media_type=CONTENT_TYPE_LATEST)
 
-    async def no_such_page(_: Request, error: Exception) -> Response:
-        # Also for what is mounted here: no mount takes a path with a line break in it.
-        assert isinstance(error, HTTPException)
-        return JSONResponse({"error": error.detail}, error.status_code, error.headers)
-
-    app.add_exception_handler(HTTPException, no_such_page)
+    # Also for what is mounted here: no mount takes a path with a line break in it.
+    app.add_exception_handler(HTTPException, no_such_call)
     return app
+
+
+async def no_such_call(_: Request, error: Exception) -> JSONResponse:
+    """What is not there, in the words of the API."""
+    assert isinstance(error, HTTPException)
+    return JSONResponse({"error": error.detail}, error.status_code, error.headers)

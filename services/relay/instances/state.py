@@ -1,4 +1,4 @@
-"""What is known of one instance besides its streams: the players seen, the mod's last contact, the link."""
+"""What is known of one instance besides its streams: the players seen, the link."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -42,11 +42,6 @@ class InstanceState:
         """The record of one player who was seen once, None of anybody else."""
         stored = await self._store.send("HGET", self._keys.players, game_id)
         return orjson.loads(stored) if stored else None
-
-    async def last_contact_ms(self) -> int | None:
-        """When the mod was last heard of, on Redis' clock, to within CONTACT_EVERY_MS."""
-        stored = await self._store.send("GET", self._keys.contact)
-        return int(stored) if stored else None
 
     async def link(self) -> LinkInfo:
         stored = await self._store.send("HMGET", self._keys.link, "state", "game_server_id")

@@ -10,13 +10,14 @@ from typing import Any
 import httpx
 
 from services.relay.keys import keys_of
+from services.sim.ports import free_port
 from tests.faults import marks
 from tests.faults.inject.clock import WrongClock
 from tests.faults.inject.disk import SmallDisk, aof_bytes, busy_disk, failing_sync, slow_sync, tear_tail
 from tests.faults.registry import scenario
 from tests.faults.shape import Shape
 from tests.faults.world import Run, World
-from tests.support.redis_server import RedisServer, binaries, free_port
+from tests.support.redis_server import RedisServer, binaries
 from tests.support.relay_process import Service
 
 Post = Callable[[str, bytes], Coroutine[Any, Any, bytes]]

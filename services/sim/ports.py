@@ -1,0 +1,20 @@
+"""Ports for what runs on this machine only."""
+
+import contextlib
+import random
+import socket
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    return free_ports(1)[0]
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on now, below those (from 32768 on) that outgoing connections are given."""
+    found: set[int] = set()
+    while len(found) < count:
+        port = random.SystemRandom().randrange(15_000, 32_000)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            found.add(port)
+    return list(found)
