@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from services.relay.settings import Instance, Settings
-from services.relay.settings_sources import KEYS, SECRETS, TAKARO_NAMES, env_name
+from services.relay.settings_sources import KEYS, SECRETS, SHORT_NAMES, env_name
 
 PAGE = Path(__file__).parent / "settings.md"
 
@@ -36,7 +36,7 @@ mod_keys = ["example-key-yours-is-different"]
 ```
 """
 
-SHORT_NAMES = """\
+SHORT = """\
 ## Short names
 
 For a single server these variables are enough, without a file. They fill gaps and overrule nothing. The
@@ -87,7 +87,7 @@ MEANINGS = {
         "tls_key": "its key, without a password",
         "trusted_proxies": (
             "addresses or networks of proxies in front, whose `X-Forwarded-For` is believed; a "
-            "list, in the environment apart by commas"
+            "list, in the environment separated by commas"
         ),
         "admin_host": "`/livez`, `/readyz`, `/metrics`; no secret protects them",
         "admin_port": "",
@@ -144,20 +144,20 @@ MEANINGS = {
     "alerts": {
         "discord_url": "a webhook of a Discord channel, see [Alerts](operate.md#alerts)",
         "webhook_url": "the same for programs, as JSON",
-        "silent_after_s": "so long has a game server to be silent until that is told",
+        "silent_after_s": "seconds of silence of a game server before you are told",
     },
     "instance": {
         "slug": "a-z, 0-9 and -; names the server in the store, logs and metrics: never change it",
         "name": "3 to 50 characters; Takaro takes it when it first sees the server, and not again",
         "identity_token": "how Takaro knows the server: never change it",
         "mod_keys": (
-            "16 or more of A-Z, a-z, 0-9, _ and -; a list, in the environment apart by commas, in "
+            "16 or more of A-Z, a-z, 0-9, _ and -; a list, in the environment separated by commas, in "
             "a file one per line"
         ),
         "registration_token": "when this instance belongs to another Takaro domain",
         "log": "`off`: no log line of this server goes to Takaro",
         "log_per_s": (
-            "so many log lines a second at most, those of 10 s at once; more are dropped and counted"
+            "the most log lines a second, up to ten seconds' worth in one burst; more are dropped and counted"
         ),
     },
 }
@@ -184,9 +184,9 @@ def _row(section: str, key: str) -> str:
 
 def _short_rows() -> Iterator[str]:
     """The variables of a single server, each beside its twin with `_FILE`."""
-    for name, path in TAKARO_NAMES.items():
+    for name, path in SHORT_NAMES.items():
         if not name.endswith("_FILE"):
-            names = [name, f"{name}_FILE"] if f"{name}_FILE" in TAKARO_NAMES else [name]
+            names = [name, f"{name}_FILE"] if f"{name}_FILE" in SHORT_NAMES else [name]
             section = f"[{path[0]}]" if path[0] != "instance" else "[[instance]], the first:"
             yield f"| {', '.join(f'`{one}`' for one in names)} | `{section} {path[-1]}` |"
 
@@ -198,5 +198,5 @@ def page() -> str:
         rows = [_row(section, key) for key in keys]
         head = [f"## {TITLES[section]}", "", "| relay.toml | environment | default | meaning |"]
         parts.append("\n".join([*head, "|---|---|---|---|", *rows, ""]))
-    parts += [ENVIRONMENT, SHORT_NAMES + "\n".join(_short_rows()) + "\n"]
+    parts += [ENVIRONMENT, SHORT + "\n".join(_short_rows()) + "\n"]
     return "\n".join(parts)

@@ -86,7 +86,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     take_over = add("import", _import, "Take over the server of an old bridge, the same one for Takaro.")
     take_over.add_argument(
-        "source", type=Path, nargs="?", metavar="TakaroConfig.txt", help="without it, the environment alone"
+        "source",
+        type=Path,
+        nargs="?",
+        metavar="TakaroConfig.txt",
+        help="without it, what BRIDGE_CONFIG names, or the environment alone",
     )
     take_over.add_argument("--config", type=Path, default=Path("relay.toml"), metavar="FILE")
     agent = add("agent", _agent, "Send the log lines of the DayZ server on this machine to the relay.")

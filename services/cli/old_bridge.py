@@ -12,6 +12,9 @@ from services.relay.errors import ConfigError
 
 DEFAULT_URL = "wss://connect.takaro.io/"
 DEFAULT_PORT = 8088
+DLL_PORT = 8089
+"""Of the bridge that came as a DLL of the game server: the same file, some keys more, another port."""
+
 DEFAULT_HOST = "127.0.0.1"
 PLACEHOLDER = "PASTE_TOKEN_HERE"
 
@@ -25,6 +28,9 @@ ENVIRONMENT = {
 }
 """The names that overruled its file."""
 
+CONFIG_VARIABLE = "BRIDGE_CONFIG"
+"""Where the old bridge was told its file is."""
+
 _NAMES = {name.lower(): name for name in ENVIRONMENT.values()}
 _LOGS = "`dayz-relay agent` sends log lines, and reads the variables DAYZ_LOG_…"
 _WHY_IGNORED = {
@@ -32,6 +38,8 @@ _WHY_IGNORED = {
     "DAYZ_LOG_DENY": _LOGS,
     "DAYZ_LOG_MAX_PER_SEC": _LOGS,
     "BRIDGE_POLL_WATCHDOG_SEC": "the relay watches the mod by itself",
+}
+_OF_THE_DLL = {
     "profilesdir": _LOGS,
     "forwardloglines": _LOGS,
     "beservercfgpath": "RCON is not part of the relay",
@@ -58,7 +66,12 @@ class OldBridge(NamedTuple):
 def read(text: str, environ: Mapping[str, str]) -> OldBridge:
     """The settings of TakaroConfig.txt under the environment. Raises ConfigError; no line shows a secret."""
     told: list[str] = []
-    values = _read_lines(text, told)
+    values, dll = _read_lines(text, told)
+    if dll:
+        told.append(
+            "this is the bridge that is a DLL: while the DayZ server is stopped, take winmm.dll and "
+            "dayz_takaro.dll out of its folder"
+        )
     for name, key in ENVIRONMENT.items():
         if environ.get(name):
             values[key] = environ[name]
@@ -79,7 +92,7 @@ def read(text: str, environ: Mapping[str, str]) -> OldBridge:
         token,
         _unquoted(values.get("takaroWsUrl", "")) or DEFAULT_URL,
         _unquoted(values.get("bindAddress", "")) or DEFAULT_HOST,
-        _port(_unquoted(values.get("localPort", "")) or str(DEFAULT_PORT)),
+        _port(_unquoted(values.get("localPort", "")) or str(DLL_PORT if dll else DEFAULT_PORT)),
         tuple(told),
     )
 
@@ -89,9 +102,11 @@ def slug_of(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:50].strip("-") or "server"
 
 
-def _read_lines(text: str, told: list[str]) -> dict[str, str]:
+def _read_lines(text: str, told: list[str]) -> tuple[dict[str, str], bool]:
+    """The values by their names, and whether the file is one of the DLL."""
     values: dict[str, str] = {}
     exact: set[str] = set()
+    dll = False
     for number, raw in enumerate(re.split(r"\r?\n", text), 1):
         line = raw.strip(_SPACE)
         if not line or line.startswith("#"):
@@ -101,9 +116,9 @@ def _read_lines(text: str, told: list[str]) -> dict[str, str]:
         if not equals:
             told.append(f"line {number} is ignored: it is not written as key=value")
         elif name is None:
-            why = (
-                _WHY_IGNORED.get(given.lower()) or _WHY_IGNORED.get(given) or "the relay has no such setting"
-            )
+            why = _OF_THE_DLL.get(given.lower())
+            dll = dll or why is not None
+            why = why or _WHY_IGNORED.get(given) or "the relay has no such setting"
             told.append(f"line {number}, {given[:40]!r}, is ignored: {why}")
         elif name == "identityToken" and given != name:
             told.append(
@@ -113,7 +128,7 @@ def _read_lines(text: str, told: list[str]) -> dict[str, str]:
             values[name] = value
             if given == name:
                 exact.add(name)
-    return values
+    return values, dll
 
 
 def _unquoted(text: str) -> str:

@@ -3,12 +3,11 @@
 import json
 import os
 import secrets
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from services.cli import first_run
-from services.cli.old_bridge import DEFAULT_URL, OldBridge, read, slug_of
+from services.cli.old_bridge import CONFIG_VARIABLE, DEFAULT_URL, OldBridge, read, slug_of
 from services.relay.errors import ConfigError
 from services.relay.settings import Settings, load
 from services.relay.settings_values import is_loopback
@@ -35,6 +34,8 @@ identity_token = {identity_token}
 
 def run(source: Path | None, config: Path, environ: Mapping[str, str]) -> int:
     """Writes or extends `config`, and says what to do next. Raises ConfigError, and changes nothing then."""
+    if source is None and environ.get(CONFIG_VARIABLE):
+        source = Path(environ[CONFIG_VARIABLE])
     old = read(_text(source) if source else "", environ)
     settings = load(config, environ).settings if config.exists() else None
     told = list(old.told)
@@ -98,13 +99,14 @@ def _differences(old: OldBridge, settings: Settings) -> list[str]:
 def _judge(config: Path, text: str, environ: Mapping[str, str]) -> Settings:
     """The settings as they will be. A copy beside the file is read, for what it names is relative to it."""
     before = config.read_text(encoding="utf-8-sig") if config.exists() else ""
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=config.parent, suffix=".toml") as copy:
-        copy.write(before.rstrip("\n") + "\n" + text)
-        copy.flush()
-        try:
-            return load(Path(copy.name), environ).settings
-        except ConfigError as error:
-            raise ConfigError(str(error).replace(copy.name, str(config))) from None
+    copy = config.with_name(f".{config.name}.{secrets.token_hex(4)}")
+    try:
+        _write(copy, before.rstrip("\n") + "\n" + text, new=True)
+        return load(copy, environ).settings
+    except ConfigError as error:
+        raise ConfigError(str(error).replace(str(copy), str(config))) from None
+    finally:
+        copy.unlink(missing_ok=True)
 
 
 def _write(config: Path, text: str, *, new: bool) -> None:

@@ -52,17 +52,20 @@ SECRETS = frozenset(
 """The settings that can be read from a file of their own, named by `<key>_file`."""
 
 LISTS = frozenset({"mod_keys", "trusted_proxies"})
-"""Keys with several values: in one text they stand apart by commas, spaces or lines."""
+"""Keys with several values: in one text they stand separated by commas, spaces or lines."""
 
-TAKARO_NAMES: dict[str, Key] = {
+SHORT_NAMES: dict[str, Key] = {
     "TAKARO_REGISTRATION_TOKEN": ("takaro", "registration_token"),
     "TAKARO_REGISTRATION_TOKEN_FILE": ("takaro", "registration_token_file"),
     "TAKARO_WS_URL": ("takaro", "url"),
     "TAKARO_SERVER_NAME": ("instance", "0", "name"),
     "TAKARO_IDENTITY_TOKEN": ("instance", "0", "identity_token"),
     "TAKARO_IDENTITY_TOKEN_FILE": ("instance", "0", "identity_token_file"),
+    "BRIDGE_LOCAL_PORT": ("modapi", "port"),
+    "BRIDGE_BIND_ADDR": ("modapi", "host"),
 }
-"""The short names that are enough for a single server. They fill gaps, they overrule nothing."""
+"""The short names that are enough for a single server, those of the old bridge. They fill gaps, they overrule
+nothing."""
 
 _PREFIX = "RELAY_"
 
@@ -97,7 +100,7 @@ class Sources:
             return self.entries[key].where
         if self.path is not None and (key[0] != "instance" or int(key[1]) < self.blocks):
             return file_place(self.path, key)
-        return " or ".join([env_name(key), *(name for name, short in TAKARO_NAMES.items() if short == key)])
+        return " or ".join([env_name(key), *(name for name, short in SHORT_NAMES.items() if short == key)])
 
 
 def collect(path: Path | None, environ: Mapping[str, str]) -> Sources:
@@ -116,7 +119,7 @@ def environment_configures(environ: Mapping[str, str]) -> bool:
     """Whether the environment alone describes an instance, so that no relay.toml is needed."""
     return any(
         text.strip()
-        and (name.startswith("RELAY_INSTANCE__") or TAKARO_NAMES.get(name, ("",))[0] == "instance")
+        and (name.startswith("RELAY_INSTANCE__") or SHORT_NAMES.get(name, ("",))[0] == "instance")
         for name, text in environ.items()
     )
 
@@ -133,7 +136,7 @@ def env_name(key: Key) -> str:
 
 
 def split(text: str) -> list[str]:
-    """Several values in one text, apart by commas, spaces or lines."""
+    """Several values in one text, separated by commas, spaces or lines."""
     return text.replace(",", " ").split()
 
 
@@ -221,7 +224,7 @@ def _overlay(found: Sources, entries: Mapping[Key, Entry]) -> None:
 def _fill(found: Sources, given: Mapping[str, str]) -> None:
     gaps = {
         key: Entry(given[name], name)
-        for name, key in TAKARO_NAMES.items()
+        for name, key in SHORT_NAMES.items()
         if name in given and not found.entries.keys() & set(pair(key))
     }
     found.entries.update(gaps)

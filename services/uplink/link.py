@@ -208,8 +208,8 @@ class Link:
             case Finding.USURPED:
                 self._metrics.usurped.inc()
                 self._logger.warning(
-                    "Takaro asks this server nothing since %s: does an old bridge still run with the same "
-                    "identity token? Stop it",
+                    "Takaro has asked this server nothing since %s: does an old bridge still run with the "
+                    "same identity token? Stop it",
                     _clock_time(now_s - (self._quiet.asked_s or now_s)),
                 )
             case Finding.ASKED_AGAIN:

@@ -64,6 +64,12 @@ def test_the_environment_beats_the_file(name: str, value: str, field: str) -> No
     assert getattr(read(text, {name: ""}), field) == getattr(read(text, {}), field)
 
 
+def test_the_bridge_in_a_dll_has_another_port_and_is_to_be_taken_out() -> None:
+    dll = read(PLAIN + "profilesDir=profiles\n", {})
+    assert dll.port == 8089 and "take winmm.dll and dayz_takaro.dll out" in told(dll)
+    assert read(PLAIN + "beServerCfgPath=x\nlocalPort=8090\n", {}).port == 8090
+
+
 def test_quotes_are_no_part_of_name_token_and_port() -> None:
     old = read("serverName='My server'\nregistrationToken=\"tok\"\nlocalPort='8090'", {})
     assert (old.name, old.registration_token, old.port) == ("My server", "tok", 8090)
@@ -129,6 +135,13 @@ def test_a_first_import_needs_no_change_of_the_mod(
     said = capsys.readouterr().out
     assert "The mod needs no change, it calls http://127.0.0.1:8099" in said
     assert "Stop the old bridge" in said and "a-token" not in said
+
+
+def test_the_file_may_be_named_by_the_variable_of_the_old_bridge(tmp_path: Path) -> None:
+    (tmp_path / "bridge.txt").write_text(PLAIN)
+    take_over.run(None, tmp_path / "relay.toml", {"BRIDGE_CONFIG": str(tmp_path / "bridge.txt")})
+    (instance,) = load(tmp_path / "relay.toml", {}).settings.instances
+    assert instance.identity_token.get_secret_value() == "My DayZ Server"
 
 
 def test_where_others_can_call_the_server_gets_a_key(

@@ -9,7 +9,7 @@ import pytest
 from services.cli import first_run, up
 from services.cli.main import main
 from services.relay.settings import Instance, Settings, load
-from services.relay.settings_sources import KEYS, SECRETS, TAKARO_NAMES, env_name
+from services.relay.settings_sources import KEYS, SECRETS, SHORT_NAMES, env_name
 
 DOCS = Path(__file__).parents[2] / "docs"
 CONNECT = (DOCS / "connect.md").read_text(encoding="utf-8")
@@ -47,8 +47,8 @@ def test_the_table_of_settings_is_complete_and_right() -> None:
 
 
 def test_the_table_of_short_names_is_complete() -> None:
-    told = {name for row in ROWS for name in re.findall(r"`(TAKARO_\w+)`", row[0])}
-    assert told == set(TAKARO_NAMES)
+    told = {name for row in ROWS for name in re.findall(r"`((?:TAKARO|BRIDGE)_\w+)`", row[0])}
+    assert told == set(SHORT_NAMES)
 
 
 def test_the_first_start_prints_what_the_readme_shows(tmp_path: Path) -> None:

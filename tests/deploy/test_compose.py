@@ -29,6 +29,7 @@ FILLED = EXAMPLE | {
     "TAKARO_SERVER_NAME": "My DayZ server",
     "TAKARO_IDENTITY_TOKEN": "identity-token",
     "RELAY_INSTANCE__0__MOD_KEYS": "mod-key-0123456789",
+    "RELAY_MODAPI__ADMIN_TOKEN": "admin-token-0123456789",
 }
 DEMO = env_file(ROOT / "deploy" / "demo" / "compose.env")
 FILE = read(FILLED)
@@ -93,6 +94,12 @@ def test_a_filled_in_example_makes_one_complete_server(name: str) -> None:
     assert settings.takaro.url == "wss://connect.takaro.io/"
 
 
+@pytest.mark.parametrize("environ", [FILLED, DEMO], ids=["filled .env", "demo"])
+def test_the_page_can_be_opened(environ: dict[str, str]) -> None:
+    """In a container it is on no loopback address, and without a token it shows itself to nobody."""
+    assert settings_of("modapi", environ).modapi.admin_token
+
+
 def test_the_servers_of_the_demo_have_keys_that_open() -> None:
     settings = settings_of("modapi", DEMO)
     keys = {key.get_secret_value() for instance in settings.instances for key in instance.mod_keys}
@@ -145,6 +152,8 @@ def test_every_health_check_is_a_command_of_its_image(name: str) -> None:
 def test_several_uplinks_can_run() -> None:
     assert not {"ports", "container_name", "hostname"} & SERVICES["uplink"].keys()
     assert SERVICES["uplink"].get("volumes") == ["./config:/config:ro"]
+    assert SERVICES["uplink"]["deploy"]["replicas"] == "1"
+    assert read(FILLED | {"UPLINKS": "3"})["services"]["uplink"]["deploy"]["replicas"] == "3"
 
 
 def test_what_is_published_is_published_to_this_machine_only() -> None:
@@ -245,7 +254,6 @@ def test_every_line_of_the_example_can_be_used() -> None:
     """As a person would who takes all the # away."""
     text = (ROOT / ".env.example").read_text()
     given = dict(re.findall(r"^#(RELAY_\w+)=(.+)$", text, re.MULTILINE))
-    given["RELAY_MODAPI__ADMIN_TOKEN"] = "admin-token-0123456789abcdef0123456789"
     assert set(given) == set(re.findall(r"^#(RELAY_\w+)=", text, re.MULTILINE))
     environ = read(FILLED | given)["services"]["modapi"]["environment"]
     # A service may look for the certificate, which is not on this machine, and complain of that alone.

@@ -9,7 +9,10 @@ from services.cli.main import _parser
 from tests.deploy.compose import ROOT, env_file, read
 
 TEXT = (ROOT / "deploy" / "README.md").read_text()
-FILES = {path for path in re.findall(r"\b(?:deploy/[\w./@-]*\w|[\w.-]+\.(?:yml|yaml|toml|md|txt))", TEXT)}
+FILES = {
+    path
+    for path in re.findall(r"\b(?:(?<!tests/)deploy/[\w./@-]*\w|[\w.-]+\.(?:yml|yaml|toml|md|txt))", TEXT)
+}
 YOURS = {"my-config.yaml", "relay.toml"}
 COMPOSE = read(env_file(ROOT / "deploy" / "demo" / "compose.env"))
 

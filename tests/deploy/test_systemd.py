@@ -35,10 +35,11 @@ def root(tmp_path: Path) -> Path:
     units = tmp_path / "etc" / "systemd" / "system"
     shutil.copytree("/usr/lib/systemd/system", tmp_path / "usr/lib/systemd/system", symlinks=True)
     shutil.copytree(FOLDER, units)
-    command = tmp_path / "opt" / "dayz-relay" / "bin" / "dayz-relay"
-    command.parent.mkdir(parents=True)
-    command.write_text("#!/bin/sh\n")
-    command.chmod(0o755)
+    for command in ("opt/dayz-relay/bin/dayz-relay", "bin/kill"):
+        path = tmp_path / command
+        path.parent.mkdir(parents=True)
+        path.write_text("#!/bin/sh\n")
+        path.chmod(0o755)
     return tmp_path
 
 
@@ -79,6 +80,11 @@ def test_what_it_starts_exists(file: str) -> None:
         command, *arguments = shlex.split(line.replace("%i", service))
         assert command == "/opt/dayz-relay/bin/dayz-relay"
         _parser().parse_args(arguments)
+
+
+@pytest.mark.parametrize("file", ["dayz-relay.service", "dayz-relay@.service"])
+def test_its_processes_can_count_their_cpu_and_memory(file: str) -> None:
+    assert "ProcSubset=" not in re.sub("#.*", "", (FOLDER / file).read_text())  # they need /proc/stat
 
 
 def test_the_store_is_stopped_by_the_relay_and_not_beside_it() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from services.relay.settings_sources import TAKARO_NAMES, collect
+from services.relay.settings_sources import SHORT_NAMES, collect
 from tests.deploy.compose import ROOT
 
 FILES = [
@@ -20,7 +20,7 @@ def test_every_variable_named_is_one_of_ours(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     named = set(re.findall(r"\bRELAY_[A-Z0-9_]*[A-Z0-9]", text))
     assert collect(None, dict.fromkeys(named, "x")).warnings == []
-    assert set(re.findall(r"\bTAKARO_[A-Z0-9_]*[A-Z0-9]", text)) <= set(TAKARO_NAMES)
+    assert set(re.findall(r"\bTAKARO_[A-Z0-9_]*[A-Z0-9]", text)) <= set(SHORT_NAMES)
 
 
 def test_a_variable_that_is_none_would_be_found() -> None:

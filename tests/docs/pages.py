@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "deploy" / "README.md"]
 LINKED = [
-    *(*DOCS, ROOT / "SECURITY.md", ROOT / "CHANGELOG.md", ROOT / "deploy" / "README.md"),
+    *(*DOCS, ROOT / "SECURITY.md", ROOT / "CHANGELOG.md"),
     *(ROOT / "services" / "ARCHITECTURE.md", ROOT / "bench" / "RESULTS.md"),
 ]
 

@@ -1,4 +1,4 @@
-"""Every command and every snippet in README.md and docs/ works as it stands there.
+"""Every command and every snippet in README.md, docs/ and deploy/README.md works as it stands there.
 
 Shell blocks are run, page by page, in a folder with a relay between a simulated mod and a simulated Takaro.
 "<!-- until Ctrl-C -->" above a block: it is interrupted. "<!-- not run: why -->": its syntax is checked.
@@ -28,7 +28,7 @@ from tests.docs.pages import ROOT, Block, blocks
 MOD_KEY = "example-key-yours-is-different"
 ADMIN_TOKEN = "example-admin-token-0123"
 FILLED_IN = {"<mod key>": MOD_KEY, "<admin token>": ADMIN_TOKEN}
-KINDS = {"bash", "json", "toml", "text"}
+KINDS = {"bash", "json", "powershell", "toml", "text"}
 WITHIN_S = 30.0
 BASH = [block for block in blocks("bash") if not block.marker.startswith("not run")]
 NOT_RUN = [block for block in blocks("bash") if block.marker.startswith("not run")]

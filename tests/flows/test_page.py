@@ -45,12 +45,17 @@ def side(guarded: World) -> Side:
     return guarded.side("solo")
 
 
+@pytest.fixture
+def complaints() -> list[str]:
+    """What the browser complains about; whatever is left at the end fails the test."""
+    return []
+
+
 @pytest_asyncio.fixture(loop_scope="module")
-async def page(guarded: World, chromium: BrowserContext) -> AsyncIterator[Page]:
-    """Logged in, in front of the fleet. Whatever the browser complains about fails the test."""
+async def page(guarded: World, chromium: BrowserContext, complaints: list[str]) -> AsyncIterator[Page]:
+    """Logged in, in front of the fleet."""
     await chromium.clear_cookies()
     opened = await chromium.new_page()
-    complaints: list[str] = []
     opened.on("console", lambda message: complaints.append(message.text))
     opened.on("pageerror", lambda error: complaints.append(str(error)))
     await opened.goto(f"{guarded.relay.modapi.admin}/")
@@ -215,7 +220,9 @@ def _brightness(colour: str) -> float:
     return sum(map(float, re.findall(r"[\d.]+", colour)[:3]))
 
 
-async def test_a_relay_that_goes_away_and_comes_back_is_said_so(guarded: World, page: Page) -> None:
+async def test_a_relay_that_goes_away_and_comes_back_is_said_so(
+    guarded: World, page: Page, complaints: list[str]
+) -> None:
     await visit(page, "solo")
     began = asyncio.get_running_loop().time()
     assert await guarded.relay.modapi.stop() == 0
@@ -223,3 +230,5 @@ async def test_a_relay_that_goes_away_and_comes_back_is_said_so(guarded: World, 
     await expect(page.locator("#link")).to_contain_text("trying again", timeout=WITHIN_MS)
     await guarded.relay.modapi.start()
     await expect(page.locator("#link")).to_have_text("live", timeout=WITHIN_MS)
+    # The browser notes each try that met nobody; how many there are is chance.
+    complaints[:] = [one for one in complaints if "ERR_CONNECTION_REFUSED" not in one]

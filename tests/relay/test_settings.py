@@ -24,7 +24,7 @@ from services.relay.settings import (
     load,
     masked,
 )
-from services.relay.settings_sources import KEYS, TAKARO_NAMES, environment_configures
+from services.relay.settings_sources import KEYS, environment_configures
 from services.relay.settings_values import is_loopback
 
 MAIN = """
@@ -255,10 +255,18 @@ def test_the_short_names_alone_are_enough_for_a_single_server(tmp_path: Path) ->
 
 
 def test_the_short_names_fill_gaps_and_overrule_nothing(tmp_path: Path) -> None:
-    environ = {name: "from TAKARO_" for name in TAKARO_NAMES if not name.endswith(("_FILE", "_URL"))}
+    environ = {
+        f"TAKARO_{name}": "from TAKARO_" for name in ("SERVER_NAME", "REGISTRATION_TOKEN", "IDENTITY_TOKEN")
+    } | {
+        "BRIDGE_LOCAL_PORT": "8099",
+        "BRIDGE_BIND_ADDR": "127.0.0.2",
+        "RELAY_MODAPI__HOST": "127.0.0.3",
+    }
     environ["RELAY_TAKARO__REGISTRATION_TOKEN"] = "from RELAY_"
     text = MAIN.replace('identity_token = "identity-of-main"', "")
-    (instance,) = load(write(tmp_path, text), environ).settings.instances
+    settings = load(write(tmp_path, text), environ).settings
+    (instance,) = settings.instances
+    assert (settings.modapi.host, settings.modapi.port) == ("127.0.0.3", 8099)
     assert (instance.slug, instance.name) == ("main", "My server")
     assert secret(instance.identity_token) == "from TAKARO_"
     assert secret(instance.registration_token) == "from RELAY_"
