@@ -14,8 +14,6 @@ from pathlib import Path
 from tests.deploy.dockerfile import DOCKERFILE, Step, fill, pairs, parse, stages, words
 
 CONTEXT = DOCKERFILE.parents[1]
-MIRROR = "http://deb.debian.org/debian"
-SECURITY = "http://deb.debian.org/debian-security"
 CERTIFICATES = "/tmp/certificates-of-the-builder.crt"
 
 
@@ -75,10 +73,11 @@ def from_base(folder: Path, base: str, number: int, say: Callable[[str], None]) 
     assert found, f"{base} is no Debian that can be made here"
     if not pristine.exists():
         say(f"debootstrap {found.group(1)}, in place of {base[:40]}…")
-        run("debootstrap", "--variant=minbase", found.group(1), str(pristine), MIRROR)
-        sources = [f"{MIRROR} {found.group(1)}-updates", f"{SECURITY} {found.group(1)}-security"]
-        with (pristine / "etc/apt/sources.list").open("a") as file:
-            file.writelines(f"deb {source} main\n" for source in sources)
+        run("debootstrap", "--variant=minbase", found.group(1), str(pristine))
+        with (pristine / "etc/apt/sources.list").open("r+") as file:
+            _, mirror, suite, *_ = file.readline().split()  # where it has it from
+            file.read()
+            file.write(f"deb {mirror} {suite}-updates main\ndeb {mirror}-security {suite}-security main\n")
         # How this machine reaches the package index, its own root has to be told too.
         if certificates := os.environ.get("PIP_CERT"):
             shutil.copy(certificates, pristine / CERTIFICATES.lstrip("/"))

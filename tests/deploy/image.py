@@ -20,8 +20,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.deploy.build import Image, build, output
+from tests.deploy.build import CONTEXT, Image, build, output
 from tests.support.redis_server import RedisServer, binaries
+
+PYTHON = "313"
+"""Debian trixie's."""
+ARM64 = [f"manylinux_2_{minor}_aarch64" for minor in (17, 26, 28, 31, 34)] + ["manylinux2014_aarch64"]
 
 READY_WITHIN_S = 30.0
 STOPPED_WITHIN_S = 15.0
@@ -60,6 +64,8 @@ def test(folder: Path) -> None:
 
     image = build(folder, say)
     check_contents(image)
+    check_arm64(folder)
+    say("every dependency has a wheel for arm64")
     say(
         f"built: {int(output('du', '-sm', str(image.root)).split()[0])} MB, no build tools, user {image.user}"
     )
@@ -78,6 +84,14 @@ def check_contents(image: Image) -> None:
     assert told.startswith("dayz-relay "), told
     write = ["/bin/sh", "-c", "id -u; touch /opt/dayz-relay/x /x 2>/dev/null || echo sealed"]
     assert output(*image.command(write, sealed=True)).split() == [image.user.split(":")[0], "sealed"]
+
+
+def check_arm64(folder: Path) -> None:
+    """The same steps can be carried out on the other architecture: nothing has to be compiled there."""
+    platforms = [option for one in ARM64 for option in ("--platform", one)]
+    wheels = ("--only-binary", ":all:", "--require-hashes", "-r", str(CONTEXT / "requirements.txt"))
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--python-version", PYTHON]
+    subprocess.run([*command, *platforms, *wheels, "--dest", str(folder / "arm64")], check=True)
 
 
 def check_services(image: Image, folder: Path, say: Callable[[str], None]) -> None:

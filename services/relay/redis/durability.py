@@ -99,6 +99,8 @@ def complaints(settings: Mapping[str, str]) -> list[str]:
 def described(all_facts: Iterable[Facts], kind: str, replicas: int) -> str:
     """One line about the store: what it is, how it keeps data, what it survives."""
     facts = list(all_facts)
+    if not facts:
+        return f"{kind}, not reached yet"
     kept = [one.settings for one in facts]
     if any(one.get("appendonly") == "no" for one in kept):
         survives = "nothing: a restart of Redis loses what waits"

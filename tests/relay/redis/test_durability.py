@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.relay.redis.durability import complaints
+from services.relay.redis.durability import complaints, described
 
 GOOD = {
     "appendonly": "yes",
@@ -33,3 +33,7 @@ def test_settings_that_a_managed_redis_does_not_show_are_not_judged() -> None:
 def test_each_weaker_setting_is_named_with_its_cost_and_its_fix(name: str, value: str) -> None:
     [line] = complaints(GOOD | {name: value})
     assert f"{name} '{value}'" in line and f"CONFIG SET {name} {GOOD[name]}" in line
+
+
+def test_a_store_that_was_not_reached_promises_nothing() -> None:
+    assert described([], "standalone", 0) == "standalone, not reached yet"
