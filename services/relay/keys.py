@@ -68,7 +68,7 @@ class Keys:
     mod: str  # hash: what the mod said of itself, and for how long a poll of its may be held
     watched: str  # string, short-lived: somebody looks at what passes, see watching.py
     alerts: str  # hash: what people were told is wrong -> since when (s)
-    minutes: str  # list: one row for each of the last minutes in which something passed, see minutes.py
+    minutes: str  # sorted set: one row for each of the last minutes in which something passed, see minutes.py
 
 
 @cache

@@ -25,7 +25,7 @@ class PassingBy:
     def looked(self, now_ms: int, watched: str) -> None:
         """A look at the lease has found that time on Redis' clock, and that watcher."""
         self._ahead_ms = now_ms - time.monotonic() * 1000
-        self._minutes.looked(now_ms)
+        self._minutes.looked(now_ms, live=bool(watched))
         self._passing.watched(watched)
 
     def taken(self, taken: Taken) -> None:
@@ -50,7 +50,7 @@ class PassingBy:
         self._passing.tell([passed], remember=ACTION_RULES[command.action].kind is Kind.WRITE)
 
     def close(self) -> None:
-        """It is ours no longer: the minute that is not over is written down."""
+        """It is ours no longer: what was counted of this minute is written down."""
         self._minutes.write()
 
     def _now_ms(self) -> int:

@@ -85,7 +85,7 @@ async def test_the_minute_has_events_latency_and_commands(store: Store, slug: st
     passing.taken(taken(log("1"), log("2")))
     passing.command(READ, Outcome([]), 0.1)
     passing.looked(NOW_MS + 60_000, "")
-    last = (await read_minutes(store, slug, NOW_MS + 60_000))[-1]
+    last = (await read_minutes(store, slug, NOW_MS + 60_000))[-2]
     assert (last.events, last.commands) == (2, 1)
     assert last.p99_ms == pytest.approx(250, rel=0.2)
 
@@ -95,7 +95,7 @@ async def test_what_an_owner_has_counted_outlives_it(store: Store, slug: str) ->
     passing.looked(NOW_MS, "")
     passing.taken(taken(log("1")))
     passing.close()
-    assert (await read_minutes(store, slug, NOW_MS + 60_000))[-1].events == 1
+    assert (await read_minutes(store, slug, NOW_MS + 60_000))[-2].events == 1
 
 
 async def test_while_nobody_looks_nothing_is_sent_to_redis(store: Store, slug: str) -> None:

@@ -1,7 +1,7 @@
 """The last hour of an instance in rows of one minute: how much passed, and how long it took.
 
-The owner counts, and writes a row when its minute is over; so the hour outlives the owner. A minute that two
-owners shared has two rows.
+The owner counts, and writes a row when its minute is over, or again and again while somebody looks; so the
+hour outlives the owner. A minute that two owners shared has two rows.
 """
 
 import math
@@ -15,7 +15,6 @@ from services.relay.keys import keys_of
 from services.relay.store import Store
 
 KEPT = 60
-_ROWS = 2 * KEPT
 _EXPIRE_S = 2 * 3600
 _STEPS = 8
 """Latencies are counted in steps of an eighth of a power of two: percentiles are true to within 9 %."""
@@ -40,6 +39,7 @@ class Minutes:
         self._minute = 0
         self._commands = 0
         self._took: Counter[int] = Counter()  # events by step of latency
+        self._written = b""  # the row of this minute
 
     def events(self, took_ms: float, count: int) -> None:
         """So many events were receipted."""
@@ -49,14 +49,18 @@ class Minutes:
         """A command came to its end."""
         self._commands += 1
 
-    def looked(self, now_ms: int) -> None:
-        """It is that late on Redis' clock: a minute that is over is written down."""
-        if (minute := now_ms // 60_000) != self._minute:
+    def looked(self, now_ms: int, *, live: bool = False) -> None:
+        """It is that late on Redis' clock: a minute that is over is written down; if `live`, this one too."""
+        minute = now_ms // 60_000
+        if minute != self._minute:
             self.write()
-            self._minute = minute
+            self._minute, self._commands, self._written = minute, 0, b""
+            self._took.clear()
+        elif live:
+            self.write()
 
     def write(self) -> None:
-        """Writes down what was counted, if anything. Lost if Redis is away: it is only a picture."""
+        """Writes down what was counted, if anything new. Lost if Redis is away: it is only a picture."""
         row = Minute(
             self._minute,
             self._took.total(),
@@ -64,12 +68,15 @@ class Minutes:
             percentile(self._took, 0.5),
             percentile(self._took, 0.99),
         )
-        self._took.clear()
-        self._commands = 0
-        if self._minute and (row.events or row.commands):
-            self._store.tell("RPUSH", self._key, orjson.dumps(tuple(row)))
-            self._store.tell("LTRIM", self._key, -_ROWS, -1)
-            self._store.tell("EXPIRE", self._key, _EXPIRE_S)
+        written = orjson.dumps(tuple(row))
+        if not self._minute or not (row.events or row.commands) or written == self._written:
+            return
+        if self._written:
+            self._store.tell("ZREM", self._key, self._written)
+        self._store.tell("ZADD", self._key, self._minute, written)
+        self._store.tell("ZREMRANGEBYSCORE", self._key, "-inf", self._minute - KEPT)
+        self._store.tell("EXPIRE", self._key, _EXPIRE_S)
+        self._written = written
 
 
 def percentile(took: Counter[int], share: float) -> int:
@@ -83,15 +90,15 @@ def percentile(took: Counter[int], share: float) -> int:
 
 
 async def read_minutes(store: Store, slug: str, now_ms: int) -> list[Minute]:
-    """The last KEPT minutes before the current one, oldest first, empty ones too. Raises StoreError."""
-    rows = await store.send("LRANGE", keys_of(slug).minutes, 0, -1)
+    """The last KEPT minutes, oldest first, empty ones too. Raises StoreError."""
+    rows = await store.send("ZRANGE", keys_of(slug).minutes, 0, -1)
     return last_hour((Minute(*orjson.loads(row)) for row in rows), now_ms)
 
 
 def last_hour(rows: Iterable[Minute], now_ms: int) -> list[Minute]:
     """Rows of one minute are put together, minutes without a row filled in."""
     now = now_ms // 60_000
-    hour = {minute: Minute(minute, 0, 0, 0, 0) for minute in range(now - KEPT, now)}
+    hour = {minute: Minute(minute, 0, 0, 0, 0) for minute in range(now - KEPT + 1, now + 1)}
     for row in rows:
         if other := hour.get(row.minute):
             hour[row.minute] = Minute(

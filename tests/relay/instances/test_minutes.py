@@ -20,12 +20,21 @@ async def test_a_minute_is_written_when_it_is_over(store: Store, slug: str) -> N
     minutes.events(5_000, 1)
     minutes.command()
     minutes.looked(NOW_MS - 59_000)
-    assert (await read_minutes(store, slug, NOW_MS))[-1].events == 0
+    assert (await read_minutes(store, slug, NOW_MS))[-2].events == 0
     minutes.looked(NOW_MS)
-    last = (await read_minutes(store, slug, NOW_MS))[-1]
+    last = (await read_minutes(store, slug, NOW_MS))[-2]
     assert last[:3] == (NOW - 1, 100, 1)
     assert last.p50_ms == pytest.approx(100, rel=0.1)
     assert last.p99_ms == pytest.approx(100, rel=0.1)
+
+
+async def test_while_somebody_looks_the_minute_that_is_not_over_is_there_too(store: Store, slug: str) -> None:
+    minutes = Minutes(store, slug)
+    minutes.looked(NOW_MS)
+    for count in (1, 2):
+        minutes.command()
+        minutes.looked(NOW_MS, live=True)
+        assert (await read_minutes(store, slug, NOW_MS))[-1][:3] == (NOW, 0, count)
 
 
 async def test_a_minute_without_anything_leaves_no_row(store: Store, slug: str) -> None:
@@ -41,15 +50,15 @@ async def test_the_rows_of_two_owners_of_one_minute_are_one(store: Store, slug: 
         owner.looked(NOW_MS - 60_000)
         owner.events(took_ms, 3)
         owner.write()
-    last = (await read_minutes(store, slug, NOW_MS))[-1]
+    last = (await read_minutes(store, slug, NOW_MS))[-2]
     assert last.events == 6
     assert last.p99_ms == pytest.approx(400, rel=0.1)
 
 
 def test_the_hour_has_a_row_for_each_minute_and_forgets_what_is_older() -> None:
-    rows = [Minute(NOW - KEPT - 1, 1, 1, 1, 1), Minute(NOW - KEPT, 2, 0, 5, 6), Minute(NOW, 9, 9, 9, 9)]
+    rows = [Minute(NOW - KEPT, 1, 1, 1, 1), Minute(NOW - KEPT + 1, 2, 0, 5, 6), Minute(NOW + 1, 9, 9, 9, 9)]
     hour = last_hour(rows, NOW_MS)
-    assert [row.minute for row in hour] == list(range(NOW - KEPT, NOW))
+    assert [row.minute for row in hour] == list(range(NOW - KEPT + 1, NOW + 1))
     assert hour[0] == rows[1]
     assert all(row[1:] == (0, 0, 0, 0) for row in hour[1:])
 
