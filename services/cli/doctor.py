@@ -7,7 +7,7 @@ from argparse import Namespace
 from collections.abc import Awaitable, Sequence
 from dataclasses import asdict
 
-from services.cli import doctor_here, doctor_takaro, first_run
+from services.cli import doctor_here, doctor_takaro
 from services.cli.desk import Desk, opened
 from services.cli.terminal import BOLD, DIM, GREEN, RED, YELLOW, Paint, print_json, safe
 from services.cli.verdict import Level, Verdict, bad, good, warn
@@ -15,6 +15,7 @@ from services.relay import logs
 from services.relay.errors import ConfigError, NoSuchInstance, StoreError
 from services.relay.instances.diagnosis import diagnose
 from services.relay.instances.facts import facts_of_all
+from services.relay.mod_config import mod_url
 from services.relay.settings import Loaded, Settings
 
 _COLOURS = {Level.GOOD: GREEN, Level.WARN: YELLOW, Level.BAD: RED}
@@ -80,10 +81,10 @@ async def _instances(desk: Desk) -> list[Verdict]:
             bad("there is no server yet", "add an [[instance]] to relay.toml, or `dayz-relay instance add`")
         ]
     facts = await facts_of_all(desk.store, list(entries))
-    base_url = first_run.base_url(desk.settings.modapi)
+    url = mod_url(desk.settings.modapi)
     told = []
     for slug, entry in entries.items():
-        problems = diagnose(entry, facts[slug], base_url)
+        problems = diagnose(entry, facts[slug], url)
         if not problems:
             told.append(good(f"{slug}: up"))
         for problem in problems:

@@ -1,12 +1,12 @@
 """The first start: a relay.toml with fresh secrets, and what its owner has to do with them."""
 
-import json
 import os
 import secrets
 from pathlib import Path
 
 from services.relay.errors import ConfigError
-from services.relay.settings import ModApi, Settings
+from services.relay.mod_config import mod_config, mod_url
+from services.relay.settings import Settings
 
 _SECRET_BYTES = 24
 
@@ -63,27 +63,4 @@ def write(path: Path) -> None:
 def what_to_do(path: Path, settings: Settings) -> str:
     """What the owner of a fresh relay.toml does next, with the text to paste."""
     key = settings.instances[0].mod_keys[0].get_secret_value()
-    return _WHAT_TO_DO.format(path=path, mod_config=mod_config(base_url(settings.modapi), key))
-
-
-def base_url(modapi: ModApi) -> str:
-    """Where a mod on this machine calls."""
-    host = "127.0.0.1" if modapi.host in ("0.0.0.0", "::") else modapi.host
-    return f"http://{f'[{host}]' if ':' in host else host}:{modapi.port}"
-
-
-def mod_config(base_url: str, mod_key: str) -> str:
-    """The whole config.json of the mod, with the mod's own defaults where nothing is ours to say."""
-    config = {
-        "TakaroApiUrl": f"{base_url}/k/{mod_key}",
-        # The newest mod stays idle while this is empty. It is the relay that reads it, not Takaro.
-        "RegistrationToken": mod_key,
-        "IdentityToken": "",
-        "GameServerId": "",
-        "EventBatchIntervalMs": 1000,
-        "CommandPollIntervalMs": 2000,
-        "MaxEventsPerBatch": 50,
-        "LogVerbose": False,
-        "DryRun": False,
-    }
-    return json.dumps(config, indent=4)
+    return _WHAT_TO_DO.format(path=path, mod_config=mod_config(mod_url(settings.modapi), key))

@@ -10,7 +10,6 @@ from typing import Any
 
 from pydantic import SecretStr, TypeAdapter, ValidationError
 
-from services.cli import first_run
 from services.cli.desk import Desk, opened
 from services.cli.terminal import Paint, print_json, safe, table
 from services.relay.cautions import guessable
@@ -18,6 +17,7 @@ from services.relay.errors import ConfigError
 from services.relay.instances.overview import InstanceView, overview
 from services.relay.instances.records import Change
 from services.relay.instances.registry import Issued
+from services.relay.mod_config import mod_config, mod_url
 from services.relay.settings import Instance, Settings
 from services.relay.settings_values import DisplayName, Slug, Token
 
@@ -136,7 +136,7 @@ def _identity(issued: Issued) -> str:
 
 def _print_key(desk: Desk, issued: Issued) -> None:
     print("\nThe mod's profiles/TakaroIntegration/config.json (the key is shown this once):\n")
-    print(first_run.mod_config(first_run.base_url(desk.settings.modapi), issued.mod_key))
+    print(mod_config(mod_url(desk.settings.modapi), issued.mod_key))
 
 
 def _row(view: InstanceView) -> tuple[str, ...]:

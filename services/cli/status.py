@@ -7,7 +7,6 @@ from argparse import Namespace
 from dataclasses import asdict
 from typing import Any
 
-from services.cli import first_run
 from services.cli.desk import Desk, opened
 from services.cli.terminal import (
     BOLD,
@@ -28,6 +27,7 @@ from services.relay.errors import StoreError
 from services.relay.instances.diagnosis import Problem, diagnose
 from services.relay.instances.entries import Entry
 from services.relay.instances.facts import Facts, facts_of, facts_of_all
+from services.relay.mod_config import mod_url
 from services.relay.settings import Settings
 
 EVERY_S = 1.0
@@ -78,14 +78,14 @@ async def _rows(desk: Desk) -> list[Row]:
     """Those that need somebody come first."""
     entries = await desk.entries()
     facts = await facts_of_all(desk.store, list(entries))
-    base_url = first_run.base_url(desk.settings.modapi)
-    rows = [(entry, facts[slug], diagnose(entry, facts[slug], base_url)) for slug, entry in entries.items()]
+    url = mod_url(desk.settings.modapi)
+    rows = [(entry, facts[slug], diagnose(entry, facts[slug], url)) for slug, entry in entries.items()]
     return sorted(rows, key=lambda row: (row[0].disabled, not _is_down(row), row[0].instance.slug))
 
 
 async def _one(desk: Desk, slug: str) -> Row:
     entry, facts = await desk.entry(slug), await facts_of(desk.store, slug)
-    return entry, facts, diagnose(entry, facts, first_run.base_url(desk.settings.modapi))
+    return entry, facts, diagnose(entry, facts, mod_url(desk.settings.modapi))
 
 
 def _is_down(row: Row) -> bool:

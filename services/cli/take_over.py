@@ -6,9 +6,9 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
-from services.cli import first_run
 from services.cli.old_bridge import CONFIG_VARIABLE, DEFAULT_URL, OldBridge, read, slug_of
 from services.relay.errors import ConfigError
+from services.relay.mod_config import mod_config, mod_url
 from services.relay.settings import Settings, load
 from services.relay.settings_values import is_loopback
 
@@ -120,14 +120,14 @@ def _write(config: Path, text: str, *, new: bool) -> None:
 
 
 def _what_to_do(config: Path, settings: Settings, mod_key: str, *, running: bool) -> str:
-    instance, base_url = settings.instances[-1], first_run.base_url(settings.modapi)
+    instance, url = settings.instances[-1], mod_url(settings.modapi)
     if mod_key:
         mod = (
             "Put this into profiles/TakaroIntegration/config.json and restart the DayZ server:\n\n"
-            f"{first_run.mod_config(base_url, mod_key)}\n"
+            f"{mod_config(url, mod_key)}\n"
         )
     else:
-        mod = f"The mod needs no change, it calls {base_url} as before."
+        mod = f"The mod needs no change, it calls {url} as before."
     start = (
         "A relay that runs with it takes the server up within two seconds; otherwise start it"
         if running

@@ -12,6 +12,7 @@ from services.cli.supervise import Program, supervise
 from services.relay import logs
 from services.relay.cautions import cautions
 from services.relay.errors import ConfigError
+from services.relay.mod_config import mod_url
 from services.relay.settings import NO_INSTANCE, Settings, load
 from services.relay.settings_sources import environment_configures
 
@@ -42,7 +43,7 @@ def run(config: Path, data: Path, environ: Mapping[str, str]) -> int:
 
 def banner(settings: Settings) -> list[str]:
     """Where the mods call, which servers there are, and what each still lacks."""
-    lines = [f"Mods call {first_run.base_url(settings.modapi)}/k/<mod key>"]
+    lines = [f"Mods call {mod_url(settings.modapi)}/k/<mod key>"]
     for instance in settings.instances:
         lacks = [
             what

@@ -23,7 +23,7 @@ _SHAPES = tuple(
     (re.compile(pattern, re.IGNORECASE), replacement)
     for pattern, replacement in (
         (r"(://[^\s/:@]*:)[^\s\"']+@", rf"\1{MASK}@"),
-        (r"(/k/)[^\s/?#\"']+", rf"\1{MASK}"),
+        (r"(/k/)(?!<)[^\s/?#\"']+", rf"\1{MASK}"),  # <mod key> is for a person to fill in
         (r"\b(bearer +)[^\s\"',]{8,}", rf"\1{MASK}"),
         (r"(authorization[\"']?[:=, ]+(?:b?[\"'])?(?:bearer +|basic +)?)[^\s\"']+", rf"\1{MASK}"),
         (rf"({_SECRET}=)[^\s&;,\"']+", rf"\1{MASK}"),

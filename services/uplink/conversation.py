@@ -33,9 +33,9 @@ logger = logging.getLogger(__name__)
 
 
 class Say(Protocol):
-    """Tells the operator, once for each change."""
+    """Tells the operator, once for each change. `good`: nothing is wrong now."""
 
-    def __call__(self, text: str, *, permanent: bool = False) -> None: ...
+    def __call__(self, text: str, *, good: bool = False, permanent: bool = False) -> None: ...
 
 
 class Conversation:
@@ -158,7 +158,7 @@ class Conversation:
             self.game_server_id = answer.game_server_id
             self.identified_s = time.monotonic()
             self._move(Happening.IDENTIFIED)
-            self._say(f"linked to Takaro, game server {answer.game_server_id}")
+            self._say(f"linked to Takaro, game server {answer.game_server_id}", good=True)
             if not self.settled.done():
                 self.settled.set_result(True)
 

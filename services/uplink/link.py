@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from services.relay import logs
 from services.relay.errors import LostLease, StoreError
 from services.relay.event_stream import EventStream
 from services.relay.instances.state import InstanceState, LinkInfo
@@ -61,7 +62,7 @@ class Link:
         self._lease = lease
         metrics = self._metrics = surroundings.metrics
         self._logger = InstanceLogger(logger, instance.slug)
-        self._said = ""
+        self._said = self._why = ""
         self._deliveries = Deliveries(stream, mirror, lease, metrics, self._say, passed)
         self._used: Conversation | None = None
         self._newest: Conversation | None = None
@@ -126,7 +127,7 @@ class Link:
         await asyncio.gather(self._deliveries.finish(), *(self._leave(c, within_s) for c in [*self._talking]))
 
     async def _leave(self, conversation: Conversation, within_s: float) -> None:
-        if conversation.settled.done():
+        if conversation.settled.done() and conversation.settled.result():
             await conversation.leave(within_s)
         else:
             self._talking[conversation].cancel()
@@ -226,7 +227,7 @@ class Link:
             self._show(shown.state, shown.game_server_id)
 
     def _show(self, state: State, game_server_id: str = "") -> None:
-        info = LinkInfo(state.value, game_server_id or self._shown.game_server_id)
+        info = LinkInfo(state.value, game_server_id or self._shown.game_server_id, self._why)
         if self._drained or info == self._shown:
             return  # drained: another link may be in our place
         self._shown = info
@@ -248,11 +249,13 @@ class Link:
             return
         self._published = shown == self._shown
 
-    def _say(self, text: str, *, permanent: bool = False) -> None:
+    def _say(self, text: str, *, good: bool = False, permanent: bool = False) -> None:
         """Once for each change: an outage of an hour is one line, not a thousand."""
         if text != self._said:
             self._said = text
             self._logger.log(logging.ERROR if permanent else logging.INFO, text)
+        self._why = "" if good else logs.clean(text)
+        self._show(State(self._shown.state))
 
 
 def _clock_time(ago_s: float) -> str:

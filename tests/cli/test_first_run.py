@@ -8,6 +8,7 @@ import pytest
 
 from services.cli import first_run
 from services.relay.errors import ConfigError
+from services.relay.mod_config import mod_url
 from services.relay.settings import ModApi, load
 
 # The fields that the mod writes into its own default config.json.
@@ -87,4 +88,4 @@ def test_a_file_that_is_there_is_never_overwritten(tmp_path: Path) -> None:
     ],
 )
 def test_the_address_for_the_mod_is_one_that_can_be_called(host: str, url: str) -> None:
-    assert first_run.base_url(ModApi(host=host, port=1)) == url
+    assert mod_url(ModApi(host=host, port=1)) == url

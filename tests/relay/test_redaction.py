@@ -51,6 +51,7 @@ def test_it_is_hidden_in_addresses_and_quotes_too(secret: str) -> None:
         ("redis://user:pw@db:6379/0 is away", "redis://user:***@db:6379/0 is away"),
         ("redis://:p@w@db", "redis://:***@db"),
         ("GET /k/abc/gameserver/x/poll", "GET /k/***/gameserver/x/poll"),
+        ("must be http://host/k/<mod key>", "must be http://host/k/<mod key>"),
         ("GET /gameserver/x/poll?key=abc&x=1", "GET /gameserver/x/poll?key=***&x=1"),
         ("?token=abc", "?token=***"),
         ("Authorization: Bearer abcdefgh", "Authorization: Bearer ***"),

@@ -38,6 +38,25 @@ async def reach(linked: Linked) -> None:
     assert answer.error is None
 
 
+async def test_what_takaro_says_is_written_down_until_it_is_over(linked: Linked) -> None:
+    linked.takaro.faults.refuse_identify("the plan is full")
+    uplink = linked.begin()
+    await uplink.take()
+
+    async def told() -> bool:
+        return "the plan is full" in (await linked.state.link()).why
+
+    await until(told)
+    linked.takaro.faults.accept_identify()
+    await until(lambda: uplink.owned.identified)
+
+    async def over() -> bool:
+        info = await linked.state.link()
+        return info.state == "ready" and not info.why
+
+    await until(over)
+
+
 # From uplink to uplink
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from services.modapi.page.chart import charts
 from services.modapi.page.fleet import link_of, waiting
 from services.modapi.page.markup import Html, html
-from services.modapi.page.setup import Wire, setup
+from services.modapi.page.setup import setup
 from services.modapi.page.view import Row
 from services.modapi.page.words import (
     FATES,
@@ -22,6 +22,7 @@ from services.modapi.page.words import (
 )
 from services.relay.instances.minutes import Minute
 from services.relay.instances.watching import Passed
+from services.relay.settings import ModApi
 from services.relay.vocabulary import ACTION_RULES, Action, Kind
 
 SHOWN = 50
@@ -153,7 +154,7 @@ def _passed(rows: list[Html], heads: Sequence[str], none: str) -> Html:
 
 def page(
     row: Row,
-    wire: Wire,
+    modapi: ModApi,
     hour: Sequence[Minute],
     passed: Sequence[Passed],
     letters: Html,
@@ -166,7 +167,7 @@ def page(
         name=row.entry.instance.name,
         notice=html('<p class="notice" role="status">{notice}</p>', notice=notice) if notice else None,
         facts=facts(row),
-        setup=setup(row, wire),
+        setup=setup(row, modapi),
         hour=charts(hour),
         events=events(passed),
         commands=commands(passed),

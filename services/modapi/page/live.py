@@ -15,7 +15,6 @@ from services.modapi.page import fleet, instance
 from services.modapi.page.chart import charts
 from services.modapi.page.letters import LETTERS, dead
 from services.modapi.page.markup import Html
-from services.modapi.page.setup import Wire
 from services.modapi.page.view import Row, View
 from services.modapi.page.words import level
 from services.relay.errors import StoreError
@@ -26,7 +25,9 @@ from services.relay.instances.entries import Entry
 from services.relay.instances.facts import Facts, facts_of_all
 from services.relay.instances.minutes import read_minutes
 from services.relay.instances.watching import REMEMBERED, Passed, watch
+from services.relay.mod_config import mod_url
 from services.relay.running import cancelled
+from services.relay.settings import ModApi
 from services.relay.store import Store
 
 FRESH_S = 1.0
@@ -50,10 +51,10 @@ Fragments = dict[str, Html]
 class Board:
     """All instances with what is known of them now."""
 
-    def __init__(self, directory: Directory, store: Store, wire: Wire) -> None:
+    def __init__(self, directory: Directory, store: Store, modapi: ModApi) -> None:
         self._directory = directory
         self._store = store
-        self._wire = wire
+        self._modapi = modapi
         self._rows: dict[str, Row] = {}
         self._read_s = -math.inf
         self._reading = asyncio.Lock()
@@ -76,7 +77,7 @@ class Board:
         return rows
 
     def _row(self, entry: Entry, facts: Facts) -> Row:
-        problems = diagnose(entry, facts, self._wire.address)
+        problems = diagnose(entry, facts, mod_url(self._modapi))
         return Row(entry, facts, problems, level(entry.disabled, problems))
 
 
@@ -108,8 +109,8 @@ class Room:
 class Live:
     """The readers of the page."""
 
-    def __init__(self, directory: Directory, store: Store, wire: Wire) -> None:
-        self.board = Board(directory, store, wire)
+    def __init__(self, directory: Directory, store: Store, modapi: ModApi) -> None:
+        self.board = Board(directory, store, modapi)
         self.streams = 0
         self._store = store
         self._rooms: dict[str, Room] = {}

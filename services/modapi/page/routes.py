@@ -17,7 +17,6 @@ from services.modapi.page import fleet, frame, instance
 from services.modapi.page.door import NO_TOKEN, Hardened, PageDoor, Reader, cookie, from_here
 from services.modapi.page.live import Live, News
 from services.modapi.page.markup import Html
-from services.modapi.page.setup import Wire
 from services.modapi.page.view import Row, View
 from services.modapi.repeats import Repeated, intake_of, repeat
 from services.relay.errors import StoreError
@@ -25,7 +24,7 @@ from services.relay.instances.dead_letters import DeadLetters
 from services.relay.instances.directory import Directory
 from services.relay.instances.minutes import read_minutes
 from services.relay.limits import Limits
-from services.relay.settings import Settings
+from services.relay.settings import ModApi, Settings
 from services.relay.settings_values import is_loopback
 from services.relay.store import Store
 
@@ -48,11 +47,10 @@ def add_page(
 ) -> Live:
     """Adds the page to those of the admin port. What is returned has to run."""
     modapi = settings.modapi
-    wire = Wire(modapi.host, modapi.port, modapi.tls_cert is not None)
     token = modapi.admin_token.get_secret_value() if modapi.admin_token else None
-    live = Live(directory, store, wire)
+    live = Live(directory, store, modapi)
     door = PageDoor(token, settings.limits, loopback=is_loopback(modapi.admin_host))
-    pages.mount("/", StatusPage(live, door, store, metrics, settings.limits, wire).app())
+    pages.mount("/", StatusPage(live, door, store, metrics, settings.limits, modapi).app())
     return live
 
 
@@ -60,14 +58,14 @@ class StatusPage:
     """Shows the fleet, and takes the few forms there are."""
 
     def __init__(
-        self, live: Live, door: PageDoor, store: Store, metrics: Metrics, limits: Limits, wire: Wire
+        self, live: Live, door: PageDoor, store: Store, metrics: Metrics, limits: Limits, modapi: ModApi
     ) -> None:
         self._live = live
         self._door = door
         self._store = store
         self._metrics = metrics
         self._limits = limits
-        self._wire = wire
+        self._modapi = modapi
 
     def app(self) -> Hardened:
         routes = [
@@ -98,7 +96,7 @@ class StatusPage:
         before = _before(request)
         body = instance.page(
             row,
-            self._wire,
+            self._modapi,
             await read_minutes(self._store, row.slug, row.facts.now_ms),
             self._live.passed(row.slug),
             await self._live.letters(row.slug, reader.form_key, before),

@@ -1,10 +1,10 @@
 """What to put into a mod's config, on the page of its instance. Pure."""
 
-from dataclasses import dataclass
-
 from services.modapi.page.markup import Html, html
 from services.modapi.page.view import Row
 from services.relay.instances.entries import Origin
+from services.relay.mod_config import listens_everywhere, mod_url
+from services.relay.settings import ModApi
 
 _SETUP = """\
 <details class="setup"{open}>
@@ -21,25 +21,7 @@ _SETUP = """\
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Wire:
-    """Where mods call."""
-
-    host: str
-    port: int
-    tls: bool
-
-    @property
-    def everywhere(self) -> bool:
-        return self.host in ("0.0.0.0", "::")
-
-    @property
-    def address(self) -> str:
-        host = "<address of the relay>" if self.everywhere else self.host
-        return f"{'https' if self.tls else 'http'}://{f'[{host}]' if ':' in host else host}:{self.port}"
-
-
-def setup(row: Row, wire: Wire) -> Html:
+def setup(row: Row, modapi: ModApi) -> Html:
     """How its mod gets here. Open until that has happened. Keys are not shown: stored ones nobody knows."""
     slug = row.slug
     if row.entry.origin is Origin.FILE:
@@ -58,14 +40,14 @@ def setup(row: Row, wire: Wire) -> Html:
             slug=slug,
         )
     where = (
-        html("Put in the address of the relay as the DayZ server reaches it.")
-        if wire.everywhere
-        else html("The relay listens on <code>{host}</code> only.", host=wire.host)
+        html("In place of 127.0.0.1, put in the address by which the DayZ server reaches the relay.")
+        if listens_everywhere(modapi)
+        else html("The relay listens on <code>{host}</code> only.", host=modapi.host)
     )
     return html(
         _SETUP,
         open=None if row.facts.contact_ms else html(" open"),
-        address=wire.address,
+        address=mod_url(modapi),
         key=key,
         where=where,
     )

@@ -1,6 +1,6 @@
 """Why is an instance not up, and what mends it? Pure: what is known goes in, sentences come out."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from services.relay.instances.entries import Entry, Origin
 from services.relay.instances.facts import Facts
@@ -26,13 +26,13 @@ _LINKS: dict[str, Problem] = {
     "waiting": Problem(
         True,
         "Takaro is out of reach; it is tried again",
-        "`dayz-relay doctor` tries [takaro] url from here, the log of uplink says why it fails",
+        "nothing, if Takaro is down; `dayz-relay doctor` tries [takaro] url from here",
     ),
     "refused": Problem(
         True,
         "Takaro refuses this server",
         "copy the registration token from Takaro's dashboard anew (Settings, Game Servers, Add Game Server,"
-        " Generic) into registration_token; the log of uplink has Takaro's own words",
+        " Generic) into registration_token",
     ),
     "paused": Problem(
         False, "Takaro has lost this server; it is asked again", "nothing, if it is over within a minute"
@@ -81,7 +81,8 @@ def _link(entry: Entry, facts: Facts) -> list[Problem]:
         return [Problem(True, "no uplink owns it", "start uplink; if it runs, its log says why it cannot")]
     if facts.link == "ready":
         return []
-    return [_LINKS.get(facts.link, _PASSING)]
+    problem = _LINKS.get(facts.link, _PASSING)
+    return [replace(problem, what=facts.link_why or problem.what)]
 
 
 def _waiting(slug: str, facts: Facts) -> list[Problem]:

@@ -20,6 +20,8 @@ class Facts:
     link: str
     """State of the link to Takaro, as uplink wrote it down; with no owner it is of the past."""
     game_server_id: str
+    link_why: str
+    """What uplink last said was wrong with the link."""
     contact_ms: int | None
     """When the mod was last heard of, to within some seconds."""
     events: int
@@ -50,6 +52,7 @@ async def facts_of(store: Store, slug: str) -> Facts:
         uplink,
         link,
         game_server_id,
+        why,
         contact,
         events,
         size,
@@ -65,6 +68,7 @@ async def facts_of(store: Store, slug: str) -> Facts:
         uplink.decode(),
         link.decode(),
         game_server_id.decode(),
+        why.decode(errors="replace"),
         _number(contact),
         _number(events) or 0,
         _number(size) or 0,

@@ -11,10 +11,12 @@ from services.relay.store import Store, pairs
 
 @dataclass(frozen=True, slots=True)
 class LinkInfo:
-    """The connection to Takaro as uplink last wrote it down. `game_server_id` is "" until Takaro gave one."""
+    """The connection to Takaro as uplink last wrote it down. `game_server_id` is "" until Takaro gave one;
+    `why` is what is wrong, "" for nothing."""
 
     state: str = ""
     game_server_id: str = ""
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +46,12 @@ class InstanceState:
         return orjson.loads(stored) if stored else None
 
     async def link(self) -> LinkInfo:
-        stored = await self._store.send("HMGET", self._keys.link, "state", "game_server_id")
+        stored = await self._store.send("HMGET", self._keys.link, "state", "game_server_id", "why")
         return LinkInfo(*(value.decode() if value else "" for value in stored))
 
     async def write_link(self, info: LinkInfo) -> None:
-        await self._store.send(
-            "HSET", self._keys.link, "state", info.state, "game_server_id", info.game_server_id
-        )
+        fields = ("state", info.state, "game_server_id", info.game_server_id, "why", info.why)
+        await self._store.send("HSET", self._keys.link, *fields)
 
     def note_mod(self, field: str, value: str | int) -> None:
         """Notes a small thing about the mod: its `version`, or `hold_ms`. No harm is done if it is lost."""

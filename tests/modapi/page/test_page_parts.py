@@ -15,7 +15,6 @@ from services.modapi.page.chart import charts, nice
 from services.modapi.page.letters import dead
 from services.modapi.page.markup import Html, html
 from services.modapi.page.session import COOKIE, LASTS_S, Sessions, cookie_of, is_local
-from services.modapi.page.setup import Wire
 from services.modapi.page.view import ROWS, SORTS, Row, View, choose
 from services.modapi.page.words import Level, ago, level
 from services.relay.instances.dead_letters import Letter
@@ -24,7 +23,7 @@ from services.relay.instances.entries import Entry, Origin
 from services.relay.instances.facts import Facts
 from services.relay.instances.minutes import Minute
 from services.relay.instances.watching import Passed
-from services.relay.settings import Instance
+from services.relay.settings import Instance, ModApi
 
 NOW_S = 1_800_000_000.0
 HOSTILE = "</td><script>alert(1)</script><img src=x onerror=alert(1)>\"' & {slug}"
@@ -41,7 +40,7 @@ OURS = frozenset(
 
 def facts(**known: object) -> Facts:
     usual: dict[str, object] = {
-        **{"now_ms": 10_000_000, "uplink": "host-1", "link": "ready", "game_server_id": "id"},
+        **{"now_ms": 10_000_000, "uplink": "host-1", "link": "ready", "game_server_id": "id", "link_why": ""},
         **{"contact_ms": 9_999_000, "events": 0, "events_bytes": 0, "oldest_ms": None, "commands": 0},
         **{"dead": 0, "players": 3, "mod_version": "0.2.0", "hold_ms": 4700},
     }
@@ -94,7 +93,7 @@ def test_hostile_text_of_players_stays_text_everywhere(data: dict[str, str], tex
     letters = [Letter("1-1", text, text, text.encode("utf-8", "replace"))]
     whole = instance.page(
         row("a", [Problem(True, text, text)], name="An ordinary name", mod_version=text, game_server_id=text),
-        Wire("0.0.0.0", 8088, False),
+        ModApi(host="0.0.0.0"),
         [],
         passed,
         dead("a", letters, "key"),

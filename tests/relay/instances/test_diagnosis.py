@@ -17,6 +17,7 @@ WELL = Facts(
     uplink="host-1",
     link="ready",
     game_server_id="id",
+    link_why="",
     contact_ms=NOW_MS - 3_000,
     events=0,
     events_bytes=0,
@@ -67,6 +68,12 @@ def test_what_keeps_it_down_is_named_with_what_mends_it(
 ) -> None:
     (problem,) = diagnose(entry, facts, URL)
     assert problem.serious and what in problem.what and fix in problem.fix
+
+
+def test_what_takaro_said_is_told() -> None:
+    said = "Takaro refuses this server (max game servers reached), check registration_token in relay.toml"
+    (problem,) = diagnose(ENTRY, replace(WELL, link="refused", link_why=said), URL)
+    assert problem.serious and problem.what == said
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,34 @@
+"""What a mod has in its config to get here. Pure."""
+
+import json
+
+from services.relay.settings import ModApi
+
+
+def mod_url(modapi: ModApi) -> str:
+    """Where a mod on this machine calls."""
+    host = "127.0.0.1" if listens_everywhere(modapi) else modapi.host
+    scheme = "https" if modapi.tls_cert else "http"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{modapi.port}"
+
+
+def listens_everywhere(modapi: ModApi) -> bool:
+    """Then mods of other machines call as well, and know the relay under another address."""
+    return modapi.host in ("0.0.0.0", "::")
+
+
+def mod_config(url: str, mod_key: str) -> str:
+    """The whole config.json of the mod, with the mod's own defaults where nothing is ours to say."""
+    config = {
+        "TakaroApiUrl": f"{url}/k/{mod_key}",
+        # The newest mod stays idle while this is empty. It is the relay that reads it, not Takaro.
+        "RegistrationToken": mod_key,
+        "IdentityToken": "",
+        "GameServerId": "",
+        "EventBatchIntervalMs": 1000,
+        "CommandPollIntervalMs": 2000,
+        "MaxEventsPerBatch": 50,
+        "LogVerbose": False,
+        "DryRun": False,
+    }
+    return json.dumps(config, indent=4)
