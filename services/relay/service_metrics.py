@@ -72,9 +72,10 @@ class ServiceMetrics:
         )
         self.store_aof_ok = Gauge(
             "dayz_relay_store_aof_ok",
-            "1: the last write of every primary to its append-only file went well.",
+            "0: the last write of a primary to its append-only file failed, as far as this process has seen.",
             registry=registry,
         )
+        self.store_aof_ok.set(1)
         self.store_replicas = Gauge(
             "dayz_relay_store_replicas",
             "Replicas that hear every write, of the primary with the fewest.",

@@ -268,6 +268,8 @@ CASES = [
         {
             metric("store_replicas", OUR_PROCESS): "1 0x5 1x10",
             metric("store_replicas_wanted", OUR_PROCESS): "1x20",
+            metric("store_replicas", 'job="has-just-started"'): "0x20",
+            metric("store_replicas_wanted", 'job="has-just-started"'): "0x20",
         },
         *(1, 4, 8),
         {},

@@ -69,6 +69,13 @@ async def test_a_store_is_shown_as_it_is_and_as_it_becomes(monkeypatch: pytest.M
         server.remove()
 
 
+def test_a_service_that_has_not_seen_the_store_yet_says_that_it_is_away_and_nothing_worse() -> None:
+    service = Service("redis://127.0.0.1:1/0")
+    assert service.value("store_ready") == 0
+    assert service.value("store_aof_ok") == 1
+    assert service.value("store_replicas") == service.value("store_replicas_wanted") == 0
+
+
 async def test_round_trips_are_counted_by_outcome(store: Store) -> None:
     service = Service("redis://127.0.0.1:1/0")
     assert service.value("store_round_trip_seconds_count", outcome="ok") == 0
