@@ -9,6 +9,9 @@ from enum import StrEnum, unique
 
 from services.uplink.takaro.session import State
 
+AGAIN_AFTER_S = 900.0
+"""What nobody could be told is tried no sooner again: an address that is wrong stays wrong for long."""
+
 
 @unique
 class Condition(StrEnum):
@@ -83,17 +86,24 @@ RULES: dict[Condition, Rule] = {
 
 
 class Watch:
-    """What is known to be wrong with one instance: `told` has since when, by the wall clock."""
+    """What people were told of one instance: `told` has since when it is so, by the wall clock.
+
+    What is being told is left alone until `settle` says whether anybody heard it.
+    """
 
     def __init__(self, told: Mapping[Condition, float], silent_after_s: float) -> None:
         self.told = dict(told)
         self._silent_after_s = silent_after_s
         self._changing: dict[Condition, float] = {}  # since when the other rule holds
+        self._being_told: set[Condition] = set()
+        self._not_before_s: dict[Condition, float] = {}
 
     def look(self, slug: str, seen: Sighting, now_s: float, wall_s: float) -> list[Transition]:
-        """What has begun or ended with this sighting. `now_s` is a clock that is never set."""
+        """What is to be told with this sighting. `now_s` is a clock that is never set."""
         found = []
         for condition, rule in RULES.items():
+            if condition in self._being_told:
+                continue
             since_s = self.told.get(condition)
             if since_s is None:
                 holds, for_s = rule.begins(seen, self._silent_after_s), rule.begins_for_s
@@ -101,15 +111,27 @@ class Watch:
                 holds, for_s = rule.ends(seen), rule.ends_for_s
             if not holds:
                 self._changing.pop(condition, None)
-            elif now_s - self._changing.setdefault(condition, now_s) >= for_s:
-                del self._changing[condition]
+            elif now_s >= max(
+                self._changing.setdefault(condition, now_s) + for_s,
+                self._not_before_s.get(condition, now_s),
+            ):
+                self._being_told.add(condition)
                 began = since_s is None
                 if since_s is None:
-                    since_s = self.told[condition] = wall_s - _lasted_s(condition, seen)
-                else:
-                    del self.told[condition]
+                    since_s = wall_s - _lasted_s(condition, seen)
                 found.append(Transition(slug, condition, began, since_s, wall_s, seen))
         return found
+
+    def settle(self, told: Transition, heard: bool, now_s: float) -> None:
+        """It was heard, or by nobody: then it comes again after a while, if it is still so."""
+        self._being_told.discard(told.condition)
+        self._changing.pop(told.condition, None)
+        if not heard:
+            self._not_before_s[told.condition] = now_s + AGAIN_AFTER_S
+        elif told.began:
+            self.told[told.condition] = told.since_s
+        else:
+            self.told.pop(told.condition, None)
 
 
 def _lasted_s(condition: Condition, seen: Sighting) -> float:

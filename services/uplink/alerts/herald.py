@@ -34,8 +34,8 @@ logger = logging.getLogger(__name__)
 class Herald:
     """`look` gives the instances that are this uplink's now, those of which something is known.
 
-    What was told is kept in Redis once it has arrived: the next owner neither repeats it, nor forgets to say
-    when it has ended. A crash in between repeats it.
+    What was told is kept in Redis once it has arrived somewhere: the next owner neither repeats it, nor
+    forgets to say when it has ended. A crash in between repeats it, and what has arrived nowhere comes again.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Herald:
             self._watches[slug] = Watch(told, self._silent_after_s)
         for slug, seen in found.items():
             for transition in self._watches[slug].look(slug, seen, now_s, wall_s):
-                message = _Message(transition, len(self._targets), self._note)
+                message = _Message(transition, len(self._targets), self._settle)
                 for target in self._targets:
                     target.put(message)
 
@@ -88,26 +88,32 @@ class Herald:
         known = {condition.value.encode(): condition for condition in Condition}
         return {known[name]: float(since) for name, since in pairs(stored) if name in known}
 
-    def _note(self, told: Transition) -> None:
+    def _settle(self, told: Transition, heard: bool) -> None:
+        if watch := self._watches.get(told.slug):
+            watch.settle(told, heard, time.monotonic())
         key = keys_of(told.slug).alerts
-        if told.began:
+        if heard and told.began:
             self._store.tell("HSET", key, told.condition.value, f"{told.since_s:.0f}")
-        else:
+        elif heard:
             self._store.tell("HDEL", key, told.condition.value)
 
 
 class _Message:
-    """A transition on its way to every target. When all are done with it, it is noted."""
+    """A transition on its way to every target. It is heard when the first has taken it."""
 
-    def __init__(self, transition: Transition, targets: int, note: Callable[[Transition], None]) -> None:
+    def __init__(
+        self, transition: Transition, targets: int, settle: Callable[[Transition, bool], None]
+    ) -> None:
         self.transition = transition
         self._left = targets
-        self._note = note
+        self._heard = False
+        self._settle = settle
 
-    def done(self) -> None:
+    def done(self, taken: bool) -> None:
         self._left -= 1
-        if not self._left:
-            self._note(self.transition)
+        if not self._heard and (taken or not self._left):
+            self._heard = taken
+            self._settle(self.transition, taken)
 
 
 class _Target:
@@ -130,7 +136,7 @@ class _Target:
     def put(self, message: _Message) -> None:
         self._waiting.append(message)
         if len(self._waiting) > MAX_WAITING:
-            self._waiting.popleft().done()
+            self._waiting.popleft().done(taken=False)
             self._counted(self._name, False)
         self._some.set()
 
@@ -144,7 +150,7 @@ class _Target:
             sent = await self._send(orjson.dumps(self._body([one.transition for one in messages])))
             self._counted(self._name, sent)
             for message in messages:
-                message.done()
+                message.done(sent)
             await asyncio.sleep(MESSAGE_EVERY_S)
 
     async def _send(self, body: bytes) -> bool:

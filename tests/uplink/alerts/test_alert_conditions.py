@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.uplink.alerts.conditions import RULES, Condition, Sighting, Watch
+from services.uplink.alerts.conditions import AGAIN_AFTER_S, RULES, Condition, Sighting, Transition, Watch
 
 WELL = Sighting("A server", silent_s=1.0, link="ready", events=0, fullness=0.0, oldest_s=0.0)
 SILENT = replace(WELL, silent_s=200.0)
@@ -15,12 +15,20 @@ BEHIND = replace(WELL, events=10, oldest_s=400.0)
 WALL_S = 1_800_000_000.0
 
 
+def heard(watch: Watch, sighting: Sighting, at_s: float, heard: bool = True) -> list[Transition]:
+    """What is told with this sighting, each heard at once or not at all."""
+    found = watch.look("a", sighting, at_s, WALL_S + at_s)
+    for one in found:
+        watch.settle(one, heard, at_s)
+    return found
+
+
 def told(watch: Watch, *seen: tuple[float, Sighting]) -> list[tuple[float, str, bool]]:
     """At what second what began (or ended)."""
     return [
         (at_s, one.condition.value, one.began)
         for at_s, sighting in seen
-        for one in watch.look("a", sighting, at_s, WALL_S + at_s)
+        for one in heard(watch, sighting, at_s)
     ]
 
 
@@ -87,8 +95,32 @@ def test_an_uplink_that_takes_over_neither_repeats_nor_forgets() -> None:
     # It has just started: the silence that it knows of grows from nothing.
     young = [(float(at_s), replace(WELL, silent_s=float(at_s))) for at_s in range(0, 300, 5)]
     assert told(watch, *young) == []
-    (back,) = [one for at_s, seen in steadily(WELL, 300, 400) for one in watch.look("a", seen, at_s, WALL_S)]
+    (back,) = [one for at_s, seen in steadily(WELL, 300, 400) for one in heard(watch, seen, at_s)]
     assert (back.began, back.since_s) == (False, WALL_S - 500)
+
+
+def test_what_nobody_heard_comes_again_later_if_it_is_still_so() -> None:
+    watch = Watch({}, 180)
+    assert len(heard(watch, REFUSED, 0, heard=False)) == 1
+    assert watch.told == {}
+    assert told(watch, *steadily(REFUSED, 5, 2_000)) == [(AGAIN_AFTER_S, "refused", True)]
+    heard(watch, WELL, 2_000)
+    assert len(heard(watch, WELL, 2_010, heard=False)) == 1
+    assert told(watch, *steadily(WELL, 2_015, 5_000)) == [(2_010 + AGAIN_AFTER_S, "refused", False)]
+
+
+def test_what_nobody_heard_and_is_over_is_not_told() -> None:
+    watch = Watch({}, 180)
+    heard(watch, REFUSED, 0, heard=False)
+    assert told(watch, *steadily(WELL, 5, 2_000)) == []
+
+
+def test_what_is_being_told_is_told_once_and_ends_only_after_it_was_heard() -> None:
+    watch = Watch({}, 180)
+    (began,) = watch.look("a", REFUSED, 0, WALL_S)
+    assert told(watch, *steadily(REFUSED, 5, 100), *steadily(WELL, 100, 200)) == []
+    watch.settle(began, True, 200)
+    assert told(watch, *steadily(WELL, 200, 300)) == [(210, "refused", False)]
 
 
 def test_the_silence_of_a_young_process_cannot_look_like_a_return() -> None:

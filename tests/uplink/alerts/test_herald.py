@@ -17,7 +17,7 @@ from services.relay.redaction import Redaction, secrets_in
 from services.relay.running import cancelled
 from services.relay.settings import Alerts
 from services.relay.store import Store
-from services.uplink.alerts import herald, post
+from services.uplink.alerts import conditions, herald, post
 from services.uplink.alerts.conditions import RULES, Sighting
 from services.uplink.alerts.herald import Herald
 from tests.support.certificates import make_certificate
@@ -160,6 +160,31 @@ async def test_it_gives_up_and_says_so_without_the_secret(
     (line,) = [record.getMessage() for record in caplog.records if record.name == herald.__name__]
     assert line.startswith("alerts.discord_url: a message could not be delivered to http://127.0.0.1:")
     assert "secret" not in line
+    assert await store.send("EXISTS", keys_of(slug).alerts) == 0
+
+
+async def test_what_nobody_has_taken_comes_again(
+    store: Store, slug: str, hook: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conditions, "AGAIN_AFTER_S", 0.1)
+    hook.answers = ["404 Gone"] * 4
+    async with an_uplink(Alerts(discord_url=hook.url, webhook_url=hook.url), store) as uplink:
+        uplink.seen = {slug: REFUSED}
+        await until(lambda: len(uplink.counted) == 6)
+        assert await store.send("HKEYS", keys_of(slug).alerts) == [b"refused"]
+    assert [sent for _, sent in uplink.counted] == [False] * 4 + [True] * 2
+
+
+async def test_what_one_address_has_taken_is_not_repeated_for_the_other(
+    store: Store, slug: str, hook: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conditions, "AGAIN_AFTER_S", 0.0)
+    hook.answers = ["404 Gone"]
+    async with an_uplink(Alerts(discord_url=hook.url, webhook_url=hook.url), store) as uplink:
+        uplink.seen = {slug: REFUSED}
+        await until(lambda: len(uplink.counted) == 2)
+        await asyncio.sleep(0.2)
+    assert sorted(sent for _, sent in uplink.counted) == [False, True] and len(hook.bodies) == 2
 
 
 async def test_a_server_that_never_answers_costs_a_limited_time(
