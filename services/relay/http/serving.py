@@ -138,11 +138,11 @@ def admin_app(
     why the service isn't, or ""; `about` what else `/readyz` tells."""
     app = FastAPI(openapi_url=None)
 
-    @app.get("/livez")
+    @app.api_route("/livez", methods=["GET", "HEAD"])
     async def livez() -> dict[str, bool]:
         return {"ok": True}
 
-    @app.get("/readyz")
+    @app.api_route("/readyz", methods=["GET", "HEAD"])
     async def readyz(response: Response) -> dict[str, bool | str | list[str]]:
         reason = await not_ready()
         if not reason:
@@ -150,7 +150,7 @@ def admin_app(
         response.status_code = 503
         return {"ok": False, "reason": reason, **about()}
 
-    @app.get("/metrics")
+    @app.api_route("/metrics", methods=["GET", "HEAD"])
     def shown() -> Response:  # not async: in a thread
         return Response(metrics(), media_type=CONTENT_TYPE_LATEST)
 

@@ -27,3 +27,11 @@ async def test_what_is_not_there_is_answered_as_everything_else(
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://admin") as client:
         answer = await client.request(method, path)
     assert (answer.status_code, answer.json()) == (status, {"error": words})
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics"])
+async def test_whoever_asks_for_the_head_alone_is_answered_too(path: str) -> None:
+    app = admin_app(lambda: b"dayz_relay_up 1", ready)
+    app.mount("/", FastAPI())  # the page, which takes whatever is left
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://admin") as client:
+        assert (await client.head(path)).status_code == 200
