@@ -38,8 +38,10 @@ class PassingBy:
         self._passing.tell(_events(taken, now_ms, took_ms))
 
     def command(self, command: Command, result: Outcome | Failure, took_s: float) -> None:
-        """A command has come to its end. Reads are too many to be remembered."""
-        self._minutes.command()
+        """A command has come to its end. Reads are too many to be remembered, and nobody counts them."""
+        write = ACTION_RULES[command.action].kind is Kind.WRITE
+        if write:
+            self._minutes.command()
         if isinstance(result, Failure):
             fate, detail = result.cause.value, result.text
         else:
@@ -47,7 +49,7 @@ class PassingBy:
         passed = Passed(
             "command", self._now_ms(), command.action, command.args, fate, round(took_s * 1000), detail
         )
-        self._passing.tell([passed], remember=ACTION_RULES[command.action].kind is Kind.WRITE)
+        self._passing.tell([passed], remember=write)
 
     def close(self) -> None:
         """It is ours no longer: what was counted of this minute is written down."""

@@ -79,11 +79,12 @@ async def test_commands_are_told_with_their_fate(
     )
 
 
-async def test_the_minute_has_events_latency_and_commands(store: Store, slug: str) -> None:
+async def test_the_minute_has_events_latency_and_the_commands_that_are_told(store: Store, slug: str) -> None:
     passing = PassingBy(store, slug)
     passing.looked(NOW_MS, "")
     passing.taken(taken(log("1"), log("2")))
     passing.command(READ, Outcome([]), 0.1)
+    passing.command(KICK, Outcome("done"), 0.1)
     passing.looked(NOW_MS + 60_000, "")
     last = (await read_minutes(store, slug, NOW_MS + 60_000))[-2]
     assert (last.events, last.commands) == (2, 1)

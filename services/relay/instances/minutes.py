@@ -46,7 +46,7 @@ class Minutes:
         self._took[round(_STEPS * math.log2(max(1.0, took_ms)))] += count
 
     def command(self) -> None:
-        """A command came to its end."""
+        """A command that changes the game came to its end."""
         self._commands += 1
 
     def looked(self, now_ms: int, *, live: bool = False) -> None:
