@@ -49,11 +49,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 1
-    except (
-        BrokenPipeError
-    ):  # `| head` has enough; what is still to be written when Python ends would fail too
+    except Exception as error:
+        if not _has_enough(error):
+            raise
+        # What is still to be written when Python ends would fail too.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+
+
+def _has_enough(error: Exception) -> bool:
+    """`| head` reads no further. A task group tells it in a group of its own."""
+    if isinstance(error, ExceptionGroup):
+        return error.split(BrokenPipeError)[1] is None
+    return isinstance(error, BrokenPipeError)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import sys
+import time
 from argparse import Namespace
 from dataclasses import asdict
 from typing import Any
@@ -23,6 +24,7 @@ from services.cli.terminal import (
     safe,
     table,
 )
+from services.relay import logs
 from services.relay.errors import StoreError
 from services.relay.instances.diagnosis import Problem, diagnose
 from services.relay.instances.entries import Entry
@@ -64,14 +66,20 @@ async def _run(args: Namespace, settings: Settings) -> int:
             print(*_lines(rows, Paint.of(sys.stdout)), sep="\n")
         else:
             print(CLEAR, end="")
-        while live:
-            _show(rows)
-            await asyncio.sleep(EVERY_S)
-            try:
-                rows = await _rows(desk)
-            except StoreError as error:
-                print(f"\r{error}; trying again", end="", flush=True)
+            await _watch(desk, rows)
         return int(any(_is_down(row) for row in rows))
+
+
+async def _watch(desk: Desk, rows: list[Row]) -> None:
+    """For ever. What is old says so, and why."""
+    seen_s, trouble = time.monotonic(), ""
+    while True:
+        _show(rows, trouble)
+        await asyncio.sleep(EVERY_S)
+        try:
+            rows, seen_s, trouble = await _rows(desk), time.monotonic(), ""
+        except StoreError as error:
+            trouble = f"{error}: this is {ago(time.monotonic() - seen_s)} old"
 
 
 async def _rows(desk: Desk) -> list[Row]:
@@ -93,10 +101,11 @@ def _is_down(row: Row) -> bool:
     return not entry.disabled and any(problem.serious for problem in problems)
 
 
-def _show(rows: list[Row]) -> None:
+def _show(rows: list[Row], trouble: str) -> None:
     """As much of it as the terminal has room for."""
-    size = shutil.get_terminal_size()
-    lines = _lines(rows, Paint.of(sys.stdout), size.lines - 2)
+    size, paint = shutil.get_terminal_size(), Paint.of(sys.stdout)
+    told = [paint(safe(logs.clean(trouble)), RED)] if trouble else []
+    lines = told + _lines(rows, paint, size.lines - 2 - len(told))
     print(NO_WRAP + HOME + f"{REST_OF_LINE}\n".join(lines) + REST_OF_SCREEN + WRAP, end="", flush=True)
 
 

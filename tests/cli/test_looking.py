@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from services.cli import embedded
-from services.relay.keys import keys_of
+from services.relay.keys import WATCH, keys_of
 from services.relay.store import Store
 from services.sim.ports import free_port
 from services.sim.takaro.server import TakaroSim
@@ -107,8 +107,8 @@ def test_what_is_down_stands_first_and_is_told_by_the_exit_code(terminal: Termin
     assert "no uplink owns it" in detail and "TakaroApiUrl must be http://127.0.0.1:" in detail
 
 
-def test_at_a_terminal_the_table_renews_itself_until_it_is_told_to_end(terminal: Terminal) -> None:
-    terminal.fill(one_is_up)
+def shown_live(terminal: Terminal, *moves: tuple[bytes, Callable[[], object]]) -> bytes:
+    """What `status` shows at a terminal: each move is made once its pattern is there."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         terminal.argv("status"),
@@ -119,17 +119,34 @@ def test_at_a_terminal_the_table_renews_itself_until_it_is_told_to_end(terminal:
         stderr=theirs,
     )
     os.close(theirs)
-    shown = b""
+    shown, since, waiting = b"", 0, [*moves]
     with contextlib.suppress(OSError):  # how a pty says that the other end is closed
-        told = False
         while data := os.read(ours, 4096):
             shown += data
-            if shown.count(b"1 up, 1 down") == 2 and not told:
-                told = True
-                process.send_signal(signal.SIGINT)
+            while waiting and (found := re.compile(waiting[0][0], re.DOTALL).search(shown, since)):
+                since = found.end()
+                waiting.pop(0)[1]()
+                if not waiting:
+                    process.send_signal(signal.SIGINT)
     os.close(ours)
-    assert process.wait(30) == 0 and b"Traceback" not in shown
+    assert process.wait(30) == 0 and b"Traceback" not in shown and not waiting
+    return shown
+
+
+def test_at_a_terminal_the_table_renews_itself_until_it_is_told_to_end(terminal: Terminal) -> None:
+    terminal.fill(one_is_up)
+    shown = shown_live(terminal, (b"1 up, 1 down.*1 up, 1 down", lambda: None))
     assert re.search(rb"\x1b\[32mready", shown)
+
+
+def test_a_table_that_is_old_says_so_above_until_it_is_new_again(terminal: Terminal) -> None:
+    terminal.fill(one_is_up)
+    shown_live(
+        terminal,
+        (b"1 up, 1 down", terminal.server.kill),
+        (rb"\x1b\[H\x1b\[31mRedis[^\n]* this is \d+ s old.*1 up, 1 down", terminal.server.start),
+        (rb"\x1b\[H\x1b\[1m\d", lambda: None),
+    )
 
 
 def test_the_players_are_those_of_the_mirror(terminal: Terminal) -> None:
@@ -158,6 +175,28 @@ def test_a_reader_that_has_enough_is_no_fault(terminal: Terminal) -> None:
         timeout=60,
     )
     assert done.stderr == b"" and done.returncode == 0
+
+
+@pytest.mark.parametrize("words", [("tail",), ("tail", "one", "--json")])
+def test_whoever_reads_a_line_of_what_passes_and_goes_is_no_fault(
+    terminal: Terminal, words: tuple[str, ...]
+) -> None:
+    command = " ".join(f"'{word}'" for word in terminal.argv(*words))
+    process = subprocess.Popen(
+        ["bash", "-c", f"{command} | head -1"],
+        cwd=terminal.folder,
+        env=terminal.environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    for number in range(1, 600):
+        passed = ["event", 1_800_000_000_000, "log", {"msg": "a line"}, "delivered", 5, ""]
+        terminal.server.ask("PUBLISH", f"{WATCH}one", json.dumps(["a-run", [[number, *passed]]]))
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(0.1)
+            break
+    out, err = process.communicate(timeout=30)
+    assert b"a line" in out and err == b""
 
 
 def test_without_a_store_it_says_how_to_name_one(tmp_path: Path) -> None:
