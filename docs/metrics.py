@@ -71,6 +71,18 @@ def names() -> set[str]:
     }
 
 
+def exported() -> set[str]:
+    """Every name in what the services show."""
+    histograms = {
+        name_of(metric)
+        for metrics, _ in services().values()
+        for metric in metrics
+        if metric._type == "histogram"
+    }
+    parts = {f"{name}_{part}" for name in histograms for part in ("bucket", "sum", "count")}
+    return (names() - histograms) | parts
+
+
 def _row(metric: MetricWrapperBase) -> str:
     labels = ", ".join(f"`{label}`" for label in metric._labelnames)
     return f"| `{name_of(metric)}` | {metric._type} | {labels} | {metric._documentation} |"

@@ -78,6 +78,14 @@ async def test_a_healthy_relay_sets_off_no_alert(watched: Prometheus) -> None:
     assert active <= {"LoopLagging"}  # a machine that is busy with other tests
 
 
+@pytest.mark.flow
+@PROMETHEUS_THERE
+@pytest.mark.asyncio(loop_scope="module")
+async def test_the_services_show_what_the_page_of_metrics_has_and_nothing_else(watched: Prometheus) -> None:
+    found = set(await watched.get("/label/__name__/values"))
+    assert {name for name in found if name.startswith("dayz_relay_")} == metrics.exported()
+
+
 def test_what_is_marked_as_empty_is_there() -> None:
     assert MAY_BE_EMPTY.keys() <= {(name, panel.title) for name, panel in PANELS}
 
