@@ -7,6 +7,7 @@ from services.modapi.credentials import Credentials
 from services.modapi.metrics import Metrics
 from services.modapi.served import ServedInstance
 from services.relay.instances.entries import Entry
+from services.relay.instances.strangers import Strangers
 from services.relay.limits import DEFAULT_LIMITS, Limits
 from services.relay.logs import InstanceLogger
 from services.relay.store import Store
@@ -28,6 +29,7 @@ class Admitted:
     ) -> None:
         self.instances: dict[str, ServedInstance] = {}
         self.credentials = Credentials(loopback_only=loopback_only)
+        self.strangers = Strangers(store)
         self.complete = complete
         self._keys: dict[str, frozenset[str]] = {}
         self._hearing = False

@@ -63,6 +63,7 @@ class ModWire:
         self._app = app
         self._admitted = admitted
         self._credentials = admitted.credentials
+        self._strangers = admitted.strangers
         self._metrics = metrics
         self._trusted = trusted
         self._limits = admitted.limits
@@ -140,6 +141,13 @@ class ModWire:
                 await instance.operations.take_result(call.operation_id, body)
                 status, answer, label = 200, OK, "ok"
             else:
+                if key != call.key and call.key:
+                    self._say(
+                        scope,
+                        "url",
+                        f"the mod of {instance.settings.slug} has the right RegistrationToken and a wrong key"
+                        " in TakaroApiUrl: its other calls are refused",
+                    )
                 instance.heard(call.kind)
                 instance.registered(registration.get("bridgeVersion"))
                 status, answer, label = 200, await registered(instance, key), "ok"
@@ -180,7 +188,13 @@ class ModWire:
         if not self._wrong_keys.tried(source_of(self._caller(scope)), time.monotonic()):
             self._metrics.beyond("wrong_keys_per_minute")
             return 429, _TOO_MANY_KEYS, "too-much"
-        self._say(scope, "401", "a call with a key that opens no instance was refused")
+        self._strangers.note(self._caller(scope))
+        self._say(
+            scope,
+            "401",
+            "a call with a key that opens no instance was refused: compare TakaroApiUrl in the mod's"
+            " config.json with mod_keys",
+        )
         return 401, _UNAUTHORIZED, "unauthorized"
 
     def _caller(self, scope: Scope) -> str:

@@ -156,7 +156,7 @@ def _read_toml(path: Path, found: Sources) -> None:
         found.problems.append(f"{path}: cannot be read: {error.strerror}")
         return
     except ValueError as error:  # TOMLDecodeError, or bytes that are not UTF-8
-        reason = str(error) if isinstance(error, tomllib.TOMLDecodeError) else "it is not UTF-8 text"
+        reason = _in_words(error) if isinstance(error, tomllib.TOMLDecodeError) else "it is not UTF-8 text"
         found.problems.append(f"{path}: is not valid TOML: {reason}")
         return
     for section, content in document.items():
@@ -172,6 +172,16 @@ def _read_toml(path: Path, found: Sources) -> None:
             found.problems.append(
                 f"{path}: [instance] must be written [[instance]], one block per game server"
             )
+
+
+def _in_words(error: tomllib.TOMLDecodeError) -> str:
+    """What the parser says, and for the two slips that are made most often what they are."""
+    told = str(error)
+    if told.startswith("Illegal character '\\n'"):
+        told += ": a quotation mark is missing at the end of this line"
+    elif told.startswith("Invalid value"):
+        told += ": text needs quotation marks around it"
+    return told
 
 
 def _read_table(path: Path, section: Key, table: Any, found: Sources) -> None:

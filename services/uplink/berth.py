@@ -18,7 +18,7 @@ from services.uplink.metrics import BACKLOG_BYTES, BACKLOG_EVENTS, CONTACT, OLDE
 from services.uplink.owned import OwnedInstance
 from services.uplink.ownership.claims import Claims, Seen, Step
 from services.uplink.surroundings import Surroundings
-from services.uplink.takaro.contact import Contact
+from services.uplink.takaro.contact import Change, Contact
 
 ANSWERED_WITHIN_S = 10.0
 """After that Takaro waits no more for what it has asked on a socket that we leave."""
@@ -213,12 +213,17 @@ class Berth:
 
     def _take_in(self, now_s: float, look: Look) -> None:
         """What the look found besides the lease: the safety net under the wake-up hints."""
-        restarted = self.contact.read(now_s, look.now_ms, look.contact_ms or None)
+        change = self.contact.read(now_s, look.now_ms, look.contact_ms or None)
         self._row.set(CONTACT, look.contact_ms / 1000)
         self._looked_s = look.now_ms / 1000
         if self._owned:
             self._owned.looked(look.now_ms, look.watched if look.mine else "")
-        if self._owned and restarted:
+        if look.mine and change is Change.GONE:
+            self._logger.warning(
+                "the mod has not been heard of for a minute: is the DayZ server running, and does it reach"
+                " modapi?"
+            )
+        if self._owned and change is Change.RESTARTED:
             self._logger.info("the game server has started anew")
             self._owned.game_restarted()
         self.wake(events=bool(look.batches), results=bool(look.results))

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from typing import Protocol
+from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
@@ -108,7 +109,9 @@ class Conversation:
             if sent and sent.code == CloseCode.MESSAGE_TOO_BIG:
                 self._metrics.beyond("frame_in_bytes")
             if not self._leaving:
-                self._say(f"Takaro is out of reach ({self._why_dropped or _words(error)}), trying again")
+                where = urlsplit(self._surroundings.takaro_url).hostname
+                why = self._why_dropped or _words(error)
+                self._say(f"Takaro at {where} is out of reach ({why}), trying again")
         finally:
             self._end()
 

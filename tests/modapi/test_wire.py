@@ -23,6 +23,7 @@ from services.relay.event_stream import EventStream
 from services.relay.http.serving import Listener, bind
 from services.relay.instances.entries import merge
 from services.relay.instances.state import InstanceState, LinkInfo
+from services.relay.instances.strangers import Strangers
 from services.relay.limits import DEFAULT_LIMITS
 from services.relay.operation_ids import new_operation_id
 from services.relay.records import Command
@@ -133,6 +134,20 @@ async def test_register_answers_with_the_credential_and_an_id_that_stays(door: D
     ]
     assert answers[0] == answers[1]
     assert answers[0]["identityToken"] == KEY and answers[0]["gameServerId"]
+
+
+async def test_who_calls_with_a_wrong_key_is_remembered(door: Door) -> None:
+    await door.call("GET", "/k/a-key-with-a-typo-0123/gameserver/local/poll")
+    assert await Strangers(door.store).last() == "127.0.0.1"
+
+
+async def test_a_wrong_key_in_the_url_is_told_when_the_mod_registers_by_its_body(
+    door: Door, caplog: pytest.LogCaptureFixture
+) -> None:
+    body = orjson.dumps({"registrationToken": KEY})
+    answer = await door.call("POST", "/k/a-key-with-a-typo-0123/gameserver/register", content=body)
+    assert answer.status_code == 200
+    assert f"the mod of {door.slug} has the right RegistrationToken and a wrong key in" in caplog.text
 
 
 async def test_register_hands_out_takaros_id_once_it_is_known(door: Door) -> None:

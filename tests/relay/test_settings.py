@@ -109,6 +109,8 @@ def test_an_instance_uses_its_own_registration_token_or_that_of_the_fleet(tmp_pa
         ("[instance]\nslug = 'a'", "{path}: [instance] must be written [[instance]]"),
         ("takaro = 3\n" + MAIN, "{path}: takaro must be a table"),
         ("[takaro\n", "{path}: is not valid TOML: "),
+        ('[log]\nformat = "x\n', "{path}: is not valid TOML: Illegal character '\\n' (at line 2, "),
+        ("[log]\nformat = x\n", "{path}: is not valid TOML: Invalid value (at line 2, column 10): text"),
         ("[takaro]\nurl = 'https://x'\n" + MAIN, "{path}, [takaro], url: must be a WebSocket address"),
         ("[takaro]\nurl = 'wss://'\n" + MAIN, "{path}, [takaro], url: must be a WebSocket address"),
         ("[takaro]\nurl = 'wss://[x'\n" + MAIN, "{path}, [takaro], url: must be a WebSocket address"),

@@ -42,34 +42,42 @@ _LINKS: dict[str, Problem] = {
 _PASSING = Problem(False, "the link to Takaro is being made", "nothing, if it is over within a minute")
 
 
-def diagnose(entry: Entry, facts: Facts, base_url: str) -> list[Problem]:
-    """What is wrong with an instance, the worst first. `base_url` is where mods call."""
+def diagnose(entry: Entry, facts: Facts, base_url: str, stranger: str = "") -> list[Problem]:
+    """What is wrong with an instance, the worst first. `base_url` is where mods call, `stranger` the address
+    from which one has called with a wrong key lately."""
     if entry.disabled:
         return [Problem(True, "it is disabled", f"dayz-relay instance enable {entry.instance.slug}")]
     found = []
     if entry.note:
         fix = "the line says which; `dayz-relay instance list` shows both"
         found.append(Problem(entry.shadowed or not entry.keys, entry.note, fix))
-    found += [*_mod(facts, base_url), *_link(entry, facts), *_waiting(entry.instance.slug, facts)]
+    found += [*_mod(facts, base_url, stranger), *_link(entry, facts), *_waiting(entry.instance.slug, facts)]
     return sorted(found, key=lambda problem: not problem.serious)
 
 
-def _mod(facts: Facts, base_url: str) -> list[Problem]:
+def _mod(facts: Facts, base_url: str, stranger: str) -> list[Problem]:
     if facts.silent_s is None:
+        what = "its mod has never called"
         fix = (
             f"in profiles/TakaroIntegration/config.json, TakaroApiUrl must be {base_url}/k/<mod key> (with"
             " the host by which the game server reaches this machine) and RegistrationToken must not be"
-            " empty;"
-            " then restart the DayZ server"
+            " empty; then restart the DayZ server"
         )
-        return [Problem(True, "its mod has never called", fix)]
-    if facts.silent_s > SILENT_S:
+    elif facts.silent_s > SILENT_S:
+        what = f"its mod was last heard of {span(facts.silent_s)} ago"
         fix = (
             "is the DayZ server running, with the mod in -serverMod= ? Does it reach"
             f" {base_url}? If its mod key was replaced, TakaroApiUrl must have the new one"
         )
-        return [Problem(True, f"its mod was last heard of {span(facts.silent_s)} ago", fix)]
-    return []
+    else:
+        return []
+    if stranger:
+        what += f", and somebody calls with a wrong mod key from {stranger}"
+        fix = (
+            "compare TakaroApiUrl in profiles/TakaroIntegration/config.json with mod_keys, letter by letter;"
+            " then restart the DayZ server"
+        )
+    return [Problem(True, what, fix)]
 
 
 def _link(entry: Entry, facts: Facts) -> list[Problem]:

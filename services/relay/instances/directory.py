@@ -129,7 +129,14 @@ class Directory:
     def _take(self, loaded: Loaded) -> None:
         for warning in loaded.warnings:
             logger.warning("%s", warning)
-        for key in restart_keys(self._running, loaded.settings):
+        keys = restart_keys(self._running, loaded.settings)
+        if any(key.startswith("[takaro]") for key in keys):
+            # A token must not be shown to the Takaro that was there before.
+            logger.warning(
+                "%s, %s: takes effect after a restart, and all else with it", self._config, keys[0]
+            )
+            return
+        for key in keys:
             logger.warning("%s, %s: takes effect after a restart", self._config, key)
         logger.info("%s was read again", self._config)
         self._settings = loaded.settings

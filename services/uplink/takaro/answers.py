@@ -7,11 +7,9 @@ from services.relay.records import Outcome
 from services.relay.vocabulary import ACTION_RULES, Action, Kind
 from services.uplink.mirror.table import FALLBACK_VALUES, Fallback
 from services.uplink.takaro.answer_rules import is_error, is_valid_answer
+from services.uplink.takaro.contact import SILENCE_LIMIT_S
 from services.uplink.takaro.failures import NEVER_CONTACTED
 from services.uplink.takaro.frames import error_payload
-
-SILENCE_LIMIT_S = 60.0
-"""A server is reported unreachable when its mod was not heard of for longer than this."""
 
 _TRANSPARENT_PNG = (
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAAC0lEQVR42mNgAAIAAAUAAen63NgAAAAASUVORK5CYII="

@@ -70,6 +70,13 @@ def test_what_keeps_it_down_is_named_with_what_mends_it(
     assert problem.serious and what in problem.what and fix in problem.fix
 
 
+@pytest.mark.parametrize("contact_ms", [None, NOW_MS - 90_000])
+def test_a_wrong_key_is_told_where_a_mod_is_missed(contact_ms: int | None) -> None:
+    (problem,) = diagnose(ENTRY, replace(WELL, contact_ms=contact_ms), URL, stranger="10.0.0.9")
+    assert "wrong mod key from 10.0.0.9" in problem.what and "TakaroApiUrl" in problem.fix
+    assert diagnose(ENTRY, WELL, URL, stranger="10.0.0.9") == []
+
+
 def test_what_takaro_said_is_told() -> None:
     said = "Takaro refuses this server (max game servers reached), check registration_token in relay.toml"
     (problem,) = diagnose(ENTRY, replace(WELL, link="refused", link_why=said), URL)

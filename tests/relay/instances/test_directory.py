@@ -132,6 +132,18 @@ async def test_a_file_that_is_emptied_and_written_anew_is_never_seen_empty(follo
     assert followed.told == [["one"], ["one", "two"]]
 
 
+async def test_with_another_takaro_nothing_is_taken_up_before_a_restart(
+    followed: Followed, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A token that was saved with it must not be shown to the Takaro that was there before."""
+    text = '[takaro]\nurl = "ws://127.0.0.1:1/"\nregistration_token = "of the new one"\n'
+    followed.config.write_text(text + block("two"))
+    async with asyncio.timeout(10):
+        while "[takaro] url: takes effect after a restart, and all else with it" not in caplog.text:
+            await asyncio.sleep(0.01)
+    assert followed.told == [["one"]]
+
+
 async def test_a_setting_that_needs_a_restart_is_named(
     followed: Followed, caplog: pytest.LogCaptureFixture
 ) -> None:

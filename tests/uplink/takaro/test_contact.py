@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.uplink.takaro.contact import Contact
+from services.uplink.takaro.contact import Change, Contact
 
 
 @pytest.mark.parametrize(
@@ -27,3 +27,13 @@ def test_silence_does_not_grow_while_the_store_is_away() -> None:
     contact.read(1_000.0, 100_000, 99_000)
     contact.lost_store()
     assert (contact.silent_s, contact.store_away) == (1.0, True)
+
+
+def test_what_changes_is_found_once() -> None:
+    contact = Contact(started_s=0.0)
+
+    def silent_for(seconds: int) -> Change:
+        return contact.read(1_000.0, 1_000_000, 1_000_000 - 1_000 * seconds)
+
+    found = [silent_for(seconds) for seconds in (2, 60, 61, 62, 3, 2)]
+    assert found == [Change.NONE, Change.NONE, Change.GONE, Change.NONE, Change.RESTARTED, Change.NONE]
