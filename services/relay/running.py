@@ -99,7 +99,7 @@ async def trust(store: Store) -> None:
     if found := store.refusals():
         raise StoreRefused("\n".join(found))
     store.open()
-    logger.info("the store is there: %s", store.described())
+    logger.info("the store is there: %s", store.summary())
     for loss in store.losses():
         logger.warning("accepted by redis.durability = relaxed: %s", loss)
 
@@ -123,7 +123,7 @@ async def watch(store: Store, metrics: ServiceMetrics) -> None:
                 if line not in refusals:
                     logger.error("events are refused until this is mended: %s", line)
             if refusals and not found:
-                logger.info("the store is good again: %s", store.described())
+                logger.info("the store is good again: %s", store.summary())
             refusals = found
         await asyncio.sleep(JUDGE_EVERY_S)
 

@@ -237,8 +237,12 @@ class Store:
         """Why durable calls are refused, or nothing."""
         return list(dict.fromkeys(filter(None, map(self._judge, self.facts))))
 
-    def described(self) -> str:
+    def summary(self) -> str:
         """One line: what the store is, and what it survives."""
+        return durability.summary(self.facts, self.kind, self.replicas)
+
+    def described(self) -> str:
+        """The same, with how it keeps data."""
         return durability.described(self.facts, self.kind, self.replicas)
 
     def labels(self) -> dict[str, str]:

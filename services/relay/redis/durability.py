@@ -96,37 +96,50 @@ def complaints(settings: Mapping[str, str]) -> list[str]:
     return found
 
 
-def described(all_facts: Iterable[Facts], kind: str, replicas: int) -> str:
-    """One line about the store: what it is, how it keeps data, what it survives."""
+def summary(all_facts: Iterable[Facts], kind: str, replicas: int) -> str:
+    """One line about the store: what it is, what it survives."""
     facts = list(all_facts)
     if not facts:
         return f"{kind}, not reached yet"
+    return f"{_servers(facts)}, {kind}; it survives {_survives(facts, replicas)}"
+
+
+def described(all_facts: Iterable[Facts], kind: str, replicas: int) -> str:
+    """The same, with how it keeps data."""
+    facts = list(all_facts)
+    if not facts:
+        return summary(facts, kind, replicas)
+    return (
+        f"{_servers(facts)}, {kind}, appendfsync {_each(one.setting('appendfsync') for one in facts)}, "
+        f"maxmemory-policy {_each(one.setting('maxmemory-policy') for one in facts)}, "
+        f"each batch waits for {replicas} replica(s); it survives {_survives(facts, replicas)}"
+    )
+
+
+def _servers(facts: Iterable[Facts]) -> str:
+    return _each(f"{one.name} {one.version}" for one in facts)
+
+
+def _survives(facts: Iterable[Facts], replicas: int) -> str:
     kept = [one.settings for one in facts]
     if any(one.get("appendonly") == "no" for one in kept):
-        survives = "nothing: a restart of Redis loses what waits"
-    elif any(complaints(settings) for settings in kept):
-        survives = "a clean restart of Redis; a crash may lose what was accepted last"
-    elif not all("appendfsync" in settings for settings in kept):
-        survives = "what its operator promises, for its settings are hidden"
-    elif replicas:
-        survives = f"a crash of Redis, and the loss of its machine with up to {replicas - 1} of the replicas'"
-        if replicas == 1:
-            survives = "a crash of Redis, and the loss of its machine"
-    else:
-        survives = "a crash of Redis and of its machine, not the loss of its disk"
-    servers = _each(f"{one.name} {one.version}" for one in facts)
-    return (
-        f"{servers}, {kind}, appendfsync {_each(one.setting('appendfsync') for one in facts)}, "
-        f"maxmemory-policy {_each(one.setting('maxmemory-policy') for one in facts)}, "
-        f"each batch waits for {replicas} replica(s); it survives {survives}"
-    )
+        return "nothing: a restart of Redis loses what waits"
+    if any(complaints(settings) for settings in kept):
+        return "a clean restart of Redis; a crash may lose what was accepted last"
+    if not all("appendfsync" in settings for settings in kept):
+        return "what its operator promises, for its settings are hidden"
+    if replicas > 1:
+        return f"a crash of Redis, and the loss of its machine with up to {replicas - 1} of the replicas'"
+    if replicas:
+        return "a crash of Redis, and the loss of its machine"
+    return "a crash of Redis and of its machine, not the loss of its disk"
 
 
 def labels(all_facts: Iterable[Facts], kind: str, replicas: int) -> dict[str, str]:
     """STORE_LABELS for these servers."""
     facts = list(all_facts)
     return {
-        "version": _each(f"{one.name} {one.version}" for one in facts),
+        "version": _servers(facts),
         "topology": kind,
         "appendfsync": _each(one.setting("appendfsync") for one in facts),
         "policy": _each(one.setting("maxmemory-policy") for one in facts),
