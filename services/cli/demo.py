@@ -12,6 +12,7 @@ from pathlib import Path
 
 from services.cli import embedded, up
 from services.cli.supervise import supervise
+from services.cli.terminal import program
 from services.relay import logs
 from services.sim.dayz.generations import Generation
 from services.sim.main import print_line, run_mod
@@ -22,6 +23,7 @@ from services.sim.takaro.server import TakaroSim
 REGISTRATION_TOKEN = "demo-registration-token"
 EVENTS_PER_S = 0.5
 PLAYERS = 5
+LOOK_EVERY_S = 60.0
 
 _SECTIONS = """\
 [takaro]
@@ -76,13 +78,11 @@ async def _peers(takaro: TakaroSim, folder: Path, port: int, admin_port: int, st
     """The simulated game servers, and the people in front of Takaro, until `stop`."""
     # A mod registers once per boot and never again (contract.md A1): the door has to be open by then.
     await _until_open(port, stop)
-    _say("look at it", f"http://127.0.0.1:{admin_port}/ in a browser")
-    _say(
-        "look at it",
-        f"dayz-relay status --config {folder}/relay.toml --data {folder}   (or tail, players, doctor)",
-    )
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(keep_asking(takaro))]
+        tasks = [
+            group.create_task(_say_where_to_look(folder, admin_port)),
+            group.create_task(keep_asking(takaro)),
+        ]
         for seed, generation in enumerate(Generation):
             mod = run_mod(
                 url=f"http://127.0.0.1:{port}/k/{_mod_key(generation)}",
@@ -97,6 +97,19 @@ async def _peers(takaro: TakaroSim, folder: Path, port: int, admin_port: int, st
         await stop.wait()
         for task in tasks:
             task.cancel()
+
+
+async def _say_where_to_look(folder: Path, admin_port: int) -> None:
+    """Again and again, for what else is printed pushes it away. Whole lines, to be copied."""
+    place = f"--config {folder}/relay.toml --data {folder}"
+    while True:
+        for what, where in (
+            ("the page", f"http://localhost:{admin_port}/"),
+            ("all servers", f"{program()} status {place}"),
+            ("what passes", f"{program()} tail {place}"),
+        ):
+            print(f"look at it   {what}: {where}", flush=True)
+        await asyncio.sleep(LOOK_EVERY_S)
 
 
 def _relay_toml(takaro_url: str, port: int, modapi_admin_port: int, uplink_admin_port: int) -> str:

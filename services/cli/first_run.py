@@ -16,6 +16,8 @@ _RELAY_TOML = """\
 [takaro]
 # The registration token of your Takaro: dashboard, Settings, Game Servers, Add Game Server, Generic.
 # registration_token = "paste it here and take away the # in front"
+# Only for a Takaro of your own: the address of its connector.
+# url = "wss://connect.takaro.io/"
 
 [modapi]
 # Where the mod calls. Other machines can call when host is "0.0.0.0".
@@ -26,7 +28,7 @@ port = 8088
 [[instance]]
 # The relay keeps the events of a server under this name: never change it.
 slug = "main"
-# The name that Takaro gives the server when it first sees it, 3 to 50 characters.
+# The name that Takaro gives the server when it first sees it, 3 to 50 characters. Takaro takes it once.
 name = "My DayZ server"
 # Takaro knows the server by this: never change it, or Takaro sees a new server.
 identity_token = "{identity_token}"
@@ -37,11 +39,15 @@ mod_keys = ["{mod_key}"]
 _WHAT_TO_DO = """\
 This is the first start: {path} is written, with one server and fresh secrets.
 
-1. The mod. Put this into profiles/TakaroIntegration/config.json and start your DayZ server:
+1. The mod. Put this into profiles/TakaroIntegration/config.json and start your DayZ server.
+   RegistrationToken there is the mod key again, not Takaro's token:
 
 {mod_config}
 
-2. Takaro. Open the dashboard: Settings, Game Servers, Add Game Server, Generic, and copy the
+2. The name. Set name in {path} to what Takaro shall call your server, before the token:
+   Takaro takes it once.
+
+3. Takaro. Open the dashboard: Settings, Game Servers, Add Game Server, Generic, and copy the
    registration token into {path}, where [takaro] says so. It takes effect at once.
 
 Until then the relay serves the mod all the same, and keeps its events for Takaro.

@@ -16,6 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from services.cli import looking
+from services.cli.terminal import complain
 from services.relay import logs
 from services.relay.cautions import cautions
 from services.relay.errors import ConfigError, RelayError, StoreRefused
@@ -41,11 +42,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return command(args)
     except (ConfigError, StoreRefused) as error:
-        lines = logs.clean(str(error)).splitlines()
-        print(*(f"dayz-relay: {line}" for line in lines), sep="\n", file=sys.stderr)
+        for line in str(error).splitlines():
+            complain(line)
         return 2
     except RelayError as error:
-        print(f"dayz-relay: {logs.clean(str(error))}", file=sys.stderr)
+        complain(str(error))
         return 1
     except KeyboardInterrupt:
         return 1

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from services.cli.old_bridge import CONFIG_VARIABLE, DEFAULT_URL, OldBridge, read, slug_of
+from services.cli.terminal import program
 from services.relay.errors import ConfigError
 from services.relay.mod_config import mod_config, mod_url
 from services.relay.settings import Settings, load
@@ -137,7 +138,7 @@ def _what_to_do(config: Path, settings: Settings, mod_key: str, *, running: bool
         f'{config}: server {instance.slug} ("{instance.name}") was taken over with its identity token:\n'
         "Takaro keeps the same server.\n\n"
         "1. Stop the old bridge, for good: two of them would take the requests from each other.\n"
-        f"2. {start}: dayz-relay up --config {config}\n"
+        f"2. {start}: {program()} up --config {config}\n"
         f"3. {mod}"
     )
 

@@ -1,15 +1,21 @@
 """What commands write: colours for people at a terminal, plain text for whoever reads a pipe."""
 
 import os
+import shlex
+import shutil
 import sys
 import unicodedata
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TextIO
 
 import orjson
 
+from services.relay import logs
 from services.relay.spans import span
+
+NAME = "dayz-relay"
 
 RED, GREEN, YELLOW, DIM, BOLD = "31", "32", "33", "2", "1"
 
@@ -73,6 +79,11 @@ def cut(text: str, columns: int) -> str:
     return text + "\N{HORIZONTAL ELLIPSIS}"
 
 
+def many(number: int, what: str) -> str:
+    """ "1 note", "2 notes"."""
+    return f"{number:,} {what}{'s' * (number != 1)}"
+
+
 def ago(seconds: float | None) -> str:
     """How long ago: "3 s", "5 min", "2 h", "4 d", "never"."""
     if seconds is None:
@@ -85,9 +96,9 @@ def clock(at_ms: int) -> str:
     return f"{datetime.fromtimestamp(at_ms / 1000, UTC).astimezone():%H:%M:%S}"
 
 
-def date(at_ms: int) -> str:
-    """A date and time of day here."""
-    return f"{datetime.fromtimestamp(at_ms / 1000, UTC).astimezone():%Y-%m-%d %H:%M:%S}"
+def date(at_ms: float) -> str:
+    """A date and time of day here, and what time is meant."""
+    return f"{datetime.fromtimestamp(at_ms / 1000, UTC).astimezone():%Y-%m-%d %H:%M:%S %Z}"
 
 
 def moment(at_ms: int) -> str:
@@ -101,9 +112,22 @@ def print_json(value: object, *, indent: bool = True) -> None:
     print(orjson.dumps(value, option=option).decode(), flush=True)
 
 
+def program() -> str:
+    """How this program was called: by its name, unless a shell finds none, or another, by that."""
+    called, found = Path(sys.argv[0]), shutil.which(NAME)
+    if called.name != NAME or (found and called.exists() and called.samefile(found)):
+        return NAME
+    return shlex.quote(sys.argv[0])
+
+
+def runnable(text: str) -> str:
+    """With the commands in it as they have to be typed here."""
+    return text.replace(f"{NAME} ", f"{program()} ")
+
+
 def complain(text: str) -> None:
     """One line on standard error."""
-    print(f"dayz-relay: {text}", file=sys.stderr)
+    print(f"{NAME}: {runnable(logs.clean(text))}", file=sys.stderr)
 
 
 def _padded(text: str, colour: str, to: int, paint: Paint) -> str:

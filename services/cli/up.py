@@ -2,18 +2,20 @@
 
 import asyncio
 import signal
+import socket
 import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
 from services.cli import embedded, first_run
+from services.cli.banner import banner
 from services.cli.supervise import Program, supervise
+from services.cli.terminal import runnable
 from services.relay import logs
 from services.relay.cautions import cautions
 from services.relay.errors import ConfigError
-from services.relay.mod_config import mod_url
-from services.relay.settings import NO_INSTANCE, Settings, load
+from services.relay.settings import Settings, load
 from services.relay.settings_sources import environment_configures
 
 
@@ -26,37 +28,40 @@ def run(config: Path, data: Path, environ: Mapping[str, str]) -> int:
         first_run.write(config)
     settings, warnings = load(config if config.exists() else None, environ)
     if first:
-        print(first_run.what_to_do(config, settings))
-    for warning in (*warnings, *cautions(config if config.exists() else None, environ, settings)):
-        print(f"warning: {warning}")
-    print(*banner(settings), sep="\n", flush=True)
-    logs.configure("up", settings)
+        print(first_run.what_to_do(config, settings), flush=True)
     with ExitStack() as held:
-        if settings.redis.url is not None:
-            programs = services(config, environ)
-        else:
+        own_store = settings.redis.url is None
+        if own_store:
             held.enter_context(embedded.locked(data))
+        _must_be_free(settings)
+        for warning in (*warnings, *cautions(config if config.exists() else None, environ, settings)):
+            print(f"warning: {runnable(warning)}")
+        print(*banner(settings), sep="\n", flush=True)
+        logs.configure("up", settings)
+        if own_store:
             store = embedded.program(data)
             programs = [store, *services(config, environ, embedded.url(embedded.socket_path(data)))]
+        else:
+            programs = services(config, environ)
         return asyncio.run(_supervise(programs))
 
 
-def banner(settings: Settings) -> list[str]:
-    """Where the mods call, which servers there are, and what each still lacks."""
-    lines = [f"Mods call {mod_url(settings.modapi)}/k/<mod key>"]
-    for instance in settings.instances:
-        lacks = [
-            what
-            for what, there in (
-                ("no Takaro registration token yet, its events are kept", instance.registration_token),
-                ("no mod key, whoever is on this machine can speak for it", instance.mod_keys),
-            )
-            if not there
-        ]
-        lines.append(f'Server {instance.slug} ("{instance.name}"): {"; ".join(lacks) or "complete"}')
-    if not settings.instances:
-        lines.append(f"Servers that were added with a panel are served. In relay.toml there is {NO_INSTANCE}")
-    return lines
+def _must_be_free(settings: Settings) -> None:
+    """Raises ConfigError for a port that another relay has. The services would too, after some seconds."""
+    modapi, uplink = settings.modapi, settings.uplink
+    for key, host, port in (
+        ("modapi.port", modapi.host, modapi.port),
+        ("modapi.admin_port", modapi.admin_host, modapi.admin_port),
+        ("uplink.admin_port", uplink.admin_host, uplink.admin_port),
+    ):
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        try:
+            socket.create_server((host, port), family=family).close()
+        except OSError as error:
+            raise ConfigError(
+                f"{key}: cannot listen on {host}:{port} ({error.strerror or error}). "
+                f"Is another relay running? Otherwise choose another port."
+            ) from error
 
 
 def services(config: Path, environ: Mapping[str, str], redis_url: str = "") -> list[Program]:

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from services.cli import embedded, up
+from services.cli import embedded
+from services.cli.banner import banner
 from services.relay.instances.records import digest_of
 from services.relay.settings import Settings
 from tests.support.redis_server import RedisServer, binaries
@@ -124,4 +125,4 @@ def test_the_store_of_a_running_relay_is_found_through_its_folder(tmp_path: Path
 
 
 def test_up_without_any_server_says_how_to_get_one() -> None:
-    assert "`dayz-relay instance add`" in up.banner(Settings())[-1]
+    assert "`dayz-relay instance add`" in banner(Settings())[-1]

@@ -8,7 +8,7 @@ import pytest
 
 from services.cli import first_run
 from services.cli.main import main
-from services.cli.up import banner, services
+from services.cli.up import services
 from services.relay.settings import load
 from services.sim.dayz.generations import Generation
 
@@ -97,15 +97,6 @@ def test_the_module_is_the_command() -> None:
         [sys.executable, "-m", "services.cli", "--version"], capture_output=True, text=True, timeout=60
     )
     assert (run.returncode, run.stdout.split()[0]) == (0, "dayz-relay")
-
-
-def test_the_banner_says_what_is_missing(config: Path) -> None:
-    assert banner(load(config, {}).settings) == [
-        "Mods call http://127.0.0.1:8088/k/<mod key>",
-        'Server main ("My DayZ server"): no Takaro registration token yet, its events are kept',
-    ]
-    complete = {"RELAY_TAKARO__REGISTRATION_TOKEN": "token"}
-    assert banner(load(config, complete).settings)[1] == 'Server main ("My DayZ server"): complete'
 
 
 def test_the_services_are_told_of_the_store_where_no_process_list_shows_it() -> None:

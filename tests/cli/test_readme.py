@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from services.cli import first_run, up
+from services.cli import first_run
+from services.cli.banner import banner
 from services.cli.main import main
 from services.relay.settings import Instance, Settings, load
 from services.relay.settings_sources import KEYS, SECRETS, SHORT_NAMES, env_name
@@ -55,7 +56,7 @@ def test_the_first_start_prints_what_the_readme_shows(tmp_path: Path) -> None:
     path = tmp_path / "relay.toml"
     first_run.write(path)
     settings = load(path, {"RELAY_INSTANCE__0__MOD_KEYS": "example-key-yours-is-different"}).settings
-    printed = [first_run.what_to_do(Path("relay.toml"), settings), *up.banner(settings)]
+    printed = [first_run.what_to_do(Path("relay.toml"), settings), *banner(settings)]
     assert "\n".join(printed) in CONNECT
 
 

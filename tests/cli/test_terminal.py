@@ -1,12 +1,13 @@
 """What commands write, at a terminal and into a pipe."""
 
 import io
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.cli.terminal import GREEN, Paint, ago, cut, safe, table, width
+from services.cli.terminal import GREEN, Paint, ago, cut, many, runnable, safe, table, width
 
 PLAIN, COLOURED = Paint(False), Paint(True)
 
@@ -56,3 +57,25 @@ def test_what_is_cut_fits(text: str, columns: int) -> None:
 )
 def test_how_long_ago_is_said_in_few_letters(seconds: float | None, said: str) -> None:
     assert ago(seconds) == said
+
+
+@pytest.mark.parametrize(("number", "said"), [(0, "0 notes"), (1, "1 note"), (1_200, "1,200 notes")])
+def test_one_is_one_and_others_are_many(number: int, said: str) -> None:
+    assert many(number, "note") == said
+
+
+def test_commands_are_told_as_the_program_was_called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = tmp_path / "dayz-relay"
+    ours.touch(mode=0o755)
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr("sys.argv", [str(ours), "status"])
+    assert runnable("try `dayz-relay doctor`") == f"try `{ours} doctor`"
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert runnable("try `dayz-relay doctor`") == "try `dayz-relay doctor`"
+    other = tmp_path / "elsewhere"
+    other.mkdir()
+    (other / "dayz-relay").touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(other))
+    assert runnable("dayz-relay up") == f"{ours} up"
+    monkeypatch.setattr("sys.argv", ["/anywhere/__main__.py"])
+    assert runnable("dayz-relay up") == "dayz-relay up"

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -90,8 +91,21 @@ def test_a_later_start_is_short_and_a_second_one_at_the_same_time_is_refused(tmp
             with dayz_relay(tmp_path, "up") as second:
                 second.until("dayz-relay: --data data: another dayz-relay runs there: stop it first")
                 assert second.process.wait(timeout=40) == 2
+                assert not any("Mods call" in line for line in second.lines)
             assert relay.end() == 0
     assert not any("first start" in line for line in relay.lines)
+
+
+def test_a_port_that_somebody_has_is_told_before_anything_is_begun(tmp_path: Path) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as taken,
+        dayz_relay(
+            tmp_path, "up", environ={"RELAY_UPLINK__ADMIN_PORT": str(taken.getsockname()[1])}
+        ) as relay,
+    ):
+        relay.until(r"dayz-relay: uplink\.admin_port: cannot listen on .*Is another relay running")
+        assert relay.process.wait(timeout=40) == 2
+        assert not any("Mods call" in line for line in relay.lines)
 
 
 def test_a_setting_that_only_a_service_can_judge_ends_all_with_exit_code_2(tmp_path: Path) -> None:
@@ -117,6 +131,11 @@ def test_the_demo_shows_events_and_requests_of_all_generations_and_leaves_nothin
             rf"takaro +Demo {generation}: identified",
             rf'takaro +Demo {generation}: player-connected {{"player":{{"gameId":"7656',
         ]
+    shown += [
+        r"^look at it   the page: http://localhost:\d+/$",
+        rf"^look at it   all servers: dayz-relay status --config {tmp_path}/\S+ --data {tmp_path}/\S+$",
+        rf"^look at it   what passes: dayz-relay tail --config {tmp_path}/\S+ --data {tmp_path}/\S+$",
+    ]
     with dayz_relay(tmp_path, "demo") as relay:
         relay.until_all(shown)
         assert relay.end() == 0
