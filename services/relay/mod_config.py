@@ -18,11 +18,13 @@ def listens_everywhere(modapi: ModApi) -> bool:
 
 
 def mod_config(url: str, mod_key: str) -> str:
-    """The whole config.json of the mod, with the mod's own defaults where nothing is ours to say."""
+    """The whole config.json of the mod, with the mod's own defaults where nothing is ours to say.
+
+    With "" for a key: of the only server of a relay on the same machine."""
     config = {
-        "TakaroApiUrl": f"{url}/k/{mod_key}",
+        "TakaroApiUrl": f"{url}/k/{mod_key}" if mod_key else url,
         # The newest mod stays idle while this is empty. It is the relay that reads it, not Takaro.
-        "RegistrationToken": mod_key,
+        "RegistrationToken": mod_key or "none",
         "IdentityToken": "",
         "GameServerId": "",
         "EventBatchIntervalMs": 1000,

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 import pytest_asyncio
-from playwright.async_api import BrowserContext, Page, expect
+from playwright.async_api import BrowserContext, Locator, Page, expect
 
 from services.relay.vocabulary import Action, EventType
 from services.sim.dayz.generations import Generation
@@ -70,6 +70,13 @@ async def page(guarded: World, chromium: BrowserContext, complaints: list[str]) 
 async def visit(page: Page, slug: str) -> None:
     await page.locator(f"#of-{slug}").click()
     await expect(page.locator("#link")).to_have_text("live")
+
+
+async def in_view(page: Page, what: Locator) -> bool:
+    """Is all of it where somebody sees it who does not scroll? "Visible" it is further up as well."""
+    box = await what.bounding_box()
+    height = await page.evaluate("innerHeight")
+    return box is not None and box["y"] >= 0 and box["y"] + box["height"] <= height
 
 
 def person(number: int, name: str = "") -> Player:
@@ -161,8 +168,8 @@ async def test_a_dead_letter_is_repeated_once_its_player_is_known(
     await expect(letter.locator("pre")).to_contain_text(late.bis_id)
     await join(side, late)
     await letter.get_by_role("button", name="Repeat").click()
-    await expect(page.get_by_text("it is on its way to Takaro")).to_be_visible()
     await expect(page.locator("#dead li")).to_have_count(0)
+    assert await in_view(page, page.get_by_text("1 on the way to Takaro"))
     await side.until(
         lambda: any(
             event.type == EventType.PLAYER_DISCONNECTED and event.data["player"]["gameId"] == late.game_id
@@ -193,6 +200,22 @@ async def test_search_and_state_narrow_the_table(page: Page) -> None:
     await page.keyboard.press("Enter")
     await expect(page.locator("tbody tr")).to_have_count(1)
     assert await page.locator("tbody th a").text_content() == "Server other"
+
+
+async def test_a_state_is_chosen_by_keyboard_before_anything_is_shown(page: Page) -> None:
+    before = page.url
+    await page.get_by_label("State").focus()
+    for _ in range(2):
+        await page.keyboard.press("ArrowDown")
+    assert page.url == before
+    await page.get_by_role("button", name="Show").click()
+    await expect(page).to_have_url(re.compile(r"state=attention"))
+
+
+async def test_each_list_that_scrolls_has_a_name(page: Page) -> None:
+    await visit(page, "solo")
+    for name in ("Events", "Commands"):
+        await expect(page.get_by_role("region", name=name)).to_have_count(1)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

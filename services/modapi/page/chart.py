@@ -15,7 +15,7 @@ GAP = 2
 
 _CHART = """\
 <figure class="chart">
-<figcaption>{title} <span class="dim">{summary}</span></figcaption>
+<figcaption>{title} <span class="dim">{legend}{summary}</span></figcaption>
 <div class="plot"><span class="top">{most}</span>
 <svg viewBox="0 0 {width} {height}" preserveAspectRatio="none" role="img" aria-label="{title}: {summary}">
 {shapes}</svg>
@@ -23,6 +23,8 @@ _CHART = """\
 <div class="axis"><span>{first}</span><span>now</span></div>
 </figure>
 """
+
+_LEGEND = html('<span class="key p50"></span> half of them <span class="key p99"></span> 99 %; ')
 
 
 def charts(hour: Sequence[Minute]) -> Html:
@@ -40,7 +42,7 @@ def _rate(hour: Sequence[Minute]) -> Html:
         for place, minute in enumerate(hour)
     ]
     summary = f"{total:,} in the last hour; {commands:,} commands".replace(",", "\u202f")
-    return _chart("Events a minute", summary, f"{most:,}", shapes, hour)
+    return _chart("Events a minute", summary, f"{most:,}" if total else "", shapes, hour)
 
 
 def _latency(hour: Sequence[Minute]) -> Html:
@@ -55,16 +57,24 @@ def _latency(hour: Sequence[Minute]) -> Html:
                 _bar(place, minute.p50_ms, most, "p50", words, minute),
             ]
     worst = max((minute.p99_ms for minute in busy), default=0)
-    summary = f"half of them (strong), 99 % (faint); {took(worst)} at the worst" if busy else "nothing passed"
-    return _chart(
-        "From the mod's post to Takaro's receipt", summary, took(most) if busy else "", shapes, hour
-    )
+    title = "From the mod's post to Takaro's receipt"
+    if not busy:
+        return _chart(title, "nothing passed", "", shapes, hour)
+    return _chart(title, f"{took(worst)} at the worst", took(most), shapes, hour, _LEGEND)
 
 
-def _chart(title: str, summary: str, most: str, shapes: list[Html], hour: Sequence[Minute]) -> Html:
+def _chart(
+    title: str,
+    summary: str,
+    most: str,
+    shapes: list[Html],
+    hour: Sequence[Minute],
+    legend: Html | None = None,
+) -> Html:
     return html(
         _CHART,
         title=title,
+        legend=legend,
         summary=summary,
         most=most,
         width=len(hour) * STEP,

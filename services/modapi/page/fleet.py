@@ -19,6 +19,7 @@ _PAGE = """\
 <label class="sr" for="state">State</label>
 <select id="state" name="state"><option value="">All states</option>{states}</select>
 <input type="hidden" name="sort" value="{sort}">
+{turned}
 <button>Show</button>
 </form>
 <div id="table">{table}</div>
@@ -63,30 +64,46 @@ def page(rows: Sequence[Row], view: View) -> Html:
         for word in BADGES.values()
     ]
     return html(
-        _PAGE, summary=summary(rows), table=table(rows, view), text=view.text, states=states, sort=view.sort
+        _PAGE,
+        summary=summary(rows),
+        table=table(rows, view),
+        text=view.text,
+        states=states,
+        sort=view.sort,
+        turned=html('<input type="hidden" name="turned" value="1">') if view.turned else None,
     )
 
 
+def title(rows: Sequence[Row]) -> str:
+    """Tells, among the tabs of a browser, how many servers are down."""
+    down = sum(row.level is Level.BAD for row in rows)
+    return f"({down}) Servers" if down else "Servers"
+
+
 def summary(rows: Sequence[Row]) -> Html:
-    """The whole fleet in a line."""
+    """The whole fleet in a line; each number leads to what it counts."""
     levels = Counter(row.level for row in rows)
-    tiles: list[tuple[str, int, str]] = [("servers", len(rows), "")]
-    tiles += [(BADGES[level], levels[level], level.name.lower()) for level in Level]
+    tiles: list[tuple[str, int, str, View]] = [("servers", len(rows), "", View())]
     tiles += [
-        ("players", sum(row.facts.players or 0 for row in rows), ""),
-        ("events wait", sum(row.facts.events for row in rows), ""),
-        ("dead letters", sum(row.facts.dead for row in rows), ""),
+        (BADGES[level], levels[level], level.name.lower(), View(state=BADGES[level])) for level in Level
+    ]
+    tiles += [
+        ("players", sum(row.facts.players or 0 for row in rows), "", View(sort="players")),
+        ("events wait", sum(row.facts.events for row in rows), "", View(sort="backlog")),
+        ("dead letters", sum(row.facts.dead for row in rows), "", View(sort="dead")),
     ]
     return html(
         "{tiles}",
         tiles=[
             html(
-                '<div class="tile {level}"><b>{n}</b> <span>{word}</span></div>',
+                '<a id="tile-{id}" class="tile {level}" href="/?{query}"><b>{n}</b> <span>{word}</span></a>',
+                id=word.replace(" ", "-"),
+                query=view.query(),
                 level=level if n else "",
                 n=f"{n:,}".replace(",", "\u202f"),
                 word=word,
             )
-            for word, n, level in tiles
+            for word, n, level, view in tiles
             if n or word in ("servers", "up", "players")
         ],
     )

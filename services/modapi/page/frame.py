@@ -16,7 +16,7 @@ _PAGE = """\
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
-<title>{title}</title>
+<title id="title">{title}</title>
 <link rel="icon" href="{icon}">
 <link rel="stylesheet" href="{style}">
 <script type="module" src="{script}"></script>
@@ -31,6 +31,7 @@ _PAGE = """\
 <main id="main">
 {body}
 </main>
+{footer}
 </body>
 </html>
 """
@@ -66,12 +67,18 @@ def address(name: str) -> str:
     return f"/assets/{hashlib.sha256(asset(name)).hexdigest()[:12]}/{name}"
 
 
-def page(title: str, body: Html, *, live: str = "", form_key: str = "") -> bytes:
+def title(name: str) -> Html:
+    """What a browser calls the page."""
+    return html("{name} · dayz-relay", name=name)
+
+
+def page(name: str, body: Html, *, live: str = "", form_key: str = "", footer: str = "") -> bytes:
     """A whole page. `live`: where its news come from; `form_key` lets its reader log out."""
     return html(
         _PAGE,
-        title=title,
+        title=title(name),
         body=body,
+        footer=html("<footer>{footer}</footer>", footer=footer) if footer else None,
         live=html(' data-live="{live}"', live=live) if live else None,
         logout=html(_LOGOUT, key=form_key) if form_key else None,
         icon=address("icon.svg"),
@@ -82,9 +89,10 @@ def page(title: str, body: Html, *, live: str = "", form_key: str = "") -> bytes
 
 def login(problem: str = "", next: str = "/") -> bytes:
     shown = html('<p class="problem" role="alert">{problem}</p>', problem=problem) if problem else None
-    return page("Log in · dayz-relay", html(_LOGIN, problem=shown, next=next))
+    return page("Log in", html(_LOGIN, problem=shown, next=next))
 
 
 def refusal(title: str, text: str) -> bytes:
     """Why there is nothing to see."""
-    return page(f"{title} · dayz-relay", html("<h1>{title}</h1><p>{text}</p>", title=title, text=text))
+    body = '<h1>{title}</h1><p>{text}</p><p><a href="/">all servers</a></p>'
+    return page(title, html(body, title=title, text=text))

@@ -20,31 +20,35 @@ from services.modapi.page.words import (
     said,
     took,
 )
+from services.relay.instances.diagnosis import Problem
 from services.relay.instances.minutes import Minute
 from services.relay.instances.watching import Passed
 from services.relay.settings import ModApi
 from services.relay.vocabulary import ACTION_RULES, Action, Kind
 
 SHOWN = 50
+_NONE = "Nothing yet. This list begins anew when the relay starts."
 
 _PAGE = """\
 <p class="back"><a href="/">← all servers</a></p>
 <h1>{name} <span class="dim slug">{slug}</span></h1>
-{notice}
 <div id="facts">{facts}</div>
 {setup}
 <section aria-labelledby="hour-title"><h2 id="hour-title">Last hour</h2>
 <div id="hour" class="hour">{hour}</div></section>
 <div class="two">
-<section aria-labelledby="events-title"><h2 id="events-title">Events</h2>
-<div id="events" class="scroll" tabindex="0">{events}</div></section>
-<section aria-labelledby="commands-title"><h2 id="commands-title">Commands</h2>
-<div id="commands" class="scroll" tabindex="0">{commands}</div></section>
+<section><h2 id="events-title">Events</h2>
+<div id="events" class="scroll" tabindex="0" role="region" aria-labelledby="events-title">{events}</div>
+</section>
+<section><h2 id="commands-title">Commands</h2>
+<div id="commands" class="scroll" tabindex="0" role="region" aria-labelledby="commands-title">{commands}</div>
+</section>
 </div>
 <section aria-labelledby="dead-title"><h2 id="dead-title">Dead letters</h2>
-<p class="dim">Events that could not become valid, or that Takaro refused. To repeat one is to take it in
-again, as it came: worth while after an update of the relay, or when its player is known by now. A chat line
-counts as said now.</p>
+{notice}
+<p class="dim">Events that Takaro does not have, because something in them is wrong or because it refused
+them. Repeat tries one again. That helps after an update of the relay, or once its player has joined. A
+repeated chat line counts as said now.</p>
 <div id="dead">{dead}</div></section>
 """
 
@@ -69,7 +73,7 @@ def facts(row: Row) -> Html:
     """How it is now."""
     found = row.facts
     problems = [
-        html('<p><b>{what}</b> <span class="fix">{fix}</span></p>', what=problem.what, fix=problem.fix)
+        html('<p><b>{what}</b> <span class="fix">{fix}</span></p>', what=problem.what, fix=_fix(problem))
         for problem in row.problems
     ]
     return html(
@@ -90,6 +94,13 @@ def facts(row: Row) -> Html:
     )
 
 
+def _fix(problem: Problem) -> Html:
+    """Dead letters are on this page."""
+    if "dayz-relay dlq list" in problem.fix:
+        return html('<a id="fix-dead" href="#dead-title">see Dead letters</a>')
+    return html("{fix}", fix=problem.fix)
+
+
 def events(passed: Iterable[Passed]) -> Html:
     """What happened in the game, the newest first."""
     rows = [
@@ -102,7 +113,7 @@ def events(passed: Iterable[Passed]) -> Html:
         )
         for event in _newest(passed, "event")
     ]
-    return _passed(rows, ("At", "Event", "What", "Fate"), "Nothing yet since its owner started.")
+    return _passed(rows, ("At", "Event", "What", "Fate"), _NONE)
 
 
 def commands(passed: Iterable[Passed]) -> Html:
@@ -118,7 +129,7 @@ def commands(passed: Iterable[Passed]) -> Html:
         )
         for command in _newest(writes, "command")
     ]
-    return _passed(rows, ("At", "Command", "Fate"), "None yet since its owner started.")
+    return _passed(rows, ("At", "Command", "Fate"), _NONE)
 
 
 def is_write(action: str) -> bool:

@@ -1,6 +1,7 @@
 """Dead letters of one instance on its page. Pure."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 
 from services.modapi.page.markup import Html, html
 from services.modapi.page.words import moment
@@ -8,6 +9,18 @@ from services.modapi.repeats import why_not
 from services.relay.instances.dead_letters import Letter
 
 LETTERS = 20
+
+CAME = {
+    "taken": "on the way to Takaro",
+    "dead_again": "put aside again, as before",
+    "not_possible": "cannot be repeated",
+    "full": "kept, for too many events wait for Takaro: try again later",
+    "dropped": "dropped",
+    "gone": "gone already",
+}
+"""What came of a form, as the page's address says it and as people read it, each behind a number."""
+
+_NUMBER = re.compile(r"[0-9]{1,4}")
 
 _LETTER = """\
 <li id="letter-{id}">
@@ -17,9 +30,23 @@ _LETTER = """\
 </li>
 """
 
+_ALL = """\
+<details class="all"><summary id="all">All at once</summary>
+<p>What is dropped is gone for good.</p>
+<div class="buttons">{repeat}{drop}</div></details>
+"""
+
 _BUTTON = """\
 <form method="post" action="/instance/{slug}/dead/{id}/{verb}"><input type="hidden" name="key" value="{key}">\
 <button id="{verb}-{id}" class="{kind}">{word}</button></form>"""
+
+
+def notice(query: Mapping[str, str]) -> str:
+    """What came of the form that was sent last; "" if none was."""
+    told = [
+        f"{query[name]} {words}" for name, words in CAME.items() if _NUMBER.fullmatch(query.get(name, ""))
+    ]
+    return "; ".join(told)
 
 
 def dead(slug: str, letters: Sequence[Letter], form_key: str, older: bool = False) -> Html:
@@ -37,17 +64,23 @@ def dead(slug: str, letters: Sequence[Letter], form_key: str, older: bool = Fals
             id=letters[-1].id,
         )
     return html(
-        '<ul class="letters">{letters}</ul>{back}{more}',
+        '{all}<ul class="letters">{letters}</ul>{back}{more}',
+        all=None if older or len(letters) == 1 else _all(slug, form_key),
         letters=[_letter(slug, letter, form_key) for letter in letters],
         back=back,
         more=more,
     )
 
 
-def _letter(slug: str, letter: Letter, form_key: str) -> Html:
-    def button(verb: str, word: str, kind: str) -> Html:
-        return html(_BUTTON, slug=slug, id=letter.id, verb=verb, word=word, kind=kind, key=form_key)
+def _all(slug: str, form_key: str) -> Html:
+    return html(
+        _ALL,
+        repeat=_button(slug, "all", "repeat", "Repeat all", form_key),
+        drop=_button(slug, "all", "drop", "Drop all", form_key),
+    )
 
+
+def _letter(slug: str, letter: Letter, form_key: str) -> Html:
     reason = why_not(letter)
     return html(
         _LETTER,
@@ -58,6 +91,11 @@ def _letter(slug: str, letter: Letter, form_key: str) -> Html:
         raw=letter.raw.decode("utf-8", "backslashreplace"),
         repeat=html('<span class="dim why">{reason}</span>', reason=reason)
         if reason
-        else button("repeat", "Repeat", ""),
-        drop=button("drop", "Drop", "quiet"),
+        else _button(slug, letter.id, "repeat", "Repeat", form_key),
+        drop=_button(slug, letter.id, "drop", "Drop", form_key),
     )
+
+
+def _button(slug: str, id: str, verb: str, word: str, form_key: str) -> Html:
+    kind = "quiet" if verb == "drop" else ""
+    return html(_BUTTON, slug=slug, id=id, verb=verb, word=word, kind=kind, key=form_key)

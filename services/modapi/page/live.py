@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 import orjson
 
-from services.modapi.page import fleet, instance
+from services.modapi.page import fleet, frame, instance
 from services.modapi.page.chart import charts
 from services.modapi.page.letters import LETTERS, dead
 from services.modapi.page.markup import Html
@@ -24,6 +24,7 @@ from services.relay.instances.directory import Directory
 from services.relay.instances.entries import Entry
 from services.relay.instances.facts import Facts, facts_of_all
 from services.relay.instances.minutes import read_minutes
+from services.relay.instances.state import InstanceState
 from services.relay.instances.watching import REMEMBERED, Passed, watch
 from services.relay.mod_config import mod_url
 from services.relay.running import cancelled
@@ -88,6 +89,7 @@ class Room:
         self.used_s = time.monotonic()
         self._events: deque[Passed] = deque(maxlen=REMEMBERED)
         self._commands: deque[Passed] = deque(maxlen=REMEMBERED)
+        self._state = InstanceState(store, slug)
         self._listening = asyncio.create_task(self._listen(store, slug))
 
     @property
@@ -100,7 +102,15 @@ class Room:
                 if one.kind == "event":
                     self._events.append(one)
                 elif instance.is_write(one.what):
-                    self._commands.append(one)
+                    self._commands.append(await self._named(one))
+
+    async def _named(self, command: Passed) -> Passed:
+        """Whom it is about has a name, if that one was ever seen."""
+        game_id = command.data.get("gameId") or command.data.get("recipient")
+        with contextlib.suppress(StoreError):
+            if game_id and (player := await self._state.player(game_id)):
+                return command._replace(data={"player": player.get("name"), **command.data})
+        return command
 
     async def close(self) -> None:
         await cancelled(self._listening)
@@ -149,7 +159,11 @@ class Live:
 
         async def look(_: int) -> Fragments:
             rows = list((await self.board.rows()).values())
-            return {"summary": fleet.summary(rows), "table": fleet.table(rows, view)}
+            return {
+                "title": frame.title(fleet.title(rows)),
+                "summary": fleet.summary(rows),
+                "table": fleet.table(rows, view),
+            }
 
         return self._news(look, until_s)
 

@@ -1,8 +1,10 @@
 """The status page as an application: which address shows what, and what each form does."""
 
 import re
+from collections import Counter
 from collections.abc import Awaitable, Callable
-from urllib.parse import parse_qs, quote
+from importlib.metadata import version
+from urllib.parse import parse_qs, quote, urlencode
 
 from fastapi import FastAPI
 from starlette.applications import Starlette
@@ -15,11 +17,13 @@ from services.modapi.bodies import CutShort, TooLarge, read_body
 from services.modapi.metrics import Metrics
 from services.modapi.page import fleet, frame, instance
 from services.modapi.page.door import NO_TOKEN, Hardened, PageDoor, Reader, cookie, from_here
+from services.modapi.page.letters import notice
 from services.modapi.page.live import Live, News
 from services.modapi.page.markup import Html
 from services.modapi.page.view import Row, View
-from services.modapi.repeats import Repeated, intake_of, repeat
+from services.modapi.repeats import intake_of, repeat
 from services.relay.errors import StoreError
+from services.relay.event_stream import MAX_DEAD_EVENTS
 from services.relay.instances.dead_letters import DeadLetters
 from services.relay.instances.directory import Directory
 from services.relay.instances.minutes import read_minutes
@@ -31,10 +35,6 @@ from services.relay.store import Store
 MAX_FORM_BYTES = 4 * 1024
 MOST_STREAMS = 200
 
-_NOTICES = {outcome.name.lower(): f"Repeated: {outcome.value}." for outcome in Repeated} | {
-    "dropped": "Dropped.",
-    "nothing": "It was gone already.",
-}
 _ID = re.compile(r"\d{1,15}-\d{1,10}")
 _NEXT = re.compile(r"/(?:instance/[a-z0-9-]{1,64})?")
 
@@ -87,9 +87,8 @@ class StatusPage:
     async def _fleet(self, request: Request, reader: Reader) -> Response:
         view = View.of(request.query_params)
         rows = list((await self._live.board.rows()).values())
-        return self._page(
-            "Servers", fleet.page(rows, view), reader, f"/live?{view.query()}" if view.query() else "/live"
-        )
+        live = f"/live?{view.query()}" if view.query() else "/live"
+        return await self._page(fleet.title(rows), fleet.page(rows, view), reader, live)
 
     async def _instance(self, request: Request, reader: Reader) -> Response:
         row = await self._row(request)
@@ -100,14 +99,18 @@ class StatusPage:
             await read_minutes(self._store, row.slug, row.facts.now_ms),
             self._live.passed(row.slug),
             await self._live.letters(row.slug, reader.form_key, before),
-            _NOTICES.get(request.query_params.get("said", ""), ""),
+            notice(request.query_params),
         )
         live = f"/instance/{row.slug}/live" + (f"?before={before}" if before else "")
-        return self._page(row.entry.instance.name, body, reader, live)
+        return await self._page(row.entry.instance.name, body, reader, live)
 
-    def _page(self, title: str, body: Html, reader: Reader, live: str) -> Response:
+    async def _page(self, title: str, body: Html, reader: Reader, live: str) -> Response:
         key = reader.form_key if reader.logged_in else ""
-        return _shown(frame.page(f"{title} · dayz-relay", body, live=live, form_key=key))
+        uplinks = {row.facts.uplink for row in (await self._live.board.rows()).values()} - {""}
+        footer = f"dayz-relay {version('dayz-relay')} · {self._store.described()} · {len(uplinks)} uplink"
+        if len(uplinks) != 1:
+            footer += "s"
+        return _shown(frame.page(title, body, live=live, form_key=key, footer=footer))
 
     async def _row(self, request: Request) -> Row:
         row = (await self._live.board.rows()).get(request.path_params["slug"])
@@ -140,17 +143,22 @@ class StatusPage:
     async def _letter(self, request: Request, reader: Reader) -> Response:
         await self._check(request, reader)
         slug, id, verb = (request.path_params[name] for name in ("slug", "id", "verb"))
-        if slug not in await self._live.board.rows() or not _ID.fullmatch(id):
+        if slug not in await self._live.board.rows() or not (id == "all" or _ID.fullmatch(id)):
             raise HTTPException(404, "There is no such letter.")
-        letters = DeadLetters(self._store, slug)
-        if verb == "repeat":
-            intake = intake_of(self._store, slug, self._metrics, self._limits)
-            said = (await repeat(letters, intake, id)).name.lower()
-        elif verb == "drop":
-            said = "dropped" if await letters.drop(id) else "nothing"
-        else:
+        if verb not in ("repeat", "drop"):
             raise HTTPException(404, "There is no such form.")
-        return RedirectResponse(f"/instance/{slug}?said={said}#dead-title", 303)
+        letters = DeadLetters(self._store, slug)
+        intake = intake_of(self._store, slug, self._metrics, self._limits)
+        ids = [id]
+        if id == "all":  # those that are there now, in the order in which they came
+            ids = [letter.id for letter in reversed(await letters.newest(MAX_DEAD_EVENTS))]
+        came: Counter[str] = Counter()
+        for id in ids:
+            if verb == "repeat":
+                came[(await repeat(letters, intake, id)).name.lower()] += 1
+            else:
+                came["dropped" if await letters.drop(id) else "gone"] += 1
+        return RedirectResponse(f"/instance/{slug}?{urlencode(came)}#dead-title", 303)
 
     async def _login_form(self, request: Request) -> Response:
         if self._door.open:

@@ -3,18 +3,17 @@
 from services.modapi.page.markup import Html, html
 from services.modapi.page.view import Row
 from services.relay.instances.entries import Origin
-from services.relay.mod_config import listens_everywhere, mod_url
+from services.relay.mod_config import listens_everywhere, mod_config, mod_url
 from services.relay.settings import ModApi
 
 _SETUP = """\
 <details class="setup"{open}>
 <summary>Setup: what to put into the mod's config</summary>
-<p>In <code>profiles/TakaroIntegration/config.json</code> of the DayZ server:</p>
-<pre>"TakaroApiUrl": "{address}/k/&lt;mod key&gt;",
-"RegistrationToken": "&lt;mod key&gt;",</pre>
+<p>The whole of <code>profiles/TakaroIntegration/config.json</code> of the DayZ server:</p>
+<pre>{config}</pre>
 <ul>
 <li>{key}</li>
-<li>{where}</li>
+<li>{where} Behind a proxy, or with the relay in Docker, it is the address that is seen from outside.</li>
 <li>The mod registers once when the DayZ server starts: restart that after each change.</li>
 </ul>
 </details>
@@ -24,14 +23,17 @@ _SETUP = """\
 def setup(row: Row, modapi: ModApi) -> Html:
     """How its mod gets here. Open until that has happened. Keys are not shown: stored ones nobody knows."""
     slug = row.slug
-    if row.entry.origin is Origin.FILE:
+    keyless = row.entry.origin is Origin.FILE and not row.entry.keys
+    if keyless:
         key = html(
-            "The mod key is one of <code>mod_keys</code> of the instance <code>{slug}</code> in relay.toml."
-            "{none}",
+            "The instance <code>{slug}</code> has no <code>mod_keys</code> in relay.toml: only a DayZ server"
+            " on this machine may call, and only while it is the relay's only one.",
             slug=slug,
-            none=None
-            if row.entry.keys
-            else " It has none: then the address ends at the port, and only this machine may call.",
+        )
+    elif row.entry.origin is Origin.FILE:
+        key = html(
+            "The mod key is one of <code>mod_keys</code> of the instance <code>{slug}</code> in relay.toml.",
+            slug=slug,
         )
     else:
         key = html(
@@ -47,7 +49,7 @@ def setup(row: Row, modapi: ModApi) -> Html:
     return html(
         _SETUP,
         open=None if row.facts.contact_ms else html(" open"),
-        address=mod_url(modapi),
+        config=mod_config(mod_url(modapi), "" if keyless else "<mod key>"),
         key=key,
         where=where,
     )

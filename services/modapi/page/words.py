@@ -21,7 +21,7 @@ class Level(IntEnum):
     OFF = 3
 
 
-BADGES = {Level.BAD: "trouble", Level.WARN: "attention", Level.GOOD: "up", Level.OFF: "off"}
+BADGES = {Level.BAD: "down", Level.WARN: "attention", Level.GOOD: "up", Level.OFF: "off"}
 
 FATES = {
     "delivered": "delivered",
@@ -61,10 +61,10 @@ def badge(level: Level) -> Html:
 
 
 def ago(seconds: float | None) -> str:
-    """Coarse, so that what is shown does not change each second."""
+    """As the diagnosis says it; a mod that calls is heard "just now", whichever second it is."""
     if seconds is None:
         return "never"
-    return "just now" if seconds < 15 else f"{span(seconds // 15 * 15)} ago"
+    return "just now" if seconds < 15 else f"{span(seconds)} ago"
 
 
 def count(number: int | None) -> Html:
@@ -73,12 +73,12 @@ def count(number: int | None) -> Html:
 
 
 def moment(at_ms: int) -> Html:
-    """A time of day; the script turns UTC into the reader's own."""
+    """In UTC; the script turns it into the reader's own time, without the date if that is today."""
     at = datetime.fromtimestamp(at_ms / 1000, UTC)
     return html(
         '<time datetime="{iso}">{text}</time>',
         iso=at.isoformat(timespec="milliseconds"),
-        text=f"{at:%H:%M:%S}",
+        text=f"{at:%Y-%m-%d %H:%M:%S} UTC",
     )
 
 
@@ -124,7 +124,7 @@ def arguments(args: Mapping[str, Any]) -> Html:
     return html(
         "{all}",
         all=[
-            html('<span class="dim">{name}</span> {value} ', name=name, value=value)
+            html('<span class="dim">{name}</span> <bdi>{value}</bdi> ', name=name, value=value)
             for name, value in args.items()
         ],
     )

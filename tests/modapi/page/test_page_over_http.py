@@ -192,7 +192,7 @@ async def test_the_setup_help_is_open_until_the_mod_has_called(store: Store, slu
         await log_in(client)
         text = (await client.get(f"/instance/{slug}")).text
         assert '<details class="setup" open>' in text
-        assert "http://127.0.0.1:8088/k/&lt;mod key&gt;" in text
+        assert "http://127.0.0.1:8088" in text and "EventBatchIntervalMs" in text
 
 
 async def test_what_is_not_there_is_said_so(store: Store, slug: str) -> None:
@@ -237,8 +237,8 @@ async def test_repeating_takes_the_letter_in_and_off_the_list(store: Store, slug
         await log_in(client)
         key = await form_key(client, slug)
         answer = await client.post(f"/instance/{slug}/dead/{id}/repeat", data={"key": key})
-        assert answer.headers["location"] == f"/instance/{slug}?said=taken#dead-title"
-        assert "on its way to Takaro" in (await client.get(answer.headers["location"])).text
+        assert answer.headers["location"] == f"/instance/{slug}?taken=1#dead-title"
+        assert "1 on the way to Takaro" in (await client.get(answer.headers["location"])).text
     assert await DeadLetters(store, slug).newest(10) == []
     [entry] = await EventStream(store, slug).read("", 10)
     assert entry.events[0]["data"]["msg"] == "now it can be read"
@@ -262,7 +262,7 @@ async def test_what_still_cannot_be_mended_is_a_new_letter(store: Store, slug: s
         await log_in(client)
         key = await form_key(client, slug)
         answer = await client.post(f"/instance/{slug}/dead/{id}/repeat", data={"key": key})
-    assert "said=dead_again" in answer.headers["location"]
+    assert "?dead_again=1#" in answer.headers["location"]
     [letter] = await DeadLetters(store, slug).newest(10)
     assert letter.id != id and letter.raw == BROKEN
 
@@ -280,7 +280,7 @@ async def test_what_cannot_be_repeated_says_why(
         assert why in (await client.get(f"/instance/{slug}")).text
         key = await form_key(client, slug)
         answer = await client.post(f"/instance/{slug}/dead/{id}/repeat", data={"key": key})
-    assert "said=not_possible" in answer.headers["location"]
+    assert "?not_possible=1#" in answer.headers["location"]
     assert len(await DeadLetters(store, slug).newest(10)) == 1
 
 
@@ -292,6 +292,34 @@ async def test_dropping_takes_it_off_the_list_alone(store: Store, slug: str) -> 
         await client.post(f"/instance/{slug}/dead/{one}/drop", data={"key": key})
     assert [letter.id for letter in await DeadLetters(store, slug).newest(10)] == [other]
     assert await EventStream(store, slug).read("", 10) == []
+
+
+async def test_all_letters_are_repeated_in_the_order_in_which_they_came(store: Store, slug: str) -> None:
+    for raw in (LOG, BROKEN, LOG.replace(b"now", b"later"), LOG):
+        await bury(store, slug, raw)
+    async with page(store, slug) as client:
+        await log_in(client)
+        key = await form_key(client, slug)
+        answer = await client.post(f"/instance/{slug}/dead/all/repeat", data={"key": key})
+        shown = (await client.get(answer.headers["location"])).text
+    assert "3 on the way to Takaro; 1 put aside again" in shown
+    assert [letter.raw for letter in await DeadLetters(store, slug).newest(10)] == [BROKEN]
+    entries = await EventStream(store, slug).read("", 10)
+    said = [event["data"]["msg"] for entry in entries for event in entry.events]
+    assert said == ["now it can be read", "later it can be read", "now it can be read"]
+
+
+async def test_all_letters_are_dropped_by_a_form_that_has_to_be_opened_first(store: Store, slug: str) -> None:
+    for _ in range(30):
+        await bury(store, slug, LOG)
+    async with page(store, slug) as client:
+        await log_in(client)
+        text = (await client.get(f"/instance/{slug}")).text
+        assert text.index('<details class="all">') < text.index("/dead/all/drop")
+        key = await form_key(client, slug)
+        answer = await client.post(f"/instance/{slug}/dead/all/drop", data={"key": key})
+        assert "30 dropped" in (await client.get(answer.headers["location"])).text
+    assert await DeadLetters(store, slug).newest(10) == []
 
 
 async def test_older_letters_have_pages_of_their_own(store: Store, slug: str) -> None:

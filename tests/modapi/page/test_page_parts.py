@@ -1,8 +1,11 @@
 """What the page is made of: escaping, sessions, which rows are shown, numbers and pictures."""
 
+import json
 import re
 import time
 from collections.abc import Sequence
+from dataclasses import replace
+from html import unescape
 from urllib.parse import parse_qsl
 
 import pytest
@@ -12,16 +15,18 @@ from pydantic import SecretStr
 
 from services.modapi.page import fleet, frame, instance
 from services.modapi.page.chart import charts, nice
-from services.modapi.page.letters import dead
+from services.modapi.page.letters import dead, notice
 from services.modapi.page.markup import Html, html
 from services.modapi.page.session import COOKIE, LASTS_S, Sessions, cookie_of, is_local
+from services.modapi.page.setup import setup
 from services.modapi.page.view import ROWS, SORTS, Row, View, choose
-from services.modapi.page.words import Level, ago, level
+from services.modapi.page.words import Level, ago, level, moment
 from services.relay.instances.dead_letters import Letter
-from services.relay.instances.diagnosis import Problem
+from services.relay.instances.diagnosis import Problem, diagnose
 from services.relay.instances.entries import Entry, Origin
 from services.relay.instances.facts import Facts
 from services.relay.instances.minutes import Minute
+from services.relay.instances.records import KeyDigest
 from services.relay.instances.watching import Passed
 from services.relay.settings import Instance, ModApi
 
@@ -228,6 +233,65 @@ def test_whatever_the_query_says_there_is_a_view_and_its_links_lead_back_to_it(q
 def test_what_was_heard_lately_reads_the_same_for_a_while() -> None:
     assert {ago(second) for second in range(15)} == {"just now"}
     assert ago(None) == "never"
+
+
+@pytest.mark.parametrize("silent_s", [61, 104, 105, 119, 120, 3_000, 90_000])
+def test_a_silent_mod_is_silent_for_as_long_in_the_table_as_in_the_diagnosis(silent_s: int) -> None:
+    silent = row("a", contact_ms=10_000_000 - silent_s * 1_000)
+    assert any(
+        ago(silent.facts.silent_s) in problem.what
+        for problem in diagnose(silent.entry, silent.facts, "http://x")
+    )
+
+
+def test_the_title_counts_the_servers_that_are_down() -> None:
+    assert fleet.title([row("a", [BAD]), row("b", [NOTE]), row("c", [BAD])]) == "(2) Servers"
+    assert fleet.title([row("a")]) == "Servers"
+
+
+@pytest.mark.parametrize(("level", "word"), [(BAD, "down"), (NOTE, "attention")])
+def test_the_number_of_a_state_leads_to_the_servers_in_it(level: Problem, word: str) -> None:
+    rows = [row("a"), row("b", [level])]
+    assert f'href="/?state={word}"><b>1</b> <span>{word}</span>' in fleet.summary(rows)
+    assert [shown.slug for shown in choose(rows, View.of({"state": word})).rows] == ["b"]
+
+
+def test_a_search_keeps_the_order_of_the_table() -> None:
+    form, _, _ = fleet.page([row("a")], View(sort="players", turned=True)).partition("</form>")
+    assert 'name="sort" value="players"' in form and 'name="turned" value="1"' in form
+
+
+def test_a_moment_has_its_date_for_whoever_runs_no_script() -> None:
+    assert ">2027-01-15 08:00:00 UTC<" in moment(int(NOW_S) * 1000)
+
+
+def test_an_hour_without_events_has_no_scale() -> None:
+    assert charts([Minute(n, 0, 0, 0, 0) for n in range(60)]).count('<span class="top"></span>') == 2
+
+
+def test_what_came_of_a_form_is_told_in_our_words_alone() -> None:
+    assert notice({"taken": "12", "dropped": "<b>", "gone": "99999", "x": "1"}) == "12 on the way to Takaro"
+
+
+# Setup
+
+
+@pytest.mark.parametrize("keys", [0, 1])
+def test_the_setup_help_is_the_whole_config_of_the_mod(keys: int) -> None:
+    digests = (KeyDigest(digest="0" * 64, added_ms=0),) * keys
+    of = row("a")
+    shown = unescape(setup(of._replace(entry=replace(of.entry, keys=digests)), ModApi(host="0.0.0.0")))
+    config = json.loads(shown.partition("<pre>")[2].partition("</pre>")[0])
+    assert config["TakaroApiUrl"] == "http://127.0.0.1:8088" + "/k/<mod key>" * keys
+    assert config["RegistrationToken"] and "IdentityToken" in config
+    assert ("<mod key>" in shown) is bool(keys)
+    assert "put in the address by which the DayZ server reaches the relay" in shown
+
+
+def test_the_setup_help_of_a_stored_server_names_the_command_for_a_new_key() -> None:
+    of = row("a")
+    shown = unescape(setup(of._replace(entry=replace(of.entry, origin=Origin.REDIS)), ModApi()))
+    assert "/k/<mod key>" in shown and "dayz-relay instance rotate a" in shown
 
 
 @given(st.floats(0, 1e9))

@@ -3,14 +3,16 @@
 
 const link = document.getElementById("link");
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
-const day = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+const date = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" });
+const whole = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 
 // Times come in UTC, and are read where the reader is.
 function localise(part) {
+  const today = new Date().toDateString();
   for (const time of part.querySelectorAll("time")) {
     const at = new Date(time.dateTime);
-    time.textContent = clock.format(at);
-    time.title = day.format(at);
+    time.textContent = (at.toDateString() === today ? clock : date).format(at);
+    time.title = whole.format(at);
   }
 }
 
@@ -77,5 +79,4 @@ if (address) {
   });
   addEventListener("pagehide", () => source.close());
 }
-document.getElementById("state")?.addEventListener("change", (event) => event.target.form.requestSubmit());
 localise(document);
