@@ -2,25 +2,45 @@
 
 from typing import NamedTuple
 
-STAT, LINES, TABLE, STATES = "stat", "timeseries", "table", "state-timeline"
-LINK = "Link"
-"""The column that has a state in place of a number."""
+from services.relay.vocabulary import ACTION_RULES, Kind
+from services.uplink.takaro.session import State
+
+STAT, LINES, TABLE, STATES, TEXT = "stat", "timeseries", "table", "state-timeline", "text"
 
 SECONDS, PER_SECOND, COUNT, BYTES, SHARE = "s", "ops", "short", "bytes", "percentunit"
+LINK = "link"
+"""The unit of a state of a link to Takaro: its place in LINK_COLOURS."""
+
+LINK_COLOURS = {
+    State.READY: "green",
+    State.PAUSED: "blue",
+    State.IDENTIFYING: "yellow",
+    State.CONNECTING: "yellow",
+    State.WAITING: "orange",
+    State.STOPPED: "purple",
+    State.REFUSED: "red",
+}
+"""From good to bad, so that the worst can be sorted to the top."""
 
 _CONTACT = "dayz_relay_mod_contact_timestamp_seconds"
 _OLDEST = "dayz_relay_oldest_event_timestamp_seconds"
 _OURS = 'job=~".*(modapi|uplink)"'
 _ONE = 'instance=~"$instance"'
+_WRITES = "|".join(action for action, rule in ACTION_RULES.items() if rule.kind is Kind.WRITE)
+_COMMANDS, _READS = f'{{action=~"{_WRITES}"}}', f'{{action!~"{_WRITES}"}}'
 
 
 class Query(NamedTuple):
+    """A line or a number; in a table a column, with its own unit and alarm."""
+
     expr: str
     legend: str = ""
+    unit: str = COUNT
+    alarm: float | None = None
 
 
 class Panel(NamedTuple):
-    """`about` is what a person sees behind the "i" of the panel."""
+    """`about` is what a person sees behind the "i" of the panel, and what a panel of text says."""
 
     title: str
     kind: str
@@ -33,8 +53,8 @@ class Panel(NamedTuple):
     """From this value on it is red, and green below."""
     good: float | None = None
     """From this value on it is green, and red below."""
-    by_name: bool = False
-    """The name of the series is what counts, not its value."""
+    high: int = 0
+    """In units of the grid, 0: what is usual for its kind."""
 
 
 def _rate(metric: str, by: str = "", where: str = "") -> str:
@@ -46,7 +66,7 @@ def _quantiles(metric: str, name: str, where: str = "") -> tuple[Query, ...]:
     buckets = f"sum by (le) (rate({metric}_bucket{where}[$__rate_interval]))"
     return tuple(
         Query(f"histogram_quantile({q}, {buckets})", f"{name}, {word}")
-        for q, word in ((0.5, "half"), (0.99, "99 %"))
+        for q, word in ((0.5, "p50"), (0.99, "p99"))
     )
 
 
@@ -55,12 +75,25 @@ def _ages(metric: str, where: str = "") -> str:
     return f"(time() - {metric}{where}) * ({metric}{where} > bool 0)"
 
 
+def _link(where: str = "") -> str:
+    """The number of the state of each link."""
+    return " or ".join(
+        f'(dayz_relay_takaro_state{{{where}state="{state.value}"}} > bool 0) * {number}'
+        for number, state in enumerate(LINK_COLOURS)
+    )
+
+
+def _none_is_0(expr: str) -> str:
+    """Nothing found is 0, but nobody there who looks is no answer."""
+    return f"{expr} or max(dayz_relay_leases_wanted) * 0"
+
+
 FLEET = (
     Panel(
         "Servers linked",
         STAT,
         COUNT,
-        (Query('sum(dayz_relay_takaro_state{state="ready"}) or vector(0)'),),
+        (Query(_none_is_0('sum(dayz_relay_takaro_state{state="ready"})')),),
         width=4,
     ),
     Panel(
@@ -79,7 +112,7 @@ FLEET = (
         "Mods silent",
         STAT,
         COUNT,
-        (Query(f"count(time() - {_CONTACT} > 60) or vector(0)"),),
+        (Query(_none_is_0(f"count(time() - {_CONTACT} > 60)")),),
         "Not heard of for a minute, or never.",
         width=4,
         alarm=1,
@@ -92,13 +125,15 @@ FLEET = (
         TABLE,
         COUNT,
         (
-            Query("max by (instance, state) (dayz_relay_takaro_state)", LINK),
-            Query(f"max by (instance) (time() - ({_CONTACT} > 0))", "Silent for (s)"),
+            Query(f"max by (instance) ({_link()})", "Link", LINK),
+            Query(f"max by (instance) (time() - ({_CONTACT} > 0))", "Silent for", SECONDS, alarm=60),
             Query("max by (instance) (dayz_relay_players_online)", "Players"),
             Query("max by (instance) (dayz_relay_backlog_events)", "Events waiting"),
-            Query(f"max by (instance) ({_ages(_OLDEST)})", "Oldest (s)"),
+            Query(f"max by (instance) ({_ages(_OLDEST)})", "Oldest waits for", SECONDS, alarm=60),
         ),
+        "The worst link first, then the longest silence. A server that was never heard of has none.",
         width=24,
+        high=12,
     ),
     Panel(
         "Links by state",
@@ -119,6 +154,14 @@ FLEET = (
         LINES,
         SECONDS,
         (Query(f"topk(10, max by (instance) ({_ages(_OLDEST)}))", "{{instance}}"),),
+    ),
+    Panel(
+        "Events accepted, by type",
+        LINES,
+        PER_SECOND,
+        (Query(_rate("dayz_relay_events_accepted_total", "type"), "{{type}}"),),
+        "Stored for Takaro; the mod has its 200.",
+        stacked=True,
     ),
     Panel(
         "Events delivered, by type",
@@ -146,21 +189,16 @@ FLEET = (
         (Query("topk(10, max by (instance) (dayz_relay_backlog_events))", "{{instance}}"),),
     ),
     Panel(
-        "Requests of Takaro's, by outcome",
-        LINES,
-        PER_SECOND,
-        (Query(_rate("dayz_relay_requests_total", "outcome"), "{{outcome}}"),),
-        stacked=True,
-    ),
-    Panel(
         "Latency",
         LINES,
         SECONDS,
         (
             *_quantiles("dayz_relay_event_seconds", "events, accepted to receipted"),
-            *_quantiles("dayz_relay_request_seconds", "requests of Takaro's"),
+            *_quantiles("dayz_relay_request_seconds", "commands", _COMMANDS),
+            *_quantiles("dayz_relay_request_seconds", "reads", _READS),
             *_quantiles("dayz_relay_mod_call_seconds", "calls of mods"),
         ),
+        "p50: half took no longer. p99: 99 of 100 took no longer.",
     ),
     Panel(
         "Mods turned away, by answer",
@@ -169,16 +207,41 @@ FLEET = (
         (Query(_rate("dayz_relay_mod_calls_total", "answer", '{answer!="ok"}'), "{{answer}}"),),
         stacked=True,
     ),
+    Panel(
+        "Commands of Takaro's, by outcome",
+        LINES,
+        PER_SECOND,
+        (Query(_rate("dayz_relay_requests_total", "outcome", _COMMANDS), "{{outcome}}"),),
+        "What changes the game: messages, items, teleports, kicks, bans, console commands, shutdowns.",
+        stacked=True,
+    ),
+    Panel(
+        "Reads of Takaro's, by outcome",
+        LINES,
+        PER_SECOND,
+        (Query(_rate("dayz_relay_requests_total", "outcome", _READS), "{{outcome}}"),),
+        "fresh, stale, fallback: from what is known of the game. own: the relay knows it itself.",
+        stacked=True,
+    ),
+    Panel(
+        "Handed to mods, and their answers",
+        LINES,
+        PER_SECOND,
+        (
+            Query(_rate("dayz_relay_commands_handed_total"), "handed"),
+            Query(_rate("dayz_relay_results_total", "result"), "answer {{result}}"),
+        ),
+        "Commands, and reads that the mirror did not know. late: nobody waited for it any more.",
+    ),
 )
 
 INSTANCE = (
     Panel(
         "Link to Takaro",
         STAT,
-        COUNT,
-        (Query(f"max by (state) (dayz_relay_takaro_state{{{_ONE}}})", "{{state}}"),),
+        LINK,
+        (Query(f"max({_link(f'{_ONE},')})"),),
         width=4,
-        by_name=True,
     ),
     Panel(
         "Mod silent for",
@@ -212,8 +275,8 @@ INSTANCE = (
     Panel(
         "Link to Takaro, over time",
         STATES,
-        COUNT,
-        (Query(f"max by (state) (dayz_relay_takaro_state{{{_ONE}}})", "{{state}}"),),
+        LINK,
+        (Query(f"max({_link(f'{_ONE},')})", "link"),),
         width=12,
     ),
     Panel(
@@ -233,6 +296,17 @@ INSTANCE = (
         ),
         "When it is full the mod is told to keep its events.",
         width=24,
+    ),
+    Panel(
+        "What is not here",
+        TEXT,
+        COUNT,
+        (),
+        "Latency, commands and dead letters are counted for all servers together: see the dashboard *Fleet*."
+        " Those of this server are on the status page, `/instance/${instance}` on the admin port of modapi;"
+        " its dead letters also in `dayz-relay dlq list ${instance}`.",
+        width=24,
+        high=3,
     ),
 )
 
@@ -267,6 +341,27 @@ RELAY = (
             Query("max(dayz_relay_store_replicas_wanted)", "waited for"),
         ),
         width=6,
+    ),
+    Panel(
+        "Uplinks at work",
+        STAT,
+        COUNT,
+        (
+            Query("max(dayz_relay_uplinks_alive)", "seen by one"),
+            Query("min(dayz_relay_uplinks_alive)", "seen by all"),
+        ),
+        "Both are the same when all uplinks see each other.",
+        width=12,
+        good=1,
+    ),
+    Panel(
+        "relay.toml is wrong",
+        STAT,
+        COUNT,
+        (Query("sum by (job) (dayz_relay_config_reload_failed)", "{{job}}"),),
+        "Processes that go on with the settings from before; `dayz-relay check` says why.",
+        width=12,
+        alarm=1,
     ),
     Panel(
         "What runs",
@@ -397,6 +492,34 @@ RELAY = (
         PER_SECOND,
         (Query(_rate("dayz_relay_polls_held_total", "ended"), "{{ended}}"),),
         stacked=True,
+    ),
+    Panel(
+        "Reads that the mirror asked of mods",
+        LINES,
+        PER_SECOND,
+        (Query(_rate("dayz_relay_refreshes_total", "result"), "{{result}}"),),
+        stacked=True,
+    ),
+    Panel(
+        "What nobody waited for, or asked for",
+        LINES,
+        PER_SECOND,
+        (
+            Query(_rate("dayz_relay_results_unclaimed_total"), "answers that no uplink waited for"),
+            Query(_rate("dayz_relay_results_foreign_total"), "answers to operations of others"),
+            Query(_rate("dayz_relay_bad_requests_total"), "requests of Takaro's that make no sense"),
+        ),
+    ),
+    Panel(
+        "Messages to Discord and webhooks",
+        LINES,
+        COUNT,
+        (
+            Query(
+                "sum by (target, outcome) (increase(dayz_relay_alert_messages_total[$__rate_interval]))",
+                "{{target}}: {{outcome}}",
+            ),
+        ),
     ),
 )
 

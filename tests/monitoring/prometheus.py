@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -23,6 +24,21 @@ PROMETHEUS_THERE = pytest.mark.skipif(
     reason="prometheus is not installed: tests/install-packages installs it",
 )
 """For tests that need it or its promtool: skipped on a laptop, not in CI."""
+
+
+def promtool_test(tests: list[dict[str, Any]], folder: Path, *rules: Path) -> None:
+    """Raises AssertionError with promtool's words unless all of its tests pass. A value a minute."""
+    path = folder / "test.yml"
+    each = [{"interval": "1m"} | test for test in tests]
+    path.write_text(
+        yaml.safe_dump(
+            {"rule_files": [str(rule) for rule in rules], "evaluation_interval": "1m", "tests": each}
+        )
+    )
+    done = subprocess.run(
+        ["promtool", "test", "rules", str(path)], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 class Prometheus:

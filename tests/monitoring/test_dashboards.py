@@ -5,19 +5,21 @@ import json
 import math
 import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
 from docs import dashboards, metrics
 from docs.dashboards import FOLDER
-from docs.panels import DASHBOARDS, Panel
+from docs.panels import DASHBOARDS, LINK, LINK_COLOURS, STAT, TABLE, TEXT, Panel
 from services.relay.running import cancelled
 from services.sim.dayz.generations import Generation
 from services.sim.dayz.life import live
 from services.sim.takaro.activity import keep_asking
+from services.uplink.takaro.session import State
 from tests.flows.conftest import make_world
-from tests.monitoring.prometheus import PROMETHEUS_THERE, Prometheus, prometheus
+from tests.monitoring.prometheus import PROMETHEUS_THERE, Prometheus, prometheus, promtool_test
 
 RUNS_FOR_S = 25.0
 PANELS = [(name, panel) for name, (_, panels) in DASHBOARDS.items() for panel in panels]
@@ -121,7 +123,60 @@ def test_every_panel_takes_the_data_source_of_the_variable(name: str) -> None:
     dashboard = json.loads((FOLDER / f"{name}.json").read_text())
     (variable, *_) = dashboard["templating"]["list"]
     assert variable["type"] == "datasource" and variable["query"] == "prometheus"
-    assert {panel["datasource"]["uid"] for panel in dashboard["panels"]} == {"${" + variable["name"] + "}"}
+    asking = [panel for panel in dashboard["panels"] if panel["type"] != TEXT]
+    assert {panel["datasource"]["uid"] for panel in asking} == {"${" + variable["name"] + "}"}
+
+
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_what_says_how_it_is_now_asks_for_now(name: str) -> None:
+    for panel in json.loads((FOLDER / f"{name}.json").read_text())["panels"]:
+        for target in panel.get("targets", ()):
+            now = panel["type"] in (STAT, TABLE)
+            assert (target.get("instant", False), target.get("range", True)) == (now, not now), panel["title"]
+
+
+LINKS = [
+    query.expr
+    for _, panel in PANELS
+    for query in panel.queries
+    if LINK in (panel.unit, query.unit) and "instance" in query.expr
+]
+
+
+@PROMETHEUS_THERE
+@pytest.mark.parametrize("expr", LINKS)
+def test_a_link_has_one_state_at_a_time_and_the_worse_the_greater(expr: str, tmp_path: Path) -> None:
+    states = [State.READY, State.WAITING, State.CONNECTING, State.REFUSED]
+    series = {state: ["stale"] * len(states) for state in states}
+    for minute, state in enumerate(states):
+        series[state][minute] = "1"
+    test = {
+        "input_series": [
+            {
+                "series": f'dayz_relay_takaro_state{{instance="mixed",state="{state.value}"}}',
+                "values": " ".join(values),
+            }
+            for state, values in series.items()
+        ],
+        "promql_expr_test": [
+            {
+                "expr": filled(expr),
+                "eval_time": f"{minute}m",
+                "exp_samples": [
+                    {
+                        "labels": '{instance="mixed"}' if "by (instance)" in expr else "{}",
+                        "value": list(LINK_COLOURS).index(state),
+                    }
+                ],
+            }
+            for minute, state in enumerate(states)
+        ],
+    }
+    promtool_test([test], tmp_path)
+
+
+def test_every_state_of_a_link_has_its_colour() -> None:
+    assert LINK_COLOURS.keys() == set(State)
 
 
 def test_the_page_of_metrics_is_up_to_date() -> None:

@@ -10,7 +10,7 @@ import yaml
 
 from docs import metrics
 from docs.panels import DASHBOARDS
-from tests.monitoring.prometheus import PROMETHEUS_THERE
+from tests.monitoring.prometheus import PROMETHEUS_THERE, promtool_test
 
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "deploy" / "prometheus" / "rules" / "dayz-relay.yml"
@@ -287,29 +287,13 @@ def expected(case: Case) -> dict[str, Any]:
 @pytest.mark.parametrize("case", CASES, ids=[f"{n}-{case.alert}" for n, case in enumerate(CASES)])
 def test_it_fires_and_clears(case: Case, tmp_path: Path) -> None:
     test = {
-        "rule_files": [str(RULES)],
-        "evaluation_interval": "1m",
-        "tests": [
-            {
-                "interval": "1m",
-                "input_series": [{"series": name, "values": text} for name, text in case.series.items()],
-                "alert_rule_test": [
-                    {"eval_time": f"{minute}m", "alertname": case.alert, "exp_alerts": alerts}
-                    for minute, alerts in (
-                        (case.quiet, []),
-                        (case.fires, [expected(case)]),
-                        (case.clears, []),
-                    )
-                ],
-            }
+        "input_series": [{"series": name, "values": text} for name, text in case.series.items()],
+        "alert_rule_test": [
+            {"eval_time": f"{minute}m", "alertname": case.alert, "exp_alerts": alerts}
+            for minute, alerts in ((case.quiet, []), (case.fires, [expected(case)]), (case.clears, []))
         ],
     }
-    path = tmp_path / "test.yml"
-    path.write_text(yaml.safe_dump(test))
-    done = subprocess.run(
-        ["promtool", "test", "rules", str(path)], capture_output=True, text=True, timeout=60
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    promtool_test([test], tmp_path, RULES)
 
 
 def test_every_alert_has_a_case() -> None:
