@@ -1,8 +1,9 @@
 """What the commands that look at a relay work with: its settings, its store, its instances."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 from services.cli import embedded
@@ -11,6 +12,9 @@ from services.relay.instances.entries import Entry, merge
 from services.relay.instances.registry import Registry
 from services.relay.settings import Settings
 from services.relay.store import Store
+
+NAMED = 10
+"""So many servers are named to who looks for one that is not there."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +35,7 @@ class Desk:
         """Raises NoSuchInstance."""
         entries = await self.entries()
         if slug not in entries:
-            known = ", ".join(list(entries)[:10]) or "there is none yet"
-            raise NoSuchInstance(f"there is no instance {slug} ({known})")
+            raise NoSuchInstance(f"there is no instance {slug} ({_hint(slug, list(entries))})")
         return entries[slug]
 
 
@@ -57,3 +60,11 @@ def store_url(settings: Settings, data: Path) -> str:
             f"--data {data}: no relay runs there: start `dayz-relay up`, name its --data, or set redis.url"
         )
     return embedded.url(path)
+
+
+def _hint(slug: str, known: Sequence[str]) -> str:
+    if near := get_close_matches(slug, known, n=1):
+        return f"did you mean {near[0]}?"
+    if len(known) > NAMED:
+        return f"`dayz-relay status` shows all {len(known):,}"
+    return ", ".join(known) or "there is none yet"

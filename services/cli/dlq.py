@@ -1,6 +1,7 @@
 """`dayz-relay dlq …`: events that were put aside, listed, shown, taken in again, dropped."""
 
 import asyncio
+import contextlib
 import sys
 from argparse import Namespace
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -15,6 +16,7 @@ from services.modapi.repeats import Repeated, intake_of, repeat, why_not
 from services.relay.errors import ConfigError
 from services.relay.event_stream import NOTE_AFTER_S
 from services.relay.instances.dead_letters import DeadLetters, Letter
+from services.relay.instances.facts import facts_of_all
 from services.relay.settings import Settings
 
 PAGE = 100
@@ -23,14 +25,43 @@ DETAIL_COLUMNS = 70
 
 def run(args: Namespace, settings: Settings) -> int:
     """0 if it was done. Raises ConfigError, StoreError, NoSuchInstance."""
+    if args.action in ("retry", "drop") and bool(args.id) == args.all:
+        raise ConfigError("name one id (`dayz-relay dlq list` shows them), or --all")
+    if args.action == "drop" and args.all and not (args.yes or _is_meant(args.slug)):
+        print("nothing was deleted")
+        return 1
     return asyncio.run(_run(args, settings))
 
 
 async def _run(args: Namespace, settings: Settings) -> int:
-    command: Callable[[Desk, DeadLetters, Namespace], Awaitable[int]] = _COMMANDS[args.action]
     async with opened(settings, args.data) as desk:
+        if args.slug is None:
+            return await _count(desk, args)
+        command: Callable[[Desk, DeadLetters, Namespace], Awaitable[int]] = _COMMANDS[args.action]
         slug = (await desk.entry(args.slug)).instance.slug
         return await command(desk, DeadLetters(desk.store, slug), args)
+
+
+def _is_meant(slug: str) -> bool:
+    """A person is asked; a program has said it."""
+    if not sys.stdin.isatty():
+        return True
+    with contextlib.suppress(EOFError):
+        return input(f"Delete all dead letters of {slug}, for good? [y/N] ").strip().lower() in ("y", "yes")
+    return False
+
+
+async def _count(desk: Desk, args: Namespace) -> int:
+    facts = await facts_of_all(desk.store, list(await desk.entries()))
+    counts = {slug: one.dead for slug, one in facts.items() if one.dead}
+    if args.json:
+        print_json(counts)
+    elif counts:
+        rows = [(slug, str(count)) for slug, count in counts.items()]
+        print(*table(("SLUG", "DEAD"), rows, Paint.of(sys.stdout)), sep="\n")
+    else:
+        print("No server has dead letters.")
+    return 0
 
 
 async def _list(desk: Desk, letters: DeadLetters, args: Namespace) -> int:
@@ -55,13 +86,13 @@ async def _list(desk: Desk, letters: DeadLetters, args: Namespace) -> int:
 async def _show(desk: Desk, letters: DeadLetters, args: Namespace) -> int:
     letter = await letters.get(args.id)
     if letter is None:
-        complain(f"{args.slug} has no dead letter {args.id}")
+        complain(_gone(args))
         return 1
     if args.json:
         print_json(_plain(letter))
         return 0
     paint = Paint.of(sys.stdout)
-    print(f"{paint(letter.id, BOLD)}  {moment(letter.at_ms)}  {safe(letter.reason)}\n{safe(letter.detail)}\n")
+    print(f"{paint(letter.id, BOLD)}  {date(letter.at_ms)}  {safe(letter.reason)}\n{safe(letter.detail)}\n")
     print(*(safe(line) for line in letter.raw.decode(errors="backslashreplace").splitlines()), sep="\n")
     if reason := why_not(letter):
         print(paint(f"\nIt cannot be repeated: {reason}.", DIM))
@@ -71,36 +102,38 @@ async def _show(desk: Desk, letters: DeadLetters, args: Namespace) -> int:
 async def _retry(desk: Desk, letters: DeadLetters, args: Namespace) -> int:
     """As modapi takes in what a mod sends, under a name of its own."""
     intake = intake_of(desk.store, args.slug, Metrics(CollectorRegistry()), desk.settings.limits)
-    done = True
+    tried = taken = 0
     async for letter in _chosen(letters, args):
-        if letter is None or (args.all and why_not(letter)):
-            done = args.all
+        if args.all and why_not(letter):
             continue
         came = await repeat(letters, intake, letter.id)
         reason = f": {why}" if came is Repeated.NOT_POSSIBLE and (why := why_not(letter)) else ""
         print(f"{letter.id}: {came.value}{reason}")
-        done = done and came is Repeated.TAKEN
+        tried += 1
+        taken += came is Repeated.TAKEN
+    if args.all and not tried:
+        print(f"{args.slug} has no dead letter that can be taken in again.")
     await asyncio.sleep(2 * NOTE_AFTER_S)  # the last of them is still being noted as answered
-    return int(not done)
+    return int(taken < tried or not (tried or args.all))
 
 
 async def _drop(desk: Desk, letters: DeadLetters, args: Namespace) -> int:
-    dropped = 0
+    found = dropped = 0
     async for letter in _chosen(letters, args):
-        dropped += letter is not None and await letters.drop(letter.id)
-    print(f"{dropped} dropped")
+        found += 1
+        dropped += await letters.drop(letter.id)
+    if found or args.all:
+        print(f"{dropped:,} dropped")
     return int(not dropped and not args.all)
 
 
-async def _chosen(letters: DeadLetters, args: Namespace) -> AsyncIterator[Letter | None]:
-    """The one that was named (None: it is not there), or with --all those that are there now."""
-    if bool(args.id) == args.all:
-        raise ConfigError("name one id (`dayz-relay dlq list` shows them), or --all")
-    if not args.all:
-        letter = await letters.get(args.id)
-        if letter is None:
-            complain(f"{args.slug} has no dead letter {args.id}")
-        yield letter
+async def _chosen(letters: DeadLetters, args: Namespace) -> AsyncIterator[Letter]:
+    """The one that was named, if it is there, or with --all those that are there now."""
+    if args.id:
+        if letter := await letters.get(args.id):
+            yield letter
+        else:
+            complain(_gone(args))
         return
     before = ""
     newest: list[Letter] = []
@@ -111,12 +144,16 @@ async def _chosen(letters: DeadLetters, args: Namespace) -> AsyncIterator[Letter
         yield letter
 
 
+def _gone(args: Namespace) -> str:
+    return f"{args.slug} has no dead letter {args.id}"
+
+
 def _plain(letter: Letter) -> dict[str, Any]:
     told = {"id": letter.id, "at": moment(letter.at_ms), "reason": letter.reason, "detail": letter.detail}
     return {
         **told,
         "raw": letter.raw.decode(errors="backslashreplace"),
-        "cannot_be_repeated": why_not(letter),
+        "cannot_be_repeated": why_not(letter) or None,
     }
 
 

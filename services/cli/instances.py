@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import SecretStr, TypeAdapter, ValidationError
 
 from services.cli.desk import Desk, opened
-from services.cli.terminal import Paint, print_json, safe, table
+from services.cli.terminal import Paint, date, print_json, safe, table
 from services.relay.cautions import guessable
 from services.relay.errors import ConfigError
 from services.relay.instances.overview import InstanceView, overview
@@ -147,11 +147,11 @@ def _row(view: InstanceView) -> tuple[str, ...]:
         "disabled" if view.disabled else "served" if view.served else "not served",
         str(len(view.mod_keys)),
         view.link or "none yet",
-        _ago(view.last_contact),
+        _when(view.last_contact),
         str(view.events_waiting),
         str(view.commands_waiting),
     )
 
 
-def _ago(moment: datetime | None) -> str:
-    return moment.strftime("%Y-%m-%d %H:%M:%S") if moment else "never"
+def _when(moment: datetime | None) -> str:
+    return date(moment.timestamp() * 1000) if moment else "never"

@@ -1,16 +1,19 @@
 """The words of the commands that look at a relay, at work or not."""
 
 import argparse
+import re
 from collections.abc import Callable
-from pathlib import Path
 
+from services.cli.places import add_place
 from services.relay.vocabulary import Action, EventType
 
 Add = Callable[[str, str], argparse.ArgumentParser]
 """Adds a command: its name, and what it is about."""
 
-PASSING_TYPES = (*EventType, "refused", *Action)
+PASSING_TYPES = tuple(map(str, (*EventType, "refused", *Action)))
 """What passes; `refused`: an event that Takaro refused, which it does not name."""
+
+MOST_LISTED = 1_000
 
 _EXAMPLES = {
     "status": """\
@@ -33,6 +36,7 @@ exit codes: 0 the game server has said it, 1 it has not, or nobody knows""",
   dayz-relay players
   dayz-relay players chernarus --json""",
     "dlq": """\
+  dayz-relay dlq list               how many each server has
   dayz-relay dlq list chernarus
   dayz-relay dlq show chernarus 1795243200000-0
   dayz-relay dlq retry chernarus --all
@@ -64,30 +68,22 @@ def add_looking(add: Add) -> None:
         help=f"only these, may be given several times: {', '.join(PASSING_TYPES)}",
     )
     say = add("say", "Say something to everybody on a server, and wait until it is said.")
-    say.add_argument("slug")
-    say.add_argument("text", nargs="+")
+    say.add_argument("slug", help="the server")
+    say.add_argument("text", nargs="+", help="what everybody there is to read")
     players = add("players", "Show who is online, as the relay knows it.")
     players.add_argument("slug", nargs="?", help="one server, else all")
     for one in (status, doctor, tail, players):
-        one.add_argument("--json", action="store_true", help="for programs")
+        one.add_argument("--json", action="store_true", help="as JSON")
     for one in (status, doctor, tail, players, say):
         add_place(one)
     _add_dlq(add("dlq", "Events that Takaro would refuse, or has refused: list, show, take in again, drop."))
     completion = add("completion", "Print what a shell needs to complete these commands.")
-    completion.add_argument("shell", choices=("bash", "zsh"))
+    completion.add_argument("shell", choices=("bash", "zsh"), help="yours")
 
 
 def examples(name: str) -> str | None:
     """What stands below the help of a command."""
     return f"examples:\n{_EXAMPLES[name]}" if name in _EXAMPLES else None
-
-
-def add_place(parser: argparse.ArgumentParser) -> None:
-    """Where the relay is that is meant."""
-    parser.add_argument("--config", type=Path, default=Path("relay.toml"), metavar="FILE")
-    parser.add_argument(
-        "--data", type=Path, default=Path("data"), metavar="DIR", help="that of the running `up`"
-    )
 
 
 def _add_dlq(parser: argparse.ArgumentParser) -> None:
@@ -99,14 +95,33 @@ def _add_dlq(parser: argparse.ArgumentParser) -> None:
         ("drop", "Delete one, or all."),
     ):
         one = actions.add_parser(name, help=about, description=about)
-        one.add_argument("slug")
         if name == "list":
-            one.add_argument("--count", type=int, choices=range(1, 1001), default=20, metavar="N")
-        elif name == "show":
-            one.add_argument("id")
+            one.add_argument("slug", nargs="?", help="one server, else how many each has")
+            one.add_argument("--count", type=_count, default=20, metavar="N", help="so many; without it 20")
         else:
-            one.add_argument("id", nargs="?")
-            one.add_argument("--all", action="store_true")
+            one.add_argument("slug", help="the server")
+            one.add_argument(
+                "id",
+                type=_letter_id,
+                nargs=None if name == "show" else "?",
+                help="as `dlq list` shows it",
+            )
+        if name in ("retry", "drop"):
+            one.add_argument("--all", action="store_true", help="all of this server")
+        if name == "drop":
+            one.add_argument("--yes", action="store_true", help="without asking whether all are meant")
         if name in ("list", "show"):
-            one.add_argument("--json", action="store_true", help="for programs")
+            one.add_argument("--json", action="store_true", help="as JSON")
         add_place(one)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= MOST_LISTED:
+        raise argparse.ArgumentTypeError(f"must be a number from 1 to {MOST_LISTED:,}")
+    return int(text)
+
+
+def _letter_id(text: str) -> str:
+    if not re.fullmatch("[0-9]{1,15}-[0-9]{1,15}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no id of a dead letter: `dlq list` shows them")
+    return text

@@ -16,6 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from services.cli import looking
+from services.cli.places import add_config, add_data, add_place
 from services.cli.terminal import complain
 from services.relay import logs
 from services.relay.cautions import cautions
@@ -86,13 +87,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     check = add("check", _check, "Show the settings in effect, secrets masked, or what is wrong with them.")
     for one in (up, *services, check):
-        one.add_argument("--config", type=Path, default=Path("relay.toml"), metavar="FILE")
+        add_config(one)
     for one in services:
         # `up` has warned already, for all that it starts.
         one.add_argument("--warned", action="store_true", help=argparse.SUPPRESS)
-    up.add_argument(
-        "--data", type=Path, default=Path("data"), metavar="DIR", help="where its store keeps data"
-    )
+    add_data(up, "where its store keeps data")
     take_over = add("import", _import, "Take over the server of an old bridge, the same one for Takaro.")
     take_over.add_argument(
         "source",
@@ -101,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="TakaroConfig.txt",
         help="without it, what BRIDGE_CONFIG names, or the environment alone",
     )
-    take_over.add_argument("--config", type=Path, default=Path("relay.toml"), metavar="FILE")
+    add_config(take_over)
     agent = add("agent", _agent, "Send the log lines of the DayZ server on this machine to the relay.")
     agent.epilog = (
         "DAYZ_RELAY_URL, or a file that DAYZ_RELAY_URL_FILE names, holds what the mod has as TakaroApiUrl."
@@ -120,7 +119,7 @@ def _parser() -> argparse.ArgumentParser:
         required=True, metavar="action"
     )
     new = token.add_parser("new", help="print a new one, and where it goes")
-    new.add_argument("--kind", choices=tuple(TOKENS), default="mod-key")
+    new.add_argument("--kind", choices=tuple(TOKENS), default="mod-key", help="what it is for")
     demo = add("demo", _demo, "Show the relay at work between simulated DayZ servers and a simulated Takaro.")
     demo.add_argument("--seconds", type=float, metavar="N", help="end after N seconds")
     sim = add("sim", _sim, "Run one simulated peer by itself.").add_subparsers(
@@ -128,13 +127,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     mod = sim.add_parser("mod", help="a DayZ server with the mod")
     mod.add_argument("--url", required=True, help="what the mod has in its TakaroApiUrl")
-    mod.add_argument("--generation", choices=("flat", "mixed", "scanner"), default="scanner")
+    mod.add_argument(
+        "--generation", choices=("flat", "mixed", "scanner"), default="scanner", help="of the mod"
+    )
     mod.add_argument("--rate", type=float, default=1.0, help="events per second")
-    mod.add_argument("--players", type=int, default=20)
-    mod.add_argument("--registration-token", default="simulated")
+    mod.add_argument("--players", type=int, default=20, help="at most so many are online")
+    mod.add_argument("--registration-token", default="simulated", help="what its config has at first")
     takaro = sim.add_parser("takaro", help="a Takaro that game servers connect to")
-    takaro.add_argument("--host", default="127.0.0.1")
-    takaro.add_argument("--port", type=int, default=0)
+    takaro.add_argument("--host", default="127.0.0.1", help="where it listens")
+    takaro.add_argument("--port", type=int, default=0, help="0, as without it: any free one")
     takaro.add_argument("--registration-token", required=True, help="the one that it accepts")
     return parser
 
@@ -153,14 +154,11 @@ def _add_instance(parser: argparse.ArgumentParser) -> None:
         )
     }
     for name, one in added.items():
-        one.add_argument("--config", type=Path, default=Path("relay.toml"), metavar="FILE")
-        one.add_argument(
-            "--data", type=Path, default=Path("data"), metavar="DIR", help="that of the running `up`"
-        )
+        add_place(one)
         if name != "list":
             one.add_argument("slug", help="names the server in the store, logs and metrics")
         if name in ("add", "list", "rotate"):
-            one.add_argument("--json", action="store_true", help="for programs")
+            one.add_argument("--json", action="store_true", help="as JSON")
     added["add"].add_argument("--name", required=True, help="3 to 50 characters, for Takaro")
     for option in ("--identity-token-file", "--registration-token-file"):
         added["add"].add_argument(option, metavar="FILE", help="read it from there, - for standard input")

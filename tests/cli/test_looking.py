@@ -17,7 +17,10 @@ from pathlib import Path
 import pytest
 
 from services.cli import embedded
+from services.modapi.dialect.dead import RAW_BYTES
+from services.relay.event_stream import Batch, EventStream, Slot, digest
 from services.relay.keys import WATCH, keys_of
+from services.relay.records import DeadEvent
 from services.relay.store import Store
 from services.sim.ports import free_port
 from services.sim.takaro.server import TakaroSim
@@ -163,6 +166,97 @@ def test_the_players_are_those_of_the_mirror(terminal: Terminal) -> None:
 )
 def test_a_server_that_is_not_there_is_one_line(terminal: Terminal, words: tuple[str, ...]) -> None:
     assert terminal.run(*words, code=1) == "dayz-relay: there is no instance no (one, two)\n"
+
+
+def test_the_nearest_server_is_named_to_who_misspells_one_and_not_all_of_many(terminal: Terminal) -> None:
+    assert terminal.run("status", "onne", code=1) == (
+        "dayz-relay: there is no instance onne (did you mean one?)\n"
+    )
+    with (terminal.folder / "relay.toml").open("a") as file:
+        file.writelines(INSTANCE.format(slug=f"number-{n}", name=f"Number {n}") for n in range(20))
+    said = terminal.run("players", "xyz", code=1)
+    assert said == "dayz-relay: there is no instance xyz (`dayz-relay status` shows all 22)\n"
+
+
+async def one_has_dead_letters(store: Store) -> None:
+    whole, cut = b'{"type":"no-such-event"}', b'{"type":"log","msg":"' + b"x" * 20_000
+    slots = [
+        Slot(digest(raw), DeadEvent("unknown-type", "a detail", raw[:RAW_BYTES])) for raw in (whole, cut)
+    ]
+    await EventStream(store, "one").append(Batch(slots))
+
+
+def test_dead_letters_are_counted_for_all_servers_and_listed_for_one(terminal: Terminal) -> None:
+    assert terminal.run("dlq", "list") == "No server has dead letters.\n"
+    terminal.fill(one_has_dead_letters)
+    assert [line.split() for line in terminal.run("dlq", "list").splitlines()] == [
+        ["SLUG", "DEAD"],
+        ["one", "2"],
+    ]
+    assert json.loads(terminal.run("dlq", "list", "--json")) == {"one": 2}
+    told = json.loads(terminal.run("dlq", "list", "one", "--json"))
+    assert [letter["cannot_be_repeated"] for letter in told] == ["only its first 2000 bytes were kept", None]
+    assert re.search(r"\d\d:\d\d:\d\d [A-Z+-]", terminal.run("dlq", "list", "one"))
+    assert re.search(r"\d\d:\d\d:\d\d [A-Z+-]", terminal.run("dlq", "show", "one", told[1]["id"]))
+
+
+def test_what_is_done_to_no_dead_letter_says_so(terminal: Terminal) -> None:
+    for action in ("show", "retry", "drop"):
+        said = terminal.run("dlq", action, "one", "abc", code=2)
+        assert "'abc' is no id of a dead letter" in said
+        assert terminal.run("dlq", action, "one", "1-0", code=1) == "dayz-relay: one has no dead letter 1-0\n"
+    assert "one has no dead letter that" in terminal.run("dlq", "retry", "one", "--all")
+    assert terminal.run("dlq", "drop", "one", "--all") == "0 dropped\n"
+
+
+@pytest.mark.parametrize(("answer", "code"), [(b"n\n", 1), (b"\n", 1), (b"\x04", 1), (b"yes\n", 0)])
+def test_all_dead_letters_are_deleted_by_a_person_who_means_it(
+    terminal: Terminal, answer: bytes, code: int
+) -> None:
+    terminal.fill(one_has_dead_letters)
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        terminal.argv("dlq", "drop", "one", "--all"),
+        cwd=terminal.folder,
+        env=terminal.environ,
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    os.close(theirs)
+    os.write(ours, answer)
+    out, _ = process.communicate(timeout=60)
+    os.close(ours)
+    assert b"Delete all dead letters of one" in out and b"Traceback" not in out
+    assert process.returncode == code
+    assert (b"2 dropped" in out) is (code == 0) and (b"nothing was deleted" in out) is (code == 1)
+
+
+def test_variables_say_where_the_relay_is_to_who_does_not_want_to_type_it(terminal: Terminal) -> None:
+    (terminal.folder / "relay.toml").rename(terminal.folder / "elsewhere.toml")
+    assert "relay.toml: does not exist" in terminal.run("status", code=2)
+    terminal.environ |= {"DAYZ_RELAY_CONFIG": "elsewhere.toml", "DAYZ_RELAY_DATA": "there"}
+    assert "no relay runs there" not in terminal.run("status", code=1)
+    text = (terminal.folder / "elsewhere.toml").read_text()
+    (terminal.folder / "elsewhere.toml").write_text(re.sub(r"\[redis\]\nurl.*\n", "", text))
+    assert "--data there: no relay runs there" in terminal.run("status", code=2)
+    assert "--data here: no relay runs there" in terminal.run("status", "--data", "here", code=2)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("dlq", "list", "one", "--count", "5000"), "must be a number from 1 to 1,000\n"),
+        (("dlq", "list", "one", "--count", "all"), "must be a number from 1 to 1,000\n"),
+        (("tail", "--type", "nope"), "choose from 'log', 'player-connected'"),
+    ],
+)
+def test_a_word_that_does_not_fit_is_told_in_plain_words(
+    terminal: Terminal, words: tuple[str, ...], said: str
+) -> None:
+    assert said in terminal.run(*words, code=2).replace(
+        "choose from log, player", "choose from 'log', 'player"
+    )
 
 
 def test_a_reader_that_has_enough_is_no_fault(terminal: Terminal) -> None:
