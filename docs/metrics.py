@@ -23,12 +23,16 @@ HEAD = """\
 counter is there from the start, at zero. Process figures have the names that all clients of Prometheus give
 them: `process_cpu_seconds_total`, `process_resident_memory_bytes`, `process_open_fds` and so on.
 
-Those with the label `instance` grow with the number of servers. `[metrics] per_instance = false` takes the
-label away: each then shows the worst of all servers, or their sum, so that dashboards and alerts go on
-working. Uplinks show them for the servers they own.
-
+Those with the label `instance` grow with the number of servers. Uplinks show them for the servers they own.
 In Prometheus, scrape with `honor_labels: true`: `instance` is a game server, not an address
-([prometheus.yml](../deploy/prometheus/prometheus.yml) does so). The dashboards are in
+([prometheus.yml](../deploy/prometheus/prometheus.yml) does so).
+
+`[metrics] per_instance = false` takes the label away: each uplink then shows the worst of its servers, or
+their sum, and Prometheus puts the address of the uplink into `instance`. Alerts go on working and say "a
+server". What dashboards list by server is then listed by uplink, "Mods silent" counts uplinks that have a
+silent one, and "Events delivered" of a single server is empty.
+
+The dashboards are in
 [deploy/grafana](../deploy/grafana), the alerts in [deploy/prometheus/rules](../deploy/prometheus/rules),
 and what to do about each in [runbooks.md](runbooks.md).
 """

@@ -408,7 +408,7 @@ RELAY = (
         "Memory", LINES, BYTES, (Query(f"process_resident_memory_bytes{{{_OURS}}}", "{{job}} {{instance}}"),)
     ),
     Panel(
-        "Loop lag, 99 %",
+        "Loop lag, p99",
         LINES,
         SECONDS,
         (

@@ -79,12 +79,12 @@ CASES = [
     Case(
         "IdentifyRefused",  # [metrics] per_instance = false: the others that are linked change nothing
         {
-            metric("takaro_state", 'state="refused"'): "1x5 stale",
-            metric("takaro_state", 'state="ready"'): "99x30",
+            metric("takaro_state", f'{OUR_PROCESS},state="refused"'): "1x5 stale",
+            metric("takaro_state", f'{OUR_PROCESS},state="ready"'): "99x30",
         },
         *(0, 2, 20),
-        {},
-        "Takaro refuses : a person has to mend its registration token.",
+        {"instance": "10.0.0.1:9089"},
+        "Takaro refuses a server: a person has to mend its registration token.",
     ),
     Case(
         "TakaroAsksSomebodyElse",
@@ -146,6 +146,17 @@ CASES = [
         *(5, 8, 40),
         {"reason": "refused-by-takaro"},
         "Events cannot be delivered and were put aside: refused-by-takaro.",
+    ),
+    Case(
+        "EventsLost",
+        {
+            metric("events_expired_total", 'type="player-death"'): "0x5 3x40",
+            metric("events_expired_total", 'type="chat-message"'): "0+9x45",
+            metric("events_expired_total", 'type="log"'): "0+9x45",
+        },
+        *(5, 8, 40),
+        {"type": "player-death"},
+        "Events of type player-death have waited for 7 days and were dropped.",
     ),
     Case(
         "ModsTurnedAway",
@@ -220,6 +231,17 @@ CASES = [
         "relay.toml was changed and is wrong, the settings from before are in force.",
     ),
     Case(
+        "MessagesToPeopleFailing",
+        {
+            metric("alert_messages_total", 'target="discord",outcome="failed"'): "0x5 1x60",
+            metric("alert_messages_total", 'target="discord",outcome="sent"'): "0+1x65",
+            metric("alert_messages_total", 'target="webhook",outcome="failed"'): "7x65",
+        },
+        *(5, 8, 50),
+        {"target": "discord"},
+        "discord does not take what uplink tells of servers ([alerts]).",
+    ),
+    Case(
         "StoreNotReady",
         {metric("store_ready", OUR_PROCESS): "1 0x5 1x10", metric("store_ready", 'job="modapi"'): "1x20"},
         *(1, 4, 8),
@@ -280,7 +302,7 @@ CASES = [
 
 def expected(case: Case) -> dict[str, Any]:
     rule = ALERTS[case.alert]
-    annotations = {"summary": case.summary, "runbook": rule["annotations"]["runbook"]}
+    annotations = rule["annotations"] | {"summary": case.summary}
     return {"exp_labels": rule["labels"] | case.labels, "exp_annotations": annotations}
 
 
@@ -311,13 +333,28 @@ def test_prometheus_takes_the_rules_and_its_configuration() -> None:
 def test_an_alert_waits_has_a_severity_a_sentence_and_a_runbook(name: str) -> None:
     rule = ALERTS[name]
     assert rule["for"] and rule["labels"]["severity"] in ("warning", "critical")
+    assert rule["annotations"]["runbook_url"] == f"docs/runbooks.md#{name.lower()}"
     assert rule["annotations"]["summary"].endswith(".")
-    assert rule["annotations"]["runbook"] == f"docs/runbooks.md#{name.lower()}"
+    assert rule["annotations"].get("description", ".").endswith(".")
     assert f"\n## {name}\n" in RUNBOOKS
 
 
 def test_the_runbooks_are_of_alerts_that_exist() -> None:
     assert set(re.findall(r"^## (\w+)$", RUNBOOKS, re.MULTILINE)) == ALERTS.keys()
+
+
+def test_the_runbooks_name_panels_that_exist() -> None:
+    titles = {title: [panel.title for panel in panels] for title, panels in DASHBOARDS.values()}
+    dashboard, found = "", 0
+    named = rf"\b({'|'.join(titles)}), (?=\*)|(?<!\*)\*(?=\w)([^*\n]+)\*(?!\*)"
+    for other, panel in re.findall(named, RUNBOOKS[RUNBOOKS.index("\n## ") :]):
+        dashboard = other or dashboard
+        if panel and panel != "Targets":  # of Prometheus itself
+            found += 1
+            assert any(title.split(",")[0] in (panel, panel.split(",")[0]) for title in titles[dashboard]), (
+                panel
+            )
+    assert found > 15
 
 
 def test_labels_are_asked_for_values_that_they_can_have() -> None:
