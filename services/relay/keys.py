@@ -19,6 +19,8 @@ WAKE_LEASES = "relay:wake:leases"
 """Channel: the slug of an instance whose lease was given back."""
 
 UPLINKS = "relay:uplinks"
+BEATS = "relay:beats"
+"""Counts on as long as any uplink runs. Whoever has seen more of them than there are knows: data was lost."""
 """Hash: the beats of each uplink that runs, by its name."""
 
 WAKE_INSTANCES = "relay:wake:instances"

@@ -111,12 +111,19 @@ async def watch(store: Store, metrics: ServiceMetrics) -> None:
     have to be; this says so once, and counts what the store is.
     """
     refusals: list[str] = []
+    away = False
     while True:
         try:
             await store.look()
-        except StoreError:  # it is away: whoever uses it hears that
+        except StoreError as error:
             metrics.store_ready.set(0)
+            if not away:
+                away = True
+                logger.warning("the store is away: %s", error)
         else:
+            if away:
+                away = False
+                logger.info("the store is back: %s", store.summary())
             metrics.looked_at(store)
             found = store.refusals()
             for line in found:
@@ -143,7 +150,7 @@ async def not_ready(store: Store) -> str:
 
 
 def about(store: Store) -> dict[str, str | list[str]]:
-    """What `/readyz` tells of the store."""
+    """What `/readyz` tells of the store, as far as it has been reached."""
     return {"store": store.described(), "accepted_losses": store.losses()}
 
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Mapping
 
 from services.relay.errors import StoreError
-from services.relay.keys import UPLINKS, WAKE_EVENTS, WAKE_LEASES, WAKE_RESULTS
+from services.relay.keys import BEATS, UPLINKS, WAKE_EVENTS, WAKE_LEASES, WAKE_RESULTS
 from services.relay.leases import RENEW_EVERY_S, boottime_s
 from services.relay.logs import InstanceLogger
 from services.relay.settings import Instance
@@ -38,6 +38,7 @@ class Fleet:
         self._metrics = surroundings.metrics
         self._members = Members(self.uplink)
         self._pace = Pace(MOVES_PER_S)
+        self._beats = 0
         self._berths: dict[str, Berth] = {}
         self._ending: dict[str, asyncio.Task[None]] = {}
         self._taking: set[asyncio.Task[None]] = set()
@@ -98,15 +99,18 @@ class Fleet:
 
     async def _look_around(self) -> None:
         try:
-            _, counts = await asyncio.gather(
-                self._store.send("HINCRBY", UPLINKS, self.uplink, 1), self._store.send("HGETALL", UPLINKS)
+            _, counts, beats = await asyncio.gather(
+                self._store.send("HINCRBY", UPLINKS, self.uplink, 1),
+                self._store.send("HGETALL", UPLINKS),
+                self._store.send("INCR", BEATS),
             )
         except StoreError:
             return
         found = {member.decode(): int(count) for member, count in pairs(counts)}
         for member in self._members.look(time.monotonic(), found):
             self._store.tell("HDEL", UPLINKS, member)
-        if self._members.went_back:
+        before, self._beats = self._beats, beats
+        if beats <= before:
             logger.error(
                 "Redis has lost data: it was emptied, or a copy that was behind took its place. Events and"
                 " commands that waited in it may be gone; everything else is written anew"

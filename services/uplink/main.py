@@ -31,20 +31,22 @@ async def serve(settings: Settings, config: Path | None = None) -> None:
     store = running.store_of(settings, metrics.service)
     admin = bind(settings.uplink.admin_host, settings.uplink.admin_port, "uplink.admin_port")
     try:
-        fleet = Fleet(
-            Surroundings(
-                settings.takaro.url,
-                store,
-                metrics,
-                IdentifyTurns(store),
-                settings.uplink.reads_per_s,
-                settings.limits,
-                settings.takaro.proxy.get_secret_value() if settings.takaro.proxy else None,
-            )
+        surroundings = Surroundings(
+            settings.takaro.url,
+            store,
+            metrics,
+            IdentifyTurns(store),
+            settings.uplink.reads_per_s,
+            settings.limits,
+            settings.takaro.proxy.get_secret_value() if settings.takaro.proxy else None,
         )
+        logger.info("this uplink is %s", surroundings.uplink)
+        fleet = Fleet(surroundings)
         directory = Directory(settings, config, os.environ, store, metrics.service.reload_failed.set)
         pages = admin_app(
-            metrics.service.text, lambda: running.not_ready(store), lambda: running.about(store)
+            metrics.service.text,
+            lambda: running.not_ready(store),
+            lambda: {"uplink": surroundings.uplink, **running.about(store)},
         )
         await running.until_stopped(
             running.trust(store),

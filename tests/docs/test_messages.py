@@ -29,9 +29,9 @@ PUT_TOGETHER = {
     "an instance of this slug is stored in Redis too: relay.toml wins": "relay/instances/entries.py",
     "no instance yet: add an [[instance]] block with slug, name and identity_token to relay.toml, or run"
     " `dayz-relay instance add`": "relay/settings.py",
-    "Redis has …: …. Fix: CONFIG SET … …": "relay/redis/durability.py",
+    "Redis has …: …. Fix: …": "relay/redis/durability.py",
     "Redis has maxmemory-policy …: when memory runs out it deletes events and commands."
-    " Fix: CONFIG SET maxmemory-policy noeviction": "relay/redis/durability.py",
+    " Fix: …": "relay/redis/durability.py",
     "Redis has version …: the relay needs … or newer, or Valkey": "relay/redis/durability.py",
     "Redis: only … of … replicas are there: no event can be accepted": "relay/store.py",
 }

@@ -284,7 +284,7 @@ async def test_a_server_that_comes_back_with_worse_settings_is_judged_before_it_
         conf = server.folder / "conf"
         conf.write_text(conf.read_text().replace("appendonly yes", "appendonly no"))
         await asyncio.to_thread(server.start)
-        with pytest.raises(StoreRefused, match="CONFIG SET appendonly yes"):
+        with pytest.raises(StoreRefused, match="write appendonly yes into its configuration file"):
             await store.run(CLOCK, (keys_of(slug).contact,), durable=True)
 
 

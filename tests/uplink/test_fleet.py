@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from services.relay.command_stream import CommandStream
 from services.relay.event_stream import Batch, EventStream, Slot, digest
 from services.relay.instances.state import InstanceState
-from services.relay.keys import keys_of
+from services.relay.keys import BEATS, keys_of
 from services.relay.records import GameEvent, Outcome
 from services.relay.running import cancelled
 from services.relay.settings import Instance
@@ -410,3 +410,15 @@ async def test_who_comes_and_goes_in_one_batch_does_so_with_a_gap_and_nobody_wai
     mine_s = [event.at for event in events if event.data["player"] == somebody(1)]
     assert events[-1].type == "player-disconnected" and len(mine_s) == 10
     assert mine_s[-1] - mine_s[0] >= 9 * 0.045
+
+
+async def test_a_copy_of_redis_that_is_behind_is_noticed(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    scene.start()
+
+    async def told() -> bool:
+        await scene.store.send("SET", BEATS, 1)  # as a backup that was put back has it
+        return "Redis has lost data" in caplog.text
+
+    await until(told)

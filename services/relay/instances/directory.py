@@ -147,9 +147,20 @@ class Directory:
         except StoreError:
             return
         self._clock_ms = found.now_ms - time.monotonic() * 1000
+        if not found.version and self._stored:
+            await self._put_back()
+            return
         if found.records is not None:
             self._version, self._stored = found.version, found.records
         self.complete.set()
+
+    async def _put_back(self) -> None:
+        """Redis was emptied. Who calls and what Takaro knows goes on: the servers are written anew."""
+        try:
+            await self.registry.put_back(self._stored)
+        except StoreError:
+            return  # they are served meanwhile, and it is tried again
+        logger.error("Redis was emptied: the %d servers that it held are written anew", len(self._stored))
 
     def _tell(self, changed: Callable[[Mapping[str, Entry]], object]) -> None:
         now_ms = int(self._clock_ms + time.monotonic() * 1000)

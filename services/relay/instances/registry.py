@@ -141,6 +141,12 @@ class Registry:
 
         await self._change(slug, make, PURGED_AFTER_S if purge else REMOVED_KEPT_S)
 
+    async def put_back(self, records: Mapping[str, Record]) -> None:
+        """Writes down anew what an emptied Redis has lost. Several services may do so at once."""
+        for slug, record in records.items():
+            if record.removed_ms is None:
+                await self._replace(slug, None, record)
+
     async def forget_removed(self) -> list[str]:
         """Deletes the data of removed instances whose time has come; their slugs. For one to call at times.
 

@@ -13,7 +13,7 @@ STORE_LABELS = ("version", "topology", "appendfsync", "policy", "replicas")
 """Of the gauge `dayz_relay_store_info`."""
 
 _FIX = {
-    "appendonly": ("yes", "a restart of Redis loses every event that waits for delivery"),
+    "appendonly": ("yes", "a restart of Redis loses every event and every server that is kept in it"),
     "appendfsync": ("always", "a killed Redis loses events that the relay has already answered for"),
     "no-appendfsync-on-rewrite": (
         "no",
@@ -81,19 +81,27 @@ def complaints(settings: Mapping[str, str]) -> list[str]:
     `settings` is the reply to CONFIG GET; what is missing there is not judged.
     """
     found = [
-        f"Redis has {name} '{settings[name]}': {loss}. Fix: CONFIG SET {name} {wanted}"
+        f"Redis has {name} '{settings[name]}': {loss}. Fix: {_how(name, wanted)}"
         for name, (wanted, loss) in _FIX.items()
         if name in settings and settings[name] != wanted
     ]
-    if settings.get("appendonly") == "no":
-        found = found[:1]  # how an absent file is synced does not matter
     policy = settings.get("maxmemory-policy", "noeviction")
     if policy != "noeviction":
         found.append(
             f"Redis has maxmemory-policy '{policy}': when memory runs out it deletes events and commands."
-            " Fix: CONFIG SET maxmemory-policy noeviction"
+            f" Fix: {_how('maxmemory-policy', 'noeviction')}"
         )
     return found
+
+
+def _how(name: str, wanted: str) -> str:
+    if name == "appendonly":
+        # CONFIG SET appendonly yes writes the file anew, from a memory that may be empty because of this.
+        return (
+            f"write {name} {wanted} into its configuration file and start it again. No CONFIG SET: that would"
+            " overwrite what its file holds from before"
+        )
+    return f"CONFIG SET {name} {wanted}, and the same in its configuration file"
 
 
 def summary(all_facts: Iterable[Facts], kind: str, replicas: int) -> str:

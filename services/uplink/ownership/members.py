@@ -18,8 +18,6 @@ class Members:
         self.alive = frozenset([own])
         self.since_s = float("-inf")
         """When `alive` last changed."""
-        self.went_back = False
-        """At the last look our own beats were fewer than we had made: Redis has lost data."""
         self._looked_s = float("-inf")
         self._counts: dict[str, int] = {}
         self._moved_s: dict[str, float] = {}
@@ -30,8 +28,6 @@ class Members:
         Whoever was taken for dead and is not begins to count anew.
         """
         was_away = now_s - self._looked_s > ALIVE_FOR_S
-        forgotten = now_s - self._looked_s > ALIVE_FOR_S - BEAT_EVERY_S  # by the others, rightly
-        self.went_back = not forgotten and counts.get(self.own, 0) <= self._counts.get(self.own, 0)
         self._looked_s = now_s
         for member, count in counts.items():
             # Whoever is new is believed for a while; so is everybody when it was we who could not look.

@@ -132,6 +132,23 @@ async def test_a_file_that_is_emptied_and_written_anew_is_never_seen_empty(follo
     assert followed.told == [["one"], ["one", "two"]]
 
 
+async def test_servers_that_an_emptied_redis_has_lost_are_written_anew(
+    followed: Followed, store: Store
+) -> None:
+    registry = Registry(store, list)
+    issued = await registry.create("stored", "Stored")
+    await registry.create("gone", "Gone")
+    await registry.remove("gone")
+    await followed.serves("one", "stored")
+    for key in (INSTANCES, INSTANCES_IDENTITIES, INSTANCES_VERSION, INSTANCES_REMOVALS):
+        store.tell("DEL", key)
+    async with asyncio.timeout(WITHIN_S):
+        while (found := (await registry.look()).records) != {"stored": issued.record}:
+            assert found is not None
+            await asyncio.sleep(0.01)
+    assert sorted(followed.served) == ["one", "stored"] and ["one"] not in followed.told[2:]
+
+
 async def test_with_another_takaro_nothing_is_taken_up_before_a_restart(
     followed: Followed, caplog: pytest.LogCaptureFixture
 ) -> None:

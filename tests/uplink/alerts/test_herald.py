@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import ssl
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -205,6 +206,16 @@ async def test_one_address_that_is_away_does_not_hold_up_the_other(
     async with an_uplink(Alerts(discord_url=hook.url, webhook_url=nobody), store) as uplink:
         uplink.seen = {slug: REFUSED}
         await until(lambda: ("discord", True) in uplink.counted)
+
+
+async def test_a_name_and_a_password_in_an_address_are_said(store: Store, slug: str, hook: Hook) -> None:
+    url = SecretStr(f"http://relay:p%40ss@127.0.0.1:{hook.port}/hook")
+    async with an_uplink(Alerts(webhook_url=url), store) as uplink:
+        uplink.seen = {slug: REFUSED}
+        await until(lambda: uplink.counted == [("webhook", True)])
+    (head,) = hook.heads
+    assert f"\r\nHost: 127.0.0.1:{hook.port}\r\n" in head
+    assert f"\r\nAuthorization: Basic {b64encode(b'relay:p@ss').decode()}\r\n" in head
 
 
 async def test_without_an_address_nothing_is_looked_at(store: Store) -> None:

@@ -52,13 +52,3 @@ def test_it_knows_since_when_the_fleet_is_as_it_is(changes_at: int) -> None:
     for t in range(10):
         members.look(float(t), {"me": t} | ({"other": t} if t >= changes_at else {}))
     assert members.since_s == changes_at
-
-
-@pytest.mark.parametrize(
-    ("later_s", "count", "went_back"),
-    [(1, 3, False), (1, 1, True), (1, 2, True), (ALIVE_FOR_S + 1, 1, False)],
-)
-def test_beats_of_our_own_that_are_gone_mean_lost_data_unless_others_forgot_us(
-    later_s: float, count: int, went_back: bool
-) -> None:
-    assert looked((0, {"me": 2}), (later_s, {"me": count})).went_back is went_back
