@@ -41,7 +41,9 @@ def _rate(hour: Sequence[Minute]) -> Html:
         )
         for place, minute in enumerate(hour)
     ]
-    summary = f"{total:,} in the last hour; {commands:,} commands".replace(",", "\u202f")
+    summary = f"{total:,} in the last hour; {commands:,} command{'s' * (commands != 1)}".replace(
+        ",", "\u202f"
+    )
     return _chart("Events a minute", summary, f"{most:,}" if total else "", shapes, hour)
 
 

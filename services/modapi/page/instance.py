@@ -95,10 +95,11 @@ def facts(row: Row) -> Html:
 
 
 def _fix(problem: Problem) -> Html:
-    """Dead letters are on this page."""
+    """Commands stand out. Dead letters are on this page."""
     if "dayz-relay dlq list" in problem.fix:
         return html('<a id="fix-dead" href="#dead-title">see Dead letters</a>')
-    return html("{fix}", fix=problem.fix)
+    words = problem.fix.split("`")
+    return html("{all}", all=[html("<code>{w}</code>" if n % 2 else "{w}", w=w) for n, w in enumerate(words)])
 
 
 def events(passed: Iterable[Passed]) -> Html:

@@ -25,6 +25,7 @@ from services.relay.instances.entries import Entry
 from services.relay.instances.facts import Facts, facts_of_all
 from services.relay.instances.minutes import read_minutes
 from services.relay.instances.state import InstanceState
+from services.relay.instances.strangers import Strangers
 from services.relay.instances.watching import REMEMBERED, Passed, watch
 from services.relay.mod_config import mod_url
 from services.relay.running import cancelled
@@ -55,6 +56,7 @@ class Board:
     def __init__(self, directory: Directory, store: Store, modapi: ModApi) -> None:
         self._directory = directory
         self._store = store
+        self._strangers = Strangers(store)
         self._modapi = modapi
         self._rows: dict[str, Row] = {}
         self._read_s = -math.inf
@@ -71,14 +73,15 @@ class Board:
     async def _read(self) -> dict[str, Row]:
         entries = dict(self._directory.entries)
         slugs = list(entries)
+        stranger = await self._strangers.last()
         rows: dict[str, Row] = {}
         for start in range(0, len(slugs), AT_ONCE):
             found = await facts_of_all(self._store, slugs[start : start + AT_ONCE])
-            rows |= {slug: self._row(entries[slug], facts) for slug, facts in found.items()}
+            rows |= {slug: self._row(entries[slug], facts, stranger) for slug, facts in found.items()}
         return rows
 
-    def _row(self, entry: Entry, facts: Facts) -> Row:
-        problems = diagnose(entry, facts, mod_url(self._modapi))
+    def _row(self, entry: Entry, facts: Facts, stranger: str) -> Row:
+        problems = diagnose(entry, facts, mod_url(self._modapi), stranger)
         return Row(entry, facts, problems, level(entry.disabled, problems))
 
 

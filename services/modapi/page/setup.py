@@ -13,7 +13,7 @@ _SETUP = """\
 <pre>{config}</pre>
 <ul>
 <li>{key}</li>
-<li>{where} Behind a proxy, or with the relay in Docker, it is the address that is seen from outside.</li>
+<li>{where} If it runs behind a proxy or in Docker, put in the address that leads to it from outside.</li>
 <li>The mod registers once when the DayZ server starts: restart that after each change.</li>
 </ul>
 </details>

@@ -13,11 +13,15 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from services.modapi.metrics import Metrics
+from services.modapi.page import instance
+from services.modapi.page.live import Room
 from services.modapi.page.routes import add_page
 from services.relay.event_stream import EventStream
 from services.relay.instances.dead_letters import DeadLetters
 from services.relay.instances.directory import Directory
 from services.relay.instances.state import InstanceState, LinkInfo
+from services.relay.instances.strangers import Strangers
+from services.relay.instances.watching import Passed, Passing
 from services.relay.keys import keys_of
 from services.relay.running import cancelled
 from services.relay.settings import Instance, ModApi, Settings
@@ -185,6 +189,27 @@ async def test_the_table_and_the_page_show_what_is_known(store: Store, slug: str
                 assert known in text, (path, known)
             assert "<script>" not in text
         assert "id-of-takaro" in text
+
+
+async def test_a_wrong_key_is_told_where_a_mod_is_missed(store: Store, slug: str) -> None:
+    Strangers(store).note("203.0.113.9")
+    async with page(store, slug) as client:
+        await log_in(client)
+        assert "203.0.113.9" in (await client.get("/")).text
+    await store.send("DEL", "relay:stranger")
+
+
+async def test_the_player_of_a_command_is_named(store: Store, slug: str) -> None:
+    known = orjson.dumps({"gameId": "76561198000000001", "name": "Bob"})
+    await store.send("HSET", keys_of(slug).players, "76561198000000001", known)
+    room, owner = Room(store, slug), Passing(store, slug)
+    owner.watched("somebody")
+    async with asyncio.timeout(10):
+        while not room.passed:  # until the room listens
+            owner.tell([Passed("command", 1, "kickPlayer", {"gameId": "76561198000000001"}, "answered", 5)])
+            await asyncio.sleep(0.05)
+    await room.close()
+    assert "<bdi>Bob</bdi>" in instance.commands(room.passed)
 
 
 async def test_the_setup_help_is_open_until_the_mod_has_called(store: Store, slug: str) -> None:

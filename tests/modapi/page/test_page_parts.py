@@ -265,6 +265,16 @@ def test_a_moment_has_its_date_for_whoever_runs_no_script() -> None:
     assert ">2027-01-15 08:00:00 UTC<" in moment(int(NOW_S) * 1000)
 
 
+def test_dead_letters_are_mended_where_they_are_and_other_commands_stand_out() -> None:
+    told = [
+        Problem(False, "2 are dead", "dayz-relay dlq list a"),
+        Problem(True, "away", "`dayz-relay doctor` <tries>"),
+    ]
+    shown = instance.facts(row("a", told))
+    assert 'href="#dead-title"' in shown and "dlq list" not in shown
+    assert "<code>dayz-relay doctor</code> &lt;tries&gt;" in shown
+
+
 def test_an_hour_without_events_has_no_scale() -> None:
     assert charts([Minute(n, 0, 0, 0, 0) for n in range(60)]).count('<span class="top"></span>') == 2
 

@@ -1,0 +1,96 @@
+"""The page of 1,000 servers in a browser, over a real socket and a real store, without mods and Takaro."""
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI
+from playwright.async_api import expect
+from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
+
+from services.modapi.metrics import Metrics
+from services.modapi.page.routes import add_page
+from services.relay.http.serving import Listener, bind
+from services.relay.instances.directory import Directory
+from services.relay.instances.state import InstanceState, LinkInfo
+from services.relay.keys import keys_of
+from services.relay.running import cancelled
+from services.relay.settings import Instance, Settings
+from services.relay.store import Store
+from tests.support.browser import browser
+
+SERVERS = 1_000
+USABLE_WITHIN_S = 5.0  # 1.2 s were measured; a busy machine may take its time
+
+
+@asynccontextmanager
+async def served(store: Store, slugs: list[str]) -> AsyncIterator[str]:
+    """The page's address. Without an admin token: to this machine alone."""
+    settings = Settings(
+        instances=tuple(
+            Instance(
+                slug=slug,
+                name=f"[EU] Chernarus {slug[-4:]}",
+                identity_token=SecretStr(f"identity-{slug}"),
+                registration_token=SecretStr("registration"),
+                mod_keys=(SecretStr(f"mod-key-of-{slug}-0123456789"),),
+            )
+            for slug in slugs
+        )
+    )
+    directory = Directory(settings, None, {}, store, lambda _: None)
+    pages = FastAPI(openapi_url=None)
+    live = add_page(pages, settings, directory, store, Metrics(CollectorRegistry()))
+    door = bind("127.0.0.1", 0, "the test's port")
+    listening = Listener.of(pages).listen(door)
+    tasks = [asyncio.create_task(one) for one in (live.run(), directory.watch(lambda _: None), listening)]
+    await directory.complete.wait()
+    yield f"http://127.0.0.1:{door.getsockname()[1]}"
+    for task in tasks:
+        await cancelled(task)
+
+
+async def populate(store: Store, slugs: list[str]) -> None:
+    """As two uplinks and many mods would: most servers are well, each tenth has trouble."""
+    now_ms = int(time.time() * 1000)
+    for number, slug in enumerate(slugs):
+        keys = keys_of(slug)
+        silent_ms = 104_000 if number % 10 == 0 else 1_000
+        store.tell("HSET", keys.lease, "token", "t", "uplink", f"relay-uplink-{number % 2}-a053b3")
+        store.tell("SET", keys.contact, now_ms - silent_ms)
+        store.tell("HSET", keys.mirror, "players", number % 60)
+        store.tell("HSET", keys.mod, "version", "0.2.0", "hold_ms", 4700)
+    await asyncio.gather(
+        *(InstanceState(store, slug).write_link(LinkInfo("ready", "an-id-of-takaro")) for slug in slugs)
+    )
+
+
+async def test_it_is_usable_soon_and_fits_every_window(store: Store, slug: str) -> None:
+    """SHOTS=folder keeps pictures, to be looked at."""
+    slugs = [f"eu-{slug[-4:]}-{number:04d}" for number in range(SERVERS)]
+    await populate(store, slugs)
+    async with served(store, slugs) as address, browser() as context:
+        page = await context.new_page()
+        begun_s = time.monotonic()
+        await page.goto(address)
+        await expect(page.locator("#link")).to_have_text("live")
+        took_s = time.monotonic() - begun_s
+        print(f"{took_s:.2f} s until the page of {SERVERS} servers was live")
+        assert took_s < USABLE_WITHIN_S
+        assert await page.title() == f"({SERVERS // 10}) Servers · dayz-relay"
+        await page.locator("#tile-down").click()
+        await expect(page.locator("tbody .badge.bad")).to_have_count(50)
+        await page.locator("#tile-players").click()
+        for width in (360, 861, 1024, 1151, 1280):
+            await page.set_viewport_size({"width": width, "height": 800})
+            wide, high = await page.evaluate(
+                "[document.documentElement.scrollWidth, document.documentElement.scrollHeight]"
+            )
+            print(f"{width} px wide: {high} px high")
+            if folder := os.environ.get("SHOTS"):
+                await page.screenshot(path=Path(folder) / f"thousand-{width}.png")
+            assert wide <= width
