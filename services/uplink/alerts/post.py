@@ -2,8 +2,9 @@
 
 import asyncio
 import ssl
+from base64 import b64encode
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from services.relay.redaction import MASK
 
@@ -38,7 +39,7 @@ async def post(url: str, body: bytes) -> Reply:
     request = (
         f"POST {target} HTTP/1.1\r\nHost: {parts.netloc.rpartition('@')[2]}\r\n"
         "Content-Type: application/json\r\nUser-Agent: dayz-relay\r\nConnection: close\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n"
+        f"{_who(parts)}Content-Length: {len(body)}\r\n\r\n"
     ).encode("ascii")
     async with asyncio.timeout(POST_WITHIN_S):
         # Beside the loop: to load the authorities of the machine takes tens of ms.
@@ -63,6 +64,14 @@ def shown(url: str) -> str:
     """The address without what is secret of it: all that stands behind the host."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/{MASK}"
+
+
+def _who(parts: SplitResult) -> str:
+    """The header that says who we are, if the address has a name in it."""
+    if not parts.username:
+        return ""
+    pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
+    return f"Authorization: Basic {b64encode(pair).decode()}\r\n"
 
 
 def _read(head: bytes) -> Reply:
