@@ -1,6 +1,7 @@
 """The status page over HTTP: who is let in, what forms need, what is answered when something is missing."""
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -225,6 +226,16 @@ async def test_what_is_not_there_is_said_so(store: Store, slug: str) -> None:
         await log_in(client)
         for path in ("/instance/none", "/instance/none/live", "/nothing", "/assets/x/..%2f..%2fmain.py"):
             assert (await client.get(path)).status_code == 404
+        assert '<a href="/">all servers</a>' in (await client.get("/instance/none")).text
+
+
+async def test_every_page_says_below_what_it_runs_on(store: Store, slug: str) -> None:
+    await store.send("HSET", keys_of(slug).lease, "token", "t", "uplink", "host-7")
+    async with page(store, slug) as client:
+        await log_in(client)
+        for path in ("/", f"/instance/{slug}"):
+            _, _, footer = (await client.get(path)).text.partition("<footer>")
+            assert re.match(r"dayz-relay \d\S+ · .+ · 1 uplink<", footer)
 
 
 async def test_when_redis_is_away_the_page_says_so(slug: str) -> None:
