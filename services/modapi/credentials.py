@@ -6,6 +6,9 @@ from services.relay.instances.entries import Entry
 from services.relay.instances.records import digest_of
 
 
+CLOSED_KEPT = 1_000
+
+
 class Credentials:
     """Mod keys to instances.
 
@@ -16,20 +19,29 @@ class Credentials:
 
     def __init__(self, served: Iterable[Entry] = (), *, loopback_only: bool) -> None:
         self._loopback_only = loopback_only
+        self._slugs: dict[str, str] = {}
+        self._closed: dict[str, str] = {}
         self.admit(served)
 
     def admit(self, served: Iterable[Entry]) -> None:
         """From now on the keys of these instances open, and no others."""
         entries = tuple(served)
+        before = self._closed | self._slugs
         self._slugs = {key.digest: entry.instance.slug for entry in entries for key in entry.keys}
         self._without_secret = ""
         if self._loopback_only and len(entries) == 1:
             only = entries[0].instance
             self._without_secret = only.slug
             self._slugs[digest_of(only.identity_token.get_secret_value())] = only.slug
+        closed = [(digest, slug) for digest, slug in before.items() if digest not in self._slugs]
+        self._closed = dict(closed[-CLOSED_KEPT:])
 
     def slug_for(self, secret: str) -> str:
         """The instance that `secret` opens, or "" for none."""
         if not secret:
             return self._without_secret
         return self._slugs.get(digest_of(secret), "")
+
+    def closed_for(self, secret: str) -> str:
+        """The instance that `secret` has opened since this process began, and opens no longer; "" for none."""
+        return self._closed.get(digest_of(secret), "")

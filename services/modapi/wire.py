@@ -185,6 +185,14 @@ class ModWire:
         if not key:
             self._say(scope, "no key", "a call without a key was refused: is it in TakaroApiUrl?")
             return 401, _NO_KEY, "unauthorized"
+        if slug := self._credentials.closed_for(key):
+            self._say(
+                scope,
+                "closed",
+                f"a mod calls with a key of {slug} that opens no longer: the key was replaced, or the server is"
+                " disabled or removed",
+            )
+            return 401, _UNAUTHORIZED, "unauthorized"
         if not self._wrong_keys.tried(source_of(self._caller(scope)), time.monotonic()):
             self._metrics.beyond("wrong_keys_per_minute")
             return 429, _TOO_MANY_KEYS, "too-much"

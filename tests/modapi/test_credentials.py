@@ -52,3 +52,12 @@ def test_a_wrong_key_is_refused_even_where_none_is_needed() -> None:
 @pytest.mark.parametrize("secret", ["", "identity-one"])
 def test_a_single_server_that_others_can_reach_needs_its_key(secret: str) -> None:
     assert Credentials(merge([ONE], {}, 0).values(), loopback_only=False).slug_for(secret) == ""
+
+
+def test_a_key_that_was_taken_away_is_known_until_it_opens_again() -> None:
+    credentials = Credentials(merge([ONE, TWO], {}, 0).values(), loopback_only=True)
+    credentials.admit(merge([TWO], {}, 0).values())
+    assert credentials.closed_for("key-of-one-0123456789") == "one"
+    assert credentials.closed_for("key-of-two-0123456789") == credentials.closed_for("wrong") == ""
+    credentials.admit(merge([ONE, TWO], {}, 0).values())
+    assert credentials.closed_for("key-of-one-0123456789") == ""
