@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from services.relay.instances.entries import Entry
 from services.relay.instances.records import digest_of
 
-
 CLOSED_KEPT = 1_000
 
 
@@ -43,5 +42,5 @@ class Credentials:
         return self._slugs.get(digest_of(secret), "")
 
     def closed_for(self, secret: str) -> str:
-        """The instance that `secret` has opened since this process began, and opens no longer; "" for none."""
+        """The instance that `secret` has opened since this process began and opens no longer, "" for none."""
         return self._closed.get(digest_of(secret), "")

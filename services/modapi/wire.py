@@ -189,8 +189,8 @@ class ModWire:
             self._say(
                 scope,
                 "closed",
-                f"a mod calls with a key of {slug} that opens no longer: the key was replaced, or the server is"
-                " disabled or removed",
+                f"a mod calls with a key of {slug} that opens no longer: the key was replaced, or the server"
+                " is disabled or removed",
             )
             return 401, _UNAUTHORIZED, "unauthorized"
         if not self._wrong_keys.tried(source_of(self._caller(scope)), time.monotonic()):
