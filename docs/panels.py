@@ -7,7 +7,7 @@ from services.uplink.takaro.session import State
 
 STAT, LINES, TABLE, STATES, TEXT = "stat", "timeseries", "table", "state-timeline", "text"
 
-SECONDS, PER_SECOND, COUNT, BYTES, SHARE = "s", "ops", "short", "bytes", "percentunit"
+SECONDS, PER_SECOND, COUNT, BYTES, SHARE = "s", "ops", "locale", "bytes", "percentunit"
 LINK = "link"
 """The unit of a state of a link to Takaro: its place in LINK_COLOURS."""
 
