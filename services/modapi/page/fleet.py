@@ -34,6 +34,8 @@ _TABLE = """\
 {pages}
 """
 
+_ONE = {"servers": "server", "players": "player", "events wait": "event waits", "dead letters": "dead letter"}
+
 _HEAD = """\
 <th scope="col"{sorted}><a id="by-{name}" href="?{query}">{title}{arrow}</a></th>"""
 
@@ -101,7 +103,7 @@ def summary(rows: Sequence[Row]) -> Html:
                 query=view.query(),
                 level=level if n else "",
                 n=f"{n:,}".replace(",", "\u202f"),
-                word=word,
+                word=_ONE.get(word, word) if n == 1 else word,
             )
             for word, n, level, view in tiles
             if n or word in ("servers", "up", "players")

@@ -256,6 +256,14 @@ def test_the_number_of_a_state_leads_to_the_servers_in_it(level: Problem, word: 
     assert [shown.slug for shown in choose(rows, View.of({"state": word})).rows] == ["b"]
 
 
+def test_one_is_said_as_one() -> None:
+    tiles = fleet.summary([row("a", players=1, events=2, dead=1)])
+    assert re.findall(r"<b>(\d)</b> <span>([a-z ]+)<", tiles) == [
+        *(("1", "server"), ("1", "up"), ("1", "player")),
+        *(("2", "events wait"), ("1", "dead letter")),
+    ]
+
+
 def test_a_search_keeps_the_order_of_the_table() -> None:
     form, _, _ = fleet.page([row("a")], View(sort="players", turned=True)).partition("</form>")
     assert 'name="sort" value="players"' in form and 'name="turned" value="1"' in form
