@@ -4,12 +4,13 @@ import asyncio
 import contextlib
 import sys
 from argparse import Namespace
+from collections import Counter
 from collections.abc import Awaitable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from services.cli import doctor_here, doctor_takaro
 from services.cli.desk import Desk, opened
-from services.cli.terminal import BOLD, DIM, GREEN, RED, YELLOW, Paint, print_json, safe
+from services.cli.terminal import BOLD, DIM, GREEN, RED, YELLOW, Paint, many, print_json, runnable, safe
 from services.cli.verdict import Level, Verdict, bad, good, warn
 from services.relay import logs
 from services.relay.errors import ConfigError, NoSuchInstance, StoreError
@@ -19,7 +20,8 @@ from services.relay.mod_config import mod_url
 from services.relay.settings import Loaded, Settings
 
 _COLOURS = {Level.GOOD: GREEN, Level.WARN: YELLOW, Level.BAD: RED}
-_MARKS = {Level.GOOD: "ok", Level.WARN: "note", Level.BAD: "problem"}
+
+UNSEEN = warn("not looked at, for the store cannot be asked", "")
 
 
 def run(args: Namespace, loaded: Loaded, warnings: Sequence[str]) -> int:
@@ -28,18 +30,19 @@ def run(args: Namespace, loaded: Loaded, warnings: Sequence[str]) -> int:
 
 
 async def _run(args: Namespace, settings: Settings, warnings: Sequence[str]) -> int:
-    told: list[Verdict] = []
+    told: list[tuple[str, Verdict]] = []
     paint = Paint.of(sys.stdout)
 
     def tell(title: str, verdicts: Sequence[Verdict]) -> None:
-        told.extend(verdicts)
+        clean = [
+            replace(one, what=logs.clean(one.what), fix=runnable(logs.clean(one.fix))) for one in verdicts
+        ]
+        told.extend((title, verdict) for verdict in clean)
         if not args.json:
-            _print(title, verdicts, paint)
+            _print(title, clean, paint)
 
-    tell(
-        "Settings",
-        [*(warn(line, "") for line in warnings), good(f"{args.config} and the environment are valid")],
-    )
+    valid = f"{args.config} and the environment are" if args.config.exists() else "the environment is"
+    tell("Settings", [*(warn(line, "") for line in warnings), good(f"{valid} valid")])
     # Side by side, for each may have to wait; told in this order.
     services = asyncio.create_task(doctor_here.services(settings))
     takaro = asyncio.create_task(doctor_takaro.reach(settings))
@@ -52,18 +55,22 @@ async def _run(args: Namespace, settings: Settings, warnings: Sequence[str]) -> 
             tell("Redis", [bad(str(error), "")])
         tell("Services", await services)
         tell("Takaro", await takaro)
-        if desk:
-            tell("Servers", await _told(_instances(desk)))
-        if desk and args.identify:
-            tell(f"Identify as {args.identify}", await _told(_identify(desk, args.identify)))
-    wrong = sum(verdict.level is Level.BAD for verdict in told)
+        tell("Servers", await _told(_instances(desk)) if desk else [UNSEEN])
+        if args.identify:
+            identified = await _told(_identify(desk, args.identify)) if desk else [UNSEEN]
+            tell(f"Identify as {args.identify}", identified)
+    wrong = any(verdict.level is Level.BAD for _, verdict in told)
     if args.json:
-        print_json({"ok": not wrong, "verdicts": [asdict(verdict) for verdict in told]})
+        print_json({"ok": not wrong, "verdicts": [{"section": at, **asdict(one)} for at, one in told]})
     else:
-        print(
-            paint(f"\n{wrong} problem(s)" if wrong else "\nNothing is wrong.", BOLD, RED if wrong else GREEN)
-        )
-    return int(wrong > 0)
+        print(paint(f"\n{_sum([one for _, one in told])}.", BOLD, RED if wrong else GREEN))
+    return int(wrong)
+
+
+def _sum(told: Sequence[Verdict]) -> str:
+    levels = Counter(verdict.level for verdict in told)
+    wrong = many(levels[Level.BAD], "problem") if levels[Level.BAD] else "Nothing is wrong"
+    return f"{wrong}; {many(levels[Level.WARN], 'note')}" if levels[Level.WARN] else wrong
 
 
 async def _told(looking: Awaitable[list[Verdict]]) -> list[Verdict]:
@@ -74,7 +81,7 @@ async def _told(looking: Awaitable[list[Verdict]]) -> list[Verdict]:
 
 
 async def _instances(desk: Desk) -> list[Verdict]:
-    """For each that is not up: why, and what mends it."""
+    """For each that is not up: why, and what mends it. Those that are up are only counted."""
     entries = await desk.entries()
     if not entries:
         return [
@@ -82,15 +89,16 @@ async def _instances(desk: Desk) -> list[Verdict]:
         ]
     facts = await facts_of_all(desk.store, list(entries))
     url = mod_url(desk.settings.modapi)
-    told = []
+    told: list[Verdict] = []
+    up = 0
     for slug, entry in entries.items():
         problems = diagnose(entry, facts[slug], url)
-        if not problems:
-            told.append(good(f"{slug}: up"))
+        up += not problems
         for problem in problems:
             serious = problem.serious and not entry.disabled
             told.append((bad if serious else warn)(f"{slug}: {problem.what}", problem.fix))
-    return told
+    told.sort(key=lambda verdict: verdict.level is not Level.BAD)
+    return [*told, good(f"{up:,} up")] if up else told
 
 
 async def _identify(desk: Desk, slug: str) -> list[Verdict]:
@@ -107,7 +115,7 @@ async def _identify(desk: Desk, slug: str) -> list[Verdict]:
 def _print(title: str, verdicts: Sequence[Verdict], paint: Paint) -> None:
     print(paint(f"\n{title}", BOLD))
     for verdict in verdicts:
-        mark = paint(_MARKS[verdict.level].ljust(8), _COLOURS[verdict.level])
-        print(f"  {mark} {safe(logs.clean(verdict.what))}")
+        mark = paint(verdict.level.ljust(8), _COLOURS[verdict.level])
+        print(f"  {mark} {safe(verdict.what)}")
         if verdict.fix:
-            print(f"  {paint('fix'.ljust(8), DIM)} {safe(logs.clean(verdict.fix))}", flush=True)
+            print(f"  {paint('fix'.ljust(8), DIM)} {safe(verdict.fix)}", flush=True)

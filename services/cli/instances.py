@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import SecretStr, TypeAdapter, ValidationError
 
 from services.cli.desk import Desk, opened
+from services.cli.fleet import link_word
 from services.cli.terminal import Paint, date, print_json, safe, table
 from services.relay.cautions import guessable
 from services.relay.errors import ConfigError
@@ -146,7 +147,7 @@ def _row(view: InstanceView) -> tuple[str, ...]:
         "relay.toml" if view.origin == "file" else "Redis",
         "disabled" if view.disabled else "served" if view.served else "not served",
         str(len(view.mod_keys)),
-        view.link or "none yet",
+        link_word(view.link),
         _when(view.last_contact),
         str(view.events_waiting),
         str(view.commands_waiting),

@@ -27,7 +27,7 @@ exit codes: 0 all that is served is up, 1 something is not""",
 exit codes: 0 nothing is wrong, 1 something is, 2 the settings are""",
     "tail": """\
   dayz-relay tail                   everything, of all servers
-  dayz-relay tail chernarus --type chat-message --type sendMessage
+  dayz-relay tail chernarus livonia --type chat-message --type sendMessage
   dayz-relay tail --json | jq 'select(.fate != "delivered")'""",
     "say": """\
   dayz-relay say chernarus The server restarts in five minutes.
@@ -59,7 +59,7 @@ def add_looking(add: Add) -> None:
         help="log in to Takaro as this server too, unless the relay is logged in as it now",
     )
     tail = add("tail", "Show events and commands as they pass, the last 50 of each first.")
-    tail.add_argument("slug", nargs="?", help="one server, else all")
+    tail.add_argument("slugs", nargs="*", metavar="slug", help="some servers, else all")
     tail.add_argument(
         "--type",
         action="append",

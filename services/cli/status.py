@@ -9,24 +9,12 @@ from dataclasses import asdict
 from typing import Any
 
 from services.cli.desk import Desk, opened
-from services.cli.terminal import (
-    BOLD,
-    DIM,
-    GREEN,
-    RED,
-    YELLOW,
-    Cell,
-    Paint,
-    ago,
-    cut,
-    moment,
-    print_json,
-    safe,
-    table,
-)
+from services.cli.fleet import Row, lines, link
+from services.cli.terminal import BOLD, DIM, RED, YELLOW, Paint, ago, moment, print_json, runnable, safe
+from services.modapi.page.words import Level
 from services.relay import logs
 from services.relay.errors import StoreError
-from services.relay.instances.diagnosis import Problem, diagnose
+from services.relay.instances.diagnosis import diagnose
 from services.relay.instances.entries import Entry
 from services.relay.instances.facts import Facts, facts_of, facts_of_all
 from services.relay.mod_config import mod_url
@@ -37,12 +25,6 @@ EVERY_S = 1.0
 # The screen is written over, not cleared: it would flicker. Lines that are too long are cut by the terminal.
 CLEAR, HOME, REST_OF_LINE, REST_OF_SCREEN = "\x1b[2J", "\x1b[H", "\x1b[K", "\x1b[J"
 NO_WRAP, WRAP = "\x1b[?7l", "\x1b[?7h"
-
-NAME_COLUMNS = 28
-
-HEAD = ("", "SLUG", "NAME", "GAME SERVER", "TAKARO", "PLAYERS", "WAITING", "COMMANDS", "DEAD", "OWNER")
-
-Row = tuple[Entry, Facts, list[Problem]]
 
 
 def run(args: Namespace, settings: Settings) -> int:
@@ -58,16 +40,17 @@ async def _run(args: Namespace, settings: Settings) -> int:
     async with opened(settings, args.data) as desk:
         if args.slug:
             return _print_one(await _one(desk, args.slug), as_json=args.json)
-        live = sys.stdout.isatty() and not (args.once or args.json)
+        at_terminal = sys.stdout.isatty()
         rows = await _rows(desk)
         if args.json:
             print_json([_plain(row) for row in rows])
-        elif not live:
-            print(*_lines(rows, Paint.of(sys.stdout)), sep="\n")
+        elif args.once or not at_terminal:
+            columns = shutil.get_terminal_size().columns if at_terminal else None
+            print(*lines(rows, Paint.of(sys.stdout), columns), sep="\n")
         else:
             print(CLEAR, end="")
             await _watch(desk, rows)
-        return int(any(_is_down(row) for row in rows))
+        return int(any(row.level is Level.BAD for row in rows))
 
 
 async def _watch(desk: Desk, rows: list[Row]) -> None:
@@ -87,96 +70,43 @@ async def _rows(desk: Desk) -> list[Row]:
     entries = await desk.entries()
     facts = await facts_of_all(desk.store, list(entries))
     url = mod_url(desk.settings.modapi)
-    rows = [(entry, facts[slug], diagnose(entry, facts[slug], url)) for slug, entry in entries.items()]
-    return sorted(rows, key=lambda row: (row[0].disabled, not _is_down(row), row[0].instance.slug))
+    rows = [Row(entry, facts[slug], diagnose(entry, facts[slug], url)) for slug, entry in entries.items()]
+    return sorted(rows, key=lambda row: (row.level, row.entry.instance.slug))
 
 
 async def _one(desk: Desk, slug: str) -> Row:
     entry, facts = await desk.entry(slug), await facts_of(desk.store, slug)
-    return entry, facts, diagnose(entry, facts, mod_url(desk.settings.modapi))
-
-
-def _is_down(row: Row) -> bool:
-    entry, _, problems = row
-    return not entry.disabled and any(problem.serious for problem in problems)
+    return Row(entry, facts, diagnose(entry, facts, mod_url(desk.settings.modapi)))
 
 
 def _show(rows: list[Row], trouble: str) -> None:
     """As much of it as the terminal has room for."""
     size, paint = shutil.get_terminal_size(), Paint.of(sys.stdout)
     told = [paint(safe(logs.clean(trouble)), RED)] if trouble else []
-    lines = told + _lines(rows, paint, size.lines - 2 - len(told))
-    print(NO_WRAP + HOME + f"{REST_OF_LINE}\n".join(lines) + REST_OF_SCREEN + WRAP, end="", flush=True)
-
-
-def _lines(rows: list[Row], paint: Paint, most: int | None = None) -> list[str]:
-    if not rows:
-        return ["There is no instance yet: `dayz-relay instance add` adds one."]
-    down = sum(map(_is_down, rows))
-    off = sum(not entry.active for entry, _, _ in rows)
-    told = [
-        f"{len(rows) - down - off} up",
-        *([f"{down} down"] if down else []),
-        *([f"{off} off"] if off else []),
-    ]
-    players = sum(facts.players or 0 for _, facts, _ in rows)
-    lines = [paint(f"{', '.join(told)}; {players} player{'s' * (players != 1)}", BOLD), ""]
-    shown = rows if most is None else rows[: max(1, most - len(lines) - 2)]
-    lines += table(HEAD, [_cells(*row) for row in shown], paint)
-    if len(shown) < len(rows):
-        lines.append(paint(f"and {len(rows) - len(shown)} more: `dayz-relay status | less`", DIM))
-    return lines
-
-
-def _cells(entry: Entry, facts: Facts, problems: list[Problem]) -> tuple[Cell, ...]:
-    if not entry.active:
-        mark: Cell = ("off", DIM)
-    elif any(problem.serious for problem in problems):
-        mark = ("down", RED)
-    else:
-        mark = ("up", GREEN)
-    silent = facts.silent_s
-    old = facts.oldest_s or 0.0
-    return (
-        mark,
-        entry.instance.slug,
-        cut(safe(entry.instance.name), NAME_COLUMNS),
-        (f"{ago(silent)} ago" if silent is not None else "never", GREEN if (silent or 99) < 60 else RED),
-        _link(facts),
-        "" if facts.players is None else str(facts.players),
-        (f"{facts.events} ({ago(old)})", YELLOW if old > 60 else "") if facts.events else "0",
-        str(facts.commands),
-        (str(facts.dead), YELLOW if facts.dead else ""),
-        facts.uplink or ("nobody", RED),
-    )
-
-
-def _link(facts: Facts) -> Cell:
-    if not facts.uplink:
-        return ("no link", RED)
-    return (facts.link or "none yet", {"ready": GREEN, "refused": RED}.get(facts.link, YELLOW))
+    told += lines(rows, paint, size.columns, size.lines - 2 - len(told))
+    print(NO_WRAP + HOME + f"{REST_OF_LINE}\n".join(told) + REST_OF_SCREEN + WRAP, end="", flush=True)
 
 
 def _print_one(row: Row, *, as_json: bool) -> int:
     if as_json:
         print_json(_plain(row))
-        return int(_is_down(row))
+        return int(row.level is Level.BAD)
     entry, facts, problems = row
     paint = Paint.of(sys.stdout)
-    state = ("down", RED) if _is_down(row) else ("up", GREEN) if entry.active else ("off", DIM)
-    print(f"{paint(entry.instance.slug, BOLD)}  {paint(*state)}  {safe(entry.instance.name)}\n")
+    state = paint(*row.state)
+    print(f"{paint(entry.instance.slug, BOLD)}  {state}  {safe(entry.instance.name)}\n")
     for name, text in _details(entry, facts):
         print(f"{paint(name.ljust(18), DIM)}{text}")
     for problem in problems:
         print(
             f"\n{paint('problem', RED) if problem.serious else paint('note', YELLOW)}  {safe(problem.what)}"
         )
-        print(f"{paint('fix', DIM)}      {safe(problem.fix)}")
-    return int(_is_down(row))
+        print(f"{paint('fix', DIM)}      {safe(runnable(problem.fix))}")
+    return int(row.level is Level.BAD)
 
 
 def _details(entry: Entry, facts: Facts) -> list[tuple[str, str]]:
-    heard = "never" if facts.silent_s is None else f"{ago(facts.silent_s)} ago"
+    heard = "never called" if facts.silent_s is None else f"heard of {ago(facts.silent_s)} ago"
     held = {None: "", 0: ", polls are not held"}.get(
         facts.hold_ms, f", polls held for {(facts.hold_ms or 0) / 1000:g} s"
     )
@@ -186,12 +116,12 @@ def _details(entry: Entry, facts: Facts) -> list[tuple[str, str]]:
     return [
         ("defined in", "relay.toml" if entry.origin.value == "file" else "Redis"),
         ("mod keys", str(len(entry.keys))),
-        ("game server", f"heard of {heard}{held}"),
+        ("game server", f"{heard}{held}"),
         ("mod version", safe(facts.mod_version) or "it has not said"),
-        ("players online", "not known" if facts.players is None else str(facts.players)),
-        ("link to Takaro", (facts.link or "none yet") if facts.uplink else "none: nobody owns it"),
+        ("players online", "?" if facts.players is None else str(facts.players)),
+        ("Takaro", link(facts)[0]),
         ("Takaro's id", facts.game_server_id or "none yet"),
-        ("owner", facts.uplink or "nobody"),
+        ("uplink", facts.uplink or "nobody"),
         ("events waiting", waiting),
         ("commands waiting", str(facts.commands)),
         ("dead letters", str(facts.dead)),
@@ -209,7 +139,7 @@ def _plain(row: Row) -> dict[str, Any]:
         "name": entry.instance.name,
         "origin": entry.origin.value,
         "served": entry.active,
-        "up": entry.active and not _is_down(row),
+        "up": entry.active and row.level is not Level.BAD,
         **told,
         "problems": [asdict(problem) for problem in problems],
     }

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from services.cli.desk import opened
@@ -19,7 +19,13 @@ from services.relay.vocabulary import EventType
 MOST_AT_ONCE = 50
 """Each instance that is watched costs a connection to Redis."""
 
-Heard = tuple[str, list[Passed]]
+NAMED = 5
+REMEMBERED_WITHIN_S = 1.5
+"""By then every owner has told what it remembers."""
+
+TO_TAKARO, TO_GAME = "\N{RIGHTWARDS ARROW}", "\N{LEFTWARDS ARROW}"
+
+Heard = tuple[str, Passed]
 
 
 def run(args: Namespace, settings: Settings) -> int:
@@ -31,37 +37,50 @@ def run(args: Namespace, settings: Settings) -> int:
 
 async def _run(args: Namespace, settings: Settings) -> int:
     async with opened(settings, args.data) as desk:
-        slugs = (
-            list(active(await desk.entries()))
-            if not args.slug
-            else [(await desk.entry(args.slug)).instance.slug]
-        )
+        slugs = [(await desk.entry(slug)).instance.slug for slug in dict.fromkeys(args.slugs)]
+        slugs = slugs or list(active(await desk.entries()))
         if len(slugs) > MOST_AT_ONCE:
             raise ConfigError(f"there are {len(slugs)} servers: name one, as in `dayz-relay tail {slugs[0]}`")
+        if not slugs:
+            complain("there is no server to watch")
+            return 0
         if sys.stdout.isatty() and not args.json:
-            complain(f"watching {', '.join(slugs) or 'nothing: there is no server'}; Ctrl-C ends it")
+            complain(_what_is_shown(slugs))
+        paint, widest = Paint.of(sys.stdout), max(map(len, slugs))
         heard: asyncio.Queue[Heard] = asyncio.Queue()
-        paint, widest = Paint.of(sys.stdout), max(map(len, slugs), default=0)
         async with asyncio.TaskGroup() as group:
             for slug in slugs:
                 group.create_task(_listen(desk.store, slug, heard))
-            while slugs:
-                slug, passed = await heard.get()
-                for one in _wanted(passed, args.type):
-                    if args.json:
-                        print_json({"instance": slug, "at": moment(one.at_ms), **_plain(one)}, indent=False)
-                    else:
-                        print(line(slug.ljust(widest), one, paint), flush=True)
+            async for slug, one in in_order(heard):
+                if args.type and one.what not in args.type:
+                    continue
+                if args.json:
+                    print_json({"instance": slug, "at": moment(one.at_ms), **_plain(one)}, indent=False)
+                else:
+                    print(line(slug.ljust(widest), one, paint), flush=True)
     return 0
+
+
+def _what_is_shown(slugs: Sequence[str]) -> str:
+    whom = ", ".join(slugs) if len(slugs) <= NAMED else f"{len(slugs)} servers"
+    arrows = f"{TO_TAKARO} events for Takaro, {TO_GAME} commands for the game server"
+    return f"watching {whom}; {arrows}; Ctrl-C ends it"
 
 
 async def _listen(store: Store, slug: str, heard: asyncio.Queue[Heard]) -> None:
     async for passed in watch(store, slug):
-        await heard.put((slug, passed))
+        for one in passed:
+            heard.put_nowait((slug, one))
 
 
-def _wanted(passed: Sequence[Passed], types: Sequence[str] | None) -> list[Passed]:
-    return [one for one in passed if not types or one.what in types]
+async def in_order(heard: asyncio.Queue[Heard]) -> AsyncIterator[Heard]:
+    """What is remembered comes server by server, perhaps behind what is newer: it is sorted first."""
+    await asyncio.sleep(REMEMBERED_WITHIN_S)
+    remembered = [heard.get_nowait() for _ in range(heard.qsize())]
+    for one in sorted(remembered, key=lambda one: one[1].at_ms):
+        yield one
+    while True:
+        yield await heard.get()
 
 
 def line(slug: str, one: Passed, paint: Paint) -> str:
@@ -71,12 +90,11 @@ def line(slug: str, one: Passed, paint: Paint) -> str:
     if one.detail:
         fate += f": {one.detail}"
     colour = DIM if good else YELLOW if one.kind == "event" else RED
-    arrow = "\N{RIGHTWARDS ARROW}" if one.kind == "event" else "\N{LEFTWARDS ARROW}"
     return "  ".join(
         [
             paint(clock(one.at_ms), DIM),
             paint(slug, BOLD),
-            f"{arrow} {one.what:<22}",
+            f"{TO_TAKARO if one.kind == 'event' else TO_GAME} {one.what:<22}",
             f"{safe(words(one))}  {paint(safe(f'({fate})'), colour)}",
         ]
     )

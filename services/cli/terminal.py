@@ -5,7 +5,7 @@ import shlex
 import shutil
 import sys
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
@@ -40,15 +40,20 @@ Cell = str | tuple[str, str]
 """A text, or a text and its colour."""
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[Cell]], paint: Paint) -> list[str]:
-    """Rows under their head, in columns."""
+def table(
+    head: Sequence[str], rows: Sequence[Sequence[Cell]], paint: Paint, numbers: Container[str] = ()
+) -> list[str]:
+    """Rows under their head, in columns. Those of `numbers` end at the same place."""
     plain = [[cell if isinstance(cell, tuple) else (cell, "") for cell in row] for row in rows]
     widths = [
         max(map(width, (title, *(row[column][0] for row in plain)))) for column, title in enumerate(head)
     ]
     lines = [[(title, DIM) for title in head], *plain]
     return [
-        "  ".join(_padded(*cell, to, paint) for cell, to in zip(row, widths, strict=True)).rstrip()
+        "  ".join(
+            _padded(text, colour, to, paint, right=title in numbers)
+            for (text, colour), to, title in zip(row, widths, head, strict=True)
+        ).rstrip()
         for row in lines
     ]
 
@@ -130,5 +135,7 @@ def complain(text: str) -> None:
     print(f"{NAME}: {runnable(logs.clean(text))}", file=sys.stderr)
 
 
-def _padded(text: str, colour: str, to: int, paint: Paint) -> str:
-    return paint(text, colour) + " " * (to - width(text)) if colour else text + " " * (to - width(text))
+def _padded(text: str, colour: str, to: int, paint: Paint, *, right: bool) -> str:
+    room = " " * (to - width(text))
+    painted = paint(text, colour) if colour else text
+    return room + painted if right else painted + room

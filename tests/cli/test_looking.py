@@ -107,7 +107,11 @@ def test_what_is_down_stands_first_and_is_told_by_the_exit_code(terminal: Termin
     assert views["one"]["last_contact"].endswith("Z") and views["two"]["last_contact"] is None
     assert "host-1" in terminal.run("status", "one")
     detail = terminal.run("status", "two", code=1)
-    assert "no uplink owns it" in detail and "TakaroApiUrl must be http://127.0.0.1:" in detail
+    assert (
+        "never called" in detail
+        and "no uplink owns it" in detail
+        and "TakaroApiUrl must be http://127.0.0.1:" in detail
+    )
 
 
 def shown_live(terminal: Terminal, *moves: tuple[bytes, Callable[[], object]]) -> bytes:
@@ -139,7 +143,7 @@ def shown_live(terminal: Terminal, *moves: tuple[bytes, Callable[[], object]]) -
 def test_at_a_terminal_the_table_renews_itself_until_it_is_told_to_end(terminal: Terminal) -> None:
     terminal.fill(one_is_up)
     shown = shown_live(terminal, (b"1 up, 1 down.*1 up, 1 down", lambda: None))
-    assert re.search(rb"\x1b\[32mready", shown)
+    assert re.search(rb"\x1b\[32mlinked", shown)
 
 
 def test_a_table_that_is_old_says_so_above_until_it_is_new_again(terminal: Terminal) -> None:
@@ -300,6 +304,21 @@ def test_without_a_store_it_says_how_to_name_one(tmp_path: Path) -> None:
     assert not embedded.socket_path(tmp_path / "data").exists()
     said = terminal.run("doctor", code=1)
     assert "no relay runs there" in said and "modapi does not run here" in said
+    assert "\nServers\n  note     not looked at" in said
+
+
+def test_where_the_environment_has_the_settings_no_file_is_called_valid(terminal: Terminal) -> None:
+    (terminal.folder / "relay.toml").unlink()
+    terminal.environ |= {"RELAY_REDIS__URL": terminal.server.url, "RELAY_TAKARO__URL": "ws://127.0.0.1:1/"}
+    said = terminal.run("doctor", code=1)
+    assert "the environment is valid" in said and "relay.toml and" not in said
+
+
+def test_so_many_servers_at_once_are_not_watched(terminal: Terminal) -> None:
+    with (terminal.folder / "relay.toml").open("a") as file:
+        file.writelines(INSTANCE.format(slug=f"number-{n}", name=f"Number {n}") for n in range(50))
+    said = terminal.run("tail", code=2)
+    assert said == "dayz-relay: there are 52 servers: name one, as in `dayz-relay tail one`\n"
 
 
 def test_doctor_names_each_problem_with_its_fix(terminal: Terminal) -> None:
@@ -312,12 +331,28 @@ def test_doctor_names_each_problem_with_its_fix(terminal: Terminal) -> None:
         "uplink does not run here",
         "ws://127.0.0.1:1/ cannot be reached",
         "two: its mod has never called",
-        "problem(s)",
+        "5 problems; 3 notes.",
     ):
         assert words in said
     assert "identity-of-one" not in said and "mod-key-of" not in said
     told = json.loads(terminal.run("doctor", "--json", code=1))
     assert not told["ok"] and {verdict["level"] for verdict in told["verdicts"]} == {"ok", "note", "problem"}
+    sections = [verdict["section"] for verdict in told["verdicts"]]
+    assert list(dict.fromkeys(sections)) == ["Settings", "Redis", "Services", "Takaro", "Servers"]
+
+
+def test_doctor_counts_the_servers_that_are_up_and_names_the_others(terminal: Terminal) -> None:
+    terminal.fill(one_is_up)
+    said = terminal.run("doctor", code=1)
+    servers = said[said.index("\nServers\n") :]
+    assert servers.count("two: ") == 2 and "one" not in servers and "ok       1 up\n" in servers
+
+
+def test_a_store_that_is_away_is_told_in_words_and_the_servers_as_not_looked_at(terminal: Terminal) -> None:
+    terminal.server.kill()
+    said = terminal.run("doctor", code=1)
+    assert "Redis: nobody listens on " in said and "Errno" not in said and "\nServers\n" in said
+    assert "Redis: nobody listens on " in terminal.run("status", code=1)
 
 
 def test_doctor_sees_a_store_that_could_lose_events(terminal: Terminal) -> None:

@@ -1,5 +1,6 @@
 """One line for each event and command, whatever players wrote."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.cli.looking import PASSING_TYPES
-from services.cli.tail import line, words
+from services.cli.tail import in_order, line, words
 from services.cli.terminal import Paint
 from services.relay.instances.watching import DELIVERED, Passed
 from services.relay.vocabulary import EventType
@@ -50,3 +51,13 @@ def test_every_event_type_can_be_asked_for_and_shown() -> None:
 def test_hostile_text_stays_on_its_line(name: str, msg: str) -> None:
     event = passed("chat-message", {"channel": "global", "msg": msg, "player": {"gameId": "1", "name": name}})
     assert line("one", event, Paint(False)).isprintable()
+
+
+async def test_what_is_remembered_of_several_servers_is_told_in_the_order_of_time() -> None:
+    heard: asyncio.Queue[tuple[str, Passed]] = asyncio.Queue()
+    for slug, at_ms in (("one", 1), ("one", 4), ("two", 2), ("two", 3)):
+        heard.put_nowait((slug, Passed("event", at_ms, "log", {}, "delivered", 0)))
+    told = in_order(heard)
+    assert [(await anext(told))[1].at_ms for _ in range(4)] == [1, 2, 3, 4]
+    heard.put_nowait(("one", Passed("event", 1, "log", {}, "delivered", 0)))
+    assert (await anext(told))[1].at_ms == 1

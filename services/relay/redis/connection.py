@@ -5,6 +5,7 @@ and the replies behind them are lost.
 """
 
 import asyncio
+import errno
 import socket
 import ssl
 from collections.abc import Sequence
@@ -156,6 +157,8 @@ async def dial(endpoint: Endpoint, login: Login, db: int = 0, tls: Tls | None = 
     except (OSError, TimeoutError, Lost, Refusal) as error:  # OSError: TLS too
         if connection:
             connection.close()
+        if f"[Errno {errno.ECONNREFUSED}]" in str(error):  # of one address, or of all that a name has
+            raise Unreachable(f"nobody listens on {endpoint}") from error
         why = str(error) or f"no answer within {DIAL_TIMEOUT_S:g} s"
         raise Unreachable(f"{endpoint}: {why}", error if isinstance(error, Refusal) else None) from error
     except BaseException:

@@ -1,0 +1,78 @@
+"""The table of all instances: the words of the page, in the room that a terminal has."""
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from services.cli.fleet import Row, lines
+from services.cli.terminal import Paint, width
+from services.relay.instances.diagnosis import Problem
+from services.relay.instances.entries import Entry, Origin
+from services.relay.instances.facts import Facts
+from services.relay.settings import Instance
+
+FACTS = Facts(
+    now_ms=1_800_000_000_000,
+    uplink="host-1234",
+    link="ready",
+    game_server_id="an-id",
+    link_why="",
+    contact_ms=1_799_999_990_000,
+    events=0,
+    events_bytes=0,
+    oldest_ms=None,
+    commands=0,
+    dead=0,
+    players=7,
+    mod_version="",
+    hold_ms=None,
+)
+DOWN = Problem(True, "it is away", "look")
+NOTE = Problem(False, "it is slow", "wait")
+
+
+def row(slug: str, *problems: Problem, facts: Facts = FACTS, disabled: bool = False) -> Row:
+    name = f"The server {slug}, first person, Chernarus"
+    instance = Instance.model_validate({"slug": slug, "name": name, "identity_token": f"identity {slug}"})
+    return Row(Entry(instance, Origin.FILE, (), disabled), facts, list(problems))
+
+
+def said(*rows: Row, columns: int | None = None, most: int | None = None) -> list[str]:
+    return lines(rows, Paint(False), columns, most)
+
+
+def test_the_states_and_the_words_are_those_of_the_page() -> None:
+    rows = (row("a"), row("b", NOTE), row("c", DOWN, NOTE), row("d", disabled=True))
+    head, _, titles, *told = said(*rows)
+    assert head == "1 up, 1 attention, 1 down, 1 off; 28 players"
+    assert [line.split()[0] for line in told] == ["up", "attention", "down", "off"]
+    assert titles.split() == [
+        *("STATE", "SLUG", "NAME", "GAME", "SERVER", "TAKARO", "PLAYERS", "WAITING", "DEAD", "UPLINK")
+    ]
+    assert "linked" in told[0] and "10 s ago" in told[0] and told[0].endswith("host-1234")
+
+
+def test_what_is_not_known_is_not_told_as_none() -> None:
+    (told,) = said(row("a", facts=replace(FACTS, players=None, contact_ms=None, uplink="")))[3:]
+    assert re.search(r" never +no link +\? +0 +0 +nobody$", told)
+
+
+def test_numbers_end_under_their_heads() -> None:
+    titles, few, many = said(row("a"), row("b", facts=replace(FACTS, players=60, dead=1_000)))[2:]
+    assert few[: titles.index("PLAYERS") + 7].endswith(" 7") and many[: titles.index("DEAD") + 4].endswith(
+        "1000"
+    )
+
+
+@pytest.mark.parametrize("columns", [60, 80, 90, 100, 200])
+def test_the_names_give_way_to_the_other_columns(columns: int) -> None:
+    told = said(row("chernarus"), row("livonia", NOTE), columns=columns)[2:]
+    assert max(map(width, told)) <= max(columns, 80)
+    assert all(line.endswith("host-1234") for line in told[1:])
+    assert ("NAME" in told[0]) is (columns > 80)
+
+
+def test_more_servers_than_lines_are_counted() -> None:
+    told = said(*(row(f"s{n}") for n in range(1_500)), most=20)
+    assert len(told) == 20 and told[-1] == "and 1,484 more: `dayz-relay status | less`"
