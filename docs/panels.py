@@ -27,6 +27,7 @@ _OLDEST = "dayz_relay_oldest_event_timestamp_seconds"
 _OURS = 'job=~".*(modapi|uplink)"'
 _ONE = 'instance=~"$instance"'
 _WRITES = "|".join(action for action, rule in ACTION_RULES.items() if rule.kind is Kind.WRITE)
+_SENT_ON = f'{{action=~"{_WRITES}",outcome!~"own|fresh|stale|fallback"}}'
 _COMMANDS, _READS = f'{{action=~"{_WRITES}"}}', f'{{action!~"{_WRITES}"}}'
 
 
@@ -211,7 +212,7 @@ FLEET = (
         "Commands of Takaro's, by outcome",
         LINES,
         PER_SECOND,
-        (Query(_rate("dayz_relay_requests_total", "outcome", _COMMANDS), "{{outcome}}"),),
+        (Query(_rate("dayz_relay_requests_total", "outcome", _SENT_ON), "{{outcome}}"),),
         "What changes the game: messages, items, teleports, kicks, bans, console commands, shutdowns.",
         stacked=True,
     ),
