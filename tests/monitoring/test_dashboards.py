@@ -175,6 +175,18 @@ def test_a_link_has_one_state_at_a_time_and_the_worse_the_greater(expr: str, tmp
     promtool_test([test], tmp_path)
 
 
+def test_from_the_row_of_a_server_to_its_dashboard_the_time_and_the_data_source_stay() -> None:
+    (table,) = [one for one in dashboards.dashboard("fleet")["panels"] if one["type"] == TABLE]
+    (server,) = [one for one in table["fieldConfig"]["overrides"] if one["matcher"]["options"] == "Server"]
+    path, _, query = server["properties"][0]["value"][0]["url"].partition("?")
+    assert path == f"/d/{dashboards.dashboard('instance')['uid']}"
+    assert query.split("&") == [
+        "var-instance=${__value.text}",
+        "${datasource:queryparam}",
+        "${__url_time_range}",
+    ]
+
+
 def test_every_state_of_a_link_has_its_colour() -> None:
     assert LINK_COLOURS.keys() == set(State)
 
