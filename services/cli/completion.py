@@ -1,10 +1,22 @@
-"""`dayz-relay completion bash|zsh`: what a shell completes, from the parser of the commands themselves."""
+"""`dayz-relay completion bash|zsh`: what a shell completes, from the parser of the commands themselves.
+
+The names of servers it asks for by `dayz-relay completion slugs`.
+"""
 
 import argparse
+import asyncio
 from collections.abc import Iterator
+from pathlib import Path
+
+from services.cli.desk import opened
+from services.relay.errors import RelayError
+from services.relay.settings import Settings
 
 _BASH = """\
 # dayz-relay, completed. In ~/.bashrc:  eval "$(dayz-relay completion bash)"
+_dayz_relay_slugs() {{
+    [[ "$2" == -* ]] || "$1" completion slugs 2> /dev/null
+}}
 _dayz_relay() {{
     local current="${{COMP_WORDS[COMP_CWORD]}}" before="${{COMP_WORDS[COMP_CWORD-1]}}" path="" word
     for word in "${{COMP_WORDS[@]:1:COMP_CWORD-1}}"; do
@@ -27,6 +39,8 @@ _ZSH = """\
 autoload -U +X bashcompinit && bashcompinit
 """
 
+_SLUGS = '$(_dayz_relay_slugs "${COMP_WORDS[0]}" "$current")'
+
 Parsers = Iterator[tuple[str, argparse.ArgumentParser]]
 
 
@@ -36,15 +50,30 @@ def run(shell: str, parser: argparse.ArgumentParser) -> int:
     for path, one in _walk("", parser):
         if path:
             steps.append(f"            '{path}') path='{path}' ;;")
-        for option, choices in _choices(one):
-            values.append(
-                f"        '{path} {option}') COMPREPLY=($(compgen -W '{choices}' -- \"$current\")); return ;;"
-            )
-        offered = " ".join(_words(one))
-        words.append(f"        '{path}') COMPREPLY=($(compgen -W '{offered}' -- \"$current\")) ;;")
+        for option, offered in _values(one):
+            values.append(f"        '{path} {option}') {_offer(offered)}; return ;;")
+        words.append(f"        '{path}') {_offer(' '.join(_words(path, one)))} ;;")
     script = _BASH.format(steps="\n".join(steps), values="\n".join(values), words="\n".join(words))
     print((_ZSH if shell == "zsh" else "") + script, end="")
     return 0
+
+
+def slugs(settings: Settings, data: Path) -> int:
+    """Prints those of all servers; of relay.toml alone while the store is away."""
+    print(*asyncio.run(_slugs(settings, data)), sep="\n")
+    return 0
+
+
+async def _slugs(settings: Settings, data: Path) -> list[str]:
+    try:
+        async with opened(settings, data) as desk:
+            return list(await desk.entries())
+    except RelayError:
+        return [instance.slug for instance in settings.instances]
+
+
+def _offer(words: str) -> str:
+    return f'COMPREPLY=($(compgen -W "{words}" -- "$current"))'
 
 
 def _walk(path: str, parser: argparse.ArgumentParser) -> Parsers:
@@ -56,17 +85,22 @@ def _walk(path: str, parser: argparse.ArgumentParser) -> Parsers:
                 yield from _walk(f"{path} {name}", below)
 
 
-def _words(parser: argparse.ArgumentParser) -> Iterator[str]:
+def _words(path: str, parser: argparse.ArgumentParser) -> Iterator[str]:
     for action in parser._actions:
         if action.help is argparse.SUPPRESS:
             continue
         if not action.option_strings and action.choices:
             yield from map(str, action.choices)
+        if action.dest in ("slug", "slugs") and path != " instance add":  # which is to be a new one
+            yield _SLUGS
         yield from (option for option in action.option_strings if option.startswith("--"))
 
 
-def _choices(parser: argparse.ArgumentParser) -> Iterator[tuple[str, str]]:
+def _values(parser: argparse.ArgumentParser) -> Iterator[tuple[str, str]]:
+    """What may follow an option. Nothing of ours: bash offers files then."""
     for action in parser._actions:
         for option in action.option_strings:
             if action.choices:
                 yield option, " ".join(map(str, action.choices))
+            elif action.nargs != 0:
+                yield option, _SLUGS if action.metavar == "SLUG" else ""

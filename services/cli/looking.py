@@ -78,7 +78,10 @@ def add_looking(add: Add) -> None:
         add_place(one)
     _add_dlq(add("dlq", "Events that Takaro would refuse, or has refused: list, show, take in again, drop."))
     completion = add("completion", "Print what a shell needs to complete these commands.")
-    completion.add_argument("shell", choices=("bash", "zsh"), help="yours")
+    completion.add_argument(
+        "shell", choices=("bash", "zsh", "slugs"), help="yours; slugs: the servers, which shells ask for"
+    )
+    add_place(completion)
 
 
 def examples(name: str) -> str | None:

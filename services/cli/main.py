@@ -242,6 +242,8 @@ def _doctor(args: argparse.Namespace) -> int:
 def _completion(args: argparse.Namespace) -> int:
     from services.cli import completion
 
+    if args.shell == "slugs":
+        return completion.slugs(_load(args.config).settings, args.data)
     return completion.run(args.shell, _parser())
 
 

@@ -10,15 +10,19 @@ from services.relay.command_life import MAY_HAVE_RUN, NOT_DELIVERED, State
 from services.relay.command_stream import CommandStream
 from services.relay.errors import ConfigError, StoreError
 from services.relay.instances.facts import facts_of
+from services.relay.instances.watching import Passed, Passing
 from services.relay.operation_ids import new_operation_id
 from services.relay.records import Command, Outcome
 from services.relay.settings import Settings
 from services.relay.store import Store
 from services.relay.vocabulary import ANSWER_WITHIN_S, HAND_OUT_WITHIN_S, Action
+from services.uplink.takaro.failures import Cause
 from services.uplink.takaro.requests import BadRequest, read_request
 
 LOOK_EVERY_S = 0.1
 READ_RESULTS = 200
+
+_CAUSES = {None: Cause.QUEUE_FULL, State.EXPIRED: Cause.NOT_DELIVERED}
 
 
 def run(args: Namespace, settings: Settings) -> int:
@@ -37,6 +41,7 @@ async def _run(args: Namespace, settings: Settings) -> int:
         command = Command(new_operation_id(action), action, arguments)
         begun_s = time.monotonic()
         fate = await _fate(commands, command)
+        _show(desk.store, slug, _passed(command, fate, time.monotonic() - begun_s))
         if isinstance(fate, Outcome) and not fate.error:
             print(f"said on {slug}, after {time.monotonic() - begun_s:.1f} s")
             return 0
@@ -62,6 +67,22 @@ async def _fate(commands: CommandStream, command: Command) -> Outcome | State | 
                 await commands.take_off(entry)  # an uplink would count it as one that nobody waited for
                 return outcome
     return await commands.give_up(command.operation_id) or State.UNKNOWN
+
+
+def _show(store: Store, slug: str, passed: Passed) -> None:
+    """To whoever watches now, as the owner shows what Takaro asks for."""
+    passing = Passing(store, slug)
+    passing.watched("somebody, perhaps")
+    passing.tell([passed])
+
+
+def _passed(command: Command, fate: Outcome | State | None, took_s: float) -> Passed:
+    if isinstance(fate, Outcome):
+        end, detail = ("refused" if fate.error else "answered"), fate.error
+    else:
+        end, detail = _CAUSES.get(fate, Cause.NO_RESULT).value, ""
+    now_ms = int(time.time() * 1000)
+    return Passed("command", now_ms, command.action, command.args, end, round(took_s * 1000), detail)
 
 
 async def _why(store: Store, slug: str, fate: Outcome | State | None) -> str:

@@ -1,7 +1,9 @@
 """A real bash completes the commands as they are."""
 
+import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -35,11 +37,41 @@ def completed(script: Path, *typed: str) -> list[str]:
         (("dlq", "retry", "main", "--"), {"--help", "--all", "--config", "--data"}),
         (("tail", "main", "--type", "player-d"), {"player-disconnected", "player-death"}),
         (("sim", ""), {"mod", "takaro", "--help"}),
-        (("completion", ""), {"bash", "zsh", "--help"}),
+        (("completion", ""), {"bash", "zsh", "slugs", "--help", "--config", "--data"}),
         (("modapi", "--"), {"--help", "--config"}),  # not --warned, which nobody types
     ],
 )
 def test_it_offers_what_can_follow(script: Path, typed: tuple[str, ...], offered: set[str]) -> None:
+    assert set(completed(script, *typed)) == offered
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        (("status", "ch"), {"chernarus"}),
+        (("tail", "chernarus", "l"), {"livonia"}),
+        (("dlq", "drop", "liv"), {"livonia"}),
+        (("instance", "remove", "c"), {"chernarus"}),
+        (("doctor", "--identify", ""), {"chernarus", "livonia"}),
+        (("instance", "add", "c"), set()),
+        (("status", "--config", ""), set()),  # none of ours: bash offers files
+        (("instance", "add", "x", "--identity-token-file", ""), set()),
+    ],
+)
+def test_it_offers_the_servers_that_there_are(
+    script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, typed: tuple[str, ...], offered: set[str]
+) -> None:
+    blocks = (
+        f'[[instance]]\nslug = "{slug}"\nname = "Server {slug}"\nidentity_token = "identity-of-{slug}-0123"\n'
+        f'mod_keys = ["mod-key-of-{slug}-0123"]\n'
+        for slug in ("chernarus", "livonia")
+    )
+    (tmp_path / "relay.toml").write_text("".join(blocks))
+    program = tmp_path / "dayz-relay"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m services.cli "$@"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("DAYZ_RELAY_CONFIG", str(tmp_path / "relay.toml"))
     assert set(completed(script, *typed)) == offered
 
 
