@@ -51,15 +51,19 @@ def diagnose(entry: Entry, facts: Facts, base_url: str, stranger: str = "") -> l
     if entry.note:
         fix = "the line says which; `dayz-relay instance list` shows both"
         found.append(Problem(entry.shadowed or not entry.keys, entry.note, fix))
-    found += [*_mod(facts, base_url, stranger), *_link(entry, facts), *_waiting(entry.instance.slug, facts)]
+    found += [
+        *_mod(facts, f"{base_url}/k/<mod key>" if entry.keys else base_url, stranger),
+        *_link(entry, facts),
+        *_waiting(entry.instance.slug, facts),
+    ]
     return sorted(found, key=lambda problem: not problem.serious)
 
 
-def _mod(facts: Facts, base_url: str, stranger: str) -> list[Problem]:
+def _mod(facts: Facts, url: str, stranger: str) -> list[Problem]:
     if facts.silent_s is None:
         what = "its mod has never called"
         fix = (
-            f"in profiles/TakaroIntegration/config.json, TakaroApiUrl must be {base_url}/k/<mod key> (with"
+            f"in profiles/TakaroIntegration/config.json, TakaroApiUrl must be {url} (with"
             " the host by which the game server reaches this machine) and RegistrationToken must not be"
             " empty; then restart the DayZ server"
         )
@@ -67,7 +71,7 @@ def _mod(facts: Facts, base_url: str, stranger: str) -> list[Problem]:
         what = f"its mod was last heard of {span(facts.silent_s)} ago"
         fix = (
             "is the DayZ server running, with the mod in -serverMod= ? Does it reach"
-            f" {base_url}? If its mod key was replaced, TakaroApiUrl must have the new one"
+            f" {url}? If its mod key was replaced, TakaroApiUrl must have the new one"
         )
     else:
         return []

@@ -47,6 +47,7 @@ def test_a_server_that_is_well_has_no_problem() -> None:
     ("entry", "facts", "what", "fix"),
     [
         (ENTRY, replace(WELL, contact_ms=None), "never called", f"TakaroApiUrl must be {URL}/k/<mod key>"),
+        (replace(ENTRY, keys=()), replace(WELL, contact_ms=None), "never called", f"must be {URL} (with"),
         (ENTRY, replace(WELL, contact_ms=NOW_MS - 90_000), "heard of 90 s ago", "-serverMod="),
         (ENTRY, replace(WELL, link="refused"), "Takaro refuses", "registration_token"),
         (ENTRY, replace(WELL, link="waiting"), "out of reach", "[takaro] url"),
