@@ -103,7 +103,8 @@ class Mirror:
         if action is Action.GET_PLAYERS:
             return self._listed_s
         kept = self._places if action is Action.GET_PLAYER_LOCATION else self._inventories
-        return min((kept[game_id].at_s for game_id in self._online if game_id in kept), default=None)
+        known = (kept[game_id].at_s for game_id in self._online if game_id in kept)
+        return min((at_s for at_s in known if at_s), default=None)  # 0: no longer known, see `done`
 
     def _players(self) -> bytes:
         return b"[" + b",".join(kept.payload for kept in self._online.values()) + b"]"

@@ -166,6 +166,11 @@ def test_the_age_that_an_operator_sees_is_that_of_the_oldest_answer_about_somebo
     assert Mirror().oldest_s(Action.GET_PLAYERS) is None
 
 
+def test_what_is_no_longer_known_has_no_age(mirror: Mirror) -> None:
+    mirror.done(Action.GIVE_ITEM, {"gameId": "ada"}, NOW + 1)
+    assert mirror.oldest_s(Action.GET_PLAYER_INVENTORY) is None
+
+
 NAMES = st.sampled_from(["ada", "bob", "eve"])
 
 
