@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-from services.cli.terminal import program
 from services.relay.mod_config import mod_url
 from services.relay.settings import NO_INSTANCE, Instance, ModApi, Settings
 from services.relay.settings_values import is_loopback
@@ -26,7 +25,7 @@ def _servers(instances: tuple[Instance, ...]) -> Iterator[str]:
     for one, lacks in lacking[:NAMED]:
         yield f"{_named(one)}: {lacks}"
     if more := lacking[NAMED:]:
-        yield f"{len(more):,} more lack something: `{program()} doctor` names them"
+        yield f"{len(more):,} more lack something: `dayz-relay doctor` names them"
     if len(complete) == 1:
         yield f"{_named(complete[0])}: complete"
     elif complete:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from services.cli.terminal import runnable
 from services.relay.settings import NO_INSTANCE, Settings, masked
 
 
@@ -14,9 +15,9 @@ def run(settings: Settings, warnings: Iterable[str]) -> None:
             print(f"[[{section}]]" if isinstance(content, list) else f"[{section}]")
             print(*_lines(table), "", sep="\n")
     if not settings.instances:
-        print(f"note: {NO_INSTANCE}")
+        print(f"note: {runnable(NO_INSTANCE)}")
     for warning in warnings:
-        print(f"warning: {warning}")
+        print(f"warning: {runnable(warning)}")
     print("ok")
 
 

@@ -1,4 +1,4 @@
-"""All instances as a table for a terminal, in the words of the status page. Pure."""
+"""All instances as a table for a terminal, in the words of the status page."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -15,6 +15,7 @@ from services.cli.terminal import (
     ago,
     cut,
     many,
+    runnable,
     safe,
     table,
     width,
@@ -56,11 +57,12 @@ def lines(
 ) -> list[str]:
     """What fits into so many columns and lines; without them all of it."""
     if not rows:
-        return ["There is no instance yet: `dayz-relay instance add` adds one."]
+        return [runnable("There is no instance yet: `dayz-relay instance add` adds one.")]
     shown = rows if most is None else rows[: max(1, most - 4)]
     told = [paint(_summary(rows), BOLD), "", *_table(shown, paint, columns)]
     if len(shown) < len(rows):
-        told.append(paint(f"and {len(rows) - len(shown):,} more: `dayz-relay status | less`", DIM))
+        more = f"and {len(rows) - len(shown):,} more: `dayz-relay status | less`"
+        told.append(paint(runnable(more), DIM))
     return told
 
 
@@ -68,7 +70,8 @@ def _summary(rows: Sequence[Row]) -> str:
     levels = Counter(row.level for row in rows)
     order = (Level.GOOD, Level.WARN, Level.BAD, Level.OFF)
     told = [f"{levels[one]:,} {BADGES[one]}" for one in order if levels[one] or one is Level.GOOD]
-    return f"{', '.join(told)}; {many(sum(row.facts.players or 0 for row in rows), 'player')}"
+    players = [row.facts.players for row in rows if row.facts.players is not None]
+    return f"{', '.join(told)}; {many(sum(players), 'player') if players else '? players'}"
 
 
 def _table(rows: Sequence[Row], paint: Paint, columns: int | None) -> list[str]:

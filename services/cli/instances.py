@@ -12,7 +12,7 @@ from pydantic import SecretStr, TypeAdapter, ValidationError
 
 from services.cli.desk import Desk, opened
 from services.cli.fleet import link_word
-from services.cli.terminal import Paint, date, print_json, safe, table
+from services.cli.terminal import Paint, date, print_json, runnable, safe, table
 from services.relay.cautions import guessable
 from services.relay.errors import ConfigError
 from services.relay.instances.overview import InstanceView, overview
@@ -63,7 +63,7 @@ async def _list(desk: Desk, args: Namespace) -> None:
     if args.json:
         print_json([view.model_dump() for view in views])
     elif not views:
-        print("There is no instance yet: `dayz-relay instance add` adds one.")
+        print(runnable("There is no instance yet: `dayz-relay instance add` adds one."))
     else:
         head = ("SLUG", "NAME", "FROM", "STATE", "KEYS", "TAKARO", "LAST CONTACT", "EVENTS", "COMMANDS")
         print(*table(head, [_row(view) for view in views], Paint.of(sys.stdout)), sep="\n")

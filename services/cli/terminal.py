@@ -1,6 +1,7 @@
 """What commands write: colours for people at a terminal, plain text for whoever reads a pipe."""
 
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -126,8 +127,8 @@ def program() -> str:
 
 
 def runnable(text: str) -> str:
-    """With the commands in it as they have to be typed here."""
-    return text.replace(f"{NAME} ", f"{program()} ")
+    """With the commands in it, which begin it or stand in backticks, as they have to be typed here."""
+    return re.sub(f"(^|`){NAME} ", lambda found: f"{found[1]}{program()} ", text)
 
 
 def complain(text: str) -> None:

@@ -36,7 +36,7 @@ def run(config: Path, data: Path, environ: Mapping[str, str]) -> int:
         _must_be_free(settings)
         for warning in (*warnings, *cautions(config if config.exists() else None, environ, settings)):
             print(f"warning: {runnable(warning)}")
-        print(*banner(settings), sep="\n", flush=True)
+        print(*map(runnable, banner(settings)), sep="\n", flush=True)
         logs.configure("up", settings)
         if own_store:
             store = embedded.program(data)

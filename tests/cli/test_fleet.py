@@ -54,7 +54,8 @@ def test_the_states_and_the_words_are_those_of_the_page() -> None:
 
 
 def test_what_is_not_known_is_not_told_as_none() -> None:
-    (told,) = said(row("a", facts=replace(FACTS, players=None, contact_ms=None, uplink="")))[3:]
+    head, _, _, told = said(row("a", facts=replace(FACTS, players=None, contact_ms=None, uplink="")))
+    assert head == "1 up; ? players"
     assert re.search(r" never +no link +\? +0 +0 +nobody$", told)
 
 

@@ -70,6 +70,7 @@ def test_commands_are_told_as_the_program_was_called(tmp_path: Path, monkeypatch
     monkeypatch.setenv("PATH", "")
     monkeypatch.setattr("sys.argv", [str(ours), "status"])
     assert runnable("try `dayz-relay doctor`") == f"try `{ours} doctor`"
+    assert runnable("another dayz-relay runs there") == "another dayz-relay runs there"
     monkeypatch.setenv("PATH", str(tmp_path))
     assert runnable("try `dayz-relay doctor`") == "try `dayz-relay doctor`"
     other = tmp_path / "elsewhere"
