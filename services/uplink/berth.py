@@ -199,12 +199,13 @@ class Berth:
         if not self.lease.held or self.contact.store_away:
             return None
         shown = self._row.values
-        events, size_bytes, oldest_s = (
-            shown.get(series, {}).get("", 0.0) for series in (BACKLOG_EVENTS, BACKLOG_BYTES, OLDEST)
+        events, size_bytes, oldest_s, contact_s = (
+            shown.get(series, {}).get("", 0.0) for series in (BACKLOG_EVENTS, BACKLOG_BYTES, OLDEST, CONTACT)
         )
         return Sighting(
             self.instance.name,
             self.contact.silent_s,
+            max(0.0, self._looked_s - contact_s) if contact_s else self.contact.silent_s or 0.0,
             next(iter(shown.get(STATE, ())), ""),
             int(events),
             max(events / MAX_QUEUED_EVENTS, size_bytes / MAX_QUEUED_BYTES),

@@ -26,12 +26,14 @@ class Condition(StrEnum):
 class Sighting:
     """An instance as its owner sees it now.
 
-    `silent_s`: how long nothing was heard of the mod, as far as this process knows; None: never heard of.
+    `silent_s`: how long nothing was heard of the mod, as far as this process can judge (contact.py); None:
+    never heard of. `unheard_s`: how long it is truly, however young this process is.
     `fullness` is the part of the room for waiting events that is taken, `oldest_s` how long the oldest waits.
     """
 
     name: str
     silent_s: float | None
+    unheard_s: float
     link: str
     events: int
     fullness: float
@@ -138,7 +140,7 @@ def _lasted_s(condition: Condition, seen: Sighting) -> float:
     """For how long it has been so already when it is noticed."""
     match condition:
         case Condition.SILENT:
-            return seen.silent_s or 0.0
+            return seen.unheard_s
         case Condition.BACKLOG:
             return seen.oldest_s
         case Condition.REFUSED:

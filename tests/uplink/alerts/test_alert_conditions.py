@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from services.uplink.alerts.conditions import AGAIN_AFTER_S, RULES, Condition, Sighting, Transition, Watch
 
-WELL = Sighting("A server", silent_s=1.0, link="ready", events=0, fullness=0.0, oldest_s=0.0)
-SILENT = replace(WELL, silent_s=200.0)
+WELL = Sighting("A server", silent_s=1.0, unheard_s=1.0, link="ready", events=0, fullness=0.0, oldest_s=0.0)
+SILENT = replace(WELL, silent_s=200.0, unheard_s=200.0)
 REFUSED = replace(WELL, link="refused")
 BEHIND = replace(WELL, events=10, oldest_s=400.0)
 WALL_S = 1_800_000_000.0
@@ -56,6 +56,17 @@ def test_since_when_is_counted_from_when_it_was_so() -> None:
     watch.look("a", BEHIND, 0, WALL_S)
     (behind,) = watch.look("a", BEHIND, 30, WALL_S + 30)
     assert behind.since_s == WALL_S + 30 - 400
+
+
+def test_a_young_process_waits_for_its_own_time_and_says_the_true_one() -> None:
+    watch = Watch({}, 180)
+    young = [
+        (float(at_s), replace(WELL, silent_s=float(at_s), unheard_s=372.0 + at_s)) for at_s in range(200)
+    ]
+    (silent,) = [one for at_s, seen in young for one in heard(watch, seen, at_s)]
+    assert (silent.at_s, silent.since_s) == (WALL_S + 181, WALL_S - 372)
+    (back,) = [one for at_s, seen in steadily(WELL, 200, 300) for one in heard(watch, seen, at_s)]
+    assert back.since_s == WALL_S - 372
 
 
 @pytest.mark.parametrize(
@@ -135,6 +146,7 @@ def test_the_silence_of_a_young_process_cannot_look_like_a_return() -> None:
             Sighting,
             name=st.just("A server"),
             silent_s=st.none() | st.floats(0, 1_000),
+            unheard_s=st.floats(0, 1_000),
             link=st.sampled_from(["ready", "refused", "waiting", ""]),
             events=st.integers(0, 100_000),
             fullness=st.floats(0, 1),

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from services.uplink.alerts.conditions import Condition, Sighting, Transition
 from services.uplink.alerts.words import MAX_LISTED, discord, duration, escaped, generic, sentence
 
-SEEN = Sighting("A server", silent_s=200.0, link="waiting", events=1_234, fullness=0.1, oldest_s=400.0)
+SEEN = Sighting(
+    "A server", silent_s=200.0, unheard_s=200.0, link="waiting", events=1_234, fullness=0.1, oldest_s=400.0
+)
 SILENT = Transition("one", Condition.SILENT, True, 1_800_000_000.0, 1_800_000_200.0, SEEN)
 
 

@@ -24,7 +24,7 @@ from services.uplink.alerts.herald import Herald
 from tests.support.certificates import make_certificate
 from tests.support.linked import until
 
-WELL = Sighting("A server", silent_s=1.0, link="ready", events=0, fullness=0.0, oldest_s=0.0)
+WELL = Sighting("A server", silent_s=1.0, unheard_s=1.0, link="ready", events=0, fullness=0.0, oldest_s=0.0)
 REFUSED = replace(WELL, link="refused")
 SECRET = "api/webhooks/1234567890/the-secret-of-this-webhook"
 

@@ -1,12 +1,14 @@
-"""What alerts see of an instance is what is: a link that Takaro refuses, and events that wait."""
+"""What alerts see of an instance is what is: a link that is refused, events that wait, a mod long gone."""
 
 import asyncio
+import time
 
 import pytest
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from services.relay.event_stream import Batch, EventStream, Slot, digest
+from services.relay.keys import keys_of
 from services.relay.running import cancelled
 from services.relay.settings import Instance
 from services.relay.store import Store
@@ -36,8 +38,10 @@ async def test_a_refused_link_and_a_backlog_are_seen(
         assert uplink.sightings() == {}  # whose it is, is not known yet
         running = asyncio.create_task(uplink.run())
         await EventStream(store, slug).append(Batch([Slot(digest(line(n)), line(n)) for n in range(3)]))
+        await store.send("SET", keys_of(slug).contact, int((time.time() - 400) * 1000))
         await until(lambda: slug in uplink.sightings() and uplink.sightings()[slug].oldest_s > 1)
         seen = uplink.sightings()[slug]
         assert (seen.name, seen.link, seen.events) == ("A server", "refused", 3)
-        assert 0 < seen.fullness < 0.001 and seen.silent_s is not None
+        assert 0 < seen.fullness < 0.001
+        assert seen.silent_s is not None and seen.silent_s < 60 and 400 <= seen.unheard_s < 460
         await cancelled(running)
