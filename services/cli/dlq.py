@@ -10,7 +10,19 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from services.cli.desk import Desk, opened
-from services.cli.terminal import BOLD, DIM, Paint, complain, cut, date, moment, print_json, safe, table
+from services.cli.terminal import (
+    BOLD,
+    DIM,
+    Paint,
+    complain,
+    cut,
+    date,
+    moment,
+    print_json,
+    program,
+    safe,
+    table,
+)
 from services.modapi.metrics import Metrics
 from services.modapi.repeats import Repeated, intake_of, repeat, why_not
 from services.relay.errors import ConfigError
@@ -102,9 +114,10 @@ async def _show(desk: Desk, letters: DeadLetters, args: Namespace) -> int:
 async def _retry(desk: Desk, letters: DeadLetters, args: Namespace) -> int:
     """As modapi takes in what a mod sends, under a name of its own."""
     intake = intake_of(desk.store, args.slug, Metrics(CollectorRegistry()), desk.settings.limits)
-    tried = taken = 0
+    tried = taken = left = 0
     async for letter in _chosen(letters, args):
         if args.all and why_not(letter):
+            left += 1
             continue
         came = await repeat(letters, intake, letter.id)
         reason = f": {why}" if came is Repeated.NOT_POSSIBLE and (why := why_not(letter)) else ""
@@ -113,6 +126,8 @@ async def _retry(desk: Desk, letters: DeadLetters, args: Namespace) -> int:
         taken += came is Repeated.TAKEN
     if args.all and not tried:
         print(f"{args.slug} has no dead letter that can be taken in again.")
+    if left:
+        print(f"{left:,} cannot be taken in again: `{program()} dlq show` says why.")
     await asyncio.sleep(2 * NOTE_AFTER_S)  # the last of them is still being noted as answered
     return int(taken < tried or not (tried or args.all))
 

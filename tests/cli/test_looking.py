@@ -213,6 +213,13 @@ def test_what_is_done_to_no_dead_letter_says_so(terminal: Terminal) -> None:
     assert terminal.run("dlq", "drop", "one", "--all") == "0 dropped\n"
 
 
+def test_of_all_those_that_can_be_taken_in_again_are_and_the_others_are_counted(terminal: Terminal) -> None:
+    terminal.fill(one_has_dead_letters)
+    said = terminal.run("dlq", "retry", "one", "--all", code=1)
+    assert "it could not be mended this time either" in said
+    assert said.endswith("1 cannot be taken in again: `dayz-relay dlq show` says why.\n")
+
+
 @pytest.mark.parametrize(("answer", "code"), [(b"n\n", 1), (b"\n", 1), (b"\x04", 1), (b"yes\n", 0)])
 def test_all_dead_letters_are_deleted_by_a_person_who_means_it(
     terminal: Terminal, answer: bytes, code: int
