@@ -196,10 +196,10 @@ FLEET = (
         (
             *_quantiles("dayz_relay_event_seconds", "events, accepted to receipted"),
             *_quantiles("dayz_relay_request_seconds", "commands", _COMMANDS),
-            *_quantiles("dayz_relay_request_seconds", "reads", _READS),
+            *_quantiles("dayz_relay_request_seconds", "reads that had to wait for the mod", _READS),
             *_quantiles("dayz_relay_mod_call_seconds", "calls of mods"),
         ),
-        "p50: half took no longer. p99: 99 of 100 took no longer.",
+        "p50: half took no longer. p99: 99 of 100 took no longer. Without what the mirror answers at once.",
     ),
     Panel(
         "Mods turned away, by answer",

@@ -111,6 +111,7 @@ class Fleet:
             self._store.tell("HDEL", UPLINKS, member)
         before, self._beats = self._beats, beats
         if beats <= before:
+            self._metrics.data_lost.inc()
             logger.error(
                 "Redis has lost data: it was emptied, or a copy that was behind took its place. Events and"
                 " commands that waited in it may be gone; everything else is written anew"

@@ -114,7 +114,7 @@ class Metrics:
         )
         self.request_seconds = Histogram(
             "dayz_relay_request_seconds",
-            "How long Takaro waited for an answer.",
+            "How long Takaro waited for a mod: commands, and reads that the mirror did not know.",
             ["action"],
             buckets=LATENCIES_S,
             registry=registry,
@@ -162,6 +162,11 @@ class Metrics:
         self.uplinks = Gauge(
             "dayz_relay_uplinks_alive",
             "Uplinks that this one sees at work, itself included.",
+            registry=registry,
+        )
+        self.data_lost = Counter(
+            "dayz_relay_store_data_lost_total",
+            "Times that Redis was found to be behind what it had been: emptied, or an older copy.",
             registry=registry,
         )
         self.event_seconds = Histogram(

@@ -422,3 +422,4 @@ async def test_a_copy_of_redis_that_is_behind_is_noticed(
         return "Redis has lost data" in caplog.text
 
     await until(told)
+    assert scene.count("dayz_relay_store_data_lost_total") >= 1
