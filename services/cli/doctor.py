@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Awaitable, Sequence
 from dataclasses import asdict, replace
 
-from services.cli import doctor_here, doctor_takaro
+from services.cli import doctor_alerts, doctor_here, doctor_takaro
 from services.cli.desk import Desk, opened
 from services.cli.terminal import BOLD, DIM, GREEN, RED, YELLOW, Paint, many, print_json, runnable, safe
 from services.cli.verdict import Level, Verdict, bad, good, warn
@@ -16,6 +16,7 @@ from services.relay import logs
 from services.relay.errors import ConfigError, NoSuchInstance, StoreError
 from services.relay.instances.diagnosis import diagnose
 from services.relay.instances.facts import facts_of_all
+from services.relay.instances.strangers import Strangers
 from services.relay.mod_config import mod_url
 from services.relay.settings import Loaded, Settings
 
@@ -59,6 +60,8 @@ async def _run(args: Namespace, settings: Settings, warnings: Sequence[str]) -> 
         if args.identify:
             identified = await _told(_identify(desk, args.identify)) if desk else [UNSEEN]
             tell(f"Identify as {args.identify}", identified)
+        if args.alerts:
+            tell("Alerts", await doctor_alerts.reach(settings.alerts))
     wrong = any(verdict.level is Level.BAD for _, verdict in told)
     if args.json:
         print_json({"ok": not wrong, "verdicts": [{"section": at, **asdict(one)} for at, one in told]})
@@ -88,11 +91,11 @@ async def _instances(desk: Desk) -> list[Verdict]:
             bad("there is no server yet", "add an [[instance]] to relay.toml, or `dayz-relay instance add`")
         ]
     facts = await facts_of_all(desk.store, list(entries))
-    url = mod_url(desk.settings.modapi)
+    url, stranger = mod_url(desk.settings.modapi), await Strangers(desk.store).last()
     told: list[Verdict] = []
     up = 0
     for slug, entry in entries.items():
-        problems = diagnose(entry, facts[slug], url)
+        problems = diagnose(entry, facts[slug], url, stranger)
         up += not problems
         for problem in problems:
             serious = problem.serious and not entry.disabled

@@ -72,30 +72,28 @@ async def services(settings: Settings) -> list[Verdict]:
         _service("modapi", modapi.admin_host, modapi.admin_port),
         _service("uplink", uplink.admin_host, uplink.admin_port),
     )
-    return [*told[0], *await _door(settings, running=told[0][0].level == "ok"), *told[1]]
+    (modapis, running), (uplinks, _) = told
+    return [*modapis, *await _door(settings, running=running), *uplinks]
 
 
-async def _service(name: str, host: str, port: int) -> list[Verdict]:
+async def _service(name: str, host: str, port: int) -> tuple[list[Verdict], bool]:
+    """What is to be said of it, and whether it is ours that answers there."""
     if not port:
-        return [
-            warn(
-                f"{name} has any free admin port: it cannot be asked", f"set [{name}] admin_port to a number"
-            )
-        ]
+        what = f"{name} has any free admin port: it cannot be asked"
+        return [warn(what, f"set [{name}] admin_port to a number")], False
     at = f"{host}:{port}"
     try:
         status, body = await _get(_dialled(host), port, "/readyz")
     except (OSError, ValueError):
-        free = _is_free(host, port, f"{name}.admin_port")
-        if free:
-            return [
-                warn(f"{name} does not run here (nobody listens on {at})", "`dayz-relay up` starts all of it")
-            ]
-        return [bad(f"something else than {name} listens on {at}", f"stop it, or change [{name}] admin_port")]
+        if _is_free(host, port, f"{name}.admin_port"):
+            fix = f"`dayz-relay {name}` starts it, `dayz-relay up` all of it"
+            return [warn(f"{name} does not run here (nobody listens on {at})", fix)], False
+        what = f"something else than {name} listens on {at}"
+        return [bad(what, f"stop it, or change [{name}] admin_port")], False
     if status == 200:
-        return [good(f"{name} runs on {at} and is ready")]
+        return [good(f"{name} runs on {at} and is ready")], True
     reason = body.get("reason", f"it answers {status}") if isinstance(body, dict) else f"it answers {status}"
-    return [bad(f"{name} on {at} is not ready: {reason}", "")]
+    return [bad(f"{name} on {at} is not ready: {reason}", "")], True
 
 
 async def _door(settings: Settings, *, running: bool) -> list[Verdict]:

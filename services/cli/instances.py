@@ -55,6 +55,8 @@ async def _add(desk: Desk, args: Namespace) -> None:
             "It has no Takaro registration token: its events are kept until [takaro] in relay.toml has one."
         )
     _print_key(desk, issued)
+    print("\nTakaro knows the server by this identity token. Keep it with your backups:\n")
+    print(_identity(issued))
 
 
 async def _list(desk: Desk, args: Namespace) -> None:

@@ -24,6 +24,7 @@ exit codes: 0 all that is served is up, 1 something is not""",
     "doctor": """\
   dayz-relay doctor                 looks, changes nothing, disturbs nobody
   dayz-relay doctor --identify chernarus
+  dayz-relay doctor --alerts        is Discord told?
 exit codes: 0 nothing is wrong, 1 something is, 2 the settings are""",
     "tail": """\
   dayz-relay tail                   everything, of all servers
@@ -57,6 +58,9 @@ def add_looking(add: Add) -> None:
         "--identify",
         metavar="SLUG",
         help="log in to Takaro as this server too, unless the relay is logged in as it now",
+    )
+    doctor.add_argument(
+        "--alerts", action="store_true", help="send a message to each address of [alerts], to see it arrive"
     )
     tail = add("tail", "Show events and commands as they pass, the last 50 of each first.")
     tail.add_argument("slugs", nargs="*", metavar="slug", help="some servers, else all")

@@ -17,6 +17,7 @@ from services.relay.errors import StoreError
 from services.relay.instances.diagnosis import diagnose
 from services.relay.instances.entries import Entry
 from services.relay.instances.facts import Facts, facts_of, facts_of_all
+from services.relay.instances.strangers import Strangers
 from services.relay.mod_config import mod_url
 from services.relay.settings import Settings
 
@@ -69,14 +70,18 @@ async def _rows(desk: Desk) -> list[Row]:
     """Those that need somebody come first."""
     entries = await desk.entries()
     facts = await facts_of_all(desk.store, list(entries))
-    url = mod_url(desk.settings.modapi)
-    rows = [Row(entry, facts[slug], diagnose(entry, facts[slug], url)) for slug, entry in entries.items()]
+    url, stranger = mod_url(desk.settings.modapi), await Strangers(desk.store).last()
+    rows = [
+        Row(entry, facts[slug], diagnose(entry, facts[slug], url, stranger))
+        for slug, entry in entries.items()
+    ]
     return sorted(rows, key=lambda row: (row.level, row.entry.instance.slug))
 
 
 async def _one(desk: Desk, slug: str) -> Row:
     entry, facts = await desk.entry(slug), await facts_of(desk.store, slug)
-    return Row(entry, facts, diagnose(entry, facts, mod_url(desk.settings.modapi)))
+    url, stranger = mod_url(desk.settings.modapi), await Strangers(desk.store).last()
+    return Row(entry, facts, diagnose(entry, facts, url, stranger))
 
 
 def _show(rows: list[Row], trouble: str) -> None:

@@ -40,7 +40,8 @@ async def _run(args: Namespace, settings: Settings) -> int:
         slugs = [(await desk.entry(slug)).instance.slug for slug in dict.fromkeys(args.slugs)]
         slugs = slugs or list(active(await desk.entries()))
         if len(slugs) > MOST_AT_ONCE:
-            raise ConfigError(f"there are {len(slugs)} servers: name one, as in `dayz-relay tail {slugs[0]}`")
+            example = f"`dayz-relay tail {slugs[0]}`"
+            raise ConfigError(f"there are {len(slugs)} servers: name some, as in {example}")
         if not slugs:
             complain("there is no server to watch")
             return 0

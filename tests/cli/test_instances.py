@@ -61,6 +61,11 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
     server.remove()
 
 
+def test_the_identity_token_is_shown_to_who_adds_a_server(terminal: Terminal) -> None:
+    said = terminal.run("instance", "add", "kept", "--name", "Kept")
+    assert "Keep it with your backups" in said and len(said.splitlines()[-1]) >= 43
+
+
 def test_a_server_is_added_shown_given_a_new_key_disabled_and_removed(terminal: Terminal) -> None:
     said = terminal.run("instance", "add", "one", "--name", "Server one")
     (key,) = set(re.findall(r"/k/([\w-]+)", said))

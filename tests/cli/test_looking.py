@@ -10,8 +10,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -325,7 +327,7 @@ def test_so_many_servers_at_once_are_not_watched(terminal: Terminal) -> None:
     with (terminal.folder / "relay.toml").open("a") as file:
         file.writelines(INSTANCE.format(slug=f"number-{n}", name=f"Number {n}") for n in range(50))
     said = terminal.run("tail", code=2)
-    assert said == "dayz-relay: there are 52 servers: name one, as in `dayz-relay tail one`\n"
+    assert said == "dayz-relay: there are 52 servers: name some, as in `dayz-relay tail one`\n"
 
 
 def test_doctor_names_each_problem_with_its_fix(terminal: Terminal) -> None:
@@ -388,6 +390,32 @@ async def test_doctor_identifies_when_it_is_told_to(terminal: Terminal, accepted
         assert "greets as Takaro does" in said and words in said
         plain = await asyncio.to_thread(terminal.run, "doctor", code=1)
         assert "greets as Takaro does" in plain
+
+
+def test_doctor_sends_a_message_to_try_whether_people_are_told(terminal: Terminal) -> None:
+    heard: list[bytes] = []
+
+    class Hook(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            heard.append(self.rfile.read(int(self.headers["Content-Length"])))
+            self.send_response(204 if self.path == "/good" else 404)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    path = terminal.folder / "relay.toml"
+    with HTTPServer(("127.0.0.1", 0), Hook) as hook:
+        threading.Thread(target=hook.serve_forever, daemon=True).start()
+        at = f"http://127.0.0.1:{hook.server_port}"
+        path.write_text(
+            path.read_text() + f'[alerts]\nwebhook_url = "{at}/good"\ndiscord_url = "{at}/wrong"\n'
+        )
+        said = terminal.run("doctor", "--alerts", code=1)
+        hook.shutdown()
+    assert f"alerts.webhook_url: {at}/*** has taken a message" in said
+    assert f"alerts.discord_url: {at}/*** answers 404" in said
+    assert [json.loads(body).get("source") for body in heard] == [None, "dayz-relay"]
 
 
 def test_a_wrong_setting_is_told_as_everywhere(terminal: Terminal) -> None:

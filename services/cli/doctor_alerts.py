@@ -1,0 +1,47 @@
+"""`dayz-relay doctor --alerts`: tells each address of [alerts] something, so that a person sees it arrive."""
+
+import time
+
+import orjson
+
+from services.cli.verdict import Verdict, bad, good, warn
+from services.relay.settings import Alerts
+from services.uplink.alerts import words
+from services.uplink.alerts.conditions import Condition, Sighting, Transition
+from services.uplink.alerts.post import post, shown
+
+_SEEN = Sighting(
+    name="a try of dayz-relay doctor",
+    silent_s=0.0,
+    unheard_s=0.0,
+    link="ready",
+    events=0,
+    fullness=0.0,
+    oldest_s=0.0,
+)
+
+
+async def reach(alerts: Alerts) -> list[Verdict]:
+    """One message to each address: that a server which does not exist is back."""
+    now_s = time.time()
+    told = [Transition("test", Condition.SILENT, False, now_s, now_s, _SEEN)]
+    targets = (
+        ("discord_url", alerts.discord_url, words.discord),
+        ("webhook_url", alerts.webhook_url, words.generic),
+    )
+    verdicts = [
+        await _try(f"alerts.{key}", url.get_secret_value(), orjson.dumps(body(told)))
+        for key, url, body in targets
+        if url is not None
+    ]
+    return verdicts or [warn("nobody is told of anything", "set discord_url or webhook_url under [alerts]")]
+
+
+async def _try(key: str, url: str, body: bytes) -> Verdict:
+    try:
+        reply = await post(url, body)
+    except (OSError, ValueError) as error:
+        return bad(f"{key}: {shown(url)} cannot be told: {error or type(error).__name__}", "is it right?")
+    if reply.taken:
+        return good(f"{key}: {shown(url)} has taken a message: it is there to be seen")
+    return bad(f"{key}: {shown(url)} answers {reply.status}", "copy the address anew")
