@@ -23,6 +23,8 @@ from services.sim.takaro.server import TakaroSim
 REGISTRATION_TOKEN = "demo-registration-token"
 EVENTS_PER_S = 0.5
 PLAYERS = 5
+SYNC_S = 10.0
+"""Takaro asks for all that is shown of players each 30 s. Who watches a demo does not wait as long."""
 LOOK_EVERY_S = 60.0
 
 _SECTIONS = """\
@@ -59,7 +61,9 @@ async def _demo(folder: Path, seconds: float | None, environ: Mapping[str, str])
         asyncio.get_running_loop().call_later(seconds, stop.set)
     door, *admin_ports = free_ports(3)
     tokens = {REGISTRATION_TOKEN}
-    async with TakaroSim(registration_tokens=tokens, on_line=partial(_say, "takaro")) as takaro:
+    async with TakaroSim(
+        registration_tokens=tokens, sync_s=SYNC_S, on_line=partial(_say, "takaro")
+    ) as takaro:
         config = folder / "relay.toml"
         config.write_text(_relay_toml(takaro.url, door, *admin_ports), encoding="utf-8")
         config.chmod(0o600)
