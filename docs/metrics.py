@@ -38,7 +38,7 @@ and what to do about each in [runbooks.md](runbooks.md).
 """
 
 COLUMNS = "| metric | type | labels | meaning |\n|---|---|---|---|"
-FOLDS = {"SUM": "sum", "MOST": "greatest", "LEAST": "least", "EARLIEST": "earliest"}
+FOLDS = {"SUM": "sum", "MOST": "greatest", "EARLIEST": "earliest"}
 SERIES_LABELS = {"state": [state.value for state in State], "part": list(MIRROR_PARTS)}
 
 
@@ -59,8 +59,9 @@ def services() -> dict[str, tuple[list[MetricWrapperBase], InstanceSeries]]:
     both = instruments(shared)
     known = {metric._name for metric in both}
     found = {"both services": (both, none)}
+    ModApiMetrics(modapi)
     for title, registry, series in (
-        ("modapi", modapi, ModApiMetrics(modapi).instances),
+        ("modapi", modapi, none),
         ("uplink", uplink, UplinkMetrics(uplink).instances),
     ):
         found[title] = ([one for one in instruments(registry) if one._name not in known], series)

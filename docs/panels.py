@@ -389,15 +389,7 @@ RELAY = (
         SECONDS,
         (Query("max by (part) (dayz_relay_mirror_age_seconds)", "{{part}}"),),
         "Of all servers the oldest answer about somebody online. -1: nothing is known.",
-        width=12,
-    ),
-    Panel(
-        "Shortest hold of a poll",
-        LINES,
-        SECONDS,
-        (Query("min(dayz_relay_poll_hold_seconds)", "held for"),),
-        "0: there is a mod whose polls are answered at once, and whose commands wait for the next one.",
-        width=12,
+        width=24,
     ),
     Panel(
         "CPU",

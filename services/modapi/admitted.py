@@ -44,7 +44,6 @@ class Admitted:
         self.credentials.admit(served.values())
         for slug in self.instances.keys() - served.keys():
             self.instances.pop(slug).polls.close()
-            self._metrics.instances.forget(slug)
         keys = {slug: frozenset(key.digest for key in entry.keys) for slug, entry in served.items()}
         for slug, entry in served.items():
             if slug not in self.instances:

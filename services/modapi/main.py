@@ -34,7 +34,7 @@ def run(settings: Settings, config: Path | None = None) -> None:
 
 async def serve(settings: Settings, config: Path | None = None) -> None:
     registry = CollectorRegistry()
-    metrics = Metrics(registry, per_instance=settings.metrics.per_instance)
+    metrics = Metrics(registry)
     store = running.store_of(settings, metrics.service)
     door = bind(settings.modapi.host, settings.modapi.port, "modapi.port")
     certificate = certificate_of(settings.modapi)

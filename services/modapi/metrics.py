@@ -5,7 +5,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from services.modapi.calls import CallKind
 from services.modapi.dialect.dead import Reason
 from services.modapi.holding import Ending
-from services.relay.instances.series import Fold, InstanceSeries, Series
+from services.relay.instances.series import InstanceSeries
 from services.relay.limits import MODAPI_LIMITS
 from services.relay.service_metrics import ServiceMetrics
 from services.relay.vocabulary import Action, EventType
@@ -15,21 +15,12 @@ LATENCIES_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5
 ANSWERS = ("ok", "unauthorized", "too-large", "cut-short", "store-away", "full", "too-much", "stopping")
 RESULTS = ("accepted", "late", "unreadable")
 
-POLL_HOLD = Series(
-    "dayz_relay_poll_hold_seconds",
-    "gauge",
-    "How long a poll that finds nothing may be held now.",
-    Fold.LEAST,
-    apart=False,
-)
-
 
 class Metrics:
     """The instruments of one modapi process."""
 
-    def __init__(self, registry: CollectorRegistry, *, per_instance: bool = True) -> None:
-        self.instances = InstanceSeries((POLL_HOLD,), per_instance=per_instance)
-        self.service = ServiceMetrics(registry, "modapi", self.instances, MODAPI_LIMITS)
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.service = ServiceMetrics(registry, "modapi", InstanceSeries(()), MODAPI_LIMITS)
         self.beyond = self.service.beyond
         self.events = Counter(
             "dayz_relay_events_accepted_total", "Game events stored for Takaro.", ["type"], registry=registry

@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, NamedTuple
 
 from services.modapi.holding import FALL_BACK_S, Ending, Holding
-from services.modapi.metrics import POLL_HOLD, Metrics
+from services.modapi.metrics import Metrics
 from services.modapi.operations import Operations
 from services.relay.logs import InstanceLogger
 
@@ -37,17 +37,14 @@ class Polls:
     """Holds one poll at a time. Holds none until `open`: without hints a command would wait for the end."""
 
     def __init__(
-        self, operations: Operations, slug: str, hold_polls_s: float, metrics: Metrics, logger: InstanceLogger
+        self, operations: Operations, hold_polls_s: float, metrics: Metrics, logger: InstanceLogger
     ) -> None:
         self._operations = operations
         self._rules = Holding(hold_polls_s)
-        self._row = metrics.instances.row(slug)
-        self._allowed_s = -1.0
         self._held = metrics.held
         self._logger = logger
         self._open = False
         self._poll = _Poll()
-        self._show(time.monotonic())
 
     def open(self) -> None:
         """From now on hints of new commands arrive."""
@@ -60,8 +57,8 @@ class Polls:
 
     @property
     def hold_ms(self) -> int:
-        """For so long a poll that finds nothing may be held."""
-        return round(self._allowed_s * 1000)
+        """For so long a poll that finds nothing may be held now."""
+        return round(self._rules.allowed_s(time.monotonic()) * 1000)
 
     def wake(self) -> None:
         """There may be a command."""
@@ -69,10 +66,8 @@ class Polls:
 
     def called(self, *, events: bool) -> None:
         """The mod made another call than a poll."""
-        now_s = time.monotonic()
-        if self._rules.called(now_s, events=events):
+        if self._rules.called(time.monotonic(), events=events):
             self._logger.info("events queue up behind held polls: none is held for %.0f s", FALL_BACK_S)
-        self._show(now_s)
 
     async def answer(self, hung_up: Callable[[], Coroutine[Any, Any, None]]) -> Polled:
         """Answers a poll; `hung_up` ends when its mod is gone. Raises StoreError."""
@@ -85,7 +80,6 @@ class Polls:
             return Polled(found or NOTHING)
         now_s = time.monotonic()
         hold_s = self._rules.begin(now_s)
-        self._show(now_s)
         if not hold_s:
             return Polled(NOTHING)
         poll.holds = True
@@ -123,13 +117,5 @@ class Polls:
         poll.ending = ending
         poll.news.set()
         self._held.labels(ending.value).inc()
-        now_s = time.monotonic()
-        if self._rules.end(now_s, ending):
+        if self._rules.end(time.monotonic(), ending):
             self._logger.info("the mod gave up a held poll: none is held for %.0f s", FALL_BACK_S)
-        self._show(now_s)
-
-    def _show(self, now_s: float) -> None:
-        allowed_s = self._rules.allowed_s(now_s)
-        if allowed_s != self._allowed_s:
-            self._allowed_s = allowed_s
-            self._row.set(POLL_HOLD, allowed_s)

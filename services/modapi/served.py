@@ -62,7 +62,7 @@ class ServedInstance:
             for sender in ("", AGENT)
         )
         self.operations = Operations(CommandStream(store, settings.slug), roster, metrics)
-        self.polls = Polls(self.operations, settings.slug, hold_polls_s, metrics, logger)
+        self.polls = Polls(self.operations, hold_polls_s, metrics, logger)
         self.pace = Pace(limits, time.monotonic())
         self.incoming = Incoming(INCOMING_RESULTS * limits.result_bytes)
         self.last_contact_s: float | None = None  # wall clock

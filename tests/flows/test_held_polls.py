@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 import pytest_asyncio
 
+from services.relay.keys import keys_of
 from services.relay.vocabulary import Action
 from services.sim.dayz.generations import Generation
 from services.sim.takaro import requests
@@ -34,11 +35,13 @@ async def held(world: World) -> dict[str, int]:
 
 
 async def allowed_s(world: World) -> float:
-    return (await world.relay.modapi.metrics())["dayz_relay_poll_hold_seconds"]
+    """What `dayz-relay status` shows."""
+    noted = await asyncio.to_thread(world.relay.store.ask, "HGET", keys_of("solo").mod, "hold_ms")
+    return int(noted or 0) / 1000
 
 
 async def until(world: World, condition: Callable[[float, dict[str, int]], bool]) -> None:
-    """Until what is allowed and how holds ended, as the metrics say, is as it should be."""
+    """Until what is allowed and how holds ended, as is noted and counted, is as it should be."""
     async with asyncio.timeout(60):
         while not condition(await allowed_s(world), await held(world)):
             await asyncio.sleep(0.05)

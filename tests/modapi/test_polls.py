@@ -13,7 +13,7 @@ from services.modapi import wakes
 from services.modapi.admitted import Admitted
 from services.modapi.holding import Ending
 from services.modapi.main import logger
-from services.modapi.metrics import POLL_HOLD, Metrics
+from services.modapi.metrics import Metrics
 from services.modapi.polls import NOTHING, Polled
 from services.relay.command_stream import CommandStream
 from services.relay.instances.entries import merge
@@ -72,7 +72,7 @@ class Mod:
 
     @property
     def allowed_s(self) -> float:
-        return self.metrics.instances.value(POLL_HOLD.name, self.slug) or 0.0
+        return self.polls.hold_ms / 1000
 
 
 def names(polled: Polled) -> list[str]:

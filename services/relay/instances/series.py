@@ -19,7 +19,6 @@ class Fold(Enum):
 
     SUM = (sum,)
     MOST = (max,)
-    LEAST = (min,)
     EARLIEST = (_earliest,)  # of moments, 0 being none
 
     def __call__(self, values: Iterable[float]) -> float:
