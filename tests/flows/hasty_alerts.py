@@ -13,6 +13,7 @@ if __name__ == "__main__":
     RULES[Condition.SILENT] = replace(
         RULES[Condition.SILENT],
         begins=lambda seen, _: (seen.silent_s or 0.0) > SILENT_AFTER_S,
+        begins_for_s=1.0,
         ends=lambda seen: seen.silent_s is not None and seen.silent_s < SILENT_AFTER_S - 1,
         ends_for_s=2.0,
     )

@@ -63,11 +63,12 @@ class Rule:
 
 
 RULES: dict[Condition, Rule] = {
+    # After an outage of Redis the last contact is that of before, until mods have called: that is no silence.
     # A process that has just started knows of no longer silence than its own age: it sees "well" for 20 s,
     # whatever is true. So this has to hold for longer than that before a silence has ended.
     Condition.SILENT: Rule(
         begins=lambda seen, silent_after_s: (seen.silent_s or 0.0) > silent_after_s,
-        begins_for_s=0.0,
+        begins_for_s=15.0,
         ends=lambda seen: seen.silent_s is not None and seen.silent_s < 20,
         ends_for_s=30.0,
     ),

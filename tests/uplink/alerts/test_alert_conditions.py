@@ -38,7 +38,7 @@ def steadily(sighting: Sighting, begin_s: float, end_s: float) -> list[tuple[flo
 
 @pytest.mark.parametrize(
     ("bad", "condition", "begins_s", "ends_s"),
-    [(SILENT, "silent", 0, 30), (REFUSED, "refused", 0, 10), (BEHIND, "backlog", 30, 30)],
+    [(SILENT, "silent", 15, 30), (REFUSED, "refused", 0, 10), (BEHIND, "backlog", 30, 30)],
 )
 def test_a_condition_is_told_when_it_began_and_when_it_is_over(
     bad: Sighting, condition: str, begins_s: float, ends_s: float
@@ -50,7 +50,9 @@ def test_a_condition_is_told_when_it_began_and_when_it_is_over(
 
 
 def test_since_when_is_counted_from_when_it_was_so() -> None:
-    (silent,) = Watch({}, 180).look("a", SILENT, 0, WALL_S)
+    watch = Watch({}, 180)
+    watch.look("a", SILENT, 0, WALL_S)
+    (silent,) = watch.look("a", replace(SILENT, unheard_s=215.0), 15, WALL_S + 15)
     assert silent.since_s == WALL_S - 200
     watch = Watch({}, 180)
     watch.look("a", BEHIND, 0, WALL_S)
@@ -64,7 +66,7 @@ def test_a_young_process_waits_for_its_own_time_and_says_the_true_one() -> None:
         (float(at_s), replace(WELL, silent_s=float(at_s), unheard_s=372.0 + at_s)) for at_s in range(200)
     ]
     (silent,) = [one for at_s, seen in young for one in heard(watch, seen, at_s)]
-    assert (silent.at_s, silent.since_s) == (WALL_S + 181, WALL_S - 372)
+    assert (silent.at_s, silent.since_s) == (WALL_S + 196, WALL_S - 372)
     (back,) = [one for at_s, seen in steadily(WELL, 200, 300) for one in heard(watch, seen, at_s)]
     assert back.since_s == WALL_S - 372
 
@@ -97,8 +99,13 @@ def test_between_the_two_rules_nothing_changes(condition: Condition, between: Si
 
 
 def test_what_wavers_is_told_once() -> None:
-    wavering = [(float(at_s), SILENT if at_s % 20 < 10 else WELL) for at_s in range(0, 600, 5)]
-    assert told(Watch({}, 180), *wavering) == [(0, "silent", True)]
+    wavering = [(float(at_s), REFUSED if at_s % 15 < 5 else WELL) for at_s in range(0, 600, 5)]
+    assert told(Watch({}, 180), *wavering) == [(0, "refused", True)]
+
+
+def test_what_was_read_before_mods_could_call_again_is_no_silence() -> None:
+    after_an_outage = [*steadily(SILENT, 0, 15), *steadily(WELL, 15, 100)]
+    assert told(Watch({}, 180), *after_an_outage) == []
 
 
 def test_an_uplink_that_takes_over_neither_repeats_nor_forgets() -> None:
