@@ -47,9 +47,9 @@ def diagnose(entry: Entry, facts: Facts, base_url: str, stranger: str = "") -> l
     from which one has called with a wrong key lately."""
     if entry.disabled:
         return [Problem(True, "it is disabled", f"dayz-relay instance enable {entry.instance.slug}")]
-    found = []
+    found, slug = [], entry.instance.slug
     if entry.note:
-        fix = "the line says which; `dayz-relay instance list` shows both"
+        fix = f"change relay.toml, or take away what Redis has: `dayz-relay instance remove {slug}`"
         found.append(Problem(entry.shadowed or not entry.keys, entry.note, fix))
     found += [
         *_mod(facts, f"{base_url}/k/<mod key>" if entry.keys else base_url, stranger),

@@ -131,10 +131,14 @@ class Registry:
         return Issued(record, mod_key)
 
     async def remove(self, slug: str, *, purge: bool = False) -> None:
-        """Ends an instance. Its data is deleted after REMOVED_KEPT_S, with `purge` at once."""
-        self._refuse_those_of_the_file(slug)
+        """Ends an instance. Its data is deleted after REMOVED_KEPT_S, with `purge` at once.
+
+        What is stored of one that relay.toml has too can be removed: that one goes on, with the data.
+        """
 
         def make(old: Record | None, now_ms: int) -> Record:
+            if old is None or old.removed_ms is not None:
+                self._refuse_those_of_the_file(slug)
             if old and old.removed_ms is not None and purge:
                 return old.model_copy(update={"removed_ms": now_ms})
             return instance_records.removed(_there(slug, old), now_ms)

@@ -60,7 +60,7 @@ def test_a_server_that_is_well_has_no_problem() -> None:
             replace(ENTRY, shadowed=True, note="not served: two has it"),
             WELL,
             "not served: two",
-            "instance list",
+            "instance remove one",
         ),
     ],
 )

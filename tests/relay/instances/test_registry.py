@@ -121,6 +121,14 @@ async def test_what_is_not_there_and_what_is_of_the_file_cannot_be_changed(
         await change("of-file")
 
 
+async def test_what_redis_has_beside_one_of_the_file_can_be_removed(registry: Registry, store: Store) -> None:
+    await Registry(store, list).create("of-file", "Of both")
+    await registry.remove("of-file")
+    assert (await records(registry))["of-file"].removed_ms is not None
+    with pytest.raises(InstanceConflict, match=r"is defined in relay\.toml"):
+        await registry.remove("of-file")
+
+
 async def test_neither_slug_nor_identity_of_the_file_can_be_taken(registry: Registry, store: Store) -> None:
     with pytest.raises(InstanceConflict, match=r"defined in relay\.toml"):
         await registry.create("of-file", "A server")
