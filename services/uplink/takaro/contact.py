@@ -1,8 +1,8 @@
 """How long has the mod of one instance been silent? Pure: times are arguments.
 
 Two things must never make a living server look dead, for Takaro then sets every player offline (contract.md
-B3): a store that is away, and a relay that was away itself. So silence is what was last read, and it is
-counted from our own start at the earliest.
+B3): a store that is away, for then no call can be noted, and a relay that was away itself. So silence is what
+was last read, it is counted from our own start at the earliest, and the time without a store is left out.
 """
 
 from enum import Enum, unique
@@ -27,18 +27,26 @@ class Contact:
     """The mod's last contact as the last look at its lease read it."""
 
     def __init__(self, started_s: float) -> None:
-        self._started_s = started_s
+        self._started_s = self._read_s = started_s
+        self._contact_ms: int | None = None
+        self._away_s = 0.0  # how long the store was away since that contact
         self.store_away = True  # until it was read
         self.silent_s: float | None = None
         """Seconds of silence at the last look; None: the mod was never heard of."""
 
     def read(self, now_s: float, store_now_ms: int, contact_ms: int | None) -> Change:
         """A look read `contact_ms` while Redis' clock said `store_now_ms` and ours `now_s`."""
-        self.store_away = False
+        was_away, self.store_away = self.store_away, False
+        before_s, away_s = self.silent_s or 0.0, now_s - self._read_s
+        self._read_s = now_s
         if contact_ms is None:
             return Change.NONE
-        before_s = self.silent_s or 0.0
-        self.silent_s = max(0.0, min((store_now_ms - contact_ms) / 1000, now_s - self._started_s))
+        if contact_ms != self._contact_ms:
+            self._contact_ms, self._away_s = contact_ms, 0.0
+        elif was_away:
+            self._away_s += away_s
+        silent_s = (store_now_ms - contact_ms) / 1000 - self._away_s
+        self.silent_s = max(0.0, min(silent_s, now_s - self._started_s))
         if before_s > RESTARTED_AFTER_S > self.silent_s:
             return Change.RESTARTED
         return Change.GONE if before_s <= SILENCE_LIMIT_S < self.silent_s else Change.NONE

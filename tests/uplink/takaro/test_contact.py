@@ -37,3 +37,20 @@ def test_what_changes_is_found_once() -> None:
 
     found = [silent_for(seconds) for seconds in (2, 60, 61, 62, 3, 2)]
     assert found == [Change.NONE, Change.NONE, Change.GONE, Change.NONE, Change.RESTARTED, Change.NONE]
+
+
+def test_a_store_that_was_away_makes_no_living_mod_look_gone_and_no_dead_one_alive() -> None:
+    contact = Contact(started_s=0.0)
+
+    def read_at(seconds: float, contact_s: float) -> tuple[Change, float | None]:
+        return contact.read(seconds, round(1_000 * seconds), round(1_000 * contact_s)), contact.silent_s
+
+    assert read_at(1_000, 998) == (Change.NONE, 2)
+    contact.lost_store()
+    assert read_at(1_300, 998) == (Change.NONE, 2)  # it could not be noted when the mod called
+    assert read_at(1_301, 1_300.5) == (Change.NONE, 0.5)
+    assert read_at(1_350, 1_300.5) == (Change.NONE, 49.5)
+    contact.lost_store()
+    assert read_at(1_400, 1_300.5) == (Change.NONE, 49.5)
+    assert read_at(1_411, 1_300.5) == (Change.GONE, 60.5)
+    assert read_at(1_412, 1_411.5) == (Change.RESTARTED, 0.5)
