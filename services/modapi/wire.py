@@ -16,14 +16,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.modapi.admitted import Admitted
 from services.modapi.bodies import CutShort, TooLarge, TooMuch, gone, hung_up, read_body, read_long_body
-from services.modapi.calls import Call, CallKind, is_direct, read_call
+from services.modapi.callers import Callers
+from services.modapi.calls import Call, CallKind, read_call
 from services.modapi.dialect.mend import Unreadable, read_object
 from services.modapi.intake import Intake
 from services.modapi.metrics import Metrics
-from services.modapi.pace import WrongKeys
 from services.modapi.served import ServedInstance
 from services.relay.errors import StoreError
-from services.relay.http.addresses import Network, caller, source_of
+from services.relay.http.addresses import Network
 
 logger = logging.getLogger(__name__)
 
@@ -33,25 +33,15 @@ MAX_REGISTER_BYTES = 16 * 1024
 ANSWERED_WITHIN_S = 4.0
 """An answer that took longer may have met a mod that had hung up (5 s is the shortest budget seen)."""
 
-SAY_AGAIN_AFTER_S = 60.0
 
 NOT_READ = frozenset({401, 413, 429})
 """With these the rest of the request is not read, so nothing can follow on that connection."""
 
 OK = b'{"ok":true}'
-_UNAUTHORIZED = b'{"error":"unknown key: the one in the mod\'s TakaroApiUrl opens no server here"}'
-_NO_KEY = (
-    b'{"error":"no key: set TakaroApiUrl in the mod\'s config.json to http://<address of the relay>/k/<key>, '
-    b'the key being one of the mod_keys of the instance"}'
-)
-_TOO_MANY_KEYS = b'{"error":"too many unknown keys from this address"}'
 _TOO_MUCH = b'{"error":"more than this server may send, send it again later"}'
 _TOO_LARGE = b'{"error":"the body is too large"}'
 _AWAY = b'{"error":"the store is away, send it again"}'
 _FULL = b'{"error":"too many events wait for Takaro, send it again later"}'
-
-Answer = tuple[int, bytes, str]
-"""HTTP status, body, label for the metric."""
 
 
 class ModWire:
@@ -62,13 +52,9 @@ class ModWire:
     ) -> None:
         self._app = app
         self._admitted = admitted
-        self._credentials = admitted.credentials
-        self._strangers = admitted.strangers
+        self._callers = Callers(admitted, metrics, trusted)
         self._metrics = metrics
-        self._trusted = trusted
         self._limits = admitted.limits
-        self._wrong_keys = WrongKeys(admitted.limits.wrong_keys_per_minute)
-        self._said: dict[str, float] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -77,9 +63,9 @@ class ModWire:
         call = read_call(scope["method"], scope["path"], scope["query_string"], scope["headers"])
         if call.kind is CallKind.OTHER:
             scope["path"] = call.path
-            slug = self._slug(call.key, scope)
+            slug = self._callers.slug(call.key, scope)
             if call.key and not slug and self._admitted.complete():
-                status, answer, label = self._stranger(call.key, scope)
+                status, answer, label = self._callers.stranger(call.key, scope)
                 await _send(send, status, answer)
                 self._metrics.answered(call.kind, label, 0.0)
                 return
@@ -98,15 +84,17 @@ class ModWire:
             key = call.key
             if call.kind is CallKind.REGISTER:
                 registration = _registration(await read_body(scope, receive, MAX_REGISTER_BYTES))
-                key = self._key(call, registration)
-            instance = self._admitted.instances.get(self._slug(key, scope))
+                key = self._callers.key(call, registration)
+            instance = self._admitted.instances.get(self._callers.slug(key, scope))
             if instance is None and not self._admitted.complete():
                 raise StoreError("Redis: the stored instances are not known yet")
             if instance is None:
-                status, answer, label = self._stranger(key, scope)
+                status, answer, label = self._callers.stranger(key, scope)
             elif beyond := instance.pace.beyond(begun_s):
                 self._metrics.beyond(beyond)
-                self._say(scope, beyond, f"{instance.settings.slug} is beyond limits.{beyond} and is put off")
+                self._callers.say(
+                    scope, beyond, f"{instance.settings.slug} is beyond limits.{beyond} and is put off"
+                )
                 raise TooMuch
             elif call.kind in (CallKind.EVENTS, CallKind.AGENT):
                 # What is too long is no 4xx, it would be sent again for ever: it is read as far as it may be.
@@ -115,7 +103,9 @@ class ModWire:
                 )
                 if size_bytes > len(body):
                     self._metrics.beyond("body_bytes")
-                    self._say(scope, "body", f"a batch of {size_bytes} bytes was cut at limits.body_bytes")
+                    self._callers.say(
+                        scope, "body", f"a batch of {size_bytes} bytes was cut at limits.body_bytes"
+                    )
                 intake = instance.agent_intake
                 if call.kind is CallKind.EVENTS:
                     intake = instance.intake
@@ -142,7 +132,7 @@ class ModWire:
                 status, answer, label = 200, OK, "ok"
             else:
                 if key != call.key and call.key:
-                    self._say(
+                    self._callers.say(
                         scope,
                         "url",
                         f"the mod of {instance.settings.slug} has the right RegistrationToken and a wrong key"
@@ -152,11 +142,11 @@ class ModWire:
                 instance.registered(registration.get("bridgeVersion"))
                 status, answer, label = 200, await registered(instance, key), "ok"
         except StoreError as error:
-            self._say(scope, "store", f"{error}: mods are asked to send again")
+            self._callers.say(scope, "store", f"{error}: mods are asked to send again")
             status, answer, label = 503, _AWAY, "store-away"
         except TooLarge:
             self._metrics.beyond("result_bytes" if call.kind is CallKind.RESULT else "body_bytes")
-            self._say(scope, "413", f"a {call.kind.value} body was too large and was refused")
+            self._callers.say(scope, "413", f"a {call.kind.value} body was too large and was refused")
             status, answer, label = 413, _TOO_LARGE, "too-large"
         except TooMuch:
             status, answer, label = 429, _TOO_MUCH, "too-much"
@@ -173,67 +163,6 @@ class ModWire:
         elif intake and token and took_s < ANSWERED_WITHIN_S:
             intake.answered(token)
         self._metrics.answered(call.kind, label, took_s)
-
-    def _slug(self, key: str, scope: Scope) -> str:
-        """The instance that a key opens, "" for none."""
-        if key or is_direct(scope["headers"]):
-            return self._credentials.slug_for(key)
-        return ""
-
-    def _stranger(self, key: str, scope: Scope) -> Answer:
-        """The answer to whoever has no key that opens anything. The right ones are never put off."""
-        if not key:
-            self._say(scope, "no key", "a call without a key was refused: is it in TakaroApiUrl?")
-            return 401, _NO_KEY, "unauthorized"
-        if slug := self._credentials.closed_for(key):
-            self._say(
-                scope,
-                "closed",
-                f"a mod calls with a key of {slug} that opens no longer: the key was replaced, or the server"
-                " is disabled or removed",
-            )
-            return 401, _UNAUTHORIZED, "unauthorized"
-        if not self._wrong_keys.tried(source_of(self._caller(scope)), time.monotonic()):
-            self._metrics.beyond("wrong_keys_per_minute")
-            return 429, _TOO_MANY_KEYS, "too-much"
-        self._strangers.note(self._caller(scope))
-        self._say(
-            scope,
-            "401",
-            "a call with a key that opens no instance was refused: compare TakaroApiUrl in the mod's"
-            " config.json with mod_keys",
-        )
-        return 401, _UNAUTHORIZED, "unauthorized"
-
-    def _caller(self, scope: Scope) -> str:
-        peer: str = (scope.get("client") or ("?", 0))[0]
-        if not self._trusted:
-            return peer
-        forwarded = [
-            value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"
-        ]
-        return caller(peer, forwarded, self._trusted)
-
-    def _key(self, call: Call, registration: dict[str, Any]) -> str:
-        """The secret that a call to register presents: the mod key may be in the body as well."""
-        key, sent = call.key, registration.get("registrationToken")
-        if not self._credentials.slug_for(key) and isinstance(sent, str):
-            key = sent
-        elif not key and isinstance(sent, str) and self._credentials.slug_for(sent):
-            key = sent
-        return key
-
-    def _say(self, scope: Scope, what: str, text: str) -> None:
-        """A mod repeats itself every second or two; the log does not."""
-        address = self._caller(scope)
-        key = f"{what} {address}"
-        now_s = time.monotonic()
-        if now_s - self._said.get(key, -SAY_AGAIN_AFTER_S) < SAY_AGAIN_AFTER_S:
-            return
-        if len(self._said) > 1_000:
-            self._said.clear()
-        self._said[key] = now_s
-        logger.warning("from %s: %s", address, text)
 
 
 def _registration(body: bytes) -> dict[str, Any]:

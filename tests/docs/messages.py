@@ -49,7 +49,7 @@ def _says(function: ast.expr, name: str) -> bool:
     owner = ast.unparse(function).rpartition(".")[0]
     if name in LEVELS:
         return "log" in owner.lower()
-    return name == "_say" or (name == "append" and owner.endswith((".problems", ".warnings")))
+    return name in ("_say", "say") or (name == "append" and owner.endswith((".problems", ".warnings")))
 
 
 def _text(node: ast.expr) -> Iterator[str]:

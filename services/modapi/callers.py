@@ -1,0 +1,100 @@
+"""Who calls? The instance that a key opens, and the answer to those whose key opens none."""
+
+import logging
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from starlette.types import Scope
+
+from services.modapi.admitted import Admitted
+from services.modapi.calls import Call, is_direct
+from services.modapi.metrics import Metrics
+from services.modapi.pace import WrongKeys
+from services.relay.http.addresses import Network, caller, source_of
+
+logger = logging.getLogger(__name__)
+
+SAY_AGAIN_AFTER_S = 60.0
+_UNAUTHORIZED = b'{"error":"unknown key: the one in the mod\'s TakaroApiUrl opens no server here"}'
+_NO_KEY = (
+    b'{"error":"no key: set TakaroApiUrl in the mod\'s config.json to http://<address of the relay>/k/<key>, '
+    b'the key being one of the mod_keys of the instance"}'
+)
+_TOO_MANY_KEYS = b'{"error":"too many unknown keys from this address"}'
+
+Answer = tuple[int, bytes, str]
+"""HTTP status, body, label for the metric."""
+
+
+class Callers:
+    """Looks at the key and the address of each call; behind one of `trusted` that is a forwarded one."""
+
+    def __init__(self, admitted: Admitted, metrics: Metrics, trusted: Sequence[Network]) -> None:
+        self._credentials = admitted.credentials
+        self._strangers = admitted.strangers
+        self._metrics = metrics
+        self._trusted = trusted
+        self._wrong_keys = WrongKeys(admitted.limits.wrong_keys_per_minute)
+        self._said: dict[str, float] = {}
+
+    def slug(self, key: str, scope: Scope) -> str:
+        """The instance that a key opens, "" for none."""
+        if key or is_direct(scope["headers"]):
+            return self._credentials.slug_for(key)
+        return ""
+
+    def stranger(self, key: str, scope: Scope) -> Answer:
+        """The answer to whoever has no key that opens anything. The right ones are never put off."""
+        if not key:
+            self.say(scope, "no key", "a call without a key was refused: is it in TakaroApiUrl?")
+            return 401, _NO_KEY, "unauthorized"
+        if slug := self._credentials.closed_for(key):
+            self.say(
+                scope,
+                "closed",
+                f"a mod calls with a key of {slug} that opens no longer: the key was replaced, or the server"
+                " is disabled or removed",
+            )
+            return 401, _UNAUTHORIZED, "unauthorized"
+        if not self._wrong_keys.tried(source_of(self._caller(scope)), time.monotonic()):
+            self._metrics.beyond("wrong_keys_per_minute")
+            return 429, _TOO_MANY_KEYS, "too-much"
+        self._strangers.note(self._caller(scope))
+        self.say(
+            scope,
+            "401",
+            "a call with a key that opens no instance was refused: compare TakaroApiUrl in the mod's"
+            " config.json with mod_keys",
+        )
+        return 401, _UNAUTHORIZED, "unauthorized"
+
+    def _caller(self, scope: Scope) -> str:
+        peer: str = (scope.get("client") or ("?", 0))[0]
+        if not self._trusted:
+            return peer
+        forwarded = [
+            value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"
+        ]
+        return caller(peer, forwarded, self._trusted)
+
+    def key(self, call: Call, registration: dict[str, Any]) -> str:
+        """The secret that a call to register presents: the mod key may be in the body as well."""
+        key, sent = call.key, registration.get("registrationToken")
+        if not self._credentials.slug_for(key) and isinstance(sent, str):
+            key = sent
+        elif not key and isinstance(sent, str) and self._credentials.slug_for(sent):
+            key = sent
+        return key
+
+    def say(self, scope: Scope, what: str, text: str) -> None:
+        """A mod repeats itself every second or two; the log does not."""
+        address = self._caller(scope)
+        key = f"{what} {address}"
+        now_s = time.monotonic()
+        if now_s - self._said.get(key, -SAY_AGAIN_AFTER_S) < SAY_AGAIN_AFTER_S:
+            return
+        if len(self._said) > 1_000:
+            self._said.clear()
+        self._said[key] = now_s
+        logger.warning("from %s: %s", address, text)
