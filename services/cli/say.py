@@ -73,7 +73,7 @@ def _show(store: Store, slug: str, passed: Passed) -> None:
     """To whoever watches now, as the owner shows what Takaro asks for."""
     passing = Passing(store, slug)
     passing.watched("somebody, perhaps")
-    passing.tell([passed])
+    passing.command(passed)
 
 
 def _passed(command: Command, fate: Outcome | State | None, took_s: float) -> Passed:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from functools import partial
 
 from services.relay.instances.minutes import Minutes
 from services.relay.instances.watching import DELIVERED, EXPIRED, REFUSED, Passed, Passing
@@ -35,7 +36,8 @@ class PassingBy:
         took_ms = max(0, now_ms - int(window.accepted_s * 1000)) if window.events else 0
         if window.events:
             self._minutes.events(took_ms, len(window.events))
-        self._passing.tell(_events(taken, now_ms, took_ms))
+        count = window.counts + len(taken.refused)
+        self._passing.events(count, partial(_events, taken, now_ms, took_ms))
 
     def command(self, command: Command, result: Outcome | Failure, took_s: float) -> None:
         """A command has come to its end. Reads are too many to be remembered, and nobody counts them."""
@@ -49,7 +51,7 @@ class PassingBy:
         passed = Passed(
             "command", self._now_ms(), command.action, command.args, fate, round(took_s * 1000), detail
         )
-        self._passing.tell([passed], remember=write)
+        self._passing.command(passed, remember=write)
 
     def close(self) -> None:
         """It is ours no longer: what was counted of this minute is written down."""

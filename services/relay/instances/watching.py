@@ -8,7 +8,8 @@ import asyncio
 import contextlib
 import secrets
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import orjson
@@ -48,8 +49,19 @@ class Passed(NamedTuple):  # made for each event
     detail: str = ""
 
 
+class _Events(NamedTuple):
+    """Some that passed together, numbered from `first` on; what is to be shown of them is made when it is."""
+
+    first: int
+    size: int
+    make: Callable[[], Iterable[Passed]]
+
+    def numbered(self) -> Iterator[tuple[int, Passed]]:
+        return enumerate(self.make(), self.first)
+
+
 class Passing:
-    """The owner's side. `tell` costs next to nothing while nobody looks."""
+    """The owner's side. It costs next to nothing while nobody looks."""
 
     def __init__(self, store: Store, slug: str) -> None:
         self._store = store
@@ -57,23 +69,34 @@ class Passing:
         self._run = secrets.token_hex(4)
         self._number = 0  # of the last one
         self._watched = ""
-        self._events: deque[tuple[int, Passed]] = deque(maxlen=REMEMBERED)
+        self._events: deque[_Events] = deque()
+        self._event_count = 0
         self._commands: deque[tuple[int, Passed]] = deque(maxlen=REMEMBERED)
 
-    def tell(self, passed: Iterable[Passed], *, remember: bool = True) -> None:
-        """This has passed."""
-        told = list(enumerate(passed, self._number + 1))
-        self._number += len(told)
-        if remember:
-            for one in told:
-                (self._events if one[1].kind == "event" else self._commands).append(one)
+    def events(self, count: int, make: Callable[[], Iterable[Passed]]) -> None:
+        """So many events have passed."""
+        told = _Events(self._number + 1, count, make)
+        self._number += count
+        self._events.append(told)
+        self._event_count += count
+        while self._event_count - self._events[0].size >= REMEMBERED:
+            self._event_count -= self._events.popleft().size
         if self._watched:
-            self._publish(told)
+            self._publish(list(told.numbered()))
+
+    def command(self, passed: Passed, *, remember: bool = True) -> None:
+        """A command has come to its end."""
+        self._number += 1
+        if remember:
+            self._commands.append((self._number, passed))
+        if self._watched:
+            self._publish([(self._number, passed)])
 
     def watched(self, by: str) -> None:
         """Who looks at it now, "" for nobody. To somebody new all that is remembered is told."""
         if by and by != self._watched:
-            self._publish(sorted((*self._events, *self._commands)))
+            events = [one for told in self._events for one in told.numbered()][-REMEMBERED:]
+            self._publish(sorted((*events, *self._commands), key=itemgetter(0)))
         self._watched = by
 
     def _publish(self, told: list[tuple[int, Passed]]) -> None:

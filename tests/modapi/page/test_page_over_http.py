@@ -207,7 +207,7 @@ async def test_the_player_of_a_command_is_named(store: Store, slug: str) -> None
     owner.watched("somebody")
     async with asyncio.timeout(10):
         while not room.passed:  # until the room listens
-            owner.tell([Passed("command", 1, "kickPlayer", {"gameId": "76561198000000001"}, "answered", 5)])
+            owner.command(Passed("command", 1, "kickPlayer", {"gameId": "76561198000000001"}, "answered", 5))
             await asyncio.sleep(0.05)
     await room.close()
     assert "<bdi>Bob</bdi>" in instance.commands(room.passed)

@@ -20,6 +20,10 @@ def command(number: int) -> Passed:
     return Passed("command", 1_000 + number, "kickPlayer", {"reason": HOSTILE}, "answered", 300, "")
 
 
+def tell(passing: Passing, *events: Passed) -> None:
+    passing.events(len(events), lambda: events)
+
+
 class Watcher:
     """Collects what it is told."""
 
@@ -60,10 +64,10 @@ async def looked_at(store: Store, slug: str, passing: Passing, not_by: str = "")
 
 async def test_what_is_remembered_comes_first_and_then_what_passes(store: Store, slug: str) -> None:
     passing = Passing(store, slug)
-    passing.tell([chat(1), chat(2)])
+    tell(passing, chat(1), chat(2))
     watcher = Watcher(store, slug)
     await looked_at(store, slug, passing)
-    passing.tell([command(3)])
+    passing.command(command(3))
     await watcher.until(3)
     await watcher.stop()
     assert watcher.told == [chat(1), chat(2), command(3)]
@@ -73,14 +77,14 @@ async def test_somebody_who_comes_later_is_told_all_and_the_first_nothing_twice(
     store: Store, slug: str
 ) -> None:
     passing = Passing(store, slug)
-    passing.tell([chat(1)])
+    tell(passing, chat(1))
     first = Watcher(store, slug)
     by = await looked_at(store, slug, passing)
     await first.until(1)
     second = Watcher(store, slug)
     await looked_at(store, slug, passing, not_by=by)
     await second.until(1)
-    passing.tell([chat(2)])
+    tell(passing, chat(2))
     await asyncio.gather(first.until(2), second.until(2))
     await asyncio.gather(first.stop(), second.stop())
     assert first.told == second.told == [chat(1), chat(2)]
@@ -90,7 +94,7 @@ async def test_two_owners_one_after_the_other_are_both_heard(store: Store, slug:
     watcher = Watcher(store, slug)
     for number in (1, 2):
         passing = Passing(store, slug)
-        passing.tell([chat(number)])
+        tell(passing, chat(number))
         await looked_at(store, slug, passing)
     await watcher.until(2)
     await watcher.stop()
@@ -109,7 +113,7 @@ async def test_nothing_is_published_while_nobody_looks(store: Store, slug: str) 
     async with asyncio.timeout(10):
         while not heard:
             await asyncio.sleep(0.01)
-    passing.tell([chat(1)])
+    tell(passing, chat(1))
     assert await look(store, slug, passing) == ""
     await store.send("PUBLISH", f"relay:watch:{slug}", "a mark")
     async with asyncio.timeout(10):
@@ -138,9 +142,9 @@ async def test_the_owner_is_told_no_more_a_while_after_the_last_has_left(
 
 async def test_only_so_much_is_remembered_and_reads_not_at_all(store: Store, slug: str) -> None:
     passing = Passing(store, slug)
-    passing.tell([command(0)])
-    passing.tell(chat(number) for number in range(1, 2 * REMEMBERED + 1))
-    passing.tell([command(200)], remember=False)
+    passing.command(command(0))
+    tell(passing, *map(chat, range(1, 2 * REMEMBERED + 1)))
+    passing.command(command(200), remember=False)
     watcher = Watcher(store, slug)
     await looked_at(store, slug, passing)
     await watcher.until(REMEMBERED + 1)
@@ -157,7 +161,7 @@ async def test_what_cannot_be_read_is_left_out(store: Store, slug: str) -> None:
     await looked_at(store, slug, passing)
     for body in ("no JSON", "[]", '["run",[[1,"event"]]]', '["run",7]'):
         await store.send("PUBLISH", f"relay:watch:{slug}", body)
-    passing.tell([chat(1)])
+    tell(passing, chat(1))
     await watcher.until(1)
     await watcher.stop()
     assert watcher.told == [chat(1)]
