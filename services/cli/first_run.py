@@ -14,10 +14,10 @@ _RELAY_TOML = """\
 # Settings of the relay. `dayz-relay check` shows what is in effect. Keep this file to yourself.
 
 [takaro]
+# Only for a Takaro of your own: the address of its connector. Set it before the token, then start anew.
+# url = "wss://connect.takaro.io/"
 # The registration token of your Takaro: dashboard, Settings, Game Servers, Add Game Server, Generic.
 # registration_token = "paste it here and take away the # in front"
-# Only for a Takaro of your own: the address of its connector.
-# url = "wss://connect.takaro.io/"
 
 [modapi]
 # Where the mod calls. Other machines can call when host is "0.0.0.0".
@@ -49,6 +49,7 @@ This is the first start: {path} is written, with one server and fresh secrets.
 
 3. Takaro. Open the dashboard: Settings, Game Servers, Add Game Server, Generic, and copy the
    registration token into {path}, where [takaro] says so. It takes effect at once.
+   (A Takaro of your own: set url there first, and start the relay again.)
 
 Until then the relay serves the mod all the same, and keeps its events for Takaro.
 """

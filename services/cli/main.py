@@ -266,8 +266,11 @@ def _sim(args: argparse.Namespace) -> int:
         )
     else:
         peer = sim.run_takaro(registration_tokens={args.registration_token}, host=args.host, port=args.port)
-    with suppress(KeyboardInterrupt):  # how it ends
-        asyncio.run(peer)
+    try:
+        with suppress(KeyboardInterrupt):  # how it ends
+            asyncio.run(peer)
+    except OSError as error:
+        raise ConfigError(f"{args.peer} cannot listen or call there: {error.strerror or error}") from error
     return 0
 
 

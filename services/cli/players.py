@@ -39,7 +39,9 @@ async def _run(args: Namespace, settings: Settings) -> int:
         print(*table(HEAD, rows, paint), sep="\n")
     for slug, known in found.items():
         count, age_s = len(known["players"]), known["age_s"]
-        said = "not known yet" if age_s is None else f"{count} online, as of {ago(age_s)} ago"
+        said = "not known yet, Takaro asks within a minute"
+        if age_s is not None:
+            said = f"{count} online, as of {ago(age_s)} ago"
         print(paint(f"{slug}: {said}", DIM))
     return 0
 

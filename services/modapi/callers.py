@@ -65,7 +65,7 @@ class Callers:
             scope,
             "401",
             "a call with a key that opens no instance was refused: compare TakaroApiUrl in the mod's"
-            " config.json with mod_keys",
+            " config.json with the server's mod key, and restart the DayZ server",
         )
         return 401, _UNAUTHORIZED, "unauthorized"
 

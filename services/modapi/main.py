@@ -63,7 +63,8 @@ async def serve(settings: Settings, config: Path | None = None) -> None:
             async with asyncio.timeout(OPEN_DOOR_AFTER_S):
                 await asyncio.wait([trusting])
                 await directory.complete.wait()
-        logger.info("mods call %s:%d, %d instance(s)", *door.getsockname()[:2], len(admitted.instances))
+        host, port = door.getsockname()[:2]
+        logger.info("mods call %s:%d, servers: %d", host, port, len(admitted.instances))
         await running.until_stopped(
             running.ended(trusting),
             running.ended(watching),

@@ -222,7 +222,7 @@ class Berth:
         if look.mine and change is Change.GONE:
             self._logger.warning(
                 "the mod has not been heard of for a minute: is the DayZ server running, and does it reach"
-                " modapi?"
+                " the relay?"
             )
         if self._owned and change is Change.RESTARTED:
             self._logger.info("the game server has started anew")

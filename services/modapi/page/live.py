@@ -25,7 +25,7 @@ from services.relay.instances.entries import Entry
 from services.relay.instances.facts import Facts, facts_of_all
 from services.relay.instances.minutes import read_minutes
 from services.relay.instances.state import InstanceState
-from services.relay.instances.strangers import Strangers
+from services.relay.instances.strangers import Stranger, Strangers
 from services.relay.instances.watching import REMEMBERED, Passed, watch
 from services.relay.mod_config import mod_url
 from services.relay.running import cancelled
@@ -80,7 +80,7 @@ class Board:
             rows |= {slug: self._row(entries[slug], facts, stranger) for slug, facts in found.items()}
         return rows
 
-    def _row(self, entry: Entry, facts: Facts, stranger: str) -> Row:
+    def _row(self, entry: Entry, facts: Facts, stranger: Stranger | None) -> Row:
         problems = diagnose(entry, facts, mod_url(self._modapi), stranger)
         return Row(entry, facts, problems, level(entry.disabled, problems))
 

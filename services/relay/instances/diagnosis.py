@@ -4,10 +4,14 @@ from dataclasses import dataclass, replace
 
 from services.relay.instances.entries import Entry, Origin
 from services.relay.instances.facts import Facts
+from services.relay.instances.strangers import Stranger
 from services.relay.spans import span
 
 SILENT_S = 60.0
 """A mod calls every 2 s. After so long Takaro is told that the server is away."""
+
+STRANGER_AFTER_MS = 10_000
+"""A wrong key may be this mod's if it came so long after the last right one, which is noted each 5 s."""
 
 BEHIND_S = 60.0
 
@@ -42,9 +46,9 @@ _LINKS: dict[str, Problem] = {
 _PASSING = Problem(False, "the link to Takaro is being made", "nothing, if it is over within a minute")
 
 
-def diagnose(entry: Entry, facts: Facts, base_url: str, stranger: str = "") -> list[Problem]:
-    """What is wrong with an instance, the worst first. `base_url` is where mods call, `stranger` the address
-    from which one has called with a wrong key lately."""
+def diagnose(entry: Entry, facts: Facts, base_url: str, stranger: Stranger | None = None) -> list[Problem]:
+    """What is wrong with an instance, the worst first. `base_url` is where mods call, `stranger` who called
+    last with a wrong key."""
     if entry.disabled:
         return [Problem(True, "it is disabled", f"dayz-relay instance enable {entry.instance.slug}")]
     found, slug = [], entry.instance.slug
@@ -59,29 +63,34 @@ def diagnose(entry: Entry, facts: Facts, base_url: str, stranger: str = "") -> l
     return sorted(found, key=lambda problem: not problem.serious)
 
 
-def _mod(facts: Facts, url: str, stranger: str) -> list[Problem]:
-    if facts.silent_s is None:
-        what = "its mod has never called"
-        fix = (
-            f"in profiles/TakaroIntegration/config.json, TakaroApiUrl must be {url} (with"
-            " the host by which the game server reaches this machine) and RegistrationToken must not be"
-            " empty; then restart the DayZ server"
-        )
-    elif facts.silent_s > SILENT_S:
+def _mod(facts: Facts, url: str, stranger: Stranger | None) -> list[Problem]:
+    away = facts.silent_s is None or facts.silent_s > SILENT_S
+    what = "its mod has never called"
+    if facts.silent_s is not None:
         what = f"its mod was last heard of {span(facts.silent_s)} ago"
+    if stranger and stranger.at_ms - (facts.contact_ms or 0) > STRANGER_AFTER_MS:
+        return [
+            Problem(
+                away,
+                f"{what}, and since then somebody calls with a wrong mod key from {stranger.address}",
+                "compare TakaroApiUrl in profiles/TakaroIntegration/config.json with the server's mod key,"
+                " letter by letter; then restart the DayZ server",
+            )
+        ]
+    if facts.silent_s is None:
+        fix = (
+            f"in profiles/TakaroIntegration/config.json, TakaroApiUrl must be {url} (with the host by which"
+            " the game server reaches this machine) and RegistrationToken must not be empty; then restart"
+            " the DayZ server"
+        )
+        return [Problem(True, what, fix)]
+    if away:
         fix = (
             "is the DayZ server running, with the mod in -serverMod= ? Does it reach"
             f" {url}? If its mod key was replaced, TakaroApiUrl must have the new one"
         )
-    else:
-        return []
-    if stranger:
-        what += f", and somebody calls with a wrong mod key from {stranger}"
-        fix = (
-            "compare TakaroApiUrl in profiles/TakaroIntegration/config.json with mod_keys, letter by letter;"
-            " then restart the DayZ server"
-        )
-    return [Problem(True, what, fix)]
+        return [Problem(True, what, fix)]
+    return []
 
 
 def _link(entry: Entry, facts: Facts) -> list[Problem]:
@@ -90,7 +99,8 @@ def _link(entry: Entry, facts: Facts) -> list[Problem]:
         fix = f"set registration_token {where} in relay.toml: its events are kept until then"
         return [Problem(True, "it has no registration token of Takaro's", fix)]
     if not facts.uplink:
-        return [Problem(True, "no uplink owns it", "start uplink; if it runs, its log says why it cannot")]
+        fix = "start the relay; if it runs, its log says why not, or that a change waits for a restart"
+        return [Problem(True, "no uplink owns it", fix)]
     if facts.link == "ready":
         return []
     problem = _LINKS.get(facts.link, _PASSING)

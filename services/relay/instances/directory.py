@@ -133,7 +133,9 @@ class Directory:
         if any(key.startswith("[takaro]") for key in keys):
             # A token must not be shown to the Takaro that was there before.
             logger.warning(
-                "%s, %s: takes effect after a restart, and all else with it", self._config, keys[0]
+                "%s, %s: takes effect when the relay is started again, and so does all else that was changed",
+                self._config,
+                keys[0],
             )
             return
         for key in keys:

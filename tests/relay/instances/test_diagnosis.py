@@ -9,6 +9,7 @@ from services.relay.instances.diagnosis import diagnose
 from services.relay.instances.entries import Entry, Origin
 from services.relay.instances.facts import Facts
 from services.relay.instances.records import KeyDigest
+from services.relay.instances.strangers import Stranger
 from services.relay.settings import Instance
 
 NOW_MS = 1_800_000_000_000
@@ -53,7 +54,7 @@ def test_a_server_that_is_well_has_no_problem() -> None:
         (ENTRY, replace(WELL, link="waiting"), "out of reach", "[takaro] url"),
         (ENTRY, replace(WELL, link=""), "no link to Takaro yet", "log of uplink"),
         (ENTRY, replace(WELL, link="stopped"), "was stopped", "start uplink"),
-        (ENTRY, replace(WELL, uplink=""), "no uplink owns it", "start uplink"),
+        (ENTRY, replace(WELL, uplink=""), "no uplink owns it", "start the relay"),
         (UNTOKENED, replace(WELL, link="", uplink=""), "no registration token", "set registration_token"),
         (replace(ENTRY, disabled=True), WELL, "disabled", "dayz-relay instance enable one"),
         (
@@ -71,11 +72,28 @@ def test_what_keeps_it_down_is_named_with_what_mends_it(
     assert problem.serious and what in problem.what and fix in problem.fix
 
 
-@pytest.mark.parametrize("contact_ms", [None, NOW_MS - 90_000])
-def test_a_wrong_key_is_told_where_a_mod_is_missed(contact_ms: int | None) -> None:
-    (problem,) = diagnose(ENTRY, replace(WELL, contact_ms=contact_ms), URL, stranger="10.0.0.9")
-    assert "wrong mod key from 10.0.0.9" in problem.what and "TakaroApiUrl" in problem.fix
-    assert diagnose(ENTRY, WELL, URL, stranger="10.0.0.9") == []
+@pytest.mark.parametrize(
+    ("contact_ms", "stranger_ms", "told", "serious"),
+    [
+        (None, NOW_MS - 5_000, True, True),
+        (NOW_MS - 90_000, NOW_MS - 5_000, True, True),
+        (NOW_MS - 20_000, NOW_MS - 5_000, True, False),  # so soon it may be another's
+        (
+            NOW_MS - 90_000,
+            NOW_MS - 100_000,
+            False,
+            True,
+        ),  # it was mended since
+        (NOW_MS - 3_000, NOW_MS - 1_000, False, False),
+    ],
+)
+def test_a_wrong_key_is_told_where_the_right_one_is_missed(
+    contact_ms: int | None, stranger_ms: int, told: bool, serious: bool
+) -> None:
+    facts, stranger = replace(WELL, contact_ms=contact_ms), Stranger(stranger_ms, "10.0.0.9")
+    found = diagnose(ENTRY, facts, URL, stranger)
+    assert any("wrong mod key from 10.0.0.9" in problem.what for problem in found) is told
+    assert any(problem.serious for problem in found) is serious
 
 
 def test_what_takaro_said_is_told() -> None:

@@ -156,7 +156,7 @@ async def test_with_another_takaro_nothing_is_taken_up_before_a_restart(
     text = '[takaro]\nurl = "ws://127.0.0.1:1/"\nregistration_token = "of the new one"\n'
     followed.config.write_text(text + block("two"))
     async with asyncio.timeout(10):
-        while "[takaro] url: takes effect after a restart, and all else with it" not in caplog.text:
+        while "[takaro] url: takes effect when the relay is started again" not in caplog.text:
             await asyncio.sleep(0.01)
     assert followed.told == [["one"]]
 
