@@ -67,7 +67,7 @@ async def test_status_shows_what_is_up_and_in_detail_what_is_known(single: World
 
     await single.relay.uplink.stop()
     code, said = await Command(single, "status", "solo").run()
-    assert code == 1 and "no uplink owns it" in said and "start uplink" in said
+    assert code == 1 and "no uplink owns it" in said and "start the relay" in said
     await single.relay.uplink.start()
 
 
