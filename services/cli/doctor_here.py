@@ -9,7 +9,7 @@ import orjson
 
 from services.cli.verdict import Verdict, bad, good, warn
 from services.relay.errors import ConfigError, StoreError
-from services.relay.http.serving import bind
+from services.relay.http.ports import bind
 from services.relay.keys import UPLINKS
 from services.relay.settings import Settings
 from services.relay.settings_values import is_loopback

@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import socket
 import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -15,6 +14,7 @@ from services.cli.terminal import runnable
 from services.relay import logs
 from services.relay.cautions import cautions
 from services.relay.errors import ConfigError
+from services.relay.http.ports import bind
 from services.relay.settings import Settings, load
 from services.relay.settings_sources import environment_configures
 
@@ -54,14 +54,7 @@ def _must_be_free(settings: Settings) -> None:
         ("modapi.admin_port", modapi.admin_host, modapi.admin_port),
         ("uplink.admin_port", uplink.admin_host, uplink.admin_port),
     ):
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        try:
-            socket.create_server((host, port), family=family).close()
-        except OSError as error:
-            raise ConfigError(
-                f"{key}: cannot listen on {host}:{port} ({error.strerror or error}). "
-                f"Is another relay running? Otherwise choose another port."
-            ) from error
+        bind(host, port, key).close()
 
 
 def services(config: Path, environ: Mapping[str, str], redis_url: str = "") -> list[Program]:

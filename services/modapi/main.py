@@ -17,7 +17,8 @@ from services.modapi.wakes import listen
 from services.relay import running
 from services.relay.http.addresses import networks
 from services.relay.http.doors import Door
-from services.relay.http.serving import Listener, admin_app, bind
+from services.relay.http.ports import bind
+from services.relay.http.serving import Listener, admin_app
 from services.relay.http.tls import certificate_of
 from services.relay.instances.directory import Directory
 from services.relay.settings import Settings

@@ -7,7 +7,8 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from services.relay import running
-from services.relay.http.serving import Listener, admin_app, bind
+from services.relay.http.ports import bind
+from services.relay.http.serving import Listener, admin_app
 from services.relay.instances.directory import Directory, instances
 from services.relay.settings import Settings
 from services.uplink.alerts.herald import Herald

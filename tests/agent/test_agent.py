@@ -18,7 +18,8 @@ from services.modapi.app import make_app
 from services.modapi.main import logger
 from services.modapi.metrics import Metrics
 from services.relay.event_stream import EventStream
-from services.relay.http.serving import Listener, bind
+from services.relay.http.ports import bind
+from services.relay.http.serving import Listener
 from services.relay.instances.entries import merge
 from services.relay.running import cancelled
 from services.relay.settings import Instance

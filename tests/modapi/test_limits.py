@@ -19,7 +19,8 @@ from services.relay.command_stream import CommandStream
 from services.relay.event_stream import EventStream
 from services.relay.http.addresses import networks
 from services.relay.http.doors import Door
-from services.relay.http.serving import Listener, bind
+from services.relay.http.ports import bind
+from services.relay.http.serving import Listener
 from services.relay.instances.entries import merge
 from services.relay.keys import keys_of
 from services.relay.limits import Limits

@@ -15,7 +15,8 @@ from services.modapi.main import logger
 from services.modapi.metrics import Metrics
 from services.modapi.pace import LogLines
 from services.relay.event_stream import EventStream
-from services.relay.http.serving import Listener, bind
+from services.relay.http.ports import bind
+from services.relay.http.serving import Listener
 from services.relay.instances.entries import merge
 from services.relay.instances.facts import facts_of
 from services.relay.running import cancelled

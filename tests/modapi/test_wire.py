@@ -20,7 +20,8 @@ from services.modapi.main import logger
 from services.modapi.metrics import Metrics
 from services.relay.command_stream import CommandStream
 from services.relay.event_stream import EventStream
-from services.relay.http.serving import Listener, bind
+from services.relay.http.ports import bind
+from services.relay.http.serving import Listener
 from services.relay.instances.entries import merge
 from services.relay.instances.state import InstanceState, LinkInfo
 from services.relay.instances.strangers import Strangers

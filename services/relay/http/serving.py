@@ -15,7 +15,6 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
-from services.relay.errors import ConfigError
 from services.relay.http.doors import KEEP_ALIVE_S, Door, GuardedProtocol
 from services.relay.http.tls import HANDSHAKE_WITHIN_S, SHUTDOWN_WITHIN_S, Certificate
 from services.relay.limits import Limits
@@ -24,7 +23,6 @@ from services.relay.running import cancelled
 logger = logging.getLogger(__name__)
 
 STOP_WITHIN_S = 6
-BACKLOG = 2048
 ACCEPT_AGAIN_S = 0.1
 
 
@@ -115,18 +113,6 @@ class Listener(uvicorn.Server):
             connection.close()
         finally:
             self._door.leave(address)
-
-
-def bind(host: str, port: int, key: str) -> socket.socket:
-    """A listening socket. Raises ConfigError naming the setting `key` when the address can't be had."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
-    except OSError as error:
-        raise ConfigError(
-            f"{key}: cannot listen on {host}:{port} ({error.strerror or error}). "
-            f"Is another relay running? Otherwise choose another port."
-        ) from error
 
 
 def admin_app(

@@ -14,7 +14,8 @@ from pydantic import SecretStr
 
 from services.modapi.metrics import Metrics
 from services.modapi.page.routes import add_page
-from services.relay.http.serving import Listener, bind
+from services.relay.http.ports import bind
+from services.relay.http.serving import Listener
 from services.relay.instances.directory import Directory
 from services.relay.instances.state import InstanceState, LinkInfo
 from services.relay.keys import keys_of

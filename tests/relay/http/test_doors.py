@@ -15,7 +15,8 @@ from services.relay.errors import ConfigError
 from services.relay.http import doors, tls
 from services.relay.http.addresses import networks
 from services.relay.http.doors import LOOK_EVERY_S, MAX_PIPELINED, Door
-from services.relay.http.serving import Listener, bind
+from services.relay.http.ports import bind
+from services.relay.http.serving import Listener
 from services.relay.limits import Limits
 from services.relay.running import cancelled
 from tests.support.certificates import make_certificate
