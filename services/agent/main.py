@@ -44,10 +44,11 @@ class Agent:
         self.stopping = False
         self._settings = settings
         self._saved = True
-        self._done: dict[str, Position] = {}
+        self._done: dict[str, Position] | None = None
         before = state.load(settings.state)
         self._tail = Tail(settings.logs, before)
-        self._remember(before or self._tail.positions)
+        # Also when there is no log yet: what comes is new, also to an agent that is started after this one.
+        self._remember(self._tail.positions if before is None else before)
         self._repeats = Repeats()
         self._rate = Rate(settings.max_per_s, time.monotonic())
         self._outbox = Outbox()
@@ -101,7 +102,7 @@ class Agent:
 
     def _remember(self, positions: Mapping[str, Position]) -> None:
         """So far these logs are done with. Those that are gone are forgotten."""
-        done = {**self._done, **positions}
+        done = {**(self._done or {}), **positions}
         done = {name: done[name] for name in done if name in self._tail.positions}
         if done == self._done:
             return

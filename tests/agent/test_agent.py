@@ -177,6 +177,14 @@ async def test_an_agent_that_is_killed_repeats_a_batch_at_most(scene: Scene) -> 
     assert list(dict.fromkeys(from_rpt)) == written(1, 1500)
 
 
+async def test_an_agent_that_is_killed_before_the_first_log_misses_nothing_of_it(scene: Scene) -> None:
+    await scene.start_agent()
+    await scene.end_agent(signal.SIGKILL)
+    await scene.game_server(1, 20)
+    await scene.start_agent()
+    assert await scene.until_stored(lambda lines: len(lines) >= 20) == written(1, 20)
+
+
 async def test_lines_wait_while_the_relay_is_away(store: Store, slug: str, tmp_path: Path) -> None:
     scene = Scene(store, slug, tmp_path)
     try:
