@@ -153,8 +153,8 @@ class Conversation:
             return
         if isinstance(answer, IdentifyRefused):
             self._move(Happening.NEVER if answer.permanent else Happening.NOT_NOW)
-            remedy = "check registration_token in relay.toml" if answer.permanent else "trying again"
-            self._say(f"Takaro refuses this server ({answer.text}), {remedy}", permanent=answer.permanent)
+            then = answer.remedy or "trying again"
+            self._say(f"Takaro refuses this server ({answer.text}), {then}", permanent=answer.permanent)
             assert self._socket
             await self._socket.close()
         else:
@@ -175,7 +175,7 @@ class Conversation:
             async with asyncio.timeout(IDENTIFIED_WITHIN_S):
                 return await self._answer
         except TimeoutError:
-            return IdentifyRefused(f"no answer within {IDENTIFIED_WITHIN_S:.0f} s", permanent=False)
+            return IdentifyRefused(f"no answer within {IDENTIFIED_WITHIN_S:.0f} s")
         finally:
             self._answer = None
 
@@ -211,7 +211,7 @@ class Conversation:
         if self._pump:
             self._pump.refused(error)
         else:  # Takaro answers an identify it cannot read with an error frame
-            self._answered(IdentifyRefused(error.text, permanent=False))
+            self._answered(IdentifyRefused(error.text))
 
     def _answered(self, answer: frames.Identified | IdentifyRefused) -> None:
         if self._answer and not self._answer.done():

@@ -35,8 +35,9 @@ _LINKS: dict[str, Problem] = {
     "refused": Problem(
         True,
         "Takaro refuses this server",
-        "copy the registration token from Takaro's dashboard anew (Settings, Game Servers, Add Game Server,"
-        " Generic) into registration_token",
+        "if it is the token: copy it from Takaro's dashboard anew (Settings, Game Servers, Add Game Server,"
+        " Generic) into registration_token. If it is the number of servers: remove one at Takaro, or change"
+        " the plan",
     ),
     "paused": Problem(
         False, "Takaro has lost this server; it is asked again", "nothing, if it is over within a minute"

@@ -38,7 +38,7 @@ def sentence(told: Transition) -> str:
         case Condition.SILENT, False:
             return f"the game server is back after {lasted}"
         case Condition.REFUSED, True:
-            return "Takaro refuses this server: look at its registration token, and at uplink's log for why"
+            return "Takaro refuses this server: the status page, `dayz-relay doctor` and uplink's log say why"
         case Condition.REFUSED, False:
             return f"Takaro accepts this server again after {lasted}"
         case Condition.BACKLOG, True:

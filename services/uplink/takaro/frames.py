@@ -19,8 +19,14 @@ _REQUEST_ID_LIMIT = 200
 _GAME_SERVER_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 """A UUID so far. It goes into mods' URLs and files, so nothing else may be in it."""
 
-_PERMANENT = ("registrationtoken", "registration token", "identitytoken", "max game servers")
-"""What Takaro says, in lower case, when asking again cannot help: a token is wrong, the plan is full."""
+_TOKEN = "check registration_token in relay.toml"
+_REMEDIES = {
+    "registrationtoken": _TOKEN,
+    "registration token": _TOKEN,
+    "identitytoken": "check identity_token in relay.toml",
+    "max game servers": "the plan at Takaro has no room for one more server",
+}
+"""What Takaro says, in lower case, when asking again cannot help; and what can."""
 
 _INTERNAL = "internal error handling game event"
 
@@ -39,10 +45,14 @@ class Identified:
 
 @dataclass(frozen=True, slots=True)
 class IdentifyRefused:
-    """Takaro did not take the identify. `permanent`: only the operator can change that."""
+    """Takaro did not take the identify. With a `remedy`, only the operator can change that."""
 
     text: str
-    permanent: bool
+    remedy: str = ""
+
+    @property
+    def permanent(self) -> bool:
+        return bool(self.remedy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,12 +179,12 @@ def _identify_answer(fields: dict[str, Any]) -> Identified | IdentifyRefused:
     # A transient fault of Takaro's arrives as `"error": {}`: the key is the failure, not its content (B1).
     if "error" in fields:
         text = _message(fields["error"])
-        permanent = any(words in text.lower() for words in _PERMANENT)
-        return IdentifyRefused(text or "Takaro gave no reason", permanent)
+        remedies = (remedy for words, remedy in _REMEDIES.items() if words in text.lower())
+        return IdentifyRefused(text or "Takaro gave no reason", next(remedies, ""))
     game_server_id = fields.get("gameServerId")
     if isinstance(game_server_id, str) and _GAME_SERVER_ID.fullmatch(game_server_id):
         return Identified(game_server_id)
-    return IdentifyRefused("Takaro's answer names no game server", permanent=False)
+    return IdentifyRefused("Takaro's answer names no game server")
 
 
 def _message(error: Any) -> str:

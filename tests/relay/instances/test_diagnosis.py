@@ -97,7 +97,7 @@ def test_a_wrong_key_is_told_where_the_right_one_is_missed(
 
 
 def test_what_takaro_said_is_told() -> None:
-    said = "Takaro refuses this server (max game servers reached), check registration_token in relay.toml"
+    said = "Takaro refuses this server (max game servers reached), the plan has no room for one more"
     (problem,) = diagnose(ENTRY, replace(WELL, link="refused", link_why=said), URL)
     assert problem.serious and problem.what == said
 

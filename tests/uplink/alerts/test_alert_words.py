@@ -22,7 +22,7 @@ SILENT = Transition("one", Condition.SILENT, True, 1_800_000_000.0, 1_800_000_20
     [
         (Condition.SILENT, True, "the game server is silent: nothing was heard of its mod for 3 min"),
         (Condition.SILENT, False, "the game server is back after 3 min"),
-        (Condition.REFUSED, True, "Takaro refuses this server: look at its registration token"),
+        (Condition.REFUSED, True, "Takaro refuses this server: the status page"),
         (Condition.REFUSED, False, "Takaro accepts this server again after 3 min"),
         (
             Condition.BACKLOG,

@@ -80,7 +80,7 @@ def test_each_kind_of_frame_is_read(text: str, frame: Frame) -> None:
 
 
 @pytest.mark.parametrize(
-    ("payload", "text", "permanent"),
+    ("payload", "text", "remedy"),
     [
         (
             {
@@ -91,11 +91,19 @@ def test_each_kind_of_frame_is_read(text: str, frame: Frame) -> None:
                 }
             },
             "Invalid registrationToken provided",
-            True,
+            "check registration_token",
         ),
-        ({"error": {"message": "Max game servers reached"}}, "Max game servers reached", True),
-        ({"error": {"message": "No identityToken provided"}}, "No identityToken provided", True),
-        ({"error": "Invalid registration token"}, "Invalid registration token", True),
+        (
+            {"error": {"message": "Max game servers reached"}},
+            "Max game servers reached",
+            "the plan at Takaro",
+        ),
+        (
+            {"error": {"message": "No identityToken provided"}},
+            "No identityToken provided",
+            "check identity_token",
+        ),
+        ({"error": "Invalid registration token"}, "Invalid registration token", "check registration_token"),
         (
             {
                 "error": {
@@ -104,22 +112,24 @@ def test_each_kind_of_frame_is_read(text: str, frame: Frame) -> None:
                 }
             },
             "Request failed with status code 502",
-            False,
+            "",
         ),
-        ({"error": {"message": "No payload provided"}}, "No payload provided", False),
-        ({"error": {"name": "AxiosError"}}, "AxiosError", False),
-        ({"error": {}}, "Takaro gave no reason", False),
-        ({"error": None, "gameServerId": "g"}, "Takaro gave no reason", False),
-        ({}, "Takaro's answer names no game server", False),
-        ({"gameServerId": ""}, "Takaro's answer names no game server", False),
-        (None, "Takaro's answer names no game server", False),
+        ({"error": {"message": "No payload provided"}}, "No payload provided", ""),
+        ({"error": {"name": "AxiosError"}}, "AxiosError", ""),
+        ({"error": {}}, "Takaro gave no reason", ""),
+        ({"error": None, "gameServerId": "g"}, "Takaro gave no reason", ""),
+        ({}, "Takaro's answer names no game server", ""),
+        ({"gameServerId": ""}, "Takaro's answer names no game server", ""),
+        (None, "Takaro's answer names no game server", ""),
     ],
 )
-def test_the_key_error_is_the_failure_and_its_words_say_whether_to_try_again(
-    payload: Any, text: str, permanent: bool
+def test_the_key_error_is_the_failure_and_its_words_say_what_helps(
+    payload: Any, text: str, remedy: str
 ) -> None:
     frame = json.dumps({"type": "identifyResponse", "payload": payload})
-    assert read_frame(frame) == IdentifyRefused(text, permanent)
+    refused = read_frame(frame)
+    assert isinstance(refused, IdentifyRefused) and refused.text == text
+    assert refused.remedy.startswith(remedy) and refused.permanent is bool(remedy)
 
 
 @pytest.mark.parametrize(
