@@ -3,6 +3,7 @@
 import os
 import re
 import stat
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def guessable(instance: Instance) -> str:
 
 
 def _open_files(config: Path | None, environ: Mapping[str, str]) -> Iterator[str]:
-    if os.name == "nt":  # its permissions are no such bits
+    if sys.platform == "win32":  # its permissions are no such bits
         return
     entries = collect(config, environ).entries.items()
     for file in dict.fromkeys(filter(None, (_holder(config, *entry) for entry in entries))):

@@ -7,10 +7,10 @@ before Redis can give the lease to another (research/reliability.md 3).
 
 import asyncio
 import secrets
-import time
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from services.relay.clocks import boottime_s
 from services.relay.keys import WAKE_LEASES, keys_of
 from services.relay.store import Script, Store
 
@@ -20,11 +20,6 @@ TRUSTED_FOR_S = 3.5
 
 _RENEW = Script("renew", drains=True)
 _RELEASE = Script("release")
-
-
-def boottime_s() -> float:
-    """Seconds on a clock that also runs while the machine sleeps, where there is one."""
-    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,11 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
+from services.relay.clocks import boottime_s
 from services.relay.command_life import State
 from services.relay.command_stream import KEEP_MS, CommandStream
 from services.relay.errors import StoreError
-from services.relay.leases import Lease, boottime_s
+from services.relay.leases import Lease
 from services.relay.records import Command, Outcome
 from services.relay.store import patiently
 from services.relay.vocabulary import ANSWER_WITHIN_S, HAND_OUT_WITHIN_S

@@ -5,9 +5,10 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 
+from services.relay.clocks import boottime_s
 from services.relay.errors import RelayError
 from services.relay.event_stream import Entry, EventStream
-from services.relay.leases import Lease, boottime_s
+from services.relay.leases import Lease
 from services.relay.records import GameEvent
 from services.relay.store import patiently
 from services.uplink.acks import Acks

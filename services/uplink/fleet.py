@@ -6,9 +6,10 @@ import logging
 import time
 from collections.abc import Iterable, Mapping
 
+from services.relay.clocks import boottime_s
 from services.relay.errors import StoreError
 from services.relay.keys import BEATS, UPLINKS, WAKE_EVENTS, WAKE_LEASES, WAKE_RESULTS
-from services.relay.leases import RENEW_EVERY_S, boottime_s
+from services.relay.leases import RENEW_EVERY_S
 from services.relay.logs import InstanceLogger
 from services.relay.settings import Instance
 from services.relay.store import pairs, steadily

@@ -5,7 +5,7 @@ import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from services.relay.leases import boottime_s
+from services.relay.clocks import boottime_s
 from services.relay.limits import DEFAULT_LIMITS, Limits
 from services.relay.store import Store
 from services.uplink.metrics import Metrics

@@ -8,9 +8,10 @@ import sys
 from typing import Any
 
 from services.cli.main import main
+from services.relay.clocks import boottime_s
 from services.relay.errors import LostLease
 from services.relay.event_stream import EventStream
-from services.relay.leases import Lease, Look, Standing, boottime_s
+from services.relay.leases import Lease, Look, Standing
 from services.uplink.event_pump import EventPump
 from services.uplink.takaro.delivery import Delivery, Taken, Window
 

@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator
 import pytest
 from prometheus_client import CollectorRegistry
 
+from services.relay.clocks import boottime_s
 from services.relay.command_stream import CommandStream
 from services.relay.keys import keys_of
-from services.relay.leases import Lease, boottime_s
+from services.relay.leases import Lease
 from services.relay.operation_ids import new_operation_id
 from services.relay.records import Command, Outcome
 from services.relay.running import cancelled
