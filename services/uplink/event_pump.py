@@ -1,6 +1,7 @@
 """Events of one instance, from the stream to Takaro, over one socket for as long as Takaro takes them."""
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -19,7 +20,9 @@ from services.uplink.takaro.delivery import MAX_REPEATED, WINDOW_EVENTS, Deliver
 from services.uplink.takaro.gaps import Gaps
 from services.uplink.wire import Wire
 
-READ_ENTRIES = 20
+READ_ENTRIES, READ_EVENTS = 20, 128
+"""How much of the stream is read at once: a few windows. After an outage every instance has much of it."""
+
 RECEIPT_WITHIN_S = 10.0
 KEEP_ALIVE_S = 45.0
 """After 60 s without an event Takaro makes its emitter anew and loses events meanwhile (contract.md B2)."""
@@ -69,6 +72,7 @@ class EventPump:
         self._entries: deque[Entry] = deque()
         self._next = Position("", 0)  # the first event that was not sent yet
         self._read_through = ""  # the last entry that was read
+        self._batch_events = READ_EVENTS  # in the largest of the entries that were read last
         self._finishing = False
         self._wake = asyncio.Event()
         self._wake.set()  # there may be events from before
@@ -146,15 +150,19 @@ class EventPump:
         if boottime_s() - self._clock.read_s > CLOCK_AGAIN_S:
             store_s = await patiently(self._stream.clock_s)
             self._clock = ages.StoreClock(store_s, boottime_s())
-        found = await patiently(partial(self._stream.read, self._read_through, READ_ENTRIES))
+        most = min(READ_ENTRIES, max(1, READ_EVENTS // self._batch_events))
+        found = await patiently(partial(self._stream.read, self._read_through, most))
+        if not found:
+            return
         self._entries += found
+        self._read_through = found[-1].id
+        self._batch_events = max(1, *(len(entry.events) for entry in found))
+        store_s, wall_s = self._clock.at_s(boottime_s()), time.time()
         for entry in found:
-            accepted_s = entry.accepted_s
+            happened_s = wall_s - max(0.0, store_s - entry.accepted_s)
             for event in entry.events:
-                self._mirror.happened(event, accepted_s)
-        if found:
-            self._read_through = found[-1].id
-        if len(found) == READ_ENTRIES:
+                self._mirror.happened(event, happened_s)
+        if len(found) == most:
             self._wake.set()  # there may be more
 
     def _cut(self) -> Window:

@@ -1,11 +1,13 @@
 """Links against a Takaro that misbehaves: one uplink in this process, a real store, a real socket."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
 from statistics import median
 
+import orjson
 import pytest
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
@@ -367,6 +369,17 @@ async def test_a_stream_of_nothing_but_old_chat_empties_without_a_word_to_takaro
     await scene.emptied()
     assert happened(scene) == []
     assert scene.count("dayz_relay_events_expired_total", type="chat-message") == 150
+
+
+@pytest.mark.usefixtures("a_minute_later")
+async def test_who_is_online_is_what_the_mod_said_after_the_events_that_waited(scene: Scene) -> None:
+    said = b"%.3f %b" % (time.time() - 10, orjson.dumps([somebody(2)]))
+    await scene.store.send("HSET", keys_of(scene.slug).mirror, "online", said)
+    await append_all(scene, moved(1, "connected"), moved(2, "disconnected"))
+    scene.start()
+    await scene.emptied()
+    answer = await scene.takaro.request(scene.identity, Action.GET_PLAYERS)
+    assert [player["gameId"] for player in answer.value] == [somebody(2)["gameId"]]
 
 
 async def test_a_chat_line_that_grows_old_while_it_waits_for_its_turn_is_not_sent(

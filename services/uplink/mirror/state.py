@@ -15,6 +15,9 @@ from services.relay.records import GameEvent
 from services.relay.vocabulary import Action, EventType
 from services.uplink.mirror.table import CATALOGUES, FALLBACK_VALUES, READ_RULES, Age, age_of
 
+LATER_S = 10.0
+"""What the mod answers it may have looked up so long before. What happened earlier still is in its answer."""
+
 
 class Subject(NamedTuple):
     """What a read is about: one player, or with an empty `game_id` the game itself."""
@@ -62,6 +65,7 @@ class Mirror:
         self._beyond = beyond
         self._online: dict[str, Kept] = {}  # gameId -> player
         self._listed_s: float | None = None  # when the mod last said who is online
+        self._counted_s = 0.0  # the same, or when it began without anybody
         self._catalogues: dict[Action, float] = {}
         self._places: OrderedDict[str, Kept] = OrderedDict()
         self._inventories: OrderedDict[str, Kept] = OrderedDict()
@@ -126,21 +130,26 @@ class Mirror:
 
     # What is heard
 
-    def happened(self, event: GameEvent, now_s: float) -> None:
-        """An event is on its way to Takaro."""
+    def happened(self, event: GameEvent, at_s: float) -> None:
+        """An event of `at_s` is on its way to Takaro. After an outage that may be hours ago: what the mod has
+        said since is left as it is."""
         data = event["data"]
         player = data.get("player")
         if not player:
             return
         game_id = player["gameId"]
+        known_s = max(self._counted_s, self._online[game_id].at_s if game_id in self._online else 0.0)
         match event["type"]:
+            case EventType.PLAYER_DEATH if data.get("position"):
+                if not (place := self._places.get(game_id)) or at_s > place.at_s - LATER_S:
+                    self._keep_place(game_id, data["position"], at_s)
+            case _ if at_s <= known_s - LATER_S:
+                pass
             case EventType.PLAYER_CONNECTED | EventType.CHAT_MESSAGE:
-                self._is_online(game_id, player, now_s)
+                self._is_online(game_id, player, at_s)
             case EventType.PLAYER_DISCONNECTED:
                 if self._online.pop(game_id, None):
                     self._mark_online()
-            case EventType.PLAYER_DEATH if data.get("position"):
-                self._keep_place(game_id, data["position"], now_s)
 
     def answered(self, subject: Subject, value: Any, now_s: float) -> None:
         """The mod answered a read, with a value that Takaro accepts."""
@@ -151,7 +160,7 @@ class Mirror:
                     self._beyond("mirror_players")
                     value = value[: self._limits.mirror_players]
                 self._online = {p["gameId"]: Kept(now_s, orjson.dumps(p)) for p in value}
-                self._listed_s = now_s
+                self._listed_s = self._counted_s = now_s
                 self._mark_online()
             case Action.GET_PLAYER if game_id in self._online:
                 self._is_online(game_id, value, now_s)
@@ -188,6 +197,7 @@ class Mirror:
         """The game server was away so long that it has started anew: who is online is for it to say."""
         self._online.clear()
         self._listed_s = None
+        self._counted_s = now_s
         self._changed.mirror[_ONLINE] = _FORGOTTEN
         for action, at_s in self._catalogues.items():  # old at the least; most often still right
             self._catalogues[action] = min(at_s, now_s - READ_RULES[action].fresh_s - 1.0)
@@ -259,7 +269,7 @@ class Mirror:
         try:
             players = orjson.loads(payload)
             self._online = {p["gameId"]: Kept(at_s, orjson.dumps(p)) for p in players}
-            self._listed_s = at_s
+            self._listed_s = self._counted_s = at_s
         except (orjson.JSONDecodeError, TypeError, KeyError):
             self._online = {}
 

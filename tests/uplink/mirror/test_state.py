@@ -65,6 +65,27 @@ def test_who_is_online_follows_each_event(mirror: Mirror) -> None:
     assert value(mirror.read(Subject(Action.GET_PLAYER, "eve"), NOW + 4)) == player("eve")
 
 
+def test_what_happened_before_the_mod_said_how_it_is_changes_nothing(mirror: Mirror) -> None:
+    """After an outage of Takaro's, events of hours ago go out while the mod's answers are new."""
+    mirror.happened(event("player-disconnected", "ada"), NOW - 3_600)
+    mirror.happened(event("player-connected", "eve"), NOW - 3_000)
+    mirror.happened(event("player-death", "ada", position={"x": 7, "y": 8, "z": 9}), NOW - 2_000)
+    assert online(mirror) == {"ada", "bob"}
+    assert mirror.place("ada") == {"x": 1, "y": 2, "z": 3}
+
+
+def test_what_happened_while_the_mods_answer_was_on_its_way_counts(mirror: Mirror) -> None:
+    mirror.happened(event("player-connected", "eve"), NOW - 2)
+    assert online(mirror) == {"ada", "bob", "eve"}
+
+
+def test_nobody_comes_back_with_what_happened_before_the_game_server_started_anew(mirror: Mirror) -> None:
+    mirror.restarted(NOW + 1_000)
+    mirror.happened(event("player-connected", "eve"), NOW + 10)
+    mirror.happened(event("player-connected", "zoe"), NOW + 1_001)
+    assert mirror.online == 1
+
+
 def test_the_list_of_the_mod_replaces_what_events_said(mirror: Mirror) -> None:
     mirror.answered(PLAYERS, [player("zoe")], NOW + 1)
     assert online(mirror) == {"zoe"}
