@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import random
 import time
 from functools import partial
 from typing import Any
@@ -36,6 +37,10 @@ MIN_WAITED_FOR = 20
 MAX_WAITED_FOR = 2_000
 """And so many at the most, of those too that have no fallback but an error."""
 
+CALM_S = (0.5, 2.5)
+"""So long a refresh that nobody waits for is put off, a different time for each instance: Takaro asks about
+all of them at one moment, and its answers come first."""
+
 Answer = tuple[bytes, str]
 """A response payload as JSON, and where it came from: a label of the metric."""
 
@@ -59,7 +64,7 @@ class Reads:
         self._state = state
         self._contact = contact
         self._metrics = metrics
-        self._refreshes = Refreshes(per_s, time.monotonic())
+        self._refreshes = Refreshes(per_s, random.uniform(*CALM_S), time.monotonic())
         self._can_wait = max(MIN_WAITED_FOR, int(per_s * FOUND_WITHIN_S))  # more than these come too late
         self._waited_for: dict[Subject, asyncio.Future[Outcome | Failure]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -85,9 +90,7 @@ class Reads:
         result = await self._from_mod(subject)
         outcome = Outcome(error=result.text) if isinstance(result, Failure) else result
         if outcome.value is not None and not outcome.error:
-            return orjson.dumps(
-                outcome.value
-            ), ANSWERED  # _refresh has found it valid, at a cost for catalogues
+            return orjson.dumps(outcome.value), ANSWERED  # _refresh has found it valid
         known = KnownPlayer(None, self._mirror.place(subject.game_id))
         return orjson.dumps(payload_for(action, args, outcome, known)), FALLBACK
 
@@ -95,15 +98,13 @@ class Reads:
         """Asks the mod for what is wanted, at its pace. Never returns."""
         while True:
             self._kick.clear()
-            wait_s = self._refreshes.wait_s(time.monotonic())
-            if wait_s is None:
-                await self._kick.wait()
-            elif wait_s:
-                await asyncio.sleep(wait_s)
-            elif subject := self._refreshes.take(time.monotonic()):
+            while subject := self._refreshes.take(time.monotonic()):
                 task = asyncio.create_task(self._refresh(subject))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._refreshes.wait_s(time.monotonic())):
+                    await self._kick.wait()
 
     def _want(self, subject: Subject, *, somebody_waits: bool) -> None:
         self._refreshes.want(subject, time.monotonic(), somebody_waits=somebody_waits)

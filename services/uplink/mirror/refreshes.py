@@ -4,8 +4,8 @@ Takaro's burst of 3 + 2P reads each 30 s must never reach a mod that polls every
 a time (contract.md B3). Whatever is wanted is wanted once, and leaves at so many a second.
 """
 
+import itertools
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from services.uplink.mirror.state import Subject
 from services.uplink.mirror.table import READ_RULES
@@ -16,13 +16,7 @@ BURST_S = 2.0
 MAX_UNDER_WAY = 20
 MAX_WANTED = 1_000
 
-
-class Need(NamedTuple):
-    """Lowest first: what somebody waits for, then by rank, then what was wanted for longest."""
-
-    nobody_waits: bool
-    rank: int
-    since_s: float
+_RANKS = sorted({rule.rank for rule in READ_RULES.values()})
 
 
 @dataclass(slots=True)
@@ -41,42 +35,56 @@ class Pace:
 
 
 class Refreshes:
-    """The reads that are wanted of one mod."""
+    """The reads that are wanted of one mod.
 
-    def __init__(self, per_s: float, now_s: float) -> None:
+    What nobody waits for leaves `calm_s` later: what Takaro asked of all servers at one moment is answered
+    first, everywhere.
+    """
+
+    def __init__(self, per_s: float, calm_s: float, now_s: float) -> None:
         self._pace = Pace(per_s, max(1.0, per_s * BURST_S), now_s)
-        self._wanted: dict[Subject, Need] = {}
+        self._calm_s = calm_s
+        # Since when each is wanted: by rank, and within a rank in the order in which they came.
+        self._waited_for: dict[int, dict[Subject, float]] = {rank: {} for rank in _RANKS}
+        self._wanted: dict[int, dict[Subject, float]] = {rank: {} for rank in _RANKS}
         self._under_way: set[Subject] = set()
 
     def __len__(self) -> int:
-        return len(self._wanted)
+        return sum(map(len, (*self._waited_for.values(), *self._wanted.values())))
 
     def want(self, subject: Subject, now_s: float, *, somebody_waits: bool) -> None:
         """Once is enough: a read that is wanted already, or under way, is not wanted again."""
-        if subject in self._under_way:
+        rank = READ_RULES[subject.action].rank
+        waited_for, wanted = self._waited_for[rank], self._wanted[rank]
+        if subject in self._under_way or subject in waited_for:
             return
-        if len(self._wanted) >= MAX_WANTED and subject not in self._wanted and not somebody_waits:
-            return  # it will be asked for again
-        since_s = self._wanted[subject].since_s if subject in self._wanted else now_s
-        need = Need(not somebody_waits, READ_RULES[subject.action].rank, since_s)
-        self._wanted[subject] = min(need, self._wanted.get(subject, need))
-
-    def forget(self, subject: Subject) -> None:
-        """Nobody wants it any more."""
-        self._wanted.pop(subject, None)
+        if somebody_waits:
+            waited_for[subject] = wanted.pop(subject, now_s)
+        elif subject not in wanted and len(self) < MAX_WANTED:  # else it will be asked for again
+            wanted[subject] = now_s
 
     def wait_s(self, now_s: float) -> float | None:
         """How long until `take` gives something; None: not before something changes."""
-        if not self._wanted or len(self._under_way) >= MAX_UNDER_WAY:
+        if len(self._under_way) >= MAX_UNDER_WAY:
             return None
-        return self._pace.wait_s(now_s)
+        pace_s = self._pace.wait_s(now_s)
+        if any(self._waited_for.values()):
+            return pace_s
+        calm_s = [self._calm_left_s(subjects, now_s) for subjects in self._wanted.values() if subjects]
+        return max(pace_s, min(calm_s)) if calm_s else None
 
     def take(self, now_s: float) -> Subject | None:
         """The read that is needed most, if it may leave now. `done` must follow."""
         if self.wait_s(now_s) != 0.0:
             return None
-        subject = min(self._wanted, key=self._wanted.__getitem__)
-        del self._wanted[subject]
+        subjects = next(
+            itertools.chain(
+                filter(None, self._waited_for.values()),
+                (those for those in self._wanted.values() if those and not self._calm_left_s(those, now_s)),
+            )
+        )
+        subject = next(iter(subjects))
+        del subjects[subject]
         self._under_way.add(subject)
         self._pace.tokens -= 1.0
         return subject
@@ -84,3 +92,7 @@ class Refreshes:
     def done(self, subject: Subject) -> None:
         """The read has ended, one way or the other."""
         self._under_way.discard(subject)
+
+    def _calm_left_s(self, subjects: dict[Subject, float], now_s: float) -> float:
+        """How long until the first of these may leave."""
+        return max(0.0, next(iter(subjects.values())) + self._calm_s - now_s)
