@@ -9,7 +9,7 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, WebSocketException
+from websockets.exceptions import ConnectionClosed, ConnectionClosedOK, WebSocketException
 from websockets.frames import CloseCode
 
 from services.relay.logs import InstanceLogger
@@ -183,21 +183,23 @@ class Conversation:
 
     async def _read(self, socket: ClientConnection) -> None:
         """Sorts what Takaro says. Ends when the socket does."""
-        async for text in socket:
-            match frames.read_frame(text):
-                case frames.Request() as request:
-                    self._take(request)
-                case frames.Pong():
-                    if self._pump:
-                        self._pump.ponged()
-                    elif self._last_round:
-                        self._last_round.set()
-                case frames.ErrorFrame() as error:
-                    self._refused(error)
-                case frames.Identified() | IdentifyRefused() as answer:
-                    self._answered(answer)
-                case frames.Ping(request_id):
-                    self.wire.send(frames.pong(request_id))
+        with contextlib.suppress(ConnectionClosedOK):
+            while True:
+                # As bytes: nothing here needs them decoded twice.
+                match frames.read_frame(await socket.recv(decode=False)):
+                    case frames.Request() as request:
+                        self._take(request)
+                    case frames.Pong():
+                        if self._pump:
+                            self._pump.ponged()
+                        elif self._last_round:
+                            self._last_round.set()
+                    case frames.ErrorFrame() as error:
+                        self._refused(error)
+                    case frames.Identified() | IdentifyRefused() as answer:
+                        self._answered(answer)
+                    case frames.Ping(request_id):
+                        self.wire.send(frames.pong(request_id))
 
     def _take(self, request: frames.Request) -> None:
         self.requests += 1
