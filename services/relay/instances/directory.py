@@ -159,10 +159,11 @@ class Directory:
     async def _put_back(self) -> None:
         """Redis was emptied. Who calls and what Takaro knows goes on: the servers are written anew."""
         try:
-            await self.registry.put_back(self._stored)
+            count = await self.registry.put_back(self._stored)
         except StoreError:
-            return  # they are served meanwhile, and it is tried again
-        logger.error("Redis was emptied: the %d servers that it held are written anew", len(self._stored))
+            return  # they are served meanwhile; it is tried again unless all of them are there after all
+        if count:
+            logger.error("Redis was emptied: the %d servers that it held are written anew", count)
 
     def _tell(self, changed: Callable[[Mapping[str, Entry]], object]) -> None:
         now_ms = int(self._clock_ms + time.monotonic() * 1000)

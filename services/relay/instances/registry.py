@@ -40,6 +40,7 @@ KEY_BYTES = 32
 
 _READ = Script("read_instances")
 _CHANGE = Script("change_instance")
+_PUT_BACK = Script("put_back")
 
 logger = logging.getLogger(__name__)
 
@@ -145,11 +146,29 @@ class Registry:
 
         await self._change(slug, make, PURGED_AFTER_S if purge else REMOVED_KEPT_S)
 
-    async def put_back(self, records: Mapping[str, Record]) -> None:
-        """Writes down anew what an emptied Redis has lost. Several services may do so at once."""
-        for slug, record in records.items():
-            if record.removed_ms is None:
-                await self._replace(slug, None, record)
+    async def put_back(self, records: Mapping[str, Record]) -> int:
+        """Writes anew what an emptied Redis has lost, all or nothing. Several services may do so at once.
+
+        Returns how many; 0: Redis is not empty, or another service was faster.
+        """
+        kept = {slug: record for slug, record in records.items() if record.removed_ms is None}
+        written = await self._store.run_until(
+            WITHIN_S,
+            _PUT_BACK,
+            (INSTANCES, INSTANCES_IDENTITIES, INSTANCES_VERSION),
+            secrets.token_hex(8),
+            *(
+                part
+                for slug, record in kept.items()
+                for part in (slug, instance_records.dump(record), record.identity_digest)
+            ),
+            durable=True,
+        )
+        if not written:
+            return 0
+        for slug in kept:
+            self._store.hint(WAKE_INSTANCES, slug)
+        return len(kept)
 
     async def forget_removed(self) -> list[str]:
         """Deletes the data of removed instances whose time has come; their slugs. For one to call at times.

@@ -5,16 +5,18 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from services.relay.errors import StoreError
 from services.relay.instances.directory import Directory, instances
 from services.relay.instances.entries import Entry
 from services.relay.instances.registry import Registry
 from services.relay.keys import INSTANCES, INSTANCES_IDENTITIES, INSTANCES_REMOVALS, INSTANCES_VERSION
 from services.relay.running import cancelled
 from services.relay.settings import load
-from services.relay.store import Store
+from services.relay.store import Script, Store
 
 WITHIN_S = 5.0
 
@@ -147,6 +149,50 @@ async def test_servers_that_an_emptied_redis_has_lost_are_written_anew(
             assert found is not None
             await asyncio.sleep(0.01)
     assert sorted(followed.served) == ["one", "stored"] and ["one"] not in followed.told[2:]
+
+
+STORED = ("a", "b", "c")
+
+
+@pytest.fixture
+async def emptied(followed: Followed, store: Store, tmp_path: Path) -> AsyncIterator[list[Followed]]:
+    """Two services that know three stored servers, and a look that nobody has taken since they are gone."""
+    registry = Registry(store, list)
+    for slug in STORED:
+        await registry.create(slug, f"Server {slug}")
+    other = Followed(store, followed.config)
+    for service in (followed, other):
+        await service.serves("one", *STORED)
+    await store.send("DEL", INSTANCES, INSTANCES_IDENTITIES, INSTANCES_VERSION, INSTANCES_REMOVALS)
+    yield [followed, other]
+    await cancelled(other.watching)
+
+
+@pytest.mark.parametrize("failing", [1, 2])
+async def test_servers_are_written_anew_as_a_whole_though_redis_goes_away_meanwhile(
+    emptied: list[Followed], store: Store, monkeypatch: pytest.MonkeyPatch, failing: int
+) -> None:
+    """Whoever finds some of them takes these for all there are: the others would be gone for good."""
+    calls = 0
+    run_until = store.run_until
+
+    async def run(within_s: float, script: Script, *args: Any, **options: Any) -> Any:
+        nonlocal calls
+        if script.name in ("put_back", "change_instance"):
+            calls += 1
+            if failing <= calls <= failing + 1:  # of both services
+                raise StoreError("away")
+        return await run_until(within_s, script, *args, **options)
+
+    monkeypatch.setattr(store, "run_until", run)
+    registry = Registry(store, list)
+    async with asyncio.timeout(WITHIN_S):
+        while not (found := await registry.look()).version:
+            await asyncio.sleep(0.01)
+    assert sorted(found.records or ()) == sorted(STORED)
+    await asyncio.sleep(1.2)  # one look more
+    for service in emptied:
+        assert service.told[-1] == [*STORED, "one"] and not service.watching.done()
 
 
 async def test_with_another_takaro_nothing_is_taken_up_before_a_restart(

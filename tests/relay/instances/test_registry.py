@@ -241,3 +241,55 @@ async def test_a_record_that_cannot_be_read_harms_no_other(registry: Registry, s
     assert list(await records(registry)) == ["one"]
     with pytest.raises(InstanceConflict, match="cannot be read"):
         await registry.remove("bad")
+
+
+async def empty(store: Store) -> None:
+    await store.send("DEL", INSTANCES, INSTANCES_IDENTITIES, INSTANCES_VERSION, INSTANCES_REMOVALS)
+
+
+async def test_an_emptied_redis_has_all_servers_and_their_identities_again(
+    registry: Registry, store: Store
+) -> None:
+    for slug in ("one", "two", "three", "gone"):
+        await registry.create(slug, f"Server {slug}")
+    await registry.remove("gone")
+    before = await records(registry)
+    await empty(store)
+    assert await registry.put_back(before) == 3
+    assert await records(registry) == {slug: before[slug] for slug in ("one", "two", "three")}
+    for slug in ("one", "two", "three"):
+        with pytest.raises(InstanceConflict, match=f"{slug} has this identity token"):
+            await registry.create("new", "Another", identity_token=before[slug].identity_token)
+
+
+async def test_of_several_that_put_back_one_counts(registry: Registry, store: Store) -> None:
+    for slug in ("one", "two"):
+        await registry.create(slug, f"Server {slug}")
+    before = await records(registry)
+    await empty(store)
+    other = Registry(store, list)
+    assert sorted(await asyncio.gather(registry.put_back(before), other.put_back(before))) == [0, 2]
+    version = (await registry.look()).version
+    assert await other.put_back({"old": before["one"]}) == 0
+    assert (await registry.look()).version == version and await records(registry) == before
+
+
+async def test_what_was_put_back_is_changed_and_is_not_put_back_over_it(
+    registry: Registry, store: Store
+) -> None:
+    await registry.create("one", "Server one")
+    before = await records(registry)
+    await empty(store)
+    await registry.put_back(before)
+    changed = await registry.patch("one", Change(name="Renamed"))
+    assert await registry.put_back(before) == 0 and await records(registry) == {"one": changed}
+
+
+async def test_removed_servers_alone_are_not_put_back_for_ever(registry: Registry, store: Store) -> None:
+    await registry.create("gone", "Gone")
+    await registry.remove("gone")
+    before = await records(registry)
+    await empty(store)
+    assert await registry.put_back(before) == 0
+    found = await registry.look()
+    assert found.version and found.records == {}
