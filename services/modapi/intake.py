@@ -103,14 +103,12 @@ class Intake:
             self._roster.put_back(seen)
             self._log_lines.give_back(_log_lines(slots))
             raise
-        dead = 0
-        if appended.full:
+        new = [] if appended.full else slots[appended.repeated :]
+        if not new:  # players are stored along with new events only
             self._roster.put_back(seen)
-            self._log_lines.give_back(_log_lines(slots))
-        else:
-            if appended.repeated:
-                self._log_lines.give_back(_log_lines(slots[: appended.repeated]))
-            dead = self._count(slots[appended.repeated :], appended.repeated)
+        if len(new) < len(slots):
+            self._log_lines.give_back(_log_lines(slots[: len(slots) - len(new)]))
+        dead = self._count(new, 0 if appended.full else appended.repeated)
         return Taken(appended.token, len(slots), read.repaired, dead)
 
     def answered(self, token: str) -> None:
