@@ -91,7 +91,7 @@ class CommandStream:
         """Up to `count` results after the entry id `after`: (entry id, operation id, outcome)."""
         start = f"({after}" if after else "-"
         found = await self._store.send("XRANGE", self._keys.results, start, "+", "COUNT", count)
-        return [(id.decode(), fields[1].decode(), Outcome(**orjson.loads(fields[3]))) for id, fields in found]
+        return [(id.decode(), fields[1].decode(), _outcome(fields[3])) for id, fields in found]
 
     def claim(self, entries: Sequence[str]) -> None:
         """Takes results that were passed on off. Should that be lost, they go by their age."""
@@ -140,3 +140,9 @@ class CommandStream:
             *(part for pair in players.items() for part in pair),
         )
         return bool(reply)
+
+
+def _outcome(stored: bytes) -> Outcome:
+    """A newer version may have written more than we know: that is ignored."""
+    fields = orjson.loads(stored)
+    return Outcome(fields.get("value"), fields.get("error", ""))

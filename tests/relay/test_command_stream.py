@@ -243,6 +243,16 @@ async def test_results_that_were_claimed_are_gone_and_the_others_stay(store: Sto
     assert await stream.results("", 10) == []
 
 
+async def test_a_result_that_a_newer_version_wrote_is_read_as_far_as_it_is_known(
+    store: Store, slug: str
+) -> None:
+    stored = b'{"value":{"x":1},"error":"","took_ms":7}'
+    await store.send("XADD", keys_of(slug).results, "*", "operation", "a", "outcome", stored)
+    await store.send("XADD", keys_of(slug).results, "*", "operation", "b", "outcome", b'{"error":"no"}')
+    found = [outcome for _, _, outcome in await CommandStream(store, slug).results("", 10)]
+    assert found == [Outcome({"x": 1}), Outcome(error="no")]
+
+
 async def test_refreshes_go_last_and_alone_only_when_they_may(store: Store, slug: str) -> None:
     stream = CommandStream(store, slug)
     soon = time.monotonic() + 5
