@@ -115,9 +115,10 @@ class Mirror:
 
     def _of_player(self, subject: Subject, kept: Mapping[str, Kept], now_s: float) -> Reading:
         found = kept.get(subject.game_id)
-        listed = age_of(Action.GET_PLAYERS, self._listed_s, now_s) is not Age.UNKNOWN
-        if listed and subject.game_id not in self._online:
-            # The mod could not say more.
+        if (
+            subject.game_id not in self._online
+            and age_of(Action.GET_PLAYERS, self._listed_s, now_s) is not Age.UNKNOWN
+        ):  # the mod could not say more
             nothing = FALLBACK_VALUES[READ_RULES[subject.action].fallback]
             return Reading(Age.FRESH, found.payload if found else orjson.dumps(nothing))
         return self._reading(subject.action, found, now_s)

@@ -16,6 +16,7 @@ from services.relay.vocabulary import Action
 
 Arguments = dict[str, Any]
 
+_ACTIONS = {action.value: action for action in Action}
 _GAME_ID_LIMIT = 64  # a BIS id, the longest there is, has 44 characters
 _TEXT_LIMIT = 2_000  # a mod reads less than 1,000 bytes of arguments (contract.md A4)
 _COMMAND_LIMIT_BYTES = 900  # the same, but a command that is cut is another command
@@ -35,10 +36,9 @@ def read_request(action: str, args: Any) -> tuple[Action, Arguments]:
 
     Raises BadRequest.
     """
-    try:
-        known = Action(action)
-    except ValueError:
-        raise BadRequest(f"unknown action: {action[:50]!r}") from None
+    known = _ACTIONS.get(action)
+    if known is None:
+        raise BadRequest(f"unknown action: {action[:50]!r}")
     return known, ARGUMENTS[known](_object(args))
 
 
