@@ -24,7 +24,7 @@ def test_every_file_named_is_there(name: str) -> None:
 
 
 def test_every_link_within_it_leads_somewhere() -> None:
-    titles = {title.lower().replace(" ", "-") for title in re.findall(r"^## (.*)$", TEXT, re.MULTILINE)}
+    titles = {title.lower().replace(" ", "-") for title in re.findall(r"^###? (.*)$", TEXT, re.MULTILINE)}
     assert set(re.findall(r"\]\(#([\w-]+)\)", TEXT)) <= titles
 
 
