@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "deploy" / "README.md"]
 LINKED = [
-    *(*DOCS, ROOT / "SECURITY.md", ROOT / "CHANGELOG.md"),
+    *(*DOCS, ROOT / "SECURITY.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md"),
     *(ROOT / "services" / "ARCHITECTURE.md", ROOT / "bench" / "RESULTS.md"),
 ]
 
