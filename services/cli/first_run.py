@@ -14,10 +14,10 @@ _RELAY_TOML = """\
 # Settings of the relay. `dayz-relay check` shows what is in effect. Keep this file to yourself.
 
 [takaro]
-# Only for a Takaro of your own: the address of its connector. Set it before the token, then start anew.
+# Only for a self-hosted Takaro: its connector's address. Set it before the token, then restart the relay.
 # url = "wss://connect.takaro.io/"
 # The registration token of your Takaro: dashboard, Settings, Game Servers, Add Game Server, Generic.
-# registration_token = "paste it here and take away the # in front"
+# registration_token = "paste it here and remove the # in front"
 
 [modapi]
 # Where the mod calls. Other machines can call when host is "0.0.0.0".
@@ -28,7 +28,7 @@ port = 8088
 [[instance]]
 # The relay keeps the events of a server under this name: never change it.
 slug = "main"
-# The name that Takaro gives the server when it first sees it, 3 to 50 characters. Takaro takes it once.
+# What Takaro calls the server, 3 to 50 characters. Takaro reads it only once, when it first sees the server.
 name = "My DayZ server"
 # Takaro knows the server by this: never change it, or Takaro sees a new server.
 identity_token = "{identity_token}"
@@ -37,21 +37,21 @@ mod_keys = ["{mod_key}"]
 """
 
 _WHAT_TO_DO = """\
-This is the first start: {path} is written, with one server and fresh secrets.
+First start: {path} was created, with one server and fresh secrets.
 
 1. The mod. Put this into profiles/TakaroIntegration/config.json and start your DayZ server.
-   RegistrationToken there is the mod key again, not Takaro's token:
+   Its RegistrationToken is the relay's mod key, not Takaro's token:
 
 {mod_config}
 
-2. The name. Set name in {path} to what Takaro shall call your server, before the token:
-   Takaro takes it once.
+2. The name. In {path}, set name to what Takaro should call your server. Do it before step 3:
+   Takaro reads it only once.
 
-3. Takaro. Open the dashboard: Settings, Game Servers, Add Game Server, Generic, and copy the
-   registration token into {path}, where [takaro] says so. It takes effect at once.
-   (A Takaro of your own: set url there first, and start the relay again.)
+3. Takaro. In the dashboard open Settings, Game Servers, Add Game Server, Generic. Copy the
+   registration token into {path} under [takaro], and remove the # in front. No restart needed.
+   (Self-hosted Takaro: set url first, then restart the relay.)
 
-Until then the relay serves the mod all the same, and keeps its events for Takaro.
+Until then the relay already accepts the mod's events and keeps them for Takaro.
 """
 
 

@@ -75,7 +75,7 @@ def test_a_first_start_explains_itself_serves_and_ends_cleanly(
     tmp_path: Path, number: signal.Signals
 ) -> None:
     with dayz_relay(tmp_path, "up") as relay:
-        relay.until("This is the first start: relay.toml is written")
+        relay.until("First start: relay.toml was created")
         relay.until("TakaroApiUrl")
         relay.until(r"Server main \(.*no Takaro registration token yet")
         relay.until("mods call 127.0.0.1:")
@@ -93,7 +93,7 @@ def test_a_later_start_is_short_and_a_second_one_at_the_same_time_is_refused(tmp
                 assert second.process.wait(timeout=40) == 2
                 assert not any("Mods call" in line for line in second.lines)
             assert relay.end() == 0
-    assert not any("first start" in line for line in relay.lines)
+    assert not any("First start" in line for line in relay.lines)
 
 
 def test_a_port_that_somebody_has_is_told_before_anything_is_begun(tmp_path: Path) -> None:
