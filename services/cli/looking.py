@@ -17,34 +17,34 @@ MOST_LISTED = 1_000
 
 _EXAMPLES = {
     "status": """\
-  dayz-relay status                 all servers, renewed each second; Ctrl-C ends it
-  dayz-relay status chernarus       one in detail, with what is wrong and what mends it
+  dayz-relay status                 all servers, updated each second until Ctrl-C
+  dayz-relay status chernarus       one in detail, with what is wrong and how to fix it
   dayz-relay status --json | jq -r '.[] | select(.up | not) | .slug'
-exit codes: 0 all that is served is up, 1 something is not""",
+exit codes: 0 every server that is served is up, 1 one is not""",
     "doctor": """\
-  dayz-relay doctor                 looks, changes nothing, disturbs nobody
+  dayz-relay doctor                 only looks, and changes nothing
   dayz-relay doctor --identify chernarus
-  dayz-relay doctor --alerts        is Discord told?
-exit codes: 0 nothing is wrong, 1 something is, 2 the settings are""",
+  dayz-relay doctor --alerts        sends a test message
+exit codes: 0 nothing is wrong, 1 something is, 2 the settings are wrong""",
     "tail": """\
-  dayz-relay tail                   everything, of all servers
+  dayz-relay tail                   everything, from all servers
   dayz-relay tail chernarus livonia --type chat-message --type sendMessage
   dayz-relay tail --json | jq 'select(.fate != "delivered")'""",
     "say": """\
   dayz-relay say chernarus The server restarts in five minutes.
-exit codes: 0 the game server has said it, 1 it has not, or nobody knows""",
+exit codes: 0 the game server has said it, 1 it has not, or nobody can know""",
     "players": """\
   dayz-relay players
   dayz-relay players chernarus --json""",
     "dlq": """\
-  dayz-relay dlq list               how many each server has
+  dayz-relay dlq list               the number for each server
   dayz-relay dlq list chernarus
   dayz-relay dlq show chernarus 1795243200000-0
   dayz-relay dlq retry chernarus --all
-exit codes: 0 it was done (what was taken in again is on its way to Takaro), 1 it was not""",
+exit codes: 0 it was done (retried events are on their way to Takaro), 1 it was not""",
     "completion": """\
   eval "$(dayz-relay completion bash)"      in ~/.bashrc
-  eval "$(dayz-relay completion zsh)"       in ~/.zshrc, behind compinit""",
+  eval "$(dayz-relay completion zsh)"       in ~/.zshrc, after compinit""",
 }
 
 
@@ -53,58 +53,58 @@ def add_looking(add: Add) -> None:
     status = add("status", "Show all servers live, or one in detail.")
     status.add_argument("slug", nargs="?", help="one server, in detail")
     status.add_argument("--once", action="store_true", help="print it once, on a terminal too")
-    doctor = add("doctor", "Look for what is wrong, from the settings to Takaro, and say what mends it.")
+    doctor = add("doctor", "Look for what is wrong, from the settings to Takaro, and say how to fix it.")
     doctor.add_argument(
         "--identify",
         metavar="SLUG",
-        help="log in to Takaro as this server too, unless the relay is logged in as it now",
+        help="also log in to Takaro as this server, unless the relay is logged in as it now",
     )
     doctor.add_argument(
-        "--alerts", action="store_true", help="send a message to each address of [alerts], to see it arrive"
+        "--alerts", action="store_true", help="send a test message to each address of [alerts]"
     )
-    tail = add("tail", "Show events and commands as they pass, the last 50 of each first.")
-    tail.add_argument("slugs", nargs="*", metavar="slug", help="some servers, else all")
+    tail = add("tail", "Show events and commands as they pass, starting with the last 50 of each.")
+    tail.add_argument("slugs", nargs="*", metavar="slug", help="some servers; without it all")
     tail.add_argument(
         "--type",
         action="append",
         choices=PASSING_TYPES,
         metavar="TYPE",
-        help=f"only these, may be given several times: {', '.join(PASSING_TYPES)}",
+        help=f"only these; may be given several times: {', '.join(PASSING_TYPES)}",
     )
-    say = add("say", "Say something to everybody on a server, and wait until it is said.")
+    say = add("say", "Send a message to everybody on a server, and wait until it is shown.")
     say.add_argument("slug", help="the server")
-    say.add_argument("text", nargs="+", help="what everybody there is to read")
-    players = add("players", "Show who is online, as the relay knows it.")
-    players.add_argument("slug", nargs="?", help="one server, else all")
+    say.add_argument("text", nargs="+", help="the message")
+    players = add("players", "Show who is online, as far as the relay knows.")
+    players.add_argument("slug", nargs="?", help="one server; without it all")
     for one in (status, doctor, tail, players):
         one.add_argument("--json", action="store_true", help="as JSON")
     for one in (status, doctor, tail, players, say):
         add_place(one)
-    _add_dlq(add("dlq", "Events that Takaro would refuse, or has refused: list, show, take in again, drop."))
+    _add_dlq(add("dlq", "Events that Takaro would refuse, or has refused: list, show, retry, drop."))
     completion = add("completion", "Print what a shell needs to complete these commands.")
     completion.add_argument(
-        "shell", choices=("bash", "zsh", "slugs"), help="yours; slugs: the servers, which shells ask for"
+        "shell", choices=("bash", "zsh", "slugs"), help="your shell; slugs prints the servers, for the shells"
     )
     add_place(completion)
 
 
 def examples(name: str) -> str | None:
-    """What stands below the help of a command."""
-    return f"examples:\n{_EXAMPLES[name]}" if name in _EXAMPLES else None
+    """The examples below the help of a command."""
+    return _EXAMPLES.get(name)
 
 
 def _add_dlq(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(required=True, dest="action", metavar="action")
     for name, about in (
         ("list", "Show the newest."),
-        ("show", "Show one whole, as the mod sent it."),
-        ("retry", "Take one in again, or all: mended as they would be today."),
+        ("show", "Show one in full, as the mod sent it."),
+        ("retry", "Try to deliver one again, or all, repaired as they would be today."),
         ("drop", "Delete one, or all."),
     ):
         one = actions.add_parser(name, help=about, description=about)
         if name == "list":
-            one.add_argument("slug", nargs="?", help="one server, else how many each has")
-            one.add_argument("--count", type=_count, default=20, metavar="N", help="so many; without it 20")
+            one.add_argument("slug", nargs="?", help="one server; without it the number for each")
+            one.add_argument("--count", type=_count, default=20, metavar="N", help="how many; without it 20")
         else:
             one.add_argument("slug", help="the server")
             one.add_argument(
@@ -116,7 +116,7 @@ def _add_dlq(parser: argparse.ArgumentParser) -> None:
         if name in ("retry", "drop"):
             one.add_argument("--all", action="store_true", help="all of this server")
         if name == "drop":
-            one.add_argument("--yes", action="store_true", help="without asking whether all are meant")
+            one.add_argument("--yes", action="store_true", help="do not ask before all are deleted")
         if name in ("list", "show"):
             one.add_argument("--json", action="store_true", help="as JSON")
         add_place(one)

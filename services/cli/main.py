@@ -32,6 +32,33 @@ TOKENS = {
 }
 """What a secret is made for, and where it is put."""
 
+_EXAMPLES = {
+    "up": """\
+  dayz-relay up                     settings from relay.toml, data in the folder data
+  dayz-relay up --config /etc/dayz-relay/relay.toml --data /var/lib/dayz-relay""",
+    "check": """\
+  dayz-relay check
+  dayz-relay check --config /etc/dayz-relay/relay.toml""",
+    "import": """\
+  dayz-relay import TakaroConfig.txt
+  dayz-relay import takaro_config.txt       the file of the DLL""",
+    "agent": """\
+  DAYZ_RELAY_URL=http://127.0.0.1:8088/k/<mod key> dayz-relay agent --logs profiles
+variables:
+  DAYZ_RELAY_URL        what the mod has as TakaroApiUrl; or DAYZ_RELAY_URL_FILE, a file that holds it
+  DAYZ_LOG_DENY         regular expressions, separated by commas: lines that are not sent
+  DAYZ_LOG_MAX_PER_SEC  the most lines a second""",
+    "instance": """\
+  dayz-relay instance add livonia --name "Livonia"
+  dayz-relay instance list
+  dayz-relay instance rotate livonia --overlap-h 2""",
+    "token": """\
+  dayz-relay token new --kind identity""",
+    "sim": """\
+  dayz-relay sim takaro --registration-token any-word
+  dayz-relay sim mod --url http://127.0.0.1:8088/k/<mod key> --generation flat""",
+}
+
 logger = logging.getLogger(__name__)
 
 
@@ -75,15 +102,16 @@ def _parser() -> argparse.ArgumentParser:
 
     def add(name: str, command: Callable[[argparse.Namespace], int], about: str) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=about, description=about)
-        if examples := looking.examples(name):
-            added.epilog, added.formatter_class = examples, argparse.RawDescriptionHelpFormatter
+        if examples := looking.examples(name) or _EXAMPLES.get(name):
+            added.epilog = f"examples:\n{examples}"
+            added.formatter_class = argparse.RawDescriptionHelpFormatter
         added.set_defaults(command=command, name=name)
         return added
 
-    up = add("up", _up, "Run the whole relay, with a store of its own unless redis.url is set.")
+    up = add("up", _up, "Run the whole relay, with its own store unless redis.url is set.")
     services = (
         add("modapi", _service, "Run only the service that the mods call."),
-        add("uplink", _service, "Run only the service that speaks to Takaro."),
+        add("uplink", _service, "Run only the service that talks to Takaro."),
     )
     check = add("check", _check, "Show the settings in effect, secrets masked, or what is wrong with them.")
     for one in (up, *services, check):
@@ -91,38 +119,40 @@ def _parser() -> argparse.ArgumentParser:
     for one in services:
         # `up` has warned already, for all that it starts.
         one.add_argument("--warned", action="store_true", help=argparse.SUPPRESS)
-    add_data(up, "where its store keeps data")
-    take_over = add("import", _import, "Take over the server of an old bridge, the same one for Takaro.")
+    add_data(up, "where its store keeps its data")
+    take_over = add(
+        "import", _import, "Take over the server of an old bridge; for Takaro it stays the same one."
+    )
     take_over.add_argument(
         "source",
         type=Path,
         nargs="?",
         metavar="TakaroConfig.txt",
-        help="without it, what BRIDGE_CONFIG names, or the environment alone",
+        help="the old bridge's file; without it the one that BRIDGE_CONFIG names, or only the environment",
     )
     add_config(take_over)
     agent = add("agent", _agent, "Send the log lines of the DayZ server on this machine to the relay.")
-    agent.epilog = (
-        "DAYZ_RELAY_URL, or a file that DAYZ_RELAY_URL_FILE names, holds what the mod has as TakaroApiUrl."
-        " DAYZ_LOG_DENY and DAYZ_LOG_MAX_PER_SEC say what is left out."
+    agent.add_argument(
+        "--logs", type=Path, metavar="DIR", help="the folder of the logs; without it what DAYZ_LOG_DIR names"
     )
     agent.add_argument(
-        "--logs", type=Path, metavar="DIR", help="where the logs are; without it, DAYZ_LOG_DIR"
-    )
-    agent.add_argument(
-        "--state", type=Path, default=Path("agent.json"), metavar="FILE", help="remembers what was sent"
+        "--state",
+        type=Path,
+        default=Path("agent.json"),
+        metavar="FILE",
+        help="the file that remembers what was sent",
     )
     _add_instance(add("instance", _instance, "Add, show, change and remove servers while the relay runs."))
     special = {"doctor": _doctor, "completion": _completion}
     looking.add_looking(lambda name, about: add(name, special.get(name, _look), about))
-    token = add("token", _token, "Make a secret that nobody can guess.").add_subparsers(
+    token = add("token", _token, "Create a secret that nobody can guess.").add_subparsers(
         required=True, metavar="action"
     )
-    new = token.add_parser("new", help="print a new one, and where it goes")
+    new = token.add_parser("new", help="print a new one, and say where it goes")
     new.add_argument("--kind", choices=tuple(TOKENS), default="mod-key", help="what it is for")
     demo = add("demo", _demo, "Show the relay at work between simulated DayZ servers and a simulated Takaro.")
     demo.add_argument("--seconds", type=float, metavar="N", help="end after N seconds")
-    sim = add("sim", _sim, "Run one simulated peer by itself.").add_subparsers(
+    sim = add("sim", _sim, "Run a simulated mod or a simulated Takaro.").add_subparsers(
         required=True, dest="peer", metavar="peer"
     )
     mod = sim.add_parser("mod", help="a DayZ server with the mod")
@@ -131,11 +161,11 @@ def _parser() -> argparse.ArgumentParser:
         "--generation", choices=("flat", "mixed", "scanner"), default="scanner", help="of the mod"
     )
     mod.add_argument("--rate", type=float, default=1.0, help="events per second")
-    mod.add_argument("--players", type=int, default=20, help="at most so many are online")
-    mod.add_argument("--registration-token", default="simulated", help="what its config has at first")
+    mod.add_argument("--players", type=int, default=20, help="most players online")
+    mod.add_argument("--registration-token", default="simulated", help="the token in its config at first")
     takaro = sim.add_parser("takaro", help="a Takaro that game servers connect to")
     takaro.add_argument("--host", default="127.0.0.1", help="where it listens")
-    takaro.add_argument("--port", type=int, default=0, help="0, as without it: any free one")
+    takaro.add_argument("--port", type=int, default=0, help="without it, or with 0: any free one")
     takaro.add_argument("--registration-token", required=True, help="the one that it accepts")
     return parser
 
@@ -145,7 +175,7 @@ def _add_instance(parser: argparse.ArgumentParser) -> None:
     added = {
         name: actions.add_parser(name, help=about, description=about)
         for name, about in (
-            ("add", "Add a server; prints what its mod needs, the key this once."),
+            ("add", "Add a server; prints what its mod needs. The key is shown only this once."),
             ("list", "Show all servers, those of relay.toml too."),
             ("rotate", "Give a server a new mod key."),
             ("disable", "Stop serving a server; its events are kept."),
@@ -161,9 +191,9 @@ def _add_instance(parser: argparse.ArgumentParser) -> None:
             one.add_argument("--json", action="store_true", help="as JSON")
     added["add"].add_argument("--name", required=True, help="3 to 50 characters, for Takaro")
     for option in ("--identity-token-file", "--registration-token-file"):
-        added["add"].add_argument(option, metavar="FILE", help="read it from there, - for standard input")
+        added["add"].add_argument(option, metavar="FILE", help="read it from this file; - is standard input")
     added["rotate"].add_argument(
-        "--overlap-h", type=_hours, default=24.0, metavar="H", help="how long the old key still opens"
+        "--overlap-h", type=_hours, default=24.0, metavar="H", help="how many hours the old key stays valid"
     )
     added["remove"].add_argument("--purge", action="store_true", help="delete its data now")
 
