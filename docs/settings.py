@@ -14,15 +14,15 @@ HEAD = """\
 `make docs` writes this page from the code. `dayz-relay check` shows what is in effect, with the secrets
 hidden.
 
-A setting stands in `relay.toml` or in the environment. The environment beats the file. A `*` marks the
+A setting stands in `relay.toml` or in the environment; the environment overrides the file. A `*` marks
 secrets: each can be read from a file instead, with `_file` (in `relay.toml`) or `_FILE` (in the
-environment) after its name. A path in `relay.toml` is relative to that file. Unknown names are warned
-about.
+environment) after its name. A path in `relay.toml` is relative to that file. Unknown names cause a
+warning.
 
-Changes of `[[instance]]` blocks and of `[takaro] registration_token` take effect at once, all others at
-the next start.
+Changes of `[[instance]]` blocks and of `[takaro] registration_token` in `relay.toml` take effect at once,
+all others at the next start.
 
-Only what differs from the default needs a line. For one server this is enough:
+Only settings that differ from the default need a line. For one server this is enough:
 
 ```toml
 [takaro]
@@ -31,7 +31,7 @@ registration_token = "from Takaro's dashboard"
 [[instance]]
 slug = "main"
 name = "My DayZ server"
-identity_token = "an-identity-token-of-yours"
+identity_token = "your-own-identity-token"
 mod_keys = ["example-key-yours-is-different"]
 ```
 """
@@ -39,7 +39,7 @@ mod_keys = ["example-key-yours-is-different"]
 SHORT = """\
 ## Short names
 
-For a single server these variables are enough, without a file. They fill gaps and overrule nothing. The
+For a single server these variables are enough, without a file. They fill gaps and override nothing. The
 slug is `server`.
 
 | short name | the same as |
@@ -47,7 +47,7 @@ slug is `server`.
 """
 
 ENVIRONMENT = """\
-The blocks of the file are instances 0, 1, 2 … for the environment. A number that the file does not have
+In the environment, the blocks of the file are instances 0, 1, 2 … A number that the file does not have
 adds an instance.
 """
 
@@ -65,96 +65,109 @@ TITLES = {
 
 MEANINGS = {
     "takaro": {
-        "url": "Takaro's connector",
+        "url": "address of Takaro's connector",
         "registration_token": "from Takaro's dashboard; for every instance without its own",
         "proxy": (
-            "`http://` or `https://`, to reach Takaro through; the proxy variables of the "
+            "proxy through which Takaro is reached, `http://` or `https://`; the proxy variables of the "
             "environment are ignored"
         ),
     },
     "redis": {
-        "url": "see [The store](operate.md#the-store); without it `up` brings its own",
+        "url": "address of Redis, see [The store](operate.md#the-store); without it `up` starts its own",
         "replicas": (
-            "how many must have a batch before the mod hears 200; if not set, 1 with Sentinel or "
+            "how many replicas must have a batch before the mod gets 200; if not set, 1 with Sentinel or "
             "Cluster and 0 otherwise"
         ),
-        "durability": "`relaxed` accepts what the settings of Redis can lose; the log and `/readyz` name it",
+        "durability": (
+            "`relaxed` accepts what Redis can lose because of its settings; the log and `/readyz` name it"
+        ),
     },
     "modapi": {
-        "host": "where the mods call; anything but loopback needs a mod key for each instance",
-        "port": "0 takes any free port, and the log names it",
-        "tls_cert": "a certificate chain (PEM), for HTTPS on the mods' port; read again when it changes",
-        "tls_key": "its key, without a password",
+        "host": "address on which the mods call; anything but loopback needs a mod key for each instance",
+        "port": "port on which the mods call; 0 takes any free one, and the log names it",
+        "tls_cert": "file of a certificate chain (PEM), for HTTPS on the mods' port; changes are picked up",
+        "tls_key": "file of its key, without a password",
         "trusted_proxies": (
             "addresses or networks of proxies in front, whose `X-Forwarded-For` is believed; a "
             "list, in the environment separated by commas"
         ),
-        "admin_host": "`/livez`, `/readyz`, `/metrics`; no secret protects them",
-        "admin_port": "",
-        "admin_token": "opens the page and the admin API; 16 characters or more",
+        "admin_host": (
+            "address of the status page, the admin API, `/livez`, `/readyz` and `/metrics`; the last three "
+            "have no password"
+        ),
+        "admin_port": "port of these",
+        "admin_token": "opens the status page and the admin API; 16 characters or more",
         "hold_polls_s": (
-            "how long the answer to a mod that has nothing to do may wait for a command; 0: not at "
-            "all, 8 at most"
+            "how many seconds a poll without a command may wait for one; 0: not at all, 8 at most"
         ),
     },
     "uplink": {
-        "admin_host": "`/livez`, `/readyz`, `/metrics`; no secret protects them",
-        "admin_port": "",
-        "reads_per_s": "how often one game server is asked for positions, inventories and lists",
+        "admin_host": "address of `/livez`, `/readyz` and `/metrics`, which have no password",
+        "admin_port": "port of these",
+        "reads_per_s": "how often a second one game server is asked for positions, inventories and lists",
     },
     "limits": {
         "connections": (
-            "to the mods' port, in all; one more hears 503. Never more than the open files that "
-            "the system allows, less 256"
+            "most connections to the mods' port at once; further ones get 503. Also limited by the open "
+            "files that the system allows, minus 256"
         ),
         "connections_per_address": (
-            "of one IPv4 address, or one /64 of IPv6; `trusted_proxies` are not counted"
+            "most connections from one IPv4 address or IPv6 /64; `trusted_proxies` are exempt"
         ),
-        "header_bytes": "of a request: 431",
+        "header_bytes": "largest request head; a larger one gets 431",
         "receive_within_s": (
             "seconds for a whole request from its first byte, and for the first byte of a new "
             "connection; then it is closed"
         ),
-        "body_bytes": "of a POST: of a longer one the beginning is read, up to `result_bytes`",
-        "result_bytes": "of an answer to a command: 413",
-        "batch_events": "in one POST: the first ones are taken, the rest goes to the dead events",
-        "event_bytes": "of one event: a bigger one goes to the dead events",
-        "event_levels": "of nesting in one event: a deeper one goes to the dead events",
-        "text_chars": "in one text of an event: cut",
-        "requests_per_s": "of one instance, with bursts of ten seconds; then 429",
+        "body_bytes": "largest POST of events; of a longer one only the beginning is used",
+        "result_bytes": "largest answer to a command; a larger one gets 413",
+        "batch_events": "most events in one POST; the rest goes to the dead events",
+        "event_bytes": "largest event; a larger one goes to the dead events",
+        "event_levels": "deepest nesting in an event; a deeper one goes to the dead events",
+        "text_chars": "longest text in an event; longer ones are cut",
+        "requests_per_s": (
+            "most requests of one instance a second, with bursts of ten seconds; further ones get 429"
+        ),
         "events_per_s": (
-            "of one instance, with bursts of ten seconds; long and broken bodies count as more; then 429"
+            "most events of one instance a second, with bursts of ten seconds; long and broken bodies count "
+            "as more; further ones get 429"
         ),
-        "wrong_keys_per_minute": "from one address: then 429; a right key is never put off",
-        "open_commands": "that wait for one mod: Takaro gets an error",
-        "mirror_players": "who is remembered of one instance, with position and inventory; nobody beyond it",
-        "inventory_bytes": "of one inventory: a bigger one is passed on and not remembered",
+        "wrong_keys_per_minute": (
+            "most wrong keys from one address; further ones get 429, and a right key is always served"
+        ),
+        "open_commands": "most commands waiting for one mod; further ones fail with an error in Takaro",
+        "mirror_players": (
+            "most players remembered for one instance, with position and inventory; then the one not seen "
+            "for longest is forgotten, and a longer list is cut"
+        ),
+        "inventory_bytes": "largest inventory that is remembered; a larger one is only passed on",
         "catalogue_bytes": (
-            "of one list of items, entities, locations or bans: a bigger one is passed on and not remembered"
+            "largest list of items, entities, locations or bans that is remembered; a larger one is only "
+            "passed on"
         ),
-        "frame_in_bytes": "of a frame from Takaro: the socket is replaced",
-        "frame_out_bytes": "of an answer to Takaro: it gets an error instead",
+        "frame_in_bytes": "largest frame from Takaro; a larger one closes the socket and a new one is opened",
+        "frame_out_bytes": "largest answer to Takaro; a larger one becomes an error",
     },
     "log": {
         "format": "`text` for people, `json` for programs: one object a line",
     },
     "metrics": {
-        "per_instance": "whether metrics tell servers apart; `false` for some thousands of them",
+        "per_instance": "whether metrics tell servers apart; use `false` with some thousands of them",
     },
     "alerts": {
-        "discord_url": "a webhook of a Discord channel, see [Alerts](operate.md#alerts)",
-        "webhook_url": "the same for programs, as JSON",
-        "silent_after_s": "seconds of silence of a game server before you are told",
+        "discord_url": "address of a webhook of a Discord channel, see [Alerts](operate.md#alerts)",
+        "webhook_url": "address of a web server that gets the same as JSON",
+        "silent_after_s": "seconds of silence of a game server before an alert is sent",
     },
     "instance": {
         "slug": "a-z, 0-9 and -; names the server in the store, logs and metrics: never change it",
-        "name": "3 to 50 characters; Takaro takes it when it first sees the server, and not again",
+        "name": "3 to 50 characters; Takaro reads it when it first sees the server, and not again",
         "identity_token": "how Takaro knows the server: never change it",
         "mod_keys": (
-            "16 or more of A-Z, a-z, 0-9, _ and -; a list, in the environment separated by commas, in "
-            "a file one per line"
+            "the mod's keys: 16 or more of A-Z, a-z, 0-9, _ and -; a list, in the environment separated by "
+            "commas, in a file one per line"
         ),
-        "registration_token": "when this instance belongs to another Takaro domain",
+        "registration_token": "needed when this instance belongs to another Takaro domain",
         "log": "`off`: no log line of this server goes to Takaro",
         "log_per_s": (
             "the most log lines a second, up to ten seconds' worth in one burst; more are dropped and counted"
