@@ -51,14 +51,14 @@ CASES = [
         },
         *(4, 6, 14),
         {"instance": "one"},
-        "The mod of one was not heard of for 5m 0s.",
+        "No call from the mod of one for 5m 0s.",
     ),
     Case(
         "GameServerSilent",  # uplinks restart, and nobody shows it at minute 6
         {metric("mod_contact_timestamp_seconds", ONE): "60x5 stale 60x3 660+60x10"},
         *(3, 7, 14),
         {"instance": "one"},
-        "The mod of one was not heard of for 6m 0s.",
+        "No call from the mod of one for 6m 0s.",
     ),
     Case(
         "TakaroLinkDown",
@@ -81,7 +81,7 @@ CASES = [
         },
         *(0, 2, 6),
         {"instance": "one"},
-        "Takaro refuses one: a person has to mend its registration token.",
+        "Takaro refuses one: a person has to act.",
     ),
     Case(
         "IdentifyRefused",  # [metrics] per_instance = false: the others that are linked change nothing
@@ -91,7 +91,7 @@ CASES = [
         },
         *(0, 2, 20),
         {"instance": "10.0.0.1:9089"},
-        "Takaro refuses a server: a person has to mend its registration token.",
+        "Takaro refuses a server: a person has to act.",
     ),
     Case(
         "TakaroAsksSomebodyElse",
@@ -108,7 +108,7 @@ CASES = [
         },
         *(4, 6, 12),
         {"instance": "one"},
-        "The oldest event of one waits for 5m 0s.",
+        "The oldest event of one has waited for 5m 0s.",
     ),
     Case(
         "BacklogNearFull",
@@ -170,7 +170,7 @@ CASES = [
         {metric("mod_calls_total", 'call="events",answer="full"'): "0 0+1x20 20x20"},
         *(4, 12, 24),
         {"answer": "full"},
-        "Mods are told to come again later: full.",
+        "Mods are told to retry later: full.",
     ),
     Case(
         "CommandsTimingOut",
@@ -209,7 +209,7 @@ CASES = [
         },
         *(1, 5, 11),
         {"service": "uplink"},
-        "Nothing is heard of any uplink.",
+        "No uplink answers Prometheus.",
     ),
     Case(
         "InstancesWithoutOwner",
@@ -233,7 +233,7 @@ CASES = [
         },
         *(1, 4, 10),
         {},
-        "1 uplink(s) at work are not asked by Prometheus.",
+        "1 running uplink(s) are not scraped by Prometheus.",
     ),
     Case(
         "ServersVanished",
@@ -261,14 +261,14 @@ CASES = [
         },
         *(4, 8, 30),
         {"job": "uplink", "instance": "10.0.0.1:9089"},
-        "uplink at 10.0.0.1:9089 comes to its turn 995ms late.",
+        "The event loop of uplink at 10.0.0.1:9089 lags by 995ms.",
     ),
     Case(
         "ConfigReloadFailed",
         {metric("config_reload_failed", OUR_PROCESS): "0 1x10 0x10"},
         *(4, 8, 14),
         {},
-        "relay.toml was changed and is wrong, the settings from before are in force.",
+        "relay.toml has a mistake; the previous settings stay in force.",
     ),
     Case(
         "MessagesToPeopleFailing",
@@ -279,7 +279,7 @@ CASES = [
         },
         *(5, 8, 50),
         {"target": "discord"},
-        "discord does not take what uplink tells of servers ([alerts]).",
+        "Alert messages to discord are failing.",
     ),
     Case(
         "StoreNotReady",
@@ -342,7 +342,7 @@ CASES = [
         },
         *(1, 4, 8),
         {},
-        "Fewer replicas hear Redis (0) than a batch waits for. No event is accepted.",
+        "Redis has fewer replicas (0) than a batch waits for. No event is accepted.",
     ),
 ]
 
