@@ -128,7 +128,7 @@ async def _retry(desk: Desk, letters: DeadLetters, args: Namespace) -> int:
         print(f"{args.slug} has no dead letter that can be taken in again.")
     if left:
         print(f"{left:,} cannot be taken in again: `{program()} dlq show` says why.")
-    await asyncio.sleep(2 * NOTE_AFTER_S)  # the last of them is still being noted as answered
+    await asyncio.sleep(3 * NOTE_AFTER_S)  # the last of them is still being noted as answered
     return int(taken < tried or not (tried or args.all))
 
 

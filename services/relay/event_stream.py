@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from services.relay.clocks import next_beat_s
 from services.relay.errors import LostLease, StoreError
 from services.relay.keys import WAKE_EVENTS, keys_of
 from services.relay.records import DeadEvent, GameEvent
@@ -28,8 +29,9 @@ MAX_DEAD_EVENTS = 1_000
 MAX_REFUSED_BYTES = 16 * 1024
 CONTACT_EVERY_MS = 5_000
 NOTE_AFTER_S = 0.05
-"""So long it waits to go along with the next batch; an honest twin that comes sooner, and to another process,
-would be taken for a repeat. A mod flushes each second (contract.md A1)."""
+"""So long it waits to go along with the next batch, and up to as long again for those of other instances. An
+honest twin that comes sooner, and to another process, would be taken for a repeat. A mod flushes each second
+(contract.md A1)."""
 
 CALL_WITHIN_S = 2.5
 """A mod's POST is answered well under 3 s, with a 503 if need be (contract.md A2)."""
@@ -210,7 +212,8 @@ class EventStream:
             return  # NOT_ASKED
         self._fates[f"{self._sender}f{slot}"] = mark + name
         if self._noting is None:
-            self._noting = asyncio.get_running_loop().call_later(NOTE_AFTER_S, self._note)
+            loop = asyncio.get_running_loop()
+            self._noting = loop.call_at(next_beat_s(loop.time() + NOTE_AFTER_S, NOTE_AFTER_S), self._note)
 
     def _note(self) -> None:
         self._noting = None

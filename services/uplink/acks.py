@@ -2,6 +2,7 @@
 
 import time
 
+from services.relay.clocks import next_beat_s
 from services.relay.errors import LostLease
 from services.relay.event_stream import EventStream
 from services.relay.leases import Lease
@@ -9,7 +10,8 @@ from services.relay.store import patiently
 from services.uplink.metrics import Metrics
 from services.uplink.takaro.delivery import Window
 
-ACK_AFTER_S = 0.1
+ACK_EVERY_S = 0.1
+"""All instances at the same moments: their calls share a round trip and a sync."""
 
 
 class Acks:
@@ -20,20 +22,20 @@ class Acks:
         self._lease = lease
         self._metrics = metrics
         self._last: Window | None = None
-        self._since_s = 0.0
+        self._due_s = 0.0
         self._size_bytes = 0
         self.count = 0
         """Events that a crash now would repeat although Takaro has them."""
 
     @property
-    def due(self) -> bool:
-        """Has the first of them waited long enough?"""
-        return self._last is not None and time.monotonic() - self._since_s > ACK_AFTER_S
+    def due_in_s(self) -> float:
+        """How long until they are to be flushed."""
+        return max(0.0, self._due_s - time.monotonic())
 
     def add(self, window: Window) -> None:
         """Takaro has this window, and all before it."""
         if self._last is None:
-            self._since_s = time.monotonic()
+            self._due_s = next_beat_s(time.monotonic(), ACK_EVERY_S)
         self._last = window
         self.count += window.counts
         self._size_bytes += window.size_bytes

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 
-from services.relay.clocks import boottime_s
+from services.relay.clocks import boottime_s, next_beat_s
 from services.relay.errors import RelayError
 from services.relay.event_stream import Entry, EventStream
 from services.relay.leases import Lease
@@ -27,7 +27,9 @@ RECEIPT_WITHIN_S = 10.0
 KEEP_ALIVE_S = 45.0
 """After 60 s without an event Takaro makes its emitter anew and loses events meanwhile (contract.md B2)."""
 
-BARE_PING_AFTER_S = 0.05
+BARE_PING_EVERY_S = 0.1
+"""All instances at the same moments: to wake up costs more than to write."""
+
 CLOCK_AGAIN_S = 10.0
 """How long Redis' clock is reckoned on from ours before it is asked again."""
 
@@ -131,12 +133,14 @@ class EventPump:
                 return self._cut()
             if self._delivery.under_way:
                 # The ping of the next events will do as the second one, if they come soon.
-                if not await self._woken(BARE_PING_AFTER_S):
+                now_s = time.monotonic()
+                if not await self._woken(next_beat_s(now_s, BARE_PING_EVERY_S) - now_s):
                     break
-            else:
-                await self._acks.flush()
-                if not await self._woken(KEEP_ALIVE_S):
-                    return Window((KEEP_ALIVE,), self._next)
+            elif self._acks.count:
+                if not await self._woken(self._acks.due_in_s):
+                    await self._acks.flush()
+            elif not await self._woken(KEEP_ALIVE_S):
+                return Window((KEEP_ALIVE,), self._next)
         return Window((), self._next)
 
     async def _woken(self, within_s: float) -> bool:
@@ -249,7 +253,7 @@ class EventPump:
         self._passed(taken)
         self._acks.add(window)
         # What a crash would repeat stays within the bound with the next window, too.
-        if self._acks.due or self._acks.count + self.unconfirmed + WINDOW_EVENTS > MAX_REPEATED:
+        if not self._acks.due_in_s or self._acks.count + self.unconfirmed + WINDOW_EVENTS > MAX_REPEATED:
             await self._acks.flush()
 
 

@@ -22,8 +22,8 @@ from services.relay import event_stream
 from services.relay.errors import StoreError
 from services.relay.event_stream import NOT_ASKED, Batch, EventStream, Slot, digest
 from services.relay.instances.facts import facts_of
-from services.relay.redis.clock import StoreClock
 from services.relay.store import Store
+from tests.support.exact_clock import ExactClock
 from tests.support.redis_server import RedisServer
 
 BATCH_EVENTS = 50
@@ -32,15 +32,6 @@ BATCH_EVENTS = 50
 def batch(lines: str) -> Batch:
     """A batch of one event for each letter."""
     return Batch([Slot(digest(line), {"type": "log", "data": {"msg": line}}) for line in lines])
-
-
-class ExactClock(StoreClock):
-    """Test and Redis are on one machine: no guess, so that what is a moment apart counts as that."""
-
-    known = True
-
-    def at_us(self, moment_s: float) -> int:
-        return int((moment_s - time.monotonic() + time.time()) * 1_000_000)
 
 
 def modapi(store: Store, slug: str) -> EventStream:
@@ -175,7 +166,7 @@ async def test_equal_batches_that_were_answered_are_all_stored_wherever_they_com
         if stream is scene.b:
             await scene.noted()
         else:
-            await asyncio.sleep(event_stream.NOTE_AFTER_S * 1.5)
+            await asyncio.sleep(event_stream.NOTE_AFTER_S * 2.5)
     assert await scene.stored() == "x" * 7
 
 
