@@ -99,7 +99,7 @@ class Store:
     ) -> asyncio.Future[Any]:
         command = ("EVALSHA", script.digest, len(keys), *keys, *args)
         slot = slot_of(keys[0]) if self._slotted else 0
-        return self._call(Call(command, self._reply(), slot, script, durable, until > 0, until))
+        return self._call(Call(command, self._reply(), slot, script, durable, until))
 
     async def run_until(
         self, deadline_s: float, script: Script, keys: Sequence[str], *args: Argument, durable: bool = False
@@ -107,7 +107,8 @@ class Store:
         """Like `run`, repeated while Redis is away, until `deadline_s` from now.
 
         Only for scripts that do no harm when they run twice. `durable` then means what any of the runs wrote,
-        or whatever the script found done.
+        or whatever the script found done. So it writes then too, if only what stands there: WAIT waits for
+        the last write of its own connection, and says yes at once when there is none (measured on Valkey 9).
         """
         end = time.monotonic() + deadline_s
         error = StoreError(f"Redis: no answer within {deadline_s:g} s")

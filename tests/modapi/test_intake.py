@@ -10,20 +10,11 @@ from services.modapi.intake import Intake
 from services.modapi.metrics import Metrics
 from services.relay.event_stream import NOT_ASKED, EventStream
 from services.relay.instances.state import InstanceState
-from services.relay.redis.clock import StoreClock
 from services.relay.store import Store
+from tests.support.exact_clock import ExactClock
 
 ADA = {"gameId": "76561198000000001", "name": "Ada"}
 LINE, OTHER_LINE = (b'{"events":[{"type":"log","msg":"%s"}]}' % text for text in (b"one", b"two"))
-
-
-class ExactClock(StoreClock):
-    """Test and Redis are on one machine: what came a moment earlier did so on Redis' clock."""
-
-    known = True
-
-    def at_us(self, moment_s: float) -> int:
-        return int((moment_s - time.monotonic() + time.time()) * 1_000_000)
 
 
 def modapi(store: Store, slug: str, roster: Roster) -> Intake:

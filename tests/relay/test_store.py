@@ -5,20 +5,25 @@ import contextlib
 import shutil
 import subprocess
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
+from services.relay import event_stream
 from services.relay import store as store_module
 from services.relay.errors import StoreError, StoreRefused
-from services.relay.event_stream import Batch, EventStream, Slot, digest
-from services.relay.keys import keys_of
+from services.relay.event_stream import NOT_ASKED, Appended, Batch, EventStream, Slot, digest
+from services.relay.instances import registry
+from services.relay.instances.records import Record
+from services.relay.keys import INSTANCES, INSTANCES_IDENTITIES, keys_of
 from services.relay.records import GameEvent
 from services.relay.redis import connection as redis_connection
 from services.relay.redis.cluster import slot_of
 from services.relay.store import CLOCK, Script, Store
 from services.sim.ports import free_port
+from tests.support.exact_clock import ExactClock
 from tests.support.redis_server import RedisServer, binaries
 from tests.support.redis_sets import RedisCluster, SentinelSet
 
@@ -119,25 +124,60 @@ async def test_hints_of_commands_and_of_scripts_are_heard(shared: Store, slug: s
 async def test_a_durable_call_counts_only_with_its_replicas_also_when_another_repeats_it(
     servers: Servers, slug: str
 ) -> None:
-    if isinstance(servers, RedisServer):
-        pytest.skip("it has no replicas")
-    once = script("if redis.call('GET', KEYS[1]) then return 0 end redis.call('SET', KEYS[1], 'x') return 1")
+    once = script("local r = redis.call('GET', KEYS[1]) redis.call('SET', KEYS[1], 'x') return r and 0 or 1")
     keys = (keys_of(slug).lease,)
-    if isinstance(servers, RedisCluster):
-        frozen = servers.replicas_of(servers.primary_of(keys[0]))
-    else:
-        frozen = servers.replicas()
     async with closing(Store(servers.url)) as one, closing(Store(servers.url)) as other:
         await asyncio.gather(one.ping(), other.ping())
-        await asyncio.sleep(1.1)  # replicas have confirmed all there is
-        with contextlib.ExitStack() as stopped:
-            for replica in frozen:
-                stopped.enter_context(replica.stopped())
+        with without_replicas(servers):
             for store in (one, other):
                 with pytest.raises(StoreError, match="only 0 of 1 replicas"):
                     await store.run_until(2.0, once, keys, durable=True)
             assert await one.run(once, keys) == 0  # it does not claim to be durable
         assert await one.run_until(3.0, once, keys, durable=True) == 0
+
+
+async def test_what_is_found_done_counts_only_with_its_replicas(
+    servers: Servers, slug: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each script that may run twice: also its second run must leave a write for WAIT to wait for."""
+    monkeypatch.setattr(registry, "WITHIN_S", event_stream.CALL_WITHIN_S)
+    record = Record(name="Server one", identity_token=SecretStr("identity-of-it"), created_ms=1)
+    batch, early_s = log_line(slug, 1), time.monotonic()
+
+    def calls(store: Store, received_s: float) -> list[Awaitable[object]]:
+        stream = EventStream(store, slug)
+        stream._clock = ExactClock()
+        return [
+            stream.append(batch, received_s),
+            stream.ack("token", "1-1", 0, 1, 1),
+            registry.Registry(store, list)._replace("one", None, record),
+        ]
+
+    async with closing(Store(servers.url)) as one, closing(Store(servers.url)) as other:
+        await asyncio.gather(other.ping(), one.send("DEL", INSTANCES, INSTANCES_IDENTITIES))
+        await one.send("HSET", keys_of(slug).lease, "token", "token")
+        with without_replicas(servers):
+            for store, received_s in ((one, time.monotonic()), (other, early_s)):
+                refused = await asyncio.gather(*calls(store, received_s), return_exceptions=True)
+                assert [str(error) for error in refused] == ["Redis: only 0 of 1 replicas have it"] * 3
+        found = await asyncio.gather(*calls(other, early_s))
+        assert found == [Appended(NOT_ASKED, 1), None, True]
+
+
+@contextlib.contextmanager
+def without_replicas(servers: Servers) -> Iterator[None]:
+    """All of them stand still, after they have confirmed what there is."""
+    if isinstance(servers, RedisServer):
+        pytest.skip("it has no replicas")
+    if isinstance(servers, RedisCluster):
+        frozen = [replica for primary in servers.primaries() for replica in servers.replicas_of(primary)]
+    else:
+        frozen = servers.replicas()
+    time.sleep(1.1)
+    with contextlib.ExitStack() as stopped:
+        for replica in frozen:
+            stopped.enter_context(replica.stopped())
+        yield
 
 
 def kill(server: RedisServer) -> None:

@@ -2,14 +2,13 @@
 
 import asyncio
 import hashlib
-import secrets
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
 from typing import Any
 
 from services.relay.errors import StoreError
-from services.relay.redis.connection import Argument, packed
+from services.relay.redis.connection import Argument
 from services.relay.redis.errors import Refusal, Then, judged, told
 
 
@@ -30,26 +29,19 @@ class Script:
         return hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
 
-_PIN = Script("pin")
-
-
 class TooFewReplicas(StoreError):
     """It was carried out, and may be lost with this server."""
 
 
 @dataclass(slots=True, eq=False)
 class Call:
-    """A command on its way. `slot` is 0 where there are no slots; `until` is on time.monotonic().
-
-    `repeated`: it may be a repetition of one that did its work already.
-    """
+    """A command on its way. `slot` is 0 where there are no slots; `until` is on time.monotonic()."""
 
     command: tuple[Argument, ...]
     reply: asyncio.Future[Any]
     slot: int = 0
     script: Script | None = None
     durable: bool = False
-    repeated: bool = False
     until: float = 0.0
 
     def fail(self, error: StoreError) -> None:
@@ -72,21 +64,9 @@ def settle(call: Call, reply: Any) -> bool:
     return False
 
 
-def pin(call: Call, asking: bool) -> bytes:
-    """A write in front of WAIT, to a key beside the call's.
-
-    WAIT waits for the last write of its own connection. A call that finds its work done, on another one,
-    writes nothing: WAIT says yes at once (measured on Valkey 9).
-    """
-    beside = str(call.command[3]).rpartition(":")[0]
-    # Where a slot is moving to, its namesake is still to come and must find no such key (BUSYKEY).
-    key = f"{beside}:waited-{secrets.token_hex(4)}" if asking else f"{beside}:waited"
-    return packed(("EVAL", _PIN.text, 1, key))
-
-
-def unconfirmed(pinned: Any, reply: Any, wanted: int) -> StoreError | None:
-    """Why writes do not count: by what WAIT replied, and the write in front of it if there was one."""
-    if isinstance(pinned, Refusal) or not isinstance(reply, int):
+def unconfirmed(reply: Any, wanted: int) -> StoreError | None:
+    """Why writes do not count, by what WAIT replied."""
+    if not isinstance(reply, int):
         return StoreError("Redis: whether replicas have it could not be asked")
     if reply < wanted:
         return TooFewReplicas(f"Redis: only {reply} of {wanted} replicas have it")

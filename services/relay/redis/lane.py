@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from services.relay.errors import StoreError, StoreRefused
-from services.relay.redis.calls import Call, Script, TooFewReplicas, pin, settle, unconfirmed
+from services.relay.redis.calls import Call, Script, TooFewReplicas, settle, unconfirmed
 from services.relay.redis.connection import Connection, packed
 from services.relay.redis.durability import Facts
 from services.relay.redis.errors import Lost, Refusal, Then, Unreachable, judged, told
@@ -230,9 +230,6 @@ class Lane:
         for channel, slugs in hints.items():
             commands.append(packed(("PUBLISH", channel, " ".join(slugs))))
         durable = [call for call in calls if call.durable] if self._replicas else []
-        repeated = [call for call in durable if call.repeated]
-        if repeated:
-            commands += [_ASKING] * asking + [pin(repeated[-1], asking)]
         if durable:
             commands.append(packed(("WAIT", self._replicas, WAIT_MS)))
         replies: list[Any] = []
@@ -248,7 +245,7 @@ class Lane:
         self._took(time.monotonic() - begun_s, error is None)
         why = error
         if durable and not error:
-            why = unconfirmed(replies[-2] if repeated else None, replies[-1], self._replicas)
+            why = unconfirmed(replies[-1], self._replicas)
         replies = replies[1:count:2] if asking else replies[:count]
         replies += [error] * (len(calls) - len(replies))
         if durable and why:

@@ -26,7 +26,10 @@ if known[1] then
   local old, new = parts(known[1]), parts(cursor)
   local i = 1
   while i < 3 and new[i] == old[i] do i = i + 1 end
-  if new[i] <= old[i] then return 1 end
+  if new[i] <= old[i] then
+    redis.call('HSET', intake, 'cursor', known[1]) -- nothing new, for WAIT (run_until in store.py)
+    return 1
+  end
 end
 
 redis.call('XTRIM', events, 'MINID', ARGV[2])

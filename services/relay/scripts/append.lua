@@ -50,11 +50,13 @@ for i = 1, 4 do
     local theirs = string.sub(batch, 1, -36 - #token)
     local name = string.sub(batch, -34 - #token, -35)
     local accepted, came = tonumber(string.sub(batch, -33, -18)), tonumber(string.sub(batch, -16))
-    if name == token then return {'accepted', now, i, tonumber(ARGV[4])} end -- this very call, after a lost reply
-
     local at_once = received < accepted and accepted <= now -- else the clock was set back
-    if at_once and received <= came and string.sub(theirs, 1, #digests) == digests then
-      return {'overtaken', now, 0, #digests / 4}
+    local stored = name == token and {'accepted', now, i, tonumber(ARGV[4])} -- this very call, after a lost reply
+      or at_once and received <= came and string.sub(theirs, 1, #digests) == digests
+        and {'overtaken', now, 0, #digests / 4}
+    if stored then
+      redis.call('HSET', intake, sender .. 'slot', last) -- nothing new, for WAIT (run_until in store.py)
+      return stored
     end
     local fate = redis.call('HGET', intake, sender .. 'f' .. i)
     local settled = fate == name or string.find(ARGV[2], name, 1, true)

@@ -12,7 +12,10 @@ local records, identities, version, removals = unpack(KEYS)
 local slug, old, new, leave, hold, due = unpack(ARGV)
 
 local current = redis.call('HGET', records, slug) or ''
-if current == new then return {'done'} end -- this very call, repeated after a lost reply
+if current == new then -- this very call, repeated after a lost reply
+  redis.call('SET', version, redis.call('GET', version) or ARGV[7]) -- nothing new, for WAIT (run_until in store.py)
+  return {'done'}
+end
 if current ~= old then return {'changed'} end
 local holder = hold ~= '' and redis.call('HGET', identities, hold)
 if holder and holder ~= slug then return {'identity', holder} end

@@ -10,7 +10,7 @@
 -- Returns 1, or 0 when there is a version already: it is not empty, or not any more.
 local records, identities, version = unpack(KEYS)
 local found = redis.call('GET', version)
-if found and found ~= ARGV[1] then return 0 end -- our own: this very call, repeated after a lost reply
+if found and found ~= ARGV[1] then return 0 end -- our own: this very call, repeated; it writes again for WAIT
 
 for i = 2, #ARGV, 3 do
   redis.call('HSET', records, ARGV[i], ARGV[i + 1])
