@@ -18,7 +18,7 @@ from services.relay.redis.alone import Alone, Sentinels
 from services.relay.redis.calls import Call, Script
 from services.relay.redis.cluster import Cluster, slot_of
 from services.relay.redis.connection import Argument, Connection
-from services.relay.redis.durability import Facts
+from services.relay.redis.durability import ServerFacts
 from services.relay.redis.errors import Lost, Refusal, Unreachable, told
 from services.relay.redis.lane import CALL_TIMEOUT_S, RETRY_EVERY_S, Lane
 from services.relay.redis.topology import Topology
@@ -197,7 +197,7 @@ class Store:
         """The settings of this Redis were found good."""
         self._opened = True
 
-    async def look(self) -> list[Facts]:
+    async def look(self) -> list[ServerFacts]:
         """Asks every primary what it is and how it is set. Raises StoreError when one does not answer."""
         if self._slotted:
             await self._topology.learn()
@@ -220,7 +220,7 @@ class Store:
         self._lane_at(place).know(facts)
 
     @property
-    def facts(self) -> list[Facts]:
+    def facts(self) -> list[ServerFacts]:
         """Of all primaries, as far as they are known."""
         lanes = [self._lanes.get(place) for place in self._topology.places()]
         return [lane.facts for lane in lanes if lane and lane.facts]
@@ -257,7 +257,7 @@ class Store:
             return ""
         return f"Redis: only {there} of {self.replicas} replicas are there: no event can be accepted"
 
-    def _judge(self, facts: Facts) -> str:
+    def _judge(self, facts: ServerFacts) -> str:
         losses = [] if self._relaxed else durability.complaints(facts.settings)
         return "\n".join(filter(None, [durability.too_old(facts), *losses]))
 

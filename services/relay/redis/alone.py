@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 
 from services.relay.redis.connection import Connection, dial, dial_primary
-from services.relay.redis.durability import Facts
+from services.relay.redis.durability import ServerFacts
 from services.relay.redis.errors import Lost, Refusal, Unreachable
 from services.relay.redis.url import Endpoint, Kind, RedisUrl
 
@@ -25,7 +25,7 @@ class Alone:
     def places(self) -> dict[Endpoint, int]:
         return {self.place_of(0): 0}
 
-    async def dial(self, place: Endpoint) -> tuple[Connection, Facts]:
+    async def dial(self, place: Endpoint) -> tuple[Connection, ServerFacts]:
         return await dial_primary(place, self._url.login, self._url.db, self._url.tls)
 
     async def dial_any(self) -> Connection:
@@ -50,7 +50,7 @@ class Sentinels(Alone):
     def place_of(self, slot: int) -> Endpoint:
         return Endpoint()
 
-    async def dial(self, place: Endpoint) -> tuple[Connection, Facts]:
+    async def dial(self, place: Endpoint) -> tuple[Connection, ServerFacts]:
         return await super().dial(await self._primary())
 
     async def _primary(self) -> Endpoint:

@@ -13,7 +13,7 @@ from typing import Any
 from redis.crc import key_slot
 
 from services.relay.redis.connection import Connection, dial, dial_primary
-from services.relay.redis.durability import Facts
+from services.relay.redis.durability import ServerFacts
 from services.relay.redis.errors import Lost, Refusal, Unreachable
 from services.relay.redis.url import Endpoint, Kind, RedisUrl
 
@@ -48,7 +48,7 @@ class Cluster:
         found = {place: slot for slot, place in enumerate(self._slots) if place != NOWHERE}
         return found or {NOWHERE: 0}
 
-    async def dial(self, place: Endpoint) -> tuple[Connection, Facts]:
+    async def dial(self, place: Endpoint) -> tuple[Connection, ServerFacts]:
         if place == NOWHERE:
             raise Unreachable(f"no server of the cluster says who serves what, of {self._told()}")
         return await dial_primary(place, self._url.login, 0, self._url.tls)

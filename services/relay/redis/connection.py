@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from hiredis import Reader, pack_command
 
-from services.relay.redis.durability import Facts, facts_of
+from services.relay.redis.durability import ServerFacts, server_facts_of
 from services.relay.redis.errors import Lost, Refusal, Unreachable
 from services.relay.redis.url import Endpoint, Login, Tls
 
@@ -32,7 +32,7 @@ FACTS = (
     ("CONFIG", "GET", "no-appendfsync-on-rewrite"),
     ("CONFIG", "GET", "maxmemory*"),
 )
-"""What must be known of a server before it is given anything, see `facts_of`."""
+"""What must be known of a server before it is given anything, see `server_facts_of`."""
 
 
 def packed(command: Sequence[Argument]) -> bytes:
@@ -169,7 +169,7 @@ async def dial(endpoint: Endpoint, login: Login, db: int = 0, tls: Tls | None = 
 
 async def dial_primary(
     endpoint: Endpoint, login: Login, db: int = 0, tls: Tls | None = None
-) -> tuple[Connection, Facts]:
+) -> tuple[Connection, ServerFacts]:
     """A connection to a server that says it is a primary and ready, and what else it says of itself.
 
     All of it is known before anything is sent: a replica that was promoted may be configured worse, and a
@@ -191,7 +191,7 @@ async def dial_primary(
         raise
 
 
-async def ask_facts(connection: Connection) -> Facts:
+async def ask_facts(connection: Connection) -> ServerFacts:
     """What a server says of itself. Raises Lost, Refusal."""
     replies = await connection.ask(*FACTS)
     for reply in replies[:3]:
@@ -203,7 +203,7 @@ async def ask_facts(connection: Connection) -> Facts:
             texts = [part.decode() for part in reply]
             settings.update(zip(texts[::2], texts[1::2], strict=True))
     info = [reply.decode() for reply in replies[1:5] if not isinstance(reply, Refusal)]
-    return facts_of("\n".join(info), settings)
+    return server_facts_of("\n".join(info), settings)
 
 
 @lru_cache

@@ -23,7 +23,7 @@ _FIX = {
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class ServerFacts:
     """What a server says of itself. `settings` lacks what a managed server hides."""
 
     name: str
@@ -48,11 +48,11 @@ class Facts:
         return self.settings.get(name, "hidden")
 
 
-def facts_of(info: str, settings: Mapping[str, str]) -> Facts:
+def server_facts_of(info: str, settings: Mapping[str, str]) -> ServerFacts:
     """Facts from the sections of INFO and the replies to CONFIG GET."""
     told = dict(line.partition(":")[::2] for line in info.splitlines() if ":" in line)
     name = "Valkey" if "valkey_version" in told else "Redis"
-    return Facts(
+    return ServerFacts(
         name,
         told.get("valkey_version") or told.get("redis_version", ""),
         told.get("role") == "master",
@@ -64,7 +64,7 @@ def facts_of(info: str, settings: Mapping[str, str]) -> Facts:
     )
 
 
-def too_old(facts: Facts) -> str:
+def too_old(facts: ServerFacts) -> str:
     """The complaint about a server that lacks what the scripts need, or ""."""
     try:
         version = tuple(int(part) for part in facts.version.split(".")[:2])
@@ -104,7 +104,7 @@ def _how(name: str, wanted: str) -> str:
     return f"CONFIG SET {name} {wanted}, and the same in its configuration file"
 
 
-def summary(all_facts: Iterable[Facts], kind: str, replicas: int) -> str:
+def summary(all_facts: Iterable[ServerFacts], kind: str, replicas: int) -> str:
     """One line about the store: what it is, what it survives."""
     facts = list(all_facts)
     if not facts:
@@ -112,7 +112,7 @@ def summary(all_facts: Iterable[Facts], kind: str, replicas: int) -> str:
     return f"{_servers(facts)}, {kind}; it survives {_survives(facts, replicas)}"
 
 
-def described(all_facts: Iterable[Facts], kind: str, replicas: int) -> str:
+def described(all_facts: Iterable[ServerFacts], kind: str, replicas: int) -> str:
     """The same, with how it keeps data."""
     facts = list(all_facts)
     if not facts:
@@ -124,11 +124,11 @@ def described(all_facts: Iterable[Facts], kind: str, replicas: int) -> str:
     )
 
 
-def _servers(facts: Iterable[Facts]) -> str:
+def _servers(facts: Iterable[ServerFacts]) -> str:
     return _each(f"{one.name} {one.version}" for one in facts)
 
 
-def _survives(facts: Iterable[Facts], replicas: int) -> str:
+def _survives(facts: Iterable[ServerFacts], replicas: int) -> str:
     kept = [one.settings for one in facts]
     if any(one.get("appendonly") == "no" for one in kept):
         return "nothing: a restart of Redis loses what waits"
@@ -143,7 +143,7 @@ def _survives(facts: Iterable[Facts], replicas: int) -> str:
     return "a crash of Redis and of its machine, not the loss of its disk"
 
 
-def labels(all_facts: Iterable[Facts], kind: str, replicas: int) -> dict[str, str]:
+def labels(all_facts: Iterable[ServerFacts], kind: str, replicas: int) -> dict[str, str]:
     """STORE_LABELS for these servers."""
     facts = list(all_facts)
     return {

@@ -20,7 +20,7 @@ from typing import Any
 from services.relay.errors import StoreError, StoreRefused
 from services.relay.redis.calls import Call, Script, TooFewReplicas, settle, unconfirmed
 from services.relay.redis.connection import Connection, packed
-from services.relay.redis.durability import Facts
+from services.relay.redis.durability import ServerFacts
 from services.relay.redis.errors import Lost, Refusal, Then, Unreachable, judged, told
 from services.relay.redis.topology import Topology
 from services.relay.redis.url import Endpoint
@@ -51,12 +51,12 @@ class Lane:
         topology: Topology,
         place: Endpoint,
         replicas: int,
-        judge: Callable[[Facts], str],
+        judge: Callable[[ServerFacts], str],
         landed: Callable[["Lane"], None],
         took: Callable[[float, bool], None],
     ) -> None:
         self.place = place
-        self.facts: Facts | None = None
+        self.facts: ServerFacts | None = None
         self.refuses = ""
         self.gathered: list[Call] = []
         self.flying: list[Call] = []
@@ -87,7 +87,7 @@ class Lane:
         if self._flight is None:
             self._flight = asyncio.create_task(self._fly())
 
-    def know(self, facts: Facts) -> None:
+    def know(self, facts: ServerFacts) -> None:
         """What the server says of itself now."""
         self.facts = facts
         self.refuses = self._judge(facts)

@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from services.relay.redis.connection import Connection
-from services.relay.redis.durability import Facts
+from services.relay.redis.durability import ServerFacts
 from services.relay.redis.url import Endpoint, Kind
 
 
@@ -20,7 +20,7 @@ class Topology(Protocol):
         """Of all primaries, each with a slot that it serves."""
         ...
 
-    async def dial(self, place: Endpoint) -> tuple[Connection, Facts]:
+    async def dial(self, place: Endpoint) -> tuple[Connection, ServerFacts]:
         """A connection to the primary there. Raises Unreachable."""
         ...
 
