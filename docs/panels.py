@@ -411,7 +411,7 @@ RELAY = (
                 "{{job}} {{instance}}",
             ),
         ),
-        "How late a process comes to its turn. It should be under 50 ms.",
+        "How late the event loop of a process reacts. It should be under 50 ms.",
     ),
     Panel(
         "Redis: round trips",
