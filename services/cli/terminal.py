@@ -59,11 +59,7 @@ def table(
     ]
 
 
-def safe(text: str) -> str:
-    """Text of others on one line: what would move the cursor or turn the direction of the line is escaped."""
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+safe = logs.printable
 
 
 def width(text: str) -> int:

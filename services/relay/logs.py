@@ -39,9 +39,9 @@ class TextFormatter(logging.Formatter):
         super().__init__(f"%(asctime)s {service:<6} %(levelname)-7s %(message)s", "%H:%M:%S")
 
     def format(self, record: logging.LogRecord) -> str:
-        record.message = _printable(_message(record))
+        record.message = printable(_message(record))
         record.asctime = self.formatTime(record, self.datefmt)
-        trace = [f"    {_printable(line)}" for line in _trace(record).splitlines()]
+        trace = [f"    {printable(line)}" for line in _trace(record).splitlines()]
         return "\n".join([self.formatMessage(record), *trace])
 
 
@@ -98,6 +98,13 @@ def clean(text: str) -> str:
     return _redaction.clean(text)
 
 
+def printable(text: str) -> str:
+    """Text of others on one line: what would move the cursor or turn the direction of the line is escaped."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
 def uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """What Python does with an exception that nobody catches, by way of the log."""
     if not issubclass(kind, Exception):  # Ctrl-C, exit
@@ -121,10 +128,3 @@ def _trace(record: logging.LogRecord) -> str:
     if not record.exc_info or record.exc_info[1] is None:
         return ""
     return _redaction.clean("".join(traceback.format_exception(record.exc_info[1])))[-TRACE_CHARS:]
-
-
-def _printable(text: str) -> str:
-    """With everything escaped that would move the cursor, or turn the direction of a line."""
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)

@@ -39,7 +39,3 @@ class Wire:
         self._socket.transport.write(b"".join(self._socket.protocol.data_to_send()))
         if self._socket.transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
             self._socket.transport.abort()
-
-    async def drained(self) -> None:
-        """Waits until the socket takes more. Raises what the socket raises when it is lost."""
-        await self._socket.drain()

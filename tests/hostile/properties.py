@@ -64,7 +64,7 @@ def events(body: bytes) -> None:
         if isinstance(fate, DeadEvent):
             assert fate.reason in REASONS and len(fate.raw) <= RAW_BYTES
             continue
-        sent = strict(game_event(orjson.dumps(fate)))
+        sent = strict(game_event(fate))
         assert event_error(sent["payload"]) is None
         harmless(sent, LONGEST_TEXT)
     for player in roster.take_changes().values():

@@ -61,7 +61,7 @@ def reachability(silent_s: float | None, store_away: bool) -> dict[str, Any]:
 
 
 def payload_for(action: Action, args: dict[str, Any], outcome: Outcome, known: KnownPlayer | None) -> Any:
-    """The response payload for `action`: always one that Takaro accepts, never null.
+    """The response payload for `action`, but for testReachability: one that Takaro accepts, never null.
 
     `known` is what the relay remembers of the player in `args`. A value that Takaro would refuse counts
     as no answer; compare `is_valid_answer(action, outcome.value)` to count those.
@@ -80,8 +80,6 @@ def payload_for(action: Action, args: dict[str, Any], outcome: Outcome, known: K
         return FALLBACK_VALUES[Fallback.EMPTY]
     if action is Action.GET_PLAYER and known and not _fault(action, args, known.player):
         return known.player
-    if action is Action.TEST_REACHABILITY:
-        return {"connectable": False, "reason": error_payload(fault)["error"]}
     if action is Action.EXECUTE_CONSOLE_COMMAND:  # without its fields Takaro shows "bad data", not the words
         return {"rawResult": "", "success": False, **error_payload(fault)}
     return error_payload(fault)

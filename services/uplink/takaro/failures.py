@@ -20,7 +20,7 @@ class Cause(StrEnum):
 
     NOT_DELIVERED = "not_delivered"
     NO_RESULT = "no_result"
-    REFUSED = "refused"
+    REFUSED = "refused"  # in the mod's own words
     QUEUE_FULL = "queue_full"
     NEVER_SEEN = "never_seen"
     STORE_AWAY = "store_away"
@@ -46,11 +46,6 @@ def not_delivered(silent_s: float | None) -> Failure:
 def no_result() -> Failure:
     """The mod fetched it and said no more."""
     return Failure(Cause.NO_RESULT, MAY_HAVE_RUN)
-
-
-def refused(text: str) -> Failure:
-    """The mod answered that it did not do it, in its own words."""
-    return Failure(Cause.REFUSED, text.strip() or "the server refused it and gave no reason")
 
 
 def queue_full() -> Failure:

@@ -127,10 +127,9 @@ def identify(identity_token: str, registration_token: str, name: str) -> bytes:
     return orjson.dumps({"type": "identify", "payload": body})
 
 
-def game_event(event: GameEvent | bytes) -> bytes:
-    """One event, given as a record or as the JSON of one that this relay encoded."""
-    encoded = event if isinstance(event, bytes) else orjson.dumps(event)
-    return b'{"type":"gameEvent","payload":' + encoded + b"}"
+def game_event(event: GameEvent) -> bytes:
+    """Tell of one event."""
+    return orjson.dumps({"type": "gameEvent", "payload": event})
 
 
 def ping() -> bytes:
