@@ -16,7 +16,7 @@ PUT_TOGETHER = {
     ),
     "the mod has not contacted the relay for … s": "uplink/takaro/answers.py",
     "the relay's store is away: nothing is known of the mod": "uplink/takaro/answers.py",
-    "the server refused it and gave no reason": "uplink/takaro/failures.py",
+    "the game server reports a failure and no reason": "modapi/dialect/results.py",
     "the game server's answer is too large: … bytes": "uplink/desk.py",
     "…: is missing: every instance needs one": "relay/settings.py",
     "…: is missing, and …": "relay/settings.py",
