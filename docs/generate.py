@@ -8,10 +8,11 @@ from services.modapi.dialect.events import EVENT_MAPPERS
 from services.modapi.dialect.flatten import FLATTENERS
 from services.modapi.dialect.results import RESULT_MAPPERS
 from services.relay import command_life
+from services.relay.link_state import State
 from services.relay.vocabulary import ACTION_RULES, Action, EventType, Kind
 from services.uplink.takaro.answer_rules import ANSWER_RULES
 from services.uplink.takaro.requests import ARGUMENTS
-from services.uplink.takaro.session import MOVES, State
+from services.uplink.takaro.session import MOVES
 
 PAGE = Path(__file__).parent.parent / "services" / "ARCHITECTURE.md"
 

@@ -9,10 +9,10 @@ from prometheus_client.metrics import MetricWrapperBase
 from services.modapi.metrics import Metrics as ModApiMetrics
 from services.relay.instances.series import InstanceSeries, Series
 from services.relay.limits import MODAPI_LIMITS, UPLINK_LIMITS
+from services.relay.link_state import State
 from services.relay.service_metrics import ServiceMetrics
 from services.uplink.metrics import MIRROR_PARTS
 from services.uplink.metrics import Metrics as UplinkMetrics
-from services.uplink.takaro.session import State
 
 PAGE = Path(__file__).parent / "metrics.md"
 

@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
+from services.relay.link_state import State
 from services.relay.vocabulary import ACTION_RULES, Kind
-from services.uplink.takaro.session import State
 
 STAT, LINES, TABLE, STATES, TEXT = "stat", "timeseries", "table", "state-timeline", "text"
 

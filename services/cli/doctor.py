@@ -17,6 +17,7 @@ from services.relay.errors import ConfigError, NoSuchInstance, StoreError
 from services.relay.instances.diagnosis import diagnose
 from services.relay.instances.facts import facts_of_all
 from services.relay.instances.strangers import Strangers
+from services.relay.link_state import State
 from services.relay.mod_config import mod_url
 from services.relay.settings import Loaded, Settings
 
@@ -108,7 +109,7 @@ async def _identify(desk: Desk, slug: str) -> list[Verdict]:
     """Takaro asks the newest socket of a server: while the relay has one, ours would take its requests."""
     entry = await desk.entry(slug)
     facts = (await facts_of_all(desk.store, [slug]))[slug]
-    if facts.uplink and facts.link == "ready":
+    if facts.uplink and facts.link == State.READY:
         return [
             good(f"the relay is identified as {slug} right now: nothing was tried, it would be disturbed")
         ]

@@ -5,6 +5,7 @@ import time
 import orjson
 
 from services.cli.verdict import Verdict, bad, good, warn
+from services.relay.link_state import State
 from services.relay.settings import Alerts
 from services.uplink.alerts import words
 from services.uplink.alerts.conditions import Condition, Sighting, Transition
@@ -14,7 +15,7 @@ _SEEN = Sighting(
     name="a try of dayz-relay doctor",
     silent_s=0.0,
     unheard_s=0.0,
-    link="ready",
+    link=State.READY,
     events=0,
     fullness=0.0,
     oldest_s=0.0,

@@ -24,6 +24,7 @@ from services.modapi.page.words import BADGES, Level, level
 from services.relay.instances.diagnosis import SILENT_S, Problem
 from services.relay.instances.entries import Entry
 from services.relay.instances.facts import Facts
+from services.relay.link_state import State
 
 COLOURS = {Level.BAD: RED, Level.WARN: YELLOW, Level.GOOD: GREEN, Level.OFF: DIM}
 
@@ -33,7 +34,7 @@ NAME_COLUMNS = 28
 LEAST_NAME_COLUMNS = 6
 OLD_S = 60.0
 
-_LINKS = {"ready": GREEN, "refused": RED}
+_LINKS: dict[str, str] = {State.READY: GREEN, State.REFUSED: RED}
 
 
 class Row(NamedTuple):
@@ -116,8 +117,9 @@ def link(facts: Facts) -> tuple[str, str]:
 
 
 def link_word(state: str) -> str:
-    """What uplink calls "ready" is "linked" for people."""
-    return {"ready": "linked", "": "not begun"}.get(state, state)
+    """The state of a link in the words of the page."""
+    words: dict[str, str] = {State.READY: "linked", "": "not begun"}
+    return words.get(state, state)
 
 
 def _waiting(facts: Facts) -> Cell:

@@ -13,9 +13,7 @@ from services.modapi.wire import ModWire
 from services.relay.errors import StoreError
 from services.relay.http.addresses import Network
 from services.relay.instances.state import LinkInfo, Queued
-
-IDENTIFIED = "ready"
-"""The name uplink gives to the state in which events flow."""
+from services.relay.link_state import State
 
 
 def make_app(admitted: Admitted, metrics: Metrics, trusted: Sequence[Network] = ()) -> ModWire:
@@ -41,8 +39,8 @@ async def _health(instance: ServedInstance) -> dict[str, Any]:
         link, queued, ok = LinkInfo(), Queued(0, 0, 0), False
     return {
         "ok": ok,
-        "identified": link.state == IDENTIFIED,
-        "wsConnected": link.state == IDENTIFIED,
+        "identified": link.state == State.READY,
+        "wsConnected": link.state == State.READY,
         "gameServerId": link.game_server_id or None,
         "lastPollAt": _iso(instance.last_poll_s),
         "lastModContactAt": _iso(instance.last_contact_s),

@@ -7,7 +7,7 @@ from services.modapi.dialect.dead import RAW_BYTES
 from services.modapi.dialect.roster import Roster
 from services.modapi.intake import Intake
 from services.modapi.metrics import Metrics
-from services.relay.event_stream import EventStream
+from services.relay.event_stream import REFUSED_BY_TAKARO, EventStream
 from services.relay.instances.dead_letters import DeadLetters, Letter
 from services.relay.instances.state import InstanceState
 from services.relay.limits import Limits
@@ -15,9 +15,6 @@ from services.relay.store import Store
 
 REPEAT = "repeat"
 """The name under which they are appended: beside the mod, for they are no repeats of what it sends."""
-
-REFUSED_BY_TAKARO = "refused-by-takaro"
-"""The reason that uplink gives."""
 
 
 @unique

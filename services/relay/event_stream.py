@@ -27,6 +27,9 @@ MAX_QUEUED_EVENTS = 100_000
 MAX_QUEUED_BYTES = 64 * 1024 * 1024
 MAX_DEAD_EVENTS = 1_000
 MAX_REFUSED_BYTES = 16 * 1024
+REFUSED_BY_TAKARO = "refused-by-takaro"
+"""The reason of a dead letter that uplink wrote; all others are modapi's (dialect/dead.py)."""
+
 CONTACT_EVERY_MS = 5_000
 NOTE_AFTER_S = 0.05
 """So long it waits to go along with the next batch, and up to as long again for those of other instances. An
@@ -268,4 +271,4 @@ class EventStream:
     async def bury(self, refusal: str, candidates: Sequence[GameEvent]) -> None:
         """Keeps a record of an event that Takaro refused: one of `candidates`, it does not say which."""
         raw = orjson.dumps(candidates)[:MAX_REFUSED_BYTES]
-        await self._store.run(_BURY, (self._keys.dead,), MAX_DEAD_EVENTS, "refused-by-takaro", refusal, raw)
+        await self._store.run(_BURY, (self._keys.dead,), MAX_DEAD_EVENTS, REFUSED_BY_TAKARO, refusal, raw)

@@ -12,6 +12,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, ConnectionClosedOK, WebSocketException
 from websockets.frames import CloseCode
 
+from services.relay.link_state import State
 from services.relay.logs import InstanceLogger
 from services.relay.running import cancelled
 from services.relay.settings import Instance
@@ -20,7 +21,7 @@ from services.uplink.event_pump import EventPump
 from services.uplink.surroundings import Surroundings
 from services.uplink.takaro import frames
 from services.uplink.takaro.frames import IdentifyRefused
-from services.uplink.takaro.session import Happening, State, after
+from services.uplink.takaro.session import Happening, after
 from services.uplink.wire import Wire
 
 OPEN_WITHIN_S = 10.0

@@ -13,6 +13,7 @@ from services.relay.errors import LostLease, StoreError
 from services.relay.event_stream import EventStream
 from services.relay.instances.state import InstanceState, LinkInfo
 from services.relay.leases import Lease
+from services.relay.link_state import State
 from services.relay.logs import InstanceLogger
 from services.relay.settings import Instance
 from services.uplink.conversation import Conversation
@@ -23,7 +24,6 @@ from services.uplink.surroundings import Surroundings
 from services.uplink.takaro.backoff import RECONNECT, REFUSED, RENEWED_AFTER_READY_S
 from services.uplink.takaro.delivery import Taken
 from services.uplink.takaro.quiet import Finding, Quiet
-from services.uplink.takaro.session import State
 
 RECYCLE_AFTER_REQUESTS = 3_000
 """Each leaves a listener on the socket at Takaro's end: 1 ms for every frame after 1,000 (contract.md B1)."""

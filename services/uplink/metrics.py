@@ -8,12 +8,12 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from services.relay.event_stream import MAX_QUEUED_BYTES, MAX_QUEUED_EVENTS
 from services.relay.instances.series import Fold, InstanceSeries, Series
 from services.relay.limits import UPLINK_LIMITS
+from services.relay.link_state import State
 from services.relay.records import GameEvent
 from services.relay.service_metrics import ServiceMetrics
 from services.relay.vocabulary import Action, EventType
 from services.uplink.mirror.table import READ_RULES
 from services.uplink.takaro.failures import Cause
-from services.uplink.takaro.session import State
 
 LATENCIES_S = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 7.5, 9.0, 10.0)
 

@@ -13,11 +13,11 @@ import pytest_asyncio
 from docs import dashboards, metrics
 from docs.dashboards import FOLDER
 from docs.panels import DASHBOARDS, LINK, LINK_COLOURS, STAT, TABLE, TEXT, Panel
+from services.relay.link_state import State
 from services.relay.running import cancelled
 from services.sim.dayz.generations import Generation
 from services.sim.dayz.life import live
 from services.sim.takaro.activity import keep_asking
-from services.uplink.takaro.session import State
 from tests.flows.conftest import make_world
 from tests.monitoring.prometheus import PROMETHEUS_THERE, Prometheus, prometheus, promtool_test
 

@@ -9,10 +9,9 @@ from services.modapi.page.words import BADGES, Level
 from services.relay.instances.diagnosis import Problem
 from services.relay.instances.entries import Entry
 from services.relay.instances.facts import Facts
+from services.relay.link_state import State
 
 ROWS = 50
-READY = "ready"
-"""The name that uplink gives to the state in which events flow."""
 
 
 class Row(NamedTuple):
@@ -32,7 +31,7 @@ SORTS: dict[str, tuple[str, Callable[[Row], Any], bool]] = {
     "state": ("State", lambda row: row.level, False),
     "name": ("Server", lambda row: row.entry.instance.name.casefold(), False),
     "contact": ("Game server", lambda row: _or(row.facts.silent_s, 1e12), False),
-    "link": ("Takaro", lambda row: row.facts.link == READY, False),
+    "link": ("Takaro", lambda row: row.facts.link == State.READY, False),
     "players": ("Players", lambda row: row.facts.players or 0, True),
     "backlog": ("Waiting", lambda row: (row.facts.events, row.facts.oldest_s or 0), True),
     "dead": ("Dead", lambda row: row.facts.dead, True),

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from services.relay.instances.entries import Entry, Origin
 from services.relay.instances.facts import Facts
 from services.relay.instances.strangers import Stranger
+from services.relay.link_state import State
 from services.relay.spans import span
 
 SILENT_S = 60.0
@@ -27,22 +28,22 @@ class Problem:
 
 _LINKS: dict[str, Problem] = {
     "": Problem(True, "there was no link to Takaro yet", "look at the log of uplink"),
-    "waiting": Problem(
+    State.WAITING: Problem(
         True,
         "Takaro is out of reach; it is tried again",
         "nothing, if Takaro is down; `dayz-relay doctor` tries [takaro] url from here",
     ),
-    "refused": Problem(
+    State.REFUSED: Problem(
         True,
         "Takaro refuses this server",
         "if it is the token: copy it from Takaro's dashboard anew (Settings, Game Servers, Add Game Server,"
         " Generic) into registration_token. If it is the number of servers: remove one at Takaro, or change"
         " the plan",
     ),
-    "paused": Problem(
+    State.PAUSED: Problem(
         False, "Takaro has lost this server; it is asked again", "nothing, if it is over within a minute"
     ),
-    "stopped": Problem(True, "the link to Takaro was stopped", "start uplink"),
+    State.STOPPED: Problem(True, "the link to Takaro was stopped", "start uplink"),
 }
 _PASSING = Problem(False, "the link to Takaro is being made", "nothing, if it is over within a minute")
 
@@ -102,7 +103,7 @@ def _link(entry: Entry, facts: Facts) -> list[Problem]:
     if not facts.uplink:
         fix = "start the relay; if it runs, its log says why not, or that a change waits for a restart"
         return [Problem(True, "no uplink owns it", fix)]
-    if facts.link == "ready":
+    if facts.link == State.READY:
         return []
     problem = _LINKS.get(facts.link, _PASSING)
     return [replace(problem, what=facts.link_why or problem.what)]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum, unique
 
-from services.uplink.takaro.session import State
+from services.relay.link_state import State
 
 AGAIN_AFTER_S = 900.0
 """What nobody could be told is tried no sooner again: an address that is wrong stays wrong for long."""
@@ -74,9 +74,9 @@ RULES: dict[Condition, Rule] = {
     ),
     # Asked again now and then, a link that is refused goes through other states and back.
     Condition.REFUSED: Rule(
-        begins=lambda seen, _: seen.link == State.REFUSED.value,
+        begins=lambda seen, _: seen.link == State.REFUSED,
         begins_for_s=0.0,
-        ends=lambda seen: seen.link == State.READY.value,
+        ends=lambda seen: seen.link == State.READY,
         ends_for_s=10.0,
     ),
     Condition.BACKLOG: Rule(

@@ -1,4 +1,4 @@
-"""The states of the link to Takaro, and every move there is (contract.md B1). Pure.
+"""The moves of the link to Takaro from state to state, every one there is (contract.md B1). Pure.
 
 A happening that the table does not list for a state is an error, and changes nothing.
 """
@@ -6,19 +6,7 @@ A happening that the table does not list for a state is an error, and changes no
 from enum import Enum, unique
 
 from services.relay.errors import RelayError
-
-
-@unique
-class State(Enum):
-    """Where the link of one instance stands. The value is what people see in logs, metrics and /health."""
-
-    WAITING = "waiting"  # between two attempts
-    CONNECTING = "connecting"
-    IDENTIFYING = "identifying"  # the socket is open; an event now would kill it
-    READY = "ready"  # events flow
-    PAUSED = "paused"  # Takaro has lost our server; the socket stays, events wait for the next identify
-    REFUSED = "refused"  # a person has to act; asked again slowly
-    STOPPED = "stopped"
+from services.relay.link_state import State
 
 
 @unique

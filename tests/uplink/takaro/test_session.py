@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.uplink.takaro.session import MOVES, Happening, IllegalMove, State, after
+from services.relay.link_state import State
+from services.uplink.takaro.session import MOVES, Happening, IllegalMove, after
 
 
 @pytest.mark.parametrize(
