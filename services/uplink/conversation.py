@@ -101,6 +101,7 @@ class Conversation:
                 self._socket, self.wire = socket, Wire(socket)
                 self._move(Happening.OPENED)
                 identifying = asyncio.create_task(self._identify())
+                identifying.add_done_callback(self._identify_ended)
                 try:
                     await self._read(socket)
                 finally:
@@ -165,6 +166,12 @@ class Conversation:
             self._say(f"linked to Takaro, game server {answer.game_server_id}", good=True)
             if not self.settled.done():
                 self.settled.set_result(True)
+
+    def _identify_ended(self, identifying: asyncio.Task[None]) -> None:
+        """A fault of ours must not leave a socket that nobody identifies."""
+        if not identifying.cancelled() and (error := identifying.exception()):
+            self._logger.error("the identify failed", exc_info=error)
+            self.drop("the relay failed to identify")
 
     async def _answer_to(self, identify: bytes) -> frames.Identified | IdentifyRefused | None:
         """None: the socket is gone."""

@@ -23,6 +23,9 @@ from services.uplink.surroundings import Surroundings
 MOVES_PER_S = 5
 MEASURE_EVERY_S = 5.0
 MEASURED_AT_ONCE = 50
+SLOW_AFTER_S = 0.5
+"""The next look at the others does not wait longer: they are trusted for 3.5 s."""
+
 SETTLED_AFTER_S = 3.0
 """Nothing moves while uplinks come and go: a deployment restarts them one after the other."""
 
@@ -43,6 +46,7 @@ class Fleet:
         self._berths: dict[str, Berth] = {}
         self._ending: dict[str, asyncio.Task[None]] = {}
         self._taking: set[asyncio.Task[None]] = set()
+        self._tending: dict[str, asyncio.Task[None]] = {}
 
     def update(self, instances: Mapping[str, Instance]) -> None:
         """These are the instances now: new ones get a berth, those that are gone or changed lose theirs."""
@@ -90,7 +94,12 @@ class Fleet:
         finally:
             with contextlib.suppress(StoreError):
                 await self._store.send("HDEL", UPLINKS, self.uplink)
-            await asyncio.gather(*(berth.stop() for berth in self._berths.values()), *self._ending.values())
+            for task in self._tending.values():
+                task.cancel()
+            stopping = (berth.stop() for berth in self._berths.values())
+            for end in await asyncio.gather(*stopping, *self._ending.values(), return_exceptions=True):
+                if isinstance(end, Exception):
+                    logger.error("a link did not end cleanly", exc_info=end)
 
     async def _beat(self) -> None:
         """Says that this uplink is alive, and hears who else is."""
@@ -127,22 +136,26 @@ class Fleet:
     async def _keep_leases(self) -> None:
         await self._look_around()  # who is there decides what we take
         while True:
-            await self._tend(list(self._berths))
+            await self._tend_all()
             self._metrics.leases.set(sum(berth.lease.held for berth in self._berths.values()))
             self._metrics.leases_wanted.set(len(self._berths))
             await asyncio.sleep(RENEW_EVERY_S)
 
-    async def _tend(self, slugs: Iterable[str]) -> None:
-        await asyncio.gather(
-            *(
-                berth.tend(
-                    ours=preferred(slug, self._members.alive) == self.uplink,
-                    may_move=self._may_move,
-                )
-                for slug in slugs
-                if (berth := self._berths.get(slug)) and slug not in self._ending
-            )
-        )
+    async def _tend_all(self) -> None:
+        """Looks after each lease. One primary of a cluster that is slow to answer keeps back its own only."""
+        for slug, berth in self._berths.items():
+            if slug not in self._ending and slug not in self._tending:
+                self._tending[slug] = asyncio.create_task(self._tend(slug, berth))
+        if self._tending:
+            await asyncio.wait(self._tending.values(), timeout=SLOW_AFTER_S)
+        for slug, task in list(self._tending.items()):
+            if task.done():
+                del self._tending[slug]
+                task.result()
+
+    async def _tend(self, slug: str, berth: Berth) -> None:
+        ours = preferred(slug, self._members.alive) == self.uplink
+        await berth.tend(ours=ours, may_move=self._may_move)
 
     def _may_move(self) -> bool:
         now_s = time.monotonic()
@@ -162,7 +175,10 @@ class Fleet:
     async def _came_free(self, slugs: Iterable[str]) -> None:
         """Leases were given back, most likely by an uplink that stops: whose are these instances now?"""
         await self._look_around()
-        await self._tend(slugs)
+        berths = [
+            (slug, self._berths[slug]) for slug in slugs if slug in self._berths.keys() - self._ending.keys()
+        ]
+        await asyncio.gather(*(self._tend(slug, berth) for slug, berth in berths))
 
     async def _listen(self) -> None:
         """Wakes an instance as soon as there is something for it, or it can be had."""

@@ -124,25 +124,36 @@ class Reads:
         return waited_for.result() if waited_for.done() else failures.not_delivered(self._contact.silent_s)
 
     async def _refresh(self, subject: Subject) -> None:
+        """Asks the mod, and tells those who wait for it; whatever happens, it is not under way any more."""
+        result: Outcome | Failure = failures.no_result()
+        try:
+            result = await self._asked(subject)
+        finally:
+            self._metrics.refreshes.labels(
+                subject.action, "failed" if isinstance(result, Failure) else "answered"
+            ).inc()
+            self._refreshes.done(subject)
+            self._kick.set()
+            if waited_for := self._waited_for.pop(subject, None):
+                waited_for.set_result(result)
+
+    async def _asked(self, subject: Subject) -> Outcome | Failure:
+        """What the mod says; the mirror has it then, if it is valid."""
         action, game_id = subject
         args = {"gameId": game_id} if game_id else {}
         command = Command(new_operation_id(action), action, args)
         result = await self._asking.ask(command, somebody_waits=subject in self._waited_for)
-        if isinstance(result, Outcome) and result.value is not None and not result.error:
-            check = partial(is_valid_answer, action, result.value)
-            # A catalogue has tens of thousands of rows: they are looked at beside the loop.
-            if wrong := await asyncio.to_thread(check) if action in CATALOGUES else check():
-                result = Outcome(error=f"the game server's answer cannot be used: {wrong}")
-            else:
-                self._mirror.answered(subject, result.value, time.time())
-                if action in CATALOGUES:  # the next who asks is answered from Redis
-                    with contextlib.suppress(StoreError):
-                        await self._keeper.save()
-        self._metrics.refreshes.labels(action, "failed" if isinstance(result, Failure) else "answered").inc()
-        self._refreshes.done(subject)
-        self._kick.set()
-        if waited_for := self._waited_for.pop(subject, None):
-            waited_for.set_result(result)
+        if not isinstance(result, Outcome) or result.value is None or result.error:
+            return result
+        check = partial(is_valid_answer, action, result.value)
+        # A catalogue has tens of thousands of rows: they are looked at beside the loop.
+        if wrong := await asyncio.to_thread(check) if action in CATALOGUES else check():
+            return Outcome(error=f"the game server's answer cannot be used: {wrong}")
+        self._mirror.answered(subject, result.value, time.time())
+        if action in CATALOGUES:  # the next who asks is answered from Redis
+            with contextlib.suppress(StoreError):
+                await self._keeper.save()
+        return result
 
     async def _catalogue(self, subject: Subject) -> Answer | None:
         age, _ = self._mirror.read(subject, time.time())

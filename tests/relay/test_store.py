@@ -109,6 +109,14 @@ async def test_a_refusal_that_is_no_passing_one_is_told_at_once(shared: Store, s
     assert await shared.send("GET", key) == b"text"
 
 
+async def test_a_call_that_cannot_be_sent_fails_and_those_behind_it_are_answered(
+    shared: Store, slug: str
+) -> None:
+    with pytest.raises(StoreError, match="failed to ask"):
+        await shared.send("SET", keys_of(slug).mirror, "\ud800")  # half a character: nothing encodes it
+    assert await shared.send("SET", keys_of(slug).mirror, "whole") == b"OK"
+
+
 async def test_hints_of_commands_and_of_scripts_are_heard(shared: Store, slug: str) -> None:
     heard = shared.hints("relay:wake:test")
     assert await anext(heard) == ("relay:wake:test", [])

@@ -2,10 +2,12 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
 from statistics import median
+from typing import Any
 
 import orjson
 import pytest
@@ -16,7 +18,8 @@ from services.relay.command_stream import CommandStream
 from services.relay.event_stream import Batch, EventStream, Slot, digest
 from services.relay.instances.state import InstanceState
 from services.relay.keys import BEATS, keys_of
-from services.relay.records import GameEvent, Outcome
+from services.relay.leases import Lease, Look
+from services.relay.records import Command, GameEvent, Outcome
 from services.relay.running import cancelled
 from services.relay.settings import Instance
 from services.relay.store import Store
@@ -24,11 +27,12 @@ from services.relay.vocabulary import Action
 from services.sim.takaro import requests
 from services.sim.takaro.server import TakaroSim
 from services.uplink import conversation, deliveries, event_pump, fleet, link
+from services.uplink.asking import Asking
 from services.uplink.fleet import Fleet
 from services.uplink.identify_turns import IdentifyTurns
 from services.uplink.metrics import STATE, Metrics
 from services.uplink.surroundings import Surroundings
-from services.uplink.takaro import ages, backoff, gaps
+from services.uplink.takaro import ages, backoff, frames, gaps
 
 TOKEN = "the-registration-token"
 QUICK = backoff.Pace(base_s=0.02, cap_s=0.1)
@@ -53,19 +57,23 @@ class Scene:
     def identity(self) -> str:
         return f"identity-{self.slug}"
 
-    def start(self, registration_token: str = TOKEN) -> asyncio.Task[None]:
-        instance = Instance(
-            slug=self.slug,
-            name="A server",
-            identity_token=SecretStr(self.identity),
-            registration_token=SecretStr(registration_token),
-        )
+    def start(self, registration_token: str = TOKEN, *others: str) -> asyncio.Task[None]:
+        """`others` are the slugs of more instances."""
+        instances = {
+            slug: Instance(
+                slug=slug,
+                name="A server",
+                identity_token=SecretStr(f"identity-{slug}"),
+                registration_token=SecretStr(registration_token),
+            )
+            for slug in (self.slug, *others)
+        }
         self.registry = CollectorRegistry()
         self.metrics = Metrics(self.registry)
         uplink = Fleet(
             Surroundings(self.takaro.url, self.store, self.metrics, IdentifyTurns(self.store), 50.0)
         )
-        uplink.update({self.slug: instance})
+        uplink.update(instances)
         self.running.append(asyncio.create_task(uplink.run()))
         return self.running[-1]
 
@@ -436,3 +444,64 @@ async def test_a_copy_of_redis_that_is_behind_is_noticed(
 
     await until(told)
     assert scene.count("dayz_relay_store_data_lost_total") >= 1
+
+
+async def test_a_lease_that_is_slow_to_renew_keeps_no_other_back(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    renew, slow = Lease.renew, f"{scene.slug}-slow"
+    renewed: Counter[str] = Counter()
+
+    async def counted(lease: Lease, **how: Any) -> Look:
+        renewed[lease._slug] += 1
+        if lease._slug == slow:
+            await asyncio.Event().wait()
+        return await renew(lease, **how)
+
+    monkeypatch.setattr(Lease, "renew", counted)
+    monkeypatch.setattr(fleet, "SLOW_AFTER_S", 0.1)
+    scene.start(TOKEN, slow)
+    async with asyncio.timeout(10):
+        while renewed[scene.slug] < 5:
+            await asyncio.sleep(0.02)
+    assert renewed[slow] == 1
+
+
+async def test_an_identify_that_fails_by_a_fault_of_ours_is_tried_again(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    identify, asked = frames.identify, 0
+
+    def failing(*words: str) -> bytes:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            raise RuntimeError("by a fault of ours")
+        return identify(*words)
+
+    monkeypatch.setattr(frames, "identify", failing)
+    scene.start()
+    await scene.append(1)
+    await scene.arrived(1)
+    assert "by a fault of ours" in caplog.text
+
+
+async def test_a_read_that_fails_by_a_fault_of_ours_is_answered_and_can_be_asked_again(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = 0
+
+    async def failing(asking: Asking, command: Command, **how: Any) -> Outcome:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            raise RuntimeError("by a fault of ours")
+        return Outcome([somebody(1)])
+
+    monkeypatch.setattr(Asking, "ask", failing)
+    scene.start()
+    await scene.append(1)
+    await scene.arrived(1)
+    assert (await scene.takaro.request(scene.identity, Action.GET_PLAYERS)).error
+    answer = await scene.takaro.request(scene.identity, Action.GET_PLAYERS)
+    assert [player["gameId"] for player in answer.value] == [somebody(1)["gameId"]]

@@ -13,6 +13,7 @@ out, or may have been, is never sent again here.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -36,6 +37,8 @@ SLOT_RETRY_EVERY_S = 0.02
 
 WAIT_MS = 500
 """How long replicas have to confirm; the next pipeline waits meanwhile."""
+
+logger = logging.getLogger(__name__)
 
 _ASKING = packed(("ASKING",))
 
@@ -114,6 +117,9 @@ class Lane:
                 self.flying = batch
                 try:
                     pause_s = await self._pipeline(batch, hints)
+                except Exception as error:  # a fault of ours: nobody may wait for ever
+                    logger.exception("a pipeline to Redis failed")
+                    pause_s = self._broken(batch, error)
                 finally:
                     self.flying = []
                 if pause_s:
@@ -121,6 +127,14 @@ class Lane:
                     await asyncio.sleep(pause_s if self.gathered else 0)
         finally:
             self._flight = None
+
+    def _broken(self, batch: list[Call], error: Exception) -> float:
+        """Nobody knows how far it came: the next one has a connection of its own."""
+        for call in batch:
+            call.fail(StoreError(f"the relay failed to ask Redis: {error}"))
+        if self._connection:
+            self._connection.close()
+        return RETRY_EVERY_S
 
     async def _pipeline(self, batch: list[Call], hints: dict[str, set[str]]) -> float:
         """Sends a batch and answers those who asked; how long to wait before the next one."""
