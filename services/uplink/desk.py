@@ -89,7 +89,7 @@ class Desk:
         outcome = Outcome(error=result.text) if isinstance(result, Failure) else result
         if not outcome.error:
             self._mirror.done(action, args, time.time())
-        payload = payload_for(action, args, outcome, None)
+        payload = payload_for(action, args, outcome)
         self._answer(wire, action, frames.response(request_id, payload), _label(result), begun_s)
 
     def _response(self, request_id: str, payload: bytes) -> bytes:

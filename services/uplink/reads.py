@@ -22,7 +22,7 @@ from services.uplink.mirror.state import Mirror, Subject
 from services.uplink.mirror.table import CATALOGUES, READ_RULES, Age, Fallback
 from services.uplink.takaro import failures
 from services.uplink.takaro.answer_rules import is_valid_answer
-from services.uplink.takaro.answers import KnownPlayer, payload_for
+from services.uplink.takaro.answers import payload_for
 from services.uplink.takaro.contact import Contact
 from services.uplink.takaro.failures import Failure
 
@@ -91,8 +91,8 @@ class Reads:
         outcome = Outcome(error=result.text) if isinstance(result, Failure) else result
         if outcome.value is not None and not outcome.error:
             return orjson.dumps(outcome.value), ANSWERED  # _refresh has found it valid
-        known = KnownPlayer(None, self._mirror.place(subject.game_id))
-        return orjson.dumps(payload_for(action, args, outcome, known)), FALLBACK
+        last_position = self._mirror.place(subject.game_id)
+        return orjson.dumps(payload_for(action, args, outcome, last_position)), FALLBACK
 
     async def run(self) -> None:
         """Asks the mod for what is wanted, at its pace. Never returns."""

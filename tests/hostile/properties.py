@@ -78,7 +78,7 @@ def answer(action: Action, body: bytes) -> None:
     except Unreadable:
         return
     outcome = map_result(action, read.get("ok"), read.get("result"), read.get("error"))
-    payload = payload_for(action, {"gameId": "1"}, outcome, None)
+    payload = payload_for(action, {"gameId": "1"}, outcome)
     assert is_valid_answer(action, payload) == ""
     sent = strict(response("id", payload))["payload"]
     value, error = conclude(action.value, sent)

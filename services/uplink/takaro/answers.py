@@ -1,6 +1,5 @@
 """The payload that answers each request: from the mod's outcome, from what is known, or of our own."""
 
-from dataclasses import dataclass
 from typing import Any
 
 from services.relay.records import Outcome
@@ -36,14 +35,6 @@ _WITHOUT_RESULT = frozenset(action for action, rule in ACTION_RULES.items() if r
 }
 
 
-@dataclass(frozen=True, slots=True)
-class KnownPlayer:
-    """What the relay itself remembers of a player: the record and the position last seen, if any."""
-
-    player: dict[str, Any] | None
-    location: dict[str, Any] | None
-
-
 def reachability(silent_s: float | None, store_away: bool) -> dict[str, Any]:
     """The answer to testReachability.
 
@@ -60,11 +51,13 @@ def reachability(silent_s: float | None, store_away: bool) -> dict[str, Any]:
     return {"connectable": True, "reason": ""}
 
 
-def payload_for(action: Action, args: dict[str, Any], outcome: Outcome, known: KnownPlayer | None) -> Any:
+def payload_for(
+    action: Action, args: dict[str, Any], outcome: Outcome, last_position: dict[str, Any] | None = None
+) -> Any:
     """The response payload for `action`, but for testReachability: one that Takaro accepts, never null.
 
-    `known` is what the relay remembers of the player in `args`. A value that Takaro would refuse counts
-    as no answer; compare `is_valid_answer(action, outcome.value)` to count those.
+    `last_position` is where the relay itself last saw the player in `args`. A value that Takaro would refuse
+    counts as no answer; compare `is_valid_answer(action, outcome.value)` to count those.
     """
     if action in OWN_ANSWERS:
         return OWN_ANSWERS[action]
@@ -74,12 +67,11 @@ def payload_for(action: Action, args: dict[str, Any], outcome: Outcome, known: K
     if not fault:
         return outcome.value
     if action is Action.GET_PLAYER_LOCATION:
-        return _last_position(known)
+        # Numbers in any case: Takaro asks this before it takes an event, and an error loses the event (B2).
+        return FALLBACK_VALUES[Fallback.ORIGIN] if _fault(action, args, last_position) else last_position
     if action is Action.GET_PLAYER_INVENTORY:
         # Takaro asks for each player it believes online; who has just left carries nothing.
         return FALLBACK_VALUES[Fallback.EMPTY]
-    if action is Action.GET_PLAYER and known and not _fault(action, args, known.player):
-        return known.player
     if action is Action.EXECUTE_CONSOLE_COMMAND:  # without its fields Takaro shows "bad data", not the words
         return {"rawResult": "", "success": False, **error_payload(fault)}
     return error_payload(fault)
@@ -94,10 +86,3 @@ def _fault(action: Action, args: dict[str, Any], value: Any) -> str:
         return f"the game server answered an error: {value['error']}"
     wrong = is_valid_answer(action, value)
     return f"the game server's answer cannot be used: {wrong}" if wrong else ""
-
-
-def _last_position(known: KnownPlayer | None) -> Any:
-    """Numbers in any case: Takaro asks this before it takes an event, and an error loses the event (B2)."""
-    if known and not _fault(Action.GET_PLAYER_LOCATION, {}, known.location):
-        return known.location
-    return FALLBACK_VALUES[Fallback.ORIGIN]

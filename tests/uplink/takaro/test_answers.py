@@ -15,17 +15,13 @@ from services.uplink.takaro.answer_rules import is_error, is_valid_answer
 from services.uplink.takaro.answers import (
     OWN_ANSWERS,
     SILENCE_LIMIT_S,
-    KnownPlayer,
     payload_for,
     reachability,
 )
 from services.uplink.takaro.frames import TEXT_LIMIT, response
 
-ANN = {"gameId": "1", "name": "Ann", "steamId": "76561198000000001"}
 HERE = {"x": 1.0, "y": 2.0, "z": 3.0}
 ARGS = {"gameId": "1"}
-KNOWN = KnownPlayer(player=ANN, location=HERE)
-BLANK = KnownPlayer(player=None, location=None)
 LISTS = [
     Action.GET_PLAYERS,
     Action.LIST_ITEMS,
@@ -42,70 +38,61 @@ def refuse_constant(name: str) -> NoReturn:
 
 @pytest.mark.parametrize("action", WITHOUT_RESULT)
 def test_a_done_action_is_answered_with_an_object_and_a_failed_one_with_its_error(action: Action) -> None:
-    assert payload_for(action, ARGS, Outcome(), None) == {}
-    assert payload_for(action, ARGS, Outcome(value={"error": "stray"}), None) == {}
-    assert payload_for(action, ARGS, Outcome(error="not\nfound"), None) == {"error": "not found"}
+    assert payload_for(action, ARGS, Outcome()) == {}
+    assert payload_for(action, ARGS, Outcome(value={"error": "stray"})) == {}
+    assert payload_for(action, ARGS, Outcome(error="not\nfound")) == {"error": "not found"}
 
 
 @pytest.mark.parametrize("action", LISTS)
 def test_a_list_is_passed_on_and_a_failed_one_is_an_error(action: Action) -> None:
-    assert payload_for(action, {}, Outcome(value=[]), None) == []
-    assert payload_for(action, {}, Outcome(error="slow"), None) == {"error": "slow"}
-    assert is_error(payload_for(action, {}, Outcome(), None))
+    assert payload_for(action, {}, Outcome(value=[])) == []
+    assert payload_for(action, {}, Outcome(error="slow")) == {"error": "slow"}
+    assert is_error(payload_for(action, {}, Outcome()))
 
 
 @pytest.mark.parametrize(
-    ("outcome", "known", "payload"),
+    ("outcome", "payload"),
     [
-        (Outcome(value={"gameId": "1", "name": "New"}), KNOWN, {"gameId": "1", "name": "New"}),
-        (Outcome(), KNOWN, ANN),
-        (Outcome(error="no such player"), KNOWN, ANN),
-        (Outcome(value={"gameId": "1"}), KNOWN, ANN),
-        (Outcome(), None, {"error": "no such player: 1"}),
-        (Outcome(), BLANK, {"error": "no such player: 1"}),
-        (Outcome(), KnownPlayer({"gameId": "1"}, None), {"error": "no such player: 1"}),
-        (Outcome(error="slow"), None, {"error": "slow"}),
+        (Outcome(value={"gameId": "1", "name": "New"}), {"gameId": "1", "name": "New"}),
+        (Outcome(), {"error": "no such player: 1"}),
+        (Outcome(error="slow"), {"error": "slow"}),
     ],
 )
-def test_a_player_is_the_one_found_else_the_one_known_else_an_error(
-    outcome: Outcome, known: KnownPlayer | None, payload: Any
-) -> None:
-    assert payload_for(Action.GET_PLAYER, ARGS, outcome, known) == payload
+def test_a_player_is_the_one_found_or_an_error(outcome: Outcome, payload: Any) -> None:
+    assert payload_for(Action.GET_PLAYER, ARGS, outcome) == payload
 
 
 @pytest.mark.parametrize(
     "outcome", [Outcome(), Outcome(error="timeout"), Outcome(value={"x": 1, "error": "gone"})]
 )
 @pytest.mark.parametrize(
-    ("known", "payload"),
+    ("last_position", "payload"),
     [
-        (KNOWN, HERE),
-        (BLANK, {"x": 0, "y": 0, "z": 0}),
+        (HERE, HERE),
         (None, {"x": 0, "y": 0, "z": 0}),
-        (KnownPlayer(ANN, {"x": float("nan"), "y": 0, "z": 0}), {"x": 0, "y": 0, "z": 0}),
-        (KnownPlayer(ANN, HERE | {"error": "old"}), {"x": 0, "y": 0, "z": 0}),
+        ({"x": float("nan"), "y": 0, "z": 0}, {"x": 0, "y": 0, "z": 0}),
+        (HERE | {"error": "old"}, {"x": 0, "y": 0, "z": 0}),
     ],
 )
 def test_a_position_is_never_an_error_because_that_loses_the_event(
-    outcome: Outcome, known: KnownPlayer | None, payload: Any
+    outcome: Outcome, last_position: dict[str, Any] | None, payload: Any
 ) -> None:
-    assert payload_for(Action.GET_PLAYER_LOCATION, ARGS, outcome, known) == payload
+    assert payload_for(Action.GET_PLAYER_LOCATION, ARGS, outcome, last_position) == payload
 
 
 def test_a_fresh_position_goes_before_a_remembered_one() -> None:
     fresh = {"x": 9, "y": 9, "z": 9}
-    assert payload_for(Action.GET_PLAYER_LOCATION, ARGS, Outcome(value=fresh), KNOWN) == fresh
+    assert payload_for(Action.GET_PLAYER_LOCATION, ARGS, Outcome(value=fresh), HERE) == fresh
 
 
-@pytest.mark.parametrize("known", [KNOWN, BLANK, None])
 @pytest.mark.parametrize("outcome", [Outcome(), Outcome(error="timeout"), Outcome(value={"items": []})])
-def test_an_inventory_that_cannot_be_read_is_empty(outcome: Outcome, known: KnownPlayer | None) -> None:
-    assert payload_for(Action.GET_PLAYER_INVENTORY, ARGS, outcome, known) == []
+def test_an_inventory_that_cannot_be_read_is_empty(outcome: Outcome) -> None:
+    assert payload_for(Action.GET_PLAYER_INVENTORY, ARGS, outcome) == []
 
 
 def test_a_value_that_takaro_would_refuse_becomes_an_error_that_names_the_field() -> None:
     outcome = Outcome(value={"rawResult": "ok", "success": 1})
-    assert payload_for(Action.EXECUTE_CONSOLE_COMMAND, {}, outcome, None) == {
+    assert payload_for(Action.EXECUTE_CONSOLE_COMMAND, {}, outcome) == {
         "rawResult": "",
         "success": False,
         "error": "the game server's answer cannot be used:"
@@ -115,7 +102,7 @@ def test_a_value_that_takaro_would_refuse_becomes_an_error_that_names_the_field(
 
 def test_a_value_with_an_error_of_its_own_stays_an_error() -> None:
     outcome = Outcome(value={"rawResult": "", "success": False, "error": "no\nsuch command"})
-    assert payload_for(Action.EXECUTE_CONSOLE_COMMAND, {}, outcome, None) == {
+    assert payload_for(Action.EXECUTE_CONSOLE_COMMAND, {}, outcome) == {
         "rawResult": "",
         "success": False,
         "error": "the game server answered an error: no such command",
@@ -123,14 +110,14 @@ def test_a_value_with_an_error_of_its_own_stays_an_error() -> None:
 
 
 def test_a_long_error_of_the_mod_is_shortened() -> None:
-    payload = payload_for(Action.SHUTDOWN, {}, Outcome(error="x" * 100_000), None)
+    payload = payload_for(Action.SHUTDOWN, {}, Outcome(error="x" * 100_000))
     assert payload == {"error": "x" * TEXT_LIMIT}
 
 
 @pytest.mark.parametrize("action", OWN_ANSWERS)
 def test_our_own_answers_are_valid_and_wait_for_nobody(action: Action) -> None:
     assert is_valid_answer(action, OWN_ANSWERS[action]) == ""
-    assert payload_for(action, {}, Outcome(error="slow"), None) == OWN_ANSWERS[action]
+    assert payload_for(action, {}, Outcome(error="slow")) == OWN_ANSWERS[action]
 
 
 def test_the_map_tile_is_one_transparent_pixel() -> None:
@@ -187,18 +174,17 @@ VALUES = st.recursive(
     max_leaves=10,
 )
 OBJECTS = st.none() | VALUES.filter(lambda value: isinstance(value, dict))
-KNOWNS = st.none() | st.builds(KnownPlayer, player=OBJECTS, location=OBJECTS)
 
 
 @given(
     st.sampled_from([action for action in Action if action is not Action.TEST_REACHABILITY]),
     st.builds(Outcome, value=VALUES, error=st.just("") | st.text()),
-    KNOWNS,
+    OBJECTS,
 )
 def test_whatever_came_of_it_takaro_gets_a_valid_answer(
-    action: Action, outcome: Outcome, known: KnownPlayer | None
+    action: Action, outcome: Outcome, last_position: dict[str, Any] | None
 ) -> None:
-    payload = payload_for(action, ARGS, outcome, known)
+    payload = payload_for(action, ARGS, outcome, last_position)
     assert payload is not None
     assert is_valid_answer(action, payload) == ""
     if action in (Action.GET_PLAYER_LOCATION, Action.GET_PLAYER_INVENTORY):
