@@ -8,7 +8,7 @@ before Redis can give the lease to another (research/reliability.md 3).
 import asyncio
 import secrets
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from services.relay.clocks import boottime_s
 from services.relay.keys import WAKE_LEASES, keys_of
@@ -79,16 +79,19 @@ class Lease:
     def trusted(self) -> bool:
         return self._standing.trusted(boottime_s())
 
-    async def renew(self, *, take: bool = True, dead: str = "", want: str = "", newest: bool = False) -> Look:
+    async def renew(
+        self, *, take: bool = True, dead: str = "", want: str = "", newest: Literal["dials", "has", ""] = ""
+    ) -> Look:
         """Prolongs the lease if it is ours; if it is free and we `take`, takes it.
 
         A record that is still `dead` counts as free. `want`: what to say if we stand by for it. `newest`:
-        the newest socket is ours, or is about to be.
+        we are about to dial what may become the newest socket, or we have had one identified since the last
+        look.
 
         Raises StoreError: then the lease may still be ours.
         """
         asked_s = boottime_s()
-        mine, newest, record, wanted, watched, *facts = await self._store.run(
+        mine, is_newest, record, wanted, watched, *facts = await self._store.run(
             _RENEW,
             self._looked_at,
             self.token,
@@ -97,14 +100,14 @@ class Lease:
             "1" if take else "0",
             dead,
             want,
-            "1" if newest else "0",
+            newest,
             durable=True,  # else a primary that was cut off gives it away, and so does the one that follows
         )
         self._standing = Standing(bool(mine), asked_s)
         if mine:
             self._renewed.set()
             self._renewed = asyncio.Event()
-        return Look(bool(mine), bool(newest), record.decode(), wanted.decode(), watched.decode(), *facts)
+        return Look(bool(mine), bool(is_newest), record.decode(), wanted.decode(), watched.decode(), *facts)
 
     async def renewal(self) -> None:
         """Waits for the next successful renewal."""

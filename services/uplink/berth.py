@@ -5,6 +5,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable
+from typing import Literal
 
 from services.relay.errors import LostLease, StoreError
 from services.relay.event_stream import MAX_QUEUED_BYTES, MAX_QUEUED_EVENTS
@@ -72,9 +73,10 @@ class Berth:
                 want = "ready" if self._owned and self._owned.identified else "waiting"
             sockets = self._owned.sockets if self._owned else 0
             dials = claim.want and not self._running  # said before it is done: who then dies is missed
+            newest: Literal["dials", "has", ""] = "has" if sockets > self._sockets_said else ""
             try:
                 look = await self.lease.renew(
-                    take=claim.take, dead=claim.dead, want=want, newest=dials or sockets > self._sockets_said
+                    take=claim.take, dead=claim.dead, want=want, newest="dials" if dials else newest
                 )
             except StoreError:
                 self.contact.lost_store()
@@ -102,16 +104,24 @@ class Berth:
                 self._metrics.lease_changes.labels("taken").inc()
             case Step.BEGIN_ANEW:
                 self._metrics.lease_changes.labels("taken").inc()
-                if self._owned:
-                    self._owned.reconnect()
+                await self._reconnect()
             case Step.HAND_OVER:
                 self._handing_over = asyncio.create_task(self._hand_over())
-            case Step.LOOK_AFTER_SOCKET if self._owned:
-                self._owned.reconnect()
+            case Step.LOOK_AFTER_SOCKET:
+                await self._reconnect()
             case Step.LOST:
                 self._metrics.lease_changes.labels("lost").inc()
                 self._logger.warning("another uplink owns this instance now")
                 await self._cut()
+
+    async def _reconnect(self) -> None:
+        """Has a new socket take the place of one that Takaro does not ask; or a first one, soon."""
+        with contextlib.suppress(StoreError):  # then it is found out, and done again
+            async with self._at_lease:
+                if self.lease.held:
+                    await self.lease.renew(newest="dials")
+        if self._owned:
+            self._owned.reconnect()
 
     def _start(self) -> None:
         self._sockets_said = 0

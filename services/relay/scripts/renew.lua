@@ -7,7 +7,7 @@
 --       4 "1": take it if it is free
 --       5 "<token> <beat>" of a record that stood still for so long that it counts as free, or ""
 --       6 "" or, if we stand by for it, "waiting" or "ready": with our socket
---       7 "1": Takaro's newest socket for this instance is ours, or is about to be
+--       7 of Takaro's newest socket for this instance: "dials" before ours may become it, "has" once it is, or ""
 --
 -- Returns {mine, newest, record, wanted, watched, now_ms, batches, results, contact_ms, ttl_ms}: 1 if the lease is ours
 -- now, else 0; the same of the newest socket; the record "<token> <beat>" as it is now, "" when free; what another that
@@ -34,8 +34,16 @@ elseif ARGV[6] ~= '' then
   redis.call('HSET', lease, 'wanted', ARGV[6])
 end
 
-if ARGV[7] == '1' then redis.call('HSET', KEYS[6], 'newest', ARGV[1]) end
-local newest = redis.call('HGET', KEYS[6], 'newest') == ARGV[1]
+-- "?token" while somebody dials. Of two that identify at about the same moment, only the one that dialled last can
+-- end the doubt, or whoever dials after it: should it die before, Takaro may be left with its socket.
+local newest, doubt = redis.call('HGET', KEYS[6], 'newest') or '', '?' .. ARGV[1]
+if ARGV[7] == 'dials' then
+  newest = doubt
+elseif ARGV[7] == 'has' and (newest == doubt or string.sub(newest, 1, 1) ~= '?') then
+  newest = ARGV[1]
+end
+if ARGV[7] ~= '' then redis.call('HSET', KEYS[6], 'newest', newest) end
+newest = newest == ARGV[1] or newest == doubt
 
 local time = redis.call('TIME')
 return {
