@@ -29,7 +29,7 @@ class Finding(Enum):
 
 @dataclass(slots=True)
 class Quiet:
-    """What is known of when Takaro asked. A server that was never asked anything is not missed."""
+    """What is known of when Takaro asked. While it never did, nobody else is suspected."""
 
     asked_s: float | None = None
     _renewed_s: float = _NEVER_S
@@ -43,11 +43,13 @@ class Quiet:
             if self._usurped:
                 self._usurped = False
                 return Finding.ASKED_AGAIN
-        if self.asked_s is None or now_s - max(self.asked_s, identified_s) < QUIET_AFTER_S:
+        if now_s - max(self.asked_s or _NEVER_S, identified_s) < QUIET_AFTER_S:
             return Finding.NOTHING
         if now_s - self._warned_s < PEACE_S:
             return Finding.NOTHING
         if now_s - self._renewed_s < PEACE_S:
+            if self.asked_s is None:
+                return Finding.NOTHING
             self._warned_s, self._usurped = now_s, True
             return Finding.USURPED
         self._renewed_s = now_s
