@@ -5,15 +5,14 @@ import asyncio
 from websockets.asyncio.client import ClientConnection
 from websockets.protocol import State
 
+from services.uplink.framing import text_frames
+
 MAX_UNSENT_BYTES = 8 * 1024 * 1024
 """A Takaro that stopped reading is left when this much waits for it."""
 
 
 class Wire:
-    """The writing end of a socket.
-
-    It goes below the library's `send`, to its sans-I/O protocol: many frames, one system call.
-    """
+    """The writing end of a socket. It goes below the library's `send`: many frames, one system call."""
 
     def __init__(self, socket: ClientConnection) -> None:
         self._socket = socket
@@ -34,8 +33,6 @@ class Wire:
         frames, self._frames = self._frames, []
         if not frames or not self.open:
             return
-        for frame in frames:
-            self._socket.protocol.send_text(frame)
-        self._socket.transport.write(b"".join(self._socket.protocol.data_to_send()))
+        self._socket.transport.write(text_frames(frames))
         if self._socket.transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
             self._socket.transport.abort()
