@@ -6,7 +6,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
-from services.relay.clocks import boottime_s
+from services.relay.clocks import boottime_s, next_beat_s
 from services.relay.command_life import State
 from services.relay.command_stream import KEEP_MS, CommandStream
 from services.relay.errors import StoreError
@@ -23,6 +23,9 @@ from services.uplink.takaro.failures import Failure
 READ_RESULTS = 200
 LOOK_AGAIN_S = 0.25
 """Without the lease nobody looks for us at what a lost hint left lying."""
+
+REFRESHED_EVERY_S = 0.25
+"""Results that nobody waits for are read together, those of all instances at the same moments."""
 
 CLAIMED_WITHIN_S = 10.0
 """What nobody has claimed by then, nobody will: Takaro has given up."""
@@ -54,14 +57,20 @@ class Asking:
         self._stalls = stalls
         self._passed = passed
         self._waiting: dict[str, asyncio.Future[Outcome]] = {}  # by operation id
+        self._urgent = 0  # so many of them somebody waits for
         self._wake = asyncio.Event()
+        self._soon: asyncio.TimerHandle | None = None
         self._through = ""  # the last entry that was read
         self._found_s = 0.0
         self._unclaimed: OrderedDict[str, float] = OrderedDict()  # entry -> since when
 
     def wake(self) -> None:
         """There may be results."""
-        self._wake.set()
+        if self._urgent or not self._lease.held:
+            self._wake.set()
+        elif self._soon is None:
+            loop = asyncio.get_running_loop()
+            self._soon = loop.call_at(next_beat_s(loop.time(), REFRESHED_EVERY_S), self._wake.set)
 
     async def ask(self, command: Command, *, somebody_waits: bool = True) -> Outcome | Failure:
         """Puts a command on its way and waits for what comes of it, no longer than ANSWER_WITHIN_S.
@@ -76,6 +85,7 @@ class Asking:
     async def _ask(self, command: Command, begun_s: float, *, somebody_waits: bool) -> Outcome | Failure:
         result: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._waiting[command.operation_id] = result
+        self._urgent += somebody_waits
         if not self._lease.held:
             self.wake()  # from now on it looks by itself
         hand_out_by_s = begun_s + HAND_OUT_WITHIN_S
@@ -93,6 +103,7 @@ class Asking:
             return await self._give_up(command.operation_id)
         finally:
             del self._waiting[command.operation_id]
+            self._urgent -= somebody_waits
 
     async def _give_up(self, operation_id: str) -> Failure:
         """Time is up: from now on the command is not handed out any more. How far did it come?"""
@@ -109,6 +120,9 @@ class Asking:
         """Hands what mods answered to whoever waits for it. Never returns."""
         while True:
             self._wake.clear()
+            if self._soon:
+                self._soon.cancel()
+                self._soon = None
             found = await patiently(self._read)
             await patiently(self._clear_up)
             if not found:

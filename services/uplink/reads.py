@@ -98,7 +98,7 @@ class Reads:
         """Asks the mod for what is wanted, at its pace. Never returns."""
         while True:
             self._kick.clear()
-            while subject := self._refreshes.take(time.monotonic()):
+            for subject in self._refreshes.take(time.monotonic()):
                 task = asyncio.create_task(self._refresh(subject))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
@@ -107,8 +107,8 @@ class Reads:
                     await self._kick.wait()
 
     def _want(self, subject: Subject, *, somebody_waits: bool) -> None:
-        self._refreshes.want(subject, time.monotonic(), somebody_waits=somebody_waits)
-        self._kick.set()
+        if self._refreshes.want(subject, time.monotonic(), somebody_waits=somebody_waits):
+            self._kick.set()
 
     async def _from_mod(self, subject: Subject) -> Outcome | Failure:
         """Equal reads wait for one operation. What could not come in time anyway is not waited for."""
@@ -132,8 +132,8 @@ class Reads:
             self._metrics.refreshes.labels(
                 subject.action, "failed" if isinstance(result, Failure) else "answered"
             ).inc()
-            self._refreshes.done(subject)
-            self._kick.set()
+            if self._refreshes.done(subject):
+                self._kick.set()
             if waited_for := self._waited_for.pop(subject, None):
                 waited_for.set_result(result)
 

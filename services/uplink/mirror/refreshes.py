@@ -4,8 +4,8 @@ Takaro's burst of 3 + 2P reads each 30 s must never reach a mod that polls every
 a time (contract.md B3). Whatever is wanted is wanted once, and leaves at so many a second.
 """
 
-import itertools
-from dataclasses import dataclass
+from collections.abc import Iterator
+from itertools import islice, takewhile
 
 from services.uplink.mirror.state import Subject
 from services.uplink.mirror.table import READ_RULES
@@ -19,30 +19,38 @@ MAX_WANTED = 1_000
 _RANKS = sorted({rule.rank for rule in READ_RULES.values()})
 
 
-@dataclass(slots=True)
 class Pace:
-    """A bucket that fills with `per_s` a second up to BURST_S worth."""
+    """A bucket that fills with `per_s` tokens a second up to BURST_S worth."""
 
-    per_s: float
-    tokens: float
-    filled_s: float
+    def __init__(self, per_s: float, now_s: float) -> None:
+        self._per_s = per_s
+        self.most = self._tokens = max(1.0, per_s * BURST_S)
+        self._filled_s = now_s
 
-    def wait_s(self, now_s: float) -> float:
-        """How long until the next may leave; 0: now."""
-        self.tokens = min(max(1.0, self.per_s * BURST_S), self.tokens + (now_s - self.filled_s) * self.per_s)
-        self.filled_s = now_s
-        return 0.0 if self.tokens >= 1.0 else (1.0 - self.tokens) / self.per_s
+    def tokens(self, now_s: float) -> int:
+        """How many may leave now."""
+        self._tokens = min(self.most, self._tokens + (now_s - self._filled_s) * self._per_s)
+        self._filled_s = now_s
+        return int(self._tokens)
+
+    def spend(self, tokens: int) -> None:
+        self._tokens -= tokens
+
+    def wait_s(self, tokens: int) -> float:
+        """How long after the last look there are so many."""
+        return max(0.0, (tokens - self._tokens) / self._per_s)
 
 
 class Refreshes:
     """The reads that are wanted of one mod.
 
-    What nobody waits for leaves `calm_s` later: what Takaro asked of all servers at one moment is answered
-    first, everywhere.
+    What somebody waits for leaves as soon as the pace allows. The rest leaves `calm_s` later: what Takaro
+    asked of all servers at one moment is answered first, everywhere. And it leaves in groups, as many as one
+    poll of the mod fetches: to send each by itself would bring nothing and cost a round trip.
     """
 
     def __init__(self, per_s: float, calm_s: float, now_s: float) -> None:
-        self._pace = Pace(per_s, max(1.0, per_s * BURST_S), now_s)
+        self._pace = Pace(per_s, now_s)
         self._calm_s = calm_s
         # Since when each is wanted: by rank, and within a rank in the order in which they came.
         self._waited_for: dict[int, dict[Subject, float]] = {rank: {} for rank in _RANKS}
@@ -52,47 +60,67 @@ class Refreshes:
     def __len__(self) -> int:
         return sum(map(len, (*self._waited_for.values(), *self._wanted.values())))
 
-    def want(self, subject: Subject, now_s: float, *, somebody_waits: bool) -> None:
-        """Once is enough: a read that is wanted already, or under way, is not wanted again."""
+    def want(self, subject: Subject, now_s: float, *, somebody_waits: bool) -> bool:
+        """Once is enough: what is wanted already, or under way, is not wanted again.
+
+        True if `wait_s` may be less now.
+        """
         rank = READ_RULES[subject.action].rank
         waited_for, wanted = self._waited_for[rank], self._wanted[rank]
         if subject in self._under_way or subject in waited_for:
-            return
+            return False
         if somebody_waits:
             waited_for[subject] = wanted.pop(subject, now_s)
-        elif subject not in wanted and len(self) < MAX_WANTED:  # else it will be asked for again
-            wanted[subject] = now_s
+            return True
+        if subject in wanted or (count := len(self)) >= MAX_WANTED:  # it will be asked for again
+            return False
+        wanted[subject] = now_s
+        return count == 0
+
+    def take(self, now_s: float) -> list[Subject]:
+        """The reads that leave now, those needed most first. `done` must follow for each."""
+        tokens, room = self._pace.tokens(now_s), MAX_UNDER_WAY - len(self._under_way)
+        taken = list(islice(_in_order(self._waited_for), min(tokens, room)))
+        ready = self._ready(now_s, room - len(taken))
+        if len(ready) <= tokens - len(taken):
+            taken += ready
+        for subject in taken:
+            rank = READ_RULES[subject.action].rank
+            self._waited_for[rank].pop(subject, None)
+            self._wanted[rank].pop(subject, None)
+        self._under_way.update(taken)
+        self._pace.spend(len(taken))
+        return taken
 
     def wait_s(self, now_s: float) -> float | None:
         """How long until `take` gives something; None: not before something changes."""
-        if len(self._under_way) >= MAX_UNDER_WAY:
+        self._pace.tokens(now_s)
+        room = MAX_UNDER_WAY - len(self._under_way)
+        if not room:
             return None
-        pace_s = self._pace.wait_s(now_s)
         if any(self._waited_for.values()):
-            return pace_s
-        calm_s = [self._calm_left_s(subjects, now_s) for subjects in self._wanted.values() if subjects]
-        return max(pace_s, min(calm_s)) if calm_s else None
+            return self._pace.wait_s(1)
+        if ready := self._ready(now_s, room):
+            return self._pace.wait_s(len(ready))
+        first_s = [next(iter(subjects.values())) for subjects in self._wanted.values() if subjects]
+        return min(first_s) + self._calm_s - now_s if first_s else None
 
-    def take(self, now_s: float) -> Subject | None:
-        """The read that is needed most, if it may leave now. `done` must follow."""
-        if self.wait_s(now_s) != 0.0:
-            return None
-        subjects = next(
-            itertools.chain(
-                filter(None, self._waited_for.values()),
-                (those for those in self._wanted.values() if those and not self._calm_left_s(those, now_s)),
-            )
-        )
-        subject = next(iter(subjects))
-        del subjects[subject]
-        self._under_way.add(subject)
-        self._pace.tokens -= 1.0
-        return subject
-
-    def done(self, subject: Subject) -> None:
-        """The read has ended, one way or the other."""
+    def done(self, subject: Subject) -> bool:
+        """The read has ended, one way or the other. True if `wait_s` may be less now."""
+        full = len(self._under_way) >= MAX_UNDER_WAY
         self._under_way.discard(subject)
+        return full
 
-    def _calm_left_s(self, subjects: dict[Subject, float], now_s: float) -> float:
-        """How long until the first of these may leave."""
-        return max(0.0, next(iter(subjects.values())) + self._calm_s - now_s)
+    def _ready(self, now_s: float, room: int) -> list[Subject]:
+        """What nobody waits for and may leave by now, as much as goes at once."""
+        ready = (
+            subject
+            for subjects in self._wanted.values()
+            for subject, _ in takewhile(lambda wanted: wanted[1] + self._calm_s <= now_s, subjects.items())
+        )
+        return list(islice(ready, min(room, int(self._pace.most))))
+
+
+def _in_order(by_rank: dict[int, dict[Subject, float]]) -> Iterator[Subject]:
+    for subjects in by_rank.values():
+        yield from subjects

@@ -14,39 +14,64 @@ ITEMS = Subject(Action.LIST_ITEMS)
 CALM_S = 2.0
 
 
-def all_now(refreshes: Refreshes, now_s: float) -> list[Subject]:
-    taken = []
-    while subject := refreshes.take(now_s):
-        taken.append(subject)
-    return taken
-
-
 def test_what_is_wanted_often_is_asked_once() -> None:
     refreshes = Refreshes(10.0, CALM_S, 0.0)
     for _ in range(5):
         refreshes.want(ADA, 0.0, somebody_waits=False)
-    assert all_now(refreshes, CALM_S) == [ADA]
+    assert refreshes.take(CALM_S) == [ADA]
     refreshes.want(ADA, CALM_S, somebody_waits=True)  # it is under way: its answer will do
-    assert all_now(refreshes, CALM_S) == []
+    assert refreshes.take(CALM_S) == []
     refreshes.done(ADA)
     refreshes.want(ADA, CALM_S, somebody_waits=False)
-    assert all_now(refreshes, 2 * CALM_S) == [ADA]
+    assert refreshes.take(2 * CALM_S) == [ADA]
 
 
 def test_what_nobody_waits_for_leaves_once_the_moment_is_over() -> None:
     refreshes = Refreshes(10.0, CALM_S, 0.0)
     refreshes.want(ADA, 0.0, somebody_waits=False)
     refreshes.want(ADA, 1.0, somebody_waits=False)  # that does not put it off again
-    assert refreshes.take(0.0) is None and refreshes.wait_s(0.0) == CALM_S
-    assert refreshes.take(CALM_S) == ADA
+    assert refreshes.take(0.0) == [] and refreshes.wait_s(0.0) == CALM_S
+    assert refreshes.take(CALM_S) == [ADA]
+
+
+def test_what_nobody_waits_for_leaves_in_groups_as_large_as_a_poll_fetches() -> None:
+    refreshes, subjects = Refreshes(4.0, CALM_S, 0.0), [Subject(Action.GET_PLAYER, str(n)) for n in range(20)]
+    for subject in subjects:
+        refreshes.want(subject, 0.0, somebody_waits=False)
+    assert refreshes.take(2.0) == subjects[:8]
+    assert refreshes.take(3.0) == [] and refreshes.wait_s(3.0) == 1.0
+    assert refreshes.take(4.0) == subjects[8:16]
+    for subject in subjects[:16]:
+        refreshes.done(subject)
+    assert refreshes.wait_s(4.0) == 1.0  # the last four need no full bucket
+    assert refreshes.take(5.0) == subjects[16:]
+
+
+def test_what_somebody_waits_for_leaves_alone_and_at_once() -> None:
+    refreshes = Refreshes(4.0, CALM_S, 0.0)
+    for number in range(20):
+        refreshes.want(Subject(Action.GET_PLAYER, str(number)), 0.0, somebody_waits=False)
+    assert len(refreshes.take(2.0)) == 8
+    refreshes.want(ADA, 2.0, somebody_waits=True)
+    assert refreshes.wait_s(2.0) == 0.25
+    assert refreshes.take(2.25) == [ADA]
+
+
+def test_who_looks_is_told_when_it_may_be_sooner() -> None:
+    refreshes = Refreshes(10.0, CALM_S, 0.0)
+    wanted = [refreshes.want(one, 0.0, somebody_waits=False) for one in (ADA, ADA, BOB)]
+    assert wanted == [True, False, False]
+    assert refreshes.want(BAG, 0.0, somebody_waits=True)
+    assert not refreshes.want(BAG, 0.0, somebody_waits=True)
+    assert refreshes.take(0.0) == [BAG] and not refreshes.done(BAG)
 
 
 def test_one_that_is_new_does_not_keep_back_another_of_lower_rank() -> None:
     refreshes = Refreshes(10.0, CALM_S, 0.0)
     refreshes.want(BAG, 0.0, somebody_waits=False)
     refreshes.want(BOB, 1.0, somebody_waits=False)
-    assert all_now(refreshes, CALM_S) == [BAG]
-    assert all_now(refreshes, 1.0 + CALM_S) == [BOB]
+    assert refreshes.take(CALM_S) == [BAG]
+    assert refreshes.take(1.0 + CALM_S) == [BOB]
 
 
 def test_what_somebody_waits_for_goes_first_then_by_rank_then_by_patience() -> None:
@@ -54,7 +79,7 @@ def test_what_somebody_waits_for_goes_first_then_by_rank_then_by_patience() -> N
     for now_s, subject in enumerate((ITEMS, BAG, BOB)):
         refreshes.want(subject, float(now_s), somebody_waits=False)
     refreshes.want(ADA, 9.0, somebody_waits=True)
-    assert all_now(refreshes, 9.0) == [ADA, BOB, BAG, ITEMS]
+    assert refreshes.take(9.0) == [ADA, BOB, BAG, ITEMS]
 
 
 def test_one_that_somebody_begins_to_wait_for_moves_to_the_front() -> None:
@@ -62,8 +87,8 @@ def test_one_that_somebody_begins_to_wait_for_moves_to_the_front() -> None:
     refreshes.want(ITEMS, 0.0, somebody_waits=False)
     refreshes.want(ADA, 0.0, somebody_waits=False)
     refreshes.want(ITEMS, 1.0, somebody_waits=True)
-    assert all_now(refreshes, 1.0) == [ITEMS]
-    assert all_now(refreshes, CALM_S) == [ADA]
+    assert refreshes.take(1.0) == [ITEMS]
+    assert refreshes.take(CALM_S) == [ADA]
 
 
 def test_what_nobody_waits_for_is_wanted_up_to_a_bound() -> None:
@@ -72,7 +97,7 @@ def test_what_nobody_waits_for_is_wanted_up_to_a_bound() -> None:
         refreshes.want(Subject(Action.GET_PLAYER, str(number)), 0.0, somebody_waits=False)
     assert len(refreshes) == MAX_WANTED
     refreshes.want(ADA, 0.0, somebody_waits=True)
-    assert refreshes.take(0.0) == ADA
+    assert refreshes.take(0.0) == [ADA]
 
 
 def test_nothing_wanted_means_nothing_to_wait_for() -> None:
@@ -84,10 +109,10 @@ def test_no_more_are_under_way_than_the_mod_can_have_in_its_hands() -> None:
     subjects = [Subject(Action.GET_PLAYER_LOCATION, str(n)) for n in range(50)]
     for subject in subjects:
         refreshes.want(subject, 0.0, somebody_waits=True)
-    assert len(all_now(refreshes, 0.0)) == MAX_UNDER_WAY
+    assert len(refreshes.take(0.0)) == MAX_UNDER_WAY
     assert refreshes.wait_s(100.0) is None
-    refreshes.done(subjects[0])
-    assert len(all_now(refreshes, 100.0)) == 1
+    assert refreshes.done(subjects[0])
+    assert len(refreshes.take(100.0)) == 1
 
 
 @given(
@@ -100,7 +125,7 @@ def test_never_more_than_the_pace_and_what_a_quiet_time_saved_up(per_s: float, s
         now_s += step_s
         for extra in range(10):
             refreshes.want(Subject(Action.GET_PLAYER, f"{number}-{extra}"), now_s, somebody_waits=False)
-        while subject := refreshes.take(now_s + CALM_S):
+        for subject in refreshes.take(now_s + CALM_S):
             refreshes.done(subject)
             taken += 1
     now_s += CALM_S
@@ -113,7 +138,7 @@ def test_after_the_wait_it_says_the_next_one_leaves(per_s: float) -> None:
     for number in range(200):
         refreshes.want(Subject(Action.GET_PLAYER, str(number)), 0.0, somebody_waits=False)
     for _ in range(5):
-        while subject := refreshes.take(now_s):
+        for subject in refreshes.take(now_s):
             refreshes.done(subject)
         wait_s = refreshes.wait_s(now_s)
         if not wait_s:
