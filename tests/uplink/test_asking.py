@@ -36,9 +36,10 @@ class Asker:
         )
         self.passing = asyncio.create_task(self.asking.pass_results_on())
 
-    def ask(self) -> tuple[str, asyncio.Task[Outcome | Failure]]:
+    def ask(self, *, somebody_waits: bool = True) -> tuple[str, asyncio.Task[Outcome | Failure]]:
         command = Command(new_operation_id(Action.GET_PLAYERS), Action.GET_PLAYERS, {})
-        return command.operation_id, asyncio.create_task(self.asking.ask(command))
+        asked = self.asking.ask(command, somebody_waits=somebody_waits)
+        return command.operation_id, asyncio.create_task(asked)
 
     @property
     def unclaimed(self) -> float:
@@ -94,6 +95,35 @@ async def test_each_of_two_uplinks_gets_its_own_results_and_leaves_the_others(sc
     assert answers == [Outcome(operation_id) for operation_id, _ in asked]
     await until(lambda: _none_left(scene))
     assert owner.unclaimed == other.unclaimed == 0
+
+
+async def test_results_that_nobody_waits_for_are_read_together_and_others_at_once(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, reads = CommandStream.results, 0
+
+    async def counted(stream: CommandStream, after: str, count: int) -> list[tuple[str, str, Outcome]]:
+        nonlocal reads
+        found = await read(stream, after, count)
+        reads += bool(found)
+        return found
+
+    monkeypatch.setattr(asking, "REFRESHED_EVERY_S", 1.0)
+    owner = scene.begin()
+    await owner.lease.renew()
+    refreshes = [owner.ask(somebody_waits=False) for _ in range(8)]
+    await scene.handed(8)
+    monkeypatch.setattr(CommandStream, "results", counted)
+    for operation_id, _ in refreshes:
+        await scene.complete(operation_id, "a refresh")
+    await asyncio.gather(*(answer for _, answer in refreshes))
+    assert reads <= 2  # two, if a moment to read fell between them
+
+    monkeypatch.setattr(asking, "REFRESHED_EVERY_S", 100.0)
+    operation_id, answer = owner.ask()
+    await scene.handed(1)
+    await scene.complete(operation_id, "for Takaro")
+    assert await asyncio.wait_for(answer, 2.0) == Outcome("for Takaro")
 
 
 async def _none_left(scene: Scene) -> bool:
