@@ -8,10 +8,8 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from services.relay import logs
-from services.relay.errors import LostLease, StoreError
+from services.relay.errors import LostLease
 from services.relay.event_stream import EventStream
-from services.relay.instances.state import InstanceState, LinkInfo
 from services.relay.leases import Lease
 from services.relay.link_state import State
 from services.relay.logs import InstanceLogger
@@ -20,6 +18,7 @@ from services.uplink.conversation import Conversation
 from services.uplink.deliveries import Deliveries
 from services.uplink.desk import Desk
 from services.uplink.mirror.state import Mirror
+from services.uplink.shown import Shown
 from services.uplink.surroundings import Surroundings
 from services.uplink.takaro.backoff import RECONNECT, REFUSED, RENEWED_AFTER_READY_S
 from services.uplink.takaro.delivery import Taken
@@ -49,7 +48,7 @@ class Link:
         instance: Instance,
         surroundings: Surroundings,
         stream: EventStream,
-        state: InstanceState,
+        shown: Shown,
         desk: Desk,
         mirror: Mirror,
         lease: Lease,
@@ -57,13 +56,12 @@ class Link:
     ) -> None:
         self._instance = instance
         self._surroundings = surroundings
-        self._info = state
+        self._shown = shown
         self._desk = desk
         self._lease = lease
         metrics = self._metrics = surroundings.metrics
         self._logger = InstanceLogger(logger, instance.slug)
-        self._said = self._why = ""
-        self._deliveries = Deliveries(stream, mirror, lease, metrics, self._say, passed)
+        self._deliveries = Deliveries(stream, mirror, lease, metrics, shown.say, passed)
         self._used: Conversation | None = None
         self._newest: Conversation | None = None
         self.sockets = 0
@@ -76,10 +74,6 @@ class Link:
         self._replace = False
         self._most_requests = self._oldest_s = 0.0
         self._quiet = Quiet()
-        self._shown = LinkInfo(State.WAITING.value)
-        self._drained = False
-        self._published = False
-        self._publishing: asyncio.Task[None] | None = None
 
     @property
     def identified(self) -> bool:
@@ -103,23 +97,23 @@ class Link:
             for part in ended:
                 part.result()
         except LostLease:
-            self._drained = True  # what is shown from now on is for the new owner to say
+            self._shown.close()  # from now on it is for the new owner to say
             raise
         finally:
             tasks = [*parts, *self._seeing_off, *self._talking.values()]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            self._show(State.STOPPED)
+            self._shown.show(State.STOPPED)
 
     async def drain(self) -> None:
         """Sends no new events; returns when those under way are receipted. Requests go on being answered."""
         await self._deliveries.finish()
-        self._show(State.STOPPED)
-        self._drained = True
+        self._shown.show(State.STOPPED)
+        self._shown.close()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(WRITTEN_WITHIN_S):
-                await self.publish()
+                await self._shown.publish()
 
     async def leave(self, within_s: float) -> None:
         """Closes each socket once what was asked on it is answered; then `run` ends."""
@@ -166,7 +160,7 @@ class Link:
             self._instance,
             self._surroundings,
             self._desk,
-            self._say,
+            self._shown.say,
             self._changed,
             state if state is State.REFUSED else State.WAITING,
         )
@@ -200,7 +194,7 @@ class Link:
                     await self._look.wait()
 
     def _is_due(self, conversation: Conversation) -> bool:
-        if self._drained or self._leaving.is_set() or not self._lease.held:
+        if self._shown.closed or self._leaving.is_set() or not self._lease.held:
             return False  # others see to it that Takaro has somebody to ask
         now_s = time.monotonic()
         match self._quiet.look(conversation.identified_s, conversation.asked_s, now_s):
@@ -217,45 +211,12 @@ class Link:
                 self._logger.info("Takaro asks this server again")
         return conversation.requests >= self._most_requests or now_s >= self._oldest_s
 
-    # What is shown
-
     def _changed(self) -> None:
         """A conversation goes on. What is shown is the state of the socket in use, or of the one to come."""
         self._look.set()
-        shown = self._used if self._used and not self._used.ended.done() else self._newest
-        if shown:
-            self._show(shown.state, shown.game_server_id)
-
-    def _show(self, state: State, game_server_id: str = "") -> None:
-        info = LinkInfo(state.value, game_server_id or self._shown.game_server_id, self._why)
-        if self._drained or info == self._shown:
-            return  # drained: another link may be in our place
-        self._shown = info
-        self._metrics.link_is(self._instance.slug, state)
-        self._published = False
-        self._publishing = asyncio.create_task(self.publish())
-
-    async def publish(self) -> None:
-        """Writes the state down for modapi, if that was not done yet: called again and again.
-
-        While another uplink owns the instance, its state is the one to be shown.
-        """
-        if self._published or not self._lease.held:
-            return
-        shown = self._shown
-        try:
-            await self._info.write_link(shown)
-        except StoreError:
-            return
-        self._published = shown == self._shown
-
-    def _say(self, text: str, *, good: bool = False, permanent: bool = False) -> None:
-        """Once for each change: an outage of an hour is one line, not a thousand."""
-        if text != self._said:
-            self._said = text
-            self._logger.log(logging.ERROR if permanent else logging.INFO, text)
-        self._why = "" if good else logs.clean(text)
-        self._show(State(self._shown.state))
+        talking = self._used if self._used and not self._used.ended.done() else self._newest
+        if talking:
+            self._shown.show(talking.state, talking.game_server_id)
 
 
 def _clock_time(ago_s: float) -> str:

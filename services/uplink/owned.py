@@ -23,6 +23,7 @@ from services.uplink.mirror.keeper import Keeper
 from services.uplink.mirror.state import Mirror
 from services.uplink.passing import PassingBy
 from services.uplink.reads import Reads
+from services.uplink.shown import Shown
 from services.uplink.surroundings import Surroundings
 from services.uplink.takaro.contact import Contact
 
@@ -47,15 +48,9 @@ class OwnedInstance:
         )
         desk = Desk(self._asking, self._reads, self._mirror, contact, metrics, limits.frame_out_bytes)
         events = EventStream(store, instance.slug)
+        self._shown = Shown(instance.slug, state, lease, metrics)
         self._link = Link(
-            instance,
-            surroundings,
-            events,
-            state,
-            desk,
-            self._mirror,
-            lease,
-            self._passing.taken,
+            instance, surroundings, events, self._shown, desk, self._mirror, lease, self._passing.taken
         )
 
     async def run(self) -> None:
@@ -119,7 +114,7 @@ class OwnedInstance:
 
     async def publish(self) -> None:
         """Writes down the link's state if that could not be done when it changed."""
-        await self._link.publish()
+        await self._shown.publish()
 
     def measure(self, row: Row) -> None:
         """Puts what is known of the game into the metrics' row of this instance."""
