@@ -9,14 +9,18 @@ from urllib.parse import urlsplit
 
 from services.agent import state
 from services.agent.files import Position
-from services.agent.outbox import Outbox, Rate
+from services.agent.outbox import Outbox
 from services.agent.post import NotTaken, Relay
 from services.agent.repeats import Repeats
 from services.agent.settings import AgentSettings
 from services.agent.tail import Read, Tail
 from services.relay import logs
+from services.relay.bucket import Bucket
 
 LOOK_EVERY_S = 1.0
+BURST_S = 10.0
+"""What was not used adds up for so long: a game server says much at once."""
+
 MAX_DELAY_S = 30.0
 
 logger = logging.getLogger(__name__)
@@ -50,7 +54,7 @@ class Agent:
         # Also when there is no log yet: what comes is new, also to an agent that is started after this one.
         self._remember(self._tail.positions if before is None else before)
         self._repeats = Repeats()
-        self._rate = Rate(settings.max_per_s, time.monotonic())
+        self._rate = Bucket(settings.max_per_s, settings.max_per_s * BURST_S, time.monotonic())
         self._outbox = Outbox()
         self._relay = Relay(settings.url)
         self._dropped = 0
@@ -66,7 +70,7 @@ class Agent:
         for read in self._tail.read():
             if not self._is_wanted(read, now_s):
                 continue
-            if not (self._rate.admit(now_s) and self._outbox.add(read.text, read.name, read.offset)):
+            if not (self._rate.admits(now_s) and self._outbox.add(read.text, read.name, read.offset)):
                 self._dropped += 1
         if self._dropped and self._outbox.add(f"dayz-relay agent: {self._dropped} log lines dropped"):
             self._dropped = 0

@@ -1,4 +1,4 @@
-"""Lines that wait for the relay, and how many may come. Pure: times are arguments, seconds of one clock."""
+"""Lines that wait for the relay. Pure."""
 
 import itertools
 from collections import deque
@@ -7,26 +7,6 @@ from typing import NamedTuple
 MAX_LINES = 2_000
 MAX_BATCH = 50
 """Both as the mod has them (contract.md A1)."""
-
-BURST_S = 10.0
-
-
-class Rate:
-    """So many lines a second. What was not used adds up for BURST_S: a game server says much at once."""
-
-    def __init__(self, per_s: float, now_s: float) -> None:
-        self._per_s = per_s
-        self._most = self._left = max(1.0, per_s * BURST_S)
-        self._at_s = now_s
-
-    def admit(self, now_s: float) -> bool:
-        """May one more pass? Then it is counted."""
-        self._left = min(self._most, self._left + max(0.0, now_s - self._at_s) * self._per_s)
-        self._at_s = now_s
-        if self._left < 1:
-            return False
-        self._left -= 1
-        return True
 
 
 class Waiting(NamedTuple):

@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 
+from services.relay.bucket import Bucket
 from services.relay.limits import Limits
 
 BURST_S = 10.0
@@ -14,40 +15,18 @@ MENDED_BYTES_AN_EVENT = 64
 MAX_SOURCES = 10_000
 
 
-class Bucket:
-    """Holds up to `most`, refilled at `per_s`. What is taken beyond that is owed, and refilled first."""
-
-    __slots__ = ("_at_s", "_level", "_most", "_per_s")
-
-    def __init__(self, per_s: float, most: float, now_s: float) -> None:
-        self._per_s = per_s
-        self._most = self._level = most
-        self._at_s = now_s
-
-    def has_any(self, now_s: float) -> bool:
-        """Is there at least one in it?"""
-        level = self._level + (now_s - self._at_s) * self._per_s
-        self._level = level if level < self._most else self._most
-        self._at_s = now_s
-        return self._level >= 1
-
-    def take(self, count: float) -> None:
-        """Takes so much out."""
-        self._level -= count
-
-
 class Pace:
     """The pace of one instance."""
 
     def __init__(self, limits: Limits, now_s: float) -> None:
-        self._requests = Bucket(limits.requests_per_s, max(1.0, limits.requests_per_s * BURST_S), now_s)
-        self._events = Bucket(limits.events_per_s, max(1.0, limits.events_per_s * BURST_S), now_s)
+        self._requests = Bucket(limits.requests_per_s, limits.requests_per_s * BURST_S, now_s)
+        self._events = Bucket(limits.events_per_s, limits.events_per_s * BURST_S, now_s)
 
     def beyond(self, now_s: float) -> str:
         """The limit that one more request is beyond, "" for none: then it is counted."""
-        if not self._requests.has_any(now_s):
+        if self._requests.level(now_s) < 1:
             return "requests_per_s"
-        if not self._events.has_any(now_s):
+        if self._events.level(now_s) < 1:
             return "events_per_s"
         self._requests.take(1)
         return ""
@@ -66,18 +45,14 @@ class LogLines:
     def set(self, on: bool, per_s: float | None, now_s: float) -> None:
         """From now on so."""
         self.on = on
-        self._lines = None if per_s is None else Bucket(per_s, max(1.0, per_s * BURST_S), now_s)
+        self._lines = None if per_s is None else Bucket(per_s, per_s * BURST_S, now_s)
         self.all = on and per_s is None
 
     def admit(self, now_s: float) -> bool:
         """May one more pass? Then it is counted."""
         if not self.on:
             return False
-        if self._lines is None:
-            return True
-        if passes := self._lines.has_any(now_s):
-            self._lines.take(1)
-        return passes
+        return self._lines is None or self._lines.admits(now_s)
 
     def give_back(self, count: int) -> None:
         """So many were not stored now: the same come again, or were stored before."""
@@ -116,10 +91,7 @@ class WrongKeys:
                 self._sources.popitem(last=False)
         else:
             self._sources.move_to_end(source)
-        allowed = bucket.has_any(now_s)
-        if allowed:
-            bucket.take(1)
-        return allowed
+        return bucket.admits(now_s)
 
     def __len__(self) -> int:
         return len(self._sources)

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Iterable, Mapping
 
+from services.relay.bucket import Bucket
 from services.relay.clocks import boottime_s
 from services.relay.errors import StoreError
 from services.relay.keys import BEATS, UPLINKS, WAKE_EVENTS, WAKE_LEASES, WAKE_RESULTS
@@ -16,11 +17,13 @@ from services.relay.store import pairs, steadily
 from services.uplink.alerts.conditions import Sighting
 from services.uplink.berth import Berth
 from services.uplink.ownership.members import BEAT_EVERY_S, Members
-from services.uplink.ownership.placement import Pace, preferred
+from services.uplink.ownership.placement import preferred
 from services.uplink.stalls import BEAT_EVERY_S as STALL_BEAT_EVERY_S
 from services.uplink.surroundings import Surroundings
 
 MOVES_PER_S = 5
+"""A joining uplink takes its share little by little."""
+
 MEASURE_EVERY_S = 5.0
 MEASURED_AT_ONCE = 50
 SLOW_AFTER_S = 0.5
@@ -41,7 +44,7 @@ class Fleet:
         self._store = surroundings.store
         self._metrics = surroundings.metrics
         self._members = Members(self.uplink)
-        self._pace = Pace(MOVES_PER_S)
+        self._moves = Bucket(MOVES_PER_S, MOVES_PER_S, time.monotonic())
         self._beats = 0
         self._berths: dict[str, Berth] = {}
         self._ending: dict[str, asyncio.Task[None]] = {}
@@ -159,7 +162,7 @@ class Fleet:
 
     def _may_move(self) -> bool:
         now_s = time.monotonic()
-        return now_s - self._members.since_s > SETTLED_AFTER_S and self._pace.allows(now_s)
+        return now_s - self._members.since_s > SETTLED_AFTER_S and self._moves.admits(now_s)
 
     async def _measure(self) -> None:
         """Renews what metrics show of each instance, some at a time: the loop has other things to do."""

@@ -35,7 +35,7 @@ from services.uplink.surroundings import Surroundings
 from services.uplink.takaro import ages, backoff, frames, gaps
 
 TOKEN = "the-registration-token"
-QUICK = backoff.Pace(base_s=0.02, cap_s=0.1)
+QUICK = backoff.Delays(base_s=0.02, cap_s=0.1)
 
 
 def line(number: int) -> GameEvent:

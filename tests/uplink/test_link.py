@@ -18,7 +18,7 @@ from services.uplink import deliveries, link
 from services.uplink.takaro import backoff, quiet
 from tests.support.linked import TOKEN, Linked, until
 
-QUICK = backoff.Pace(base_s=0.02, cap_s=0.1)
+QUICK = backoff.Delays(base_s=0.02, cap_s=0.1)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ a time (contract.md B3). Whatever is wanted is wanted once, and leaves at so man
 from collections.abc import Iterator
 from itertools import islice, takewhile
 
+from services.relay.bucket import Bucket
 from services.uplink.mirror.state import Subject
 from services.uplink.mirror.table import READ_RULES
 
@@ -19,28 +20,6 @@ MAX_WANTED = 1_000
 _RANKS = sorted({rule.rank for rule in READ_RULES.values()})
 
 
-class Pace:
-    """A bucket that fills with `per_s` tokens a second up to BURST_S worth."""
-
-    def __init__(self, per_s: float, now_s: float) -> None:
-        self._per_s = per_s
-        self.most = self._tokens = max(1.0, per_s * BURST_S)
-        self._filled_s = now_s
-
-    def tokens(self, now_s: float) -> int:
-        """How many may leave now."""
-        self._tokens = min(self.most, self._tokens + (now_s - self._filled_s) * self._per_s)
-        self._filled_s = now_s
-        return int(self._tokens)
-
-    def spend(self, tokens: int) -> None:
-        self._tokens -= tokens
-
-    def wait_s(self, tokens: int) -> float:
-        """How long after the last look there are so many."""
-        return max(0.0, (tokens - self._tokens) / self._per_s)
-
-
 class Refreshes:
     """The reads that are wanted of one mod.
 
@@ -50,7 +29,7 @@ class Refreshes:
     """
 
     def __init__(self, per_s: float, calm_s: float, now_s: float) -> None:
-        self._pace = Pace(per_s, now_s)
+        self._pace = Bucket(per_s, per_s * BURST_S, now_s)
         self._calm_s = calm_s
         # Since when each is wanted: by rank, and within a rank in the order in which they came.
         self._waited_for: dict[int, dict[Subject, float]] = {rank: {} for rank in _RANKS}
@@ -79,22 +58,22 @@ class Refreshes:
 
     def take(self, now_s: float) -> list[Subject]:
         """The reads that leave now, those needed most first. `done` must follow for each."""
-        tokens, room = self._pace.tokens(now_s), MAX_UNDER_WAY - len(self._under_way)
-        taken = list(islice(_in_order(self._waited_for), min(tokens, room)))
+        may, room = int(self._pace.level(now_s)), MAX_UNDER_WAY - len(self._under_way)
+        taken = list(islice(_in_order(self._waited_for), min(may, room)))
         ready = self._ready(now_s, room - len(taken))
-        if len(ready) <= tokens - len(taken):
+        if len(ready) <= may - len(taken):
             taken += ready
         for subject in taken:
             rank = READ_RULES[subject.action].rank
             self._waited_for[rank].pop(subject, None)
             self._wanted[rank].pop(subject, None)
         self._under_way.update(taken)
-        self._pace.spend(len(taken))
+        self._pace.take(len(taken))
         return taken
 
     def wait_s(self, now_s: float) -> float | None:
         """How long until `take` gives something; None: not before something changes."""
-        self._pace.tokens(now_s)
+        self._pace.level(now_s)
         room = MAX_UNDER_WAY - len(self._under_way)
         if not room:
             return None

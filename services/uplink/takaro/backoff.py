@@ -15,7 +15,7 @@ Dice = Callable[[float, float], float]
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class Delays:
     """The n-th delay lies between `floor_s` and `base_s` doubled n times, but never above `cap_s`."""
 
     base_s: float
@@ -28,7 +28,7 @@ class Pace:
         return dice(min(self.floor_s, ceiling_s), ceiling_s)
 
 
-RECONNECT = Pace(base_s=0.5, cap_s=60.0)
-REFUSED = Pace(base_s=60.0, cap_s=300.0, floor_s=30.0)
-IDENTIFY_AGAIN = Pace(base_s=0.25, cap_s=60.0, floor_s=0.1)
+RECONNECT = Delays(base_s=0.5, cap_s=60.0)
+REFUSED = Delays(base_s=60.0, cap_s=300.0, floor_s=30.0)
+IDENTIFY_AGAIN = Delays(base_s=0.25, cap_s=60.0, floor_s=0.1)
 """One identify costs Takaro about five API calls (contract.md B1)."""

@@ -5,7 +5,7 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.uplink.ownership.placement import Pace, preferred
+from services.uplink.ownership.placement import preferred
 
 SLUGS = [f"server-{number}" for number in range(300)]
 MEMBERS = st.lists(st.text(min_size=1, max_size=8), min_size=1, max_size=6, unique=True)
@@ -39,10 +39,3 @@ def test_one_that_leaves_leaves_the_instances_of_the_others_alone(members: list[
 def test_everybody_gets_a_fair_share() -> None:
     shares = Counter(preferred(slug, ["a", "b", "c"]) for slug in SLUGS)
     assert all(70 <= share <= 130 for share in shares.values())
-
-
-def test_a_pace_lets_so_many_through_a_second_and_saves_up_no_more() -> None:
-    pace = Pace(5)
-    assert [pace.allows(100.0) for _ in range(7)] == [True] * 5 + [False] * 2
-    assert [pace.allows(100.2) for _ in range(2)] == [True, False]
-    assert sum(pace.allows(200.0) for _ in range(20)) == 5

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.uplink.takaro.backoff import IDENTIFY_AGAIN, RECONNECT, REFUSED, Pace
+from services.uplink.takaro.backoff import IDENTIFY_AGAIN, RECONNECT, REFUSED, Delays
 
 PACES = [RECONNECT, REFUSED, IDENTIFY_AGAIN]
 
@@ -32,6 +32,6 @@ def test_a_permanent_refusal_is_asked_about_slowly() -> None:
 
 @pytest.mark.parametrize("pace", PACES)
 @given(attempt=st.integers(min_value=0, max_value=10**9), share=st.floats(min_value=0, max_value=1))
-def test_every_delay_is_within_its_bounds(pace: Pace, attempt: int, share: float) -> None:
+def test_every_delay_is_within_its_bounds(pace: Delays, attempt: int, share: float) -> None:
     delay_s = pace.delay_s(attempt, lambda low, high: low + (high - low) * share)
     assert 0.0 <= delay_s <= pace.cap_s
