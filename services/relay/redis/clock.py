@@ -11,7 +11,7 @@ OLD_S = 10.0
 
 
 class StoreClock:
-    """Tells moments of time.monotonic() on Redis' clock: never too early, late by a command's way there."""
+    """Tells moments of time.monotonic() on Redis' clock: never too early, and up to PROMPT_S too late."""
 
     def __init__(self) -> None:
         self._ahead_us = 0

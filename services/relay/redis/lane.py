@@ -3,13 +3,14 @@
 With `appendfsync always` every round trip costs an fsync, so what comes in while one pipeline is under way is
 gathered for the next (group commit).
 
-Order. The calls of a slot (an instance's, that is) wait in one lane only, in the order in which they came;
-one pipeline is out at a time. What was refused without being carried out goes back to the head, in its order,
-and what comes later lines up behind it. So a call can be overtaken only by one behind it in its own pipeline,
-which was carried out although it was refused. Equal calls are not: a server that begins to refuse (a replica
-now, a slot or a key that has gone) goes on until the end of the pipeline; and one stops refusing between two
-pipelines, for a new connection is given nothing before its server has said that it is ready. What was carried
-out, or may have been, is never sent again here.
+How the calls of an instance keep their order:
+- All calls of its slot wait in this one lane, and one pipeline is under way at a time.
+- A call that was refused without being carried out goes back to the head, before all that came later.
+- A call that was carried out, or may have been, is never sent again here.
+
+So a refused call can be overtaken only by one behind it in the same pipeline, and not by one of its own kind:
+a server that begins to refuse (it is a replica now, or a slot or a key has gone) refuses to the end of the
+pipeline, and a new connection is given nothing before its server has said that it is ready.
 """
 
 import asyncio

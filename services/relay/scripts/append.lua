@@ -26,13 +26,13 @@
 --   "overtaken"   what repeats this POST was faster, and is stored: the mod has given this one up
 --   "repeat"      nothing was done yet: the caller cuts the first n events off and calls again
 --
--- Of each sender, for it repeats its own ones only, the last four batches are remembered: b1..b4 "digests token
--- accepted_us received_us", `slot` which one is the last (a number has 16 digits, to be found from the end);
--- f1..f4 their fate: "token" once the mod has its answer, "!token" if it is known to have none. A mod sends
--- a batch, waits until it is answered or given up, and repeats what it gave up at the head of the next. So a
--- batch at the head of this one is a repeat as long as its answer is in doubt, and that is: until it is noted,
--- or until a POST that came later began with something else. And when two POSTs were under way at once, the
--- mod has given up the one that came first, whatever was noted: the other has all of it at its head.
+-- How a repeat is recognised. A mod sends a batch, waits until it is answered or given up, and repeats what it gave up
+-- at the head of the next one. So a batch that stands at the head of this one is a repeat
+--   1. while its answer is in doubt: until its fate is noted, or a POST that came later began with something else;
+--   2. if both POSTs were under way at once: then the mod has given up the one that came first, whatever was noted.
+-- Of each sender the last four batches are remembered: b1..b4 "digests token accepted_us received_us" (a number has 16
+-- digits, to be found from the end), `slot` which one is the last, f1..f4 their fate: "token" once the mod has its
+-- answer, "!token" if it is known to have none.
 local events, intake, dead, players, contact = unpack(KEYS)
 local token, digests, sender = ARGV[1], ARGV[3], ARGV[13]
 local time = redis.call('TIME')
