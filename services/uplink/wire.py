@@ -11,6 +11,11 @@ MAX_UNSENT_BYTES = 8 * 1024 * 1024
 """A Takaro that stopped reading is left when this much waits for it."""
 
 
+MOST_FRAMES = 40
+"""So many wait for the end of the turn: a window of events and its ping, or a part of Takaro's burst. In one
+turn a hundred requests are answered on each of a hundred sockets: the first need not wait for the last."""
+
+
 class Wire:
     """The writing end of a socket. It goes below the library's `send`: many frames, one system call."""
 
@@ -27,6 +32,8 @@ class Wire:
         if not self._frames:
             asyncio.get_running_loop().call_soon(self.flush)
         self._frames += frames
+        if len(self._frames) >= MOST_FRAMES:
+            self.flush()
 
     def flush(self) -> None:
         """Writes now what `send` was given."""
