@@ -21,10 +21,11 @@ from services.cli.terminal import (
     width,
 )
 from services.modapi.page.words import BADGES, Level, level
-from services.relay.instances.diagnosis import SILENT_S, Problem
+from services.relay.instances.diagnosis import Problem
 from services.relay.instances.entries import Entry
 from services.relay.instances.facts import Facts
 from services.relay.link_state import State
+from services.relay.vocabulary import SILENT_AFTER_S
 
 COLOURS = {Level.BAD: RED, Level.WARN: YELLOW, Level.GOOD: GREEN, Level.OFF: DIM}
 
@@ -95,7 +96,7 @@ def _in_columns(rows: Sequence[Row], paint: Paint, names: int) -> list[str]:
 def _cells(row: Row, name_columns: int) -> tuple[Cell, ...]:
     entry, facts, _ = row
     silent_s = facts.silent_s
-    fresh = silent_s is not None and silent_s <= SILENT_S
+    fresh = silent_s is not None and silent_s <= SILENT_AFTER_S
     return (
         row.state,
         entry.instance.slug,

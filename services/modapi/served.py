@@ -19,15 +19,13 @@ from services.relay.limits import DEFAULT_LIMITS, Limits
 from services.relay.logs import InstanceLogger
 from services.relay.settings import Instance
 from services.relay.store import Store
+from services.relay.vocabulary import SILENT_AFTER_S
 
 AGENT = "agent"
 """The log agent is a sender of its own beside the mod: it repeats its batches, and only those."""
 
 INCOMING_RESULTS = 2
 """So many results of the greatest size may be on their way in at once: they are held in memory."""
-
-SILENCE_S = 60.0
-"""A mod polls every 2 s. After this long without a call, its return is worth a line in the log."""
 
 MAX_VERSION_CHARS = 40
 
@@ -81,7 +79,7 @@ class ServedInstance:
         now_s = time.time()
         if self.last_contact_s is None:
             self._logger.info("the mod is there")
-        elif now_s - self.last_contact_s > SILENCE_S:
+        elif now_s - self.last_contact_s > SILENT_AFTER_S:
             self._logger.info("the mod is back after %.0f s", now_s - self.last_contact_s)
         self.last_contact_s = now_s
         if kind is CallKind.POLL:

@@ -100,6 +100,9 @@ ANSWER_WITHIN_S = 9.0
 """Takaro has our answer this long after its request arrived, come what may: it gives up after 10 s
 (contract.md B3)."""
 
+SILENT_AFTER_S = 60.0
+"""A mod calls every 2 s (contract.md A1). After so long without a call, Takaro is told that it is away."""
+
 HAND_OUT_WITHIN_S = 7.5
 """A command is handed to the mod this long after its request arrived, or never: what is left of
 ANSWER_WITHIN_S is what the mod needs to run it on its next tick and to post the result."""

@@ -7,9 +7,7 @@ from services.relay.instances.facts import Facts
 from services.relay.instances.strangers import Stranger
 from services.relay.link_state import State
 from services.relay.spans import span
-
-SILENT_S = 60.0
-"""A mod calls every 2 s. After so long Takaro is told that the server is away."""
+from services.relay.vocabulary import SILENT_AFTER_S
 
 STRANGER_AFTER_MS = 10_000
 """A wrong key may be this mod's if it came so long after the last right one, which is noted each 5 s."""
@@ -66,7 +64,7 @@ def diagnose(entry: Entry, facts: Facts, base_url: str, stranger: Stranger | Non
 
 
 def _mod(facts: Facts, url: str, stranger: Stranger | None) -> list[Problem]:
-    away = facts.silent_s is None or facts.silent_s > SILENT_S
+    away = facts.silent_s is None or facts.silent_s > SILENT_AFTER_S
     what = "its mod has never called"
     if facts.silent_s is not None:
         what = f"its mod was last heard of {span(facts.silent_s)} ago"

@@ -3,10 +3,9 @@
 from typing import Any
 
 from services.relay.records import Outcome
-from services.relay.vocabulary import ACTION_RULES, Action, Kind
+from services.relay.vocabulary import ACTION_RULES, SILENT_AFTER_S, Action, Kind
 from services.uplink.mirror.table import FALLBACK_VALUES, Fallback
 from services.uplink.takaro.answer_rules import is_error, is_valid_answer
-from services.uplink.takaro.contact import SILENCE_LIMIT_S
 from services.uplink.takaro.failures import NEVER_CONTACTED
 from services.uplink.takaro.frames import error_payload
 
@@ -46,7 +45,7 @@ def reachability(silent_s: float | None, store_away: bool) -> dict[str, Any]:
         if store_away:
             return {"connectable": True, "reason": "the relay's store is away: nothing is known of the mod"}
         return {"connectable": False, "reason": NEVER_CONTACTED}
-    if silent_s > SILENCE_LIMIT_S:
+    if silent_s > SILENT_AFTER_S:
         return {"connectable": False, "reason": f"the mod has not contacted the relay for {silent_s:.0f} s"}
     return {"connectable": True, "reason": ""}
 

@@ -7,8 +7,7 @@ was last read, it is counted from our own start at the earliest, and the time wi
 
 from enum import Enum, unique
 
-SILENCE_LIMIT_S = 60.0
-"""A mod calls every 2 s. After this long without a call its server counts as away."""
+from services.relay.vocabulary import SILENT_AFTER_S
 
 RESTARTED_AFTER_S = 45.0
 """No DayZ server is back sooner after it went down, and a mod that runs is never silent for so long."""
@@ -19,7 +18,7 @@ class Change(Enum):
     """What a look can find."""
 
     NONE = "none"
-    GONE = "gone"  # it has been silent for SILENCE_LIMIT_S
+    GONE = "gone"  # it has been silent for SILENT_AFTER_S
     RESTARTED = "restarted"  # it is back after so long a silence that its server has started anew
 
 
@@ -49,7 +48,7 @@ class Contact:
         self.silent_s = max(0.0, min(silent_s, now_s - self._started_s))
         if before_s > RESTARTED_AFTER_S > self.silent_s:
             return Change.RESTARTED
-        return Change.GONE if before_s <= SILENCE_LIMIT_S < self.silent_s else Change.NONE
+        return Change.GONE if before_s <= SILENT_AFTER_S < self.silent_s else Change.NONE
 
     def lost_store(self) -> None:
         """A look could not read."""

@@ -10,11 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.relay.records import Outcome
-from services.relay.vocabulary import ACTION_RULES, Action, Kind
+from services.relay.vocabulary import ACTION_RULES, SILENT_AFTER_S, Action, Kind
 from services.uplink.takaro.answer_rules import is_error, is_valid_answer
 from services.uplink.takaro.answers import (
     OWN_ANSWERS,
-    SILENCE_LIMIT_S,
     payload_for,
     reachability,
 )
@@ -132,11 +131,11 @@ def test_the_map_tile_is_one_transparent_pixel() -> None:
     ("silent_s", "store_away", "connectable", "reason"),
     [
         (0.0, False, True, ""),
-        (SILENCE_LIMIT_S, False, True, ""),
-        (SILENCE_LIMIT_S + 1, False, False, "has not contacted the relay for 61 s"),
+        (SILENT_AFTER_S, False, True, ""),
+        (SILENT_AFTER_S + 1, False, False, "has not contacted the relay for 61 s"),
         (None, False, False, "no mod has ever contacted the relay"),
         (1.0, True, True, ""),
-        (SILENCE_LIMIT_S + 1, True, False, "has not contacted the relay for 61 s"),
+        (SILENT_AFTER_S + 1, True, False, "has not contacted the relay for 61 s"),
         (None, True, True, "the relay's store is away"),
     ],
 )
