@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import orjson
 
+from services.relay.encoding import kept_json
 from services.relay.keys import keys_of
 from services.relay.store import Store
 
@@ -68,7 +69,7 @@ class Minutes:
             percentile(self._took, 0.5),
             percentile(self._took, 0.99),
         )
-        written = orjson.dumps(tuple(row))
+        written = kept_json(tuple(row))
         if not self._minute or not (row.events or row.commands) or written == self._written:
             return
         if self._written:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from services.relay.encoding import kept_json
 from services.relay.limits import DEFAULT_LIMITS, Limits
 from services.relay.records import GameEvent
 from services.relay.vocabulary import Action, EventType
@@ -160,7 +161,7 @@ class Mirror:
                 if len(value) > self._limits.mirror_players:
                     self._beyond("mirror_players")
                     value = value[: self._limits.mirror_players]
-                self._online = {p["gameId"]: Kept(now_s, orjson.dumps(p)) for p in value}
+                self._online = {p["gameId"]: Kept(now_s, kept_json(p)) for p in value}
                 self._listed_s = self._counted_s = now_s
                 self._mark_online()
             case Action.GET_PLAYER if game_id in self._online:
@@ -168,13 +169,13 @@ class Mirror:
             case Action.GET_PLAYER_LOCATION:
                 self._keep_place(game_id, value, now_s)
             case Action.GET_PLAYER_INVENTORY:
-                payload = orjson.dumps(value)
+                payload = kept_json(value)
                 if len(payload) <= self._limits.inventory_bytes:
                     self._keep(action, self._inventories, game_id, Kept(now_s, payload))
                 else:
                     self._beyond("inventory_bytes")
             case _ if action in CATALOGUES:
-                payload = orjson.dumps(value)
+                payload = kept_json(value)
                 if len(payload) > self._limits.catalogue_bytes:
                     self._beyond("catalogue_bytes")
                     return
@@ -204,7 +205,7 @@ class Mirror:
             self._catalogues[action] = min(at_s, now_s - READ_RULES[action].fresh_s - 1.0)
 
     def _is_online(self, game_id: str, player: Mapping[str, Any], now_s: float) -> None:
-        known, now = self._online.get(game_id), Kept(now_s, orjson.dumps(player))
+        known, now = self._online.get(game_id), Kept(now_s, kept_json(player))
         if known is None and len(self._online) >= self._limits.mirror_players:
             self._beyond("mirror_players")
             return
@@ -213,7 +214,7 @@ class Mirror:
             self._mark_online()
 
     def _keep_place(self, game_id: str, position: Mapping[str, Any], now_s: float) -> None:
-        place = Kept(now_s, orjson.dumps(position))
+        place = Kept(now_s, kept_json(position))
         self._keep(Action.GET_PLAYER_LOCATION, self._places, game_id, place)
 
     def _keep(self, action: Action, kept: OrderedDict[str, Kept], game_id: str, answer: Kept) -> None:
@@ -269,7 +270,7 @@ class Mirror:
             return
         try:
             players = orjson.loads(payload)
-            self._online = {p["gameId"]: Kept(at_s, orjson.dumps(p)) for p in players}
+            self._online = {p["gameId"]: Kept(at_s, kept_json(p)) for p in players}
             self._listed_s = self._counted_s = at_s
         except (orjson.JSONDecodeError, TypeError, KeyError):
             self._online = {}
