@@ -108,7 +108,7 @@ MUTANTS = [
     Mutant("events_per_s: long bodies", "wire", "posted(taken.events, len(body), mended=taken.mended)", "posted(taken.events, 0)", PACE),
     Mutant("events_per_s: long results", "wire", "instance.pace.posted(0, len(body))", "pass", PACE),
     Mutant("events_per_s: of this instance alone", "served", "self.pace = Pace(limits, time.monotonic())", "self.pace = globals().setdefault('P', Pace(limits, time.monotonic()))", PACE),
-    Mutant("wrong_keys_per_minute", "pace", "        return allowed\n", "        return True\n", WRONG_KEYS),
+    Mutant("wrong_keys_per_minute", "pace", "        return bucket.admits(now_s)\n", "        return True\n", WRONG_KEYS),
     Mutant("wrong_keys_per_minute: in constant memory", "pace", "self._sources.popitem(last=False)", "pass", "pace::test_a_million_sources_take_no_more_memory_than_the_limit"),
     Mutant("wrong_keys_per_minute: never the right one", "callers", 'if key or is_direct(scope["headers"]):', "if (key or is_direct(scope['headers'])) and self._wrong_keys.tried('127.0.0.1', time.monotonic()):", WRONG_KEYS),
     Mutant("wrong_keys_per_minute: on every path", "wire", "if call.key and not slug and", "if False and", WRONG_KEYS),
