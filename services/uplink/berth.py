@@ -5,7 +5,6 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable
-from typing import Literal
 
 from services.relay.errors import LostLease, StoreError
 from services.relay.event_stream import MAX_QUEUED_BYTES, MAX_QUEUED_EVENTS
@@ -73,10 +72,13 @@ class Berth:
                 want = "ready" if self._owned and self._owned.identified else "waiting"
             sockets = self._owned.sockets if self._owned else 0
             dials = claim.want and not self._running  # said before it is done: who then dies is missed
-            newest: Literal["dials", "has", ""] = "has" if sockets > self._sockets_said else ""
+            has_new = sockets > self._sockets_said
             try:
                 look = await self.lease.renew(
-                    take=claim.take, dead=claim.dead, want=want, newest="dials" if dials else newest
+                    take=claim.take,
+                    dead=claim.dead,
+                    want=want,
+                    newest="dials" if dials else "has" if has_new else "",
                 )
             except StoreError:
                 self.contact.lost_store()

@@ -178,10 +178,8 @@ class Fleet:
     async def _came_free(self, slugs: Iterable[str]) -> None:
         """Leases were given back, most likely by an uplink that stops: whose are these instances now?"""
         await self._look_around()
-        berths = [
-            (slug, self._berths[slug]) for slug in slugs if slug in self._berths.keys() - self._ending.keys()
-        ]
-        await asyncio.gather(*(self._tend(slug, berth) for slug, berth in berths))
+        free = [slug for slug in slugs if slug in self._berths and slug not in self._ending]
+        await asyncio.gather(*(self._tend(slug, self._berths[slug]) for slug in free))
 
     async def _listen(self) -> None:
         """Wakes an instance as soon as there is something for it, or it can be had."""
