@@ -20,7 +20,7 @@ from services.cli.terminal import (
     table,
     width,
 )
-from services.modapi.page.words import BADGES, Level, level
+from services.modapi.page.words import BADGES, Level, level, link_word
 from services.relay.instances.diagnosis import Problem
 from services.relay.instances.entries import Entry
 from services.relay.instances.facts import Facts
@@ -115,12 +115,6 @@ def link(facts: Facts) -> tuple[str, str]:
     if not facts.uplink:
         return "no link", RED
     return link_word(facts.link), _LINKS.get(facts.link, YELLOW)
-
-
-def link_word(state: str) -> str:
-    """The state of a link in the words of the page."""
-    words: dict[str, str] = {State.READY: "linked", "": "not begun"}
-    return words.get(state, state)
 
 
 def _waiting(facts: Facts) -> Cell:

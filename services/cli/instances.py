@@ -11,8 +11,8 @@ from typing import Any
 from pydantic import SecretStr, TypeAdapter, ValidationError
 
 from services.cli.desk import Desk, opened
-from services.cli.fleet import link_word
 from services.cli.terminal import Paint, date, print_json, runnable, safe, table
+from services.modapi.page.words import link_word
 from services.relay.cautions import guessable
 from services.relay.errors import ConfigError
 from services.relay.instances.overview import InstanceView, overview

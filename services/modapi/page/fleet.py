@@ -6,9 +6,8 @@ from dataclasses import replace
 
 from services.modapi.page.markup import Html, html
 from services.modapi.page.view import SORTS, Row, Shown, View, choose
-from services.modapi.page.words import BADGES, NOTHING, Level, ago, badge, count, polls
+from services.modapi.page.words import BADGES, NOTHING, Level, ago, badge, count, link_word, polls
 from services.relay.instances.facts import Facts
-from services.relay.link_state import State
 from services.relay.spans import span
 
 _PAGE = """\
@@ -173,7 +172,7 @@ def link_of(facts: Facts) -> Html:
     """The link to Takaro. Without an owner what is written of it is of the past."""
     if not facts.uplink:
         return NOTHING
-    return html("{state}", state="linked" if facts.link == State.READY else facts.link or "not begun")
+    return html("{state}", state=link_word(facts.link))
 
 
 def waiting(facts: Facts) -> Html:

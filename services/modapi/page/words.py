@@ -8,6 +8,7 @@ from typing import Any
 from services.modapi.page.markup import Html, html
 from services.relay.instances.diagnosis import Problem
 from services.relay.instances.watching import Passed
+from services.relay.link_state import State
 from services.relay.spans import span
 
 
@@ -58,6 +59,12 @@ def polls(hold_ms: int | None) -> Html | str:
 def badge(level: Level) -> Html:
     """A word in its colour: the colour alone says nothing to many people."""
     return html('<span class="badge {kind}">{word}</span>', kind=level.name.lower(), word=BADGES[level])
+
+
+def link_word(state: str) -> str:
+    """The state of a link to Takaro, in words for people; "" is none yet."""
+    words: dict[str, str] = {State.READY: "linked", "": "not begun"}
+    return words.get(state, state)
 
 
 def ago(seconds: float | None) -> str:
