@@ -174,4 +174,4 @@ def _log_lines(slots: list[Slot]) -> int:
 
 
 def _knew_nobody(fate: GameEvent | DeadEvent) -> bool:
-    return isinstance(fate, DeadEvent) and fate.reason == Reason.UNKNOWN_PLAYER
+    return isinstance(fate, DeadEvent) and fate.reason in (Reason.UNKNOWN_PLAYER, Reason.NO_PLATFORM_ID)

@@ -71,9 +71,9 @@ def _chat(raw: Data, roster: Roster) -> Data:
     data: Data = {"channel": channel(raw.get("channel")), "msg": _message(raw, "msg")}
     # A sender of whom only the name is known stays a name: to guess who it is would let anyone
     # run commands as somebody else. Without a player Takaro takes the line and runs nothing.
-    if (player := roster.complete(sender)) is not None:
+    if (player := _other(sender, roster)) is not None:
         data["player"] = player
-    if (recipient := roster.complete(raw.get("recipient"))) is not None:
+    if (recipient := _other(raw.get("recipient"), roster)) is not None:
         data["recipient"] = recipient
     return data
 
@@ -84,7 +84,7 @@ def _death(raw: Data, roster: Roster) -> Data:
     weapon = fields.word(raw.get("weapon"))
     if weapon and weapon not in data.get("msg", ""):
         data["msg"] = f"{data['msg']}, killed with {weapon}" if "msg" in data else f"killed with {weapon}"
-    attacker = roster.complete(raw.get("attacker"))
+    attacker = _other(raw.get("attacker"), roster)
     if attacker is not None and attacker["gameId"] != data["player"]["gameId"]:
         data["attacker"] = attacker
     if (position := fields.position(raw.get("position"))) is not None:
@@ -156,4 +156,17 @@ def _player(raw: Data, roster: Roster) -> Data:
     player = roster.complete(record)
     if player is None:
         raise Unfit(Reason.UNKNOWN_PLAYER, "player.gameId: is not one that was seen before")
+    if not _has_platform_id(player):
+        detail = "player: has no steamId and no platformId, and Takaro loses an event of such a player"
+        raise Unfit(Reason.NO_PLATFORM_ID, detail)
     return player
+
+
+def _other(record: Any, roster: Roster) -> Data | None:
+    """A player whom the event can do without: Takaro loses the whole event if one has no platform id."""
+    player = roster.complete(record)
+    return player if player is not None and _has_platform_id(player) else None
+
+
+def _has_platform_id(player: Data) -> bool:
+    return "steamId" in player or "platformId" in player

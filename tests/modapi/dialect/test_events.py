@@ -21,6 +21,7 @@ BIS = "K" * 43
 ANN = {"gameId": STEAM, "name": "Ann", "steamId": STEAM}
 ANN_FULL = {**ANN, "platformId": f"dayz:{BIS}"}
 BOB = {"gameId": KILLER, "name": "Bob", "steamId": KILLER}
+STRANGER = {"gameId": "player-7", "name": "Stranger", "steamId": "", "platformId": ""}
 
 # The oldest mods write every field of the class, whatever the type.
 UNSET: dict[str, Any] = {
@@ -175,6 +176,10 @@ def test_each_way_to_write_an_event_becomes_what_takaro_takes(
         ({"type": "player-disconnected", "player": NOBODY}, "no-player"),
         ({"type": "player-disconnected", "player": {"gameId": BIS, "name": ""}}, "unknown-player"),
         ({"type": "player-death", "player": {"gameId": "", "platformId": f"dayz:{BIS}"}}, "unknown-player"),
+        ({"type": "player-connected", "player": STRANGER}, "no-platform-id"),
+        ({"type": "player-disconnected", "player": STRANGER}, "no-platform-id"),
+        ({"type": "player-death", "player": STRANGER}, "no-platform-id"),
+        ({"type": "entity-killed", "player": STRANGER, "entity": "Wolf"}, "no-platform-id"),
         ({"type": "entity-killed", "player": ANN, "entity": ""}, "no-entity"),
         ({"type": "entity-killed", "player": None, "entity": "Wolf"}, "no-player"),
     ],
@@ -184,6 +189,27 @@ def test_an_event_that_cannot_become_valid_is_dead_with_its_reason(raw: dict[str
     assert letter.reason == reason
     assert letter.detail
     assert orjson.loads(letter.raw) == raw
+
+
+@pytest.mark.parametrize(
+    ("raw", "role"),
+    [
+        ({"type": "chat-message", "player": STRANGER, "msg": "hi"}, "player"),
+        ({"type": "chat-message", "player": ANN, "recipient": STRANGER, "msg": "hi"}, "recipient"),
+        ({"type": "player-death", "player": ANN, "attacker": STRANGER}, "attacker"),
+    ],
+)
+def test_an_event_that_can_do_without_a_player_goes_without_one_who_has_no_platform_id(
+    raw: dict[str, Any], role: str
+) -> None:
+    assert role not in mapped(raw)["data"]
+
+
+def test_a_player_without_a_platform_id_in_this_event_goes_out_with_the_one_that_is_known() -> None:
+    roster = Roster()
+    roster.learn({**STRANGER, "platformId": "xbox:42"})
+    event = mapped({"type": "player-connected", "player": STRANGER}, roster)
+    assert event["data"]["player"]["platformId"] == "xbox:42"
 
 
 def test_whoever_disconnects_goes_out_under_the_id_they_connected_with() -> None:
