@@ -83,7 +83,10 @@ MEANINGS = {
         ),
     },
     "modapi": {
-        "host": "address on which the mods call; anything but loopback needs a mod key for each instance",
+        "host": (
+            "address on which the mods call: `0.0.0.0` is all IPv4 addresses of this machine, `::` its IPv6 "
+            "ones too; anything but loopback needs a mod key for each instance"
+        ),
         "port": "port on which the mods call; 0 takes any free one, and the log names it",
         "tls_cert": "file of a certificate chain (PEM), for HTTPS on the mods' port; changes are picked up",
         "tls_key": "file of its key, without a password",

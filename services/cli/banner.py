@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from services.relay.http.addresses import dialled_host, place
 from services.relay.mod_config import mod_url
 from services.relay.settings import NO_INSTANCE, Instance, ModApi, Settings
 from services.relay.settings_values import is_loopback
@@ -48,10 +49,10 @@ def _page(modapi: ModApi) -> Iterator[str]:
     """Without a token the page shows itself on this machine only, see services/modapi/page/door.py."""
     if not modapi.admin_port:  # any free one
         return
-    host, local = modapi.admin_host, is_loopback(modapi.admin_host)
-    name = "localhost" if local or host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
+    host, local = dialled_host(modapi.admin_host), is_loopback(modapi.admin_host)
     if modapi.admin_token:
         asks = " (it asks for the admin_token of [modapi])"
     else:
         asks = "" if local else " (once admin_token is set under [modapi])"
-    yield f"Status page: http://{name}:{modapi.admin_port}/{asks}"
+    name = "localhost" if host == "127.0.0.1" else host
+    yield f"Status page: http://{place(name, modapi.admin_port)}/{asks}"

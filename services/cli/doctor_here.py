@@ -8,7 +8,8 @@ import time
 import orjson
 
 from services.cli.verdict import Verdict, bad, good, warn
-from services.relay.errors import ConfigError, StoreError
+from services.relay.errors import AddressInUse, ConfigError, StoreError
+from services.relay.http.addresses import dialled_host, place
 from services.relay.http.ports import bind
 from services.relay.keys import UPLINKS
 from services.relay.settings import Settings
@@ -81,15 +82,14 @@ async def _service(name: str, host: str, port: int) -> tuple[list[Verdict], bool
     if not port:
         what = f"{name} has any free admin port: it cannot be asked"
         return [warn(what, f"set [{name}] admin_port to a number")], False
-    at = f"{host}:{port}"
+    at = place(host, port)
     try:
-        status, body = await _get(_dialled(host), port, "/readyz")
+        status, body = await _get(dialled_host(host), port, "/readyz")
     except (OSError, ValueError):
-        if _is_free(host, port, f"{name}.admin_port"):
-            fix = f"`dayz-relay {name}` starts it, `dayz-relay up` all of it"
-            return [warn(f"{name} does not run here (nobody listens on {at})", fix)], False
-        what = f"something else than {name} listens on {at}"
-        return [bad(what, f"stop it, or change [{name}] admin_port")], False
+        taken = bad(f"something else than {name} listens on {at}", f"stop it, or change [{name}] admin_port")
+        fix = f"`dayz-relay {name}` starts it, `dayz-relay up` all of it"
+        away = warn(f"{name} does not run here (nobody listens on {at})", fix)
+        return _cannot_listen(host, port, f"{name}.admin_port", taken) or [away], False
     if status == 200:
         return [good(f"{name} runs on {at} and is ready")], True
     reason = body.get("reason", f"it answers {status}") if isinstance(body, dict) else f"it answers {status}"
@@ -100,31 +100,27 @@ async def _door(settings: Settings, *, running: bool) -> list[Verdict]:
     host, port = settings.modapi.host, settings.modapi.port
     if not port:
         return [warn("mods call any free port: it changes with each start", "set [modapi] port to a number")]
-    if running and not await _listens(_dialled(host), port):
-        return [bad(f"nobody listens on {host}:{port}, where mods call", "restart modapi: its log says more")]
-    if not running and not _is_free(host, port, "modapi.port"):
-        return [
-            bad(
-                f"something else listens on {host}:{port}, where mods call",
-                "stop it, or change [modapi] port",
-            )
-        ]
+    at = place(host, port)
+    if running and not await _listens(dialled_host(host), port):
+        return [bad(f"nobody listens on {at}, where mods call", "restart modapi: its log says more")]
+    taken = bad(f"something else listens on {at}, where mods call", "stop it, or change [modapi] port")
+    if not running and (found := _cannot_listen(host, port, "modapi.port", taken)):
+        return found
     if not is_loopback(host) and settings.modapi.tls_cert is None and not settings.modapi.trusted_proxies:
         fix = "use a private network, [modapi] tls_cert and tls_key, or a TLS proxy in front"
-        return [warn(f"mods call {host}:{port} by plain HTTP: mod keys can be read on the way", fix)]
-    return [good(f"mods call {host}:{port}" if running else f"{host}:{port}, where mods call, is free")]
+        return [warn(f"mods call {at} by plain HTTP: mod keys can be read on the way", fix)]
+    return [good(f"mods call {at}" if running else f"{at}, where mods call, is free")]
 
 
-def _dialled(host: str) -> str:
-    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-
-
-def _is_free(host: str, port: int, key: str) -> bool:
+def _cannot_listen(host: str, port: int, key: str, taken: Verdict) -> list[Verdict]:
+    """Why a service that does not run here could not listen there; `taken` if another program does."""
     try:
         bind(host, port, key).close()
-    except ConfigError:
-        return False
-    return True
+    except AddressInUse:
+        return [taken]
+    except ConfigError as error:
+        return [bad(str(error), "")]
+    return []
 
 
 async def _listens(host: str, port: int) -> bool:
@@ -141,7 +137,9 @@ async def _get(host: str, port: int, path: str) -> tuple[int, object]:
     async with asyncio.timeout(ASK_WITHIN_S):
         reader, writer = await asyncio.open_connection(host, port, family=socket.AF_UNSPEC)
         try:
-            writer.write(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+            writer.write(
+                f"GET {path} HTTP/1.1\r\nHost: {place(host, port)}\r\nConnection: close\r\n\r\n".encode()
+            )
             head, _, body = (await reader.read(MAX_HEAD_BYTES)).partition(b"\r\n\r\n")
             body += await reader.read(MAX_HEAD_BYTES)
             return int(head.split(b" ", 2)[1]), orjson.loads(body)

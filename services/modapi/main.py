@@ -15,7 +15,7 @@ from services.modapi.metrics import Metrics
 from services.modapi.page.routes import add_page
 from services.modapi.wakes import listen
 from services.relay import running
-from services.relay.http.addresses import networks
+from services.relay.http.addresses import networks, place
 from services.relay.http.doors import Door
 from services.relay.http.ports import bind
 from services.relay.http.serving import Listener, admin_app
@@ -64,8 +64,7 @@ async def serve(settings: Settings, config: Path | None = None) -> None:
             async with asyncio.timeout(OPEN_DOOR_AFTER_S):
                 await asyncio.wait([trusting])
                 await directory.complete.wait()
-        host, port = door.getsockname()[:2]
-        logger.info("mods call %s:%d, servers: %d", host, port, len(admitted.instances))
+        logger.info("mods call %s, servers: %d", place(*door.getsockname()[:2]), len(admitted.instances))
         await running.until_stopped(
             running.ended(trusting),
             running.ended(watching),

@@ -2,6 +2,7 @@
 
 RelayError
 ├── ConfigError        the operator: a setting is wrong; the text names the key and the fix
+│   └── AddressInUse   the operator: another program listens there
 ├── StoreError         try again later: Redis is away, loading, failing over or full
 │   └── StoreRefused   the operator: Redis answers, but must not be used as it is configured
 ├── NoSuchInstance     whoever asked: no instance has this slug
@@ -16,6 +17,10 @@ class RelayError(Exception):
 
 class ConfigError(RelayError):
     """A setting is wrong. `str(error)` is one line a person can act on: key, what, how to fix it."""
+
+
+class AddressInUse(ConfigError):
+    """Another program listens on the address and port that a setting names."""
 
 
 class StoreError(RelayError):

@@ -2,19 +2,19 @@
 
 import json
 
+from services.relay.http.addresses import dialled_host, is_every_address, place
 from services.relay.settings import ModApi
 
 
 def mod_url(modapi: ModApi) -> str:
     """Where a mod on this machine calls."""
-    host = "127.0.0.1" if listens_everywhere(modapi) else modapi.host
     scheme = "https" if modapi.tls_cert else "http"
-    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{modapi.port}"
+    return f"{scheme}://{place(dialled_host(modapi.host), modapi.port)}"
 
 
 def listens_everywhere(modapi: ModApi) -> bool:
     """Then mods of other machines call as well, and know the relay under another address."""
-    return modapi.host in ("0.0.0.0", "::")
+    return is_every_address(modapi.host)
 
 
 def mod_config(url: str, mod_key: str) -> str:

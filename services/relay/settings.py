@@ -19,6 +19,7 @@ from services.relay.settings_values import (
     AdminToken,
     DisplayName,
     HoldPolls,
+    Host,
     ModKey,
     Network,
     Port,
@@ -73,12 +74,12 @@ class ModApi(_Frozen):
     `trusted_proxies` are believed when they say for whom they ask.
     """
 
-    host: str = "127.0.0.1"
+    host: Host = "127.0.0.1"
     port: Port = 8088
     tls_cert: str | None = None
     tls_key: str | None = None
     trusted_proxies: tuple[Network, ...] = ()
-    admin_host: str = "127.0.0.1"
+    admin_host: Host = "127.0.0.1"
     admin_port: Port = 9088
     admin_token: AdminToken | None = None
     hold_polls_s: HoldPolls = 5.0
@@ -92,7 +93,7 @@ class ModApi(_Frozen):
 class Uplink(_Frozen):
     """Where health and metrics of uplink are, and how many reads a second one game server is asked for."""
 
-    admin_host: str = "127.0.0.1"
+    admin_host: Host = "127.0.0.1"
     admin_port: Port = 9089
     reads_per_s: ReadsPerSecond = 4.0
 

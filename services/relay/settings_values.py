@@ -17,6 +17,9 @@ MIN_MOD_KEY_LENGTH = 16
 
 _UNPLAIN = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
+_HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?")
+_ONLY_NUMBERS = re.compile(r"[0-9.]*")
+
 
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach `host`."""
@@ -24,6 +27,19 @@ def is_loopback(host: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _host(text: str) -> str:
+    try:
+        address = ipaddress.ip_address(text)
+        return str(getattr(address, "ipv4_mapped", None) or address)
+    except ValueError:
+        if _HOST_NAME.fullmatch(text) and not _ONLY_NUMBERS.fullmatch(text):
+            return text
+    raise ValueError(
+        'must be an address or a name of this machine, without brackets and port: "127.0.0.1" lets in this'
+        ' machine alone, "0.0.0.0" all others by IPv4, "::" by IPv6 as well'
+    )
 
 
 def mask(secret: SecretStr | None) -> str | None:
@@ -148,6 +164,7 @@ def _reads_per_second(value: object) -> float:
     return number
 
 
+Host = Annotated[str, AfterValidator(_host)]
 WebSocketUrl = Annotated[str, AfterValidator(_websocket_url)]
 RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
 Replicas = Annotated[int, BeforeValidator(_replicas)]

@@ -38,6 +38,9 @@ def test_it_says_where_mods_call_where_to_look_and_what_is_missing() -> None:
             {"admin_host": "10.1.2.3", "admin_port": 80, "admin_token": "x" * 20},
             "http://10.1.2.3:80/ (it asks for the admin_token of [modapi])",
         ),
+        ({"admin_host": "::"}, "http://localhost:9088/ (once admin_token is set under [modapi])"),
+        ({"admin_host": "::1"}, "http://[::1]:9088/"),
+        ({"admin_host": "127.0.0.2"}, "http://127.0.0.2:9088/"),
         ({"admin_host": "fd00::1"}, "http://[fd00::1]:9088/ (once admin_token is set under [modapi])"),
     ],
 )

@@ -110,7 +110,7 @@ def test_a_port_that_somebody_has_is_told_before_anything_is_begun(tmp_path: Pat
 
 def test_a_setting_that_only_a_service_can_judge_ends_all_with_exit_code_2(tmp_path: Path) -> None:
     with dayz_relay(tmp_path, "up", environ={"RELAY_MODAPI__HOST": "192.0.2.1"}) as relay:
-        relay.until(r"dayz-relay: modapi\.port: cannot listen on 192\.0\.2\.1")
+        relay.until(r"dayz-relay: modapi\.host: 192\.0\.2\.1 is no address of this machine")
         assert relay.process.wait(timeout=40) == 2
 
 

@@ -11,7 +11,15 @@ from pathlib import Path
 
 SERVICES = Path(__file__).parents[2] / "services"
 LEVELS = {"warning", "error", "critical", "exception"}
-ERRORS = {"ConfigError", "StoreError", "StoreRefused", "InstanceConflict", "NoSuchInstance", "TooFewReplicas"}
+ERRORS = {
+    "ConfigError",
+    "AddressInUse",
+    "StoreError",
+    "StoreRefused",
+    "InstanceConflict",
+    "NoSuchInstance",
+    "TooFewReplicas",
+}
 VALUES = ("relay/settings_values.py", "relay/redis/url.py")
 """Where a ValueError says what is wrong with a setting."""
 

@@ -441,3 +441,28 @@ def test_the_address_of_a_webhook_is_shown_as_a_secret(tmp_path: Path) -> None:
     assert secret(settings.alerts.discord_url).endswith("/very-secret")
     assert "very-secret" not in repr(settings) + repr(masked(settings))
     assert masked(settings)["alerts"]["discord_url"] == "set (50 characters)"
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("::", "::"),
+        ("0:0:0:0:0:0:0:0", "::"),
+        ("::ffff:10.0.0.1", "10.0.0.1"),
+        ("game-host.lan", "game-host.lan"),
+        ("fe80::1%eth0", "fe80::1%eth0"),
+    ],
+)
+def test_a_host_is_an_address_or_a_name(tmp_path: Path, written: str, meant: str) -> None:
+    assert load(write(tmp_path, MAIN), {"RELAY_MODAPI__HOST": written}).settings.modapi.host == meant
+
+
+@pytest.mark.parametrize("key", ["modapi.host", "modapi.admin_host", "uplink.admin_host"])
+@pytest.mark.parametrize(
+    "written", ["*", "[::1]", "127.0.0.1:8088", "http://10.0.0.1", "10.0.0.256", "10.0.0.0/8", ""]
+)
+def test_a_host_that_is_none_is_told_with_what_to_write(tmp_path: Path, key: str, written: str) -> None:
+    section, name = key.split(".")
+    (told,) = complaints(write(tmp_path, f'[{section}]\n{name} = "{written}"\n{MAIN}'))
+    assert told.startswith(f"{tmp_path / 'relay.toml'}, [{section}], {name}: must be an address or a name")
+    assert '"::" by IPv6 as well' in told

@@ -1,4 +1,4 @@
-"""Whose request is it? Addresses of callers, and what proxies say of them. Pure."""
+"""Addresses: those a listener serves, those of callers, and what proxies say of callers. Pure."""
 
 import ipaddress
 from collections.abc import Iterable, Sequence
@@ -6,7 +6,31 @@ from collections.abc import Iterable, Sequence
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
+EVERY_IPV4, EVERY_ADDRESS = "0.0.0.0", "::"
+"""The hosts on which a listener answers at all addresses of its machine; on the second by IPv4 and IPv6."""
+
 _IPV6_SITE_BITS = 64
+
+
+def is_every_address(host: str) -> bool:
+    """Does a listener on `host` answer at all addresses of its machine?"""
+    return host in (EVERY_IPV4, EVERY_ADDRESS)
+
+
+def dialled_host(host: str) -> str:
+    """Where a program on this machine reaches a listener on `host`."""
+    return "127.0.0.1" if is_every_address(host) else host
+
+
+def place(host: str, port: int) -> str:
+    """Host and port as in a URL."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def plain(address: str) -> str:
+    """The address of a caller. A listener on "::" sees IPv4 ones as ::ffff:192.0.2.1."""
+    read = _read(address) if address.startswith("::ffff:") else None
+    return str(read or address)
 
 
 def networks(texts: Iterable[str]) -> tuple[Network, ...]:

@@ -11,7 +11,7 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from services.relay.http.addresses import Network, is_in, source_of
+from services.relay.http.addresses import Network, is_in, plain, source_of
 from services.relay.limits import Limits
 
 LOOK_EVERY_S = 0.5
@@ -96,6 +96,8 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        if self.client:
+            self.client = (plain(self.client[0]), self.client[1])
         address = self.client[0] if self.client else ""
         if not self._door.enter(address):
             self._end(b"503 Service Unavailable", b'{"error":"too many connections"}')

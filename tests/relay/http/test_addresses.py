@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.relay.http.addresses import caller, is_in, networks, source_of
+from services.relay.http.addresses import caller, is_in, networks, place, plain, source_of
 
 TRUSTED = networks(["127.0.0.0/8", "10.0.0.0/24", "::1/128"])
 
@@ -49,3 +49,18 @@ def test_without_trusted_networks_nobody_is_believed() -> None:
 )
 def test_callers_are_counted_by_what_their_owner_cannot_change_at_will(address: str, source: str) -> None:
     assert source_of(address) == source
+
+
+@pytest.mark.parametrize(
+    ("host", "written"), [("127.0.0.1", "127.0.0.1:8088"), ("::", "[::]:8088"), ("name", "name:8088")]
+)
+def test_an_ipv6_address_stands_in_brackets(host: str, written: str) -> None:
+    assert place(host, 8088) == written
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [("::ffff:192.0.2.1", "192.0.2.1"), ("192.0.2.1", "192.0.2.1"), ("2001:db8::1", "2001:db8::1"), ("", "")],
+)
+def test_an_ipv4_caller_of_an_ipv6_listener_is_told_by_its_ipv4_address(address: str, shown: str) -> None:
+    assert plain(address) == shown
