@@ -1,7 +1,6 @@
 """A service's life: start, run until told to stop, stop cleanly. The same for modapi and uplink."""
 
 import asyncio
-import contextlib
 import gc
 import logging
 import signal
@@ -155,7 +154,12 @@ def about(store: Store) -> dict[str, str | list[str]]:
 
 
 async def cancelled(task: asyncio.Task[Any]) -> None:
-    """Ends a task and waits until it has ended, whatever it says."""
+    """Cancels a task and waits until it has ended, whatever it raises.
+
+    When the caller itself is cancelled meanwhile, that is raised as usual: to await the task and to suppress
+    its CancelledError would suppress the caller's too.
+    """
     task.cancel()
-    with contextlib.suppress(asyncio.CancelledError, Exception):
-        await task
+    await asyncio.wait([task])
+    if not task.cancelled():
+        task.exception()  # looked at, or asyncio reports it as never retrieved

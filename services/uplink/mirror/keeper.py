@@ -4,7 +4,6 @@ import asyncio
 import time
 from itertools import chain
 
-from services.relay.errors import StoreError
 from services.relay.keys import keys_of
 from services.relay.leases import Lease
 from services.relay.store import Script, Store, pairs, patiently
@@ -40,7 +39,8 @@ class Keeper:
             await patiently(self.save)
 
     async def save(self) -> None:
-        """Saves what changed, if the lease is ours; else it is kept, as it is when this raises StoreError."""
+        """Saves what changed, if the lease is ours. Changes that were not saved are kept: also when this raises
+        StoreError, or is cancelled."""
         if not self._lease.held:
             return
         changes = self._mirror.take_changes()
@@ -48,14 +48,14 @@ class Keeper:
             return
         keys = (self._keys.lease, self._keys.mirror, self._keys.catalogues)
         fields = (part for pair in chain(changes.mirror.items(), changes.catalogues.items()) for part in pair)
+        saved = False
         try:
             saved = await self._store.run(_SAVE, keys, self._lease.token, 2 * len(changes.mirror), *fields)
-        except StoreError:
-            self._mirror.put_back(changes)
-            raise
-        if not saved:
-            self._metrics.fenced.labels("mirror").inc()
-            self._mirror.put_back(changes)
+            if not saved:
+                self._metrics.fenced.labels("mirror").inc()
+        finally:  # also when the caller's time is up: to save them twice does no harm
+            if not saved:
+                self._mirror.put_back(changes)
 
     async def catalogue(self, action: Action) -> bytes | None:
         """A catalogue as it goes out to Takaro. Raises StoreError."""

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import pytest
 from prometheus_client import CollectorRegistry
 
 from services.relay.keys import keys_of
@@ -70,3 +71,17 @@ async def test_who_stood_by_learns_what_the_last_owner_saved_and_keeps_what_is_n
     assert second.mirror.place("1") == PLACE | {"x": 11.0}
     assert second.mirror.place("2") == PLACE | {"x": 22.0}
     await cancelled(running)
+
+
+async def test_changes_that_could_not_be_saved_in_time_are_kept(
+    store: Store, slug: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = Owner(store, slug)
+    await owner.lease.renew()
+    owner.sees("1", 100.0)
+    with monkeypatch.context() as standstill, pytest.raises(TimeoutError):
+        standstill.setattr(store, "run", lambda *_: asyncio.get_running_loop().create_future())
+        async with asyncio.timeout(0.01):
+            await owner.keeper.save()
+    await owner.keeper.save()
+    assert await store.send("HLEN", keys_of(slug).mirror) == 1
