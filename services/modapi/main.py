@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import os
+from functools import partial
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
@@ -58,7 +59,8 @@ async def serve(settings: Settings, config: Path | None = None) -> None:
         add_api(pages, directory, store, settings.modapi.admin_token)
         live = add_page(pages, settings, directory, store, metrics)
         trusting = asyncio.create_task(running.trust(store))
-        watching = asyncio.create_task(directory.watch(admitted.update))
+        kept_going = partial(metrics.service.faults.kept_going, logger)
+        watching = asyncio.create_task(kept_going(lambda: directory.watch(admitted.update)))
         # The door opens without Redis too: a mod of relay.toml that registers is answered in any case.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(OPEN_DOOR_AFTER_S):
@@ -68,9 +70,9 @@ async def serve(settings: Settings, config: Path | None = None) -> None:
         await running.until_stopped(
             running.ended(trusting),
             running.ended(watching),
-            running.watch(store, metrics.service),
-            metrics.service.watch_loop(),
-            listen(store, admitted),
+            kept_going(lambda: running.watch(store, metrics.service)),
+            kept_going(metrics.service.watch_loop),
+            kept_going(lambda: listen(store, admitted)),
             live.run(),
             Listener.of(
                 make_app(admitted, metrics, trusted),

@@ -8,6 +8,7 @@ from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
+from services.relay.faults import Faults, Kind
 from services.relay.instances.series import InstanceSeries
 from services.relay.redis.durability import STORE_LABELS
 from services.relay.store import Store
@@ -92,6 +93,15 @@ class ServiceMetrics:
         )
         for limit in limits:
             self._refused.labels(limit)
+        caught = Counter(
+            "dayz_relay_faults_total",
+            "Exceptions that no code has foreseen, by what was worked on. The work around it goes on.",
+            ["kind"],
+            registry=registry,
+        )
+        for kind in Kind:
+            caught.labels(kind)
+        self.faults = Faults(lambda kind: caught.labels(kind).inc())
         self._took = {outcome: self.round_trips.labels(outcome) for outcome in OUTCOMES}
 
     def text(self) -> bytes:

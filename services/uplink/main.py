@@ -2,6 +2,7 @@
 
 import logging
 import os
+from functools import partial
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
@@ -44,6 +45,8 @@ async def serve(settings: Settings, config: Path | None = None) -> None:
         logger.info("this uplink is %s", surroundings.uplink)
         fleet = Fleet(surroundings)
         directory = Directory(settings, config, os.environ, store, metrics.service.reload_failed.set)
+        herald = Herald(settings.alerts, store, fleet.sightings, metrics.told, metrics.service.faults)
+        kept_going = partial(metrics.service.faults.kept_going, logger)
         pages = admin_app(
             metrics.service.text,
             lambda: running.not_ready(store),
@@ -51,12 +54,12 @@ async def serve(settings: Settings, config: Path | None = None) -> None:
         )
         await running.until_stopped(
             running.trust(store),
-            running.watch(store, metrics.service),
-            metrics.service.watch_loop(),
-            directory.watch(lambda served: fleet.update(instances(served))),
-            forget_removed(directory.registry),
+            kept_going(lambda: running.watch(store, metrics.service)),
+            kept_going(metrics.service.watch_loop),
+            kept_going(lambda: directory.watch(lambda served: fleet.update(instances(served)))),
+            kept_going(lambda: forget_removed(directory.registry)),
             fleet.run(),
-            Herald(settings.alerts, store, fleet.sightings, metrics.told).run(),
+            kept_going(herald.run),
             Listener.of(pages).listen(admin),
         )
     finally:

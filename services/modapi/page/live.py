@@ -4,6 +4,7 @@ instance that is looked at, and the news for each reader as server-sent events.
 
 import asyncio
 import contextlib
+import logging
 import math
 import time
 from collections import deque
@@ -18,6 +19,7 @@ from services.modapi.page.markup import Html
 from services.modapi.page.view import Row, View
 from services.modapi.page.words import level
 from services.relay.errors import StoreError
+from services.relay.faults import Faults, Kind
 from services.relay.instances.dead_letters import DeadLetters
 from services.relay.instances.diagnosis import diagnose
 from services.relay.instances.directory import Directory
@@ -27,6 +29,7 @@ from services.relay.instances.minutes import read_minutes
 from services.relay.instances.state import InstanceState
 from services.relay.instances.strangers import Stranger, Strangers
 from services.relay.instances.watching import REMEMBERED, Passed, watch
+from services.relay.logs import InstanceLogger
 from services.relay.mod_config import mod_url
 from services.relay.running import cancelled
 from services.relay.settings import ModApi
@@ -46,6 +49,8 @@ MOST_ROOMS = 100
 CHART_EVERY = 15
 LETTERS_EVERY = 2
 
+logger = logging.getLogger(__name__)
+
 News = AsyncIterator[bytes]
 Fragments = dict[str, Html]
 
@@ -53,7 +58,8 @@ Fragments = dict[str, Html]
 class Board:
     """All instances with what is known of them now."""
 
-    def __init__(self, directory: Directory, store: Store, modapi: ModApi) -> None:
+    def __init__(self, directory: Directory, store: Store, modapi: ModApi, faults: Faults) -> None:
+        self._faults = faults
         self._directory = directory
         self._store = store
         self._strangers = Strangers(store)
@@ -77,7 +83,9 @@ class Board:
         rows: dict[str, Row] = {}
         for start in range(0, len(slugs), AT_ONCE):
             found = await facts_of_all(self._store, slugs[start : start + AT_ONCE])
-            rows |= {slug: self._row(entries[slug], facts, stranger) for slug, facts in found.items()}
+            for slug, facts in found.items():
+                with self._faults.kept(InstanceLogger(logger, slug), Kind.LISTENER):
+                    rows[slug] = self._row(entries[slug], facts, stranger)
         return rows
 
     def _row(self, entry: Entry, facts: Facts, stranger: Stranger | None) -> Row:
@@ -88,12 +96,14 @@ class Board:
 class Room:
     """What passed one instance since somebody looks at it. Reads are left out: nobody could follow them."""
 
-    def __init__(self, store: Store, slug: str) -> None:
+    def __init__(self, store: Store, slug: str, faults: Faults) -> None:
         self.used_s = time.monotonic()
         self._events: deque[Passed] = deque(maxlen=REMEMBERED)
         self._commands: deque[Passed] = deque(maxlen=REMEMBERED)
         self._state = InstanceState(store, slug)
-        self._listening = asyncio.create_task(self._listen(store, slug))
+        self._listening = asyncio.create_task(
+            faults.kept_going(InstanceLogger(logger, slug), lambda: self._listen(store, slug))
+        )
 
     @property
     def passed(self) -> list[Passed]:
@@ -122,8 +132,9 @@ class Room:
 class Live:
     """The readers of the page."""
 
-    def __init__(self, directory: Directory, store: Store, modapi: ModApi) -> None:
-        self.board = Board(directory, store, modapi)
+    def __init__(self, directory: Directory, store: Store, modapi: ModApi, faults: Faults) -> None:
+        self.board = Board(directory, store, modapi, faults)
+        self._faults = faults
         self.streams = 0
         self._store = store
         self._rooms: dict[str, Room] = {}
@@ -132,15 +143,18 @@ class Live:
     async def run(self) -> None:
         """Closes rooms that nobody looks into. Never returns; when it is cancelled all streams end."""
         try:
-            while True:
-                await asyncio.sleep(CLEAR_UP_EVERY_S)
-                left_s = time.monotonic() - KEPT_S
-                for slug in [slug for slug, room in self._rooms.items() if room.used_s < left_s]:
-                    await self._rooms.pop(slug).close()
+            await self._faults.kept_going(logger, self._clear_up)
         finally:
             self._stopping.set()
             for room in self._rooms.values():
                 await room.close()
+
+    async def _clear_up(self) -> None:
+        while True:
+            await asyncio.sleep(CLEAR_UP_EVERY_S)
+            left_s = time.monotonic() - KEPT_S
+            for slug in [slug for slug, room in self._rooms.items() if room.used_s < left_s]:
+                await self._rooms.pop(slug).close()
 
     def passed(self, slug: str) -> list[Passed]:
         """What passed the instance lately, as far as it is known: the first who asks has it a second on."""
@@ -148,7 +162,7 @@ class Live:
         if room is None:
             if len(self._rooms) >= MOST_ROOMS or self._stopping.is_set():
                 return []
-            room = self._rooms[slug] = Room(self._store, slug)
+            room = self._rooms[slug] = Room(self._store, slug, self._faults)
         room.used_s = time.monotonic()
         return room.passed
 
@@ -201,6 +215,9 @@ class Live:
                     news = _changed(await look(turn), told)
                 except StoreError:
                     news = b"event: away\ndata:\n\n"
+                except Exception as error:  # the next look may go well again, and other pages go on
+                    self._faults.caught(logger, Kind.LISTENER, error)
+                    news = b""
                 if not news and time.monotonic() - said_s > SAID_WITHIN_S:
                     news = b":\n\n"
                 if news:

@@ -48,7 +48,7 @@ def add_page(
     """Adds the page to those of the admin port. What is returned has to run."""
     modapi = settings.modapi
     token = modapi.admin_token.get_secret_value() if modapi.admin_token else None
-    live = Live(directory, store, modapi)
+    live = Live(directory, store, modapi, metrics.service.faults)
     door = PageDoor(token, settings.limits, loopback=is_loopback(modapi.admin_host))
     pages.mount("/", StatusPage(live, door, store, metrics, settings.limits, modapi).app())
     return live

@@ -11,7 +11,9 @@ from typing import Any
 import orjson
 
 from services.relay.errors import StoreError
+from services.relay.faults import Faults, Kind
 from services.relay.keys import keys_of
+from services.relay.logs import InstanceLogger
 from services.relay.settings import Alerts
 from services.relay.store import Store, pairs
 from services.uplink.alerts import words
@@ -44,13 +46,15 @@ class Herald:
         store: Store,
         look: Callable[[], Mapping[str, Sighting]],
         counted: Callable[[str, bool], None],
+        faults: Faults | None = None,
     ) -> None:
+        self._faults = faults or Faults()
         self._silent_after_s = settings.silent_after_s
         self._store = store
         self._look = look
         self._watches: dict[str, Watch] = {}
         self._targets = [
-            _Target(name, url.get_secret_value(), body, counted)
+            _Target(name, url.get_secret_value(), body, counted, self._faults)
             for name, url, body in (
                 ("discord", settings.discord_url, words.discord),
                 ("webhook", settings.webhook_url, words.generic),
@@ -64,7 +68,7 @@ class Herald:
             await asyncio.Event().wait()
         async with asyncio.TaskGroup() as group:
             for target in self._targets:
-                group.create_task(target.run())
+                group.create_task(self._faults.kept_going(logger, target.run))
             while True:
                 with contextlib.suppress(StoreError):
                     await self._once()
@@ -78,10 +82,14 @@ class Herald:
         for slug, told in zip(new, await asyncio.gather(*map(self._told, new)), strict=True):
             self._watches[slug] = Watch(told, self._silent_after_s)
         for slug, seen in found.items():
-            for transition in self._watches[slug].look(slug, seen, now_s, wall_s):
-                message = _Message(transition, len(self._targets), self._settle)
-                for target in self._targets:
-                    target.put(message)
+            with self._faults.kept(InstanceLogger(logger, slug), Kind.LOOP):
+                self._look_at(slug, seen, now_s, wall_s)
+
+    def _look_at(self, slug: str, seen: Sighting, now_s: float, wall_s: float) -> None:
+        for transition in self._watches[slug].look(slug, seen, now_s, wall_s):
+            message = _Message(transition, len(self._targets), self._settle)
+            for target in self._targets:
+                target.put(message)
 
     async def _told(self, slug: str) -> dict[Condition, float]:
         stored = await self._store.send("HGETALL", keys_of(slug).alerts)
@@ -125,7 +133,9 @@ class _Target:
         url: str,
         body: Callable[[Sequence[Transition]], dict[str, Any]],
         counted: Callable[[str, bool], None],
+        faults: Faults,
     ) -> None:
+        self._faults = faults
         self._name = name
         self._url = url
         self._body = body
@@ -147,10 +157,13 @@ class _Target:
             messages = list(self._waiting)
             self._waiting.clear()
             self._some.clear()
-            sent = await self._send(orjson.dumps(self._body([one.transition for one in messages])))
+            sent = False
+            with self._faults.kept(logger, Kind.LOOP):
+                sent = await self._send(orjson.dumps(self._body([one.transition for one in messages])))
             self._counted(self._name, sent)
             for message in messages:
-                message.done(sent)
+                with self._faults.kept(InstanceLogger(logger, message.transition.slug), Kind.LISTENER):
+                    message.done(sent)
             await asyncio.sleep(MESSAGE_EVERY_S)
 
     async def _send(self, body: bytes) -> bool:

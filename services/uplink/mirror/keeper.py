@@ -39,8 +39,8 @@ class Keeper:
             await patiently(self.save)
 
     async def save(self) -> None:
-        """Saves what changed, if the lease is ours. Changes that were not saved are kept: also when this raises
-        StoreError, or is cancelled."""
+        """Saves what changed, if the lease is ours. Changes that were not saved are kept, also when this is
+        cancelled. Raises StoreError."""
         if not self._lease.held:
             return
         changes = self._mirror.take_changes()

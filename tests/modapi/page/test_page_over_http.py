@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import httpx
 import orjson
@@ -14,12 +15,15 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from services.modapi.metrics import Metrics
-from services.modapi.page import instance
+from services.modapi.page import instance, live
 from services.modapi.page.live import Room
 from services.modapi.page.routes import add_page
 from services.relay.event_stream import EventStream
+from services.relay.faults import Faults
+from services.relay.instances import diagnosis
 from services.relay.instances.dead_letters import DeadLetters
 from services.relay.instances.directory import Directory
+from services.relay.instances.entries import Entry
 from services.relay.instances.state import InstanceState, LinkInfo
 from services.relay.instances.strangers import Strangers
 from services.relay.instances.watching import Passed, Passing
@@ -37,15 +41,23 @@ BROKEN = orjson.dumps({"type": HOSTILE, "msg": HOSTILE})
 
 @asynccontextmanager
 async def page(
-    store: Store, slug: str, token: str | None = TOKEN, admin_host: str = "127.0.0.1", base: str = LOCAL
+    store: Store,
+    slug: str,
+    token: str | None = TOKEN,
+    admin_host: str = "127.0.0.1",
+    base: str = LOCAL,
+    others: tuple[str, ...] = (),
 ) -> AsyncIterator[httpx.AsyncClient]:
-    served = Instance(slug=slug, name="A server", identity_token=SecretStr(f"identity-{slug}"))
+    served = tuple(
+        Instance(slug=one, name="A server", identity_token=SecretStr(f"identity-{one}"))
+        for one in (slug, *others)
+    )
     modapi = ModApi(admin_token=SecretStr(token) if token else None, admin_host=admin_host)
-    settings = Settings(instances=(served,), modapi=modapi)
+    settings = Settings(instances=served, modapi=modapi)
     directory = Directory(settings, None, {}, store, lambda _: None)
     pages = FastAPI(openapi_url=None)
-    live = add_page(pages, settings, directory, store, Metrics(CollectorRegistry()))
-    tasks = [asyncio.create_task(live.run()), asyncio.create_task(directory.watch(lambda _: None))]
+    shown = add_page(pages, settings, directory, store, Metrics(CollectorRegistry()))
+    tasks = [asyncio.create_task(shown.run()), asyncio.create_task(directory.watch(lambda _: None))]
     await directory.complete.wait()
     async with httpx.AsyncClient(transport=httpx.ASGITransport(pages), base_url=base) as client:
         yield client
@@ -203,7 +215,7 @@ async def test_a_wrong_key_is_told_where_a_mod_is_missed(store: Store, slug: str
 async def test_the_player_of_a_command_is_named(store: Store, slug: str) -> None:
     known = orjson.dumps({"gameId": "76561198000000001", "name": "Bob"})
     await store.send("HSET", keys_of(slug).players, "76561198000000001", known)
-    room, owner = Room(store, slug), Passing(store, slug)
+    room, owner = Room(store, slug, Faults()), Passing(store, slug)
     owner.watched("somebody")
     async with asyncio.timeout(10):
         while not room.passed:  # until the room listens
@@ -401,3 +413,18 @@ async def test_without_a_configured_token_forms_need_their_key_too(store: Store,
 async def test_a_form_beyond_its_size_is_refused(store: Store, slug: str) -> None:
     async with page(store, slug) as client:
         assert (await log_in(client, "x" * 10_000)).status_code == 413
+
+
+async def test_a_server_that_cannot_be_shown_leaves_the_others_in_sight(
+    store: Store, slug: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(entry: Entry, *others: Any) -> list[Any]:
+        if entry.instance.slug == f"{slug}-odd":
+            raise RuntimeError("by a fault of ours")
+        return diagnosis.diagnose(entry, *others)
+
+    monkeypatch.setattr(live, "diagnose", failing)
+    async with page(store, slug, others=(f"{slug}-odd",)) as client:
+        answer = await client.get("/", headers={"authorization": f"Bearer {TOKEN}"})
+        assert answer.status_code == 200
+        assert f"/instance/{slug}" in answer.text and f"{slug}-odd" not in answer.text

@@ -258,3 +258,28 @@ def test_the_address_of_a_webhook_is_a_secret() -> None:
         == "POST https://discord.example/*** failed"
     )
     assert post.shown(f"https://user:pass@discord.example/{SECRET}") == "https://discord.example/***"
+
+
+async def test_a_server_that_cannot_be_judged_keeps_no_other_from_being_told_of(
+    store: Store, slug: str, hook: Hook
+) -> None:
+    async with an_uplink(Alerts(discord_url=hook.url), store) as uplink:
+        uplink.seen = {f"{slug}-odd": replace(REFUSED, silent_s="by a fault of ours"), slug: REFUSED}  # type: ignore[arg-type]
+        await until(lambda: uplink.counted == [("discord", True)])
+        assert not uplink.running.done()
+
+
+async def test_a_message_that_cannot_be_written_is_told_later_and_others_go_on(
+    store: Store, slug: str, hook: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object) -> None:
+        raise RuntimeError("by a fault of ours")
+
+    monkeypatch.setattr(conditions, "AGAIN_AFTER_S", 0.1)
+    with monkeypatch.context() as broken:
+        broken.setattr("services.uplink.alerts.words.discord", failing)
+        async with an_uplink(Alerts(discord_url=hook.url, webhook_url=hook.url), store) as uplink:
+            uplink.seen = {slug: REFUSED}
+            await until(lambda: sorted(uplink.counted) == [("discord", False), ("webhook", True)])
+            uplink.seen = {slug: REFUSED, f"{slug}-other": REFUSED}
+            await until(lambda: uplink.counted.count(("webhook", True)) == 2)
