@@ -22,7 +22,6 @@ class Reason(StrEnum):
     TOO_DEEP = "too-deep"
     UNKNOWN_TYPE = "unknown-type"
     EMPTY_MESSAGE = "empty-message"
-    CHAT_WITHOUT_SENDER = "chat-without-sender"
     NO_PLAYER = "no-player"  # the event has no player record, or one with nothing in it
     UNKNOWN_PLAYER = "unknown-player"  # the identity is gone and nobody seen before fits it
     NO_PLATFORM_ID = "no-platform-id"  # Takaro loses each event of a player by whom it cannot be found

@@ -64,14 +64,11 @@ def _player_event(raw: Data, roster: Roster) -> Data:
 
 
 def _chat(raw: Data, roster: Roster) -> Data:
-    sender = raw.get("player")
-    if type(sender) is not dict or not any(map(sender.get, ("name", *_IDS))):
-        # Other mods write notices of their own into the chat this way (contract.md A3).
-        raise Unfit(Reason.CHAT_WITHOUT_SENDER, "player: is missing or empty")
     data: Data = {"channel": channel(raw.get("channel")), "msg": _message(raw, "msg")}
-    # A sender of whom only the name is known stays a name: to guess who it is would let anyone
-    # run commands as somebody else. Without a player Takaro takes the line and runs nothing.
-    if (player := _other(sender, roster)) is not None:
+    # Other mods write notices of their own into the chat, without a sender. Nor is a sender looked up by
+    # name: that would let a player run commands as somebody else. Takaro takes a line without a player as a
+    # system message and runs no command in it.
+    if (player := _other(raw.get("player"), roster)) is not None:
         data["player"] = player
     if (recipient := _other(raw.get("recipient"), roster)) is not None:
         data["recipient"] = recipient

@@ -168,9 +168,6 @@ def test_each_way_to_write_an_event_becomes_what_takaro_takes(
         ({"type": "log"}, "empty-message"),
         ({"type": "log", "msg": " \n", "raw": None}, "empty-message"),
         ({"type": "chat-message", "player": ANN, "msg": ""}, "empty-message"),
-        ({"type": "chat-message", "player": None, "msg": "hi"}, "chat-without-sender"),
-        ({"type": "chat-message", "player": {}, "msg": "hi"}, "chat-without-sender"),
-        ({"type": "chat-message", "player": NOBODY, "msg": "hi"}, "chat-without-sender"),
         ({"type": "player-connected"}, "no-player"),
         ({"type": "player-connected", "player": "Ann"}, "no-player"),
         ({"type": "player-disconnected", "player": NOBODY}, "no-player"),
@@ -210,6 +207,12 @@ def test_a_player_without_a_platform_id_in_this_event_goes_out_with_the_one_that
     roster.learn({**STRANGER, "platformId": "xbox:42"})
     event = mapped({"type": "player-connected", "player": STRANGER}, roster)
     assert event["data"]["player"]["platformId"] == "xbox:42"
+
+
+@pytest.mark.parametrize("sender", [{}, {"player": None}, {"player": {}}, {"player": ""}, {"player": NOBODY}])
+def test_a_chat_line_without_a_sender_is_delivered_as_a_system_message(sender: dict[str, Any]) -> None:
+    line = {"type": "chat-message", "channel": "system", "msg": "Restart in 5 minutes", **sender}
+    assert mapped(line)["data"] == {"channel": "global", "msg": "Restart in 5 minutes", "timestamp": NOW}
 
 
 def test_whoever_disconnects_goes_out_under_the_id_they_connected_with() -> None:
