@@ -20,6 +20,7 @@ from services.uplink.desk import Desk
 from services.uplink.event_pump import EventPump
 from services.uplink.surroundings import Surroundings
 from services.uplink.takaro import frames
+from services.uplink.takaro.asked import AskedRequests
 from services.uplink.takaro.frames import IdentifyRefused
 from services.uplink.takaro.session import Happening, after
 from services.uplink.wire import Wire
@@ -77,6 +78,8 @@ class Conversation:
         self._unpumped = asyncio.Event()
         self._unpumped.set()
         self._open_requests: set[asyncio.Task[None]] = set()
+        self._asked = AskedRequests()
+        self._answers_refused: set[str] = set()  # actions
         self._last_round: asyncio.Event | None = None
 
     @property
@@ -212,16 +215,28 @@ class Conversation:
     def _take(self, request: frames.Request) -> None:
         self.requests += 1
         self.asked_s = time.monotonic()
+        self._asked.add(request.request_id, request.action)
         if work := self._desk.take(self.wire, request):
             self._open_requests.add(work)
             work.add_done_callback(self._open_requests.discard)
 
     def _refused(self, error: frames.ErrorFrame) -> None:
+        if (action := self._asked.action_of(error.request_id)) is not None:
+            self._answer_refused(action, error.text)
+            return
         self._logger.warning("Takaro refused something: %s", error.text)
         if self._pump:
             self._pump.refused(error)
         else:  # Takaro answers an identify it cannot read with an error frame
+            self._metrics.error_frames.labels("identify").inc()
             self._answered(IdentifyRefused(error.text))
+
+    def _answer_refused(self, action: str, text: str) -> None:
+        """Takaro has no use for an answer of ours. Logged once for each action: it asks again each 30 s."""
+        self._metrics.error_frames.labels("answer").inc()
+        if action not in self._answers_refused:
+            self._answers_refused.add(action)
+            self._logger.warning("Takaro cannot use the answer to %s: %s", action, text)
 
     def _answered(self, answer: frames.Identified | IdentifyRefused) -> None:
         if self._answer and not self._answer.done():

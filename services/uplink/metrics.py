@@ -99,7 +99,11 @@ class Metrics:
             registry=registry,
         )
         self.error_frames = Counter(
-            "dayz_relay_takaro_errors_total", "Error frames of Takaro's.", ["kind"], registry=registry
+            "dayz_relay_takaro_errors_total",
+            "Error frames of Takaro's: it refused an event (invalid; internal: it has lost the server), "
+            "an answer or an identify.",
+            ["kind"],
+            registry=registry,
         )
         self.requests = Counter(
             "dayz_relay_requests_total",
@@ -199,7 +203,7 @@ class Metrics:
             self.lease_changes.labels(cause)
         for operation in ("ack", "mirror"):
             self.fenced.labels(operation)
-        for kind in ("internal", "invalid"):
+        for kind in ("internal", "invalid", "answer", "identify"):
             self.error_frames.labels(kind)
         for action in READ_RULES:
             for result in ("answered", "failed"):

@@ -193,6 +193,21 @@ async def test_the_type_of_an_answer_is_ignored_its_payload_counts(takaro: Takar
             assert (await asking).error == error
 
 
+@pytest.mark.parametrize("payload", [None, {"error": "busy"}, [{"gameId": 7}]])
+async def test_an_answer_without_the_shape_earns_an_error_under_the_id_of_its_request(
+    takaro: TakaroSim, payload: Any
+) -> None:
+    async with connect(takaro.url) as socket:
+        await identify(socket)
+        asking = asyncio.create_task(takaro.request("server-one", "getPlayers"))
+        request = orjson.loads(await socket.recv())
+        await send(socket, "response", payload, requestId=request["requestId"])
+        error = orjson.loads(await socket.recv())
+        answer = await asking
+    assert (error["type"], error["requestId"]) == ("error", request["requestId"])
+    assert error["payload"] == {"message": answer.error} and "bad data" in str(answer.error)
+
+
 @pytest.mark.parametrize("location", [None, {"error": "offline"}, {"x": "1", "y": 2, "z": 3}])
 async def test_an_event_is_lost_when_its_players_location_is_not_answered(
     takaro: TakaroSim, location: Any

@@ -63,6 +63,8 @@ class DayzServer(Game):
         self._results: asyncio.Queue[tuple[Operation, bytes]] = asyncio.Queue()
         self._posting: set[asyncio.Task[None]] = set()
         self.polling = False  # a poll is under way
+        self.failing: dict[str, str] = {}
+        """Actions that the mod answers with ok:false, and the text of each."""
         self._results_in_turn = results_in_turn
         self._stopping = asyncio.Event()
 
@@ -178,6 +180,8 @@ class DayzServer(Game):
         operation_id, action = operation.operation_id, operation.action
         try:
             args = read_args(self.generation, action, operation.args_json)
+            if text := self.failing.get(action):
+                raise Refused(text)
             value = self.world.perform(operation_id, action, args)
             result = write_result(self.generation, operation_id, action, args, value)
         except (Unreadable, Refused) as error:

@@ -14,7 +14,7 @@ from services.sim.takaro.faults import Faults
 from services.sim.takaro.intake import Intake
 from services.sim.takaro.records import Accepted, Answer, GameServer, Link, Lost, Refusal
 from services.sim.takaro.requests import encode_args, get_player
-from services.sim.takaro.rules import conclude, identify_error, server_name
+from services.sim.takaro.rules import bad_answer, conclude, identify_error, server_name
 from services.sim.waiting import Changes
 
 ERROR_DELAY_TURNS = 3  # loop turns: enough for one pong to overtake, see `_pong`
@@ -233,9 +233,12 @@ class Connector:
         try:
             async with asyncio.timeout(self._request_timeout_s):
                 await self._send(link, "request", {"action": action, "args": encode_args(args)}, request_id)
-                return await future
+                payload = await future
         finally:
             link.pending.pop(request_id, None)
+        if problem := bad_answer(action, payload):
+            await self._send(link, "error", {"message": problem}, request_id)
+        return payload
 
     def _learn(self, server: GameServer, answer: Answer) -> None:
         if answer.action == "testReachability":
@@ -249,7 +252,7 @@ class Connector:
     # Frames
 
     async def _send(self, link: Link, kind: str, payload: Any, request_id: str = "") -> None:
-        """Every frame carries a random requestId; only that of a request means anything."""
+        """Every frame carries a requestId: random, but for a request and an error about its answer."""
         frame = {"type": kind, "payload": payload, "requestId": request_id or str(uuid.uuid4())}
         try:
             await link.connection.send(orjson.dumps(frame).decode())

@@ -58,12 +58,18 @@ def conclude(action: str, payload: Any) -> tuple[Any, str | None]:
     Only a non-empty `error` key inside the payload is an error; for actions without a shape
     everything else is success, whatever it says (contract.md B3).
     """
-    check = _ANSWERS.get(action)
-    if check is not None and (problem := check(payload)):
-        return None, f"Gameserver responded with bad data: {action}: {problem}"
+    if problem := bad_answer(action, payload):
+        return None, problem
     if isinstance(payload, dict) and payload.get("error"):
         return None, f"Error from server: {payload['error']}"
     return payload, None
+
+
+def bad_answer(action: str, payload: Any) -> str | None:
+    """What the `error` frame under the id of the request says of this answer; None: it has the shape."""
+    check = _ANSWERS.get(action)
+    problem = check(payload) if check is not None else None
+    return f"Gameserver responded with bad data: {action}: {problem}" if problem else None
 
 
 def _text(value: Any) -> str | None:

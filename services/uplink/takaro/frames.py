@@ -77,10 +77,15 @@ class Pong:
 
 @dataclass(frozen=True, slots=True)
 class ErrorFrame:
-    """Something we sent was refused; which is not said. `internal`: Takaro has lost our server."""
+    """Takaro refused something that we sent. `internal`: Takaro has lost our server.
+
+    If `request_id` is that of a request, the answer to that request was refused. Any other id is random, and
+    does not say which event was refused (contract.md B1).
+    """
 
     text: str
     internal: bool
+    request_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +122,7 @@ def read_frame(text: str | bytes) -> Frame:
             return _identify_answer(fields)
         case "error":
             message = _message(payload) or "Takaro gave no reason"
-            return ErrorFrame(message, internal=_INTERNAL in message.lower())
+            return ErrorFrame(message, _INTERNAL in message.lower(), _request_id(frame))
     return _unknown(text)
 
 

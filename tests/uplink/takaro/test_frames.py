@@ -64,7 +64,7 @@ def decoded(frame: bytes) -> Any:
         ('{"type":"request","requestId":"r","payload":null}', Request("r", "", None)),
         (
             '{"type":"error","payload":{"message":"Internal error handling game event"},"requestId":"r"}',
-            ErrorFrame("Internal error handling game event", internal=True),
+            ErrorFrame("Internal error handling game event", internal=True, request_id="r"),
         ),
         (
             '{"type":"error","payload":{"message":"property raw should not exist"}}',
