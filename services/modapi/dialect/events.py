@@ -134,14 +134,14 @@ def _name(kind: Any) -> str | None:
 def _message(raw: Data, *names: str) -> str:
     for name in names:
         text = fields.line(raw.get(name))
-        if text and not text.isspace():
+        if not fields.is_blank(text):
             return text
     raise Unfit(Reason.EMPTY_MESSAGE, f"{names[0]}: is missing or empty")
 
 
 def _with_message(raw: Data, data: Data) -> Data:
     text = fields.line(raw.get("msg"))
-    if text and not text.isspace():
+    if not fields.is_blank(text):
         data["msg"] = text
     return data
 

@@ -4,6 +4,7 @@ Each reader takes any JSON value and gives a valid one or None; none of them rai
 """
 
 import re
+import unicodedata
 from datetime import UTC, datetime
 from math import isfinite
 from typing import Any
@@ -23,6 +24,12 @@ PERMANENT_YEAR = 3_000
 # around on every page that shows it; a lone surrogate cannot be encoded at all.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _UNSAFE_BUT_LINES = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+# Categories of characters that show nothing by themselves: controls, formats, combining marks, spaces.
+_BLANK_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Mc", "Me", "Mn", "Zl", "Zp", "Zs"})
+# By their category these fillers, blanks and tags are letters, symbols or unassigned; they show nothing.
+_BLANK = re.compile(
+    "[\u115f\u1160\u2065\u2800\u3164\uffa0\ufff0-\ufff8\U00013441\U00013442\U0001d159\U000e0000-\U000e0fff]"
+)
 _ADDRESS = re.compile("[0-9A-Fa-f.:]{2,45}")
 _PLATFORM_ID = re.compile("[A-Za-z0-9_-]{1,64}:[A-Za-z0-9_-]{1,128}")
 _BIS_ID = re.compile("[A-Za-z0-9+/_-]{43}=?")
@@ -121,8 +128,18 @@ def game_id(value: Any) -> str:
 
 
 def name(value: Any) -> str:
-    """A player's name as it may be shown, or ""."""
-    return line(value, NAME_CHARS).strip()
+    """A player's name as it may be shown, or "" if it shows as nothing."""
+    text = line(value, NAME_CHARS).strip()
+    return "" if is_blank(text) else text
+
+
+def is_blank(text: str) -> bool:
+    """Whether a reader of this text sees nothing."""
+    return not ("!" <= text[:1] <= "~" or any(map(_is_visible, text)))
+
+
+def _is_visible(char: str) -> bool:
+    return unicodedata.category(char) not in _BLANK_CATEGORIES and _BLANK.match(char) is None
 
 
 def address(value: Any) -> str | None:

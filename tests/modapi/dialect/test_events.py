@@ -168,6 +168,7 @@ def test_each_way_to_write_an_event_becomes_what_takaro_takes(
         ({"type": "log"}, "empty-message"),
         ({"type": "log", "msg": " \n", "raw": None}, "empty-message"),
         ({"type": "chat-message", "player": ANN, "msg": ""}, "empty-message"),
+        ({"type": "chat-message", "player": ANN, "msg": "\u200b\u3164"}, "empty-message"),
         ({"type": "player-connected"}, "no-player"),
         ({"type": "player-connected", "player": "Ann"}, "no-player"),
         ({"type": "player-disconnected", "player": NOBODY}, "no-player"),

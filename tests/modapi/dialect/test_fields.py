@@ -65,6 +65,76 @@ def test_a_date_is_read_in_utc(value: Any, read: str | None) -> None:
     assert (when and fields.iso(when)) == read
 
 
+NOTHING_TO_SEE = [
+    *(
+        "\u200b",
+        "\u3164",
+        "\u2800",
+        "\ufeff",
+        "\u00ad",
+        "\u00a0",
+        "\u115f",
+        "\u1160",
+        "\uffa0",
+        "\u034f",
+        "\u061c",
+    ),
+    *(
+        "\u17b4",
+        "\u180b",
+        "\u180e",
+        "\u2060",
+        "\u2064",
+        "\u2065",
+        "\u206f",
+        "\u3000",
+        "\ufe0f",
+        "\ufff0",
+        "\u0301",
+    ),
+    *(
+        "\U0001d159",
+        "\U0001d173",
+        "\U00013441",
+        "\U000e0001",
+        "\U000e0041",
+        "\U000e0080",
+        "\U000e01ef",
+        "\t",
+        "\0",
+    ),
+]
+"""Spaces, joiners, fillers, variation selectors, tags, marks without a letter, and other such characters."""
+
+
+@given(st.text(st.sampled_from(NOTHING_TO_SEE), max_size=120))
+def test_a_name_that_shows_as_nothing_is_no_name(name: str) -> None:
+    assert fields.name(name) == ""
+
+
+@given(
+    st.text(st.sampled_from(NOTHING_TO_SEE), max_size=8),
+    st.text(st.sampled_from(NOTHING_TO_SEE), max_size=8),
+    st.sampled_from(
+        [
+            "a",
+            "7",
+            "_",
+            "\u017b",
+            "\u65e5",
+            "\u3131",
+            "\u2801",
+            "\U0001f480",
+            "\U0001fae8",
+            "\ue000",
+            "\ufffd",
+        ]
+    ),
+)
+def test_a_name_with_one_character_to_see_is_a_name(before: str, after: str, char: str) -> None:
+    assert char in fields.name(before + char + after)
+
+
 ANY: st.SearchStrategy[Any] = (
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.none())
 )

@@ -66,6 +66,8 @@ def test_the_steam_id_is_read_from_the_game_id() -> None:
     [
         (["Ann", "Survivor"], "Ann"),
         (["Ann", ""], "Ann"),
+        (["Ann", "\u200b\u2800"], "Ann"),
+        (["\u3164"], "Survivor"),
         (["Survivor", "Ann"], "Ann"),
         (["Ann", "Anna"], "Anna"),
         ([""], "Survivor"),
