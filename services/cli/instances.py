@@ -75,7 +75,7 @@ async def _list(desk: Desk, args: Namespace) -> None:
 
 
 async def _rotate(desk: Desk, args: Namespace) -> None:
-    issued = await desk.registry.rotate(args.slug, args.overlap_h * 3600)
+    issued = await desk.registry.rotate(args.slug, args.overlap_h * 3600, force=args.force)
     if args.json:
         print_json({"slug": args.slug, "mod_key": issued.mod_key})
         return

@@ -195,6 +195,9 @@ def _add_instance(parser: argparse.ArgumentParser) -> None:
     added["rotate"].add_argument(
         "--overlap-h", type=_hours, default=24.0, metavar="H", help="how many hours the old key stays valid"
     )
+    added["rotate"].add_argument(
+        "--force", action="store_true", help="also while the key of an earlier rotation opens: it ends now"
+    )
     added["remove"].add_argument("--purge", action="store_true", help="delete its data now")
 
 

@@ -5,9 +5,10 @@ page in an operator's browser could call it.
 """
 
 import asyncio
+import json
 from typing import Annotated
 
-from fastapi import Depends, FastAPI, Query, Request
+from fastapi import Depends, FastAPI, Header, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPBearer
@@ -18,6 +19,7 @@ from services.modapi.guard import Guard
 from services.relay.errors import InstanceConflict, NoSuchInstance, StoreError
 from services.relay.http.serving import no_such_call
 from services.relay.instances.directory import Directory
+from services.relay.instances.once import Once
 from services.relay.instances.overview import InstanceView, overview
 from services.relay.instances.records import Change
 from services.relay.instances.registry import OVERLAP_S, Issued
@@ -53,9 +55,30 @@ class InstanceChange(_Body):
 
 
 class Rotation(_Body):
-    """How long the key before the new one still opens, in seconds."""
+    """How long the key before the new one still opens, and whether an older one may end now."""
 
-    overlap_s: Annotated[float, Field(ge=0, le=90 * 24 * 3600)] = OVERLAP_S
+    overlap_s: Annotated[
+        float, Field(ge=0, le=90 * 24 * 3600, description="seconds for which the key before still opens")
+    ] = OVERLAP_S
+    force: Annotated[
+        bool, Field(description="also while an earlier rotation runs (else 409): its old key ends now")
+    ] = False
+
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        min_length=1,
+        max_length=255,
+        pattern="^[!-~]+$",
+        description=(
+            "Any word that is new for each call, as a UUID. A repeat with the same word and body,"
+            " within a day, gets the same key and changes nothing: send it again when no answer came."
+            " 409 if the word was used for another call, or if its key opens no longer. The last 16 of"
+            " each server are remembered."
+        ),
+    ),
+]
 
 
 class Instances(BaseModel):
@@ -82,10 +105,11 @@ class Refusal(BaseModel):
 
 def add_api(pages: FastAPI, directory: Directory, store: Store, token: SecretStr | None) -> None:
     """Adds `/api` to the pages of the admin port."""
-    pages.mount("/api", Guard(_api(directory, store), token))
+    secret = token.get_secret_value() if token else ""
+    pages.mount("/api", Guard(_api(directory, store, secret), token))
 
 
-def _api(directory: Directory, store: Store) -> FastAPI:
+def _api(directory: Directory, store: Store, secret: str) -> FastAPI:
     refusals = {status: {"model": Refusal} for status in (401, 404, 409, 413, 422, 503)}
     api = FastAPI(
         title="dayz-relay admin API",
@@ -105,19 +129,29 @@ def _api(directory: Directory, store: Store) -> FastAPI:
     async def new_key(slug: str, issued: Issued) -> NewKey:
         return NewKey(**dict(await view(slug)), mod_key=issued.mod_key)
 
+    def once(call: str, slug: str, body: _Body, key: str | None) -> Once | None:
+        if key is None:
+            return None
+        fields = {
+            name: value.get_secret_value() if isinstance(value, SecretStr) else value
+            for name, value in body.model_dump().items()
+        }
+        return Once(key, json.dumps([call, slug, fields]), secret)
+
     @api.get("/instances")
     async def list_instances() -> Instances:
         entries = (await directory.current()).values()
         return Instances(instances=await asyncio.gather(*(overview(store, entry) for entry in entries)))
 
     @api.post("/instances", status_code=201)
-    async def add_instance(new: NewInstance) -> Added:
+    async def add_instance(new: NewInstance, idempotency_key: IdempotencyKey = None) -> Added:
         issued = await registry.create(
             new.slug,
             new.name,
             identity_token=new.identity_token,
             registration_token=new.registration_token,
             disabled=new.disabled,
+            once=once("add", new.slug, new, idempotency_key),
         )
         identity = issued.record.identity_token.get_secret_value()
         return Added(**dict(await new_key(new.slug, issued)), identity_token=identity)
@@ -142,9 +176,17 @@ def _api(directory: Directory, store: Store) -> FastAPI:
         await registry.remove(slug, purge=purge)
 
     @api.post("/instances/{slug}/rotate")
-    async def rotate_mod_key(slug: str, rotation: Rotation | None = None) -> NewKey:
-        overlap_s = (rotation or Rotation()).overlap_s
-        return await new_key(slug, await registry.rotate(slug, overlap_s))
+    async def rotate_mod_key(
+        slug: str, rotation: Rotation | None = None, idempotency_key: IdempotencyKey = None
+    ) -> NewKey:
+        asked = rotation or Rotation()
+        issued = await registry.rotate(
+            slug,
+            asked.overlap_s,
+            force=asked.force,
+            once=once("rotate", slug, asked, idempotency_key),
+        )
+        return await new_key(slug, issued)
 
     _tell_refusals(api)
     return api

@@ -78,6 +78,9 @@ def test_a_server_is_added_shown_given_a_new_key_disabled_and_removed(terminal: 
 
     said = terminal.run("instance", "rotate", "one", "--overlap-h", "2")
     assert "opens for 2 h more" in said and key not in said
+    said = terminal.run("instance", "rotate", "one", code=1)
+    assert "one has a new key already" in said and "--force" in said
+    terminal.run("instance", "rotate", "one", "--force")
     terminal.run("instance", "disable", "one")
     views = {view["slug"]: view for view in terminal.json("instance", "list")}
     assert len(views["one"]["mod_keys"]) == 2 and views["one"]["disabled"]

@@ -151,8 +151,35 @@ async def test_a_rotation_shows_the_new_key_once_and_when_the_old_one_ends(api: 
     rotated = (await api.post("/api/instances/one/rotate")).json()
     assert rotated["mod_key"] != added["mod_key"] and "identity_token" not in rotated
     assert [bool(key["expires"]) for key in rotated["mod_keys"]] == [True, False]
-    at_once = (await api.post("/api/instances/one/rotate", json={"overlap_s": 0})).json()
+    refused = await api.post("/api/instances/one/rotate", json={"overlap_s": 0})
+    assert refused.status_code == 409 and "one has a new key already" in refused.json()["error"]
+    at_once = (await api.post("/api/instances/one/rotate", json={"overlap_s": 0, "force": True})).json()
     assert len(at_once["mod_keys"]) == 1
+
+
+async def test_a_call_without_an_answer_can_be_repeated_at_any_modapi(
+    api: httpx.AsyncClient, store: Store
+) -> None:
+    other, _ = client(store, TOKEN)
+    new = {"slug": "one", "name": "Server one", "registration_token": "a-registration-token"}
+    word = {"idempotency-key": "5f3c"}
+    async with other:
+        first, again = [await each.post("/api/instances", json=new, headers=word) for each in (api, other)]
+        assert first.status_code == again.status_code == 201 and first.json() == again.json()
+        another = await other.post("/api/instances", json={**new, "disabled": True}, headers=word)
+        assert another.status_code == 409 and "for another call" in another.json()["error"]
+        path, word = "/api/instances/one/rotate", {"idempotency-key": "5f3d"}
+        first, again = [await each.post(path, headers=word) for each in (api, other)]
+    assert first.json() == again.json() and len(first.json()["mod_keys"]) == 2
+
+
+async def test_the_description_has_the_idempotency_key_of_both_calls_that_make_a_key(
+    api: httpx.AsyncClient,
+) -> None:
+    paths = (await api.get("/api/openapi.json")).json()["paths"]
+    for path in ("/instances", "/instances/{slug}/rotate"):
+        (header,) = [one for one in paths[path]["post"]["parameters"] if one["in"] == "header"]
+        assert header["name"] == "idempotency-key" and "409" in header["description"]
 
 
 async def test_a_removed_instance_is_gone_and_comes_back_with_its_identity(api: httpx.AsyncClient) -> None:

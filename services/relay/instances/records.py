@@ -30,6 +30,16 @@ class KeyDigest(_Frozen):
         return self.expires_ms is None or now_ms < self.expires_ms
 
 
+class Done(_Frozen):
+    """A call of a panel that made a mod key and may be repeated, see once.py. No field opens anything."""
+
+    call: str
+    asked: str
+    salt: str
+    mod_key_digest: str
+    at_ms: int
+
+
 class Record(_Frozen):
     """One instance as Redis has it. Times are milliseconds on Redis' clock; no repr holds a secret.
 
@@ -44,6 +54,7 @@ class Record(_Frozen):
     created_ms: int
     removed_ms: int | None = None
     purging: bool = False
+    done: tuple[Done, ...] = ()
 
     @property
     def identity_digest(self) -> str:
@@ -95,6 +106,13 @@ def rotated(record: Record, digest: str, now_ms: int, overlap_ms: int) -> Record
         if ends_ms > now_ms:
             kept = [old.model_copy(update={"expires_ms": ends_ms})]
     return record.model_copy(update={"mod_key_digests": (*kept, new)})
+
+
+def overlap_ends_ms(record: Record, now_ms: int) -> int | None:
+    """Until when a replaced key still opens beside the newest; None: there is none."""
+    return next(
+        (key.expires_ms for key in open_keys(record.mod_key_digests, now_ms)[:-1] if key.expires_ms), None
+    )
 
 
 def removed(record: Record, now_ms: int) -> Record:

@@ -7,12 +7,15 @@ import logging
 import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import astuple
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from pydantic import SecretStr
 
 from services.relay.errors import InstanceConflict, NoSuchInstance, StoreError
+from services.relay.instances import once as once_calls
 from services.relay.instances import records as instance_records
+from services.relay.instances.once import Once
 from services.relay.instances.records import Change, KeyDigest, Record, digest_of
 from services.relay.keys import (
     INSTANCES,
@@ -37,6 +40,7 @@ OVERLAP_S = 24 * 3600
 TRIES = 20
 WITHIN_S = 3.0
 KEY_BYTES = 32
+SALT_BYTES = 16
 
 _READ = Script("read_instances")
 _CHANGE = Script("change_instance")
@@ -83,8 +87,12 @@ class Registry:
         identity_token: SecretStr | None = None,
         registration_token: SecretStr | None = None,
         disabled: bool = False,
+        once: Once | None = None,
     ) -> Issued:
-        """Adds an instance, or takes up a removed one that has the same identity, with its data."""
+        """Adds an instance, or takes up a removed one that has the same identity, with its data.
+
+        A repeat of the same `once` gets what the first call got.
+        """
         self._refuse_those_of_the_file(slug, identity_token)
         for instance in self._file():
             if not instance.mod_keys:
@@ -92,17 +100,20 @@ class Registry:
                     f"{instance.slug} of relay.toml has no mod key: with several instances each needs one,"
                     " give it one first"
                 )
-        mod_key = secrets.token_urlsafe(KEY_BYTES)
+        issuing = _Issuing(slug, once)
         given = identity_token or SecretStr(secrets.token_urlsafe(KEY_BYTES))
 
         def make(old: Record | None, now_ms: int) -> Record:
+            if old and issuing.is_repeat(old, now_ms):
+                return old
             new = Record(
                 name=name,
                 identity_token=given,
                 registration_token=registration_token,
-                mod_key_digests=(KeyDigest(digest=digest_of(mod_key), added_ms=now_ms),),
+                mod_key_digests=(KeyDigest(digest=issuing.digest, added_ms=now_ms),),
                 disabled=disabled,
                 created_ms=now_ms,
+                done=old.done if old else (),
             )
             if old and old.removed_ms is None:
                 raise InstanceConflict(f"the slug {slug} is taken: choose another one")
@@ -111,25 +122,40 @@ class Registry:
                     f"a removed instance of the slug {slug} still has its data: give its identity token to"
                     " take it over, or wait until the data is deleted"
                 )
-            return new
+            return issuing.remembered(new, now_ms)
 
-        return Issued(await self._change(slug, make), mod_key)
+        return Issued(await self._change(slug, make), issuing.mod_key)
 
     async def patch(self, slug: str, change: Change) -> Record:
         """Changes what is given. Raises ValueError too."""
         self._refuse_those_of_the_file(slug)
         return await self._change(slug, lambda old, _: instance_records.changed(_there(slug, old), change))
 
-    async def rotate(self, slug: str, overlap_s: float = OVERLAP_S) -> Issued:
-        """A new mod key; the one before opens for `overlap_s` more, any older one no longer."""
+    async def rotate(
+        self, slug: str, overlap_s: float = OVERLAP_S, *, force: bool = False, once: Once | None = None
+    ) -> Issued:
+        """A new mod key; the one before opens for `overlap_s` more, any older one no longer.
+
+        Raises InstanceConflict while an older one does, unless `force`: the mod may still use that. A repeat
+        of the same `once` gets what the first call got.
+        """
         self._refuse_those_of_the_file(slug)
-        mod_key = secrets.token_urlsafe(KEY_BYTES)
-        digest, overlap_ms = digest_of(mod_key), round(overlap_s * 1000)
-        record = await self._change(
-            slug,
-            lambda old, now_ms: instance_records.rotated(_there(slug, old), digest, now_ms, overlap_ms),
-        )
-        return Issued(record, mod_key)
+        issuing, overlap_ms = _Issuing(slug, once), round(overlap_s * 1000)
+
+        def make(old: Record | None, now_ms: int) -> Record:
+            there = _there(slug, old)
+            if issuing.is_repeat(there, now_ms):
+                return there
+            ends_ms = instance_records.overlap_ends_ms(there, now_ms)
+            if ends_ms and not force:
+                raise InstanceConflict(
+                    f"{slug} has a new key already, and the one before opens until {_utc(ends_ms)}: a further"
+                    ' rotation would end that now. If that is meant: `--force`, or "force": true'
+                )
+            rotated = instance_records.rotated(there, issuing.digest, now_ms, overlap_ms)
+            return issuing.remembered(rotated, now_ms)
+
+        return Issued(await self._change(slug, make), issuing.mod_key)
 
     async def remove(self, slug: str, *, purge: bool = False) -> None:
         """Ends an instance. Its data is deleted after REMOVED_KEPT_S, with `purge` at once.
@@ -245,6 +271,37 @@ class Registry:
         return bool(reply[0] == b"done")
 
 
+class _Issuing:
+    """The mod key that a call makes: a random one, or that of the call which this one repeats."""
+
+    def __init__(self, slug: str, once: Once | None) -> None:
+        self._slug = slug
+        self._once = once
+        self._salt = secrets.token_urlsafe(SALT_BYTES)
+        self._random = secrets.token_urlsafe(KEY_BYTES)
+
+    @property
+    def mod_key(self) -> str:
+        return once_calls.mod_key(self._once, self._slug, self._salt) if self._once else self._random
+
+    @property
+    def digest(self) -> str:
+        return digest_of(self.mod_key)
+
+    def is_repeat(self, record: Record, now_ms: int) -> bool:
+        """Has this call been done? Raises InstanceConflict."""
+        done = once_calls.repeated(record, self._once, now_ms)
+        if done:
+            self._salt = done.salt
+        return done is not None
+
+    def remembered(self, record: Record, now_ms: int) -> Record:
+        """The record, which has the key, with the call if it may be repeated."""
+        if not self._once:
+            return record
+        return once_calls.remembered(record, self._once, self._slug, self._salt, now_ms)
+
+
 class _Raw(NamedTuple):
     version: str
     now_ms: int
@@ -272,6 +329,10 @@ def _there(slug: str, record: Record | None) -> Record:
     if record is None or record.removed_ms is not None:
         raise NoSuchInstance(f"there is no instance {slug}")
     return record
+
+
+def _utc(at_ms: int) -> str:
+    return f"{datetime.fromtimestamp(at_ms / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _read(stored: Mapping[str, bytes]) -> dict[str, Record]:

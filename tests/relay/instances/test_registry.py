@@ -10,6 +10,7 @@ from pydantic import SecretStr
 
 from services.relay.errors import InstanceConflict, NoSuchInstance
 from services.relay.instances import registry as module
+from services.relay.instances.once import Once
 from services.relay.instances.records import Change, Record, digest_of, open_keys
 from services.relay.instances.registry import Registry
 from services.relay.instances.state import InstanceState, LinkInfo
@@ -100,12 +101,68 @@ async def test_no_change_of_two_panels_is_lost(registry: Registry, store: Store)
 
 async def test_three_rotations_leave_two_keys(registry: Registry) -> None:
     keys = [(await registry.create("one", "Server one")).mod_key]
-    keys += [(await registry.rotate("one")).mod_key for _ in range(3)]
+    keys += [(await registry.rotate("one", force=True)).mod_key for _ in range(3)]
     found = await registry.look()
     assert found.records
     opens = open_keys(found.records["one"].mod_key_digests, found.now_ms)
     assert [key.digest for key in opens] == [digest_of(key) for key in keys[-2:]]
     assert opens[0].expires_ms and opens[0].expires_ms - found.now_ms > 23 * 3_600_000
+
+
+async def test_a_second_rotation_is_refused_while_the_replaced_key_opens(registry: Registry) -> None:
+    first = (await registry.create("one", "Server one")).mod_key
+    second = (await registry.rotate("one", overlap_s=0.4)).mod_key
+    with pytest.raises(
+        InstanceConflict, match="one has a new key already, and the one before opens until 20"
+    ):
+        await registry.rotate("one", overlap_s=0)
+    (record,) = (await records(registry)).values()
+    assert [key.digest for key in record.mod_key_digests] == [digest_of(first), digest_of(second)]
+    async with asyncio.timeout(5):
+        while len(open_keys(record.mod_key_digests, (await registry.look()).now_ms)) > 1:
+            await asyncio.sleep(0.02)
+    assert (await registry.rotate("one")).mod_key not in (first, second)
+
+
+ONCE = Once("call-1", "add one", "the-admin-token")
+
+
+async def test_a_call_that_is_repeated_takes_effect_once_also_side_by_side(
+    registry: Registry, store: Store
+) -> None:
+    other = Registry(store, list)
+    added = await asyncio.gather(
+        *(each.create("one", "Server one", once=ONCE) for each in (registry, other) for _ in range(3))
+    )
+    assert len(set(added)) == 1
+    second = Once("call-2", "rotate one", "the-admin-token")
+    rotated = await asyncio.gather(
+        *(each.rotate("one", once=second) for each in (registry, other) for _ in range(3))
+    )
+    assert len(set(rotated)) == 1 and rotated[0].mod_key != added[0].mod_key
+    assert [key.digest for key in rotated[0].record.mod_key_digests] == [
+        digest_of(added[0].mod_key),
+        digest_of(rotated[0].mod_key),
+    ]
+
+
+async def test_a_repeat_never_brings_back_what_was_taken_away(registry: Registry) -> None:
+    identity = SecretStr("the-identity")
+    await registry.create("one", "Server one", identity_token=identity, once=ONCE)
+    await registry.rotate("one", overlap_s=0)
+    with pytest.raises(InstanceConflict, match="opens no longer"):
+        await registry.create("one", "Server one", identity_token=identity, once=ONCE)
+    await registry.remove("one")
+    with pytest.raises(InstanceConflict, match="opens no longer"):
+        await registry.create("one", "Server one", identity_token=identity, once=ONCE)
+    assert (await registry.create("one", "Server one", identity_token=identity)).record.removed_ms is None
+
+
+async def test_no_key_can_be_made_from_what_redis_has(registry: Registry, store: Store) -> None:
+    mod_key = (await registry.create("one", "Server one", once=ONCE)).mod_key
+    stored = await store.send("HGET", INSTANCES, "one")
+    for secret in (mod_key, ONCE.secret, ONCE.key):
+        assert secret.encode() not in stored
 
 
 @pytest.mark.parametrize("call", ["patch", "rotate", "remove"])
