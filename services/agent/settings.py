@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from services.agent.patterns import split_patterns
 from services.relay.errors import ConfigError
 
 DENY = (
@@ -75,9 +76,8 @@ def _url(given: Mapping[str, str]) -> str:
 
 
 def _deny(text: str | None) -> tuple[re.Pattern[str], ...]:
-    parts = DENY if text is None else tuple(part.strip() for part in text.split(",") if part.strip())
     patterns = []
-    for part in parts:
+    for part in DENY if text is None else split_patterns(text):
         try:
             patterns.append(re.compile(part))
         except re.error as error:

@@ -28,6 +28,12 @@ def test_the_names_of_the_old_bridge_work(tmp_path: Path) -> None:
     assert settings.max_per_s == 5
 
 
+def test_an_address_is_denied_as_a_whole(tmp_path: Path) -> None:
+    deny = r"\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}, ^noise"
+    settings = read(None, Path("agent.json"), given(tmp_path, DAYZ_LOG_DENY=deny))
+    assert [one.pattern for one in settings.deny] == [r"\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}", "^noise"]
+
+
 def test_an_argument_beats_the_variable(tmp_path: Path) -> None:
     assert read(tmp_path, Path("s"), given(Path("/nowhere"))).logs == tmp_path
 
@@ -52,6 +58,8 @@ def test_the_address_may_be_in_a_file(tmp_path: Path) -> None:
         ("DAYZ_LOG_DIR", "", "DAYZ_LOG_DIR: is missing"),
         ("DAYZ_LOG_DIR", "/nowhere", "there is no folder /nowhere"),
         ("DAYZ_LOG_DENY", "good,(bad", r"'\(bad' is no regular expression"),
+        ("DAYZ_LOG_DENY", "good,[bad,ugly", r"'\[bad,ugly' is no regular expression"),
+        ("DAYZ_LOG_DENY", "good,x{3,1}", r"'x\{3,1\}' is no regular expression"),
         ("DAYZ_LOG_MAX_PER_SEC", "0", "must be a number"),
         ("DAYZ_LOG_MAX_PER_SEC", "many", "must be a number"),
     ],
