@@ -8,6 +8,7 @@ MAX_LINE_BYTES = 4096
 
 _BOM = b"\xef\xbb\xbf"
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]+")
+_NOT_UTF8 = re.compile("[\udc80-\udcff]+")
 
 
 def split(data: bytes, *, ended: bool) -> Iterator[tuple[bytes, int]]:
@@ -32,13 +33,13 @@ def split(data: bytes, *, ended: bool) -> Iterator[tuple[bytes, int]]:
 
 
 def text_of(line: bytes) -> str:
-    """The text of a line, "" for an empty one: UTF-8, or else Windows-1252, where most bytes are letters."""
-    line = line.removeprefix(_BOM)
-    try:
-        text = line.decode("utf-8")
-    except UnicodeDecodeError:
-        text = line.decode("cp1252", "replace")
-    return _CONTROL.sub(" ", text).strip()
+    """The text of a line, "" for an empty one: UTF-8, and Windows-1252 for the bytes that cannot be UTF-8."""
+    text = line.removeprefix(_BOM).decode("utf-8", "surrogateescape")
+    return _CONTROL.sub(" ", _NOT_UTF8.sub(_from_windows, text)).strip()
+
+
+def _from_windows(found: re.Match[str]) -> str:
+    return found[0].encode("utf-8", "surrogateescape").decode("cp1252", "replace")
 
 
 def _between_characters(data: bytes, end: int) -> int:

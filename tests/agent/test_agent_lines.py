@@ -35,6 +35,9 @@ def test_lines_are_whole(data: bytes, ended: bool, lines: list[bytes]) -> None:
         (b"\xef\xbb\xbffirst line\n", "first line"),
         ("Żółw, тест, 日本\n".encode(), "Żółw, тест, 日本"),
         (b"caf\xe9 \x80 5\n", "café € 5"),
+        ("Żółw ".encode() + b"caf\xe9" + " тест".encode(), "Żółw café тест"),
+        ("€".encode()[:2] + b" cut", "â‚ cut"),
+        (b"\xed\xa0\x80 half a pair", "í\xa0€ half a pair"),
         (b"\x81 is nothing in Windows-1252\n", "\ufffd is nothing in Windows-1252"),
         (b"a\x00\x00b\tc\x1b[31m\n", "a b c [31m"),
     ],
@@ -47,6 +50,14 @@ def test_every_line_becomes_text(line: bytes, text: str) -> None:
 def test_no_bytes_break_it_and_the_text_can_be_sent(line: bytes) -> None:
     text = text_of(line)
     assert text.encode() is not None and not any(char in text for char in "\r\n\0")
+
+
+@given(
+    st.lists(st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1) | st.just(b"\xff"), max_size=6)
+)
+def test_a_byte_that_is_no_utf8_leaves_the_text_around_it_as_it_is(pieces: list[str | bytes]) -> None:
+    line = b" ".join(piece if isinstance(piece, bytes) else piece.encode() for piece in pieces)
+    assert text_of(line) == " ".join("ÿ" if isinstance(piece, bytes) else piece for piece in pieces)
 
 
 Piece = st.one_of(
