@@ -14,7 +14,7 @@ from services.modapi.metrics import Metrics
 from services.relay.command_stream import CommandStream
 from services.relay.errors import StoreError
 from services.relay.operation_ids import action_of
-from services.relay.records import Outcome
+from services.relay.records import Command, Outcome
 from services.relay.vocabulary import Action
 
 
@@ -26,9 +26,16 @@ class Operations:
         self._roster = roster
         self._metrics = metrics
 
-    async def poll(self, *, refreshes_alone: bool = True) -> bytes:
-        """The answer to a poll, b"" when nothing waits. What is in it is handed out. Raises StoreError."""
-        commands = await self._stream.take(refreshes_alone=refreshes_alone)
+    async def take(self, *, refreshes_alone: bool = True) -> list[Command]:
+        """What waits for the mod: handed out, or handed back if this is cancelled. Raises StoreError."""
+        return await self._stream.take(refreshes_alone=refreshes_alone)
+
+    def hand_back(self, commands: list[Command]) -> None:
+        """Nothing of them was written: the mod had hung up."""
+        self._stream.hand_back(commands)
+
+    def answer(self, commands: list[Command]) -> bytes:
+        """The answer to a poll, b"" when nothing was taken."""
         if not commands:
             return b""
         now_ms = int(time.time() * 1000)

@@ -9,6 +9,7 @@ from services.modapi.holding import FALL_BACK_S, Ending, Holding
 from services.modapi.metrics import Metrics
 from services.modapi.operations import Operations
 from services.relay.logs import InstanceLogger
+from services.relay.records import Command
 
 GATHER_S = 0.01
 """Takaro asks several things in one breath. What comes this soon after the first command goes out with it;
@@ -25,12 +26,20 @@ class Polled(NamedTuple):
 
 
 class _Poll:
-    """One poll while it is under way."""
+    """One poll while it is under way. `gone` once its mod has hung up."""
 
     def __init__(self) -> None:
         self.news = asyncio.Event()
         self.holds = False
         self.ending: Ending | None = None
+        self.gone = False
+        self.taking: asyncio.Task[list[Command]] | None = None
+
+    def hung_up(self) -> None:
+        """What is taken for a mod that is gone is lost: a look that is under way for it is ended."""
+        self.gone = True
+        if self.taking:
+            self.taking.cancel()
 
 
 class Polls:
@@ -75,21 +84,41 @@ class Polls:
         poll = self._poll = _Poll()  # before looking: a hint that comes meanwhile is not lost
         # What nobody waits for can go at the end of a hold: it would leave the mod deaf until its next poll.
         holds = self._open and self._rules.allowed_s(time.monotonic()) > 0
-        found = await self._operations.poll(refreshes_alone=not holds)
-        if found or self._poll is not poll or not self._open:
-            return Polled(found or NOTHING)
-        now_s = time.monotonic()
-        hold_s = self._rules.begin(now_s)
-        if not hold_s:
-            return Polled(NOTHING)
-        poll.holds = True
         watch = asyncio.create_task(hung_up())
-        watch.add_done_callback(lambda _: self._end(poll, Ending.HUNG_UP))
+        watch.add_done_callback(lambda watched: watched.cancelled() or self._hung_up(poll))
         try:
+            found = await self._look(poll, refreshes_alone=not holds)
+            if poll.gone:
+                return Polled(None)
+            if found or self._poll is not poll or not self._open:
+                return Polled(found or NOTHING)
+            now_s = time.monotonic()
+            hold_s = self._rules.begin(now_s)
+            if not hold_s:
+                return Polled(NOTHING)
+            poll.holds = True
             return await self._hold(poll, now_s, hold_s)
         finally:
             self._end(poll, Ending.EMPTY)  # the store failed in the middle
             watch.cancel()
+
+    async def _look(self, poll: _Poll, *, refreshes_alone: bool) -> bytes:
+        """What there is for the mod; b"" when nothing is, or it hung up meanwhile. Raises StoreError."""
+        taking = poll.taking = asyncio.create_task(self._operations.take(refreshes_alone=refreshes_alone))
+        try:
+            await asyncio.wait([taking])
+        finally:
+            poll.taking = None
+            taking.cancel()  # if we are cancelled ourselves
+        commands = [] if taking.cancelled() else taking.result()
+        if poll.gone:
+            self._operations.hand_back(commands)
+            commands = []
+        return self._operations.answer(commands)
+
+    def _hung_up(self, poll: _Poll) -> None:
+        poll.hung_up()
+        self._end(poll, Ending.HUNG_UP)
 
     async def _hold(self, poll: _Poll, began_s: float, hold_s: float) -> Polled:
         held_s, found = 0.0, b""
@@ -102,13 +131,11 @@ class Polls:
             except TimeoutError:
                 pass  # a hint may be lost: look all the same
             held_s = time.monotonic() - began_s
-            # What is taken for a mod that is gone is lost: from this look to the command there is no wait.
             if poll.ending:
                 break
-            found = await self._operations.poll(refreshes_alone=held_s >= hold_s)
+            found = await self._look(poll, refreshes_alone=held_s >= hold_s)
         self._end(poll, Ending.COMMAND if found else Ending.EMPTY)
-        gone = poll.ending is Ending.HUNG_UP
-        return Polled(None if gone else found or NOTHING, held_s)
+        return Polled(None if poll.gone else found or NOTHING, held_s)
 
     def _end(self, poll: _Poll, ending: Ending) -> None:
         """Notes how a held poll ended; the first word counts."""

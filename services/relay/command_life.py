@@ -1,6 +1,6 @@
 """The states of a command, and every move there is: handed out once, in time, answered once. Pure.
 
-The scripts enqueue, take, complete and give_up make these moves on Redis' own clock. What the table does not
+The scripts enqueue, take, hand_back, complete and give_up make these moves on Redis' own clock. What the table does not
 list changes nothing and is no error: polls cross each other, mods repeat and come late, replies get lost.
 """
 
@@ -25,6 +25,7 @@ class Happening(Enum):
     """What moves a command from state to state."""
 
     TAKEN = "a poll takes it"
+    HANDED_BACK = "the mod had hung up before its answer was written"
     TIME_UP = "its deadline passes"
     RESULT = "the first result"
     GIVEN_UP = "uplink gives up"
@@ -35,7 +36,12 @@ _S, _H = State, Happening
 
 MOVES: dict[State, dict[Happening, State]] = {
     _S.NEW: {_H.TAKEN: _S.HANDED, _H.TIME_UP: _S.EXPIRED, _H.GIVEN_UP: _S.EXPIRED},
-    _S.HANDED: {_H.RESULT: _S.ANSWERED, _H.GIVEN_UP: _S.UNKNOWN, _H.FORGOTTEN: _S.UNKNOWN},
+    _S.HANDED: {
+        _H.HANDED_BACK: _S.NEW,
+        _H.RESULT: _S.ANSWERED,
+        _H.GIVEN_UP: _S.UNKNOWN,
+        _H.FORGOTTEN: _S.UNKNOWN,
+    },
     _S.ANSWERED: {},
     _S.EXPIRED: {},
     _S.UNKNOWN: {},

@@ -16,6 +16,7 @@ from services.relay.event_stream import CALL_WITHIN_S, CONTACT_EVERY_MS
 from services.relay.keys import WAKE_MODAPI, WAKE_RESULTS, keys_of
 from services.relay.limits import DEFAULT_LIMITS
 from services.relay.records import Command, Outcome
+from services.relay.redis.clock import StoreClock
 from services.relay.store import CLOCK, RETRY_EVERY_S, Script, Store
 from services.relay.vocabulary import Action
 
@@ -26,8 +27,13 @@ MAX_POLL_BYTES = 32 * 1024
 KEEP_MS = 30_000
 """No command waits longer, and nothing is left of one so long after it is over: Takaro gave up after 10 s."""
 
+TAKE_WITHIN_S = 1.8
+"""When a poll gives its `take` up, as far as Redis may still begin it: the reply has to be back before the lane gives
+the round trip up (CALL_TIMEOUT_S there)."""
+
 _ENQUEUE = Script("enqueue")
 _TAKE = Script("take")
+_HAND_BACK = Script("hand_back")
 _COMPLETE = Script("complete")
 _GIVE_UP = Script("give_up")
 
@@ -41,6 +47,7 @@ class CommandStream:
         self._slug = slug
         keys = self._keys = keys_of(slug)
         self._lanes = {Lane.WRITES: keys.writes, Lane.READS: keys.reads, Lane.REFRESHES: keys.refreshes}
+        self._clock = StoreClock()
 
     # uplink's side
 
@@ -104,42 +111,93 @@ class CommandStream:
     # modapi's side
 
     async def take(self, *, refreshes_alone: bool = True) -> list[Command]:
-        """Hands out what waits, and notes that the mod was heard of. Never repeated. Raises StoreError.
+        """Hands out what waits, and notes that the mod was heard of. Raises StoreError.
 
-        Refreshes go along with the rest; whether they are a reason to answer at all, the caller says.
+        Refreshes go along with the rest; whether they are a reason to answer at all, the caller says. Nothing
+        is taken after TAKE_WITHIN_S, however long the call is stuck on its way. Cancel it when the mod has
+        hung up: it is not sent then, and what Redis had handed out already is handed back.
         """
         keys = self._keys
-        taken = await self._store.run(
-            _TAKE,
-            (keys.writes, keys.reads, keys.refreshes, keys.waiting, keys.handed, keys.contact),
-            MAX_POLL_COMMANDS,
-            MAX_POLL_BYTES,
-            CONTACT_EVERY_MS,
+        until_s = time.monotonic() + TAKE_WITHIN_S
+        if not self._clock.known:
+            await self._ask_clock()
+        while True:
+            asked_s = time.monotonic()
+            word, now_us, *taken = await self._store.run(
+                _TAKE,
+                (keys.writes, keys.reads, keys.refreshes, keys.waiting, keys.handed, keys.contact),
+                MAX_POLL_COMMANDS,
+                MAX_POLL_BYTES,
+                CONTACT_EVERY_MS,
+                KEEP_MS,
+                "1" if refreshes_alone else "0",
+                self._clock.surely_by_us(until_s),
+                durable=True,  # a failover that forgot it would hand it out again
+                orphaned=lambda reply: self.hand_back(_commands(reply[2:])),
+            )
+            self._clock.told(now_us, asked_s)
+            if word == b"taken":
+                return _commands(taken)
+            if until_s <= time.monotonic():
+                raise StoreError("Redis: it answered too late, or its clock was set")
+
+    async def _ask_clock(self) -> None:
+        asked_s = time.monotonic()
+        seconds, microseconds = await self._store.run(CLOCK, (self._keys.contact,))
+        self._clock.told(int(seconds) * 1_000_000 + int(microseconds), asked_s)
+
+    def hand_back(self, commands: Sequence[Command]) -> None:
+        """The mod was gone before anything was written to it: what was taken for it waits for its next poll.
+
+        Should that be lost, Takaro hears that it may have run.
+        """
+        if not commands:
+            return
+        keys = self._keys
+        self._store.hint(WAKE_MODAPI, self._slug)
+        handed_back = self._store.run(
+            _HAND_BACK,
+            (keys.writes, keys.reads, keys.waiting, keys.handed),
             KEEP_MS,
-            "1" if refreshes_alone else "0",
-            durable=True,  # a failover that forgot it would hand it out again
+            *[part for command in commands for part in _back(command)],
         )
-        return [
-            Command(taken[i].decode(), Action(taken[i + 1].decode()), orjson.loads(taken[i + 2]))
-            for i in range(0, len(taken), 3)
-        ]
+        handed_back.add_done_callback(lambda reply: reply.cancelled() or reply.exception())
 
     async def complete(self, operation_id: str, outcome: Outcome, players: Mapping[str, bytes]) -> bool:
-        """Passes the mod's answer on; False when it is late, repeated or foreign. Raises StoreError."""
+        """Passes the mod's answer on; False when it is late, repeated or foreign. Raises StoreError.
+
+        It goes on if its caller is cancelled: a mod posts a result once (contract.md A1), whoever hangs up or
+        stops meanwhile.
+        """
         keys = self._keys
-        reply = await self._store.run_until(
-            CALL_WITHIN_S,
-            _COMPLETE,
-            (keys.handed, keys.results, keys.contact, keys.players, keys.ended),
-            operation_id,
-            orjson.dumps({"value": outcome.value, "error": outcome.error}),
-            KEEP_MS,
-            WAKE_RESULTS,
-            self._slug,
-            CONTACT_EVERY_MS,
-            *(part for pair in players.items() for part in pair),
+        reply = await asyncio.shield(
+            self._store.run_until(
+                CALL_WITHIN_S,
+                _COMPLETE,
+                (keys.handed, keys.results, keys.contact, keys.players, keys.ended),
+                operation_id,
+                orjson.dumps({"value": outcome.value, "error": outcome.error}),
+                KEEP_MS,
+                WAKE_RESULTS,
+                self._slug,
+                CONTACT_EVERY_MS,
+                *(part for pair in players.items() for part in pair),
+            )
         )
         return bool(reply)
+
+
+def _commands(taken: Sequence[bytes]) -> list[Command]:
+    return [
+        Command(taken[i].decode(), Action(taken[i + 1].decode()), orjson.loads(taken[i + 2]))
+        for i in range(0, len(taken), 3)
+    ]
+
+
+def _back(command: Command) -> tuple[str | int | bytes, ...]:
+    """Who waits for a read was not said when it was taken: it goes where somebody does."""
+    lane = "1" if lane_of(command.action) is Lane.WRITES else "2"
+    return lane, command.operation_id, command.action, orjson.dumps(command.args)
 
 
 def _outcome(stored: bytes) -> Outcome:

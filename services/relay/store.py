@@ -76,6 +76,9 @@ class Store:
         """Sends a command with the next pipeline; the future gives its reply. The second word is a key.
 
         Raises (through the future) StoreError: whether the command was carried out is then unknown.
+
+        If the future is cancelled before the command has left, it is not sent: nobody waits for it. What must
+        be sent all the same goes by `tell`, or is not awaited by what may be cancelled.
         """
         slot = slot_of(str(command[1])) if self._slotted else 0
         return self._call(Call(command, self._reply(), slot))
@@ -85,21 +88,33 @@ class Store:
         self.send(*command).add_done_callback(lambda reply: reply.cancelled() or reply.exception())
 
     def run(
-        self, script: Script, keys: Sequence[str], *args: Argument, durable: bool = False
+        self,
+        script: Script,
+        keys: Sequence[str],
+        *args: Argument,
+        durable: bool = False,
+        orphaned: Callable[[Any], object] | None = None,
     ) -> asyncio.Future[Any]:
         """Runs a script like `send`; all keys are of one instance. A server that forgot it is told it anew.
 
         `durable`: the reply counts only if so many replicas as are asked for have what the script wrote;
-        StoreError otherwise. StoreRefused while the settings of this Redis could lose it.
+        StoreError otherwise. StoreRefused while the settings of this Redis could lose it. `orphaned` is given
+        the reply to a call that was cancelled when it had left already.
         """
-        return self._run(script, keys, args, durable)
+        return self._run(script, keys, args, durable, orphaned=orphaned)
 
     def _run(
-        self, script: Script, keys: Sequence[str], args: Sequence[Argument], durable: bool, until: float = 0.0
+        self,
+        script: Script,
+        keys: Sequence[str],
+        args: Sequence[Argument],
+        durable: bool,
+        until: float = 0.0,
+        orphaned: Callable[[Any], object] | None = None,
     ) -> asyncio.Future[Any]:
         command = ("EVALSHA", script.digest, len(keys), *keys, *args)
         slot = slot_of(keys[0]) if self._slotted else 0
-        return self._call(Call(command, self._reply(), slot, script, durable, until))
+        return self._call(Call(command, self._reply(), slot, script, durable, until, orphaned))
 
     async def run_until(
         self, deadline_s: float, script: Script, keys: Sequence[str], *args: Argument, durable: bool = False

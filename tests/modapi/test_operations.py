@@ -28,7 +28,7 @@ class Counted:
     async def handed(self) -> str:
         operation = new_operation_id(Action.SHUTDOWN)
         await self.stream.enqueue(Command(operation, Action.SHUTDOWN, {}), time.monotonic() + 5.0)
-        await self.operations.poll()
+        self.operations.answer(await self.operations.take())
         return operation
 
     def results(self) -> dict[str, float]:

@@ -14,7 +14,7 @@ from services.modapi.admitted import Admitted
 from services.modapi.holding import Ending
 from services.modapi.main import logger
 from services.modapi.metrics import Metrics
-from services.modapi.polls import NOTHING, Polled
+from services.modapi.polls import GATHER_S, NOTHING, Polled
 from services.relay.command_stream import CommandStream
 from services.relay.instances.entries import merge
 from services.relay.operation_ids import new_operation_id
@@ -23,6 +23,7 @@ from services.relay.running import cancelled
 from services.relay.settings import Instance
 from services.relay.store import Store
 from services.relay.vocabulary import Action
+from tests.support.redis_server import RedisServer
 
 FIRST_S = 0.7
 WITHIN_S = 5.0
@@ -143,6 +144,28 @@ async def test_no_command_is_taken_for_a_mod_that_has_hung_up(mod: Mod) -> None:
     assert (mod.ended(), mod.allowed_s) == ({Ending.HUNG_UP: 1}, 0.0)
     mod.gone = asyncio.Event()
     assert names(await mod.poll()) == [name]
+
+
+@pytest.mark.parametrize("held", [False, True], ids=["at once", "after a hold"])
+async def test_no_command_is_lost_with_a_mod_that_hangs_up_while_redis_is_asked_for_it(
+    mod: Mod, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch, held: bool
+) -> None:
+    wake = mod.polls.wake
+    monkeypatch.setattr(mod.polls, "wake", lambda: None)
+    await mod.poll()  # from now on it needs one round trip
+    poll = await mod.held_poll() if held else None
+    name = await mod.ask()
+    with redis_server.stopped():
+        poll = poll or mod.poll()
+        wake()
+        await asyncio.sleep(2 * GATHER_S)
+        mod.gone.set()
+        assert (await poll).answer is None
+    mod.gone = asyncio.Event()
+    async with asyncio.timeout(WITHIN_S):
+        while not (found := names(await mod.poll())):
+            await asyncio.sleep(0.01)
+    assert found == [name]
 
 
 async def test_a_second_poll_lets_the_first_go_and_gets_what_comes(mod: Mod) -> None:

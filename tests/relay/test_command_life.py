@@ -17,9 +17,10 @@ def test_every_end_has_its_words_and_nothing_else_has() -> None:
     assert list(TOLD) == ENDS
 
 
-def test_it_is_handed_out_from_new_only_and_no_move_leads_back_there() -> None:
+def test_it_is_handed_out_from_new_only_and_nothing_leads_back_there_once_an_answer_was_written() -> None:
     assert [state for state in State if Happening.TAKEN in MOVES[state]] == [State.NEW]
-    assert all(to is not State.NEW for moves in MOVES.values() for to in moves.values())
+    back = {happening for moves in MOVES.values() for happening, to in moves.items() if to is State.NEW}
+    assert back == {Happening.HANDED_BACK}
 
 
 def test_what_is_called_not_delivered_was_never_handed_out() -> None:

@@ -125,6 +125,23 @@ class Commands(RuleBasedStateMachine):
             known.handed += 1
             self._moved(known, Happening.TAKEN)
 
+    @rule(operation=operations)
+    def hang_up_before_the_answer_is_written(self, operation: str) -> None:
+        """The mod gets nothing of it, so it counts as never handed out."""
+        if (known := self.known.get(operation)) is None:
+            return
+
+        async def hand_back() -> None:
+            self.stream.hand_back([known.command])
+            await self.store.ping()
+
+        self._run(hand_back())
+        if self._moved(known, Happening.HANDED_BACK):
+            known.handed -= 1
+            known.place = max(other.place for other in self.known.values()) + 1
+            if known.deadline_ms < self.now_ms:
+                self._moved(known, Happening.TIME_UP)
+
     @rule(operation=operations | st.just("giveItem-never-heard-of"), value=st.integers(0, 9))
     def result_first_or_repeated_or_late_or_foreign(self, operation: str, value: int) -> None:
         known = self.known.get(operation)

@@ -265,3 +265,82 @@ async def test_refreshes_go_last_and_alone_only_when_they_may(store: Store, slug
     assert [c.operation_id for c in taken] == ["write", "read", "refresh"]
     await stream.enqueue(replace(refresh, operation_id="alone"), soon, somebody_waits=False)
     assert [c.operation_id for c in await stream.take()] == ["alone"]
+
+
+async def test_a_take_that_was_stuck_in_a_stalled_store_takes_nothing_when_its_poll_has_given_up(
+    redis_server: RedisServer, store: Store, slug: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_lane, "CALL_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(command_stream, "TAKE_WITHIN_S", 0.2)
+    stalled = Store(redis_server.url)
+    taking = CommandStream(stalled, slug)
+    assert await taking.take() == []
+    await enqueue(CommandStream(store, slug), "a")
+    with redis_server.stopped():
+        with pytest.raises(StoreError):
+            await taking.take()
+    await store.ping()
+    assert await CommandStream(store, slug).take() == [command("a")]
+    await stalled.close()
+
+
+async def test_a_take_that_is_cancelled_before_it_left_is_not_sent(store: Store, slug: str) -> None:
+    stream = CommandStream(store, slug)
+    await enqueue(stream, "a")
+    assert stream._clock.known or await stream._ask_clock() is None
+    taking = asyncio.create_task(stream.take())
+    await asyncio.sleep(0)  # it waits for the next pipeline
+    taking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await taking
+    await store.ping()
+    assert await store.send("ZCARD", keys_of(slug).handed) == 0
+    assert await stream.take() == [command("a")]
+
+
+async def test_what_was_taken_when_a_take_is_cancelled_on_its_way_is_handed_back_in_its_order(
+    redis_server: RedisServer, store: Store, slug: str
+) -> None:
+    stream = CommandStream(store, slug)
+    for name in "ab":
+        await enqueue(stream, name)
+    assert await CommandStream(store, slug).take(refreshes_alone=False) != []
+    for name in "cd":
+        await enqueue(stream, name)
+    await stream._ask_clock()
+    with redis_server.stopped():
+        taking = asyncio.create_task(stream.take())
+        await asyncio.sleep(0.05)  # sent, and not carried out
+        taking.cancel()
+        await asyncio.wait([taking])
+    async with asyncio.timeout(5.0):
+        while await store.send("ZCARD", keys_of(slug).waiting) < 2:
+            await asyncio.sleep(0.01)
+    await enqueue(stream, "e")
+    assert [c.operation_id for c in await stream.take()] == ["c", "d", "e"]
+
+
+async def test_what_has_ended_meanwhile_is_not_handed_back(store: Store, slug: str) -> None:
+    stream = CommandStream(store, slug)
+    for name in "ab":
+        await enqueue(stream, name)
+    taken = await stream.take()
+    assert await stream.give_up("a") is State.UNKNOWN
+    for _ in range(2):  # also when it is said twice
+        stream.hand_back(taken)
+    assert await stream.take() == [command("b")]
+    assert await stream.give_up("b") is State.UNKNOWN
+
+
+async def test_a_result_is_passed_on_though_whoever_brought_it_is_cancelled(store: Store, slug: str) -> None:
+    stream = CommandStream(store, slug)
+    await enqueue(stream, "a")
+    await stream.take()
+    passing = asyncio.create_task(complete(stream, "a", Outcome({})))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # it waits for the next pipeline
+    passing.cancel()
+    await asyncio.wait([passing])
+    async with asyncio.timeout(5.0):
+        while not await stream.results("", 10):
+            await asyncio.sleep(0.01)

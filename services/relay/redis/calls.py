@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
@@ -35,7 +36,11 @@ class TooFewReplicas(StoreError):
 
 @dataclass(slots=True, eq=False)
 class Call:
-    """A command on its way. `slot` is 0 where there are no slots; `until` is on time.monotonic()."""
+    """A command on its way. `slot` is 0 where there are no slots; `until` is on time.monotonic().
+
+    A call whose reply was cancelled has no caller any more and is not sent. If it had been sent already, its
+    value goes to `orphaned`.
+    """
 
     command: tuple[Argument, ...]
     reply: asyncio.Future[Any]
@@ -43,6 +48,12 @@ class Call:
     script: Script | None = None
     durable: bool = False
     until: float = 0.0
+    orphaned: Callable[[Any], object] | None = None
+
+    @property
+    def abandoned(self) -> bool:
+        """Nobody waits for the reply."""
+        return self.reply.cancelled()
 
     def fail(self, error: StoreError) -> None:
         if not self.reply.done():  # whoever asked was cancelled
@@ -52,6 +63,8 @@ class Call:
 def settle(call: Call, reply: Any) -> bool:
     """Answers whoever asked, unless the call is to be sent again: then True."""
     if call.reply.done():
+        if call.abandoned and call.orphaned and not isinstance(reply, Refusal | StoreError):
+            call.orphaned(reply)
         return False
     if type(reply) is Refusal:
         if judged(reply).then is not Then.GIVE_UP:

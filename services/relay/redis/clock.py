@@ -11,10 +11,14 @@ OLD_S = 10.0
 
 
 class StoreClock:
-    """Tells moments of time.monotonic() on Redis' clock: never too early, and up to PROMPT_S too late."""
+    """Tells moments of time.monotonic() on Redis' clock, to within PROMPT_S.
+
+    A reply that was under way for longer is believed only while there is no other: then it is off by as much.
+    """
 
     def __init__(self) -> None:
-        self._ahead_us = 0
+        self._ahead_us = 0  # at most
+        self._surely_ahead_us = 0  # at least
         self._told_s = -math.inf
 
     @property
@@ -27,7 +31,13 @@ class StoreClock:
         now_s = time.monotonic()
         if now_s - asked_s < PROMPT_S or not self.known:
             self._ahead_us = redis_us - int(asked_s * 1_000_000)
+            self._surely_ahead_us = redis_us - int(now_s * 1_000_000)
             self._told_s = now_s
 
     def at_us(self, moment_s: float) -> int:
+        """Never too early."""
         return int(moment_s * 1_000_000) + self._ahead_us
+
+    def surely_by_us(self, moment_s: float) -> int:
+        """Never too late."""
+        return int(moment_s * 1_000_000) + self._surely_ahead_us

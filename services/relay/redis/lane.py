@@ -7,6 +7,7 @@ How the calls of an instance keep their order:
 - All calls of its slot wait in this one lane, and one pipeline is under way at a time.
 - A call that was refused without being carried out goes back to the head, before all that came later.
 - A call that was carried out, or may have been, is never sent again here.
+- A call whose caller has gone (its reply was cancelled) is not sent at all.
 
 So a refused call can be overtaken only by one behind it in the same pipeline, and not by one of its own kind:
 a server that begins to refuse (it is a replica now, or a slot or a key has gone) refuses to the end of the
@@ -149,6 +150,9 @@ class Lane:
             return RETRY_EVERY_S
         if self.refuses:
             batch = self._without_durable(batch)
+        batch = [call for call in batch if not call.abandoned]  # behind the last wait before it is sent
+        if not batch and not hints:
+            return 0.0
         replies = await self._exchange(connection, batch, hints)
         if any(isinstance(reply, TooFewReplicas) for reply in replies):
             # They may have left for another primary, and this one does not know yet that it is none any more.
@@ -200,6 +204,7 @@ class Lane:
             connection = await self._topology.dial_named(node, self.place)
         except Unreachable:
             return True
+        calls = [call for call in calls if not call.abandoned]
         try:
             replies = await self._exchange(connection, calls, {}, asking=True)
         finally:

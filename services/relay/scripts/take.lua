@@ -6,12 +6,16 @@
 -- KEYS  writes, reads, refreshes, waiting, handed, contact
 -- ARGV  1 max_count, 2 max_bytes (of args), 3 contact_every_ms, 4 keep_ms,
 --       5 "1": refreshes are handed out even if there is nothing else
+--       6 until_us  when its caller gives up: a call that was stuck on its way must not take what nobody then gets
 --
--- Returns a list, lane by lane, in each by deadline: operation id, action, args, operation id, action, args...
+-- Returns "late" or "taken", now_us, and what was taken, lane by lane, in each by deadline: operation id, action, args,
+-- operation id, action, args...
 local writes, reads, refreshes, waiting, handed, contact = unpack(KEYS)
 local max_count, max_bytes, keep_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[4])
 local time = redis.call('TIME')
 local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
+local now_us = time[1] * 1000000 + time[2]
+if now_us > tonumber(ARGV[6]) then return {'late', now_us} end
 
 -- Those of a lane that may be handed out. They came nearly by deadline, so it is enough to look at the first 100,
 -- and beyond them only when too many are over: a flood must not cost other instances their time.
@@ -37,7 +41,7 @@ local function alive_in(lane)
   return alive
 end
 
-local taken, count, size, full = {}, 0, 0, false
+local taken, count, size, full = {'taken', now_us}, 0, 0, false
 for _, lane in ipairs({writes, reads, refreshes}) do
   local leave = full or (lane == refreshes and count == 0 and ARGV[5] ~= '1')
   for _, command in ipairs(leave and {} or alive_in(lane)) do
