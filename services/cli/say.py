@@ -8,7 +8,7 @@ from services.cli.desk import opened
 from services.cli.terminal import ago, complain, safe
 from services.relay.command_life import MAY_HAVE_RUN, NOT_DELIVERED, State
 from services.relay.command_stream import CommandStream
-from services.relay.errors import ConfigError, StoreError
+from services.relay.errors import ConfigError, NotCarriedOut, StoreError
 from services.relay.instances.facts import facts_of
 from services.relay.instances.watching import Passed, Passing
 from services.relay.operation_ids import new_operation_id
@@ -40,7 +40,10 @@ async def _run(args: Namespace, settings: Settings) -> int:
         commands = CommandStream(desk.store, slug, settings.limits.open_commands)
         command = Command(new_operation_id(action), action, arguments)
         begun_s = time.monotonic()
-        fate = await _fate(commands, command)
+        try:
+            fate = await _fate(commands, command)
+        except NotCarriedOut as error:
+            raise StoreError(f"{NOT_DELIVERED}: {error}") from error
         _show(desk.store, slug, _passed(command, fate, time.monotonic() - begun_s))
         if isinstance(fate, Outcome) and not fate.error:
             print(f"said on {slug}, after {time.monotonic() - begun_s:.1f} s")

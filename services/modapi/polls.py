@@ -85,7 +85,7 @@ class Polls:
         # What nobody waits for can go at the end of a hold: it would leave the mod deaf until its next poll.
         holds = self._open and self._rules.allowed_s(time.monotonic()) > 0
         watch = asyncio.create_task(hung_up())
-        watch.add_done_callback(lambda watched: watched.cancelled() or self._hung_up(poll))
+        watch.add_done_callback(lambda watched: None if watched.cancelled() else self._hung_up(poll))
         try:
             found = await self._look(poll, refreshes_alone=not holds)
             if poll.gone:

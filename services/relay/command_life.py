@@ -1,7 +1,8 @@
 """The states of a command, and every move there is: handed out once, in time, answered once. Pure.
 
-The scripts enqueue, take, hand_back, complete and give_up make these moves on Redis' own clock. What the table does not
-list changes nothing and is no error: polls cross each other, mods repeat and come late, replies get lost.
+The scripts enqueue, take, hand_back, complete and give_up make these moves on Redis' own clock. What the
+table does not list changes nothing and is no error: polls cross each other, mods repeat and come late,
+replies get lost.
 """
 
 from enum import Enum, IntEnum, unique

@@ -7,11 +7,12 @@ can disagree about it.
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import orjson
 
 from services.relay.command_life import Lane, State, lane_of
-from services.relay.errors import StoreError
+from services.relay.errors import NotCarriedOut, StoreError
 from services.relay.event_stream import CALL_WITHIN_S, CONTACT_EVERY_MS
 from services.relay.keys import WAKE_MODAPI, WAKE_RESULTS, keys_of
 from services.relay.limits import DEFAULT_LIMITS
@@ -28,8 +29,8 @@ KEEP_MS = 30_000
 """No command waits longer, and nothing is left of one so long after it is over: Takaro gave up after 10 s."""
 
 TAKE_WITHIN_S = 1.8
-"""When a poll gives its `take` up, as far as Redis may still begin it: the reply has to be back before the lane gives
-the round trip up (CALL_TIMEOUT_S there)."""
+"""Until then Redis may begin what a poll asks for. The reply has to be back before the lane gives the round
+trip up (CALL_TIMEOUT_S there)."""
 
 _ENQUEUE = Script("enqueue")
 _TAKE = Script("take")
@@ -54,33 +55,45 @@ class CommandStream:
     async def enqueue(self, command: Command, hand_out_by_s: float, *, somebody_waits: bool = True) -> bool:
         """Puts a command where the next poll finds it; False: too many wait already.
 
-        `hand_out_by_s` (on time.monotonic()) is when it must be in the mod's hands. Raises StoreError when
-        Redis stayed away until then; it may have been queued all the same.
+        `hand_out_by_s` (on time.monotonic()) is when it must be in the mod's hands. Raises NotCarriedOut when
+        Redis refused it until then: it is not queued. Raises StoreError when it may have been queued all the
+        same.
         """
-        keys = self._keys
         lane = lane_of(command.action, somebody_waits=somebody_waits)
-        while True:
-            if hand_out_by_s <= time.monotonic():
-                raise StoreError("Redis: away until it was too late")
+        in_doubt, error = False, NotCarriedOut("Redis: away until it was too late")
+        while hand_out_by_s > time.monotonic():
             try:
                 deadline_ms = await self._on_redis_clock(hand_out_by_s)
-                if lane is not Lane.REFRESHES:
-                    self._store.hint(WAKE_MODAPI, self._slug)  # it leaves behind the command
-                reply = await self._store.run(
-                    _ENQUEUE,
-                    (self._lanes[lane], keys.waiting, keys.handed, keys.ended),
-                    command.operation_id,
-                    command.action,
-                    orjson.dumps(command.args),
-                    deadline_ms,
-                    self._most_waiting,
-                    KEEP_MS,
-                )
-            except StoreError:
+            except StoreError as failed:
+                error = NotCarriedOut(str(failed))
+                await asyncio.sleep(RETRY_EVERY_S)
+                continue
+            try:
+                reply = await self._enqueue(command, lane, deadline_ms)
+            except StoreError as failed:
+                in_doubt = in_doubt or not isinstance(failed, NotCarriedOut)
+                error = NotCarriedOut(str(failed))
                 await asyncio.sleep(RETRY_EVERY_S)  # to repeat it is safe: it is queued once
-            else:
-                if reply != b"late":  # it was stuck on its way, or Redis' clock was set: look at ours again
-                    return bool(reply == b"queued")
+                continue
+            if reply != b"late":
+                return bool(reply == b"queued")
+            in_doubt = False  # it was stuck on its way, or Redis' clock was set: look at ours again
+        raise StoreError(str(error)) if in_doubt else error
+
+    def _enqueue(self, command: Command, lane: Lane, deadline_ms: int) -> asyncio.Future[Any]:
+        keys = self._keys
+        if lane is not Lane.REFRESHES:
+            self._store.hint(WAKE_MODAPI, self._slug)  # it leaves behind the command
+        return self._store.run(
+            _ENQUEUE,
+            (self._lanes[lane], keys.waiting, keys.handed, keys.ended),
+            command.operation_id,
+            command.action,
+            orjson.dumps(command.args),
+            deadline_ms,
+            self._most_waiting,
+            KEEP_MS,
+        )
 
     async def _on_redis_clock(self, moment_s: float) -> int:
         """A moment on time.monotonic() in ms of Redis' clock, early by the way of the reply at most."""
@@ -88,10 +101,13 @@ class CommandStream:
         left_s = moment_s - time.monotonic()
         return int(seconds) * 1000 + int(microseconds) // 1000 + int(left_s * 1000)
 
-    async def give_up(self, operation_id: str) -> State | None:
-        """Ends a command. Returns EXPIRED, UNKNOWN, or None when it had ended before. Raises StoreError."""
+    async def give_up(self, operation_id: str, *, in_doubt: bool = False) -> State | None:
+        """Ends a command. Returns EXPIRED, UNKNOWN, or None when it had ended before. Raises StoreError.
+
+        `in_doubt`: whether it was queued is not known. If it was not, it is EXPIRED, and never queued later.
+        """
         keys = (self._keys.waiting, self._keys.handed, self._keys.ended)
-        reply: bytes = await self._store.run(_GIVE_UP, keys, operation_id, KEEP_MS)
+        reply: bytes = await self._store.run(_GIVE_UP, keys, operation_id, KEEP_MS, "1" if in_doubt else "0")
         return State(reply.decode()) if reply else None
 
     async def results(self, after: str, count: int) -> list[tuple[str, str, Outcome]]:
@@ -164,25 +180,20 @@ class CommandStream:
         handed_back.add_done_callback(lambda reply: reply.cancelled() or reply.exception())
 
     async def complete(self, operation_id: str, outcome: Outcome, players: Mapping[str, bytes]) -> bool:
-        """Passes the mod's answer on; False when it is late, repeated or foreign. Raises StoreError.
-
-        It goes on if its caller is cancelled: a mod posts a result once (contract.md A1), whoever hangs up or
-        stops meanwhile.
-        """
+        """Passes the mod's answer on; False when it is late, repeated or foreign. Raises StoreError."""
         keys = self._keys
-        reply = await asyncio.shield(
-            self._store.run_until(
-                CALL_WITHIN_S,
-                _COMPLETE,
-                (keys.handed, keys.results, keys.contact, keys.players, keys.ended),
-                operation_id,
-                orjson.dumps({"value": outcome.value, "error": outcome.error}),
-                KEEP_MS,
-                WAKE_RESULTS,
-                self._slug,
-                CONTACT_EVERY_MS,
-                *(part for pair in players.items() for part in pair),
-            )
+        reply = await self._store.run_until(
+            CALL_WITHIN_S,
+            _COMPLETE,
+            (keys.handed, keys.results, keys.contact, keys.players, keys.ended),
+            operation_id,
+            orjson.dumps({"value": outcome.value, "error": outcome.error}),
+            KEEP_MS,
+            WAKE_RESULTS,
+            self._slug,
+            CONTACT_EVERY_MS,
+            *(part for pair in players.items() for part in pair),
+            though_cancelled=True,  # a mod posts a result once (contract.md A1)
         )
         return bool(reply)
 

@@ -4,7 +4,8 @@ RelayError
 ├── ConfigError        the operator: a setting is wrong; the text names the key and the fix
 │   └── AddressInUse   the operator: another program listens there
 ├── StoreError         try again later: Redis is away, loading, failing over or full
-│   └── StoreRefused   the operator: Redis answers, but must not be used as it is configured
+│   └── NotCarriedOut  the same, and it is certain that nothing was done
+│       └── StoreRefused   the operator: Redis answers, but must not be used as it is configured
 ├── NoSuchInstance     whoever asked: no instance has this slug
 ├── InstanceConflict   whoever asked: the change contradicts what is there; the text says what and the way out
 └── LostLease          nobody: another uplink owns the instance now; stop touching it
@@ -27,7 +28,11 @@ class StoreError(RelayError):
     """Redis did not do what was asked. Whether it happened all the same is unknown."""
 
 
-class StoreRefused(StoreError):
+class NotCarriedOut(StoreError):
+    """Redis refused before it did anything, or was never asked. `str(error)` says why."""
+
+
+class StoreRefused(NotCarriedOut):
     """Redis is reachable but its settings would lose data, or it lacks a command we need."""
 
 

@@ -252,19 +252,17 @@ class EventStream:
     async def ack(self, lease: str, entry: str, skip: int, count: int, size_bytes: int) -> None:
         """Takes off what lies before event `skip` of `entry`. Raises LostLease, StoreError."""
         keys = (self._keys.lease, self._keys.events, self._keys.intake)
-        # Shielded: Takaro has those events, and would get them again if this stayed behind at a stop.
-        done = await asyncio.shield(
-            self._store.run_until(
-                CALL_WITHIN_S,
-                _ACK,
-                keys,
-                lease,
-                entry,
-                skip,
-                count,
-                size_bytes,
-                durable=True,  # else a primary that was cut off takes any number, and all are repeated
-            )
+        done = await self._store.run_until(
+            CALL_WITHIN_S,
+            _ACK,
+            keys,
+            lease,
+            entry,
+            skip,
+            count,
+            size_bytes,
+            durable=True,  # else a primary that was cut off takes any number, and all are repeated
+            though_cancelled=True,  # Takaro has them: left behind at a stop, they would be repeated
         )
         if done < 0:  # Redis was away for longer than the lease: that is no lost lease
             raise StoreError("Redis: the lease ran out and is not renewed yet")

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from itertools import chain
 from typing import Any, TypeVar
 
-from services.relay.errors import StoreError
+from services.relay.errors import NotCarriedOut, StoreError
 from services.relay.redis import durability
 from services.relay.redis.alone import Alone, Sentinels
 from services.relay.redis.calls import Call, Script
@@ -75,10 +75,11 @@ class Store:
     def send(self, *command: Argument) -> asyncio.Future[Any]:
         """Sends a command with the next pipeline; the future gives its reply. The second word is a key.
 
-        Raises (through the future) StoreError: whether the command was carried out is then unknown.
+        Raises (through the future) StoreError: whether the command was carried out is then unknown, unless
+        it is a NotCarriedOut.
 
         If the future is cancelled before the command has left, it is not sent: nobody waits for it. What must
-        be sent all the same goes by `tell`, or is not awaited by what may be cancelled.
+        be sent all the same goes by `tell`, or by `run_until(…, though_cancelled=True)`.
         """
         slot = slot_of(str(command[1])) if self._slotted else 0
         return self._call(Call(command, self._reply(), slot))
@@ -117,13 +118,21 @@ class Store:
         return self._call(Call(command, self._reply(), slot, script, durable, until, orphaned))
 
     async def run_until(
-        self, deadline_s: float, script: Script, keys: Sequence[str], *args: Argument, durable: bool = False
+        self,
+        deadline_s: float,
+        script: Script,
+        keys: Sequence[str],
+        *args: Argument,
+        durable: bool = False,
+        though_cancelled: bool = False,
     ) -> Any:
         """Like `run`, repeated while Redis is away, until `deadline_s` from now.
 
         Only for scripts that do no harm when they run twice. `durable` then means what any of the runs wrote,
         or whatever the script found done. So it writes then too, if only what stands there: WAIT waits for
         the last write of its own connection, and says yes at once when there is none (measured on Valkey 9).
+        `though_cancelled`: a run that was begun is sent also if its caller is cancelled, for what it says is
+        true whoever waits.
         """
         end = time.monotonic() + deadline_s
         error = StoreError(f"Redis: no answer within {deadline_s:g} s")
@@ -132,7 +141,8 @@ class Store:
                 while True:
                     try:
                         until = min(end, time.monotonic() + CALL_TIMEOUT_S)
-                        return await self._run(script, keys, args, durable, until)
+                        reply = self._run(script, keys, args, durable, until)
+                        return await (asyncio.shield(reply) if though_cancelled else reply)
                     except StoreError as refused:
                         if time.monotonic() + RETRY_EVERY_S >= end:
                             raise
@@ -285,7 +295,7 @@ class Store:
         if self._opened:
             (self._only or self._lane_of(call.slot)).put(call)
         else:
-            call.fail(StoreError("Redis: not reached yet"))
+            call.fail(NotCarriedOut("Redis: not reached yet"))
         return call.reply
 
     def _lane_of(self, slot: int) -> Lane:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from services.relay.clocks import boottime_s, next_beat_s
 from services.relay.command_life import State
 from services.relay.command_stream import KEEP_MS, CommandStream
-from services.relay.errors import StoreError
+from services.relay.errors import NotCarriedOut, StoreError
 from services.relay.leases import Lease
 from services.relay.records import Command, Outcome
 from services.relay.store import patiently
@@ -89,6 +89,7 @@ class Asking:
         if not self._lease.held:
             self.wake()  # from now on it looks by itself
         hand_out_by_s = begun_s + HAND_OUT_WITHIN_S
+        queued = False
         try:
             if hand_out_by_s <= time.monotonic():
                 return failures.stood_still()
@@ -96,20 +97,21 @@ class Asking:
                 if not await self._stream.enqueue(command, hand_out_by_s, somebody_waits=somebody_waits):
                     self._metrics.beyond("open_commands")
                     return failures.queue_full()
+                queued = True
                 return await result
-        except StoreError:
-            return failures.store_away()
-        except TimeoutError:
-            return await self._give_up(command.operation_id)
+        except NotCarriedOut as error:
+            return failures.store_refused(str(error))
+        except (StoreError, TimeoutError):
+            return await self._give_up(command.operation_id, in_doubt=not queued)
         finally:
             del self._waiting[command.operation_id]
             self._urgent -= somebody_waits
 
-    async def _give_up(self, operation_id: str) -> Failure:
+    async def _give_up(self, operation_id: str, *, in_doubt: bool) -> Failure:
         """Time is up: from now on the command is not handed out any more. How far did it come?"""
         try:
             async with asyncio.timeout(GIVE_UP_WITHIN_S):
-                fate = await self._stream.give_up(operation_id)
+                fate = await self._stream.give_up(operation_id, in_doubt=in_doubt)
         except (StoreError, TimeoutError):
             return failures.store_away()
         if fate is State.EXPIRED:

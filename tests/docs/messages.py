@@ -15,6 +15,7 @@ ERRORS = {
     "ConfigError",
     "AddressInUse",
     "StoreError",
+    "NotCarriedOut",
     "StoreRefused",
     "InstanceConflict",
     "NoSuchInstance",

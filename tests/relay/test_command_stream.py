@@ -3,13 +3,14 @@
 import asyncio
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from services.relay import command_stream
 from services.relay.command_life import State
 from services.relay.command_stream import CommandStream
-from services.relay.errors import StoreError
+from services.relay.errors import NotCarriedOut, StoreError
 from services.relay.keys import keys_of
 from services.relay.records import Command, Outcome
 from services.relay.redis import lane as redis_lane
@@ -344,3 +345,39 @@ async def test_a_result_is_passed_on_though_whoever_brought_it_is_cancelled(stor
     async with asyncio.timeout(5.0):
         while not await stream.results("", 10):
             await asyncio.sleep(0.01)
+
+
+async def test_an_enqueue_says_whether_its_command_may_be_there_all_the_same(
+    redis_server: RedisServer, slug: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(redis_lane, "CALL_TIMEOUT_S", 0.2)
+    nobody = Store(f"unix://{tmp_path}/nobody")
+    with pytest.raises(NotCarriedOut, match="nobody"):
+        await enqueue(CommandStream(nobody, slug), "a", hand_out_within_s=0.5)
+    await nobody.close()
+
+    stalled = Store(redis_server.url)
+    stream = CommandStream(stalled, slug)
+    monkeypatch.setattr(stream, "_on_redis_clock", lambda moment_s: asyncio.sleep(0, 10**15))
+    await stalled.ping()
+    with redis_server.stopped(), pytest.raises(StoreError) as raised:
+        await enqueue(stream, "a", hand_out_within_s=0.3)
+    assert not isinstance(raised.value, NotCarriedOut)
+    await stalled.close()
+
+
+async def test_what_was_perhaps_never_queued_has_expired_and_is_not_queued_later(
+    store: Store, slug: str
+) -> None:
+    stream = CommandStream(store, slug)
+    assert await stream.give_up("a", in_doubt=True) is State.EXPIRED
+    assert await enqueue(stream, "a")  # it was stuck on its way
+    assert await stream.take() == []
+
+    await enqueue(stream, "b")
+    await stream.take()
+    assert await stream.give_up("b", in_doubt=True) is State.UNKNOWN
+    await enqueue(stream, "c")
+    await stream.take()
+    await complete(stream, "c", Outcome({}))
+    assert await stream.give_up("c", in_doubt=True) is None

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from services.relay.command_stream import CommandStream
-from services.relay.errors import StoreError
+from services.relay.errors import NotCarriedOut, StoreError
 from services.relay.event_stream import Batch, EventStream, Slot, digest
 from services.relay.keys import keys_of
 from services.relay.leases import Lease
@@ -103,7 +103,7 @@ async def test_a_command_is_refused_whole_while_the_memory_is_full(
     commands = CommandStream(small_store, slug)
     await fill(EventStream(small_store, slug))
     name = new_operation_id(Action.GIVE_ITEM)
-    with pytest.raises(StoreError):
+    with pytest.raises(NotCarriedOut, match="Redis is full"):
         await commands.enqueue(Command(name, Action.GIVE_ITEM, {}), asyncio.get_running_loop().time() + 0.3)
     assert await commands.take() == []
     assert await small_store.send("EXISTS", keys_of(slug).waiting, keys_of(slug).writes) == 0

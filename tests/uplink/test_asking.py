@@ -20,8 +20,9 @@ from services.uplink.asking import Asking
 from services.uplink.metrics import Metrics
 from services.uplink.stalls import Stalls
 from services.uplink.takaro.contact import Contact
-from services.uplink.takaro.failures import Failure
+from services.uplink.takaro.failures import Cause, Failure
 from tests.support.linked import until
+from tests.support.redis_server import RedisServer, binaries
 
 
 class Asker:
@@ -197,3 +198,35 @@ async def test_what_may_have_waited_unread_for_too_long_is_never_handed_out(stor
     assert isinstance(failure, Failure) and "stood still" in failure.text
     assert await CommandStream(store, slug).take() == []
     await cancelled(asker.passing)
+
+
+async def test_what_redis_refuses_is_told_as_not_delivered_with_the_reason(
+    monkeypatch: pytest.MonkeyPatch, slug: str
+) -> None:
+    monkeypatch.setattr(asking, "HAND_OUT_WITHIN_S", 0.3)
+    server = RedisServer(binaries()["valkey"], maxmemory="1mb")
+    server.start()
+    store = Store(server.url)
+    asker = Asker(store, slug)
+    _, asked = asker.ask()
+    failure = await asked
+    assert isinstance(failure, Failure) and failure.cause is Cause.STORE_REFUSED
+    assert failure.text.startswith("not delivered: Redis is full (maxmemory)")
+    await cancelled(asker.passing)
+    await store.close()
+    server.remove()
+
+
+async def test_what_could_not_leave_in_time_is_told_as_not_delivered(
+    scene: Scene, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "ANSWER_WITHIN_S", 0.3)
+    monkeypatch.setattr(asking, "GIVE_UP_WITHIN_S", 5.0)
+    owner = scene.begin()
+    await owner.lease.renew()
+    with redis_server.stopped():
+        _, asked = owner.ask()
+        await asyncio.sleep(0.4)  # it has given up, and asks how far it came
+    failure = await asked
+    assert isinstance(failure, Failure) and failure.text.startswith("not delivered")
+    assert await scene.commands.take() == []

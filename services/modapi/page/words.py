@@ -34,6 +34,7 @@ FATES = {
     "queue_full": "not delivered: too many wait",
     "never_seen": "not delivered: no mod has ever called",
     "store_away": "Redis was away: unknown",
+    "store_refused": "not delivered: Redis refused it",
 }
 GOOD_FATES = frozenset({"delivered", "answered"})
 

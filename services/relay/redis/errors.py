@@ -6,7 +6,7 @@ Pure. Every refusal is known here by the first word of its text, as the server w
 from dataclasses import dataclass
 from enum import Enum
 
-from services.relay.errors import StoreError, StoreRefused
+from services.relay.errors import NotCarriedOut, StoreError, StoreRefused
 
 
 class Refusal(Exception):
@@ -78,6 +78,8 @@ _WORDS = {
     "NOPERM": "the user of redis.url lacks a right",
 }
 _OPERATORS = ("NOAUTH", "WRONGPASS", "NOPERM")
+_CHECKED_FIRST = (*_THEN, "OOM", "MISCONF")
+"""Said before anything was carried out: by a script with `#!lua` as well as by a command."""
 
 
 def judged(refusal: Refusal) -> Verdict:
@@ -97,8 +99,10 @@ def told(error: Exception) -> StoreError:
     text = (str(error).strip() or type(error).__name__).splitlines()[0]
     text = text.partition(", with args")[0][:200]  # a server that lacks AUTH repeats the password there
     if not isinstance(error, Refusal):
-        return StoreError(f"Redis: {text}")
+        kind = NotCarriedOut if isinstance(error, Unreachable) else StoreError
+        return kind(f"Redis: {text}")
     code, _, rest = text.partition(" ")
     if code in _OPERATORS:
         return StoreRefused(f"{_WORDS[code]} ({rest})")
-    return StoreError(_WORDS.get(code, f"Redis: {text}"))
+    kind = NotCarriedOut if code in _CHECKED_FIRST else StoreError
+    return kind(_WORDS.get(code, f"Redis: {text}"))

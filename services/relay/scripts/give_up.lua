@@ -4,11 +4,12 @@
 -- A full memory does not stop it: it keeps the books of what is there.
 --
 -- KEYS  waiting, handed, ended
--- ARGV  1 operation id, 2 keep_ms
+-- ARGV  1 operation id, 2 keep_ms, 3 "1": its enqueue has brought no answer, so it may never have been queued
 --
--- Returns "expired", "unknown", or "" for what had ended before, or was never known.
+-- Returns "expired" (also what was not queued, and will not be), "unknown", or "" for what had ended before.
 local waiting, handed, ended = unpack(KEYS)
 local state = ''
+if ARGV[3] == '1' and not redis.call('ZSCORE', ended, ARGV[1]) then state = 'expired' end
 if redis.call('ZREM', waiting, ARGV[1]) == 1 then state = 'expired' end
 if redis.call('ZREM', handed, ARGV[1]) == 1 then state = 'unknown' end
 if state ~= '' then

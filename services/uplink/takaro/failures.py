@@ -24,6 +24,7 @@ class Cause(StrEnum):
     QUEUE_FULL = "queue_full"
     NEVER_SEEN = "never_seen"
     STORE_AWAY = "store_away"
+    STORE_REFUSED = "store_refused"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,3 +62,8 @@ def stood_still() -> Failure:
 def store_away() -> Failure:
     """Redis did not answer. Whether the command reached it is not known (errors.StoreError)."""
     return Failure(Cause.STORE_AWAY, "the relay's store is away: the command may not be delivered")
+
+
+def store_refused(why: str) -> Failure:
+    """Redis never took it, and said why: it is full, or reads its data, or nobody answers there."""
+    return Failure(Cause.STORE_REFUSED, f"{NOT_DELIVERED}: {why}")

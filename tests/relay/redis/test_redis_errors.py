@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.relay.errors import StoreRefused
+from services.relay.errors import NotCarriedOut, StoreRefused
 from services.relay.redis.errors import Lost, Refusal, Then, Unreachable, judged, told
 
 
@@ -48,6 +48,23 @@ def test_a_redirection_names_the_slot_and_the_node() -> None:
 )
 def test_a_person_is_told_in_one_line(error: Exception, words: str) -> None:
     assert words in str(told(error)) and "\n" not in str(told(error))
+
+
+@pytest.mark.parametrize(
+    ("error", "certain"),
+    [
+        *((Refusal(f"{code} for some reason"), True) for code in ("OOM", "MISCONF", "LOADING", "READONLY")),
+        *((Refusal(f"{code} for some reason"), True) for code in ("NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN")),
+        (Unreachable("127.0.0.1:1: refused"), True),
+        (Unreachable("x", Refusal("LOADING Redis is loading")), True),
+        (Lost("the server closed the connection"), False),
+        (Refusal("WRONGTYPE Operation against a key"), False),  # a script has perhaps written before
+        (Refusal("ERR something"), False),
+    ],
+    ids=lambda value: f"{value!s:.12}",
+)
+def test_what_was_certainly_not_carried_out_is_told_as_such(error: Exception, certain: bool) -> None:
+    assert isinstance(told(error), NotCarriedOut) is certain
 
 
 @pytest.mark.parametrize("code", ["NOAUTH", "WRONGPASS", "NOPERM"])

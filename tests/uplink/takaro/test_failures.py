@@ -12,6 +12,7 @@ CASES = [
     (failures.no_result(), Cause.NO_RESULT, "delivered, no result: it may have run"),
     (failures.queue_full(), Cause.QUEUE_FULL, "not delivered: too many commands wait"),
     (failures.store_away(), Cause.STORE_AWAY, "the relay's store is away"),
+    (failures.store_refused("Redis is full"), Cause.STORE_REFUSED, "not delivered: Redis is full"),
 ]
 
 
