@@ -1,7 +1,6 @@
 """`dayz-relay dlq …`: events that were put aside, listed, shown, taken in again, dropped."""
 
 import asyncio
-import contextlib
 import sys
 from argparse import Namespace
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -17,6 +16,7 @@ from services.cli.terminal import (
     complain,
     cut,
     date,
+    is_meant,
     moment,
     print_json,
     program,
@@ -39,9 +39,9 @@ def run(args: Namespace, settings: Settings) -> int:
     """0 if it was done. Raises ConfigError, StoreError, NoSuchInstance."""
     if args.action in ("retry", "drop") and bool(args.id) == args.all:
         raise ConfigError("name one id (`dayz-relay dlq list` shows them), or --all")
-    if args.action == "drop" and args.all and not (args.yes or _is_meant(args.slug)):
-        print("nothing was deleted")
-        return 1
+    if args.action == "drop" and args.all:
+        if not is_meant(f"Delete all dead letters of {args.slug}, for good?", yes=args.yes):
+            return 1
     return asyncio.run(_run(args, settings))
 
 
@@ -52,15 +52,6 @@ async def _run(args: Namespace, settings: Settings) -> int:
         command: Callable[[Desk, DeadLetters, Namespace], Awaitable[int]] = _COMMANDS[args.action]
         slug = (await desk.entry(args.slug)).instance.slug
         return await command(desk, DeadLetters(desk.store, slug), args)
-
-
-def _is_meant(slug: str) -> bool:
-    """A person is asked; a program has said it."""
-    if not sys.stdin.isatty():
-        return True
-    with contextlib.suppress(EOFError):
-        return input(f"Delete all dead letters of {slug}, for good? [y/N] ").strip().lower() in ("y", "yes")
-    return False
 
 
 async def _count(desk: Desk, args: Namespace) -> int:

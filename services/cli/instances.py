@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import SecretStr, TypeAdapter, ValidationError
 
 from services.cli.desk import Desk, opened
-from services.cli.terminal import Paint, date, print_json, runnable, safe, table
+from services.cli.terminal import Paint, date, is_meant, print_json, runnable, safe, table
 from services.modapi.page.words import link_word
 from services.relay.cautions import guessable
 from services.relay.errors import ConfigError
@@ -25,6 +25,9 @@ from services.relay.settings_values import DisplayName, Slug, Token
 
 def run(args: Namespace, settings: Settings) -> int:
     """Runs one of the commands; the exit code. Raises ConfigError, StoreError."""
+    if args.action == "remove" and args.purge:
+        if not is_meant(f"Delete all that is kept of {args.slug}, for good?", yes=args.yes):
+            return 1
     return asyncio.run(_run(args, settings))
 
 

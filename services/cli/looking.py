@@ -116,7 +116,11 @@ def _add_dlq(parser: argparse.ArgumentParser) -> None:
         if name in ("retry", "drop"):
             one.add_argument("--all", action="store_true", help="all of this server")
         if name == "drop":
-            one.add_argument("--yes", action="store_true", help="do not ask before all are deleted")
+            one.add_argument(
+                "--yes",
+                action="store_true",
+                help="do not ask before all are deleted; needed without a terminal",
+            )
         if name in ("list", "show"):
             one.add_argument("--json", action="store_true", help="as JSON")
         add_place(one)

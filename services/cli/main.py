@@ -198,7 +198,10 @@ def _add_instance(parser: argparse.ArgumentParser) -> None:
     added["rotate"].add_argument(
         "--force", action="store_true", help="also while the key of an earlier rotation opens: it ends now"
     )
-    added["remove"].add_argument("--purge", action="store_true", help="delete its data now")
+    added["remove"].add_argument("--purge", action="store_true", help="delete its data now; asks first")
+    added["remove"].add_argument(
+        "--yes", action="store_true", help="do not ask before its data is deleted; needed without a terminal"
+    )
 
 
 def _hours(text: str) -> float:

@@ -1,5 +1,6 @@
 """What commands write: colours for people at a terminal, plain text for whoever reads a pipe."""
 
+import contextlib
 import os
 import re
 import shlex
@@ -14,6 +15,7 @@ from typing import TextIO
 import orjson
 
 from services.relay import logs
+from services.relay.errors import ConfigError
 from services.relay.spans import span
 
 NAME = "dayz-relay"
@@ -125,6 +127,21 @@ def program() -> str:
 def runnable(text: str) -> str:
     """With the commands in it, which begin it or stand in backticks, as they have to be typed here."""
     return re.sub(f"(^|`){NAME} ", lambda found: f"{found[1]}{program()} ", text)
+
+
+def is_meant(question: str, *, yes: bool) -> bool:
+    """Does whoever calls want what cannot be undone? Asks a person; a program has to say `yes`.
+
+    Raises ConfigError when nobody is there to be asked."""
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        raise ConfigError("nothing was deleted, for there is no terminal to ask at: add --yes if you mean it")
+    with contextlib.suppress(EOFError):
+        if input(f"{question} [y/N] ").strip().lower() in ("y", "yes"):
+            return True
+    print("nothing was deleted")
+    return False
 
 
 def complain(text: str) -> None:

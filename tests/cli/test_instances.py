@@ -90,6 +90,13 @@ def test_a_server_is_added_shown_given_a_new_key_disabled_and_removed(terminal: 
     assert [view["slug"] for view in terminal.json("instance", "list")] == ["of-file"]
 
 
+def test_a_script_deletes_the_data_of_a_server_only_if_it_says_that_it_means_it(terminal: Terminal) -> None:
+    terminal.run("instance", "add", "one", "--name", "Server one")
+    assert "add --yes" in terminal.run("instance", "remove", "one", "--purge", code=2)
+    assert len(terminal.json("instance", "list")) == 2
+    assert "deleted now" in terminal.run("instance", "remove", "one", "--purge", "--yes")
+
+
 def test_tokens_come_from_files_or_standard_input(terminal: Terminal) -> None:
     (terminal.folder / "token").write_text("a-registration-token\n")
     argv = ("instance", "add", "one", "--name", "Server one", "--registration-token-file", "token")

@@ -212,7 +212,15 @@ def test_what_is_done_to_no_dead_letter_says_so(terminal: Terminal) -> None:
         assert "'abc' is no id of a dead letter" in said
         assert terminal.run("dlq", action, "one", "1-0", code=1) == "dayz-relay: one has no dead letter 1-0\n"
     assert "one has no dead letter that" in terminal.run("dlq", "retry", "one", "--all")
-    assert terminal.run("dlq", "drop", "one", "--all") == "0 dropped\n"
+    assert terminal.run("dlq", "drop", "one", "--all", "--yes") == "0 dropped\n"
+
+
+def test_a_script_deletes_all_dead_letters_only_if_it_says_that_it_means_it(terminal: Terminal) -> None:
+    terminal.fill(one_has_dead_letters)
+    said = terminal.run("dlq", "drop", "one", "--all", code=2)
+    assert said.startswith("dayz-relay: nothing was deleted") and "add --yes" in said
+    assert json.loads(terminal.run("dlq", "list", "--json")) == {"one": 2}
+    assert terminal.run("dlq", "drop", "one", "--all", "--yes") == "2 dropped\n"
 
 
 def test_of_all_those_that_can_be_taken_in_again_are_and_the_others_are_counted(terminal: Terminal) -> None:
