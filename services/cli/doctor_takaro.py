@@ -16,7 +16,7 @@ from services.cli.terminal import cut
 from services.cli.verdict import Verdict, bad, good, warn
 from services.relay.settings import Instance, Settings
 from services.uplink.takaro import frames
-from services.uplink.takaro.frames import Connected, Identified, IdentifyRefused
+from services.uplink.takaro.frames import Connected, ErrorFrame, Identified, IdentifyRefused
 
 WITHIN_S = 10.0
 CLOCK_APART_S = 30.0
@@ -73,6 +73,8 @@ async def identify(settings: Settings, instance: Instance) -> list[Verdict]:
                     return [good(f"Takaro knows this server as {answer.game_server_id}")]
                 if isinstance(answer, IdentifyRefused):
                     return [_refused(answer)]
+                if isinstance(answer, ErrorFrame):  # the answer to an identify that Takaro cannot read
+                    return [_refused(IdentifyRefused(answer.text))]
     except Exception as error:
         return [_failed(settings.takaro.url, error)]
 
@@ -80,8 +82,7 @@ async def identify(settings: Settings, instance: Instance) -> list[Verdict]:
 def _refused(answer: IdentifyRefused) -> Verdict:
     said = answer.text or "it gives no reason"
     if answer.permanent:
-        fix = "copy the registration token from Takaro's dashboard anew; the reason names what else it may be"
-        return bad(f"Takaro refuses it: {said}", fix)
+        return bad(f"Takaro refuses it: {said}", answer.remedy)
     return warn(f"Takaro cannot take it now: {said}", "try again in a minute")
 
 

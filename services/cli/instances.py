@@ -13,8 +13,9 @@ from pydantic import SecretStr, TypeAdapter, ValidationError
 from services.cli.desk import Desk, opened
 from services.cli.terminal import Paint, date, is_meant, print_json, runnable, safe, table
 from services.modapi.page.words import link_word
-from services.relay.cautions import guessable
+from services.relay.cautions import equal_names, guessable
 from services.relay.errors import ConfigError
+from services.relay.instances.entries import active
 from services.relay.instances.overview import InstanceView, overview
 from services.relay.instances.records import Change
 from services.relay.instances.registry import Issued
@@ -49,8 +50,10 @@ async def _add(desk: Desk, args: Namespace) -> None:
         print_json({"slug": args.slug, "mod_key": issued.mod_key, "identity_token": _identity(issued)})
         return
     added = Instance(slug=args.slug, name=args.name, identity_token=issued.record.identity_token)
-    if caution := guessable(added):
-        print(f"dayz-relay: warning: {caution}", file=sys.stderr)
+    served = active(await desk.entries()).values()
+    for caution in (guessable(added), *equal_names(entry.instance for entry in served)):
+        if caution.startswith(f"{args.slug}: "):
+            print(f"dayz-relay: warning: {caution}", file=sys.stderr)
     lacks = issued.record.registration_token is None and desk.settings.takaro.registration_token is None
     print(f'Server {args.slug} ("{args.name}") is added: running services serve it within two seconds.')
     if lacks:

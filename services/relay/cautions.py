@@ -1,10 +1,10 @@
-"""What is allowed and still worth a warning at each start: secrets that others can read, or guess."""
+"""What is allowed and worth a warning at each start: secrets that others can read, or guess; equal names."""
 
 import os
 import re
 import stat
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from services.relay.settings import Instance, Settings
@@ -18,7 +18,29 @@ _CONTAINERS_OWN = "/run/secrets/"
 
 def cautions(config: Path | None, environ: Mapping[str, str], settings: Settings) -> list[str]:
     """One line for each; `settings` are those that were loaded from the same `config` and `environ`."""
-    return [*_open_files(config, environ), *filter(None, map(guessable, settings.instances))]
+    return [
+        *_open_files(config, environ),
+        *filter(None, map(guessable, settings.instances)),
+        *equal_names(settings.instances),
+    ]
+
+
+def equal_names(instances: Iterable[Instance]) -> list[str]:
+    """One line for each instance whose name an earlier one has in the same Takaro domain.
+
+    Takaro takes a name once, when it first sees a server, and refuses the second (contract.md B1).
+    """
+    first: dict[tuple[str, str], str] = {}
+    found = []
+    for instance in instances:
+        token = instance.registration_token
+        of = first.setdefault((instance.name, token.get_secret_value() if token else ""), instance.slug)
+        if of != instance.slug:
+            found.append(
+                f"{instance.slug}: {of} has the same name. Takaro takes a name only once: unless it has both"
+                " servers already, it refuses the second one until that has another name"
+            )
+    return found
 
 
 def guessable(instance: Instance) -> str:

@@ -66,6 +66,13 @@ def test_the_identity_token_is_shown_to_who_adds_a_server(terminal: Terminal) ->
     assert "Keep it with your backups" in said and len(said.splitlines()[-1]) >= 43
 
 
+def test_a_name_that_another_server_has_is_told_to_who_adds_it(terminal: Terminal) -> None:
+    assert "same name" not in terminal.run("instance", "add", "one", "--name", "Server one")
+    said = terminal.run("instance", "add", "two", "--name", "Server one")
+    assert "dayz-relay: warning: two: one has the same name" in said
+    assert "same name" not in terminal.run("instance", "add", "three", "--name", "Server three")
+
+
 def test_a_server_is_added_shown_given_a_new_key_disabled_and_removed(terminal: Terminal) -> None:
     said = terminal.run("instance", "add", "one", "--name", "Server one")
     (key,) = set(re.findall(r"/k/([\w-]+)", said))

@@ -24,6 +24,8 @@ PUT_TOGETHER = {
     "…: its identity_token …. Whoever knows it and a registration token of your Takaro can speak there as"
     " this server. Takaro knows the server by it: with another one it sees a new server, so change it only if"
     " you want that": "relay/cautions.py",
+    "…: … has the same name. Takaro takes a name only once: unless it has both servers already, it refuses"
+    " the second one until that has another name": "relay/cautions.py",
     "not served: … has the same identity token": "relay/instances/entries.py",
     "one of its mod keys opens … instead": "relay/instances/entries.py",
     "an instance of this slug is stored in Redis too: relay.toml wins": "relay/instances/entries.py",

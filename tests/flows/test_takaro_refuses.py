@@ -1,9 +1,18 @@
 """What Takaro refuses, and what the relay does about it, through real processes."""
 
+import asyncio
+
+import httpx
+import pytest
+
 from services.relay.vocabulary import Action
 from services.sim.dayz.world import make_player
 from services.sim.takaro import requests
-from tests.flows.conftest import World
+from services.sim.takaro.rules import API_CREDENTIAL
+from services.sim.takaro.server import TakaroSim
+from tests.flows.conftest import REGISTRATION_TOKEN, World, block
+from tests.flows.test_command_line import Command
+from tests.support.relay_process import RelayProcess
 
 FAILING = (Action.GET_PLAYER, Action.GET_PLAYERS, Action.LIST_BANS)
 
@@ -31,3 +40,63 @@ async def test_an_answer_that_takaro_cannot_use_costs_no_event(single: World) ->
     log = single.relay.uplink.log
     assert [log.count(f"cannot use the answer to {action}:") for action in FAILING] == [1, 1, 1]
     assert "Takaro refused something" not in log
+
+
+async def refused(takaro: TakaroSim, relay: RelayProcess, slug: str, remedy: str) -> None:
+    """It is told once, with the remedy and without any secret, wherever people look; and not hammered."""
+    world = World(takaro, relay)
+    async with asyncio.timeout(20):
+        while remedy not in relay.uplink.log:
+            await asyncio.sleep(0.05)
+    dialled = takaro.connections
+    _, status = await Command(world, "status", slug).run()
+    _, doctor = await Command(world, "doctor", "--identify", slug).run()
+    async with httpx.AsyncClient() as client:
+        page = (await client.get(f"{relay.modapi.admin}/instance/{slug}")).text
+        metrics = (await client.get(f"{relay.uplink.admin}/metrics")).text
+    for shown in (status, doctor, page):
+        assert remedy in " ".join(shown.split())
+    assert takaro.connections == dialled + 2  # those of the doctor
+    [line] = [line for line in relay.uplink.log.splitlines() if remedy in line]
+    assert " ERROR " in line and "trying again" not in line
+    for shown in (status, doctor, page, metrics, relay.uplink.log, relay.modapi.log):
+        assert API_CREDENTIAL not in shown
+
+
+async def test_a_name_that_is_taken_at_takaro_is_for_a_person_to_mend() -> None:
+    async with TakaroSim(registration_tokens={REGISTRATION_TOKEN}) as takaro:
+        blocks = [block("one"), block("two").replace("Server two", "Server one")]
+        relay = RelayProcess(takaro.url, blocks, REGISTRATION_TOKEN)
+        try:
+            await relay.start()
+            await takaro.wait_for(lambda: takaro.connections == 2)
+            [slug] = {"one", "two"} - {identity.removeprefix("identity-") for identity in takaro.servers}
+            await refused(takaro, relay, slug, "its name is taken in this Takaro domain")
+            assert "two: one has the same name" in relay.uplink.log
+        finally:
+            await relay.stop()
+
+
+async def test_a_full_plan_is_for_a_person_to_mend() -> None:
+    async with TakaroSim(registration_tokens={REGISTRATION_TOKEN}) as takaro:
+        takaro.faults.refuse_by_status(400)
+        relay = RelayProcess(takaro.url, [block("one")], REGISTRATION_TOKEN)
+        try:
+            await relay.start()
+            await refused(takaro, relay, "one", "the plan at Takaro has no room for one more server")
+        finally:
+            await relay.stop()
+
+
+@pytest.mark.parametrize("status", [500, 503])
+async def test_a_fault_of_takaros_api_passes(status: int) -> None:
+    async with TakaroSim(registration_tokens={REGISTRATION_TOKEN}) as takaro:
+        takaro.faults.refuse_by_status(status, times=2)
+        relay = RelayProcess(takaro.url, [block("one")], REGISTRATION_TOKEN)
+        try:
+            await relay.start()
+            await takaro.wait_for(lambda: takaro.is_connected("identity-one"), timeout_s=20)
+            assert " ERROR " not in relay.uplink.log and API_CREDENTIAL not in relay.uplink.log
+            assert f"status code {status}), trying again" in relay.uplink.log
+        finally:
+            await relay.stop()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from services.relay.cautions import cautions, guessable
+from services.relay.cautions import cautions, equal_names, guessable
 from services.relay.settings import Instance, load
 
 GOOD = "identity-that-nobody-can-guess"
@@ -84,3 +84,41 @@ def test_an_identity_token_that_can_be_guessed_is_named_with_what_it_means(token
         assert line.startswith(f"chernarus-1: its identity_token {what}. ")
         assert "can speak there as this server" in line and "it sees a new server" in line
         assert token not in line.removeprefix("chernarus-1: ")
+
+
+@pytest.mark.parametrize(
+    ("names", "tokens", "warned"),
+    [
+        (("A", "B", "A", "A"), ("t", "t", "t", "t"), ["two", "three"]),
+        (("A", "A"), ("t", "u"), []),  # two domains of Takaro's
+        (("A", "A"), (None, None), ["one"]),
+        (("A", "B"), ("t", "t"), []),
+        ((), (), []),
+    ],
+)
+def test_a_name_that_an_earlier_server_of_the_same_domain_has_is_named(
+    names: tuple[str, ...], tokens: tuple[str | None, ...], warned: list[str]
+) -> None:
+    slugs = ["zero", "one", "two", "three"]
+    instances = [
+        Instance(
+            slug=slug,
+            name=f"Server {name}",
+            identity_token=SecretStr(f"{GOOD}-{slug}"),
+            registration_token=SecretStr(token) if token else None,
+        )
+        for slug, name, token in zip(slugs, names, tokens, strict=False)
+    ]
+    lines = equal_names(instances)
+    assert [line.split(":")[0] for line in lines] == warned
+    assert all(": zero has the same name" in line and "token" not in line for line in lines)
+
+
+def test_two_servers_of_one_name_are_told_at_the_start(tmp_path: Path) -> None:
+    blocks = "".join(
+        f'[[instance]]\nslug = "{slug}"\nname = "Mine"\nidentity_token = "{GOOD}-{slug}"\n'
+        f'mod_keys = ["key-of-{slug}-0123456789"]\n'
+        for slug in ("one", "two")
+    )
+    (line,) = told(write(tmp_path / "relay.toml", blocks, 0o600))
+    assert line.startswith("two: one has the same name")

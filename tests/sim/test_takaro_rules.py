@@ -194,17 +194,25 @@ def test_answers_of_another_shape_are_bad_data(action: str, payload: Any) -> Non
         ({"identityToken": "new", "registrationToken": ""}, "No registrationToken"),
         ({"identityToken": "new", "registrationToken": "other"}, "Invalid registrationToken"),
         ({"identityToken": 5, "registrationToken": "r"}, "Invalid identityToken"),
-        ({"identityToken": "new", "registrationToken": "r", "name": "ab"}, "name must be"),
-        ({"identityToken": "n" * 51, "registrationToken": "r"}, "name must be"),
+        ({"identityToken": "new", "registrationToken": "r", "name": "ab"}, "status code 400"),
+        ({"identityToken": "n" * 51, "registrationToken": "r"}, "status code 400"),
+        ({"identityToken": "new", "registrationToken": "r", "name": "taken"}, "status code 409"),
     ],
 )
 def test_identifies_are_refused_with_a_reason(payload: Any, complaint: str) -> None:
-    assert complaint in (identify_error(payload, {"r"}, {"old"}) or "")
+    assert complaint in (identify_error(payload, {"r"}, {"old"}, {"taken"}) or {})["message"]
 
 
-@pytest.mark.parametrize("payload", [{"identityToken": "old", "name": "x"}, {"identityToken": "new"}])
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {"identityToken": "old", "name": "x"},
+        {"identityToken": "old", "name": "taken"},
+        {"identityToken": "new"},
+    ],
+)
 def test_the_name_matters_at_creation_only(payload: Any) -> None:
-    assert identify_error({**payload, "registrationToken": "r"}, {"r"}, {"old"}) is None
+    assert identify_error({**payload, "registrationToken": "r"}, {"r"}, {"old"}, {"taken"}) is None
 
 
 def test_the_rules_work_on_what_comes_off_the_wire() -> None:

@@ -12,6 +12,7 @@ from websockets.exceptions import ConnectionClosed
 
 from services.sim.takaro.faults import EMPTY
 from services.sim.takaro.old_bridge import OldBridge
+from services.sim.takaro.rules import API_CREDENTIAL
 from services.sim.takaro.server import TakaroSim
 
 TOKEN = "fleet-registration"
@@ -46,7 +47,8 @@ async def identify(socket: ClientConnection, identity: str = "server-one", token
 
 
 async def identify_again(socket: ClientConnection, identity: str = "server-one", token: str = TOKEN) -> Any:
-    await send(socket, "identify", {"identityToken": identity, "registrationToken": token, "name": "Name"})
+    payload = {"identityToken": identity, "registrationToken": token, "name": f"Name of {identity}"}
+    await send(socket, "identify", payload)
     return await receive(socket, "identifyResponse")
 
 
@@ -299,6 +301,26 @@ async def test_it_can_refuse_a_number_of_identifies(takaro: TakaroSim, text: str
         assert first["error"] == error or first["error"]["message"] == error
         assert "error" in await identify_again(socket)
         assert "gameServerId" in await identify_again(socket)
+
+
+async def test_it_can_refuse_as_its_api_does_with_a_status_and_a_credential(takaro: TakaroSim) -> None:
+    takaro.faults.refuse_by_status(409, times=1)
+    async with connect(takaro.url) as socket:
+        error = (await identify(socket))["error"]
+        assert (error["message"], error["status"]) == ("Request failed with status code 409", 409)
+        assert API_CREDENTIAL in str(error["config"])
+        assert "error" not in await identify_again(socket)
+
+
+async def test_a_new_server_cannot_have_the_name_of_another(takaro: TakaroSim) -> None:
+    async with connect(takaro.url) as socket, connect(takaro.url) as other:
+        await identify(socket)
+        await receive(other, "connected")
+        payload = {"identityToken": "other", "registrationToken": TOKEN, "name": "Name of server-one"}
+        await send(other, "identify", payload)
+        assert (await receive(other, "identifyResponse"))["error"]["status"] == 409
+        await send(other, "identify", payload | {"name": "Another name"})
+        assert "error" not in await receive(other, "identifyResponse")
 
 
 async def test_it_can_refuse_one_identity_for_good(takaro: TakaroSim) -> None:

@@ -36,7 +36,7 @@ _LINKS: dict[str, Problem] = {
         "Takaro refuses this server",
         "if it is the token: copy it from Takaro's dashboard anew (Settings, Game Servers, Add Game Server,"
         " Generic) into registration_token. If it is the number of servers: remove one at Takaro, or change"
-        " the plan",
+        " the plan. If it is the name: give the server another one. It is tried again every few minutes",
     ),
     State.PAUSED: Problem(
         False, "Takaro has lost this server; it is asked again", "nothing, if it is over within a minute"

@@ -12,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
+from services.relay.cautions import equal_names
 from services.relay.errors import ConfigError, StoreError
 from services.relay.instances.entries import Entry, active, merge
 from services.relay.instances.records import Record, next_expiry_ms
@@ -64,6 +65,7 @@ class Directory:
         self._merged_of: tuple[Settings, dict[str, Record], int | None, bool] | None = None
         self._told: dict[str, Entry] | None = None
         self._said_none = False
+        self._equal_names_told = set(equal_names(settings.instances))  # at the start, with all cautions
         self._file_nudge, self._store_nudge = asyncio.Event(), asyncio.Event()
 
     async def watch(self, changed: Callable[[Mapping[str, Entry]], object]) -> None:
@@ -186,6 +188,10 @@ class Directory:
                 logger.warning("%s", NO_INSTANCE)
         if served == self._told:
             return
+        for caution in equal_names(entry.instance for entry in served.values()):
+            if caution not in self._equal_names_told:
+                self._equal_names_told.add(caution)
+                logger.warning("%s", caution)
         if self._told is not None:
             _say(self._told, served)
         self._told = served

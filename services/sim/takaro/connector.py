@@ -122,9 +122,8 @@ class Connector:
         await self._send(link, "pong", None)
 
     async def _identify(self, link: Link, payload: Any) -> None:
-        text = self._refuse_identify(payload)
-        if text is not None:
-            error = {"name": "BadRequestError", "message": text, "http": 400} if text else {}
+        error = self._refuse_identify(payload)
+        if error is not None:
             await self._send(link, "identifyResponse", {"error": error})
             return
         identity_token = payload["identityToken"]
@@ -147,12 +146,13 @@ class Connector:
             self._on_line(f"{server.name}: identified")
         await self._send(link, "identifyResponse", {"gameServerId": server.id})
 
-    def _refuse_identify(self, payload: Any) -> str | None:
-        """Why this identify fails; "" is a transient fault, None is success."""
-        text = identify_error(payload, self.registration_tokens, self.servers.keys())
-        if text is None:
-            text = self.faults.take_refusal()
-        return self.faults_of(payload["identityToken"]).take_refusal() if text is None else text
+    def _refuse_identify(self, payload: Any) -> dict[str, Any] | None:
+        """The error with which this identify fails, None for success."""
+        names = {server.name for server in self.servers.values()}
+        error = identify_error(payload, self.registration_tokens, self.servers.keys(), names)
+        if error is None:
+            error = self.faults.take_refusal()
+        return self.faults_of(payload["identityToken"]).take_refusal() if error is None else error
 
     # Events
 

@@ -3,7 +3,9 @@
 import asyncio
 import math
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
+
+from services.sim.takaro.rules import by_status, in_words
 
 EMPTY: Final = ""
 """Refuse an identify with an empty `error` object: how a transient fault looks (contract.md B1)."""
@@ -20,7 +22,7 @@ class Faults:
     error_delay_s: float = 0.0
     """How much later than usual error frames come. The second of two pings waits for them all the same."""
 
-    refusal: str | None = None
+    refusal: dict[str, Any] | None = None
     reading: asyncio.Event = field(default_factory=asyncio.Event)
     _refusals: float = 0.0
     _internal_errors: float = 0.0
@@ -37,7 +39,14 @@ class Faults:
 
     def refuse_identify(self, text: str = EMPTY, times: int | None = None) -> None:
         """Refuse the next `times` identifies with `text`, or all of them until `accept_identify()`."""
-        self.refusal = text
+        self._refuse(in_words(text), times)
+
+    def refuse_by_status(self, status: int, times: int | None = None) -> None:
+        """The same, as if Takaro's API had answered with this HTTP status: 400, 409, 502."""
+        self._refuse(by_status(status), times)
+
+    def _refuse(self, error: dict[str, Any], times: int | None) -> None:
+        self.refusal = error
         self._refusals = math.inf if times is None else times
 
     def accept_identify(self) -> None:
@@ -47,8 +56,8 @@ class Faults:
         """Answer the next `times` events with an internal error, or all until the next identify."""
         self._internal_errors = math.inf if times is None else times
 
-    def take_refusal(self) -> str | None:
-        """The text to refuse this identify with, None to let it pass."""
+    def take_refusal(self) -> dict[str, Any] | None:
+        """The error to refuse this identify with, None to let it pass."""
         if self.refusal is None or self._refusals < 1:
             return None
         self._refusals -= 1

@@ -10,6 +10,10 @@ Check = Callable[[Any], str | None]
 """None when the value passes, else what is wrong with it."""
 
 
+API_CREDENTIAL = "credential-of-takaro-for-its-own-api"
+"""Takaro's own secret, which it hands out with each refusal of its API. Nobody may ever see it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Field:
     check: Check
@@ -17,22 +21,44 @@ class Field:
     nullable: bool = False
 
 
-def identify_error(payload: Any, registration_tokens: Container[str], known: Container[str]) -> str | None:
-    """Why Takaro refuses this identify, or None. `known`: the identity tokens that have a server."""
+def identify_error(
+    payload: Any, registration_tokens: Container[str], known: Container[str], names: Container[str] = ()
+) -> dict[str, Any] | None:
+    """The error object with which Takaro refuses this identify, or None.
+
+    `known`: the identity tokens that have a server; `names`: those of the servers there are.
+    """
     if not isinstance(payload, dict) or not payload:
-        return "No payload provided"
+        return in_words("No payload provided")
     for name in ("identityToken", "registrationToken"):
         if not payload.get(name):
-            return f"No {name} provided"
+            return in_words(f"No {name} provided")
         if not isinstance(payload[name], str):
-            return f"Invalid {name} provided"
+            return in_words(f"Invalid {name} provided")
     if payload["registrationToken"] not in registration_tokens:
-        return "Invalid registrationToken provided"
+        return in_words("Invalid registrationToken provided")
     if payload["identityToken"] in known:
         return None  # the name is used at creation only
-    if 3 <= len(server_name(payload)) <= 50:
-        return None
-    return "name must be longer than or equal to 3 and shorter than or equal to 50 characters"
+    if not 3 <= len(server_name(payload)) <= 50:
+        return by_status(400)
+    return by_status(409) if server_name(payload) in names else None
+
+
+def in_words(text: str) -> dict[str, Any]:
+    """What the connector itself refuses; "": a fault within Takaro, of which nothing is said."""
+    return {"name": "BadRequestError", "message": text, "http": 400} if text else {}
+
+
+def by_status(status: int) -> dict[str, Any]:
+    """What Takaro's API refuses: an HTTP error as its client serialises it, without the API's own words."""
+    return {
+        "message": f"Request failed with status code {status}",
+        "name": "AxiosError",
+        "stack": "AxiosError: Request failed\n    at settle (axios.js:1)",
+        "config": {"url": "/gameserver", "headers": {"Authorization": f"Bearer {API_CREDENTIAL}"}},
+        "code": "ERR_BAD_REQUEST" if status < 500 else "ERR_BAD_RESPONSE",
+        "status": status,
+    }
 
 
 def server_name(payload: dict[str, Any]) -> str:

@@ -19,14 +19,28 @@ _REQUEST_ID_LIMIT = 200
 _GAME_SERVER_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 """A UUID so far. It goes into mods' URLs and files, so nothing else may be in it."""
 
-_TOKEN = "check registration_token in relay.toml"
+_TOKEN = (
+    "check registration_token in relay.toml: Takaro's dashboard shows it (Settings, Game Servers, Add Game"
+    " Server, Generic)"
+)
+_PLAN = "the plan at Takaro has no room for one more server"
 _REMEDIES = {
     "registrationtoken": _TOKEN,
     "registration token": _TOKEN,
     "identitytoken": "check identity_token in relay.toml",
-    "max game servers": "the plan at Takaro has no room for one more server",
+    "max game servers": _PLAN,
 }
 """What Takaro says, in lower case, when asking again cannot help; and what can."""
+
+_STATUS_REMEDIES = {
+    400: f"{_PLAN}, or Takaro does not take its name: remove a server there, or choose another name",
+    409: "its name is taken in this Takaro domain, also for a while after a server there was deleted: choose"
+    " another name",
+}
+"""The same for what Takaro's API refuses: its words do not come along, only the HTTP status (contract.md B1).
+All other statuses are faults of Takaro's own, and pass."""
+
+_STATUS = re.compile(r"status code (\d{3})\b")
 
 _INTERNAL = "internal error handling game event"
 
@@ -183,15 +197,31 @@ def _identify_answer(fields: dict[str, Any]) -> Identified | IdentifyRefused:
     if "error" in fields:
         text = _message(fields["error"])
         remedies = (remedy for words, remedy in _REMEDIES.items() if words in text.lower())
-        return IdentifyRefused(text or "Takaro gave no reason", next(remedies, ""))
+        by_status = _STATUS_REMEDIES.get(_status(fields["error"], text), "")
+        return IdentifyRefused(text or "Takaro gave no reason", next(remedies, by_status))
     game_server_id = fields.get("gameServerId")
     if isinstance(game_server_id, str) and _GAME_SERVER_ID.fullmatch(game_server_id):
         return Identified(game_server_id)
     return IdentifyRefused("Takaro's answer names no game server")
 
 
+def _status(error: Any, text: str) -> int:
+    """The HTTP status of a serialised HTTP error, 0 for none."""
+    status = error.get("status") if isinstance(error, dict) else None
+    if isinstance(status, int):
+        return status
+    found = _STATUS.search(text)
+    return int(found[1]) if found else 0
+
+
 def _message(error: Any) -> str:
-    """The words of an error, and those alone: what surrounds them can hold the tokens we sent."""
+    """The words of an error, and those alone: what surrounds them can hold the tokens we sent, and a
+    credential of Takaro's."""
+    if isinstance(error, str) and error.lstrip().startswith(("{", "[")):  # an object that was encoded twice
+        try:
+            error = orjson.loads(error)
+        except orjson.JSONDecodeError:
+            return ""
     if isinstance(error, dict):
         error = error.get("message") or error.get("error") or error.get("name")
     return one_line(error) if isinstance(error, str) else ""

@@ -75,6 +75,17 @@ async def test_an_instance_that_is_stored_is_served_and_one_that_is_removed_is_n
     await followed.serves("one")
 
 
+async def test_a_server_that_is_added_with_the_name_of_another_is_told_once(
+    followed: Followed, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    registry = Registry(store, list)
+    await registry.create("two", "Server one")
+    await followed.serves("one", "two")
+    await registry.create("three", "Server three")
+    await followed.serves("one", "two", "three")
+    assert caplog.text.count("two: one has the same name") == 1
+
+
 async def test_a_change_whose_hint_is_lost_is_found_within_two_seconds(
     followed: Followed, store: Store
 ) -> None:

@@ -34,6 +34,21 @@ JSON_VALUES = st.recursive(
 )
 
 
+CREDENTIAL = "credential-of-takaro"
+
+
+def http_error(status: int) -> dict[str, Any]:
+    """As Takaro serialises what its API refuses (contract.md B1)."""
+    return {
+        "message": f"Request failed with status code {status}",
+        "name": "AxiosError",
+        "stack": f"AxiosError: {CREDENTIAL}",
+        "config": {"headers": {"Authorization": CREDENTIAL}},
+        "code": "ERR_BAD_REQUEST",
+        "status": status,
+    }
+
+
 def refuse_constant(name: str) -> NoReturn:
     raise AssertionError(f"{name} is not JSON")
 
@@ -114,6 +129,25 @@ def test_each_kind_of_frame_is_read(text: str, frame: Frame) -> None:
             "Request failed with status code 502",
             "",
         ),
+        *[
+            ({"error": http_error(status)}, f"Request failed with status code {status}", remedy)
+            for status, remedy in (
+                (400, "the plan at Takaro"),
+                (409, "its name is taken"),
+                (401, ""),
+                (429, ""),
+                (500, ""),
+                (503, ""),
+            )
+        ],
+        ({"error": json.dumps(http_error(409))}, "Request failed with status code 409", "its name is taken"),
+        (
+            {"error": http_error(409) | {"status": None}},
+            "Request failed with status code 409",
+            "its name is taken",
+        ),
+        ({"error": http_error(400) | {"message": "Network Error", "status": None}}, "Network Error", ""),
+        ({"error": '{"config": "' + CREDENTIAL}, "Takaro gave no reason", ""),
         ({"error": {"message": "No payload provided"}}, "No payload provided", ""),
         ({"error": {"name": "AxiosError"}}, "AxiosError", ""),
         ({"error": {}}, "Takaro gave no reason", ""),
@@ -130,6 +164,7 @@ def test_the_key_error_is_the_failure_and_its_words_say_what_helps(
     refused = read_frame(frame)
     assert isinstance(refused, IdentifyRefused) and refused.text == text
     assert refused.remedy.startswith(remedy) and refused.permanent is bool(remedy)
+    assert CREDENTIAL not in repr(refused)
 
 
 @pytest.mark.parametrize(
