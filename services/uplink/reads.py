@@ -147,7 +147,10 @@ class Reads:
             return result
         check = partial(is_valid_answer, action, result.value)
         # A catalogue has tens of thousands of rows: they are looked at beside the loop.
-        if wrong := await asyncio.to_thread(check) if action in CATALOGUES else check():
+        wrong = await asyncio.to_thread(check) if action in CATALOGUES else check()
+        if not wrong and action is Action.GET_PLAYER and result.value["gameId"] != game_id:
+            wrong = "it is about another player"
+        if wrong:
             return Outcome(error=f"the game server's answer cannot be used: {wrong}")
         self._mirror.answered(subject, result.value, time.time())
         if action in CATALOGUES:  # the next who asks is answered from Redis

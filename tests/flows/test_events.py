@@ -2,12 +2,14 @@
 
 import itertools
 
+import orjson
 import pytest
 
-from services.relay.vocabulary import EventType
+from services.relay.vocabulary import Action, EventType
 from services.sim.dayz.events import Channel
 from services.sim.dayz.generations import Generation
 from services.sim.dayz.world import HOSTILE_NAMES, Player, make_player
+from services.sim.takaro import requests
 from services.sim.takaro.records import Accepted
 from tests.flows.conftest import Side, World
 
@@ -115,6 +117,20 @@ async def test_an_event_that_nobody_can_read_costs_its_neighbours_nothing(
     after = await world.relay.modapi.metrics()
     dead = sum(value for name, value in after.items() if name.startswith("dayz_relay_events_dead_total"))
     assert dead - sum(v for n, v in before.items() if n.startswith("dayz_relay_events_dead_total")) >= 1
+
+
+@pytest.mark.parametrize("generation", GENERATIONS)
+async def test_a_player_who_was_asked_for_while_offline_is_recognised_by_the_bis_id(
+    side: Side, player: Player
+) -> None:
+    await side.takaro.request(side.identity, Action.GET_PLAYER, requests.get_player(player.game_id))
+    bis_id = player.bis_id.rstrip("=")
+    record = {"gameId": player.game_id, "name": player.name, "platformId": f"dayz:{bis_id}"}
+    side.mod.emit_raw(orjson.dumps({"type": "player-connected", "player": record}))
+    side.mod.emit_raw(orjson.dumps({"type": "player-disconnected", "player": {"gameId": bis_id, "name": ""}}))
+    left = await next_event(side, EventType.PLAYER_DISCONNECTED, player.game_id)
+    assert left.data["player"]["platformId"] == f"dayz:{bis_id}"
+    assert left.data["player"]["name"] == player.name
 
 
 @pytest.mark.parametrize("generation", GENERATIONS)

@@ -270,7 +270,7 @@ def test_a_player_who_is_offline_is_an_error_or_a_record() -> None:
         with pytest.raises(Refused):
             write_result(generation, "op", "getPlayer", {"gameId": "7"}, None)
     record = result_of(SCANNER, "getPlayer", None, {"gameId": "7"})
-    assert record == {"gameId": "7", "name": "", "steamId": "7", "online": False}
+    assert record == {"gameId": "7", "name": "7", "steamId": "7", "platformId": "steam:7", "online": False}
 
 
 def test_error_texts_hold_raw_newlines_but_in_the_serializer() -> None:

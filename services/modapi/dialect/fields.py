@@ -103,8 +103,12 @@ def steam_id(value: Any) -> str | None:
 
 
 def platform_id(value: Any) -> str | None:
-    """An id that fits Takaro's pattern; a bare BIS id becomes `dayz:<id without padding>`."""
-    if type(value) is not str or value.lower() in _PLACEHOLDERS:
+    """An id that fits Takaro's pattern; a bare BIS id becomes `dayz:<id without padding>`.
+
+    `steam:<id>` is none: mods make it up from the Steam id of a player whose identity is not there. It would
+    take the place of the `dayz:` one, by which the player is found at a disconnect.
+    """
+    if type(value) is not str or value.lower() in _PLACEHOLDERS or value.lower().startswith("steam:"):
         return None
     text = value.rstrip("=").replace("+", "-").replace("/", "_")
     if ":" not in text:
@@ -127,10 +131,11 @@ def game_id(value: Any) -> str:
     return "" if text.lower() in _PLACEHOLDERS else text
 
 
-def name(value: Any) -> str:
-    """A player's name as it may be shown, or "" if it shows as nothing."""
+def name(value: Any, *ids: str | None) -> str:
+    """A player's name as it may be shown, or "" if it shows as nothing, or is one of the player's own `ids`:
+    mods write an id there when they do not know the name."""
     text = line(value, NAME_CHARS).strip()
-    return "" if is_blank(text) else text
+    return "" if text in ids or is_blank(text) else text
 
 
 def is_blank(text: str) -> bool:

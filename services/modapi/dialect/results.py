@@ -64,13 +64,31 @@ def player(raw: Any) -> dict[str, Any] | None:
         return None
     record: dict[str, Any] = {
         "gameId": game_id,
-        "name": fields.name(raw.get("name")) or fields.DEFAULT_NAME,
+        "name": _name(raw, game_id) or fields.DEFAULT_NAME,
         "steamId": steam_id or fields.steam_id(game_id),
         "platformId": fields.platform_id(raw.get("platformId")),
         "ip": fields.address(raw.get("ip")),
         "ping": fields.number(raw.get("ping")),
     }
     return _without_unset(record)
+
+
+def _player(result: Any) -> dict[str, Any] | None:
+    """The player who was asked for, or None if nobody is there under that id.
+
+    Of a player who is offline the newest mod makes a record up from the id alone, and may say that it is so.
+    """
+    record = player(result)
+    if record is None:
+        return None
+    online = result.get("online")
+    if online in (None, "", {}):
+        return record if "platformId" in record or _name(result, record["gameId"]) else None
+    return record if fields.flag(online) else None
+
+
+def _name(raw: dict[str, Any], game_id: str) -> str:
+    return fields.name(raw.get("name"), game_id, fields.word(raw.get("steamId")))
 
 
 def _players(result: Any) -> list[Any]:
@@ -136,7 +154,7 @@ def _done(result: Any) -> dict[str, Any]:
 
 
 RESULT_MAPPERS: dict[Action, Callable[[Any], Any]] = {
-    Action.GET_PLAYER: player,
+    Action.GET_PLAYER: _player,
     Action.GET_PLAYERS: _players,
     Action.GET_PLAYER_LOCATION: _location,
     Action.GET_PLAYER_INVENTORY: _items,

@@ -80,7 +80,8 @@ class Roster:
         self._changed.update(changes)
 
     def restore(self, records: Mapping[bytes, bytes] | Mapping[str, bytes]) -> None:
-        """Take in what was stored. Who is already known keeps their gameId."""
+        """Take in what was stored. Who is already known keeps their gameId. The next changes take out of the
+        store what is not learned from it."""
         unsaved = set(self._changed)
         for record in records.values():
             try:
@@ -92,8 +93,13 @@ class Roster:
             if not any(person.get(key) in self._game_ids for key in ("gameId", "steamId", "platformId")):
                 self._add(person["gameId"])
             self.learn(person)
+            seen = self._people.get(person["gameId"])
+            if seen is not None and seen.person != person:
+                unsaved.add(person["gameId"])
         self._changed = {
-            game_id for game_id in self._changed if game_id in unsaved or game_id not in self._people
+            game_id
+            for game_id in self._changed | unsaved
+            if game_id in unsaved or game_id not in self._people
         }
 
     def _record(self, game_id: str) -> bytes:
@@ -104,7 +110,7 @@ class Roster:
         self, raw_game_id: Any, raw_name: Any, raw_steam_id: Any, raw_platform_id: Any
     ) -> _Seen | None:
         game_id = fields.game_id(raw_game_id)
-        name = fields.name(raw_name)
+        name = fields.name(raw_name, game_id, fields.word(raw_steam_id), fields.word(raw_platform_id))
         steam_id = fields.steam_id(raw_steam_id) or fields.steam_id(game_id)
         platform_id = fields.platform_id(raw_platform_id) or fields.platform_id(game_id)
         known = self._find(steam_id, platform_id, game_id)

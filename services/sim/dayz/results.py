@@ -52,7 +52,10 @@ def _player(generation: Generation, args: dict[str, Any], player: Player | None)
         return _player_record(generation, player)
     if generation is SCANNER:  # a record even for somebody who is not there
         game_id = args["gameId"]
-        return f'{{"gameId":"{game_id}","name":"","steamId":"{game_id}","online":false}}'
+        known = (
+            f'"gameId":"{game_id}","name":"{game_id}","steamId":"{game_id}","platformId":"steam:{game_id}"'
+        )
+        return f'{{{known},"online":false}}'
     raise Refused(f"Player not online:\n{args['gameId']}")
 
 

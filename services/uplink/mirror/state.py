@@ -164,7 +164,7 @@ class Mirror:
                 self._online = {p["gameId"]: Kept(now_s, kept_json(p)) for p in value}
                 self._listed_s = self._counted_s = now_s
                 self._mark_online()
-            case Action.GET_PLAYER if game_id in self._online:
+            case Action.GET_PLAYER if game_id in self._online and value["gameId"] == game_id:
                 self._is_online(game_id, value, now_s)
             case Action.GET_PLAYER_LOCATION:
                 self._keep_place(game_id, value, now_s)

@@ -18,6 +18,8 @@ BIS = "Ab+/" + "k" * 39
         (BIS, "dayz:Ab-_" + "k" * 39),
         (f"dayz:{BIS}=", "dayz:Ab-_" + "k" * 39),
         ("discord:123", "discord:123"),
+        ("steam:76561198000000001", None),
+        ("Steam:7", None),
         ("", None),
         ("dayz:", None),
         (":x", None),

@@ -22,7 +22,13 @@ INFO = {"enabled": False, "mapBlockSize": 0, "maxZoom": 0, "mapSizeX": 0, "mapSi
     ("action", "result", "value"),
     [
         (Action.GET_PLAYER, {**ANN, "ip": "", "ping": "42", "online": 1}, {**ANN, "ping": 42}),
-        (Action.GET_PLAYER, {"gameId": int(ID), "name": "", "steamId": ""}, {**ANN, "name": "Survivor"}),
+        (
+            Action.GET_PLAYER,
+            {"gameId": int(ID), "name": "", "steamId": "", "online": 1},
+            {**ANN, "name": "Survivor"},
+        ),
+        (Action.GET_PLAYER, {**ANN, "name": ID, "online": "true"}, {**ANN, "name": "Survivor"}),
+        (Action.GET_PLAYER, {**ANN, "online": ""}, ANN),
         (Action.GET_PLAYER, None, None),
         (Action.GET_PLAYER, {}, None),
         (Action.GET_PLAYER, "", None),
@@ -143,6 +149,30 @@ INFO = {"enabled": False, "mapBlockSize": 0, "maxZoom": 0, "mapSizeX": 0, "mapSi
 )
 def test_each_answer_is_in_the_shape_takaro_takes(action: Action, result: Any, value: Any) -> None:
     assert map_result(action, True, result, "") == Outcome(value)
+
+
+MADE_UP = {"gameId": ID, "name": ID, "steamId": ID, "platformId": f"steam:{ID}"}
+"""What the newest mod answers of a player who is offline: all of it from the id that it was asked about."""
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        MADE_UP,
+        {**MADE_UP, "online": False},
+        {**MADE_UP, "online": ""},
+        {"gameId": ID, "name": "", "steamId": ID, "online": 0},
+        {"gameId": int(ID), "name": "", "steamId": ""},
+        {**ANN, "online": "false"},
+    ],
+)
+def test_a_record_of_a_player_who_is_offline_is_nobody(record: dict[str, Any]) -> None:
+    assert map_result(Action.GET_PLAYER, True, record, "") == Outcome()
+
+
+def test_a_list_of_players_takes_nothing_that_was_made_up_from_an_id() -> None:
+    expected = Outcome([{**ANN, "name": "Survivor"}])
+    assert map_result(Action.GET_PLAYERS, True, {"players": [MADE_UP]}, "") == expected
 
 
 @pytest.mark.parametrize("ok", [True, 1, 1.0, "1", "true", "True", None])

@@ -61,6 +61,25 @@ def test_the_steam_id_is_read_from_the_game_id() -> None:
     }
 
 
+MADE_UP = {"gameId": STEAM, "name": STEAM, "steamId": STEAM, "platformId": f"steam:{STEAM}"}
+"""What a mod says of a player whose identity is not there: all of it from one id."""
+
+
+def test_a_record_made_up_from_an_id_spoils_neither_name_nor_platform_id() -> None:
+    roster = seen(MADE_UP)
+    assert roster.complete(ANN) == ANN
+    assert roster.complete(MADE_UP) == ANN
+    assert roster.complete({"gameId": BIS, "name": ""}) == ANN
+
+
+def test_what_such_a_record_spoiled_in_the_store_is_mended() -> None:
+    roster = Roster()
+    roster.restore({STEAM: orjson.dumps(MADE_UP)})
+    (mended,) = roster.take_changes().values()
+    assert orjson.loads(mended) == {"gameId": STEAM, "name": "Survivor", "steamId": STEAM}
+    assert roster.complete(ANN) == ANN
+
+
 @pytest.mark.parametrize(
     ("names", "known"),
     [

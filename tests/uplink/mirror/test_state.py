@@ -57,6 +57,11 @@ def test_at_first_nothing_is_known(action: Action) -> None:
     assert Mirror().read(Subject(action, "ada"), NOW) == Reading(Age.UNKNOWN)
 
 
+def test_a_record_of_somebody_else_changes_nobody(mirror: Mirror) -> None:
+    mirror.answered(Subject(Action.GET_PLAYER, "ada"), player("bob") | {"name": "Bobby"}, NOW)
+    assert value(mirror.read(PLAYERS, NOW)) == [player("ada"), player("bob")]
+
+
 def test_who_is_online_follows_each_event(mirror: Mirror) -> None:
     mirror.happened(event("player-connected", "eve"), NOW + 1)
     mirror.happened(event("player-disconnected", "bob"), NOW + 2)
