@@ -10,6 +10,7 @@ from services.modapi.metrics import Metrics
 from services.modapi.operations import Operations
 from services.relay.logs import InstanceLogger
 from services.relay.records import Command
+from services.relay.redis.calls import disregard
 
 GATHER_S = 0.01
 """Takaro asks several things in one breath. What comes this soon after the first command goes out with it;
@@ -109,7 +110,7 @@ class Polls:
             await asyncio.wait([taking])
         finally:
             poll.taking = None
-            taking.cancel()  # if we are cancelled ourselves
+            disregard(taking)  # if we are cancelled ourselves
         commands = [] if taking.cancelled() else taking.result()
         if poll.gone:
             self._operations.hand_back(commands)

@@ -17,6 +17,7 @@ from services.relay.event_stream import CALL_WITHIN_S, CONTACT_EVERY_MS
 from services.relay.keys import WAKE_MODAPI, WAKE_RESULTS, keys_of
 from services.relay.limits import DEFAULT_LIMITS
 from services.relay.records import Command, Outcome
+from services.relay.redis.calls import seen
 from services.relay.redis.clock import StoreClock
 from services.relay.store import CLOCK, RETRY_EVERY_S, Script, Store
 from services.relay.vocabulary import Action
@@ -171,13 +172,12 @@ class CommandStream:
             return
         keys = self._keys
         self._store.hint(WAKE_MODAPI, self._slug)
-        handed_back = self._store.run(
+        self._store.run(
             _HAND_BACK,
             (keys.writes, keys.reads, keys.waiting, keys.handed),
             KEEP_MS,
             *[part for command in commands for part in _back(command)],
-        )
-        handed_back.add_done_callback(lambda reply: reply.cancelled() or reply.exception())
+        ).add_done_callback(seen)
 
     async def complete(self, operation_id: str, outcome: Outcome, players: Mapping[str, bytes]) -> bool:
         """Passes the mod's answer on; False when it is late, repeated or foreign. Raises StoreError."""

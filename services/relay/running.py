@@ -16,9 +16,9 @@ from services.relay.settings import Settings
 from services.relay.store import Store
 
 if sys.platform == "win32":  # there is no uvloop
-    from asyncio import run as run_in_loop
+    from asyncio import new_event_loop
 else:
-    from uvloop import run as run_in_loop
+    from services.relay.event_loop import Loop as new_event_loop
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +34,8 @@ def run(service: Coroutine[Any, Any, None]) -> None:
     gc.set_threshold(10_000, 20, 50)
     # When each counter began: a third of all series, and nobody asks for them.
     disable_created_metrics()  # type: ignore[no-untyped-call]
-    run_in_loop(service)
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        runner.run(service)
 
 
 def store_url(settings: Settings) -> str:

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from services.relay.errors import NotCarriedOut, StoreError
 from services.relay.redis import durability
 from services.relay.redis.alone import Alone, Sentinels
-from services.relay.redis.calls import Call, Script
+from services.relay.redis.calls import Call, Script, disregard, seen
 from services.relay.redis.cluster import Cluster, slot_of
 from services.relay.redis.connection import Argument, Connection
 from services.relay.redis.durability import ServerFacts
@@ -86,7 +86,7 @@ class Store:
 
     def tell(self, *command: Argument) -> None:
         """Sends a command whose reply nobody waits for, and whose loss does no harm."""
-        self.send(*command).add_done_callback(lambda reply: reply.cancelled() or reply.exception())
+        self.send(*command).add_done_callback(seen)
 
     def run(
         self,
@@ -142,7 +142,10 @@ class Store:
                     try:
                         until = min(end, time.monotonic() + CALL_TIMEOUT_S)
                         reply = self._run(script, keys, args, durable, until)
-                        return await (asyncio.shield(reply) if though_cancelled else reply)
+                        if not though_cancelled:
+                            return await reply
+                        reply.add_done_callback(seen)
+                        return await asyncio.shield(reply)
                     except StoreError as refused:
                         if time.monotonic() + RETRY_EVERY_S >= end:
                             raise
@@ -197,7 +200,7 @@ class Store:
                 raise TimeoutError
             reply = await message
         finally:
-            message.cancel()
+            disregard(message)
         if isinstance(reply, Refusal):
             raise reply
         return reply[0], reply[1], reply[2]
@@ -230,7 +233,7 @@ class Store:
         looked = await asyncio.gather(*(self._look_at(place) for place in places), return_exceptions=True)
         for place, lane in list(self._lanes.items()):
             if place not in places and lane.idle:  # it serves nothing any more
-                del self._lanes[place]
+                self._lanes.pop(place, None)  # another look may have done so
                 await lane.close()
         for found in looked:
             if isinstance(found, Unreachable):

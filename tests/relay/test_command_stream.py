@@ -1,6 +1,7 @@
 """The life of a command against a real store: handed out once, in time, answered once."""
 
 import asyncio
+import gc
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -381,3 +382,23 @@ async def test_what_was_perhaps_never_queued_has_expired_and_is_not_queued_later
     await stream.take()
     await complete(stream, "c", Outcome({}))
     assert await stream.give_up("c", in_doubt=True) is None
+
+
+async def test_what_goes_on_though_its_caller_was_cancelled_reports_no_exception_when_it_fails(
+    redis_server: RedisServer, slug: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reported: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+    monkeypatch.setattr(redis_lane, "CALL_TIMEOUT_S", 0.2)
+    store = Store(redis_server.url)
+    await store.ping()
+    with redis_server.stopped():
+        passing = asyncio.create_task(complete(CommandStream(store, slug), "a", Outcome({})))
+        await asyncio.sleep(0.05)
+        passing.cancel()
+        await asyncio.wait([passing])
+        del passing
+        await store.close()
+    gc.collect()
+    await asyncio.sleep(0)
+    assert reported == []

@@ -1,5 +1,6 @@
 """What is known of one instance besides its streams: the players seen, the link."""
 
+import asyncio
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,7 +59,8 @@ class InstanceState:
         self._store.tell("HSET", self._keys.mod, field, value)
 
     async def queued(self) -> Queued:
-        intake = self._store.send("HMGET", self._keys.intake, "events", "bytes")
-        waiting = self._store.send("ZCARD", self._keys.waiting)
-        events, events_bytes = await intake
-        return Queued(int(events or 0), int(events_bytes or 0), int(await waiting))
+        (events, events_bytes), waiting = await asyncio.gather(
+            self._store.send("HMGET", self._keys.intake, "events", "bytes"),
+            self._store.send("ZCARD", self._keys.waiting),
+        )
+        return Queued(int(events or 0), int(events_bytes or 0), int(waiting))

@@ -60,6 +60,18 @@ class Call:
             self.reply.set_exception(error)
 
 
+def seen(future: asyncio.Future[Any]) -> None:
+    """A done callback: its exception is no fault, also when nobody waits for it any more."""
+    if not future.cancelled():
+        future.exception()
+
+
+def disregard(future: asyncio.Future[Any]) -> None:
+    """Ends what nobody waits for any more: what it may have to say is nobody's, and no fault."""
+    if not future.cancel():
+        seen(future)
+
+
 def settle(call: Call, reply: Any) -> bool:
     """Answers whoever asked, unless the call is to be sent again: then True."""
     if call.reply.done():

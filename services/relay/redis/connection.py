@@ -60,11 +60,12 @@ class Connection(asyncio.Protocol):
         if self.lost or self._transport is None:
             raise Lost("the connection is closed")
         self._replies, self._wanted = replies, len(commands)
-        self._arrived = asyncio.get_running_loop().create_future()
-        self._transport.writelines(commands)
+        arrived = self._arrived = asyncio.get_running_loop().create_future()
         try:
-            await self._arrived
+            self._transport.writelines(commands)
+            await arrived
         except BaseException:
+            arrived.cancel()
             self.close()  # what is still to come belongs to nobody
             raise
 
