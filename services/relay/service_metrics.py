@@ -117,8 +117,11 @@ class ServiceMetrics:
         self._took[OUTCOMES[not ok]].observe(took_s)
 
     def looked_at(self, store: Store) -> None:
-        """The store was looked at, and answered."""
+        """The store was looked at, and answered. If a cluster's map has changed since, nothing is known."""
         facts = store.facts
+        if not facts:
+            self.store_ready.set(0)
+            return
         self.store_info.clear()
         self.store_info.labels(**store.labels()).set(1)
         self.store_ready.set(not (store.refusals() or store.shortage()))

@@ -104,3 +104,11 @@ def test_the_page_has_the_series_of_the_service_and_of_its_instances(per_instanc
     assert f"waiting{shown}" in lines
     assert any(line.startswith('dayz_relay_build_info{python="3.') for line in lines)
     assert any(line.startswith("process_cpu_seconds_total ") for line in lines)
+
+
+async def test_a_cluster_whose_map_changed_after_the_look_is_shown_as_not_ready() -> None:
+    service = Service("redis+cluster://127.0.0.1:1")
+    assert service.store.facts == []
+    service.metrics.looked_at(service.store)
+    assert service.value("store_ready") == 0
+    await service.store.close()

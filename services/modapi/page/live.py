@@ -146,7 +146,7 @@ class Live:
             await self._faults.kept_going(logger, self._clear_up)
         finally:
             self._stopping.set()
-            for room in self._rooms.values():
+            for room in list(self._rooms.values()):
                 await room.close()
 
     async def _clear_up(self) -> None:
