@@ -1,10 +1,18 @@
 """Reading a request: its body within limits, and whether whoever sent it is still there."""
 
+import asyncio
 from collections.abc import Callable
 
 from starlette.types import Message, Receive, Scope
 
 from services.modapi.pace import Incoming
+from services.relay.http.arrivals import Arrival, Arrivals
+
+ANSWERED_WITHIN_S = 4.0
+"""An answer that took longer may have met a mod that had hung up (5 s is the shortest budget seen)."""
+
+READ_ON_S = 0.02
+"""So much time the loop gets to read that somebody hung up, where the kernel does not say so."""
 
 
 class TooLarge(Exception):
@@ -17,6 +25,33 @@ class TooMuch(Exception):
 
 class CutShort(Exception):
     """The mod hung up in the middle of its body, or while its poll was held."""
+
+
+class StoodStill(Exception):
+    """A request lay unread, while this process stood still, for longer than a mod waits for its answer."""
+
+
+def arrival_of(scope: Scope) -> Arrival:
+    """When that request came; now, if nothing says so."""
+    found: Arrival | None = scope.get("state", {}).get("arrival")
+    return found or Arrivals().begun()
+
+
+async def still_waits(arrival: Arrival, receive: Receive, within_s: float) -> None:
+    """Right before what must not be done for a mod that gave up: it sends the same again, to another modapi
+    most likely. Raises CutShort when it has hung up, and StoodStill when it is likely to have: this process
+    stood still, and the request is older than `within_s`.
+    """
+    if arrival.in_doubt():
+        closed = arrival.is_closed()
+        if closed is None:
+            await asyncio.sleep(READ_ON_S)
+        if closed or gone(receive):
+            raise CutShort
+        if arrival.age_s() > within_s:
+            raise StoodStill
+    elif gone(receive):
+        raise CutShort
 
 
 async def read_body(scope: Scope, receive: Receive, limit_bytes: int) -> bytes:

@@ -1,6 +1,7 @@
 """The door of the admin API: the admin token, and bodies of a bearable size. Everything else stays outside.
 
-In front of FastAPI, which reads a body before it asks who sends it.
+In front of FastAPI, which reads a body before it asks who sends it. And the door of the whole admin port, for
+those who still wait.
 """
 
 import hashlib
@@ -10,7 +11,7 @@ from pydantic import SecretStr
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.modapi.bodies import CutShort, TooLarge, read_body
+from services.modapi.bodies import CutShort, TooLarge, arrival_of, read_body
 
 MAX_BODY_BYTES = 64 * 1024
 OPEN_PATH = "/openapi.json"
@@ -54,6 +55,24 @@ class Guard:
             return given.pop() if given else await receive()
 
         await self._app(scope, again, send)
+
+
+class StillThere:
+    """Lets requests through to `app`, but none whose sender hung up while this process stood still.
+
+    It may have had the same done by another modapi since, and a second rotation of a key undoes the first.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            arrival = arrival_of(scope)
+            if arrival.in_doubt() and arrival.is_closed():
+                await JSONResponse({"error": "this was read too late"}, 503)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
 
 
 def _bearer(scope: Scope) -> bytes:

@@ -38,6 +38,10 @@ class Ending(Enum):
     EMPTY = "empty"
     HUNG_UP = "hung-up"
     SUPERSEDED = "superseded"  # the mod asked anew: it has given this one up
+    OVERDUE = "overdue"  # given up like that, but only because this process stood still
+
+
+GIVEN_UP = (Ending.HUNG_UP, Ending.SUPERSEDED)
 
 
 class Holding:
@@ -96,7 +100,7 @@ class Holding:
         self._began_s = None
         self._empty_s = now_s if ending is Ending.EMPTY else -math.inf
         self._alone_s = -math.inf
-        if ending in (Ending.HUNG_UP, Ending.SUPERSEDED):
+        if ending in GIVEN_UP:
             if held_s >= SAFE_S:
                 self._limit_s = min(self._limit_s, SAFE_S)
             return self._fall_back(now_s)

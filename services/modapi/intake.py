@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -37,6 +38,10 @@ _LIMITS: dict[str, str] = {
 }
 
 
+async def _waits() -> None:
+    """Whoever sent it is there."""
+
+
 @dataclass(frozen=True, slots=True)
 class Taken:
     """What became of a POST. `token` is to be given to `answered` once the mod has its answer; "": full.
@@ -70,10 +75,13 @@ class Intake:
         self._limits = limits
         self._roster_read_s: float | None = None
 
-    async def take(self, body: bytes, received_s: float) -> Taken:
+    async def take(
+        self, body: bytes, received_s: float, still_waits: Callable[[], Awaitable[None]] = _waits
+    ) -> Taken:
         """Stores the events of a body that began to come at `received_s` (on time.monotonic()).
 
-        Raises StoreError: then nothing is stored, or it is not known.
+        `still_waits` is called right before, and stops it by raising when the mod has given up. Raises
+        StoreError: then nothing is stored, or it is not known.
         """
         if self._roster_read_s is None:
             await self._read_roster()
@@ -96,6 +104,11 @@ class Intake:
             slots.insert(place, Slot(digest(letter.raw), letter))
         if not slots:
             return Taken(NOT_ASKED, 0)
+        try:
+            await still_waits()
+        except BaseException:
+            self._log_lines.give_back(_log_lines(slots))
+            raise
         seen = self._roster.take_changes()
         try:
             appended = await self._stream.append(Batch(slots, seen), received_s)

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from services.modapi.admin import add_api
 from services.modapi.admitted import Admitted
 from services.modapi.app import make_app
+from services.modapi.guard import StillThere
 from services.modapi.metrics import Metrics
 from services.modapi.page.routes import add_page
 from services.modapi.wakes import listen
@@ -79,7 +80,7 @@ async def serve(settings: Settings, config: Path | None = None) -> None:
                 Door(settings.limits, metrics.beyond, trusted),
                 certificate,
             ).listen(door),
-            Listener.of(pages).listen(admin),
+            Listener.of(StillThere(pages)).listen(admin),
         )
     finally:
         await store.close()

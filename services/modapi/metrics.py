@@ -12,7 +12,10 @@ from services.relay.vocabulary import Action, EventType
 
 LATENCIES_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
-ANSWERS = ("ok", "unauthorized", "too-large", "cut-short", "store-away", "full", "too-much", "stopping")
+ANSWERS = (
+    *("ok", "unauthorized", "too-large", "cut-short", "store-away", "full", "too-much"),
+    *("stood-still", "stopping"),
+)
 RESULTS = ("accepted", "late", "unreadable")
 
 

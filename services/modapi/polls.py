@@ -2,10 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, NamedTuple
 
-from services.modapi.holding import FALL_BACK_S, Ending, Holding
+from services.modapi.bodies import ANSWERED_WITHIN_S
+from services.modapi.holding import EARLY_S, FALL_BACK_S, GIVEN_UP, Ending, Holding
 from services.modapi.metrics import Metrics
 from services.modapi.operations import Operations
 from services.relay.logs import InstanceLogger
@@ -16,7 +17,14 @@ GATHER_S = 0.01
 """Takaro asks several things in one breath. What comes this soon after the first command goes out with it;
 the rest waits for the mod's next poll, up to two seconds later."""
 
+OVERDUE_S = 0.5
+"""A mod that gives up a poll this long after its answer was due does not do so because it was held."""
+
 NOTHING = b'{"operations":[]}'
+
+
+StillWaits = Callable[[], Awaitable[None]]
+"""Raises if the mod has given up the poll, also while this process stood still."""
 
 
 class Polled(NamedTuple):
@@ -32,6 +40,7 @@ class _Poll:
     def __init__(self) -> None:
         self.news = asyncio.Event()
         self.holds = False
+        self.due_s = 0.0
         self.ending: Ending | None = None
         self.gone = False
         self.taking: asyncio.Task[list[Command]] | None = None
@@ -79,8 +88,16 @@ class Polls:
         if self._rules.called(time.monotonic(), events=events):
             self._logger.info("events queue up behind held polls: none is held for %.0f s", FALL_BACK_S)
 
-    async def answer(self, hung_up: Callable[[], Coroutine[Any, Any, None]]) -> Polled:
-        """Answers a poll; `hung_up` ends when its mod is gone. Raises StoreError."""
+    async def answer(
+        self,
+        hung_up: Callable[[], Coroutine[Any, Any, None]],
+        still_waits: Callable[[float], Awaitable[None]],
+    ) -> Polled:
+        """Answers a poll that was found to wait still; `hung_up` ends when its mod is gone.
+
+        `still_waits(within_s)` is asked again before each later look for commands, and stops it by raising.
+        Raises StoreError.
+        """
         self._end(self._poll, Ending.SUPERSEDED)
         poll = self._poll = _Poll()  # before looking: a hint that comes meanwhile is not lost
         # What nobody waits for can go at the end of a hold: it would leave the mod deaf until its next poll.
@@ -88,7 +105,7 @@ class Polls:
         watch = asyncio.create_task(hung_up())
         watch.add_done_callback(lambda watched: None if watched.cancelled() else self._hung_up(poll))
         try:
-            found = await self._look(poll, refreshes_alone=not holds)
+            found = await self._look(poll, lambda: still_waits(ANSWERED_WITHIN_S), refreshes_alone=not holds)
             if poll.gone:
                 return Polled(None)
             if found or self._poll is not poll or not self._open:
@@ -97,14 +114,18 @@ class Polls:
             hold_s = self._rules.begin(now_s)
             if not hold_s:
                 return Polled(NOTHING)
-            poll.holds = True
-            return await self._hold(poll, now_s, hold_s)
+            poll.holds, poll.due_s = True, now_s + hold_s
+            within_s = max(ANSWERED_WITHIN_S, hold_s + EARLY_S)
+            return await self._hold(poll, now_s, hold_s, lambda: still_waits(within_s))
         finally:
-            self._end(poll, Ending.EMPTY)  # the store failed in the middle
+            self._end(poll, Ending.EMPTY)  # the store failed in the middle, or this process stood still
             watch.cancel()
 
-    async def _look(self, poll: _Poll, *, refreshes_alone: bool) -> bytes:
+    async def _look(self, poll: _Poll, still_waits: StillWaits, *, refreshes_alone: bool) -> bytes:
         """What there is for the mod; b"" when nothing is, or it hung up meanwhile. Raises StoreError."""
+        await still_waits()
+        if self._is_over(poll):
+            return b""
         taking = poll.taking = asyncio.create_task(self._operations.take(refreshes_alone=refreshes_alone))
         try:
             await asyncio.wait([taking])
@@ -112,16 +133,24 @@ class Polls:
             poll.taking = None
             disregard(taking)  # if we are cancelled ourselves
         commands = [] if taking.cancelled() else taking.result()
+        try:
+            await still_waits()
+        except BaseException:
+            self._operations.hand_back(commands)
+            raise
         if poll.gone:
             self._operations.hand_back(commands)
             commands = []
         return self._operations.answer(commands)
 
+    def _is_over(self, poll: _Poll) -> bool:
+        return poll.gone or poll.ending is not None or self._poll is not poll
+
     def _hung_up(self, poll: _Poll) -> None:
         poll.hung_up()
         self._end(poll, Ending.HUNG_UP)
 
-    async def _hold(self, poll: _Poll, began_s: float, hold_s: float) -> Polled:
+    async def _hold(self, poll: _Poll, began_s: float, hold_s: float, still_waits: StillWaits) -> Polled:
         held_s, found = 0.0, b""
         while held_s < hold_s and not found:
             try:
@@ -134,7 +163,7 @@ class Polls:
             held_s = time.monotonic() - began_s
             if poll.ending:
                 break
-            found = await self._look(poll, refreshes_alone=held_s >= hold_s)
+            found = await self._look(poll, still_waits, refreshes_alone=held_s >= hold_s)
         self._end(poll, Ending.COMMAND if found else Ending.EMPTY)
         return Polled(None if poll.gone else found or NOTHING, held_s)
 
@@ -142,6 +171,8 @@ class Polls:
         """Notes how a held poll ended; the first word counts."""
         if not poll.holds or poll.ending:
             return
+        if ending in GIVEN_UP and time.monotonic() > poll.due_s + OVERDUE_S:
+            ending = Ending.OVERDUE
         poll.ending = ending
         poll.news.set()
         self._held.labels(ending.value).inc()

@@ -9,13 +9,26 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any
 
 import orjson
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.modapi.admitted import Admitted
-from services.modapi.bodies import CutShort, TooLarge, TooMuch, gone, hung_up, read_body, read_long_body
+from services.modapi.bodies import (
+    ANSWERED_WITHIN_S,
+    CutShort,
+    StoodStill,
+    TooLarge,
+    TooMuch,
+    arrival_of,
+    gone,
+    hung_up,
+    read_body,
+    read_long_body,
+    still_waits,
+)
 from services.modapi.callers import Callers
 from services.modapi.calls import Call, CallKind, read_call
 from services.modapi.dialect.mend import Unreadable, read_object
@@ -30,10 +43,6 @@ logger = logging.getLogger(__name__)
 MAX_REGISTER_BYTES = 16 * 1024
 """It is read before it is known who sends it."""
 
-ANSWERED_WITHIN_S = 4.0
-"""An answer that took longer may have met a mod that had hung up (5 s is the shortest budget seen)."""
-
-
 NOT_READ = frozenset({401, 413, 429})
 """With these the rest of the request is not read, so nothing can follow on that connection."""
 
@@ -41,6 +50,7 @@ OK = b'{"ok":true}'
 _TOO_MUCH = b'{"error":"more than this server may send, send it again later"}'
 _TOO_LARGE = b'{"error":"the body is too large"}'
 _AWAY = b'{"error":"the store is away, send it again"}'
+_LATE = b'{"error":"this was read too late, send it again"}'
 _FULL = b'{"error":"too many events wait for Takaro, send it again later"}'
 
 
@@ -69,13 +79,14 @@ class ModWire:
                 await _send(send, status, answer)
                 self._metrics.answered(call.kind, label, 0.0)
                 return
-            scope["state"] = {"slug": slug}
+            scope.setdefault("state", {})["slug"] = slug
             await self._app(scope, receive, send)
             return
         await self._answer(call, scope, receive, send)
 
     async def _answer(self, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
-        begun_s = time.monotonic()
+        arrival = arrival_of(scope)
+        begun_s = arrival.at_s
         token = ""
         instance: ServedInstance | None = None
         intake: Intake | None = None
@@ -90,7 +101,7 @@ class ModWire:
                 raise StoreError("Redis: the stored instances are not known yet")
             if instance is None:
                 status, answer, label = self._callers.stranger(key, scope)
-            elif beyond := instance.pace.beyond(begun_s):
+            elif beyond := instance.pace.beyond(time.monotonic()):
                 self._metrics.beyond(beyond)
                 self._callers.say(
                     scope, beyond, f"{instance.settings.slug} is beyond limits.{beyond} and is put off"
@@ -110,15 +121,18 @@ class ModWire:
                 if call.kind is CallKind.EVENTS:
                     intake = instance.intake
                     instance.heard(call.kind)
-                if gone(receive):
-                    raise CutShort  # it will send this again: stored now, it might come behind that
-                taken = await intake.take(body, begun_s)
+                taken = await intake.take(
+                    body, begun_s, lambda: still_waits(arrival, receive, ANSWERED_WITHIN_S)
+                )
                 token = taken.token
                 instance.pace.posted(taken.events, len(body), mended=taken.mended)
                 status, answer, label = (200, OK, "ok") if token else (503, _FULL, "full")
             elif call.kind is CallKind.POLL:
+                await still_waits(arrival, receive, ANSWERED_WITHIN_S)
                 instance.heard(call.kind)
-                polled = await instance.polls.answer(lambda: hung_up(receive))
+                polled = await instance.polls.answer(
+                    lambda: hung_up(receive), partial(still_waits, arrival, receive)
+                )
                 if polled.answer is None:
                     raise CutShort
                 begun_s += polled.held_s
@@ -128,6 +142,7 @@ class ModWire:
                 body, _ = await read_long_body(scope, receive, limit, limit, instance.incoming)
                 instance.pace.posted(0, len(body))
                 instance.heard(call.kind)
+                # Of any age, and of a mod that is gone too: it is posted once, and the first one counts.
                 await instance.operations.take_result(call.operation_id, body)
                 status, answer, label = 200, OK, "ok"
             else:
@@ -152,7 +167,16 @@ class ModWire:
             status, answer, label = 429, _TOO_MUCH, "too-much"
         except CutShort:
             self._metrics.calls.labels(call.kind.value, "cut-short").inc()
+            await _send(send, 503, _LATE)  # to nobody; but the loop may not have read that yet
             return
+        except StoodStill:
+            self._callers.say(
+                scope,
+                "standstill",
+                f"modapi stood still (frozen, or the machine is too busy): a request had waited for"
+                f" {arrival.age_s():.0f} s, its mod is asked to send it again",
+            )
+            status, answer, label = 503, _LATE, "stood-still"
         except asyncio.CancelledError:  # this process stops, and the mod is too slow to wait for
             status, answer, label = 503, _AWAY, "stopping"
         there = not token or not gone(receive)

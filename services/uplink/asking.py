@@ -12,10 +12,10 @@ from services.relay.command_stream import KEEP_MS, CommandStream
 from services.relay.errors import NotCarriedOut, StoreError
 from services.relay.leases import Lease
 from services.relay.records import Command, Outcome
+from services.relay.stalls import Stalls
 from services.relay.store import patiently
 from services.relay.vocabulary import ANSWER_WITHIN_S, HAND_OUT_WITHIN_S
 from services.uplink.metrics import Metrics
-from services.uplink.stalls import Stalls
 from services.uplink.takaro import failures
 from services.uplink.takaro.contact import Contact
 from services.uplink.takaro.failures import Failure

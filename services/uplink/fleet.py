@@ -6,8 +6,8 @@ import logging
 import time
 from collections.abc import Iterable, Mapping
 
+from services.relay import stalls
 from services.relay.bucket import Bucket
-from services.relay.clocks import boottime_s
 from services.relay.errors import StoreError
 from services.relay.keys import BEATS, UPLINKS, WAKE_EVENTS, WAKE_LEASES, WAKE_RESULTS
 from services.relay.leases import RENEW_EVERY_S
@@ -18,7 +18,6 @@ from services.uplink.alerts.conditions import Sighting
 from services.uplink.berth import Berth
 from services.uplink.ownership.members import BEAT_EVERY_S, Members
 from services.uplink.ownership.placement import preferred
-from services.uplink.stalls import BEAT_EVERY_S as STALL_BEAT_EVERY_S
 from services.uplink.surroundings import Surroundings
 
 MOVES_PER_S = 5
@@ -91,7 +90,7 @@ class Fleet:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._beat())
                 group.create_task(self._keep_leases())
-                group.create_task(self._watch_stalls())
+                group.create_task(stalls.watch(self._surroundings.stalls))
                 group.create_task(self._listen())
                 group.create_task(self._measure())
         finally:
@@ -130,11 +129,6 @@ class Fleet:
                 " commands that waited in it may be gone; everything else is written anew"
             )
         self._metrics.uplinks.set(len(self._members.alive))
-
-    async def _watch_stalls(self) -> None:
-        while True:
-            self._surroundings.stalls.beat(boottime_s())
-            await asyncio.sleep(STALL_BEAT_EVERY_S)
 
     async def _keep_leases(self) -> None:
         await self._look_around()  # who is there decides what we take

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from services.relay.clocks import boottime_s
 from services.relay.limits import DEFAULT_LIMITS, Limits
+from services.relay.stalls import Stalls
 from services.relay.store import Store
 from services.uplink.metrics import Metrics
-from services.uplink.stalls import Stalls
 
 
 def _name() -> str:

@@ -1,6 +1,12 @@
-"""Kill points without a line of code in the services: a proxy in front of Redis sees what passes."""
+"""What is done to single services. Kill points need no line of code in them: a proxy in front of Redis sees
+what passes."""
 
 import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from tests.faults.ledger import Fault
 from tests.faults.world import World
@@ -43,3 +49,15 @@ async def kill_at(
     world.run.outcome.kills[service.name] += 1
     await service.ended()
     return fault
+
+
+@asynccontextmanager
+async def frozen(service: Service, seconds: float) -> AsyncIterator[None]:
+    """It stands still for so long, while the body goes on; then it wakes."""
+    os.kill(service.pid, signal.SIGSTOP)
+    end_s = time.monotonic() + seconds
+    try:
+        yield
+        await asyncio.sleep(max(0.0, end_s - time.monotonic()))
+    finally:
+        os.kill(service.pid, signal.SIGCONT)

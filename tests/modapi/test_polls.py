@@ -1,6 +1,7 @@
 """Held polls against a real store: woken, ended, given up; no command is taken for a mod that is gone."""
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Callable
 
@@ -11,6 +12,7 @@ from pydantic import SecretStr
 
 from services.modapi import wakes
 from services.modapi.admitted import Admitted
+from services.modapi.bodies import StoodStill
 from services.modapi.holding import Ending
 from services.modapi.main import logger
 from services.modapi.metrics import Metrics
@@ -47,6 +49,7 @@ class Mod:
         self.admitted.update(merge([instance], {}, 0))
         self.polls = self.admitted.instances[slug].polls
         self.gone = asyncio.Event()
+        self.looks = math.inf  # so often it is found to wait still
         self.listening = asyncio.create_task(wakes.listen(store, self.admitted))
 
     def poll(self) -> asyncio.Task[Polled]:
@@ -55,7 +58,12 @@ class Mod:
         async def hung_up() -> None:
             await gone.wait()
 
-        return asyncio.create_task(self.polls.answer(hung_up))
+        async def still_waits(within_s: float) -> None:
+            self.looks -= 1
+            if self.looks < 0:
+                raise StoodStill
+
+        return asyncio.create_task(self.polls.answer(hung_up, still_waits))
 
     async def held_poll(self) -> asyncio.Task[Polled]:
         poll = self.poll()
@@ -166,6 +174,16 @@ async def test_no_command_is_lost_with_a_mod_that_hangs_up_while_redis_is_asked_
         while not (found := names(await mod.poll())):
             await asyncio.sleep(0.01)
     assert found == [name]
+
+
+@pytest.mark.parametrize("looks", [0, 1])
+async def test_a_standstill_before_the_look_or_during_it_costs_no_command(mod: Mod, looks: int) -> None:
+    name = await mod.ask()
+    mod.looks = looks
+    with pytest.raises(StoodStill):
+        await mod.poll()
+    mod.looks = math.inf
+    assert names(await mod.poll()) == [name]
 
 
 async def test_a_second_poll_lets_the_first_go_and_gets_what_comes(mod: Mod) -> None:

@@ -22,6 +22,7 @@ class Proxy:
     - `drop_replies`: what the server says is thrown away, the client waits;
     - `reply_delay_s`: each piece of a reply comes so much later;
     - `jitter`: asked for each piece of a reply, by how many seconds more it is late;
+    - `hides_ends`: that the client has closed its connection is not passed on until this is off again;
     - `cut_after_bytes`: so much of a connection's replies passes, then it is reset;
     - `passing.clear()`: nothing passes in either direction until `passing.set()`, not even an end.
 
@@ -38,6 +39,7 @@ class Proxy:
         self._writers: set[asyncio.StreamWriter] = set()
         self.port = 0
         self.drop_replies = False
+        self.hides_ends = False
         self.reply_delay_s = 0.0
         self.jitter: Callable[[], float] = lambda: 0.0
         self.cut_after_bytes: int | None = None
@@ -130,6 +132,8 @@ class Proxy:
                         return
         await self.passing.wait()
         # An end is passed on like everything else; who waits for a reply that was dropped goes on waiting.
+        while self.hides_ends and not replies:
+            await asyncio.sleep(0.1)
         if not (replies and self.drop_replies) and not writer.is_closing():
             writer.write_eof()
 

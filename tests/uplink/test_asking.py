@@ -13,12 +13,12 @@ from services.relay.leases import Lease
 from services.relay.operation_ids import new_operation_id
 from services.relay.records import Command, Outcome
 from services.relay.running import cancelled
+from services.relay.stalls import Stalls
 from services.relay.store import Store
 from services.relay.vocabulary import Action
 from services.uplink import asking
 from services.uplink.asking import Asking
 from services.uplink.metrics import Metrics
-from services.uplink.stalls import Stalls
 from services.uplink.takaro.contact import Contact
 from services.uplink.takaro.failures import Cause, Failure
 from tests.support.linked import until

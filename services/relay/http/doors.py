@@ -4,6 +4,7 @@ be, and how big the head of a request and how slow the whole of it. uvicorn limi
 
 import asyncio
 import math
+import socket
 import sys
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
@@ -12,9 +13,11 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from services.relay.http.addresses import Network, is_in, plain, source_of
+from services.relay.http.arrivals import Arrivals
 from services.relay.limits import Limits
+from services.relay.stalls import BEAT_EVERY_S
 
-LOOK_EVERY_S = 0.5
+LOOK_EVERY_S = BEAT_EVERY_S
 KEEP_ALIVE_S = 30
 """A mod that keeps its connection may be quiet for a while; closed under its hands, its next call fails."""
 
@@ -43,6 +46,7 @@ class Door:
         self.refused = refused
         self._most = min(limits.connections, files() - SPARE_FILES)
         self._most_each = limits.connections_per_address
+        self.arrivals = Arrivals()
         self._trusted = trusted
         self._count = 0
         self._counts: dict[str, int] = {}
@@ -70,10 +74,11 @@ class Door:
             del self._counts[source]
 
     async def watch(self, connections: Collection[Any]) -> None:
-        """Ends the connections whose request does not come. Never returns."""
+        """Ends the connections whose request does not come, and watches for standstills. Never returns."""
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
+            self.arrivals.beat()
             now_s = loop.time()
             for connection in [one for one in connections if one.due_s < now_s]:
                 connection.end_overdue()
@@ -89,6 +94,7 @@ class GuardedProtocol(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self.due_s = math.inf
         self._door = door
+        self._socket: socket.socket | None = None
         self._address: str | None = None
         self._in_head = True
         self._received = 0  # bytes of this request before the current chunk
@@ -98,6 +104,7 @@ class GuardedProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         if self.client:
             self.client = (plain(self.client[0]), self.client[1])
+        self._socket = transport.get_extra_info("socket")
         address = self.client[0] if self.client else ""
         if not self._door.enter(address):
             self._end(b"503 Service Unavailable", b'{"error":"too many connections"}')
@@ -139,6 +146,7 @@ class GuardedProtocol(HttpToolsProtocol):
             raise TooMuch
         super().on_message_begin()
         self._expect(self._door.receive_within_s)
+        self.scope["state"]["arrival"] = self._door.arrivals.begun(self._socket)
         self._in_head = True
         self._received = 0
 

@@ -1,12 +1,13 @@
-"""F1 to F3: modapi is killed and stopped."""
+"""F1 to F3: modapi is killed, stopped and frozen; its answers are lost."""
 
 import asyncio
 import time
 
+from services.relay.command_life import MAY_HAVE_RUN
 from services.relay.store import Script
 from tests.faults.registry import scenario
 from tests.faults.shape import Shape
-from tests.faults.strike import kill_at
+from tests.faults.strike import frozen, kill_at
 from tests.faults.world import Run, World
 from tests.support.relay_process import Service
 
@@ -59,6 +60,38 @@ async def stop_modapi_with_half_a_body(run: Run) -> None:
             await victim.start()
     run.must(slowest_s <= 8.0, f"a modapi stops within 8 s, not {slowest_s:.1f}")
     run.note("slowest stop, s", round(slowest_s, 1))
+
+
+MOD_WAITS_S = 5.0
+"""The shortest budget seen (contract.md A2)."""
+
+
+@scenario(
+    "F3-frozen",
+    "freeze one of two modapis for longer than mods wait; half of the times their hang-ups are not seen",
+    cycles=20,
+    short=2,
+    recovery_s=3.0,
+    repeats=0,
+)
+async def freeze_one_modapi(run: Run) -> None:
+    async with run.world(Shape(modapis=2, writes=2.0, mods={"total_s": MOD_WAITS_S})) as world:
+        for cycle in range(run.cycles):
+            await run.pause(0.2, 1.0)
+            world.front.hides_ends = cycle % 2 == 1
+            fault = world.fault("modapi frozen")
+            async with frozen(world.modapis[cycle // 2 % 2], MOD_WAITS_S + run.chance.uniform(1.5, 3.0)):
+                pass
+            world.healed(fault)
+            await world.recovered(fault)
+        world.front.hides_ends = False
+        ran = {(one.instance, one.number) for one in world.ledger.executions}
+        vanished = [
+            one
+            for mark, one in world.ledger.requests.items()
+            if one.error == MAY_HAVE_RUN and mark not in ran
+        ]
+        run.note("writes handed to a mod that was gone", len(vanished))
 
 
 async def _post_half(world: World, modapi: Service) -> bytes:

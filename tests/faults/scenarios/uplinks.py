@@ -1,17 +1,13 @@
 """F4 to F12: uplinks are killed, stopped, frozen, added and taken away."""
 
 import asyncio
-import os
-import signal
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 from services.relay.store import Script
 from tests.faults import invariants
 from tests.faults.registry import scenario
 from tests.faults.shape import Shape
-from tests.faults.strike import kill_at
+from tests.faults.strike import frozen, kill_at
 from tests.faults.world import Run, World
 from tests.support.relay_process import Service
 
@@ -69,7 +65,7 @@ async def freeze_past_the_lease(run: Run) -> None:
             await run.pause(0.5, 2.0)
             victim = _an_owner(world)
             fault = world.fault("uplink frozen", *world.owned_by(victim))
-            async with _frozen(victim, 15.0):
+            async with frozen(victim, 15.0):
                 await world.recovered(fault, 15.0)
             await run.pause(3.0, 4.0)
     late = invariants.intruders(world.ledger)
@@ -85,7 +81,7 @@ async def freeze_within_the_lease(run: Run) -> None:
             victim = _an_owner(world)
             owned = world.owned_by(victim)
             fault = world.fault("uplink frozen", *owned)
-            async with _frozen(victim, 2.0):
+            async with frozen(victim, 2.0):
                 pass
             world.healed(fault)
             await world.recovered(fault)
@@ -126,7 +122,7 @@ async def freeze_past_the_trust(run: Run) -> None:
             await run.pause(0.5, 2.0)
             victim = _an_owner(world)
             fault = world.fault("uplink frozen", *world.owned_by(victim))
-            async with _frozen(victim, 4.0):
+            async with frozen(victim, 4.0):
                 pass
             await world.recovered(fault)
 
@@ -177,15 +173,3 @@ def _moved(before: dict[str, str], world: World) -> int:
 def _an_owner(world: World) -> Service:
     """An uplink that has instances, by the dice."""
     return world.run.chance.choice([uplink for uplink in world.uplinks if world.owned_by(uplink)])
-
-
-@asynccontextmanager
-async def _frozen(service: Service, seconds: float) -> AsyncIterator[None]:
-    """It stands still for so long, while the body goes on; then it wakes."""
-    os.kill(service.pid, signal.SIGSTOP)
-    end_s = time.monotonic() + seconds
-    try:
-        yield
-        await asyncio.sleep(max(0.0, end_s - time.monotonic()))
-    finally:
-        os.kill(service.pid, signal.SIGCONT)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.uplink.stalls import BEAT_EVERY_S, READ_WITHIN_S, Stalls
+from services.relay.stalls import BEAT_EVERY_S, READ_WITHIN_S, Stalls
 
 
 def beaten(*at_s: float) -> Stalls:
@@ -34,3 +34,11 @@ def test_so_may_what_is_read_soon_after_it(after_s: float, old: bool) -> None:
 
 def test_a_busy_moment_is_no_stillness() -> None:
     assert beaten(*STEADY, 2.6).waited_s(2.7) == 0
+
+
+def test_what_came_during_one_stillness_and_is_read_behind_another_is_as_old_as_both() -> None:
+    stalls = beaten(*STEADY, 17.0)
+    assert stalls.waited_s(18.5) == pytest.approx(16.5)
+    stalls.beat(18.5)
+    assert stalls.waited_s(18.6) == pytest.approx(16.5)
+    assert beaten(*STEADY, 17.0, *[17.0 + n * BEAT_EVERY_S for n in range(1, 20)]).waited_s(25.0) < 4.0
