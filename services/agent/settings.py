@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from services.agent.patterns import split_patterns
 from services.relay.errors import ConfigError
+from services.relay.texts import is_folder, read_text, unquoted
 
 DENY = (
     r"\[Takaro\]\[DBG\]",
@@ -37,12 +38,14 @@ class AgentSettings(NamedTuple):
 def read(logs: Path | None, state: Path, environ: Mapping[str, str]) -> AgentSettings:
     """The settings; `logs` beats DAYZ_LOG_DIR. Raises ConfigError; no line shows the address."""
     given = {name: text.strip() for name, text in environ.items() if text.strip()}
+    # `docker run --env-file` leaves the quotation marks around a value. In a pattern they may be meant.
+    given = {name: text if name == "DAYZ_LOG_DENY" else unquoted(text) for name, text in given.items()}
     folder = logs or (Path(given["DAYZ_LOG_DIR"]) if "DAYZ_LOG_DIR" in given else None)
     if folder is None:
         raise ConfigError(
             "DAYZ_LOG_DIR: is missing: set it to the folder of the DayZ server's logs (-profiles=)"
         )
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise ConfigError(f"DAYZ_LOG_DIR: there is no folder {folder}")
     return AgentSettings(
         _url(given),
@@ -59,9 +62,9 @@ def _url(given: Mapping[str, str]) -> str:
         if url:
             raise ConfigError("DAYZ_RELAY_URL_FILE: DAYZ_RELAY_URL is set as well: keep one of the two")
         try:
-            url = Path(file).read_text(encoding="utf-8-sig").strip()
+            url = read_text(Path(file)).strip()
         except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or "it is not a text file"
+            reason = getattr(error, "strerror", None) or error
             raise ConfigError(f"DAYZ_RELAY_URL_FILE: {file} cannot be read: {reason}") from None
     if not url:
         raise ConfigError("DAYZ_RELAY_URL: is missing: set it to what the mod has as TakaroApiUrl")

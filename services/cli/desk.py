@@ -12,6 +12,7 @@ from services.relay.instances.entries import Entry, merge
 from services.relay.instances.registry import Registry
 from services.relay.settings import Settings
 from services.relay.store import Store
+from services.relay.texts import is_there
 
 NAMED = 10
 """So many servers are named to who looks for one that is not there."""
@@ -54,8 +55,8 @@ def store_url(settings: Settings, data: Path) -> str:
     """Where the relay's store is. Raises ConfigError when there is none."""
     if settings.redis.url is not None:
         return settings.redis.url.get_secret_value()
-    path = embedded.socket_path(data) if data.exists() else None
-    if path is None or not path.exists():
+    path = embedded.socket_path(data) if is_there(data) else None
+    if path is None or not is_there(path):
         raise ConfigError(
             f"--data {data}: no relay runs there: start `dayz-relay up`, name its --data, or set redis.url"
         )

@@ -20,6 +20,7 @@ from services.relay.instances.strangers import Strangers
 from services.relay.link_state import State
 from services.relay.mod_config import mod_url
 from services.relay.settings import Loaded, Settings
+from services.relay.texts import is_there
 
 _COLOURS = {Level.GOOD: GREEN, Level.WARN: YELLOW, Level.BAD: RED}
 
@@ -43,7 +44,7 @@ async def _run(args: Namespace, settings: Settings, warnings: Sequence[str]) -> 
         if not args.json:
             _print(title, clean, paint)
 
-    valid = f"{args.config} and the environment are" if args.config.exists() else "the environment is"
+    valid = f"{args.config} and the environment are" if is_there(args.config) else "the environment is"
     tell("Settings", [*(warn(line, "") for line in warnings), good(f"{valid} valid")])
     # Side by side, for each may have to wait; told in this order.
     services = asyncio.create_task(doctor_here.services(settings))

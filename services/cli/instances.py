@@ -22,6 +22,7 @@ from services.relay.instances.registry import Issued
 from services.relay.mod_config import mod_config, mod_url
 from services.relay.settings import Instance, Settings
 from services.relay.settings_values import DisplayName, Slug, Token
+from services.relay.texts import decoded, read_text
 
 
 def run(args: Namespace, settings: Settings) -> int:
@@ -133,9 +134,10 @@ def _secret(file: str | None, option: str) -> SecretStr | None:
     if file is None:
         return None
     try:
-        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8-sig")
+        text = decoded(sys.stdin.buffer.read()) if file == "-" else read_text(Path(file))
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{option}: {file} cannot be read: {error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"{option}: {file} cannot be read: {reason}") from error
     return SecretStr(_valid(Token, text.strip(), option))
 
 

@@ -24,6 +24,7 @@ from services.relay.errors import ConfigError, RelayError, StoreRefused
 from services.relay.redaction import secrets_in
 from services.relay.settings import Loaded, Settings, load
 from services.relay.settings_sources import environment_configures
+from services.relay.texts import is_there
 
 TOKENS = {
     "mod-key": 'mod_keys of an [[instance]]; its mod has "…/k/<this>" in TakaroApiUrl',
@@ -324,4 +325,4 @@ def _file(config: Path) -> Path | None:
     """No relay.toml is needed where the environment has an instance, or names the store that has some."""
     names = ("RELAY_REDIS__URL", "RELAY_REDIS__URL_FILE")
     enough = environment_configures(os.environ) or any(os.environ.get(name) for name in names)
-    return config if config.exists() or not enough else None
+    return config if is_there(config) or not enough else None

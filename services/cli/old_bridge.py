@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from services.relay.errors import ConfigError
+from services.relay.texts import unquoted
 
 DEFAULT_URL = "wss://connect.takaro.io/"
 DEFAULT_PORT = 8088
@@ -80,19 +81,19 @@ def read(text: str, environ: Mapping[str, str]) -> OldBridge:
     if not server_name:
         raise ConfigError("serverName is missing: without it the old bridge did not start, nor can this")
     identity = values.get("identityToken") or server_name
-    if identity != _unquoted(identity):
+    if identity != unquoted(identity):
         told.append("the quotes are part of the identity token: the old bridge sent them to Takaro like that")
-    token = _unquoted(values.get("registrationToken", ""))
+    token = unquoted(values.get("registrationToken", ""))
     if token in ("", PLACEHOLDER):
         token = ""
         told.append("there is no registrationToken: put the one of Takaro's dashboard into relay.toml")
     return OldBridge(
-        _display_name(_unquoted(server_name), told),
+        _display_name(unquoted(server_name), told),
         identity,
         token,
-        _unquoted(values.get("takaroWsUrl", "")) or DEFAULT_URL,
-        _unquoted(values.get("bindAddress", "")) or DEFAULT_HOST,
-        _port(_unquoted(values.get("localPort", "")) or str(DLL_PORT if dll else DEFAULT_PORT)),
+        unquoted(values.get("takaroWsUrl", "")) or DEFAULT_URL,
+        unquoted(values.get("bindAddress", "")) or DEFAULT_HOST,
+        _port(unquoted(values.get("localPort", "")) or str(DLL_PORT if dll else DEFAULT_PORT)),
         tuple(told),
     )
 
@@ -129,10 +130,6 @@ def _read_lines(text: str, told: list[str]) -> tuple[dict[str, str], bool]:
             if given == name:
                 exact.add(name)
     return values, dll
-
-
-def _unquoted(text: str) -> str:
-    return text[1:-1] if len(text) >= 2 and text[0] == text[-1] and text[0] in "\"'" else text
 
 
 def _display_name(name: str, told: list[str]) -> str:

@@ -12,6 +12,7 @@ from services.relay.errors import ConfigError
 from services.relay.mod_config import mod_config, mod_url
 from services.relay.settings import Settings, load
 from services.relay.settings_values import is_loopback
+from services.relay.texts import decoded, encoding_of, is_there
 
 _HEAD = """\
 # Settings of the relay, begun from those of the old bridge. `dayz-relay check` shows what is in effect.
@@ -38,7 +39,7 @@ def run(source: Path | None, config: Path, environ: Mapping[str, str]) -> int:
     if source is None and environ.get(CONFIG_VARIABLE):
         source = Path(environ[CONFIG_VARIABLE])
     old = read(_text(source) if source else "", environ)
-    settings = load(config, environ).settings if config.exists() else None
+    settings = load(config, environ).settings if is_there(config) else None
     told = list(old.told)
     if settings is None:
         mod_key = "" if is_loopback(old.host) else _new_key()
@@ -57,9 +58,12 @@ def run(source: Path | None, config: Path, environ: Mapping[str, str]) -> int:
 
 def _text(source: Path) -> str:
     try:
-        return source.read_bytes().decode("utf-8", "replace")  # as the old bridge read it
+        data = source.read_bytes()
     except OSError as error:
         raise ConfigError(f"{source}: cannot be read: {error.strerror}") from error
+    encoding, length = encoding_of(data)
+    # As the old bridge read it, which knew UTF-8 alone.
+    return data[length:].decode(encoding, "replace")
 
 
 def _head(old: OldBridge) -> str:
@@ -99,7 +103,7 @@ def _differences(old: OldBridge, settings: Settings) -> list[str]:
 
 def _judge(config: Path, text: str, environ: Mapping[str, str]) -> Settings:
     """The settings as they will be. A copy beside the file is read, for what it names is relative to it."""
-    before = config.read_text(encoding="utf-8-sig") if config.exists() else ""
+    before = _before(config) if is_there(config) else ""
     copy = config.with_name(f".{config.name}.{secrets.token_hex(4)}")
     try:
         _write(copy, before.rstrip("\n") + "\n" + text, new=True)
@@ -108,6 +112,16 @@ def _judge(config: Path, text: str, environ: Mapping[str, str]) -> Settings:
         raise ConfigError(str(error).replace(str(copy), str(config))) from None
     finally:
         copy.unlink(missing_ok=True)
+
+
+def _before(config: Path) -> str:
+    """What is written behind it is UTF-8, and so it must be, too."""
+    data = config.read_bytes()
+    if (encoding := encoding_of(data)[0]) != "utf-8":
+        raise ConfigError(
+            f"{config}: is {encoding.upper()} text: save it as UTF-8 first, nothing was changed"
+        )
+    return decoded(data)
 
 
 def _write(config: Path, text: str, *, new: bool) -> None:

@@ -17,16 +17,17 @@ from services.relay.errors import ConfigError
 from services.relay.http.ports import bind
 from services.relay.settings import Settings, load
 from services.relay.settings_sources import environment_configures
+from services.relay.texts import is_there
 
 
 def run(config: Path, data: Path, environ: Mapping[str, str]) -> int:
     """Run until SIGINT or SIGTERM; the exit code. Raises ConfigError before anything is started."""
     if sys.platform == "win32":
         raise ConfigError("up needs Linux or macOS: on Windows use WSL or Docker, as README.md says")
-    first = not config.exists() and not environment_configures(environ)
+    first = not is_there(config) and not environment_configures(environ)
     if first:
         first_run.write(config)
-    settings, warnings = load(config if config.exists() else None, environ)
+    settings, warnings = load(config if is_there(config) else None, environ)
     if first:
         print(first_run.what_to_do(config, settings), flush=True)
     with ExitStack() as held:
@@ -34,7 +35,7 @@ def run(config: Path, data: Path, environ: Mapping[str, str]) -> int:
         if own_store:
             held.enter_context(embedded.locked(data))
         _must_be_free(settings)
-        for warning in (*warnings, *cautions(config if config.exists() else None, environ, settings)):
+        for warning in (*warnings, *cautions(config if is_there(config) else None, environ, settings)):
             print(f"warning: {runnable(warning)}")
         print(*map(runnable, banner(settings)), sep="\n", flush=True)
         logs.configure("up", settings)

@@ -14,7 +14,17 @@ from pydantic_core import ErrorDetails
 
 from services.relay.errors import ConfigError
 from services.relay.limits import Limits, PerSecond
-from services.relay.settings_sources import KEYS, LISTS, Entry, Key, Sources, collect, pair, split
+from services.relay.settings_sources import (
+    KEYS,
+    LISTS,
+    Entry,
+    Key,
+    Sources,
+    collect,
+    leave_out_placeholders,
+    pair,
+    split,
+)
 from services.relay.settings_values import (
     AdminToken,
     DisplayName,
@@ -36,6 +46,7 @@ from services.relay.settings_values import (
     mask,
     mask_url,
 )
+from services.relay.texts import read_text
 
 NO_INSTANCE = (
     "no instance yet: add an [[instance]] block with slug, name and identity_token to relay.toml, or run"
@@ -161,6 +172,7 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Loaded:
     """
     found = collect(path, environ)
     _read_secret_files(found)
+    leave_out_placeholders(found)
     _find_files(found)
     settings = None if found.problems else _build(found)
     if settings is not None:
@@ -203,9 +215,9 @@ def _read_secret_files(found: Sources) -> None:
             continue
         file = entry.base / str(entry.value)
         try:
-            text = file.read_text(encoding="utf-8-sig").strip()
-        except (OSError, ValueError) as error:  # ValueError: not UTF-8, or no possible path
-            reason = getattr(error, "strerror", None) or "it is not a text file"
+            text = read_text(file).strip()
+        except (OSError, ValueError) as error:  # ValueError: no text, or no possible path
+            reason = getattr(error, "strerror", None) or error
             found.problems.append(f"{entry.where}: {file} cannot be read: {reason}")
             continue
         if not text:

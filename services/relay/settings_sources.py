@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from services.relay.limits import Limits
+from services.relay.texts import read_text, unquoted
 
 Key = tuple[str, ...]
 """("takaro", "url") for a section's key, ("instance", "0", "slug") for an instance's."""
@@ -69,6 +70,12 @@ nothing."""
 
 _PREFIX = "RELAY_"
 
+_MARK = "\ufeff"
+"""Stands before the first name of a file that Notepad wrote."""
+
+_PLACEHOLDER = re.compile(r"(?i)\bpaste[\s_]|^<.*>$")
+"""What relay.toml, TakaroConfig.txt and the documents have in the place of a registration token."""
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -108,11 +115,49 @@ def collect(path: Path | None, environ: Mapping[str, str]) -> Sources:
     found = Sources(path)
     if path is not None:
         _read_toml(path, found)
-    # A variable that is set to nothing is how compose files pass on one that is not set.
-    given = {name: text.strip() for name, text in environ.items() if text.strip()}
+    given = _given(environ, found)
     _overlay(found, _read_relay_names(given, found))
     _fill(found, given)
     return found
+
+
+def _given(environ: Mapping[str, str], found: Sources) -> dict[str, str]:
+    """The variables that are set, as they are meant.
+
+    One that is set to nothing is how compose files pass on one that is not set. `docker run --env-file`
+    leaves the quotation marks around a value, and a file of Notepad's has a mark before its first name.
+    """
+    given = {}
+    for written, value in environ.items():
+        name, text = written.lstrip(_MARK), value.strip()
+        if text and (name.startswith(_PREFIX) or name in SHORT_NAMES):
+            given[name] = _without_quotes(name, text, found)
+    return {name: text for name, text in given.items() if text}
+
+
+def _without_quotes(name: str, text: str, found: Sources) -> str:
+    plain = unquoted(text).strip()
+    if plain == text:
+        return text
+    if name.upper().endswith("IDENTITY_TOKEN"):
+        found.warnings.append(
+            f"{name}: the quotation marks around it are a part of the identity token. Takaro knows the server"
+            " by it: take them away only if Takaro has not seen it yet"
+        )
+        return text
+    found.warnings.append(f"{name}: the quotation marks around its value are left out: write it without them")
+    return plain
+
+
+def leave_out_placeholders(found: Sources) -> None:
+    """A registration token that nobody has filled in is none: events are kept until it is there."""
+    for key, entry in list(found.entries.items()):
+        if key[-1] == "registration_token" and _PLACEHOLDER.search(str(entry.value)):
+            del found.entries[key]
+            found.warnings.append(
+                f"{entry.where}: holds no token but the words that stand in for one: paste the one of"
+                " Takaro's dashboard (Settings, Game Servers, Add Game Server, Generic)"
+            )
 
 
 def environment_configures(environ: Mapping[str, str]) -> bool:
@@ -120,7 +165,7 @@ def environment_configures(environ: Mapping[str, str]) -> bool:
     return any(
         text.strip()
         and (name.startswith("RELAY_INSTANCE__") or SHORT_NAMES.get(name, ("",))[0] == "instance")
-        for name, text in environ.items()
+        for name, text in ((written.lstrip(_MARK), text) for written, text in environ.items())
     )
 
 
@@ -148,15 +193,15 @@ def pair(key: Key) -> tuple[Key, Key]:
 
 def _read_toml(path: Path, found: Sources) -> None:
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        document = tomllib.loads(read_text(path))
     except FileNotFoundError:
         found.problems.append(f"{path}: does not exist: `dayz-relay up` writes a first one")
         return
     except OSError as error:
         found.problems.append(f"{path}: cannot be read: {error.strerror}")
         return
-    except ValueError as error:  # TOMLDecodeError, or bytes that are not UTF-8
-        reason = _in_words(error) if isinstance(error, tomllib.TOMLDecodeError) else "it is not UTF-8 text"
+    except ValueError as error:  # TOMLDecodeError, or no text
+        reason = _in_words(error) if isinstance(error, tomllib.TOMLDecodeError) else error
         found.problems.append(f"{path}: is not valid TOML: {reason}")
         return
     for section, content in document.items():

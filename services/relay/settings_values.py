@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from services.relay.redis import url as redis_url
+from services.relay.texts import is_file
 
 MIN_MOD_KEY_LENGTH = 16
 
@@ -72,7 +73,7 @@ def _redis_url(secret: SecretStr) -> SecretStr:
     tls = redis_url.parse(secret.get_secret_value()).tls
     for name in redis_url.TLS_FILES:
         file = getattr(tls, name.removeprefix("ssl_")) if tls else ""
-        if file and not Path(file).is_file():
+        if file and not is_file(Path(file)):
             raise ValueError(f"has {name}, and there is no such file: it is looked for in {Path.cwd()}")
     return secret
 

@@ -1,5 +1,6 @@
 """The words of `dayz-relay` and what it ends with."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -140,3 +141,42 @@ def test_check_names_a_file_that_others_can_read_and_an_identity_that_can_be_gue
     shown = capsys.readouterr().out
     assert "warning: relay.toml: others on this machine can read it (mode 0644)" in shown
     assert "warning: main: its identity_token is just the server's name" in shown
+
+
+@pytest.mark.parametrize("command", ["check", "modapi", "up", "status", "doctor", "import"])
+def test_a_folder_that_cannot_be_looked_into_is_a_line_and_no_traceback(
+    command: str, config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stat = Path.stat
+
+    def refused(path: Path, **more: bool) -> os.stat_result:
+        if path.name == config.name:
+            raise PermissionError(13, "Permission denied")
+        return stat(path, **more)
+
+    monkeypatch.setattr(Path, "stat", refused)
+    monkeypatch.setenv("TAKARO_SERVER_NAME", "My server")  # what `import` takes over
+    assert main([command, "--config", str(config)]) == 2
+    assert capsys.readouterr().err == f"dayz-relay: {config}: cannot be looked at: Permission denied\n"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])
+def test_the_file_of_an_old_bridge_is_read_as_notepad_saves_it(
+    encoding: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("TakaroConfig.txt").write_text("serverName=Привет\r\nidentityToken=abc\r\n", encoding=encoding)
+    assert main(["import", "TakaroConfig.txt"]) == 0
+    (instance,) = load(tmp_path / "relay.toml", {}).settings.instances
+    assert (instance.name, instance.identity_token.get_secret_value()) == ("Привет", "abc")
+
+
+def test_nothing_is_written_behind_a_file_in_another_encoding(
+    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config.write_text(config.read_text(), encoding="utf-16")
+    before = config.read_bytes()
+    monkeypatch.setenv("TAKARO_SERVER_NAME", "My server")
+    assert main(["import", "--config", str(config)]) == 2
+    assert "is UTF-16-LE text: save it as UTF-8 first" in capsys.readouterr().err
+    assert config.read_bytes() == before

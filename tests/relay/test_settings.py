@@ -466,3 +466,57 @@ def test_a_host_that_is_none_is_told_with_what_to_write(tmp_path: Path, key: str
     (told,) = complaints(write(tmp_path, f'[{section}]\n{name} = "{written}"\n{MAIN}'))
     assert told.startswith(f"{tmp_path / 'relay.toml'}, [{section}], {name}: must be an address or a name")
     assert '"::" by IPv6 as well' in told
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_a_file_is_read_in_whatever_encoding_editors_write(tmp_path: Path, encoding: str) -> None:
+    path, token = tmp_path / "relay.toml", tmp_path / "token"
+    path.write_bytes(
+        (MAIN.replace("My server", "Привет") + "[takaro]\nregistration_token_file='token'\n").encode(encoding)
+    )
+    token.write_bytes("the-token\r\n".encode(encoding))
+    settings = load(path, {}).settings
+    assert (
+        settings.instances[0].name == "Привет" and secret(settings.takaro.registration_token) == "the-token"
+    )
+
+
+def test_a_file_in_an_encoding_that_cannot_be_known_is_told_with_the_fix(tmp_path: Path) -> None:
+    path = tmp_path / "relay.toml"
+    path.write_bytes(MAIN.replace("My server", "Ménagerie").encode("latin-1"))
+    assert complaints(path) == [
+        f"{path}: is not valid TOML: it is not UTF-8 text: save it as UTF-8 in your editor"
+    ]
+
+
+@pytest.mark.parametrize("written", ['"My server"', "'My server'", ' "My server" '])
+def test_quotation_marks_around_a_variable_are_no_part_of_it(written: str) -> None:
+    loaded = load(None, {"TAKARO_SERVER_NAME": written, "RELAY_INSTANCE__0__IDENTITY_TOKEN": "identity"})
+    assert loaded.settings.instances[0].name == "My server"
+    assert loaded.warnings == (
+        "TAKARO_SERVER_NAME: the quotation marks around its value are left out: write it without them",
+    )
+
+
+def test_the_identity_token_is_what_takaro_knows_quotation_marks_included() -> None:
+    loaded = load(None, {"TAKARO_SERVER_NAME": "My server", "TAKARO_IDENTITY_TOKEN": '"identity"'})
+    assert secret(loaded.settings.instances[0].identity_token) == '"identity"'
+    assert "are a part of the identity token" in loaded.warnings[0]
+
+
+def test_a_mark_before_the_first_variable_of_a_file_is_no_part_of_its_name() -> None:
+    environ = {"\ufeffTAKARO_SERVER_NAME": "My server", "TAKARO_IDENTITY_TOKEN": "identity"}
+    assert load(None, environ).settings.instances[0].name == "My server"
+    assert environment_configures({"\ufeffTAKARO_SERVER_NAME": "My server"})
+
+
+@pytest.mark.parametrize(
+    "written", ["paste it here and remove the # in front", "PASTE_TOKEN_HERE", "<registration token>"]
+)
+def test_the_words_that_stand_in_for_a_registration_token_are_none(tmp_path: Path, written: str) -> None:
+    path = write(
+        tmp_path, f'[takaro]\nregistration_token = "{written}"\n{MAIN}registration_token = "{written}"'
+    )
+    settings, warnings = load(path, {})
+    assert settings.takaro.registration_token is settings.instances[0].registration_token is None
+    assert len(warnings) == 2 and all("holds no token but the words" in warning for warning in warnings)
