@@ -3,7 +3,8 @@
 The guarantee, for a mod that has one batch under way at a time and repeats it at the head of the next, as the
 known ones do: all that it ever says is stored, once and in order, and no honest twin of an answered batch is
 dropped. Beyond it: an answer that left for a mod that was there counts as received. If the network loses it
-all the same and modapi sees nothing of that, the batch is stored twice. If modapi dies between the answer and
+all the same and modapi sees nothing of that, a batch of one event, of equal events or of log lines is stored
+twice; any other is recognised for 30 s, unless another came between. If modapi dies between the answer and
 its note, an honest twin is dropped, as the very next batch only.
 """
 
@@ -32,6 +33,12 @@ BATCH_EVENTS = 50
 def batch(lines: str) -> Batch:
     """A batch of one event for each letter."""
     return Batch([Slot(digest(line), {"type": "log", "data": {"msg": line}}) for line in lines])
+
+
+def happenings(words: str) -> Batch:
+    """A batch of one event for each letter, kills in upper case and log lines in lower case."""
+    kinds = ("log", "entity-killed")
+    return Batch([Slot(digest(one), {"type": kinds[one.isupper()], "data": {"msg": one}}) for one in words])
 
 
 def modapi(store: Store, slug: str) -> EventStream:
@@ -197,21 +204,69 @@ async def test_a_full_batch_is_repeated_as_it_was_and_the_rest_comes_behind(scen
     assert await scene.stored() == lines
 
 
+@pytest.mark.parametrize("repeat", ["Xy", "XyZ"])
+async def test_a_batch_whose_answer_was_lost_behind_a_proxy_is_stored_once(scene: Scene, repeat: str) -> None:
+    """It has left, so it is noted; but the mod never had it, and sends the batch again, and again."""
+    for stream, words in ((scene.a, "Xy"), (scene.b, repeat), (scene.a, repeat)):
+        stream.answered((await stream.append(happenings(words))).token)
+        await scene.noted()
+    assert await scene.stored() == repeat
+
+
+@pytest.mark.parametrize("words", ["X", "XXX", "xy", "x"], ids=["one", "equal kills", "log lines", "a line"])
+async def test_batches_that_honestly_look_alike_are_all_stored(scene: Scene, words: str) -> None:
+    for stream in (scene.a, scene.b, scene.a):
+        stream.answered((await stream.append(happenings(words))).token)
+        await scene.noted()
+    assert await scene.stored() == words * 3
+
+
+async def test_a_batch_that_begins_with_a_part_of_the_last_one_is_no_repeat(scene: Scene) -> None:
+    for words in ("XyZ", "Xy"):
+        scene.a.answered((await scene.a.append(happenings(words))).token)
+        await scene.noted()
+    assert await scene.stored() == "XyZXy"
+
+
+async def test_a_batch_with_another_one_between_is_no_repeat(scene: Scene) -> None:
+    for words in ("Xy", "v", "Xy"):
+        scene.a.answered((await scene.a.append(happenings(words))).token)
+        await scene.noted()
+    assert await scene.stored() == "XyvXy"
+
+
+@pytest.mark.parametrize(("ago_s", "stored"), [(25, "Xy"), (35, "XyXy"), (-60, "XyXy")])
+async def test_half_a_minute_later_the_same_batch_is_another_one(
+    scene: Scene, store: Store, slug: str, ago_s: int, stored: str
+) -> None:
+    """Nor is it a repeat of what came in the future: then the clock was set back."""
+    scene.a.answered((await scene.a.append(happenings("Xy"))).token)
+    await scene.noted()
+    await _accepted_ago(store, slug, ago_s)
+    await scene.b.append(happenings("Xy"))
+    assert await scene.stored() == stored
+
+
 async def test_a_clock_that_is_set_back_makes_no_honest_twin_a_repeat(
     scene: Scene, store: Store, slug: str
 ) -> None:
     scene.a.answered((await scene.a.append(batch("x"))).token)
     await scene.noted()
+    await _accepted_ago(store, slug, -60)
+    assert (await scene.b.append(batch("x"))).repeated == 0
+    assert await scene.stored() == "xx"
+
+
+async def _accepted_ago(store: Store, slug: str, ago_s: int) -> None:
+    """All that is remembered was accepted so long ago."""
     intake = f"relay:{{{slug}}}:intake"
-    for name in await store.send("HKEYS", intake):  # it was accepted a minute from now
+    for name in await store.send("HKEYS", intake):
         if name in (b"b1", b"b2", b"b3", b"b4"):
             digests, token, accepted_us, received_us = (await store.send("HGET", intake, name)).rsplit(
                 b" ", 3
             )
-            ahead = b"%s %s %d %s" % (digests, token, int(accepted_us) + 60_000_000, received_us)
-            await store.send("HSET", intake, name, ahead)
-    assert (await scene.b.append(batch("x"))).repeated == 0
-    assert await scene.stored() == "xx"
+            then = b"%s %s %016d %s" % (digests, token, int(accepted_us) - ago_s * 1_000_000, received_us)
+            await store.send("HSET", intake, name, then)
 
 
 async def test_another_sender_settles_nothing_and_repeats_only_its_own(
@@ -328,6 +383,53 @@ async def test_a_mod_that_hears_some_answers_only_has_each_event_stored_once(
                     *[modapi(one._store, name) if one is stream else one for one in (scene.a, scene.b)]
                 )
             await come_through()
+        assert not mod.queue
+        assert await scene.stored() == mod.said
+    finally:
+        await other.close()
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 8), st.integers(0, 1), st.sampled_from(["answered", "lost", "killed"])),
+        min_size=1,
+        max_size=12,
+    )
+)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def test_a_mod_whose_answers_a_proxy_loses_has_each_event_stored_once(
+    store: Store, redis_server: RedisServer, slug: str, turns: list[tuple[int, int, str]]
+) -> None:
+    """Lost: it has left, and is noted. As long as no event is sent alone."""
+    name = f"{slug}-{next(_examples)}"
+    other = Store(redis_server.url)
+    scene = Scene(modapi(store, name), modapi(other, name))
+    mod, letters = ModelMod(), map(chr, itertools.count(0x4E00))
+
+    def some(words: str) -> Batch:
+        kinds = ("log", "chat-message", "entity-killed")
+        return Batch(
+            [Slot(digest(one), {"type": kinds[ord(one) % 3], "data": {"msg": one}}) for one in words]
+        )
+
+    try:
+        for count, at, fate in [*turns, *[(0, 0, "answered")] * 16]:
+            mod.say("".join(itertools.islice(letters, count if count > 2 else 0)))
+            if not (sent := mod.drain()):
+                continue
+            stream = (scene.a, scene.b)[at]
+            token = (await stream.append(some(sent), await now_s())).token
+            if fate == "answered":
+                stream.answered(token)
+            else:
+                mod.requeue(sent)
+            if fate == "lost":
+                stream.answered(token)
+            await scene.noted()
+            if fate == "killed":
+                scene = Scene(
+                    *[modapi(one._store, name) if one is stream else one for one in (scene.a, scene.b)]
+                )
         assert not mod.queue
         assert await scene.stored() == mod.said
     finally:

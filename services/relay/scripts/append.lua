@@ -16,7 +16,8 @@
 --       11 max_dead     length of the dead-letter stream
 --       12 heard        "1": note the time of contact
 --       13 sender       "" for the mod; what another one has sent is remembered in fields of that prefix
---       14              how many arguments follow for dead letters: reason, detail, raw
+--       14 telling      of so many events at its head at least two differ and one is no log line; if never, a great number
+--       15              how many arguments follow for dead letters: reason, detail, raw
 --                       the rest is for players: gameId, record; "" forgets them
 --
 -- Returns {word, now_us, slot, n}: the slot in which it is remembered, and how many at its head were stored before.
@@ -29,7 +30,9 @@
 -- How a repeat is recognised. A mod sends a batch, waits until it is answered or given up, and repeats what it gave up
 -- at the head of the next one. So a batch that stands at the head of this one is a repeat
 --   1. while its answer is in doubt: until its fate is noted, or a POST that came later began with something else;
---   2. if both POSTs were under way at once: then the mod has given up the one that came first, whatever was noted.
+--   2. if both POSTs were under way at once: then the mod has given up the one that came first, whatever was noted;
+--   3. if it is the last one, at most 30 s old and telling: then no honest twin looks like it, but an answer that left for
+--      a proxy is noted though the mod may never have had it.
 -- Of each sender the last four batches are remembered: b1..b4 "digests token accepted_us received_us" (a number has 16
 -- digits, to be found from the end), `slot` which one is the last, f1..f4 their fate: "token" once the mod has its
 -- answer, "!token" if it is known to have none.
@@ -61,7 +64,8 @@ for i = 1, 4 do
     local fate = redis.call('HGET', intake, sender .. 'f' .. i)
     local settled = fate == name or string.find(ARGV[2], name, 1, true)
       or (i ~= last and (accepted > now or tonumber(string.sub(kept[3 + last], -16)) >= accepted))
-    local doubtful = (at_once and received > came) or fate == '!' .. name or not settled
+    local telling = i == last and #theirs / 4 >= tonumber(ARGV[14]) and accepted <= now and now - accepted <= 30000000
+    local doubtful = (at_once and received > came) or fate == '!' .. name or not settled or telling
     if doubtful and #theirs > same and string.sub(digests, 1, #theirs) == theirs then
       same, slot = #theirs, i
     end
@@ -83,8 +87,8 @@ redis.call('HSET', intake, b .. slot, digests .. string.format(' %s %016d %016d'
   sender .. 'slot', slot, 'events', queued, 'bytes', bytes)
 if whole then return {'accepted', now, slot, same} end
 
-local dead_end = 15 + ARGV[14]
-for i = 15, dead_end - 1, 3 do
+local dead_end = 16 + ARGV[15]
+for i = 16, dead_end - 1, 3 do
   redis.call('XADD', dead, 'MAXLEN', '~', ARGV[11], '*', 'reason', ARGV[i], 'detail', ARGV[i + 1], 'raw', ARGV[i + 2])
 end
 for i = dead_end, #ARGV, 2 do

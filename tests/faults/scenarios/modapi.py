@@ -94,6 +94,31 @@ async def freeze_one_modapi(run: Run) -> None:
         run.note("writes handed to a mod that was gone", len(vanished))
 
 
+@scenario(
+    "F2-unheard",
+    "a proxy in front of modapi loses the answers to batches that were stored",
+    cycles=20,
+    short=2,
+    recovery_s=6.0,
+    repeats=0,
+)
+async def lose_answers_to_batches(run: Run) -> None:
+    # Batches of many events: of one event alone a repeat cannot be told from a twin.
+    shape = Shape(modapis=2, rate=40.0, flush_s=0.5, writes=0.0, mods={"total_s": 4.0})
+    async with run.world(shape) as world:
+        for _ in range(run.cycles):
+            await run.pause(0.2, 1.0)
+            fault = world.fault("answers lost")
+            world.front.drop_replies = True
+            await run.pause(1.6, 2.0)  # a mod waits 1 s for leave to send a long body
+            world.front.drop_replies = False
+            world.healed(fault)
+            await world.recovered(fault)
+        requeued = sum(mod.counters.requeued for mod in world.mods.values())
+        run.must(requeued >= run.cycles, f"{requeued} batches were sent again: too few to say anything")
+        run.note("batches sent again", requeued)
+
+
 async def _post_half(world: World, modapi: Service) -> bytes:
     """What modapi says to an event POST whose second half never comes."""
     host, port = world.address_of(modapi)
