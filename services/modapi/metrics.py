@@ -4,6 +4,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from services.modapi.calls import CallKind
 from services.modapi.dialect.dead import Reason
+from services.modapi.dialect.results import LISTS
 from services.modapi.holding import Ending
 from services.relay.instances.series import InstanceSeries
 from services.relay.limits import MODAPI_LIMITS
@@ -69,6 +70,12 @@ class Metrics:
             "Answers to operations that are not of this relay.",
             registry=registry,
         )
+        self.rows_left_out = Counter(
+            "dayz_relay_result_rows_left_out_total",
+            "Rows of mods' lists that could not be made valid: Takaro would refuse the whole list.",
+            ["action"],
+            registry=registry,
+        )
         self.held = Counter(
             "dayz_relay_polls_held_total", "Held polls, by how they ended.", ["ended"], registry=registry
         )
@@ -84,6 +91,8 @@ class Metrics:
             self.seconds.labels(call.value)
             for answer in ANSWERS:
                 self.calls.labels(call.value, answer)
+        for listed in sorted(LISTS):
+            self.rows_left_out.labels(listed)
         for action in Action:
             self.handed.labels(action)
             for result in RESULTS:

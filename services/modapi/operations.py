@@ -7,12 +7,13 @@ import orjson
 
 from services.modapi.dialect.flatten import flatten
 from services.modapi.dialect.mend import Unreadable, read_object
-from services.modapi.dialect.results import map_result
+from services.modapi.dialect.results import left_out, map_result
 from services.modapi.dialect.roster import Roster
 from services.modapi.intake import READ_AT_ONCE_BYTES
 from services.modapi.metrics import Metrics
 from services.relay.command_stream import CommandStream
 from services.relay.errors import StoreError
+from services.relay.logs import InstanceLogger
 from services.relay.operation_ids import action_of
 from services.relay.records import Command, Outcome
 from services.relay.vocabulary import Action
@@ -21,10 +22,14 @@ from services.relay.vocabulary import Action
 class Operations:
     """The mod's side of the commands of one instance."""
 
-    def __init__(self, stream: CommandStream, roster: Roster, metrics: Metrics) -> None:
+    def __init__(
+        self, stream: CommandStream, roster: Roster, metrics: Metrics, logger: InstanceLogger
+    ) -> None:
         self._stream = stream
         self._roster = roster
         self._metrics = metrics
+        self._logger = logger
+        self._told: set[Action] = set()
 
     async def take(self, *, refreshes_alone: bool = True) -> list[Command]:
         """What waits for the mod: handed out, or handed back if this is cancelled. Raises StoreError."""
@@ -58,9 +63,11 @@ class Operations:
             self._metrics.foreign.inc()
             return False
         if len(body) <= READ_AT_ONCE_BYTES:
-            outcome, label = _read(action, body)
+            outcome, label, missing = _read(action, body)
         else:  # a catalogue of several MB: others need not wait
-            outcome, label = await asyncio.to_thread(_read, action, body)
+            outcome, label, missing = await asyncio.to_thread(_read, action, body)
+        if missing:
+            self._left_out(action, missing)
         outcome = self._completed(action, outcome)
         seen = self._roster.take_changes()
         try:
@@ -73,6 +80,18 @@ class Operations:
         self._metrics.results.labels(action, label if accepted else "late").inc()
         return accepted
 
+    def _left_out(self, action: Action, count: int) -> None:
+        """Counted each time, logged once for each action: Takaro asks for the same list again and again."""
+        self._metrics.rows_left_out.labels(action).inc(count)
+        if action not in self._told:
+            self._told.add(action)
+            self._logger.warning(
+                "%d rows of the mod's answer to %s are left out: Takaro would refuse the whole list for a row"
+                " without a name, an id, a place, or a date that can be read",
+                count,
+                action.value,
+            )
+
     def _completed(self, action: Action, outcome: Outcome) -> Outcome:
         """With names and ids put into player records; who is in them is remembered."""
         if action is Action.GET_PLAYER and outcome.value:
@@ -82,9 +101,12 @@ class Operations:
         return outcome
 
 
-def _read(action: Action, body: bytes) -> tuple[Outcome, str]:
+def _read(action: Action, body: bytes) -> tuple[Outcome, str, int]:
+    """The outcome, its label in the metrics, and how many rows of a list are left out of it."""
     try:
         answer = read_object(body)
     except Unreadable as error:
-        return Outcome(error=f"the game server's answer could not be read: {error}"), "unreadable"
-    return map_result(action, answer.get("ok"), answer.get("result"), answer.get("error")), "accepted"
+        return Outcome(error=f"the game server's answer could not be read: {error}"), "unreadable", 0
+    result = answer.get("result")
+    outcome = map_result(action, answer.get("ok"), result, answer.get("error"))
+    return outcome, "accepted", left_out(action, result, outcome)

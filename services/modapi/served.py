@@ -59,7 +59,7 @@ class ServedInstance:
             )
             for sender in ("", AGENT)
         )
-        self.operations = Operations(CommandStream(store, settings.slug), roster, metrics)
+        self.operations = Operations(CommandStream(store, settings.slug), roster, metrics, logger)
         self.polls = Polls(self.operations, hold_polls_s, metrics, logger)
         self.pace = Pace(limits, time.monotonic())
         self.incoming = Incoming(INCOMING_RESULTS * limits.result_bytes)

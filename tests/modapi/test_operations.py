@@ -1,5 +1,6 @@
 """Results of mods that nobody waits for: taken without complaint, passed on to nobody, counted."""
 
+import logging
 import time
 
 import pytest
@@ -9,6 +10,7 @@ from services.modapi.dialect.roster import Roster
 from services.modapi.metrics import Metrics
 from services.modapi.operations import Operations
 from services.relay.command_stream import CommandStream
+from services.relay.logs import InstanceLogger
 from services.relay.operation_ids import new_operation_id
 from services.relay.records import Command
 from services.relay.store import Store
@@ -23,11 +25,12 @@ class Counted:
     def __init__(self, store: Store, slug: str) -> None:
         self.registry = CollectorRegistry()
         self.stream = CommandStream(store, slug)
-        self.operations = Operations(self.stream, Roster(), Metrics(self.registry))
+        logger = InstanceLogger(logging.getLogger(__name__), slug)
+        self.operations = Operations(self.stream, Roster(), Metrics(self.registry), logger)
 
-    async def handed(self) -> str:
-        operation = new_operation_id(Action.SHUTDOWN)
-        await self.stream.enqueue(Command(operation, Action.SHUTDOWN, {}), time.monotonic() + 5.0)
+    async def handed(self, action: Action = Action.SHUTDOWN) -> str:
+        operation = new_operation_id(action)
+        await self.stream.enqueue(Command(operation, action, {}), time.monotonic() + 5.0)
         self.operations.answer(await self.operations.take())
         return operation
 
@@ -79,3 +82,19 @@ async def test_a_result_of_somebody_elses_is_passed_to_nobody(
     assert not await mod.operations.take_result(operation, DONE)
     assert mod.results() == {counted: 1}
     assert await mod.stream.results("", 10) == []
+
+
+async def test_rows_that_cannot_be_made_valid_are_counted_and_told_of_once(
+    store: Store, slug: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    mod = Counted(store, slug)
+    bans = b'[{"gameId":"1","expiresAt":"soon"},{"gameId":"2","expiresAt":1893805320},{"gameId":""}]'
+    for _ in range(2):
+        assert await mod.operations.take_result(
+            await mod.handed(Action.LIST_BANS), b'{"ok":1,"result":%b}' % bans
+        )
+    _, _, outcome = (await mod.stream.results("", 10))[0]
+    assert [ban["player"]["gameId"] for ban in outcome.value] == ["2"]
+    labels = {"action": Action.LIST_BANS.value}
+    assert mod.registry.get_sample_value("dayz_relay_result_rows_left_out_total", labels) == 4
+    assert caplog.text.count("2 rows of the mod's answer to listBans are left out") == 1

@@ -5,7 +5,6 @@ Each reader takes any JSON value and gives a valid one or None; none of them rai
 
 import re
 import unicodedata
-from datetime import UTC, datetime
 from math import isfinite
 from typing import Any
 
@@ -16,9 +15,6 @@ DEFAULT_NAME = "Survivor"
 
 FARTHEST_M = 1_000_000.0
 """No DayZ map is a tenth as wide; a number beyond it is no place."""
-
-PERMANENT_YEAR = 3_000
-"""Takaro writes a permanent ban as a date in the year 3021 (contract.md A4)."""
 
 # Control characters break Postgres (NUL), log lines and consoles; the direction marks turn a name
 # around on every page that shows it; a lone surrogate cannot be encoded at all.
@@ -153,23 +149,6 @@ def address(value: Any) -> str | None:
     if text.count(":") == 1:
         text = text.partition(":")[0]
     return text if _ADDRESS.fullmatch(text) else None
-
-
-def moment(value: Any) -> datetime | None:
-    """An ISO 8601 date in UTC; None also stands for one so far ahead that it means "for ever"."""
-    if type(value) is not str or not 10 <= len(value) <= 40:
-        return None
-    try:
-        read = datetime.fromisoformat(value)
-        read = read.replace(tzinfo=UTC) if read.tzinfo is None else read.astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
-    return read if read.year < PERMANENT_YEAR else None
-
-
-def iso(when: datetime) -> str:
-    """A date in UTC as ISO 8601 with a Z, to the second."""
-    return when.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _scalar(value: Any) -> str:

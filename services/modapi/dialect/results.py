@@ -12,6 +12,7 @@ import orjson
 
 from services.modapi.dialect import fields
 from services.modapi.dialect.bounds import levels
+from services.relay import moments
 from services.relay.records import Outcome
 from services.relay.vocabulary import ENTITY_TYPES, Action
 
@@ -24,6 +25,16 @@ METADATA_LEVELS = 4
 
 _ABOUT_ONE_PLAYER = frozenset(
     {Action.GET_PLAYER, Action.GET_PLAYER_LOCATION, Action.GET_PLAYER_INVENTORY},
+)
+LISTS = frozenset(
+    {
+        Action.GET_PLAYERS,
+        Action.GET_PLAYER_INVENTORY,
+        Action.LIST_ITEMS,
+        Action.LIST_ENTITIES,
+        Action.LIST_LOCATIONS,
+        Action.LIST_BANS,
+    }
 )
 _NOBODY = re.compile(r"offline|not (?:be )?(?:online|found|connected)|no such player", re.IGNORECASE)
 _BASE64 = re.compile("[A-Za-z0-9+/=]*")
@@ -89,6 +100,11 @@ def _player(result: Any) -> dict[str, Any] | None:
 
 def _name(raw: dict[str, Any], game_id: str) -> str:
     return fields.name(raw.get("name"), game_id, fields.word(raw.get("steamId")))
+
+
+def left_out(action: Action, result: Any, outcome: Outcome) -> int:
+    """Number of rows of the list in a mod's answer that `outcome` lacks: they could not be made valid."""
+    return len(_rows(result)) - len(outcome.value) if action in LISTS and outcome.value is not None else 0
 
 
 def _players(result: Any) -> list[Any]:
@@ -177,7 +193,12 @@ RESULT_MAPPERS: dict[Action, Callable[[Any], Any]] = {
 
 
 def _entries(result: Any, read: Callable[[Any], Any]) -> list[Any]:
-    """The list in an answer, bare or wrapped, with each entry read; those that cannot be are left out."""
+    """The list in an answer with each entry read; those that cannot be are left out."""
+    return [entry for entry in map(read, _rows(result)) if entry is not None]
+
+
+def _rows(result: Any) -> list[Any]:
+    """The list in an answer, bare or wrapped."""
     if type(result) is dict and result:
         wrapped = [result[name] for name in _WRAPPERS if name in result]
         result = wrapped[0] if wrapped else result
@@ -185,7 +206,7 @@ def _entries(result: Any, read: Callable[[Any], Any]) -> list[Any]:
         if result:
             raise Unshaped("it holds no list")
         return []  # null, "" and {} are how a serializer writes an empty list
-    return [entry for entry in map(read, result) if entry is not None]
+    return result
 
 
 def _named(raw: dict[str, Any]) -> dict[str, Any] | None:
@@ -250,11 +271,14 @@ def _ban(raw: Any) -> dict[str, Any] | None:
         return None
     if banned["name"] == fields.DEFAULT_NAME:
         banned["name"] = banned["gameId"]
-    until = fields.moment(raw.get("expiresAt"))
+    try:
+        until = moments.read_end(raw.get("expiresAt"))
+    except ValueError:
+        return None  # with no date Takaro would make the ban permanent
     return {
         "player": banned,
         "reason": fields.line(raw.get("reason"), ERROR_CHARS),
-        "expiresAt": fields.iso(until) if until else None,
+        "expiresAt": moments.iso(until) if until else None,
     }
 
 

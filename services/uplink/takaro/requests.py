@@ -6,11 +6,11 @@ not needed goes further than this file.
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
+from services.relay import moments
 from services.relay.errors import RelayError
 from services.relay.vocabulary import Action
 
@@ -24,7 +24,6 @@ _ID_LIMIT_BYTES = 128
 _ALTERED = re.compile('["\\\\\x00-\x1f\x7f-\x9f]')  # what no mod can be sent as it is
 _COORDINATE_LIMIT = 1_000_000  # metres; the largest maps have 20,000
 _INT32_MAX = 2**31 - 1  # the mod's integers (contract.md A4)
-_PERMANENT_FROM_YEAR = 2500  # Takaro says "permanent" as a date in 3021
 
 
 class BadRequest(RelayError):
@@ -206,13 +205,10 @@ def _amount(args: Arguments) -> int:
 
 def _expiry(expires_at: Any) -> dict[str, str]:
     """Nothing for a permanent ban, else `expiresAt` in UTC."""
-    if expires_at is None or expires_at == "":
-        return {}
+    if expires_at is not None and not isinstance(expires_at, str | int | float):
+        raise BadRequest("expiresAt must be a date")
     try:
-        moment = datetime.fromisoformat(expires_at)
-        if moment.year >= _PERMANENT_FROM_YEAR:
-            return {}
-        utc = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except (ValueError, TypeError, OverflowError):
-        raise BadRequest("expiresAt must be an ISO 8601 date") from None
-    return {"expiresAt": utc.isoformat(timespec="seconds").replace("+00:00", "Z")}
+        end = moments.read_end(expires_at)
+    except ValueError:
+        raise BadRequest("expiresAt must be a date, in ISO 8601 or in seconds since 1970") from None
+    return {"expiresAt": moments.iso(end)} if end else {}

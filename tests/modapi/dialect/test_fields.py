@@ -56,17 +56,6 @@ def test_an_address_is_without_its_port(value: Any, read: str | None) -> None:
     assert fields.address(value) == read
 
 
-@pytest.mark.parametrize(
-    ("value", "read"),
-    [("2031-12-31T23:59:59.500Z", "2031-12-31T23:59:59Z"), ("2031-12-31", "2031-12-31T00:00:00Z")]
-    + [("2031-12-31T23:59:59+02:00", "2031-12-31T21:59:59Z"), ("0999-01-01", "0999-01-01T00:00:00Z")]
-    + [("9999-12-31T23:59:59-23:00", None), ("3021-01-01T00:00:00Z", None), ("soon", None), (0, None)],
-)
-def test_a_date_is_read_in_utc(value: Any, read: str | None) -> None:
-    when = fields.moment(value)
-    assert (when and fields.iso(when)) == read
-
-
 NOTHING_TO_SEE = [
     *(
         "\u200b",
@@ -149,5 +138,5 @@ def test_no_value_breaks_a_reader_and_texts_are_safe_to_show(value: Any) -> None
         assert not any(ord(char) < 32 or 0xD800 <= ord(char) < 0xE000 for char in text)
         text.encode()
     fields.lines(value, 50).encode()
-    for reader in (fields.number, fields.flag, fields.position, fields.moment, fields.address):
+    for reader in (fields.number, fields.flag, fields.position, fields.address):
         reader(value)

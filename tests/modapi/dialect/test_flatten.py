@@ -73,11 +73,14 @@ def test_each_action_has_its_flat_form(action: Action, args: dict[str, Any], tex
         ("2030-03-17T18:46:40", 3_600, "2030-03-17T18:46:40Z"),
         ("2030-03-17T19:46:40+01:00", 3_600, "2030-03-17T18:46:40Z"),
         ("2020-01-01T00:00:00Z", 1, "2020-01-01T00:00:00Z"),
-        ("2999-01-01T00:00:00Z", 2_147_483_647, "2999-01-01T00:00:00Z"),
+        ("2499-01-01T00:00:00Z", 2_147_483_647, "2499-01-01T00:00:00Z"),
+        ("2500-01-01T00:00:00Z", 0, None),
+        (1_900_003_600, 3_600, "2030-03-17T18:46:40Z"),
+        ("2030-3-17T18:46:40Z", 3_600, "2030-03-17T18:46:40Z"),
     ],
 )
 def test_a_ban_ends_when_it_should_and_only_a_permanent_one_has_length_0(
-    expires_at: str | None, seconds: int, until: str | None
+    expires_at: Any, seconds: int, until: str | None
 ) -> None:
     args = {"gameId": ID, "reason": "rude", "expiresAt": expires_at}
     flat = orjson.loads(flatten(Action.BAN_PLAYER, args, NOW_MS))

@@ -93,6 +93,9 @@ BANS: list[tuple[Any, str | None]] = [
     ("2031-12-31T23:59:59+02:00", "2031-12-31T21:59:59Z"),
     ("2031-12-31T23:59:59", "2031-12-31T23:59:59Z"),
     ("2031-12-31", "2031-12-31T00:00:00Z"),
+    ("2030-1-5T1:2:0Z", "2030-01-05T01:02:00Z"),
+    (1893805320, "2030-01-05T01:02:00Z"),
+    ("1893805320", "2030-01-05T01:02:00Z"),
 ]
 
 REFUSED: list[tuple[str, Any, str]] = [
@@ -139,8 +142,9 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("teleportPlayer", {"player": NAMED, "x": 1, "y": 2, "z": "-inf"}, "z must be within"),
     ("teleportPlayer", {"player": NAMED, "x": 1, "y": 2, "z": 1e300}, "z must be within"),
     ("teleportPlayer", {"player": NAMED, "x": 10**400, "y": 2, "z": 3}, "x must be a number"),
-    ("banPlayer", {"player": NAMED, "expiresAt": "tomorrow"}, "expiresAt must be an ISO 8601 date"),
-    ("banPlayer", {"player": NAMED, "expiresAt": 1900000000}, "expiresAt must be an ISO 8601 date"),
+    ("banPlayer", {"player": NAMED, "expiresAt": "tomorrow"}, "expiresAt must be a date, in ISO 8601"),
+    ("banPlayer", {"player": NAMED, "expiresAt": {}}, "expiresAt must be a date"),
+    ("banPlayer", {"player": NAMED, "expiresAt": 3600}, "expiresAt must be a date"),
     ("banPlayer", {"player": NAMED, "expiresAt": "0001-01-01T00:00:00+10:00"}, "expiresAt must be"),
     ("banPlayer", {"reason": "x"}, "gameId is missing"),
 ]

@@ -1,0 +1,93 @@
+"""When something ends, as mods and Takaro write it. Pure."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+PERMANENT_FROM_YEAR = 2500
+"""Takaro writes "for ever" as a date in the year 3021 (contract.md A4); nobody means a year so far ahead."""
+
+_NEVER = frozenset({"", "0", "-1", "null", "none", "never", "permanent"})
+_EARLIEST_S = 1e9  # the year 2001: anything before it is the length of a ban, or a number that means nothing
+_MILLISECONDS_FROM = 1e12  # the year 2001 in ms; in seconds, a year that has five digits
+_LONGEST = 40
+_FORMATS = (  # unlike fromisoformat, strptime takes numbers without a leading zero
+    "%Y-%m-%dT%H:%M:%S%z",
+    "%Y-%m-%dT%H:%M:%S.%f%z",
+    "%Y-%m-%dT%H:%M:%S",
+    "%Y-%m-%dT%H:%M:%S.%f",
+    "%Y-%m-%dT%H:%M%z",
+    "%Y-%m-%dT%H:%M",
+    "%Y-%m-%d",
+)
+
+
+def read_end(value: Any) -> datetime | None:
+    """The moment in UTC; None stands for "never": nothing is written, a 0, or a date in the far future.
+
+    Takes ISO 8601, also without leading zeros, and seconds or milliseconds since 1970 as a number or a text.
+    A moment without a time zone is in UTC. Raises ValueError for anything else: it must not pass for "never".
+    """
+    if isinstance(value, str):
+        text = value.strip()
+        if len(text) > _LONGEST:
+            raise ValueError("it is no date")
+        if text.lower() in _NEVER:
+            return None
+        try:
+            value = float(text)
+        except ValueError:
+            return _from_text(text)
+    if not value or value == -1:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("it is no date")
+    return _from_number(value)
+
+
+def iso(when: datetime) -> str:
+    """A moment in UTC as ISO 8601 with a Z, to the second."""
+    return when.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _from_number(number: float) -> datetime | None:
+    if not number >= _EARLIEST_S:  # NaN is not either
+        raise ValueError("it is no date")
+    try:
+        return _sooner_than_never(
+            datetime.fromtimestamp(number if number < _MILLISECONDS_FROM else number / 1000, UTC)
+        )
+    except (ValueError, OverflowError, OSError):
+        return None  # beyond the year 9999
+
+
+def _from_text(text: str) -> datetime | None:
+    try:
+        read = datetime.fromisoformat(text)
+    except ValueError:
+        read = _from_loose_text(text.replace("/", "-").replace(" ", "T", 1))
+    if read.year >= PERMANENT_FROM_YEAR:
+        return None
+    read = read.replace(tzinfo=UTC) if read.tzinfo is None else _in_utc(read)
+    if read.timestamp() < _EARLIEST_S:
+        raise ValueError("it is no date")
+    return read
+
+
+def _from_loose_text(text: str) -> datetime:
+    for form in _FORMATS:
+        try:
+            return datetime.strptime(text, form)  # noqa: DTZ007 - the caller sets a missing time zone
+        except ValueError:
+            continue
+    raise ValueError("it is no date")
+
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("it is no date") from None
+
+
+def _sooner_than_never(moment: datetime) -> datetime | None:
+    return moment if moment.year < PERMANENT_FROM_YEAR else None
