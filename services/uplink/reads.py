@@ -16,6 +16,7 @@ from services.relay.records import Command, Outcome
 from services.relay.vocabulary import Action
 from services.uplink.asking import Asking
 from services.uplink.metrics import ANSWERED, FALLBACK, FRESH, STALE, Metrics
+from services.uplink.mirror.banned import known_as
 from services.uplink.mirror.keeper import Keeper
 from services.uplink.mirror.refreshes import Refreshes
 from services.uplink.mirror.state import Mirror, Subject
@@ -152,6 +153,8 @@ class Reads:
             wrong = "it is about another player"
         if wrong:
             return Outcome(error=f"the game server's answer cannot be used: {wrong}")
+        if action is Action.LIST_BANS:
+            result = await self._with_known_names(result)
         self._mirror.answered(subject, result.value, time.time())
         if action in CATALOGUES:  # the next who asks is answered from Redis
             with contextlib.suppress(StoreError):
@@ -170,6 +173,15 @@ class Reads:
         if payload and age is Age.STALE:
             self._want(subject, somebody_waits=False)
         return (payload, STALE if age is Age.STALE else FRESH) if payload else None
+
+    async def _with_known_names(self, bans: Outcome) -> Outcome:
+        """A mod's ban list holds ids where Takaro takes names."""
+        try:
+            async with asyncio.timeout(LOOK_UP_WITHIN_S):
+                seen = await self._state.players()
+        except (StoreError, TimeoutError):
+            return bans
+        return Outcome(await asyncio.to_thread(known_as, bans.value, seen.values()))
 
     async def _person(self, game_id: str) -> dict[str, Any] | None:
         try:

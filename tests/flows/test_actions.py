@@ -165,6 +165,7 @@ async def test_ban_for_good_list_and_unban(side: Side, player: Player, expiry: d
     assert listed.error is None
     [row] = [row for row in listed.value if row["player"]["gameId"] == game_id]
     assert row["expiresAt"] is None
+    assert row["player"]["name"] == player.name  # the newest mod's list has ids only
     assert (await ask(side, Action.UNBAN_PLAYER, requests.unban(game_id))).error is None
     assert game_id not in side.mod.world.bans
 
