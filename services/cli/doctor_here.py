@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 import time
+from typing import Any
 
 import orjson
 
@@ -90,10 +91,23 @@ async def _service(name: str, host: str, port: int) -> tuple[list[Verdict], bool
         fix = f"`dayz-relay {name}` starts it, `dayz-relay up` all of it"
         away = warn(f"{name} does not run here (nobody listens on {at})", fix)
         return _cannot_listen(host, port, f"{name}.admin_port", taken) or [away], False
+    told = _settings(name, body) if isinstance(body, dict) else []
     if status == 200:
-        return [good(f"{name} runs on {at} and is ready")], True
+        return [good(f"{name} runs on {at} and is ready"), *told], True
     reason = body.get("reason", f"it answers {status}") if isinstance(body, dict) else f"it answers {status}"
-    return [bad(f"{name} on {at} is not ready: {reason}", "")], True
+    return [bad(f"{name} on {at} is not ready: {reason}", ""), *told], True
+
+
+def _settings(name: str, body: dict[str, Any]) -> list[Verdict]:
+    """How the settings that a service runs with differ from those of its file, as it says itself."""
+    told = []
+    if refused := body.get("settings_refused"):
+        what = f"{name} still runs with the settings from before relay.toml was changed: {refused}"
+        told.append(bad(what, "mend relay.toml: it is read again when it is saved"))
+    if keys := body.get("restart_needed_for"):
+        what = f"{name} runs with other settings than relay.toml has: {', '.join(keys)}"
+        told.append(warn(what, "restart the relay"))
+    return told
 
 
 async def _door(settings: Settings, *, running: bool) -> list[Verdict]:

@@ -55,7 +55,9 @@ async def serve(settings: Settings, config: Path | None = None) -> None:
             complete=directory.complete.is_set,
         )
         pages = admin_app(
-            metrics.service.text, lambda: running.not_ready(store), lambda: running.about(store)
+            metrics.service.text,
+            lambda: running.not_ready(store),
+            lambda: {**running.about(store), **directory.about()},
         )
         add_api(pages, directory, store, settings.modapi.admin_token)
         live = add_page(pages, settings, directory, store, metrics)

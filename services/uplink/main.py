@@ -50,7 +50,7 @@ async def serve(settings: Settings, config: Path | None = None) -> None:
         pages = admin_app(
             metrics.service.text,
             lambda: running.not_ready(store),
-            lambda: {"uplink": surroundings.uplink, **running.about(store)},
+            lambda: {"uplink": surroundings.uplink, **running.about(store), **directory.about()},
         )
         await running.until_stopped(
             running.trust(store),

@@ -387,6 +387,29 @@ def test_doctor_says_who_else_has_the_port(terminal: Terminal) -> None:
     assert f"something else listens on 127.0.0.1:{port}" in said
 
 
+def test_doctor_says_that_a_service_runs_with_other_settings_than_its_file_has(terminal: Terminal) -> None:
+    class Service(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            about = {"restart_needed_for": ["[modapi] port", "[takaro] url"], "settings_refused": "no TOML"}
+            body = json.dumps({"ok": True, **about}).encode()
+            self.send_response(200)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Service) as service:
+        threading.Thread(target=service.serve_forever, daemon=True).start()
+        terminal.environ["RELAY_UPLINK__ADMIN_PORT"] = str(service.server_port)
+        said = terminal.run("doctor", code=1)
+        service.shutdown()
+    assert "note     uplink runs with other settings than relay.toml has: [modapi] port, [takaro] url" in said
+    assert "fix      restart the relay" in said
+    assert "uplink still runs with the settings from before relay.toml was changed: no TOML" in said
+
+
 @pytest.mark.parametrize(
     ("accepted", "words"),
     [("token", "Takaro knows this server as"), ("another", "Takaro refuses it:")],

@@ -1,6 +1,7 @@
 """What every page has around it, and the login."""
 
 import hashlib
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -29,6 +30,7 @@ _PAGE = """\
 {logout}
 </header>
 <main id="main">
+<div id="settings">{settings}</div>
 {body}
 </main>
 {footer}
@@ -72,12 +74,41 @@ def title(name: str) -> Html:
     return html("{name} · dayz-relay", name=name)
 
 
-def page(name: str, body: Html, *, live: str = "", form_key: str = "", footer: str = "") -> bytes:
+def settings(waits_for_restart: Sequence[str], complaint: str) -> Html:
+    """How relay.toml differs from the settings that are in force, and what to do; nothing if it does not."""
+    told = []
+    if complaint:
+        told.append(
+            html(
+                "relay.toml has a mistake, the settings from before are in force: {complaint}",
+                complaint=complaint,
+            )
+        )
+    if waits_for_restart:
+        told.append(
+            html(
+                "relay.toml was changed. Restart the relay, so that this takes effect: {keys}",
+                keys=", ".join(waits_for_restart),
+            )
+        )
+    return html("{told}", told=[html('<p class="problem" role="status">{one}</p>', one=one) for one in told])
+
+
+def page(
+    name: str,
+    body: Html,
+    *,
+    live: str = "",
+    form_key: str = "",
+    footer: str = "",
+    settings: Html | None = None,
+) -> bytes:
     """A whole page. `live`: where its news come from; `form_key` lets its reader log out."""
     return html(
         _PAGE,
         title=title(name),
         body=body,
+        settings=settings,
         footer=html("<footer>{footer}</footer>", footer=footer) if footer else None,
         live=html(' data-live="{live}"', live=live) if live else None,
         logout=html(_LOGOUT, key=form_key) if form_key else None,

@@ -76,6 +76,10 @@ class Board:
                 self._read_s = time.monotonic()
             return self._rows
 
+    def settings(self) -> Html:
+        """How relay.toml differs from what modapi runs with."""
+        return frame.settings(self._directory.waits_for_restart, self._directory.complaint)
+
     async def _read(self) -> dict[str, Row]:
         entries = dict(self._directory.entries)
         slugs = list(entries)
@@ -178,6 +182,7 @@ class Live:
             rows = list((await self.board.rows()).values())
             return {
                 "title": frame.title(fleet.title(rows)),
+                "settings": self.board.settings(),
                 "summary": fleet.summary(rows),
                 "table": fleet.table(rows, view),
             }
@@ -193,6 +198,7 @@ class Live:
                 return {}
             passed = self.passed(slug)
             found = {
+                "settings": self.board.settings(),
                 "facts": instance.facts(row),
                 "events": instance.events(passed),
                 "commands": instance.commands(passed),

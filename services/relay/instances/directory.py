@@ -51,6 +51,10 @@ class Directory:
         self.entries: dict[str, Entry] = {}
         self.complete = asyncio.Event()
         """Set once the stored instances are known too."""
+        self.waits_for_restart: list[str] = []
+        """The settings of relay.toml that differ from those that this service runs with."""
+        self.complaint = ""
+        """Why relay.toml, as it stands, cannot be used, "" if it can."""
         self._running = settings  # what cannot change without a restart
         self._settings = settings
         self._config = config
@@ -85,6 +89,10 @@ class Directory:
         found = await self.registry.look()
         assert found.records is not None
         return self._merged(found.records, found.now_ms)
+
+    def about(self) -> dict[str, str | list[str]]:
+        """What `/readyz` tells of the settings."""
+        return {"restart_needed_for": self.waits_for_restart, "settings_refused": self.complaint}
 
     def reread(self) -> None:
         """Reads relay.toml again though it looks the same: a file that it names may have changed."""
@@ -124,6 +132,7 @@ class Directory:
             self._reload_failed(1)
             text = "; ".join(str(error).splitlines())
             logger.error("%s. The settings from before stay in force.", text)
+            self.complaint = text
         else:
             self._reload_failed(0)
             self._take(loaded)
@@ -131,7 +140,8 @@ class Directory:
     def _take(self, loaded: Loaded) -> None:
         for warning in loaded.warnings:
             logger.warning("%s", warning)
-        keys = restart_keys(self._running, loaded.settings)
+        self.complaint = ""
+        self.waits_for_restart = keys = restart_keys(self._running, loaded.settings)
         if any(key.startswith("[takaro]") for key in keys):
             # A token must not be shown to the Takaro that was there before.
             logger.warning(

@@ -351,3 +351,18 @@ def test_a_thousand_servers_are_one_short_page() -> None:
         took_s.append(time.perf_counter() - begun_s)
     assert len(shown) < 60_000 and shown.count('<th scope="row">') == ROWS
     assert sorted(took_s)[4] < 0.25  # 4 ms were measured; a busy machine may take its time
+
+
+def test_the_page_says_that_the_relay_has_to_be_restarted() -> None:
+    told = str(frame.settings(["[modapi] host", "[modapi] port"], ""))
+    assert "Restart the relay" in told and "[modapi] host, [modapi] port" in told
+    assert "relay.toml has a mistake" in str(frame.settings([], HOSTILE)) and HOSTILE not in str(
+        frame.settings([], HOSTILE)
+    )
+    assert str(frame.settings([], "")) == ""
+    assert (
+        told
+        in frame.page(
+            "A page", html("body"), settings=frame.settings(["[modapi] host", "[modapi] port"], "")
+        ).decode()
+    )

@@ -124,6 +124,7 @@ async def test_a_wrong_edit_is_told_once_and_changes_nothing(
     lines = [record.getMessage() for record in caplog.records if "not valid TOML" in record.getMessage()]
     assert len(lines) == 1 and "settings from before stay in force" in lines[0]
     assert followed.told == [["one"]]
+    assert "not valid TOML" in followed.directory.about()["settings_refused"]
     followed.config.write_text(block("one") + block("three"))
     await followed.serves("one", "three")
     assert followed.failed == [1, 0]
@@ -216,6 +217,7 @@ async def test_with_another_takaro_nothing_is_taken_up_before_a_restart(
         while "[takaro] url: takes effect when the relay is started again" not in caplog.text:
             await asyncio.sleep(0.01)
     assert followed.told == [["one"]]
+    assert followed.directory.about()["restart_needed_for"] == ["[takaro] url"]
 
 
 async def test_a_setting_that_needs_a_restart_is_named(
@@ -224,6 +226,10 @@ async def test_a_setting_that_needs_a_restart_is_named(
     followed.config.write_text("[modapi]\nport = 7777\n" + block("two"))
     await followed.serves("two")
     assert "[modapi] port: takes effect after a restart" in caplog.text
+    assert followed.directory.about()["restart_needed_for"] == ["[modapi] port"]
+    followed.config.write_text(block("one"))  # as it was
+    await followed.serves("one")
+    assert followed.directory.about() == {"restart_needed_for": [], "settings_refused": ""}
 
 
 async def test_sighup_reads_a_secret_file_again(followed: Followed, tmp_path: Path) -> None:
