@@ -1,6 +1,7 @@
 """Events of one instance: from the body of a POST to the stream. A 200 means that they are in Redis."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any
 import orjson
 
 from services.modapi.dialect.bounds import bounded
-from services.modapi.dialect.dead import Reason
+from services.modapi.dialect.dead import Reason, dead
 from services.modapi.dialect.events import map_event
 from services.modapi.dialect.mend import Batch as ReadBatch
 from services.modapi.dialect.mend import read_batch
@@ -18,11 +19,15 @@ from services.modapi.dialect.roster import Roster
 from services.modapi.metrics import Metrics
 from services.modapi.pace import LogLines
 from services.relay.errors import StoreError
-from services.relay.event_stream import NOT_ASKED, Batch, EventStream, Slot, digest
+from services.relay.event_stream import NOT_ASKED, Appended, Batch, EventStream, Slot, digest
+from services.relay.faults import Kind
 from services.relay.instances.state import InstanceState
 from services.relay.limits import DEFAULT_LIMITS, Limits
+from services.relay.logs import InstanceLogger
 from services.relay.records import DeadEvent, GameEvent
 from services.relay.vocabulary import EventType
+
+logger = logging.getLogger(__name__)
 
 REREAD_ROSTER_EVERY_S = 5.0
 
@@ -73,6 +78,7 @@ class Intake:
         self._metrics = metrics
         self._log_lines = log_lines
         self._limits = limits
+        self._logger = InstanceLogger(logger, stream.slug)
         self._roster_read_s: float | None = None
 
     async def take(
@@ -83,25 +89,7 @@ class Intake:
         `still_waits` is called right before, and stops it by raising when the mod has given up. Raises
         StoreError: then nothing is stored, or it is not known.
         """
-        if self._roster_read_s is None:
-            await self._read_roster()
-        read = await self._read(body)
-        data = [orjson.dumps(raw) for raw in read.events]
-        fit = [bounded(*pair, self._limits) for pair in zip(read.events, data, strict=True)]
-        for raw, one in zip(read.events, fit, strict=True):
-            if one is not raw and not isinstance(one, DeadEvent):
-                self._metrics.beyond("text_chars")
-        received = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        fates = self._map(fit, received)
-        if any(_knew_nobody(fate) for fate in fates) and self._roster_is_old():
-            # Another modapi may have seen this player connect.
-            await self._read_roster()
-            fates = self._map(fit, received)
-
-        kept = fates if self._log_lines.all else self._without_log_lines(fates)
-        slots = [Slot(digest(raw), fate) for raw, fate in zip(data, kept, strict=True)]
-        for place, letter in zip(read.places, read.unreadable, strict=True):
-            slots.insert(place, Slot(digest(letter.raw), letter))
+        slots, mended = await self._slots(body)
         if not slots:
             return Taken(NOT_ASKED, 0)
         try:
@@ -111,8 +99,8 @@ class Intake:
             raise
         seen = self._roster.take_changes()
         try:
-            appended = await self._stream.append(Batch(slots, seen), received_s)
-        except StoreError:
+            slots, appended = await self._append(slots, seen, received_s)
+        except Exception:
             self._roster.put_back(seen)
             self._log_lines.give_back(_log_lines(slots))
             raise
@@ -121,8 +109,8 @@ class Intake:
             self._roster.put_back(seen)
         if len(new) < len(slots):
             self._log_lines.give_back(_log_lines(slots[: len(slots) - len(new)]))
-        dead = self._count(new, 0 if appended.full else appended.repeated)
-        return Taken(appended.token, len(slots), read.repaired, dead)
+        lost = self._count(new, 0 if appended.full else appended.repeated)
+        return Taken(appended.token, len(slots), mended, lost)
 
     def answered(self, token: str) -> None:
         """The mod has its answer: what it sends next is new."""
@@ -132,15 +120,93 @@ class Intake:
         """The mod had hung up before its answer: it sends those events again."""
         self._stream.unanswered(token)
 
+    async def _slots(self, body: bytes) -> tuple[list[Slot], bool]:
+        """What is made of each event, and whether the body had to be mended. Raises StoreError.
+
+        A mod repeats what it has no 2xx for, so a fault of ours is not its answer: the body is put aside.
+        """
+        try:
+            return await self._mapped(body)
+        except StoreError:
+            raise
+        except Exception as error:
+            letter = self._faulty(error, body)
+            return [Slot(digest(letter.raw), letter)], True
+
+    async def _mapped(self, body: bytes) -> tuple[list[Slot], bool]:
+        if self._roster_read_s is None:
+            await self._read_roster()
+        read = await self._read(body)
+        data, fit = self._bounded(read.events)
+        received = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        fates = self._map(fit, received)
+        if any(_knew_nobody(fate) for fate in fates) and self._roster_is_old():
+            # Another modapi may have seen this player connect.
+            await self._read_roster()
+            fates = self._map(fit, received)
+        kept = fates if self._log_lines.all else self._without_log_lines(fates)
+        slots = [Slot(digest(raw), fate) for raw, fate in zip(data, kept, strict=True)]
+        for place, letter in zip(read.places, read.unreadable, strict=True):
+            slots.insert(place, Slot(digest(letter.raw), letter))
+        return slots, read.repaired
+
+    async def _append(
+        self, slots: list[Slot], seen: dict[str, bytes], received_s: float
+    ) -> tuple[list[Slot], Appended]:
+        """Appends them; those that cannot be written down, through a fault of ours, as dead letters."""
+        try:
+            return slots, await self._stream.append(Batch(slots, seen), received_s)
+        except StoreError:
+            raise
+        except Exception:  # before anything was sent
+            written = [self._writable(slot) for slot in slots]
+            if written == slots:
+                raise
+        return written, await self._stream.append(Batch(written, seen), received_s)
+
+    def _writable(self, slot: Slot) -> Slot:
+        if isinstance(slot.became, DeadEvent):
+            return slot
+        try:
+            orjson.dumps(slot.became)
+        except Exception as error:
+            return slot._replace(became=self._faulty(error, slot.became))
+        return slot
+
+    def _faulty(self, error: Exception, raw: Any) -> DeadEvent:
+        """Our own code failed on this: it is put aside, and its neighbours go on."""
+        self._metrics.service.faults.caught(self._logger, Kind.REQUEST, error)
+        return dead(Reason.RELAY_FAULT, f"the relay failed on it ({type(error).__name__}), see its log", raw)
+
     async def _read(self, body: bytes) -> ReadBatch:
         if len(body) <= READ_AT_ONCE_BYTES:
             return read_batch(body, self._limits.batch_events)
         return await asyncio.to_thread(read_batch, body, self._limits.batch_events)
 
+    def _bounded(self, events: list[dict[str, Any]]) -> tuple[list[bytes], list[dict[str, Any] | DeadEvent]]:
+        """Each event as JSON, and within its bounds or dead."""
+        data: list[bytes] = []
+        fit: list[dict[str, Any] | DeadEvent] = []
+        for raw in events:
+            written = b""
+            try:
+                written = orjson.dumps(raw)
+                fit.append(bounded(raw, written, self._limits))
+            except Exception as error:
+                fit.append(self._faulty(error, raw))
+            data.append(written)
+            if fit[-1] is not raw and not isinstance(fit[-1], DeadEvent):
+                self._metrics.beyond("text_chars")
+        return data, fit
+
     def _map(self, events: list[dict[str, Any] | DeadEvent], received: str) -> list[GameEvent | DeadEvent]:
-        return [
-            raw if isinstance(raw, DeadEvent) else map_event(raw, self._roster, received) for raw in events
-        ]
+        fates: list[GameEvent | DeadEvent] = []
+        for raw in events:
+            try:
+                fates.append(raw if isinstance(raw, DeadEvent) else map_event(raw, self._roster, received))
+            except Exception as error:
+                fates.append(self._faulty(error, raw))
+        return fates
 
     def _without_log_lines(self, fates: list[GameEvent | DeadEvent]) -> list[GameEvent | DeadEvent | None]:
         now_s = time.monotonic()
@@ -150,7 +216,9 @@ class Intake:
         return kept[::-1]
 
     async def _read_roster(self) -> None:
-        self._roster.restore(await self._state.players())
+        stored = await self._state.players()
+        with self._metrics.service.faults.kept(self._logger, Kind.REQUEST):  # else each batch fails on it
+            self._roster.restore(stored)
         self._roster_read_s = time.monotonic()
 
     def _roster_is_old(self) -> bool:
@@ -159,13 +227,13 @@ class Intake:
     def _count(self, slots: list[Slot], repeated: int) -> int:
         """Counts what became of the events; returns how many of them are dead."""
         counts: dict[str, int] = {}
-        dead = 0
+        lost = 0
         for slot in slots:
             fate = slot.became
             if fate is None:
                 self._metrics.log_line_dropped("rate" if self._log_lines.on else "off")
             elif isinstance(fate, DeadEvent):
-                dead += 1
+                lost += 1
                 self._metrics.dead.labels(fate.reason).inc()
                 if limit := _LIMITS.get(fate.reason):
                     self._metrics.beyond(limit)
@@ -175,7 +243,7 @@ class Intake:
             self._metrics.accepted(event_type, count)
         if repeated:
             self._metrics.repeated.inc(repeated)
-        return dead
+        return lost
 
 
 def _is_log_line(fate: GameEvent | DeadEvent | None) -> bool:

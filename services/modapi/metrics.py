@@ -15,9 +15,9 @@ LATENCIES_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5
 
 ANSWERS = (
     *("ok", "unauthorized", "too-large", "cut-short", "store-away", "full", "too-much"),
-    *("stood-still", "stopping"),
+    *("stood-still", "stopping", "fault"),
 )
-RESULTS = ("accepted", "late", "unreadable")
+RESULTS = ("accepted", "late", "unreadable", "fault")
 
 
 class Metrics:

@@ -11,8 +11,10 @@ from services.modapi.dialect.results import left_out, map_result
 from services.modapi.dialect.roster import Roster
 from services.modapi.intake import READ_AT_ONCE_BYTES
 from services.modapi.metrics import Metrics
+from services.relay.command_life import NOT_DELIVERED
 from services.relay.command_stream import CommandStream
 from services.relay.errors import StoreError
+from services.relay.faults import Kind
 from services.relay.logs import InstanceLogger
 from services.relay.operation_ids import action_of
 from services.relay.records import Command, Outcome
@@ -46,15 +48,18 @@ class Operations:
         now_ms = int(time.time() * 1000)
         operations = []
         for command in commands:
+            try:
+                args = flatten(command.action, command.args, now_ms)
+            except Exception as error:  # the others of this poll are handed out: they must reach the mod
+                self._caught(Kind.REQUEST, error)
+                failure = Outcome(error=f"{NOT_DELIVERED}: the relay failed on this command, see its log")
+                self._stream.refuse(command.operation_id, failure)
+                continue
             self._metrics.handed.labels(command.action).inc()
             operations.append(
-                {
-                    "operationId": command.operation_id,
-                    "action": command.action,
-                    "argsJson": flatten(command.action, command.args, now_ms),
-                }
+                {"operationId": command.operation_id, "action": command.action, "argsJson": args}
             )
-        return orjson.dumps({"operations": operations})
+        return orjson.dumps({"operations": operations}) if operations else b""
 
     async def take_result(self, operation_id: str, body: bytes) -> bool:
         """Passes an answer of the mod's on; False when nobody waits for it. Raises StoreError."""
@@ -62,17 +67,14 @@ class Operations:
         if action is None:
             self._metrics.foreign.inc()
             return False
-        if len(body) <= READ_AT_ONCE_BYTES:
-            outcome, label, missing = _read(action, body)
-        else:  # a catalogue of several MB: others need not wait
-            outcome, label, missing = await asyncio.to_thread(_read, action, body)
-        if missing:
-            self._left_out(action, missing)
-        outcome = self._completed(action, outcome)
+        try:
+            outcome, label = await self._outcome(action, body)
+        except Exception as error:
+            outcome, label = self._faulty(error)
         seen = self._roster.take_changes()
         try:
-            accepted = await self._stream.complete(operation_id, outcome, seen)
-        except StoreError:
+            accepted = await self._complete(operation_id, outcome, seen)
+        except Exception:
             self._roster.put_back(seen)
             raise
         if not accepted:
@@ -91,6 +93,31 @@ class Operations:
                 count,
                 action.value,
             )
+
+    async def _outcome(self, action: Action, body: bytes) -> tuple[Outcome, str]:
+        if len(body) <= READ_AT_ONCE_BYTES:
+            outcome, label, missing = _read(action, body)
+        else:  # a catalogue of several MB: others need not wait
+            outcome, label, missing = await asyncio.to_thread(_read, action, body)
+        if missing:
+            self._left_out(action, missing)
+        return self._completed(action, outcome), label
+
+    async def _complete(self, operation_id: str, outcome: Outcome, seen: dict[str, bytes]) -> bool:
+        try:
+            return await self._stream.complete(operation_id, outcome, seen)
+        except StoreError:
+            raise
+        except Exception as error:  # it cannot be written down: before anything was sent
+            return await self._stream.complete(operation_id, self._faulty(error)[0], seen)
+
+    def _faulty(self, error: Exception) -> tuple[Outcome, str]:
+        """Our own code failed on a result. A mod posts it once: Takaro has to hear of it all the same."""
+        self._caught(Kind.RESULT, error)
+        return Outcome(error="the game server has answered, but the relay failed on it: see its log"), "fault"
+
+    def _caught(self, kind: Kind, error: Exception) -> None:
+        self._metrics.service.faults.caught(self._logger, kind, error)
 
     def _completed(self, action: Action, outcome: Outcome) -> Outcome:
         """With names and ids put into player records; who is in them is remembered."""

@@ -14,6 +14,7 @@ from services.modapi.polls import Polls
 from services.relay.command_stream import CommandStream
 from services.relay.errors import StoreError
 from services.relay.event_stream import EventStream
+from services.relay.faults import Kind
 from services.relay.instances.state import InstanceState, LinkInfo
 from services.relay.limits import DEFAULT_LIMITS, Limits
 from services.relay.logs import InstanceLogger
@@ -67,6 +68,7 @@ class ServedInstance:
         self.last_poll_s: float | None = None
         self._hold_ms = -1
         self._logger = logger
+        self._faults = metrics.service.faults
 
     def follow(self, settings: Instance) -> None:
         """These are its settings now."""
@@ -103,5 +105,8 @@ class ServedInstance:
         try:
             link = await self.state.link()
         except StoreError:
+            link = LinkInfo()
+        except Exception as error:
+            self._faults.caught(self._logger, Kind.REQUEST, error)
             link = LinkInfo()
         return link.game_server_id or str(uuid.uuid5(_STAND_IN_IDS, self.settings.slug))

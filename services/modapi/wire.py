@@ -36,7 +36,9 @@ from services.modapi.intake import Intake
 from services.modapi.metrics import Metrics
 from services.modapi.served import ServedInstance
 from services.relay.errors import StoreError
+from services.relay.faults import Kind
 from services.relay.http.addresses import Network
+from services.relay.logs import InstanceLogger
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +53,7 @@ _TOO_MUCH = b'{"error":"more than this server may send, send it again later"}'
 _TOO_LARGE = b'{"error":"the body is too large"}'
 _AWAY = b'{"error":"the store is away, send it again"}'
 _LATE = b'{"error":"this was read too late, send it again"}'
+_FAULT = b'{"error":"a fault of the relay, its log says more"}'
 _FULL = b'{"error":"too many events wait for Takaro, send it again later"}'
 
 
@@ -177,6 +180,10 @@ class ModWire:
                 f" {arrival.age_s():.0f} s, its mod is asked to send it again",
             )
             status, answer, label = 503, _LATE, "stood-still"
+        except Exception as error:
+            slug = instance.settings.slug if instance else ""
+            self._metrics.service.faults.caught(InstanceLogger(logger, slug), Kind.REQUEST, error)
+            status, answer, label = 500, _FAULT, "fault"
         except asyncio.CancelledError:  # this process stops, and the mod is too slow to wait for
             status, answer, label = 503, _AWAY, "stopping"
         there = not token or not gone(receive)

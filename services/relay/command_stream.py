@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from services.relay.command_life import Lane, State, lane_of
+from services.relay.command_life import NOT_DELIVERED, Lane, State, lane_of
 from services.relay.errors import NotCarriedOut, StoreError
 from services.relay.event_stream import CALL_WITHIN_S, CONTACT_EVERY_MS
 from services.relay.keys import WAKE_MODAPI, WAKE_RESULTS, keys_of
@@ -50,6 +50,7 @@ class CommandStream:
         keys = self._keys = keys_of(slug)
         self._lanes = {Lane.WRITES: keys.writes, Lane.READS: keys.reads, Lane.REFRESHES: keys.refreshes}
         self._clock = StoreClock()
+        self._refusing: set[asyncio.Task[bool]] = set()
 
     # uplink's side
 
@@ -150,11 +151,14 @@ class CommandStream:
                 "1" if refreshes_alone else "0",
                 self._clock.surely_by_us(until_s),
                 durable=True,  # a failover that forgot it would hand it out again
-                orphaned=lambda reply: self.hand_back(_commands(reply[2:])),
+                orphaned=lambda reply: self.hand_back(_commands(reply[2:])[0]),
             )
             self._clock.told(now_us, asked_s)
             if word == b"taken":
-                return _commands(taken)
+                commands, unknown = _commands(taken)
+                for operation_id in unknown:
+                    self.refuse(operation_id, Outcome(error=f"{NOT_DELIVERED}: modapi is older than uplink"))
+                return commands
             if until_s <= time.monotonic():
                 raise StoreError("Redis: it answered too late, or its clock was set")
 
@@ -197,12 +201,27 @@ class CommandStream:
         )
         return bool(reply)
 
+    def refuse(self, operation_id: str, failure: Outcome) -> None:
+        """What was taken cannot be written for the mod: Takaro hears so, beside whatever else goes on.
 
-def _commands(taken: Sequence[bytes]) -> list[Command]:
-    return [
-        Command(taken[i].decode(), Action(taken[i + 1].decode()), orjson.loads(taken[i + 2]))
-        for i in range(0, len(taken), 3)
-    ]
+        Should that be lost, it hears that it may have run.
+        """
+        task = asyncio.create_task(self.complete(operation_id, failure, {}))
+        self._refusing.add(task)
+        task.add_done_callback(self._refusing.discard)
+        task.add_done_callback(seen)
+
+
+def _commands(taken: Sequence[bytes]) -> tuple[list[Command], list[str]]:
+    """What was taken, and the operation ids of what we do not know: uplink may be newer."""
+    commands: list[Command] = []
+    unknown: list[str] = []
+    for operation_id, action, args in zip(taken[::3], taken[1::3], taken[2::3], strict=True):
+        try:
+            commands.append(Command(operation_id.decode(), Action(action.decode()), orjson.loads(args)))
+        except ValueError:
+            unknown.append(operation_id.decode())
+    return commands, unknown
 
 
 def _back(command: Command) -> tuple[str | int | bytes, ...]:

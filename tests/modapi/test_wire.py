@@ -269,3 +269,27 @@ async def _post_unheard(door: Door, body: bytes) -> None:
     state = InstanceState(door.store, door.slug)
     intake = Intake(EventStream(door.store, door.slug), state, Roster(), Metrics(CollectorRegistry()))
     await intake.take(body, time.monotonic())
+
+
+async def test_a_call_that_we_fail_on_has_an_answer_and_is_logged_once(
+    door: Door, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("nobody has foreseen this")
+
+    monkeypatch.setattr(Intake, "take", fails)
+    answers = [await door.call("POST", f"/k/{KEY}{EVENTS}", content=LOG) for _ in range(3)]
+    assert {(answer.status_code, "its log says more" in answer.text) for answer in answers} == {(500, True)}
+    [record] = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert getattr(record, "instance", "") == door.slug
+
+
+async def test_a_mod_can_register_though_its_id_cannot_be_found_out(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(state: InstanceState) -> LinkInfo:
+        raise ZeroDivisionError("nobody has foreseen this")
+
+    monkeypatch.setattr(InstanceState, "link", fails)
+    answer = await door.call("POST", f"/k/{KEY}/gameserver/register", content=b"{}")
+    assert answer.status_code == 200 and answer.json()["gameServerId"]

@@ -26,6 +26,7 @@ class Reason(StrEnum):
     UNKNOWN_PLAYER = "unknown-player"  # the identity is gone and nobody seen before fits it
     NO_PLATFORM_ID = "no-platform-id"  # Takaro loses each event of a player by whom it cannot be found
     NO_ENTITY = "no-entity"
+    RELAY_FAULT = "relay-fault"  # our own code failed on it
 
 
 REASONS = tuple(reason.value for reason in Reason)
