@@ -19,7 +19,8 @@ FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 10.0
 PROVEN_AFTER_S = 30.0
 """A program that lived this long was well: its next pause is the first one again."""
-STOP_WITHIN_S = 8.0
+STOP_WITHIN_S = 12.0
+"""Longer than each program takes by itself: uplink waits up to 8 s for what Takaro has asked."""
 CONFIG_ERROR = 2
 CANNOT_START = 127
 
@@ -71,7 +72,7 @@ async def supervise(
                 break
         await stop.wait()
     finally:
-        # The doors first, the store last: what modapi has accepted it still writes.
+        # The store last: until then the others write what they have.
         for one in reversed(kept):
             await one.end(kill, stop_within_s)
     return codes[0] if codes else 0

@@ -59,13 +59,14 @@ def _must_be_free(settings: Settings) -> None:
 
 
 def services(config: Path, environ: Mapping[str, str], redis_url: str = "") -> list[Program]:
-    """uplink and modapi as programs. The store is named in their environment, where `ps` does not show it."""
+    """modapi and uplink as programs. The store is named in their environment, where `ps` does not show it."""
     own = {**environ, "RELAY_REDIS__URL": redis_url} if redis_url else environ
     start = (sys.executable, "-m", "services.cli")
-    # Stopped in the opposite order: first the door for new events, then what sends them on.
+    # Stopped in the opposite order: uplink owes Takaro answers, and mods bring them by way of modapi. Events
+    # that modapi accepts meanwhile are in the store.
     return [
         Program(name, (*start, name, "--config", str(config), "--warned"), own)
-        for name in ("uplink", "modapi")
+        for name in ("modapi", "uplink")
     ]
 
 

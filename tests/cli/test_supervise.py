@@ -86,11 +86,11 @@ def is_alive(pid: int) -> bool:
 
 
 async def test_programs_end_in_the_opposite_order_of_their_start(diary: Diary) -> None:
-    run = Run(diary.program("store"), diary.program("uplink"), diary.program("modapi"))
+    run = Run(diary.program("store"), diary.program("modapi"), diary.program("uplink"))
     await diary.until(lambda: len(diary.told()) == 3)
     run.stop.set()
     assert await run.task == 0
-    assert diary.told()[3:] == ["end modapi", "end uplink", "end store"]
+    assert diary.told()[3:] == ["end uplink", "end modapi", "end store"]
 
 
 async def test_a_program_waits_until_the_one_before_it_is_ready(diary: Diary) -> None:

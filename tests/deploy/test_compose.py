@@ -19,6 +19,7 @@ import yaml
 from services.cli.main import _parser
 from services.relay.errors import ConfigError
 from services.relay.settings import Settings, load
+from services.uplink.leaving import STOP_WITHIN_S
 from tests.deploy.compose import ROOT, TEXT, Missing, env_file, image, is_ours, put_in, read
 from tests.support.redis_server import binaries
 
@@ -261,3 +262,10 @@ def test_every_line_of_the_example_can_be_used() -> None:
         assert load(None, image()[0] | environ).warnings == ()
     except ConfigError as refused:
         assert all(line.startswith("RELAY_MODAPI__TLS_") for line in str(refused).splitlines())
+
+
+def test_uplink_is_stopped_while_mods_can_still_bring_results_and_has_the_time_for_it() -> None:
+    assert {"modapi", "redis"} <= set(SERVICES["uplink"]["depends_on"])
+    assert "redis" in SERVICES["modapi"]["depends_on"]
+    for name in RELAY:
+        assert float(SERVICES[name]["stop_grace_period"].removesuffix("s")) > STOP_WITHIN_S + 2

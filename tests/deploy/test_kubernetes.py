@@ -10,6 +10,7 @@ import yaml
 
 from services.cli.main import _parser
 from services.relay.settings import load
+from services.uplink.leaving import STOP_WITHIN_S
 from tests.deploy.compose import ROOT, image
 
 FOLDER = ROOT / "deploy" / "kubernetes"
@@ -200,3 +201,8 @@ def test_the_example_of_settings_is_complete(tmp_path: Path) -> None:
     (tmp_path / "relay.toml").write_text(toml)
     settings, warnings = load(tmp_path / "relay.toml", image()[0])
     assert warnings == () and settings.redis.url and settings.instances[0].registration_token
+
+
+def test_a_pod_has_the_time_in_which_uplink_answers_what_takaro_has_asked() -> None:
+    for deployment in DEPLOYMENTS.values():
+        assert pod(deployment)["terminationGracePeriodSeconds"] > STOP_WITHIN_S + 2

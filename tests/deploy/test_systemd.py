@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from services.cli import supervise
 from services.cli.main import _parser
+from services.uplink import leaving as uplink
 from tests.deploy.compose import ROOT
 
 FOLDER = ROOT / "deploy" / "systemd"
@@ -92,6 +94,16 @@ def test_the_store_is_stopped_by_the_relay_and_not_beside_it() -> None:
     assert "KillMode=mixed" in text
     (folder,) = re.findall(r"--data (\S+)", text)
     assert f"StateDirectory={Path(folder).name}" in text and folder.startswith("/var/lib/")
+
+
+def test_a_stop_has_the_time_in_which_uplink_answers_what_takaro_has_asked() -> None:
+    def within_s(file: str) -> float:
+        (text,) = re.findall(r"^TimeoutStopSec=(.*)$", (FOLDER / file).read_text(), re.MULTILINE)
+        return float(text)
+
+    assert within_s("dayz-relay@.service") > uplink.STOP_WITHIN_S + 2
+    assert supervise.STOP_WITHIN_S > uplink.STOP_WITHIN_S + 2
+    assert within_s("dayz-relay.service") > 3 * supervise.STOP_WITHIN_S  # uplink, modapi, the store
 
 
 @pytest.mark.parametrize("file", UNITS)
