@@ -103,13 +103,17 @@ class CommandStream:
         left_s = moment_s - time.monotonic()
         return int(seconds) * 1000 + int(microseconds) // 1000 + int(left_s * 1000)
 
-    async def give_up(self, operation_id: str, *, in_doubt: bool = False) -> State | None:
+    async def give_up(
+        self, operation_id: str, *, in_doubt: bool = False, unfetched_only: bool = False
+    ) -> State | None:
         """Ends a command. Returns EXPIRED, UNKNOWN, or None when it had ended before. Raises StoreError.
 
         `in_doubt`: whether it was queued is not known. If it was not, it is EXPIRED, and never queued later.
+        `unfetched_only`: a command that a poll has fetched goes on; None then too.
         """
         keys = (self._keys.waiting, self._keys.handed, self._keys.ended)
-        reply: bytes = await self._store.run(_GIVE_UP, keys, operation_id, KEEP_MS, "1" if in_doubt else "0")
+        how = "1" if in_doubt else "0", "1" if unfetched_only else "0"
+        reply: bytes = await self._store.run(_GIVE_UP, keys, operation_id, KEEP_MS, *how)
         return State(reply.decode()) if reply else None
 
     async def results(self, after: str, count: int) -> list[tuple[str, str, Outcome]]:
@@ -117,6 +121,12 @@ class CommandStream:
         start = f"({after}" if after else "-"
         found = await self._store.send("XRANGE", self._keys.results, start, "+", "COUNT", count)
         return [(id.decode(), fields[1].decode(), _outcome(fields[3])) for id, fields in found]
+
+    def abandon(self, operation_id: str) -> None:
+        """Ends a command whose fate nobody waits for any more: it must not be handed out later."""
+        keys = (self._keys.waiting, self._keys.handed, self._keys.ended)
+        given_up = self._store.run(_GIVE_UP, keys, operation_id, KEEP_MS, "1", "0")
+        given_up.add_done_callback(lambda reply: reply.cancelled() or reply.exception())
 
     def claim(self, entries: Sequence[str]) -> None:
         """Takes results that were passed on off. Should that be lost, they go by their age."""
@@ -231,6 +241,10 @@ def _back(command: Command) -> tuple[str | int | bytes, ...]:
 
 
 def _outcome(stored: bytes) -> Outcome:
-    """A newer version may have written more than we know: that is ignored."""
-    fields = orjson.loads(stored)
-    return Outcome(fields.get("value"), fields.get("error", ""))
+    """A newer version may have written more than we know: that is ignored. An outcome that cannot be read is
+    an error of its own command: the results behind it must not wait for it."""
+    try:
+        fields = orjson.loads(stored)
+        return Outcome(fields.get("value"), fields.get("error", ""))
+    except (ValueError, AttributeError):
+        return Outcome(error="the relay cannot read what it kept of the game server's answer")

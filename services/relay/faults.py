@@ -16,7 +16,7 @@ Logger = logging.Logger | logging.LoggerAdapter[Any]
 
 
 @unique
-class Kind(StrEnum):
+class FaultKind(StrEnum):
     """What was worked on when the fault happened. A label of a metric: the set is fixed."""
 
     REQUEST = "request"
@@ -29,11 +29,11 @@ class Kind(StrEnum):
 class Faults:
     """`count` is told of every fault. The first one at each place of the code is logged, for each server."""
 
-    def __init__(self, count: Callable[[Kind], object] = lambda kind: None) -> None:
+    def __init__(self, count: Callable[[FaultKind], object] = lambda kind: None) -> None:
         self._count = count
         self._known: set[tuple[str, ...]] = set()
 
-    def caught(self, logger: Logger, kind: Kind, error: Exception) -> None:
+    def caught(self, logger: Logger, kind: FaultKind, error: Exception) -> None:
         """An exception that nobody has foreseen was raised, and was kept from spreading."""
         self._count(kind)
         place = traceback.extract_tb(error.__traceback__)[-1:]
@@ -47,7 +47,7 @@ class Faults:
         logger.error("a fault of the program in a %s: logged once, counted each time", kind, exc_info=error)
 
     @contextmanager
-    def kept(self, logger: Logger, kind: Kind) -> Iterator[None]:
+    def kept(self, logger: Logger, kind: FaultKind) -> Iterator[None]:
         """What is raised inside is caught; what follows goes on."""
         try:
             yield
@@ -60,5 +60,5 @@ class Faults:
             try:
                 return await loop()
             except Exception as error:
-                self.caught(logger, Kind.LOOP, error)
+                self.caught(logger, FaultKind.LOOP, error)
             await asyncio.sleep(BEGIN_AGAIN_S)

@@ -62,7 +62,7 @@ class Lease:
 
     def __init__(self, store: Store, slug: str, uplink: str) -> None:
         self._store = store
-        self._slug = slug
+        self.slug = slug
         self._uplink = uplink
         keys = keys_of(slug)
         self._key = keys.lease
@@ -109,6 +109,11 @@ class Lease:
             self._renewed = asyncio.Event()
         return Look(bool(mine), bool(is_newest), record.decode(), wanted.decode(), watched.decode(), *facts)
 
+    async def passed_on(self) -> bool:
+        """Has another uplink identified the socket that Takaro asks from now on? Raises StoreError."""
+        newest: bytes = await self._store.send("HGET", self._looked_at[-1], "newest") or b""
+        return bool(newest) and not newest.startswith(b"?") and newest.decode() != self.token
+
     async def renewal(self) -> None:
         """Waits for the next successful renewal."""
         await self._renewed.wait()
@@ -121,4 +126,4 @@ class Lease:
     async def release(self) -> None:
         """Gives the lease back, so that another need not wait for it to run out. Raises StoreError."""
         self._standing = Standing()
-        await self._store.run(_RELEASE, (self._key,), self.token, WAKE_LEASES, self._slug)
+        await self._store.run(_RELEASE, (self._key,), self.token, WAKE_LEASES, self.slug)

@@ -8,7 +8,7 @@ from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
-from services.relay.faults import Faults, Kind
+from services.relay.faults import FaultKind, Faults
 from services.relay.instances.series import InstanceSeries
 from services.relay.redis.durability import STORE_LABELS
 from services.relay.store import Store
@@ -99,7 +99,7 @@ class ServiceMetrics:
             ["kind"],
             registry=registry,
         )
-        for kind in Kind:
+        for kind in FaultKind:
             caught.labels(kind)
         self.faults = Faults(lambda kind: caught.labels(kind).inc())
         self._took = {outcome: self.round_trips.labels(outcome) for outcome in OUTCOMES}

@@ -2,19 +2,25 @@
 
 import asyncio
 import contextlib
+import logging
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from services.relay.clocks import boottime_s, next_beat_s
 from services.relay.command_life import State
 from services.relay.command_stream import KEEP_MS, CommandStream
 from services.relay.errors import NotCarriedOut, StoreError
+from services.relay.faults import FaultKind
 from services.relay.leases import Lease
+from services.relay.logs import InstanceLogger
 from services.relay.records import Command, Outcome
 from services.relay.stalls import Stalls
 from services.relay.store import patiently
 from services.relay.vocabulary import ANSWER_WITHIN_S, HAND_OUT_WITHIN_S
+from services.uplink.leaving import Leaving
 from services.uplink.metrics import Metrics
 from services.uplink.takaro import failures
 from services.uplink.takaro.contact import Contact
@@ -32,6 +38,24 @@ CLAIMED_WITHIN_S = 10.0
 
 GIVE_UP_WITHIN_S = 0.7
 """What is left of Takaro's 10 s after ANSWER_WITHIN_S, less the way of the answer."""
+
+READ_WITHIN_S = 0.2
+"""Time to read a result that came in at the last moment."""
+
+
+logger = logging.getLogger(__name__)
+
+
+def _result() -> "asyncio.Future[Outcome | Failure]":
+    return asyncio.get_running_loop().create_future()
+
+
+@dataclass(eq=False, slots=True)
+class _Pending:
+    """A command that is under way, from the request until its end is known."""
+
+    result: "asyncio.Future[Outcome | Failure]" = field(default_factory=_result)
+    waiting: asyncio.Timeout | None = None
 
 
 class Asking:
@@ -56,7 +80,10 @@ class Asking:
         self._metrics = metrics
         self._stalls = stalls
         self._passed = passed
-        self._waiting: dict[str, asyncio.Future[Outcome]] = {}  # by operation id
+        self._logger = InstanceLogger(logger, lease.slug)
+        self._pending: dict[str, _Pending] = {}  # by operation id
+        self._leaving = False
+        self._fetched_by_s = self._answered_by_s = math.inf
         self._urgent = 0  # so many of them somebody waits for
         self._wake = asyncio.Event()
         self._soon: asyncio.TimerHandle | None = None
@@ -79,44 +106,81 @@ class Asking:
         """
         begun_s = time.monotonic() - self._stalls.waited_s(boottime_s())
         result = await self._ask(command, begun_s, somebody_waits=somebody_waits)
-        self._passed(command, result, time.monotonic() - begun_s)
+        with self._metrics.service.faults.kept(self._logger, FaultKind.LISTENER):
+            self._passed(command, result, time.monotonic() - begun_s)
         return result
 
     async def _ask(self, command: Command, begun_s: float, *, somebody_waits: bool) -> Outcome | Failure:
-        result: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self._waiting[command.operation_id] = result
+        if self._leaving and not (somebody_waits and time.monotonic() < self._fetched_by_s):
+            return failures.leaving()
+        pending = self._pending[command.operation_id] = _Pending()
         self._urgent += somebody_waits
         if not self._lease.held:
             self.wake()  # from now on it looks by itself
-        hand_out_by_s = begun_s + HAND_OUT_WITHIN_S
+        hand_out_by_s = min(begun_s + HAND_OUT_WITHIN_S, self._fetched_by_s)
         queued = False
         try:
             if hand_out_by_s <= time.monotonic():
-                return failures.stood_still()
-            async with asyncio.timeout(begun_s + ANSWER_WITHIN_S - time.monotonic()):
+                return failures.leaving() if self._leaving else failures.stood_still()
+            answer_by_s = min(begun_s + ANSWER_WITHIN_S, self._answered_by_s)
+            async with asyncio.timeout(answer_by_s - time.monotonic()) as pending.waiting:
                 if not await self._stream.enqueue(command, hand_out_by_s, somebody_waits=somebody_waits):
                     self._metrics.beyond("open_commands")
                     return failures.queue_full()
                 queued = True
-                return await result
+                if self._fetched_by_s <= time.monotonic():
+                    await self._refuse(command.operation_id)
+                # Not the future itself: the end of the time would cancel it, and a last result find nobody.
+                await asyncio.wait([pending.result])
+                return pending.result.result()
         except NotCarriedOut as error:
             return failures.store_refused(str(error))
         except (StoreError, TimeoutError):
-            return await self._give_up(command.operation_id, in_doubt=not queued)
+            return await self._give_up(command.operation_id, pending, in_doubt=not queued)
+        except asyncio.CancelledError:
+            self._stream.abandon(command.operation_id)
+            raise
         finally:
-            del self._waiting[command.operation_id]
+            del self._pending[command.operation_id]
             self._urgent -= somebody_waits
 
-    async def _give_up(self, operation_id: str, *, in_doubt: bool) -> Failure:
+    async def _give_up(self, operation_id: str, pending: _Pending, *, in_doubt: bool) -> Outcome | Failure:
         """Time is up: from now on the command is not handed out any more. How far did it come?"""
         try:
             async with asyncio.timeout(GIVE_UP_WITHIN_S):
                 fate = await self._stream.give_up(operation_id, in_doubt=in_doubt)
         except (StoreError, TimeoutError):
             return failures.store_away()
+        if fate is None:  # the mod has answered, and its result is not read yet
+            self._wake.set()
+            await asyncio.wait([pending.result], timeout=READ_WITHIN_S)
+            return pending.result.result() if pending.result.done() else failures.no_result()
+        if fate is State.EXPIRED and self._leaving:
+            return failures.leaving()
         if fate is State.EXPIRED:
             return failures.not_delivered(self._contact.silent_s)
         return failures.no_result()
+
+    async def leave(self, leaving: Leaving) -> None:
+        """Brings what is under way to its end, by the moments of `leaving`; no refresh is begun any more."""
+        self._leaving = True
+        self._fetched_by_s, self._answered_by_s = leaving.fetched_by_s, leaving.answered_by_s
+        loop = asyncio.get_running_loop()
+        end_s = loop.time() + leaving.answered_by_s - time.monotonic()
+        for pending in self._pending.values():
+            if pending.waiting and not pending.waiting.expired():
+                pending.waiting.reschedule(min(end_s, pending.waiting.when() or end_s))
+        self.wake()  # from now on it looks by itself
+        await asyncio.sleep(leaving.fetched_by_s - time.monotonic())
+        await asyncio.gather(*map(self._refuse, list(self._pending)))
+
+    async def _refuse(self, operation_id: str) -> None:
+        """Ends a command that no poll has fetched."""
+        with contextlib.suppress(StoreError):  # then it ends when its time is up
+            fate = await self._stream.give_up(operation_id, unfetched_only=True)
+            pending = self._pending.get(operation_id)
+            if fate is State.EXPIRED and pending and not pending.result.done():
+                pending.result.set_result(failures.leaving())
 
     async def pass_results_on(self) -> None:
         """Hands what mods answered to whoever waits for it. Never returns."""
@@ -131,7 +195,7 @@ class Asking:
                 await self._woken()
 
     async def _woken(self) -> None:
-        alone = self._waiting and not self._lease.held
+        alone = self._pending and not self._lease.held
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LOOK_AGAIN_S if alone else None):
                 await self._wake.wait()
@@ -144,9 +208,9 @@ class Asking:
         found = await self._stream.results(self._through, READ_RESULTS)
         ours = []
         for entry, operation_id, outcome in found:
-            waiting = self._waiting.get(operation_id)
-            if waiting and not waiting.done():
-                waiting.set_result(outcome)
+            pending = self._pending.get(operation_id)
+            if pending and not pending.result.done():
+                pending.result.set_result(outcome)
                 ours.append(entry)
             else:
                 self._unclaimed.setdefault(entry, now_s)

@@ -8,23 +8,22 @@ from collections.abc import Callable
 
 from services.relay.errors import LostLease, StoreError
 from services.relay.event_stream import MAX_QUEUED_BYTES, MAX_QUEUED_EVENTS
+from services.relay.faults import FaultKind
 from services.relay.instances.facts import facts_of
 from services.relay.leases import RENEW_EVERY_S, Lease, Look
 from services.relay.logs import InstanceLogger
 from services.relay.running import cancelled
 from services.relay.settings import Instance
 from services.uplink.alerts.conditions import Sighting
+from services.uplink.leaving import ANSWERED_WITHIN_S, Leaving, leaving, polls
 from services.uplink.metrics import BACKLOG_BYTES, BACKLOG_EVENTS, CONTACT, OLDEST, STATE
 from services.uplink.owned import OwnedInstance
 from services.uplink.ownership.claims import Claims, Seen, Step
 from services.uplink.surroundings import Surroundings
 from services.uplink.takaro.contact import Change, Contact
 
-ANSWERED_WITHIN_S = 10.0
-"""After that Takaro waits no more for what it has asked on a socket that we leave."""
-
-STOP_WITHIN_S = 3.0
-"""The same when the whole process is told to stop."""
+LOOK_ELSEWHERE_EVERY_S = 0.25
+"""How often it is looked whether Takaro asks another uplink's socket instead of one that is left."""
 
 SOON_MS = int(RENEW_EVERY_S * 1000)
 """A lease that is renewed never comes as close to its end."""
@@ -44,6 +43,7 @@ class Berth:
         self._metrics = surroundings.metrics
         self._row = self._metrics.instances.row(instance.slug)
         self._row.shown = lambda: self.lease.held
+        self._faults = surroundings.metrics.service.faults
         self._logger = InstanceLogger(logger, instance.slug)
         self._looked_s = 0.0  # at the last look, on Redis' clock
         self._claims = Claims()
@@ -52,7 +52,9 @@ class Berth:
         self._sockets_said = 0
         self._running: asyncio.Task[None] | None = None
         self._handing_over: asyncio.Task[None] | None = None
-        self._leaving: set[asyncio.Task[None]] = set()
+        self._left: dict[OwnedInstance, asyncio.Task[None]] = {}
+        """Links that have still to answer on their sockets; they hold no lease."""
+        self._aside: set[asyncio.Task[None]] = set()
         self._stopped = False
         self._soon: asyncio.Task[None] | None = None
 
@@ -62,43 +64,47 @@ class Berth:
         `may_move` is asked before another uplink is asked for it. The lease of one that died is looked at
         again when it ends, not only the next time around.
         """
-        self._clear_up()
+        # What follows from a look is done before the next look: else two of them could begin two links.
         async with self._at_lease:
-            if self._stopped:
-                return
-            claim = self._claims.next(time.monotonic(), ours=ours)
-            want = ""
-            if claim.want:
-                want = "ready" if self._owned and self._owned.identified else "waiting"
-            sockets = self._owned.sockets if self._owned else 0
-            dials = claim.want and not self._running  # said before it is done: who then dies is missed
-            has_new = sockets > self._sockets_said
-            try:
-                look = await self.lease.renew(
-                    take=claim.take,
-                    dead=claim.dead,
-                    want=want,
-                    newest="dials" if dials else "has" if has_new else "",
-                )
-            except StoreError:
-                self.contact.lost_store()
-                return  # no lost lease: the link goes on, and stops sending by itself when the time is up
-            now_s = time.monotonic()
-            self._sockets_said = sockets
-            seen = Seen(look.mine, look.newest, look.record, bool(look.wanted), look.wanted == "ready")
-            step = self._claims.saw(now_s, seen, ours=ours, may_move=may_move)
-        self._take_in(now_s, look)
-        await self._do(step)
-        if (self._claims.owner or claim.want) and not (self._running or self._stopped):
-            self._start()
-        if ours and not look.mine and 0 <= look.ttl_ms < SOON_MS:
-            self._soon = asyncio.create_task(self._tend_at_end(look.ttl_ms / 1000, may_move))
+            if not self._stopped:
+                self._clear_up()
+                await self._look(ours=ours, may_move=may_move)
         if self._owned:
             await self._owned.publish()
 
+    async def _look(self, *, ours: bool, may_move: Callable[[], bool]) -> None:
+        claim = self._claims.next(time.monotonic(), ours=ours)
+        want = ""
+        if claim.want:
+            want = "ready" if self._owned and self._owned.identified else "waiting"
+        sockets = self._owned.sockets if self._owned else 0
+        dials = claim.want and not self._running  # said before it is done: who then dies is missed
+        has_new = sockets > self._sockets_said
+        try:
+            look = await self.lease.renew(
+                take=claim.take,
+                dead=claim.dead,
+                want=want,
+                newest="dials" if dials else "has" if has_new else "",
+            )
+        except StoreError:
+            self.contact.lost_store()
+            return  # no lost lease: the link goes on, and stops sending by itself when the time is up
+        now_s = time.monotonic()
+        self._sockets_said = sockets
+        seen = Seen(look.mine, look.newest, look.record, bool(look.wanted), look.wanted == "ready")
+        step = self._claims.saw(now_s, seen, ours=ours, may_move=may_move)
+        self._take_in(now_s, look)
+        await self._do(step)
+        if (self._claims.owner or claim.want) and not self._running:
+            self._start()
+        if ours and not look.mine and 0 <= look.ttl_ms < SOON_MS:
+            self._soon = asyncio.create_task(self._tend_at_end(look.ttl_ms / 1000, may_move))
+
     async def _tend_at_end(self, left_s: float, may_move: Callable[[], bool]) -> None:
         await asyncio.sleep(left_s + 0.01)
-        await self.tend(ours=True, may_move=may_move)
+        with self._faults.kept(self._logger, FaultKind.LOOP):
+            await self.tend(ours=True, may_move=may_move)
 
     async def _do(self, step: Step) -> None:
         match step:
@@ -114,14 +120,13 @@ class Berth:
             case Step.LOST:
                 self._metrics.lease_changes.labels("lost").inc()
                 self._logger.warning("another uplink owns this instance now")
-                await self._cut()
+                self._leave_aside(asyncio.Event())
 
     async def _reconnect(self) -> None:
         """Has a new socket take the place of one that Takaro does not ask; or a first one, soon."""
         with contextlib.suppress(StoreError):  # then it is found out, and done again
-            async with self._at_lease:
-                if self.lease.held:
-                    await self.lease.renew(newest="dials")
+            if self.lease.held:
+                await self.lease.renew(newest="dials")
         if self._owned:
             self._owned.reconnect()
 
@@ -138,21 +143,25 @@ class Berth:
         if isinstance(error, LostLease):
             self._logger.warning("%s", error)
         elif error:
-            self._logger.error("the link failed and is started again", exc_info=error)
+            assert isinstance(error, Exception)
+            self._faults.caught(self._logger, FaultKind.LOOP, error)
         self._running = self._owned = None
 
     async def _hand_over(self) -> None:
         """The uplink that this instance belongs to has its socket: let it go on where we stop."""
-        if await self._give_back():
-            self._metrics.lease_changes.labels("handed_over").inc()
-            self._logger.info("handed over to another uplink")
-        self._leave(ANSWERED_WITHIN_S)
-        self._handing_over = None
+        try:
+            if await self._give_back():
+                self._metrics.lease_changes.labels("handed_over").inc()
+                self._logger.info("handed over to another uplink")
+            self._leave_aside(None)
+        finally:
+            self._handing_over = None
 
     async def _give_back(self) -> bool:
         """Hears the receipts of what is under way, then frees the lease. True if it was ours."""
         if self._owned:
-            await self._owned.drain()
+            with self._faults.kept(self._logger, FaultKind.LOOP):
+                await self._owned.drain()
         async with self._at_lease:
             held = self.lease.held
             with contextlib.suppress(StoreError):
@@ -160,23 +169,8 @@ class Berth:
             self._claims.let_go(time.monotonic())
         return held
 
-    def _leave(self, within_s: float) -> None:
-        """The socket stays until what was asked on it is answered; meanwhile there may be a new one."""
-        owned, running = self._owned, self._running
-        self._owned = self._running = None
-        if owned and running:
-            task = asyncio.create_task(_see_off(owned, running, within_s))
-            self._leaving.add(task)
-            task.add_done_callback(self._leaving.discard)
-
-    async def _cut(self) -> None:
-        """Ends the link at once: it is not ours."""
-        running, self._running, self._owned = self._running, None, None
-        if running:
-            await cancelled(running)
-
-    async def stop(self) -> None:
-        """Ends the link cleanly and gives the lease back: another uplink may go on where we stopped."""
+    async def let_go(self) -> None:
+        """Gives the lease back for good: another uplink may go on where we stopped. `leave` must follow."""
         self._stopped = True
         if self._soon:
             self._soon.cancel()
@@ -184,11 +178,71 @@ class Berth:
             await asyncio.wait([self._handing_over])
         elif await self._give_back():
             self._metrics.lease_changes.labels("released").inc()
-        self._leave(STOP_WITHIN_S)
-        if self._leaving:
-            await asyncio.wait(self._leaving, timeout=STOP_WITHIN_S)
-        for task in list(self._leaving):
-            await cancelled(task)
+
+    async def leave(
+        self,
+        closed_by_s: float,
+        elsewhere: asyncio.Event | None = None,
+        *,
+        has_successor: bool = True,
+        mod_polls: bool = True,
+    ) -> None:
+        """Closes the sockets at `closed_by_s` (on time.monotonic()), or as soon as what was asked on them is
+        answered. May be called again, with an earlier moment.
+
+        `elsewhere` is set when it is known that Takaro asks another socket; None: that is not waited for.
+        `has_successor`: another link will take this one's place. `mod_polls`: the mod may fetch more.
+        """
+        self._detach()
+        mod_polls = mod_polls and polls(self.contact.silent_s)
+        how = leaving(time.monotonic(), closed_by_s, mod_polls=mod_polls, has_successor=has_successor)
+        looking = asyncio.create_task(self._look_elsewhere(elsewhere)) if elsewhere else None
+        try:
+            await asyncio.gather(
+                *(self._see_off(owned, running, how, elsewhere) for owned, running in self._left.items())
+            )
+        finally:
+            if looking:
+                looking.cancel()
+
+    def refuse_new(self) -> None:
+        """On sockets that are left, new requests that the mod would have to answer are refused."""
+        for owned in self._left:
+            owned.refuse_new()
+
+    def _leave_aside(self, elsewhere: asyncio.Event | None) -> None:
+        """The sockets stay until what was asked on them is answered; meanwhile there may be a new link."""
+        self._detach()
+        task = asyncio.create_task(self.leave(time.monotonic() + ANSWERED_WITHIN_S, elsewhere))
+        self._aside.add(task)
+        task.add_done_callback(self._aside.discard)
+
+    def _detach(self) -> None:
+        if self._owned and self._running:
+            self._left[self._owned] = self._running
+        self._owned = self._running = None
+
+    async def _look_elsewhere(self, elsewhere: asyncio.Event) -> None:
+        while not elsewhere.is_set():
+            with contextlib.suppress(StoreError):
+                if (self._owned and self._owned.identified) or await self.lease.passed_on():
+                    elsewhere.set()
+            await asyncio.sleep(LOOK_ELSEWHERE_EVERY_S)
+
+    async def _see_off(
+        self,
+        owned: OwnedInstance,
+        running: asyncio.Task[None],
+        how: Leaving,
+        elsewhere: asyncio.Event | None,
+    ) -> None:
+        try:
+            with self._faults.kept(self._logger, FaultKind.LOOP):
+                await owned.leave(how, elsewhere)
+                await asyncio.wait([running], timeout=max(0.0, how.closed_by_s - time.monotonic()))
+        finally:
+            await cancelled(running)
+            self._left.pop(owned, None)
 
     def wake(self, *, events: bool, results: bool) -> None:
         """There is something to fetch."""
@@ -240,11 +294,3 @@ class Berth:
             self._logger.info("the game server has started anew")
             self._owned.game_restarted()
         self.wake(events=bool(look.batches), results=bool(look.results))
-
-
-async def _see_off(owned: OwnedInstance, running: asyncio.Task[None], within_s: float) -> None:
-    try:
-        await owned.leave(within_s)
-        await asyncio.wait([running], timeout=within_s)
-    finally:
-        await cancelled(running)

@@ -12,12 +12,14 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, ConnectionClosedOK, WebSocketException
 from websockets.frames import CloseCode
 
+from services.relay.faults import FaultKind
 from services.relay.link_state import State
 from services.relay.logs import InstanceLogger
 from services.relay.running import cancelled
 from services.relay.settings import Instance
 from services.uplink.desk import Desk
 from services.uplink.event_pump import EventPump
+from services.uplink.leaving import LAST_WORDS_S
 from services.uplink.surroundings import Surroundings
 from services.uplink.takaro import frames
 from services.uplink.takaro.asked import AskedRequests
@@ -67,6 +69,7 @@ class Conversation:
         self._surroundings = surroundings
         self._desk = desk
         self._metrics = surroundings.metrics
+        self._faults = surroundings.metrics.service.faults
         self._say = say
         self._logger = InstanceLogger(logger, instance.slug)
         self._changed = changed
@@ -87,7 +90,8 @@ class Conversation:
         return self.state is State.READY
 
     async def run(self) -> None:
-        """From dialling to the end of the socket."""
+        """From dialling to the end of the socket. Raises nothing, but when it is cancelled: then what is open
+        is answered with what is known of it."""
         self._move(Happening.DIALLED)
         self._metrics.connects.inc()
         try:
@@ -109,6 +113,7 @@ class Conversation:
                     await self._read(socket)
                 finally:
                     await cancelled(identifying)
+                    await self._cut_short()
         except (OSError, TimeoutError, WebSocketException) as error:
             sent = error.sent if isinstance(error, ConnectionClosed) else None
             if sent and sent.code == CloseCode.MESSAGE_TOO_BIG:
@@ -117,6 +122,9 @@ class Conversation:
                 where = urlsplit(self._surroundings.takaro_url).hostname
                 why = self._why_dropped or _words(error)
                 self._say(f"Takaro at {where} is out of reach ({why}), trying again")
+        except Exception as error:
+            self._faults.caught(self._logger, FaultKind.FRAME, error)
+            self._say("the socket to Takaro ended by a fault of the relay, trying again")
         finally:
             self._end()
 
@@ -128,7 +136,7 @@ class Conversation:
             self._answer.set_result(None)
         if self.state not in (State.WAITING, State.REFUSED):
             self._move(Happening.STOPPED if self._leaving else Happening.LOST)
-        self._changed()
+        self._tell()
 
     # Identify
 
@@ -173,7 +181,8 @@ class Conversation:
     def _identify_ended(self, identifying: asyncio.Task[None]) -> None:
         """A fault of ours must not leave a socket that nobody identifies."""
         if not identifying.cancelled() and (error := identifying.exception()):
-            self._logger.error("the identify failed", exc_info=error)
+            assert isinstance(error, Exception)
+            self._faults.caught(self._logger, FaultKind.FRAME, error)
             self.drop("the relay failed to identify")
 
     async def _answer_to(self, identify: bytes) -> frames.Identified | IdentifyRefused | None:
@@ -196,21 +205,25 @@ class Conversation:
         """Sorts what Takaro says. Ends when the socket does."""
         with contextlib.suppress(ConnectionClosedOK):
             while True:
-                # As bytes: nothing here needs them decoded twice.
-                match frames.read_frame(await socket.recv(decode=False)):
-                    case frames.Request() as request:
-                        self._take(request)
-                    case frames.Pong():
-                        if self._pump:
-                            self._pump.ponged()
-                        elif self._last_round:
-                            self._last_round.set()
-                    case frames.ErrorFrame() as error:
-                        self._refused(error)
-                    case frames.Identified() | IdentifyRefused() as answer:
-                        self._answered(answer)
-                    case frames.Ping(request_id):
-                        self.wire.send(frames.pong(request_id))
+                text = await socket.recv(decode=False)  # as bytes: nothing here needs them decoded twice
+                with self._faults.kept(self._logger, FaultKind.FRAME):
+                    self._hear(frames.read_frame(text))
+
+    def _hear(self, frame: frames.Frame) -> None:
+        match frame:
+            case frames.Request() as request:
+                self._take(request)
+            case frames.Pong():
+                if self._pump:
+                    self._pump.ponged()
+                elif self._last_round:
+                    self._last_round.set()
+            case frames.ErrorFrame() as error:
+                self._refused(error)
+            case frames.Identified() | IdentifyRefused() as answer:
+                self._answered(answer)
+            case frames.Ping(request_id):
+                self.wire.send(frames.pong(request_id))
 
     def _take(self, request: frames.Request) -> None:
         self.requests += 1
@@ -261,36 +274,63 @@ class Conversation:
         if self._socket:
             self._socket.transport.abort()
 
-    async def leave(self, within_s: float) -> None:
-        """Closes an identified socket: at once when no events and no requests are open on it."""
+    async def leave(self, closed_by_s: float, elsewhere: asyncio.Event | None = None) -> None:
+        """Closes an identified socket at `closed_by_s` (on time.monotonic()), or earlier: when no events are
+        under way, Takaro asks another socket, and all that was asked on this one is answered.
+
+        `elsewhere` is set once Takaro asks another one, None if it does already. What is not answered in time
+        is answered with what is known of it.
+        """
         self._leaving = True
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(within_s):
+            async with asyncio.timeout(closed_by_s - LAST_WORDS_S - time.monotonic()):
                 await self._unpumped.wait()
-                await self._hear_the_last()
-                while self._open_requests and not self.ended.done():
-                    await asyncio.wait(
-                        (self.ended, *self._open_requests), return_when=asyncio.FIRST_COMPLETED
-                    )
+                if elsewhere:
+                    await self._until(elsewhere)
+                await self._all_answered()
+        await self._cut_short()
         if self._socket:
-            self.wire.flush()
             await self._socket.close()
 
-    async def _hear_the_last(self) -> None:
-        """What Takaro asked here before it knew of a newer socket is here when it answers a ping."""
-        self._last_round = asyncio.Event()
-        self.wire.send(frames.ping())
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LAST_ROUND_WITHIN_S):
-                heard = asyncio.ensure_future(self._last_round.wait())
-                try:
-                    await asyncio.wait((heard, self.ended), return_when=asyncio.FIRST_COMPLETED)
-                finally:
-                    heard.cancel()
+    async def _all_answered(self) -> None:
+        while not self.ended.done():
+            if self._open_requests:
+                await asyncio.wait((self.ended, *self._open_requests), return_when=asyncio.FIRST_COMPLETED)
+                continue
+            # What Takaro asked here before it knew of another socket is here when it answers a ping.
+            last_round = self._last_round = asyncio.Event()
+            self.wire.send(frames.ping())
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LAST_ROUND_WITHIN_S):
+                    await self._until(last_round)
+            if not self._open_requests:
+                return
+
+    async def _until(self, event: asyncio.Event) -> None:
+        """Waits for `event`, or for the end of the socket."""
+        waiting = asyncio.ensure_future(event.wait())
+        try:
+            await asyncio.wait((waiting, self.ended), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waiting.cancel()
+
+    async def _cut_short(self) -> None:
+        """Whatever is still open is answered now, with what is known of it, and written."""
+        if not self.wire.open:
+            return
+        if works := list(self._open_requests):
+            for work in works:
+                work.cancel()
+            await asyncio.wait(works, timeout=LAST_WORDS_S)
+        self.wire.flush()
 
     def _move(self, happening: Happening) -> None:
         self.state = after(self.state, happening)
-        self._changed()
+        self._tell()
+
+    def _tell(self) -> None:
+        with self._faults.kept(self._logger, FaultKind.LISTENER):
+            self._changed()
 
 
 def _words(error: Exception) -> str:

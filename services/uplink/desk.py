@@ -1,31 +1,47 @@
 """Takaro's requests to one instance, from arrival to answer: on the socket that asked, and in time."""
 
 import asyncio
+import logging
+import math
 import time
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
+import orjson
+
+from services.relay.faults import FaultKind
 from services.relay.limits import DEFAULT_LIMITS
+from services.relay.logs import InstanceLogger
 from services.relay.operation_ids import new_operation_id
 from services.relay.records import Command, Outcome
 from services.relay.vocabulary import ACTION_RULES, Action, Kind
 from services.uplink.asking import Asking
-from services.uplink.metrics import ANSWERED, OWN, TOO_LATE, Metrics
+from services.uplink.metrics import ANSWERED, FALLBACK, OWN, TOO_LATE, Metrics
 from services.uplink.mirror.state import Mirror
 from services.uplink.reads import Reads
-from services.uplink.takaro import frames
+from services.uplink.takaro import failures, frames
 from services.uplink.takaro.answers import OWN_ANSWERS, payload_for, reachability
 from services.uplink.takaro.contact import Contact
 from services.uplink.takaro.failures import Cause, Failure
 from services.uplink.takaro.requests import BadRequest, read_request
 from services.uplink.wire import Wire
 
+logger = logging.getLogger(__name__)
+
+Answer = tuple[bytes, str]
+"""A response payload as JSON, and where it came from: a label of the metric."""
+
+Work = Callable[[Action, dict[str, Any]], Awaitable[Answer]]
+
 
 class Desk:
-    """Answers the requests to one instance."""
+    """Answers the requests to one instance, each of them whatever happens."""
 
     def __init__(
         self,
+        slug: str,
         asking: Asking,
         reads: Reads,
         mirror: Mirror,
@@ -33,13 +49,25 @@ class Desk:
         metrics: Metrics,
         most_bytes: int = DEFAULT_LIMITS.frame_out_bytes,
     ) -> None:
+        self._logger = InstanceLogger(logger, slug)
         self._asking = asking
         self._reads = reads
         self._mirror = mirror
         self._contact = contact
         self._metrics = metrics
+        self._faults = metrics.service.faults
         self._most_bytes = most_bytes
+        self._refused_from_s = math.inf
         self._tasks: set[asyncio.Task[None]] = set()
+
+    def leave(self, refused_from_s: float) -> None:
+        """New requests that the mod would have to answer are refused from that moment on."""
+        self._refused_from_s = refused_from_s
+
+    def close(self) -> None:
+        """Ends what is still worked on. Takaro is told, on sockets that are open."""
+        for task in self._tasks:
+            task.cancel()
 
     def take(self, wire: Wire, request: frames.Request) -> asyncio.Task[None] | None:
         """A request has arrived on `wire`. What is at hand is answered within this turn of the loop.
@@ -52,45 +80,84 @@ class Desk:
             self._metrics.bad_requests.inc()
             wire.send(frames.error_response(request.request_id, str(error)))
             return None
+        except Exception as error:
+            self._faults.caught(self._logger, FaultKind.REQUEST, error)
+            wire.send(frames.error_response(request.request_id, failures.fault().text))
+            return None
+        if not wire.open:  # it crossed our close frame: nobody could hear an answer, so nothing is done
+            self._metrics.answered(action, TOO_LATE)
+            return None
+        opened = _Request(wire, request.request_id, action, args)
+        try:
+            return self._take(opened)
+        except Exception as error:
+            self._faults.caught(self._logger, FaultKind.REQUEST, error)
+            self._fail(opened, failures.fault())
+            return None
+
+    def _take(self, request: "_Request") -> asyncio.Task[None] | None:
+        action = request.action
         kind = ACTION_RULES[action].kind
         if kind is Kind.OURS:
             self._metrics.answered(action, OWN)
-            wire.send(frames.response(request.request_id, self._own_answer(action)))
-        elif kind is Kind.WRITE:
-            return self._begin(self._write(wire, request.request_id, action, args))
-        elif known := self._reads.known(action, args):
+            request.wire.send(frames.response(request.id, self._own_answer(action)))
+        elif kind is Kind.READ and (known := self._reads.known(action, request.args)):
             payload, source = known
             self._metrics.answered(action, source)
-            wire.send(self._response(request.request_id, payload))
+            request.wire.send(self._response(request.id, payload))
+        elif time.monotonic() >= self._refused_from_s:
+            self._fail(request, failures.leaving())
         else:
-            return self._begin(self._read(wire, request.request_id, action, args))
+            work = self._write if kind is Kind.WRITE else self._reads.found
+            return self._begin(request, work)
         return None
 
-    def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(work)
+    def _begin(self, request: "_Request", work: Work) -> asyncio.Task[None]:
+        task = asyncio.create_task(self._answered(request, work))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(partial(self._ended, request))
         return task
+
+    def _ended(self, request: "_Request", task: asyncio.Task[None]) -> None:
+        """Here and not in the task: one that is cancelled before its first step does nothing."""
+        self._tasks.discard(task)
+        if task.cancelled():
+            self._fail(request, failures.cut_short())
+
+    async def _answered(self, request: "_Request", work: Work) -> None:
+        try:
+            payload, label = await work(request.action, request.args)
+            self._answer(request, self._response(request.id, payload), label)
+        except Exception as error:
+            self._faults.caught(self._logger, FaultKind.REQUEST, error)
+            self._fail(request, failures.fault())
 
     def _own_answer(self, action: Action) -> Any:
         if action is Action.TEST_REACHABILITY:
             return reachability(self._contact.silent_s, self._contact.store_away)
         return OWN_ANSWERS[action]
 
-    async def _read(self, wire: Wire, request_id: str, action: Action, args: dict[str, Any]) -> None:
-        begun_s = time.monotonic()
-        payload, source = await self._reads.found(action, args)
-        self._answer(wire, action, self._response(request_id, payload), source, begun_s)
-
-    async def _write(self, wire: Wire, request_id: str, action: Action, args: dict[str, Any]) -> None:
-        """Has the mod do it, and answers in any case: with the result, or with what is known of its fate."""
-        begun_s = time.monotonic()
+    async def _write(self, action: Action, args: dict[str, Any]) -> Answer:
+        """Has the mod do it. The answer is the result, or what is known of its fate."""
         result = await self._asking.ask(Command(new_operation_id(action), action, args))
         outcome = Outcome(error=result.text) if isinstance(result, Failure) else result
         if not outcome.error:
-            self._mirror.done(action, args, time.time())
-        payload = payload_for(action, args, outcome)
-        self._answer(wire, action, frames.response(request_id, payload), _label(result), begun_s)
+            with self._faults.kept(self._logger, FaultKind.LISTENER):
+                self._mirror.done(action, args, time.time())
+        return orjson.dumps(payload_for(action, args, outcome)), _label(result)
+
+    def _fail(self, request: "_Request", failure: Failure) -> None:
+        """Answers with an error, or with what stands for one that Takaro must not hear."""
+        action, args = request.action, request.args
+        try:
+            place = self._mirror.place(args.get("gameId", ""))
+            payload = payload_for(action, args, Outcome(error=failure.text), place)
+            frame = frames.response(request.id, payload)
+        except Exception as error:
+            self._faults.caught(self._logger, FaultKind.REQUEST, error)
+            frame = frames.error_response(request.id, failure.text)
+        write = ACTION_RULES[action].kind is Kind.WRITE
+        self._answer(request, frame, failure.cause if write else FALLBACK)
 
     def _response(self, request_id: str, payload: bytes) -> bytes:
         if len(payload) <= self._most_bytes:
@@ -99,11 +166,23 @@ class Desk:
         text = f"the game server's answer is too large: {len(payload)} bytes"
         return frames.error_response(request_id, text)
 
-    def _answer(self, wire: Wire, action: Action, frame: bytes, label: str, begun_s: float) -> None:
-        self._metrics.request_seconds.labels(action).observe(time.monotonic() - begun_s)
+    def _answer(self, request: "_Request", frame: bytes, label: str) -> None:
+        action, wire = request.action, request.wire
+        self._metrics.request_seconds.labels(action).observe(time.monotonic() - request.begun_s)
         if wire.open:
             wire.send(frame)
         self._metrics.answered(action, label if wire.open else TOO_LATE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """One request of Takaro's while it is worked on."""
+
+    wire: Wire
+    id: str
+    action: Action
+    args: dict[str, Any]
+    begun_s: float = field(default_factory=time.monotonic)
 
 
 def _label(result: Outcome | Failure) -> str:

@@ -5,17 +5,21 @@ import contextlib
 import logging
 import time
 from collections.abc import Iterable, Mapping
+from functools import partial
 
 from services.relay import stalls
 from services.relay.bucket import Bucket
 from services.relay.errors import StoreError
+from services.relay.faults import FaultKind
 from services.relay.keys import BEATS, UPLINKS, WAKE_EVENTS, WAKE_LEASES, WAKE_RESULTS
 from services.relay.leases import RENEW_EVERY_S
 from services.relay.logs import InstanceLogger
+from services.relay.running import cancelled
 from services.relay.settings import Instance
 from services.relay.store import pairs, steadily
 from services.uplink.alerts.conditions import Sighting
 from services.uplink.berth import Berth
+from services.uplink.leaving import ANSWERED_WITHIN_S, STOP_WITHIN_S
 from services.uplink.ownership.members import BEAT_EVERY_S, Members
 from services.uplink.ownership.placement import preferred
 from services.uplink.surroundings import Surroundings
@@ -31,6 +35,9 @@ SLOW_AFTER_S = 0.5
 SETTLED_AFTER_S = 3.0
 """Nothing moves while uplinks come and go: a deployment restarts them one after the other."""
 
+SIGN_OFF_WITHIN_S = 0.5
+LOOK_FOR_OTHERS_EVERY_S = 0.25
+
 logger = logging.getLogger(__name__)
 
 
@@ -42,11 +49,15 @@ class Fleet:
         self.uplink = surroundings.uplink
         self._store = surroundings.store
         self._metrics = surroundings.metrics
+        self._faults = surroundings.metrics.service.faults
         self._members = Members(self.uplink)
         self._moves = Bucket(MOVES_PER_S, MOVES_PER_S, time.monotonic())
         self._beats = 0
         self._berths: dict[str, Berth] = {}
         self._ending: dict[str, asyncio.Task[None]] = {}
+        self._leaving: dict[asyncio.Task[None], Berth] = {}
+        self._elsewhere: dict[str, asyncio.Event] = {}  # of each instance, while we stop
+        self._alone = asyncio.Event()
         self._taking: set[asyncio.Task[None]] = set()
         self._tending: dict[str, asyncio.Task[None]] = {}
 
@@ -55,53 +66,111 @@ class Fleet:
         for slug, berth in list(self._berths.items()):
             if instances.get(slug) != berth.instance:
                 del self._berths[slug]
-                self._end(slug, berth)
+                self._end(slug, berth, served=slug in instances)
         for slug, instance in instances.items():
-            if slug in self._berths:
-                continue
-            if instance.registration_token:
-                self._berths[slug] = Berth(instance, self._surroundings)
-            else:
-                InstanceLogger(logger, slug).warning(
-                    "no registration token: events are kept, nothing reaches Takaro yet"
-                )
+            with self._faults.kept(InstanceLogger(logger, slug), FaultKind.LISTENER):
+                self._begin(slug, instance)
 
-    def _end(self, slug: str, berth: Berth) -> None:
-        """Stops a berth; one of the same name begins when it has ended."""
+    def _begin(self, slug: str, instance: Instance) -> None:
+        if slug in self._berths:
+            return
+        if instance.registration_token:
+            self._berths[slug] = Berth(instance, self._surroundings)
+        else:
+            InstanceLogger(logger, slug).warning(
+                "no registration token: events are kept, nothing reaches Takaro yet"
+            )
+
+    def _end(self, slug: str, berth: Berth, *, served: bool) -> None:
+        """Ends a berth; another one of the same name begins when it has given its lease back. Its sockets go
+        when what was asked on them is answered. `served`: there is another one, and the mod goes on polling.
+        """
+        closed_by_s = time.monotonic() + ANSWERED_WITHIN_S
         before = self._ending.get(slug)
 
-        async def end() -> None:
+        async def let_go() -> None:
             if before:
                 await asyncio.wait([before])
-            await berth.stop()
+            with self._faults.kept(InstanceLogger(logger, slug), FaultKind.LOOP):
+                await berth.let_go()
             if slug not in self._berths:
                 self._metrics.instances.forget(slug)
 
-        task = self._ending[slug] = asyncio.create_task(end())
+        async def leave(letting_go: asyncio.Task[None]) -> None:
+            await asyncio.wait([letting_go])
+            elsewhere = asyncio.Event() if served else None
+            with self._faults.kept(InstanceLogger(logger, slug), FaultKind.LOOP):
+                await berth.leave(closed_by_s, elsewhere, has_successor=served, mod_polls=served)
+
+        task = self._ending[slug] = asyncio.create_task(let_go())
         task.add_done_callback(lambda ended: self._ending.get(slug) is ended and self._ending.pop(slug))
+        leaving = asyncio.create_task(leave(task))
+        self._leaving[leaving] = berth
+        leaving.add_done_callback(self._leaving.pop)
 
     def sightings(self) -> dict[str, Sighting]:
         """The instances that are this uplink's, as far as they can be judged."""
-        return {slug: sighting for slug, berth in self._berths.items() if (sighting := berth.sighting())}
+        found = {}
+        for slug, berth in self._berths.items():
+            with self._faults.kept(InstanceLogger(logger, slug), FaultKind.LISTENER):
+                if sighting := berth.sighting():
+                    found[slug] = sighting
+        return found
 
     async def run(self) -> None:
-        """Never returns; when it is cancelled, links are closed and leases given back."""
+        """Never returns. When it is cancelled, leases are given back, and sockets are closed within
+        STOP_WITHIN_S: as soon as what was asked on them is answered."""
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._beat())
-                group.create_task(self._keep_leases())
-                group.create_task(stalls.watch(self._surroundings.stalls))
-                group.create_task(self._listen())
-                group.create_task(self._measure())
+                for loop in (
+                    self._beat,
+                    self._keep_leases,
+                    partial(stalls.watch, self._surroundings.stalls),
+                    self._listen,
+                    self._measure,
+                ):
+                    group.create_task(self._faults.kept_going(logger, loop))
         finally:
-            with contextlib.suppress(StoreError):
+            await self._stop(time.monotonic() + STOP_WITHIN_S)
+
+    async def _stop(self, closed_by_s: float) -> None:
+        """First the claims on what others may take, then what is open, then the sockets."""
+        for task in (*self._tending.values(), *self._taking):
+            task.cancel()
+        with contextlib.suppress(StoreError, TimeoutError):
+            async with asyncio.timeout(SIGN_OFF_WITHIN_S):
                 await self._store.send("HDEL", UPLINKS, self.uplink)
-            for task in self._tending.values():
-                task.cancel()
-            stopping = (berth.stop() for berth in self._berths.values())
-            for end in await asyncio.gather(*stopping, *self._ending.values(), return_exceptions=True):
-                if isinstance(end, Exception):
-                    logger.error("a link did not end cleanly", exc_info=end)
+        others = self._members.alive - {self.uplink}
+        looking = asyncio.create_task(self._look_for(others))
+        left = set(self._leaving.values())
+        await asyncio.gather(
+            *(self._let_go(slug, berth, closed_by_s, bool(others)) for slug, berth in self._berths.items()),
+            *(berth.leave(closed_by_s, has_successor=False) for berth in left),
+            *self._ending.values(),
+        )
+        await cancelled(looking)
+
+    async def _let_go(self, slug: str, berth: Berth, closed_by_s: float, has_successor: bool) -> None:
+        with self._faults.kept(InstanceLogger(logger, slug), FaultKind.LOOP):
+            await berth.let_go()
+        elsewhere = self._elsewhere[slug] = asyncio.Event()
+        if self._alone.is_set() or not has_successor:
+            elsewhere.set()
+            has_successor = False
+        with self._faults.kept(InstanceLogger(logger, slug), FaultKind.LOOP):
+            await berth.leave(closed_by_s, elsewhere, has_successor=has_successor)
+
+    async def _look_for(self, others: frozenset[str]) -> None:
+        """While we stop: ends the wait for a successor once no other uplink is there any more."""
+        while others:
+            with contextlib.suppress(StoreError):
+                others &= {member.decode() for member in await self._store.send("HKEYS", UPLINKS)}
+            await asyncio.sleep(LOOK_FOR_OTHERS_EVERY_S)
+        self._alone.set()
+        for slug, elsewhere in self._elsewhere.items():
+            if not elsewhere.is_set():
+                elsewhere.set()
+                self._berths[slug].refuse_new()
 
     async def _beat(self) -> None:
         """Says that this uplink is alive, and hears who else is."""
@@ -148,11 +217,11 @@ class Fleet:
         for slug, task in list(self._tending.items()):
             if task.done():
                 del self._tending[slug]
-                task.result()
 
     async def _tend(self, slug: str, berth: Berth) -> None:
-        ours = preferred(slug, self._members.alive) == self.uplink
-        await berth.tend(ours=ours, may_move=self._may_move)
+        with self._faults.kept(InstanceLogger(logger, slug), FaultKind.LOOP):
+            ours = preferred(slug, self._members.alive) == self.uplink
+            await berth.tend(ours=ours, may_move=self._may_move)
 
     def _may_move(self) -> bool:
         now_s = time.monotonic()
@@ -161,13 +230,16 @@ class Fleet:
     async def _measure(self) -> None:
         """Renews what metrics show of each instance, some at a time: the loop has other things to do."""
         while True:
-            berths = list(self._berths.values())
+            berths = list(self._berths.items())
             for start in range(0, len(berths), MEASURED_AT_ONCE):
-                with contextlib.suppress(StoreError):
-                    await asyncio.gather(
-                        *(berth.measure() for berth in berths[start : start + MEASURED_AT_ONCE])
-                    )
+                await asyncio.gather(
+                    *(self._measured(*one) for one in berths[start : start + MEASURED_AT_ONCE])
+                )
             await asyncio.sleep(MEASURE_EVERY_S)
+
+    async def _measured(self, slug: str, berth: Berth) -> None:
+        with self._faults.kept(InstanceLogger(logger, slug), FaultKind.LOOP), contextlib.suppress(StoreError):
+            await berth.measure()
 
     async def _came_free(self, slugs: Iterable[str]) -> None:
         """Leases were given back, most likely by an uplink that stops: whose are these instances now?"""
@@ -185,5 +257,6 @@ class Fleet:
                 task.add_done_callback(self._taking.discard)
                 continue
             for slug in slugs:
-                if berth := self._berths.get(slug):
-                    berth.wake(events=channel == WAKE_EVENTS, results=channel == WAKE_RESULTS)
+                with self._faults.kept(InstanceLogger(logger, slug), FaultKind.LISTENER):
+                    if berth := self._berths.get(slug):
+                        berth.wake(events=channel == WAKE_EVENTS, results=channel == WAKE_RESULTS)

@@ -17,6 +17,7 @@ from services.relay.settings import Instance
 from services.uplink.conversation import Conversation
 from services.uplink.deliveries import Deliveries
 from services.uplink.desk import Desk
+from services.uplink.leaving import ANSWERED_WITHIN_S
 from services.uplink.mirror.state import Mirror
 from services.uplink.shown import Shown
 from services.uplink.surroundings import Surroundings
@@ -30,9 +31,6 @@ RECYCLE_AFTER_REQUESTS = 3_000
 RECYCLE_AFTER_S = 6 * 3600.0
 SPREAD = 0.1
 """By so much the two limits differ from socket to socket: a fleet must not identify at one moment."""
-
-ANSWERED_WITHIN_S = 10.0
-"""After that Takaro waits no more for what it asked on an old socket."""
 
 LOOK_EVERY_S = 5.0
 WRITTEN_WITHIN_S = 0.5
@@ -98,6 +96,7 @@ class Link:
                 part.result()
         except LostLease:
             self._shown.close()  # from now on it is for the new owner to say
+            await self.leave(time.monotonic() + ANSWERED_WITHIN_S)
             raise
         finally:
             tasks = [*parts, *self._seeing_off, *self._talking.values()]
@@ -115,14 +114,22 @@ class Link:
             async with asyncio.timeout(WRITTEN_WITHIN_S):
                 await self._shown.publish()
 
-    async def leave(self, within_s: float) -> None:
-        """Closes each socket once what was asked on it is answered; then `run` ends."""
-        self._leaving.set()
-        await asyncio.gather(self._deliveries.finish(), *(self._leave(c, within_s) for c in [*self._talking]))
+    async def leave(self, closed_by_s: float, elsewhere: asyncio.Event | None = None) -> None:
+        """Closes each socket once what was asked on it is answered; then `run` ends.
 
-    async def _leave(self, conversation: Conversation, within_s: float) -> None:
+        `elsewhere` is set once Takaro asks a socket that is not of this link, None: that is not waited for.
+        """
+        self._leaving.set()
+        await asyncio.gather(
+            self._deliveries.finish(),
+            *(self._leave(conversation, closed_by_s, elsewhere) for conversation in [*self._talking]),
+        )
+
+    async def _leave(
+        self, conversation: Conversation, closed_by_s: float, elsewhere: asyncio.Event | None
+    ) -> None:
         if conversation.settled.done() and conversation.settled.result():
-            await conversation.leave(within_s)
+            await conversation.leave(closed_by_s, elsewhere if conversation is self._used else None)
         else:
             self._talking[conversation].cancel()
 
@@ -179,7 +186,7 @@ class Link:
         self._changed()
         if before and not before.ended.done():
             self._metrics.recycled.inc()
-            task = asyncio.create_task(before.leave(ANSWERED_WITHIN_S))
+            task = asyncio.create_task(before.leave(time.monotonic() + ANSWERED_WITHIN_S))
             self._seeing_off.add(task)
             task.add_done_callback(self._seeing_off.discard)
 

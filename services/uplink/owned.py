@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import Coroutine
 from typing import Any
@@ -9,14 +10,17 @@ from typing import Any
 from services.relay.command_stream import CommandStream
 from services.relay.errors import StoreError
 from services.relay.event_stream import EventStream
+from services.relay.faults import FaultKind
 from services.relay.instances.series import Row
 from services.relay.instances.state import InstanceState
 from services.relay.leases import Lease
+from services.relay.logs import InstanceLogger
 from services.relay.running import cancelled
 from services.relay.settings import Instance
 from services.relay.vocabulary import Action
 from services.uplink.asking import Asking
 from services.uplink.desk import Desk
+from services.uplink.leaving import Leaving
 from services.uplink.link import Link
 from services.uplink.metrics import MIRROR_AGE, MIRROR_PARTS, PLAYERS
 from services.uplink.mirror.keeper import Keeper
@@ -30,6 +34,9 @@ from services.uplink.takaro.contact import Contact
 SAVED_WITHIN_S = 0.5
 
 
+logger = logging.getLogger(__name__)
+
+
 class OwnedInstance:
     """The link of one instance to Takaro, and what answers Takaro's requests over it."""
 
@@ -38,6 +45,8 @@ class OwnedInstance:
     ) -> None:
         store, metrics, limits = surroundings.store, surroundings.metrics, surroundings.limits
         state = InstanceState(store, instance.slug)
+        self._faults = metrics.service.faults
+        self._logger = InstanceLogger(logger, instance.slug)
         self._mirror = Mirror(limits, metrics.beyond)
         self._keeper = Keeper(store, instance.slug, lease, self._mirror, metrics)
         commands = CommandStream(store, instance.slug, limits.open_commands)
@@ -46,7 +55,15 @@ class OwnedInstance:
         self._reads = Reads(
             self._asking, self._mirror, self._keeper, state, contact, metrics, surroundings.reads_per_s
         )
-        desk = Desk(self._asking, self._reads, self._mirror, contact, metrics, limits.frame_out_bytes)
+        desk = self._desk = Desk(
+            instance.slug,
+            self._asking,
+            self._reads,
+            self._mirror,
+            contact,
+            metrics,
+            limits.frame_out_bytes,
+        )
         events = EventStream(store, instance.slug)
         self._shown = Shown(instance.slug, state, lease, metrics)
         self._link = Link(
@@ -57,9 +74,10 @@ class OwnedInstance:
         """Links and answers at once, until `leave`; events flow while the lease is ours. Raises LostLease."""
         parts: list[Coroutine[Any, Any, None]] = [
             self._link.run(),
-            self._asking.pass_results_on(),
-            self._reads.run(),
-            self._keeper.run(),
+            *(
+                self._faults.kept_going(self._logger, loop)
+                for loop in (self._asking.pass_results_on, self._reads.run, self._keeper.run)
+            ),
         ]
         tasks = [asyncio.create_task(part) for part in parts]
         try:
@@ -69,6 +87,7 @@ class OwnedInstance:
         finally:
             for task in tasks:
                 await cancelled(task)
+            self._desk.close()
             self._passing.close()
 
     @property
@@ -92,10 +111,23 @@ class OwnedInstance:
             async with asyncio.timeout(SAVED_WITHIN_S):
                 await self._keeper.save()
 
-    async def leave(self, within_s: float) -> None:
-        """Closes the socket once what was asked on it is answered; then `run` ends."""
-        self._asking.wake()  # from now on it looks by itself
-        await self._link.leave(within_s)
+    def refuse_new(self) -> None:
+        """New requests that the mod would have to answer are refused: nobody could wait for them."""
+        self._desk.leave(time.monotonic())
+
+    async def leave(self, leaving: Leaving, elsewhere: asyncio.Event | None = None) -> None:
+        """Closes the sockets once what was asked on them is answered, by the moments of `leaving`; then `run`
+        ends. `elsewhere` is set once Takaro asks another socket, None: that is not waited for."""
+        self._desk.leave(leaving.refused_from_s)
+        ending = asyncio.create_task(self._end_commands(leaving))
+        try:
+            await self._link.leave(leaving.closed_by_s, elsewhere)
+        finally:
+            await cancelled(ending)
+
+    async def _end_commands(self, leaving: Leaving) -> None:
+        with self._faults.kept(self._logger, FaultKind.LOOP):
+            await asyncio.gather(self._asking.leave(leaving), self._reads.leave(leaving))
 
     def wake(self, *, events: bool, results: bool) -> None:
         """There may be something to fetch."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import random
 import time
 from functools import partial
@@ -10,11 +11,14 @@ from typing import Any
 import orjson
 
 from services.relay.errors import StoreError
+from services.relay.faults import FaultKind
 from services.relay.instances.state import InstanceState
+from services.relay.logs import InstanceLogger
 from services.relay.operation_ids import new_operation_id
 from services.relay.records import Command, Outcome
 from services.relay.vocabulary import Action
 from services.uplink.asking import Asking
+from services.uplink.leaving import Leaving
 from services.uplink.metrics import ANSWERED, FALLBACK, FRESH, STALE, Metrics
 from services.uplink.mirror.banned import known_as
 from services.uplink.mirror.keeper import Keeper
@@ -46,6 +50,9 @@ Answer = tuple[bytes, str]
 """A response payload as JSON, and where it came from: a label of the metric."""
 
 
+logger = logging.getLogger(__name__)
+
+
 class Reads:
     """Answers the reads of one instance."""
 
@@ -63,6 +70,8 @@ class Reads:
         self._mirror = mirror
         self._keeper = keeper
         self._state = state
+        self._logger = InstanceLogger(logger, state.slug)
+        self._refuses = False
         self._contact = contact
         self._metrics = metrics
         self._refreshes = Refreshes(per_s, random.uniform(*CALM_S), time.monotonic())
@@ -95,6 +104,14 @@ class Reads:
         last_position = self._mirror.place(subject.game_id)
         return orjson.dumps(payload_for(action, args, outcome, last_position)), FALLBACK
 
+    async def leave(self, leaving: Leaving) -> None:
+        """From `fetched_by_s` on nothing more is asked of the mod: who waits for it is told."""
+        await asyncio.sleep(leaving.fetched_by_s - time.monotonic())
+        self._refuses = True
+        for subject in self._refreshes.clear():
+            if waited_for := self._waited_for.pop(subject, None):
+                waited_for.set_result(failures.leaving())
+
     async def run(self) -> None:
         """Asks the mod for what is wanted, at its pace. Never returns."""
         while True:
@@ -108,12 +125,16 @@ class Reads:
                     await self._kick.wait()
 
     def _want(self, subject: Subject, *, somebody_waits: bool) -> None:
+        if self._refuses:
+            return
         if self._refreshes.want(subject, time.monotonic(), somebody_waits=somebody_waits):
             self._kick.set()
 
     async def _from_mod(self, subject: Subject) -> Outcome | Failure:
         """Equal reads wait for one operation. What could not come in time anyway is not waited for."""
         waited_for = self._waited_for.get(subject)
+        if waited_for is None and self._refuses:
+            return failures.leaving()
         if waited_for is None:
             harmless = READ_RULES[subject.action].fallback is not Fallback.ERROR
             if len(self._waited_for) >= (self._can_wait if harmless else MAX_WAITED_FOR):
@@ -128,7 +149,8 @@ class Reads:
         """Asks the mod, and tells those who wait for it; whatever happens, it is not under way any more."""
         result: Outcome | Failure = failures.no_result()
         try:
-            result = await self._asked(subject)
+            with self._metrics.service.faults.kept(self._logger, FaultKind.REQUEST):
+                result = await self._asked(subject)
         finally:
             self._metrics.refreshes.labels(
                 subject.action, "failed" if isinstance(result, Failure) else "answered"

@@ -38,7 +38,6 @@ class Mod(DayzServer):
         self.chance = chance
         self.newest = 0  # the number of the last event
         self.result_times = 1  # how often each result is posted
-        self.result_delay_s = 0.0
         self.players = [make_player(number, f"Player {number}") for number in range(1, PLAYERS + 1)]
         for player in self.players:
             self.world.players[player.game_id] = player
@@ -65,7 +64,6 @@ class Mod(DayzServer):
         await self._post_result(Operation(operation_id, WRITE, ""), body)
 
     async def _post_result(self, operation: Operation, body: bytes) -> None:
-        await asyncio.sleep(self.result_delay_s)
         for _ in range(self.result_times):
             await super()._post_result(operation, body)
 

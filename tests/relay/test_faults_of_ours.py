@@ -7,7 +7,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from services.relay import faults
-from services.relay.faults import Faults, Kind
+from services.relay.faults import FaultKind, Faults
 from services.relay.instances.series import InstanceSeries
 from services.relay.logs import InstanceLogger
 from services.relay.running import cancelled
@@ -26,7 +26,7 @@ def test_a_fault_is_counted_each_time_and_logged_once_for_each_server(
     registry = CollectorRegistry()
     found = ServiceMetrics(registry, "uplink", InstanceSeries(())).faults
     for slug in ("one", "other", "one"):
-        with found.kept(InstanceLogger(logger, slug), Kind.RESULT):
+        with found.kept(InstanceLogger(logger, slug), FaultKind.RESULT):
             fail()
     assert registry.get_sample_value("dayz_relay_faults_total", {"kind": "result"}) == 3
     assert registry.get_sample_value("dayz_relay_faults_total", {"kind": "loop"}) == 0
@@ -37,9 +37,9 @@ def test_a_fault_is_counted_each_time_and_logged_once_for_each_server(
 def test_different_faults_at_one_kind_of_work_are_both_logged(caplog: pytest.LogCaptureFixture) -> None:
     found = Faults()
     for times in range(2):
-        with found.kept(logger, Kind.FRAME):
+        with found.kept(logger, FaultKind.FRAME):
             fail()
-        with found.kept(logger, Kind.FRAME):
+        with found.kept(logger, FaultKind.FRAME):
             raise ValueError(times)
     assert len(caplog.records) == 2
 

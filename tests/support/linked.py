@@ -1,6 +1,7 @@
 """One instance, a simulated Takaro, and uplinks that link it: what the tests of links and requests share."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
@@ -16,6 +17,7 @@ from services.relay.running import cancelled
 from services.relay.settings import Instance
 from services.relay.store import Store
 from services.sim.takaro.server import TakaroSim
+from services.uplink.leaving import leaving
 from services.uplink.metrics import Metrics
 from services.uplink.owned import OwnedInstance
 from services.uplink.surroundings import Surroundings
@@ -72,6 +74,18 @@ class Uplink:
         await self.owned.drain()
         await self.stop_renewing()
         await self.lease.release()
+
+    async def leave(
+        self,
+        within_s: float,
+        *,
+        mod_polls: bool = True,
+        has_successor: bool = True,
+        elsewhere: asyncio.Event | None = None,
+    ) -> None:
+        now_s = time.monotonic()
+        how = leaving(now_s, now_s + within_s, mod_polls=mod_polls, has_successor=has_successor)
+        await self.owned.leave(how, elsewhere)
 
     async def stop_renewing(self) -> None:
         if self._renewing:

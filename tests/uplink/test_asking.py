@@ -1,6 +1,7 @@
 """Results find whoever asked, also while two uplinks ask for one instance."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -18,6 +19,7 @@ from services.relay.store import Store
 from services.relay.vocabulary import Action
 from services.uplink import asking
 from services.uplink.asking import Asking
+from services.uplink.leaving import leaving
 from services.uplink.metrics import Metrics
 from services.uplink.takaro.contact import Contact
 from services.uplink.takaro.failures import Cause, Failure
@@ -230,3 +232,27 @@ async def test_what_could_not_leave_in_time_is_told_as_not_delivered(
     failure = await asked
     assert isinstance(failure, Failure) and failure.text.startswith("not delivered")
     assert await scene.commands.take() == []
+
+
+async def test_a_result_that_nobody_has_read_when_the_time_is_up_is_the_answer(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "ANSWER_WITHIN_S", 0.5)
+    asker = scene.begin()
+    await asker.lease.renew()
+    operation_id, answer = asker.ask()
+    await scene.handed(1)
+    assert await scene.commands.complete(operation_id, Outcome("without a hint"), {})
+    assert await asyncio.wait_for(answer, 5.0) == Outcome("without a hint")
+
+
+async def test_a_refresh_is_not_begun_any_more_by_who_leaves(scene: Scene) -> None:
+    asker = scene.begin()
+    now_s = time.monotonic()
+    leaving_by = leaving(now_s, now_s + 30.0, mod_polls=True, has_successor=True)
+    ending = asyncio.create_task(asker.asking.leave(leaving_by))
+    await asyncio.sleep(0)
+    _, answer = asker.ask(somebody_waits=False)
+    assert isinstance(await answer, Failure)
+    assert await scene.commands.take() == []
+    await cancelled(ending)

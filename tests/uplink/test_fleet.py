@@ -301,7 +301,7 @@ async def test_whoever_lost_the_lease_leaves_the_events_to_the_new_owner(scene: 
     await scene.store.send("DEL", key)
     await scene.store.send("HSET", key, "token", "somebody else", "beat", 1)
     await scene.store.send("PEXPIRE", key, 500)
-    await scene.takaro.wait_for(lambda: not scene.takaro.is_connected(scene.identity))
+    await scene.takaro.wait_for(lambda: len(scene.takaro.identifies(scene.identity)) == 2)
     await scene.append(2)
     await scene.arrived(2)  # the other's lease ran out, ours came back
     assert len(scene.takaro.identifies(scene.identity)) == 2
@@ -453,8 +453,8 @@ async def test_a_lease_that_is_slow_to_renew_keeps_no_other_back(
     renewed: Counter[str] = Counter()
 
     async def counted(lease: Lease, **how: Any) -> Look:
-        renewed[lease._slug] += 1
-        if lease._slug == slow:
+        renewed[lease.slug] += 1
+        if lease.slug == slow:
             await asyncio.Event().wait()
         return await renew(lease, **how)
 

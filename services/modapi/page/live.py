@@ -19,7 +19,7 @@ from services.modapi.page.markup import Html
 from services.modapi.page.view import Row, View
 from services.modapi.page.words import level
 from services.relay.errors import StoreError
-from services.relay.faults import Faults, Kind
+from services.relay.faults import FaultKind, Faults
 from services.relay.instances.dead_letters import DeadLetters
 from services.relay.instances.diagnosis import diagnose
 from services.relay.instances.directory import Directory
@@ -88,7 +88,7 @@ class Board:
         for start in range(0, len(slugs), AT_ONCE):
             found = await facts_of_all(self._store, slugs[start : start + AT_ONCE])
             for slug, facts in found.items():
-                with self._faults.kept(InstanceLogger(logger, slug), Kind.LISTENER):
+                with self._faults.kept(InstanceLogger(logger, slug), FaultKind.LISTENER):
                     rows[slug] = self._row(entries[slug], facts, stranger)
         return rows
 
@@ -222,7 +222,7 @@ class Live:
                 except StoreError:
                     news = b"event: away\ndata:\n\n"
                 except Exception as error:  # the next look may go well again, and other pages go on
-                    self._faults.caught(logger, Kind.LISTENER, error)
+                    self._faults.caught(logger, FaultKind.LISTENER, error)
                     news = b""
                 if not news and time.monotonic() - said_s > SAID_WITHIN_S:
                     news = b":\n\n"

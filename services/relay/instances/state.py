@@ -33,6 +33,7 @@ class InstanceState:
     """The small facts of the instance `slug`. Every call raises StoreError."""
 
     def __init__(self, store: Store, slug: str) -> None:
+        self.slug = slug
         self._store = store
         self._keys = keys_of(slug)
 

@@ -49,6 +49,7 @@ class DayzServer(Game):
         total_s: float = 10.0,
         send_authorization: bool = True,
         results_in_turn: bool = False,
+        run_s: float = 0.0,
         on_line: Callable[[str], object] | None = None,
     ) -> None:
         super().__init__(generation, on_line)
@@ -66,6 +67,8 @@ class DayzServer(Game):
         self.failing: dict[str, str] = {}
         """Actions that the mod answers with ok:false, and the text of each."""
         self._results_in_turn = results_in_turn
+        self.run_s = run_s
+        """How long the game takes to run an operation, before its result is posted."""
         self._stopping = asyncio.Event()
 
     # The life of the mod
@@ -201,6 +204,7 @@ class DayzServer(Game):
             task.add_done_callback(self._posting.discard)
 
     async def _post_result(self, operation: Operation, body: bytes) -> None:
+        await asyncio.sleep(self.run_s)
         path = f"/gameserver/{self.game_server_id}/operation/{operation.operation_id}/result"
         try:
             await self._post(path, body)

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from services.relay.errors import StoreError
-from services.relay.faults import Faults, Kind
+from services.relay.faults import FaultKind, Faults
 from services.relay.keys import keys_of
 from services.relay.logs import InstanceLogger
 from services.relay.settings import Alerts
@@ -82,7 +82,7 @@ class Herald:
         for slug, told in zip(new, await asyncio.gather(*map(self._told, new)), strict=True):
             self._watches[slug] = Watch(told, self._silent_after_s)
         for slug, seen in found.items():
-            with self._faults.kept(InstanceLogger(logger, slug), Kind.LOOP):
+            with self._faults.kept(InstanceLogger(logger, slug), FaultKind.LOOP):
                 self._look_at(slug, seen, now_s, wall_s)
 
     def _look_at(self, slug: str, seen: Sighting, now_s: float, wall_s: float) -> None:
@@ -158,11 +158,11 @@ class _Target:
             self._waiting.clear()
             self._some.clear()
             sent = False
-            with self._faults.kept(logger, Kind.LOOP):
+            with self._faults.kept(logger, FaultKind.LOOP):
                 sent = await self._send(orjson.dumps(self._body([one.transition for one in messages])))
             self._counted(self._name, sent)
             for message in messages:
-                with self._faults.kept(InstanceLogger(logger, message.transition.slug), Kind.LISTENER):
+                with self._faults.kept(InstanceLogger(logger, message.transition.slug), FaultKind.LISTENER):
                     message.done(sent)
             await asyncio.sleep(MESSAGE_EVERY_S)
 

@@ -71,6 +71,13 @@ class Refreshes:
         self._pace.take(len(taken))
         return taken
 
+    def clear(self) -> list[Subject]:
+        """Forgets what did not leave yet. Returns the reads among it that somebody waits for."""
+        waited_for = list(_in_order(self._waited_for))
+        for subjects in (*self._waited_for.values(), *self._wanted.values()):
+            subjects.clear()
+        return waited_for
+
     def wait_s(self, now_s: float) -> float | None:
         """How long until `take` gives something; None: not before something changes."""
         self._pace.level(now_s)

@@ -25,6 +25,7 @@ class Cause(StrEnum):
     NEVER_SEEN = "never_seen"
     STORE_AWAY = "store_away"
     STORE_REFUSED = "store_refused"
+    FAULT = "fault"  # of ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,21 @@ def queue_full() -> Failure:
 def stood_still() -> Failure:
     """This process did nothing for so long that Takaro has given the request up, or is about to."""
     return Failure(Cause.NOT_DELIVERED, f"{NOT_DELIVERED}: the relay stood still, ask again")
+
+
+def leaving() -> Failure:
+    """No poll can fetch it before this uplink stops, or stops serving the instance."""
+    return Failure(Cause.NOT_DELIVERED, f"{NOT_DELIVERED}: the relay stops, or stops serving this server")
+
+
+def cut_short() -> Failure:
+    """This uplink ends before it knows how far the command came."""
+    return Failure(Cause.NO_RESULT, "the relay ends before it knows the result: it may have run")
+
+
+def fault() -> Failure:
+    """An exception of ours that nobody has foreseen."""
+    return Failure(Cause.FAULT, "the relay failed by a fault of its own: it may have run")
 
 
 def store_away() -> Failure:

@@ -65,10 +65,10 @@ async def odd_results(run: Run) -> None:
             mod.result_times = 2
         await asyncio.sleep(6.0)
         for mod in world.mods.values():
-            mod.result_times, mod.result_delay_s = 1, 11.0
+            mod.result_times, mod.run_s = 1, 11.0
         await asyncio.sleep(15.0)
         for mod in world.mods.values():
-            mod.result_delay_s = 0.0
+            mod.run_s = 0.0
             for operation in ("nobody-asked", "0" * 32, "%2e%2e"):
                 await mod.post_result(operation, b'{"ok":true,"result":null}')
         await asyncio.sleep(12.0)

@@ -13,6 +13,9 @@ CASES = [
     (failures.queue_full(), Cause.QUEUE_FULL, "not delivered: too many commands wait"),
     (failures.store_away(), Cause.STORE_AWAY, "the relay's store is away"),
     (failures.store_refused("Redis is full"), Cause.STORE_REFUSED, "not delivered: Redis is full"),
+    (failures.leaving(), Cause.NOT_DELIVERED, "not delivered: the relay stops"),
+    (failures.cut_short(), Cause.NO_RESULT, "the relay ends before it knows the result: it may have run"),
+    (failures.fault(), Cause.FAULT, "the relay failed by a fault of its own: it may have run"),
 ]
 
 
@@ -29,6 +32,6 @@ def test_every_cause_has_its_words() -> None:
 
 
 def test_only_what_surely_did_not_happen_is_called_not_delivered() -> None:
-    unsure = {Cause.NO_RESULT, Cause.STORE_AWAY}
+    unsure = {Cause.NO_RESULT, Cause.STORE_AWAY, Cause.FAULT}
     for failure, cause, _ in CASES:
         assert failure.text.startswith("not delivered") is (cause not in unsure)

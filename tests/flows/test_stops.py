@@ -1,0 +1,78 @@
+"""`dayz-relay up` is stopped while Takaro waits for answers."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from services.relay.command_life import NOT_DELIVERED
+from services.relay.vocabulary import Action
+from services.sim.dayz.generations import Generation
+from services.sim.dayz.server import DayzServer
+from services.sim.ports import free_ports
+from services.sim.takaro import requests
+from services.sim.takaro.records import Answer
+from services.sim.takaro.server import TakaroSim
+from tests.flows.conftest import REGISTRATION_TOKEN, block, key
+
+WITHIN_S = 60.0
+
+
+@asynccontextmanager
+async def up(folder: Path, takaro: TakaroSim) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+    """A relay in one command, and the address that its mods call."""
+    door, *admin_ports = free_ports(3)
+    config = folder / "relay.toml"
+    config.write_text(
+        f'[takaro]\nurl = "{takaro.url}"\nregistration_token = "{REGISTRATION_TOKEN}"\n'
+        f"[modapi]\nport = {door}\nadmin_port = {admin_ports[0]}\n"
+        f"[uplink]\nadmin_port = {admin_ports[1]}\n[[instance]]\n{block('one')}"
+    )
+    config.chmod(0o600)
+    clean = {name: text for name, text in os.environ.items() if not name.startswith(("RELAY_", "TAKARO_"))}
+    with (folder / "log").open("wb") as log:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "services.cli", "up",
+            "--config", str(config), "--data", str(folder / "data"),
+            env=clean | {"TMPDIR": str(folder)}, stdout=log, stderr=log,
+        )  # fmt: skip
+    try:
+        yield process, f"http://127.0.0.1:{door}/k/{key('one')}"
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def test_a_stop_of_up_tells_takaro_of_every_open_request(tmp_path: Path) -> None:
+    identity = "identity-one"
+
+    def give(number: int) -> asyncio.Task[Answer]:
+        args = requests.console(f"give {number}")
+        return asyncio.create_task(takaro.request(identity, Action.EXECUTE_CONSOLE_COMMAND, args))
+
+    async with (
+        TakaroSim(registration_tokens={REGISTRATION_TOKEN}, ask_location=False) as takaro,
+        up(tmp_path, takaro) as (relay, url),
+    ):
+        await takaro.wait_for(lambda: takaro.is_connected(identity), WITHIN_S)
+        mod = DayzServer(
+            url, generation=Generation.SCANNER, registration_token=key("one"), poll_s=2.0, run_s=4.0
+        )
+        running = asyncio.create_task(mod.run())
+        await mod.wait_for(lambda: mod.counters.polls, WITHIN_S)
+        handed = [give(number) for number in range(6)]
+        await mod.wait_for(lambda: len(mod.world.effects) == 6)
+        queued = give(6)
+        relay.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(WITHIN_S):
+            answers = await asyncio.gather(*handed, queued)
+            assert await relay.wait() == 0, (tmp_path / "log").read_text()
+        running.cancel()
+        assert [answer.error for answer in answers[:6]] == [None] * 6
+        last = answers[6].error
+        assert last is None or NOT_DELIVERED in last
+        assert len(mod.world.effects) == 7 - bool(last)  # what was not delivered was not run
