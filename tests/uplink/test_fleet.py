@@ -62,7 +62,7 @@ class Scene:
         instances = {
             slug: Instance(
                 slug=slug,
-                name="A server",
+                name=f"Server {slug}",
                 identity_token=SecretStr(f"identity-{slug}"),
                 registration_token=SecretStr(registration_token),
             )

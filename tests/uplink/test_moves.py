@@ -124,7 +124,7 @@ class Scene:
 def instance(slug: str) -> Instance:
     return Instance(
         slug=slug,
-        name="A server",
+        name=f"Server {slug}",
         identity_token=SecretStr(f"identity-{slug}"),
         registration_token=SecretStr(TOKEN),
     )
