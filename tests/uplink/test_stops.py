@@ -37,10 +37,10 @@ class Scene:
     slug: str
     uplinks: dict[asyncio.Task[None], Fleet] = field(default_factory=dict)
 
-    def instance(self, slug: str, name: str = "A server") -> Instance:
+    def instance(self, slug: str, name: str = "") -> Instance:
         return Instance(
             slug=slug,
-            name=name,
+            name=name or f"Server {slug}",
             identity_token=SecretStr(f"identity-{slug}"),
             registration_token=SecretStr(TOKEN),
         )
