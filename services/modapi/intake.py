@@ -20,7 +20,7 @@ from services.modapi.metrics import Metrics
 from services.modapi.pace import LogLines
 from services.relay.errors import StoreError
 from services.relay.event_stream import NOT_ASKED, Appended, Batch, EventStream, Slot, digest
-from services.relay.faults import Kind
+from services.relay.faults import FaultKind
 from services.relay.instances.state import InstanceState
 from services.relay.limits import DEFAULT_LIMITS, Limits
 from services.relay.logs import InstanceLogger
@@ -175,7 +175,7 @@ class Intake:
 
     def _faulty(self, error: Exception, raw: Any) -> DeadEvent:
         """Our own code failed on this: it is put aside, and its neighbours go on."""
-        self._metrics.service.faults.caught(self._logger, Kind.REQUEST, error)
+        self._metrics.service.faults.caught(self._logger, FaultKind.REQUEST, error)
         return dead(Reason.RELAY_FAULT, f"the relay failed on it ({type(error).__name__}), see its log", raw)
 
     async def _read(self, body: bytes) -> ReadBatch:
@@ -217,7 +217,9 @@ class Intake:
 
     async def _read_roster(self) -> None:
         stored = await self._state.players()
-        with self._metrics.service.faults.kept(self._logger, Kind.REQUEST):  # else each batch fails on it
+        with self._metrics.service.faults.kept(
+            self._logger, FaultKind.REQUEST
+        ):  # else each batch fails on it
             self._roster.restore(stored)
         self._roster_read_s = time.monotonic()
 

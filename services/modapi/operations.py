@@ -14,7 +14,7 @@ from services.modapi.metrics import Metrics
 from services.relay.command_life import NOT_DELIVERED
 from services.relay.command_stream import CommandStream
 from services.relay.errors import StoreError
-from services.relay.faults import Kind
+from services.relay.faults import FaultKind
 from services.relay.logs import InstanceLogger
 from services.relay.operation_ids import action_of
 from services.relay.records import Command, Outcome
@@ -51,7 +51,7 @@ class Operations:
             try:
                 args = flatten(command.action, command.args, now_ms)
             except Exception as error:  # the others of this poll are handed out: they must reach the mod
-                self._caught(Kind.REQUEST, error)
+                self._caught(FaultKind.REQUEST, error)
                 failure = Outcome(error=f"{NOT_DELIVERED}: the relay failed on this command, see its log")
                 self._stream.refuse(command.operation_id, failure)
                 continue
@@ -113,10 +113,10 @@ class Operations:
 
     def _faulty(self, error: Exception) -> tuple[Outcome, str]:
         """Our own code failed on a result. A mod posts it once: Takaro has to hear of it all the same."""
-        self._caught(Kind.RESULT, error)
+        self._caught(FaultKind.RESULT, error)
         return Outcome(error="the game server has answered, but the relay failed on it: see its log"), "fault"
 
-    def _caught(self, kind: Kind, error: Exception) -> None:
+    def _caught(self, kind: FaultKind, error: Exception) -> None:
         self._metrics.service.faults.caught(self._logger, kind, error)
 
     def _completed(self, action: Action, outcome: Outcome) -> Outcome:

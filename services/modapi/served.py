@@ -14,7 +14,7 @@ from services.modapi.polls import Polls
 from services.relay.command_stream import CommandStream
 from services.relay.errors import StoreError
 from services.relay.event_stream import EventStream
-from services.relay.faults import Kind
+from services.relay.faults import FaultKind
 from services.relay.instances.state import InstanceState, LinkInfo
 from services.relay.limits import DEFAULT_LIMITS, Limits
 from services.relay.logs import InstanceLogger
@@ -107,6 +107,6 @@ class ServedInstance:
         except StoreError:
             link = LinkInfo()
         except Exception as error:
-            self._faults.caught(self._logger, Kind.REQUEST, error)
+            self._faults.caught(self._logger, FaultKind.REQUEST, error)
             link = LinkInfo()
         return link.game_server_id or str(uuid.uuid5(_STAND_IN_IDS, self.settings.slug))

@@ -36,7 +36,7 @@ from services.modapi.intake import Intake
 from services.modapi.metrics import Metrics
 from services.modapi.served import ServedInstance
 from services.relay.errors import StoreError
-from services.relay.faults import Kind
+from services.relay.faults import FaultKind
 from services.relay.http.addresses import Network
 from services.relay.logs import InstanceLogger
 
@@ -182,7 +182,7 @@ class ModWire:
             status, answer, label = 503, _LATE, "stood-still"
         except Exception as error:
             slug = instance.settings.slug if instance else ""
-            self._metrics.service.faults.caught(InstanceLogger(logger, slug), Kind.REQUEST, error)
+            self._metrics.service.faults.caught(InstanceLogger(logger, slug), FaultKind.REQUEST, error)
             status, answer, label = 500, _FAULT, "fault"
         except asyncio.CancelledError:  # this process stops, and the mod is too slow to wait for
             status, answer, label = 503, _AWAY, "stopping"
