@@ -14,7 +14,7 @@ from services.cli.terminal import BOLD, DIM, GREEN, RED, YELLOW, Paint, many, pr
 from services.cli.verdict import Level, Verdict, bad, good, warn
 from services.relay import logs
 from services.relay.errors import ConfigError, NoSuchInstance, StoreError
-from services.relay.instances.diagnosis import diagnose
+from services.relay.instances.diagnosis import diagnose_all
 from services.relay.instances.facts import facts_of_all
 from services.relay.instances.strangers import Strangers
 from services.relay.link_state import State
@@ -93,11 +93,12 @@ async def _instances(desk: Desk) -> list[Verdict]:
             bad("there is no server yet", "add an [[instance]] to relay.toml, or `dayz-relay instance add`")
         ]
     facts = await facts_of_all(desk.store, list(entries))
-    url, stranger = mod_url(desk.settings.modapi), await Strangers(desk.store).last()
-    told: list[Verdict] = []
+    strangers = await Strangers(desk.store).all()
+    found = diagnose_all(entries, facts, mod_url(desk.settings.modapi), strangers)
+    told = [warn(problem.what, problem.fix) for problem in found.fleet]
     up = 0
     for slug, entry in entries.items():
-        problems = diagnose(entry, facts[slug], url, stranger)
+        problems = found.of[slug]
         up += not problems
         for problem in problems:
             serious = problem.serious and not entry.disabled

@@ -14,7 +14,7 @@ from services.cli.terminal import BOLD, DIM, RED, YELLOW, Paint, ago, moment, pr
 from services.modapi.page.words import Level
 from services.relay import logs
 from services.relay.errors import StoreError
-from services.relay.instances.diagnosis import diagnose
+from services.relay.instances.diagnosis import Problem, diagnose_all
 from services.relay.instances.entries import Entry
 from services.relay.instances.facts import Facts, facts_of, facts_of_all
 from services.relay.instances.strangers import Strangers
@@ -42,52 +42,56 @@ async def _run(args: Namespace, settings: Settings) -> int:
         if args.slug:
             return _print_one(await _one(desk, args.slug), as_json=args.json)
         at_terminal = sys.stdout.isatty()
-        rows = await _rows(desk)
+        rows, notes = await _look(desk)
+        paint = Paint.of(sys.stdout)
         if args.json:
             print_json([_plain(row) for row in rows])
         elif args.once or not at_terminal:
             columns = shutil.get_terminal_size().columns if at_terminal else None
-            print(*lines(rows, Paint.of(sys.stdout), columns), sep="\n")
+            print(*_told(notes, paint), *lines(rows, paint, columns), sep="\n")
         else:
             print(CLEAR, end="")
-            await _watch(desk, rows)
+            await _watch(desk, rows, notes)
         return int(any(row.level is Level.BAD for row in rows))
 
 
-async def _watch(desk: Desk, rows: list[Row]) -> None:
+async def _watch(desk: Desk, rows: list[Row], notes: list[Problem]) -> None:
     """For ever. What is old says so, and why."""
     seen_s, trouble = time.monotonic(), ""
     while True:
-        _show(rows, trouble)
+        _show(rows, notes, trouble)
         await asyncio.sleep(EVERY_S)
         try:
-            rows, seen_s, trouble = await _rows(desk), time.monotonic(), ""
+            (rows, notes), seen_s, trouble = await _look(desk), time.monotonic(), ""
         except StoreError as error:
             trouble = f"{error}: this is {ago(time.monotonic() - seen_s)} old"
 
 
-async def _rows(desk: Desk) -> list[Row]:
-    """Those that need somebody come first."""
+async def _look(desk: Desk) -> tuple[list[Row], list[Problem]]:
+    """All, those that need somebody first; and what may concern any of them."""
     entries = await desk.entries()
     facts = await facts_of_all(desk.store, list(entries))
-    url, stranger = mod_url(desk.settings.modapi), await Strangers(desk.store).last()
-    rows = [
-        Row(entry, facts[slug], diagnose(entry, facts[slug], url, stranger))
-        for slug, entry in entries.items()
-    ]
-    return sorted(rows, key=lambda row: (row.level, row.entry.instance.slug))
+    found = diagnose_all(entries, facts, mod_url(desk.settings.modapi), await Strangers(desk.store).all())
+    rows = [Row(entry, facts[slug], found.of[slug]) for slug, entry in entries.items()]
+    return sorted(rows, key=lambda row: (row.level, row.entry.instance.slug)), found.fleet
 
 
 async def _one(desk: Desk, slug: str) -> Row:
     entry, facts = await desk.entry(slug), await facts_of(desk.store, slug)
-    url, stranger = mod_url(desk.settings.modapi), await Strangers(desk.store).last()
-    return Row(entry, facts, diagnose(entry, facts, url, stranger))
+    strangers = await Strangers(desk.store).all()
+    found = diagnose_all({slug: entry}, {slug: facts}, mod_url(desk.settings.modapi), strangers)
+    return Row(entry, facts, [*found.of[slug], *found.fleet])
 
 
-def _show(rows: list[Row], trouble: str) -> None:
+def _told(notes: list[Problem], paint: Paint) -> list[str]:
+    return [f"{paint('note', YELLOW)}  {safe(note.what)}: {safe(runnable(note.fix))}" for note in notes]
+
+
+def _show(rows: list[Row], notes: list[Problem], trouble: str) -> None:
     """As much of it as the terminal has room for."""
     size, paint = shutil.get_terminal_size(), Paint.of(sys.stdout)
     told = [paint(safe(logs.clean(trouble)), RED)] if trouble else []
+    told += _told(notes, paint)
     told += lines(rows, paint, size.columns, size.lines - 2 - len(told))
     print(NO_WRAP + HOME + f"{REST_OF_LINE}\n".join(told) + REST_OF_SCREEN + WRAP, end="", flush=True)
 

@@ -50,6 +50,7 @@ class Callers:
             self.say(scope, "no key", "a call without a key was refused: is it in TakaroApiUrl?")
             return 401, _NO_KEY, "unauthorized"
         if slug := self._credentials.closed_for(key):
+            self._strangers.note(self.address(scope), slug)
             self.say(
                 scope,
                 "closed",
@@ -57,10 +58,10 @@ class Callers:
                 " is disabled or removed",
             )
             return 401, _UNAUTHORIZED, "unauthorized"
-        if not self._wrong_keys.tried(source_of(self._caller(scope)), time.monotonic()):
+        if not self._wrong_keys.tried(source_of(self.address(scope)), time.monotonic()):
             self._metrics.beyond("wrong_keys_per_minute")
             return 429, _TOO_MANY_KEYS, "too-much"
-        self._strangers.note(self._caller(scope))
+        self._strangers.note(self.address(scope), self._credentials.meant_by(key))
         self.say(
             scope,
             "401",
@@ -69,7 +70,8 @@ class Callers:
         )
         return 401, _UNAUTHORIZED, "unauthorized"
 
-    def _caller(self, scope: Scope) -> str:
+    def address(self, scope: Scope) -> str:
+        """Where a call comes from."""
         peer: str = (scope.get("client") or ("?", 0))[0]
         if not self._trusted:
             return peer
@@ -89,7 +91,7 @@ class Callers:
 
     def say(self, scope: Scope, what: str, text: str) -> None:
         """A mod repeats itself every second or two; the log does not."""
-        address = self._caller(scope)
+        address = self.address(scope)
         key = f"{what} {address}"
         now_s = time.monotonic()
         if now_s - self._said.get(key, -SAY_AGAIN_AFTER_S) < SAY_AGAIN_AFTER_S:

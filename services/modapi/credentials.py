@@ -1,5 +1,6 @@
 """Which instance does a secret open? Pure, and the same work for a good secret as for a bad one."""
 
+from collections import Counter
 from collections.abc import Iterable
 
 from services.relay.instances.entries import Entry
@@ -32,6 +33,13 @@ class Credentials:
             only = entries[0].instance
             self._without_secret = only.slug
             self._slugs[digest_of(only.identity_token.get_secret_value())] = only.slug
+        tokens = [
+            (digest_of(token.get_secret_value()), entry.instance.slug)
+            for entry in entries
+            if (token := entry.instance.registration_token)
+        ]
+        shared = Counter(digest for digest, _ in tokens)
+        self._meant = {digest: slug for digest, slug in tokens if shared[digest] == 1}
         closed = [(digest, slug) for digest, slug in before.items() if digest not in self._slugs]
         self._closed = dict(closed[-CLOSED_KEPT:])
 
@@ -40,6 +48,10 @@ class Credentials:
         if not secret:
             return self._without_secret
         return self._slugs.get(digest_of(secret), "")
+
+    def meant_by(self, secret: str) -> str:
+        """The only instance that has `secret` as its registration token of Takaro's, "" for none."""
+        return self._meant.get(digest_of(secret), "")
 
     def closed_for(self, secret: str) -> str:
         """The instance that `secret` has opened since this process began and opens no longer, "" for none."""

@@ -30,6 +30,9 @@ INCOMING_RESULTS = 2
 
 MAX_VERSION_CHARS = 40
 
+ADDRESS_EVERY_S = 5.0
+"""A mod whose calls come from several addresses by turns costs no write each time."""
+
 _STAND_IN_IDS = uuid.UUID("6c1d5ad0-52c5-4f0c-9d9a-7f2f0f3a8d11")
 
 
@@ -67,6 +70,8 @@ class ServedInstance:
         self.last_contact_s: float | None = None  # wall clock
         self.last_poll_s: float | None = None
         self._hold_ms = -1
+        self._address = ""
+        self._address_noted_s = 0.0
         self._logger = logger
         self._faults = metrics.service.faults
 
@@ -76,9 +81,12 @@ class ServedInstance:
             self._log_lines.set(settings.log == "on", settings.log_per_s, time.monotonic())
         self.settings = settings
 
-    def heard(self, kind: CallKind) -> None:
-        """The mod called."""
+    def heard(self, kind: CallKind, address: str) -> None:
+        """The mod called, from this address."""
         now_s = time.time()
+        if address != self._address and now_s - self._address_noted_s >= ADDRESS_EVERY_S:
+            self._address, self._address_noted_s = address, now_s
+            self.state.note_mod("address", address)
         if self.last_contact_s is None:
             self._logger.info("the mod is there")
         elif now_s - self.last_contact_s > SILENT_AFTER_S:

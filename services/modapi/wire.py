@@ -123,7 +123,7 @@ class ModWire:
                 intake = instance.agent_intake
                 if call.kind is CallKind.EVENTS:
                     intake = instance.intake
-                    instance.heard(call.kind)
+                    instance.heard(call.kind, self._callers.address(scope))
                 taken = await intake.take(
                     body, begun_s, lambda: still_waits(arrival, receive, ANSWERED_WITHIN_S)
                 )
@@ -132,7 +132,7 @@ class ModWire:
                 status, answer, label = (200, OK, "ok") if token else (503, _FULL, "full")
             elif call.kind is CallKind.POLL:
                 await still_waits(arrival, receive, ANSWERED_WITHIN_S)
-                instance.heard(call.kind)
+                instance.heard(call.kind, self._callers.address(scope))
                 polled = await instance.polls.answer(
                     lambda: hung_up(receive), partial(still_waits, arrival, receive)
                 )
@@ -144,7 +144,7 @@ class ModWire:
                 limit = self._limits.result_bytes
                 body, _ = await read_long_body(scope, receive, limit, limit, instance.incoming)
                 instance.pace.posted(0, len(body))
-                instance.heard(call.kind)
+                instance.heard(call.kind, self._callers.address(scope))
                 # Of any age, and of a mod that is gone too: it is posted once, and the first one counts.
                 await instance.operations.take_result(call.operation_id, body)
                 status, answer, label = 200, OK, "ok"
@@ -156,7 +156,7 @@ class ModWire:
                         f"the mod of {instance.settings.slug} has the right RegistrationToken and a wrong key"
                         " in TakaroApiUrl: its other calls are refused",
                     )
-                instance.heard(call.kind)
+                instance.heard(call.kind, self._callers.address(scope))
                 instance.registered(registration.get("bridgeVersion"))
                 status, answer, label = 200, await registered(instance, key), "ok"
         except StoreError as error:

@@ -61,3 +61,16 @@ def test_a_key_that_was_taken_away_is_known_until_it_opens_again() -> None:
     assert credentials.closed_for("key-of-two-0123456789") == credentials.closed_for("wrong") == ""
     credentials.admit(merge([ONE, TWO], {}, 0).values())
     assert credentials.closed_for("key-of-one-0123456789") == ""
+
+
+def test_a_registration_token_tells_a_server_that_alone_has_it() -> None:
+    tokens = {"one": "of-the-fleet", "two": "of-the-fleet", "three": "its-own"}
+    served = [
+        instance(slug, f"key-of-{slug}-0123456789").model_copy(
+            update={"registration_token": SecretStr(token)}
+        )
+        for slug, token in tokens.items()
+    ]
+    credentials = Credentials(merge(served, {}, 0).values(), loopback_only=False)
+    assert credentials.meant_by("its-own") == "three" and credentials.slug_for("its-own") == ""
+    assert credentials.meant_by("of-the-fleet") == credentials.meant_by("nobody's") == ""

@@ -39,5 +39,5 @@ async def test_the_version_is_noted_if_it_is_one(store: Store, slug: str, sent: 
 
 
 async def test_how_long_polls_are_held_is_noted_with_the_first_call(store: Store, slug: str) -> None:
-    served(store, slug).heard(CallKind.POLL)
+    served(store, slug).heard(CallKind.POLL, "10.0.0.9")
     assert (await facts_of(store, slug)).hold_ms == 700

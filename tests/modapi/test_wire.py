@@ -24,7 +24,7 @@ from services.relay.http.ports import bind
 from services.relay.http.serving import Listener
 from services.relay.instances.entries import merge
 from services.relay.instances.state import InstanceState, LinkInfo
-from services.relay.instances.strangers import Strangers
+from services.relay.instances.strangers import NOTED_APART_S, Strangers
 from services.relay.limits import DEFAULT_LIMITS
 from services.relay.operation_ids import new_operation_id
 from services.relay.records import Command
@@ -45,7 +45,10 @@ class Door:
     def __init__(self, store: Store, slug: str) -> None:
         self.slug, self.other = slug, f"{slug}-b"
         self.store = store
-        settings = [_instance(self.slug, KEY), _instance(self.other, "key-of-the-other-server")]
+        settings = [
+            _instance(self.slug, KEY),
+            _instance(self.other, "key-of-the-other-server", "of-the-other-alone"),
+        ]
         registry = CollectorRegistry()
         self.metrics = Metrics(registry)
         admitted = Admitted(store, self.metrics, logger, 5.0, loopback_only=True)
@@ -64,9 +67,13 @@ class Door:
         return [e for entry in await EventStream(self.store, slug).read("", 100) for e in entry.events]
 
 
-def _instance(slug: str, key: str) -> Instance:
+def _instance(slug: str, key: str, token: str = "") -> Instance:
     return Instance(
-        slug=slug, name="A server", identity_token=SecretStr(f"identity-{slug}"), mod_keys=(SecretStr(key),)
+        slug=slug,
+        name="A server",
+        identity_token=SecretStr(f"identity-{slug}"),
+        mod_keys=(SecretStr(key),),
+        registration_token=SecretStr(token) if token else None,
     )
 
 
@@ -138,9 +145,23 @@ async def test_register_answers_with_the_credential_and_an_id_that_stays(door: D
 
 
 async def test_who_calls_with_a_wrong_key_is_remembered(door: Door) -> None:
+    await door.store.send("DEL", "relay:strangers")
     await door.call("GET", "/k/a-key-with-a-typo-0123/gameserver/local/poll")
-    found = await Strangers(door.store).last()
-    assert found and found.address == "127.0.0.1" and 0 <= time.time() * 1000 - found.at_ms < 60_000
+    found, *_ = await Strangers(door.store).all()
+    assert found.address == "127.0.0.1" and 0 <= time.time() * 1000 - found.at_ms < 60_000
+    assert found.slug == ""
+
+
+async def test_a_call_to_register_is_known_by_the_registration_token_that_only_one_server_has(
+    door: Door,
+) -> None:
+    await door.store.send("DEL", "relay:strangers")
+    for token in ("of-nobody", "of-the-other-alone"):
+        body = orjson.dumps({"registrationToken": token})
+        await asyncio.sleep(NOTED_APART_S)
+        answer = await door.call("POST", "/k/a-key-with-a-typo-0123/gameserver/register", content=body)
+        assert answer.status_code == 401
+    assert {one.slug for one in await Strangers(door.store).all()} == {"", door.other}
 
 
 async def test_a_wrong_key_in_the_url_is_told_when_the_mod_registers_by_its_body(

@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from services.modapi.page.markup import Html, html
+from services.relay.instances.diagnosis import Problem
 
 ASSETS = {"page.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
 _FOLDER = Path(__file__).with_name("assets")
@@ -30,7 +31,7 @@ _PAGE = """\
 {logout}
 </header>
 <main id="main">
-<div id="settings">{settings}</div>
+<div id="notes">{notes}</div>
 {body}
 </main>
 {footer}
@@ -74,8 +75,9 @@ def title(name: str) -> Html:
     return html("{name} · dayz-relay", name=name)
 
 
-def settings(waits_for_restart: Sequence[str], complaint: str) -> Html:
-    """How relay.toml differs from the settings that are in force, and what to do; nothing if it does not."""
+def notes(waits_for_restart: Sequence[str], complaint: str, fleet: Sequence[Problem] = ()) -> Html:
+    """What concerns the relay as a whole: how relay.toml differs from the settings that are in force, and
+    what may concern any of the servers."""
     told = []
     if complaint:
         told.append(
@@ -91,6 +93,7 @@ def settings(waits_for_restart: Sequence[str], complaint: str) -> Html:
                 keys=", ".join(waits_for_restart),
             )
         )
+    told += [html("{what}: {fix}", what=problem.what, fix=problem.fix) for problem in fleet]
     return html("{told}", told=[html('<p class="problem" role="status">{one}</p>', one=one) for one in told])
 
 
@@ -101,14 +104,14 @@ def page(
     live: str = "",
     form_key: str = "",
     footer: str = "",
-    settings: Html | None = None,
+    notes: Html | None = None,
 ) -> bytes:
     """A whole page. `live`: where its news come from; `form_key` lets its reader log out."""
     return html(
         _PAGE,
         title=title(name),
         body=body,
-        settings=settings,
+        notes=notes,
         footer=html("<footer>{footer}</footer>", footer=footer) if footer else None,
         live=html(' data-live="{live}"', live=live) if live else None,
         logout=html(_LOGOUT, key=form_key) if form_key else None,

@@ -21,7 +21,7 @@ from services.modapi.page.words import level
 from services.relay.errors import StoreError
 from services.relay.faults import FaultKind, Faults
 from services.relay.instances.dead_letters import DeadLetters
-from services.relay.instances.diagnosis import diagnose
+from services.relay.instances.diagnosis import Problem, diagnose, wrong_keys
 from services.relay.instances.directory import Directory
 from services.relay.instances.entries import Entry
 from services.relay.instances.facts import Facts, facts_of_all
@@ -67,6 +67,7 @@ class Board:
         self._rows: dict[str, Row] = {}
         self._read_s = -math.inf
         self._reading = asyncio.Lock()
+        self._fleet: list[Problem] = []
 
     async def rows(self) -> dict[str, Row]:
         """By slug, not older than FRESH_S. Raises StoreError."""
@@ -76,20 +77,24 @@ class Board:
                 self._read_s = time.monotonic()
             return self._rows
 
-    def settings(self) -> Html:
-        """How relay.toml differs from what modapi runs with."""
-        return frame.settings(self._directory.waits_for_restart, self._directory.complaint)
+    def notes(self) -> Html:
+        """What concerns the relay as a whole."""
+        return frame.notes(self._directory.waits_for_restart, self._directory.complaint, self._fleet)
 
     async def _read(self) -> dict[str, Row]:
         entries = dict(self._directory.entries)
         slugs = list(entries)
-        stranger = await self._strangers.last()
-        rows: dict[str, Row] = {}
+        strangers = await self._strangers.all()
+        facts: dict[str, Facts] = {}
         for start in range(0, len(slugs), AT_ONCE):
-            found = await facts_of_all(self._store, slugs[start : start + AT_ONCE])
-            for slug, facts in found.items():
-                with self._faults.kept(InstanceLogger(logger, slug), FaultKind.LISTENER):
-                    rows[slug] = self._row(entries[slug], facts, stranger)
+            facts |= await facts_of_all(self._store, slugs[start : start + AT_ONCE])
+        named, self._fleet = wrong_keys(entries, facts, strangers)
+        rows: dict[str, Row] = {}
+        for count, slug in enumerate(slugs, 1):
+            with self._faults.kept(InstanceLogger(logger, slug), FaultKind.LISTENER):
+                rows[slug] = self._row(entries[slug], facts[slug], named.get(slug))
+            if count % AT_ONCE == 0:
+                await asyncio.sleep(0)
         return rows
 
     def _row(self, entry: Entry, facts: Facts, stranger: Stranger | None) -> Row:
@@ -182,7 +187,7 @@ class Live:
             rows = list((await self.board.rows()).values())
             return {
                 "title": frame.title(fleet.title(rows)),
-                "settings": self.board.settings(),
+                "notes": self.board.notes(),
                 "summary": fleet.summary(rows),
                 "table": fleet.table(rows, view),
             }
@@ -198,7 +203,7 @@ class Live:
                 return {}
             passed = self.passed(slug)
             found = {
-                "settings": self.board.settings(),
+                "notes": self.board.notes(),
                 "facts": instance.facts(row),
                 "events": instance.events(passed),
                 "commands": instance.commands(passed),

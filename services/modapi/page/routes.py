@@ -107,11 +107,11 @@ class StatusPage:
     async def _page(self, title: str, body: Html, reader: Reader, live: str) -> Response:
         key = reader.form_key if reader.logged_in else ""
         uplinks = {row.facts.uplink for row in (await self._live.board.rows()).values()} - {""}
-        settings = self._live.board.settings()
+        notes = self._live.board.notes()
         footer = f"dayz-relay {version('dayz-relay')} · {self._store.summary()} · {len(uplinks)} uplink"
         if len(uplinks) != 1:
             footer += "s"
-        return _shown(frame.page(title, body, live=live, form_key=key, footer=footer, settings=settings))
+        return _shown(frame.page(title, body, live=live, form_key=key, footer=footer, notes=notes))
 
     async def _row(self, request: Request) -> Row:
         row = (await self._live.board.rows()).get(request.path_params["slug"])

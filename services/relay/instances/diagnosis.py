@@ -1,16 +1,14 @@
 """Why is an instance not up, and what mends it? Pure: what is known goes in, sentences come out."""
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from services.relay.instances.entries import Entry, Origin
 from services.relay.instances.facts import Facts
-from services.relay.instances.strangers import Stranger
+from services.relay.instances.strangers import Stranger, attributed
 from services.relay.link_state import State
 from services.relay.spans import span
 from services.relay.vocabulary import SILENT_AFTER_S
-
-STRANGER_AFTER_MS = 10_000
-"""A wrong key may be this mod's if it came so long after the last right one, which is noted each 5 s."""
 
 BEHIND_S = 60.0
 
@@ -43,12 +41,57 @@ _LINKS: dict[str, Problem] = {
     ),
     State.STOPPED: Problem(True, "the link to Takaro was stopped", "start uplink"),
 }
+_COMPARE = (
+    "compare TakaroApiUrl in profiles/TakaroIntegration/config.json with the server's mod key, letter by"
+    " letter; then restart the DayZ server"
+)
 _PASSING = Problem(False, "the link to Takaro is being made", "nothing, if it is over within a minute")
 
 
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What is wrong with each instance, the worst first, and what may concern any of them."""
+
+    of: dict[str, list[Problem]]
+    fleet: list[Problem]
+
+
+def diagnose_all(
+    entries: Mapping[str, Entry], facts: Mapping[str, Facts], base_url: str, strangers: Iterable[Stranger]
+) -> Diagnosis:
+    """`base_url` is where mods call, `strangers` who called with a wrong key."""
+    named, fleet = wrong_keys(entries, facts, strangers)
+    of = {slug: diagnose(entries[slug], known, base_url, named.get(slug)) for slug, known in facts.items()}
+    return Diagnosis(of, fleet)
+
+
+def wrong_keys(
+    entries: Mapping[str, Entry], facts: Mapping[str, Facts], strangers: Iterable[Stranger]
+) -> tuple[dict[str, Stranger], list[Problem]]:
+    """The calls with a wrong key by the instance whose they are, and what is to be said of the others."""
+    enabled = {slug: known for slug, known in facts.items() if not entries[slug].disabled}
+    named, unknown = attributed(strangers, enabled)
+    missed = any(_is_away(known) and slug not in named for slug, known in enabled.items())
+    return named, [_unknown(unknown)] if unknown and missed else []
+
+
+def _unknown(strangers: Sequence[Stranger]) -> Problem:
+    """One line for the whole fleet. Where no mod is missed a wrong key is a stranger's, and no news."""
+    more = f" and {len(strangers) - 1} more" if len(strangers) > 1 else ""
+    return Problem(
+        False,
+        f"somebody calls with a mod key that opens no server, from {strangers[0].address}{more}",
+        f"if a DayZ server of yours is there: {_COMPARE}",
+    )
+
+
+def _is_away(facts: Facts) -> bool:
+    return facts.silent_s is None or facts.silent_s > SILENT_AFTER_S
+
+
 def diagnose(entry: Entry, facts: Facts, base_url: str, stranger: Stranger | None = None) -> list[Problem]:
-    """What is wrong with an instance, the worst first. `base_url` is where mods call, `stranger` who called
-    last with a wrong key."""
+    """What is wrong with an instance, the worst first. `base_url` is where mods call, `stranger` a call with
+    a wrong key that is this mod's."""
     if entry.disabled:
         return [Problem(True, "it is disabled", f"dayz-relay instance enable {entry.instance.slug}")]
     found, slug = [], entry.instance.slug
@@ -64,17 +107,18 @@ def diagnose(entry: Entry, facts: Facts, base_url: str, stranger: Stranger | Non
 
 
 def _mod(facts: Facts, url: str, stranger: Stranger | None) -> list[Problem]:
-    away = facts.silent_s is None or facts.silent_s > SILENT_AFTER_S
+    away = _is_away(facts)
     what = "its mod has never called"
     if facts.silent_s is not None:
         what = f"its mod was last heard of {span(facts.silent_s)} ago"
-    if stranger and stranger.at_ms - (facts.contact_ms or 0) > STRANGER_AFTER_MS:
+    if stranger:
+        whose = "its key or token" if stranger.slug else "its address"
         return [
             Problem(
                 away,
-                f"{what}, and since then somebody calls with a wrong mod key from {stranger.address}",
-                "compare TakaroApiUrl in profiles/TakaroIntegration/config.json with the server's mod key,"
-                " letter by letter; then restart the DayZ server",
+                f"{what}, and since then somebody calls with a wrong mod key from {stranger.address}; by"
+                f" {whose} it is this server",
+                _COMPARE,
             )
         ]
     if facts.silent_s is None:

@@ -34,6 +34,8 @@ class Facts:
     mod_version: str
     hold_ms: int | None
     """For so long a poll that finds nothing may be held; 0: none is."""
+    address: str = ""
+    """Where the mod last called from."""
 
     @property
     def silent_s(self) -> float | None:
@@ -62,6 +64,7 @@ async def facts_of(store: Store, slug: str) -> Facts:
         players,
         mod,
         hold,
+        address,
     ) = found
     return Facts(
         now_ms,
@@ -78,6 +81,7 @@ async def facts_of(store: Store, slug: str) -> Facts:
         _number(players),
         mod.decode(errors="replace"),
         _number(hold),
+        address.decode(errors="replace"),
     )
 
 

@@ -1,40 +1,96 @@
 """Calls with a key that opens nothing, remembered for a while: who looks for a silent mod hears of them."""
 
 import time
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from services.relay.store import Store
+from services.relay.instances.facts import Facts
+from services.relay.store import Store, pairs
 
 KEPT_S = 600
+KEPT = 100
 NOTED_EVERY_S = 5.0
-"""A stranger who tries keys from many addresses costs no more than that."""
+NOTED_APART_S = 0.05
+"""How often one address is noted, and at most any: a stranger with many addresses costs no more than that."""
 
-_KEY = "relay:stranger"
+LATER_MS = 10_000
+"""So long after the last right call of a mod, which is noted each 5 s, a wrong one may be its own."""
+
+_KEY = "relay:strangers"
 
 
 class Stranger(NamedTuple):
-    """Whoever called last with a wrong key. `at_ms` is of the wall clock of the modapi that heard it."""
+    """The last call with a wrong key from an address.
+
+    `at_ms` is of the wall clock of the modapi that heard it. `slug` is the server that the call was meant
+    for, as far as what it presented says that, else "".
+    """
 
     at_ms: int
     address: str
+    slug: str = ""
 
 
 class Strangers:
-    """Where the last call with a wrong key came from."""
+    """Where the last calls with a wrong key came from."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._noted_s = -NOTED_EVERY_S
+        self._noted_s: dict[str, float] = {}
+        self._last_s = -NOTED_APART_S
 
-    def note(self, address: str) -> None:
+    def note(self, address: str, slug: str = "") -> None:
         """One was refused. No harm is done if that is lost."""
-        now_s = time.monotonic()
-        if now_s - self._noted_s >= NOTED_EVERY_S:
-            self._noted_s = now_s
-            self._store.tell("SET", _KEY, f"{round(time.time() * 1000)} {address}", "EX", KEPT_S)
+        now_s, member = time.monotonic(), f"{slug} {address}"
+        if now_s - self._last_s < NOTED_APART_S:
+            return
+        if now_s - self._noted_s.get(member, -NOTED_EVERY_S) < NOTED_EVERY_S:
+            return
+        if len(self._noted_s) >= KEPT:
+            self._noted_s.clear()
+        self._noted_s[member] = self._last_s = now_s
+        self._store.tell("ZADD", _KEY, round(time.time() * 1000), member)
+        self._store.tell("ZREMRANGEBYRANK", _KEY, 0, -KEPT - 1)
+        self._store.tell("EXPIRE", _KEY, KEPT_S)
 
-    async def last(self) -> Stranger | None:
-        """The last one within KEPT_S. Raises StoreError."""
-        found: bytes | None = await self._store.send("GET", _KEY)
-        at_ms, _, address = found.decode().partition(" ") if found else ("", "", "")
-        return Stranger(int(at_ms), address) if at_ms.isdigit() else None
+    async def all(self) -> list[Stranger]:
+        """Those within KEPT_S, the last one first. Raises StoreError."""
+        since_ms = round((time.time() - KEPT_S) * 1000)
+        found = await self._store.send("ZREVRANGEBYSCORE", _KEY, "+inf", since_ms, "WITHSCORES")
+        strangers = []
+        for member, at_ms in pairs(found):
+            slug, _, address = member.decode().partition(" ")
+            strangers.append(Stranger(int(float(at_ms)), address, slug))
+        return strangers
+
+
+def attributed(
+    strangers: Iterable[Stranger], facts: Mapping[str, Facts]
+) -> tuple[dict[str, Stranger], list[Stranger]]:
+    """Whose calls they are, and those that nobody can tell. Pure.
+
+    A server is named by what the call presented, or as the only one that is missed and was last heard of at
+    that address. What came before the last right call of a server says nothing of it.
+    """
+    named: dict[str, Stranger] = {}
+    unknown: list[Stranger] = []
+    for stranger in strangers:
+        missed = [
+            slug
+            for slug, known in facts.items()
+            if stranger.at_ms - (known.contact_ms or 0) > LATER_MS
+            and (slug == stranger.slug if stranger.slug else known.address == stranger.address)
+        ]
+        if len(missed) == 1:
+            named.setdefault(missed[0], stranger)
+        elif not stranger.slug and not _is_over(stranger, facts.values()):
+            unknown.append(stranger)
+    return named, unknown
+
+
+def _is_over(stranger: Stranger, facts: Iterable[Facts]) -> bool:
+    """Has a mod called rightly from there since, and nobody wrongly?"""
+    return any(
+        known.address == stranger.address and (known.contact_ms or 0) - stranger.at_ms > LATER_MS
+        for known in facts
+    )

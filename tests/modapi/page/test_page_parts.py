@@ -354,15 +354,15 @@ def test_a_thousand_servers_are_one_short_page() -> None:
 
 
 def test_the_page_says_that_the_relay_has_to_be_restarted() -> None:
-    told = str(frame.settings(["[modapi] host", "[modapi] port"], ""))
+    told = str(frame.notes(["[modapi] host", "[modapi] port"], ""))
     assert "Restart the relay" in told and "[modapi] host, [modapi] port" in told
-    assert "relay.toml has a mistake" in str(frame.settings([], HOSTILE)) and HOSTILE not in str(
-        frame.settings([], HOSTILE)
+    assert "relay.toml has a mistake" in str(frame.notes([], HOSTILE)) and HOSTILE not in str(
+        frame.notes([], HOSTILE)
     )
-    assert str(frame.settings([], "")) == ""
+    assert str(frame.notes([], "")) == ""
     assert (
         told
         in frame.page(
-            "A page", html("body"), settings=frame.settings(["[modapi] host", "[modapi] port"], "")
+            "A page", html("body"), notes=frame.notes(["[modapi] host", "[modapi] port"], "")
         ).decode()
     )

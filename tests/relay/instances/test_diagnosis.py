@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from pydantic import SecretStr
 
-from services.relay.instances.diagnosis import diagnose
+from services.relay.instances.diagnosis import Diagnosis, diagnose, diagnose_all
 from services.relay.instances.entries import Entry, Origin
 from services.relay.instances.facts import Facts
 from services.relay.instances.records import KeyDigest
@@ -72,28 +72,58 @@ def test_what_keeps_it_down_is_named_with_what_mends_it(
     assert problem.serious and what in problem.what and fix in problem.fix
 
 
+SILENT = replace(WELL, contact_ms=NOW_MS - 90_000, address="10.0.0.9")
+NEVER = replace(WELL, contact_ms=None, address="")
+AT = NOW_MS - 5_000
+
+
+def diagnosed(facts: dict[str, Facts], *strangers: Stranger) -> Diagnosis:
+    entries = {
+        slug: replace(ENTRY, instance=ENTRY.instance.model_copy(update={"slug": slug})) for slug in facts
+    }
+    return diagnose_all(entries, facts, URL, strangers)
+
+
+def blamed(found: Diagnosis) -> list[str]:
+    return [
+        slug for slug, problems in found.of.items() if any("wrong mod key" in one.what for one in problems)
+    ]
+
+
 @pytest.mark.parametrize(
-    ("contact_ms", "stranger_ms", "told", "serious"),
+    ("facts", "stranger", "named", "fleet"),
     [
-        (None, NOW_MS - 5_000, True, True),
-        (NOW_MS - 90_000, NOW_MS - 5_000, True, True),
-        (NOW_MS - 20_000, NOW_MS - 5_000, True, False),  # so soon it may be another's
-        (
-            NOW_MS - 90_000,
-            NOW_MS - 100_000,
-            False,
-            True,
-        ),  # it was mended since
-        (NOW_MS - 3_000, NOW_MS - 1_000, False, False),
+        ({"a": SILENT, "b": NEVER}, Stranger(AT, "203.0.113.1"), [], True),
+        ({"a": NEVER, "b": NEVER}, Stranger(AT, "10.0.0.9"), [], True),
+        ({"a": SILENT, "b": NEVER}, Stranger(AT, "10.0.0.9"), ["a"], False),
+        ({"a": SILENT, "b": SILENT}, Stranger(AT, "10.0.0.9"), [], True),  # either of them
+        ({"a": SILENT, "b": replace(WELL, address="10.0.0.9")}, Stranger(AT, "10.0.0.9"), ["a"], False),
+        ({"a": NEVER, "b": NEVER}, Stranger(AT, "10.0.0.9", "b"), ["b"], False),
+        ({"a": WELL, "b": WELL}, Stranger(AT, "203.0.113.1"), [], False),  # nobody is missed
+        ({"a": SILENT}, Stranger(NOW_MS - 110_000, "10.0.0.9"), [], False),  # it has called rightly since
+        ({"a": WELL}, Stranger(AT, "10.0.0.9", "a"), [], False),
+        ({"a": WELL, "b": NEVER}, Stranger(AT, "10.0.0.9", "removed"), [], False),
     ],
 )
-def test_a_wrong_key_is_told_where_the_right_one_is_missed(
-    contact_ms: int | None, stranger_ms: int, told: bool, serious: bool
+def test_a_wrong_key_is_told_of_the_server_whose_it_is_else_of_the_fleet(
+    facts: dict[str, Facts], stranger: Stranger, named: list[str], fleet: bool
 ) -> None:
-    facts, stranger = replace(WELL, contact_ms=contact_ms), Stranger(stranger_ms, "10.0.0.9")
-    found = diagnose(ENTRY, facts, URL, stranger)
-    assert any("wrong mod key from 10.0.0.9" in problem.what for problem in found) is told
-    assert any(problem.serious for problem in found) is serious
+    found = diagnosed(facts, stranger)
+    assert blamed(found) == named
+    assert [problem.serious for problem in found.fleet] == [False] * fleet
+    assert all(stranger.address in problem.what for problem in found.fleet)
+
+
+def test_a_guess_of_a_stranger_hides_no_mod_with_a_wrong_key() -> None:
+    found = diagnosed({"a": SILENT, "b": NEVER}, Stranger(NOW_MS, "203.0.113.1"), Stranger(AT, "10.0.0.9"))
+    assert blamed(found) == ["a"] and found.of["a"][0].serious
+    assert "203.0.113.1" in found.fleet[0].what and "more" not in found.fleet[0].what
+
+
+def test_a_disabled_server_is_not_missed() -> None:
+    entries = {"a": replace(ENTRY, disabled=True)}
+    found = diagnose_all(entries, {"a": SILENT}, URL, [Stranger(AT, "10.0.0.9")])
+    assert blamed(found) == [] == found.fleet
 
 
 def test_what_takaro_said_is_told() -> None:
