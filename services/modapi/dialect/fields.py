@@ -54,7 +54,7 @@ def word(value: Any) -> str:
 
 
 def number(value: Any) -> int | float | None:
-    """A finite number, also when it is written as a string; a boolean is not a number."""
+    """A finite number below 2**53, also when it is written as a string; a boolean is not a number."""
     if type(value) is str:
         # float() also reads "1_0", which no mod means; an engine float is never that long.
         if len(value) > 40 or "_" in value:
@@ -63,13 +63,11 @@ def number(value: Any) -> int | float | None:
             value = float(value)
         except ValueError:
             return None
-        if value.is_integer() and abs(value) < 2**53:
-            return int(value)
-    if type(value) is int:
-        return value if abs(value) < 2**53 else None
-    if type(value) is float and isfinite(value):
-        return value
-    return None
+        if value.is_integer():
+            value = int(value)
+    if type(value) not in (int, float):
+        return None
+    return value if abs(value) < 2**53 else None  # NaN is not less either
 
 
 def flag(value: Any) -> bool:

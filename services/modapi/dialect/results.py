@@ -253,13 +253,15 @@ def _place(raw: Any) -> dict[str, Any] | None:
 
 
 def _extent(raw: dict[str, Any]) -> dict[str, int | float]:
-    """A circle or a rectangle, never both; a serializer writes 0 for the one that is not meant."""
-    sizes = {key: fields.number(raw.get(key)) or 0 for key in ("radius", "sizeX", "sizeY", "sizeZ")}
-    if sizes["radius"] > 0:
-        return {"radius": sizes["radius"]}
-    if sizes["sizeX"] <= 0 or sizes["sizeY"] < 0:
-        return {}
-    return {key: sizes[key] for key in ("sizeX", "sizeY", "sizeZ") if key != "sizeZ" or sizes[key] > 0}
+    """A circle or a rectangle, never both and never neither: a place without a size is a circle of radius 0.
+
+    A serializer writes 0 for what is not meant.
+    """
+    radius = fields.number(raw.get("radius")) or 0
+    sizes = {key: fields.number(raw.get(key)) or 0 for key in ("sizeX", "sizeY", "sizeZ")}
+    if radius <= 0 and any(sizes.values()) and min(sizes.values()) >= 0:
+        return sizes
+    return {"radius": max(0, radius)}
 
 
 def _ban(raw: Any) -> dict[str, Any] | None:

@@ -115,7 +115,7 @@ _PLAYER = _record(
     ip=_maybe(_text),
     ping=_maybe(_number),
 )
-_POSITION = _record(x=_number, y=_number, z=_number)
+_POSITION = _record(x=_number, y=_number, z=_number, dimension=_maybe(_text))
 _ITEM = _record(
     code=_text, name=_text, amount=_maybe(_number), quality=_maybe(_text), description=_maybe(_text)
 )
@@ -126,16 +126,20 @@ _ENTITY = _record(
     type=_maybe(_entity_type),
     metadata=_maybe(_object),
 )
-_LOCATION = _record(
-    position=_POSITION,
-    name=_text,
-    code=_maybe(_text),
-    radius=_maybe(_number),
-    sizeX=_maybe(_number),
-    sizeY=_maybe(_number),
-    sizeZ=_maybe(_number),
-    metadata=_maybe(_object),
-)
+_PLACE = {"position": _POSITION, "name": _text, "code": _maybe(_text), "metadata": _maybe(_object)}
+_CIRCLE = _record(**_PLACE, radius=_number)
+_RECTANGLE = _record(**_PLACE, sizeX=_number, sizeY=_number, sizeZ=_number)
+_SIZES = frozenset({"sizeX", "sizeY", "sizeZ"})
+
+
+def _location(value: Any) -> str:
+    """A circle or a rectangle, not both."""
+    if not isinstance(value, dict):
+        return " must be an object"
+    if "radius" not in value:
+        return _RECTANGLE(value)
+    return " has a radius and a size" if value.keys() & _SIZES else _CIRCLE(value)
+
 
 ANSWER_RULES: dict[Action, Rule] = {
     Action.GET_PLAYER: _PLAYER,
@@ -144,7 +148,7 @@ ANSWER_RULES: dict[Action, Rule] = {
     Action.GET_PLAYER_INVENTORY: _list_of(_ITEM),
     Action.LIST_ITEMS: _list_of(_ITEM),
     Action.LIST_ENTITIES: _list_of(_ENTITY),
-    Action.LIST_LOCATIONS: _list_of(_LOCATION),
+    Action.LIST_LOCATIONS: _list_of(_location),
     Action.LIST_BANS: _list_of(_record(player=_PLAYER, reason=_text, expiresAt=_maybe(_date))),
     Action.TEST_REACHABILITY: _record(connectable=_flag, reason=_maybe(_text)),
     Action.GET_MAP_INFO: _record(

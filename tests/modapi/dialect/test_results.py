@@ -93,8 +93,8 @@ INFO = {"enabled": False, "mapBlockSize": 0, "maxZoom": 0, "mapSizeX": 0, "mapSi
                 {"position": PLACE, "name": "A", "code": "a", "radius": 50},
                 {"position": PLACE, "name": "B", "sizeX": 9, "sizeY": 8, "sizeZ": 7},
                 {"position": PLACE, "name": "C", "radius": 5},
-                {"position": PLACE, "name": "d", "code": "d", "sizeX": 9, "sizeY": 8},
-                {"position": PLACE, "name": "E"},
+                {"position": PLACE, "name": "d", "code": "d", "sizeX": 9, "sizeY": 8, "sizeZ": 0},
+                {"position": PLACE, "name": "E", "radius": 0},
             ],
         ),
         (

@@ -22,6 +22,7 @@ BAN = {"player": {"gameId": "1", "name": ""}, "reason": "", "expiresAt": "2031-1
 OUTPUT = {"rawResult": "ok", "success": True}
 ENTITY = {"code": "Wolf", "name": "Wolf", "type": "hostile", "metadata": {}}
 LOCATION = {"position": POSITION, "name": "Elektro", "radius": 100}
+BOX = {"position": POSITION, "name": "Box", "sizeX": 1, "sizeY": 2, "sizeZ": 0}
 WITHOUT_RESULT = [a for a in Action if ACTION_RULES[a].kind is Kind.WRITE if a != "executeConsoleCommand"]
 
 VALID: list[tuple[Action, Any]] = [
@@ -34,7 +35,7 @@ VALID: list[tuple[Action, Any]] = [
     (Action.LIST_ITEMS, [ITEM, {"code": "a", "name": "b"}]),
     (Action.LIST_ENTITIES, [ENTITY, {"code": "a", "name": "b"}]),
     (Action.LIST_LOCATIONS, [LOCATION]),
-    (Action.LIST_LOCATIONS, [{"position": POSITION, "name": "Box", "sizeX": 1, "sizeY": 2}]),
+    (Action.LIST_LOCATIONS, [BOX, LOCATION | {"radius": 0}]),
     (Action.LIST_BANS, [BAN, BAN | {"expiresAt": None}]),
     (Action.TEST_REACHABILITY, {"connectable": True}),
     (Action.TEST_REACHABILITY, {"connectable": False, "reason": "silent"}),
@@ -71,6 +72,12 @@ WRONG: list[tuple[Action, Any, str]] = [
     (Action.LIST_ENTITIES, [ENTITY | {"type": "entity"}], "listEntities[0].type must be one of hostile"),
     (Action.LIST_ENTITIES, [ENTITY | {"metadata": "x"}], "listEntities[0].metadata must be an object"),
     (Action.LIST_LOCATIONS, [{"name": "x"}], "listLocations[0].position must be an object"),
+    (Action.LIST_LOCATIONS, ["x"], "listLocations[0] must be an object"),
+    (Action.LIST_LOCATIONS, [{"position": POSITION, "name": "x"}], "listLocations[0].sizeX must be"),
+    (Action.LIST_LOCATIONS, [BOX | {"sizeZ": None}], "listLocations[0].sizeZ must be a finite number"),
+    (Action.LIST_LOCATIONS, [BOX | {"radius": 1}], "listLocations[0] has a radius and a size"),
+    (Action.LIST_LOCATIONS, [LOCATION | {"radius": None}], "listLocations[0].radius must be"),
+    (Action.GET_PLAYER_LOCATION, POSITION | {"dimension": 1}, "getPlayerLocation.dimension must be text"),
     (Action.LIST_BANS, [BAN | {"player": {"gameId": "1"}}], "listBans[0].player.name must be text"),
     (Action.LIST_BANS, [BAN | {"expiresAt": ""}], "listBans[0].expiresAt must be an ISO 8601 date or null"),
     (Action.LIST_BANS, [BAN | {"expiresAt": 5}], "listBans[0].expiresAt must be"),
