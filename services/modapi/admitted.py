@@ -1,16 +1,22 @@
 """The instances that this modapi serves, and the secrets that open them: they follow the directory."""
 
 import logging
+import time
 from collections.abc import Callable, Mapping
 
 from services.modapi.credentials import Credentials
 from services.modapi.metrics import Metrics
 from services.modapi.served import ServedInstance
+from services.relay.faults import FaultKind
 from services.relay.instances.entries import Entry
 from services.relay.instances.strangers import Strangers
 from services.relay.limits import DEFAULT_LIMITS, Limits
 from services.relay.logs import InstanceLogger
 from services.relay.store import Store
+
+RESULTS_TAKEN_FOR_S = 12.0
+"""How long the mod of an instance that is not served any more may bring results. uplink waits 11 s for those
+of what was handed out before."""
 
 
 class Admitted:
@@ -31,6 +37,7 @@ class Admitted:
         self.credentials = Credentials(loopback_only=loopback_only)
         self.strangers = Strangers(store)
         self.complete = complete
+        self._gone: dict[str, tuple[ServedInstance, float]] = {}
         self._keys: dict[str, frozenset[str]] = {}
         self._hearing = False
         self._store = store
@@ -42,19 +49,31 @@ class Admitted:
     def update(self, served: Mapping[str, Entry]) -> None:
         """These are the instances now. Held polls of those that are gone, or lost a key, are let go."""
         self.credentials.admit(served.values())
+        now_s = time.monotonic()
+        self._gone = {slug: gone for slug, gone in self._gone.items() if gone[1] > now_s}
         for slug in self.instances.keys() - served.keys():
-            self.instances.pop(slug).polls.close()
+            instance = self.instances.pop(slug)
+            instance.polls.close()
+            self._gone[slug] = instance, now_s + RESULTS_TAKEN_FOR_S
         keys = {slug: frozenset(key.digest for key in entry.keys) for slug, entry in served.items()}
         for slug, entry in served.items():
-            if slug not in self.instances:
-                self.instances[slug] = self._serve(entry)
-            else:
-                self.instances[slug].follow(entry.instance)
-                if self._keys[slug] - keys[slug]:
-                    self.instances[slug].polls.close()
-            if self._hearing:
-                self.instances[slug].polls.open()
+            with self._metrics.service.faults.kept(InstanceLogger(self._logger, slug), FaultKind.LISTENER):
+                if slug not in self.instances:
+                    self.instances[slug] = self._serve(entry)
+                else:
+                    self.instances[slug].follow(entry.instance)
+                    if self._keys[slug] - keys[slug]:
+                        self.instances[slug].polls.close()
+                if self._hearing:
+                    self.instances[slug].polls.open()
         self._keys = keys
+
+    def waits_for_results(self, key: str) -> ServedInstance | None:
+        """The instance that `key` opened until a moment ago and that is not served any more: the results of
+        what its mod had fetched by then are still taken, nothing else."""
+        slug = self.credentials.closed_for(key)
+        instance, until_s = self._gone.get(slug, (None, 0.0))
+        return instance if slug not in self.instances and time.monotonic() < until_s else None
 
     def open(self) -> None:
         """From now on hints of new commands arrive."""

@@ -100,6 +100,8 @@ class ModWire:
                 registration = _registration(await read_body(scope, receive, MAX_REGISTER_BYTES))
                 key = self._callers.key(call, registration)
             instance = self._admitted.instances.get(self._callers.slug(key, scope))
+            if instance is None and call.kind is CallKind.RESULT:
+                instance = self._admitted.waits_for_results(key)
             if instance is None and not self._admitted.complete():
                 raise StoreError("Redis: the stored instances are not known yet")
             if instance is None:

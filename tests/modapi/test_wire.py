@@ -12,6 +12,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
+from services.modapi import admitted
 from services.modapi.admitted import Admitted
 from services.modapi.app import make_app
 from services.modapi.dialect.roster import Roster
@@ -51,9 +52,9 @@ class Door:
         ]
         registry = CollectorRegistry()
         self.metrics = Metrics(registry)
-        admitted = Admitted(store, self.metrics, logger, 5.0, loopback_only=True)
-        admitted.update(merge(settings, {}, 0))
-        app = make_app(admitted, self.metrics)
+        self.admitted = Admitted(store, self.metrics, logger, 5.0, loopback_only=True)
+        self.admitted.update(merge(settings, {}, 0))
+        app = make_app(self.admitted, self.metrics)
         sock = bind("127.0.0.1", 0, "modapi.port")
         self.port: int = sock.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
@@ -314,3 +315,28 @@ async def test_a_mod_can_register_though_its_id_cannot_be_found_out(
     monkeypatch.setattr(InstanceState, "link", fails)
     answer = await door.call("POST", f"/k/{KEY}/gameserver/register", content=b"{}")
     assert answer.status_code == 200 and answer.json()["gameServerId"]
+
+
+async def test_a_server_that_is_removed_may_bring_the_results_of_what_it_fetched_and_nothing_else(
+    door: Door, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admitted, "RESULTS_TAKEN_FOR_S", 3.0)
+    commands = CommandStream(store, door.slug)
+    for action in (Action.GET_PLAYERS, Action.LIST_BANS):
+        asked = Command(new_operation_id(action), action, {})
+        assert await commands.enqueue(asked, time.monotonic() + 10.0)
+    first, second = (command.operation_id for command in await commands.take())
+    door.admitted.update(merge([_instance(door.other, "key-of-the-other-server")], {}, 0))
+    body = b'{"ok":true,"result":[]}'
+
+    async def bring(operation_id: str) -> int:
+        path = f"/k/{KEY}/gameserver/local/operation/{operation_id}/result"
+        return (await door.call("POST", path, content=body)).status_code
+
+    assert (await door.call("GET", f"/k/{KEY}/gameserver/local/poll")).status_code == 401
+    assert (await door.call("POST", f"/k/{KEY}{EVENTS}", content=LOG)).status_code == 401
+    assert await bring(first) == 200
+    assert [operation_id for _, operation_id, _ in await commands.results("", 10)] == [first]
+    async with asyncio.timeout(10.0):
+        while await bring(second) == 200:
+            await asyncio.sleep(0.2)
