@@ -7,8 +7,10 @@ from argparse import Namespace
 from collections import Counter
 from collections.abc import Awaitable, Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 
 from services.cli import doctor_alerts, doctor_here, doctor_takaro
+from services.cli.append_only_files import complaint
 from services.cli.desk import Desk, opened
 from services.cli.terminal import BOLD, DIM, GREEN, RED, YELLOW, Paint, many, print_json, runnable, safe
 from services.cli.verdict import Level, Verdict, bad, good, warn
@@ -53,9 +55,9 @@ async def _run(args: Namespace, settings: Settings, warnings: Sequence[str]) -> 
         desk = None
         try:
             desk = await held.enter_async_context(opened(settings, args.data))
-            tell("Redis", await doctor_here.store(desk.store))
+            tell("Redis", _with_files(await doctor_here.store(desk.store), settings, args.data))
         except ConfigError as error:
-            tell("Redis", [bad(str(error), "")])
+            tell("Redis", _with_files([bad(str(error), "")], settings, args.data))
         tell("Services", await services)
         tell("Takaro", await takaro)
         tell("Servers", await _told(_instances(desk)) if desk else [UNSEEN])
@@ -70,6 +72,13 @@ async def _run(args: Namespace, settings: Settings, warnings: Sequence[str]) -> 
     else:
         print(paint(f"\n{_sum([one for _, one in told])}.", BOLD, RED if wrong else GREEN))
     return int(wrong)
+
+
+def _with_files(told: list[Verdict], settings: Settings, data: Path) -> list[Verdict]:
+    """If the store that `up` brings cannot be used, and its files are the reason: what is wrong with them."""
+    if settings.redis.url is None and told[0].level is Level.BAD and (wrong := complaint(data)):
+        return [bad(wrong, "")]
+    return told
 
 
 def _sum(told: Sequence[Verdict]) -> str:

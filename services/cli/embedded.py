@@ -7,6 +7,7 @@ folder; a Valkey that a killed run left behind is ended before its data is opene
 import asyncio
 import hashlib
 import importlib.util
+import logging
 import os
 import stat
 import tempfile
@@ -19,6 +20,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from services.cli import append_only_files
 from services.cli.supervise import Program
 from services.relay.errors import ConfigError
 
@@ -28,6 +30,8 @@ LONGEST_SOCKET_PATH_BYTES = 100
 READY_WITHIN_S = 10.0
 ORPHAN_GONE_WITHIN_S = 10.0
 ANSWERS_WITHIN_S = 1.0
+
+logger = logging.getLogger(__name__)
 
 _NO_RETRY = Retry(NoBackoff(), 0)
 
@@ -88,12 +92,17 @@ def url(path: Path) -> str:
 
 
 def program(folder: Path) -> Program:
-    """Valkey on `folder`, ready when it answers. Ends an orphan first; hold the lock."""
+    """Valkey on `folder`, ready when it answers. Hold the lock.
+
+    Ends an orphan first, and mends what a power cut has left of the files. Raises ConfigError if it cannot.
+    """
     path, folder = socket_path(folder), folder.resolve()
     if path.parent != folder:
         path.parent.mkdir(mode=0o700, exist_ok=True)
         _must_be_ours(path.parent)
     end_orphan(path)
+    for done in append_only_files.mend(folder):
+        logger.warning("%s", done)
 
     argv = (
         str(binary()),
@@ -101,8 +110,15 @@ def program(folder: Path) -> Program:
         *("--dir", str(folder), "--logfile", str(folder / "valkey.log")),
         # Accepted means delivered: each batch is on disk before the mod has its answer.
         *("--appendonly", "yes", "--appendfsync", "always", "--save", "", "--maxmemory-policy", "noeviction"),
+        *("--aof-load-truncated", "yes"),
     )
-    return Program("valkey", argv, os.environ, lambda: _wait_until_it_answers(path))
+    return Program(
+        "valkey",
+        argv,
+        os.environ,
+        ready=lambda: _wait_until_it_answers(path),
+        mend=lambda failed: append_only_files.mend(folder, thorough=failed),
+    )
 
 
 def end_orphan(path: Path) -> None:

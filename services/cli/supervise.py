@@ -15,6 +15,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from services.relay.errors import ConfigError
+
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 10.0
 PROVEN_AFTER_S = 30.0
@@ -29,12 +31,17 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What to run. `ready`, if given, is awaited before the next program is started."""
+    """What to run. `ready`, if given, is awaited before the next program is started.
+
+    `mend`, if given, is called in a thread before it is started again, and told whether it ended by itself
+    with an error. What it did is logged; a ConfigError ends all, for no restart mends that.
+    """
 
     name: str
     argv: tuple[str, ...]
     environ: Mapping[str, str]
     ready: Callable[[], Coroutine[Any, Any, None]] | None = None
+    mend: Callable[[bool], Sequence[str]] | None = None
 
 
 def next_pause_s(last_s: float, lived_s: float) -> float:
@@ -105,6 +112,21 @@ class _Kept:
             )
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._ending.wait(), pause_s)
+            if not await self._mended(failed=code > 0):
+                return
+
+    async def _mended(self, *, failed: bool) -> bool:
+        """False: it cannot be started again."""
+        if self._program.mend is None or self._ending.is_set():
+            return True
+        try:
+            for done in await asyncio.to_thread(self._program.mend, failed):
+                logger.warning("%s", done)
+        except ConfigError as error:
+            logger.error("%s", error)
+            self._give_up(CONFIG_ERROR)
+            return False
+        return True
 
     async def _run_once(self) -> int:
         try:

@@ -2,6 +2,8 @@
 
 import asyncio
 import gc
+import os
+import signal
 import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -163,3 +165,52 @@ async def test_a_wait_that_is_given_up_leaves_no_connection_open(tmp_path: Path)
             waiting.cancel()
             await asyncio.wait([waiting])
     gc.collect()  # an open one is reported here, and fails the test
+
+
+def tear(folder: Path) -> Path:
+    """What a power cut leaves: the file is longer than what was written."""
+    [increment] = (folder / "appendonlydir").glob("*.incr.aof")
+    increment.write_bytes(increment.read_bytes() + bytes(4_096))
+    return increment
+
+
+async def test_zeros_that_a_power_cut_left_are_cut_off_and_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(tmp_path) as client:
+        client.set("kept", "yes")
+    tear(tmp_path)
+    for _ in range(2):
+        async with running(tmp_path) as client:
+            assert client.get("kept") == b"yes"
+    assert caplog.text.count("4,096 bytes behind its last whole record were cut off") == 1
+
+
+async def test_files_that_are_torn_when_it_is_started_again_are_mended_too(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(tmp_path) as client:
+        client.set("kept", "yes")
+        os.kill(client.info("server")["process_id"], signal.SIGKILL)
+        client.close()
+        tear(tmp_path)
+        async with asyncio.timeout(20):
+            while "were cut off" not in caplog.text or not embedded._answers(tmp_path / "valkey.sock"):
+                await asyncio.sleep(0.02)
+        assert client.get("kept") == b"yes"
+
+
+async def test_damage_that_no_power_cut_does_ends_the_supervision_and_is_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(tmp_path) as client:
+        for number in range(9):
+            client.set(f"key-{number}", "x" * 100)
+    increment = tear(tmp_path)
+    data = bytearray(increment.read_bytes()[:-4_096])
+    data[300:400] = bytes(100)
+    increment.write_bytes(data)
+    program = embedded.program(tmp_path)  # it ends well, so it was not read
+    async with asyncio.timeout(20):
+        assert await supervise([program], asyncio.Event(), asyncio.Event()) == 2
+    assert f"{increment}: is damaged at byte" in caplog.text

@@ -324,6 +324,23 @@ def test_without_a_store_it_says_how_to_name_one(tmp_path: Path) -> None:
     assert "\nServers\n  note     not looked at" in said
 
 
+def test_doctor_names_the_file_that_keeps_the_store_of_up_from_starting(tmp_path: Path) -> None:
+    terminal = Terminal(tmp_path, RedisServer(binaries()["valkey"]))
+    (tmp_path / "relay.toml").write_text(settings("x").replace('[redis]\nurl = "x"\n', ""))
+    folder = tmp_path / "data" / "appendonlydir"
+    folder.mkdir(parents=True)
+    (folder / "appendonly.aof.manifest").write_text("file appendonly.aof.1.incr.aof seq 1 type i\n")
+    increment = folder / "appendonly.aof.1.incr.aof"
+    increment.write_bytes(b"*1\r\n$4\r\nPING\r\ndamage")
+    said = terminal.run("doctor", code=1)
+    assert f"{increment.relative_to(tmp_path)}: is damaged at byte 14 of 20" in said
+    assert "restore the folder from a backup" in said
+    increment.write_bytes(b"*1\r\n$4\r\nPING\r\n\0\0\0")
+    assert "a power cut has torn the end of a file: `dayz-relay up` mends it" in terminal.run(
+        "doctor", code=1
+    )
+
+
 def test_where_the_environment_has_the_settings_no_file_is_called_valid(terminal: Terminal) -> None:
     (terminal.folder / "relay.toml").unlink()
     terminal.environ |= {"RELAY_REDIS__URL": terminal.server.url, "RELAY_TAKARO__URL": "ws://127.0.0.1:1/"}

@@ -10,6 +10,11 @@ from tests.docs.pages import ROOT, rows
 PAGE = ROOT / "docs" / "messages.md"
 
 PUT_TOGETHER = {
+    "…: … bytes behind its last whole record were cut off, as a power cut leaves them; they are kept in …": (
+        "cli/append_only_files.py"
+    ),
+    "…: was torn or missing, and was written anew from the files beside it": "cli/append_only_files.py",
+    "…: zeros at its end were cut off": "cli/append_only_files.py",
     "delivered, no result: it may have run": "relay/command_life.py",
     "…: no mod has ever contacted the relay for this server; check TakaroApiUrl in the mod's config.json": (
         "uplink/takaro/failures.py"
