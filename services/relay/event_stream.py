@@ -37,6 +37,9 @@ NOTE_AFTER_S = 0.05
 honest twin that comes sooner, and to another process, would be taken for a repeat. A mod flushes each second
 (contract.md A1)."""
 
+ID_LATER_MS = 1_000
+"""The id of an entry may be this much later than the clock that its script read: Redis 7.0 reads it again."""
+
 CALL_WITHIN_S = 2.5
 """A mod's POST is answered well under 3 s, with a 503 if need be (contract.md A2)."""
 
@@ -83,16 +86,18 @@ class Appended:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One stored batch. `id` is "<ms>-<n>", the ms being Redis' clock at the time it was accepted."""
+    """One stored batch. `id` is "<ms>-<n>", the ms being the highest that Redis' clock had shown by then,
+    `accepted_ms` what it showed when the batch was accepted."""
 
     id: str
     events: list[GameEvent]
     size_bytes: int
+    accepted_ms: int
 
     @property
-    def accepted_s(self) -> float:
-        """When it was accepted, in seconds on Redis' clock."""
-        return int(self.id.partition("-")[0]) / 1000
+    def behind(self) -> bool:
+        """Had Redis' clock shown more before it was accepted?"""
+        return self.accepted_ms < int(self.id.partition("-")[0]) - ID_LATER_MS
 
 
 def digest(raw: Any) -> bytes:
@@ -255,7 +260,16 @@ class EventStream:
         """Up to `count` entries after the entry id `after` ("" for the start), oldest first."""
         start = f"({after}" if after else "-"
         found = await self._store.send("XRANGE", self._keys.events, start, "+", "COUNT", count)
-        return [Entry(id.decode(), orjson.loads(fields[1]), len(fields[1])) for id, fields in found]
+        return [
+            Entry(
+                name := id.decode(),
+                orjson.loads(fields[1]),
+                len(fields[1]),
+                # Not there in what an earlier version wrote.
+                int(fields[3] if len(fields) > 3 else name.partition("-")[0]),
+            )
+            for id, fields in found
+        ]
 
     async def clock_s(self) -> float:
         """Redis' clock, by which entries are accepted."""

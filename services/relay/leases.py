@@ -7,16 +7,21 @@ before Redis can give the lease to another (research/reliability.md 3).
 
 import asyncio
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from services.relay.clocks import boottime_s
+from services.relay.clocks import boot_id, boottime_s
 from services.relay.keys import WAKE_LEASES, keys_of
-from services.relay.store import Script, Store
+from services.relay.store import CLOCK, Script, Store
+from services.relay.store_time import Step, SteppedClock
 
 TTL_MS = 5_000
 RENEW_EVERY_S = 1.0
 TRUSTED_FOR_S = 3.5
+
+CLOCK_NOTED_EVERY_S = 10.0
+"""How often the owner at least stores its last reading of Redis' clock, from which the next owner goes on."""
 
 _RENEW = Script("renew", drains=True)
 _RELEASE = Script("release")
@@ -58,14 +63,26 @@ class Look(NamedTuple):
 
 
 class Lease:
-    """The claim of `uplink`, a name for people, on one instance."""
+    """The claim of `uplink`, a name for people, on one instance.
 
-    def __init__(self, store: Store, slug: str, uplink: str) -> None:
+    Each renewal also reads Redis' clock. `stepped` is called with each step of that clock.
+    """
+
+    def __init__(
+        self, store: Store, slug: str, uplink: str, stepped: Callable[[Step], object] = lambda step: None
+    ) -> None:
+        self.clock = SteppedClock(boot_id())
+        """Redis' clock. Known from the first renewal on."""
+        self.empty_s = float("-inf")
+        """When the stream of events was last seen empty, on boottime_s()."""
+        self._stepped = stepped
+        self._clock_recalled = False
+        self._clock_noted_s = float("-inf")
         self._store = store
         self.slug = slug
         self._uplink = uplink
         keys = keys_of(slug)
-        self._key = keys.lease
+        self._key, self._link_key = keys.lease, keys.link
         self._looked_at = keys.lease, keys.events, keys.results, keys.contact, keys.watched, keys.link
         self.token = secrets.token_hex(12)
         self._standing = Standing()
@@ -90,6 +107,9 @@ class Lease:
 
         Raises StoreError: then the lease may still be ours.
         """
+        if not self._clock_recalled:
+            self.clock.recall(await self._store.send("HGET", self._link_key, "clock") or b"")
+            self._clock_recalled = True
         asked_s = boottime_s()
         mine, is_newest, record, wanted, watched, *facts = await self._store.run(
             _RENEW,
@@ -107,7 +127,27 @@ class Lease:
         if mine:
             self._renewed.set()
             self._renewed = asyncio.Event()
-        return Look(bool(mine), bool(is_newest), record.decode(), wanted.decode(), watched.decode(), *facts)
+        look = Look(bool(mine), bool(is_newest), record.decode(), wanted.decode(), watched.decode(), *facts)
+        self._clock_told(look.now_ms, asked_s)
+        if not look.batches:
+            self.empty_s = max(self.empty_s, asked_s)
+        return look
+
+    async def look_at_clock(self) -> None:
+        """Reads Redis' clock now. Raises StoreError."""
+        asked_s = boottime_s()
+        seconds, microseconds = await self._store.run(CLOCK, (self._key,))
+        self._clock_told(int(seconds) * 1000 + int(microseconds) // 1000, asked_s)
+
+    def _clock_told(self, store_ms: int, asked_s: float) -> None:
+        now_s = boottime_s()
+        step = self.clock.told(store_ms, asked_s, now_s)
+        # A step is stored at once: to whoever starts after us, two steps may look like none.
+        if step or (self.held and now_s - self._clock_noted_s >= CLOCK_NOTED_EVERY_S):
+            self._clock_noted_s = now_s
+            self._store.tell("HSET", self._link_key, "clock", self.clock.noted())
+        if step:
+            self._stepped(step)
 
     async def passed_on(self) -> bool:
         """Has another uplink identified the socket that Takaro asks from now on? Raises StoreError."""

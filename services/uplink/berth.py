@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 
+from services.relay.clocks import boottime_s
 from services.relay.errors import LostLease, StoreError
 from services.relay.event_stream import MAX_QUEUED_BYTES, MAX_QUEUED_EVENTS
 from services.relay.faults import FaultKind
@@ -36,7 +37,12 @@ class Berth:
 
     def __init__(self, instance: Instance, surroundings: Surroundings) -> None:
         self.instance = instance
-        self.lease = Lease(surroundings.store, instance.slug, surroundings.uplink)
+        self.lease = Lease(
+            surroundings.store,
+            instance.slug,
+            surroundings.uplink,
+            lambda step: surroundings.clock_steps.saw(step, surroundings.metrics),
+        )
         self.contact = Contact(time.monotonic())
         self._surroundings = surroundings
         self._store = surroundings.store
@@ -45,7 +51,6 @@ class Berth:
         self._row.shown = lambda: self.lease.held
         self._faults = surroundings.metrics.service.faults
         self._logger = InstanceLogger(logger, instance.slug)
-        self._looked_s = 0.0  # at the last look, on Redis' clock
         self._claims = Claims()
         self._at_lease = asyncio.Lock()  # nothing may renew what is being given back
         self._owned: OwnedInstance | None = None
@@ -271,18 +276,21 @@ class Berth:
         return Sighting(
             self.instance.name,
             self.contact.silent_s,
-            max(0.0, self._looked_s - contact_s) if contact_s else self.contact.silent_s or 0.0,
+            self._ago_s(contact_s) if contact_s else self.contact.silent_s or 0.0,
             next(iter(shown.get(STATE, ())), ""),
             int(events),
             max(events / MAX_QUEUED_EVENTS, size_bytes / MAX_QUEUED_BYTES),
-            max(0.0, self._looked_s - oldest_s) if oldest_s else 0.0,
+            self._ago_s(oldest_s) if oldest_s else 0.0,
         )
+
+    def _ago_s(self, store_s: float) -> float:
+        """How long ago Redis' clock showed this, at the least."""
+        return self.lease.clock.age(store_s * 1000, boottime_s()).least_s
 
     def _take_in(self, now_s: float, look: Look) -> None:
         """What the look found besides the lease: the safety net under the wake-up hints."""
         change = self.contact.read(now_s, look.now_ms, look.contact_ms or None)
         self._row.set(CONTACT, look.contact_ms / 1000)
-        self._looked_s = look.now_ms / 1000
         if self._owned:
             self._owned.looked(look.now_ms, look.watched if look.mine else "")
         if look.mine and change is Change.GONE:

@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from services.relay.clocks import wall_s
 from services.relay.faults import FaultKind
 from services.relay.limits import DEFAULT_LIMITS
 from services.relay.logs import InstanceLogger
@@ -143,7 +144,7 @@ class Desk:
         outcome = Outcome(error=result.text) if isinstance(result, Failure) else result
         if not outcome.error:
             with self._faults.kept(self._logger, FaultKind.LISTENER):
-                self._mirror.done(action, args, time.time())
+                self._mirror.done(action, args, wall_s())
         return orjson.dumps(payload_for(action, args, outcome)), _label(result)
 
     def _fail(self, request: "_Request", failure: Failure) -> None:

@@ -5,13 +5,15 @@ import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
-from services.relay.clocks import boottime_s, next_beat_s
+from services.relay.clocks import boottime_s, next_beat_s, wall_s
 from services.relay.errors import RelayError
 from services.relay.event_stream import Entry, EventStream
 from services.relay.leases import Lease
 from services.relay.records import GameEvent
 from services.relay.store import patiently
+from services.relay.store_time import Age
 from services.uplink.acks import Acks
 from services.uplink.metrics import Metrics
 from services.uplink.mirror.state import Mirror
@@ -30,9 +32,6 @@ KEEP_ALIVE_S = 45.0
 BARE_PING_EVERY_S = 0.1
 """All instances at the same moments: to wake up costs more than to write."""
 
-CLOCK_AGAIN_S = 10.0
-"""How long Redis' clock is reckoned on from ours before it is asked again."""
-
 KEEP_ALIVE: GameEvent = {"type": "log", "data": {"msg": "dayz-relay: nothing happened for a while"}}
 
 
@@ -46,6 +45,18 @@ class Disowned(RelayError):
 
 class NoReceipt(RelayError):
     """Takaro takes frames and says nothing: the socket is as good as lost."""
+
+
+class _Waiting(NamedTuple):
+    """An entry that was read, and how old it was then."""
+
+    entry: Entry
+    age: Age
+    read_s: float
+
+    def age_at(self, now_s: float) -> Age:
+        older_s = now_s - self.read_s
+        return Age(self.age.least_s + older_s, self.age.most_s + older_s)
 
 
 class EventPump:
@@ -70,8 +81,8 @@ class EventPump:
         self._passed = passed
         self._delivery = Delivery()
         self._gaps = Gaps()
-        self._clock = ages.StoreClock(0.0, float("-inf"))  # to be asked with the first read
-        self._entries: deque[Entry] = deque()
+        self._entries: deque[_Waiting] = deque()
+        self._complete_s = float("-inf")  # when all that was there had been read
         self._next = Position("", 0)  # the first event that was not sent yet
         self._read_through = ""  # the last entry that was read
         self._batch_events = READ_EVENTS  # in the largest of the entries that were read last
@@ -151,36 +162,52 @@ class EventPump:
             return False
 
     async def _read(self) -> None:
-        if boottime_s() - self._clock.read_s > CLOCK_AGAIN_S:
-            store_s = await patiently(self._stream.clock_s)
-            self._clock = ages.StoreClock(store_s, boottime_s())
         most = min(READ_ENTRIES, max(1, READ_EVENTS // self._batch_events))
+        asked_s, newer_than_s = boottime_s(), max(self._complete_s, self._lease.empty_s)
         found = await patiently(partial(self._stream.read, self._read_through, most))
+        if len(found) < most:
+            self._complete_s = asked_s
+        else:
+            self._wake.set()  # there may be more
         if not found:
             return
-        self._entries += found
+        waiting = self._aged(found, newer_than_s)
+        if self._lease.clock.read_s < asked_s and not all(ages.is_young(one.age) for one in waiting):
+            # Nothing is too old by a clock that was read before: it may have been set since.
+            await patiently(self._lease.look_at_clock)
+            waiting = self._aged(found, newer_than_s)
+        self._entries += waiting
         self._read_through = found[-1].id
         self._batch_events = max(1, *(len(entry.events) for entry in found))
-        store_s, wall_s = self._clock.at_s(boottime_s()), time.time()
-        for entry in found:
-            happened_s = wall_s - max(0.0, store_s - entry.accepted_s)
+        for entry, age, _ in waiting:
+            happened_s = wall_s() - min(age.most_s, ages.HISTORY_S)
             for event in entry.events:
                 self._mirror.happened(event, happened_s)
-        if len(found) == most:
-            self._wake.set()  # there may be more
+
+    def _aged(self, found: list[Entry], newer_than_s: float) -> list[_Waiting]:
+        """Whatever Redis' clock says, what was not there at `newer_than_s` is no older."""
+        now_s, clock = boottime_s(), self._lease.clock
+        return [
+            _Waiting(
+                entry,
+                clock.age(entry.accepted_ms, now_s, behind=entry.behind).at_most(now_s - newer_than_s),
+                now_s,
+            )
+            for entry in found
+        ]
 
     def _cut(self) -> Window:
         """Up to WINDOW_EVENTS events off the entries that were read, less those that are too old."""
-        now_s = self._clock.at_s(boottime_s())
+        now_s = boottime_s()
         events: list[GameEvent] = []
         expired: list[GameEvent] = []
         size_bytes = 0
-        accepted_s = self._entries[0].accepted_s
+        accepted_s = now_s - self._entries[0].age_at(now_s).least_s
         while self._entries and len(events) < WINDOW_EVENTS:
-            entry = self._entries[0]
+            entry, age = self._entries[0].entry, self._entries[0].age_at(now_s)
             start = self._next.skip if entry.id == self._next.entry else 0
             part = entry.events[start : start + WINDOW_EVENTS - len(events)]
-            fresh, old = ages.sort_out(part, now_s - entry.accepted_s)
+            fresh, old = ages.sort_out(part, age)
             events += fresh
             expired += old
             if start + len(part) < len(entry.events):
@@ -215,7 +242,7 @@ class EventPump:
 
     def _send(self, events: list[GameEvent], older_by_s: float) -> None:
         """Events of the last window, less those that are too old by now: Redis may have been away."""
-        fresh, late = ages.sort_out(events, older_by_s)
+        fresh, late = ages.sort_out(events, Age(older_by_s, older_by_s))
         if late:
             self._delivery.expired(late)
         self._wire.send(*map(frames.game_event, fresh))
@@ -248,7 +275,7 @@ class EventPump:
             return
         self._metrics.delivered_all(self._stream.slug, window.events)
         if window.events:
-            self._metrics.event_seconds.observe(self._clock.at_s(boottime_s()) - window.accepted_s)
+            self._metrics.event_seconds.observe(boottime_s() - window.accepted_s)
         self._metrics.expired_all(window.expired)
         self._passed(taken)
         self._acks.add(window)

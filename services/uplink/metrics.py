@@ -173,6 +173,14 @@ class Metrics:
             "Times that Redis was found to be behind what it had been: emptied, or an older copy.",
             registry=registry,
         )
+        self.clock_steps = Counter(
+            "dayz_relay_store_clock_steps_total",
+            "Times that the clock of Redis was found to have been set, by more than 2 s.",
+            ["direction"],
+            registry=registry,
+        )
+        for direction in ("forward", "back"):
+            self.clock_steps.labels(direction)
         self.event_seconds = Histogram(
             "dayz_relay_event_seconds",
             "From the acceptance of an event to Takaro's receipt: the oldest of each window that is sent.",

@@ -7,6 +7,7 @@ import time
 from collections.abc import Coroutine
 from typing import Any
 
+from services.relay.clocks import wall_s
 from services.relay.command_stream import CommandStream
 from services.relay.errors import StoreError
 from services.relay.event_stream import EventStream
@@ -142,7 +143,7 @@ class OwnedInstance:
 
     def game_restarted(self) -> None:
         """The game server was away and is back: it starts without players."""
-        self._mirror.restarted(time.time())
+        self._mirror.restarted(wall_s())
 
     async def publish(self) -> None:
         """Writes down the link's state if that could not be done when it changed."""
@@ -156,4 +157,4 @@ class OwnedInstance:
 
     def _age_s(self, action: Action) -> float:
         oldest_s = self._mirror.oldest_s(action)
-        return -1.0 if oldest_s is None else max(0.0, time.time() - oldest_s)
+        return -1.0 if oldest_s is None else max(0.0, wall_s() - oldest_s)

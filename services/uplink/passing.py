@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from functools import partial
 
+from services.relay.clocks import boottime_s
 from services.relay.instances.minutes import Minutes
 from services.relay.instances.watching import DELIVERED, EXPIRED, REFUSED, Passed, Passing
 from services.relay.records import Command, Outcome
@@ -33,7 +34,7 @@ class PassingBy:
         """Takaro has a window of events."""
         now_ms = self._now_ms()
         window = taken.window
-        took_ms = max(0, now_ms - int(window.accepted_s * 1000)) if window.events else 0
+        took_ms = round((boottime_s() - window.accepted_s) * 1000) if window.events else 0
         if window.events:
             self._minutes.events(took_ms, len(window.events))
         count = window.counts + len(taken.refused)

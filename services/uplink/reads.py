@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from services.relay.clocks import wall_s
 from services.relay.errors import StoreError
 from services.relay.faults import FaultKind
 from services.relay.instances.state import InstanceState
@@ -83,7 +84,7 @@ class Reads:
     def known(self, action: Action, args: dict[str, Any]) -> Answer | None:
         """The answer if it is at hand; what is old is asked for anew on the side."""
         subject = Subject(action, args.get("gameId", ""))
-        age, payload = self._mirror.read(subject, time.time())
+        age, payload = self._mirror.read(subject, wall_s())
         if payload is None:
             return None
         if age is Age.STALE:
@@ -177,14 +178,14 @@ class Reads:
             return Outcome(error=f"the game server's answer cannot be used: {wrong}")
         if action is Action.LIST_BANS:
             result = await self._with_known_names(result)
-        self._mirror.answered(subject, result.value, time.time())
+        self._mirror.answered(subject, result.value, wall_s())
         if action in CATALOGUES:  # the next who asks is answered from Redis
             with contextlib.suppress(StoreError):
                 await self._keeper.save()
         return result
 
     async def _catalogue(self, subject: Subject) -> Answer | None:
-        age, _ = self._mirror.read(subject, time.time())
+        age, _ = self._mirror.read(subject, wall_s())
         if age is Age.UNKNOWN:
             return None
         try:

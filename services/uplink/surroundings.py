@@ -9,6 +9,7 @@ from services.relay.clocks import boottime_s
 from services.relay.limits import DEFAULT_LIMITS, Limits
 from services.relay.stalls import Stalls
 from services.relay.store import Store
+from services.uplink.clock_steps import ClockSteps
 from services.uplink.metrics import Metrics
 
 
@@ -29,3 +30,4 @@ class Surroundings:
     proxy: str | None = None
     uplink: str = field(default_factory=_name)
     stalls: Stalls = field(default_factory=lambda: Stalls(boottime_s()))
+    clock_steps: ClockSteps = field(default_factory=ClockSteps)

@@ -23,6 +23,7 @@ from services.relay.records import Command, GameEvent, Outcome
 from services.relay.running import cancelled
 from services.relay.settings import Instance
 from services.relay.store import Store
+from services.relay.store_time import Age, SteppedClock
 from services.relay.vocabulary import Action
 from services.sim.takaro import requests
 from services.sim.takaro.server import TakaroSim
@@ -349,12 +350,12 @@ def happened(scene: Scene) -> list[str]:
 @pytest.fixture
 def a_minute_later(monkeypatch: pytest.MonkeyPatch) -> None:
     """Takaro was away for a minute after the events were accepted."""
-    clock_s = EventStream.clock_s
+    age_of = SteppedClock.age
 
-    async def later_s(stream: EventStream) -> float:
-        return await clock_s(stream) + 60
+    def a_minute_older(clock: SteppedClock, at_ms: float, now_s: float, *, behind: bool = False) -> Age:
+        return age_of(clock, at_ms - 60_000, now_s, behind=behind)
 
-    monkeypatch.setattr(EventStream, "clock_s", later_s)
+    monkeypatch.setattr(SteppedClock, "age", a_minute_older)
 
 
 @pytest.mark.usefixtures("a_minute_later")

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from services.relay.clocks import boottime_s
 from services.relay.instances.minutes import read_minutes
 from services.relay.instances.watching import Passed, watch
 from services.relay.operation_ids import new_operation_id
@@ -26,7 +27,7 @@ def log(text: str) -> GameEvent:
 
 def taken(*events: GameEvent, **more: object) -> Taken:
     refused = more.pop("refused", ())
-    return Taken(Window(events, Position("1-1", 0), accepted_s=NOW_MS / 1000 - 0.25, **more), refused)  # type: ignore[arg-type]
+    return Taken(Window(events, Position("1-1", 0), accepted_s=boottime_s() - 0.25, **more), refused)  # type: ignore[arg-type]
 
 
 async def told(store: Store, slug: str, passing: PassingBy, count: int) -> list[Passed]:

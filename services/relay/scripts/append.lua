@@ -80,7 +80,8 @@ if whole then count, size = 0, 0 end
 local queued, bytes = (tonumber(kept[1]) or 0) + count, (tonumber(kept[2]) or 0) + size
 if count > 0 then
   if queued > tonumber(ARGV[9]) or bytes > tonumber(ARGV[10]) then return {'full', now, 0, 0} end
-  redis.call('XADD', events, '*', 'events', ARGV[7])
+  -- An id never goes back, a clock that is set back does: what it showed is kept besides (store_time.py).
+  redis.call('XADD', events, '*', 'events', ARGV[7], 'at', string.format('%d', now / 1000))
 end
 -- In the slot of what it repeats: that batch is a part of this one now.
 redis.call('HSET', intake, b .. slot, digests .. string.format(' %s %016d %016d', token, now, received),

@@ -1,9 +1,9 @@
 """Keeps the mirror of one instance in Redis, so that the next owner does not start from nothing."""
 
 import asyncio
-import time
 from itertools import chain
 
+from services.relay.clocks import wall_s
 from services.relay.keys import keys_of
 from services.relay.leases import Lease
 from services.relay.store import Script, Store, pairs, patiently
@@ -64,4 +64,4 @@ class Keeper:
 
     async def _load(self) -> None:
         stored = await self._store.send("HGETALL", self._keys.mirror)
-        self._mirror.restore({name.decode(): value for name, value in pairs(stored)}, time.time())
+        self._mirror.restore({name.decode(): value for name, value in pairs(stored)}, wall_s())

@@ -1,13 +1,11 @@
-"""How old may an event be when Takaro gets it? One table, and the clock by which age is told. Pure.
+"""How old may an event be when Takaro gets it? One table. Pure.
 
 Takaro takes the time of receipt for the time of the event, and runs a chat line as a command when it arrives
-(contract.md B2). The age counts from acceptance, by Redis' clock, which the ids of entries carry. The clocks
-of two hosts differ, so Redis is asked for its time now and then (`StoreClock`).
+(contract.md B2). The age counts from acceptance, as well as it is known (store_time.py).
 """
 
-from dataclasses import dataclass
-
 from services.relay.records import GameEvent
+from services.relay.store_time import Age
 from services.relay.vocabulary import EventType
 
 CHAT_S = 15.0
@@ -33,21 +31,23 @@ _MAX_AGE_S = {event_type.value: age_s for event_type, age_s in MAX_AGE_S.items()
 _YOUNG_S = min(MAX_AGE_S.values())
 
 
-@dataclass(frozen=True, slots=True)
-class StoreClock:
-    """Redis' clock said `store_s` when a clock of ours, which never jumps, said `read_s`."""
-
-    store_s: float
-    read_s: float
-
-    def at_s(self, now_s: float) -> float:
-        """What Redis' clock says when ours says `now_s`."""
-        return self.store_s + now_s - self.read_s
+def is_young(age: Age) -> bool:
+    """Is nothing of that age too old?"""
+    return age.most_s <= _YOUNG_S
 
 
-def sort_out(events: list[GameEvent], age_s: float) -> tuple[list[GameEvent], list[GameEvent]]:
-    """Of events of that age: those that are still to be delivered, and those that are too old."""
-    if age_s <= _YOUNG_S:
+def sort_out(events: list[GameEvent], age: Age) -> tuple[list[GameEvent], list[GameEvent]]:
+    """Of events of that age: those that are still to be delivered, and those that are too old.
+
+    Where the age is not known, history counts as young, for it is better late than lost. Chat and log lines
+    count as old.
+    """
+    if is_young(age):
         return events, []
-    fresh = [event for event in events if age_s <= _MAX_AGE_S[event["type"]]]
-    return fresh, [event for event in events if age_s > _MAX_AGE_S[event["type"]]]
+    fresh: list[GameEvent] = []
+    old: list[GameEvent] = []
+    for event in events:
+        max_age_s = _MAX_AGE_S[event["type"]]
+        age_s = age.least_s if max_age_s >= HISTORY_S else age.most_s
+        (fresh if age_s <= max_age_s else old).append(event)
+    return fresh, old

@@ -26,15 +26,20 @@ class Contact:
     """The mod's last contact as the last look at its lease read it."""
 
     def __init__(self, started_s: float) -> None:
-        self._started_s = self._read_s = started_s
+        self._read_s = started_s
         self._contact_ms: int | None = None
+        self._heard_s = started_s
         self._away_s = 0.0  # how long the store was away since that contact
         self.store_away = True  # until it was read
         self.silent_s: float | None = None
         """Seconds of silence at the last look; None: the mod was never heard of."""
 
     def read(self, now_s: float, store_now_ms: int, contact_ms: int | None) -> Change:
-        """A look read `contact_ms` while Redis' clock said `store_now_ms` and ours `now_s`."""
+        """A look read `contact_ms` while Redis' clock said `store_now_ms` and ours `now_s`.
+
+        Ours is never set; Redis' clock may be. If the contact has changed since the last look, the mod has
+        called since.
+        """
         was_away, self.store_away = self.store_away, False
         before_s, away_s = self.silent_s or 0.0, now_s - self._read_s
         self._read_s = now_s
@@ -42,10 +47,10 @@ class Contact:
             return Change.NONE
         if contact_ms != self._contact_ms:
             self._contact_ms, self._away_s = contact_ms, 0.0
+            self._heard_s = now_s - max(0.0, min((store_now_ms - contact_ms) / 1000, away_s))
         elif was_away:
             self._away_s += away_s
-        silent_s = (store_now_ms - contact_ms) / 1000 - self._away_s
-        self.silent_s = max(0.0, min(silent_s, now_s - self._started_s))
+        self.silent_s = max(0.0, now_s - self._heard_s - self._away_s)
         if before_s > RESTARTED_AFTER_S > self.silent_s:
             return Change.RESTARTED
         return Change.GONE if before_s <= SILENT_AFTER_S < self.silent_s else Change.NONE

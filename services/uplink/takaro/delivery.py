@@ -29,7 +29,7 @@ class Position(NamedTuple):
 class Window:
     """Events with one ping behind them; `end` is the place behind them, `size_bytes` that of the entries it
     ended, `expired` those events among them that were too old to be written, `accepted_s` when the oldest
-    entry was accepted, on Redis' clock.
+    entry was accepted, on boottime_s().
 
     A window without events only carries the second ping of the one before it.
     """

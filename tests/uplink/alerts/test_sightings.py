@@ -36,9 +36,9 @@ async def test_a_refused_link_and_a_backlog_are_seen(
         uplink = Fleet(around)
         uplink.update({slug: instance})
         assert uplink.sightings() == {}  # whose it is, is not known yet
-        running = asyncio.create_task(uplink.run())
         await EventStream(store, slug).append(Batch([Slot(digest(line(n)), line(n)) for n in range(3)]))
         await store.send("SET", keys_of(slug).contact, int((time.time() - 400) * 1000))
+        running = asyncio.create_task(uplink.run())
         await until(lambda: slug in uplink.sightings() and uplink.sightings()[slug].oldest_s > 1)
         seen = uplink.sightings()[slug]
         assert (seen.name, seen.link, seen.events) == ("A server", "refused", 3)

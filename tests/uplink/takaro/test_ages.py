@@ -1,12 +1,13 @@
-"""What is too old for Takaro, by type; and how old it is by a clock that is not ours."""
+"""What is too old for Takaro, by type."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from services.relay.records import GameEvent
+from services.relay.store_time import UNKNOWN, Age
 from services.relay.vocabulary import EventType
-from services.uplink.takaro.ages import MAX_AGE_S, StoreClock, sort_out
+from services.uplink.takaro.ages import MAX_AGE_S, sort_out
 
 TAKE_OVER_S = 7.0
 DAY_S = 86_400.0
@@ -33,7 +34,7 @@ def event(event_type: str) -> GameEvent:
 )
 def test_what_is_still_delivered(event_type: str, age_s: float, delivered: bool) -> None:
     one = event(event_type)
-    assert sort_out([one], age_s) == (([one], []) if delivered else ([], [one]))
+    assert sort_out([one], Age(age_s, age_s)) == (([one], []) if delivered else ([], [one]))
 
 
 def test_the_table_knows_every_event() -> None:
@@ -43,10 +44,13 @@ def test_the_table_knows_every_event() -> None:
 @given(st.lists(st.sampled_from(EventType)), st.floats(min_value=-10, max_value=10 * DAY_S))
 def test_nothing_is_lost_and_order_is_kept(types: list[EventType], age_s: float) -> None:
     events = [event(event_type.value) for event_type in types]
-    fresh, old = sort_out(events, age_s)
+    fresh, old = sort_out(events, Age(age_s, age_s))
     assert fresh == [e for e in events if MAX_AGE_S[EventType(e["type"])] >= age_s]
     assert old == [e for e in events if MAX_AGE_S[EventType(e["type"])] < age_s]
 
 
-def test_the_clock_of_the_store_is_reckoned_on_from_ours() -> None:
-    assert StoreClock(store_s=1_700_000_000.0, read_s=50.0).at_s(62.5) == 1_700_000_012.5
+@pytest.mark.parametrize("event_type", EventType)
+def test_of_unknown_age_only_what_may_come_late_is_delivered(event_type: EventType) -> None:
+    one = event(event_type.value)
+    late = event_type not in (EventType.CHAT_MESSAGE, EventType.LOG)
+    assert sort_out([one], UNKNOWN) == (([one], []) if late else ([], [one]))

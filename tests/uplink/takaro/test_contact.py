@@ -32,10 +32,13 @@ def test_silence_does_not_grow_while_the_store_is_away() -> None:
 def test_what_changes_is_found_once() -> None:
     contact = Contact(started_s=0.0)
 
-    def silent_for(seconds: int) -> Change:
-        return contact.read(1_000.0, 1_000_000, 1_000_000 - 1_000 * seconds)
+    def silent_for(seconds: float, at_s: float) -> Change:
+        return contact.read(at_s, round(1_000 * at_s), round(1_000 * (at_s - seconds)))
 
-    found = [silent_for(seconds) for seconds in (2, 60, 61, 62, 3, 2)]
+    found = [
+        silent_for(seconds, at_s)
+        for seconds, at_s in ((2, 1_000), (60, 1_058), (61, 1_059), (62, 1_060), (0.5, 1_061), (0.2, 1_062))
+    ]
     assert found == [Change.NONE, Change.NONE, Change.GONE, Change.NONE, Change.RESTARTED, Change.NONE]
 
 
@@ -54,3 +57,17 @@ def test_a_store_that_was_away_makes_no_living_mod_look_gone_and_no_dead_one_ali
     assert read_at(1_400, 1_300.5) == (Change.NONE, 49.5)
     assert read_at(1_411, 1_300.5) == (Change.GONE, 60.5)
     assert read_at(1_412, 1_411.5) == (Change.RESTARTED, 0.5)
+
+
+@pytest.mark.parametrize("step_s", [8 * 86_400, -8 * 86_400, 70, -70])
+def test_a_clock_that_is_set_makes_no_mod_silent_and_no_silent_one_heard(step_s: int) -> None:
+    contact = Contact(started_s=0.0)
+
+    def read_at(seconds: float, store_s: float, contact_s: float) -> tuple[Change, float | None]:
+        return contact.read(seconds, round(1_000 * store_s), round(1_000 * contact_s)), contact.silent_s
+
+    day_s = 20_000 * 86_400.0
+    assert read_at(1_000, day_s, day_s - 2) == (Change.NONE, 2)
+    assert read_at(1_001, day_s + step_s + 1, day_s - 2) == (Change.NONE, 3)
+    assert read_at(1_002, day_s + step_s + 2, day_s + step_s + 1.5) == (Change.NONE, 0.5)
+    assert read_at(1_062, day_s + step_s + 62, day_s + step_s + 1.5) == (Change.GONE, 60.5)

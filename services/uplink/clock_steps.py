@@ -1,0 +1,53 @@
+"""Logs and counts the steps of Redis' clock: once each, however many instances notice them."""
+
+import logging
+
+from services.relay.clocks import boottime_s
+from services.relay.spans import span
+from services.relay.store_time import STEP_S, Step
+from services.uplink.metrics import Metrics
+
+SAME_WITHIN_S = 10.0
+"""Each instance reads the clock each second, or some seconds later if its lease could not be renewed."""
+
+logger = logging.getLogger(__name__)
+
+
+class ClockSteps:
+    """The steps of Redis' clock that all instances of this process have noticed."""
+
+    def __init__(self) -> None:
+        self._said: tuple[float, float] | None = None  # the size, and when
+
+    def saw(self, step: Step, metrics: Metrics) -> None:
+        """An instance has noticed a step."""
+        now_s, size = boottime_s(), span(abs(step.size_s))
+        if (
+            self._said
+            and now_s - self._said[1] < SAME_WITHIN_S
+            and abs(step.size_s - self._said[0]) <= 2 * STEP_S
+        ):
+            return
+        self._said = step.size_s, now_s
+        direction = "forward" if step.size_s > 0 else "back"
+        if step.between_ms is None and step.size_s > 0:
+            logger.warning(
+                "Redis' clock shows %s more than at its last reading, and this machine cannot tell whether so"
+                " much time has passed: events that waited are delivered, but chat and log lines only as long"
+                " as they are young by Redis' clock",
+                size,
+            )
+            return
+        metrics.clock_steps.labels(direction).inc()
+        if step.between_ms is None:
+            logger.warning(
+                "Redis' clock shows %s less than at its last reading: events that waited are delivered, but"
+                " not the chat and log lines among them, for their age is not known",
+                size,
+            )
+        else:
+            logger.warning(
+                "Redis' clock was set %s by %s: events keep the age that they have by this machine's clock",
+                direction,
+                size,
+            )
