@@ -123,7 +123,10 @@ MEANINGS = {
             "connection; then it is closed"
         ),
         "body_bytes": "largest POST of events; of a longer one only the beginning is used",
-        "result_bytes": "largest answer to a command; a larger one gets 413",
+        "result_bytes": (
+            "largest answer to a command; a larger one gets 413. Of those that nobody asked for, two of this"
+            " size in ten seconds; further ones get 429"
+        ),
         "batch_events": "most events in one POST; the rest goes to the dead events",
         "event_bytes": "largest event; a larger one goes to the dead events",
         "event_levels": "deepest nesting in an event; a deeper one goes to the dead events",

@@ -60,6 +60,14 @@ async def read_body(scope: Scope, receive: Receive, limit_bytes: int) -> bytes:
     return body
 
 
+def announced_bytes(scope: Scope) -> int | None:
+    """How long the body is, by its header; None when that does not say."""
+    for name, value in scope["headers"]:
+        if name == b"content-length" and value.isdigit():
+            return int(value)
+    return None
+
+
 async def read_long_body(
     scope: Scope, receive: Receive, limit_bytes: int, keep_bytes: int, incoming: Incoming | None
 ) -> tuple[bytes, int]:
@@ -67,9 +75,8 @@ async def read_long_body(
 
     Raises TooLarge beyond `limit_bytes`, TooMuch when more is on its way than `incoming` allows, CutShort.
     """
-    for name, value in scope["headers"]:
-        if name == b"content-length" and value.isdigit() and int(value) > limit_bytes:
-            raise TooLarge
+    if (announced := announced_bytes(scope)) and announced > limit_bytes:
+        raise TooLarge
     message = await receive()
     body = _chunk(message, 0, limit_bytes)
     size = len(body)

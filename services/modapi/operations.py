@@ -61,6 +61,10 @@ class Operations:
             )
         return orjson.dumps({"operations": operations}) if operations else b""
 
+    async def is_asked(self, operation_id: str) -> bool:
+        """Does anybody wait for the mod's answer to it? Raises StoreError."""
+        return action_of(operation_id) is not None and await self._stream.is_handed(operation_id)
+
     async def take_result(self, operation_id: str, body: bytes) -> bool:
         """Passes an answer of the mod's on; False when nobody waits for it. Raises StoreError."""
         action = action_of(operation_id)

@@ -1,6 +1,7 @@
 """How much one instance, and one stranger, may ask for. Pure: times are arguments, seconds of one clock."""
 
 from collections import OrderedDict
+from enum import Enum
 
 from services.relay.bucket import Bucket
 from services.relay.limits import Limits
@@ -12,28 +13,47 @@ BYTES_AN_EVENT = 1024
 MENDED_BYTES_AN_EVENT = 64
 """Long bodies, and those that have to be mended, cost like so many events: about as much CPU, measured."""
 
+RESULTS_AT_ONCE = 2
+"""So many of the greatest size may be held in memory, and in BURST_S come without being asked for."""
+
 MAX_SOURCES = 10_000
 
 
+class Posts(Enum):
+    """What a request of an instance brings along."""
+
+    NOTHING = "nothing"
+    EVENTS = "events"
+    RESULT = "result"
+
+
 class Pace:
-    """The pace of one instance."""
+    """The pace of one instance. Each kind of post has a budget of its own: none silences the others."""
 
     def __init__(self, limits: Limits, now_s: float) -> None:
         self._requests = Bucket(limits.requests_per_s, limits.requests_per_s * BURST_S, now_s)
         self._events = Bucket(limits.events_per_s, limits.events_per_s * BURST_S, now_s)
+        most_bytes = RESULTS_AT_ONCE * limits.result_bytes
+        self._unasked = Bucket(most_bytes / BURST_S, most_bytes, now_s)
 
-    def beyond(self, now_s: float) -> str:
+    def beyond(self, now_s: float, posts: Posts = Posts.NOTHING) -> str:
         """The limit that one more request is beyond, "" for none: then it is counted."""
         if self._requests.level(now_s) < 1:
             return "requests_per_s"
-        if self._events.level(now_s) < 1:
+        if posts is Posts.EVENTS and self._events.level(now_s) < 1:
             return "events_per_s"
+        if posts is Posts.RESULT and self._unasked.level(now_s) < 1:
+            return "result_bytes"
         self._requests.take(1)
         return ""
 
     def posted(self, events: int, size_bytes: int, *, mended: bool = False) -> None:
         """It posted that. How much is known only when it is read, so what is too much is paid for later."""
         self._events.take(max(events, size_bytes // (MENDED_BYTES_AN_EVENT if mended else BYTES_AN_EVENT)))
+
+    def posted_unasked(self, size_bytes: int) -> None:
+        """It posted a result of that size that nobody waits for. Those that are asked for cost nothing."""
+        self._unasked.take(size_bytes)
 
 
 class LogLines:

@@ -9,8 +9,9 @@ from services.modapi.dialect.roster import Roster
 from services.modapi.intake import Intake
 from services.modapi.metrics import Metrics
 from services.modapi.operations import Operations
-from services.modapi.pace import Incoming, LogLines, Pace
+from services.modapi.pace import RESULTS_AT_ONCE, Incoming, LogLines, Pace
 from services.modapi.polls import Polls
+from services.modapi.room import Room
 from services.relay.command_stream import CommandStream
 from services.relay.errors import StoreError
 from services.relay.event_stream import EventStream
@@ -24,9 +25,6 @@ from services.relay.vocabulary import SILENT_AFTER_S
 
 AGENT = "agent"
 """The log agent is a sender of its own beside the mod: it repeats its batches, and only those."""
-
-INCOMING_RESULTS = 2
-"""So many results of the greatest size may be on their way in at once: they are held in memory."""
 
 MAX_VERSION_CHARS = 40
 
@@ -66,7 +64,8 @@ class ServedInstance:
         self.operations = Operations(CommandStream(store, settings.slug), roster, metrics, logger)
         self.polls = Polls(self.operations, hold_polls_s, metrics, logger)
         self.pace = Pace(limits, time.monotonic())
-        self.incoming = Incoming(INCOMING_RESULTS * limits.result_bytes)
+        self.incoming = Incoming(RESULTS_AT_ONCE * limits.result_bytes)
+        self.room = Room(RESULTS_AT_ONCE * limits.result_bytes)
         self.last_contact_s: float | None = None  # wall clock
         self.last_poll_s: float | None = None
         self._hold_ms = -1

@@ -22,6 +22,7 @@ from services.modapi.bodies import (
     StoodStill,
     TooLarge,
     TooMuch,
+    announced_bytes,
     arrival_of,
     gone,
     hung_up,
@@ -34,6 +35,7 @@ from services.modapi.calls import Call, CallKind, read_call
 from services.modapi.dialect.mend import Unreadable, read_object
 from services.modapi.intake import Intake
 from services.modapi.metrics import Metrics
+from services.modapi.pace import Posts
 from services.modapi.served import ServedInstance
 from services.relay.errors import StoreError
 from services.relay.faults import FaultKind
@@ -44,6 +46,18 @@ logger = logging.getLogger(__name__)
 
 MAX_REGISTER_BYTES = 16 * 1024
 """It is read before it is known who sends it."""
+
+SMALL_BYTES = 64 * 1024
+"""So much of a body is in memory before it is asked for."""
+
+ROOM_WITHIN_S = 8.0
+"""The listener gives a request 10 s to be there, and so does its mod."""
+
+_POSTS = {
+    CallKind.EVENTS: Posts.EVENTS,
+    CallKind.AGENT: Posts.EVENTS,
+    CallKind.RESULT: Posts.RESULT,
+}
 
 NOT_READ = frozenset({401, 413, 429})
 """With these the rest of the request is not read, so nothing can follow on that connection."""
@@ -106,12 +120,8 @@ class ModWire:
                 raise StoreError("Redis: the stored instances are not known yet")
             if instance is None:
                 status, answer, label = self._callers.stranger(key, scope)
-            elif beyond := instance.pace.beyond(time.monotonic()):
-                self._metrics.beyond(beyond)
-                self._callers.say(
-                    scope, beyond, f"{instance.settings.slug} is beyond limits.{beyond} and is put off"
-                )
-                raise TooMuch
+            elif beyond := await self._beyond(call, instance):
+                raise self._put_off(beyond, instance, scope)
             elif call.kind in (CallKind.EVENTS, CallKind.AGENT):
                 # What is too long is no 4xx, it would be sent again for ever: it is read as far as it may be.
                 body, size_bytes = await read_long_body(
@@ -123,6 +133,7 @@ class ModWire:
                         scope, "body", f"a batch of {size_bytes} bytes was cut at limits.body_bytes"
                     )
                 intake = instance.agent_intake
+                await still_waits(arrival, receive, ANSWERED_WITHIN_S)
                 if call.kind is CallKind.EVENTS:
                     intake = instance.intake
                     instance.heard(call.kind, self._callers.address(scope))
@@ -143,12 +154,7 @@ class ModWire:
                 begun_s += polled.held_s
                 status, answer, label = 200, polled.answer, "ok"
             elif call.kind is CallKind.RESULT:
-                limit = self._limits.result_bytes
-                body, _ = await read_long_body(scope, receive, limit, limit, instance.incoming)
-                instance.pace.posted(0, len(body))
-                instance.heard(call.kind, self._callers.address(scope))
-                # Of any age, and of a mod that is gone too: it is posted once, and the first one counts.
-                await instance.operations.take_result(call.operation_id, body)
+                await self._take_result(call, instance, scope, receive)
                 status, answer, label = 200, OK, "ok"
             else:
                 if key != call.key and call.key:
@@ -196,6 +202,42 @@ class ModWire:
         elif intake and token and took_s < ANSWERED_WITHIN_S:
             intake.answered(token)
         self._metrics.answered(call.kind, label, took_s)
+
+    async def _beyond(self, call: Call, instance: ServedInstance) -> str:
+        """The limit that the call is beyond, "" for none. Raises StoreError."""
+        beyond = instance.pace.beyond(time.monotonic(), _POSTS.get(call.kind, Posts.NOTHING))
+        if beyond and call.kind is CallKind.RESULT and await instance.operations.is_asked(call.operation_id):
+            return ""
+        return beyond
+
+    def _put_off(self, beyond: str, instance: ServedInstance, scope: Scope) -> TooMuch:
+        self._metrics.beyond(beyond)
+        self._callers.say(scope, beyond, f"{instance.settings.slug} is beyond limits.{beyond} and is put off")
+        return TooMuch()
+
+    async def _take_result(
+        self, call: Call, instance: ServedInstance, scope: Scope, receive: Receive
+    ) -> None:
+        """Of any age, and of a mod that is gone too: it is posted once, and the first one counts.
+
+        For the same reason one that is asked for waits for room in memory, and is not put off.
+        """
+        limit = self._limits.result_bytes
+        size_bytes = announced_bytes(scope)
+        held_bytes = (
+            0 if size_bytes is not None and size_bytes <= SMALL_BYTES else min(size_bytes or limit, limit)
+        )
+        if not instance.room.enter(held_bytes):
+            asked = await instance.operations.is_asked(call.operation_id)
+            if not asked or not await instance.room.wait(held_bytes, ROOM_WITHIN_S):
+                raise self._put_off("result_bytes", instance, scope)
+        try:
+            body, _ = await read_long_body(scope, receive, limit, limit, None)
+            instance.heard(call.kind, self._callers.address(scope))
+            if not await instance.operations.take_result(call.operation_id, body):
+                instance.pace.posted_unasked(len(body))
+        finally:
+            instance.room.leave(held_bytes)
 
 
 def _registration(body: bytes) -> dict[str, Any]:

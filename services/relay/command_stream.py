@@ -193,6 +193,10 @@ class CommandStream:
             *[part for command in commands for part in _back(command)],
         ).add_done_callback(seen)
 
+    async def is_handed(self, operation_id: str) -> bool:
+        """Has the mod this command, and not answered it? Raises StoreError."""
+        return await self._store.send("ZSCORE", self._keys.handed, operation_id) is not None
+
     async def complete(self, operation_id: str, outcome: Outcome, players: Mapping[str, bytes]) -> bool:
         """Passes the mod's answer on; False when it is late, repeated or foreign. Raises StoreError."""
         keys = self._keys

@@ -63,6 +63,17 @@ class Port:
     async def stored(self, slug: str) -> list[Any]:
         return [e for entry in await EventStream(self.store, slug).read("", 100) for e in entry.events]
 
+    async def handed(self, slug: str, action: Action) -> str:
+        """A command that the mod has fetched."""
+        commands, name = CommandStream(self.store, slug), new_operation_id(action)
+        await commands.enqueue(Command(name, action, {}), asyncio.get_running_loop().time() + 5)
+        await commands.take()
+        return name
+
+    async def result(self, slug: str, operation_id: str, body: bytes) -> httpx.Response:
+        path = f"/k/key-of-{slug}/gameserver/x/operation/{operation_id}/result"
+        return await self.call("POST", path, content=body)
+
     def refused(self, limit: str) -> float:
         return self.registry.get_sample_value("dayz_relay_refused_total", {"limit": limit}) or 0.0
 
@@ -167,9 +178,9 @@ async def test_a_long_text_is_cut(serve: Serve, slug: str) -> None:
         ({"requests_per_s": 0.5}, EVENTS, logs(1)),
         ({"events_per_s": 3.0}, EVENTS, logs(40)),
         ({"events_per_s": 3.0}, EVENTS, logs(1, "x" * 60_000)),
-        ({"events_per_s": 3.0}, "/gameserver/x/operation/listItems-1/result", b" " * 60_000),
+        ({"result_bytes": 61_000}, "/gameserver/x/operation/listItems-1/result", b" " * 60_000),
     ],
-    ids=["requests", "events", "long events", "long results"],
+    ids=["requests", "events", "long events", "results that nobody asked for"],
 )
 async def test_an_instance_beyond_its_pace_is_put_off_and_no_other(
     serve: Serve, slug: str, limit: dict[str, float], path: str, body: bytes
@@ -181,9 +192,63 @@ async def test_an_instance_beyond_its_pace_is_put_off_and_no_other(
     assert port.refused(next(iter(limit))) >= 1
 
 
-async def test_bodies_of_one_instance_on_their_way_are_limited_together(serve: Serve, slug: str) -> None:
+async def test_a_catalogue_silences_nothing_else(serve: Serve, slug: str) -> None:
+    port = serve()
+    name = await port.handed(slug, Action.LIST_ITEMS)
+    rows = [
+        {"code": f"Item_{n}", "name": f"Item number {n}", "description": "x" * 100} for n in range(50_000)
+    ]
+    body = orjson.dumps({"ok": True, "result": rows})
+    assert 7_500_000 < len(body) < 8_300_000
+    assert (await port.result(slug, name, body)).status_code == 200
+    assert await port.post(slug, logs(1)) == 200
+    assert (await port.call("GET", f"/k/key-of-{slug}{POLL}")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("limit", "body"),
+    [({"result_bytes": 61_000}, b" " * 60_000), ({"requests_per_s": 0.5}, b""), ({"events_per_s": 0.1}, b"")],
+    ids=["size", "requests", "events"],
+)
+async def test_a_result_that_was_asked_for_is_not_put_off(
+    serve: Serve, slug: str, limit: dict[str, float], body: bytes
+) -> None:
+    port = serve(**limit)
+    name = await port.handed(slug, Action.SHUTDOWN)
+    assert await port.post(slug, logs(40)) == 200
+    for _ in range(10):
+        await port.result(slug, "listItems-1", body)
+    assert (await port.result(slug, name, b'{"ok":true}' + body)).status_code == 200
+    assert [answered for _, answered, _ in await CommandStream(port.store, slug).results("", 10)] == [name]
+
+
+async def test_a_result_that_was_asked_for_waits_for_room(serve: Serve, slug: str) -> None:
     port = serve(result_bytes=200_000)
+    name = await port.handed(slug, Action.SHUTDOWN)
     path = f"/k/key-of-{slug}/gameserver/x/operation/listItems-1/result"
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 199999\r\n\r\n".encode()
+    slow = [await asyncio.open_connection("127.0.0.1", port.port) for _ in range(2)]
+    for _, writer in slow:
+        writer.write(head + b" " * 150_000)
+    while (await port.result(slug, "listItems-1", b" " * 150_000)).status_code != 429:
+        pass  # they are not read yet
+    asked = asyncio.create_task(port.result(slug, name, b'{"ok":true}' + b" " * 150_000))
+    done, _ = await asyncio.wait([asked], timeout=0.3)
+    assert not done
+    for _, writer in slow:
+        writer.close()
+    assert (await asked).status_code == 200
+
+
+RESULT = "operation/listItems-1/result"
+
+
+@pytest.mark.parametrize("call", [RESULT, "events"])
+async def test_bodies_of_one_instance_on_their_way_are_limited_together(
+    serve: Serve, slug: str, call: str
+) -> None:
+    port = serve(result_bytes=200_000)
+    path = f"/k/key-of-{slug}/gameserver/x/{call}"
     head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 199999\r\n\r\n".encode()
     slow = [await asyncio.open_connection("127.0.0.1", port.port) for _ in range(4)]
     try:

@@ -1,7 +1,7 @@
 """How much an instance and a stranger may ask for, by a clock that the test holds."""
 
 from services.modapi import pace
-from services.modapi.pace import BURST_S, Incoming, Pace, WrongKeys
+from services.modapi.pace import BURST_S, RESULTS_AT_ONCE, Incoming, Pace, Posts, WrongKeys
 from services.relay.limits import Limits
 
 SLOW = Limits(requests_per_s=2, events_per_s=10)
@@ -17,15 +17,32 @@ def test_a_burst_passes_and_then_the_rate() -> None:
 def test_events_are_paid_for_after_they_were_read_and_a_debt_holds_up_what_follows() -> None:
     one = Pace(SLOW, 0.0)
     one.posted(1_000, 10)
-    assert one.beyond(0.0) == one.beyond(90.0) == "events_per_s"
-    assert one.beyond(91.0) == ""
+    assert one.beyond(0.0, Posts.EVENTS) == one.beyond(90.0, Posts.EVENTS) == "events_per_s"
+    assert one.beyond(91.0, Posts.EVENTS) == ""
+
+
+def test_neither_events_nor_results_hold_up_anything_else() -> None:
+    events, results = Pace(SLOW, 0.0), Pace(SLOW, 0.0)
+    events.posted(1_000, 10)
+    results.posted_unasked((RESULTS_AT_ONCE + 1) * SLOW.result_bytes)
+    assert {posts: events.beyond(0.0, posts) for posts in Posts} == {
+        Posts.NOTHING: "",
+        Posts.EVENTS: "events_per_s",
+        Posts.RESULT: "",
+    }
+    assert {posts: results.beyond(0.0, posts) for posts in Posts} == {
+        Posts.NOTHING: "",
+        Posts.EVENTS: "",
+        Posts.RESULT: "result_bytes",
+    }
+    assert results.beyond(BURST_S, Posts.RESULT) == ""
 
 
 def test_a_long_body_costs_and_one_that_must_be_mended_costs_more() -> None:
     plain, mended = Pace(SLOW, 0.0), Pace(SLOW, 0.0)
     plain.posted(1, 64 * 1024)
     mended.posted(1, 64 * 1024, mended=True)
-    assert plain.beyond(0.0) == "" and mended.beyond(0.0) == "events_per_s"
+    assert plain.beyond(0.0, Posts.EVENTS) == "" and mended.beyond(0.0, Posts.EVENTS) == "events_per_s"
 
 
 def test_wrong_keys_are_counted_by_source_and_forgiven_with_time() -> None:
