@@ -139,7 +139,7 @@ MEANINGS = {
             "as more; further ones get 429"
         ),
         "wrong_keys_per_minute": (
-            "most wrong keys from one address; further ones get 429, and a right key is always served"
+            "most calls without a right key from one address; further ones get 429, a right key never does"
         ),
         "open_commands": "most commands waiting for one mod; further ones fail with an error in Takaro",
         "mirror_players": (

@@ -11,11 +11,11 @@ from services.modapi.admitted import Admitted
 from services.modapi.calls import Call, is_direct
 from services.modapi.metrics import Metrics
 from services.modapi.pace import WrongKeys
+from services.modapi.said import Said
 from services.relay.http.addresses import Network, caller, source_of
 
 logger = logging.getLogger(__name__)
 
-SAY_AGAIN_AFTER_S = 60.0
 _UNAUTHORIZED = b'{"error":"unknown key: the one in the mod\'s TakaroApiUrl opens no server here"}'
 _NO_KEY = (
     b'{"error":"no key: set TakaroApiUrl in the mod\'s config.json to http://<address of the relay>/k/<key>, '
@@ -36,7 +36,7 @@ class Callers:
         self._metrics = metrics
         self._trusted = trusted
         self._wrong_keys = WrongKeys(admitted.limits.wrong_keys_per_minute)
-        self._said: dict[str, float] = {}
+        self._said = Said()
 
     def slug(self, key: str, scope: Scope) -> str:
         """The instance that a key opens, "" for none."""
@@ -46,6 +46,9 @@ class Callers:
 
     def stranger(self, key: str, scope: Scope) -> Answer:
         """The answer to whoever has no key that opens anything. The right ones are never put off."""
+        if not self._wrong_keys.tried(self.source(scope), time.monotonic()):
+            self._metrics.beyond("wrong_keys_per_minute")
+            return 429, _TOO_MANY_KEYS, "too-much"
         if not key:
             self.say(scope, "no key", "a call without a key was refused: is it in TakaroApiUrl?")
             return 401, _NO_KEY, "unauthorized"
@@ -56,11 +59,9 @@ class Callers:
                 "closed",
                 f"a mod calls with a key of {slug} that opens no longer: the key was replaced, or the server"
                 " is disabled or removed",
+                slug,
             )
             return 401, _UNAUTHORIZED, "unauthorized"
-        if not self._wrong_keys.tried(source_of(self.address(scope)), time.monotonic()):
-            self._metrics.beyond("wrong_keys_per_minute")
-            return 429, _TOO_MANY_KEYS, "too-much"
         self._strangers.note(self.address(scope), self._credentials.meant_by(key))
         self.say(
             scope,
@@ -69,6 +70,14 @@ class Callers:
             " config.json with the server's mod key, and restart the DayZ server",
         )
         return 401, _UNAUTHORIZED, "unauthorized"
+
+    def is_within(self, scope: Scope) -> bool:
+        """May whoever calls try one more key? Else no work is done to find out which it brings."""
+        return self._wrong_keys.is_within(self.source(scope), time.monotonic())
+
+    def source(self, scope: Scope) -> str:
+        """By what callers are told apart: of an IPv6 address the rest is its owner's to choose."""
+        return source_of(self.address(scope))
 
     def address(self, scope: Scope) -> str:
         """Where a call comes from."""
@@ -89,14 +98,11 @@ class Callers:
             key = sent
         return key
 
-    def say(self, scope: Scope, what: str, text: str) -> None:
-        """A mod repeats itself every second or two; the log does not."""
-        address = self.address(scope)
-        key = f"{what} {address}"
-        now_s = time.monotonic()
-        if now_s - self._said.get(key, -SAY_AGAIN_AFTER_S) < SAY_AGAIN_AFTER_S:
+    def say(self, scope: Scope, what: str, text: str, slug: str = "") -> None:
+        """Says it once a minute for each source, and for each server there, if it is known."""
+        left_out = self._said.again(what, f"{self.source(scope)} {slug}", time.monotonic())
+        if left_out is None:
             return
-        if len(self._said) > 1_000:
-            self._said.clear()
-        self._said[key] = now_s
-        logger.warning("from %s: %s", address, text)
+        if left_out:
+            text += f" (and {left_out} more of these, from other addresses, that are not in the log)"
+        logger.warning("from %s: %s", self.address(scope), text)

@@ -102,6 +102,11 @@ class WrongKeys:
         self._per_minute = per_minute
         self._sources: OrderedDict[str, Bucket] = OrderedDict()
 
+    def is_within(self, source: str, now_s: float) -> bool:
+        """Would one more from there be within what is allowed?"""
+        bucket = self._sources.get(source)
+        return bucket is None or bucket.level(now_s) >= 1
+
     def tried(self, source: str, now_s: float) -> bool:
         """One more from there. Is it still within what is allowed?"""
         bucket = self._sources.get(source)

@@ -111,7 +111,9 @@ class ModWire:
         try:
             key = call.key
             if call.kind is CallKind.REGISTER:
-                registration = _registration(await read_body(scope, receive, MAX_REGISTER_BYTES))
+                body = await read_body(scope, receive, MAX_REGISTER_BYTES)
+                mends = bool(self._callers.slug(key, scope)) or self._callers.is_within(scope)
+                registration = _registration(body, mends=mends)
                 key = self._callers.key(call, registration)
             instance = self._admitted.instances.get(self._callers.slug(key, scope))
             if instance is None and call.kind is CallKind.RESULT:
@@ -163,6 +165,7 @@ class ModWire:
                         "url",
                         f"the mod of {instance.settings.slug} has the right RegistrationToken and a wrong key"
                         " in TakaroApiUrl: its other calls are refused",
+                        instance.settings.slug,
                     )
                 instance.heard(call.kind, self._callers.address(scope))
                 instance.registered(registration.get("bridgeVersion"))
@@ -212,7 +215,8 @@ class ModWire:
 
     def _put_off(self, beyond: str, instance: ServedInstance, scope: Scope) -> TooMuch:
         self._metrics.beyond(beyond)
-        self._callers.say(scope, beyond, f"{instance.settings.slug} is beyond limits.{beyond} and is put off")
+        slug = instance.settings.slug
+        self._callers.say(scope, beyond, f"{slug} is beyond limits.{beyond} and is put off", slug)
         return TooMuch()
 
     async def _take_result(
@@ -240,12 +244,16 @@ class ModWire:
             instance.room.leave(held_bytes)
 
 
-def _registration(body: bytes) -> dict[str, Any]:
-    """What a mod says of itself; nothing, if that cannot be read: it is let in by its key all the same."""
+def _registration(body: bytes, *, mends: bool) -> dict[str, Any]:
+    """What a mod says of itself; nothing, if that cannot be read: it is let in by its key all the same.
+
+    Broken JSON is mended only if it `mends`: that is a thousand times the work.
+    """
     try:
-        return read_object(body)
-    except Unreadable:
+        read = read_object(body) if mends else orjson.loads(body)
+    except (Unreadable, orjson.JSONDecodeError):
         return {}
+    return read if isinstance(read, dict) else {}
 
 
 async def registered(instance: ServedInstance, key: str) -> bytes:

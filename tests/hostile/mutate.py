@@ -113,6 +113,7 @@ MUTANTS = [
     Mutant("wrong_keys_per_minute", "pace", "        return bucket.admits(now_s)\n", "        return True\n", WRONG_KEYS),
     Mutant("wrong_keys_per_minute: in constant memory", "pace", "self._sources.popitem(last=False)", "pass", "pace::test_a_million_sources_take_no_more_memory_than_the_limit"),
     Mutant("wrong_keys_per_minute: never the right one", "callers", 'if key or is_direct(scope["headers"]):', "if (key or is_direct(scope['headers'])) and self._wrong_keys.tried('127.0.0.1', time.monotonic()):", WRONG_KEYS),
+    Mutant("wrong_keys_per_minute: before a body is mended", "wire", "read_object(body) if mends else orjson.loads(body)", "read_object(body)", "limits::test_who_is_put_off_can_not_have_broken_bodies_mended"),
     Mutant("wrong_keys_per_minute: on every path", "wire", "if call.key and not slug and", "if False and", WRONG_KEYS),
     Mutant("open_commands", "owned", "CommandStream(store, instance.slug, limits.open_commands)", "CommandStream(store, instance.slug)", "uplink::test_more_commands_than_may_wait_get_an_error"),
     Mutant("mirror_players: a list", "mirror", "len(value) > self._limits.mirror_players", "False", "uplink::test_of_a_list_of_players_only_so_many_are_kept"),

@@ -10,8 +10,10 @@ import pytest
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
+from services.modapi import wire
 from services.modapi.admitted import Admitted
 from services.modapi.app import make_app
+from services.modapi.dialect.mend import read_object
 from services.modapi.main import logger
 from services.modapi.metrics import Metrics
 from services.modapi.wire import MAX_REGISTER_BYTES
@@ -275,6 +277,41 @@ async def test_wrong_keys_are_put_off_and_the_right_one_never_is(serve: Serve, s
     assert (await port.call("GET", WRONG + "/health")).status_code == 429
     assert (await port.call("GET", f"/k/key-of-{slug}{POLL}")).status_code == 200
     assert port.refused("wrong_keys_per_minute") == 3
+
+
+async def test_who_has_no_key_is_put_off_too(serve: Serve) -> None:
+    port = serve(wrong_keys_per_minute=3)
+    assert [(await port.call("GET", POLL)).status_code for _ in range(5)] == [401, 401, 401, 429, 429]
+
+
+async def test_who_is_put_off_can_not_have_broken_bodies_mended(
+    serve: Serve, slug: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mended = []
+
+    def mends(body: bytes) -> dict[str, Any]:
+        mended.append(body)
+        return read_object(body)
+
+    monkeypatch.setattr(wire, "read_object", mends)
+    port = serve(wrong_keys_per_minute=3)
+    broken = b'{"registrationToken":"key-of-nobody",}'
+    register = "/gameserver/register"
+    tried = [(await port.call("POST", register, content=broken)).status_code for _ in range(6)]
+    assert (tried, len(mended)) == ([401, 401, 401, 429, 429, 429], 3)
+    good = orjson.dumps({"registrationToken": f"key-of-{slug}"})
+    assert (await port.call("POST", register, content=good)).status_code == 200  # the right key never is
+
+
+async def test_many_addresses_of_one_network_are_one_line_in_the_log(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    port = serve(wrong_keys_per_minute=1_000, trusted="127.0.0.1")
+    for path in (WRONG + POLL, POLL):
+        caplog.clear()
+        for n in range(20):
+            await port.call("GET", path, headers={"x-forwarded-for": f"2001:db8::{n + 1:x}"})
+        assert len([record for record in caplog.records if "refused" in record.getMessage()]) == 1
 
 
 async def test_a_trusted_proxy_says_who_tries_keys_and_nobody_else_does(serve: Serve) -> None:
