@@ -144,6 +144,14 @@ FLEET = (
         stacked=True,
     ),
     Panel(
+        "Servers by state",
+        LINES,
+        COUNT,
+        (Query("sum by (state) (dayz_relay_instances)", "{{state}}"),),
+        "Each once, by the first thing that keeps it from being up, those without a token included.",
+        stacked=True,
+    ),
+    Panel(
         "Silence of mods, the ten longest",
         LINES,
         SECONDS,

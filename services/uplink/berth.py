@@ -20,6 +20,7 @@ from services.uplink.leaving import ANSWERED_WITHIN_S, Leaving, leaving, polls
 from services.uplink.metrics import BACKLOG_BYTES, BACKLOG_EVENTS, CONTACT, OLDEST, STATE
 from services.uplink.owned import OwnedInstance
 from services.uplink.ownership.claims import Claims, Seen, Step
+from services.uplink.standing import Standing, standing
 from services.uplink.surroundings import Surroundings
 from services.uplink.takaro.contact import Change, Contact
 
@@ -254,16 +255,15 @@ class Berth:
         if self._owned:
             self._owned.wake(events=events, results=results)
 
-    async def measure(self) -> None:
-        """Renews what metrics show of the instance, if it is ours. Raises StoreError."""
+    async def measure(self) -> Standing | None:
+        """Renews what metrics show of the instance, and how it stands, if it is ours. Raises StoreError."""
         if not self.lease.held:
-            return
+            return None
         if self._owned:
             self._owned.measure(self._row)
         facts = await facts_of(self._store, self.instance.slug)
-        self._row.set(BACKLOG_EVENTS, facts.events)
-        self._row.set(BACKLOG_BYTES, facts.events_bytes)
-        self._row.set(OLDEST, (facts.oldest_ms or 0) / 1000)
+        self._metrics.show_waiting(self._row, facts)
+        return standing(facts, has_token=True)
 
     def sighting(self) -> Sighting | None:
         """What alerts go by, if the instance is ours and anything is known."""

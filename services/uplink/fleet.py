@@ -22,7 +22,9 @@ from services.uplink.berth import Berth
 from services.uplink.leaving import ANSWERED_WITHIN_S, STOP_WITHIN_S
 from services.uplink.ownership.members import BEAT_EVERY_S, Members
 from services.uplink.ownership.placement import preferred
+from services.uplink.standing import Standing
 from services.uplink.surroundings import Surroundings
+from services.uplink.unowned import Unowned
 
 MOVES_PER_S = 5
 """A joining uplink takes its share little by little."""
@@ -53,6 +55,8 @@ class Fleet:
         self._members = Members(self.uplink)
         self._moves = Bucket(MOVES_PER_S, MOVES_PER_S, time.monotonic())
         self._beats = 0
+        self.instances: dict[str, Instance] = {}
+        self._unowned = Unowned(self._store, self._metrics, self._holds)
         self._berths: dict[str, Berth] = {}
         self._ending: dict[str, asyncio.Task[None]] = {}
         self._leaving: dict[asyncio.Task[None], Berth] = {}
@@ -63,6 +67,8 @@ class Fleet:
 
     def update(self, instances: Mapping[str, Instance]) -> None:
         """These are the instances now: new ones get a berth, those that are gone or changed lose theirs."""
+        self.instances = dict(instances)
+        self._unowned.keep(instances)
         for slug, berth in list(self._berths.items()):
             if instances.get(slug) != berth.instance:
                 del self._berths[slug]
@@ -137,6 +143,7 @@ class Fleet:
         """First the claims on what others may take, then what is open, then the sockets."""
         for task in (*self._tending.values(), *self._taking):
             task.cancel()
+        self._unowned.keep({})
         with contextlib.suppress(StoreError, TimeoutError):
             async with asyncio.timeout(SIGN_OFF_WITHIN_S):
                 await self._store.send("HDEL", UPLINKS, self.uplink)
@@ -220,8 +227,7 @@ class Fleet:
 
     async def _tend(self, slug: str, berth: Berth) -> None:
         with self._faults.kept(InstanceLogger(logger, slug), FaultKind.LOOP):
-            ours = preferred(slug, self._members.alive) == self.uplink
-            await berth.tend(ours=ours, may_move=self._may_move)
+            await berth.tend(ours=self._is_ours(slug), may_move=self._may_move)
 
     def _may_move(self) -> bool:
         now_s = time.monotonic()
@@ -230,16 +236,31 @@ class Fleet:
     async def _measure(self) -> None:
         """Renews what metrics show of each instance, some at a time: the loop has other things to do."""
         while True:
-            berths = list(self._berths.items())
-            for start in range(0, len(berths), MEASURED_AT_ONCE):
-                await asyncio.gather(
-                    *(self._measured(*one) for one in berths[start : start + MEASURED_AT_ONCE])
+            slugs, standings = list(self.instances), list[Standing]()
+            for start in range(0, len(slugs), MEASURED_AT_ONCE):
+                found = await asyncio.gather(
+                    *(self._measured(slug) for slug in slugs[start : start + MEASURED_AT_ONCE])
                 )
+                standings += filter(None, found)
+            self._metrics.stand(standings)
             await asyncio.sleep(MEASURE_EVERY_S)
 
-    async def _measured(self, slug: str, berth: Berth) -> None:
+    async def _measured(self, slug: str) -> Standing | None:
         with self._faults.kept(InstanceLogger(logger, slug), FaultKind.LOOP), contextlib.suppress(StoreError):
-            await berth.measure()
+            if self._holds(slug):
+                self._unowned.forget(slug)
+                return await self._berths[slug].measure()
+            if (instance := self.instances.get(slug)) and self._is_ours(slug):
+                return await self._unowned.measure(instance)
+            self._unowned.forget(slug)
+        return None
+
+    def _holds(self, slug: str) -> bool:
+        return slug in self._berths and self._berths[slug].lease.held
+
+    def _is_ours(self, slug: str) -> bool:
+        """Does it belong to this uplink, among those that are there?"""
+        return preferred(slug, self._members.alive) == self.uplink
 
     async def _came_free(self, slugs: Iterable[str]) -> None:
         """Leases were given back, most likely by an uplink that stops: whose are these instances now?"""

@@ -6,13 +6,15 @@ from collections.abc import Iterable, Sequence
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from services.relay.event_stream import MAX_QUEUED_BYTES, MAX_QUEUED_EVENTS
-from services.relay.instances.series import Fold, InstanceSeries, Series
+from services.relay.instances.facts import Facts
+from services.relay.instances.series import Fold, InstanceSeries, Row, Series
 from services.relay.limits import UPLINK_LIMITS
 from services.relay.link_state import State
 from services.relay.records import GameEvent
 from services.relay.service_metrics import ServiceMetrics
 from services.relay.vocabulary import Action, EventType
 from services.uplink.mirror.table import READ_RULES
+from services.uplink.standing import Standing
 from services.uplink.takaro.failures import Cause
 
 LATENCIES_S = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 7.5, 9.0, 10.0)
@@ -148,6 +150,13 @@ class Metrics:
             registry=registry,
         )
         self.leases = Gauge("dayz_relay_leases_owned", "Instances that this uplink owns.", registry=registry)
+        self.by_standing = Gauge(
+            "dayz_relay_instances",
+            "Instances that are served, by the first thing that keeps them from being up. Each uplink counts "
+            "those that it owns, and those of its share that nobody owns.",
+            ["state"],
+            registry=registry,
+        )
         self.leases_wanted = Gauge(
             "dayz_relay_leases_wanted", "Instances that some uplink has to own.", registry=registry
         )
@@ -202,6 +211,8 @@ class Metrics:
         for target in ("discord", "webhook"):
             for outcome in ("sent", "failed"):
                 self.alerts.labels(target, outcome)
+        for state in Standing:
+            self.by_standing.labels(state)
         for event in EventType:
             self.delivered.labels(event)
             self.expired.labels(event)
@@ -246,6 +257,19 @@ class Metrics:
         """Counts events that were too old, by type."""
         for event_type, count in Tally(event["type"] for event in events).items():
             self.expired.labels(event_type).inc(count)
+
+    def show_waiting(self, row: Row, facts: Facts) -> None:
+        """Shows what Redis has of an instance, whoever owns it."""
+        row.set(CONTACT, (facts.contact_ms or 0) / 1000)
+        row.set(BACKLOG_EVENTS, facts.events)
+        row.set(BACKLOG_BYTES, facts.events_bytes)
+        row.set(OLDEST, (facts.oldest_ms or 0) / 1000)
+
+    def stand(self, standings: Iterable[Standing]) -> None:
+        """Shows how many instances stand how."""
+        counts = Tally(standings)
+        for state in Standing:
+            self.by_standing.labels(state).set(counts[state])
 
     def link_is(self, instance: str, state: State) -> None:
         """Shows the state of a link."""

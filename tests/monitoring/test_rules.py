@@ -68,9 +68,58 @@ CASES = [
             metric("takaro_state", f'{ONE},state="ready"'): "stale stale stale stale stale stale 1x10",
             metric("takaro_state", 'instance="two",state="ready"'): "1x30",
         },
-        *(2, 4, 7),
+        *(2, 4, 10),
         {"instance": "one"},
         "one is not linked to Takaro: its events wait, its commands fail.",
+    ),
+    Case(
+        "TakaroLinkDown",  # uplinks restart in the minutes 5 and 6: it goes on, and ends once
+        {
+            metric("takaro_state", f'{ONE},state="waiting"'): "1x4 stale stale 1x3 stale",
+            metric(
+                "takaro_state", f'{ONE},state="ready"'
+            ): "stale stale stale stale stale stale stale stale stale stale stale 1x10",
+        },
+        *(2, 6, 15),
+        {"instance": "one"},
+        "one is not linked to Takaro: its events wait, its commands fail.",
+    ),
+    Case(
+        "EventsUndelivered",  # the same
+        {metric("oldest_event_timestamp_seconds", ONE): "60x5 stale stale 60x3 0x10"},
+        *(3, 7, 16),
+        {"instance": "one"},
+        "The oldest event of one has waited for 4m 0s.",
+    ),
+    Case(
+        "BacklogNearFull",  # the same
+        {
+            metric("backlog_events", ONE): "75000x5 stale stale 75000x3 10x10",
+            metric("backlog_max_events", 'job="uplink"'): "100000x20",
+            metric("backlog_bytes", ONE): "1000x20",
+            metric("backlog_max_bytes", 'job="uplink"'): "67108864x20",
+        },
+        *(1, 7, 16),
+        {"instance": "one"},
+        "The backlog of one is 75% full.",
+    ),
+    Case(
+        "ServerWithoutToken",
+        {
+            metric("instances", 'job="uplink",instance="a:1",state="no_token"'): "1x50 0x20",
+            metric("instances", 'job="uplink",instance="b:1",state="no_token"'): "1x50 0x20",
+            metric("instances", 'job="uplink",instance="b:1",state="up"'): "9x90",
+        },
+        *(29, 31, 55),
+        {},
+        "2 server(s) have no registration token: nothing of theirs reaches Takaro.",
+    ),
+    Case(
+        "ServerNeverCalled",
+        {metric("instances", 'job="uplink",instance="a:1",state="never_called"'): "1x80 0x20"},
+        *(59, 61, 85),
+        {},
+        "1 server(s) were added, and their mods have never called.",
     ),
     Case(
         "IdentifyRefused",
@@ -106,7 +155,7 @@ CASES = [
             metric("oldest_event_timestamp_seconds", ONE): "60x10 0x10",
             metric("oldest_event_timestamp_seconds", 'instance="busy"'): "1+60x30",
         },
-        *(4, 6, 12),
+        *(4, 6, 15),
         {"instance": "one"},
         "The oldest event of one has waited for 5m 0s.",
     ),
@@ -118,7 +167,7 @@ CASES = [
             metric("backlog_max_events", 'job="uplink"'): "100000x20",
             metric("backlog_max_bytes", 'job="uplink"'): "67108864x20",
         },
-        *(1, 5, 12),
+        *(1, 5, 15),
         {"instance": "one"},
         "The backlog of one is 75% full.",
     ),
@@ -130,7 +179,7 @@ CASES = [
             metric("backlog_max_events", 'job="uplink"'): "100000x20",
             metric("backlog_max_bytes", 'job="uplink"'): "67108864x20",
         },
-        *(1, 5, 12),
+        *(1, 5, 15),
         {"instance": "one"},
         "The backlog of one is 90% full.",
     ),

@@ -19,6 +19,7 @@ from services.uplink import fleet
 from services.uplink.fleet import Fleet
 from services.uplink.identify_turns import IdentifyTurns
 from services.uplink.metrics import Metrics
+from services.uplink.standing import Standing
 from services.uplink.surroundings import Surroundings
 from tests.support.linked import until
 
@@ -40,6 +41,14 @@ class Uplink:
     def value(self, name: str) -> float:
         return self.registry.get_sample_value(f"dayz_relay_{name}") or 0.0
 
+    def standings(self) -> dict[str, float]:
+        """How many instances stand how, without the states that none is in."""
+        found = {
+            state: self.registry.get_sample_value("dayz_relay_instances", {"state": state}) or 0.0
+            for state in map(str, Standing)
+        }
+        return {state: count for state, count in found.items() if count}
+
 
 @dataclass
 class Scene:
@@ -49,14 +58,14 @@ class Scene:
     slug: str
     uplinks: list[Uplink] = field(default_factory=list)
 
-    def start(self, takaro_url: str) -> Uplink:
+    def start(self, takaro_url: str, token: str | None = TOKEN) -> Uplink:
         registry = CollectorRegistry()
         metrics = Metrics(registry)
         instance = Instance(
             slug=self.slug,
             name="A server",
             identity_token=SecretStr(f"identity-{self.slug}"),
-            registration_token=SecretStr(TOKEN),
+            registration_token=SecretStr(token) if token else None,
         )
         started = Fleet(Surroundings(takaro_url, self.store, metrics, IdentifyTurns(self.store), 50.0))
         started.update({self.slug: instance})
@@ -135,3 +144,35 @@ async def test_an_instance_that_is_removed_is_shown_no_more(scene: Scene) -> Non
     uplink.fleet.update({})
     await until(lambda: scene.slug not in uplink.metrics.instances.text())
     await until(lambda: uplink.value("leases_wanted") == 0)
+
+
+async def test_what_waits_for_a_server_without_a_token_is_shown_by_one_uplink(scene: Scene) -> None:
+    takaro_url = f"ws://127.0.0.1:{free_port()}"
+    uplinks = [scene.start(takaro_url, token=None) for _ in range(2)]
+    await scene.append(line("one"), line("two"))
+
+    def shown() -> list[float | None]:
+        return sorted(filter(None, (one.shows(scene.slug, "backlog_events") for one in uplinks)))
+
+    await until(lambda: shown() == [2.0])
+    await until(lambda: sorted(len(one.standings()) for one in uplinks) == [0, 1])
+    assert {"no_token": 1.0} in [one.standings() for one in uplinks]
+    assert all(one.value("leases_wanted") == 0 for one in uplinks)
+    for one in uplinks:
+        one.fleet.update({})
+    await until(lambda: not any(scene.slug in one.metrics.instances.text() for one in uplinks))
+    await until(lambda: not any(one.standings() for one in uplinks))
+
+
+async def test_a_server_that_gets_its_token_goes_on_being_shown(scene: Scene) -> None:
+    async with TakaroSim(registration_tokens={TOKEN}, ask_location=False) as takaro:
+        uplink = scene.start(takaro.url, token=None)
+        await until(lambda: uplink.shows(scene.slug, "backlog_events") == 0)
+        (instance,) = uplink.fleet.instances.values()
+        with_token = instance.model_copy(update={"registration_token": SecretStr(TOKEN)})
+        uplink.fleet.update({scene.slug: with_token})
+        await until(lambda: uplink.shows(scene.slug, "takaro_state", "ready") == 1)
+        await until(lambda: uplink.standings() == {"never_called": 1})
+        await scene.append(line("one"))
+        await until(lambda: uplink.standings() == {"up": 1})
+        assert uplink.shows(scene.slug, "backlog_events") is not None
