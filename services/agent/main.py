@@ -99,7 +99,7 @@ class Agent:
 
     def _failed(self, error: NotTaken) -> None:
         if not self._failures:
-            logger.warning("the relay does not take log lines, they wait: %s", error)
+            logger.warning("the relay does not take log lines, they wait: %s", error, extra=logs.CHANGE)
         self._failures += 1
         delay_s = min(MAX_DELAY_S, 2.0 ** min(self._failures, 10))
         self._again_s = time.monotonic() + random.uniform(LOOK_EVERY_S, delay_s)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.relay.errors import ConfigError
+from services.relay.logs import CHANGE, about
 
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 10.0
@@ -108,7 +109,11 @@ class _Kept:
                 return
             pause_s = next_pause_s(pause_s, clock() - started_s)
             logger.warning(
-                "%s ended (%s), starting it again in %g s", self._program.name, _how(code), pause_s
+                "%s ended (%s), starting it again in %g s",
+                self._program.name,
+                _how(code),
+                pause_s,
+                extra=about(self._program.name) | CHANGE,
             )
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._ending.wait(), pause_s)

@@ -13,6 +13,7 @@ from services.modapi.metrics import Metrics
 from services.modapi.pace import WrongKeys
 from services.modapi.said import Said
 from services.relay.http.addresses import Network, caller, source_of
+from services.relay.logs import about
 
 logger = logging.getLogger(__name__)
 
@@ -100,9 +101,10 @@ class Callers:
 
     def say(self, scope: Scope, what: str, text: str, slug: str = "") -> None:
         """Says it once a minute for each source, and for each server there, if it is known."""
-        left_out = self._said.again(what, f"{self.source(scope)} {slug}", time.monotonic())
+        source = f"{self.source(scope)} {slug}"
+        left_out = self._said.again(what, source, time.monotonic())
         if left_out is None:
             return
         if left_out:
             text += f" (and {left_out} more of these, from other addresses, that are not in the log)"
-        logger.warning("from %s: %s", self.address(scope), text)
+        logger.warning("from %s: %s", self.address(scope), text, extra=about(f"{what} {source}"))

@@ -1,20 +1,26 @@
 """The log: one event a line, the instance named, no secret in it, nothing a player wrote that breaks out."""
 
+import copy
 import json
 import logging
 import sys
 import threading
+import time
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
 
+from services.relay.log_pace import LogPace, Summary
 from services.relay.redaction import Redaction, secrets_in
 from services.relay.settings import Settings
 
 MESSAGE_CHARS = 4_000
 TRACE_CHARS = 16_000
+
+CHANGE: dict[str, object] = {"change": True}
+"""Given as `extra` to a warning or error that begins or ends a state. It is logged although it was before."""
 
 _redaction = Redaction()
 
@@ -29,7 +35,76 @@ class InstanceLogger(logging.LoggerAdapter[logging.Logger]):
         self._slug = slug
 
     def process(self, msg: Any, kwargs: Any) -> tuple[Any, Any]:
-        return f"[{self._slug}] {msg}", {**kwargs, "extra": self.extra}
+        extra = {**(self.extra or {}), **(kwargs.get("extra") or {})}
+        return f"[{self._slug}] {msg}", {**kwargs, "extra": extra}
+
+
+def about(topic: str) -> dict[str, object]:
+    """Given as `extra`: what a line is about, where one place in the code logs lines about several things."""
+    return {"about": topic}
+
+
+class PacedHandler(logging.Handler):
+    """Passes lines on to `target`, each once; their repetitions are summed up each minute, and at the end.
+
+    Lines are compared with those of the same place in the code and of the same instance. Lines of level INFO
+    count as changes: they tell what happened, and are only bounded in number.
+    """
+
+    def __init__(self, target: logging.Handler, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._target = target
+        self._clock = clock
+        self._pace = LogPace[logging.LogRecord]()
+        self._woken = threading.Condition(self.lock)
+        self._summing: threading.Thread | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        now_s = self._clock()
+        self.sum_up(now_s)
+        instance, topic = getattr(record, "instance", ""), getattr(record, "about", "")
+        change = record.levelno <= logging.INFO or getattr(record, "change", False)
+        place = record.name, record.lineno, record.levelno, instance, topic
+        line = _line(record)
+        error = record.exc_info[1] if record.exc_info else None
+        if self._pace.admits(place, f"{error!r} {line.msg}", line, now_s, change=change):
+            self._target.handle(record)
+        elif self._summing is None:
+            self._summing = threading.Thread(target=self._keep_summing, name="log", daemon=True)
+            self._summing.start()
+
+    def sum_up(self, now_s: float, *, all_of_them: bool = False) -> None:
+        """Logs how often lines were repeated, where a minute is over."""
+        with self._woken:
+            for summary in self._pace.due(now_s, all_of_them=all_of_them):
+                self._target.handle(_summed_up(summary))
+
+    def flush(self) -> None:
+        """To be called at the end: by logging itself, when the process ends."""
+        self.sum_up(self._clock(), all_of_them=True)
+        self._target.flush()
+
+    def _keep_summing(self) -> None:
+        """Nothing may follow that would bring the summary along."""
+        with self._woken:
+            while (due_s := self._pace.next_s) is not None:
+                self._woken.wait(max(0.05, due_s - self._clock()))
+                self.sum_up(self._clock())
+            self._summing = None
+
+
+def _line(record: logging.LogRecord) -> logging.LogRecord:
+    """A record with its text alone: what its arguments and its exception hold on to may be large."""
+    line = copy.copy(record)
+    line.msg, line.args, line.exc_info = _text(record)[:MESSAGE_CHARS], None, None
+    return line
+
+
+def _summed_up(summary: Summary[logging.LogRecord]) -> logging.LogRecord:
+    line = copy.copy(summary.last)
+    line.created = time.time()
+    line.msg = f"{summary.more} more in {summary.within_s:.0f} s, the last: {line.msg}"
+    return line
 
 
 class TextFormatter(logging.Formatter):
@@ -74,7 +149,7 @@ def configure(service: str, settings: Settings | None = None) -> None:
     handler = logging.StreamHandler(sys.stderr)
     formatter = JsonFormatter if settings.log.format == "json" else TextFormatter
     handler.setFormatter(formatter(service))
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    logging.basicConfig(level=logging.INFO, handlers=[PacedHandler(handler)], force=True)
     logging.raiseExceptions = False  # the complaint about a bad line repeats, unfiltered, what was in it
     # These speak of single connections; what matters of them is logged by us, with the instance.
     for name in ("uvicorn", "websockets", "asyncio"):
@@ -116,11 +191,14 @@ def uncaught(kind: type[BaseException], error: BaseException, trace: TracebackTy
 
 
 def _message(record: logging.LogRecord) -> str:
+    return _redaction.clean(_text(record))[:MESSAGE_CHARS]
+
+
+def _text(record: logging.LogRecord) -> str:
     try:
-        text = record.getMessage()
+        return record.getMessage()
     except Exception:  # the words do not fit the values: better half of it than nothing
-        text = str(record.msg)
-    return _redaction.clean(text)[:MESSAGE_CHARS]
+        return str(record.msg)
 
 
 def _trace(record: logging.LogRecord) -> str:

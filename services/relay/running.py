@@ -11,6 +11,7 @@ from typing import Any
 from prometheus_client import disable_created_metrics
 
 from services.relay.errors import ConfigError, StoreError, StoreRefused
+from services.relay.logs import CHANGE
 from services.relay.service_metrics import ServiceMetrics
 from services.relay.settings import Settings
 from services.relay.store import Store
@@ -119,7 +120,7 @@ async def watch(store: Store, metrics: ServiceMetrics) -> None:
             metrics.store_ready.set(0)
             if not away:
                 away = True
-                logger.warning("the store is away: %s", error)
+                logger.warning("the store is away: %s", error, extra=CHANGE)
         else:
             if away:
                 away = False
@@ -128,7 +129,7 @@ async def watch(store: Store, metrics: ServiceMetrics) -> None:
             found = store.refusals()
             for line in found:
                 if line not in refusals:
-                    logger.error("events are refused until this is mended: %s", line)
+                    logger.error("events are refused until this is mended: %s", line, extra=CHANGE)
             if refusals and not found:
                 logger.info("the store is good again: %s", store.summary())
             refusals = found

@@ -12,7 +12,7 @@ from services.relay.event_stream import MAX_QUEUED_BYTES, MAX_QUEUED_EVENTS
 from services.relay.faults import FaultKind
 from services.relay.instances.facts import facts_of
 from services.relay.leases import RENEW_EVERY_S, Lease, Look
-from services.relay.logs import InstanceLogger
+from services.relay.logs import CHANGE, InstanceLogger
 from services.relay.running import cancelled
 from services.relay.settings import Instance
 from services.uplink.alerts.conditions import Sighting
@@ -125,7 +125,7 @@ class Berth:
                 await self._reconnect()
             case Step.LOST:
                 self._metrics.lease_changes.labels("lost").inc()
-                self._logger.warning("another uplink owns this instance now")
+                self._logger.warning("another uplink owns this instance now", extra=CHANGE)
                 self._leave_aside(asyncio.Event())
 
     async def _reconnect(self) -> None:
@@ -296,7 +296,8 @@ class Berth:
         if look.mine and change is Change.GONE:
             self._logger.warning(
                 "the mod has not been heard of for a minute: is the DayZ server running, and does it reach"
-                " the relay?"
+                " the relay?",
+                extra=CHANGE,
             )
         if self._owned and change is Change.RESTARTED:
             self._logger.info("the game server has started anew")

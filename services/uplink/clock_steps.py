@@ -3,6 +3,7 @@
 import logging
 
 from services.relay.clocks import boottime_s
+from services.relay.logs import CHANGE
 from services.relay.spans import span
 from services.relay.store_time import STEP_S, Step
 from services.uplink.metrics import Metrics
@@ -36,6 +37,7 @@ class ClockSteps:
                 " much time has passed: events that waited are delivered, but chat and log lines only as long"
                 " as they are young by Redis' clock",
                 size,
+                extra=CHANGE,
             )
             return
         metrics.clock_steps.labels(direction).inc()
@@ -44,10 +46,12 @@ class ClockSteps:
                 "Redis' clock shows %s less than at its last reading: events that waited are delivered, but"
                 " not the chat and log lines among them, for their age is not known",
                 size,
+                extra=CHANGE,
             )
         else:
             logger.warning(
                 "Redis' clock was set %s by %s: events keep the age that they have by this machine's clock",
                 direction,
                 size,
+                extra=CHANGE,
             )

@@ -13,7 +13,7 @@ from services.relay.errors import StoreError
 from services.relay.faults import FaultKind
 from services.relay.keys import BEATS, UPLINKS, WAKE_EVENTS, WAKE_LEASES, WAKE_RESULTS
 from services.relay.leases import RENEW_EVERY_S
-from services.relay.logs import InstanceLogger
+from services.relay.logs import CHANGE, InstanceLogger
 from services.relay.running import cancelled
 from services.relay.settings import Instance
 from services.relay.store import pairs, steadily
@@ -202,7 +202,8 @@ class Fleet:
             self._metrics.data_lost.inc()
             logger.error(
                 "Redis has lost data: it was emptied, or a copy that was behind took its place. Events and"
-                " commands that waited in it may be gone; everything else is written anew"
+                " commands that waited in it may be gone; everything else is written anew",
+                extra=CHANGE,
             )
         self._metrics.uplinks.set(len(self._members.alive))
 

@@ -33,7 +33,7 @@ class Shown:
         """Once for each change: an outage of an hour is one line, not a thousand."""
         if text != self._said:
             self._said = text
-            self._logger.log(logging.ERROR if permanent else logging.INFO, text)
+            self._logger.log(logging.ERROR if permanent else logging.INFO, text, extra=logs.CHANGE)
         self._why = "" if good else logs.clean(text)
         self.show(State(self._info.state))
 

@@ -1,6 +1,7 @@
 """Links against a Takaro that misbehaves: one uplink in this process, a real store, a real socket."""
 
 import asyncio
+import logging
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -19,6 +20,7 @@ from services.relay.event_stream import Batch, EventStream, Slot, digest
 from services.relay.instances.state import InstanceState
 from services.relay.keys import BEATS, keys_of
 from services.relay.leases import Lease, Look
+from services.relay.logs import PacedHandler
 from services.relay.records import Command, GameEvent, Outcome
 from services.relay.running import cancelled
 from services.relay.settings import Instance
@@ -218,6 +220,31 @@ async def test_an_event_that_takaro_alone_refuses_is_kept_aside_and_its_neighbou
     assert scene.lines() == ["line 1", "line 2"]
     [(_, fields)] = await scene.store.send("XRANGE", f"relay:{{{scene.slug}}}:dead", "-", "+")
     assert fields[:2] == [b"reason", b"refused-by-takaro"] and b"channel" in fields[3]
+
+
+async def test_the_log_does_not_follow_the_errors_of_takaro(scene: Scene) -> None:
+    lines: list[str] = []
+    kept = logging.Handler()
+    kept.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]
+    paced = PacedHandler(kept)
+    logging.getLogger("services").addHandler(paced)
+    try:
+        odd = [
+            GameEvent(
+                type="chat-message", data={"msg": "hello", "channel": f"a channel of tomorrow {number}"}
+            )
+            for number in range(300)
+        ]
+        await append_all(scene, *odd)
+        scene.start()
+        await scene.emptied()
+        paced.flush()
+    finally:
+        logging.getLogger("services").removeHandler(paced)
+    assert scene.count("dayz_relay_takaro_errors_total", kind="invalid") == 300
+    refused = [line for line in lines if "Takaro refused something" in line]
+    assert len(refused) == 2
+    assert "299 more in " in refused[1] and f"[{scene.slug}]" in refused[1]
 
 
 async def test_a_quiet_server_says_something_before_takaro_forgets_it(

@@ -7,6 +7,7 @@ import ssl
 from pathlib import Path
 
 from services.relay.errors import ConfigError
+from services.relay.logs import CHANGE
 from services.relay.settings import ModApi
 
 LOOK_EVERY_S = 2.0
@@ -42,7 +43,7 @@ class Certificate:
                 continue  # still being written
             self._signature = signature
             if wrong:
-                logger.error("%s. The certificate from before stays in use.", wrong)
+                logger.error("%s. The certificate from before stays in use.", wrong, extra=CHANGE)
             else:
                 logger.info("the certificate in %s was read again", self._cert)
 

@@ -18,7 +18,7 @@ from services.relay.instances.entries import Entry, active, merge
 from services.relay.instances.records import Record, next_expiry_ms
 from services.relay.instances.registry import Registry
 from services.relay.keys import WAKE_INSTANCES
-from services.relay.logs import InstanceLogger, hide
+from services.relay.logs import CHANGE, InstanceLogger, hide
 from services.relay.redaction import secrets_in
 from services.relay.settings import NO_INSTANCE, Instance, Loaded, Settings, load
 from services.relay.store import Store, steadily
@@ -131,7 +131,7 @@ class Directory:
         except ConfigError as error:
             self._reload_failed(1)
             text = "; ".join(str(error).splitlines())
-            logger.error("%s. The settings from before stay in force.", text)
+            logger.error("%s. The settings from before stay in force.", text, extra=CHANGE)
             self.complaint = text
         else:
             self._reload_failed(0)
@@ -139,7 +139,7 @@ class Directory:
 
     def _take(self, loaded: Loaded) -> None:
         for warning in loaded.warnings:
-            logger.warning("%s", warning)
+            logger.warning("%s", warning, extra=CHANGE)
         self.complaint = ""
         self.waits_for_restart = keys = restart_keys(self._running, loaded.settings)
         if any(key.startswith("[takaro]") for key in keys):
@@ -148,10 +148,11 @@ class Directory:
                 "%s, %s: takes effect when the relay is started again, and so does all else that was changed",
                 self._config,
                 keys[0],
+                extra=CHANGE,
             )
             return
         for key in keys:
-            logger.warning("%s, %s: takes effect after a restart", self._config, key)
+            logger.warning("%s, %s: takes effect after a restart", self._config, key, extra=CHANGE)
         logger.info("%s was read again", self._config)
         self._settings = loaded.settings
 
@@ -175,7 +176,9 @@ class Directory:
         except StoreError:
             return  # they are served meanwhile; it is tried again unless all of them are there after all
         if count:
-            logger.error("Redis was emptied: the %d servers that it held are written anew", count)
+            logger.error(
+                "Redis was emptied: the %d servers that it held are written anew", count, extra=CHANGE
+            )
 
     def _tell(self, changed: Callable[[Mapping[str, Entry]], object]) -> None:
         now_ms = int(self._clock_ms + time.monotonic() * 1000)
