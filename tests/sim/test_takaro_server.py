@@ -423,6 +423,17 @@ async def test_errors_can_come_late(takaro: TakaroSim) -> None:
         await receive(socket, "error")
 
 
+async def test_an_error_can_come_after_any_number_of_pongs(takaro: TakaroSim) -> None:
+    takaro.faults.error_delay_s, takaro.faults.pongs_overtake = 0.1, True
+    async with connect(takaro.url) as socket:
+        await identify(socket)
+        await send(socket, "gameEvent", BAD)
+        for _ in range(3):
+            await send(socket, "ping")
+            assert orjson.loads(await socket.recv())["type"] == "pong"
+        await receive(socket, "error")
+
+
 async def test_requests_go_to_whoever_identified_last_and_events_are_taken_from_both(
     takaro: TakaroSim,
 ) -> None:

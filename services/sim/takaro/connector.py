@@ -114,7 +114,7 @@ class Connector:
         """A pong can overtake the errors of events before its ping, but only once: errors that were on
         their way at the ping before this one go first. Two pings in one packet prove nothing."""
         if not link.pong_on_its_way:
-            if link.errors_before_ping:
+            if link.errors_before_ping and not self.faults.pongs_overtake:
                 await asyncio.wait(link.errors_before_ping)
             link.errors_before_ping = set(link.errors)
         link.pong_on_its_way = True

@@ -22,6 +22,9 @@ class Faults:
     error_delay_s: float = 0.0
     """How much later than usual error frames come. The second of two pings waits for them all the same."""
 
+    pongs_overtake: bool = False
+    """No pong waits for an error, not even the second of two: a Takaro that contract.md B2 does not know."""
+
     refusal: dict[str, Any] | None = None
     reading: asyncio.Event = field(default_factory=asyncio.Event)
     _refusals: float = 0.0
