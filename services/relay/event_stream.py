@@ -22,6 +22,7 @@ from services.relay.keys import WAKE_EVENTS, keys_of
 from services.relay.records import DeadEvent, GameEvent
 from services.relay.redis.clock import StoreClock
 from services.relay.store import CLOCK, Script, Store
+from services.relay.stream_entries import Delivered, Entry
 from services.relay.vocabulary import EventType
 
 MAX_QUEUED_EVENTS = 100_000
@@ -36,9 +37,6 @@ NOTE_AFTER_S = 0.05
 """So long it waits to go along with the next batch, and up to as long again for those of other instances. An
 honest twin that comes sooner, and to another process, would be taken for a repeat. A mod flushes each second
 (contract.md A1)."""
-
-ID_LATER_MS = 1_000
-"""The id of an entry may be this much later than the clock that its script read: Redis 7.0 reads it again."""
 
 CALL_WITHIN_S = 2.5
 """A mod's POST is answered well under 3 s, with a 503 if need be (contract.md A2)."""
@@ -82,22 +80,6 @@ class Appended:
     @property
     def full(self) -> bool:
         return not self.token
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One stored batch. `id` is "<ms>-<n>", the ms being the highest that Redis' clock had shown by then,
-    `accepted_ms` what it showed when the batch was accepted."""
-
-    id: str
-    events: list[GameEvent]
-    size_bytes: int
-    accepted_ms: int
-
-    @property
-    def behind(self) -> bool:
-        """Had Redis' clock shown more before it was accepted?"""
-        return self.accepted_ms < int(self.id.partition("-")[0]) - ID_LATER_MS
 
 
 def digest(raw: Any) -> bytes:
@@ -276,26 +258,32 @@ class EventStream:
         seconds, microseconds = await self._store.run(CLOCK, (self._keys.contact,))
         return int(seconds) + int(microseconds) / 1_000_000
 
-    async def cursor(self) -> tuple[str, int]:
-        """How far delivery has come: the oldest entry needed, and how many of its events are delivered."""
-        stored = await self._store.send("HGET", self._keys.intake, "cursor")
-        if not stored:
-            return "", 0
-        entry, skip = stored.decode().split(" ")
-        return entry, int(skip)
+    async def delivered(self) -> Delivered:
+        """How far delivery has come, as it was acknowledged last."""
+        stored = await self._store.send("HMGET", self._keys.intake, "cursor", "ahead", "delivered")
+        cursor, ahead, total = [value.decode() if value else "" for value in stored]
+        entry, _, skip = cursor.partition(" ")
+        notes = (note.split(":") for note in ahead.split())
+        return Delivered(entry, int(skip or 0), {id: int(mask, 16) for id, mask in notes}, int(total or 0))
 
-    async def ack(self, lease: str, entry: str, skip: int, count: int, size_bytes: int) -> None:
-        """Takes off what lies before event `skip` of `entry`. Raises LostLease, StoreError."""
+    async def ack(
+        self, lease: str, delivered: Delivered, count: int, size_bytes: int, gone: Sequence[str] = ()
+    ) -> None:
+        """Takes off the entries before `delivered.entry` and those of `gone`: `count` events since the last
+        call, and entries of `size_bytes`. Raises LostLease, StoreError."""
         keys = (self._keys.lease, self._keys.events, self._keys.intake)
         done = await self._store.run_until(
             CALL_WITHIN_S,
             _ACK,
             keys,
             lease,
-            entry,
-            skip,
+            delivered.entry,
+            delivered.skip,
+            " ".join([f"{id}:{mask:x}" for id, mask in delivered.needed.items()]),
+            delivered.total,
             count,
             size_bytes,
+            *gone,
             durable=True,  # else a primary that was cut off takes any number, and all are repeated
             though_cancelled=True,  # Takaro has them: left behind at a stop, they would be repeated
         )

@@ -1,17 +1,22 @@
 """Takes delivered events off the stream, several windows at a time: each call is a sync to the disk."""
 
 import time
+from collections.abc import Sequence
 
 from services.relay.clocks import next_beat_s
 from services.relay.errors import LostLease
 from services.relay.event_stream import EventStream
 from services.relay.leases import Lease
 from services.relay.store import patiently
+from services.relay.stream_entries import Delivered
 from services.uplink.metrics import Metrics
-from services.uplink.takaro.delivery import Window
+from services.uplink.takaro.progress import Progress, StreamEvent
 
 ACK_EVERY_S = 0.1
 """All instances at the same moments: their calls share a round trip and a sync."""
+
+MOST_AT_ONCE = 512
+"""So many events at most leave the stream by one call: a script does not hold up Redis."""
 
 
 class Acks:
@@ -21,36 +26,46 @@ class Acks:
         self._stream = stream
         self._lease = lease
         self._metrics = metrics
-        self._last: Window | None = None
+        self._progress = Progress(Delivered())
         self._due_s = 0.0
-        self._size_bytes = 0
-        self.count = 0
+        self._count = 0
+        self.sent = 0
         """Events that a crash now would repeat although Takaro has them."""
 
     @property
     def due_in_s(self) -> float:
-        """How long until they are to be flushed."""
-        return max(0.0, self._due_s - time.monotonic())
+        """How long until they are to be flushed; infinite: there are none."""
+        if not self._count:
+            return float("inf")
+        return 0.0 if self._count >= MOST_AT_ONCE else max(0.0, self._due_s - time.monotonic())
 
-    def add(self, window: Window) -> None:
-        """Takaro has this window, and all before it."""
-        if self._last is None:
+    async def begin(self) -> Progress:
+        """How far the delivery has come, from now on to be told by `add`. Raises LostLease."""
+        await self.flush()
+        self._progress = Progress(await patiently(self._stream.delivered))
+        return self._progress
+
+    def add(self, events: Sequence[StreamEvent], *, sent: bool) -> None:
+        """Takaro has these events, or, not `sent`, they were too old for it."""
+        if not self._count:
             self._due_s = next_beat_s(time.monotonic(), ACK_EVERY_S)
-        self._last = window
-        self.count += window.counts
-        self._size_bytes += window.size_bytes
+        self._progress.done(events)
+        self._count += len(events)
+        self.sent += len(events) if sent else 0
 
     async def flush(self) -> None:
         """Takes them off, as soon as Redis is there. Raises LostLease."""
-        if self._last:
+        if self._count:
             await patiently(self._ack)
 
     async def _ack(self) -> None:
-        assert self._last
-        end = self._last.end
+        progress = self._progress
         try:
-            await self._stream.ack(self._lease.token, end.entry, end.skip, self.count, self._size_bytes)
+            await self._stream.ack(
+                self._lease.token, progress.delivered(), self._count, progress.size_bytes, progress.gone
+            )
         except LostLease:
             self._metrics.fenced.labels("ack").inc()
             raise
-        self._last, self.count, self._size_bytes = None, 0, 0
+        progress.acknowledged()
+        self._count = self.sent = 0

@@ -17,7 +17,7 @@ from services.uplink.takaro.backoff import IDENTIFY_AGAIN, RENEWED_AFTER_READY_S
 from services.uplink.takaro.delivery import Taken
 
 DRAIN_WITHIN_S = 2.5
-"""So long the receipts of what was sent are waited for: a window is spread over up to 1.6 s (gaps.py)."""
+"""So long the receipts of what was sent are waited for: two pongs, 100 ms (delivery.py), and Redis."""
 
 
 class Deliveries:

@@ -1,25 +1,25 @@
 """Events of one instance, from the stream to Takaro, over one socket for as long as Takaro takes them."""
 
 import asyncio
-import time
-from collections import deque
+import contextlib
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
 
 from services.relay.clocks import boottime_s, next_beat_s, wall_s
 from services.relay.errors import RelayError
-from services.relay.event_stream import Entry, EventStream
+from services.relay.event_stream import EventStream
 from services.relay.leases import Lease
 from services.relay.records import GameEvent
 from services.relay.store import patiently
 from services.relay.store_time import Age
+from services.relay.stream_entries import Entry
 from services.uplink.acks import Acks
 from services.uplink.metrics import Metrics
 from services.uplink.mirror.state import Mirror
 from services.uplink.takaro import ages, frames
-from services.uplink.takaro.delivery import MAX_REPEATED, WINDOW_EVENTS, Delivery, Position, Taken, Window
-from services.uplink.takaro.gaps import Gaps
+from services.uplink.takaro.delivery import MAX_REPEATED, WINDOW_EVENTS, Delivery, Taken, Window
+from services.uplink.takaro.gaps import Turns
+from services.uplink.takaro.progress import Batch, Progress, StreamEvent
 from services.uplink.wire import Wire
 
 READ_ENTRIES, READ_EVENTS = 20, 128
@@ -29,10 +29,11 @@ RECEIPT_WITHIN_S = 10.0
 KEEP_ALIVE_S = 45.0
 """After 60 s without an event Takaro makes its emitter anew and loses events meanwhile (contract.md B2)."""
 
-BARE_PING_EVERY_S = 0.1
-"""All instances at the same moments: to wake up costs more than to write."""
+BEAT_S = 0.1
+"""All instances do at the same moments what is not urgent: to wake up costs more than to write."""
 
 KEEP_ALIVE: GameEvent = {"type": "log", "data": {"msg": "dayz-relay: nothing happened for a while"}}
+_NO_BATCH = Batch(Entry("0-0", [], 0, 0), Age(0.0, 0.0), 0.0)
 
 
 class Disowned(RelayError):
@@ -47,20 +48,8 @@ class NoReceipt(RelayError):
     """Takaro takes frames and says nothing: the socket is as good as lost."""
 
 
-class _Waiting(NamedTuple):
-    """An entry that was read, and how old it was then."""
-
-    entry: Entry
-    age: Age
-    read_s: float
-
-    def age_at(self, now_s: float) -> Age:
-        older_s = now_s - self.read_s
-        return Age(self.age.least_s + older_s, self.age.most_s + older_s)
-
-
 class EventPump:
-    """Sends windows of events and takes them off the stream once they are receipted."""
+    """Writes events, each when its gap allows it, and takes them off the stream once they are receipted."""
 
     def __init__(
         self,
@@ -80,191 +69,68 @@ class EventPump:
         self._metrics = metrics
         self._passed = passed
         self._delivery = Delivery()
-        self._gaps = Gaps()
-        self._entries: deque[_Waiting] = deque()
+        self._turns = Turns()
         self._complete_s = float("-inf")  # when all that was there had been read
-        self._next = Position("", 0)  # the first event that was not sent yet
         self._read_through = ""  # the last entry that was read
         self._batch_events = READ_EVENTS  # in the largest of the entries that were read last
+        self._unread = True  # there may be events from before
         self._finishing = False
-        self._wake = asyncio.Event()
-        self._wake.set()  # there may be events from before
-        self._pong = asyncio.Event()
+        self._pinged_s = self._written_s = 0.0  # when last
+        self._pong_s: float | None = None  # when the pong came that is to be looked at
+        self._stirred = asyncio.Event()
 
     @property
     def unconfirmed(self) -> int:
-        """Events that were written and not receipted: Takaro may or may not have them."""
-        return self._delivery.unconfirmed
+        """Events that were written and would be repeated now: Takaro may or may not have them."""
+        return self._delivery.unproven
 
     def wake(self) -> None:
         """There may be new events."""
-        self._wake.set()
+        self._unread = True
+        self._stirred.set()
 
     def ponged(self) -> None:
         """A pong of Takaro's came."""
-        self._pong.set()
+        if self._delivery.ping_under_way:
+            self._pong_s = boottime_s()
+            self._stirred.set()
 
     def refused(self, frame: frames.ErrorFrame) -> None:
         """An error frame of Takaro's came: one of the events under way was not taken."""
         self._metrics.error_frames.labels("internal" if frame.internal else "invalid").inc()
         if frame.internal:
             self._delivery.lost()
+            self._stirred.set()
         else:
             self._delivery.refused(frame.text)
 
     def finish(self) -> None:
-        """Send nothing new; `run` returns when what is under way is receipted."""
+        """Send nothing new; `run` returns when what is under way is proven and off the stream."""
         self._finishing = True
-        self._wake.set()
+        self._stirred.set()
 
     async def run(self) -> None:
         """Until `finish`. Raises Disowned, NoReceipt, LostLease; whoever cancels it loses nothing."""
-        await self._acks.flush()
-        self._next = Position(*await patiently(self._stream.cursor))
-        while not self._finishing or self._delivery.under_way:
-            window = await self._window()
-            self._delivery.sent(window)
-            await self._write(window)
-            await self._receipt()
-            taken = self._delivery.ponged()
-            if self._delivery.disowned:
-                await self._settle()
-            if taken:
-                await self._taken(taken)
-        await self._acks.flush()
-
-    async def _window(self) -> Window:
-        """What to send next. With nothing new: soon a bare ping for what is under way, else wait."""
-        while not self._finishing:
-            if self._wake.is_set() and not self._entries:
-                self._wake.clear()
-                await self._read()
-            if self._entries:
-                await self._trusted()  # now, not behind the cut: events grow old while Redis is away
-                return self._cut()
-            if self._delivery.under_way:
-                # The ping of the next events will do as the second one, if they come soon.
-                now_s = time.monotonic()
-                if not await self._woken(next_beat_s(now_s, BARE_PING_EVERY_S) - now_s):
-                    break
-            elif self._acks.count:
-                if not await self._woken(self._acks.due_in_s):
-                    await self._acks.flush()
-            elif not await self._woken(KEEP_ALIVE_S):
-                return Window((KEEP_ALIVE,), self._next)
-        return Window((), self._next)
-
-    async def _woken(self, within_s: float) -> bool:
-        try:
-            async with asyncio.timeout(within_s):
-                return await self._wake.wait()
-        except TimeoutError:
-            return False
-
-    async def _read(self) -> None:
-        most = min(READ_ENTRIES, max(1, READ_EVENTS // self._batch_events))
-        asked_s, newer_than_s = boottime_s(), max(self._complete_s, self._lease.empty_s)
-        found = await patiently(partial(self._stream.read, self._read_through, most))
-        if len(found) < most:
-            self._complete_s = asked_s
-        else:
-            self._wake.set()  # there may be more
-        if not found:
-            return
-        waiting = self._aged(found, newer_than_s)
-        if self._lease.clock.read_s < asked_s and not all(ages.is_young(one.age) for one in waiting):
-            # Nothing is too old by a clock that was read before: it may have been set since.
-            await patiently(self._lease.look_at_clock)
-            waiting = self._aged(found, newer_than_s)
-        self._entries += waiting
-        self._read_through = found[-1].id
-        self._batch_events = max(1, *(len(entry.events) for entry in found))
-        for entry, age, _ in waiting:
-            happened_s = wall_s() - min(age.most_s, ages.HISTORY_S)
-            for event in entry.events:
-                self._mirror.happened(event, happened_s)
-
-    def _aged(self, found: list[Entry], newer_than_s: float) -> list[_Waiting]:
-        """Whatever Redis' clock says, what was not there at `newer_than_s` is no older."""
-        now_s, clock = boottime_s(), self._lease.clock
-        return [
-            _Waiting(
-                entry,
-                clock.age(entry.accepted_ms, now_s, behind=entry.behind).at_most(now_s - newer_than_s),
-                now_s,
-            )
-            for entry in found
-        ]
-
-    def _cut(self) -> Window:
-        """Up to WINDOW_EVENTS events off the entries that were read, less those that are too old."""
-        now_s = boottime_s()
-        events: list[GameEvent] = []
-        expired: list[GameEvent] = []
-        size_bytes = 0
-        accepted_s = now_s - self._entries[0].age_at(now_s).least_s
-        while self._entries and len(events) < WINDOW_EVENTS:
-            entry, age = self._entries[0].entry, self._entries[0].age_at(now_s)
-            start = self._next.skip if entry.id == self._next.entry else 0
-            part = entry.events[start : start + WINDOW_EVENTS - len(events)]
-            fresh, old = ages.sort_out(part, age)
-            events += fresh
-            expired += old
-            if start + len(part) < len(entry.events):
-                self._next = Position(entry.id, start + len(part))
-            else:
-                self._entries.popleft()
-                self._next = Position(_following(entry.id), 0)
-                size_bytes += entry.size_bytes
-        return Window(tuple(events), self._next, size_bytes, tuple(expired), accepted_s)
-
-    async def _write(self, window: Window) -> None:
-        """Writes the events with the gaps they need, and a ping behind the last."""
-        await self._trusted()
-        cut_s = boottime_s()
-        bursts = self._gaps.spread(window.events, cut_s)
-        for number, (due_s, events) in enumerate(bursts, 1):
-            if (wait_s := self._gaps.wait_s(due_s, boottime_s())) > 0:
-                await asyncio.sleep(wait_s)
+        progress = await self._acks.begin()
+        self._written_s = boottime_s()
+        while not self._finishing or self._delivery.unproven:
+            self._stirred.clear()
+            if self._pong_s is not None:
+                await self._take_pong(self._pong_s)
+            if self._may_read:
+                await self._read(progress)
             await self._trusted()
-            if lost := self._delivery.disowned > 0:
-                # Nothing newer may overtake what Takaro could not place: the rest is sent again with it.
-                for _, held in bursts[number - 1 :]:
-                    self._delivery.held_back(held)
-            else:
-                self._send(events, boottime_s() - cut_s)
-            if lost or number == len(bursts):
-                self._wire.send(frames.ping())
-            self._wire.flush()  # now: nothing may come between the look at the lease and the write
-            self._gaps.written(due_s, boottime_s())
-            if lost:
-                return
+            self._write()
+            await self._acknowledge()
+            await self._rest()
+        await self._acks.flush()
 
-    def _send(self, events: list[GameEvent], older_by_s: float) -> None:
-        """Events of the last window, less those that are too old by now: Redis may have been away."""
-        fresh, late = ages.sort_out(events, Age(older_by_s, older_by_s))
-        if late:
-            self._delivery.expired(late)
-        self._wire.send(*map(frames.game_event, fresh))
+    # What Takaro has
 
-    async def _trusted(self) -> None:
-        """Waits while Redis is away: that is no lost lease, and the socket stays (design.md, Ownership)."""
-        while not self._lease.trusted:
-            await self._lease.renewal()
-
-    async def _receipt(self) -> None:
-        try:
-            async with asyncio.timeout(RECEIPT_WITHIN_S):
-                await self._pong.wait()
-        except TimeoutError:
-            raise NoReceipt(f"Takaro answered no ping for {RECEIPT_WITHIN_S:.0f} s") from None
-        self._pong.clear()
-
-    async def _settle(self) -> None:
-        """Hears all errors of what is under way, then gives up this pump."""
-        self._wire.send(frames.ping())
-        await self._receipt()
-        raise Disowned(self._delivery.disowned, self._delivery.unconfirmed)
+    async def _take_pong(self, now_s: float) -> None:
+        self._pong_s = None
+        if taken := self._delivery.ponged(now_s):
+            await self._taken(taken)
 
     async def _taken(self, taken: Taken) -> None:
         window = taken.window
@@ -274,17 +140,146 @@ class EventPump:
         if window.events == (KEEP_ALIVE,):
             return
         self._metrics.delivered_all(self._stream.slug, window.events)
-        if window.events:
-            self._metrics.event_seconds.observe(boottime_s() - window.accepted_s)
-        self._metrics.expired_all(window.expired)
+        self._metrics.event_seconds.observe(boottime_s() - window.accepted_s)
         self._passed(taken)
-        self._acks.add(window)
-        # What a crash would repeat stays within the bound with the next window, too.
-        if not self._acks.due_in_s or self._acks.count + self.unconfirmed + WINDOW_EVENTS > MAX_REPEATED:
+
+    async def _acknowledge(self) -> None:
+        if (now_s := boottime_s()) >= self._proven_s and (proven := self._delivery.proven(now_s)):
+            self._acks.add([event for event in proven if event.event is not KEEP_ALIVE], sent=True)
             await self._acks.flush()
+        elif not self._acks.due_in_s:
+            await self._acks.flush()
+        if now_s >= self._delivery.heard_s:
+            raise Disowned(self._delivery.disowned, self._delivery.unproven)
 
+    @property
+    def _proven_s(self) -> float:
+        """When to acknowledge: as soon as it is right if something waits, else with all other instances."""
+        proven_s = self._delivery.proven_s
+        return proven_s if self._hurried or proven_s == float("inf") else next_beat_s(proven_s, BEAT_S)
 
-def _following(entry: str) -> str:
-    """The smallest entry id behind `entry`."""
-    milliseconds, _, number = entry.partition("-")
-    return f"{milliseconds}-{int(number) + 1}"
+    @property
+    def _hurried(self) -> bool:
+        """Does something wait for what is under way?"""
+        if self._finishing or self._delivery.disowned:
+            return True
+        return self._room < WINDOW_EVENTS and bool(self._unread or self._turns.unseen or self._turns.waiting)
+
+    # What is next
+
+    @property
+    def _room(self) -> int:
+        """So many events may be written: a crash must not repeat more than MAX_REPEATED."""
+        if self._finishing or self._delivery.disowned:
+            return 0  # nothing newer may overtake what Takaro could not place
+        return MAX_REPEATED - self._delivery.unproven - self._acks.sent
+
+    @property
+    def _may_read(self) -> bool:
+        """Is there room for more than what was read and not looked at yet?"""
+        return self._unread and self._room > len(self._turns.unseen) and not self._turns.full
+
+    async def _read(self, progress: Progress) -> None:
+        self._unread = False
+        most = min(READ_ENTRIES, max(1, READ_EVENTS // self._batch_events))
+        asked_s, newer_than_s = boottime_s(), max(self._complete_s, self._lease.empty_s)
+        found = await patiently(partial(self._stream.read, self._read_through, most))
+        if len(found) < most:
+            self._complete_s = asked_s
+        else:
+            self._unread = True  # there may be more
+        if not found:
+            return
+        now_s, aged = self._aged(found, newer_than_s)
+        if self._lease.clock.read_s < asked_s and any(ages.young_for_s(age) < 0 for age in aged):
+            # Nothing is too old by a clock that was read before: it may have been set since.
+            await patiently(self._lease.look_at_clock)
+            now_s, aged = self._aged(found, newer_than_s)
+        self._read_through = found[-1].id
+        self._batch_events = max(1, *(len(entry.events) for entry in found))
+        for entry, age in zip(found, aged, strict=True):
+            self._turns.unseen += progress.read(entry, age, now_s)
+            happened_s = wall_s() - min(age.most_s, ages.HISTORY_S)
+            for event in entry.events:
+                self._mirror.happened(event, happened_s)
+
+    def _aged(self, found: list[Entry], newer_than_s: float) -> tuple[float, list[Age]]:
+        """What time it is, and how old each is. Whatever Redis' clock says, what was not there at
+        `newer_than_s` is no older."""
+        now_s, clock = boottime_s(), self._lease.clock
+        return now_s, [
+            clock.age(entry.accepted_ms, now_s, behind=entry.behind).at_most(now_s - newer_than_s)
+            for entry in found
+        ]
+
+    async def _trusted(self) -> None:
+        """Waits while Redis is away: that is no lost lease, and the socket stays (design.md, Ownership)."""
+        while not self._lease.trusted:
+            await self._lease.renewal()
+
+    def _write(self) -> None:
+        """Writes what may go now, and a ping behind it. No await between the lease check and the write."""
+        more = True
+        while more and self._lease.trusted:
+            now_s = boottime_s()
+            events = self._take(now_s)
+            if not events and now_s >= self._keep_alive_s:
+                events = [StreamEvent(KEEP_ALIVE, _NO_BATCH, 0)]
+            if events:
+                self._wire.send(*[frames.game_event(event.event) for event in events])
+                self._delivery.written(events)
+            more = bool(events) and self._turns.due_s(self._room) <= now_s
+            if not more and now_s >= self._ping_s:
+                self._wire.send(frames.ping())
+                self._delivery.pinged()
+                self._pinged_s = now_s
+            self._wire.flush()
+            if events:
+                self._written_s = boottime_s()
+                self._turns.written(self._written_s)
+
+    def _take(self, now_s: float) -> list[StreamEvent]:
+        if now_s < self._turns.due_s(room := self._room):
+            return []
+        events, expired = self._turns.take(now_s, room)
+        if expired:
+            self._expired(expired)
+        return events
+
+    def _expired(self, expired: list[StreamEvent]) -> None:
+        events = tuple([event.event for event in expired])
+        self._metrics.expired_all(events)
+        self._passed(Taken(Window((), events), ()))
+        self._acks.add(expired, sent=False)
+
+    @property
+    def _ping_s(self) -> float:
+        """When to write a ping. What has one pong waits a little for the ping of the next events."""
+        if self._delivery.ping_under_way:
+            return float("inf")
+        if self._delivery.unpinged:
+            return 0.0
+        if (ponged_s := self._delivery.ponged_s) is None:
+            return float("inf")
+        return 0.0 if self._hurried else next_beat_s(ponged_s, BEAT_S)
+
+    @property
+    def _keep_alive_s(self) -> float:
+        idle = self._room > 0 and not self._delivery.unproven
+        return self._written_s + KEEP_ALIVE_S if idle else float("inf")
+
+    async def _rest(self) -> None:
+        """Until there is something to do. Raises NoReceipt."""
+        now_s = boottime_s()
+        due_s = [self._ping_s, self._keep_alive_s, self._proven_s, self._delivery.heard_s]
+        due_s.append(now_s + self._acks.due_in_s)
+        if self._delivery.ping_under_way:
+            if self._pong_s is None and now_s >= self._pinged_s + RECEIPT_WITHIN_S:
+                raise NoReceipt(f"Takaro answered no ping for {RECEIPT_WITHIN_S:.0f} s")
+            due_s.append(self._pinged_s + RECEIPT_WITHIN_S)
+        due_s.append(now_s if self._may_read else self._turns.due_s(self._room))
+        rest_s = min(due_s) - now_s
+        if rest_s > 0:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(rest_s):
+                    await self._stirred.wait()

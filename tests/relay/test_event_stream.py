@@ -9,9 +9,11 @@ from services.relay.errors import LostLease, StoreError
 from services.relay.event_stream import Batch, EventStream, Slot, digest
 from services.relay.instances.facts import facts_of
 from services.relay.instances.state import InstanceState
+from services.relay.keys import keys_of
 from services.relay.leases import Lease
 from services.relay.records import DeadEvent, GameEvent
 from services.relay.store import Store
+from services.relay.stream_entries import Delivered
 from tests.support.redis_server import RedisServer, binaries
 
 
@@ -102,11 +104,48 @@ async def test_acknowledged_events_are_gone_and_a_half_delivered_batch_goes_on_i
     for numbers in ((1, 2), (3, 4, 5)):
         await stream.append(batch(*numbers))
     first, second = await stream.read("", 10)
-    await stream.ack(lease.token, second.id, 1, 3, first.size_bytes)
+    await stream.ack(lease.token, Delivered(second.id, 1, {}, 3), 3, first.size_bytes)
     assert [entry.id for entry in await stream.read("", 10)] == [second.id]
-    assert await stream.cursor() == (second.id, 1)
+    assert await stream.delivered() == Delivered(second.id, 1, {}, 3)
     queued = await InstanceState(store, slug).queued()
     assert (queued.events, queued.events_bytes) == (2, second.size_bytes)
+
+
+async def test_what_is_delivered_beyond_an_event_that_waits_is_known_and_whole_entries_are_gone(
+    store: Store, slug: str
+) -> None:
+    stream, lease = EventStream(store, slug), Lease(store, slug, "up")
+    await lease.renew()
+    for numbers in ((1, 2), (3, 4), (5, 6)):
+        stream.answered((await stream.append(batch(*numbers))).token)
+    first, second, third = await stream.read("", 10)
+    ahead = Delivered(first.id, 0, {first.id: 0b01, third.id: 0b10}, 4)
+    await stream.ack(lease.token, ahead, 4, second.size_bytes, [second.id])
+    assert [entry.id for entry in await stream.read("", 10)] == [first.id, third.id]
+    assert await stream.delivered() == ahead
+    queued = await InstanceState(store, slug).queued()
+    assert (queued.events, queued.events_bytes) == (2, first.size_bytes + third.size_bytes)
+    await stream.ack(lease.token, Delivered(third.id, 1, {}, 5), 1, first.size_bytes)
+    assert await stream.delivered() == Delivered(third.id, 1, {}, 5)
+
+
+async def test_an_older_version_reads_the_cursor_and_what_it_leaves_is_read_again(
+    store: Store, slug: str
+) -> None:
+    """It knows the cursor alone: "<entry> <skip>", everything from there on is in the stream."""
+    stream, lease, intake = EventStream(store, slug), Lease(store, slug, "up"), keys_of(slug).intake
+    await lease.renew()
+    for numbers in ((1, 2, 3), (4, 5, 6)):
+        stream.answered((await stream.append(batch(*numbers))).token)
+    first, second = await stream.read("", 10)
+    await stream.ack(lease.token, Delivered(first.id, 1, {first.id: 0b010, second.id: 0b101}, 3), 3, 0)
+    assert (await store.send("HGET", intake, "cursor")).decode() == f"{first.id} 1"
+    await store.send("HSET", intake, "cursor", f"{second.id} 1", "events", 2)  # as it acknowledges
+    await store.send("XTRIM", keys_of(slug).events, "MINID", second.id)
+    delivered = await stream.delivered()
+    assert (delivered.entry, delivered.skip, delivered.needed[second.id]) == (second.id, 1, 0b101)
+    await stream.ack(lease.token, Delivered(second.id, 3, {}, 4), 1, 0)
+    assert await stream.delivered() == Delivered(second.id, 3, {}, 4)
 
 
 async def test_an_acknowledgement_that_is_repeated_counts_once(store: Store, slug: str) -> None:
@@ -115,7 +154,7 @@ async def test_an_acknowledgement_that_is_repeated_counts_once(store: Store, slu
     await stream.append(batch(1, 2))
     [entry] = await stream.read("", 10)
     for _ in range(2):
-        await stream.ack(lease.token, entry.id, 1, 1, 0)
+        await stream.ack(lease.token, Delivered(entry.id, 1, {}, 1), 1, 0)
     assert (await InstanceState(store, slug).queued()).events == 1
 
 
@@ -129,20 +168,14 @@ async def test_an_acknowledgement_that_comes_late_never_goes_back(
     for numbers in ((1, 2), (3, 4, 5)):
         stream.answered((await stream.append(batch(*numbers))).token)
     first, second = await stream.read("", 10)
-    await stream.ack(lease.token, second.id, 2, 4, first.size_bytes)
-    for entry in (first, second):
-        await stream.ack(lease.token, entry.id, skips[entry is second], 1, 0)
-    assert await stream.cursor() == (second.id, 2)
+    newest = Delivered(second.id, 2, {}, 4)
+    await stream.ack(lease.token, newest, 4, first.size_bytes)
+    for total, entry in enumerate((first, second), 1):
+        late = Delivered(entry.id, skips[entry is second], {second.id: 0b110}, total)
+        await stream.ack(lease.token, late, 1, 0)
+    assert await stream.delivered() == newest
     queued = await InstanceState(store, slug).queued()
     assert (queued.events, queued.events_bytes) == (1, second.size_bytes)
-
-
-async def test_ids_are_compared_as_the_numbers_they_are(store: Store, slug: str) -> None:
-    stream, lease = EventStream(store, slug), Lease(store, slug, "up")
-    await lease.renew()
-    for entry, skip in (("9-9", 9), ("9-10", 0), ("10-0", 0), ("10-0", 10)):
-        await stream.ack(lease.token, entry, skip, 0, 0)
-        assert await stream.cursor() == (entry, skip)
 
 
 async def test_counts_after_a_failover_to_a_replica_that_lagged_are_never_negative_and_mend(
@@ -154,13 +187,14 @@ async def test_counts_after_a_failover_to_a_replica_that_lagged_are_never_negati
     for numbers in ((1, 2), (3, 4)):
         stream.answered((await stream.append(batch(*numbers))).token)
     first, second = await stream.read("", 10)
-    await stream.ack(lease.token, second.id, 0, 50, 5_000)
+    await stream.ack(lease.token, Delivered(second.id, 0, {}, 50), 50, 5_000)
     queued = await state.queued()
     assert (queued.events, queued.events_bytes) == (0, 0)
     stream.answered((await stream.append(batch(5, 6))).token)
     last = (await stream.read("", 10))[-1]
     milliseconds, _, number = last.id.partition("-")
-    await stream.ack(lease.token, f"{milliseconds}-{int(number) + 1}", 0, 1, 1)  # more goes than is counted
+    behind = Delivered(f"{milliseconds}-{int(number) + 1}", 0, {}, 51)
+    await stream.ack(lease.token, behind, 1, 1)  # more goes than is counted
     queued = await state.queued()
     assert (queued.events, queued.events_bytes) == (0, 0)
     assert await stream.read("", 10) == []
@@ -175,7 +209,7 @@ async def test_whoever_lost_the_lease_acknowledges_nothing(store: Store, slug: s
     await stream.append(batch(1))
     [entry] = await stream.read("", 10)
     with pytest.raises(LostLease):
-        await stream.ack(old.token, entry.id, 1, 1, 0)
+        await stream.ack(old.token, Delivered(entry.id, 1, {}, 1), 1, 0)
     assert await stored(stream) == ["line 1"]
 
 

@@ -13,6 +13,7 @@ from services.relay.leases import Lease
 from services.relay.operation_ids import new_operation_id
 from services.relay.records import Command, Outcome
 from services.relay.store import Script, Store
+from services.relay.stream_entries import Delivered
 from services.relay.vocabulary import Action
 from tests.support.redis_server import RedisServer, binaries
 
@@ -60,7 +61,9 @@ async def deliver(stream: EventStream, token: str) -> int:
         last = entries[-1]
         milliseconds, _, number = last.id.partition("-")
         count, size_bytes = sum(len(e.events) for e in entries), sum(e.size_bytes for e in entries)
-        await stream.ack(token, f"{milliseconds}-{int(number) + 1}", 0, count, size_bytes)
+        total = (await stream.delivered()).total + count
+        behind = Delivered(f"{milliseconds}-{int(number) + 1}", 0, {}, total)
+        await stream.ack(token, behind, count, size_bytes)
         taken += len(entries)
     return taken
 

@@ -26,6 +26,7 @@ from services.relay.running import cancelled
 from services.relay.settings import Instance
 from services.relay.store import Store
 from services.relay.store_time import Age, SteppedClock
+from services.relay.stream_entries import Delivered
 from services.relay.vocabulary import Action
 from services.sim.takaro import requests
 from services.sim.takaro.server import TakaroSim
@@ -187,6 +188,7 @@ async def test_a_takaro_that_lost_our_server_gets_a_new_identify_and_the_events_
     scene.start()
     await scene.append(1)
     await scene.arrived(1)
+    await scene.emptied()  # until then it would be sent again, too
     scene.takaro.forget(scene.identity)
     await scene.append(2, 3)
     await scene.append(4)
@@ -201,11 +203,27 @@ async def test_an_error_that_its_pong_overtook_is_heard_before_anything_is_taken
     scene.start()
     await scene.append(0)
     await scene.arrived(0)
+    await scene.emptied()
     scene.takaro.faults.internal_errors(times=2)
     await scene.append(1, 2)
     await scene.arrived(1, 2)
     await scene.emptied()
     assert scene.lines() == ["line 0", "line 1", "line 2"]
+
+
+async def test_an_internal_error_that_comes_after_two_quick_pongs_costs_no_event(scene: Scene) -> None:
+    scene.takaro.faults.pongs_overtake = True
+    scene.takaro.faults.error_delay_s = 0.05
+    scene.start()
+    await scene.append(0)
+    await scene.arrived(0)
+    scene.takaro.faults.internal_errors(times=3)
+    for number in range(1, 60):
+        await scene.append(number)
+        await asyncio.sleep(0.002)
+    await scene.arrived(*range(60))
+    await scene.emptied()
+    assert len(scene.lines()) <= 60 + event_pump.MAX_REPEATED
 
 
 async def test_an_event_that_takaro_alone_refuses_is_kept_aside_and_its_neighbours_arrive_once(
@@ -418,7 +436,7 @@ async def test_who_is_online_is_what_the_mod_said_after_the_events_that_waited(s
     assert [player["gameId"] for player in answer.value] == [somebody(2)["gameId"]]
 
 
-async def test_a_chat_line_that_grows_old_while_it_waits_for_its_turn_is_not_sent(
+async def test_a_chat_line_does_not_grow_too_old_by_the_gap_that_it_has_to_keep(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gaps, "PLAYER_GAP_S", 1.0)
@@ -429,9 +447,50 @@ async def test_a_chat_line_that_grows_old_while_it_waits_for_its_turn_is_not_sen
     await scene.arrived(1)
     await append_all(scene, chat(1, "first"), chat(1, "second"), chat(2, "other"))
     await scene.emptied()
-    assert happened(scene) == ["log line 1", "chat-message first", "chat-message other"]
-    assert scene.count("dayz_relay_events_expired_total", type="chat-message") == 1
-    assert scene.count("dayz_relay_events_delivered_total", type="chat-message") == 2
+    assert happened(scene) == [
+        "log line 1",
+        *(f"chat-message {text}" for text in ("first", "other", "second")),
+    ]
+    assert scene.count("dayz_relay_events_expired_total", type="chat-message") == 0
+
+
+async def test_a_burst_of_one_player_after_that_of_another_holds_nobody_up_and_nothing_expires(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(ages._MAX_AGE_S, "chat-message", 3.0)
+    monkeypatch.setattr(ages, "_YOUNG_S", 3.0)
+    scene.start()
+    await scene.append(1)
+    await scene.arrived(1)
+    players = range(1, 9)
+    lines = [chat(player, f"{player} {number}") for player in players for number in range(30)]
+    await append_all(scene, *lines, chat(9, "last"))
+    await scene.emptied()
+    _, *found = [event.data["msg"] for event in scene.takaro.events(scene.identity)]
+    assert scene.count("dayz_relay_events_expired_total", type="chat-message") == 0
+    assert found.index("last") < found.index("1 15")
+    for player in players:
+        theirs = [text for text in found if text.startswith(f"{player} ")]
+        assert theirs == [f"{player} {number}" for number in range(30)]
+
+
+async def test_a_crash_at_any_moment_would_repeat_64_events_at_most(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ack, acknowledged, unacknowledged = EventStream.ack, 0, []
+
+    async def noted(stream: EventStream, lease: str, delivered: Delivered, count: int, *more: Any) -> None:
+        nonlocal acknowledged
+        unacknowledged.append(len(happened(scene)) - acknowledged)
+        await ack(stream, lease, delivered, count, *more)
+        acknowledged += count
+
+    monkeypatch.setattr(EventStream, "ack", noted)
+    flood = [chat(1, f"flood {number}") for number in range(20)]
+    await append_all(scene, *flood, *(chat(number, "once") for number in range(2, 400)))
+    scene.start()
+    await scene.emptied()
+    assert acknowledged == 418 and max(unacknowledged) <= event_pump.MAX_REPEATED
 
 
 async def test_500_identical_lines_arrive_as_500_events_apart(scene: Scene) -> None:

@@ -13,7 +13,7 @@ from services.relay.store import Store
 from services.relay.vocabulary import Action
 from services.uplink.passing import PassingBy
 from services.uplink.takaro import failures
-from services.uplink.takaro.delivery import Position, Refused, Taken, Window
+from services.uplink.takaro.delivery import Refused, Taken, Window
 from services.uplink.takaro.failures import Failure
 
 NOW_MS = 29_000_000 * 60_000
@@ -27,7 +27,7 @@ def log(text: str) -> GameEvent:
 
 def taken(*events: GameEvent, **more: object) -> Taken:
     refused = more.pop("refused", ())
-    return Taken(Window(events, Position("1-1", 0), accepted_s=boottime_s() - 0.25, **more), refused)  # type: ignore[arg-type]
+    return Taken(Window(events, accepted_s=boottime_s() - 0.25, **more), refused)  # type: ignore[arg-type]
 
 
 async def told(store: Store, slug: str, passing: PassingBy, count: int) -> list[Passed]:

@@ -31,23 +31,16 @@ _MAX_AGE_S = {event_type.value: age_s for event_type, age_s in MAX_AGE_S.items()
 _YOUNG_S = min(MAX_AGE_S.values())
 
 
-def is_young(age: Age) -> bool:
-    """Is nothing of that age too old?"""
-    return age.most_s <= _YOUNG_S
+def young_for_s(age: Age) -> float:
+    """How long from now nothing of that age is too old; negative: something may be."""
+    return _YOUNG_S - age.most_s
 
 
-def sort_out(events: list[GameEvent], age: Age) -> tuple[list[GameEvent], list[GameEvent]]:
-    """Of events of that age: those that are still to be delivered, and those that are too old.
+def is_too_old(event: GameEvent, age: Age) -> bool:
+    """Is an event of that age not to be delivered any more?
 
     Where the age is not known, history counts as young, for it is better late than lost. Chat and log lines
     count as old.
     """
-    if is_young(age):
-        return events, []
-    fresh: list[GameEvent] = []
-    old: list[GameEvent] = []
-    for event in events:
-        max_age_s = _MAX_AGE_S[event["type"]]
-        age_s = age.least_s if max_age_s >= HISTORY_S else age.most_s
-        (fresh if age_s <= max_age_s else old).append(event)
-    return fresh, old
+    max_age_s = _MAX_AGE_S[event["type"]]
+    return (age.least_s if max_age_s >= HISTORY_S else age.most_s) > max_age_s

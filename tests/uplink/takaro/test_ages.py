@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from services.relay.records import GameEvent
 from services.relay.store_time import UNKNOWN, Age
 from services.relay.vocabulary import EventType
-from services.uplink.takaro.ages import MAX_AGE_S, sort_out
+from services.uplink.takaro.ages import HISTORY_S, MAX_AGE_S, is_too_old, young_for_s
 
 TAKE_OVER_S = 7.0
 DAY_S = 86_400.0
@@ -33,24 +33,27 @@ def event(event_type: str) -> GameEvent:
     ],
 )
 def test_what_is_still_delivered(event_type: str, age_s: float, delivered: bool) -> None:
-    one = event(event_type)
-    assert sort_out([one], Age(age_s, age_s)) == (([one], []) if delivered else ([], [one]))
+    assert is_too_old(event(event_type), Age(age_s, age_s)) is not delivered
 
 
 def test_the_table_knows_every_event() -> None:
     assert set(MAX_AGE_S) == set(EventType)
 
 
-@given(st.lists(st.sampled_from(EventType)), st.floats(min_value=-10, max_value=10 * DAY_S))
-def test_nothing_is_lost_and_order_is_kept(types: list[EventType], age_s: float) -> None:
-    events = [event(event_type.value) for event_type in types]
-    fresh, old = sort_out(events, Age(age_s, age_s))
-    assert fresh == [e for e in events if MAX_AGE_S[EventType(e["type"])] >= age_s]
-    assert old == [e for e in events if MAX_AGE_S[EventType(e["type"])] < age_s]
+@given(
+    st.sampled_from(EventType),
+    st.floats(min_value=-10, max_value=10 * DAY_S),
+    st.floats(min_value=0, max_value=10 * DAY_S),
+)
+def test_what_is_too_old_is_what_the_table_says(event_type: EventType, age_s: float, more_s: float) -> None:
+    age, most_s = Age(age_s, age_s + more_s), MAX_AGE_S[event_type]
+    counts_s = age.least_s if most_s >= HISTORY_S else age.most_s
+    assert is_too_old(event(event_type), age) == (counts_s > most_s)
+    assert young_for_s(age) < 0 or not is_too_old(event(event_type), age)
 
 
 @pytest.mark.parametrize("event_type", EventType)
 def test_of_unknown_age_only_what_may_come_late_is_delivered(event_type: EventType) -> None:
-    one = event(event_type.value)
     late = event_type not in (EventType.CHAT_MESSAGE, EventType.LOG)
-    assert sort_out([one], UNKNOWN) == (([one], []) if late else ([], [one]))
+    assert is_too_old(event(event_type.value), UNKNOWN) is not late
+    assert young_for_s(UNKNOWN) < 0
