@@ -35,6 +35,11 @@ class Metrics:
             ["reason"],
             registry=registry,
         )
+        self.contradictory = Counter(
+            "dayz_relay_contradictory_players_total",
+            "Player records that mean several players by themselves or by what is known. They name nobody.",
+            registry=registry,
+        )
         self.repeated = Counter(
             "dayz_relay_events_repeated_total",
             "Game events a mod sent again after a lost answer, recognised and dropped.",

@@ -1,11 +1,14 @@
 """Commands of one instance: what a poll fetches, and what becomes of the mod's answers."""
 
 import asyncio
+import contextlib
 import time
+from typing import Any
 
 import orjson
 
 from services.modapi.dialect.flatten import flatten
+from services.modapi.dialect.identity import Contradiction
 from services.modapi.dialect.mend import Unreadable, read_object
 from services.modapi.dialect.results import left_out, map_result
 from services.modapi.dialect.roster import Roster
@@ -126,10 +129,16 @@ class Operations:
     def _completed(self, action: Action, outcome: Outcome) -> Outcome:
         """With names and ids put into player records; who is in them is remembered."""
         if action is Action.GET_PLAYER and outcome.value:
-            return Outcome(self._roster.complete(outcome.value) or outcome.value)
+            return Outcome(self._known(outcome.value))
         if action is Action.GET_PLAYERS and outcome.value:
-            return Outcome([self._roster.complete(player) or player for player in outcome.value])
+            return Outcome([player for player in map(self._known, outcome.value) if player])
         return outcome
+
+    def _known(self, player: dict[str, Any]) -> dict[str, Any] | None:
+        """The player with what is known; None if the record contradicts it."""
+        with contextlib.suppress(Contradiction):
+            return self._roster.complete(player) or player
+        return None
 
 
 def _read(action: Action, body: bytes) -> tuple[Outcome, str, int]:

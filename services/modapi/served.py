@@ -48,7 +48,7 @@ class ServedInstance:
     ) -> None:
         self.settings = settings
         self.state = InstanceState(store, settings.slug)
-        roster = Roster()
+        roster = Roster(contradicted=metrics.contradictory.inc)
         self._log_lines = LogLines(settings.log == "on", settings.log_per_s, time.monotonic())
         self.intake, self.agent_intake = (
             Intake(

@@ -120,6 +120,30 @@ async def test_an_event_that_nobody_can_read_costs_its_neighbours_nothing(
 
 
 @pytest.mark.parametrize("generation", GENERATIONS)
+async def test_nobody_speaks_as_another_player(side: Side, player: Player) -> None:
+    admin = make_player(next(NUMBERS))
+    side.mod.join(admin)
+    await next_event(side, EventType.PLAYER_CONNECTED, admin.game_id)
+    for number, ids in enumerate(
+        (
+            f'"gameId":"{player.game_id}","name":"x","gameId":"{admin.game_id}","steamId":"{player.game_id}"',
+            f'"gameId":"{admin.game_id}","name":"x","steamId":"{player.game_id}"',
+        )
+    ):
+        said = f"/ban everybody {player.game_id} {number}"
+        side.mod.emit_raw(f'{{"type":"chat-message","msg":"{said}","player":{{{ids}}}}}'.encode())
+
+        def found(said: str = said) -> list[Accepted]:
+            return [event for event in side.events if event.data.get("msg") == said]
+
+        await side.until(found)
+        assert "player" not in found()[0].data
+    side.mod.leave(admin.game_id)
+    left = await next_event(side, EventType.PLAYER_DISCONNECTED, admin.game_id)
+    assert left.data["player"]["name"] == admin.name
+
+
+@pytest.mark.parametrize("generation", GENERATIONS)
 async def test_a_player_who_was_asked_for_while_offline_is_recognised_by_the_bis_id(
     side: Side, player: Player
 ) -> None:

@@ -166,8 +166,8 @@ def harmless(value: Any, longest: int, *, breaks: bool = False) -> None:
 
 
 def strict(text: bytes) -> Any:
-    """As JSON.parse reads it: UTF-8, no NaN."""
-    return json.loads(text.decode("utf-8"), parse_constant=_refuse)
+    """As JSON.parse reads it, UTF-8 and no NaN; but a key that is repeated is refused."""
+    return json.loads(text.decode("utf-8"), parse_constant=_refuse, object_pairs_hook=_unique)
 
 
 def strictly_read(body: bytes) -> list[Any] | None:
@@ -186,6 +186,12 @@ def strictly_read(body: bytes) -> list[Any] | None:
     if type(value) is list:
         return value
     return [] if value in (None, "", {}) else [value]
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(value := dict(pairs)) < len(pairs):
+        raise ValueError("a key is repeated")
+    return value
 
 
 def _refuse(word: str) -> None:

@@ -24,6 +24,7 @@ class Reason(StrEnum):
     EMPTY_MESSAGE = "empty-message"
     NO_PLAYER = "no-player"  # the event has no player record, or one with nothing in it
     UNKNOWN_PLAYER = "unknown-player"  # the identity is gone and nobody seen before fits it
+    CONTRADICTORY_PLAYER = "contradictory-player"  # its ids are of several players, or not where they belong
     NO_PLATFORM_ID = "no-platform-id"  # Takaro loses each event of a player by whom it cannot be found
     NO_ENTITY = "no-entity"
     RELAY_FAULT = "relay-fault"  # our own code failed on it

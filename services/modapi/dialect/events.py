@@ -9,6 +9,7 @@ from typing import Any
 
 from services.modapi.dialect import fields
 from services.modapi.dialect.dead import Reason, dead
+from services.modapi.dialect.identity import Contradiction, has_stray_ids
 from services.modapi.dialect.roster import Roster
 from services.relay.records import DeadEvent, GameEvent
 from services.relay.vocabulary import EventType
@@ -19,6 +20,9 @@ TEAM_BIT = 512
 """Expansion's chat flag for a party. All other flags of contract.md A3 mean a public channel."""
 
 _IDS = ("gameId", "steamId", "platformId")
+_ALONE = frozenset({"player"})
+_IN_A_CHAT = frozenset({"player", "recipient"})
+_IN_A_DEATH = frozenset({"player", "attacker"})
 _CHANNELS = {
     "team": "team",
     "party": "team",
@@ -51,6 +55,8 @@ def map_event(raw: dict[str, Any], roster: Roster, received: str) -> GameEvent |
         data = _MAPPERS[event_type](raw, roster)
     except Unfit as unfit:
         return dead(unfit.reason, unfit.detail, raw)
+    except Contradiction as contradiction:
+        return dead(Reason.CONTRADICTORY_PLAYER, f"player: {contradiction}", raw)
     data["timestamp"] = received
     return {"type": event_type, "data": data}
 
@@ -67,16 +73,21 @@ def _chat(raw: Data, roster: Roster) -> Data:
     data: Data = {"channel": channel(raw.get("channel")), "msg": _message(raw, "msg")}
     # Other mods write notices of their own into the chat, without a sender. Nor is a sender looked up by
     # name: that would let a player run commands as somebody else. Takaro takes a line without a player as a
-    # system message and runs no command in it.
-    if (player := _other(raw.get("player"), roster)) is not None:
+    # system message and runs no command in it. The same holds for a sender whose ids contradict each other.
+    try:
+        _check_ids(raw, roster, _IN_A_CHAT)
+        player = roster.complete(raw.get("player"))
+    except Contradiction:
+        return data
+    if player is not None and _has_platform_id(player):
         data["player"] = player
-    if (recipient := _other(raw.get("recipient"), roster)) is not None:
+    if data["channel"] == "whisper" and (recipient := _other(raw.get("recipient"), roster)) is not None:
         data["recipient"] = recipient
     return data
 
 
 def _death(raw: Data, roster: Roster) -> Data:
-    data = _with_message(raw, {"player": _player(raw, roster)})
+    data = _with_message(raw, {"player": _player(raw, roster, _IN_A_DEATH)})
     # Takaro refuses `weapon` here.
     weapon = fields.word(raw.get("weapon"))
     if weapon and weapon not in data.get("msg", ""):
@@ -146,12 +157,15 @@ def _with_message(raw: Data, data: Data) -> Data:
     return data
 
 
-def _player(raw: Data, roster: Roster) -> Data:
+def _player(raw: Data, roster: Roster, people: frozenset[str] = _ALONE) -> Data:
+    """The player of an event that is nothing without one; `people` are all whom it may name. Raises Unfit, or
+    Contradiction."""
+    _check_ids(raw, roster, people)
     record = raw.get("player")
-    if type(record) is not dict or not any(map(record.get, _IDS)):
-        raise Unfit(Reason.NO_PLAYER, "player: is missing or has no id")
     player = roster.complete(record)
     if player is None:
+        if type(record) is not dict or not any(map(record.get, _IDS)):
+            raise Unfit(Reason.NO_PLAYER, "player: is missing or has no id")
         raise Unfit(Reason.UNKNOWN_PLAYER, "player.gameId: is not one that was seen before")
     if not _has_platform_id(player):
         detail = "player: has no steamId and no platformId, and Takaro loses an event of such a player"
@@ -161,9 +175,18 @@ def _player(raw: Data, roster: Roster) -> Data:
 
 def _other(record: Any, roster: Roster) -> Data | None:
     """A player whom the event can do without: Takaro loses the whole event if one has no platform id."""
-    player = roster.complete(record)
+    try:
+        player = roster.complete(record)
+    except Contradiction:
+        return None
     return player if player is not None and _has_platform_id(player) else None
 
 
 def _has_platform_id(player: Data) -> bool:
     return "steamId" in player or "platformId" in player
+
+
+def _check_ids(raw: Data, roster: Roster, people: frozenset[str]) -> None:
+    if has_stray_ids(raw, people):
+        roster.contradicted()
+        raise Contradiction("ids stand outside of its record")

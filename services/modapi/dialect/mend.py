@@ -1,7 +1,7 @@
 """What a mod posted, read: a batch of events, or one object (register, result).
 
-Good JSON costs one strict read. Anything else is repaired piece by piece, so that an event that
-cannot be read does not take its neighbours along (contract.md A3).
+Good JSON costs one strict read, and a look for keys that are repeated. Anything else is repaired piece by
+piece, so that an event that cannot be read does not take its neighbours along (contract.md A3).
 """
 
 import re
@@ -10,15 +10,12 @@ from typing import Any, NamedTuple
 import orjson
 
 from services.modapi.dialect.dead import Reason, dead
-from services.modapi.dialect.repair import MAX_MEND_CHARS, clean, decode, load
+from services.modapi.dialect.repair import MAX_MEND_CHARS, clean, decode, load, may_repeat_keys
 from services.relay.errors import RelayError
 from services.relay.records import DeadEvent
 
 MAX_EVENTS = 5_000
 """A mod sends at most 50 a batch; what goes beyond this is put aside as one."""
-
-WRITABLE_LEVELS = 254
-"""orjson reads deeper than it writes; with fewer brackets than this nothing can be too deep."""
 
 # Where an event starts: an object with a key, after a comma or another object. Inside a string of
 # good JSON the quote would be escaped, and no event holds a list of objects, so nothing else looks
@@ -44,27 +41,29 @@ class Batch(NamedTuple):
 def read_batch(body: bytes, most: int = MAX_EVENTS) -> Batch:
     """Read `{"events":[…]}`, a bare list or one bare event; of more than `most` events the first ones. Never
     raises: what cannot be read is in `unreadable`."""
+    repaired = False
     try:
-        events = _unwrapped(orjson.loads(body))
+        value = orjson.loads(body)
+        if not may_repeat_keys(body, value):
+            return _sorted_out(_unwrapped(value), most, repaired)
     except orjson.JSONDecodeError:
-        pass
-    else:
-        if body.count(b"{") + body.count(b"[") > WRITABLE_LEVELS:
-            events = [_writable(event) for event in events]
-        return _sorted_out(events, most, repaired=False)
+        repaired = True
     text = clean(body)
     try:
         value, rest = decode(text)
     except ValueError:
         value, rest = None, text
-    return _sorted_out(_pieces(text, most) if rest else _unwrapped(value), most, repaired=True)
+    return _sorted_out(_pieces(text, most) if rest else _unwrapped(value), most, repaired)
 
 
 def read_object(body: bytes) -> dict[str, Any]:
     """Read the one object of a body. Raises Unreadable if there is none."""
     try:
         value = orjson.loads(body)
+        is_read = not may_repeat_keys(body, value)
     except orjson.JSONDecodeError:
+        is_read = False
+    if not is_read:
         text = clean(body)
         try:
             value, rest = load(text, may_mend=len(text) <= MAX_MEND_CHARS)
@@ -106,15 +105,6 @@ def _pieces(text: str, most: int) -> list[Any]:
         if rest:
             events.append(dead(Reason.UNREADABLE_JSON, complaint, rest))
     return events
-
-
-def _writable(event: Any) -> Any:
-    """The event, or a dead one if it is nested so deeply that it cannot be written again."""
-    try:
-        orjson.dumps(event)
-    except TypeError:
-        return dead(Reason.UNREADABLE_JSON, "nested too deeply", b"")
-    return event
 
 
 def _sorted_out(events: list[Any], most: int, repaired: bool) -> Batch:

@@ -35,8 +35,36 @@ _VALUE_END = re.compile(r'"(?=\s*+(?:\Z|[,}\]][\s,}\]]*+(?:\Z|"[^"\\\n]{1,64}+"\
 _ITEM_END = re.compile(r'"(?=\s*+(?:\Z|[,\]]))')
 _IN_STRING = re.compile(r'\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})|["\\\x00-\x1f]')
 
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object. A key that is repeated with another value has the list of its values: none of them counts
+    more than the others, for a text of a player may have brought one in."""
+    value = dict(pairs)
+    if len(value) == len(pairs):
+        return value
+    given: dict[str, list[Any]] = {}
+    for key, one in pairs:
+        given.setdefault(key, []).append(one)
+    return {key: ones[0] if all(one == ones[0] for one in ones) else ones for key, ones in given.items()}
+
+
 # Raw control characters inside strings pass, nan and inf are "not set".
-_LENIENT = json.JSONDecoder(strict=False, parse_constant=lambda _: None)
+_LENIENT = json.JSONDecoder(strict=False, parse_constant=lambda _: None, object_pairs_hook=_object)
+
+
+def may_repeat_keys(body: bytes, value: Any) -> bool:
+    """Whether an object in a good body may have a key twice. `value` is what a strict reader gave, which
+    keeps the last of them only.
+
+    There is a colon behind each key: the body has more of them if a key was lost. Those in texts are in both,
+    unless the body escapes them.
+    """
+    if b"\\" in body and b"\\u003" in body:
+        return True
+    try:
+        return body.count(b":") != orjson.dumps(value).count(b":")
+    except TypeError:  # nested deeper than can be written
+        return True
 
 
 def clean(body: bytes) -> str:

@@ -12,6 +12,7 @@ import orjson
 
 from services.modapi.dialect import fields
 from services.modapi.dialect.bounds import levels
+from services.modapi.dialect.identity import Contradiction, has_stray_ids, identity_of
 from services.relay import moments
 from services.relay.records import Outcome
 from services.relay.vocabulary import ENTITY_TYPES, Action
@@ -38,6 +39,7 @@ LISTS = frozenset(
 )
 _NOBODY = re.compile(r"offline|not (?:be )?(?:online|found|connected)|no such player", re.IGNORECASE)
 _BASE64 = re.compile("[A-Za-z0-9+/=]*")
+_BANNED = frozenset({"player"})
 _WRAPPERS = ("players", "items", "inventory", "entities", "locations", "bans")
 
 
@@ -66,18 +68,21 @@ def map_result(action: Action, ok: Any, result: Any, error: Any) -> Outcome:
 
 
 def player(raw: Any) -> dict[str, Any] | None:
-    """A player record on its own, without what a roster knows; None if it names nobody."""
+    """A player record on its own, without what a roster knows; None if it names nobody, or several."""
     if type(raw) is not dict:
         return None
-    steam_id = fields.steam_id(raw.get("steamId"))
-    game_id = fields.game_id(raw.get("gameId")) or steam_id
+    try:
+        identity = identity_of(raw)
+    except Contradiction:
+        return None
+    game_id = identity.game_id or identity.steam_id
     if not game_id:
         return None
     record: dict[str, Any] = {
         "gameId": game_id,
-        "name": _name(raw, game_id) or fields.DEFAULT_NAME,
-        "steamId": steam_id or fields.steam_id(game_id),
-        "platformId": fields.platform_id(raw.get("platformId")),
+        "name": identity.name or fields.DEFAULT_NAME,
+        "steamId": identity.steam_id,
+        "platformId": identity.platform_id,
         "ip": fields.address(raw.get("ip")),
         "ping": fields.number(raw.get("ping")),
     }
@@ -89,17 +94,15 @@ def _player(result: Any) -> dict[str, Any] | None:
 
     Of a player who is offline the newest mod makes a record up from the id alone, and may say that it is so.
     """
+    if type(result) is list and result:
+        raise Unshaped("it holds several players")
     record = player(result)
     if record is None:
         return None
     online = result.get("online")
     if online in (None, "", {}):
-        return record if "platformId" in record or _name(result, record["gameId"]) else None
+        return record if "platformId" in record or identity_of(result).name else None
     return record if fields.flag(online) else None
-
-
-def _name(raw: dict[str, Any], game_id: str) -> str:
-    return fields.name(raw.get("name"), game_id, fields.word(raw.get("steamId")))
 
 
 def left_out(action: Action, result: Any, outcome: Outcome) -> int:
@@ -206,6 +209,8 @@ def _rows(result: Any) -> list[Any]:
         if result:
             raise Unshaped("it holds no list")
         return []  # null, "" and {} are how a serializer writes an empty list
+    if result and all(type(row) is list for row in result):  # a repeated key has the list of its values
+        raise Unshaped("it holds several lists")
     return result
 
 
@@ -268,7 +273,11 @@ def _ban(raw: Any) -> dict[str, Any] | None:
     if type(raw) is not dict:
         return None
     # Some mods give the player as an object with an id only, others write the ban flat.
-    banned = player(raw["player"] if type(raw.get("player")) is dict else raw)
+    nested = raw.get("player")
+    if nested and type(nested) in (dict, list):
+        banned = None if has_stray_ids(raw, _BANNED) else player(nested)
+    else:
+        banned = player(raw)
     if banned is None:
         return None
     if banned["name"] == fields.DEFAULT_NAME:

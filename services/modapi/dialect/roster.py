@@ -5,12 +5,14 @@ platform id under another gameId ("Platform ID collision", contract.md A3). So t
 person was sent with stays theirs.
 """
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
 
 from services.modapi.dialect import fields
+from services.modapi.dialect.identity import RECORD_KEYS, Contradiction, Identity, identity_of
 
 Person = dict[str, str]
 """What is remembered of a player, in Takaro's words: gameId, name, and if known steamId, platformId."""
@@ -26,38 +28,80 @@ class _Seen:
         self.record: tuple[Any, Any, Any] | None = None
 
 
+def _is_all_of(seen: _Seen, identity: Identity) -> bool:
+    person = seen.person
+    return identity.steam_id in (None, person.get("steamId")) and identity.platform_id in (
+        None,
+        person.get("platformId"),
+    )
+
+
+def _is_one(record: Any) -> bool:
+    try:
+        identity_of(record)
+    except Contradiction:
+        return False
+    return True
+
+
+def _contradicts(known: str, claimed: str) -> bool:
+    """Whether two platform ids mean two players. One of another platform may be the same player's."""
+    return known != claimed and known.partition(":")[0] == claimed.partition(":")[0]
+
+
 def _is_small(value: Any) -> bool:
-    return value is None or (type(value) is str and len(value) <= fields.NAME_CHARS)
+    return value is None or type(value) is int or (type(value) is str and len(value) <= fields.NAME_CHARS)
 
 
 class Roster:
-    """The players seen in one instance, bounded: who was not seen for longest is forgotten first."""
+    """The players seen in one instance, bounded: who was not seen for longest is forgotten first.
 
-    def __init__(self, limit: int = 2_000) -> None:
+    `contradicted` is called for each record that contradicts itself, or what is known.
+    """
+
+    def __init__(self, limit: int = 2_000, contradicted: Callable[[], object] = lambda: None) -> None:
         self._limit = limit
+        self.contradicted = contradicted
         self._people: dict[str, _Seen] = {}  # by gameId; last in order is who was seen last
         self._game_ids: dict[str, str] = {}  # gameId, steamId or platformId -> gameId
         self._changed: set[str] = set()
 
     def learn(self, player: Any) -> None:
         """Remember what a player record of any origin tells; one that names nobody is ignored."""
-        self.complete(player)
+        with contextlib.suppress(Contradiction):
+            self.complete(player)
 
     def complete(self, raw: Any) -> dict[str, Any] | None:
         """The record as Takaro takes it, with what is known of this person put in; it is learned as well.
 
         None: it names nobody. A record without a name comes from an identity that is already gone; its
         BIS id is not the gameId Takaro knows, so it is only of use when that person was seen before.
+        Raises Contradiction if it means several players, by itself or by what is known: nothing is learned.
         """
         if type(raw) is not dict:
+            if type(raw) is list and raw:
+                self.contradicted()
+                raise Contradiction("there are several records")
             return None
         game_id = raw.get("gameId")
         record = (raw.get("name"), raw.get("steamId"), raw.get("platformId"))
         seen = self._people.get(game_id) if type(game_id) is str else None
-        if seen is None or seen.record != record:
-            seen = self._look_up(game_id, *record)
+        if seen is None or seen.record != record or not RECORD_KEYS.issuperset(raw):
+            try:
+                identity = identity_of(raw)
+                seen = self._look_up(identity)
+            except Contradiction:
+                self.contradicted()
+                raise
             if seen is None:
                 return None
+            # Only a record that points to this person in all it says may be recognised by sight later.
+            if (
+                game_id == seen.person["gameId"]
+                and all(map(_is_small, record))
+                and _is_all_of(seen, identity)
+            ):
+                seen.record = record
         self._people[seen.person["gameId"]] = self._people.pop(seen.person["gameId"])  # seen just now
         player: dict[str, Any] = {**seen.person}
         if (value := raw.get("ip")) and (ip := fields.address(value)):
@@ -88,7 +132,7 @@ class Roster:
                 person = orjson.loads(record)
             except orjson.JSONDecodeError:
                 continue  # an empty record is a forgotten player; a damaged one is learned again
-            if type(person) is not dict or type(person.get("gameId")) is not str:
+            if type(person) is not dict or type(person.get("gameId")) is not str or not _is_one(person):
                 continue
             if not any(person.get(key) in self._game_ids for key in ("gameId", "steamId", "platformId")):
                 self._add(person["gameId"])
@@ -106,48 +150,46 @@ class Roster:
         seen = self._people.get(game_id)
         return orjson.dumps(seen.person) if seen is not None else b""
 
-    def _look_up(
-        self, raw_game_id: Any, raw_name: Any, raw_steam_id: Any, raw_platform_id: Any
-    ) -> _Seen | None:
-        game_id = fields.game_id(raw_game_id)
-        name = fields.name(raw_name, game_id, fields.word(raw_steam_id), fields.word(raw_platform_id))
-        steam_id = fields.steam_id(raw_steam_id) or fields.steam_id(game_id)
-        platform_id = fields.platform_id(raw_platform_id) or fields.platform_id(game_id)
-        known = self._find(steam_id, platform_id, game_id)
-        if known is None:
-            known = game_id
-            if steam_id and (not game_id or fields.is_bis_id(game_id)):
-                known = steam_id  # mods know a player by this id
-            if not known or (not name and fields.is_bis_id(known)):
+    def _look_up(self, identity: Identity) -> _Seen | None:
+        known = self._who(identity)
+        if not known:
+            known = identity.game_id
+            if identity.steam_id and (not known or fields.is_bis_id(known)):
+                known = identity.steam_id  # mods know a player by this id
+            if not known or (not identity.name and fields.is_bis_id(known)):
                 return None
             self._add(known)
         seen = self._people[known]
         person = seen.person
-        if name and name != fields.DEFAULT_NAME and name != person["name"]:
-            person["name"] = name
+        if identity.name and identity.name not in (fields.DEFAULT_NAME, person["name"]):
+            person["name"] = identity.name
             self._changed.add(known)
         # An id that is somebody else's stays theirs: to send it here would be the collision.
-        for key, value in (("steamId", steam_id), ("platformId", platform_id)):
+        for key, value in (("steamId", identity.steam_id), ("platformId", identity.platform_id)):
             if value and key not in person and self._game_ids.setdefault(value, known) == known:
                 person[key] = value
                 self._changed.add(known)
-        # Only a record that points to this person in all it says may be recognised by sight later.
-        record = (raw_name, raw_steam_id, raw_platform_id)
-        agrees = steam_id in (None, person.get("steamId")) and platform_id in (None, person.get("platformId"))
-        if agrees and raw_game_id == known and all(map(_is_small, record)):
-            seen.record = record
         return seen
 
-    def _find(self, steam_id: str | None, platform_id: str | None, game_id: str) -> str | None:
-        """The gameId of whoever has one of these ids, the most trusted first."""
-        if steam_id in self._game_ids:
-            return self._game_ids[steam_id]
-        if platform_id in self._game_ids:
-            known = self._game_ids[platform_id]
-            # Two Steam accounts are two people, whatever else the record says.
-            if not steam_id or self._people[known].person.get("steamId", steam_id) == steam_id:
-                return known
-        return self._game_ids.get(game_id)
+    def _who(self, identity: Identity) -> str:
+        """The gameId of whoever has these ids, the most trusted first; "" if none is known. Raises
+        Contradiction if they are not all of one person."""
+        ids = (identity.steam_id, identity.platform_id, identity.game_id)
+        known = [self._game_ids[one] for one in ids if one in self._game_ids]
+        if not known:
+            return ""
+        if any(other != known[0] and not self._is_half_known(other) for other in known):
+            raise Contradiction("gameId, steamId and platformId: are known as ids of several players")
+        person = self._people[known[0]].person
+        if identity.steam_id and person.get("steamId", identity.steam_id) != identity.steam_id:
+            raise Contradiction("steamId: is another one than that of the known player")
+        if identity.platform_id and _contradicts(person.get("platformId", ""), identity.platform_id):
+            raise Contradiction("platformId: is another one than that of the known player")
+        return known[0]
+
+    def _is_half_known(self, game_id: str) -> bool:
+        """Whether of this person only the BIS id was ever seen: it may be anybody's."""
+        return fields.is_bis_id(game_id) and "steamId" not in self._people[game_id].person
 
     def _add(self, game_id: str) -> None:
         self._people[game_id] = _Seen({"gameId": game_id, "name": fields.DEFAULT_NAME})

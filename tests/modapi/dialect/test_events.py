@@ -223,6 +223,49 @@ def test_whoever_disconnects_goes_out_under_the_id_they_connected_with() -> None
     assert mapped(gone, roster)["data"]["player"] == ANN_FULL
 
 
+MALLORY = "76561198000000003"
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"player": {"gameId": STEAM, "name": "x", "steamId": MALLORY}},
+        {"player": {"gameId": [MALLORY, STEAM], "name": "x", "steamId": MALLORY}},
+        {"player": {"gameId": MALLORY, "GameID": STEAM}},
+        {"player": {"gameId": MALLORY, "steamId": MALLORY, "platformId": f"dayz:{BIS}"}},
+        {"player": [{"gameId": MALLORY}, {"gameId": STEAM}]},
+        {"player": {"gameId": STEAM}, "gameId": MALLORY},
+        {"player": {"gameId": STEAM}, "x": {"steamId": MALLORY}},
+        {"player": {"gameId": STEAM, "x": {"steamId": MALLORY}}},
+    ],
+)
+def test_a_player_of_whom_a_record_says_what_contradicts_is_not_named(forged: dict[str, Any]) -> None:
+    roster = Roster()
+    roster.learn(ANN_FULL)
+    roster.take_changes()
+    chat = mapped({"type": "chat-message", "msg": "/ban Bob", **forged}, roster)
+    assert chat["data"] == {"channel": "global", "msg": "/ban Bob", "timestamp": NOW}
+    for event_type in ("player-connected", "player-disconnected", "player-death", "entity-killed"):
+        letter = mapped({"type": event_type, "entity": "Wolf", **forged}, roster)
+        assert letter.reason == "contradictory-player"
+    assert roster.take_changes() == {}
+
+
+def test_an_attacker_or_a_recipient_of_whom_a_record_says_what_contradicts_is_left_out() -> None:
+    roster = Roster()
+    roster.learn(BOB)
+    forged = {"gameId": KILLER, "steamId": MALLORY}
+    death = mapped({"type": "player-death", "player": ANN, "attacker": forged}, roster)
+    assert death["data"] == {"player": ANN, "timestamp": NOW}
+    whisper = {"type": "chat-message", "player": ANN, "recipient": forged, "channel": "whisper", "msg": "hi"}
+    assert "recipient" not in mapped(whisper, roster)["data"]
+
+
+def test_only_a_whisper_has_a_recipient() -> None:
+    chat = mapped({"type": "chat-message", "player": ANN, "recipient": BOB, "channel": "global", "msg": "hi"})
+    assert "recipient" not in chat["data"]
+
+
 @pytest.mark.parametrize(
     ("written", "meant"),
     [

@@ -1,5 +1,6 @@
 """Bodies as mods post them: good, broken, hostile."""
 
+import json
 import time
 from typing import Any
 
@@ -137,6 +138,47 @@ def test_events_beyond_the_limit_are_put_aside_as_one() -> None:
     batch = read_batch(orjson.dumps([LOG] * (MAX_EVENTS + 3)))
     assert len(batch.events) == MAX_EVENTS
     assert [event.reason for event in batch.unreadable] == ["too-many-events"]
+
+
+@pytest.mark.parametrize(
+    ("written", "event"),
+    [
+        (b'{"a":1,"b":2,"a":3}', {"a": [1, 3], "b": 2}),
+        (b'{"a":1,"a":1}', {"a": 1}),
+        (b'{"a":{"x":1},"a":{"x":2},"a":null}', {"a": [{"x": 1}, {"x": 2}, None]}),
+        (b'{"p":{"id":"1","name":"x:","id":"2"}}', {"p": {"id": ["1", "2"], "name": "x:"}}),
+        # An escaped colon makes up for the one that is lost with a key.
+        (rb'{"a":1,"a":2,"b":"\u003a"}', {"a": [1, 2], "b": ":"}),
+        (rb'{"a":1,"a":2,"b":"\u003A"}', {"a": [1, 2], "b": ":"}),
+        (b'{"a":1,"a":2,"b":"raw\ttab"}', {"a": [1, 2], "b": "raw\ttab"}),
+        (b'{"a":1,"a":2,"b":"open "quotes""}', {"a": [1, 2], "b": 'open "quotes"'}),
+    ],
+)
+def test_a_key_that_is_repeated_has_all_its_values(written: bytes, event: dict[str, Any]) -> None:
+    assert read_batch(b'{"events":[' + written + b"]}").events == [event]
+    assert read_object(written) == event
+
+
+def test_a_key_is_seen_to_be_repeated_beside_an_event_too_deep_to_be_written() -> None:
+    deep = b'{"a":' + b"[" * 500 + b"]" * 500 + b"}"
+    assert read_batch(b'{"events":[' + deep + b',{"a":1,"a":2}]}').events == [{"a": [1, 2]}]
+
+
+SMALL = st.integers(0, 2) | st.sampled_from([":", '"', "\u00e9:", "\\", None, {"a": ":"}, [":"], {}])
+PAIRS = st.lists(st.tuples(st.sampled_from(["a", "b:", '"c', "d"]), SMALL), max_size=6)
+
+
+@given(st.lists(PAIRS, max_size=3), st.booleans())
+def test_no_value_of_a_repeated_key_is_lost(events: list[list[tuple[str, Any]]], ascii_only: bool) -> None:
+    texts = [
+        ",".join(f"{json.dumps(key)}:{json.dumps(one, ensure_ascii=ascii_only)}" for key, one in pairs)
+        for pairs in events
+    ]
+    batch = read_batch(f'{{"events":[{",".join(f"{{{text}}}" for text in texts)}]}}'.encode())
+    for pairs, event in zip(events, batch.events, strict=True):
+        for key in event:
+            values = [one for name, one in pairs if name == key]
+            assert event[key] == (values if any(one != values[0] for one in values) else values[0])
 
 
 def test_an_event_too_deep_to_be_passed_on_is_put_aside() -> None:

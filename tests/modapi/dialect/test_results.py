@@ -224,9 +224,34 @@ def test_a_console_command_that_failed_is_shown_with_its_text() -> None:
     assert map_result(Action.EXECUTE_CONSOLE_COMMAND, False, None, "no") == Outcome(shown)
 
 
+OTHER = "76561198000000002"
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"gameId": OTHER, "name": "x", "steamId": ID},
+        {"gameId": [ID, OTHER], "name": "x", "steamId": ID},
+        {"gameId": ID, "name": ["x", "y"]},
+        {"gameId": OTHER, "GameID": ID},
+    ],
+)
+def test_a_record_that_means_several_players_is_left_out(forged: dict[str, Any]) -> None:
+    assert map_result(Action.GET_PLAYER, True, forged, "") == Outcome()
+    assert map_result(Action.GET_PLAYERS, True, [ANN, forged], "") == Outcome([ANN])
+    bans = map_result(Action.LIST_BANS, True, [{"player": forged}, {"player": ANN}], "").value
+    assert [ban["player"] for ban in bans] == [ANN]
+
+
+@pytest.mark.parametrize("ban", [{"player": ANN, "gameId": OTHER}, {"player": [ANN, {"gameId": OTHER}]}])
+def test_a_ban_that_names_two_players_is_left_out(ban: dict[str, Any]) -> None:
+    assert map_result(Action.LIST_BANS, True, [ban], "") == Outcome([])
+
+
 @pytest.mark.parametrize(
     ("action", "result"),
-    [(Action.GET_PLAYERS, "many"), (Action.LIST_ITEMS, {"count": 3}), (Action.LIST_BANS, 7)]
+    [(Action.GET_PLAYERS, [[ANN], [ANN]]), (Action.GET_PLAYER, [ANN, ANN])]
+    + [(Action.GET_PLAYERS, "many"), (Action.LIST_ITEMS, {"count": 3}), (Action.LIST_BANS, 7)]
     + [(Action.GET_MAP_INFO, None), (Action.GET_MAP_TILE, {})],
 )
 def test_an_answer_of_no_known_shape_is_an_error_that_names_the_action(action: Action, result: Any) -> None:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.modapi.dialect.identity import Contradiction
 from services.modapi.dialect.roster import Roster
 
 STEAM = "76561198000000001"
@@ -100,12 +101,59 @@ def test_the_last_real_name_counts(names: list[str], known: str) -> None:
     assert player is not None and player["name"] == known
 
 
-def test_an_id_that_is_somebody_elses_is_not_sent() -> None:
-    assert seen(ANN).complete({"gameId": OTHER, "name": "Bob", "steamId": OTHER, "platformId": PLATFORM}) == {
-        "gameId": OTHER,
-        "name": "Bob",
-        "steamId": OTHER,
-    }
+BOB = {"gameId": OTHER, "name": "Bob", "steamId": OTHER, "platformId": "dayz:" + "B" * 43}
+EVE = "76561198000000003"
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"gameId": STEAM, "steamId": OTHER},
+        {"gameId": STEAM, "steamId": EVE},
+        {"gameId": EVE, "steamId": STEAM},
+        {"gameId": EVE, "steamId": EVE, "platformId": PLATFORM},
+        {"gameId": BIS, "steamId": EVE},
+        {"gameId": BIS, "steamId": OTHER},
+        {"gameId": OTHER, "platformId": PLATFORM},
+        {"gameId": STEAM, "platformId": "dayz:" + "E" * 43},
+        {"gameId": [EVE, STEAM]},
+        {"gameId": EVE, "GameID": STEAM},
+        [{"gameId": EVE}, {"gameId": STEAM}],
+    ],
+)
+def test_a_record_whose_ids_are_of_several_players_is_nobody_and_teaches_nothing(record: Any) -> None:
+    counted: list[None] = []
+    roster = Roster(contradicted=lambda: counted.append(None))
+    for known in (ANN, BOB):
+        roster.learn(known)
+    roster.take_changes()
+    with pytest.raises(Contradiction):
+        roster.complete(record | {"name": "Mallory"} if isinstance(record, dict) else record)
+    assert counted == [None]
+    assert roster.take_changes() == {}
+    assert (roster.complete(ANN), roster.complete(BOB)) == (ANN, BOB)
+
+
+def test_a_known_record_with_an_id_of_somebody_else_in_another_spelling_is_nobody() -> None:
+    roster = seen(ANN, ANN)
+    with pytest.raises(Contradiction):
+        roster.complete(ANN | {"steam_id": OTHER})
+
+
+def test_a_platform_id_of_another_kind_contradicts_nothing() -> None:
+    assert seen(ANN).complete(ANN | {"platformId": "other:7"}) == ANN
+
+
+def test_who_was_seen_by_the_bis_id_alone_keeps_nobody_out() -> None:
+    """The record of a disconnect with a name left in it makes such a player."""
+    roster = seen({"gameId": STEAM, "name": "Ann"}, {"gameId": BIS, "name": "Ann"})
+    assert roster.complete(ANN) == {"gameId": STEAM, "name": "Ann", "steamId": STEAM}
+
+
+def test_a_contradiction_in_the_store_is_nobody() -> None:
+    roster = Roster()
+    roster.restore({STEAM: orjson.dumps({"gameId": STEAM, "name": "Mallory", "steamId": EVE})})
+    assert roster.complete(ANN) == ANN
 
 
 def test_address_and_ping_are_those_of_the_record_at_hand() -> None:
@@ -158,6 +206,13 @@ def test_to_restore_keeps_what_is_not_stored_yet() -> None:
     assert list(roster.take_changes()) == [OTHER]
 
 
+def completed(roster: Roster, record: dict[str, Any]) -> dict[str, Any] | None:
+    try:
+        return roster.complete(record)
+    except Contradiction:
+        return None
+
+
 ID = st.sampled_from(["", STEAM, OTHER, BIS, "7", "0"])
 RECORDS = st.fixed_dictionaries(
     {"gameId": ID, "name": st.sampled_from(["", "Survivor", "Ann"])},
@@ -170,7 +225,7 @@ def test_no_platform_id_ever_goes_out_under_two_game_ids(records: list[dict[str,
     roster = Roster()
     bound: dict[str, str] = {}
     for record in records:
-        if (player := roster.complete(record)) is None:
+        if (player := completed(roster, record)) is None:
             continue
         for known in ("steamId", "platformId"):
             if known in player:
@@ -182,4 +237,4 @@ def test_a_restored_roster_answers_as_the_one_that_was_stored(records: list[dict
     roster, restored = seen(*records), Roster()
     restored.restore(roster.take_changes())
     for record in records:
-        assert restored.complete(record) == roster.complete(record)
+        assert completed(restored, record) == completed(roster, record)

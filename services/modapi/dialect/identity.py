@@ -1,0 +1,121 @@
+"""Who a player record means. Pure.
+
+A mod that joins texts lets a player write keys: a name such as `x","gameId":"…` puts another player's id
+into the record. So a record whose fields contradict each other means nobody, and ids that stand outside of
+a record make the whole event doubtful (contract.md A3).
+"""
+
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from typing import Any, NamedTuple
+
+from services.modapi.dialect import fields
+
+Record = Mapping[str, Any]
+
+RECORD_KEYS = frozenset(
+    {"gameId", "name", "steamId", "platformId", "ip", "ping", "online", "epicOnlineServicesId", "xboxLiveId"}
+)
+"""The keys of a player record as mods spell them."""
+
+_IDS = ("gameId", "steamId", "platformId")
+# In lower case, letters and digits only: `GameID` and `steam_id` mean the same as the names above.
+_FOLDED = {name.lower(): name for name in (*_IDS, "name")} | dict.fromkeys(
+    ("steam64", "steam64id", "steamid64"), "steamId"
+)
+_SHORTEST_KEY = min(map(len, _FOLDED))
+_TEXT_KEYS = frozenset({"type", "timestamp", "msg", "channel", "weapon", "entity", "raw"})
+
+
+class Contradiction(Exception):
+    """Several players are meant, or may be. `str(error)` says by what."""
+
+
+class Identity(NamedTuple):
+    """What a record says of its player; "" or None where it says nothing."""
+
+    game_id: str
+    name: str
+    steam_id: str | None
+    platform_id: str | None
+
+
+def identity_of(record: Record) -> Identity:
+    """Reads a record. Raises Contradiction if its fields mean several players."""
+    if not RECORD_KEYS.issuperset(record):
+        record = _respelled(record)
+    for key in (*_IDS, "name"):
+        if type(record.get(key)) in (list, dict) and record[key]:
+            raise Contradiction(f"{key}: has several values")
+    game_id, raw_platform_id = fields.game_id(record.get("gameId")), fields.word(record.get("platformId"))
+    steam_id = _one(
+        "gameId, steamId and platformId",
+        fields.steam_id(record.get("steamId")),
+        fields.steam_id(game_id),
+        fields.steam_id(raw_platform_id.lower().removeprefix("steam:")),
+    )
+    platform_id = _one(
+        "gameId and platformId", fields.platform_id(record.get("platformId")), fields.platform_id(game_id)
+    )
+    name = fields.name(record.get("name"), game_id, fields.word(record.get("steamId")), raw_platform_id)
+    if name == steam_id or (platform_id and fields.platform_id(name) == platform_id):
+        name = ""
+    return Identity(game_id, name, steam_id, platform_id)
+
+
+def has_stray_ids(event: Record, people: AbstractSet[str]) -> bool:
+    """Whether ids of a player stand in an event anywhere but in the records that it has under `people`.
+
+    A text that closes the record of the mod leaves the rest of its ids there. Beside the records, the same id
+    as in `player` is no stray: the event names its player twice.
+    """
+    for key, value in event.items():
+        if not value or key in people:
+            continue
+        if type(value) is dict or type(value) is list:
+            if _meaning(key) in _IDS or _holds_ids(value):
+                return True
+        elif key not in _TEXT_KEYS and (name := _meaning(key)) in _IDS:
+            player = event.get("player")
+            if type(player) is not dict or player.get(name) != value:
+                return True
+    return False
+
+
+def _respelled(record: Record) -> dict[str, Any]:
+    """The record with its keys as RECORD_KEYS spells them."""
+    plain: dict[str, Any] = {}
+    for key, value in record.items():
+        name = key if key in RECORD_KEYS else _meaning(key)
+        if name is None:
+            if _holds_ids(value):
+                raise Contradiction(f"{key[:40]}: has ids of a player within the record of another")
+        elif not value:
+            plain.setdefault(name, value)
+        elif plain.get(name) and fields.word(plain[name]) != fields.word(value):
+            raise Contradiction(f"{name}: has several values")
+        else:
+            plain[name] = value
+    return plain
+
+
+def _meaning(key: str) -> str | None:
+    """The field of a record that this key means, however it is spelled."""
+    if len(key) < _SHORTEST_KEY:
+        return None
+    return _FOLDED.get("".join(filter(str.isalnum, key[:40])).lower())
+
+
+def _holds_ids(value: Any) -> bool:
+    """Whether an object within this value has an id of a player."""
+    if type(value) is dict:
+        return any((one and _meaning(key) in _IDS) or _holds_ids(one) for key, one in value.items())
+    return type(value) is list and any(map(_holds_ids, value))
+
+
+def _one(names: str, *ids: str | None) -> str | None:
+    """The one id that is said, by whatever field."""
+    said = {one for one in ids if one}
+    if len(said) > 1:
+        raise Contradiction(f"{names}: are ids of several players")
+    return next(iter(said), None)
