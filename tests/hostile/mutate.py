@@ -1,12 +1,14 @@
 """`python -m tests.hostile.mutate [words of a promise]`: takes each limit, and each rule of who may speak, out of
-a copy of the tree, one at a time, and looks whether the test that SECURITY.md names turns red.
+a copy of the tree, one at a time, and looks whether the test that SECURITY.md names turns red for that reason.
 """
 
 # ruff: noqa: E501
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
+from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
@@ -47,13 +49,26 @@ TESTS = {
 
 
 class Mutant(NamedTuple):
-    """`old` stands once in the file; with `new` in its place the promise is broken, and `test` has to see it."""
+    """`old` stands once in the file; with `new` in its place the promise is broken, and `test` has to see it.
+
+    `breaks`: a part of the statement in `test` that fails then. Any other failure proves nothing.
+    """
 
     promise: str
     file: str
     old: str
     new: str
     test: str
+    breaks: str
+
+
+class Seen(StrEnum):
+    """What a test made of a mutant."""
+
+    RED = "red"
+    UNSEEN = "UNSEEN"
+    ELSEWHERE = "ELSEWHERE"  # it fails at another statement
+    FAULTY = "FAULTY"  # the change is a fault of its own, which any test sees
 
 
 IN_TIME = "doors::test_a_request_that_does_not_come_in_time_ends_its_connection"
@@ -77,80 +92,95 @@ TOO_BIG = "uplink::test_an_answer_that_is_too_big_is_not_kept"
 
 MUTANTS = [
     # What may come
-    Mutant("connections", "doors", "self._count >= self._most:", "False:", PROXIES),
-    Mutant("connections_per_address", "doors", "count >= self._most_each and", "False and", "doors::test_connections_of_one_address_are_limited_and_come_back"),
-    Mutant("connections: those of a proxy are not one address", "doors", " and not is_in(address, self._trusted)", "", PROXIES),
-    Mutant("connections: counted before the handshake", "serving", "not self._door.enter(address[0])", "self._door.enter(address[0]) is None", HANDSHAKE),
-    Mutant("connections: the handshake comes in time", "serving", "timeout=HANDSHAKE_WITHIN_S", "timeout=60", HANDSHAKE),
-    Mutant("header_bytes: whole", "doors", "self._received + self._chunk > self._door.header_bytes", "False", HEAD),
-    Mutant("header_bytes: unfinished", "doors", "self._in_head and self._received > self._door.header_bytes", "False", HEAD),
-    Mutant("receive_within_s", "doors", "connection.end_overdue()", "pass", IN_TIME),
-    Mutant("receive_within_s: silent", "doors", "self._address = address\n        self._expect(self._door.receive_within_s)", "self._address = address", IN_TIME),
-    Mutant("receive_within_s: after another request", "doors", "super().on_message_begin()\n        self._expect(self._door.receive_within_s)", "super().on_message_begin()", "doors::test_a_second_request_has_to_come_in_time_too"),
-    Mutant("receive_within_s: bytes that begin nothing", "doors", "elif self.due_s == math.inf and", "elif False and", "doors::test_a_connection_that_was_good_once_gets_no_more_time"),
-    Mutant("receive_within_s: bodies", "doors", "        self._in_head = False\n", "        self._in_head = False\n        self.due_s = math.inf\n", IN_TIME),
-    Mutant("requests in a row", "doors", "len(self.pipeline) >= MAX_PIPELINED", "False", "doors::test_requests_do_not_queue_up_without_end_behind_one_that_is_held"),
-    Mutant("not_http", "doors", 'self._door.refused("not_http")', "pass", "doors::test_what_is_not_http_is_refused_without_a_line_in_the_log"),
-    Mutant("body_bytes", "wire", "self._limits.result_bytes, self._limits.body_bytes,", "self._limits.result_bytes, self._limits.result_bytes,", "limits::test_of_a_body_that_is_too_long_the_beginning_is_taken"),
-    Mutant("body_bytes: what is read at most", "wire", "receive, self._limits.result_bytes, self._limits.b", "receive, 1 << 40, self._limits.b", "wire::test_a_body_beyond_its_limit_is_refused_by_its_length_alone"),
-    Mutant("body_bytes: of a registration", "wire", "read_body(scope, receive, MAX_REGISTER_BYTES)", "read_body(scope, receive, 1 << 40)", "limits::test_of_a_registration_little_is_read_for_it_may_be_anybodys"),
-    Mutant("result_bytes", "wire", "limit = self._limits.result_bytes", "limit = 1 << 40", TOO_LONG),
-    Mutant("result_bytes: of no length that it names", "bodies", "if size + len(chunk) > limit_bytes:", "if False:", TOO_LONG),
-    Mutant("bodies on their way", "bodies", "not incoming.add(len(chunks[-1]))", "incoming.add(len(chunks[-1])) is None", "limits::test_bodies_of_one_instance_on_their_way_are_limited_together"),
-    Mutant("batch_events", "intake", "return read_batch(body, self._limits.batch_events)", "return read_batch(body, 1 << 40)", BATCH),
-    Mutant("batch_events: of a long body", "intake", "read_batch, body, self._limits.batch_events", "read_batch, body, 1 << 40", BATCH),
-    Mutant("event_bytes", "bounds", "len(data) > limits.event_bytes", "False", ASIDE),
-    Mutant("event_levels", "bounds", "levels(raw) > limits.event_levels", "False", ASIDE),
-    Mutant("text_chars", "bounds", "len(data) > limits.text_chars", "False", "limits::test_a_long_text_is_cut"),
-    Mutant("requests_per_s", "pace", "self._requests.level(now_s) < 1", "False", PACE),
-    Mutant("events_per_s", "pace", "self._events.level(now_s) < 1", "False", PACE),
-    Mutant("events_per_s: mended bodies cost more", "pace", "MENDED_BYTES_AN_EVENT if mended else BYTES_AN_EVENT", "BYTES_AN_EVENT", "pace::test_a_long_body_costs_and_one_that_must_be_mended_costs_more"),
-    Mutant("events_per_s: long bodies", "wire", "posted(taken.events, len(body), mended=taken.mended)", "posted(taken.events, 0)", PACE),
-    Mutant("result_bytes: those that nobody asked for, together", "wire", "instance.pace.posted_unasked(len(body))", "pass", PACE),
-    Mutant("result_bytes: asked for, it is never put off", "wire", "call.kind is CallKind.RESULT and await instance", "False and await instance", "limits::test_a_result_that_was_asked_for_is_not_put_off"),
-    Mutant("results on their way", "wire", "not asked or not await instance.room.wait(held_bytes, ROOM_WITHIN_S)", "False", "limits::test_bodies_of_one_instance_on_their_way_are_limited_together"),
-    Mutant("events_per_s: of this instance alone", "served", "self.pace = Pace(limits, time.monotonic())", "self.pace = globals().setdefault('P', Pace(limits, time.monotonic()))", PACE),
-    Mutant("wrong_keys_per_minute", "pace", "        return bucket.admits(now_s)\n", "        return True\n", WRONG_KEYS),
-    Mutant("wrong_keys_per_minute: in constant memory", "pace", "self._sources.popitem(last=False)", "pass", "pace::test_a_million_sources_take_no_more_memory_than_the_limit"),
-    Mutant("wrong_keys_per_minute: never the right one", "callers", 'if key or is_direct(scope["headers"]):', "if (key or is_direct(scope['headers'])) and self._wrong_keys.tried('127.0.0.1', time.monotonic()):", WRONG_KEYS),
-    Mutant("wrong_keys_per_minute: before a body is mended", "wire", "read_object(body) if mends else orjson.loads(body)", "read_object(body)", "limits::test_who_is_put_off_can_not_have_broken_bodies_mended"),
-    Mutant("wrong_keys_per_minute: on every path", "wire", "if call.key and not slug and", "if False and", WRONG_KEYS),
-    Mutant("open_commands", "owned", "CommandStream(store, instance.slug, limits.open_commands)", "CommandStream(store, instance.slug)", "uplink::test_more_commands_than_may_wait_get_an_error"),
-    Mutant("mirror_players: a list", "mirror", "len(value) > self._limits.mirror_players", "False", "uplink::test_of_a_list_of_players_only_so_many_are_kept"),
-    Mutant("mirror_players: who connects", "mirror", "len(self._online) >= self._limits.mirror_players", "False", "uplink::test_of_players_who_connect_only_so_many_are_kept"),
-    Mutant("mirror_players: places and inventories", "mirror", "len(kept) > self._limits.mirror_players", "False", "state::test_memory_is_bounded_and_the_oldest_goes"),
-    Mutant("inventory_bytes", "mirror", "len(payload) <= self._limits.inventory_bytes", "True", TOO_BIG),
-    Mutant("catalogue_bytes", "mirror", "len(payload) > self._limits.catalogue_bytes", "False", TOO_BIG),
-    Mutant("frame_in_bytes", "conversation", "max_size=self._surroundings.limits.frame_in_bytes", "max_size=None", "uplink::test_a_frame_that_is_too_big_ends_the_socket_and_another_one_is_made"),
-    Mutant("frame_out_bytes", "desk", "len(payload) <= self._most_bytes", "True", "uplink::test_an_answer_that_is_too_big_for_takaro_becomes_an_error"),
+    Mutant("connections", "doors", "self._count >= self._most:", "False:", PROXIES, 'assert b" 503 " in await (await served.open()).says(b"")'),
+    Mutant("connections_per_address", "doors", "count >= self._most_each and", "False and", "doors::test_connections_of_one_address_are_limited_and_come_back", 'assert b" 503 " in await (await served.open()).says(b"")'),
+    Mutant("connections: those of a proxy are not one address", "doors", " and not is_in(address, self._trusted)", "", PROXIES, 'assert [b"200" in await one.says(GET) for one in there] == [True] *'),
+    Mutant("connections: counted before the handshake", "serving", "not self._door.enter(address[0])", "self._door.enter(address[0]) is None", HANDSHAKE, "assert await (await served.open()).closed_after_s() < 0.5"),
+    Mutant("connections: the handshake comes in time", "serving", "timeout=HANDSHAKE_WITHIN_S", "timeout=60", HANDSHAKE, "assert 0.9 < await silent[0].closed_after_s() < 3.0"),
+    Mutant("header_bytes: whole", "doors", "self._received + self._chunk > self._door.header_bytes", "False", HEAD, 'assert b" 431 " in await (await served.open()).says(b"GET / HTTP/1.1'),
+    Mutant("header_bytes: unfinished", "doors", "self._in_head and self._received > self._door.header_bytes", "False", HEAD, 'assert b" 431 " in await (await served.open()).says(b"GET / HTTP/1.1'),
+    Mutant("receive_within_s", "doors", "connection.end_overdue()", "pass", IN_TIME, "assert 0.9 < await stranger.closed_after_s(drip) < SOON_S"),
+    Mutant("receive_within_s: silent", "doors", "self._address = address\n        self._expect(self._door.receive_within_s)", "self._address = address", IN_TIME, "assert 0.9 < await stranger.closed_after_s(drip) < SOON_S"),
+    Mutant("receive_within_s: after another request", "doors", "super().on_message_begin()\n        self._expect(self._door.receive_within_s)", "super().on_message_begin()", "doors::test_a_second_request_has_to_come_in_time_too", 'assert 0.9 < await stranger.closed_after_s(b"x") < SOON_S'),
+    Mutant("receive_within_s: bytes that begin nothing", "doors", "elif self.due_s == math.inf and", "elif False and", "doors::test_a_connection_that_was_good_once_gets_no_more_time", 'assert await stranger.closed_after_s(b"\\r\\n") < SOON_S'),
+    Mutant("receive_within_s: bodies", "doors", "        self._in_head = False\n", "        self._in_head = False\n        self.due_s = math.inf\n", IN_TIME, "assert 0.9 < await stranger.closed_after_s(drip) < SOON_S"),
+    Mutant("requests in a row", "doors", "len(self.pipeline) >= MAX_PIPELINED", "False", "doors::test_requests_do_not_queue_up_without_end_behind_one_that_is_held", "assert await stranger.closed_after_s(held * (MAX_PIPELINED + 2), 5.0"),
+    Mutant("not_http", "doors", 'self._door.refused("not_http")', "pass", "doors::test_what_is_not_http_is_refused_without_a_line_in_the_log", 'assert served.refused == {"not_http": 1} and not caplog.records'),
+    Mutant("body_bytes", "wire", "self._limits.result_bytes, self._limits.body_bytes,", "self._limits.result_bytes, self._limits.result_bytes,", "limits::test_of_a_body_that_is_too_long_the_beginning_is_taken", 'assert 80 < len(kept) < 200 and kept[0]["data"]["msg"] == "line 0"'),
+    Mutant("body_bytes: what is read at most", "wire", "receive, self._limits.result_bytes, self._limits.b", "receive, 1 << 40, self._limits.b", "wire::test_a_body_beyond_its_limit_is_refused_by_its_length_alone", 'assert b" 413 " in await asyncio.wait_for(reader.readline(), 5)'),
+    Mutant("body_bytes: of a registration", "wire", "read_body(scope, receive, MAX_REGISTER_BYTES)", "read_body(scope, receive, 1 << 40)", "limits::test_of_a_registration_little_is_read_for_it_may_be_anybodys", 'assert (await port.call("POST", "/gameserver/register", content=body'),
+    Mutant("result_bytes", "wire", "limit = self._limits.result_bytes", "limit = 1 << 40", TOO_LONG, 'assert (await port.call("POST", path, content=content)).status_code'),
+    Mutant("result_bytes: of no length that it names", "bodies", "if size + len(chunk) > limit_bytes:", "if False:", TOO_LONG, 'assert (await port.call("POST", path, content=content)).status_code'),
+    Mutant("bodies on their way", "bodies", "not incoming.add(len(chunks[-1]))", "incoming.add(len(chunks[-1])) is None", "limits::test_bodies_of_one_instance_on_their_way_are_limited_together", 'assert [task.result().split()[1] for task in done] == [b"429"] * 2'),
+    Mutant("batch_events", "intake", "return read_batch(body, self._limits.batch_events)", "return read_batch(body, 1 << 40)", BATCH, 'assert [event["data"]["msg"] for event in await port.stored(slug)] ='),
+    Mutant("batch_events: of a long body", "intake", "read_batch, body, self._limits.batch_events", "read_batch, body, 1 << 40", BATCH, 'assert [event["data"]["msg"] for event in await port.stored(slug)] ='),
+    Mutant("event_bytes", "bounds", "len(data) > limits.event_bytes", "False", ASIDE, 'assert [event["data"]["msg"] for event in await port.stored(slug)] ='),
+    Mutant("event_levels", "bounds", "levels(raw) > limits.event_levels", "False", ASIDE, 'assert [event["data"]["msg"] for event in await port.stored(slug)] ='),
+    Mutant("text_chars", "bounds", "len(data) > limits.text_chars", "False", "limits::test_a_long_text_is_cut", 'assert event["data"]["msg"] == "ä" * 200'),
+    Mutant("requests_per_s", "pace", "self._requests.level(now_s) < 1", "False", PACE, "assert calls[0].status_code == 200 and calls[-1].status_code == 429"),
+    Mutant("events_per_s", "pace", "self._events.level(now_s) < 1", "False", PACE, "assert calls[0].status_code == 200 and calls[-1].status_code == 429"),
+    Mutant("events_per_s: mended bodies cost more", "pace", "MENDED_BYTES_AN_EVENT if mended else BYTES_AN_EVENT", "BYTES_AN_EVENT", "pace::test_a_long_body_costs_and_one_that_must_be_mended_costs_more", 'and mended.beyond(0.0, Posts.EVENTS) == "events_per_s"'),
+    Mutant("events_per_s: long bodies", "wire", "posted(taken.events, len(body), mended=taken.mended)", "posted(taken.events, 0)", PACE, "assert calls[0].status_code == 200 and calls[-1].status_code == 429"),
+    Mutant("result_bytes: those that nobody asked for, together", "wire", "instance.pace.posted_unasked(len(body))", "pass", PACE, "assert calls[0].status_code == 200 and calls[-1].status_code == 429"),
+    Mutant("result_bytes: asked for, it is never put off", "wire", "call.kind is CallKind.RESULT and await instance", "False and await instance", "limits::test_a_result_that_was_asked_for_is_not_put_off", 'assert (await port.result(slug, name, b'),
+    Mutant("results on their way", "wire", "not asked or not await instance.room.wait(held_bytes, ROOM_WITHIN_S)", "False", "limits::test_bodies_of_one_instance_on_their_way_are_limited_together", 'assert [task.result().split()[1] for task in done] == [b"429"] * 2'),
+    Mutant("events_per_s: of this instance alone", "served", "self.pace = Pace(limits, time.monotonic())", "self.pace = globals().setdefault('P', Pace(limits, time.monotonic()))", PACE, 'assert await port.post(f"{slug}-b", logs(1)) == 200'),
+    Mutant("wrong_keys_per_minute", "pace", "        return bucket.admits(now_s)\n", "        return True\n", WRONG_KEYS, "assert tried == [401, 401, 401, 429, 429]"),
+    Mutant("wrong_keys_per_minute: in constant memory", "pace", "self._sources.popitem(last=False)", "pass", "pace::test_a_million_sources_take_no_more_memory_than_the_limit", "assert len(tried) == pace.MAX_SOURCES"),
+    Mutant("wrong_keys_per_minute: never the right one", "callers", 'if key or is_direct(scope["headers"]):', "if (key or is_direct(scope['headers'])) and self._wrong_keys.tried('127.0.0.1', time.monotonic()):", WRONG_KEYS, "assert tried == [401, 401, 401, 429, 429]"),
+    Mutant("wrong_keys_per_minute: before a body is mended", "wire", "read_object(body) if mends else orjson.loads(body)", "read_object(body)", "limits::test_who_is_put_off_can_not_have_broken_bodies_mended", "assert (tried, len(mended)) == ([401, 401, 401, 429, 429, 429], 3)"),
+    Mutant("wrong_keys_per_minute: on every path", "wire", "if call.key and not slug and", "if False and", WRONG_KEYS, 'assert (await port.call("GET", WRONG + "/health")).status_code == 42'),
+    Mutant("open_commands", "owned", "CommandStream(store, instance.slug, limits.open_commands)", "CommandStream(store, instance.slug)", "uplink::test_more_commands_than_may_wait_get_an_error", 'assert scene.beyond("open_commands") == 1'),
+    Mutant("mirror_players: a list", "mirror", "len(value) > self._limits.mirror_players", "False", "uplink::test_of_a_list_of_players_only_so_many_are_kept", 'assert payload and [player["gameId"] for player in orjson.loads(payl'),
+    Mutant("mirror_players: who connects", "mirror", "len(self._online) >= self._limits.mirror_players", "False", "uplink::test_of_players_who_connect_only_so_many_are_kept", 'assert payload and [player["gameId"] for player in orjson.loads(payl'),
+    Mutant("mirror_players: places and inventories", "mirror", "len(kept) > self._limits.mirror_players", "False", "state::test_memory_is_bounded_and_the_oldest_goes", 'assert [mirror.place(name) is not None for name in "abc"] == [True,'),
+    Mutant("inventory_bytes", "mirror", "len(payload) <= self._limits.inventory_bytes", "True", TOO_BIG, "assert list(beyond) == list(limit)"),
+    Mutant("catalogue_bytes", "mirror", "len(payload) > self._limits.catalogue_bytes", "False", TOO_BIG, "assert not mirror.take_changes().catalogues"),
+    Mutant("frame_in_bytes", "conversation", "max_size=self._surroundings.limits.frame_in_bytes", "max_size=None", "uplink::test_a_frame_that_is_too_big_ends_the_socket_and_another_one_is_made", "await scene.linked.get()"),
+    Mutant("frame_out_bytes", "desk", "len(payload) <= self._most_bytes", "True", "uplink::test_an_answer_that_is_too_big_for_takaro_becomes_an_error", '"too large" in answer["error"]'),
     # Who may speak
-    Mutant("no id opens: in the path", "callers", "            return self._credentials.slug_for(key)\n", "            slug = self._credentials.slug_for(key)\n            others = [part for part in scope['path'].split('/') if part in self._credentials._slugs.values()]\n            return others[0] if slug and others else slug\n", NO_ID),
-    Mutant("no id opens: in the query", "calls", "if not key and query:", "if query:", NO_ID),
-    Mutant("no id opens: in the body", "callers", "if not self._credentials.slug_for(key) and isinstance(sent, str):", "if isinstance(sent, str):", NO_ID),
-    Mutant("keys by their SHA-256", "credentials", 'return self._slugs.get(digest_of(secret), "")', 'return self._slugs.get(secret, "") or self._slugs.get(digest_of(secret), "")', "credentials::test_a_key_opens_its_own_instance_and_nothing_else_opens_any"),
-    Mutant("one answer for all wrong keys", "callers", "        )\n        return 401, _UNAUTHORIZED,", "        )\n        return 401, _NO_KEY if key.startswith('key-of-') else _UNAUTHORIZED,", "limits::test_wrong_and_unknown_keys_have_the_same_answer"),
-    Mutant("a poll has its key in the URL", "calls", 'if not key and method == "POST":', "if not key:", "limits::test_a_poll_needs_its_key_in_the_url"),
-    Mutant("without a key it is told how to set it", "callers", "        if not key:\n            self.say", "        if False:\n            self.say", TOLD),
-    Mutant("without a key: on loopback", "credentials", "self._loopback_only and len", "len", TOLD),
-    Mutant("without a key: a single instance", "credentials", "self._loopback_only and len(entries) == 1", "self._loopback_only and entries", TOLD),
-    Mutant("without a key: no proxy, no page", "calls", "name in _NOT_DIRECT or", "", NO_KEY),
-    Mutant("without a key: no other host", "calls", "_LOCAL_HOST.fullmatch(value) is None", "False", NO_KEY),
-    Mutant("no start without keys: by an address", "settings", "    if not is_loopback(settings.modapi.host):\n", "    if False:\n", WRONG_SETTING),
-    Mutant("no start without keys: by a proxy", "settings", "    elif settings.modapi.trusted_proxies:\n", "    elif False:\n", WRONG_SETTING),
-    Mutant("no start without keys: several instances", "settings", "    elif len(settings.instances) > 1:\n", "    elif False:\n", WRONG_SETTING),
-    Mutant("behind a proxy is not loopback", "settings", "is_loopback(self.host) and not self.trusted_proxies", "is_loopback(self.host)", "settings::test_through_a_trusted_proxy_others_than_this_machine_can_call"),
-    Mutant("forwarded addresses: from trusted proxies only", "addresses", "not forwarded or not is_in(peer, trusted)", "not forwarded", CALLER),
-    Mutant("forwarded addresses: the last that is not ours", "addresses", "for hop in reversed(hops):", "for hop in hops:", CALLER),
-    Mutant("forwarded addresses: uvicorn believes none", "serving", "proxy_headers=False,", "proxy_headers=True,", FORWARDED),
-    Mutant("no documentation", "app", "FastAPI(openapi_url=None)", "FastAPI()", "limits::test_the_mods_port_documents_and_administers_nothing"),
-    Mutant("TLS: 1.2 or newer", "tls", "= ssl.TLSVersion.TLSv1_2", "= ssl.TLSVersion.TLSv1", OLD_TLS),
-    Mutant("TLS: no handshake upon handshake", "tls", "self.context.options |= (", "_ = (", OLD_TLS),
-    Mutant("TLS: a new pair is taken up", "tls", "wrong = self._take()\n            if wrong and", "wrong = ''\n            if wrong and", CERTIFICATE),
-    Mutant("TLS: a bad pair changes nothing", "tls", "for context in (ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), self.context):", "for context in (self.context,):", CERTIFICATE),
-    Mutant("TLS: no start with a bad pair", "tls", "if wrong := self._take():", "if (wrong := self._take()) is None:", "doors::test_a_certificate_that_is_wrong_at_the_start_is_one_clear_line"),
-    Mutant("Takaro's certificate", "conversation", "                compression=None,\n", "                compression=None,\n                ssl=__import__('ssl')._create_unverified_context() if self._url[:3] == 'wss' else None,\n", "uplink::test_takaro_is_spoken_to_only_if_its_certificate_is_good"),
-    Mutant("Takaro: no other proxy", "conversation", "proxy=self._surroundings.proxy,", "proxy=self._surroundings.proxy or True,", "uplink::test_takaro_is_reached_through_a_proxy_only_if_the_settings_name_one"),
+    Mutant("no id opens: in the path", "callers", "            return self._credentials.slug_for(key)\n", "            slug = self._credentials.slug_for(key)\n            others = [part for part in scope['path'].split('/') if part in self._credentials._slugs.values()]\n            return others[0] if slug and others else slug\n", NO_ID, 'assert polled.status_code != 200 or polled.json() == {"operations":'),
+    Mutant("no id opens: in the query", "calls", "if not key and query:", "if query:", NO_ID, 'assert registered.json()["identityToken"] == f"key-of-{slug}"'),
+    Mutant("no id opens: in the body", "callers", "if not self._credentials.slug_for(key) and isinstance(sent, str):", "if isinstance(sent, str):", NO_ID, 'assert registered.json()["identityToken"] == f"key-of-{slug}"'),
+    Mutant("keys by their SHA-256", "credentials", 'return self._slugs.get(digest_of(secret), "")', 'return self._slugs.get(secret, "") or self._slugs.get(digest_of(secret), "")', "credentials::test_a_key_opens_its_own_instance_and_nothing_else_opens_any", "assert Credentials(merge([ONE, TWO], {}, 0).values(), loopback_only="),
+    Mutant("one answer for all wrong keys", "callers", "        )\n        return 401, _UNAUTHORIZED,", "        )\n        return 401, _NO_KEY if key.startswith('key-of-') else _UNAUTHORIZED,", "limits::test_wrong_and_unknown_keys_have_the_same_answer", "assert {(one.status_code, one.content, tuple(one.headers.items())) f"),
+    Mutant("a poll has its key in the URL", "calls", 'if not key and method == "POST":', "if not key:", "limits::test_a_poll_needs_its_key_in_the_url", 'assert (await port.call("GET", POLL, headers=bearer)).status_code =='),
+    Mutant("without a key it is told how to set it", "callers", "        if not key:\n            self.say", "        if False:\n            self.say", TOLD, 'assert answer.status_code == 401 and "TakaroApiUrl" in answer.text a'),
+    Mutant("without a key: on loopback", "credentials", "self._loopback_only and len", "len", TOLD, 'assert answer.status_code == 401 and "TakaroApiUrl" in answer.text a'),
+    Mutant("without a key: a single instance", "credentials", "self._loopback_only and len(entries) == 1", "self._loopback_only and entries", TOLD, 'assert answer.status_code == 401 and "TakaroApiUrl" in answer.text a'),
+    Mutant("without a key: no proxy, no page", "calls", "name in _NOT_DIRECT or", "", NO_KEY, 'assert (await port.call("GET", POLL, headers=headers)).status_code ='),
+    Mutant("without a key: no other host", "calls", "_LOCAL_HOST.fullmatch(value) is None", "False", NO_KEY, 'assert (await port.call("GET", POLL, headers=headers)).status_code ='),
+    Mutant("no start without keys: by an address", "settings", "    if not is_loopback(settings.modapi.host):\n", "    if False:\n", WRONG_SETTING, "assert any(line.startswith(expected) for line in complaints(path)),"),
+    Mutant("no start without keys: by a proxy", "settings", "    elif settings.modapi.trusted_proxies:\n", "    elif False:\n", WRONG_SETTING, "assert any(line.startswith(expected) for line in complaints(path)),"),
+    Mutant("no start without keys: several instances", "settings", "    elif len(settings.instances) > 1:\n", "    elif False:\n", WRONG_SETTING, "assert any(line.startswith(expected) for line in complaints(path)),"),
+    Mutant("behind a proxy is not loopback", "settings", "is_loopback(self.host) and not self.trusted_proxies", "is_loopback(self.host)", "settings::test_through_a_trusted_proxy_others_than_this_machine_can_call", "assert settings.modapi.loopback_only is loopback"),
+    Mutant("forwarded addresses: from trusted proxies only", "addresses", "not forwarded or not is_in(peer, trusted)", "not forwarded", CALLER, "assert caller(peer, forwarded, TRUSTED) == expected"),
+    Mutant("forwarded addresses: the last that is not ours", "addresses", "for hop in reversed(hops):", "for hop in hops:", CALLER, "assert caller(peer, forwarded, TRUSTED) == expected"),
+    Mutant("forwarded addresses: uvicorn believes none", "serving", "proxy_headers=False,", "proxy_headers=True,", FORWARDED, "assert [answer.status_code for answer in tried].count(429) == put_of"),
+    Mutant("no documentation", "app", "FastAPI(openapi_url=None)", "FastAPI()", "limits::test_the_mods_port_documents_and_administers_nothing", 'assert (await port.call("GET", f"/k/key-of-{slug}{path}")).status_co'),
+    Mutant("TLS: 1.2 or newer", "tls", "= ssl.TLSVersion.TLSv1_2", "= ssl.TLSVersion.MINIMUM_SUPPORTED", OLD_TLS, "assert context.minimum_version == ssl.TLSVersion.TLSv1_2"),
+    Mutant("TLS: no handshake upon handshake", "tls", "self.context.options |= (", "_ = (", OLD_TLS, "assert context.options & ssl.OP_NO_RENEGOTIATION"),
+    Mutant("TLS: a new pair is taken up", "tls", "(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), self.context):", "(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) if 'once' in vars(self) else vars(self).setdefault('once', self.context)):", CERTIFICATE, 'await until_shown(served, "new.example")'),
+    Mutant("TLS: a bad pair changes nothing", "tls", "for context in (ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), self.context):", "for context in (self.context,):", CERTIFICATE, 'assert await shown(served) == "old.example"'),
+    Mutant("TLS: no start with a bad pair", "tls", "if wrong := self._take():", "if (wrong := self._take()) is None:", "doors::test_a_certificate_that_is_wrong_at_the_start_is_one_clear_line", "with pytest.raises(ConfigError, match=words) as caught:"),
+    Mutant("Takaro's certificate", "conversation", "                compression=None,\n", "                compression=None,\n                ssl=__import__('ssl')._create_unverified_context() if self._surroundings.takaro_url[:3] == 'wss' else None,\n", "uplink::test_takaro_is_spoken_to_only_if_its_certificate_is_good", "assert scene.linked.empty() is not links"),
+    Mutant("Takaro: no other proxy", "conversation", "proxy=self._surroundings.proxy,", "proxy=self._surroundings.proxy or True,", "uplink::test_takaro_is_reached_through_a_proxy_only_if_the_settings_name_one", "assert asked.empty() and scene.running"),
 ]  # fmt: skip
+
+
+_FAULT = re.compile(
+    r"^E +(?:\w+\.)*(?:Attribute|Name|UnboundLocal|Type|Import|ModuleNotFound|Syntax)Error\b|^E +\w*Warning\b",
+    re.M,
+)
+
+
+def seen(report: str, breaks: str) -> Seen:
+    """What pytest's report of a failure says of the statement that was to fail."""
+    if not report:
+        return Seen.UNSEEN
+    if _FAULT.search(report):
+        return Seen.FAULTY
+    return Seen.RED if breaks in report else Seen.ELSEWHERE
 
 
 def node(test: str) -> str:
@@ -160,18 +190,19 @@ def node(test: str) -> str:
 
 
 def failed(tree: Path, tests: list[str]) -> str:
-    """What pytest says of the first one that fails there, "" when all pass."""
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *map(node, tests)]
+    """pytest's report of the first one that fails there; "" when all pass."""
+    options = ("-x", "-q", "-n", "0", "--tb=short", "--show-capture=no", "-p", "no:cacheprovider")
+    command = [sys.executable, "-m", "pytest", *options, *map(node, tests)]
     done = subprocess.run(command, cwd=tree, capture_output=True, text=True, timeout=600)
     if not done.returncode:
         return ""
-    lines = [line for line in done.stdout.splitlines() if line.startswith("FAILED")]
-    assert done.returncode == 1 and lines, done.stdout + done.stderr  # it did not even run
-    return lines[0].partition("::")[2]
+    _, begins, report = done.stdout.partition("= FAILURES =")
+    assert done.returncode == 1 and begins, done.stdout + done.stderr  # it did not even run
+    return report.partition("short test summary info")[0]
 
 
 def main(words: str) -> int:
-    """How many nobody noticed."""
+    """How many nobody noticed for the right reason."""
     chosen, unseen = [mutant for mutant in MUTANTS if words in mutant.promise], 0
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         tree = Path(folder) / "tree"
@@ -179,15 +210,18 @@ def main(words: str) -> int:
         shutil.copytree(ROOT, tree, ignore=skipped)
         without = failed(tree, list(dict.fromkeys(mutant.test for mutant in chosen)))
         assert not without, f"it fails with nothing taken out: {without}"
-        for promise, file, old, new, test in chosen:
+        for promise, file, old, new, test, breaks in chosen:
             path = tree / FILES[file]
             text = path.read_text()
             assert text.count(old) == 1, f"{promise}: stands {text.count(old)} times in {path}"
             path.write_text(text.replace(old, new))
-            seen = failed(tree, [test])
+            report = failed(tree, [test])
             path.write_text(text)
-            unseen += not seen
-            print(f"{'red' if seen else 'UNSEEN':8}{promise}: {seen or test}", flush=True)
+            verdict = seen(report, breaks)
+            unseen += verdict is not Seen.RED
+            print(f"{verdict:11}{promise}: {test}: {breaks}", flush=True)
+            if verdict in (Seen.ELSEWHERE, Seen.FAULTY):
+                print(report, flush=True)
     return unseen
 
 

@@ -218,6 +218,9 @@ async def test_nobody_is_counted_who_is_gone(serve: Serve) -> None:
         stranger.writer.write(data)
         await stranger.writer.drain()
         stranger.writer.close()
+    last = await served.open()
+    assert b"200" in await last.says(GET)  # by now they were counted
+    last.writer.close()
     async with asyncio.timeout(5):
         while served.door._counts or served.door._count:
             await asyncio.sleep(0.05)
@@ -276,6 +279,12 @@ async def shown(served: Served) -> str:
     return next(name for name in ("old.example", "new.example") if name.encode() in der)
 
 
+async def until_shown(served: Served, name: str) -> None:
+    async with asyncio.timeout(5):
+        while await shown(served) != name:
+            await asyncio.sleep(0.05)
+
+
 async def test_mods_are_served_by_tls(serve: Serve, tmp_path: Path) -> None:
     cert, key = make_certificate(tmp_path, "old.example")
     served = serve(tls.Certificate(cert, key))
@@ -320,9 +329,7 @@ async def test_a_certificate_is_taken_up_when_its_files_change_and_only_if_it_is
             await asyncio.sleep(0.05)
     assert await shown(served) == "old.example"
     make_certificate(tmp_path, "new.example")
-    async with asyncio.timeout(5):
-        while await shown(served) != "new.example":
-            await asyncio.sleep(0.05)
+    await until_shown(served, "new.example")
 
 
 def test_neither_old_tls_nor_handshake_upon_handshake_is_offered(tmp_path: Path) -> None:
