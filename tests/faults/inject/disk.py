@@ -142,3 +142,9 @@ def tear_tail(folder: Path, lose_bytes: int) -> int:
     size = aof_bytes(folder)
     os.truncate(_aof(folder), size - lose_bytes)
     return lose_bytes
+
+
+def fill_with_zeros(folder: Path, count: int) -> int:
+    """Lengthens the append-only file of a server that is down by so many zeros; how many."""
+    os.truncate(_aof(folder), aof_bytes(folder) + count)
+    return count

@@ -3,14 +3,19 @@
 import asyncio
 import time
 
+from services.relay.command_life import MAY_HAVE_RUN
+from services.relay.store import Script
 from tests.faults.registry import scenario
 from tests.faults.shape import Shape
 from tests.faults.world import Run
+from tests.support.proxy import Proxy
 
 REQUESTS = 4_000
 """More than a socket serves before it is replaced (contract.md B1)."""
 
 QUEUE_EVENTS = 2_000
+REPLY_DELAY_S = 0.3
+HANG_UP_WITHIN_S = 30.0
 
 
 @scenario("F42", "thousands of requests on one socket", repeats=0, recovery_s=2.0)
@@ -56,6 +61,60 @@ async def poll_answer_lost(run: Run) -> None:
         await world.recovered(fault)
     run.note("answers lost", lost)
     run.must(lost, "some answers were lost, or the fault was none")
+
+
+@scenario(
+    "F43-hang-up", "mods hang up while their polls wait for a slow Redis", cycles=20, short=5, recovery_s=3.0
+)
+async def hang_up_in_the_lane(run: Run) -> None:
+    take = Script("take").digest.encode()
+    polls = HangUps(run)
+    async with run.world(Shape(writes=3.0, proxied=True)) as world:
+        redis = world.redis_of["modapi-1"]
+        redis.reply_delay_s = REPLY_DELAY_S
+        redis.on_request = lambda request: polls.asked(world.front, take in request)
+        for _ in range(run.cycles):
+            await run.pause(0.5, 1.0)
+            fault = world.fault("mods hang up")
+            await polls.hang_up()
+            world.healed(fault)
+            await world.recovered(fault)
+        redis.on_request = lambda request: None
+        redis.reply_delay_s = 0.0
+    ran = {(one.instance, one.number) for one in world.ledger.executions}
+    asked = world.ledger.requests
+    told = [key for key, request in asked.items() if MAY_HAVE_RUN in (request.error or "") and key not in ran]
+    run.note("writes asked for", len(asked))
+    run.note("told as delivered that never ran", len(told))
+    run.must(not told, f"no write is lost by a hang-up and told as delivered: {told[:3]}")
+
+
+class HangUps:
+    """Ends the connections of all mods while a poll of one is under way to Redis, or waits behind another."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._wanted = False
+        self._done = asyncio.Event()
+
+    async def hang_up(self) -> None:
+        """With the next poll."""
+        self._done.clear()
+        self._wanted = True
+        async with asyncio.timeout(HANG_UP_WITHIN_S):
+            await self._done.wait()
+
+    def asked(self, front: Proxy, polls: bool) -> None:
+        """A request is on its way to Redis."""
+        if polls and self._wanted:
+            self._wanted = False
+            # Behind the answers to what came before, and before the reply to this.
+            delay_s = self._run.chance.uniform(0.1, 0.7) * REPLY_DELAY_S
+            asyncio.get_running_loop().call_later(delay_s, self._hang_up, front)
+
+    def _hang_up(self, front: Proxy) -> None:
+        front.reset()
+        self._done.set()
 
 
 @scenario("F44", "results come twice, too late, and for unknown operations", repeats=0)
