@@ -42,7 +42,7 @@ class Berth:
             surroundings.store,
             instance.slug,
             surroundings.uplink,
-            lambda step: surroundings.clock_steps.saw(step, surroundings.metrics),
+            lambda step: surroundings.clock_steps.saw(step, surroundings.metrics, boottime_s()),
         )
         self.contact = Contact(time.monotonic())
         self._surroundings = surroundings

@@ -2,14 +2,10 @@
 
 import logging
 
-from services.relay.clocks import boottime_s
 from services.relay.logs import CHANGE
 from services.relay.spans import span
 from services.relay.store_time import STEP_S, Step
 from services.uplink.metrics import Metrics
-
-SAME_WITHIN_S = 10.0
-"""Each instance reads the clock each second, or some seconds later if its lease could not be renewed."""
 
 logger = logging.getLogger(__name__)
 
@@ -18,18 +14,14 @@ class ClockSteps:
     """The steps of Redis' clock that all instances of this process have noticed."""
 
     def __init__(self) -> None:
-        self._said: tuple[float, float] | None = None  # the size, and when
+        self._ahead_s: float | None = None  # Redis' clock of ours, after the step that was said last
 
-    def saw(self, step: Step, metrics: Metrics) -> None:
-        """An instance has noticed a step."""
-        now_s, size = boottime_s(), span(abs(step.size_s))
-        if (
-            self._said
-            and now_s - self._said[1] < SAME_WITHIN_S
-            and abs(step.size_s - self._said[0]) <= 2 * STEP_S
-        ):
+    def saw(self, step: Step, metrics: Metrics, now_s: float) -> None:
+        """An instance has noticed a step, at `now_s` on boottime_s()."""
+        ahead_s, size = step.after_ms / 1000 - now_s, span(abs(step.size_s))
+        if self._ahead_s is not None and abs(ahead_s - self._ahead_s) <= 2 * STEP_S:
             return
-        self._said = step.size_s, now_s
+        self._ahead_s = ahead_s
         direction = "forward" if step.size_s > 0 else "back"
         if step.between_ms is None and step.size_s > 0:
             logger.warning(
