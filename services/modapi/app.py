@@ -10,6 +10,7 @@ from services.modapi.admitted import Admitted
 from services.modapi.metrics import Metrics
 from services.modapi.served import ServedInstance
 from services.modapi.wire import ModWire
+from services.relay.clocks import boottime_s
 from services.relay.errors import StoreError
 from services.relay.http.addresses import Network
 from services.relay.instances.state import LinkInfo, Queued
@@ -50,4 +51,7 @@ async def _health(instance: ServedInstance) -> dict[str, Any]:
 
 
 def _iso(at_s: float | None) -> str | None:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at_s)) if at_s else None
+    """A moment on boottime_s(), as the wall clock has it now."""
+    if at_s is None:
+        return None
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - boottime_s() + at_s))

@@ -12,6 +12,7 @@ from services.modapi.operations import Operations
 from services.modapi.pace import RESULTS_AT_ONCE, Incoming, LogLines, Pace
 from services.modapi.polls import Polls
 from services.modapi.room import Room
+from services.relay.clocks import boottime_s
 from services.relay.command_stream import CommandStream
 from services.relay.errors import StoreError
 from services.relay.event_stream import EventStream
@@ -66,11 +67,11 @@ class ServedInstance:
         self.pace = Pace(limits, time.monotonic())
         self.incoming = Incoming(RESULTS_AT_ONCE * limits.result_bytes)
         self.room = Room(RESULTS_AT_ONCE * limits.result_bytes)
-        self.last_contact_s: float | None = None  # wall clock
+        self.last_contact_s: float | None = None  # on boottime_s()
         self.last_poll_s: float | None = None
         self._hold_ms = -1
         self._address = ""
-        self._address_noted_s = 0.0
+        self._address_noted_s = float("-inf")
         self._logger = logger
         self._faults = metrics.service.faults
 
@@ -82,7 +83,7 @@ class ServedInstance:
 
     def heard(self, kind: CallKind, address: str) -> None:
         """The mod called, from this address."""
-        now_s = time.time()
+        now_s = boottime_s()
         if address != self._address and now_s - self._address_noted_s >= ADDRESS_EVERY_S:
             self._address, self._address_noted_s = address, now_s
             self.state.note_mod("address", address)

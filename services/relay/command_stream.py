@@ -20,7 +20,7 @@ from services.relay.records import Command, Outcome
 from services.relay.redis.calls import seen
 from services.relay.redis.clock import StoreClock
 from services.relay.store import CLOCK, RETRY_EVERY_S, Script, Store
-from services.relay.vocabulary import Action
+from services.relay.vocabulary import HAND_OUT_WITHIN_S, Action
 
 MAX_POLL_COMMANDS = 40
 MAX_POLL_BYTES = 32 * 1024
@@ -28,6 +28,15 @@ MAX_POLL_BYTES = 32 * 1024
 
 KEEP_MS = 30_000
 """No command waits longer, and nothing is left of one so long after it is over: Takaro gave up after 10 s."""
+
+KEEP_NEWEST = 100
+"""Number of commands that are remembered longer: Redis' clock may have been set forward."""
+
+LEFT_MS = 30 * 86_400_000
+"""What is left of the last commands is deleted after this. It is longer than the steps of clocks."""
+
+LONGEST_MS = round(HAND_OUT_WITHIN_S * 1000) + 1_000
+"""No deadline is further ahead, unless Redis' clock was set back since."""
 
 TAKE_WITHIN_S = 1.8
 """Until then Redis may begin what a poll asks for. The reply has to be back before the lane gives the round
@@ -95,6 +104,9 @@ class CommandStream:
             deadline_ms,
             self._most_waiting,
             KEEP_MS,
+            KEEP_NEWEST,
+            LEFT_MS,
+            LONGEST_MS,
         )
 
     async def _on_redis_clock(self, moment_s: float) -> int:
@@ -113,7 +125,7 @@ class CommandStream:
         """
         keys = (self._keys.waiting, self._keys.handed, self._keys.ended)
         how = "1" if in_doubt else "0", "1" if unfetched_only else "0"
-        reply: bytes = await self._store.run(_GIVE_UP, keys, operation_id, KEEP_MS, *how)
+        reply: bytes = await self._store.run(_GIVE_UP, keys, operation_id, LEFT_MS, *how)
         return State(reply.decode()) if reply else None
 
     async def results(self, after: str, count: int) -> list[tuple[str, str, Outcome]]:
@@ -125,7 +137,7 @@ class CommandStream:
     def abandon(self, operation_id: str) -> None:
         """Ends a command whose fate nobody waits for any more: it must not be handed out later."""
         keys = (self._keys.waiting, self._keys.handed, self._keys.ended)
-        given_up = self._store.run(_GIVE_UP, keys, operation_id, KEEP_MS, "1", "0")
+        given_up = self._store.run(_GIVE_UP, keys, operation_id, LEFT_MS, "1", "0")
         given_up.add_done_callback(lambda reply: reply.cancelled() or reply.exception())
 
     def claim(self, entries: Sequence[str]) -> None:
@@ -160,6 +172,9 @@ class CommandStream:
                 KEEP_MS,
                 "1" if refreshes_alone else "0",
                 self._clock.surely_by_us(until_s),
+                KEEP_NEWEST,
+                LEFT_MS,
+                LONGEST_MS,
                 durable=True,  # a failover that forgot it would hand it out again
                 orphaned=lambda reply: self.hand_back(_commands(reply[2:])[0]),
             )
@@ -190,6 +205,7 @@ class CommandStream:
             _HAND_BACK,
             (keys.writes, keys.reads, keys.waiting, keys.handed),
             KEEP_MS,
+            LEFT_MS,
             *[part for command in commands for part in _back(command)],
         ).add_done_callback(seen)
 
@@ -210,6 +226,8 @@ class CommandStream:
             WAKE_RESULTS,
             self._slug,
             CONTACT_EVERY_MS,
+            KEEP_NEWEST,
+            LEFT_MS,
             *(part for pair in players.items() for part in pair),
             though_cancelled=True,  # a mod posts a result once (contract.md A1)
         )

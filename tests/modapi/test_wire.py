@@ -324,7 +324,7 @@ async def test_a_server_that_is_removed_may_bring_the_results_of_what_it_fetched
     commands = CommandStream(store, door.slug)
     for action in (Action.GET_PLAYERS, Action.LIST_BANS):
         asked = Command(new_operation_id(action), action, {})
-        assert await commands.enqueue(asked, time.monotonic() + 10.0)
+        assert await commands.enqueue(asked, time.monotonic() + 5.0)
     first, second = (command.operation_id for command in await commands.take())
     door.admitted.update(merge([_instance(door.other, "key-of-the-other-server")], {}, 0))
     body = b'{"ok":true,"result":[]}'

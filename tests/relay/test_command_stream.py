@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -117,6 +118,7 @@ async def test_a_mod_that_never_polls_leaves_nothing_behind_for_long(
     store: Store, slug: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(command_stream, "KEEP_MS", 20)
+    monkeypatch.setattr(command_stream, "LEFT_MS", 100)
     stream, keys = CommandStream(store, slug), keys_of(slug)
     for number in range(30):
         await enqueue(stream, str(number))
@@ -168,7 +170,7 @@ async def test_a_deadline_is_a_moment_however_long_the_call_was_under_way(store:
     names = (keys.writes, keys.waiting, keys.handed, keys.ended)
     assert (
         await store.run(
-            command_stream._ENQUEUE, names, "a", "shutdown", "{}", deadline_ms, 9, 1_000, "wake", slug
+            command_stream._ENQUEUE, names, "a", "shutdown", "{}", deadline_ms, 9, 1_000, 9, 1_000, 9_000
         )
         == b"late"
     )
@@ -188,9 +190,9 @@ async def test_many_that_are_over_do_not_hide_one_that_is_not(store: Store, slug
 async def test_writes_go_before_reads_and_the_oldest_deadline_first_in_each(store: Store, slug: str) -> None:
     stream = CommandStream(store, slug)
     for name, action, within_s in [
-        ("read-late", Action.GET_PLAYERS, 9.0),
+        ("read-late", Action.GET_PLAYERS, 7.0),
         ("read-soon", Action.LIST_BANS, 3.0),
-        ("write-late", Action.SEND_MESSAGE, 8.0),
+        ("write-late", Action.SEND_MESSAGE, 6.0),
         ("write-soon", Action.KICK_PLAYER, 2.0),
     ]:
         await stream.enqueue(Command(name, action, {}), time.monotonic() + within_s)
@@ -402,3 +404,75 @@ async def test_what_goes_on_though_its_caller_was_cancelled_reports_no_exception
     gc.collect()
     await asyncio.sleep(0)
     assert reported == []
+
+
+@pytest.fixture
+def set_clock(slug: str, store: Store) -> Callable[[float], Awaitable[None]]:
+    """Sets Redis' clock by some seconds, as the scripts see it: what they wrote is so much older."""
+    keys = keys_of(slug)
+
+    async def moved(seconds: float) -> None:
+        for key in (keys.waiting, keys.handed, keys.ended):
+            for member in await store.send("ZRANGE", key, 0, -1):
+                await store.send("ZINCRBY", key, round(-seconds * 1000), member)
+        if contact := await store.send("GET", keys.contact):
+            await store.send("SET", keys.contact, int(contact) - round(seconds * 1000))
+
+    return moved
+
+
+EIGHT_DAYS_S = 8 * 86_400.0
+
+
+async def test_a_clock_that_is_set_forward_loses_no_result_and_no_fate(
+    store: Store, slug: str, set_clock: Callable[[float], Awaitable[None]]
+) -> None:
+    stream = CommandStream(store, slug)
+    for name in "abc":
+        await enqueue(stream, name)
+    await stream.take()
+    await enqueue(stream, "waits")
+    await set_clock(EIGHT_DAYS_S)
+    await enqueue(stream, "d")
+    assert [c.operation_id for c in await stream.take()] == ["d"]
+    assert await complete(stream, "a", Outcome("done"))
+    assert [name for _, name, _ in await stream.results("", 10)] == ["a"]
+    assert await stream.give_up("b") is State.UNKNOWN
+    assert await stream.give_up("waits") is State.EXPIRED
+    assert await enqueue(stream, "a")  # repeated after a lost reply
+    assert await stream.take() == []
+
+
+@pytest.mark.parametrize("seconds", [60.0, EIGHT_DAYS_S])
+async def test_a_clock_that_is_set_back_gives_no_command_more_time(
+    store: Store, slug: str, set_clock: Callable[[float], Awaitable[None]], seconds: float
+) -> None:
+    stream = CommandStream(store, slug, most_waiting=2)
+    for name in "ab":
+        await enqueue(stream, name)
+    await set_clock(-seconds)
+    assert await enqueue(stream, "new")  # what is left of the others takes no room
+    assert [c.operation_id for c in await stream.take()] == ["new"]
+    assert await stream.give_up("a") is State.EXPIRED
+
+
+async def test_a_mod_is_heard_of_after_a_clock_was_set_back(
+    store: Store, slug: str, set_clock: Callable[[float], Awaitable[None]]
+) -> None:
+    stream, contact = CommandStream(store, slug), keys_of(slug).contact
+    await stream.take()
+    before_ms = int(await store.send("GET", contact))
+    await set_clock(-EIGHT_DAYS_S)
+    await stream.take()
+    assert abs(int(await store.send("GET", contact)) - before_ms) < 60_000
+
+
+@pytest.mark.parametrize("key", ["waiting", "handed", "ended", "results"])
+async def test_no_key_of_commands_expires_by_a_step_of_days(store: Store, slug: str, key: str) -> None:
+    stream = CommandStream(store, slug)
+    for name in "ab":
+        await enqueue(stream, name)
+    await stream.take()
+    await complete(stream, "a", Outcome({}))
+    await enqueue(stream, "c")
+    assert await store.send("PTTL", getattr(keys_of(slug), key)) > EIGHT_DAYS_S * 1000

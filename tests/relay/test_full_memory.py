@@ -75,7 +75,7 @@ async def test_a_full_memory_refuses_events_and_drains_by_itself(
     stream, lease = EventStream(small_store, slug), Lease(small_store, slug, "up")
     commands = CommandStream(small_store, slug)
     handed, waiting = new_operation_id(Action.GET_PLAYERS), new_operation_id(Action.GET_PLAYERS)
-    by_s = asyncio.get_running_loop().time() + 20
+    by_s = asyncio.get_running_loop().time() + 8
     await commands.enqueue(Command(handed, Action.GET_PLAYERS, {}), by_s)
     count = await fill(stream)
     assert count > 20

@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from services.relay.clocks import boottime_s
-from services.relay.command_stream import CommandStream
+from services.relay.command_stream import LEFT_MS, CommandStream
 from services.relay.keys import keys_of
 from services.relay.leases import Lease
 from services.relay.operation_ids import new_operation_id
@@ -186,7 +186,7 @@ async def test_nothing_is_left_of_results_for_good(scene: Scene) -> None:
     operation_id, answer = asker.ask()
     await scene.handed(1)
     await scene.complete(operation_id, "answer")
-    assert 0 < await scene.store.send("PTTL", keys_of(scene.slug).results) <= 60_000
+    assert 0 < await scene.store.send("PTTL", keys_of(scene.slug).results) <= LEFT_MS
     await answer
 
 

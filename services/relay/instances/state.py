@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from services.relay.keys import keys_of
-from services.relay.store import Store, pairs
+from services.relay.store import CLOCK, Store, pairs
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +60,9 @@ class InstanceState:
         self._store.tell("HSET", self._keys.mod, field, value)
 
     async def queued(self) -> Queued:
-        (events, events_bytes), waiting = await asyncio.gather(
+        (events, events_bytes), (now_s, _) = await asyncio.gather(
             self._store.send("HMGET", self._keys.intake, "events", "bytes"),
-            self._store.send("ZCARD", self._keys.waiting),
+            self._store.run(CLOCK, (self._keys.waiting,)),
         )
+        waiting = await self._store.send("ZCOUNT", self._keys.waiting, int(now_s) * 1000, "+inf")
         return Queued(int(events or 0), int(events_bytes or 0), int(waiting))

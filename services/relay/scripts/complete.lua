@@ -4,6 +4,7 @@
 --
 -- KEYS  handed, results, contact, players, ended
 -- ARGV  1 operation id, 2 outcome (JSON), 3 keep_ms, 4 channel, 5 slug, 6 contact_every_ms,
+--       7 keep_newest  so many results are kept beyond keep_ms, 8 left_ms  when nothing is left,
 --       then players: gameId, record; "" forgets them
 --
 -- Returns 1, or 0 for an answer that is late, repeated or not of this instance.
@@ -11,16 +12,16 @@ local handed, results, contact, players, ended = unpack(KEYS)
 local time = redis.call('TIME')
 local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
 
-if now_ms - (tonumber(redis.call('GET', contact)) or 0) >= tonumber(ARGV[6]) then
+local heard_ms = tonumber(redis.call('GET', contact)) or 0
+if now_ms < heard_ms or now_ms - heard_ms >= tonumber(ARGV[6]) then -- take.lua
   redis.call('SET', contact, string.format('%d', now_ms))
 end
-local deadline = tonumber(redis.call('ZSCORE', handed, ARGV[1]) or 0)
-if deadline < now_ms - ARGV[3] then return 0 end
-redis.call('ZREM', handed, ARGV[1])
+-- However late by this clock, which may have been set: whoever waits for it gives it up by a clock of its own.
+if redis.call('ZREM', handed, ARGV[1]) == 0 then return 0 end
 redis.call('ZADD', ended, now_ms, ARGV[1])
-redis.call('PEXPIRE', ended, 2 * ARGV[3])
+redis.call('PEXPIRE', ended, ARGV[8])
 
-for i = 7, #ARGV, 2 do
+for i = 9, #ARGV, 2 do
   if ARGV[i + 1] == '' then
     redis.call('HDEL', players, ARGV[i])
   else
@@ -29,8 +30,10 @@ for i = 7, #ARGV, 2 do
 end
 
 -- An answer is worth nothing once Takaro has given up; an uplink that died leaves some behind.
-redis.call('XTRIM', results, 'MINID', string.format('%d', now_ms - ARGV[3]))
+if redis.call('XLEN', results) >= tonumber(ARGV[7]) then
+  redis.call('XTRIM', results, 'MINID', string.format('%d', now_ms - ARGV[3]))
+end
 redis.call('XADD', results, '*', 'operation', ARGV[1], 'outcome', ARGV[2])
-redis.call('PEXPIRE', results, 2 * ARGV[3])
+redis.call('PEXPIRE', results, ARGV[8])
 redis.call('PUBLISH', ARGV[4], ARGV[5])
 return 1

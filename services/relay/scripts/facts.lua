@@ -6,14 +6,15 @@
 -- Returns {now_ms, uplink, link state, game server id, what is wrong with the link, contact_ms, events, bytes, oldest_ms, commands, dead letters,
 -- players, mod version, hold_ms, address of the mod}; "" for what is not known. oldest_ms: when the oldest event that waits was accepted.
 local time = redis.call('TIME')
+local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
 local link = redis.call('HMGET', KEYS[2], 'state', 'game_server_id', 'why')
 local intake = redis.call('HMGET', KEYS[4], 'events', 'bytes')
 local first = redis.call('XRANGE', KEYS[5], '-', '+', 'COUNT', 1)[1]
 local mod = redis.call('HMGET', KEYS[9], 'version', 'hold_ms', 'address')
 return {
-  time[1] * 1000 + math.floor(time[2] / 1000), redis.call('HGET', KEYS[1], 'uplink') or '',
+  now_ms, redis.call('HGET', KEYS[1], 'uplink') or '',
   link[1] or '', link[2] or '', link[3] or '',
   redis.call('GET', KEYS[3]) or '', intake[1] or '', intake[2] or '', first and string.match(first[1], '^%d+') or '',
-  redis.call('ZCARD', KEYS[6]), redis.call('XLEN', KEYS[7]), redis.call('HGET', KEYS[8], 'players') or '',
+  redis.call('ZCOUNT', KEYS[6], '(' .. now_ms, '+inf'), redis.call('XLEN', KEYS[7]), redis.call('HGET', KEYS[8], 'players') or '',
   mod[1] or '', mod[2] or '', mod[3] or '',
 }

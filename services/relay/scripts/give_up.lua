@@ -4,7 +4,7 @@
 -- A full memory does not stop it: it keeps the books of what is there.
 --
 -- KEYS  waiting, handed, ended
--- ARGV  1 operation id, 2 keep_ms, 3 "1": its enqueue has brought no answer, so it may never have been queued,
+-- ARGV  1 operation id, 2 left_ms, 3 "1": its enqueue has brought no answer, so it may never have been queued,
 --       4 "1": only if no poll has fetched it yet
 --
 -- Returns "expired" (also what was not queued, and will not be), "unknown", or "" for what had ended before, or
@@ -17,6 +17,6 @@ if ARGV[4] ~= '1' and redis.call('ZREM', handed, ARGV[1]) == 1 then state = 'unk
 if state ~= '' then
   local time = redis.call('TIME')
   redis.call('ZADD', ended, time[1] * 1000 + math.floor(time[2] / 1000), ARGV[1])
-  redis.call('PEXPIRE', ended, 2 * ARGV[2])
+  redis.call('PEXPIRE', ended, ARGV[2])
 end
 return state

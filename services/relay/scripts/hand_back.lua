@@ -4,19 +4,19 @@
 -- A full memory does not stop it: take.lua has just made the room.
 --
 -- KEYS  writes, reads, waiting, handed
--- ARGV  1 keep_ms, then for each command: its lane (1 writes, 2 reads), operation id, action, args
+-- ARGV  1 keep_ms, 2 left_ms, then for each command: its lane (1 writes, 2 reads), operation id, action, args
 --
 -- Returns how many. One that has ended meanwhile stays where it is; so a repeated call changes nothing.
 local waiting, handed, keep_ms = KEYS[3], KEYS[4], ARGV[1]
 local count = 0
-for i = 2, #ARGV, 4 do
+for i = 3, #ARGV, 4 do
   local lane, operation = KEYS[tonumber(ARGV[i])], ARGV[i + 1]
   local deadline = redis.call('ZSCORE', handed, operation)
   if deadline then
     redis.call('ZREM', handed, operation)
     redis.call('ZADD', waiting, deadline, operation)
     redis.call('XADD', lane, '*', 'operation', operation, 'action', ARGV[i + 2], 'args', ARGV[i + 3])
-    redis.call('PEXPIRE', waiting, 2 * keep_ms)
+    redis.call('PEXPIRE', waiting, ARGV[2])
     redis.call('PEXPIRE', lane, keep_ms)
     count = count + 1
   end

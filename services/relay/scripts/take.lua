@@ -7,11 +7,13 @@
 -- ARGV  1 max_count, 2 max_bytes (of args), 3 contact_every_ms, 4 keep_ms,
 --       5 "1": refreshes are handed out even if there is nothing else
 --       6 until_us  when its caller gives up: a call that was stuck on its way must not take what nobody then gets
+--       7 keep_newest  so many are kept beyond keep_ms, 8 left_ms  when nothing is left, 9 longest_ms  to any deadline
 --
 -- Returns "late" or "taken", now_us, and what was taken, lane by lane, in each by deadline: operation id, action, args,
 -- operation id, action, args...
 local writes, reads, refreshes, waiting, handed, contact = unpack(KEYS)
 local max_count, max_bytes, keep_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[4])
+local longest_ms = tonumber(ARGV[9])
 local time = redis.call('TIME')
 local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
 local now_us = time[1] * 1000000 + time[2]
@@ -26,7 +28,8 @@ local function alive_in(lane)
     for _, entry in ipairs(entries) do
       local fields = entry[2]
       local deadline = tonumber(redis.call('ZSCORE', waiting, fields[2]) or 0)
-      if deadline > now_ms then
+      -- Further ahead than any deadline can be: the clock was set back, and nobody knows how much time is left.
+      if deadline > now_ms and deadline <= now_ms + longest_ms then
         alive[#alive + 1] = {entry[1], fields[2], fields[4], fields[6], deadline = deadline, place = #alive}
       else
         redis.call('XDEL', lane, entry[1])
@@ -55,13 +58,21 @@ for _, lane in ipairs({writes, reads, refreshes}) do
     for _, part in ipairs({operation, action, args}) do taken[#taken + 1] = part end
   end
 end
+-- Forgets what is older than keep_ms, but not the newest: the clock may have been set forward just now.
+local function forget(set, newest)
+  local count = math.min(redis.call('ZCOUNT', set, '-inf', now_ms - keep_ms), redis.call('ZCARD', set) - newest)
+  if count > 0 then redis.call('ZREMRANGEBYRANK', set, 0, count - 1) end
+end
+
 if count > 0 then
-  redis.call('ZREMRANGEBYSCORE', handed, '-inf', now_ms - keep_ms)
-  redis.call('PEXPIRE', handed, 2 * keep_ms)
+  forget(handed, tonumber(ARGV[7]))
+  redis.call('PEXPIRE', handed, ARGV[8])
 end
 
 -- Writing costs an fsync, so the time of contact is kept to within contact_every_ms only.
-if now_ms - (tonumber(redis.call('GET', contact)) or 0) >= tonumber(ARGV[3]) then
+-- A time in the future is of before the clock was set back.
+local heard_ms = tonumber(redis.call('GET', contact)) or 0
+if now_ms < heard_ms or now_ms - heard_ms >= tonumber(ARGV[3]) then
   redis.call('SET', contact, string.format('%d', now_ms))
 end
 return taken

@@ -1,5 +1,6 @@
 """F55: the wall clocks of Redis' host and of uplink's host are set, by days."""
 
+import itertools
 from collections.abc import Sequence
 from enum import Enum
 
@@ -33,8 +34,8 @@ class When(Enum):
 
 
 PLAN = [
-    (Host.REDIS, When.OUTAGE),
     (Host.REDIS, When.RESTART),
+    (Host.REDIS, When.OUTAGE),
     (Host.BOTH, When.RESTART),
     (Host.REDIS, When.LIVE),
     (Host.BOTH, When.OUTAGE),
@@ -52,6 +53,7 @@ class Clocked(World):
         super().__init__(run, shape, store)
         self._clocks = clocks
         self._ahead_s = dict.fromkeys(clocks, 0.0)
+        self._signs = itertools.cycle((1, -1))
         self.steps_of_redis = 0
 
     def prefix_of(self, label: str) -> Sequence[str]:
@@ -60,7 +62,7 @@ class Clocked(World):
     def set_clock(self, host: Host) -> None:
         """By 8 days, forward, back, and to where it was."""
         hosts = list(self._clocks) if host is Host.BOTH else [host]
-        ahead_s = 0.0 if self._ahead_s[hosts[0]] else STEP_S * self.run.chance.choice((1, -1))
+        ahead_s = 0.0 if self._ahead_s[hosts[0]] else STEP_S * next(self._signs)
         for one in hosts:
             self.steps_of_redis += one is Host.REDIS and self._ahead_s[one] != ahead_s
             self._ahead_s[one] = ahead_s
@@ -94,7 +96,7 @@ class Clocked(World):
     "the wall clock of Redis, of uplink or of both is set by 8 days, forward and back: live, while uplink is"
     " down, while Takaro is away",
     cycles=27,
-    short=3,
+    short=1,
     recovery_s=20.0,
 )
 async def clocks_are_set(run: Run) -> None:
