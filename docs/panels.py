@@ -142,6 +142,7 @@ FLEET = (
         COUNT,
         (Query("sum by (state) (dayz_relay_takaro_state)", "{{state}}"),),
         stacked=True,
+        width=6,
     ),
     Panel(
         "Servers by state",
@@ -150,6 +151,7 @@ FLEET = (
         (Query("sum by (state) (dayz_relay_instances)", "{{state}}"),),
         "Each once, by the first thing that keeps it from being up, those without a token included.",
         stacked=True,
+        width=6,
     ),
     Panel(
         "Silence of mods, the ten longest",
@@ -157,12 +159,14 @@ FLEET = (
         SECONDS,
         (Query(f"topk(10, max by (instance) (time() - ({_CONTACT} > 0)))", "{{instance}}"),),
         "A mod that is well calls every few seconds.",
+        width=6,
     ),
     Panel(
         "Oldest event that waits, the ten oldest",
         LINES,
         SECONDS,
         (Query(f"topk(10, max by (instance) ({_ages(_OLDEST)}))", "{{instance}}"),),
+        width=6,
     ),
     Panel(
         "Events accepted, by type",

@@ -104,7 +104,7 @@ def test_the_services_are_told_of_the_store_where_no_process_list_shows_it() -> 
     programs = services(
         Path("relay.toml"), {"RELAY_REDIS__URL": "", "OTHER": "kept"}, "unix:///run/valkey.sock"
     )
-    assert [program.name for program in programs] == ["uplink", "modapi"]
+    assert [program.name for program in programs] == ["modapi", "uplink"]
     for program in programs:
         assert program.environ == {"RELAY_REDIS__URL": "unix:///run/valkey.sock", "OTHER": "kept"}
         assert not any("valkey" in argument for argument in program.argv)

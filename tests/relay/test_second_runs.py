@@ -6,7 +6,16 @@ from collections.abc import Awaitable, Callable
 import pytest
 from pydantic import SecretStr
 
-from services.relay.event_stream import NOT_ASKED, Appended, Batch, EventStream, Slot, _Post, digest
+from services.relay.event_stream import (
+    NOT_ASKED,
+    Appended,
+    Batch,
+    Delivered,
+    EventStream,
+    Slot,
+    _Post,
+    digest,
+)
 from services.relay.instances.records import Record
 from services.relay.instances.registry import _PUT_BACK, Registry
 from services.relay.keys import INSTANCES, INSTANCES_IDENTITIES, INSTANCES_VERSION, keys_of
@@ -35,7 +44,7 @@ async def append_again(store: Store, slug: str) -> bool:
 
 
 async def acknowledge(store: Store, slug: str) -> bool:
-    await EventStream(store, slug).ack("", "1-1", 0, 1, 1)
+    await EventStream(store, slug).ack("", Delivered("1-1", 0, {}, 1), 1, 1)
     return True
 
 

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from services.relay import event_stream
 from services.relay import store as store_module
 from services.relay.errors import StoreError, StoreRefused
-from services.relay.event_stream import NOT_ASKED, Appended, Batch, EventStream, Slot, digest
+from services.relay.event_stream import NOT_ASKED, Appended, Batch, Delivered, EventStream, Slot, digest
 from services.relay.instances import registry
 from services.relay.instances.records import Record
 from services.relay.keys import INSTANCES, INSTANCES_IDENTITIES, keys_of
@@ -157,7 +157,7 @@ async def test_what_is_found_done_counts_only_with_its_replicas(
         stream._clock = ExactClock()
         return [
             stream.append(batch, received_s),
-            stream.ack("token", "1-1", 0, 1, 1),
+            stream.ack("token", Delivered("1-1", 0, {}, 1), 1, 1),
             registry.Registry(store, list)._replace("one", None, record),
         ]
 
