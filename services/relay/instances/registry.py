@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from pydantic import SecretStr
 
+from services.relay.clocks import boot_id, boottime_s
 from services.relay.errors import InstanceConflict, NoSuchInstance, StoreError
 from services.relay.instances import once as once_calls
 from services.relay.instances import records as instance_records
@@ -27,6 +28,7 @@ from services.relay.keys import (
 )
 from services.relay.settings import Instance
 from services.relay.store import Script, Store, pairs
+from services.relay.store_time import SteppedClock
 
 REMOVED_KEPT_S = 24 * 3600
 """How long the data of a removed instance waits for a change of mind."""
@@ -73,6 +75,7 @@ class Registry:
     def __init__(self, store: Store, file: Callable[[], Iterable[Instance]]) -> None:
         self._store = store
         self._file = file
+        self._clock = SteppedClock(boot_id())
 
     async def look(self, version: str | None = None) -> Look:
         """What is stored, unless it is still of the `version` that the caller knows."""
@@ -201,13 +204,19 @@ class Registry:
 
         First the record says so, then the data goes, then the record: it cannot be taken up again between.
         """
+        asked_s = boottime_s()
         found = await self._look()
-        due = await self._store.send("ZRANGEBYSCORE", INSTANCES_REMOVALS, "-inf", found.now_ms)
+        self._clock.told(found.now_ms, asked_s, boottime_s())
+        due = await self._store.send("ZRANGEBYSCORE", INSTANCES_REMOVALS, "-inf", found.now_ms, "WITHSCORES")
         forgotten = []
-        for slug in (member.decode() for member in due):
+        for member, due_ms in pairs(due):
+            slug = member.decode()
             old = _stored(found, slug)
             if old is None or old.record.removed_ms is None:
                 continue  # taken up again since
+            kept_s = self._clock.age(old.record.removed_ms, boottime_s()).least_s
+            if kept_s < (float(due_ms) - old.record.removed_ms) / 1000:
+                continue  # Redis' clock was set forward: what is deleted cannot be had back
             purging = old.record.model_copy(update={"purging": True})
             if not await self._replace(slug, old, purging, due_ms=0):
                 continue

@@ -241,6 +241,24 @@ async def test_data_is_deleted_when_its_time_has_come(
     assert await store.send("HLEN", INSTANCES_IDENTITIES) == 0
 
 
+async def test_a_clock_that_is_set_forward_deletes_no_data_early(
+    registry: Registry, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await registry.create("one", "A server")
+    await make_data(store, "one")
+    await registry.remove("one")
+    assert await registry.forget_removed() == []
+    look = registry._look
+
+    async def eight_days_later() -> module._Raw:
+        found = await look()
+        return found._replace(now_ms=found.now_ms + 8 * 86_400_000)
+
+    monkeypatch.setattr(registry, "_look", eight_days_later)
+    assert await registry.forget_removed() == []
+    assert await has_data(store, "one")
+
+
 async def test_a_removed_instance_is_taken_up_again_by_its_identity_alone(
     registry: Registry, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
