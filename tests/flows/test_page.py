@@ -250,8 +250,53 @@ async def test_a_relay_that_goes_away_and_comes_back_is_said_so(
     began = asyncio.get_running_loop().time()
     assert await guarded.relay.modapi.stop() == 0
     assert asyncio.get_running_loop().time() - began < 5  # an open page does not hold it up
-    await expect(page.locator("#link")).to_contain_text("trying again", timeout=WITHIN_MS)
+    await expect(page.locator("#link")).to_contain_text("the relay is away, as of ", timeout=WITHIN_MS)
     await guarded.relay.modapi.start()
     await expect(page.locator("#link")).to_have_text("live", timeout=WITHIN_MS)
     # The browser notes each try that met nobody; how many there are is chance.
     complaints[:] = [one for one in complaints if "ERR_CONNECTION_REFUSED" not in one]
+
+
+async def test_a_page_whose_relay_is_gone_is_grey_and_says_of_when_it_is(
+    guarded: World, page: Page, complaints: list[str]
+) -> None:
+    modapi, link, main = guarded.relay.modapi, page.locator("#link"), page.locator("main")
+    title = await page.title()
+    as_of = re.compile(r"as of \d\d:\d\d:\d\d")
+    modapi.kill()
+    await modapi.ended()
+    await expect(link).to_have_text(re.compile(r"^the relay is away, as of "), timeout=WITHIN_MS)
+    await expect(page).to_have_title(re.compile(rf"^{as_of.pattern} · {re.escape(title)}$"))
+    await expect(main).to_have_css("filter", "grayscale(1)")
+    if folder := os.environ.get("SHOTS"):
+        await page.screenshot(path=Path(folder) / "stale.png")
+    shown = await link.text_content()
+    await asyncio.sleep(2)
+    assert await link.text_content() == shown  # the time is that of the last news, not of now
+    await modapi.start()
+    await expect(link).to_have_text("live", timeout=WITHIN_MS)
+    await expect(page).to_have_title(title)
+    await expect(main).to_have_css("filter", "none")
+    assert all("ERR_" in complaint for complaint in complaints)
+    complaints.clear()
+
+
+async def test_a_relay_that_hangs_is_noticed_though_its_connection_stands(guarded: World, page: Page) -> None:
+    link, modapi = page.locator("#link"), guarded.relay.modapi
+    modapi.freeze()
+    try:
+        await expect(link).to_have_text(re.compile(r"^no news from the relay, as of "), timeout=2 * WITHIN_MS)
+        await expect(page.locator("main")).to_have_css("filter", "grayscale(1)")
+    finally:
+        modapi.thaw()
+    await expect(link).to_have_text("live", timeout=WITHIN_MS)
+
+
+async def test_a_server_that_stays_as_it_is_goes_on_being_live(page: Page) -> None:
+    await visit(page, "other")
+    await page.evaluate(
+        "new MutationObserver(() => { if (document.body.className) window.greyed = true })"
+        ".observe(document.body, { attributes: true, attributeFilter: ['class'] })"
+    )
+    await asyncio.sleep(14)  # longer than the page waits for news
+    assert not await page.evaluate("window.greyed")

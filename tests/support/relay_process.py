@@ -94,6 +94,16 @@ class Service:
         assert self._process
         self._process.send_signal(signal.SIGKILL)
 
+    def freeze(self) -> None:
+        """Stops it where it is: its connections stand, and nothing answers."""
+        assert self._process
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Lets it go on."""
+        assert self._process
+        self._process.send_signal(signal.SIGCONT)
+
     async def stop(self) -> int:
         """SIGTERM; the exit code."""
         assert self._process

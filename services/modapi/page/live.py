@@ -39,8 +39,11 @@ FRESH_S = 1.0
 AT_ONCE = 50
 """So many instances are read in one go: the answers of 1,000 would hold up the loop for 50 ms."""
 
-SAID_WITHIN_S = 15.0
-"""A stream that says nothing for longer is cut by proxies."""
+SAID_WITHIN_S = 5.0
+"""How often a stream says at least that it lives: page.js takes what it shows for old after QUIET_MS."""
+
+_ALIVE = b"event: alive\ndata:\n\n"
+_COMMENT = b":\n\n"
 
 CLEAR_UP_EVERY_S = 5.0
 KEPT_S = 15.0
@@ -222,15 +225,16 @@ class Live:
         self.streams += 1
         try:
             while not self._stopping.is_set() and time.time() < until_s:
+                alive = _ALIVE
                 try:
                     news = _changed(await look(turn), told)
                 except StoreError:
                     news = b"event: away\ndata:\n\n"
                 except Exception as error:  # the next look may go well again, and other pages go on
                     self._faults.caught(logger, FaultKind.LISTENER, error)
-                    news = b""
+                    news, alive = b"", _COMMENT  # the connection is kept, but nobody can say that all is well
                 if not news and time.monotonic() - said_s > SAID_WITHIN_S:
-                    news = b":\n\n"
+                    news = alive
                 if news:
                     said_s = time.monotonic()
                     yield news

@@ -45,20 +45,45 @@ function say(text, kind) {
   link.className = `link ${kind}`;
 }
 
+// What is shown is as old as the last word of the server: grey then, with the time of day, in the tab as well.
+const QUIET_MS = 12_000;
+const timeOfDay = new Intl.DateTimeFormat("en", { timeStyle: "medium", hourCycle: "h23" });
+let heardAt = Date.now();
+let stale = false;
+let title = document.title;
+
+function heard() {
+  heardAt = Date.now();
+  if (stale) document.title = title;
+  stale = false;
+  document.body.classList.remove("stale");
+  say("live", "on");
+}
+
+function lost(why) {
+  if (!stale) title = document.title;
+  stale = true;
+  document.body.classList.add("stale");
+  const asOf = `as of ${timeOfDay.format(heardAt)}`;
+  say(`${why}, ${asOf}`, "off");
+  document.title = `${asOf} · ${title}`;
+}
+
 let source;
 function listen(address) {
   source?.close();
   source = new EventSource(address);
+  source.addEventListener("alive", heard);
   source.addEventListener("fragment", (event) => {
-    say("live", "on");
+    heard();
     const { id, html } = JSON.parse(event.data);
     replace(id, html);
   });
-  source.addEventListener("away", () => say("Redis is away", "off"));
+  source.addEventListener("away", () => lost("Redis is away"));
   source.addEventListener("error", () => {
-    if (source.readyState !== EventSource.CLOSED) return say("the relay is away, trying again", "off");
+    if (source.readyState !== EventSource.CLOSED) return lost("the relay is away");
     // Refused: the session is over, or the relay too busy. A fresh page says which.
-    say("connection lost", "off");
+    lost("connection lost");
     setTimeout(() => location.reload(), 5000);
   });
 }
@@ -74,9 +99,18 @@ if (address) {
   });
   // A page that nobody sees costs nothing.
   document.addEventListener("visibilitychange", () => {
-    if (document.hidden) source.close();
-    else listen(address);
+    if (!document.hidden) return listen(address);
+    source.close();
+    lost("paused");
   });
   addEventListener("pagehide", () => source.close());
+  addEventListener("pageshow", (event) => {
+    // It may come out of the browser's memory, as it was left.
+    if (event.persisted) listen(address);
+  });
+  // A connection that died without a word, or a relay that hangs.
+  setInterval(() => {
+    if (!stale && Date.now() - heardAt > QUIET_MS) lost("no news from the relay");
+  }, 1000);
 }
 localise(document);
