@@ -241,17 +241,11 @@ class EventStream:
     async def read(self, after: str, count: int) -> list[Entry]:
         """Up to `count` entries after the entry id `after` ("" for the start), oldest first."""
         start = f"({after}" if after else "-"
-        found = await self._store.send("XRANGE", self._keys.events, start, "+", "COUNT", count)
-        return [
-            Entry(
-                name := id.decode(),
-                orjson.loads(fields[1]),
-                len(fields[1]),
-                # Not there in what an earlier version wrote.
-                int(fields[3] if len(fields) > 3 else name.partition("-")[0]),
-            )
-            for id, fields in found
-        ]
+        return _entries(await self._store.send("XRANGE", self._keys.events, start, "+", "COUNT", count))
+
+    async def newest(self, count: int) -> list[Entry]:
+        """Up to `count` entries, the newest first."""
+        return _entries(await self._store.send("XREVRANGE", self._keys.events, "+", "-", "COUNT", count))
 
     async def clock_s(self) -> float:
         """Redis' clock, by which entries are accepted."""
@@ -296,3 +290,16 @@ class EventStream:
         """Keeps a record of an event that Takaro refused: one of `candidates`, it does not say which."""
         raw = orjson.dumps(candidates)[:MAX_REFUSED_BYTES]
         await self._store.run(_BURY, (self._keys.dead,), MAX_DEAD_EVENTS, REFUSED_BY_TAKARO, refusal, raw)
+
+
+def _entries(found: Sequence[tuple[bytes, Sequence[bytes]]]) -> list[Entry]:
+    return [
+        Entry(
+            name := id.decode(),
+            orjson.loads(fields[1]),
+            len(fields[1]),
+            # Not there in what an earlier version wrote.
+            int(fields[3] if len(fields) > 3 else name.partition("-")[0]),
+        )
+        for id, fields in found
+    ]

@@ -1,4 +1,4 @@
-"""The last hour of an instance as a picture: events a minute, and how long they took. Pure.
+"""The last hour of an instance as a picture: events accepted a minute, and how long they took. Pure.
 
 Shapes alone are drawn; what is to be read stands beside them as text, so that it keeps its size.
 """
@@ -33,18 +33,25 @@ def charts(hour: Sequence[Minute]) -> Html:
 
 
 def _rate(hour: Sequence[Minute]) -> Html:
-    most = nice(max((minute.events for minute in hour), default=0))
-    total, commands = sum(minute.events for minute in hour), sum(minute.commands for minute in hour)
+    most = nice(max((minute.accepted for minute in hour), default=0))
+    total, delivered = sum(one.accepted for one in hour), sum(one.events for one in hour)
+    commands = sum(one.commands for one in hour)
     shapes = [
         _bar(
-            place, minute.events, most, "rate", f"{minute.events} events, {minute.commands} commands", minute
+            place,
+            minute.accepted,
+            most,
+            "rate",
+            f"{minute.accepted} events, {minute.events} delivered, {minute.commands} commands",
+            minute,
         )
         for place, minute in enumerate(hour)
     ]
-    summary = f"{total:,} in the last hour; {commands:,} command{'s' * (commands != 1)}".replace(
-        ",", "\u202f"
+    summary = (
+        f"{_number(total)} in the last hour, {_number(delivered)} delivered;"
+        f" {_number(commands)} command{'s' * (commands != 1)}"
     )
-    return _chart("Events a minute", summary, f"{most:,}" if total else "", shapes, hour)
+    return _chart("Events a minute", summary, _number(most) if total else "", shapes, hour)
 
 
 def _latency(hour: Sequence[Minute]) -> Html:
@@ -101,6 +108,11 @@ def _bar(place: int, value: int, most: int, kind: str, words: str, minute: Minut
         at=f"{minute.minute // 60 % 24:02d}:{minute.minute % 60:02d}",
         words=words,
     )
+
+
+def _number(number: int) -> str:
+    """With its thousands apart."""
+    return f"{number:,}".replace(",", "\u202f")
 
 
 def nice(value: float) -> int:

@@ -22,11 +22,12 @@ from services.modapi.page.words import (
 )
 from services.relay.instances.diagnosis import Problem
 from services.relay.instances.minutes import Minute
-from services.relay.instances.watching import Passed
+from services.relay.instances.watching import DEAD, WAITING, Passed
 from services.relay.settings import ModApi
 from services.relay.vocabulary import ACTION_RULES, Action, Kind
 
 SHOWN = 50
+_NO_EVENTS = "Nothing yet. Those that were delivered are forgotten when the relay starts anew."
 _NONE = "Nothing yet. This list begins anew when the relay starts."
 
 _PAGE = """\
@@ -114,7 +115,7 @@ def events(passed: Iterable[Passed]) -> Html:
         )
         for event in _newest(passed, "event")
     ]
-    return _passed(rows, ("At", "Event", "What", "Fate"), _NONE)
+    return _passed(rows, ("At", "Event", "What", "State"), _NO_EVENTS)
 
 
 def commands(passed: Iterable[Passed]) -> Html:
@@ -144,10 +145,11 @@ def _newest(passed: Iterable[Passed], kind: str) -> list[Passed]:
 def _fate(passed: Passed) -> Html:
     good = passed.fate in GOOD_FATES
     time = f" in {took(passed.took_ms)}" if good else ""
-    detail = passed.detail if not good and passed.kind == "command" and passed.fate == "refused" else ""
+    told = passed.fate == DEAD or (passed.kind == "command" and passed.fate == "refused")
+    detail = passed.detail if told else ""
     return html(
         '<td class="fate {kind}">{fate}{time}{detail}</td>',
-        kind="good" if good else "bad",
+        kind="good" if good else "waits" if passed.fate == WAITING else "bad",
         fate=FATES.get(passed.fate, passed.fate),
         time=html('<span class="dim">{time}</span>', time=time),
         detail=f": {detail}" if detail else None,

@@ -20,6 +20,7 @@ from services.modapi.page.view import Row, View
 from services.modapi.page.words import level
 from services.relay.errors import StoreError
 from services.relay.faults import FaultKind, Faults
+from services.relay.instances.accepted import accepted
 from services.relay.instances.dead_letters import DeadLetters
 from services.relay.instances.diagnosis import Problem, diagnose, wrong_keys
 from services.relay.instances.directory import Directory
@@ -178,6 +179,10 @@ class Live:
         room.used_s = time.monotonic()
         return room.passed
 
+    async def events(self, row: Row) -> list[Passed]:
+        """What passed lately, and what was accepted and has not passed. Raises StoreError."""
+        return [*self.passed(row.slug), *await accepted(self._store, row.slug, row.facts.now_ms)]
+
     async def letters(self, slug: str, form_key: str, before: str) -> Html:
         """Dead letters. Raises StoreError."""
         found = await DeadLetters(self._store, slug).newest(LETTERS, before)
@@ -204,7 +209,7 @@ class Live:
             row = (await self.board.rows()).get(slug)
             if row is None:
                 return {}
-            passed = self.passed(slug)
+            passed = await self.events(row)
             found = {
                 "notes": self.board.notes(),
                 "facts": instance.facts(row),

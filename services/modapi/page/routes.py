@@ -97,7 +97,7 @@ class StatusPage:
             row,
             self._modapi,
             await read_minutes(self._store, row.slug, row.facts.now_ms),
-            self._live.passed(row.slug),
+            await self._live.events(row),
             await self._live.letters(row.slug, reader.form_key, before),
             notice(request.query_params),
         )

@@ -26,6 +26,8 @@ BADGES = {Level.BAD: "down", Level.WARN: "attention", Level.GOOD: "up", Level.OF
 
 FATES = {
     "delivered": "delivered",
+    "waiting": "waits for Takaro",
+    "dead": "put aside",
     "expired": "too old, not sent",
     "refused": "refused",
     "answered": "done",

@@ -1,12 +1,14 @@
 """The last hour of an instance in rows of one minute: how much passed, and how long it took.
 
-The owner counts, and writes a row when its minute is over, or again and again while somebody looks; so the
-hour outlives the owner. A minute that two owners shared has two rows.
+What is accepted the script counts that accepts it (append.lua), whoever owns the instance, or nobody. What is
+delivered, and commands, the owner counts, and writes a row when its minute is over, or again and again while
+somebody looks; so the hour outlives the owner. A minute that two owners shared has two rows.
 """
 
+import asyncio
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import orjson
@@ -25,10 +27,11 @@ class Minute(NamedTuple):
     """What passed in one minute, by Redis' clock. Latencies (ms) are from acceptance to Takaro's receipt."""
 
     minute: int  # since 1970
-    events: int
+    events: int  # delivered
     commands: int
     p50_ms: int
     p99_ms: int
+    accepted: int = 0  # events that the mod has its answer for; no row has it, see above
 
 
 class Minutes:
@@ -69,7 +72,7 @@ class Minutes:
             percentile(self._took, 0.5),
             percentile(self._took, 0.99),
         )
-        written = kept_json(tuple(row))
+        written = kept_json(tuple(row[:5]))
         if not self._minute or not (row.events or row.commands) or written == self._written:
             return
         if self._written:
@@ -92,14 +95,22 @@ def percentile(took: Counter[int], share: float) -> int:
 
 async def read_minutes(store: Store, slug: str, now_ms: int) -> list[Minute]:
     """The last KEPT minutes, oldest first, empty ones too. Raises StoreError."""
-    rows = await store.send("ZRANGE", keys_of(slug).minutes, 0, -1)
-    return last_hour((Minute(*orjson.loads(row)) for row in rows), now_ms)
+    keys = keys_of(slug)
+    rows, tallies = await asyncio.gather(
+        store.send("ZRANGE", keys.minutes, 0, -1),
+        store.send("HMGET", keys.intake, *(f"m{minute}" for minute in range(KEPT))),
+    )
+    accepted = {int(minute): int(count) for minute, count in (tally.split() for tally in tallies if tally)}
+    return last_hour((Minute(*orjson.loads(row)) for row in rows), now_ms, accepted)
 
 
-def last_hour(rows: Iterable[Minute], now_ms: int) -> list[Minute]:
-    """Rows of one minute are put together, minutes without a row filled in."""
-    now = now_ms // 60_000
-    hour = {minute: Minute(minute, 0, 0, 0, 0) for minute in range(now - KEPT + 1, now + 1)}
+def last_hour(rows: Iterable[Minute], now_ms: int, accepted: Mapping[int, int] | None = None) -> list[Minute]:
+    """Rows of one minute are put together, minutes without a row filled in. `accepted` is by minute."""
+    now, accepted = now_ms // 60_000, accepted or {}
+    hour = {
+        minute: Minute(minute, 0, 0, 0, 0, accepted.get(minute, 0))
+        for minute in range(now - KEPT + 1, now + 1)
+    }
     for row in rows:
         if other := hour.get(row.minute):
             hour[row.minute] = Minute(
@@ -108,5 +119,6 @@ def last_hour(rows: Iterable[Minute], now_ms: int) -> list[Minute]:
                 row.commands + other.commands,
                 max(row.p50_ms, other.p50_ms),
                 max(row.p99_ms, other.p99_ms),
+                other.accepted,
             )
     return list(hour.values())

@@ -31,6 +31,9 @@ SEEN = 5_000
 DELIVERED, EXPIRED, REFUSED = "delivered", "expired", "refused"
 """What became of an event: Takaro has it; it was too old to be sent; Takaro refused it, or one beside it."""
 
+WAITING, DEAD = "waiting", "dead"
+"""What it is as long as nothing became of it (accepted.py): accepted, and not yet sent; put aside."""
+
 
 class Passed(NamedTuple):  # made for each event
     """One event or command, with its end. All text in it that players wrote is data, and hostile.

@@ -44,7 +44,9 @@ if now > tonumber(ARGV[6]) then return {'late', now, 0, 0} end
 local received = math.min(tonumber(ARGV[5]), now - 1)
 
 local b = sender .. 'b'
-local kept = redis.call('HMGET', intake, 'events', 'bytes', sender .. 'slot', b .. 1, b .. 2, b .. 3, b .. 4)
+local minute = math.floor(now / 60000000)
+local tally = 'm' .. minute % 60
+local kept = redis.call('HMGET', intake, 'events', 'bytes', sender .. 'slot', b .. 1, b .. 2, b .. 3, b .. 4, tally)
 local last = tonumber(kept[3]) or 0
 local slot, same, first = last % 4 + 1, 0, string.sub(digests, 1, 4)
 for i = 1, 4 do
@@ -77,6 +79,9 @@ if same ~= tonumber(ARGV[4]) and not whole then return {'repeat', now, slot, sam
 
 local count, size = tonumber(ARGV[8]), #ARGV[7]
 if whole then count, size = 0, 0 end
+-- How many were accepted in each of the last 60 minutes: m0..m59 "minute count", minutes since 1970.
+local of, accepted = string.match(kept[8] or '', '^(%d+) (%d+)$')
+if tonumber(of) ~= minute then accepted = 0 end
 local queued, bytes = (tonumber(kept[1]) or 0) + count, (tonumber(kept[2]) or 0) + size
 if count > 0 then
   if queued > tonumber(ARGV[9]) or bytes > tonumber(ARGV[10]) then return {'full', now, 0, 0} end
@@ -85,7 +90,7 @@ if count > 0 then
 end
 -- In the slot of what it repeats: that batch is a part of this one now.
 redis.call('HSET', intake, b .. slot, digests .. string.format(' %s %016d %016d', token, now, received),
-  sender .. 'slot', slot, 'events', queued, 'bytes', bytes)
+  sender .. 'slot', slot, 'events', queued, 'bytes', bytes, tally, minute .. ' ' .. accepted + count)
 if whole then return {'accepted', now, slot, same} end
 
 local dead_end = 16 + ARGV[15]

@@ -18,9 +18,9 @@ from services.modapi.metrics import Metrics
 from services.modapi.page import instance, live
 from services.modapi.page.live import Room
 from services.modapi.page.routes import add_page
-from services.relay.event_stream import EventStream
+from services.relay.event_stream import Batch, EventStream, Slot, digest
 from services.relay.faults import Faults
-from services.relay.instances import diagnosis
+from services.relay.instances import accepted, diagnosis
 from services.relay.instances.dead_letters import DeadLetters
 from services.relay.instances.directory import Directory
 from services.relay.instances.entries import Entry
@@ -28,6 +28,7 @@ from services.relay.instances.state import InstanceState, LinkInfo
 from services.relay.instances.strangers import Strangers
 from services.relay.instances.watching import Passed, Passing
 from services.relay.keys import keys_of
+from services.relay.records import GameEvent
 from services.relay.running import cancelled
 from services.relay.settings import Instance, ModApi, Settings
 from services.relay.store import Store
@@ -430,3 +431,16 @@ async def test_a_server_that_cannot_be_shown_leaves_the_others_in_sight(
         answer = await client.get("/", headers={"authorization": f"Bearer {TOKEN}"})
         assert answer.status_code == 200
         assert f"/instance/{slug}" in answer.text and f"{slug}-odd" not in answer.text
+
+
+async def test_a_mod_is_seen_to_work_before_there_is_a_token(
+    store: Store, slug: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accepted, "SETTLED_MS", 0)
+    event: GameEvent = {"type": "log", "data": {"msg": "the game says this"}}
+    await EventStream(store, slug).append(Batch([Slot(digest(event), event)] * 44))
+    async with page(store, slug) as client:
+        await log_in(client)
+        text = (await client.get(f"/instance/{slug}")).text
+    assert "44 in the last hour, 0 delivered" in text
+    assert text.count("the game says this") == 44 and text.count("waits for Takaro") == 44

@@ -319,7 +319,7 @@ def test_scales_end_at_round_numbers(value: float) -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 10**6), st.integers(1, 10**6), st.integers(1, 10**6)), max_size=60))
 def test_no_bar_leaves_its_picture(rows: list[tuple[int, int, int]]) -> None:
-    hour = [Minute(n, events, 0, min(a, b), max(a, b)) for n, (events, a, b) in enumerate(rows)]
+    hour = [Minute(n, events, 0, min(a, b), max(a, b), 2 * events) for n, (events, a, b) in enumerate(rows)]
     for y, height in re.findall(r'y="([\d.]+)" width="\d+" height="([\d.]+)"', charts(hour)):
         assert 0 <= float(y) <= 100 and float(y) + float(height) == pytest.approx(100, abs=0.2)
 
@@ -366,3 +366,20 @@ def test_the_page_says_that_the_relay_has_to_be_restarted() -> None:
             "A page", html("body"), notes=frame.notes(["[modapi] host", "[modapi] port"], "")
         ).decode()
     )
+
+
+def test_events_are_counted_when_they_are_accepted() -> None:
+    shown = str(charts([Minute(1, 0, 0, 0, 0, 44), Minute(2, 1_200, 1, 5, 9, 1_000)]))
+    assert "1\u202f044 in the last hour, 1\u202f200 delivered; 1 command" in shown
+
+
+def test_each_event_is_listed_with_its_state() -> None:
+    passed = [
+        Passed("event", 3, "log", {"msg": "a line"}, "waiting", 0),
+        Passed("event", 2, "log", {"msg": "a line"}, "delivered", 5),
+        Passed("event", 1, HOSTILE, {"msg": HOSTILE}, "dead", 0, "unknown-type"),
+    ]
+    shown = str(instance.events(passed))
+    for state in ("waits for Takaro", "delivered", "put aside<", ": unknown-type"):
+        assert state in shown, state
+    assert HOSTILE not in shown

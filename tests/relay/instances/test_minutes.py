@@ -6,7 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.relay.event_stream import Batch, EventStream, Slot, digest
 from services.relay.instances.minutes import KEPT, Minute, Minutes, last_hour, percentile, read_minutes
+from services.relay.keys import keys_of
+from services.relay.records import GameEvent
 from services.relay.store import Store
 
 NOW_MS = 29_000_000 * 60_000 + 1_234
@@ -60,7 +63,7 @@ def test_the_hour_has_a_row_for_each_minute_and_forgets_what_is_older() -> None:
     hour = last_hour(rows, NOW_MS)
     assert [row.minute for row in hour] == list(range(NOW - KEPT + 1, NOW + 1))
     assert hour[0] == rows[1]
-    assert all(row[1:] == (0, 0, 0, 0) for row in hour[1:])
+    assert all(not any(row[1:]) for row in hour[1:])
 
 
 @given(st.lists(st.floats(1, 600_000), min_size=1), st.sampled_from([0.5, 0.99]))
@@ -70,3 +73,30 @@ def test_percentiles_are_true_to_within_a_tenth(took: list[float], share: float)
     counted = Counter(round(8 * math.log2(one)) for one in took)
     exact = sorted(took)[max(0, math.ceil(share * len(took)) - 1)]
     assert percentile(counted, share) == pytest.approx(exact, rel=0.1, abs=1)
+
+
+async def test_what_is_accepted_is_counted_without_an_owner_and_a_repeat_once(
+    store: Store, slug: str
+) -> None:
+    stream = EventStream(store, slug)
+    events: list[GameEvent] = [{"type": "log", "data": {"msg": f"line {n}"}} for n in range(3)]
+    batch = Batch([Slot(digest(event), event) for event in events])
+    for _ in range(2):  # the second one is a repeat: nobody has answered
+        appended = await stream.append(batch)
+    stream.answered(appended.token)
+    await EventStream(store, slug, "agent").append(batch)
+    now_ms = int(await stream.clock_s() * 1000)
+    hour = await read_minutes(store, slug, now_ms)
+    assert sum(minute.accepted for minute in hour) == 6 and sum(minute.events for minute in hour) == 0
+    assert sum(minute.accepted for minute in hour[-2:]) == 6
+    assert len(await store.send("HGETALL", keys_of(slug).intake)) / 2 < 40
+
+
+async def test_the_tally_of_an_hour_ago_is_begun_anew(store: Store, slug: str) -> None:
+    stream = EventStream(store, slug)
+    now_ms = int(await stream.clock_s() * 1000)
+    for minute in range(now_ms // 60_000, now_ms // 60_000 + 2):  # it may end meanwhile
+        await store.send("HSET", keys_of(slug).intake, f"m{minute % 60}", f"{minute - 60} 999")
+    event: GameEvent = {"type": "log", "data": {"msg": "a line"}}
+    await stream.append(Batch([Slot(digest(event), event)]))
+    assert sum(minute.accepted for minute in await read_minutes(store, slug, now_ms + 60_000)) == 1
