@@ -27,7 +27,7 @@ _OLDEST = "dayz_relay_oldest_event_timestamp_seconds"
 _OURS = 'job=~".*(modapi|uplink)"'
 _ONE = 'instance=~"$instance"'
 _WRITES = "|".join(action for action, rule in ACTION_RULES.items() if rule.kind is Kind.WRITE)
-_SENT_ON = f'{{action=~"{_WRITES}",outcome!~"own|fresh|stale|fallback"}}'
+_SENT_ON = f'{{action=~"{_WRITES}",outcome!~"own|fresh|stale|made_up"}}'
 _COMMANDS, _READS = f'{{action=~"{_WRITES}"}}', f'{{action!~"{_WRITES}"}}'
 
 
@@ -233,7 +233,8 @@ FLEET = (
         LINES,
         PER_SECOND,
         (Query(_rate("dayz_relay_requests_total", "outcome", _READS), "{{outcome}}"),),
-        "fresh, stale, fallback: from what is known of the game. own: the relay knows it itself.",
+        "fresh, stale: from what is known of the game. own: the relay knows it itself. made_up: a position"
+        " that nobody knew, told because Takaro would have lost an event.",
         stacked=True,
     ),
     Panel(

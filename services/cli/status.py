@@ -119,6 +119,7 @@ def _details(entry: Entry, facts: Facts) -> list[tuple[str, str]]:
     held = {None: "", 0: ", polls are not held"}.get(
         facts.hold_ms, f", polls held for {(facts.hold_ms or 0) / 1000:g} s"
     )
+    made_up = f"{facts.made_up}, the last {ago(facts.made_up_s)} ago" if facts.made_up else "none"
     waiting = f"{facts.events} ({facts.events_bytes:,} bytes)"
     if facts.oldest_s is not None:
         waiting += f", the oldest for {ago(facts.oldest_s)}"
@@ -134,12 +135,18 @@ def _details(entry: Entry, facts: Facts) -> list[tuple[str, str]]:
         ("events waiting", waiting),
         ("commands waiting", str(facts.commands)),
         ("dead letters", str(facts.dead)),
+        ("positions made up", made_up),
     ]
 
 
 def _plain(row: Row) -> dict[str, Any]:
     entry, facts, problems = row
-    at = {"now_ms": "now", "contact_ms": "last_contact", "oldest_ms": "oldest_event"}
+    at = {
+        "now_ms": "now",
+        "contact_ms": "last_contact",
+        "oldest_ms": "oldest_event",
+        "made_up_ms": "last_made_up",
+    }
     told = {at.get(name, name): value for name, value in asdict(facts).items()}
     for name in at.values():
         told[name] = told[name] and moment(told[name])

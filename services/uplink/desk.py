@@ -19,7 +19,7 @@ from services.relay.operation_ids import new_operation_id
 from services.relay.records import Command, Outcome
 from services.relay.vocabulary import ACTION_RULES, Action, Kind
 from services.uplink.asking import Asking
-from services.uplink.metrics import ANSWERED, FALLBACK, OWN, TOO_LATE, Metrics
+from services.uplink.metrics import ANSWERED, OWN, TOO_LATE, Metrics
 from services.uplink.mirror.state import Mirror
 from services.uplink.reads import Reads
 from services.uplink.takaro import failures, frames
@@ -150,15 +150,18 @@ class Desk:
     def _fail(self, request: "_Request", failure: Failure) -> None:
         """Answers with an error, or with what stands for one that Takaro must not hear."""
         action, args = request.action, request.args
+        label: str = failure.cause
         try:
-            place = self._mirror.place(args.get("gameId", ""))
-            payload = payload_for(action, args, Outcome(error=failure.text), place)
-            frame = frames.response(request.id, payload)
+            if ACTION_RULES[action].kind is Kind.READ:
+                payload, label = self._reads.instead(action, args, failure)
+                frame = self._response(request.id, payload)
+            else:
+                payload = orjson.dumps(payload_for(action, args, Outcome(error=failure.text)))
+                frame = frames.response_json(request.id, payload)
         except Exception as error:
             self._faults.caught(self._logger, FaultKind.REQUEST, error)
             frame = frames.error_response(request.id, failure.text)
-        write = ACTION_RULES[action].kind is Kind.WRITE
-        self._answer(request, frame, failure.cause if write else FALLBACK)
+        self._answer(request, frame, label)
 
     def _response(self, request_id: str, payload: bytes) -> bytes:
         if len(payload) <= self._most_bytes:

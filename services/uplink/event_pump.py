@@ -201,7 +201,7 @@ class EventPump:
             self._turns.unseen += progress.read(entry, age, now_s)
             happened_s = wall_s() - min(age.most_s, ages.HISTORY_S)
             for event in entry.events:
-                self._mirror.happened(event, happened_s)
+                self._mirror.happened(event, happened_s, wall_s())
 
     def _aged(self, found: list[Entry], newer_than_s: float) -> tuple[float, list[Age]]:
         """What time it is, and how old each is. Whatever Redis' clock says, what was not there at

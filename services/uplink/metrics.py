@@ -22,7 +22,7 @@ LATENCIES_S = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 7.5, 9.0, 10.0)
 AGES_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 600.0, 3_600.0)
 
 ANSWERED, OWN, TOO_LATE = "answered", "own", "too_late"
-FRESH, STALE, FALLBACK = "fresh", "stale", "fallback"
+FRESH, STALE, MADE_UP = "fresh", "stale", "made_up"
 
 MIRROR_PARTS = {
     "players": Action.GET_PLAYERS,
@@ -229,14 +229,14 @@ class Metrics:
                 self.refreshes.labels(action, result)
         for action in Action:
             self.request_seconds.labels(action)
-            for outcome in (ANSWERED, OWN, FRESH, STALE, FALLBACK, TOO_LATE, *Cause):
+            for outcome in (ANSWERED, OWN, FRESH, STALE, MADE_UP, TOO_LATE, *Cause):
                 self.requests.labels(action, outcome)
 
         # Looked up once: a look-up by labels costs more than the counting.
         self._answers = {
             (action, outcome): self.requests.labels(action, outcome)
             for action in Action
-            for outcome in (ANSWERED, OWN, FRESH, STALE, FALLBACK, TOO_LATE, *Cause)
+            for outcome in (ANSWERED, OWN, FRESH, STALE, MADE_UP, TOO_LATE, *Cause)
         }
 
     def told(self, target: str, sent: bool) -> None:

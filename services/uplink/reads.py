@@ -20,17 +20,17 @@ from services.relay.records import Command, Outcome
 from services.relay.vocabulary import Action
 from services.uplink.asking import Asking
 from services.uplink.leaving import Leaving
-from services.uplink.metrics import ANSWERED, FALLBACK, FRESH, STALE, Metrics
+from services.uplink.metrics import ANSWERED, FRESH, MADE_UP, STALE, Metrics
 from services.uplink.mirror.banned import known_as
 from services.uplink.mirror.keeper import Keeper
 from services.uplink.mirror.refreshes import Refreshes
 from services.uplink.mirror.state import Mirror, Subject
-from services.uplink.mirror.table import CATALOGUES, READ_RULES, Age, Fallback
+from services.uplink.mirror.table import CATALOGUES, READ_RULES, Age
 from services.uplink.takaro import failures
 from services.uplink.takaro.answer_rules import is_valid_answer
 from services.uplink.takaro.answers import payload_for
 from services.uplink.takaro.contact import Contact
-from services.uplink.takaro.failures import Failure
+from services.uplink.takaro.failures import Cause, Failure
 
 LOOK_UP_WITHIN_S = 0.7
 FOUND_WITHIN_S = 7.0
@@ -41,7 +41,7 @@ MIN_WAITED_FOR = 20
 """So many different reads may be waited for at the least, however slow the pace."""
 
 MAX_WAITED_FOR = 2_000
-"""And so many at the most, of those too that have no fallback but an error."""
+"""And so many at the most, of those too that Takaro does not ask in bursts."""
 
 CALM_S = (0.5, 2.5)
 """So long a refresh that nobody waits for is put off, a different time for each instance: Takaro asks about
@@ -92,18 +92,33 @@ class Reads:
         return payload, STALE if age is Age.STALE else FRESH
 
     async def found(self, action: Action, args: dict[str, Any]) -> Answer:
-        """The answer in any case: looked up, or waited for, or what Takaro is told when nothing is known."""
+        """The answer in any case: looked up, or waited for, or what stands for one."""
         subject = Subject(action, args.get("gameId", ""))
         if action in CATALOGUES and (stored := await self._catalogue(subject)):
             return stored
         if action is Action.GET_PLAYER and (person := await self._person(subject.game_id)):
             return orjson.dumps(person), FRESH  # not online, and so not changed since
         result = await self._from_mod(subject)
+        if isinstance(result, Outcome) and result.value is not None and not result.error:
+            return orjson.dumps(result.value), ANSWERED  # _refresh has found it valid
+        return self.instead(action, args, result)
+
+    def instead(self, action: Action, args: dict[str, Any], result: Outcome | Failure) -> Answer:
+        """What Takaro is told when the mod gave no answer: an error, but for a position.
+
+        The last known one is better than none. If none is known and an event waits for the answer, a position
+        is made up: Takaro would lose the event.
+        """
         outcome = Outcome(error=result.text) if isinstance(result, Failure) else result
-        if outcome.value is not None and not outcome.error:
-            return orjson.dumps(outcome.value), ANSWERED  # _refresh has found it valid
-        last_position = self._mirror.place(subject.game_id)
-        return orjson.dumps(payload_for(action, args, outcome, last_position)), FALLBACK
+        game_id = args.get("gameId", "")
+        if action is Action.GET_PLAYER_LOCATION:
+            if place := self._mirror.place(game_id):
+                return orjson.dumps(place), STALE
+            now_s = wall_s()
+            if self._mirror.event_waits(game_id, now_s):
+                return self._mirror.make_up_place(now_s), MADE_UP
+        label = result.cause if isinstance(result, Failure) else Cause.REFUSED
+        return orjson.dumps(payload_for(action, args, outcome)), label
 
     async def leave(self, leaving: Leaving) -> None:
         """From `fetched_by_s` on nothing more is asked of the mod: who waits for it is told."""
@@ -137,14 +152,21 @@ class Reads:
         if waited_for is None and self._refuses:
             return failures.leaving()
         if waited_for is None:
-            harmless = READ_RULES[subject.action].fallback is not Fallback.ERROR
-            if len(self._waited_for) >= (self._can_wait if harmless else MAX_WAITED_FOR):
+            if len(self._waited_for) >= (
+                self._can_wait if self._comes_in_bursts(subject) else MAX_WAITED_FOR
+            ):
                 self._want(subject, somebody_waits=False)
                 return failures.queue_full()
             waited_for = self._waited_for[subject] = asyncio.get_running_loop().create_future()
         self._want(subject, somebody_waits=True)
         await asyncio.wait([waited_for], timeout=FOUND_WITHIN_S)
         return waited_for.result() if waited_for.done() else failures.not_delivered(self._contact.silent_s)
+
+    def _comes_in_bursts(self, subject: Subject) -> bool:
+        """Whether Takaro asks for this of each player at one moment, and nothing hangs on the answer."""
+        action, game_id = subject
+        waits = action is Action.GET_PLAYER_LOCATION and self._mirror.event_waits(game_id, wall_s())
+        return READ_RULES[action].of_each_player and not waits
 
     async def _refresh(self, subject: Subject) -> None:
         """Asks the mod, and tells those who wait for it; whatever happens, it is not under way any more."""

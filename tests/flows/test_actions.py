@@ -74,10 +74,9 @@ async def test_get_player_location_of_somebody_who_left_is_where_they_were(
     assert [answer.value[axis] for axis in "xyz"] == pytest.approx(player.position)
 
 
-async def test_get_player_location_of_somebody_never_seen_is_numbers_all_the_same(side: Side) -> None:
+async def test_get_player_location_of_somebody_never_seen_is_an_error(side: Side) -> None:
     answer = await ask(side, Action.GET_PLAYER_LOCATION, requests.get_player("76561190000000042"))
-    assert answer.error is None
-    assert all(isinstance(answer.value[axis], int | float) for axis in "xyz")
+    assert answer.raw == {"error": "no such player: 76561190000000042"}
 
 
 async def test_get_player_inventory(side: Side, player: Player) -> None:

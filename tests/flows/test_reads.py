@@ -2,11 +2,13 @@
 
 import asyncio
 
+import httpx
 import pytest
 
 from services.relay.vocabulary import Action
 from services.sim.dayz.world import make_player
 from services.sim.takaro import requests
+from services.sim.takaro.records import Answer
 from services.uplink.mirror.refreshes import BURST_S
 from tests.flows.conftest import World
 
@@ -25,7 +27,10 @@ async def test_the_sync_of_sixty_players_reaches_the_mod_at_the_pace_and_no_fast
     for _ in range(2):
         answers = await side.takaro.burst(side.identity)
         assert len(answers) == 3 + 2 * 60
-        assert [answer.error for answer in answers if answer.error] == []
+        failed = [answer for answer in answers if answer.error]
+        # An inventory that the mod had no time to tell is not made up; where somebody is must be a place.
+        assert all(answer.action == Action.GET_PLAYER_INVENTORY for answer in failed)
+        assert all(answer.raw["error"].startswith("not delivered") for answer in failed)
 
     allowed = (loop.time() - begun_s) * READS_PER_S + READS_PER_S * BURST_S + 1
     assert 0 < side.mod.counters.operations <= allowed
@@ -79,6 +84,44 @@ async def test_the_location_of_the_one_who_just_left_saves_their_last_event(sing
     answer = await side.takaro.request(side.identity, *where)
     assert [answer.value[axis] for axis in "xyz"] == pytest.approx(player.position)
     assert side.takaro.lost == []
+
+
+async def test_a_position_is_made_up_only_when_nobody_knows_it_and_an_event_waits_for_it(
+    single: World,
+) -> None:
+    side = single.side("solo")
+    player, other = make_player(1), make_player(2)
+    side.mod.failing = dict.fromkeys((Action.GET_PLAYER_LOCATION, Action.GET_PLAYER_INVENTORY), "it is busy")
+    side.mod.join(player)
+    side.mod.world.players[other.game_id] = other  # is there, and nothing happens to them
+    await side.until(lambda: side.events)
+
+    async def ask(action: Action, game_id: str) -> Answer:
+        return await side.takaro.request(side.identity, action, requests.get_player(game_id))
+
+    asked = side.mod.counters.operations
+    assert (await ask(Action.GET_PLAYER_LOCATION, player.game_id)).value == {"x": 0, "y": 0, "z": 0}
+    assert side.mod.counters.operations > asked  # the mod was asked first
+    assert (await ask(Action.GET_PLAYER_LOCATION, other.game_id)).raw == {"error": "it is busy"}
+    assert (await ask(Action.GET_PLAYER_INVENTORY, player.game_id)).raw == {"error": "it is busy"}
+    assert side.takaro.lost == []
+
+    metrics = await single.relay.uplink.metrics()
+    assert metrics["dayz_relay_requests_total{action=getPlayerLocation},{outcome=made_up}"] == 2
+    assert metrics["dayz_relay_requests_total{action=getPlayerLocation},{outcome=refused}"] == 1
+    assert metrics["dayz_relay_requests_total{action=getPlayerInventory},{outcome=refused}"] == 1
+    async with asyncio.timeout(20), httpx.AsyncClient() as client:
+        while "2, the last just now" not in (page := await the_page(single, client)):
+            await asyncio.sleep(0.2)
+    assert "Positions made up" in page
+
+    side.mod.failing = {}
+    place = (await ask(Action.GET_PLAYER_LOCATION, player.game_id)).value
+    assert [place[axis] for axis in "xyz"] == pytest.approx(player.position)
+
+
+async def the_page(world: World, client: httpx.AsyncClient) -> str:
+    return (await client.get(f"{world.relay.modapi.admin}/instance/solo")).text
 
 
 async def test_an_operator_sees_how_old_the_mirror_is(single: World) -> None:

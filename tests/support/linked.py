@@ -144,8 +144,11 @@ class Linked:
             await uplink.end()
 
     async def append(self, *numbers: int) -> None:
+        await self.append_events(*map(line, numbers))
+
+    async def append_events(self, *events: GameEvent) -> None:
         stream = EventStream(self.store, self.slug)
-        appended = await stream.append(Batch([Slot(digest(line(n)), line(n)) for n in numbers]))
+        appended = await stream.append(Batch([Slot(digest(event), event) for event in events]))
         stream.answered(appended.token)
         for uplink in self.uplinks:
             uplink.owned.wake(events=True, results=False)

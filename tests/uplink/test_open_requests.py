@@ -84,6 +84,10 @@ async def test_what_no_poll_will_fetch_is_told_at_once_and_never_handed_out(link
 
 async def test_what_is_asked_while_it_is_left_is_answered(linked: Linked) -> None:
     owner = await linked.owner()
+    ann = {"gameId": "76561198000000001", "name": "Ann", "steamId": "76561198000000001"}
+    await linked.append_events({"type": "player-connected", "data": {"player": ann}})
+    await linked.takaro.wait_for(lambda: linked.takaro.events(linked.identity))
+    await linked.emptied()
     first = write(linked)
     command = await linked.fetched()
     leaving = asyncio.create_task(left(owner, 60.0, has_successor=False))
@@ -91,7 +95,7 @@ async def test_what_is_asked_while_it_is_left_is_answered(linked: Linked) -> Non
     refused = await write(linked)
     assert refused.error and NOT_DELIVERED in refused.error
     place = await linked.takaro.request(
-        linked.identity, Action.GET_PLAYER_LOCATION, requests.get_player("76561198000000001")
+        linked.identity, Action.GET_PLAYER_LOCATION, requests.get_player(ann["gameId"])
     )
     assert place.error is None  # an error would lose an event at Takaro
     assert await linked.commands.complete(command.operation_id, Outcome({}), {})

@@ -55,10 +55,11 @@ def test_of_players_who_connect_only_so_many_are_kept(beyond: Counter[str]) -> N
     mirror.answered(PLAYERS, [], NOW)
     for name in "abca":
         player = {"gameId": name, "name": name}
-        mirror.happened({"type": "player-connected", "data": {"player": player}}, NOW)
+        mirror.happened({"type": "player-connected", "data": {"player": player}}, NOW, NOW)
     payload = mirror.read(PLAYERS, NOW).payload
     assert payload and [player["gameId"] for player in orjson.loads(payload)] == ["a", "b"]
-    assert beyond == {"mirror_players": 1}
+    assert beyond == {"mirror_players": 3}  # one player, and two events that wait for a position
+    assert [mirror.event_waits(name, NOW) for name in "abc"] == [True, False, True]
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,7 @@ _FACTS = """\
 <div><dt>Events wait</dt><dd>{waiting}</dd></div>
 <div><dt>Commands wait</dt><dd>{commands}</dd></div>
 <div><dt>Dead letters</dt><dd>{dead}</dd></div>
+<div><dt>Positions made up</dt><dd>{made_up}</dd></div>
 <div><dt>Polls</dt><dd>{polls}</dd></div>
 <div><dt>Mod</dt><dd>{mod}</dd></div>
 <div><dt>Uplink</dt><dd>{owner}</dd></div>
@@ -88,6 +89,7 @@ def facts(row: Row) -> Html:
         waiting=waiting(found),
         commands=count(found.commands),
         dead=count(found.dead),
+        made_up=f"{count(found.made_up)}, the last {ago(found.made_up_s)}" if found.made_up else NOTHING,
         polls=polls(found.hold_ms),
         mod=f"version {found.mod_version}" if found.mod_version else NOTHING,
         owner=found.uplink or NOTHING,

@@ -36,10 +36,18 @@ class Facts:
     """For so long a poll that finds nothing may be held; 0: none is."""
     address: str = ""
     """Where the mod last called from."""
+    made_up: int = 0
+    """Positions that were made up for Takaro, since the instance is known."""
+    made_up_ms: int | None = None
+    """When one last was."""
 
     @property
     def silent_s(self) -> float | None:
         return None if self.contact_ms is None else max(0, self.now_ms - self.contact_ms) / 1000
+
+    @property
+    def made_up_s(self) -> float | None:
+        return None if self.made_up_ms is None else max(0, self.now_ms - self.made_up_ms) / 1000
 
     @property
     def oldest_s(self) -> float | None:
@@ -65,7 +73,9 @@ async def facts_of(store: Store, slug: str) -> Facts:
         mod,
         hold,
         address,
+        made_up,
     ) = found
+    made_up_s, _, made_up_count = made_up.partition(b" ")
     return Facts(
         now_ms,
         uplink.decode(),
@@ -82,6 +92,8 @@ async def facts_of(store: Store, slug: str) -> Facts:
         mod.decode(errors="replace"),
         _number(hold),
         address.decode(errors="replace"),
+        int(made_up_count or 0),
+        int(float(made_up_s) * 1000) if made_up_s else None,
     )
 
 

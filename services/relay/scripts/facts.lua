@@ -4,7 +4,8 @@
 -- KEYS  lease, link, contact, intake, events, waiting, dead, mirror, mod
 --
 -- Returns {now_ms, uplink, link state, game server id, what is wrong with the link, contact_ms, events, bytes, oldest_ms, commands, dead letters,
--- players, mod version, hold_ms, address of the mod}; "" for what is not known. oldest_ms: when the oldest event that waits was accepted.
+-- players, mod version, hold_ms, address of the mod, made up}; "" for what is not known. oldest_ms: when the oldest event that waits was accepted.
+-- made up: when (s) a position was last made up, a blank, and how many were.
 local time = redis.call('TIME')
 local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
 local link = redis.call('HMGET', KEYS[2], 'state', 'game_server_id', 'why')
@@ -16,5 +17,5 @@ return {
   link[1] or '', link[2] or '', link[3] or '',
   redis.call('GET', KEYS[3]) or '', intake[1] or '', intake[2] or '', first and string.match(first[1], '^%d+') or '',
   redis.call('ZCOUNT', KEYS[6], '(' .. now_ms, '+inf'), redis.call('XLEN', KEYS[7]), redis.call('HGET', KEYS[8], 'players') or '',
-  mod[1] or '', mod[2] or '', mod[3] or '',
+  mod[1] or '', mod[2] or '', mod[3] or '', redis.call('HGET', KEYS[8], 'made_up') or '',
 }

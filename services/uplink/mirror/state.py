@@ -14,7 +14,7 @@ from services.relay.encoding import kept_json
 from services.relay.limits import DEFAULT_LIMITS, Limits
 from services.relay.records import GameEvent
 from services.relay.vocabulary import Action, EventType
-from services.uplink.mirror.table import CATALOGUES, FALLBACK_VALUES, READ_RULES, Age, age_of
+from services.uplink.mirror.table import CATALOGUES, EVENT_WAITS_S, MADE_UP_PLACE, READ_RULES, Age, age_of
 
 LATER_S = 10.0
 """What the mod answers it may have looked up so long before. What happened earlier still is in its answer."""
@@ -52,6 +52,8 @@ NOTHING = Reading(Age.UNKNOWN)
 
 _ONLINE = "online"
 _PLAYERS = "players"  # how many are online, for those who only want to count (relay/instances/facts.py)
+_EVENT = "event"  # when an event of a player was sent of whom no position is known
+_MADE_UP = "made_up"  # when a position was last made up, and how many were
 _FORGOTTEN = b""
 
 
@@ -70,6 +72,8 @@ class Mirror:
         self._catalogues: dict[Action, float] = {}
         self._places: OrderedDict[str, Kept] = OrderedDict()
         self._inventories: OrderedDict[str, Kept] = OrderedDict()
+        self._sent: OrderedDict[str, Kept] = OrderedDict()  # events of players whose position is unknown
+        self._made_up = 0
         self._changed = Changes({}, {})
 
     # What is known
@@ -103,6 +107,17 @@ class Mirror:
         kept = self._places.get(game_id)
         return orjson.loads(kept.payload) if kept else None
 
+    def event_waits(self, game_id: str, now_s: float) -> bool:
+        """Whether Takaro may need the position of a player to take an event of theirs."""
+        sent = self._sent.get(game_id)
+        return sent is not None and now_s - sent.at_s <= EVENT_WAITS_S
+
+    def make_up_place(self, now_s: float) -> bytes:
+        """A position to tell when none is known, and an event waits for it. It is counted."""
+        self._made_up += 1
+        self._changed.mirror[_MADE_UP] = _stored(Kept(now_s, b"%d" % self._made_up))
+        return orjson.dumps(MADE_UP_PLACE)
+
     def oldest_s(self, action: Action) -> float | None:
         """Since when the oldest answer about somebody online was not renewed; None: nothing is known."""
         if action is Action.GET_PLAYERS:
@@ -119,9 +134,9 @@ class Mirror:
         if (
             subject.game_id not in self._online
             and age_of(Action.GET_PLAYERS, self._listed_s, now_s) is not Age.UNKNOWN
+            and found
         ):  # the mod could not say more
-            nothing = FALLBACK_VALUES[READ_RULES[subject.action].fallback]
-            return Reading(Age.FRESH, found.payload if found else orjson.dumps(nothing))
+            return Reading(Age.FRESH, found.payload)
         return self._reading(subject.action, found, now_s)
 
     def _reading(self, action: Action, kept: Kept | None, now_s: float) -> Reading:
@@ -132,7 +147,7 @@ class Mirror:
 
     # What is heard
 
-    def happened(self, event: GameEvent, at_s: float) -> None:
+    def happened(self, event: GameEvent, at_s: float, now_s: float) -> None:
         """An event of `at_s` is on its way to Takaro. After an outage that may be hours ago: what the mod has
         said since is left as it is."""
         data = event["data"]
@@ -140,6 +155,8 @@ class Mirror:
         if not player:
             return
         game_id = player["gameId"]
+        if game_id not in self._places:
+            self._keep(_EVENT, self._sent, game_id, Kept(now_s, b""))
         known_s = max(self._counted_s, self._online[game_id].at_s if game_id in self._online else 0.0)
         match event["type"]:
             case EventType.PLAYER_DEATH if data.get("position"):
@@ -216,15 +233,17 @@ class Mirror:
     def _keep_place(self, game_id: str, position: Mapping[str, Any], now_s: float) -> None:
         place = Kept(now_s, kept_json(position))
         self._keep(Action.GET_PLAYER_LOCATION, self._places, game_id, place)
+        if self._sent.pop(game_id, None):
+            self._changed.mirror[f"{_EVENT}:{game_id}"] = _FORGOTTEN
 
-    def _keep(self, action: Action, kept: OrderedDict[str, Kept], game_id: str, answer: Kept) -> None:
+    def _keep(self, part: str, kept: OrderedDict[str, Kept], game_id: str, answer: Kept) -> None:
         kept[game_id] = answer
         kept.move_to_end(game_id)
-        self._changed.mirror[f"{action}:{game_id}"] = _stored(answer)
+        self._changed.mirror[f"{part}:{game_id}"] = _stored(answer)
         if len(kept) > self._limits.mirror_players:
             self._beyond("mirror_players")
             oldest, _ = kept.popitem(last=False)
-            self._changed.mirror[f"{action}:{oldest}"] = _FORGOTTEN
+            self._changed.mirror[f"{part}:{oldest}"] = _FORGOTTEN
 
     def _mark_online(self) -> None:
         self._changed.mirror[_ONLINE] = _FORGOTTEN  # written whole by take_changes
@@ -262,6 +281,10 @@ class Mirror:
                 _keep_newer(self._places, game_id, Kept(at_s, payload))
             elif action == Action.GET_PLAYER_INVENTORY:
                 _keep_newer(self._inventories, game_id, Kept(at_s, payload))
+            elif action == _EVENT:
+                _keep_newer(self._sent, game_id, Kept(at_s, payload))
+            elif name == _MADE_UP and payload.isdigit():
+                self._made_up = max(self._made_up, int(payload))
             elif action in CATALOGUES:
                 self._catalogues[Action(action)] = max(at_s, self._catalogues.get(Action(action), at_s))
 

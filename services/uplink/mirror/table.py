@@ -3,18 +3,8 @@
 import math
 from dataclasses import dataclass
 from enum import Enum, unique
-from typing import Any
 
 from services.relay.vocabulary import Action
-
-
-@unique
-class Fallback(Enum):
-    """What Takaro is told when nothing is known and the mod does not say."""
-
-    ERROR = "an error that says why"
-    EMPTY = "an empty list"
-    ORIGIN = "the map's corner"  # numbers in any case: an error would lose the event (contract.md B2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +12,15 @@ class ReadRule:
     """How one read is answered.
 
     Up to `fresh_s` old: at once, the mod is not asked. Up to `known_s`: at once, and one refresh is queued.
-    Older, or never known: the mod is waited for, within Takaro's time; then the fallback. Among stale answers
-    those with the lowest `rank` are refreshed first.
+    Older, or never known: the mod is waited for, within Takaro's time; then Takaro gets an error. Among stale
+    answers those with the lowest `rank` are refreshed first. Takaro asks reads `of_each_player` in bursts: no
+    more of them are waited for than the mod can answer in time.
     """
 
     fresh_s: float
     known_s: float
     rank: int
-    fallback: Fallback = Fallback.ERROR
+    of_each_player: bool = False
 
 
 _HOUR_S = 3600.0
@@ -39,8 +30,8 @@ READ_RULES: dict[Action, ReadRule] = {
     # Takaro asks these of every server each 30 s. Who is online is also known from each event.
     Action.GET_PLAYERS: ReadRule(fresh_s=20, known_s=300, rank=0),
     Action.GET_PLAYER: ReadRule(fresh_s=60, known_s=math.inf, rank=1),
-    Action.GET_PLAYER_LOCATION: ReadRule(fresh_s=25, known_s=math.inf, rank=1, fallback=Fallback.ORIGIN),
-    Action.GET_PLAYER_INVENTORY: ReadRule(fresh_s=90, known_s=_HOUR_S, rank=2, fallback=Fallback.EMPTY),
+    Action.GET_PLAYER_LOCATION: ReadRule(fresh_s=25, known_s=math.inf, rank=1, of_each_player=True),
+    Action.GET_PLAYER_INVENTORY: ReadRule(fresh_s=90, known_s=_HOUR_S, rank=2, of_each_player=True),
     # Takaro asks these each hour. Old bans would be put into force again, so they are asked for anew.
     Action.LIST_BANS: ReadRule(fresh_s=30, known_s=120, rank=1),
     # These change with the mods that a game server loads, that is, when it starts.
@@ -52,7 +43,13 @@ READ_RULES: dict[Action, ReadRule] = {
 CATALOGUES = frozenset({Action.LIST_ITEMS, Action.LIST_ENTITIES, Action.LIST_LOCATIONS, Action.LIST_BANS})
 """Several MB each, asked for each hour: kept in Redis, not in this process."""
 
-FALLBACK_VALUES: dict[Fallback, Any] = {Fallback.EMPTY: [], Fallback.ORIGIN: {"x": 0, "y": 0, "z": 0}}
+MADE_UP_PLACE = {"x": 0, "y": 0, "z": 0}
+"""The position of a player of whom none is known, when an event waits for it. Takaro loses an event if the
+answer to this one question is an error (contract.md B2). No other answer is ever made up."""
+
+EVENT_WAITS_S = 300.0
+"""How long after an event was sent Takaro may still ask where its player is. It asks within a second, but
+after an outage it works off for minutes what was kept."""
 
 
 @unique

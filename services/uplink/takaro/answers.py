@@ -4,7 +4,6 @@ from typing import Any
 
 from services.relay.records import Outcome
 from services.relay.vocabulary import ACTION_RULES, SILENT_AFTER_S, Action, Kind
-from services.uplink.mirror.table import FALLBACK_VALUES, Fallback
 from services.uplink.takaro.answer_rules import is_error, is_valid_answer
 from services.uplink.takaro.failures import NEVER_CONTACTED
 from services.uplink.takaro.frames import error_payload
@@ -34,6 +33,9 @@ _WITHOUT_RESULT = frozenset(action for action, rule in ACTION_RULES.items() if r
 }
 
 
+_OF_A_PLAYER = (Action.GET_PLAYER, Action.GET_PLAYER_LOCATION, Action.GET_PLAYER_INVENTORY)
+
+
 def reachability(silent_s: float | None, store_away: bool) -> dict[str, Any]:
     """The answer to testReachability.
 
@@ -50,13 +52,11 @@ def reachability(silent_s: float | None, store_away: bool) -> dict[str, Any]:
     return {"connectable": True, "reason": ""}
 
 
-def payload_for(
-    action: Action, args: dict[str, Any], outcome: Outcome, last_position: dict[str, Any] | None = None
-) -> Any:
+def payload_for(action: Action, args: dict[str, Any], outcome: Outcome) -> Any:
     """The response payload for `action`, but for testReachability: one that Takaro accepts, never null.
 
-    `last_position` is where the relay itself last saw the player in `args`. A value that Takaro would refuse
-    counts as no answer; compare `is_valid_answer(action, outcome.value)` to count those.
+    A value that Takaro would refuse counts as no answer; compare `is_valid_answer(action, outcome.value)` to
+    count those.
     """
     if action in OWN_ANSWERS:
         return OWN_ANSWERS[action]
@@ -65,19 +65,13 @@ def payload_for(
     fault = outcome.error or _fault(action, args, outcome.value)
     if not fault:
         return outcome.value
-    if action is Action.GET_PLAYER_LOCATION:
-        # Numbers in any case: Takaro asks this before it takes an event, and an error loses the event (B2).
-        return FALLBACK_VALUES[Fallback.ORIGIN] if _fault(action, args, last_position) else last_position
-    if action is Action.GET_PLAYER_INVENTORY:
-        # Takaro asks for each player it believes online; who has just left carries nothing.
-        return FALLBACK_VALUES[Fallback.EMPTY]
     if action is Action.EXECUTE_CONSOLE_COMMAND:  # without its fields Takaro shows "bad data", not the words
         return {"rawResult": "", "success": False, **error_payload(fault)}
     return error_payload(fault)
 
 
 def _fault(action: Action, args: dict[str, Any], value: Any) -> str:
-    if value is None and action is Action.GET_PLAYER:
+    if value is None and action in _OF_A_PLAYER:
         return f"no such player: {args.get('gameId', '')}"
     if value is None:
         return "the game server gave no answer"

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from services.relay.limits import Limits
 from services.relay.records import GameEvent
 from services.relay.vocabulary import Action
-from services.uplink.mirror.state import Mirror, Reading, Subject
-from services.uplink.mirror.table import READ_RULES, Age
+from services.uplink.mirror.state import NOTHING, Mirror, Reading, Subject
+from services.uplink.mirror.table import EVENT_WAITS_S, READ_RULES, Age
 
 NOW = 1_800_000_000.0
 PLAYERS = Subject(Action.GET_PLAYERS)
@@ -63,31 +63,31 @@ def test_a_record_of_somebody_else_changes_nobody(mirror: Mirror) -> None:
 
 
 def test_who_is_online_follows_each_event(mirror: Mirror) -> None:
-    mirror.happened(event("player-connected", "eve"), NOW + 1)
-    mirror.happened(event("player-disconnected", "bob"), NOW + 2)
-    mirror.happened(event("chat-message", "zoe", msg="hi", channel="global"), NOW + 3)
+    mirror.happened(event("player-connected", "eve"), NOW + 1, NOW)
+    mirror.happened(event("player-disconnected", "bob"), NOW + 2, NOW)
+    mirror.happened(event("chat-message", "zoe", msg="hi", channel="global"), NOW + 3, NOW)
     assert online(mirror) == {"ada", "eve", "zoe"}
     assert value(mirror.read(Subject(Action.GET_PLAYER, "eve"), NOW + 4)) == player("eve")
 
 
 def test_what_happened_before_the_mod_said_how_it_is_changes_nothing(mirror: Mirror) -> None:
     """After an outage of Takaro's, events of hours ago go out while the mod's answers are new."""
-    mirror.happened(event("player-disconnected", "ada"), NOW - 3_600)
-    mirror.happened(event("player-connected", "eve"), NOW - 3_000)
-    mirror.happened(event("player-death", "ada", position={"x": 7, "y": 8, "z": 9}), NOW - 2_000)
+    mirror.happened(event("player-disconnected", "ada"), NOW - 3_600, NOW)
+    mirror.happened(event("player-connected", "eve"), NOW - 3_000, NOW)
+    mirror.happened(event("player-death", "ada", position={"x": 7, "y": 8, "z": 9}), NOW - 2_000, NOW)
     assert online(mirror) == {"ada", "bob"}
     assert mirror.place("ada") == {"x": 1, "y": 2, "z": 3}
 
 
 def test_what_happened_while_the_mods_answer_was_on_its_way_counts(mirror: Mirror) -> None:
-    mirror.happened(event("player-connected", "eve"), NOW - 2)
+    mirror.happened(event("player-connected", "eve"), NOW - 2, NOW)
     assert online(mirror) == {"ada", "bob", "eve"}
 
 
 def test_nobody_comes_back_with_what_happened_before_the_game_server_started_anew(mirror: Mirror) -> None:
     mirror.restarted(NOW + 1_000)
-    mirror.happened(event("player-connected", "eve"), NOW + 10)
-    mirror.happened(event("player-connected", "zoe"), NOW + 1_001)
+    mirror.happened(event("player-connected", "eve"), NOW + 10, NOW)
+    mirror.happened(event("player-connected", "zoe"), NOW + 1_001, NOW)
     assert mirror.online == 1
 
 
@@ -97,15 +97,39 @@ def test_the_list_of_the_mod_replaces_what_events_said(mirror: Mirror) -> None:
 
 
 def test_somebody_who_just_left_is_still_where_they_were(mirror: Mirror) -> None:
-    mirror.happened(event("player-disconnected", "ada"), NOW + 100)
+    mirror.happened(event("player-disconnected", "ada"), NOW + 100, NOW)
     reading = mirror.read(location("ada"), NOW + 200)
     assert (reading.age, value(reading)) == (Age.FRESH, {"x": 1, "y": 2, "z": 3})
     assert value(mirror.read(inventory("ada"), NOW + 200)) == [{"code": "Apple", "name": "Apple"}]
 
 
-def test_of_somebody_who_is_not_there_the_mod_is_not_asked(mirror: Mirror) -> None:
-    assert value(mirror.read(location("stranger"), NOW)) == {"x": 0, "y": 0, "z": 0}
-    assert value(mirror.read(inventory("stranger"), NOW)) == []
+@pytest.mark.parametrize("name", ["stranger", "bob"])
+def test_of_somebody_who_is_unknown_nothing_is_made_up(mirror: Mirror, name: str) -> None:
+    assert mirror.read(location(name), NOW) == NOTHING
+    assert mirror.read(inventory(name), NOW) == NOTHING
+
+
+def test_an_event_waits_for_a_position_that_is_not_known_and_for_a_while_only(mirror: Mirror) -> None:
+    assert not mirror.event_waits("eve", NOW)
+    for name in ("eve", "ada"):  # where ada is is known
+        mirror.happened(event("player-connected", name), NOW - 3_600, NOW)
+    waits = [mirror.event_waits(name, NOW + EVENT_WAITS_S) for name in ("eve", "ada", "bob")]
+    assert waits == [True, False, False]
+    assert not mirror.event_waits("eve", NOW + EVENT_WAITS_S + 1)
+    mirror.answered(location("eve"), {"x": 1, "y": 2, "z": 3}, NOW + 1)
+    assert not mirror.event_waits("eve", NOW + 2)
+
+
+def test_another_owner_knows_which_events_wait_and_goes_on_counting_what_was_made_up(mirror: Mirror) -> None:
+    for name in ("eve", "zoe"):
+        mirror.happened(event("player-connected", name), NOW, NOW)
+    assert orjson.loads(mirror.make_up_place(NOW + 1)) == {"x": 0, "y": 0, "z": 0}
+    mirror.answered(location("zoe"), {"x": 1, "y": 2, "z": 3}, NOW + 1)
+    other = Mirror()
+    other.restore(mirror.take_changes().mirror, NOW + 2)
+    assert [other.event_waits(name, NOW + 3) for name in ("eve", "zoe")] == [True, False]
+    other.make_up_place(NOW + 4)
+    assert other.take_changes().mirror["made_up"] == b"%.3f 2" % (NOW + 4)
 
 
 def test_of_somebody_who_is_there_and_unknown_the_mod_is_asked(mirror: Mirror) -> None:
@@ -119,7 +143,7 @@ def test_a_position_ages_and_is_given_all_the_same(mirror: Mirror) -> None:
 
 
 def test_a_death_says_where_somebody_was(mirror: Mirror) -> None:
-    mirror.happened(event("player-death", "ada", position={"x": 7, "y": 8, "z": 9}), NOW + 1)
+    mirror.happened(event("player-death", "ada", position={"x": 7, "y": 8, "z": 9}), NOW + 1, NOW)
     assert value(mirror.read(location("ada"), NOW + 1)) == {"x": 7, "y": 8, "z": 9}
     assert mirror.place("ada") == {"x": 7, "y": 8, "z": 9}
 
@@ -187,7 +211,7 @@ def test_the_age_that_an_operator_sees_is_that_of_the_oldest_answer_about_somebo
 ) -> None:
     mirror.answered(location("bob"), {"x": 0, "y": 0, "z": 1}, NOW + 50)
     assert mirror.oldest_s(Action.GET_PLAYER_LOCATION) == NOW
-    mirror.happened(event("player-disconnected", "ada"), NOW + 60)
+    mirror.happened(event("player-disconnected", "ada"), NOW + 60, NOW)
     assert mirror.oldest_s(Action.GET_PLAYER_LOCATION) == NOW + 50
     assert Mirror().oldest_s(Action.GET_PLAYERS) is None
 
@@ -205,7 +229,7 @@ def test_online_is_whoever_connected_last_and_did_not_leave(story: list[tuple[st
     mirror, expected = Mirror(), set()
     mirror.answered(PLAYERS, [], NOW)
     for what, name in story:
-        mirror.happened(event(what, name), NOW)
+        mirror.happened(event(what, name), NOW, NOW)
         (expected.add if what == "player-connected" else expected.discard)(name)
     assert online(mirror) == expected
     again = Mirror()
