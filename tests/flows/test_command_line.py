@@ -141,7 +141,7 @@ async def test_a_dead_letter_is_listed_shown_taken_in_again_and_dropped(single: 
     assert '"no-such-event"' in await ran(single, "dlq", "show", "solo", bad)
     assert "on its way to Takaro" in await ran(single, "dlq", "retry", "solo", good)
     await side.until(lambda: any("mended" in text for text in side.messages()))
-    await ran(single, "dlq", "drop", "solo", "--all")
+    await ran(single, "dlq", "drop", "solo", "--all", "--yes")
     assert "no dead letters" in await ran(single, "dlq", "list", "solo")
     code, said = await Command(single, "dlq", "retry", "solo", good).run()
     assert code == 1 and "no dead letter" in said
