@@ -20,7 +20,7 @@ def spill(self: Any, *args: Any, **more: Any) -> NoReturn:
 
 
 if __name__ == "__main__":
-    for kind, name in ((Intake, "take"), (Operations, "poll"), (Operations, "take_result"), (Desk, "take")):
+    for kind, name in ((Intake, "take"), (Operations, "take"), (Operations, "take_result"), (Desk, "take")):
         assert hasattr(kind, name), name
         setattr(kind, name, spill)
     sys.exit(main())
