@@ -4,7 +4,7 @@ import asyncio
 import time
 
 from services.relay.command_life import MAY_HAVE_RUN
-from services.relay.store import Script
+from tests.faults.oracle import WRITE
 from tests.faults.registry import scenario
 from tests.faults.shape import Shape
 from tests.faults.world import Run
@@ -67,19 +67,18 @@ async def poll_answer_lost(run: Run) -> None:
     "F43-hang-up", "mods hang up while their polls wait for a slow Redis", cycles=20, short=5, recovery_s=3.0
 )
 async def hang_up_in_the_lane(run: Run) -> None:
-    take = Script("take").digest.encode()
     polls = HangUps(run)
     async with run.world(Shape(writes=3.0, proxied=True)) as world:
         redis = world.redis_of["modapi-1"]
         redis.reply_delay_s = REPLY_DELAY_S
-        redis.on_request = lambda request: polls.asked(world.front, take in request)
+        redis.on_reply = lambda reply: polls.replied(world.front, WRITE.encode() in reply)
         for _ in range(run.cycles):
             await run.pause(0.5, 1.0)
             fault = world.fault("mods hang up")
             await polls.hang_up()
             world.healed(fault)
             await world.recovered(fault)
-        redis.on_request = lambda request: None
+        redis.on_reply = lambda reply: None
         redis.reply_delay_s = 0.0
     ran = {(one.instance, one.number) for one in world.ledger.executions}
     asked = world.ledger.requests
@@ -90,7 +89,7 @@ async def hang_up_in_the_lane(run: Run) -> None:
 
 
 class HangUps:
-    """Ends the connections of all mods while a poll of one is under way to Redis, or waits behind another."""
+    """Ends the connections of all mods while Redis' reply to a poll, with a command in it, is on its way."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
@@ -98,17 +97,17 @@ class HangUps:
         self._done = asyncio.Event()
 
     async def hang_up(self) -> None:
-        """With the next poll."""
+        """With the next command."""
         self._done.clear()
         self._wanted = True
         async with asyncio.timeout(HANG_UP_WITHIN_S):
             await self._done.wait()
 
-    def asked(self, front: Proxy, polls: bool) -> None:
-        """A request is on its way to Redis."""
-        if polls and self._wanted:
+    def replied(self, front: Proxy, has_command: bool) -> None:
+        """A reply has left Redis, and is late."""
+        if has_command and self._wanted:
             self._wanted = False
-            # Behind the answers to what came before, and before the reply to this.
+            # Behind the answers that were written for the replies before, and before this one comes.
             delay_s = self._run.chance.uniform(0.1, 0.7) * REPLY_DELAY_S
             asyncio.get_running_loop().call_later(delay_s, self._hang_up, front)
 
