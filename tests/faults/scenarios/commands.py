@@ -64,7 +64,7 @@ async def poll_answer_lost(run: Run) -> None:
 
 
 @scenario(
-    "F43-hang-up", "mods hang up while their polls wait for a slow Redis", cycles=20, short=5, recovery_s=3.0
+    "F43-hang-up", "mods hang up while their polls wait for a slow Redis", cycles=20, short=3, recovery_s=3.0
 )
 async def hang_up_in_the_lane(run: Run) -> None:
     polls = HangUps(run)
