@@ -1,12 +1,16 @@
-"""Which files of a DayZ server's folder are logs, and what of them is unread. Pure."""
+"""Which files of a folder are logs, how one is known again, and what of them is unread. Pure."""
 
 import zlib
 from collections.abc import Iterable, Mapping
 from enum import Enum
 from typing import NamedTuple
 
-HEAD_BYTES = 256
-"""By its first bytes a file is known again: they hold the time at which the game server was started."""
+HEAD_BYTES = 16 * 1024
+"""Size of the beginning by which a file is known again. The time of the game server's start is in it; in an
+RPT that comes after the command line with all mods."""
+
+MIN_ALIKE_BYTES = 64
+"""Two files with less in common may both just have begun."""
 
 TOO_OLD_S = 600.0
 """A file that turns up and was not written to for so long is somebody's copy. (Log lines of that age are
@@ -21,22 +25,36 @@ class Kind(Enum):
     ADM = "adm"
 
 
+class FileId(NamedTuple):
+    """What a file keeps when it is renamed. A deleted file's number is given to another one."""
+
+    device: int
+    inode: int
+
+
 class Found(NamedTuple):
-    """A file as it is now."""
+    """A file as it is now. `file_id` is None where the file system has none."""
 
     name: str
     size: int
     modified_s: float
+    file_id: FileId | None = None
+
+
+class Head(NamedTuple):
+    """A hash of the first `length` bytes of a file."""
+
+    length: int
+    crc: int
 
 
 class Position(NamedTuple):
-    """How far a file was read: up to `offset`, the start of a line. `head` is `head_of` what came before."""
+    """How far a file was read: up to `offset`, the start of a line. The rest is what it is known by."""
 
+    name: str
+    file_id: FileId | None
     offset: int
-    head: int
-
-
-START = Position(0, 0)
+    head: Head
 
 
 def kind_of(name: str) -> Kind | None:
@@ -51,24 +69,64 @@ def kind_of(name: str) -> Kind | None:
     return None
 
 
-def head_of(beginning: bytes, offset: int) -> int:
-    """A number for the first bytes of a file, those up to `offset` at most."""
-    return zlib.crc32(beginning[: min(offset, HEAD_BYTES)])
+def head_of(beginning: bytes, offset: int) -> Head:
+    """The head of a file that was read up to `offset`."""
+    head = beginning[: min(offset, HEAD_BYTES)]
+    return Head(len(head), zlib.crc32(head))
 
 
-def new_file(found: Found, now_s: float) -> bool:
-    """Is a file that was not there before to be read from its start?"""
+def is_new(found: Found, now_s: float) -> bool:
+    """Whether a file that nothing is known of is to be read from its start."""
     return now_s - found.modified_s <= TOO_OLD_S
 
 
-def go_on(position: Position, size: int, beginning: bytes) -> Position:
-    """Where to read on: at the start if the file was cut short, or is another one under the same name."""
-    if size < position.offset or head_of(beginning, position.offset) != position.head:
-        return START
-    return position
+def fits(position: Position, size: int, beginning: bytes) -> bool:
+    """Whether a file of this size and beginning can be the one that was read so far."""
+    return size >= position.offset and head_of(beginning, position.head.length) == position.head
 
 
-def unread(found: Iterable[Found], positions: Mapping[str, Position]) -> list[tuple[Kind, Found, bool]]:
+def is_settled(position: Position, found: Found) -> bool:
+    """Whether the file under this name is the one that it was, as far as is known without reading it."""
+    ids = {position.file_id, found.file_id} - {None}
+    return found.size >= position.offset and len(ids) < 2
+
+
+def same_file(found: Found, beginning: bytes, absent: Mapping[int, Position]) -> int | None:
+    """Which of the absent files is this one, by its number, under another name."""
+    for key, position in absent.items():
+        if found.file_id and position.file_id == found.file_id and fits(position, found.size, beginning):
+            return key
+    return None
+
+
+def same_name(found: Found, beginning: bytes, absent: Mapping[int, Position]) -> int | None:
+    """Which of the absent files is this one, by its name: it has no number, or another one than before."""
+    named = [
+        key
+        for key, position in absent.items()
+        if position.name == found.name and fits(position, found.size, beginning)
+    ]
+    return max(named, default=None)
+
+
+def same_content(found: Found, beginning: bytes, absent: Mapping[int, Position]) -> int | None:
+    """Which of the absent files is this one, by its content: it was moved by being copied and deleted."""
+    alike = [
+        key
+        for key, position in absent.items()
+        if MIN_ALIKE_BYTES <= position.head.length == min(position.offset, HEAD_BYTES)
+        and fits(position, found.size, beginning)
+    ]
+    return max(alike, key=lambda key: absent[key].offset, default=None)
+
+
+def is_alike(one: bytes, other: bytes) -> bool:
+    """Whether two beginnings are of the same log, one of which may be longer."""
+    shorter, longer = sorted((one, other), key=len)
+    return len(shorter) >= MIN_ALIKE_BYTES and longer.startswith(shorter)
+
+
+def unread(found: Iterable[Found], offsets: Mapping[str, int]) -> list[tuple[Kind, Found, bool]]:
     """What there is to read, in order, and whether the file has ended: it is not the newest of its kind.
 
     Older files come first: the game server may have been started again since, more than once.
@@ -77,9 +135,5 @@ def unread(found: Iterable[Found], positions: Mapping[str, Position]) -> list[tu
     rows = []
     for kind in Kind:
         own = [file for file in files if kind_of(file.name) is kind]
-        rows += [
-            (kind, file, file is not own[-1])
-            for file in own
-            if file.size != positions.get(file.name, START).offset
-        ]
+        rows += [(kind, file, file is not own[-1]) for file in own if file.size != offsets.get(file.name, 0)]
     return rows

@@ -48,11 +48,11 @@ class Agent:
         self.stopping = False
         self._settings = settings
         self._saved = True
-        self._done: dict[str, Position] | None = None
+        self._done: dict[int, Position] | None = None
         before = state.load(settings.state)
         self._tail = Tail(settings.logs, before)
         # Also when there is no log yet: what comes is new, also to an agent that is started after this one.
-        self._remember(self._tail.positions if before is None else before)
+        self._remember(self._tail.positions)
         self._repeats = Repeats()
         self._rate = Bucket(settings.max_per_s, settings.max_per_s * BURST_S, time.monotonic())
         self._outbox = Outbox()
@@ -70,7 +70,7 @@ class Agent:
         for read in self._tail.read():
             if not self._is_wanted(read, now_s):
                 continue
-            if not (self._rate.admits(now_s) and self._outbox.add(read.text, read.name, read.offset)):
+            if not (self._rate.admits(now_s) and self._outbox.add(read.text, read.key, read.offset)):
                 self._dropped += 1
         if self._dropped and self._outbox.add(f"dayz-relay agent: {self._dropped} log lines dropped"):
             self._dropped = 0
@@ -88,7 +88,7 @@ class Agent:
                 logger.info("the relay is there again")
             self._failures = 0
             offsets = self._outbox.sent(len(lines))
-            self._remember({name: self._tail.position(name, at) for name, at in offsets.items()})
+            self._remember({key: self._tail.position(key, at) for key, at in offsets.items()})
         if not self._outbox:  # what was left out is done with too
             self._remember(self._tail.positions)
 
@@ -104,14 +104,14 @@ class Agent:
         delay_s = min(MAX_DELAY_S, 2.0 ** min(self._failures, 10))
         self._again_s = time.monotonic() + random.uniform(LOOK_EVERY_S, delay_s)
 
-    def _remember(self, positions: Mapping[str, Position]) -> None:
+    def _remember(self, positions: Mapping[int, Position]) -> None:
         """So far these logs are done with. Those that are gone are forgotten."""
         done = {**(self._done or {}), **positions}
-        done = {name: done[name] for name in done if name in self._tail.positions}
+        done = {key: done[key] for key in done if key in self._tail.positions}
         if done == self._done:
             return
         try:
-            state.save(self._settings.state, done)
+            state.save(self._settings.state, done.values())
         except OSError as error:
             if self._saved:
                 logger.warning("%s cannot be written: %s", self._settings.state, error.strerror)

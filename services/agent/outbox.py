@@ -10,10 +10,10 @@ MAX_BATCH = 50
 
 
 class Waiting(NamedTuple):
-    """A line, and how far its file is read with it. `name` "": it is of no file."""
+    """A line, and how far its file is read with it. Without a `key` it is of no file."""
 
     text: str
-    name: str
+    key: int | None
     offset: int
 
 
@@ -26,18 +26,18 @@ class Outbox:
     def __len__(self) -> int:
         return len(self._lines)
 
-    def add(self, text: str, name: str = "", offset: int = 0) -> bool:
+    def add(self, text: str, key: int | None = None, offset: int = 0) -> bool:
         """False when it is full: the line is lost."""
         if len(self._lines) >= MAX_LINES:
             return False
-        self._lines.append(Waiting(text, name, offset))
+        self._lines.append(Waiting(text, key, offset))
         return True
 
     def batch(self) -> list[str]:
         """The lines to send now, the oldest first."""
         return [line.text for line in itertools.islice(self._lines, MAX_BATCH)]
 
-    def sent(self, count: int) -> dict[str, int]:
+    def sent(self, count: int) -> dict[int, int]:
         """So many at the head have come. How far each of their files is done with."""
         done = [self._lines.popleft() for _ in range(count)]
-        return {line.name: line.offset for line in done if line.name}
+        return {line.key: line.offset for line in done if line.key is not None}

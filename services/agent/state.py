@@ -3,31 +3,50 @@
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
-from services.agent.files import Position
+from services.agent.files import FileId, Head, Position
+
+OLD_HEAD_BYTES = 256
+"""Size of the beginning that the first form of the file has a hash of."""
 
 logger = logging.getLogger(__name__)
 
 
-def load(path: Path) -> dict[str, Position] | None:
-    """The positions by the names of the logs; None if there is no such file, or none that can be read."""
+def load(path: Path) -> list[Position] | None:
+    """The positions of the logs; None if there is no such file, or none that can be read."""
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
-        return {str(name): Position(int(offset), int(head)) for name, (offset, head) in stored.items()}
+        files = stored.get("files")
+        return _old_form(stored) if files is None else [_position(file) for file in files]
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
         logger.warning("%s cannot be used, only what is new from now on is sent: %s", path, error)
         return None
 
 
-def save(path: Path, positions: Mapping[str, Position]) -> None:
+def save(path: Path, positions: Iterable[Position]) -> None:
     """Raises OSError; then the file is as it was."""
     new = path.with_name(path.name + ".new")
     with open(new, "w", encoding="utf-8") as file:
-        json.dump(positions, file)
+        json.dump({"files": [position._asdict() for position in positions]}, file)
         file.flush()
         os.fsync(file.fileno())
     os.replace(new, path)
+
+
+def _position(file: dict[str, Any]) -> Position:
+    device_and_inode, (length, crc) = file["file_id"], file["head"]
+    file_id = FileId(*map(int, device_and_inode)) if device_and_inode else None
+    return Position(str(file["name"]), file_id, int(file["offset"]), Head(int(length), int(crc)))
+
+
+def _old_form(stored: dict[str, Any]) -> list[Position]:
+    """Each name with its offset and head, and no number of the file."""
+    return [
+        Position(str(name), None, int(offset), Head(min(int(offset), OLD_HEAD_BYTES), int(head)))
+        for name, (offset, head) in stored.items()
+    ]

@@ -3,11 +3,12 @@
 import contextlib
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from services.agent.files import HEAD_BYTES, Found, Kind, Position, go_on, head_of, kind_of, new_file, unread
+from services.agent.files import HEAD_BYTES, FileId, Found, Kind, Position, kind_of, unread
+from services.agent.known_files import KnownFiles
 from services.agent.lines import split, text_of
 
 MAX_READ_BYTES = 1024 * 1024
@@ -17,72 +18,71 @@ logger = logging.getLogger(__name__)
 
 
 class Read(NamedTuple):
-    """One line that is not empty, and where it ends in its file."""
+    """One line that is not empty, and where it ends in its file. `key` is that of `Tail.positions`."""
 
     kind: Kind
     text: str
-    name: str
+    key: int
     offset: int
 
 
 class Tail:
     """The logs of `folder`, read from `positions` on; None: from what there is now."""
 
-    def __init__(self, folder: Path, positions: Mapping[str, Position] | None) -> None:
+    def __init__(self, folder: Path, positions: Sequence[Position] | None) -> None:
         self._folder = folder
-        self._beginnings: dict[str, bytes] = {}
         self._away = False
-        self.positions = dict(positions or {})
-        """How far each file is read."""
+        self._known = KnownFiles(positions or (), self._beginning)
         if positions is None:
-            for file in self._look():
-                self._skip(file)
+            self._known.update(self._look(), None)
+
+    @property
+    def positions(self) -> dict[int, Position]:
+        """How far each file is read. The key of a file stays when it is renamed."""
+        return self._known.positions
 
     def read(self) -> Iterator[Read]:
         """The lines that are new. Never fails: what cannot be read now is looked at again next time."""
         found = self._look()
+        if not found:  # it may be a mount that is away: nothing must be forgotten
+            return
         now_s = time.time()
-        for file in found:
-            if file.name not in self.positions and not new_file(file, now_s):
-                self._skip(file)
-        for kind, file, ended in unread(found, self.positions):
+        present = self._known.update(found, now_s)
+        offsets = {name: self.positions[key].offset for name, key in present.items()}
+        for kind, file, ended in unread([file for file in found if file.name in present], offsets):
             try:
-                yield from self._read(kind, file, ended)
+                yield from self._read(kind, file, ended, now_s)
             except OSError as error:
                 logger.debug("%s cannot be read: %s", file.name, error)
 
-    def position(self, name: str, offset: int) -> Position:
+    def position(self, key: int, offset: int) -> Position:
         """How far a file that was read is done with."""
-        return Position(offset, head_of(self._beginnings.get(name, b""), offset))
+        return self._known.position(key, offset)
 
-    def _read(self, kind: Kind, file: Found, ended: bool) -> Iterator[Read]:
-        if file.name not in self.positions:
-            logger.info("follows %s", file.name)
+    def _read(self, kind: Kind, file: Found, ended: bool, now_s: float) -> Iterator[Read]:
         with open(self._folder / file.name, "rb") as opened:
-            beginning = self._beginnings[file.name] = opened.read(HEAD_BYTES)
-            start = go_on(self.positions.get(file.name, Position(0, 0)), file.size, beginning).offset
+            key = self._known.opened(file, opened.read(HEAD_BYTES), now_s)
+            start = self.positions[key].offset
             opened.seek(start)
             data = opened.read(min(MAX_READ_BYTES, file.size - start))
         offset = start
         for line, end in split(data, ended=ended and start + len(data) >= file.size):
             offset = start + end
             # Before the line is given away: whoever asks how far it was read has had it.
-            self.positions[file.name] = self.position(file.name, offset)
+            self._known.read_to(key, offset)
             if text := text_of(line):
-                yield Read(kind, text, file.name, offset)
-        self.positions[file.name] = self.position(file.name, offset)
+                yield Read(kind, text, key, offset)
+        self._known.read_to(key, offset)
 
-    def _skip(self, file: Found) -> None:
+    def _beginning(self, name: str) -> bytes | None:
         try:
-            with open(self._folder / file.name, "rb") as opened:
-                self._beginnings[file.name] = opened.read(HEAD_BYTES)
+            with open(self._folder / name, "rb") as opened:
+                return opened.read(HEAD_BYTES)
         except OSError as error:
-            logger.debug("%s cannot be read: %s", file.name, error)
-            return
-        self.positions[file.name] = self.position(file.name, file.size)
+            logger.debug("%s cannot be read: %s", name, error)
+            return None
 
     def _look(self) -> list[Found]:
-        found = []
         try:
             logs = {path.name: path for path in self._folder.iterdir() if kind_of(path.name)}
         except OSError as error:
@@ -91,14 +91,15 @@ class Tail:
             self._away = True
             return []
         self._away = False
-        if logs:  # else it is a mount that is away, and nothing must be forgotten
-            for name in self.positions.keys() - logs.keys():
-                del self.positions[name]
-                self._beginnings.pop(name, None)
+        found: dict[FileId | str, Found] = {}
         # The RPT last: what another log has by now of its lines is in it already, and is sent from there.
-        for name, path in sorted(logs.items(), key=lambda log: kind_of(log[0]) is Kind.RPT):
+        for name, path in sorted(logs.items(), key=lambda log: (kind_of(log[0]) is Kind.RPT, log[0])):
             with contextlib.suppress(OSError):
                 # Not what the folder says of it: on Windows that is old while the file is open.
                 stat = path.stat()
-                found.append(Found(name, stat.st_size, stat.st_mtime))
-        return found
+                file_id = FileId(stat.st_dev, stat.st_ino) if stat.st_ino else None
+                file = Found(name, stat.st_size, stat.st_mtime, file_id)
+                # A link is no other file; of its names that one counts under which it is known.
+                if (file_id or name) not in found or self._known.has(file):
+                    found[file_id or name] = file
+        return list(found.values())

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -183,6 +184,23 @@ async def test_an_agent_that_is_killed_before_the_first_log_misses_nothing_of_it
     await scene.game_server(1, 20)
     await scene.start_agent()
     assert await scene.until_stored(lambda lines: len(lines) >= 20) == written(1, 20)
+
+
+async def test_a_log_that_is_renamed_or_copied_is_not_sent_again(scene: Scene) -> None:
+    log = scene.logs / "DayZServer_x64.ADM"
+    log.write_text("".join(f"from before, line {number}\n" for number in range(50)))
+    await scene.start_agent()
+    log = log.rename(scene.logs / "DayZServer_x64_2026-03-08_11-34-31.ADM")
+    shutil.copyfile(log, scene.logs / "copy of it.ADM")
+    with log.open("a") as file:
+        file.write("new\n")
+    await scene.until_stored(lambda lines: "new" in lines)
+    await scene.end_agent()
+    log.rename(scene.logs / "DayZServer_x64.ADM")
+    await scene.start_agent()
+    (scene.logs / "another.ADM").write_text("the first line of another\n")
+    lines = await scene.until_stored(lambda lines: "the first line of another" in lines)
+    assert lines == ["new", "the first line of another"]
 
 
 async def test_lines_wait_while_the_relay_is_away(store: Store, slug: str, tmp_path: Path) -> None:

@@ -4,7 +4,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.agent.files import START, Found, Kind, Position, go_on, head_of, kind_of, new_file, unread
+from services.agent.files import (
+    FileId,
+    Found,
+    Kind,
+    Position,
+    fits,
+    head_of,
+    is_new,
+    is_settled,
+    kind_of,
+    same_content,
+    same_file,
+    unread,
+)
 
 
 @pytest.mark.parametrize(
@@ -27,8 +40,8 @@ def test_logs_are_known_by_their_names(name: str, kind: Kind | None) -> None:
     assert kind_of(name) is kind
 
 
-def rows(found: list[Found], positions: dict[str, Position]) -> list[tuple[str, bool]]:
-    return [(file.name, ended) for _, file, ended in unread(found, positions)]
+def rows(found: list[Found], offsets: dict[str, int]) -> list[tuple[str, bool]]:
+    return [(file.name, ended) for _, file, ended in unread(found, offsets)]
 
 
 @pytest.mark.parametrize(
@@ -63,7 +76,7 @@ def rows(found: list[Found], positions: dict[str, Position]) -> list[tuple[str, 
 def test_what_is_unread_comes_oldest_first(
     found: list[Found], offsets: dict[str, int], expected: list[tuple[str, bool]]
 ) -> None:
-    assert rows(found, {name: Position(offset, 0) for name, offset in offsets.items()}) == expected
+    assert rows(found, offsets) == expected
 
 
 @given(
@@ -77,19 +90,59 @@ def test_one_file_of_a_kind_at_most_goes_on(found: list[Found]) -> None:
 BEGINNING = b"Current time:  2026/07/11 11:38:05\r\n" * 20
 
 
+def read_to(offset: int, file_id: FileId | None = None) -> Position:
+    return Position("a.RPT", file_id, offset, head_of(BEGINNING, offset))
+
+
 @pytest.mark.parametrize("offset", [0, 10, 256, 500])
-def test_reading_goes_on_where_it_was_while_the_file_is_the_same(offset: int) -> None:
-    position = Position(offset, head_of(BEGINNING, offset))
-    assert go_on(position, 600, BEGINNING) == position
+def test_a_file_that_has_grown_is_the_same(offset: int) -> None:
+    assert fits(read_to(offset), 720, BEGINNING)
 
 
 @pytest.mark.parametrize(
-    ("size", "beginning"), [(40, BEGINNING), (600, BEGINNING.replace(b"11:38", b"11:39")), (0, b"")]
+    ("size", "beginning"), [(40, BEGINNING), (720, BEGINNING.replace(b"11:38", b"11:39")), (0, b"")]
 )
-def test_a_file_that_was_cut_short_or_replaced_is_read_from_its_start(size: int, beginning: bytes) -> None:
-    assert go_on(Position(500, head_of(BEGINNING, 500)), size, beginning) == START
+def test_a_file_that_was_cut_short_or_rewritten_is_another_one(size: int, beginning: bytes) -> None:
+    assert not fits(read_to(500), size, beginning)
+
+
+A, B = FileId(1, 1), FileId(1, 2)
+
+
+@pytest.mark.parametrize(
+    ("known", "now", "size", "settled"),
+    [(A, A, 500, True), (A, A, 900, True), (A, A, 499, False), (A, B, 900, False), (None, B, 500, True)]
+    + [(A, None, 500, True)],
+)
+def test_a_file_under_its_name_is_settled_by_number_and_size(
+    known: FileId | None, now: FileId | None, size: int, settled: bool
+) -> None:
+    assert is_settled(read_to(500, known), Found("a.RPT", size, 1, now)) is settled
+
+
+@pytest.mark.parametrize(
+    ("beginning", "file_id", "by_number", "by_content"),
+    [
+        (BEGINNING, A, 0, 0),
+        (BEGINNING, B, None, 0),
+        (BEGINNING, None, None, 0),
+        (BEGINNING.replace(b"11:38", b"11:39"), A, None, None),
+    ],
+)
+def test_a_renamed_file_is_known_by_its_number_and_content(
+    beginning: bytes, file_id: FileId | None, by_number: int | None, by_content: int | None
+) -> None:
+    found, absent = Found("b.RPT", 720, 1, file_id), {0: read_to(500, A)}
+    assert same_file(found, beginning, absent) == by_number
+    assert same_content(found, beginning, absent) == by_content
+
+
+def test_what_has_just_begun_is_no_content_to_know_a_file_by() -> None:
+    assert same_content(Found("b.RPT", 720, 1, B), BEGINNING, {0: read_to(40, A)}) is None
+    old_form = read_to(700)._replace(head=head_of(BEGINNING, 256))
+    assert same_content(Found("b.RPT", 720, 1, B), BEGINNING, {0: old_form}) is None
 
 
 @pytest.mark.parametrize(("age_s", "new"), [(0, True), (-5, True), (599, True), (601, False)])
 def test_an_old_file_that_turns_up_is_somebodys_copy(age_s: float, new: bool) -> None:
-    assert new_file(Found("a.RPT", 1, 10_000.0 - age_s), 10_000.0) is new
+    assert is_new(Found("a.RPT", 1, 10_000.0 - age_s), 10_000.0) is new

@@ -13,10 +13,10 @@ from services.agent.outbox import MAX_BATCH, MAX_LINES, Outbox
 def test_what_is_sent_stays_at_the_head_until_it_has_come() -> None:
     box = Outbox()
     for number in range(MAX_BATCH + 3):
-        assert box.add(f"line {number}", "a.RPT", number)
+        assert box.add(f"line {number}", 7, number)
     first = box.batch()
     assert first == box.batch() == [f"line {number}" for number in range(MAX_BATCH)]
-    assert box.sent(len(first)) == {"a.RPT": MAX_BATCH - 1}
+    assert box.sent(len(first)) == {7: MAX_BATCH - 1}
     assert box.batch() == [f"line {number}" for number in range(MAX_BATCH, MAX_BATCH + 3)]
 
 
@@ -39,10 +39,10 @@ def test_each_line_leaves_once_and_in_order(turns: list[int | None]) -> None:
                 lines = box.batch()
                 done = box.sent(len(lines))
                 assert lines == [taken.popleft() for _ in lines]
-                assert (not lines and not done) or done == {"f": int(lines[-1])}
+                assert (not lines and not done) or done == {0: int(lines[-1])}
                 continue
             for _ in range(turn):
                 left += 1
-                if box.add(str(left), "f", left):
+                if box.add(str(left), 0, left):
                     taken.append(str(left))
         assert len(box) == len(taken) <= 40

@@ -132,7 +132,7 @@ def test_what_is_done_with_is_remembered_after_each_batch(
     add(tmp_path, "one", "two", "Warning Message: noise", "three")
     agent.look(0.0)
     agent.send()
-    assert json.loads((tmp_path / "state.json").read_text())["a.RPT"][0] == len("one\ntwo\n")
+    assert json.loads((tmp_path / "state.json").read_text())["files"][0]["offset"] == len("one\ntwo\n")
 
 
 def test_what_a_full_queue_drops_is_told_once_there_is_room(

@@ -1,10 +1,17 @@
 """Log files on a real disk, as a DayZ server writes them."""
 
+import json
 import os
+import shutil
+import tempfile
 import time
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from services.agent import state, tail
 from services.agent.files import Kind
@@ -81,14 +88,14 @@ def test_a_restart_goes_on_where_it_was(tmp_path: Path) -> None:
     first = Tail(logs, None)
     add(path, b"one\n")
     assert texts(first) == ["one"]
-    state.save(tmp_path / "s", first.positions)
+    state.save(tmp_path / "s", first.positions.values())
 
     add(path, b"two\n")
     add(logs / "b.RPT", b"three\n")
     os.utime(path, (time.time() - 5, time.time() - 5))
     second = Tail(logs, state.load(tmp_path / "s"))
     assert texts(second) == ["two", "three"]
-    state.save(tmp_path / "s", second.positions)
+    state.save(tmp_path / "s", second.positions.values())
     assert texts(Tail(logs, state.load(tmp_path / "s"))) == []
 
     # Also in a file that this start has not read yet.
@@ -135,23 +142,205 @@ def test_a_folder_that_is_away_for_a_while_costs_nothing(tmp_path: Path) -> None
     assert texts(one) == ["two"]
 
 
-def test_files_that_are_gone_are_forgotten(tmp_path: Path) -> None:
+def test_of_files_that_are_gone_a_hundred_are_remembered(tmp_path: Path) -> None:
     one = Tail(tmp_path, None)
-    path = add(tmp_path / "a.RPT", b"one\n")
-    add(tmp_path / "b.RPT", b"two\n")
-    texts(one)
-    path.unlink()
-    texts(one)
-    assert one.positions.keys() == {"b.RPT"}
+    for number in range(103):
+        add(tmp_path / "a.RPT", b"%d\n" % number)
+        assert texts(one) == [str(number)]
+        (tmp_path / "a.RPT").unlink()
+        add(tmp_path / "b.ADM", b"more\n")
+        assert texts(one) == ["more"]
+    assert len(one.positions) == 101
 
 
 def test_it_says_what_kind_of_log_a_line_is_from_and_how_far_it_goes(tmp_path: Path) -> None:
     one = Tail(tmp_path, None)
     add(tmp_path / "a.ADM", b"one\n\ntwo\n")
-    assert [tuple(read) for read in one.read()] == [
-        (Kind.ADM, "one", "a.ADM", 4),
-        (Kind.ADM, "two", "a.ADM", 9),
-    ]
+    assert [tuple(read) for read in one.read()] == [(Kind.ADM, "one", 0, 4), (Kind.ADM, "two", 0, 9)]
+
+
+LOG = HEAD + b"".join(b"%d: a line that is long enough to know a log by\n" % number for number in range(20))
+
+
+@pytest.fixture
+def skipped(tmp_path: Path) -> tuple[Tail, Path]:
+    """A log that was there before the first start: none of its lines is to be sent."""
+    path = add(tmp_path / "a.ADM", LOG)
+    return Tail(tmp_path, None), path
+
+
+def again(one: Tail, folder: Path) -> Tail:
+    """After a restart."""
+    state.save(folder / "s", one.positions.values())
+    return Tail(folder, state.load(folder / "s"))
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_a_log_that_is_renamed_is_followed_under_its_new_name(
+    skipped: tuple[Tail, Path], tmp_path: Path, restarts: bool
+) -> None:
+    one, path = skipped
+    one = again(one, tmp_path) if restarts else one
+    path = path.rename(tmp_path / "b.ADM")
+    assert texts(one) == []
+    add(path, b"new\n")
+    assert texts(one) == ["new"]
+    path = path.rename(tmp_path / "a.ADM")
+    add(path, b"newer\n")
+    assert texts(again(one, tmp_path)) == ["newer"]
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_a_copy_of_a_log_is_not_sent(skipped: tuple[Tail, Path], tmp_path: Path, restarts: bool) -> None:
+    one, path = skipped
+    add(path, b"new\n")
+    assert texts(one) == ["new"]
+    one = again(one, tmp_path) if restarts else one
+    add(path, b"newer\n")  # not read yet, and in both
+    shutil.copyfile(path, tmp_path / "a copy.ADM")
+    (tmp_path / "an older copy.ADM").write_bytes(LOG[:500])
+    assert texts(one) == ["newer"]
+    assert texts(again(one, tmp_path)) == []
+
+
+def test_a_copy_is_not_sent_while_it_is_written(skipped: tuple[Tail, Path], tmp_path: Path) -> None:
+    one, path = skipped
+    for start in range(0, len(LOG), 200):
+        add(tmp_path / "b.ADM", LOG[start : start + 200])
+        assert texts(one) == []
+    add(path, b"new\n")
+    assert texts(one) == ["new"]
+
+
+def test_a_log_that_is_moved_by_being_copied_goes_on(skipped: tuple[Tail, Path], tmp_path: Path) -> None:
+    one, path = skipped
+    add(path, b"new\n")
+    shutil.copyfile(path, tmp_path / "b.ADM")
+    path.unlink()
+    assert texts(one) == ["new"]
+
+
+def test_a_log_that_is_copied_and_cut_short_is_finished_in_the_copy(
+    skipped: tuple[Tail, Path], tmp_path: Path
+) -> None:
+    one, path = skipped
+    add(path, b"the last one\n")
+    shutil.copyfile(path, tmp_path / "a.1.ADM")
+    path.write_bytes(b"the first one\n")
+    assert sorted(texts(one)) == ["the first one", "the last one"]
+    assert texts(one) == []
+
+
+def test_a_rotation_by_renaming_misses_and_repeats_nothing(
+    skipped: tuple[Tail, Path], tmp_path: Path
+) -> None:
+    one, path = skipped
+    for number in range(3):
+        add(path, b"the last of %d\n" % number)
+        path.rename(tmp_path / f"a.{number}.ADM")
+        add(path, HEAD.replace(b"2026", b"%d" % (2030 + number)) + b"the first of %d\n" % number)
+        lines = [line for line in texts(one) if line.startswith("the")]
+        assert lines == [f"the last of {number}", f"the first of {number}"]
+
+
+def test_a_new_log_with_the_number_of_a_deleted_one_is_read(tmp_path: Path) -> None:
+    one = Tail(tmp_path, None)
+    for number in range(4):  # the file system gives the number again
+        path = add(tmp_path / f"{number}.ADM", b"start %d\n" % number + LOG)
+        assert texts(one)[0] == f"start {number}"
+        path.unlink()
+
+
+def test_a_new_log_that_begins_as_the_last_one_is_read(skipped: tuple[Tail, Path], tmp_path: Path) -> None:
+    """The header alone, then what differs: the lines after the header are new."""
+    one, _ = skipped
+    path = add(tmp_path / "b.ADM", LOG[:200])
+    texts(one)
+    add(path, b"\n" + b"another\n" * 30)
+    assert texts(one).count("another") == 30
+
+
+def test_another_log_of_the_same_size_under_the_same_name_is_read(
+    skipped: tuple[Tail, Path], tmp_path: Path
+) -> None:
+    one, path = skipped
+    path.write_bytes(LOG.replace(b"11:38", b"11:39"))
+    os.utime(path, (time.time(), time.time() + 1))
+    assert len(texts(again(one, tmp_path))) == 21
+
+
+@pytest.mark.parametrize("link", [os.link, os.symlink])
+def test_a_link_to_a_log_is_no_other_log(
+    skipped: tuple[Tail, Path], tmp_path: Path, link: Callable[[Path, Path], None]
+) -> None:
+    one, path = skipped
+    link(path, tmp_path / "Newest.ADM")
+    add(path, b"new\n")
+    assert texts(one) == ["new"]
+    assert texts(again(one, tmp_path)) == []
+
+
+def test_a_state_of_the_old_form_is_gone_on_from(skipped: tuple[Tail, Path], tmp_path: Path) -> None:
+    _, path = skipped
+    add(path, b"new\n")
+    old = {"a.ADM": [len(LOG), zlib.crc32(LOG[:256])], "gone.RPT": [7, 1]}
+    (tmp_path / "s").write_text(json.dumps(old))
+    one = Tail(tmp_path, state.load(tmp_path / "s"))
+    assert texts(one) == ["new"]
+    path.rename(tmp_path / "b.ADM")
+    assert texts(again(one, tmp_path)) == []
+
+
+ACTIONS = st.lists(
+    st.tuples(
+        st.sampled_from(["write", "rename", "copy", "delete", "start", "truncate", "look", "restart"]),
+        st.integers(0, 2),
+        st.integers(0, 2),
+    ),
+    max_size=25,
+)
+
+
+@given(ACTIONS)
+@example([("start", 1, 0), ("copy", 1, 2), ("write", 2, 0), ("rename", 2, 1)])
+@example([("start", 0, 0), ("start", 1, 0), ("truncate", 0, 0), ("restart", 0, 0), ("start", 1, 0)])
+@settings(deadline=None, max_examples=60)
+def test_whatever_is_done_with_the_files_each_line_comes_once(actions: list[tuple[str, int, int]]) -> None:
+    """Each line is written once, with a number of its own, and read at once."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        one, sent, count, begun_s = Tail(folder, None), [], 0, time.time()
+        for action, first, second in actions:
+            path, other = folder / f"{first}.ADM", folder / f"{second}.ADM"
+            count += 1
+            line = b"line %d, and some more to know it by\n" % count
+            if action == "start":
+                path.unlink(missing_ok=True)
+                path.write_bytes(b"Log of start %d\n" % count + HEAD * 3 + line)
+                os.utime(path, (time.time(), begun_s + count))  # the clock of a file system ticks slowly
+                sent += texts(one)
+                assert line.decode().strip() in sent
+            elif action == "write" and path.exists():
+                add(path, line)
+                sent += texts(one)
+                assert line.decode().strip() in sent
+            elif action == "rename" and path.exists():
+                path.rename(other)
+            elif action == "copy" and path.exists() and not other.exists():
+                sent += texts(one)
+                shutil.copyfile(path, other)
+                sent += texts(one)
+            elif action == "delete":
+                path.unlink(missing_ok=True)
+            elif action == "truncate" and path.exists():
+                path.write_bytes(b"Log of start %d\n" % count + HEAD * 3)
+            elif action == "look":
+                sent += texts(one)
+            elif action == "restart":
+                one = again(one, folder)
+        sent += texts(one)
+        lines = [text for text in sent if text.startswith("line")]
+        assert len(lines) == len(set(lines))
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"a.RPT": 7}', '{"a.RPT": ["x", 1]}', "\xff"])

@@ -1,0 +1,179 @@
+"""Which of the files of a folder are known, and how far each is read. A file is known by its content and its
+number, not by its name: a renamed or copied log is not sent again."""
+
+import logging
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import NamedTuple
+
+from services.agent.files import (
+    HEAD_BYTES,
+    MIN_ALIKE_BYTES,
+    Found,
+    Position,
+    fits,
+    head_of,
+    is_alike,
+    is_new,
+    is_settled,
+    same_content,
+    same_file,
+    same_name,
+)
+
+MAX_ABSENT = 100
+"""Number of files that are remembered after they went: one may come back under another name."""
+
+logger = logging.getLogger(__name__)
+
+
+class _Strange(NamedTuple):
+    """A file that may not be the one which is known under its name."""
+
+    found: Found
+    beginning: bytes
+
+
+class KnownFiles:
+    """`positions` of the files that are known, by a key of ours. `beginning_of` reads the first HEAD_BYTES of
+    a file by its name; None: it cannot be read now."""
+
+    def __init__(self, positions: Iterable[Position], beginning_of: Callable[[str], bytes | None]) -> None:
+        self.positions = dict(enumerate(positions))
+        self._beginning_of = beginning_of
+        self._next_key = len(self.positions)
+        self._present = {position.name: key for key, position in self.positions.items()}
+        self._beginnings: dict[int, bytes] = {}
+        self._modified_s: dict[int, float] = {}
+        self._copies: dict[int, int] = {}  # the key of a copy -> that of its original
+
+    def has(self, file: Found) -> bool:
+        """Whether this file is known under this name."""
+        key = self._present.get(file.name)
+        return key is not None and self.positions[key].file_id == file.file_id
+
+    def update(self, found: Collection[Found], now_s: float | None) -> dict[str, int]:
+        """The keys of all files that are there and can be read. Without `now_s` none of them is to be read
+        from its start."""
+        present: dict[str, int] = {}
+        strange: list[_Strange] = []
+        for file in found:
+            key = self._present.get(file.name)
+            if key is not None and self._is_settled(key, file):
+                present[file.name] = key
+            elif (beginning := self._beginning_of(file.name)) is not None:
+                strange.append(_Strange(file, beginning))
+        here = set(present.values())
+        absent = {key: position for key, position in self.positions.items() if key not in here}
+        for find in (same_file, same_name, same_content):
+            for one in list(strange):
+                if (key := find(one.found, one.beginning, absent)) is not None:
+                    present[one.found.name] = key
+                    self._call(key, one.found)
+                    self._beginnings[key] = one.beginning
+                    strange.remove(one)
+                    del absent[key]
+        sizes = {present[file.name]: file.size for file in found if file.name in present}
+        for one in strange:
+            key = self._add(one, sizes, now_s)
+            present[one.found.name], sizes[key] = key, one.found.size
+        for file in found:
+            if file.name in present:
+                self._renew(present[file.name], file, sizes)
+        self._forget(present)
+        self._present = present
+        return present
+
+    def opened(self, file: Found, beginning: bytes, now_s: float) -> int:
+        """The key of a file that is present and was opened: another one if it was rewritten since."""
+        key = self._present[file.name]
+        if fits(self.positions[key], file.size, beginning):
+            self._beginnings[key] = beginning
+        else:
+            key = self._present[file.name] = self._add(_Strange(file, beginning), {}, now_s)
+        return key
+
+    def read_to(self, key: int, offset: int) -> None:
+        """The file is read up to here."""
+        self.positions[key] = self.position(key, offset)
+
+    def position(self, key: int, offset: int) -> Position:
+        """The position of a known file as it is, or was, at `offset`."""
+        position = self.positions[key]
+        if offset == position.offset:
+            return position
+        head = position.head
+        if offset < HEAD_BYTES or head.length < HEAD_BYTES:
+            head = head_of(self._beginnings.get(key, b""), offset)
+        return position._replace(offset=offset, head=head)
+
+    def _is_settled(self, key: int, file: Found) -> bool:
+        """Whether this is the known file without a look into it. One that has nothing to read is looked into
+        if it was written to: it may be another one of the same size."""
+        position = self.positions[key]
+        is_touched = file.size == position.offset and self._modified_s.get(key) != file.modified_s
+        return is_settled(position, file) and not is_touched
+
+    def _call(self, key: int, file: Found) -> None:
+        position = self.positions[key]
+        if position.name != file.name:
+            logger.info("%s is now %s", position.name, file.name)
+        if (position.name, position.file_id) != (file.name, file.file_id):
+            self.positions[key] = position._replace(name=file.name, file_id=file.file_id)
+
+    def _add(self, one: _Strange, sizes: Mapping[int, int], now_s: float | None) -> int:
+        """A new key for a file of which nothing is known, or for the copy of one."""
+        file, key = one.found, self._next_key
+        self._next_key += 1
+        offset = file.size
+        if now_s is not None:
+            original = self._original_of(one, sizes)
+            if original is not None:
+                offset = min(file.size, self.positions[original].offset)
+                if original in sizes:
+                    self._copies[key] = original
+            elif is_new(file, now_s):
+                offset = 0
+                logger.info("follows %s", file.name)
+        self.positions[key] = Position(file.name, file.file_id, offset, head_of(one.beginning, offset))
+        self._beginnings[key] = one.beginning
+        return key
+
+    def _original_of(self, one: _Strange, sizes: Mapping[int, int]) -> int | None:
+        """The known file that begins as this one does. It may be absent."""
+        for key in self.positions:
+            beginning = self._beginnings.get(key)
+            if beginning is not None and not is_alike(
+                beginning[:MIN_ALIKE_BYTES], one.beginning[:MIN_ALIKE_BYTES]
+            ):
+                continue
+            if key in sizes:  # what was read of it before may be less than there is now
+                beginning = self._beginning_of(self.positions[key].name)
+                if beginning is not None and not fits(self.positions[key], sizes[key], beginning):
+                    continue
+            if beginning is not None and is_alike(one.beginning, beginning):
+                return key
+        return None
+
+    def _renew(self, key: int, file: Found, sizes: Mapping[int, int]) -> None:
+        """Takes in what a known file is called now. A copy that is still being written has nothing new."""
+        self._call(key, file)
+        self._modified_s[key] = file.modified_s
+        original = self._copies.get(key)
+        if original is None or file.size == self.positions[key].offset:
+            return
+        beginning = self._beginning_of(file.name) or b""
+        its_beginning = self._beginning_of(self.positions[original].name) or b""
+        if file.size <= sizes.get(original, 0) and is_alike(beginning, its_beginning):
+            self._beginnings[key] = beginning
+            self.read_to(key, file.size)
+        else:
+            del self._copies[key]
+
+    def _forget(self, present: dict[str, int]) -> None:
+        here = set(present.values())
+        absent = [key for key in self.positions if key not in here]
+        for key in absent[: max(0, len(absent) - MAX_ABSENT)]:
+            del self.positions[key]
+            self._beginnings.pop(key, None)
+            self._modified_s.pop(key, None)
+            self._copies = {copy: of for copy, of in self._copies.items() if key not in (copy, of)}
