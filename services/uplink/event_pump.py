@@ -1,7 +1,6 @@
 """Events of one instance, from the stream to Takaro, over one socket for as long as Takaro takes them."""
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from functools import partial
 
@@ -33,6 +32,7 @@ BEAT_S = 0.1
 """All instances do at the same moments what is not urgent: to wake up costs more than to write."""
 
 KEEP_ALIVE: GameEvent = {"type": "log", "data": {"msg": "dayz-relay: nothing happened for a while"}}
+_NEVER = float("inf")
 _NO_BATCH = Batch(Entry("0-0", [], 0, 0), Age(0.0, 0.0), 0.0)
 
 
@@ -119,10 +119,12 @@ class EventPump:
                 await self._take_pong(self._pong_s)
             if self._may_read:
                 await self._read(progress)
-            await self._trusted()
-            self._write()
-            await self._acknowledge()
-            await self._rest()
+            if not self._write():
+                await self._trusted()
+            elif (now_s := boottime_s()) >= self._acknowledge_s(now_s):
+                await self._acknowledge(now_s)
+            else:
+                await self._rest(now_s)
         await self._acks.flush()
 
     # What Takaro has
@@ -143,20 +145,19 @@ class EventPump:
         self._metrics.event_seconds.observe(boottime_s() - window.accepted_s)
         self._passed(taken)
 
-    async def _acknowledge(self) -> None:
-        if (now_s := boottime_s()) >= self._proven_s and (proven := self._delivery.proven(now_s)):
-            self._acks.add([event for event in proven if event.event is not KEEP_ALIVE], sent=True)
-            await self._acks.flush()
-        elif not self._acks.due_in_s:
-            await self._acks.flush()
+    async def _acknowledge(self, now_s: float) -> None:
         if now_s >= self._delivery.heard_s:
             raise Disowned(self._delivery.disowned, self._delivery.unproven)
+        proven = self._delivery.proven(now_s)
+        self._acks.add([event for event in proven if event.event is not KEEP_ALIVE], sent=True)
+        await self._acks.flush()
 
-    @property
-    def _proven_s(self) -> float:
+    def _acknowledge_s(self, now_s: float) -> float:
         """When to acknowledge: as soon as it is right if something waits, else with all other instances."""
-        proven_s = self._delivery.proven_s
-        return proven_s if self._hurried or proven_s == float("inf") else next_beat_s(proven_s, BEAT_S)
+        proven_s, due_in_s = self._delivery.proven_s, self._acks.due_in_s
+        if proven_s != _NEVER and not self._hurried:
+            proven_s = next_beat_s(proven_s, BEAT_S)
+        return min(proven_s, self._delivery.heard_s, now_s + due_in_s)
 
     @property
     def _hurried(self) -> bool:
@@ -217,10 +218,15 @@ class EventPump:
         while not self._lease.trusted:
             await self._lease.renewal()
 
-    def _write(self) -> None:
-        """Writes what may go now, and a ping behind it. No await between the lease check and the write."""
+    def _write(self) -> bool:
+        """Writes what may go now, and a ping behind it; not while the lease is not trusted.
+
+        No await between the lease check and the write.
+        """
         more = True
-        while more and self._lease.trusted:
+        while more:
+            if not self._lease.trusted:
+                return False
             now_s = boottime_s()
             events = self._take(now_s)
             if not events and now_s >= self._keep_alive_s:
@@ -237,6 +243,7 @@ class EventPump:
             if events:
                 self._written_s = boottime_s()
                 self._turns.written(self._written_s)
+        return True
 
     def _take(self, now_s: float) -> list[StreamEvent]:
         if now_s < self._turns.due_s(room := self._room):
@@ -256,23 +263,21 @@ class EventPump:
     def _ping_s(self) -> float:
         """When to write a ping. What has one pong waits a little for the ping of the next events."""
         if self._delivery.ping_under_way:
-            return float("inf")
+            return _NEVER
         if self._delivery.unpinged:
             return 0.0
         if (ponged_s := self._delivery.ponged_s) is None:
-            return float("inf")
+            return _NEVER
         return 0.0 if self._hurried else next_beat_s(ponged_s, BEAT_S)
 
     @property
     def _keep_alive_s(self) -> float:
         idle = self._room > 0 and not self._delivery.unproven
-        return self._written_s + KEEP_ALIVE_S if idle else float("inf")
+        return self._written_s + KEEP_ALIVE_S if idle else _NEVER
 
-    async def _rest(self) -> None:
+    async def _rest(self, now_s: float) -> None:
         """Until there is something to do. Raises NoReceipt."""
-        now_s = boottime_s()
-        due_s = [self._ping_s, self._keep_alive_s, self._proven_s, self._delivery.heard_s]
-        due_s.append(now_s + self._acks.due_in_s)
+        due_s = [self._ping_s, self._keep_alive_s, self._acknowledge_s(now_s)]
         if self._delivery.ping_under_way:
             if self._pong_s is None and now_s >= self._pinged_s + RECEIPT_WITHIN_S:
                 raise NoReceipt(f"Takaro answered no ping for {RECEIPT_WITHIN_S:.0f} s")
@@ -280,6 +285,8 @@ class EventPump:
         due_s.append(now_s if self._may_read else self._turns.due_s(self._room))
         rest_s = min(due_s) - now_s
         if rest_s > 0:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(rest_s):
-                    await self._stirred.wait()
+            timer = asyncio.get_running_loop().call_later(rest_s, self._stirred.set)  # timeout() costs more
+            try:
+                await self._stirred.wait()
+            finally:
+                timer.cancel()

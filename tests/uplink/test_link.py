@@ -7,6 +7,7 @@ from itertools import count, pairwise
 import pytest
 
 from services.relay.errors import LostLease
+from services.relay.instances.state import InstanceState
 from services.relay.keys import keys_of
 from services.relay.records import Outcome
 from services.relay.store import Store
@@ -75,6 +76,18 @@ async def test_who_stands_by_is_identified_and_answers_but_sends_no_event(linked
     await linked.append(3)
     await linked.arrived(3)
     assert linked.takaro.events(linked.identity)[-1].socket == new
+
+
+async def test_a_drain_ends_when_the_last_event_is_off_the_stream_even_if_nothing_comes_behind_it(
+    linked: Linked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliveries, "DRAIN_WITHIN_S", 60.0)
+    first = await linked.owner()
+    await linked.append(1)
+    await linked.arrived(1)
+    async with asyncio.timeout(10):
+        await first.owned.drain()
+    assert (await InstanceState(linked.store, linked.slug).queued()).events == 0
 
 
 async def test_a_steady_flow_moves_to_another_uplink_in_order_without_repeats_and_without_a_gap(
