@@ -11,7 +11,7 @@ from typing import Any
 from services.sim.dayz.events import Happening
 from services.sim.dayz.generations import Generation, Operation
 from services.sim.dayz.server import DayzServer
-from services.sim.dayz.world import make_player
+from services.sim.dayz.world import Player, make_player
 from services.sim.takaro import requests
 from services.sim.takaro.connector import _Kill
 from services.sim.takaro.records import Answer, Link
@@ -49,6 +49,13 @@ class Mod(DayzServer):
         lane = player.game_id if player else "line"
         text = marks.write("ev", self.slug, number, lane, self.chance)
         self._emit(Happening("player-death" if player else "log", player, text=text))
+        return number
+
+    def chat(self, player: Player) -> int:
+        """A marked chat line of that player; its number."""
+        number = self.newest = self.newest + 1
+        text = marks.write("ev", self.slug, number, player.game_id, self.chance)
+        self._emit(Happening("chat-message", player, text=text))
         return number
 
     async def _post(self, path: str, body: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""F32 to F41: Takaro misbehaves."""
+"""F32 to F41, F56, F57: Takaro misbehaves, or has to be spared."""
 
 import asyncio
 import contextlib
@@ -211,6 +211,41 @@ async def outside_client(run: Run) -> None:
         run.must(identifies <= 2, f"nobody fights: {identifies} identifies")
         await world.uplinks[0].stop()  # with the bridge gone, the operator need not wait an hour
         await world.uplinks[0].start()
+
+
+@scenario(
+    "F56", "six players write 50 chat lines each in 0.4 s, one after the other", cycles=20, short=5, repeats=0
+)
+async def bursts_of_chat(run: Run) -> None:
+    """125 lines a second, and 20 a second of each player: no line expires, no other player waits for it."""
+    async with run.world(Shape(instances=2, rate=5.0)) as world:
+        mod = world.mods[world.slugs[0]]
+        for _ in range(run.cycles):
+            for player in mod.players[:6]:
+                for _ in range(50):
+                    mod.chat(player)
+                await asyncio.sleep(0.4)
+            fault = world.fault("six bursts")
+            await world.recovered(fault)
+    run.note("chat lines", run.cycles * 300)
+
+
+@scenario("F57", "internal errors come after the second of two pongs", cycles=20, short=3, recovery_s=65.0)
+async def error_after_two_pongs(run: Run) -> None:
+    """The contract says that they do not. A Takaro that is near and under load might.
+
+    A socket that is disowned again before it stood for 30 s is identified ever later, up to a minute.
+    """
+    async with run.world(Shape(instances=2, rate=60.0)) as world:
+        world.takaro.faults.pongs_overtake = True
+        world.takaro.faults.error_delay_s = 0.05
+        for _ in range(run.cycles):
+            await run.pause(0.5, 1.5)
+            slug = run.chance.choice(world.slugs)
+            fault = world.fault("late internal errors", slug)
+            world.takaro.forget(world.identity(slug))
+            await world.recovered(fault)
+    run.must(world.ledger.refused, "Takaro refused some events, or the fault was none")
 
 
 def _identifies(world: World, slug: str) -> list[float]:
