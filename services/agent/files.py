@@ -85,28 +85,33 @@ def fits(position: Position, size: int, beginning: bytes) -> bool:
     return size >= position.offset and head_of(beginning, position.head.length) == position.head
 
 
-def is_settled(position: Position, found: Found) -> bool:
-    """Whether the file under this name is the one that it was, as far as is known without reading it."""
-    ids = {position.file_id, found.file_id} - {None}
-    return found.size >= position.offset and len(ids) < 2
+def unmoved(found: Found, beginning: bytes, absent: Mapping[int, Position]) -> int | None:
+    """Which of the absent files is this one, by its name and number."""
+    return _last(
+        key
+        for key, position in absent.items()
+        if position.name == found.name
+        and len({position.file_id, found.file_id} - {None}) < 2
+        and fits(position, found.size, beginning)
+    )
 
 
 def same_file(found: Found, beginning: bytes, absent: Mapping[int, Position]) -> int | None:
     """Which of the absent files is this one, by its number, under another name."""
-    for key, position in absent.items():
-        if found.file_id and position.file_id == found.file_id and fits(position, found.size, beginning):
-            return key
-    return None
+    return _last(
+        key
+        for key, position in absent.items()
+        if found.file_id and position.file_id == found.file_id and fits(position, found.size, beginning)
+    )
 
 
 def same_name(found: Found, beginning: bytes, absent: Mapping[int, Position]) -> int | None:
-    """Which of the absent files is this one, by its name: it has no number, or another one than before."""
-    named = [
+    """Which of the absent files is this one, by its name: its number is another one than before."""
+    return _last(
         key
         for key, position in absent.items()
         if position.name == found.name and fits(position, found.size, beginning)
-    ]
-    return max(named, default=None)
+    )
 
 
 def same_content(found: Found, beginning: bytes, absent: Mapping[int, Position]) -> int | None:
@@ -118,6 +123,10 @@ def same_content(found: Found, beginning: bytes, absent: Mapping[int, Position])
         and fits(position, found.size, beginning)
     ]
     return max(alike, key=lambda key: absent[key].offset, default=None)
+
+
+def _last(keys: Iterable[int]) -> int | None:
+    return max(keys, default=None)
 
 
 def is_alike(one: bytes, other: bytes) -> bool:

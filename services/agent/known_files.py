@@ -7,18 +7,19 @@ from typing import NamedTuple
 
 from services.agent.files import (
     HEAD_BYTES,
-    MIN_ALIKE_BYTES,
     Found,
     Position,
     fits,
     head_of,
     is_alike,
     is_new,
-    is_settled,
     same_content,
     same_file,
     same_name,
+    unmoved,
 )
+
+_Find = Callable[[Found, bytes, Mapping[int, Position]], int | None]
 
 MAX_ABSENT = 100
 """Number of files that are remembered after they went: one may come back under another name."""
@@ -43,7 +44,7 @@ class KnownFiles:
         self._next_key = len(self.positions)
         self._present = {position.name: key for key, position in self.positions.items()}
         self._beginnings: dict[int, bytes] = {}
-        self._modified_s: dict[int, float] = {}
+        self._seen: dict[int, Found] = {}
         self._copies: dict[int, int] = {}  # the key of a copy -> that of its original
 
     def has(self, file: Found) -> bool:
@@ -58,23 +59,19 @@ class KnownFiles:
         strange: list[_Strange] = []
         for file in found:
             key = self._present.get(file.name)
-            if key is not None and self._is_settled(key, file):
+            if key is not None and self._seen.get(key) == file:
                 present[file.name] = key
             elif (beginning := self._beginning_of(file.name)) is not None:
                 strange.append(_Strange(file, beginning))
-        here = set(present.values())
-        absent = {key: position for key, position in self.positions.items() if key not in here}
-        for find in (same_file, same_name, same_content):
-            for one in list(strange):
-                if (key := find(one.found, one.beginning, absent)) is not None:
-                    present[one.found.name] = key
-                    self._call(key, one.found)
-                    self._beginnings[key] = one.beginning
-                    strange.remove(one)
-                    del absent[key]
         sizes = {present[file.name]: file.size for file in found if file.name in present}
+        self._find(unmoved, strange, sizes, present)
+        # Before the numbers: that of a deleted file may have been given to a copy of another one.
+        self._find_copies(strange, sizes, present)
+        for find in (same_file, same_name, same_content):
+            self._find(find, strange, sizes, present)
+        self._find_copies(strange, sizes, present)
         for one in strange:
-            key = self._add(one, sizes, now_s)
+            key = self._add(one, now_s)
             present[one.found.name], sizes[key] = key, one.found.size
         for file in found:
             if file.name in present:
@@ -89,7 +86,7 @@ class KnownFiles:
         if fits(self.positions[key], file.size, beginning):
             self._beginnings[key] = beginning
         else:
-            key = self._present[file.name] = self._add(_Strange(file, beginning), {}, now_s)
+            key = self._present[file.name] = self._add(_Strange(file, beginning), now_s)
         return key
 
     def read_to(self, key: int, offset: int) -> None:
@@ -106,12 +103,31 @@ class KnownFiles:
             head = head_of(self._beginnings.get(key, b""), offset)
         return position._replace(offset=offset, head=head)
 
-    def _is_settled(self, key: int, file: Found) -> bool:
-        """Whether this is the known file without a look into it. One that has nothing to read is looked into
-        if it was written to: it may be another one of the same size."""
-        position = self.positions[key]
-        is_touched = file.size == position.offset and self._modified_s.get(key) != file.modified_s
-        return is_settled(position, file) and not is_touched
+    def _find(
+        self, find: _Find, strange: list[_Strange], sizes: dict[int, int], present: dict[str, int]
+    ) -> None:
+        """Takes those out of the strange files that are absent ones by this rule."""
+        absent = {key: position for key, position in self.positions.items() if key not in sizes}
+        for one in list(strange):
+            if (key := find(one.found, one.beginning, absent)) is not None:
+                del absent[key]
+                strange.remove(one)
+                present[one.found.name], sizes[key] = key, one.found.size
+                self._beginnings[key] = one.beginning
+                self._call(key, one.found)
+
+    def _find_copies(self, strange: list[_Strange], sizes: dict[int, int], present: dict[str, int]) -> None:
+        """Takes those out of the strange files that have nothing that a followed file has not."""
+        followed = [key for key in sizes if key not in self._copies] if strange else []
+        beginnings = {key: self._beginning_of(self.positions[key].name) or b"" for key in followed}
+        for one in list(strange):
+            for original in followed:
+                if one.found.size <= sizes[original] and is_alike(one.beginning, beginnings[original]):
+                    strange.remove(one)
+                    key = self._new(one, one.found.size)
+                    self._copies[key] = original
+                    present[one.found.name], sizes[key] = key, one.found.size
+                    break
 
     def _call(self, key: int, file: Found) -> None:
         position = self.positions[key]
@@ -120,44 +136,27 @@ class KnownFiles:
         if (position.name, position.file_id) != (file.name, file.file_id):
             self.positions[key] = position._replace(name=file.name, file_id=file.file_id)
 
-    def _add(self, one: _Strange, sizes: Mapping[int, int], now_s: float | None) -> int:
-        """A new key for a file of which nothing is known, or for the copy of one."""
-        file, key = one.found, self._next_key
-        self._next_key += 1
-        offset = file.size
-        if now_s is not None:
-            original = self._original_of(one, sizes)
-            if original is not None:
-                offset = min(file.size, self.positions[original].offset)
-                if original in sizes:
-                    self._copies[key] = original
-            elif is_new(file, now_s):
-                offset = 0
-                logger.info("follows %s", file.name)
-        self.positions[key] = Position(file.name, file.file_id, offset, head_of(one.beginning, offset))
+    def _add(self, one: _Strange, now_s: float | None) -> int:
+        """A new key for a file that is none of those that are known."""
+        if now_s is None:
+            return self._new(one, one.found.size)
+        for key, position in self.positions.items():
+            if is_alike(one.beginning, self._beginnings.get(key, b"")):  # what it has of that one was sent
+                return self._new(one, min(one.found.size, position.offset))
+        logger.info("follows %s", one.found.name)
+        return self._new(one, 0 if is_new(one.found, now_s) else one.found.size)
+
+    def _new(self, one: _Strange, offset: int) -> int:
+        key, self._next_key = self._next_key, self._next_key + 1
+        head = head_of(one.beginning, offset)
+        self.positions[key] = Position(one.found.name, one.found.file_id, offset, head)
         self._beginnings[key] = one.beginning
         return key
-
-    def _original_of(self, one: _Strange, sizes: Mapping[int, int]) -> int | None:
-        """The known file that begins as this one does. It may be absent."""
-        for key in self.positions:
-            beginning = self._beginnings.get(key)
-            if beginning is not None and not is_alike(
-                beginning[:MIN_ALIKE_BYTES], one.beginning[:MIN_ALIKE_BYTES]
-            ):
-                continue
-            if key in sizes:  # what was read of it before may be less than there is now
-                beginning = self._beginning_of(self.positions[key].name)
-                if beginning is not None and not fits(self.positions[key], sizes[key], beginning):
-                    continue
-            if beginning is not None and is_alike(one.beginning, beginning):
-                return key
-        return None
 
     def _renew(self, key: int, file: Found, sizes: Mapping[int, int]) -> None:
         """Takes in what a known file is called now. A copy that is still being written has nothing new."""
         self._call(key, file)
-        self._modified_s[key] = file.modified_s
+        self._seen[key] = file
         original = self._copies.get(key)
         if original is None or file.size == self.positions[key].offset:
             return
@@ -175,5 +174,5 @@ class KnownFiles:
         for key in absent[: max(0, len(absent) - MAX_ABSENT)]:
             del self.positions[key]
             self._beginnings.pop(key, None)
-            self._modified_s.pop(key, None)
+            self._seen.pop(key, None)
             self._copies = {copy: of for copy, of in self._copies.items() if key not in (copy, of)}

@@ -12,10 +12,11 @@ from services.agent.files import (
     fits,
     head_of,
     is_new,
-    is_settled,
     kind_of,
     same_content,
     same_file,
+    same_name,
+    unmoved,
     unread,
 )
 
@@ -110,14 +111,17 @@ A, B = FileId(1, 1), FileId(1, 2)
 
 
 @pytest.mark.parametrize(
-    ("known", "now", "size", "settled"),
-    [(A, A, 500, True), (A, A, 900, True), (A, A, 499, False), (A, B, 900, False), (None, B, 500, True)]
-    + [(A, None, 500, True)],
+    ("known", "now", "is_unmoved"),
+    [(A, A, True), (A, B, False), (None, B, True), (A, None, True)],
 )
-def test_a_file_under_its_name_is_settled_by_number_and_size(
-    known: FileId | None, now: FileId | None, size: int, settled: bool
+def test_a_file_has_not_moved_if_neither_name_nor_number_says_so(
+    known: FileId | None, now: FileId | None, is_unmoved: bool
 ) -> None:
-    assert is_settled(read_to(500, known), Found("a.RPT", size, 1, now)) is settled
+    found, absent = Found("a.RPT", 720, 1, now), {3: read_to(500, known)}
+    assert unmoved(found, BEGINNING, absent) == (3 if is_unmoved else None)
+    assert same_name(found, BEGINNING, absent) == 3
+    assert unmoved(found._replace(name="b.RPT"), BEGINNING, absent) is None
+    assert unmoved(found, BEGINNING[1:], absent) is same_name(found, BEGINNING[1:], absent) is None
 
 
 @pytest.mark.parametrize(

@@ -304,6 +304,8 @@ ACTIONS = st.lists(
 @given(ACTIONS)
 @example([("start", 1, 0), ("copy", 1, 2), ("write", 2, 0), ("rename", 2, 1)])
 @example([("start", 0, 0), ("start", 1, 0), ("truncate", 0, 0), ("restart", 0, 0), ("start", 1, 0)])
+@example([("start", 0, 0), ("copy", 0, 1), ("rename", 1, 0), ("write", 0, 0), ("copy", 0, 1)])
+@example([("start", 1, 0), ("rename", 1, 0), ("start", 0, 0), ("restart", 0, 0), ("rename", 0, 1)])
 @settings(deadline=None, max_examples=60)
 def test_whatever_is_done_with_the_files_each_line_comes_once(actions: list[tuple[str, int, int]]) -> None:
     """Each line is written once, with a number of its own, and read at once."""
