@@ -1,12 +1,16 @@
 """Events of one instance go over the socket in use, and over the next one where the last one stopped."""
 
 import asyncio
+import logging
 import random
 import time
 from collections.abc import Callable
 
+from services.relay.errors import LostLease
 from services.relay.event_stream import EventStream
+from services.relay.faults import BEGIN_AGAIN_S, FaultKind
 from services.relay.leases import Lease
+from services.relay.logs import InstanceLogger
 from services.relay.running import cancelled
 from services.uplink.acks import Acks
 from services.uplink.conversation import Conversation, Say
@@ -18,6 +22,9 @@ from services.uplink.takaro.delivery import Taken
 
 DRAIN_WITHIN_S = 2.5
 """So long the receipts of what was sent are waited for: two pongs, 100 ms (delivery.py), and Redis."""
+
+
+logger = logging.getLogger(__name__)
 
 
 class Deliveries:
@@ -32,6 +39,7 @@ class Deliveries:
         say: Say,
         passed: Callable[[Taken], object] = lambda taken: None,
     ) -> None:
+        self._logger = InstanceLogger(logger, stream.slug)
         self._stream = stream
         self._acks = Acks(stream, lease, metrics)
         self._mirror = mirror
@@ -77,7 +85,13 @@ class Deliveries:
             self._changed.clear()
             conversation = self._conversation
             if conversation and conversation.ready and not self._finishing:
-                await self._deliver(conversation)
+                try:
+                    await self._deliver(conversation)
+                except LostLease:
+                    raise
+                except Exception as error:
+                    self._metrics.service.faults.caught(self._logger, FaultKind.LOOP, error)
+                    await asyncio.sleep(BEGIN_AGAIN_S)
             else:
                 await self._changed.wait()
 

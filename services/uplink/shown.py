@@ -5,6 +5,7 @@ import logging
 
 from services.relay import logs
 from services.relay.errors import StoreError
+from services.relay.faults import FaultKind
 from services.relay.instances.state import InstanceState, LinkInfo
 from services.relay.leases import Lease
 from services.relay.link_state import State
@@ -45,7 +46,11 @@ class Shown:
         self._info = info
         self._metrics.link_is(self._slug, state)
         self._published = False
-        self._publishing = asyncio.create_task(self.publish())
+        self._publishing = asyncio.create_task(self._publish())
+
+    async def _publish(self) -> None:
+        with self._metrics.service.faults.kept(self._logger, FaultKind.LISTENER):
+            await self.publish()
 
     def close(self) -> None:
         """Whatever happens from now on is not shown any more."""

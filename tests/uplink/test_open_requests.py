@@ -15,7 +15,8 @@ from services.relay.vocabulary import Action
 from services.sim.takaro import requests
 from services.sim.takaro.records import Answer
 from services.sim.takaro.server import TakaroSim
-from services.uplink import conversation, desk
+from services.uplink import conversation, deliveries, desk
+from services.uplink.event_pump import EventPump
 from services.uplink.mirror.state import Mirror
 from services.uplink.takaro import frames
 from tests.support.linked import TOKEN, Linked, Uplink, until
@@ -230,3 +231,17 @@ async def test_a_socket_that_ends_by_a_fault_of_ours_says_whose_it_was_and_is_di
         await until(lambda: f"[{linked.slug}] a fault of the program in a frame" in caplog.text)
     linked.takaro.drop_connections()
     await until(lambda: owner.owned.identified and linked.sockets() > [first])
+
+
+async def test_a_pump_that_fails_by_a_fault_of_ours_is_begun_again_and_the_socket_stays(
+    linked: Linked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliveries, "BEGIN_AGAIN_S", 0.05)
+    owner = await linked.owner()
+    [first] = linked.sockets()
+    with monkeypatch.context() as broken:
+        broken.setattr(EventPump, "_cut", failing)
+        await linked.append(1)
+        await until(lambda: owner.count("dayz_relay_faults_total", kind="loop") >= 2)
+    await linked.arrived(1)
+    assert linked.sockets() == [first] and not owner.running.done()
