@@ -8,7 +8,7 @@ from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
-from tests.faults.ledger import Arrival, Ledger
+from tests.faults.ledger import Arrival, Ledger, Request
 
 REPEATED_PER_FAULT = 64
 DEADLINE_S = 10.0
@@ -16,6 +16,9 @@ DEADLINE_S = 10.0
 
 TENURE_S = 2.0
 """Who takes an instance over keeps it for longer; frames that come and go faster are of two owners."""
+
+CROSSED_S = 0.25
+"""A request that is asked so shortly before Takaro sees the end of the socket may have crossed its close."""
 
 ONE_WRITE_S = 0.1
 ONE_WRITE_EVENTS = 32
@@ -110,6 +113,35 @@ def commands(ledger: Ledger) -> list[str]:
         if request and execution.at_s - request.asked_s > DEADLINE_S:
             age_s = execution.at_s - request.asked_s
             broken.append(f"K: write {execution.instance} {execution.number} ran after {age_s:.1f} s")
+    return broken
+
+
+def timed_out(ledger: Ledger) -> list[Request]:
+    """The requests that Takaro had no answer to, those apart that were asked on a socket that was gone."""
+    asked = [*ledger.requests.values(), *ledger.reads]
+    return [request for request in asked if request.socket_open and ran_out(request)]
+
+
+def ran_out(request: Request) -> bool:
+    """Did Takaro give it up?"""
+    return (request.error or "").startswith("Request timed out")
+
+
+def crossed(request: Request) -> bool:
+    """Was it asked while the close of its socket was on the way? Nobody can answer it then."""
+    return request.closed_s is not None and request.closed_s - request.asked_s < CROSSED_S
+
+
+def answers(ledger: Ledger) -> list[str]:
+    """A: no request is left to Takaro's time-out; one that crossed the close of its socket was not run."""
+    ran = {(execution.instance, execution.number) for execution in ledger.executions if execution.number}
+    broken = []
+    for request in timed_out(ledger):
+        what = f"{'write' if request.number else 'read'} {request.instance} {request.number}"
+        if not crossed(request):
+            broken.append(f"A: {what} was left to its time-out")
+        elif request.number and (request.instance, request.number) in ran:
+            broken.append(f"A: {what} crossed the close of its socket, and ran")
     return broken
 
 

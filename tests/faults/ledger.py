@@ -44,13 +44,19 @@ class Identify(NamedTuple):
 
 @dataclass(slots=True)
 class Request:
-    """A write that Takaro asked for; `error` is what it made of the answer."""
+    """A write that Takaro asked for, or a read (`number` 0); `error` is what it made of the answer.
+
+    `socket_open`: the socket that it asked was open; on one that is gone nobody can answer. `closed_s`: when
+    Takaro saw its end.
+    """
 
     instance: str
     number: int
     asked_s: float
     answered_s: float | None = None
     error: str | None = None
+    socket_open: bool = True
+    closed_s: float | None = None
 
 
 @dataclass(slots=True)
@@ -73,6 +79,7 @@ class Ledger:
         self.executions: list[Execution] = []
         self.identifies: list[Identify] = []
         self.requests: dict[tuple[str, int], Request] = {}
+        self.reads: list[Request] = []
         self.faults: list[Fault] = []
         self.responses: dict[str, int] = defaultdict(int)
         """How many responses came for each requestId of Takaro's."""

@@ -8,6 +8,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from websockets.asyncio.server import ServerConnection
+from websockets.protocol import State
+
 from services.sim.dayz.events import Happening
 from services.sim.dayz.generations import Generation, Operation
 from services.sim.dayz.server import DayzServer
@@ -94,6 +97,7 @@ class Takaro(TakaroSim):
         self._numbers = itertools.count(1)
         self._sockets: dict[Link, tuple[int, str]] = {}
         self._identities: dict[str, str] = {}
+        self._closed_s: dict[Link, float] = {}
         self.on_event: Callable[[Link, Arrival], object] = lambda link, arrival: None
 
     def expect(self, identity_token: str, slug: str) -> None:
@@ -103,9 +107,30 @@ class Takaro(TakaroSim):
         """A write with a mark, and what became of it."""
         request = Request(slug, number, time.monotonic())
         self.ledger.requests[slug, number] = request
-        answer = await self.request(identity_token, WRITE, requests.console(text))
+        return await self._ask_noted(request, identity_token, WRITE, requests.console(text))
+
+    async def ask_read(self, slug: str, identity_token: str, action: str, args: Any = None) -> Answer:
+        """A read, and what became of it."""
+        request = Request(slug, 0, time.monotonic())
+        self.ledger.reads.append(request)
+        return await self._ask_noted(request, identity_token, action, args)
+
+    async def _ask_noted(self, request: Request, identity_token: str, action: str, args: Any) -> Answer:
+        server = self.servers.get(identity_token)
+        link = server.link if server else None
+        request.socket_open = link is not None and link.connection.state is State.OPEN
+        answer = await self.request(identity_token, action, args)
         request.answered_s, request.error = time.monotonic(), answer.error
+        request.closed_s = self._closed_s.get(link) if link else None
         return answer
+
+    async def serve(self, connection: ServerConnection) -> None:
+        try:
+            await super().serve(connection)
+        finally:
+            for link in self._sockets:
+                if link.connection is connection:
+                    self._closed_s[link] = time.monotonic()
 
     def _socket(self, link: Link) -> tuple[int, str]:
         if link not in self._sockets:

@@ -2,6 +2,7 @@
 
 import math
 import random
+from typing import Any
 
 import pytest
 
@@ -34,6 +35,7 @@ def test_a_clean_ledger_breaks_nothing() -> None:
         invariants.duplicates,
         invariants.single_owner,
         invariants.commands,
+        invariants.answers,
         invariants.integrity,
     ):
         assert check(ledger) == []
@@ -142,6 +144,30 @@ def test_two_responses_to_one_request_are_seen() -> None:
     ledger = Ledger()
     ledger.responses["r"] = 2
     assert invariants.commands(ledger) == ["K: request r: 2 responses"]
+
+
+def a_request_that_ran_out(**how: Any) -> Ledger:
+    ledger = Ledger()
+    error = "Request timed out after 10000ms : executeConsoleCommand"
+    ledger.requests["s1", 1] = Request("s1", 1, asked_s=1.0, answered_s=11.0, error=error, **how)
+    ledger.executions = [Execution(2.0, "s1", "op", 1)]
+    return ledger
+
+
+def test_a_request_that_is_left_to_its_time_out_is_seen() -> None:
+    assert invariants.answers(a_request_that_ran_out()) == ["A: write s1 1 was left to its time-out"]
+    assert len(invariants.answers(a_request_that_ran_out(closed_s=3.0))) == 1
+
+
+def test_on_a_socket_that_was_gone_nobody_can_answer() -> None:
+    assert invariants.answers(a_request_that_ran_out(socket_open=False)) == []
+
+
+def test_what_crossed_the_close_of_its_socket_cannot_be_answered_and_must_not_have_run() -> None:
+    ledger = a_request_that_ran_out(closed_s=1.1)
+    assert invariants.answers(ledger) == ["A: write s1 1 crossed the close of its socket, and ran"]
+    ledger.executions.clear()
+    assert invariants.answers(ledger) == []
 
 
 def test_a_changed_event_and_a_frame_out_of_place_are_seen() -> None:
