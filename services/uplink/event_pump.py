@@ -1,13 +1,16 @@
 """Events of one instance, from the stream to Takaro, over one socket for as long as Takaro takes them."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 from functools import partial
 
 from services.relay.clocks import boottime_s, next_beat_s, wall_s
 from services.relay.errors import RelayError
 from services.relay.event_stream import EventStream
+from services.relay.faults import FaultKind
 from services.relay.leases import Lease
+from services.relay.logs import InstanceLogger
 from services.relay.records import GameEvent
 from services.relay.store import patiently
 from services.relay.store_time import Age
@@ -34,6 +37,9 @@ BEAT_S = 0.1
 KEEP_ALIVE: GameEvent = {"type": "log", "data": {"msg": "dayz-relay: nothing happened for a while"}}
 _NEVER = float("inf")
 _NO_BATCH = Batch(Entry("0-0", [], 0, 0), Age(0.0, 0.0), 0.0)
+
+
+logger = logging.getLogger(__name__)
 
 
 class Disowned(RelayError):
@@ -67,6 +73,8 @@ class EventPump:
         self._wire = wire
         self._lease = lease
         self._metrics = metrics
+        self._faults = metrics.service.faults
+        self._logger = InstanceLogger(logger, stream.slug)
         self._passed = passed
         self._delivery = Delivery()
         self._turns = Turns()
@@ -143,7 +151,11 @@ class EventPump:
             return
         self._metrics.delivered_all(self._stream.slug, window.events)
         self._metrics.event_seconds.observe(boottime_s() - window.accepted_s)
-        self._passed(taken)
+        self._tell(taken)
+
+    def _tell(self, taken: Taken) -> None:
+        with self._faults.kept(self._logger, FaultKind.LISTENER):
+            self._passed(taken)
 
     async def _acknowledge(self, now_s: float) -> None:
         if now_s >= self._delivery.heard_s:
@@ -202,7 +214,8 @@ class EventPump:
             self._turns.unseen += progress.read(entry, age, now_s)
             happened_s = wall_s() - min(age.most_s, ages.HISTORY_S)
             for event in entry.events:
-                self._mirror.happened(event, happened_s, wall_s())
+                with self._faults.kept(self._logger, FaultKind.LISTENER):
+                    self._mirror.happened(event, happened_s, wall_s())
 
     def _aged(self, found: list[Entry], newer_than_s: float) -> tuple[float, list[Age]]:
         """What time it is, and how old each is. Whatever Redis' clock says, what was not there at
@@ -256,7 +269,7 @@ class EventPump:
     def _expired(self, expired: list[StreamEvent]) -> None:
         events = tuple([event.event for event in expired])
         self._metrics.expired_all(events)
-        self._passed(Taken(Window((), events), ()))
+        self._tell(Taken(Window((), events), ()))
         self._acks.add(expired, sent=False)
 
     @property

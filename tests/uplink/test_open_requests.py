@@ -240,8 +240,19 @@ async def test_a_pump_that_fails_by_a_fault_of_ours_is_begun_again_and_the_socke
     owner = await linked.owner()
     [first] = linked.sockets()
     with monkeypatch.context() as broken:
-        broken.setattr(EventPump, "_cut", failing)
+        broken.setattr(EventPump, "_write", failing)
         await linked.append(1)
         await until(lambda: owner.count("dayz_relay_faults_total", kind="loop") >= 2)
     await linked.arrived(1)
     assert linked.sockets() == [first] and not owner.running.done()
+
+
+async def test_an_event_goes_out_though_somebody_told_of_it_fails(
+    linked: Linked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = await linked.owner()
+    monkeypatch.setattr(Mirror, "happened", failing)
+    await linked.append(1)
+    await linked.arrived(1)
+    await linked.emptied()
+    assert owner.count("dayz_relay_faults_total", kind="listener") == 1
