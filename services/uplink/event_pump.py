@@ -127,12 +127,15 @@ class EventPump:
                 await self._take_pong(self._pong_s)
             if self._may_read:
                 await self._read(progress)
-            if not self._write():
-                await self._trusted()
-            elif (now_s := boottime_s()) >= self._acknowledge_s(now_s):
+            while not self._lease.trusted:  # Redis is away: that is no lost lease, and the socket stays
+                await self._lease.renewal()
+            now_s = boottime_s()
+            if now_s >= (write_s := self._write_s):
+                self._write(now_s)
+            elif now_s >= (acknowledge_s := self._acknowledge_s(now_s)):
                 await self._acknowledge(now_s)
             else:
-                await self._rest(now_s)
+                await self._rest(now_s, min(write_s, acknowledge_s))
         await self._acks.flush()
 
     # What Takaro has
@@ -226,45 +229,29 @@ class EventPump:
             for entry in found
         ]
 
-    async def _trusted(self) -> None:
-        """Waits while Redis is away: that is no lost lease, and the socket stays (design.md, Ownership)."""
-        while not self._lease.trusted:
-            await self._lease.renewal()
+    @property
+    def _write_s(self) -> float:
+        """When to write events, or a ping."""
+        return min(self._turns.due_s(self._room), self._ping_s, self._keep_alive_s)
 
-    def _write(self) -> bool:
-        """Writes what may go now, and a ping behind it; not while the lease is not trusted.
-
-        No await between the lease check and the write.
-        """
-        more = True
-        while more:
-            if not self._lease.trusted:
-                return False
-            now_s = boottime_s()
-            events = self._take(now_s)
-            if not events and now_s >= self._keep_alive_s:
-                events = [StreamEvent(KEEP_ALIVE, _NO_BATCH, 0)]
-            if events:
-                self._wire.send(*[frames.game_event(event.event) for event in events])
-                self._delivery.written(events)
-            more = bool(events) and self._turns.due_s(self._room) <= now_s
-            if not more and now_s >= self._ping_s:
-                self._wire.send(frames.ping())
-                self._delivery.pinged()
-                self._pinged_s = now_s
-            self._wire.flush()
-            if events:
-                self._written_s = boottime_s()
-                self._turns.written(self._written_s)
-        return True
-
-    def _take(self, now_s: float) -> list[StreamEvent]:
-        if now_s < self._turns.due_s(room := self._room):
-            return []
-        events, expired = self._turns.take(now_s, room)
+    def _write(self, now_s: float) -> None:
+        """Writes what may go now, and behind the last of it a ping. No await since the lease was checked."""
+        events, expired = self._turns.take(now_s, self._room)
         if expired:
             self._expired(expired)
-        return events
+        if not events and now_s >= self._keep_alive_s:
+            events = [StreamEvent(KEEP_ALIVE, _NO_BATCH, 0)]
+        if events:
+            self._wire.send(*[frames.game_event(event.event) for event in events])
+            self._delivery.written(events)
+        if now_s >= self._ping_s and not (events and now_s >= self._turns.due_s(self._room)):
+            self._wire.send(frames.ping())
+            self._delivery.pinged()
+            self._pinged_s = now_s
+        self._wire.flush()
+        if events:
+            self._written_s = boottime_s()
+            self._turns.written(self._written_s)
 
     def _expired(self, expired: list[StreamEvent]) -> None:
         events = tuple([event.event for event in expired])
@@ -288,18 +275,17 @@ class EventPump:
         idle = self._room > 0 and not self._delivery.unproven
         return self._written_s + KEEP_ALIVE_S if idle else _NEVER
 
-    async def _rest(self, now_s: float) -> None:
-        """Until there is something to do. Raises NoReceipt."""
-        due_s = [self._ping_s, self._keep_alive_s, self._acknowledge_s(now_s)]
+    async def _rest(self, now_s: float, until_s: float) -> None:
+        """Until then, or until something comes. Raises NoReceipt."""
+        if self._may_read:
+            return
         if self._delivery.ping_under_way:
             if self._pong_s is None and now_s >= self._pinged_s + RECEIPT_WITHIN_S:
                 raise NoReceipt(f"Takaro answered no ping for {RECEIPT_WITHIN_S:.0f} s")
-            due_s.append(self._pinged_s + RECEIPT_WITHIN_S)
-        due_s.append(now_s if self._may_read else self._turns.due_s(self._room))
-        rest_s = min(due_s) - now_s
-        if rest_s > 0:
-            timer = asyncio.get_running_loop().call_later(rest_s, self._stirred.set)  # timeout() costs more
-            try:
-                await self._stirred.wait()
-            finally:
-                timer.cancel()
+            until_s = min(until_s, self._pinged_s + RECEIPT_WITHIN_S)
+        rest_s = min(max(0.0, until_s - now_s), KEEP_ALIVE_S)
+        timer = asyncio.get_running_loop().call_later(rest_s, self._stirred.set)  # timeout() costs more
+        try:
+            await self._stirred.wait()
+        finally:
+            timer.cancel()
