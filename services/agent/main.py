@@ -88,7 +88,8 @@ class Agent:
                 logger.info("the relay is there again")
             self._failures = 0
             offsets = self._outbox.sent(len(lines))
-            self._remember({key: self._tail.position(key, at) for key, at in offsets.items()})
+            known = self._tail.positions  # of many files that went the oldest are forgotten
+            self._remember({key: self._tail.position(key, at) for key, at in offsets.items() if key in known})
         if not self._outbox:  # what was left out is done with too
             self._remember(self._tail.positions)
 

@@ -24,7 +24,7 @@ _FOLDED = {name.lower(): name for name in (*_IDS, "name")} | dict.fromkeys(
     ("steam64", "steam64id", "steamid64"), "steamId"
 )
 _SHORTEST_KEY = min(map(len, _FOLDED))
-_TEXT_KEYS = frozenset({"type", "timestamp", "msg", "channel", "weapon", "entity", "raw"})
+_EVENT_KEYS = frozenset({"type", "timestamp", "msg", "channel", "weapon", "entity", "raw", "position"})
 
 
 class Contradiction(Exception):
@@ -72,10 +72,11 @@ def has_stray_ids(event: Record, people: AbstractSet[str]) -> bool:
     for key, value in event.items():
         if not value or key in people:
             continue
-        if type(value) is dict or type(value) is list:
-            if _meaning(key) in _IDS or _holds_ids(value):
+        kind = type(value)
+        if kind is dict or kind is list:
+            if (key not in _EVENT_KEYS and _meaning(key) in _IDS) or _holds_ids(value):
                 return True
-        elif key not in _TEXT_KEYS and (name := _meaning(key)) in _IDS:
+        elif key not in _EVENT_KEYS and (name := _meaning(key)) in _IDS:
             player = event.get("player")
             if type(player) is not dict or player.get(name) != value:
                 return True
@@ -109,7 +110,12 @@ def _meaning(key: str) -> str | None:
 def _holds_ids(value: Any) -> bool:
     """Whether an object within this value has an id of a player."""
     if type(value) is dict:
-        return any((one and _meaning(key) in _IDS) or _holds_ids(one) for key, one in value.items())
+        for key, one in value.items():
+            if one and len(key) >= _SHORTEST_KEY and _meaning(key) in _IDS:
+                return True
+            if (type(one) is dict or type(one) is list) and _holds_ids(one):
+                return True
+        return False
     return type(value) is list and any(map(_holds_ids, value))
 
 
