@@ -41,11 +41,17 @@ def test_the_results_have_a_place_for_every_bench() -> None:
 
 
 async def test_a_burst_of_a_hundred_servers_with_fifty_players_each_is_answered_to_the_last_request() -> None:
-    """10,300 requests at one moment, to servers of which nothing is known but who is online."""
+    """10,300 requests at one moment, to servers of which nothing is known but who is online.
+
+    An inventory that the mod could not be asked for in time is an error: none is made up.
+    """
     players = [traffic.player(number).game_id for number in range(burst.PLAYERS)]
     async with bench(burst.INSTANCES) as at:
         await at.mods.call("join", players=burst.PLAYERS)
         await at.mods.call("live")
         await at.drained()
         report = await at.sink.call("burst", players=players)
-    assert (report["asked"], report["answered"], report["errors"]) == (10_300, 10_300, {})
+    assert (report["asked"], report["answered"]) == (10_300, 10_300)
+    assert [
+        text for text in report["errors"] if not text.startswith("getPlayerInventory: not delivered")
+    ] == []
