@@ -144,9 +144,10 @@ class Fleet:
         for task in (*self._tending.values(), *self._taking):
             task.cancel()
         self._unowned.keep({})
-        with contextlib.suppress(StoreError, TimeoutError):
-            async with asyncio.timeout(SIGN_OFF_WITHIN_S):
-                await self._store.send("HDEL", UPLINKS, self.uplink)
+        signing_off = self._store.send("HDEL", UPLINKS, self.uplink)
+        signing_off.add_done_callback(lambda reply: reply.cancelled() or reply.exception())
+        # Not cancelled when the time is up: a call that was cancelled is not sent, and this one is to be.
+        await asyncio.wait([signing_off], timeout=SIGN_OFF_WITHIN_S)
         others = self._members.alive - {self.uplink}
         looking = asyncio.create_task(self._look_for(others))
         left = set(self._leaving.values())

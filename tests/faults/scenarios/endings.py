@@ -6,7 +6,7 @@ Mods need 1 or 4 s to run what they fetched, so that there is always something o
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from services.relay.command_life import MAY_HAVE_RUN, NOT_DELIVERED
 from services.relay.vocabulary import Action
@@ -21,6 +21,7 @@ SLOW_S = (4.0, 1.0)
 OPEN = Shape(instances=6, uplinks=2, rate=4.0, writes=3.0, poll_s=0.5)
 READ_EVERY_S = (0.3, 0.9)
 WITHIN_S = 40.0
+MOVES_WITHIN_S = 10.0
 
 
 @scenario(
@@ -43,7 +44,8 @@ async def stops_and_moves(run: Run) -> None:
             await world.recovered(fault)
             before = dict(world.ledger.owner)
             await uplink.start()
-            await world.takaro.wait_for(lambda uplink=uplink: len(world.owned_by(uplink)) > 0, WITHIN_S)
+            with suppress(TimeoutError):  # one in 64 times nothing belongs to it
+                await world.takaro.wait_for(lambda uplink=uplink: world.owned_by(uplink), MOVES_WITHIN_S)
             await run.pause(1.5, 2.5)  # for the last of those that move
             ended["moved"] += sum(world.ledger.owner[slug] != owner for slug, owner in before.items())
         asked = [*world.ledger.requests.values(), *world.ledger.reads]
