@@ -94,19 +94,13 @@ class Intake:
             return Taken(NOT_ASKED, 0)
         try:
             await still_waits()
-        except BaseException:
+            with self._roster.saving() as seen:
+                slots, appended = await self._append(slots, seen.records, received_s)
+                new = [] if appended.full else slots[appended.repeated :]
+                seen.saved = bool(new)  # players are stored along with new events only
+        except BaseException:  # also when the mod has hung up: it sends the same again
             self._log_lines.give_back(_log_lines(slots))
             raise
-        seen = self._roster.take_changes()
-        try:
-            slots, appended = await self._append(slots, seen, received_s)
-        except Exception:
-            self._roster.put_back(seen)
-            self._log_lines.give_back(_log_lines(slots))
-            raise
-        new = [] if appended.full else slots[appended.repeated :]
-        if not new:  # players are stored along with new events only
-            self._roster.put_back(seen)
         if len(new) < len(slots):
             self._log_lines.give_back(_log_lines(slots[: len(slots) - len(new)]))
         lost = self._count(new, 0 if appended.full else appended.repeated)

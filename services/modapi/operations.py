@@ -78,14 +78,8 @@ class Operations:
             outcome, label = await self._outcome(action, body)
         except Exception as error:
             outcome, label = self._faulty(error)
-        seen = self._roster.take_changes()
-        try:
-            accepted = await self._complete(operation_id, outcome, seen)
-        except Exception:
-            self._roster.put_back(seen)
-            raise
-        if not accepted:
-            self._roster.put_back(seen)
+        with self._roster.saving() as seen:
+            accepted = seen.saved = await self._complete(operation_id, outcome, seen.records)
         self._metrics.results.labels(action, label if accepted else "late").inc()
         return accepted
 

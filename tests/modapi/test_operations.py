@@ -10,11 +10,13 @@ from services.modapi.dialect.roster import Roster
 from services.modapi.metrics import Metrics
 from services.modapi.operations import Operations
 from services.relay.command_stream import CommandStream
+from services.relay.instances.state import InstanceState
 from services.relay.logs import InstanceLogger
 from services.relay.operation_ids import new_operation_id
 from services.relay.records import Command
 from services.relay.store import Store
 from services.relay.vocabulary import Action
+from tests.support.hang_ups import cancelled_in
 
 DONE = b'{"ok":true,"result":{}}'
 
@@ -26,7 +28,8 @@ class Counted:
         self.registry = CollectorRegistry()
         self.stream = CommandStream(store, slug)
         logger = InstanceLogger(logging.getLogger(__name__), slug)
-        self.operations = Operations(self.stream, Roster(), Metrics(self.registry), logger)
+        self.roster = Roster()
+        self.operations = Operations(self.stream, self.roster, Metrics(self.registry), logger)
 
     async def handed(self, action: Action = Action.SHUTDOWN) -> str:
         operation = new_operation_id(action)
@@ -98,3 +101,12 @@ async def test_rows_that_cannot_be_made_valid_are_counted_and_told_of_once(
     labels = {"action": Action.LIST_BANS.value}
     assert mod.registry.get_sample_value("dayz_relay_result_rows_left_out_total", labels) == 4
     assert caplog.text.count("2 rows of the mod's answer to listBans are left out") == 1
+
+
+async def test_players_are_not_forgotten_with_a_result_that_is_cancelled(store: Store, slug: str) -> None:
+    mod = Counted(store, slug)
+    first, second = await mod.handed(), await mod.handed()
+    mod.roster.learn({"gameId": "76561198000000001", "name": "Ada"})
+    await cancelled_in(CommandStream, "complete", mod.operations.take_result(first, DONE))
+    assert await mod.operations.take_result(second, DONE)
+    assert list(await InstanceState(store, slug).players()) == ["76561198000000001"]

@@ -6,7 +6,8 @@ person was sent with stays theirs.
 """
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -16,6 +17,17 @@ from services.modapi.dialect.identity import RECORD_KEYS, Contradiction, Identit
 
 Person = dict[str, str]
 """What is remembered of a player, in Takaro's words: gameId, name, and if known steamId, platformId."""
+
+
+@dataclass(slots=True)
+class Saving:
+    """Changes that are being stored, by gameId; an empty record removes a forgotten player.
+
+    Whoever stores them sets `saved`. To store them twice does no harm.
+    """
+
+    records: dict[str, bytes]
+    saved: bool = False
 
 
 class _Seen:
@@ -110,18 +122,17 @@ class Roster:
             player["ping"] = ping
         return player
 
-    def take_changes(self) -> dict[str, bytes]:
-        """gameId -> record to be stored, for all that changed since the last call.
-
-        An empty record means: forgotten, remove it from the store.
-        """
-        changes = {game_id: self._record(game_id) for game_id in self._changed}
+    @contextlib.contextmanager
+    def saving(self) -> Iterator[Saving]:
+        """What is not saved yet. The next `saving` gives it again unless `saved` was set by the end of the
+        block: an error or a cancellation loses no change."""
+        saving = Saving({game_id: self._record(game_id) for game_id in self._changed})
         self._changed.clear()
-        return changes
-
-    def put_back(self, changes: Mapping[str, bytes]) -> None:
-        """These changes could not be stored: the next `take_changes` brings them again."""
-        self._changed.update(changes)
+        try:
+            yield saving
+        finally:
+            if not saving.saved:
+                self._changed.update(saving.records)
 
     def restore(self, records: Mapping[bytes, bytes] | Mapping[str, bytes]) -> None:
         """Take in what was stored. Who is already known keeps their gameId. The next changes take out of the

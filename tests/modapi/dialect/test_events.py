@@ -13,6 +13,7 @@ from services.modapi.dialect.dead import REASONS
 from services.modapi.dialect.events import EVENT_MAPPERS, channel, map_event
 from services.modapi.dialect.roster import Roster
 from services.relay.vocabulary import CHAT_CHANNELS, EventType
+from tests.support.rosters import saved
 
 NOW = "2026-05-01T12:00:00.000Z"
 STEAM = "76561198000000001"
@@ -242,13 +243,13 @@ MALLORY = "76561198000000003"
 def test_a_player_of_whom_a_record_says_what_contradicts_is_not_named(forged: dict[str, Any]) -> None:
     roster = Roster()
     roster.learn(ANN_FULL)
-    roster.take_changes()
+    saved(roster)
     chat = mapped({"type": "chat-message", "msg": "/ban Bob", **forged}, roster)
     assert chat["data"] == {"channel": "global", "msg": "/ban Bob", "timestamp": NOW}
     for event_type in ("player-connected", "player-disconnected", "player-death", "entity-killed"):
         letter = mapped({"type": event_type, "entity": "Wolf", **forged}, roster)
         assert letter.reason == "contradictory-player"
-    assert roster.take_changes() == {}
+    assert saved(roster) == {}
 
 
 def test_an_attacker_or_a_recipient_of_whom_a_record_says_what_contradicts_is_left_out() -> None:

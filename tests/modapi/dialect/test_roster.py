@@ -1,5 +1,7 @@
 """Who was seen, and that a person keeps one id."""
 
+import asyncio
+import contextlib
 from typing import Any
 
 import orjson
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 
 from services.modapi.dialect.identity import Contradiction
 from services.modapi.dialect.roster import Roster
+from tests.support.rosters import saved
 
 STEAM = "76561198000000001"
 OTHER = "76561198000000002"
@@ -49,9 +52,9 @@ def test_a_record_whose_identity_is_gone_is_completed_under_the_same_id(gone: di
 )
 def test_a_record_that_names_nobody_is_nobody(nobody: Any) -> None:
     roster = seen({"gameId": OTHER, "name": "Bob"})
-    roster.take_changes()
+    saved(roster)
     assert roster.complete(nobody) is None
-    assert roster.take_changes() == {}
+    assert saved(roster) == {}
 
 
 def test_the_steam_id_is_read_from_the_game_id() -> None:
@@ -76,7 +79,7 @@ def test_a_record_made_up_from_an_id_spoils_neither_name_nor_platform_id() -> No
 def test_what_such_a_record_spoiled_in_the_store_is_mended() -> None:
     roster = Roster()
     roster.restore({STEAM: orjson.dumps(MADE_UP)})
-    (mended,) = roster.take_changes().values()
+    (mended,) = saved(roster).values()
     assert orjson.loads(mended) == {"gameId": STEAM, "name": "Survivor", "steamId": STEAM}
     assert roster.complete(ANN) == ANN
 
@@ -126,11 +129,11 @@ def test_a_record_whose_ids_are_of_several_players_is_nobody_and_teaches_nothing
     roster = Roster(contradicted=lambda: counted.append(None))
     for known in (ANN, BOB):
         roster.learn(known)
-    roster.take_changes()
+    saved(roster)
     with pytest.raises(Contradiction):
         roster.complete(record | {"name": "Mallory"} if isinstance(record, dict) else record)
     assert counted == [None]
-    assert roster.take_changes() == {}
+    assert saved(roster) == {}
     assert (roster.complete(ANN), roster.complete(BOB)) == (ANN, BOB)
 
 
@@ -167,14 +170,23 @@ def test_address_and_ping_are_those_of_the_record_at_hand() -> None:
 
 def test_only_what_changed_is_given_to_be_stored_and_only_once() -> None:
     roster = seen(ANN)
-    assert {key: orjson.loads(value) for key, value in roster.take_changes().items()} == {STEAM: ANN}
+    assert {key: orjson.loads(value) for key, value in saved(roster).items()} == {STEAM: ANN}
     roster.learn(ANN | {"ping": 3})
-    assert roster.take_changes() == {}
+    assert saved(roster) == {}
     roster.learn(ANN | {"name": "Anna"})
-    changes = roster.take_changes()
-    assert list(changes) == [STEAM]
-    roster.put_back(changes)
-    assert roster.take_changes() == changes
+    assert list(saved(roster)) == [STEAM]
+
+
+@pytest.mark.parametrize("ends", [None, OSError(), asyncio.CancelledError()])
+def test_changes_that_were_not_stored_are_given_again_as_they_are_then(ends: BaseException | None) -> None:
+    roster = seen(ANN)
+    with contextlib.suppress(OSError, asyncio.CancelledError), roster.saving() as saving:
+        assert list(saving.records) == [STEAM]
+        roster.learn(ANN | {"name": "Anna"})
+        if ends:
+            raise ends
+    assert {key: orjson.loads(value)["name"] for key, value in saved(roster).items()} == {STEAM: "Anna"}
+    assert saved(roster) == {}
 
 
 def test_who_was_not_seen_for_longest_is_forgotten_and_removed_from_the_store() -> None:
@@ -182,28 +194,28 @@ def test_who_was_not_seen_for_longest_is_forgotten_and_removed_from_the_store() 
     for game_id in ("a", "b"):
         roster.learn({"gameId": game_id, "name": "x", "platformId": f"dayz:{game_id}"})
     roster.learn({"gameId": "a", "name": "x", "platformId": "dayz:a"})
-    roster.take_changes()
+    saved(roster)
     roster.learn({"gameId": "c", "name": "x"})
-    assert set(changes := roster.take_changes()) == {"b", "c"}
+    assert set(changes := saved(roster)) == {"b", "c"}
     assert changes["b"] == b""
     assert roster.complete({"gameId": "", "platformId": "dayz:b"}) is None
     assert roster.complete({"gameId": "", "platformId": "dayz:a"}) is not None
 
 
 def test_what_was_stored_is_known_after_a_restart_and_is_no_change() -> None:
-    stored = seen(ANN).take_changes()
+    stored = saved(seen(ANN))
     roster = Roster()
     roster.restore(
         {key.encode(): value for key, value in stored.items()} | {b"x": b"", b"y": b"{", b"z": b"[]"}
     )
-    assert roster.take_changes() == {}
+    assert saved(roster) == {}
     assert roster.complete({"gameId": BIS, "name": ""}) == ANN
 
 
 def test_to_restore_keeps_what_is_not_stored_yet() -> None:
     roster = seen({"gameId": OTHER, "name": "Bob"})
-    roster.restore(seen(ANN).take_changes())
-    assert list(roster.take_changes()) == [OTHER]
+    roster.restore(saved(seen(ANN)))
+    assert list(saved(roster)) == [OTHER]
 
 
 def completed(roster: Roster, record: dict[str, Any]) -> dict[str, Any] | None:
@@ -235,6 +247,6 @@ def test_no_platform_id_ever_goes_out_under_two_game_ids(records: list[dict[str,
 @given(st.lists(RECORDS, max_size=8))
 def test_a_restored_roster_answers_as_the_one_that_was_stored(records: list[dict[str, Any]]) -> None:
     roster, restored = seen(*records), Roster()
-    restored.restore(roster.take_changes())
+    restored.restore(saved(roster))
     for record in records:
         assert completed(restored, record) == completed(roster, record)
