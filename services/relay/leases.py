@@ -9,7 +9,7 @@ import asyncio
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from services.relay.clocks import boot_id, boottime_s
 from services.relay.keys import WAKE_LEASES, keys_of
@@ -23,7 +23,12 @@ TRUSTED_FOR_S = 3.5
 CLOCK_NOTED_EVERY_S = 10.0
 """How often the owner at least stores its last reading of Redis' clock, from which the next owner goes on."""
 
+ANNOUNCED_FOR_S = 1.0
+"""An identify is sent within this time from the call that announces it. Much shorter than the time after
+which the owner takes an announced identify for one that has reached Takaro."""
+
 _RENEW = Script("renew", drains=True)
+_IDENTIFY = Script("identify", drains=True)
 _RELEASE = Script("release")
 
 
@@ -50,6 +55,8 @@ class Look(NamedTuple):
     mine: bool
     newest: bool
     """Takaro asks the socket that identified last. As far as was said, that is ours (contract.md B1)."""
+    doubt: str
+    """Which others began to identify and have no answer: any of them may come last. "": nobody."""
     record: str
     wanted: str
     watched: str
@@ -96,14 +103,11 @@ class Lease:
     def trusted(self) -> bool:
         return self._standing.trusted(boottime_s())
 
-    async def renew(
-        self, *, take: bool = True, dead: str = "", want: str = "", newest: Literal["dials", "has", ""] = ""
-    ) -> Look:
+    async def renew(self, *, take: bool = True, dead: str = "", want: str = "", settled: str = "") -> Look:
         """Prolongs the lease if it is ours; if it is free and we `take`, takes it.
 
-        A record that is still `dead` counts as free. `want`: what to say if we stand by for it. `newest`:
-        we are about to dial what may become the newest socket, or we have had one identified since the last
-        look.
+        A record that is still `dead` counts as free. `want`: what to say if we stand by for it. A `doubt`
+        that is still `settled` is dropped.
 
         Raises StoreError: then the lease may still be ours.
         """
@@ -111,7 +115,7 @@ class Lease:
             self.clock.recall(await self._store.send("HGET", self._link_key, "clock") or b"")
             self._clock_recalled = True
         asked_s = boottime_s()
-        mine, is_newest, record, wanted, watched, *facts = await self._store.run(
+        mine, newest, doubt, record, wanted, watched, *facts = await self._store.run(
             _RENEW,
             self._looked_at,
             self.token,
@@ -120,14 +124,15 @@ class Lease:
             "1" if take else "0",
             dead,
             want,
-            newest,
+            settled,
             durable=True,  # else a primary that was cut off gives it away, and so does the one that follows
         )
         self._standing = Standing(bool(mine), asked_s)
         if mine:
             self._renewed.set()
             self._renewed = asyncio.Event()
-        look = Look(bool(mine), bool(is_newest), record.decode(), wanted.decode(), watched.decode(), *facts)
+        texts = [text.decode() for text in (doubt, record, wanted, watched)]
+        look = Look(bool(mine), bool(newest), *texts, *facts)
         self._clock_told(look.now_ms, asked_s)
         if not look.batches:
             self.empty_s = max(self.empty_s, asked_s)
@@ -148,6 +153,28 @@ class Lease:
             self._store.tell("HSET", self._link_key, "clock", self.clock.noted())
         if step:
             self._stepped(step)
+
+    async def announce_identify(self) -> bool:
+        """Says in Redis that an identify of ours follows. True: send it at once, before any other `await`.
+
+        False: the lease was ours and is not any more, or Redis took longer than ANNOUNCED_FOR_S. An identify
+        that is sent all the same may leave Takaro with a socket that is not the owner's, and no uplink would
+        know. Raises StoreError: then it must not be sent either.
+        """
+        asked_s = boottime_s()
+        announced = await self._say_identify("begins", only_owner=self.held)
+        return announced and boottime_s() - asked_s < ANNOUNCED_FOR_S
+
+    async def note_identified(self) -> None:
+        """Says in Redis that Takaro has accepted the identify that was announced. Raises StoreError."""
+        await self._say_identify("answered", only_owner=False)
+
+    async def _say_identify(self, what: str, *, only_owner: bool) -> bool:
+        keys = self._key, self._link_key
+        reply = await self._store.run(
+            _IDENTIFY, keys, self.token, what, "1" if only_owner else "0", durable=True
+        )
+        return bool(reply)
 
     async def passed_on(self) -> bool:
         """Has another uplink identified the socket that Takaro asks from now on? Raises StoreError."""

@@ -55,7 +55,6 @@ class Berth:
         self._claims = Claims()
         self._at_lease = asyncio.Lock()  # nothing may renew what is being given back
         self._owned: OwnedInstance | None = None
-        self._sockets_said = 0
         self._running: asyncio.Task[None] | None = None
         self._handing_over: asyncio.Task[None] | None = None
         self._left: dict[OwnedInstance, asyncio.Task[None]] = {}
@@ -83,25 +82,18 @@ class Berth:
         want = ""
         if claim.want:
             want = "ready" if self._owned and self._owned.identified else "waiting"
-        sockets = self._owned.sockets if self._owned else 0
-        dials = claim.want and not self._running  # said before it is done: who then dies is missed
-        has_new = sockets > self._sockets_said
         try:
-            look = await self.lease.renew(
-                take=claim.take,
-                dead=claim.dead,
-                want=want,
-                newest="dials" if dials else "has" if has_new else "",
-            )
+            look = await self.lease.renew(take=claim.take, dead=claim.dead, want=want, settled=claim.settled)
         except StoreError:
             self.contact.lost_store()
             return  # no lost lease: the link goes on, and stops sending by itself when the time is up
         now_s = time.monotonic()
-        self._sockets_said = sockets
-        seen = Seen(look.mine, look.newest, look.record, bool(look.wanted), look.wanted == "ready")
+        seen = Seen(
+            look.mine, look.newest, look.doubt, look.record, bool(look.wanted), look.wanted == "ready"
+        )
         step = self._claims.saw(now_s, seen, ours=ours, may_move=may_move)
         self._take_in(now_s, look)
-        await self._do(step)
+        self._do(step)
         if (self._claims.owner or claim.want) and not self._running:
             self._start()
         if ours and not look.mine and 0 <= look.ttl_ms < SOON_MS:
@@ -112,32 +104,28 @@ class Berth:
         with self._faults.kept(self._logger, FaultKind.LOOP):
             await self.tend(ours=True, may_move=may_move)
 
-    async def _do(self, step: Step) -> None:
+    def _do(self, step: Step) -> None:
         match step:
             case Step.BEGIN:
                 self._metrics.lease_changes.labels("taken").inc()
             case Step.BEGIN_ANEW:
                 self._metrics.lease_changes.labels("taken").inc()
-                await self._reconnect()
+                self._reconnect()
             case Step.HAND_OVER:
                 self._handing_over = asyncio.create_task(self._hand_over())
             case Step.LOOK_AFTER_SOCKET:
-                await self._reconnect()
+                self._reconnect()
             case Step.LOST:
                 self._metrics.lease_changes.labels("lost").inc()
                 self._logger.warning("another uplink owns this instance now", extra=CHANGE)
                 self._leave_aside(asyncio.Event())
 
-    async def _reconnect(self) -> None:
+    def _reconnect(self) -> None:
         """Has a new socket take the place of one that Takaro does not ask; or a first one, soon."""
-        with contextlib.suppress(StoreError):  # then it is found out, and done again
-            if self.lease.held:
-                await self.lease.renew(newest="dials")
         if self._owned:
             self._owned.reconnect()
 
     def _start(self) -> None:
-        self._sockets_said = 0
         self._owned = OwnedInstance(self.instance, self._surroundings, self.lease, self.contact)
         self._running = asyncio.create_task(self._owned.run())
 

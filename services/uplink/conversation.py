@@ -12,7 +12,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, ConnectionClosedOK, WebSocketException
 from websockets.frames import CloseCode
 
+from services.relay.errors import StoreError
 from services.relay.faults import FaultKind
+from services.relay.leases import Lease
 from services.relay.link_state import State
 from services.relay.logs import InstanceLogger
 from services.relay.running import cancelled
@@ -31,6 +33,7 @@ OPEN_WITHIN_S = 10.0
 IDENTIFIED_WITHIN_S = 15.0
 CLOSE_WITHIN_S = 1.0
 LAST_ROUND_WITHIN_S = 1.0
+ANNOUNCE_AGAIN_S = 0.1
 PING_EVERY_S = 5.0
 """A WebSocket ping: finds a dead path within 10 s. It says nothing of events, a proxy may answer it."""
 
@@ -50,6 +53,7 @@ class Conversation:
         self,
         instance: Instance,
         surroundings: Surroundings,
+        lease: Lease,
         desk: Desk,
         say: Say,
         changed: Callable[[], None],
@@ -67,6 +71,7 @@ class Conversation:
         self.ended: asyncio.Future[None] = loop.create_future()
         self._instance = instance
         self._surroundings = surroundings
+        self._lease = lease
         self._desk = desk
         self._metrics = surroundings.metrics
         self._faults = surroundings.metrics.service.faults
@@ -155,6 +160,8 @@ class Conversation:
         token = self._instance.registration_token
         assert token, "an instance without a registration token has no link"
         await self._surroundings.turn()
+        if not await self._announced():
+            return
         answer = await self._answer_to(
             frames.identify(
                 self._instance.identity_token.get_secret_value(),
@@ -177,6 +184,26 @@ class Conversation:
             self._say(f"linked to Takaro, game server {answer.game_server_id}", good=True)
             if not self.settled.done():
                 self.settled.set_result(True)
+            await self._note_identified()
+
+    async def _announced(self) -> bool:
+        """Announces the identify. True: send it before any other `await`. False: this socket is left.
+
+        Waits for as long as Redis is away: another uplink may own the instance by now.
+        """
+        while not (self._leaving or self.ended.done()):
+            with contextlib.suppress(StoreError):
+                if await self._lease.announce_identify():
+                    return not self._leaving
+            await asyncio.sleep(ANNOUNCE_AGAIN_S)
+        return False
+
+    async def _note_identified(self) -> None:
+        """Tries until this socket has ended: then the doubt stays, and the owner identifies again."""
+        while not self.ended.done():
+            with contextlib.suppress(StoreError):
+                return await self._lease.note_identified()
+            await asyncio.sleep(ANNOUNCE_AGAIN_S)
 
     def _identify_ended(self, identifying: asyncio.Task[None]) -> None:
         """A fault of ours must not leave a socket that nobody identifies."""

@@ -62,8 +62,6 @@ class Link:
         self._deliveries = Deliveries(stream, mirror, lease, metrics, shown.say, passed)
         self._used: Conversation | None = None
         self._newest: Conversation | None = None
-        self.sockets = 0
-        """How many Takaro has accepted so far."""
         self._talking: dict[Conversation, asyncio.Task[None]] = {}
         self._seeing_off: set[asyncio.Task[None]] = set()
         self._failures = 0
@@ -166,6 +164,7 @@ class Link:
         conversation = self._newest = Conversation(
             self._instance,
             self._surroundings,
+            self._lease,
             self._desk,
             self._shown.say,
             self._changed,
@@ -178,7 +177,6 @@ class Link:
     def _use(self, conversation: Conversation) -> None:
         """The newest socket is the one in use; one before it is left."""
         before, self._used = self._used, conversation
-        self.sockets += 1
         self._replace = False
         self._most_requests = RECYCLE_AFTER_REQUESTS * random.uniform(1 - SPREAD, 1 + SPREAD)
         self._oldest_s = time.monotonic() + RECYCLE_AFTER_S * random.uniform(1 - SPREAD, 1 + SPREAD)

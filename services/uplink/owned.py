@@ -96,11 +96,6 @@ class OwnedInstance:
         """Is there a socket right now that Takaro has accepted?"""
         return self._link.identified
 
-    @property
-    def sockets(self) -> int:
-        """How many Takaro has accepted so far."""
-        return self._link.sockets
-
     def reconnect(self) -> None:
         """Has a new socket take the place of the one in use: Takaro may ask one that is gone."""
         self._link.reconnect()

@@ -53,7 +53,11 @@ def no_lease() -> None:
         except LostLease:
             pass
 
+    async def always_announced(self: Lease) -> bool:
+        return True
+
     setattr(Lease, "renew", always_ours)  # noqa: B010
+    setattr(Lease, "announce_identify", always_announced)  # noqa: B010
     setattr(EventStream, "ack", never_fenced)  # noqa: B010
 
 

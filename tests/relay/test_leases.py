@@ -95,30 +95,6 @@ async def test_an_owner_hears_who_stands_by_and_that_it_is_gone(store: Store, sl
     assert (await owner.renew()).wanted == ""  # it said no more
 
 
-async def test_whose_socket_is_the_newest_outlives_leases(store: Store, slug: str) -> None:
-    one, other = lease(store, slug), lease(store, slug, "other")
-    assert not (await one.renew()).newest
-    assert (await one.renew(newest="has")).newest
-    assert (await one.renew()).newest
-    assert (await other.renew(want="waiting", newest="dials")).newest
-    assert not (await one.renew()).newest
-    await one.release()
-    assert (await other.renew(newest="has")).newest
-    assert (await one.renew(newest="has")).newest
-
-
-async def test_who_dials_last_and_dies_leaves_a_doubt_that_only_another_dial_ends(
-    store: Store, slug: str
-) -> None:
-    owner, dead = lease(store, slug), lease(store, slug, "dead")
-    await owner.renew(newest="dials")
-    await dead.renew(want="waiting", newest="dials")
-    assert not (await owner.renew(newest="has")).newest  # the other may have identified after us
-    assert (await owner.renew(newest="dials")).newest
-    assert (await owner.renew(newest="has")).newest
-    assert (await owner.renew()).newest
-
-
 async def test_a_full_redis_renews_leases(redis_server: RedisServer, store: Store, slug: str) -> None:
     one = lease(store, slug)
     await one.renew()

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
+from itertools import count
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -69,6 +70,7 @@ class Scene:
     prefix: str
     uplinks: list[Uplink] = field(default_factory=list)
     said: dict[str, int] = field(default_factory=dict)
+    numbers: Iterator[int] = field(default_factory=count)
 
     @property
     def slugs(self) -> list[str]:
@@ -76,10 +78,20 @@ class Scene:
 
     def start(self) -> Uplink:
         store, registry = Store(self.server.url), CollectorRegistry()
-        started = Fleet(Surroundings(self.takaro.url, store, Metrics(registry), IdentifyTurns(store), 50.0))
+        started = Fleet(
+            Surroundings(
+                self.takaro.url, store, Metrics(registry), IdentifyTurns(store), 50.0, uplink=self._name()
+            )
+        )
         started.update({slug: instance(slug) for slug in self.slugs})
         self.uplinks.append(Uplink(started, store, registry, asyncio.create_task(started.run())))
         return self.uplinks[-1]
+
+    def _name(self) -> str:
+        """A name by which the next uplink has a share: now and then, none of so few servers belongs to it."""
+        others = {uplink.fleet.uplink for uplink in self.uplinks}
+        names = (f"uplink-{number}" for number in self.numbers)
+        return next(n for n in names if any(preferred(slug, {*others, n}) == n for slug in self.slugs))
 
     async def speak(self) -> None:
         """One more line on every server."""
@@ -225,6 +237,27 @@ async def test_takaro_finds_a_socket_that_is_served_after_moves_that_others_cut_
     killed = scene.uplinks.pop(2)
     await killed.vanish()
     await scene.shared()
+    async with asyncio.timeout(20):
+        while not all(await asyncio.gather(*map(scene.answered, scene.slugs))):
+            await asyncio.sleep(0.1)
+
+
+async def test_takaro_finds_a_served_socket_after_an_identify_of_a_dead_uplink_took_effect_late(
+    scene: Scene,
+) -> None:
+    scene.start()
+    await scene.speak()
+    await scene.heard()
+    scene.takaro.faults.identify_delay_s = 3.0
+    joining = scene.start()
+    await until(lambda: scene.takaro.identifying)
+    scene.takaro.faults.identify_delay_s = 0.0
+    seen = scene.identifies()
+    await joining.vanish()
+    scene.uplinks.remove(joining)
+    await until(lambda: scene.identifies() > seen)  # the owner identifies again, and before the dead one
+    assert scene.takaro.identifying
+    await until(lambda: not scene.takaro.identifying)
     async with asyncio.timeout(20):
         while not all(await asyncio.gather(*map(scene.answered, scene.slugs))):
             await asyncio.sleep(0.1)

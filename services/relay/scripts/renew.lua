@@ -7,11 +7,12 @@
 --       4 "1": take it if it is free
 --       5 "<token> <beat>" of a record that stood still for so long that it counts as free, or ""
 --       6 "" or, if we stand by for it, "waiting" or "ready": with our socket
---       7 of Takaro's newest socket for this instance: "dials" before ours may become it, "has" once it is, or ""
+--       7 "" or the `doubt` that stood still for so long that those identifies count as over
 --
--- Returns {mine, newest, record, wanted, watched, now_ms, batches, results, contact_ms, ttl_ms}: 1 if the lease is ours
--- now, else 0; the same of the newest socket; the record "<token> <beat>" as it is now, "" when free; what another that
--- stands by last said, "" for nobody; who looks at what passes, "" for nobody.
+-- Returns {mine, newest, doubt, record, wanted, watched, now_ms, batches, results, contact_ms, ttl_ms}: 1 if the lease
+-- is ours now, else 0; the same of the newest socket (identify.lua); whose identifies were begun and not answered, ours
+-- aside; the record "<token> <beat>" as it is now, "" when free; what another that stands by last said, "" for nobody;
+-- who looks at what passes, "" for nobody.
 local lease = KEYS[1]
 local found = redis.call('HMGET', lease, 'token', 'beat', 'wanted')
 local token, beat, wanted = found[1], tonumber(found[2]) or 0, found[3] or ''
@@ -34,20 +35,20 @@ elseif ARGV[6] ~= '' then
   redis.call('HSET', lease, 'wanted', ARGV[6])
 end
 
--- "?token" while somebody dials. Of two that identify at about the same moment, only the one that dialled last can
--- end the doubt, or whoever dials after it: should it die before, Takaro may be left with its socket.
-local newest, doubt = redis.call('HGET', KEYS[6], 'newest') or '', '?' .. ARGV[1]
-if ARGV[7] == 'dials' then
-  newest = doubt
-elseif ARGV[7] == 'has' and (newest == doubt or string.sub(newest, 1, 1) ~= '?') then
-  newest = ARGV[1]
+local newest, open, begun = redis.call('HGET', KEYS[6], 'newest') or '', {}, {'?-'}
+for name in string.gmatch(string.match(newest, '^%?(.*)$') or '', '[^ ]+') do
+  if name == ARGV[1] then table.insert(begun, name) elseif name ~= '-' then table.insert(open, name) end
 end
-if ARGV[7] ~= '' then redis.call('HSET', KEYS[6], 'newest', newest) end
-newest = newest == ARGV[1] or newest == doubt
+local doubt = table.concat(open, ' ')
+if mine and doubt ~= '' and doubt == ARGV[7] then
+  doubt, newest = '', table.concat(begun, ' ')
+  redis.call('HSET', KEYS[6], 'newest', newest)
+end
+newest = newest == ARGV[1] or newest == '?' .. ARGV[1]
 
 local time = redis.call('TIME')
 return {
-  mine and 1 or 0, newest and 1 or 0, token and token .. ' ' .. beat or '', wanted,
+  mine and 1 or 0, newest and 1 or 0, doubt, token and token .. ' ' .. beat or '', wanted,
   redis.call('GET', KEYS[5]) or '', time[1] * 1000 + math.floor(time[2] / 1000),
   redis.call('XLEN', KEYS[2]), redis.call('XLEN', KEYS[3]), tonumber(redis.call('GET', KEYS[4])) or 0,
   redis.call('PTTL', lease),

@@ -45,6 +45,7 @@ class Connector:
         self.refused: list[Refusal] = []
         self.lost: list[Lost] = []
         self.connections = 0
+        self.identifying = 0  # identifies that are delayed right now
         self.vanished = 0  # frames that were not JSON
         self.killed = 0  # sockets torn because of an event before an identify
         self._faults_of: dict[str, Faults] = {}
@@ -132,6 +133,10 @@ class Connector:
             raise _Kill
         if self.faults.silent or faults.silent:
             return
+        if delay_s := self.faults.identify_delay_s + faults.identify_delay_s:
+            self.identifying += 1
+            await asyncio.sleep(delay_s)
+            self.identifying -= 1
         server = self.servers.get(identity_token)
         if server is None:
             server = GameServer(identity_token, server_name(payload), faults)

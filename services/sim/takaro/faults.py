@@ -16,6 +16,9 @@ class Faults:
     silent: bool = False
     """An identify is never answered."""
 
+    identify_delay_s: float = 0.0
+    """How much later than usual an identify takes effect, also when its socket is gone by then."""
+
     kill_early: bool = False
     """The socket is torn: on accept when set for all, on its identify when set for one identity."""
 

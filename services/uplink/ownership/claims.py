@@ -12,7 +12,8 @@ from enum import Enum, auto, unique
 
 STILL_FOR_S = 10.0
 """A lease whose record has not changed for twice its time to live is dead, whatever that says now: a clock
-that was set back makes a lease of hours."""
+that was set back makes a lease of hours. After the same time, an announced identify without an answer has
+reached Takaro, or never will."""
 
 PATIENCE_S = 1.0
 """How long a free lease is left to the uplink it belongs to."""
@@ -25,12 +26,14 @@ WANTED_FOR_S = 3.5
 class Seen:
     """A lease as the last look found it. `record` changes with each renewal; "": the lease is free.
 
-    `newest`: the socket that Takaro asks is ours. `wanted` is set by an uplink that stands by for it, `ready`
+    `newest`: the socket that Takaro asks is ours. `doubt` names others whose identifies were begun and not
+    answered. `wanted` is set by an uplink that stands by for it, `ready`
     when that one has its socket.
     """
 
     mine: bool
     newest: bool = False
+    doubt: str = ""
     record: str = ""
     wanted: bool = False
     ready: bool = False
@@ -51,11 +54,15 @@ class Step(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What to say at the next renewal: take it if it is free (or if `dead` is still its record); want it."""
+    """What to say at the next renewal: take it if it is free (or if `dead` is still its record); want it.
+
+    `settled` is the doubt that ends with it, because it has stood still for too long.
+    """
 
     take: bool
     want: bool
     dead: str
+    settled: str = ""
 
 
 class Claims:
@@ -66,6 +73,7 @@ class Claims:
         self.standing_by = False
         self._record: str | None = None  # not looked yet
         self._still_since_s = 0.0
+        self._doubt, self._doubt_since_s = "", 0.0
         self._unserved_since_s: float | None = None
         self._handing_over = False
 
@@ -75,12 +83,15 @@ class Claims:
         dead = self._record if not self.owner and self._record and still_s > STILL_FOR_S else ""
         patient = self._record == "" and still_s > PATIENCE_S
         take = self.owner or self.standing_by or ours or patient or bool(dead)
-        return Claim(take=take, want=self.standing_by and not dead, dead=dead)
+        settled = self._doubt if self.owner and now_s - self._doubt_since_s > STILL_FOR_S else ""
+        return Claim(take=take, want=self.standing_by and not dead, dead=dead, settled=settled)
 
     def saw(self, now_s: float, seen: Seen, *, ours: bool, may_move: Callable[[], bool]) -> Step:
         """What follows from a look. `may_move` is asked before another uplink is asked for the instance."""
         if seen.record != self._record:
             self._record, self._still_since_s = seen.record, now_s
+        if seen.doubt != self._doubt:
+            self._doubt, self._doubt_since_s = seen.doubt, now_s
         if seen.mine:
             return self._as_owner(now_s, seen)
         if self.owner:

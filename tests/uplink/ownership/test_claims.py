@@ -15,8 +15,10 @@ TAKE = Claim(take=True, want=False, dead="")
 LOOK = Claim(take=False, want=False, dead="")
 
 
-def mine(beat: int, *, newest: bool = True, wanted: bool = False, ready: bool = False) -> Seen:
-    return Seen(mine=True, newest=newest, record=f"me {beat}", wanted=wanted, ready=ready)
+def mine(
+    beat: int, *, newest: bool = True, doubt: str = "", wanted: bool = False, ready: bool = False
+) -> Seen:
+    return Seen(mine=True, newest=newest, doubt=doubt, record=f"me {beat}", wanted=wanted, ready=ready)
 
 
 def theirs(beat: int) -> Seen:
@@ -90,6 +92,34 @@ def test_an_owner_that_could_not_look_does_not_take_that_for_silence() -> None:
     assert saw(claims, 20, mine(3, newest=False)) is Step.NOTHING
     assert saw(claims, 21, mine(4, newest=False, wanted=True)) is Step.NOTHING
     assert saw(claims, 30, mine(5, newest=False)) is Step.NOTHING
+
+
+def test_an_owner_takes_an_identify_without_an_answer_for_over_when_it_stood_still_for_long() -> None:
+    claims = Claims()
+    saw(claims, 0, mine(1))
+    for second in range(1, 12):
+        saw(claims, second, mine(second, newest=False, doubt="a dead one"))
+        assert claims.next(second, ours=True).settled == ""
+    assert claims.next(1 + STILL_FOR_S + 0.1, ours=True).settled == "a dead one"
+    saw(claims, 12, mine(12, newest=False, doubt="another one"))
+    assert claims.next(13, ours=True).settled == ""
+    saw(claims, 30, mine(30, newest=False))
+    assert claims.next(60, ours=True).settled == ""
+
+
+def test_an_owner_identifies_again_for_as_long_as_another_may_come_after_it() -> None:
+    claims = Claims()
+    saw(claims, 0, mine(1))
+    steps = [saw(claims, n, mine(n, newest=False, doubt="a dead one")) for n in range(1, 12)]
+    assert steps.count(Step.LOOK_AFTER_SOCKET) == 2
+    assert saw(claims, 12, mine(12)) is Step.NOTHING
+
+
+def test_only_an_owner_takes_an_identify_for_over() -> None:
+    claims = Claims()
+    for second in range(30):
+        saw(claims, second, Seen(mine=False, doubt="a dead one", record=f"other {second}"), ours=False)
+        assert claims.next(second, ours=False) == LOOK
 
 
 def test_an_owner_that_finds_another_in_its_place_has_lost() -> None:

@@ -1,0 +1,30 @@
+#!lua flags=allow-oom
+-- Notes who identifies at Takaro: it sends its requests to the socket that identified last, and tells nobody which.
+--
+-- KEYS  lease, link
+-- ARGV  1 token
+--       2 "begins": an identify is about to be sent; "answered": Takaro has accepted it
+--       3 "1": refuse if the lease is not ours (any more)
+--
+-- Returns 1, or 0 if it was refused.
+--
+-- `newest` in the link's hash is "token": this uplink identified last; or "?token": it identifies now, and no other
+-- one does. When identifies overlap, nobody knows which came last: "?- token ..." names those that were begun and not
+-- answered, and the "-" stays until an identify begins while no other one is open.
+if ARGV[3] == '1' and redis.call('HGET', KEYS[1], 'token') ~= ARGV[1] then return 0 end
+
+local newest, alone, others = redis.call('HGET', KEYS[2], 'newest') or '', '?' .. ARGV[1], {}
+for token in string.gmatch(string.match(newest, '^%?(.*)$') or '', '[^ ]+') do
+  if token ~= '-' and token ~= ARGV[1] then table.insert(others, token) end
+end
+while #others > 7 do table.remove(others, 1) end -- uplinks that crash again and again must not let it grow
+
+if ARGV[2] == 'begins' then
+  newest = #others == 0 and alone or '?- ' .. table.concat(others, ' ') .. ' ' .. ARGV[1]
+elseif newest == alone or newest == ARGV[1] then
+  newest = ARGV[1]
+else
+  newest = table.concat({'?-', unpack(others)}, ' ')
+end
+redis.call('HSET', KEYS[2], 'newest', newest)
+return 1

@@ -1,0 +1,175 @@
+"""Whose socket Takaro sends requests to: what Redis says of it holds, whatever overlaps and whoever dies."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from services.relay import leases
+from services.relay.keys import keys_of
+from services.relay.leases import Lease
+from services.relay.store import Store
+from tests.support.redis_server import RedisServer
+
+
+@contextmanager
+def a_round_trip_of(seconds: float, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """By the clock of this machine, each call to Redis lasts so long."""
+    now_s = [0.0]
+
+    def later() -> float:
+        now_s[0] += seconds
+        return now_s[0]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(leases, "boottime_s", later)
+        yield
+
+
+async def identify(lease: Lease) -> None:
+    assert await lease.announce_identify()
+    await lease.note_identified()
+
+
+async def test_who_identified_last_is_the_newest_and_stays_so_without_the_lease(
+    store: Store, slug: str
+) -> None:
+    one, other = Lease(store, slug, "one"), Lease(store, slug, "other")
+    assert not (await one.renew()).newest
+    await identify(one)
+    assert (await one.renew()).newest
+    assert await other.announce_identify()
+    assert (await other.renew(want="waiting")).newest
+    assert not (await one.renew()).newest
+    await other.note_identified()
+    await one.release()
+    assert (await other.renew()).newest and not (await one.renew(take=False)).newest
+    assert await one.passed_on() and not await other.passed_on()
+
+
+@pytest.mark.parametrize("last", ["one", "other"])
+async def test_of_two_identifies_that_overlap_neither_is_the_newest(
+    store: Store, slug: str, last: str
+) -> None:
+    owner, other = Lease(store, slug, "one"), Lease(store, slug, "other")
+    await owner.renew()
+    assert await other.announce_identify()
+    assert await owner.announce_identify()
+    first, second = (owner, other) if last == "other" else (other, owner)
+    await first.note_identified()
+    await second.note_identified()
+    assert not (await owner.renew()).newest and not (await other.renew()).newest
+    assert not await owner.passed_on()
+    await identify(owner)
+    assert (await owner.renew()).newest
+
+
+async def test_an_identify_that_has_no_answer_keeps_the_doubt_until_the_owner_takes_it_for_over(
+    store: Store, slug: str
+) -> None:
+    owner, dead = Lease(store, slug, "owner"), Lease(store, slug, "dead")
+    await owner.renew()
+    assert await dead.announce_identify()
+    await identify(owner)
+    look = await owner.renew()
+    assert not look.newest and look.doubt == dead.token
+    look = await owner.renew(settled="another doubt")
+    assert look.doubt == dead.token
+    look = await owner.renew(settled=look.doubt)
+    assert not look.newest and not look.doubt
+    await identify(owner)
+    assert (await owner.renew()).newest
+
+
+async def test_only_the_owner_takes_an_identify_for_over(store: Store, slug: str) -> None:
+    owner, dead, other = (Lease(store, slug, name) for name in ("owner", "dead", "other"))
+    await owner.renew()
+    assert await dead.announce_identify()
+    assert (await other.renew(settled=dead.token)).doubt == dead.token
+
+
+async def test_whoever_lost_the_lease_without_knowing_it_announces_nothing(store: Store, slug: str) -> None:
+    before, owner = Lease(store, slug, "before"), Lease(store, slug, "owner")
+    await before.renew()
+    await store.send("DEL", keys_of(slug).lease)
+    await owner.renew()
+    await identify(owner)
+    assert before.held and not await before.announce_identify()
+    assert (await owner.renew()).newest
+
+
+async def test_an_identify_whose_announcement_took_long_is_not_sent(
+    store: Store, slug: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease = Lease(store, slug, "one")
+    with a_round_trip_of(leases.ANNOUNCED_FOR_S, monkeypatch):
+        assert not await lease.announce_identify()
+    assert await lease.announce_identify()
+
+
+@pytest.mark.parametrize("newest", ["?older-version", "older-version"])
+async def test_what_an_older_version_wrote_is_understood(store: Store, slug: str, newest: str) -> None:
+    owner = Lease(store, slug, "owner")
+    await store.send("HSET", keys_of(slug).link, "newest", newest)
+    look = await owner.renew()
+    assert not look.newest and look.doubt == newest.removeprefix("older-version").removeprefix("?")
+    await identify(owner)
+    assert (await owner.renew()).newest is (newest == "older-version")
+
+
+async def test_uplinks_that_crash_again_and_again_do_not_let_the_doubt_grow(store: Store, slug: str) -> None:
+    for _ in range(50):
+        await Lease(store, slug, "crashing").announce_identify()
+    assert len((await Lease(store, slug, "owner").renew()).doubt.split()) <= 8
+
+
+STEPS = st.lists(
+    st.tuples(st.integers(0, 2), st.sampled_from(["announce", "land", "note", "die"])), max_size=14
+)
+
+
+@given(steps=STEPS)
+@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whoever_is_called_the_newest_is_the_one_that_takaro_asks(
+    redis_server: RedisServer, slug: str, steps: list[tuple[int, str]]
+) -> None:
+    """Identifies reach Takaro at any time after they were announced, also when their uplink has died."""
+    asyncio.run(_play(redis_server.url, f"{slug}-{abs(hash(tuple(steps)))}", steps))
+
+
+async def _play(url: str, slug: str, steps: list[tuple[int, str]]) -> None:
+    store = Store(url)
+    uplinks = [Lease(store, slug, str(number)) for number in range(3)]
+    on_its_way, landed, dead, asked = set[int](), set[int](), set[int](), -1
+    try:
+        for number, what in steps:
+            alive = number not in dead
+            if what == "announce" and alive and number not in on_its_way | landed:
+                assert await uplinks[number].announce_identify()
+                on_its_way.add(number)
+            elif what == "land" and number in on_its_way:
+                on_its_way.discard(number)
+                landed.add(number)
+                asked = number
+            elif what == "note" and alive and number in landed:
+                await uplinks[number].note_identified()
+                landed.discard(number)
+            elif what == "die" and alive:
+                dead.add(number)
+            for other, uplink in enumerate(uplinks):
+                newest = (await uplink.renew(take=False)).newest
+                assert not newest or other in on_its_way | landed or other == asked
+        await _owner_gets_its_socket_asked(store, slug)
+    finally:
+        await store.close()
+
+
+async def _owner_gets_its_socket_asked(store: Store, slug: str) -> None:
+    owner = Lease(store, slug, "owner")
+    doubt = (await owner.renew()).doubt
+    await owner.renew(settled=doubt)
+    await identify(owner)
+    assert (await owner.renew()).newest
