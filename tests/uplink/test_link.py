@@ -18,6 +18,7 @@ from services.sim.takaro.server import TakaroSim
 from services.uplink import deliveries, link
 from services.uplink.takaro import backoff, quiet
 from tests.support.linked import TOKEN, Linked, until
+from tests.support.redis_server import RedisServer
 
 QUICK = backoff.Delays(base_s=0.02, cap_s=0.1)
 
@@ -295,6 +296,19 @@ async def test_a_lost_socket_is_dialled_anew_while_its_successor_was_on_its_way(
     await until(lambda: owner.owned.identified)
     await linked.append(1)
     await linked.arrived(1)
+
+
+async def test_without_redis_a_lost_socket_is_opened_again_and_identifies_when_redis_is_back(
+    linked: Linked, redis_server: RedisServer
+) -> None:
+    uplink = await linked.owner()
+    turns = uplink.turns
+    with redis_server.stopped():
+        linked.takaro.drop_connections(linked.identity)
+        await until(lambda: uplink.turns > turns)  # nothing but Redis keeps it from identifying
+        back_s = asyncio.get_running_loop().time()
+    await linked.takaro.wait_for(lambda: len(linked.takaro.identifies(linked.identity)) == 2)
+    assert linked.takaro.identifies(linked.identity)[-1] > back_s
 
 
 # Somebody else with the same identity
