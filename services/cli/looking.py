@@ -62,7 +62,9 @@ def add_looking(add: Add) -> None:
     doctor.add_argument(
         "--alerts", action="store_true", help="send a test message to each address of [alerts]"
     )
-    tail = add("tail", "Show events and commands as they pass, starting with the last 50 of each.")
+    tail = add(
+        "tail", "Show events as they wait and pass, and commands as they end, from the last 50 of each on."
+    )
     tail.add_argument("slugs", nargs="*", metavar="slug", help="some servers; without it all")
     tail.add_argument(
         "--type",

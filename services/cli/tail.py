@@ -1,4 +1,4 @@
-"""`dayz-relay tail`: events and commands as they pass."""
+"""`dayz-relay tail`: events as they are accepted and delivered, commands as they end."""
 
 import asyncio
 import contextlib
@@ -7,13 +7,15 @@ from argparse import Namespace
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+import orjson
+
 from services.cli.desk import opened
 from services.cli.terminal import BOLD, DIM, RED, YELLOW, Paint, clock, complain, moment, print_json, safe
 from services.relay.errors import ConfigError
+from services.relay.instances.accepted import follow
 from services.relay.instances.entries import active
-from services.relay.instances.watching import DELIVERED, Passed, watch
+from services.relay.instances.watching import DEAD, DELIVERED, EXPIRED, WAITING, Passed, watch
 from services.relay.settings import Settings
-from services.relay.store import Store
 from services.relay.vocabulary import EventType
 
 MOST_AT_ONCE = 50
@@ -23,9 +25,18 @@ NAMED = 5
 REMEMBERED_WITHIN_S = 1.5
 """By then every owner has told what it remembers."""
 
+MOST_KNOWN = 5_000
+"""Number of events that are kept in mind, so that none is shown twice without saying so."""
+
+SHOWN_ABOVE = "shown above as waiting"
+"""The detail of an event whose line is its second one."""
+
+_FATES = {WAITING: "waiting for Takaro", DEAD: "put aside"}
+
 TO_TAKARO, TO_GAME = "\N{RIGHTWARDS ARROW}", "\N{LEFTWARDS ARROW}"
 
 Heard = tuple[str, Passed]
+_Key = tuple[str, str, bytes]
 
 
 def run(args: Namespace, settings: Settings) -> int:
@@ -49,11 +60,14 @@ async def _run(args: Namespace, settings: Settings) -> int:
             complain(_what_is_shown(slugs))
         paint, widest = Paint.of(sys.stdout), max(map(len, slugs))
         heard: asyncio.Queue[Heard] = asyncio.Queue()
+        known = Known()
         async with asyncio.TaskGroup() as group:
             for slug in slugs:
-                group.create_task(_listen(desk.store, slug, heard))
-            async for slug, one in in_order(heard):
-                if args.type and one.what not in args.type:
+                for source in (watch, follow):
+                    group.create_task(_listen(source(desk.store, slug), slug, heard))
+            async for slug, passed in in_order(heard):
+                one = known.told(slug, passed)
+                if one is None or (args.type and one.what not in args.type):
                     continue
                 if args.json:
                     print_json({"instance": slug, "at": moment(one.at_ms), **_plain(one)}, indent=False)
@@ -68,10 +82,43 @@ def _what_is_shown(slugs: Sequence[str]) -> str:
     return f"watching {whom}; {arrows}; Ctrl-C ends it"
 
 
-async def _listen(store: Store, slug: str, heard: asyncio.Queue[Heard]) -> None:
-    async for passed in watch(store, slug):
+async def _listen(source: AsyncIterator[list[Passed]], slug: str, heard: asyncio.Queue[Heard]) -> None:
+    async for passed in source:
         for one in passed:
             heard.put_nowait((slug, one))
+
+
+class Known:
+    """Which events were shown as waiting, and which passed: the two are read from different places, and in
+    neither has an event a number. One is known by its content."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[_Key, int] = {}  # how many are alike
+        self._passed: dict[_Key, int] = {}  # when (ms)
+
+    def told(self, slug: str, one: Passed) -> Passed | None:
+        """What to show of it. None: it waited when it was read, and has passed since."""
+        key = (slug, one.what, orjson.dumps(one.data, option=orjson.OPT_SORT_KEYS))
+        if one.fate == WAITING:
+            if self._passed.get(key, -1) >= one.at_ms:
+                del self._passed[key]
+                return None
+            _keep(self._waiting, key, self._waiting.get(key, 0) + 1)
+        elif one.kind == "event" and one.fate in (DELIVERED, EXPIRED):
+            if waiting := self._waiting.pop(key, 0):
+                if waiting > 1:
+                    self._waiting[key] = waiting - 1
+                return one._replace(detail=SHOWN_ABOVE)
+            _keep(self._passed, key, one.at_ms)
+        return one
+
+
+def _keep(kept: dict[_Key, int], key: _Key, value: int) -> None:
+    """Sets it as the newest; the oldest goes if there are too many."""
+    kept.pop(key, None)
+    kept[key] = value
+    if len(kept) > MOST_KNOWN:
+        del kept[next(iter(kept))]
 
 
 async def in_order(heard: asyncio.Queue[Heard]) -> AsyncIterator[Heard]:
@@ -87,7 +134,9 @@ async def in_order(heard: asyncio.Queue[Heard]) -> AsyncIterator[Heard]:
 def line(slug: str, one: Passed, paint: Paint) -> str:
     """One event or command, on one line whatever players wrote."""
     good = one.fate in (DELIVERED, "answered")
-    fate = one.fate.replace("_", " ") + (f" after {one.took_ms} ms" if one.took_ms else "")
+    fate = _FATES.get(one.fate, one.fate.replace("_", " ")) + (
+        f" after {one.took_ms} ms" if one.took_ms else ""
+    )
     if one.detail:
         fate += f": {one.detail}"
     colour = DIM if good else YELLOW if one.kind == "event" else RED

@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import select
 import signal
 import socket
 import subprocess
@@ -19,10 +20,12 @@ from pathlib import Path
 import pytest
 
 from services.cli import embedded
+from services.cli.tail import SHOWN_ABOVE
 from services.modapi.dialect.dead import RAW_BYTES
 from services.relay.event_stream import Batch, EventStream, Slot, digest
+from services.relay.instances.watching import DELIVERED, Passed, Passing
 from services.relay.keys import WATCH, keys_of
-from services.relay.records import DeadEvent
+from services.relay.records import DeadEvent, GameEvent
 from services.relay.store import Store
 from services.sim.ports import free_port
 from services.sim.takaro.server import TakaroSim
@@ -353,6 +356,46 @@ def test_so_many_servers_at_once_are_not_watched(terminal: Terminal) -> None:
         file.writelines(INSTANCE.format(slug=f"number-{n}", name=f"Number {n}") for n in range(50))
     said = terminal.run("tail", code=2)
     assert said == "dayz-relay: there are 52 servers: name some, as in `dayz-relay tail one`\n"
+
+
+def test_tail_shows_events_that_wait_and_marks_them_when_they_are_delivered(terminal: Terminal) -> None:
+    """As on the page, a mod is seen to work before anybody owns its server."""
+
+    async def accept(store: Store) -> None:
+        said: GameEvent = {"type": "chat-message", "data": {"msg": "hello", "channel": "global"}}
+        await EventStream(store, "one").append(Batch([Slot(digest(b"hello"), said)]))
+
+    async def deliver(store: Store) -> None:
+        (entry,) = await EventStream(store, "one").read("", 10)
+        passing = Passing(store, "one")
+        (event,) = entry.events
+        now_ms = int(time.time() * 1000)
+        passed = [Passed("event", now_ms, event["type"], event["data"], DELIVERED, 1200)]
+        passing.events(1, lambda: passed)
+        passing.watched("a watcher")
+        await store.send("PING")  # what was told before has left
+
+    with subprocess.Popen(
+        terminal.argv("tail", "one", "--json"),
+        cwd=terminal.folder,
+        env=terminal.environ,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout
+            shown = []
+            for fill in (accept, deliver):
+                terminal.fill(fill)
+                assert select.select([process.stdout], [], [], 30)[0], "nothing is shown"
+                shown.append(json.loads(process.stdout.readline()))
+        finally:
+            process.terminate()
+    assert [(one["what"], one["fate"]) for one in shown] == [
+        ("chat-message", "waiting"),
+        ("chat-message", "delivered"),
+    ]
+    assert shown[1]["detail"] == SHOWN_ABOVE and shown[0]["data"] == shown[1]["data"]
 
 
 def test_doctor_names_each_problem_with_its_fix(terminal: Terminal) -> None:

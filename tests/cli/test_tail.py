@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.cli.looking import PASSING_TYPES
-from services.cli.tail import in_order, line, words
+from services.cli.tail import SHOWN_ABOVE, Known, in_order, line, words
 from services.cli.terminal import Paint
-from services.relay.instances.watching import DELIVERED, Passed
+from services.relay.instances.watching import DELIVERED, EXPIRED, WAITING, Passed
 from services.relay.vocabulary import EventType
 
 ALICE = {"gameId": "76561198000000001", "name": "Alice"}
@@ -61,3 +61,41 @@ async def test_what_is_remembered_of_several_servers_is_told_in_the_order_of_tim
     assert [(await anext(told))[1].at_ms for _ in range(4)] == [1, 2, 3, 4]
     heard.put_nowait(("one", Passed("event", 1, "log", {}, "delivered", 0)))
     assert (await anext(told))[1].at_ms == 1
+
+
+def log(msg: str, fate: str, at_ms: int) -> Passed:
+    return Passed("event", at_ms, "log", {"msg": msg}, fate, 0)
+
+
+@pytest.mark.parametrize("fate", [DELIVERED, EXPIRED])
+def test_an_event_that_waited_is_marked_when_it_passes_and_its_honest_twin_is_not(fate: str) -> None:
+    known = Known()
+    waits = log("a", WAITING, 1)
+    assert known.told("one", waits) == waits
+    assert known.told("two", log("a", fate, 2)) == log("a", fate, 2)  # of another server
+    assert known.told("one", log("a", fate, 3)) == log("a", fate, 3)._replace(detail=SHOWN_ABOVE)
+    assert known.told("one", log("a", fate, 4)) == log("a", fate, 4)
+
+
+def test_of_twins_that_waited_each_is_marked() -> None:
+    known = Known()
+    for at_ms in (1, 2):
+        known.told("one", log("a", WAITING, at_ms))
+    details = [one.detail for _ in range(3) if (one := known.told("one", log("a", DELIVERED, 3)))]
+    assert details == [SHOWN_ABOVE, SHOWN_ABOVE, ""]
+
+
+def test_an_event_that_has_passed_is_not_shown_as_waiting_behind_that() -> None:
+    known = Known()
+    known.told("one", log("a", DELIVERED, 5))
+    assert known.told("one", log("a", WAITING, 4)) is None  # read before it was taken off
+    later = log("a", WAITING, 6)
+    assert known.told("one", later) == later  # accepted after that: a twin
+
+
+def test_what_waits_and_what_was_shown_above_is_told_in_words() -> None:
+    assert "(waiting for Takaro)" in line("one", log("a", WAITING, 1), Paint(False))
+    second = log("a", DELIVERED, 1)._replace(took_ms=1200, detail=SHOWN_ABOVE)
+    assert f"(delivered after 1200 ms: {SHOWN_ABOVE})" in line("one", second, Paint(False))
+    letter = Passed("event", 1, "dance", {"msg": "no such type"}, "dead", 0, "unknown-type")
+    assert "(put aside: unknown-type)" in line("one", letter, Paint(False))

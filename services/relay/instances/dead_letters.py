@@ -32,6 +32,12 @@ class DeadLetters:
         found = await self._store.send("XREVRANGE", self._key, end, "-", "COUNT", count)
         return [_letter(*entry) for entry in found]
 
+    async def after(self, id: str, count: int) -> list[Letter]:
+        """Up to `count` behind the one with this id ("" for all), the oldest first."""
+        start = f"({id}" if id else "-"
+        found = await self._store.send("XRANGE", self._key, start, "+", "COUNT", count)
+        return [_letter(*entry) for entry in found]
+
     async def get(self, id: str) -> Letter | None:
         found = await self._store.send("XRANGE", self._key, id, id)
         return _letter(*found[0]) if found else None

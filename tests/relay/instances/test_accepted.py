@@ -1,9 +1,14 @@
 """Events that were accepted and have not passed: those that wait, and those that were put aside."""
 
 import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
 
 from services.relay.event_stream import REFUSED_BY_TAKARO, Batch, EventStream, Slot, digest
-from services.relay.instances.accepted import SETTLED_MS, accepted, waiting
+from services.relay.instances.accepted import BATCHES, SETTLED_MS, accepted, follow, waiting
+from services.relay.instances.watching import REMEMBERED, Passed
+from services.relay.keys import keys_of
 from services.relay.records import DeadEvent, GameEvent
 from services.relay.store import Store
 from services.relay.stream_entries import Delivered, Entry
@@ -57,3 +62,66 @@ async def test_a_mod_that_works_is_seen_before_anybody_owns_its_server(store: St
     }
     assert REFUSED_BY_TAKARO not in str(found)
     assert await asyncio.wait_for(accepted(store, f"{slug}-empty", now_ms), 5) == []
+
+
+def batch(*events: GameEvent | DeadEvent) -> Batch:
+    return Batch([Slot(digest(str(event).encode()), event) for event in events])
+
+
+async def told(following: AsyncIterator[list[Passed]], count: int) -> list[tuple[str, str]]:
+    """The next `count`: their text and their fate."""
+    found: list[Passed] = []
+    async with asyncio.timeout(10):
+        while len(found) < count:
+            found += await anext(following)
+    return [(one.data["msg"], one.fate) for one in found]
+
+
+async def test_who_follows_sees_each_event_once_as_soon_as_it_is_accepted(store: Store, slug: str) -> None:
+    stream, following = EventStream(store, slug), follow(store, slug)
+    await stream.append(batch(line("before"), DeadEvent("unreadable", "from before", b"}{")))
+    assert await told(following, 1) == [("before", "waiting")]
+    assert await anext(following) == []
+    for number in range(BATCHES + 5):  # more than one look reads
+        await stream.append(batch(line(f"{number}")))
+    await stream.append(batch(line("last"), DeadEvent("unreadable", "no JSON", b"}{")))
+    await stream.bury("refused", [line("it has passed")])
+    found = await told(following, BATCHES + 7)
+    numbered = [(f"{number}", "waiting") for number in range(BATCHES + 5)]
+    assert sorted(found) == sorted([*numbered, ("last", "waiting"), ("no JSON", "dead")])
+    assert [one for one in found if one[1] == "waiting"] == [*numbered, ("last", "waiting")]
+    assert await anext(following) == []
+
+
+async def test_who_begins_to_follow_is_told_of_the_newest_alone(store: Store, slug: str) -> None:
+    stream, following = EventStream(store, slug), follow(store, slug)
+    texts = [f"{number}" for number in range(REMEMBERED + 10)]
+    await stream.append(batch(*map(line, texts)))
+    assert [one.data["msg"] for one in await anext(following)] == texts[-REMEMBERED:]
+    assert await anext(following) == []
+
+
+@pytest.mark.parametrize(("uplink", "link"), [("host-1", "refused"), ("", "ready")])
+async def test_an_event_that_takaro_does_not_take_now_is_told_at_once(
+    store: Store, slug: str, uplink: str, link: str
+) -> None:
+    await has_link(store, slug, uplink, link)
+    await EventStream(store, slug).append(batch(line("a")))
+    assert [one.data["msg"] for one in await anext(follow(store, slug))] == ["a"]
+
+
+async def test_an_event_that_takaro_most_likely_takes_in_a_moment_is_not_told_yet(
+    store: Store, slug: str
+) -> None:
+    await has_link(store, slug, "host-1", "ready")
+    stream = EventStream(store, slug)
+    begun_s = await stream.clock_s()
+    await stream.append(batch(line("a")))
+    assert await told(follow(store, slug), 1) == [("a", "waiting")]
+    assert await stream.clock_s() - begun_s >= SETTLED_MS / 1000
+
+
+async def has_link(store: Store, slug: str, uplink: str, link: str) -> None:
+    keys = keys_of(slug)
+    await store.send("HSET", keys.lease, "token", "t", "uplink", uplink)
+    await store.send("HSET", keys.link, "state", link)
