@@ -30,7 +30,7 @@ class Desk:
         """All instances, those of relay.toml first."""
         found = await self.registry.look()
         token = self.settings.takaro.registration_token
-        return merge(self.settings.instances, found.records or {}, found.now_ms, token)
+        return merge(self.settings.instances, found.records or {}, self.registry.age_s, token)
 
     async def entry(self, slug: str) -> Entry:
         """Raises NoSuchInstance."""

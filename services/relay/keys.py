@@ -39,6 +39,10 @@ failover that lost a change.)"""
 INSTANCES_REMOVALS = "relay:{instances}:removals"
 """Sorted set: slug -> when the data of a removed instance is to be deleted (ms)."""
 
+INSTANCES_CLOCK = "relay:{instances}:clock"
+"""String: the last reading of Redis' clock, and its steps (store_time.py): what was replaced or removed
+ages by it."""
+
 IDENTIFIES = "relay:identifies"
 """String: how far the turns to identify that were given out reach, see scripts/identify_turn.lua."""
 

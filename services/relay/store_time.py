@@ -94,10 +94,11 @@ class _Part(NamedTuple):
     back_from_ms: float
 
 
-def age_of(steps: Sequence[Step], now_ms: float, at_ms: float, *, behind: bool = False) -> Age:
+def age_of(steps: Sequence[Step], now_ms: float, at_ms: float, *, behind: bool | None = None) -> Age:
     """How long ago Redis' clock showed `at_ms`, if it made these steps and shows `now_ms`.
 
-    `behind`: the clock had already shown more than `at_ms`, so `at_ms` is from after a step back.
+    `behind`: whether the clock had already shown more than `at_ms`, so that `at_ms` is from after a step
+    back. None: this is not known.
     """
     parts = [
         part
@@ -106,6 +107,8 @@ def age_of(steps: Sequence[Step], now_ms: float, at_ms: float, *, behind: bool =
     ]
     if behind:
         parts = [part for part in parts if part.back_from_ms + _SLACK_MS >= at_ms] or parts
+    elif behind is False:
+        parts = [part for part in parts if part.back_from_ms - _SLACK_MS <= at_ms] or parts
     if not parts:
         return UNKNOWN
     least_ms = min(max(part.ended_ms, part.least_ms + part.read_ms - at_ms) for part in parts)
@@ -171,7 +174,14 @@ class SteppedClock:
         """When it was read last, on our clock."""
         return self._read[1] if self._read and not self._elsewhere else -math.inf
 
-    def age(self, at_ms: float, now_s: float, *, behind: bool = False) -> Age:
+    def behind(self, store_ms: float) -> bool | None:
+        """Whether Redis' clock had shown more than `store_ms` before, if it shows that now. None: this is not
+        known."""
+        if any(step.between_ms is None for step in self._steps):
+            return None
+        return any(step.latest_before_ms > store_ms for step in self._steps)
+
+    def age(self, at_ms: float, now_s: float, *, behind: bool | None = None) -> Age:
         """How long ago, at `now_s` on our clock, Redis' clock showed `at_ms` (see `age_of`)."""
         if self._read is None:
             return UNKNOWN

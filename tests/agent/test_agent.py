@@ -25,6 +25,7 @@ from services.relay.instances.entries import merge
 from services.relay.running import cancelled
 from services.relay.settings import Instance
 from services.relay.store import Store
+from tests.support.ages import just_now
 
 pytestmark = pytest.mark.flow
 
@@ -70,7 +71,7 @@ class Scene:
         )
         self.metrics = Metrics(CollectorRegistry())
         admitted = Admitted(store, self.metrics, logger, 0.0, loopback_only=True)
-        admitted.update(merge([instance], {}, 0))
+        admitted.update(merge([instance], {}, just_now))
         self._app = make_app(admitted, self.metrics)
         with socket.create_server(("127.0.0.1", 0)) as listener:
             self.port: int = listener.getsockname()[1]

@@ -32,6 +32,7 @@ from services.relay.running import cancelled
 from services.relay.settings import Instance
 from services.relay.store import Store
 from services.relay.vocabulary import Action
+from tests.support.ages import just_now
 
 EVENTS = "/gameserver/local/events"
 POLL = "/gameserver/local/poll"
@@ -46,7 +47,7 @@ class Port:
         self.registry = CollectorRegistry()
         metrics = Metrics(self.registry)
         admitted = Admitted(store, metrics, logger, 0.0, loopback_only=loopback, limits=limits)
-        admitted.update(merge([_instance(slug) for slug in slugs], {}, 0))
+        admitted.update(merge([_instance(slug) for slug in slugs], {}, just_now))
         sock = bind("127.0.0.1", 0, "test")
         self.port: int = sock.getsockname()[1]
         proxies = networks(trusted.split())

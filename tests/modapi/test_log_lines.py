@@ -22,6 +22,7 @@ from services.relay.instances.facts import facts_of
 from services.relay.running import cancelled
 from services.relay.settings import Instance
 from services.relay.store import Store
+from tests.support.ages import just_now
 
 MOD, AGENT = "local", "agent"
 
@@ -43,7 +44,7 @@ class Port:
         """relay.toml says this of the instance from now on."""
         token = SecretStr("identity-token")
         instance = Instance(slug=self.slug, name="A server", identity_token=token, **settings)
-        self._admitted.update(merge([instance], {}, 0))
+        self._admitted.update(merge([instance], {}, just_now))
 
     async def post(self, sender: str, *events: Any) -> int:
         body = {"events": [{"type": "log", "msg": one} if isinstance(one, str) else one for one in events]}

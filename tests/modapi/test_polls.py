@@ -25,6 +25,7 @@ from services.relay.running import cancelled
 from services.relay.settings import Instance
 from services.relay.store import Store
 from services.relay.vocabulary import Action
+from tests.support.ages import just_now
 from tests.support.redis_server import RedisServer
 
 FIRST_S = 0.7
@@ -46,7 +47,7 @@ class Mod:
         self.metrics = Metrics(CollectorRegistry())
         self.admitted = Admitted(store, self.metrics, logger, hold_polls_s, loopback_only=True)
         instance = Instance(slug=slug, name="A server", identity_token=SecretStr("identity"))
-        self.admitted.update(merge([instance], {}, 0))
+        self.admitted.update(merge([instance], {}, just_now))
         self.polls = self.admitted.instances[slug].polls
         self.gone = asyncio.Event()
         self.looks = math.inf  # so often it is found to wait still

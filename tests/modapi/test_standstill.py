@@ -31,6 +31,7 @@ from services.relay.settings import Instance
 from services.relay.stalls import READ_WITHIN_S
 from services.relay.store import Store
 from services.relay.vocabulary import Action
+from tests.support.ages import just_now
 
 KEY = "mod-key-0123456789abcdef"
 LOG = b'{"events":[{"type":"log","msg":"a line"}]}'
@@ -51,7 +52,7 @@ class Modapi:
         settings = Instance(
             slug=slug, name="A server", identity_token=SecretStr("identity"), mod_keys=(SecretStr(KEY),)
         )
-        self.admitted.update(merge([settings], {}, 0))
+        self.admitted.update(merge([settings], {}, just_now))
         sock = bind("127.0.0.1", 0, "modapi.port")
         self.port: int = sock.getsockname()[1]
         app = make_app(self.admitted, self.metrics)

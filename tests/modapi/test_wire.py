@@ -34,6 +34,7 @@ from services.relay.settings import Instance
 from services.relay.store import Store
 from services.relay.vocabulary import Action
 from services.sim.dayz.http import HttpClient
+from tests.support.ages import just_now
 
 KEY = "mod-key-0123456789abcdef"
 EVENTS = "/gameserver/local/events"
@@ -53,7 +54,7 @@ class Door:
         registry = CollectorRegistry()
         self.metrics = Metrics(registry)
         self.admitted = Admitted(store, self.metrics, logger, 5.0, loopback_only=True)
-        self.admitted.update(merge(settings, {}, 0))
+        self.admitted.update(merge(settings, {}, just_now))
         app = make_app(self.admitted, self.metrics)
         sock = bind("127.0.0.1", 0, "modapi.port")
         self.port: int = sock.getsockname()[1]
@@ -326,7 +327,7 @@ async def test_a_server_that_is_removed_may_bring_the_results_of_what_it_fetched
         asked = Command(new_operation_id(action), action, {})
         assert await commands.enqueue(asked, time.monotonic() + 5.0)
     first, second = (command.operation_id for command in await commands.take())
-    door.admitted.update(merge([_instance(door.other, "key-of-the-other-server")], {}, 0))
+    door.admitted.update(merge([_instance(door.other, "key-of-the-other-server")], {}, just_now))
     body = b'{"ok":true,"result":[]}'
 
     async def bring(operation_id: str) -> int:

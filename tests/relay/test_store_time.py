@@ -79,7 +79,7 @@ def judged(moves: list[tuple[str, float]]) -> list[tuple[Age, float, float]]:
     clock, redis = play(moves)
     near_s = STEP_S + DRIFT * sum(amount_s for what, amount_s in moves if what == "pass") + 0.01
     return [
-        (clock.age(at_ms, redis.now_s, behind=behind), redis.now_s - accepted_s, near_s)
+        (clock.age(at_ms, redis.now_s, behind=behind or None), redis.now_s - accepted_s, near_s)
         for accepted_s, at_ms, behind in redis.accepted
     ]
 
@@ -195,6 +195,27 @@ def test_a_first_reading_that_was_long_on_its_way_makes_the_next_one_no_step() -
     assert read(clock, redis) is None
     redis.set_s = 5.0
     assert read(clock, redis)
+
+
+@pytest.mark.parametrize("after_the_step", [False, True])
+def test_a_time_that_the_clock_has_shown_twice_has_the_age_of_the_one_that_is_meant(
+    after_the_step: bool,
+) -> None:
+    clock, redis = SteppedClock("a boot"), Redis()
+    read(clock, redis)
+    at_ms, at_s, behind = redis.shows_ms, redis.now_s, clock.behind(redis.shows_ms)
+    redis.now_s += 100.0
+    read(clock, redis)
+    redis.set_s -= 100.0
+    read(clock, redis)
+    if after_the_step:
+        at_s, behind = redis.now_s, clock.behind(redis.shows_ms)
+    assert redis.shows_ms - at_ms == 0 and behind is after_the_step
+    redis.now_s += 300.0
+    age = Age(redis.now_s - at_s, redis.now_s - at_s)
+    assert clock.age(at_ms, redis.now_s, behind=behind) == age
+    assert clock.age(at_ms, redis.now_s) == Age(300.0, 400.0)
+    assert clock.behind(redis.shows_ms) is False
 
 
 def test_what_seems_to_be_from_after_a_step_back_that_nobody_saw_has_the_age_of_the_clock() -> None:

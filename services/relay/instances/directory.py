@@ -8,14 +8,13 @@ import contextlib
 import logging
 import os
 import signal
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 from services.relay.cautions import equal_names
 from services.relay.errors import ConfigError, StoreError
 from services.relay.instances.entries import Entry, active, merge
-from services.relay.instances.records import Record, next_expiry_ms
+from services.relay.instances.records import Record, open_replaced_keys
 from services.relay.instances.registry import Registry
 from services.relay.keys import WAKE_INSTANCES
 from services.relay.logs import CHANGE, InstanceLogger, hide
@@ -65,8 +64,7 @@ class Directory:
         self._reread = False
         self._version: str | None = None
         self._stored: dict[str, Record] = {}
-        self._clock_ms = time.time() * 1000 - time.monotonic() * 1000  # Redis' once that is known
-        self._merged_of: tuple[Settings, dict[str, Record], int | None, bool] | None = None
+        self._merged_of: tuple[Settings, dict[str, Record], tuple[str, ...], bool] | None = None
         self._told: dict[str, Entry] | None = None
         self._said_none = False
         self._equal_names_told = set(equal_names(settings.instances))  # at the start, with all cautions
@@ -88,7 +86,7 @@ class Directory:
         """All instances, as they are stored at this moment. Raises StoreError."""
         found = await self.registry.look()
         assert found.records is not None
-        return self._merged(found.records, found.now_ms)
+        return self._merged(found.records)
 
     def about(self) -> dict[str, str | list[str]]:
         """What `/readyz` tells of the settings."""
@@ -161,7 +159,6 @@ class Directory:
             found = await self.registry.look(self._version)
         except StoreError:
             return
-        self._clock_ms = found.now_ms - time.monotonic() * 1000
         if not found.version and self._stored:
             await self._put_back()
             return
@@ -181,14 +178,13 @@ class Directory:
             )
 
     def _tell(self, changed: Callable[[Mapping[str, Entry]], object]) -> None:
-        now_ms = int(self._clock_ms + time.monotonic() * 1000)
-        expiry_ms = next_expiry_ms(self._stored.values(), now_ms)
-        merged_of = self._settings, self._stored, expiry_ms, self.complete.is_set()
+        replaced = open_replaced_keys(self._stored.values(), self.registry.age_s)
+        merged_of = self._settings, self._stored, replaced, self.complete.is_set()
         if merged_of == self._merged_of:
             return  # to merge a thousand takes the loop 10 ms and more
         self._merged_of = merged_of
         before = self.entries
-        self.entries = self._merged(self._stored, now_ms)
+        self.entries = self._merged(self._stored)
         if self.entries != before:
             hide("instances", secrets_in(*(entry.instance for entry in self.entries.values())))
         for slug, entry in self.entries.items():
@@ -210,8 +206,10 @@ class Directory:
         self._told = served
         changed(served)
 
-    def _merged(self, stored: Mapping[str, Record], now_ms: int) -> dict[str, Entry]:
-        return merge(self._settings.instances, stored, now_ms, self._settings.takaro.registration_token)
+    def _merged(self, stored: Mapping[str, Record]) -> dict[str, Entry]:
+        return merge(
+            self._settings.instances, stored, self.registry.age_s, self._settings.takaro.registration_token
+        )
 
     def _sign(self) -> Signature | None:
         try:

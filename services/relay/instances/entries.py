@@ -9,7 +9,7 @@ from enum import Enum
 
 from pydantic import SecretStr
 
-from services.relay.instances.records import KeyDigest, Record, digest_of, open_keys
+from services.relay.instances.records import AgeS, KeyDigest, Record, digest_of, open_keys
 from services.relay.settings import Instance
 
 
@@ -45,7 +45,7 @@ class Entry:
 def merge(
     file: Iterable[Instance],
     stored: Mapping[str, Record],
-    now_ms: int,
+    age_s: AgeS,
     fleet_token: SecretStr | None = None,
 ) -> dict[str, Entry]:
     """All instances by slug, those of the file first. `fleet_token` serves stored ones without their own."""
@@ -70,7 +70,7 @@ def merge(
         if holder != slug:
             notes.append(f"not served: {holder} has the same identity token")
         own = []
-        for key in open_keys(record.mod_key_digests, now_ms):
+        for key in open_keys(record.mod_key_digests, age_s):
             opens = keys.setdefault(key.digest, slug) if holder == slug else slug
             if opens == slug:
                 own.append(key)

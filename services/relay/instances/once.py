@@ -11,9 +11,9 @@ import hmac
 from typing import NamedTuple
 
 from services.relay.errors import InstanceConflict
-from services.relay.instances.records import Done, Record, digest_of, open_keys
+from services.relay.instances.records import AgeS, Done, Record, digest_of, open_keys
 
-KEPT_MS = 24 * 3600 * 1000
+KEPT_S = 24 * 3600
 KEPT_CALLS = 16
 """How long, and how many of one instance, such calls are remembered."""
 
@@ -31,8 +31,8 @@ def mod_key(once: Once, slug: str, salt: str) -> str:
     return base64.urlsafe_b64encode(_mac(once, "mod key", slug, salt, once.key)).decode().rstrip("=")
 
 
-def remembered(record: Record, once: Once, slug: str, salt: str, now_ms: int) -> Record:
-    """The record, which has the key of this call, with the call."""
+def remembered(record: Record, once: Once, slug: str, salt: str, now_ms: int, age_s: AgeS) -> Record:
+    """The record, which has the key of this call, with the call, which is made at `now_ms`."""
     done = Done(
         call=_call(once),
         asked=_asked(once),
@@ -40,25 +40,25 @@ def remembered(record: Record, once: Once, slug: str, salt: str, now_ms: int) ->
         mod_key_digest=digest_of(mod_key(once, slug, salt)),
         at_ms=now_ms,
     )
-    kept = [one for one in record.done if now_ms - one.at_ms < KEPT_MS]
+    kept = [one for one in record.done if age_s(one.at_ms, None) < KEPT_S]
     return record.model_copy(update={"done": (*kept[-(KEPT_CALLS - 1) :], done)})
 
 
-def repeated(record: Record | None, once: Once | None, now_ms: int) -> Done | None:
+def repeated(record: Record | None, once: Once | None, age_s: AgeS) -> Done | None:
     """What is remembered of an earlier call of this word. Raises InstanceConflict if it cannot be answered
     as it was."""
     if record is None or once is None:
         return None
     call = _call(once)
     for done in record.done:
-        if done.call != call or now_ms - done.at_ms >= KEPT_MS:
+        if done.call != call or age_s(done.at_ms, None) >= KEPT_S:
             continue
         if done.asked != _asked(once):
             raise InstanceConflict(
                 "this Idempotency-Key was used for another call: each call needs its own, and its repeats"
                 " the same"
             )
-        if done.mod_key_digest not in {key.digest for key in open_keys(record.mod_key_digests, now_ms)}:
+        if done.mod_key_digest not in {key.digest for key in open_keys(record.mod_key_digests, age_s)}:
             raise InstanceConflict(
                 "this call was done before, and the key that it made opens no longer: make a new call, with"
                 " an Idempotency-Key of its own"

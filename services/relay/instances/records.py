@@ -4,13 +4,16 @@ Of a mod key only the SHA-256 is kept: whoever reads Redis, or a copy of it, can
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import orjson
 from pydantic import BaseModel, ConfigDict
 
 from services.relay.settings_values import DisplayName, Token
+
+AgeS = Callable[[float, bool | None], float]
+"""How long ago, s, Redis' clock showed a time, ms, at least; with `behind` of `SteppedClock.age`."""
 
 
 class _Frozen(BaseModel):
@@ -19,15 +22,16 @@ class _Frozen(BaseModel):
 
 
 class KeyDigest(_Frozen):
-    """One mod key. `expires_ms` is set once the key is being replaced."""
+    """One mod key. `expires_ms` is set once the key is being replaced: until then it opens if Redis' clock is
+    not set meanwhile (see `open_keys`).
+
+    `behind`: whether Redis' clock had shown more than `added_ms` before. None: this is not known.
+    """
 
     digest: str
     added_ms: int
     expires_ms: int | None = None
-
-    def opens(self, now_ms: int) -> bool:
-        """Does the mod still get in with it?"""
-        return self.expires_ms is None or now_ms < self.expires_ms
+    behind: bool | None = None
 
 
 class Done(_Frozen):
@@ -97,22 +101,17 @@ def changed(record: Record, change: Change) -> Record:
     return Record.model_validate({**_raw(record), **given})
 
 
-def rotated(record: Record, digest: str, now_ms: int, overlap_ms: int) -> Record:
-    """A further key. The newest of the old ones opens for `overlap_ms` more, all others no longer."""
-    new = KeyDigest(digest=digest, added_ms=now_ms)
-    kept: list[KeyDigest] = []
-    for old in list(open_keys(record.mod_key_digests, now_ms))[-1:]:
-        ends_ms = min(old.expires_ms or now_ms + overlap_ms, now_ms + overlap_ms)
-        if ends_ms > now_ms:
-            kept = [old.model_copy(update={"expires_ms": ends_ms})]
+def rotated(record: Record, new: KeyDigest, overlap_ms: int) -> Record:
+    """The record with the `new` key. The newest old one opens for `overlap_ms` more, all others no longer."""
+    replaced = record.mod_key_digests[-1:] if overlap_ms > 0 else ()
+    kept = [key.model_copy(update={"expires_ms": new.added_ms + overlap_ms}) for key in replaced]
     return record.model_copy(update={"mod_key_digests": (*kept, new)})
 
 
-def overlap_ends_ms(record: Record, now_ms: int) -> int | None:
-    """Until when a replaced key still opens beside the newest; None: there is none."""
-    return next(
-        (key.expires_ms for key in open_keys(record.mod_key_digests, now_ms)[:-1] if key.expires_ms), None
-    )
+def overlap_left_s(record: Record, age_s: AgeS) -> float | None:
+    """How long a replaced key still opens beside the newest; None: there is none."""
+    keys = record.mod_key_digests
+    return max((_left_s(key, keys[-1], age_s) for key in open_keys(keys, age_s)[:-1]), default=None)
 
 
 def removed(record: Record, now_ms: int) -> Record:
@@ -120,16 +119,25 @@ def removed(record: Record, now_ms: int) -> Record:
     return record.model_copy(update={"removed_ms": now_ms, "mod_key_digests": ()})
 
 
-def open_keys(keys: Iterable[KeyDigest], now_ms: int) -> tuple[KeyDigest, ...]:
-    """Those that have not run out, in the order in which they were added."""
-    return tuple(key for key in keys if key.opens(now_ms))
+def open_keys(keys: tuple[KeyDigest, ...], age_s: AgeS) -> tuple[KeyDigest, ...]:
+    """Those of all `keys` of a record that open, in the order in which they were added.
+
+    A replaced key's time counts from the moment at which the newest key was added. It is an age, for Redis'
+    clock may be set, and the least that it can be: no mod is to be locked out early.
+    """
+    return tuple(key for key in keys if key.expires_ms is None or _left_s(key, keys[-1], age_s) > 0)
+
+
+def _left_s(key: KeyDigest, newest: KeyDigest, age_s: AgeS) -> float:
+    overlap_s = ((key.expires_ms or 0) - newest.added_ms) / 1000
+    return overlap_s - age_s(newest.added_ms, newest.behind)
 
 
 def _raw(record: Record) -> dict[str, Any]:
     return {name: getattr(record, name) for name in Record.model_fields}
 
 
-def next_expiry_ms(records: Iterable[Record], now_ms: int) -> int | None:
-    """When the next key of any of them stops to open, None: none is going to."""
-    ends_ms = (key.expires_ms for record in records for key in record.mod_key_digests if key.expires_ms)
-    return min((end_ms for end_ms in ends_ms if end_ms > now_ms), default=None)
+def open_replaced_keys(records: Iterable[Record], age_s: AgeS) -> tuple[str, ...]:
+    """The digests of all keys that were replaced and still open."""
+    several = (record.mod_key_digests for record in records if len(record.mod_key_digests) > 1)
+    return tuple(key.digest for keys in several for key in open_keys(keys, age_s) if key.expires_ms)

@@ -17,9 +17,10 @@ from services.relay.errors import InstanceConflict, NoSuchInstance, StoreError
 from services.relay.instances import once as once_calls
 from services.relay.instances import records as instance_records
 from services.relay.instances.once import Once
-from services.relay.instances.records import Change, KeyDigest, Record, digest_of
+from services.relay.instances.records import AgeS, Change, KeyDigest, Record, digest_of
 from services.relay.keys import (
     INSTANCES,
+    INSTANCES_CLOCK,
     INSTANCES_IDENTITIES,
     INSTANCES_REMOVALS,
     INSTANCES_VERSION,
@@ -38,6 +39,9 @@ PURGED_AFTER_S = 5
 
 OVERLAP_S = 24 * 3600
 """How long a replaced mod key still opens, unless it is said otherwise."""
+
+CLOCK_NOTED_EVERY_S = 30.0
+"""How often a service stores its last reading of Redis' clock, from which the next one to start goes on."""
 
 TRIES = 20
 WITHIN_S = 3.0
@@ -69,18 +73,27 @@ class Issued(NamedTuple):
 class Registry:
     """Stored instances. `file` gives those of relay.toml, which cannot be changed here.
 
-    Every call raises StoreError; those that change something InstanceConflict and NoSuchInstance too.
+    Each look at them also reads Redis' clock. Each call raises StoreError, and those that change something
+    raise InstanceConflict and NoSuchInstance too.
     """
 
     def __init__(self, store: Store, file: Callable[[], Iterable[Instance]]) -> None:
         self._store = store
         self._file = file
         self._clock = SteppedClock(boot_id())
+        self._clock_noted_s: float | None = None  # None: not recalled yet
 
     async def look(self, version: str | None = None) -> Look:
         """What is stored, unless it is still of the `version` that the caller knows."""
         raw = await self._look(version)
         return Look(raw.version, raw.now_ms, None if raw.records is None else _read(raw.records))
+
+    def age_s(self, at_ms: float, behind: bool | None = None) -> float:
+        """At least how long ago Redis' clock showed `at_ms`; 0 before the first look.
+
+        `behind`: whether it had shown more before; None: this is not known.
+        """
+        return self._clock.age(at_ms, boottime_s(), behind=behind).least_s
 
     async def create(
         self,
@@ -107,13 +120,13 @@ class Registry:
         given = identity_token or SecretStr(secrets.token_urlsafe(KEY_BYTES))
 
         def make(old: Record | None, now_ms: int) -> Record:
-            if old and issuing.is_repeat(old, now_ms):
+            if old and issuing.is_repeat(old, self.age_s):
                 return old
             new = Record(
                 name=name,
                 identity_token=given,
                 registration_token=registration_token,
-                mod_key_digests=(KeyDigest(digest=issuing.digest, added_ms=now_ms),),
+                mod_key_digests=(self._key(issuing, now_ms),),
                 disabled=disabled,
                 created_ms=now_ms,
                 done=old.done if old else (),
@@ -125,7 +138,7 @@ class Registry:
                     f"a removed instance of the slug {slug} still has its data: give its identity token to"
                     " take it over, or wait until the data is deleted"
                 )
-            return issuing.remembered(new, now_ms)
+            return issuing.remembered(new, now_ms, self.age_s)
 
         return Issued(await self._change(slug, make), issuing.mod_key)
 
@@ -147,16 +160,17 @@ class Registry:
 
         def make(old: Record | None, now_ms: int) -> Record:
             there = _there(slug, old)
-            if issuing.is_repeat(there, now_ms):
+            if issuing.is_repeat(there, self.age_s):
                 return there
-            ends_ms = instance_records.overlap_ends_ms(there, now_ms)
-            if ends_ms and not force:
+            left_s = instance_records.overlap_left_s(there, self.age_s)
+            if left_s is not None and not force:
+                until = _utc(now_ms + left_s * 1000)
                 raise InstanceConflict(
-                    f"{slug} has a new key already, and the one before opens until {_utc(ends_ms)}: a further"
+                    f"{slug} has a new key already, and the one before opens until {until}: a further"
                     ' rotation would end that now. If that is meant: `--force`, or "force": true'
                 )
-            rotated = instance_records.rotated(there, issuing.digest, now_ms, overlap_ms)
-            return issuing.remembered(rotated, now_ms)
+            rotated = instance_records.rotated(there, self._key(issuing, now_ms), overlap_ms)
+            return issuing.remembered(rotated, now_ms, self.age_s)
 
         return Issued(await self._change(slug, make), issuing.mod_key)
 
@@ -204,19 +218,16 @@ class Registry:
 
         First the record says so, then the data goes, then the record: it cannot be taken up again between.
         """
-        asked_s = boottime_s()
         found = await self._look()
-        self._clock.told(found.now_ms, asked_s, boottime_s())
-        due = await self._store.send("ZRANGEBYSCORE", INSTANCES_REMOVALS, "-inf", found.now_ms, "WITHSCORES")
+        removals = await self._store.send("ZRANGE", INSTANCES_REMOVALS, 0, -1, "WITHSCORES")
         forgotten = []
-        for member, due_ms in pairs(due):
+        for member, due_ms in pairs(removals):
             slug = member.decode()
             old = _stored(found, slug)
             if old is None or old.record.removed_ms is None:
                 continue  # taken up again since
-            kept_s = self._clock.age(old.record.removed_ms, boottime_s()).least_s
-            if kept_s < (float(due_ms) - old.record.removed_ms) / 1000:
-                continue  # Redis' clock was set forward: what is deleted cannot be had back
+            if self.age_s(old.record.removed_ms) < (float(due_ms) - old.record.removed_ms) / 1000:
+                continue
             purging = old.record.model_copy(update={"purging": True})
             if not await self._replace(slug, old, purging, due_ms=0):
                 continue
@@ -249,11 +260,33 @@ class Registry:
         raise StoreError(f"{slug} is being changed by others all the time, try again")
 
     async def _look(self, version: str | None = None) -> "_Raw":
+        if self._clock_noted_s is None:
+            await self._recall_clock()
+        asked_s = boottime_s()
         known = "?" if version is None else version
         keys = (INSTANCES, INSTANCES_VERSION)
         found, now_ms, *flat = await self._store.run_until(WITHIN_S, _READ, keys, known)
+        self._clock_told(now_ms, asked_s)
         same = found.decode() == known
         return _Raw(found.decode(), now_ms, None if same else {k.decode(): v for k, v in pairs(flat)})
+
+    async def _recall_clock(self) -> None:
+        noted: bytes = await self._store.send("GET", INSTANCES_CLOCK) or b""
+        if self._clock_noted_s is None:  # else another call was faster
+            self._clock.recall(noted)
+            self._clock_noted_s = boottime_s()
+
+    def _clock_told(self, store_ms: int, asked_s: float) -> None:
+        now_s = boottime_s()
+        step = self._clock.told(store_ms, asked_s, now_s)
+        assert self._clock_noted_s is not None
+        # A step is stored at once: to whoever starts after us, two steps may look like none.
+        if step or now_s - self._clock_noted_s >= CLOCK_NOTED_EVERY_S:
+            self._clock_noted_s = now_s
+            self._store.tell("SET", INSTANCES_CLOCK, self._clock.noted())
+
+    def _key(self, issuing: "_Issuing", now_ms: int) -> KeyDigest:
+        return KeyDigest(digest=issuing.digest, added_ms=now_ms, behind=self._clock.behind(now_ms))
 
     async def _replace(
         self, slug: str, old: "_Stored | None", new: Record | None, due_ms: int | None = None
@@ -297,18 +330,18 @@ class _Issuing:
     def digest(self) -> str:
         return digest_of(self.mod_key)
 
-    def is_repeat(self, record: Record, now_ms: int) -> bool:
+    def is_repeat(self, record: Record, age_s: AgeS) -> bool:
         """Has this call been done? Raises InstanceConflict."""
-        done = once_calls.repeated(record, self._once, now_ms)
+        done = once_calls.repeated(record, self._once, age_s)
         if done:
             self._salt = done.salt
         return done is not None
 
-    def remembered(self, record: Record, now_ms: int) -> Record:
+    def remembered(self, record: Record, now_ms: int, age_s: AgeS) -> Record:
         """The record, which has the key, with the call if it may be repeated."""
         if not self._once:
             return record
-        return once_calls.remembered(record, self._once, self._slug, self._salt, now_ms)
+        return once_calls.remembered(record, self._once, self._slug, self._salt, now_ms, age_s)
 
 
 class _Raw(NamedTuple):
@@ -340,7 +373,7 @@ def _there(slug: str, record: Record | None) -> Record:
     return record
 
 
-def _utc(at_ms: int) -> str:
+def _utc(at_ms: float) -> str:
     return f"{datetime.fromtimestamp(at_ms / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 

@@ -13,10 +13,17 @@ from services.relay.errors import StoreError
 from services.relay.instances.directory import Directory, instances
 from services.relay.instances.entries import Entry
 from services.relay.instances.registry import Registry
-from services.relay.keys import INSTANCES, INSTANCES_IDENTITIES, INSTANCES_REMOVALS, INSTANCES_VERSION
+from services.relay.keys import (
+    INSTANCES,
+    INSTANCES_CLOCK,
+    INSTANCES_IDENTITIES,
+    INSTANCES_REMOVALS,
+    INSTANCES_VERSION,
+)
 from services.relay.running import cancelled
 from services.relay.settings import load
 from services.relay.store import Script, Store
+from tests.support.set_clock import set_clock
 
 WITHIN_S = 5.0
 
@@ -26,6 +33,9 @@ def block(slug: str) -> str:
         f'[[instance]]\nslug = "{slug}"\nname = "Server {slug}"\nidentity_token = "identity-{slug}"\n'
         f'mod_keys = ["key-of-{slug}-0123456789"]\n'
     )
+
+
+DAY_S = 86_400.0
 
 
 class Followed:
@@ -55,7 +65,7 @@ class Followed:
 
 @pytest.fixture
 async def followed(store: Store, tmp_path: Path) -> AsyncIterator[Followed]:
-    for key in (INSTANCES, INSTANCES_IDENTITIES, INSTANCES_VERSION, INSTANCES_REMOVALS):
+    for key in (INSTANCES, INSTANCES_IDENTITIES, INSTANCES_VERSION, INSTANCES_REMOVALS, INSTANCES_CLOCK):
         await store.send("DEL", key)
     config = tmp_path / "relay.toml"
     config.write_text(block("one"))
@@ -104,6 +114,36 @@ async def test_a_key_runs_out_without_any_change(followed: Followed, store: Stor
     await registry.create("two", "Server two")
     await registry.rotate("two", overlap_s=1.2)
     await followed.until(lambda: "two" in followed.served and len(followed.served["two"].keys) == 2)
+    await followed.until(lambda: len(followed.served["two"].keys) == 1)
+
+
+async def rotated(followed: Followed, store: Store, overlap_s: float) -> None:
+    registry = Registry(store, list)
+    await registry.create("two", "Server two")
+    await registry.rotate("two", overlap_s=overlap_s)
+    await followed.until(lambda: "two" in followed.served and len(followed.served["two"].keys) == 2)
+
+
+@pytest.mark.parametrize("step_s", [8 * DAY_S, -8 * DAY_S])
+async def test_a_step_of_the_clock_closes_no_replaced_key_early(
+    followed: Followed, store: Store, monkeypatch: pytest.MonkeyPatch, step_s: float
+) -> None:
+    await rotated(followed, store, DAY_S)
+    set_clock(store, step_s, monkeypatch)
+    await Registry(store, list).create("three", "Server three")
+    await followed.serves("one", "two", "three")
+    assert len(followed.served["two"].keys) == 2
+    started_anew = Followed(store, followed.config)
+    await started_anew.serves("one", "two", "three")
+    await cancelled(started_anew.watching)
+    assert len(started_anew.served["two"].keys) == 2
+
+
+async def test_a_step_of_the_clock_back_keeps_no_replaced_key_open(
+    followed: Followed, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await rotated(followed, store, 1.5)
+    set_clock(store, -8 * DAY_S, monkeypatch)
     await followed.until(lambda: len(followed.served["two"].keys) == 1)
 
 

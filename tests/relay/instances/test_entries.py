@@ -20,6 +20,7 @@ from services.relay.instances.records import (
     rotated,
 )
 from services.relay.settings import Instance, ModApi, Settings, Takaro
+from tests.support.ages import ages_at
 
 NOW_MS = 1_000_000
 HOUR_MS = 3_600_000
@@ -51,7 +52,7 @@ FILE_KEY, KEY = "key-of-the-file-0123", "key-of-the-panel-012"
 
 
 def test_both_sources_are_in_the_table_with_their_origin() -> None:
-    entries = merge([of_file("one", FILE_KEY)], {"two": stored("identity-two", KEY)}, NOW_MS)
+    entries = merge([of_file("one", FILE_KEY)], {"two": stored("identity-two", KEY)}, ages_at(NOW_MS))
     assert {slug: entry.origin for slug, entry in entries.items()} == {
         "one": Origin.FILE,
         "two": Origin.REDIS,
@@ -61,26 +62,28 @@ def test_both_sources_are_in_the_table_with_their_origin() -> None:
 
 
 def test_the_file_wins_a_slug_and_the_entry_says_so() -> None:
-    (entry,) = merge([of_file("one", FILE_KEY)], {"one": stored("other", KEY)}, NOW_MS).values()
+    (entry,) = merge([of_file("one", FILE_KEY)], {"one": stored("other", KEY)}, ages_at(NOW_MS)).values()
     assert entry.origin is Origin.FILE and "relay.toml wins" in entry.note
     assert [key.digest for key in entry.keys] == [digest_of(FILE_KEY)]
 
 
 def test_the_file_wins_an_identity_and_the_stored_instance_is_not_served() -> None:
-    entries = merge([of_file("one", FILE_KEY)], {"two": stored("identity-one", KEY)}, NOW_MS)
+    entries = merge([of_file("one", FILE_KEY)], {"two": stored("identity-one", KEY)}, ages_at(NOW_MS))
     assert list(active(entries)) == ["one"]
     assert entries["two"].shadowed and "one has the same identity token" in entries["two"].note
 
 
 def test_the_file_wins_a_mod_key_and_the_stored_instance_keeps_its_others() -> None:
-    entries = merge([of_file("one", FILE_KEY)], {"two": stored("identity-two", FILE_KEY, KEY)}, NOW_MS)
+    entries = merge(
+        [of_file("one", FILE_KEY)], {"two": stored("identity-two", FILE_KEY, KEY)}, ages_at(NOW_MS)
+    )
     assert [key.digest for key in entries["two"].keys] == [digest_of(KEY)]
     assert entries["two"].active and "opens one instead" in entries["two"].note
 
 
 def test_of_two_stored_instances_with_one_identity_the_older_is_served() -> None:
     records = {"a": stored("same", KEY, created_ms=5), "b": stored("same", FILE_KEY, created_ms=3)}
-    assert list(active(merge([], records, NOW_MS))) == ["b"]
+    assert list(active(merge([], records, ages_at(NOW_MS)))) == ["b"]
 
 
 @pytest.mark.parametrize(
@@ -92,26 +95,26 @@ def test_of_two_stored_instances_with_one_identity_the_older_is_served() -> None
     ],
 )
 def test_disabled_is_listed_and_removed_is_not(record: Record, listed: bool, served: bool) -> None:
-    entries = merge([], {"two": record}, NOW_MS)
+    entries = merge([], {"two": record}, ages_at(NOW_MS))
     assert bool(entries) is listed and bool(active(entries)) is served
 
 
 def test_a_server_without_a_key_is_told_once_it_is_not_the_only_one() -> None:
-    alone = merge([of_file("one")], {"two": stored("i", KEY, disabled=True)}, NOW_MS)
+    alone = merge([of_file("one")], {"two": stored("i", KEY, disabled=True)}, ages_at(NOW_MS))
     assert alone["one"].note == ""
-    both = merge([of_file("one")], {"two": stored("i", KEY)}, NOW_MS)
+    both = merge([of_file("one")], {"two": stored("i", KEY)}, ages_at(NOW_MS))
     assert "each needs a mod key" in both["one"].note and both["one"].active
 
 
 def test_a_stored_instance_uses_its_own_registration_token_or_that_of_the_fleet() -> None:
     own = stored("i", KEY).model_copy(update={"registration_token": SecretStr("own")})
-    entries = merge([], {"a": own, "b": stored("j", FILE_KEY)}, NOW_MS, SecretStr("fleet"))
+    entries = merge([], {"a": own, "b": stored("j", FILE_KEY)}, ages_at(NOW_MS), SecretStr("fleet"))
     tokens = [entry.instance.registration_token for entry in entries.values()]
     assert [token.get_secret_value() for token in tokens if token] == ["own", "fleet"]
 
 
 def test_uplink_is_told_nothing_when_only_a_mod_key_changes() -> None:
-    one, other = (merge([of_file("one", key)], {}, NOW_MS) for key in (FILE_KEY, KEY))
+    one, other = (merge([of_file("one", key)], {}, ages_at(NOW_MS)) for key in (FILE_KEY, KEY))
     assert one != other and instances(one) == instances(other)
 
 
@@ -134,13 +137,13 @@ def test_a_change_leaves_what_is_not_given() -> None:
 
 
 def test_a_replaced_key_opens_until_the_overlap_is_over() -> None:
-    record = rotated(stored("i", KEY), "new", NOW_MS, HOUR_MS)
-    assert [key.digest for key in open_keys(record.mod_key_digests, NOW_MS + HOUR_MS - 1)] == [
+    record = rotated(stored("i", KEY), KeyDigest(digest="new", added_ms=NOW_MS), HOUR_MS)
+    assert [key.digest for key in open_keys(record.mod_key_digests, ages_at(NOW_MS + HOUR_MS - 1))] == [
         digest_of(KEY),
         "new",
     ]
-    assert [key.digest for key in open_keys(record.mod_key_digests, NOW_MS + HOUR_MS)] == ["new"]
-    (entry,) = merge([], {"two": record}, NOW_MS + HOUR_MS).values()
+    assert [key.digest for key in open_keys(record.mod_key_digests, ages_at(NOW_MS + HOUR_MS))] == ["new"]
+    (entry,) = merge([], {"two": record}, ages_at(NOW_MS + HOUR_MS)).values()
     assert [key.digest for key in entry.keys] == ["new"]
 
 
@@ -155,9 +158,9 @@ def test_two_keys_are_valid_at_most_the_newest_for_ever_and_none_longer_than_tol
     record, now_ms = stored("i", KEY), NOW_MS
     for number, (waited_ms, overlap_ms) in enumerate(steps):
         now_ms += waited_ms
-        before = open_keys(record.mod_key_digests, now_ms)
-        record = rotated(record, str(number), now_ms, overlap_ms)
-        opens = open_keys(record.mod_key_digests, now_ms)
+        before = open_keys(record.mod_key_digests, ages_at(now_ms))
+        record = rotated(record, KeyDigest(digest=str(number), added_ms=now_ms), overlap_ms)
+        opens = open_keys(record.mod_key_digests, ages_at(now_ms))
         assert 1 <= len(opens) <= 2 and opens[-1] == KeyDigest(digest=str(number), added_ms=now_ms)
         if len(opens) == 2:
             assert opens[0].digest == before[-1].digest

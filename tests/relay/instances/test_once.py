@@ -4,8 +4,9 @@ import pytest
 from pydantic import SecretStr
 
 from services.relay.errors import InstanceConflict
-from services.relay.instances.once import KEPT_CALLS, KEPT_MS, Once, mod_key, remembered, repeated
+from services.relay.instances.once import KEPT_CALLS, KEPT_S, Once, mod_key, remembered, repeated
 from services.relay.instances.records import KeyDigest, Record, digest_of, dump, load
+from tests.support.ages import ages_at
 
 NOW_MS = 1_700_000_000_000
 ONCE = Once("word", "what is asked", "secret")
@@ -17,25 +18,25 @@ def record(*keys: str) -> Record:
 
 
 def done(once: Once = ONCE) -> Record:
-    return remembered(record(mod_key(once, "one", "salt")), once, "one", "salt", NOW_MS)
+    return remembered(record(mod_key(once, "one", "salt")), once, "one", "salt", NOW_MS, ages_at(NOW_MS))
 
 
 def test_a_call_is_known_again_for_a_day_also_from_redis() -> None:
     kept = load(dump(done()))
-    assert repeated(kept, ONCE, NOW_MS + KEPT_MS - 1) == kept.done[0]
-    assert repeated(kept, ONCE, NOW_MS + KEPT_MS) is None
-    assert repeated(kept, ONCE._replace(key="another"), NOW_MS) is None
-    assert repeated(kept, None, NOW_MS) is None and repeated(None, ONCE, NOW_MS) is None
+    assert repeated(kept, ONCE, ages_at(NOW_MS + KEPT_S * 1000 - 1)) == kept.done[0]
+    assert repeated(kept, ONCE, ages_at(NOW_MS + KEPT_S * 1000)) is None
+    assert repeated(kept, ONCE._replace(key="another"), ages_at(NOW_MS)) is None
+    assert repeated(kept, None, ages_at(NOW_MS)) is None and repeated(None, ONCE, ages_at(NOW_MS)) is None
 
 
 def test_the_same_word_for_another_call_is_refused() -> None:
     with pytest.raises(InstanceConflict, match="for another call"):
-        repeated(done(), ONCE._replace(asked="something else"), NOW_MS)
+        repeated(done(), ONCE._replace(asked="something else"), ages_at(NOW_MS))
 
 
 def test_a_call_whose_key_opens_no_longer_is_refused() -> None:
     with pytest.raises(InstanceConflict, match="opens no longer"):
-        repeated(done().model_copy(update={"mod_key_digests": ()}), ONCE, NOW_MS)
+        repeated(done().model_copy(update={"mod_key_digests": ()}), ONCE, ages_at(NOW_MS))
 
 
 def test_the_key_hangs_on_the_secret_the_server_the_salt_and_the_word() -> None:
@@ -52,6 +53,9 @@ def test_the_key_hangs_on_the_secret_the_server_the_salt_and_the_word() -> None:
 def test_only_the_last_calls_are_kept_and_none_for_longer_than_a_day() -> None:
     kept = record()
     for number in range(KEPT_CALLS + 5):
-        kept = remembered(kept, ONCE._replace(key=str(number)), "one", "salt", NOW_MS + number)
+        kept = remembered(
+            kept, ONCE._replace(key=str(number)), "one", "salt", NOW_MS + number, ages_at(NOW_MS + number)
+        )
     assert len(kept.done) == KEPT_CALLS and kept.done[-1].at_ms == NOW_MS + KEPT_CALLS + 4
-    assert len(remembered(kept, ONCE, "one", "salt", NOW_MS + 2 * KEPT_MS).done) == 1
+    later_ms = NOW_MS + 2 * KEPT_S * 1000
+    assert len(remembered(kept, ONCE, "one", "salt", later_ms, ages_at(later_ms)).done) == 1

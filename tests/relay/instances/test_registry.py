@@ -16,6 +16,7 @@ from services.relay.instances.registry import Registry
 from services.relay.instances.state import InstanceState, LinkInfo
 from services.relay.keys import (
     INSTANCES,
+    INSTANCES_CLOCK,
     INSTANCES_IDENTITIES,
     INSTANCES_REMOVALS,
     INSTANCES_VERSION,
@@ -24,6 +25,7 @@ from services.relay.keys import (
 )
 from services.relay.settings import Instance
 from services.relay.store import Store
+from tests.support.set_clock import set_clock
 
 OF_FILE = Instance(
     slug="of-file",
@@ -38,7 +40,13 @@ async def registry(store: Store) -> AsyncIterator[Registry]:
     await asyncio.gather(
         *(
             store.send("DEL", key)
-            for key in (INSTANCES, INSTANCES_IDENTITIES, INSTANCES_VERSION, INSTANCES_REMOVALS)
+            for key in (
+                INSTANCES,
+                INSTANCES_IDENTITIES,
+                INSTANCES_VERSION,
+                INSTANCES_REMOVALS,
+                INSTANCES_CLOCK,
+            )
         )
     )
     yield Registry(store, lambda: [OF_FILE])
@@ -104,7 +112,7 @@ async def test_three_rotations_leave_two_keys(registry: Registry) -> None:
     keys += [(await registry.rotate("one", force=True)).mod_key for _ in range(3)]
     found = await registry.look()
     assert found.records
-    opens = open_keys(found.records["one"].mod_key_digests, found.now_ms)
+    opens = open_keys(found.records["one"].mod_key_digests, registry.age_s)
     assert [key.digest for key in opens] == [digest_of(key) for key in keys[-2:]]
     assert opens[0].expires_ms and opens[0].expires_ms - found.now_ms > 23 * 3_600_000
 
@@ -119,7 +127,7 @@ async def test_a_second_rotation_is_refused_while_the_replaced_key_opens(registr
     (record,) = (await records(registry)).values()
     assert [key.digest for key in record.mod_key_digests] == [digest_of(first), digest_of(second)]
     async with asyncio.timeout(5):
-        while len(open_keys(record.mod_key_digests, (await registry.look()).now_ms)) > 1:
+        while len(open_keys(record.mod_key_digests, registry.age_s)) > 1:
             await asyncio.sleep(0.02)
     assert (await registry.rotate("one")).mod_key not in (first, second)
 
@@ -248,15 +256,47 @@ async def test_a_clock_that_is_set_forward_deletes_no_data_early(
     await make_data(store, "one")
     await registry.remove("one")
     assert await registry.forget_removed() == []
-    look = registry._look
-
-    async def eight_days_later() -> module._Raw:
-        found = await look()
-        return found._replace(now_ms=found.now_ms + 8 * 86_400_000)
-
-    monkeypatch.setattr(registry, "_look", eight_days_later)
+    set_clock(store, 8 * 86_400, monkeypatch)
     assert await registry.forget_removed() == []
     assert await has_data(store, "one")
+    started_anew = Registry(store, list)
+    assert await started_anew.forget_removed() == []
+    assert await has_data(store, "one")
+
+
+async def test_a_clock_that_is_set_back_deletes_no_data_late(
+    registry: Registry, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await registry.create("one", "A server")
+    await make_data(store, "one")
+    monkeypatch.setattr(module, "PURGED_AFTER_S", 1)
+    await registry.remove("one", purge=True)
+    set_clock(store, -8 * 86_400, monkeypatch)
+    async with asyncio.timeout(5):
+        while not await registry.forget_removed():
+            await asyncio.sleep(0.05)
+    assert not await has_data(store, "one")
+
+
+async def test_a_call_is_known_again_though_the_clock_was_set_forward(
+    registry: Registry, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await registry.create("one", "Server one", once=ONCE)
+    set_clock(store, 8 * 86_400, monkeypatch)
+    assert await registry.create("one", "Server one", once=ONCE) == first
+
+
+async def test_the_overlap_of_a_key_that_is_replaced_after_a_step_back_is_as_long_as_said(
+    registry: Registry, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await registry.create("one", "Server one")
+    set_clock(store, -3600, monkeypatch)
+    await registry.look()
+    record = (await registry.rotate("one", overlap_s=1.0)).record
+    assert len(open_keys(record.mod_key_digests, registry.age_s)) == 2
+    async with asyncio.timeout(5):
+        while len(open_keys(record.mod_key_digests, registry.age_s)) > 1:
+            await asyncio.sleep(0.02)
 
 
 async def test_a_removed_instance_is_taken_up_again_by_its_identity_alone(

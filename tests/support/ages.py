@@ -1,0 +1,12 @@
+"""Ages by a clock of Redis that was never set."""
+
+from services.relay.instances.records import AgeS
+
+
+def ages_at(now_ms: float) -> AgeS:
+    """The ages of all that Redis' clock has dated, when it shows `now_ms`."""
+    return lambda at_ms, behind: (now_ms - at_ms) / 1000
+
+
+just_now: AgeS = ages_at(0)
+"""For what is dated 0."""
