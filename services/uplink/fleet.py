@@ -169,10 +169,10 @@ class Fleet:
             await berth.leave(closed_by_s, elsewhere, has_successor=has_successor)
 
     async def _look_for(self, others: frozenset[str]) -> None:
-        """While we stop: ends the wait for a successor once no other uplink is there any more."""
+        """While we stop: ends the wait for a successor once no other uplink is alive any more."""
         while others:
             with contextlib.suppress(StoreError):
-                others &= {member.decode() for member in await self._store.send("HKEYS", UPLINKS)}
+                others &= self._heard(await self._store.send("HGETALL", UPLINKS))
             await asyncio.sleep(LOOK_FOR_OTHERS_EVERY_S)
         self._alone.set()
         for slug, elsewhere in self._elsewhere.items():
@@ -195,9 +195,7 @@ class Fleet:
             )
         except StoreError:
             return
-        found = {member.decode(): int(count) for member, count in pairs(counts)}
-        for member in self._members.look(time.monotonic(), found):
-            self._store.tell("HDEL", UPLINKS, member)
+        self._heard(counts)
         before, self._beats = self._beats, beats
         if beats <= before:
             self._metrics.data_lost.inc()
@@ -207,6 +205,13 @@ class Fleet:
                 extra=CHANGE,
             )
         self._metrics.uplinks.set(len(self._members.alive))
+
+    def _heard(self, counts: list[bytes]) -> frozenset[str]:
+        """Takes in the beats of all; returns who is alive by them, and takes the dead off the list."""
+        found = {member.decode(): int(count) for member, count in pairs(counts)}
+        for member in self._members.look(time.monotonic(), found):
+            self._store.tell("HDEL", UPLINKS, member)
+        return self._members.alive
 
     async def _keep_leases(self) -> None:
         await self._look_around()  # who is there decides what we take

@@ -24,6 +24,7 @@ from services.uplink.berth import Berth
 from services.uplink.fleet import Fleet
 from services.uplink.identify_turns import IdentifyTurns
 from services.uplink.metrics import Metrics
+from services.uplink.ownership import members
 from services.uplink.surroundings import Surroundings
 from tests.support.linked import TOKEN, until
 
@@ -75,6 +76,13 @@ class Scene:
         assert await CommandStream(self.store, self.slug).complete(command.operation_id, Outcome({}), {})
 
 
+async def beat(store: Store, uplink: str) -> None:
+    """Says that an uplink of this name is alive."""
+    while True:
+        await store.send("HINCRBY", UPLINKS, uplink, 1)
+        await asyncio.sleep(0.05)
+
+
 @pytest.fixture
 async def scene(store: Store, slug: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Scene]:
     monkeypatch.setattr(fleet, "RENEW_EVERY_S", 0.1)
@@ -117,6 +125,22 @@ async def test_the_only_uplink_tells_of_all_that_is_open_before_it_ends(scene: S
     await scene.complete(command)
     assert (await handed).error is None
     await asyncio.wait_for(stopping, 3.0)
+
+
+async def test_a_stop_waits_for_another_uplink_only_while_that_one_is_alive(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(members, "ALIVE_FOR_S", 0.5)
+    monkeypatch.setattr(fleet, "STOP_WITHIN_S", 60.0)
+    first = scene.start()
+    await scene.linked()
+    beating = asyncio.create_task(beat(scene.store, "takes-nothing-over"))
+    await until(lambda: len(scene.uplinks[first]._members.alive) == 2)
+    stopping = asyncio.create_task(cancelled(first))
+    await asyncio.wait([stopping], timeout=1.5)
+    assert not stopping.done()
+    await cancelled(beating)  # killed: it does not sign off
+    await asyncio.wait_for(stopping, 10.0)
 
 
 async def test_of_an_instance_that_is_removed_takaro_hears_all_there_is_to_say(scene: Scene) -> None:
