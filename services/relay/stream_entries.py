@@ -21,9 +21,10 @@ class Entry:
     accepted_ms: int
 
     @property
-    def behind(self) -> bool:
-        """Had Redis' clock shown more before it was accepted?"""
-        return self.accepted_ms < int(self.id.partition("-")[0]) - ID_LATER_MS
+    def behind(self) -> bool | None:
+        """Whether Redis' clock had shown more before it was accepted. None: this is not known, for the ids of
+        a stream tell of the clock only when something was stored."""
+        return self.accepted_ms < int(self.id.partition("-")[0]) - ID_LATER_MS or None
 
 
 class Delivered(NamedTuple):

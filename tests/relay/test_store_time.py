@@ -8,6 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from services.relay.store_time import BELIEVED_S, DRIFT, STEP_S, Age, Step, SteppedClock, age_of
+from services.relay.stream_entries import Entry
 
 DAY_S = 86_400.0
 START_MS = 1_700_000_000_000
@@ -20,7 +21,7 @@ class Redis:
     now_s: float = 1_000.0
     set_s: float = 0.0
     top_ms: int = 0
-    accepted: list[tuple[float, int, bool]] = field(default_factory=list)
+    accepted: list[tuple[float, int, bool | None]] = field(default_factory=list)
 
     @property
     def shows_ms(self) -> int:
@@ -28,8 +29,9 @@ class Redis:
 
     def accept(self) -> None:
         at_ms = self.shows_ms
-        self.accepted.append((self.now_s, at_ms, at_ms < self.top_ms))
         self.top_ms = max(self.top_ms, at_ms)
+        stored = Entry(f"{self.top_ms}-0", [], 0, at_ms)
+        self.accepted.append((self.now_s, stored.accepted_ms, stored.behind))
 
 
 def read(clock: SteppedClock, redis: Redis) -> Step | None:
@@ -79,7 +81,7 @@ def judged(moves: list[tuple[str, float]]) -> list[tuple[Age, float, float]]:
     clock, redis = play(moves)
     near_s = STEP_S + DRIFT * sum(amount_s for what, amount_s in moves if what == "pass") + 0.01
     return [
-        (clock.age(at_ms, redis.now_s, behind=behind or None), redis.now_s - accepted_s, near_s)
+        (clock.age(at_ms, redis.now_s, behind=behind), redis.now_s - accepted_s, near_s)
         for accepted_s, at_ms, behind in redis.accepted
     ]
 
