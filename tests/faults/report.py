@@ -1,4 +1,7 @@
-"""Outcomes as text: for the terminal, and as rows of RESULTS.md, where each scenario renews its own. Pure."""
+"""Outcomes as text: for the terminal, and as rows of RESULTS.md, where each scenario renews its own. Pure.
+
+A row is that of a scenario with one seed: a run with another seed does not hide one that failed.
+"""
 
 from collections import Counter
 
@@ -25,13 +28,14 @@ COLUMNS = (
     "date",
 )
 _KILLS = COLUMNS.index("kills modapi / uplink / Redis")
+_SEED = COLUMNS.index("seed")
 
 _HEAD = """# What the fault suite counted
 
-`make faults` writes this page; each scenario renews its row. Events are *accepted* when their mod has its
-2xx; *lost* are those that never reached Takaro. *Repeated* are events that Takaro took twice. Recovery is the
-time from a fault (from its healing, where it lasts) to the first new event of each instance that it touched.
-A *negative control* switches a safeguard off, and passes when the suite turns red.
+`make faults` writes this page; each scenario renews its row of the same seed. Events are *accepted* when
+their mod has its 2xx; *lost* are those that never reached Takaro. *Repeated* are events that Takaro took
+twice. Recovery is the time from a fault (from its healing, where it lasts) to the first new event of each
+instance that it touched. A *negative control* switches a safeguard off, and passes when the suite turns red.
 """
 
 
@@ -94,9 +98,9 @@ def row(scenario: Scenario, outcome: Outcome, cycles: int, seed: int, date: str)
 
 
 def renewed(old: str, row: str, machine: str) -> str:
-    """The page `old` with this row in place of the scenario's former one."""
-    rows = {_name(line): line for line in old.splitlines() if line.startswith("| **")}
-    rows[_name(row)] = row
+    """The page `old` with this row in place of the scenario's former one of the same seed."""
+    rows = {_key(line): line for line in old.splitlines() if line.startswith("| **")}
+    rows[_key(row)] = row
     kills = [sum(numbers) for numbers in zip(*map(_kills_in, rows.values()), strict=True)]
     head = [
         _HEAD,
@@ -107,19 +111,21 @@ def renewed(old: str, row: str, machine: str) -> str:
         _line(COLUMNS),
         _line(["---"] * len(COLUMNS)),
     ]
-    return "\n".join([*head, *(rows[name] for name in sorted(rows, key=_place))]) + "\n"
+    return "\n".join([*head, *(rows[key] for key in sorted(rows, key=_place))]) + "\n"
 
 
 def _line(cells: tuple[object, ...] | list[str]) -> str:
     return "| " + " | ".join(str(cell).replace("|", "/").replace("\n", " ") for cell in cells) + " |"
 
 
-def _name(line: str) -> str:
-    return line.split("**")[1]
+def _key(line: str) -> tuple[str, int]:
+    """Scenario and seed."""
+    return line.split("**")[1], int(line.split(" | ")[_SEED])
 
 
-def _place(name: str) -> tuple[int, str]:
-    return int("".join(filter(str.isdigit, name.partition("-")[0])) or 999), name
+def _place(key: tuple[str, int]) -> tuple[int, str, int]:
+    name, seed = key
+    return int("".join(filter(str.isdigit, name.partition("-")[0])) or 999), name, seed
 
 
 def _kills_in(line: str) -> list[int]:

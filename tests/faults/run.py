@@ -2,7 +2,8 @@
 
     python -m tests.faults.run [--only F4,F9] [--cycles N] [--seed N] [--short] [--out FILE]
 
-Each scenario renews its row of RESULTS.md as soon as it has ended, so a long run may be cut into pieces.
+Each scenario renews its row of RESULTS.md, that of the same seed, as soon as it has ended: a long run may be
+cut into pieces.
 """
 
 import argparse

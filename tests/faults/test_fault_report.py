@@ -47,6 +47,18 @@ def test_a_row_is_renewed_in_its_place_and_kills_are_added_up() -> None:
     assert "Kills in all: 0 of modapi, 9 of uplink, 0 of Redis or Valkey." in page
 
 
+def test_a_run_with_another_seed_does_not_hide_one_that_failed() -> None:
+    def row(seed: int, outcome: Outcome) -> str:
+        return report.row(PLAIN, outcome, 3, seed, "2026-01-01")
+
+    page = report.renewed("", row(2, Outcome(recoveries=[8.0])), "a machine")
+    page = report.renewed(page, row(1, Outcome()), "a machine")
+    rows = [line for line in page.splitlines() if line.startswith("| **")]
+    assert ["failed" in line for line in rows] == [False, True]
+    page = report.renewed(page, row(2, Outcome()), "a machine")
+    assert "failed" not in page
+
+
 def test_every_scenario_has_a_name_of_its_own_and_says_what_it_does() -> None:
     known = scenarios()
     assert len({scenario.name for scenario in known}) == len(known)
