@@ -22,6 +22,8 @@ UNITS = {
 }
 """The files, and what is started of them."""
 
+ORDER = "dayz-relay@uplink.service.d/order.conf"
+
 MOST_EXPOSURE = 15
 """In tenths, as `systemd-analyze security` counts: the user's own daemons are mostly above 90."""
 
@@ -52,7 +54,7 @@ def verify(root: Path, unit: str) -> str:
 
 
 @analyze
-@pytest.mark.parametrize("unit", UNITS.values())
+@pytest.mark.parametrize("unit", [*UNITS.values(), "dayz-relay@uplink.service"])
 def test_systemd_has_nothing_to_say_about_it(root: Path, unit: str) -> None:
     assert verify(root, unit) == ""
 
@@ -62,6 +64,20 @@ def test_systemd_would_have_said_something(root: Path) -> None:
     unit = root / "etc/systemd/system/dayz-relay.service"
     unit.write_text(unit.read_text().replace("ProtectClock=", "ProtectClocks="))
     assert "ProtectClocks" in verify(root, "dayz-relay.service")
+
+
+def test_uplink_is_stopped_before_modapi() -> None:
+    order = (FOLDER / ORDER).read_text()
+    assert re.findall(r"^After=(.*)$", order, re.MULTILINE) == [
+        "dayz-relay@modapi.service"
+    ]  # stops go in reverse
+
+
+@analyze
+def test_systemd_reads_the_order_of_the_services(root: Path) -> None:
+    order = root / "etc/systemd/system" / ORDER
+    order.write_text(order.read_text().replace("After=", "Afters="))
+    assert "Afters" in verify(root, "dayz-relay@uplink.service")
 
 
 @analyze
