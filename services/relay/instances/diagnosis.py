@@ -1,5 +1,6 @@
 """Why is an instance not up, and what mends it? Pure: what is known goes in, sentences come out."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -70,9 +71,11 @@ def wrong_keys(
 ) -> tuple[dict[str, Stranger], list[Problem]]:
     """The calls with a wrong key by the instance whose they are, and what is to be said of the others."""
     enabled = {slug: known for slug, known in facts.items() if not entries[slug].disabled}
-    named, unknown = attributed(strangers, enabled)
-    missed = any(_is_away(known) and slug not in named for slug, known in enabled.items())
-    return named, [_unknown(unknown)] if unknown and missed else []
+    named, unknown = attributed(strangers, enabled, {slug: entries[slug].added_ms for slug in enabled})
+    missed = [slug for slug, known in enabled.items() if _is_away(known) and slug not in named]
+    added_ms = min((entries[slug].added_ms for slug in missed), default=math.inf)
+    of_missed = [stranger for stranger in unknown if stranger.at_ms >= added_ms]
+    return named, [_unknown(of_missed)] if of_missed else []
 
 
 def _unknown(strangers: Sequence[Stranger]) -> Problem:

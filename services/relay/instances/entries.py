@@ -4,7 +4,7 @@ The file wins: what it says cannot be changed or taken over by whoever may write
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from pydantic import SecretStr
@@ -25,8 +25,9 @@ class Entry:
     """One instance, wherever it comes from.
 
     `instance` has the effective registration token; of an instance in Redis it has no mod keys, whose
-    digests are in `keys`. `added_ms` of a key of the file is 0: nobody knows. `note` is what is wrong with
-    the entry, "" for nothing; one that is `shadowed` is not served because of it.
+    digests are in `keys`. `note` is what is wrong with the entry, "" for nothing; one that is `shadowed` is
+    not served because of it. `added_ms` is on Redis' clock; that of an instance of the file, and of its keys,
+    is 0: nobody knows.
     """
 
     instance: Instance
@@ -35,6 +36,7 @@ class Entry:
     disabled: bool = False
     shadowed: bool = False
     note: str = ""
+    added_ms: int = 0
 
     @property
     def active(self) -> bool:
@@ -88,6 +90,7 @@ def merge(
             disabled=record.disabled,
             shadowed=holder != slug,
             note="; ".join(notes),
+            added_ms=record.created_ms,
         )
     return _with_locked_out(entries)
 
@@ -105,5 +108,5 @@ def _with_locked_out(entries: dict[str, Entry]) -> dict[str, Entry]:
             if not entry.keys:
                 locked = "its mod is not let in: with several instances each needs a mod key"
                 note = "; ".join(filter(None, (entry.note, locked)))
-                entries[slug] = Entry(entry.instance, entry.origin, (), note=note)
+                entries[slug] = replace(entry, keys=(), note=note)
     return entries

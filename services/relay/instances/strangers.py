@@ -65,12 +65,12 @@ class Strangers:
 
 
 def attributed(
-    strangers: Iterable[Stranger], facts: Mapping[str, Facts]
+    strangers: Iterable[Stranger], facts: Mapping[str, Facts], added_ms: Mapping[str, int]
 ) -> tuple[dict[str, Stranger], list[Stranger]]:
     """Whose calls they are, and those that nobody can tell. Pure.
 
     A server is named by what the call presented, or as the only one that is missed and was last heard of at
-    that address. What came before the last right call of a server says nothing of it.
+    that address. What came before the last right call of a server, or before that was added, is not about it.
     """
     named: dict[str, Stranger] = {}
     unknown: list[Stranger] = []
@@ -79,6 +79,7 @@ def attributed(
             slug
             for slug, known in facts.items()
             if stranger.at_ms - (known.contact_ms or 0) > LATER_MS
+            and stranger.at_ms >= added_ms[slug]
             and (slug == stranger.slug if stranger.slug else known.address == stranger.address)
         ]
         if len(missed) == 1:

@@ -120,10 +120,28 @@ def test_a_guess_of_a_stranger_hides_no_mod_with_a_wrong_key() -> None:
     assert "203.0.113.1" in found.fleet[0].what and "more" not in found.fleet[0].what
 
 
-def test_a_disabled_server_is_not_missed() -> None:
+@pytest.mark.parametrize("address", ["10.0.0.9", "203.0.113.1"])
+def test_a_disabled_server_is_not_missed(address: str) -> None:
     entries = {"a": replace(ENTRY, disabled=True)}
-    found = diagnose_all(entries, {"a": SILENT}, URL, [Stranger(AT, "10.0.0.9")])
+    found = diagnose_all(entries, {"a": SILENT}, URL, [Stranger(AT, address)])
     assert blamed(found) == [] == found.fleet
+
+
+@pytest.mark.parametrize(
+    ("stranger", "added_ms", "named", "fleet"),
+    [
+        (Stranger(AT, "10.0.0.9", "b"), AT + 1, [], False),  # another one of this slug was removed
+        (Stranger(AT, "10.0.0.9", "b"), AT - 1, ["b"], False),
+        (Stranger(AT, "203.0.113.1"), AT + 1, [], False),
+        (Stranger(AT, "203.0.113.1"), AT - 1, [], True),
+    ],
+)
+def test_a_wrong_key_says_nothing_of_a_server_that_was_added_later(
+    stranger: Stranger, added_ms: int, named: list[str], fleet: bool
+) -> None:
+    entries = {"a": ENTRY, "b": replace(ENTRY, added_ms=added_ms)}
+    found = diagnose_all(entries, {"a": WELL, "b": NEVER}, URL, [stranger])
+    assert blamed(found) == named and len(found.fleet) == fleet
 
 
 def test_what_takaro_said_is_told() -> None:

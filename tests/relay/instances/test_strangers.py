@@ -1,6 +1,7 @@
 """What is remembered of calls with a wrong key: by address, bounded, the last one first."""
 
 import asyncio
+import time
 
 import pytest
 
@@ -36,3 +37,10 @@ async def test_only_the_last_ones_are_kept(strangers: Strangers, store: Store) -
         strangers.note(f"10.0.1.{number}")
     assert len(await found(strangers, KEPT)) == KEPT
     assert 0 < await store.send("TTL", "relay:strangers") <= module.KEPT_S
+
+
+async def test_one_that_has_not_called_for_long_is_not_told(strangers: Strangers, store: Store) -> None:
+    now_ms = round(time.time() * 1000)
+    for age_s, address in ((module.KEPT_S + 5, "10.0.0.1"), (module.KEPT_S - 60, "10.0.0.2")):
+        await store.send("ZADD", "relay:strangers", now_ms - age_s * 1000, f" {address}")
+    assert [one.address for one in await strangers.all()] == ["10.0.0.2"]
