@@ -13,7 +13,7 @@ from pydantic import SecretStr, TypeAdapter, ValidationError
 from services.cli.desk import Desk, opened
 from services.cli.terminal import Paint, date, is_meant, print_json, runnable, safe, table
 from services.modapi.page.words import link_word
-from services.relay.cautions import equal_names, guessable
+from services.relay.cautions import equal_name, guessable
 from services.relay.errors import ConfigError
 from services.relay.instances.entries import active
 from services.relay.instances.overview import InstanceView, overview
@@ -47,14 +47,13 @@ async def _add(desk: Desk, args: Namespace) -> None:
         identity_token=_secret(args.identity_token_file, "--identity-token-file"),
         registration_token=_secret(args.registration_token_file, "--registration-token-file"),
     )
-    if args.json:
-        print_json({"slug": args.slug, "mod_key": issued.mod_key, "identity_token": _identity(issued)})
-        return
     added = Instance(slug=args.slug, name=args.name, identity_token=issued.record.identity_token)
-    served = active(await desk.entries()).values()
-    for caution in (guessable(added), *equal_names(entry.instance for entry in served)):
-        if caution.startswith(f"{args.slug}: "):
-            print(f"dayz-relay: warning: {caution}", file=sys.stderr)
+    warnings = [*filter(None, [guessable(added)]), *await _equal_name(desk, args.slug)]
+    if args.json:
+        secrets = {"mod_key": issued.mod_key, "identity_token": _identity(issued)}
+        print_json({"slug": args.slug, **secrets, "warnings": warnings})
+        return
+    _warn(warnings)
     lacks = issued.record.registration_token is None and desk.settings.takaro.registration_token is None
     print(f'Server {args.slug} ("{args.name}") is added: running services serve it within two seconds.')
     if lacks:
@@ -100,6 +99,7 @@ async def _disable(desk: Desk, args: Namespace) -> None:
 
 async def _enable(desk: Desk, args: Namespace) -> None:
     await desk.registry.patch(args.slug, Change(disabled=False))
+    _warn(await _equal_name(desk, args.slug))
     print(f"{args.slug} is served again.")
 
 
@@ -139,6 +139,15 @@ def _secret(file: str | None, option: str) -> SecretStr | None:
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(f"{option}: {file} cannot be read: {reason}") from error
     return SecretStr(_valid(Token, text.strip(), option))
+
+
+async def _equal_name(desk: Desk, slug: str) -> list[str]:
+    return equal_name(slug, [entry.instance for entry in active(await desk.entries()).values()])
+
+
+def _warn(warnings: list[str]) -> None:
+    for warning in warnings:
+        print(f"dayz-relay: warning: {warning}", file=sys.stderr)
 
 
 def _identity(issued: Issued) -> str:

@@ -6,6 +6,7 @@ page in an operator's browser could call it.
 
 import asyncio
 import json
+from collections.abc import Mapping
 from typing import Annotated
 
 from fastapi import Depends, FastAPI, Header, Query, Request
@@ -16,14 +17,17 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from starlette.exceptions import HTTPException
 
 from services.modapi.guard import Guard
+from services.relay.cautions import equal_name, guessable
 from services.relay.errors import InstanceConflict, NoSuchInstance, StoreError
 from services.relay.http.serving import no_such_call
 from services.relay.instances.directory import Directory
+from services.relay.instances.entries import Entry, active
 from services.relay.instances.once import Once
 from services.relay.instances.overview import InstanceView, overview
 from services.relay.instances.records import Change
 from services.relay.instances.registry import OVERLAP_S, Issued
 from services.relay.logs import clean
+from services.relay.settings import Instance
 from services.relay.settings_values import DisplayName, Slug, Token
 from services.relay.store import Store
 
@@ -85,6 +89,23 @@ class Instances(BaseModel):
     instances: list[InstanceView]
 
 
+Warnings = Annotated[
+    list[str],
+    Field(
+        description=(
+            "Sentences for whoever asked for this: it was done, and something about it is worth a warning,"
+            " as a name that another server of the same Takaro domain has (Takaro refuses the second)."
+        )
+    ),
+]
+
+
+class Changed(InstanceView):
+    """The instance as it is now."""
+
+    warnings: Warnings
+
+
 class NewKey(InstanceView):
     """The instance with its new mod key, which is shown this once."""
 
@@ -95,6 +116,7 @@ class Added(NewKey):
     """The instance with its mod key and its identity token, which are shown this once."""
 
     identity_token: str
+    warnings: Warnings
 
 
 class Refusal(BaseModel):
@@ -121,10 +143,13 @@ def _api(directory: Directory, store: Store, secret: str) -> FastAPI:
     registry = directory.registry
 
     async def view(slug: str) -> InstanceView:
-        entry = (await directory.current()).get(slug)
-        if entry is None:
-            raise NoSuchInstance(f"there is no instance {slug}")
-        return await overview(store, entry)
+        return await overview(store, _there(await directory.current(), slug))
+
+    async def changed(slug: str, *warnings: str) -> Changed:
+        entries = await directory.current()
+        seen = await overview(store, _there(entries, slug))
+        served = [entry.instance for entry in active(entries).values()]
+        return Changed(**dict(seen), warnings=[*filter(None, warnings), *equal_name(slug, served)])
 
     async def new_key(slug: str, issued: Issued) -> NewKey:
         return NewKey(**dict(await view(slug)), mod_key=issued.mod_key)
@@ -153,20 +178,25 @@ def _api(directory: Directory, store: Store, secret: str) -> FastAPI:
             disabled=new.disabled,
             once=once("add", new.slug, new, idempotency_key),
         )
-        identity = issued.record.identity_token.get_secret_value()
-        return Added(**dict(await new_key(new.slug, issued)), identity_token=identity)
+        identity = issued.record.identity_token
+        added = Instance(slug=new.slug, name=new.name, identity_token=identity)
+        return Added(
+            **dict(await changed(new.slug, guessable(added))),
+            mod_key=issued.mod_key,
+            identity_token=identity.get_secret_value(),
+        )
 
     @api.get("/instances/{slug}")
     async def show_instance(slug: str) -> InstanceView:
         return await view(slug)
 
     @api.patch("/instances/{slug}")
-    async def change_instance(slug: str, change: InstanceChange) -> InstanceView:
+    async def change_instance(slug: str, change: InstanceChange) -> Changed:
         token = change.registration_token.get_secret_value() if change.registration_token else None
         if "registration_token" in change.model_fields_set and token is None:
             token = ""
         await registry.patch(slug, Change(change.name, token, change.disabled))
-        return await view(slug)
+        return await changed(slug)
 
     @api.delete("/instances/{slug}", status_code=204)
     async def remove_instance(
@@ -190,6 +220,12 @@ def _api(directory: Directory, store: Store, secret: str) -> FastAPI:
 
     _tell_refusals(api)
     return api
+
+
+def _there(entries: Mapping[str, Entry], slug: str) -> Entry:
+    if slug not in entries:
+        raise NoSuchInstance(f"there is no instance {slug}")
+    return entries[slug]
 
 
 def _tell_refusals(api: FastAPI) -> None:

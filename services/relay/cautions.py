@@ -33,14 +33,30 @@ def equal_names(instances: Iterable[Instance]) -> list[str]:
     first: dict[tuple[str, str], str] = {}
     found = []
     for instance in instances:
-        token = instance.registration_token
-        of = first.setdefault((instance.name, token.get_secret_value() if token else ""), instance.slug)
+        of = first.setdefault(_known_as(instance), instance.slug)
         if of != instance.slug:
-            found.append(
-                f"{instance.slug}: {of} has the same name. Takaro takes a name only once: unless it has both"
-                " servers already, it refuses the second one until that has another name"
-            )
+            found.append(_same_name(instance.slug, of))
     return found
+
+
+def equal_name(slug: str, instances: Iterable[Instance]) -> list[str]:
+    """The line about one of the instances, if another one has its name, whichever was there first."""
+    names = {instance.slug: _known_as(instance) for instance in instances}
+    others = [other for other in names if other != slug and slug in names and names[other] == names[slug]]
+    return [_same_name(slug, other) for other in others[:1]]
+
+
+def _known_as(instance: Instance) -> tuple[str, str]:
+    """The name, and what stands for the Takaro domain in which it is taken."""
+    token = instance.registration_token
+    return instance.name, token.get_secret_value() if token else ""
+
+
+def _same_name(slug: str, other: str) -> str:
+    return (
+        f"{slug}: {other} has the same name. Takaro takes a name only once: unless it has both servers"
+        " already, it refuses the second one until that has another name"
+    )
 
 
 def guessable(instance: Instance) -> str:

@@ -73,6 +73,16 @@ def test_a_name_that_another_server_has_is_told_to_who_adds_it(terminal: Termina
     assert "same name" not in terminal.run("instance", "add", "three", "--name", "Server three")
 
 
+def test_a_program_that_adds_a_server_hears_it_as_well_and_so_does_who_enables_one(
+    terminal: Terminal,
+) -> None:
+    added = terminal.json("instance", "add", "one", "--name", "Server one")
+    assert added["warnings"] == []
+    terminal.run("instance", "disable", "one")
+    assert "same name" not in terminal.run("instance", "add", "two", "--name", "Server one")
+    assert "dayz-relay: warning: one: two has the same name" in terminal.run("instance", "enable", "one")
+
+
 def test_a_server_is_added_shown_given_a_new_key_disabled_and_removed(terminal: Terminal) -> None:
     said = terminal.run("instance", "add", "one", "--name", "Server one")
     (key,) = set(re.findall(r"/k/([\w-]+)", said))

@@ -146,6 +146,35 @@ async def test_a_change_changes_what_it_names(api: httpx.AsyncClient) -> None:
     assert changed["disabled"] and not changed["has_registration_token"]
 
 
+async def test_who_adds_or_changes_a_server_hears_what_is_worth_a_warning(api: httpx.AsyncClient) -> None:
+    assert (await add(api, "one"))["warnings"] == []
+    twin = {"slug": "two", "name": "Server one"}
+    added = (await api.post("/api/instances", json={**twin, "identity_token": "server-one"})).json()
+    assert "two: its identity_token is just the server's name" in added["warnings"][0]
+    assert added["warnings"][1].startswith("two: one has the same name. Takaro takes a name only once")
+
+    async def changed(slug: str, **change: Any) -> list[str]:
+        return [
+            text[:27] for text in (await api.patch(f"/api/instances/{slug}", json=change)).json()["warnings"]
+        ]
+
+    assert await changed("two", name="Of the file") == ["two: of-file has the same n"]
+    assert await changed("two", disabled=True) == []  # Takaro sees it no more
+    assert await changed("two", name="Server one") == []
+    assert await changed("two", disabled=False) == ["two: one has the same name."]
+    assert await changed("one", disabled=False) == ["one: two has the same name."]
+    assert await changed("one", registration_token="of-another-domain") == []
+    assert await changed("one", registration_token=None, name="Server 1") == []
+
+
+async def test_the_description_has_the_warnings(api: httpx.AsyncClient) -> None:
+    told = (await api.get("/api/openapi.json")).json()
+    for path, method, status in (("/instances", "post", "201"), ("/instances/{slug}", "patch", "200")):
+        schema = told["paths"][path][method]["responses"][status]["content"]["application/json"]["schema"]
+        answer = told["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+        assert "warnings" in answer["required"] and answer["properties"]["warnings"]["description"]
+
+
 async def test_a_rotation_shows_the_new_key_once_and_when_the_old_one_ends(api: httpx.AsyncClient) -> None:
     added = await add(api)
     rotated = (await api.post("/api/instances/one/rotate")).json()

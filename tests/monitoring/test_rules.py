@@ -122,6 +122,20 @@ CASES = [
         "1 server(s) were added, and their mods have never called.",
     ),
     Case(
+        "ServerWithoutToken",  # uplinks restart in the minutes 34 and 35
+        {metric("instances", 'job="uplink",instance="a:1",state="no_token"'): "1x33 stale stale 1x3 0x20"},
+        *(29, 37, 45),
+        {},
+        "1 server(s) have no registration token: nothing of theirs reaches Takaro.",
+    ),
+    Case(
+        "ServerNeverCalled",  # the same; who has just started has not counted yet
+        {metric("instances", 'job="uplink",instance="a:1",state="never_called"'): "1x63 stale 0 1x3 0x20"},
+        *(59, 67, 75),
+        {},
+        "1 server(s) were added, and their mods have never called.",
+    ),
+    Case(
         "IdentifyRefused",
         {
             metric("takaro_state", f'{ONE},state="refused"'): "1 1 stale 1 1 stale",

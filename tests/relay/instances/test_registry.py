@@ -166,6 +166,19 @@ async def test_a_repeat_never_brings_back_what_was_taken_away(registry: Registry
     assert (await registry.create("one", "Server one", identity_token=identity)).record.removed_ms is None
 
 
+async def test_a_repeat_from_before_a_server_was_removed_gives_no_new_key_to_the_one_after(
+    registry: Registry,
+) -> None:
+    identity = SecretStr("the-identity")
+    await registry.create("one", "Server one", identity_token=identity)
+    await registry.rotate("one", once=ONCE)
+    await registry.remove("one")
+    again = (await registry.create("one", "Server one", identity_token=identity)).record
+    with pytest.raises(InstanceConflict, match="opens no longer"):
+        await registry.rotate("one", once=ONCE)
+    assert (await records(registry))["one"] == again
+
+
 async def test_no_key_can_be_made_from_what_redis_has(registry: Registry, store: Store) -> None:
     mod_key = (await registry.create("one", "Server one", once=ONCE)).mod_key
     stored = await store.send("HGET", INSTANCES, "one")
