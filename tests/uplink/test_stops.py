@@ -20,7 +20,7 @@ from services.sim.takaro import requests
 from services.sim.takaro.records import Answer
 from services.sim.takaro.server import TakaroSim
 from services.uplink import fleet
-from services.uplink.berth import Berth
+from services.uplink.berth import LOOK_ELSEWHERE_EVERY_S, Berth
 from services.uplink.fleet import Fleet
 from services.uplink.identify_turns import IdentifyTurns
 from services.uplink.metrics import Metrics
@@ -168,6 +168,7 @@ async def test_an_instance_that_is_changed_is_linked_anew_while_its_old_socket_s
     command = await scene.fetched()
     scene.uplinks[only].update({scene.slug: scene.instance(scene.slug, "Another name")})
     await scene.linked(times=2)
+    await asyncio.wait([handed], timeout=3 * LOOK_ELSEWHERE_EVERY_S)  # by then the old socket could go
     assert not handed.done()
     await scene.complete(command)
     assert (await handed).error is None
@@ -185,7 +186,7 @@ async def test_a_stop_shortens_what_was_being_left(scene: Scene, monkeypatch: py
     scene.uplinks[only].update({})
     await asyncio.sleep(0.1)
     await asyncio.wait_for(cancelled(only), 5.0)
-    answer = await handed
+    answer = await asyncio.wait_for(handed, 2.0)  # not by the command's own time, which is 9 s
     assert answer.error and "it may have run" in answer.error
 
 
