@@ -11,7 +11,7 @@ import redis
 from bench.names import REGISTRATION_TOKEN, block, slug
 from bench.peer import Peer
 from bench.processes import Memory, cpu_s, memory_of
-from services.relay.keys import keys_of
+from services.relay.protocol.keys import keys_of
 from tests.support.relay_process import RelayProcess
 
 DRAINED_WITHIN_S = 120.0

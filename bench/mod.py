@@ -8,7 +8,7 @@ from bench.caller import Caller
 from bench.names import mod_key
 from services.sim.dayz.generations import Generation, Operation, read_args, read_operations
 from services.sim.dayz.results import write_error, write_result
-from services.sim.dayz.world import Refused, World
+from services.sim.dayz.world import RefusedOperation, World
 
 TICK_S = 1.0
 """The mod looks at its clocks once a second (contract.md A1)."""
@@ -78,7 +78,7 @@ class Mod:
             value = self.world.perform(operation_id, action, args)
             self.world.effects.clear()
             body = write_result(Generation.SCANNER, operation_id, action, args, value)
-        except Refused as error:
+        except RefusedOperation as error:
             body = write_error(Generation.SCANNER, operation_id, str(error))
         await self._post((self._result_head % operation_id).encode(), traffic.with_length(body))
 

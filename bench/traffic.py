@@ -2,7 +2,7 @@
 
 from functools import cache
 
-from services.sim.dayz.events import Channel, Happening, write_batch, write_event
+from services.sim.dayz.events import Channel, GameIncident, write_batch, write_event
 from services.sim.dayz.generations import Generation
 from services.sim.dayz.world import Player, make_player
 
@@ -22,14 +22,14 @@ def event(number: int) -> bytes:
     number %= CYCLE_EVENTS
     round_, step = divmod(number, 10)
     if step == 0:
-        happening = Happening("player-connected", player(round_))
+        happening = GameIncident("player-connected", player(round_))
     elif step == 5:
-        happening = Happening("player-disconnected", player(round_ - PLAYERS // 2))
+        happening = GameIncident("player-disconnected", player(round_ - PLAYERS // 2))
     elif step in (1, 3, 6, 8):
         text = f"anyone near the airfield? got spare ammo {number}"
-        happening = Happening("chat-message", player(round_ - 5 * step), text=text, channel=Channel.GLOBAL)
+        happening = GameIncident("chat-message", player(round_ - 5 * step), text=text, channel=Channel.GLOBAL)
     else:
-        happening = Happening("log", text=f"[Loot] crate {number} spawned at 7500.5 200.25 7500.75")
+        happening = GameIncident("log", text=f"[Loot] crate {number} spawned at 7500.5 200.25 7500.75")
     return write_event(Generation.SCANNER, happening, "2018-07-02T12:34:00Z")
 
 
@@ -51,7 +51,7 @@ def marked_body(numbers: range) -> bytes:
     """A batch of chat lines of as many players; the texts are `#<number>`, to be found at the other end."""
     events = []
     for number in numbers:
-        happening = Happening("chat-message", player(number), text=f"#{number}", channel=Channel.GLOBAL)
+        happening = GameIncident("chat-message", player(number), text=f"#{number}", channel=Channel.GLOBAL)
         events.append(write_event(Generation.SCANNER, happening, "2018-07-02T12:34:00Z"))
     return with_length(write_batch(events))
 
@@ -59,7 +59,7 @@ def marked_body(numbers: range) -> bytes:
 def connected(players: int) -> list[bytes]:
     """The batches of `players` players who join."""
     events = [
-        write_event(Generation.SCANNER, Happening("player-connected", player(number)), "")
+        write_event(Generation.SCANNER, GameIncident("player-connected", player(number)), "")
         for number in range(players)
     ]
     return [with_length(write_batch(events[at : at + 50])) for at in range(0, players, 50)]

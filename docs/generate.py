@@ -7,37 +7,37 @@ from docs import dashboards, metrics, settings
 from services.modapi.dialect.events import EVENT_MAPPERS
 from services.modapi.dialect.flatten import FLATTENERS
 from services.modapi.dialect.results import RESULT_MAPPERS
-from services.relay import command_life
-from services.relay.link_state import State
-from services.relay.vocabulary import ACTION_RULES, Action, EventType, Kind
+from services.relay.protocol import command_states as command_table
+from services.relay.protocol.link_states import LinkState
+from services.relay.protocol.vocabulary import ACTION_RULES, Action, ActionKind, EventType
+from services.uplink.connection.states import MOVES
 from services.uplink.takaro.answer_rules import ANSWER_RULES
 from services.uplink.takaro.requests import ARGUMENTS
-from services.uplink.takaro.session import MOVES
 
 PAGE = Path(__file__).parent.parent / "services" / "ARCHITECTURE.md"
 
 
 def states() -> str:
     """The moves of a link, as a Mermaid diagram."""
-    lines = ["```mermaid", "stateDiagram-v2", f"    [*] --> {State.WAITING.value}"]
+    lines = ["```mermaid", "stateDiagram-v2", f"    [*] --> {LinkState.WAITING.value}"]
     for state, moves in MOVES.items():
         lines += [f"    {state.value} --> {after.value}: {what.value}" for what, after in moves.items()]
-    return "\n".join([*lines, f"    {State.STOPPED.value} --> [*]", "```"])
+    return "\n".join([*lines, f"    {LinkState.STOPPED.value} --> [*]", "```"])
 
 
 def command_states() -> str:
     """The moves of a command, as a Mermaid diagram, and what Takaro hears at each end."""
-    lines = ["```mermaid", "stateDiagram-v2", f"    [*] --> {command_life.State.NEW.value}"]
-    for state, moves in command_life.MOVES.items():
-        by_end: dict[command_life.State, list[str]] = {}
+    lines = ["```mermaid", "stateDiagram-v2", f"    [*] --> {command_table.CommandState.NEW.value}"]
+    for state, moves in command_table.MOVES.items():
+        by_end: dict[command_table.CommandState, list[str]] = {}
         for what, after in moves.items():
             by_end.setdefault(after, []).append(what.value)
         lines += [
             f"    {state.value} --> {after.value}: {', or '.join(whats)}" for after, whats in by_end.items()
         ]
-    lines += [f"    {end.value} --> [*]" for end in command_life.TOLD]
+    lines += [f"    {end.value} --> [*]" for end in command_table.TOLD]
     rows = ["| end | what Takaro hears |", "|---|---|"]
-    rows += [f"| {end.value} | {told} |" for end, told in command_life.TOLD.items()]
+    rows += [f"| {end.value} | {told} |" for end, told in command_table.TOLD.items()]
     return "\n".join([*lines, "```", "", *rows])
 
 
@@ -51,7 +51,7 @@ def coverage() -> str:
         rule = ACTION_RULES[action]
         tables = (ARGUMENTS, FLATTENERS, RESULT_MAPPERS, ANSWER_RULES)
         hands = ["✔" if action in table else "✘" for table in tables]
-        if rule.kind is Kind.OURS:
+        if rule.kind is ActionKind.OURS:
             hands[1:3] = ["not asked", "not asked"]
         rows.append(
             f"| `{action}` | {rule.kind} | {'yes' if rule.repeatable else 'no'} | {' | '.join(hands)} |"

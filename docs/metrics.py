@@ -6,13 +6,13 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 
-from services.modapi.metrics import Metrics as ModApiMetrics
-from services.relay.instances.series import InstanceSeries, Series
-from services.relay.limits import MODAPI_LIMITS, UPLINK_LIMITS
-from services.relay.link_state import State
-from services.relay.service_metrics import ServiceMetrics
-from services.uplink.metrics import MIRROR_PARTS
-from services.uplink.metrics import Metrics as UplinkMetrics
+from services.modapi.metrics import ModapiMetrics as ModApiMetrics
+from services.relay.protocol.limits import MODAPI_LIMITS, UPLINK_LIMITS
+from services.relay.protocol.link_states import LinkState
+from services.relay.service.instance_series import InstanceSeries, Series
+from services.relay.service.metrics import ServiceMetrics
+from services.uplink.reporting.metrics import MIRROR_PARTS
+from services.uplink.reporting.metrics import UplinkMetrics as UplinkMetrics
 
 PAGE = Path(__file__).parent / "metrics.md"
 
@@ -39,7 +39,7 @@ and what to do about each in [runbooks.md](runbooks.md).
 
 COLUMNS = "| metric | type | labels | meaning |\n|---|---|---|---|"
 FOLDS = {"SUM": "sum", "MOST": "greatest", "EARLIEST": "earliest"}
-SERIES_LABELS = {"state": [state.value for state in State], "part": list(MIRROR_PARTS)}
+SERIES_LABELS = {"state": [state.value for state in LinkState], "part": list(MIRROR_PARTS)}
 
 
 def instruments(registry: CollectorRegistry) -> list[MetricWrapperBase]:

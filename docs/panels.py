@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
-from services.relay.link_state import State
-from services.relay.vocabulary import ACTION_RULES, Kind
+from services.relay.protocol.link_states import LinkState
+from services.relay.protocol.vocabulary import ACTION_RULES, ActionKind
 
 STAT, LINES, TABLE, STATES, TEXT = "stat", "timeseries", "table", "state-timeline", "text"
 
@@ -12,13 +12,13 @@ LINK = "link"
 """The unit of a state of a link to Takaro: its place in LINK_COLOURS."""
 
 LINK_COLOURS = {
-    State.READY: "green",
-    State.PAUSED: "blue",
-    State.IDENTIFYING: "yellow",
-    State.CONNECTING: "yellow",
-    State.WAITING: "orange",
-    State.STOPPED: "purple",
-    State.REFUSED: "red",
+    LinkState.READY: "green",
+    LinkState.PAUSED: "blue",
+    LinkState.IDENTIFYING: "yellow",
+    LinkState.CONNECTING: "yellow",
+    LinkState.WAITING: "orange",
+    LinkState.STOPPED: "purple",
+    LinkState.REFUSED: "red",
 }
 """From good to bad, so that the worst can be sorted to the top."""
 
@@ -26,7 +26,7 @@ _CONTACT = "dayz_relay_mod_contact_timestamp_seconds"
 _OLDEST = "dayz_relay_oldest_event_timestamp_seconds"
 _OURS = 'job=~".*(modapi|uplink)"'
 _ONE = 'instance=~"$instance"'
-_WRITES = "|".join(action for action, rule in ACTION_RULES.items() if rule.kind is Kind.WRITE)
+_WRITES = "|".join(action for action, rule in ACTION_RULES.items() if rule.kind is ActionKind.WRITE)
 _SENT_ON = f'{{action=~"{_WRITES}",outcome!~"own|fresh|stale|made_up"}}'
 _COMMANDS, _READS = f'{{action=~"{_WRITES}"}}', f'{{action!~"{_WRITES}"}}'
 

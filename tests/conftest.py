@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-from services.relay.store import Store
+from services.relay.store.client import Store
 from tests.support.redis_server import RedisServer, binaries
 
 # How long one example takes says more about what else the machine does than about the code.

@@ -8,8 +8,8 @@ from services.modapi import metrics as modapi_metrics
 from services.modapi.dialect.events import EVENT_MAPPERS
 from services.modapi.dialect.flatten import FLATTENERS
 from services.modapi.dialect.results import RESULT_MAPPERS
-from services.relay.vocabulary import ACTION_RULES, Action, EventType, Kind
-from services.uplink import metrics as uplink_metrics
+from services.relay.protocol.vocabulary import ACTION_RULES, Action, ActionKind, EventType
+from services.uplink.reporting import metrics as uplink_metrics
 from services.uplink.takaro.answer_rules import ANSWER_RULES
 from services.uplink.takaro.answers import OWN_ANSWERS
 from services.uplink.takaro.requests import ARGUMENTS
@@ -21,8 +21,8 @@ PAGE = generate.PAGE.read_text()
 def shown() -> str:
     """What Prometheus finds on services that have just started."""
     modapi, uplink = CollectorRegistry(), CollectorRegistry()
-    modapi_metrics.Metrics(modapi)
-    uplink_metrics.Metrics(uplink)
+    modapi_metrics.ModapiMetrics(modapi)
+    uplink_metrics.UplinkMetrics(uplink)
     return (generate_latest(modapi) + generate_latest(uplink)).decode()
 
 
@@ -37,7 +37,7 @@ def test_every_event_is_mapped_counted_and_documented(event: EventType, shown: s
 @pytest.mark.parametrize("action", Action)
 def test_every_action_is_read_written_answered_counted_and_documented(action: Action, shown: str) -> None:
     assert all(action in table for table in (ACTION_RULES, ARGUMENTS, ANSWER_RULES))
-    if ACTION_RULES[action].kind is Kind.OURS:
+    if ACTION_RULES[action].kind is ActionKind.OURS:
         assert action in OWN_ANSWERS or action is Action.TEST_REACHABILITY
     else:
         assert action in FLATTENERS and action in RESULT_MAPPERS
@@ -47,7 +47,7 @@ def test_every_action_is_read_written_answered_counted_and_documented(action: Ac
 
 
 def test_a_write_that_could_do_harm_twice_may_not_be_repeated() -> None:
-    repeatable = {a for a, rule in ACTION_RULES.items() if rule.kind is Kind.WRITE and rule.repeatable}
+    repeatable = {a for a, rule in ACTION_RULES.items() if rule.kind is ActionKind.WRITE and rule.repeatable}
     assert repeatable == {Action.BAN_PLAYER, Action.UNBAN_PLAYER}
 
 

@@ -17,7 +17,7 @@ TOO_OLD_S = 600.0
 dropped by the relay too.)"""
 
 
-class Kind(Enum):
+class LogKind(Enum):
     """The logs that a DayZ server writes, a new file of each at every start."""
 
     RPT = "rpt"
@@ -48,7 +48,7 @@ class Head(NamedTuple):
     crc: int
 
 
-class Position(NamedTuple):
+class LogPosition(NamedTuple):
     """How far a file was read: up to `offset`, the start of a line. The rest is what it is known by."""
 
     name: str
@@ -57,15 +57,15 @@ class Position(NamedTuple):
     head: Head
 
 
-def kind_of(name: str) -> Kind | None:
+def kind_of(name: str) -> LogKind | None:
     """What a file is, by its name; None for everything that is no log."""
     name = name.lower()
     if name.endswith(".rpt"):
-        return Kind.RPT
+        return LogKind.RPT
     if name.endswith(".adm"):
-        return Kind.ADM
+        return LogKind.ADM
     if name.startswith("script") and name.endswith(".log"):
-        return Kind.SCRIPT
+        return LogKind.SCRIPT
     return None
 
 
@@ -80,12 +80,12 @@ def is_new(found: Found, now_s: float) -> bool:
     return now_s - found.modified_s <= TOO_OLD_S
 
 
-def fits(position: Position, size: int, beginning: bytes) -> bool:
+def fits(position: LogPosition, size: int, beginning: bytes) -> bool:
     """Whether a file of this size and beginning can be the one that was read so far."""
     return size >= position.offset and head_of(beginning, position.head.length) == position.head
 
 
-def unmoved(found: Found, beginning: bytes, absent: Mapping[int, Position]) -> int | None:
+def unmoved(found: Found, beginning: bytes, absent: Mapping[int, LogPosition]) -> int | None:
     """Which of the absent files is this one, by its name and number."""
     return _last(
         key
@@ -96,7 +96,7 @@ def unmoved(found: Found, beginning: bytes, absent: Mapping[int, Position]) -> i
     )
 
 
-def same_file(found: Found, beginning: bytes, absent: Mapping[int, Position]) -> int | None:
+def same_file(found: Found, beginning: bytes, absent: Mapping[int, LogPosition]) -> int | None:
     """Which of the absent files is this one, by its number, under another name."""
     return _last(
         key
@@ -105,7 +105,7 @@ def same_file(found: Found, beginning: bytes, absent: Mapping[int, Position]) ->
     )
 
 
-def same_name(found: Found, beginning: bytes, absent: Mapping[int, Position]) -> int | None:
+def same_name(found: Found, beginning: bytes, absent: Mapping[int, LogPosition]) -> int | None:
     """Which of the absent files is this one, by its name: its number is another one than before."""
     return _last(
         key
@@ -114,7 +114,7 @@ def same_name(found: Found, beginning: bytes, absent: Mapping[int, Position]) ->
     )
 
 
-def same_content(found: Found, beginning: bytes, absent: Mapping[int, Position]) -> int | None:
+def same_content(found: Found, beginning: bytes, absent: Mapping[int, LogPosition]) -> int | None:
     """Which of the absent files is this one, by its content: it was moved by being copied and deleted."""
     alike = [
         key
@@ -135,14 +135,14 @@ def is_alike(one: bytes, other: bytes) -> bool:
     return len(shorter) >= MIN_ALIKE_BYTES and longer.startswith(shorter)
 
 
-def unread(found: Iterable[Found], offsets: Mapping[str, int]) -> list[tuple[Kind, Found, bool]]:
+def unread(found: Iterable[Found], offsets: Mapping[str, int]) -> list[tuple[LogKind, Found, bool]]:
     """What there is to read, in order, and whether the file has ended: it is not the newest of its kind.
 
     Older files come first: the game server may have been started again since, more than once.
     """
     files = sorted(found, key=lambda file: (file.modified_s, file.name))
     rows = []
-    for kind in Kind:
+    for kind in LogKind:
         own = [file for file in files if kind_of(file.name) is kind]
         rows += [(kind, file, file is not own[-1]) for file in own if file.size != offsets.get(file.name, 0)]
     return rows

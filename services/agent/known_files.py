@@ -8,7 +8,7 @@ from typing import NamedTuple
 from services.agent.files import (
     HEAD_BYTES,
     Found,
-    Position,
+    LogPosition,
     fits,
     head_of,
     is_alike,
@@ -19,7 +19,7 @@ from services.agent.files import (
     unmoved,
 )
 
-_Find = Callable[[Found, bytes, Mapping[int, Position]], int | None]
+_Find = Callable[[Found, bytes, Mapping[int, LogPosition]], int | None]
 
 MAX_ABSENT = 100
 """Number of files that are remembered after they went: one may come back under another name."""
@@ -38,7 +38,7 @@ class KnownFiles:
     """`positions` of the files that are known, by a key of ours. `beginning_of` reads the first HEAD_BYTES of
     a file by its name; None: it cannot be read now."""
 
-    def __init__(self, positions: Iterable[Position], beginning_of: Callable[[str], bytes | None]) -> None:
+    def __init__(self, positions: Iterable[LogPosition], beginning_of: Callable[[str], bytes | None]) -> None:
         self.positions = dict(enumerate(positions))
         self._beginning_of = beginning_of
         self._next_key = len(self.positions)
@@ -93,7 +93,7 @@ class KnownFiles:
         """The file is read up to here."""
         self.positions[key] = self.position(key, offset)
 
-    def position(self, key: int, offset: int) -> Position:
+    def position(self, key: int, offset: int) -> LogPosition:
         """The position of a known file as it is, or was, at `offset`."""
         position = self.positions[key]
         if offset == position.offset:
@@ -149,7 +149,7 @@ class KnownFiles:
     def _new(self, one: _Strange, offset: int) -> int:
         key, self._next_key = self._next_key, self._next_key + 1
         head = head_of(one.beginning, offset)
-        self.positions[key] = Position(one.found.name, one.found.file_id, offset, head)
+        self.positions[key] = LogPosition(one.found.name, one.found.file_id, offset, head)
         self._beginnings[key] = one.beginning
         return key
 

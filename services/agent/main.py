@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from services.agent import state
-from services.agent.files import Position
+from services.agent.files import LogPosition
 from services.agent.outbox import Outbox
 from services.agent.post import NotTaken, Relay
 from services.agent.repeats import Repeats
 from services.agent.settings import AgentSettings
 from services.agent.tail import Read, Tail
-from services.relay import logs
-from services.relay.bucket import Bucket
+from services.relay.service import logs
+from services.relay.service.token_bucket import TokenBucket
 
 LOOK_EVERY_S = 1.0
 BURST_S = 10.0
@@ -48,13 +48,13 @@ class Agent:
         self.stopping = False
         self._settings = settings
         self._saved = True
-        self._done: dict[int, Position] | None = None
+        self._done: dict[int, LogPosition] | None = None
         before = state.load(settings.state)
         self._tail = Tail(settings.logs, before)
         # Also when there is no log yet: what comes is new, also to an agent that is started after this one.
         self._remember(self._tail.positions)
         self._repeats = Repeats()
-        self._rate = Bucket(settings.max_per_s, settings.max_per_s * BURST_S, time.monotonic())
+        self._rate = TokenBucket(settings.max_per_s, settings.max_per_s * BURST_S, time.monotonic())
         self._outbox = Outbox()
         self._relay = Relay(settings.url)
         self._dropped = 0
@@ -105,7 +105,7 @@ class Agent:
         delay_s = min(MAX_DELAY_S, 2.0 ** min(self._failures, 10))
         self._again_s = time.monotonic() + random.uniform(LOOK_EVERY_S, delay_s)
 
-    def _remember(self, positions: Mapping[int, Position]) -> None:
+    def _remember(self, positions: Mapping[int, LogPosition]) -> None:
         """So far these logs are done with. Those that are gone are forgotten."""
         done = {**(self._done or {}), **positions}
         done = {key: done[key] for key in done if key in self._tail.positions}

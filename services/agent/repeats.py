@@ -8,7 +8,7 @@ import hashlib
 import re
 from collections import deque
 
-from services.agent.files import Kind
+from services.agent.files import LogKind
 
 WINDOW_S = 60.0
 MOST = 5_000
@@ -20,15 +20,15 @@ class Repeats:
     """The lines of a short while, each until another log has had it too."""
 
     def __init__(self) -> None:
-        self._lines: deque[tuple[float, bytes, Kind]] = deque()
-        self._waiting: dict[tuple[bytes, Kind], deque[float]] = {}
+        self._lines: deque[tuple[float, bytes, LogKind]] = deque()
+        self._waiting: dict[tuple[bytes, LogKind], deque[float]] = {}
 
-    def is_repeat(self, kind: Kind, text: str, now_s: float) -> bool:
+    def is_repeat(self, kind: LogKind, text: str, now_s: float) -> bool:
         """Has another log had this line, and not been matched with it yet?"""
         while self._lines and (now_s - self._lines[0][0] > WINDOW_S or len(self._lines) >= MOST):
             self._forget(*self._lines.popleft())
         key = _key(text)
-        for other in Kind:
+        for other in LogKind:
             if other is not kind and (times := self._waiting.get((key, other))):
                 self._forget(times[0], key, other)
                 return True
@@ -36,7 +36,7 @@ class Repeats:
         self._waiting.setdefault((key, kind), deque()).append(now_s)
         return False
 
-    def _forget(self, at_s: float, key: bytes, kind: Kind) -> None:
+    def _forget(self, at_s: float, key: bytes, kind: LogKind) -> None:
         times = self._waiting.get((key, kind))
         if times and times[0] <= at_s:  # else it was matched
             times.popleft()

@@ -10,8 +10,8 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from services.agent.patterns import split_patterns
-from services.relay.errors import ConfigError
-from services.relay.texts import is_folder, read_text, unquoted
+from services.relay.protocol.errors import ConfigError
+from services.relay.service.text_files import is_folder, read_text, unquoted
 
 DENY = (
     r"\[Takaro\]\[DBG\]",

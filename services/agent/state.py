@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from services.agent.files import FileId, Head, Position
+from services.agent.files import FileId, Head, LogPosition
 
 OLD_HEAD_BYTES = 256
 """Size of the beginning that the first form of the file has a hash of."""
@@ -15,7 +15,7 @@ OLD_HEAD_BYTES = 256
 logger = logging.getLogger(__name__)
 
 
-def load(path: Path) -> list[Position] | None:
+def load(path: Path) -> list[LogPosition] | None:
     """The positions of the logs; None if there is no such file, or none that can be read."""
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
@@ -28,7 +28,7 @@ def load(path: Path) -> list[Position] | None:
         return None
 
 
-def save(path: Path, positions: Iterable[Position]) -> None:
+def save(path: Path, positions: Iterable[LogPosition]) -> None:
     """Raises OSError; then the file is as it was."""
     new = path.with_name(path.name + ".new")
     with open(new, "w", encoding="utf-8") as file:
@@ -38,15 +38,15 @@ def save(path: Path, positions: Iterable[Position]) -> None:
     os.replace(new, path)
 
 
-def _position(file: dict[str, Any]) -> Position:
+def _position(file: dict[str, Any]) -> LogPosition:
     device_and_inode, (length, crc) = file["file_id"], file["head"]
     file_id = FileId(*map(int, device_and_inode)) if device_and_inode else None
-    return Position(str(file["name"]), file_id, int(file["offset"]), Head(int(length), int(crc)))
+    return LogPosition(str(file["name"]), file_id, int(file["offset"]), Head(int(length), int(crc)))
 
 
-def _old_form(stored: dict[str, Any]) -> list[Position]:
+def _old_form(stored: dict[str, Any]) -> list[LogPosition]:
     """Each name with its offset and head, and no number of the file."""
     return [
-        Position(str(name), None, int(offset), Head(min(int(offset), OLD_HEAD_BYTES), int(head)))
+        LogPosition(str(name), None, int(offset), Head(min(int(offset), OLD_HEAD_BYTES), int(head)))
         for name, (offset, head) in stored.items()
     ]

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from services.agent.files import HEAD_BYTES, FileId, Found, Kind, Position, kind_of, unread
+from services.agent.files import HEAD_BYTES, FileId, Found, LogKind, LogPosition, kind_of, unread
 from services.agent.known_files import KnownFiles
 from services.agent.lines import split, text_of
 
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 class Read(NamedTuple):
     """One line that is not empty, and where it ends in its file. `key` is that of `Tail.positions`."""
 
-    kind: Kind
+    kind: LogKind
     text: str
     key: int
     offset: int
@@ -29,7 +29,7 @@ class Read(NamedTuple):
 class Tail:
     """The logs of `folder`, read from `positions` on; None: from what there is now."""
 
-    def __init__(self, folder: Path, positions: Sequence[Position] | None) -> None:
+    def __init__(self, folder: Path, positions: Sequence[LogPosition] | None) -> None:
         self._folder = folder
         self._away = False
         self._known = KnownFiles(positions or (), self._beginning)
@@ -37,7 +37,7 @@ class Tail:
             self._known.update(self._look(), None)
 
     @property
-    def positions(self) -> dict[int, Position]:
+    def positions(self) -> dict[int, LogPosition]:
         """How far each file is read. The key of a file stays when it is renamed."""
         return self._known.positions
 
@@ -55,11 +55,11 @@ class Tail:
             except OSError as error:
                 logger.debug("%s cannot be read: %s", file.name, error)
 
-    def position(self, key: int, offset: int) -> Position:
+    def position(self, key: int, offset: int) -> LogPosition:
         """How far a file that was read is done with."""
         return self._known.position(key, offset)
 
-    def _read(self, kind: Kind, file: Found, ended: bool, now_s: float) -> Iterator[Read]:
+    def _read(self, kind: LogKind, file: Found, ended: bool, now_s: float) -> Iterator[Read]:
         with open(self._folder / file.name, "rb") as opened:
             key = self._known.opened(file, opened.read(HEAD_BYTES), now_s)
             start = self.positions[key].offset
@@ -93,7 +93,7 @@ class Tail:
         self._away = False
         found: dict[FileId | str, Found] = {}
         # The RPT last: what another log has by now of its lines is in it already, and is sent from there.
-        for name, path in sorted(logs.items(), key=lambda log: (kind_of(log[0]) is Kind.RPT, log[0])):
+        for name, path in sorted(logs.items(), key=lambda log: (kind_of(log[0]) is LogKind.RPT, log[0])):
             with contextlib.suppress(OSError):
                 # Not what the folder says of it: on Windows that is old while the file is open.
                 stat = path.stat()

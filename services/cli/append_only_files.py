@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from services.cli.append_only import Data, Rest, ends_well, scan
-from services.relay.errors import ConfigError
+from services.relay.protocol.errors import ConfigError
 
 CUT_OFF = "cut-off"
 """The folder, beside `appendonlydir`, in which all is kept that was cut off."""

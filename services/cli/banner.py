@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from services.relay.http.addresses import dialled_host, place
-from services.relay.mod_config import mod_url
-from services.relay.settings import NO_INSTANCE, Instance, ModApi, Settings
-from services.relay.settings_values import is_loopback
+from services.relay.instances.mod_config import mod_url
+from services.relay.service.http.addresses import dialled_host, place
+from services.relay.service.settings import NO_INSTANCE, Instance, ModApi, Settings
+from services.relay.service.settings_values import is_loopback
 
 NAMED = 20
 """So many servers that lack something are told by their names."""
@@ -46,7 +46,7 @@ def _lacks(instance: Instance) -> str:
 
 
 def _page(modapi: ModApi) -> Iterator[str]:
-    """Without a token the page shows itself on this machine only, see services/modapi/page/door.py."""
+    """Without a token the page shows itself on this machine only, see services/modapi/page/access.py."""
     if not modapi.admin_port:  # any free one
         return
     host, local = dialled_host(modapi.admin_host), is_loopback(modapi.admin_host)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from services.cli.terminal import runnable
-from services.relay.settings import NO_INSTANCE, Settings, masked
+from services.relay.service.settings import NO_INSTANCE, Settings, masked
 
 
 def run(settings: Settings, warnings: Iterable[str]) -> None:

@@ -8,9 +8,9 @@ import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
-from services.cli.desk import opened
-from services.relay.errors import RelayError
-from services.relay.settings import Settings
+from services.cli.opened_relay import opened
+from services.relay.protocol.errors import RelayError
+from services.relay.service.settings import Settings
 
 _BASH = """\
 # dayz-relay, completed. In ~/.bashrc:  eval "$(dayz-relay completion bash)"
@@ -66,8 +66,8 @@ def slugs(settings: Settings, data: Path) -> int:
 
 async def _slugs(settings: Settings, data: Path) -> list[str]:
     try:
-        async with opened(settings, data) as desk:
-            return list(await desk.entries())
+        async with opened(settings, data) as relay:
+            return list(await relay.entries())
     except RelayError:
         return [instance.slug for instance in settings.instances]
 

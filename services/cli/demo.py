@@ -13,7 +13,7 @@ from pathlib import Path
 from services.cli import embedded, up
 from services.cli.supervise import supervise
 from services.cli.terminal import program
-from services.relay import logs
+from services.relay.service import logs
 from services.sim.dayz.generations import Generation
 from services.sim.main import print_line, run_mod
 from services.sim.ports import free_ports

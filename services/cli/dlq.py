@@ -8,7 +8,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from services.cli.desk import Desk, opened
+from services.cli.opened_relay import OpenedRelay, opened
 from services.cli.terminal import (
     BOLD,
     DIM,
@@ -23,13 +23,13 @@ from services.cli.terminal import (
     safe,
     table,
 )
-from services.modapi.metrics import Metrics
-from services.modapi.repeats import Repeated, intake_of, repeat, why_not
-from services.relay.errors import ConfigError
-from services.relay.event_stream import NOTE_AFTER_S
-from services.relay.instances.dead_letters import DeadLetters, Letter
+from services.modapi.dead_letter_retry import Repeated, intake_of, repeat, why_not
+from services.modapi.metrics import ModapiMetrics
+from services.relay.instances.dead_letters import DeadLetter, DeadLetters
 from services.relay.instances.facts import facts_of_all
-from services.relay.settings import Settings
+from services.relay.protocol.errors import ConfigError
+from services.relay.service.settings import Settings
+from services.relay.store.event_stream import NOTE_AFTER_S
 
 PAGE = 100
 DETAIL_COLUMNS = 70
@@ -46,16 +46,16 @@ def run(args: Namespace, settings: Settings) -> int:
 
 
 async def _run(args: Namespace, settings: Settings) -> int:
-    async with opened(settings, args.data) as desk:
+    async with opened(settings, args.data) as relay:
         if args.slug is None:
-            return await _count(desk, args)
-        command: Callable[[Desk, DeadLetters, Namespace], Awaitable[int]] = _COMMANDS[args.action]
-        slug = (await desk.entry(args.slug)).instance.slug
-        return await command(desk, DeadLetters(desk.store, slug), args)
+            return await _count(relay, args)
+        command: Callable[[OpenedRelay, DeadLetters, Namespace], Awaitable[int]] = _COMMANDS[args.action]
+        slug = (await relay.entry(args.slug)).instance.slug
+        return await command(relay, DeadLetters(relay.store, slug), args)
 
 
-async def _count(desk: Desk, args: Namespace) -> int:
-    facts = await facts_of_all(desk.store, list(await desk.entries()))
+async def _count(relay: OpenedRelay, args: Namespace) -> int:
+    facts = await facts_of_all(relay.store, list(await relay.entries()))
     counts = {slug: one.dead for slug, one in facts.items() if one.dead}
     if args.json:
         print_json(counts)
@@ -67,7 +67,7 @@ async def _count(desk: Desk, args: Namespace) -> int:
     return 0
 
 
-async def _list(desk: Desk, letters: DeadLetters, args: Namespace) -> int:
+async def _list(relay: OpenedRelay, letters: DeadLetters, args: Namespace) -> int:
     found = await letters.newest(args.count)
     if args.json:
         print_json([_plain(letter) for letter in found])
@@ -86,7 +86,7 @@ async def _list(desk: Desk, letters: DeadLetters, args: Namespace) -> int:
     return 0
 
 
-async def _show(desk: Desk, letters: DeadLetters, args: Namespace) -> int:
+async def _show(relay: OpenedRelay, letters: DeadLetters, args: Namespace) -> int:
     letter = await letters.get(args.id)
     if letter is None:
         complain(_gone(args))
@@ -102,9 +102,9 @@ async def _show(desk: Desk, letters: DeadLetters, args: Namespace) -> int:
     return 0
 
 
-async def _retry(desk: Desk, letters: DeadLetters, args: Namespace) -> int:
+async def _retry(relay: OpenedRelay, letters: DeadLetters, args: Namespace) -> int:
     """As modapi takes in what a mod sends, under a name of its own."""
-    intake = intake_of(desk.store, args.slug, Metrics(CollectorRegistry()), desk.settings.limits)
+    intake = intake_of(relay.store, args.slug, ModapiMetrics(CollectorRegistry()), relay.settings.limits)
     tried = taken = left = 0
     async for letter in _chosen(letters, args):
         if args.all and why_not(letter):
@@ -123,7 +123,7 @@ async def _retry(desk: Desk, letters: DeadLetters, args: Namespace) -> int:
     return int(taken < tried or not (tried or args.all))
 
 
-async def _drop(desk: Desk, letters: DeadLetters, args: Namespace) -> int:
+async def _drop(relay: OpenedRelay, letters: DeadLetters, args: Namespace) -> int:
     found = dropped = 0
     async for letter in _chosen(letters, args):
         found += 1
@@ -133,7 +133,7 @@ async def _drop(desk: Desk, letters: DeadLetters, args: Namespace) -> int:
     return int(not dropped and not args.all)
 
 
-async def _chosen(letters: DeadLetters, args: Namespace) -> AsyncIterator[Letter]:
+async def _chosen(letters: DeadLetters, args: Namespace) -> AsyncIterator[DeadLetter]:
     """The one that was named, if it is there, or with --all those that are there now."""
     if args.id:
         if letter := await letters.get(args.id):
@@ -142,7 +142,7 @@ async def _chosen(letters: DeadLetters, args: Namespace) -> AsyncIterator[Letter
             complain(_gone(args))
         return
     before = ""
-    newest: list[Letter] = []
+    newest: list[DeadLetter] = []
     while page := await letters.newest(PAGE, before):
         newest += page
         before = page[-1].id
@@ -154,7 +154,7 @@ def _gone(args: Namespace) -> str:
     return f"{args.slug} has no dead letter {args.id}"
 
 
-def _plain(letter: Letter) -> dict[str, Any]:
+def _plain(letter: DeadLetter) -> dict[str, Any]:
     told = {"id": letter.id, "at": moment(letter.at_ms), "reason": letter.reason, "detail": letter.detail}
     return {
         **told,
@@ -163,7 +163,7 @@ def _plain(letter: Letter) -> dict[str, Any]:
     }
 
 
-_COMMANDS: dict[str, Callable[[Desk, DeadLetters, Namespace], Awaitable[int]]] = {
+_COMMANDS: dict[str, Callable[[OpenedRelay, DeadLetters, Namespace], Awaitable[int]]] = {
     "list": _list,
     "show": _show,
     "retry": _retry,

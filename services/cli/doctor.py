@@ -11,20 +11,20 @@ from pathlib import Path
 
 from services.cli import doctor_alerts, doctor_here, doctor_takaro
 from services.cli.append_only_files import complaint
-from services.cli.desk import Desk, opened
+from services.cli.opened_relay import OpenedRelay, opened
 from services.cli.terminal import BOLD, DIM, GREEN, RED, YELLOW, Paint, many, print_json, runnable, safe
-from services.cli.verdict import Level, Verdict, bad, good, warn
-from services.relay import logs
-from services.relay.errors import ConfigError, NoSuchInstance, StoreError
+from services.cli.verdict import Verdict, VerdictLevel, bad, good, warn
 from services.relay.instances.diagnosis import diagnose_all
 from services.relay.instances.facts import facts_of_all
-from services.relay.instances.strangers import Strangers
-from services.relay.link_state import State
-from services.relay.mod_config import mod_url
-from services.relay.settings import Loaded, Settings
-from services.relay.texts import is_there
+from services.relay.instances.mod_config import mod_url
+from services.relay.instances.unknown_keys import UnknownKeyCalls
+from services.relay.protocol.errors import ConfigError, NoSuchInstance, StoreError
+from services.relay.protocol.link_states import LinkState
+from services.relay.service import logs
+from services.relay.service.settings import Loaded, Settings
+from services.relay.service.text_files import is_there
 
-_COLOURS = {Level.GOOD: GREEN, Level.WARN: YELLOW, Level.BAD: RED}
+_COLOURS = {VerdictLevel.GOOD: GREEN, VerdictLevel.WARN: YELLOW, VerdictLevel.BAD: RED}
 
 UNSEEN = warn("not looked at, for the store cannot be asked", "")
 
@@ -52,21 +52,21 @@ async def _run(args: Namespace, settings: Settings, warnings: Sequence[str]) -> 
     services = asyncio.create_task(doctor_here.services(settings))
     takaro = asyncio.create_task(doctor_takaro.reach(settings))
     async with contextlib.AsyncExitStack() as held:
-        desk = None
+        relay = None
         try:
-            desk = await held.enter_async_context(opened(settings, args.data))
-            tell("Redis", _with_files(await doctor_here.store(desk.store), settings, args.data))
+            relay = await held.enter_async_context(opened(settings, args.data))
+            tell("Redis", _with_files(await doctor_here.store(relay.store), settings, args.data))
         except ConfigError as error:
             tell("Redis", _with_files([bad(str(error), "")], settings, args.data))
         tell("Services", await services)
         tell("Takaro", await takaro)
-        tell("Servers", await _told(_instances(desk)) if desk else [UNSEEN])
+        tell("Servers", await _told(_instances(relay)) if relay else [UNSEEN])
         if args.identify:
-            identified = await _told(_identify(desk, args.identify)) if desk else [UNSEEN]
+            identified = await _told(_identify(relay, args.identify)) if relay else [UNSEEN]
             tell(f"Identify as {args.identify}", identified)
         if args.alerts:
             tell("Alerts", await doctor_alerts.reach(settings.alerts))
-    wrong = any(verdict.level is Level.BAD for _, verdict in told)
+    wrong = any(verdict.level is VerdictLevel.BAD for _, verdict in told)
     if args.json:
         print_json({"ok": not wrong, "verdicts": [{"section": at, **asdict(one)} for at, one in told]})
     else:
@@ -76,15 +76,15 @@ async def _run(args: Namespace, settings: Settings, warnings: Sequence[str]) -> 
 
 def _with_files(told: list[Verdict], settings: Settings, data: Path) -> list[Verdict]:
     """If the store that `up` brings cannot be used, and its files are the reason: what is wrong with them."""
-    if settings.redis.url is None and told[0].level is Level.BAD and (wrong := complaint(data)):
+    if settings.redis.url is None and told[0].level is VerdictLevel.BAD and (wrong := complaint(data)):
         return [bad(wrong, "")]
     return told
 
 
 def _sum(told: Sequence[Verdict]) -> str:
     levels = Counter(verdict.level for verdict in told)
-    wrong = many(levels[Level.BAD], "problem") if levels[Level.BAD] else "Nothing is wrong"
-    return f"{wrong}; {many(levels[Level.WARN], 'note')}" if levels[Level.WARN] else wrong
+    wrong = many(levels[VerdictLevel.BAD], "problem") if levels[VerdictLevel.BAD] else "Nothing is wrong"
+    return f"{wrong}; {many(levels[VerdictLevel.WARN], 'note')}" if levels[VerdictLevel.WARN] else wrong
 
 
 async def _told(looking: Awaitable[list[Verdict]]) -> list[Verdict]:
@@ -94,16 +94,16 @@ async def _told(looking: Awaitable[list[Verdict]]) -> list[Verdict]:
         return [bad(str(error), "")]
 
 
-async def _instances(desk: Desk) -> list[Verdict]:
+async def _instances(relay: OpenedRelay) -> list[Verdict]:
     """For each that is not up: why, and what mends it. Those that are up are only counted."""
-    entries = await desk.entries()
+    entries = await relay.entries()
     if not entries:
         return [
             bad("there is no server yet", "add an [[instance]] to relay.toml, or `dayz-relay instance add`")
         ]
-    facts = await facts_of_all(desk.store, list(entries))
-    strangers = await Strangers(desk.store).all()
-    found = diagnose_all(entries, facts, mod_url(desk.settings.modapi), strangers)
+    facts = await facts_of_all(relay.store, list(entries))
+    unknown_calls = await UnknownKeyCalls(relay.store).all()
+    found = diagnose_all(entries, facts, mod_url(relay.settings.modapi), unknown_calls)
     told = [warn(problem.what, problem.fix) for problem in found.fleet]
     up = 0
     for slug, entry in entries.items():
@@ -112,19 +112,19 @@ async def _instances(desk: Desk) -> list[Verdict]:
         for problem in problems:
             serious = problem.serious and not entry.disabled
             told.append((bad if serious else warn)(f"{slug}: {problem.what}", problem.fix))
-    told.sort(key=lambda verdict: verdict.level is not Level.BAD)
+    told.sort(key=lambda verdict: verdict.level is not VerdictLevel.BAD)
     return [*told, good(f"{up:,} up")] if up else told
 
 
-async def _identify(desk: Desk, slug: str) -> list[Verdict]:
+async def _identify(relay: OpenedRelay, slug: str) -> list[Verdict]:
     """Takaro asks the newest socket of a server: while the relay has one, ours would take its requests."""
-    entry = await desk.entry(slug)
-    facts = (await facts_of_all(desk.store, [slug]))[slug]
-    if facts.uplink and facts.link == State.READY:
+    entry = await relay.entry(slug)
+    facts = (await facts_of_all(relay.store, [slug]))[slug]
+    if facts.uplink and facts.link == LinkState.READY:
         return [
             good(f"the relay is identified as {slug} right now: nothing was tried, it would be disturbed")
         ]
-    return await doctor_takaro.identify(desk.settings, entry.instance)
+    return await doctor_takaro.identify(relay.settings, entry.instance)
 
 
 def _print(title: str, verdicts: Sequence[Verdict], paint: Paint) -> None:

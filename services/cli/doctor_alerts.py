@@ -5,17 +5,17 @@ import time
 import orjson
 
 from services.cli.verdict import Verdict, bad, good, warn
-from services.relay.link_state import State
-from services.relay.settings import Alerts
-from services.uplink.alerts import words
-from services.uplink.alerts.conditions import Condition, Sighting, Transition
-from services.uplink.alerts.post import post, shown
+from services.relay.protocol.link_states import LinkState
+from services.relay.service.settings import Alerts
+from services.uplink.reporting.alerts import words
+from services.uplink.reporting.alerts.conditions import Condition, Sighting, Transition
+from services.uplink.reporting.alerts.post import post, shown
 
 _SEEN = Sighting(
     name="a try of dayz-relay doctor",
     silent_s=0.0,
     unheard_s=0.0,
-    link=State.READY,
+    link=LinkState.READY,
     events=0,
     fullness=0.0,
     oldest_s=0.0,

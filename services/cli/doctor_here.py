@@ -9,13 +9,13 @@ from typing import Any
 import orjson
 
 from services.cli.verdict import Verdict, bad, good, warn
-from services.relay.errors import AddressInUse, ConfigError, StoreError
-from services.relay.http.addresses import dialled_host, place
-from services.relay.http.ports import bind
-from services.relay.keys import UPLINKS
-from services.relay.settings import Settings
-from services.relay.settings_values import is_loopback
-from services.relay.store import CLOCK, Store
+from services.relay.protocol.errors import AddressInUse, ConfigError, StoreError
+from services.relay.protocol.keys import UPLINKS
+from services.relay.service.http.addresses import dialled_host, place
+from services.relay.service.http.ports import bind
+from services.relay.service.settings import Settings
+from services.relay.service.settings_values import is_loopback
+from services.relay.store.client import CLOCK, Store
 
 ASK_WITHIN_S = 3.0
 MAX_HEAD_BYTES = 256 * 1024

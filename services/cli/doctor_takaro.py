@@ -14,7 +14,7 @@ from websockets.exceptions import WebSocketException
 
 from services.cli.terminal import cut
 from services.cli.verdict import Verdict, bad, good, warn
-from services.relay.settings import Instance, Settings
+from services.relay.service.settings import Instance, Settings
 from services.uplink.takaro import frames
 from services.uplink.takaro.frames import Connected, ErrorFrame, Identified, IdentifyRefused
 

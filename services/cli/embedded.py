@@ -22,7 +22,7 @@ from redis.retry import Retry
 
 from services.cli import append_only_files
 from services.cli.supervise import Program
-from services.relay.errors import ConfigError
+from services.relay.protocol.errors import ConfigError
 
 LONGEST_SOCKET_PATH_BYTES = 100
 """The kernel's limit is 108 on Linux and 104 on macOS."""

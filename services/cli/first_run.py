@@ -4,9 +4,9 @@ import os
 import secrets
 from pathlib import Path
 
-from services.relay.errors import ConfigError
-from services.relay.mod_config import mod_config, mod_url
-from services.relay.settings import Settings
+from services.relay.instances.mod_config import mod_config, mod_url
+from services.relay.protocol.errors import ConfigError
+from services.relay.service.settings import Settings
 
 _SECRET_BYTES = 24
 

@@ -20,14 +20,14 @@ from services.cli.terminal import (
     table,
     width,
 )
-from services.modapi.page.words import BADGES, Level, level, link_word
+from services.modapi.page.words import BADGES, Severity, level, link_word
 from services.relay.instances.diagnosis import Problem
-from services.relay.instances.entries import Entry
+from services.relay.instances.entries import ServedEntry
 from services.relay.instances.facts import Facts
-from services.relay.link_state import State
-from services.relay.vocabulary import SILENT_AFTER_S
+from services.relay.protocol.link_states import LinkState
+from services.relay.protocol.vocabulary import SILENT_AFTER_S
 
-COLOURS = {Level.BAD: RED, Level.WARN: YELLOW, Level.GOOD: GREEN, Level.OFF: DIM}
+COLOURS = {Severity.BAD: RED, Severity.WARN: YELLOW, Severity.GOOD: GREEN, Severity.OFF: DIM}
 
 HEAD = ("STATE", "SLUG", "NAME", "GAME SERVER", "TAKARO", "PLAYERS", "WAITING", "DEAD", "UPLINK")
 NUMBERS = ("PLAYERS", "WAITING", "DEAD")
@@ -35,18 +35,18 @@ NAME_COLUMNS = 28
 LEAST_NAME_COLUMNS = 6
 OLD_S = 60.0
 
-_LINKS: dict[str, str] = {State.READY: GREEN, State.REFUSED: RED}
+_LINKS: dict[str, str] = {LinkState.READY: GREEN, LinkState.REFUSED: RED}
 
 
-class Row(NamedTuple):
+class FleetRow(NamedTuple):
     """One instance with all that is known of it."""
 
-    entry: Entry
+    entry: ServedEntry
     facts: Facts
     problems: list[Problem]
 
     @property
-    def level(self) -> Level:
+    def level(self) -> Severity:
         return level(self.entry.disabled, self.problems)
 
     @property
@@ -55,7 +55,7 @@ class Row(NamedTuple):
 
 
 def lines(
-    rows: Sequence[Row], paint: Paint, columns: int | None = None, most: int | None = None
+    rows: Sequence[FleetRow], paint: Paint, columns: int | None = None, most: int | None = None
 ) -> list[str]:
     """What fits into so many columns and lines; without them all of it."""
     if not rows:
@@ -68,15 +68,15 @@ def lines(
     return told
 
 
-def _summary(rows: Sequence[Row]) -> str:
+def _summary(rows: Sequence[FleetRow]) -> str:
     levels = Counter(row.level for row in rows)
-    order = (Level.GOOD, Level.WARN, Level.BAD, Level.OFF)
-    told = [f"{levels[one]:,} {BADGES[one]}" for one in order if levels[one] or one is Level.GOOD]
+    order = (Severity.GOOD, Severity.WARN, Severity.BAD, Severity.OFF)
+    told = [f"{levels[one]:,} {BADGES[one]}" for one in order if levels[one] or one is Severity.GOOD]
     players = [row.facts.players for row in rows if row.facts.players is not None]
     return f"{', '.join(told)}; {many(sum(players), 'player') if players else '? players'}"
 
 
-def _table(rows: Sequence[Row], paint: Paint, columns: int | None) -> list[str]:
+def _table(rows: Sequence[FleetRow], paint: Paint, columns: int | None) -> list[str]:
     """The names give way, so that the other columns fit."""
     names = min(NAME_COLUMNS, max(width(safe(row.entry.instance.name)) for row in rows))
     whole = _in_columns(rows, Paint(False), names)
@@ -86,14 +86,14 @@ def _table(rows: Sequence[Row], paint: Paint, columns: int | None) -> list[str]:
     return _in_columns(rows, paint, names)
 
 
-def _in_columns(rows: Sequence[Row], paint: Paint, names: int) -> list[str]:
+def _in_columns(rows: Sequence[FleetRow], paint: Paint, names: int) -> list[str]:
     """Names of so many columns; 0: none."""
     kept = [column for column, title in enumerate(HEAD) if names or title != "NAME"]
     cells = [_cells(row, names or 1) for row in rows]
     return table([HEAD[n] for n in kept], [[row[n] for n in kept] for row in cells], paint, NUMBERS)
 
 
-def _cells(row: Row, name_columns: int) -> tuple[Cell, ...]:
+def _cells(row: FleetRow, name_columns: int) -> tuple[Cell, ...]:
     entry, facts, _ = row
     silent_s = facts.silent_s
     fresh = silent_s is not None and silent_s <= SILENT_AFTER_S

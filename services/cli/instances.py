@@ -10,19 +10,19 @@ from typing import Any
 
 from pydantic import SecretStr, TypeAdapter, ValidationError
 
-from services.cli.desk import Desk, opened
+from services.cli.opened_relay import OpenedRelay, opened
 from services.cli.terminal import Paint, date, is_meant, print_json, runnable, safe, table
 from services.modapi.page.words import link_word
-from services.relay.cautions import equal_name, guessable
-from services.relay.errors import ConfigError
 from services.relay.instances.entries import active
+from services.relay.instances.mod_config import mod_config, mod_url
 from services.relay.instances.overview import InstanceView, overview
-from services.relay.instances.records import Change
+from services.relay.instances.records import InstanceUpdate
 from services.relay.instances.registry import Issued
-from services.relay.mod_config import mod_config, mod_url
-from services.relay.settings import Instance, Settings
-from services.relay.settings_values import DisplayName, Slug, Token
-from services.relay.texts import decoded, read_text
+from services.relay.protocol.errors import ConfigError
+from services.relay.service.settings import Instance, Settings
+from services.relay.service.settings_values import DisplayName, Slug, Token
+from services.relay.service.settings_warnings import equal_name, guessable
+from services.relay.service.text_files import decoded, read_text
 
 
 def run(args: Namespace, settings: Settings) -> int:
@@ -34,40 +34,40 @@ def run(args: Namespace, settings: Settings) -> int:
 
 
 async def _run(args: Namespace, settings: Settings) -> int:
-    command: Callable[[Desk, Namespace], Awaitable[None]] = _COMMANDS[args.action]
-    async with opened(settings, args.data) as desk:
-        await command(desk, args)
+    command: Callable[[OpenedRelay, Namespace], Awaitable[None]] = _COMMANDS[args.action]
+    async with opened(settings, args.data) as relay:
+        await command(relay, args)
     return 0
 
 
-async def _add(desk: Desk, args: Namespace) -> None:
-    issued = await desk.registry.create(
+async def _add(relay: OpenedRelay, args: Namespace) -> None:
+    issued = await relay.registry.create(
         _valid(Slug, args.slug, "slug"),
         _valid(DisplayName, args.name, "--name"),
         identity_token=_secret(args.identity_token_file, "--identity-token-file"),
         registration_token=_secret(args.registration_token_file, "--registration-token-file"),
     )
     added = Instance(slug=args.slug, name=args.name, identity_token=issued.record.identity_token)
-    warnings = [*filter(None, [guessable(added)]), *await _equal_name(desk, args.slug)]
+    warnings = [*filter(None, [guessable(added)]), *await _equal_name(relay, args.slug)]
     if args.json:
         secrets = {"mod_key": issued.mod_key, "identity_token": _identity(issued)}
         print_json({"slug": args.slug, **secrets, "warnings": warnings})
         return
     _warn(warnings)
-    lacks = issued.record.registration_token is None and desk.settings.takaro.registration_token is None
+    lacks = issued.record.registration_token is None and relay.settings.takaro.registration_token is None
     print(f'Server {args.slug} ("{args.name}") is added: running services serve it within two seconds.')
     if lacks:
         print(
             "It has no Takaro registration token: its events are kept until [takaro] in relay.toml has one."
         )
-    _print_key(desk, issued)
+    _print_key(relay, issued)
     print("\nTakaro knows the server by this identity token. Keep it with your backups:\n")
     print(_identity(issued))
 
 
-async def _list(desk: Desk, args: Namespace) -> None:
-    entries = (await desk.entries()).values()
-    views = await asyncio.gather(*(overview(desk.store, entry) for entry in entries))
+async def _list(relay: OpenedRelay, args: Namespace) -> None:
+    entries = (await relay.entries()).values()
+    views = await asyncio.gather(*(overview(relay.store, entry) for entry in entries))
     if args.json:
         print_json([view.model_dump() for view in views])
     elif not views:
@@ -80,8 +80,8 @@ async def _list(desk: Desk, args: Namespace) -> None:
                 print(f"{view.slug}: {view.note}")
 
 
-async def _rotate(desk: Desk, args: Namespace) -> None:
-    issued = await desk.registry.rotate(args.slug, args.overlap_h * 3600, force=args.force)
+async def _rotate(relay: OpenedRelay, args: Namespace) -> None:
+    issued = await relay.registry.rotate(args.slug, args.overlap_h * 3600, force=args.force)
     if args.json:
         print_json({"slug": args.slug, "mod_key": issued.mod_key})
         return
@@ -89,27 +89,27 @@ async def _rotate(desk: Desk, args: Namespace) -> None:
         print(f"{args.slug} has a new mod key. The one before opens for {args.overlap_h:g} h more.")
     else:
         print(f"{args.slug} has a new mod key, the one before opens no longer.")
-    _print_key(desk, issued)
+    _print_key(relay, issued)
 
 
-async def _disable(desk: Desk, args: Namespace) -> None:
-    await desk.registry.patch(args.slug, Change(disabled=True))
+async def _disable(relay: OpenedRelay, args: Namespace) -> None:
+    await relay.registry.patch(args.slug, InstanceUpdate(disabled=True))
     print(f"{args.slug} is disabled: its keys open nothing, its link is closed, its events are kept.")
 
 
-async def _enable(desk: Desk, args: Namespace) -> None:
-    await desk.registry.patch(args.slug, Change(disabled=False))
-    _warn(await _equal_name(desk, args.slug))
+async def _enable(relay: OpenedRelay, args: Namespace) -> None:
+    await relay.registry.patch(args.slug, InstanceUpdate(disabled=False))
+    _warn(await _equal_name(relay, args.slug))
     print(f"{args.slug} is served again.")
 
 
-async def _remove(desk: Desk, args: Namespace) -> None:
-    await desk.registry.remove(args.slug, purge=args.purge)
+async def _remove(relay: OpenedRelay, args: Namespace) -> None:
+    await relay.registry.remove(args.slug, purge=args.purge)
     kept = "now" if args.purge else "in 24 hours; adding it again with the same identity token keeps it"
     print(f"{args.slug} is removed. Its data is deleted {kept}.")
 
 
-_COMMANDS: dict[str, Callable[[Desk, Namespace], Awaitable[None]]] = {
+_COMMANDS: dict[str, Callable[[OpenedRelay, Namespace], Awaitable[None]]] = {
     "add": _add,
     "list": _list,
     "rotate": _rotate,
@@ -141,8 +141,8 @@ def _secret(file: str | None, option: str) -> SecretStr | None:
     return SecretStr(_valid(Token, text.strip(), option))
 
 
-async def _equal_name(desk: Desk, slug: str) -> list[str]:
-    return equal_name(slug, [entry.instance for entry in active(await desk.entries()).values()])
+async def _equal_name(relay: OpenedRelay, slug: str) -> list[str]:
+    return equal_name(slug, [entry.instance for entry in active(await relay.entries()).values()])
 
 
 def _warn(warnings: list[str]) -> None:
@@ -154,9 +154,9 @@ def _identity(issued: Issued) -> str:
     return issued.record.identity_token.get_secret_value()
 
 
-def _print_key(desk: Desk, issued: Issued) -> None:
+def _print_key(relay: OpenedRelay, issued: Issued) -> None:
     print("\nThe mod's profiles/TakaroIntegration/config.json (the key is shown this once):\n")
-    print(mod_config(mod_url(desk.settings.modapi), issued.mod_key))
+    print(mod_config(mod_url(relay.settings.modapi), issued.mod_key))
 
 
 def _row(view: InstanceView) -> tuple[str, ...]:

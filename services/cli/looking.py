@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 
 from services.cli.places import add_place
-from services.relay.vocabulary import Action, EventType
+from services.relay.protocol.vocabulary import Action, EventType
 
 Add = Callable[[str, str], argparse.ArgumentParser]
 """Adds a command: its name, and what it is about."""

@@ -18,13 +18,13 @@ from pathlib import Path
 from services.cli import looking
 from services.cli.places import add_config, add_data, add_place
 from services.cli.terminal import complain
-from services.relay import logs
-from services.relay.cautions import cautions
-from services.relay.errors import ConfigError, RelayError, StoreRefused
-from services.relay.redaction import secrets_in
-from services.relay.settings import Loaded, Settings, load
-from services.relay.settings_sources import environment_configures
-from services.relay.texts import is_there
+from services.relay.protocol.errors import ConfigError, RelayError, StoreRefused
+from services.relay.service import logs
+from services.relay.service.redaction import secrets_in
+from services.relay.service.settings import Loaded, Settings, load
+from services.relay.service.settings_sources import environment_configures
+from services.relay.service.settings_warnings import cautions
+from services.relay.service.text_files import is_there
 
 TOKENS = {
     "mod-key": 'mod_keys of an [[instance]]; its mod has "…/k/<this>" in TakaroApiUrl',

@@ -8,8 +8,8 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from services.relay.errors import ConfigError
-from services.relay.texts import unquoted
+from services.relay.protocol.errors import ConfigError
+from services.relay.service.text_files import unquoted
 
 DEFAULT_URL = "wss://connect.takaro.io/"
 DEFAULT_PORT = 8088

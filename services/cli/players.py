@@ -8,13 +8,13 @@ from typing import Any
 
 import orjson
 
-from services.cli.desk import Desk, opened
+from services.cli.opened_relay import OpenedRelay, opened
 from services.cli.terminal import DIM, Paint, ago, print_json, safe, table
 from services.relay.instances.entries import active
-from services.relay.keys import keys_of
-from services.relay.settings import Settings
-from services.relay.store import pairs
-from services.uplink.mirror.state import Mirror
+from services.relay.protocol.keys import keys_of
+from services.relay.service.settings import Settings
+from services.relay.store.client import pairs
+from services.uplink.requests.mirror.mirror import Mirror
 
 HEAD = ("SERVER", "NAME", "GAME ID", "PING", "WHERE")
 
@@ -25,11 +25,13 @@ def run(args: Namespace, settings: Settings) -> int:
 
 
 async def _run(args: Namespace, settings: Settings) -> int:
-    async with opened(settings, args.data) as desk:
+    async with opened(settings, args.data) as relay:
         slugs = (
-            [(await desk.entry(args.slug)).instance.slug] if args.slug else list(active(await desk.entries()))
+            [(await relay.entry(args.slug)).instance.slug]
+            if args.slug
+            else list(active(await relay.entries()))
         )
-        found = dict(zip(slugs, await asyncio.gather(*(_known(desk, slug) for slug in slugs)), strict=True))
+        found = dict(zip(slugs, await asyncio.gather(*(_known(relay, slug) for slug in slugs)), strict=True))
     if args.json:
         print_json(found)
         return 0
@@ -46,10 +48,10 @@ async def _run(args: Namespace, settings: Settings) -> int:
     return 0
 
 
-async def _known(desk: Desk, slug: str) -> dict[str, Any]:
+async def _known(relay: OpenedRelay, slug: str) -> dict[str, Any]:
     """The players with their last positions, and how old the list is. Raises StoreError."""
     mirror, now_s = Mirror(), time.time()
-    stored = await desk.store.send("HGETALL", keys_of(slug).mirror)
+    stored = await relay.store.send("HGETALL", keys_of(slug).mirror)
     mirror.restore({name.decode(): value for name, value in pairs(stored)}, now_s)
     listed_s, payload = mirror.listed
     players = [{**player, "position": mirror.place(player["gameId"])} for player in orjson.loads(payload)]

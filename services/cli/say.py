@@ -4,25 +4,25 @@ import asyncio
 import time
 from argparse import Namespace
 
-from services.cli.desk import opened
+from services.cli.opened_relay import opened
 from services.cli.terminal import ago, complain, safe
-from services.relay.command_life import MAY_HAVE_RUN, NOT_DELIVERED, State
-from services.relay.command_stream import CommandStream
-from services.relay.errors import ConfigError, NotCarriedOut, StoreError
+from services.relay.instances.activity import ActivityEntry, ActivityFeed
 from services.relay.instances.facts import facts_of
-from services.relay.instances.watching import Passed, Passing
-from services.relay.operation_ids import new_operation_id
-from services.relay.records import Command, Outcome
-from services.relay.settings import Settings
-from services.relay.store import Store
-from services.relay.vocabulary import ANSWER_WITHIN_S, HAND_OUT_WITHIN_S, Action
+from services.relay.protocol.command_states import MAY_HAVE_RUN, NOT_DELIVERED, CommandState
+from services.relay.protocol.errors import ConfigError, NotCarriedOut, StoreError
+from services.relay.protocol.operation_ids import new_operation_id
+from services.relay.protocol.records import Command, Outcome
+from services.relay.protocol.vocabulary import ANSWER_WITHIN_S, HAND_OUT_WITHIN_S, Action
+from services.relay.service.settings import Settings
+from services.relay.store.client import Store
+from services.relay.store.command_stream import CommandStream
 from services.uplink.takaro.failures import Cause
 from services.uplink.takaro.requests import BadRequest, read_request
 
 LOOK_EVERY_S = 0.1
 READ_RESULTS = 200
 
-_CAUSES = {None: Cause.QUEUE_FULL, State.EXPIRED: Cause.NOT_DELIVERED}
+_CAUSES = {None: Cause.QUEUE_FULL, CommandState.EXPIRED: Cause.NOT_DELIVERED}
 
 
 def run(args: Namespace, settings: Settings) -> int:
@@ -35,24 +35,24 @@ async def _run(args: Namespace, settings: Settings) -> int:
         action, arguments = read_request(Action.SEND_MESSAGE, {"message": " ".join(args.text)})
     except BadRequest as error:
         raise ConfigError(str(error)) from None
-    async with opened(settings, args.data) as desk:
-        slug = (await desk.entry(args.slug)).instance.slug
-        commands = CommandStream(desk.store, slug, settings.limits.open_commands)
+    async with opened(settings, args.data) as relay:
+        slug = (await relay.entry(args.slug)).instance.slug
+        commands = CommandStream(relay.store, slug, settings.limits.open_commands)
         command = Command(new_operation_id(action), action, arguments)
         begun_s = time.monotonic()
         try:
             fate = await _fate(commands, command)
         except NotCarriedOut as error:
             raise StoreError(f"{NOT_DELIVERED}: {error}") from error
-        _show(desk.store, slug, _passed(command, fate, time.monotonic() - begun_s))
+        _show(relay.store, slug, _passed(command, fate, time.monotonic() - begun_s))
         if isinstance(fate, Outcome) and not fate.error:
             print(f"said on {slug}, after {time.monotonic() - begun_s:.1f} s")
             return 0
-        complain(await _why(desk.store, slug, fate))
+        complain(await _why(relay.store, slug, fate))
         return 1
 
 
-async def _fate(commands: CommandStream, command: Command) -> Outcome | State | None:
+async def _fate(commands: CommandStream, command: Command) -> Outcome | CommandState | None:
     """The mod's answer, or how far the command came; None: too many wait. Raises StoreError."""
     begun_s = time.monotonic()
     if not await commands.enqueue(command, begun_s + HAND_OUT_WITHIN_S):
@@ -69,31 +69,31 @@ async def _fate(commands: CommandStream, command: Command) -> Outcome | State | 
             if operation_id == command.operation_id:
                 await commands.take_off(entry)  # an uplink would count it as one that nobody waited for
                 return outcome
-    return await commands.give_up(command.operation_id) or State.UNKNOWN
+    return await commands.give_up(command.operation_id) or CommandState.UNKNOWN
 
 
-def _show(store: Store, slug: str, passed: Passed) -> None:
+def _show(store: Store, slug: str, passed: ActivityEntry) -> None:
     """To whoever watches now, as the owner shows what Takaro asks for."""
-    passing = Passing(store, slug)
+    passing = ActivityFeed(store, slug)
     passing.watched("somebody, perhaps")
     passing.command(passed)
 
 
-def _passed(command: Command, fate: Outcome | State | None, took_s: float) -> Passed:
+def _passed(command: Command, fate: Outcome | CommandState | None, took_s: float) -> ActivityEntry:
     if isinstance(fate, Outcome):
         end, detail = ("refused" if fate.error else "answered"), fate.error
     else:
         end, detail = _CAUSES.get(fate, Cause.NO_RESULT).value, ""
     now_ms = int(time.time() * 1000)
-    return Passed("command", now_ms, command.action, command.args, end, round(took_s * 1000), detail)
+    return ActivityEntry("command", now_ms, command.action, command.args, end, round(took_s * 1000), detail)
 
 
-async def _why(store: Store, slug: str, fate: Outcome | State | None) -> str:
+async def _why(store: Store, slug: str, fate: Outcome | CommandState | None) -> str:
     if isinstance(fate, Outcome):
         return f"{slug} refused it: {safe(fate.error)}"
     if fate is None:
         return f"{NOT_DELIVERED}: too many commands wait for {slug}"
-    if fate is State.EXPIRED:
+    if fate is CommandState.EXPIRED:
         silent_s = (await facts_of(store, slug)).silent_s
         heard = "has never called" if silent_s is None else f"was last heard of {ago(silent_s)} ago"
         return f"{NOT_DELIVERED}: the mod of {slug} {heard}"

@@ -8,18 +8,18 @@ from argparse import Namespace
 from dataclasses import asdict
 from typing import Any
 
-from services.cli.desk import Desk, opened
-from services.cli.fleet import Row, lines, link
+from services.cli.fleet import FleetRow, lines, link
+from services.cli.opened_relay import OpenedRelay, opened
 from services.cli.terminal import BOLD, DIM, RED, YELLOW, Paint, ago, moment, print_json, runnable, safe
-from services.modapi.page.words import Level
-from services.relay import logs
-from services.relay.errors import StoreError
+from services.modapi.page.words import Severity
 from services.relay.instances.diagnosis import Problem, diagnose_all
-from services.relay.instances.entries import Entry
+from services.relay.instances.entries import ServedEntry
 from services.relay.instances.facts import Facts, facts_of, facts_of_all
-from services.relay.instances.strangers import Strangers
-from services.relay.mod_config import mod_url
-from services.relay.settings import Settings
+from services.relay.instances.mod_config import mod_url
+from services.relay.instances.unknown_keys import UnknownKeyCalls
+from services.relay.protocol.errors import StoreError
+from services.relay.service import logs
+from services.relay.service.settings import Settings
 
 EVERY_S = 1.0
 
@@ -38,11 +38,11 @@ def run(args: Namespace, settings: Settings) -> int:
 
 
 async def _run(args: Namespace, settings: Settings) -> int:
-    async with opened(settings, args.data) as desk:
+    async with opened(settings, args.data) as relay:
         if args.slug:
-            return _print_one(await _one(desk, args.slug), as_json=args.json)
+            return _print_one(await _one(relay, args.slug), as_json=args.json)
         at_terminal = sys.stdout.isatty()
-        rows, notes = await _look(desk)
+        rows, notes = await _look(relay)
         paint = Paint.of(sys.stdout)
         if args.json:
             print_json([_plain(row) for row in rows])
@@ -51,43 +51,45 @@ async def _run(args: Namespace, settings: Settings) -> int:
             print(*_told(notes, paint), *lines(rows, paint, columns), sep="\n")
         else:
             print(CLEAR, end="")
-            await _watch(desk, rows, notes)
-        return int(any(row.level is Level.BAD for row in rows))
+            await _watch(relay, rows, notes)
+        return int(any(row.level is Severity.BAD for row in rows))
 
 
-async def _watch(desk: Desk, rows: list[Row], notes: list[Problem]) -> None:
+async def _watch(relay: OpenedRelay, rows: list[FleetRow], notes: list[Problem]) -> None:
     """For ever. What is old says so, and why."""
     seen_s, trouble = time.monotonic(), ""
     while True:
         _show(rows, notes, trouble)
         await asyncio.sleep(EVERY_S)
         try:
-            (rows, notes), seen_s, trouble = await _look(desk), time.monotonic(), ""
+            (rows, notes), seen_s, trouble = await _look(relay), time.monotonic(), ""
         except StoreError as error:
             trouble = f"{error}: this is {ago(time.monotonic() - seen_s)} old"
 
 
-async def _look(desk: Desk) -> tuple[list[Row], list[Problem]]:
+async def _look(relay: OpenedRelay) -> tuple[list[FleetRow], list[Problem]]:
     """All, those that need somebody first; and what may concern any of them."""
-    entries = await desk.entries()
-    facts = await facts_of_all(desk.store, list(entries))
-    found = diagnose_all(entries, facts, mod_url(desk.settings.modapi), await Strangers(desk.store).all())
-    rows = [Row(entry, facts[slug], found.of[slug]) for slug, entry in entries.items()]
+    entries = await relay.entries()
+    facts = await facts_of_all(relay.store, list(entries))
+    found = diagnose_all(
+        entries, facts, mod_url(relay.settings.modapi), await UnknownKeyCalls(relay.store).all()
+    )
+    rows = [FleetRow(entry, facts[slug], found.of[slug]) for slug, entry in entries.items()]
     return sorted(rows, key=lambda row: (row.level, row.entry.instance.slug)), found.fleet
 
 
-async def _one(desk: Desk, slug: str) -> Row:
-    entry, facts = await desk.entry(slug), await facts_of(desk.store, slug)
-    strangers = await Strangers(desk.store).all()
-    found = diagnose_all({slug: entry}, {slug: facts}, mod_url(desk.settings.modapi), strangers)
-    return Row(entry, facts, [*found.of[slug], *found.fleet])
+async def _one(relay: OpenedRelay, slug: str) -> FleetRow:
+    entry, facts = await relay.entry(slug), await facts_of(relay.store, slug)
+    unknown_calls = await UnknownKeyCalls(relay.store).all()
+    found = diagnose_all({slug: entry}, {slug: facts}, mod_url(relay.settings.modapi), unknown_calls)
+    return FleetRow(entry, facts, [*found.of[slug], *found.fleet])
 
 
 def _told(notes: list[Problem], paint: Paint) -> list[str]:
     return [f"{paint('note', YELLOW)}  {safe(note.what)}: {safe(runnable(note.fix))}" for note in notes]
 
 
-def _show(rows: list[Row], notes: list[Problem], trouble: str) -> None:
+def _show(rows: list[FleetRow], notes: list[Problem], trouble: str) -> None:
     """As much of it as the terminal has room for."""
     size, paint = shutil.get_terminal_size(), Paint.of(sys.stdout)
     told = [paint(safe(logs.clean(trouble)), RED)] if trouble else []
@@ -96,10 +98,10 @@ def _show(rows: list[Row], notes: list[Problem], trouble: str) -> None:
     print(NO_WRAP + HOME + f"{REST_OF_LINE}\n".join(told) + REST_OF_SCREEN + WRAP, end="", flush=True)
 
 
-def _print_one(row: Row, *, as_json: bool) -> int:
+def _print_one(row: FleetRow, *, as_json: bool) -> int:
     if as_json:
         print_json(_plain(row))
-        return int(row.level is Level.BAD)
+        return int(row.level is Severity.BAD)
     entry, facts, problems = row
     paint = Paint.of(sys.stdout)
     state = paint(*row.state)
@@ -111,10 +113,10 @@ def _print_one(row: Row, *, as_json: bool) -> int:
             f"\n{paint('problem', RED) if problem.serious else paint('note', YELLOW)}  {safe(problem.what)}"
         )
         print(f"{paint('fix', DIM)}      {safe(runnable(problem.fix))}")
-    return int(row.level is Level.BAD)
+    return int(row.level is Severity.BAD)
 
 
-def _details(entry: Entry, facts: Facts) -> list[tuple[str, str]]:
+def _details(entry: ServedEntry, facts: Facts) -> list[tuple[str, str]]:
     heard = "never called" if facts.silent_s is None else f"heard of {ago(facts.silent_s)} ago"
     held = {None: "", 0: ", polls are not held"}.get(
         facts.hold_ms, f", polls held for {(facts.hold_ms or 0) / 1000:g} s"
@@ -139,7 +141,7 @@ def _details(entry: Entry, facts: Facts) -> list[tuple[str, str]]:
     ]
 
 
-def _plain(row: Row) -> dict[str, Any]:
+def _plain(row: FleetRow) -> dict[str, Any]:
     entry, facts, problems = row
     at = {
         "now_ms": "now",
@@ -155,7 +157,7 @@ def _plain(row: Row) -> dict[str, Any]:
         "name": entry.instance.name,
         "origin": entry.origin.value,
         "served": entry.active,
-        "up": entry.active and row.level is not Level.BAD,
+        "up": entry.active and row.level is not Severity.BAD,
         **told,
         "problems": [asdict(problem) for problem in problems],
     }

@@ -15,8 +15,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from services.relay.errors import ConfigError
-from services.relay.logs import CHANGE, about
+from services.relay.protocol.errors import ConfigError
+from services.relay.service.logs import CHANGE, about
 
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 10.0

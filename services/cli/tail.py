@@ -9,14 +9,14 @@ from typing import Any
 
 import orjson
 
-from services.cli.desk import opened
+from services.cli.opened_relay import opened
 from services.cli.terminal import BOLD, DIM, RED, YELLOW, Paint, clock, complain, moment, print_json, safe
-from services.relay.errors import ConfigError
 from services.relay.instances.accepted import follow
+from services.relay.instances.activity import DEAD, DELIVERED, EXPIRED, WAITING, ActivityEntry, watch
 from services.relay.instances.entries import active
-from services.relay.instances.watching import DEAD, DELIVERED, EXPIRED, WAITING, Passed, watch
-from services.relay.settings import Settings
-from services.relay.vocabulary import EventType
+from services.relay.protocol.errors import ConfigError
+from services.relay.protocol.vocabulary import EventType
+from services.relay.service.settings import Settings
 
 MOST_AT_ONCE = 50
 """Each instance that is watched costs a connection to Redis."""
@@ -35,7 +35,7 @@ _FATES = {WAITING: "waiting for Takaro", DEAD: "put aside"}
 
 TO_TAKARO, TO_GAME = "\N{RIGHTWARDS ARROW}", "\N{LEFTWARDS ARROW}"
 
-Heard = tuple[str, Passed]
+Heard = tuple[str, ActivityEntry]
 _Key = tuple[str, str, bytes]
 
 
@@ -47,9 +47,9 @@ def run(args: Namespace, settings: Settings) -> int:
 
 
 async def _run(args: Namespace, settings: Settings) -> int:
-    async with opened(settings, args.data) as desk:
-        slugs = [(await desk.entry(slug)).instance.slug for slug in dict.fromkeys(args.slugs)]
-        slugs = slugs or list(active(await desk.entries()))
+    async with opened(settings, args.data) as relay:
+        slugs = [(await relay.entry(slug)).instance.slug for slug in dict.fromkeys(args.slugs)]
+        slugs = slugs or list(active(await relay.entries()))
         if len(slugs) > MOST_AT_ONCE:
             example = f"`dayz-relay tail {slugs[0]}`"
             raise ConfigError(f"there are {len(slugs)} servers: name some, as in {example}")
@@ -64,7 +64,7 @@ async def _run(args: Namespace, settings: Settings) -> int:
         async with asyncio.TaskGroup() as group:
             for slug in slugs:
                 for source in (watch, follow):
-                    group.create_task(_listen(source(desk.store, slug), slug, heard))
+                    group.create_task(_listen(source(relay.store, slug), slug, heard))
             async for slug, passed in in_order(heard):
                 one = known.told(slug, passed)
                 if one is None or (args.type and one.what not in args.type):
@@ -82,7 +82,7 @@ def _what_is_shown(slugs: Sequence[str]) -> str:
     return f"watching {whom}; {arrows}; Ctrl-C ends it"
 
 
-async def _listen(source: AsyncIterator[list[Passed]], slug: str, heard: asyncio.Queue[Heard]) -> None:
+async def _listen(source: AsyncIterator[list[ActivityEntry]], slug: str, heard: asyncio.Queue[Heard]) -> None:
     async for passed in source:
         for one in passed:
             heard.put_nowait((slug, one))
@@ -96,7 +96,7 @@ class Known:
         self._waiting: dict[_Key, int] = {}  # how many are alike
         self._passed: dict[_Key, int] = {}  # when (ms)
 
-    def told(self, slug: str, one: Passed) -> Passed | None:
+    def told(self, slug: str, one: ActivityEntry) -> ActivityEntry | None:
         """What to show of it. None: it waited when it was read, and has passed since."""
         key = (slug, one.what, orjson.dumps(one.data, option=orjson.OPT_SORT_KEYS))
         if one.fate == WAITING:
@@ -131,7 +131,7 @@ async def in_order(heard: asyncio.Queue[Heard]) -> AsyncIterator[Heard]:
         yield await heard.get()
 
 
-def line(slug: str, one: Passed, paint: Paint) -> str:
+def line(slug: str, one: ActivityEntry, paint: Paint) -> str:
     """One event or command, on one line whatever players wrote."""
     good = one.fate in (DELIVERED, "answered")
     fate = _FATES.get(one.fate, one.fate.replace("_", " ")) + (
@@ -150,7 +150,7 @@ def line(slug: str, one: Passed, paint: Paint) -> str:
     )
 
 
-def words(one: Passed) -> str:
+def words(one: ActivityEntry) -> str:
     """What of it a person wants to read."""
     data = one.data
     who = _name(data.get("player"))
@@ -181,7 +181,7 @@ def _id(player: Any) -> str:
     return str(player.get("gameId", "")) if isinstance(player, dict) else ""
 
 
-def _plain(one: Passed) -> dict[str, Any]:
+def _plain(one: ActivityEntry) -> dict[str, Any]:
     told = one._asdict()
     del told["at_ms"]
     return told

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from services.cli.old_bridge import CONFIG_VARIABLE, DEFAULT_URL, OldBridge, read, slug_of
 from services.cli.terminal import program
-from services.relay.errors import ConfigError
-from services.relay.mod_config import mod_config, mod_url
-from services.relay.settings import Settings, load
-from services.relay.settings_values import is_loopback
-from services.relay.texts import decoded, encoding_of, is_there
+from services.relay.instances.mod_config import mod_config, mod_url
+from services.relay.protocol.errors import ConfigError
+from services.relay.service.settings import Settings, load
+from services.relay.service.settings_values import is_loopback
+from services.relay.service.text_files import decoded, encoding_of, is_there
 
 _HEAD = """\
 # Settings of the relay, begun from those of the old bridge. `dayz-relay check` shows what is in effect.

@@ -14,9 +14,9 @@ from typing import TextIO
 
 import orjson
 
-from services.relay import logs
-from services.relay.errors import ConfigError
-from services.relay.spans import span
+from services.relay.protocol.errors import ConfigError
+from services.relay.service import logs
+from services.relay.service.durations import span
 
 NAME = "dayz-relay"
 

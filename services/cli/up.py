@@ -11,13 +11,13 @@ from services.cli import embedded, first_run
 from services.cli.banner import banner
 from services.cli.supervise import Program, supervise
 from services.cli.terminal import runnable
-from services.relay import logs
-from services.relay.cautions import cautions
-from services.relay.errors import ConfigError
-from services.relay.http.ports import bind
-from services.relay.settings import Settings, load
-from services.relay.settings_sources import environment_configures
-from services.relay.texts import is_there
+from services.relay.protocol.errors import ConfigError
+from services.relay.service import logs
+from services.relay.service.http.ports import bind
+from services.relay.service.settings import Settings, load
+from services.relay.service.settings_sources import environment_configures
+from services.relay.service.settings_warnings import cautions
+from services.relay.service.text_files import is_there
 
 
 def run(config: Path, data: Path, environ: Mapping[str, str]) -> int:

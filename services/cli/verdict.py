@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Level(StrEnum):
+class VerdictLevel(StrEnum):
     GOOD = "ok"
     WARN = "note"
     BAD = "problem"
@@ -14,18 +14,18 @@ class Level(StrEnum):
 class Verdict:
     """`fix` names the setting or the command; "" where the words say it, or nothing has to be done."""
 
-    level: Level
+    level: VerdictLevel
     what: str
     fix: str = ""
 
 
 def good(what: str) -> Verdict:
-    return Verdict(Level.GOOD, what)
+    return Verdict(VerdictLevel.GOOD, what)
 
 
 def warn(what: str, fix: str) -> Verdict:
-    return Verdict(Level.WARN, what, fix)
+    return Verdict(VerdictLevel.WARN, what, fix)
 
 
 def bad(what: str, fix: str) -> Verdict:
-    return Verdict(Level.BAD, what, fix)
+    return Verdict(VerdictLevel.BAD, what, fix)

@@ -6,30 +6,32 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 
-from services.modapi.admitted import Admitted
-from services.modapi.metrics import Metrics
-from services.modapi.served import ServedInstance
-from services.modapi.wire import ModWire
-from services.relay.clocks import boottime_s
-from services.relay.errors import StoreError
-from services.relay.http.addresses import Network
+from services.modapi.http.router import ModRouter
+from services.modapi.metrics import ModapiMetrics
+from services.modapi.served_instance import ServedInstance
+from services.modapi.served_instances import ServedInstances
 from services.relay.instances.state import LinkInfo, Queued
-from services.relay.link_state import State
+from services.relay.protocol.errors import StoreError
+from services.relay.protocol.link_states import LinkState
+from services.relay.service.clocks import boottime_s
+from services.relay.service.http.addresses import Network
 
 
-def make_app(admitted: Admitted, metrics: Metrics, trusted: Sequence[Network] = ()) -> ModWire:
+def make_app(
+    served_instances: ServedInstances, metrics: ModapiMetrics, trusted: Sequence[Network] = ()
+) -> ModRouter:
     """The application behind the mods' port. Their own calls never reach FastAPI, whose layers cost CPU."""
     app = FastAPI(openapi_url=None)
 
     @app.get("/health")
     async def health(request: Request, response: Response) -> dict[str, Any]:
-        instance = admitted.instances.get(request.state.slug)
+        instance = served_instances.instances.get(request.state.slug)
         if instance is None:
             response.status_code = 401
             return {"ok": False, "error": "unknown key: call /k/<mod key>/health"}
         return await _health(instance)
 
-    return ModWire(app, admitted, metrics, trusted)
+    return ModRouter(app, served_instances, metrics, trusted)
 
 
 async def _health(instance: ServedInstance) -> dict[str, Any]:
@@ -40,8 +42,8 @@ async def _health(instance: ServedInstance) -> dict[str, Any]:
         link, queued, ok = LinkInfo(), Queued(0, 0, 0), False
     return {
         "ok": ok,
-        "identified": link.state == State.READY,
-        "wsConnected": link.state == State.READY,
+        "identified": link.state == LinkState.READY,
+        "wsConnected": link.state == LinkState.READY,
         "gameServerId": link.game_server_id or None,
         "lastPollAt": _iso(instance.last_poll_s),
         "lastModContactAt": _iso(instance.last_contact_s),

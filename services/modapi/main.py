@@ -9,21 +9,21 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from services.modapi.admin import add_api
-from services.modapi.admitted import Admitted
+from services.modapi.admin.api import add_api
+from services.modapi.admin.authentication import StillThere
 from services.modapi.app import make_app
-from services.modapi.guard import StillThere
-from services.modapi.metrics import Metrics
+from services.modapi.metrics import ModapiMetrics
 from services.modapi.page.routes import add_page
-from services.modapi.wakes import listen
-from services.relay import running
-from services.relay.http.addresses import networks, place
-from services.relay.http.doors import Door
-from services.relay.http.ports import bind
-from services.relay.http.serving import Listener, admin_app
-from services.relay.http.tls import certificate_of
+from services.modapi.served_instances import ServedInstances
+from services.modapi.wake_ups import listen
 from services.relay.instances.directory import Directory
-from services.relay.settings import Settings
+from services.relay.service import lifecycle
+from services.relay.service.http.addresses import networks, place
+from services.relay.service.http.connection_limits import ConnectionLimits
+from services.relay.service.http.listener import Listener, admin_app
+from services.relay.service.http.ports import bind
+from services.relay.service.http.tls import certificate_of
+from services.relay.service.settings import Settings
 
 OPEN_DOOR_AFTER_S = 1.0
 
@@ -32,20 +32,20 @@ logger = logging.getLogger(__name__)
 
 def run(settings: Settings, config: Path | None = None) -> None:
     """Serves the mods until SIGINT or SIGTERM; follows `config`. Raises ConfigError, StoreRefused."""
-    running.run(serve(settings, config))
+    lifecycle.run(serve(settings, config))
 
 
 async def serve(settings: Settings, config: Path | None = None) -> None:
     registry = CollectorRegistry()
-    metrics = Metrics(registry)
-    store = running.store_of(settings, metrics.service)
+    metrics = ModapiMetrics(registry)
+    store = lifecycle.store_of(settings, metrics.service)
     door = bind(settings.modapi.host, settings.modapi.port, "modapi.port")
     certificate = certificate_of(settings.modapi)
     trusted = networks(settings.modapi.trusted_proxies)
     admin = bind(settings.modapi.admin_host, settings.modapi.admin_port, "modapi.admin_port")
     try:
         directory = Directory(settings, config, os.environ, store, metrics.service.reload_failed.set)
-        admitted = Admitted(
+        served_instances = ServedInstances(
             store,
             metrics,
             logger,
@@ -56,30 +56,32 @@ async def serve(settings: Settings, config: Path | None = None) -> None:
         )
         pages = admin_app(
             metrics.service.text,
-            lambda: running.not_ready(store),
-            lambda: {**running.about(store), **directory.about()},
+            lambda: lifecycle.not_ready(store),
+            lambda: {**lifecycle.about(store), **directory.about()},
         )
         add_api(pages, directory, store, settings.modapi.admin_token)
         live = add_page(pages, settings, directory, store, metrics)
-        trusting = asyncio.create_task(running.trust(store))
+        trusting = asyncio.create_task(lifecycle.trust(store))
         kept_going = partial(metrics.service.faults.kept_going, logger)
-        watching = asyncio.create_task(kept_going(lambda: directory.watch(admitted.update)))
+        watching = asyncio.create_task(kept_going(lambda: directory.watch(served_instances.update)))
         # The door opens without Redis too: a mod of relay.toml that registers is answered in any case.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(OPEN_DOOR_AFTER_S):
                 await asyncio.wait([trusting])
                 await directory.complete.wait()
-        logger.info("mods call %s, servers: %d", place(*door.getsockname()[:2]), len(admitted.instances))
-        await running.until_stopped(
-            running.ended(trusting),
-            running.ended(watching),
-            kept_going(lambda: running.watch(store, metrics.service)),
+        logger.info(
+            "mods call %s, servers: %d", place(*door.getsockname()[:2]), len(served_instances.instances)
+        )
+        await lifecycle.until_stopped(
+            lifecycle.ended(trusting),
+            lifecycle.ended(watching),
+            kept_going(lambda: lifecycle.watch(store, metrics.service)),
             kept_going(metrics.service.watch_loop),
-            kept_going(lambda: listen(store, admitted)),
+            kept_going(lambda: listen(store, served_instances)),
             live.run(),
             Listener.of(
-                make_app(admitted, metrics, trusted),
-                Door(settings.limits, metrics.beyond, trusted),
+                make_app(served_instances, metrics, trusted),
+                ConnectionLimits(settings.limits, metrics.beyond, trusted),
                 certificate,
             ).listen(door),
             Listener.of(StillThere(pages)).listen(admin),

@@ -2,14 +2,14 @@
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from services.modapi.calls import CallKind
 from services.modapi.dialect.dead import Reason
 from services.modapi.dialect.results import LISTS
-from services.modapi.holding import Ending
-from services.relay.instances.series import InstanceSeries
-from services.relay.limits import MODAPI_LIMITS
-from services.relay.service_metrics import ServiceMetrics
-from services.relay.vocabulary import Action, EventType
+from services.modapi.held_polls import Ending
+from services.modapi.http.calls import CallKind
+from services.relay.protocol.limits import MODAPI_LIMITS
+from services.relay.protocol.vocabulary import Action, EventType
+from services.relay.service.instance_series import InstanceSeries
+from services.relay.service.metrics import ServiceMetrics
 
 LATENCIES_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
@@ -20,7 +20,7 @@ ANSWERS = (
 RESULTS = ("accepted", "late", "unreadable", "fault")
 
 
-class Metrics:
+class ModapiMetrics:
     """The instruments of one modapi process."""
 
     def __init__(self, registry: CollectorRegistry) -> None:

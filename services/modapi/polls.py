@@ -1,17 +1,17 @@
-"""The polls of one instance: answered at once when a command waits, else held as holding.py allows."""
+"""The polls of one instance: answered at once when a command waits, else held as held_polls.py allows."""
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, NamedTuple
 
-from services.modapi.bodies import ANSWERED_WITHIN_S
-from services.modapi.holding import EARLY_S, FALL_BACK_S, GIVEN_UP, Ending, Holding
-from services.modapi.metrics import Metrics
-from services.modapi.operations import Operations
-from services.relay.logs import InstanceLogger
-from services.relay.records import Command
-from services.relay.redis.calls import disregard
+from services.modapi.commands import ModCommands
+from services.modapi.held_polls import EARLY_S, FALL_BACK_S, GIVEN_UP, Ending, HoldRules
+from services.modapi.http.bodies import ANSWERED_WITHIN_S
+from services.modapi.metrics import ModapiMetrics
+from services.relay.protocol.records import Command
+from services.relay.service.logs import InstanceLogger
+from services.relay.store.calls import disregard
 
 GATHER_S = 0.01
 """Takaro asks several things in one breath. What comes this soon after the first command goes out with it;
@@ -56,10 +56,10 @@ class Polls:
     """Holds one poll at a time. Holds none until `open`: without hints a command would wait for the end."""
 
     def __init__(
-        self, operations: Operations, hold_polls_s: float, metrics: Metrics, logger: InstanceLogger
+        self, operations: ModCommands, hold_polls_s: float, metrics: ModapiMetrics, logger: InstanceLogger
     ) -> None:
         self._operations = operations
-        self._rules = Holding(hold_polls_s)
+        self._rules = HoldRules(hold_polls_s)
         self._held = metrics.held
         self._logger = logger
         self._open = False

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 
-class Changes:
+class Watchers:
     """`notify()` after each change; `wait_for()` looks again after each of them."""
 
     def __init__(self) -> None:

@@ -14,17 +14,17 @@ import pytest
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
-from services.modapi.admitted import Admitted
 from services.modapi.app import make_app
 from services.modapi.main import logger
-from services.modapi.metrics import Metrics
-from services.relay.event_stream import EventStream
-from services.relay.http.ports import bind
-from services.relay.http.serving import Listener
+from services.modapi.metrics import ModapiMetrics
+from services.modapi.served_instances import ServedInstances
 from services.relay.instances.entries import merge
-from services.relay.running import cancelled
-from services.relay.settings import Instance
-from services.relay.store import Store
+from services.relay.service.http.listener import Listener
+from services.relay.service.http.ports import bind
+from services.relay.service.lifecycle import cancelled
+from services.relay.service.settings import Instance
+from services.relay.store.client import Store
+from services.relay.store.event_stream import EventStream
 from tests.support.ages import just_now
 
 pytestmark = pytest.mark.flow
@@ -69,10 +69,10 @@ class Scene:
         instance = Instance(
             slug=slug, name="A server", identity_token=SecretStr("identity"), mod_keys=(SecretStr(KEY),)
         )
-        self.metrics = Metrics(CollectorRegistry())
-        admitted = Admitted(store, self.metrics, logger, 0.0, loopback_only=True)
-        admitted.update(merge([instance], {}, just_now))
-        self._app = make_app(admitted, self.metrics)
+        self.metrics = ModapiMetrics(CollectorRegistry())
+        served_instances = ServedInstances(store, self.metrics, logger, 0.0, loopback_only=True)
+        served_instances.update(merge([instance], {}, just_now))
+        self._app = make_app(served_instances, self.metrics)
         with socket.create_server(("127.0.0.1", 0)) as listener:
             self.port: int = listener.getsockname()[1]
         self._serving: asyncio.Task[None] | None = None

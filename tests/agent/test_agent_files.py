@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from services.agent.files import (
     FileId,
     Found,
-    Kind,
-    Position,
+    LogKind,
+    LogPosition,
     fits,
     head_of,
     is_new,
@@ -24,12 +24,12 @@ from services.agent.files import (
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
-        ("DayZServer_x64_2026-03-08_11-34-31.RPT", Kind.RPT),
-        ("DayZServer_x64_2025_01_04_175050457.rpt", Kind.RPT),
-        ("DayZServer_x64_2026-03-08_11-34-31.ADM", Kind.ADM),
-        ("script_2026-03-08_11-34-31.log", Kind.SCRIPT),
-        ("script.log", Kind.SCRIPT),
-        ("Script_X.LOG", Kind.SCRIPT),
+        ("DayZServer_x64_2026-03-08_11-34-31.RPT", LogKind.RPT),
+        ("DayZServer_x64_2025_01_04_175050457.rpt", LogKind.RPT),
+        ("DayZServer_x64_2026-03-08_11-34-31.ADM", LogKind.ADM),
+        ("script_2026-03-08_11-34-31.log", LogKind.SCRIPT),
+        ("script.log", LogKind.SCRIPT),
+        ("Script_X.LOG", LogKind.SCRIPT),
         ("crash_2026-03-08.log", None),
         ("server_console.log", None),
         ("DayZServer_x64.RPT.bak", None),
@@ -37,7 +37,7 @@ from services.agent.files import (
         ("", None),
     ],
 )
-def test_logs_are_known_by_their_names(name: str, kind: Kind | None) -> None:
+def test_logs_are_known_by_their_names(name: str, kind: LogKind | None) -> None:
     assert kind_of(name) is kind
 
 
@@ -91,8 +91,8 @@ def test_one_file_of_a_kind_at_most_goes_on(found: list[Found]) -> None:
 BEGINNING = b"Current time:  2026/07/11 11:38:05\r\n" * 20
 
 
-def read_to(offset: int, file_id: FileId | None = None) -> Position:
-    return Position("a.RPT", file_id, offset, head_of(BEGINNING, offset))
+def read_to(offset: int, file_id: FileId | None = None) -> LogPosition:
+    return LogPosition("a.RPT", file_id, offset, head_of(BEGINNING, offset))
 
 
 @pytest.mark.parametrize("offset", [0, 10, 256, 500])

@@ -5,11 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.agent import repeats
-from services.agent.files import Kind
+from services.agent.files import LogKind
 from services.agent.repeats import WINDOW_S, Repeats
 
-RPT, SCRIPT, ADM = Kind.RPT, Kind.SCRIPT, Kind.ADM
-Line = tuple[float, Kind, str, bool]
+RPT, SCRIPT, ADM = LogKind.RPT, LogKind.SCRIPT, LogKind.ADM
+Line = tuple[float, LogKind, str, bool]
 
 
 @pytest.mark.parametrize(
@@ -59,10 +59,12 @@ def test_within_the_window_as_many_pass_as_the_log_with_most_of_them_has(written
 
 
 @given(
-    st.lists(st.tuples(st.integers(0, 200), st.sampled_from(list(Kind)), st.sampled_from("abc")), max_size=80)
+    st.lists(
+        st.tuples(st.integers(0, 200), st.sampled_from(list(LogKind)), st.sampled_from("abc")), max_size=80
+    )
 )
 def test_a_line_alone_in_its_log_is_never_dropped_and_nothing_is_kept_for_ever(
-    written: list[tuple[int, Kind, str]],
+    written: list[tuple[int, LogKind, str]],
 ) -> None:
     seen, now_s = Repeats(), 0.0
     for number, (after_s, kind, text) in enumerate(written):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from services.agent.settings import DENY, read
-from services.relay.errors import ConfigError
+from services.relay.protocol.errors import ConfigError
 
 KEY = "mod-key-0123456789abcdef"
 URL = f"http://relay:8088/k/{KEY}"

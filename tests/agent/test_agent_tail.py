@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from services.agent import state, tail
-from services.agent.files import Kind
+from services.agent.files import LogKind
 from services.agent.tail import Tail
 
 HEAD = b"Current time:  2026/07/11 11:38:05\r\n"
@@ -156,7 +156,7 @@ def test_of_files_that_are_gone_a_hundred_are_remembered(tmp_path: Path) -> None
 def test_it_says_what_kind_of_log_a_line_is_from_and_how_far_it_goes(tmp_path: Path) -> None:
     one = Tail(tmp_path, None)
     add(tmp_path / "a.ADM", b"one\n\ntwo\n")
-    assert [tuple(read) for read in one.read()] == [(Kind.ADM, "one", 0, 4), (Kind.ADM, "two", 0, 9)]
+    assert [tuple(read) for read in one.read()] == [(LogKind.ADM, "one", 0, 4), (LogKind.ADM, "two", 0, 9)]
 
 
 LOG = HEAD + b"".join(b"%d: a line that is long enough to know a log by\n" % number for number in range(20))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from services.cli.append_only_files import CUT_OFF, complaint, mend
-from services.relay.errors import ConfigError
+from services.relay.protocol.errors import ConfigError
 from tests.support.redis_server import RedisServer, binaries
 
 COUNT = 40

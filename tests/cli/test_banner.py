@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from services.cli.banner import banner
-from services.relay.settings import Settings
+from services.relay.service.settings import Settings
 
 
 def said(*instances: dict[str, Any], **modapi: Any) -> list[str]:

@@ -15,7 +15,7 @@ import redis
 
 from services.cli import embedded
 from services.cli.supervise import supervise
-from services.relay.errors import ConfigError
+from services.relay.protocol.errors import ConfigError
 
 
 @asynccontextmanager

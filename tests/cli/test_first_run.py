@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from services.cli import first_run
-from services.relay.errors import ConfigError
-from services.relay.mod_config import mod_url
-from services.relay.settings import ModApi, load
+from services.relay.instances.mod_config import mod_url
+from services.relay.protocol.errors import ConfigError
+from services.relay.service.settings import ModApi, load
 
 # The fields that the mod writes into its own default config.json.
 MOD_FIELDS = {

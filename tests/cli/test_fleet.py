@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from services.cli.fleet import Row, lines
+from services.cli.fleet import FleetRow, lines
 from services.cli.terminal import Paint, width
 from services.relay.instances.diagnosis import Problem
-from services.relay.instances.entries import Entry, Origin
+from services.relay.instances.entries import Origin, ServedEntry
 from services.relay.instances.facts import Facts
-from services.relay.settings import Instance
+from services.relay.service.settings import Instance
 
 FACTS = Facts(
     now_ms=1_800_000_000_000,
@@ -32,13 +32,13 @@ DOWN = Problem(True, "it is away", "look")
 NOTE = Problem(False, "it is slow", "wait")
 
 
-def row(slug: str, *problems: Problem, facts: Facts = FACTS, disabled: bool = False) -> Row:
+def row(slug: str, *problems: Problem, facts: Facts = FACTS, disabled: bool = False) -> FleetRow:
     name = f"The server {slug}, first person, Chernarus"
     instance = Instance.model_validate({"slug": slug, "name": name, "identity_token": f"identity {slug}"})
-    return Row(Entry(instance, Origin.FILE, (), disabled), facts, list(problems))
+    return FleetRow(ServedEntry(instance, Origin.FILE, (), disabled), facts, list(problems))
 
 
-def said(*rows: Row, columns: int | None = None, most: int | None = None) -> list[str]:
+def said(*rows: FleetRow, columns: int | None = None, most: int | None = None) -> list[str]:
     return lines(rows, Paint(False), columns, most)
 
 

@@ -14,7 +14,7 @@ import pytest
 from services.cli import embedded
 from services.cli.banner import banner
 from services.relay.instances.records import digest_of
-from services.relay.settings import Settings
+from services.relay.service.settings import Settings
 from tests.support.redis_server import RedisServer, binaries
 
 FILE = """\

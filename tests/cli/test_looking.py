@@ -22,11 +22,11 @@ import pytest
 from services.cli import embedded
 from services.cli.tail import SHOWN_ABOVE
 from services.modapi.dialect.dead import RAW_BYTES
-from services.relay.event_stream import Batch, EventStream, Slot, digest
-from services.relay.instances.watching import DELIVERED, Passed, Passing
-from services.relay.keys import WATCH, keys_of
-from services.relay.records import DeadEvent, GameEvent
-from services.relay.store import Store
+from services.relay.instances.activity import DELIVERED, ActivityEntry, ActivityFeed
+from services.relay.protocol.keys import WATCH, keys_of
+from services.relay.protocol.records import DeadEvent, GameEvent
+from services.relay.store.client import Store
+from services.relay.store.event_stream import EventBatch, EventStream, Slot, digest
 from services.sim.ports import free_port
 from services.sim.takaro.server import TakaroSim
 from tests.support.redis_server import RedisServer, binaries
@@ -192,7 +192,7 @@ async def one_has_dead_letters(store: Store) -> None:
     slots = [
         Slot(digest(raw), DeadEvent("unknown-type", "a detail", raw[:RAW_BYTES])) for raw in (whole, cut)
     ]
-    await EventStream(store, "one").append(Batch(slots))
+    await EventStream(store, "one").append(EventBatch(slots))
 
 
 def test_dead_letters_are_counted_for_all_servers_and_listed_for_one(terminal: Terminal) -> None:
@@ -363,14 +363,14 @@ def test_tail_shows_events_that_wait_and_marks_them_when_they_are_delivered(term
 
     async def accept(store: Store) -> None:
         said: GameEvent = {"type": "chat-message", "data": {"msg": "hello", "channel": "global"}}
-        await EventStream(store, "one").append(Batch([Slot(digest(b"hello"), said)]))
+        await EventStream(store, "one").append(EventBatch([Slot(digest(b"hello"), said)]))
 
     async def deliver(store: Store) -> None:
         (entry,) = await EventStream(store, "one").read("", 10)
-        passing = Passing(store, "one")
+        passing = ActivityFeed(store, "one")
         (event,) = entry.events
         now_ms = int(time.time() * 1000)
-        passed = [Passed("event", now_ms, event["type"], event["data"], DELIVERED, 1200)]
+        passed = [ActivityEntry("event", now_ms, event["type"], event["data"], DELIVERED, 1200)]
         passing.events(1, lambda: passed)
         passing.watched("a watcher")
         await store.send("PING")  # what was told before has left

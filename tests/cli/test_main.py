@@ -10,7 +10,7 @@ import pytest
 from services.cli import first_run
 from services.cli.main import main
 from services.cli.up import services
-from services.relay.settings import load
+from services.relay.service.settings import load
 from services.sim.dayz.generations import Generation
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from services.cli import take_over
 from services.cli.old_bridge import DEFAULT_URL, OldBridge, read, slug_of
-from services.relay.errors import ConfigError
-from services.relay.settings import load
+from services.relay.protocol.errors import ConfigError
+from services.relay.service.settings import load
 
 PLAIN = "registrationToken=a-token\nserverName=My DayZ Server\n"
 

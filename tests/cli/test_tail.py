@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from services.cli.looking import PASSING_TYPES
 from services.cli.tail import SHOWN_ABOVE, Known, in_order, line, words
 from services.cli.terminal import Paint
-from services.relay.instances.watching import DELIVERED, EXPIRED, WAITING, Passed
-from services.relay.vocabulary import EventType
+from services.relay.instances.activity import DELIVERED, EXPIRED, WAITING, ActivityEntry
+from services.relay.protocol.vocabulary import EventType
 
 ALICE = {"gameId": "76561198000000001", "name": "Alice"}
 
 
-def passed(what: str, data: dict[str, Any], kind: str = "event") -> Passed:
-    return Passed(kind, 1_800_000_000_000, what, data, DELIVERED, 34)
+def passed(what: str, data: dict[str, Any], kind: str = "event") -> ActivityEntry:
+    return ActivityEntry(kind, 1_800_000_000_000, what, data, DELIVERED, 34)
 
 
 @pytest.mark.parametrize(
@@ -54,17 +54,17 @@ def test_hostile_text_stays_on_its_line(name: str, msg: str) -> None:
 
 
 async def test_what_is_remembered_of_several_servers_is_told_in_the_order_of_time() -> None:
-    heard: asyncio.Queue[tuple[str, Passed]] = asyncio.Queue()
+    heard: asyncio.Queue[tuple[str, ActivityEntry]] = asyncio.Queue()
     for slug, at_ms in (("one", 1), ("one", 4), ("two", 2), ("two", 3)):
-        heard.put_nowait((slug, Passed("event", at_ms, "log", {}, "delivered", 0)))
+        heard.put_nowait((slug, ActivityEntry("event", at_ms, "log", {}, "delivered", 0)))
     told = in_order(heard)
     assert [(await anext(told))[1].at_ms for _ in range(4)] == [1, 2, 3, 4]
-    heard.put_nowait(("one", Passed("event", 1, "log", {}, "delivered", 0)))
+    heard.put_nowait(("one", ActivityEntry("event", 1, "log", {}, "delivered", 0)))
     assert (await anext(told))[1].at_ms == 1
 
 
-def log(msg: str, fate: str, at_ms: int) -> Passed:
-    return Passed("event", at_ms, "log", {"msg": msg}, fate, 0)
+def log(msg: str, fate: str, at_ms: int) -> ActivityEntry:
+    return ActivityEntry("event", at_ms, "log", {"msg": msg}, fate, 0)
 
 
 @pytest.mark.parametrize("fate", [DELIVERED, EXPIRED])
@@ -97,5 +97,5 @@ def test_what_waits_and_what_was_shown_above_is_told_in_words() -> None:
     assert "(waiting for Takaro)" in line("one", log("a", WAITING, 1), Paint(False))
     second = log("a", DELIVERED, 1)._replace(took_ms=1200, detail=SHOWN_ABOVE)
     assert f"(delivered after 1200 ms: {SHOWN_ABOVE})" in line("one", second, Paint(False))
-    letter = Passed("event", 1, "dance", {"msg": "no such type"}, "dead", 0, "unknown-type")
+    letter = ActivityEntry("event", 1, "dance", {"msg": "no such type"}, "dead", 0, "unknown-type")
     assert "(put aside: unknown-type)" in line("one", letter, Paint(False))

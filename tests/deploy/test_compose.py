@@ -17,9 +17,9 @@ import redis
 import yaml
 
 from services.cli.main import _parser
-from services.relay.errors import ConfigError
-from services.relay.settings import Settings, load
-from services.uplink.leaving import STOP_WITHIN_S
+from services.relay.protocol.errors import ConfigError
+from services.relay.service.settings import Settings, load
+from services.uplink.connection.closing_times import STOP_WITHIN_S
 from tests.deploy.compose import ROOT, TEXT, Missing, env_file, image, is_ours, put_in, read
 from tests.support.redis_server import binaries
 

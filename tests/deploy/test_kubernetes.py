@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from services.cli.main import _parser
-from services.relay.settings import load
-from services.uplink.leaving import STOP_WITHIN_S
+from services.relay.service.settings import load
+from services.uplink.connection.closing_times import STOP_WITHIN_S
 from tests.deploy.compose import ROOT, image
 
 FOLDER = ROOT / "deploy" / "kubernetes"

@@ -11,7 +11,7 @@ import pytest
 
 from services.cli import supervise
 from services.cli.main import _parser
-from services.uplink import leaving as uplink
+from services.uplink.connection import closing_times as uplink
 from tests.deploy.compose import ROOT
 
 FOLDER = ROOT / "deploy" / "systemd"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from services.relay.settings_sources import SHORT_NAMES, collect
+from services.relay.service.settings_sources import SHORT_NAMES, collect
 from tests.deploy.compose import ROOT
 
 FILES = [

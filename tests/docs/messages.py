@@ -21,7 +21,7 @@ ERRORS = {
     "NoSuchInstance",
     "TooFewReplicas",
 }
-VALUES = ("relay/settings_values.py", "relay/redis/url.py")
+VALUES = ("relay/service/settings_values.py", "relay/store/url.py")
 """Where a ValueError says what is wrong with a setting."""
 
 
@@ -45,7 +45,7 @@ def _of(tree: ast.Module, errors: set[str]) -> Iterator[str]:
                     yield from _text(argument)
             case ast.Call(func=ast.Name(id=name), args=[first, *_]) if name in errors:
                 yield from _text(first)
-            case ast.Call(func=ast.Name(id="Failure"), args=[_, second]):
+            case ast.Call(func=ast.Name(id="CommandFailure"), args=[_, second]):
                 yield from _text(second)
             case ast.Call(func=ast.Name(id="Outcome"), keywords=[ast.keyword(arg="error", value=text)]):
                 yield from _text(text)

@@ -15,32 +15,34 @@ PUT_TOGETHER = {
     ),
     "…: was torn or missing, and was written anew from the files beside it": "cli/append_only_files.py",
     "…: zeros at its end were cut off": "cli/append_only_files.py",
-    "delivered, no result: it may have run": "relay/command_life.py",
+    "delivered, no result: it may have run": "relay/protocol/command_states.py",
     "…: no mod has ever contacted the relay for this server; check TakaroApiUrl in the mod's config.json": (
         "uplink/takaro/failures.py"
     ),
     "the mod has not contacted the relay for … s": "uplink/takaro/answers.py",
     "the relay's store is away: nothing is known of the mod": "uplink/takaro/answers.py",
     "the game server reports a failure and no reason": "modapi/dialect/results.py",
-    "the game server's answer is too large: … bytes": "uplink/desk.py",
-    "…: is missing: every instance needs one": "relay/settings.py",
-    "…: is missing, and …": "relay/settings.py",
-    "…: others on this machine can read it (mode …), and it holds secrets: chmod 600 …": "relay/cautions.py",
+    "the game server's answer is too large: … bytes": "uplink/requests/handler.py",
+    "…: is missing: every instance needs one": "relay/service/settings.py",
+    "…: is missing, and …": "relay/service/settings.py",
+    "…: others on this machine can read it (mode …), and it holds secrets: chmod 600 …": (
+        "relay/service/settings_warnings.py"
+    ),
     "…: its identity_token …. Whoever knows it and a registration token of your Takaro can speak there as"
     " this server. Takaro knows the server by it: with another one it sees a new server, so change it only if"
-    " you want that": "relay/cautions.py",
+    " you want that": "relay/service/settings_warnings.py",
     "…: … has the same name. Takaro takes a name only once: unless it has both servers already, it refuses"
-    " the second one until that has another name": "relay/cautions.py",
+    " the second one until that has another name": "relay/service/settings_warnings.py",
     "not served: … has the same identity token": "relay/instances/entries.py",
     "one of its mod keys opens … instead": "relay/instances/entries.py",
     "an instance of this slug is stored in Redis too: relay.toml wins": "relay/instances/entries.py",
     "no instance yet: add an [[instance]] block with slug, name and identity_token to relay.toml, or run"
-    " `dayz-relay instance add`": "relay/settings.py",
-    "Redis has …: …. Fix: …": "relay/redis/durability.py",
+    " `dayz-relay instance add`": "relay/service/settings.py",
+    "Redis has …: …. Fix: …": "relay/store/durability.py",
     "Redis has maxmemory-policy …: when memory runs out it deletes events and commands."
-    " Fix: …": "relay/redis/durability.py",
-    "Redis has version …: the relay needs … or newer, or Valkey": "relay/redis/durability.py",
-    "Redis: only … of … replicas are there: no event can be accepted": "relay/store.py",
+    " Fix: …": "relay/store/durability.py",
+    "Redis has version …: the relay needs … or newer, or Valkey": "relay/store/durability.py",
+    "Redis: only … of … replicas are there: no event can be accepted": "relay/store/client.py",
 }
 """Texts that are made in one place and said in another, and where they are made."""
 

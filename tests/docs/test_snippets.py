@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from services.relay.settings import load
+from services.relay.service.settings import load
 from services.sim.ports import free_port
 from tests.docs.pages import ROOT, Block, blocks
 

@@ -11,13 +11,13 @@ from typing import Any
 from websockets.asyncio.server import ServerConnection
 from websockets.protocol import State
 
-from services.sim.dayz.events import Happening
+from services.sim.dayz.events import GameIncident
 from services.sim.dayz.generations import Generation, Operation
 from services.sim.dayz.server import DayzServer
 from services.sim.dayz.world import Player, make_player
 from services.sim.takaro import requests
 from services.sim.takaro.connector import _Kill
-from services.sim.takaro.records import Answer, Link
+from services.sim.takaro.records import Answer, SimLink
 from services.sim.takaro.rules import event_error
 from services.sim.takaro.server import TakaroSim
 from tests.faults import marks
@@ -51,14 +51,14 @@ class Mod(DayzServer):
         player = self.chance.choice([None, None, *self.players])
         lane = player.game_id if player else "line"
         text = marks.write("ev", self.slug, number, lane, self.chance)
-        self._emit(Happening("player-death" if player else "log", player, text=text))
+        self._emit(GameIncident("player-death" if player else "log", player, text=text))
         return number
 
     def chat(self, player: Player) -> int:
         """A marked chat line of that player; its number."""
         number = self.newest = self.newest + 1
         text = marks.write("ev", self.slug, number, player.game_id, self.chance)
-        self._emit(Happening("chat-message", player, text=text))
+        self._emit(GameIncident("chat-message", player, text=text))
         return number
 
     async def _post(self, path: str, body: bytes) -> bytes:
@@ -95,10 +95,10 @@ class Takaro(TakaroSim):
         self.ledger = ledger
         self._names = names
         self._numbers = itertools.count(1)
-        self._sockets: dict[Link, tuple[int, str]] = {}
+        self._sockets: dict[SimLink, tuple[int, str]] = {}
         self._identities: dict[str, str] = {}
-        self._closed_s: dict[Link, float] = {}
-        self.on_event: Callable[[Link, Arrival], object] = lambda link, arrival: None
+        self._closed_s: dict[SimLink, float] = {}
+        self.on_event: Callable[[SimLink, Arrival], object] = lambda link, arrival: None
 
     def expect(self, identity_token: str, slug: str) -> None:
         self._identities[identity_token] = slug
@@ -132,13 +132,13 @@ class Takaro(TakaroSim):
                 if link.connection is connection:
                     self._closed_s[link] = time.monotonic()
 
-    def _socket(self, link: Link) -> tuple[int, str]:
+    def _socket(self, link: SimLink) -> tuple[int, str]:
         if link not in self._sockets:
             asked = link.connection.request
             self._sockets[link] = next(self._numbers), self._names(asked.path if asked else "")
         return self._sockets[link]
 
-    async def _take(self, link: Link, frame: str | bytes) -> None:
+    async def _take(self, link: SimLink, frame: str | bytes) -> None:
         self._socket(link)
         if (request_id := _response_to(frame)) is not None:
             self.ledger.responses[request_id] += 1
@@ -150,7 +150,7 @@ class Takaro(TakaroSim):
             raise
         self.ledger.stray += self.vanished - vanished
 
-    async def _identify(self, link: Link, payload: Any) -> None:
+    async def _identify(self, link: SimLink, payload: Any) -> None:
         bound = link.server
         count = len(bound.identifies) if bound else 0
         await super()._identify(link, payload)
@@ -160,7 +160,7 @@ class Takaro(TakaroSim):
             slug = self._identities.get(server.identity_token, server.identity_token)
             self.ledger.identifies.append(Identify(time.monotonic(), slug, uplink, number))
 
-    def _take_event(self, link: Link, frame: dict[str, Any]) -> None:
+    def _take_event(self, link: SimLink, frame: dict[str, Any]) -> None:
         if link.server and _is_poisoned(frame):
             self.ledger.refused.append("poison")
             self._send_error_later(link, link.server, "An instance of log has failed the validation: poison")

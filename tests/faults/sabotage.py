@@ -9,41 +9,41 @@ from collections.abc import Sequence
 from typing import Any
 
 from services.cli.main import main
-from services.relay.clocks import boottime_s
-from services.relay.errors import LostLease
-from services.relay.event_stream import EventStream
-from services.relay.leases import Lease, Look, Standing
-from services.uplink.takaro.delivery import Delivery
-from services.uplink.takaro.progress import StreamEvent
+from services.relay.protocol.errors import LostLease
+from services.relay.service.clocks import boottime_s
+from services.relay.store.event_stream import EventStream
+from services.relay.store.leases import Lease, LeaseHold, LeaseLook
+from services.uplink.events.progress import StreamEvent
+from services.uplink.events.receipts import Receipts
 
 
 def early_ack() -> None:
     """Events leave the stream when they are written, not when Takaro has receipted them."""
-    written, found = Delivery.written, "_of_no_receipt"
+    written, found = Receipts.written, "_of_no_receipt"
 
-    def take_off(self: Delivery, events: Sequence[StreamEvent]) -> None:
+    def take_off(self: Receipts, events: Sequence[StreamEvent]) -> None:
         written(self, events)
         setattr(self, found, [*getattr(self, found, []), *events])
 
-    def proven(self: Delivery, now_s: float) -> list[StreamEvent]:
+    def proven(self: Receipts, now_s: float) -> list[StreamEvent]:
         events: list[StreamEvent] = getattr(self, found, [])
         setattr(self, found, [])
         self.unproven -= len(events)
         return events
 
-    setattr(Delivery, "written", take_off)  # noqa: B010
-    setattr(Delivery, "proven", proven)  # noqa: B010
+    setattr(Receipts, "written", take_off)  # noqa: B010
+    setattr(Receipts, "proven", proven)  # noqa: B010
     due_s = property(lambda self: 0.0 if getattr(self, found, []) else float("inf"))
-    setattr(Delivery, "proven_s", due_s)  # noqa: B010
+    setattr(Receipts, "proven_s", due_s)  # noqa: B010
 
 
 def no_lease() -> None:
     """Every uplink takes itself for the owner of everything, and all acks are as good as the owner's."""
     renew, ack = Lease.renew, EventStream.ack
 
-    async def always_ours(self: Lease, **options: Any) -> Look:
+    async def always_ours(self: Lease, **options: Any) -> LeaseLook:
         look = await renew(self, **options)
-        self._standing = Standing(True, boottime_s())
+        self._standing = LeaseHold(True, boottime_s())
         self._renewed.set()
         return look._replace(mine=True, wanted="")
 

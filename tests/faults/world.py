@@ -13,9 +13,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from services.relay.errors import StoreError
-from services.relay.keys import keys_of
-from services.relay.store import Store
+from services.relay.protocol.errors import StoreError
+from services.relay.protocol.keys import keys_of
+from services.relay.store.client import Store
 from services.sim.ports import free_port
 from tests.faults.ending import drain, judge
 from tests.faults.ledger import Fault, Ledger

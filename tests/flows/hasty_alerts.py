@@ -4,8 +4,8 @@ import sys
 from dataclasses import replace
 
 from services.cli.main import main
-from services.uplink.alerts import conditions, herald
-from services.uplink.alerts.conditions import RULES, Condition
+from services.uplink.reporting.alerts import conditions, sender
+from services.uplink.reporting.alerts.conditions import RULES, Condition
 
 SILENT_AFTER_S = 8.0  # the mod's last contact is noted each 5 s
 
@@ -18,5 +18,5 @@ if __name__ == "__main__":
         ends_for_s=2.0,
     )
     assert conditions.RULES is RULES
-    herald.LOOK_EVERY_S = herald.GATHER_S = herald.MESSAGE_EVERY_S = 0.2
+    sender.LOOK_EVERY_S = sender.GATHER_S = sender.MESSAGE_EVERY_S = 0.2
     sys.exit(main())

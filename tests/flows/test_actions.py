@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from services.relay.vocabulary import Action
+from services.relay.protocol.vocabulary import Action
 from services.sim.dayz.generations import Generation
 from services.sim.dayz.world import ENTITIES, ITEMS, LOCATIONS, Player, make_player
 from services.sim.takaro import requests

@@ -10,10 +10,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from services.relay.event_stream import Batch, EventStream, Slot, digest
-from services.relay.records import DeadEvent
-from services.relay.store import Store
-from services.relay.vocabulary import Action
+from services.relay.protocol.records import DeadEvent
+from services.relay.protocol.vocabulary import Action
+from services.relay.store.client import Store
+from services.relay.store.event_stream import EventBatch, EventStream, Slot, digest
 from services.sim.dayz.world import make_player
 from tests.flows.conftest import World, key
 
@@ -131,7 +131,7 @@ async def test_a_dead_letter_is_listed_shown_taken_in_again_and_dropped(single: 
     store = Store(single.relay.store.url)
     raws = [b'{"type":"log","msg":"mended \\u001b now"}', b'{"type":"no-such-event"}']
     dead = [Slot(digest(raw), DeadEvent("unknown-type", "type: what \x1b[2J is", raw)) for raw in raws]
-    await EventStream(store, "solo").append(Batch(dead))
+    await EventStream(store, "solo").append(EventBatch(dead))
     await store.close()
 
     said = await ran(single, "dlq", "list", "solo")

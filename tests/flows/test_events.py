@@ -5,7 +5,7 @@ import itertools
 import orjson
 import pytest
 
-from services.relay.vocabulary import Action, EventType
+from services.relay.protocol.vocabulary import Action, EventType
 from services.sim.dayz.events import Channel
 from services.sim.dayz.generations import Generation
 from services.sim.dayz.world import HOSTILE_NAMES, Player, make_player

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 import pytest_asyncio
 
-from services.relay.keys import keys_of
-from services.relay.vocabulary import Action
+from services.relay.protocol.keys import keys_of
+from services.relay.protocol.vocabulary import Action
 from services.sim.dayz.generations import Generation
 from services.sim.takaro import requests
 from services.sim.takaro.records import Answer

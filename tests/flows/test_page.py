@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import BrowserContext, Locator, Page, expect
 
-from services.relay.vocabulary import Action, EventType
+from services.relay.protocol.vocabulary import Action, EventType
 from services.sim.dayz.generations import Generation
 from services.sim.dayz.world import Player, make_player
 from services.sim.takaro import requests

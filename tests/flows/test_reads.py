@@ -5,11 +5,11 @@ import asyncio
 import httpx
 import pytest
 
-from services.relay.vocabulary import Action
+from services.relay.protocol.vocabulary import Action
 from services.sim.dayz.world import make_player
 from services.sim.takaro import requests
 from services.sim.takaro.records import Answer
-from services.uplink.mirror.refreshes import BURST_S
+from services.uplink.requests.mirror.refreshes import BURST_S
 from tests.flows.conftest import World
 
 READS_PER_S = 4.0

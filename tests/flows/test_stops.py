@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from services.relay.command_life import NOT_DELIVERED
-from services.relay.vocabulary import Action
+from services.relay.protocol.command_states import NOT_DELIVERED
+from services.relay.protocol.vocabulary import Action
 from services.sim.dayz.generations import Generation
 from services.sim.dayz.server import DayzServer
 from services.sim.ports import free_ports

@@ -5,7 +5,7 @@ import asyncio
 import httpx
 import pytest
 
-from services.relay.vocabulary import Action
+from services.relay.protocol.vocabulary import Action
 from services.sim.dayz.world import make_player
 from services.sim.takaro import requests
 from services.sim.takaro.rules import API_CREDENTIAL

@@ -5,8 +5,8 @@ import asyncio
 import httpx
 import pytest
 
-from services.relay.command_life import MAY_HAVE_RUN, NOT_DELIVERED
-from services.relay.vocabulary import HAND_OUT_WITHIN_S, Action
+from services.relay.protocol.command_states import MAY_HAVE_RUN, NOT_DELIVERED
+from services.relay.protocol.vocabulary import HAND_OUT_WITHIN_S, Action
 from services.sim.dayz.world import make_player
 from services.sim.takaro import requests
 from services.sim.takaro.records import Answer

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from services.relay.vocabulary import Action
+from services.relay.protocol.vocabulary import Action
 
 CORPUS = Path(__file__).parent / "corpus"
 ACTIONS = list(Action)

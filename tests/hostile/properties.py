@@ -11,12 +11,12 @@ from services.modapi.dialect.bounds import bounded
 from services.modapi.dialect.dead import RAW_BYTES, REASONS
 from services.modapi.dialect.events import map_event
 from services.modapi.dialect.flatten import ID_BYTES, flatten
-from services.modapi.dialect.mend import Batch, Unreadable, read_batch, read_object
+from services.modapi.dialect.mend import ReadBatch, UnreadableBody, read_batch, read_object
 from services.modapi.dialect.results import map_result
 from services.modapi.dialect.roster import Roster
-from services.relay.limits import Limits
-from services.relay.records import DeadEvent
-from services.relay.vocabulary import Action
+from services.relay.protocol.limits import Limits
+from services.relay.protocol.records import DeadEvent
+from services.relay.protocol.vocabulary import Action
 from services.sim.dayz.generations import Generation, read_args, read_operations
 from services.sim.takaro.rules import conclude, event_error
 from services.uplink.takaro.answer_rules import is_error, is_valid_answer
@@ -34,13 +34,13 @@ LONGEST_RESULT = 16_000
 LIMITS = Limits()
 
 
-def reading(body: bytes) -> Batch:
+def reading(body: bytes) -> ReadBatch:
     """Whatever the body is: it is read, in time, into what is JSON again."""
     begun_s = time.process_time()
     batch = read_batch(body)
     try:
         assert type(read_object(body)) is dict
-    except Unreadable as error:
+    except UnreadableBody as error:
         assert str(error)
     assert time.process_time() - begun_s < WITHIN_S, f"{len(body)} bytes took too long"
     for event in batch.events:
@@ -75,7 +75,7 @@ def answer(action: Action, body: bytes) -> None:
     """Whatever a mod answers: Takaro gets an answer of the right shape, or an error that it shows."""
     try:
         read = read_object(body)
-    except Unreadable:
+    except UnreadableBody:
         return
     outcome = map_result(action, read.get("ok"), read.get("result"), read.get("error"))
     payload = payload_for(action, {"gameId": "1"}, outcome)

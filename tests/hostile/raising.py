@@ -4,9 +4,9 @@ import sys
 from typing import Any, NoReturn
 
 from services.cli.main import main
-from services.modapi.intake import Intake
-from services.modapi.operations import Operations
-from services.uplink.desk import Desk
+from services.modapi.commands import ModCommands
+from services.modapi.events import EventIntake
+from services.uplink.requests.handler import RequestHandler
 
 WORD = "fault-put-in-by-a-test"
 
@@ -20,7 +20,12 @@ def spill(self: Any, *args: Any, **more: Any) -> NoReturn:
 
 
 if __name__ == "__main__":
-    for kind, name in ((Intake, "take"), (Operations, "take"), (Operations, "take_result"), (Desk, "take")):
+    for kind, name in (
+        (EventIntake, "take"),
+        (ModCommands, "take"),
+        (ModCommands, "take_result"),
+        (RequestHandler, "take"),
+    ):
         assert hasattr(kind, name), name
         setattr(kind, name, spill)
     sys.exit(main())

@@ -7,11 +7,11 @@ import orjson
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from services.relay.vocabulary import ACTION_RULES, Action, Kind
+from services.relay.protocol.vocabulary import ACTION_RULES, Action, ActionKind
 from tests.hostile import properties
 from tests.hostile.profile import HOSTILE
 
-ASKED = [action for action in Action if ACTION_RULES[action].kind is not Kind.OURS]
+ASKED = [action for action in Action if ACTION_RULES[action].kind is not ActionKind.OURS]
 """What mods are asked. The rest is answered without them."""
 
 SHARP = [

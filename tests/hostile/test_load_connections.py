@@ -2,8 +2,8 @@
 
 import asyncio
 
-from services.relay.http.doors import LOOK_EVERY_S
-from services.relay.limits import DEFAULT_LIMITS
+from services.relay.protocol.limits import DEFAULT_LIMITS
+from services.relay.service.http.connection_limits import LOOK_EVERY_S
 from tests.hostile.conftest import FULL, NAMES, key, limited, refused
 from tests.hostile.figures import note
 from tests.hostile.strangers import BAD_ADDRESSES, GoodMod, gangs, percentile, running

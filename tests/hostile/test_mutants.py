@@ -5,7 +5,7 @@ import pytest
 from tests.hostile.mutate import FILES, MUTANTS, ROOT, TESTS, Mutant, Seen, seen
 
 REPORT = """
-tests/modapi/test_wire.py:10: in test_it
+tests/modapi/http/test_router.py:10: in test_it
     assert status == 413
 E   {error}
 """

@@ -9,19 +9,19 @@ import pytest
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
-from services.modapi.admitted import Admitted
 from services.modapi.app import make_app
+from services.modapi.http.rate_limits import LogLines
 from services.modapi.main import logger
-from services.modapi.metrics import Metrics
-from services.modapi.pace import LogLines
-from services.relay.event_stream import EventStream
-from services.relay.http.ports import bind
-from services.relay.http.serving import Listener
+from services.modapi.metrics import ModapiMetrics
+from services.modapi.served_instances import ServedInstances
 from services.relay.instances.entries import merge
 from services.relay.instances.facts import facts_of
-from services.relay.running import cancelled
-from services.relay.settings import Instance
-from services.relay.store import Store
+from services.relay.service.http.listener import Listener
+from services.relay.service.http.ports import bind
+from services.relay.service.lifecycle import cancelled
+from services.relay.service.settings import Instance
+from services.relay.store.client import Store
+from services.relay.store.event_stream import EventStream
 from tests.support.ages import just_now
 
 MOD, AGENT = "local", "agent"
@@ -33,18 +33,20 @@ class Port:
     def __init__(self, store: Store, slug: str) -> None:
         self.store, self.slug = store, slug
         self.registry = CollectorRegistry()
-        metrics = Metrics(self.registry)
-        self._admitted = Admitted(store, metrics, logger, 0.0, loopback_only=True)
+        metrics = ModapiMetrics(self.registry)
+        self._served_instances = ServedInstances(store, metrics, logger, 0.0, loopback_only=True)
         self.set()
         sock = bind("127.0.0.1", 0, "test")
         self._port: int = sock.getsockname()[1]
-        self.serving = asyncio.create_task(Listener.of(make_app(self._admitted, metrics)).listen(sock))
+        self.serving = asyncio.create_task(
+            Listener.of(make_app(self._served_instances, metrics)).listen(sock)
+        )
 
     def set(self, **settings: Any) -> None:
         """relay.toml says this of the instance from now on."""
         token = SecretStr("identity-token")
         instance = Instance(slug=self.slug, name="A server", identity_token=token, **settings)
-        self._admitted.update(merge([instance], {}, just_now))
+        self._served_instances.update(merge([instance], {}, just_now))
 
     async def post(self, sender: str, *events: Any) -> int:
         body = {"events": [{"type": "log", "msg": one} if isinstance(one, str) else one for one in events]}
@@ -114,7 +116,7 @@ async def test_a_repeat_whose_answer_was_lost_uses_nothing_up(
     port: Port, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     port.set(log_per_s=0.3)  # three at once
-    monkeypatch.setattr("services.modapi.wire.ANSWERED_WITHIN_S", 0.0)  # each answer may be lost
+    monkeypatch.setattr("services.modapi.http.router.ANSWERED_WITHIN_S", 0.0)  # each answer may be lost
     for lines in ("a", "ab", "abc", "abcd"):
         assert await port.post(AGENT, *lines) == 200
     assert await port.stored() == ["a", "b", "c"]

@@ -6,19 +6,19 @@ import pytest
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
-from services.modapi.calls import CallKind
-from services.modapi.metrics import Metrics
-from services.modapi.served import ServedInstance
+from services.modapi.http.calls import CallKind
+from services.modapi.metrics import ModapiMetrics
+from services.modapi.served_instance import ServedInstance
 from services.relay.instances.facts import facts_of
-from services.relay.logs import InstanceLogger
-from services.relay.settings import Instance
-from services.relay.store import Store
+from services.relay.service.logs import InstanceLogger
+from services.relay.service.settings import Instance
+from services.relay.store.client import Store
 
 
 def served(store: Store, slug: str) -> ServedInstance:
     settings = Instance(slug=slug, name="A server", identity_token=SecretStr("identity-of-it"))
     logger = InstanceLogger(logging.getLogger("test"), slug)
-    return ServedInstance(settings, store, Metrics(CollectorRegistry()), logger, 5.0)
+    return ServedInstance(settings, store, ModapiMetrics(CollectorRegistry()), logger, 5.0)
 
 
 @pytest.mark.parametrize(

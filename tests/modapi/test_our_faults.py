@@ -9,22 +9,22 @@ import orjson
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.modapi import intake, operations
+from services.modapi import commands, events
+from services.modapi.commands import ModCommands
 from services.modapi.dialect.flatten import flatten
 from services.modapi.dialect.roster import Roster
-from services.modapi.intake import Intake
-from services.modapi.metrics import Metrics
-from services.modapi.operations import Operations
-from services.relay.command_stream import CommandStream
-from services.relay.event_stream import EventStream
-from services.relay.instances.dead_letters import DeadLetters, Letter
+from services.modapi.events import EventIntake
+from services.modapi.metrics import ModapiMetrics
+from services.relay.instances.dead_letters import DeadLetter, DeadLetters
 from services.relay.instances.state import InstanceState
-from services.relay.keys import keys_of
-from services.relay.logs import InstanceLogger
-from services.relay.operation_ids import new_operation_id
-from services.relay.records import Command, GameEvent, Outcome
-from services.relay.store import Store
-from services.relay.vocabulary import Action
+from services.relay.protocol.keys import keys_of
+from services.relay.protocol.operation_ids import new_operation_id
+from services.relay.protocol.records import Command, GameEvent, Outcome
+from services.relay.protocol.vocabulary import Action
+from services.relay.service.logs import InstanceLogger
+from services.relay.store.client import Store
+from services.relay.store.command_stream import CommandStream
+from services.relay.store.event_stream import EventStream
 
 LINES = orjson.dumps({"events": [{"type": "log", "msg": text} for text in ("one", "bad", "two")]})
 FAULT = ZeroDivisionError("nobody has foreseen this")
@@ -35,12 +35,12 @@ class Modapi:
 
     def __init__(self, store: Store, slug: str) -> None:
         self.registry = CollectorRegistry()
-        metrics = Metrics(self.registry)
+        metrics = ModapiMetrics(self.registry)
         self.store, self.slug = store, slug
         self.events, self.commands = EventStream(store, slug), CommandStream(store, slug)
         self.state = InstanceState(store, slug)
-        self.intake = Intake(self.events, self.state, Roster(), metrics)
-        self.operations = Operations(
+        self.intake = EventIntake(self.events, self.state, Roster(), metrics)
+        self.operations = ModCommands(
             self.commands, Roster(), metrics, InstanceLogger(logging.getLogger("test"), slug)
         )
 
@@ -50,7 +50,7 @@ class Modapi:
         assert taken.token
         return [event["data"]["msg"] for entry in await self.events.read("", 100) for event in entry.events]
 
-    async def dead(self) -> list[Letter]:
+    async def dead(self) -> list[DeadLetter]:
         return await DeadLetters(self.store, self.slug).newest(10)
 
     async def ask(self, action: Action = Action.SHUTDOWN) -> str:
@@ -82,12 +82,12 @@ def raises(*_: Any, **__: Any) -> Any:
 async def test_the_event_that_a_mapper_fails_on_is_put_aside_and_its_neighbours_go_on(
     modapi: Modapi, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    map_event = intake.map_event
+    map_event = events.map_event
 
     def fails(raw: dict[str, Any], roster: Roster, received: str) -> Any:
         return raises() if raw["msg"] == "bad" else map_event(raw, roster, received)
 
-    monkeypatch.setattr(intake, "map_event", fails)
+    monkeypatch.setattr(events, "map_event", fails)
     assert await modapi.post() == ["one", "two"]
     assert await modapi.post(LINES.replace(b"two", b"three")) == ["one", "two", "one", "three"]
     letters = await modapi.dead()
@@ -101,7 +101,7 @@ async def test_the_event_that_a_mapper_fails_on_is_put_aside_and_its_neighbours_
 async def test_an_event_that_cannot_be_written_down_is_put_aside(
     modapi: Modapi, monkeypatch: pytest.MonkeyPatch, made: str
 ) -> None:
-    map_event = intake.map_event
+    map_event = events.map_event
 
     def odd(raw: dict[str, Any], roster: Roster, received: str) -> Any:
         event = map_event(raw, roster, received)
@@ -113,9 +113,9 @@ async def test_an_event_that_cannot_be_written_down_is_put_aside(
         return raises() if raw["msg"] == "bad" else raw
 
     if made == "a set":
-        monkeypatch.setattr(intake, "map_event", odd)
+        monkeypatch.setattr(events, "map_event", odd)
     else:
-        monkeypatch.setattr(intake, "bounded", unbounded)
+        monkeypatch.setattr(events, "bounded", unbounded)
     assert await modapi.post() == ["one", "two"]
     assert [letter.reason for letter in await modapi.dead()] == ["relay-fault"]
 
@@ -123,7 +123,7 @@ async def test_an_event_that_cannot_be_written_down_is_put_aside(
 async def test_a_body_whose_reading_fails_is_put_aside_and_not_asked_for_again(
     modapi: Modapi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(intake, "read_batch", raises)
+    monkeypatch.setattr(events, "read_batch", raises)
     assert await modapi.post() == []
     [letter] = await modapi.dead()
     assert (letter.reason, letter.raw) == ("relay-fault", LINES)
@@ -145,7 +145,7 @@ async def test_a_result_that_we_fail_on_ends_as_an_error(
 
     name = await modapi.ask()
     await modapi.operations.take()
-    monkeypatch.setattr(operations, "map_result", raises if made == "a fault" else odd)
+    monkeypatch.setattr(commands, "map_result", raises if made == "a fault" else odd)
     assert await modapi.operations.take_result(name, b'{"ok":true}')
     assert "the relay failed on it" in (await modapi.result()).error
     assert modapi.faults("result") == 1
@@ -157,7 +157,7 @@ async def test_a_command_that_we_cannot_write_ends_as_an_error_and_the_others_ar
     def fails(action: Action, *more: Any) -> str:
         return raises() if action is Action.SHUTDOWN else flatten(action, *more)
 
-    monkeypatch.setattr(operations, "flatten", fails)
+    monkeypatch.setattr(commands, "flatten", fails)
     bad, good = await modapi.ask(), await modapi.ask(Action.LIST_BANS)
     answer = orjson.loads(modapi.operations.answer(await modapi.operations.take()))
     assert [one["operationId"] for one in answer["operations"]] == [good]

@@ -10,21 +10,21 @@ import pytest
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
-from services.modapi import wakes
-from services.modapi.admitted import Admitted
-from services.modapi.bodies import StoodStill
-from services.modapi.holding import Ending
+from services.modapi import wake_ups
+from services.modapi.held_polls import Ending
+from services.modapi.http.bodies import StoodStill
 from services.modapi.main import logger
-from services.modapi.metrics import Metrics
+from services.modapi.metrics import ModapiMetrics
 from services.modapi.polls import GATHER_S, NOTHING, Polled
-from services.relay.command_stream import CommandStream
+from services.modapi.served_instances import ServedInstances
 from services.relay.instances.entries import merge
-from services.relay.operation_ids import new_operation_id
-from services.relay.records import Command
-from services.relay.running import cancelled
-from services.relay.settings import Instance
-from services.relay.store import Store
-from services.relay.vocabulary import Action
+from services.relay.protocol.operation_ids import new_operation_id
+from services.relay.protocol.records import Command
+from services.relay.protocol.vocabulary import Action
+from services.relay.service.lifecycle import cancelled
+from services.relay.service.settings import Instance
+from services.relay.store.client import Store
+from services.relay.store.command_stream import CommandStream
 from tests.support.ages import just_now
 from tests.support.redis_server import RedisServer
 
@@ -44,14 +44,14 @@ class Mod:
     def __init__(self, store: Store, slug: str, hold_polls_s: float = 5.0) -> None:
         self.store, self.slug = store, slug
         self.stream = CommandStream(store, slug)
-        self.metrics = Metrics(CollectorRegistry())
-        self.admitted = Admitted(store, self.metrics, logger, hold_polls_s, loopback_only=True)
+        self.metrics = ModapiMetrics(CollectorRegistry())
+        self.served_instances = ServedInstances(store, self.metrics, logger, hold_polls_s, loopback_only=True)
         instance = Instance(slug=slug, name="A server", identity_token=SecretStr("identity"))
-        self.admitted.update(merge([instance], {}, just_now))
-        self.polls = self.admitted.instances[slug].polls
+        self.served_instances.update(merge([instance], {}, just_now))
+        self.polls = self.served_instances.instances[slug].polls
         self.gone = asyncio.Event()
         self.looks = math.inf  # so often it is found to wait still
-        self.listening = asyncio.create_task(wakes.listen(store, self.admitted))
+        self.listening = asyncio.create_task(wake_ups.listen(store, self.served_instances))
 
     def poll(self) -> asyncio.Task[Polled]:
         gone = self.gone

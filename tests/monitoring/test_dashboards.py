@@ -13,8 +13,8 @@ import pytest_asyncio
 from docs import dashboards, metrics
 from docs.dashboards import FOLDER
 from docs.panels import DASHBOARDS, LINK, LINK_COLOURS, STAT, TABLE, TEXT, Panel
-from services.relay.link_state import State
-from services.relay.running import cancelled
+from services.relay.protocol.link_states import LinkState
+from services.relay.service.lifecycle import cancelled
 from services.sim.dayz.generations import Generation
 from services.sim.dayz.life import live
 from services.sim.takaro.activity import keep_asking
@@ -146,7 +146,7 @@ LINKS = [
 @PROMETHEUS_THERE
 @pytest.mark.parametrize("expr", LINKS)
 def test_a_link_has_one_state_at_a_time_and_the_worse_the_greater(expr: str, tmp_path: Path) -> None:
-    states = [State.READY, State.WAITING, State.CONNECTING, State.REFUSED]
+    states = [LinkState.READY, LinkState.WAITING, LinkState.CONNECTING, LinkState.REFUSED]
     series = {state: ["stale"] * len(states) for state in states}
     for minute, state in enumerate(states):
         series[state][minute] = "1"
@@ -188,7 +188,7 @@ def test_from_the_row_of_a_server_to_its_dashboard_the_time_and_the_data_source_
 
 
 def test_every_state_of_a_link_has_its_colour() -> None:
-    assert LINK_COLOURS.keys() == set(State)
+    assert LINK_COLOURS.keys() == set(LinkState)
 
 
 def test_the_page_of_metrics_is_up_to_date() -> None:

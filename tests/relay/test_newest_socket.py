@@ -8,10 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.relay import leases
-from services.relay.keys import keys_of
-from services.relay.leases import Lease
-from services.relay.store import Store
+from services.relay.protocol.keys import keys_of
+from services.relay.store import leases
+from services.relay.store.client import Store
+from services.relay.store.leases import Lease
 from tests.support.redis_server import RedisServer
 
 

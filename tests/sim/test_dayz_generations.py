@@ -6,10 +6,10 @@ from typing import Any
 import orjson
 import pytest
 
-from services.sim.dayz.events import Channel, Happening, write_batch, write_event
-from services.sim.dayz.generations import Generation, Unreadable, read_args, read_operations
+from services.sim.dayz.events import Channel, GameIncident, write_batch, write_event
+from services.sim.dayz.generations import Generation, UnreadableAnswer, read_args, read_operations
 from services.sim.dayz.results import write_error, write_result
-from services.sim.dayz.world import Ban, Item, Player, Refused, make_player
+from services.sim.dayz.world import Ban, Item, Player, RefusedOperation, make_player
 
 FLAT, MIXED, SCANNER = Generation
 ALL = tuple(Generation)
@@ -44,7 +44,7 @@ def test_a_poll_answer_is_read_whole() -> None:
     ],
 )
 def test_a_poll_answer_that_is_not_right_is_dropped_whole(body: bytes) -> None:
-    with pytest.raises(Unreadable):
+    with pytest.raises(UnreadableAnswer):
         read_operations(body)
 
 
@@ -110,7 +110,7 @@ def test_a_ban_ends_by_duration_or_by_date() -> None:
 )
 @pytest.mark.parametrize("generation", [FLAT, MIXED])
 def test_a_flat_class_fails_on_anything_else(generation: Generation, action: str, args_json: str) -> None:
-    with pytest.raises(Unreadable):
+    with pytest.raises(UnreadableAnswer):
         read_args(generation, action, args_json)
 
 
@@ -121,7 +121,7 @@ def test_nesting_is_scanned_over_where_the_generation_scans(
 ) -> None:
     args_json = '{"message":"hi","opts":{"recipient":{"gameId":"7"}},"item":"AKM"}'
     if fails:
-        with pytest.raises(Unreadable):
+        with pytest.raises(UnreadableAnswer):
             read_args(generation, action, args_json)
     else:
         assert read_args(generation, action, args_json)["gameId"] == "7"
@@ -145,22 +145,22 @@ def test_the_scanner_has_its_ways(args_json: str, expected: dict[str, Any]) -> N
 # Writing
 
 
-def happenings(player: Player = ANNA) -> list[Happening]:
+def happenings(player: Player = ANNA) -> list[GameIncident]:
     return [
-        Happening("player-connected", player),
-        Happening("player-disconnected", player),
-        Happening("chat-message", player, text="hello", channel=Channel.GLOBAL),
-        Happening("player-death", player, make_player(2, "Ben"), weapon="AKM"),
-        Happening("entity-killed", player, weapon="AKM", entity="Bear"),
-        Happening("log", text="started"),
+        GameIncident("player-connected", player),
+        GameIncident("player-disconnected", player),
+        GameIncident("chat-message", player, text="hello", channel=Channel.GLOBAL),
+        GameIncident("player-death", player, make_player(2, "Ben"), weapon="AKM"),
+        GameIncident("entity-killed", player, weapon="AKM", entity="Bear"),
+        GameIncident("log", text="started"),
     ]
 
 
 @pytest.mark.parametrize("generation", ALL)
 def test_plain_events_are_valid_json(generation: Generation) -> None:
-    batch = write_batch([write_event(generation, happening, TIME) for happening in happenings()])
+    batch = write_batch([write_event(generation, incident, TIME) for incident in happenings()])
     events = orjson.loads(batch)["events"]
-    assert [event["type"] for event in events] == [happening.type for happening in happenings()]
+    assert [event["type"] for event in events] == [incident.type for incident in happenings()]
 
 
 def event_of(generation: Generation, number: int) -> dict[str, Any]:
@@ -209,13 +209,13 @@ def test_the_newer_generations_put_the_weapon_of_a_death_into_msg() -> None:
     ],
 )
 def test_each_generation_escapes_as_much_as_it_does(generation: Generation, expected: bytes) -> None:
-    assert expected in write_event(generation, Happening("log", text='a"b\\c\nd'), TIME)
+    assert expected in write_event(generation, GameIncident("log", text='a"b\\c\nd'), TIME)
 
 
 def test_glued_positions_hold_nan_and_exponents() -> None:
     player = make_player(3, "Carl")
     player.position = (math.nan, 1e6, 7500.25)
-    written = write_event(MIXED, Happening("player-death", player), "")
+    written = write_event(MIXED, GameIncident("player-death", player), "")
     assert b'"position":{"x":nan,"y":1e+06,"z":7500.25}' in written
 
 
@@ -267,7 +267,7 @@ def test_results_come_in_each_generations_shape(
 
 def test_a_player_who_is_offline_is_an_error_or_a_record() -> None:
     for generation in (FLAT, MIXED):
-        with pytest.raises(Refused):
+        with pytest.raises(RefusedOperation):
             write_result(generation, "op", "getPlayer", {"gameId": "7"}, None)
     record = result_of(SCANNER, "getPlayer", None, {"gameId": "7"})
     assert record == {"gameId": "7", "name": "7", "steamId": "7", "platformId": "steam:7", "online": False}

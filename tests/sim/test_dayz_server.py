@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from services.sim.dayz.generations import Generation
-from services.sim.dayz.http import Failure, HttpClient, RequestFailed
+from services.sim.dayz.http import CallFailure, HttpClient, RequestFailed
 from services.sim.dayz.server import DayzServer
 from services.sim.dayz.world import make_player
 
@@ -113,17 +113,19 @@ def polled(*operations: tuple[str, str, str]) -> Callable[[Request], bytes]:
 @pytest.mark.parametrize(
     ("answer", "failure"),
     [
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", Failure.TIMEOUT),
-        (b"HTTP/1.1 204 No Content\r\n\r\n", Failure.TIMEOUT),
-        (b"HTTP/1.1 307 Temporary Redirect\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n", Failure.OTHER),
-        (b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\n{}", Failure.CLIENT_ERROR),
-        (b"HTTP/1.1 503 Busy\r\nContent-Length: 2\r\n\r\n{}", Failure.SERVER_ERROR),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}", Failure.OTHER),
-        (b"nonsense\r\n\r\n", Failure.OTHER),
-        (None, Failure.TIMEOUT),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", CallFailure.TIMEOUT),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", CallFailure.TIMEOUT),
+        (b"HTTP/1.1 307 Temporary Redirect\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n", CallFailure.OTHER),
+        (b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\n{}", CallFailure.CLIENT_ERROR),
+        (b"HTTP/1.1 503 Busy\r\nContent-Length: 2\r\n\r\n{}", CallFailure.SERVER_ERROR),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}", CallFailure.OTHER),
+        (b"nonsense\r\n\r\n", CallFailure.OTHER),
+        (None, CallFailure.TIMEOUT),
     ],
 )
-async def test_all_but_a_2xx_with_a_body_fails(relay: Relay, answer: bytes | None, failure: Failure) -> None:
+async def test_all_but_a_2xx_with_a_body_fails(
+    relay: Relay, answer: bytes | None, failure: CallFailure
+) -> None:
     relay.answer = lambda request: answer
     with pytest.raises(RequestFailed) as caught:
         await HttpClient(relay.url, total_s=0.2).get("/x")
@@ -133,7 +135,7 @@ async def test_all_but_a_2xx_with_a_body_fails(relay: Relay, answer: bytes | Non
 async def test_nobody_listening_is_other() -> None:
     with pytest.raises(RequestFailed) as caught:
         await HttpClient("http://127.0.0.1:9").get("/x")
-    assert caught.value.failure is Failure.OTHER
+    assert caught.value.failure is CallFailure.OTHER
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from services.sim.dayz.game import Game
 from services.sim.dayz.generations import Generation
 from services.sim.dayz.life import happen
 from services.sim.main import run_mod, run_takaro
-from services.sim.waiting import Changes
+from services.sim.waiting import Watchers
 
 
 async def history(seed: int) -> list[bytes]:
@@ -38,7 +38,7 @@ async def test_a_seed_gives_the_same_life_and_all_six_events() -> None:
     }
 
 
-class Lines(Changes):
+class Lines(Watchers):
     """What a simulator prints, awaitable."""
 
     def __init__(self) -> None:

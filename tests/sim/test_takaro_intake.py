@@ -6,8 +6,8 @@ import orjson
 import pytest
 
 from services.sim.takaro import requests
-from services.sim.takaro.faults import Faults
-from services.sim.takaro.intake import INTERNAL_ERROR, Intake
+from services.sim.takaro.faults import SimFaults
+from services.sim.takaro.intake import INTERNAL_ERROR, SimIntake
 from services.sim.takaro.records import Accepted, GameServer
 
 LOG = {"type": "log", "data": {"msg": "x"}}
@@ -18,21 +18,21 @@ LOG = {"type": "log", "data": {"msg": "x"}}
     [(0.0, False), (59.9, False), (60.0, True), (60.9, True), (61.1, False), (120.5, True), (125.0, False)],
 )
 def test_a_quiet_server_loses_its_emitter_for_a_moment(idle_s: float, refused: bool) -> None:
-    server = GameServer("a", "A", Faults(), last_event_at=1000.0)
-    text = Intake(60.0).refuse(server, Faults(), LOG, 1000.0 + idle_s)
+    server = GameServer("a", "A", SimFaults(), last_event_at=1000.0)
+    text = SimIntake(60.0).refuse(server, SimFaults(), LOG, 1000.0 + idle_s)
     assert text == (INTERNAL_ERROR if refused else None)
 
 
 def test_any_event_keeps_the_emitter() -> None:
-    intake, server = Intake(60.0), GameServer("a", "A", Faults())
+    intake, server = SimIntake(60.0), GameServer("a", "A", SimFaults())
     for now in (45.0, 90.0, 135.0, 180.0):
-        assert intake.refuse(server, Faults(), LOG, now) is None
+        assert intake.refuse(server, SimFaults(), LOG, now) is None
 
 
 def test_a_refused_event_does_not_keep_it() -> None:
-    intake, server = Intake(60.0), GameServer("a", "A", Faults())
-    assert intake.refuse(server, Faults(), {"type": "log", "data": {}}, 45.0) is not None
-    assert intake.refuse(server, Faults(), LOG, 60.0) == INTERNAL_ERROR
+    intake, server = SimIntake(60.0), GameServer("a", "A", SimFaults())
+    assert intake.refuse(server, SimFaults(), {"type": "log", "data": {}}, 45.0) is not None
+    assert intake.refuse(server, SimFaults(), LOG, 60.0) == INTERNAL_ERROR
 
 
 def event(kind: str, **player: Any) -> Accepted:
@@ -40,7 +40,7 @@ def event(kind: str, **player: Any) -> Accepted:
 
 
 def test_a_known_player_needs_no_platform_id() -> None:
-    intake, server = Intake(60.0), GameServer("a", "A", Faults())
+    intake, server = SimIntake(60.0), GameServer("a", "A", SimFaults())
     assert intake.lose(server, event("player-connected", gameId="7", name="Anna", steamId="7")) is None
     assert server.online == {"7": "Anna"}
     assert intake.lose(server, event("player-disconnected", gameId="7", name="")) is None

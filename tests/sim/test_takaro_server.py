@@ -11,7 +11,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from services.sim.takaro.faults import EMPTY
-from services.sim.takaro.old_bridge import OldBridge
+from services.sim.takaro.old_bridge import SimOldBridge
 from services.sim.takaro.rules import API_CREDENTIAL
 from services.sim.takaro.server import TakaroSim
 
@@ -437,8 +437,8 @@ async def test_an_error_can_come_after_any_number_of_pongs(takaro: TakaroSim) ->
 async def test_requests_go_to_whoever_identified_last_and_events_are_taken_from_both(
     takaro: TakaroSim,
 ) -> None:
-    async with OldBridge(takaro.url, "server-one", TOKEN) as first:
-        async with OldBridge(takaro.url, "server-one", TOKEN) as second:
+    async with SimOldBridge(takaro.url, "server-one", TOKEN) as first:
+        async with SimOldBridge(takaro.url, "server-one", TOKEN) as second:
             await takaro.request("server-one", "testReachability")
             assert (first.requests, second.requests) == (0, 1)
             for bridge in (first, second):
@@ -452,8 +452,8 @@ async def test_requests_go_to_whoever_identified_last_and_events_are_taken_from_
 
 
 async def test_a_socket_that_closed_is_still_asked(takaro: TakaroSim) -> None:
-    async with OldBridge(takaro.url, "server-one", TOKEN):
-        async with OldBridge(takaro.url, "server-one", TOKEN):
+    async with SimOldBridge(takaro.url, "server-one", TOKEN):
+        async with SimOldBridge(takaro.url, "server-one", TOKEN):
             pass
         answer = await takaro.request("server-one", "testReachability")
         assert answer.error and "timed out" in answer.error

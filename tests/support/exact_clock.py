@@ -2,7 +2,7 @@
 
 import time
 
-from services.relay.redis.clock import StoreClock
+from services.relay.store.clock import StoreClock
 
 
 class ExactClock(StoreClock):

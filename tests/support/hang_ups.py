@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from services.relay.running import cancelled
+from services.relay.service.lifecycle import cancelled
 
 WITHIN_S = 5.0
 

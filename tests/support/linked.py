@@ -8,20 +8,20 @@ from dataclasses import dataclass, field
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
-from services.relay.command_stream import CommandStream
-from services.relay.event_stream import Batch, EventStream, Slot, digest
 from services.relay.instances.state import InstanceState
-from services.relay.leases import Lease
-from services.relay.records import Command, GameEvent
-from services.relay.running import cancelled
-from services.relay.settings import Instance
-from services.relay.store import Store
+from services.relay.protocol.records import Command, GameEvent
+from services.relay.service.lifecycle import cancelled
+from services.relay.service.settings import Instance
+from services.relay.store.client import Store
+from services.relay.store.command_stream import CommandStream
+from services.relay.store.event_stream import EventBatch, EventStream, Slot, digest
+from services.relay.store.leases import Lease
 from services.sim.takaro.server import TakaroSim
-from services.uplink.leaving import leaving
-from services.uplink.metrics import Metrics
-from services.uplink.owned import OwnedInstance
-from services.uplink.surroundings import Surroundings
-from services.uplink.takaro.contact import Contact
+from services.uplink.connection.closing_times import closing_times
+from services.uplink.context import UplinkContext
+from services.uplink.ownership.owned_instance import OwnedInstance
+from services.uplink.reporting.metrics import UplinkMetrics
+from services.uplink.requests.mod_contact import Contact
 
 TOKEN = "the-registration-token"
 RENEW_EVERY_S = 0.1
@@ -49,7 +49,7 @@ class Uplink:
         self.turns = 0
         self.owned = OwnedInstance(
             instance,
-            Surroundings(takaro_url, store, Metrics(self.registry), self._turn, 50.0),
+            UplinkContext(takaro_url, store, UplinkMetrics(self.registry), self._turn, 50.0),
             self.lease,
             Contact(0.0),
         )
@@ -84,7 +84,7 @@ class Uplink:
         elsewhere: asyncio.Event | None = None,
     ) -> None:
         now_s = time.monotonic()
-        how = leaving(now_s, now_s + within_s, mod_polls=mod_polls, has_successor=has_successor)
+        how = closing_times(now_s, now_s + within_s, mod_polls=mod_polls, has_successor=has_successor)
         await self.owned.leave(how, elsewhere)
 
     async def stop_renewing(self) -> None:
@@ -148,7 +148,7 @@ class Linked:
 
     async def append_events(self, *events: GameEvent) -> None:
         stream = EventStream(self.store, self.slug)
-        appended = await stream.append(Batch([Slot(digest(event), event) for event in events]))
+        appended = await stream.append(EventBatch([Slot(digest(event), event) for event in events]))
         stream.answered(appended.token)
         for uplink in self.uplinks:
             uplink.owned.wake(events=True, results=False)

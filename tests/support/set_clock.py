@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from services.relay.store import Script, Store
+from services.relay.store.client import Script, Store
 
 
 def set_clock(store: Store, step_s: float, patch: pytest.MonkeyPatch) -> None:

@@ -13,18 +13,18 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 from websockets.asyncio.server import ServerConnection, serve
 
-from services.relay.limits import Limits
-from services.relay.running import cancelled
-from services.relay.settings import Instance
-from services.relay.store import Store
-from services.relay.vocabulary import Action
-from services.uplink import fleet
-from services.uplink.fleet import Fleet
-from services.uplink.identify_turns import IdentifyTurns
-from services.uplink.metrics import Metrics
-from services.uplink.mirror.state import Mirror, Subject
-from services.uplink.mirror.table import Age
-from services.uplink.surroundings import Surroundings
+from services.relay.protocol.limits import Limits
+from services.relay.protocol.vocabulary import Action
+from services.relay.service.lifecycle import cancelled
+from services.relay.service.settings import Instance
+from services.relay.store.client import Store
+from services.uplink.connection.identify_turns import IdentifyTurns
+from services.uplink.context import UplinkContext
+from services.uplink.ownership import fleet
+from services.uplink.ownership.fleet import Fleet
+from services.uplink.reporting.metrics import UplinkMetrics
+from services.uplink.requests.mirror.mirror import Mirror, Subject
+from services.uplink.requests.mirror.read_rules import AnswerAge
 from tests.support.certificates import make_certificate
 
 NOW = 1_800_000_000.0
@@ -70,7 +70,7 @@ def test_an_answer_that_is_too_big_is_not_kept(
 ) -> None:
     mirror = Mirror(Limits(**limit), lambda name: beyond.update([name]))
     mirror.answered(subject, things(10), NOW)
-    assert mirror.read(subject, NOW).age is not Age.UNKNOWN and not beyond
+    assert mirror.read(subject, NOW).age is not AnswerAge.UNKNOWN and not beyond
     mirror.take_changes()
     mirror.answered(subject, things(100), NOW + 1)
     assert not mirror.take_changes().catalogues
@@ -107,8 +107,8 @@ class Scene:
             registration_token=SecretStr("the-registration-token"),
         )
         self.uplink = Fleet(
-            Surroundings(
-                url, self.store, Metrics(self.registry), IdentifyTurns(self.store), 50.0, limits, proxy
+            UplinkContext(
+                url, self.store, UplinkMetrics(self.registry), IdentifyTurns(self.store), 50.0, limits, proxy
             )
         )
         self.uplink.update({self.slug: instance})
@@ -147,9 +147,9 @@ async def test_an_answer_that_is_too_big_for_takaro_becomes_an_error(scene: Scen
         scene.start(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}", Limits(frame_out_bytes=1024))
         socket = await scene.linked.get()
         assert scene.uplink
-        [berth] = scene.uplink._berths.values()
-        assert berth._owned
-        berth._owned._mirror.answered(PLAYERS, [{"gameId": str(n), "name": "x" * 90} for n in range(50)], 4e9)
+        [owner] = scene.uplink._owners.values()
+        assert owner._owned
+        owner._owned._mirror.answered(PLAYERS, [{"gameId": str(n), "name": "x" * 90} for n in range(50)], 4e9)
         await socket.send(ask("getPlayers"))
         answer = await scene.answers.get()
         assert isinstance(answer, dict) and "too large" in answer["error"]

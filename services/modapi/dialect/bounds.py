@@ -4,8 +4,8 @@ would send it again for ever (contract.md A1)."""
 from typing import Any
 
 from services.modapi.dialect.dead import Reason, dead
-from services.relay.limits import Limits
-from services.relay.records import DeadEvent
+from services.relay.protocol.limits import Limits
+from services.relay.protocol.records import DeadEvent
 
 
 def bounded(raw: dict[str, Any], data: bytes, limits: Limits) -> dict[str, Any] | DeadEvent:

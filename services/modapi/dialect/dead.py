@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from services.relay.records import DeadEvent
+from services.relay.protocol.records import DeadEvent
 
 RAW_BYTES = 2_000
 """How much of a dead event is kept: enough to see what is wrong with it."""

@@ -11,8 +11,8 @@ from services.modapi.dialect import fields
 from services.modapi.dialect.dead import Reason, dead
 from services.modapi.dialect.identity import Contradiction, has_stray_ids
 from services.modapi.dialect.roster import Roster
-from services.relay.records import DeadEvent, GameEvent
-from services.relay.vocabulary import EventType
+from services.relay.protocol.records import DeadEvent, GameEvent
+from services.relay.protocol.vocabulary import EventType
 
 Data = dict[str, Any]
 

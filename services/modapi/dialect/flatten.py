@@ -10,8 +10,8 @@ from datetime import datetime
 from typing import Any
 
 from services.modapi.dialect import fields
-from services.relay import moments
-from services.relay.vocabulary import Action
+from services.relay.protocol import dates
+from services.relay.protocol.vocabulary import Action
 
 LIMIT_BYTES = 999
 ID_BYTES = 128
@@ -63,10 +63,10 @@ def _kick(args: Args, now_ms: int) -> Flat:
 
 def _ban(args: Args, now_ms: int) -> Flat:
     members = [_text(args, "gameId")]
-    until = moments.read_end(args.get("expiresAt"))
+    until = dates.read_end(args.get("expiresAt"))
     members.append(("durationSeconds", str(_seconds_left(until, now_ms))))
     if until is not None:
-        members.append(("expiresAt", f'"{moments.iso(until)}"'))
+        members.append(("expiresAt", f'"{dates.iso(until)}"'))
     return members, ("reason", args.get("reason"))
 
 

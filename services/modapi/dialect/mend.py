@@ -11,8 +11,8 @@ import orjson
 
 from services.modapi.dialect.dead import Reason, dead
 from services.modapi.dialect.repair import MAX_MEND_CHARS, clean, decode, load, may_repeat_keys
-from services.relay.errors import RelayError
-from services.relay.records import DeadEvent
+from services.relay.protocol.errors import RelayError
+from services.relay.protocol.records import DeadEvent
 
 MAX_EVENTS = 5_000
 """A mod sends at most 50 a batch; what goes beyond this is put aside as one."""
@@ -24,11 +24,11 @@ _NEXT_EVENT = re.compile(r'(?:,|(?<=\}))\s*+(?=\{\s*+"[\w-]{1,40}+"\s*+:)')
 _ENVELOPE = re.compile(r'\{[^\[{]{0,200}"events"\s*+:\s*+\[?|\[')
 
 
-class Unreadable(RelayError):
+class UnreadableBody(RelayError):
     """This body is no JSON object, and cannot be made one. `str(error)` says why."""
 
 
-class Batch(NamedTuple):
+class ReadBatch(NamedTuple):
     """The events of one post, in order. `unreadable` are those that could not be read; put in one after the
     other at their `places`, they make the list what the mod sent: a repeat is recognised by its order."""
 
@@ -38,7 +38,7 @@ class Batch(NamedTuple):
     places: list[int]
 
 
-def read_batch(body: bytes, most: int = MAX_EVENTS) -> Batch:
+def read_batch(body: bytes, most: int = MAX_EVENTS) -> ReadBatch:
     """Read `{"events":[…]}`, a bare list or one bare event; of more than `most` events the first ones. Never
     raises: what cannot be read is in `unreadable`."""
     repaired = False
@@ -68,11 +68,11 @@ def read_object(body: bytes) -> dict[str, Any]:
         try:
             value, rest = load(text, may_mend=len(text) <= MAX_MEND_CHARS)
         except ValueError as error:
-            raise Unreadable(f"the body is not JSON: {error}") from error
+            raise UnreadableBody(f"the body is not JSON: {error}") from error
         if rest:
-            raise Unreadable("the body holds more than one value") from None
+            raise UnreadableBody("the body holds more than one value") from None
     if type(value) is not dict:
-        raise Unreadable("the body is JSON, but not an object")
+        raise UnreadableBody("the body is JSON, but not an object")
     return value
 
 
@@ -107,12 +107,12 @@ def _pieces(text: str, most: int) -> list[Any]:
     return events
 
 
-def _sorted_out(events: list[Any], most: int, repaired: bool) -> Batch:
+def _sorted_out(events: list[Any], most: int, repaired: bool) -> ReadBatch:
     if len(events) > most:
         detail = f"events: more than {most} in one post, the rest is put aside"
         events = [*events[:most], dead(Reason.TOO_MANY_EVENTS, detail, events[most])]
     if all(type(event) is dict for event in events):
-        return Batch(events, [], repaired, [])
+        return ReadBatch(events, [], repaired, [])
     good: list[dict[str, Any]] = []
     unreadable: list[DeadEvent] = []
     places: list[int] = []
@@ -124,4 +124,4 @@ def _sorted_out(events: list[Any], most: int, repaired: bool) -> Batch:
             event = dead(Reason.NOT_AN_OBJECT, "an event has to be an object", event)
         unreadable.append(event)
         places.append(place)
-    return Batch(good, unreadable, repaired, places)
+    return ReadBatch(good, unreadable, repaired, places)

@@ -13,9 +13,9 @@ import orjson
 from services.modapi.dialect import fields
 from services.modapi.dialect.bounds import levels
 from services.modapi.dialect.identity import Contradiction, has_stray_ids, identity_of
-from services.relay import moments
-from services.relay.records import Outcome
-from services.relay.vocabulary import ENTITY_TYPES, Action
+from services.relay.protocol import dates
+from services.relay.protocol.records import Outcome
+from services.relay.protocol.vocabulary import ENTITY_TYPES, Action
 
 ERROR_CHARS = 500
 RAW_RESULT_CHARS = 16_000
@@ -283,13 +283,13 @@ def _ban(raw: Any) -> dict[str, Any] | None:
     if banned["name"] == fields.DEFAULT_NAME:
         banned["name"] = banned["gameId"]
     try:
-        until = moments.read_end(raw.get("expiresAt"))
+        until = dates.read_end(raw.get("expiresAt"))
     except ValueError:
         return None  # with no date Takaro would make the ban permanent
     return {
         "player": banned,
         "reason": fields.line(raw.get("reason"), ERROR_CHARS),
-        "expiresAt": moments.iso(until) if until else None,
+        "expiresAt": dates.iso(until) if until else None,
     }
 
 

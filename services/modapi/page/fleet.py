@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from services.modapi.page.markup import Html, html
-from services.modapi.page.view import SORTS, Row, Shown, View, choose
-from services.modapi.page.words import BADGES, NOTHING, Level, ago, badge, count, link_word, polls
+from services.modapi.page.view import SORTS, PageRow, ShownPage, View, choose
+from services.modapi.page.words import BADGES, NOTHING, Severity, ago, badge, count, link_word, polls
 from services.relay.instances.facts import Facts
-from services.relay.spans import span
+from services.relay.service.durations import span
 
 _PAGE = """\
 <h1 class="sr">Servers</h1>
@@ -55,7 +55,7 @@ _ROW = """\
 """
 
 
-def page(rows: Sequence[Row], view: View) -> Html:
+def page(rows: Sequence[PageRow], view: View) -> Html:
     """The body of the page."""
     states = [
         html(
@@ -76,18 +76,18 @@ def page(rows: Sequence[Row], view: View) -> Html:
     )
 
 
-def title(rows: Sequence[Row]) -> str:
+def title(rows: Sequence[PageRow]) -> str:
     """Tells, among the tabs of a browser, how many servers are down."""
-    down = sum(row.level is Level.BAD for row in rows)
+    down = sum(row.level is Severity.BAD for row in rows)
     return f"({down}) Servers" if down else "Servers"
 
 
-def summary(rows: Sequence[Row]) -> Html:
+def summary(rows: Sequence[PageRow]) -> Html:
     """The whole fleet in a line; each number leads to what it counts."""
     levels = Counter(row.level for row in rows)
     tiles: list[tuple[str, int, str, View]] = [("servers", len(rows), "", View())]
     tiles += [
-        (BADGES[level], levels[level], level.name.lower(), View(state=BADGES[level])) for level in Level
+        (BADGES[level], levels[level], level.name.lower(), View(state=BADGES[level])) for level in Severity
     ]
     tiles += [
         ("players", sum(row.facts.players or 0 for row in rows), "", View(sort="players")),
@@ -111,7 +111,7 @@ def summary(rows: Sequence[Row]) -> Html:
     )
 
 
-def table(rows: Sequence[Row], view: View) -> Html:
+def table(rows: Sequence[PageRow], view: View) -> Html:
     """The rows of this view."""
     shown = choose(rows, view)
     none = None
@@ -146,7 +146,7 @@ def _head(name: str, view: View) -> Html:
     )
 
 
-def _row(row: Row) -> Html:
+def _row(row: PageRow) -> Html:
     facts = row.facts
     return html(
         _ROW,
@@ -183,7 +183,7 @@ def waiting(facts: Facts) -> Html:
     return html('{n}<span class="dim">{since}</span>', n=count(facts.events), since=since)
 
 
-def _pages(shown: Shown, view: View) -> Html:
+def _pages(shown: ShownPage, view: View) -> Html:
     def to(page: int, word: str, name: str) -> Html:
         if not 1 <= page <= shown.pages:
             return html('<span class="none">{word}</span>', word=word)

@@ -6,7 +6,7 @@ from services.modapi.page.chart import charts
 from services.modapi.page.fleet import link_of, waiting
 from services.modapi.page.markup import Html, html
 from services.modapi.page.setup import setup
-from services.modapi.page.view import Row
+from services.modapi.page.view import PageRow
 from services.modapi.page.words import (
     FATES,
     GOOD_FATES,
@@ -20,11 +20,11 @@ from services.modapi.page.words import (
     said,
     took,
 )
+from services.relay.instances.activity import DEAD, WAITING, ActivityEntry
 from services.relay.instances.diagnosis import Problem
 from services.relay.instances.minutes import Minute
-from services.relay.instances.watching import DEAD, WAITING, Passed
-from services.relay.settings import ModApi
-from services.relay.vocabulary import ACTION_RULES, Action, Kind
+from services.relay.protocol.vocabulary import ACTION_RULES, Action, ActionKind
+from services.relay.service.settings import ModApi
 
 SHOWN = 50
 _NO_EVENTS = "Nothing yet. Those that were delivered are forgotten when the relay starts anew."
@@ -71,7 +71,7 @@ _FACTS = """\
 """
 
 
-def facts(row: Row) -> Html:
+def facts(row: PageRow) -> Html:
     """How it is now."""
     found = row.facts
     problems = [
@@ -105,7 +105,7 @@ def _fix(problem: Problem) -> Html:
     return html("{all}", all=[html("<code>{w}</code>" if n % 2 else "{w}", w=w) for n, w in enumerate(words)])
 
 
-def events(passed: Iterable[Passed]) -> Html:
+def events(passed: Iterable[ActivityEntry]) -> Html:
     """What happened in the game, the newest first."""
     rows = [
         html(
@@ -120,7 +120,7 @@ def events(passed: Iterable[Passed]) -> Html:
     return _passed(rows, ("At", "Event", "What", "State"), _NO_EVENTS)
 
 
-def commands(passed: Iterable[Passed]) -> Html:
+def commands(passed: Iterable[ActivityEntry]) -> Html:
     """What Takaro had done in the game. What it only asks for is too much to be read."""
     writes = [one for one in passed if one.kind == "command" and is_write(one.what)]
     rows = [
@@ -137,14 +137,14 @@ def commands(passed: Iterable[Passed]) -> Html:
 
 
 def is_write(action: str) -> bool:
-    return action in ACTION_RULES and ACTION_RULES[Action(action)].kind is Kind.WRITE
+    return action in ACTION_RULES and ACTION_RULES[Action(action)].kind is ActionKind.WRITE
 
 
-def _newest(passed: Iterable[Passed], kind: str) -> list[Passed]:
+def _newest(passed: Iterable[ActivityEntry], kind: str) -> list[ActivityEntry]:
     return sorted((one for one in passed if one.kind == kind), key=lambda one: -one.at_ms)[:SHOWN]
 
 
-def _fate(passed: Passed) -> Html:
+def _fate(passed: ActivityEntry) -> Html:
     good = passed.fate in GOOD_FATES
     time = f" in {took(passed.took_ms)}" if good else ""
     told = passed.fate == DEAD or (passed.kind == "command" and passed.fate == "refused")
@@ -169,10 +169,10 @@ def _passed(rows: list[Html], heads: Sequence[str], none: str) -> Html:
 
 
 def page(
-    row: Row,
+    row: PageRow,
     modapi: ModApi,
     hour: Sequence[Minute],
-    passed: Sequence[Passed],
+    passed: Sequence[ActivityEntry],
     letters: Html,
     notice: str = "",
 ) -> Html:

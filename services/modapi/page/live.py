@@ -12,29 +12,29 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 import orjson
 
-from services.modapi.page import fleet, frame, instance
+from services.modapi.page import fleet, instance, layout
 from services.modapi.page.chart import charts
-from services.modapi.page.letters import LETTERS, dead
+from services.modapi.page.dead_letters import LETTERS, dead
 from services.modapi.page.markup import Html
-from services.modapi.page.view import Row, View
+from services.modapi.page.view import PageRow, View
 from services.modapi.page.words import level
-from services.relay.errors import StoreError
-from services.relay.faults import FaultKind, Faults
 from services.relay.instances.accepted import accepted
+from services.relay.instances.activity import REMEMBERED, ActivityEntry, watch
 from services.relay.instances.dead_letters import DeadLetters
 from services.relay.instances.diagnosis import Problem, diagnose, wrong_keys
 from services.relay.instances.directory import Directory
-from services.relay.instances.entries import Entry
+from services.relay.instances.entries import ServedEntry
 from services.relay.instances.facts import Facts, facts_of_all
 from services.relay.instances.minutes import read_minutes
+from services.relay.instances.mod_config import mod_url
 from services.relay.instances.state import InstanceState
-from services.relay.instances.strangers import Stranger, Strangers
-from services.relay.instances.watching import REMEMBERED, Passed, watch
-from services.relay.logs import InstanceLogger
-from services.relay.mod_config import mod_url
-from services.relay.running import cancelled
-from services.relay.settings import ModApi
-from services.relay.store import Store
+from services.relay.instances.unknown_keys import UnknownKeyCall, UnknownKeyCalls
+from services.relay.protocol.errors import StoreError
+from services.relay.service.faults import FaultKind, OwnFaults
+from services.relay.service.lifecycle import cancelled
+from services.relay.service.logs import InstanceLogger
+from services.relay.service.settings import ModApi
+from services.relay.store.client import Store
 
 FRESH_S = 1.0
 AT_ONCE = 50
@@ -62,18 +62,18 @@ Fragments = dict[str, Html]
 class Board:
     """All instances with what is known of them now."""
 
-    def __init__(self, directory: Directory, store: Store, modapi: ModApi, faults: Faults) -> None:
+    def __init__(self, directory: Directory, store: Store, modapi: ModApi, faults: OwnFaults) -> None:
         self._faults = faults
         self._directory = directory
         self._store = store
-        self._strangers = Strangers(store)
+        self._unknown_calls = UnknownKeyCalls(store)
         self._modapi = modapi
-        self._rows: dict[str, Row] = {}
+        self._rows: dict[str, PageRow] = {}
         self._read_s = -math.inf
         self._reading = asyncio.Lock()
         self._fleet: list[Problem] = []
 
-    async def rows(self) -> dict[str, Row]:
+    async def rows(self) -> dict[str, PageRow]:
         """By slug, not older than FRESH_S. Raises StoreError."""
         async with self._reading:
             if time.monotonic() - self._read_s >= FRESH_S:
@@ -83,17 +83,17 @@ class Board:
 
     def notes(self) -> Html:
         """What concerns the relay as a whole."""
-        return frame.notes(self._directory.waits_for_restart, self._directory.complaint, self._fleet)
+        return layout.notes(self._directory.waits_for_restart, self._directory.complaint, self._fleet)
 
-    async def _read(self) -> dict[str, Row]:
+    async def _read(self) -> dict[str, PageRow]:
         entries = dict(self._directory.entries)
         slugs = list(entries)
-        strangers = await self._strangers.all()
+        unknown_calls = await self._unknown_calls.all()
         facts: dict[str, Facts] = {}
         for start in range(0, len(slugs), AT_ONCE):
             facts |= await facts_of_all(self._store, slugs[start : start + AT_ONCE])
-        named, self._fleet = wrong_keys(entries, facts, strangers)
-        rows: dict[str, Row] = {}
+        named, self._fleet = wrong_keys(entries, facts, unknown_calls)
+        rows: dict[str, PageRow] = {}
         for count, slug in enumerate(slugs, 1):
             with self._faults.kept(InstanceLogger(logger, slug), FaultKind.LISTENER):
                 rows[slug] = self._row(entries[slug], facts[slug], named.get(slug))
@@ -101,25 +101,25 @@ class Board:
                 await asyncio.sleep(0)
         return rows
 
-    def _row(self, entry: Entry, facts: Facts, stranger: Stranger | None) -> Row:
-        problems = diagnose(entry, facts, mod_url(self._modapi), stranger)
-        return Row(entry, facts, problems, level(entry.disabled, problems))
+    def _row(self, entry: ServedEntry, facts: Facts, unknown_call: UnknownKeyCall | None) -> PageRow:
+        problems = diagnose(entry, facts, mod_url(self._modapi), unknown_call)
+        return PageRow(entry, facts, problems, level(entry.disabled, problems))
 
 
-class Room:
+class LiveRoom:
     """What passed one instance since somebody looks at it. Reads are left out: nobody could follow them."""
 
-    def __init__(self, store: Store, slug: str, faults: Faults) -> None:
+    def __init__(self, store: Store, slug: str, faults: OwnFaults) -> None:
         self.used_s = time.monotonic()
-        self._events: deque[Passed] = deque(maxlen=REMEMBERED)
-        self._commands: deque[Passed] = deque(maxlen=REMEMBERED)
+        self._events: deque[ActivityEntry] = deque(maxlen=REMEMBERED)
+        self._commands: deque[ActivityEntry] = deque(maxlen=REMEMBERED)
         self._state = InstanceState(store, slug)
         self._listening = asyncio.create_task(
             faults.kept_going(InstanceLogger(logger, slug), lambda: self._listen(store, slug))
         )
 
     @property
-    def passed(self) -> list[Passed]:
+    def passed(self) -> list[ActivityEntry]:
         return [*self._events, *self._commands]
 
     async def _listen(self, store: Store, slug: str) -> None:
@@ -130,7 +130,7 @@ class Room:
                 elif instance.is_write(one.what):
                     self._commands.append(await self._named(one))
 
-    async def _named(self, command: Passed) -> Passed:
+    async def _named(self, command: ActivityEntry) -> ActivityEntry:
         """Whom it is about has a name, if that one was ever seen."""
         game_id = command.data.get("gameId") or command.data.get("recipient")
         with contextlib.suppress(StoreError):
@@ -145,12 +145,12 @@ class Room:
 class Live:
     """The readers of the page."""
 
-    def __init__(self, directory: Directory, store: Store, modapi: ModApi, faults: Faults) -> None:
+    def __init__(self, directory: Directory, store: Store, modapi: ModApi, faults: OwnFaults) -> None:
         self.board = Board(directory, store, modapi, faults)
         self._faults = faults
         self.streams = 0
         self._store = store
-        self._rooms: dict[str, Room] = {}
+        self._rooms: dict[str, LiveRoom] = {}
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
@@ -169,17 +169,17 @@ class Live:
             for slug in [slug for slug, room in self._rooms.items() if room.used_s < left_s]:
                 await self._rooms.pop(slug).close()
 
-    def passed(self, slug: str) -> list[Passed]:
+    def passed(self, slug: str) -> list[ActivityEntry]:
         """What passed the instance lately, as far as it is known: the first who asks has it a second on."""
         room = self._rooms.get(slug)
         if room is None:
             if len(self._rooms) >= MOST_ROOMS or self._stopping.is_set():
                 return []
-            room = self._rooms[slug] = Room(self._store, slug, self._faults)
+            room = self._rooms[slug] = LiveRoom(self._store, slug, self._faults)
         room.used_s = time.monotonic()
         return room.passed
 
-    async def events(self, row: Row) -> list[Passed]:
+    async def events(self, row: PageRow) -> list[ActivityEntry]:
         """What passed lately, and what was accepted and has not passed. Raises StoreError."""
         return [*self.passed(row.slug), *await accepted(self._store, row.slug, row.facts.now_ms)]
 
@@ -194,7 +194,7 @@ class Live:
         async def look(_: int) -> Fragments:
             rows = list((await self.board.rows()).values())
             return {
-                "title": frame.title(fleet.title(rows)),
+                "title": layout.title(fleet.title(rows)),
                 "notes": self.board.notes(),
                 "summary": fleet.summary(rows),
                 "table": fleet.table(rows, view),

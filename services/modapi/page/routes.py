@@ -13,24 +13,24 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from services.modapi.bodies import CutShort, TooLarge, read_body
-from services.modapi.metrics import Metrics
-from services.modapi.page import fleet, frame, instance
-from services.modapi.page.door import NO_TOKEN, Hardened, PageDoor, Reader, cookie, from_here
-from services.modapi.page.letters import notice
+from services.modapi.dead_letter_retry import intake_of, repeat
+from services.modapi.http.bodies import CutShort, TooLarge, read_body
+from services.modapi.metrics import ModapiMetrics
+from services.modapi.page import fleet, instance, layout
+from services.modapi.page.access import NO_TOKEN, Hardened, PageAccess, Reader, cookie, from_here
+from services.modapi.page.dead_letters import notice
 from services.modapi.page.live import Live, News
 from services.modapi.page.markup import Html
-from services.modapi.page.view import Row, View
-from services.modapi.repeats import intake_of, repeat
-from services.relay.errors import StoreError
-from services.relay.event_stream import MAX_DEAD_EVENTS
+from services.modapi.page.view import PageRow, View
 from services.relay.instances.dead_letters import DeadLetters
 from services.relay.instances.directory import Directory
 from services.relay.instances.minutes import read_minutes
-from services.relay.limits import Limits
-from services.relay.settings import ModApi, Settings
-from services.relay.settings_values import is_loopback
-from services.relay.store import Store
+from services.relay.protocol.errors import StoreError
+from services.relay.protocol.limits import Limits
+from services.relay.service.settings import ModApi, Settings
+from services.relay.service.settings_values import is_loopback
+from services.relay.store.client import Store
+from services.relay.store.event_stream import MAX_DEAD_EVENTS
 
 MAX_FORM_BYTES = 4 * 1024
 MOST_STREAMS = 200
@@ -43,13 +43,13 @@ ForReader = Callable[[Request, Reader], Awaitable[Response]]
 
 
 def add_page(
-    pages: FastAPI, settings: Settings, directory: Directory, store: Store, metrics: Metrics
+    pages: FastAPI, settings: Settings, directory: Directory, store: Store, metrics: ModapiMetrics
 ) -> Live:
     """Adds the page to those of the admin port. What is returned has to run."""
     modapi = settings.modapi
     token = modapi.admin_token.get_secret_value() if modapi.admin_token else None
     live = Live(directory, store, modapi, metrics.service.faults)
-    door = PageDoor(token, settings.limits, loopback=is_loopback(modapi.admin_host))
+    door = PageAccess(token, settings.limits, loopback=is_loopback(modapi.admin_host))
     pages.mount("/", StatusPage(live, door, store, metrics, settings.limits, modapi).app())
     return live
 
@@ -58,7 +58,13 @@ class StatusPage:
     """Shows the fleet, and takes the few forms there are."""
 
     def __init__(
-        self, live: Live, door: PageDoor, store: Store, metrics: Metrics, limits: Limits, modapi: ModApi
+        self,
+        live: Live,
+        door: PageAccess,
+        store: Store,
+        metrics: ModapiMetrics,
+        limits: Limits,
+        modapi: ModApi,
     ) -> None:
         self._live = live
         self._door = door
@@ -111,9 +117,9 @@ class StatusPage:
         footer = f"dayz-relay {version('dayz-relay')} · {self._store.summary()} · {len(uplinks)} uplink"
         if len(uplinks) != 1:
             footer += "s"
-        return _shown(frame.page(title, body, live=live, form_key=key, footer=footer, notes=notes))
+        return _shown(layout.page(title, body, live=live, form_key=key, footer=footer, notes=notes))
 
-    async def _row(self, request: Request) -> Row:
+    async def _row(self, request: Request) -> PageRow:
         row = (await self._live.board.rows()).get(request.path_params["slug"])
         if row is None:
             raise HTTPException(404, "There is no such server.")
@@ -164,7 +170,7 @@ class StatusPage:
     async def _login_form(self, request: Request) -> Response:
         if self._door.open:
             return RedirectResponse("/", 303)
-        return _shown(frame.login(next=_next(request.query_params.get("next", ""))))
+        return _shown(layout.login(next=_next(request.query_params.get("next", ""))))
 
     async def _login(self, request: Request) -> Response:
         form = await _form(request)
@@ -174,8 +180,8 @@ class StatusPage:
         if value := self._door.log_in(form.get("token", "")):
             return RedirectResponse(next, 303, {"set-cookie": cookie(value, request)})
         if self._door.tries_too_often(request):
-            return _shown(frame.login("Too many wrong tokens from this address. Wait a minute.", next), 429)
-        return _shown(frame.login("That is not the admin token.", next), 401)
+            return _shown(layout.login("Too many wrong tokens from this address. Wait a minute.", next), 429)
+        return _shown(layout.login("That is not the admin token.", next), 401)
 
     async def _logout(self, request: Request, reader: Reader) -> Response:
         await self._check(request, reader)
@@ -207,18 +213,18 @@ class StatusPage:
 
     async def _asset(self, request: Request) -> Response:
         name = request.path_params["name"]
-        if name not in frame.ASSETS:
+        if name not in layout.ASSETS:
             raise HTTPException(404, "There is no such file.")
         headers = {"cache-control": "public, max-age=31536000, immutable"}
-        return Response(frame.asset(name), media_type=frame.ASSETS[name], headers=headers)
+        return Response(layout.asset(name), media_type=layout.ASSETS[name], headers=headers)
 
     async def _away(self, _: Request, error: Exception) -> Response:
-        return _shown(frame.refusal("Redis is away", f"{error}. Load this page again in a moment."), 503)
+        return _shown(layout.refusal("Redis is away", f"{error}. Load this page again in a moment."), 503)
 
     async def _no_such_page(self, _: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         title = {404: "Not found", 405: "Not found"}.get(error.status_code, "Not now")
-        return _shown(frame.refusal(title, error.detail), error.status_code, error.headers)
+        return _shown(layout.refusal(title, error.detail), error.status_code, error.headers)
 
 
 def _shown(page: bytes, status: int = 200, headers: object = None) -> Response:

@@ -1,10 +1,10 @@
 """What to put into a mod's config, on the page of its instance. Pure."""
 
 from services.modapi.page.markup import Html, html
-from services.modapi.page.view import Row
+from services.modapi.page.view import PageRow
 from services.relay.instances.entries import Origin
-from services.relay.mod_config import listens_everywhere, mod_config, mod_url
-from services.relay.settings import ModApi
+from services.relay.instances.mod_config import listens_everywhere, mod_config, mod_url
+from services.relay.service.settings import ModApi
 
 _SETUP = """\
 <details class="setup"{open}>
@@ -20,7 +20,7 @@ _SETUP = """\
 """
 
 
-def setup(row: Row, modapi: ModApi) -> Html:
+def setup(row: PageRow, modapi: ModApi) -> Html:
     """How its mod gets here. Open until that has happened. Keys are not shown: stored ones nobody knows."""
     slug = row.slug
     keyless = row.entry.origin is Origin.FILE and not row.entry.keys

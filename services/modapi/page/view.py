@@ -5,33 +5,33 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
-from services.modapi.page.words import BADGES, Level
+from services.modapi.page.words import BADGES, Severity
 from services.relay.instances.diagnosis import Problem
-from services.relay.instances.entries import Entry
+from services.relay.instances.entries import ServedEntry
 from services.relay.instances.facts import Facts
-from services.relay.link_state import State
+from services.relay.protocol.link_states import LinkState
 
 ROWS = 50
 
 
-class Row(NamedTuple):
+class PageRow(NamedTuple):
     """One instance with all that is known of it."""
 
-    entry: Entry
+    entry: ServedEntry
     facts: Facts
     problems: list[Problem]
-    level: Level
+    level: Severity
 
     @property
     def slug(self) -> str:
         return self.entry.instance.slug
 
 
-SORTS: dict[str, tuple[str, Callable[[Row], Any], bool]] = {
+SORTS: dict[str, tuple[str, Callable[[PageRow], Any], bool]] = {
     "state": ("State", lambda row: row.level, False),
     "name": ("Server", lambda row: row.entry.instance.name.casefold(), False),
     "contact": ("Game server", lambda row: _or(row.facts.silent_s, 1e12), False),
-    "link": ("Takaro", lambda row: row.facts.link == State.READY, False),
+    "link": ("Takaro", lambda row: row.facts.link == LinkState.READY, False),
     "players": ("Players", lambda row: row.facts.players or 0, True),
     "backlog": ("Waiting", lambda row: (row.facts.events, row.facts.oldest_s or 0), True),
     "dead": ("Dead", lambda row: row.facts.dead, True),
@@ -73,16 +73,16 @@ class View:
         return urlencode({name: value for name, value in values.items() if value != default.get(name)})
 
 
-class Shown(NamedTuple):
+class ShownPage(NamedTuple):
     """The rows of one page of the table, out of how many that fit the filter."""
 
-    rows: list[Row]
+    rows: list[PageRow]
     found: int
     pages: int
     page: int
 
 
-def choose(rows: Sequence[Row], view: View) -> Shown:
+def choose(rows: Sequence[PageRow], view: View) -> ShownPage:
     """What the view shows of all rows."""
     text = view.text.casefold()
     found = [
@@ -96,7 +96,7 @@ def choose(rows: Sequence[Row], view: View) -> Shown:
     found.sort(key=key, reverse=greatest_first != view.turned)
     pages = max(1, -(-len(found) // ROWS))
     page = min(view.page, pages)
-    return Shown(found[(page - 1) * ROWS : page * ROWS], len(found), pages, page)
+    return ShownPage(found[(page - 1) * ROWS : page * ROWS], len(found), pages, page)
 
 
 def _or(value: float | None, other: float) -> float:

@@ -6,14 +6,14 @@ from enum import IntEnum, unique
 from typing import Any
 
 from services.modapi.page.markup import Html, html
+from services.relay.instances.activity import ActivityEntry
 from services.relay.instances.diagnosis import Problem
-from services.relay.instances.watching import Passed
-from services.relay.link_state import State
-from services.relay.spans import span
+from services.relay.protocol.link_states import LinkState
+from services.relay.service.durations import span
 
 
 @unique
-class Level(IntEnum):
+class Severity(IntEnum):
     """How an instance is; the worst first."""
 
     BAD = 0
@@ -22,7 +22,7 @@ class Level(IntEnum):
     OFF = 3
 
 
-BADGES = {Level.BAD: "down", Level.WARN: "attention", Level.GOOD: "up", Level.OFF: "off"}
+BADGES = {Severity.BAD: "down", Severity.WARN: "attention", Severity.GOOD: "up", Severity.OFF: "off"}
 
 FATES = {
     "delivered": "delivered",
@@ -43,13 +43,13 @@ GOOD_FATES = frozenset({"delivered", "answered"})
 NOTHING = html('<span class="none">–</span>')
 
 
-def level(disabled: bool, problems: Sequence[Problem]) -> Level:
+def level(disabled: bool, problems: Sequence[Problem]) -> Severity:
     """The problems in a word."""
     if disabled:
-        return Level.OFF
+        return Severity.OFF
     if not problems:
-        return Level.GOOD
-    return Level.BAD if any(problem.serious for problem in problems) else Level.WARN
+        return Severity.GOOD
+    return Severity.BAD if any(problem.serious for problem in problems) else Severity.WARN
 
 
 def polls(hold_ms: int | None) -> Html | str:
@@ -59,14 +59,14 @@ def polls(hold_ms: int | None) -> Html | str:
     return f"held {hold_ms / 1000:.1f} s" if hold_ms else "not held"
 
 
-def badge(level: Level) -> Html:
+def badge(level: Severity) -> Html:
     """A word in its colour: the colour alone says nothing to many people."""
     return html('<span class="badge {kind}">{word}</span>', kind=level.name.lower(), word=BADGES[level])
 
 
 def link_word(state: str) -> str:
     """The state of a link to Takaro, in words for people; "" is none yet."""
-    words: dict[str, str] = {State.READY: "linked", "": "not begun"}
+    words: dict[str, str] = {LinkState.READY: "linked", "": "not begun"}
     return words.get(state, state)
 
 
@@ -96,7 +96,7 @@ def took(ms: int) -> str:
     return f"{ms} ms" if ms < 1_000 else f"{ms / 1000:.1f} s" if ms < 120_000 else span(ms / 1000)
 
 
-def said(event: Passed) -> Html:
+def said(event: ActivityEntry) -> Html:
     """What an event says. Every word of it may be a player's."""
     data = event.data
     who = _name(data.get("player"))

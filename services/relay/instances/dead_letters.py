@@ -2,11 +2,11 @@
 
 from typing import NamedTuple
 
-from services.relay.keys import keys_of
-from services.relay.store import Store
+from services.relay.protocol.keys import keys_of
+from services.relay.store.client import Store
 
 
-class Letter(NamedTuple):
+class DeadLetter(NamedTuple):
     """One of them. `raw` is what the mod sent, shortened, and hostile; `detail` may quote it."""
 
     id: str  # of the stream: "<ms>-<n>", the ms being Redis' clock
@@ -26,19 +26,19 @@ class DeadLetters:
         self._store = store
         self._key = keys_of(slug).dead
 
-    async def newest(self, count: int, before: str = "") -> list[Letter]:
+    async def newest(self, count: int, before: str = "") -> list[DeadLetter]:
         """Up to `count`, the newest first; those older than the id `before`, if it is given."""
         end = f"({before}" if before else "+"
         found = await self._store.send("XREVRANGE", self._key, end, "-", "COUNT", count)
         return [_letter(*entry) for entry in found]
 
-    async def after(self, id: str, count: int) -> list[Letter]:
+    async def after(self, id: str, count: int) -> list[DeadLetter]:
         """Up to `count` behind the one with this id ("" for all), the oldest first."""
         start = f"({id}" if id else "-"
         found = await self._store.send("XRANGE", self._key, start, "+", "COUNT", count)
         return [_letter(*entry) for entry in found]
 
-    async def get(self, id: str) -> Letter | None:
+    async def get(self, id: str) -> DeadLetter | None:
         found = await self._store.send("XRANGE", self._key, id, id)
         return _letter(*found[0]) if found else None
 
@@ -47,7 +47,7 @@ class DeadLetters:
         return bool(await self._store.send("XDEL", self._key, id))
 
 
-def _letter(id: bytes, fields: list[bytes]) -> Letter:
+def _letter(id: bytes, fields: list[bytes]) -> DeadLetter:
     of = dict(zip(fields[::2], fields[1::2], strict=True))
     reason, detail = (of.get(name, b"").decode(errors="replace") for name in (b"reason", b"detail"))
-    return Letter(id.decode(), reason, detail, of.get(b"raw", b""))
+    return DeadLetter(id.decode(), reason, detail, of.get(b"raw", b""))

@@ -4,12 +4,12 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from services.relay.instances.entries import Entry, Origin
+from services.relay.instances.entries import Origin, ServedEntry
 from services.relay.instances.facts import Facts
-from services.relay.instances.strangers import Stranger, attributed
-from services.relay.link_state import State
-from services.relay.spans import span
-from services.relay.vocabulary import SILENT_AFTER_S
+from services.relay.instances.unknown_keys import UnknownKeyCall, attributed
+from services.relay.protocol.link_states import LinkState
+from services.relay.protocol.vocabulary import SILENT_AFTER_S
+from services.relay.service.durations import span
 
 BEHIND_S = 60.0
 
@@ -25,22 +25,22 @@ class Problem:
 
 _LINKS: dict[str, Problem] = {
     "": Problem(True, "there was no link to Takaro yet", "look at the log of uplink"),
-    State.WAITING: Problem(
+    LinkState.WAITING: Problem(
         True,
         "Takaro is out of reach; it is tried again",
         "nothing, if Takaro is down; `dayz-relay doctor` tries [takaro] url from here",
     ),
-    State.REFUSED: Problem(
+    LinkState.REFUSED: Problem(
         True,
         "Takaro refuses this server",
         "if it is the token: copy it from Takaro's dashboard anew (Settings, Game Servers, Add Game Server,"
         " Generic) into registration_token. If it is the number of servers: remove one at Takaro, or change"
         " the plan. If it is the name: give the server another one. It is tried again every few minutes",
     ),
-    State.PAUSED: Problem(
+    LinkState.PAUSED: Problem(
         False, "Takaro has lost this server; it is asked again", "nothing, if it is over within a minute"
     ),
-    State.STOPPED: Problem(True, "the link to Takaro was stopped", "start uplink"),
+    LinkState.STOPPED: Problem(True, "the link to Takaro was stopped", "start uplink"),
 }
 _COMPARE = (
     "compare TakaroApiUrl in profiles/TakaroIntegration/config.json with the server's mod key, letter by"
@@ -58,32 +58,35 @@ class Diagnosis:
 
 
 def diagnose_all(
-    entries: Mapping[str, Entry], facts: Mapping[str, Facts], base_url: str, strangers: Iterable[Stranger]
+    entries: Mapping[str, ServedEntry],
+    facts: Mapping[str, Facts],
+    base_url: str,
+    unknown_calls: Iterable[UnknownKeyCall],
 ) -> Diagnosis:
-    """`base_url` is where mods call, `strangers` who called with a wrong key."""
-    named, fleet = wrong_keys(entries, facts, strangers)
+    """`base_url` is where mods call, `unknown_calls` who called with a wrong key."""
+    named, fleet = wrong_keys(entries, facts, unknown_calls)
     of = {slug: diagnose(entries[slug], known, base_url, named.get(slug)) for slug, known in facts.items()}
     return Diagnosis(of, fleet)
 
 
 def wrong_keys(
-    entries: Mapping[str, Entry], facts: Mapping[str, Facts], strangers: Iterable[Stranger]
-) -> tuple[dict[str, Stranger], list[Problem]]:
+    entries: Mapping[str, ServedEntry], facts: Mapping[str, Facts], unknown_calls: Iterable[UnknownKeyCall]
+) -> tuple[dict[str, UnknownKeyCall], list[Problem]]:
     """The calls with a wrong key by the instance whose they are, and what is to be said of the others."""
     enabled = {slug: known for slug, known in facts.items() if not entries[slug].disabled}
-    named, unknown = attributed(strangers, enabled, {slug: entries[slug].added_ms for slug in enabled})
+    named, unknown = attributed(unknown_calls, enabled, {slug: entries[slug].added_ms for slug in enabled})
     missed = [slug for slug, known in enabled.items() if _is_away(known) and slug not in named]
     added_ms = min((entries[slug].added_ms for slug in missed), default=math.inf)
-    of_missed = [stranger for stranger in unknown if stranger.at_ms >= added_ms]
+    of_missed = [unknown_call for unknown_call in unknown if unknown_call.at_ms >= added_ms]
     return named, [_unknown(of_missed)] if of_missed else []
 
 
-def _unknown(strangers: Sequence[Stranger]) -> Problem:
+def _unknown(unknown_calls: Sequence[UnknownKeyCall]) -> Problem:
     """One line for the whole fleet. Where no mod is missed a wrong key is a stranger's, and no news."""
-    more = f" and {len(strangers) - 1} more" if len(strangers) > 1 else ""
+    more = f" and {len(unknown_calls) - 1} more" if len(unknown_calls) > 1 else ""
     return Problem(
         False,
-        f"somebody calls with a mod key that opens no server, from {strangers[0].address}{more}",
+        f"somebody calls with a mod key that opens no server, from {unknown_calls[0].address}{more}",
         f"if a DayZ server of yours is there: {_COMPARE}",
     )
 
@@ -92,9 +95,11 @@ def _is_away(facts: Facts) -> bool:
     return facts.silent_s is None or facts.silent_s > SILENT_AFTER_S
 
 
-def diagnose(entry: Entry, facts: Facts, base_url: str, stranger: Stranger | None = None) -> list[Problem]:
-    """What is wrong with an instance, the worst first. `base_url` is where mods call, `stranger` a call with
-    a wrong key that is this mod's."""
+def diagnose(
+    entry: ServedEntry, facts: Facts, base_url: str, unknown_call: UnknownKeyCall | None = None
+) -> list[Problem]:
+    """What is wrong with an instance, the worst first. `base_url` is where mods call, `unknown_call`
+    a call with a wrong key that is this mod's."""
     if entry.disabled:
         return [Problem(True, "it is disabled", f"dayz-relay instance enable {entry.instance.slug}")]
     found, slug = [], entry.instance.slug
@@ -102,24 +107,24 @@ def diagnose(entry: Entry, facts: Facts, base_url: str, stranger: Stranger | Non
         fix = f"change relay.toml, or take away what Redis has: `dayz-relay instance remove {slug}`"
         found.append(Problem(entry.shadowed or not entry.keys, entry.note, fix))
     found += [
-        *_mod(facts, f"{base_url}/k/<mod key>" if entry.keys else base_url, stranger),
+        *_mod(facts, f"{base_url}/k/<mod key>" if entry.keys else base_url, unknown_call),
         *_link(entry, facts),
         *_waiting(entry.instance.slug, facts),
     ]
     return sorted(found, key=lambda problem: not problem.serious)
 
 
-def _mod(facts: Facts, url: str, stranger: Stranger | None) -> list[Problem]:
+def _mod(facts: Facts, url: str, unknown_call: UnknownKeyCall | None) -> list[Problem]:
     away = _is_away(facts)
     what = "its mod has never called"
     if facts.silent_s is not None:
         what = f"its mod was last heard of {span(facts.silent_s)} ago"
-    if stranger:
-        whose = "its key or token" if stranger.slug else "its address"
+    if unknown_call:
+        whose = "its key or token" if unknown_call.slug else "its address"
         return [
             Problem(
                 away,
-                f"{what}, and since then somebody calls with a wrong mod key from {stranger.address}; by"
+                f"{what}, and since then somebody calls with a wrong mod key from {unknown_call.address}; by"
                 f" {whose} it is this server",
                 _COMPARE,
             )
@@ -140,7 +145,7 @@ def _mod(facts: Facts, url: str, stranger: Stranger | None) -> list[Problem]:
     return []
 
 
-def _link(entry: Entry, facts: Facts) -> list[Problem]:
+def _link(entry: ServedEntry, facts: Facts) -> list[Problem]:
     if entry.instance.registration_token is None:
         where = "under [takaro]" if entry.origin is Origin.FILE else "under [takaro], or of this instance,"
         fix = f"set registration_token {where} in relay.toml: its events are kept until then"
@@ -148,7 +153,7 @@ def _link(entry: Entry, facts: Facts) -> list[Problem]:
     if not facts.uplink:
         fix = "start the relay; if it runs, its log says why not, or that a change waits for a restart"
         return [Problem(True, "no uplink owns it", fix)]
-    if facts.link == State.READY:
+    if facts.link == LinkState.READY:
         return []
     problem = _LINKS.get(facts.link, _PASSING)
     return [replace(problem, what=facts.link_why or problem.what)]

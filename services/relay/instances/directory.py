@@ -11,16 +11,16 @@ import signal
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
-from services.relay.cautions import equal_names
-from services.relay.errors import ConfigError, StoreError
-from services.relay.instances.entries import Entry, active, merge
+from services.relay.instances.entries import ServedEntry, active, merge
 from services.relay.instances.records import Record, open_replaced_keys
 from services.relay.instances.registry import Registry
-from services.relay.keys import WAKE_INSTANCES
-from services.relay.logs import CHANGE, InstanceLogger, hide
-from services.relay.redaction import secrets_in
-from services.relay.settings import NO_INSTANCE, Instance, Loaded, Settings, load
-from services.relay.store import Store, steadily
+from services.relay.protocol.errors import ConfigError, StoreError
+from services.relay.protocol.keys import WAKE_INSTANCES
+from services.relay.service.logs import CHANGE, InstanceLogger, hide
+from services.relay.service.redaction import secrets_in
+from services.relay.service.settings import NO_INSTANCE, Instance, Loaded, Settings, load
+from services.relay.service.settings_warnings import equal_names
+from services.relay.store.client import Store, steadily
 
 LOOK_EVERY_S = 1.0
 SETTLED_AFTER_S = 0.15
@@ -47,7 +47,7 @@ class Directory:
         reload_failed: Callable[[float], object],
     ) -> None:
         self.registry = Registry(store, lambda: self._settings.instances)
-        self.entries: dict[str, Entry] = {}
+        self.entries: dict[str, ServedEntry] = {}
         self.complete = asyncio.Event()
         """Set once the stored instances are known too."""
         self.waits_for_restart: list[str] = []
@@ -65,12 +65,12 @@ class Directory:
         self._version: str | None = None
         self._stored: dict[str, Record] = {}
         self._merged_of: tuple[Settings, dict[str, Record], tuple[str, ...], bool] | None = None
-        self._told: dict[str, Entry] | None = None
+        self._told: dict[str, ServedEntry] | None = None
         self._said_none = False
         self._equal_names_told = set(equal_names(settings.instances))  # at the start, with all cautions
         self._file_nudge, self._store_nudge = asyncio.Event(), asyncio.Event()
 
-    async def watch(self, changed: Callable[[Mapping[str, Entry]], object]) -> None:
+    async def watch(self, changed: Callable[[Mapping[str, ServedEntry]], object]) -> None:
         """Calls `changed` with the served instances, now and after each change. Never returns."""
         hangup = getattr(signal, "SIGHUP", None)  # Windows has none
         if hangup:
@@ -82,7 +82,7 @@ class Directory:
             group.create_task(self._follow(self._look_at_file, self._file_nudge, changed))
             group.create_task(self._follow(self._look_at_store, self._store_nudge, changed))
 
-    async def current(self) -> dict[str, Entry]:
+    async def current(self) -> dict[str, ServedEntry]:
         """All instances, as they are stored at this moment. Raises StoreError."""
         found = await self.registry.look()
         assert found.records is not None
@@ -101,7 +101,7 @@ class Directory:
         self,
         look: Callable[[], Awaitable[None]],
         nudge: asyncio.Event,
-        changed: Callable[[Mapping[str, Entry]], object],
+        changed: Callable[[Mapping[str, ServedEntry]], object],
     ) -> None:
         while True:
             nudge.clear()
@@ -177,7 +177,7 @@ class Directory:
                 "Redis was emptied: the %d servers that it held are written anew", count, extra=CHANGE
             )
 
-    def _tell(self, changed: Callable[[Mapping[str, Entry]], object]) -> None:
+    def _tell(self, changed: Callable[[Mapping[str, ServedEntry]], object]) -> None:
         replaced = open_replaced_keys(self._stored.values(), self.registry.age_s)
         merged_of = self._settings, self._stored, replaced, self.complete.is_set()
         if merged_of == self._merged_of:
@@ -206,7 +206,7 @@ class Directory:
         self._told = served
         changed(served)
 
-    def _merged(self, stored: Mapping[str, Record]) -> dict[str, Entry]:
+    def _merged(self, stored: Mapping[str, Record]) -> dict[str, ServedEntry]:
         return merge(
             self._settings.instances, stored, self.registry.age_s, self._settings.takaro.registration_token
         )
@@ -219,7 +219,7 @@ class Directory:
         return (found.st_mtime_ns, found.st_size, found.st_ino) if found else None
 
 
-def instances(served: Mapping[str, Entry]) -> dict[str, Instance]:
+def instances(served: Mapping[str, ServedEntry]) -> dict[str, Instance]:
     """What uplink needs of the served ones. What is for modapi alone changes nothing here."""
     ours = {"mod_keys": (), "log": "on", "log_per_s": None}
     return {slug: entry.instance.model_copy(update=ours) for slug, entry in served.items()}
@@ -237,7 +237,7 @@ def restart_keys(running: Settings, read: Settings) -> list[str]:
     ]
 
 
-def _say(before: Mapping[str, Entry], now: Mapping[str, Entry]) -> None:
+def _say(before: Mapping[str, ServedEntry], now: Mapping[str, ServedEntry]) -> None:
     for slug in now.keys() - before.keys():
         InstanceLogger(logger, slug).info("served from now on (defined in %s)", _where(now[slug]))
     for slug in before.keys() - now.keys():
@@ -247,5 +247,5 @@ def _say(before: Mapping[str, Entry], now: Mapping[str, Entry]) -> None:
             InstanceLogger(logger, slug).info("changed (defined in %s)", _where(now[slug]))
 
 
-def _where(entry: Entry) -> str:
+def _where(entry: ServedEntry) -> str:
     return "relay.toml" if entry.origin.value == "file" else "Redis"

@@ -10,7 +10,7 @@ from enum import Enum
 from pydantic import SecretStr
 
 from services.relay.instances.records import AgeS, KeyDigest, Record, digest_of, open_keys
-from services.relay.settings import Instance
+from services.relay.service.settings import Instance
 
 
 class Origin(Enum):
@@ -21,7 +21,7 @@ class Origin(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ServedEntry:
     """One instance, wherever it comes from.
 
     `instance` has the effective registration token; of an instance in Redis it has no mod keys, whose
@@ -49,9 +49,9 @@ def merge(
     stored: Mapping[str, Record],
     age_s: AgeS,
     fleet_token: SecretStr | None = None,
-) -> dict[str, Entry]:
+) -> dict[str, ServedEntry]:
     """All instances by slug, those of the file first. `fleet_token` serves stored ones without their own."""
-    entries: dict[str, Entry] = {}
+    entries: dict[str, ServedEntry] = {}
     identities: dict[str, str] = {}  # digest -> slug
     keys: dict[str, str] = {}
     for instance in file:
@@ -63,7 +63,7 @@ def merge(
         record = stored.get(instance.slug)
         hides = record is not None and record.removed_ms is None
         note = "an instance of this slug is stored in Redis too: relay.toml wins" if hides else ""
-        entries[instance.slug] = Entry(instance, Origin.FILE, digests, note=note)
+        entries[instance.slug] = ServedEntry(instance, Origin.FILE, digests, note=note)
     for slug, record in sorted(stored.items(), key=lambda item: (item[1].created_ms, item[0])):
         if slug in entries or record.removed_ms is not None:
             continue
@@ -78,7 +78,7 @@ def merge(
                 own.append(key)
             else:
                 notes.append(f"one of its mod keys opens {opens} instead")
-        entries[slug] = Entry(
+        entries[slug] = ServedEntry(
             Instance(
                 slug=slug,
                 name=record.name,
@@ -95,12 +95,12 @@ def merge(
     return _with_locked_out(entries)
 
 
-def active(entries: Mapping[str, Entry]) -> dict[str, Entry]:
+def active(entries: Mapping[str, ServedEntry]) -> dict[str, ServedEntry]:
     """Those that are served."""
     return {slug: entry for slug, entry in entries.items() if entry.active}
 
 
-def _with_locked_out(entries: dict[str, Entry]) -> dict[str, Entry]:
+def _with_locked_out(entries: dict[str, ServedEntry]) -> dict[str, ServedEntry]:
     """A server without a key can be meant only while it is the only one."""
     served = active(entries)
     if len(served) > 1:

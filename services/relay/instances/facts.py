@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from services.relay.keys import Keys, keys_of
-from services.relay.store import Script, Store
+from services.relay.protocol.keys import Keys, keys_of
+from services.relay.store.client import Script, Store
 
 _FACTS = Script("facts")
 

@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import orjson
 
-from services.relay.encoding import kept_json
-from services.relay.keys import keys_of
-from services.relay.store import Store
+from services.relay.protocol.codec import kept_json
+from services.relay.protocol.keys import keys_of
+from services.relay.store.client import Store
 
 KEPT = 60
 _EXPIRE_S = 2 * 3600

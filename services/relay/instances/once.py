@@ -10,8 +10,8 @@ import hashlib
 import hmac
 from typing import NamedTuple
 
-from services.relay.errors import InstanceConflict
 from services.relay.instances.records import AgeS, Done, Record, digest_of, open_keys
+from services.relay.protocol.errors import InstanceConflict
 
 KEPT_S = 24 * 3600
 KEPT_CALLS = 16

@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 from pydantic import BaseModel
 
-from services.relay.instances.entries import Entry
+from services.relay.instances.entries import ServedEntry
 from services.relay.instances.facts import facts_of
-from services.relay.store import Store
+from services.relay.store.client import Store
 
 
 class KeyView(BaseModel):
@@ -37,7 +37,7 @@ class InstanceView(BaseModel):
     commands_waiting: int
 
 
-async def overview(store: Store, entry: Entry) -> InstanceView:
+async def overview(store: Store, entry: ServedEntry) -> InstanceView:
     """What is known of the instance now. Raises StoreError."""
     facts = await facts_of(store, entry.instance.slug)
     return InstanceView(

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import orjson
 from pydantic import BaseModel, ConfigDict
 
-from services.relay.settings_values import DisplayName, Token
+from services.relay.service.settings_values import DisplayName, Token
 
 AgeS = Callable[[float, bool | None], float]
 """How long ago, s, Redis' clock showed a time, ms, at least; with `behind` of `SteppedClock.age`."""
@@ -66,7 +66,7 @@ class Record(_Frozen):
         return digest_of(self.identity_token.get_secret_value())
 
 
-class Change(NamedTuple):
+class InstanceUpdate(NamedTuple):
     """What may be changed of an instance; None leaves it, "" takes the registration token away."""
 
     name: str | None = None
@@ -93,7 +93,7 @@ def load(stored: bytes) -> Record:
     return Record.model_validate(orjson.loads(stored))
 
 
-def changed(record: Record, change: Change) -> Record:
+def changed(record: Record, change: InstanceUpdate) -> Record:
     """The record with the change made. Raises pydantic's ValidationError, a ValueError."""
     given: dict[str, Any] = {name: value for name, value in change._asdict().items() if value is not None}
     if given.get("registration_token") == "":

@@ -12,13 +12,12 @@ from typing import NamedTuple
 
 from pydantic import SecretStr
 
-from services.relay.clocks import boot_id, boottime_s
-from services.relay.errors import InstanceConflict, NoSuchInstance, StoreError
 from services.relay.instances import once as once_calls
 from services.relay.instances import records as instance_records
 from services.relay.instances.once import Once
-from services.relay.instances.records import AgeS, Change, KeyDigest, Record, digest_of
-from services.relay.keys import (
+from services.relay.instances.records import AgeS, InstanceUpdate, KeyDigest, Record, digest_of
+from services.relay.protocol.errors import InstanceConflict, NoSuchInstance, StoreError
+from services.relay.protocol.keys import (
     INSTANCES,
     INSTANCES_CLOCK,
     INSTANCES_IDENTITIES,
@@ -27,9 +26,10 @@ from services.relay.keys import (
     WAKE_INSTANCES,
     keys_of,
 )
-from services.relay.settings import Instance
-from services.relay.store import Script, Store, pairs
-from services.relay.store_time import SteppedClock
+from services.relay.service.clocks import boot_id, boottime_s
+from services.relay.service.settings import Instance
+from services.relay.store.client import Script, Store, pairs
+from services.relay.store.clock_steps import SteppedClock
 
 REMOVED_KEPT_S = 24 * 3600
 """How long the data of a removed instance waits for a change of mind."""
@@ -55,7 +55,7 @@ _PUT_BACK = Script("put_back")
 logger = logging.getLogger(__name__)
 
 
-class Look(NamedTuple):
+class RegistryLook(NamedTuple):
     """The stored instances at one moment. `records` is None when they are as the caller knows them."""
 
     version: str
@@ -83,10 +83,10 @@ class Registry:
         self._clock = SteppedClock(boot_id())
         self._clock_noted_s: float | None = None  # None: not recalled yet
 
-    async def look(self, version: str | None = None) -> Look:
+    async def look(self, version: str | None = None) -> RegistryLook:
         """What is stored, unless it is still of the `version` that the caller knows."""
         raw = await self._look(version)
-        return Look(raw.version, raw.now_ms, None if raw.records is None else _read(raw.records))
+        return RegistryLook(raw.version, raw.now_ms, None if raw.records is None else _read(raw.records))
 
     def age_s(self, at_ms: float, behind: bool | None = None) -> float:
         """At least how long ago Redis' clock showed `at_ms`; 0 before the first look.
@@ -142,7 +142,7 @@ class Registry:
 
         return Issued(await self._change(slug, make), issuing.mod_key)
 
-    async def patch(self, slug: str, change: Change) -> Record:
+    async def patch(self, slug: str, change: InstanceUpdate) -> Record:
         """Changes what is given. Raises ValueError too."""
         self._refuse_those_of_the_file(slug)
         return await self._change(slug, lambda old, _: instance_records.changed(_there(slug, old), change))

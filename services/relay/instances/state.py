@@ -6,8 +6,8 @@ from typing import Any
 
 import orjson
 
-from services.relay.keys import keys_of
-from services.relay.store import CLOCK, Store, pairs
+from services.relay.protocol.keys import keys_of
+from services.relay.store.client import CLOCK, Store, pairs
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ class Channel(IntFlag):
 
 
 @dataclass(frozen=True, slots=True)
-class Happening:
+class GameIncident:
     """Something in the game that the mod reports; `type` is the event's name on the wire."""
 
     type: str
@@ -39,11 +39,11 @@ class Happening:
     entity: str = ""
 
 
-def write_event(generation: Generation, happening: Happening, world_time: str) -> bytes:
+def write_event(generation: Generation, incident: GameIncident, world_time: str) -> bytes:
     """One event as this generation puts it into a batch; `world_time` is in-game time, possibly ""."""
     if generation is Generation.FLAT:
-        return orjson.dumps(_serialized(happening, world_time))
-    return _glued(generation, happening, world_time).encode(errors="surrogateescape")
+        return orjson.dumps(_serialized(incident, world_time))
+    return _glued(generation, incident, world_time).encode(errors="surrogateescape")
 
 
 def write_batch(events: list[bytes]) -> bytes:
@@ -51,31 +51,31 @@ def write_batch(events: list[bytes]) -> bytes:
     return b'{"events":[' + b",".join(events) + b"]}"
 
 
-def _serialized(happening: Happening, world_time: str) -> dict[str, Any]:
+def _serialized(incident: GameIncident, world_time: str) -> dict[str, Any]:
     """Every field of the class, whatever the type: "" and null and {} where it has no meaning."""
-    is_log = happening.type == "log"
-    chats = happening.type == "chat-message"
-    dies = happening.type == "player-death"
+    is_log = incident.type == "log"
+    chats = incident.type == "chat-message"
+    dies = incident.type == "player-death"
     return {
-        "type": happening.type,
+        "type": incident.type,
         "timestamp": world_time,
-        "msg": "" if is_log else happening.text,
-        "channel": int(happening.channel) if chats else "",
-        "player": _serialized_player(happening),
+        "msg": "" if is_log else incident.text,
+        "channel": int(incident.channel) if chats else "",
+        "player": _serialized_player(incident),
         "recipient": None,
-        "attacker": _player_class(happening.attacker) if happening.attacker else {},
-        "position": _position_class(happening.player.position) if dies and happening.player else None,
-        "weapon": happening.weapon,
-        "entity": happening.entity,
-        "raw": happening.text if is_log else "",
+        "attacker": _player_class(incident.attacker) if incident.attacker else {},
+        "position": _position_class(incident.player.position) if dies and incident.player else None,
+        "weapon": incident.weapon,
+        "entity": incident.entity,
+        "raw": incident.text if is_log else "",
     }
 
 
-def _serialized_player(happening: Happening) -> dict[str, Any] | None:
-    if happening.player is None:
+def _serialized_player(incident: GameIncident) -> dict[str, Any] | None:
+    if incident.player is None:
         return None
-    record = _player_class(happening.player)
-    if happening.type == "player-disconnected":  # the identity is half gone: only steamId is left of it
+    record = _player_class(incident.player)
+    if incident.type == "player-disconnected":  # the identity is half gone: only steamId is left of it
         record |= {"gameId": "", "name": "", "ping": "0"}
     return record
 
@@ -95,33 +95,33 @@ def _position_class(position: Position) -> dict[str, Any]:
     return {"x": f"{x:g}", "y": y, "z": z}
 
 
-def _glued(generation: Generation, happening: Happening, world_time: str) -> str:
-    parts = [f'"type":"{happening.type}"', f'"timestamp":"{world_time}"']
-    if happening.type == "chat-message":
-        parts.append(f'"channel":"{_channel_name(happening.channel)}"')
-    message = happening.text
-    if happening.type == "player-death" and happening.weapon:
-        message = f"killed with {happening.weapon}"
+def _glued(generation: Generation, incident: GameIncident, world_time: str) -> str:
+    parts = [f'"type":"{incident.type}"', f'"timestamp":"{world_time}"']
+    if incident.type == "chat-message":
+        parts.append(f'"channel":"{_channel_name(incident.channel)}"')
+    message = incident.text
+    if incident.type == "player-death" and incident.weapon:
+        message = f"killed with {incident.weapon}"
     if message:
         parts.append(f'"msg":{quoted(generation, message)}')
-    if happening.player:
-        parts.append(f'"player":{_glued_player(generation, happening)}')
-    if happening.attacker:
-        parts.append(f'"attacker":{player_text(generation, happening.attacker)}')
-    if happening.type == "player-death" and happening.player:
-        parts.append(f'"position":{position_text(happening.player.position)}')
-    if happening.type == "entity-killed":
-        parts.append(f'"entity":{quoted(generation, happening.entity)}')
-        parts.append(f'"weapon":{quoted(generation, happening.weapon)}')
+    if incident.player:
+        parts.append(f'"player":{_glued_player(generation, incident)}')
+    if incident.attacker:
+        parts.append(f'"attacker":{player_text(generation, incident.attacker)}')
+    if incident.type == "player-death" and incident.player:
+        parts.append(f'"position":{position_text(incident.player.position)}')
+    if incident.type == "entity-killed":
+        parts.append(f'"entity":{quoted(generation, incident.entity)}')
+        parts.append(f'"weapon":{quoted(generation, incident.weapon)}')
     return "{" + ",".join(parts) + "}"
 
 
-def _glued_player(generation: Generation, happening: Happening) -> str:
-    assert happening.player is not None
-    if generation is Generation.MIXED and happening.type == "player-disconnected":
-        bis_id = happening.player.bis_id.rstrip("=")  # the identity is gone: the BIS id stands in for it
+def _glued_player(generation: Generation, incident: GameIncident) -> str:
+    assert incident.player is not None
+    if generation is Generation.MIXED and incident.type == "player-disconnected":
+        bis_id = incident.player.bis_id.rstrip("=")  # the identity is gone: the BIS id stands in for it
         return f'{{"gameId":"{bis_id}","name":"","platformId":"dayz:{bis_id}"}}'
-    return player_text(generation, happening.player)
+    return player_text(generation, incident.player)
 
 
 def player_text(generation: Generation, player: Player) -> str:

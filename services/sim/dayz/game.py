@@ -4,10 +4,10 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from services.sim.dayz.events import Channel, Happening, write_event
+from services.sim.dayz.events import Channel, GameIncident, write_event
 from services.sim.dayz.generations import Generation
 from services.sim.dayz.world import Player, World
-from services.sim.waiting import Changes
+from services.sim.waiting import Watchers
 
 QUEUE_EVENTS = 2000
 WORLD_SPEED = 12  # in-game minutes run faster than ours
@@ -25,7 +25,7 @@ class Game:
         self._queue: deque[bytes] = deque()
         self._written = 0
         self._on_line = on_line
-        self._changes = Changes()
+        self._changes = Watchers()
 
     @property
     def queued(self) -> int:
@@ -37,27 +37,27 @@ class Game:
 
     def join(self, player: Player) -> None:
         self.world.players[player.game_id] = player
-        self._emit(Happening("player-connected", player))
+        self._emit(GameIncident("player-connected", player))
 
     def leave(self, game_id: str) -> None:
         player = self.world.players.pop(game_id)
-        self._emit(Happening("player-disconnected", player))
+        self._emit(GameIncident("player-disconnected", player))
 
     def chat(self, game_id: str, text: str, channel: Channel = Channel.GLOBAL) -> None:
         player = self.world.players[game_id]
-        self._emit(Happening("chat-message", player, text=text, channel=channel))
+        self._emit(GameIncident("chat-message", player, text=text, channel=channel))
 
     def die(self, game_id: str, killer: str = "", weapon: str = "") -> None:
         """`killer` is a gameId, or "" for an animal, a fall, hunger."""
         players = self.world.players
         attacker = players[killer] if killer else None
-        self._emit(Happening("player-death", players[game_id], attacker, weapon=weapon))
+        self._emit(GameIncident("player-death", players[game_id], attacker, weapon=weapon))
 
     def kill_entity(self, game_id: str, entity: str, weapon: str = "") -> None:
-        self._emit(Happening("entity-killed", self.world.players[game_id], weapon=weapon, entity=entity))
+        self._emit(GameIncident("entity-killed", self.world.players[game_id], weapon=weapon, entity=entity))
 
     def log(self, text: str) -> None:
-        self._emit(Happening("log", text=text))
+        self._emit(GameIncident("log", text=text))
 
     def emit_raw(self, event: bytes) -> None:
         """Put `event` into the queue as it is; it need not be JSON."""
@@ -67,11 +67,11 @@ class Game:
             self._queue.append(event)
         self._changes.notify()
 
-    def _emit(self, happening: Happening) -> None:
+    def _emit(self, incident: GameIncident) -> None:
         self._written += 1
-        self.emit_raw(write_event(self.generation, happening, self._world_time()))
+        self.emit_raw(write_event(self.generation, incident, self._world_time()))
         if self._on_line:
-            self._line(f"{happening.type} {happening.player.name if happening.player else happening.text!r}")
+            self._line(f"{incident.type} {incident.player.name if incident.player else incident.text!r}")
 
     def _world_time(self) -> str:
         if self._written % TIMELESS_EVERY == 0:

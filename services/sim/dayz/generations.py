@@ -31,7 +31,7 @@ class Operation:
     args_json: str
 
 
-class Unreadable(Exception):
+class UnreadableAnswer(Exception):
     """The mod cannot read this; the text is what it reports."""
 
 
@@ -63,7 +63,7 @@ def read_operations(body: bytes) -> list[Operation]:
     """A poll answer, whole or not at all: raises Unreadable on anything the engine's parser refuses."""
     root = _parse(body)
     if not isinstance(root, dict) or not isinstance(root.get("operations"), list):
-        raise Unreadable("poll answer has no list of operations")
+        raise UnreadableAnswer("poll answer has no list of operations")
     return [_read_operation(entry) for entry in root["operations"]]
 
 
@@ -86,17 +86,17 @@ def _parse(text: bytes) -> Any:
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        raise Unreadable(f"JSON ERROR\n{error}") from error
+        raise UnreadableAnswer(f"JSON ERROR\n{error}") from error
 
 
 def _read_operation(entry: Any) -> Operation:
     # A missing field is uninitialised memory in the engine (contract.md A4), so it is refused aloud here.
     if not isinstance(entry, dict):
-        raise Unreadable("an operation is not an object")
+        raise UnreadableAnswer("an operation is not an object")
     values = [entry.get(name) for name in ("operationId", "action", "argsJson")]
     texts = [_cut(value) for value in values if isinstance(value, str)]
     if len(texts) < len(values):
-        raise Unreadable("an operation lacks operationId, action or argsJson as strings")
+        raise UnreadableAnswer("an operation lacks operationId, action or argsJson as strings")
     return Operation(*texts)
 
 
@@ -109,9 +109,9 @@ def _cut(value: str) -> str:
 def _read_flat_class(args_json: str, fields: dict[str, type]) -> dict[str, Any]:
     root = _parse(args_json.encode())
     if not isinstance(root, dict):
-        raise Unreadable("JSON ERROR\nargs are not an object")
+        raise UnreadableAnswer("JSON ERROR\nargs are not an object")
     if any(isinstance(value, dict | list) for value in root.values()):
-        raise Unreadable("JSON ERROR\nnested object in args")
+        raise UnreadableAnswer("JSON ERROR\nnested object in args")
     return {name: _flat_value(root, name, kind) for name, kind in fields.items()}
 
 
@@ -125,7 +125,7 @@ def _flat_value(root: dict[str, Any], name: str, kind: type) -> Any:
         return value
     if kind is float and type(value) in (int, float):
         return float(value)
-    raise Unreadable(f"JSON ERROR\nwrong type for {name}")
+    raise UnreadableAnswer(f"JSON ERROR\nwrong type for {name}")
 
 
 def _scan(text: str, name: str, kind: type) -> Any:

@@ -12,7 +12,7 @@ _MAX_HEAD_BYTES = 64 * 1024
 
 
 @unique
-class Failure(StrEnum):
+class CallFailure(StrEnum):
     """All that a script learns about a request that failed."""
 
     CLIENT_ERROR = "4xx"
@@ -22,7 +22,7 @@ class Failure(StrEnum):
 
 
 class RequestFailed(Exception):
-    def __init__(self, failure: Failure) -> None:
+    def __init__(self, failure: CallFailure) -> None:
         super().__init__(failure.value)
         self.failure = failure
 
@@ -51,15 +51,15 @@ class HttpClient:
             async with self._turn if self.in_turn else nullcontext(), asyncio.timeout(self.total_s):
                 status, answer = await self._request(method, path, content_type, body)
         except TimeoutError as error:
-            raise RequestFailed(Failure.TIMEOUT) from error
+            raise RequestFailed(CallFailure.TIMEOUT) from error
         except (OSError, EOFError, ValueError, asyncio.LimitOverrunError) as error:
-            raise RequestFailed(Failure.OTHER) from error
+            raise RequestFailed(CallFailure.OTHER) from error
         if 200 <= status < 300:
             if not answer:
-                raise RequestFailed(Failure.TIMEOUT)
+                raise RequestFailed(CallFailure.TIMEOUT)
             return answer
-        failures = {4: Failure.CLIENT_ERROR, 5: Failure.SERVER_ERROR}
-        raise RequestFailed(failures.get(status // 100, Failure.OTHER))
+        failures = {4: CallFailure.CLIENT_ERROR, 5: CallFailure.SERVER_ERROR}
+        raise RequestFailed(failures.get(status // 100, CallFailure.OTHER))
 
     async def _request(
         self, method: str, path: str, content_type: str, body: bytes | None

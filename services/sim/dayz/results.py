@@ -7,7 +7,7 @@ import orjson
 
 from services.sim.dayz.events import player_text, position_text, quoted
 from services.sim.dayz.generations import Generation
-from services.sim.dayz.world import Ban, Item, Player, Refused
+from services.sim.dayz.world import Ban, Item, Player, RefusedOperation
 
 FLAT, MIXED, SCANNER = Generation.FLAT, Generation.MIXED, Generation.SCANNER
 
@@ -56,7 +56,7 @@ def _player(generation: Generation, args: dict[str, Any], player: Player | None)
             f'"gameId":"{game_id}","name":"{game_id}","steamId":"{game_id}","platformId":"steam:{game_id}"'
         )
         return f'{{{known},"online":false}}'
-    raise Refused(f"Player not online:\n{args['gameId']}")
+    raise RefusedOperation(f"Player not online:\n{args['gameId']}")
 
 
 def _player_record(generation: Generation, player: Player) -> str:

@@ -10,10 +10,10 @@ import orjson
 
 from services.sim.dayz.events import write_batch
 from services.sim.dayz.game import Game
-from services.sim.dayz.generations import Generation, Operation, Unreadable, read_args, read_operations
+from services.sim.dayz.generations import Generation, Operation, UnreadableAnswer, read_args, read_operations
 from services.sim.dayz.http import HttpClient, RequestFailed
 from services.sim.dayz.results import write_error, write_result
-from services.sim.dayz.world import Refused
+from services.sim.dayz.world import RefusedOperation
 
 BATCH_EVENTS = 50
 
@@ -172,7 +172,7 @@ class DayzServer(Game):
         try:
             for operation in read_operations(body):
                 self._results.put_nowait((operation, self._dispatch(operation)))
-        except Unreadable as error:
+        except UnreadableAnswer as error:
             self.counters.polls_unreadable += 1
             self._line(f"could not read the poll answer: {error}")
         self._changes.notify()
@@ -184,10 +184,10 @@ class DayzServer(Game):
         try:
             args = read_args(self.generation, action, operation.args_json)
             if text := self.failing.get(action):
-                raise Refused(text)
+                raise RefusedOperation(text)
             value = self.world.perform(operation_id, action, args)
             result = write_result(self.generation, operation_id, action, args, value)
-        except (Unreadable, Refused) as error:
+        except (UnreadableAnswer, RefusedOperation) as error:
             self._line(f"{action} refused: {error}")
             return write_error(self.generation, operation_id, str(error))
         self._line(f"{action} {args or ''}")

@@ -44,7 +44,7 @@ class Effect:
     args: dict[str, Any]
 
 
-class Refused(Exception):
+class RefusedOperation(Exception):
     """The mod answers ok:false with this text."""
 
 
@@ -102,7 +102,7 @@ class World:
         """Run one action, record it in `effects`; raises Refused with the mod's error text."""
         handler = _ACTIONS.get(action)
         if handler is None:
-            raise Refused(f"Unknown action: {action}")
+            raise RefusedOperation(f"Unknown action: {action}")
         self.effects.append(Effect(operation_id, action, args))
         return handler(self, args)
 
@@ -112,7 +112,7 @@ class World:
     def online(self, game_id: str) -> Player:
         player = self.players.get(game_id)
         if player is None:
-            raise Refused(f"Player not online: {game_id}")
+            raise RefusedOperation(f"Player not online: {game_id}")
         return player
 
 
@@ -132,9 +132,9 @@ def _inventory(world: World, args: dict[str, Any]) -> list[Item]:
 
 def _send_message(world: World, args: dict[str, Any]) -> None:
     if not args["message"]:
-        raise Refused("sendMessage: empty message")
+        raise RefusedOperation("sendMessage: empty message")
     if args["gameId"] and args["gameId"] not in world.players:
-        raise Refused(f"Recipient not online: {args['gameId']}")
+        raise RefusedOperation(f"Recipient not online: {args['gameId']}")
     world.messages.append((args["gameId"], args["message"]))
 
 
@@ -145,7 +145,7 @@ def _kick(world: World, args: dict[str, Any]) -> None:
 def _ban(world: World, args: dict[str, Any]) -> None:
     game_id = args["gameId"]
     if not game_id:
-        raise Refused("banPlayer: missing gameId")
+        raise RefusedOperation("banPlayer: missing gameId")
     player = world.players.get(game_id)
     name = player.name if player else ""
     expires_at = args.get("expiresAt", "")
@@ -165,7 +165,7 @@ def _teleport(world: World, args: dict[str, Any]) -> None:
 def _give(world: World, args: dict[str, Any]) -> None:
     player = world.online(args["gameId"])
     if not args["item"]:
-        raise Refused("giveItem: missing item")
+        raise RefusedOperation("giveItem: missing item")
     player.inventory.append(Item(args["item"], max(args["amount"], 1), args["quality"]))
 
 

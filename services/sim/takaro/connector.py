@@ -10,12 +10,12 @@ import orjson
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
-from services.sim.takaro.faults import Faults
-from services.sim.takaro.intake import Intake
-from services.sim.takaro.records import Accepted, Answer, GameServer, Link, Lost, Refusal
+from services.sim.takaro.faults import SimFaults
+from services.sim.takaro.intake import SimIntake
+from services.sim.takaro.records import Accepted, Answer, GameServer, LostEvent, SimLink, SimRefusal
 from services.sim.takaro.requests import encode_args, get_player
 from services.sim.takaro.rules import bad_answer, conclude, identify_error, server_name
-from services.sim.waiting import Changes
+from services.sim.waiting import Watchers
 
 ERROR_DELAY_TURNS = 3  # loop turns: enough for one pong to overtake, see `_pong`
 
@@ -39,26 +39,26 @@ class Connector:
     ) -> None:
         self.registration_tokens = set(registration_tokens)
         self.ask_location = ask_location
-        self.faults = Faults()
+        self.faults = SimFaults()
         self.servers: dict[str, GameServer] = {}
-        self.links: set[Link] = set()
-        self.refused: list[Refusal] = []
-        self.lost: list[Lost] = []
+        self.links: set[SimLink] = set()
+        self.refused: list[SimRefusal] = []
+        self.lost: list[LostEvent] = []
         self.connections = 0
         self.identifying = 0  # identifies that are delayed right now
         self.vanished = 0  # frames that were not JSON
         self.killed = 0  # sockets torn because of an event before an identify
-        self._faults_of: dict[str, Faults] = {}
-        self._intake = Intake(quiet_s)
+        self._faults_of: dict[str, SimFaults] = {}
+        self._intake = SimIntake(quiet_s)
         self._request_timeout_s = request_timeout_s
         self._random = random.Random(seed)
         self._on_line = on_line
         self._tasks: set[asyncio.Task[None]] = set()
-        self._changes = Changes()
+        self._changes = Watchers()
 
-    def faults_of(self, identity_token: str) -> Faults:
+    def faults_of(self, identity_token: str) -> SimFaults:
         """The faults of one identity; `faults` holds those of all. Either one is enough."""
-        return self._faults_of.setdefault(identity_token, Faults())
+        return self._faults_of.setdefault(identity_token, SimFaults())
 
     async def stop(self) -> None:
         for task in list(self._tasks):
@@ -69,7 +69,7 @@ class Connector:
 
     async def serve(self, connection: ServerConnection) -> None:
         self.connections += 1
-        link = Link(connection, self.connections)
+        link = SimLink(connection, self.connections)
         if self.faults.kill_early:
             connection.transport.abort()
             return
@@ -89,7 +89,7 @@ class Connector:
             self.links.discard(link)
             self._changes.notify()
 
-    async def _take(self, link: Link, frame: str | bytes) -> None:
+    async def _take(self, link: SimLink, frame: str | bytes) -> None:
         try:
             message = orjson.loads(frame)
         except orjson.JSONDecodeError:
@@ -111,7 +111,7 @@ class Connector:
                 self._take_event(link, message)
         self._changes.notify()
 
-    async def _pong(self, link: Link) -> None:
+    async def _pong(self, link: SimLink) -> None:
         """A pong can overtake the errors of events before its ping, but only once: errors that were on
         their way at the ping before this one go first. Two pings in one packet prove nothing."""
         if not link.pong_on_its_way:
@@ -122,7 +122,7 @@ class Connector:
         asyncio.get_running_loop().call_soon(setattr, link, "pong_on_its_way", False)
         await self._send(link, "pong", None)
 
-    async def _identify(self, link: Link, payload: Any) -> None:
+    async def _identify(self, link: SimLink, payload: Any) -> None:
         error = self._refuse_identify(payload)
         if error is not None:
             await self._send(link, "identifyResponse", {"error": error})
@@ -161,7 +161,7 @@ class Connector:
 
     # Events
 
-    def _take_event(self, link: Link, frame: dict[str, Any]) -> None:
+    def _take_event(self, link: SimLink, frame: dict[str, Any]) -> None:
         server = link.server
         if server is None:
             self.killed += 1
@@ -169,13 +169,13 @@ class Connector:
         now = asyncio.get_running_loop().time()
         text = self._intake.refuse(server, self.faults, frame.get("payload"), now)
         if text is not None:
-            self.refused.append(Refusal(server.identity_token, text, frame))
+            self.refused.append(SimRefusal(server.identity_token, text, frame))
             self._send_error_later(link, server, text)
             return
         event = Accepted(now, frame["payload"]["type"], frame["payload"]["data"], link.number)
         reason = self._intake.lose(server, event)
         if reason is not None:
-            self.lost.append(Lost(server.identity_token, reason, event))
+            self.lost.append(LostEvent(server.identity_token, reason, event))
             return
         server.events.append(event)
         if self._on_line:
@@ -188,10 +188,10 @@ class Connector:
         answer = await self.request(server.identity_token, "getPlayerLocation", get_player(game_id))
         if answer.error is not None:
             server.events = [other for other in server.events if other is not event]
-            self.lost.append(Lost(server.identity_token, f"getPlayerLocation: {answer.error}", event))
+            self.lost.append(LostEvent(server.identity_token, f"getPlayerLocation: {answer.error}", event))
             self._changes.notify()
 
-    def _send_error_later(self, link: Link, server: GameServer, text: str) -> None:
+    def _send_error_later(self, link: SimLink, server: GameServer, text: str) -> None:
         delay_s = self.faults.error_delay_s + server.faults.error_delay_s
         task = self._spawn(
             self._send_error(link, text, delay_s, self._random.randrange(ERROR_DELAY_TURNS + 1))
@@ -199,7 +199,7 @@ class Connector:
         link.errors.add(task)
         task.add_done_callback(link.errors.discard)
 
-    async def _send_error(self, link: Link, text: str, delay_s: float, turns: int) -> None:
+    async def _send_error(self, link: SimLink, text: str, delay_s: float, turns: int) -> None:
         if delay_s:
             await asyncio.sleep(delay_s)
         for _ in range(turns):
@@ -229,7 +229,7 @@ class Connector:
             )
         return answer
 
-    async def _ask(self, link: Link, action: str, args: Any) -> Any:
+    async def _ask(self, link: SimLink, action: str, args: Any) -> Any:
         """The payload of the answer on the same socket. A socket that is gone goes unnoticed."""
         request_id = str(uuid.uuid4())
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -256,7 +256,7 @@ class Connector:
 
     # Frames
 
-    async def _send(self, link: Link, kind: str, payload: Any, request_id: str = "") -> None:
+    async def _send(self, link: SimLink, kind: str, payload: Any, request_id: str = "") -> None:
         """Every frame carries a requestId: random, but for a request and an error about its answer."""
         frame = {"type": kind, "payload": payload, "requestId": request_id or str(uuid.uuid4())}
         try:

@@ -12,7 +12,7 @@ EMPTY: Final = ""
 
 
 @dataclass(slots=True)
-class Faults:
+class SimFaults:
     silent: bool = False
     """An identify is never answered."""
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from services.sim.takaro.faults import Faults
+from services.sim.takaro.faults import SimFaults
 from services.sim.takaro.records import Accepted, GameServer
 from services.sim.takaro.rules import event_error
 
@@ -11,14 +11,14 @@ EMITTER_GAP_S = 1.0  # how long a re-created emitter is away
 _PLACEHOLDERS = frozenset({"", "0", "Unknown", "N/A", "null", "undefined", "None"})
 
 
-class Intake:
+class SimIntake:
     """Decides by itself; the time is an argument. `quiet_s`: after so long without an event the
     emitter is re-created, and again after each further such time."""
 
     def __init__(self, quiet_s: float) -> None:
         self._quiet_s = quiet_s
 
-    def refuse(self, server: GameServer, faults: Faults, payload: Any, now: float) -> str | None:
+    def refuse(self, server: GameServer, faults: SimFaults, payload: Any, now: float) -> str | None:
         """The text of the error frame, or None. `faults` are those of all servers."""
         gap = self._in_emitter_gap(now - server.last_event_at)
         if gap or not server.known or faults.take_internal_error() or server.faults.take_internal_error():

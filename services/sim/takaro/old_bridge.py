@@ -10,7 +10,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 
-class OldBridge:
+class SimOldBridge:
     """`async with OldBridge(takaro.url, identity_token, registration_token) as bridge:` is identified.
 
     It answers every request with an error, as a bridge does whose mod was turned to the relay.

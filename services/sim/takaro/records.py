@@ -7,7 +7,7 @@ from typing import Any
 
 from websockets.asyncio.server import ServerConnection
 
-from services.sim.takaro.faults import Faults
+from services.sim.takaro.faults import SimFaults
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class SimRefusal:
     """A frame that earned an `error` frame, and its text."""
 
     identity_token: str
@@ -31,7 +31,7 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
-class Lost:
+class LostEvent:
     """An event that was taken without complaint and then lost inside Takaro."""
 
     identity_token: str
@@ -51,7 +51,7 @@ class Answer:
 
 
 @dataclass(eq=False, slots=True)
-class Link:
+class SimLink:
     """One socket; it serves one server, and a second identify re-binds it. `number` counts from 1."""
 
     connection: ServerConnection
@@ -70,9 +70,9 @@ class GameServer:
 
     identity_token: str
     name: str
-    faults: Faults
+    faults: SimFaults
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
-    link: Link | None = None  # the newest socket: it gets the requests, even after it closed
+    link: SimLink | None = None  # the newest socket: it gets the requests, even after it closed
     known: bool = True  # False after `forget`: every event is an internal error
     last_event_at: float = 0.0
     reachable: bool | None = None

@@ -8,7 +8,7 @@ from typing import Any, Self
 from websockets.asyncio.server import Server, serve
 
 from services.sim.takaro.connector import Connector
-from services.sim.takaro.records import Accepted, Answer, Link
+from services.sim.takaro.records import Accepted, Answer, SimLink
 from services.sim.takaro.requests import get_player
 
 WS_PING_S = 30.0
@@ -93,7 +93,7 @@ class TakaroSim(Connector):
         server = self.servers.get(identity_token)
         return server is not None and any(link.server is server for link in self.links)
 
-    def sockets(self, identity_token: str) -> list[Link]:
+    def sockets(self, identity_token: str) -> list[SimLink]:
         """The open sockets of this identity, oldest first."""
         return sorted(self._links_of(identity_token), key=lambda link: link.number)
 
@@ -141,7 +141,7 @@ class TakaroSim(Connector):
         for link in self._links_of(identity_token):
             await self._send(link, "error", {"message": text})
 
-    def _links_of(self, identity_token: str | None) -> list[Link]:
+    def _links_of(self, identity_token: str | None) -> list[SimLink]:
         if identity_token is None:
             return list(self.links)
         return [link for link in self.links if link.server and link.server.identity_token == identity_token]

@@ -40,7 +40,7 @@ class Seen:
 
 
 @unique
-class Step(Enum):
+class ClaimStep(Enum):
     """What the uplink has to do now."""
 
     NOTHING = auto()
@@ -86,7 +86,7 @@ class Claims:
         settled = self._doubt if self.owner and now_s - self._doubt_since_s > STILL_FOR_S else ""
         return Claim(take=take, want=self.standing_by and not dead, dead=dead, settled=settled)
 
-    def saw(self, now_s: float, seen: Seen, *, ours: bool, may_move: Callable[[], bool]) -> Step:
+    def saw(self, now_s: float, seen: Seen, *, ours: bool, may_move: Callable[[], bool]) -> ClaimStep:
         """What follows from a look. `may_move` is asked before another uplink is asked for the instance."""
         if seen.record != self._record:
             self._record, self._still_since_s = seen.record, now_s
@@ -96,30 +96,30 @@ class Claims:
             return self._as_owner(now_s, seen)
         if self.owner:
             self._forget()
-            return Step.LOST
+            return ClaimStep.LOST
         if not self.standing_by and ours and seen.record and may_move():
             self.standing_by = True
-            return Step.STAND_BY
-        return Step.NOTHING
+            return ClaimStep.STAND_BY
+        return ClaimStep.NOTHING
 
-    def _as_owner(self, now_s: float, seen: Seen) -> Step:
+    def _as_owner(self, now_s: float, seen: Seen) -> ClaimStep:
         if not self.owner:
             self._forget()
             self.owner = True
-            return Step.BEGIN if seen.newest else Step.BEGIN_ANEW
+            return ClaimStep.BEGIN if seen.newest else ClaimStep.BEGIN_ANEW
         if self._handing_over:
-            return Step.NOTHING
+            return ClaimStep.NOTHING
         if seen.ready:
             self._handing_over = True
-            return Step.HAND_OVER
+            return ClaimStep.HAND_OVER
         if seen.newest or seen.wanted:
             self._unserved_since_s = None
         elif self._unserved_since_s is None:
             self._unserved_since_s = now_s
         elif now_s - self._unserved_since_s > WANTED_FOR_S:
             self._unserved_since_s = now_s
-            return Step.LOOK_AFTER_SOCKET
-        return Step.NOTHING
+            return ClaimStep.LOOK_AFTER_SOCKET
+        return ClaimStep.NOTHING
 
     def let_go(self, now_s: float) -> None:
         """The lease was given back. It is left to others for a while."""

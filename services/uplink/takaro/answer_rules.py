@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from services.relay.vocabulary import ENTITY_TYPES, Action
+from services.relay.protocol.vocabulary import ENTITY_TYPES, Action
 
 Rule = Callable[[Any], str]
 """Says what is wrong with a value, as the end of a sentence that began with its name; "" if nothing is."""

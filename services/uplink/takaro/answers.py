@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from services.relay.records import Outcome
-from services.relay.vocabulary import ACTION_RULES, SILENT_AFTER_S, Action, Kind
+from services.relay.protocol.records import Outcome
+from services.relay.protocol.vocabulary import ACTION_RULES, SILENT_AFTER_S, Action, ActionKind
 from services.uplink.takaro.answer_rules import is_error, is_valid_answer
 from services.uplink.takaro.failures import NEVER_CONTACTED
 from services.uplink.takaro.frames import error_payload
@@ -28,9 +28,9 @@ OWN_ANSWERS: dict[Action, Any] = {
 }
 """Answers that no mod gives and that never change. Not to be altered by who sends them."""
 
-_WITHOUT_RESULT = frozenset(action for action, rule in ACTION_RULES.items() if rule.kind is Kind.WRITE) - {
-    Action.EXECUTE_CONSOLE_COMMAND
-}
+_WITHOUT_RESULT = frozenset(
+    action for action, rule in ACTION_RULES.items() if rule.kind is ActionKind.WRITE
+) - {Action.EXECUTE_CONSOLE_COMMAND}
 
 
 _OF_A_PLAYER = (Action.GET_PLAYER, Action.GET_PLAYER_LOCATION, Action.GET_PLAYER_INVENTORY)

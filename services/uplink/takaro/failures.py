@@ -6,8 +6,8 @@ A person who gave an item must be able to tell "it did not happen" from "it may 
 from dataclasses import dataclass
 from enum import StrEnum, unique
 
-from services.relay.command_life import MAY_HAVE_RUN, NOT_DELIVERED
-from services.relay.vocabulary import HAND_OUT_WITHIN_S
+from services.relay.protocol.command_states import MAY_HAVE_RUN, NOT_DELIVERED
+from services.relay.protocol.vocabulary import HAND_OUT_WITHIN_S
 
 NEVER_CONTACTED = (
     "no mod has ever contacted the relay for this server; check TakaroApiUrl in the mod's config.json"
@@ -29,57 +29,61 @@ class Cause(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class CommandFailure:
     """One request that came to nothing; `text` is what Takaro shows."""
 
     cause: Cause
     text: str
 
 
-def not_delivered(silent_s: float | None) -> Failure:
+def not_delivered(silent_s: float | None) -> CommandFailure:
     """The mod never fetched it: it did not happen. `silent_s` since the last poll, None: no poll ever."""
     if silent_s is None:
-        return Failure(Cause.NEVER_SEEN, f"{NOT_DELIVERED}: {NEVER_CONTACTED}")
+        return CommandFailure(Cause.NEVER_SEEN, f"{NOT_DELIVERED}: {NEVER_CONTACTED}")
     if silent_s < HAND_OUT_WITHIN_S:
-        return Failure(Cause.NOT_DELIVERED, f"{NOT_DELIVERED}: the server did not fetch it in time")
-    return Failure(Cause.NOT_DELIVERED, f"{NOT_DELIVERED}: the server has not polled for {silent_s:.0f} s")
+        return CommandFailure(Cause.NOT_DELIVERED, f"{NOT_DELIVERED}: the server did not fetch it in time")
+    return CommandFailure(
+        Cause.NOT_DELIVERED, f"{NOT_DELIVERED}: the server has not polled for {silent_s:.0f} s"
+    )
 
 
-def no_result() -> Failure:
+def no_result() -> CommandFailure:
     """The mod fetched it and said no more."""
-    return Failure(Cause.NO_RESULT, MAY_HAVE_RUN)
+    return CommandFailure(Cause.NO_RESULT, MAY_HAVE_RUN)
 
 
-def queue_full() -> Failure:
+def queue_full() -> CommandFailure:
     """Too much waits for this server already; the request was not added."""
-    return Failure(Cause.QUEUE_FULL, f"{NOT_DELIVERED}: too many commands wait for this server")
+    return CommandFailure(Cause.QUEUE_FULL, f"{NOT_DELIVERED}: too many commands wait for this server")
 
 
-def stood_still() -> Failure:
+def stood_still() -> CommandFailure:
     """This process did nothing for so long that Takaro has given the request up, or is about to."""
-    return Failure(Cause.NOT_DELIVERED, f"{NOT_DELIVERED}: the relay stood still, ask again")
+    return CommandFailure(Cause.NOT_DELIVERED, f"{NOT_DELIVERED}: the relay stood still, ask again")
 
 
-def leaving() -> Failure:
+def closing_times() -> CommandFailure:
     """No poll can fetch it before this uplink stops, or stops serving the instance."""
-    return Failure(Cause.NOT_DELIVERED, f"{NOT_DELIVERED}: the relay stops, or stops serving this server")
+    return CommandFailure(
+        Cause.NOT_DELIVERED, f"{NOT_DELIVERED}: the relay stops, or stops serving this server"
+    )
 
 
-def cut_short() -> Failure:
+def cut_short() -> CommandFailure:
     """This uplink ends before it knows how far the command came."""
-    return Failure(Cause.NO_RESULT, "the relay ends before it knows the result: it may have run")
+    return CommandFailure(Cause.NO_RESULT, "the relay ends before it knows the result: it may have run")
 
 
-def fault() -> Failure:
+def fault() -> CommandFailure:
     """An exception of ours that nobody has foreseen."""
-    return Failure(Cause.FAULT, "the relay failed by a fault of its own: it may have run")
+    return CommandFailure(Cause.FAULT, "the relay failed by a fault of its own: it may have run")
 
 
-def store_away() -> Failure:
+def store_away() -> CommandFailure:
     """Redis did not answer. Whether the command reached it is not known (errors.StoreError)."""
-    return Failure(Cause.STORE_AWAY, "the relay's store is away: the command may not be delivered")
+    return CommandFailure(Cause.STORE_AWAY, "the relay's store is away: the command may not be delivered")
 
 
-def store_refused(why: str) -> Failure:
+def store_refused(why: str) -> CommandFailure:
     """Redis never took it, and said why: it is full, or reads its data, or nobody answers there."""
-    return Failure(Cause.STORE_REFUSED, f"{NOT_DELIVERED}: {why}")
+    return CommandFailure(Cause.STORE_REFUSED, f"{NOT_DELIVERED}: {why}")

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from services.relay.records import GameEvent
+from services.relay.protocol.records import GameEvent
 
 TEXT_LIMIT = 300
 """Characters kept of any text that a peer wrote, before it reaches a log, a page or a person."""

@@ -10,9 +10,9 @@ from typing import Any
 
 import orjson
 
-from services.relay import moments
-from services.relay.errors import RelayError
-from services.relay.vocabulary import Action
+from services.relay.protocol import dates
+from services.relay.protocol.errors import RelayError
+from services.relay.protocol.vocabulary import Action
 
 Arguments = dict[str, Any]
 
@@ -208,7 +208,7 @@ def _expiry(expires_at: Any) -> dict[str, str]:
     if expires_at is not None and not isinstance(expires_at, str | int | float):
         raise BadRequest("expiresAt must be a date")
     try:
-        end = moments.read_end(expires_at)
+        end = dates.read_end(expires_at)
     except ValueError:
         raise BadRequest("expiresAt must be a date, in ISO 8601 or in seconds since 1970") from None
-    return {"expiresAt": moments.iso(end)} if end else {}
+    return {"expiresAt": dates.iso(end)} if end else {}

@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from services.relay.command_life import MAY_HAVE_RUN
+from services.relay.protocol.command_states import MAY_HAVE_RUN
 from tests.faults.oracle import WRITE
 from tests.faults.registry import scenario
 from tests.faults.shape import Shape

@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 
-from services.relay.command_life import MAY_HAVE_RUN, NOT_DELIVERED
-from services.relay.vocabulary import Action
+from services.relay.protocol.command_states import MAY_HAVE_RUN, NOT_DELIVERED
+from services.relay.protocol.vocabulary import Action
 from services.sim.takaro import requests
 from tests.faults import invariants
 from tests.faults.registry import scenario

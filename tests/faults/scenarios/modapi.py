@@ -3,8 +3,8 @@
 import asyncio
 import time
 
-from services.relay.command_life import MAY_HAVE_RUN
-from services.relay.store import Script
+from services.relay.protocol.command_states import MAY_HAVE_RUN
+from services.relay.store.client import Script
 from tests.faults.registry import scenario
 from tests.faults.shape import Shape
 from tests.faults.strike import frozen, kill_at

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from services.relay.keys import keys_of
+from services.relay.protocol.keys import keys_of
 from services.sim.ports import free_port
 from tests.faults import marks
 from tests.faults.inject.clock import WrongClock

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 from redis.crc import key_slot
 
-from services.relay.keys import keys_of
+from services.relay.protocol.keys import keys_of
 from tests.faults.inject.island import Island
 from tests.faults.registry import scenario
 from tests.faults.shape import Shape

@@ -8,7 +8,7 @@ from collections import Counter
 import orjson
 from websockets.asyncio.client import ClientConnection, connect
 
-from services.sim.takaro.records import Link
+from services.sim.takaro.records import SimLink
 from tests.faults.ledger import Arrival
 from tests.faults.oracle import POISON
 from tests.faults.registry import scenario
@@ -98,7 +98,7 @@ async def drop_before_the_pong(run: Run) -> None:
             dropped = asyncio.get_running_loop().create_future()
 
             def drop(
-                link: Link, arrival: Arrival, slug: str = slug, dropped: asyncio.Future[None] = dropped
+                link: SimLink, arrival: Arrival, slug: str = slug, dropped: asyncio.Future[None] = dropped
             ) -> None:
                 if arrival.instance == slug and not dropped.done():
                     link.connection.transport.abort()

@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from services.relay.store import Script
+from services.relay.store.client import Script
 from tests.faults import invariants
 from tests.faults.registry import scenario
 from tests.faults.shape import Shape

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.modapi.dialect.bounds import bounded, levels, shortened
-from services.relay.limits import Limits
-from services.relay.records import DeadEvent
+from services.relay.protocol.limits import Limits
+from services.relay.protocol.records import DeadEvent
 
 LIMITS = Limits(event_bytes=2_000, event_levels=5, text_chars=200)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from services.modapi.dialect.dead import REASONS
 from services.modapi.dialect.events import EVENT_MAPPERS, channel, map_event
 from services.modapi.dialect.roster import Roster
-from services.relay.vocabulary import CHAT_CHANNELS, EventType
+from services.relay.protocol.vocabulary import CHAT_CHANNELS, EventType
 from tests.support.rosters import saved
 
 NOW = "2026-05-01T12:00:00.000Z"

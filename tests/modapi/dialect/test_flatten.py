@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.modapi.dialect.flatten import FLATTENERS, flatten
-from services.relay.vocabulary import Action
+from services.relay.protocol.vocabulary import Action
 
 NOW_MS = 1_900_000_000_000  # 2030-03-17T17:46:40Z
 ID = "76561198000000001"

@@ -12,11 +12,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from services.modapi.dialect.events import map_event
-from services.modapi.dialect.mend import Unreadable, read_batch, read_object
+from services.modapi.dialect.mend import UnreadableBody, read_batch, read_object
 from services.modapi.dialect.results import map_result
 from services.modapi.dialect.roster import Roster
-from services.relay.vocabulary import Action
-from services.sim.dayz.events import Channel, Happening, write_batch, write_event
+from services.relay.protocol.vocabulary import Action
+from services.sim.dayz.events import Channel, GameIncident, write_batch, write_event
 from services.sim.dayz.generations import Generation
 from services.sim.dayz.world import Player, make_player
 
@@ -95,15 +95,15 @@ def admin_is_himself(roster: Roster) -> bool:
     return player is not None and player["name"] == "Admin" and player["steamId"] == ADMIN.game_id
 
 
-def happenings(name: str, text: str) -> list[Happening]:
+def happenings(name: str, text: str) -> list[GameIncident]:
     mallory = Player(MALLORY.game_id, name, MALLORY.bis_id)
     return [
-        Happening("player-connected", mallory),
-        Happening("chat-message", mallory, text=text, channel=Channel.GLOBAL),
-        Happening("player-death", mallory, weapon="AKM"),
-        Happening("player-death", make_player(3), attacker=mallory),
-        Happening("entity-killed", mallory, entity="ZmbM"),
-        Happening("player-disconnected", mallory),
+        GameIncident("player-connected", mallory),
+        GameIncident("chat-message", mallory, text=text, channel=Channel.GLOBAL),
+        GameIncident("player-death", mallory, weapon="AKM"),
+        GameIncident("player-death", make_player(3), attacker=mallory),
+        GameIncident("entity-killed", mallory, entity="ZmbM"),
+        GameIncident("player-disconnected", mallory),
     ]
 
 
@@ -193,7 +193,7 @@ def test_no_name_in_a_list_of_players_names_another_player(generation: Generatio
     body = f'{{"ok":true,"result":{{"players":[{joined(record(generation, name))}]}},"error":""}}'
     try:
         answer = read_object(body.encode("utf-8", "surrogatepass"))
-    except Unreadable:
+    except UnreadableBody:
         return
     outcome = map_result(Action.GET_PLAYERS, answer.get("ok"), answer.get("result"), answer.get("error"))
     roster = known()

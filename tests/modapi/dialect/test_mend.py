@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.modapi.dialect.mend import MAX_EVENTS, Unreadable, read_batch, read_object
+from services.modapi.dialect.mend import MAX_EVENTS, UnreadableBody, read_batch, read_object
 
 LOG = {"type": "log", "msg": "a"}
 CHAT = {"type": "chat-message", "player": {"gameId": "1", "name": "Ann"}, "msg": "hi", "channel": "global"}
@@ -238,7 +238,7 @@ def test_no_body_breaks_the_reader(body: bytes) -> None:
     assert all(event.reason and len(event.raw) <= 2_000 for event in batch.unreadable)
     try:
         orjson.dumps(read_object(body))
-    except Unreadable:
+    except UnreadableBody:
         pass
 
 
@@ -262,5 +262,5 @@ def test_a_result_of_megabytes_with_faulty_item_names_is_read() -> None:
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"7", b'"a"', b"null", b'{"a":"b', b"\0", b"{]", b"{} {}"])
 def test_what_is_no_object_is_unreadable(body: bytes) -> None:
-    with pytest.raises(Unreadable):
+    with pytest.raises(UnreadableBody):
         read_object(body)

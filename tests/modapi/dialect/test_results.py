@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.modapi.dialect.results import RESULT_MAPPERS, map_result
-from services.relay.records import Outcome
-from services.relay.vocabulary import ENTITY_TYPES, Action
+from services.relay.protocol.records import Outcome
+from services.relay.protocol.vocabulary import ENTITY_TYPES, Action
 
 ID = "76561198000000001"
 ANN = {"gameId": ID, "name": "Ann", "steamId": ID}

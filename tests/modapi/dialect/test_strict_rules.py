@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from services.modapi.dialect.events import map_event
 from services.modapi.dialect.results import map_result
 from services.modapi.dialect.roster import Roster
-from services.relay.records import DeadEvent
-from services.relay.vocabulary import Action, EventType
+from services.relay.protocol.records import DeadEvent
+from services.relay.protocol.vocabulary import Action, EventType
 from services.sim.takaro.rules import bad_answer, event_error
 from services.uplink.takaro.answer_rules import is_error, is_valid_answer
 

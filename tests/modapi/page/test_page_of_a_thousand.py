@@ -12,16 +12,16 @@ from playwright.async_api import expect
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
-from services.modapi.metrics import Metrics
+from services.modapi.metrics import ModapiMetrics
 from services.modapi.page.routes import add_page
-from services.relay.http.ports import bind
-from services.relay.http.serving import Listener
 from services.relay.instances.directory import Directory
 from services.relay.instances.state import InstanceState, LinkInfo
-from services.relay.keys import keys_of
-from services.relay.running import cancelled
-from services.relay.settings import Instance, Settings
-from services.relay.store import Store
+from services.relay.protocol.keys import keys_of
+from services.relay.service.http.listener import Listener
+from services.relay.service.http.ports import bind
+from services.relay.service.lifecycle import cancelled
+from services.relay.service.settings import Instance, Settings
+from services.relay.store.client import Store
 from tests.support.browser import browser
 
 SERVERS = 1_000
@@ -45,7 +45,7 @@ async def served(store: Store, slugs: list[str]) -> AsyncIterator[str]:
     )
     directory = Directory(settings, None, {}, store, lambda _: None)
     pages = FastAPI(openapi_url=None)
-    live = add_page(pages, settings, directory, store, Metrics(CollectorRegistry()))
+    live = add_page(pages, settings, directory, store, ModapiMetrics(CollectorRegistry()))
     door = bind("127.0.0.1", 0, "the test's port")
     listening = Listener.of(pages).listen(door)
     tasks = [asyncio.create_task(one) for one in (live.run(), directory.watch(lambda _: None), listening)]

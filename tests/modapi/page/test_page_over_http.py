@@ -14,24 +14,24 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
-from services.modapi.metrics import Metrics
+from services.modapi.metrics import ModapiMetrics
 from services.modapi.page import instance, live
-from services.modapi.page.live import Room
+from services.modapi.page.live import LiveRoom
 from services.modapi.page.routes import add_page
-from services.relay.event_stream import Batch, EventStream, Slot, digest
-from services.relay.faults import Faults
 from services.relay.instances import accepted, diagnosis
+from services.relay.instances.activity import ActivityEntry, ActivityFeed
 from services.relay.instances.dead_letters import DeadLetters
 from services.relay.instances.directory import Directory
-from services.relay.instances.entries import Entry
+from services.relay.instances.entries import ServedEntry
 from services.relay.instances.state import InstanceState, LinkInfo
-from services.relay.instances.strangers import Strangers
-from services.relay.instances.watching import Passed, Passing
-from services.relay.keys import keys_of
-from services.relay.records import GameEvent
-from services.relay.running import cancelled
-from services.relay.settings import Instance, ModApi, Settings
-from services.relay.store import Store
+from services.relay.instances.unknown_keys import UnknownKeyCalls
+from services.relay.protocol.keys import keys_of
+from services.relay.protocol.records import GameEvent
+from services.relay.service.faults import OwnFaults
+from services.relay.service.lifecycle import cancelled
+from services.relay.service.settings import Instance, ModApi, Settings
+from services.relay.store.client import Store
+from services.relay.store.event_stream import EventBatch, EventStream, Slot, digest
 
 TOKEN = "admin-token-0123456789"
 LOCAL = "http://127.0.0.1:9088"
@@ -57,7 +57,7 @@ async def page(
     settings = Settings(instances=served, modapi=modapi)
     directory = Directory(settings, None, {}, store, lambda _: None)
     pages = FastAPI(openapi_url=None)
-    shown = add_page(pages, settings, directory, store, Metrics(CollectorRegistry()))
+    shown = add_page(pages, settings, directory, store, ModapiMetrics(CollectorRegistry()))
     tasks = [asyncio.create_task(shown.run()), asyncio.create_task(directory.watch(lambda _: None))]
     await directory.complete.wait()
     async with httpx.AsyncClient(transport=httpx.ASGITransport(pages), base_url=base) as client:
@@ -207,7 +207,7 @@ async def test_the_table_and_the_page_show_what_is_known(store: Store, slug: str
 
 async def test_a_wrong_key_is_told_where_a_mod_is_missed(store: Store, slug: str) -> None:
     await store.send("DEL", "relay:strangers")
-    Strangers(store).note("203.0.113.9")
+    UnknownKeyCalls(store).note("203.0.113.9")
     async with page(store, slug) as client:
         await log_in(client)
         text = (await client.get("/")).text
@@ -218,11 +218,13 @@ async def test_a_wrong_key_is_told_where_a_mod_is_missed(store: Store, slug: str
 async def test_the_player_of_a_command_is_named(store: Store, slug: str) -> None:
     known = orjson.dumps({"gameId": "76561198000000001", "name": "Bob"})
     await store.send("HSET", keys_of(slug).players, "76561198000000001", known)
-    room, owner = Room(store, slug, Faults()), Passing(store, slug)
+    room, owner = LiveRoom(store, slug, OwnFaults()), ActivityFeed(store, slug)
     owner.watched("somebody")
     async with asyncio.timeout(10):
         while not room.passed:  # until the room listens
-            owner.command(Passed("command", 1, "kickPlayer", {"gameId": "76561198000000001"}, "answered", 5))
+            owner.command(
+                ActivityEntry("command", 1, "kickPlayer", {"gameId": "76561198000000001"}, "answered", 5)
+            )
             await asyncio.sleep(0.05)
     await room.close()
     assert "<bdi>Bob</bdi>" in instance.commands(room.passed)
@@ -261,7 +263,7 @@ async def test_when_redis_is_away_the_page_says_so(slug: str) -> None:
     directory = Directory(settings, None, {}, away, lambda _: None)
     following = asyncio.create_task(directory.watch(lambda _: None))
     pages = FastAPI(openapi_url=None)
-    add_page(pages, settings, directory, away, Metrics(CollectorRegistry()))
+    add_page(pages, settings, directory, away, ModapiMetrics(CollectorRegistry()))
     await asyncio.sleep(0)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(pages), base_url=LOCAL) as client:
         answer = await client.get("/")
@@ -421,7 +423,7 @@ async def test_a_form_beyond_its_size_is_refused(store: Store, slug: str) -> Non
 async def test_a_server_that_cannot_be_shown_leaves_the_others_in_sight(
     store: Store, slug: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def failing(entry: Entry, *others: Any) -> list[Any]:
+    def failing(entry: ServedEntry, *others: Any) -> list[Any]:
         if entry.instance.slug == f"{slug}-odd":
             raise RuntimeError("by a fault of ours")
         return diagnosis.diagnose(entry, *others)
@@ -438,7 +440,7 @@ async def test_a_mod_is_seen_to_work_before_there_is_a_token(
 ) -> None:
     monkeypatch.setattr(accepted, "SETTLED_MS", 0)
     event: GameEvent = {"type": "log", "data": {"msg": "the game says this"}}
-    await EventStream(store, slug).append(Batch([Slot(digest(event), event)] * 44))
+    await EventStream(store, slug).append(EventBatch([Slot(digest(event), event)] * 44))
     async with page(store, slug) as client:
         await log_in(client)
         text = (await client.get(f"/instance/{slug}")).text

@@ -13,22 +13,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from services.modapi.page import fleet, frame, instance
+from services.modapi.page import fleet, instance, layout
 from services.modapi.page.chart import charts, nice
-from services.modapi.page.letters import dead, notice
+from services.modapi.page.dead_letters import dead, notice
 from services.modapi.page.markup import Html, html
 from services.modapi.page.session import COOKIE, LASTS_S, Sessions, cookie_of, is_local
 from services.modapi.page.setup import setup
-from services.modapi.page.view import ROWS, SORTS, Row, View, choose
-from services.modapi.page.words import Level, ago, level, moment
-from services.relay.instances.dead_letters import Letter
+from services.modapi.page.view import ROWS, SORTS, PageRow, View, choose
+from services.modapi.page.words import Severity, ago, level, moment
+from services.relay.instances.activity import ActivityEntry
+from services.relay.instances.dead_letters import DeadLetter
 from services.relay.instances.diagnosis import Problem, diagnose
-from services.relay.instances.entries import Entry, Origin
+from services.relay.instances.entries import Origin, ServedEntry
 from services.relay.instances.facts import Facts
 from services.relay.instances.minutes import Minute
 from services.relay.instances.records import KeyDigest
-from services.relay.instances.watching import Passed
-from services.relay.settings import Instance, ModApi
+from services.relay.service.settings import Instance, ModApi
 
 NOW_S = 1_800_000_000.0
 HOSTILE = "</td><script>alert(1)</script><img src=x onerror=alert(1)>\"' & {slug}"
@@ -52,11 +52,13 @@ def facts(**known: object) -> Facts:
     return Facts(**{**usual, **known})  # type: ignore[arg-type]
 
 
-def row(slug: str, problems: Sequence[Problem] = (), name: str = "", **known: object) -> Row:
+def row(slug: str, problems: Sequence[Problem] = (), name: str = "", **known: object) -> PageRow:
     instance = Instance(
         slug=slug, name=name or f"Server {slug}", identity_token=SecretStr(f"identity-{slug}")
     )
-    return Row(Entry(instance, Origin.FILE, ()), facts(**known), list(problems), level(False, problems))
+    return PageRow(
+        ServedEntry(instance, Origin.FILE, ()), facts(**known), list(problems), level(False, problems)
+    )
 
 
 # Escaping
@@ -89,13 +91,13 @@ def test_hostile_text_of_players_stays_text_everywhere(data: dict[str, str], tex
     player = {"name": text, "gameId": text}
     passed = [
         *(
-            Passed("event", 1, what, {**data, "player": player, "attacker": player}, "delivered", 5)
+            ActivityEntry("event", 1, what, {**data, "player": player, "attacker": player}, "delivered", 5)
             for what in ("chat-message", "player-death", "entity-killed", "log", "player-connected", text)
         ),
-        Passed("event", 1, "refused", {"candidates": 3}, "refused", 0, text),
-        Passed("command", 1, "kickPlayer", {**data, text[:20]: text}, "refused", 9, text),
+        ActivityEntry("event", 1, "refused", {"candidates": 3}, "refused", 0, text),
+        ActivityEntry("command", 1, "kickPlayer", {**data, text[:20]: text}, "refused", 9, text),
     ]
-    letters = [Letter("1-1", text, text, text.encode("utf-8", "replace"))]
+    letters = [DeadLetter("1-1", text, text, text.encode("utf-8", "replace"))]
     whole = instance.page(
         row("a", [Problem(True, text, text)], name="An ordinary name", mod_version=text, game_server_id=text),
         ModApi(host="0.0.0.0"),
@@ -326,19 +328,19 @@ def test_no_bar_leaves_its_picture(rows: list[tuple[int, int, int]]) -> None:
 
 def test_levels_follow_the_problems() -> None:
     assert [row("a", found).level for found in ([], [NOTE], [NOTE, BAD])] == [
-        Level.GOOD,
-        Level.WARN,
-        Level.BAD,
+        Severity.GOOD,
+        Severity.WARN,
+        Severity.BAD,
     ]
 
 
 def test_pages_load_nothing_from_elsewhere_and_run_nothing_inline() -> None:
-    whole = frame.page("title", Html("body"), live="/live").decode() + frame.login("wrong").decode()
+    whole = layout.page("title", Html("body"), live="/live").decode() + layout.login("wrong").decode()
     assert re.findall(r'(?:src|href)="(?!/|#)', whole) == []
     assert not re.search(r"<script(?![^>]* src=)|<style|style=|\son\w+=", whole)
-    for name in frame.ASSETS:
+    for name in layout.ASSETS:
         assert b"//" not in re.sub(
-            rb"^\s*//.*$|http://www\.w3\.org/2000/svg", b"", frame.asset(name), flags=re.M
+            rb"^\s*//.*$|http://www\.w3\.org/2000/svg", b"", layout.asset(name), flags=re.M
         )
 
 
@@ -354,16 +356,16 @@ def test_a_thousand_servers_are_one_short_page() -> None:
 
 
 def test_the_page_says_that_the_relay_has_to_be_restarted() -> None:
-    told = str(frame.notes(["[modapi] host", "[modapi] port"], ""))
+    told = str(layout.notes(["[modapi] host", "[modapi] port"], ""))
     assert "Restart the relay" in told and "[modapi] host, [modapi] port" in told
-    assert "relay.toml has a mistake" in str(frame.notes([], HOSTILE)) and HOSTILE not in str(
-        frame.notes([], HOSTILE)
+    assert "relay.toml has a mistake" in str(layout.notes([], HOSTILE)) and HOSTILE not in str(
+        layout.notes([], HOSTILE)
     )
-    assert str(frame.notes([], "")) == ""
+    assert str(layout.notes([], "")) == ""
     assert (
         told
-        in frame.page(
-            "A page", html("body"), notes=frame.notes(["[modapi] host", "[modapi] port"], "")
+        in layout.page(
+            "A page", html("body"), notes=layout.notes(["[modapi] host", "[modapi] port"], "")
         ).decode()
     )
 
@@ -375,9 +377,9 @@ def test_events_are_counted_when_they_are_accepted() -> None:
 
 def test_each_event_is_listed_with_its_state() -> None:
     passed = [
-        Passed("event", 3, "log", {"msg": "a line"}, "waiting", 0),
-        Passed("event", 2, "log", {"msg": "a line"}, "delivered", 5),
-        Passed("event", 1, HOSTILE, {"msg": HOSTILE}, "dead", 0, "unknown-type"),
+        ActivityEntry("event", 3, "log", {"msg": "a line"}, "waiting", 0),
+        ActivityEntry("event", 2, "log", {"msg": "a line"}, "delivered", 5),
+        ActivityEntry("event", 1, HOSTILE, {"msg": HOSTILE}, "dead", 0, "unknown-type"),
     ]
     shown = str(instance.events(passed))
     for state in ("waits for Takaro", "delivered", "put aside<", ": unknown-type"):

@@ -5,13 +5,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from services.relay.event_stream import REFUSED_BY_TAKARO, Batch, EventStream, Slot, digest
 from services.relay.instances.accepted import BATCHES, SETTLED_MS, accepted, follow, waiting
-from services.relay.instances.watching import REMEMBERED, Passed
-from services.relay.keys import keys_of
-from services.relay.records import DeadEvent, GameEvent
-from services.relay.store import Store
-from services.relay.stream_entries import Delivered, Entry
+from services.relay.instances.activity import REMEMBERED, ActivityEntry
+from services.relay.protocol.keys import keys_of
+from services.relay.protocol.records import DeadEvent, GameEvent
+from services.relay.store.client import Store
+from services.relay.store.event_stream import REFUSED_BY_TAKARO, EventBatch, EventStream, Slot, digest
+from services.relay.store.stream_entries import Delivered, StreamEntry
 
 NOW_MS = 1_700_000_000_000
 
@@ -20,8 +20,8 @@ def line(text: str) -> GameEvent:
     return {"type": "log", "data": {"msg": text}}
 
 
-def entry(id: str, *texts: str, age_ms: int = 60_000) -> Entry:
-    return Entry(id, [line(text) for text in texts], 10, NOW_MS - age_ms)
+def entry(id: str, *texts: str, age_ms: int = 60_000) -> StreamEntry:
+    return StreamEntry(id, [line(text) for text in texts], 10, NOW_MS - age_ms)
 
 
 def test_what_is_not_delivered_waits_the_newest_first() -> None:
@@ -45,7 +45,7 @@ def test_what_was_delivered_ahead_of_others_does_not_wait() -> None:
 async def test_a_mod_that_works_is_seen_before_anybody_owns_its_server(store: Store, slug: str) -> None:
     stream = EventStream(store, slug)
     await stream.append(
-        Batch(
+        EventBatch(
             [
                 Slot(digest(b"1"), line("it waits")),
                 Slot(digest(b"2"), DeadEvent("unknown-type", "no such type", b'{"type":"dance"}')),
@@ -65,13 +65,13 @@ async def test_a_mod_that_works_is_seen_before_anybody_owns_its_server(store: St
     assert await asyncio.wait_for(accepted(store, f"{slug}-empty", now_ms), 5) == []
 
 
-def batch(*events: GameEvent | DeadEvent) -> Batch:
-    return Batch([Slot(digest(str(event).encode()), event) for event in events])
+def batch(*events: GameEvent | DeadEvent) -> EventBatch:
+    return EventBatch([Slot(digest(str(event).encode()), event) for event in events])
 
 
-async def told(following: AsyncIterator[list[Passed]], count: int) -> list[tuple[str, str]]:
+async def told(following: AsyncIterator[list[ActivityEntry]], count: int) -> list[tuple[str, str]]:
     """The next `count`: their text and their fate."""
-    found: list[Passed] = []
+    found: list[ActivityEntry] = []
     async with asyncio.timeout(10):
         while len(found) < count:
             found += await anext(following)

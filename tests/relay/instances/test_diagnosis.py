@@ -6,11 +6,11 @@ import pytest
 from pydantic import SecretStr
 
 from services.relay.instances.diagnosis import Diagnosis, diagnose, diagnose_all
-from services.relay.instances.entries import Entry, Origin
+from services.relay.instances.entries import Origin, ServedEntry
 from services.relay.instances.facts import Facts
 from services.relay.instances.records import KeyDigest
-from services.relay.instances.strangers import Stranger
-from services.relay.settings import Instance
+from services.relay.instances.unknown_keys import UnknownKeyCall
+from services.relay.service.settings import Instance
 
 NOW_MS = 1_800_000_000_000
 WELL = Facts(
@@ -35,7 +35,7 @@ INSTANCE = Instance(
     identity_token=SecretStr("identity"),
     registration_token=SecretStr("token"),
 )
-ENTRY = Entry(INSTANCE, Origin.FILE, (KeyDigest(digest="d", added_ms=0),))
+ENTRY = ServedEntry(INSTANCE, Origin.FILE, (KeyDigest(digest="d", added_ms=0),))
 UNTOKENED = replace(ENTRY, instance=INSTANCE.model_copy(update={"registration_token": None}))
 URL = "http://127.0.0.1:8088"
 
@@ -66,7 +66,7 @@ def test_a_server_that_is_well_has_no_problem() -> None:
     ],
 )
 def test_what_keeps_it_down_is_named_with_what_mends_it(
-    entry: Entry, facts: Facts, what: str, fix: str
+    entry: ServedEntry, facts: Facts, what: str, fix: str
 ) -> None:
     (problem,) = diagnose(entry, facts, URL)
     assert problem.serious and what in problem.what and fix in problem.fix
@@ -77,11 +77,11 @@ NEVER = replace(WELL, contact_ms=None, address="")
 AT = NOW_MS - 5_000
 
 
-def diagnosed(facts: dict[str, Facts], *strangers: Stranger) -> Diagnosis:
+def diagnosed(facts: dict[str, Facts], *unknown_calls: UnknownKeyCall) -> Diagnosis:
     entries = {
         slug: replace(ENTRY, instance=ENTRY.instance.model_copy(update={"slug": slug})) for slug in facts
     }
-    return diagnose_all(entries, facts, URL, strangers)
+    return diagnose_all(entries, facts, URL, unknown_calls)
 
 
 def blamed(found: Diagnosis) -> list[str]:
@@ -91,31 +91,38 @@ def blamed(found: Diagnosis) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("facts", "stranger", "named", "fleet"),
+    ("facts", "unknown_call", "named", "fleet"),
     [
-        ({"a": SILENT, "b": NEVER}, Stranger(AT, "203.0.113.1"), [], True),
-        ({"a": NEVER, "b": NEVER}, Stranger(AT, "10.0.0.9"), [], True),
-        ({"a": SILENT, "b": NEVER}, Stranger(AT, "10.0.0.9"), ["a"], False),
-        ({"a": SILENT, "b": SILENT}, Stranger(AT, "10.0.0.9"), [], True),  # either of them
-        ({"a": SILENT, "b": replace(WELL, address="10.0.0.9")}, Stranger(AT, "10.0.0.9"), ["a"], False),
-        ({"a": NEVER, "b": NEVER}, Stranger(AT, "10.0.0.9", "b"), ["b"], False),
-        ({"a": WELL, "b": WELL}, Stranger(AT, "203.0.113.1"), [], False),  # nobody is missed
-        ({"a": SILENT}, Stranger(NOW_MS - 110_000, "10.0.0.9"), [], False),  # it has called rightly since
-        ({"a": WELL}, Stranger(AT, "10.0.0.9", "a"), [], False),
-        ({"a": WELL, "b": NEVER}, Stranger(AT, "10.0.0.9", "removed"), [], False),
+        ({"a": SILENT, "b": NEVER}, UnknownKeyCall(AT, "203.0.113.1"), [], True),
+        ({"a": NEVER, "b": NEVER}, UnknownKeyCall(AT, "10.0.0.9"), [], True),
+        ({"a": SILENT, "b": NEVER}, UnknownKeyCall(AT, "10.0.0.9"), ["a"], False),
+        ({"a": SILENT, "b": SILENT}, UnknownKeyCall(AT, "10.0.0.9"), [], True),  # either of them
+        ({"a": SILENT, "b": replace(WELL, address="10.0.0.9")}, UnknownKeyCall(AT, "10.0.0.9"), ["a"], False),
+        ({"a": NEVER, "b": NEVER}, UnknownKeyCall(AT, "10.0.0.9", "b"), ["b"], False),
+        ({"a": WELL, "b": WELL}, UnknownKeyCall(AT, "203.0.113.1"), [], False),  # nobody is missed
+        (
+            {"a": SILENT},
+            UnknownKeyCall(NOW_MS - 110_000, "10.0.0.9"),
+            [],
+            False,
+        ),  # it has called rightly since
+        ({"a": WELL}, UnknownKeyCall(AT, "10.0.0.9", "a"), [], False),
+        ({"a": WELL, "b": NEVER}, UnknownKeyCall(AT, "10.0.0.9", "removed"), [], False),
     ],
 )
 def test_a_wrong_key_is_told_of_the_server_whose_it_is_else_of_the_fleet(
-    facts: dict[str, Facts], stranger: Stranger, named: list[str], fleet: bool
+    facts: dict[str, Facts], unknown_call: UnknownKeyCall, named: list[str], fleet: bool
 ) -> None:
-    found = diagnosed(facts, stranger)
+    found = diagnosed(facts, unknown_call)
     assert blamed(found) == named
     assert [problem.serious for problem in found.fleet] == [False] * fleet
-    assert all(stranger.address in problem.what for problem in found.fleet)
+    assert all(unknown_call.address in problem.what for problem in found.fleet)
 
 
 def test_a_guess_of_a_stranger_hides_no_mod_with_a_wrong_key() -> None:
-    found = diagnosed({"a": SILENT, "b": NEVER}, Stranger(NOW_MS, "203.0.113.1"), Stranger(AT, "10.0.0.9"))
+    found = diagnosed(
+        {"a": SILENT, "b": NEVER}, UnknownKeyCall(NOW_MS, "203.0.113.1"), UnknownKeyCall(AT, "10.0.0.9")
+    )
     assert blamed(found) == ["a"] and found.of["a"][0].serious
     assert "203.0.113.1" in found.fleet[0].what and "more" not in found.fleet[0].what
 
@@ -123,24 +130,24 @@ def test_a_guess_of_a_stranger_hides_no_mod_with_a_wrong_key() -> None:
 @pytest.mark.parametrize("address", ["10.0.0.9", "203.0.113.1"])
 def test_a_disabled_server_is_not_missed(address: str) -> None:
     entries = {"a": replace(ENTRY, disabled=True)}
-    found = diagnose_all(entries, {"a": SILENT}, URL, [Stranger(AT, address)])
+    found = diagnose_all(entries, {"a": SILENT}, URL, [UnknownKeyCall(AT, address)])
     assert blamed(found) == [] == found.fleet
 
 
 @pytest.mark.parametrize(
-    ("stranger", "added_ms", "named", "fleet"),
+    ("unknown_call", "added_ms", "named", "fleet"),
     [
-        (Stranger(AT, "10.0.0.9", "b"), AT + 1, [], False),  # another one of this slug was removed
-        (Stranger(AT, "10.0.0.9", "b"), AT - 1, ["b"], False),
-        (Stranger(AT, "203.0.113.1"), AT + 1, [], False),
-        (Stranger(AT, "203.0.113.1"), AT - 1, [], True),
+        (UnknownKeyCall(AT, "10.0.0.9", "b"), AT + 1, [], False),  # another one of this slug was removed
+        (UnknownKeyCall(AT, "10.0.0.9", "b"), AT - 1, ["b"], False),
+        (UnknownKeyCall(AT, "203.0.113.1"), AT + 1, [], False),
+        (UnknownKeyCall(AT, "203.0.113.1"), AT - 1, [], True),
     ],
 )
 def test_a_wrong_key_says_nothing_of_a_server_that_was_added_later(
-    stranger: Stranger, added_ms: int, named: list[str], fleet: bool
+    unknown_call: UnknownKeyCall, added_ms: int, named: list[str], fleet: bool
 ) -> None:
     entries = {"a": ENTRY, "b": replace(ENTRY, added_ms=added_ms)}
-    found = diagnose_all(entries, {"a": WELL, "b": NEVER}, URL, [stranger])
+    found = diagnose_all(entries, {"a": WELL, "b": NEVER}, URL, [unknown_call])
     assert blamed(found) == named and len(found.fleet) == fleet
 
 

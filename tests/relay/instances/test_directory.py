@@ -9,20 +9,20 @@ from typing import Any
 
 import pytest
 
-from services.relay.errors import StoreError
 from services.relay.instances.directory import Directory, instances
-from services.relay.instances.entries import Entry
+from services.relay.instances.entries import ServedEntry
 from services.relay.instances.registry import Registry
-from services.relay.keys import (
+from services.relay.protocol.errors import StoreError
+from services.relay.protocol.keys import (
     INSTANCES,
     INSTANCES_CLOCK,
     INSTANCES_IDENTITIES,
     INSTANCES_REMOVALS,
     INSTANCES_VERSION,
 )
-from services.relay.running import cancelled
-from services.relay.settings import load
-from services.relay.store import Script, Store
+from services.relay.service.lifecycle import cancelled
+from services.relay.service.settings import load
+from services.relay.store.client import Script, Store
 from tests.support.set_clock import set_clock
 
 WITHIN_S = 5.0
@@ -45,12 +45,12 @@ class Followed:
         self.config = config
         self.told: list[list[str]] = []
         self.failed: list[float] = []
-        self.served: Mapping[str, Entry] = {}
+        self.served: Mapping[str, ServedEntry] = {}
         settings = load(config, {}).settings
         self.directory = Directory(settings, config, {}, store, self.failed.append)
         self.watching = asyncio.create_task(self.directory.watch(self._changed))
 
-    def _changed(self, served: Mapping[str, Entry]) -> None:
+    def _changed(self, served: Mapping[str, ServedEntry]) -> None:
         self.served = served
         self.told.append(sorted(served))
 

@@ -8,7 +8,7 @@ from pydantic import SecretStr, ValidationError
 from services.relay.instances.directory import instances, restart_keys
 from services.relay.instances.entries import Origin, active, merge
 from services.relay.instances.records import (
-    Change,
+    InstanceUpdate,
     KeyDigest,
     Record,
     changed,
@@ -19,7 +19,7 @@ from services.relay.instances.records import (
     removed,
     rotated,
 )
-from services.relay.settings import Instance, ModApi, Settings, Takaro
+from services.relay.service.settings import Instance, ModApi, Settings, Takaro
 from tests.support.ages import ages_at
 
 NOW_MS = 1_000_000
@@ -128,12 +128,12 @@ def test_a_record_comes_back_as_it_was_kept_and_shows_no_secret() -> None:
 
 def test_a_change_leaves_what_is_not_given() -> None:
     record = stored("i", KEY).model_copy(update={"registration_token": SecretStr("own")})
-    assert changed(record, Change()) == record
-    assert changed(record, Change(name="New name")).name == "New name"
-    assert changed(record, Change(disabled=True)).disabled
-    assert changed(record, Change(registration_token="")).registration_token is None
+    assert changed(record, InstanceUpdate()) == record
+    assert changed(record, InstanceUpdate(name="New name")).name == "New name"
+    assert changed(record, InstanceUpdate(disabled=True)).disabled
+    assert changed(record, InstanceUpdate(registration_token="")).registration_token is None
     with pytest.raises(ValidationError):
-        changed(record, Change(name="x"))
+        changed(record, InstanceUpdate(name="x"))
 
 
 def test_a_replaced_key_opens_until_the_overlap_is_over() -> None:

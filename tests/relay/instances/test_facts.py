@@ -2,13 +2,13 @@
 
 import time
 
-from services.relay.event_stream import Batch, EventStream, Slot, digest
 from services.relay.instances.facts import facts_of, facts_of_all
 from services.relay.instances.state import InstanceState, LinkInfo
-from services.relay.keys import keys_of
-from services.relay.leases import Lease
-from services.relay.records import DeadEvent
-from services.relay.store import Store
+from services.relay.protocol.keys import keys_of
+from services.relay.protocol.records import DeadEvent
+from services.relay.store.client import Store
+from services.relay.store.event_stream import EventBatch, EventStream, Slot, digest
+from services.relay.store.leases import Lease
 
 
 async def test_of_an_instance_that_nobody_has_heard_of_nothing_is_known(store: Store, slug: str) -> None:
@@ -27,7 +27,7 @@ async def test_everything_is_read_where_it_is_written(store: Store, slug: str) -
         Slot(digest(b"1"), {"type": "log", "data": {"msg": "x"}}),
         Slot(digest(b"2"), DeadEvent("unknown-type", "type: ?", b"{}")),
     ]
-    await EventStream(store, slug).append(Batch(slots))
+    await EventStream(store, slug).append(EventBatch(slots))
     state.note_mod("version", "0.2.0")
     state.note_mod("hold_ms", 0)
     await store.send("HSET", keys_of(slug).mirror, "players", 5)

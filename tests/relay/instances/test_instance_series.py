@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from services.relay.instances.series import Fold, InstanceSeries, Series
+from services.relay.service.instance_series import Fold, InstanceSeries, Series
 
 SEEN = Series("seen_timestamp_seconds", "gauge", "When it was seen.", Fold.EARLIEST)
 WAITING = Series("waiting", "gauge", "What waits.", Fold.MOST)

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.relay.event_stream import Batch, EventStream, Slot, digest
 from services.relay.instances.minutes import KEPT, Minute, Minutes, last_hour, percentile, read_minutes
-from services.relay.keys import keys_of
-from services.relay.records import GameEvent
-from services.relay.store import Store
+from services.relay.protocol.keys import keys_of
+from services.relay.protocol.records import GameEvent
+from services.relay.store.client import Store
+from services.relay.store.event_stream import EventBatch, EventStream, Slot, digest
 
 NOW_MS = 29_000_000 * 60_000 + 1_234
 NOW = NOW_MS // 60_000
@@ -80,7 +80,7 @@ async def test_what_is_accepted_is_counted_without_an_owner_and_a_repeat_once(
 ) -> None:
     stream = EventStream(store, slug)
     events: list[GameEvent] = [{"type": "log", "data": {"msg": f"line {n}"}} for n in range(3)]
-    batch = Batch([Slot(digest(event), event) for event in events])
+    batch = EventBatch([Slot(digest(event), event) for event in events])
     for _ in range(2):  # the second one is a repeat: nobody has answered
         appended = await stream.append(batch)
     stream.answered(appended.token)
@@ -98,5 +98,5 @@ async def test_the_tally_of_an_hour_ago_is_begun_anew(store: Store, slug: str) -
     for minute in range(now_ms // 60_000, now_ms // 60_000 + 2):  # it may end meanwhile
         await store.send("HSET", keys_of(slug).intake, f"m{minute % 60}", f"{minute - 60} 999")
     event: GameEvent = {"type": "log", "data": {"msg": "a line"}}
-    await stream.append(Batch([Slot(digest(event), event)]))
+    await stream.append(EventBatch([Slot(digest(event), event)]))
     assert sum(minute.accepted for minute in await read_minutes(store, slug, now_ms + 60_000)) == 1

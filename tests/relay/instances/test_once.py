@@ -3,9 +3,9 @@
 import pytest
 from pydantic import SecretStr
 
-from services.relay.errors import InstanceConflict
 from services.relay.instances.once import KEPT_CALLS, KEPT_S, Once, mod_key, remembered, repeated
 from services.relay.instances.records import KeyDigest, Record, digest_of, dump, load
+from services.relay.protocol.errors import InstanceConflict
 from tests.support.ages import ages_at
 
 NOW_MS = 1_700_000_000_000

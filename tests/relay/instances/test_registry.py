@@ -8,13 +8,13 @@ from dataclasses import astuple
 import pytest
 from pydantic import SecretStr
 
-from services.relay.errors import InstanceConflict, NoSuchInstance
 from services.relay.instances import registry as module
 from services.relay.instances.once import Once
-from services.relay.instances.records import Change, Record, digest_of, open_keys
+from services.relay.instances.records import InstanceUpdate, Record, digest_of, open_keys
 from services.relay.instances.registry import Registry
 from services.relay.instances.state import InstanceState, LinkInfo
-from services.relay.keys import (
+from services.relay.protocol.errors import InstanceConflict, NoSuchInstance
+from services.relay.protocol.keys import (
     INSTANCES,
     INSTANCES_CLOCK,
     INSTANCES_IDENTITIES,
@@ -23,8 +23,8 @@ from services.relay.keys import (
     WAKE_INSTANCES,
     keys_of,
 )
-from services.relay.settings import Instance
-from services.relay.store import Store
+from services.relay.service.settings import Instance
+from services.relay.store.client import Store
 from tests.support.set_clock import set_clock
 
 OF_FILE = Instance(
@@ -97,9 +97,9 @@ async def test_no_change_of_two_panels_is_lost(registry: Registry, store: Store)
     await registry.create("one", "Server one")
     other = Registry(store, list)
     await asyncio.gather(
-        registry.patch("one", Change(name="Renamed")),
-        other.patch("one", Change(disabled=True)),
-        registry.patch("one", Change(registration_token="own")),
+        registry.patch("one", InstanceUpdate(name="Renamed")),
+        other.patch("one", InstanceUpdate(disabled=True)),
+        registry.patch("one", InstanceUpdate(registration_token="own")),
         other.rotate("one"),
     )
     record = (await records(registry))["one"]
@@ -191,7 +191,11 @@ async def test_what_is_not_there_and_what_is_of_the_file_cannot_be_changed(
     registry: Registry, call: str
 ) -> None:
     def change(slug: str):  # type: ignore[no-untyped-def]
-        return registry.patch(slug, Change(name="abc")) if call == "patch" else getattr(registry, call)(slug)
+        return (
+            registry.patch(slug, InstanceUpdate(name="abc"))
+            if call == "patch"
+            else getattr(registry, call)(slug)
+        )
 
     with pytest.raises(NoSuchInstance):
         await change("nobody")
@@ -409,7 +413,7 @@ async def test_what_was_put_back_is_changed_and_is_not_put_back_over_it(
     before = await records(registry)
     await empty(store)
     await registry.put_back(before)
-    changed = await registry.patch("one", Change(name="Renamed"))
+    changed = await registry.patch("one", InstanceUpdate(name="Renamed"))
     assert await registry.put_back(before) == 0 and await records(registry) == {"one": changed}
 
 

@@ -5,22 +5,24 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from services.relay.instances.watching import REMEMBERED, Passed, Passing, watch
-from services.relay.keys import keys_of
-from services.relay.store import Store
+from services.relay.instances.activity import REMEMBERED, ActivityEntry, ActivityFeed, watch
+from services.relay.protocol.keys import keys_of
+from services.relay.store.client import Store
 
 HOSTILE = '<img src=x onerror=alert(1)>\x1b[31m "quoted" \u202e'
 
 
-def chat(number: int) -> Passed:
-    return Passed("event", 1_000 + number, "chat-message", {"msg": f"{HOSTILE} {number}"}, "delivered", 7)
+def chat(number: int) -> ActivityEntry:
+    return ActivityEntry(
+        "event", 1_000 + number, "chat-message", {"msg": f"{HOSTILE} {number}"}, "delivered", 7
+    )
 
 
-def command(number: int) -> Passed:
-    return Passed("command", 1_000 + number, "kickPlayer", {"reason": HOSTILE}, "answered", 300, "")
+def command(number: int) -> ActivityEntry:
+    return ActivityEntry("command", 1_000 + number, "kickPlayer", {"reason": HOSTILE}, "answered", 300, "")
 
 
-def tell(passing: Passing, *events: Passed) -> None:
+def tell(passing: ActivityFeed, *events: ActivityEntry) -> None:
     passing.events(len(events), lambda: events)
 
 
@@ -28,11 +30,11 @@ class Watcher:
     """Collects what it is told."""
 
     def __init__(self, store: Store, slug: str) -> None:
-        self.told: list[Passed] = []
+        self.told: list[ActivityEntry] = []
         self.listens = asyncio.Event()
         self.task = asyncio.create_task(self._run(watch(store, slug)))
 
-    async def _run(self, told: AsyncIterator[list[Passed]]) -> None:
+    async def _run(self, told: AsyncIterator[list[ActivityEntry]]) -> None:
         async for some in told:
             self.listens.set()
             self.told += some
@@ -47,7 +49,7 @@ class Watcher:
         await asyncio.gather(self.task, return_exceptions=True)
 
 
-async def look(store: Store, slug: str, passing: Passing) -> str:
+async def look(store: Store, slug: str, passing: ActivityFeed) -> str:
     """What the owner does with each renewal."""
     found = await store.send("GET", keys_of(slug).watched)
     by = found.decode() if found else ""
@@ -55,7 +57,7 @@ async def look(store: Store, slug: str, passing: Passing) -> str:
     return by
 
 
-async def looked_at(store: Store, slug: str, passing: Passing, not_by: str = "") -> str:
+async def looked_at(store: Store, slug: str, passing: ActivityFeed, not_by: str = "") -> str:
     async with asyncio.timeout(10):
         while (by := await look(store, slug, passing)) in ("", not_by):
             await asyncio.sleep(0.01)
@@ -63,7 +65,7 @@ async def looked_at(store: Store, slug: str, passing: Passing, not_by: str = "")
 
 
 async def test_what_is_remembered_comes_first_and_then_what_passes(store: Store, slug: str) -> None:
-    passing = Passing(store, slug)
+    passing = ActivityFeed(store, slug)
     tell(passing, chat(1), chat(2))
     watcher = Watcher(store, slug)
     await looked_at(store, slug, passing)
@@ -76,7 +78,7 @@ async def test_what_is_remembered_comes_first_and_then_what_passes(store: Store,
 async def test_somebody_who_comes_later_is_told_all_and_the_first_nothing_twice(
     store: Store, slug: str
 ) -> None:
-    passing = Passing(store, slug)
+    passing = ActivityFeed(store, slug)
     tell(passing, chat(1))
     first = Watcher(store, slug)
     by = await looked_at(store, slug, passing)
@@ -93,7 +95,7 @@ async def test_somebody_who_comes_later_is_told_all_and_the_first_nothing_twice(
 async def test_two_owners_one_after_the_other_are_both_heard(store: Store, slug: str) -> None:
     watcher = Watcher(store, slug)
     for number in (1, 2):
-        passing = Passing(store, slug)
+        passing = ActivityFeed(store, slug)
         tell(passing, chat(number))
         await looked_at(store, slug, passing)
     await watcher.until(2)
@@ -102,7 +104,7 @@ async def test_two_owners_one_after_the_other_are_both_heard(store: Store, slug:
 
 
 async def test_nothing_is_published_while_nobody_looks(store: Store, slug: str) -> None:
-    passing = Passing(store, slug)
+    passing = ActivityFeed(store, slug)
     heard: list[bytes] = []
 
     async def listen() -> None:
@@ -127,9 +129,9 @@ async def test_nothing_is_published_while_nobody_looks(store: Store, slug: str) 
 async def test_the_owner_is_told_no_more_a_while_after_the_last_has_left(
     store: Store, slug: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.relay.instances.watching.WATCHED_MS", 300)
-    monkeypatch.setattr("services.relay.instances.watching.SAY_AGAIN_S", 0.1)
-    passing = Passing(store, slug)
+    monkeypatch.setattr("services.relay.instances.activity.WATCHED_MS", 300)
+    monkeypatch.setattr("services.relay.instances.activity.SAY_AGAIN_S", 0.1)
+    passing = ActivityFeed(store, slug)
     watcher = Watcher(store, slug)
     await looked_at(store, slug, passing)
     await asyncio.sleep(0.5)
@@ -141,7 +143,7 @@ async def test_the_owner_is_told_no_more_a_while_after_the_last_has_left(
 
 
 async def test_only_so_much_is_remembered_and_reads_not_at_all(store: Store, slug: str) -> None:
-    passing = Passing(store, slug)
+    passing = ActivityFeed(store, slug)
     passing.command(command(0))
     tell(passing, *map(chat, range(1, 2 * REMEMBERED + 1)))
     passing.command(command(200), remember=False)
@@ -156,7 +158,7 @@ async def test_only_so_much_is_remembered_and_reads_not_at_all(store: Store, slu
 
 
 async def test_what_cannot_be_read_is_left_out(store: Store, slug: str) -> None:
-    passing = Passing(store, slug)
+    passing = ActivityFeed(store, slug)
     watcher = Watcher(store, slug)
     await looked_at(store, slug, passing)
     for body in ("no JSON", "[]", '["run",[[1,"event"]]]', '["run",7]'):

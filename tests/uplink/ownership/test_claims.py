@@ -6,8 +6,8 @@ from services.uplink.ownership.claims import (
     WANTED_FOR_S,
     Claim,
     Claims,
+    ClaimStep,
     Seen,
-    Step,
 )
 
 FREE = Seen(mine=False)
@@ -25,21 +25,21 @@ def theirs(beat: int) -> Seen:
     return Seen(mine=False, record=f"other {beat}")
 
 
-def saw(claims: Claims, now_s: float, seen: Seen, *, ours: bool = True, may_move: bool = True) -> Step:
+def saw(claims: Claims, now_s: float, seen: Seen, *, ours: bool = True, may_move: bool = True) -> ClaimStep:
     return claims.saw(now_s, seen, ours=ours, may_move=lambda: may_move)
 
 
 def test_what_belongs_to_us_is_taken_at_once() -> None:
     claims = Claims()
     assert claims.next(0, ours=True) == TAKE
-    assert saw(claims, 0, mine(1)) is Step.BEGIN
-    assert claims.next(1, ours=True) == TAKE and saw(claims, 1, mine(2)) is Step.NOTHING
+    assert saw(claims, 0, mine(1)) is ClaimStep.BEGIN
+    assert claims.next(1, ours=True) == TAKE and saw(claims, 1, mine(2)) is ClaimStep.NOTHING
 
 
 def test_what_belongs_to_another_is_left_to_it_for_a_while_and_then_taken() -> None:
     claims = Claims()
     assert claims.next(0, ours=False) == LOOK
-    assert saw(claims, 0, FREE, ours=False) is Step.NOTHING
+    assert saw(claims, 0, FREE, ours=False) is ClaimStep.NOTHING
     assert claims.next(PATIENCE_S, ours=False) == LOOK
     assert claims.next(PATIENCE_S + 0.1, ours=False) == TAKE
 
@@ -47,51 +47,51 @@ def test_what_belongs_to_another_is_left_to_it_for_a_while_and_then_taken() -> N
 def test_an_owner_keeps_what_belongs_to_another_until_that_one_is_ready() -> None:
     claims = Claims()
     saw(claims, 0, mine(1))
-    assert saw(claims, 1, mine(2), ours=False) is Step.NOTHING
-    assert saw(claims, 2, mine(3, wanted=True), ours=False) is Step.NOTHING
-    assert saw(claims, 3, mine(4, wanted=True, ready=True), ours=False) is Step.HAND_OVER
-    assert saw(claims, 4, mine(5, wanted=True, ready=True), ours=False) is Step.NOTHING  # it is at it
+    assert saw(claims, 1, mine(2), ours=False) is ClaimStep.NOTHING
+    assert saw(claims, 2, mine(3, wanted=True), ours=False) is ClaimStep.NOTHING
+    assert saw(claims, 3, mine(4, wanted=True, ready=True), ours=False) is ClaimStep.HAND_OVER
+    assert saw(claims, 4, mine(5, wanted=True, ready=True), ours=False) is ClaimStep.NOTHING  # it is at it
     claims.let_go(4.5)
     assert claims.next(5, ours=False) == LOOK
 
 
 def test_whoever_it_belongs_to_stands_by_says_so_and_takes_over() -> None:
     claims = Claims()
-    assert saw(claims, 0, theirs(1), may_move=False) is Step.NOTHING
-    assert saw(claims, 1, theirs(2)) is Step.STAND_BY
+    assert saw(claims, 0, theirs(1), may_move=False) is ClaimStep.NOTHING
+    assert saw(claims, 1, theirs(2)) is ClaimStep.STAND_BY
     assert claims.next(2, ours=True) == Claim(take=True, want=True, dead="")
-    assert saw(claims, 2, theirs(3)) is Step.NOTHING
-    assert saw(claims, 3, mine(1)) is Step.BEGIN
+    assert saw(claims, 2, theirs(3)) is ClaimStep.NOTHING
+    assert saw(claims, 3, mine(1)) is ClaimStep.BEGIN
     assert claims.next(4, ours=True) == TAKE
 
 
 def test_whoever_stands_by_sees_it_through_also_for_a_third() -> None:
     claims = Claims()
     saw(claims, 0, theirs(1))
-    assert saw(claims, 1, theirs(2), ours=False) is Step.NOTHING
+    assert saw(claims, 1, theirs(2), ours=False) is ClaimStep.NOTHING
     assert claims.next(2, ours=False) == Claim(take=True, want=True, dead="")
-    assert saw(claims, 2, mine(1), ours=False) is Step.BEGIN
-    assert saw(claims, 3, mine(2, wanted=True, ready=True), ours=False) is Step.HAND_OVER
+    assert saw(claims, 2, mine(1), ours=False) is ClaimStep.BEGIN
+    assert saw(claims, 3, mine(2, wanted=True, ready=True), ours=False) is ClaimStep.HAND_OVER
 
 
 def test_an_owner_looks_after_its_socket_once_whoever_stood_by_is_gone() -> None:
     claims = Claims()
     saw(claims, 0, mine(1))
     saw(claims, 1, mine(2, newest=False, wanted=True))
-    assert saw(claims, 2, mine(3, newest=False)) is Step.NOTHING
-    assert saw(claims, 2 + WANTED_FOR_S, mine(4, newest=False)) is Step.NOTHING
-    assert saw(claims, 2.1 + WANTED_FOR_S, mine(5, newest=False)) is Step.LOOK_AFTER_SOCKET
-    assert saw(claims, 3 + WANTED_FOR_S, mine(6, newest=False)) is Step.NOTHING  # it is at it
-    assert saw(claims, 60, mine(7)) is Step.NOTHING
+    assert saw(claims, 2, mine(3, newest=False)) is ClaimStep.NOTHING
+    assert saw(claims, 2 + WANTED_FOR_S, mine(4, newest=False)) is ClaimStep.NOTHING
+    assert saw(claims, 2.1 + WANTED_FOR_S, mine(5, newest=False)) is ClaimStep.LOOK_AFTER_SOCKET
+    assert saw(claims, 3 + WANTED_FOR_S, mine(6, newest=False)) is ClaimStep.NOTHING  # it is at it
+    assert saw(claims, 60, mine(7)) is ClaimStep.NOTHING
 
 
 def test_an_owner_that_could_not_look_does_not_take_that_for_silence() -> None:
     claims = Claims()
     saw(claims, 0, mine(1))
     saw(claims, 1, mine(2, newest=False, wanted=True))
-    assert saw(claims, 20, mine(3, newest=False)) is Step.NOTHING
-    assert saw(claims, 21, mine(4, newest=False, wanted=True)) is Step.NOTHING
-    assert saw(claims, 30, mine(5, newest=False)) is Step.NOTHING
+    assert saw(claims, 20, mine(3, newest=False)) is ClaimStep.NOTHING
+    assert saw(claims, 21, mine(4, newest=False, wanted=True)) is ClaimStep.NOTHING
+    assert saw(claims, 30, mine(5, newest=False)) is ClaimStep.NOTHING
 
 
 def test_an_owner_takes_an_identify_without_an_answer_for_over_when_it_stood_still_for_long() -> None:
@@ -111,8 +111,8 @@ def test_an_owner_identifies_again_for_as_long_as_another_may_come_after_it() ->
     claims = Claims()
     saw(claims, 0, mine(1))
     steps = [saw(claims, n, mine(n, newest=False, doubt="a dead one")) for n in range(1, 12)]
-    assert steps.count(Step.LOOK_AFTER_SOCKET) == 2
-    assert saw(claims, 12, mine(12)) is Step.NOTHING
+    assert steps.count(ClaimStep.LOOK_AFTER_SOCKET) == 2
+    assert saw(claims, 12, mine(12)) is ClaimStep.NOTHING
 
 
 def test_only_an_owner_takes_an_identify_for_over() -> None:
@@ -125,7 +125,7 @@ def test_only_an_owner_takes_an_identify_for_over() -> None:
 def test_an_owner_that_finds_another_in_its_place_has_lost() -> None:
     claims = Claims()
     saw(claims, 0, mine(1))
-    assert saw(claims, 9, theirs(1), ours=False) is Step.LOST
+    assert saw(claims, 9, theirs(1), ours=False) is ClaimStep.LOST
     assert claims.next(10, ours=False) == LOOK
 
 
@@ -151,7 +151,7 @@ def test_whoever_stands_by_takes_a_dead_record_too() -> None:
 
 def test_whoever_stood_by_with_a_socket_that_is_not_the_newest_any_more_gets_another() -> None:
     claims = Claims()
-    assert saw(claims, 1, theirs(2)) is Step.STAND_BY
-    assert saw(claims, 2, Seen(mine=False, record="a third 1")) is Step.NOTHING
-    assert saw(claims, 3, mine(1, newest=False)) is Step.BEGIN_ANEW
-    assert saw(claims, 4, mine(2)) is Step.NOTHING
+    assert saw(claims, 1, theirs(2)) is ClaimStep.STAND_BY
+    assert saw(claims, 2, Seen(mine=False, record="a third 1")) is ClaimStep.NOTHING
+    assert saw(claims, 3, mine(1, newest=False)) is ClaimStep.BEGIN_ANEW
+    assert saw(claims, 4, mine(2)) is ClaimStep.NOTHING

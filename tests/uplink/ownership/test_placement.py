@@ -31,9 +31,9 @@ def test_one_that_joins_takes_instances_and_nothing_else_moves(members: list[str
 def test_one_that_leaves_leaves_the_instances_of_the_others_alone(members: list[str]) -> None:
     for slug in SLUGS[:50]:
         owner = preferred(slug, members)
-        for leaving in members:
-            if leaving != owner:
-                assert preferred(slug, [m for m in members if m != leaving]) == owner
+        for closing_times in members:
+            if closing_times != owner:
+                assert preferred(slug, [m for m in members if m != closing_times]) == owner
 
 
 def test_everybody_gets_a_fair_share() -> None:

@@ -9,14 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.relay.records import Outcome
-from services.relay.vocabulary import ACTION_RULES, SILENT_AFTER_S, Action, Kind
+from services.relay.protocol.records import Outcome
+from services.relay.protocol.vocabulary import ACTION_RULES, SILENT_AFTER_S, Action, ActionKind
 from services.uplink.takaro.answer_rules import is_error, is_valid_answer
-from services.uplink.takaro.answers import (
-    OWN_ANSWERS,
-    payload_for,
-    reachability,
-)
+from services.uplink.takaro.answers import OWN_ANSWERS, payload_for, reachability
 from services.uplink.takaro.frames import TEXT_LIMIT, response
 
 ARGS = {"gameId": "1"}
@@ -27,7 +23,9 @@ LISTS = [
     Action.LIST_LOCATIONS,
     Action.LIST_BANS,
 ]
-WITHOUT_RESULT = [a for a in Action if ACTION_RULES[a].kind is Kind.WRITE if a != "executeConsoleCommand"]
+WITHOUT_RESULT = [
+    a for a in Action if ACTION_RULES[a].kind is ActionKind.WRITE if a != "executeConsoleCommand"
+]
 
 
 def refuse_constant(name: str) -> NoReturn:

@@ -3,7 +3,7 @@
 import pytest
 
 from services.uplink.takaro import failures
-from services.uplink.takaro.failures import Cause, Failure
+from services.uplink.takaro.failures import Cause, CommandFailure
 
 CASES = [
     (failures.not_delivered(34.4), Cause.NOT_DELIVERED, "not delivered: the server has not polled for 34 s"),
@@ -13,7 +13,7 @@ CASES = [
     (failures.queue_full(), Cause.QUEUE_FULL, "not delivered: too many commands wait"),
     (failures.store_away(), Cause.STORE_AWAY, "the relay's store is away"),
     (failures.store_refused("Redis is full"), Cause.STORE_REFUSED, "not delivered: Redis is full"),
-    (failures.leaving(), Cause.NOT_DELIVERED, "not delivered: the relay stops"),
+    (failures.closing_times(), Cause.NOT_DELIVERED, "not delivered: the relay stops"),
     (failures.cut_short(), Cause.NO_RESULT, "the relay ends before it knows the result: it may have run"),
     (failures.fault(), Cause.FAULT, "the relay failed by a fault of its own: it may have run"),
 ]
@@ -21,7 +21,7 @@ CASES = [
 
 @pytest.mark.parametrize(("failure", "cause", "text"), CASES)
 def test_a_failure_says_what_happened_and_is_counted_by_its_cause(
-    failure: Failure, cause: Cause, text: str
+    failure: CommandFailure, cause: Cause, text: str
 ) -> None:
     assert failure.cause is cause
     assert failure.text.startswith(text)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.relay.records import GameEvent
+from services.relay.protocol.records import GameEvent
 from services.uplink.takaro import frames
 from services.uplink.takaro.frames import (
     TEXT_LIMIT,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.relay.vocabulary import Action
+from services.relay.protocol.vocabulary import Action
 from services.uplink.takaro.requests import ARGUMENTS, BadRequest, read_request
 
 STEAM = "76561198000000001"

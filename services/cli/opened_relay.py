@@ -1,0 +1,71 @@
+"""What the commands that look at a relay work with: its settings, its store, its instances."""
+
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+from services.cli import embedded
+from services.relay.instances.entries import ServedEntry, merge
+from services.relay.instances.registry import Registry
+from services.relay.protocol.errors import ConfigError, NoSuchInstance
+from services.relay.service.settings import Settings
+from services.relay.service.text_files import is_there
+from services.relay.store.client import Store
+
+NAMED = 10
+"""So many servers are named to who looks for one that is not there."""
+
+
+@dataclass(frozen=True)
+class OpenedRelay:
+    """What a command works with. Its calls raise StoreError."""
+
+    settings: Settings
+    store: Store
+    registry: Registry
+
+    async def entries(self) -> dict[str, ServedEntry]:
+        """All instances, those of relay.toml first."""
+        found = await self.registry.look()
+        token = self.settings.takaro.registration_token
+        return merge(self.settings.instances, found.records or {}, self.registry.age_s, token)
+
+    async def entry(self, slug: str) -> ServedEntry:
+        """Raises NoSuchInstance."""
+        entries = await self.entries()
+        if slug not in entries:
+            raise NoSuchInstance(f"there is no instance {slug} ({_hint(slug, list(entries))})")
+        return entries[slug]
+
+
+@contextlib.asynccontextmanager
+async def opened(settings: Settings, data: Path) -> AsyncIterator[OpenedRelay]:
+    """The store that the settings name, or that `up` keeps in `data`. Raises ConfigError."""
+    relaxed = settings.redis.durability == "relaxed"
+    store = Store(store_url(settings, data), replicas=settings.redis.replicas, relaxed=relaxed)
+    try:
+        yield OpenedRelay(settings, store, Registry(store, lambda: settings.instances))
+    finally:
+        await store.close()
+
+
+def store_url(settings: Settings, data: Path) -> str:
+    """Where the relay's store is. Raises ConfigError when there is none."""
+    if settings.redis.url is not None:
+        return settings.redis.url.get_secret_value()
+    path = embedded.socket_path(data) if is_there(data) else None
+    if path is None or not is_there(path):
+        raise ConfigError(
+            f"--data {data}: no relay runs there: start `dayz-relay up`, name its --data, or set redis.url"
+        )
+    return embedded.url(path)
+
+
+def _hint(slug: str, known: Sequence[str]) -> str:
+    if near := get_close_matches(slug, known, n=1):
+        return f"did you mean {near[0]}?"
+    if len(known) > NAMED:
+        return f"`dayz-relay status` shows all {len(known):,}"
+    return ", ".join(known) or "there is none yet"

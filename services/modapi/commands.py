@@ -1,0 +1,146 @@
+"""Commands of one instance: what a poll fetches, and what becomes of the mod's answers."""
+
+import asyncio
+import contextlib
+import time
+from typing import Any
+
+import orjson
+
+from services.modapi.dialect.flatten import flatten
+from services.modapi.dialect.identity import Contradiction
+from services.modapi.dialect.mend import UnreadableBody, read_object
+from services.modapi.dialect.results import left_out, map_result
+from services.modapi.dialect.roster import Roster
+from services.modapi.events import READ_AT_ONCE_BYTES
+from services.modapi.metrics import ModapiMetrics
+from services.relay.protocol.command_states import NOT_DELIVERED
+from services.relay.protocol.errors import StoreError
+from services.relay.protocol.operation_ids import action_of
+from services.relay.protocol.records import Command, Outcome
+from services.relay.protocol.vocabulary import Action
+from services.relay.service.faults import FaultKind
+from services.relay.service.logs import InstanceLogger
+from services.relay.store.command_stream import CommandStream
+
+
+class ModCommands:
+    """The mod's side of the commands of one instance."""
+
+    def __init__(
+        self, stream: CommandStream, roster: Roster, metrics: ModapiMetrics, logger: InstanceLogger
+    ) -> None:
+        self._stream = stream
+        self._roster = roster
+        self._metrics = metrics
+        self._logger = logger
+        self._told: set[Action] = set()
+
+    async def take(self, *, refreshes_alone: bool = True) -> list[Command]:
+        """What waits for the mod: handed out, or handed back if this is cancelled. Raises StoreError."""
+        return await self._stream.take(refreshes_alone=refreshes_alone)
+
+    def hand_back(self, commands: list[Command]) -> None:
+        """Nothing of them was written: the mod had hung up."""
+        self._stream.hand_back(commands)
+
+    def answer(self, commands: list[Command]) -> bytes:
+        """The answer to a poll, b"" when nothing was taken."""
+        if not commands:
+            return b""
+        now_ms = int(time.time() * 1000)
+        operations = []
+        for command in commands:
+            try:
+                args = flatten(command.action, command.args, now_ms)
+            except Exception as error:  # the others of this poll are handed out: they must reach the mod
+                self._caught(FaultKind.REQUEST, error)
+                failure = Outcome(error=f"{NOT_DELIVERED}: the relay failed on this command, see its log")
+                self._stream.refuse(command.operation_id, failure)
+                continue
+            self._metrics.handed.labels(command.action).inc()
+            operations.append(
+                {"operationId": command.operation_id, "action": command.action, "argsJson": args}
+            )
+        return orjson.dumps({"operations": operations}) if operations else b""
+
+    async def is_asked(self, operation_id: str) -> bool:
+        """Does anybody wait for the mod's answer to it? Raises StoreError."""
+        return action_of(operation_id) is not None and await self._stream.is_handed(operation_id)
+
+    async def take_result(self, operation_id: str, body: bytes) -> bool:
+        """Passes an answer of the mod's on; False when nobody waits for it. Raises StoreError."""
+        action = action_of(operation_id)
+        if action is None:
+            self._metrics.foreign.inc()
+            return False
+        try:
+            outcome, label = await self._outcome(action, body)
+        except Exception as error:
+            outcome, label = self._faulty(error)
+        with self._roster.saving() as seen:
+            accepted = seen.saved = await self._complete(operation_id, outcome, seen.records)
+        self._metrics.results.labels(action, label if accepted else "late").inc()
+        return accepted
+
+    def _left_out(self, action: Action, count: int) -> None:
+        """Counted each time, logged once for each action: Takaro asks for the same list again and again."""
+        self._metrics.rows_left_out.labels(action).inc(count)
+        if action not in self._told:
+            self._told.add(action)
+            self._logger.warning(
+                "%d rows of the mod's answer to %s are left out: Takaro would refuse the whole list for a row"
+                " without a name, an id, a place, or a date that can be read",
+                count,
+                action.value,
+            )
+
+    async def _outcome(self, action: Action, body: bytes) -> tuple[Outcome, str]:
+        if len(body) <= READ_AT_ONCE_BYTES:
+            outcome, label, missing = _read(action, body)
+        else:  # a catalogue of several MB: others need not wait
+            outcome, label, missing = await asyncio.to_thread(_read, action, body)
+        if missing:
+            self._left_out(action, missing)
+        return self._completed(action, outcome), label
+
+    async def _complete(self, operation_id: str, outcome: Outcome, seen: dict[str, bytes]) -> bool:
+        try:
+            return await self._stream.complete(operation_id, outcome, seen)
+        except StoreError:
+            raise
+        except Exception as error:  # it cannot be written down: before anything was sent
+            return await self._stream.complete(operation_id, self._faulty(error)[0], seen)
+
+    def _faulty(self, error: Exception) -> tuple[Outcome, str]:
+        """Our own code failed on a result. A mod posts it once: Takaro has to hear of it all the same."""
+        self._caught(FaultKind.RESULT, error)
+        return Outcome(error="the game server has answered, but the relay failed on it: see its log"), "fault"
+
+    def _caught(self, kind: FaultKind, error: Exception) -> None:
+        self._metrics.service.faults.caught(self._logger, kind, error)
+
+    def _completed(self, action: Action, outcome: Outcome) -> Outcome:
+        """With names and ids put into player records; who is in them is remembered."""
+        if action is Action.GET_PLAYER and outcome.value:
+            return Outcome(self._known(outcome.value))
+        if action is Action.GET_PLAYERS and outcome.value:
+            return Outcome([player for player in map(self._known, outcome.value) if player])
+        return outcome
+
+    def _known(self, player: dict[str, Any]) -> dict[str, Any] | None:
+        """The player with what is known; None if the record contradicts it."""
+        with contextlib.suppress(Contradiction):
+            return self._roster.complete(player) or player
+        return None
+
+
+def _read(action: Action, body: bytes) -> tuple[Outcome, str, int]:
+    """The outcome, its label in the metrics, and how many rows of a list are left out of it."""
+    try:
+        answer = read_object(body)
+    except UnreadableBody as error:
+        return Outcome(error=f"the game server's answer could not be read: {error}"), "unreadable", 0
+    result = answer.get("result")
+    outcome = map_result(action, answer.get("ok"), result, answer.get("error"))
+    return outcome, "accepted", left_out(action, result, outcome)

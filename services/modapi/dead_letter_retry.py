@@ -1,0 +1,66 @@
+"""Dead letters a second time: mended and mapped as they would be today, appended as a batch of their own."""
+
+import time
+from enum import StrEnum, unique
+
+from services.modapi.dialect.dead import RAW_BYTES
+from services.modapi.dialect.roster import Roster
+from services.modapi.events import EventIntake
+from services.modapi.metrics import ModapiMetrics
+from services.relay.instances.dead_letters import DeadLetter, DeadLetters
+from services.relay.instances.state import InstanceState
+from services.relay.protocol.limits import Limits
+from services.relay.store.client import Store
+from services.relay.store.event_stream import REFUSED_BY_TAKARO, EventStream
+
+REPEAT = "repeat"
+"""The name under which they are appended: beside the mod, for they are no repeats of what it sends."""
+
+
+@unique
+class Repeated(StrEnum):
+    """What came of it, for a person."""
+
+    TAKEN = "it is on its way to Takaro"
+    DEAD_AGAIN = "it could not be mended this time either"
+    GONE = "it was gone already"
+    NOT_POSSIBLE = "it cannot be repeated"
+    FULL = "too many events wait for Takaro, try again later"
+
+
+def why_not(letter: DeadLetter) -> str:
+    """Why it cannot be repeated, or ""."""
+    if letter.reason == REFUSED_BY_TAKARO:
+        return "Takaro does not say which of these events it refused, and has the others"
+    if not letter.raw:
+        return "nothing of it was kept"
+    if len(letter.raw) >= RAW_BYTES:
+        return f"only its first {RAW_BYTES} bytes were kept"
+    return ""
+
+
+def intake_of(store: Store, slug: str, metrics: ModapiMetrics, limits: Limits) -> EventIntake:
+    """What takes letters of an instance in again."""
+    return EventIntake(
+        EventStream(store, slug, REPEAT), InstanceState(store, slug), Roster(), metrics, limits=limits
+    )
+
+
+async def repeat(letters: DeadLetters, intake: EventIntake, id: str) -> Repeated:
+    """Takes one letter in again, and off the list. `intake` is of `intake_of`.
+
+    Done twice at once it counts once. Raises StoreError.
+    """
+    letter = await letters.get(id)
+    if letter is None:
+        return Repeated.GONE
+    if why_not(letter):
+        return Repeated.NOT_POSSIBLE
+    taken = await intake.take(letter.raw, time.monotonic())
+    if not taken.token:
+        return Repeated.FULL
+    if not taken.events:
+        return Repeated.NOT_POSSIBLE
+    await letters.drop(id)
+    intake.answered(taken.token)  # not before: until it is off the list it must not be taken in twice
+    return Repeated.DEAD_AGAIN if taken.dead else Repeated.TAKEN

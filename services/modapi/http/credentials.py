@@ -1,0 +1,58 @@
+"""Which instance does a secret open? Pure, and the same work for a good secret as for a bad one."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from services.relay.instances.entries import ServedEntry
+from services.relay.instances.records import digest_of
+
+CLOSED_KEPT = 1_000
+
+
+class Credentials:
+    """Mod keys to instances.
+
+    Secrets are looked up by their digest, so that how long a look-up takes says nothing of a secret.
+    With one instance and a listener that only this machine can reach, no secret is needed, and a mod that
+    was set up for the old bridge may go on presenting the identity token it saved (contract.md A1).
+    """
+
+    def __init__(self, served: Iterable[ServedEntry] = (), *, loopback_only: bool) -> None:
+        self._loopback_only = loopback_only
+        self._slugs: dict[str, str] = {}
+        self._closed: dict[str, str] = {}
+        self.admit(served)
+
+    def admit(self, served: Iterable[ServedEntry]) -> None:
+        """From now on the keys of these instances open, and no others."""
+        entries = tuple(served)
+        before = self._closed | self._slugs
+        self._slugs = {key.digest: entry.instance.slug for entry in entries for key in entry.keys}
+        self._without_secret = ""
+        if self._loopback_only and len(entries) == 1:
+            only = entries[0].instance
+            self._without_secret = only.slug
+            self._slugs[digest_of(only.identity_token.get_secret_value())] = only.slug
+        tokens = [
+            (digest_of(token.get_secret_value()), entry.instance.slug)
+            for entry in entries
+            if (token := entry.instance.registration_token)
+        ]
+        shared = Counter(digest for digest, _ in tokens)
+        self._meant = {digest: slug for digest, slug in tokens if shared[digest] == 1}
+        closed = [(digest, slug) for digest, slug in before.items() if digest not in self._slugs]
+        self._closed = dict(closed[-CLOSED_KEPT:])
+
+    def slug_for(self, secret: str) -> str:
+        """The instance that `secret` opens, or "" for none."""
+        if not secret:
+            return self._without_secret
+        return self._slugs.get(digest_of(secret), "")
+
+    def meant_by(self, secret: str) -> str:
+        """The only instance that has `secret` as its registration token of Takaro's, "" for none."""
+        return self._meant.get(digest_of(secret), "")
+
+    def closed_for(self, secret: str) -> str:
+        """The instance that `secret` has opened since this process began and opens no longer, "" for none."""
+        return self._closed.get(digest_of(secret), "")

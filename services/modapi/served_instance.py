@@ -1,0 +1,120 @@
+"""One instance as modapi serves it: its streams, who was seen there, and whether its mod is alive."""
+
+import time
+import uuid
+from typing import Any
+
+from services.modapi.commands import ModCommands
+from services.modapi.dialect.roster import Roster
+from services.modapi.events import EventIntake
+from services.modapi.http.calls import CallKind
+from services.modapi.http.rate_limits import RESULTS_AT_ONCE, Incoming, LogLines, RateLimits
+from services.modapi.metrics import ModapiMetrics
+from services.modapi.polls import Polls
+from services.modapi.result_memory import ResultMemory
+from services.relay.instances.state import InstanceState, LinkInfo
+from services.relay.protocol.errors import StoreError
+from services.relay.protocol.limits import DEFAULT_LIMITS, Limits
+from services.relay.protocol.vocabulary import SILENT_AFTER_S
+from services.relay.service.clocks import boottime_s
+from services.relay.service.faults import FaultKind
+from services.relay.service.logs import InstanceLogger
+from services.relay.service.settings import Instance
+from services.relay.store.client import Store
+from services.relay.store.command_stream import CommandStream
+from services.relay.store.event_stream import EventStream
+
+AGENT = "agent"
+"""The log agent is a sender of its own beside the mod: it repeats its batches, and only those."""
+
+MAX_VERSION_CHARS = 40
+
+ADDRESS_EVERY_S = 5.0
+"""A mod whose calls come from several addresses by turns costs no write each time."""
+
+_STAND_IN_IDS = uuid.UUID("6c1d5ad0-52c5-4f0c-9d9a-7f2f0f3a8d11")
+
+
+class ServedInstance:
+    """Everything that calls of one mod are answered from."""
+
+    def __init__(
+        self,
+        settings: Instance,
+        store: Store,
+        metrics: ModapiMetrics,
+        logger: InstanceLogger,
+        hold_polls_s: float,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> None:
+        self.settings = settings
+        self.state = InstanceState(store, settings.slug)
+        roster = Roster(contradicted=metrics.contradictory.inc)
+        self._log_lines = LogLines(settings.log == "on", settings.log_per_s, time.monotonic())
+        self.intake, self.agent_intake = (
+            EventIntake(
+                EventStream(store, settings.slug, sender),
+                self.state,
+                roster,
+                metrics,
+                self._log_lines,
+                limits,
+            )
+            for sender in ("", AGENT)
+        )
+        self.operations = ModCommands(CommandStream(store, settings.slug), roster, metrics, logger)
+        self.polls = Polls(self.operations, hold_polls_s, metrics, logger)
+        self.pace = RateLimits(limits, time.monotonic())
+        self.incoming = Incoming(RESULTS_AT_ONCE * limits.result_bytes)
+        self.room = ResultMemory(RESULTS_AT_ONCE * limits.result_bytes)
+        self.last_contact_s: float | None = None  # on boottime_s()
+        self.last_poll_s: float | None = None
+        self._hold_ms = -1
+        self._address = ""
+        self._address_noted_s = float("-inf")
+        self._logger = logger
+        self._faults = metrics.service.faults
+
+    def follow(self, settings: Instance) -> None:
+        """These are its settings now."""
+        if (settings.log, settings.log_per_s) != (self.settings.log, self.settings.log_per_s):
+            self._log_lines.set(settings.log == "on", settings.log_per_s, time.monotonic())
+        self.settings = settings
+
+    def heard(self, kind: CallKind, address: str) -> None:
+        """The mod called, from this address."""
+        now_s = boottime_s()
+        if address != self._address and now_s - self._address_noted_s >= ADDRESS_EVERY_S:
+            self._address, self._address_noted_s = address, now_s
+            self.state.note_mod("address", address)
+        if self.last_contact_s is None:
+            self._logger.info("the mod is there")
+        elif now_s - self.last_contact_s > SILENT_AFTER_S:
+            self._logger.info("the mod is back after %.0f s", now_s - self.last_contact_s)
+        self.last_contact_s = now_s
+        if kind is CallKind.POLL:
+            self.last_poll_s = now_s
+        else:
+            self.polls.called(events=kind is CallKind.EVENTS)
+        if self.polls.hold_ms != self._hold_ms:
+            self._hold_ms = self.polls.hold_ms
+            self.state.note_mod("hold_ms", self._hold_ms)
+
+    def registered(self, version: Any) -> None:
+        """The mod has registered, and says which version it is."""
+        if isinstance(version, str) and version:
+            self.state.note_mod("version", version[:MAX_VERSION_CHARS].encode("utf-8", "replace").decode())
+
+    async def game_server_id(self) -> str:
+        """Takaro's id of this server, or before Takaro gave one a stand-in that stays the same.
+
+        Never fails: a register that fails is not tried again until the game server restarts (contract.md A1).
+        """
+        try:
+            link = await self.state.link()
+        except StoreError:
+            link = LinkInfo()
+        except Exception as error:
+            self._faults.caught(self._logger, FaultKind.REQUEST, error)
+            link = LinkInfo()
+        return link.game_server_id or str(uuid.uuid5(_STAND_IN_IDS, self.settings.slug))

@@ -1,0 +1,99 @@
+"""The instances that this modapi serves, and the secrets that open them: they follow the directory."""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+
+from services.modapi.http.credentials import Credentials
+from services.modapi.metrics import ModapiMetrics
+from services.modapi.served_instance import ServedInstance
+from services.relay.instances.entries import ServedEntry
+from services.relay.instances.unknown_keys import UnknownKeyCalls
+from services.relay.protocol.limits import DEFAULT_LIMITS, Limits
+from services.relay.service.faults import FaultKind
+from services.relay.service.logs import InstanceLogger
+from services.relay.store.client import Store
+
+RESULTS_TAKEN_FOR_S = 12.0
+"""How long the mod of an instance that is not served any more may bring results. uplink waits 11 s for those
+of what was handed out before."""
+
+
+class ServedInstances:
+    """Who is let in. `complete` says whether the stored instances are known: only then is a key wrong."""
+
+    def __init__(
+        self,
+        store: Store,
+        metrics: ModapiMetrics,
+        logger: logging.Logger,
+        hold_polls_s: float,
+        *,
+        loopback_only: bool,
+        limits: Limits = DEFAULT_LIMITS,
+        complete: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self.instances: dict[str, ServedInstance] = {}
+        self.credentials = Credentials(loopback_only=loopback_only)
+        self.unknown_calls = UnknownKeyCalls(store)
+        self.complete = complete
+        self._gone: dict[str, tuple[ServedInstance, float]] = {}
+        self._keys: dict[str, frozenset[str]] = {}
+        self._hearing = False
+        self._store = store
+        self._metrics = metrics
+        self._logger = logger
+        self._hold_polls_s = hold_polls_s
+        self.limits = limits
+
+    def update(self, served: Mapping[str, ServedEntry]) -> None:
+        """These are the instances now. Held polls of those that are gone, or lost a key, are let go."""
+        self.credentials.admit(served.values())
+        now_s = time.monotonic()
+        self._gone = {slug: gone for slug, gone in self._gone.items() if gone[1] > now_s}
+        for slug in self.instances.keys() - served.keys():
+            instance = self.instances.pop(slug)
+            instance.polls.close()
+            self._gone[slug] = instance, now_s + RESULTS_TAKEN_FOR_S
+        keys = {slug: frozenset(key.digest for key in entry.keys) for slug, entry in served.items()}
+        for slug, entry in served.items():
+            with self._metrics.service.faults.kept(InstanceLogger(self._logger, slug), FaultKind.LISTENER):
+                if slug not in self.instances:
+                    self.instances[slug] = self._serve(entry)
+                else:
+                    self.instances[slug].follow(entry.instance)
+                    if self._keys[slug] - keys[slug]:
+                        self.instances[slug].polls.close()
+                if self._hearing:
+                    self.instances[slug].polls.open()
+        self._keys = keys
+
+    def waits_for_results(self, key: str) -> ServedInstance | None:
+        """The instance that `key` opened until a moment ago and that is not served any more: the results of
+        what its mod had fetched by then are still taken, nothing else."""
+        slug = self.credentials.closed_for(key)
+        instance, until_s = self._gone.get(slug, (None, 0.0))
+        return instance if slug not in self.instances and time.monotonic() < until_s else None
+
+    def open(self) -> None:
+        """From now on hints of new commands arrive."""
+        self._hearing = True
+        for instance in self.instances.values():
+            instance.polls.open()
+
+    def close(self) -> None:
+        """They do not arrive any more: no poll is held."""
+        self._hearing = False
+        for instance in self.instances.values():
+            instance.polls.close()
+
+    def wake(self, slug: str) -> None:
+        """There may be a command for this instance."""
+        if instance := self.instances.get(slug):
+            instance.polls.wake()
+
+    def _serve(self, entry: ServedEntry) -> ServedInstance:
+        logger = InstanceLogger(self._logger, entry.instance.slug)
+        return ServedInstance(
+            entry.instance, self._store, self._metrics, logger, self._hold_polls_s, self.limits
+        )

@@ -1,1 +1,0 @@
-"""HTTP listeners: who may connect, how much may come, TLS."""

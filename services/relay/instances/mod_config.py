@@ -1,0 +1,36 @@
+"""What a mod has in its config to get here. Pure."""
+
+import json
+
+from services.relay.service.http.addresses import dialled_host, is_every_address, place
+from services.relay.service.settings import ModApi
+
+
+def mod_url(modapi: ModApi) -> str:
+    """Where a mod on this machine calls."""
+    scheme = "https" if modapi.tls_cert else "http"
+    return f"{scheme}://{place(dialled_host(modapi.host), modapi.port)}"
+
+
+def listens_everywhere(modapi: ModApi) -> bool:
+    """Then mods of other machines call as well, and know the relay under another address."""
+    return is_every_address(modapi.host)
+
+
+def mod_config(url: str, mod_key: str) -> str:
+    """The whole config.json of the mod, with the mod's own defaults where nothing is ours to say.
+
+    With "" for a key: of the only server of a relay on the same machine."""
+    config = {
+        "TakaroApiUrl": f"{url}/k/{mod_key}" if mod_key else url,
+        # The newest mod stays idle while this is empty. It is the relay that reads it, not Takaro.
+        "RegistrationToken": mod_key or "none",
+        "IdentityToken": "",
+        "GameServerId": "",
+        "EventBatchIntervalMs": 1000,
+        "CommandPollIntervalMs": 2000,
+        "MaxEventsPerBatch": 50,
+        "LogVerbose": False,
+        "DryRun": False,
+    }
+    return json.dumps(config, indent=4)

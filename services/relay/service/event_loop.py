@@ -1,0 +1,70 @@
+"""The event loop of the services: uvloop's, with names looked up apart from the connections that need them.
+
+uvloop's `create_connection` leaves a lookup behind when it is cancelled, as by a time limit, and the loop
+then reports an exception that was never retrieved, at each attempt. And each attempt begins a lookup of its
+own: a name server that is silent has four of them block the only four threads, and all other names wait.
+"""
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import uvloop
+
+from services.relay.store.calls import seen
+
+
+class Loop(uvloop.Loop):
+    """Looks a name up once at a time, for all who want it; who gives up leaves nothing behind."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lookups: dict[tuple[Any, ...], asyncio.Task[list[Any]]] = {}
+
+    @property
+    def lookups(self) -> int:
+        """How many are under way."""
+        return len(self._lookups)
+
+    async def create_connection(
+        self, protocol_factory: Callable[[], Any], host: Any = None, port: Any = None, **options: Any
+    ) -> tuple[Any, Any]:
+        if not isinstance(host, str) or not host or _is_address(host):
+            return await super().create_connection(protocol_factory, host, port, **options)
+        if options.get("ssl"):
+            options.setdefault("server_hostname", host)
+        family, proto, flags = (options.pop(name, 0) for name in ("family", "proto", "flags"))
+        failures: list[OSError] = []
+        for *_, address in await self._lookup(host, port, family, proto, flags):
+            try:
+                return await super().create_connection(protocol_factory, address[0], address[1], **options)
+            except OSError as error:
+                failures.append(error)
+        if len(failures) == 1:
+            raise failures[0]
+        raise OSError("; ".join(map(str, failures)))
+
+    async def _lookup(self, *key: Any) -> list[Any]:
+        lookup = self._lookups.get(key)
+        if lookup is None:
+            host, port, family, proto, flags = key
+            lookup = self._lookups[key] = self.create_task(
+                self.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM, proto=proto, flags=flags)
+            )
+            lookup.add_done_callback(partial(self._looked_up, key))
+        return await asyncio.shield(lookup)
+
+    def _looked_up(self, key: tuple[Any, ...], lookup: asyncio.Task[list[Any]]) -> None:
+        del self._lookups[key]
+        seen(lookup)
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return True

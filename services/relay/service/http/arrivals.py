@@ -1,0 +1,110 @@
+"""When did a request reach this machine, and is whoever sent it still there?
+
+A process that stood still reads late what came meanwhile. Linux knows of each connection when the last bytes
+came, and whether the other side has closed it, also for what nobody has read or accepted yet. Elsewhere only
+how long the process stood still is known: then what is read soon afterwards may be as old as that.
+"""
+
+import socket
+import struct
+import sys
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from services.relay.service.clocks import boottime_s
+from services.relay.service.stalls import Stalls
+
+_ESTABLISHED = 1
+_STATE, _LAST_DATA_RECV = struct.Struct("B"), struct.Struct("=I")
+_LAST_DATA_RECV_AT = 52
+_TCP_INFO_BYTES = 60
+TICK_S = 0.01
+"""The kernel's clock ticks this seldom."""
+
+SLEPT_S = 0.1
+
+
+class Kernel(NamedTuple):
+    """What the kernel knows of a connection: how long ago the last bytes came, and whether more may come."""
+
+    silent_s: float
+    open: bool
+
+
+def asked(sock: socket.socket | None) -> Kernel | None:
+    """What the kernel knows, None where it does not say."""
+    if sys.platform != "linux" or sock is None:
+        return None
+    try:
+        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
+    except OSError:  # not TCP, or closed here already
+        return None
+    if len(info) < _TCP_INFO_BYTES:
+        return None
+    [state], [silent_ms] = _STATE.unpack_from(info), _LAST_DATA_RECV.unpack_from(info, _LAST_DATA_RECV_AT)
+    return Kernel(silent_ms / 1000, state == _ESTABLISHED)
+
+
+class Arrivals:
+    """Tells when the requests of one listener came. To be beaten regularly by the loop that reads them.
+
+    `boottime_s` and `monotonic_s` are its clocks; the second one stands while the machine sleeps.
+    """
+
+    def __init__(
+        self,
+        boottime_s: Callable[[], float] = boottime_s,
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.boottime_s = boottime_s
+        self._monotonic_s = monotonic_s
+        self._stalls = Stalls(boottime_s())
+        self._awake = Stalls(monotonic_s())
+
+    def beat(self) -> None:
+        """The loop is alive."""
+        self._stalls.beat(self.boottime_s())
+        self._awake.beat(self._monotonic_s())
+
+    def waited_s(self) -> float:
+        """How long what is read now may have waited unread; 0 unless this process stood still just now."""
+        return self._stalls.waited_s(self.boottime_s())
+
+    def begun(self, sock: socket.socket | None = None) -> "Arrival":
+        """The first bytes of a request are read."""
+        boot_s, now_s = self.boottime_s(), self._monotonic_s()
+        waited_s = self._stalls.waited_s(boot_s)
+        if not waited_s:
+            return Arrival(now_s, boot_s, self, sock)
+        known = asked(sock)
+        if known is None:
+            return Arrival(now_s, boot_s - waited_s, self, sock)
+        slept_s = waited_s - self._awake.waited_s(now_s)  # the kernel does not count that either
+        oldest_s = boot_s - known.silent_s - (slept_s if slept_s > SLEPT_S else 0.0)
+        return Arrival(now_s - max(0.0, known.silent_s - TICK_S), oldest_s, self, sock)
+
+
+class Arrival:
+    """One request. `at_s`, on time.monotonic(), is when its first bytes came: if not exactly, too late."""
+
+    __slots__ = ("_arrivals", "_oldest_s", "_socket", "at_s")
+
+    def __init__(self, at_s: float, oldest_s: float, arrivals: Arrivals, sock: socket.socket | None) -> None:
+        self.at_s = at_s
+        self._oldest_s = oldest_s  # on boottime_s(): if not exactly, then too early
+        self._arrivals = arrivals
+        self._socket = sock
+
+    def in_doubt(self) -> bool:
+        """Did this process stand still just now? Then whoever sent this may be gone, unseen as yet."""
+        return self._arrivals.waited_s() > 0
+
+    def age_s(self) -> float:
+        """For so long at most it has waited."""
+        return self._arrivals.boottime_s() - self._oldest_s
+
+    def is_closed(self) -> bool | None:
+        """Has the other side closed the connection? None: it is not known before the loop has read on."""
+        known = asked(self._socket)
+        return None if known is None else not known.open

@@ -1,0 +1,208 @@
+"""What a stranger may do at a listener before anybody looks at the request: how many connections there may
+be, and how big the head of a request and how slow the whole of it. uvicorn limits none of that.
+"""
+
+import asyncio
+import math
+import socket
+import sys
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from services.relay.protocol.limits import Limits
+from services.relay.service.http.addresses import Network, is_in, plain, source_of
+from services.relay.service.http.arrivals import Arrivals
+from services.relay.service.stalls import BEAT_EVERY_S
+
+LOOK_EVERY_S = BEAT_EVERY_S
+KEEP_ALIVE_S = 30
+"""A mod that keeps its connection may be quiet for a while; closed under its hands, its next call fails."""
+
+MAX_PIPELINED = 8
+"""The engine's client sends the next request when it has the answer. Each one that waits costs memory."""
+
+SPARE_FILES = 256
+"""Kept for the store, the log and the other listener."""
+
+
+class TooManyConnections(Exception):
+    """Stops the parser. Goes no further than this module."""
+
+
+class ConnectionLimits:
+    """The connections of one listener. `refused` is told the name of each limit that somebody ran into."""
+
+    def __init__(
+        self,
+        limits: Limits,
+        refused: Callable[[str], object] = lambda limit: None,
+        trusted: Sequence[Network] = (),
+    ) -> None:
+        self.header_bytes = limits.header_bytes
+        self.receive_within_s = limits.receive_within_s
+        self.refused = refused
+        self._most = min(limits.connections, files() - SPARE_FILES)
+        self._most_each = limits.connections_per_address
+        self.arrivals = Arrivals()
+        self._trusted = trusted
+        self._count = 0
+        self._counts: dict[str, int] = {}
+
+    def enter(self, address: str) -> bool:
+        """A connection from there; False, and counted, when it is one too many. Else `leave` must follow."""
+        source = source_of(address)
+        if self._count >= self._most:
+            self.refused("connections")
+            return False
+        count = self._counts.get(source, 0)
+        if count >= self._most_each and not is_in(address, self._trusted):
+            self.refused("connections_per_address")
+            return False
+        self._counts[source] = count + 1
+        self._count += 1
+        return True
+
+    def leave(self, address: str) -> None:
+        """That connection is gone."""
+        source = source_of(address)
+        self._count -= 1
+        self._counts[source] -= 1
+        if not self._counts[source]:
+            del self._counts[source]
+
+    async def watch(self, connections: Collection[Any]) -> None:
+        """Ends the connections whose request does not come, and watches for standstills. Never returns."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            self.arrivals.beat()
+            now_s = loop.time()
+            for connection in [one for one in connections if one.due_s < now_s]:
+                connection.end_overdue()
+
+
+class GuardedProtocol(HttpToolsProtocol):
+    """One connection. By `due_s` (on loop.time()) all of the request that comes must be there.
+
+    It is looked at by `ConnectionLimits.watch`, which is cheaper than a timer for each request.
+    """
+
+    def __init__(self, limits: ConnectionLimits, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.due_s = math.inf
+        self._limits = limits
+        self._socket: socket.socket | None = None
+        self._address: str | None = None
+        self._in_head = True
+        self._received = 0  # bytes of this request before the current chunk
+        self._chunk = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if self.client:
+            self.client = (plain(self.client[0]), self.client[1])
+        self._socket = transport.get_extra_info("socket")
+        address = self.client[0] if self.client else ""
+        if not self._limits.enter(address):
+            self._end(b"503 Service Unavailable", b'{"error":"too many connections"}')
+            return
+        self._address = address
+        self._expect(self._limits.receive_within_s)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self.due_s = math.inf
+        if self._address is not None:
+            self._limits.leave(self._address)
+            self._address = None
+
+    def data_received(self, data: bytes) -> None:
+        self._unset_keepalive_if_required()
+        self._chunk = len(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            pass  # the request before it is answered as if it had not asked for that
+        except httptools.HttpParserError as error:
+            if isinstance(error.__context__, TooManyConnections):
+                self._refuse_head()
+            else:
+                self._limits.refused("not_http")
+                self._end(b"400 Bad Request", b'{"error":"this is not HTTP"}')
+            return
+        self._received += len(data)
+        if self._in_head and self._received > self._limits.header_bytes:
+            self._refuse_head()
+        elif self.due_s == math.inf and self.cycle is not None and self.cycle.response_complete:
+            self._expect(
+                self._limits.receive_within_s
+            )  # bytes that begin nothing, and have ended the keep-alive
+
+    def on_message_begin(self) -> None:
+        if len(self.pipeline) >= MAX_PIPELINED:
+            raise TooManyConnections
+        super().on_message_begin()
+        self._expect(self._limits.receive_within_s)
+        self.scope["state"]["arrival"] = self._limits.arrivals.begun(self._socket)
+        self._in_head = True
+        self._received = 0
+
+    def on_headers_complete(self) -> None:
+        # Almost never is all that came more than a head may be: then nothing has to be added up.
+        if (
+            self._received + self._chunk > self._limits.header_bytes
+            and self._head_size() > self._limits.header_bytes
+        ):
+            raise TooManyConnections
+        self._in_head = False
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self.due_s = math.inf
+        super().on_message_complete()
+        if self.cycle.response_complete:  # answered before its body was there: no other timer runs
+            self._expect(KEEP_ALIVE_S)
+
+    def end_overdue(self) -> None:
+        """Time is up."""
+        self.due_s = math.inf
+        self._limits.refused("receive_within_s")
+        self.transport.abort()
+
+    def _expect(self, within_s: float) -> None:
+        self.due_s = self.loop.time() + within_s
+
+    def _head_size(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+
+    def _refuse_head(self) -> None:
+        self._limits.refused("header_bytes")
+        self._end(b"431 Request Header Fields Too Large", b'{"error":"the head of the request is too large"}')
+
+    def _end(self, status: bytes, body: bytes) -> None:
+        """Says why, unless an answer is under way, and closes."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.transport.abort()
+            return
+        head = b"HTTP/1.1 %b\r\ncontent-type: application/json\r\nconnection: close\r\n"
+        self.transport.write(head % status + b"content-length: %d\r\n\r\n%b" % (len(body), body))
+        self.transport.close()
+
+
+def files() -> int:
+    """How many files this process may have open; raised to what the system allows it."""
+    if sys.platform == "win32":
+        return 8192
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            soft = hard
+        except (ValueError, OSError):  # macOS: "unlimited" is more than it takes
+            pass
+    return soft if soft > 0 else 1_000_000

@@ -1,0 +1,155 @@
+"""HTTP listeners: the mods' port of modapi, and the admin port that both services have."""
+
+import asyncio
+import contextlib
+import logging
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from functools import partial
+
+import uvicorn
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
+
+from services.relay.protocol.limits import Limits
+from services.relay.service.http.connection_limits import KEEP_ALIVE_S, ConnectionLimits, GuardedProtocol
+from services.relay.service.http.tls import HANDSHAKE_WITHIN_S, SHUTDOWN_WITHIN_S, Certificate
+from services.relay.service.lifecycle import cancelled
+
+logger = logging.getLogger(__name__)
+
+STOP_WITHIN_S = 6
+ACCEPT_AGAIN_S = 0.1
+
+
+class Listener(uvicorn.Server):
+    """A uvicorn server that leaves signals to the service it is a part of, and strangers to a door."""
+
+    def __init__(
+        self, config: uvicorn.Config, limits: ConnectionLimits, certificate: Certificate | None
+    ) -> None:
+        super().__init__(config)
+        self._limits = limits
+        self._certificate = certificate
+        self._shaking: set[asyncio.Task[None]] = set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    @classmethod
+    def of(
+        cls, app: ASGIApp, limits: ConnectionLimits | None = None, certificate: Certificate | None = None
+    ) -> "Listener":
+        """Serves `app` behind `limits` (without one: with the default limits), by TLS with a certificate."""
+        limits = limits or ConnectionLimits(Limits())
+        return cls(
+            uvicorn.Config(
+                app,
+                http=partial(GuardedProtocol, limits),  # type: ignore[arg-type]  # a maker of protocols is enough
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,  # it would believe every caller on this machine
+                date_header=False,
+                lifespan="off",
+                ws="none",
+                timeout_keep_alive=KEEP_ALIVE_S,
+                timeout_graceful_shutdown=STOP_WITHIN_S,
+            ),
+            limits,
+            certificate,
+        )
+
+    async def listen(self, sock: socket.socket) -> None:
+        """Serves until cancelled; then finishes what is under way, for up to STOP_WITHIN_S."""
+        beside = [asyncio.create_task(self._limits.watch(self.server_state.connections))]
+        if self._certificate:
+            beside += [
+                asyncio.create_task(self._certificate.watch()),
+                asyncio.create_task(self._accept(sock, self._certificate.context)),
+            ]
+        serving = asyncio.create_task(self.serve(sockets=[] if self._certificate else [sock]))
+        try:
+            await asyncio.shield(serving)
+        except asyncio.CancelledError:
+            self.should_exit = True
+            for task in (*beside[1:], *self._shaking):
+                await cancelled(task)
+            sock.close()
+            await serving
+            raise
+        finally:
+            await cancelled(beside[0])
+
+    async def _accept(self, sock: socket.socket, context: ssl.SSLContext) -> None:
+        """Connections by TLS. Left to uvicorn, they would be counted, and timed, after the handshake only."""
+        sock.setblocking(False)
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                connection, address = await loop.sock_accept(sock)
+            except OSError:  # it was gone before it was taken, or there are too many open files
+                await asyncio.sleep(ACCEPT_AGAIN_S)
+                continue
+            if not self._limits.enter(address[0]):
+                connection.close()
+                continue
+            task = asyncio.create_task(self._shake_hands(connection, address[0], context))
+            self._shaking.add(task)
+            task.add_done_callback(self._shaking.discard)
+
+    async def _shake_hands(self, connection: socket.socket, address: str, context: ssl.SSLContext) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.connect_accepted_socket(
+                partial(self.config.http_protocol_class, self.config, self.server_state, {}),  # type: ignore[call-arg]
+                connection,
+                ssl=context,
+                ssl_handshake_timeout=HANDSHAKE_WITHIN_S,
+                ssl_shutdown_timeout=SHUTDOWN_WITHIN_S,
+            )
+        except OSError:  # a port scan, plain HTTP, or nothing in time
+            connection.close()
+        finally:
+            self._limits.leave(address)
+
+
+def admin_app(
+    metrics: Callable[[], bytes],
+    not_ready: Callable[[], Awaitable[str]],
+    about: Callable[[], Mapping[str, str | list[str]]] = dict,
+) -> FastAPI:
+    """`/livez`, `/readyz`, `/metrics`. `metrics` writes them, beside the loop; `not_ready` gives the reason
+    why the service isn't, or ""; `about` what else `/readyz` tells."""
+    app = FastAPI(openapi_url=None)
+
+    @app.api_route("/livez", methods=["GET", "HEAD"])
+    async def livez() -> dict[str, bool]:
+        return {"ok": True}
+
+    @app.api_route("/readyz", methods=["GET", "HEAD"])
+    async def readyz(response: Response) -> dict[str, bool | str | list[str]]:
+        reason = await not_ready()
+        if not reason:
+            return {"ok": True, **about()}
+        response.status_code = 503
+        return {"ok": False, "reason": reason, **about()}
+
+    @app.api_route("/metrics", methods=["GET", "HEAD"])
+    def shown() -> Response:  # not async: in a thread
+        return Response(metrics(), media_type=CONTENT_TYPE_LATEST)
+
+    # Also for what is mounted here: no mount takes a path with a line break in it.
+    app.add_exception_handler(HTTPException, no_such_call)
+    return app
+
+
+async def no_such_call(_: Request, error: Exception) -> JSONResponse:
+    """What is not there, in the words of the API."""
+    assert isinstance(error, HTTPException)
+    return JSONResponse({"error": error.detail}, error.status_code, error.headers)

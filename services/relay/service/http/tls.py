@@ -1,0 +1,86 @@
+"""TLS for a listener: its certificate from files, taken up anew when they change."""
+
+import asyncio
+import logging
+import os
+import ssl
+from pathlib import Path
+
+from services.relay.protocol.errors import ConfigError
+from services.relay.service.logs import CHANGE
+from services.relay.service.settings import ModApi
+
+LOOK_EVERY_S = 2.0
+HANDSHAKE_WITHIN_S = 10.0
+SHUTDOWN_WITHIN_S = 2.0
+
+logger = logging.getLogger(__name__)
+
+
+class Certificate:
+    """`context` always has the newest certificate that was good. Raises ConfigError if there is none yet."""
+
+    def __init__(self, cert: Path, key: Path) -> None:
+        self._cert, self._key = cert, key
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.minimum_version = ssl.TLSVersion.TLSv1_2
+        self.context.options |= (
+            ssl.OP_NO_RENEGOTIATION
+        )  # else one connection could ask for handshake upon handshake
+        self._signature = self._sign()
+        if wrong := self._take():
+            raise ConfigError(f"modapi.tls_cert, modapi.tls_key: {wrong}")
+
+    async def watch(self) -> None:
+        """Follows the files. Never returns."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            signature = self._sign()
+            if signature == self._signature:
+                continue
+            wrong = self._take()
+            if wrong and self._sign() != signature:
+                continue  # still being written
+            self._signature = signature
+            if wrong:
+                logger.error("%s. The certificate from before stays in use.", wrong, extra=CHANGE)
+            else:
+                logger.info("the certificate in %s was read again", self._cert)
+
+    def _take(self) -> str:
+        """Loads the files; else says what is wrong. One that fails halfway would spoil the context in use."""
+        try:
+            for context in (ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), self.context):
+                context.load_cert_chain(self._cert, self._key, _no_password)
+        except ssl.SSLError as error:
+            return (
+                f"{self._cert} and {self._key} are no certificate and its key ({error.reason or 'not PEM'})"
+            )
+        except OSError as error:
+            return f"{self._cert} or {self._key} cannot be read: {error.strerror}"
+        except ValueError:
+            return f"{self._key} is locked with a password: store it without one"
+        return ""
+
+    def _sign(self) -> list[tuple[int, int, int] | None]:
+        return [_stat(file) for file in (self._cert, self._key)]
+
+
+def certificate_of(modapi: ModApi) -> Certificate | None:
+    """The certificate that the settings name, None for plain HTTP. Raises ConfigError."""
+    if modapi.tls_cert is None or modapi.tls_key is None:
+        return None
+    return Certificate(Path(modapi.tls_cert), Path(modapi.tls_key))
+
+
+def _stat(file: Path) -> tuple[int, int, int] | None:
+    try:
+        found = os.stat(file)
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def _no_password() -> str:
+    """Without this OpenSSL would ask the terminal for it."""
+    raise ValueError

@@ -1,0 +1,167 @@
+"""A service's life: start, run until told to stop, stop cleanly. The same for modapi and uplink."""
+
+import asyncio
+import gc
+import logging
+import signal
+import sys
+from collections.abc import Coroutine
+from typing import Any
+
+from prometheus_client import disable_created_metrics
+
+from services.relay.protocol.errors import ConfigError, StoreError, StoreRefused
+from services.relay.service.logs import CHANGE
+from services.relay.service.metrics import ServiceMetrics
+from services.relay.service.settings import Settings
+from services.relay.store.client import Store
+
+if sys.platform == "win32":  # there is no uvloop
+    from asyncio import new_event_loop
+else:
+    from services.relay.service.event_loop import Loop as new_event_loop
+
+logger = logging.getLogger(__name__)
+
+ASK_AGAIN_S = 0.5
+JUDGE_EVERY_S = 10.0
+
+
+def run(service: Coroutine[Any, Any, None]) -> None:
+    """Runs a service to its end in an event loop of its own."""
+    # What is loaded by now stays for good. Looking through it for garbage again and again, as the defaults
+    # have it, took a third of the CPU of a busy service.
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 50)
+    # When each counter began: a third of all series, and nobody asks for them.
+    disable_created_metrics()  # type: ignore[no-untyped-call]
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        runner.run(service)
+
+
+def store_url(settings: Settings) -> str:
+    """Where Redis is. Raises ConfigError when nobody said."""
+    if settings.redis.url is None:
+        raise ConfigError(
+            "redis.url is not set: a single service needs one (`dayz-relay up` brings its own store)"
+        )
+    return settings.redis.url.get_secret_value()
+
+
+def store_of(settings: Settings, metrics: ServiceMetrics) -> Store:
+    """The store of these settings, not opened yet. Raises ConfigError."""
+    return Store(
+        store_url(settings),
+        opened=False,
+        replicas=settings.redis.replicas,
+        relaxed=settings.redis.durability == "relaxed",
+        took=metrics.round_trip,
+    )
+
+
+class _Told(Exception):
+    """Somebody sent SIGINT or SIGTERM."""
+
+
+async def _told_to_stop() -> None:
+    loop, told = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: loop.call_soon_threadsafe(told.set))
+    await told.wait()
+    raise _Told
+
+
+async def until_stopped(*parts: Coroutine[Any, Any, None]) -> None:
+    """Runs the parts side by side until SIGINT or SIGTERM, or until one fails; then stops them all.
+
+    Each part ends cleanly when it is cancelled. The first failure is raised.
+    """
+    tasks = [asyncio.create_task(part) for part in (_told_to_stop(), *parts)]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+    for task in tasks:
+        task.cancel()
+    for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+        if isinstance(outcome, Exception) and not isinstance(outcome, _Told):
+            raise outcome
+
+
+async def trust(store: Store) -> None:
+    """Waits for Redis, judges every primary, and opens `store` for use. Raises StoreRefused."""
+    said = False
+    while True:
+        try:
+            await store.look()
+            break
+        except StoreError as error:
+            if not said:
+                logger.warning("waiting for the store: %s", error)
+                said = True
+            await asyncio.sleep(ASK_AGAIN_S)
+    if found := store.refusals():
+        raise StoreRefused("\n".join(found))
+    store.open()
+    logger.info("the store is there: %s", store.summary())
+    for loss in store.losses():
+        logger.warning("accepted by redis.durability = relaxed: %s", loss)
+
+
+async def watch(store: Store, metrics: ServiceMetrics) -> None:
+    """Judges the store again and again. Never returns.
+
+    Settings change, and a replica that takes over has its own. Meanwhile durable calls are refused while they
+    have to be; this says so once, and counts what the store is.
+    """
+    refusals: list[str] = []
+    away = False
+    while True:
+        try:
+            await store.look()
+        except StoreError as error:
+            metrics.store_ready.set(0)
+            if not away:
+                away = True
+                logger.warning("the store is away: %s", error, extra=CHANGE)
+        else:
+            if away:
+                away = False
+                logger.info("the store is back: %s", store.summary())
+            metrics.looked_at(store)
+            found = store.refusals()
+            for line in found:
+                if line not in refusals:
+                    logger.error("events are refused until this is mended: %s", line, extra=CHANGE)
+            if refusals and not found:
+                logger.info("the store is good again: %s", store.summary())
+            refusals = found
+        await asyncio.sleep(JUDGE_EVERY_S)
+
+
+async def ended(task: asyncio.Task[None]) -> None:
+    """Waits for a task that was begun earlier, and ends it when cancelled."""
+    await task
+
+
+async def not_ready(store: Store) -> str:
+    """Why this service can't do its work, or "". Takaro being away is no reason: the streams are for that."""
+    try:
+        await store.ping()
+    except StoreError as error:
+        return str(error)
+    return "; ".join(store.refusals()) or store.shortage()
+
+
+def about(store: Store) -> dict[str, str | list[str]]:
+    """What `/readyz` tells of the store, as far as it has been reached."""
+    return {"store": store.described(), "accepted_losses": store.losses()}
+
+
+async def cancelled(task: asyncio.Task[Any]) -> None:
+    """Cancels a task and waits until it has ended, whatever it raises.
+
+    When the caller itself is cancelled meanwhile, that is raised as usual: to await the task and to suppress
+    its CancelledError would suppress the caller's too.
+    """
+    task.cancel()
+    await asyncio.wait([task])
+    if not task.cancelled():
+        task.exception()  # looked at, or asyncio reports it as never retrieved

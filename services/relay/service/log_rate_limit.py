@@ -1,0 +1,86 @@
+"""How often may the log repeat itself? Pure: times are arguments.
+
+A peer that errs repeats itself many times a second. Each different line is logged once; what follows is
+counted, and told in one line a minute.
+"""
+
+from collections import OrderedDict
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass, field
+from typing import Generic, NamedTuple, TypeVar
+
+SUM_UP_EVERY_S = 60.0
+
+MOST_LINES = 10
+"""Number of different lines of one topic that are logged: their texts may come from outside. Also the number
+of changes of one topic that are logged a minute, whether they differ or not."""
+
+MOST_TOPICS = 4_000
+TEXT_CHARS = 300
+"""How much of two lines is compared."""
+
+T = TypeVar("T")
+
+
+class Summary(NamedTuple, Generic[T]):
+    """`more` lines of a topic came within `within_s`, the last of them `last`."""
+
+    more: int
+    last: T
+    within_s: float
+
+
+@dataclass(slots=True)
+class _Topic(Generic[T]):
+    begun_s: float
+    said: set[str] = field(default_factory=set)
+    changes: int = 0
+    count: int = 0
+    last: T | None = None
+
+
+class LogRateLimit(Generic[T]):
+    """Decides which lines are logged. A topic may be a place in the code and an instance."""
+
+    def __init__(self) -> None:
+        self._topics: OrderedDict[Hashable, _Topic[T]] = OrderedDict()  # by when their minute began
+
+    def admits(self, topic: Hashable, text: str, line: T, now_s: float, *, change: bool = False) -> bool:
+        """Is this line to be logged now? If not, it is counted, and kept as the last one.
+
+        A `change` is logged although the same line was: it tells of a state that had changed in between.
+        """
+        known = self._topics.get(topic)
+        if known is None:
+            known = self._topics[topic] = _Topic(now_s)
+        if change:
+            known.changes += 1
+            admitted = known.changes <= MOST_LINES
+        else:
+            text = text[:TEXT_CHARS]
+            admitted = text not in known.said and len(known.said) < MOST_LINES
+            if admitted:
+                known.said.add(text)
+        if not admitted:
+            known.count += 1
+            known.last = line
+        return admitted
+
+    def due(self, now_s: float, *, all_of_them: bool = False) -> Iterator[Summary[T]]:
+        """What is to be told now of what was not logged. A topic that has gone quiet is forgotten."""
+        while self._topics:
+            topic, known = next(iter(self._topics.items()))
+            beyond = len(self._topics) > MOST_TOPICS
+            if not (all_of_them or beyond) and now_s < known.begun_s + SUM_UP_EVERY_S:
+                return
+            del self._topics[topic]
+            if known.count and known.last is not None:
+                yield Summary(known.count, known.last, now_s - known.begun_s)
+                if not (all_of_them or beyond):  # it goes on: what was logged is not logged again
+                    self._topics[topic] = _Topic(now_s, known.said)
+
+    @property
+    def next_s(self) -> float | None:
+        """When `due` has something to do, None: not before the next line."""
+        first = next(iter(self._topics.values()), None)
+        return first.begun_s + SUM_UP_EVERY_S if first else None

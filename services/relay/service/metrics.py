@@ -1,0 +1,140 @@
+"""What both services count: their build, their loop, and the store as they see it."""
+
+import asyncio
+import platform
+import time
+from collections.abc import Iterable
+from importlib.metadata import version
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+
+from services.relay.service.faults import FaultKind, OwnFaults
+from services.relay.service.instance_series import InstanceSeries
+from services.relay.store.client import Store
+from services.relay.store.durability import STORE_LABELS
+
+LOOK_EVERY_S = 0.25
+LAGS_S = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+ROUND_TRIPS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
+OUTCOMES = ("ok", "failed")
+
+
+class ServiceMetrics:
+    """The instruments of one process, beside those of its service."""
+
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        service: str,
+        instances: InstanceSeries,
+        limits: Iterable[str] = (),
+    ) -> None:
+        self._registry = registry
+        self._instances = instances
+        ProcessCollector(registry=registry)
+        self.build = Gauge(
+            "dayz_relay_build_info", "1: what runs.", ["service", "version", "python"], registry=registry
+        )
+        self.build.labels(service, version("dayz-relay"), platform.python_version()).set(1)
+        self.loop_lag = Histogram(
+            "dayz_relay_loop_lag_seconds",
+            "How much later than asked for the service came to its turn, four times a second.",
+            buckets=LAGS_S,
+            registry=registry,
+        )
+        self.reload_failed = Gauge(
+            "dayz_relay_config_reload_failed",
+            "1: relay.toml was changed and is wrong, the settings from before are in force.",
+            registry=registry,
+        )
+        self.round_trips = Histogram(
+            "dayz_relay_store_round_trip_seconds",
+            "Round trips of pipelines to Redis, its sync to the disk included; `failed`: no answer came.",
+            ["outcome"],
+            buckets=ROUND_TRIPS_S,
+            registry=registry,
+        )
+        self.store_info = Gauge(
+            "dayz_relay_store_info",
+            "1: what the store is, and how many replicas a batch waits for.",
+            STORE_LABELS,
+            registry=registry,
+        )
+        self.store_ready = Gauge(
+            "dayz_relay_store_ready",
+            "1: Redis answers, its settings lose nothing, its replicas are there. 0: no event is accepted.",
+            registry=registry,
+        )
+        self.store_memory = Gauge(
+            "dayz_relay_store_memory_used_bytes", "Memory of the fullest primary.", registry=registry
+        )
+        self.store_memory_max = Gauge(
+            "dayz_relay_store_memory_max_bytes", "Its maxmemory; 0: no limit.", registry=registry
+        )
+        self.store_aof_ok = Gauge(
+            "dayz_relay_store_aof_ok",
+            "0: the last write of a primary to its append-only file failed, as far as this process has seen.",
+            registry=registry,
+        )
+        self.store_aof_ok.set(1)
+        self.store_replicas = Gauge(
+            "dayz_relay_store_replicas",
+            "Replicas that hear every write, of the primary with the fewest.",
+            registry=registry,
+        )
+        self.store_replicas_wanted = Gauge(
+            "dayz_relay_store_replicas_wanted", "Replicas that a batch waits for.", registry=registry
+        )
+        self._refused = Counter(
+            "dayz_relay_refused_total",
+            "What was beyond a limit, by the name of its setting under [limits].",
+            ["limit"],
+            registry=registry,
+        )
+        for limit in limits:
+            self._refused.labels(limit)
+        caught = Counter(
+            "dayz_relay_faults_total",
+            "Exceptions that no code has foreseen, by what was worked on. The work around it goes on.",
+            ["kind"],
+            registry=registry,
+        )
+        for kind in FaultKind:
+            caught.labels(kind)
+        self.faults = OwnFaults(lambda kind: caught.labels(kind).inc())
+        self._took = {outcome: self.round_trips.labels(outcome) for outcome in OUTCOMES}
+
+    def text(self) -> bytes:
+        """All series in the text format. Not for the loop: it takes some milliseconds."""
+        return generate_latest(self._registry) + self._instances.text().encode()
+
+    def beyond(self, limit: str) -> None:
+        """Something was beyond that limit."""
+        self._refused.labels(limit).inc()
+
+    def round_trip(self, took_s: float, ok: bool) -> None:
+        """A pipeline came back, or was given up."""
+        self._took[OUTCOMES[not ok]].observe(took_s)
+
+    def looked_at(self, store: Store) -> None:
+        """The store was looked at, and answered. If a cluster's map has changed since, nothing is known."""
+        facts = store.facts
+        if not facts:
+            self.store_ready.set(0)
+            return
+        self.store_info.clear()
+        self.store_info.labels(**store.labels()).set(1)
+        self.store_ready.set(not (store.refusals() or store.shortage()))
+        fullest = max(facts, key=lambda one: one.fullness)
+        self.store_memory.set(fullest.memory_bytes)
+        self.store_memory_max.set(fullest.max_memory_bytes)
+        self.store_aof_ok.set(all(one.aof_ok for one in facts))
+        self.store_replicas.set(min(one.replicas for one in facts))
+        self.store_replicas_wanted.set(store.replicas)
+
+    async def watch_loop(self) -> None:
+        """Never returns."""
+        while True:
+            asked_s = time.monotonic()
+            await asyncio.sleep(LOOK_EVERY_S)
+            self.loop_lag.observe(max(0.0, time.monotonic() - asked_s - LOOK_EVERY_S))

@@ -1,0 +1,107 @@
+"""What is allowed and worth a warning at each start: secrets that others can read, or guess; equal names."""
+
+import os
+import re
+import stat
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from services.relay.service.settings import Instance, Settings
+from services.relay.service.settings_sources import SECRETS, Key, SettingEntry, collect
+
+SHORT_CHARS = 16
+
+_CONTAINERS_OWN = "/run/secrets/"
+"""Where Docker puts secrets for one container, readable to all in there, and nobody can change that."""
+
+
+def cautions(config: Path | None, environ: Mapping[str, str], settings: Settings) -> list[str]:
+    """One line for each; `settings` are those that were loaded from the same `config` and `environ`."""
+    return [
+        *_open_files(config, environ),
+        *filter(None, map(guessable, settings.instances)),
+        *equal_names(settings.instances),
+    ]
+
+
+def equal_names(instances: Iterable[Instance]) -> list[str]:
+    """One line for each instance whose name an earlier one has in the same Takaro domain.
+
+    Takaro takes a name once, when it first sees a server, and refuses the second (contract.md B1).
+    """
+    first: dict[tuple[str, str], str] = {}
+    found = []
+    for instance in instances:
+        of = first.setdefault(_known_as(instance), instance.slug)
+        if of != instance.slug:
+            found.append(_same_name(instance.slug, of))
+    return found
+
+
+def equal_name(slug: str, instances: Iterable[Instance]) -> list[str]:
+    """The line about one of the instances, if another one has its name, whichever was there first."""
+    names = {instance.slug: _known_as(instance) for instance in instances}
+    others = [other for other in names if other != slug and slug in names and names[other] == names[slug]]
+    return [_same_name(slug, other) for other in others[:1]]
+
+
+def _known_as(instance: Instance) -> tuple[str, str]:
+    """The name, and what stands for the Takaro domain in which it is taken."""
+    token = instance.registration_token
+    return instance.name, token.get_secret_value() if token else ""
+
+
+def _same_name(slug: str, other: str) -> str:
+    return (
+        f"{slug}: {other} has the same name. Takaro takes a name only once: unless it has both servers"
+        " already, it refuses the second one until that has another name"
+    )
+
+
+def guessable(instance: Instance) -> str:
+    """What it means that the identity token can be guessed, "" if it cannot."""
+    token = instance.identity_token.get_secret_value()
+    if _letters(token) in (_letters(instance.name), _letters(instance.slug)):
+        what = "is just the server's name"
+    elif len(token) < SHORT_CHARS:
+        what = f"has only {len(token)} characters"
+    else:
+        return ""
+    return (
+        f"{instance.slug}: its identity_token {what}. Whoever knows it and a registration token of your"
+        " Takaro can speak there as this server. Takaro knows the server by it: with another one it sees a"
+        " new server, so change it only if you want that"
+    )
+
+
+def _open_files(config: Path | None, environ: Mapping[str, str]) -> Iterator[str]:
+    if sys.platform == "win32":  # its permissions are no such bits
+        return
+    entries = collect(config, environ).entries.items()
+    for file in dict.fromkeys(filter(None, (_holder(config, *entry) for entry in entries))):
+        try:
+            found = file.stat()
+        except OSError:
+            continue
+        # A group that the owner has let in is how a service reads what is root's.
+        others = stat.S_IROTH | (stat.S_IRGRP if found.st_uid == os.getuid() else 0)
+        if found.st_mode & others and not str(file.absolute()).startswith(_CONTAINERS_OWN):
+            yield (
+                f"{file}: others on this machine can read it (mode {stat.S_IMODE(found.st_mode):04o}), and it"
+                f" holds secrets: chmod 600 {file}"
+            )
+
+
+def _holder(config: Path | None, key: Key, entry: SettingEntry) -> Path | None:
+    """The file in which this setting has a secret, if it has one."""
+    name = key[-1].removesuffix("_file")
+    if (key[0], key[-1]) == ("modapi", "tls_key") or (name != key[-1] and (key[0], name) in SECRETS):
+        return entry.base / str(entry.value)
+    if (key[0], name) in SECRETS and config is not None and entry.where.startswith(f"{config}, "):
+        return config
+    return None
+
+
+def _letters(text: str) -> str:
+    return re.sub(r"[\W_]+", "", text.casefold())

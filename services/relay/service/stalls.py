@@ -1,0 +1,47 @@
+"""How long may what is read now have waited unread? Pure but for `watch`.
+
+A process that stood still (frozen, suspended, a blocked loop, a busy machine) finds requests in its sockets
+that whoever sent them may have given up already. What is read soon after it went on may be as old as the
+stillness was long.
+"""
+
+import asyncio
+
+from services.relay.service.clocks import boottime_s
+
+BEAT_EVERY_S = 0.25
+NOTICED_S = 0.5
+READ_WITHIN_S = 2.0
+"""By then everything is read that came in meanwhile."""
+
+
+class Stalls:
+    """Beaten regularly by the loop that reads."""
+
+    def __init__(self, now_s: float) -> None:
+        self._beat_s = now_s
+        self._ended_s = float("-inf")
+        self._lasted_s = 0.0
+
+    def beat(self, now_s: float) -> None:
+        """The loop is alive."""
+        late_s = now_s - self._beat_s - BEAT_EVERY_S
+        if late_s > NOTICED_S:
+            # What came during the one before may still be unread: it is as old as both together.
+            self._ended_s, self._lasted_s = now_s, self.waited_s(now_s)
+        self._beat_s = now_s
+
+    def waited_s(self, now_s: float) -> float:
+        """How long what is read at `now_s` may have waited."""
+        silent_s = now_s - self._beat_s
+        if silent_s - BEAT_EVERY_S > NOTICED_S:
+            before_s = self._lasted_s if self._beat_s - self._ended_s < READ_WITHIN_S else 0.0
+            return silent_s + before_s
+        return self._lasted_s if now_s - self._ended_s < READ_WITHIN_S else 0.0
+
+
+async def watch(stalls: Stalls) -> None:
+    """Beats, on boottime_s(). Never returns."""
+    while True:
+        stalls.beat(boottime_s())
+        await asyncio.sleep(BEAT_EVERY_S)

@@ -1,0 +1,72 @@
+"""Files that people write with any editor: their text, or what to do about a file that has none."""
+
+import codecs
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+from services.relay.protocol.errors import ConfigError
+
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16, whose mark it begins with
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+
+
+def read_text(path: Path) -> str:
+    """The text of a file. Raises OSError, and ValueError whose words say what is wrong and the fix."""
+    return decoded(path.read_bytes())
+
+
+def decoded(data: bytes) -> str:
+    """Text from the bytes of a file: UTF-8, or what Notepad and PowerShell write. Raises ValueError."""
+    encoding, length = encoding_of(data)
+    try:
+        return data[length:].decode(encoding)
+    except UnicodeDecodeError:
+        name = encoding.removesuffix("-le").removesuffix("-be").upper()
+        raise ValueError(f"it is not {name} text: save it as UTF-8 in your editor") from None
+
+
+def encoding_of(data: bytes) -> tuple[str, int]:
+    """The encoding, and the length of the mark that tells it. Without a mark UTF-16 is known by its zeros."""
+    for mark, encoding in _MARKS:
+        if data.startswith(mark):
+            return encoding, len(mark)
+    zeros = data[:400:2].count(0), data[1:400:2].count(0)
+    if max(zeros) > 4 * min(zeros) and max(zeros) > len(data[:400]) / 8:
+        return ("utf-16-be" if zeros[0] > zeros[1] else "utf-16-le"), 0
+    return "utf-8", 0
+
+
+def unquoted(text: str) -> str:
+    """Without the quotation marks around it, if both are there."""
+    return text[1:-1] if len(text) >= 2 and text[0] == text[-1] and text[0] in "\"'" else text
+
+
+def is_file(path: Path) -> bool:
+    """Is there such a file? Raises ConfigError when that cannot be seen: `Path.exists` raises as it likes."""
+    return _is(path, lambda mode: not stat.S_ISDIR(mode))
+
+
+def is_there(path: Path) -> bool:
+    """Is there such a file or folder? Raises ConfigError when that cannot be seen."""
+    return _is(path, lambda _: True)
+
+
+def is_folder(path: Path) -> bool:
+    """Is there such a folder? Raises ConfigError when that cannot be seen."""
+    return _is(path, stat.S_ISDIR)
+
+
+def _is(path: Path, kind: Callable[[int], bool]) -> bool:
+    try:
+        return kind(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"{path}: cannot be looked at: {reason}") from None

@@ -1,0 +1,355 @@
+"""The one way to Redis, the same on a single server, behind Sentinels and on a Cluster.
+
+Each primary has a pipeline of its own (pipeline.py). What is refused without being carried out is sent again
+inside, for a while (CALL_TIMEOUT_S there). What may have been carried out never is: what is safe to
+repeat says so at its call.
+"""
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from itertools import chain
+from typing import Any, TypeVar
+
+from services.relay.protocol.errors import NotCarriedOut, StoreError
+from services.relay.store import durability
+from services.relay.store.calls import Script, StoreCall, disregard, seen
+from services.relay.store.cluster import Cluster, slot_of
+from services.relay.store.connection import Argument, Connection
+from services.relay.store.durability import ServerFacts
+from services.relay.store.pipeline import CALL_TIMEOUT_S, RETRY_EVERY_S, Pipeline
+from services.relay.store.refusals import ConnectionLost, RedisRefusal, Unreachable, told
+from services.relay.store.single_primary import Sentinels, SinglePrimary
+from services.relay.store.topology import Topology
+from services.relay.store.url import Endpoint, StoreKind, parse
+
+__all__ = ("CLOCK", "RETRY_EVERY_S", "Script", "Store", "pairs", "patiently", "steadily")
+
+T = TypeVar("T")
+
+CLOCK = Script("clock")
+"""Redis' clock: seconds and microseconds. Its key may be any of an instance."""
+
+SUBSCRIBE_AGAIN_S = 1.0
+PROBE_EVERY_S = 2.0
+PROBE_WITHIN_S = 1.5
+_PROBES = "relay:wake:probe:"
+
+
+class Store:
+    """Redis or Valkey, shared by everything in one process.
+
+    A store that is not `opened` refuses all use: nothing is accepted on the word of a Redis whose settings
+    were not judged yet. `replicas` must have what a durable call wrote before its reply counts; None: 1 with
+    Sentinels or a Cluster, else none. `relaxed`: what the settings of Redis can lose is accepted.
+    `took` is told of each round trip: seconds, and whether it was answered.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        opened: bool = True,
+        replicas: int | None = None,
+        relaxed: bool = False,
+        took: Callable[[float, bool], None] = lambda took_s, ok: None,
+    ) -> None:
+        parsed = parse(url)
+        self._opened = opened
+        self._relaxed = relaxed
+        self._took = took
+        self.replicas = int(parsed.kind is not StoreKind.ALONE) if replicas is None else replicas
+        self._lanes: dict[Endpoint, Pipeline] = {}
+        self._stays: dict[int, Pipeline] = {}
+        self._topology: Topology
+        if parsed.kind is StoreKind.CLUSTER:
+            self._topology = Cluster(parsed, self._moved)
+        else:
+            self._topology = (Sentinels if parsed.kind is StoreKind.SENTINEL else SinglePrimary)(parsed)
+        self._slotted = parsed.kind is StoreKind.CLUSTER
+        self._only = None if self._slotted else self._lane_at(self._topology.place_of(0))
+
+    # what everybody uses
+
+    def send(self, *command: Argument) -> asyncio.Future[Any]:
+        """Sends a command with the next pipeline; the future gives its reply. The second word is a key.
+
+        Raises (through the future) StoreError: whether the command was carried out is then unknown, unless
+        it is a NotCarriedOut.
+
+        If the future is cancelled before the command has left, it is not sent: nobody waits for it. What must
+        be sent all the same goes by `tell`, or by `run_until(…, though_cancelled=True)`.
+        """
+        slot = slot_of(str(command[1])) if self._slotted else 0
+        return self._call(StoreCall(command, self._reply(), slot))
+
+    def tell(self, *command: Argument) -> None:
+        """Sends a command whose reply nobody waits for, and whose loss does no harm."""
+        self.send(*command).add_done_callback(seen)
+
+    def run(
+        self,
+        script: Script,
+        keys: Sequence[str],
+        *args: Argument,
+        durable: bool = False,
+        orphaned: Callable[[Any], object] | None = None,
+    ) -> asyncio.Future[Any]:
+        """Runs a script like `send`; all keys are of one instance. A server that forgot it is told it anew.
+
+        `durable`: the reply counts only if so many replicas as are asked for have what the script wrote;
+        StoreError otherwise. StoreRefused while the settings of this Redis could lose it. `orphaned` is given
+        the reply to a call that was cancelled when it had left already.
+        """
+        return self._run(script, keys, args, durable, orphaned=orphaned)
+
+    def _run(
+        self,
+        script: Script,
+        keys: Sequence[str],
+        args: Sequence[Argument],
+        durable: bool,
+        until: float = 0.0,
+        orphaned: Callable[[Any], object] | None = None,
+    ) -> asyncio.Future[Any]:
+        command = ("EVALSHA", script.digest, len(keys), *keys, *args)
+        slot = slot_of(keys[0]) if self._slotted else 0
+        return self._call(StoreCall(command, self._reply(), slot, script, durable, until, orphaned))
+
+    async def run_until(
+        self,
+        deadline_s: float,
+        script: Script,
+        keys: Sequence[str],
+        *args: Argument,
+        durable: bool = False,
+        though_cancelled: bool = False,
+    ) -> Any:
+        """Like `run`, repeated while Redis is away, until `deadline_s` from now.
+
+        Only for scripts that do no harm when they run twice. `durable` then means what any of the runs wrote,
+        or whatever the script found done. So it writes then too, if only what stands there: WAIT waits for
+        the last write of its own connection, and says yes at once when there is none (measured on Valkey 9).
+        `though_cancelled`: a run that was begun is sent also if its caller is cancelled, for what it says is
+        true whoever waits.
+        """
+        end = time.monotonic() + deadline_s
+        error = StoreError(f"Redis: no answer within {deadline_s:g} s")
+        try:
+            async with asyncio.timeout(deadline_s):  # the last run began before the end, and may outlast it
+                while True:
+                    try:
+                        until = min(end, time.monotonic() + CALL_TIMEOUT_S)
+                        reply = self._run(script, keys, args, durable, until)
+                        if not though_cancelled:
+                            return await reply
+                        reply.add_done_callback(seen)
+                        return await asyncio.shield(reply)
+                    except StoreError as refused:
+                        if time.monotonic() + RETRY_EVERY_S >= end:
+                            raise
+                        error = refused
+                        await asyncio.sleep(RETRY_EVERY_S)
+        except TimeoutError:
+            raise error from None
+
+    def hint(self, channel: str, slug: str) -> None:
+        """Tells whoever listens on `channel` to look at an instance, behind its commands of this pipeline."""
+        if self._opened:
+            (self._only or self._lane_of(slot_of(f"{{{slug}}}"))).hint(channel, slug)
+
+    async def hints(self, *channels: str) -> AsyncIterator[tuple[str, list[str]]]:
+        """Channel and instances hinted at, as they come; none at first: subscribed. Raises StoreError."""
+        async for channel, slugs in self.messages(*channels):
+            yield channel, slugs.decode().split(" ") if slugs else []
+
+    async def messages(self, *channels: str) -> AsyncIterator[tuple[str, bytes]]:
+        """Channel and message, as they come; an empty one at first: subscribed. Raises StoreError.
+
+        It publishes a hint to itself now and then: a server that stands still, was cut off or is no primary
+        any more does not bring it back, and that is an error too.
+        """
+        probe = _PROBES + secrets.token_hex(8)
+        try:
+            connection = await self._topology.dial_any()
+        except Unreachable as error:
+            raise told(error) from error
+        try:
+            connection.say(("SUBSCRIBE", probe, *channels))
+            while True:
+                kind, channel, body = await self._message(connection, probe)
+                if channel.decode() != probe:
+                    yield channel.decode(), body if kind == b"message" else b""
+        except (ConnectionLost, RedisRefusal) as error:
+            raise told(error) from error
+        except TimeoutError as error:
+            raise StoreError("Redis: hints do not come through") from error
+        finally:
+            connection.close()
+
+    async def _message(self, connection: Connection, probe: str) -> tuple[bytes, bytes, Any]:
+        """What comes next on a subscription; a probe is sent when nothing does."""
+        message = asyncio.ensure_future(connection.message())
+        try:
+            done, _ = await asyncio.wait([message], timeout=PROBE_EVERY_S)
+            if not done:
+                self.hint(probe, "")
+                done, _ = await asyncio.wait([message], timeout=PROBE_WITHIN_S)
+            if not done:
+                raise TimeoutError
+            reply = await message
+        finally:
+            disregard(message)
+        if isinstance(reply, RedisRefusal):
+            raise reply
+        return reply[0], reply[1], reply[2]
+
+    async def ping(self) -> None:
+        """Raises StoreError when a primary does not answer."""
+        slots = self._topology.places().values()
+        calls = [self._call(StoreCall(("PING",), self._reply(), slot)) for slot in slots]
+        await asyncio.gather(*calls)
+
+    async def close(self) -> None:
+        """What is under way comes to its end; whatever is asked from now on fails."""
+        self._opened = False
+        while True:
+            await asyncio.gather(*(lane.close() for lane in list(self._lanes.values())))
+            if all(lane.idle for lane in self._lanes.values()):  # else a call has moved from one to another
+                return
+
+    # whether it may be used
+
+    def open(self) -> None:
+        """The settings of this Redis were found good."""
+        self._opened = True
+
+    async def look(self) -> list[ServerFacts]:
+        """Asks every primary what it is and how it is set. Raises StoreError when one does not answer."""
+        if self._slotted:
+            await self._topology.learn()
+        places = list(self._topology.places())
+        looked = await asyncio.gather(*(self._look_at(place) for place in places), return_exceptions=True)
+        for place, lane in list(self._lanes.items()):
+            if place not in places and lane.idle:  # it serves nothing any more
+                self._lanes.pop(place, None)  # another look may have done so
+                await lane.close()
+        for found in looked:
+            if isinstance(found, Unreachable):
+                raise told(found) from found
+            if isinstance(found, BaseException):
+                raise found
+        return self.facts
+
+    async def _look_at(self, place: Endpoint) -> None:
+        connection, facts = await self._topology.dial(place)
+        connection.close()
+        self._lane_at(place).know(facts)
+
+    @property
+    def facts(self) -> list[ServerFacts]:
+        """Of all primaries, as far as they are known."""
+        lanes = [self._lanes.get(place) for place in self._topology.places()]
+        return [lane.facts for lane in lanes if lane and lane.facts]
+
+    @property
+    def kind(self) -> StoreKind:
+        return self._topology.kind
+
+    def losses(self) -> list[str]:
+        """What the settings of the primaries can lose, each with its fix."""
+        found = chain.from_iterable(durability.complaints(facts.settings) for facts in self.facts)
+        return list(dict.fromkeys(found))
+
+    def refusals(self) -> list[str]:
+        """Why durable calls are refused, or nothing."""
+        return list(dict.fromkeys(filter(None, map(self._judge, self.facts))))
+
+    def summary(self) -> str:
+        """One line: what the store is, and what it survives."""
+        return durability.summary(self.facts, self.kind, self.replicas)
+
+    def described(self) -> str:
+        """The same, with how it keeps data."""
+        return durability.described(self.facts, self.kind, self.replicas)
+
+    def labels(self) -> dict[str, str]:
+        """The labels of the gauge `dayz_relay_store_info`."""
+        return durability.labels(self.facts, self.kind, self.replicas)
+
+    def shortage(self) -> str:
+        """That replicas are missing which durable calls wait for, or ""."""
+        there = min((facts.replicas for facts in self.facts), default=0)
+        if there >= self.replicas:
+            return ""
+        return f"Redis: only {there} of {self.replicas} replicas are there: no event can be accepted"
+
+    def _judge(self, facts: ServerFacts) -> str:
+        losses = [] if self._relaxed else durability.complaints(facts.settings)
+        return "\n".join(filter(None, [durability.too_old(facts), *losses]))
+
+    # lanes
+
+    def _reply(self) -> asyncio.Future[Any]:
+        return asyncio.get_running_loop().create_future()
+
+    def _call(self, call: StoreCall) -> asyncio.Future[Any]:
+        if self._opened:
+            (self._only or self._lane_of(call.slot)).put(call)
+        else:
+            call.fail(NotCarriedOut("Redis: not reached yet"))
+        return call.reply
+
+    def _lane_of(self, slot: int) -> Pipeline:
+        """A slot stays with the lane that still has calls of it, or they could overtake each other."""
+        return self._stays.get(slot) or self._lane_at(self._topology.place_of(slot))
+
+    def _lane_at(self, place: Endpoint) -> Pipeline:
+        lane = self._lanes.get(place)
+        if lane is None:
+            lane = Pipeline(self._topology, place, self.replicas, self._judge, self._landed, self._took)
+            self._lanes[place] = lane
+        return lane
+
+    def _moved(self) -> None:
+        """The map of slots has changed: which slots have calls where they do not belong any more?"""
+        for lane in self._lanes.values():
+            for call in chain(lane.flying, lane.gathered):
+                if self._topology.place_of(call.slot) != lane.place:
+                    self._stays.setdefault(call.slot, lane)
+
+    def _landed(self, lane: Pipeline) -> None:
+        """Nothing of this lane is under way now: what waits in it can go where it belongs, in its order."""
+        if self._stays:
+            self._stays = {slot: holder for slot, holder in self._stays.items() if holder is not lane}
+            waiting, lane.gathered = lane.gathered, []
+            for call in waiting:
+                self._lane_of(call.slot).put(call)
+
+
+async def patiently(call: Callable[[], Awaitable[T]]) -> T:
+    """Repeats a call until Redis is there. Only for calls that do no harm when they run twice."""
+    while True:
+        try:
+            return await call()
+        except StoreError:
+            await asyncio.sleep(RETRY_EVERY_S)
+
+
+async def steadily(
+    listen: Callable[[], AsyncIterator[T]], lost: Callable[[], object] = lambda: None
+) -> AsyncIterator[T]:
+    """What comes on a subscription, begun anew whenever Redis was away. `lost` is told of each end."""
+    while True:
+        try:
+            async for one in listen():
+                yield one
+        except StoreError:
+            lost()
+            await asyncio.sleep(SUBSCRIBE_AGAIN_S)
+
+
+def pairs(reply: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    """The fields and values of a hash, which Redis replies in one flat list."""
+    return zip(reply[::2], reply[1::2], strict=True)

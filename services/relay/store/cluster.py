@@ -1,0 +1,127 @@
+"""Where the primaries of a cluster are: which address serves which slots.
+
+Its own map of slots and not redis-py's NodesManager: that one opens connections of its own and sends commands
+again by itself.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+from redis.crc import key_slot
+
+from services.relay.store.connection import Connection, dial, dial_primary
+from services.relay.store.durability import ServerFacts
+from services.relay.store.refusals import ConnectionLost, RedisRefusal, Unreachable
+from services.relay.store.url import Endpoint, RedisUrl, StoreKind
+
+SLOTS = 16_384
+NOWHERE = Endpoint()
+ASK_AT_MOST = 8
+ASK_WITHIN_S = 0.7
+
+
+@lru_cache(maxsize=65_536)
+def slot_of(key: str) -> int:
+    """The slot of a key; a hash tag decides."""
+    return key_slot(key.encode())
+
+
+class Cluster:
+    """The map of slots. `changed` is called after each change of it."""
+
+    kind = StoreKind.CLUSTER
+
+    def __init__(self, url: RedisUrl, changed: Callable[[], None]) -> None:
+        self._url = url
+        self._changed = changed
+        self._slots: list[Endpoint] = [NOWHERE] * SLOTS
+        self._members: set[Endpoint] = set()
+        self._learning: asyncio.Task[None] | None = None
+
+    def place_of(self, slot: int) -> Endpoint:
+        return self._slots[slot]
+
+    def places(self) -> dict[Endpoint, int]:
+        found = {place: slot for slot, place in enumerate(self._slots) if place != NOWHERE}
+        return found or {NOWHERE: 0}
+
+    async def dial(self, place: Endpoint) -> tuple[Connection, ServerFacts]:
+        if place == NOWHERE:
+            raise Unreachable(f"no server of the cluster says who serves what, of {self._told()}")
+        return await dial_primary(place, self._url.login, 0, self._url.tls)
+
+    async def dial_any(self) -> Connection:
+        """Any server will do: a cluster's bus carries each PUBLISH to all of them.
+
+        So hints are classic ones: sharded ones would need a subscription to every shard, and a new one
+        whenever a slot moves.
+        """
+        if self.places() == {NOWHERE: 0}:
+            await self.learn()
+        connection, _ = await self.dial(random.choice(list(self.places())))
+        return connection
+
+    async def dial_named(self, node: str, asked: Endpoint) -> Connection:
+        return await dial(_named(node, asked), self._url.login, 0, self._url.tls)
+
+    def moved(self, slot: int, node: str, asked: Endpoint) -> None:
+        self._slots[slot] = _named(node, asked)
+        self._changed()
+
+    async def learn(self) -> None:
+        """One question at a time, for all who want to know."""
+        if self._learning is None:
+            self._learning = asyncio.create_task(self._learn())
+            self._learning.add_done_callback(self._learned)
+        await asyncio.wait([self._learning])
+
+    def _learned(self, task: asyncio.Task[None]) -> None:
+        self._learning = None
+
+    async def _learn(self) -> None:
+        """Believes the member with the newest epoch: one that was cut off tells old news."""
+        asked = random.sample(sorted(self._members, key=str), min(ASK_AT_MOST, len(self._members)))
+        answers = await asyncio.gather(
+            *(self._ask(member) for member in {*asked, *self._url.endpoints}), return_exceptions=True
+        )
+        told = [answer for answer in answers if isinstance(answer, tuple)]
+        if not told:
+            return
+        _, asked_there, ranges = max(told, key=lambda answer: answer[0])
+        slots, members = [NOWHERE] * SLOTS, set()
+        for first, last, *servers in ranges:
+            endpoints = [_given(host, port, asked_there) for host, port, *_ in servers]
+            slots[first : last + 1] = [endpoints[0]] * (last + 1 - first)
+            members.update(endpoints)
+        self._slots, self._members = slots, members
+        self._changed()
+
+    async def _ask(self, member: Endpoint) -> tuple[tuple[bool, int], Endpoint, list[Any]]:
+        async with asyncio.timeout(ASK_WITHIN_S):
+            connection = await dial(member, self._url.login, 0, self._url.tls)
+            try:
+                info, ranges = await connection.ask(("CLUSTER", "INFO"), ("CLUSTER", "SLOTS"))
+            finally:
+                connection.close()
+        if isinstance(info, RedisRefusal) or isinstance(ranges, RedisRefusal):
+            raise ConnectionLost(str(info))
+        facts = dict(line.partition(":")[::2] for line in info.decode().splitlines())
+        age = facts.get("cluster_state") == "ok", int(facts.get("cluster_current_epoch", 0))
+        return age, member, ranges
+
+    def _told(self) -> str:
+        return ", ".join(str(endpoint) for endpoint in self._url.endpoints)
+
+
+def _named(node: str, asked: Endpoint) -> Endpoint:
+    """An address as MOVED and ASK write it; without a host it is the one that was asked."""
+    host, _, port = node.rpartition(":")
+    return Endpoint(host or asked.host, int(port))
+
+
+def _given(host: bytes | None, port: int, asked: Endpoint) -> Endpoint:
+    name = (host or b"").decode()
+    return Endpoint(asked.host if name in ("", "?") else name, port)

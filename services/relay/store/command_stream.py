@@ -1,0 +1,276 @@
+"""Requests on their way to the mod of one instance, and its answers on their way back.
+
+The states are those of protocol/command_states.py. Each move is one script on Redis' own clock, so that no
+two processes can disagree about it.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from services.relay.protocol.command_states import NOT_DELIVERED, CommandLane, CommandState, lane_of
+from services.relay.protocol.errors import NotCarriedOut, StoreError
+from services.relay.protocol.keys import WAKE_MODAPI, WAKE_RESULTS, keys_of
+from services.relay.protocol.limits import DEFAULT_LIMITS
+from services.relay.protocol.records import Command, Outcome
+from services.relay.protocol.vocabulary import HAND_OUT_WITHIN_S, Action
+from services.relay.store.calls import seen
+from services.relay.store.client import CLOCK, RETRY_EVERY_S, Script, Store
+from services.relay.store.clock import StoreClock
+from services.relay.store.event_stream import CALL_WITHIN_S, CONTACT_EVERY_MS
+
+MAX_POLL_COMMANDS = 40
+MAX_POLL_BYTES = 32 * 1024
+"""What a mod can digest at once: it runs all that a poll brings within one frame of the game."""
+
+KEEP_MS = 30_000
+"""No command waits longer, and nothing is left of one so long after it is over: Takaro gave up after 10 s."""
+
+KEEP_NEWEST = 100
+"""Number of commands that are remembered longer: Redis' clock may have been set forward."""
+
+LEFT_MS = 30 * 86_400_000
+"""What is left of the last commands is deleted after this. It is longer than the steps of clocks."""
+
+LONGEST_MS = round(HAND_OUT_WITHIN_S * 1000) + 1_000
+"""No deadline is further ahead, unless Redis' clock was set back since."""
+
+TAKE_WITHIN_S = 1.8
+"""Until then Redis may begin what a poll asks for. The reply has to be back before the lane gives the round
+trip up (CALL_TIMEOUT_S there)."""
+
+_ENQUEUE = Script("enqueue")
+_TAKE = Script("take")
+_HAND_BACK = Script("hand_back")
+_COMPLETE = Script("complete")
+_GIVE_UP = Script("give_up")
+
+
+class CommandStream:
+    """The commands and results of the instance `slug`."""
+
+    def __init__(self, store: Store, slug: str, most_waiting: int = DEFAULT_LIMITS.open_commands) -> None:
+        self._store = store
+        self._most_waiting = most_waiting
+        self._slug = slug
+        keys = self._keys = keys_of(slug)
+        self._lanes = {
+            CommandLane.WRITES: keys.writes,
+            CommandLane.READS: keys.reads,
+            CommandLane.REFRESHES: keys.refreshes,
+        }
+        self._clock = StoreClock()
+        self._refusing: set[asyncio.Task[bool]] = set()
+
+    # uplink's side
+
+    async def enqueue(self, command: Command, hand_out_by_s: float, *, somebody_waits: bool = True) -> bool:
+        """Puts a command where the next poll finds it; False: too many wait already.
+
+        `hand_out_by_s` (on time.monotonic()) is when it must be in the mod's hands. Raises NotCarriedOut when
+        Redis refused it until then: it is not queued. Raises StoreError when it may have been queued all the
+        same.
+        """
+        lane = lane_of(command.action, somebody_waits=somebody_waits)
+        in_doubt, error = False, NotCarriedOut("Redis: away until it was too late")
+        while hand_out_by_s > time.monotonic():
+            try:
+                deadline_ms = await self._on_redis_clock(hand_out_by_s)
+            except StoreError as failed:
+                error = NotCarriedOut(str(failed))
+                await asyncio.sleep(RETRY_EVERY_S)
+                continue
+            try:
+                reply = await self._enqueue(command, lane, deadline_ms)
+            except StoreError as failed:
+                in_doubt = in_doubt or not isinstance(failed, NotCarriedOut)
+                error = NotCarriedOut(str(failed))
+                await asyncio.sleep(RETRY_EVERY_S)  # to repeat it is safe: it is queued once
+                continue
+            if reply != b"late":
+                return bool(reply == b"queued")
+            in_doubt = False  # it was stuck on its way, or Redis' clock was set: look at ours again
+        raise StoreError(str(error)) if in_doubt else error
+
+    def _enqueue(self, command: Command, lane: CommandLane, deadline_ms: int) -> asyncio.Future[Any]:
+        keys = self._keys
+        if lane is not CommandLane.REFRESHES:
+            self._store.hint(WAKE_MODAPI, self._slug)  # it leaves behind the command
+        return self._store.run(
+            _ENQUEUE,
+            (self._lanes[lane], keys.waiting, keys.handed, keys.ended),
+            command.operation_id,
+            command.action,
+            orjson.dumps(command.args),
+            deadline_ms,
+            self._most_waiting,
+            KEEP_MS,
+            KEEP_NEWEST,
+            LEFT_MS,
+            LONGEST_MS,
+        )
+
+    async def _on_redis_clock(self, moment_s: float) -> int:
+        """A moment on time.monotonic() in ms of Redis' clock, early by the way of the reply at most."""
+        seconds, microseconds = await self._store.run(CLOCK, (self._keys.contact,))
+        left_s = moment_s - time.monotonic()
+        return int(seconds) * 1000 + int(microseconds) // 1000 + int(left_s * 1000)
+
+    async def give_up(
+        self, operation_id: str, *, in_doubt: bool = False, unfetched_only: bool = False
+    ) -> CommandState | None:
+        """Ends a command. Returns EXPIRED, UNKNOWN, or None when it had ended before. Raises StoreError.
+
+        `in_doubt`: whether it was queued is not known. If it was not, it is EXPIRED, and never queued later.
+        `unfetched_only`: a command that a poll has fetched goes on; None then too.
+        """
+        keys = (self._keys.waiting, self._keys.handed, self._keys.ended)
+        how = "1" if in_doubt else "0", "1" if unfetched_only else "0"
+        reply: bytes = await self._store.run(_GIVE_UP, keys, operation_id, LEFT_MS, *how)
+        return CommandState(reply.decode()) if reply else None
+
+    async def results(self, after: str, count: int) -> list[tuple[str, str, Outcome]]:
+        """Up to `count` results after the entry id `after`: (entry id, operation id, outcome)."""
+        start = f"({after}" if after else "-"
+        found = await self._store.send("XRANGE", self._keys.results, start, "+", "COUNT", count)
+        return [(id.decode(), fields[1].decode(), _outcome(fields[3])) for id, fields in found]
+
+    def abandon(self, operation_id: str) -> None:
+        """Ends a command whose fate nobody waits for any more: it must not be handed out later."""
+        keys = (self._keys.waiting, self._keys.handed, self._keys.ended)
+        given_up = self._store.run(_GIVE_UP, keys, operation_id, LEFT_MS, "1", "0")
+        given_up.add_done_callback(lambda reply: reply.cancelled() or reply.exception())
+
+    def claim(self, entries: Sequence[str]) -> None:
+        """Takes results that were passed on off. Should that be lost, they go by their age."""
+        self._store.tell("XDEL", self._keys.results, *entries)
+
+    async def take_off(self, entry: str) -> bool:
+        """Takes a result off that nobody has claimed. False: somebody has. Raises StoreError."""
+        return bool(await self._store.send("XDEL", self._keys.results, entry))
+
+    # modapi's side
+
+    async def take(self, *, refreshes_alone: bool = True) -> list[Command]:
+        """Hands out what waits, and notes that the mod was heard of. Raises StoreError.
+
+        Refreshes go along with the rest; whether they are a reason to answer at all, the caller says. Nothing
+        is taken after TAKE_WITHIN_S, however long the call is stuck on its way. Cancel it when the mod has
+        hung up: it is not sent then, and what Redis had handed out already is handed back.
+        """
+        keys = self._keys
+        until_s = time.monotonic() + TAKE_WITHIN_S
+        if not self._clock.known:
+            await self._ask_clock()
+        while True:
+            asked_s = time.monotonic()
+            word, now_us, *taken = await self._store.run(
+                _TAKE,
+                (keys.writes, keys.reads, keys.refreshes, keys.waiting, keys.handed, keys.contact),
+                MAX_POLL_COMMANDS,
+                MAX_POLL_BYTES,
+                CONTACT_EVERY_MS,
+                KEEP_MS,
+                "1" if refreshes_alone else "0",
+                self._clock.surely_by_us(until_s),
+                KEEP_NEWEST,
+                LEFT_MS,
+                LONGEST_MS,
+                durable=True,  # a failover that forgot it would hand it out again
+                orphaned=lambda reply: self.hand_back(_commands(reply[2:])[0]),
+            )
+            self._clock.told(now_us, asked_s)
+            if word == b"taken":
+                commands, unknown = _commands(taken)
+                for operation_id in unknown:
+                    self.refuse(operation_id, Outcome(error=f"{NOT_DELIVERED}: modapi is older than uplink"))
+                return commands
+            if until_s <= time.monotonic():
+                raise StoreError("Redis: it answered too late, or its clock was set")
+
+    async def _ask_clock(self) -> None:
+        asked_s = time.monotonic()
+        seconds, microseconds = await self._store.run(CLOCK, (self._keys.contact,))
+        self._clock.told(int(seconds) * 1_000_000 + int(microseconds), asked_s)
+
+    def hand_back(self, commands: Sequence[Command]) -> None:
+        """The mod was gone before anything was written to it: what was taken for it waits for its next poll.
+
+        Should that be lost, Takaro hears that it may have run.
+        """
+        if not commands:
+            return
+        keys = self._keys
+        self._store.hint(WAKE_MODAPI, self._slug)
+        self._store.run(
+            _HAND_BACK,
+            (keys.writes, keys.reads, keys.waiting, keys.handed),
+            KEEP_MS,
+            LEFT_MS,
+            *[part for command in commands for part in _back(command)],
+        ).add_done_callback(seen)
+
+    async def is_handed(self, operation_id: str) -> bool:
+        """Has the mod this command, and not answered it? Raises StoreError."""
+        return await self._store.send("ZSCORE", self._keys.handed, operation_id) is not None
+
+    async def complete(self, operation_id: str, outcome: Outcome, players: Mapping[str, bytes]) -> bool:
+        """Passes the mod's answer on; False when it is late, repeated or foreign. Raises StoreError."""
+        keys = self._keys
+        reply = await self._store.run_until(
+            CALL_WITHIN_S,
+            _COMPLETE,
+            (keys.handed, keys.results, keys.contact, keys.players, keys.ended),
+            operation_id,
+            orjson.dumps({"value": outcome.value, "error": outcome.error}),
+            KEEP_MS,
+            WAKE_RESULTS,
+            self._slug,
+            CONTACT_EVERY_MS,
+            KEEP_NEWEST,
+            LEFT_MS,
+            *(part for pair in players.items() for part in pair),
+            though_cancelled=True,  # a mod posts a result once (contract.md A1)
+        )
+        return bool(reply)
+
+    def refuse(self, operation_id: str, failure: Outcome) -> None:
+        """What was taken cannot be written for the mod: Takaro hears so, beside whatever else goes on.
+
+        Should that be lost, it hears that it may have run.
+        """
+        task = asyncio.create_task(self.complete(operation_id, failure, {}))
+        self._refusing.add(task)
+        task.add_done_callback(self._refusing.discard)
+        task.add_done_callback(seen)
+
+
+def _commands(taken: Sequence[bytes]) -> tuple[list[Command], list[str]]:
+    """What was taken, and the operation ids of what we do not know: uplink may be newer."""
+    commands: list[Command] = []
+    unknown: list[str] = []
+    for operation_id, action, args in zip(taken[::3], taken[1::3], taken[2::3], strict=True):
+        try:
+            commands.append(Command(operation_id.decode(), Action(action.decode()), orjson.loads(args)))
+        except ValueError:
+            unknown.append(operation_id.decode())
+    return commands, unknown
+
+
+def _back(command: Command) -> tuple[str | int | bytes, ...]:
+    """Who waits for a read was not said when it was taken: it goes where somebody does."""
+    lane = "1" if lane_of(command.action) is CommandLane.WRITES else "2"
+    return lane, command.operation_id, command.action, orjson.dumps(command.args)
+
+
+def _outcome(stored: bytes) -> Outcome:
+    """A newer version may have written more than we know: that is ignored. An outcome that cannot be read is
+    an error of its own command: the results behind it must not wait for it."""
+    try:
+        fields = orjson.loads(stored)
+        return Outcome(fields.get("value"), fields.get("error", ""))
+    except (ValueError, AttributeError):
+        return Outcome(error="the relay cannot read what it kept of the game server's answer")

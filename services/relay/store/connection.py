@@ -1,0 +1,219 @@
+"""One connection to a Redis: dialled, logged in, and made sure that a primary is at its other end.
+
+It stands on hiredis and asyncio alone: redis-py's connection takes some refusals for a broken connection,
+and the replies behind them are lost.
+"""
+
+import asyncio
+import errno
+import socket
+import ssl
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, cast
+
+from hiredis import Reader, pack_command
+
+from services.relay.store.durability import ServerFacts, server_facts_of
+from services.relay.store.refusals import ConnectionLost, RedisRefusal, Unreachable
+from services.relay.store.url import Endpoint, Login, Tls
+
+DIAL_TIMEOUT_S = 1.0
+
+Argument = str | bytes | int
+
+FACTS = (
+    ("PING",),  # unlike INFO it is refused while data is loaded
+    ("INFO", "server"),
+    ("INFO", "replication"),
+    ("INFO", "memory"),
+    ("INFO", "persistence"),
+    ("CONFIG", "GET", "append*"),
+    ("CONFIG", "GET", "no-appendfsync-on-rewrite"),
+    ("CONFIG", "GET", "maxmemory*"),
+)
+"""What must be known of a server before it is given anything, see `server_facts_of`."""
+
+
+def packed(command: Sequence[Argument]) -> bytes:
+    """A command as it goes over the wire."""
+    data: bytes = pack_command(tuple(command))  # type: ignore[arg-type]  # its stub knows one-word commands only
+    return data
+
+
+class Connection(asyncio.Protocol):
+    """One exchange at a time. `lost` once it can be used no more."""
+
+    def __init__(self) -> None:
+        self._reader = Reader(replyError=RedisRefusal)
+        self._transport: asyncio.Transport | None = None
+        self._replies: list[Any] = []
+        self._wanted = 0
+        self._arrived: asyncio.Future[None] | None = None
+        self.lost = False
+
+    async def exchange(self, commands: Sequence[bytes], replies: list[Any]) -> None:
+        """Sends commands and puts the reply to each of them into `replies`, refusals included.
+
+        Raises Lost, or is cancelled: then what came until then is in `replies`, and the connection is closed.
+        """
+        if self.lost or self._transport is None:
+            raise ConnectionLost("the connection is closed")
+        self._replies, self._wanted = replies, len(commands)
+        arrived = self._arrived = asyncio.get_running_loop().create_future()
+        try:
+            self._transport.writelines(commands)
+            await arrived
+        except BaseException:
+            arrived.cancel()
+            self.close()  # what is still to come belongs to nobody
+            raise
+
+    async def ask(self, *commands: Sequence[Argument]) -> list[Any]:
+        """The replies to some commands."""
+        replies: list[Any] = []
+        await self.exchange([packed(command) for command in commands], replies)
+        return replies
+
+    def say(self, command: Sequence[Argument]) -> None:
+        """Sends a command to which messages are the reply."""
+        if self._transport:
+            self._transport.write(packed(command))
+
+    async def message(self) -> Any:
+        """The next thing the server says without being asked: on a subscribed connection."""
+        if self.lost:
+            raise ConnectionLost("the connection is closed")
+        replies: list[Any] = []
+        self._replies, self._wanted = replies, 1
+        self._arrived = asyncio.get_running_loop().create_future()
+        self._read()
+        try:
+            await self._arrived
+        finally:
+            self._arrived = None
+        return replies[0]
+
+    def keep_alive(self) -> None:
+        """Has the kernel find out when the machine at the other end is gone."""
+        handle = self._transport and self._transport.get_extra_info("socket")
+        if handle:
+            handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            handle.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+
+    def close(self) -> None:
+        """Ends it at once."""
+        self.lost = True
+        if self._transport:
+            self._transport.abort()
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by name
+
+    def data_received(self, data: bytes) -> None:
+        self._reader.feed(data)
+        self._read()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.lost = True
+        if self._arrived and not self._arrived.done():
+            self._arrived.set_exception(ConnectionLost(str(error or "the server closed the connection")))
+
+    def _read(self) -> None:
+        replies, wanted = self._replies, self._wanted
+        while len(replies) < wanted:
+            reply = self._reader.gets()
+            if reply is False:
+                return
+            replies.append(reply)
+        if self._arrived and not self._arrived.done():
+            self._arrived.set_result(None)
+
+
+async def dial(endpoint: Endpoint, login: Login, db: int = 0, tls: Tls | None = None) -> Connection:
+    """A connection that is logged in. Raises Unreachable."""
+    loop = asyncio.get_running_loop()
+    connection = None
+    try:
+        async with asyncio.timeout(DIAL_TIMEOUT_S):
+            if endpoint.path:
+                _, connection = await loop.create_unix_connection(Connection, endpoint.path)
+            else:
+                context = ssl_context(tls) if tls else None
+                _, connection = await loop.create_connection(
+                    Connection, endpoint.host, endpoint.port, ssl=context
+                )
+                connection.keep_alive()
+            commands: list[tuple[Argument, ...]] = []
+            if login.password:
+                commands.append(("AUTH", *filter(None, [login.user]), login.password))
+            if db:
+                commands.append(("SELECT", db))
+            for reply in await connection.ask(*commands) if commands else ():
+                if isinstance(reply, RedisRefusal):
+                    raise reply
+        return connection
+    except (OSError, TimeoutError, ConnectionLost, RedisRefusal) as error:  # OSError: TLS too
+        if connection:
+            connection.close()
+        if f"[Errno {errno.ECONNREFUSED}]" in str(error):  # of one address, or of all that a name has
+            raise Unreachable(f"nobody listens on {endpoint}") from error
+        why = str(error) or f"no answer within {DIAL_TIMEOUT_S:g} s"
+        raise Unreachable(f"{endpoint}: {why}", error if isinstance(error, RedisRefusal) else None) from error
+    except BaseException:
+        if connection:
+            connection.close()
+        raise
+
+
+async def dial_primary(
+    endpoint: Endpoint, login: Login, db: int = 0, tls: Tls | None = None
+) -> tuple[Connection, ServerFacts]:
+    """A connection to a server that says it is a primary and ready, and what else it says of itself.
+
+    All of it is known before anything is sent: a replica that was promoted may be configured worse, and a
+    server that comes back may not be what it was. Raises Unreachable.
+    """
+    connection = await dial(endpoint, login, db, tls)
+    try:
+        async with asyncio.timeout(DIAL_TIMEOUT_S):
+            facts = await ask_facts(connection)
+        if not facts.primary:
+            raise Unreachable(f"{endpoint}: it is a replica")
+        return connection, facts
+    except (ConnectionLost, TimeoutError, RedisRefusal) as error:
+        connection.close()
+        why = str(error) or f"no answer within {DIAL_TIMEOUT_S:g} s"
+        raise Unreachable(f"{endpoint}: {why}", error if isinstance(error, RedisRefusal) else None) from error
+    except BaseException:
+        connection.close()
+        raise
+
+
+async def ask_facts(connection: Connection) -> ServerFacts:
+    """What a server says of itself. Raises Lost, Refusal."""
+    replies = await connection.ask(*FACTS)
+    for reply in replies[:3]:
+        if isinstance(reply, RedisRefusal):
+            raise reply
+    settings: dict[str, str] = {}
+    for reply in replies[5:]:
+        if not isinstance(reply, RedisRefusal):  # a managed server hides them
+            texts = [part.decode() for part in reply]
+            settings.update(zip(texts[::2], texts[1::2], strict=True))
+    info = [reply.decode() for reply in replies[1:5] if not isinstance(reply, RedisRefusal)]
+    return server_facts_of("\n".join(info), settings)
+
+
+@lru_cache
+def ssl_context(tls: Tls) -> ssl.SSLContext:
+    """Raises OSError when a file cannot be read or is no certificate."""
+    context = ssl.create_default_context(cafile=tls.ca_certs or None)
+    context.check_hostname = tls.check_hostname
+    if not tls.verify:
+        context.verify_mode = ssl.CERT_NONE
+    if tls.certfile:
+        context.load_cert_chain(tls.certfile, tls.keyfile or None)
+    return context

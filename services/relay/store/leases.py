@@ -1,0 +1,198 @@
+"""One owner: the lease of one instance, and the rules by which its holder trusts it.
+
+The lease is a record in Redis with a random token, compared by equality in every script that acknowledges or
+trims. Takaro's side cannot be fenced, there only time protects: the holder stops writing to the socket well
+before Redis can give the lease to another (research/reliability.md 3).
+"""
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from services.relay.protocol.keys import WAKE_LEASES, keys_of
+from services.relay.service.clocks import boot_id, boottime_s
+from services.relay.store.client import CLOCK, Script, Store
+from services.relay.store.clock_steps import ClockStep, SteppedClock
+
+TTL_MS = 5_000
+RENEW_EVERY_S = 1.0
+TRUSTED_FOR_S = 3.5
+
+CLOCK_NOTED_EVERY_S = 10.0
+"""How often the owner at least stores its last reading of Redis' clock, from which the next owner goes on."""
+
+ANNOUNCED_FOR_S = 1.0
+"""An identify is sent within this time from the call that announces it. Much shorter than the time after
+which the owner takes an announced identify for one that has reached Takaro."""
+
+_RENEW = Script("renew", drains=True)
+_IDENTIFY = Script("identify", drains=True)
+_RELEASE = Script("release")
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseHold:
+    """How the lease stands: `asked_s` is when the last successful renewal was begun."""
+
+    held: bool = False
+    asked_s: float = 0.0
+
+    def trusted(self, now_s: float) -> bool:
+        """May the holder still write to Takaro? Not when the lease could run out before the bytes are out."""
+        return self.held and now_s - self.asked_s < TRUSTED_FOR_S
+
+
+class LeaseLook(NamedTuple):
+    """What one look at an instance finds.
+
+    `record` names the holder and its last renewal ("": the lease is free); `wanted` is what another uplink
+    that stands by last said, "waiting" or "ready"; then Redis' clock, what waits for uplink, and when the mod
+    was last heard of (0: never).
+    """
+
+    mine: bool
+    newest: bool
+    """Takaro asks the socket that identified last. As far as was said, that is ours (contract.md B1)."""
+    doubt: str
+    """Which others began to identify and have no answer: any of them may come last. "": nobody."""
+    record: str
+    wanted: str
+    watched: str
+    """Another word whenever somebody new looks at what passes; "": nobody does (instances/activity.py)."""
+    now_ms: int
+    batches: int
+    results: int
+    contact_ms: int
+    ttl_ms: int
+    """How long the lease lasts from now if nobody renews it."""
+
+
+class Lease:
+    """The claim of `uplink`, a name for people, on one instance.
+
+    Each renewal also reads Redis' clock. `stepped` is called with each step of that clock.
+    """
+
+    def __init__(
+        self, store: Store, slug: str, uplink: str, stepped: Callable[[ClockStep], object] = lambda step: None
+    ) -> None:
+        self.clock = SteppedClock(boot_id())
+        """Redis' clock. Known from the first renewal on."""
+        self.empty_s = float("-inf")
+        """When the stream of events was last seen empty, on boottime_s()."""
+        self._stepped = stepped
+        self._clock_recalled = False
+        self._clock_noted_s = float("-inf")
+        self._store = store
+        self.slug = slug
+        self._uplink = uplink
+        keys = keys_of(slug)
+        self._key, self._link_key = keys.lease, keys.link
+        self._looked_at = keys.lease, keys.events, keys.results, keys.contact, keys.watched, keys.link
+        self.token = secrets.token_hex(12)
+        self._standing = LeaseHold()
+        self._renewed = asyncio.Event()
+
+    @property
+    def held(self) -> bool:
+        return self._standing.held
+
+    @property
+    def trusted(self) -> bool:
+        return self._standing.trusted(boottime_s())
+
+    async def renew(
+        self, *, take: bool = True, dead: str = "", want: str = "", settled: str = ""
+    ) -> LeaseLook:
+        """Prolongs the lease if it is ours; if it is free and we `take`, takes it.
+
+        A record that is still `dead` counts as free. `want`: what to say if we stand by for it. A `doubt`
+        that is still `settled` is dropped.
+
+        Raises StoreError: then the lease may still be ours.
+        """
+        if not self._clock_recalled:
+            self.clock.recall(await self._store.send("HGET", self._link_key, "clock") or b"")
+            self._clock_recalled = True
+        asked_s = boottime_s()
+        mine, newest, doubt, record, wanted, watched, *facts = await self._store.run(
+            _RENEW,
+            self._looked_at,
+            self.token,
+            self._uplink,
+            TTL_MS,
+            "1" if take else "0",
+            dead,
+            want,
+            settled,
+            durable=True,  # else a primary that was cut off gives it away, and so does the one that follows
+        )
+        self._standing = LeaseHold(bool(mine), asked_s)
+        if mine:
+            self._renewed.set()
+            self._renewed = asyncio.Event()
+        texts = [text.decode() for text in (doubt, record, wanted, watched)]
+        look = LeaseLook(bool(mine), bool(newest), *texts, *facts)
+        self._clock_told(look.now_ms, asked_s)
+        if not look.batches:
+            self.empty_s = max(self.empty_s, asked_s)
+        return look
+
+    async def look_at_clock(self) -> None:
+        """Reads Redis' clock now. Raises StoreError."""
+        asked_s = boottime_s()
+        seconds, microseconds = await self._store.run(CLOCK, (self._key,))
+        self._clock_told(int(seconds) * 1000 + int(microseconds) // 1000, asked_s)
+
+    def _clock_told(self, store_ms: int, asked_s: float) -> None:
+        now_s = boottime_s()
+        step = self.clock.told(store_ms, asked_s, now_s)
+        # A step is stored at once: to whoever starts after us, two steps may look like none.
+        if step or (self.held and now_s - self._clock_noted_s >= CLOCK_NOTED_EVERY_S):
+            self._clock_noted_s = now_s
+            self._store.tell("HSET", self._link_key, "clock", self.clock.noted())
+        if step:
+            self._stepped(step)
+
+    async def announce_identify(self) -> bool:
+        """Says in Redis that an identify of ours follows. True: send it at once, before any other `await`.
+
+        False: the lease was ours and is not any more, or Redis took longer than ANNOUNCED_FOR_S. An identify
+        that is sent all the same may leave Takaro with a socket that is not the owner's, and no uplink would
+        know. Raises StoreError: then it must not be sent either.
+        """
+        asked_s = boottime_s()
+        announced = await self._say_identify("begins", only_owner=self.held)
+        return announced and boottime_s() - asked_s < ANNOUNCED_FOR_S
+
+    async def note_identified(self) -> None:
+        """Says in Redis that Takaro has accepted the identify that was announced. Raises StoreError."""
+        await self._say_identify("answered", only_owner=False)
+
+    async def _say_identify(self, what: str, *, only_owner: bool) -> bool:
+        keys = self._key, self._link_key
+        reply = await self._store.run(
+            _IDENTIFY, keys, self.token, what, "1" if only_owner else "0", durable=True
+        )
+        return bool(reply)
+
+    async def passed_on(self) -> bool:
+        """Has another uplink identified the socket that Takaro asks from now on? Raises StoreError."""
+        newest: bytes = await self._store.send("HGET", self._looked_at[-1], "newest") or b""
+        return bool(newest) and not newest.startswith(b"?") and newest.decode() != self.token
+
+    async def renewal(self) -> None:
+        """Waits for the next successful renewal."""
+        await self._renewed.wait()
+
+    async def taken(self) -> None:
+        """Waits until the lease is ours."""
+        while not self.held:
+            await self.renewal()
+
+    async def release(self) -> None:
+        """Gives the lease back, so that another need not wait for it to run out. Raises StoreError."""
+        self._standing = LeaseHold()
+        await self._store.run(_RELEASE, (self._key,), self.token, WAKE_LEASES, self.slug)

@@ -1,0 +1,282 @@
+"""The way to one primary: what arrives in one turn of the loop leaves in one pipeline, one at a time.
+
+With `appendfsync always` every round trip costs an fsync, so what comes in while one pipeline is under way is
+gathered for the next (group commit).
+
+How the calls of an instance keep their order:
+- All calls of its slot wait in this one lane, and one pipeline is under way at a time.
+- A call that was refused without being carried out goes back to the head, before all that came later.
+- A call that was carried out, or may have been, is never sent again here.
+- A call whose caller has gone (its reply was cancelled) is not sent at all.
+
+So a refused call can be overtaken only by one behind it in the same pipeline, and not by one of its own kind:
+a server that begins to refuse (it is a replica now, or a slot or a key has gone) refuses to the end of the
+pipeline, and a new connection is given nothing before its server has said that it is ready.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from services.relay.protocol.errors import StoreError, StoreRefused
+from services.relay.store.calls import Script, StoreCall, TooFewReplicas, settle, unconfirmed
+from services.relay.store.connection import Connection, packed
+from services.relay.store.durability import ServerFacts
+from services.relay.store.refusals import ConnectionLost, RedisRefusal, Then, Unreachable, judged, told
+from services.relay.store.topology import Topology
+from services.relay.store.url import Endpoint
+
+CALL_TIMEOUT_S = 2.0
+"""How long one round trip may take, and how long a call that is refused is sent again.
+
+A mod's request must be answered well within 3 s (contract.md A2)."""
+
+RETRY_EVERY_S = 0.1
+SLOT_RETRY_EVERY_S = 0.02
+"""While a slot moves: the others on the same server wait as long."""
+
+WAIT_MS = 500
+"""How long replicas have to confirm; the next pipeline waits meanwhile."""
+
+logger = logging.getLogger(__name__)
+
+_ASKING = packed(("ASKING",))
+
+
+class Pipeline:
+    """Everything for the primary at one place.
+
+    `landed` is called between two pipelines, `took` with the seconds of each, and whether it was answered.
+    """
+
+    def __init__(
+        self,
+        topology: Topology,
+        place: Endpoint,
+        replicas: int,
+        judge: Callable[[ServerFacts], str],
+        landed: Callable[["Pipeline"], None],
+        took: Callable[[float, bool], None],
+    ) -> None:
+        self.place = place
+        self.facts: ServerFacts | None = None
+        self.refuses = ""
+        self.gathered: list[StoreCall] = []
+        self.flying: list[StoreCall] = []
+        self._hints: dict[str, set[str]] = {}
+        self._topology = topology
+        self._replicas = replicas
+        self._judge = judge
+        self._landed = landed
+        self._took = took
+        self._connection: Connection | None = None
+        self._flight: asyncio.Task[None] | None = None
+
+    @property
+    def idle(self) -> bool:
+        return self._flight is None
+
+    def put(self, call: StoreCall) -> None:
+        """Sends a call with the next pipeline."""
+        if not call.until:
+            call.until = time.monotonic() + CALL_TIMEOUT_S
+        self.gathered.append(call)
+        if self._flight is None:
+            self._flight = asyncio.create_task(self._fly())
+
+    def hint(self, channel: str, slug: str) -> None:
+        """Publishes a slug behind the commands of the next pipeline."""
+        self._hints.setdefault(channel, set()).add(slug)
+        if self._flight is None:
+            self._flight = asyncio.create_task(self._fly())
+
+    def know(self, facts: ServerFacts) -> None:
+        """What the server says of itself now."""
+        self.facts = facts
+        self.refuses = self._judge(facts)
+
+    async def close(self) -> None:
+        """Waits a little for what is under way, and ends."""
+        if flight := self._flight:
+            _, left = await asyncio.wait([flight], timeout=CALL_TIMEOUT_S)
+            if left:
+                flight.cancel()
+                await asyncio.wait([flight])
+        if self._connection:
+            self._connection.close()
+
+    async def _fly(self) -> None:
+        """Sends what is gathered, and what is gathered meanwhile, until there is nothing."""
+        try:
+            while True:
+                self._landed(self)
+                if not self.gathered and not self._hints:
+                    return
+                batch, self.gathered = self.gathered, []
+                hints, self._hints = self._hints, {}
+                self.flying = batch
+                try:
+                    pause_s = await self._pipeline(batch, hints)
+                except Exception as error:  # a fault of ours: nobody may wait for ever
+                    logger.exception("a pipeline to Redis failed")
+                    pause_s = self._broken(batch, error)
+                finally:
+                    self.flying = []
+                if pause_s:
+                    self._landed(self)
+                    await asyncio.sleep(pause_s if self.gathered else 0)
+        finally:
+            self._flight = None
+
+    def _broken(self, batch: list[StoreCall], error: Exception) -> float:
+        """Nobody knows how far it came: the next one has a connection of its own."""
+        for call in batch:
+            call.fail(StoreError(f"the relay failed to ask Redis: {error}"))
+        if self._connection:
+            self._connection.close()
+        return RETRY_EVERY_S
+
+    async def _pipeline(self, batch: list[StoreCall], hints: dict[str, set[str]]) -> float:
+        """Sends a batch and answers those who asked; how long to wait before the next one."""
+        begun_s = time.monotonic()
+        try:
+            connection = await self._connected()
+        except Unreachable as error:
+            self._took(time.monotonic() - begun_s, False)
+            self._again([(call, error) for call in batch], hints)
+            await self._topology.learn()
+            return RETRY_EVERY_S
+        if self.refuses:
+            batch = self._without_durable(batch)
+        batch = [call for call in batch if not call.abandoned]  # behind the last wait before it is sent
+        if not batch and not hints:
+            return 0.0
+        replies = await self._exchange(connection, batch, hints)
+        if any(isinstance(reply, TooFewReplicas) for reply in replies):
+            # They may have left for another primary, and this one does not know yet that it is none any more.
+            connection.close()
+            await self._topology.learn()
+        refused = [
+            (call, reply)
+            for call, reply in zip(batch, replies, strict=True)
+            if settle(call, reply) and isinstance(reply, RedisRefusal)
+        ]
+        if not refused:
+            return 0.0
+        return await self._refused(refused, hints)
+
+    async def _refused(
+        self, refused: list[tuple[StoreCall, RedisRefusal]], hints: dict[str, set[str]]
+    ) -> float:
+        pause_s, anew = 0.0, False
+        whole: set[Script] = set()
+        asked: dict[str, list[StoreCall]] = {}
+        for call, refusal in refused:
+            verdict = judged(refusal)
+            if verdict.then is Then.WHOLE and call.script and call.script not in whole:
+                whole.add(call.script)  # once: then it is known again to those behind
+                call.command = ("EVAL", call.script.text, *call.command[2:])
+            elif verdict.then is Then.MOVED:
+                self._topology.moved(verdict.slot, verdict.node, self.place)
+                pause_s = max(pause_s, SLOT_RETRY_EVERY_S)
+            elif verdict.then is Then.ASK:
+                asked.setdefault(verdict.node, []).append(call)
+            elif verdict.then is Then.AGAIN:
+                pause_s = max(pause_s, SLOT_RETRY_EVERY_S)
+            elif verdict.then is Then.ANEW:
+                pause_s, anew = RETRY_EVERY_S, True
+        for node, calls in asked.items():
+            if await self._ask(node, calls):
+                pause_s = max(pause_s, SLOT_RETRY_EVERY_S)
+        if anew:
+            if self._connection:
+                self._connection.close()
+            await self._topology.learn()
+        self._again(refused, hints)
+        return pause_s
+
+    async def _ask(self, node: str, calls: list[StoreCall]) -> bool:
+        """Tries calls at the server to which their keys are moving; whether some must be sent once more.
+
+        It is a part of this lane's flight: what comes behind them waits, and the order stays.
+        """
+        try:
+            connection = await self._topology.dial_named(node, self.place)
+        except Unreachable:
+            return True
+        calls = [call for call in calls if not call.abandoned]
+        try:
+            replies = await self._exchange(connection, calls, {}, asking=True)
+        finally:
+            connection.close()
+        return any([settle(call, reply) for call, reply in zip(calls, replies, strict=True)])
+
+    def _again(self, refused: Sequence[tuple[StoreCall, Exception]], hints: dict[str, set[str]]) -> None:
+        """Puts back at the head what somebody still waits for and what has time left."""
+        now_s = time.monotonic()
+        waiting = []
+        for call, error in refused:
+            if call.reply.done():
+                continue
+            if now_s < call.until:
+                waiting.append(call)
+            else:
+                call.fail(told(error))
+        self.gathered[:0] = waiting
+        if waiting:  # a hint must not come before what it is about
+            for channel, slugs in hints.items():
+                self._hints.setdefault(channel, set()).update(slugs)
+
+    async def _connected(self) -> Connection:
+        if self._connection is None or self._connection.lost:
+            self._connection, facts = await self._topology.dial(self.place)
+            self.know(facts)
+        return self._connection
+
+    def _without_durable(self, batch: list[StoreCall]) -> list[StoreCall]:
+        refused = [call for call in batch if call.durable and not (call.script and call.script.drains)]
+        for call in refused:
+            call.fail(StoreRefused(self.refuses))
+        return [call for call in batch if call not in refused]
+
+    async def _exchange(
+        self,
+        connection: Connection,
+        calls: list[StoreCall],
+        hints: dict[str, set[str]],
+        *,
+        asking: bool = False,
+    ) -> list[Any]:
+        """The reply to each call: a value, a Refusal, or a StoreError."""
+        commands = [packed(call.command) for call in calls]
+        if asking:
+            commands = [part for command in commands for part in (_ASKING, command)]
+        count = len(commands)
+        for channel, slugs in hints.items():
+            commands.append(packed(("PUBLISH", channel, " ".join(slugs))))
+        durable = [call for call in calls if call.durable] if self._replicas else []
+        if durable:
+            commands.append(packed(("WAIT", self._replicas, WAIT_MS)))
+        replies: list[Any] = []
+        error: StoreError | None = None
+        begun_s = time.monotonic()
+        try:
+            async with asyncio.timeout(CALL_TIMEOUT_S):
+                await connection.exchange(commands, replies)
+        except ConnectionLost as lost:
+            error = told(lost)
+        except TimeoutError:
+            error = StoreError(f"Redis: no answer within {CALL_TIMEOUT_S:g} s")
+        self._took(time.monotonic() - begun_s, error is None)
+        why = error
+        if durable and not error:
+            why = unconfirmed(replies[-1], self._replicas)
+        replies = replies[1:count:2] if asking else replies[:count]
+        replies += [error] * (len(calls) - len(replies))
+        if durable and why:
+            for number, call in enumerate(calls):
+                if call.durable and not isinstance(replies[number], RedisRefusal):
+                    replies[number] = why
+        return replies

@@ -1,0 +1,108 @@
+"""What a refusal of Redis means: was the command carried out, what to do now, and how to tell a person.
+
+Pure. Every refusal is known here by the first word of its text, as the server wrote it.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from services.relay.protocol.errors import NotCarriedOut, StoreError, StoreRefused
+
+
+class RedisRefusal(Exception):
+    """An error reply, as the server wrote it."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+
+class Unreachable(Exception):
+    """There is no usable connection: nothing was sent. `refusal`: the server answered, and said no."""
+
+    def __init__(self, why: str, refusal: RedisRefusal | None = None) -> None:
+        super().__init__(why)
+        self.refusal = refusal
+
+
+class ConnectionLost(Exception):
+    """The connection ended, or the time was up, while replies were outstanding."""
+
+
+class Then(Enum):
+    """What to do about a refusal. All but GIVE_UP: nothing was carried out, it is sent again."""
+
+    AGAIN = "the same way, a little later"
+    WHOLE = "at once, with the script's text"
+    ANEW = "by a new connection, to whoever is the primary then"
+    MOVED = "to the node it names, which has the slot from now on"
+    ASK = "to the node it names, this once"
+    GIVE_UP = "not at all"
+
+
+@dataclass(frozen=True, slots=True)
+class RefusalVerdict:
+    """`node` is "host:port" for MOVED and ASK; an empty host means the host that was asked."""
+
+    then: Then
+    slot: int = 0
+    node: str = ""
+
+
+# Each of these is said before the command, or the script's first write, has changed anything:
+# Redis checks them on the way in (processCommand), and inside a script only while it has written nothing yet.
+_THEN = {
+    "NOSCRIPT": Then.WHOLE,
+    "MOVED": Then.MOVED,
+    "ASK": Then.ASK,
+    "TRYAGAIN": Then.AGAIN,  # a slot on its way: some of the keys are here, some there
+    "CLUSTERDOWN": Then.ANEW,
+    "LOADING": Then.ANEW,
+    "READONLY": Then.ANEW,
+    "MASTERDOWN": Then.ANEW,
+    "BUSY": Then.AGAIN,
+    "NOREPLICAS": Then.AGAIN,
+}
+
+_WORDS = {
+    "OOM": "Redis is full (maxmemory): it takes no new events until some are delivered",
+    "MISCONF": "Redis cannot write to its disk and takes no events: see its log, most often the disk is full",
+    "NOREPLICAS": "Redis has too few replicas for its own min-replicas-to-write and takes no events",
+    "CLUSTERDOWN": "the Redis cluster is down, or does not serve all slots",
+    "MOVED": "the servers do not agree on who serves a slot (a cluster needs redis+cluster:// in redis.url)",
+    "LOADING": "Redis is still reading its data",
+    "READONLY": "this Redis is a replica",
+    "MASTERDOWN": "this Redis is a replica that has lost its primary",
+    "NOAUTH": "Redis asks for a password: put it into redis.url",
+    "WRONGPASS": "Redis refuses the user or password of redis.url",
+    "NOPERM": "the user of redis.url lacks a right",
+}
+_OPERATORS = ("NOAUTH", "WRONGPASS", "NOPERM")
+_CHECKED_FIRST = (*_THEN, "OOM", "MISCONF")
+"""Said before anything was carried out: by a script with `#!lua` as well as by a command."""
+
+
+def judged(refusal: RedisRefusal) -> RefusalVerdict:
+    """What to do about a refusal."""
+    code, _, rest = refusal.text.partition(" ")
+    then = _THEN.get(code, Then.GIVE_UP)
+    if then in (Then.MOVED, Then.ASK):
+        slot, _, node = rest.partition(" ")
+        return RefusalVerdict(then, int(slot), node.strip())
+    return RefusalVerdict(then)
+
+
+def told(error: Exception) -> StoreError:
+    """The error for whoever asked, in words for a person."""
+    if isinstance(error, Unreachable) and error.refusal:
+        error = error.refusal
+    text = (str(error).strip() or type(error).__name__).splitlines()[0]
+    text = text.partition(", with args")[0][:200]  # a server that lacks AUTH repeats the password there
+    if not isinstance(error, RedisRefusal):
+        kind = NotCarriedOut if isinstance(error, Unreachable) else StoreError
+        return kind(f"Redis: {text}")
+    code, _, rest = text.partition(" ")
+    if code in _OPERATORS:
+        return StoreRefused(f"{_WORDS[code]} ({rest})")
+    kind = NotCarriedOut if code in _CHECKED_FIRST else StoreError
+    return kind(_WORDS.get(code, f"Redis: {text}"))

@@ -1,0 +1,28 @@
+#!lua flags=allow-oom
+-- Changes one stored instance if nobody else has meanwhile. Two panels may work at the same time.
+-- allow-oom: a record is small, and an instance that floods a full Redis must be removable.
+--
+-- KEYS  records, identities, version, removals
+-- ARGV  1 slug, 2 old record ("": none), 3 new record ("": none),
+--       4 the digest of the identity to give back ("": none), 5 of the one to hold ("": none),
+--       6 when its data is to be deleted, ms ("": not at all), 7 a random word: the new version
+--
+-- Returns {"done"}, {"changed"}: read again, or {"identity", slug}: that instance has the identity.
+local records, identities, version, removals = unpack(KEYS)
+local slug, old, new, leave, hold, due = unpack(ARGV)
+
+local current = redis.call('HGET', records, slug) or ''
+if current == new then -- this very call, repeated after a lost reply
+  redis.call('SET', version, redis.call('GET', version) or ARGV[7]) -- nothing new, for WAIT (run_until in store/client.py)
+  return {'done'}
+end
+if current ~= old then return {'changed'} end
+local holder = hold ~= '' and redis.call('HGET', identities, hold)
+if holder and holder ~= slug then return {'identity', holder} end
+
+if leave ~= '' and redis.call('HGET', identities, leave) == slug then redis.call('HDEL', identities, leave) end
+if hold ~= '' then redis.call('HSET', identities, hold, slug) end
+if new == '' then redis.call('HDEL', records, slug) else redis.call('HSET', records, slug, new) end
+if due == '' then redis.call('ZREM', removals, slug) else redis.call('ZADD', removals, due, slug) end
+redis.call('SET', version, ARGV[7])
+return {'done'}

@@ -1,0 +1,39 @@
+#!lua flags=allow-oom
+-- Takes the mod's answer to a command: handed -> answered (protocol/command_states.py). The first one counts.
+-- A full memory does not stop it: the command was run, Takaro has to hear of it, and nothing stays for long.
+--
+-- KEYS  handed, results, contact, players, ended
+-- ARGV  1 operation id, 2 outcome (JSON), 3 keep_ms, 4 channel, 5 slug, 6 contact_every_ms,
+--       7 keep_newest  so many results are kept beyond keep_ms, 8 left_ms  when nothing is left,
+--       then players: gameId, record; "" forgets them
+--
+-- Returns 1, or 0 for an answer that is late, repeated or not of this instance.
+local handed, results, contact, players, ended = unpack(KEYS)
+local time = redis.call('TIME')
+local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
+
+local heard_ms = tonumber(redis.call('GET', contact)) or 0
+if now_ms < heard_ms or now_ms - heard_ms >= tonumber(ARGV[6]) then -- take.lua
+  redis.call('SET', contact, string.format('%d', now_ms))
+end
+-- However late by this clock, which may have been set: whoever waits for it gives it up by a clock of its own.
+if redis.call('ZREM', handed, ARGV[1]) == 0 then return 0 end
+redis.call('ZADD', ended, now_ms, ARGV[1])
+redis.call('PEXPIRE', ended, ARGV[8])
+
+for i = 9, #ARGV, 2 do
+  if ARGV[i + 1] == '' then
+    redis.call('HDEL', players, ARGV[i])
+  else
+    redis.call('HSET', players, ARGV[i], ARGV[i + 1])
+  end
+end
+
+-- An answer is worth nothing once Takaro has given up; an uplink that died leaves some behind.
+if redis.call('XLEN', results) >= tonumber(ARGV[7]) then
+  redis.call('XTRIM', results, 'MINID', string.format('%d', now_ms - ARGV[3]))
+end
+redis.call('XADD', results, '*', 'operation', ARGV[1], 'outcome', ARGV[2])
+redis.call('PEXPIRE', results, ARGV[8])
+redis.call('PUBLISH', ARGV[4], ARGV[5])
+return 1

@@ -1,0 +1,24 @@
+#!lua flags=allow-oom
+-- Takes back commands whose mod had hung up before a byte of the answer was written: handed -> new (protocol/command_states.py).
+-- The mod has certainly not seen them, so its next poll may have them, in their old order and before their deadline.
+-- A full memory does not stop it: take.lua has just made the room.
+--
+-- KEYS  writes, reads, waiting, handed
+-- ARGV  1 keep_ms, 2 left_ms, then for each command: its lane (1 writes, 2 reads), operation id, action, args
+--
+-- Returns how many. One that has ended meanwhile stays where it is; so a repeated call changes nothing.
+local waiting, handed, keep_ms = KEYS[3], KEYS[4], ARGV[1]
+local count = 0
+for i = 3, #ARGV, 4 do
+  local lane, operation = KEYS[tonumber(ARGV[i])], ARGV[i + 1]
+  local deadline = redis.call('ZSCORE', handed, operation)
+  if deadline then
+    redis.call('ZREM', handed, operation)
+    redis.call('ZADD', waiting, deadline, operation)
+    redis.call('XADD', lane, '*', 'operation', operation, 'action', ARGV[i + 2], 'args', ARGV[i + 3])
+    redis.call('PEXPIRE', waiting, ARGV[2])
+    redis.call('PEXPIRE', lane, keep_ms)
+    count = count + 1
+  end
+end
+return count

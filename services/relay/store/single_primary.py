@@ -1,0 +1,79 @@
+"""Where the primary is when there is one server, or when Sentinels know."""
+
+import asyncio
+from collections import Counter
+
+from services.relay.store.connection import Connection, dial, dial_primary
+from services.relay.store.durability import ServerFacts
+from services.relay.store.refusals import ConnectionLost, RedisRefusal, Unreachable
+from services.relay.store.url import Endpoint, RedisUrl, StoreKind
+
+SENTINEL_WITHIN_S = 0.5
+
+
+class SinglePrimary:
+    """One server. Behind a name or a virtual address it may be another one after each reconnect."""
+
+    kind = StoreKind.ALONE
+
+    def __init__(self, url: RedisUrl) -> None:
+        self._url = url
+
+    def place_of(self, slot: int) -> Endpoint:
+        return self._url.endpoints[0]
+
+    def places(self) -> dict[Endpoint, int]:
+        return {self.place_of(0): 0}
+
+    async def dial(self, place: Endpoint) -> tuple[Connection, ServerFacts]:
+        return await dial_primary(place, self._url.login, self._url.db, self._url.tls)
+
+    async def dial_any(self) -> Connection:
+        connection, _ = await self.dial(self.place_of(0))
+        return connection
+
+    async def dial_named(self, node: str, asked: Endpoint) -> Connection:
+        raise Unreachable("it is part of a cluster: write redis+cluster:// into redis.url")
+
+    def moved(self, slot: int, node: str, asked: Endpoint) -> None:
+        pass  # a cluster behind redis://: the call goes on until its time is up, and is told why
+
+    async def learn(self) -> None:
+        pass
+
+
+class Sentinels(SinglePrimary):
+    """Whoever the Sentinels call the primary, asked at every connect, and who says so itself."""
+
+    kind = StoreKind.SENTINEL
+
+    def place_of(self, slot: int) -> Endpoint:
+        return Endpoint()
+
+    async def dial(self, place: Endpoint) -> tuple[Connection, ServerFacts]:
+        return await super().dial(await self._primary())
+
+    async def _primary(self) -> Endpoint:
+        """What most of them say that answer: one that was cut off tells old news."""
+        answers = await asyncio.gather(
+            *(self._ask(sentinel) for sentinel in self._url.endpoints), return_exceptions=True
+        )
+        named = Counter(answer for answer in answers if isinstance(answer, Endpoint))
+        if not named:
+            raise Unreachable("; ".join(str(answer) or type(answer).__name__ for answer in answers))
+        return named.most_common(1)[0][0]
+
+    async def _ask(self, sentinel: Endpoint) -> Endpoint:
+        async with asyncio.timeout(SENTINEL_WITHIN_S):
+            connection = await dial(sentinel, self._url.sentinel_login, tls=self._url.tls)
+            try:
+                [reply] = await connection.ask(("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._url.service))
+            except ConnectionLost as error:
+                raise Unreachable(f"Sentinel {sentinel}: {error}") from error
+            finally:
+                connection.close()
+        if isinstance(reply, RedisRefusal):
+            raise Unreachable(f"Sentinel {sentinel}: {reply}", reply)
+        if reply is None:
+            raise Unreachable(f"Sentinel {sentinel} knows no service of the name in redis.url")
+        return Endpoint(reply[0].decode(), int(reply[1]))

@@ -1,0 +1,33 @@
+"""What all instances of one uplink process have in common."""
+
+import secrets
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from services.relay.protocol.limits import DEFAULT_LIMITS, Limits
+from services.relay.service.clocks import boottime_s
+from services.relay.service.stalls import Stalls
+from services.relay.store.client import Store
+from services.uplink.reporting.clock_steps import ClockSteps
+from services.uplink.reporting.metrics import UplinkMetrics
+
+
+def _name() -> str:
+    return f"{socket.gethostname()}-{secrets.token_hex(3)}"
+
+
+@dataclass(frozen=True, slots=True)
+class UplinkContext:
+    """`turn` waits for a turn to identify; `uplink` is this process by its name in the fleet."""
+
+    takaro_url: str
+    store: Store
+    metrics: UplinkMetrics
+    turn: Callable[[], Awaitable[None]]
+    reads_per_s: float
+    limits: Limits = DEFAULT_LIMITS
+    proxy: str | None = None
+    uplink: str = field(default_factory=_name)
+    stalls: Stalls = field(default_factory=lambda: Stalls(boottime_s()))
+    clock_steps: ClockSteps = field(default_factory=ClockSteps)

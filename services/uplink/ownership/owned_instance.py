@@ -1,0 +1,155 @@
+"""Everything that goes on for one instance while it is ours, and while we stand by for it."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Coroutine
+from typing import Any
+
+from services.relay.instances.state import InstanceState
+from services.relay.protocol.errors import StoreError
+from services.relay.protocol.vocabulary import Action
+from services.relay.service.clocks import wall_s
+from services.relay.service.faults import FaultKind
+from services.relay.service.instance_series import SeriesRow
+from services.relay.service.lifecycle import cancelled
+from services.relay.service.logs import InstanceLogger
+from services.relay.service.settings import Instance
+from services.relay.store.command_stream import CommandStream
+from services.relay.store.event_stream import EventStream
+from services.relay.store.leases import Lease
+from services.uplink.connection.closing_times import ClosingTimes
+from services.uplink.connection.link import Link
+from services.uplink.context import UplinkContext
+from services.uplink.reporting.activity_log import ActivityLog
+from services.uplink.reporting.link_status import LinkStatus
+from services.uplink.reporting.metrics import MIRROR_AGE, MIRROR_PARTS, PLAYERS
+from services.uplink.requests.command_queue import CommandQueue
+from services.uplink.requests.handler import RequestHandler
+from services.uplink.requests.mirror.mirror import Mirror
+from services.uplink.requests.mirror.persistence import MirrorPersistence
+from services.uplink.requests.mod_contact import Contact
+from services.uplink.requests.reads import Reads
+
+SAVED_WITHIN_S = 0.5
+
+
+logger = logging.getLogger(__name__)
+
+
+class OwnedInstance:
+    """The link of one instance to Takaro, and what answers Takaro's requests over it."""
+
+    def __init__(self, instance: Instance, context: UplinkContext, lease: Lease, contact: Contact) -> None:
+        store, metrics, limits = context.store, context.metrics, context.limits
+        state = InstanceState(store, instance.slug)
+        self._faults = metrics.service.faults
+        self._logger = InstanceLogger(logger, instance.slug)
+        self._mirror = Mirror(limits, metrics.beyond)
+        self._persistence = MirrorPersistence(store, instance.slug, lease, self._mirror, metrics)
+        commands = CommandStream(store, instance.slug, limits.open_commands)
+        self._activity = ActivityLog(store, instance.slug)
+        self._command_queue = CommandQueue(
+            commands, contact, lease, metrics, context.stalls, self._activity.command
+        )
+        self._reads = Reads(
+            self._command_queue, self._mirror, self._persistence, state, contact, metrics, context.reads_per_s
+        )
+        handler = self._handler = RequestHandler(
+            instance.slug,
+            self._command_queue,
+            self._reads,
+            self._mirror,
+            contact,
+            metrics,
+            limits.frame_out_bytes,
+        )
+        events = EventStream(store, instance.slug)
+        self._status = LinkStatus(instance.slug, state, lease, metrics)
+        self._link = Link(
+            instance, context, events, self._status, handler, self._mirror, lease, self._activity.taken
+        )
+
+    async def run(self) -> None:
+        """Links and answers at once, until `leave`; events flow while the lease is ours. Raises LostLease."""
+        parts: list[Coroutine[Any, Any, None]] = [
+            self._link.run(),
+            *(
+                self._faults.kept_going(self._logger, loop)
+                for loop in (self._command_queue.pass_results_on, self._reads.run, self._persistence.run)
+            ),
+        ]
+        tasks = [asyncio.create_task(part) for part in parts]
+        try:
+            ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in ended:
+                task.result()
+        finally:
+            for task in tasks:
+                await cancelled(task)
+            self._handler.close()
+            self._activity.close()
+
+    @property
+    def identified(self) -> bool:
+        """Is there a socket right now that Takaro has accepted?"""
+        return self._link.identified
+
+    def reconnect(self) -> None:
+        """Has a new socket take the place of the one in use: Takaro may ask one that is gone."""
+        self._link.reconnect()
+
+    async def drain(self) -> None:
+        """Sends no new events; returns when those under way are receipted. Then the lease may go."""
+        await self._link.drain()
+        with contextlib.suppress(StoreError, TimeoutError):
+            async with asyncio.timeout(SAVED_WITHIN_S):
+                await self._persistence.save()
+
+    def refuse_new(self) -> None:
+        """New requests that the mod would have to answer are refused: nobody could wait for them."""
+        self._handler.leave(time.monotonic())
+
+    async def leave(self, closing_times: ClosingTimes, elsewhere: asyncio.Event | None = None) -> None:
+        """Closes the sockets once what was asked on them is answered, by the moments of `closing_times`; then
+        `run` ends. `elsewhere` is set once Takaro asks another socket, None: that is not waited for."""
+        self._handler.leave(closing_times.refused_from_s)
+        ending = asyncio.create_task(self._end_commands(closing_times))
+        try:
+            await self._link.leave(closing_times.closed_by_s, elsewhere)
+        finally:
+            await cancelled(ending)
+
+    async def _end_commands(self, closing_times: ClosingTimes) -> None:
+        with self._faults.kept(self._logger, FaultKind.LOOP):
+            await asyncio.gather(self._command_queue.leave(closing_times), self._reads.leave(closing_times))
+
+    def wake(self, *, events: bool, results: bool) -> None:
+        """There may be something to fetch."""
+        if events:
+            self._link.wake()
+        if results:
+            self._command_queue.wake()
+
+    def looked(self, now_ms: int, watched: str) -> None:
+        """It is that late on Redis' clock, and somebody watches, or "" for nobody."""
+        self._activity.looked(now_ms, watched)
+
+    def game_restarted(self) -> None:
+        """The game server was away and is back: it starts without players."""
+        self._mirror.restarted(wall_s())
+
+    async def publish(self) -> None:
+        """Writes down the link's state if that could not be done when it changed."""
+        await self._status.publish()
+
+    def measure(self, row: SeriesRow) -> None:
+        """Puts what is known of the game into the metrics' row of this instance."""
+        row.set(PLAYERS, self._mirror.online)
+        for part, action in MIRROR_PARTS.items():
+            row.set(MIRROR_AGE, self._age_s(action), part)
+
+    def _age_s(self, action: Action) -> float:
+        oldest_s = self._mirror.oldest_s(action)
+        return -1.0 if oldest_s is None else max(0.0, wall_s() - oldest_s)

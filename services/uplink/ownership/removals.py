@@ -1,0 +1,25 @@
+"""Deletes what removed instances have left in Redis, once nobody can want it back."""
+
+import asyncio
+import logging
+
+from services.relay.instances.registry import Registry
+from services.relay.protocol.errors import InstanceConflict, StoreError
+from services.relay.service.logs import InstanceLogger
+
+LOOK_EVERY_S = 10.0
+
+logger = logging.getLogger(__name__)
+
+
+async def forget_removed(registry: Registry) -> None:
+    """Never returns. Several uplinks may do this at once."""
+    while True:
+        await asyncio.sleep(LOOK_EVERY_S)
+        try:
+            for slug in await registry.forget_removed():
+                InstanceLogger(logger, slug).info("removed: its data is deleted")
+        except StoreError:
+            pass  # next time
+        except InstanceConflict as error:
+            logger.error("%s", error)

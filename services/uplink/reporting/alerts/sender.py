@@ -1,0 +1,190 @@
+"""Looks at the instances of this uplink now and then, and tells people what has begun or ended."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from services.relay.protocol.errors import StoreError
+from services.relay.protocol.keys import keys_of
+from services.relay.service.faults import FaultKind, OwnFaults
+from services.relay.service.logs import InstanceLogger
+from services.relay.service.settings import Alerts
+from services.relay.store.client import Store, pairs
+from services.uplink.reporting.alerts import words
+from services.uplink.reporting.alerts.conditions import Condition, Sighting, Transition, Watch
+from services.uplink.reporting.alerts.post import post, shown
+
+LOOK_EVERY_S = 5.0
+GATHER_S = 3.0
+"""What happens to many instances happens to them within moments: it goes into one message."""
+
+MESSAGE_EVERY_S = 15.0
+TRIES = 8
+FIRST_PAUSE_S = 2.0
+LONGEST_PAUSE_S = 300.0
+MAX_WAITING = 2_000
+
+logger = logging.getLogger(__name__)
+
+
+class AlertSender:
+    """`look` gives the instances that are this uplink's now, those of which something is known.
+
+    What was told is kept in Redis once it has arrived somewhere: the next owner neither repeats it, nor
+    forgets to say when it has ended. A crash in between repeats it, and what has arrived nowhere comes again.
+    """
+
+    def __init__(
+        self,
+        settings: Alerts,
+        store: Store,
+        look: Callable[[], Mapping[str, Sighting]],
+        counted: Callable[[str, bool], None],
+        faults: OwnFaults | None = None,
+    ) -> None:
+        self._faults = faults or OwnFaults()
+        self._silent_after_s = settings.silent_after_s
+        self._store = store
+        self._look = look
+        self._watches: dict[str, Watch] = {}
+        self._targets = [
+            _Target(name, url.get_secret_value(), body, counted, self._faults)
+            for name, url, body in (
+                ("discord", settings.discord_url, words.discord),
+                ("webhook", settings.webhook_url, words.generic),
+            )
+            if url is not None
+        ]
+
+    async def run(self) -> None:
+        """Never returns."""
+        if not self._targets:
+            await asyncio.Event().wait()
+        async with asyncio.TaskGroup() as group:
+            for target in self._targets:
+                group.create_task(self._faults.kept_going(logger, target.run))
+            while True:
+                with contextlib.suppress(StoreError):
+                    await self._once()
+                await asyncio.sleep(LOOK_EVERY_S)
+
+    async def _once(self) -> None:
+        now_s, wall_s, found = time.monotonic(), time.time(), self._look()
+        for slug in self._watches.keys() - found.keys():
+            del self._watches[slug]
+        new = [slug for slug in found if slug not in self._watches]
+        for slug, told in zip(new, await asyncio.gather(*map(self._told, new)), strict=True):
+            self._watches[slug] = Watch(told, self._silent_after_s)
+        for slug, seen in found.items():
+            with self._faults.kept(InstanceLogger(logger, slug), FaultKind.LOOP):
+                self._look_at(slug, seen, now_s, wall_s)
+
+    def _look_at(self, slug: str, seen: Sighting, now_s: float, wall_s: float) -> None:
+        for transition in self._watches[slug].look(slug, seen, now_s, wall_s):
+            message = _Message(transition, len(self._targets), self._settle)
+            for target in self._targets:
+                target.put(message)
+
+    async def _told(self, slug: str) -> dict[Condition, float]:
+        stored = await self._store.send("HGETALL", keys_of(slug).alerts)
+        known = {condition.value.encode(): condition for condition in Condition}
+        return {known[name]: float(since) for name, since in pairs(stored) if name in known}
+
+    def _settle(self, told: Transition, heard: bool) -> None:
+        if watch := self._watches.get(told.slug):
+            watch.settle(told, heard, time.monotonic())
+        key = keys_of(told.slug).alerts
+        if heard and told.began:
+            self._store.tell("HSET", key, told.condition.value, f"{told.since_s:.0f}")
+        elif heard:
+            self._store.tell("HDEL", key, told.condition.value)
+
+
+class _Message:
+    """A transition on its way to every target. It is heard when the first has taken it."""
+
+    def __init__(
+        self, transition: Transition, targets: int, settle: Callable[[Transition, bool], None]
+    ) -> None:
+        self.transition = transition
+        self._left = targets
+        self._heard = False
+        self._settle = settle
+
+    def done(self, taken: bool) -> None:
+        self._left -= 1
+        if not self._heard and (taken or not self._left):
+            self._heard = taken
+            self._settle(self.transition, taken)
+
+
+class _Target:
+    """One address that is told, at a pace of its own: another one that is away does not hold it up."""
+
+    def __init__(
+        self,
+        name: str,
+        url: str,
+        body: Callable[[Sequence[Transition]], dict[str, Any]],
+        counted: Callable[[str, bool], None],
+        faults: OwnFaults,
+    ) -> None:
+        self._faults = faults
+        self._name = name
+        self._url = url
+        self._body = body
+        self._counted = counted
+        self._waiting: deque[_Message] = deque()
+        self._some = asyncio.Event()
+
+    def put(self, message: _Message) -> None:
+        self._waiting.append(message)
+        if len(self._waiting) > MAX_WAITING:
+            self._waiting.popleft().done(taken=False)
+            self._counted(self._name, False)
+        self._some.set()
+
+    async def run(self) -> None:
+        while True:
+            await self._some.wait()
+            await asyncio.sleep(GATHER_S)
+            messages = list(self._waiting)
+            self._waiting.clear()
+            self._some.clear()
+            sent = False
+            with self._faults.kept(logger, FaultKind.LOOP):
+                sent = await self._send(orjson.dumps(self._body([one.transition for one in messages])))
+            self._counted(self._name, sent)
+            for message in messages:
+                with self._faults.kept(InstanceLogger(logger, message.transition.slug), FaultKind.LISTENER):
+                    message.done(sent)
+            await asyncio.sleep(MESSAGE_EVERY_S)
+
+    async def _send(self, body: bytes) -> bool:
+        """Tries until it is taken, or a few times."""
+        pause_s, why = FIRST_PAUSE_S, ""
+        for attempt in range(TRIES):
+            if attempt:
+                await asyncio.sleep(min(pause_s, LONGEST_PAUSE_S))
+                pause_s *= 2
+            try:
+                reply = await post(self._url, body)
+            except (OSError, ValueError) as error:  # TimeoutError and TLS are OSErrors
+                why = str(error) or type(error).__name__
+                continue
+            if reply.taken:
+                return True
+            why = f"it answers {reply.status}"
+            if not reply.worth_another_try:
+                break
+            pause_s = max(pause_s, reply.wait_s)
+        logger.error(
+            "alerts.%s_url: a message could not be delivered to %s: %s", self._name, shown(self._url), why
+        )
+        return False

@@ -1,0 +1,276 @@
+"""What uplink counts. Every series exists from the start, so that a dashboard shows 0 and not "no data"."""
+
+from collections import Counter as Tally
+from collections.abc import Iterable, Sequence
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from services.relay.instances.facts import Facts
+from services.relay.instances.server_state import ServerState
+from services.relay.protocol.limits import UPLINK_LIMITS
+from services.relay.protocol.link_states import LinkState
+from services.relay.protocol.records import GameEvent
+from services.relay.protocol.vocabulary import Action, EventType
+from services.relay.service.instance_series import Fold, InstanceSeries, Series, SeriesRow
+from services.relay.service.metrics import ServiceMetrics
+from services.relay.store.event_stream import MAX_QUEUED_BYTES, MAX_QUEUED_EVENTS
+from services.uplink.requests.mirror.read_rules import READ_RULES
+from services.uplink.takaro.failures import Cause
+
+LATENCIES_S = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 7.5, 9.0, 10.0)
+
+AGES_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 600.0, 3_600.0)
+
+ANSWERED, OWN, TOO_LATE = "answered", "own", "too_late"
+FRESH, STALE, MADE_UP = "fresh", "stale", "made_up"
+
+MIRROR_PARTS = {
+    "players": Action.GET_PLAYERS,
+    "locations": Action.GET_PLAYER_LOCATION,
+    "inventories": Action.GET_PLAYER_INVENTORY,
+}
+
+CONTACT = Series(
+    "dayz_relay_mod_contact_timestamp_seconds",
+    "gauge",
+    "When the mod was last heard of, by Redis' clock, to within 5 s; 0: never.",
+    Fold.EARLIEST,
+)
+STATE = Series(
+    "dayz_relay_takaro_state",
+    "gauge",
+    "1 for the state in which the link to Takaro is; the others have no series.",
+    Fold.SUM,
+    "state",
+)
+BACKLOG_EVENTS = Series("dayz_relay_backlog_events", "gauge", "Game events that wait for Takaro.", Fold.MOST)
+BACKLOG_BYTES = Series("dayz_relay_backlog_bytes", "gauge", "Their size.", Fold.MOST)
+OLDEST = Series(
+    "dayz_relay_oldest_event_timestamp_seconds",
+    "gauge",
+    "When the oldest event that waits for Takaro was accepted, by Redis' clock; 0: none waits.",
+    Fold.EARLIEST,
+)
+DELIVERED = Series(
+    "dayz_relay_instance_events_total",
+    "counter",
+    "Game events that Takaro has receipted, of all types.",
+    None,
+)
+PLAYERS = Series("dayz_relay_players_online", "gauge", "Players known to be online.", Fold.SUM)
+MIRROR_AGE = Series(
+    "dayz_relay_mirror_age_seconds",
+    "gauge",
+    "Age of the oldest answer about somebody online, or of the list of who is; -1: unknown.",
+    Fold.MOST,
+    "part",
+    apart=False,
+)
+PER_INSTANCE = (CONTACT, STATE, BACKLOG_EVENTS, BACKLOG_BYTES, OLDEST, DELIVERED, PLAYERS, MIRROR_AGE)
+"""Each instance has them at its owner alone, so a sum over the fleet counts none twice."""
+
+
+class UplinkMetrics:
+    """The instruments of one uplink process."""
+
+    def __init__(self, registry: CollectorRegistry, *, per_instance: bool = True) -> None:
+        self.instances = InstanceSeries(PER_INSTANCE, per_instance=per_instance)
+        self.service = ServiceMetrics(registry, "uplink", self.instances, UPLINK_LIMITS)
+        self.beyond = self.service.beyond
+        self.delivered = Counter(
+            "dayz_relay_events_delivered_total",
+            "Game events that Takaro has receipted.",
+            ["type"],
+            registry=registry,
+        )
+        self.resent = Counter(
+            "dayz_relay_events_resent_total",
+            "Game events sent again though Takaro may have had them.",
+            ["cause"],
+            registry=registry,
+        )
+        self.refused = Counter(
+            "dayz_relay_events_refused_total",
+            "Game events that Takaro refused although they are valid by our rules: worth an alert.",
+            registry=registry,
+        )
+        self.expired = Counter(
+            "dayz_relay_events_expired_total",
+            "Game events that were too old to be sent when Takaro could be reached.",
+            ["type"],
+            registry=registry,
+        )
+        self.error_frames = Counter(
+            "dayz_relay_takaro_errors_total",
+            "Error frames of Takaro's: it refused an event (invalid; internal: it has lost the server), "
+            "an answer or an identify.",
+            ["kind"],
+            registry=registry,
+        )
+        self.requests = Counter(
+            "dayz_relay_requests_total",
+            "Requests of Takaro's, by what came of them.",
+            ["action", "outcome"],
+            registry=registry,
+        )
+        self.bad_requests = Counter(
+            "dayz_relay_bad_requests_total",
+            "Requests of Takaro's that name no action we know, or lack an argument.",
+            registry=registry,
+        )
+        self.request_seconds = Histogram(
+            "dayz_relay_request_seconds",
+            "How long Takaro waited for a mod: commands, and reads that the mirror did not know.",
+            ["action"],
+            buckets=LATENCIES_S,
+            registry=registry,
+        )
+        self.refreshes = Counter(
+            "dayz_relay_refreshes_total",
+            "Reads that the mirror asked of mods.",
+            ["action", "result"],
+            registry=registry,
+        )
+        self.unclaimed = Counter(
+            "dayz_relay_results_unclaimed_total",
+            "Answers of mods that no uplink waited for: whoever asked is gone.",
+            registry=registry,
+        )
+        self.connects = Counter(
+            "dayz_relay_takaro_connects_total", "Attempts to reach Takaro.", registry=registry
+        )
+        self.recycled = Counter(
+            "dayz_relay_takaro_recycled_total",
+            "Sockets that a new one took the place of while they were in use.",
+            registry=registry,
+        )
+        self.usurped = Counter(
+            "dayz_relay_takaro_usurped_total",
+            "Times that Takaro was found to ask somebody else with the identity token of an instance.",
+            registry=registry,
+        )
+        self.leases = Gauge("dayz_relay_leases_owned", "Instances that this uplink owns.", registry=registry)
+        self.by_state = Gauge(
+            "dayz_relay_instances",
+            "Instances that are served, by the first thing that keeps them from being up. Each uplink counts "
+            "those that it owns, and those of its share that nobody owns.",
+            ["state"],
+            registry=registry,
+        )
+        self.leases_wanted = Gauge(
+            "dayz_relay_leases_wanted", "Instances that some uplink has to own.", registry=registry
+        )
+        self.lease_changes = Counter(
+            "dayz_relay_lease_changes_total",
+            "Instances that came to this uplink or left it, by how.",
+            ["cause"],
+            registry=registry,
+        )
+        self.fenced = Counter(
+            "dayz_relay_fenced_total",
+            "Writes that Redis refused because another uplink owns the instance.",
+            ["operation"],
+            registry=registry,
+        )
+        self.uplinks = Gauge(
+            "dayz_relay_uplinks_alive",
+            "Uplinks that this one sees at work, itself included.",
+            registry=registry,
+        )
+        self.data_lost = Counter(
+            "dayz_relay_store_data_lost_total",
+            "Times that Redis was found to be behind what it had been: emptied, or an older copy.",
+            registry=registry,
+        )
+        self.clock_steps = Counter(
+            "dayz_relay_store_clock_steps_total",
+            "Times that the clock of Redis was found to have been set, by more than 2 s.",
+            ["direction"],
+            registry=registry,
+        )
+        for direction in ("forward", "back"):
+            self.clock_steps.labels(direction)
+        self.event_seconds = Histogram(
+            "dayz_relay_event_seconds",
+            "From the acceptance of an event to Takaro's receipt: the oldest of each window that is sent.",
+            buckets=AGES_S,
+            registry=registry,
+        )
+        Gauge("dayz_relay_backlog_max_events", "So many may wait for one instance.", registry=registry).set(
+            MAX_QUEUED_EVENTS
+        )
+        Gauge("dayz_relay_backlog_max_bytes", "The same by their size.", registry=registry).set(
+            MAX_QUEUED_BYTES
+        )
+        self.alerts = Counter(
+            "dayz_relay_alert_messages_total",
+            "Messages to Discord and webhooks, by what became of them.",
+            ["target", "outcome"],
+            registry=registry,
+        )
+        for target in ("discord", "webhook"):
+            for outcome in ("sent", "failed"):
+                self.alerts.labels(target, outcome)
+        for state in ServerState:
+            self.by_state.labels(state)
+        for event in EventType:
+            self.delivered.labels(event)
+            self.expired.labels(event)
+        for cause in ("disowned", "reconnect"):
+            self.resent.labels(cause)
+        for cause in ("taken", "handed_over", "released", "lost"):
+            self.lease_changes.labels(cause)
+        for operation in ("ack", "mirror"):
+            self.fenced.labels(operation)
+        for kind in ("internal", "invalid", "answer", "identify"):
+            self.error_frames.labels(kind)
+        for action in READ_RULES:
+            for result in ("answered", "failed"):
+                self.refreshes.labels(action, result)
+        for action in Action:
+            self.request_seconds.labels(action)
+            for outcome in (ANSWERED, OWN, FRESH, STALE, MADE_UP, TOO_LATE, *Cause):
+                self.requests.labels(action, outcome)
+
+        # Looked up once: a look-up by labels costs more than the counting.
+        self._answers = {
+            (action, outcome): self.requests.labels(action, outcome)
+            for action in Action
+            for outcome in (ANSWERED, OWN, FRESH, STALE, MADE_UP, TOO_LATE, *Cause)
+        }
+
+    def told(self, target: str, sent: bool) -> None:
+        """A message to people has come to its end."""
+        self.alerts.labels(target, "sent" if sent else "failed").inc()
+
+    def answered(self, action: Action, outcome: str) -> None:
+        """A request had its answer, or came to its end otherwise."""
+        self._answers[action, outcome].inc()
+
+    def delivered_all(self, instance: str, events: Sequence[GameEvent]) -> None:
+        """Counts receipted events of an instance, by type."""
+        self.instances.row(instance).add(DELIVERED, len(events))
+        for event_type, count in Tally(event["type"] for event in events).items():
+            self.delivered.labels(event_type).inc(count)
+
+    def expired_all(self, events: Iterable[GameEvent]) -> None:
+        """Counts events that were too old, by type."""
+        for event_type, count in Tally(event["type"] for event in events).items():
+            self.expired.labels(event_type).inc(count)
+
+    def show_waiting(self, row: SeriesRow, facts: Facts) -> None:
+        """Shows what Redis has of an instance, whoever owns it."""
+        row.set(CONTACT, (facts.contact_ms or 0) / 1000)
+        row.set(BACKLOG_EVENTS, facts.events)
+        row.set(BACKLOG_BYTES, facts.events_bytes)
+        row.set(OLDEST, (facts.oldest_ms or 0) / 1000)
+
+    def stand(self, states: Iterable[ServerState]) -> None:
+        """Shows how many instances stand how."""
+        counts = Tally(states)
+        for state in ServerState:
+            self.by_state.labels(state).set(counts[state])
+
+    def link_is(self, instance: str, state: LinkState) -> None:
+        """Shows the state of a link."""
+        self.instances.row(instance).set_only(STATE, state.value)

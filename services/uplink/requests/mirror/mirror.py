@@ -1,0 +1,323 @@
+"""What is known of one instance's game: who is online, where, with what. Pure: times are arguments.
+
+It is fed with the events and results that pass through uplink in their order, and holds answers as they go
+out: encoded JSON. Times are seconds on the wall clock, so that ages outlive a restart.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import orjson
+
+from services.relay.protocol.codec import kept_json
+from services.relay.protocol.limits import DEFAULT_LIMITS, Limits
+from services.relay.protocol.records import GameEvent
+from services.relay.protocol.vocabulary import Action, EventType
+from services.uplink.requests.mirror.read_rules import (
+    CATALOGUES,
+    EVENT_WAITS_S,
+    MADE_UP_PLACE,
+    READ_RULES,
+    AnswerAge,
+    age_of,
+)
+
+LATER_S = 10.0
+"""What the mod answers it may have looked up so long before. What happened earlier still is in its answer."""
+
+
+class Subject(NamedTuple):
+    """What a read is about: one player, or with an empty `game_id` the game itself."""
+
+    action: Action
+    game_id: str = ""
+
+
+class Reading(NamedTuple):
+    """An answer and what it is worth. `payload` is None when unknown, and of a catalogue: it is in Redis."""
+
+    age: AnswerAge
+    payload: bytes | None = None
+
+
+class Kept(NamedTuple):
+    """An answer and when it was true."""
+
+    at_s: float
+    payload: bytes
+
+
+class MirrorChanges(NamedTuple):
+    """Fields of the two hashes in Redis and what to store there; empty: take the field away."""
+
+    mirror: dict[str, bytes]
+    catalogues: dict[str, bytes]
+
+
+NOTHING = Reading(AnswerAge.UNKNOWN)
+
+_ONLINE = "online"
+_PLAYERS = "players"  # how many are online, for those who only want to count (relay/instances/facts.py)
+_EVENT = "event"  # when an event of a player was sent of whom no position is known
+_MADE_UP = "made_up"  # when a position was last made up, and how many were
+_FORGOTTEN = b""
+
+
+class Mirror:
+    """The game of one instance as uplink knows it. `beyond` is told of each limit that is run into; of
+    positions and inventories those go first that were not renewed for longest."""
+
+    def __init__(
+        self, limits: Limits = DEFAULT_LIMITS, beyond: Callable[[str], object] = lambda limit: None
+    ) -> None:
+        self._limits = limits
+        self._beyond = beyond
+        self._online: dict[str, Kept] = {}  # gameId -> player
+        self._listed_s: float | None = None  # when the mod last said who is online
+        self._counted_s = 0.0  # the same, or when it began without anybody
+        self._catalogues: dict[Action, float] = {}
+        self._places: OrderedDict[str, Kept] = OrderedDict()
+        self._inventories: OrderedDict[str, Kept] = OrderedDict()
+        self._sent: OrderedDict[str, Kept] = OrderedDict()  # events of players whose position is unknown
+        self._made_up = 0
+        self._changed = MirrorChanges({}, {})
+
+    # What is known
+
+    def read(self, subject: Subject, now_s: float) -> Reading:
+        """The answer to a read. Of somebody who is known not to be there, the last one stays good."""
+        action, game_id = subject
+        if action is Action.GET_PLAYERS:
+            age = age_of(action, self._listed_s, now_s)
+            return NOTHING if age is AnswerAge.UNKNOWN else Reading(age, self._players())
+        if action is Action.GET_PLAYER:
+            return self._reading(action, self._online.get(game_id), now_s)
+        if action is Action.GET_PLAYER_LOCATION:
+            return self._of_player(subject, self._places, now_s)
+        if action is Action.GET_PLAYER_INVENTORY:
+            return self._of_player(subject, self._inventories, now_s)
+        return Reading(age_of(action, self._catalogues.get(action), now_s))
+
+    @property
+    def online(self) -> int:
+        """How many players are known to be there."""
+        return len(self._online)
+
+    @property
+    def listed(self) -> tuple[float | None, bytes]:
+        """Since when the list of players was not renewed (None: never known), and the list as last known."""
+        return self._listed_s, self._players()
+
+    def place(self, game_id: str) -> dict[str, Any] | None:
+        """Where a player was last."""
+        kept = self._places.get(game_id)
+        return orjson.loads(kept.payload) if kept else None
+
+    def event_waits(self, game_id: str, now_s: float) -> bool:
+        """Whether Takaro may need the position of a player to take an event of theirs."""
+        sent = self._sent.get(game_id)
+        return sent is not None and now_s - sent.at_s <= EVENT_WAITS_S
+
+    def make_up_place(self, now_s: float) -> bytes:
+        """A position to tell when none is known, and an event waits for it. It is counted."""
+        self._made_up += 1
+        self._changed.mirror[_MADE_UP] = _stored(Kept(now_s, b"%d" % self._made_up))
+        return orjson.dumps(MADE_UP_PLACE)
+
+    def oldest_s(self, action: Action) -> float | None:
+        """Since when the oldest answer about somebody online was not renewed; None: nothing is known."""
+        if action is Action.GET_PLAYERS:
+            return self._listed_s
+        kept = self._places if action is Action.GET_PLAYER_LOCATION else self._inventories
+        known = (kept[game_id].at_s for game_id in self._online if game_id in kept)
+        return min((at_s for at_s in known if at_s), default=None)  # 0: no longer known, see `done`
+
+    def _players(self) -> bytes:
+        return b"[" + b",".join(kept.payload for kept in self._online.values()) + b"]"
+
+    def _of_player(self, subject: Subject, kept: Mapping[str, Kept], now_s: float) -> Reading:
+        found = kept.get(subject.game_id)
+        if (
+            subject.game_id not in self._online
+            and age_of(Action.GET_PLAYERS, self._listed_s, now_s) is not AnswerAge.UNKNOWN
+            and found
+        ):  # the mod could not say more
+            return Reading(AnswerAge.FRESH, found.payload)
+        return self._reading(subject.action, found, now_s)
+
+    def _reading(self, action: Action, kept: Kept | None, now_s: float) -> Reading:
+        if kept is None:
+            return NOTHING
+        age = age_of(action, kept.at_s, now_s)
+        return NOTHING if age is AnswerAge.UNKNOWN else Reading(age, kept.payload)
+
+    # What is heard
+
+    def happened(self, event: GameEvent, at_s: float, now_s: float) -> None:
+        """An event of `at_s` is on its way to Takaro. After an outage that may be hours ago: what the mod has
+        said since is left as it is."""
+        data = event["data"]
+        player = data.get("player")
+        if not player:
+            return
+        game_id = player["gameId"]
+        if game_id not in self._places:
+            self._keep(_EVENT, self._sent, game_id, Kept(now_s, b""))
+        known_s = max(self._counted_s, self._online[game_id].at_s if game_id in self._online else 0.0)
+        match event["type"]:
+            case EventType.PLAYER_DEATH if data.get("position"):
+                if not (place := self._places.get(game_id)) or at_s > place.at_s - LATER_S:
+                    self._keep_place(game_id, data["position"], at_s)
+            case _ if at_s <= known_s - LATER_S:
+                pass
+            case EventType.PLAYER_CONNECTED | EventType.CHAT_MESSAGE:
+                self._is_online(game_id, player, at_s)
+            case EventType.PLAYER_DISCONNECTED:
+                if self._online.pop(game_id, None):
+                    self._mark_online()
+
+    def answered(self, subject: Subject, value: Any, now_s: float) -> None:
+        """The mod answered a read, with a value that Takaro accepts."""
+        action, game_id = subject
+        match action:
+            case Action.GET_PLAYERS:
+                if len(value) > self._limits.mirror_players:
+                    self._beyond("mirror_players")
+                    value = value[: self._limits.mirror_players]
+                self._online = {p["gameId"]: Kept(now_s, kept_json(p)) for p in value}
+                self._listed_s = self._counted_s = now_s
+                self._mark_online()
+            case Action.GET_PLAYER if game_id in self._online and value["gameId"] == game_id:
+                self._is_online(game_id, value, now_s)
+            case Action.GET_PLAYER_LOCATION:
+                self._keep_place(game_id, value, now_s)
+            case Action.GET_PLAYER_INVENTORY:
+                payload = kept_json(value)
+                if len(payload) <= self._limits.inventory_bytes:
+                    self._keep(action, self._inventories, game_id, Kept(now_s, payload))
+                else:
+                    self._beyond("inventory_bytes")
+            case _ if action in CATALOGUES:
+                payload = kept_json(value)
+                if len(payload) > self._limits.catalogue_bytes:
+                    self._beyond("catalogue_bytes")
+                    return
+                self._catalogues[action] = now_s
+                self._changed.mirror[action] = _stored(Kept(now_s, b""))
+                self._changed.catalogues[action] = payload
+
+    def done(self, action: Action, args: Mapping[str, Any], now_s: float) -> None:
+        """The mod did what Takaro asked for: what that changes is known, or no longer known."""
+        game_id = args.get("gameId", "")
+        match action:
+            case Action.TELEPORT_PLAYER:
+                self._keep_place(game_id, {axis: args[axis] for axis in "xyz"}, now_s)
+            case Action.GIVE_ITEM if game_id in self._inventories:
+                self._inventories[game_id] = self._inventories[game_id]._replace(at_s=0.0)
+            case Action.BAN_PLAYER | Action.UNBAN_PLAYER:
+                self._catalogues.pop(Action.LIST_BANS, None)
+                self._changed.mirror[Action.LIST_BANS] = _FORGOTTEN
+
+    def restarted(self, now_s: float) -> None:
+        """The game server was away so long that it has started anew: who is online is for it to say."""
+        self._online.clear()
+        self._listed_s = None
+        self._counted_s = now_s
+        self._changed.mirror[_ONLINE] = _FORGOTTEN
+        for action, at_s in self._catalogues.items():  # old at the least; most often still right
+            self._catalogues[action] = min(at_s, now_s - READ_RULES[action].fresh_s - 1.0)
+
+    def _is_online(self, game_id: str, player: Mapping[str, Any], now_s: float) -> None:
+        known, now = self._online.get(game_id), Kept(now_s, kept_json(player))
+        if known is None and len(self._online) >= self._limits.mirror_players:
+            self._beyond("mirror_players")
+            return
+        self._online[game_id] = now
+        if known is None or known.payload != now.payload:
+            self._mark_online()
+
+    def _keep_place(self, game_id: str, position: Mapping[str, Any], now_s: float) -> None:
+        place = Kept(now_s, kept_json(position))
+        self._keep(Action.GET_PLAYER_LOCATION, self._places, game_id, place)
+        if self._sent.pop(game_id, None):
+            self._changed.mirror[f"{_EVENT}:{game_id}"] = _FORGOTTEN
+
+    def _keep(self, part: str, kept: OrderedDict[str, Kept], game_id: str, answer: Kept) -> None:
+        kept[game_id] = answer
+        kept.move_to_end(game_id)
+        self._changed.mirror[f"{part}:{game_id}"] = _stored(answer)
+        if len(kept) > self._limits.mirror_players:
+            self._beyond("mirror_players")
+            oldest, _ = kept.popitem(last=False)
+            self._changed.mirror[f"{part}:{oldest}"] = _FORGOTTEN
+
+    def _mark_online(self) -> None:
+        self._changed.mirror[_ONLINE] = _FORGOTTEN  # written whole by take_changes
+
+    # What outlives a restart
+
+    def take_changes(self) -> MirrorChanges:
+        """What changed since the last call."""
+        changes, self._changed = self._changed, MirrorChanges({}, {})
+        if _ONLINE in changes.mirror:
+            changes.mirror[_PLAYERS] = _FORGOTTEN if self._listed_s is None else b"%d" % self.online
+            if self._listed_s is not None:
+                changes.mirror[_ONLINE] = _stored(Kept(self._listed_s, self._players()))
+        return changes
+
+    def put_back(self, changes: MirrorChanges) -> None:
+        """Changes that could not be stored; what has changed again meanwhile is newer."""
+        newer = self._changed
+        self._changed = MirrorChanges(changes.mirror | newer.mirror, changes.catalogues | newer.catalogues)
+
+    def restore(self, fields: Mapping[str, bytes], now_s: float) -> None:
+        """Takes up what was stored, unless what is known is newer; what cannot be read is left out.
+
+        Catalogues are looked up when they are needed.
+        """
+        for name, stored in fields.items():
+            action, _, game_id = name.partition(":")
+            at_s, payload = _loaded(stored)
+            if at_s is None:
+                continue
+            at_s = min(at_s, now_s)
+            if name == _ONLINE:
+                self._restore_online(at_s, payload)
+            elif action == Action.GET_PLAYER_LOCATION:
+                _keep_newer(self._places, game_id, Kept(at_s, payload))
+            elif action == Action.GET_PLAYER_INVENTORY:
+                _keep_newer(self._inventories, game_id, Kept(at_s, payload))
+            elif action == _EVENT:
+                _keep_newer(self._sent, game_id, Kept(at_s, payload))
+            elif name == _MADE_UP and payload.isdigit():
+                self._made_up = max(self._made_up, int(payload))
+            elif action in CATALOGUES:
+                self._catalogues[Action(action)] = max(at_s, self._catalogues.get(Action(action), at_s))
+
+    def _restore_online(self, at_s: float, payload: bytes) -> None:
+        if self._listed_s is not None and self._listed_s > at_s:
+            return
+        try:
+            players = orjson.loads(payload)
+            self._online = {p["gameId"]: Kept(at_s, kept_json(p)) for p in players}
+            self._listed_s = self._counted_s = at_s
+        except (orjson.JSONDecodeError, TypeError, KeyError):
+            self._online = {}
+
+
+def _keep_newer(kept: OrderedDict[str, Kept], game_id: str, found: Kept) -> None:
+    if game_id not in kept or kept[game_id].at_s <= found.at_s:
+        kept[game_id] = found
+
+
+def _stored(kept: Kept) -> bytes:
+    return b"%.3f %b" % (kept.at_s, kept.payload)
+
+
+def _loaded(stored: bytes) -> tuple[float | None, bytes]:
+    at_s, _, payload = stored.partition(b" ")
+    try:
+        return float(at_s), payload
+    except ValueError:
+        return None, b""

@@ -1,0 +1,112 @@
+"""What to ask the mod for next, and when: merged, ordered by need, at a pace. Pure: time is an argument.
+
+Takaro's burst of 3 + 2P reads each 30 s must never reach a mod that polls every 2 s and posts one result at
+a time (contract.md B3). Whatever is wanted is wanted once, and leaves at so many a second.
+"""
+
+from collections.abc import Iterator
+from itertools import islice, takewhile
+
+from services.relay.service.token_bucket import TokenBucket
+from services.uplink.requests.mirror.mirror import Subject
+from services.uplink.requests.mirror.read_rules import READ_RULES
+
+BURST_S = 2.0
+"""What a quiet time saves up: as much as one poll of the mod fetches."""
+
+MAX_UNDER_WAY = 20
+MAX_WANTED = 1_000
+
+_RANKS = sorted({rule.rank for rule in READ_RULES.values()})
+
+
+class Refreshes:
+    """The reads that are wanted of one mod.
+
+    What somebody waits for leaves as soon as the pace allows. The rest leaves `calm_s` later: what Takaro
+    asked of all servers at one moment is answered first, everywhere. And it leaves in groups, as many as one
+    poll of the mod fetches: to send each by itself would bring nothing and cost a round trip.
+    """
+
+    def __init__(self, per_s: float, calm_s: float, now_s: float) -> None:
+        self._pace = TokenBucket(per_s, per_s * BURST_S, now_s)
+        self._calm_s = calm_s
+        # Since when each is wanted: by rank, and within a rank in the order in which they came.
+        self._waited_for: dict[int, dict[Subject, float]] = {rank: {} for rank in _RANKS}
+        self._wanted: dict[int, dict[Subject, float]] = {rank: {} for rank in _RANKS}
+        self._under_way: set[Subject] = set()
+
+    def __len__(self) -> int:
+        return sum(map(len, (*self._waited_for.values(), *self._wanted.values())))
+
+    def want(self, subject: Subject, now_s: float, *, somebody_waits: bool) -> bool:
+        """Once is enough: what is wanted already, or under way, is not wanted again.
+
+        True if `wait_s` may be less now.
+        """
+        rank = READ_RULES[subject.action].rank
+        waited_for, wanted = self._waited_for[rank], self._wanted[rank]
+        if subject in self._under_way or subject in waited_for:
+            return False
+        if somebody_waits:
+            waited_for[subject] = wanted.pop(subject, now_s)
+            return True
+        if subject in wanted or (count := len(self)) >= MAX_WANTED:  # it will be asked for again
+            return False
+        wanted[subject] = now_s
+        return count == 0
+
+    def take(self, now_s: float) -> list[Subject]:
+        """The reads that leave now, those needed most first. `done` must follow for each."""
+        may, room = int(self._pace.level(now_s)), MAX_UNDER_WAY - len(self._under_way)
+        taken = list(islice(_in_order(self._waited_for), min(may, room)))
+        ready = self._ready(now_s, room - len(taken))
+        if len(ready) <= may - len(taken):
+            taken += ready
+        for subject in taken:
+            rank = READ_RULES[subject.action].rank
+            self._waited_for[rank].pop(subject, None)
+            self._wanted[rank].pop(subject, None)
+        self._under_way.update(taken)
+        self._pace.take(len(taken))
+        return taken
+
+    def clear(self) -> list[Subject]:
+        """Forgets what did not leave yet. Returns the reads among it that somebody waits for."""
+        waited_for = list(_in_order(self._waited_for))
+        for subjects in (*self._waited_for.values(), *self._wanted.values()):
+            subjects.clear()
+        return waited_for
+
+    def wait_s(self, now_s: float) -> float | None:
+        """How long until `take` gives something; None: not before something changes."""
+        self._pace.level(now_s)
+        room = MAX_UNDER_WAY - len(self._under_way)
+        if not room:
+            return None
+        if any(self._waited_for.values()):
+            return self._pace.wait_s(1)
+        if ready := self._ready(now_s, room):
+            return self._pace.wait_s(len(ready))
+        first_s = [next(iter(subjects.values())) for subjects in self._wanted.values() if subjects]
+        return min(first_s) + self._calm_s - now_s if first_s else None
+
+    def done(self, subject: Subject) -> bool:
+        """The read has ended, one way or the other. True if `wait_s` may be less now."""
+        full = len(self._under_way) >= MAX_UNDER_WAY
+        self._under_way.discard(subject)
+        return full
+
+    def _ready(self, now_s: float, room: int) -> list[Subject]:
+        """What nobody waits for and may leave by now, as much as goes at once."""
+        ready = (
+            subject
+            for subjects in self._wanted.values()
+            for subject, _ in takewhile(lambda wanted: wanted[1] + self._calm_s <= now_s, subjects.items())
+        )
+        return list(islice(ready, min(room, int(self._pace.most))))
+
+
+def _in_order(by_rank: dict[int, dict[Subject, float]]) -> Iterator[Subject]:
+    for subjects in by_rank.values():
+        yield from subjects

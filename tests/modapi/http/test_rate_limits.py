@@ -1,0 +1,67 @@
+"""How much an instance and a stranger may ask for, by a clock that the test holds."""
+
+from services.modapi.http import rate_limits
+from services.modapi.http.rate_limits import BURST_S, RESULTS_AT_ONCE, Incoming, Posts, RateLimits, WrongKeys
+from services.relay.protocol.limits import Limits
+
+SLOW = Limits(requests_per_s=2, events_per_s=10)
+
+
+def test_a_burst_passes_and_then_the_rate() -> None:
+    one = RateLimits(SLOW, 0.0)
+    passed = [one.beyond(0.0) for _ in range(25)]
+    assert passed.count("") == 2 * BURST_S and passed[-1] == "requests_per_s"
+    assert [one.beyond(1.0) for _ in range(4)].count("") == 2
+
+
+def test_events_are_paid_for_after_they_were_read_and_a_debt_holds_up_what_follows() -> None:
+    one = RateLimits(SLOW, 0.0)
+    one.posted(1_000, 10)
+    assert one.beyond(0.0, Posts.EVENTS) == one.beyond(90.0, Posts.EVENTS) == "events_per_s"
+    assert one.beyond(91.0, Posts.EVENTS) == ""
+
+
+def test_neither_events_nor_results_hold_up_anything_else() -> None:
+    events, results = RateLimits(SLOW, 0.0), RateLimits(SLOW, 0.0)
+    events.posted(1_000, 10)
+    results.posted_unasked((RESULTS_AT_ONCE + 1) * SLOW.result_bytes)
+    assert {posts: events.beyond(0.0, posts) for posts in Posts} == {
+        Posts.NOTHING: "",
+        Posts.EVENTS: "events_per_s",
+        Posts.RESULT: "",
+    }
+    assert {posts: results.beyond(0.0, posts) for posts in Posts} == {
+        Posts.NOTHING: "",
+        Posts.EVENTS: "",
+        Posts.RESULT: "result_bytes",
+    }
+    assert results.beyond(BURST_S, Posts.RESULT) == ""
+
+
+def test_a_long_body_costs_and_one_that_must_be_mended_costs_more() -> None:
+    plain, mended = RateLimits(SLOW, 0.0), RateLimits(SLOW, 0.0)
+    plain.posted(1, 64 * 1024)
+    mended.posted(1, 64 * 1024, mended=True)
+    assert plain.beyond(0.0, Posts.EVENTS) == "" and mended.beyond(0.0, Posts.EVENTS) == "events_per_s"
+
+
+def test_wrong_keys_are_counted_by_source_and_forgiven_with_time() -> None:
+    tried = WrongKeys(per_minute=3)
+    assert [tried.tried("a", 0.0) for _ in range(5)] == [True, True, True, False, False]
+    assert tried.tried("b", 0.0)
+    assert tried.tried("a", 21.0) and not tried.tried("a", 21.0)
+
+
+def test_a_million_sources_take_no_more_memory_than_the_limit() -> None:
+    tried = WrongKeys(per_minute=1)
+    for number in range(rate_limits.MAX_SOURCES + 5_000):
+        tried.tried(str(number), 0.0)
+    assert len(tried) == rate_limits.MAX_SOURCES
+    assert not tried.tried(str(rate_limits.MAX_SOURCES + 4_999), 0.0)  # the newest are remembered
+
+
+def test_bytes_on_their_way_are_counted_until_they_are_taken_away() -> None:
+    incoming = Incoming(100)
+    assert incoming.add(60) and not incoming.add(60)
+    incoming.add(-120)
+    assert incoming.add(100)

@@ -1,0 +1,345 @@
+"""The mods' HTTP as the engine's client meets it: modapi on a real socket, a real store behind it."""
+
+import asyncio
+import socket
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
+
+from services.modapi import served_instances
+from services.modapi.app import make_app
+from services.modapi.dialect.roster import Roster
+from services.modapi.events import EventIntake
+from services.modapi.main import logger
+from services.modapi.metrics import ModapiMetrics
+from services.modapi.served_instances import ServedInstances
+from services.relay.instances.entries import merge
+from services.relay.instances.state import InstanceState, LinkInfo
+from services.relay.instances.unknown_keys import NOTED_APART_S, UnknownKeyCalls
+from services.relay.protocol.limits import DEFAULT_LIMITS
+from services.relay.protocol.operation_ids import new_operation_id
+from services.relay.protocol.records import Command
+from services.relay.protocol.vocabulary import Action
+from services.relay.service.http.listener import Listener
+from services.relay.service.http.ports import bind
+from services.relay.service.lifecycle import cancelled
+from services.relay.service.settings import Instance
+from services.relay.store.client import Store
+from services.relay.store.command_stream import CommandStream
+from services.relay.store.event_stream import EventStream
+from services.sim.dayz.http import HttpClient
+from tests.support.ages import just_now
+
+KEY = "mod-key-0123456789abcdef"
+EVENTS = "/gameserver/local/events"
+LOG = b'{"events":[{"type":"log","msg":"a line"}]}'
+
+
+class Door:
+    """modapi for two instances, on a port of its own."""
+
+    def __init__(self, store: Store, slug: str) -> None:
+        self.slug, self.other = slug, f"{slug}-b"
+        self.store = store
+        settings = [
+            _instance(self.slug, KEY),
+            _instance(self.other, "key-of-the-other-server", "of-the-other-alone"),
+        ]
+        registry = CollectorRegistry()
+        self.metrics = ModapiMetrics(registry)
+        self.served_instances = ServedInstances(store, self.metrics, logger, 5.0, loopback_only=True)
+        self.served_instances.update(merge(settings, {}, just_now))
+        app = make_app(self.served_instances, self.metrics)
+        sock = bind("127.0.0.1", 0, "modapi.port")
+        self.port: int = sock.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.serving = asyncio.create_task(Listener.of(app).listen(sock))
+
+    async def call(self, method: str, path: str, **more: Any) -> httpx.Response:
+        async with httpx.AsyncClient(base_url=self.url, timeout=10) as client:
+            return await client.request(method, path, **more)
+
+    async def stored(self, slug: str) -> list[Any]:
+        return [e for entry in await EventStream(self.store, slug).read("", 100) for e in entry.events]
+
+
+def _instance(slug: str, key: str, token: str = "") -> Instance:
+    return Instance(
+        slug=slug,
+        name="A server",
+        identity_token=SecretStr(f"identity-{slug}"),
+        mod_keys=(SecretStr(key),),
+        registration_token=SecretStr(token) if token else None,
+    )
+
+
+@pytest.fixture
+async def door(store: Store, slug: str) -> AsyncIterator[Door]:
+    door = Door(store, slug)
+    yield door
+    await cancelled(door.serving)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/gameserver/register", b'{"registrationToken":"","serverName":"DayZ Server"}'),
+        ("POST", EVENTS, LOG),
+        ("POST", EVENTS, b"}{ not JSON at all"),
+        ("POST", EVENTS, b""),
+        ("GET", "/gameserver/local/poll", None),
+        ("POST", "/gameserver/local/operation/giveItem-unknown/result", b'{"ok":true}'),
+        ("POST", "/gameserver/local/operation/nonsense/result", b"\xff\xfe"),
+    ],
+)
+async def test_every_call_gets_200_a_body_and_its_length(
+    door: Door, method: str, path: str, body: bytes | None
+) -> None:
+    answer = await door.call(method, f"/k/{KEY}{path}", content=body)
+    assert answer.status_code == 200
+    assert orjson.loads(answer.content) and answer.headers["content-length"] == str(len(answer.content))
+
+
+@pytest.mark.parametrize(
+    "content_type", ["", "application/octet-stream", "Bearer of-something-else", "text/plain"]
+)
+async def test_the_content_type_does_not_matter(door: Door, content_type: str) -> None:
+    answer = await door.call("POST", f"/k/{KEY}{EVENTS}", content=LOG, headers={"content-type": content_type})
+    assert answer.status_code == 200
+    assert [event["data"]["msg"] for event in await door.stored(door.slug)] == ["a line"]
+
+
+async def test_the_path_id_is_no_identity(door: Door) -> None:
+    """A mod reaches its own instance, whatever id it saved, be it the other's."""
+    await door.call("POST", f"/k/{KEY}/gameserver/{door.other}/events", content=LOG)
+    assert len(await door.stored(door.slug)) == 1
+    assert await door.stored(door.other) == []
+
+
+@pytest.mark.parametrize("prefix", ["", "/k/wrong-key", "/k/identity-0"])
+@pytest.mark.parametrize(("method", "path"), [("POST", EVENTS), ("GET", "/gameserver/local/poll")])
+async def test_without_the_right_key_nothing_is_taken_and_nothing_shown(
+    door: Door, prefix: str, method: str, path: str
+) -> None:
+    answer = await door.call(method, prefix + path, content=LOG)
+    assert answer.status_code == 401
+    assert KEY not in answer.text and "identity" not in answer.text
+    assert await door.stored(door.slug) == await door.stored(door.other) == []
+
+
+@pytest.mark.parametrize("how", ["path", "query", "bearer", "body"])
+async def test_register_answers_with_the_credential_and_an_id_that_stays(door: Door, how: str) -> None:
+    path = f"/k/{KEY}/gameserver/register" if how == "path" else "/gameserver/register"
+    query = {"key": KEY} if how == "query" else {}
+    headers = {"authorization": f"Bearer {KEY}"} if how == "bearer" else {}
+    body = {"registrationToken": KEY if how == "body" else "", "serverName": "DayZ Server"}
+    answers = [
+        (await door.call("POST", path, params=query, headers=headers, json=body)).json() for _ in range(2)
+    ]
+    assert answers[0] == answers[1]
+    assert answers[0]["identityToken"] == KEY and answers[0]["gameServerId"]
+
+
+async def test_who_calls_with_a_wrong_key_is_remembered(door: Door) -> None:
+    await door.store.send("DEL", "relay:strangers")
+    await door.call("GET", "/k/a-key-with-a-typo-0123/gameserver/local/poll")
+    found, *_ = await UnknownKeyCalls(door.store).all()
+    assert found.address == "127.0.0.1" and 0 <= time.time() * 1000 - found.at_ms < 60_000
+    assert found.slug == ""
+
+
+async def test_a_call_to_register_is_known_by_the_registration_token_that_only_one_server_has(
+    door: Door,
+) -> None:
+    await door.store.send("DEL", "relay:strangers")
+    for token in ("of-nobody", "of-the-other-alone"):
+        body = orjson.dumps({"registrationToken": token})
+        await asyncio.sleep(NOTED_APART_S)
+        answer = await door.call("POST", "/k/a-key-with-a-typo-0123/gameserver/register", content=body)
+        assert answer.status_code == 401
+    assert {one.slug for one in await UnknownKeyCalls(door.store).all()} == {"", door.other}
+
+
+async def test_a_wrong_key_in_the_url_is_told_when_the_mod_registers_by_its_body(
+    door: Door, caplog: pytest.LogCaptureFixture
+) -> None:
+    body = orjson.dumps({"registrationToken": KEY})
+    answer = await door.call("POST", "/k/a-key-with-a-typo-0123/gameserver/register", content=body)
+    assert answer.status_code == 200
+    assert f"the mod of {door.slug} has the right RegistrationToken and a wrong key in" in caplog.text
+
+
+async def test_register_hands_out_takaros_id_once_it_is_known(door: Door) -> None:
+    await InstanceState(door.store, door.slug).write_link(LinkInfo("ready", "the-id-of-takaro"))
+    answer = await door.call("POST", f"/k/{KEY}/gameserver/register", content=b"{}")
+    assert answer.json()["gameServerId"] == "the-id-of-takaro"
+
+
+async def test_register_is_answered_even_without_a_store(slug: str) -> None:
+    store = Store("unix:///nowhere/at/all")
+    door = Door(store, slug)
+    answer = await door.call("POST", f"/k/{KEY}/gameserver/register", content=b"{}")
+    assert answer.status_code == 200 and answer.json()["gameServerId"]
+    refused = await door.call("POST", f"/k/{KEY}{EVENTS}", content=LOG)
+    assert refused.status_code == 503 and refused.content
+    await cancelled(door.serving)
+    await store.close()
+
+
+async def test_a_command_goes_out_flat_and_its_result_comes_back(door: Door) -> None:
+    commands = CommandStream(door.store, door.slug)
+    name = new_operation_id(Action.GIVE_ITEM)
+    args = {"gameId": "7656", "item": "Apple", "amount": 2, "quality": ""}
+    await commands.enqueue(Command(name, Action.GIVE_ITEM, args), asyncio.get_running_loop().time() + 5)
+    [operation] = (await door.call("GET", f"/k/{KEY}/gameserver/x/poll")).json()["operations"]
+    assert operation == {
+        "operationId": name,
+        "action": "giveItem",
+        "argsJson": '{"gameId":"7656","item":"Apple","amount":2,"quality":""}',
+    }
+    result = f"/k/{KEY}/gameserver/x/operation/{name}/result"
+    await door.call("POST", result, content=b'{"ok":0,"result":{},"error":"no room\n for it"}')
+    [(_, answered, outcome)] = await commands.results("", 10)
+    assert (answered, outcome.error) == (name, "no room for it")
+
+
+async def test_the_other_server_can_not_answer_for_this_one(door: Door) -> None:
+    commands = CommandStream(door.store, door.slug)
+    name = new_operation_id(Action.SHUTDOWN)
+    await commands.enqueue(Command(name, Action.SHUTDOWN, {}), asyncio.get_running_loop().time() + 5)
+    await commands.take()
+    answer = await door.call(
+        "POST", f"/k/key-of-the-other-server/gameserver/x/operation/{name}/result", content=b'{"ok":true}'
+    )
+    assert answer.status_code == 200
+    assert await commands.results("", 10) == []
+
+
+async def test_a_body_beyond_its_limit_is_refused_by_its_length_alone(door: Door) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+    length = DEFAULT_LIMITS.result_bytes + 1
+    writer.write(f"POST /k/{KEY}{EVENTS} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n".encode())
+    assert b" 413 " in await asyncio.wait_for(reader.readline(), 5)
+    writer.close()
+
+
+async def test_a_catalogue_of_several_megabytes_fits_into_a_result(door: Door) -> None:
+    rows = [
+        {"code": f"Item_{n}", "name": f"Item number {n}", "description": "x" * 100} for n in range(30_000)
+    ]
+    body = orjson.dumps({"ok": True, "result": {"items": rows}})
+    assert 4_000_000 < len(body) < DEFAULT_LIMITS.result_bytes
+    commands = CommandStream(door.store, door.slug)
+    name = new_operation_id(Action.LIST_ITEMS)
+    await commands.enqueue(Command(name, Action.LIST_ITEMS, {}), asyncio.get_running_loop().time() + 5)
+    await commands.take()
+    answer = await door.call("POST", f"/k/{KEY}/gameserver/x/operation/{name}/result", content=body)
+    assert answer.status_code == 200
+    [(_, _, outcome)] = await commands.results("", 10)
+    assert len(outcome.value) == 30_000
+
+
+async def test_the_engines_client_never_has_to_wait_for_100_continue(door: Door) -> None:
+    client = HttpClient(door.url, 10.0)
+    lines = b",".join(b'{"type":"log","msg":"' + b"x" * 1000 + b'"}' for _ in range(20))
+    await client.post(f"/k/{KEY}{EVENTS}", b'{"events":[' + lines + b"]}", "application/json")
+    assert client.stalls == 0
+
+
+async def test_a_mod_that_hung_up_before_its_answer_repeats_without_doubling(door: Door) -> None:
+    """It is not stored for a mod that is gone already; if it is, it is known to be unanswered."""
+    body = b'{"events":[{"type":"log","msg":"once"}]}'
+    head = f"POST /k/{KEY}{EVENTS} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    with socket.create_connection(("127.0.0.1", door.port)) as mod:
+        mod.sendall(head + body)  # and gone
+    assert (await door.call("POST", f"/k/{KEY}{EVENTS}", content=body)).status_code == 200
+    assert len(await door.stored(door.slug)) == 1
+
+
+async def test_two_equal_lines_that_were_both_answered_are_two_lines(door: Door) -> None:
+    for _ in range(2):
+        await door.call("POST", f"/k/{KEY}{EVENTS}", content=LOG)
+    assert len(await door.stored(door.slug)) == 2
+
+
+async def test_health_has_the_shape_of_the_old_bridge(door: Door) -> None:
+    await InstanceState(door.store, door.slug).write_link(LinkInfo("ready", "the-id"))
+    await door.call("GET", f"/k/{KEY}/gameserver/x/poll")
+    health = (await door.call("GET", f"/k/{KEY}/health")).json()
+    assert (health["ok"], health["identified"], health["gameServerId"]) == (True, True, "the-id")
+    assert (health["pendingOperations"], health["pendingEvents"]) == (0, 0)
+    assert health["lastPollAt"] and health["lastModContactAt"]
+    assert (await door.call("GET", "/health")).status_code == 401  # two servers: whose health?
+
+
+async def test_a_repeat_is_recognised_although_some_of_it_could_not_be_read(door: Door) -> None:
+    first, more = b'{"type":"log","msg":"a"},5,{"type":"log","msg":"b"}', b',6,{"type":"log","msg":"c"}'
+    stream = EventStream(door.store, door.slug)
+    await _post_unheard(door, b"[" + first + b"]")
+    await door.call("POST", f"/k/{KEY}{EVENTS}", content=b"[" + first + more + b"]")
+    stored = [e["data"]["msg"] for entry in await stream.read("", 100) for e in entry.events]
+    assert stored == ["a", "b", "c"]
+
+
+async def _post_unheard(door: Door, body: bytes) -> None:
+    """A POST that is stored by a modapi that is killed before it answers."""
+    state = InstanceState(door.store, door.slug)
+    intake = EventIntake(
+        EventStream(door.store, door.slug), state, Roster(), ModapiMetrics(CollectorRegistry())
+    )
+    await intake.take(body, time.monotonic())
+
+
+async def test_a_call_that_we_fail_on_has_an_answer_and_is_logged_once(
+    door: Door, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("nobody has foreseen this")
+
+    monkeypatch.setattr(EventIntake, "take", fails)
+    answers = [await door.call("POST", f"/k/{KEY}{EVENTS}", content=LOG) for _ in range(3)]
+    assert {(answer.status_code, "its log says more" in answer.text) for answer in answers} == {(500, True)}
+    [record] = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert getattr(record, "instance", "") == door.slug
+
+
+async def test_a_mod_can_register_though_its_id_cannot_be_found_out(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(state: InstanceState) -> LinkInfo:
+        raise ZeroDivisionError("nobody has foreseen this")
+
+    monkeypatch.setattr(InstanceState, "link", fails)
+    answer = await door.call("POST", f"/k/{KEY}/gameserver/register", content=b"{}")
+    assert answer.status_code == 200 and answer.json()["gameServerId"]
+
+
+async def test_a_server_that_is_removed_may_bring_the_results_of_what_it_fetched_and_nothing_else(
+    door: Door, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(served_instances, "RESULTS_TAKEN_FOR_S", 3.0)
+    commands = CommandStream(store, door.slug)
+    for action in (Action.GET_PLAYERS, Action.LIST_BANS):
+        asked = Command(new_operation_id(action), action, {})
+        assert await commands.enqueue(asked, time.monotonic() + 5.0)
+    first, second = (command.operation_id for command in await commands.take())
+    door.served_instances.update(merge([_instance(door.other, "key-of-the-other-server")], {}, just_now))
+    body = b'{"ok":true,"result":[]}'
+
+    async def bring(operation_id: str) -> int:
+        path = f"/k/{KEY}/gameserver/local/operation/{operation_id}/result"
+        return (await door.call("POST", path, content=body)).status_code
+
+    assert (await door.call("GET", f"/k/{KEY}/gameserver/local/poll")).status_code == 401
+    assert (await door.call("POST", f"/k/{KEY}{EVENTS}", content=LOG)).status_code == 401
+    assert await bring(first) == 200
+    assert [operation_id for _, operation_id, _ in await commands.results("", 10)] == [first]
+    async with asyncio.timeout(10.0):
+        while await bring(second) == 200:
+            await asyncio.sleep(0.2)

@@ -1,0 +1,209 @@
+"""A modapi that stood still does nothing for a mod that gave up meanwhile: that one has asked another."""
+
+import asyncio
+import socket
+import time
+from collections.abc import AsyncIterator
+
+import orjson
+import pytest
+from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from services.modapi import polls
+from services.modapi.admin.authentication import StillThere
+from services.modapi.app import make_app
+from services.modapi.http import router
+from services.modapi.main import logger
+from services.modapi.metrics import ModapiMetrics
+from services.modapi.served_instances import ServedInstances
+from services.relay.instances.entries import merge
+from services.relay.protocol.operation_ids import new_operation_id
+from services.relay.protocol.records import Command
+from services.relay.protocol.vocabulary import Action
+from services.relay.service.http import arrivals
+from services.relay.service.http.listener import Listener
+from services.relay.service.http.ports import bind
+from services.relay.service.lifecycle import cancelled
+from services.relay.service.settings import Instance
+from services.relay.service.stalls import READ_WITHIN_S
+from services.relay.store.client import Store
+from services.relay.store.command_stream import CommandStream
+from services.relay.store.event_stream import EventStream
+from tests.support.ages import just_now
+
+KEY = "mod-key-0123456789abcdef"
+LOG = b'{"events":[{"type":"log","msg":"a line"}]}'
+BUDGET_S = 0.3
+STILL_S = 1.2
+WITHIN_S = 5.0
+
+
+class Modapi:
+    """It, and a mod of one instance, whose every request goes over a connection of its own."""
+
+    def __init__(self, store: Store, slug: str, known: str) -> None:
+        self.store, self.slug, self.known = store, slug, known
+        self.mods: list[socket.socket] = []
+        self.commands = CommandStream(store, slug)
+        self.metrics = ModapiMetrics(CollectorRegistry())
+        self.served_instances = ServedInstances(store, self.metrics, logger, 5.0, loopback_only=True)
+        settings = Instance(
+            slug=slug, name="A server", identity_token=SecretStr("identity"), mod_keys=(SecretStr(KEY),)
+        )
+        self.served_instances.update(merge([settings], {}, just_now))
+        sock = bind("127.0.0.1", 0, "modapi.port")
+        self.port: int = sock.getsockname()[1]
+        app = make_app(self.served_instances, self.metrics)
+        self.serving = asyncio.create_task(Listener.of(app).listen(sock))
+
+    def send(self, method: str, path: str, body: bytes = b"") -> socket.socket:
+        """A request of the mod's, sent at once, though nobody may be there to read it."""
+        mod = socket.create_connection(("127.0.0.1", self.port))
+        head = f"{method} /k/{KEY}/gameserver/x/{path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n"
+        mod.sendall(head.encode() + b"\r\n" + body)
+        mod.setblocking(False)
+        self.mods.append(mod)
+        return mod
+
+    async def answer(self, mod: socket.socket) -> bytes:
+        async with asyncio.timeout(WITHIN_S):
+            return await asyncio.get_running_loop().sock_recv(mod, 4096)
+
+    async def ask(self) -> str:
+        name = new_operation_id(Action.SHUTDOWN)
+        assert await self.commands.enqueue(Command(name, Action.SHUTDOWN, {}), time.monotonic() + WITHIN_S)
+        return name
+
+    async def answered(self, call: str, answer: str) -> None:
+        """Until one was."""
+        async with asyncio.timeout(WITHIN_S):
+            while not self.metrics.calls.labels(call, answer)._value.get():
+                await asyncio.sleep(0.01)
+
+    async def stored(self) -> int:
+        entries = await EventStream(self.store, self.slug).read("", 100)
+        return sum(len(entry.events) for entry in entries)
+
+
+def stand_still(still_s: float = STILL_S) -> None:
+    """The loop of this process is blocked, as by a freeze."""
+    time.sleep(still_s)
+
+
+@pytest.fixture(params=["kernel", "none"])
+async def modapi(
+    request: pytest.FixtureRequest, store: Store, slug: str, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Modapi]:
+    """Where the kernel says when bytes came and that a connection is closed, and where it does not."""
+    if request.param == "kernel" and arrivals.sys.platform != "linux":
+        pytest.skip("only Linux says it")
+    if request.param == "none":
+        monkeypatch.setattr(arrivals, "asked", lambda sock: None)
+    for module in (router, polls):
+        monkeypatch.setattr(module, "ANSWERED_WITHIN_S", BUDGET_S)
+    one = Modapi(store, slug, request.param)
+    assert b" 200 " in await one.answer(one.send("GET", "poll"))
+    yield one
+    for mod in one.mods:
+        mod.close()
+    await cancelled(one.serving)
+
+
+async def test_nothing_is_stored_for_a_mod_that_hung_up_meanwhile(
+    modapi: Modapi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(router, "ANSWERED_WITHIN_S", 60.0)
+    modapi.send("POST", "events", LOG).close()
+    stand_still()
+    await modapi.answered("events", "cut-short")
+    assert await modapi.stored() == 0
+
+
+async def test_nothing_is_stored_that_waited_for_longer_than_a_mod_does(modapi: Modapi) -> None:
+    """Its hang-up is not to be seen: a proxy has kept the connection."""
+    mod = modapi.send("POST", "events", LOG)
+    stand_still()
+    assert b" 503 " in await modapi.answer(mod)
+    assert await modapi.stored() == 0
+
+
+async def test_what_comes_afterwards_is_taken(modapi: Modapi) -> None:
+    stand_still()
+    if modapi.known == "none":
+        await asyncio.sleep(READ_WITHIN_S + 0.5)  # until then nothing tells it from what has waited
+    assert b" 200 " in await modapi.answer(modapi.send("POST", "events", LOG))
+    assert await modapi.stored() == 1
+
+
+async def test_no_command_is_taken_by_a_poll_whose_mod_hung_up_meanwhile(
+    modapi: Modapi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(router, "ANSWERED_WITHIN_S", 60.0)
+    name = await modapi.ask()
+    modapi.send("GET", "poll").close()
+    stand_still()
+    await modapi.answered("poll", "cut-short")
+    assert [one.operation_id for one in await modapi.commands.take()] == [name]
+
+
+async def test_no_command_is_taken_by_a_poll_that_waited_for_longer_than_a_mod_does(modapi: Modapi) -> None:
+    name = await modapi.ask()
+    mod = modapi.send("GET", "poll")
+    stand_still()
+    assert b" 503 " in await modapi.answer(mod)
+    assert [one.operation_id for one in await modapi.commands.take()] == [name]
+
+
+@pytest.mark.parametrize("hangs_up", [True, False])
+async def test_no_command_is_taken_by_a_poll_that_was_held_through_it(modapi: Modapi, hangs_up: bool) -> None:
+    modapi.served_instances.open()
+    instance = modapi.served_instances.instances[modapi.slug]
+    mod = modapi.send("GET", "poll")
+    async with asyncio.timeout(WITHIN_S):
+        while not instance.polls._poll.holds:
+            await asyncio.sleep(0.01)
+    name = await modapi.ask()
+    instance.polls._poll.news.clear()
+    allowed_ms = instance.polls.hold_ms
+    if hangs_up:
+        mod.close()
+    stand_still(allowed_ms / 1000 + STILL_S)
+    await modapi.answered("poll", "cut-short" if hangs_up else "stood-still")
+    assert [one.operation_id for one in await modapi.commands.take()] == [name]
+    assert instance.polls.hold_ms == allowed_ms  # it was not given up for being held
+
+
+async def test_a_result_counts_however_long_it_waited(modapi: Modapi) -> None:
+    """A mod posts it once, and to take it does no harm: the first one counts."""
+    name = await modapi.ask()
+    await modapi.commands.take()
+    modapi.send("POST", f"operation/{name}/result", orjson.dumps({"ok": True})).close()
+    stand_still()
+    await modapi.answered("result", "ok")
+    assert [answered for _, answered, _ in await modapi.commands.results("", 10)] == [name]
+
+
+async def test_no_change_is_made_for_who_has_left_the_admin_port_meanwhile(modapi: Modapi) -> None:
+    """It has had another modapi do it, most likely: the same again would undo that."""
+    begun: list[str] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        begun.append(scope["path"])
+        await Response("done")(scope, receive, send)
+
+    sock = bind("127.0.0.1", 0, "modapi.admin_port")
+    modapi.port = sock.getsockname()[1]
+    serving = asyncio.create_task(Listener.of(StillThere(app)).listen(sock))
+    await modapi.answer(modapi.send("POST", "first"))
+    modapi.send("POST", "left").close()
+    modapi.send("POST", "stayed")
+    stand_still()
+    await modapi.answer(modapi.mods[-1])
+    seen = [path.rpartition("/")[2] for path in begun]
+    assert "stayed" in seen
+    if modapi.known == "kernel":
+        assert "left" not in seen
+    await cancelled(serving)

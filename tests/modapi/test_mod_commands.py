@@ -1,0 +1,112 @@
+"""Results of mods that nobody waits for: taken without complaint, passed on to nobody, counted."""
+
+import logging
+import time
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from services.modapi.commands import ModCommands
+from services.modapi.dialect.roster import Roster
+from services.modapi.metrics import ModapiMetrics
+from services.relay.instances.state import InstanceState
+from services.relay.protocol.operation_ids import new_operation_id
+from services.relay.protocol.records import Command
+from services.relay.protocol.vocabulary import Action
+from services.relay.service.logs import InstanceLogger
+from services.relay.store.client import Store
+from services.relay.store.command_stream import CommandStream
+from tests.support.hang_ups import cancelled_in
+
+DONE = b'{"ok":true,"result":{}}'
+
+
+class Counted:
+    """One instance's operations, and what was counted of its results."""
+
+    def __init__(self, store: Store, slug: str) -> None:
+        self.registry = CollectorRegistry()
+        self.stream = CommandStream(store, slug)
+        logger = InstanceLogger(logging.getLogger(__name__), slug)
+        self.roster = Roster()
+        self.operations = ModCommands(self.stream, self.roster, ModapiMetrics(self.registry), logger)
+
+    async def handed(self, action: Action = Action.SHUTDOWN) -> str:
+        operation = new_operation_id(action)
+        await self.stream.enqueue(Command(operation, action, {}), time.monotonic() + 5.0)
+        self.operations.answer(await self.operations.take())
+        return operation
+
+    def results(self) -> dict[str, float]:
+        labels = {"action": Action.SHUTDOWN.value}
+        name = "dayz_relay_results_total"
+        found = {
+            result: self.registry.get_sample_value(name, {**labels, "result": result}) or 0
+            for result in ("accepted", "late", "unreadable")
+        }
+        found["foreign"] = self.registry.get_sample_value("dayz_relay_results_foreign_total") or 0
+        return {result: count for result, count in found.items() if count}
+
+
+async def test_the_first_result_is_accepted_and_a_repeated_one_is_late(store: Store, slug: str) -> None:
+    mod = Counted(store, slug)
+    operation = await mod.handed()
+    assert await mod.operations.take_result(operation, DONE)
+    assert not await mod.operations.take_result(operation, b'{"ok":false,"error":"ran twice?"}')
+    assert mod.results() == {"accepted": 1, "late": 1}
+    assert [outcome.error for _, _, outcome in await mod.stream.results("", 10)] == [""]
+
+
+async def test_a_result_after_takaro_was_told_is_late(store: Store, slug: str) -> None:
+    mod = Counted(store, slug)
+    operation = await mod.handed()
+    await mod.stream.give_up(operation)
+    assert not await mod.operations.take_result(operation, DONE)
+    assert mod.results() == {"late": 1}
+
+
+async def test_a_result_that_cannot_be_read_is_the_end_of_its_command_all_the_same(
+    store: Store, slug: str
+) -> None:
+    mod = Counted(store, slug)
+    assert await mod.operations.take_result(await mod.handed(), b"\xff not JSON")
+    assert mod.results() == {"unreadable": 1}
+
+
+@pytest.mark.parametrize(
+    ("operation", "counted"),
+    [("shutdown-of-another-instance", "late"), ("noSuchAction-1", "foreign"), ("", "foreign")],
+)
+async def test_a_result_of_somebody_elses_is_passed_to_nobody(
+    store: Store, slug: str, operation: str, counted: str
+) -> None:
+    mod = Counted(store, slug)
+    await mod.handed()
+    assert not await mod.operations.take_result(operation, DONE)
+    assert mod.results() == {counted: 1}
+    assert await mod.stream.results("", 10) == []
+
+
+async def test_rows_that_cannot_be_made_valid_are_counted_and_told_of_once(
+    store: Store, slug: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    mod = Counted(store, slug)
+    bans = b'[{"gameId":"1","expiresAt":"soon"},{"gameId":"2","expiresAt":1893805320},{"gameId":""}]'
+    for _ in range(2):
+        assert await mod.operations.take_result(
+            await mod.handed(Action.LIST_BANS), b'{"ok":1,"result":%b}' % bans
+        )
+    _, _, outcome = (await mod.stream.results("", 10))[0]
+    assert [ban["player"]["gameId"] for ban in outcome.value] == ["2"]
+    labels = {"action": Action.LIST_BANS.value}
+    assert mod.registry.get_sample_value("dayz_relay_result_rows_left_out_total", labels) == 4
+    assert caplog.text.count("2 rows of the mod's answer to listBans are left out") == 1
+
+
+async def test_players_are_not_forgotten_with_a_result_that_is_cancelled(store: Store, slug: str) -> None:
+    mod = Counted(store, slug)
+    first, second = await mod.handed(), await mod.handed()
+    mod.roster.learn({"gameId": "76561198000000001", "name": "Ada"})
+    await cancelled_in(CommandStream, "complete", mod.operations.take_result(first, DONE))
+    assert await mod.operations.take_result(second, DONE)
+    assert list(await InstanceState(store, slug).players()) == ["76561198000000001"]

@@ -1,0 +1,42 @@
+"""How an instance stands: the first thing that keeps it from being up."""
+
+from dataclasses import replace
+
+import pytest
+
+from services.relay.instances.facts import Facts
+from services.relay.instances.server_state import ServerState, server_state
+
+NOW_MS = 1_700_000_000_000
+UP = Facts(
+    now_ms=NOW_MS,
+    uplink="host-1",
+    link="ready",
+    game_server_id="id",
+    link_why="",
+    contact_ms=NOW_MS - 2_000,
+    events=0,
+    events_bytes=0,
+    oldest_ms=None,
+    commands=0,
+    dead=0,
+    players=0,
+    mod_version="",
+    hold_ms=None,
+)
+
+
+@pytest.mark.parametrize(
+    ("facts", "has_token", "stands"),
+    [
+        (UP, True, ServerState.UP),
+        (UP, False, ServerState.NO_TOKEN),
+        (replace(UP, uplink=""), True, ServerState.NO_OWNER),
+        (replace(UP, contact_ms=None), True, ServerState.NEVER_CALLED),
+        (replace(UP, contact_ms=NOW_MS - 61_000), True, ServerState.SILENT),
+        (replace(UP, link="connecting"), True, ServerState.NOT_LINKED),
+        (replace(UP, uplink="", contact_ms=None, link=""), False, ServerState.NO_TOKEN),
+    ],
+)
+def test_the_first_thing_that_is_true_counts(facts: Facts, has_token: bool, stands: ServerState) -> None:
+    assert server_state(facts, has_token=has_token) is stands

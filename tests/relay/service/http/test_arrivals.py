@@ -1,0 +1,120 @@
+"""When a request came is known also of what nobody has read, or accepted, for a while."""
+
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from services.relay.service.http import arrivals
+from services.relay.service.http.arrivals import TICK_S, Arrivals
+from services.relay.service.stalls import BEAT_EVERY_S, READ_WITHIN_S
+
+linux = pytest.mark.skipif(not hasattr(socket, "TCP_INFO"), reason="only Linux says when bytes came")
+
+
+class Clocks:
+    """A machine's, as the test sets them."""
+
+    def __init__(self) -> None:
+        self.slept_s = 0.0
+        self.passed_s = 0.0
+
+    def monotonic_s(self) -> float:
+        return time.monotonic() + self.passed_s
+
+    def boottime_s(self) -> float:
+        return self.monotonic_s() + self.slept_s
+
+
+@pytest.fixture
+def clocks() -> Clocks:
+    return Clocks()
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as made:
+        yield made
+
+
+def connected(listener: socket.socket, data: bytes = b"x") -> socket.socket:
+    client = socket.create_connection(listener.getsockname())
+    client.sendall(data)
+    return client
+
+
+def made(clocks: Clocks) -> Arrivals:
+    return Arrivals(clocks.boottime_s, clocks.monotonic_s)
+
+
+def test_what_a_living_loop_reads_has_just_come(clocks: Clocks, listener: socket.socket) -> None:
+    one = made(clocks)
+    with connected(listener), listener.accept()[0] as sock:
+        arrival = one.begun(sock)
+    assert not arrival.in_doubt() and arrival.age_s() < 0.5
+
+
+@linux
+def test_after_a_standstill_each_request_is_as_old_as_its_bytes(
+    clocks: Clocks, listener: socket.socket
+) -> None:
+    one = made(clocks)
+    clocks.passed_s = 20.0  # it stood still, but these came only now: one at once, one a moment later
+    with connected(listener) as first:
+        while not (known := arrivals.asked(first)) or known.silent_s < 0.3:
+            time.sleep(0.05)
+        with connected(listener), listener.accept()[0] as old, listener.accept()[0] as new:
+            older, newer = one.begun(old), one.begun(new)
+            assert older.in_doubt() and newer.in_doubt()
+            assert 0.3 <= older.age_s() < 5.0
+            assert newer.age_s() < older.age_s() - 0.2
+            assert newer.at_s > older.at_s + 0.2 - TICK_S
+
+
+@linux
+def test_that_the_other_side_has_closed_is_known_before_it_is_accepted(listener: socket.socket) -> None:
+    connected(listener).close()
+    with connected(listener), listener.accept()[0] as closed, listener.accept()[0] as open:
+        assert Arrivals().begun(closed).is_closed() is True
+        assert Arrivals().begun(open).is_closed() is False
+
+
+def test_where_the_kernel_does_not_say_all_that_is_read_is_as_old_as_the_standstill(
+    clocks: Clocks, listener: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arrivals.sys, "platform", "win32")
+    one = made(clocks)
+    clocks.passed_s = 20.0
+    with connected(listener), listener.accept()[0] as sock:
+        arrival = one.begun(sock)
+        assert arrival.age_s() >= 20.0
+        assert arrival.is_closed() is None
+        assert arrival.at_s == pytest.approx(clocks.monotonic_s(), abs=1.0)  # if not exactly, then too late
+        for _ in range(int(READ_WITHIN_S / BEAT_EVERY_S) + 1):
+            one.beat()
+            clocks.passed_s += BEAT_EVERY_S
+        assert one.begun(sock).age_s() < 1.0
+
+
+def test_the_sleep_of_the_machine_counts_though_its_kernel_does_not_count_it(
+    clocks: Clocks, listener: socket.socket
+) -> None:
+    one = made(clocks)
+    clocks.slept_s = 3_600.0
+    with connected(listener), listener.accept()[0] as sock:
+        assert one.begun(sock).age_s() >= 3_600.0
+
+
+def test_a_request_that_is_in_hand_grows_older_through_a_standstill(clocks: Clocks) -> None:
+    one = made(clocks)
+    arrival = one.begun()
+    clocks.slept_s = 5.0
+    assert arrival.in_doubt() and arrival.age_s() >= 5.0
+
+
+def test_what_is_no_tcp_connection_is_not_asked(listener: socket.socket) -> None:
+    left, right = socket.socketpair()
+    with left, right:
+        assert arrivals.asked(left) is None or left.family == socket.AF_INET
+    assert arrivals.asked(left) is None and arrivals.asked(None) is None

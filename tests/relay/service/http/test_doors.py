@@ -1,0 +1,357 @@
+"""What a stranger may do at a listener: each limit, met over a real socket."""
+
+import asyncio
+import contextlib
+import ssl
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+from starlette.types import Receive, Scope, Send
+
+from services.relay.protocol.errors import ConfigError
+from services.relay.protocol.limits import Limits
+from services.relay.service.http import connection_limits, tls
+from services.relay.service.http.addresses import networks
+from services.relay.service.http.connection_limits import LOOK_EVERY_S, MAX_PIPELINED, ConnectionLimits
+from services.relay.service.http.listener import Listener
+from services.relay.service.http.ports import bind
+from services.relay.service.lifecycle import cancelled
+from tests.support.certificates import make_certificate
+
+GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+SOON_S = 1.0 + 3 * LOOK_EVERY_S
+
+
+async def answers(scope: Scope, receive: Receive, send: Send) -> None:
+    """Reads the body and says ok; "/early" answers before that, "/held" after 2.5 s."""
+    if scope["path"] == "/held":
+        await asyncio.sleep(2.5)
+    more = scope["path"] != "/early"
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return
+        more = message.get("more_body", False)
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+    await send({"type": "http.response.body", "body": b"ok"})
+
+
+class Served:
+    """A listener with these limits, and what it counted."""
+
+    def __init__(self, limits: Limits, certificate: tls.Certificate | None = None, trusted: str = "") -> None:
+        self.refused: Counter[str] = Counter()
+        sock = bind("127.0.0.1", 0, "test")
+        self.port: int = sock.getsockname()[1]
+        door = ConnectionLimits(limits, lambda limit: self.refused.update([limit]), networks(trusted.split()))
+        self.door = door
+        self._strangers: list[Stranger] = []
+        self._serving = asyncio.create_task(Listener.of(answers, door, certificate).listen(sock))
+
+    async def open(self, context: ssl.SSLContext | None = None) -> "Stranger":
+        stranger = Stranger(*await asyncio.open_connection("127.0.0.1", self.port, ssl=context))
+        self._strangers.append(stranger)
+        return stranger
+
+    async def stop(self) -> None:
+        for stranger in self._strangers:
+            stranger.writer.close()
+            with contextlib.suppress(OSError):
+                await stranger.writer.wait_closed()
+        await cancelled(self._serving)
+
+
+class Stranger:
+    """One connection."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+
+    async def says(self, data: bytes) -> bytes:
+        """What comes back at once."""
+        self.writer.write(data)
+        async with asyncio.timeout(5):
+            return await self.reader.read(4096)
+
+    async def closed_after_s(self, drip: bytes = b"", every_s: float = 0.2) -> float:
+        """How long it takes until the connection is closed, `drip` being sent meanwhile."""
+        begun_s = time.monotonic()
+        reading = asyncio.create_task(self.reader.read())
+        async with asyncio.timeout(8):
+            while not reading.done():
+                with contextlib.suppress(OSError):
+                    if drip:
+                        self.writer.write(drip)
+                await asyncio.wait([reading], timeout=every_s)
+        with contextlib.suppress(OSError):
+            reading.result()
+        return time.monotonic() - begun_s
+
+
+Serve = Callable[..., Served]
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[Serve]:
+    """Makes listeners whose requests must be there within a second."""
+    made: list[Served] = []
+
+    def one(certificate: tls.Certificate | None = None, trusted: str = "", **limits: float) -> Served:
+        made.append(Served(Limits(**{"receive_within_s": 1, **limits}), certificate, trusted))
+        return made[-1]
+
+    yield one
+    for each in made:
+        await each.stop()
+
+
+@pytest.mark.parametrize(
+    ("first", "drip"),
+    [
+        (b"", b""),
+        (b"", b"\r\n"),
+        (b"GET / HTTP/1.1\r\n", b""),
+        (b"GET / HTTP/1.1\r\n", b"x: y\r\n"),
+        (b"POST / HTTP/1.1\r\nContent-Length: 999\r\n\r\n", b""),
+        (b"POST / HTTP/1.1\r\nContent-Length: 999\r\n\r\n", b"x"),
+        (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
+    ],
+    ids=["silent", "line breaks", "half a head", "slow head", "no body", "slow body", "slow chunks"],
+)
+async def test_a_request_that_does_not_come_in_time_ends_its_connection(
+    serve: Serve, first: bytes, drip: bytes
+) -> None:
+    served = serve()
+    stranger = await served.open()
+    stranger.writer.write(first)
+    assert 0.9 < await stranger.closed_after_s(drip) < SOON_S
+    assert served.refused == {"receive_within_s": 1}
+
+
+async def test_a_connection_that_was_good_once_gets_no_more_time(serve: Serve) -> None:
+    stranger = await serve().open()
+    assert b"200" in await stranger.says(GET)
+    assert await stranger.closed_after_s(b"\r\n") < SOON_S
+
+
+async def test_a_second_request_has_to_come_in_time_too(serve: Serve) -> None:
+    stranger = await serve().open()
+    assert b"200" in await stranger.says(GET)
+    stranger.writer.write(b"POST / HTTP/1.1\r\nContent-Length: 999\r\n\r\n")
+    assert 0.9 < await stranger.closed_after_s(b"x") < SOON_S
+
+
+async def test_what_was_answered_before_its_body_may_not_stay_for_ever(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection_limits, "KEEP_ALIVE_S", 1)
+    stranger = await serve().open()
+    assert b"200" in await stranger.says(b"POST /early HTTP/1.1\r\nContent-Length: 9\r\n\r\n")
+    stranger.writer.write(b"x" * 9)
+    assert 0.9 < await stranger.closed_after_s() < SOON_S
+
+
+async def test_an_answer_before_the_body_buys_no_time(serve: Serve) -> None:
+    stranger = await serve().open()
+    assert b"200" in await stranger.says(b"POST /early HTTP/1.1\r\nContent-Length: 999\r\n\r\n")
+    assert await stranger.closed_after_s(b"x") < SOON_S
+
+
+async def test_a_held_poll_and_a_quiet_connection_are_left_alone(serve: Serve) -> None:
+    served = serve()
+    stranger = await served.open()
+    assert b"200" in await stranger.says(b"GET /held HTTP/1.1\r\nHost: x\r\n\r\n")
+    await asyncio.sleep(1.6)
+    assert b"200" in await stranger.says(GET)
+    assert not served.refused
+
+
+@pytest.mark.parametrize("name_bytes", [20, 1000])
+async def test_a_head_beyond_its_limit_is_refused(serve: Serve, name_bytes: int) -> None:
+    served = serve(header_bytes=4096)
+    lines = b"".join(b"x-%d: " % n + b"y" * name_bytes + b"\r\n" for n in range(5000 // name_bytes))
+    assert b" 200 " in await (await served.open()).says(b"GET / HTTP/1.1\r\n" + lines[:2000] + b"\r\n\r\n")
+    assert b" 431 " in await (await served.open()).says(b"GET / HTTP/1.1\r\n" + lines + b"\r\n")
+    assert b" 431 " in await (await served.open()).says(b"GET / HTTP/1.1\r\n" + lines)
+    assert b" 431 " in await (await served.open()).says(b"GET /" + b"x" * 5000)
+    assert served.refused == {"header_bytes": 3}
+
+
+async def test_a_long_body_is_no_long_head(serve: Serve) -> None:
+    served = serve(header_bytes=1024)
+    body = b"x" * 50_000
+    stranger = await served.open()
+    for _ in range(2):
+        assert b" 200 " in await stranger.says(
+            b"POST / HTTP/1.1\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+        )
+    assert not served.refused
+
+
+async def test_connections_of_one_address_are_limited_and_come_back(serve: Serve) -> None:
+    served = serve(connections_per_address=3)
+    there = [await served.open() for _ in range(3)]
+    assert b" 503 " in await (await served.open()).says(b"")
+    assert served.refused == {"connections_per_address": 1}
+    assert b"200" in await there[0].says(GET)
+    there[0].writer.close()
+    async with asyncio.timeout(5):
+        while b"200" not in await (await served.open()).says(GET):
+            await asyncio.sleep(0.05)
+
+
+async def test_connections_in_all_are_limited_also_those_of_a_trusted_proxy(serve: Serve) -> None:
+    served = serve(trusted="127.0.0.0/8", connections=4, connections_per_address=1)
+    there = [await served.open() for _ in range(4)]
+    assert [b"200" in await one.says(GET) for one in there] == [True] * 4
+    assert b" 503 " in await (await served.open()).says(b"")
+    assert served.refused == {"connections": 1}
+
+
+async def test_nobody_is_counted_who_is_gone(serve: Serve) -> None:
+    served = serve(connections_per_address=5)
+    for data in (b"", GET, b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\n") * 3:
+        stranger = await served.open()
+        stranger.writer.write(data)
+        await stranger.writer.drain()
+        stranger.writer.close()
+    last = await served.open()
+    assert b"200" in await last.says(GET)  # by now they were counted
+    last.writer.close()
+    async with asyncio.timeout(5):
+        while served.door._counts or served.door._count:
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"nonsense\r\n\r\n",
+        b"GET \xff HTTP/1.1\r\n\r\n",
+        b"CONNECT a:1 HTTP/1.1\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"POST / HTTP/1.1\r\nContent-Length: x\r\n\r\n",
+    ],
+)
+async def test_what_is_not_http_is_refused_without_a_line_in_the_log(
+    serve: Serve, data: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    served = serve()
+    assert b" 400 " in await (await served.open()).says(data)
+    assert served.refused == {"not_http": 1} and not caplog.records
+
+
+async def test_a_request_for_another_protocol_is_answered_as_a_plain_one(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    stranger = await serve().open()
+    upgrade = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+    assert b" 200 " in await stranger.says(upgrade)
+    assert not caplog.records
+
+
+async def test_requests_do_not_queue_up_without_end_behind_one_that_is_held(serve: Serve) -> None:
+    served = serve()
+    stranger = await served.open()
+    held = b"GET /held HTTP/1.1\r\nHost: x\r\n\r\n"
+    assert await stranger.closed_after_s(held * (MAX_PIPELINED + 2), 5.0) < 1.0
+
+
+# TLS
+
+
+def believing(cert: Path) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=str(cert))
+
+
+async def shown(served: Served) -> str:
+    """The name in the certificate that a client is shown."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    stranger = await served.open(context)
+    der = stranger.writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+    stranger.writer.close()
+    return next(name for name in ("old.example", "new.example") if name.encode() in der)
+
+
+async def until_shown(served: Served, name: str) -> None:
+    async with asyncio.timeout(5):
+        while await shown(served) != name:
+            await asyncio.sleep(0.05)
+
+
+async def test_mods_are_served_by_tls(serve: Serve, tmp_path: Path) -> None:
+    cert, key = make_certificate(tmp_path, "old.example")
+    served = serve(tls.Certificate(cert, key))
+    stranger = await served.open(believing(cert))
+    assert b"200" in await stranger.says(GET)
+    assert b"200" in await stranger.says(GET)
+
+
+async def test_without_a_handshake_a_connection_is_counted_and_ended(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.relay.service.http.listener.HANDSHAKE_WITHIN_S", 1.0)
+    served = serve(tls.Certificate(*make_certificate(tmp_path, "old.example")), connections_per_address=2)
+    silent = [await served.open() for _ in range(2)]
+    assert await (await served.open()).closed_after_s() < 0.5
+    assert served.refused == {"connections_per_address": 1}
+    assert 0.9 < await silent[0].closed_after_s() < 3.0
+    assert await silent[1].closed_after_s() < 1.0
+    assert b"200" in await (await served.open(believing(tmp_path / "cert.pem"))).says(GET)
+
+
+async def test_a_slow_request_ends_its_connection_by_tls_too(serve: Serve, tmp_path: Path) -> None:
+    cert, key = make_certificate(tmp_path, "old.example")
+    stranger = await serve(tls.Certificate(cert, key)).open(believing(cert))
+    assert 0.9 < await stranger.closed_after_s(b"\r\n") < SOON_S
+
+
+@pytest.mark.parametrize("bad", ["no certificate", "the certificate of another key"])
+async def test_a_certificate_is_taken_up_when_its_files_change_and_only_if_it_is_good(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, bad: str
+) -> None:
+    monkeypatch.setattr(tls, "LOOK_EVERY_S", 0.05)
+    caplog.set_level("INFO")
+    cert, key = make_certificate(tmp_path, "old.example")
+    served = serve(tls.Certificate(cert, key))
+    await asyncio.sleep(0.1)
+    (tmp_path / "other").mkdir()
+    other, _ = make_certificate(tmp_path / "other", "new.example")
+    cert.write_text(other.read_text() if "another" in bad else bad)
+    async with asyncio.timeout(5):
+        while "The certificate from before stays in use" not in caplog.text:
+            await asyncio.sleep(0.05)
+    assert await shown(served) == "old.example"
+    make_certificate(tmp_path, "new.example")
+    await until_shown(served, "new.example")
+
+
+def test_neither_old_tls_nor_handshake_upon_handshake_is_offered(tmp_path: Path) -> None:
+    """Today's OpenSSL refuses both by itself: this holds with a system's own settings too."""
+    context = tls.Certificate(*make_certificate(tmp_path, "old.example")).context
+    assert context.minimum_version == ssl.TLSVersion.TLSv1_2
+    assert context.options & ssl.OP_NO_RENEGOTIATION
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda cert, key: cert.unlink(), "cannot be read: No such file"),
+        (lambda cert, key: cert.write_text("x"), "no certificate and its key"),
+        (lambda cert, key: key.write_text(cert.read_text()), "no certificate and its key"),
+    ],
+)
+def test_a_certificate_that_is_wrong_at_the_start_is_one_clear_line(
+    tmp_path: Path, spoil: Callable[[Path, Path], object], words: str
+) -> None:
+    cert, key = make_certificate(tmp_path, "old.example")
+    spoil(cert, key)
+    with pytest.raises(ConfigError, match=words) as caught:
+        tls.Certificate(cert, key)
+    assert "\n" not in str(caught.value) and "modapi.tls_cert" in str(caught.value)

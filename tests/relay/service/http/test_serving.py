@@ -1,0 +1,37 @@
+"""The admin port that both services have."""
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from services.relay.service.http.listener import admin_app
+
+
+async def ready() -> str:
+    return ""
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "words"),
+    [
+        ("GET", "/nothing", 404, "Not Found"),
+        ("GET", "/api/instances/a%0Ab", 404, "Not Found"),  # a line break, which no mount takes
+        ("POST", "/livez", 405, "Method Not Allowed"),
+    ],
+)
+async def test_what_is_not_there_is_answered_as_everything_else(
+    method: str, path: str, status: int, words: str
+) -> None:
+    app = admin_app(lambda: b"", ready)
+    app.mount("/api", FastAPI())
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://admin") as client:
+        answer = await client.request(method, path)
+    assert (answer.status_code, answer.json()) == (status, {"error": words})
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics"])
+async def test_whoever_asks_for_the_head_alone_is_answered_too(path: str) -> None:
+    app = admin_app(lambda: b"dayz_relay_up 1", ready)
+    app.mount("/", FastAPI())  # the page, which takes whatever is left
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://admin") as client:
+        assert (await client.head(path)).status_code == 200

@@ -1,0 +1,23 @@
+"""Moments that many share."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.relay.service.clocks import boottime_s, next_beat_s
+
+NOW_S = st.floats(min_value=0.0, max_value=1e9)
+PERIOD_S = st.floats(min_value=0.01, max_value=10.0)
+
+
+@given(NOW_S, PERIOD_S)
+def test_the_next_beat_comes_within_a_period(now_s: float, period_s: float) -> None:
+    assert -1e-6 < next_beat_s(now_s, period_s) - now_s <= period_s + 1e-6
+
+
+@given(st.integers(0, 10**9), st.floats(0.1, 0.9), st.floats(0.1, 0.9))
+def test_it_is_the_same_for_all_who_ask_between_two_beats(beats: int, one: float, other: float) -> None:
+    assert next_beat_s((beats + one) * 0.1, 0.1) == next_beat_s((beats + other) * 0.1, 0.1)
+
+
+def test_the_clock_of_leases_goes_on() -> None:
+    assert boottime_s() <= boottime_s()

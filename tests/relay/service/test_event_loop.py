@@ -1,0 +1,70 @@
+"""Names are looked up beside connections: who gives a connection up leaves nothing behind."""
+
+import asyncio
+import contextlib
+import gc
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from services.relay.service.event_loop import Loop
+from services.relay.store.connection import dial
+from services.relay.store.refusals import Unreachable
+from services.relay.store.url import Endpoint, Login
+
+NOBODY = "nobody.invalid"
+
+
+def run(work: Callable[[Loop], Coroutine[Any, Any, None]]) -> list[dict[str, Any]]:
+    """Runs it to its end; what the loop had to report."""
+    reported: list[dict[str, Any]] = []
+
+    async def whole() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, Loop)
+        loop.set_exception_handler(lambda _, context: reported.append(context))
+        await work(loop)
+        async with asyncio.timeout(30.0):
+            while loop.lookups:
+                await asyncio.sleep(0.01)
+        gc.collect()
+        await asyncio.sleep(0)
+
+    with asyncio.Runner(loop_factory=Loop) as runner:
+        runner.run(whole())
+    return reported
+
+
+def test_a_lookup_that_is_given_up_reports_no_exception_that_nobody_retrieved() -> None:
+    async def dial_and_give_up(loop: Loop) -> None:
+        for _ in range(5):
+            with contextlib.suppress(TimeoutError, OSError):
+                async with asyncio.timeout(0):
+                    await loop.create_connection(asyncio.Protocol, NOBODY, 6379)
+
+    assert run(dial_and_give_up) == []
+
+
+def test_of_one_name_one_lookup_is_under_way_however_many_ask() -> None:
+    async def ask(loop: Loop) -> None:
+        dials = [loop.create_connection(asyncio.Protocol, NOBODY, 6379) for _ in range(20)]
+        failed = asyncio.gather(*dials, return_exceptions=True)
+        await asyncio.sleep(0)
+        assert loop.lookups == 1
+        assert all(isinstance(failure, OSError) for failure in await failed)
+
+    assert run(ask) == []
+
+
+def test_a_name_leads_to_whoever_listens_at_one_of_its_addresses() -> None:
+    async def connect(loop: Loop) -> None:
+        server = await loop.create_server(asyncio.Protocol, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        transport, _ = await loop.create_connection(asyncio.Protocol, "localhost", port)
+        transport.close()
+        server.close()
+        with pytest.raises(Unreachable, match="nobody listens on localhost"):
+            await dial(Endpoint("localhost", port), Login())
+
+    assert run(connect) == []

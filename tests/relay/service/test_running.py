@@ -1,0 +1,49 @@
+"""Tasks of a service: ended by whoever began them, and by nobody's fault but their own."""
+
+import asyncio
+
+import pytest
+
+from services.relay.service.lifecycle import cancelled
+
+
+async def test_ending_a_task_waits_for_it_and_ignores_how_it_ends() -> None:
+    tidied = asyncio.Event()
+
+    async def fails_while_it_ends() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            tidied.set()
+            raise RuntimeError("while it ended")
+
+    task = asyncio.create_task(fails_while_it_ends())
+    await asyncio.sleep(0)
+    await cancelled(task)
+    assert tidied.is_set() and task.done()
+
+
+async def test_who_is_cancelled_while_it_ends_a_task_is_cancelled() -> None:
+    may_end = asyncio.Event()
+
+    async def ends_slowly() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await may_end.wait()
+
+    slow = asyncio.create_task(ends_slowly())
+
+    async def loop() -> None:
+        while True:
+            await cancelled(slow)
+            await asyncio.sleep(0)
+
+    looping = asyncio.create_task(loop())
+    await asyncio.sleep(0.01)
+    looping.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(looping, 1.0)
+    may_end.set()
+    await cancelled(slow)

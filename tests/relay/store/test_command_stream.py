@@ -1,0 +1,478 @@
+"""The life of a command against a real store: handed out once, in time, answered once."""
+
+import asyncio
+import gc
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from services.relay.protocol.command_states import CommandState
+from services.relay.protocol.errors import NotCarriedOut, StoreError
+from services.relay.protocol.keys import keys_of
+from services.relay.protocol.records import Command, Outcome
+from services.relay.protocol.vocabulary import Action
+from services.relay.store import command_stream
+from services.relay.store import pipeline as redis_lane
+from services.relay.store.client import Store
+from services.relay.store.command_stream import CommandStream
+from tests.support.redis_server import RedisServer
+
+
+def command(name: str) -> Command:
+    return Command(name, Action.GIVE_ITEM, {"gameId": "1", "item": "Apple", "amount": 2, "quality": ""})
+
+
+async def enqueue(stream: CommandStream, name: str, hand_out_within_s: float = 5.0) -> bool:
+    return await stream.enqueue(command(name), time.monotonic() + hand_out_within_s)
+
+
+async def complete(stream: CommandStream, name: str, outcome: Outcome) -> bool:
+    return await stream.complete(name, outcome, {})
+
+
+async def test_a_command_is_handed_out_once_and_whole(store: Store, slug: str) -> None:
+    stream = CommandStream(store, slug)
+    await enqueue(stream, "a")
+    assert await stream.take() == [command("a")]
+    assert await stream.take() == []
+
+
+async def test_commands_are_handed_out_in_the_order_in_which_they_came(store: Store, slug: str) -> None:
+    stream = CommandStream(store, slug)
+    for name in "abc":
+        await enqueue(stream, name)
+    assert [c.operation_id for c in await stream.take()] == ["a", "b", "c"]
+
+
+async def test_enqueueing_again_after_a_lost_reply_does_not_double_the_command(
+    store: Store, slug: str
+) -> None:
+    stream = CommandStream(store, slug)
+    assert await enqueue(stream, "a") and await enqueue(stream, "a")
+    assert len(await stream.take()) == 1
+
+
+async def test_a_command_past_its_deadline_is_never_handed_out(store: Store, slug: str) -> None:
+    stream = CommandStream(store, slug)
+    await enqueue(stream, "late", hand_out_within_s=0.5)
+    await enqueue(stream, "good")
+    await asyncio.sleep(0.51)  # the deadline is on the server's clock
+    assert [c.operation_id for c in await stream.take()] == ["good"]
+
+
+async def test_the_first_answer_counts_and_later_ones_do_not(store: Store, slug: str) -> None:
+    stream = CommandStream(store, slug)
+    await enqueue(stream, "a")
+    await stream.take()
+    assert await complete(stream, "a", Outcome({"first": True}))
+    assert not await complete(stream, "a", Outcome({"second": True}))
+    assert [(name, outcome) for _, name, outcome in await stream.results("", 10)] == [
+        ("a", Outcome({"first": True}))
+    ]
+
+
+@pytest.mark.parametrize("name", ["never-heard-of", "waiting"])
+async def test_an_answer_to_what_was_not_handed_out_is_refused(store: Store, slug: str, name: str) -> None:
+    stream = CommandStream(store, slug)
+    await enqueue(stream, "waiting")
+    assert not await complete(stream, name, Outcome({}))
+    assert await stream.results("", 10) == []
+
+
+async def test_giving_up_says_how_far_a_command_came_and_ends_it(store: Store, slug: str) -> None:
+    stream = CommandStream(store, slug)
+    await enqueue(stream, "waiting")
+    assert await stream.give_up("waiting") is CommandState.EXPIRED
+    assert await stream.take() == []
+
+    await enqueue(stream, "handed")
+    await stream.take()
+    assert await stream.give_up("handed") is CommandState.UNKNOWN
+    assert not await complete(stream, "handed", Outcome({}))
+
+    assert await stream.give_up("handed") is None
+
+
+async def test_a_mod_that_never_polls_fills_its_queue_and_no_more(store: Store, slug: str) -> None:
+    stream = CommandStream(store, slug, most_waiting=2)
+    assert [await enqueue(stream, name) for name in "abc"] == [True, True, False]
+    await stream.give_up("a")
+    assert await enqueue(stream, "d")
+
+
+async def test_what_expired_unfetched_is_told_as_not_delivered_though_others_came_after_it(
+    store: Store, slug: str
+) -> None:
+    stream = CommandStream(store, slug)
+    await enqueue(stream, "old", hand_out_within_s=0.5)
+    await asyncio.sleep(0.51)
+    await enqueue(stream, "new")
+    await stream.take()
+    assert await stream.give_up("old") is CommandState.EXPIRED
+
+
+async def test_a_mod_that_never_polls_leaves_nothing_behind_for_long(
+    store: Store, slug: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command_stream, "KEEP_MS", 20)
+    monkeypatch.setattr(command_stream, "LEFT_MS", 100)
+    stream, keys = CommandStream(store, slug), keys_of(slug)
+    for number in range(30):
+        await enqueue(stream, str(number))
+        await asyncio.sleep(0.005)
+    assert await store.send("XLEN", keys.writes) < 15  # those of the last 20 ms, not all
+    async with asyncio.timeout(2.0):
+        while await store.send("EXISTS", keys.writes, keys.waiting, keys.handed, keys.ended):
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("steps", ["", "take", "take complete", "take give_up", "give_up"])
+async def test_an_enqueue_repeated_after_a_lost_reply_brings_nothing_back(
+    store: Store, slug: str, steps: str
+) -> None:
+    stream = CommandStream(store, slug)
+    await enqueue(stream, "a")
+    handed = []
+    for step in steps.split():
+        if step == "take":
+            handed += await stream.take()
+        elif step == "complete":
+            await complete(stream, "a", Outcome({}))
+        else:
+            await stream.give_up("a")
+    assert await enqueue(stream, "a")
+    handed += await stream.take()
+    assert len(handed) == (0 if steps == "give_up" else 1)
+
+
+async def test_an_enqueue_that_was_stuck_in_a_stalled_store_does_not_come_to_life_later(
+    redis_server: RedisServer, store: Store, slug: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_lane, "CALL_TIMEOUT_S", 0.2)
+    stalled = Store(redis_server.url)
+    await stalled.ping()
+    with redis_server.stopped():
+        with pytest.raises(StoreError):
+            await enqueue(CommandStream(stalled, slug), "late", hand_out_within_s=0.3)
+    await store.ping()
+    assert await CommandStream(store, slug).take() == []
+    await stalled.close()
+
+
+async def test_a_deadline_is_a_moment_however_long_the_call_was_under_way(store: Store, slug: str) -> None:
+    stream = CommandStream(store, slug)
+    deadline_ms = await stream._on_redis_clock(time.monotonic() + 0.02)
+    await asyncio.sleep(0.05)
+    keys = keys_of(slug)
+    names = (keys.writes, keys.waiting, keys.handed, keys.ended)
+    assert (
+        await store.run(
+            command_stream._ENQUEUE, names, "a", "shutdown", "{}", deadline_ms, 9, 1_000, 9, 1_000, 9_000
+        )
+        == b"late"
+    )
+    assert await stream.take() == []
+
+
+async def test_many_that_are_over_do_not_hide_one_that_is_not(store: Store, slug: str) -> None:
+    stream = CommandStream(store, slug)
+    for number in range(250):
+        await enqueue(stream, str(number))
+        await stream.give_up(str(number))
+    await enqueue(stream, "last")
+    assert [c.operation_id for c in await stream.take()] == ["last"]
+    assert await store.send("XLEN", keys_of(slug).writes) == 0
+
+
+async def test_writes_go_before_reads_and_the_oldest_deadline_first_in_each(store: Store, slug: str) -> None:
+    stream = CommandStream(store, slug)
+    for name, action, within_s in [
+        ("read-late", Action.GET_PLAYERS, 7.0),
+        ("read-soon", Action.LIST_BANS, 3.0),
+        ("write-late", Action.SEND_MESSAGE, 6.0),
+        ("write-soon", Action.KICK_PLAYER, 2.0),
+    ]:
+        await stream.enqueue(Command(name, action, {}), time.monotonic() + within_s)
+    order = [c.operation_id for c in await stream.take()]
+    assert order == ["write-soon", "write-late", "read-soon", "read-late"]
+
+
+async def test_a_command_larger_than_a_poll_is_carried_alone(
+    store: Store, slug: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command_stream, "MAX_POLL_BYTES", 10)
+    stream = CommandStream(store, slug)
+    for name in "ab":
+        await enqueue(stream, name)
+    assert [[c.operation_id for c in await stream.take()] for _ in range(3)] == [["a"], ["b"], []]
+
+
+async def test_one_poll_carries_no_more_than_a_mod_can_digest(
+    store: Store, slug: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command_stream, "MAX_POLL_COMMANDS", 3)
+    monkeypatch.setattr(command_stream, "MAX_POLL_BYTES", 110)  # two of these, not three
+    stream = CommandStream(store, slug)
+    for name in "abcde":
+        await enqueue(stream, name)
+    assert [len(await stream.take()) for _ in range(4)] == [2, 2, 1, 0]
+
+
+async def test_one_poll_carries_no_more_commands_than_a_mod_can_run_at_once(
+    store: Store, slug: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command_stream, "MAX_POLL_COMMANDS", 3)
+    stream = CommandStream(store, slug)
+    for number in range(7):
+        action = Action.SHUTDOWN if number % 2 else Action.GET_PLAYERS
+        await stream.enqueue(Command(str(number), action, {}), time.monotonic() + 5.0)
+    polls = [[c.operation_id for c in await stream.take()] for _ in range(4)]
+    assert polls == [["1", "3", "5"], ["0", "2", "4"], ["6"], []]
+
+
+async def test_results_that_were_claimed_are_gone_and_the_others_stay(store: Store, slug: str) -> None:
+    stream = CommandStream(store, slug)
+    for name in "abc":
+        await enqueue(stream, name)
+    await stream.take()
+    for name in "abc":
+        await complete(stream, name, Outcome({}))
+    first, second, third = await stream.results("", 10)
+    stream.claim([first[0], third[0]])
+    assert [name for _, name, _ in await stream.results("", 10)] == ["b"]
+    assert await stream.take_off(second[0]) and not await stream.take_off(second[0])
+    assert await stream.results("", 10) == []
+
+
+async def test_a_result_that_a_newer_version_wrote_is_read_as_far_as_it_is_known(
+    store: Store, slug: str
+) -> None:
+    stored = b'{"value":{"x":1},"error":"","took_ms":7}'
+    await store.send("XADD", keys_of(slug).results, "*", "operation", "a", "outcome", stored)
+    await store.send("XADD", keys_of(slug).results, "*", "operation", "b", "outcome", b'{"error":"no"}')
+    found = [outcome for _, _, outcome in await CommandStream(store, slug).results("", 10)]
+    assert found == [Outcome({"x": 1}), Outcome(error="no")]
+
+
+async def test_refreshes_go_last_and_alone_only_when_they_may(store: Store, slug: str) -> None:
+    stream = CommandStream(store, slug)
+    soon = time.monotonic() + 5
+    refresh = Command("refresh", Action.GET_PLAYERS, {})
+    await stream.enqueue(refresh, soon, somebody_waits=False)
+    assert await stream.take(refreshes_alone=False) == []
+    await stream.enqueue(Command("read", Action.GET_PLAYERS, {}), soon)
+    await enqueue(stream, "write")
+    taken = await stream.take(refreshes_alone=False)
+    assert [c.operation_id for c in taken] == ["write", "read", "refresh"]
+    await stream.enqueue(replace(refresh, operation_id="alone"), soon, somebody_waits=False)
+    assert [c.operation_id for c in await stream.take()] == ["alone"]
+
+
+async def test_a_take_that_was_stuck_in_a_stalled_store_takes_nothing_when_its_poll_has_given_up(
+    redis_server: RedisServer, store: Store, slug: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_lane, "CALL_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(command_stream, "TAKE_WITHIN_S", 0.2)
+    stalled = Store(redis_server.url)
+    taking = CommandStream(stalled, slug)
+    assert await taking.take() == []
+    await enqueue(CommandStream(store, slug), "a")
+    with redis_server.stopped():
+        with pytest.raises(StoreError):
+            await taking.take()
+    await store.ping()
+    assert await CommandStream(store, slug).take() == [command("a")]
+    await stalled.close()
+
+
+async def test_a_take_that_is_cancelled_before_it_left_is_not_sent(store: Store, slug: str) -> None:
+    stream = CommandStream(store, slug)
+    await enqueue(stream, "a")
+    assert stream._clock.known or await stream._ask_clock() is None
+    taking = asyncio.create_task(stream.take())
+    await asyncio.sleep(0)  # it waits for the next pipeline
+    taking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await taking
+    await store.ping()
+    assert await store.send("ZCARD", keys_of(slug).handed) == 0
+    assert await stream.take() == [command("a")]
+
+
+async def test_what_was_taken_when_a_take_is_cancelled_on_its_way_is_handed_back_in_its_order(
+    redis_server: RedisServer, store: Store, slug: str
+) -> None:
+    stream = CommandStream(store, slug)
+    for name in "ab":
+        await enqueue(stream, name)
+    assert await CommandStream(store, slug).take(refreshes_alone=False) != []
+    for name in "cd":
+        await enqueue(stream, name)
+    await stream._ask_clock()
+    with redis_server.stopped():
+        taking = asyncio.create_task(stream.take())
+        await asyncio.sleep(0.05)  # sent, and not carried out
+        taking.cancel()
+        await asyncio.wait([taking])
+    async with asyncio.timeout(5.0):
+        while await store.send("ZCARD", keys_of(slug).waiting) < 2:
+            await asyncio.sleep(0.01)
+    await enqueue(stream, "e")
+    assert [c.operation_id for c in await stream.take()] == ["c", "d", "e"]
+
+
+async def test_what_has_ended_meanwhile_is_not_handed_back(store: Store, slug: str) -> None:
+    stream = CommandStream(store, slug)
+    for name in "ab":
+        await enqueue(stream, name)
+    taken = await stream.take()
+    assert await stream.give_up("a") is CommandState.UNKNOWN
+    for _ in range(2):  # also when it is said twice
+        stream.hand_back(taken)
+    assert await stream.take() == [command("b")]
+    assert await stream.give_up("b") is CommandState.UNKNOWN
+
+
+async def test_a_result_is_passed_on_though_whoever_brought_it_is_cancelled(store: Store, slug: str) -> None:
+    stream = CommandStream(store, slug)
+    await enqueue(stream, "a")
+    await stream.take()
+    passing = asyncio.create_task(complete(stream, "a", Outcome({})))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # it waits for the next pipeline
+    passing.cancel()
+    await asyncio.wait([passing])
+    async with asyncio.timeout(5.0):
+        while not await stream.results("", 10):
+            await asyncio.sleep(0.01)
+
+
+async def test_an_enqueue_says_whether_its_command_may_be_there_all_the_same(
+    redis_server: RedisServer, slug: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(redis_lane, "CALL_TIMEOUT_S", 0.2)
+    nobody = Store(f"unix://{tmp_path}/nobody")
+    with pytest.raises(NotCarriedOut, match="nobody"):
+        await enqueue(CommandStream(nobody, slug), "a", hand_out_within_s=0.5)
+    await nobody.close()
+
+    stalled = Store(redis_server.url)
+    stream = CommandStream(stalled, slug)
+    monkeypatch.setattr(stream, "_on_redis_clock", lambda moment_s: asyncio.sleep(0, 10**15))
+    await stalled.ping()
+    with redis_server.stopped(), pytest.raises(StoreError) as raised:
+        await enqueue(stream, "a", hand_out_within_s=0.3)
+    assert not isinstance(raised.value, NotCarriedOut)
+    await stalled.close()
+
+
+async def test_what_was_perhaps_never_queued_has_expired_and_is_not_queued_later(
+    store: Store, slug: str
+) -> None:
+    stream = CommandStream(store, slug)
+    assert await stream.give_up("a", in_doubt=True) is CommandState.EXPIRED
+    assert await enqueue(stream, "a")  # it was stuck on its way
+    assert await stream.take() == []
+
+    await enqueue(stream, "b")
+    await stream.take()
+    assert await stream.give_up("b", in_doubt=True) is CommandState.UNKNOWN
+    await enqueue(stream, "c")
+    await stream.take()
+    await complete(stream, "c", Outcome({}))
+    assert await stream.give_up("c", in_doubt=True) is None
+
+
+async def test_what_goes_on_though_its_caller_was_cancelled_reports_no_exception_when_it_fails(
+    redis_server: RedisServer, slug: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reported: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+    monkeypatch.setattr(redis_lane, "CALL_TIMEOUT_S", 0.2)
+    store = Store(redis_server.url)
+    await store.ping()
+    with redis_server.stopped():
+        passing = asyncio.create_task(complete(CommandStream(store, slug), "a", Outcome({})))
+        await asyncio.sleep(0.05)
+        passing.cancel()
+        await asyncio.wait([passing])
+        del passing
+        await store.close()
+    gc.collect()
+    await asyncio.sleep(0)
+    assert reported == []
+
+
+@pytest.fixture
+def set_clock(slug: str, store: Store) -> Callable[[float], Awaitable[None]]:
+    """Sets Redis' clock by some seconds, as the scripts see it: what they wrote is so much older."""
+    keys = keys_of(slug)
+
+    async def moved(seconds: float) -> None:
+        for key in (keys.waiting, keys.handed, keys.ended):
+            for member in await store.send("ZRANGE", key, 0, -1):
+                await store.send("ZINCRBY", key, round(-seconds * 1000), member)
+        if contact := await store.send("GET", keys.contact):
+            await store.send("SET", keys.contact, int(contact) - round(seconds * 1000))
+
+    return moved
+
+
+EIGHT_DAYS_S = 8 * 86_400.0
+
+
+async def test_a_clock_that_is_set_forward_loses_no_result_and_no_fate(
+    store: Store, slug: str, set_clock: Callable[[float], Awaitable[None]]
+) -> None:
+    stream = CommandStream(store, slug)
+    for name in "abc":
+        await enqueue(stream, name)
+    await stream.take()
+    await enqueue(stream, "waits")
+    await set_clock(EIGHT_DAYS_S)
+    await enqueue(stream, "d")
+    assert [c.operation_id for c in await stream.take()] == ["d"]
+    assert await complete(stream, "a", Outcome("done"))
+    assert [name for _, name, _ in await stream.results("", 10)] == ["a"]
+    assert await stream.give_up("b") is CommandState.UNKNOWN
+    assert await stream.give_up("waits") is CommandState.EXPIRED
+    assert await enqueue(stream, "a")  # repeated after a lost reply
+    assert await stream.take() == []
+
+
+@pytest.mark.parametrize("seconds", [60.0, EIGHT_DAYS_S])
+async def test_a_clock_that_is_set_back_gives_no_command_more_time(
+    store: Store, slug: str, set_clock: Callable[[float], Awaitable[None]], seconds: float
+) -> None:
+    stream = CommandStream(store, slug, most_waiting=2)
+    for name in "ab":
+        await enqueue(stream, name)
+    await set_clock(-seconds)
+    assert await enqueue(stream, "new")  # what is left of the others takes no room
+    assert [c.operation_id for c in await stream.take()] == ["new"]
+    assert await stream.give_up("a") is CommandState.EXPIRED
+
+
+async def test_a_mod_is_heard_of_after_a_clock_was_set_back(
+    store: Store, slug: str, set_clock: Callable[[float], Awaitable[None]]
+) -> None:
+    stream, contact = CommandStream(store, slug), keys_of(slug).contact
+    await stream.take()
+    before_ms = int(await store.send("GET", contact))
+    await set_clock(-EIGHT_DAYS_S)
+    await stream.take()
+    assert abs(int(await store.send("GET", contact)) - before_ms) < 60_000
+
+
+@pytest.mark.parametrize("key", ["waiting", "handed", "ended", "results"])
+async def test_no_key_of_commands_expires_by_a_step_of_days(store: Store, slug: str, key: str) -> None:
+    stream = CommandStream(store, slug)
+    for name in "ab":
+        await enqueue(stream, name)
+    await stream.take()
+    await complete(stream, "a", Outcome({}))
+    await enqueue(stream, "c")
+    assert await store.send("PTTL", getattr(keys_of(slug), key)) > EIGHT_DAYS_S * 1000

@@ -1,0 +1,127 @@
+"""Redis at its maxmemory: new events are refused, and all that makes room or keeps the books goes on."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from services.relay.protocol.errors import NotCarriedOut, StoreError
+from services.relay.protocol.keys import keys_of
+from services.relay.protocol.operation_ids import new_operation_id
+from services.relay.protocol.records import Command, Outcome
+from services.relay.protocol.vocabulary import Action
+from services.relay.store.client import Script, Store
+from services.relay.store.command_stream import CommandStream
+from services.relay.store.event_stream import EventBatch, EventStream, Slot, digest
+from services.relay.store.leases import Lease
+from services.relay.store.stream_entries import Delivered
+from tests.support.redis_server import RedisServer, binaries
+
+
+@pytest.fixture(params=["valkey", "redis"])
+def small_server(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
+    binary = binaries().get(request.param)
+    if binary is None:
+        pytest.skip("redis-server is not installed: tests/install-packages installs it")
+    server = RedisServer(binary, maxmemory="8mb")
+    server.start()
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+async def small_store(small_server: RedisServer) -> AsyncIterator[Store]:
+    store = Store(small_server.url)
+    yield store
+    await store.close()
+
+
+def batch(text: str) -> EventBatch:
+    return EventBatch([Slot(digest(text), {"type": "log", "data": {"msg": text}})])
+
+
+async def fill(stream: EventStream) -> int:
+    """Appends until Redis refuses; how many batches it took."""
+    for number in range(1_000):
+        try:
+            appended = await stream.append(batch(f"{number} " + "x" * 50_000))
+        except StoreError as error:
+            assert "maxmemory" in str(error)
+            # Now well above it: it takes nothing, however small, until most of this is gone.
+            await stream._store.send("CONFIG", "SET", "maxmemory", "4mb")
+            return number
+        stream.answered(appended.token)
+    raise AssertionError("it never filled up")
+
+
+async def deliver(stream: EventStream, token: str) -> int:
+    """What uplink does: reads from the head, and takes off what was delivered."""
+    taken = 0
+    while entries := await stream.read("", 20):
+        last = entries[-1]
+        milliseconds, _, number = last.id.partition("-")
+        count, size_bytes = sum(len(e.events) for e in entries), sum(e.size_bytes for e in entries)
+        total = (await stream.delivered()).total + count
+        behind = Delivered(f"{milliseconds}-{int(number) + 1}", 0, {}, total)
+        await stream.ack(token, behind, count, size_bytes)
+        taken += len(entries)
+    return taken
+
+
+async def test_a_full_memory_refuses_events_and_drains_by_itself(
+    small_store: Store, slug: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.relay.store.event_stream.CALL_WITHIN_S", 0.2)
+    stream, lease = EventStream(small_store, slug), Lease(small_store, slug, "up")
+    commands = CommandStream(small_store, slug)
+    handed, waiting = new_operation_id(Action.GET_PLAYERS), new_operation_id(Action.GET_PLAYERS)
+    by_s = asyncio.get_running_loop().time() + 8
+    await commands.enqueue(Command(handed, Action.GET_PLAYERS, {}), by_s)
+    count = await fill(stream)
+    assert count > 20
+
+    assert (await lease.renew()).mine and (await lease.renew()).mine
+    [command] = await commands.take()
+    assert command.operation_id == handed
+    assert await commands.complete(handed, Outcome([]), {"7656": b'{"name":"Ada"}'})
+    assert len(await commands.results("", 10)) == 1
+    assert await commands.give_up(waiting) is None
+    save, keys = Script("save_mirror"), keys_of(slug)
+    assert await small_store.run(save, (keys.lease, keys.mirror, keys.catalogues), lease.token, 2, "a", "b")
+    await stream.bury("player: must be an object", [{"type": "log", "data": {"msg": "bad"}}])
+    with pytest.raises(StoreError):
+        await stream.append(batch("x" * 50_000))
+
+    assert await deliver(stream, lease.token) == count
+    assert await small_store.send("XLEN", keys.dead) == 1
+    appended = await stream.append(batch("again"))
+    assert not appended.full
+    await lease.release()
+
+
+async def test_a_command_is_refused_whole_while_the_memory_is_full(
+    small_store: Store, slug: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.relay.store.event_stream.CALL_WITHIN_S", 0.2)
+    commands = CommandStream(small_store, slug)
+    await fill(EventStream(small_store, slug))
+    name = new_operation_id(Action.GIVE_ITEM)
+    with pytest.raises(NotCarriedOut, match="Redis is full"):
+        await commands.enqueue(Command(name, Action.GIVE_ITEM, {}), asyncio.get_running_loop().time() + 0.3)
+    assert await commands.take() == []
+    assert await small_store.send("EXISTS", keys_of(slug).waiting, keys_of(slug).writes) == 0
+
+
+async def test_the_answer_of_the_last_batch_before_the_memory_is_full_is_noted(
+    small_store: Store, slug: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else its honest twin, the first batch when there is room again, would be taken for a repeat."""
+    monkeypatch.setattr("services.relay.store.event_stream.CALL_WITHIN_S", 0.2)
+    stream, lease = EventStream(small_store, slug), Lease(small_store, slug, "up")
+    await lease.renew()
+    count = await fill(stream)
+    stream._note()
+    last = batch(f"{count - 1} " + "x" * 50_000)
+    await deliver(stream, lease.token)
+    assert (await EventStream(small_store, slug).append(last)).repeated == 0
+    await lease.release()

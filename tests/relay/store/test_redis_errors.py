@@ -1,0 +1,78 @@
+"""What each refusal of Redis means: sent again or not, and the words for a person."""
+
+import pytest
+
+from services.relay.protocol.errors import NotCarriedOut, StoreRefused
+from services.relay.store.refusals import ConnectionLost, RedisRefusal, Then, Unreachable, judged, told
+
+
+@pytest.mark.parametrize(
+    ("text", "then"),
+    [
+        ("NOSCRIPT No matching script. Please use EVAL.", Then.WHOLE),
+        ("TRYAGAIN Multiple keys request during rehashing of slot", Then.AGAIN),
+        ("NOREPLICAS Not enough good replicas to write.", Then.AGAIN),
+        ("BUSY Redis is busy running a script.", Then.AGAIN),
+        ("CLUSTERDOWN The cluster is down", Then.ANEW),
+        ("LOADING Redis is loading the dataset in memory", Then.ANEW),
+        ("READONLY You can't write against a read only replica.", Then.ANEW),
+        ("MASTERDOWN Link with MASTER is down", Then.ANEW),
+        ("OOM command not allowed when used memory > 'maxmemory'.", Then.GIVE_UP),
+        ("MISCONF Errors writing to the AOF file: No space left on device", Then.GIVE_UP),
+        ("NOAUTH Authentication required.", Then.GIVE_UP),
+        ("NOPERM this user has no permissions", Then.GIVE_UP),
+        ("WRONGTYPE Operation against a key", Then.GIVE_UP),
+        ("ERR unknown command", Then.GIVE_UP),
+    ],
+)
+def test_only_what_was_certainly_not_carried_out_is_sent_again(text: str, then: Then) -> None:
+    assert judged(RedisRefusal(text)).then is then
+
+
+def test_a_redirection_names_the_slot_and_the_node() -> None:
+    moved = judged(RedisRefusal("MOVED 3999 127.0.0.1:6381"))
+    assert (moved.then, moved.slot, moved.node) == (Then.MOVED, 3999, "127.0.0.1:6381")
+    assert judged(RedisRefusal("ASK 1 ::1:7")).node == "::1:7"
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (RedisRefusal("OOM command not allowed"), "Redis is full (maxmemory)"),
+        (RedisRefusal("MISCONF Errors writing to the AOF file"), "cannot write to its disk"),
+        (Unreachable("127.0.0.1:1: refused"), "Redis: 127.0.0.1:1: refused"),
+        (Unreachable("x", RedisRefusal("LOADING Redis is loading")), "still reading its data"),
+        (ConnectionLost("the server closed the connection"), "Redis: the server closed the connection"),
+        (RedisRefusal("ERR something\nelse"), "Redis: ERR something"),
+    ],
+)
+def test_a_person_is_told_in_one_line(error: Exception, words: str) -> None:
+    assert words in str(told(error)) and "\n" not in str(told(error))
+
+
+@pytest.mark.parametrize(
+    ("error", "certain"),
+    [
+        *(
+            (RedisRefusal(f"{code} for some reason"), True)
+            for code in ("OOM", "MISCONF", "LOADING", "READONLY")
+        ),
+        *(
+            (RedisRefusal(f"{code} for some reason"), True)
+            for code in ("NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN")
+        ),
+        (Unreachable("127.0.0.1:1: refused"), True),
+        (Unreachable("x", RedisRefusal("LOADING Redis is loading")), True),
+        (ConnectionLost("the server closed the connection"), False),
+        (RedisRefusal("WRONGTYPE Operation against a key"), False),  # a script has perhaps written before
+        (RedisRefusal("ERR something"), False),
+    ],
+    ids=lambda value: f"{value!s:.12}",
+)
+def test_what_was_certainly_not_carried_out_is_told_as_such(error: Exception, certain: bool) -> None:
+    assert isinstance(told(error), NotCarriedOut) is certain
+
+
+@pytest.mark.parametrize("code", ["NOAUTH", "WRONGPASS", "NOPERM"])
+def test_what_an_operator_has_to_mend_is_said_to_be_refused(code: str) -> None:
+    assert isinstance(told(RedisRefusal(f"{code} for some reason")), StoreRefused)

@@ -1,0 +1,511 @@
+"""What a mod sends twice is stored once, and what it says twice is stored twice.
+
+The guarantee, for a mod that has one batch under way at a time and repeats it at the head of the next, as the
+known ones do: all that it ever says is stored, once and in order, and no honest twin of an answered batch is
+dropped. Beyond it: an answer that left for a mod that was there counts as received. If the network loses it
+all the same and modapi sees nothing of that, a batch of one event, of equal events or of log lines is stored
+twice; any other is recognised for 30 s, unless another came between. If modapi dies between the answer and
+its note, an honest twin is dropped, as the very next batch only.
+"""
+
+import asyncio
+import itertools
+import time
+from collections import deque
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from services.relay.instances.facts import facts_of
+from services.relay.protocol.errors import StoreError
+from services.relay.store import event_stream
+from services.relay.store.client import Store
+from services.relay.store.event_stream import NOT_ASKED, EventBatch, EventStream, Slot, digest
+from tests.support.exact_clock import ExactClock
+from tests.support.redis_server import RedisServer
+
+BATCH_EVENTS = 50
+
+
+def batch(lines: str) -> EventBatch:
+    """A batch of one event for each letter."""
+    return EventBatch([Slot(digest(line), {"type": "log", "data": {"msg": line}}) for line in lines])
+
+
+def happenings(words: str) -> EventBatch:
+    """A batch of one event for each letter, kills in upper case and log lines in lower case."""
+    kinds = ("log", "entity-killed")
+    return EventBatch(
+        [Slot(digest(one), {"type": kinds[one.isupper()], "data": {"msg": one}}) for one in words]
+    )
+
+
+def modapi(store: Store, slug: str) -> EventStream:
+    stream = EventStream(store, slug)
+    stream._clock = ExactClock()
+    return stream
+
+
+async def now_s() -> float:
+    """No two moments are one."""
+    await asyncio.sleep(0.001)
+    return time.monotonic()
+
+
+@dataclass
+class Scene:
+    """Two modapis, a and b, in front of one instance."""
+
+    a: EventStream
+    b: EventStream
+
+    async def stored(self) -> str:
+        return "".join(e["data"]["msg"] for entry in await self.a.read("", 1_000) for e in entry.events)
+
+    async def noted(self) -> None:
+        """Until the notes of both are in Redis."""
+        for one in (self.a, self.b):
+            if one._noting:
+                one._noting.cancel()
+                one._note()
+        await self.stored()  # it travels behind them
+
+
+@pytest.fixture
+async def scene(store: Store, redis_server: RedisServer, slug: str) -> AsyncIterator[Scene]:
+    other = Store(redis_server.url)
+    yield Scene(modapi(store, slug), modapi(other, slug))
+    await other.close()
+
+
+async def test_a_repeat_alone_is_stored_once(scene: Scene) -> None:
+    await scene.a.append(batch("xy"))
+    again = await scene.b.append(batch("xy"))
+    assert again.repeated == 2
+    scene.b.answered(again.token)
+    await scene.noted()
+    assert (await scene.a.append(batch("xy"))).repeated == 0  # an honest twin
+    assert await scene.stored() == "xyxy"
+
+
+async def test_repeats_that_grow_and_whose_answers_are_all_lost_are_stored_once(scene: Scene) -> None:
+    for stream, lines in (
+        (scene.a, "x"),
+        (scene.b, "xy"),
+        (scene.a, "xyz"),
+        (scene.b, "xyz"),
+        (scene.a, "xyzw"),
+    ):
+        await stream.append(batch(lines))
+    assert await scene.stored() == "xyzw"
+
+
+async def test_a_modapi_killed_before_its_answer_leaves_a_batch_that_the_next_one_knows(scene: Scene) -> None:
+    """Nothing at all is noted, and the other has never seen it."""
+    scene.a.answered((await scene.a.append(batch("v"))).token)
+    await scene.noted()
+    await scene.a.append(batch("xy"))
+    assert (await scene.b.append(batch("xyz"))).repeated == 2
+    assert await scene.stored() == "vxyz"
+
+
+async def test_a_first_post_that_comes_through_before_its_repeat_is_stored_once(scene: Scene) -> None:
+    sent_s = await now_s()
+    repeat_sent_s = await now_s()  # both are under way; the first is answered into the void, unnoticed
+    scene.a.answered((await scene.a.append(batch("x"), sent_s)).token)
+    await scene.noted()
+    assert (await scene.b.append(batch("xy"), repeat_sent_s)).repeated == 1
+    assert await scene.stored() == "xy"
+
+
+@pytest.mark.parametrize("repeat", ["x", "xy"])
+@pytest.mark.parametrize("answered", [True, False])
+async def test_a_first_post_that_comes_through_behind_its_repeat_is_dropped(
+    scene: Scene, repeat: str, answered: bool
+) -> None:
+    sent_s = await now_s()
+    merged = await scene.b.append(batch(repeat))
+    if answered:
+        scene.b.answered(merged.token)
+    late = await scene.a.append(batch("x"), sent_s)
+    assert (late.token, late.repeated) == (NOT_ASKED, 1)
+    scene.a.answered(late.token)  # it goes into the void: it says nothing of the repeat's answer
+    await scene.noted()
+    assert (await scene.a.append(batch(repeat))).repeated == (0 if answered else len(repeat))
+
+
+async def test_a_post_that_is_stuck_for_longer_than_its_caller_waits_never_comes_to_life(
+    scene: Scene, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene.a.answered((await scene.a.append(batch("v"))).token)
+    await scene.noted()
+    monkeypatch.setattr(event_stream, "CALL_WITHIN_S", 0.2)
+    with redis_server.stopped():
+        stuck = asyncio.create_task(scene.a.append(batch("x")))
+        await asyncio.sleep(0.4)
+    with pytest.raises(StoreError):
+        await stuck
+    assert await scene.stored() == "v"
+
+
+async def test_of_two_batches_under_way_at_once_the_unanswered_one_is_recognised(scene: Scene) -> None:
+    sent_s = await now_s()
+    await scene.a.append(batch("x"), sent_s)
+    scene.b.answered((await scene.b.append(batch("y"), sent_s)).token)
+    await scene.noted()
+    assert (await scene.b.append(batch("xz"))).repeated == 1
+    assert await scene.stored() == "xyz"
+
+
+async def test_a_batch_whose_mod_hung_up_is_recognised_behind_others(scene: Scene) -> None:
+    scene.a.unanswered((await scene.a.append(batch("x"))).token)
+    await scene.noted()
+    for line in "yvw":
+        scene.b.answered((await scene.b.append(batch(line))).token)
+    assert (await scene.b.append(batch("xz"))).repeated == 1
+    assert await scene.stored() == "xyvwz"
+
+
+async def test_equal_batches_that_were_answered_are_all_stored_wherever_they_come(scene: Scene) -> None:
+    for stream in (scene.a, scene.a, scene.b, scene.a, scene.b, scene.b, scene.b):
+        stream.answered((await stream.append(batch("x"))).token)
+        if stream is scene.b:
+            await scene.noted()
+        else:
+            await asyncio.sleep(event_stream.NOTE_AFTER_S * 2.5)
+    assert await scene.stored() == "x" * 7
+
+
+async def test_equal_lines_within_a_batch_and_behind_a_repeat_are_lines_of_their_own(scene: Scene) -> None:
+    await scene.a.append(batch("xx"))
+    assert (await scene.a.append(batch("xxx"))).repeated == 2
+    assert await scene.stored() == "xxx"
+
+
+async def test_a_batch_of_unknown_fate_is_settled_by_the_next_that_begins_otherwise(scene: Scene) -> None:
+    await scene.a.append(batch("x"))  # killed after its answer
+    scene.b.answered((await scene.b.append(batch("y"))).token)
+    await scene.noted()
+    assert (await scene.b.append(batch("x"))).repeated == 0
+    assert await scene.stored() == "xyx"
+
+
+async def test_a_full_batch_is_repeated_as_it_was_and_the_rest_comes_behind(scene: Scene) -> None:
+    """The mod takes 50 off the head of its queue, and puts them back there: no other cut is possible."""
+    lines = "".join(chr(0x100 + n) for n in range(120))
+    await scene.a.append(batch(lines[:30]))
+    await scene.b.append(batch(lines[:50]))  # now merged with what is newer, up to the limit
+    again = await scene.a.append(batch(lines[:50]))
+    assert again.repeated == 50
+    scene.a.answered(again.token)
+    for cut in (slice(50, 100), slice(100, 120)):
+        scene.a.answered((await scene.a.append(batch(lines[cut]))).token)
+    assert await scene.stored() == lines
+
+
+@pytest.mark.parametrize("repeat", ["Xy", "XyZ"])
+async def test_a_batch_whose_answer_was_lost_behind_a_proxy_is_stored_once(scene: Scene, repeat: str) -> None:
+    """It has left, so it is noted; but the mod never had it, and sends the batch again, and again."""
+    for stream, words in ((scene.a, "Xy"), (scene.b, repeat), (scene.a, repeat)):
+        stream.answered((await stream.append(happenings(words))).token)
+        await scene.noted()
+    assert await scene.stored() == repeat
+
+
+@pytest.mark.parametrize("words", ["X", "XXX", "xy", "x"], ids=["one", "equal kills", "log lines", "a line"])
+async def test_batches_that_honestly_look_alike_are_all_stored(scene: Scene, words: str) -> None:
+    for stream in (scene.a, scene.b, scene.a):
+        stream.answered((await stream.append(happenings(words))).token)
+        await scene.noted()
+    assert await scene.stored() == words * 3
+
+
+async def test_a_batch_that_begins_with_a_part_of_the_last_one_is_no_repeat(scene: Scene) -> None:
+    for words in ("XyZ", "Xy"):
+        scene.a.answered((await scene.a.append(happenings(words))).token)
+        await scene.noted()
+    assert await scene.stored() == "XyZXy"
+
+
+async def test_a_batch_with_another_one_between_is_no_repeat(scene: Scene) -> None:
+    for words in ("Xy", "v", "Xy"):
+        scene.a.answered((await scene.a.append(happenings(words))).token)
+        await scene.noted()
+    assert await scene.stored() == "XyvXy"
+
+
+@pytest.mark.parametrize(("ago_s", "stored"), [(25, "Xy"), (35, "XyXy"), (-60, "XyXy")])
+async def test_half_a_minute_later_the_same_batch_is_another_one(
+    scene: Scene, store: Store, slug: str, ago_s: int, stored: str
+) -> None:
+    """Nor is it a repeat of what came in the future: then the clock was set back."""
+    scene.a.answered((await scene.a.append(happenings("Xy"))).token)
+    await scene.noted()
+    await _accepted_ago(store, slug, ago_s)
+    await scene.b.append(happenings("Xy"))
+    assert await scene.stored() == stored
+
+
+async def test_a_clock_that_is_set_back_makes_no_honest_twin_a_repeat(
+    scene: Scene, store: Store, slug: str
+) -> None:
+    scene.a.answered((await scene.a.append(batch("x"))).token)
+    await scene.noted()
+    await _accepted_ago(store, slug, -60)
+    assert (await scene.b.append(batch("x"))).repeated == 0
+    assert await scene.stored() == "xx"
+
+
+async def _accepted_ago(store: Store, slug: str, ago_s: int) -> None:
+    """All that is remembered was accepted so long ago."""
+    intake = f"relay:{{{slug}}}:intake"
+    for name in await store.send("HKEYS", intake):
+        if name in (b"b1", b"b2", b"b3", b"b4"):
+            digests, token, accepted_us, received_us = (await store.send("HGET", intake, name)).rsplit(
+                b" ", 3
+            )
+            then = b"%s %s %016d %s" % (digests, token, int(accepted_us) - ago_s * 1_000_000, received_us)
+            await store.send("HSET", intake, name, then)
+
+
+async def test_another_sender_settles_nothing_and_repeats_only_its_own(
+    scene: Scene, store: Store, slug: str
+) -> None:
+    agent = EventStream(store, slug, "agent")
+    agent._clock = ExactClock()
+    await scene.a.append(batch("x"))  # its answer is lost
+    for line in "abcdefx":  # more than are remembered, and one that looks alike
+        agent.answered((await agent.append(batch(line))).token)
+    await agent.append(batch("y"))  # lost as well
+    assert (await scene.b.append(batch("xz"))).repeated == 1
+    assert (await agent.append(batch("yx"))).repeated == 1
+    assert await scene.stored() == "xabcdefxyzx"
+
+
+async def test_another_sender_says_nothing_of_the_mods_contact(store: Store, slug: str) -> None:
+    await EventStream(store, slug, "agent").append(batch("x"))
+    assert (await facts_of(store, slug)).contact_ms is None
+    await EventStream(store, slug).append(batch("x"))
+    assert (await facts_of(store, slug)).contact_ms is not None
+
+
+async def test_events_of_all_senders_count_as_waiting(
+    scene: Scene, store: Store, slug: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_stream, "MAX_QUEUED_EVENTS", 3)
+    await scene.a.append(batch("xy"))
+    assert (await EventStream(store, slug, "agent").append(batch("vw"))).full
+
+
+async def test_what_is_left_out_of_a_batch_is_a_part_of_its_repeat(scene: Scene) -> None:
+    kept, left_out = batch("x").slots[0], Slot(digest("y"), None)
+    await scene.a.append(EventBatch([left_out, kept, left_out]))
+    again = await scene.b.append(EventBatch([left_out, kept, left_out, *batch("z").slots]))
+    assert again.repeated == 3
+    assert await scene.stored() == "xz"
+
+
+@dataclass
+class ModelMod:
+    """One batch under way at a time, at most 50 off the head of the queue, put back there if it failed."""
+
+    queue: deque[str] = field(default_factory=deque)
+    said: str = ""
+
+    def say(self, lines: str) -> None:
+        self.queue += lines
+        self.said += lines
+
+    def drain(self) -> str:
+        return "".join(self.queue.popleft() for _ in range(min(BATCH_EVENTS, len(self.queue))))
+
+    def requeue(self, lines: str) -> None:
+        self.queue.extendleft(reversed(lines))
+
+
+Fate = st.sampled_from(["answered", "hung-up", "killed", "never-arrived", "stuck"])
+Turn = st.tuples(st.text("xy", min_size=0, max_size=60), st.integers(0, 1), Fate, st.booleans())
+
+
+@given(st.lists(Turn, min_size=1, max_size=12))
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def test_a_mod_that_hears_some_answers_only_has_each_event_stored_once(
+    store: Store, redis_server: RedisServer, slug: str, turns: list[tuple[str, int, str, bool]]
+) -> None:
+    """Only two letters: nearly every batch looks like the one before.
+
+    A turn: what is said before it, which modapi gets the batch, what becomes of its answer, and whether a
+    POST that was stuck comes through right before this one or right behind it: both are under way then.
+    """
+    name = f"{slug}-{next(_examples)}"
+    other = Store(redis_server.url)
+    scene = Scene(modapi(store, name), modapi(other, name))
+    mod = ModelMod()
+    stuck: list[tuple[EventStream, str, float]] = []
+
+    async def append(stream: EventStream, lines: str, sent_s: float) -> str:
+        appended = await stream.append(batch(lines), sent_s)
+        assert not appended.full
+        return appended.token
+
+    async def come_through() -> None:
+        for stream, lines, sent_s in stuck:
+            stream.answered(await append(stream, lines, sent_s))  # into the void, and nobody noticed
+        stuck.clear()
+        await scene.noted()
+
+    try:
+        # In the end the mod is heard: then all it said must be there.
+        for lines, at, fate, before in [*turns, *[("", 0, "answered", False)] * 16]:
+            mod.say(lines)
+            if not (sent := mod.drain()):
+                continue
+            sent_s = await now_s()
+            stream = (scene.a, scene.b)[at]
+            if fate in ("stuck", "never-arrived"):
+                mod.requeue(sent)
+                if fate == "stuck":
+                    stuck.append((stream, sent, sent_s))
+                continue
+            if before:
+                await come_through()
+            token = await append(stream, sent, sent_s)
+            if fate == "answered":
+                stream.answered(token)
+            else:
+                mod.requeue(sent)
+            if fate == "hung-up":
+                stream.unanswered(token)
+            await scene.noted()
+            if fate == "killed":
+                scene = Scene(
+                    *[modapi(one._store, name) if one is stream else one for one in (scene.a, scene.b)]
+                )
+            await come_through()
+        assert not mod.queue
+        assert await scene.stored() == mod.said
+    finally:
+        await other.close()
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 8), st.integers(0, 1), st.sampled_from(["answered", "lost", "killed"])),
+        min_size=1,
+        max_size=12,
+    )
+)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def test_a_mod_whose_answers_a_proxy_loses_has_each_event_stored_once(
+    store: Store, redis_server: RedisServer, slug: str, turns: list[tuple[int, int, str]]
+) -> None:
+    """Lost: it has left, and is noted. As long as no event is sent alone."""
+    name = f"{slug}-{next(_examples)}"
+    other = Store(redis_server.url)
+    scene = Scene(modapi(store, name), modapi(other, name))
+    mod, letters = ModelMod(), map(chr, itertools.count(0x4E00))
+
+    def some(words: str) -> EventBatch:
+        kinds = ("log", "chat-message", "entity-killed")
+        return EventBatch(
+            [Slot(digest(one), {"type": kinds[ord(one) % 3], "data": {"msg": one}}) for one in words]
+        )
+
+    try:
+        for count, at, fate in [*turns, *[(0, 0, "answered")] * 16]:
+            mod.say("".join(itertools.islice(letters, count if count > 2 else 0)))
+            if not (sent := mod.drain()):
+                continue
+            stream = (scene.a, scene.b)[at]
+            token = (await stream.append(some(sent), await now_s())).token
+            if fate == "answered":
+                stream.answered(token)
+            else:
+                mod.requeue(sent)
+            if fate == "lost":
+                stream.answered(token)
+            await scene.noted()
+            if fate == "killed":
+                scene = Scene(
+                    *[modapi(one._store, name) if one is stream else one for one in (scene.a, scene.b)]
+                )
+        assert not mod.queue
+        assert await scene.stored() == mod.said
+    finally:
+        await other.close()
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.booleans(),
+            st.text("xy", max_size=4),
+            st.sampled_from(["answered", "hung-up", "killed", "stuck"]),
+        ),
+        max_size=16,
+    )
+)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def test_two_senders_side_by_side_have_each_of_their_events_stored_once(
+    store: Store, slug: str, turns: list[tuple[bool, str, str]]
+) -> None:
+    """To whatever tells a repeat, the agent's events look like the mod's; only stored they are upper case."""
+    name = f"{slug}-{next(_examples)}"
+    mods = (ModelMod(), ModelMod())
+    stuck: list[tuple[bool, EventBatch, float]] = []
+
+    def sender(is_agent: bool) -> EventStream:
+        stream = EventStream(store, name, "agent" if is_agent else "")
+        stream._clock = ExactClock()
+        return stream
+
+    streams = [sender(False), sender(True)]
+
+    async def noted() -> None:
+        for stream in streams:
+            if stream._noting:
+                stream._noting.cancel()
+                stream._note()
+        await streams[0].read("", 1)
+
+    for is_agent, lines, fate in [*turns, *[(n % 2 == 1, "", "answered") for n in range(32)]]:
+        mod, stream = mods[is_agent], streams[is_agent]
+        mod.say(lines)
+        if not (sent := mod.drain()):
+            continue
+        slots = batch(sent).slots
+        if is_agent:
+            slots = [
+                Slot(slot.digest, {"type": "log", "data": {"msg": line.upper()}})
+                for slot, line in zip(slots, sent, strict=True)
+            ]
+        sent_s = await now_s()
+        if fate == "stuck":
+            mod.requeue(sent)
+            stuck.append((is_agent, EventBatch(slots), sent_s))
+            continue
+        token = (await stream.append(EventBatch(slots), sent_s)).token
+        if fate == "answered":
+            stream.answered(token)
+        else:
+            mod.requeue(sent)
+        if fate == "hung-up":
+            stream.unanswered(token)
+        await noted()
+        if fate == "killed":
+            streams[is_agent] = sender(is_agent)
+        for late in [late for late in stuck if late[0] == is_agent]:  # it is under way with this one
+            stuck.remove(late)
+            streams[is_agent].answered((await streams[is_agent].append(*late[1:])).token)
+        await noted()
+
+    stored = "".join(e["data"]["msg"] for entry in await streams[0].read("", 1_000) for e in entry.events)
+    assert not mods[0].queue and not mods[1].queue
+    assert "".join(filter(str.islower, stored)) == mods[0].said
+    assert "".join(filter(str.isupper, stored)).lower() == mods[1].said
+
+
+_examples = itertools.count()

@@ -1,0 +1,85 @@
+"""What runs a second time writes then too: WAIT waits for a write (run_until in store/client.py)."""
+
+import time
+from collections.abc import Awaitable, Callable
+
+import pytest
+from pydantic import SecretStr
+
+from services.relay.instances.records import Record
+from services.relay.instances.registry import _PUT_BACK, Registry
+from services.relay.protocol.keys import INSTANCES, INSTANCES_IDENTITIES, INSTANCES_VERSION, keys_of
+from services.relay.store.client import Store
+from services.relay.store.event_stream import (
+    NOT_ASKED,
+    Appended,
+    Delivered,
+    EventBatch,
+    EventStream,
+    Slot,
+    _Post,
+    digest,
+)
+from tests.support.exact_clock import ExactClock
+
+BATCH = EventBatch([Slot(digest("line"), {"type": "log", "data": {"msg": "line"}})])
+
+
+async def append(store: Store, slug: str, received_s: float) -> Appended:
+    stream = EventStream(store, slug)
+    stream._clock = ExactClock()
+    return await stream.append(BATCH, received_s)
+
+
+async def overtake(store: Store, slug: str) -> bool:
+    """The first time it is stored; from then on it came before what is stored, and is the same."""
+    if not await store.send("EXISTS", keys_of(slug).events):
+        return bool(await append(store, slug, time.monotonic()))
+    return (await append(store, slug, time.monotonic() - 60)).token == NOT_ASKED
+
+
+async def append_again(store: Store, slug: str) -> bool:
+    posted = _Post("a-token", BATCH, 0, 1 << 60)
+    return (await EventStream(store, slug)._append(posted, 0, 1.0))[0] == b"accepted"
+
+
+async def acknowledge(store: Store, slug: str) -> bool:
+    await EventStream(store, slug).ack("", Delivered("1-1", 0, {}, 1), 1, 1)
+    return True
+
+
+async def change(store: Store, slug: str) -> bool:
+    token = SecretStr(f"identity-of-{slug}")
+    return await Registry(store, list)._replace(
+        slug, None, Record(name="One", identity_token=token, created_ms=1)
+    )
+
+
+async def change_to_none(store: Store, slug: str) -> bool:
+    return await Registry(store, list)._replace(slug, None, None)
+
+
+async def put_back(store: Store, slug: str) -> bool:
+    keys = (INSTANCES, INSTANCES_IDENTITIES, INSTANCES_VERSION)
+    return bool(await store.run(_PUT_BACK, keys, "a word", slug, b"{}", f"digest-of-{slug}"))
+
+
+async def written(store: Store) -> int:
+    """What went into the file, and to replicas, so far."""
+    told = (await store.send("INFO", "persistence")).decode()
+    return int(told.partition("aof_current_size:")[2].split()[0])
+
+
+@pytest.mark.parametrize(
+    "call",
+    [overtake, append_again, acknowledge, change, change_to_none, put_back],
+    ids=lambda call: call.__name__,
+)
+async def test_a_call_that_finds_its_work_done_writes_all_the_same(
+    store: Store, slug: str, call: Callable[[Store, str], Awaitable[bool]]
+) -> None:
+    await store.send("DEL", INSTANCES_VERSION)
+    await store.send("HSET", keys_of(slug).lease, "token", "")
+    assert await call(store, slug)
+    before = await written(store)
+    assert await call(store, slug) and await written(store) > before

@@ -1,0 +1,453 @@
+"""What the store promises, the same on one server, behind Sentinels and on a Cluster."""
+
+import asyncio
+import contextlib
+import shutil
+import subprocess
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from services.relay.instances import registry
+from services.relay.instances.records import Record
+from services.relay.protocol.errors import StoreError, StoreRefused
+from services.relay.protocol.keys import INSTANCES, INSTANCES_IDENTITIES, keys_of
+from services.relay.protocol.records import GameEvent
+from services.relay.store import client as store_module
+from services.relay.store import connection as redis_connection
+from services.relay.store import event_stream
+from services.relay.store.client import CLOCK, Script, Store
+from services.relay.store.cluster import slot_of
+from services.relay.store.event_stream import (
+    NOT_ASKED,
+    Appended,
+    Delivered,
+    EventBatch,
+    EventStream,
+    Slot,
+    digest,
+)
+from services.sim.ports import free_port
+from tests.support.exact_clock import ExactClock
+from tests.support.redis_server import RedisServer, binaries
+from tests.support.redis_sets import RedisCluster, SentinelSet
+
+Servers = RedisServer | SentinelSet | RedisCluster
+
+KINDS = {"alone": RedisServer, "sentinel": SentinelSet, "cluster": RedisCluster}
+
+
+@pytest.fixture(
+    scope="module", params=[(kind, name) for kind in KINDS for name in ("valkey", "redis")], ids="-".join
+)
+def servers(request: pytest.FixtureRequest) -> Iterator[Servers]:
+    kind, name = request.param
+    if name not in binaries():
+        pytest.skip("redis-server is not installed: tests/install-packages installs it")
+    servers = KINDS[kind](binaries()[name])
+    try:
+        servers.start()
+        yield servers
+    finally:
+        servers.remove()
+
+
+@pytest.fixture
+async def shared(servers: Servers) -> AsyncIterator[Store]:
+    async with closing(Store(servers.url)) as store:
+        yield store
+
+
+@contextlib.asynccontextmanager
+async def closing(store: Store) -> AsyncIterator[Store]:
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+def members(servers: Servers) -> list[RedisServer]:
+    return [servers] if isinstance(servers, RedisServer) else servers.members
+
+
+def script(text: str) -> Script:
+    made = Script("of this test")
+    made.__dict__["text"] = text  # where cached_property keeps it
+    return made
+
+
+def log_line(slug: str, number: int) -> EventBatch:
+    event: GameEvent = {"type": "log", "data": {"msg": str(number)}}  # type: ignore[typeddict-item]
+    return EventBatch([Slot(digest(f"{slug}-{number}".encode()), event)])
+
+
+async def stored(stream: EventStream) -> list[int]:
+    return [int(e["data"]["msg"]) for entry in await stream.read("", 100_000) for e in entry.events]  # type: ignore
+
+
+async def test_calls_of_an_instance_keep_their_order(shared: Store, slug: str) -> None:
+    names = [f"relay:{{{slug}-{number}}}:list" for number in range(8)]
+    sent = [shared.send("RPUSH", name, number) for number in range(100) for name in names]
+    await asyncio.gather(*sent)
+    for name in names:
+        assert await shared.send("LRANGE", name, 0, -1) == [b"%d" % number for number in range(100)]
+
+
+async def test_a_script_that_the_server_forgot_is_told_anew_and_in_order(
+    servers: Servers, shared: Store, slug: str
+) -> None:
+    clock = [f"relay:{{{slug}}}:contact"]
+    await shared.run(CLOCK, clock)
+    for _ in range(3):
+        for member in members(servers):
+            member.ask("SCRIPT", "FLUSH")
+        told = await asyncio.gather(*(shared.run(CLOCK, clock) for _ in range(5)))
+        moments = [(int(seconds), int(us)) for seconds, us in told]
+        assert moments == sorted(moments)
+
+
+async def test_a_refusal_that_is_no_passing_one_is_told_at_once(shared: Store, slug: str) -> None:
+    key = f"relay:{{{slug}}}:string"
+    await shared.send("SET", key, "text")
+    with pytest.raises(StoreError, match="WRONGTYPE"):
+        await shared.send("LPUSH", key, "x")
+    assert await shared.send("GET", key) == b"text"
+
+
+async def test_a_call_that_cannot_be_sent_fails_and_those_behind_it_are_answered(
+    shared: Store, slug: str
+) -> None:
+    with pytest.raises(StoreError, match="failed to ask"):
+        await shared.send("SET", keys_of(slug).mirror, "\ud800")  # half a character: nothing encodes it
+    assert await shared.send("SET", keys_of(slug).mirror, "whole") == b"OK"
+
+
+async def test_hints_of_commands_and_of_scripts_are_heard(shared: Store, slug: str) -> None:
+    heard = shared.hints("relay:wake:test")
+    assert await anext(heard) == ("relay:wake:test", [])
+    shared.hint("relay:wake:test", slug)
+    assert await anext(heard) == ("relay:wake:test", [slug])
+    key = keys_of(slug).contact
+    publish = script("return redis.call('PUBLISH', ARGV[1], ARGV[2])")
+    await shared.run(publish, (key,), "relay:wake:test", "a b")
+    assert await anext(heard) == ("relay:wake:test", ["a", "b"])
+    await heard.aclose()  # type: ignore[attr-defined]
+
+
+async def test_a_durable_call_counts_only_with_its_replicas_also_when_another_repeats_it(
+    servers: Servers, slug: str
+) -> None:
+    once = script("local r = redis.call('GET', KEYS[1]) redis.call('SET', KEYS[1], 'x') return r and 0 or 1")
+    keys = (keys_of(slug).lease,)
+    async with closing(Store(servers.url)) as one, closing(Store(servers.url)) as other:
+        await asyncio.gather(one.ping(), other.ping())
+        with without_replicas(servers):
+            for store in (one, other):
+                with pytest.raises(StoreError, match="only 0 of 1 replicas"):
+                    await store.run_until(2.0, once, keys, durable=True)
+            assert await one.run(once, keys) == 0  # it does not claim to be durable
+        assert await one.run_until(3.0, once, keys, durable=True) == 0
+
+
+async def test_what_is_found_done_counts_only_with_its_replicas(
+    servers: Servers, slug: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each script that may run twice: also its second run must leave a write for WAIT to wait for."""
+    monkeypatch.setattr(registry, "WITHIN_S", event_stream.CALL_WITHIN_S)
+    record = Record(name="Server one", identity_token=SecretStr("identity-of-it"), created_ms=1)
+    batch, early_s = log_line(slug, 1), time.monotonic()
+
+    def calls(store: Store, received_s: float) -> list[Awaitable[object]]:
+        stream = EventStream(store, slug)
+        stream._clock = ExactClock()
+        return [
+            stream.append(batch, received_s),
+            stream.ack("token", Delivered("1-1", 0, {}, 1), 1, 1),
+            registry.Registry(store, list)._replace("one", None, record),
+        ]
+
+    async with closing(Store(servers.url)) as one, closing(Store(servers.url)) as other:
+        await asyncio.gather(other.ping(), one.send("DEL", INSTANCES, INSTANCES_IDENTITIES))
+        await one.send("HSET", keys_of(slug).lease, "token", "token")
+        with without_replicas(servers):
+            for store, received_s in ((one, time.monotonic()), (other, early_s)):
+                refused = await asyncio.gather(*calls(store, received_s), return_exceptions=True)
+                assert [str(error) for error in refused] == ["Redis: only 0 of 1 replicas have it"] * 3
+        found = await asyncio.gather(*calls(other, early_s))
+        assert found == [Appended(NOT_ASKED, 1), None, True]
+
+
+@contextlib.contextmanager
+def without_replicas(servers: Servers) -> Iterator[None]:
+    """All of them stand still, after they have confirmed what there is."""
+    if isinstance(servers, RedisServer):
+        pytest.skip("it has no replicas")
+    if isinstance(servers, RedisCluster):
+        frozen = [replica for primary in servers.primaries() for replica in servers.replicas_of(primary)]
+    else:
+        frozen = servers.replicas()
+    time.sleep(1.1)
+    with contextlib.ExitStack() as stopped:
+        for replica in frozen:
+            stopped.enter_context(replica.stopped())
+        yield
+
+
+def kill(server: RedisServer) -> None:
+    server.kill()
+
+
+def pause(server: RedisServer) -> None:
+    server.pause()
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "fault"),
+    [
+        ("sentinel", "redis", kill),
+        ("sentinel", "valkey", pause),
+        ("cluster", "redis", pause),
+        ("cluster", "valkey", kill),
+    ],
+)
+async def test_a_failover_loses_nothing_that_was_accepted_and_doubles_nothing(
+    kind: str, name: str, fault: Callable[[RedisServer], None], slug: str
+) -> None:
+    if name not in binaries():
+        pytest.skip("redis-server is not installed: tests/install-packages installs it")
+    servers = {"sentinel": SentinelSet, "cluster": RedisCluster}[kind](binaries()[name])
+    try:
+        await asyncio.to_thread(servers.start)
+        async with closing(Store(servers.url)) as store:
+            slugs = [f"{slug}-{number}" for number in range(4)]
+            key = keys_of(slugs[0]).events
+            old = servers.primary_of(key) if isinstance(servers, RedisCluster) else servers.primary()
+            accepted: dict[str, list[int]] = {one: [] for one in slugs}
+            until_s = time.monotonic() + 6.5
+
+            async def post(one: str) -> None:
+                stream, number = EventStream(store, one), 0
+                while time.monotonic() < until_s:
+                    with contextlib.suppress(StoreError):
+                        token = (await stream.append(log_line(one, number))).token
+                        stream.answered(token)
+                        accepted[one].append(number)
+                    number += 1
+
+            posting = asyncio.gather(*map(post, slugs))
+            await asyncio.sleep(0.5)
+            await asyncio.to_thread(fault, old)
+            await posting
+            for one in slugs:
+                found = await stored(EventStream(store, one))
+                assert found == sorted(set(found)), "doubled, or out of order"
+                assert set(accepted[one]) <= set(found), "lost"
+            assert time.monotonic() - until_s < 4.0
+    finally:
+        await asyncio.to_thread(servers.remove)
+
+
+async def test_a_slot_that_moves_live_is_followed_in_order(servers: Servers, slug: str) -> None:
+    if not isinstance(servers, RedisCluster):
+        pytest.skip("it has no slots")
+    one, other = f"relay:{{{slug}}}:one", f"relay:{{{slug}}}:other"
+    push = script("redis.call('RPUSH', KEYS[1], ARGV[1]) return redis.call('RPUSH', KEYS[2], ARGV[1])")
+    slot = slot_of(one)
+    async with closing(Store(servers.url)) as store:
+        target = next(p for p in servers.primaries() if p is not servers.primary_of(one))
+        sent: list[asyncio.Future[int]] = []
+
+        async def write() -> None:
+            for number in range(400):
+                sent.append(store.run(push, (one, other), number))
+                await asyncio.sleep(0.002)
+
+        writing = asyncio.create_task(write())
+        await asyncio.sleep(0.1)
+        await asyncio.to_thread(servers.open_slot, slot, target)
+        await asyncio.sleep(0.1)
+        await asyncio.to_thread(servers.move_keys, slot, target, 1)
+        await asyncio.sleep(0.1)
+        await asyncio.to_thread(servers.move_keys, slot, target)
+        await asyncio.sleep(0.1)
+        await asyncio.to_thread(servers.close_slot, slot, target)
+        await writing
+        await asyncio.gather(*sent)
+        for key in (one, other):
+            assert await store.send("LRANGE", key, 0, -1) == [b"%d" % number for number in range(400)]
+
+
+@pytest.fixture
+def own() -> Iterator[Callable[..., RedisServer]]:
+    made: list[RedisServer] = []
+
+    def make(name: str = "valkey", **settings: object) -> RedisServer:
+        made.append(RedisServer(binaries()[name], **settings))  # type: ignore[arg-type]
+        made[-1].start()
+        return made[-1]
+
+    yield make
+    for server in made:
+        server.remove()
+
+
+async def test_a_server_that_stands_still_is_noticed_by_who_waits_for_hints(
+    own: Callable[..., RedisServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "PROBE_EVERY_S", 0.2)
+    monkeypatch.setattr(store_module, "PROBE_WITHIN_S", 0.2)
+    server = own()
+    async with closing(Store(server.url)) as store:
+        heard = store.hints("relay:wake:test")
+        await anext(heard)
+        waiting = asyncio.ensure_future(anext(heard))
+        await asyncio.sleep(0.7)
+        assert not waiting.done()  # probes come through and are not passed on
+        with server.stopped():
+            with pytest.raises(StoreError, match="hints do not come through"):
+                await waiting
+
+
+async def test_settings_that_get_worse_refuse_durable_calls_until_they_are_mended(
+    own: Callable[..., RedisServer], slug: str
+) -> None:
+    server, keys = own(), (keys_of(slug).contact,)
+    async with closing(Store(server.url)) as store, closing(Store(server.url, relaxed=True)) as relaxed:
+        await store.run(CLOCK, keys, durable=True)
+        server.ask("CONFIG", "SET", "appendfsync", "everysec")
+        await asyncio.gather(store.look(), relaxed.look())
+        with pytest.raises(StoreRefused, match="CONFIG SET appendfsync always"):
+            await store.run(CLOCK, keys, durable=True)
+        await store.run(CLOCK, keys)
+        await relaxed.run(CLOCK, keys, durable=True)
+        assert relaxed.losses() and not relaxed.refusals() and "may lose" in relaxed.described()
+        server.ask("CONFIG", "SET", "appendfsync", "always")
+        await store.look()
+        await store.run(CLOCK, keys, durable=True)
+        assert not store.refusals()
+
+
+async def test_a_server_that_comes_back_with_worse_settings_is_judged_before_it_is_used(
+    own: Callable[..., RedisServer], slug: str
+) -> None:
+    server = own()
+    async with closing(Store(server.url)) as store:
+        await store.ping()
+        server.kill()
+        conf = server.folder / "conf"
+        conf.write_text(conf.read_text().replace("appendonly yes", "appendonly no"))
+        await asyncio.to_thread(server.start)
+        with pytest.raises(StoreRefused, match="write appendonly yes into its configuration file"):
+            await store.run(CLOCK, (keys_of(slug).contact,), durable=True)
+
+
+async def test_a_replica_is_never_taken_for_a_primary(own: Callable[..., RedisServer]) -> None:
+    primary = own(port=str(free_port()))
+    replica = own(replicaof=f"127.0.0.1 {primary.port}")
+    async with closing(Store(replica.url)) as store:
+        with pytest.raises(StoreError, match="it is a replica"):
+            await store.ping()
+
+
+async def test_a_lost_reply_is_not_repeated(own: Callable[..., RedisServer], slug: str) -> None:
+    server, key = own(), f"relay:{{{slug}}}:list"
+    async with closing(Store(server.url)) as store:
+        await store.ping()
+        pending = store.send("RPUSH", key, "x")
+        await asyncio.sleep(0)
+        with server.stopped(), pytest.raises(StoreError, match="no answer within"):
+            await pending
+        assert await store.send("LRANGE", key, 0, -1) in ([], [b"x"])
+
+
+LEAST_RIGHTS = (
+    "default off",
+    "relay on >hunter2 resetkeys ~relay:* resetchannels &relay:* -@all "
+    "+@read +@write +@scripting +@pubsub -@dangerous +ping +info +time +wait +config|get",
+)
+
+
+async def test_a_user_with_the_rights_that_the_readme_names_is_enough(
+    own: Callable[..., RedisServer], slug: str
+) -> None:
+    server = own(users=LEAST_RIGHTS)
+    url = server.url.replace("unix://", "unix://relay:hunter2@")
+    async with closing(Store(url, replicas=0)) as store:
+        await store.look()
+        assert store.facts[0].settings["appendfsync"] == "always"
+        stream = EventStream(store, slug)
+        await stream.append(log_line(slug, 1))
+        assert await stored(stream) == [1]
+        heard = store.hints("relay:wake:test")
+        assert await anext(heard) == ("relay:wake:test", [])
+        await heard.aclose()  # type: ignore[attr-defined]
+    async with closing(Store(url.replace("hunter2", "wrong"))) as store:
+        with pytest.raises(StoreRefused, match="refuses the user or password") as refused:
+            await store.ping()
+        assert "wrong" not in str(refused.value).replace("WRONGPASS", "")
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if not shutil.which("openssl"):
+        pytest.skip("the openssl command makes the certificates of this test: it is not installed")
+    folder = tmp_path_factory.mktemp("tls")
+
+    def openssl(*arguments: str) -> None:
+        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
+
+    new = (
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+        "-days",
+        "2",
+    )
+    openssl(*new, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=test authority")
+    for name in ("server", "client"):
+        signed = ("-CA", "ca.pem", "-CAkey", "ca.key", "-addext", "subjectAltName=IP:127.0.0.1")
+        plain = ("-addext", "basicConstraints=critical,CA:FALSE")
+        openssl(
+            *new, *signed, *plain, "-keyout", f"{name}.key", "-out", f"{name}.pem", "-subj", f"/CN={name}"
+        )
+    return folder
+
+
+async def test_tls_checks_the_server_and_shows_a_client_certificate(
+    own: Callable[..., RedisServer], certificates: Path
+) -> None:
+    if "redis" not in binaries():
+        pytest.skip("redis-server is not installed: tests/install-packages installs it")
+    port = free_port()
+    tls = {
+        "tls-port": str(port),
+        "tls-cert-file": str(certificates / "server.pem"),
+        "tls-key-file": str(certificates / "server.key"),
+        "tls-ca-cert-file": str(certificates / "ca.pem"),
+    }
+    own("redis", **tls)  # Valkey of the wheel is built without TLS
+    ca = f"ssl_ca_certs={certificates}/ca.pem"
+    mine = f"ssl_certfile={certificates}/client.pem&ssl_keyfile={certificates}/client.key"
+    async with closing(Store(f"rediss://127.0.0.1:{port}?{ca}&{mine}")) as store:
+        await store.ping()
+    for wrong in (ca, mine):  # no certificate of ours, and one of theirs that nobody vouches for
+        redis_connection.ssl_context.cache_clear()
+        async with closing(Store(f"rediss://127.0.0.1:{port}?{wrong}")) as store:
+            with pytest.raises(StoreError):
+                await store.ping()
+
+
+async def test_a_store_that_closes_answers_what_was_asked_and_asks_nothing_more(servers: Servers) -> None:
+    async with closing(Store(servers.url)) as store:
+        asked = store.send("INCR", "{closing}:count")
+        await store.close()
+        assert asked.done() and await asked == 1
+        with pytest.raises(StoreError):
+            await store.send("INCR", "{closing}:count")

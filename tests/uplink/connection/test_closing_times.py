@@ -1,0 +1,52 @@
+"""The moments by which sockets are left."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.relay.protocol.vocabulary import ANSWER_WITHIN_S
+from services.uplink.connection.closing_times import (
+    FATE_WITHIN_S,
+    LAST_WORDS_S,
+    RUN_WITHIN_S,
+    STOP_WITHIN_S,
+    closing_times,
+    polls,
+)
+from services.uplink.requests.command_queue import GIVE_UP_WITHIN_S, READ_WITHIN_S
+
+MOMENTS_S = st.floats(min_value=0.0, max_value=1e6)
+
+
+@given(MOMENTS_S, st.floats(min_value=-5.0, max_value=30.0), st.booleans(), st.booleans())
+def test_the_moments_come_in_their_order_and_never_in_the_past(
+    now_s: float, within_s: float, mod_polls: bool, has_successor: bool
+) -> None:
+    how = closing_times(now_s, now_s + within_s, mod_polls=mod_polls, has_successor=has_successor)
+    moments = how.refused_from_s, how.fetched_by_s, how.answered_by_s, how.cut_short_s, how.closed_by_s
+    assert now_s <= min(moments) and list(moments) == sorted(moments)
+
+
+def test_what_a_poll_fetches_in_time_has_time_to_be_run() -> None:
+    how = closing_times(0.0, STOP_WITHIN_S, mod_polls=True, has_successor=True)
+    assert how.answered_by_s - how.fetched_by_s >= RUN_WITHIN_S
+    assert how.cut_short_s - how.answered_by_s >= FATE_WITHIN_S >= GIVE_UP_WITHIN_S + READ_WITHIN_S
+    assert how.closed_by_s - how.cut_short_s >= LAST_WORDS_S
+    assert how.fetched_by_s >= 4.0  # two polls of a mod, at their pace of 2 s
+
+
+def test_without_polls_nothing_that_waits_for_one_is_waited_for() -> None:
+    how = closing_times(100.0, 108.0, mod_polls=False, has_successor=True)
+    assert how.fetched_by_s == 100.0 < how.answered_by_s
+
+
+def test_without_a_successor_new_requests_are_refused_at_once() -> None:
+    how = closing_times(100.0, 108.0, mod_polls=True, has_successor=False)
+    assert how.refused_from_s == 100.0 < how.fetched_by_s
+
+
+def test_a_mod_that_was_heard_of_lately_polls() -> None:
+    assert [polls(silent_s) for silent_s in (0.0, 16.0, 60.0, None)] == [True, True, False, False]
+
+
+def test_all_that_an_answer_takes_fits_into_takaros_patience() -> None:
+    assert ANSWER_WITHIN_S + GIVE_UP_WITHIN_S + READ_WITHIN_S < 10.0

@@ -1,0 +1,355 @@
+"""One instance's sockets: moved from uplink to uplink, replaced while in use, and left in peace."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from itertools import count, pairwise
+
+import pytest
+
+from services.relay.instances.state import InstanceState
+from services.relay.protocol.errors import LostLease
+from services.relay.protocol.keys import keys_of
+from services.relay.protocol.records import Outcome
+from services.relay.protocol.vocabulary import Action
+from services.relay.store.client import Store
+from services.sim.takaro import requests
+from services.sim.takaro.old_bridge import SimOldBridge
+from services.sim.takaro.server import TakaroSim
+from services.uplink.connection import backoff, link, other_client
+from services.uplink.events import delivery
+from tests.support.linked import TOKEN, Linked, until
+from tests.support.redis_server import RedisServer
+
+QUICK = backoff.Delays(base_s=0.02, cap_s=0.1)
+
+
+@pytest.fixture
+async def linked(store: Store, slug: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Linked]:
+    monkeypatch.setattr(link, "RECONNECT", QUICK)
+    monkeypatch.setattr(link, "REFUSED", QUICK)
+    monkeypatch.setattr(link, "LOOK_EVERY_S", 0.02)
+    async with TakaroSim(registration_tokens={TOKEN}, ask_location=False) as takaro:
+        linked = Linked(takaro, store, slug)
+        yield linked
+        await linked.end()
+
+
+async def reach(linked: Linked) -> None:
+    """Takaro asks what the relay answers by itself."""
+    answer = await linked.takaro.request(linked.identity, Action.TEST_REACHABILITY)
+    assert answer.error is None
+
+
+async def test_what_takaro_says_is_written_down_until_it_is_over(linked: Linked) -> None:
+    linked.takaro.faults.refuse_identify("the plan is full")
+    uplink = linked.begin()
+    await uplink.take()
+
+    async def told() -> bool:
+        return "the plan is full" in (await linked.state.link()).why
+
+    await until(told)
+    linked.takaro.faults.accept_identify()
+    await until(lambda: uplink.owned.identified)
+
+    async def over() -> bool:
+        info = await linked.state.link()
+        return info.state == "ready" and not info.why
+
+    await until(over)
+
+
+# From uplink to uplink
+
+
+async def test_who_stands_by_is_identified_and_answers_but_sends_no_event(linked: Linked) -> None:
+    first = await linked.owner()
+    second = linked.begin()
+    await until(lambda: second.owned.identified)
+    await linked.append(1, 2)
+    await linked.arrived(1, 2)
+    old, new = linked.sockets()
+    await reach(linked)
+    assert [link.requests for link in linked.takaro.sockets(linked.identity)] == [0, 1]
+    assert {event.socket for event in linked.takaro.events(linked.identity)} == {old}
+    await first.hand_over()
+    await second.take()
+    await linked.append(3)
+    await linked.arrived(3)
+    assert linked.takaro.events(linked.identity)[-1].socket == new
+
+
+async def test_a_drain_ends_when_the_last_event_is_off_the_stream_even_if_nothing_comes_behind_it(
+    linked: Linked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "DRAIN_WITHIN_S", 60.0)
+    first = await linked.owner()
+    await linked.append(1)
+    await linked.arrived(1)
+    async with asyncio.timeout(10):
+        await first.owned.drain()
+    assert (await InstanceState(linked.store, linked.slug).queued()).events == 0
+
+
+async def test_a_steady_flow_moves_to_another_uplink_in_order_without_repeats_and_without_a_gap(
+    linked: Linked,
+) -> None:
+    first = await linked.owner()
+    numbers = count()
+
+    async def flow() -> None:
+        while True:
+            await linked.append(next(numbers), next(numbers))
+            await asyncio.sleep(0.01)
+
+    flowing = asyncio.create_task(flow())
+    await linked.arrived(20)
+    second = linked.begin()
+    await until(lambda: second.owned.identified)
+    await asyncio.gather(first.hand_over(), second.take())
+    await first.leave(5.0)
+    await first.running
+    seen = len(linked.lines())
+    await linked.takaro.wait_for(lambda: len(linked.lines()) > seen + 20)
+    flowing.cancel()
+    last = next(numbers) - 3  # the batch that was cancelled may be missing
+    await linked.arrived(last)
+    assert linked.lines()[: last + 1] == [f"line {number}" for number in range(last + 1)]
+    at_s = [event.at for event in linked.takaro.events(linked.identity)]
+    assert max(later - sooner for sooner, later in pairwise(at_s)) < 1.0
+    assert first.count("dayz_relay_events_resent_total", cause="reconnect") == 0
+    assert linked.sockets() == [linked.takaro.asked_socket(linked.identity)]
+
+
+async def test_a_former_owner_answers_what_was_asked_on_its_socket_and_is_gone_then(linked: Linked) -> None:
+    first = await linked.owner()
+    asked = asyncio.create_task(linked.takaro.request(linked.identity, Action.GET_PLAYERS))
+    command = await linked.fetched()
+    second = linked.begin()
+    await until(lambda: second.owned.identified)
+    await first.hand_over()
+    await second.take()
+    closing_times = asyncio.create_task(first.leave(5.0))
+    await asyncio.sleep(0.1)
+    assert len(linked.sockets()) == 2
+    assert await linked.commands.complete(command.operation_id, Outcome([]), {})
+    assert (await asked).value == []
+    await closing_times
+    await asyncio.wait_for(first.running, 2.0)
+    assert len(linked.sockets()) == 1
+    await until(lambda: _no_results(linked))
+    assert second.count("dayz_relay_results_unclaimed_total") == 0
+
+
+async def _no_results(linked: Linked) -> bool:
+    return await linked.commands.results("", 10) == []
+
+
+async def test_who_stands_by_hears_results_without_the_lease(linked: Linked) -> None:
+    await linked.owner()
+    second = linked.begin()
+    await until(lambda: second.owned.identified)
+    asked = asyncio.create_task(
+        linked.takaro.request(linked.identity, Action.SEND_MESSAGE, requests.send_message("hello"))
+    )
+    command = await linked.fetched()
+    assert await linked.commands.complete(command.operation_id, Outcome({}), {})
+    assert (await asked).error is None
+
+
+async def test_leaving_ends_a_socket_that_was_still_dialled(linked: Linked) -> None:
+    linked.takaro.faults.silent = True
+    first = linked.begin()
+    await linked.takaro.wait_for(lambda: linked.takaro.connections == 1)
+    await first.leave(5.0)
+    await asyncio.wait_for(first.running, 2.0)
+
+
+async def test_draining_gives_up_on_a_takaro_that_says_nothing(
+    linked: Linked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "DRAIN_WITHIN_S", 0.3)
+    first = await linked.owner()
+    linked.takaro.faults.stop_reading()
+    await linked.append(1)
+    await asyncio.sleep(0.2)
+    await asyncio.wait_for(first.hand_over(), 2.0)
+    linked.takaro.faults.resume_reading()
+    assert first.count("dayz_relay_events_resent_total", cause="reconnect") == 1
+
+
+async def test_the_state_that_is_shown_is_that_of_the_owner(linked: Linked) -> None:
+    first = await linked.owner()
+    second = linked.begin()
+    await until(lambda: second.owned.identified)
+
+    async def status() -> str:
+        return (await linked.state.link()).state
+
+    assert await status() == "ready"
+    await first.hand_over()
+    assert await status() == "stopped"
+    await second.take()
+    await until(lambda: _is(linked, "ready"))
+    await first.leave(1.0)
+    await first.running
+    assert await status() == "ready"
+
+
+async def _is(linked: Linked, state: str) -> bool:
+    return (await linked.state.link()).state == state
+
+
+async def test_writes_of_a_former_owner_are_refused_and_counted(linked: Linked) -> None:
+    first = await linked.owner()
+    await linked.append(1)
+    await linked.arrived(1)
+    await linked.emptied()
+    await first.stop_renewing()
+    await linked.store.send("HSET", keys_of(linked.slug).lease, "token", "somebody else")
+    await linked.append(2)
+    with pytest.raises(LostLease):
+        await asyncio.wait_for(first.running, 5.0)
+    assert first.count("dayz_relay_fenced_total", operation="ack") == 1
+    assert linked.sockets() == []
+
+
+# Replaced while in use
+
+
+async def test_a_socket_that_has_served_its_time_is_replaced_and_nobody_notices(
+    linked: Linked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link, "RECYCLE_AFTER_REQUESTS", 10)
+    owner = await linked.owner()
+    [first] = linked.sockets()
+    for number in range(0, 200, 4):
+        await linked.append(*range(number, number + 4))
+        await reach(linked)
+    await linked.arrived(199)
+    await linked.emptied()
+    await until(lambda: owner.count("dayz_relay_takaro_recycled_total") >= 2)
+    await until(lambda: len(linked.sockets()) == 1)
+    assert linked.sockets() > [first]
+    assert linked.lines() == [f"line {number}" for number in range(200)]
+    assert owner.count("dayz_relay_events_resent_total", cause="reconnect") == 0
+    assert owner.turns == len(linked.takaro.identifies(linked.identity))
+
+
+async def test_an_old_socket_is_replaced(linked: Linked, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link, "RECYCLE_AFTER_S", 0.2)
+    owner = await linked.owner()
+    await until(lambda: owner.count("dayz_relay_takaro_recycled_total") >= 2)
+
+
+async def test_what_was_asked_on_a_socket_is_answered_there_though_another_is_in_use(linked: Linked) -> None:
+    owner = await linked.owner()
+    [first] = linked.sockets()
+    asked = asyncio.create_task(linked.takaro.request(linked.identity, Action.GET_PLAYERS))
+    command = await linked.fetched()
+    owner.owned.reconnect()
+    await until(lambda: linked.takaro.asked_socket(linked.identity) != first)
+    await linked.append(1)
+    await linked.arrived(1)
+    assert len(linked.sockets()) == 2
+    assert await linked.commands.complete(command.operation_id, Outcome([]), {})
+    assert (await asked).value == []
+    await until(lambda: len(linked.sockets()) == 1)
+    assert first not in linked.sockets()
+
+
+async def test_a_socket_goes_on_while_its_successor_is_refused(linked: Linked) -> None:
+    owner = await linked.owner()
+    [first] = linked.sockets()
+    linked.takaro.faults.refuse_identify("Internal server error", times=3)
+    owner.owned.reconnect()
+    await until(lambda: owner.turns == 4)
+    await linked.append(1)
+    await linked.arrived(1)
+    await until(lambda: linked.sockets() != [first] and len(linked.sockets()) == 1)
+    assert owner.count("dayz_relay_takaro_connects_total") == 5
+    await linked.append(2)
+    await linked.arrived(2)
+    assert linked.lines() == ["line 1", "line 2"]
+
+
+async def test_events_go_over_the_new_socket_when_the_old_one_says_nothing_any_more(
+    linked: Linked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "DRAIN_WITHIN_S", 0.3)
+    owner = await linked.owner()
+    [old] = linked.takaro.sockets(linked.identity)
+    old.connection.transport.pause_reading()
+    await linked.append(1)
+    await asyncio.sleep(0.1)
+    owner.owned.reconnect()
+    await linked.arrived(1)
+    assert owner.count("dayz_relay_events_resent_total", cause="reconnect") == 1
+
+
+async def test_a_lost_socket_is_dialled_anew_while_its_successor_was_on_its_way(linked: Linked) -> None:
+    owner = await linked.owner()
+    linked.takaro.faults.refuse_identify(times=2)
+    owner.owned.reconnect()
+    linked.takaro.drop_connections()
+    await until(lambda: not owner.owned.identified)
+    await until(lambda: owner.owned.identified)
+    await linked.append(1)
+    await linked.arrived(1)
+
+
+async def test_without_redis_a_lost_socket_is_opened_again_and_identifies_when_redis_is_back(
+    linked: Linked, redis_server: RedisServer
+) -> None:
+    uplink = await linked.owner()
+    turns = uplink.turns
+    with redis_server.stopped():
+        linked.takaro.drop_connections(linked.identity)
+        await until(lambda: uplink.turns > turns)  # nothing but Redis keeps it from identifying
+        back_s = asyncio.get_running_loop().time()
+    await linked.takaro.wait_for(lambda: len(linked.takaro.identifies(linked.identity)) == 2)
+    assert linked.takaro.identifies(linked.identity)[-1] > back_s
+
+
+# Somebody else with the same identity
+
+
+async def test_an_outside_client_is_told_of_once_and_not_fought(
+    linked: Linked, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    monkeypatch.setattr(other_client, "QUIET_AFTER_S", 0.3)
+    owner = await linked.owner()
+    await reach(linked)
+    async with SimOldBridge(linked.takaro.url, linked.identity, TOKEN) as bridge:
+        await until(lambda: owner.count("dayz_relay_takaro_recycled_total") == 1)
+        await bridge.identify()
+        answer = await linked.takaro.request(linked.identity, Action.TEST_REACHABILITY)
+        assert answer.error and bridge.requests == 1
+        await until(lambda: owner.count("dayz_relay_takaro_usurped_total") == 1)
+        identifies = len(linked.takaro.identifies(linked.identity))
+        await asyncio.sleep(0.7)
+        assert len(linked.takaro.identifies(linked.identity)) == identifies
+        assert owner.count("dayz_relay_takaro_usurped_total") == 1
+        assert caplog.text.count("does an old bridge still run with the same identity token") == 1
+        await linked.append(1)
+        await linked.arrived(1)  # events are taken from both
+        others = linked.takaro.asked_socket(linked.identity)
+    owner.owned.reconnect()
+    await until(lambda: linked.takaro.asked_socket(linked.identity) > others)
+    await reach(linked)
+    await until(lambda: caplog.text.count("Takaro asks this server again") == 1)
+
+
+async def test_a_dead_socket_that_takaro_asks_is_mended_by_a_new_identify(
+    linked: Linked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(other_client, "QUIET_AFTER_S", 0.3)
+    owner = await linked.owner()
+    await reach(linked)
+    async with SimOldBridge(linked.takaro.url, linked.identity, TOKEN):
+        others = linked.takaro.asked_socket(linked.identity)
+    await until(lambda: linked.takaro.asked_socket(linked.identity) > others)  # that one is gone
+    await reach(linked)
+    assert owner.count("dayz_relay_takaro_recycled_total") == 1
+    assert owner.count("dayz_relay_takaro_usurped_total") == 0

@@ -1,0 +1,253 @@
+"""What has to wait, for how long, and what does not wait for it."""
+
+import itertools
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.relay.protocol.records import GameEvent
+from services.relay.store.clock_steps import AgeRange
+from services.relay.store.stream_entries import Delivered, StreamEntry
+from services.uplink.events import gaps
+from services.uplink.events.ages import CHAT_S
+from services.uplink.events.gaps import LOOKAHEAD, PLAYER_GAP_S, TWIN_GAP_S, Turns
+from services.uplink.events.progress import Progress, StreamEvent
+from services.uplink.events.receipts import WINDOW_EVENTS
+
+NOW_S = 1_000.0
+ROOM = 1_000
+TOLERANCE_S = 1e-9
+
+
+def line(text: str) -> GameEvent:
+    return {"type": "log", "data": {"msg": text}}
+
+
+def of(player: str, event_type: str = "chat-message", msg: str = "") -> GameEvent:
+    return {"type": event_type, "data": {"player": {"gameId": player, "name": "A"}, "msg": msg}}
+
+
+def read(*events: GameEvent, accepted_s: float = NOW_S, number: int = 0) -> list[StreamEvent]:
+    """As they are read from the stream, accepted at that time."""
+    age_s = NOW_S - accepted_s
+    entry = StreamEntry(f"1-{number}", list(events), 0, 1)
+    return Progress(Delivered()).read(entry, AgeRange(age_s, age_s), NOW_S)
+
+
+def taken(turns: Turns, now_s: float, room: int = 1_000) -> list[GameEvent]:
+    events, _ = turns.take(now_s, room)
+    turns.written(now_s)
+    return [event.event for event in events]
+
+
+def delays(events: list[GameEvent]) -> list[tuple[float, list[GameEvent]]]:
+    """When which of them are written that come all at once."""
+    turns, now_s, found = Turns(), NOW_S, []
+    turns.unseen += read(*events)
+    while turns.due_s(ROOM) < float("inf"):
+        now_s = max(now_s, turns.due_s(ROOM))
+        if some := taken(turns, now_s):
+            found.append((round(now_s - NOW_S, 6), some))
+    return found
+
+
+def test_different_lines_and_different_players_go_at_once() -> None:
+    events = [line("a"), of("1"), line("b"), of("2"), of("3", "player-death")]
+    assert delays(events) == [(0, events)]
+
+
+def test_nothing_is_due_when_nothing_was_read() -> None:
+    assert delays([]) == []
+
+
+def test_a_player_s_events_keep_their_gap_and_nobody_else_waits() -> None:
+    come, go, die = (of("1", f"player-{what}") for what in ("connected", "disconnected", "death"))
+    other = of("2")
+    assert delays([come, go, die, other]) == [
+        (0, [come, other]),
+        (PLAYER_GAP_S, [go]),
+        (2 * PLAYER_GAP_S, [die]),
+    ]
+
+
+def test_kills_of_one_player_are_only_kept_from_being_twins() -> None:
+    kill, chat = of("1", "entity-killed"), of("1")
+    assert delays([kill, kill, chat, kill]) == [
+        (0, [kill]),
+        (TWIN_GAP_S, [kill]),
+        (round(TWIN_GAP_S + PLAYER_GAP_S, 6), [chat]),
+        (round(TWIN_GAP_S + 2 * PLAYER_GAP_S, 6), [kill]),
+    ]
+
+
+def test_lines_stay_in_order_behind_a_twin_that_waits() -> None:
+    a, b, c = map(line, "abc")
+    assert delays([a, b, a, c]) == [(0, [a, b]), (TWIN_GAP_S, [a, c])]
+
+
+def test_a_chat_line_of_somebody_unknown_is_a_line_like_any() -> None:
+    unknown: GameEvent = {"type": "chat-message", "data": {"channel": "global", "msg": "hello"}}
+    assert delays([unknown, unknown]) == [(0, [unknown]), (TWIN_GAP_S, [unknown])]
+
+
+def test_gaps_count_from_what_was_written_long_after_it_was_taken() -> None:
+    turns = Turns()
+    turns.unseen += read(of("1"))
+    turns.take(NOW_S, 32)
+    turns.written(NOW_S + 0.04)
+    turns.unseen += read(of("1"))
+    assert taken(turns, NOW_S + 0.05) == []
+    assert turns.due_s(ROOM) == NOW_S + 0.04 + PLAYER_GAP_S
+
+
+def test_what_waited_goes_first_and_no_more_than_one_window_is_taken() -> None:
+    turns = Turns()
+    others = [of(str(player)) for player in range(2, 102)]
+    turns.unseen += read(of("1"), of("1", msg="second"), *others)
+    assert taken(turns, NOW_S, 64) == [of("1"), *others[: WINDOW_EVENTS - 1]]
+    assert taken(turns, NOW_S + PLAYER_GAP_S, 64) == [of("1", msg="second"), *others[31:62]]
+
+
+def test_when_there_is_little_room_what_waited_goes_and_many_others_wait_for_more_room() -> None:
+    turns = Turns()
+    others = [of(str(player)) for player in range(2, 102)]
+    turns.unseen += read(of("1"), of("1", msg="second"), *others)
+    taken(turns, NOW_S, 64)
+    assert turns.due_s(WINDOW_EVENTS) < NOW_S
+    assert turns.due_s(WINDOW_EVENTS - 1) == NOW_S + PLAYER_GAP_S
+    assert turns.due_s(0) == float("inf")
+    assert taken(turns, NOW_S + PLAYER_GAP_S, 2) == [of("1", msg="second")]
+
+
+def test_what_waits_for_its_gap_does_not_grow_too_old_by_it() -> None:
+    turns = Turns()
+    flood = [of("1", msg=str(number)) for number in range(600)]
+    turns.unseen += read(*flood, accepted_s=NOW_S - CHAT_S + 1)
+    now_s, found = NOW_S, []
+    while turns.due_s(ROOM) < float("inf"):
+        now_s = max(now_s, turns.due_s(ROOM)) + 0.001
+        found += taken(turns, now_s)
+    assert found == flood and now_s - NOW_S > 2 * CHAT_S
+
+
+def test_what_waited_for_its_gap_grows_older_when_its_turn_has_come() -> None:
+    turns = Turns()
+    turns.unseen += read(of("1"), of("1", msg="second"), of("1", "player-death"), of("1", msg="last"))
+    assert taken(turns, NOW_S) == [of("1")]
+    later_s = NOW_S + CHAT_S + 1  # Redis was away, or Takaro
+    events, expired = turns.take(later_s, 32)
+    turns.written(later_s)
+    assert [event.event for event in events] == [of("1", "player-death")]
+    assert [event.event for event in expired] == [of("1", msg="second")]
+    _, expired = turns.take(later_s + PLAYER_GAP_S, 32)
+    assert [event.event for event in expired] == [of("1", msg="last")]
+    assert turns.due_s(ROOM) == float("inf") and turns.waiting == 0
+
+
+def test_what_is_too_old_when_it_is_looked_at_is_not_written() -> None:
+    turns = Turns()
+    turns.unseen += read(of("1"), line("still news"), of("2"), accepted_s=NOW_S - CHAT_S - 1)
+    events, expired = turns.take(NOW_S, 64)
+    assert [event.event for event in events] == [line("still news")]
+    assert [event.event for event in expired] == [of("1"), of("2")]
+
+
+def test_a_flood_fills_what_may_wait_and_no_more() -> None:
+    turns = Turns()
+    turns.unseen += read(*(of("1", msg=str(number)) for number in range(2 * LOOKAHEAD)), of("2"))
+    assert len(taken(turns, NOW_S)) == 1
+    assert turns.full and turns.waiting == LOOKAHEAD and len(turns.unseen) == LOOKAHEAD
+    assert turns.due_s(ROOM) == NOW_S + PLAYER_GAP_S
+
+
+EVENTS = st.one_of(
+    st.builds(line, st.sampled_from("ab")),
+    st.builds(
+        of,
+        st.sampled_from("123"),
+        st.sampled_from(["chat-message", "player-death", "entity-killed"]),
+        st.sampled_from("xy"),
+    ),
+)
+READS = st.lists(st.lists(EVENTS, max_size=12), max_size=8)
+LATENESSES_S = st.lists(st.sampled_from([0.0, 0.001, 0.01, 5.0]), min_size=1)
+ROOMS = st.lists(st.integers(min_value=1, max_value=8), min_size=1)
+
+
+def written(
+    reads: list[list[GameEvent]], lateness_s: list[float], rooms: list[int]
+) -> list[tuple[float, StreamEvent]]:
+    """What a pump writes, and when, if it is late by the next of `lateness_s` each time, and has the next of
+    `rooms`. What is read next comes when nothing else is to be looked at."""
+    turns, now_s, found = Turns(), NOW_S, []
+    late_s, room = itertools.cycle(lateness_s), itertools.cycle([*rooms, ROOM])
+    young_s = NOW_S + 1e6  # nothing here grows too old
+    to_read = [read(*events, accepted_s=young_s, number=number) for number, events in enumerate(reads)]
+    while to_read or turns.due_s(ROOM) < float("inf"):
+        while to_read and not turns.unseen:
+            turns.unseen += to_read.pop(0)
+        if turns.due_s(most := next(room)) < float("inf"):
+            now_s = max(now_s, turns.due_s(most)) + next(late_s)
+            events, expired = turns.take(now_s, most)
+            assert len(events) <= most and not expired
+            now_s += next(late_s)
+            found += [(now_s, event) for event in events]
+            turns.written(now_s)
+    return found
+
+
+@given(READS, LATENESSES_S, ROOMS)
+def test_gaps_hold_however_late_it_is_written(
+    reads: list[list[GameEvent]], lateness_s: list[float], rooms: list[int]
+) -> None:
+    for (early_s, one), (late_s, other) in itertools.combinations(written(reads, lateness_s, rooms), 2):
+        gap_s, sooner, later = late_s - early_s + TOLERANCE_S, one.event, other.event
+        if sooner == later:
+            assert gap_s >= TWIN_GAP_S
+        if "player" in sooner["data"] and sooner["data"]["player"] == later["data"].get("player"):
+            kills = sooner["type"] == later["type"] == "entity-killed"
+            assert gap_s >= (TWIN_GAP_S if kills else PLAYER_GAP_S)
+
+
+@given(READS, LATENESSES_S, ROOMS)
+def test_each_event_is_written_once_and_behind_those_of_its_player(
+    reads: list[list[GameEvent]], lateness_s: list[float], rooms: list[int]
+) -> None:
+    def by_player(events: Iterable[GameEvent]) -> dict[str, list[GameEvent]]:
+        found: dict[str, list[GameEvent]] = {}
+        for event in events:
+            found.setdefault(event["data"].get("player", {}).get("gameId", ""), []).append(event)
+        return found
+
+    sent = by_player(event.event for _, event in written(reads, lateness_s, rooms))
+    assert sent == by_player(itertools.chain(*reads))
+
+
+@given(READS)
+def test_nobody_waits_for_the_gap_of_somebody_else(reads: list[list[GameEvent]]) -> None:
+    """With another player's flood before everything, all is written at the moment at which it is without."""
+    flood = [of("flood", "player-death", str(number)) for number in range(40)]
+    without = [(at_s, event.event) for at_s, event in written(reads, [0.0], [10_000])]
+    found = [(at_s, event.event) for at_s, event in written([flood, *reads], [0.0], [10_000])]
+    theirs = [(at_s, event) for at_s, event in found if event not in flood]
+    assert sorted(map(repr, theirs)) == sorted(map(repr, without))
+
+
+@given(st.lists(EVENTS, max_size=32))
+def test_the_first_event_of_each_player_goes_at_once(events: list[GameEvent]) -> None:
+    turns = Turns()
+    turns.unseen += read(*events)
+    at_once = taken(turns, NOW_S)
+    players = {event["data"]["player"]["gameId"] for event in events if "player" in event["data"]}
+    assert players == {event["data"]["player"]["gameId"] for event in at_once if "player" in event["data"]}
+
+
+def test_what_nothing_has_to_wait_for_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    turns = Turns()
+    for number in range(1_000):
+        turns.unseen += read(of(str(number)))
+        taken(turns, NOW_S + number)
+    assert len(turns._last) <= 2
+    assert gaps.PLAYER_GAP_S == PLAYER_GAP_S

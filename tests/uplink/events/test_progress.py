@@ -1,0 +1,90 @@
+"""How far delivery has come, when events overtake each other: what is noted, and what is read again."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.relay.protocol.records import GameEvent
+from services.relay.store.clock_steps import AgeRange
+from services.relay.store.stream_entries import Delivered, StreamEntry
+from services.uplink.events.progress import Progress, StreamEvent
+
+
+def entry(number: int, count: int) -> StreamEntry:
+    return StreamEntry(f"{number}-0", [event(number, place) for place in range(count)], 10 * count, number)
+
+
+def event(number: int, place: int) -> GameEvent:
+    return {"type": "log", "data": {"msg": f"{number}.{place}"}}
+
+
+def read(progress: Progress, entry: StreamEntry) -> list[StreamEvent]:
+    return progress.read(entry, AgeRange(0.0, 0.0), 0.0)
+
+
+def texts(events: list[StreamEvent]) -> list[str]:
+    return [one.event["data"]["msg"] for one in events]
+
+
+def test_delivered_in_order_nothing_is_noted() -> None:
+    progress = Progress(Delivered(total=7))
+    events = read(progress, entry(1, 2)) + read(progress, entry(2, 3))
+    progress.done(events[:3])
+    assert progress.delivered() == Delivered("2-0", 1, {}, 10)
+    assert (progress.gone, progress.size_bytes) == ([], 20)
+
+
+def test_delivered_to_the_end_the_cursor_is_behind_the_last_entry() -> None:
+    progress = Progress(Delivered())
+    progress.done(read(progress, entry(1, 2)))
+    assert progress.delivered() == Delivered("1-1", 0, {}, 2)
+
+
+def test_what_is_delivered_beyond_one_that_waits_is_noted_and_whole_entries_go() -> None:
+    progress = Progress(Delivered())
+    first, second, third = (read(progress, entry(number, 3)) for number in (1, 2, 3))
+    progress.done([first[0], first[2], *second, third[1]])
+    assert progress.delivered() == Delivered("1-0", 1, {"1-0": 0b010, "3-0": 0b101}, 6)
+    assert (progress.gone, progress.size_bytes) == (["2-0"], 30)
+    progress.acknowledged()
+    assert (progress.gone, progress.size_bytes) == ([], 0)
+
+
+def test_what_was_noted_is_not_read_again() -> None:
+    progress = Progress(Delivered("1-0", 1, {"1-0": 0b010, "3-0": 0b101}, 6))
+    assert texts(read(progress, entry(1, 3))) == ["1.1"]
+    assert texts(read(progress, entry(3, 3))) == ["3.0", "3.2"]
+    assert texts(read(progress, entry(4, 1))) == ["4.0"]
+
+
+def test_an_older_version_that_moved_the_cursor_into_a_noted_entry_is_believed_too() -> None:
+    progress = Progress(Delivered("3-0", 1, {"1-0": 0b010, "3-0": 0b101}, 6))
+    assert texts(read(progress, entry(3, 3))) == ["3.2"]
+
+
+SIZES = st.lists(st.integers(min_value=1, max_value=5), min_size=1, max_size=5)
+
+
+@given(SIZES, st.lists(st.lists(st.integers(min_value=0, max_value=24)), max_size=5))
+def test_owner_after_owner_each_event_is_delivered_once(sizes: list[int], owners: list[list[int]]) -> None:
+    """Each reads what is in the stream, delivers some of it in any order, and is gone; the last one all."""
+    stream = [entry(number, size) for number, size in enumerate(sizes, 1)]
+    all_texts = [one["data"]["msg"] for each in stream for one in each.events]
+    stored, delivered = Delivered(), []
+    for wanted in [*owners, range(25)]:
+        progress = Progress(stored)
+        rest = [one for each in stream for one in read(progress, each)]
+        assert texts(rest) == [text for text in all_texts if text not in delivered]
+        some = [rest[place] for place in dict.fromkeys(wanted) if place < len(rest)]
+        if not some:
+            continue
+        progress.done(some)
+        delivered += texts(some)
+        stored = progress.delivered()
+        stream = [one for one in stream if _at(one.id) >= _at(stored.entry) and one.id not in progress.gone]
+        assert stored.total == len(delivered)
+        assert set(stored.needed) <= {one.id for one in stream}
+    assert stream == [] and sorted(delivered) == sorted(all_texts)
+
+
+def _at(id: str) -> tuple[int, ...]:
+    return tuple(map(int, id.split("-")))

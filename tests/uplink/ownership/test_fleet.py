@@ -1,0 +1,598 @@
+"""Links against a Takaro that misbehaves: one uplink in this process, a real store, a real socket."""
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from itertools import pairwise
+from statistics import median
+from typing import Any
+
+import orjson
+import pytest
+from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
+
+from services.relay.instances.state import InstanceState
+from services.relay.protocol.keys import BEATS, keys_of
+from services.relay.protocol.records import Command, GameEvent, Outcome
+from services.relay.protocol.vocabulary import Action
+from services.relay.service.lifecycle import cancelled
+from services.relay.service.logs import PacedHandler
+from services.relay.service.settings import Instance
+from services.relay.store.client import Store
+from services.relay.store.clock_steps import AgeRange, SteppedClock
+from services.relay.store.command_stream import CommandStream
+from services.relay.store.event_stream import EventBatch, EventStream, Slot, digest
+from services.relay.store.leases import Lease, LeaseLook
+from services.relay.store.stream_entries import Delivered
+from services.sim.takaro import requests
+from services.sim.takaro.server import TakaroSim
+from services.uplink.connection import backoff, link, socket_session
+from services.uplink.connection.identify_turns import IdentifyTurns
+from services.uplink.context import UplinkContext
+from services.uplink.events import ages, delivery, gaps, pump
+from services.uplink.ownership import fleet
+from services.uplink.ownership.fleet import Fleet
+from services.uplink.reporting.metrics import STATE, UplinkMetrics
+from services.uplink.requests.command_queue import CommandQueue
+from services.uplink.takaro import frames
+
+TOKEN = "the-registration-token"
+QUICK = backoff.Delays(base_s=0.02, cap_s=0.1)
+
+
+def line(number: int) -> GameEvent:
+    return {"type": "log", "data": {"msg": f"line {number}"}}
+
+
+@dataclass
+class Scene:
+    """A Takaro, a store, and the fleets of uplinks that a test starts."""
+
+    takaro: TakaroSim
+    store: Store
+    slug: str
+    running: list[asyncio.Task[None]] = field(default_factory=list)
+    metrics: UplinkMetrics = field(default_factory=lambda: UplinkMetrics(CollectorRegistry()))
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+
+    @property
+    def identity(self) -> str:
+        return f"identity-{self.slug}"
+
+    def start(self, registration_token: str = TOKEN, *others: str) -> asyncio.Task[None]:
+        """`others` are the slugs of more instances."""
+        instances = {
+            slug: Instance(
+                slug=slug,
+                name=f"Server {slug}",
+                identity_token=SecretStr(f"identity-{slug}"),
+                registration_token=SecretStr(registration_token),
+            )
+            for slug in (self.slug, *others)
+        }
+        self.registry = CollectorRegistry()
+        self.metrics = UplinkMetrics(self.registry)
+        uplink = Fleet(
+            UplinkContext(self.takaro.url, self.store, self.metrics, IdentifyTurns(self.store), 50.0)
+        )
+        uplink.update(instances)
+        self.running.append(asyncio.create_task(uplink.run()))
+        return self.running[-1]
+
+    async def append(self, *numbers: int) -> None:
+        stream = EventStream(self.store, self.slug)
+        appended = await stream.append(EventBatch([Slot(digest(line(n)), line(n)) for n in numbers]))
+        stream.answered(appended.token)
+
+    def lines(self) -> list[str]:
+        return [event.data["msg"] for event in self.takaro.events(self.identity)]
+
+    async def arrived(self, *numbers: int) -> None:
+        await self.takaro.wait_for(lambda: {f"line {n}" for n in numbers} <= set(self.lines()))
+
+    async def emptied(self) -> None:
+        await until(lambda: self._nothing_left())
+
+    async def _nothing_left(self) -> bool:
+        return (await InstanceState(self.store, self.slug).queued()).events == 0
+
+    def count(self, metric: str, **labels: str) -> float:
+        return self.registry.get_sample_value(metric, labels) or 0.0
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(10):
+        while not await condition():
+            await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+async def scene(store: Store, slug: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Scene]:
+    monkeypatch.setattr(link, "RECONNECT", QUICK)
+    monkeypatch.setattr(delivery, "IDENTIFY_AGAIN", QUICK)
+    monkeypatch.setattr(fleet, "RENEW_EVERY_S", 0.1)
+    async with TakaroSim(registration_tokens={TOKEN}, ask_location=False) as takaro:
+        scene = Scene(takaro, store, slug)
+        yield scene
+        for uplink in scene.running:
+            await cancelled(uplink)
+
+
+async def test_events_that_were_delivered_are_off_the_stream(scene: Scene) -> None:
+    await scene.append(1, 2, 3)
+    scene.start()
+    await scene.arrived(1, 2, 3)
+    await scene.emptied()
+    assert scene.lines() == ["line 1", "line 2", "line 3"]
+    assert scene.count("dayz_relay_events_delivered_total", type="log") == 3
+
+
+async def test_many_events_keep_their_order_over_many_windows(scene: Scene) -> None:
+    scene.start()
+    for start in range(0, 500, 50):
+        await scene.append(*range(start, start + 50))
+    await scene.arrived(499)
+    assert scene.lines() == [f"line {n}" for n in range(500)]
+    await scene.emptied()
+
+
+@pytest.mark.parametrize("text", ["", "Internal server error"])
+async def test_a_passing_refusal_is_tried_again_soon(scene: Scene, text: str) -> None:
+    scene.takaro.faults.refuse_identify(text, times=3)
+    scene.start()
+    await scene.append(1)
+    await scene.arrived(1)
+
+
+async def test_a_permanent_refusal_is_not_hammered(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+    scene.start(registration_token="not-a-token-of-takaros")
+    await until(lambda: _is(scene, "refused"))
+    attempts = scene.count("dayz_relay_takaro_connects_total")
+    await asyncio.sleep(0.5)  # at the pace of a passing fault there would be more than five by now
+    assert scene.count("dayz_relay_takaro_connects_total") == attempts == 1
+    assert "check registration_token" in caplog.text and "not-a-token-of-takaros" not in caplog.text
+
+
+async def _is(scene: Scene, state: str) -> bool:
+    return scene.metrics.instances.value(STATE.name, scene.slug, state) == 1
+
+
+async def test_a_socket_that_is_killed_right_after_it_opened_is_tried_again_at_a_pace(scene: Scene) -> None:
+    scene.takaro.faults.kill_early = True
+    scene.start()
+    await until(lambda: _connects(scene, 5))
+    scene.takaro.faults.kill_early = False
+    await scene.append(1)
+    await scene.arrived(1)
+
+
+async def _connects(scene: Scene, at_least: int) -> bool:
+    return scene.count("dayz_relay_takaro_connects_total") >= at_least
+
+
+async def test_an_identify_that_is_never_answered_is_given_up(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket_session, "IDENTIFIED_WITHIN_S", 0.1)
+    scene.takaro.faults.silent = True
+    scene.start()
+    await until(lambda: _connects(scene, 2))
+    scene.takaro.faults.silent = False
+    await scene.append(1)
+    await scene.arrived(1)
+
+
+async def test_a_takaro_that_lost_our_server_gets_a_new_identify_and_the_events_again(scene: Scene) -> None:
+    scene.start()
+    await scene.append(1)
+    await scene.arrived(1)
+    await scene.emptied()  # until then it would be sent again, too
+    scene.takaro.forget(scene.identity)
+    await scene.append(2, 3)
+    await scene.append(4)
+    await scene.arrived(2, 3, 4)
+    await scene.emptied()
+    assert scene.lines() == ["line 1", "line 2", "line 3", "line 4"]
+    assert len(scene.takaro.identifies(scene.identity)) == 2
+    assert scene.count("dayz_relay_events_resent_total", cause="disowned") == 0  # none was taken before
+
+
+async def test_an_error_that_its_pong_overtook_is_heard_before_anything_is_taken_off(scene: Scene) -> None:
+    scene.start()
+    await scene.append(0)
+    await scene.arrived(0)
+    await scene.emptied()
+    scene.takaro.faults.internal_errors(times=2)
+    await scene.append(1, 2)
+    await scene.arrived(1, 2)
+    await scene.emptied()
+    assert scene.lines() == ["line 0", "line 1", "line 2"]
+
+
+async def test_an_internal_error_that_comes_after_two_quick_pongs_costs_no_event(scene: Scene) -> None:
+    scene.takaro.faults.pongs_overtake = True
+    scene.takaro.faults.error_delay_s = 0.05
+    scene.start()
+    await scene.append(0)
+    await scene.arrived(0)
+    scene.takaro.faults.internal_errors(times=3)
+    for number in range(1, 60):
+        await scene.append(number)
+        await asyncio.sleep(0.002)
+    await scene.arrived(*range(60))
+    await scene.emptied()
+    assert len(scene.lines()) <= 60 + pump.MAX_REPEATED
+
+
+async def test_an_event_that_takaro_alone_refuses_is_kept_aside_and_its_neighbours_arrive_once(
+    scene: Scene,
+) -> None:
+    odd: GameEvent = {"type": "chat-message", "data": {"msg": "hello", "channel": "a channel of tomorrow"}}
+    events = [line(1), odd, line(2)]
+    await EventStream(scene.store, scene.slug).append(EventBatch([Slot(digest(e), e) for e in events]))
+    scene.start()
+    await scene.arrived(1, 2)
+    await scene.emptied()
+    assert scene.lines() == ["line 1", "line 2"]
+    [(_, fields)] = await scene.store.send("XRANGE", f"relay:{{{scene.slug}}}:dead", "-", "+")
+    assert fields[:2] == [b"reason", b"refused-by-takaro"] and b"channel" in fields[3]
+
+
+async def test_the_log_does_not_follow_the_errors_of_takaro(scene: Scene) -> None:
+    lines: list[str] = []
+    kept = logging.Handler()
+    kept.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]
+    paced = PacedHandler(kept)
+    logging.getLogger("services").addHandler(paced)
+    try:
+        odd = [
+            GameEvent(
+                type="chat-message", data={"msg": "hello", "channel": f"a channel of tomorrow {number}"}
+            )
+            for number in range(300)
+        ]
+        await append_all(scene, *odd)
+        scene.start()
+        await scene.emptied()
+        paced.flush()
+    finally:
+        logging.getLogger("services").removeHandler(paced)
+    assert scene.count("dayz_relay_takaro_errors_total", kind="invalid") == 300
+    refused = [line for line in lines if "Takaro refused something" in line]
+    assert len(refused) == 2
+    assert "299 more in " in refused[1] and f"[{scene.slug}]" in refused[1]
+
+
+async def test_a_quiet_server_says_something_before_takaro_forgets_it(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pump, "KEEP_ALIVE_S", 0.2)
+    scene.start()
+    await scene.takaro.wait_for(lambda: len(scene.lines()) >= 3)
+    await scene.append(1)
+    await scene.arrived(1)
+    await scene.emptied()
+
+
+async def test_a_takaro_that_stopped_reading_is_left_and_its_events_are_sent_again(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pump, "RECEIPT_WITHIN_S", 0.3)
+    scene.start()
+    await scene.append(1)
+    await scene.arrived(1)
+    await scene.emptied()
+    scene.takaro.faults.stop_reading()
+    await scene.append(2)
+    await until(lambda: _connects(scene, 2))
+    scene.takaro.faults.resume_reading()
+    await scene.arrived(2)
+
+
+async def test_an_answer_goes_to_the_socket_that_asked_and_to_no_other(scene: Scene) -> None:
+    scene.start()
+    await scene.takaro.wait_for(lambda: scene.takaro.is_connected(scene.identity))
+    command_queue = asyncio.create_task(scene.takaro.request(scene.identity, Action.GET_PLAYERS))
+    commands = CommandStream(scene.store, scene.slug)
+    taken = []
+
+    async def fetched() -> bool:
+        taken.extend(await commands.take())
+        return bool(taken)
+
+    await until(fetched)
+    scene.takaro.drop_connections()
+    await scene.takaro.wait_for(lambda: len(scene.takaro.identifies(scene.identity)) == 2)
+    assert await commands.complete(taken[0].operation_id, Outcome([]), {})
+    await until(lambda: _too_late(scene))
+    command_queue.cancel()
+
+
+async def _too_late(scene: Scene) -> bool:
+    return scene.count("dayz_relay_requests_total", action="getPlayers", outcome="too_late") == 1
+
+
+async def test_bad_requests_are_answered_with_what_is_missing(scene: Scene) -> None:
+    scene.start()
+    await scene.takaro.wait_for(lambda: scene.takaro.is_connected(scene.identity))
+    answer = await scene.takaro.request(scene.identity, Action.GIVE_ITEM, {"player": {"gameId": "1"}})
+    assert answer.error is not None and "item" in answer.error
+    unknown = await scene.takaro.request(scene.identity, "makeCoffee", {})
+    assert unknown.raw["error"]
+
+
+async def test_a_second_uplink_waits_and_goes_on_when_the_first_stops(scene: Scene) -> None:
+    first = scene.start()
+    await scene.append(1)
+    await scene.arrived(1)
+    scene.start()
+    await scene.append(2)
+    await scene.arrived(2)
+    assert len(scene.takaro.identifies(scene.identity)) == 1
+    await cancelled(first)
+    await scene.append(3)
+    await scene.arrived(3)
+    assert scene.lines() == ["line 1", "line 2", "line 3"]
+    assert len(scene.takaro.identifies(scene.identity)) == 2
+
+
+async def test_whoever_lost_the_lease_leaves_the_events_to_the_new_owner(scene: Scene) -> None:
+    scene.start()
+    await scene.append(1)
+    await scene.arrived(1)
+    await scene.emptied()
+    key = keys_of(scene.slug).lease
+    await scene.store.send("DEL", key)
+    await scene.store.send("HSET", key, "token", "somebody else", "beat", 1)
+    await scene.store.send("PEXPIRE", key, 500)
+    await scene.takaro.wait_for(lambda: len(scene.takaro.identifies(scene.identity)) == 2)
+    await scene.append(2)
+    await scene.arrived(2)  # the other's lease ran out, ours came back
+    assert len(scene.takaro.identifies(scene.identity)) == 2
+
+
+async def test_a_message_to_one_player_never_becomes_public(scene: Scene) -> None:
+    scene.start()
+    await scene.takaro.wait_for(lambda: scene.takaro.is_connected(scene.identity))
+    args = requests.send_message("psst") | {"opts": {"recipient": {"name": "no id here"}}}
+    answer = await scene.takaro.request(scene.identity, Action.SEND_MESSAGE, args)
+    assert answer.error is not None
+    assert await CommandStream(scene.store, scene.slug).take() == []
+
+
+def chat(player: int, text: str) -> GameEvent:
+    data = {"channel": "global", "msg": text, "player": somebody(player)}
+    return {"type": "chat-message", "data": data}
+
+
+def somebody(player: int) -> dict[str, str]:
+    steam_id = str(76561190000000000 + player)
+    return {"gameId": steam_id, "name": f"player {player}", "steamId": steam_id}
+
+
+def moved(player: int, how: str) -> GameEvent:
+    return {"type": f"player-{how}", "data": {"player": somebody(player)}}
+
+
+async def append_all(scene: Scene, *events: GameEvent) -> None:
+    """In batches as a mod makes them."""
+    stream = EventStream(scene.store, scene.slug)
+    for at in range(0, len(events), 50):
+        appended = await stream.append(
+            EventBatch([Slot(digest(event), event) for event in events[at : at + 50]])
+        )
+        stream.answered(appended.token)
+
+
+def happened(scene: Scene) -> list[str]:
+    """Types of what arrived, with the text where there is one."""
+    return [
+        " ".join([event.type, event.data.get("msg", "")]).strip()
+        for event in scene.takaro.events(scene.identity)
+    ]
+
+
+@pytest.fixture
+def a_minute_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Takaro was away for a minute after the events were accepted."""
+    age_of = SteppedClock.age
+
+    def a_minute_older(clock: SteppedClock, at_ms: float, now_s: float, *, behind: bool = False) -> AgeRange:
+        return age_of(clock, at_ms - 60_000, now_s, behind=behind)
+
+    monkeypatch.setattr(SteppedClock, "age", a_minute_older)
+
+
+@pytest.mark.usefixtures("a_minute_later")
+async def test_a_chat_line_that_waited_through_an_outage_never_fires_and_its_neighbours_arrive(
+    scene: Scene,
+) -> None:
+    await append_all(scene, moved(1, "connected"), chat(1, "/kit"), line(1), chat(2, "/home"))
+    await append_all(scene, moved(1, "disconnected"))
+    scene.start()
+    await scene.emptied()
+    assert sorted(happened(scene)) == ["log line 1", "player-connected", "player-disconnected"]
+    assert scene.count("dayz_relay_events_expired_total", type="chat-message") == 2
+    assert scene.count("dayz_relay_events_delivered_total", type="chat-message") == 0
+
+
+@pytest.mark.usefixtures("a_minute_later")
+async def test_a_stream_of_nothing_but_old_chat_empties_without_a_word_to_takaro(scene: Scene) -> None:
+    await append_all(scene, *(chat(1, f"/kit {number}") for number in range(150)))
+    scene.start()
+    await scene.emptied()
+    assert happened(scene) == []
+    assert scene.count("dayz_relay_events_expired_total", type="chat-message") == 150
+
+
+@pytest.mark.usefixtures("a_minute_later")
+async def test_who_is_online_is_what_the_mod_said_after_the_events_that_waited(scene: Scene) -> None:
+    said = b"%.3f %b" % (time.time() - 10, orjson.dumps([somebody(2)]))
+    await scene.store.send("HSET", keys_of(scene.slug).mirror, "online", said)
+    await append_all(scene, moved(1, "connected"), moved(2, "disconnected"))
+    scene.start()
+    await scene.emptied()
+    answer = await scene.takaro.request(scene.identity, Action.GET_PLAYERS)
+    assert [player["gameId"] for player in answer.value] == [somebody(2)["gameId"]]
+
+
+async def test_a_chat_line_does_not_grow_too_old_by_the_gap_that_it_has_to_keep(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gaps, "PLAYER_GAP_S", 1.0)
+    monkeypatch.setitem(ages._MAX_AGE_S, "chat-message", 0.5)
+    monkeypatch.setattr(ages, "_YOUNG_S", 0.5)
+    scene.start()
+    await scene.append(1)
+    await scene.arrived(1)
+    await append_all(scene, chat(1, "first"), chat(1, "second"), chat(2, "other"))
+    await scene.emptied()
+    assert happened(scene) == [
+        "log line 1",
+        *(f"chat-message {text}" for text in ("first", "other", "second")),
+    ]
+    assert scene.count("dayz_relay_events_expired_total", type="chat-message") == 0
+
+
+async def test_a_burst_of_one_player_after_that_of_another_holds_nobody_up_and_nothing_expires(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(ages._MAX_AGE_S, "chat-message", 3.0)
+    monkeypatch.setattr(ages, "_YOUNG_S", 3.0)
+    scene.start()
+    await scene.append(1)
+    await scene.arrived(1)
+    players = range(1, 9)
+    lines = [chat(player, f"{player} {number}") for player in players for number in range(30)]
+    await append_all(scene, *lines, chat(9, "last"))
+    await scene.emptied()
+    _, *found = [event.data["msg"] for event in scene.takaro.events(scene.identity)]
+    assert scene.count("dayz_relay_events_expired_total", type="chat-message") == 0
+    assert found.index("last") < found.index("1 15")
+    for player in players:
+        theirs = [text for text in found if text.startswith(f"{player} ")]
+        assert theirs == [f"{player} {number}" for number in range(30)]
+
+
+async def test_a_crash_at_any_moment_would_repeat_64_events_at_most(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ack, acknowledged, unacknowledged = EventStream.ack, 0, []
+
+    async def noted(stream: EventStream, lease: str, delivered: Delivered, count: int, *more: Any) -> None:
+        nonlocal acknowledged
+        unacknowledged.append(len(happened(scene)) - acknowledged)
+        await ack(stream, lease, delivered, count, *more)
+        acknowledged += count
+
+    monkeypatch.setattr(EventStream, "ack", noted)
+    flood = [chat(1, f"flood {number}") for number in range(20)]
+    await append_all(scene, *flood, *(chat(number, "once") for number in range(2, 400)))
+    scene.start()
+    await scene.emptied()
+    assert acknowledged == 418 and max(unacknowledged) <= pump.MAX_REPEATED
+
+
+async def test_500_identical_lines_arrive_as_500_events_apart(scene: Scene) -> None:
+    await append_all(scene, *[line(1)] * 500)
+    scene.start()
+    await scene.takaro.wait_for(lambda: len(scene.lines()) == 500)
+    await scene.emptied()
+    at_s = [event.at for event in scene.takaro.events(scene.identity)]
+    # This loop is both ends of the socket: when it is late, it reads two closer together than they were sent.
+    assert median(later - sooner for sooner, later in pairwise(at_s)) >= 0.002
+    assert at_s[-1] - at_s[0] >= 499 * 0.002
+
+
+async def test_who_comes_and_goes_in_one_batch_does_so_with_a_gap_and_nobody_waits_for_it(
+    scene: Scene,
+) -> None:
+    scene.start()
+    await scene.append(1)
+    await scene.arrived(1)
+    flood = [chat(1, f"flood {number}") for number in range(8)]
+    await append_all(scene, moved(1, "connected"), *flood, moved(1, "disconnected"), chat(2, "/help"))
+    await scene.emptied()
+    _, *events = scene.takaro.events(scene.identity)
+    assert [event.data.get("msg") for event in events[:2]] == [None, "/help"]
+    mine_s = [event.at for event in events if event.data["player"] == somebody(1)]
+    assert events[-1].type == "player-disconnected" and len(mine_s) == 10
+    assert mine_s[-1] - mine_s[0] >= 9 * 0.045
+
+
+async def test_a_copy_of_redis_that_is_behind_is_noticed(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    scene.start()
+
+    async def told() -> bool:
+        await scene.store.send("SET", BEATS, 1)  # as a backup that was put back has it
+        return "Redis has lost data" in caplog.text
+
+    await until(told)
+    assert scene.count("dayz_relay_store_data_lost_total") >= 1
+
+
+async def test_a_lease_that_is_slow_to_renew_keeps_no_other_back(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    renew, slow = Lease.renew, f"{scene.slug}-slow"
+    renewed: Counter[str] = Counter()
+
+    async def counted(lease: Lease, **how: Any) -> LeaseLook:
+        renewed[lease.slug] += 1
+        if lease.slug == slow:
+            await asyncio.Event().wait()
+        return await renew(lease, **how)
+
+    monkeypatch.setattr(Lease, "renew", counted)
+    monkeypatch.setattr(fleet, "SLOW_AFTER_S", 0.1)
+    scene.start(TOKEN, slow)
+    async with asyncio.timeout(10):
+        while renewed[scene.slug] < 5:
+            await asyncio.sleep(0.02)
+    assert renewed[slow] == 1
+
+
+async def test_an_identify_that_fails_by_a_fault_of_ours_is_tried_again(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    identify, asked = frames.identify, 0
+
+    def failing(*words: str) -> bytes:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            raise RuntimeError("by a fault of ours")
+        return identify(*words)
+
+    monkeypatch.setattr(frames, "identify", failing)
+    scene.start()
+    await scene.append(1)
+    await scene.arrived(1)
+    assert "by a fault of ours" in caplog.text
+
+
+async def test_a_read_that_fails_by_a_fault_of_ours_is_answered_and_can_be_asked_again(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = 0
+
+    async def failing(command_queue: CommandQueue, command: Command, **how: Any) -> Outcome:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            raise RuntimeError("by a fault of ours")
+        return Outcome([somebody(1)])
+
+    monkeypatch.setattr(CommandQueue, "ask", failing)
+    scene.start()
+    await scene.append(1)
+    await scene.arrived(1)
+    assert (await scene.takaro.request(scene.identity, Action.GET_PLAYERS)).error
+    answer = await scene.takaro.request(scene.identity, Action.GET_PLAYERS)
+    assert [player["gameId"] for player in answer.value] == [somebody(1)["gameId"]]

@@ -1,0 +1,292 @@
+"""Several uplinks share the instances: one joins, leaves, is killed. A real store and real sockets."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from itertools import count
+
+import pytest
+from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
+
+from services.relay.instances.state import InstanceState
+from services.relay.protocol.keys import UPLINKS, keys_of
+from services.relay.protocol.records import GameEvent
+from services.relay.protocol.vocabulary import Action
+from services.relay.service.lifecycle import cancelled
+from services.relay.service.settings import Instance
+from services.relay.store import leases
+from services.relay.store.client import Store
+from services.relay.store.event_stream import EventBatch, EventStream, Slot, digest
+from services.sim.takaro.server import TakaroSim
+from services.uplink.connection.identify_turns import IdentifyTurns
+from services.uplink.context import UplinkContext
+from services.uplink.ownership import claims, fleet, members
+from services.uplink.ownership.fleet import Fleet
+from services.uplink.ownership.placement import preferred
+from services.uplink.reporting.metrics import UplinkMetrics
+from tests.support.redis_server import RedisServer
+
+TOKEN = "the-registration-token"
+SERVERS = 12
+
+
+@dataclass
+class Uplink:
+    """One uplink with a store of its own, as a process would have."""
+
+    fleet: Fleet
+    store: Store
+    registry: CollectorRegistry
+    running: asyncio.Task[None]
+
+    @property
+    def owned(self) -> float:
+        return self.registry.get_sample_value("dayz_relay_leases_owned") or 0
+
+    def changes(self, cause: str) -> float:
+        return self.registry.get_sample_value("dayz_relay_lease_changes_total", {"cause": cause}) or 0
+
+    async def stop(self) -> None:
+        await cancelled(self.running)
+        await self.store.close()
+
+    async def vanish(self) -> None:
+        """As a killed process: no word to anybody, and its sockets are gone."""
+        self.store._opened = False
+        await cancelled(self.running)
+        await self.store.close()
+
+
+@dataclass
+class Scene:
+    """A Takaro, a store and some uplinks, and what was said so far."""
+
+    takaro: TakaroSim
+    server: RedisServer
+    store: Store
+    prefix: str
+    uplinks: list[Uplink] = field(default_factory=list)
+    said: dict[str, int] = field(default_factory=dict)
+    numbers: Iterator[int] = field(default_factory=count)
+
+    @property
+    def slugs(self) -> list[str]:
+        return [f"{self.prefix}-{number}" for number in range(SERVERS)]
+
+    def start(self) -> Uplink:
+        store, registry = Store(self.server.url), CollectorRegistry()
+        started = Fleet(
+            UplinkContext(
+                self.takaro.url,
+                store,
+                UplinkMetrics(registry),
+                IdentifyTurns(store),
+                50.0,
+                uplink=self._name(),
+            )
+        )
+        started.update({slug: instance(slug) for slug in self.slugs})
+        self.uplinks.append(Uplink(started, store, registry, asyncio.create_task(started.run())))
+        return self.uplinks[-1]
+
+    def _name(self) -> str:
+        """A name by which the next uplink has a share: now and then, none of so few servers belongs to it."""
+        others = {uplink.fleet.uplink for uplink in self.uplinks}
+        names = (f"uplink-{number}" for number in self.numbers)
+        return next(n for n in names if any(preferred(slug, {*others, n}) == n for slug in self.slugs))
+
+    async def speak(self) -> None:
+        """One more line on every server."""
+        for slug in self.slugs:
+            number = self.said[slug] = self.said.get(slug, 0) + 1
+            event: GameEvent = {"type": "log", "data": {"msg": f"line {number}"}}
+            stream = EventStream(self.store, slug)
+            stream.answered((await stream.append(EventBatch([Slot(digest(event), event)]))).token)
+
+    async def heard(self) -> None:
+        """Everything that was said has arrived, once and in order."""
+        await self.takaro.wait_for(
+            lambda: all(len(self.lines(slug)) >= self.said[slug] for slug in self.slugs), 20
+        )
+        for slug in self.slugs:
+            assert self.lines(slug) == [f"line {n + 1}" for n in range(self.said[slug])]
+
+    async def taken_off(self) -> None:
+        """Nothing is left on any stream: a crash now repeats nothing."""
+        async with asyncio.timeout(20):
+            for slug in self.slugs:
+                while (await InstanceState(self.store, slug).queued()).events:
+                    await asyncio.sleep(0.02)
+
+    def lines(self, slug: str) -> list[str]:
+        return [e.data["msg"] for e in self.takaro.events(f"identity-{slug}") if e.type == "log"]
+
+    async def answered(self, slug: str) -> bool:
+        """Does anybody answer what Takaro asks this server?"""
+        return (await self.takaro.request(f"identity-{slug}", Action.TEST_REACHABILITY)).error is None
+
+    def identifies(self) -> int:
+        return sum(len(self.takaro.identifies(f"identity-{slug}")) for slug in self.slugs)
+
+    async def shared(self) -> None:
+        """Every uplink has what belongs to it."""
+        names = [uplink.fleet.uplink for uplink in self.uplinks]
+        shares = Counter(preferred(slug, names) for slug in self.slugs)
+        await until(lambda: all(u.owned == shares[u.fleet.uplink] for u in self.uplinks))
+
+
+def instance(slug: str) -> Instance:
+    return Instance(
+        slug=slug,
+        name=f"Server {slug}",
+        identity_token=SecretStr(f"identity-{slug}"),
+        registration_token=SecretStr(TOKEN),
+    )
+
+
+async def until(condition) -> None:  # type: ignore[no-untyped-def]
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+async def scene(
+    redis_server: RedisServer, store: Store, slug: str, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Scene]:
+    monkeypatch.setattr(fleet, "RENEW_EVERY_S", 0.1)
+    monkeypatch.setattr(fleet, "BEAT_EVERY_S", 0.1)
+    monkeypatch.setattr(fleet, "MOVES_PER_S", 50)
+    monkeypatch.setattr(fleet, "SETTLED_AFTER_S", 0.3)
+    monkeypatch.setattr(members, "ALIVE_FOR_S", 0.6)
+    monkeypatch.setattr(claims, "WANTED_FOR_S", 0.6)
+    monkeypatch.setattr(leases, "TTL_MS", 1_000)
+    monkeypatch.setattr(leases, "TRUSTED_FOR_S", 0.7)
+    await store.send("DEL", UPLINKS)
+    async with TakaroSim(registration_tokens={TOKEN}, ask_location=False, request_timeout_s=1.0) as takaro:
+        made = Scene(takaro, redis_server, store, slug)
+        yield made
+        for uplink in made.uplinks:
+            await uplink.stop()
+
+
+async def test_a_joining_uplink_gets_its_share_and_nothing_is_lost_or_said_twice(scene: Scene) -> None:
+    first = scene.start()
+    await scene.speak()
+    await scene.heard()
+    second = scene.start()
+    for _ in range(20):
+        await scene.speak()
+        await asyncio.sleep(0.05)
+    await scene.shared()
+    await scene.heard()
+    assert first.changes("handed_over") == second.owned
+    assert scene.identifies() == SERVERS + second.owned  # each moved once, and nothing else was touched
+
+
+async def test_what_moves_has_its_new_socket_before_the_old_one_goes(scene: Scene) -> None:
+    scene.start()
+    await scene.speak()
+    await scene.heard()
+    connected = scene.takaro.is_connected
+    gone: list[str] = []
+
+    async def watch() -> None:
+        while True:
+            gone.extend(slug for slug in scene.slugs if not connected(f"identity-{slug}"))
+            await asyncio.sleep(0)
+
+    watching = asyncio.create_task(watch())
+    scene.start()
+    await scene.shared()
+    await cancelled(watching)
+    assert gone == []
+
+
+async def test_a_stopped_uplink_leaves_its_share_to_the_others_at_once(scene: Scene) -> None:
+    scene.start()
+    stopping = scene.start()
+    await scene.speak()
+    await scene.shared()
+    await stopping.stop()
+    scene.uplinks.remove(stopping)
+    await scene.speak()
+    await scene.heard()
+    assert stopping.changes("lost") == 0
+
+
+async def test_a_killed_uplinks_share_is_spread_over_the_others(scene: Scene) -> None:
+    uplinks = [scene.start() for _ in range(3)]
+    await scene.speak()
+    await scene.shared()
+    await scene.taken_off()
+    killed = max(uplinks, key=lambda uplink: uplink.owned)
+    await killed.vanish()
+    scene.uplinks.remove(killed)
+    await scene.speak()
+    await scene.heard()
+    await scene.shared()
+
+
+async def test_takaro_finds_a_socket_that_is_served_after_moves_that_others_cut_short(scene: Scene) -> None:
+    scene.start()
+    await scene.speak()
+    await scene.heard()
+    for _ in range(3):  # each takes of what another is about to take
+        seen = scene.identifies()
+        scene.start()
+        await until(lambda seen=seen: scene.identifies() > seen)
+    killed = scene.uplinks.pop(2)
+    await killed.vanish()
+    await scene.shared()
+    async with asyncio.timeout(20):
+        while not all(await asyncio.gather(*map(scene.answered, scene.slugs))):
+            await asyncio.sleep(0.1)
+
+
+async def test_takaro_finds_a_served_socket_after_an_identify_of_a_dead_uplink_took_effect_late(
+    scene: Scene,
+) -> None:
+    scene.start()
+    await scene.speak()
+    await scene.heard()
+    scene.takaro.faults.identify_delay_s = 3.0
+    joining = scene.start()
+    await until(lambda: scene.takaro.identifying)
+    scene.takaro.faults.identify_delay_s = 0.0
+    seen = scene.identifies()
+    await joining.vanish()
+    scene.uplinks.remove(joining)
+    await until(lambda: scene.identifies() > seen)  # the owner identifies again, and before the dead one
+    assert scene.takaro.identifying
+    await until(lambda: not scene.takaro.identifying)
+    async with asyncio.timeout(20):
+        while not all(await asyncio.gather(*map(scene.answered, scene.slugs))):
+            await asyncio.sleep(0.1)
+
+
+async def test_a_lease_that_a_set_clock_made_immortal_is_taken_over(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claims, "STILL_FOR_S", 1.0)
+    for slug in scene.slugs:
+        await scene.store.send("HSET", keys_of(slug).lease, "token", "of a dead one", "beat", 7)
+        await scene.store.send("PEXPIRE", keys_of(slug).lease, 3_600_000)
+    scene.start()
+    await scene.speak()
+    await scene.heard()
+
+
+async def test_an_instance_that_is_taken_away_is_let_go_and_one_that_is_added_is_linked(scene: Scene) -> None:
+    uplink = scene.start()
+    await scene.speak()
+    await scene.heard()
+    first, *others = scene.slugs
+    uplink.fleet.update({slug: instance(slug) for slug in others})
+    await until(lambda: not scene.takaro.is_connected(f"identity-{first}"))
+    assert not await scene.store.send("EXISTS", keys_of(first).lease)
+    uplink.fleet.update({slug: instance(slug) for slug in scene.slugs})
+    await until(lambda: scene.takaro.is_connected(f"identity-{first}"))
+    assert scene.identifies() == SERVERS + 1

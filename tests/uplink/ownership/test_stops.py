@@ -1,0 +1,209 @@
+"""Uplinks stop, and instances are removed or changed, while requests of Takaro's are open."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
+
+from services.relay.protocol.keys import UPLINKS
+from services.relay.protocol.records import Command, Outcome
+from services.relay.protocol.vocabulary import Action
+from services.relay.service.lifecycle import cancelled
+from services.relay.service.settings import Instance
+from services.relay.store.client import Store
+from services.relay.store.command_stream import CommandStream
+from services.sim.takaro import requests
+from services.sim.takaro.records import Answer
+from services.sim.takaro.server import TakaroSim
+from services.uplink.connection.identify_turns import IdentifyTurns
+from services.uplink.context import UplinkContext
+from services.uplink.ownership import fleet, members
+from services.uplink.ownership.fleet import Fleet
+from services.uplink.ownership.instance_owner import LOOK_ELSEWHERE_EVERY_S, InstanceOwner
+from services.uplink.reporting.metrics import UplinkMetrics
+from tests.support.linked import TOKEN, until
+
+
+@dataclass
+class Scene:
+    """A Takaro, a store, and uplinks that share instances; the test is the mods."""
+
+    takaro: TakaroSim
+    store: Store
+    slug: str
+    uplinks: dict[asyncio.Task[None], Fleet] = field(default_factory=dict)
+
+    def instance(self, slug: str, name: str = "") -> Instance:
+        return Instance(
+            slug=slug,
+            name=name or f"Server {slug}",
+            identity_token=SecretStr(f"identity-{slug}"),
+            registration_token=SecretStr(TOKEN),
+        )
+
+    def start(self, *others: str) -> asyncio.Task[None]:
+        turns = IdentifyTurns(self.store)
+        uplink = Fleet(
+            UplinkContext(self.takaro.url, self.store, UplinkMetrics(CollectorRegistry()), turns, 50.0)
+        )
+        uplink.update({slug: self.instance(slug) for slug in (self.slug, *others)})
+        running = asyncio.create_task(uplink.run())
+        self.uplinks[running] = uplink
+        return running
+
+    async def linked(self, slug: str = "", times: int = 1) -> None:
+        identity = f"identity-{slug or self.slug}"
+        await self.takaro.wait_for(lambda: len(self.takaro.identifies(identity)) >= times)
+
+    def write(self) -> asyncio.Task[Answer]:
+        args = requests.send_message("hello")
+        return asyncio.create_task(self.takaro.request(f"identity-{self.slug}", Action.SEND_MESSAGE, args))
+
+    async def fetched(self) -> Command:
+        taken: list[Command] = []
+
+        async def found() -> bool:
+            taken.extend(await CommandStream(self.store, self.slug).take())
+            return bool(taken)
+
+        await until(found)
+        return taken[0]
+
+    async def complete(self, command: Command) -> None:
+        assert await CommandStream(self.store, self.slug).complete(command.operation_id, Outcome({}), {})
+
+
+async def beat(store: Store, uplink: str) -> None:
+    """Says that an uplink of this name is alive."""
+    while True:
+        await store.send("HINCRBY", UPLINKS, uplink, 1)
+        await asyncio.sleep(0.05)
+
+
+@pytest.fixture
+async def scene(store: Store, slug: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Scene]:
+    monkeypatch.setattr(fleet, "RENEW_EVERY_S", 0.1)
+    monkeypatch.setattr(fleet, "BEAT_EVERY_S", 0.1)
+    await store.send("DEL", UPLINKS)
+    async with TakaroSim(registration_tokens={TOKEN}, ask_location=False) as takaro:
+        scene = Scene(takaro, store, slug)
+        yield scene
+        await asyncio.gather(*map(cancelled, scene.uplinks))
+
+
+async def test_who_stops_answers_what_was_asked_of_it_though_another_has_taken_over(scene: Scene) -> None:
+    first = scene.start()
+    await scene.linked()
+    second = scene.start()
+    await until(lambda: len(scene.uplinks[first]._members.alive) == 2)
+    asked = scene.write()
+    command = await scene.fetched()
+    stopping = asyncio.create_task(cancelled(first))
+    await scene.linked(times=2)
+    asked_of_second = scene.write()
+    await scene.complete(await scene.fetched())
+    assert (await asked_of_second).error is None
+    assert not first.done()
+    await scene.complete(command)
+    assert (await asked).error is None
+    await stopping
+    assert not second.done()
+
+
+async def test_the_only_uplink_tells_of_all_that_is_open_before_it_ends(scene: Scene) -> None:
+    only = scene.start()
+    await scene.linked()
+    handed = scene.write()
+    command = await scene.fetched()
+    stopping = asyncio.create_task(cancelled(only))
+    await until(lambda: not scene.uplinks[only]._owners[scene.slug].lease.held)
+    late = await scene.write()
+    assert late.error and "not delivered" in late.error
+    await scene.complete(command)
+    assert (await handed).error is None
+    await asyncio.wait_for(stopping, 3.0)
+
+
+async def test_a_stop_waits_for_another_uplink_only_while_that_one_is_alive(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(members, "ALIVE_FOR_S", 0.5)
+    monkeypatch.setattr(fleet, "STOP_WITHIN_S", 60.0)
+    first = scene.start()
+    await scene.linked()
+    beating = asyncio.create_task(beat(scene.store, "takes-nothing-over"))
+    await until(lambda: len(scene.uplinks[first]._members.alive) == 2)
+    stopping = asyncio.create_task(cancelled(first))
+    await asyncio.wait([stopping], timeout=1.5)
+    assert not stopping.done()
+    await cancelled(beating)  # killed: it does not sign off
+    await asyncio.wait_for(stopping, 10.0)
+
+
+async def test_of_an_instance_that_is_removed_takaro_hears_all_there_is_to_say(scene: Scene) -> None:
+    only = scene.start()
+    await scene.linked()
+    handed = scene.write()
+    command = await scene.fetched()
+    queued = scene.write()
+    await asyncio.sleep(0.1)
+    scene.uplinks[only].update({})
+    answer = await asyncio.wait_for(queued, 5.0)
+    assert answer.error and "not delivered" in answer.error
+    assert await CommandStream(scene.store, scene.slug).take() == []
+    await scene.complete(command)  # its mod had it before
+    assert (await handed).error is None
+    await scene.takaro.wait_for(lambda: not scene.takaro.is_connected(f"identity-{scene.slug}"))
+
+
+async def test_an_instance_that_is_changed_is_linked_anew_while_its_old_socket_still_answers(
+    scene: Scene,
+) -> None:
+    only = scene.start()
+    await scene.linked()
+    handed = scene.write()
+    command = await scene.fetched()
+    scene.uplinks[only].update({scene.slug: scene.instance(scene.slug, "Another name")})
+    await scene.linked(times=2)
+    await asyncio.wait([handed], timeout=3 * LOOK_ELSEWHERE_EVERY_S)  # by then the old socket could go
+    assert not handed.done()
+    await scene.complete(command)
+    assert (await handed).error is None
+    identity = f"identity-{scene.slug}"
+    await scene.takaro.wait_for(lambda: len(scene.takaro.sockets(identity)) == 1)
+    assert scene.takaro.sockets(identity)[0].number == scene.takaro.asked_socket(identity)
+
+
+async def test_a_stop_shortens_what_was_being_left(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fleet, "STOP_WITHIN_S", 1.5)
+    only = scene.start()
+    await scene.linked()
+    handed = scene.write()
+    await scene.fetched()
+    scene.uplinks[only].update({})
+    await asyncio.sleep(0.1)
+    await asyncio.wait_for(cancelled(only), 5.0)
+    answer = await asyncio.wait_for(handed, 2.0)  # not by the command's own time, which is 9 s
+    assert answer.error and "it may have run" in answer.error
+
+
+async def test_an_instance_that_fails_by_a_fault_of_ours_stops_no_other(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    tend, odd = InstanceOwner.tend, f"{scene.slug}-odd"
+
+    async def failing(owner: InstanceOwner, **how: Any) -> None:
+        if owner.instance.slug == odd:
+            raise RuntimeError("by a fault of ours")
+        await tend(owner, **how)
+
+    monkeypatch.setattr(InstanceOwner, "tend", failing)
+    only = scene.start(odd)
+    await scene.linked()
+    await until(lambda: f"[{odd}] a fault of the program in a loop" in caplog.text)
+    await asyncio.sleep(0.3)
+    assert not only.done() and caplog.text.count("a fault of the program") == 1

@@ -1,0 +1,49 @@
+"""What alerts see of an instance is what is: a link that is refused, events that wait, a mod long gone."""
+
+import asyncio
+import time
+
+import pytest
+from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
+
+from services.relay.protocol.keys import keys_of
+from services.relay.service.lifecycle import cancelled
+from services.relay.service.settings import Instance
+from services.relay.store.client import Store
+from services.relay.store.event_stream import EventBatch, EventStream, Slot, digest
+from services.sim.takaro.server import TakaroSim
+from services.uplink.connection.identify_turns import IdentifyTurns
+from services.uplink.context import UplinkContext
+from services.uplink.ownership import fleet
+from services.uplink.ownership.fleet import Fleet
+from services.uplink.reporting.metrics import UplinkMetrics
+from tests.support.linked import line, until
+
+
+async def test_a_refused_link_and_a_backlog_are_seen(
+    store: Store, slug: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fleet, "MEASURE_EVERY_S", 0.1)
+    instance = Instance(
+        slug=slug,
+        name="A server",
+        identity_token=SecretStr(f"identity-{slug}"),
+        registration_token=SecretStr("a wrong one"),
+    )
+    async with TakaroSim(registration_tokens={"the right one"}) as takaro:
+        around = UplinkContext(
+            takaro.url, store, UplinkMetrics(CollectorRegistry()), IdentifyTurns(store), 50.0
+        )
+        uplink = Fleet(around)
+        uplink.update({slug: instance})
+        assert uplink.sightings() == {}  # whose it is, is not known yet
+        await EventStream(store, slug).append(EventBatch([Slot(digest(line(n)), line(n)) for n in range(3)]))
+        await store.send("SET", keys_of(slug).contact, int((time.time() - 400) * 1000))
+        running = asyncio.create_task(uplink.run())
+        await until(lambda: slug in uplink.sightings() and uplink.sightings()[slug].oldest_s > 1)
+        seen = uplink.sightings()[slug]
+        assert (seen.name, seen.link, seen.events) == ("A server", "refused", 3)
+        assert 0 < seen.fullness < 0.001
+        assert seen.silent_s is not None and seen.silent_s < 60 and 400 <= seen.unheard_s < 460
+        await cancelled(running)

@@ -1,0 +1,115 @@
+"""What an owner notes of what passes: for whoever watches, and for the picture of the last hour."""
+
+import asyncio
+
+import pytest
+
+from services.relay.instances.activity import ActivityEntry, watch
+from services.relay.instances.minutes import read_minutes
+from services.relay.protocol.operation_ids import new_operation_id
+from services.relay.protocol.records import Command, GameEvent, Outcome
+from services.relay.protocol.vocabulary import Action
+from services.relay.service.clocks import boottime_s
+from services.relay.store.client import Store
+from services.uplink.events.receipts import RefusedEvent, TakenWindow, Window
+from services.uplink.reporting.activity_log import ActivityLog
+from services.uplink.takaro import failures
+from services.uplink.takaro.failures import CommandFailure
+
+NOW_MS = 29_000_000 * 60_000
+KICK = Command(new_operation_id(Action.KICK_PLAYER), Action.KICK_PLAYER, {"gameId": "1", "reason": "<b>"})
+READ = Command(new_operation_id(Action.GET_PLAYERS), Action.GET_PLAYERS, {})
+
+
+def log(text: str) -> GameEvent:
+    return {"type": "log", "data": {"msg": text}}
+
+
+def taken(*events: GameEvent, **more: object) -> TakenWindow:
+    refused = more.pop("refused", ())
+    return TakenWindow(Window(events, accepted_s=boottime_s() - 0.25, **more), refused)  # type: ignore[arg-type]
+
+
+async def told(store: Store, slug: str, activity: ActivityLog, count: int) -> list[ActivityEntry]:
+    """What somebody is told who begins to look now."""
+    heard: list[ActivityEntry] = []
+    async with asyncio.timeout(10):
+        async for some in watch(store, slug):
+            heard += some
+            if len(heard) >= count:
+                break
+            activity.looked(NOW_MS, "a watcher")
+    return heard
+
+
+async def test_events_are_told_with_what_became_of_them(store: Store, slug: str) -> None:
+    activity = ActivityLog(store, slug)
+    activity.looked(NOW_MS, "")
+    refused = (RefusedEvent("Invalid event", (log("a"), log("b"))),)
+    activity.taken(taken(log("delivered"), expired=(log("too old"),), refused=refused))
+    found = [(one.what, one.data.get("msg"), one.fate) for one in await told(store, slug, activity, 3)]
+    assert found == [
+        ("log", "delivered", "delivered"),
+        ("log", "too old", "expired"),
+        ("refused", None, "refused"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("result", "fate"),
+    [
+        (Outcome("done"), "answered"),
+        (Outcome(error="no such player"), "refused"),
+        (failures.not_delivered(3.0), "not_delivered"),
+        (failures.no_result(), "no_result"),
+    ],
+)
+async def test_commands_are_told_with_their_fate(
+    store: Store, slug: str, result: Outcome | CommandFailure, fate: str
+) -> None:
+    activity = ActivityLog(store, slug)
+    activity.command(READ, Outcome([]), 0.1)  # not remembered
+    activity.command(KICK, result, 0.25)
+    [one] = await told(store, slug, activity, 1)
+    assert (one.kind, one.what, one.data, one.fate, one.took_ms) == (
+        "command",
+        "kickPlayer",
+        KICK.args,
+        fate,
+        250,
+    )
+
+
+async def test_the_minute_has_events_latency_and_the_commands_that_are_told(store: Store, slug: str) -> None:
+    activity = ActivityLog(store, slug)
+    activity.looked(NOW_MS, "")
+    activity.taken(taken(log("1"), log("2")))
+    activity.command(READ, Outcome([]), 0.1)
+    activity.command(KICK, Outcome("done"), 0.1)
+    activity.looked(NOW_MS + 60_000, "")
+    last = (await read_minutes(store, slug, NOW_MS + 60_000))[-2]
+    assert (last.events, last.commands) == (2, 1)
+    assert last.p99_ms == pytest.approx(250, rel=0.2)
+
+
+async def test_what_an_owner_has_counted_outlives_it(store: Store, slug: str) -> None:
+    activity = ActivityLog(store, slug)
+    activity.looked(NOW_MS, "")
+    activity.taken(taken(log("1")))
+    activity.close()
+    assert (await read_minutes(store, slug, NOW_MS + 60_000))[-2].events == 1
+
+
+async def test_while_nobody_looks_nothing_is_sent_to_redis(store: Store, slug: str) -> None:
+    activity = ActivityLog(store, slug)
+    activity.looked(NOW_MS, "")
+    before = await calls(store, "publish")
+    for _ in range(100):
+        activity.taken(taken(log("x")))
+        activity.command(KICK, Outcome(), 0.1)
+    assert await calls(store, "publish") == before
+
+
+async def calls(store: Store, command: str) -> str:
+    found: bytes = await store.send("INFO", "commandstats")
+    return next((line for line in found.decode().split() if line.startswith(f"cmdstat_{command}:")), "")

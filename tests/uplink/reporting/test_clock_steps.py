@@ -1,0 +1,46 @@
+"""A step of Redis' clock is said once, whoever sees it."""
+
+import logging
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from services.relay.store.clock_steps import ClockStep
+from services.uplink.reporting.clock_steps import ClockSteps
+from services.uplink.reporting.metrics import UplinkMetrics
+
+DAY_MS = 86_400_000
+
+
+def test_a_step_that_many_instances_see_is_said_and_counted_once_and_the_next_one_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.WARNING)
+    registry = CollectorRegistry()
+    steps, metrics = ClockSteps(), UplinkMetrics(registry)
+    for ahead_days, now_s in ((8, 100), (16, 103), (8, 106)):
+        for instance in range(5):
+            shown_ms = ahead_days * DAY_MS + now_s * 1000
+            size_ms = 8 * DAY_MS if now_s < 106 else -8 * DAY_MS
+            steps.saw(
+                ClockStep(shown_ms - size_ms, shown_ms + instance, 0), metrics, now_s + instance * 0.001
+            )
+    said = [record.getMessage().partition(":")[0] for record in caplog.records]
+    assert said == [
+        "Redis' clock was set forward by 8 d",
+        "Redis' clock was set forward by 8 d",
+        "Redis' clock was set back by 8 d",
+    ]
+    name = "dayz_relay_store_clock_steps_total"
+    assert [registry.get_sample_value(name, {"direction": way}) for way in ("forward", "back")] == [2, 1]
+
+
+def test_what_nobody_can_tell_from_time_that_passed_is_said_and_not_counted(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.WARNING)
+    registry = CollectorRegistry()
+    ClockSteps().saw(ClockStep(0, 8 * DAY_MS, None), UplinkMetrics(registry), 5.0)
+    assert "cannot tell whether so much time has passed" in caplog.text
+    name = "dayz_relay_store_clock_steps_total"
+    assert registry.get_sample_value(name, {"direction": "forward"}) == 0

@@ -1,0 +1,178 @@
+"""What metrics show of an instance: by its owner alone, whether it is linked or not."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import pytest
+from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
+
+from services.relay.instances.server_state import ServerState
+from services.relay.protocol.records import GameEvent
+from services.relay.service.lifecycle import cancelled
+from services.relay.service.settings import Instance
+from services.relay.store.client import Store
+from services.relay.store.event_stream import EventBatch, EventStream, Slot, digest
+from services.sim.ports import free_port
+from services.sim.takaro.server import TakaroSim
+from services.uplink.connection.identify_turns import IdentifyTurns
+from services.uplink.context import UplinkContext
+from services.uplink.ownership import fleet
+from services.uplink.ownership.fleet import Fleet
+from services.uplink.reporting.metrics import UplinkMetrics
+from tests.support.linked import until
+
+TOKEN = "the-registration-token"
+
+
+@dataclass
+class Uplink:
+    """One uplink, and what it shows."""
+
+    fleet: Fleet
+    metrics: UplinkMetrics
+    registry: CollectorRegistry
+    running: asyncio.Task[None]
+
+    def shows(self, slug: str, name: str, label: str = "") -> float | None:
+        return self.metrics.instances.value(f"dayz_relay_{name}", slug, label)
+
+    def value(self, name: str) -> float:
+        return self.registry.get_sample_value(f"dayz_relay_{name}") or 0.0
+
+    def states(self) -> dict[str, float]:
+        """How many instances stand how, without the states that none is in."""
+        found = {
+            state: self.registry.get_sample_value("dayz_relay_instances", {"state": state}) or 0.0
+            for state in map(str, ServerState)
+        }
+        return {state: count for state, count in found.items() if count}
+
+
+@dataclass
+class Scene:
+    """A store, and the uplinks that share one instance."""
+
+    store: Store
+    slug: str
+    uplinks: list[Uplink] = field(default_factory=list)
+
+    def start(self, takaro_url: str, token: str | None = TOKEN) -> Uplink:
+        registry = CollectorRegistry()
+        metrics = UplinkMetrics(registry)
+        instance = Instance(
+            slug=self.slug,
+            name="A server",
+            identity_token=SecretStr(f"identity-{self.slug}"),
+            registration_token=SecretStr(token) if token else None,
+        )
+        started = Fleet(UplinkContext(takaro_url, self.store, metrics, IdentifyTurns(self.store), 50.0))
+        started.update({self.slug: instance})
+        self.uplinks.append(Uplink(started, metrics, registry, asyncio.create_task(started.run())))
+        return self.uplinks[-1]
+
+    async def append(self, *events: GameEvent) -> None:
+        stream = EventStream(self.store, self.slug)
+        appended = await stream.append(EventBatch([Slot(digest(event), event) for event in events]))
+        stream.answered(appended.token)
+
+
+def line(text: str) -> GameEvent:
+    return {"type": "log", "data": {"msg": text}}
+
+
+def player(number: int) -> GameEvent:
+    who = {"gameId": f"7656119800000000{number}", "name": f"Player {number}"}
+    return {"type": "player-connected", "data": {"player": who}}
+
+
+@pytest.fixture
+async def scene(store: Store, slug: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Scene]:
+    monkeypatch.setattr(fleet, "RENEW_EVERY_S", 0.1)
+    monkeypatch.setattr(fleet, "MEASURE_EVERY_S", 0.05)
+    scene = Scene(store, slug)
+    yield scene
+    for uplink in scene.uplinks:
+        await cancelled(uplink.running)
+
+
+async def test_without_takaro_the_backlog_and_the_mod_are_shown(scene: Scene) -> None:
+    uplink = scene.start(f"ws://127.0.0.1:{free_port()}")
+    await until(lambda: uplink.shows(scene.slug, "backlog_events") == 0)
+    assert uplink.shows(scene.slug, "oldest_event_timestamp_seconds") == 0
+    assert uplink.shows(scene.slug, "mod_contact_timestamp_seconds") == 0
+    await scene.append(line("one"), line("two"))
+    await until(lambda: uplink.shows(scene.slug, "backlog_events") == 2)
+    await until(lambda: (uplink.shows(scene.slug, "mod_contact_timestamp_seconds") or 0) > 0)
+    assert (uplink.shows(scene.slug, "backlog_bytes") or 0) > 0
+    assert (uplink.shows(scene.slug, "oldest_event_timestamp_seconds") or 0) > 1_700_000_000
+    assert uplink.shows(scene.slug, "takaro_state", "ready") is None
+    assert uplink.value("leases_owned") == uplink.value("leases_wanted") == 1
+
+
+async def test_with_takaro_what_is_delivered_and_how_long_it_took_are_shown(scene: Scene) -> None:
+    async with TakaroSim(registration_tokens={TOKEN}, ask_location=False) as takaro:
+        uplink = scene.start(takaro.url)
+        await until(lambda: uplink.shows(scene.slug, "instance_events_total") == 0)
+        await scene.append(player(1), player(2), line("one"))
+        await until(lambda: uplink.shows(scene.slug, "instance_events_total") == 3)
+        assert uplink.value("event_seconds_count") >= 1
+        assert 0 <= uplink.value("event_seconds_sum") < 10
+        assert uplink.shows(scene.slug, "takaro_state", "ready") == 1
+        await until(lambda: uplink.shows(scene.slug, "players_online") == 2)
+        await until(lambda: uplink.shows(scene.slug, "backlog_events") == 0)
+
+
+async def test_an_instance_is_shown_by_one_uplink_at_a_time_and_then_by_the_next(scene: Scene) -> None:
+    def owners() -> list[Uplink]:
+        return [one for one in scene.uplinks if one.shows(scene.slug, "backlog_events") is not None]
+
+    async with TakaroSim(registration_tokens={TOKEN}, ask_location=False) as takaro:
+        for _ in range(2):
+            scene.start(takaro.url)
+        await until(lambda: len(owners()) == 1)
+        (owner,) = owners()
+        (other,) = [one for one in scene.uplinks if one is not owner]
+        await cancelled(owner.running)
+        await until(lambda: owners() == [other])
+
+
+async def test_an_instance_that_is_removed_is_shown_no_more(scene: Scene) -> None:
+    uplink = scene.start(f"ws://127.0.0.1:{free_port()}")
+    await until(lambda: uplink.shows(scene.slug, "backlog_events") == 0)
+    uplink.fleet.update({})
+    await until(lambda: scene.slug not in uplink.metrics.instances.text())
+    await until(lambda: uplink.value("leases_wanted") == 0)
+
+
+async def test_what_waits_for_a_server_without_a_token_is_shown_by_one_uplink(scene: Scene) -> None:
+    takaro_url = f"ws://127.0.0.1:{free_port()}"
+    uplinks = [scene.start(takaro_url, token=None) for _ in range(2)]
+    await scene.append(line("one"), line("two"))
+
+    def status() -> list[float | None]:
+        return sorted(filter(None, (one.shows(scene.slug, "backlog_events") for one in uplinks)))
+
+    await until(lambda: status() == [2.0])
+    await until(lambda: sorted(len(one.states()) for one in uplinks) == [0, 1])
+    assert {"no_token": 1.0} in [one.states() for one in uplinks]
+    assert all(one.value("leases_wanted") == 0 for one in uplinks)
+    for one in uplinks:
+        one.fleet.update({})
+    await until(lambda: not any(scene.slug in one.metrics.instances.text() for one in uplinks))
+    await until(lambda: not any(one.states() for one in uplinks))
+
+
+async def test_a_server_that_gets_its_token_goes_on_being_shown(scene: Scene) -> None:
+    async with TakaroSim(registration_tokens={TOKEN}, ask_location=False) as takaro:
+        uplink = scene.start(takaro.url, token=None)
+        await until(lambda: uplink.shows(scene.slug, "backlog_events") == 0)
+        (instance,) = uplink.fleet.instances.values()
+        with_token = instance.model_copy(update={"registration_token": SecretStr(TOKEN)})
+        uplink.fleet.update({scene.slug: with_token})
+        await until(lambda: uplink.shows(scene.slug, "takaro_state", "ready") == 1)
+        await until(lambda: uplink.states() == {"never_called": 1})
+        await scene.append(line("one"))
+        await until(lambda: uplink.states() == {"up": 1})
+        assert uplink.shows(scene.slug, "backlog_events") is not None

@@ -1,0 +1,39 @@
+"""The list of bans has the names that are known, not the ids that a mod writes in their place."""
+
+from typing import Any
+
+import orjson
+import pytest
+
+from services.uplink.requests.mirror.banned import known_as
+
+STEAM = "76561198000000001"
+ANNA = {"gameId": STEAM, "name": "Anna", "steamId": STEAM, "platformId": "dayz:abc"}
+RECORDS = [orjson.dumps(one) for one in (ANNA, {"gameId": "7", "name": "Bob"})]
+
+
+def ban(**player: str) -> dict[str, Any]:
+    return {"player": player, "reason": "rude", "expiresAt": None}
+
+
+@pytest.mark.parametrize(
+    ("player", "known"),
+    [
+        ({"gameId": STEAM, "name": STEAM}, ANNA),
+        ({"gameId": STEAM, "name": "Anna before she was married"}, ANNA),
+        ({"gameId": "abc=", "name": "abc=", "platformId": "dayz:abc"}, ANNA),
+        ({"gameId": "another", "name": "another", "steamId": STEAM}, ANNA),
+        ({"gameId": "7", "name": "7"}, {"gameId": "7", "name": "Bob"}),
+        ({"gameId": "8", "name": "8"}, {"gameId": "8", "name": "8"}),
+        ({"gameId": "8", "name": "Cleo"}, {"gameId": "8", "name": "Cleo"}),
+    ],
+)
+def test_a_banned_player_is_told_as_the_one_who_was_seen(
+    player: dict[str, str], known: dict[str, str]
+) -> None:
+    assert known_as([ban(**player)], RECORDS) == [ban(**known)]
+
+
+def test_with_nobody_seen_the_list_stays_as_it_is() -> None:
+    bans = [ban(gameId="8", name="8"), ban(gameId="9", name="")]
+    assert known_as(bans, []) == bans

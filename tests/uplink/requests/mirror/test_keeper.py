@@ -1,0 +1,89 @@
+"""What is known outlives its owner, and only the owner writes it down."""
+
+import asyncio
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from services.relay.protocol.keys import keys_of
+from services.relay.protocol.vocabulary import Action
+from services.relay.service.lifecycle import cancelled
+from services.relay.store.client import Store
+from services.relay.store.leases import Lease
+from services.uplink.reporting.metrics import UplinkMetrics
+from services.uplink.requests.mirror.mirror import Mirror, Subject
+from services.uplink.requests.mirror.persistence import MirrorPersistence
+from tests.support.linked import until
+
+PLACE = {"x": 1.0, "y": 2.0, "z": 3.0}
+
+
+class Owner:
+    """What one uplink knows of the game, and its claim to write it down."""
+
+    def __init__(self, store: Store, slug: str) -> None:
+        self.registry = CollectorRegistry()
+        self.mirror = Mirror()
+        self.lease = Lease(store, slug, "an uplink")
+        self.persistence = MirrorPersistence(
+            store, slug, self.lease, self.mirror, UplinkMetrics(self.registry)
+        )
+
+    def sees(self, game_id: str, at_s: float, x: float = 1.0) -> None:
+        self.mirror.answered(Subject(Action.GET_PLAYER_LOCATION, game_id), PLACE | {"x": x}, at_s)
+
+    @property
+    def fenced(self) -> float:
+        return self.registry.get_sample_value("dayz_relay_fenced_total", {"operation": "mirror"}) or 0.0
+
+
+async def test_changes_are_kept_until_the_lease_is_ours(store: Store, slug: str) -> None:
+    owner = Owner(store, slug)
+    owner.sees("1", 100.0)
+    await owner.persistence.save()
+    assert await store.send("HLEN", keys_of(slug).mirror) == 0
+    await owner.lease.renew()
+    await owner.persistence.save()
+    assert await store.send("HLEN", keys_of(slug).mirror) == 1
+
+
+async def test_a_write_of_a_former_owner_is_refused_and_counted_and_kept(store: Store, slug: str) -> None:
+    owner = Owner(store, slug)
+    await owner.lease.renew()
+    await store.send("HSET", keys_of(slug).lease, "token", "somebody else")
+    owner.sees("1", 100.0)
+    await owner.persistence.save()
+    assert await store.send("HLEN", keys_of(slug).mirror) == 0 and owner.fenced == 1
+    assert owner.mirror.take_changes().mirror
+
+
+async def test_who_stood_by_learns_what_the_last_owner_saved_and_keeps_what_is_newer(
+    store: Store, slug: str
+) -> None:
+    first, second = Owner(store, slug), Owner(store, slug)
+    await first.lease.renew()
+    running = asyncio.create_task(second.persistence.run())
+    second.sees("2", 200.0, x=22.0)
+    first.sees("1", 100.0, x=11.0)
+    first.sees("2", 100.0, x=12.0)
+    await first.persistence.save()
+    await first.lease.release()
+    await second.lease.renew()
+    await until(lambda: second.mirror.place("1") is not None)
+    assert second.mirror.place("1") == PLACE | {"x": 11.0}
+    assert second.mirror.place("2") == PLACE | {"x": 22.0}
+    await cancelled(running)
+
+
+async def test_changes_that_could_not_be_saved_in_time_are_kept(
+    store: Store, slug: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = Owner(store, slug)
+    await owner.lease.renew()
+    owner.sees("1", 100.0)
+    with monkeypatch.context() as standstill, pytest.raises(TimeoutError):
+        standstill.setattr(store, "run", lambda *_: asyncio.get_running_loop().create_future())
+        async with asyncio.timeout(0.01):
+            await owner.persistence.save()
+    await owner.persistence.save()
+    assert await store.send("HLEN", keys_of(slug).mirror) == 1

@@ -1,0 +1,258 @@
+"""Results find whoever asked, also while two uplinks ask for one instance."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from services.relay.protocol.keys import keys_of
+from services.relay.protocol.operation_ids import new_operation_id
+from services.relay.protocol.records import Command, Outcome
+from services.relay.protocol.vocabulary import Action
+from services.relay.service.clocks import boottime_s
+from services.relay.service.lifecycle import cancelled
+from services.relay.service.stalls import Stalls
+from services.relay.store.client import Store
+from services.relay.store.command_stream import LEFT_MS, CommandStream
+from services.relay.store.leases import Lease
+from services.uplink.connection.closing_times import closing_times
+from services.uplink.reporting.metrics import UplinkMetrics
+from services.uplink.requests import command_queue
+from services.uplink.requests.command_queue import CommandQueue
+from services.uplink.requests.mod_contact import Contact
+from services.uplink.takaro.failures import Cause, CommandFailure
+from tests.support.linked import until
+from tests.support.redis_server import RedisServer, binaries
+
+
+class Asker:
+    """One uplink, as far as it asks."""
+
+    def __init__(self, store: Store, slug: str) -> None:
+        self.registry = CollectorRegistry()
+        self.lease = Lease(store, slug, "an uplink")
+        self.stalls = Stalls(boottime_s())
+        self.command_queue = CommandQueue(
+            CommandStream(store, slug), Contact(0.0), self.lease, UplinkMetrics(self.registry), self.stalls
+        )
+        self.activity = asyncio.create_task(self.command_queue.pass_results_on())
+
+    def ask(self, *, somebody_waits: bool = True) -> tuple[str, asyncio.Task[Outcome | CommandFailure]]:
+        command = Command(new_operation_id(Action.GET_PLAYERS), Action.GET_PLAYERS, {})
+        asked = self.command_queue.ask(command, somebody_waits=somebody_waits)
+        return command.operation_id, asyncio.create_task(asked)
+
+    @property
+    def unclaimed(self) -> float:
+        return self.registry.get_sample_value("dayz_relay_results_unclaimed_total") or 0.0
+
+
+class Scene:
+    def __init__(self, store: Store, slug: str) -> None:
+        self.store = store
+        self.slug = slug
+        self.commands = CommandStream(store, slug)
+        self.askers: list[Asker] = []
+
+    def begin(self) -> Asker:
+        self.askers.append(Asker(self.store, self.slug))
+        return self.askers[-1]
+
+    async def handed(self, at_least: int) -> None:
+        taken = 0
+
+        async def enough() -> bool:
+            nonlocal taken
+            taken += len(await self.commands.take())
+            return taken >= at_least
+
+        await until(enough)
+
+    async def complete(self, operation_id: str, text: str) -> None:
+        assert await self.commands.complete(operation_id, Outcome(text), {})
+        for asker in self.askers:
+            asker.command_queue.wake()
+
+    async def left(self) -> int:
+        return len(await self.commands.results("", 100))
+
+
+@pytest.fixture
+async def scene(store: Store, slug: str) -> AsyncIterator[Scene]:
+    scene = Scene(store, slug)
+    yield scene
+    for asker in scene.askers:
+        await cancelled(asker.activity)
+
+
+async def test_each_of_two_uplinks_gets_its_own_results_and_leaves_the_others(scene: Scene) -> None:
+    owner, other = scene.begin(), scene.begin()
+    await owner.lease.renew()
+    asked = [asker.ask() for asker in (owner, other, owner, other)]
+    await scene.handed(4)
+    for operation_id, _ in asked:
+        await scene.complete(operation_id, operation_id)
+    answers = await asyncio.gather(*(answer for _, answer in asked))
+    assert answers == [Outcome(operation_id) for operation_id, _ in asked]
+    await until(lambda: _none_left(scene))
+    assert owner.unclaimed == other.unclaimed == 0
+
+
+async def test_results_that_nobody_waits_for_are_read_together_and_others_at_once(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, reads = CommandStream.results, 0
+
+    async def counted(stream: CommandStream, after: str, count: int) -> list[tuple[str, str, Outcome]]:
+        nonlocal reads
+        found = await read(stream, after, count)
+        reads += bool(found)
+        return found
+
+    monkeypatch.setattr(command_queue, "REFRESHED_EVERY_S", 1.0)
+    owner = scene.begin()
+    await owner.lease.renew()
+    refreshes = [owner.ask(somebody_waits=False) for _ in range(8)]
+    await scene.handed(8)
+    monkeypatch.setattr(CommandStream, "results", counted)
+    for operation_id, _ in refreshes:
+        await scene.complete(operation_id, "a refresh")
+    await asyncio.gather(*(answer for _, answer in refreshes))
+    assert reads <= 2  # two, if a moment to read fell between them
+
+    monkeypatch.setattr(command_queue, "REFRESHED_EVERY_S", 100.0)
+    operation_id, answer = owner.ask()
+    await scene.handed(1)
+    await scene.complete(operation_id, "for Takaro")
+    assert await asyncio.wait_for(answer, 2.0) == Outcome("for Takaro")
+
+
+async def _none_left(scene: Scene) -> bool:
+    return await scene.left() == 0
+
+
+async def test_without_the_lease_results_are_found_though_no_hint_comes(scene: Scene) -> None:
+    former = scene.begin()
+    operation_id, answer = former.ask()
+    await scene.handed(1)
+    assert await scene.commands.complete(operation_id, Outcome("late"), {})
+    assert await asyncio.wait_for(answer, 2.0) == Outcome("late")
+
+
+async def test_what_nobody_claims_is_counted_once_and_by_the_owner_alone(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command_queue, "CLAIMED_WITHIN_S", 0.2)
+    killed, owner, other = scene.begin(), scene.begin(), scene.begin()
+    await owner.lease.renew()
+    operation_id, answer = killed.ask()
+    await scene.handed(1)
+    await cancelled(killed.activity)
+    await scene.complete(operation_id, "to nobody")
+
+    async def counted() -> bool:
+        for asker in scene.askers:
+            asker.command_queue.wake()  # as each look at the lease does while results wait
+        return owner.unclaimed == 1
+
+    await until(counted)
+    assert await scene.left() == 0
+    assert other.unclaimed == 0
+    await cancelled(answer)
+
+
+async def test_results_are_found_when_the_stream_has_begun_anew_on_a_clock_that_was_set_back(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = scene.begin()
+    await owner.lease.renew()
+    results = keys_of(scene.slug).results
+    future = b'{"value":null,"error":""}'
+    await scene.store.send("XADD", results, "9999999999999-0", "operation", "x", "outcome", future)
+    owner.command_queue.wake()
+    await until(lambda: owner.command_queue._through.startswith("9999999999999"))
+    await scene.store.send("DEL", results)  # it expired
+    monkeypatch.setattr(command_queue, "KEEP_MS", 0)
+    operation_id, answer = owner.ask()
+    await scene.handed(1)
+    await scene.complete(operation_id, "found")
+    assert await asyncio.wait_for(answer, 2.0) == Outcome("found")
+
+
+async def test_nothing_is_left_of_results_for_good(scene: Scene) -> None:
+    asker = scene.begin()
+    operation_id, answer = asker.ask()
+    await scene.handed(1)
+    await scene.complete(operation_id, "answer")
+    assert 0 < await scene.store.send("PTTL", keys_of(scene.slug).results) <= LEFT_MS
+    await answer
+
+
+async def test_what_may_have_waited_unread_for_too_long_is_never_handed_out(store: Store, slug: str) -> None:
+    asker = Asker(store, slug)
+    now_s = boottime_s()
+    asker.stalls.beat(now_s - 15.0)
+    asker.stalls.beat(now_s)  # it stood still in between
+    _, command_queue = asker.ask()
+    failure = await command_queue
+    assert isinstance(failure, CommandFailure) and "stood still" in failure.text
+    assert await CommandStream(store, slug).take() == []
+    await cancelled(asker.activity)
+
+
+async def test_what_redis_refuses_is_told_as_not_delivered_with_the_reason(
+    monkeypatch: pytest.MonkeyPatch, slug: str
+) -> None:
+    monkeypatch.setattr(command_queue, "HAND_OUT_WITHIN_S", 0.3)
+    server = RedisServer(binaries()["valkey"], maxmemory="1mb")
+    server.start()
+    store = Store(server.url)
+    asker = Asker(store, slug)
+    _, asked = asker.ask()
+    failure = await asked
+    assert isinstance(failure, CommandFailure) and failure.cause is Cause.STORE_REFUSED
+    assert failure.text.startswith("not delivered: Redis is full (maxmemory)")
+    await cancelled(asker.activity)
+    await store.close()
+    server.remove()
+
+
+async def test_what_could_not_leave_in_time_is_told_as_not_delivered(
+    scene: Scene, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command_queue, "ANSWER_WITHIN_S", 0.3)
+    monkeypatch.setattr(command_queue, "GIVE_UP_WITHIN_S", 5.0)
+    owner = scene.begin()
+    await owner.lease.renew()
+    with redis_server.stopped():
+        _, asked = owner.ask()
+        await asyncio.sleep(0.4)  # it has given up, and asks how far it came
+    failure = await asked
+    assert isinstance(failure, CommandFailure) and failure.text.startswith("not delivered")
+    assert await scene.commands.take() == []
+
+
+async def test_a_result_that_nobody_has_read_when_the_time_is_up_is_the_answer(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command_queue, "ANSWER_WITHIN_S", 0.5)
+    asker = scene.begin()
+    await asker.lease.renew()
+    operation_id, answer = asker.ask()
+    await scene.handed(1)
+    assert await scene.commands.complete(operation_id, Outcome("without a hint"), {})
+    assert await asyncio.wait_for(answer, 5.0) == Outcome("without a hint")
+
+
+async def test_a_refresh_is_not_begun_any_more_by_who_leaves(scene: Scene) -> None:
+    asker = scene.begin()
+    now_s = time.monotonic()
+    leaving_by = closing_times(now_s, now_s + 30.0, mod_polls=True, has_successor=True)
+    ending = asyncio.create_task(asker.command_queue.leave(leaving_by))
+    await asyncio.sleep(0)
+    _, answer = asker.ask(somebody_waits=False)
+    assert isinstance(await answer, CommandFailure)
+    assert await scene.commands.take() == []
+    await cancelled(ending)

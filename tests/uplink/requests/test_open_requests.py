@@ -1,0 +1,263 @@
+"""Whatever happens to a link, Takaro hears of each request that is open on it before its socket goes."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from services.relay.protocol.errors import LostLease
+from services.relay.protocol.keys import keys_of
+from services.relay.protocol.records import Outcome
+from services.relay.protocol.vocabulary import Action
+from services.relay.service.lifecycle import cancelled
+from services.relay.store.client import Store
+from services.sim.takaro import requests
+from services.sim.takaro.records import Answer
+from services.sim.takaro.server import TakaroSim
+from services.uplink.connection import socket_session
+from services.uplink.events import delivery
+from services.uplink.events.pump import EventPump
+from services.uplink.requests import handler
+from services.uplink.requests.mirror.mirror import Mirror
+from services.uplink.takaro import frames
+from tests.support.linked import TOKEN, Linked, Uplink, until
+
+MAY_HAVE_RUN = "it may have run"
+NOT_DELIVERED = "not delivered"
+
+SOON_S = 5.0
+"""Less than the time in which a command expires by itself."""
+
+
+@pytest.fixture
+async def linked(store: Store, slug: str) -> AsyncIterator[Linked]:
+    async with TakaroSim(registration_tokens={TOKEN}, ask_location=False) as takaro:
+        linked = Linked(takaro, store, slug)
+        yield linked
+        await linked.end()
+
+
+def write(linked: Linked) -> asyncio.Task[Answer]:
+    args = requests.send_message("hello")
+    return asyncio.create_task(linked.takaro.request(linked.identity, Action.SEND_MESSAGE, args))
+
+
+async def waiting(linked: Linked, count: int) -> None:
+    async def queued() -> bool:
+        return (await linked.state.queued()).commands == count
+
+    await until(queued)
+
+
+async def left(uplink: Uplink, within_s: float, **how: bool) -> None:
+    await uplink.hand_over()
+    await uplink.leave(within_s, **how)
+    await uplink.running
+
+
+async def test_a_result_that_comes_in_time_is_the_answer(linked: Linked) -> None:
+    owner = await linked.owner()
+    asked = write(linked)
+    command = await linked.fetched()
+    closing_times = asyncio.create_task(left(owner, 8.0))
+    await asyncio.sleep(0.1)
+    assert await linked.commands.complete(command.operation_id, Outcome({}), {})
+    assert (await asked).error is None
+    await closing_times
+    assert linked.sockets() == []
+
+
+async def test_what_was_fetched_and_has_no_result_by_then_may_have_run(linked: Linked) -> None:
+    owner = await linked.owner()
+    asked = write(linked)
+    await linked.fetched()
+    await left(owner, 1.5)
+    answer = await asked
+    assert answer.error and "delivered, no result" in answer.error and MAY_HAVE_RUN in answer.error
+    assert linked.sockets() == []
+
+
+async def test_what_no_poll_will_fetch_is_told_at_once_and_never_handed_out(linked: Linked) -> None:
+    owner = await linked.owner()
+    asked = [write(linked) for _ in range(3)]
+    await waiting(linked, 3)
+    await asyncio.wait_for(left(owner, 60.0, mod_polls=False), SOON_S)
+    for answer in await asyncio.gather(*asked):
+        assert answer.error and NOT_DELIVERED in answer.error
+    assert await linked.commands.take() == []
+
+
+async def test_what_is_asked_while_it_is_left_is_answered(linked: Linked) -> None:
+    owner = await linked.owner()
+    ann = {"gameId": "76561198000000001", "name": "Ann", "steamId": "76561198000000001"}
+    await linked.append_events({"type": "player-connected", "data": {"player": ann}})
+    await linked.takaro.wait_for(lambda: linked.takaro.events(linked.identity))
+    await linked.emptied()
+    first = write(linked)
+    command = await linked.fetched()
+    closing_times = asyncio.create_task(left(owner, 60.0, has_successor=False))
+    await asyncio.sleep(0.1)
+    refused = await write(linked)
+    assert refused.error and NOT_DELIVERED in refused.error
+    place = await linked.takaro.request(
+        linked.identity, Action.GET_PLAYER_LOCATION, requests.get_player(ann["gameId"])
+    )
+    assert place.error is None  # an error would lose an event at Takaro
+    assert await linked.commands.complete(command.operation_id, Outcome({}), {})
+    assert (await first).error is None
+    await closing_times
+
+
+async def test_reads_that_wait_are_answered_too(linked: Linked) -> None:
+    owner = await linked.owner()
+    asked = [
+        asyncio.create_task(linked.takaro.request(linked.identity, action))
+        for action in (Action.GET_PLAYERS, Action.LIST_BANS, Action.LIST_ITEMS)
+    ]
+    await waiting(linked, 3)
+    await asyncio.wait_for(left(owner, 60.0, mod_polls=False), SOON_S)
+    await asyncio.wait_for(asyncio.gather(*asked), 2.0)
+    assert linked.sockets() == []
+
+
+async def test_a_socket_is_not_left_before_takaro_asks_another_one(linked: Linked) -> None:
+    owner = await linked.owner()
+    elsewhere = asyncio.Event()
+    await owner.hand_over()
+    closing_times = asyncio.create_task(owner.leave(60.0, elsewhere=elsewhere))
+    for _ in range(3):
+        assert (await linked.takaro.request(linked.identity, Action.TEST_REACHABILITY)).error is None
+        await asyncio.sleep(0.05)
+    elsewhere.set()
+    await closing_times
+    assert linked.sockets() == []
+
+
+async def test_a_link_that_is_cut_answers_what_is_open_and_leaves_no_command_behind(linked: Linked) -> None:
+    owner = await linked.owner()
+    handed = write(linked)
+    await linked.fetched()
+    queued = write(linked)
+    await waiting(linked, 1)
+    await cancelled(owner.running)
+    for answer in await asyncio.gather(handed, queued):
+        assert answer.error and MAY_HAVE_RUN in answer.error
+    await asyncio.wait_for(waiting(linked, 0), SOON_S)
+    assert await linked.commands.take() == []
+
+
+async def test_who_lost_the_lease_answers_before_it_goes(linked: Linked) -> None:
+    former = await linked.owner()
+    asked = write(linked)
+    command = await linked.fetched()
+    await former.stop_renewing()
+    await linked.store.send("HSET", keys_of(linked.slug).lease, "token", "somebody else")
+    await linked.append(1)
+    await until(lambda: former.count("dayz_relay_fenced_total", operation="ack") == 1)
+    assert await linked.commands.complete(command.operation_id, Outcome({}), {})
+    former.owned.wake(events=False, results=True)  # as the hint does
+    assert (await asked).error is None
+    with pytest.raises(LostLease):
+        await asyncio.wait_for(former.running, 5.0)
+
+
+# Faults of ours
+
+
+def failing(*_: Any, **__: Any) -> Any:
+    raise RuntimeError("by a fault of ours")
+
+
+@pytest.mark.parametrize("name", ["read_request", "payload_for"])
+async def test_a_request_that_fails_by_a_fault_of_ours_is_answered_with_an_error(
+    linked: Linked, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    owner = await linked.owner()
+    with monkeypatch.context() as broken:
+        broken.setattr(handler, name, failing)
+        asked = write(linked)
+        if name == "payload_for":
+            command = await linked.fetched()
+            assert await linked.commands.complete(command.operation_id, Outcome({}), {})
+        answer = await asked
+    assert answer.error and "a fault of its own" in answer.error
+    assert f"[{linked.slug}] a fault of the program in a request" in caplog.text
+    assert owner.count("dayz_relay_faults_total", kind="request") >= 1
+    assert (await linked.takaro.request(linked.identity, Action.TEST_REACHABILITY)).error is None
+
+
+async def test_a_frame_that_fails_by_a_fault_of_ours_costs_no_other_and_is_logged_once(
+    linked: Linked, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    owner = await linked.owner()
+    read = frames.read_frame
+    monkeypatch.setattr(frames, "read_frame", lambda text: failing() if b"poison" in text else read(text))
+    [link] = linked.takaro.sockets(linked.identity)
+    for _ in range(3):
+        await link.connection.send('{"type":"poison"}')
+    assert (await linked.takaro.request(linked.identity, Action.TEST_REACHABILITY)).error is None
+    assert owner.count("dayz_relay_faults_total", kind="frame") == 3
+    assert caplog.text.count("a fault of the program in a frame") == 1 and linked.slug in caplog.text
+
+
+async def test_a_result_that_cannot_be_read_keeps_no_other_back(linked: Linked) -> None:
+    await linked.owner()
+    first, second = write(linked), write(linked)
+    await waiting(linked, 2)
+    odd, good = (command.operation_id for command in await linked.commands.take())
+    results = keys_of(linked.slug).results
+    await linked.store.send("XADD", results, "*", "operation", odd, "outcome", b"no JSON")
+    assert await linked.commands.complete(good, Outcome({}), {})
+    answers = await asyncio.wait_for(asyncio.gather(first, second), 3.0)
+    assert sorted(bool(answer.error) for answer in answers) == [False, True]
+
+
+async def test_a_write_that_was_run_is_no_failure_because_somebody_told_of_it_fails(
+    linked: Linked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = await linked.owner()
+    monkeypatch.setattr(Mirror, "done", failing)
+    asked = write(linked)
+    command = await linked.fetched()
+    assert await linked.commands.complete(command.operation_id, Outcome({}), {})
+    assert (await asked).error is None
+    assert owner.count("dayz_relay_faults_total", kind="listener") == 1
+
+
+async def test_a_socket_that_ends_by_a_fault_of_ours_says_whose_it_was_and_is_dialled_anew(
+    linked: Linked, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    owner = await linked.owner()
+    [first] = linked.sockets()
+    with monkeypatch.context() as broken:
+        broken.setattr(socket_session.SocketSession, "_read", failing)
+        owner.owned.reconnect()
+        await until(lambda: f"[{linked.slug}] a fault of the program in a frame" in caplog.text)
+    linked.takaro.drop_connections()
+    await until(lambda: owner.owned.identified and linked.sockets() > [first])
+
+
+async def test_a_pump_that_fails_by_a_fault_of_ours_is_begun_again_and_the_socket_stays(
+    linked: Linked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "BEGIN_AGAIN_S", 0.05)
+    owner = await linked.owner()
+    [first] = linked.sockets()
+    with monkeypatch.context() as broken:
+        broken.setattr(EventPump, "_write", failing)
+        await linked.append(1)
+        await until(lambda: owner.count("dayz_relay_faults_total", kind="loop") >= 2)
+    await linked.arrived(1)
+    assert linked.sockets() == [first] and not owner.running.done()
+
+
+async def test_an_event_goes_out_though_somebody_told_of_it_fails(
+    linked: Linked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = await linked.owner()
+    monkeypatch.setattr(Mirror, "happened", failing)
+    await linked.append(1)
+    await linked.arrived(1)
+    await linked.emptied()
+    assert owner.count("dayz_relay_faults_total", kind="listener") == 1
