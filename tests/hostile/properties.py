@@ -23,6 +23,7 @@ from services.uplink.takaro.answer_rules import is_error, is_valid_answer
 from services.uplink.takaro.answers import payload_for
 from services.uplink.takaro.frames import Request, error_response, game_event, read_frame, response
 from services.uplink.takaro.requests import BadRequest, read_request
+from tests.support.rosters import saved
 
 NOW = "2026-05-01T12:00:00.000Z"
 NOW_MS = 1_777_636_800_000
@@ -67,7 +68,7 @@ def events(body: bytes) -> None:
         sent = strict(game_event(fate))
         assert event_error(sent["payload"]) is None
         harmless(sent, LONGEST_TEXT)
-    for player in roster.take_changes().values():
+    for player in saved(roster).values():
         harmless(strict(player) if player else None, 200)
 
 
