@@ -48,8 +48,6 @@ async def _run(args: Namespace, settings: Settings, warnings: Sequence[str]) -> 
 
     valid = f"{args.config} and the environment are" if is_there(args.config) else "the environment is"
     tell("Settings", [*(warn(line, "") for line in warnings), good(f"{valid} valid")])
-    # Side by side, for each may have to wait; told in this order.
-    services = asyncio.create_task(doctor_here.services(settings))
     takaro = asyncio.create_task(doctor_takaro.reach(settings))
     async with contextlib.AsyncExitStack() as held:
         relay = None
@@ -58,7 +56,7 @@ async def _run(args: Namespace, settings: Settings, warnings: Sequence[str]) -> 
             tell("Redis", _with_files(await doctor_here.store(relay.store), settings, args.data))
         except ConfigError as error:
             tell("Redis", _with_files([bad(str(error), "")], settings, args.data))
-        tell("Services", await services)
+        tell("Services", await doctor_here.services(settings, relay.store if relay else None))
         tell("Takaro", await takaro)
         tell("Servers", await _told(_instances(relay)) if relay else [UNSEEN])
         if args.identify:

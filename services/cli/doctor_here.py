@@ -12,6 +12,7 @@ from services.cli.verdict import Verdict, bad, good, warn
 from services.relay.protocol.errors import AddressInUse, ConfigError, StoreError
 from services.relay.protocol.keys import UPLINKS
 from services.relay.service.http.addresses import dialled_host, place
+from services.relay.service.http.admin_ports import noted
 from services.relay.service.http.ports import bind
 from services.relay.service.settings import Settings
 from services.relay.service.settings_values import is_loopback
@@ -23,6 +24,8 @@ SLOW_S = 0.05
 FULL = 0.8
 CLOCKS_APART_S = 2.0
 ROUND_TRIPS = 5
+MOST_TRIED = 10
+"""Number of places where a service may have been started that are asked."""
 
 
 async def store(store: Store) -> list[Verdict]:
@@ -67,35 +70,60 @@ async def _pace_and_clock(store: Store) -> list[Verdict]:
     return told
 
 
-async def services(settings: Settings) -> list[Verdict]:
-    """Do both services run here and do their work? If not: are their ports free?"""
+async def services(settings: Settings, store: Store | None) -> list[Verdict]:
+    """Do both services run here and do their work? If not: are their ports free?
+
+    A service that was started with other settings is found by what it noted in `store`.
+    """
     modapi, uplink = settings.modapi, settings.uplink
     told = await asyncio.gather(
-        _service("modapi", modapi.admin_host, modapi.admin_port),
-        _service("uplink", uplink.admin_host, uplink.admin_port),
+        _service("modapi", modapi.admin_host, modapi.admin_port, store),
+        _service("uplink", uplink.admin_host, uplink.admin_port, store),
     )
     (modapis, running), (uplinks, _) = told
     return [*modapis, *await _door(settings, running=running), *uplinks]
 
 
-async def _service(name: str, host: str, port: int) -> tuple[list[Verdict], bool]:
-    """What is to be said of it, and whether it is ours that answers there."""
-    if not port:
-        what = f"{name} has any free admin port: it cannot be asked"
-        return [warn(what, f"set [{name}] admin_port to a number")], False
+async def _service(name: str, host: str, port: int, store: Store | None) -> tuple[list[Verdict], bool]:
+    """What is to be said of it, and whether one of ours runs here."""
     at = place(host, port)
-    try:
-        status, body = await _get(dialled_host(host), port, "/readyz")
-    except (OSError, ValueError):
-        taken = bad(f"something else than {name} listens on {at}", f"stop it, or change [{name}] admin_port")
-        fix = f"`dayz-relay {name}` starts it, `dayz-relay up` all of it"
-        away = warn(f"{name} does not run here (nobody listens on {at})", fix)
-        return _cannot_listen(host, port, f"{name}.admin_port", taken) or [away], False
+    if port:
+        with contextlib.suppress(OSError, ValueError):
+            return _answered(name, at, *await _get(dialled_host(host), port, "/readyz")), True
+    taken = bad(f"something else than {name} listens on {at}", f"stop it, or change [{name}] admin_port")
+    in_the_way = _cannot_listen(host, port, f"{name}.admin_port", taken) if port else []
+    if running := await _elsewhere(name, store):
+        where, status, body = running
+        what = f"{name} runs on {where}, not on {at} as relay.toml has it"
+        moved = [warn(what, "restart the relay")] if port else []
+        return [*moved, *_answered(name, where, status, body), *in_the_way], True
+    if not port:
+        what = f"{name} has any free admin port, and none is known on which it runs here"
+        return [warn(what, f"set [{name}] admin_port to a number")], False
+    fix = f"`dayz-relay {name}` starts it, `dayz-relay up` all of it"
+    away = warn(f"{name} does not run here (nobody listens on {at})", fix)
+    return in_the_way or [away], False
+
+
+async def _elsewhere(name: str, store: Store | None) -> tuple[str, int, object] | None:
+    """Where a service of this machine answers that was started with other settings, and what it answers."""
+    if store is None:
+        return None
+    with contextlib.suppress(StoreError):
+        for host, port in (await noted(store, name))[:MOST_TRIED]:
+            with contextlib.suppress(OSError, ValueError):
+                status, body = await _get(dialled_host(host), port, "/readyz")
+                if isinstance(body, dict) and "ok" in body:
+                    return place(host, port), status, body
+    return None
+
+
+def _answered(name: str, at: str, status: int, body: object) -> list[Verdict]:
     told = _settings(name, body) if isinstance(body, dict) else []
     if status == 200:
-        return [good(f"{name} runs on {at} and is ready"), *told], True
+        return [good(f"{name} runs on {at} and is ready"), *told]
     reason = body.get("reason", f"it answers {status}") if isinstance(body, dict) else f"it answers {status}"
-    return [bad(f"{name} on {at} is not ready: {reason}", ""), *told], True
+    return [bad(f"{name} on {at} is not ready: {reason}", ""), *told]
 
 
 def _settings(name: str, body: dict[str, Any]) -> list[Verdict]:

@@ -19,6 +19,7 @@ from services.modapi.wake_ups import listen
 from services.relay.instances.directory import Directory
 from services.relay.service import lifecycle
 from services.relay.service.http.addresses import networks, place
+from services.relay.service.http.admin_ports import note
 from services.relay.service.http.connection_limits import ConnectionLimits
 from services.relay.service.http.listener import Listener, admin_app
 from services.relay.service.http.ports import bind
@@ -77,6 +78,7 @@ async def serve(settings: Settings, config: Path | None = None) -> None:
             lifecycle.ended(watching),
             kept_going(lambda: lifecycle.watch(store, metrics.service)),
             kept_going(metrics.service.watch_loop),
+            kept_going(lambda: note(store, "modapi", *admin.getsockname()[:2])),
             kept_going(lambda: listen(store, served_instances)),
             live.run(),
             Listener.of(

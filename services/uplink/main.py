@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from services.relay.instances.directory import Directory, instances
 from services.relay.service import lifecycle
+from services.relay.service.http.admin_ports import note
 from services.relay.service.http.listener import Listener, admin_app
 from services.relay.service.http.ports import bind
 from services.relay.service.settings import Settings
@@ -56,6 +57,7 @@ async def serve(settings: Settings, config: Path | None = None) -> None:
             lifecycle.trust(store),
             kept_going(lambda: lifecycle.watch(store, metrics.service)),
             kept_going(metrics.service.watch_loop),
+            kept_going(lambda: note(store, "uplink", *admin.getsockname()[:2])),
             kept_going(lambda: directory.watch(lambda served: fleet.update(instances(served)))),
             kept_going(lambda: forget_removed(directory.registry)),
             fleet.run(),

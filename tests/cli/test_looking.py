@@ -25,6 +25,7 @@ from services.modapi.dialect.dead import RAW_BYTES
 from services.relay.instances.activity import DELIVERED, ActivityEntry, ActivityFeed
 from services.relay.protocol.keys import WATCH, keys_of
 from services.relay.protocol.records import DeadEvent, GameEvent
+from services.relay.service.http.admin_ports import note
 from services.relay.store.client import Store
 from services.relay.store.event_stream import EventBatch, EventStream, Slot, digest
 from services.sim.ports import free_port
@@ -447,10 +448,12 @@ def test_doctor_says_who_else_has_the_port(terminal: Terminal) -> None:
     assert f"something else listens on 127.0.0.1:{port}" in said
 
 
-def test_doctor_says_that_a_service_runs_with_other_settings_than_its_file_has(terminal: Terminal) -> None:
+@contextlib.contextmanager
+def running_service(**about: object) -> Iterator[int]:
+    """The port of something that answers as a service of ours does."""
+
     class Service(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            about = {"restart_needed_for": ["[modapi] port", "[takaro] url"], "settings_refused": "no TOML"}
             body = json.dumps({"ok": True, **about}).encode()
             self.send_response(200)
             self.send_header("content-length", str(len(body)))
@@ -462,9 +465,60 @@ def test_doctor_says_that_a_service_runs_with_other_settings_than_its_file_has(t
 
     with HTTPServer(("127.0.0.1", 0), Service) as service:
         threading.Thread(target=service.serve_forever, daemon=True).start()
-        terminal.environ["RELAY_UPLINK__ADMIN_PORT"] = str(service.server_port)
-        said = terminal.run("doctor", code=1)
+        yield service.server_port
         service.shutdown()
+
+
+def note_it(terminal: Terminal, service: str, port: int) -> None:
+    async def noting(store: Store) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(1):
+                await note(store, service, "127.0.0.1", port)
+
+    terminal.fill(noting)
+
+
+@pytest.mark.parametrize("configured", ["another", "any free one"])
+def test_doctor_finds_a_service_whose_admin_port_was_changed_without_a_restart(
+    terminal: Terminal, configured: str
+) -> None:
+    new = free_port() if configured == "another" else 0
+    terminal.environ["RELAY_UPLINK__ADMIN_PORT"] = str(new)
+    note_it(terminal, "uplink", free_port())  # one that is gone
+    with running_service(restart_needed_for=["[uplink] admin_port"]) as port:
+        note_it(terminal, "uplink", port)
+        said = terminal.run("doctor", code=1)
+    moved = f"note     uplink runs on 127.0.0.1:{port}, not on 127.0.0.1:{new} as relay.toml has it\n"
+    assert (moved + "  fix      restart the relay" in said) is bool(new)
+    assert f"uplink runs on 127.0.0.1:{port} and is ready" in said
+    assert "uplink runs with other settings than relay.toml has: [uplink] admin_port" in said
+    assert "uplink does not run here" not in said and "modapi does not run here" in said
+
+
+def test_doctor_tells_who_has_the_port_that_a_service_is_to_have_after_its_restart(
+    terminal: Terminal,
+) -> None:
+    with running_service() as port, socket.create_server(("127.0.0.1", 0)) as other:
+        note_it(terminal, "uplink", port)
+        new = other.getsockname()[1]
+        terminal.environ["RELAY_UPLINK__ADMIN_PORT"] = str(new)
+        threading.Thread(target=hang_up, args=[other], daemon=True).start()
+        said = terminal.run("doctor", code=1)
+    assert f"uplink runs on 127.0.0.1:{port}, not on 127.0.0.1:{new}" in said
+    assert f"something else than uplink listens on 127.0.0.1:{new}" in said
+
+
+def hang_up(listener: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # it is closed
+        while True:
+            listener.accept()[0].close()
+
+
+def test_doctor_says_that_a_service_runs_with_other_settings_than_its_file_has(terminal: Terminal) -> None:
+    about = {"restart_needed_for": ["[modapi] port", "[takaro] url"], "settings_refused": "no TOML"}
+    with running_service(**about) as port:
+        terminal.environ["RELAY_UPLINK__ADMIN_PORT"] = str(port)
+        said = terminal.run("doctor", code=1)
     assert "note     uplink runs with other settings than relay.toml has: [modapi] port, [takaro] url" in said
     assert "fix      restart the relay" in said
     assert "uplink still runs with the settings from before relay.toml was changed: no TOML" in said

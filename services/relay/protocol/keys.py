@@ -43,6 +43,9 @@ INSTANCES_CLOCK = "relay:{instances}:clock"
 """String: the last reading of Redis' clock, and its steps (clock_steps.py). Replaced keys and removed
 instances age by it."""
 
+ADMIN_PORTS = "relay:admin-ports"
+"""Sorted set: "<service> <machine> <port> <host>" of each admin port -> when it was last noted (s)."""
+
 IDENTIFIES = "relay:identifies"
 """String: how far the turns to identify that were given out reach, see scripts/identify_turn.lua."""
 
