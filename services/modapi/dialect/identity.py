@@ -66,8 +66,9 @@ def identity_of(record: Record) -> Identity:
 def has_stray_ids(event: Record, people: AbstractSet[str]) -> bool:
     """Whether ids of a player stand in an event anywhere but in the records that it has under `people`.
 
-    A text that closes the record of the mod leaves the rest of its ids there. Beside the records, the same id
-    as in `player` is no stray: the event names its player twice.
+    A text that closes the record of the mod leaves the rest of its ids there. The same id as in `player` is
+    no stray if that is the only record: the event names its player twice. Beside another record it is one: a
+    text may have repeated the id of its writer and put that record between.
     """
     for key, value in event.items():
         if not value or key in people:
@@ -79,6 +80,8 @@ def has_stray_ids(event: Record, people: AbstractSet[str]) -> bool:
         elif key not in _EVENT_KEYS and (name := _meaning(key)) in _IDS:
             player = event.get("player")
             if type(player) is not dict or player.get(name) != value:
+                return True
+            if any(event.get(person) for person in people if person != "player"):
                 return True
     return False
 

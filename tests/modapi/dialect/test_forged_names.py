@@ -24,7 +24,8 @@ NOW = "2026-05-01T12:00:00.000Z"
 ADMIN, MALLORY = make_player(1), make_player(2)
 ADMIN.name = "Admin"
 NAME_CHARS = 32
-"""Steam's limit. With more room a text can hold a whole record that nothing tells from a real one."""
+"""Steam's limit. With more room a text can close its event and hold whole ones behind it, up to the start of
+the event that the mod then ends: such a body is, byte for byte, one that an honest mod may have written."""
 
 PIECES = [
     *(
@@ -175,6 +176,8 @@ def test_no_name_makes_an_event_name_another_player_though_nothing_is_escaped(
         f'"}},"attacker":{{"gameId":"{ADMIN.game_id}"}},"recipient":{{"a":"',
         f'"}},"attacker":{{"gameId":"{ADMIN.game_id}"}},"player":{{"a":"',
         f'"}},"recipient":{{"gameId":"{ADMIN.game_id}"}},"position":{{"x":"',
+        f'","steamId":"{MALLORY.game_id}"}},"attacker":{{"gameId":"{ADMIN.game_id}"}},"x":"',
+        f'","steamId":"{MALLORY.game_id}"}},"attacker":{{"steamId":"{ADMIN.game_id}"}},"msg":"',
         f'\\u003a","gameId":"{ADMIN.game_id}',
     ],
 )

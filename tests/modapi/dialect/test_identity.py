@@ -70,6 +70,8 @@ PLAYER = {"gameId": NEW, "name": "x", "steamId": NEW}
         ({"msg": "gameId", "position": {"x": 1, "y": 2, "z": 3}, "recipient": None, "weapon": {}}, False),
         ({"attacker": {"gameId": ADMIN}, "recipient": {"gameId": "", "steamId": 0}}, False),
         ({"gameId": NEW, "steamId": NEW, "serverId": "7"}, False),
+        ({"gameId": NEW, "attacker": None}, False),
+        ({"steamId": NEW, "attacker": {"gameId": ADMIN}}, True),
         ({"gameId": ADMIN}, True),
         ({"game_id": ADMIN}, True),
         ({"platformId": f"dayz:{BIS}"}, True),
