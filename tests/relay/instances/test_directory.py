@@ -168,6 +168,7 @@ async def test_a_wrong_edit_is_told_once_and_changes_nothing(
     followed.config.write_text(block("one") + block("three"))
     await followed.serves("one", "three")
     assert followed.failed == [1, 0]
+    assert followed.directory.about()["settings_refused"] == ""
 
 
 async def test_a_file_that_is_gone_changes_nothing(followed: Followed) -> None:
