@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from services.relay.service.settings import Instance, Settings
-from services.relay.service.settings_sources import KEYS, SECRETS, SHORT_NAMES, env_name
+from services.relay.service.settings import KEYS, SECRETS, Instance, Settings
+from services.relay.service.settings_names import SHORT_NAMES, env_name
 
 PAGE = Path(__file__).parent / "settings.md"
 

@@ -22,7 +22,7 @@ from services.relay.protocol.errors import ConfigError, RelayError, StoreRefused
 from services.relay.service import logs
 from services.relay.service.redaction import secrets_in
 from services.relay.service.settings import Loaded, Settings, load
-from services.relay.service.settings_sources import environment_configures
+from services.relay.service.settings_names import environment_configures
 from services.relay.service.settings_warnings import cautions
 from services.relay.service.text_files import is_there
 

@@ -15,7 +15,7 @@ from services.relay.protocol.errors import ConfigError
 from services.relay.service import logs
 from services.relay.service.http.ports import bind
 from services.relay.service.settings import Settings, load
-from services.relay.service.settings_sources import environment_configures
+from services.relay.service.settings_names import environment_configures
 from services.relay.service.settings_warnings import cautions
 from services.relay.service.text_files import is_there
 

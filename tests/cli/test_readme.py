@@ -9,8 +9,8 @@ import pytest
 from services.cli import first_run
 from services.cli.banner import banner
 from services.cli.main import main
-from services.relay.service.settings import Instance, Settings, load
-from services.relay.service.settings_sources import KEYS, SECRETS, SHORT_NAMES, env_name
+from services.relay.service.settings import KEYS, SECRETS, Instance, Settings, load
+from services.relay.service.settings_names import SHORT_NAMES, env_name
 
 DOCS = Path(__file__).parents[2] / "docs"
 CONNECT = (DOCS / "connect.md").read_text(encoding="utf-8")

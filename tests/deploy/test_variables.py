@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from services.relay.service.settings_sources import SHORT_NAMES, collect
+from services.relay.service.settings_names import SHORT_NAMES
+from services.relay.service.settings_sources import read
 from tests.deploy.compose import ROOT
 
 FILES = [
@@ -19,9 +20,9 @@ FILES = [
 def test_every_variable_named_is_one_of_ours(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     named = set(re.findall(r"\bRELAY_[A-Z0-9_]*[A-Z0-9]", text))
-    assert collect(None, dict.fromkeys(named, "x")).warnings == []
+    assert read(None, dict.fromkeys(named, "x"))[1].warnings == []
     assert set(re.findall(r"\bTAKARO_[A-Z0-9_]*[A-Z0-9]", text)) <= set(SHORT_NAMES)
 
 
 def test_a_variable_that_is_none_would_be_found() -> None:
-    assert collect(None, {"RELAY_REDIS__URI": "x"}).warnings
+    assert read(None, {"RELAY_REDIS__URI": "x"})[1].warnings

@@ -22,7 +22,7 @@ ERRORS = {
     "TooFewReplicas",
 }
 VALUES = ("relay/service/settings_values.py", "relay/store/url.py")
-"""Where a ValueError says what is wrong with a setting."""
+"""Where a ValueError, or the rule of a check, says what is wrong with a setting."""
 
 
 @cache
@@ -45,6 +45,8 @@ def _of(tree: ast.Module, errors: set[str]) -> Iterator[str]:
                     yield from _text(argument)
             case ast.Call(func=ast.Name(id=name), args=[first, *_]) if name in errors:
                 yield from _text(first)
+            case ast.Call(func=ast.Name(id="_must" | "_up_to"), args=[_, rule]) if "ValueError" in errors:
+                yield from _text(rule)
             case ast.Call(func=ast.Name(id="CommandFailure"), args=[_, second]):
                 yield from _text(second)
             case ast.Call(func=ast.Name(id="Outcome"), keywords=[ast.keyword(arg="error", value=text)]):

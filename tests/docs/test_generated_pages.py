@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from docs import metrics, settings
-from services.relay.service.settings_sources import KEYS
+from services.relay.service.settings import KEYS
 from tests.docs.pages import ROOT, rows
 
 SERVICES = ROOT / "services"

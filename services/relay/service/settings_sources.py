@@ -1,141 +1,224 @@
-"""Where settings come from: relay.toml and the environment, merged into one table of entries.
+"""Where settings come from: the environment, then relay.toml, then the variables of the old bridge.
 
-Nothing is judged here but names: an entry keeps its raw value and the place it came from, so that a
-complaint about the value can name the file and key, or the variable, that a person has to change.
+pydantic-settings asks the sources in this order, splits the names of variables, merges the tables and checks
+them. It has no places for complaints, no `_file` keys, no warnings about unknown names and no numbered
+instances. Those are added here, most of them in `_settle`, through which the tables of each source go.
 """
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from difflib import get_close_matches
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from services.relay.protocol.limits import Limits
+from pydantic import ValidationError
+from pydantic_settings import BaseSettings, EnvSettingsSource, InitSettingsSource, SettingsConfigDict
+
+from services.relay.service.settings import KEYS, SECRETS, Instance, Settings
+from services.relay.service.settings_complaints import Findings, check_together
+from services.relay.service.settings_names import (
+    PREFIX,
+    SHORT_NAMES,
+    Key,
+    env_name,
+    file_place,
+    key_of,
+    keys_of,
+    known_variables,
+    nearest,
+    ours,
+)
 from services.relay.service.text_files import read_text, unquoted
 
-Key = tuple[str, ...]
-"""("takaro", "url") for a section's key, ("instance", "0", "slug") for an instance's."""
-
-KEYS: dict[str, tuple[str, ...]] = {
-    "takaro": ("url", "registration_token", "proxy"),
-    "redis": ("url", "replicas", "durability"),
-    "modapi": (
-        *("host", "port", "tls_cert", "tls_key", "trusted_proxies"),
-        *("admin_host", "admin_port", "admin_token", "hold_polls_s"),
-    ),
-    "uplink": ("admin_host", "admin_port", "reads_per_s"),
-    "limits": tuple(Limits.model_fields),
-    "log": ("format",),
-    "metrics": ("per_instance",),
-    "alerts": ("discord_url", "webhook_url", "silent_after_s"),
-    "instance": (
-        *("slug", "name", "identity_token", "mod_keys", "registration_token"),
-        *("log", "log_per_s"),
-    ),
-}
-"""Every setting there is, by section."""
-
-SECRETS = frozenset(
-    {
-        ("takaro", "registration_token"),
-        ("takaro", "proxy"),
-        ("redis", "url"),
-        ("modapi", "admin_token"),
-        ("alerts", "discord_url"),
-        ("alerts", "webhook_url"),
-        ("instance", "identity_token"),
-        ("instance", "mod_keys"),
-        ("instance", "registration_token"),
-    }
-)
-"""The settings that can be read from a file of their own, named by `<key>_file`."""
-
-LISTS = frozenset({"mod_keys", "trusted_proxies"})
-"""Keys with several values: in one text they stand separated by commas, spaces or lines."""
-
-SHORT_NAMES: dict[str, Key] = {
-    "TAKARO_REGISTRATION_TOKEN": ("takaro", "registration_token"),
-    "TAKARO_REGISTRATION_TOKEN_FILE": ("takaro", "registration_token_file"),
-    "TAKARO_WS_URL": ("takaro", "url"),
-    "TAKARO_SERVER_NAME": ("instance", "0", "name"),
-    "TAKARO_IDENTITY_TOKEN": ("instance", "0", "identity_token"),
-    "TAKARO_IDENTITY_TOKEN_FILE": ("instance", "0", "identity_token_file"),
-    "BRIDGE_LOCAL_PORT": ("modapi", "port"),
-    "BRIDGE_BIND_ADDR": ("modapi", "host"),
-}
-"""The short names that are enough for a single server, those of the old bridge. They fill gaps, they overrule
-nothing."""
-
-_PREFIX = "RELAY_"
-
-_MARK = "\ufeff"
-"""Stands before the first name of a file that Notepad wrote."""
+Tables = dict[str, Any]
+"""The raw values of each section by their keys. "instance" has a table for each instance, by its number."""
 
 _PLACEHOLDER = re.compile(r"(?i)\bpaste[\s_]|^<.*>$")
 """What relay.toml, TakaroConfig.txt and the documents have in the place of a registration token."""
 
 
-@dataclass(frozen=True, slots=True)
-class SettingEntry:
-    """One raw value. A complaint starts with `where`; a relative `_file` is relative to `base`."""
+class _Sources(Settings, BaseSettings):
+    """What the sources have, merged. `Settings` itself never reads the environment."""
 
-    value: Any
-    where: str
-    base: Path = Path()
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="__", enable_decoding=False)
+    instance: dict[str, Instance] = {}
 
 
-@dataclass(slots=True)
-class Sources:
-    """What was found, and what is odd about it. `blocks` counts the [[instance]] blocks of the file."""
-
-    path: Path | None
-    entries: dict[Key, SettingEntry] = field(default_factory=dict)
-    blocks: int = 0
-    warnings: list[str] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
-
-    def instances(self) -> list[str]:
-        """The numbers of the instances, in order, as they stand in the keys."""
-        from_environment = {int(key[1]) for key in self.entries if key[0] == "instance"}
-        return [str(number) for number in sorted(from_environment.union(range(self.blocks)))]
-
-    def place(self, key: Key) -> str:
-        """How a complaint names a setting: where it was set, or where it can be."""
-        if key in self.entries:
-            return self.entries[key].where
-        if self.path is not None and (key[0] != "instance" or int(key[1]) < self.blocks):
-            return file_place(self.path, key)
-        return " or ".join([env_name(key), *(name for name, short in SHORT_NAMES.items() if short == key)])
+def read(path: Path | None, environ: Mapping[str, str]) -> tuple[Settings | None, Findings]:
+    """The settings, or None if something is wrong, and all findings. The arguments are those of `load`."""
+    found = Findings(path)
+    variables = {name: _without_quotes(name, text, found) for name, text in ours(environ).items()}
+    variables = {name: text for name, text in variables.items() if text}
+    sources = (_Environment(found, variables), _RelayToml(found), _ShortNames(found, variables))
+    try:
+        merged = _Sources(_build_sources=(sources, {}))  # type: ignore[call-arg]  # unknown to mypy
+    except ValidationError as error:
+        if not found.problems:  # a file that cannot be read would also be a setting that is missing
+            found.add(error)
+    if found.problems:
+        return None, found
+    numbers = sorted(merged.instance, key=int)
+    sections = {name: getattr(merged, name) for name in Settings.model_fields}
+    sections["instances"] = [_with_token(merged.instance[number], merged) for number in numbers]
+    settings = Settings(**sections)
+    check_together(found, settings, numbers)
+    return settings, found
 
 
-def collect(path: Path | None, environ: Mapping[str, str]) -> Sources:
-    """Read relay.toml (None: there is none) and lay the environment over it."""
-    found = Sources(path)
-    if path is not None:
-        _read_toml(path, found)
-    given = _given(environ, found)
-    _overlay(found, _read_relay_names(given, found))
-    _fill(found, given)
-    return found
+def _with_token(instance: Instance, settings: Settings) -> Instance:
+    if instance.registration_token:
+        return instance
+    return instance.model_copy(update={"registration_token": settings.takaro.registration_token})
 
 
-def _given(environ: Mapping[str, str], found: Sources) -> dict[str, str]:
-    """The variables that are set, as they are meant.
+class _Environment(EnvSettingsSource):
+    """`RELAY_<SECTION>__<KEY>` and `RELAY_INSTANCE__<NUMBER>__<KEY>`."""
 
-    One that is set to nothing is how compose files pass on one that is not set. `docker run --env-file`
-    leaves the quotation marks around a value, and a file of Notepad's has a mark before its first name.
+    def __init__(self, found: Findings, variables: Mapping[str, str]) -> None:
+        self._found, self._variables, self._names = found, variables, self._names_of(found, variables)
+        super().__init__(_Sources)
+
+    def _names_of(self, found: Findings, variables: Mapping[str, str]) -> dict[Key, str]:
+        """The variables of this source by the settings that they set."""
+        names = {}
+        for name in variables:
+            known = known_variables(name)
+            if name.upper() in known:
+                names[key_of(name)] = name
+            elif name not in SHORT_NAMES:
+                found.warnings.append(f"{name}: unknown variable{nearest(name, known)}")
+        return names
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        return {env_name(key).lower(): self._variables[name] for key, name in self._names.items()}
+
+    def __call__(self) -> Tables:
+        return _settle(super().__call__(), self._found, self._names.__getitem__)
+
+
+class _ShortNames(_Environment):
+    """The variables of the old bridge."""
+
+    def _names_of(self, found: Findings, variables: Mapping[str, str]) -> dict[Key, str]:
+        return {key: name for name, key in SHORT_NAMES.items() if name in variables}
+
+    def __call__(self) -> Tables:
+        tables = super().__call__()
+        if first := tables["instance"].get("0"):
+            # Not made from the name: the slug names the data in Redis, and a server may be renamed.
+            first["slug"] = "server"
+            self._found.places.setdefault(("instance", "0", "slug"), "TAKARO_SERVER_NAME")
+        return tables
+
+
+class _RelayToml(InitSettingsSource):
+    """relay.toml, if there is one."""
+
+    def __init__(self, found: Findings) -> None:
+        self._found = found
+        super().__init__(_Sources, _tables(found.path, found) if found.path else {})
+
+    def __call__(self) -> Tables:
+        path = self._found.path or Path()
+        return _settle(super().__call__(), self._found, lambda key: file_place(path, key), path)
+
+
+def _tables(path: Path, found: Findings) -> Tables:
+    tables: Tables = {}
+    for section, content in _parsed(path, found).items():
+        blocks = content if section == "instance" else [content]
+        if section not in KEYS:
+            found.warnings.append(f"{path}: unknown section [{section}]{nearest(section, KEYS)}")
+        elif not isinstance(blocks, list):
+            found.problems.append(
+                f"{path}: [instance] must be written [[instance]], one block per game server"
+            )
+        elif not all(isinstance(block, dict) for block in blocks):
+            found.problems.append(
+                f"{path}: {section} must be a table: write [{section}] on a line of its own"
+            )
+        elif section == "instance":
+            found.blocks = len(blocks)
+            tables[section] = {str(number): block for number, block in enumerate(blocks)}
+        else:
+            tables[section] = content
+    return tables
+
+
+def _settle(tables: Tables, found: Findings, place: Callable[[Key], str], path: Path | None = None) -> Tables:
+    """The tables without what the sources before have, with the texts of the files that `_file` keys name.
+
+    `place` is how a complaint names a key. `path` is the file that has the tables; None: variables have them.
     """
-    given = {}
-    for written, value in environ.items():
-        name, text = written.lstrip(_MARK), value.strip()
-        if text and (name.startswith(_PREFIX) or name in SHORT_NAMES):
-            given[name] = _without_quotes(name, text, found)
-    return {name: text for name, text in given.items() if text}
+    before = frozenset(found.places)
+
+    def settled(section: Key, table: dict[str, Any]) -> dict[str, Any]:
+        left: dict[str, Any] = {}
+        for key, value in table.items():
+            name, where, file = key.removesuffix("_file"), place((*section, key)), path
+            value = value.strip() if isinstance(value, str) else value
+            if key not in keys_of(section[0]):
+                found.warnings.append(f"{where}: unknown key{nearest(key, keys_of(section[0]))}")
+                continue
+            if (*section, name) in before:
+                continue
+            if key != name and name in table:
+                found.problems.append(f"{where}: {name} is set as well: keep one of the two")
+                continue
+            if key != name or name in ("tls_cert", "tls_key"):
+                file = (path.parent if path else Path()) / str(value)
+                value = str(file) if key == name else _text_of(file, name, where, found)
+            if file and ((section[0], name) in SECRETS or name == "tls_key"):
+                found.secret_files.append(file)
+            found.places[*section, name] = where
+            if name == "registration_token" and _PLACEHOLDER.search(str(value)):
+                # It counts as not set: events are kept until the token is there.
+                found.warnings.append(
+                    f"{where}: holds no token but the words that stand in for one: paste the one of"
+                    " Takaro's dashboard (Settings, Game Servers, Add Game Server, Generic)"
+                )
+                continue
+            left[name] = value
+        return left
+
+    blocks = tables.pop("instance", {})
+    instances = {number: settled(("instance", number), block) for number, block in blocks.items()}
+    if not path:  # an [[instance]] block is an instance even if it is empty, a number is not
+        instances = {number: block for number, block in instances.items() if block}
+    return {name: settled((name,), table) for name, table in tables.items()} | {"instance": instances}
 
 
-def _without_quotes(name: str, text: str, found: Sources) -> str:
+def _text_of(file: Path, name: str, where: str, found: Findings) -> str:
+    try:
+        text = read_text(file).strip()
+    except (OSError, ValueError) as error:  # ValueError: it is not text, or there can be no such path
+        reason = getattr(error, "strerror", None) or error
+        found.problems.append(f"{where}: {file} cannot be read: {reason}")
+        return ""
+    if not text:
+        found.problems.append(f"{where}: {file} is empty: write the value of {name} into it")
+    return text
+
+
+def _parsed(path: Path, found: Findings) -> dict[str, Any]:
+    try:
+        return tomllib.loads(read_text(path))
+    except FileNotFoundError:
+        found.problems.append(f"{path}: does not exist: `dayz-relay up` writes a first one")
+    except OSError as error:
+        found.problems.append(f"{path}: cannot be read: {error.strerror}")
+    except ValueError as error:  # TOMLDecodeError, or it is not text
+        reason = str(error)
+        if reason.startswith("Illegal character '\\n'"):
+            reason += ": a quotation mark is missing at the end of this line"
+        elif reason.startswith("Invalid value"):
+            reason += ": text needs quotation marks around it"
+        found.problems.append(f"{path}: is not valid TOML: {reason}")
+    return {}
+
+
+def _without_quotes(name: str, text: str, found: Findings) -> str:
+    """`docker run --env-file` leaves the quotation marks around a value."""
     plain = unquoted(text).strip()
     if plain == text:
         return text
@@ -147,160 +230,3 @@ def _without_quotes(name: str, text: str, found: Sources) -> str:
         return text
     found.warnings.append(f"{name}: the quotation marks around its value are left out: write it without them")
     return plain
-
-
-def leave_out_placeholders(found: Sources) -> None:
-    """A registration token that nobody has filled in is none: events are kept until it is there."""
-    for key, entry in list(found.entries.items()):
-        if key[-1] == "registration_token" and _PLACEHOLDER.search(str(entry.value)):
-            del found.entries[key]
-            found.warnings.append(
-                f"{entry.where}: holds no token but the words that stand in for one: paste the one of"
-                " Takaro's dashboard (Settings, Game Servers, Add Game Server, Generic)"
-            )
-
-
-def environment_configures(environ: Mapping[str, str]) -> bool:
-    """Whether the environment alone describes an instance, so that no relay.toml is needed."""
-    return any(
-        text.strip()
-        and (name.startswith("RELAY_INSTANCE__") or SHORT_NAMES.get(name, ("",))[0] == "instance")
-        for name, text in ((written.lstrip(_MARK), text) for written, text in environ.items())
-    )
-
-
-def file_place(path: Path, key: Key) -> str:
-    """How a complaint names a key of relay.toml: people count the blocks from one."""
-    section = f"[[instance]] number {int(key[1]) + 1}" if key[0] == "instance" else f"[{key[0]}]"
-    return f"{path}, {section}, {key[-1]}"
-
-
-def env_name(key: Key) -> str:
-    """The variable that sets this key."""
-    return _PREFIX + "__".join(key).upper()
-
-
-def split(text: str) -> list[str]:
-    """Several values in one text, separated by commas, spaces or lines."""
-    return text.replace(",", " ").split()
-
-
-def pair(key: Key) -> tuple[Key, Key]:
-    """A setting and its `_file` form: whoever sets one of them replaces both."""
-    plain = (*key[:-1], key[-1].removesuffix("_file"))
-    return plain, (*plain[:-1], plain[-1] + "_file")
-
-
-def _read_toml(path: Path, found: Sources) -> None:
-    try:
-        document = tomllib.loads(read_text(path))
-    except FileNotFoundError:
-        found.problems.append(f"{path}: does not exist: `dayz-relay up` writes a first one")
-        return
-    except OSError as error:
-        found.problems.append(f"{path}: cannot be read: {error.strerror}")
-        return
-    except ValueError as error:  # TOMLDecodeError, or no text
-        reason = _in_words(error) if isinstance(error, tomllib.TOMLDecodeError) else error
-        found.problems.append(f"{path}: is not valid TOML: {reason}")
-        return
-    for section, content in document.items():
-        if section not in KEYS:
-            found.warnings.append(f"{path}: unknown section [{section}]{_nearest(section, KEYS)}")
-        elif section != "instance":
-            _read_table(path, (section,), content, found)
-        elif isinstance(content, list):
-            found.blocks = len(content)
-            for number, table in enumerate(content):
-                _read_table(path, (section, str(number)), table, found)
-        else:
-            found.problems.append(
-                f"{path}: [instance] must be written [[instance]], one block per game server"
-            )
-
-
-def _in_words(error: tomllib.TOMLDecodeError) -> str:
-    """What the parser says, and for the two slips that are made most often what they are."""
-    told = str(error)
-    if told.startswith("Illegal character '\\n'"):
-        told += ": a quotation mark is missing at the end of this line"
-    elif told.startswith("Invalid value"):
-        told += ": text needs quotation marks around it"
-    return told
-
-
-def _read_table(path: Path, section: Key, table: Any, found: Sources) -> None:
-    if not isinstance(table, dict):
-        found.problems.append(
-            f"{path}: {section[0]} must be a table: write [{section[0]}] on a line of its own"
-        )
-        return
-    for name, value in table.items():
-        place = file_place(path, (*section, name))
-        if name in _names(section[0]):
-            text = value.strip() if isinstance(value, str) else value
-            found.entries[(*section, name)] = SettingEntry(text, place, path.parent)
-        else:
-            found.warnings.append(f"{place}: unknown key{_nearest(name, _names(section[0]))}")
-
-
-def _read_relay_names(given: Mapping[str, str], found: Sources) -> dict[Key, SettingEntry]:
-    entries = {}
-    for name, text in given.items():
-        if not name.startswith(_PREFIX):
-            continue
-        key = _key_of(name)
-        if key is None:
-            # Instances are numbered: compare with the number that was meant.
-            number = re.match(r"RELAY_INSTANCE__(\d+)", name)
-            known = _all_names(number.group(1) if number else "0")
-            found.warnings.append(f"{name}: unknown variable{_nearest(name, known)}")
-        else:
-            entries[key] = SettingEntry(split(text) if key[-1] in LISTS else text, name)
-    return entries
-
-
-def _key_of(name: str) -> Key | None:
-    parts = name.removeprefix(_PREFIX).lower().split("__")
-    if len(parts) == 3 and parts[0] == "instance" and re.fullmatch(r"0|[1-9][0-9]{0,3}", parts[1]):
-        return tuple(parts) if parts[2] in _names("instance") else None
-    if len(parts) == 2 and parts[0] in KEYS and parts[0] != "instance":
-        return tuple(parts) if parts[1] in _names(parts[0]) else None
-    return None
-
-
-def _overlay(found: Sources, entries: Mapping[Key, SettingEntry]) -> None:
-    for key in entries:
-        for form in pair(key):
-            found.entries.pop(form, None)
-    found.entries.update(entries)
-
-
-def _fill(found: Sources, given: Mapping[str, str]) -> None:
-    gaps = {
-        key: SettingEntry(given[name], name)
-        for name, key in SHORT_NAMES.items()
-        if name in given and not found.entries.keys() & set(pair(key))
-    }
-    found.entries.update(gaps)
-    if any(key[0] == "instance" for key in gaps):
-        # Not made from the name: the slug names the data in Redis, and a server may be renamed.
-        found.entries.setdefault(("instance", "0", "slug"), SettingEntry("server", "TAKARO_SERVER_NAME"))
-
-
-def _names(section: str) -> list[str]:
-    files = [f"{key}_file" for key in KEYS[section] if (section, key) in SECRETS]
-    return [*KEYS[section], *files]
-
-
-def _all_names(number: str) -> list[str]:
-    return [
-        env_name((section, number, key) if section == "instance" else (section, key))
-        for section in KEYS
-        for key in _names(section)
-    ]
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    close = get_close_matches(name, list(known), n=1)
-    return f", did you mean {close[0]}?" if close else ": it is ignored"

@@ -1,12 +1,13 @@
-"""What a single setting may be: the types that the models in settings.py are made of.
+"""The types of single settings, of which the models in settings.py are made.
 
-A check raises ValueError with the rule in words; it never repeats the value, which may be a secret.
+A type checks its text and raises ValueError with the rule. It never repeats the value, which may be a secret.
 """
 
 import ipaddress
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
@@ -14,12 +15,13 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from services.relay.service.text_files import is_file
 from services.relay.store import url as redis_url
 
-MIN_MOD_KEY_LENGTH = 16
+Text = TypeVar("Text", str, SecretStr)
 
-_UNPLAIN = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+MIN_SECRET_CHARS = 16
 
-_HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?")
-_ONLY_NUMBERS = re.compile(r"[0-9.]*")
+# A variable that is not UTF-8 has surrogates, which cannot be sent.
+_CONTROL_CHARACTERS = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_HOST_NAME = re.compile(r"(?![0-9.]*\Z)[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?")
 
 
 def is_loopback(host: str) -> bool:
@@ -30,43 +32,56 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def _must(accepts: Callable[[str], object], rule: str) -> AfterValidator:
+    """A check of a text or a secret. `accepts` says no by a false value, or by ValueError."""
+
+    def check(value: Text) -> Text:
+        try:
+            accepted = accepts(value.get_secret_value() if isinstance(value, SecretStr) else value)
+        except ValueError:
+            accepted = False
+        if not accepted:
+            raise ValueError(rule)
+        return value
+
+    return AfterValidator(check)
+
+
+def _up_to(highest: int, rule: str) -> BeforeValidator:
+    """A check of a whole number from 0, or its text. The text of True is not a number."""
+
+    def check(value: object) -> int:
+        if not re.fullmatch("[0-9]{1,5}", text := str(value)) or int(text) > highest:
+            raise ValueError(rule)
+        return int(text)
+
+    return BeforeValidator(check)
+
+
+def _is_url(text: str, *schemes: str) -> bool:
+    parts = urlsplit(text)
+    return parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+
+
+def _is_webhook(text: str) -> bool:
+    return bool(re.fullmatch("[!-~]+", text)) and "#" not in text and _is_url(text, "http", "https")
+
+
+def _is_plain(text: str) -> bool:
+    return _CONTROL_CHARACTERS.search(text) is None
+
+
 def _host(text: str) -> str:
     try:
         address = ipaddress.ip_address(text)
         return str(getattr(address, "ipv4_mapped", None) or address)
     except ValueError:
-        if _HOST_NAME.fullmatch(text) and not _ONLY_NUMBERS.fullmatch(text):
+        if _HOST_NAME.fullmatch(text):
             return text
     raise ValueError(
         'must be an address or a name of this machine, without brackets and port: "127.0.0.1" lets in this'
         ' machine alone, "0.0.0.0" all others by IPv4, "::" by IPv6 as well'
     )
-
-
-def mask(secret: SecretStr | None) -> str | None:
-    """That a secret is set, and its length: enough to see a cut or a wrong paste."""
-    return None if secret is None else f"set ({len(secret.get_secret_value())} characters)"
-
-
-def mask_url(secret: SecretStr | None) -> str | None:
-    """A Redis url without its passwords."""
-    return None if secret is None else redis_url.masked(secret.get_secret_value())
-
-
-def _parsed(text: str) -> tuple[str, bool]:
-    """Scheme of an address, and whether it names a host; ("", False) when it cannot be read."""
-    try:
-        parts = urlsplit(text)
-        return parts.scheme, bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return "", False
-
-
-def _websocket_url(text: str) -> str:
-    scheme, has_host = _parsed(text)
-    if scheme not in ("ws", "wss") or not has_host:
-        raise ValueError("must be a WebSocket address: ws:// or wss:// and a host")
-    return text
 
 
 def _redis_url(secret: SecretStr) -> SecretStr:
@@ -78,120 +93,82 @@ def _redis_url(secret: SecretStr) -> SecretStr:
     return secret
 
 
-def _proxy_url(secret: SecretStr) -> SecretStr:
-    scheme, has_host = _parsed(secret.get_secret_value())
-    if scheme not in ("http", "https") or not has_host:
-        raise ValueError("must be the address of a proxy: http:// or https:// and a host")
-    return secret
-
-
-def _webhook_url(secret: SecretStr) -> SecretStr:
-    text = secret.get_secret_value()
-    scheme, has_host = _parsed(text)
-    if scheme not in ("http", "https") or not has_host or not re.fullmatch("[!-~]+", text) or "#" in text:
-        raise ValueError("must be the address of a webhook: https:// or http://, a host and a path")
-    return secret
-
-
-def _network(text: str) -> str:
-    try:
-        ipaddress.ip_network(text)
-    except ValueError:
-        raise ValueError("must be an address or a network, as in 10.0.0.0/8") from None
-    return text
-
-
-def _replicas(value: object) -> int:
-    text = str(value)
-    if not re.fullmatch(r"[0-9]", text):
-        raise ValueError("must be a number of replicas from 0 to 9")
-    return int(text)
-
-
-def _slug(text: str) -> str:
-    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,62}", text):
-        raise ValueError("must be 1 to 63 of a-z, 0-9 and -, and start with a letter or digit")
-    return text
-
-
-def _is_plain(text: str) -> bool:
-    """Can it be sent, and does it stay on its line? A variable that is no UTF-8 has surrogates."""
-    return _UNPLAIN.search(text) is None
-
-
-def _display_name(text: str) -> str:
-    if not _is_plain(text):
-        raise ValueError("must be text without control characters")
-    if not 3 <= len(text) <= 50:  # contract.md B1
-        raise ValueError("must have 3 to 50 characters, Takaro takes no other name")
-    return text
-
-
-def _not_blank(secret: SecretStr) -> SecretStr:
-    if not secret.get_secret_value().strip():
-        raise ValueError("must not be blank")
-    if not _is_plain(secret.get_secret_value()):
-        raise ValueError("must be text without control characters")
-    return secret
-
-
-def _mod_key(secret: SecretStr) -> SecretStr:
-    # URL-safe, because the mod carries it in the path of TakaroApiUrl (contract.md A2).
-    if not re.fullmatch(rf"[A-Za-z0-9_-]{{{MIN_MOD_KEY_LENGTH},}}", secret.get_secret_value()):
-        raise ValueError(f"a key must have {MIN_MOD_KEY_LENGTH} or more of A-Z, a-z, 0-9, _ and -")
-    return secret
-
-
-def _admin_token(secret: SecretStr) -> SecretStr:
-    if not re.fullmatch(rf"[!-~]{{{MIN_MOD_KEY_LENGTH},}}", secret.get_secret_value()):
-        raise ValueError(f"must have {MIN_MOD_KEY_LENGTH} or more characters, no spaces, ASCII only")
-    return secret
-
-
-def _port(value: object) -> int:
-    text = str(value)  # str() of True is no number, as it should be
-    if not re.fullmatch(r"[0-9]{1,5}", text) or int(text) > 65535:
-        raise ValueError("must be a port number from 0 to 65535 (0: any free port)")
-    return int(text)
-
-
 def _reads_per_second(value: object) -> float:
     try:
         number = float(str(value))
-    except (TypeError, ValueError):
+    except ValueError:
         raise ValueError("must be a number of reads a second, as in 4") from None
     if not 0.1 <= number <= 100:
         raise ValueError("must be from 0.1 to 100 reads a second")
     return number
 
 
+def _split(value: object) -> object:
+    return value.replace(",", " ").split() if isinstance(value, str) else value
+
+
+Split = BeforeValidator(_split)
+"""For a list: several values in one text, separated by commas, spaces or lines."""
+
 Host = Annotated[str, AfterValidator(_host)]
-WebSocketUrl = Annotated[str, AfterValidator(_websocket_url)]
-RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
-Replicas = Annotated[int, BeforeValidator(_replicas)]
-ProxyUrl = Annotated[SecretStr, AfterValidator(_proxy_url)]
-WebhookUrl = Annotated[SecretStr, AfterValidator(_webhook_url)]
-Network = Annotated[str, AfterValidator(_network)]
-# The patterns are for those who read the description of the admin API; the validators judge.
-_PLAIN = r"[^\u0000-\u001f\u007f-\u009f]"
-Slug = Annotated[
-    str, AfterValidator(_slug), Field(json_schema_extra={"pattern": "^[a-z0-9][a-z0-9-]{0,62}$"})
-]
-DisplayName = Annotated[
+Port = Annotated[int, _up_to(65535, "must be a port number from 0 to 65535 (0: any free port)")]
+Network = Annotated[str, _must(ipaddress.ip_network, "must be an address or a network, as in 10.0.0.0/8")]
+WebSocketUrl = Annotated[
     str,
-    AfterValidator(_display_name),
-    Field(json_schema_extra={"minLength": 3, "maxLength": 50, "pattern": f"^{_PLAIN}*$"}),
+    _must(lambda text: _is_url(text, "ws", "wss"), "must be a WebSocket address: ws:// or wss:// and a host"),
 ]
-Token = Annotated[
+ProxyUrl = Annotated[
     SecretStr,
-    AfterValidator(_not_blank),
-    Field(json_schema_extra={"pattern": rf"^{_PLAIN}*[^\s\u0000-\u001f\u007f-\u009f]{_PLAIN}*$"}),
+    _must(
+        lambda text: _is_url(text, "http", "https"),
+        "must be the address of a proxy: http:// or https:// and a host",
+    ),
 ]
-ModKey = Annotated[SecretStr, AfterValidator(_mod_key)]
-AdminToken = Annotated[SecretStr, AfterValidator(_admin_token)]
-Port = Annotated[int, BeforeValidator(_port)]
+WebhookUrl = Annotated[
+    SecretStr, _must(_is_webhook, "must be the address of a webhook: https:// or http://, a host and a path")
+]
+RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
+Replicas = Annotated[int, _up_to(9, "must be a number of replicas from 0 to 9")]
 ReadsPerSecond = Annotated[float, BeforeValidator(_reads_per_second)]
 SilentAfter = Annotated[float, Field(ge=60, le=86_400)]
 """Seconds. A mod calls every 2 s, and a restart of its server takes a minute or two."""
 HoldPolls = Annotated[float, Field(ge=0, le=8)]
-"""Seconds. The engine gives a request 10 s, or the 5 s that another mod has set (contract.md A2)."""
+"""Seconds. The engine gives a request 10 s, or the 5 s that another mod has set (docs/protocol.md)."""
+
+# The patterns are for readers of the admin API's description; the checks decide.
+_PLAIN = r"[^\u0000-\u001f\u007f-\u009f]"
+Slug = Annotated[
+    str,
+    _must(
+        re.compile(r"[a-z0-9][a-z0-9-]{0,62}").fullmatch,
+        "must be 1 to 63 of a-z, 0-9 and -, and start with a letter or digit",
+    ),
+    Field(json_schema_extra={"pattern": "^[a-z0-9][a-z0-9-]{0,62}$"}),
+]
+DisplayName = Annotated[
+    str,
+    _must(_is_plain, "must be text without control characters"),
+    _must(lambda text: 3 <= len(text) <= 50, "must have 3 to 50 characters, Takaro takes no other name"),
+    Field(json_schema_extra={"minLength": 3, "maxLength": 50, "pattern": f"^{_PLAIN}*$"}),
+]
+Token = Annotated[
+    SecretStr,
+    _must(str.strip, "must not be blank"),
+    _must(_is_plain, "must be text without control characters"),
+    Field(json_schema_extra={"pattern": rf"^{_PLAIN}*[^\s\u0000-\u001f\u007f-\u009f]{_PLAIN}*$"}),
+]
+# URL-safe, because the mod has it in the path of its TakaroApiUrl.
+ModKey = Annotated[
+    SecretStr,
+    _must(
+        re.compile(rf"[A-Za-z0-9_-]{{{MIN_SECRET_CHARS},}}").fullmatch,
+        f"a key must have {MIN_SECRET_CHARS} or more of A-Z, a-z, 0-9, _ and -",
+    ),
+]
+AdminToken = Annotated[
+    SecretStr,
+    _must(
+        re.compile(rf"[!-~]{{{MIN_SECRET_CHARS},}}").fullmatch,
+        f"must have {MIN_SECRET_CHARS} or more characters, no spaces, ASCII only",
+    ),
+]

@@ -1,4 +1,4 @@
-"""What is allowed and worth a warning at each start: secrets that others can read, or guess; equal names."""
+"""What is allowed but gets a warning at each start: secrets that others can read or guess, equal names."""
 
 import os
 import re
@@ -8,16 +8,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from services.relay.service.settings import Instance, Settings
-from services.relay.service.settings_sources import SECRETS, Key, SettingEntry, collect
 
 SHORT_CHARS = 16
 
 _CONTAINERS_OWN = "/run/secrets/"
-"""Where Docker puts secrets for one container, readable to all in there, and nobody can change that."""
+"""Where Docker puts the secrets of a container: everybody in it can read them, which cannot be changed."""
 
 
 def cautions(config: Path | None, environ: Mapping[str, str], settings: Settings) -> list[str]:
-    """One line for each; `settings` are those that were loaded from the same `config` and `environ`."""
+    """One line for each. `settings` were loaded from the same `config` and `environ`."""
     return [
         *_open_files(config, environ),
         *filter(None, map(guessable, settings.instances)),
@@ -28,7 +27,7 @@ def cautions(config: Path | None, environ: Mapping[str, str], settings: Settings
 def equal_names(instances: Iterable[Instance]) -> list[str]:
     """One line for each instance whose name an earlier one has in the same Takaro domain.
 
-    Takaro takes a name once, when it first sees a server, and refuses the second (contract.md B1).
+    Takaro takes a name once, when it first sees a server, and refuses the second (docs/protocol.md).
     """
     first: dict[tuple[str, str], str] = {}
     found = []
@@ -60,7 +59,7 @@ def _same_name(slug: str, other: str) -> str:
 
 
 def guessable(instance: Instance) -> str:
-    """What it means that the identity token can be guessed, "" if it cannot."""
+    """The warning about an identity token that can be guessed, "" if it cannot."""
     token = instance.identity_token.get_secret_value()
     if _letters(token) in (_letters(instance.name), _letters(instance.slug)):
         what = "is just the server's name"
@@ -76,31 +75,22 @@ def guessable(instance: Instance) -> str:
 
 
 def _open_files(config: Path | None, environ: Mapping[str, str]) -> Iterator[str]:
-    if sys.platform == "win32":  # its permissions are no such bits
+    from services.relay.service.settings_sources import read  # pydantic-settings is slow to import
+
+    if sys.platform == "win32":  # permissions are something else there
         return
-    entries = collect(config, environ).entries.items()
-    for file in dict.fromkeys(filter(None, (_holder(config, *entry) for entry in entries))):
+    for file in dict.fromkeys(read(config, environ)[1].secret_files):
         try:
             found = file.stat()
         except OSError:
             continue
-        # A group that the owner has let in is how a service reads what is root's.
+        # The owner may let a group in: that is how a service reads a file of root's.
         others = stat.S_IROTH | (stat.S_IRGRP if found.st_uid == os.getuid() else 0)
         if found.st_mode & others and not str(file.absolute()).startswith(_CONTAINERS_OWN):
             yield (
                 f"{file}: others on this machine can read it (mode {stat.S_IMODE(found.st_mode):04o}), and it"
                 f" holds secrets: chmod 600 {file}"
             )
-
-
-def _holder(config: Path | None, key: Key, entry: SettingEntry) -> Path | None:
-    """The file in which this setting has a secret, if it has one."""
-    name = key[-1].removesuffix("_file")
-    if (key[0], key[-1]) == ("modapi", "tls_key") or (name != key[-1] and (key[0], name) in SECRETS):
-        return entry.base / str(entry.value)
-    if (key[0], name) in SECRETS and config is not None and entry.where.startswith(f"{config}, "):
-        return config
-    return None
 
 
 def _letters(text: str) -> str:

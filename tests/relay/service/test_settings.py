@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from services.relay.protocol.errors import ConfigError
 from services.relay.protocol.limits import Limits
 from services.relay.service.settings import (
+    KEYS,
     Alerts,
     Instance,
     Log,
@@ -24,7 +25,7 @@ from services.relay.service.settings import (
     load,
     masked,
 )
-from services.relay.service.settings_sources import KEYS, environment_configures
+from services.relay.service.settings_names import environment_configures
 from services.relay.service.settings_values import is_loopback
 
 MAIN = """
@@ -91,9 +92,10 @@ def test_one_instance_is_enough_and_all_else_has_a_default(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("text", ["", "[redis]\nurl = 'redis://localhost/0'\n"])
-def test_no_instance_is_no_error_for_panels_add_theirs(tmp_path: Path, text: str) -> None:
+def test_no_instance_is_no_error_because_panels_add_theirs(tmp_path: Path, text: str) -> None:
     assert load(write(tmp_path, text), {}).settings.instances == ()
     assert load(None, {"TAKARO_IDENTITY_TOKEN": ""}).settings.instances == ()
+    assert load(None, {"TAKARO_SERVER_NAME": '""'}).settings.instances == ()
 
 
 def test_an_instance_uses_its_own_registration_token_or_that_of_the_fleet(tmp_path: Path) -> None:
@@ -166,7 +168,7 @@ def test_a_wrong_setting_is_named_with_its_place(tmp_path: Path, text: str, comp
     assert any(line.startswith(expected) for line in complaints(path)), complaints(path)
 
 
-def test_every_wrong_setting_has_a_line_of_its_own(tmp_path: Path) -> None:
+def test_each_wrong_setting_gets_a_line(tmp_path: Path) -> None:
     path = write(tmp_path, "[modapi]\nport = 'x'\nadmin_port = 'y'\n" + MAIN.replace("My server", "My"))
     assert [line.split(": ")[0] for line in complaints(path)] == [
         f"{path}, [modapi], port",
@@ -175,7 +177,7 @@ def test_every_wrong_setting_has_a_line_of_its_own(tmp_path: Path) -> None:
     ]
 
 
-def test_a_missing_file_is_a_complaint_that_says_how_to_get_one(tmp_path: Path) -> None:
+def test_a_missing_relay_toml_is_refused_with_how_to_get_one(tmp_path: Path) -> None:
     path = tmp_path / "relay.toml"
     assert complaints(path) == [f"{path}: does not exist: `dayz-relay up` writes a first one"]
 
@@ -307,12 +309,12 @@ def test_a_wrong_variable_is_named(environ: dict[str, str], complaint: str) -> N
         ("", {"RELAY_": "x"}, "RELAY_: unknown variable"),
     ],
 )
-def test_an_unknown_name_is_a_warning_with_the_nearest_known_one(
+def test_an_unknown_name_gets_a_warning_with_the_nearest_known_one(
     tmp_path: Path, text: str, environ: dict[str, str], warning: str
 ) -> None:
     path = write(tmp_path, text + MAIN)
-    (told,) = load(path, environ).warnings
-    assert told.startswith(warning.format(path=path))
+    (shown,) = load(path, environ).warnings
+    assert shown.startswith(warning.format(path=path))
 
 
 @pytest.mark.parametrize(
@@ -327,9 +329,9 @@ def test_an_unknown_name_is_a_warning_with_the_nearest_known_one(
 )
 def test_masked_settings_show_a_redis_url_without_its_password(url: str, shown: str) -> None:
     environ = {"TAKARO_IDENTITY_TOKEN": "abcde", "TAKARO_SERVER_NAME": "abc", "RELAY_REDIS__URL": url}
-    told = masked(load(None, environ).settings)
-    assert told["redis"]["url"] == shown
-    assert told["instance"][0]["identity_token"] == "set (5 characters)"
+    settings = masked(load(None, environ).settings)
+    assert settings["redis"]["url"] == shown
+    assert settings["instance"][0]["identity_token"] == "set (5 characters)"
 
 
 @pytest.mark.parametrize(
@@ -345,9 +347,7 @@ def test_only_loopback_counts_as_this_machine(host: str, loopback: bool) -> None
     ("lines", "loopback"),
     [("", True), ("host = '0.0.0.0'", False), ("trusted_proxies = ['127.0.0.1', '10.0.0.0/8']", False)],
 )
-def test_through_a_trusted_proxy_others_than_this_machine_can_call(
-    tmp_path: Path, lines: str, loopback: bool
-) -> None:
+def test_a_trusted_proxy_lets_other_machines_call(tmp_path: Path, lines: str, loopback: bool) -> None:
     settings, _ = load(write(tmp_path, f"[modapi]\n{lines}\n{MAIN}"), {})
     assert settings.modapi.loopback_only is loopback
 
@@ -357,6 +357,38 @@ def test_lists_and_files_of_the_mods_port_are_read_from_file_and_environment(tmp
     modapi = load(path, {"RELAY_MODAPI__TRUSTED_PROXIES": "10.0.0.1, fd00::/8"}).settings.modapi
     assert (modapi.tls_cert, modapi.tls_key) == (str(tmp_path / "tls/c.pem"), "/k.pem")
     assert modapi.trusted_proxies == ("10.0.0.1", "fd00::/8")
+
+
+@pytest.mark.parametrize(
+    "written", ['"k-0123456789abcdef, l-0123456789abcdef"', '["k-0123456789abcdef", "l-0123456789abcdef"]']
+)
+def test_a_list_can_be_one_text_with_commas(tmp_path: Path, written: str) -> None:
+    path = write(tmp_path, MAIN.replace('["key-of-main-0123456789"]', written))
+    assert [secret(key) for key in load(path, {}).settings.instances[0].mod_keys] == [
+        "k-0123456789abcdef",
+        "l-0123456789abcdef",
+    ]
+
+
+def test_settings_made_in_code_do_not_read_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RELAY_MODAPI__PORT", "1")
+    assert Settings().modapi.port == 8088
+
+
+def test_a_placeholder_hides_the_token_of_a_source_behind_it_and_is_no_instance(tmp_path: Path) -> None:
+    path = write(tmp_path, "[takaro]\nregistration_token = 'real'\n" + MAIN)
+    environ = {
+        "RELAY_TAKARO__REGISTRATION_TOKEN": "<token>",
+        "RELAY_INSTANCE__1__REGISTRATION_TOKEN": "<token>",
+    }
+    settings = load(path, environ).settings
+    assert settings.takaro.registration_token is None and len(settings.instances) == 1
+
+
+def test_a_file_is_not_read_for_a_setting_that_the_environment_has(tmp_path: Path) -> None:
+    path = write(tmp_path, "[redis]\nurl_file = 'missing'\n" + MAIN)
+    url = "redis://h:1/0"
+    assert secret(load(path, {"RELAY_REDIS__URL": url}).settings.redis.url) == url
 
 
 secrets = st.text(string.printable, max_size=20).map(lambda text: f"S3CRET{text}S3CRET")
@@ -392,10 +424,10 @@ def test_no_secret_is_in_any_complaint_warning_or_repr(environ: dict[str, str], 
     names = {f"RELAY_INSTANCE__{n}__{key}": f"abc{n}" for n in (0, 1) for key in ("SLUG", "NAME")}
     try:
         settings, warnings = load(None, environ | names | {"RELAY_MODAPI__HOST": host})
-        told = f"{settings!r} {warnings!r} {masked(settings)!r}"
+        shown = f"{settings!r} {warnings!r} {masked(settings)!r}"
     except ConfigError as error:
-        told = f"{error} {error.__cause__} {error.__context__}"
-    assert "S3CRET" not in told
+        shown = f"{error} {error.__cause__} {error.__context__}"
+    assert "S3CRET" not in shown
 
 
 names = st.sampled_from(["url", "port", "slug", "mod_keys", "x"])
@@ -407,7 +439,7 @@ documents = st.recursive(
 
 
 @given(documents, st.sampled_from(sorted(KEYS)))
-def test_whatever_a_file_holds_is_settings_or_a_complaint(
+def test_any_file_becomes_settings_or_a_complaint(
     tmp_path_factory: pytest.TempPathFactory, value: object, section: str
 ) -> None:
     path = write(tmp_path_factory.mktemp("any"), f"{section} = {_toml(value)}\n")
@@ -461,15 +493,15 @@ def test_a_host_is_an_address_or_a_name(tmp_path: Path, written: str, meant: str
 @pytest.mark.parametrize(
     "written", ["*", "[::1]", "127.0.0.1:8088", "http://10.0.0.1", "10.0.0.256", "10.0.0.0/8", ""]
 )
-def test_a_host_that_is_none_is_told_with_what_to_write(tmp_path: Path, key: str, written: str) -> None:
+def test_a_wrong_host_is_refused_with_what_to_write(tmp_path: Path, key: str, written: str) -> None:
     section, name = key.split(".")
-    (told,) = complaints(write(tmp_path, f'[{section}]\n{name} = "{written}"\n{MAIN}'))
-    assert told.startswith(f"{tmp_path / 'relay.toml'}, [{section}], {name}: must be an address or a name")
-    assert '"::" by IPv6 as well' in told
+    (line,) = complaints(write(tmp_path, f'[{section}]\n{name} = "{written}"\n{MAIN}'))
+    assert line.startswith(f"{tmp_path / 'relay.toml'}, [{section}], {name}: must be an address or a name")
+    assert '"::" by IPv6 as well' in line
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
-def test_a_file_is_read_in_whatever_encoding_editors_write(tmp_path: Path, encoding: str) -> None:
+def test_a_file_is_read_in_each_encoding_that_editors_write(tmp_path: Path, encoding: str) -> None:
     path, token = tmp_path / "relay.toml", tmp_path / "token"
     path.write_bytes(
         (MAIN.replace("My server", "Привет") + "[takaro]\nregistration_token_file='token'\n").encode(encoding)
@@ -481,7 +513,7 @@ def test_a_file_is_read_in_whatever_encoding_editors_write(tmp_path: Path, encod
     )
 
 
-def test_a_file_in_an_encoding_that_cannot_be_known_is_told_with_the_fix(tmp_path: Path) -> None:
+def test_a_file_in_an_unknown_encoding_is_refused_with_the_fix(tmp_path: Path) -> None:
     path = tmp_path / "relay.toml"
     path.write_bytes(MAIN.replace("My server", "Ménagerie").encode("latin-1"))
     assert complaints(path) == [
@@ -490,7 +522,7 @@ def test_a_file_in_an_encoding_that_cannot_be_known_is_told_with_the_fix(tmp_pat
 
 
 @pytest.mark.parametrize("written", ['"My server"', "'My server'", ' "My server" '])
-def test_quotation_marks_around_a_variable_are_no_part_of_it(written: str) -> None:
+def test_quotation_marks_around_a_variable_are_left_out(written: str) -> None:
     loaded = load(None, {"TAKARO_SERVER_NAME": written, "RELAY_INSTANCE__0__IDENTITY_TOKEN": "identity"})
     assert loaded.settings.instances[0].name == "My server"
     assert loaded.warnings == (
@@ -498,13 +530,13 @@ def test_quotation_marks_around_a_variable_are_no_part_of_it(written: str) -> No
     )
 
 
-def test_the_identity_token_is_what_takaro_knows_quotation_marks_included() -> None:
+def test_quotation_marks_around_an_identity_token_stay() -> None:
     loaded = load(None, {"TAKARO_SERVER_NAME": "My server", "TAKARO_IDENTITY_TOKEN": '"identity"'})
     assert secret(loaded.settings.instances[0].identity_token) == '"identity"'
     assert "are a part of the identity token" in loaded.warnings[0]
 
 
-def test_a_mark_before_the_first_variable_of_a_file_is_no_part_of_its_name() -> None:
+def test_the_byte_order_mark_before_a_variable_is_left_out() -> None:
     environ = {"\ufeffTAKARO_SERVER_NAME": "My server", "TAKARO_IDENTITY_TOKEN": "identity"}
     assert load(None, environ).settings.instances[0].name == "My server"
     assert environment_configures({"\ufeffTAKARO_SERVER_NAME": "My server"})
@@ -513,7 +545,7 @@ def test_a_mark_before_the_first_variable_of_a_file_is_no_part_of_its_name() -> 
 @pytest.mark.parametrize(
     "written", ["paste it here and remove the # in front", "PASTE_TOKEN_HERE", "<registration token>"]
 )
-def test_the_words_that_stand_in_for_a_registration_token_are_none(tmp_path: Path, written: str) -> None:
+def test_a_placeholder_of_a_registration_token_counts_as_not_set(tmp_path: Path, written: str) -> None:
     path = write(
         tmp_path, f'[takaro]\nregistration_token = "{written}"\n{MAIN}registration_token = "{written}"'
     )
