@@ -135,7 +135,7 @@ def read_frame(text: str | bytes) -> Frame:
         case "identifyResponse":
             return _identify_answer(fields)
         case "error":
-            message = _message(payload) or "Takaro gave no reason"
+            message = _message(_decoded(payload)) or "Takaro gave no reason"
             return ErrorFrame(message, _INTERNAL in message.lower(), _request_id(frame))
     return _unknown(text)
 
@@ -195,9 +195,10 @@ def _request_id(frame: dict[str, Any]) -> str:
 def _identify_answer(fields: dict[str, Any]) -> Identified | IdentifyRefused:
     # A transient fault of Takaro's arrives as `"error": {}`: the key is the failure, not its content (B1).
     if "error" in fields:
-        text = _message(fields["error"])
+        error = _decoded(fields["error"])
+        text = _message(error)
         remedies = (remedy for words, remedy in _REMEDIES.items() if words in text.lower())
-        by_status = _STATUS_REMEDIES.get(_status(fields["error"], text), "")
+        by_status = _STATUS_REMEDIES.get(_status(error, text), "")
         return IdentifyRefused(text or "Takaro gave no reason", next(remedies, by_status))
     game_server_id = fields.get("gameServerId")
     if isinstance(game_server_id, str) and _GAME_SERVER_ID.fullmatch(game_server_id):
@@ -214,14 +215,19 @@ def _status(error: Any, text: str) -> int:
     return int(found[1]) if found else 0
 
 
+def _decoded(error: Any) -> Any:
+    """An error object that was encoded twice, as it was meant; None if it cannot be read."""
+    if isinstance(error, str) and error.lstrip().startswith(("{", "[")):
+        try:
+            return orjson.loads(error)
+        except orjson.JSONDecodeError:
+            return None
+    return error
+
+
 def _message(error: Any) -> str:
     """The words of an error, and those alone: what surrounds them can hold the tokens we sent, and a
     credential of Takaro's."""
-    if isinstance(error, str) and error.lstrip().startswith(("{", "[")):  # an object that was encoded twice
-        try:
-            error = orjson.loads(error)
-        except orjson.JSONDecodeError:
-            return ""
     if isinstance(error, dict):
         error = error.get("message") or error.get("error") or error.get("name")
     return one_line(error) if isinstance(error, str) else ""
