@@ -83,7 +83,7 @@ def _deny(text: str | None) -> tuple[re.Pattern[str], ...]:
     for part in DENY if text is None else split_patterns(text):
         try:
             patterns.append(re.compile(part))
-        except re.error as error:
+        except (re.error, OverflowError, RecursionError) as error:
             raise ConfigError(f"DAYZ_LOG_DENY: {part!r} is no regular expression: {error}") from None
     return tuple(patterns)
 

@@ -59,6 +59,7 @@ def test_the_address_may_be_in_a_file(tmp_path: Path) -> None:
         ("DAYZ_LOG_DIR", "/nowhere", "there is no folder /nowhere"),
         ("DAYZ_LOG_DENY", "good,(bad", r"'\(bad' is no regular expression"),
         ("DAYZ_LOG_DENY", "good,[bad,ugly", r"'\[bad,ugly' is no regular expression"),
+        ("DAYZ_LOG_DENY", "good,x{4294967296}", r"'x\{4294967296\}' is no regular expression"),
         ("DAYZ_LOG_DENY", "good,x{3,1}", r"'x\{3,1\}' is no regular expression"),
         ("DAYZ_LOG_MAX_PER_SEC", "0", "must be a number"),
         ("DAYZ_LOG_MAX_PER_SEC", "many", "must be a number"),
