@@ -291,6 +291,66 @@ def test_a_state_of_the_old_form_is_gone_on_from(skipped: tuple[Tail, Path], tmp
     assert texts(again(one, tmp_path)) == []
 
 
+def replaced(path: Path, data: bytes) -> None:
+    """As an editor or a sync does it: another file takes the name."""
+    new = path.with_suffix(".tmp")
+    new.write_bytes(data)
+    os.replace(new, path)
+
+
+def test_a_log_that_is_moved_by_being_copied_during_a_restart_goes_on(
+    skipped: tuple[Tail, Path], tmp_path: Path
+) -> None:
+    one, path = skipped
+    shutil.copyfile(path, tmp_path / "b.ADM")
+    path.unlink()
+    add(tmp_path / "b.ADM", b"new\n")
+    assert texts(again(one, tmp_path)) == ["new"]
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_a_log_too_short_to_be_known_by_its_content_is_known_by_its_number_or_its_name(
+    tmp_path: Path, restarts: bool
+) -> None:
+    path = add(tmp_path / "a.ADM", b"short\n")
+    one = Tail(tmp_path, None)
+    one = again(one, tmp_path) if restarts else one
+    path = path.rename(tmp_path / "b.ADM")
+    assert texts(one) == []
+    one = again(one, tmp_path) if restarts else one
+    replaced(path, b"short\nnew\n")
+    assert texts(one) == ["new"]
+
+
+@pytest.mark.parametrize("link", [os.link, os.symlink])
+def test_a_link_to_a_log_that_has_just_begun_is_no_other_log(
+    tmp_path: Path, link: Callable[[Path, Path], None]
+) -> None:
+    one = Tail(tmp_path, None)
+    path = add(tmp_path / "a.ADM", b"first\n")
+    link(path, tmp_path / "Newest.ADM")
+    assert texts(one) == ["first"]
+    assert texts(one) == []
+
+
+def test_of_a_copy_that_was_written_on_only_what_is_new_is_sent(
+    skipped: tuple[Tail, Path], tmp_path: Path
+) -> None:
+    one, path = skipped
+    shutil.copyfile(path, tmp_path / "b.ADM")
+    add(tmp_path / "b.ADM", b"new\n")
+    assert texts(one) == ["new"]
+
+
+def test_a_log_that_is_renamed_and_copied_at_once_is_sent_from_one_of_the_two(
+    skipped: tuple[Tail, Path], tmp_path: Path
+) -> None:
+    one, path = skipped
+    path = add(path, b"new\n").rename(tmp_path / "b.ADM")
+    shutil.copyfile(path, tmp_path / "c.ADM")
+    assert texts(one) == ["new"]
+
+
 ACTIONS = st.lists(
     st.tuples(
         st.sampled_from(["write", "rename", "copy", "delete", "start", "truncate", "look", "restart"]),
