@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from services.relay.protocol.vocabulary import Action
 from services.relay.store.client import Store
 from services.relay.store.event_stream import EventBatch, EventStream, Slot, digest
 from services.sim.dayz.world import make_player
+from services.sim.ports import free_port
 from tests.flows.conftest import World, key
 
 ROOT = Path(__file__).parents[2]
@@ -85,6 +87,22 @@ async def test_doctor_finds_nothing_wrong_and_does_not_disturb_a_live_link(singl
     ):
         assert words in said
     assert single.takaro.identifies(side.identity) == identified
+
+
+async def test_doctor_finds_the_relay_though_its_admin_ports_were_changed_in_the_file(single: World) -> None:
+    path = single.relay.folder / "relay.toml"
+    before = path.read_text()
+    path.write_text(re.sub(r"^admin_port = \d+", lambda _: f"admin_port = {free_port()}", before, flags=re.M))
+    try:
+        code, said = await Command(single, "doctor").run()
+    finally:
+        path.write_text(before)
+    assert code == 0, said
+    for service in (single.relay.modapi, single.relay.uplink):
+        at = service.admin.removeprefix("http://")
+        assert f"{service.name} runs on {at}, not on " in said
+        assert f"{service.name} runs on {at} and is ready" in said
+    assert "restart the relay" in said and "does not run here" not in said
 
 
 async def test_doctor_identifies_where_there_is_no_link(single: World) -> None:

@@ -54,7 +54,8 @@ async def refused(takaro: TakaroSim, relay: RelayProcess, slug: str, remedy: str
     async with httpx.AsyncClient() as client:
         page = (await client.get(f"{relay.modapi.admin}/instance/{slug}")).text
         metrics = (await client.get(f"{relay.uplink.admin}/metrics")).text
-    for shown in (status, doctor, page):
+    servers, identified = doctor.split(f"Identify as {slug}")
+    for shown in (status, servers, identified, page):
         assert remedy in " ".join(shown.split())
     assert takaro.connections == dialled + 2  # those of the doctor
     [line] = [line for line in relay.uplink.log.splitlines() if remedy in line]
