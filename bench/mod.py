@@ -11,7 +11,7 @@ from services.sim.dayz.results import write_error, write_result
 from services.sim.dayz.world import RefusedOperation, World
 
 TICK_S = 1.0
-"""The mod looks at its clocks once a second (contract.md A1)."""
+"""The mod looks at its clocks once a second (protocol.md M1)."""
 
 
 class Mod:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """`met` is None where design.md names no figure."""
+    """`met` is None where ARCHITECTURE.md P8 names no figure."""
 
     figure: str
     target: str

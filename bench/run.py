@@ -1,4 +1,4 @@
-"""`python -m bench.run [names] [--quick]`: measures the figures of design, prints them, writes RESULTS.md.
+"""`python -m bench.run [names] [--quick]`: measures the figures of ARCHITECTURE.md P8, writes RESULTS.md.
 
 `--quick` shows in a minute or two that the harness works; its numbers mean little and are not written.
 """

@@ -14,7 +14,7 @@ from bench.peer import Commands, serve
 from services.sim.takaro.requests import encode_args, get_player
 
 ANSWER_WITHIN_S = 10.0
-"""What comes later, Takaro does not hear (contract.md B3)."""
+"""What comes later, Takaro does not hear (protocol.md T12)."""
 
 LATER_S = 1.0
 LINKED_LOOK_S = 0.05

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 MAX_LINES = 2_000
 MAX_BATCH = 50
-"""Both as the mod has them (contract.md A1)."""
+"""Both as the mod has them (protocol.md M4)."""
 
 
 class Waiting(NamedTuple):

@@ -80,7 +80,7 @@ async def _demo(folder: Path, seconds: float | None, environ: Mapping[str, str])
 
 async def _peers(takaro: TakaroSim, folder: Path, port: int, admin_port: int, stop: asyncio.Event) -> None:
     """The simulated game servers, and the people in front of Takaro, until `stop`."""
-    # A mod registers once per boot and never again (contract.md A1): the door has to be open by then.
+    # A mod registers once per boot and never again (protocol.md M2): the door has to be open by then.
     await _until_open(port, stop)
     async with asyncio.TaskGroup() as group:
         tasks = [

@@ -13,7 +13,7 @@ SAFE_S = 2.0
 """All that is tried again after a hold this long or longer was cut: the engine's shortest time-out is 3 s."""
 
 EARLY_S = 0.3
-"""Mods look whether to poll once a second (contract.md A1): an answer just before a full second is followed
+"""Mods look whether to poll once a second (protocol.md M1): an answer just before a full second is followed
 by the next poll at once, one just after it leaves the mod deaf for a second."""
 
 LONG_S = 1.5

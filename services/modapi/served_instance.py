@@ -108,7 +108,7 @@ class ServedInstance:
     async def game_server_id(self) -> str:
         """Takaro's id of this server, or before Takaro gave one a stand-in that stays the same.
 
-        Never fails: a register that fails is not tried again until the game server restarts (contract.md A1).
+        Never fails: a register that fails is not tried again until the game server restarts (protocol.md M2).
         """
         try:
             link = await self.state.link()

@@ -1,6 +1,6 @@
 """What must hold of a ledger once everything is healed and drained. Pure: ledgers in, complaints out.
 
-The letters are those of the fault list (research/reliability.md, section 9).
+Each function names its letter, with which its complaints begin.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""The scenarios, by the numbers of the fault list (research/reliability.md, section 9).
+"""The scenarios, by the numbers that RESULTS.md has too.
 
 How to add one: write a short coroutine into a file of scenarios/ and register it.
 

@@ -1,4 +1,4 @@
-"""Anything that a mod may post, and Takaro may ask: read, bounded, harmless (contract.md A3, A4)."""
+"""Anything that a mod may post, and Takaro may ask: read, bounded, harmless (protocol.md M8 to M14)."""
 
 import json
 from typing import Any

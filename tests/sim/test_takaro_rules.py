@@ -1,4 +1,4 @@
-"""What the simulated Takaro takes and refuses: contract.md B1 to B3, row by row."""
+"""What the simulated Takaro takes and refuses: protocol.md T1 to T14, row by row."""
 
 from typing import Any
 

@@ -1,5 +1,5 @@
 """How big, how deep and how wordy one event may be. What is beyond is put aside or cut, never refused: a mod
-would send it again for ever (contract.md A1)."""
+would send it again for ever (protocol.md M4)."""
 
 from typing import Any
 

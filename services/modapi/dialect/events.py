@@ -1,4 +1,4 @@
-"""What happened in the game, from a mod's words into Takaro's: the six events of contract.md B2.
+"""What happened in the game, from a mod's words into Takaro's: the six events of protocol.md T5.
 
 Takaro refuses any field it does not know and loses what it cannot use, so each mapper builds its
 data anew from values it has checked, or says why that cannot be done.
@@ -17,7 +17,7 @@ from services.relay.protocol.vocabulary import EventType
 Data = dict[str, Any]
 
 TEAM_BIT = 512
-"""Expansion's chat flag for a party. All other flags of contract.md A3 mean a public channel."""
+"""Expansion's chat flag for a party. All other flags of protocol.md M11 mean a public channel."""
 
 _IDS = ("gameId", "steamId", "platformId")
 _ALONE = frozenset({"player"})

@@ -1,4 +1,4 @@
-"""Single values as mods write them, read into what Takaro's validation takes (contract.md A3).
+"""Single values as mods write them, read into what Takaro's validation takes (protocol.md M8).
 
 Each reader takes any JSON value and gives a valid one or None; none of them raises.
 """

@@ -1,7 +1,7 @@
 """The arguments of an operation as every mod generation can read them: one flat, compact text.
 
 The oldest mods fail on a nested object, the newest scan the text up to the next quote without
-unescaping, and the engine cuts a string value at about 1,023 bytes (contract.md A4).
+unescaping, and the engine cuts a string value at about 1,023 bytes (protocol.md M14).
 """
 
 import re

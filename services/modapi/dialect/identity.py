@@ -2,7 +2,7 @@
 
 A mod that joins texts lets a player write keys: a name such as `x","gameId":"…` puts another player's id
 into the record. So a record whose fields contradict each other means nobody, and ids that stand outside of
-a record make the whole event doubtful (contract.md A3).
+a record make the whole event doubtful (protocol.md M10).
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
 """What a mod posted, read: a batch of events, or one object (register, result).
 
 Good JSON costs one strict read, and a look for keys that are repeated. Anything else is repaired piece by
-piece, so that an event that cannot be read does not take its neighbours along (contract.md A3).
+piece, so that an event that cannot be read does not take its neighbours along (protocol.md M8).
 """
 
 import re

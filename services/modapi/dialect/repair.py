@@ -1,4 +1,4 @@
-"""Broken JSON, as mods build it by joining strings, made readable again (contract.md A3).
+"""Broken JSON, as mods build it by joining strings, made readable again (protocol.md M8).
 
 Only reached when a strict reader has refused the text, so nothing here runs for a mod that writes
 good JSON. Each pass takes time in proportion to the text.

@@ -1,4 +1,4 @@
-"""What came of an operation, from a mod's words into the shapes of contract.md B3.
+"""What came of an operation, from a mod's words into the shapes of protocol.md T14.
 
 Takaro refuses a whole list for one bad entry, so an entry that cannot be made valid is left out.
 Nothing here raises, whatever a mod answers.
@@ -116,7 +116,7 @@ def _players(result: Any) -> list[Any]:
 
 def _location(result: Any) -> dict[str, Any] | None:
     place = fields.position(result)
-    # One mod answers null for a player who is offline, another the middle of nowhere (contract.md A5).
+    # One mod answers null for a player who is offline, another the middle of nowhere (protocol.md M12).
     return place if place is not None and any(place.values()) else None
 
 

@@ -1,7 +1,7 @@
 """Who was seen in one instance, so that a person goes to Takaro under one id, always.
 
 The mod loses a player's identity on disconnect, and Takaro loses each event that names a known
-platform id under another gameId ("Platform ID collision", contract.md A3). So the first gameId a
+platform id under another gameId ("Platform ID collision", protocol.md T10). So the first gameId a
 person was sent with stays theirs.
 """
 

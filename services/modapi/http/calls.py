@@ -1,7 +1,7 @@
 """Which call of a mod's is this, and which secret does it carry? Pure: a request in, a `ModCall` out.
 
 The base of a mod's URL is whatever its operator typed: with `/k/<mod key>`, with `?key=`, with doubled
-slashes. The id in the path is not an identity (contract.md A1); `agent` alone means something: the log agent,
+slashes. The id in the path is not an identity (protocol.md M2); `agent` alone means something: the log agent,
 which posts beside the mod.
 """
 
@@ -55,7 +55,7 @@ def read_call(method: str, path: str, query: bytes, headers: Iterable[tuple[byte
         del parts[:2]
     if not key and query:
         key = parse_qs(query.decode("latin-1")).get("key", [""])[0]
-    if not key and method == "POST":  # the engine's GET carries no header (contract.md A2)
+    if not key and method == "POST":  # the engine's GET carries no header (protocol.md M7)
         key = _bearer(headers)
     kind, operation_id = _kind(parts)
     if method != _METHODS.get(kind, method):

@@ -14,7 +14,7 @@ class Credentials:
 
     Secrets are looked up by their digest, so that how long a look-up takes says nothing of a secret.
     With one instance and a listener that only this machine can reach, no secret is needed, and a mod that
-    was set up for the old bridge may go on presenting the identity token it saved (contract.md A1).
+    was set up for the old bridge may go on presenting the identity token it saved (protocol.md M2).
     """
 
     def __init__(self, served: Iterable[ServedEntry] = (), *, loopback_only: bool) -> None:

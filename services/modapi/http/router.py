@@ -1,7 +1,7 @@
 """The mods' HTTP: bodies in, answers out, in the only ways the engine's client understands.
 
 It sees "2xx with a body", "4xx", "5xx", or nothing: an empty 2xx counts as a timeout, a redirect as a failure
-(contract.md A2). Any refusal makes the mod send the same again for ever, so bad content is never one.
+(protocol.md M6). Any refusal makes the mod send the same again for ever, so bad content is never one.
 This is plain ASGI in front of FastAPI: these calls are nearly all of the traffic.
 """
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 PERMANENT_FROM_YEAR = 2500
-"""Takaro writes "for ever" as a date in the year 3021 (contract.md A4); nobody means a year so far ahead."""
+"""Takaro writes "for ever" as a date in the year 3021 (protocol.md T15); nobody means a year so far ahead."""
 
 _NEVER = frozenset({"", "0", "-1", "null", "none", "never", "permanent"})
 _EARLIEST_S = 1e9  # the year 2001: anything before it is the length of a ban, or a number that means nothing

@@ -11,7 +11,7 @@ from services.relay.protocol.vocabulary import Action
 
 
 class GameEvent(TypedDict):
-    """One event as Takaro's validation takes it: no field more, none less (contract.md B2)."""
+    """One event as Takaro's validation takes it: no field more, none less (protocol.md T5)."""
 
     type: str
     data: dict[str, Any]
@@ -56,7 +56,7 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a command: a value in the shape that contract.md B3 gives, or an error text.
+    """What came of a command: a value in the shape that protocol.md T14 gives, or an error text.
 
     A read that found nobody (the game server knows no such player) is neither: `value` is None
     and `error` is empty, and uplink says what it knows instead.

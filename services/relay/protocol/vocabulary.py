@@ -1,7 +1,7 @@
 """The words both services share: Takaro's events and actions, and what may be done with each.
 
 Everything that crosses Redis is said in these words. What a DayZ mod writes is turned into them by
-modapi, what goes on Takaro's wire is made from them by uplink (contract.md, B2 and B3).
+modapi, what goes on Takaro's wire is made from them by uplink (protocol.md T5 and T14).
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from enum import StrEnum, unique
 
 @unique
 class EventType(StrEnum):
-    """The six game events that Takaro takes (contract.md B2)."""
+    """The six game events that Takaro takes (protocol.md T5)."""
 
     LOG = "log"
     PLAYER_CONNECTED = "player-connected"
@@ -22,7 +22,7 @@ class EventType(StrEnum):
 
 @unique
 class Action(StrEnum):
-    """The nineteen requests that Takaro makes of a game server (contract.md B3)."""
+    """The nineteen requests that Takaro makes of a game server (protocol.md T12)."""
 
     GET_PLAYER = "getPlayer"
     GET_PLAYERS = "getPlayers"
@@ -59,7 +59,7 @@ class ActionRule:
     """What the relay may do with one action.
 
     `repeatable`: handing it to a mod twice does no harm. Mods keep no memory of operation ids
-    (contract.md A1), so anything else is handed out once or never.
+    (protocol.md M3), so anything else is handed out once or never.
     """
 
     kind: ActionKind
@@ -98,10 +98,10 @@ ENTITY_TYPES = ("hostile", "friendly", "neutral")
 
 ANSWER_WITHIN_S = 9.0
 """Takaro has our answer this long after its request arrived, come what may: it gives up after 10 s
-(contract.md B3)."""
+(protocol.md T12)."""
 
 SILENT_AFTER_S = 60.0
-"""A mod calls every 2 s (contract.md A1). After so long without a call, Takaro is told that it is away."""
+"""A mod calls every 2 s (protocol.md M1). After so long without a call, Takaro is told that it is away."""
 
 HAND_OUT_WITHIN_S = 7.5
 """A command is handed to the mod this long after its request arrived, or never: what is left of

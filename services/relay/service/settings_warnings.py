@@ -27,7 +27,7 @@ def cautions(config: Path | None, environ: Mapping[str, str], settings: Settings
 def equal_names(instances: Iterable[Instance]) -> list[str]:
     """One line for each instance whose name an earlier one has in the same Takaro domain.
 
-    Takaro takes a name once, when it first sees a server, and refuses the second (docs/protocol.md).
+    Takaro takes a name once, when it first sees a server, and refuses the second (protocol.md T2).
     """
     first: dict[tuple[str, str], str] = {}
     found = []

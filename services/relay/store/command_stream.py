@@ -233,7 +233,7 @@ class CommandStream:
             KEEP_NEWEST,
             LEFT_MS,
             *(part for pair in players.items() for part in pair),
-            though_cancelled=True,  # a mod posts a result once (contract.md A1)
+            though_cancelled=True,  # a mod posts a result once (protocol.md M5)
         )
         return bool(reply)
 

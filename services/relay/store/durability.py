@@ -1,6 +1,6 @@
 """May this Redis be trusted with what the relay answers 200 for? Pure: facts in, complaints and words out.
 
-research/reliability.md 1.1: with `everysec` a plain kill -9 of Redis on a busy disk lost acknowledged
+protocol.md R1: with `everysec` a plain kill -9 of Redis on a busy disk lost acknowledged
 batches, with `always` it lost none. Any eviction policy but `noeviction` may delete a whole stream.
 """
 

@@ -36,10 +36,10 @@ CONTACT_EVERY_MS = 5_000
 NOTE_AFTER_S = 0.05
 """So long it waits to go along with the next batch, and up to as long again for those of other instances. An
 honest twin that comes sooner, and to another process, would be taken for a repeat. A mod flushes each second
-(contract.md A1)."""
+(protocol.md M1)."""
 
 CALL_WITHIN_S = 2.5
-"""A mod's POST is answered well under 3 s, with a 503 if need be (contract.md A2)."""
+"""A mod's POST is answered well under 3 s, with a 503 if need be (protocol.md M6)."""
 
 _APPEND = Script("append")
 _ACK = Script("ack", drains=True)

@@ -2,7 +2,7 @@
 
 The lease is a record in Redis with a random token, compared by equality in every script that acknowledges or
 trims. Takaro's side cannot be fenced, there only time protects: the holder stops writing to the socket well
-before Redis can give the lease to another (research/reliability.md 3).
+before Redis can give the lease to another (protocol.md R6).
 """
 
 import asyncio
@@ -54,7 +54,7 @@ class LeaseLook(NamedTuple):
 
     mine: bool
     newest: bool
-    """Takaro asks the socket that identified last. As far as was said, that is ours (contract.md B1)."""
+    """Takaro asks the socket that identified last. As far as was said, that is ours (protocol.md T3)."""
     doubt: str
     """Which others began to identify and have no answer: any of them may come last. "": nobody."""
     record: str

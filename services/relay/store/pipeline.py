@@ -31,7 +31,7 @@ from services.relay.store.url import Endpoint
 CALL_TIMEOUT_S = 2.0
 """How long one round trip may take, and how long a call that is refused is sent again.
 
-A mod's request must be answered well within 3 s (contract.md A2)."""
+A mod's request must be answered well within 3 s (protocol.md M6)."""
 
 RETRY_EVERY_S = 0.1
 SLOT_RETRY_EVERY_S = 0.02

@@ -1,4 +1,4 @@
-"""How each generation writes the six events: one by a serializer, two by gluing text (contract.md A3)."""
+"""How each generation writes the six events: one by a serializer, two by gluing text (protocol.md M8)."""
 
 from dataclasses import dataclass
 from enum import IntFlag

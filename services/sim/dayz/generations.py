@@ -1,4 +1,4 @@
-"""The three generations of the mod, and how each reads what it is sent (contract.md A1, A4)."""
+"""The three generations of the mod, and how each reads what it is sent (protocol.md M13)."""
 
 import re
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 STRING_LIMIT_BYTES = 1023
-"""The engine cuts every JSON string value it reads here; `argsJson` is such a value (contract.md A4)."""
+"""The engine cuts every JSON string value it reads here; `argsJson` is such a value (protocol.md M14)."""
 
 _INT32 = range(-(2**31), 2**31)
 
@@ -90,7 +90,7 @@ def _parse(text: bytes) -> Any:
 
 
 def _read_operation(entry: Any) -> Operation:
-    # A missing field is uninitialised memory in the engine (contract.md A4), so it is refused aloud here.
+    # A missing field is uninitialised memory in the engine (protocol.md M14), so it is refused aloud here.
     if not isinstance(entry, dict):
         raise UnreadableAnswer("an operation is not an object")
     values = [entry.get(name) for name in ("operationId", "action", "argsJson")]

@@ -1,4 +1,4 @@
-"""The engine's HTTP client: a connection per request, its traps included (contract.md A2)."""
+"""The engine's HTTP client: a connection per request, its traps included (protocol.md M6, M7)."""
 
 import asyncio
 from contextlib import nullcontext
@@ -29,7 +29,7 @@ class RequestFailed(Exception):
 
 @dataclass(slots=True)
 class HttpClient:
-    """`base_url` is a plain prefix: base and path are concatenated, nothing is added (contract.md A1)."""
+    """`base_url` is a plain prefix: base and path are concatenated, nothing is added (protocol.md M1)."""
 
     base_url: str
     total_s: float = 10.0

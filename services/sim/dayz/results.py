@@ -1,4 +1,4 @@
-"""How each generation answers an operation: shapes, quirks, error texts (contract.md A3, A5)."""
+"""How each generation answers an operation: shapes, quirks, error texts (protocol.md M8, M12)."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""A DayZ server with the mod: registers once, flushes, polls, remembers nothing (contract.md A1)."""
+"""A DayZ server with the mod: registers once, flushes, polls, remembers nothing (protocol.md M1 to M5)."""
 
 import asyncio
 import math

@@ -8,7 +8,7 @@ from typing import Any, Final
 from services.sim.takaro.rules import by_status, in_words
 
 EMPTY: Final = ""
-"""Refuse an identify with an empty `error` object: how a transient fault looks (contract.md B1)."""
+"""Refuse an identify with an empty `error` object: how a transient fault looks (protocol.md T2)."""
 
 
 @dataclass(slots=True)
@@ -26,7 +26,7 @@ class SimFaults:
     """How much later than usual error frames come. The second of two pings waits for them all the same."""
 
     pongs_overtake: bool = False
-    """No pong waits for an error, not even the second of two: a Takaro that contract.md B2 does not know."""
+    """No pong waits for an error, not even the second of two: a Takaro that protocol.md T7 does not know."""
 
     refusal: dict[str, Any] | None = None
     reading: asyncio.Event = field(default_factory=asyncio.Event)

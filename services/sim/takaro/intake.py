@@ -1,4 +1,4 @@
-"""What becomes of an event that arrives: refused with a text, lost without one, or kept (contract.md B2)."""
+"""What becomes of an event: refused with a text, lost without one, or kept (protocol.md T5 to T10)."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What Takaro puts into requests: a JSON string, whole rows where an id would do (contract.md B3)."""
+"""What Takaro puts into requests: a JSON string, whole rows where an id would do (protocol.md T15)."""
 
 import uuid
 from typing import Any

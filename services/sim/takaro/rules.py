@@ -1,4 +1,4 @@
-"""What Takaro takes: identifies (contract.md B1), game events (B2), answers to its requests (B3)."""
+"""What Takaro takes: identifies, game events, answers to its requests (protocol.md T2, T5, T14)."""
 
 import re
 from collections.abc import Callable, Container
@@ -82,7 +82,7 @@ def conclude(action: str, payload: Any) -> tuple[Any, str | None]:
     """(value, None) or (None, error text): what Takaro makes of the payload of an answer.
 
     Only a non-empty `error` key inside the payload is an error; for actions without a shape
-    everything else is success, whatever it says (contract.md B3).
+    everything else is success, whatever it says (protocol.md T13).
     """
     if problem := bad_answer(action, payload):
         return None, problem

@@ -1,7 +1,7 @@
 """How long to wait before the next attempt. Pure: the dice are an argument.
 
 Full jitter: after an outage a fleet of links comes back spread over the whole interval. A successful
-connect proves nothing (an identify that is refused after it made thousands of connects, style.md E3): the
+connect proves nothing (an identify that is refused after it made thousands of connects, protocol.md T2): the
 delay is renewed only by a link that was ready for a while.
 """
 
@@ -31,4 +31,4 @@ class Delays:
 RECONNECT = Delays(base_s=0.5, cap_s=60.0)
 REFUSED = Delays(base_s=60.0, cap_s=300.0, floor_s=30.0)
 IDENTIFY_AGAIN = Delays(base_s=0.25, cap_s=60.0, floor_s=0.1)
-"""One identify costs Takaro about five API calls (contract.md B1)."""
+"""One identify costs Takaro about five API calls (protocol.md T1)."""

@@ -1,4 +1,4 @@
-"""Turns to identify, over the whole fleet: each costs Takaro about five API calls (contract.md B1)."""
+"""Turns to identify, over the whole fleet: each costs Takaro about five API calls (protocol.md T1)."""
 
 import asyncio
 

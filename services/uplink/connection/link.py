@@ -26,7 +26,7 @@ from services.uplink.requests.handler import RequestHandler
 from services.uplink.requests.mirror.mirror import Mirror
 
 RECYCLE_AFTER_REQUESTS = 3_000
-"""Each leaves a listener on the socket at Takaro's end: 1 ms for every frame after 1,000 (contract.md B1)."""
+"""Each leaves a listener on the socket at Takaro's end: 1 ms for every frame after 1,000 (protocol.md T3)."""
 
 RECYCLE_AFTER_S = 6 * 3600.0
 SPREAD = 0.1

@@ -1,6 +1,6 @@
 """Does Takaro ask somebody else in our place? Pure: times are arguments.
 
-Takaro asks every server each 30 s, and asks the socket that identified last (contract.md B1, B3). When it
+Takaro asks every server each 30 s, and asks the socket that identified last (protocol.md T3, T16). When it
 falls silent, either that socket is a dead one, which a new identify mends, or somebody else identifies as we
 do: an old bridge that was never stopped. Then a second identify would only begin a fight that nobody wins.
 """

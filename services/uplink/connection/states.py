@@ -1,4 +1,4 @@
-"""The moves of the link to Takaro from state to state, every one there is (contract.md B1). Pure.
+"""The moves of the link to Takaro from state to state, every one there is (protocol.md T1 to T3). Pure.
 
 A happening that the table does not list for a state is an error, and changes nothing.
 """

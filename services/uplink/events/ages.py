@@ -1,7 +1,7 @@
 """How old may an event be when Takaro gets it? One table. Pure.
 
 Takaro takes the time of receipt for the time of the event, and runs a chat line as a command when it arrives
-(contract.md B2). The age counts from acceptance, as well as it is known (store/clock_steps.py).
+(protocol.md T8). The age counts from acceptance, as well as it is known (store/clock_steps.py).
 """
 
 from services.relay.protocol.records import GameEvent
@@ -13,7 +13,7 @@ CHAT_S = 15.0
 up after this long: it must not fire any more."""
 
 LOG_S = 10 * 60.0
-"""Takaro stores no log line, it only sets off hooks (research/peers.md 2.3): old news would be flood."""
+"""Takaro stores no log line, it only sets off hooks (protocol.md T5): old news would be flood."""
 
 HISTORY_S = 7 * 86_400.0
 """Who came and went, who died, what was killed: to be delivered after a long weekend without Takaro."""

@@ -1,7 +1,7 @@
 """Which events may go to Takaro now, and which a little later? Pure.
 
 Takaro's workers run ten at a time without order, and identical events that it receives in one millisecond
-become one (contract.md B2). So an event waits until PLAYER_GAP_S after the last one of its player, and a twin
+become one (protocol.md T8). So an event waits until PLAYER_GAP_S after the last one of its player, and a twin
 until TWIN_GAP_S after its twin. Two kills of one player need no order, but may be twins; lines without a
 player keep their order among themselves.
 

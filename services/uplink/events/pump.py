@@ -30,7 +30,7 @@ READ_ENTRIES, READ_EVENTS = 20, 128
 
 RECEIPT_WITHIN_S = 10.0
 KEEP_ALIVE_S = 45.0
-"""After 60 s without an event Takaro makes its emitter anew and loses events meanwhile (contract.md B2)."""
+"""After 60 s without an event Takaro makes its emitter anew and loses events meanwhile (protocol.md T11)."""
 
 BEAT_S = 0.1
 """All instances do at the same moments what is not urgent: to wake up costs more than to write."""

@@ -1,4 +1,4 @@
-"""Which events has Takaro taken? Pure bookkeeping of windows and receipts (contract.md B2).
+"""Which events has Takaro taken? Pure bookkeeping of windows and receipts (protocol.md T7).
 
 Takaro acknowledges no event. It answers our JSON ping in the handler that takes events, in order; one such
 pong can overtake the error of an event sent before it, the second of two pings sent one after the other never
@@ -21,7 +21,8 @@ WINDOW_EVENTS = 32
 """So many events at most are written in one go: between two looks at the lease."""
 
 MAX_REPEATED = 64
-"""So many events at most are repeated after a fault (design.md): written, and not yet acknowledged."""
+"""Maximum number of events that are written and not yet acknowledged: those that a fault repeats
+(ARCHITECTURE.md P1)."""
 
 PROVEN_AFTER_S = 0.1
 

@@ -1,7 +1,7 @@
 """What one uplink does about one instance's lease, by what it saw of it. Pure.
 
 An instance moves make-before-break: the uplink it belongs to says in the lease that it stands by, then dials,
-and only when it has an identified socket the owner lets go (contract.md B1: Takaro takes events from both
+and only when it has an identified socket the owner lets go (protocol.md T3: Takaro takes events from both
 sockets of one identity, and asks the newest). Whoever has begun sees it through, also when the instance has
 come to belong to a third: a socket that is closed half-way is the one that Takaro goes on asking.
 """

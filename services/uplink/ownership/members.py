@@ -1,7 +1,7 @@
 """Which uplinks are alive? Pure.
 
 Each uplink counts its beats in Redis. A member is alive while its count goes on by the clock of whoever
-looks: no clock of another machine is believed, nor Redis' own, which can be set (research/reliability.md 3).
+looks: no clock of another machine is believed, nor Redis' own, which can be set (protocol.md R6).
 """
 
 from collections.abc import Mapping

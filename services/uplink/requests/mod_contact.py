@@ -1,8 +1,9 @@
 """How long has the mod of one instance been silent? Pure: times are arguments.
 
-Two things must never make a living server look dead, for Takaro then sets every player offline (contract.md
-B3): a store that is away, for then no call can be noted, and a relay that was away itself. So silence is what
-was last read, it is counted from our own start at the earliest, and the time without a store is left out.
+Two things must never make a living server look dead, for Takaro then sets every player offline
+(protocol.md T17): a store that is away, for then no call can be noted, and a relay that was away itself. So
+silence is what was last read, it is counted from our own start at the earliest, and the time without a store
+is left out.
 """
 
 from enum import Enum, unique

@@ -1,4 +1,4 @@
-"""What Takaro accepts as the answer to each action: the table of contract.md B3 as code."""
+"""What Takaro accepts as the answer to each action: the table of protocol.md T14 as code."""
 
 import re
 from collections.abc import Callable

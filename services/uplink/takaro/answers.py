@@ -13,7 +13,7 @@ _TRANSPARENT_PNG = (
 )
 
 OWN_ANSWERS: dict[Action, Any] = {
-    # The five sizes are demanded of a disabled map as well (contract.md B3).
+    # The five sizes are demanded of a disabled map as well (protocol.md T14).
     Action.GET_MAP_INFO: {
         "enabled": False,
         "mapBlockSize": 0,

@@ -1,6 +1,6 @@
 """The words for a request that came to nothing: what Takaro is told, and what the metric counts.
 
-A person who gave an item must be able to tell "it did not happen" from "it may have" (design.md, promise 2).
+A person who gave an item must be able to tell "it did not happen" from "it may have" (ARCHITECTURE.md P2).
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """Takaro's WebSocket frames as values: what one says, and the bytes of those we send.
 
-The frames are those of contract.md B1 and B3. Reading never raises: what cannot be read is `Unknown`.
+The frames are those of protocol.md T1 to T13. Reading never raises: what cannot be read is `Unknown`.
 """
 
 import re
@@ -37,7 +37,7 @@ _STATUS_REMEDIES = {
     409: "its name is taken in this Takaro domain, also for a while after a server there was deleted: choose"
     " another name",
 }
-"""The same for what Takaro's API refuses: its words do not come along, only the HTTP status (contract.md B1).
+"""The same for what Takaro's API refuses: its words do not come along, only the HTTP status (protocol.md T2).
 All other statuses are faults of Takaro's own, and pass."""
 
 _STATUS = re.compile(r"status code (\d{3})\b")
@@ -86,7 +86,7 @@ class Ping:
 
 @dataclass(frozen=True, slots=True)
 class Pong:
-    """The answer to a `ping` of ours: half of a receipt (contract.md B2)."""
+    """The answer to a `ping` of ours: half of a receipt (protocol.md T7)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ class ErrorFrame:
     """Takaro refused something that we sent. `internal`: Takaro has lost our server.
 
     If `request_id` is that of a request, the answer to that request was refused. Any other id is random, and
-    does not say which event was refused (contract.md B1).
+    does not say which event was refused (protocol.md T6).
     """
 
     text: str
@@ -141,7 +141,7 @@ def read_frame(text: str | bytes) -> Frame:
 
 
 def identify(identity_token: str, registration_token: str, name: str) -> bytes:
-    """Say who we are. The body goes into `payload`; in `data`, Takaro does not see it (B1)."""
+    """Say who we are. The body goes into `payload`; in `data`, Takaro does not see it (protocol.md T1)."""
     body = {"identityToken": identity_token, "registrationToken": registration_token, "name": name}
     return orjson.dumps({"type": "identify", "payload": body})
 
@@ -177,7 +177,7 @@ def error_response(request_id: str, text: str) -> bytes:
 
 
 def error_payload(text: str) -> dict[str, str]:
-    """The only form of an error that Takaro does not take for success (B3): never empty, one short line."""
+    """The only error that Takaro does not take for success (protocol.md T13): never empty, one short line."""
     return {"error": one_line(text) or "the relay gave no reason"}
 
 
@@ -193,7 +193,7 @@ def _request_id(frame: dict[str, Any]) -> str:
 
 
 def _identify_answer(fields: dict[str, Any]) -> Identified | IdentifyRefused:
-    # A transient fault of Takaro's arrives as `"error": {}`: the key is the failure, not its content (B1).
+    # A transient fault is `"error": {}`: the key is the failure, not its content (protocol.md T2).
     if "error" in fields:
         error = _decoded(fields["error"])
         text = _message(error)

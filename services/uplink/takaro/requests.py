@@ -1,6 +1,6 @@
 """Takaro's request arguments, reduced to the canonical ones that `records.Command` lists.
 
-Takaro sends whole player rows of several KB where an id is meant (contract.md B3); nothing that is
+Takaro sends whole player rows of several KB where an id is meant (protocol.md T15); nothing that is
 not needed goes further than this file.
 """
 
@@ -18,12 +18,12 @@ Arguments = dict[str, Any]
 
 _ACTIONS = {action.value: action for action in Action}
 _GAME_ID_LIMIT = 64  # a BIS id, the longest there is, has 44 characters
-_TEXT_LIMIT = 2_000  # a mod reads less than 1,000 bytes of arguments (contract.md A4)
+_TEXT_LIMIT = 2_000  # a mod reads less than 1,000 bytes of arguments (protocol.md M14)
 _COMMAND_LIMIT_BYTES = 900  # the same, but a command that is cut is another command
 _ID_LIMIT_BYTES = 128
 _ALTERED = re.compile('["\\\\\x00-\x1f\x7f-\x9f]')  # what no mod can be sent as it is
 _COORDINATE_LIMIT = 1_000_000  # metres; the largest maps have 20,000
-_INT32_MAX = 2**31 - 1  # the mod's integers (contract.md A4)
+_INT32_MAX = 2**31 - 1  # the mod's integers (protocol.md M14)
 
 
 class BadRequest(RelayError):

@@ -11,7 +11,7 @@ from tests.faults.world import Run
 from tests.support.proxy import Proxy
 
 REQUESTS = 4_000
-"""More than a socket serves before it is replaced (contract.md B1)."""
+"""More than a socket serves before it is replaced (protocol.md T3)."""
 
 QUEUE_EVENTS = 2_000
 REPLY_DELAY_S = 0.3

@@ -63,7 +63,7 @@ async def stop_modapi_with_half_a_body(run: Run) -> None:
 
 
 MOD_WAITS_S = 5.0
-"""The shortest budget seen (contract.md A2)."""
+"""The shortest budget seen (protocol.md M6)."""
 
 
 @scenario(

@@ -24,7 +24,7 @@ from tests.support.relay_process import Service
 Post = Callable[[str, bytes], Coroutine[Any, Any, bytes]]
 
 MOD_BUDGET_S = 3.0
-"""A mod's POST is answered well under this (contract.md A2)."""
+"""A mod's POST is answered well under this (protocol.md M6)."""
 
 SUPERVISED_S = 0.2
 RETRIED_S = 20.0

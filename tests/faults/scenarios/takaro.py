@@ -232,7 +232,7 @@ async def bursts_of_chat(run: Run) -> None:
 
 @scenario("F57", "internal errors come after the second of two pongs", cycles=20, short=3, recovery_s=65.0)
 async def error_after_two_pongs(run: Run) -> None:
-    """The contract says that they do not. A Takaro that is near and under load might.
+    """They were never seen to (protocol.md T7). A Takaro that is near and under load might.
 
     A socket that is disowned again before it stood for 30 s is identified ever later, up to a minute.
     """

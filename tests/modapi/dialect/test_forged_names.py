@@ -1,7 +1,7 @@
 """Whatever a player writes into a name or the chat, no event names another player who is known.
 
 The simulated mods replace quotation marks, as the real ones do; `unescaped` is a mod that joins texts as they
-are (contract.md A3).
+are (protocol.md M10).
 """
 
 from collections.abc import Iterator

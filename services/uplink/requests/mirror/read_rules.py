@@ -45,7 +45,7 @@ CATALOGUES = frozenset({Action.LIST_ITEMS, Action.LIST_ENTITIES, Action.LIST_LOC
 
 MADE_UP_PLACE = {"x": 0, "y": 0, "z": 0}
 """The position of a player of whom none is known, when an event waits for it. Takaro loses an event if the
-answer to this one question is an error (contract.md B2). No other answer is ever made up."""
+answer to this one question is an error (protocol.md T9). No other answer is ever made up."""
 
 EVENT_WAITS_S = 300.0
 """How long after an event was sent Takaro may still ask where its player is. It asks within a second, but

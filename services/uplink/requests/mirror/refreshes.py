@@ -1,7 +1,7 @@
 """What to ask the mod for next, and when: merged, ordered by need, at a pace. Pure: time is an argument.
 
 Takaro's burst of 3 + 2P reads each 30 s must never reach a mod that polls every 2 s and posts one result at
-a time (contract.md B3). Whatever is wanted is wanted once, and leaves at so many a second.
+a time (protocol.md T16). Whatever is wanted is wanted once, and leaves at so many a second.
 """
 
 from collections.abc import Iterator
