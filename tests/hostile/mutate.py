@@ -43,7 +43,7 @@ TESTS = {
     "limits": "tests/modapi/http/test_limits.py",
     "pace": "tests/modapi/http/test_rate_limits.py",
     "settings": "tests/relay/service/test_settings.py",
-    "state": "tests/uplink/requests/mirror/test_state.py",
+    "state": "tests/uplink/requests/mirror/test_mirror.py",
     "uplink": "tests/uplink/test_uplink_limits.py",
     "wire": "tests/modapi/http/test_router.py",
 }

@@ -85,7 +85,7 @@ class InstanceOwner:
         try:
             look = await self.lease.renew(take=claim.take, dead=claim.dead, want=want, settled=claim.settled)
         except StoreError:
-            self.contact.lost_store()
+            self.contact.store_away = True
             return  # no lost lease: the link goes on, and stops sending by itself when the time is up
         now_s = time.monotonic()
         seen = Seen(

@@ -47,23 +47,17 @@ class OwnedInstance:
         self._faults = metrics.service.faults
         self._logger = InstanceLogger(logger, instance.slug)
         self._mirror = Mirror(limits, metrics.beyond)
-        self._persistence = MirrorPersistence(store, instance.slug, lease, self._mirror, metrics)
+        self._persistence = MirrorPersistence(store, lease, self._mirror, metrics)
         commands = CommandStream(store, instance.slug, limits.open_commands)
         self._activity = ActivityLog(store, instance.slug)
         self._command_queue = CommandQueue(
             commands, contact, lease, metrics, context.stalls, self._activity.command
         )
         self._reads = Reads(
-            self._command_queue, self._mirror, self._persistence, state, contact, metrics, context.reads_per_s
+            self._command_queue, self._mirror, self._persistence, state, metrics, context.reads_per_s
         )
         handler = self._handler = RequestHandler(
-            instance.slug,
-            self._command_queue,
-            self._reads,
-            self._mirror,
-            contact,
-            metrics,
-            limits.frame_out_bytes,
+            self._command_queue, self._reads, self._mirror, metrics, limits.frame_out_bytes
         )
         events = EventStream(store, instance.slug)
         self._status = LinkStatus(instance.slug, state, lease, metrics)

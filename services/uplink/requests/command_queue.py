@@ -1,9 +1,8 @@
-"""Has the mod of one instance do something, and says what came of it: a result, or how far it got."""
+"""Queues commands for the mod of one instance, and returns the mod's result or how far the command came."""
 
 import asyncio
 import contextlib
 import logging
-import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -28,41 +27,41 @@ from services.uplink.takaro.failures import CommandFailure
 
 READ_RESULTS = 200
 LOOK_AGAIN_S = 0.25
-"""Without the lease nobody looks for us at what a lost hint left lying."""
+"""Interval of reading results without the lease: only the owner's lease renewals make up for a lost hint."""
 
 REFRESHED_EVERY_S = 0.25
-"""Results that nobody waits for are read together, those of all instances at the same moments."""
+"""Results of refreshes are read together, for all instances at the same moments."""
 
 CLAIMED_WITHIN_S = 10.0
-"""What nobody has claimed by then, nobody will: Takaro has given up."""
+"""A result that no uplink has claimed by then is deleted: Takaro has given the request up."""
 
 GIVE_UP_WITHIN_S = 0.7
-"""What is left of Takaro's 10 s after ANSWER_WITHIN_S, less the way of the answer."""
+"""What is left of Takaro's 10 s after ANSWER_WITHIN_S, less the time that the answer takes."""
 
 READ_WITHIN_S = 0.2
-"""Time to read a result that came in at the last moment."""
-
+"""Time to read a result that arrived at the last moment."""
 
 logger = logging.getLogger(__name__)
 
-
-def _result() -> "asyncio.Future[Outcome | CommandFailure]":
-    return asyncio.get_running_loop().create_future()
+CommandResult = Outcome | CommandFailure
 
 
 @dataclass(eq=False, slots=True)
 class _Pending:
-    """A command that is under way, from the request until its end is known."""
+    """A command from its request until its end is known."""
 
-    result: "asyncio.Future[Outcome | CommandFailure]" = field(default_factory=_result)
-    waiting: asyncio.Timeout | None = None
+    result: "asyncio.Future[CommandResult]" = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+    timeout: asyncio.Timeout | None = None
 
 
 class CommandQueue:
     """The commands of one instance that wait for the mod.
 
-    While an instance moves, two uplinks ask: each claims the results of its own commands, which it knows by
-    their ids, and leaves the others.
+    While an instance moves, two uplinks queue commands. Each of them knows the ids of its own commands,
+    claims their results and leaves the others. `ended` is called with each command, its result and how many
+    seconds it took.
     """
 
     def __init__(
@@ -72,142 +71,157 @@ class CommandQueue:
         lease: Lease,
         metrics: UplinkMetrics,
         stalls: Stalls,
-        passed: Callable[
-            [Command, Outcome | CommandFailure, float], object
-        ] = lambda command, result, took_s: None,
+        ended: Callable[[Command, CommandResult, float], object] = lambda command, result, took_s: None,
     ) -> None:
+        self.contact = contact
+        self.lease = lease
         self._stream = stream
-        self._contact = contact
-        self._lease = lease
         self._metrics = metrics
         self._stalls = stalls
-        self._passed = passed
-        self._logger = InstanceLogger(logger, lease.slug)
+        self._ended = ended
         self._pending: dict[str, _Pending] = {}  # by operation id
-        self._closing = False
-        self._fetched_by_s = self._answered_by_s = math.inf
-        self._urgent = 0  # so many of them somebody waits for
-        self._wake = asyncio.Event()
-        self._soon: asyncio.TimerHandle | None = None
-        self._through = ""  # the last entry that was read
-        self._found_s = 0.0
-        self._unclaimed: OrderedDict[str, float] = OrderedDict()  # entry -> since when
+        self._leaving: ClosingTimes | None = None
+        self._results = _ResultReader(stream, lease, metrics, self._pending)
+        self.wake = self._results.wake
+        self.pass_results_on = self._results.run
 
-    def wake(self) -> None:
-        """There may be results."""
-        if self._urgent or not self._lease.held:
-            self._wake.set()
-        elif self._soon is None:
-            loop = asyncio.get_running_loop()
-            self._soon = loop.call_at(next_beat_s(loop.time(), REFRESHED_EVERY_S), self._wake.set)
+    async def ask(self, command: Command, *, somebody_waits: bool = True) -> CommandResult:
+        """Queues a command and waits for its result, no longer than ANSWER_WITHIN_S.
 
-    async def ask(self, command: Command, *, somebody_waits: bool = True) -> Outcome | CommandFailure:
-        """Puts a command on its way and waits for what comes of it, no longer than ANSWER_WITHIN_S.
-
-        If this process stood still before, the request may have waited unread, and has so much less time.
+        If this process stood still before, the request may have waited unread, and has that much less time.
         """
         begun_s = time.monotonic() - self._stalls.waited_s(boottime_s())
-        result = await self._ask(command, begun_s, somebody_waits=somebody_waits)
-        with self._metrics.service.faults.kept(self._logger, FaultKind.LISTENER):
-            self._passed(command, result, time.monotonic() - begun_s)
+        pending = self._pending[command.operation_id] = _Pending()
+        self._results.waited_for += somebody_waits
+        if not self.lease.held:
+            self.wake()  # from now on results are looked for at intervals
+        try:
+            result = await self._result(command, pending, begun_s, somebody_waits=somebody_waits)
+        except asyncio.CancelledError:
+            self._stream.abandon(command.operation_id)
+            raise
+        finally:
+            del self._pending[command.operation_id]
+            self._results.waited_for -= somebody_waits
+        with self._metrics.service.faults.kept(InstanceLogger(logger, self.lease.slug), FaultKind.LISTENER):
+            self._ended(command, result, time.monotonic() - begun_s)
         return result
 
-    async def _ask(
-        self, command: Command, begun_s: float, *, somebody_waits: bool
-    ) -> Outcome | CommandFailure:
-        if self._closing and not (somebody_waits and time.monotonic() < self._fetched_by_s):
-            return failures.closing_times()
-        pending = self._pending[command.operation_id] = _Pending()
-        self._urgent += somebody_waits
-        if not self._lease.held:
-            self.wake()  # from now on it looks by itself
-        hand_out_by_s = min(begun_s + HAND_OUT_WITHIN_S, self._fetched_by_s)
+    async def _result(
+        self, command: Command, pending: _Pending, begun_s: float, *, somebody_waits: bool
+    ) -> CommandResult:
+        now_s, leaving = time.monotonic(), self._leaving
+        hand_out_by_s, answer_by_s = begun_s + HAND_OUT_WITHIN_S, begun_s + ANSWER_WITHIN_S
+        if leaving:
+            if not somebody_waits or now_s >= min(hand_out_by_s, leaving.fetched_by_s):
+                return failures.relay_stops()
+            hand_out_by_s = min(hand_out_by_s, leaving.fetched_by_s)
+            answer_by_s = min(answer_by_s, leaving.answered_by_s)
+        elif hand_out_by_s <= now_s:
+            return failures.stood_still()
         queued = False
         try:
-            if hand_out_by_s <= time.monotonic():
-                return failures.closing_times() if self._closing else failures.stood_still()
-            answer_by_s = min(begun_s + ANSWER_WITHIN_S, self._answered_by_s)
-            async with asyncio.timeout(answer_by_s - time.monotonic()) as pending.waiting:
+            async with asyncio.timeout(answer_by_s - now_s) as pending.timeout:
                 if not await self._stream.enqueue(command, hand_out_by_s, somebody_waits=somebody_waits):
                     self._metrics.beyond("open_commands")
                     return failures.queue_full()
                 queued = True
-                if self._fetched_by_s <= time.monotonic():
+                if self._leaving and self._leaving.fetched_by_s <= time.monotonic():
                     await self._refuse(command.operation_id)
-                # Not the future itself: the end of the time would cancel it, and a last result find nobody.
+                # Not the future itself: the timeout would cancel it, and a last result could not be set.
                 await asyncio.wait([pending.result])
                 return pending.result.result()
         except NotCarriedOut as error:
             return failures.store_refused(str(error))
         except (StoreError, TimeoutError):
             return await self._give_up(command.operation_id, pending, in_doubt=not queued)
-        except asyncio.CancelledError:
-            self._stream.abandon(command.operation_id)
-            raise
-        finally:
-            del self._pending[command.operation_id]
-            self._urgent -= somebody_waits
 
-    async def _give_up(
-        self, operation_id: str, pending: _Pending, *, in_doubt: bool
-    ) -> Outcome | CommandFailure:
-        """Time is up: from now on the command is not handed out any more. How far did it come?"""
+    async def _give_up(self, operation_id: str, pending: _Pending, *, in_doubt: bool) -> CommandResult:
+        """Time is up: ends the command, so that it is not handed out any more, and tells how far it came."""
         try:
             async with asyncio.timeout(GIVE_UP_WITHIN_S):
-                fate = await self._stream.give_up(operation_id, in_doubt=in_doubt)
+                end = await self._stream.give_up(operation_id, in_doubt=in_doubt)
         except (StoreError, TimeoutError):
             return failures.store_away()
-        if fate is None:  # the mod has answered, and its result is not read yet
-            self._wake.set()
+        if end is None:  # the mod has answered, and its result is not read yet
+            self._results.woken.set()
             await asyncio.wait([pending.result], timeout=READ_WITHIN_S)
             return pending.result.result() if pending.result.done() else failures.no_result()
-        if fate is CommandState.EXPIRED and self._closing:
-            return failures.closing_times()
-        if fate is CommandState.EXPIRED:
-            return failures.not_delivered(self._contact.silent_s)
+        if end is CommandState.EXPIRED and self._leaving:
+            return failures.relay_stops()
+        if end is CommandState.EXPIRED:
+            return failures.not_delivered(self.contact.silent_s)
         return failures.no_result()
 
     async def leave(self, closing_times: ClosingTimes) -> None:
-        """Ends each open command by the moments of `closing_times`. No refresh is begun any more."""
-        self._closing = True
-        self._fetched_by_s, self._answered_by_s = closing_times.fetched_by_s, closing_times.answered_by_s
+        """Ends each open command by the moments of `closing_times`. Refreshes are refused from now on."""
+        self._leaving = closing_times
         loop = asyncio.get_running_loop()
         end_s = loop.time() + closing_times.answered_by_s - time.monotonic()
         for pending in self._pending.values():
-            if pending.waiting and not pending.waiting.expired():
-                pending.waiting.reschedule(min(end_s, pending.waiting.when() or end_s))
-        self.wake()  # from now on it looks by itself
+            if pending.timeout and not pending.timeout.expired():
+                pending.timeout.reschedule(min(end_s, pending.timeout.when() or end_s))
+        self.wake()  # without the lease, results are looked for at intervals from now on
         await asyncio.sleep(closing_times.fetched_by_s - time.monotonic())
         await asyncio.gather(*map(self._refuse, list(self._pending)))
 
     async def _refuse(self, operation_id: str) -> None:
         """Ends a command that no poll has fetched."""
         with contextlib.suppress(StoreError):  # then it ends when its time is up
-            fate = await self._stream.give_up(operation_id, unfetched_only=True)
+            end = await self._stream.give_up(operation_id, unfetched_only=True)
             pending = self._pending.get(operation_id)
-            if fate is CommandState.EXPIRED and pending and not pending.result.done():
-                pending.result.set_result(failures.closing_times())
+            if end is CommandState.EXPIRED and pending and not pending.result.done():
+                pending.result.set_result(failures.relay_stops())
 
-    async def pass_results_on(self) -> None:
-        """Hands what mods answered to whoever waits for it. Never returns."""
+
+class _ResultReader:
+    """Reads the results of one instance and hands them to the commands in `pending`."""
+
+    def __init__(
+        self, stream: CommandStream, lease: Lease, metrics: UplinkMetrics, pending: dict[str, _Pending]
+    ) -> None:
+        self.waited_for = 0
+        """Number of commands that a request waits for, refreshes not included."""
+        self._stream = stream
+        self._lease = lease
+        self._metrics = metrics
+        self._pending = pending
+        self.woken = asyncio.Event()
+        self._soon: asyncio.TimerHandle | None = None
+        self._through = ""  # id of the last entry that was read
+        self._found_s = 0.0
+        self._unclaimed: OrderedDict[str, float] = OrderedDict()  # id of an entry -> since when
+
+    def wake(self) -> None:
+        """There may be results."""
+        if self.waited_for or not self._lease.held:
+            self.woken.set()
+        elif self._soon is None:
+            loop = asyncio.get_running_loop()
+            self._soon = loop.call_at(next_beat_s(loop.time(), REFRESHED_EVERY_S), self.woken.set)
+
+    async def run(self) -> None:
+        """Hands results to the commands that wait for them. Never returns."""
         while True:
-            self._wake.clear()
+            self.woken.clear()
             if self._soon:
                 self._soon.cancel()
                 self._soon = None
             found = await patiently(self._read)
-            await patiently(self._clear_up)
-            if not found:
-                await self._woken()
+            if self._unclaimed:
+                await patiently(self._delete_unclaimed)
+            if found:
+                continue
+            unhinted = self._pending and not self._lease.held
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_AGAIN_S if unhinted else None):
+                    await self.woken.wait()
 
-    async def _woken(self) -> None:
-        alone = self._pending and not self._lease.held
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LOOK_AGAIN_S if alone else None):
-                await self._wake.wait()
+    async def _read(self) -> bool:
+        """Hands on our own results and deletes them from the stream. False: there were none at all.
 
-    async def _read(self) -> int:
-        """How many results were found; our own are passed on, and taken off the stream. Raises StoreError."""
+        Raises StoreError.
+        """
         now_s = time.monotonic()
         if now_s - self._found_s > KEEP_MS / 1000:
             self._through = ""  # the stream may have expired, and begun anew with lower ids
@@ -224,12 +238,15 @@ class CommandQueue:
             self._through, self._found_s = found[-1][0], now_s
         if ours:
             self._stream.claim(ours)
-        return len(found)
+        return bool(found)
 
-    async def _clear_up(self) -> None:
-        """Takes off what nobody claimed in time. It is the owner who counts it. Raises StoreError."""
-        overdue_s = time.monotonic() - CLAIMED_WITHIN_S
-        while self._unclaimed and next(iter(self._unclaimed.values())) < overdue_s:
+    async def _delete_unclaimed(self) -> None:
+        """Deletes results that no uplink has claimed in time. Only the owner deletes and counts them.
+
+        Raises StoreError.
+        """
+        before_s = time.monotonic() - CLAIMED_WITHIN_S
+        while self._unclaimed and next(iter(self._unclaimed.values())) < before_s:
             entry = next(iter(self._unclaimed))
             if self._lease.held:
                 self._metrics.unclaimed.inc(await self._stream.take_off(entry))

@@ -1,9 +1,8 @@
-"""How long has the mod of one instance been silent? Pure: times are arguments.
+"""How long the mod of one instance has been silent. Pure: times are arguments.
 
-Two things must never make a living server look dead, for Takaro then sets every player offline
-(protocol.md T17): a store that is away, for then no call can be noted, and a relay that was away itself. So
-silence is what was last read, it is counted from our own start at the earliest, and the time without a store
-is left out.
+If a server looks dead, Takaro sets all its players offline (protocol.md T17). So two things must not count as
+silence: time without Redis, in which no call of the mod can be recorded, and time before this uplink started.
+While Redis is away, the silence stays as it was last read.
 """
 
 from enum import Enum, unique
@@ -11,35 +10,36 @@ from enum import Enum, unique
 from services.relay.protocol.vocabulary import SILENT_AFTER_S
 
 RESTARTED_AFTER_S = 45.0
-"""No DayZ server is back sooner after it went down, and a mod that runs is never silent for so long."""
+"""No DayZ server restarts faster than this, and a running mod is never silent for so long."""
 
 
 @unique
 class ContactChange(Enum):
-    """What a look can find."""
+    """What has changed since the last look."""
 
     NONE = "none"
-    GONE = "gone"  # it has been silent for SILENT_AFTER_S
-    RESTARTED = "restarted"  # it is back after so long a silence that its server has started anew
+    GONE = "gone"  # the mod has been silent for SILENT_AFTER_S
+    RESTARTED = "restarted"  # the mod is back after RESTARTED_AFTER_S: the game server has started anew
 
 
 class Contact:
-    """The mod's last contact as the last look at its lease read it."""
+    """The mod's last contact, as the last look at the lease read it."""
 
     def __init__(self, started_s: float) -> None:
         self._read_s = started_s
         self._contact_ms: int | None = None
         self._heard_s = started_s
-        self._away_s = 0.0  # how long the store was away since that contact
-        self.store_away = True  # until it was read
+        self._away_s = 0.0  # how long Redis was away since that contact
+        self.store_away = True
+        """Whether the last look could not read Redis. True before the first look."""
         self.silent_s: float | None = None
-        """Seconds of silence at the last look; None: the mod was never heard of."""
+        """Seconds of silence at the last look; None: the mod has never called."""
 
     def read(self, now_s: float, store_now_ms: int, contact_ms: int | None) -> ContactChange:
-        """A look read `contact_ms` while Redis' clock said `store_now_ms` and ours `now_s`.
+        """Takes in a look: the mod called at `contact_ms` on Redis' clock, which then showed `store_now_ms`.
 
-        Ours is never set; Redis' clock may be. If the contact has changed since the last look, the mod has
-        called since.
+        `now_s` is on our own clock, which nobody sets. Redis' clock may be set: so a contact that differs
+        from the last look's is a call made since then, whatever it says.
         """
         was_away, self.store_away = self.store_away, False
         before_s, away_s = self.silent_s or 0.0, now_s - self._read_s
@@ -55,7 +55,3 @@ class Contact:
         if before_s > RESTARTED_AFTER_S > self.silent_s:
             return ContactChange.RESTARTED
         return ContactChange.GONE if before_s <= SILENT_AFTER_S < self.silent_s else ContactChange.NONE
-
-    def lost_store(self) -> None:
-        """A look could not read."""
-        self.store_away = True

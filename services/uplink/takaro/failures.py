@@ -62,7 +62,7 @@ def stood_still() -> CommandFailure:
     return CommandFailure(Cause.NOT_DELIVERED, f"{NOT_DELIVERED}: the relay stood still, ask again")
 
 
-def closing_times() -> CommandFailure:
+def relay_stops() -> CommandFailure:
     """No poll can fetch it before this uplink stops, or stops serving the instance."""
     return CommandFailure(
         Cause.NOT_DELIVERED, f"{NOT_DELIVERED}: the relay stops, or stops serving this server"

@@ -4,7 +4,7 @@ from services.relay.protocol.keys import IDENTIFIES
 from services.relay.store.client import Script, Store
 
 TURN = Script("identify_turn")
-INTERVAL_MS, BURST = 20, 5
+INTERVAL_MS, BURST = 1_000, 5
 
 
 async def waits_ms(store: Store, count: int) -> list[int]:

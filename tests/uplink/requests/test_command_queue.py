@@ -172,7 +172,7 @@ async def test_results_are_found_when_the_stream_has_begun_anew_on_a_clock_that_
     future = b'{"value":null,"error":""}'
     await scene.store.send("XADD", results, "9999999999999-0", "operation", "x", "outcome", future)
     owner.command_queue.wake()
-    await until(lambda: owner.command_queue._through.startswith("9999999999999"))
+    await until(lambda: owner.command_queue._results._through.startswith("9999999999999"))
     await scene.store.send("DEL", results)  # it expired
     monkeypatch.setattr(command_queue, "KEEP_MS", 0)
     operation_id, answer = owner.ask()

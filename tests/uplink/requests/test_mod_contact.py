@@ -25,7 +25,7 @@ def test_silence_does_not_grow_while_the_store_is_away() -> None:
     contact = Contact(started_s=0.0)
     assert contact.store_away
     contact.read(1_000.0, 100_000, 99_000)
-    contact.lost_store()
+    contact.store_away = True
     assert (contact.silent_s, contact.store_away) == (1.0, True)
 
 
@@ -56,11 +56,11 @@ def test_a_store_that_was_away_makes_no_living_mod_look_gone_and_no_dead_one_ali
         return contact.read(seconds, round(1_000 * seconds), round(1_000 * contact_s)), contact.silent_s
 
     assert read_at(1_000, 998) == (ContactChange.NONE, 2)
-    contact.lost_store()
+    contact.store_away = True
     assert read_at(1_300, 998) == (ContactChange.NONE, 2)  # it could not be noted when the mod called
     assert read_at(1_301, 1_300.5) == (ContactChange.NONE, 0.5)
     assert read_at(1_350, 1_300.5) == (ContactChange.NONE, 49.5)
-    contact.lost_store()
+    contact.store_away = True
     assert read_at(1_400, 1_300.5) == (ContactChange.NONE, 49.5)
     assert read_at(1_411, 1_300.5) == (ContactChange.GONE, 60.5)
     assert read_at(1_412, 1_411.5) == (ContactChange.RESTARTED, 0.5)

@@ -13,7 +13,7 @@ CASES = [
     (failures.queue_full(), Cause.QUEUE_FULL, "not delivered: too many commands wait"),
     (failures.store_away(), Cause.STORE_AWAY, "the relay's store is away"),
     (failures.store_refused("Redis is full"), Cause.STORE_REFUSED, "not delivered: Redis is full"),
-    (failures.closing_times(), Cause.NOT_DELIVERED, "not delivered: the relay stops"),
+    (failures.relay_stops(), Cause.NOT_DELIVERED, "not delivered: the relay stops"),
     (failures.cut_short(), Cause.NO_RESULT, "the relay ends before it knows the result: it may have run"),
     (failures.fault(), Cause.FAULT, "the relay failed by a fault of its own: it may have run"),
 ]

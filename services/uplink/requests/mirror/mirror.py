@@ -1,9 +1,10 @@
 """What is known of one instance's game: who is online, where, with what. Pure: times are arguments.
 
-It is fed with the events and results that pass through uplink in their order, and holds answers as they go
-out: encoded JSON. Times are seconds on the wall clock, so that ages outlive a restart.
+Events and results change it in the order in which uplink handles them. It holds answers in the form in which
+they are sent: encoded JSON. Times are seconds on the wall clock, so that ages outlive a restart.
 """
 
+import contextlib
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -24,32 +25,32 @@ from services.uplink.requests.mirror.read_rules import (
 )
 
 LATER_S = 10.0
-"""What the mod answers it may have looked up so long before. What happened earlier still is in its answer."""
+"""The mod may have looked up its answer this long ago. An event that is older still is part of the answer."""
 
 
 class Subject(NamedTuple):
-    """What a read is about: one player, or with an empty `game_id` the game itself."""
+    """What a read is about: one player or, with an empty `game_id`, the game itself."""
 
     action: Action
     game_id: str = ""
 
 
 class Reading(NamedTuple):
-    """An answer and what it is worth. `payload` is None when unknown, and of a catalogue: it is in Redis."""
+    """An answer and its age. `payload` is None if it is unknown, and for a catalogue: that is in Redis."""
 
     age: AnswerAge
     payload: bytes | None = None
 
 
 class Kept(NamedTuple):
-    """An answer and when it was true."""
+    """An answer, and when it was true."""
 
     at_s: float
     payload: bytes
 
 
 class MirrorChanges(NamedTuple):
-    """Fields of the two hashes in Redis and what to store there; empty: take the field away."""
+    """Fields of the two hashes in Redis and their new values. An empty value deletes the field."""
 
     mirror: dict[str, bytes]
     catalogues: dict[str, bytes]
@@ -58,15 +59,18 @@ class MirrorChanges(NamedTuple):
 NOTHING = Reading(AnswerAge.UNKNOWN)
 
 _ONLINE = "online"
-_PLAYERS = "players"  # how many are online, for those who only want to count (relay/instances/facts.py)
-_EVENT = "event"  # when an event of a player was sent of whom no position is known
+_PLAYERS = "players"  # number of players online, for readers that need no more (relay/instances/facts.py)
+_EVENT = "event"  # when an event was sent of a player whose position is unknown
 _MADE_UP = "made_up"  # when a position was last made up, and how many were
 _FORGOTTEN = b""
 
 
 class Mirror:
-    """The game of one instance as uplink knows it. `beyond` is told of each limit that is run into; of
-    positions and inventories those go first that were not renewed for longest."""
+    """The game of one instance as uplink knows it.
+
+    `beyond` is called with the name of each limit that is exceeded. The positions and inventories that were
+    not renewed for longest are forgotten first.
+    """
 
     def __init__(
         self, limits: Limits = DEFAULT_LIMITS, beyond: Callable[[str], object] = lambda limit: None
@@ -75,7 +79,7 @@ class Mirror:
         self._beyond = beyond
         self._online: dict[str, Kept] = {}  # gameId -> player
         self._listed_s: float | None = None  # when the mod last said who is online
-        self._counted_s = 0.0  # the same, or when it began without anybody
+        self._counted_s = 0.0  # the same, or when the game started without players
         self._catalogues: dict[Action, float] = {}
         self._places: OrderedDict[str, Kept] = OrderedDict()
         self._inventories: OrderedDict[str, Kept] = OrderedDict()
@@ -86,47 +90,58 @@ class Mirror:
     # What is known
 
     def read(self, subject: Subject, now_s: float) -> Reading:
-        """The answer to a read. Of somebody who is known not to be there, the last one stays good."""
+        """The answer to a read. The last one stays fresh for a player who is known not to be in the game."""
         action, game_id = subject
-        if action is Action.GET_PLAYERS:
-            age = age_of(action, self._listed_s, now_s)
-            return NOTHING if age is AnswerAge.UNKNOWN else Reading(age, self._players())
-        if action is Action.GET_PLAYER:
-            return self._reading(action, self._online.get(game_id), now_s)
-        if action is Action.GET_PLAYER_LOCATION:
-            return self._of_player(subject, self._places, now_s)
-        if action is Action.GET_PLAYER_INVENTORY:
-            return self._of_player(subject, self._inventories, now_s)
-        return Reading(age_of(action, self._catalogues.get(action), now_s))
+        match action:
+            case Action.GET_PLAYERS:
+                age = age_of(action, self._listed_s, now_s)
+                return NOTHING if age is AnswerAge.UNKNOWN else Reading(age, self._players())
+            case Action.GET_PLAYER:
+                kept = self._online.get(game_id)
+            case Action.GET_PLAYER_LOCATION:
+                kept = self._places.get(game_id)
+            case Action.GET_PLAYER_INVENTORY:
+                kept = self._inventories.get(game_id)
+            case _:
+                return Reading(age_of(action, self._catalogues.get(action), now_s))
+        if kept is None:
+            return NOTHING
+        if (
+            game_id not in self._online
+            and age_of(Action.GET_PLAYERS, self._listed_s, now_s) is not AnswerAge.UNKNOWN
+        ):  # the mod could not say more
+            return Reading(AnswerAge.FRESH, kept.payload)
+        age = age_of(action, kept.at_s, now_s)
+        return NOTHING if age is AnswerAge.UNKNOWN else Reading(age, kept.payload)
 
     @property
     def online(self) -> int:
-        """How many players are known to be there."""
+        """Number of players known to be in the game."""
         return len(self._online)
 
     @property
     def listed(self) -> tuple[float | None, bytes]:
-        """Since when the list of players was not renewed (None: never known), and the list as last known."""
+        """When the list of players was last renewed (None: never), and the list as last known."""
         return self._listed_s, self._players()
 
     def place(self, game_id: str) -> dict[str, Any] | None:
-        """Where a player was last."""
+        """The last known position of a player."""
         kept = self._places.get(game_id)
         return orjson.loads(kept.payload) if kept else None
 
     def event_waits(self, game_id: str, now_s: float) -> bool:
-        """Whether Takaro may need the position of a player to take an event of theirs."""
+        """Whether Takaro may need the position of this player to accept an event."""
         sent = self._sent.get(game_id)
         return sent is not None and now_s - sent.at_s <= EVENT_WAITS_S
 
     def make_up_place(self, now_s: float) -> bytes:
-        """A position to tell when none is known, and an event waits for it. It is counted."""
+        """The position to answer when none is known and an event waits for it. Counts it."""
         self._made_up += 1
         self._changed.mirror[_MADE_UP] = _stored(Kept(now_s, b"%d" % self._made_up))
         return orjson.dumps(MADE_UP_PLACE)
 
     def oldest_s(self, action: Action) -> float | None:
-        """Since when the oldest answer about somebody online was not renewed; None: nothing is known."""
+        """When the oldest answer about a player who is online was renewed; None: nothing is known."""
         if action is Action.GET_PLAYERS:
             return self._listed_s
         kept = self._places if action is Action.GET_PLAYER_LOCATION else self._inventories
@@ -136,27 +151,13 @@ class Mirror:
     def _players(self) -> bytes:
         return b"[" + b",".join(kept.payload for kept in self._online.values()) + b"]"
 
-    def _of_player(self, subject: Subject, kept: Mapping[str, Kept], now_s: float) -> Reading:
-        found = kept.get(subject.game_id)
-        if (
-            subject.game_id not in self._online
-            and age_of(Action.GET_PLAYERS, self._listed_s, now_s) is not AnswerAge.UNKNOWN
-            and found
-        ):  # the mod could not say more
-            return Reading(AnswerAge.FRESH, found.payload)
-        return self._reading(subject.action, found, now_s)
-
-    def _reading(self, action: Action, kept: Kept | None, now_s: float) -> Reading:
-        if kept is None:
-            return NOTHING
-        age = age_of(action, kept.at_s, now_s)
-        return NOTHING if age is AnswerAge.UNKNOWN else Reading(age, kept.payload)
-
-    # What is heard
+    # What changes it
 
     def happened(self, event: GameEvent, at_s: float, now_s: float) -> None:
-        """An event of `at_s` is on its way to Takaro. After an outage that may be hours ago: what the mod has
-        said since is left as it is."""
+        """Takes in an event of `at_s` that is about to be sent to Takaro.
+
+        After an outage `at_s` may be hours ago. What the mod has answered since then is not changed.
+        """
         data = event["data"]
         player = data.get("player")
         if not player:
@@ -178,7 +179,7 @@ class Mirror:
                     self._mark_online()
 
     def answered(self, subject: Subject, value: Any, now_s: float) -> None:
-        """The mod answered a read, with a value that Takaro accepts."""
+        """Takes in the mod's answer to a read: a value that Takaro accepts."""
         action, game_id = subject
         match action:
             case Action.GET_PLAYERS:
@@ -208,7 +209,7 @@ class Mirror:
                 self._changed.catalogues[action] = payload
 
     def done(self, action: Action, args: Mapping[str, Any], now_s: float) -> None:
-        """The mod did what Takaro asked for: what that changes is known, or no longer known."""
+        """Takes in a write that the mod has run: what it changes is now known, or no longer known."""
         game_id = args.get("gameId", "")
         match action:
             case Action.TELEPORT_PLAYER:
@@ -220,12 +221,12 @@ class Mirror:
                 self._changed.mirror[Action.LIST_BANS] = _FORGOTTEN
 
     def restarted(self, now_s: float) -> None:
-        """The game server was away so long that it has started anew: who is online is for it to say."""
+        """The game server has started anew: nobody is known to be online until the mod answers."""
         self._online.clear()
         self._listed_s = None
         self._counted_s = now_s
         self._changed.mirror[_ONLINE] = _FORGOTTEN
-        for action, at_s in self._catalogues.items():  # old at the least; most often still right
+        for action, at_s in self._catalogues.items():  # stale at least, though mostly still right
             self._catalogues[action] = min(at_s, now_s - READ_RULES[action].fresh_s - 1.0)
 
     def _is_online(self, game_id: str, player: Mapping[str, Any], now_s: float) -> None:
@@ -255,10 +256,10 @@ class Mirror:
     def _mark_online(self) -> None:
         self._changed.mirror[_ONLINE] = _FORGOTTEN  # written whole by take_changes
 
-    # What outlives a restart
+    # What is saved in Redis
 
     def take_changes(self) -> MirrorChanges:
-        """What changed since the last call."""
+        """What has changed since the last call."""
         changes, self._changed = self._changed, MirrorChanges({}, {})
         if _ONLINE in changes.mirror:
             changes.mirror[_PLAYERS] = _FORGOTTEN if self._listed_s is None else b"%d" % self.online
@@ -267,39 +268,43 @@ class Mirror:
         return changes
 
     def put_back(self, changes: MirrorChanges) -> None:
-        """Changes that could not be stored; what has changed again meanwhile is newer."""
+        """Takes back changes that could not be saved. Changes made meanwhile are newer."""
         newer = self._changed
         self._changed = MirrorChanges(changes.mirror | newer.mirror, changes.catalogues | newer.catalogues)
 
     def restore(self, fields: Mapping[str, bytes], now_s: float) -> None:
-        """Takes up what was stored, unless what is known is newer; what cannot be read is left out.
+        """Takes in what was saved, unless what is known is newer. Ignores what it cannot read.
 
-        Catalogues are looked up when they are needed.
+        Of catalogues only the age is taken in: they are read from Redis when they are needed.
         """
         for name, stored in fields.items():
-            action, _, game_id = name.partition(":")
-            at_s, payload = _loaded(stored)
-            if at_s is None:
-                continue
-            at_s = min(at_s, now_s)
-            if name == _ONLINE:
-                self._restore_online(at_s, payload)
-            elif action == Action.GET_PLAYER_LOCATION:
-                _keep_newer(self._places, game_id, Kept(at_s, payload))
-            elif action == Action.GET_PLAYER_INVENTORY:
-                _keep_newer(self._inventories, game_id, Kept(at_s, payload))
-            elif action == _EVENT:
-                _keep_newer(self._sent, game_id, Kept(at_s, payload))
-            elif name == _MADE_UP and payload.isdigit():
-                self._made_up = max(self._made_up, int(payload))
-            elif action in CATALOGUES:
-                self._catalogues[Action(action)] = max(at_s, self._catalogues.get(Action(action), at_s))
+            at_s, _, payload = stored.partition(b" ")
+            with contextlib.suppress(ValueError):
+                self._restore(name, Kept(min(float(at_s), now_s), payload))
 
-    def _restore_online(self, at_s: float, payload: bytes) -> None:
+    def _restore(self, name: str, found: Kept) -> None:
+        part, _, game_id = name.partition(":")
+        match part:
+            case Action.GET_PLAYER_LOCATION:
+                _keep_newer(self._places, game_id, found)
+            case Action.GET_PLAYER_INVENTORY:
+                _keep_newer(self._inventories, game_id, found)
+            case _ if part == _EVENT:
+                _keep_newer(self._sent, game_id, found)
+            case _ if name == _ONLINE:
+                self._restore_online(found)
+            case _ if name == _MADE_UP and found.payload.isdigit():
+                self._made_up = max(self._made_up, int(found.payload))
+            case _ if part in CATALOGUES:
+                action = Action(part)
+                self._catalogues[action] = max(found.at_s, self._catalogues.get(action, found.at_s))
+
+    def _restore_online(self, found: Kept) -> None:
+        at_s = found.at_s
         if self._listed_s is not None and self._listed_s > at_s:
             return
         try:
-            players = orjson.loads(payload)
+            players = orjson.loads(found.payload)
             self._online = {p["gameId"]: Kept(at_s, kept_json(p)) for p in players}
             self._listed_s = self._counted_s = at_s
         except (orjson.JSONDecodeError, TypeError, KeyError):
@@ -313,11 +318,3 @@ def _keep_newer(kept: OrderedDict[str, Kept], game_id: str, found: Kept) -> None
 
 def _stored(kept: Kept) -> bytes:
     return b"%.3f %b" % (kept.at_s, kept.payload)
-
-
-def _loaded(stored: bytes) -> tuple[float | None, bytes]:
-    at_s, _, payload = stored.partition(b" ")
-    try:
-        return float(at_s), payload
-    except ValueError:
-        return None, b""

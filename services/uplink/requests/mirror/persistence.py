@@ -1,6 +1,7 @@
-"""Keeps the mirror of one instance in Redis, so that the next owner does not start from nothing."""
+"""Saves the mirror of one instance in Redis, so that the next owner does not start from nothing."""
 
 import asyncio
+from collections.abc import Iterator
 from itertools import chain
 
 from services.relay.protocol.keys import keys_of
@@ -12,24 +13,26 @@ from services.uplink.reporting.metrics import UplinkMetrics
 from services.uplink.requests.mirror.mirror import Mirror
 
 SAVE_EVERY_S = 2.0
-"""What is known only since then is lost with the process: it costs a few questions to the mod."""
+"""A process that dies loses what it learnt in this time. That costs the mod a few reads."""
 
 _SAVE = Script("save_mirror")
 
 
 class MirrorPersistence:
-    """Loads and saves what is known of the instance `slug`."""
+    """Loads and saves the mirror of the instance of `lease`."""
 
-    def __init__(self, store: Store, slug: str, lease: Lease, mirror: Mirror, metrics: UplinkMetrics) -> None:
+    def __init__(self, store: Store, lease: Lease, mirror: Mirror, metrics: UplinkMetrics) -> None:
         self._store = store
-        self._keys = keys_of(slug)
+        self._keys = keys_of(lease.slug)
         self._lease = lease
         self._mirror = mirror
         self._metrics = metrics
 
     async def run(self) -> None:
-        """Loads at once, and again when the lease is ours: its last holder saved until then. Then saves what
-        changes. Never returns."""
+        """Loads the mirror, again once the lease is ours, and then saves what changes. Never returns.
+
+        The last owner saves until the lease is ours.
+        """
         await patiently(self._load)
         if not self._lease.held:
             await self._lease.taken()
@@ -39,26 +42,30 @@ class MirrorPersistence:
             await patiently(self.save)
 
     async def save(self) -> None:
-        """Saves what changed, if the lease is ours. Changes that were not saved are kept, also when this is
-        cancelled. Raises StoreError."""
+        """Saves what has changed, if the lease is ours.
+
+        Changes that could not be saved are kept, also when this is cancelled. Raises StoreError.
+        """
         if not self._lease.held:
             return
         changes = self._mirror.take_changes()
         if not changes.mirror:
             return
         keys = (self._keys.lease, self._keys.mirror, self._keys.catalogues)
-        fields = (part for pair in chain(changes.mirror.items(), changes.catalogues.items()) for part in pair)
+        fields: Iterator[str | bytes] = chain.from_iterable(
+            (*changes.mirror.items(), *changes.catalogues.items())
+        )
         saved = False
         try:
             saved = await self._store.run(_SAVE, keys, self._lease.token, 2 * len(changes.mirror), *fields)
             if not saved:
                 self._metrics.fenced.labels("mirror").inc()
-        finally:  # also when the caller's time is up: to save them twice does no harm
+        finally:  # also when the caller's time is up: saving them twice does no harm
             if not saved:
                 self._mirror.put_back(changes)
 
     async def catalogue(self, action: Action) -> bytes | None:
-        """A catalogue as it goes out to Takaro. Raises StoreError."""
+        """A catalogue in the form in which Takaro gets it, None if there is none. Raises StoreError."""
         stored: bytes | None = await self._store.send("HGET", self._keys.catalogues, action)
         return stored
 

@@ -1,7 +1,7 @@
-"""What to ask the mod for next, and when: merged, ordered by need, at a pace. Pure: time is an argument.
+"""Decides which reads go to the mod next, and when. Pure: time is an argument.
 
 Takaro's burst of 3 + 2P reads each 30 s must never reach a mod that polls every 2 s and posts one result at
-a time (protocol.md T16). Whatever is wanted is wanted once, and leaves at so many a second.
+a time (protocol.md T16). Equal reads are sent once, in the order of their rank, at a few a second.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from services.uplink.requests.mirror.mirror import Subject
 from services.uplink.requests.mirror.read_rules import READ_RULES
 
 BURST_S = 2.0
-"""What a quiet time saves up: as much as one poll of the mod fetches."""
+"""Time without reads that counts for the pace: after it, as many may be sent as one poll fetches."""
 
 MAX_UNDER_WAY = 20
 MAX_WANTED = 1_000
@@ -21,17 +21,17 @@ _RANKS = sorted({rule.rank for rule in READ_RULES.values()})
 
 
 class Refreshes:
-    """The reads that are wanted of one mod.
+    """The reads of one mod that are to be sent.
 
-    What somebody waits for leaves as soon as the pace allows. The rest leaves `calm_s` later: what Takaro
-    asked of all servers at one moment is answered first, everywhere. And it leaves in groups, as many as one
-    poll of the mod fetches: to send each by itself would bring nothing and cost a round trip.
+    Reads that a request waits for are sent as soon as the pace allows. The others are delayed by `calm_s`,
+    because Takaro asks all servers at one moment and its requests are answered first. They are sent in groups
+    of as many as one poll fetches: to send each by itself would gain nothing and cost a round trip.
     """
 
     def __init__(self, per_s: float, calm_s: float, now_s: float) -> None:
         self._pace = TokenBucket(per_s, per_s * BURST_S, now_s)
         self._calm_s = calm_s
-        # Since when each is wanted: by rank, and within a rank in the order in which they came.
+        # When each was first wanted: by rank, and within a rank in the order in which they came.
         self._waited_for: dict[int, dict[Subject, float]] = {rank: {} for rank in _RANKS}
         self._wanted: dict[int, dict[Subject, float]] = {rank: {} for rank in _RANKS}
         self._under_way: set[Subject] = set()
@@ -40,10 +40,7 @@ class Refreshes:
         return sum(map(len, (*self._waited_for.values(), *self._wanted.values())))
 
     def want(self, subject: Subject, now_s: float, *, somebody_waits: bool) -> bool:
-        """Once is enough: what is wanted already, or under way, is not wanted again.
-
-        True if `wait_s` may be less now.
-        """
+        """Adds a read, unless it waits already or is under way. True if `wait_s` may be less now."""
         rank = READ_RULES[subject.action].rank
         waited_for, wanted = self._waited_for[rank], self._wanted[rank]
         if subject in self._under_way or subject in waited_for:
@@ -57,7 +54,7 @@ class Refreshes:
         return count == 0
 
     def take(self, now_s: float) -> list[Subject]:
-        """The reads that leave now, those needed most first. `done` must follow for each."""
+        """The reads to send now, the most needed first. `done` must follow for each."""
         may, room = int(self._pace.level(now_s)), MAX_UNDER_WAY - len(self._under_way)
         taken = list(islice(_in_order(self._waited_for), min(may, room)))
         ready = self._ready(now_s, room - len(taken))
@@ -72,14 +69,14 @@ class Refreshes:
         return taken
 
     def clear(self) -> list[Subject]:
-        """Forgets what did not leave yet. Returns the reads among it that somebody waits for."""
+        """Forgets the reads that were not sent yet. Returns those that a request waits for."""
         waited_for = list(_in_order(self._waited_for))
         for subjects in (*self._waited_for.values(), *self._wanted.values()):
             subjects.clear()
         return waited_for
 
     def wait_s(self, now_s: float) -> float | None:
-        """How long until `take` gives something; None: not before something changes."""
+        """Time until `take` returns a read; None: not before something changes."""
         self._pace.level(now_s)
         room = MAX_UNDER_WAY - len(self._under_way)
         if not room:
@@ -92,13 +89,13 @@ class Refreshes:
         return min(first_s) + self._calm_s - now_s if first_s else None
 
     def done(self, subject: Subject) -> bool:
-        """The read has ended, one way or the other. True if `wait_s` may be less now."""
+        """A read has ended, with or without an answer. True if `wait_s` may be less now."""
         full = len(self._under_way) >= MAX_UNDER_WAY
         self._under_way.discard(subject)
         return full
 
     def _ready(self, now_s: float, room: int) -> list[Subject]:
-        """What nobody waits for and may leave by now, as much as goes at once."""
+        """The delayed reads that may be sent by now, at most one group."""
         ready = (
             subject
             for subjects in self._wanted.values()

@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 import pytest
 
-from services.uplink.requests.mirror.banned import known_as
+from services.uplink.requests.reads import with_known_players
 
 STEAM = "76561198000000001"
 ANNA = {"gameId": STEAM, "name": "Anna", "steamId": STEAM, "platformId": "dayz:abc"}
@@ -31,9 +31,9 @@ def ban(**player: str) -> dict[str, Any]:
 def test_a_banned_player_is_told_as_the_one_who_was_seen(
     player: dict[str, str], known: dict[str, str]
 ) -> None:
-    assert known_as([ban(**player)], RECORDS) == [ban(**known)]
+    assert with_known_players([ban(**player)], RECORDS) == [ban(**known)]
 
 
 def test_with_nobody_seen_the_list_stays_as_it_is() -> None:
     bans = [ban(gameId="8", name="8"), ban(gameId="9", name="")]
-    assert known_as(bans, []) == bans
+    assert with_known_players(bans, []) == bans

@@ -25,9 +25,7 @@ class Owner:
         self.registry = CollectorRegistry()
         self.mirror = Mirror()
         self.lease = Lease(store, slug, "an uplink")
-        self.persistence = MirrorPersistence(
-            store, slug, self.lease, self.mirror, UplinkMetrics(self.registry)
-        )
+        self.persistence = MirrorPersistence(store, self.lease, self.mirror, UplinkMetrics(self.registry))
 
     def sees(self, game_id: str, at_s: float, x: float = 1.0) -> None:
         self.mirror.answered(Subject(Action.GET_PLAYER_LOCATION, game_id), PLACE | {"x": x}, at_s)
