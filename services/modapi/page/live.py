@@ -181,7 +181,7 @@ class Live:
 
     async def events(self, row: PageRow) -> list[ActivityEntry]:
         """What passed lately, and what was accepted and has not passed. Raises StoreError."""
-        return [*self.passed(row.slug), *await accepted(self._store, row.slug, row.facts.now_ms)]
+        return [*self.passed(row.slug), *await accepted(self._store, row.slug, row.facts)]
 
     async def letters(self, slug: str, form_key: str, before: str) -> Html:
         """Dead letters. Raises StoreError."""

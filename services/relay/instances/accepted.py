@@ -10,7 +10,7 @@ from itertools import takewhile
 
 from services.relay.instances.activity import DEAD, REMEMBERED, WAITING, ActivityEntry
 from services.relay.instances.dead_letters import DeadLetter, DeadLetters
-from services.relay.instances.facts import facts_of
+from services.relay.instances.facts import Facts, facts_of
 from services.relay.protocol.errors import StoreError
 from services.relay.protocol.link_states import LinkState
 from services.relay.store.client import Store
@@ -27,13 +27,17 @@ LETTERS = 20
 FOLLOW_EVERY_S = 0.5
 
 
-async def accepted(store: Store, slug: str, now_ms: int) -> list[ActivityEntry]:
-    """The newest that wait or were put aside, at most REMEMBERED of those that wait. Raises StoreError."""
+async def accepted(store: Store, slug: str, facts: Facts) -> list[ActivityEntry]:
+    """The newest events that wait or were put aside, at most REMEMBERED of those that wait.
+
+    `facts` are those of the instance. Raises StoreError.
+    """
     stream = EventStream(store, slug)
     entries, delivered, letters = await asyncio.gather(
         stream.newest(BATCHES), stream.delivered(), DeadLetters(store, slug).newest(LETTERS)
     )
-    return [*waiting(entries, delivered, now_ms)[:REMEMBERED], *map(_put_aside, filter(_is_ours, letters))]
+    waits = waiting(entries, delivered, facts.now_ms, settled_after_ms(facts))
+    return [*waits[:REMEMBERED], *map(_put_aside, filter(_is_ours, letters))]
 
 
 async def follow(store: Store, slug: str) -> AsyncIterator[list[ActivityEntry]]:
@@ -62,9 +66,7 @@ class _Follower:
     async def look(self) -> list[ActivityEntry]:
         """What is new, the oldest first. Raises StoreError."""
         facts = await facts_of(self._store, self._slug)
-        # While Takaro takes events, most of those that are young are delivered in a moment.
-        settled_ms = SETTLED_MS if facts.uplink and facts.link == LinkState.READY else 0
-        waits = await self._waiting(facts.now_ms, settled_ms)
+        waits = await self._waiting(facts.now_ms, settled_after_ms(facts))
         return sorted([*waits, *await self._put_aside()], key=lambda one: one.at_ms)
 
     async def _waiting(self, now_ms: int, settled_ms: int) -> list[ActivityEntry]:
@@ -89,6 +91,14 @@ class _Follower:
         if letters:
             self._letter = letters[-1].id
         return [*map(_put_aside, filter(_is_ours, letters))]
+
+
+def settled_after_ms(facts: Facts) -> int:
+    """Age from which an event that is still in the stream is shown as waiting.
+
+    While Takaro takes events, most younger ones are delivered in a moment. Without a link none is.
+    """
+    return SETTLED_MS if facts.uplink and facts.link == LinkState.READY else 0
 
 
 def _is_settled(entry: StreamEntry, now_ms: int, settled_ms: int) -> bool:

@@ -18,7 +18,7 @@ from services.modapi.metrics import ModapiMetrics
 from services.modapi.page import instance, live
 from services.modapi.page.live import LiveRoom
 from services.modapi.page.routes import add_page
-from services.relay.instances import accepted, diagnosis
+from services.relay.instances import diagnosis
 from services.relay.instances.activity import ActivityEntry, ActivityFeed
 from services.relay.instances.dead_letters import DeadLetters
 from services.relay.instances.directory import Directory
@@ -435,10 +435,7 @@ async def test_a_server_that_cannot_be_shown_leaves_the_others_in_sight(
         assert f"/instance/{slug}" in answer.text and f"{slug}-odd" not in answer.text
 
 
-async def test_a_mod_is_seen_to_work_before_there_is_a_token(
-    store: Store, slug: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(accepted, "SETTLED_MS", 0)
+async def test_a_mod_is_seen_to_work_before_there_is_a_token(store: Store, slug: str) -> None:
     event: GameEvent = {"type": "log", "data": {"msg": "the game says this"}}
     await EventStream(store, slug).append(EventBatch([Slot(digest(event), event)] * 44))
     async with page(store, slug) as client:

@@ -7,6 +7,7 @@ import pytest
 
 from services.relay.instances.accepted import BATCHES, SETTLED_MS, accepted, follow, waiting
 from services.relay.instances.activity import REMEMBERED, ActivityEntry
+from services.relay.instances.facts import facts_of
 from services.relay.protocol.keys import keys_of
 from services.relay.protocol.records import DeadEvent, GameEvent
 from services.relay.store.client import Store
@@ -54,15 +55,15 @@ async def test_a_mod_that_works_is_seen_before_anybody_owns_its_server(store: St
         )
     )
     await stream.bury("refused", [line("not ours to tell")])
-    now_ms = int(await stream.clock_s() * 1000) + SETTLED_MS
-    found = {(one.what, one.fate, one.detail) for one in await accepted(store, slug, now_ms)}
+    facts = await facts_of(store, slug)
+    found = {(one.what, one.fate, one.detail) for one in await accepted(store, slug, facts)}
     assert found == {
         ("log", "waiting", ""),
         ("dance", "dead", "unknown-type"),
         ("event", "dead", "unreadable"),
     }
     assert REFUSED_BY_TAKARO not in str(found)
-    assert await asyncio.wait_for(accepted(store, f"{slug}-empty", now_ms), 5) == []
+    assert await asyncio.wait_for(accepted(store, f"{slug}-empty", facts), 5) == []
 
 
 def batch(*events: GameEvent | DeadEvent) -> EventBatch:
