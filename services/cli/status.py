@@ -14,7 +14,7 @@ from services.cli.terminal import BOLD, DIM, RED, YELLOW, Paint, ago, moment, pr
 from services.modapi.page.words import Severity
 from services.relay.instances.diagnosis import Problem, diagnose_all
 from services.relay.instances.entries import ServedEntry
-from services.relay.instances.facts import Facts, facts_of, facts_of_all
+from services.relay.instances.facts import Facts, facts_of_all
 from services.relay.instances.mod_config import mod_url
 from services.relay.instances.unknown_keys import UnknownKeyCalls
 from services.relay.protocol.errors import StoreError
@@ -40,7 +40,7 @@ def run(args: Namespace, settings: Settings) -> int:
 async def _run(args: Namespace, settings: Settings) -> int:
     async with opened(settings, args.data) as relay:
         if args.slug:
-            return _print_one(await _one(relay, args.slug), as_json=args.json)
+            return await _print_one(relay, args.slug, as_json=args.json)
         at_terminal = sys.stdout.isatty()
         rows, notes = await _look(relay)
         paint = Paint.of(sys.stdout)
@@ -78,13 +78,6 @@ async def _look(relay: OpenedRelay) -> tuple[list[FleetRow], list[Problem]]:
     return sorted(rows, key=lambda row: (row.level, row.entry.instance.slug)), found.fleet
 
 
-async def _one(relay: OpenedRelay, slug: str) -> FleetRow:
-    entry, facts = await relay.entry(slug), await facts_of(relay.store, slug)
-    unknown_calls = await UnknownKeyCalls(relay.store).all()
-    found = diagnose_all({slug: entry}, {slug: facts}, mod_url(relay.settings.modapi), unknown_calls)
-    return FleetRow(entry, facts, [*found.of[slug], *found.fleet])
-
-
 def _told(notes: list[Problem], paint: Paint) -> list[str]:
     return [f"{paint('note', YELLOW)}  {safe(note.what)}: {safe(runnable(note.fix))}" for note in notes]
 
@@ -98,12 +91,17 @@ def _show(rows: list[FleetRow], notes: list[Problem], trouble: str) -> None:
     print(NO_WRAP + HOME + f"{REST_OF_LINE}\n".join(told) + REST_OF_SCREEN + WRAP, end="", flush=True)
 
 
-def _print_one(row: FleetRow, *, as_json: bool) -> int:
+async def _print_one(relay: OpenedRelay, slug: str, *, as_json: bool) -> int:
+    await relay.entry(slug)  # raises NoSuchInstance
+    # All are looked at: whose a call with a wrong key is, is known by who else is missed.
+    rows, notes = await _look(relay)
+    row = next(row for row in rows if row.entry.instance.slug == slug)
     if as_json:
         print_json(_plain(row))
         return int(row.level is Severity.BAD)
     entry, facts, problems = row
     paint = Paint.of(sys.stdout)
+    print(*_told(notes, paint), sep="\n", end="\n\n" if notes else "")
     state = paint(*row.state)
     print(f"{paint(entry.instance.slug, BOLD)}  {state}  {safe(entry.instance.name)}\n")
     for name, text in _details(entry, facts):

@@ -120,6 +120,28 @@ def test_what_is_down_stands_first_and_is_told_by_the_exit_code(terminal: Termin
     )
 
 
+async def two_called_with_a_wrong_key(store: Store) -> None:
+    """Both were last heard of at one address; `two` is known by what it presented there."""
+    for slug in ("one", "two"):
+        keys = keys_of(slug)
+        await store.send("SET", keys.contact, int(time.time() * 1000) - 120_000)
+        await store.send("HSET", keys.mod, "address", "10.0.0.9")
+    now_ms = int(time.time() * 1000)
+    await store.send("ZADD", "relay:strangers", now_ms, "two 10.0.0.9", now_ms, " 10.0.0.9")
+
+
+def test_one_server_is_told_what_the_table_of_all_tells_of_it(terminal: Terminal) -> None:
+    terminal.fill(two_called_with_a_wrong_key)
+    of_all = {view["slug"]: view for view in json.loads(terminal.run("status", "--json", code=1))}
+    for slug in ("one", "two"):
+        alone = json.loads(terminal.run("status", slug, "--json", code=1))
+        assert [one["what"] for one in alone["problems"] if "wrong mod key" in one["what"]] == [
+            one["what"] for one in of_all[slug]["problems"] if "wrong mod key" in one["what"]
+        ]
+    assert "wrong mod key" not in terminal.run("status", "one", code=1)
+    assert "wrong mod key" in terminal.run("status", "two", code=1)
+
+
 def shown_live(terminal: Terminal, *moves: tuple[bytes, Callable[[], object]]) -> bytes:
     """What `status` shows at a terminal: each move is made once its pattern is there."""
     ours, theirs = pty.openpty()
