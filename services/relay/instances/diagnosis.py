@@ -46,6 +46,7 @@ _COMPARE = (
     "compare TakaroApiUrl in profiles/TakaroIntegration/config.json with the server's mod key, letter by"
     " letter; then restart the DayZ server"
 )
+_KEPT = "its events are kept, but for chat lines older than 15 s and log lines older than 10 min"
 _PASSING = Problem(False, "the link to Takaro is being made", "nothing, if it is over within a minute")
 
 
@@ -106,6 +107,8 @@ def diagnose(
     if entry.note:
         fix = f"change relay.toml, or take away what Redis has: `dayz-relay instance remove {slug}`"
         found.append(Problem(entry.shadowed or not entry.keys, entry.note, fix))
+    if entry.shadowed:  # neither its mod nor its link can be up
+        return found
     found += [
         *_mod(facts, f"{base_url}/k/<mod key>" if entry.keys else base_url, unknown_call),
         *_link(entry, facts),
@@ -148,7 +151,7 @@ def _mod(facts: Facts, url: str, unknown_call: UnknownKeyCall | None) -> list[Pr
 def _link(entry: ServedEntry, facts: Facts) -> list[Problem]:
     if entry.instance.registration_token is None:
         where = "under [takaro]" if entry.origin is Origin.FILE else "under [takaro], or of this instance,"
-        fix = f"set registration_token {where} in relay.toml: its events are kept until then"
+        fix = f"set registration_token {where} in relay.toml: {_KEPT} until then"
         return [Problem(True, "it has no registration token of Takaro's", fix)]
     if not facts.uplink:
         fix = "start the relay; if it runs, its log says why not, or that a change waits for a restart"
@@ -162,9 +165,17 @@ def _link(entry: ServedEntry, facts: Facts) -> list[Problem]:
 def _waiting(slug: str, facts: Facts) -> list[Problem]:
     found = []
     if (facts.oldest_s or 0) > BEHIND_S:
-        what = f"{facts.events} events wait for Takaro, the oldest for {span(facts.oldest_s or 0)}"
-        found.append(Problem(False, what, "they are sent once the link is ready; none is lost"))
+        what = (
+            f"{_events(facts.events, 'waits', 'wait')} for Takaro, the oldest for {span(facts.oldest_s or 0)}"
+        )
+        when = "one after the other" if facts.link == LinkState.READY else "once the link is ready"
+        found.append(Problem(False, what, f"sent {when}: {_KEPT}"))
     if facts.dead:
-        what = f"{facts.dead} events were put aside, for Takaro would refuse them"
+        what = f"{_events(facts.dead, 'was', 'were')} put aside"
         found.append(Problem(False, what, f"dayz-relay dlq list {slug}"))
     return found
+
+
+def _events(count: int, one: str, more: str) -> str:
+    """How many events, and what they do."""
+    return f"1 event {one}" if count == 1 else f"{count} events {more}"

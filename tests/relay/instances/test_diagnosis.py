@@ -11,6 +11,7 @@ from services.relay.instances.facts import Facts
 from services.relay.instances.records import KeyDigest
 from services.relay.instances.unknown_keys import UnknownKeyCall
 from services.relay.service.settings import Instance
+from services.uplink.events.ages import CHAT_S, LOG_S
 
 NOW_MS = 1_800_000_000_000
 WELL = Facts(
@@ -174,3 +175,39 @@ def test_what_does_not_keep_it_down_is_a_note(facts: Facts, what: str) -> None:
 def test_the_worst_comes_first() -> None:
     found = diagnose(ENTRY, replace(WELL, dead=1, link="refused", contact_ms=None), URL)
     assert [problem.serious for problem in found] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("entry", "facts", "words"),
+    [
+        (ENTRY, replace(WELL, link="waiting"), "once the link is ready"),
+        (ENTRY, WELL, "one after the other"),
+        (UNTOKENED, replace(WELL, link="", uplink=""), "once the link is ready"),
+    ],
+)
+def test_of_events_that_wait_it_is_said_which_become_too_old(
+    entry: ServedEntry, facts: Facts, words: str
+) -> None:
+    behind = replace(facts, events=1, oldest_ms=NOW_MS - 900_000)
+    problem = next(one for one in diagnose(entry, behind, URL) if "wait" in one.what)
+    assert problem.what == "1 event waits for Takaro, the oldest for 15 min"
+    assert words in problem.fix and "none is lost" not in problem.fix
+    assert f"chat lines older than {CHAT_S:g} s" in problem.fix
+    assert f"log lines older than {LOG_S / 60:g} min" in problem.fix
+
+
+def test_of_events_that_were_put_aside_no_reason_is_guessed() -> None:
+    (problem,) = diagnose(ENTRY, replace(WELL, dead=1), URL)
+    assert problem.what == "1 event was put aside"
+    assert problem.fix == "dayz-relay dlq list one"
+
+
+def test_without_a_token_it_is_not_said_that_all_events_are_kept() -> None:
+    (problem,) = diagnose(UNTOKENED, replace(WELL, link="", uplink=""), URL)
+    assert "chat" in problem.fix
+
+
+def test_a_server_that_is_not_served_is_not_sent_to_its_mod_or_its_uplink() -> None:
+    shadowed = replace(ENTRY, shadowed=True, note="not served: two has the same identity token")
+    (problem,) = diagnose(shadowed, replace(WELL, link="", uplink="", contact_ms=None), URL)
+    assert problem.serious and "two has the same" in problem.what
