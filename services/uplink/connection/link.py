@@ -5,25 +5,22 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 
 from services.relay.protocol.errors import LostLease
 from services.relay.protocol.link_states import LinkState
 from services.relay.service.logs import InstanceLogger
 from services.relay.service.settings import Instance
-from services.relay.store.event_stream import EventStream
 from services.relay.store.leases import Lease
 from services.uplink.connection.backoff import RECONNECT, REFUSED, RENEWED_AFTER_READY_S
 from services.uplink.connection.closing_times import ANSWERED_WITHIN_S
 from services.uplink.connection.other_client import Finding, OtherClientWatch
 from services.uplink.connection.socket_session import SocketSession
 from services.uplink.context import UplinkContext
+from services.uplink.events.consumer import StreamConsumer
 from services.uplink.events.delivery import Delivery
-from services.uplink.events.receipts import TakenWindow
 from services.uplink.reporting.link_status import LinkStatus
 from services.uplink.requests.handler import RequestHandler
-from services.uplink.requests.mirror.mirror import Mirror
 
 RECYCLE_AFTER_REQUESTS = 3_000
 """Each leaves a listener on the socket at Takaro's end: 1 ms for every frame after 1,000 (protocol.md T3)."""
@@ -45,12 +42,10 @@ class Link:
         self,
         instance: Instance,
         context: UplinkContext,
-        stream: EventStream,
+        consumer: StreamConsumer,
         status: LinkStatus,
         handler: RequestHandler,
-        mirror: Mirror,
         lease: Lease,
-        passed: Callable[[TakenWindow], object],
     ) -> None:
         self._instance = instance
         self._context = context
@@ -59,7 +54,7 @@ class Link:
         self._lease = lease
         metrics = self._metrics = context.metrics
         self._logger = InstanceLogger(logger, instance.slug)
-        self._deliveries = Delivery(stream, mirror, lease, metrics, status.say, passed)
+        self._deliveries = Delivery(consumer, lease, metrics, status.say)
         self._used: SocketSession | None = None
         self._newest: SocketSession | None = None
         self._talking: dict[SocketSession, asyncio.Task[None]] = {}
@@ -75,10 +70,6 @@ class Link:
     def identified(self) -> bool:
         """Is there a socket right now that Takaro has accepted?"""
         return self._used is not None and self._used.ready
-
-    def wake(self) -> None:
-        """There may be new events."""
-        self._deliveries.wake()
 
     def reconnect(self) -> None:
         """Has a new socket take the place of the one in use: Takaro asks the newest."""

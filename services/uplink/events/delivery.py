@@ -1,77 +1,50 @@
-"""Events of one instance go over the socket in use, and over the next one where the last one stopped."""
+"""Events of one instance go over the socket in use, and over the next one from where the last one stopped."""
 
 import asyncio
-import logging
 import random
 import time
-from collections.abc import Callable
 
 from services.relay.protocol.errors import LostLease
 from services.relay.service.faults import BEGIN_AGAIN_S, FaultKind
 from services.relay.service.lifecycle import cancelled
-from services.relay.service.logs import InstanceLogger
-from services.relay.store.event_stream import EventStream
 from services.relay.store.leases import Lease
 from services.uplink.connection.backoff import IDENTIFY_AGAIN, RENEWED_AFTER_READY_S
 from services.uplink.connection.socket_session import Say, SocketSession
-from services.uplink.events.acknowledgements import Acknowledgements
+from services.uplink.events.consumer import StreamConsumer
 from services.uplink.events.pump import Disowned, EventPump, NoReceipt
-from services.uplink.events.receipts import TakenWindow
 from services.uplink.reporting.metrics import UplinkMetrics
-from services.uplink.requests.mirror.mirror import Mirror
 
 DRAIN_WITHIN_S = 2.5
-"""So long the receipts of what was sent are waited for: two pongs, 100 ms (events/receipts.py), and Redis."""
-
-
-logger = logging.getLogger(__name__)
+"""How long to wait for the receipts of sent events: two pongs, 100 ms (events/receipts.py), and Redis."""
 
 
 class Delivery:
-    """One pump at a time: its successor reads how far it came."""
+    """Runs one pump at a time, on the socket in use."""
 
-    def __init__(
-        self,
-        stream: EventStream,
-        mirror: Mirror,
-        lease: Lease,
-        metrics: UplinkMetrics,
-        say: Say,
-        passed: Callable[[TakenWindow], object] = lambda taken: None,
-    ) -> None:
-        self._logger = InstanceLogger(logger, stream.slug)
-        self._stream = stream
-        self._acks = Acknowledgements(stream, lease, metrics)
-        self._mirror = mirror
+    def __init__(self, consumer: StreamConsumer, lease: Lease, metrics: UplinkMetrics, say: Say) -> None:
+        self._consumer = consumer
         self._lease = lease
         self._metrics = metrics
         self._say = say
-        self._passed = passed
         self._session: SocketSession | None = None
         self._changed = asyncio.Event()
         self._finishing = False
         self._times_disowned = 0
         self._pump: EventPump | None = None
         self._pumping: asyncio.Task[None] | None = None
-        self._idle = asyncio.Event()
-        self._idle.set()
-
-    def wake(self) -> None:
-        """There may be new events."""
-        if self._pump:
-            self._pump.wake()
 
     def move_to(self, session: SocketSession) -> None:
-        """This socket is the one in use, as soon as what is under way on the one before is receipted."""
+        """Uses this socket as soon as the events under way on the one before are acknowledged."""
         self._session = session
         self._changed.set()
         self._wind_up()
 
     async def finish(self) -> None:
-        """Sends nothing new. Returns when what is under way is receipted, or given up."""
+        """Sends no new events. Returns when those under way are acknowledged, or given up."""
         self._finishing = True
         self._wind_up()
-        await self._idle.wait()
+        if self._pumping:
+            await asyncio.wait([self._pumping])
 
     def _wind_up(self) -> None:
         if self._pump and self._pumping:
@@ -79,7 +52,7 @@ class Delivery:
             asyncio.get_running_loop().call_later(DRAIN_WITHIN_S, self._pumping.cancel)
 
     async def run(self) -> None:
-        """From the moment the lease is ours. Never returns. Raises LostLease."""
+        """Delivers from the moment at which the lease is ours. Never returns. Raises LostLease."""
         await self._lease.taken()
         while True:
             self._changed.clear()
@@ -90,25 +63,16 @@ class Delivery:
                 except LostLease:
                     raise
                 except Exception as error:
-                    self._metrics.service.faults.caught(self._logger, FaultKind.LOOP, error)
+                    self._metrics.service.faults.caught(self._consumer.logger, FaultKind.LOOP, error)
                     await asyncio.sleep(BEGIN_AGAIN_S)
             else:
                 await self._changed.wait()
 
     async def _deliver(self, session: SocketSession) -> None:
-        """Until the socket is lost, or another is in use."""
+        """Delivers until the socket is lost, or another one is in use."""
         begun_s = time.monotonic()
-        pump = self._pump = EventPump(
-            self._stream,
-            self._acks,
-            self._mirror,
-            session.writer,
-            self._lease,
-            self._metrics,
-            self._passed,
-        )
+        pump = self._pump = EventPump(self._consumer, session.writer, self._lease, self._metrics)
         pumping = self._pumping = asyncio.create_task(pump.run())
-        self._idle.clear()
         disowned: Disowned | None = None
         try:
             with session.pumped_by(pump):
@@ -122,7 +86,6 @@ class Delivery:
         finally:
             await cancelled(pumping)
             self._pump = self._pumping = None
-            self._idle.set()
             cause, repeated = ("disowned", disowned.repeated) if disowned else ("reconnect", pump.unconfirmed)
             self._metrics.resent.labels(cause).inc(repeated)
         if disowned and session is self._session and not self._finishing:

@@ -1,12 +1,12 @@
 """Which events may go to Takaro now, and which a little later? Pure.
 
 Takaro's workers run ten at a time without order, and identical events that it receives in one millisecond
-become one (protocol.md T8). So an event waits until PLAYER_GAP_S after the last one of its player, and a twin
-until TWIN_GAP_S after its twin. Two kills of one player need no order, but may be twins; lines without a
-player keep their order among themselves.
+become one (protocol.md T8). So an event waits until PLAYER_GAP_S after the last event of its player, and
+an equal event until TWIN_GAP_S after the one before. Two kills of one player need no order, but may be equal.
+Lines without a player keep their order among themselves.
 
-Nobody else waits: events of other players overtake one that has to. Only a flood that fills LOOKAHEAD holds
-up what lies behind it in the stream.
+Events of other players do not wait: they overtake an event that has to. Only a flood that fills LOOKAHEAD
+holds up what lies behind it in the stream.
 """
 
 from collections import deque
@@ -16,14 +16,14 @@ from typing import NamedTuple
 from services.relay.protocol.vocabulary import EventType
 from services.uplink.events import ages
 from services.uplink.events.progress import StreamEvent
-from services.uplink.events.receipts import WINDOW_EVENTS
+from services.uplink.events.receipts import NEVER, WINDOW_EVENTS
 
 PLAYER_GAP_S = 0.05
 TWIN_GAP_S = 0.003
-"""Takaro needs 2 ms; the rest is for timers of 1 ms, and for a network that moves packets closer together."""
+"""Takaro needs 2 ms. The rest is for timers of 1 ms, and for a network that moves packets closer together."""
 
 LOOKAHEAD = 1_024
-"""So many events at most wait for their gaps. It is also what bounds how late one of them can be: by 51 s."""
+"""Maximum number of events that wait for their gaps. It also bounds the delay of one of them: 51 s."""
 
 _KILL = EventType.ENTITY_KILLED.value
 _LINES = ""
@@ -31,17 +31,15 @@ _LINES = ""
 
 
 class _Write:
-    """Events that were written together, and when."""
+    """When the events of one write were written."""
 
     __slots__ = ("at_s",)
-
-    def __init__(self, at_s: float) -> None:
-        self.at_s = at_s
+    at_s: float
 
 
 class _Waiting(NamedTuple):
-    """An event behind others of its lane. It could have gone `gap_s` before `due_s` but for its gap, which
-    lasts until `due_s` if those before it are on time."""
+    """An event behind others of its lane. It waits until `due_s` if those before it are on time. Of that
+    time, `gap_s` is due to its gap alone."""
 
     event: StreamEvent
     loose: bool
@@ -50,55 +48,57 @@ class _Waiting(NamedTuple):
 
 
 class Turns:
-    """What was read of the stream and not written yet, on one socket. Times are seconds by a clock that is
+    """What was read of the stream and not written yet, on one socket. Times are seconds on a clock that is
     never set.
 
-    Lanes: the events of one player, or the lines without one. Within a lane, order is kept.
+    Lanes: the events of one player, or the lines without a player. Within a lane, order is kept. `loose`
+    events of a lane need no order, and wait only as long as an equal event has to.
     """
 
     def __init__(self) -> None:
         self.unseen: deque[StreamEvent] = deque()
-        """What was read and not looked at yet, in order."""
+        """Events that were read and not looked at yet, in order."""
         self.waiting = 0
-        """Events that wait for their gaps."""
-        self._lanes: dict[str, deque[_Waiting]] = {}  # where somebody waits
-        self._due: list[tuple[float, str]] = []  # a heap: when each such lane is to be looked at
+        """Number of events that wait for their gaps; no more events are looked at from LOOKAHEAD on."""
+        self._lanes: dict[str, deque[_Waiting]] = {}  # those in which an event waits
+        self._due: list[tuple[float, str]] = []  # a heap: when each such lane must be looked at
         self._last: dict[tuple[str, str], tuple[_Write, bool]] = {}  # by lane, and text of a line
-        self._forgotten_s = float("-inf")
-        self._write = _Write(float("-inf"))
-
-    @property
-    def full(self) -> bool:
-        """Nothing more is looked at before some of those that wait have gone."""
-        return self.waiting >= LOOKAHEAD
+        self._forgotten_s = -NEVER
+        self._write = _Write()
+        self._write.at_s = -NEVER
 
     def due_s(self, room: int) -> float:
-        """When `take` finds something with this `room`; infinite: there is nothing."""
-        if room > 0 and self._may_look(room):
-            return float("-inf")
-        return self._due[0][0] if self._due and room > 0 else float("inf")
+        """When `take` finds something with this `room`; NEVER: there is nothing.
 
-    def _may_look(self, room: int) -> bool:
-        """Not for a few events at a time when there are many."""
-        return bool(self.unseen) and not self.full and room >= min(WINDOW_EVENTS, len(self.unseen))
+        If there are many unseen events, it waits for room for a whole window of them.
+        """
+        if room <= 0:
+            return NEVER
+        if self.unseen and self.waiting < LOOKAHEAD and room >= min(WINDOW_EVENTS, len(self.unseen)):
+            return -NEVER
+        return self._due[0][0] if self._due else NEVER
 
     def take(self, now_s: float, room: int) -> tuple[list[StreamEvent], list[StreamEvent]]:
-        """Up to WINDOW_EVENTS events to be written now, `room` at most, and those that turned out too old.
-        Call `written` behind it.
+        """Up to WINDOW_EVENTS events to write now, at most `room`, and events that turned out to be too old.
+        Call `written` after the write.
 
-        What waits for its gap does not grow older by it, but by everything else that comes between.
+        While an event waits for its gap, it does not grow older. Any other delay counts.
         """
         most = min(WINDOW_EVENTS, room)
-        self._forget(now_s)
-        self._write = _Write(now_s)
+        if now_s - self._write.at_s > PLAYER_GAP_S:
+            self._last.clear()  # the gaps of all that was written are over
+        elif now_s - self._forgotten_s > PLAYER_GAP_S:
+            self._forget(now_s)
+        self._write = _Write()
+        self._write.at_s = now_s
         events: list[StreamEvent] = []
         expired: list[StreamEvent] = []
         while self._due and self._due[0][0] <= now_s and len(events) < most:
-            self._go_on(heappop(self._due)[1], now_s, most, events, expired)
-        unseen = self.unseen if self._may_look(room - len(events)) else ()
-        while unseen and len(events) < most and not self.full:
+            self._go_on(now_s, most, events, expired)
+        unseen = self.unseen if room - len(events) >= min(WINDOW_EVENTS, len(self.unseen)) else ()
+        while unseen and len(events) < most and self.waiting < LOOKAHEAD:
             event = self.unseen.popleft()
-            if _is_too_old(event, now_s):
+            if now_s > event.batch.young_until_s and _is_too_old(event, now_s):
                 expired.append(event)
                 continue
             lane, text = _lane(event)
@@ -113,13 +113,13 @@ class Turns:
         return events, expired
 
     def written(self, now_s: float) -> None:
-        """What was taken is written: what comes behind it keeps its distance from now."""
+        """The events of the last `take` are written: what follows keeps its distance from now."""
         self._write.at_s = now_s
 
     def _free_s(self, lane: str, text: str, loose: bool) -> float:
-        """When an event of that lane may go as far as those are concerned that were written."""
+        """When an event of that lane may go, as far as the written events are concerned."""
         if (last := self._last.get((lane, text))) is None:
-            return float("-inf")
+            return -NEVER
         write, was_loose = last
         return write.at_s + (TWIN_GAP_S if loose and was_loose else PLAYER_GAP_S)
 
@@ -133,10 +133,9 @@ class Turns:
             self._lanes[lane] = deque([_Waiting(event, loose, due_s - now_s, due_s)])
             heappush(self._due, (due_s, lane))
 
-    def _go_on(
-        self, lane: str, now_s: float, most: int, events: list[StreamEvent], expired: list[StreamEvent]
-    ) -> None:
-        """Takes those of a lane whose time has come."""
+    def _go_on(self, now_s: float, most: int, events: list[StreamEvent], expired: list[StreamEvent]) -> None:
+        """Takes the events of the lane that is due first, as far as their gaps are over."""
+        _, lane = heappop(self._due)
         waiting = self._lanes[lane]
         while waiting:
             event, loose, gap_s, due_s = waiting[0]
@@ -155,11 +154,10 @@ class Turns:
         del self._lanes[lane]
 
     def _forget(self, now_s: float) -> None:
-        """Now and then: what nothing has to wait for any more."""
-        if self._last and now_s - self._forgotten_s > PLAYER_GAP_S:
-            self._forgotten_s = now_s
-            before_s = now_s - PLAYER_GAP_S
-            self._last = {key: last for key, last in self._last.items() if last[0].at_s > before_s}
+        """Forgets the written events whose gaps are over."""
+        self._forgotten_s = now_s
+        before_s = now_s - PLAYER_GAP_S
+        self._last = {key: last for key, last in self._last.items() if last[0].at_s > before_s}
 
 
 def _is_too_old(event: StreamEvent, now_s: float) -> bool:
@@ -168,7 +166,7 @@ def _is_too_old(event: StreamEvent, now_s: float) -> bool:
 
 
 def _lane(event: StreamEvent) -> tuple[str, str]:
-    """Whose events keep their order with this one, and the text by which lines without a player are twins."""
+    """The lane of an event, and the text by which lines without a player are equal."""
     data = event.event["data"]
     if player := data.get("player"):
         return player["gameId"], ""

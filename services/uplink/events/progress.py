@@ -1,10 +1,10 @@
 """Which events of the stream are delivered? Pure bookkeeping of places in the stream.
 
-Events of different players overtake each other (gaps.py), so what is delivered need not be a prefix of the
-stream. The cursor names the oldest event that is still needed. An entry of which other events than the first
-ones are delivered is noted with a mask of those that are not; one of which nothing is left is deleted,
-wherever it stands. So an entry that is neither before the cursor nor noted is needed as a whole, and whoever
-does not know the notes (an older version) repeats some events and loses none.
+Events of different players overtake each other (gaps.py), so the delivered events need not be a prefix of the
+stream. The cursor names the oldest event that is still needed. If other events of an entry than its first
+ones are delivered, the entry is noted with a mask of the events that are not. An entry of which nothing is
+left is deleted, wherever it stands. So an entry that is neither before the cursor nor noted is needed as a
+whole. An older version, which does not know the notes, repeats some events and loses none.
 """
 
 from collections import OrderedDict
@@ -18,23 +18,22 @@ from services.uplink.events import ages
 
 
 class StreamBatch:
-    """One entry that was read at `read_s`, and how old it was then. Bit i of `needed` is set while its event
-    i is not acknowledged. Times are seconds by a clock that is never set."""
+    """One entry that was read at `read_s`, and its age at that time.
 
-    __slots__ = ("age", "all", "id", "needed", "read_s", "size_bytes", "young_until_s")
+    Bit i of `needed` is set while its event i is not acknowledged. It was accepted at `accepted_s` or before.
+    Up to `young_until_s` none of its events is too old. Times are seconds on a clock that is never set.
+    """
+
+    __slots__ = ("accepted_s", "age", "all", "id", "needed", "read_s", "size_bytes", "young_until_s")
 
     def __init__(self, entry: StreamEntry, age: AgeRange, read_s: float) -> None:
         self.id = entry.id
         self.age = age
         self.read_s = read_s
-        self.young_until_s = read_s + ages.young_for_s(age)
+        self.accepted_s = read_s - age.least_s
+        self.young_until_s = read_s + ages.YOUNG_S - age.most_s
         self.size_bytes = entry.size_bytes
         self.all = self.needed = (1 << len(entry.events)) - 1
-
-    @property
-    def accepted_s(self) -> float:
-        """When it was accepted, at the latest."""
-        return self.read_s - self.age.least_s
 
     def age_at(self, now_s: float) -> AgeRange:
         older_s = now_s - self.read_s
@@ -50,56 +49,66 @@ class StreamEvent(NamedTuple):
 
 
 class Progress:
-    """How far the delivery of one stream has come. What it adds to `stored` is not in Redis yet."""
+    """How far the delivery of one stream has come, compared with what is `stored` in Redis."""
 
     def __init__(self, stored: Delivered) -> None:
         self._stored = stored
-        self._batches: OrderedDict[str, StreamBatch] = OrderedDict()  # those that are needed yet
-        self._through = ""  # the last entry that was read
+        self._batches: OrderedDict[str, StreamBatch] = OrderedDict()  # those that are still needed
+        self.read_through = ""
+        """The last entry that was read."""
         self.total = stored.total
-        """Events that were ever acknowledged for this instance."""
+        """Events that were ever delivered or dropped for this instance."""
+        self.count = 0
+        """Events that were delivered or dropped and are not acknowledged in Redis."""
+        self.sent = 0
+        """Those of `count` that Takaro has: a crash now would repeat them."""
         self.gone: list[str] = []
-        """Entries of which nothing is left, but which stood behind one that is needed: in Redis yet."""
+        """Entries to delete, because nothing of them is left, behind an entry that is needed."""
         self.size_bytes = 0
-        """The size of all entries of which nothing is left, in Redis yet."""
+        """The size of all entries in Redis of which nothing is left."""
 
     def read(self, entry: StreamEntry, age: AgeRange, read_s: float) -> list[StreamEvent]:
-        """The events of the next entry that are not delivered yet, in order. It was that old at `read_s`."""
+        """The undelivered events of the next entry, in order. `age` is its age at `read_s`."""
         batch, stored = StreamBatch(entry, age, read_s), self._stored
-        self._through = entry.id
+        self.read_through = entry.id
         if entry.id == stored.entry:
             batch.needed &= -1 << stored.skip
         batch.needed &= stored.needed.get(entry.id, -1)
         self._batches[entry.id] = batch
-        if batch.needed == batch.all:
-            return [StreamEvent(event, batch, number) for number, event in enumerate(entry.events)]
         if not batch.needed:
             self._end(batch)
-        return [
-            StreamEvent(event, batch, number)
-            for number, event in enumerate(entry.events)
-            if batch.needed >> number & 1
-        ]
+        events: list[StreamEvent] = []
+        whole = batch.needed == batch.all
+        for number, event in enumerate(entry.events):
+            if whole or batch.needed >> number & 1:
+                events.append(StreamEvent(event, batch, number))
+        return events
 
-    def done(self, events: Iterable[StreamEvent]) -> None:
-        """These, each for the first time, are delivered, or too old to be."""
+    def done(self, events: Iterable[StreamEvent], *, sent: bool = True) -> None:
+        """Takaro has these events, or, if not `sent`, they were too old. Call it once for each event."""
+        before = self.total
         for _, batch, number in events:
             self.total += 1
             batch.needed &= ~(1 << number)
             if not batch.needed:
                 self._end(batch)
+        self.count += self.total - before
+        if sent:
+            self.sent += self.total - before
 
     def _end(self, batch: StreamBatch) -> None:
-        if next(iter(self._batches)) != batch.id:  # else the cursor will be behind it
+        if next(iter(self._batches)) != batch.id:  # otherwise the cursor will be behind it
             self.gone.append(batch.id)
         del self._batches[batch.id]
         self.size_bytes += batch.size_bytes
 
     def delivered(self) -> Delivered:
-        """What is to stand in Redis."""
+        """What Redis must store."""
         if not self._batches:
-            entry, skip = (_following(self._through), 0) if self._through else self._stored[:2]
-            return Delivered(entry, skip, {}, self.total)
+            if not self.read_through:
+                return Delivered(self._stored.entry, self._stored.skip, {}, self.total)
+            milliseconds, _, number = self.read_through.partition("-")
+            return Delivered(f"{milliseconds}-{int(number) + 1}", 0, {}, self.total)  # the next possible id
         oldest = next(iter(self._batches.values()))
         skip = (oldest.needed & -oldest.needed).bit_length() - 1
         needed = {
@@ -110,11 +119,6 @@ class Progress:
         return Delivered(oldest.id, skip, needed, self.total)
 
     def acknowledged(self) -> None:
-        """`delivered` stands in Redis, without the entries that are gone."""
-        self.gone, self.size_bytes = [], 0
-
-
-def _following(entry: str) -> str:
-    """The smallest entry id behind `entry`."""
-    milliseconds, _, number = entry.partition("-")
-    return f"{milliseconds}-{int(number) + 1}"
+        """Redis has stored what `delivered` returned, and has deleted the entries of `gone`."""
+        self.count = self.sent = self.size_bytes = 0
+        self.gone = []

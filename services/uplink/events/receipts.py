@@ -1,12 +1,12 @@
-"""Which events has Takaro taken? Pure bookkeeping of windows and receipts (protocol.md T7).
+"""Which events has Takaro received? Pure bookkeeping of windows and receipts (protocol.md T7).
 
-Takaro acknowledges no event. It answers our JSON ping in the handler that takes events, in order; one such
-pong can overtake the error of an event sent before it, the second of two pings sent one after the other never
-did. So events are written with a ping behind them, a window, and Takaro has them when the pong of the ping
-after it has come, sent when the first pong was there.
+Takaro acknowledges no event. It answers our JSON ping in the handler that takes events, in order. One such
+pong can overtake the error of an event that was sent before it. The second of two pings that are sent one
+after the other never did. So events are written with a ping behind them: a window. Takaro has the window when
+the pong of the next ping has come. That ping is sent after the first pong.
 
-Two pongs can be quick where Takaro is near. Its error takes what it takes: what Takaro has is acknowledged
-PROVEN_AFTER_S after its first pong, if no internal error came until then.
+If Takaro is near, two pongs can be quicker than its error. So events are acknowledged PROVEN_AFTER_S after
+their first pong, if no internal error has come until then.
 """
 
 from collections import deque
@@ -18,19 +18,19 @@ from services.relay.protocol.records import GameEvent
 from services.uplink.events.progress import StreamEvent
 
 WINDOW_EVENTS = 32
-"""So many events at most are written in one go: between two looks at the lease."""
+"""Maximum number of events in one write: between two checks of the lease."""
 
 MAX_REPEATED = 64
-"""Maximum number of events that are written and not yet acknowledged: those that a fault repeats
-(ARCHITECTURE.md P1)."""
+"""Maximum number of events that a fault repeats: written, and not acknowledged in Redis."""
 
 PROVEN_AFTER_S = 0.1
+NEVER = float("inf")
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Events with one ping behind them, and those that were too old to be written; `accepted_s` is when the
-    oldest of `events` was accepted, on boottime_s()."""
+    """Events with one ping behind them, and events that were too old to be written. The oldest of `events`
+    was accepted at `accepted_s`, on boottime_s()."""
 
     events: tuple[GameEvent, ...]
     expired: tuple[GameEvent, ...] = ()
@@ -42,115 +42,96 @@ class Window:
 
 
 class RefusedEvent(NamedTuple):
-    """Why Takaro will never take one of the events that were under way: it does not say which."""
+    """Why Takaro refused one of `candidates`. It does not say which one."""
 
     reason: str
     candidates: tuple[GameEvent, ...]
 
 
 class TakenWindow(NamedTuple):
-    """A window that Takaro has, and what was refused since the one before it was taken."""
+    """A window that Takaro has, and what it has refused since it took the window before."""
 
     window: Window
     refused: tuple[RefusedEvent, ...]
 
 
-class _Once(NamedTuple):
-    """Events whose first pong came at `ponged_s`."""
-
-    events: list[StreamEvent]
-    ponged_s: float
-
-
 class Receipts:
-    """The events under way on one socket. Times are seconds by a clock that never jumps."""
+    """The unacknowledged events of one socket. Times are seconds on a clock that is never set."""
 
     def __init__(self) -> None:
-        self._written: list[StreamEvent] = []  # no ping is behind them yet
-        self._pinged: list[StreamEvent] | None = None  # before the ping that is on its way
-        self._once: _Once | None = None  # one pong has come since
-        self._taken: deque[_Once] = deque()  # two have
-        self._refused: list[RefusedEvent] = []
+        self.unpinged: list[StreamEvent] = []
+        """Events with no ping behind them."""
+        self.ping_under_way = False
+        """The next ping may be sent when the pong of this one has come."""
+        self.ponged_s: float | None = None
+        """When the first pong of the last events came; None: no events wait for their second pong."""
         self.unproven = 0
-        """How many events are written and may not be acknowledged yet."""
+        """Number of events that were written and must not be acknowledged yet."""
         self.disowned = 0
-        """Events that met a Takaro that has lost our server: they are to be sent again."""
-
-    @property
-    def ping_under_way(self) -> bool:
-        """The next ping is sent when the pong of this one has come."""
-        return self._pinged is not None
-
-    @property
-    def unpinged(self) -> bool:
-        """Is there an event that no ping is behind yet?"""
-        return bool(self._written)
+        """Events for which Takaro did not have our server: they must be sent again."""
+        self._pinged: list[StreamEvent] = []  # before the ping that is under way
+        self._once: list[StreamEvent] = []  # one pong has come, at ponged_s
+        self._twice: deque[tuple[list[StreamEvent], float]] = deque()  # two have; the first one at that time
+        self._refused: list[RefusedEvent] = []
 
     @property
     def proven_s(self) -> float:
-        """When the next events may be acknowledged; infinite: none are to be."""
-        return self._taken[0].ponged_s + PROVEN_AFTER_S if self._taken and not self.disowned else float("inf")
-
-    @property
-    def ponged_s(self) -> float | None:
-        """When the first of two pongs came; None: no events wait for their second one."""
-        return self._once.ponged_s if self._once else None
+        """When the next events may be acknowledged; NEVER: there are none."""
+        return NEVER if self.disowned or not self._twice else self._twice[0][1] + PROVEN_AFTER_S
 
     @property
     def heard_s(self) -> float:
-        """When all errors of what was lost are heard; infinite: nothing was lost, or no pongs yet."""
-        if not self.disowned or self.ping_under_way or self._written or self._once:
-            return float("inf")
-        return self._taken[-1].ponged_s + PROVEN_AFTER_S if self._taken else 0.0
+        """When the errors of all lost events have come; NEVER: nothing was lost, or pongs are missing."""
+        if not self.disowned or self.ping_under_way or self.unpinged or self._once:
+            return NEVER
+        return self._twice[-1][1] + PROVEN_AFTER_S if self._twice else 0.0
 
     def written(self, events: Sequence[StreamEvent]) -> None:
         """Events were written."""
-        self._written += events
+        self.unpinged += events
         self.unproven += len(events)
 
     def pinged(self) -> None:
         """A ping was written."""
-        self._pinged, self._written = self._written, []
+        self._pinged, self.unpinged = self.unpinged, []
+        self.ping_under_way = True
 
     def refused(self, reason: str) -> None:
-        """One event under way was refused for what it is. Sending it again would change nothing, and would
-        double its neighbours."""
-        under_way = [taken.events for taken in self._taken]
-        under_way += [self._once.events if self._once else [], self._pinged or [], self._written]
-        self._refused.append(
-            RefusedEvent(reason, tuple(event.event for events in under_way for event in events))
-        )
+        """Takaro refused the content of one unacknowledged event. To send the window again would not help: it
+        would repeat the other events."""
+        windows = [*(events for events, _ in self._twice), self._once, self._pinged, self.unpinged]
+        candidates = tuple(event.event for events in windows for event in events)
+        self._refused.append(RefusedEvent(reason, candidates))
 
     def lost(self) -> None:
-        """One event under way met a Takaro that does not have our server."""
+        """Takaro did not have our server when it received one of the events."""
         self.disowned += 1
 
     def ponged(self, now_s: float) -> TakenWindow | None:
         """The pong of the last ping came: Takaro has what was written before the ping before it.
 
-        None when that was nothing, or when events have to be sent again first.
+        Returns None if that was nothing, or if events must be sent again first.
         """
-        twice, self._once = self._once, _Once(self._pinged, now_s) if self._pinged else None
-        self._pinged = None
-        if not twice:
+        taken, first_pong_s = self._once, self.ponged_s
+        self._once, self.ponged_s = self._pinged, now_s if self._pinged else None
+        self._pinged, self.ping_under_way = [], False
+        if first_pong_s is None:
             return None
-        self._taken.append(twice)
+        self._twice.append((taken, first_pong_s))
         if self.disowned:
             return None
         refused, self._refused = tuple(self._refused), []
-        return TakenWindow(_window(twice.events), refused)
+        events: list[GameEvent] = []
+        accepted_s = NEVER
+        for event, batch, _ in taken:
+            events.append(event)
+            accepted_s = min(accepted_s, batch.accepted_s)
+        return TakenWindow(Window(tuple(events), accepted_s=accepted_s), refused)
 
     def proven(self, now_s: float) -> list[StreamEvent]:
-        """Those that may be acknowledged now."""
+        """The events that may be acknowledged now. They count as acknowledged from then on."""
         found: list[StreamEvent] = []
         while self.proven_s <= now_s:
-            found += self._taken.popleft().events
+            found += self._twice.popleft()[0]
         self.unproven -= len(found)
         return found
-
-
-def _window(events: list[StreamEvent]) -> Window:
-    return Window(
-        tuple([event.event for event in events]),
-        accepted_s=min([event.batch.accepted_s for event in events]),
-    )

@@ -22,6 +22,7 @@ from services.relay.store.leases import Lease
 from services.uplink.connection.closing_times import ClosingTimes
 from services.uplink.connection.link import Link
 from services.uplink.context import UplinkContext
+from services.uplink.events.consumer import StreamConsumer
 from services.uplink.reporting.activity_log import ActivityLog
 from services.uplink.reporting.link_status import LinkStatus
 from services.uplink.reporting.metrics import MIRROR_AGE, MIRROR_PARTS, PLAYERS
@@ -60,10 +61,9 @@ class OwnedInstance:
             self._command_queue, self._reads, self._mirror, metrics, limits.frame_out_bytes
         )
         events = EventStream(store, instance.slug)
+        self._consumer = StreamConsumer(events, self._mirror, lease, metrics, self._activity.taken)
         self._status = LinkStatus(instance.slug, state, lease, metrics)
-        self._link = Link(
-            instance, context, events, self._status, handler, self._mirror, lease, self._activity.taken
-        )
+        self._link = Link(instance, context, self._consumer, self._status, handler, lease)
 
     async def run(self) -> None:
         """Links and answers at once, until `leave`; events flow while the lease is ours. Raises LostLease."""
@@ -122,7 +122,7 @@ class OwnedInstance:
     def wake(self, *, events: bool, results: bool) -> None:
         """There may be something to fetch."""
         if events:
-            self._link.wake()
+            self._consumer.wake()
         if results:
             self._command_queue.wake()
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from services.relay.protocol.records import GameEvent
 from services.relay.protocol.vocabulary import EventType
 from services.relay.store.clock_steps import UNKNOWN, AgeRange
-from services.uplink.events.ages import HISTORY_S, MAX_AGE_S, is_too_old, young_for_s
+from services.uplink.events.ages import HISTORY_S, MAX_AGE_S, YOUNG_S, is_too_old
 
 TAKE_OVER_S = 7.0
 DAY_S = 86_400.0
@@ -49,11 +49,11 @@ def test_what_is_too_old_is_what_the_table_says(event_type: EventType, age_s: fl
     age, most_s = AgeRange(age_s, age_s + more_s), MAX_AGE_S[event_type]
     counts_s = age.least_s if most_s >= HISTORY_S else age.most_s
     assert is_too_old(event(event_type), age) == (counts_s > most_s)
-    assert young_for_s(age) < 0 or not is_too_old(event(event_type), age)
+    assert age.most_s > YOUNG_S or not is_too_old(event(event_type), age)
 
 
 @pytest.mark.parametrize("event_type", EventType)
 def test_of_unknown_age_only_what_may_come_late_is_delivered(event_type: EventType) -> None:
     late = event_type not in (EventType.CHAT_MESSAGE, EventType.LOG)
     assert is_too_old(event(event_type.value), UNKNOWN) is not late
-    assert young_for_s(UNKNOWN) < 0
+    assert UNKNOWN.most_s > YOUNG_S

@@ -158,7 +158,7 @@ def test_a_flood_fills_what_may_wait_and_no_more() -> None:
     turns = Turns()
     turns.unseen += read(*(of("1", msg=str(number)) for number in range(2 * LOOKAHEAD)), of("2"))
     assert len(taken(turns, NOW_S)) == 1
-    assert turns.full and turns.waiting == LOOKAHEAD and len(turns.unseen) == LOOKAHEAD
+    assert turns.waiting == LOOKAHEAD and len(turns.unseen) == LOOKAHEAD
     assert turns.due_s(ROOM) == NOW_S + PLAYER_GAP_S
 
 

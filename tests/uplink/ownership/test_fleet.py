@@ -445,7 +445,7 @@ async def test_a_chat_line_does_not_grow_too_old_by_the_gap_that_it_has_to_keep(
 ) -> None:
     monkeypatch.setattr(gaps, "PLAYER_GAP_S", 1.0)
     monkeypatch.setitem(ages._MAX_AGE_S, "chat-message", 0.5)
-    monkeypatch.setattr(ages, "_YOUNG_S", 0.5)
+    monkeypatch.setattr(ages, "YOUNG_S", 0.5)
     scene.start()
     await scene.append(1)
     await scene.arrived(1)
@@ -462,7 +462,7 @@ async def test_a_burst_of_one_player_after_that_of_another_holds_nobody_up_and_n
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(ages._MAX_AGE_S, "chat-message", 3.0)
-    monkeypatch.setattr(ages, "_YOUNG_S", 3.0)
+    monkeypatch.setattr(ages, "YOUNG_S", 3.0)
     scene.start()
     await scene.append(1)
     await scene.arrived(1)

@@ -1,0 +1,157 @@
+"""The events of one instance, read from its stream and acknowledged there once they are delivered."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from functools import partial
+
+from services.relay.protocol.errors import LostLease
+from services.relay.protocol.records import GameEvent
+from services.relay.service.clocks import boottime_s, wall_s
+from services.relay.service.faults import FaultKind
+from services.relay.service.logs import InstanceLogger
+from services.relay.store.client import patiently
+from services.relay.store.clock_steps import AgeRange
+from services.relay.store.event_stream import EventStream
+from services.relay.store.leases import Lease
+from services.relay.store.stream_entries import Delivered, StreamEntry
+from services.uplink.events import ages
+from services.uplink.events.progress import Progress, StreamEvent
+from services.uplink.events.receipts import TakenWindow, Window
+from services.uplink.reporting.metrics import UplinkMetrics
+from services.uplink.requests.mirror.mirror import Mirror
+
+READ_ENTRIES, READ_EVENTS = 20, 128
+"""How much of the stream is read at once: a few windows. After an outage every instance has many events."""
+
+KEEP_ALIVE: GameEvent = {"type": "log", "data": {"msg": "dayz-relay: nothing happened for a while"}}
+"""The one event that is not from the stream."""
+
+logger = logging.getLogger(__name__)
+
+
+class StreamConsumer:
+    """What one instance still has to deliver. Outlives a socket: a reconnect repeats none of it.
+
+    `passed` is called with each window that Takaro has, and with events that were dropped for their age.
+    """
+
+    def __init__(
+        self,
+        stream: EventStream,
+        mirror: Mirror,
+        lease: Lease,
+        metrics: UplinkMetrics,
+        passed: Callable[[TakenWindow], object] = lambda taken: None,
+    ) -> None:
+        self.progress = Progress(Delivered())
+        self.unread = True
+        """There may be events that were not read."""
+        self.stirred = asyncio.Event()
+        """Set when the pump has to look again: new events, a pong, an error, or the end."""
+        self.logger = InstanceLogger(logger, stream.slug)
+        self._stream = stream
+        self._mirror = mirror
+        self._lease = lease
+        self._metrics = metrics
+        self._passed = passed
+        self._complete_s = float("-inf")  # when all events that were there had been read
+        self._batch_events = READ_EVENTS  # in the largest of the entries that were read last
+
+    def wake(self) -> None:
+        """There may be new events."""
+        self.unread = True
+        self.stirred.set()
+
+    async def begin(self) -> None:
+        """Starts again where Redis says that the delivery is. Raises LostLease."""
+        await self.acknowledge()
+        self.progress = Progress(await patiently(self._stream.delivered))
+        self.unread = True
+        self._complete_s = float("-inf")
+        self._batch_events = READ_EVENTS
+
+    async def read(self) -> list[StreamEvent]:
+        """The next events of the stream, as soon as Redis is there."""
+        self.unread = False
+        most = min(READ_ENTRIES, max(1, READ_EVENTS // self._batch_events))
+        asked_s, empty_s = boottime_s(), max(self._complete_s, self._lease.empty_s)
+        entries = await patiently(partial(self._stream.read, self.progress.read_through, most))
+        if len(entries) < most:
+            self._complete_s = asked_s
+        else:
+            self.unread = True
+        if not entries:
+            return []
+        now_s, aged, oldest_s = self._age(entries, empty_s)
+        if oldest_s > ages.YOUNG_S and self._lease.clock.read_s < asked_s:
+            # Redis' clock may have been set since it was read. No event is dropped because of such a reading.
+            await patiently(self._lease.look_at_clock)
+            now_s, aged, _ = self._age(entries, empty_s)
+        return self._take_in(entries, aged, now_s)
+
+    def _age(self, entries: list[StreamEntry], empty_s: float) -> tuple[float, list[AgeRange], float]:
+        """The time, the age of each entry then, and the greatest possible age.
+
+        The stream held none of them at `empty_s`, so none is older than that, whatever Redis' clock says.
+        """
+        now_s, clock = boottime_s(), self._lease.clock
+        most_s, oldest_s = now_s - empty_s, float("-inf")
+        aged: list[AgeRange] = []
+        for entry in entries:
+            age = clock.age(entry.accepted_ms, now_s, behind=entry.behind)
+            if age.most_s > most_s:
+                age = age.at_most(most_s)
+            aged.append(age)
+            oldest_s = max(oldest_s, age.most_s)
+        return now_s, aged, oldest_s
+
+    def _take_in(self, entries: list[StreamEntry], aged: list[AgeRange], now_s: float) -> list[StreamEvent]:
+        """The undelivered events. The mirror learns from all of them."""
+        events: list[StreamEvent] = []
+        self._batch_events, wall_now_s, faults = 1, wall_s(), self._metrics.service.faults
+        for entry, age in zip(entries, aged, strict=True):
+            self._batch_events = max(self._batch_events, len(entry.events))
+            events += self.progress.read(entry, age, now_s)
+            happened_s = wall_now_s - min(age.most_s, ages.HISTORY_S)
+            for event in entry.events:
+                with faults.kept(self.logger, FaultKind.LISTENER):
+                    self._mirror.happened(event, happened_s, wall_now_s)
+        return events
+
+    async def taken(self, taken: TakenWindow) -> None:
+        """Takaro has a window: counts its events, and keeps the refused ones as dead letters."""
+        window = taken.window
+        for refused in taken.refused:
+            self._metrics.refused.inc()
+            await patiently(partial(self._stream.bury, refused.reason, refused.candidates))
+        if window.events == (KEEP_ALIVE,):
+            return
+        self._metrics.delivered_all(self._stream.slug, window.events)
+        self._metrics.event_seconds.observe(boottime_s() - window.accepted_s)
+        with self._metrics.service.faults.kept(self.logger, FaultKind.LISTENER):
+            self._passed(taken)
+
+    def expired(self, expired: list[StreamEvent]) -> None:
+        """Drops events that are too old."""
+        events = tuple(event.event for event in expired)
+        self._metrics.expired_all(events)
+        with self._metrics.service.faults.kept(self.logger, FaultKind.LISTENER):
+            self._passed(TakenWindow(Window((), events), ()))
+        self.progress.done(expired, sent=False)
+
+    async def acknowledge(self) -> None:
+        """Deletes what is done from the stream, as soon as Redis is there. Raises LostLease."""
+        if self.progress.count:
+            await patiently(self._acknowledge)
+
+    async def _acknowledge(self) -> None:
+        progress = self.progress
+        try:
+            await self._stream.ack(
+                self._lease.token, progress.delivered(), progress.count, progress.size_bytes, progress.gone
+            )
+        except LostLease:
+            self._metrics.fenced.labels("ack").inc()
+            raise
+        progress.acknowledged()
