@@ -1,7 +1,7 @@
-"""How often may the log repeat itself? Pure: times are arguments.
+"""How often the log may repeat itself. Pure: times are arguments.
 
-A peer that errs repeats itself many times a second. Each different line is logged once; what follows is
-counted, and told in one line a minute.
+A peer that fails repeats itself many times a second. Each different line is logged once. Its repetitions are
+counted and summed up in one line a minute.
 """
 
 from collections import OrderedDict
@@ -12,18 +12,21 @@ from typing import Generic, NamedTuple, TypeVar
 SUM_UP_EVERY_S = 60.0
 
 MOST_LINES = 10
-"""Number of different lines of one topic that are logged: their texts may come from outside. Also the number
-of changes of one topic that are logged a minute, whether they differ or not."""
+"""Maximum number of different lines of one topic that are logged: their texts may come from outside. Also the
+maximum number of changes of one topic that are logged a minute, whether they differ or not."""
+
+MOST_LINES_OF_KIND = 30
+"""Maximum number of lines of one kind that are logged a minute, whatever their topics are."""
 
 MOST_TOPICS = 4_000
 TEXT_CHARS = 300
-"""How much of two lines is compared."""
+"""Lines that begin with the same characters, this many, count as equal."""
 
 T = TypeVar("T")
 
 
 class Summary(NamedTuple, Generic[T]):
-    """`more` lines of a topic came within `within_s`, the last of them `last`."""
+    """`more` lines of a topic came within `within_s` and were not logged; `last` is the last of them."""
 
     more: int
     last: T
@@ -40,22 +43,45 @@ class _Topic(Generic[T]):
 
 
 class LogRateLimit(Generic[T]):
-    """Decides which lines are logged. A topic may be a place in the code and an instance."""
+    """Decides which lines are logged. A topic can be a place in the code and an instance."""
 
     def __init__(self) -> None:
         self._topics: OrderedDict[Hashable, _Topic[T]] = OrderedDict()  # by when their minute began
 
-    def admits(self, topic: Hashable, text: str, line: T, now_s: float, *, change: bool = False) -> bool:
+    def admits(
+        self,
+        topic: Hashable,
+        text: str,
+        line: T,
+        now_s: float,
+        *,
+        change: bool = False,
+        kind: Hashable = None,
+    ) -> bool:
         """Is this line to be logged now? If not, it is counted, and kept as the last one.
 
-        A `change` is logged although the same line was: it tells of a state that had changed in between.
+        A `change` is logged although the same line was logged before: a state has changed in between. Of each
+        topic that has a `kind`, one line is logged, whatever its text is. If too many topics of the kind
+        come, their lines are counted together.
         """
+        if kind is not None and topic not in self._topics:
+            together = self._topics.get(kind)
+            if together is None:
+                together = self._topics[kind] = _Topic(now_s)
+            together.changes += 1
+            if together.changes > MOST_LINES_OF_KIND:
+                together.count += 1
+                together.last = line
+                return False
         known = self._topics.get(topic)
         if known is None:
             known = self._topics[topic] = _Topic(now_s)
         if change:
             known.changes += 1
             admitted = known.changes <= MOST_LINES
+        elif kind is not None:
+            admitted = not known.said
+            known.said.add("")
         else:
             text = text[:TEXT_CHARS]
             admitted = text not in known.said and len(known.said) < MOST_LINES
@@ -67,7 +93,7 @@ class LogRateLimit(Generic[T]):
         return admitted
 
     def due(self, now_s: float, *, all_of_them: bool = False) -> Iterator[Summary[T]]:
-        """What is to be told now of what was not logged. A topic that has gone quiet is forgotten."""
+        """The summaries that are to be logged now. A topic without new lines is forgotten."""
         while self._topics:
             topic, known = next(iter(self._topics.items()))
             beyond = len(self._topics) > MOST_TOPICS
@@ -81,6 +107,6 @@ class LogRateLimit(Generic[T]):
 
     @property
     def next_s(self) -> float | None:
-        """When `due` has something to do, None: not before the next line."""
+        """When `due` has something to do next. None: not before another line comes."""
         first = next(iter(self._topics.values()), None)
         return first.begun_s + SUM_UP_EVERY_S if first else None

@@ -39,16 +39,20 @@ class InstanceLogger(logging.LoggerAdapter[logging.Logger]):
         return f"[{self._slug}] {msg}", {**kwargs, "extra": extra}
 
 
-def about(topic: str) -> dict[str, object]:
-    """Given as `extra`: what a line is about, where one place in the code logs lines about several things."""
-    return {"about": topic}
+def about(topic: str, kind: str = "") -> dict[str, object]:
+    """Given as `extra`: the topic of a line, where one place in the code logs lines about several things.
+
+    With a `kind`, each topic is logged once, and at most 30 lines of the kind a minute: for topics that any
+    number of callers choose.
+    """
+    return {"about": topic, "kind": kind}
 
 
 class PacedHandler(logging.Handler):
-    """Passes lines on to `target`, each once; their repetitions are summed up each minute, and at the end.
+    """Passes each different line to `target` once, and sums up its repetitions each minute and at the end.
 
-    Lines are compared with those of the same place in the code and of the same instance. Lines of level INFO
-    count as changes: they tell what happened, and are only bounded in number.
+    A line is compared with those of the same place in the code, instance and topic. Lines of level INFO count
+    as changes: they report what happened, and only their number is bounded.
     """
 
     def __init__(self, target: logging.Handler, clock: Callable[[], float] = time.monotonic) -> None:
@@ -64,10 +68,18 @@ class PacedHandler(logging.Handler):
         self.sum_up(now_s)
         instance, topic = getattr(record, "instance", ""), getattr(record, "about", "")
         change = record.levelno <= logging.INFO or getattr(record, "change", False)
+        kind = getattr(record, "kind", "")
         place = record.name, record.lineno, record.levelno, instance, topic
         line = _line(record)
         error = record.exc_info[1] if record.exc_info else None
-        if self._pace.admits(place, f"{error!r} {line.msg}", line, now_s, change=change):
+        if self._pace.admits(
+            place,
+            f"{error!r} {line.msg}",
+            line,
+            now_s,
+            change=change,
+            kind=(*place[:2], kind) if kind else None,
+        ):
             self._target.handle(record)
         elif self._summing is None:
             self._summing = threading.Thread(target=self._keep_summing, name="log", daemon=True)

@@ -12,6 +12,7 @@ from services.relay.service.instance_series import InstanceSeries
 from services.relay.service.lifecycle import cancelled
 from services.relay.service.logs import InstanceLogger
 from services.relay.service.metrics import ServiceMetrics
+from tests.support.log_lines import without_repetitions
 
 logger = logging.getLogger(__name__)
 
@@ -25,9 +26,10 @@ def test_a_fault_is_counted_each_time_and_logged_once_for_each_server(
 ) -> None:
     registry = CollectorRegistry()
     found = ServiceMetrics(registry, "uplink", InstanceSeries(())).faults
-    for slug in ("one", "other", "one"):
-        with found.kept(InstanceLogger(logger, slug), FaultKind.RESULT):
-            fail()
+    with without_repetitions(caplog):
+        for slug in ("one", "other", "one"):
+            with found.kept(InstanceLogger(logger, slug), FaultKind.RESULT):
+                fail()
     assert registry.get_sample_value("dayz_relay_faults_total", {"kind": "result"}) == 3
     assert registry.get_sample_value("dayz_relay_faults_total", {"kind": "loop"}) == 0
     assert [record.instance for record in caplog.records] == ["one", "other"]  # type: ignore[attr-defined]
@@ -36,11 +38,12 @@ def test_a_fault_is_counted_each_time_and_logged_once_for_each_server(
 
 def test_different_faults_at_one_kind_of_work_are_both_logged(caplog: pytest.LogCaptureFixture) -> None:
     found = OwnFaults()
-    for times in range(2):
-        with found.kept(logger, FaultKind.FRAME):
-            fail()
-        with found.kept(logger, FaultKind.FRAME):
-            raise ValueError(times)
+    with without_repetitions(caplog):
+        for times in range(2):
+            with found.kept(logger, FaultKind.FRAME):
+                fail()
+            with found.kept(logger, FaultKind.FRAME):
+                raise ValueError(times)
     assert len(caplog.records) == 2
 
 

@@ -11,7 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.relay.service import log_rate_limit
-from services.relay.service.log_rate_limit import MOST_LINES, MOST_TOPICS, SUM_UP_EVERY_S, LogRateLimit
+from services.relay.service.log_rate_limit import (
+    MOST_LINES,
+    MOST_LINES_OF_KIND,
+    MOST_TOPICS,
+    SUM_UP_EVERY_S,
+    LogRateLimit,
+)
 from services.relay.service.logs import CHANGE, InstanceLogger, PacedHandler, about
 
 logger = logging.getLogger("services.test of the pace")
@@ -96,6 +102,37 @@ def test_each_topic_of_one_place_is_told_of(log: Log) -> None:
         for topic in ("no key", "wrong key"):
             logger.warning("from %s: %s", number, topic, extra=about(topic))
     assert len(log.texts) == 2 * MOST_LINES
+
+
+def refuse(topic: str, address: str, kind: str) -> None:
+    logger.warning("from %s: refused", address, extra=about(topic, kind))
+
+
+def test_a_line_with_a_kind_is_logged_once_a_minute_for_each_topic(log: Log) -> None:
+    for number in range(20):
+        refuse("one network", f"address {number}", "401")
+    refuse("another network", "address 7", "401")
+    assert log.texts == ["from address 0: refused", "from address 7: refused"]
+    log.pass_minute()
+    assert log.texts[2:] == ["19 more in 60 s, the last: from address 19: refused"]
+
+
+def test_lines_of_a_kind_are_bounded_however_many_topics_there_are(log: Log) -> None:
+    for number in range(MOST_LINES_OF_KIND + 100):
+        refuse(f"topic {number}", "an address", "401")
+    refuse("a topic", "an address", "413")  # other kinds are not silenced
+    assert len(log.texts) == MOST_LINES_OF_KIND + 1
+    log.pass_minute()
+    assert log.texts[-1] == "100 more in 60 s, the last: from an address: refused"
+    refuse("a new topic", "an address", "401")
+    assert log.texts[-1] == "from an address: refused"
+
+
+def test_a_million_topics_of_a_kind_take_no_memory() -> None:
+    pace = LogRateLimit[int]()
+    for topic in range(100_000):
+        pace.admits(topic, "", 0, 0.0, kind="401")
+    assert len(list(pace.due(0.0, all_of_them=True))) == 1
 
 
 def test_other_places_in_the_code_are_told_of_as_ever(log: Log) -> None:
