@@ -13,7 +13,6 @@ import orjson
 from services.modapi.dialect.bounds import bounded
 from services.modapi.dialect.dead import Reason, dead
 from services.modapi.dialect.events import map_event
-from services.modapi.dialect.mend import ReadBatch as ReadBatch
 from services.modapi.dialect.mend import read_batch
 from services.modapi.dialect.roster import Roster
 from services.modapi.http.rate_limits import LogLines
@@ -32,7 +31,7 @@ logger = logging.getLogger(__name__)
 REREAD_ROSTER_EVERY_S = 5.0
 
 READ_AT_ONCE_BYTES = 16 * 1024
-"""What is longer is read beside the loop: broken JSON of this size takes 20 ms, and others wait."""
+"""Longer bodies are read in a thread: to read broken JSON of this size takes 20 ms, and others would wait."""
 
 ALL_LOG_LINES = LogLines(True, None, 0.0)
 
@@ -41,17 +40,18 @@ _LIMITS: dict[str, str] = {
     Reason.EVENT_TOO_LARGE: "event_bytes",
     Reason.TOO_DEEP: "event_levels",
 }
+_NOBODY = (Reason.UNKNOWN_PLAYER, Reason.NO_PLATFORM_ID)
 
 
 async def _waits() -> None:
-    """Whoever sent it is there."""
+    """The sender is there."""
 
 
 @dataclass(frozen=True, slots=True)
 class TakenBatch:
-    """What became of a POST. `token` is to be given to `answered` once the mod has its answer; "": full.
+    """What became of a POST. `token` is for `answered`, once the mod has its answer; "": the stream is full.
 
-    `dead` of its new events cannot become valid.
+    `dead` is the number of its new events that cannot become valid.
     """
 
     token: str
@@ -61,7 +61,7 @@ class TakenBatch:
 
 
 class EventIntake:
-    """Takes the events of one instance."""
+    """Takes in the events of one instance."""
 
     def __init__(
         self,
@@ -84,12 +84,18 @@ class EventIntake:
     async def take(
         self, body: bytes, received_s: float, still_waits: Callable[[], Awaitable[None]] = _waits
     ) -> TakenBatch:
-        """Stores the events of a body that began to come at `received_s` (on time.monotonic()).
+        """Store the events of a body whose first bytes arrived at `received_s` (on time.monotonic()).
 
-        `still_waits` is called right before, and stops it by raising when the mod has given up. Raises
-        StoreError: then nothing is stored, or it is not known.
+        `still_waits` is called right before, and raises if the mod has given up. Raises StoreError: then
+        nothing is stored, or it is not known whether anything is.
         """
-        slots, mended = await self._slots(body)
+        try:
+            slots, mended = await self._mapped(body)
+        except StoreError:
+            raise
+        except Exception as error:  # a mod would repeat the body for ever, so it becomes a dead letter
+            letter = self._faulty(error, body)
+            slots, mended = [Slot(digest(letter.raw), letter)], True
         if not slots:
             return TakenBatch(NOT_ASKED, 0)
         try:
@@ -114,32 +120,35 @@ class EventIntake:
         """The mod had hung up before its answer: it sends those events again."""
         self._stream.unanswered(token)
 
-    async def _slots(self, body: bytes) -> tuple[list[Slot], bool]:
-        """What is made of each event, and whether the body had to be mended. Raises StoreError.
-
-        A mod repeats what it has no 2xx for, so a fault of ours is not its answer: the body is put aside.
-        """
-        try:
-            return await self._mapped(body)
-        except StoreError:
-            raise
-        except Exception as error:
-            letter = self._faulty(error, body)
-            return [Slot(digest(letter.raw), letter)], True
-
     async def _mapped(self, body: bytes) -> tuple[list[Slot], bool]:
+        """What each event becomes, and whether the body had to be mended. Raises StoreError."""
         if self._roster_read_s is None:
             await self._read_roster()
-        read = await self._read(body)
-        data, fit = self._bounded(read.events)
+        if len(body) <= READ_AT_ONCE_BYTES:
+            read = read_batch(body, self._limits.batch_events)
+        else:
+            read = await asyncio.to_thread(read_batch, body, self._limits.batch_events)
+        digests: list[bytes] = []
+        fit: list[dict[str, Any] | DeadEvent] = []
+        for raw in read.events:
+            written = b""
+            try:
+                written = orjson.dumps(raw)
+                fit.append(bounded(raw, written, self._limits))
+            except Exception as error:
+                fit.append(self._faulty(error, raw))
+            digests.append(digest(written))
+            if fit[-1] is not raw and not isinstance(fit[-1], DeadEvent):
+                self._metrics.beyond("text_chars")
         received = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        fates = self._map(fit, received)
-        if any(_knew_nobody(fate) for fate in fates) and self._roster_is_old():
-            # Another modapi may have seen this player connect.
-            await self._read_roster()
-            fates = self._map(fit, received)
-        kept = fates if self._log_lines.all else self._without_log_lines(fates)
-        slots = [Slot(digest(raw), fate) for raw, fate in zip(data, kept, strict=True)]
+        became = self._map(fit, received)
+        if time.monotonic() - (self._roster_read_s or 0.0) > REREAD_ROSTER_EVERY_S and any(
+            type(one) is DeadEvent and one.reason in _NOBODY for one in became
+        ):
+            await self._read_roster()  # another modapi may have seen this player connect
+            became = self._map(fit, received)
+        kept = became if self._log_lines.all else self._without_log_lines(became)
+        slots = list(map(Slot, digests, kept))
         for place, letter in zip(read.places, read.unreadable, strict=True):
             slots.insert(place, Slot(digest(letter.raw), letter))
         return slots, read.repaired
@@ -147,12 +156,12 @@ class EventIntake:
     async def _append(
         self, slots: list[Slot], seen: dict[str, bytes], received_s: float
     ) -> tuple[list[Slot], Appended]:
-        """Appends them; those that cannot be written down, through a fault of ours, as dead letters."""
+        """Append them. Those that cannot be serialized, by a fault of ours, become dead letters."""
         try:
             return slots, await self._stream.append(EventBatch(slots, seen), received_s)
         except StoreError:
             raise
-        except Exception:  # before anything was sent
+        except Exception:  # raised before anything was sent
             written = [self._writable(slot) for slot in slots]
             if written == slots:
                 raise
@@ -168,73 +177,48 @@ class EventIntake:
         return slot
 
     def _faulty(self, error: Exception, raw: Any) -> DeadEvent:
-        """Our own code failed on this: it is put aside, and its neighbours go on."""
+        """The dead letter of an event on which our own code failed. Its neighbours go on."""
         self._metrics.service.faults.caught(self._logger, FaultKind.REQUEST, error)
         return dead(Reason.RELAY_FAULT, f"the relay failed on it ({type(error).__name__}), see its log", raw)
 
-    async def _read(self, body: bytes) -> ReadBatch:
-        if len(body) <= READ_AT_ONCE_BYTES:
-            return read_batch(body, self._limits.batch_events)
-        return await asyncio.to_thread(read_batch, body, self._limits.batch_events)
-
-    def _bounded(self, events: list[dict[str, Any]]) -> tuple[list[bytes], list[dict[str, Any] | DeadEvent]]:
-        """Each event as JSON, and within its bounds or dead."""
-        data: list[bytes] = []
-        fit: list[dict[str, Any] | DeadEvent] = []
-        for raw in events:
-            written = b""
-            try:
-                written = orjson.dumps(raw)
-                fit.append(bounded(raw, written, self._limits))
-            except Exception as error:
-                fit.append(self._faulty(error, raw))
-            data.append(written)
-            if fit[-1] is not raw and not isinstance(fit[-1], DeadEvent):
-                self._metrics.beyond("text_chars")
-        return data, fit
-
     def _map(self, events: list[dict[str, Any] | DeadEvent], received: str) -> list[GameEvent | DeadEvent]:
-        fates: list[GameEvent | DeadEvent] = []
+        became: list[GameEvent | DeadEvent] = []
         for raw in events:
             try:
-                fates.append(raw if isinstance(raw, DeadEvent) else map_event(raw, self._roster, received))
+                became.append(raw if isinstance(raw, DeadEvent) else map_event(raw, self._roster, received))
             except Exception as error:
-                fates.append(self._faulty(error, raw))
-        return fates
+                became.append(self._faulty(error, raw))
+        return became
 
-    def _without_log_lines(self, fates: list[GameEvent | DeadEvent]) -> list[GameEvent | DeadEvent | None]:
+    def _without_log_lines(self, became: list[GameEvent | DeadEvent]) -> list[GameEvent | DeadEvent | None]:
         now_s = time.monotonic()
         kept: list[GameEvent | DeadEvent | None] = []
-        for fate in reversed(fates):  # those at the head may have been stored before, and count for nothing
-            kept.append(None if _is_log_line(fate) and not self._log_lines.admit(now_s) else fate)
+        for one in reversed(became):  # the first ones may be repeats, which use up none of the limit
+            kept.append(None if _is_log_line(one) and not self._log_lines.admit(now_s) else one)
         return kept[::-1]
 
     async def _read_roster(self) -> None:
         stored = await self._state.players()
-        with self._metrics.service.faults.kept(
-            self._logger, FaultKind.REQUEST
-        ):  # else each batch fails on it
+        # A fault in it must not stop every batch.
+        with self._metrics.service.faults.kept(self._logger, FaultKind.REQUEST):
             self._roster.restore(stored)
         self._roster_read_s = time.monotonic()
 
-    def _roster_is_old(self) -> bool:
-        return time.monotonic() - (self._roster_read_s or 0.0) > REREAD_ROSTER_EVERY_S
-
     def _count(self, slots: list[Slot], repeated: int) -> int:
-        """Counts what became of the events; returns how many of them are dead."""
+        """Count what became of the events. Returns how many of them are dead letters."""
         counts: dict[str, int] = {}
         lost = 0
         for slot in slots:
-            fate = slot.became
-            if fate is None:
+            became = slot.became
+            if became is None:
                 self._metrics.log_line_dropped("rate" if self._log_lines.on else "off")
-            elif isinstance(fate, DeadEvent):
+            elif isinstance(became, DeadEvent):
                 lost += 1
-                self._metrics.dead.labels(fate.reason).inc()
-                if limit := _LIMITS.get(fate.reason):
+                self._metrics.dead.labels(became.reason).inc()
+                if limit := _LIMITS.get(became.reason):
                     self._metrics.beyond(limit)
             else:
-                counts[fate["type"]] = counts.get(fate["type"], 0) + 1
+                counts[became["type"]] = counts.get(became["type"], 0) + 1
         for event_type, count in counts.items():
             self._metrics.accepted(event_type, count)
         if repeated:
@@ -242,13 +226,9 @@ class EventIntake:
         return lost
 
 
-def _is_log_line(fate: GameEvent | DeadEvent | None) -> bool:
-    return type(fate) is dict and fate["type"] == EventType.LOG.value
+def _is_log_line(became: GameEvent | DeadEvent | None) -> bool:
+    return type(became) is dict and became["type"] == EventType.LOG.value
 
 
 def _log_lines(slots: list[Slot]) -> int:
     return sum(_is_log_line(slot.became) for slot in slots)
-
-
-def _knew_nobody(fate: GameEvent | DeadEvent) -> bool:
-    return isinstance(fate, DeadEvent) and fate.reason in (Reason.UNKNOWN_PLAYER, Reason.NO_PLATFORM_ID)

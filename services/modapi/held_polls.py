@@ -1,8 +1,8 @@
-"""How long may a poll that finds nothing be held? The rules for one instance; pure: times are arguments.
+"""How long a poll that finds nothing may be held: the rules for one instance. Pure: times are arguments.
 
-Holding must never harm. An engine that ran its requests one after the other would keep its events back while
-a poll is held, and a hold longer than its time-out would lose the poll. So holds start short, become longer
-only on proof, and end for a good while on any sign of harm.
+Holding must never harm. An engine that sent one request at a time would keep its events back while a poll is
+held, and would lose a poll that is held longer than its time-out. So holds are short at first, become longer
+only on proof that the mod sends other calls meanwhile, and stop for minutes on any sign of harm.
 """
 
 import math
@@ -10,24 +10,24 @@ from enum import Enum, unique
 
 START_S = 1.0
 SAFE_S = 2.0
-"""All that is tried again after a hold this long or longer was cut: the engine's shortest time-out is 3 s."""
+"""The longest hold that is tried after one of this length or more was cut: the shortest time-out is 3 s."""
 
 EARLY_S = 0.3
-"""Mods look whether to poll once a second (protocol.md M1): an answer just before a full second is followed
-by the next poll at once, one just after it leaves the mod deaf for a second."""
+"""Mods look once a second whether to poll (protocol.md M1). After an answer just before a full second the
+next poll comes at once; after one just behind it the mod fetches nothing for a second."""
 
 LONG_S = 1.5
 QUEUED_WITHIN_S = 0.15
 QUEUED_HOLDS = 5
-"""A mod flushes every second. If events come right behind a hold of LONG_S and none came during it, so many
-times with no sign of the contrary between, they were queued up behind it and not merely late."""
+"""A mod sends its events every second. If none come during a hold of LONG_S and some come right behind it,
+this many times without a call during a hold in between, they were queued behind it and not merely late."""
 
 FALL_BACK_S = 300.0
 
 HASTY_S = 0.2
 HASTY_POLLS = 5
 GAP_S = 0.5
-"""A mod that polls at once after every answer (17 times a second were seen) is held for GAP_S at least."""
+"""A mod that polls at once after every answer (17 times a second were seen) is held for at least GAP_S."""
 
 
 @unique
@@ -37,26 +37,63 @@ class Ending(Enum):
     COMMAND = "command"
     EMPTY = "empty"
     HUNG_UP = "hung-up"
-    SUPERSEDED = "superseded"  # the mod asked anew: it has given this one up
-    OVERDUE = "overdue"  # given up like that, but only because this process stood still
+    SUPERSEDED = "superseded"  # the mod polled again, so it has given up this poll
+    OVERDUE = "overdue"  # given up likewise, but only because this process stood still
 
 
 GIVEN_UP = (Ending.HUNG_UP, Ending.SUPERSEDED)
 
 
+@unique
+class HoldState(Enum):
+    FREE = "no poll is held"
+    ALONE = "a poll is held, and no other call has come during it"
+    SHARED = "a poll is held, and another call has come during it"
+    BEHIND = "a long hold has ended without a command and without another call during it"
+
+
+@unique
+class HoldInput(Enum):
+    HELD = "a poll is held"
+    OTHER_CALL = "the mod makes a call that is no poll and no events"
+    EVENTS = "the mod sends events"
+    LONG_AND_EMPTY = "a hold of at least LONG_S ends without a command"
+    ENDED = "a hold ends in any other way"
+
+
+_MOVES: dict[HoldState, dict[HoldInput, HoldState]] = {
+    HoldState.FREE: {HoldInput.HELD: HoldState.ALONE},
+    HoldState.ALONE: {
+        HoldInput.HELD: HoldState.ALONE,
+        HoldInput.OTHER_CALL: HoldState.SHARED,
+        HoldInput.EVENTS: HoldState.SHARED,
+        HoldInput.LONG_AND_EMPTY: HoldState.BEHIND,
+        HoldInput.ENDED: HoldState.FREE,
+    },
+    HoldState.SHARED: {
+        HoldInput.HELD: HoldState.ALONE,
+        HoldInput.LONG_AND_EMPTY: HoldState.FREE,
+        HoldInput.ENDED: HoldState.FREE,
+    },
+    HoldState.BEHIND: {HoldInput.HELD: HoldState.ALONE, HoldInput.EVENTS: HoldState.FREE},
+}
+"""Where an input leads. One that is missing changes nothing."""
+
+_IS_HELD = (HoldState.ALONE, HoldState.SHARED)
+
+
 class HoldRules:
-    """What the mod of one instance can bear, as far as is known. All times are seconds on one clock."""
+    """What is known of how the mod of one instance bears held polls. All times are seconds on one clock."""
 
     def __init__(self, limit_s: float) -> None:
         self._limit_s = limit_s
         self._step_s = START_S
         self._off_until_s = -math.inf
-        self._began_s: float | None = None  # since when a poll is held
-        self._overlapped = False  # another call came meanwhile
-        self._alone_s = -math.inf  # when a long hold ended empty, without another call during it
-        self._queued = 0  # how often events came right behind such a hold
+        self._state = HoldState.FREE
+        self._since_s = -math.inf  # when the hold began, or, in BEHIND, when it ended
+        self._queued = 0  # how often events came right behind a hold
         self._empty_s = -math.inf  # when the last empty answer was given
-        self._hasty = 0  # polls in a row that came at once after it
+        self._hasty = 0  # number of polls in a row that came at once after an empty answer
 
     def allowed_s(self, now_s: float) -> float:
         """How long a poll may be held now; 0: not at all."""
@@ -70,43 +107,48 @@ class HoldRules:
         hold_s = self.allowed_s(now_s)
         if self._hasty >= HASTY_POLLS:
             hold_s = max(hold_s, GAP_S)
-        self._overlapped = False
         if hold_s:
-            self._began_s = now_s
+            self._move(HoldInput.HELD)
+            self._since_s = now_s
         else:
             self._empty_s = now_s
         return hold_s
 
     def called(self, now_s: float, *, events: bool) -> bool:
-        """The mod made another call than a poll. True when this shows that polls must not be held now."""
-        if self._began_s is not None:
-            if not self._overlapped:
-                self._overlapped = True
-                self._queued = 0
-                if self.allowed_s(now_s):
-                    self._step_s = min(2 * self._step_s, max(self._limit_s, START_S))
-        elif events and now_s - self._alone_s <= QUEUED_WITHIN_S:
-            self._alone_s = -math.inf
+        """The mod made another call than a poll. True if that shows that polls must not be held now."""
+        if self._state is HoldState.FREE:
+            return False
+        before = self._move(HoldInput.EVENTS if events else HoldInput.OTHER_CALL)
+        if before is HoldState.ALONE:
+            self._queued = 0
+            if self.allowed_s(now_s):
+                self._step_s = min(2 * self._step_s, max(self._limit_s, START_S))
+        elif before is HoldState.BEHIND and events and now_s - self._since_s <= QUEUED_WITHIN_S:
             self._queued += 1
             if self._queued >= QUEUED_HOLDS:
                 return self._fall_back(now_s)
         return False
 
     def end(self, now_s: float, ending: Ending) -> bool:
-        """The held poll ended. True when this shows that polls must not be held now."""
-        if self._began_s is None:
+        """The held poll ended. True if that shows that polls must not be held now."""
+        if self._state not in _IS_HELD:
             return False
-        held_s = now_s - self._began_s
-        self._began_s = None
+        held_s = now_s - self._since_s
+        is_long_and_empty = ending is Ending.EMPTY and held_s >= LONG_S
+        self._move(HoldInput.LONG_AND_EMPTY if is_long_and_empty else HoldInput.ENDED)
+        self._since_s = now_s
         self._empty_s = now_s if ending is Ending.EMPTY else -math.inf
-        self._alone_s = -math.inf
-        if ending in GIVEN_UP:
-            if held_s >= SAFE_S:
-                self._limit_s = min(self._limit_s, SAFE_S)
-            return self._fall_back(now_s)
-        if ending is Ending.EMPTY and held_s >= LONG_S and not self._overlapped:
-            self._alone_s = now_s
-        return False
+        if ending not in GIVEN_UP:
+            return False
+        if held_s >= SAFE_S:
+            self._limit_s = min(self._limit_s, SAFE_S)
+        return self._fall_back(now_s)
+
+    def _move(self, given: HoldInput) -> HoldState:
+        """Follow the table. Returns the state before."""
+        before = self._state
+        self._state = _MOVES[before].get(given, before)
+        return before
 
     def _fall_back(self, now_s: float) -> bool:
         was_on = self.allowed_s(now_s) > 0

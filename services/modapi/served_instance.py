@@ -1,4 +1,4 @@
-"""One instance as modapi serves it: its streams, who was seen there, and whether its mod is alive."""
+"""One instance as modapi serves it: its streams, its known players, and whether its mod is alive."""
 
 import time
 import uuid
@@ -7,6 +7,7 @@ from typing import Any
 from services.modapi.commands import ModCommands
 from services.modapi.dialect.roster import Roster
 from services.modapi.events import EventIntake
+from services.modapi.held_polls import FALL_BACK_S
 from services.modapi.http.calls import CallKind
 from services.modapi.http.rate_limits import RESULTS_AT_ONCE, Incoming, LogLines, RateLimits
 from services.modapi.metrics import ModapiMetrics
@@ -25,18 +26,18 @@ from services.relay.store.command_stream import CommandStream
 from services.relay.store.event_stream import EventStream
 
 AGENT = "agent"
-"""The log agent is a sender of its own beside the mod: it repeats its batches, and only those."""
+"""The log agent is a sender of its own beside the mod: it repeats its own batches, and no others."""
 
 MAX_VERSION_CHARS = 40
 
 ADDRESS_EVERY_S = 5.0
-"""A mod whose calls come from several addresses by turns costs no write each time."""
+"""A mod whose calls come from changing addresses does not cost a write for each call."""
 
 _STAND_IN_IDS = uuid.UUID("6c1d5ad0-52c5-4f0c-9d9a-7f2f0f3a8d11")
 
 
 class ServedInstance:
-    """Everything that calls of one mod are answered from."""
+    """Everything that the calls of one mod are answered from."""
 
     def __init__(
         self,
@@ -76,13 +77,13 @@ class ServedInstance:
         self._faults = metrics.service.faults
 
     def follow(self, settings: Instance) -> None:
-        """These are its settings now."""
+        """Take over changed settings."""
         if (settings.log, settings.log_per_s) != (self.settings.log, self.settings.log_per_s):
             self._log_lines.set(settings.log == "on", settings.log_per_s, time.monotonic())
         self.settings = settings
 
     def heard(self, kind: CallKind, address: str) -> None:
-        """The mod called, from this address."""
+        """The mod made a call, from this address."""
         now_s = boottime_s()
         if address != self._address and now_s - self._address_noted_s >= ADDRESS_EVERY_S:
             self._address, self._address_noted_s = address, now_s
@@ -92,23 +93,25 @@ class ServedInstance:
         elif now_s - self.last_contact_s > SILENT_AFTER_S:
             self._logger.info("the mod is back after %.0f s", now_s - self.last_contact_s)
         self.last_contact_s = now_s
+        rules = self.polls.rules
         if kind is CallKind.POLL:
             self.last_poll_s = now_s
-        else:
-            self.polls.called(events=kind is CallKind.EVENTS)
-        if self.polls.hold_ms != self._hold_ms:
-            self._hold_ms = self.polls.hold_ms
-            self.state.note_mod("hold_ms", self._hold_ms)
+        elif rules.called(time.monotonic(), events=kind is CallKind.EVENTS):
+            self._logger.info("events queue up behind held polls: none is held for %.0f s", FALL_BACK_S)
+        hold_ms = round(rules.allowed_s(time.monotonic()) * 1000)
+        if hold_ms != self._hold_ms:
+            self._hold_ms = hold_ms
+            self.state.note_mod("hold_ms", hold_ms)
 
     def registered(self, version: Any) -> None:
-        """The mod has registered, and says which version it is."""
+        """The mod has registered, with this version."""
         if isinstance(version, str) and version:
             self.state.note_mod("version", version[:MAX_VERSION_CHARS].encode("utf-8", "replace").decode())
 
     async def game_server_id(self) -> str:
-        """Takaro's id of this server, or before Takaro gave one a stand-in that stays the same.
+        """Takaro's id of this server. Before Takaro has given one, a stand-in that stays the same.
 
-        Never fails: a register that fails is not tried again until the game server restarts (protocol.md M2).
+        Never fails: a mod does not register again until the game server restarts (protocol.md M2).
         """
         try:
             link = await self.state.link()

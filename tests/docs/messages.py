@@ -51,6 +51,8 @@ def _of(tree: ast.Module, errors: set[str]) -> Iterator[str]:
                 yield from _text(second)
             case ast.Call(func=ast.Name(id="Outcome"), keywords=[ast.keyword(arg="error", value=text)]):
                 yield from _text(text)
+            case ast.Call(func=ast.Name(id="Refusal"), keywords=[ast.keyword(arg="log", value=text)]):
+                yield from _text(text)
             case ast.Assign(targets=[ast.Name(id="_WORDS")], value=ast.Dict(values=values)):
                 for value in values:
                     yield from _text(value)
@@ -60,6 +62,8 @@ def _says(function: ast.expr, name: str) -> bool:
     owner = ast.unparse(function).rpartition(".")[0]
     if name in LEVELS:
         return "log" in owner.lower()
+    if name == "log" and owner.endswith("callers"):
+        return True
     return name in ("_say", "say") or (name == "append" and owner.endswith((".problems", ".warnings")))
 
 
@@ -67,7 +71,7 @@ def _text(node: ast.expr) -> Iterator[str]:
     """What a literal says; nothing for what is made elsewhere."""
     match node:
         case ast.Constant(value=str(text)):
-            shown = re.sub(r"%[-.\d]*[a-z]", "…", text)
+            shown = re.sub(r"%[-.\d]*[a-z]|\{[a-z_]+(?::[^}]*)?\}", "…", text)
         case ast.JoinedStr(values=parts):
             shown = "".join(str(part.value) if isinstance(part, ast.Constant) else "…" for part in parts)
         case ast.IfExp(body=first, orelse=other):

@@ -38,9 +38,8 @@ class Port:
         self.set()
         sock = bind("127.0.0.1", 0, "test")
         self._port: int = sock.getsockname()[1]
-        self.serving = asyncio.create_task(
-            Listener.of(make_app(self._served_instances, metrics)).listen(sock)
-        )
+        self.app = make_app(self._served_instances, metrics)
+        self.serving = asyncio.create_task(Listener.of(self.app).listen(sock))
 
     def set(self, **settings: Any) -> None:
         """relay.toml says this of the instance from now on."""
@@ -112,11 +111,9 @@ async def test_a_change_takes_effect_at_once_and_no_other_renews_what_may_pass(p
     assert await port.stored() == ["one", "four", "five"]
 
 
-async def test_a_repeat_whose_answer_was_lost_uses_nothing_up(
-    port: Port, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_repeat_whose_answer_was_lost_uses_nothing_up(port: Port) -> None:
     port.set(log_per_s=0.3)  # three at once
-    monkeypatch.setattr("services.modapi.http.router.ANSWERED_WITHIN_S", 0.0)  # each answer may be lost
+    port.app.answered_within_s = 0.0  # each answer may be lost
     for lines in ("a", "ab", "abc", "abcd"):
         assert await port.post(AGENT, *lines) == 200
     assert await port.stored() == ["a", "b", "c"]

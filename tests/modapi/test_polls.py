@@ -59,7 +59,7 @@ class Mod:
         async def hung_up() -> None:
             await gone.wait()
 
-        async def still_waits(within_s: float) -> None:
+        async def still_waits(held_s: float) -> None:
             self.looks -= 1
             if self.looks < 0:
                 raise StoodStill
@@ -68,7 +68,7 @@ class Mod:
 
     async def held_poll(self) -> asyncio.Task[Polled]:
         poll = self.poll()
-        await until(lambda: self.polls._poll.holds and not self.polls._poll.ending)
+        await until(lambda: self.polls.is_holding)
         return poll
 
     async def ask(self) -> str:
@@ -82,7 +82,7 @@ class Mod:
 
     @property
     def allowed_s(self) -> float:
-        return self.polls.hold_ms / 1000
+        return self.polls.rules.allowed_s(time.monotonic())
 
 
 def names(polled: Polled) -> list[str]:
@@ -93,7 +93,7 @@ def names(polled: Polled) -> list[str]:
 @pytest.fixture
 async def mod(store: Store, slug: str) -> AsyncIterator[Mod]:
     mod = Mod(store, slug)
-    await until(lambda: mod.polls._open)
+    await until(lambda: mod.polls.is_open)
     yield mod
     await cancelled(mod.listening)
 
@@ -209,7 +209,7 @@ async def test_polls_that_arrive_together_leave_one_held_at_most(mod: Mod) -> No
 async def test_other_calls_meanwhile_lengthen_the_next_hold(mod: Mod) -> None:
     assert mod.allowed_s == FIRST_S
     await mod.held_poll()
-    mod.polls.called(events=True)
+    mod.polls.rules.called(time.monotonic(), events=True)
     assert mod.allowed_s == pytest.approx(1.7)
 
 
@@ -228,14 +228,14 @@ async def test_nothing_is_held_without_hints(
     await store.send("CLIENT", "KILL", "TYPE", "pubsub")
     assert (await poll).answer == NOTHING
     assert (await mod.poll()).held_s == 0.0
-    await until(lambda: mod.polls._open)
+    await until(lambda: mod.polls.is_open)
     name = await mod.ask()
     assert names(await mod.poll()) == [name]
 
 
 async def test_switched_off_polls_are_answered_at_once(store: Store, slug: str) -> None:
     mod = Mod(store, slug, hold_polls_s=0.0)
-    await until(lambda: mod.polls._open)
+    await until(lambda: mod.polls.is_open)
     assert await mod.poll() == Polled(NOTHING, 0.0)
     assert (mod.ended(), mod.allowed_s) == ({}, 0.0)
     await cancelled(mod.listening)
@@ -243,7 +243,7 @@ async def test_switched_off_polls_are_answered_at_once(store: Store, slug: str) 
 
 async def test_every_process_hears_of_a_command(mod: Mod, store: Store, slug: str) -> None:
     other = Mod(store, slug)
-    await until(lambda: other.polls._open)
+    await until(lambda: other.polls.is_open)
     polls = [await mod.held_poll(), await other.held_poll()]
     name = await mod.ask()
     assert sum((names(polled) for polled in await asyncio.gather(*polls)), []) == [name]

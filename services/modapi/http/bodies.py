@@ -1,25 +1,30 @@
-"""Reading a request: its body within limits, and whether whoever sent it is still there."""
+"""Reading a request: its body within limits, and whether its sender still waits for the answer."""
 
 import asyncio
 from collections.abc import Callable
 
-from starlette.types import Message, Receive, Scope
+from starlette.types import Receive, Scope
 
 from services.modapi.http.rate_limits import Incoming
 from services.relay.service.http.arrivals import Arrival, Arrivals
 
-ANSWERED_WITHIN_S = 4.0
-"""An answer that took longer may have met a mod that had hung up (5 s is the shortest budget seen)."""
-
 READ_ON_S = 0.02
-"""So much time the loop gets to read that somebody hung up, where the kernel does not say so."""
+"""Time for the loop to read that a peer hung up, on systems whose kernel does not say so."""
 
 
-class TooLarge(Exception):
+class BeyondLimit(Exception):
+    """A request is beyond a limit of the settings. `limit` is its name, "" if the caller has to tell."""
+
+    def __init__(self, limit: str = "") -> None:
+        super().__init__(limit)
+        self.limit = limit
+
+
+class TooLarge(BeyondLimit):
     """A body is beyond its limit."""
 
 
-class BeyondPace(Exception):
+class BeyondPace(BeyondLimit):
     """An instance sends too much at once."""
 
 
@@ -28,30 +33,40 @@ class CutShort(Exception):
 
 
 class StoodStill(Exception):
-    """A request lay unread, while this process stood still, for longer than a mod waits for its answer."""
+    """This process stood still, and the request waited unread for longer than a mod waits for its answer."""
 
 
 def arrival_of(scope: Scope) -> Arrival:
-    """When that request came; now, if nothing says so."""
+    """When the request arrived. Now, if the listener did not note it."""
     found: Arrival | None = scope.get("state", {}).get("arrival")
     return found or Arrivals().begun()
 
 
 async def still_waits(arrival: Arrival, receive: Receive, within_s: float) -> None:
-    """Right before what must not be done for a mod that gave up: it sends the same again, to another modapi
-    most likely. Raises CutShort when it has hung up, and StoodStill when it is likely to have: this process
-    stood still, and the request is older than `within_s`.
+    """To be called right before anything that must not be done for a mod that gave up its request.
+
+    Such a mod repeats the request, most likely to another modapi. Raises CutShort if the mod has hung up, and
+    StoodStill if it probably has: this process stood still, and the request is older than `within_s`.
     """
-    if arrival.in_doubt():
-        closed = arrival.is_closed()
-        if closed is None:
-            await asyncio.sleep(READ_ON_S)
-        if closed or gone(receive):
+    if not arrival.in_doubt():
+        if gone(receive):
             raise CutShort
-        if arrival.age_s() > within_s:
-            raise StoodStill
-    elif gone(receive):
+        return
+    closed = arrival.is_closed()
+    if closed is None:
+        await asyncio.sleep(READ_ON_S)
+    if closed or gone(receive):
         raise CutShort
+    if arrival.age_s() > within_s:
+        raise StoodStill
+
+
+def announced_bytes(scope: Scope) -> int | None:
+    """The length of the body according to its header, None without one."""
+    for name, value in scope["headers"]:
+        if name == b"content-length" and value.isdigit():
+            return int(value)
+    return None
 
 
 async def read_body(scope: Scope, receive: Receive, limit_bytes: int) -> bytes:
@@ -60,62 +75,50 @@ async def read_body(scope: Scope, receive: Receive, limit_bytes: int) -> bytes:
     return body
 
 
-def announced_bytes(scope: Scope) -> int | None:
-    """How long the body is, by its header; None when that does not say."""
-    for name, value in scope["headers"]:
-        if name == b"content-length" and value.isdigit():
-            return int(value)
-    return None
-
-
 async def read_long_body(
     scope: Scope, receive: Receive, limit_bytes: int, keep_bytes: int, incoming: Incoming | None
 ) -> tuple[bytes, int]:
-    """The first `keep_bytes` of a body, and how many it had in all. The listener bounds how long it takes.
+    """The first `keep_bytes` of a body, and the size of all of it. The listener bounds how long this takes.
 
-    Raises TooLarge beyond `limit_bytes`, TooMuch when more is on its way than `incoming` allows, CutShort.
+    What is kept of a body that comes in pieces counts as `incoming` until the body is whole. Raises TooLarge
+    beyond `limit_bytes`, BeyondPace if `incoming` has no room, CutShort.
     """
-    if (announced := announced_bytes(scope)) and announced > limit_bytes:
+    if (announced_bytes(scope) or 0) > limit_bytes:
         raise TooLarge
-    message = await receive()
-    body = _chunk(message, 0, limit_bytes)
-    size = len(body)
-    if not message.get("more_body"):
-        return body[:keep_bytes], size
-    chunks, kept = [body], 0
+    chunks: list[bytes] = []
+    size_bytes = kept_bytes = 0
     try:
         while True:
-            kept += len(chunks[-1])
-            if incoming and not incoming.add(len(chunks[-1])):
-                raise BeyondPace
-            if not message.get("more_body"):
-                return b"".join(chunks)[:keep_bytes], size
             message = await receive()
-            chunk = _chunk(message, size, limit_bytes)
-            size += len(chunk)
-            chunks.append(chunk if kept < keep_bytes else b"")
+            if message["type"] == "http.disconnect":
+                raise CutShort
+            chunk: bytes = message.get("body", b"")
+            size_bytes += len(chunk)
+            if size_bytes > limit_bytes:
+                raise TooLarge
+            is_whole = not message.get("more_body")
+            if is_whole and not chunks:
+                return chunk[:keep_bytes], size_bytes
+            if kept_bytes < keep_bytes:
+                chunks.append(chunk)
+                kept_bytes += len(chunk)
+                if incoming and not incoming.add(len(chunk)):
+                    raise BeyondPace("result_bytes")
+            if is_whole:
+                return b"".join(chunks)[:keep_bytes], size_bytes
     finally:
-        if incoming:
-            incoming.add(-kept)
-
-
-def _chunk(message: Message, size: int, limit_bytes: int) -> bytes:
-    if message["type"] == "http.disconnect":
-        raise CutShort
-    chunk: bytes = message.get("body", b"")
-    if size + len(chunk) > limit_bytes:
-        raise TooLarge
-    return chunk
+        if incoming and kept_bytes:
+            incoming.add(-kept_bytes)
 
 
 async def hung_up(receive: Receive) -> None:
-    """Waits until the mod is gone."""
+    """Wait until the mod hangs up."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
 def gone(receive: Receive) -> bool:
-    """Has the mod hung up? Looks without waiting: one step of receive() either has the news or would wait."""
+    """Has the mod hung up? Does not wait: one step of receive() either returns a message or would wait."""
     waiting = receive()
     step: Callable[[None], object] = waiting.send  # type: ignore[attr-defined]
     try:

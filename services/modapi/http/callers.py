@@ -1,4 +1,4 @@
-"""Who calls? The instance that a key opens, and the answer to those whose key opens none."""
+"""The caller of a request: the instance that its key opens, or why it opens none."""
 
 import logging
 import time
@@ -7,39 +7,44 @@ from typing import Any
 
 from starlette.types import Scope
 
-from services.modapi.http.caller_log import CallerLog
+from services.modapi.http.bodies import BeyondLimit
 from services.modapi.http.calls import ModCall, is_direct
 from services.modapi.http.rate_limits import WrongKeys
-from services.modapi.metrics import ModapiMetrics
 from services.modapi.served_instances import ServedInstances
 from services.relay.service.http.addresses import Network, caller, source_of
 from services.relay.service.logs import about
 
 logger = logging.getLogger(__name__)
 
-_UNAUTHORIZED = b'{"error":"unknown key: the one in the mod\'s TakaroApiUrl opens no server here"}'
-_NO_KEY = (
-    b'{"error":"no key: set TakaroApiUrl in the mod\'s config.json to http://<address of the relay>/k/<key>, '
-    b'the key being one of the mod_keys of the instance"}'
-)
-_TOO_MANY_KEYS = b'{"error":"too many unknown keys from this address"}'
 
-Answer = tuple[int, bytes, str]
-"""HTTP status, body, label for the metric."""
+class NoKey(Exception):
+    """A call without a key, where one is needed."""
+
+
+class WrongKey(Exception):
+    """A call with a key that opens no instance."""
+
+
+class ClosedKey(Exception):
+    """A call with a key that opened the instance `slug` earlier, and opens it no longer."""
+
+    def __init__(self, slug: str) -> None:
+        super().__init__(slug)
+        self.slug = slug
+
+
+class TooManyKeys(BeyondLimit):
+    """An address tries too many keys that open nothing."""
 
 
 class Callers:
-    """Looks at the key and the address of each call; behind one of `trusted` that is a forwarded one."""
+    """Checks the key and the address of each call. Behind a proxy of `trusted` a forwarded address counts."""
 
-    def __init__(
-        self, served_instances: ServedInstances, metrics: ModapiMetrics, trusted: Sequence[Network]
-    ) -> None:
+    def __init__(self, served_instances: ServedInstances, trusted: Sequence[Network]) -> None:
         self._credentials = served_instances.credentials
         self._unknown_calls = served_instances.unknown_calls
-        self._metrics = metrics
         self._trusted = trusted
         self._wrong_keys = WrongKeys(served_instances.limits.wrong_keys_per_minute)
-        self._said = CallerLog()
 
     def slug(self, key: str, scope: Scope) -> str:
         """The instance that a key opens, "" for none."""
@@ -47,43 +52,22 @@ class Callers:
             return self._credentials.slug_for(key)
         return ""
 
-    def unknown_call(self, key: str, scope: Scope) -> Answer:
-        """The answer to whoever has no key that opens anything. The right ones are never put off."""
-        if not self._wrong_keys.tried(self.source(scope), time.monotonic()):
-            self._metrics.beyond("wrong_keys_per_minute")
-            return 429, _TOO_MANY_KEYS, "too-much"
+    def refused(self, key: str, scope: Scope) -> Exception:
+        """Why a key that opens no instance is refused. It is counted: good keys are never limited."""
+        if not self._wrong_keys.tried(self._source(scope), time.monotonic()):
+            return TooManyKeys("wrong_keys_per_minute")
         if not key:
-            self.say(scope, "no key", "a call without a key was refused: is it in TakaroApiUrl?")
-            return 401, _NO_KEY, "unauthorized"
-        if slug := self._credentials.closed_for(key):
-            self._unknown_calls.note(self.address(scope), slug)
-            self.say(
-                scope,
-                "closed",
-                f"a mod calls with a key of {slug} that opens no longer: the key was replaced, or the server"
-                " is disabled or removed",
-                slug,
-            )
-            return 401, _UNAUTHORIZED, "unauthorized"
-        self._unknown_calls.note(self.address(scope), self._credentials.meant_by(key))
-        self.say(
-            scope,
-            "401",
-            "a call with a key that opens no instance was refused: compare TakaroApiUrl in the mod's"
-            " config.json with the server's mod key, and restart the DayZ server",
-        )
-        return 401, _UNAUTHORIZED, "unauthorized"
+            return NoKey()
+        slug = self._credentials.closed_for(key)
+        self._unknown_calls.note(self.address(scope), slug or self._credentials.meant_by(key))
+        return ClosedKey(slug) if slug else WrongKey()
 
     def is_within(self, scope: Scope) -> bool:
-        """May whoever calls try one more key? Else no work is done to find out which it brings."""
-        return self._wrong_keys.is_within(self.source(scope), time.monotonic())
-
-    def source(self, scope: Scope) -> str:
-        """By what callers are told apart: of an IPv6 address the rest is its owner's to choose."""
-        return source_of(self.address(scope))
+        """May this caller try one more key? Otherwise no work is done to find out which key it brings."""
+        return self._wrong_keys.is_within(self._source(scope), time.monotonic())
 
     def address(self, scope: Scope) -> str:
-        """Where a call comes from."""
+        """The address that a call comes from."""
         peer: str = (scope.get("client") or ("?", 0))[0]
         if not self._trusted:
             return peer
@@ -93,7 +77,7 @@ class Callers:
         return caller(peer, forwarded, self._trusted)
 
     def key(self, call: ModCall, registration: dict[str, Any]) -> str:
-        """The secret that a call to register presents: the mod key may be in the body as well."""
+        """The key of a call to register: it may be in the body as well."""
         key, sent = call.key, registration.get("registrationToken")
         if not self._credentials.slug_for(key) and isinstance(sent, str):
             key = sent
@@ -101,12 +85,11 @@ class Callers:
             key = sent
         return key
 
-    def say(self, scope: Scope, what: str, text: str, slug: str = "") -> None:
-        """Says it once a minute for each source, and for each server there, if it is known."""
-        source = f"{self.source(scope)} {slug}"
-        left_out = self._said.again(what, source, time.monotonic())
-        if left_out is None:
-            return
-        if left_out:
-            text += f" (and {left_out} more of these, from other addresses, that are not in the log)"
-        logger.warning("from %s: %s", self.address(scope), text, extra=about(f"{what} {source}"))
+    def log(self, scope: Scope, topic: str, text: str, slug: str = "") -> None:
+        """Log a line about a caller, once a minute for each topic, instance and source of calls."""
+        source = f"{self._source(scope)} {slug}"
+        logger.warning("from %s: %s", self.address(scope), text, extra=about(f"{topic} {source}", topic))
+
+    def _source(self, scope: Scope) -> str:
+        """How callers are told apart: the owner of an IPv6 network chooses the rest of the address freely."""
+        return source_of(self.address(scope))

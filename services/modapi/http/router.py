@@ -1,24 +1,24 @@
-"""The mods' HTTP: bodies in, answers out, in the only ways the engine's client understands.
+"""The mods' HTTP: bodies in, answers out, in the only ways that the engine's client understands.
 
-It sees "2xx with a body", "4xx", "5xx", or nothing: an empty 2xx counts as a timeout, a redirect as a failure
-(protocol.md M6). Any refusal makes the mod send the same again for ever, so bad content is never one.
-This is plain ASGI in front of FastAPI: these calls are nearly all of the traffic.
+It sees "2xx with a body", "4xx", "5xx", or nothing. An empty 2xx counts as a timeout, a redirect as a failure
+(protocol.md M6). A mod repeats whatever is refused, for ever, so bad content is never refused.
 """
 
 import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.modapi.dialect.mend import UnreadableBody, read_object
 from services.modapi.events import EventIntake
 from services.modapi.http.bodies import (
-    ANSWERED_WITHIN_S,
+    BeyondLimit,
     BeyondPace,
     CutShort,
     StoodStill,
@@ -31,7 +31,7 @@ from services.modapi.http.bodies import (
     read_long_body,
     still_waits,
 )
-from services.modapi.http.callers import Callers
+from services.modapi.http.callers import Callers, ClosedKey, NoKey, TooManyKeys, WrongKey
 from services.modapi.http.calls import CallKind, ModCall, read_call
 from services.modapi.http.rate_limits import Posts
 from services.modapi.metrics import ModapiMetrics
@@ -40,39 +40,138 @@ from services.modapi.served_instances import ServedInstances
 from services.relay.protocol.errors import StoreError
 from services.relay.service.faults import FaultKind
 from services.relay.service.http.addresses import Network
+from services.relay.service.http.arrivals import Arrival
 from services.relay.service.logs import InstanceLogger
 
 logger = logging.getLogger(__name__)
 
+ANSWERED_WITHIN_S = 4.0
+"""A mod may have hung up before an answer that took longer: the shortest time-out seen is 5 s."""
+
 MAX_REGISTER_BYTES = 16 * 1024
-"""It is read before it is known who sends it."""
+"""A registration is read before its sender is known."""
 
 SMALL_BYTES = 64 * 1024
-"""So much of a body is in memory before it is asked for."""
+"""The listener reads this much of a body ahead, so a body of this size needs no room of its own."""
 
 ROOM_WITHIN_S = 8.0
-"""The listener gives a request 10 s to be there, and so does its mod."""
-
-_POSTS = {
-    CallKind.EVENTS: Posts.EVENTS,
-    CallKind.AGENT: Posts.EVENTS,
-    CallKind.RESULT: Posts.RESULT,
-}
-
-NOT_READ = frozenset({401, 413, 429})
-"""With these the rest of the request is not read, so nothing can follow on that connection."""
+"""The listener gives a request 10 s to arrive, and so does its mod."""
 
 OK = b'{"ok":true}'
-_TOO_MUCH = b'{"error":"more than this server may send, send it again later"}'
-_TOO_LARGE = b'{"error":"the body is too large"}'
-_AWAY = b'{"error":"the store is away, send it again"}'
-_LATE = b'{"error":"this was read too late, send it again"}'
-_FAULT = b'{"error":"a fault of the relay, its log says more"}'
 _FULL = b'{"error":"too many events wait for Takaro, send it again later"}'
 
 
+class Answer(NamedTuple):
+    """What is sent. `label` is for the metric. `held_s` is how long a poll was held on purpose.
+
+    `token` names the batch at `intake` that waits to hear whether its answer was sent.
+    """
+
+    status: int
+    body: bytes
+    label: str = "ok"
+    held_s: float = 0.0
+    intake: EventIntake | None = None
+    token: str = ""
+
+
+class Refusal(NamedTuple):
+    """The answer to a call that an error ended, and the line of the log about it: `log` "" means none.
+
+    `topic` says which lines are about the same thing. Both are filled in with what is known of the call.
+    """
+
+    status: int
+    body: bytes
+    label: str
+    topic: str = ""
+    log: str = ""
+
+
+_UNKNOWN_KEY = b'{"error":"unknown key: the one in the mod\'s TakaroApiUrl opens no server here"}'
+_LATE = b'{"error":"this was read too late, send it again"}'
+_AWAY = b'{"error":"the store is away, send it again"}'
+
+REFUSALS: dict[type[BaseException], Refusal] = {
+    NoKey: Refusal(
+        401,
+        b'{"error":"no key: set TakaroApiUrl in the mod\'s config.json to http://<address of the relay>'
+        b'/k/<key>, the key being one of the mod_keys of the instance"}',
+        "unauthorized",
+        "no key",
+        log="a call without a key was refused: is it in TakaroApiUrl?",
+    ),
+    ClosedKey: Refusal(
+        401,
+        _UNKNOWN_KEY,
+        "unauthorized",
+        "closed",
+        log="a mod calls with a key of {slug} that opens no longer: the key was replaced, or the server is"
+        " disabled or removed",
+    ),
+    WrongKey: Refusal(
+        401,
+        _UNKNOWN_KEY,
+        "unauthorized",
+        "401",
+        log="a call with a key that opens no instance was refused: compare TakaroApiUrl in the mod's"
+        " config.json with the server's mod key, and restart the DayZ server",
+    ),
+    TooManyKeys: Refusal(429, b'{"error":"too many unknown keys from this address"}', "too-much"),
+    BeyondPace: Refusal(
+        429,
+        b'{"error":"more than this server may send, send it again later"}',
+        "too-much",
+        "{limit}",
+        log="{slug} is beyond limits.{limit} and is put off",
+    ),
+    TooLarge: Refusal(
+        413,
+        b'{"error":"the body is too large"}',
+        "too-large",
+        "413",
+        log="a {call} body was too large and was refused",
+    ),
+    StoreError: Refusal(503, _AWAY, "store-away", "store", log="{error}: mods are asked to send again"),
+    StoodStill: Refusal(
+        503,
+        _LATE,
+        "stood-still",
+        "standstill",
+        log="modapi stood still (frozen, or the machine is too busy): a request had waited for {age_s:.0f} s,"
+        " its mod is asked to send it again",
+    ),
+    # The mod is gone, but the loop may not have read that yet.
+    CutShort: Refusal(503, _LATE, "cut-short"),
+    # This process stops, and the mod is too slow to wait for.
+    asyncio.CancelledError: Refusal(503, _AWAY, "stopping"),
+    # Logged with its traceback.
+    Exception: Refusal(500, b'{"error":"a fault of the relay, its log says more"}', "fault"),
+}
+"""What ends a call early, and what follows from it. The first entry that matches counts."""
+
+NOT_READ = frozenset({401, 413, 429})
+"""After these the rest of the request is not read, so nothing can follow on that connection."""
+
+
+@dataclass(slots=True)
+class ModRequest:
+    """One call of a mod while it is answered. `instance` is set as soon as it is known."""
+
+    call: ModCall
+    scope: Scope
+    receive: Receive
+    arrival: Arrival
+    answered_within_s: float
+    instance: ServedInstance | None = None
+
+    async def still_waits(self, held_s: float = 0.0) -> None:
+        """Raises CutShort or StoodStill if the mod has given up a call that was held for `held_s`."""
+        await still_waits(self.arrival, self.receive, max(self.answered_within_s, held_s))
+
+
 class ModRouter:
-    """Answers the four calls of a mod; everything else goes on to `app`, with the key taken off the path."""
+    """Answers the four calls of a mod. Everything else goes to `app`, with the key taken off the path."""
 
     def __init__(
         self,
@@ -80,12 +179,22 @@ class ModRouter:
         served_instances: ServedInstances,
         metrics: ModapiMetrics,
         trusted: Sequence[Network] = (),
+        answered_within_s: float = ANSWERED_WITHIN_S,
     ) -> None:
         self._app = app
         self._served_instances = served_instances
-        self._callers = Callers(served_instances, metrics, trusted)
+        self._callers = Callers(served_instances, trusted)
         self._metrics = metrics
         self._limits = served_instances.limits
+        self.answered_within_s = answered_within_s
+        self._calls: dict[CallKind, Callable[[ModRequest], Awaitable[Answer]]] = {
+            CallKind.EVENTS: self._events,
+            CallKind.AGENT: self._events,
+            CallKind.POLL: self._poll,
+            CallKind.RESULT: self._result,
+            CallKind.REGISTER: self._register,
+            CallKind.OTHER: self._unknown_key,
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -93,186 +202,174 @@ class ModRouter:
             return
         call = read_call(scope["method"], scope["path"], scope["query_string"], scope["headers"])
         if call.kind is CallKind.OTHER:
-            scope["path"] = call.path
             slug = self._callers.slug(call.key, scope)
-            if call.key and not slug and self._served_instances.complete():
-                status, answer, label = self._callers.unknown_call(call.key, scope)
-                await _send(send, status, answer)
-                self._metrics.answered(call.kind, label, 0.0)
+            if not call.key or slug or not self._served_instances.complete():
+                scope["path"] = call.path
+                scope.setdefault("state", {})["slug"] = slug
+                await self._app(scope, receive, send)
                 return
-            scope.setdefault("state", {})["slug"] = slug
-            await self._app(scope, receive, send)
-            return
-        await self._answer(call, scope, receive, send)
-
-    async def _answer(self, call: ModCall, scope: Scope, receive: Receive, send: Send) -> None:
-        arrival = arrival_of(scope)
-        begun_s = arrival.at_s
-        token = ""
-        instance: ServedInstance | None = None
-        intake: EventIntake | None = None
-        registration: dict[str, Any] = {}
+        request = ModRequest(call, scope, receive, arrival_of(scope), self.answered_within_s)
         try:
-            key = call.key
-            if call.kind is CallKind.REGISTER:
-                body = await read_body(scope, receive, MAX_REGISTER_BYTES)
-                mends = bool(self._callers.slug(key, scope)) or self._callers.is_within(scope)
-                registration = _registration(body, mends=mends)
-                key = self._callers.key(call, registration)
-            instance = self._served_instances.instances.get(self._callers.slug(key, scope))
-            if instance is None and call.kind is CallKind.RESULT:
-                instance = self._served_instances.waits_for_results(key)
-            if instance is None and not self._served_instances.complete():
-                raise StoreError("Redis: the stored instances are not known yet")
-            if instance is None:
-                status, answer, label = self._callers.unknown_call(key, scope)
-            elif beyond := await self._beyond(call, instance):
-                raise self._put_off(beyond, instance, scope)
-            elif call.kind in (CallKind.EVENTS, CallKind.AGENT):
-                # What is too long is no 4xx, it would be sent again for ever: it is read as far as it may be.
-                body, size_bytes = await read_long_body(
-                    scope, receive, self._limits.result_bytes, self._limits.body_bytes, instance.incoming
-                )
-                if size_bytes > len(body):
-                    self._metrics.beyond("body_bytes")
-                    self._callers.say(
-                        scope, "body", f"a batch of {size_bytes} bytes was cut at limits.body_bytes"
-                    )
-                intake = instance.agent_intake
-                await still_waits(arrival, receive, ANSWERED_WITHIN_S)
-                if call.kind is CallKind.EVENTS:
-                    intake = instance.intake
-                    instance.heard(call.kind, self._callers.address(scope))
-                taken = await intake.take(
-                    body, begun_s, lambda: still_waits(arrival, receive, ANSWERED_WITHIN_S)
-                )
-                token = taken.token
-                instance.pace.posted(taken.events, len(body), mended=taken.mended)
-                status, answer, label = (200, OK, "ok") if token else (503, _FULL, "full")
-            elif call.kind is CallKind.POLL:
-                await still_waits(arrival, receive, ANSWERED_WITHIN_S)
-                instance.heard(call.kind, self._callers.address(scope))
-                polled = await instance.polls.answer(
-                    lambda: hung_up(receive), partial(still_waits, arrival, receive)
-                )
-                if polled.answer is None:
-                    raise CutShort
-                begun_s += polled.held_s
-                status, answer, label = 200, polled.answer, "ok"
-            elif call.kind is CallKind.RESULT:
-                await self._take_result(call, instance, scope, receive)
-                status, answer, label = 200, OK, "ok"
-            else:
-                if key != call.key and call.key:
-                    self._callers.say(
-                        scope,
-                        "url",
-                        f"the mod of {instance.settings.slug} has the right RegistrationToken and a wrong key"
-                        " in TakaroApiUrl: its other calls are refused",
-                        instance.settings.slug,
-                    )
-                instance.heard(call.kind, self._callers.address(scope))
-                instance.registered(registration.get("bridgeVersion"))
-                status, answer, label = 200, await registered(instance, key), "ok"
-        except StoreError as error:
-            self._callers.say(scope, "store", f"{error}: mods are asked to send again")
-            status, answer, label = 503, _AWAY, "store-away"
-        except TooLarge:
-            self._metrics.beyond("result_bytes" if call.kind is CallKind.RESULT else "body_bytes")
-            self._callers.say(scope, "413", f"a {call.kind.value} body was too large and was refused")
-            status, answer, label = 413, _TOO_LARGE, "too-large"
-        except BeyondPace:
-            status, answer, label = 429, _TOO_MUCH, "too-much"
-        except CutShort:
-            self._metrics.calls.labels(call.kind.value, "cut-short").inc()
-            await _send(send, 503, _LATE)  # to nobody; but the loop may not have read that yet
-            return
-        except StoodStill:
-            self._callers.say(
-                scope,
-                "standstill",
-                f"modapi stood still (frozen, or the machine is too busy): a request had waited for"
-                f" {arrival.age_s():.0f} s, its mod is asked to send it again",
+            answer = await self._calls[call.kind](request)
+        except (Exception, asyncio.CancelledError) as error:
+            answer = self._refused(error, request)
+        is_gone = bool(answer.token) and gone(receive)
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", str(len(answer.body)).encode()),
+        ]
+        if answer.status in NOT_READ:
+            headers.append((b"connection", b"close"))
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await send({"type": "http.response.body", "body": answer.body})
+        took_s = time.monotonic() - request.arrival.at_s - answer.held_s
+        if answer.intake and is_gone:
+            answer.intake.unanswered(answer.token)
+        elif answer.intake and took_s < self.answered_within_s:
+            answer.intake.answered(answer.token)
+        self._metrics.answered(call.kind, answer.label, took_s)
+
+    async def _events(self, request: ModRequest) -> Answer:
+        """A batch. If it is too long, its beginning counts: after a 4xx the mod would repeat it for ever."""
+        instance = await self._admitted(request, request.call.key, Posts.EVENTS)
+        body, size_bytes = await read_long_body(
+            request.scope,
+            request.receive,
+            self._limits.result_bytes,
+            self._limits.body_bytes,
+            instance.incoming,
+        )
+        if size_bytes > len(body):
+            self._metrics.beyond("body_bytes")
+            self._callers.log(
+                request.scope, "body", f"a batch of {size_bytes} bytes was cut at limits.body_bytes"
             )
-            status, answer, label = 503, _LATE, "stood-still"
-        except Exception as error:
-            slug = instance.settings.slug if instance else ""
-            self._metrics.service.faults.caught(InstanceLogger(logger, slug), FaultKind.REQUEST, error)
-            status, answer, label = 500, _FAULT, "fault"
-        except asyncio.CancelledError:  # this process stops, and the mod is too slow to wait for
-            status, answer, label = 503, _AWAY, "stopping"
-        there = not token or not gone(receive)
-        await _send(send, status, answer)
-        took_s = time.monotonic() - begun_s
-        if intake and token and not there:
-            intake.unanswered(token)
-        elif intake and token and took_s < ANSWERED_WITHIN_S:
-            intake.answered(token)
-        self._metrics.answered(call.kind, label, took_s)
+        await request.still_waits()
+        intake = instance.agent_intake
+        if request.call.kind is CallKind.EVENTS:
+            intake = instance.intake
+            instance.heard(CallKind.EVENTS, self._callers.address(request.scope))
+        taken = await intake.take(body, request.arrival.at_s, request.still_waits)
+        instance.pace.posted(taken.events, len(body), mended=taken.mended)
+        if not taken.token:
+            return Answer(503, _FULL, "full")
+        return Answer(200, OK, intake=intake, token=taken.token)
 
-    async def _beyond(self, call: ModCall, instance: ServedInstance) -> str:
-        """The limit that the call is beyond, "" for none. Raises StoreError."""
-        beyond = instance.pace.beyond(time.monotonic(), _POSTS.get(call.kind, Posts.NOTHING))
-        if beyond and call.kind is CallKind.RESULT and await instance.operations.is_asked(call.operation_id):
-            return ""
-        return beyond
+    async def _poll(self, request: ModRequest) -> Answer:
+        instance = await self._admitted(request, request.call.key)
+        await request.still_waits()
+        instance.heard(CallKind.POLL, self._callers.address(request.scope))
+        polled = await instance.polls.answer(partial(hung_up, request.receive), request.still_waits)
+        if polled.answer is None:
+            raise CutShort
+        return Answer(200, polled.answer, held_s=polled.held_s)
 
-    def _put_off(self, beyond: str, instance: ServedInstance, scope: Scope) -> BeyondPace:
-        self._metrics.beyond(beyond)
-        slug = instance.settings.slug
-        self._callers.say(scope, beyond, f"{slug} is beyond limits.{beyond} and is put off", slug)
-        return BeyondPace()
+    async def _result(self, request: ModRequest) -> Answer:
+        """A result counts at any age, also if its mod is gone: it is posted once, and the first one counts.
 
-    async def _take_result(
-        self, call: ModCall, instance: ServedInstance, scope: Scope, receive: Receive
-    ) -> None:
-        """Of any age, and of a mod that is gone too: it is posted once, and the first one counts.
-
-        For the same reason one that is asked for waits for room in memory, and is not put off.
+        So one that a request waits for is not refused for lack of memory: it waits for room.
         """
+        scope, operation_id = request.scope, request.call.operation_id
+        instance = await self._admitted(request, request.call.key, Posts.RESULT)
         limit = self._limits.result_bytes
         size_bytes = announced_bytes(scope)
-        held_bytes = (
-            0 if size_bytes is not None and size_bytes <= SMALL_BYTES else min(size_bytes or limit, limit)
-        )
+        if size_bytes is not None and size_bytes <= SMALL_BYTES:
+            held_bytes = 0
+        else:
+            held_bytes = min(size_bytes or limit, limit)
         if not instance.room.enter(held_bytes):
-            asked = await instance.operations.is_asked(call.operation_id)
+            asked = await instance.operations.is_asked(operation_id)
             if not asked or not await instance.room.wait(held_bytes, ROOM_WITHIN_S):
-                raise self._put_off("result_bytes", instance, scope)
+                raise BeyondPace("result_bytes")
         try:
-            body, _ = await read_long_body(scope, receive, limit, limit, None)
-            instance.heard(call.kind, self._callers.address(scope))
-            if not await instance.operations.take_result(call.operation_id, body):
+            body, _ = await read_long_body(scope, request.receive, limit, limit, None)
+            instance.heard(CallKind.RESULT, self._callers.address(scope))
+            if not await instance.operations.take_result(operation_id, body):
                 instance.pace.posted_unasked(len(body))
         finally:
             instance.room.leave(held_bytes)
+        return Answer(200, OK)
+
+    async def _register(self, request: ModRequest) -> Answer:
+        """The credential that the mod presents from now on, and the id for its paths.
+
+        It is the key that the mod came with: of a stored instance only digests of keys are known.
+        """
+        call, scope = request.call, request.scope
+        body = await read_body(scope, request.receive, MAX_REGISTER_BYTES)
+        mends = bool(self._callers.slug(call.key, scope)) or self._callers.is_within(scope)
+        registration = _registration(body, mends=mends)
+        key = self._callers.key(call, registration)
+        instance = await self._admitted(request, key)
+        slug = instance.settings.slug
+        if key != call.key and call.key:
+            self._callers.log(
+                scope,
+                "url",
+                f"the mod of {slug} has the right RegistrationToken and a wrong key"
+                " in TakaroApiUrl: its other calls are refused",
+                slug,
+            )
+        instance.heard(CallKind.REGISTER, self._callers.address(scope))
+        instance.registered(registration.get("bridgeVersion"))
+        keys = instance.settings.mod_keys
+        credential = key or (keys[0] if keys else instance.settings.identity_token).get_secret_value()
+        game_server_id = await instance.game_server_id()
+        return Answer(200, orjson.dumps({"identityToken": credential, "gameServerId": game_server_id}))
+
+    async def _unknown_key(self, request: ModRequest) -> Answer:
+        raise self._callers.refused(request.call.key, request.scope)
+
+    async def _admitted(self, request: ModRequest, key: str, posts: Posts = Posts.NOTHING) -> ServedInstance:
+        """The instance that `key` opens. Raises NoKey, WrongKey, TooManyKeys, BeyondPace, StoreError."""
+        call, served = request.call, self._served_instances
+        instance = served.instances.get(self._callers.slug(key, request.scope))
+        if instance is None and call.kind is CallKind.RESULT:
+            instance = served.waits_for_results(key)
+        if instance is None:
+            if not served.complete():
+                raise StoreError("Redis: the stored instances are not known yet")
+            raise self._callers.refused(key, request.scope)
+        request.instance = instance
+        beyond = instance.pace.beyond(time.monotonic(), posts)
+        if beyond and not (
+            call.kind is CallKind.RESULT and await instance.operations.is_asked(call.operation_id)
+        ):
+            raise BeyondPace(beyond)
+        return instance
+
+    def _refused(self, error: BaseException, request: ModRequest) -> Answer:
+        """The answer to a call that an error ended, which is counted and logged here."""
+        kind = next(kind for kind in REFUSALS if isinstance(error, kind))
+        status, body, label, topic, log = REFUSALS[kind]
+        slug = request.instance.settings.slug if request.instance else ""
+        limit = ""
+        if isinstance(error, BeyondLimit):
+            limit = error.limit or ("result_bytes" if request.call.kind is CallKind.RESULT else "body_bytes")
+            self._metrics.beyond(limit)
+        if isinstance(error, ClosedKey):
+            slug = error.slug
+        if log:
+            known = {
+                "slug": slug,
+                "limit": limit,
+                "call": request.call.kind.value,
+                "error": error,
+                "age_s": request.arrival.age_s(),
+            }
+            self._callers.log(request.scope, topic.format(**known), log.format(**known), slug)
+        if kind is Exception and isinstance(error, Exception):
+            self._metrics.service.faults.caught(InstanceLogger(logger, slug), FaultKind.REQUEST, error)
+        return Answer(status, body, label)
 
 
 def _registration(body: bytes, *, mends: bool) -> dict[str, Any]:
-    """What a mod says of itself; nothing, if that cannot be read: it is let in by its key all the same.
+    """What a mod tells of itself, nothing if that cannot be read: its key alone admits it.
 
-    Broken JSON is mended only if it `mends`: that is a thousand times the work.
+    Broken JSON is mended only if `mends`: that is a thousand times the work.
     """
     try:
         read = read_object(body) if mends else orjson.loads(body)
     except (UnreadableBody, orjson.JSONDecodeError):
         return {}
     return read if isinstance(read, dict) else {}
-
-
-async def registered(instance: ServedInstance, key: str) -> bytes:
-    """What a mod is told: the credential that it will present from now on, and the id for its paths.
-
-    It is the one it came with: of a stored instance no other is known.
-    """
-    keys = instance.settings.mod_keys
-    credential = key or (keys[0] if keys else instance.settings.identity_token).get_secret_value()
-    return orjson.dumps({"identityToken": credential, "gameServerId": await instance.game_server_id()})
-
-
-async def _send(send: Callable[[Message], Awaitable[None]], status: int, body: bytes) -> None:
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    if status in NOT_READ:
-        headers.append((b"connection", b"close"))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

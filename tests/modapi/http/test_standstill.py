@@ -12,10 +12,8 @@ from pydantic import SecretStr
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from services.modapi import polls
 from services.modapi.admin.authentication import StillThere
 from services.modapi.app import make_app
-from services.modapi.http import router
 from services.modapi.main import logger
 from services.modapi.metrics import ModapiMetrics
 from services.modapi.served_instances import ServedInstances
@@ -56,8 +54,9 @@ class Modapi:
         self.served_instances.update(merge([settings], {}, just_now))
         sock = bind("127.0.0.1", 0, "modapi.port")
         self.port: int = sock.getsockname()[1]
-        app = make_app(self.served_instances, self.metrics)
-        self.serving = asyncio.create_task(Listener.of(app).listen(sock))
+        self.app = make_app(self.served_instances, self.metrics)
+        self.app.answered_within_s = BUDGET_S
+        self.serving = asyncio.create_task(Listener.of(self.app).listen(sock))
 
     def send(self, method: str, path: str, body: bytes = b"") -> socket.socket:
         """A request of the mod's, sent at once, though nobody may be there to read it."""
@@ -102,8 +101,6 @@ async def modapi(
         pytest.skip("only Linux says it")
     if request.param == "none":
         monkeypatch.setattr(arrivals, "asked", lambda sock: None)
-    for module in (router, polls):
-        monkeypatch.setattr(module, "ANSWERED_WITHIN_S", BUDGET_S)
     one = Modapi(store, slug, request.param)
     assert b" 200 " in await one.answer(one.send("GET", "poll"))
     yield one
@@ -112,10 +109,8 @@ async def modapi(
     await cancelled(one.serving)
 
 
-async def test_nothing_is_stored_for_a_mod_that_hung_up_meanwhile(
-    modapi: Modapi, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(router, "ANSWERED_WITHIN_S", 60.0)
+async def test_nothing_is_stored_for_a_mod_that_hung_up_meanwhile(modapi: Modapi) -> None:
+    modapi.app.answered_within_s = 60.0
     modapi.send("POST", "events", LOG).close()
     stand_still()
     await modapi.answered("events", "cut-short")
@@ -138,10 +133,8 @@ async def test_what_comes_afterwards_is_taken(modapi: Modapi) -> None:
     assert await modapi.stored() == 1
 
 
-async def test_no_command_is_taken_by_a_poll_whose_mod_hung_up_meanwhile(
-    modapi: Modapi, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(router, "ANSWERED_WITHIN_S", 60.0)
+async def test_no_command_is_taken_by_a_poll_whose_mod_hung_up_meanwhile(modapi: Modapi) -> None:
+    modapi.app.answered_within_s = 60.0
     name = await modapi.ask()
     modapi.send("GET", "poll").close()
     stand_still()
@@ -163,17 +156,16 @@ async def test_no_command_is_taken_by_a_poll_that_was_held_through_it(modapi: Mo
     instance = modapi.served_instances.instances[modapi.slug]
     mod = modapi.send("GET", "poll")
     async with asyncio.timeout(WITHIN_S):
-        while not instance.polls._poll.holds:
+        while not instance.polls.is_holding:
             await asyncio.sleep(0.01)
     name = await modapi.ask()
-    instance.polls._poll.news.clear()
-    allowed_ms = instance.polls.hold_ms
+    allowed_s = instance.polls.rules.allowed_s(time.monotonic())
     if hangs_up:
         mod.close()
-    stand_still(allowed_ms / 1000 + STILL_S)
+    stand_still(allowed_s + STILL_S)
     await modapi.answered("poll", "cut-short" if hangs_up else "stood-still")
     assert [one.operation_id for one in await modapi.commands.take()] == [name]
-    assert instance.polls.hold_ms == allowed_ms  # it was not given up for being held
+    assert instance.polls.rules.allowed_s(time.monotonic()) == allowed_s  # it was not given up for being held
 
 
 async def test_a_result_counts_however_long_it_waited(modapi: Modapi) -> None:
