@@ -137,7 +137,7 @@ MUTANTS = [
     Mutant("mirror_players: places and inventories", "mirror", "len(kept) > self._limits.mirror_players", "False", "state::test_memory_is_bounded_and_the_oldest_goes", 'assert [mirror.place(name) is not None for name in "abc"] == [True,'),
     Mutant("inventory_bytes", "mirror", "len(payload) <= self._limits.inventory_bytes", "True", TOO_BIG, "assert list(beyond) == list(limit)"),
     Mutant("catalogue_bytes", "mirror", "len(payload) > self._limits.catalogue_bytes", "False", TOO_BIG, "assert not mirror.take_changes().catalogues"),
-    Mutant("frame_in_bytes", "conversation", "max_size=self._context.limits.frame_in_bytes", "max_size=None", "uplink::test_a_frame_that_is_too_big_ends_the_socket_and_another_one_is_made", "await scene.linked.get()"),
+    Mutant("frame_in_bytes", "conversation", "max_size=context.limits.frame_in_bytes", "max_size=None", "uplink::test_a_frame_that_is_too_big_ends_the_socket_and_another_one_is_made", "await scene.linked.get()"),
     Mutant("frame_out_bytes", "desk", "len(payload) <= self._most_bytes", "True", "uplink::test_an_answer_that_is_too_big_for_takaro_becomes_an_error", '"too large" in answer["error"]'),
     # Who may speak
     Mutant("no id opens: in the path", "callers", "            return self._credentials.slug_for(key)\n", "            slug = self._credentials.slug_for(key)\n            others = [part for part in scope['path'].split('/') if part in self._credentials._slugs.values()]\n            return others[0] if slug and others else slug\n", NO_ID, 'assert polled.status_code != 200 or polled.json() == {"operations":'),
@@ -164,8 +164,8 @@ MUTANTS = [
     Mutant("TLS: a new pair is taken up", "tls", "(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), self.context):", "(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) if 'once' in vars(self) else vars(self).setdefault('once', self.context)):", CERTIFICATE, 'await until_shown(served, "new.example")'),
     Mutant("TLS: a bad pair changes nothing", "tls", "for context in (ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), self.context):", "for context in (self.context,):", CERTIFICATE, 'assert await shown(served) == "old.example"'),
     Mutant("TLS: no start with a bad pair", "tls", "if wrong := self._take():", "if (wrong := self._take()) is None:", "doors::test_a_certificate_that_is_wrong_at_the_start_is_one_clear_line", "with pytest.raises(ConfigError, match=words) as caught:"),
-    Mutant("Takaro's certificate", "conversation", "                compression=None,\n", "                compression=None,\n                ssl=__import__('ssl')._create_unverified_context() if self._context.takaro_url[:3] == 'wss' else None,\n", "uplink::test_takaro_is_spoken_to_only_if_its_certificate_is_good", "assert scene.linked.empty() is not links"),
-    Mutant("Takaro: no other proxy", "conversation", "proxy=self._context.proxy,", "proxy=self._context.proxy or True,", "uplink::test_takaro_is_reached_through_a_proxy_only_if_the_settings_name_one", "assert asked.empty() and scene.running"),
+    Mutant("Takaro's certificate", "conversation", "                compression=None,\n", "                compression=None,\n                ssl=__import__('ssl')._create_unverified_context() if context.takaro_url[:3] == 'wss' else None,\n", "uplink::test_takaro_is_spoken_to_only_if_its_certificate_is_good", "assert scene.linked.empty() is not links"),
+    Mutant("Takaro: no other proxy", "conversation", "proxy=context.proxy,", "proxy=context.proxy or True,", "uplink::test_takaro_is_reached_through_a_proxy_only_if_the_settings_name_one", "assert asked.empty() and scene.running"),
 ]  # fmt: skip
 
 

@@ -1,6 +1,6 @@
-"""How long to wait before the next attempt. Pure: the dice are an argument.
+"""The delay before the next attempt. Pure: the random function is an argument.
 
-Full jitter: after an outage a fleet of links comes back spread over the whole interval. A successful
+Full jitter spreads a fleet of links over the whole interval after an outage. A successful
 connect proves nothing (an identify that is refused after it made thousands of connects, protocol.md T2): the
 delay is renewed only by a link that was ready for a while.
 """

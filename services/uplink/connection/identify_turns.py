@@ -1,4 +1,4 @@
-"""Turns to identify, over the whole fleet: each costs Takaro about five API calls (protocol.md T1)."""
+"""Spreads the identifies of the fleet over time: each costs Takaro about five API calls (protocol.md T1)."""
 
 import asyncio
 
@@ -8,19 +8,19 @@ from services.relay.store.client import Script, Store
 
 PER_S = 50
 BURST = 100
-"""A killed uplink's share, some hundred instances, is to be linked again within seconds."""
+"""Number of identifies at once. The instances of a killed uplink, some hundred, link again within seconds."""
 
 _TURN = Script("identify_turn")
 
 
 class IdentifyTurns:
-    """Who identifies next, among all uplinks of one store."""
+    """Gives turns to all uplinks of one store."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     async def __call__(self) -> None:
-        """Waits for a turn. Redis being away is no reason to wait: a lost turn does little harm."""
+        """Waits for a turn. Does not wait while Redis is away: a lost turn does little harm."""
         try:
             wait_ms = await self._store.run(_TURN, (IDENTIFIES,), 1000 // PER_S, BURST)
         except StoreError:

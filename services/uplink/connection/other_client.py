@@ -1,35 +1,35 @@
-"""Does Takaro ask somebody else in our place? Pure: times are arguments.
+"""Notices another client with our identity, which Takaro asks in our place. Pure: times are arguments.
 
 Takaro asks every server each 30 s, and asks the socket that identified last (protocol.md T3, T16). When it
-falls silent, either that socket is a dead one, which a new identify mends, or somebody else identifies as we
-do: an old bridge that was never stopped. Then a second identify would only begin a fight that nobody wins.
+asks nothing, either that socket is dead, and a new identify mends it, or another client has identified with
+the same token: an old bridge that was never stopped. Then each identify of ours would only cause one of its.
 """
 
 from dataclasses import dataclass
 from enum import Enum, auto, unique
 
 QUIET_AFTER_S = 100.0
-"""Three rounds of questions did not come."""
+"""Three rounds of Takaro's requests have not come."""
 
 PEACE_S = 3_600.0
-"""So long between two attempts to be asked again, and between two warnings."""
+"""Time between two replacements of the socket for this reason, and between two warnings."""
 
 _NEVER_S = float("-inf")
 
 
 @unique
 class Finding(Enum):
-    """What a look at the socket in use comes to."""
+    """What a look at the socket in use has found."""
 
     NOTHING = auto()
-    DEAF = auto()  # have a new socket
-    USURPED = auto()  # the new one was not asked either: say so, and leave it at that
-    ASKED_AGAIN = auto()  # after that was said
+    DEAF = auto()  # Takaro does not ask on it: replace the socket
+    USURPED = auto()  # Takaro did not ask on the new one either: log it, and do no more
+    ASKED_AGAIN = auto()  # Takaro asks again after that
 
 
 @dataclass(slots=True)
 class OtherClientWatch:
-    """What is known of when Takaro asked. While it never did, nobody else is suspected."""
+    """Knows when Takaro asked. As long as it never has, no other client is suspected."""
 
     asked_s: float | None = None
     _renewed_s: float = _NEVER_S
@@ -37,7 +37,7 @@ class OtherClientWatch:
     _usurped: bool = False
 
     def look(self, identified_s: float, asked_s: float | None, now_s: float) -> Finding:
-        """The socket in use was identified and last asked then (None: never)."""
+        """Looks at the socket in use: when it was identified, and last asked by Takaro (None: never)."""
         if asked_s is not None and (self.asked_s is None or asked_s > self.asked_s):
             self.asked_s = asked_s
             if self._usurped:

@@ -1,6 +1,6 @@
-"""The moves of the link to Takaro from state to state, every one there is (protocol.md T1 to T3). Pure.
+"""The table of all moves of a link from state to state (protocol.md T1 to T3). Pure.
 
-A happening that the table does not list for a state is an error, and changes nothing.
+A trigger that the table does not list for a state is an error and changes nothing.
 """
 
 from enum import Enum, unique
@@ -44,7 +44,7 @@ MOVES: dict[LinkState, dict[LinkTrigger, LinkState]] = {
 
 
 class IllegalMove(RelayError):
-    """Our own mistake: this cannot happen in that state."""
+    """A fault of our own code: this trigger cannot happen in that state."""
 
     def __init__(self, state: LinkState, trigger: LinkTrigger) -> None:
         super().__init__(f"'{trigger.value}' cannot happen while {state.value}")

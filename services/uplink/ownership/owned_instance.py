@@ -23,6 +23,7 @@ from services.uplink.connection.closing_times import ClosingTimes
 from services.uplink.connection.link import Link
 from services.uplink.context import UplinkContext
 from services.uplink.events.consumer import StreamConsumer
+from services.uplink.events.delivery import Delivery
 from services.uplink.reporting.activity_log import ActivityLog
 from services.uplink.reporting.link_status import LinkStatus
 from services.uplink.reporting.metrics import MIRROR_AGE, MIRROR_PARTS, PLAYERS
@@ -63,7 +64,8 @@ class OwnedInstance:
         events = EventStream(store, instance.slug)
         self._consumer = StreamConsumer(events, self._mirror, lease, metrics, self._activity.taken)
         self._status = LinkStatus(instance.slug, state, lease, metrics)
-        self._link = Link(instance, context, self._consumer, self._status, handler, lease)
+        delivery = Delivery(self._consumer, lease, metrics, self._status.say)
+        self._link = Link(instance, context, lease, handler, self._status, delivery)
 
     async def run(self) -> None:
         """Links and answers at once, until `leave`; events flow while the lease is ours. Raises LostLease."""

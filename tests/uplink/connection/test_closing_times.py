@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from services.relay.protocol.vocabulary import ANSWER_WITHIN_S
 from services.uplink.connection.closing_times import (
-    FATE_WITHIN_S,
+    END_KNOWN_WITHIN_S,
     LAST_WORDS_S,
     RUN_WITHIN_S,
     STOP_WITHIN_S,
@@ -29,7 +29,7 @@ def test_the_moments_come_in_their_order_and_never_in_the_past(
 def test_what_a_poll_fetches_in_time_has_time_to_be_run() -> None:
     how = closing_times(0.0, STOP_WITHIN_S, mod_polls=True, has_successor=True)
     assert how.answered_by_s - how.fetched_by_s >= RUN_WITHIN_S
-    assert how.cut_short_s - how.answered_by_s >= FATE_WITHIN_S >= GIVE_UP_WITHIN_S + READ_WITHIN_S
+    assert how.cut_short_s - how.answered_by_s >= END_KNOWN_WITHIN_S >= GIVE_UP_WITHIN_S + READ_WITHIN_S
     assert how.closed_by_s - how.cut_short_s >= LAST_WORDS_S
     assert how.fetched_by_s >= 4.0  # two polls of a mod, at their pace of 2 s
 

@@ -15,7 +15,7 @@ from services.relay.store.client import Store
 from services.sim.takaro import requests
 from services.sim.takaro.old_bridge import SimOldBridge
 from services.sim.takaro.server import TakaroSim
-from services.uplink.connection import backoff, link, other_client
+from services.uplink.connection import backoff, link, other_client, replacement
 from services.uplink.events import delivery
 from tests.support.linked import TOKEN, Linked, until
 from tests.support.redis_server import RedisServer
@@ -220,7 +220,7 @@ async def test_writes_of_a_former_owner_are_refused_and_counted(linked: Linked) 
 async def test_a_socket_that_has_served_its_time_is_replaced_and_nobody_notices(
     linked: Linked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(link, "RECYCLE_AFTER_REQUESTS", 10)
+    monkeypatch.setattr(replacement, "RECYCLE_AFTER_REQUESTS", 10)
     owner = await linked.owner()
     [first] = linked.sockets()
     for number in range(0, 200, 4):
@@ -237,7 +237,7 @@ async def test_a_socket_that_has_served_its_time_is_replaced_and_nobody_notices(
 
 
 async def test_an_old_socket_is_replaced(linked: Linked, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link, "RECYCLE_AFTER_S", 0.2)
+    monkeypatch.setattr(replacement, "RECYCLE_AFTER_S", 0.2)
     owner = await linked.owner()
     await until(lambda: owner.count("dayz_relay_takaro_recycled_total") >= 2)
 

@@ -1,6 +1,6 @@
 """An error frame names a request or nothing of ours: both are told apart, within a bound."""
 
-from services.uplink.takaro.recent_requests import KEPT, RecentRequests
+from services.uplink.connection.socket_requests import KEPT, RecentRequests
 
 
 def test_a_request_is_known_by_its_id_and_any_other_id_is_not() -> None:

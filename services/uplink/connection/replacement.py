@@ -1,0 +1,56 @@
+"""Decides when a new socket takes the place of the one in use."""
+
+import random
+import time
+from datetime import UTC, datetime
+
+from services.relay.service.logs import InstanceLogger
+from services.uplink.connection.other_client import Finding, OtherClientWatch
+from services.uplink.connection.socket_session import SocketSession
+from services.uplink.reporting.metrics import UplinkMetrics
+
+RECYCLE_AFTER_REQUESTS = 3_000
+"""Each request leaves a listener on the socket at Takaro's end: 1 ms for every frame after 1,000
+(protocol.md T3)."""
+
+RECYCLE_AFTER_S = 6 * 3600.0
+SPREAD = 0.1
+"""Part by which the two limits differ from socket to socket: a fleet must not identify at one moment."""
+
+
+class Replacement:
+    """The age of the socket in use. `wanted`: a new socket is asked for in any case."""
+
+    def __init__(self, metrics: UplinkMetrics, logger: InstanceLogger) -> None:
+        self.wanted = False
+        self._metrics = metrics
+        self._logger = logger
+        self._most_requests = self._oldest_s = 0.0
+        self._other_client = OtherClientWatch()
+
+    def begin(self) -> None:
+        """A new socket is in use."""
+        self.wanted = False
+        self._most_requests = RECYCLE_AFTER_REQUESTS * random.uniform(1 - SPREAD, 1 + SPREAD)
+        self._oldest_s = time.monotonic() + RECYCLE_AFTER_S * random.uniform(1 - SPREAD, 1 + SPREAD)
+
+    def due(self, session: SocketSession) -> bool:
+        """Whether `session`, the socket in use, has had its time, or Takaro asks another one."""
+        now_s, requests = time.monotonic(), session.requests
+        match self._other_client.look(session.identified_s, requests.asked_s, now_s):
+            case Finding.DEAF:
+                return True
+            case Finding.USURPED:
+                self._metrics.usurped.inc()
+                self._logger.warning(
+                    "Takaro has asked this server nothing since %s: does an old bridge still run with the "
+                    "same identity token? Stop it",
+                    _clock_time(now_s - (self._other_client.asked_s or now_s)),
+                )
+            case Finding.ASKED_AGAIN:
+                self._logger.info("Takaro asks this server again")
+        return requests.count >= self._most_requests or now_s >= self._oldest_s
+
+
+def _clock_time(ago_s: float) -> str:
+    return f"{datetime.fromtimestamp(time.time() - ago_s, UTC):%Y-%m-%d %H:%M:%S} UTC"

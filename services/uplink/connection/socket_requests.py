@@ -1,0 +1,96 @@
+"""The requests that came over one socket, until each of them is answered."""
+
+import asyncio
+import sys
+import time
+from array import array
+
+from services.relay.service.logs import InstanceLogger
+from services.uplink.connection.closing_times import LAST_WORDS_S
+from services.uplink.connection.socket_writer import SocketWriter
+from services.uplink.reporting.metrics import UplinkMetrics
+from services.uplink.requests.handler import RequestHandler
+from services.uplink.takaro import frames
+
+KEPT = 512
+"""Number of requests that are remembered: those of the last 10 s, which Takaro gives to each answer, even
+when 200 players are online. It refuses an answer as soon as it has it."""
+
+_NAME_CHARS = 50
+
+
+class SocketRequests:
+    """What Takaro asks over one socket."""
+
+    def __init__(self, handler: RequestHandler, metrics: UplinkMetrics, logger: InstanceLogger) -> None:
+        self.count = 0
+        self.asked_s: float | None = None
+        """When Takaro asked last, on time.monotonic()."""
+        self.open: set[asyncio.Task[None]] = set()
+        """The tasks that answer requests."""
+        self._handler = handler
+        self._metrics = metrics
+        self._logger = logger
+        self._recent = RecentRequests()
+        self._refused_actions: set[str] = set()
+
+    def take(self, writer: SocketWriter, request: frames.Request) -> None:
+        """Has a request answered on the socket of `writer`."""
+        self.count += 1
+        self.asked_s = time.monotonic()
+        self._recent.add(request.request_id, request.action)
+        if task := self._handler.take(writer, request):
+            self.open.add(task)
+            task.add_done_callback(self.open.discard)
+
+    def refused(self, error: frames.ErrorFrame) -> bool:
+        """Whether an error frame is about one of our answers. Logged once for each action: Takaro asks again
+        each 30 s."""
+        action = self._recent.action_of(error.request_id)
+        if action is None:
+            return False
+        self._metrics.error_frames.labels("answer").inc()
+        if action not in self._refused_actions:
+            self._refused_actions.add(action)
+            self._logger.warning("Takaro cannot use the answer to %s: %s", action, error.text)
+        return True
+
+    async def cut_short(self, writer: SocketWriter) -> None:
+        """Answers each open request with what is known of it, and writes the answers."""
+        if not writer.open:
+            return
+        if tasks := list(self.open):
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks, timeout=LAST_WORDS_S)
+        writer.flush()
+
+
+class RecentRequests:
+    """The last KEPT requests of one socket: an error frame under one of their ids is about our answer.
+
+    Ids are kept as hashes: 1,000 sockets with 512 texts each would hold 50 MB.
+    """
+
+    def __init__(self) -> None:
+        self._ids = array("q")
+        self._actions: list[str] = []
+        self._count = 0
+
+    def add(self, request_id: str, action: str) -> None:
+        """Remembers a request and forgets the oldest one."""
+        name = sys.intern(action[:_NAME_CHARS])
+        if self._count < KEPT:
+            self._ids.append(hash(request_id))
+            self._actions.append(name)
+        else:
+            place = self._count % KEPT
+            self._ids[place], self._actions[place] = hash(request_id), name
+        self._count += 1
+
+    def action_of(self, request_id: str) -> str | None:
+        """The action of the request with this id, None if no request had it."""
+        try:
+            return self._actions[self._ids.index(hash(request_id))]
+        except ValueError:
+            return None
