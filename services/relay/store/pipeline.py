@@ -109,6 +109,7 @@ class Pipeline:
 
     async def _fly(self) -> None:
         """Sends what is gathered, and what is gathered meanwhile, until there is nothing."""
+        batch: list[StoreCall] = []
         try:
             while True:
                 self._landed(self)
@@ -127,6 +128,10 @@ class Pipeline:
                 if pause_s:
                     self._landed(self)
                     await asyncio.sleep(pause_s if self.gathered else 0)
+        except asyncio.CancelledError:  # by `close`
+            for call in (*batch, *self.gathered):
+                call.fail(StoreError("Redis: no answer before this service stopped"))
+            raise
         finally:
             self._flight = None
 

@@ -1,4 +1,10 @@
-"""Where the primary is when there is one server, or when Sentinels know."""
+"""Where the primary is: one server, or the one that Sentinels name.
+
+redis-py's `Sentinel` was tried and is not used. Its `discover_master` asks one Sentinel after the other and
+believes the first that answers: one that was cut off together with the old primary was believed against two
+others. Here the majority counts. Two silent Sentinels of three took it 1.02 s, half of the time of a call;
+here all are asked at the same time.
+"""
 
 import asyncio
 from collections import Counter

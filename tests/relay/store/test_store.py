@@ -311,6 +311,22 @@ async def test_a_server_that_stands_still_is_noticed_by_who_waits_for_hints(
                 await waiting
 
 
+async def test_a_store_that_closes_answers_each_call_though_redis_stands_still(
+    own: Callable[..., RedisServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.relay.store.pipeline.CALL_TIMEOUT_S", 0.2)
+    server = own()
+    async with closing(Store(server.url)) as store:
+        await store.ping()
+        with server.stopped():
+            calls = [store.send("INCR", "relay:{one}:count")]
+            await asyncio.sleep(0.1)  # it is sent; the next one waits for its reply
+            calls.append(store.send("INCR", "relay:{one}:count"))
+            await store.close()
+            assert all(call.done() for call in calls)
+        assert all(isinstance(call.exception(), StoreError) for call in calls)
+
+
 async def test_settings_that_get_worse_refuse_durable_calls_until_they_are_mended(
     own: Callable[..., RedisServer], slug: str
 ) -> None:
