@@ -8,7 +8,6 @@ from services.relay.instances.entries import Origin, ServedEntry
 from services.relay.instances.facts import Facts
 from services.relay.instances.unknown_keys import UnknownKeyCall, attributed
 from services.relay.protocol.link_states import LinkState
-from services.relay.protocol.vocabulary import SILENT_AFTER_S
 from services.relay.service.durations import span
 
 BEHIND_S = 60.0
@@ -76,7 +75,7 @@ def wrong_keys(
     """The calls with a wrong key by the instance whose they are, and what is to be said of the others."""
     enabled = {slug: known for slug, known in facts.items() if not entries[slug].disabled}
     named, unknown = attributed(unknown_calls, enabled, {slug: entries[slug].added_ms for slug in enabled})
-    missed = [slug for slug, known in enabled.items() if _is_away(known) and slug not in named]
+    missed = [slug for slug, known in enabled.items() if known.is_silent and slug not in named]
     added_ms = min((entries[slug].added_ms for slug in missed), default=math.inf)
     of_missed = [unknown_call for unknown_call in unknown if unknown_call.at_ms >= added_ms]
     return named, [_unknown(of_missed)] if of_missed else []
@@ -90,10 +89,6 @@ def _unknown(unknown_calls: Sequence[UnknownKeyCall]) -> Problem:
         f"somebody calls with a mod key that opens no server, from {unknown_calls[0].address}{more}",
         f"if a DayZ server of yours is there: {_COMPARE}",
     )
-
-
-def _is_away(facts: Facts) -> bool:
-    return facts.silent_s is None or facts.silent_s > SILENT_AFTER_S
 
 
 def diagnose(
@@ -118,7 +113,7 @@ def diagnose(
 
 
 def _mod(facts: Facts, url: str, unknown_call: UnknownKeyCall | None) -> list[Problem]:
-    away = _is_away(facts)
+    away = facts.is_silent
     what = "its mod has never called"
     if facts.silent_s is not None:
         what = f"its mod was last heard of {span(facts.silent_s)} ago"

@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from services.relay.protocol.keys import Keys, keys_of
+from services.relay.protocol.vocabulary import SILENT_AFTER_S
 from services.relay.store.client import Script, Store
 
 _FACTS = Script("facts")
@@ -31,6 +32,7 @@ class Facts:
     commands: int
     dead: int
     players: int | None
+    """How many are online. None as well while the mod is silent: those it named last may be gone."""
     mod_version: str
     hold_ms: int | None
     """For so long a poll that finds nothing may be held; 0: none is."""
@@ -44,6 +46,11 @@ class Facts:
     @property
     def silent_s(self) -> float | None:
         return None if self.contact_ms is None else max(0, self.now_ms - self.contact_ms) / 1000
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether the mod is missed. One that has never called is."""
+        return self.silent_s is None or self.silent_s > SILENT_AFTER_S
 
     @property
     def made_up_s(self) -> float | None:
@@ -76,7 +83,7 @@ async def facts_of(store: Store, slug: str) -> Facts:
         made_up,
     ) = found
     made_up_s, _, made_up_count = made_up.partition(b" ")
-    return Facts(
+    known = Facts(
         now_ms,
         uplink.decode(),
         link.decode(),
@@ -95,6 +102,7 @@ async def facts_of(store: Store, slug: str) -> Facts:
         int(made_up_count or 0),
         int(float(made_up_s) * 1000) if made_up_s else None,
     )
+    return replace(known, players=None) if known.is_silent else known
 
 
 async def facts_of_all(store: Store, slugs: Sequence[str]) -> dict[str, Facts]:

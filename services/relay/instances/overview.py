@@ -29,7 +29,7 @@ class InstanceView(BaseModel):
     has_registration_token: bool
     mod_keys: list[KeyView]
     link: str
-    """State of the link to Takaro; "ready": linked, "": none yet."""
+    """State of the link to Takaro; "ready": linked, "": none now."""
     game_server_id: str | None
     last_contact: datetime | None
     """When the mod was last heard of, to within some seconds."""
@@ -51,7 +51,7 @@ async def overview(store: Store, entry: ServedEntry) -> InstanceView:
         mod_keys=[
             KeyView(added=_moment(key.added_ms), expires=_moment(key.expires_ms)) for key in entry.keys
         ],
-        link=facts.link,
+        link=facts.link if facts.uplink else "",
         game_server_id=facts.game_server_id or None,
         last_contact=_moment(facts.contact_ms),
         events_waiting=facts.events,

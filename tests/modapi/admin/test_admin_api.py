@@ -24,6 +24,7 @@ from services.relay.protocol.keys import (
 from services.relay.service.lifecycle import cancelled
 from services.relay.service.settings import Instance, ModApi, Settings
 from services.relay.store.client import Store
+from services.relay.store.leases import Lease
 
 TOKEN = "admin-token-0123456789"
 IDENTITY = "an-identity-that-stays-secret"
@@ -123,6 +124,7 @@ async def test_a_list_has_both_sources_and_what_is_known_of_each(
 ) -> None:
     await add(api)
     await InstanceState(store, "one").write_link(LinkInfo("ready", "the-id-of-takaro"))
+    await Lease(store, "one", "host-7").renew()
     await store.send("SET", keys_of("one").contact, "1700000000000")
     one, of_file = sorted((await api.get("/api/instances")).json()["instances"], key=lambda i: i["origin"])[
         ::-1

@@ -2,10 +2,16 @@
 
 import time
 
+from pydantic import SecretStr
+
+from services.relay.instances.entries import Origin, ServedEntry
 from services.relay.instances.facts import facts_of, facts_of_all
+from services.relay.instances.overview import overview
 from services.relay.instances.state import InstanceState, LinkInfo
 from services.relay.protocol.keys import keys_of
 from services.relay.protocol.records import DeadEvent
+from services.relay.protocol.vocabulary import SILENT_AFTER_S
+from services.relay.service.settings import Instance
 from services.relay.store.client import Store
 from services.relay.store.event_stream import EventBatch, EventStream, Slot, digest
 from services.relay.store.leases import Lease
@@ -39,9 +45,28 @@ async def test_everything_is_read_where_it_is_written(store: Store, slug: str) -
     assert facts.oldest_s is not None and facts.oldest_s < 5
 
 
+async def test_of_a_silent_mod_it_is_not_known_how_many_players_are_there(store: Store, slug: str) -> None:
+    await store.send("HSET", keys_of(slug).mirror, "players", 12)
+    assert (await facts_of(store, slug)).players is None
+    for silent_s, players in ((3, 12), (SILENT_AFTER_S + 30, None), (3 * 86_400, None)):
+        await store.send("SET", keys_of(slug).contact, round((time.time() - silent_s) * 1000))
+        assert (await facts_of(store, slug)).players == players
+
+
+async def test_a_link_that_nobody_owns_is_of_the_past(store: Store, slug: str) -> None:
+    entry = ServedEntry(
+        Instance(slug=slug, name="Server one", identity_token=SecretStr("i")), Origin.REDIS, ()
+    )
+    await InstanceState(store, slug).write_link(LinkInfo("ready", "the-id"))
+    assert (await overview(store, entry)).link == ""
+    await Lease(store, slug, "host-7").renew()
+    assert (await overview(store, entry)).link == "ready"
+
+
 async def test_many_are_read_at_once(store: Store, slug: str) -> None:
     slugs = [f"{slug}-{number}" for number in range(30)]
     for number, one in enumerate(slugs):
         await store.send("HSET", keys_of(one).mirror, "players", number)
+        await store.send("SET", keys_of(one).contact, round(time.time() * 1000))
     found = await facts_of_all(store, slugs)
     assert [found[one].players for one in slugs] == list(range(30))
