@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from services.cli.main import _parser
+from services.relay.protocol.errors import ConfigError
 from services.relay.service.settings import load
 from services.uplink.connection.closing_times import STOP_WITHIN_S
 from tests.deploy.compose import ROOT, image
@@ -195,10 +196,15 @@ def test_the_example_of_settings_is_complete(tmp_path: Path) -> None:
         assert volumes["secrets"]["secret"]["secretName"] == secret["metadata"]["name"]
         assert mounts["config"] == "/config"  # the working folder of the image
         toml = config["data"]["relay.toml"].replace(mounts["secrets"], str(tmp_path))
+    (tmp_path / "relay.toml").write_text(toml)
     for name, text in secret["stringData"].items():
         assert f"{tmp_path}/{name}" in toml
         (tmp_path / name).write_text(text)
-    (tmp_path / "relay.toml").write_text(toml)
+    with pytest.raises(ConfigError) as refused:  # everybody knows the words of an example
+        load(tmp_path / "relay.toml", image()[0])
+    assert str(refused.value).count("is empty: write the value of") == 2
+    for name in ("takaro-registration-token", "chernarus-identity", "chernarus-keys"):
+        (tmp_path / name).write_text(f"{name}-0123456789")
     settings, warnings = load(tmp_path / "relay.toml", image()[0])
     assert warnings == () and settings.redis.url and settings.instances[0].registration_token
 

@@ -33,8 +33,11 @@ from services.relay.service.text_files import read_text, unquoted
 Tables = dict[str, Any]
 """The raw values of each section by their keys. "instance" has a table for each instance, by its number."""
 
-_PLACEHOLDER = re.compile(r"(?i)\bpaste[\s_]|^<.*>$")
-"""What relay.toml, TakaroConfig.txt and the documents have in the place of a registration token."""
+_PLACEHOLDER = re.compile(
+    r"(?i)\bpaste[\s_]|^<.*>$|\bfrom[\s_-]the[\s_-]dashboard\b|^(?:your|insert|enter|replace|change)[\s_-]"
+    r"|[\s_-]here$|^(?:changeme|todo|none|null|x{3,}|\W+)$"
+)
+"""What relay.toml, TakaroConfig.txt, examples and people have in the place of a registration token."""
 
 
 class _Sources(Settings, BaseSettings):
@@ -47,7 +50,7 @@ class _Sources(Settings, BaseSettings):
 def read(path: Path | None, environ: Mapping[str, str]) -> tuple[Settings | None, Findings]:
     """The settings, or None if something is wrong, and all findings. The arguments are those of `load`."""
     found = Findings(path)
-    variables = {name: _without_quotes(name, text, found) for name, text in ours(environ).items()}
+    variables = {name: _without_quotes(name, name, text, found) for name, text in ours(environ).items()}
     variables = {name: text for name, text in variables.items() if text}
     sources = (_Environment(found, variables), _RelayToml(found), _ShortNames(found, variables))
     try:
@@ -197,7 +200,7 @@ def _text_of(file: Path, name: str, where: str, found: Findings) -> str:
         return ""
     if not text:
         found.problems.append(f"{where}: {file} is empty: write the value of {name} into it")
-    return text
+    return _without_quotes(str(file), name, text, found)
 
 
 def _parsed(path: Path, found: Findings) -> dict[str, Any]:
@@ -217,16 +220,18 @@ def _parsed(path: Path, found: Findings) -> dict[str, Any]:
     return {}
 
 
-def _without_quotes(name: str, text: str, found: Findings) -> str:
-    """`docker run --env-file` leaves the quotation marks around a value."""
+def _without_quotes(where: str, name: str, text: str, found: Findings) -> str:
+    """`docker run --env-file` leaves the quotation marks around a value, and people write them into files."""
     plain = unquoted(text).strip()
     if plain == text:
         return text
     if name.upper().endswith("IDENTITY_TOKEN"):
         found.warnings.append(
-            f"{name}: the quotation marks around it are a part of the identity token. Takaro knows the server"
-            " by it: take them away only if Takaro has not seen it yet"
+            f"{where}: the quotation marks around it are a part of the identity token. Takaro knows the"
+            " server by it: take them away only if Takaro has not seen it yet"
         )
         return text
-    found.warnings.append(f"{name}: the quotation marks around its value are left out: write it without them")
+    found.warnings.append(
+        f"{where}: the quotation marks around its value are left out: write it without them"
+    )
     return plain

@@ -1,5 +1,6 @@
 """relay.toml and the environment become settings, or complaints that name the place and the fix."""
 
+import re
 import string
 from pathlib import Path
 from typing import Any
@@ -543,7 +544,47 @@ def test_the_byte_order_mark_before_a_variable_is_left_out() -> None:
 
 
 @pytest.mark.parametrize(
-    "written", ["paste it here and remove the # in front", "PASTE_TOKEN_HERE", "<registration token>"]
+    "written",
+    ["5f1c0a3e-your-4b1f-here0", "yourserver", "xxY", "herewego", "eyJhbGciOi.JIUz-_x", "tokenizer"],
+)
+def test_a_token_that_only_resembles_a_placeholder_is_one(tmp_path: Path, written: str) -> None:
+    path = write(tmp_path, f'[takaro]\nregistration_token = "{written}"\n{MAIN}')
+    settings, warnings = load(path, {})
+    assert secret(settings.takaro.registration_token) == written and warnings == ()
+
+
+@pytest.mark.parametrize("written", ['"the-token"\r\n', "'the-token'", '\ufeff"the-token"\n'])
+def test_quotation_marks_in_the_file_of_a_secret_are_left_out(tmp_path: Path, written: str) -> None:
+    (tmp_path / "token").write_text(written, newline="", encoding="utf-8")
+    path = write(tmp_path, f'[takaro]\nregistration_token_file = "token"\n{MAIN}')
+    settings, warnings = load(path, {})
+    assert secret(settings.takaro.registration_token) == "the-token"
+    (warning,) = warnings
+    assert warning.startswith(f"{tmp_path / 'token'}: the quotation marks around its value are left out")
+
+
+def test_quotation_marks_in_the_file_of_an_identity_token_stay(tmp_path: Path) -> None:
+    (tmp_path / "identity").write_text('"identity"')
+    without = re.sub(r"identity_token = .*", 'identity_token_file = "identity"', MAIN)
+    settings, warnings = load(write(tmp_path, without), {})
+    assert secret(settings.instances[0].identity_token) == '"identity"'
+    assert "are a part of the identity token" in warnings[0]
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "paste it here and remove the # in front",
+        "PASTE_TOKEN_HERE",
+        "<registration token>",
+        "from-the-dashboard-of-takaro",
+        "YOUR_TOKEN",
+        "token-goes-here",
+        "changeme",
+        "xxxxxxxx",
+        "...",
+        "…",
+    ],
 )
 def test_a_placeholder_of_a_registration_token_counts_as_not_set(tmp_path: Path, written: str) -> None:
     path = write(
