@@ -65,8 +65,11 @@ class Tail:
             start = self.positions[key].offset
             opened.seek(start)
             data = opened.read(min(MAX_READ_BYTES, file.size - start))
+        whole = start + len(data) >= file.size
+        if whole and not ended:  # over a network a file can be longer than what has been written
+            data = data.rstrip(b"\0")
         offset = start
-        for line, end in split(data, ended=ended and start + len(data) >= file.size):
+        for line, end in split(data, ended=ended and whole):
             offset = start + end
             # Before the line is given away: whoever asks how far it was read has had it.
             self._known.read_to(key, offset)

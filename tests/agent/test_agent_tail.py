@@ -80,6 +80,29 @@ def test_another_file_under_the_same_name_is_read_anew_even_if_it_is_longer(tmp_
     assert texts(one)[1:] == ["three"] * 3
 
 
+def test_zeros_at_the_end_are_not_read_before_the_game_has_written_there(tmp_path: Path) -> None:
+    """What another machine reads over a network can be longer than what has been written by then."""
+    path = add(tmp_path / "a.ADM", HEAD * 10)
+    one = Tail(tmp_path, None)
+    add(path, b"one\n" + bytes(6_000))
+    assert texts(one) == ["one"] and texts(one) == []
+    with path.open("r+b") as file:
+        file.seek(len(HEAD) * 10 + 4)
+        file.write(b"two\n")
+    assert texts(one) == ["two"]
+    with path.open("r+b") as file:
+        file.truncate(len(HEAD) * 10 + 8)
+    add(path, b"three\n")
+    assert texts(one) == ["three"]
+
+
+def test_a_hole_of_zeros_in_a_log_hides_nothing_behind_it(tmp_path: Path) -> None:
+    path = add(tmp_path / "a.ADM", HEAD * 10)
+    one = Tail(tmp_path, None)
+    add(path, bytes(tail.MAX_READ_BYTES + 5_000) + b"\none\n")
+    assert [text for _ in range(3) for text in texts(one)] == ["one"]
+
+
 def test_a_restart_goes_on_where_it_was(tmp_path: Path) -> None:
     logs = tmp_path / "logs"
     logs.mkdir()

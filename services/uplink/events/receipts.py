@@ -98,10 +98,11 @@ class Receipts:
 
     def refused(self, reason: str) -> None:
         """Takaro refused the content of one unacknowledged event. To send the window again would not help: it
-        would repeat the other events."""
+        would repeat the other events. Without any, the error is about something else that we sent."""
         windows = [*(events for events, _ in self._twice), self._once, self._pinged, self.unpinged]
         candidates = tuple(event.event for events in windows for event in events)
-        self._refused.append(RefusedEvent(reason, candidates))
+        if candidates:
+            self._refused.append(RefusedEvent(reason, candidates))
 
     def lost(self) -> None:
         """Takaro did not have our server when it received one of the events."""

@@ -114,6 +114,16 @@ def test_a_refused_event_is_told_with_its_window_and_only_once() -> None:
     assert round_trip(delivery, []) == TakenWindow(window(2), ())
 
 
+def test_an_error_while_nothing_is_under_way_is_about_no_event() -> None:
+    delivery = Receipts()
+    round_trip(delivery, some(1), 1.0)
+    round_trip(delivery, [], 1.1)
+    delivery.proven(2.0)
+    delivery.refused("Takaro does not know this message")
+    round_trip(delivery, some(2), 2.0)
+    assert round_trip(delivery, [], 2.1) == TakenWindow(window(2), ())
+
+
 def test_a_refusal_names_all_events_that_are_not_acknowledged_and_no_others() -> None:
     delivery = Receipts()
     round_trip(delivery, some(1), 1.0)
