@@ -53,7 +53,7 @@ class Link:
 
     @property
     def identified(self) -> bool:
-        """Is there a socket right now that Takaro has accepted?"""
+        """Whether there is a socket that Takaro has accepted."""
         return self._used is not None and self._used.ready
 
     def reconnect(self) -> None:

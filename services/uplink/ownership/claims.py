@@ -1,9 +1,9 @@
-"""What one uplink does about one instance's lease, by what it saw of it. Pure.
+"""Decides what an uplink does about the lease of one instance, by what each look at it finds. Pure.
 
-An instance moves make-before-break: the uplink it belongs to says in the lease that it stands by, then dials,
-and only when it has an identified socket the owner lets go (protocol.md T3: Takaro takes events from both
-sockets of one identity, and asks the newest). Whoever has begun sees it through, also when the instance has
-come to belong to a third: a socket that is closed half-way is the one that Takaro goes on asking.
+An instance moves make-before-break: the uplink that it belongs to writes into the lease that it stands by,
+then dials, and only when it has an identified socket the owner lets go (protocol.md T3: Takaro takes events
+from both sockets of one identity, and asks the newest). An uplink that has begun a move finishes it, even if
+the instance has come to belong to a third one: Takaro would go on asking a socket that was closed half-way.
 """
 
 from collections.abc import Callable
@@ -16,19 +16,18 @@ that was set back makes a lease of hours. After the same time, an announced iden
 reached Takaro, or never will."""
 
 PATIENCE_S = 1.0
-"""How long a free lease is left to the uplink it belongs to."""
+"""Time for which a free lease is left to the uplink that the instance belongs to."""
 
 WANTED_FOR_S = 3.5
-"""The uplink that stands by says so each second, and is gone when so many seconds of looks found nothing."""
+"""An uplink that stands by writes so each second. It is gone if looks for this time have found nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
     """A lease as the last look found it. `record` changes with each renewal; "": the lease is free.
 
-    `newest`: the socket that Takaro asks is ours. `doubt` names others whose identifies were begun and not
-    answered. `wanted` is set by an uplink that stands by for it, `ready`
-    when that one has its socket.
+    `newest`: Takaro asks our socket. `doubt` names other uplinks that began to identify and have no answer.
+    `wanted`: an uplink stands by. `ready`: that uplink has an identified socket.
     """
 
     mine: bool
@@ -40,23 +39,81 @@ class Seen:
 
 
 @unique
+class ClaimState(Enum):
+    """How this uplink stands to the instance."""
+
+    WATCHING = auto()
+    STANDING_BY = auto()  # it has, or gets, a socket for when the owner lets go
+    OWNER = auto()
+    HANDING_OVER = auto()  # it still owns the instance, and lets go
+    STOPPED = auto()  # it looks no more
+
+
+@unique
+class Found(Enum):
+    """What a look has found, as far as it matters in the state."""
+
+    OTHERS = auto()  # the lease is free or held by another uplink
+    MOVABLE = auto()  # the same, but the instance belongs to this uplink and may move now
+    ASKED = auto()  # the lease is ours, and Takaro asks our socket
+    UNASKED = auto()  # the lease is ours, and Takaro may ask another socket
+    UNASKED_FOR_LONG = auto()  # the same for WANTED_FOR_S, and no uplink stands by
+    READY = auto()  # the lease is ours, and the uplink that stands by has its socket
+
+
+@unique
 class ClaimStep(Enum):
     """What the uplink has to do now."""
 
     NOTHING = auto()
-    BEGIN = auto()  # it is ours: link and pump
-    BEGIN_ANEW = auto()  # ... but the socket that we stood by with is not the one that Takaro asks
-    STAND_BY = auto()  # it should be ours: say so, and have a socket ready, without the lease
-    HAND_OVER = auto()  # the one it belongs to is ready
-    LOOK_AFTER_SOCKET = auto()  # Takaro asks the socket of one that is gone
-    LOST = auto()  # another owns it
+    BEGIN = auto()  # the instance is ours: link it and send its events
+    BEGIN_ANEW = auto()  # the same, but Takaro does not ask the socket that we stood by with
+    STAND_BY = auto()  # get a socket ready, without the lease
+    HAND_OVER = auto()  # let go of the instance
+    LOOK_AFTER_SOCKET = auto()  # replace the socket: Takaro asks one of an uplink that is gone
+    LOST = auto()  # another uplink owns the instance
+
+
+_S, _F, _D = ClaimState, Found, ClaimStep
+
+MOVES: dict[ClaimState, dict[Found, tuple[ClaimState, ClaimStep]]] = {
+    _S.WATCHING: {
+        _F.OTHERS: (_S.WATCHING, _D.NOTHING),
+        _F.MOVABLE: (_S.STANDING_BY, _D.STAND_BY),
+        _F.ASKED: (_S.OWNER, _D.BEGIN),
+        _F.UNASKED: (_S.OWNER, _D.BEGIN_ANEW),
+    },
+    _S.STANDING_BY: {
+        _F.OTHERS: (_S.STANDING_BY, _D.NOTHING),
+        _F.ASKED: (_S.OWNER, _D.BEGIN),
+        _F.UNASKED: (_S.OWNER, _D.BEGIN_ANEW),
+    },
+    _S.OWNER: {
+        _F.OTHERS: (_S.WATCHING, _D.LOST),
+        _F.ASKED: (_S.OWNER, _D.NOTHING),
+        _F.UNASKED: (_S.OWNER, _D.NOTHING),
+        _F.UNASKED_FOR_LONG: (_S.OWNER, _D.LOOK_AFTER_SOCKET),
+        _F.READY: (_S.HANDING_OVER, _D.HAND_OVER),
+    },
+    _S.HANDING_OVER: {
+        _F.OTHERS: (_S.WATCHING, _D.LOST),
+        _F.ASKED: (_S.HANDING_OVER, _D.NOTHING),
+        _F.UNASKED: (_S.HANDING_OVER, _D.NOTHING),
+    },
+    _S.STOPPED: {  # of a look that had begun before
+        _F.OTHERS: (_S.STOPPED, _D.NOTHING),
+        _F.ASKED: (_S.STOPPED, _D.NOTHING),
+        _F.UNASKED: (_S.STOPPED, _D.NOTHING),
+    },
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What to say at the next renewal: take it if it is free (or if `dead` is still its record); want it.
+    """What to write at the next renewal.
 
-    `settled` is the doubt that ends with it, because it has stood still for too long.
+    `take` the lease if it is free or its record is still `dead`. `want`: write that this uplink stands by.
+    `settled` is the doubt that ends now, because it has stood still for too long.
     """
 
     take: bool
@@ -69,63 +126,65 @@ class Claims:
     """The claim on one instance, from look to look."""
 
     def __init__(self) -> None:
-        self.owner = False
-        self.standing_by = False
-        self._record: str | None = None  # not looked yet
+        self.state = ClaimState.WATCHING
+        self._record: str | None = None  # None: not looked yet
         self._still_since_s = 0.0
         self._doubt, self._doubt_since_s = "", 0.0
-        self._unserved_since_s: float | None = None
-        self._handing_over = False
+        self._unasked_since_s: float | None = None
+
+    @property
+    def owner(self) -> bool:
+        return self.state in (ClaimState.OWNER, ClaimState.HANDING_OVER)
 
     def next(self, now_s: float, *, ours: bool) -> Claim:
         """The claim to make. `ours`: the instance belongs to this uplink."""
+        stands_by = self.state is ClaimState.STANDING_BY
         still_s = now_s - self._still_since_s
         dead = self._record if not self.owner and self._record and still_s > STILL_FOR_S else ""
         patient = self._record == "" and still_s > PATIENCE_S
-        take = self.owner or self.standing_by or ours or patient or bool(dead)
+        take = self.owner or stands_by or ours or patient or bool(dead)
         settled = self._doubt if self.owner and now_s - self._doubt_since_s > STILL_FOR_S else ""
-        return Claim(take=take, want=self.standing_by and not dead, dead=dead, settled=settled)
+        return Claim(take=take, want=stands_by and not dead, dead=dead, settled=settled)
 
     def saw(self, now_s: float, seen: Seen, *, ours: bool, may_move: Callable[[], bool]) -> ClaimStep:
-        """What follows from a look. `may_move` is asked before another uplink is asked for the instance."""
+        """What follows from a look. `may_move` is called before an instance of another uplink is wanted."""
         if seen.record != self._record:
             self._record, self._still_since_s = seen.record, now_s
         if seen.doubt != self._doubt:
             self._doubt, self._doubt_since_s = seen.doubt, now_s
         if seen.mine:
-            return self._as_owner(now_s, seen)
-        if self.owner:
-            self._forget()
-            return ClaimStep.LOST
-        if not self.standing_by and ours and seen.record and may_move():
-            self.standing_by = True
-            return ClaimStep.STAND_BY
-        return ClaimStep.NOTHING
+            found = self._found_mine(now_s, seen)
+        else:
+            movable = self.state is ClaimState.WATCHING and ours and seen.record and may_move()
+            found = Found.MOVABLE if movable else Found.OTHERS
+        before = self.state
+        self.state, step = MOVES[before][found]
+        if self.state is not before:
+            self._unasked_since_s = None
+        return step
 
-    def _as_owner(self, now_s: float, seen: Seen) -> ClaimStep:
-        if not self.owner:
-            self._forget()
-            self.owner = True
-            return ClaimStep.BEGIN if seen.newest else ClaimStep.BEGIN_ANEW
-        if self._handing_over:
-            return ClaimStep.NOTHING
+    def _found_mine(self, now_s: float, seen: Seen) -> Found:
+        if self.state is not ClaimState.OWNER:
+            return Found.ASKED if seen.newest else Found.UNASKED
         if seen.ready:
-            self._handing_over = True
-            return ClaimStep.HAND_OVER
+            return Found.READY
         if seen.newest or seen.wanted:
-            self._unserved_since_s = None
-        elif self._unserved_since_s is None:
-            self._unserved_since_s = now_s
-        elif now_s - self._unserved_since_s > WANTED_FOR_S:
-            self._unserved_since_s = now_s
-            return ClaimStep.LOOK_AFTER_SOCKET
-        return ClaimStep.NOTHING
+            self._unasked_since_s = None
+            return Found.ASKED
+        if self._unasked_since_s is None:
+            self._unasked_since_s = now_s
+        if now_s - self._unasked_since_s <= WANTED_FOR_S:
+            return Found.UNASKED
+        self._unasked_since_s = now_s
+        return Found.UNASKED_FOR_LONG
 
     def let_go(self, now_s: float) -> None:
-        """The lease was given back. It is left to others for a while."""
-        self._forget()
+        """The lease was given back. It is left to other uplinks for PATIENCE_S."""
+        if self.state is not ClaimState.STOPPED:
+            self.state = ClaimState.WATCHING
+        self._unasked_since_s = None
         self._record, self._still_since_s = "", now_s
 
-    def _forget(self) -> None:
-        self.owner = self.standing_by = self._handing_over = False
-        self._unserved_since_s = None
+    def stop(self) -> None:
+        """This uplink is done with the instance: no look follows."""
+        self.state = ClaimState.STOPPED

@@ -1,4 +1,4 @@
-"""The instances of this uplink among the uplinks of the fleet: who owns what, and what wakes it."""
+"""Owns this uplink's share of the instances, and wakes them when there is something to do."""
 
 import asyncio
 import contextlib
@@ -9,64 +9,62 @@ from functools import partial
 
 from services.relay.instances.server_state import ServerState
 from services.relay.protocol.errors import StoreError
-from services.relay.protocol.keys import BEATS, UPLINKS, WAKE_EVENTS, WAKE_LEASES, WAKE_RESULTS
+from services.relay.protocol.keys import WAKE_EVENTS, WAKE_LEASES, WAKE_RESULTS
 from services.relay.service import stalls
 from services.relay.service.faults import FaultKind
 from services.relay.service.lifecycle import cancelled
-from services.relay.service.logs import CHANGE, InstanceLogger
+from services.relay.service.logs import InstanceLogger
 from services.relay.service.settings import Instance
 from services.relay.service.token_bucket import TokenBucket
-from services.relay.store.client import pairs, steadily
+from services.relay.store.client import steadily
 from services.relay.store.leases import RENEW_EVERY_S
 from services.uplink.connection.closing_times import ANSWERED_WITHIN_S, STOP_WITHIN_S
 from services.uplink.context import UplinkContext
+from services.uplink.ownership.heartbeat import Heartbeat
 from services.uplink.ownership.instance_owner import InstanceOwner
-from services.uplink.ownership.members import BEAT_EVERY_S, Members
 from services.uplink.ownership.placement import preferred
 from services.uplink.ownership.unowned import UnownedInstances
 from services.uplink.reporting.alerts.conditions import Sighting
 
 MOVES_PER_S = 5
-"""A joining uplink takes its share little by little."""
+"""Pace at which an uplink that joins takes its share."""
 
 MEASURE_EVERY_S = 5.0
 MEASURED_AT_ONCE = 50
 SLOW_AFTER_S = 0.5
-"""The next look at the others does not wait longer: they are trusted for 3.5 s."""
+"""The next round of renewals does not wait longer for slow ones: leases are trusted for 3.5 s."""
 
 SETTLED_AFTER_S = 3.0
-"""Nothing moves while uplinks come and go: a deployment restarts them one after the other."""
+"""Time without a change of the uplinks before instances move: a deployment restarts one after the other."""
 
-SIGN_OFF_WITHIN_S = 0.5
-LOOK_FOR_OTHERS_EVERY_S = 0.25
 
 logger = logging.getLogger(__name__)
 
 
 class Fleet:
-    """All instances that have what it takes to reach Takaro, as far as they are this uplink's."""
+    """All instances that have a registration token, and the claims of this uplink on them."""
 
     def __init__(self, context: UplinkContext) -> None:
         self._context = context
-        self.uplink = context.uplink
-        self._store = context.store
-        self._metrics = context.metrics
-        self._faults = context.metrics.service.faults
-        self._members = Members(self.uplink)
+        self.heartbeat = Heartbeat(context.store, context.metrics, context.uplink)
         self._moves = TokenBucket(MOVES_PER_S, MOVES_PER_S, time.monotonic())
-        self._beats = 0
         self.instances: dict[str, Instance] = {}
-        self._unowned = UnownedInstances(self._store, self._metrics, self._holds)
+        self._unowned = UnownedInstances(context.store, context.metrics, self._holds)
         self._owners: dict[str, InstanceOwner] = {}
         self._ending: dict[str, asyncio.Task[None]] = {}
         self._closing: dict[asyncio.Task[None], InstanceOwner] = {}
         self._elsewhere: dict[str, asyncio.Event] = {}  # of each instance, while we stop
-        self._alone = asyncio.Event()
+        self._alone = False  # while we stop: no other uplink is alive
         self._taking: set[asyncio.Task[None]] = set()
         self._tending: dict[str, asyncio.Task[None]] = {}
 
+    @property
+    def uplink(self) -> str:
+        """The name of this uplink in the fleet."""
+        return self._context.uplink
+
     def update(self, instances: Mapping[str, Instance]) -> None:
-        """These are the instances now: new ones get a berth, those that are gone or changed lose theirs."""
+        """These are the instances now. Begins new ones, and ends those that are gone or changed."""
         self.instances = dict(instances)
         self._unowned.keep(instances)
         for slug, owner in list(self._owners.items()):
@@ -74,7 +72,7 @@ class Fleet:
                 del self._owners[slug]
                 self._end(slug, owner, served=slug in instances)
         for slug, instance in instances.items():
-            with self._faults.kept(InstanceLogger(logger, slug), FaultKind.LISTENER):
+            with self._kept(slug, FaultKind.LISTENER):
                 self._begin(slug, instance)
 
     def _begin(self, slug: str, instance: Instance) -> None:
@@ -88,8 +86,10 @@ class Fleet:
             )
 
     def _end(self, slug: str, owner: InstanceOwner, *, served: bool) -> None:
-        """Ends a berth; another one of the same name begins when it has given its lease back. Its sockets go
-        when what was asked on them is answered. `served`: there is another one, and the mod goes on polling.
+        """Ends an instance here. Another one of the same slug begins when this one has released its lease.
+
+        Its sockets close when the requests that came over them are answered. `served`: there is another one,
+        and the mod goes on polling.
         """
         closed_by_s = time.monotonic() + ANSWERED_WITHIN_S
         before = self._ending.get(slug)
@@ -97,15 +97,15 @@ class Fleet:
         async def let_go() -> None:
             if before:
                 await asyncio.wait([before])
-            with self._faults.kept(InstanceLogger(logger, slug), FaultKind.LOOP):
+            with self._kept(slug, FaultKind.LOOP):
                 await owner.let_go()
             if slug not in self._owners:
-                self._metrics.instances.forget(slug)
+                self._context.metrics.instances.forget(slug)
 
         async def leave(letting_go: asyncio.Task[None]) -> None:
             await asyncio.wait([letting_go])
             elsewhere = asyncio.Event() if served else None
-            with self._faults.kept(InstanceLogger(logger, slug), FaultKind.LOOP):
+            with self._kept(slug, FaultKind.LOOP):
                 await owner.leave(closed_by_s, elsewhere, has_successor=served, mod_polls=served)
 
         task = self._ending[slug] = asyncio.create_task(let_go())
@@ -115,41 +115,40 @@ class Fleet:
         closing_times.add_done_callback(self._closing.pop)
 
     def sightings(self) -> dict[str, Sighting]:
-        """The instances that are this uplink's, as far as they can be judged."""
+        """What alerts depend on, for each instance of this uplink whose state is known."""
         found = {}
         for slug, owner in self._owners.items():
-            with self._faults.kept(InstanceLogger(logger, slug), FaultKind.LISTENER):
+            with self._kept(slug, FaultKind.LISTENER):
                 if sighting := owner.sighting():
                     found[slug] = sighting
         return found
 
     async def run(self) -> None:
-        """Never returns. When it is cancelled, leases are given back, and sockets are closed within
-        STOP_WITHIN_S: as soon as what was asked on them is answered."""
+        """Never returns.
+
+        When it is cancelled, releases all leases and closes all sockets within STOP_WITHIN_S, each as soon as
+        the requests that came over it are answered.
+        """
         try:
             async with asyncio.TaskGroup() as group:
                 for loop in (
-                    self._beat,
+                    self.heartbeat.run,
                     self._keep_leases,
                     partial(stalls.watch, self._context.stalls),
                     self._listen,
                     self._measure,
                 ):
-                    group.create_task(self._faults.kept_going(logger, loop))
+                    group.create_task(self._context.metrics.service.faults.kept_going(logger, loop))
         finally:
             await self._stop(time.monotonic() + STOP_WITHIN_S)
 
     async def _stop(self, closed_by_s: float) -> None:
-        """First the claims on what others may take, then what is open, then the sockets."""
+        """Releases leases first, so that others can take over, then answers requests, then closes sockets."""
         for task in (*self._tending.values(), *self._taking):
             task.cancel()
         self._unowned.keep({})
-        signing_off = self._store.send("HDEL", UPLINKS, self.uplink)
-        signing_off.add_done_callback(lambda reply: reply.cancelled() or reply.exception())
-        # Not cancelled when the time is up: a call that was cancelled is not sent, and this one is to be.
-        await asyncio.wait([signing_off], timeout=SIGN_OFF_WITHIN_S)
-        others = self._members.alive - {self.uplink}
-        looking = asyncio.create_task(self._look_for(others))
+        others = await self.heartbeat.sign_off()
+        looking = asyncio.create_task(self._end_waits(others))
         left = set(self._closing.values())
         await asyncio.gather(
             *(self._let_go(slug, owner, closed_by_s, bool(others)) for slug, owner in self._owners.items()),
@@ -159,70 +158,34 @@ class Fleet:
         await cancelled(looking)
 
     async def _let_go(self, slug: str, owner: InstanceOwner, closed_by_s: float, has_successor: bool) -> None:
-        with self._faults.kept(InstanceLogger(logger, slug), FaultKind.LOOP):
+        with self._kept(slug, FaultKind.LOOP):
             await owner.let_go()
         elsewhere = self._elsewhere[slug] = asyncio.Event()
-        if self._alone.is_set() or not has_successor:
+        if self._alone or not has_successor:
             elsewhere.set()
             has_successor = False
-        with self._faults.kept(InstanceLogger(logger, slug), FaultKind.LOOP):
+        with self._kept(slug, FaultKind.LOOP):
             await owner.leave(closed_by_s, elsewhere, has_successor=has_successor)
 
-    async def _look_for(self, others: frozenset[str]) -> None:
+    async def _end_waits(self, others: frozenset[str]) -> None:
         """While we stop: ends the wait for a successor once no other uplink is alive any more."""
-        while others:
-            with contextlib.suppress(StoreError):
-                others &= self._heard(await self._store.send("HGETALL", UPLINKS))
-            await asyncio.sleep(LOOK_FOR_OTHERS_EVERY_S)
-        self._alone.set()
+        await self.heartbeat.until_alone(others)
+        self._alone = True
         for slug, elsewhere in self._elsewhere.items():
             if not elsewhere.is_set():
                 elsewhere.set()
                 self._owners[slug].refuse_new()
 
-    async def _beat(self) -> None:
-        """Says that this uplink is alive, and hears who else is."""
-        while True:
-            await self._look_around()
-            await asyncio.sleep(BEAT_EVERY_S)
-
-    async def _look_around(self) -> None:
-        try:
-            _, counts, beats = await asyncio.gather(
-                self._store.send("HINCRBY", UPLINKS, self.uplink, 1),
-                self._store.send("HGETALL", UPLINKS),
-                self._store.send("INCR", BEATS),
-            )
-        except StoreError:
-            return
-        self._heard(counts)
-        before, self._beats = self._beats, beats
-        if beats <= before:
-            self._metrics.data_lost.inc()
-            logger.error(
-                "Redis has lost data: it was emptied, or a copy that was behind took its place. Events and"
-                " commands that waited in it may be gone; everything else is written anew",
-                extra=CHANGE,
-            )
-        self._metrics.uplinks.set(len(self._members.alive))
-
-    def _heard(self, counts: list[bytes]) -> frozenset[str]:
-        """Takes in the beats of all; returns who is alive by them, and takes the dead off the list."""
-        found = {member.decode(): int(count) for member, count in pairs(counts)}
-        for member in self._members.look(time.monotonic(), found):
-            self._store.tell("HDEL", UPLINKS, member)
-        return self._members.alive
-
     async def _keep_leases(self) -> None:
-        await self._look_around()  # who is there decides what we take
+        await self.heartbeat.beat()  # the uplinks that are alive decide which instances we take
         while True:
             await self._tend_all()
-            self._metrics.leases.set(sum(owner.lease.held for owner in self._owners.values()))
-            self._metrics.leases_wanted.set(len(self._owners))
+            self._context.metrics.leases.set(sum(owner.lease.held for owner in self._owners.values()))
+            self._context.metrics.leases_wanted.set(len(self._owners))
             await asyncio.sleep(RENEW_EVERY_S)
 
     async def _tend_all(self) -> None:
-        """Looks after each lease. One primary of a cluster that is slow to answer keeps back its own only."""
+        """Renews each lease. A slow primary of a cluster delays only the instances whose leases it has."""
         for slug, owner in self._owners.items():
             if slug not in self._ending and slug not in self._tending:
                 self._tending[slug] = asyncio.create_task(self._tend(slug, owner))
@@ -233,15 +196,15 @@ class Fleet:
                 del self._tending[slug]
 
     async def _tend(self, slug: str, owner: InstanceOwner) -> None:
-        with self._faults.kept(InstanceLogger(logger, slug), FaultKind.LOOP):
+        with self._kept(slug, FaultKind.LOOP):
             await owner.tend(ours=self._is_ours(slug), may_move=self._may_move)
 
     def _may_move(self) -> bool:
         now_s = time.monotonic()
-        return now_s - self._members.since_s > SETTLED_AFTER_S and self._moves.admits(now_s)
+        return now_s - self.heartbeat.members.since_s > SETTLED_AFTER_S and self._moves.admits(now_s)
 
     async def _measure(self) -> None:
-        """Renews what metrics show of each instance, some at a time: the loop has other things to do."""
+        """Updates the metrics of each instance, a few at a time, so that the loop is not held up."""
         while True:
             slugs, states = list(self.instances), list[ServerState]()
             for start in range(0, len(slugs), MEASURED_AT_ONCE):
@@ -249,11 +212,11 @@ class Fleet:
                     *(self._measured(slug) for slug in slugs[start : start + MEASURED_AT_ONCE])
                 )
                 states += filter(None, found)
-            self._metrics.stand(states)
+            self._context.metrics.stand(states)
             await asyncio.sleep(MEASURE_EVERY_S)
 
     async def _measured(self, slug: str) -> ServerState | None:
-        with self._faults.kept(InstanceLogger(logger, slug), FaultKind.LOOP), contextlib.suppress(StoreError):
+        with self._kept(slug, FaultKind.LOOP), contextlib.suppress(StoreError):
             if self._holds(slug):
                 self._unowned.forget(slug)
                 return await self._owners[slug].measure()
@@ -262,29 +225,32 @@ class Fleet:
             self._unowned.forget(slug)
         return None
 
+    def _kept(self, slug: str, kind: FaultKind) -> contextlib.AbstractContextManager[None]:
+        return self._context.metrics.service.faults.kept(InstanceLogger(logger, slug), kind)
+
     def _holds(self, slug: str) -> bool:
         return slug in self._owners and self._owners[slug].lease.held
 
     def _is_ours(self, slug: str) -> bool:
-        """Does it belong to this uplink, among those that are there?"""
-        return preferred(slug, self._members.alive) == self.uplink
+        """Whether the instance belongs to this uplink, among those that are alive."""
+        return preferred(slug, self.heartbeat.members.alive) == self.uplink
 
     async def _came_free(self, slugs: Iterable[str]) -> None:
-        """Leases were given back, most likely by an uplink that stops: whose are these instances now?"""
-        await self._look_around()
+        """Looks at leases that were released, most likely by an uplink that stops."""
+        await self.heartbeat.beat()
         free = [slug for slug in slugs if slug in self._owners and slug not in self._ending]
         await asyncio.gather(*(self._tend(slug, self._owners[slug]) for slug in free))
 
     async def _listen(self) -> None:
-        """Wakes an instance as soon as there is something for it, or it can be had."""
+        """Wakes an instance as soon as there is something to do, or its lease is free."""
         channels = WAKE_EVENTS, WAKE_RESULTS, WAKE_LEASES
-        async for channel, slugs in steadily(lambda: self._store.hints(*channels)):
+        async for channel, slugs in steadily(lambda: self._context.store.hints(*channels)):
             if channel == WAKE_LEASES:  # side by side: an uplink that stops frees a hundred
                 task = asyncio.create_task(self._came_free(slugs))
                 self._taking.add(task)
                 task.add_done_callback(self._taking.discard)
                 continue
             for slug in slugs:
-                with self._faults.kept(InstanceLogger(logger, slug), FaultKind.LISTENER):
+                with self._kept(slug, FaultKind.LISTENER):
                     if owner := self._owners.get(slug):
                         owner.wake(events=channel == WAKE_EVENTS, results=channel == WAKE_RESULTS)

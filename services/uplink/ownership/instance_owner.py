@@ -1,10 +1,11 @@
-"""One instance's place in this process: the claim on its lease, and all that goes on while it is ours."""
+"""One instance in this process: the claim on its lease, and what follows while the lease is ours."""
 
 import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from services.relay.instances.facts import facts_of
 from services.relay.instances.server_state import ServerState, server_state
@@ -18,23 +19,23 @@ from services.relay.store.event_stream import MAX_QUEUED_BYTES, MAX_QUEUED_EVENT
 from services.relay.store.leases import RENEW_EVERY_S, Lease, LeaseLook
 from services.uplink.connection.closing_times import ANSWERED_WITHIN_S, ClosingTimes, closing_times, polls
 from services.uplink.context import UplinkContext
-from services.uplink.ownership.claims import Claims, ClaimStep, Seen
+from services.uplink.ownership.claims import Claims, ClaimState, ClaimStep, Seen
 from services.uplink.ownership.owned_instance import OwnedInstance
 from services.uplink.reporting.alerts.conditions import Sighting
 from services.uplink.reporting.metrics import BACKLOG_BYTES, BACKLOG_EVENTS, CONTACT, OLDEST, STATE
 from services.uplink.requests.mod_contact import Contact, ContactChange
 
 LOOK_ELSEWHERE_EVERY_S = 0.25
-"""How often it is looked whether Takaro asks another uplink's socket instead of one that is left."""
+"""Interval of looking whether Takaro asks another uplink's socket, while ours waits to be closed."""
 
 SOON_MS = int(RENEW_EVERY_S * 1000)
-"""A lease that is renewed never comes as close to its end."""
+"""A lease that is renewed never comes this close to its end."""
 
 logger = logging.getLogger(__name__)
 
 
 class InstanceOwner:
-    """Takes the instance, links it, and lets go of it, as the lease and the fleet have it."""
+    """Takes the instance, links it, and lets go of it, as `claims.py` decides."""
 
     def __init__(self, instance: Instance, context: UplinkContext) -> None:
         self.instance = instance
@@ -46,32 +47,27 @@ class InstanceOwner:
         )
         self.contact = Contact(time.monotonic())
         self._context = context
-        self._store = context.store
-        self._metrics = context.metrics
-        self._row = self._metrics.instances.row(instance.slug)
+        self._row = context.metrics.instances.row(instance.slug)
         self._row.shown = lambda: self.lease.held
-        self._faults = context.metrics.service.faults
         self._logger = InstanceLogger(logger, instance.slug)
         self._claims = Claims()
-        self._at_lease = asyncio.Lock()  # nothing may renew what is being given back
+        self._at_lease = asyncio.Lock()  # no renewal while the lease is given back
         self._owned: OwnedInstance | None = None
-        self._running: asyncio.Task[None] | None = None
+        """The link in use."""
+        self._running: dict[OwnedInstance, asyncio.Task[None]] = {}
+        """Also the links that are left: they hold no lease, but have open requests on their sockets."""
         self._handing_over: asyncio.Task[None] | None = None
-        self._left: dict[OwnedInstance, asyncio.Task[None]] = {}
-        """Links that have still to answer on their sockets; they hold no lease."""
         self._aside: set[asyncio.Task[None]] = set()
-        self._stopped = False
-        self._soon: asyncio.Task[None] | None = None
 
     async def tend(self, *, ours: bool, may_move: Callable[[], bool]) -> None:
-        """One look at the lease, and what follows from it. `ours`: the instance belongs to this uplink.
+        """Looks at the lease once and does what follows. `ours`: the instance belongs to this uplink.
 
-        `may_move` is asked before another uplink is asked for it. The lease of one that died is looked at
-        again when it ends, not only the next time around.
+        `may_move` is called before an instance of another uplink is wanted. If the holder of the lease has
+        died, the next look is at the lease's end.
         """
-        # What follows from a look is done before the next look: else two of them could begin two links.
+        # One look at a time, with what follows from it: otherwise two of them could begin two links.
         async with self._at_lease:
-            if not self._stopped:
+            if self._claims.state is not ClaimState.STOPPED:
                 self._clear_up()
                 await self._look(ours=ours, may_move=may_move)
         if self._owned:
@@ -94,67 +90,61 @@ class InstanceOwner:
         step = self._claims.saw(now_s, seen, ours=ours, may_move=may_move)
         self._take_in(now_s, look)
         self._do(step)
-        if (self._claims.owner or claim.want) and not self._running:
-            self._start()
+        if (self._claims.owner or claim.want) and not self._owned:
+            owned = self._owned = OwnedInstance(self.instance, self._context, self.lease, self.contact)
+            self._running[owned] = asyncio.create_task(owned.run())
         if ours and not look.mine and 0 <= look.ttl_ms < SOON_MS:
-            self._soon = asyncio.create_task(self._tend_at_end(look.ttl_ms / 1000, may_move))
+            self._run_aside(self._tend_at_end(look.ttl_ms / 1000, may_move))
 
     async def _tend_at_end(self, left_s: float, may_move: Callable[[], bool]) -> None:
         await asyncio.sleep(left_s + 0.01)
-        with self._faults.kept(self._logger, FaultKind.LOOP):
-            await self.tend(ours=True, may_move=may_move)
+        await self.tend(ours=True, may_move=may_move)
 
     def _do(self, step: ClaimStep) -> None:
+        lease_changes = self._context.metrics.lease_changes
+        if step in (ClaimStep.BEGIN, ClaimStep.BEGIN_ANEW):
+            lease_changes.labels("taken").inc()
         match step:
-            case ClaimStep.BEGIN:
-                self._metrics.lease_changes.labels("taken").inc()
-            case ClaimStep.BEGIN_ANEW:
-                self._metrics.lease_changes.labels("taken").inc()
-                self._reconnect()
+            case ClaimStep.BEGIN_ANEW | ClaimStep.LOOK_AFTER_SOCKET:
+                if self._owned:  # otherwise it is about to get its first socket
+                    self._owned.reconnect()
             case ClaimStep.HAND_OVER:
                 self._handing_over = asyncio.create_task(self._hand_over())
-            case ClaimStep.LOOK_AFTER_SOCKET:
-                self._reconnect()
             case ClaimStep.LOST:
-                self._metrics.lease_changes.labels("lost").inc()
+                lease_changes.labels("lost").inc()
                 self._logger.warning("another uplink owns this instance now", extra=CHANGE)
                 self._leave_aside(asyncio.Event())
 
-    def _reconnect(self) -> None:
-        """Has a new socket take the place of one that Takaro does not ask; or a first one, soon."""
-        if self._owned:
-            self._owned.reconnect()
-
-    def _start(self) -> None:
-        self._owned = OwnedInstance(self.instance, self._context, self.lease, self.contact)
-        self._running = asyncio.create_task(self._owned.run())
-
     def _clear_up(self) -> None:
-        """A link ends by itself only if something is wrong: with the lease, or with us. It is begun anew."""
-        if not self._running or not self._running.done():
+        """Forgets a link that has ended by itself, because the lease was lost or by a fault of ours.
+
+        The look that follows begins another one.
+        """
+        if not self._owned or not self._running[self._owned].done():
             return
-        error = None if self._running.cancelled() else self._running.exception()
+        ended = self._running.pop(self._owned)
+        error = None if ended.cancelled() else ended.exception()
         if isinstance(error, LostLease):
             self._logger.warning("%s", error)
         elif error:
             assert isinstance(error, Exception)
-            self._faults.caught(self._logger, FaultKind.LOOP, error)
-        self._running = self._owned = None
+            self._context.metrics.service.faults.caught(self._logger, FaultKind.LOOP, error)
+        self._owned = None
 
     async def _hand_over(self) -> None:
-        """The uplink that this instance belongs to has its socket: let it go on where we stop."""
+        """Lets the uplink that this instance belongs to, and that has its socket, go on from here."""
         try:
             if await self._give_back():
-                self._metrics.lease_changes.labels("handed_over").inc()
+                self._context.metrics.lease_changes.labels("handed_over").inc()
                 self._logger.info("handed over to another uplink")
             self._leave_aside(None)
         finally:
             self._handing_over = None
 
     async def _give_back(self) -> bool:
-        """Hears the receipts of what is under way, then frees the lease. True if it was ours."""
+        """Waits for the receipts of the events under way, then releases the lease. True if it was ours."""
         if self._owned:
-            with self._faults.kept(self._logger, FaultKind.LOOP):
+            with self._context.metrics.service.faults.kept(self._logger, FaultKind.LOOP):
                 await self._owned.drain()
         async with self._at_lease:
             held = self.lease.held
@@ -164,14 +154,12 @@ class InstanceOwner:
         return held
 
     async def let_go(self) -> None:
-        """Gives the lease back for good: another uplink may go on where we stopped. `leave` must follow."""
-        self._stopped = True
-        if self._soon:
-            self._soon.cancel()
+        """Gives the lease back for good, so that another uplink can go on. `leave` must follow."""
+        self._claims.stop()
         if self._handing_over:
             await asyncio.wait([self._handing_over])
         elif await self._give_back():
-            self._metrics.lease_changes.labels("released").inc()
+            self._context.metrics.lease_changes.labels("released").inc()
 
     async def leave(
         self,
@@ -181,40 +169,43 @@ class InstanceOwner:
         has_successor: bool = True,
         mod_polls: bool = True,
     ) -> None:
-        """Closes the sockets at `closed_by_s` (on time.monotonic()), or as soon as what was asked on them is
-        answered. May be called again, with an earlier moment.
+        """Closes the sockets at `closed_by_s` (on time.monotonic()), or earlier: as soon as the requests that
+        came over them are answered. May be called again, with an earlier moment.
 
         `elsewhere` is set when it is known that Takaro asks another socket; None: that is not waited for.
         `has_successor`: another link will take this one's place. `mod_polls`: the mod may fetch more.
         """
-        self._detach()
+        self._owned = None
         mod_polls = mod_polls and polls(self.contact.silent_s)
         how = closing_times(time.monotonic(), closed_by_s, mod_polls=mod_polls, has_successor=has_successor)
         looking = asyncio.create_task(self._look_elsewhere(elsewhere)) if elsewhere else None
         try:
             await asyncio.gather(
-                *(self._see_off(owned, running, how, elsewhere) for owned, running in self._left.items())
+                *(self._close(owned, how, elsewhere) for owned in self._running if owned is not self._owned)
             )
         finally:
             if looking:
                 looking.cancel()
 
     def refuse_new(self) -> None:
-        """On sockets that are left, new requests that the mod would have to answer are refused."""
-        for owned in self._left:
-            owned.refuse_new()
+        """On links that are left, refuses new requests that the mod would have to answer."""
+        for owned in self._running:
+            if owned is not self._owned:
+                owned.refuse_new()
 
     def _leave_aside(self, elsewhere: asyncio.Event | None) -> None:
-        """The sockets stay until what was asked on them is answered; meanwhile there may be a new link."""
-        self._detach()
-        task = asyncio.create_task(self.leave(time.monotonic() + ANSWERED_WITHIN_S, elsewhere))
+        """Leaves the link while the looks at the lease go on: there may soon be a new link."""
+        self._owned = None
+        self._run_aside(self.leave(time.monotonic() + ANSWERED_WITHIN_S, elsewhere))
+
+    def _run_aside(self, work: Coroutine[Any, Any, None]) -> None:
+        async def run() -> None:
+            with self._context.metrics.service.faults.kept(self._logger, FaultKind.LOOP):
+                await work
+
+        task = asyncio.create_task(run())
         self._aside.add(task)
         task.add_done_callback(self._aside.discard)
-
-    def _detach(self) -> None:
-        if self._owned and self._running:
-            self._left[self._owned] = self._running
-        self._owned = self._running = None
 
     async def _look_elsewhere(self, elsewhere: asyncio.Event) -> None:
         while not elsewhere.is_set():
@@ -223,38 +214,33 @@ class InstanceOwner:
                     elsewhere.set()
             await asyncio.sleep(LOOK_ELSEWHERE_EVERY_S)
 
-    async def _see_off(
-        self,
-        owned: OwnedInstance,
-        running: asyncio.Task[None],
-        how: ClosingTimes,
-        elsewhere: asyncio.Event | None,
-    ) -> None:
+    async def _close(self, owned: OwnedInstance, how: ClosingTimes, elsewhere: asyncio.Event | None) -> None:
+        running = self._running[owned]
         try:
-            with self._faults.kept(self._logger, FaultKind.LOOP):
+            with self._context.metrics.service.faults.kept(self._logger, FaultKind.LOOP):
                 await owned.leave(how, elsewhere)
                 await asyncio.wait([running], timeout=max(0.0, how.closed_by_s - time.monotonic()))
         finally:
             await cancelled(running)
-            self._left.pop(owned, None)
+            self._running.pop(owned, None)
 
     def wake(self, *, events: bool, results: bool) -> None:
-        """There is something to fetch."""
+        """There may be events to send, or results of commands."""
         if self._owned:
             self._owned.wake(events=events, results=results)
 
     async def measure(self) -> ServerState | None:
-        """Renews what metrics show of the instance, and how it stands, if it is ours. Raises StoreError."""
+        """Updates the metrics of the instance and returns its state, if it is ours. Raises StoreError."""
         if not self.lease.held:
             return None
         if self._owned:
             self._owned.measure(self._row)
-        facts = await facts_of(self._store, self.instance.slug)
-        self._metrics.show_waiting(self._row, facts)
+        facts = await facts_of(self._context.store, self.instance.slug)
+        self._context.metrics.show_waiting(self._row, facts)
         return server_state(facts, has_token=True)
 
     def sighting(self) -> Sighting | None:
-        """What alerts go by, if the instance is ours and anything is known."""
+        """What alerts depend on, if the instance is ours and its state is known."""
         if not self.lease.held or self.contact.store_away:
             return None
         shown = self._row.values
@@ -272,11 +258,11 @@ class InstanceOwner:
         )
 
     def _ago_s(self, store_s: float) -> float:
-        """How long ago Redis' clock showed this, at the least."""
+        """The shortest time that can have passed since Redis' clock showed `store_s`."""
         return self.lease.clock.age(store_s * 1000, boottime_s()).least_s
 
     def _take_in(self, now_s: float, look: LeaseLook) -> None:
-        """What the look found besides the lease: the safety net under the wake-up hints."""
+        """Takes in what the look found besides the lease. Makes up for hints that were lost."""
         change = self.contact.read(now_s, look.now_ms, look.contact_ms or None)
         self._row.set(CONTACT, look.contact_ms / 1000)
         if self._owned:

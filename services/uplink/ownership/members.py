@@ -1,7 +1,7 @@
-"""Which uplinks are alive? Pure.
+"""Which uplinks are alive. Pure.
 
-Each uplink counts its beats in Redis. A member is alive while its count goes on by the clock of whoever
-looks: no clock of another machine is believed, nor Redis' own, which can be set (protocol.md R6).
+Each uplink counts its beats in Redis. A member is alive while its count grows, by the observer's own clock.
+The clocks of other machines are not believed, nor Redis' own, which can be set (protocol.md R6).
 """
 
 from collections.abc import Mapping
@@ -23,14 +23,14 @@ class Members:
         self._moved_s: dict[str, float] = {}
 
     def look(self, now_s: float, counts: Mapping[str, int]) -> list[str]:
-        """Takes in what Redis holds; returns the dead, whose counts are to be taken away.
+        """Takes in the counts in Redis. Returns the dead members, whose counts are to be deleted.
 
-        Whoever was taken for dead and is not begins to count anew.
+        A member that was wrongly taken for dead begins to count anew.
         """
         was_away = now_s - self._looked_s > ALIVE_FOR_S
         self._looked_s = now_s
         for member, count in counts.items():
-            # Whoever is new is believed for a while; so is everybody when it was we who could not look.
+            # A new member is believed for a while. So are all of them if we could not look for a while.
             if was_away or self._counts.get(member) != count:
                 self._moved_s[member] = now_s
         self._counts = dict(counts)

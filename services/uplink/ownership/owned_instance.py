@@ -1,4 +1,4 @@
-"""Everything that goes on for one instance while it is ours, and while we stand by for it."""
+"""What runs for one instance while this uplink owns it or stands by for it."""
 
 import asyncio
 import contextlib
@@ -68,7 +68,7 @@ class OwnedInstance:
         self._link = Link(instance, context, lease, handler, self._status, delivery)
 
     async def run(self) -> None:
-        """Links and answers at once, until `leave`; events flow while the lease is ours. Raises LostLease."""
+        """Links and answers requests until `leave`. Sends events if the lease is ours. Raises LostLease."""
         parts: list[Coroutine[Any, Any, None]] = [
             self._link.run(),
             *(
@@ -89,27 +89,29 @@ class OwnedInstance:
 
     @property
     def identified(self) -> bool:
-        """Is there a socket right now that Takaro has accepted?"""
+        """Whether there is a socket that Takaro has accepted."""
         return self._link.identified
 
     def reconnect(self) -> None:
-        """Has a new socket take the place of the one in use: Takaro may ask one that is gone."""
+        """Replaces the socket in use: Takaro may ask one that is gone."""
         self._link.reconnect()
 
     async def drain(self) -> None:
-        """Sends no new events; returns when those under way are receipted. Then the lease may go."""
+        """Sends no new events. Returns when those under way are receipted. Then the lease may be released."""
         await self._link.drain()
         with contextlib.suppress(StoreError, TimeoutError):
             async with asyncio.timeout(SAVED_WITHIN_S):
                 await self._persistence.save()
 
     def refuse_new(self) -> None:
-        """New requests that the mod would have to answer are refused: nobody could wait for them."""
+        """Refuses new requests that the mod would have to answer: there is no time to wait for it."""
         self._handler.leave(time.monotonic())
 
     async def leave(self, closing_times: ClosingTimes, elsewhere: asyncio.Event | None = None) -> None:
-        """Closes the sockets once what was asked on them is answered, by the moments of `closing_times`; then
-        `run` ends. `elsewhere` is set once Takaro asks another socket, None: that is not waited for."""
+        """Closes the sockets by the moments of `closing_times`, once their requests are answered. `run` ends.
+
+        `elsewhere` is set once Takaro asks another socket; None: that is not waited for.
+        """
         self._handler.leave(closing_times.refused_from_s)
         ending = asyncio.create_task(self._end_commands(closing_times))
         try:
@@ -122,26 +124,26 @@ class OwnedInstance:
             await asyncio.gather(self._command_queue.leave(closing_times), self._reads.leave(closing_times))
 
     def wake(self, *, events: bool, results: bool) -> None:
-        """There may be something to fetch."""
+        """There may be events to send, or results of commands."""
         if events:
             self._consumer.wake()
         if results:
             self._command_queue.wake()
 
     def looked(self, now_ms: int, watched: str) -> None:
-        """It is that late on Redis' clock, and somebody watches, or "" for nobody."""
+        """Takes in a look at the lease: the time on Redis' clock, and who watches ("": nobody)."""
         self._activity.looked(now_ms, watched)
 
     def game_restarted(self) -> None:
-        """The game server was away and is back: it starts without players."""
+        """The game server has started anew, without players."""
         self._mirror.restarted(wall_s())
 
     async def publish(self) -> None:
-        """Writes down the link's state if that could not be done when it changed."""
+        """Writes the link's state to Redis if that failed when it changed."""
         await self._status.publish()
 
     def measure(self, row: SeriesRow) -> None:
-        """Puts what is known of the game into the metrics' row of this instance."""
+        """Sets the metrics of the game in the row of this instance."""
         row.set(PLAYERS, self._mirror.online)
         for part, action in MIRROR_PARTS.items():
             row.set(MIRROR_AGE, self._age_s(action), part)

@@ -1,7 +1,7 @@
-"""Which uplink should an instance be with? Pure.
+"""Which uplink an instance belongs to. Pure.
 
-Rendezvous hashing: when a member goes, only its instances move, spread over all others; one that joins
-takes its share from all. It is a preference; the lease has the authority.
+Rendezvous hashing: when a member goes, only its instances move, spread over all others. One that joins takes
+its share from all others. Belonging is a preference; only the lease decides.
 """
 
 from collections.abc import Collection

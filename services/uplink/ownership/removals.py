@@ -1,4 +1,4 @@
-"""Deletes what removed instances have left in Redis, once nobody can want it back."""
+"""Deletes the data of removed instances from Redis, once no operator can want it back."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""Instances that no uplink owns, for want of a token or an owner: the one they belong to shows what waits."""
+"""Shows what waits for instances that no uplink owns, because they have no token, or no owner yet."""
 
 from collections.abc import Callable, Mapping
 
@@ -10,7 +10,7 @@ from services.uplink.reporting.metrics import UplinkMetrics
 
 
 class UnownedInstances:
-    """`is_held`: does this uplink own that instance? Then it shows more of it, elsewhere."""
+    """The instances of this uplink's share that it does not own. `is_held` tells whether it owns one."""
 
     def __init__(self, store: Store, metrics: UplinkMetrics, is_held: Callable[[str], bool]) -> None:
         self._store = store
@@ -19,19 +19,19 @@ class UnownedInstances:
         self._status: dict[str, Instance] = {}
 
     def keep(self, instances: Mapping[str, Instance]) -> None:
-        """Forgets those that are no longer served as they were. For before a berth is made of one."""
+        """Forgets those that are no longer served as they were. To be called before new ones begin."""
         for slug, instance in list(self._status.items()):
             if instances.get(slug) != instance:
                 self.forget(slug)
 
     def forget(self, slug: str) -> None:
-        """It is not shown from here any more. The row of one that has a token is its berth's."""
+        """Does not show it any more. The row of an instance with a token belongs to its InstanceOwner."""
         instance = self._status.pop(slug, None)
         if instance and instance.registration_token is None:
             self._metrics.instances.forget(slug)
 
     async def measure(self, instance: Instance) -> ServerState | None:
-        """Shows an instance of this uplink's share that has no owner; None: it has one. Raises StoreError."""
+        """Shows an instance that has no owner, and returns its state. None: it has one. Raises StoreError."""
         slug, facts = instance.slug, await facts_of(self._store, instance.slug)
         if facts.uplink or self._is_held(slug):
             self.forget(slug)

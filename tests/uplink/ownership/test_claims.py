@@ -1,12 +1,15 @@
 """What an uplink does about a lease: take what is free, leave what is held, move without a gap."""
 
 from services.uplink.ownership.claims import (
+    MOVES,
     PATIENCE_S,
     STILL_FOR_S,
     WANTED_FOR_S,
     Claim,
     Claims,
+    ClaimState,
     ClaimStep,
+    Found,
     Seen,
 )
 
@@ -155,3 +158,19 @@ def test_whoever_stood_by_with_a_socket_that_is_not_the_newest_any_more_gets_ano
     assert saw(claims, 2, Seen(mine=False, record="a third 1")) is ClaimStep.NOTHING
     assert saw(claims, 3, mine(1, newest=False)) is ClaimStep.BEGIN_ANEW
     assert saw(claims, 4, mine(2)) is ClaimStep.NOTHING
+
+
+def test_a_stopped_uplink_does_nothing_about_what_a_last_look_finds() -> None:
+    for last in (mine(1), mine(1, newest=False), mine(1, wanted=True, ready=True), theirs(1), FREE):
+        claims = Claims()
+        saw(claims, 0, mine(0))
+        claims.stop()
+        assert saw(claims, 1, last) is ClaimStep.NOTHING
+        claims.let_go(2)
+        assert claims.state is ClaimState.STOPPED
+
+
+def test_each_state_has_a_move_for_a_lease_of_others_and_for_one_of_ours() -> None:
+    assert set(MOVES) == set(ClaimState)
+    for moves in MOVES.values():
+        assert {Found.OTHERS, Found.ASKED, Found.UNASKED} <= set(moves)

@@ -22,7 +22,7 @@ from services.relay.store.event_stream import EventBatch, EventStream, Slot, dig
 from services.sim.takaro.server import TakaroSim
 from services.uplink.connection.identify_turns import IdentifyTurns
 from services.uplink.context import UplinkContext
-from services.uplink.ownership import claims, fleet, members
+from services.uplink.ownership import claims, fleet, heartbeat, members
 from services.uplink.ownership.fleet import Fleet
 from services.uplink.ownership.placement import preferred
 from services.uplink.reporting.metrics import UplinkMetrics
@@ -157,7 +157,7 @@ async def scene(
     redis_server: RedisServer, store: Store, slug: str, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Scene]:
     monkeypatch.setattr(fleet, "RENEW_EVERY_S", 0.1)
-    monkeypatch.setattr(fleet, "BEAT_EVERY_S", 0.1)
+    monkeypatch.setattr(heartbeat, "BEAT_EVERY_S", 0.1)
     monkeypatch.setattr(fleet, "MOVES_PER_S", 50)
     monkeypatch.setattr(fleet, "SETTLED_AFTER_S", 0.3)
     monkeypatch.setattr(members, "ALIVE_FOR_S", 0.6)

@@ -21,11 +21,12 @@ from services.sim.takaro.records import Answer
 from services.sim.takaro.server import TakaroSim
 from services.uplink.connection.identify_turns import IdentifyTurns
 from services.uplink.context import UplinkContext
-from services.uplink.ownership import fleet, members
+from services.uplink.ownership import fleet, heartbeat, members
 from services.uplink.ownership.fleet import Fleet
 from services.uplink.ownership.instance_owner import LOOK_ELSEWHERE_EVERY_S, InstanceOwner
 from services.uplink.reporting.metrics import UplinkMetrics
 from tests.support.linked import TOKEN, until
+from tests.support.log_lines import without_repetitions
 
 
 @dataclass
@@ -87,7 +88,7 @@ async def beat(store: Store, uplink: str) -> None:
 @pytest.fixture
 async def scene(store: Store, slug: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Scene]:
     monkeypatch.setattr(fleet, "RENEW_EVERY_S", 0.1)
-    monkeypatch.setattr(fleet, "BEAT_EVERY_S", 0.1)
+    monkeypatch.setattr(heartbeat, "BEAT_EVERY_S", 0.1)
     await store.send("DEL", UPLINKS)
     async with TakaroSim(registration_tokens={TOKEN}, ask_location=False) as takaro:
         scene = Scene(takaro, store, slug)
@@ -99,7 +100,7 @@ async def test_who_stops_answers_what_was_asked_of_it_though_another_has_taken_o
     first = scene.start()
     await scene.linked()
     second = scene.start()
-    await until(lambda: len(scene.uplinks[first]._members.alive) == 2)
+    await until(lambda: len(scene.uplinks[first].heartbeat.members.alive) == 2)
     asked = scene.write()
     command = await scene.fetched()
     stopping = asyncio.create_task(cancelled(first))
@@ -136,7 +137,7 @@ async def test_a_stop_waits_for_another_uplink_only_while_that_one_is_alive(
     first = scene.start()
     await scene.linked()
     beating = asyncio.create_task(beat(scene.store, "takes-nothing-over"))
-    await until(lambda: len(scene.uplinks[first]._members.alive) == 2)
+    await until(lambda: len(scene.uplinks[first].heartbeat.members.alive) == 2)
     stopping = asyncio.create_task(cancelled(first))
     await asyncio.wait([stopping], timeout=1.5)
     assert not stopping.done()
@@ -202,8 +203,9 @@ async def test_an_instance_that_fails_by_a_fault_of_ours_stops_no_other(
         await tend(owner, **how)
 
     monkeypatch.setattr(InstanceOwner, "tend", failing)
-    only = scene.start(odd)
-    await scene.linked()
-    await until(lambda: f"[{odd}] a fault of the program in a loop" in caplog.text)
-    await asyncio.sleep(0.3)
+    with without_repetitions(caplog):
+        only = scene.start(odd)
+        await scene.linked()
+        await until(lambda: f"[{odd}] a fault of the program in a loop" in caplog.text)
+        await asyncio.sleep(0.3)
     assert not only.done() and caplog.text.count("a fault of the program") == 1
