@@ -91,8 +91,8 @@ def position(value: Any) -> dict[str, int | float] | None:
 
 
 def steam_id(value: Any) -> str | None:
-    """A Steam64 id: 17 digits."""
-    text = value if type(value) is str else _scalar(value)
+    """A Steam64 id: 17 digits, perhaps with blanks around them."""
+    text = word(value)
     return text if len(text) == 17 and text.isascii() and text.isdigit() else None
 
 

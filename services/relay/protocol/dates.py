@@ -1,5 +1,7 @@
 """When something ends, as mods and Takaro write it. Pure."""
 
+import contextlib
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,12 +21,16 @@ _FORMATS = (  # unlike fromisoformat, strptime takes numbers without a leading z
     "%Y-%m-%dT%H:%M",
     "%Y-%m-%d",
 )
+_COMPACT, _COMPACT_DIGITS = "%Y%m%d%H%M%S", 14  # as milliseconds they are a moment after the year 2286
+_ZONE = re.compile(r"\s*(?:UTC|GMT)$", re.IGNORECASE)
+_DOTTED = re.compile(r"^(\d{4})\.(\d{1,2})\.(\d{1,2})\b")
 
 
 def read_end(value: Any) -> datetime | None:
     """The moment in UTC; None stands for "never": nothing is written, a 0, or a date in the far future.
 
-    Takes ISO 8601, also without leading zeros, and seconds or milliseconds since 1970 as a number or a text.
+    Takes ISO 8601, also without leading zeros, 14 digits (20300105010203), and seconds or milliseconds since
+    1970 as a number or a text.
     A moment without a time zone is in UTC. Raises ValueError for anything else: it must not pass for "never".
     """
     if isinstance(value, str):
@@ -52,6 +58,9 @@ def iso(when: datetime) -> str:
 def _from_number(number: float) -> datetime | None:
     if not number >= _EARLIEST_S:  # NaN is not either
         raise ValueError("it is no date")
+    if len(digits := f"{number:.0f}") == _COMPACT_DIGITS and digits.startswith("2"):
+        with contextlib.suppress(ValueError):
+            return _sooner_than_never(datetime.strptime(digits, _COMPACT).replace(tzinfo=UTC))
     try:
         return _sooner_than_never(
             datetime.fromtimestamp(number if number < _MILLISECONDS_FROM else number / 1000, UTC)
@@ -61,6 +70,7 @@ def _from_number(number: float) -> datetime | None:
 
 
 def _from_text(text: str) -> datetime | None:
+    text = _DOTTED.sub(r"\1-\2-\3", _ZONE.sub("Z", text))
     try:
         read = datetime.fromisoformat(text)
     except ValueError:

@@ -40,6 +40,9 @@ def test_a_record_is_read_however_its_keys_are_spelled(record: dict[str, Any], e
     [
         {"gameId": ADMIN, "steamId": NEW},
         {"gameId": ADMIN, "steamId": int(NEW)},
+        {"gameId": ADMIN, "steamId": f" {NEW} "},
+        {"gameId": ADMIN, "steamId": f"{NEW}\n"},
+        {"gameId": ADMIN, "platformId": f"steam: {NEW}"},
         {"gameId": ADMIN, "platformId": f"steam:{NEW}"},
         {"steamId": ADMIN, "platformId": f"STEAM:{NEW}"},
         {"gameId": BIS, "platformId": f"dayz:{OTHER_BIS}"},
