@@ -127,7 +127,7 @@ async def two_called_with_a_wrong_key(store: Store) -> None:
         await store.send("SET", keys.contact, int(time.time() * 1000) - 120_000)
         await store.send("HSET", keys.mod, "address", "10.0.0.9")
     now_ms = int(time.time() * 1000)
-    await store.send("ZADD", "relay:strangers", now_ms, "two 10.0.0.9", now_ms, " 10.0.0.9")
+    await store.send("ZADD", "relay:unknown-keys", now_ms, "two 10.0.0.9", now_ms, " 10.0.0.9")
 
 
 def test_one_server_is_told_what_the_table_of_all_tells_of_it(terminal: Terminal) -> None:

@@ -1,1 +1,1 @@
-"""The instances: where they are defined, and what is known of each."""
+"""The instances: where they are defined, and what Redis knows of each."""

@@ -1,11 +1,13 @@
-"""Events that were accepted and have not passed: they wait for Takaro, or were put aside. Nobody need own the
-instance for that, so this is what shows that a mod works before there is a token.
+"""Events that modapi has accepted and that Takaro does not have: they wait, or are dead letters.
+
+They are read from Redis, so no uplink has to own the instance: they show that a mod works before the server
+has a registration token.
 """
 
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from itertools import takewhile
 
 from services.relay.instances.activity import DEAD, REMEMBERED, WAITING, ActivityEntry
@@ -18,32 +20,35 @@ from services.relay.store.event_stream import REFUSED_BY_TAKARO, EventStream
 from services.relay.store.stream_entries import Delivered, StreamEntry
 
 BATCHES = 20
-"""So many of the newest are read: one of them may be a megabyte."""
+"""Number of newest batches to read; one batch may be a megabyte."""
 
 SETTLED_MS = 2_000
-"""What is younger is most likely on its way, and told as delivered in a moment."""
+"""Age from which an event counts as waiting. Most younger events are delivered in a moment."""
 
-LETTERS = 20
+DEAD_LETTERS = 20
+"""Number of dead letters to read at once."""
+
 FOLLOW_EVERY_S = 0.5
 
 
 async def accepted(store: Store, slug: str, facts: Facts) -> list[ActivityEntry]:
-    """The newest events that wait or were put aside, at most REMEMBERED of those that wait.
+    """The newest events that wait for Takaro, at most REMEMBERED, then the newest dead letters of the mod's.
 
-    `facts` are those of the instance. Raises StoreError.
+    `facts` are the facts of the instance. Raises StoreError.
     """
     stream = EventStream(store, slug)
-    entries, delivered, letters = await asyncio.gather(
-        stream.newest(BATCHES), stream.delivered(), DeadLetters(store, slug).newest(LETTERS)
+    entries, delivered, dead_letters = await asyncio.gather(
+        stream.newest(BATCHES), stream.delivered(), DeadLetters(store, slug).newest(DEAD_LETTERS)
     )
     waits = waiting(entries, delivered, facts.now_ms, settled_after_ms(facts))
-    return [*waits[:REMEMBERED], *map(_put_aside, filter(_is_ours, letters))]
+    return [*waits[:REMEMBERED], *_shown(dead_letters)]
 
 
 async def follow(store: Store, slug: str) -> AsyncIterator[list[ActivityEntry]]:
-    """The events that wait or are put aside, each once, for as long as it is iterated.
+    """Yields the new events that wait, and the new dead letters, every FOLLOW_EVERY_S; each event once.
 
-    The first list has the newest that wait. While Redis is away it waits.
+    The first list has the newest events that wait. While Redis is away the lists are empty. Never ends by
+    itself.
     """
     follower = _Follower(store, slug)
     while True:
@@ -55,54 +60,54 @@ async def follow(store: Store, slug: str) -> AsyncIterator[list[ActivityEntry]]:
 
 
 class _Follower:
-    """How far the two streams of one instance were read; None before the first look."""
+    """Remembers how far it has read the events and the dead letters of one instance."""
 
     def __init__(self, store: Store, slug: str) -> None:
         self._store, self._slug = store, slug
-        self._stream, self._letters = EventStream(store, slug), DeadLetters(store, slug)
-        self._entry: str | None = None
-        self._letter: str | None = None
+        self._stream, self._dead_letters = EventStream(store, slug), DeadLetters(store, slug)
+        self._last_entry: str | None = None  # an id; None before the first look
+        self._last_dead_letter: str | None = None
 
     async def look(self) -> list[ActivityEntry]:
-        """What is new, the oldest first. Raises StoreError."""
+        """What is new since the last call, the oldest first. Raises StoreError."""
         facts = await facts_of(self._store, self._slug)
         waits = await self._waiting(facts.now_ms, settled_after_ms(facts))
-        return sorted([*waits, *await self._put_aside()], key=lambda one: one.at_ms)
+        return sorted([*waits, *await self._dead()], key=lambda entry: entry.at_ms)
 
     async def _waiting(self, now_ms: int, settled_ms: int) -> list[ActivityEntry]:
-        if self._entry is None:
+        if self._last_entry is None:
             entries = (await self._stream.newest(BATCHES))[::-1]
         else:
-            entries = await self._stream.read(self._entry, BATCHES)
+            entries = await self._stream.read(self._last_entry, BATCHES)
         settled = list(takewhile(lambda entry: _is_settled(entry, now_ms, settled_ms), entries))
         found = waiting(settled[::-1], await self._stream.delivered(), now_ms, settled_ms)
-        if self._entry is None:
+        if self._last_entry is None:
             found = found[:REMEMBERED]
         if settled or not entries:
-            self._entry = settled[-1].id if settled else self._entry or ""
+            self._last_entry = settled[-1].id if settled else self._last_entry or ""
         return found[::-1]
 
-    async def _put_aside(self) -> list[ActivityEntry]:
-        if self._letter is None:  # those from before may be days old
-            newest = await self._letters.newest(1)
-            self._letter = newest[0].id if newest else ""
+    async def _dead(self) -> list[ActivityEntry]:
+        if self._last_dead_letter is None:  # skip the dead letters from before: they may be days old
+            newest = await self._dead_letters.newest(1)
+            self._last_dead_letter = newest[0].id if newest else ""
             return []
-        letters = await self._letters.after(self._letter, LETTERS)
-        if letters:
-            self._letter = letters[-1].id
-        return [*map(_put_aside, filter(_is_ours, letters))]
+        dead_letters = await self._dead_letters.after(self._last_dead_letter, DEAD_LETTERS)
+        if dead_letters:
+            self._last_dead_letter = dead_letters[-1].id
+        return _shown(dead_letters)
 
 
 def settled_after_ms(facts: Facts) -> int:
-    """Age from which an event that is still in the stream is shown as waiting.
+    """Age (ms) from which an event that is still in the stream is shown as waiting.
 
-    While Takaro takes events, most younger ones are delivered in a moment. Without a link none is.
+    While Takaro takes events, most younger events are delivered in a moment. Without a link none is: then 0.
     """
     return SETTLED_MS if facts.uplink and facts.link == LinkState.READY else 0
 
 
 def _is_settled(entry: StreamEntry, now_ms: int, settled_ms: int) -> bool:
-    """Whether an event that is in the stream yet is not just on its way. The clock may have been set back."""
+    """Whether the entry is old enough to count as waiting, or from before Redis' clock was set back."""
     return not 0 <= now_ms - entry.accepted_ms < settled_ms
 
 
@@ -124,22 +129,28 @@ def waiting(
     return found
 
 
-def _is_ours(letter: DeadLetter) -> bool:
-    """One that Takaro refused has passed, and is told as that."""
-    return letter.reason != REFUSED_BY_TAKARO
-
-
-def _put_aside(letter: DeadLetter) -> ActivityEntry:
-    return ActivityEntry(
-        "event", letter.at_ms, _type(letter.raw), {"msg": letter.detail}, DEAD, 0, letter.reason
-    )
+def _shown(dead_letters: Iterable[DeadLetter]) -> list[ActivityEntry]:
+    """Without those that Takaro refused: the activity feed (activity.py) shows them."""
+    return [
+        ActivityEntry(
+            "event",
+            dead_letter.at_ms,
+            _type(dead_letter.raw),
+            {"msg": dead_letter.detail},
+            DEAD,
+            0,
+            dead_letter.reason,
+        )
+        for dead_letter in dead_letters
+        if dead_letter.reason != REFUSED_BY_TAKARO
+    ]
 
 
 def _type(raw: bytes) -> str:
-    """What the mod called it, if that can be read."""
+    """The type that the mod gave the event, "event" if it cannot be read."""
     try:
         read = json.loads(raw)
     except (ValueError, RecursionError):
         return "event"
-    named = read.get("type") if isinstance(read, dict) else None
-    return named[:40] if isinstance(named, str) else "event"
+    type_name = read.get("type") if isinstance(read, dict) else None
+    return type_name[:40] if isinstance(type_name, str) else "event"

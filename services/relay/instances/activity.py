@@ -1,7 +1,7 @@
-"""What passes an instance, live: its owner tells it while somebody looks, and nobody else pays for it.
+"""The live activity of an instance: its owner publishes events and commands while somebody watches.
 
-Whoever looks keeps a key alive; the owner sees it with the next renewal of its lease, tells first what it
-remembers, then all that passes. Nothing of this is kept in Redis, and what is lost is lost.
+A watcher keeps a key in Redis alive. The owner sees the key with the next renewal of its lease, publishes the
+remembered activity first, then all that follows. Redis stores none of it: a lost message does not come again.
 """
 
 import asyncio
@@ -20,27 +20,34 @@ from services.relay.service.lifecycle import cancelled
 from services.relay.store.client import Store, patiently
 
 REMEMBERED = 50
-"""So many events, and so many commands that change the game, does an owner remember."""
+"""Number of events, and of writes, that an owner remembers for the next watcher."""
 
 WATCHED_MS = 10_000
-SAY_AGAIN_S = 3.0
+"""Time after which the key of a watcher that has ended expires."""
+
+WATCH_AGAIN_S = 3.0
+"""Time between two renewals of that key."""
+
 SUBSCRIBE_AGAIN_S = 1.0
-SEEN = 5_000
-"""So many numbers of what was told already a watcher keeps."""
+SEEN_NUMBERS = 5_000
+"""Number of entries of each owner by which a watcher recognises what it has received already."""
 
 DELIVERED, EXPIRED, REFUSED = "delivered", "expired", "refused"
-"""What became of an event: Takaro has it; it was too old to be sent; Takaro refused it, or one beside it."""
+"""The end of an event: Takaro has it; it was too old to be sent; Takaro refused it, or another one beside
+it."""
 
 WAITING, DEAD = "waiting", "dead"
-"""What it is as long as nothing became of it (accepted.py): accepted, and not yet sent; put aside."""
+"""The state of an event that Takaro does not get now (accepted.py): accepted and not yet sent; a dead
+letter."""
 
 
 class ActivityEntry(NamedTuple):  # made for each event
-    """One event or command, with its end. All text in it that players wrote is data, and hostile.
+    """One event or command, and how it ended. Players wrote the text in it: it may be hostile.
 
-    Of an event: `what` is its type, `data` its data, `fate` one of those above, `took_ms` the time from its
-    acceptance to its receipt. Of a command: its action, its arguments; `fate` is "answered", "refused" (by
-    the mod), or why there was no answer (uplink's failures.Cause); `detail` the words of a refusal.
+    Of an event, `what` is the type, `data` the data, `fate` one of the words above, `took_ms` the time from
+    acceptance to receipt. Of a command, `what` is the action, `data` the arguments, `fate` "answered",
+    "refused" (by the mod), or why there was no answer (uplink's failures.Cause), `took_ms` the time until
+    then. `detail` is the text of a refusal.
     """
 
     kind: str  # "event" or "command"
@@ -53,7 +60,8 @@ class ActivityEntry(NamedTuple):  # made for each event
 
 
 class _Events(NamedTuple):
-    """Some that passed together, numbered from `first` on; what is to be shown of them is made when it is."""
+    """Events that ended together, numbered from `first` on. `make` builds their entries when they are
+    shown."""
 
     first: int
     size: int
@@ -64,99 +72,100 @@ class _Events(NamedTuple):
 
 
 class ActivityFeed:
-    """The owner's side. It costs next to nothing while nobody looks."""
+    """The owner's side. While nobody watches, it only counts and remembers."""
 
     def __init__(self, store: Store, slug: str) -> None:
         self._store = store
         self._channel = WATCH + slug
         self._run = secrets.token_hex(4)
-        self._number = 0  # of the last one
+        self._number = 0  # of the last entry
         self._watched = ""
         self._events: deque[_Events] = deque()
         self._event_count = 0
         self._commands: deque[tuple[int, ActivityEntry]] = deque(maxlen=REMEMBERED)
 
     def events(self, count: int, make: Callable[[], Iterable[ActivityEntry]]) -> None:
-        """So many events have passed."""
-        told = _Events(self._number + 1, count, make)
+        """Adds `count` events that have ended. `make` gives their entries; it is called only to publish
+        them."""
+        events = _Events(self._number + 1, count, make)
         self._number += count
-        self._events.append(told)
+        self._events.append(events)
         self._event_count += count
         while self._event_count - self._events[0].size >= REMEMBERED:
             self._event_count -= self._events.popleft().size
         if self._watched:
-            self._publish(list(told.numbered()))
+            self._publish(list(events.numbered()))
 
-    def command(self, passed: ActivityEntry, *, remember: bool = True) -> None:
-        """A command has come to its end."""
+    def command(self, entry: ActivityEntry, *, remember: bool = True) -> None:
+        """Adds a command that has ended. With `remember`, the next watcher gets it too."""
         self._number += 1
         if remember:
-            self._commands.append((self._number, passed))
+            self._commands.append((self._number, entry))
         if self._watched:
-            self._publish([(self._number, passed)])
+            self._publish([(self._number, entry)])
 
     def watched(self, by: str) -> None:
-        """Who looks at it now, "" for nobody. To somebody new all that is remembered is told."""
+        """Sets the watcher, "" for none. A new watcher first receives the remembered events and commands."""
         if by and by != self._watched:
-            events = [one for told in self._events for one in told.numbered()][-REMEMBERED:]
+            events = [one for events in self._events for one in events.numbered()][-REMEMBERED:]
             self._publish(sorted((*events, *self._commands), key=itemgetter(0)))
         self._watched = by
 
-    def _publish(self, told: list[tuple[int, ActivityEntry]]) -> None:
-        if told:
-            body = orjson.dumps([self._run, [(number, *one) for number, one in told]])
+    def _publish(self, numbered: list[tuple[int, ActivityEntry]]) -> None:
+        if numbered:
+            body = orjson.dumps([self._run, [(number, *entry) for number, entry in numbered]])
             self._store.tell("PUBLISH", self._channel, body)
 
 
 async def watch(store: Store, slug: str) -> AsyncIterator[list[ActivityEntry]]:
-    """What passes the instance, each once, for as long as it is iterated; an empty list first: it listens.
+    """Yields the activity of the instance, each entry once. The first list is empty: it has subscribed.
 
-    What the owner remembers comes within about a second, perhaps behind what is newer. While Redis is away it
-    waits.
+    What the owner remembers comes within about a second, perhaps after newer entries. While Redis is away
+    nothing comes. Never ends by itself.
     """
-    seen: dict[str, dict[int, None]] = {}  # the numbers of each owner
-    looking: asyncio.Task[None] | None = None
+    seen: dict[str, dict[int, None]] = {}  # run of an owner -> the numbers of its entries
+    watching: asyncio.Task[None] | None = None
     try:
         while True:
             with contextlib.suppress(StoreError):
                 async for _, body in store.messages(WATCH + slug):
-                    if looking is None:  # before we listen nothing may be told
-                        looking = asyncio.create_task(_look(store, slug))
+                    if watching is None:  # after the subscription: otherwise the remembered entries are lost
+                        watching = asyncio.create_task(_keep_watched(store, slug))
                     yield _new(body, seen)
-            await _ended(looking)
-            looking = None
+            await _ended(watching)
+            watching = None
             await asyncio.sleep(SUBSCRIBE_AGAIN_S)
     finally:
-        await _ended(looking)
+        await _ended(watching)
 
 
-async def _look(store: Store, slug: str) -> None:
-    """Says that somebody looks, under a name of its own: the owner tells all that it remembers then."""
+async def _keep_watched(store: Store, slug: str) -> None:
+    """Keeps the watcher's key alive. The name in it is new, so the owner publishes what it remembers."""
     key, name = keys_of(slug).watched, secrets.token_hex(4)
     await patiently(lambda: store.send("SET", key, name, "PX", WATCHED_MS))
     while True:
-        await asyncio.sleep(SAY_AGAIN_S)
+        await asyncio.sleep(WATCH_AGAIN_S)
         with contextlib.suppress(StoreError):
             if not await store.send("PEXPIRE", key, WATCHED_MS):
                 await store.send("SET", key, name, "PX", WATCHED_MS)
 
 
-async def _ended(looking: asyncio.Task[None] | None) -> None:
-    if looking:
-        await cancelled(looking)
+async def _ended(watching: asyncio.Task[None] | None) -> None:
+    if watching:
+        await cancelled(watching)
 
 
 def _new(body: bytes, seen: dict[str, dict[int, None]]) -> list[ActivityEntry]:
-    """What is in a message and was not told before: for others who begin to look it is told again."""
+    """The entries of a message that are new here: the owner repeats older ones for each new watcher."""
     if not body:
         return []
     try:
-        run, told = orjson.loads(body)
+        run, numbered = orjson.loads(body)
         known = seen.setdefault(run, {})
-        new = [(number, ActivityEntry(*fields)) for number, *fields in told if number not in known]
-    except (ValueError, TypeError):  # of an uplink of another version
+        new = [(number, ActivityEntry(*fields)) for number, *fields in numbered if number not in known]
+    except (ValueError, TypeError):  # an uplink of another version wrote it
         return []
     known.update(dict.fromkeys(number for number, _ in new))
-    for number in list(known)[: max(0, len(known) - SEEN)]:
+    for number in list(known)[: max(0, len(known) - SEEN_NUMBERS)]:
         del known[number]
-    return [one for _, one in new]
+    return [entry for _, entry in new]

@@ -1,4 +1,4 @@
-"""The events of one instance that could not become valid, or that Takaro refused: listed, shown, dropped."""
+"""The dead letters of one instance: events that could not become valid, or that Takaro refused."""
 
 from typing import NamedTuple
 
@@ -7,9 +7,9 @@ from services.relay.store.client import Store
 
 
 class DeadLetter(NamedTuple):
-    """One of them. `raw` is what the mod sent, shortened, and hostile; `detail` may quote it."""
+    """One dead letter. `raw` is what the mod sent, shortened; `detail` may quote it. Both may be hostile."""
 
-    id: str  # of the stream: "<ms>-<n>", the ms being Redis' clock
+    id: str  # of the stream entry: "<ms>-<n>", with ms of Redis' clock
     reason: str
     detail: str
     raw: bytes
@@ -20,20 +20,21 @@ class DeadLetter(NamedTuple):
 
 
 class DeadLetters:
-    """Those of the instance `slug`. Every call raises StoreError."""
+    """The dead letters of the instance `slug`. Every call raises StoreError."""
 
     def __init__(self, store: Store, slug: str) -> None:
         self._store = store
         self._key = keys_of(slug).dead
 
     async def newest(self, count: int, before: str = "") -> list[DeadLetter]:
-        """Up to `count`, the newest first; those older than the id `before`, if it is given."""
+        """Up to `count` dead letters, the newest first; only those older than the id `before`, if it is
+        given."""
         end = f"({before}" if before else "+"
         found = await self._store.send("XREVRANGE", self._key, end, "-", "COUNT", count)
         return [_letter(*entry) for entry in found]
 
     async def after(self, id: str, count: int) -> list[DeadLetter]:
-        """Up to `count` behind the one with this id ("" for all), the oldest first."""
+        """Up to `count` dead letters newer than this id ("": from the first one on), the oldest first."""
         start = f"({id}" if id else "-"
         found = await self._store.send("XRANGE", self._key, start, "+", "COUNT", count)
         return [_letter(*entry) for entry in found]
@@ -43,7 +44,7 @@ class DeadLetters:
         return _letter(*found[0]) if found else None
 
     async def drop(self, id: str) -> bool:
-        """False: it is gone already."""
+        """Deletes a dead letter. Returns False if it is gone already."""
         return bool(await self._store.send("XDEL", self._key, id))
 
 

@@ -1,4 +1,4 @@
-"""Why is an instance not up, and what mends it? Pure: what is known goes in, sentences come out."""
+"""Finds out why an instance is not up and how to fix it, in sentences. Pure."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,11 +11,12 @@ from services.relay.protocol.link_states import LinkState
 from services.relay.service.durations import span
 
 BEHIND_S = 60.0
+"""Age of the oldest waiting event from which the backlog is a problem."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """`serious`: because of it the server is not up. `fix` names the field or the command."""
+    """`serious`: the problem keeps the server from being up. `fix` names the setting or the command."""
 
     serious: bool
     what: str
@@ -46,12 +47,12 @@ _COMPARE = (
     " letter; then restart the DayZ server"
 )
 _KEPT = "its events are kept, but for chat lines older than 15 s and log lines older than 10 min"
-_PASSING = Problem(False, "the link to Takaro is being made", "nothing, if it is over within a minute")
+_CONNECTING = Problem(False, "the link to Takaro is being made", "nothing, if it is over within a minute")
 
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What is wrong with each instance, the worst first, and what may concern any of them."""
+    """The problems of each instance by slug, the worst first, and those that may concern any of them."""
 
     of: dict[str, list[Problem]]
     fleet: list[Problem]
@@ -63,7 +64,7 @@ def diagnose_all(
     base_url: str,
     unknown_calls: Iterable[UnknownKeyCall],
 ) -> Diagnosis:
-    """`base_url` is where mods call, `unknown_calls` who called with a wrong key."""
+    """`base_url` is the address that mods call, `unknown_calls` are the calls with a wrong key."""
     named, fleet = wrong_keys(entries, facts, unknown_calls)
     of = {slug: diagnose(entries[slug], known, base_url, named.get(slug)) for slug, known in facts.items()}
     return Diagnosis(of, fleet)
@@ -72,7 +73,8 @@ def diagnose_all(
 def wrong_keys(
     entries: Mapping[str, ServedEntry], facts: Mapping[str, Facts], unknown_calls: Iterable[UnknownKeyCall]
 ) -> tuple[dict[str, UnknownKeyCall], list[Problem]]:
-    """The calls with a wrong key by the instance whose they are, and what is to be said of the others."""
+    """The call with a wrong key of each instance that can be recognised, and a problem for the other
+    calls."""
     enabled = {slug: known for slug, known in facts.items() if not entries[slug].disabled}
     named, unknown = attributed(unknown_calls, enabled, {slug: entries[slug].added_ms for slug in enabled})
     missed = [slug for slug, known in enabled.items() if known.is_silent and slug not in named]
@@ -82,7 +84,7 @@ def wrong_keys(
 
 
 def _unknown(unknown_calls: Sequence[UnknownKeyCall]) -> Problem:
-    """One line for the whole fleet. Where no mod is missed a wrong key is a stranger's, and no news."""
+    """One line for the whole fleet. The caller asks for it only if some mod is silent."""
     more = f" and {len(unknown_calls) - 1} more" if len(unknown_calls) > 1 else ""
     return Problem(
         False,
@@ -94,15 +96,17 @@ def _unknown(unknown_calls: Sequence[UnknownKeyCall]) -> Problem:
 def diagnose(
     entry: ServedEntry, facts: Facts, base_url: str, unknown_call: UnknownKeyCall | None = None
 ) -> list[Problem]:
-    """What is wrong with an instance, the worst first. `base_url` is where mods call, `unknown_call`
-    a call with a wrong key that is this mod's."""
+    """The problems of an instance, the worst first.
+
+    `base_url` is the address that mods call, `unknown_call` a call of this instance's mod with a wrong key.
+    """
     if entry.disabled:
         return [Problem(True, "it is disabled", f"dayz-relay instance enable {entry.instance.slug}")]
     found, slug = [], entry.instance.slug
     if entry.note:
         fix = f"change relay.toml, or take away what Redis has: `dayz-relay instance remove {slug}`"
         found.append(Problem(entry.shadowed or not entry.keys, entry.note, fix))
-    if entry.shadowed:  # neither its mod nor its link can be up
+    if entry.shadowed:  # it is not served: its mod and its link cannot be up
         return found
     found += [
         *_mod(facts, f"{base_url}/k/<mod key>" if entry.keys else base_url, unknown_call),
@@ -153,7 +157,7 @@ def _link(entry: ServedEntry, facts: Facts) -> list[Problem]:
         return [Problem(True, "no uplink owns it", fix)]
     if facts.link == LinkState.READY:
         return []
-    problem = _LINKS.get(facts.link, _PASSING)
+    problem = _LINKS.get(facts.link, _CONNECTING)
     return [replace(problem, what=facts.link_why or problem.what)]
 
 
@@ -172,5 +176,5 @@ def _waiting(slug: str, facts: Facts) -> list[Problem]:
 
 
 def _events(count: int, one: str, more: str) -> str:
-    """How many events, and what they do."""
+    """The number of events with the verb that fits: `one` or `more`."""
     return f"1 event {one}" if count == 1 else f"{count} events {more}"

@@ -1,6 +1,6 @@
-"""Which instances there are now: relay.toml and Redis, followed while the service runs.
+"""Keeps the table of instances up to date from relay.toml and Redis while the service runs.
 
-A file that is wrong changes nothing, nor does a Redis that is away: the last known instances stay.
+If the file is wrong or Redis is away, the last known instances stay.
 """
 
 import asyncio
@@ -24,8 +24,7 @@ from services.relay.store.client import Store, steadily
 
 LOOK_EVERY_S = 1.0
 SETTLED_AFTER_S = 0.15
-"""Editors empty a file before they write it. What is read must have stood still for so long."""
-
+"""Time without a change before the file is read: editors empty a file before they write it."""
 
 Signature = tuple[int, int, int]
 
@@ -35,7 +34,7 @@ logger = logging.getLogger(__name__)
 class Directory:
     """The instances of this relay. `config` is None where the environment alone holds the settings.
 
-    `reload_failed` is called with 1 when relay.toml cannot be used, with 0 when it is good again.
+    `reload_failed` is called with 1 when relay.toml cannot be used, and with 0 when it can be used again.
     """
 
     def __init__(
@@ -49,11 +48,12 @@ class Directory:
         self.registry = Registry(store, lambda: self._settings.instances)
         self.entries: dict[str, ServedEntry] = {}
         self.complete = asyncio.Event()
-        """Set once the stored instances are known too."""
+        """Set once the instances in Redis are known too."""
         self.waits_for_restart: list[str] = []
-        """The settings of relay.toml that differ from those that this service runs with."""
+        """The settings that were changed in relay.toml and take effect only after a restart, as "[modapi]
+        port"."""
         self.complaint = ""
-        """Why relay.toml, as it stands, cannot be used, "" if it can."""
+        """Why relay.toml cannot be used as it is now, "" if it can."""
         self._running = settings  # what cannot change without a restart
         self._settings = settings
         self._config = config
@@ -65,9 +65,9 @@ class Directory:
         self._version: str | None = None
         self._stored: dict[str, Record] = {}
         self._merged_of: tuple[Settings, dict[str, Record], tuple[str, ...], bool] | None = None
-        self._told: dict[str, ServedEntry] | None = None
-        self._said_none = False
-        self._equal_names_told = set(equal_names(settings.instances))  # at the start, with all cautions
+        self._reported: dict[str, ServedEntry] | None = None  # the last argument of `changed`
+        self._warned_of_none = False
+        self._warned_equal_names = set(equal_names(settings.instances))  # logged at the start
         self._file_nudge, self._store_nudge = asyncio.Event(), asyncio.Event()
 
     async def watch(self, changed: Callable[[Mapping[str, ServedEntry]], object]) -> None:
@@ -75,8 +75,8 @@ class Directory:
         hangup = getattr(signal, "SIGHUP", None)  # Windows has none
         if hangup:
             asyncio.get_running_loop().add_signal_handler(hangup, self.reread)
-        self._tell(changed)
-        # Side by side: a Redis that is away must not hold up an edit of the file.
+        self._report(changed)
+        # In tasks of their own: while Redis is away, changes of the file still take effect.
         async with asyncio.TaskGroup() as group:
             group.create_task(self._listen())
             group.create_task(self._follow(self._look_at_file, self._file_nudge, changed))
@@ -89,11 +89,11 @@ class Directory:
         return self._merged(found.records)
 
     def about(self) -> dict[str, str | list[str]]:
-        """What `/readyz` tells of the settings."""
+        """What `/readyz` shows about the settings."""
         return {"restart_needed_for": self.waits_for_restart, "settings_refused": self.complaint}
 
     def reread(self) -> None:
-        """Reads relay.toml again though it looks the same: a file that it names may have changed."""
+        """Reads relay.toml again even if it looks unchanged: a file that it names may have changed."""
         self._reread = True
         self._file_nudge.set()
 
@@ -106,7 +106,7 @@ class Directory:
         while True:
             nudge.clear()
             await look()
-            self._tell(changed)
+            self._report(changed)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_EVERY_S):
                     await nudge.wait()
@@ -141,7 +141,7 @@ class Directory:
         self.complaint = ""
         self.waits_for_restart = keys = restart_keys(self._running, loaded.settings)
         if any(key.startswith("[takaro]") for key in keys):
-            # A token must not be shown to the Takaro that was there before.
+            # The new tokens must not be sent to the old address of Takaro.
             logger.warning(
                 "%s, %s: takes effect when the relay is started again, and so does all else that was changed",
                 self._config,
@@ -167,21 +167,21 @@ class Directory:
         self.complete.set()
 
     async def _put_back(self) -> None:
-        """Redis was emptied. Who calls and what Takaro knows goes on: the servers are written anew."""
+        """Writes the instances into an emptied Redis: mods still call, and Takaro still knows the servers."""
         try:
             count = await self.registry.put_back(self._stored)
         except StoreError:
-            return  # they are served meanwhile; it is tried again unless all of them are there after all
+            return  # they are served meanwhile, and the next look tries again
         if count:
             logger.error(
                 "Redis was emptied: the %d servers that it held are written anew", count, extra=CHANGE
             )
 
-    def _tell(self, changed: Callable[[Mapping[str, ServedEntry]], object]) -> None:
+    def _report(self, changed: Callable[[Mapping[str, ServedEntry]], object]) -> None:
         replaced = open_replaced_keys(self._stored.values(), self.registry.age_s)
         merged_of = self._settings, self._stored, replaced, self.complete.is_set()
         if merged_of == self._merged_of:
-            return  # to merge a thousand takes the loop 10 ms and more
+            return  # merging 1,000 instances holds the loop for 10 ms and more
         self._merged_of = merged_of
         before = self.entries
         self.entries = self._merged(self._stored)
@@ -191,19 +191,19 @@ class Directory:
             if entry.note and (slug not in before or before[slug].note != entry.note):
                 InstanceLogger(logger, slug).warning("%s", entry.note)
         served = active(self.entries)
-        if self.complete.is_set() and bool(self.entries) == self._said_none:
-            self._said_none = not self.entries
-            if self._said_none:
+        if self.complete.is_set() and bool(self.entries) == self._warned_of_none:
+            self._warned_of_none = not self.entries
+            if self._warned_of_none:
                 logger.warning("%s", NO_INSTANCE)
-        if served == self._told:
+        if served == self._reported:
             return
         for caution in equal_names(entry.instance for entry in served.values()):
-            if caution not in self._equal_names_told:
-                self._equal_names_told.add(caution)
+            if caution not in self._warned_equal_names:
+                self._warned_equal_names.add(caution)
                 logger.warning("%s", caution)
-        if self._told is not None:
-            _say(self._told, served)
-        self._told = served
+        if self._reported is not None:
+            _log_changes(self._reported, served)
+        self._reported = served
         changed(served)
 
     def _merged(self, stored: Mapping[str, Record]) -> dict[str, ServedEntry]:
@@ -220,13 +220,14 @@ class Directory:
 
 
 def instances(served: Mapping[str, ServedEntry]) -> dict[str, Instance]:
-    """What uplink needs of the served ones. What is for modapi alone changes nothing here."""
-    ours = {"mod_keys": (), "log": "on", "log_per_s": None}
-    return {slug: entry.instance.model_copy(update=ours) for slug, entry in served.items()}
+    """The served instances as uplink needs them: modapi's settings are blanked, so their changes restart no
+    link."""
+    blank = {"mod_keys": (), "log": "on", "log_per_s": None}
+    return {slug: entry.instance.model_copy(update=blank) for slug, entry in served.items()}
 
 
 def restart_keys(running: Settings, read: Settings) -> list[str]:
-    """The settings that differ and are not taken up while a service runs, as "[modapi] port"."""
+    """The settings that differ and take effect only after a restart, as "[modapi] port"."""
     return [
         f"[{section}] {key}"
         for section in Settings.model_fields
@@ -237,7 +238,7 @@ def restart_keys(running: Settings, read: Settings) -> list[str]:
     ]
 
 
-def _say(before: Mapping[str, ServedEntry], now: Mapping[str, ServedEntry]) -> None:
+def _log_changes(before: Mapping[str, ServedEntry], now: Mapping[str, ServedEntry]) -> None:
     for slug in now.keys() - before.keys():
         InstanceLogger(logger, slug).info("served from now on (defined in %s)", _where(now[slug]))
     for slug in before.keys() - now.keys():

@@ -1,6 +1,6 @@
-"""Instances of relay.toml and of Redis in one table. Pure.
+"""Merges the instances of relay.toml and of Redis into one table. Pure.
 
-The file wins: what it says cannot be changed or taken over by whoever may write to Redis.
+The file wins: a program that may write to Redis cannot change or take over an instance of the file.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,7 +14,7 @@ from services.relay.service.settings import Instance
 
 
 class Origin(Enum):
-    """Where an instance is defined, and has to be changed."""
+    """Where an instance is defined, and where it has to be changed."""
 
     FILE = "file"
     REDIS = "redis"
@@ -22,12 +22,12 @@ class Origin(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ServedEntry:
-    """One instance, wherever it comes from.
+    """One instance of relay.toml or Redis.
 
-    `instance` has the effective registration token; of an instance in Redis it has no mod keys, whose
-    digests are in `keys`. `note` is what is wrong with the entry, "" for nothing; one that is `shadowed` is
-    not served because of it. `added_ms` is on Redis' clock; that of an instance of the file, and of its keys,
-    is 0: nobody knows.
+    `instance` has the registration token that is used. If it comes from Redis, it has no mod keys: only their
+    digests are known, in `keys`. `note` is what is wrong with the entry, "" for nothing; a `shadowed` entry
+    is not served because of that. `added_ms` is on Redis' clock; it is 0 for an instance of the file and for
+    its keys, because nobody knows it.
     """
 
     instance: Instance
@@ -40,7 +40,7 @@ class ServedEntry:
 
     @property
     def active(self) -> bool:
-        """Is it served?"""
+        """Whether the instance is served."""
         return not (self.disabled or self.shadowed)
 
 
@@ -50,7 +50,11 @@ def merge(
     age_s: AgeS,
     fleet_token: SecretStr | None = None,
 ) -> dict[str, ServedEntry]:
-    """All instances by slug, those of the file first. `fleet_token` serves stored ones without their own."""
+    """All instances by slug, those of the file first.
+
+    `age_s` gives the age of a time on Redis' clock. `fleet_token` is the registration token of stored
+    instances that have none of their own.
+    """
     entries: dict[str, ServedEntry] = {}
     identities: dict[str, str] = {}  # digest -> slug
     keys: dict[str, str] = {}
@@ -96,12 +100,13 @@ def merge(
 
 
 def active(entries: Mapping[str, ServedEntry]) -> dict[str, ServedEntry]:
-    """Those that are served."""
+    """The entries that are served."""
     return {slug: entry for slug, entry in entries.items() if entry.active}
 
 
 def _with_locked_out(entries: dict[str, ServedEntry]) -> dict[str, ServedEntry]:
-    """A server without a key can be meant only while it is the only one."""
+    """Adds a note to each server without a mod key if several are served: nobody could tell which mod
+    calls."""
     served = active(entries)
     if len(served) > 1:
         for slug, entry in served.items():

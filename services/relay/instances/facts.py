@@ -1,4 +1,4 @@
-"""What is known of an instance now, read at once: for the page, the command line and the admin API."""
+"""What Redis knows of an instance now, read in one call: for the page, the command line and the admin API."""
 
 import asyncio
 from collections.abc import Sequence
@@ -13,35 +13,36 @@ _FACTS = Script("facts")
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """One instance, seen from Redis. Times are ms on Redis' clock; "" and None: not known, or none."""
+    """What Redis knows of one instance. Times are ms on Redis' clock; "" and None mean unknown, or none."""
 
     now_ms: int
     uplink: str
-    """Who owns the instance."""
+    """Name of the uplink that owns the instance."""
     link: str
-    """State of the link to Takaro, as uplink wrote it down; with no owner it is of the past."""
+    """State of the link to Takaro as an uplink last wrote it. Without an owner it is out of date."""
     game_server_id: str
     link_why: str
-    """What uplink last said was wrong with the link."""
+    """What is wrong with the link, as an uplink last wrote it."""
     contact_ms: int | None
     """When the mod was last heard of, to within some seconds."""
     events: int
     events_bytes: int
     oldest_ms: int | None
-    """When the oldest event that waits was accepted."""
+    """When the oldest waiting event was accepted."""
     commands: int
     dead: int
     players: int | None
-    """How many are online. None as well while the mod is silent: those it named last may be gone."""
+    """Number of players online. None also while the mod is silent: the players that it last named may be
+    gone."""
     mod_version: str
     hold_ms: int | None
-    """For so long a poll that finds nothing may be held; 0: none is."""
+    """How long a poll that finds nothing may be held; 0: not at all."""
     address: str = ""
-    """Where the mod last called from."""
+    """Address from which the mod last called."""
     made_up: int = 0
-    """Positions that were made up for Takaro, since the instance is known."""
+    """Number of positions that the mirror made up for Takaro since the instance exists."""
     made_up_ms: int | None = None
-    """When one last was."""
+    """When the last of them was made up."""
 
     @property
     def silent_s(self) -> float | None:
@@ -49,7 +50,7 @@ class Facts:
 
     @property
     def is_silent(self) -> bool:
-        """Whether the mod is missed. One that has never called is."""
+        """Whether the mod has not called for SILENT_AFTER_S, or never."""
         return self.silent_s is None or self.silent_s > SILENT_AFTER_S
 
     @property
@@ -62,7 +63,7 @@ class Facts:
 
 
 async def facts_of(store: Store, slug: str) -> Facts:
-    """Raises StoreError."""
+    """The facts of one instance. Raises StoreError."""
     found = await store.run(_FACTS, _keys(keys_of(slug)))
     (
         now_ms,
@@ -106,7 +107,7 @@ async def facts_of(store: Store, slug: str) -> Facts:
 
 
 async def facts_of_all(store: Store, slugs: Sequence[str]) -> dict[str, Facts]:
-    """All in one pipeline. Raises StoreError."""
+    """The facts of several instances by slug, read in one pipeline. Raises StoreError."""
     found = await asyncio.gather(*(facts_of(store, slug) for slug in slugs))
     return dict(zip(slugs, found, strict=True))
 

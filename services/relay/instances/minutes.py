@@ -1,8 +1,8 @@
-"""The last hour of an instance in rows of one minute: how much passed, and how long it took.
+"""The last hour of an instance in rows of one minute: numbers of events and commands, and latencies.
 
-What is accepted the script counts that accepts it (append.lua), whoever owns the instance, or nobody. What is
-delivered, and commands, the owner counts, and writes a row when its minute is over, or again and again while
-somebody looks; so the hour outlives the owner. A minute that two owners shared has two rows.
+append.lua counts accepted events, so they are counted even if no uplink owns the instance. The owner counts
+delivered events and commands. It writes a row at the end of each minute, and more often while somebody
+watches; so the rows outlive the owner. A minute that two owners shared has two rows.
 """
 
 import asyncio
@@ -17,25 +17,25 @@ from services.relay.protocol.codec import kept_json
 from services.relay.protocol.keys import keys_of
 from services.relay.store.client import Store
 
-KEPT = 60
+KEPT_MINUTES = 60
 _EXPIRE_S = 2 * 3600
 _STEPS = 8
-"""Latencies are counted in steps of an eighth of a power of two: percentiles are true to within 9 %."""
+"""Steps of latency for each power of two: percentiles are exact to 9 %."""
 
 
 class Minute(NamedTuple):
-    """What passed in one minute, by Redis' clock. Latencies (ms) are from acceptance to Takaro's receipt."""
+    """One minute of Redis' clock. Latencies (ms) run from the acceptance of an event to Takaro's receipt."""
 
     minute: int  # since 1970
     events: int  # delivered
-    commands: int
+    commands: int  # writes that have ended
     p50_ms: int
     p99_ms: int
-    accepted: int = 0  # events that the mod has its answer for; no row has it, see above
+    accepted: int = 0  # events; append.lua counts them, so a stored row has none
 
 
 class Minutes:
-    """Counts one minute after the other."""
+    """The owner's counts of the current minute."""
 
     def __init__(self, store: Store, slug: str) -> None:
         self._store = store
@@ -43,18 +43,19 @@ class Minutes:
         self._minute = 0
         self._commands = 0
         self._took: Counter[int] = Counter()  # events by step of latency
-        self._written = b""  # the row of this minute
+        self._written = b""  # the row of this minute as Redis has it
 
     def events(self, took_ms: float, count: int) -> None:
-        """So many events were receipted."""
+        """Counts `count` events that Takaro has receipted."""
         self._took[round(_STEPS * math.log2(max(1.0, took_ms)))] += count
 
     def command(self) -> None:
-        """A command that changes the game came to its end."""
+        """Counts a write that has ended."""
         self._commands += 1
 
     def looked(self, now_ms: int, *, live: bool = False) -> None:
-        """It is that late on Redis' clock: a minute that is over is written down; if `live`, this one too."""
+        """Writes the finished minute to Redis, and the current one too if `live`. `now_ms` is Redis'
+        clock."""
         minute = now_ms // 60_000
         if minute != self._minute:
             self.write()
@@ -64,7 +65,7 @@ class Minutes:
             self.write()
 
     def write(self) -> None:
-        """Writes down what was counted, if anything new. Lost if Redis is away: it is only a picture."""
+        """Writes the current minute to Redis if its counts have changed. If Redis is away, they are lost."""
         row = Minute(
             self._minute,
             self._took.total(),
@@ -78,13 +79,13 @@ class Minutes:
         if self._written:
             self._store.tell("ZREM", self._key, self._written)
         self._store.tell("ZADD", self._key, self._minute, written)
-        self._store.tell("ZREMRANGEBYSCORE", self._key, "-inf", self._minute - KEPT)
+        self._store.tell("ZREMRANGEBYSCORE", self._key, "-inf", self._minute - KEPT_MINUTES)
         self._store.tell("EXPIRE", self._key, _EXPIRE_S)
         self._written = written
 
 
 def percentile(took: Counter[int], share: float) -> int:
-    """The latency in ms that this share of the events kept within; 0 without events."""
+    """The latency (ms) that this share of the events did not exceed; 0 without events."""
     left = share * took.total()
     for step in sorted(took):
         left -= took[step]
@@ -94,22 +95,22 @@ def percentile(took: Counter[int], share: float) -> int:
 
 
 async def read_minutes(store: Store, slug: str, now_ms: int) -> list[Minute]:
-    """The last KEPT minutes, oldest first, empty ones too. Raises StoreError."""
+    """The last KEPT_MINUTES minutes, the oldest first, empty ones too. Raises StoreError."""
     keys = keys_of(slug)
     rows, tallies = await asyncio.gather(
         store.send("ZRANGE", keys.minutes, 0, -1),
-        store.send("HMGET", keys.intake, *(f"m{minute}" for minute in range(KEPT))),
+        store.send("HMGET", keys.intake, *(f"m{minute}" for minute in range(KEPT_MINUTES))),
     )
     accepted = {int(minute): int(count) for minute, count in (tally.split() for tally in tallies if tally)}
     return last_hour((Minute(*orjson.loads(row)) for row in rows), now_ms, accepted)
 
 
 def last_hour(rows: Iterable[Minute], now_ms: int, accepted: Mapping[int, int] | None = None) -> list[Minute]:
-    """Rows of one minute are put together, minutes without a row filled in. `accepted` is by minute."""
+    """Adds up the rows of each minute and fills in minutes without a row. `accepted` is by minute."""
     now, accepted = now_ms // 60_000, accepted or {}
     hour = {
         minute: Minute(minute, 0, 0, 0, 0, accepted.get(minute, 0))
-        for minute in range(now - KEPT + 1, now + 1)
+        for minute in range(now - KEPT_MINUTES + 1, now + 1)
     }
     for row in rows:
         if other := hour.get(row.minute):

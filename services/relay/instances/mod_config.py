@@ -1,4 +1,4 @@
-"""What a mod has in its config to get here. Pure."""
+"""The config.json with which a mod finds the relay. Pure."""
 
 import json
 
@@ -7,23 +7,24 @@ from services.relay.service.settings import ModApi
 
 
 def mod_url(modapi: ModApi) -> str:
-    """Where a mod on this machine calls."""
+    """The URL that a mod on this machine calls."""
     scheme = "https" if modapi.tls_cert else "http"
     return f"{scheme}://{place(dialled_host(modapi.host), modapi.port)}"
 
 
 def listens_everywhere(modapi: ModApi) -> bool:
-    """Then mods of other machines call as well, and know the relay under another address."""
+    """Whether modapi listens on all addresses: then mods on other machines reach it by another address."""
     return is_every_address(modapi.host)
 
 
 def mod_config(url: str, mod_key: str) -> str:
-    """The whole config.json of the mod, with the mod's own defaults where nothing is ours to say.
+    """The whole config.json of the mod, with the mod's defaults for what the relay does not decide.
 
-    With "" for a key: of the only server of a relay on the same machine."""
+    `mod_key` may be "" for the only server of a relay on the same machine.
+    """
     config = {
         "TakaroApiUrl": f"{url}/k/{mod_key}" if mod_key else url,
-        # The newest mod stays idle while this is empty. It is the relay that reads it, not Takaro.
+        # The newest mod stays idle while this is empty. The relay reads it, Takaro never sees it.
         "RegistrationToken": mod_key or "none",
         "IdentityToken": "",
         "GameServerId": "",

@@ -1,8 +1,8 @@
-"""Calls that a panel repeats when it has heard no answer, and that must take effect once. Pure.
+"""Calls with an Idempotency-Key: a panel that got no answer repeats them, and they take effect once. Pure.
 
-The record of the instance remembers them, so that every modapi knows them and they change with it at once. No
-key is kept: that of such a call is made of the admin token, which Redis does not have, and of a random word,
-which the caller does not have.
+The record of the instance remembers them, so every modapi knows them, and call and change are stored
+together. No mod key is stored: it is computed from the admin token, which Redis does not have, and from a
+random salt, which the caller does not have.
 """
 
 import base64
@@ -14,12 +14,14 @@ from services.relay.instances.records import AgeS, Done, Record, digest_of, open
 from services.relay.protocol.errors import InstanceConflict
 
 KEPT_S = 24 * 3600
+"""How long a call is remembered."""
+
 KEPT_CALLS = 16
-"""How long, and how many of one instance, such calls are remembered."""
+"""Number of calls of one instance that are remembered."""
 
 
 class Once(NamedTuple):
-    """`key` is the caller's word for this call, `asked` all that it asks for, `secret` what Redis lacks."""
+    """`key` is the caller's Idempotency-Key, `asked` the content of the call, `secret` the admin token."""
 
     key: str
     asked: str
@@ -27,12 +29,12 @@ class Once(NamedTuple):
 
 
 def mod_key(once: Once, slug: str, salt: str) -> str:
-    """The mod key that this call makes; the same each time."""
+    """The mod key that this call makes; a repeat makes the same one."""
     return base64.urlsafe_b64encode(_mac(once, "mod key", slug, salt, once.key)).decode().rstrip("=")
 
 
 def remembered(record: Record, once: Once, slug: str, salt: str, now_ms: int, age_s: AgeS) -> Record:
-    """The record, which has the key of this call, with the call, which is made at `now_ms`."""
+    """The `record`, which has the mod key of this call already, with the call added at `now_ms`."""
     done = Done(
         call=_call(once),
         asked=_asked(once),
@@ -45,8 +47,10 @@ def remembered(record: Record, once: Once, slug: str, salt: str, now_ms: int, ag
 
 
 def repeated(record: Record | None, once: Once | None, age_s: AgeS) -> Done | None:
-    """What is remembered of an earlier call of this word. Raises InstanceConflict if it cannot be answered
-    as it was."""
+    """The earlier call with the same Idempotency-Key, None if there is none.
+
+    Raises InstanceConflict if that call had another content, or if its mod key does not work any more.
+    """
     if record is None or once is None:
         return None
     call = _call(once)

@@ -1,4 +1,5 @@
-"""What a person or a panel is shown of an instance: no secret, and what is known of its two sides."""
+"""What the admin API and `dayz-relay instance` show of an instance: no secret, and the state of both
+sides."""
 
 from datetime import UTC, datetime
 
@@ -10,14 +11,14 @@ from services.relay.store.client import Store
 
 
 class KeyView(BaseModel):
-    """One mod key that opens the instance; `added` is unknown for those of relay.toml."""
+    """One mod key of the instance. `added` is None for the keys of relay.toml: it is unknown."""
 
     added: datetime | None
     expires: datetime | None
 
 
 class InstanceView(BaseModel):
-    """One instance. `served` is false for one that is disabled, or shadowed for the reason in `note`."""
+    """One instance. `served` is false if it is disabled, or if `note` gives a reason not to serve it."""
 
     slug: str
     name: str
@@ -29,7 +30,7 @@ class InstanceView(BaseModel):
     has_registration_token: bool
     mod_keys: list[KeyView]
     link: str
-    """State of the link to Takaro; "ready": linked, "": none now."""
+    """State of the link to Takaro; "ready": linked, "": no uplink owns the instance."""
     game_server_id: str | None
     last_contact: datetime | None
     """When the mod was last heard of, to within some seconds."""
@@ -38,7 +39,7 @@ class InstanceView(BaseModel):
 
 
 async def overview(store: Store, entry: ServedEntry) -> InstanceView:
-    """What is known of the instance now. Raises StoreError."""
+    """The view of the instance now. Raises StoreError."""
     facts = await facts_of(store, entry.instance.slug)
     return InstanceView(
         slug=entry.instance.slug,

@@ -1,6 +1,6 @@
-"""Instances that are kept in Redis, as records, and what each change makes of one. Pure: times are arguments.
+"""The records of instances that are stored in Redis, and the changes of a record. Pure: times are arguments.
 
-Of a mod key only the SHA-256 is kept: whoever reads Redis, or a copy of it, cannot speak for a server.
+Only the SHA-256 of a mod key is stored: with a copy of Redis nobody can call as a mod.
 """
 
 import hashlib
@@ -13,19 +13,19 @@ from pydantic import BaseModel, ConfigDict
 from services.relay.service.settings_values import DisplayName, Token
 
 AgeS = Callable[[float, bool | None], float]
-"""How long ago, s, Redis' clock showed a time, ms, at least; with `behind` of `SteppedClock.age`."""
+"""(time in ms on Redis' clock, `behind` of `SteppedClock.age`) -> its age in seconds, at least."""
 
 
 class _Frozen(BaseModel):
-    # A newer version may have written more than we know: that is ignored.
+    # A newer version may have written fields that we do not know: they are ignored.
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
 
 class KeyDigest(_Frozen):
-    """One mod key. `expires_ms` is set once the key is being replaced: until then it opens if Redis' clock is
-    not set meanwhile (see `open_keys`).
+    """One mod key. `expires_ms` is set once the key is being replaced: the key works until then (see
+    `open_keys` for a clock that is set meanwhile).
 
-    `behind`: whether Redis' clock had shown more than `added_ms` before. None: this is not known.
+    `behind`: whether Redis' clock had shown more than `added_ms` before. None: unknown.
     """
 
     digest: str
@@ -35,7 +35,7 @@ class KeyDigest(_Frozen):
 
 
 class Done(_Frozen):
-    """A call of a panel that made a mod key and may be repeated, see once.py. No field opens anything."""
+    """A call of a panel that made a mod key and may be repeated, see once.py. No field holds a secret."""
 
     call: str
     asked: str
@@ -47,7 +47,7 @@ class Done(_Frozen):
 class Record(_Frozen):
     """One instance as Redis has it. Times are milliseconds on Redis' clock; no repr holds a secret.
 
-    A removed one stays until its data is deleted; `purging` says that this has begun.
+    The record of a removed instance stays until its data is deleted; `purging`: the deletion has begun.
     """
 
     name: DisplayName
@@ -62,12 +62,12 @@ class Record(_Frozen):
 
     @property
     def identity_digest(self) -> str:
-        """What the identity is compared by, in Redis too."""
+        """The digest by which identities are compared, in Redis too."""
         return digest_of(self.identity_token.get_secret_value())
 
 
 class InstanceUpdate(NamedTuple):
-    """What may be changed of an instance; None leaves it, "" takes the registration token away."""
+    """A change of an instance. None leaves a field as it is; "" removes the registration token."""
 
     name: str | None = None
     registration_token: str | None = None
@@ -80,7 +80,7 @@ def digest_of(secret: str) -> str:
 
 
 def dump(record: Record) -> bytes:
-    """The record as it is kept, the tokens readable: uplink has to present them."""
+    """The record as JSON for Redis, with readable tokens: uplink has to send them to Takaro."""
     plain = record.model_dump() | {
         "identity_token": record.identity_token.get_secret_value(),
         "registration_token": record.registration_token and record.registration_token.get_secret_value(),
@@ -89,12 +89,12 @@ def dump(record: Record) -> bytes:
 
 
 def load(stored: bytes) -> Record:
-    """Raises ValueError when it is no record; the text holds no secret."""
+    """The record of what `dump` wrote. Raises ValueError if it is none; the error's text holds no secret."""
     return Record.model_validate(orjson.loads(stored))
 
 
 def changed(record: Record, change: InstanceUpdate) -> Record:
-    """The record with the change made. Raises pydantic's ValidationError, a ValueError."""
+    """The changed record. Raises pydantic's ValidationError, a ValueError."""
     given: dict[str, Any] = {name: value for name, value in change._asdict().items() if value is not None}
     if given.get("registration_token") == "":
         given["registration_token"] = None
@@ -102,28 +102,30 @@ def changed(record: Record, change: InstanceUpdate) -> Record:
 
 
 def rotated(record: Record, new: KeyDigest, overlap_ms: int) -> Record:
-    """The record with the `new` key. The newest old one opens for `overlap_ms` more, all others no longer."""
+    """The record with the `new` key. The newest old key works for `overlap_ms` more, all others end at
+    once."""
     replaced = record.mod_key_digests[-1:] if overlap_ms > 0 else ()
     kept = [key.model_copy(update={"expires_ms": new.added_ms + overlap_ms}) for key in replaced]
     return record.model_copy(update={"mod_key_digests": (*kept, new)})
 
 
 def overlap_left_s(record: Record, age_s: AgeS) -> float | None:
-    """How long a replaced key still opens beside the newest; None: there is none."""
+    """How long (s) a replaced key still works beside the newest; None: no replaced key works."""
     keys = record.mod_key_digests
     return max((_left_s(key, keys[-1], age_s) for key in open_keys(keys, age_s)[:-1]), default=None)
 
 
 def removed(record: Record, now_ms: int) -> Record:
-    """Its keys are gone for good: who takes the instance up again gets a new one."""
+    """The removed record, without its keys: if the instance is added again, it gets a new key."""
     return record.model_copy(update={"removed_ms": now_ms, "mod_key_digests": ()})
 
 
 def open_keys(keys: tuple[KeyDigest, ...], age_s: AgeS) -> tuple[KeyDigest, ...]:
-    """Those of all `keys` of a record that open, in the order in which they were added.
+    """Those `keys` of a record that work, in the order in which they were added.
 
-    A replaced key's time counts from the moment at which the newest key was added. It is an age, for Redis'
-    clock may be set, and the least that it can be: no mod is to be locked out early.
+    The remaining time of a replaced key counts from the moment when the newest key was added. It is computed
+    from an age, because Redis' clock may be set, and from the least possible age, so no mod is locked out too
+    early.
     """
     return tuple(key for key in keys if key.expires_ms is None or _left_s(key, keys[-1], age_s) > 0)
 
@@ -138,6 +140,6 @@ def _raw(record: Record) -> dict[str, Any]:
 
 
 def open_replaced_keys(records: Iterable[Record], age_s: AgeS) -> tuple[str, ...]:
-    """The digests of all keys that were replaced and still open."""
+    """The digests of all keys that were replaced and still work."""
     several = (record.mod_key_digests for record in records if len(record.mod_key_digests) > 1)
     return tuple(key.digest for keys in several for key in open_keys(keys, age_s) if key.expires_ms)

@@ -1,6 +1,6 @@
-"""The instances that panels keep in Redis: read, added, changed, given new keys, removed, forgotten.
+"""The instances that are stored in Redis: reads, adds, changes and removes them, and replaces their mod keys.
 
-Every change is one script that takes effect only if the record is still the one it was made from.
+Every change is one script that takes effect only if nobody else has changed the record meanwhile.
 """
 
 import logging
@@ -32,19 +32,24 @@ from services.relay.store.client import Script, Store, pairs
 from services.relay.store.clock_steps import SteppedClock
 
 REMOVED_KEPT_S = 24 * 3600
-"""How long the data of a removed instance waits for a change of mind."""
+"""How long the data of a removed instance is kept: until then it can be added again with its data."""
 
 PURGED_AFTER_S = 5
-"""At once, but for the time in which every service hears of it: it could write once more."""
+"""Delay before a purge deletes data: a service that has not heard of the removal yet could still write."""
 
 OVERLAP_S = 24 * 3600
-"""How long a replaced mod key still opens, unless it is said otherwise."""
+"""Default time for which a replaced mod key still works."""
 
 CLOCK_NOTED_EVERY_S = 30.0
-"""How often a service stores its last reading of Redis' clock, from which the next one to start goes on."""
+"""How often a service stores its last reading of Redis' clock; the next service that starts goes on from
+it."""
 
 TRIES = 20
+"""Number of attempts at a change while others change the same record."""
+
 WITHIN_S = 3.0
+"""Time limit of one call of Redis."""
+
 KEY_BYTES = 32
 SALT_BYTES = 16
 
@@ -56,7 +61,7 @@ logger = logging.getLogger(__name__)
 
 
 class RegistryLook(NamedTuple):
-    """The stored instances at one moment. `records` is None when they are as the caller knows them."""
+    """The stored instances at one moment. `records` is None if the caller knows this version already."""
 
     version: str
     now_ms: int
@@ -64,17 +69,17 @@ class RegistryLook(NamedTuple):
 
 
 class Issued(NamedTuple):
-    """A record, and the new mod key to it, which is shown this once."""
+    """A record and its new mod key, which is not stored: it is shown only once."""
 
     record: Record
     mod_key: str
 
 
 class Registry:
-    """Stored instances. `file` gives those of relay.toml, which cannot be changed here.
+    """The stored instances. `file` gives the instances of relay.toml, which cannot be changed here.
 
-    Each look at them also reads Redis' clock. Each call raises StoreError, and those that change something
-    raise InstanceConflict and NoSuchInstance too.
+    Each look also reads Redis' clock. Every call raises StoreError; those that change something also raise
+    InstanceConflict and NoSuchInstance.
     """
 
     def __init__(self, store: Store, file: Callable[[], Iterable[Instance]]) -> None:
@@ -84,14 +89,14 @@ class Registry:
         self._clock_noted_s: float | None = None  # None: not recalled yet
 
     async def look(self, version: str | None = None) -> RegistryLook:
-        """What is stored, unless it is still of the `version` that the caller knows."""
+        """The stored records, unless they still have the `version` that the caller knows."""
         raw = await self._look(version)
         return RegistryLook(raw.version, raw.now_ms, None if raw.records is None else _read(raw.records))
 
     def age_s(self, at_ms: float, behind: bool | None = None) -> float:
         """At least how long ago Redis' clock showed `at_ms`; 0 before the first look.
 
-        `behind`: whether it had shown more before; None: this is not known.
+        `behind`: whether it had shown more before; None: unknown.
         """
         return self._clock.age(at_ms, boottime_s(), behind=behind).least_s
 
@@ -105,9 +110,9 @@ class Registry:
         disabled: bool = False,
         once: Once | None = None,
     ) -> Issued:
-        """Adds an instance, or takes up a removed one that has the same identity, with its data.
+        """Adds an instance, or restores a removed one that has the same identity, with its data.
 
-        A repeat of the same `once` gets what the first call got.
+        A repeat with the same `once` returns what the first call returned.
         """
         self._refuse_those_of_the_file(slug, identity_token)
         for instance in self._file():
@@ -143,17 +148,17 @@ class Registry:
         return Issued(await self._change(slug, make), issuing.mod_key)
 
     async def patch(self, slug: str, change: InstanceUpdate) -> Record:
-        """Changes what is given. Raises ValueError too."""
+        """Changes the fields that `change` gives. Raises ValueError too."""
         self._refuse_those_of_the_file(slug)
         return await self._change(slug, lambda old, _: instance_records.changed(_there(slug, old), change))
 
     async def rotate(
         self, slug: str, overlap_s: float = OVERLAP_S, *, force: bool = False, once: Once | None = None
     ) -> Issued:
-        """A new mod key; the one before opens for `overlap_s` more, any older one no longer.
+        """Makes a new mod key. The previous key works for `overlap_s` more; any older key ends at once.
 
-        Raises InstanceConflict while an older one does, unless `force`: the mod may still use that. A repeat
-        of the same `once` gets what the first call got.
+        Raises InstanceConflict while an older key still works, unless `force`: the mod may still use it. A
+        repeat with the same `once` returns what the first call returned.
         """
         self._refuse_those_of_the_file(slug)
         issuing, overlap_ms = _Issuing(slug, once), round(overlap_s * 1000)
@@ -175,9 +180,10 @@ class Registry:
         return Issued(await self._change(slug, make), issuing.mod_key)
 
     async def remove(self, slug: str, *, purge: bool = False) -> None:
-        """Ends an instance. Its data is deleted after REMOVED_KEPT_S, with `purge` at once.
+        """Removes an instance. Its data is deleted after REMOVED_KEPT_S, with `purge` at once.
 
-        What is stored of one that relay.toml has too can be removed: that one goes on, with the data.
+        The stored record of an instance that relay.toml has too can be removed: the instance of the file
+        keeps running, with the data.
         """
 
         def make(old: Record | None, now_ms: int) -> Record:
@@ -190,9 +196,10 @@ class Registry:
         await self._change(slug, make, PURGED_AFTER_S if purge else REMOVED_KEPT_S)
 
     async def put_back(self, records: Mapping[str, Record]) -> int:
-        """Writes anew what an emptied Redis has lost, all or nothing. Several services may do so at once.
+        """Writes the `records` into a Redis that was emptied, all or none. Several services may call it at
+        once.
 
-        Returns how many; 0: Redis is not empty, or another service was faster.
+        Returns the number of records written; 0: Redis is not empty, or another service was faster.
         """
         kept = {slug: record for slug, record in records.items() if record.removed_ms is None}
         written = await self._store.run_until(
@@ -214,9 +221,11 @@ class Registry:
         return len(kept)
 
     async def forget_removed(self) -> list[str]:
-        """Deletes the data of removed instances whose time has come; their slugs. For one to call at times.
+        """Deletes the data of removed instances that are due, and returns their slugs. One service calls it
+        now and then.
 
-        First the record says so, then the data goes, then the record: it cannot be taken up again between.
+        It marks the record as purging, deletes the data, then the record: so nobody restores the instance
+        while its data is being deleted.
         """
         found = await self._look()
         removals = await self._store.send("ZRANGE", INSTANCES_REMOVALS, 0, -1, "WITHSCORES")
@@ -225,13 +234,15 @@ class Registry:
             slug = member.decode()
             old = _stored(found, slug)
             if old is None or old.record.removed_ms is None:
-                continue  # taken up again since
+                continue  # it was added again
             if self.age_s(old.record.removed_ms) < (float(due_ms) - old.record.removed_ms) / 1000:
                 continue
             purging = old.record.model_copy(update={"purging": True})
             if not await self._replace(slug, old, purging, due_ms=0):
                 continue
-            if slug not in {instance.slug for instance in self._file()}:  # else the data is its own now
+            if slug not in {
+                instance.slug for instance in self._file()
+            }:  # otherwise the data belongs to the instance of the file
                 await self._store.send("UNLINK", *astuple(keys_of(slug)))
             await self._replace(slug, _Stored(instance_records.dump(purging), purging), None)
             forgotten.append(slug)
@@ -249,7 +260,7 @@ class Registry:
     async def _change(
         self, slug: str, make: Callable[[Record | None, int], Record], deleted_after_s: int | None = None
     ) -> Record:
-        """Puts what `make` makes of the record and of Redis' time, anew if somebody else was faster."""
+        """Replaces the record by `make(record, Redis' time)`; repeats that if somebody else was faster."""
         for _ in range(TRIES):
             found = await self._look()
             old = _stored(found, slug)
@@ -266,21 +277,21 @@ class Registry:
         known = "?" if version is None else version
         keys = (INSTANCES, INSTANCES_VERSION)
         found, now_ms, *flat = await self._store.run_until(WITHIN_S, _READ, keys, known)
-        self._clock_told(now_ms, asked_s)
+        self._read_clock(now_ms, asked_s)
         same = found.decode() == known
         return _Raw(found.decode(), now_ms, None if same else {k.decode(): v for k, v in pairs(flat)})
 
     async def _recall_clock(self) -> None:
         noted: bytes = await self._store.send("GET", INSTANCES_CLOCK) or b""
-        if self._clock_noted_s is None:  # else another call was faster
+        if self._clock_noted_s is None:  # another call may have been faster
             self._clock.recall(noted)
             self._clock_noted_s = boottime_s()
 
-    def _clock_told(self, store_ms: int, asked_s: float) -> None:
+    def _read_clock(self, store_ms: int, asked_s: float) -> None:
         now_s = boottime_s()
         step = self._clock.told(store_ms, asked_s, now_s)
         assert self._clock_noted_s is not None
-        # A step is stored at once: to whoever starts after us, two steps may look like none.
+        # Store a step at once: to a service that starts later, two opposite steps could look like none.
         if step or now_s - self._clock_noted_s >= CLOCK_NOTED_EVERY_S:
             self._clock_noted_s = now_s
             self._store.tell("SET", INSTANCES_CLOCK, self._clock.noted())
@@ -291,7 +302,8 @@ class Registry:
     async def _replace(
         self, slug: str, old: "_Stored | None", new: Record | None, due_ms: int | None = None
     ) -> bool:
-        """False when the record is not `old` any more. Raises InstanceConflict for an identity in use."""
+        """Returns False if the record is not `old` any more. Raises InstanceConflict if the identity is in
+        use."""
         reply = await self._store.run_until(
             WITHIN_S,
             _CHANGE,
@@ -314,7 +326,7 @@ class Registry:
 
 
 class _Issuing:
-    """The mod key that a call makes: a random one, or that of the call which this one repeats."""
+    """The mod key that a call makes: a random one, or the same as the call that it repeats."""
 
     def __init__(self, slug: str, once: Once | None) -> None:
         self._slug = slug
@@ -331,14 +343,14 @@ class _Issuing:
         return digest_of(self.mod_key)
 
     def is_repeat(self, record: Record, age_s: AgeS) -> bool:
-        """Has this call been done? Raises InstanceConflict."""
+        """Whether this call was done before. Raises InstanceConflict."""
         done = once_calls.repeated(record, self._once, age_s)
         if done:
             self._salt = done.salt
         return done is not None
 
     def remembered(self, record: Record, now_ms: int, age_s: AgeS) -> Record:
-        """The record, which has the key, with the call if it may be repeated."""
+        """The `record`, which has the key already, with this call added if it has an Idempotency-Key."""
         if not self._once:
             return record
         return once_calls.remembered(record, self._once, self._slug, self._salt, now_ms, age_s)
@@ -351,7 +363,7 @@ class _Raw(NamedTuple):
 
 
 class _Stored(NamedTuple):
-    """A record, and the text it was read from: what is replaced is compared by that."""
+    """A record, and the text that it was read from: the script compares that text before it replaces it."""
 
     text: bytes
     record: Record

@@ -1,4 +1,4 @@
-"""How an instance stands, in one word for the whole fleet: what keeps it from being up. Pure."""
+"""The state of an instance in one word: up, or the first thing that keeps it from being up. Pure."""
 
 from enum import StrEnum, unique
 
@@ -9,18 +9,18 @@ from services.relay.protocol.vocabulary import SILENT_AFTER_S
 
 @unique
 class ServerState(StrEnum):
-    """The first that is true. A label of a metric: the set is fixed."""
+    """The first one that is true counts. It labels a metric, so the set is fixed."""
 
     NO_TOKEN = "no_token"  # no registration token: nothing reaches Takaro
-    NO_OWNER = "no_owner"  # no uplink has it
-    NEVER_CALLED = "never_called"  # its mod was never heard of
+    NO_OWNER = "no_owner"  # no uplink owns it
+    NEVER_CALLED = "never_called"  # its mod has never called
     SILENT = "silent"
     NOT_LINKED = "not_linked"
     UP = "up"
 
 
 def server_state(facts: Facts, *, has_token: bool) -> ServerState:
-    """From what Redis has of an instance."""
+    """The state of an instance with these facts."""
     if not has_token:
         return ServerState.NO_TOKEN
     if not facts.uplink:

@@ -1,4 +1,4 @@
-"""What is known of one instance besides its streams: the players seen, the link."""
+"""What Redis knows of one instance apart from its streams: its players, its link, its mod."""
 
 import asyncio
 from dataclasses import dataclass
@@ -12,8 +12,10 @@ from services.relay.store.client import CLOCK, Store, pairs
 
 @dataclass(frozen=True, slots=True)
 class LinkInfo:
-    """The connection to Takaro as uplink last wrote it down. `game_server_id` is "" until Takaro gave one;
-    `why` is what is wrong, "" for nothing."""
+    """The link to Takaro as an uplink last wrote it.
+
+    `game_server_id` is "" until Takaro has given one; `why` is what is wrong, "" for nothing.
+    """
 
     state: str = ""
     game_server_id: str = ""
@@ -22,7 +24,7 @@ class LinkInfo:
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """What waits: events not yet delivered (and their bytes), commands not yet fetched by the mod."""
+    """Events that are not yet delivered, their bytes, and commands that the mod has not yet fetched."""
 
     events: int
     events_bytes: int
@@ -38,12 +40,12 @@ class InstanceState:
         self._keys = keys_of(slug)
 
     async def players(self) -> dict[str, bytes]:
-        """gameId -> record of everybody seen, as modapi's roster keeps them."""
+        """gameId -> record of each player seen, as modapi's roster keeps it."""
         stored = await self._store.send("HGETALL", self._keys.players)
         return {game_id.decode(): record for game_id, record in pairs(stored)}
 
     async def player(self, game_id: str) -> dict[str, Any] | None:
-        """The record of one player who was seen once, None of anybody else."""
+        """The record of one player, None if the player was never seen."""
         stored = await self._store.send("HGET", self._keys.players, game_id)
         return orjson.loads(stored) if stored else None
 
@@ -56,7 +58,8 @@ class InstanceState:
         await self._store.send("HSET", self._keys.link, *fields)
 
     def note_mod(self, field: str, value: str | int) -> None:
-        """Notes a small thing about the mod: its `version`, or `hold_ms`. No harm is done if it is lost."""
+        """Stores a `field` of the mod: `version`, `hold_ms` or `address`. It may be lost: later calls store
+        it again."""
         self._store.tell("HSET", self._keys.mod, field, value)
 
     async def queued(self) -> Queued:

@@ -1,4 +1,4 @@
-"""Calls with a key that opens nothing, remembered for a while: who looks for a silent mod hears of them."""
+"""Remembers calls with an unknown key for a while: they may come from a mod that is missed."""
 
 import time
 from collections.abc import Iterable, Mapping
@@ -8,22 +8,29 @@ from services.relay.instances.facts import Facts
 from services.relay.store.client import Store, pairs
 
 KEPT_S = 600
+"""How long a call is remembered."""
+
 KEPT = 100
+"""Number of calls that are remembered."""
+
 NOTED_EVERY_S = 5.0
+"""Shortest time between two notes of one address."""
+
 NOTED_APART_S = 0.05
-"""How often one address is noted, and at most any: a stranger with many addresses costs no more than that."""
+"""Shortest time between any two notes: so a caller with many addresses costs Redis little."""
 
 LATER_MS = 10_000
-"""So long after the last right call of a mod, which is noted each 5 s, a wrong one may be its own."""
+"""A mod that still calls with the right key is noted every 5 s. Only after this time without such a note may
+a wrong call be its own."""
 
-_KEY = "relay:strangers"
+_KEY = "relay:unknown-keys"
 
 
 class UnknownKeyCall(NamedTuple):
     """The last call with a wrong key from an address.
 
-    `at_ms` is of the wall clock of the modapi that heard it. `slug` is the server that the call was meant
-    for, as far as what it presented says that, else "".
+    `at_ms` is on the wall clock of the modapi that received it. `slug` is the server that the call was meant
+    for, if the key or token shows that, otherwise "".
     """
 
     at_ms: int
@@ -32,7 +39,7 @@ class UnknownKeyCall(NamedTuple):
 
 
 class UnknownKeyCalls:
-    """Where the last calls with a wrong key came from."""
+    """The last calls with a wrong key, in Redis."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -40,7 +47,7 @@ class UnknownKeyCalls:
         self._last_s = -NOTED_APART_S
 
     def note(self, address: str, slug: str = "") -> None:
-        """One was refused. No harm is done if that is lost."""
+        """Stores a refused call. It may be lost: it only helps to explain a silent mod."""
         now_s, member = time.monotonic(), f"{slug} {address}"
         if now_s - self._last_s < NOTED_APART_S:
             return
@@ -54,7 +61,7 @@ class UnknownKeyCalls:
         self._store.tell("EXPIRE", _KEY, KEPT_S)
 
     async def all(self) -> list[UnknownKeyCall]:
-        """Those within KEPT_S, the last one first. Raises StoreError."""
+        """The calls of the last KEPT_S, the newest first. Raises StoreError."""
         since_ms = round((time.time() - KEPT_S) * 1000)
         found = await self._store.send("ZREVRANGEBYSCORE", _KEY, "+inf", since_ms, "WITHSCORES")
         unknown_calls = []
@@ -67,10 +74,10 @@ class UnknownKeyCalls:
 def attributed(
     unknown_calls: Iterable[UnknownKeyCall], facts: Mapping[str, Facts], added_ms: Mapping[str, int]
 ) -> tuple[dict[str, UnknownKeyCall], list[UnknownKeyCall]]:
-    """Whose calls they are, and those that nobody can tell. Pure.
+    """The newest wrong call of each server by slug, and the calls that belong to no known server. Pure.
 
-    A server is named by what the call presented, or as the only one that is missed and was last heard of at
-    that address. What came before the last right call of a server, or before that was added, is not about it.
+    A call belongs to the server that its key or token shows, or else to the only silent server whose mod last
+    called from that address. It does not if the server was added, or its mod called rightly, after that call.
     """
     named: dict[str, UnknownKeyCall] = {}
     unknown: list[UnknownKeyCall] = []
@@ -90,7 +97,7 @@ def attributed(
 
 
 def _is_over(unknown_call: UnknownKeyCall, facts: Iterable[Facts]) -> bool:
-    """Has a mod called rightly from there since, and nobody wrongly?"""
+    """Whether a mod has called from that address with the right key since."""
     return any(
         known.address == unknown_call.address and (known.contact_ms or 0) - unknown_call.at_ms > LATER_MS
         for known in facts

@@ -148,7 +148,7 @@ async def test_register_answers_with_the_credential_and_an_id_that_stays(door: D
 
 
 async def test_who_calls_with_a_wrong_key_is_remembered(door: Door) -> None:
-    await door.store.send("DEL", "relay:strangers")
+    await door.store.send("DEL", "relay:unknown-keys")
     await door.call("GET", "/k/a-key-with-a-typo-0123/gameserver/local/poll")
     found, *_ = await UnknownKeyCalls(door.store).all()
     assert found.address == "127.0.0.1" and 0 <= time.time() * 1000 - found.at_ms < 60_000
@@ -158,7 +158,7 @@ async def test_who_calls_with_a_wrong_key_is_remembered(door: Door) -> None:
 async def test_a_call_to_register_is_known_by_the_registration_token_that_only_one_server_has(
     door: Door,
 ) -> None:
-    await door.store.send("DEL", "relay:strangers")
+    await door.store.send("DEL", "relay:unknown-keys")
     for token in ("of-nobody", "of-the-other-alone"):
         body = orjson.dumps({"registrationToken": token})
         await asyncio.sleep(NOTED_APART_S)

@@ -206,13 +206,13 @@ async def test_the_table_and_the_page_show_what_is_known(store: Store, slug: str
 
 
 async def test_a_wrong_key_is_told_where_a_mod_is_missed(store: Store, slug: str) -> None:
-    await store.send("DEL", "relay:strangers")
+    await store.send("DEL", "relay:unknown-keys")
     UnknownKeyCalls(store).note("203.0.113.9")
     async with page(store, slug) as client:
         await log_in(client)
         text = (await client.get("/")).text
         assert text.count("203.0.113.9") == 1 and "opens no server, from 203.0.113.9" in text
-    await store.send("DEL", "relay:strangers")
+    await store.send("DEL", "relay:unknown-keys")
 
 
 async def test_the_player_of_a_command_is_named(store: Store, slug: str) -> None:

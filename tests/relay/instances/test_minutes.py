@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.relay.instances.minutes import KEPT, Minute, Minutes, last_hour, percentile, read_minutes
+from services.relay.instances.minutes import (
+    KEPT_MINUTES,
+    Minute,
+    Minutes,
+    last_hour,
+    percentile,
+    read_minutes,
+)
 from services.relay.protocol.keys import keys_of
 from services.relay.protocol.records import GameEvent
 from services.relay.store.client import Store
@@ -59,9 +66,13 @@ async def test_the_rows_of_two_owners_of_one_minute_are_one(store: Store, slug: 
 
 
 def test_the_hour_has_a_row_for_each_minute_and_forgets_what_is_older() -> None:
-    rows = [Minute(NOW - KEPT, 1, 1, 1, 1), Minute(NOW - KEPT + 1, 2, 0, 5, 6), Minute(NOW + 1, 9, 9, 9, 9)]
+    rows = [
+        Minute(NOW - KEPT_MINUTES, 1, 1, 1, 1),
+        Minute(NOW - KEPT_MINUTES + 1, 2, 0, 5, 6),
+        Minute(NOW + 1, 9, 9, 9, 9),
+    ]
     hour = last_hour(rows, NOW_MS)
-    assert [row.minute for row in hour] == list(range(NOW - KEPT + 1, NOW + 1))
+    assert [row.minute for row in hour] == list(range(NOW - KEPT_MINUTES + 1, NOW + 1))
     assert hour[0] == rows[1]
     assert all(not any(row[1:]) for row in hour[1:])
 

@@ -130,7 +130,7 @@ async def test_the_owner_is_told_no_more_a_while_after_the_last_has_left(
     store: Store, slug: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.relay.instances.activity.WATCHED_MS", 300)
-    monkeypatch.setattr("services.relay.instances.activity.SAY_AGAIN_S", 0.1)
+    monkeypatch.setattr("services.relay.instances.activity.WATCH_AGAIN_S", 0.1)
     passing = ActivityFeed(store, slug)
     watcher = Watcher(store, slug)
     await looked_at(store, slug, passing)

@@ -12,7 +12,7 @@ from services.relay.store.client import Store
 
 @pytest.fixture
 async def unknown_calls(store: Store, monkeypatch: pytest.MonkeyPatch) -> UnknownKeyCalls:
-    await store.send("DEL", "relay:strangers")
+    await store.send("DEL", "relay:unknown-keys")
     monkeypatch.setattr(module, "NOTED_APART_S", 0.0)
     return UnknownKeyCalls(store)
 
@@ -36,7 +36,7 @@ async def test_only_the_last_ones_are_kept(unknown_calls: UnknownKeyCalls, store
     for number in range(KEPT + 20):
         unknown_calls.note(f"10.0.1.{number}")
     assert len(await found(unknown_calls, KEPT)) == KEPT
-    assert 0 < await store.send("TTL", "relay:strangers") <= module.KEPT_S
+    assert 0 < await store.send("TTL", "relay:unknown-keys") <= module.KEPT_S
 
 
 async def test_one_that_has_not_called_for_long_is_not_told(
@@ -44,5 +44,5 @@ async def test_one_that_has_not_called_for_long_is_not_told(
 ) -> None:
     now_ms = round(time.time() * 1000)
     for age_s, address in ((module.KEPT_S + 5, "10.0.0.1"), (module.KEPT_S - 60, "10.0.0.2")):
-        await store.send("ZADD", "relay:strangers", now_ms - age_s * 1000, f" {address}")
+        await store.send("ZADD", "relay:unknown-keys", now_ms - age_s * 1000, f" {address}")
     assert [one.address for one in await unknown_calls.all()] == ["10.0.0.2"]
