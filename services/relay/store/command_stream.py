@@ -1,4 +1,4 @@
-"""Requests on their way to the mod of one instance, and its answers on their way back.
+"""The commands for the mod of one instance in Redis, and the mod's results.
 
 The states are those of protocol/command_states.py. Each move is one script on Redis' own clock, so that no
 two processes can disagree about it.
@@ -6,8 +6,8 @@ two processes can disagree about it.
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 
 import orjson
 
@@ -24,10 +24,11 @@ from services.relay.store.event_stream import CALL_WITHIN_S, CONTACT_EVERY_MS
 
 MAX_POLL_COMMANDS = 40
 MAX_POLL_BYTES = 32 * 1024
-"""What a mod can digest at once: it runs all that a poll brings within one frame of the game."""
+"""As much as a mod can run at once: it runs all commands of a poll within one frame of the game."""
 
 KEEP_MS = 30_000
-"""No command waits longer, and nothing is left of one so long after it is over: Takaro gave up after 10 s."""
+"""Time after which a command that waits, and what is left of one that is over, is deleted. Takaro gives up
+after 10 s."""
 
 KEEP_NEWEST = 100
 """Number of commands that are remembered longer: Redis' clock may have been set forward."""
@@ -39,8 +40,8 @@ LONGEST_MS = round(HAND_OUT_WITHIN_S * 1000) + 1_000
 """No deadline is further ahead, unless Redis' clock was set back since."""
 
 TAKE_WITHIN_S = 1.8
-"""Until then Redis may begin what a poll asks for. The reply has to be back before the lane gives the round
-trip up (CALL_TIMEOUT_S there)."""
+"""Time in which Redis may begin to take commands for a poll. The reply has to be back before the pipeline
+gives the round trip up (CALL_TIMEOUT_S there)."""
 
 _ENQUEUE = Script("enqueue")
 _TAKE = Script("take")
@@ -68,13 +69,12 @@ class CommandStream:
     # uplink's side
 
     async def enqueue(self, command: Command, hand_out_by_s: float, *, somebody_waits: bool = True) -> bool:
-        """Puts a command where the next poll finds it; False: too many wait already.
+        """Queues a command for the next poll. False: too many commands wait already.
 
-        `hand_out_by_s` (on time.monotonic()) is when it must be in the mod's hands. Raises NotCarriedOut when
-        Redis refused it until then: it is not queued. Raises StoreError when it may have been queued all the
-        same.
+        It is handed out before `hand_out_by_s` (on time.monotonic()) or never. Raises NotCarriedOut if Redis
+        refused it until then: it is not queued. Raises StoreError if it may be queued.
         """
-        lane = lane_of(command.action, somebody_waits=somebody_waits)
+        keys, lane = self._keys, lane_of(command.action, somebody_waits=somebody_waits)
         in_doubt, error = False, NotCarriedOut("Redis: away until it was too late")
         while hand_out_by_s > time.monotonic():
             try:
@@ -83,8 +83,23 @@ class CommandStream:
                 error = NotCarriedOut(str(failed))
                 await asyncio.sleep(RETRY_EVERY_S)
                 continue
+            if lane is not CommandLane.REFRESHES:
+                self._store.hint(WAKE_MODAPI, self._slug)  # it is sent behind the command
+            queueing = self._store.run(
+                _ENQUEUE,
+                (self._lanes[lane], keys.waiting, keys.handed, keys.ended),
+                command.operation_id,
+                command.action,
+                orjson.dumps(command.args),
+                deadline_ms,
+                self._most_waiting,
+                KEEP_MS,
+                KEEP_NEWEST,
+                LEFT_MS,
+                LONGEST_MS,
+            )
             try:
-                reply = await self._enqueue(command, lane, deadline_ms)
+                reply = await queueing
             except StoreError as failed:
                 in_doubt = in_doubt or not isinstance(failed, NotCarriedOut)
                 error = NotCarriedOut(str(failed))
@@ -95,26 +110,8 @@ class CommandStream:
             in_doubt = False  # it was stuck on its way, or Redis' clock was set: look at ours again
         raise StoreError(str(error)) if in_doubt else error
 
-    def _enqueue(self, command: Command, lane: CommandLane, deadline_ms: int) -> asyncio.Future[Any]:
-        keys = self._keys
-        if lane is not CommandLane.REFRESHES:
-            self._store.hint(WAKE_MODAPI, self._slug)  # it leaves behind the command
-        return self._store.run(
-            _ENQUEUE,
-            (self._lanes[lane], keys.waiting, keys.handed, keys.ended),
-            command.operation_id,
-            command.action,
-            orjson.dumps(command.args),
-            deadline_ms,
-            self._most_waiting,
-            KEEP_MS,
-            KEEP_NEWEST,
-            LEFT_MS,
-            LONGEST_MS,
-        )
-
     async def _on_redis_clock(self, moment_s: float) -> int:
-        """A moment on time.monotonic() in ms of Redis' clock, early by the way of the reply at most."""
+        """A moment of time.monotonic() on Redis' clock, in ms. Early by at most the time of the reply."""
         seconds, microseconds = await self._store.run(CLOCK, (self._keys.contact,))
         left_s = moment_s - time.monotonic()
         return int(seconds) * 1000 + int(microseconds) // 1000 + int(left_s * 1000)
@@ -122,10 +119,10 @@ class CommandStream:
     async def give_up(
         self, operation_id: str, *, in_doubt: bool = False, unfetched_only: bool = False
     ) -> CommandState | None:
-        """Ends a command. Returns EXPIRED, UNKNOWN, or None when it had ended before. Raises StoreError.
+        """Ends a command. Returns EXPIRED or UNKNOWN, None if it had ended before. Raises StoreError.
 
-        `in_doubt`: whether it was queued is not known. If it was not, it is EXPIRED, and never queued later.
-        `unfetched_only`: a command that a poll has fetched goes on; None then too.
+        `in_doubt`: it may not have been queued. Then it is EXPIRED, and cannot be queued later.
+        `unfetched_only`: does not end a command that a poll has fetched, and returns None.
         """
         keys = (self._keys.waiting, self._keys.handed, self._keys.ended)
         how = "1" if in_doubt else "0", "1" if unfetched_only else "0"
@@ -133,33 +130,43 @@ class CommandStream:
         return CommandState(reply.decode()) if reply else None
 
     async def results(self, after: str, count: int) -> list[tuple[str, str, Outcome]]:
-        """Up to `count` results after the entry id `after`: (entry id, operation id, outcome)."""
+        """Up to `count` results after the entry id `after`: (entry id, operation id, outcome).
+
+        An outcome that cannot be read is an error of its own command: the results behind it must not wait.
+        """
         start = f"({after}" if after else "-"
-        found = await self._store.send("XRANGE", self._keys.results, start, "+", "COUNT", count)
-        return [(id.decode(), fields[1].decode(), _outcome(fields[3])) for id, fields in found]
+        results = []
+        for entry, fields in await self._store.send("XRANGE", self._keys.results, start, "+", "COUNT", count):
+            try:
+                stored = orjson.loads(fields[3])  # a newer version may have written more fields
+                outcome = Outcome(stored.get("value"), stored.get("error", ""))
+            except (ValueError, AttributeError):
+                outcome = Outcome(error="the relay cannot read what it kept of the game server's answer")
+            results.append((entry.decode(), fields[1].decode(), outcome))
+        return results
 
     def abandon(self, operation_id: str) -> None:
-        """Ends a command whose fate nobody waits for any more: it must not be handed out later."""
+        """Ends a command that no request waits for any more: it must not be handed out later."""
         keys = (self._keys.waiting, self._keys.handed, self._keys.ended)
         given_up = self._store.run(_GIVE_UP, keys, operation_id, LEFT_MS, "1", "0")
         given_up.add_done_callback(lambda reply: reply.cancelled() or reply.exception())
 
     def claim(self, entries: Sequence[str]) -> None:
-        """Takes results that were passed on off. Should that be lost, they go by their age."""
+        """Deletes results that were handed on. If that is lost, they are deleted at their age."""
         self._store.tell("XDEL", self._keys.results, *entries)
 
     async def take_off(self, entry: str) -> bool:
-        """Takes a result off that nobody has claimed. False: somebody has. Raises StoreError."""
+        """Deletes a result that no uplink has claimed. False: one has. Raises StoreError."""
         return bool(await self._store.send("XDEL", self._keys.results, entry))
 
     # modapi's side
 
     async def take(self, *, refreshes_alone: bool = True) -> list[Command]:
-        """Hands out what waits, and notes that the mod was heard of. Raises StoreError.
+        """Hands out the commands that wait, and notes that the mod has called. Raises StoreError.
 
-        Refreshes go along with the rest; whether they are a reason to answer at all, the caller says. Nothing
-        is taken after TAKE_WITHIN_S, however long the call is stuck on its way. Cancel it when the mod has
-        hung up: it is not sent then, and what Redis had handed out already is handed back.
+        Refreshes are handed out with other commands, and alone if `refreshes_alone`. Nothing is taken after
+        TAKE_WITHIN_S, however long the call takes. Cancel it when the mod has hung up: then it is not sent,
+        and commands that Redis has handed out already are handed back.
         """
         keys = self._keys
         until_s = time.monotonic() + TAKE_WITHIN_S
@@ -197,9 +204,9 @@ class CommandStream:
         self._clock.told(int(seconds) * 1_000_000 + int(microseconds), asked_s)
 
     def hand_back(self, commands: Sequence[Command]) -> None:
-        """The mod was gone before anything was written to it: what was taken for it waits for its next poll.
+        """Queues taken commands again, because the mod hung up before anything was written to it.
 
-        Should that be lost, Takaro hears that it may have run.
+        If that is lost, Takaro is told that they may have run.
         """
         if not commands:
             return
@@ -214,12 +221,13 @@ class CommandStream:
         ).add_done_callback(seen)
 
     async def is_handed(self, operation_id: str) -> bool:
-        """Has the mod this command, and not answered it? Raises StoreError."""
+        """Whether the mod has this command and has not answered it. Raises StoreError."""
         return await self._store.send("ZSCORE", self._keys.handed, operation_id) is not None
 
     async def complete(self, operation_id: str, outcome: Outcome, players: Mapping[str, bytes]) -> bool:
-        """Passes the mod's answer on; False when it is late, repeated or foreign. Raises StoreError."""
+        """Stores the mod's result for uplink. False: it is late, repeated or unknown. Raises StoreError."""
         keys = self._keys
+        named: Iterator[str | bytes] = chain.from_iterable(players.items())
         reply = await self._store.run_until(
             CALL_WITHIN_S,
             _COMPLETE,
@@ -232,15 +240,15 @@ class CommandStream:
             CONTACT_EVERY_MS,
             KEEP_NEWEST,
             LEFT_MS,
-            *(part for pair in players.items() for part in pair),
+            *named,
             though_cancelled=True,  # a mod posts a result once (protocol.md M5)
         )
         return bool(reply)
 
     def refuse(self, operation_id: str, failure: Outcome) -> None:
-        """What was taken cannot be written for the mod: Takaro hears so, beside whatever else goes on.
+        """Ends a taken command that cannot be written for the mod. Does not wait for Redis.
 
-        Should that be lost, it hears that it may have run.
+        If that is lost, Takaro is told that it may have run.
         """
         task = asyncio.create_task(self.complete(operation_id, failure, {}))
         self._refusing.add(task)
@@ -249,7 +257,7 @@ class CommandStream:
 
 
 def _commands(taken: Sequence[bytes]) -> tuple[list[Command], list[str]]:
-    """What was taken, and the operation ids of what we do not know: uplink may be newer."""
+    """The taken commands, and the ids of those with an unknown action: uplink may be newer than modapi."""
     commands: list[Command] = []
     unknown: list[str] = []
     for operation_id, action, args in zip(taken[::3], taken[1::3], taken[2::3], strict=True):
@@ -261,16 +269,6 @@ def _commands(taken: Sequence[bytes]) -> tuple[list[Command], list[str]]:
 
 
 def _back(command: Command) -> tuple[str | int | bytes, ...]:
-    """Who waits for a read was not said when it was taken: it goes where somebody does."""
+    """A read goes back as one that a request waits for: `take` does not tell whether one does."""
     lane = "1" if lane_of(command.action) is CommandLane.WRITES else "2"
     return lane, command.operation_id, command.action, orjson.dumps(command.args)
-
-
-def _outcome(stored: bytes) -> Outcome:
-    """A newer version may have written more than we know: that is ignored. An outcome that cannot be read is
-    an error of its own command: the results behind it must not wait for it."""
-    try:
-        fields = orjson.loads(stored)
-        return Outcome(fields.get("value"), fields.get("error", ""))
-    except (ValueError, AttributeError):
-        return Outcome(error="the relay cannot read what it kept of the game server's answer")

@@ -1,8 +1,8 @@
-"""One owner: the lease of one instance, and the rules by which its holder trusts it.
+"""The lease that gives an instance one owner, and the rules by which its holder trusts it.
 
-The lease is a record in Redis with a random token, compared by equality in every script that acknowledges or
-trims. Takaro's side cannot be fenced, there only time protects: the holder stops writing to the socket well
-before Redis can give the lease to another (protocol.md R6).
+The lease is a record in Redis with a random token. Every script that acknowledges or trims compares it.
+Takaro compares nothing, so there only time protects: the holder stops writing to the socket well before
+Redis can give the lease to another uplink (protocol.md R6).
 """
 
 import asyncio
@@ -21,11 +21,11 @@ RENEW_EVERY_S = 1.0
 TRUSTED_FOR_S = 3.5
 
 CLOCK_NOTED_EVERY_S = 10.0
-"""How often the owner at least stores its last reading of Redis' clock, from which the next owner goes on."""
+"""Interval at which the owner stores its last reading of Redis' clock, from which the next owner goes on."""
 
 ANNOUNCED_FOR_S = 1.0
-"""An identify is sent within this time from the call that announces it. Much shorter than the time after
-which the owner takes an announced identify for one that has reached Takaro."""
+"""An identify is sent within this time from the call that announces it. It is much shorter than the time
+after which the owner assumes that an announced identify has reached Takaro."""
 
 _RENEW = Script("renew", drains=True)
 _IDENTIFY = Script("identify", drains=True)
@@ -34,39 +34,39 @@ _RELEASE = Script("release")
 
 @dataclass(frozen=True, slots=True)
 class LeaseHold:
-    """How the lease stands: `asked_s` is when the last successful renewal was begun."""
+    """Whether the lease is ours. `asked_s` is when the last successful renewal was begun."""
 
     held: bool = False
     asked_s: float = 0.0
 
     def trusted(self, now_s: float) -> bool:
-        """May the holder still write to Takaro? Not when the lease could run out before the bytes are out."""
+        """Whether the holder may write to Takaro: not if the lease could end before the bytes are sent."""
         return self.held and now_s - self.asked_s < TRUSTED_FOR_S
 
 
 class LeaseLook(NamedTuple):
     """What one look at an instance finds.
 
-    `record` names the holder and its last renewal ("": the lease is free); `wanted` is what another uplink
-    that stands by last said, "waiting" or "ready"; then Redis' clock, what waits for uplink, and when the mod
-    was last heard of (0: never).
+    `record` names the holder and its last renewal ("": the lease is free). `wanted` is what an uplink that
+    stands by last wrote, "waiting" or "ready". `now_ms` is Redis' clock. `batches` and `results` wait for
+    uplink. `contact_ms` is when the mod last called (0: never).
     """
 
     mine: bool
     newest: bool
-    """Takaro asks the socket that identified last. As far as was said, that is ours (protocol.md T3)."""
+    """Our socket has identified last, by what is noted in Redis: Takaro asks that one (protocol.md T3)."""
     doubt: str
-    """Which others began to identify and have no answer: any of them may come last. "": nobody."""
+    """The other uplinks that began to identify and have no answer: any of them may be last. "": none."""
     record: str
     wanted: str
     watched: str
-    """Another word whenever somebody new looks at what passes; "": nobody does (instances/activity.py)."""
+    """Changes with each new watcher of the recent activity; "": nobody watches (instances/activity.py)."""
     now_ms: int
     batches: int
     results: int
     contact_ms: int
     ttl_ms: int
-    """How long the lease lasts from now if nobody renews it."""
+    """Time until the lease ends if nobody renews it."""
 
 
 class Lease:
@@ -79,7 +79,7 @@ class Lease:
         self, store: Store, slug: str, uplink: str, stepped: Callable[[ClockStep], object] = lambda step: None
     ) -> None:
         self.clock = SteppedClock(boot_id())
-        """Redis' clock. Known from the first renewal on."""
+        """Redis' clock, known from the first renewal on."""
         self.empty_s = float("-inf")
         """When the stream of events was last seen empty, on boottime_s()."""
         self._stepped = stepped
@@ -106,10 +106,10 @@ class Lease:
     async def renew(
         self, *, take: bool = True, dead: str = "", want: str = "", settled: str = ""
     ) -> LeaseLook:
-        """Prolongs the lease if it is ours; if it is free and we `take`, takes it.
+        """Renews the lease if it is ours, and takes it if it is free and `take` is set.
 
-        A record that is still `dead` counts as free. `want`: what to say if we stand by for it. A `doubt`
-        that is still `settled` is dropped.
+        A record that is still `dead` counts as free. `want` is what to write if we stand by for it. A `doubt`
+        that is still `settled` ends.
 
         Raises StoreError: then the lease may still be ours.
         """
@@ -149,7 +149,7 @@ class Lease:
     def _clock_told(self, store_ms: int, asked_s: float) -> None:
         now_s = boottime_s()
         step = self.clock.told(store_ms, asked_s, now_s)
-        # A step is stored at once: to whoever starts after us, two steps may look like none.
+        # A step is stored at once: the next owner could take two steps for none.
         if step or (self.held and now_s - self._clock_noted_s >= CLOCK_NOTED_EVERY_S):
             self._clock_noted_s = now_s
             self._store.tell("HSET", self._link_key, "clock", self.clock.noted())
@@ -157,18 +157,18 @@ class Lease:
             self._stepped(step)
 
     async def announce_identify(self) -> bool:
-        """Says in Redis that an identify of ours follows. True: send it at once, before any other `await`.
+        """Writes to Redis that an identify of ours follows. True: send it at once, before any other `await`.
 
-        False: the lease was ours and is not any more, or Redis took longer than ANNOUNCED_FOR_S. An identify
-        that is sent all the same may leave Takaro with a socket that is not the owner's, and no uplink would
-        know. Raises StoreError: then it must not be sent either.
+        False: the lease was ours and is not any more, or Redis took longer than ANNOUNCED_FOR_S. If the
+        identify were sent then, Takaro could ask a socket that is not the owner's, and no uplink would know.
+        Raises StoreError: then it must not be sent either.
         """
         asked_s = boottime_s()
         announced = await self._say_identify("begins", only_owner=self.held)
         return announced and boottime_s() - asked_s < ANNOUNCED_FOR_S
 
     async def note_identified(self) -> None:
-        """Says in Redis that Takaro has accepted the identify that was announced. Raises StoreError."""
+        """Writes to Redis that Takaro has accepted the announced identify. Raises StoreError."""
         await self._say_identify("answered", only_owner=False)
 
     async def _say_identify(self, what: str, *, only_owner: bool) -> bool:
@@ -179,7 +179,7 @@ class Lease:
         return bool(reply)
 
     async def passed_on(self) -> bool:
-        """Has another uplink identified the socket that Takaro asks from now on? Raises StoreError."""
+        """Whether another uplink has identified last, so that Takaro asks its socket. Raises StoreError."""
         newest: bytes = await self._store.send("HGET", self._looked_at[-1], "newest") or b""
         return bool(newest) and not newest.startswith(b"?") and newest.decode() != self.token
 
@@ -193,6 +193,6 @@ class Lease:
             await self.renewal()
 
     async def release(self) -> None:
-        """Gives the lease back, so that another need not wait for it to run out. Raises StoreError."""
+        """Gives the lease back, so that another uplink can take it at once. Raises StoreError."""
         self._standing = LeaseHold()
         await self._store.run(_RELEASE, (self._key,), self.token, WAKE_LEASES, self.slug)

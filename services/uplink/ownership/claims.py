@@ -50,7 +50,7 @@ class ClaimState(Enum):
 
 
 @unique
-class Found(Enum):
+class LookResult(Enum):
     """What a look has found, as far as it matters in the state."""
 
     OTHERS = auto()  # the lease is free or held by another uplink
@@ -74,9 +74,9 @@ class ClaimStep(Enum):
     LOST = auto()  # another uplink owns the instance
 
 
-_S, _F, _D = ClaimState, Found, ClaimStep
+_S, _F, _D = ClaimState, LookResult, ClaimStep
 
-MOVES: dict[ClaimState, dict[Found, tuple[ClaimState, ClaimStep]]] = {
+MOVES: dict[ClaimState, dict[LookResult, tuple[ClaimState, ClaimStep]]] = {
     _S.WATCHING: {
         _F.OTHERS: (_S.WATCHING, _D.NOTHING),
         _F.MOVABLE: (_S.STANDING_BY, _D.STAND_BY),
@@ -156,27 +156,27 @@ class Claims:
             found = self._found_mine(now_s, seen)
         else:
             movable = self.state is ClaimState.WATCHING and ours and seen.record and may_move()
-            found = Found.MOVABLE if movable else Found.OTHERS
+            found = LookResult.MOVABLE if movable else LookResult.OTHERS
         before = self.state
         self.state, step = MOVES[before][found]
         if self.state is not before:
             self._unasked_since_s = None
         return step
 
-    def _found_mine(self, now_s: float, seen: Seen) -> Found:
+    def _found_mine(self, now_s: float, seen: Seen) -> LookResult:
         if self.state is not ClaimState.OWNER:
-            return Found.ASKED if seen.newest else Found.UNASKED
+            return LookResult.ASKED if seen.newest else LookResult.UNASKED
         if seen.ready:
-            return Found.READY
+            return LookResult.READY
         if seen.newest or seen.wanted:
             self._unasked_since_s = None
-            return Found.ASKED
+            return LookResult.ASKED
         if self._unasked_since_s is None:
             self._unasked_since_s = now_s
         if now_s - self._unasked_since_s <= WANTED_FOR_S:
-            return Found.UNASKED
+            return LookResult.UNASKED
         self._unasked_since_s = now_s
-        return Found.UNASKED_FOR_LONG
+        return LookResult.UNASKED_FOR_LONG
 
     def let_go(self, now_s: float) -> None:
         """The lease was given back. It is left to other uplinks for PATIENCE_S."""

@@ -6,7 +6,7 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from services.relay.protocol.command_states import CommandState
 from services.relay.protocol.errors import NotCarriedOut, StoreError
@@ -50,9 +50,7 @@ CommandResult = Outcome | CommandFailure
 class _Pending:
     """A command from its request until its end is known."""
 
-    result: "asyncio.Future[CommandResult]" = field(
-        default_factory=lambda: asyncio.get_running_loop().create_future()
-    )
+    result: "asyncio.Future[CommandResult]"
     timeout: asyncio.Timeout | None = None
 
 
@@ -91,7 +89,7 @@ class CommandQueue:
         If this process stood still before, the request may have waited unread, and has that much less time.
         """
         begun_s = time.monotonic() - self._stalls.waited_s(boottime_s())
-        pending = self._pending[command.operation_id] = _Pending()
+        pending = self._pending[command.operation_id] = _Pending(asyncio.get_running_loop().create_future())
         self._results.waited_for += somebody_waits
         if not self.lease.held:
             self.wake()  # from now on results are looked for at intervals

@@ -9,7 +9,7 @@ from services.uplink.ownership.claims import (
     Claims,
     ClaimState,
     ClaimStep,
-    Found,
+    LookResult,
     Seen,
 )
 
@@ -173,4 +173,4 @@ def test_a_stopped_uplink_does_nothing_about_what_a_last_look_finds() -> None:
 def test_each_state_has_a_move_for_a_lease_of_others_and_for_one_of_ours() -> None:
     assert set(MOVES) == set(ClaimState)
     for moves in MOVES.values():
-        assert {Found.OTHERS, Found.ASKED, Found.UNASKED} <= set(moves)
+        assert {LookResult.OTHERS, LookResult.ASKED, LookResult.UNASKED} <= set(moves)

@@ -4,8 +4,7 @@ Takaro's burst of 3 + 2P reads each 30 s must never reach a mod that polls every
 a time (protocol.md T16). Equal reads are sent once, in the order of their rank, at a few a second.
 """
 
-from collections.abc import Iterator
-from itertools import islice, takewhile
+from itertools import chain, islice, takewhile
 
 from services.relay.service.token_bucket import TokenBucket
 from services.uplink.requests.mirror.mirror import Subject
@@ -56,7 +55,7 @@ class Refreshes:
     def take(self, now_s: float) -> list[Subject]:
         """The reads to send now, the most needed first. `done` must follow for each."""
         may, room = int(self._pace.level(now_s)), MAX_UNDER_WAY - len(self._under_way)
-        taken = list(islice(_in_order(self._waited_for), min(may, room)))
+        taken = list(islice(chain.from_iterable(self._waited_for.values()), min(may, room)))
         ready = self._ready(now_s, room - len(taken))
         if len(ready) <= may - len(taken):
             taken += ready
@@ -70,7 +69,7 @@ class Refreshes:
 
     def clear(self) -> list[Subject]:
         """Forgets the reads that were not sent yet. Returns those that a request waits for."""
-        waited_for = list(_in_order(self._waited_for))
+        waited_for = list(chain.from_iterable(self._waited_for.values()))
         for subjects in (*self._waited_for.values(), *self._wanted.values()):
             subjects.clear()
         return waited_for
@@ -102,8 +101,3 @@ class Refreshes:
             for subject, _ in takewhile(lambda wanted: wanted[1] + self._calm_s <= now_s, subjects.items())
         )
         return list(islice(ready, min(room, int(self._pace.most))))
-
-
-def _in_order(by_rank: dict[int, dict[Subject, float]]) -> Iterator[Subject]:
-    for subjects in by_rank.values():
-        yield from subjects
