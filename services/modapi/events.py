@@ -118,7 +118,7 @@ class EventIntake:
 
     def unanswered(self, token: str) -> None:
         """The mod had hung up before its answer: it sends those events again."""
-        self._stream.unanswered(token)
+        self._stream.answered(token, arrived=False)
 
     async def _mapped(self, body: bytes) -> tuple[list[Slot], bool]:
         """What each event becomes, and whether the body had to be mended. Raises StoreError."""

@@ -20,8 +20,7 @@ LINE, OTHER_LINE = (b'{"events":[{"type":"log","msg":"%s"}]}' % text for text in
 
 
 def modapi(store: Store, slug: str, roster: Roster, log_lines: LogLines = ALL_LOG_LINES) -> EventIntake:
-    stream = EventStream(store, slug)
-    stream._clock = ExactClock()
+    stream = EventStream(store, slug, clock=ExactClock())
     return EventIntake(
         stream, InstanceState(store, slug), roster, ModapiMetrics(CollectorRegistry()), log_lines
     )

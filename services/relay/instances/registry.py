@@ -5,6 +5,7 @@ Every change is one script that takes effect only if nobody else has changed the
 
 import logging
 import secrets
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import astuple
 from datetime import UTC, datetime
@@ -29,7 +30,7 @@ from services.relay.protocol.keys import (
 from services.relay.service.clocks import boot_id, boottime_s
 from services.relay.service.settings import Instance
 from services.relay.store.client import Script, Store, pairs
-from services.relay.store.clock_steps import SteppedClock
+from services.relay.store.clock import SteppedClock
 
 REMOVED_KEPT_S = 24 * 3600
 """How long the data of a removed instance is kept: until then it can be added again with its data."""
@@ -273,10 +274,11 @@ class Registry:
     async def _look(self, version: str | None = None) -> "_Raw":
         if self._clock_noted_s is None:
             await self._recall_clock()
-        asked_s = boottime_s()
+        begun_s, asked_s = time.monotonic(), boottime_s()
         known = "?" if version is None else version
         keys = (INSTANCES, INSTANCES_VERSION)
         found, now_ms, *flat = await self._store.run_until(WITHIN_S, _READ, keys, known)
+        self._store.clock_of(INSTANCES).told(now_ms * 1000, begun_s, time.monotonic(), within_us=1000)
         self._read_clock(now_ms, asked_s)
         same = found.decode() == known
         return _Raw(found.decode(), now_ms, None if same else {k.decode(): v for k, v in pairs(flat)})

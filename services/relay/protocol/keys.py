@@ -40,7 +40,7 @@ INSTANCES_REMOVALS = "relay:{instances}:removals"
 """Sorted set: slug -> when the data of a removed instance is to be deleted (ms)."""
 
 INSTANCES_CLOCK = "relay:{instances}:clock"
-"""String: the last reading of Redis' clock, and its steps (clock_steps.py). Replaced keys and removed
+"""String: the last reading of Redis' clock, and its steps (store/clock.py). Replaced keys and removed
 instances age by it."""
 
 ADMIN_PORTS = "relay:admin-ports"

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from services.relay.protocol.errors import NotCarriedOut, StoreError
 from services.relay.store import durability
 from services.relay.store.calls import Script, StoreCall, disregard, seen
+from services.relay.store.clock import StoreClock
 from services.relay.store.cluster import Cluster, slot_of
 from services.relay.store.connection import Argument, Connection
 from services.relay.store.durability import ServerFacts
@@ -153,6 +154,24 @@ class Store:
                         await asyncio.sleep(RETRY_EVERY_S)
         except TimeoutError:
             raise error from None
+
+    def clock_of(self, key: str) -> StoreClock:
+        """The clock of the primary that has this key. Whoever gets a reply with its time tells it."""
+        return (self._only or self._lane_of(slot_of(key))).clock
+
+    async def known_clock(self, key: str) -> StoreClock:
+        """The same clock. It is read now if no reply has told its time lately. Raises StoreError."""
+        if not self.clock_of(key).is_known(time.monotonic()):
+            await self.read_clock(key)
+        return self.clock_of(key)
+
+    async def read_clock(self, key: str) -> int:
+        """Reads the clock of the primary that has this key, in microseconds. Raises StoreError."""
+        asked_s = time.monotonic()
+        seconds, microseconds = await self.run(CLOCK, (key,))
+        redis_us = int(seconds) * 1_000_000 + int(microseconds)
+        self.clock_of(key).told(redis_us, asked_s, time.monotonic())
+        return redis_us
 
     def hint(self, channel: str, slug: str) -> None:
         """Tells whoever listens on `channel` to look at an instance, behind its commands of this pipeline."""

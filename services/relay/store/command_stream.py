@@ -18,8 +18,7 @@ from services.relay.protocol.limits import DEFAULT_LIMITS
 from services.relay.protocol.records import Command, Outcome
 from services.relay.protocol.vocabulary import HAND_OUT_WITHIN_S, Action
 from services.relay.store.calls import seen
-from services.relay.store.client import CLOCK, RETRY_EVERY_S, Script, Store
-from services.relay.store.clock import StoreClock
+from services.relay.store.client import RETRY_EVERY_S, Script, Store
 from services.relay.store.event_stream import CALL_WITHIN_S, CONTACT_EVERY_MS
 
 MAX_POLL_COMMANDS = 40
@@ -63,7 +62,6 @@ class CommandStream:
             CommandLane.READS: keys.reads,
             CommandLane.REFRESHES: keys.refreshes,
         }
-        self._clock = StoreClock()
         self._refusing: set[asyncio.Task[bool]] = set()
 
     # uplink's side
@@ -112,9 +110,8 @@ class CommandStream:
 
     async def _on_redis_clock(self, moment_s: float) -> int:
         """A moment of time.monotonic() on Redis' clock, in ms. Early by at most the time of the reply."""
-        seconds, microseconds = await self._store.run(CLOCK, (self._keys.contact,))
-        left_s = moment_s - time.monotonic()
-        return int(seconds) * 1000 + int(microseconds) // 1000 + int(left_s * 1000)
+        redis_us = await self._store.read_clock(self._keys.contact)
+        return redis_us // 1000 + int((moment_s - time.monotonic()) * 1000)
 
     async def give_up(
         self, operation_id: str, *, in_doubt: bool = False, unfetched_only: bool = False
@@ -170,8 +167,7 @@ class CommandStream:
         """
         keys = self._keys
         until_s = time.monotonic() + TAKE_WITHIN_S
-        if not self._clock.known:
-            await self._ask_clock()
+        await self._store.known_clock(keys.contact)
         while True:
             asked_s = time.monotonic()
             word, now_us, *taken = await self._store.run(
@@ -182,14 +178,14 @@ class CommandStream:
                 CONTACT_EVERY_MS,
                 KEEP_MS,
                 "1" if refreshes_alone else "0",
-                self._clock.surely_by_us(until_s),
+                self._store.clock_of(keys.contact).surely_by_us(until_s),
                 KEEP_NEWEST,
                 LEFT_MS,
                 LONGEST_MS,
                 durable=True,  # a failover that forgot it would hand it out again
                 orphaned=lambda reply: self.hand_back(_commands(reply[2:])[0]),
             )
-            self._clock.told(now_us, asked_s)
+            self._store.clock_of(keys.contact).told(now_us, asked_s, time.monotonic())
             if word == b"taken":
                 commands, unknown = _commands(taken)
                 for operation_id in unknown:
@@ -197,11 +193,6 @@ class CommandStream:
                 return commands
             if until_s <= time.monotonic():
                 raise StoreError("Redis: it answered too late, or its clock was set")
-
-    async def _ask_clock(self) -> None:
-        asked_s = time.monotonic()
-        seconds, microseconds = await self._store.run(CLOCK, (self._keys.contact,))
-        self._clock.told(int(seconds) * 1_000_000 + int(microseconds), asked_s)
 
     def hand_back(self, commands: Sequence[Command]) -> None:
         """Queues taken commands again, because the mod hung up before anything was written to it.

@@ -1,6 +1,6 @@
-"""The stream of game events of one instance: modapi appends batches, uplink reads and takes them off.
+"""The stream of game events of one instance: modapi appends batches, uplink reads and acknowledges them.
 
-Order is kept, nothing is ever trimmed to make room: a full stream refuses, and the mod keeps its events.
+Order is kept. Nothing is ever trimmed to make room: a full stream refuses, and the mod keeps its events.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from services.relay.protocol.keys import WAKE_EVENTS, keys_of
 from services.relay.protocol.records import DeadEvent, GameEvent
 from services.relay.protocol.vocabulary import EventType
 from services.relay.service.clocks import next_beat_s
-from services.relay.store.client import CLOCK, Script, Store
+from services.relay.store.client import Script, Store
 from services.relay.store.clock import StoreClock
 from services.relay.store.stream_entries import Delivered, StreamEntry
 
@@ -30,12 +30,15 @@ MAX_QUEUED_BYTES = 64 * 1024 * 1024
 MAX_DEAD_EVENTS = 1_000
 MAX_REFUSED_BYTES = 16 * 1024
 REFUSED_BY_TAKARO = "refused-by-takaro"
-"""The reason of a dead letter that uplink wrote; all others are modapi's (dialect/dead.py)."""
+"""The reason of a dead letter that uplink wrote; modapi has all others (dialect/dead.py)."""
 
 CONTACT_EVERY_MS = 5_000
+HUNG_UP = "!"
+"""Marks the note of a batch whose answer has not arrived."""
+
 NOTE_AFTER_S = 0.05
-"""So long it waits to go along with the next batch, and up to as long again for those of other instances. An
-honest twin that comes sooner, and to another process, would be taken for a repeat. A mod flushes each second
+"""A note waits this long for the next batch, and up to as long again for the notes of other instances. An
+honest equal batch that comes sooner, to another process, counts as a repeat. A mod flushes each second
 (protocol.md M1)."""
 
 CALL_WITHIN_S = 2.5
@@ -49,10 +52,10 @@ _BURY = Script("bury")
 
 @dataclass(frozen=True, slots=True)
 class EventBatch:
-    """What is made of one POST of the mod's.
+    """The events of one POST of the mod.
 
-    `slots` has one entry for each event as the mod sent it, in order: it is what a repeat is recognised by
-    and cut off by. `digest` is over the mod's bytes of it, `became` what it was turned into; None: left out.
+    `slots` has one entry for each event as the mod sent it, in order. Repeats are recognised and cut off by
+    them. `digest` is over the mod's bytes of the event. `became` is its form for Takaro; None: left out.
     """
 
     slots: Sequence["Slot"]
@@ -71,15 +74,13 @@ NOT_ASKED = "-"
 class Appended:
     """`token` names the batch that the answer is for; `repeated` events at its head were stored before.
 
-    An empty token: the stream is full. NOT_ASKED: all of it is stored, but the mod asked again since.
+    `full`: the stream is full, and nothing was stored. A token of NOT_ASKED: all of it is stored, but the
+    mod has sent it again since.
     """
 
     token: str
     repeated: int = 0
-
-    @property
-    def full(self) -> bool:
-        return not self.token
+    full: bool = False
 
 
 def digest(raw: Any) -> bytes:
@@ -92,18 +93,18 @@ NEVER = 1_000_000
 
 
 def _telling(slots: Sequence[Slot]) -> int:
-    """How many events at the head have two different ones among them, and one that is no log line.
+    """The length of the shortest beginning that has two different events, and one that is no log line.
 
-    No honest batch begins with the same ones as the batch before it. Single events, several kills of one kind
-    and log lines do come again.
+    No honest batch begins like that with the events of the batch before. Single events, several kills of one
+    kind, and log lines do come again.
     """
-    differ = next((n for n, slot in enumerate(slots, 1) if slot.digest != slots[0].digest), NEVER)
-    no_log = next((n for n, slot in enumerate(slots, 1) if _is_no_log_line(slot.became)), NEVER)
-    return max(differ, no_log)
-
-
-def _is_no_log_line(fate: GameEvent | DeadEvent | None) -> bool:
-    return type(fate) is dict and fate["type"] != EventType.LOG.value
+    differ = no_log = False
+    for number, slot in enumerate(slots, 1):
+        differ = differ or slot.digest != slots[0].digest
+        no_log = no_log or (type(slot.became) is dict and slot.became["type"] != EventType.LOG.value)
+        if differ and no_log:
+            return number
+    return NEVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +118,11 @@ class _Post:
 class EventStream:
     """The event stream of the instance `slug`.
 
-    `sender` names who appends, if not the mod: what it repeats is recognised among its own batches, and that
-    it is there does not mean that the mod is.
+    `sender` names a sender other than the mod. Its repeats are recognised among its own batches, and its
+    batches do not count as contact with the mod. `clock` replaces the clock of the store.
     """
 
-    def __init__(self, store: Store, slug: str, sender: str = "") -> None:
+    def __init__(self, store: Store, slug: str, sender: str = "", clock: StoreClock | None = None) -> None:
         self.slug = slug
         self._store = store
         self._sender = f"{sender}:" if sender else ""
@@ -129,114 +130,114 @@ class EventStream:
         self._append_keys = (keys.events, keys.intake, keys.dead, keys.players, keys.contact)
         self._token_base = secrets.token_hex(8)
         self._numbers = itertools.count()
-        self._clock = StoreClock()
-        self._fates: dict[str, str] = {}  # what is to be noted, by field
+        self._clock = clock
+        self._notes: dict[str, str] = {}  # whether answers arrived, to be written, by field
         self._noting: asyncio.TimerHandle | None = None
         self._heard_s = -math.inf
 
     async def append(self, batch: EventBatch, received_s: float | None = None) -> Appended:
         """Stores a batch that came at `received_s` (on time.monotonic(); now, if not given).
 
-        Raises StoreError when that could not be had within CALL_WITHIN_S: then it may be stored all the same,
+        Raises StoreError if that did not succeed within CALL_WITHIN_S. The batch may be stored all the same,
         but only within that time.
         """
         now_s = time.monotonic()
-        if not self._clock.known:
-            self._clock.told(int(await self.clock_s() * 1_000_000), now_s)
-        posted = _Post(
+        clock = self._clock or await self._store.known_clock(self._keys.events)
+        post = _Post(
             f"{self._token_base}-{next(self._numbers):08x}",
             batch,
-            self._clock.at_us(now_s if received_s is None else received_s),
-            self._clock.at_us(now_s + CALL_WITHIN_S),
+            clock.at_us(now_s if received_s is None else received_s),
+            clock.at_us(now_s + CALL_WITHIN_S),
         )
         cut = 0
         while True:
             asked_s = time.monotonic()
-            left_s = now_s + CALL_WITHIN_S - asked_s
-            word, told_us, slot, repeated = await self._append(posted, cut, left_s)
-            self._clock.told(told_us, asked_s)
-            if word == b"late":
-                raise StoreError("Redis: it answered too late, or its clock was set")
-            if word == b"full":
-                return Appended("", cut)
-            if word == b"overtaken":
-                return Appended(NOT_ASKED, repeated)
-            if word == b"accepted":
-                return Appended(f"{slot} {posted.token}", repeated)
+            word, told_us, slot, repeated = await self._append(post, cut, now_s + CALL_WITHIN_S - asked_s)
+            clock.told(told_us, asked_s, time.monotonic())
+            match word:
+                case b"late":
+                    raise StoreError("Redis: it answered too late, or its clock was set")
+                case b"full":
+                    return Appended("", cut, full=True)
+                case b"overtaken":
+                    return Appended(NOT_ASKED, repeated)
+                case b"accepted":
+                    return Appended(f"{slot} {post.token}", repeated)
             cut = repeated
 
-    async def _append(self, posted: "_Post", cut: int, within_s: float) -> list[Any]:
-        slots = posted.batch.slots
-        fates = [slot.became for slot in slots[cut:]]
-        events = [fate for fate in fates if fate and not isinstance(fate, DeadEvent)]
-        dead = [fate for fate in fates if isinstance(fate, DeadEvent)]
+    async def _append(self, post: _Post, cut: int, within_s: float) -> list[Any]:
+        """Sends the batch without its first `cut` events."""
+        slots = post.batch.slots
+        events: list[GameEvent] = []
+        dead: list[str | bytes] = []
+        digests: list[bytes] = []
+        for number, slot in enumerate(slots):
+            digests.append(slot.digest)
+            became = slot.became if number >= cut else None
+            if isinstance(became, DeadEvent):
+                dead += (became.reason, became.detail, became.raw)
+            elif became:
+                events.append(became)
+        players: list[str | bytes] = []
+        for player in post.batch.players.items():
+            players += player
+        now_s = time.monotonic()
+        heard = not self._sender and now_s - self._heard_s >= CONTACT_EVERY_MS / 1000
+        if heard:  # not each time: it is one more write to sync to disk
+            self._heard_s = now_s
         self._store.hint(WAKE_EVENTS, self.slug)
         reply: list[Any] = await self._store.run_until(
             within_s,
             _APPEND,
             self._append_keys,
-            posted.token,
-            " ".join([fate for fate in self._fates.values() if fate[0] != "!"]),
-            b"".join([slot.digest for slot in slots]),
+            post.token,
+            " ".join(filter(_has_arrived, self._notes.values())),
+            b"".join(digests),
             cut,
-            posted.received_us,
-            posted.deadline_us,
+            post.received_us,
+            post.deadline_us,
             orjson.dumps(events) if events else b"",
             len(events),
             MAX_QUEUED_EVENTS,
             MAX_QUEUED_BYTES,
             MAX_DEAD_EVENTS,
-            self._heard(),
+            "1" if heard else "0",
             self._sender,
             _telling(slots),
-            3 * len(dead),
-            *[part for letter in dead for part in (letter.reason, letter.detail, letter.raw)],
-            *[part for pair in posted.batch.players.items() for part in pair],
+            len(dead),
+            *dead,
+            *players,
             durable=True,
         )
         return reply
 
-    def _heard(self) -> str:
-        """The time of contact is noted now and then only: it is one more thing to sync to disk."""
-        now_s = time.monotonic()
-        if self._sender or now_s - self._heard_s < CONTACT_EVERY_MS / 1000:
-            return "0"
-        self._heard_s = now_s
-        return "1"
-
-    def answered(self, token: str) -> None:
+    def answered(self, token: str, *, arrived: bool = True) -> None:
         """Notes that the mod has its answer for that batch: what comes next is new, even if it looks alike.
 
-        The note goes with this process's next batch, and a moment later by itself, for other processes.
-        Should it be lost, the worst is that an honest twin of the batch, as the next one, is dropped. A batch
-        that no honest one looks like (_telling) is taken for a repeat for half a minute all the same.
+        If the answer has not `arrived`, because the mod had hung up, it will send that batch again, even if
+        others come first.
+
+        The note goes with this process's next batch, and a moment later by itself, for other processes. If it
+        is lost, the worst is that an equal honest batch right behind it is dropped. A batch that no honest
+        one looks like (_telling) is taken for a repeat for half a minute in any case.
         """
-        self._fate(token, "")
-
-    def unanswered(self, token: str) -> None:
-        """Notes that the mod had hung up: it will send that batch again, even if others come first."""
-        self._fate(token, "!")
-
-    def _fate(self, token: str, mark: str) -> None:
         slot, _, name = token.partition(" ")
         if not name:
             return  # NOT_ASKED
-        self._fates[f"{self._sender}f{slot}"] = mark + name
+        self._notes[f"{self._sender}f{slot}"] = name if arrived else HUNG_UP + name
         if self._noting is None:
             loop = asyncio.get_running_loop()
             self._noting = loop.call_at(next_beat_s(loop.time() + NOTE_AFTER_S, NOTE_AFTER_S), self._note)
 
     def _note(self) -> None:
         self._noting = None
-        fates, self._fates = self._fates, {}
-        note = self._store.run(
-            _NOTE, (self._keys.intake,), *[part for pair in fates.items() for part in pair]
-        )
-        note.add_done_callback(partial(self._noted, fates))
+        notes, self._notes = self._notes, {}
+        note = self._store.run(_NOTE, (self._keys.intake,), *itertools.chain.from_iterable(notes.items()))
+        note.add_done_callback(partial(self._noted, notes))
 
-    def _noted(self, fates: dict[str, str], reply: asyncio.Future[Any]) -> None:
+    def _noted(self, notes: dict[str, str], reply: asyncio.Future[Any]) -> None:
         if reply.cancelled() or reply.exception():
-            self._fates = fates | self._fates  # to go with the next batch
+            self._notes = notes | self._notes  # to go with the next batch
 
     async def read(self, after: str, count: int) -> list[StreamEntry]:
         """Up to `count` entries after the entry id `after` ("" for the start), oldest first."""
@@ -246,11 +247,6 @@ class EventStream:
     async def newest(self, count: int) -> list[StreamEntry]:
         """Up to `count` entries, the newest first."""
         return _entries(await self._store.send("XREVRANGE", self._keys.events, "+", "-", "COUNT", count))
-
-    async def clock_s(self) -> float:
-        """Redis' clock, by which entries are accepted."""
-        seconds, microseconds = await self._store.run(CLOCK, (self._keys.contact,))
-        return int(seconds) + int(microseconds) / 1_000_000
 
     async def delivered(self) -> Delivered:
         """How far delivery has come, as it was acknowledged last."""
@@ -263,8 +259,8 @@ class EventStream:
     async def ack(
         self, lease: str, delivered: Delivered, count: int, size_bytes: int, gone: Sequence[str] = ()
     ) -> None:
-        """Takes off the entries before `delivered.entry` and those of `gone`: `count` events since the last
-        call, and entries of `size_bytes`. Raises LostLease, StoreError."""
+        """Deletes the entries before `delivered.entry` and those of `gone`. Since the last call, these are
+        `count` events, and entries of `size_bytes`. Raises LostLease, StoreError."""
         keys = (self._keys.lease, self._keys.events, self._keys.intake)
         done = await self._store.run_until(
             CALL_WITHIN_S,
@@ -273,13 +269,13 @@ class EventStream:
             lease,
             delivered.entry,
             delivered.skip,
-            " ".join([f"{id}:{mask:x}" for id, mask in delivered.needed.items()]),
+            " ".join([f"{id}:{mask:x}" for id, mask in delivered.needed.items()]) if delivered.needed else "",
             delivered.total,
             count,
             size_bytes,
             *gone,
-            durable=True,  # else a primary that was cut off takes any number, and all are repeated
-            though_cancelled=True,  # Takaro has them: left behind at a stop, they would be repeated
+            durable=True,  # otherwise a primary that was cut off accepts any number, and all are repeated
+            though_cancelled=True,  # Takaro has the events: if they stay at a stop, they are repeated
         )
         if done < 0:  # Redis was away for longer than the lease: that is no lost lease
             raise StoreError("Redis: the lease ran out and is not renewed yet")
@@ -287,19 +283,20 @@ class EventStream:
             raise LostLease(f"{self.slug}: another uplink owns this instance now")
 
     async def bury(self, refusal: str, candidates: Sequence[GameEvent]) -> None:
-        """Keeps a record of an event that Takaro refused: one of `candidates`, it does not say which."""
+        """Keeps a dead letter of an event that Takaro refused: one of `candidates`, it does not say which."""
         raw = orjson.dumps(candidates)[:MAX_REFUSED_BYTES]
         await self._store.run(_BURY, (self._keys.dead,), MAX_DEAD_EVENTS, REFUSED_BY_TAKARO, refusal, raw)
 
 
+def _has_arrived(note: str) -> bool:
+    return note[0] != HUNG_UP
+
+
 def _entries(found: Sequence[tuple[bytes, Sequence[bytes]]]) -> list[StreamEntry]:
-    return [
-        StreamEntry(
-            name := id.decode(),
-            orjson.loads(fields[1]),
-            len(fields[1]),
-            # Not there in what an earlier version wrote.
-            int(fields[3] if len(fields) > 3 else name.partition("-")[0]),
-        )
-        for id, fields in found
-    ]
+    entries: list[StreamEntry] = []
+    for id, fields in found:
+        name = id.decode()
+        # An earlier version wrote no time of acceptance.
+        accepted_ms = int(fields[3] if len(fields) > 3 else name.partition("-")[0])
+        entries.append(StreamEntry(name, orjson.loads(fields[1]), len(fields[1]), accepted_ms))
+    return entries

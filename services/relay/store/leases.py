@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from services.relay.protocol.keys import WAKE_LEASES, keys_of
 from services.relay.service.clocks import boot_id, boottime_s
-from services.relay.store.client import CLOCK, Script, Store
-from services.relay.store.clock_steps import ClockStep, SteppedClock
+from services.relay.store.client import Script, Store
+from services.relay.store.clock import ClockStep, SteppedClock
 
 TTL_MS = 5_000
 RENEW_EVERY_S = 1.0
@@ -143,8 +143,7 @@ class Lease:
     async def look_at_clock(self) -> None:
         """Reads Redis' clock now. Raises StoreError."""
         asked_s = boottime_s()
-        seconds, microseconds = await self._store.run(CLOCK, (self._key,))
-        self._clock_told(int(seconds) * 1000 + int(microseconds) // 1000, asked_s)
+        self._clock_told(await self._store.read_clock(self._key) // 1000, asked_s)
 
     def _clock_told(self, store_ms: int, asked_s: float) -> None:
         now_s = boottime_s()

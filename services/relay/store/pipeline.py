@@ -22,6 +22,7 @@ from typing import Any
 
 from services.relay.protocol.errors import StoreError, StoreRefused
 from services.relay.store.calls import Script, StoreCall, TooFewReplicas, settle, unconfirmed
+from services.relay.store.clock import StoreClock
 from services.relay.store.connection import Connection, packed
 from services.relay.store.durability import ServerFacts
 from services.relay.store.refusals import ConnectionLost, RedisRefusal, Then, Unreachable, judged, told
@@ -61,6 +62,7 @@ class Pipeline:
         took: Callable[[float, bool], None],
     ) -> None:
         self.place = place
+        self.clock = StoreClock()
         self.facts: ServerFacts | None = None
         self.refuses = ""
         self.gathered: list[StoreCall] = []

@@ -1,12 +1,12 @@
 """How old may an event be when Takaro receives it? One table. Pure.
 
 Takaro takes the time of receipt for the time of the event, and runs a chat line as a command when it arrives
-(protocol.md T8). An age counts from acceptance, as precisely as it is known (relay/store/clock_steps.py).
+(protocol.md T8). An age counts from acceptance, as precisely as it is known (relay/store/clock.py).
 """
 
 from services.relay.protocol.records import GameEvent
 from services.relay.protocol.vocabulary import EventType
-from services.relay.store.clock_steps import AgeRange
+from services.relay.store.clock import AgeRange
 
 CHAT_S = 15.0
 """A take-over (7 s) and a restart of Redis must not cost a chat line. But a player who typed a `/command` has

@@ -11,7 +11,7 @@ from services.relay.service.clocks import boottime_s, wall_s
 from services.relay.service.faults import FaultKind
 from services.relay.service.logs import InstanceLogger
 from services.relay.store.client import patiently
-from services.relay.store.clock_steps import AgeRange
+from services.relay.store.clock import AgeRange
 from services.relay.store.event_stream import EventStream
 from services.relay.store.leases import Lease
 from services.relay.store.stream_entries import Delivered, StreamEntry

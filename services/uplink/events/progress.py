@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from services.relay.protocol.records import GameEvent
-from services.relay.store.clock_steps import AgeRange
+from services.relay.store.clock import AgeRange
 from services.relay.store.stream_entries import Delivered, StreamEntry
 from services.uplink.events import ages
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from services.relay.protocol.errors import RelayError
 from services.relay.service.clocks import boottime_s, next_beat_s
-from services.relay.store.clock_steps import AgeRange
+from services.relay.store.clock import AgeRange
 from services.relay.store.leases import Lease
 from services.relay.store.stream_entries import StreamEntry
 from services.uplink.connection.socket_writer import SocketWriter

@@ -4,7 +4,7 @@ import logging
 
 from services.relay.service.durations import span
 from services.relay.service.logs import CHANGE
-from services.relay.store.clock_steps import STEP_S, ClockStep
+from services.relay.store.clock import STEP_S, ClockStep
 from services.uplink.reporting.metrics import UplinkMetrics
 
 logger = logging.getLogger(__name__)

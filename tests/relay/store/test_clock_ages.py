@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from services.relay.store.clock_steps import (
+from services.relay.store.clock import (
     BELIEVED_S,
     DRIFT,
     STEP_S,

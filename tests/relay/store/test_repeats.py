@@ -44,9 +44,7 @@ def happenings(words: str) -> EventBatch:
 
 
 def modapi(store: Store, slug: str) -> EventStream:
-    stream = EventStream(store, slug)
-    stream._clock = ExactClock()
-    return stream
+    return EventStream(store, slug, clock=ExactClock())
 
 
 async def now_s() -> float:
@@ -161,7 +159,7 @@ async def test_of_two_batches_under_way_at_once_the_unanswered_one_is_recognised
 
 
 async def test_a_batch_whose_mod_hung_up_is_recognised_behind_others(scene: Scene) -> None:
-    scene.a.unanswered((await scene.a.append(batch("x"))).token)
+    scene.a.answered((await scene.a.append(batch("x"))).token, arrived=False)
     await scene.noted()
     for line in "yvw":
         scene.b.answered((await scene.b.append(batch(line))).token)
@@ -274,8 +272,7 @@ async def _accepted_ago(store: Store, slug: str, ago_s: int) -> None:
 async def test_another_sender_settles_nothing_and_repeats_only_its_own(
     scene: Scene, store: Store, slug: str
 ) -> None:
-    agent = EventStream(store, slug, "agent")
-    agent._clock = ExactClock()
+    agent = EventStream(store, slug, "agent", ExactClock())
     await scene.a.append(batch("x"))  # its answer is lost
     for line in "abcdefx":  # more than are remembered, and one that looks alike
         agent.answered((await agent.append(batch(line))).token)
@@ -378,7 +375,7 @@ async def test_a_mod_that_hears_some_answers_only_has_each_event_stored_once(
             else:
                 mod.requeue(sent)
             if fate == "hung-up":
-                stream.unanswered(token)
+                stream.answered(token, arrived=False)
             await scene.noted()
             if fate == "killed":
                 scene = Scene(
@@ -458,9 +455,7 @@ async def test_two_senders_side_by_side_have_each_of_their_events_stored_once(
     stuck: list[tuple[bool, EventBatch, float]] = []
 
     def sender(is_agent: bool) -> EventStream:
-        stream = EventStream(store, name, "agent" if is_agent else "")
-        stream._clock = ExactClock()
-        return stream
+        return EventStream(store, name, "agent" if is_agent else "", ExactClock())
 
     streams = [sender(False), sender(True)]
 
@@ -493,7 +488,7 @@ async def test_two_senders_side_by_side_have_each_of_their_events_stored_once(
         else:
             mod.requeue(sent)
         if fate == "hung-up":
-            stream.unanswered(token)
+            stream.answered(token, arrived=False)
         await noted()
         if fate == "killed":
             streams[is_agent] = sender(is_agent)

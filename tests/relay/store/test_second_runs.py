@@ -26,8 +26,7 @@ BATCH = EventBatch([Slot(digest("line"), {"type": "log", "data": {"msg": "line"}
 
 
 async def append(store: Store, slug: str, received_s: float) -> Appended:
-    stream = EventStream(store, slug)
-    stream._clock = ExactClock()
+    stream = EventStream(store, slug, clock=ExactClock())
     return await stream.append(BATCH, received_s)
 
 

@@ -161,8 +161,7 @@ async def test_what_is_found_done_counts_only_with_its_replicas(
     batch, early_s = log_line(slug, 1), time.monotonic()
 
     def calls(store: Store, received_s: float) -> list[Awaitable[object]]:
-        stream = EventStream(store, slug)
-        stream._clock = ExactClock()
+        stream = EventStream(store, slug, clock=ExactClock())
         return [
             stream.append(batch, received_s),
             stream.ack("token", Delivered("1-1", 0, {}, 1), 1, 1),

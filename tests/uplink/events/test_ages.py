@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from services.relay.protocol.records import GameEvent
 from services.relay.protocol.vocabulary import EventType
-from services.relay.store.clock_steps import UNKNOWN, AgeRange
+from services.relay.store.clock import UNKNOWN, AgeRange
 from services.uplink.events.ages import HISTORY_S, MAX_AGE_S, YOUNG_S, is_too_old
 
 TAKE_OVER_S = 7.0

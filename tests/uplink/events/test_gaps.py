@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.relay.protocol.records import GameEvent
-from services.relay.store.clock_steps import AgeRange
+from services.relay.store.clock import AgeRange
 from services.relay.store.stream_entries import Delivered, StreamEntry
 from services.uplink.events import gaps
 from services.uplink.events.ages import CHAT_S

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.relay.protocol.records import GameEvent
-from services.relay.store.clock_steps import AgeRange
+from services.relay.store.clock import AgeRange
 from services.relay.store.stream_entries import StreamEntry
 from services.uplink.events.progress import StreamBatch, StreamEvent
 from services.uplink.events.receipts import PROVEN_AFTER_S, Receipts, RefusedEvent, TakenWindow, Window

@@ -23,7 +23,7 @@ from services.relay.service.lifecycle import cancelled
 from services.relay.service.logs import PacedHandler
 from services.relay.service.settings import Instance
 from services.relay.store.client import Store
-from services.relay.store.clock_steps import AgeRange, SteppedClock
+from services.relay.store.clock import AgeRange, SteppedClock
 from services.relay.store.command_stream import CommandStream
 from services.relay.store.event_stream import EventBatch, EventStream, Slot, digest
 from services.relay.store.leases import Lease, LeaseLook

@@ -5,7 +5,7 @@ import logging
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.relay.store.clock_steps import ClockStep
+from services.relay.store.clock import ClockStep
 from services.uplink.reporting.clock_steps import ClockSteps
 from services.uplink.reporting.metrics import UplinkMetrics
 

@@ -85,7 +85,7 @@ if tonumber(of) ~= minute then accepted = 0 end
 local queued, bytes = (tonumber(kept[1]) or 0) + count, (tonumber(kept[2]) or 0) + size
 if count > 0 then
   if queued > tonumber(ARGV[9]) or bytes > tonumber(ARGV[10]) then return {'full', now, 0, 0} end
-  -- An id never goes back, a clock that is set back does: what it showed is kept besides (store/clock_steps.py).
+  -- An id never goes back, a clock that is set back does: what it showed is kept besides (store/clock.py).
   redis.call('XADD', events, '*', 'events', ARGV[7], 'at', string.format('%d', now / 1000))
 end
 -- In the slot of what it repeats: that batch is a part of this one now.
