@@ -1,4 +1,4 @@
-"""modapi as an application: the mods' wire in front, and the health page of the bridge it replaces."""
+"""The application behind the mods' port: their calls, and the health page of the bridge that it replaces."""
 
 import time
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from services.relay.service.http.addresses import Network
 def make_app(
     served_instances: ServedInstances, metrics: ModapiMetrics, trusted: Sequence[Network] = ()
 ) -> ModRouter:
-    """The application behind the mods' port. Their own calls never reach FastAPI, whose layers cost CPU."""
+    """The application behind the mods' port. http/router.py says why the mods' calls do not pass FastAPI."""
     app = FastAPI(openapi_url=None)
 
     @app.get("/health")
@@ -35,7 +35,7 @@ def make_app(
 
 
 async def _health(instance: ServedInstance) -> dict[str, Any]:
-    """In the shape of the old bridge, which status pages read: always 200, the truth is in the body."""
+    """In the form of the old bridge, which status pages read: always 200, the state is in the body."""
     try:
         link, queued, ok = await instance.state.link(), await instance.state.queued(), True
     except StoreError:
@@ -53,7 +53,7 @@ async def _health(instance: ServedInstance) -> dict[str, Any]:
 
 
 def _iso(at_s: float | None) -> str | None:
-    """A moment on boottime_s(), as the wall clock has it now."""
+    """A time on boottime_s(), as a time of the wall clock."""
     if at_s is None:
         return None
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - boottime_s() + at_s))

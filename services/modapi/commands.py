@@ -1,4 +1,4 @@
-"""Commands of one instance: what a poll fetches, and what becomes of the mod's answers."""
+"""The commands of one instance: a poll takes them, and the mod posts their results."""
 
 import asyncio
 import contextlib
@@ -37,11 +37,11 @@ class ModCommands:
         self._told: set[Action] = set()
 
     async def take(self, *, refreshes_alone: bool = True) -> list[Command]:
-        """What waits for the mod: handed out, or handed back if this is cancelled. Raises StoreError."""
+        """Take the commands that wait for the mod. A cancellation puts them back. Raises StoreError."""
         return await self._stream.take(refreshes_alone=refreshes_alone)
 
     def hand_back(self, commands: list[Command]) -> None:
-        """Nothing of them was written: the mod had hung up."""
+        """Put commands back of which nothing was written: the mod had hung up."""
         self._stream.hand_back(commands)
 
     def answer(self, commands: list[Command]) -> bytes:
@@ -65,11 +65,11 @@ class ModCommands:
         return orjson.dumps({"operations": operations}) if operations else b""
 
     async def is_asked(self, operation_id: str) -> bool:
-        """Does anybody wait for the mod's answer to it? Raises StoreError."""
+        """Does a request wait for the result of this operation? Raises StoreError."""
         return action_of(operation_id) is not None and await self._stream.is_handed(operation_id)
 
     async def take_result(self, operation_id: str, body: bytes) -> bool:
-        """Passes an answer of the mod's on; False when nobody waits for it. Raises StoreError."""
+        """Store a result of the mod. False if no request waits for it. Raises StoreError."""
         action = action_of(operation_id)
         if action is None:
             self._metrics.foreign.inc()
@@ -84,7 +84,7 @@ class ModCommands:
         return accepted
 
     def _left_out(self, action: Action, count: int) -> None:
-        """Counted each time, logged once for each action: Takaro asks for the same list again and again."""
+        """Count rows left out. Logged once for each action: Takaro asks for the same list again and again."""
         self._metrics.rows_left_out.labels(action).inc(count)
         if action not in self._told:
             self._told.add(action)
@@ -98,7 +98,7 @@ class ModCommands:
     async def _outcome(self, action: Action, body: bytes) -> tuple[Outcome, str]:
         if len(body) <= READ_AT_ONCE_BYTES:
             outcome, label, missing = _read(action, body)
-        else:  # a catalogue of several MB: others need not wait
+        else:  # a catalogue of several MB: in a thread, so that others need not wait
             outcome, label, missing = await asyncio.to_thread(_read, action, body)
         if missing:
             self._left_out(action, missing)
@@ -109,11 +109,11 @@ class ModCommands:
             return await self._stream.complete(operation_id, outcome, seen)
         except StoreError:
             raise
-        except Exception as error:  # it cannot be written down: before anything was sent
+        except Exception as error:  # it cannot be serialized: raised before anything was sent
             return await self._stream.complete(operation_id, self._faulty(error)[0], seen)
 
     def _faulty(self, error: Exception) -> tuple[Outcome, str]:
-        """Our own code failed on a result. A mod posts it once: Takaro has to hear of it all the same."""
+        """The outcome if our own code failed on a result: the mod posts it once, so Takaro gets an error."""
         self._caught(FaultKind.RESULT, error)
         return Outcome(error="the game server has answered, but the relay failed on it: see its log"), "fault"
 
@@ -121,7 +121,7 @@ class ModCommands:
         self._metrics.service.faults.caught(self._logger, kind, error)
 
     def _completed(self, action: Action, outcome: Outcome) -> Outcome:
-        """With names and ids put into player records; who is in them is remembered."""
+        """The outcome with names and ids added to its player records. These players are remembered."""
         if action is Action.GET_PLAYER and outcome.value:
             return Outcome(self._known(outcome.value))
         if action is Action.GET_PLAYERS and outcome.value:

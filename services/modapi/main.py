@@ -1,4 +1,4 @@
-"""modapi: put together, run, stopped."""
+"""The service modapi: its parts are made, run and stopped here."""
 
 import asyncio
 import contextlib
@@ -26,7 +26,8 @@ from services.relay.service.http.ports import bind
 from services.relay.service.http.tls import certificate_of
 from services.relay.service.settings import Settings
 
-OPEN_DOOR_AFTER_S = 1.0
+LISTEN_AFTER_S = 1.0
+"""The mods' port opens after this time even if Redis has not answered."""
 
 logger = logging.getLogger(__name__)
 
@@ -65,9 +66,9 @@ async def serve(settings: Settings, config: Path | None = None) -> None:
         trusting = asyncio.create_task(lifecycle.trust(store))
         kept_going = partial(metrics.service.faults.kept_going, logger)
         watching = asyncio.create_task(kept_going(lambda: directory.watch(served_instances.update)))
-        # The door opens without Redis too: a mod of relay.toml that registers is answered in any case.
+        # The port opens without Redis too: a mod of relay.toml that registers is always answered.
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(OPEN_DOOR_AFTER_S):
+            async with asyncio.timeout(LISTEN_AFTER_S):
                 await asyncio.wait([trusting])
                 await directory.complete.wait()
         logger.info(

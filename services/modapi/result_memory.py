@@ -1,11 +1,11 @@
-"""Room in memory for the large results of an instance: a mod posts each once, so they wait their turn."""
+"""Memory for the large results of an instance: a mod posts each result once, so they wait for their turn."""
 
 import asyncio
 from collections import deque
 
 
 class ResultMemory:
-    """Bytes of results that may be held in memory at once. Whoever finds no room can wait for it, in turn."""
+    """Bounds the bytes of results in memory at once. A result that finds no room can wait for it, in turn."""
 
     def __init__(self, most_bytes: int) -> None:
         self._most = most_bytes
@@ -13,14 +13,14 @@ class ResultMemory:
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     def enter(self, size_bytes: int) -> bool:
-        """Takes so much, which `leave` has to give back; False: there is no room now."""
+        """Take room, which `leave` must give back. False: there is none now."""
         if self._waiting or self._taken + size_bytes > self._most:
             return False
         self._taken += size_bytes
         return True
 
     async def wait(self, size_bytes: int, within_s: float) -> bool:
-        """Like `enter`, but waits for it; False: there was none in time."""
+        """Like `enter`, but waits for room. False: there was none in time."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((size_bytes, turn))
         self._let_in()
@@ -28,7 +28,7 @@ class ResultMemory:
             async with asyncio.timeout(within_s):
                 await turn
         except BaseException as error:
-            if not turn.cancel() and not turn.cancelled():  # its turn had just come
+            if not turn.cancel() and not turn.cancelled():  # its turn came at this moment
                 self.leave(size_bytes)
             self._let_in()
             if isinstance(error, TimeoutError):
@@ -37,7 +37,7 @@ class ResultMemory:
         return True
 
     def leave(self, size_bytes: int) -> None:
-        """Gives it back."""
+        """Give room back."""
         self._taken -= size_bytes
         self._let_in()
 

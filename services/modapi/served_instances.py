@@ -1,4 +1,4 @@
-"""The instances that this modapi serves, and the secrets that open them: they follow the directory."""
+"""The instances that this modapi serves, and the secrets that open them. Both follow the directory."""
 
 import logging
 import time
@@ -15,12 +15,12 @@ from services.relay.service.logs import InstanceLogger
 from services.relay.store.client import Store
 
 RESULTS_TAKEN_FOR_S = 12.0
-"""How long the mod of an instance that is not served any more may bring results. uplink waits 11 s for those
-of what was handed out before."""
+"""How long results are still taken from the mod of an instance that is no longer served. uplink waits 11 s
+for the results of commands that were handed out before."""
 
 
 class ServedInstances:
-    """Who is let in. `complete` says whether the stored instances are known: only then is a key wrong."""
+    """The served instances. `complete`: are the stored instances known? Only then can a key be wrong."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class ServedInstances:
         self.limits = limits
 
     def update(self, served: Mapping[str, ServedEntry]) -> None:
-        """These are the instances now. Held polls of those that are gone, or lost a key, are let go."""
+        """Serve these instances from now on. Held polls of instances that are gone, or lost a key, end."""
         self.credentials.admit(served.values())
         now_s = time.monotonic()
         self._gone = {slug: gone for slug, gone in self._gone.items() if gone[1] > now_s}
@@ -69,8 +69,8 @@ class ServedInstances:
         self._keys = keys
 
     def waits_for_results(self, key: str) -> ServedInstance | None:
-        """The instance that `key` opened until a moment ago and that is not served any more: the results of
-        what its mod had fetched by then are still taken, nothing else."""
+        """The instance that `key` opened until it ceased to be served a moment ago. Of its mod only the
+        results of commands that it had fetched by then are still taken."""
         slug = self.credentials.closed_for(key)
         instance, until_s = self._gone.get(slug, (None, 0.0))
         return instance if slug not in self.instances and time.monotonic() < until_s else None
@@ -82,7 +82,7 @@ class ServedInstances:
             instance.polls.open()
 
     def close(self) -> None:
-        """They do not arrive any more: no poll is held."""
+        """Hints do not arrive any more: hold no poll."""
         self._hearing = False
         for instance in self.instances.values():
             instance.polls.close()

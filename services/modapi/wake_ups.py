@@ -6,7 +6,7 @@ from services.relay.store.client import Store, steadily
 
 
 async def listen(store: Store, served_instances: ServedInstances) -> None:
-    """Wakes the poll of an instance that has a new command. Never returns; lets all polls go at its end."""
+    """Wakes the poll of an instance that has a new command. Never returns. At its end no poll is held."""
     try:
         async for _, slugs in steadily(lambda: store.hints(WAKE_MODAPI), served_instances.close):
             if not slugs:  # subscribed: from here on none is missed

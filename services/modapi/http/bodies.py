@@ -1,15 +1,11 @@
-"""Reading a request: its body within limits, and whether its sender still waits for the answer."""
+"""Reading a request: its body within limits, and whether its sender has hung up."""
 
-import asyncio
 from collections.abc import Callable
 
 from starlette.types import Receive, Scope
 
 from services.modapi.http.rate_limits import Incoming
 from services.relay.service.http.arrivals import Arrival, Arrivals
-
-READ_ON_S = 0.02
-"""Time for the loop to read that a peer hung up, on systems whose kernel does not say so."""
 
 
 class BeyondLimit(Exception):
@@ -40,25 +36,6 @@ def arrival_of(scope: Scope) -> Arrival:
     """When the request arrived. Now, if the listener did not note it."""
     found: Arrival | None = scope.get("state", {}).get("arrival")
     return found or Arrivals().begun()
-
-
-async def still_waits(arrival: Arrival, receive: Receive, within_s: float) -> None:
-    """To be called right before anything that must not be done for a mod that gave up its request.
-
-    Such a mod repeats the request, most likely to another modapi. Raises CutShort if the mod has hung up, and
-    StoodStill if it probably has: this process stood still, and the request is older than `within_s`.
-    """
-    if not arrival.in_doubt():
-        if gone(receive):
-            raise CutShort
-        return
-    closed = arrival.is_closed()
-    if closed is None:
-        await asyncio.sleep(READ_ON_S)
-    if closed or gone(receive):
-        raise CutShort
-    if arrival.age_s() > within_s:
-        raise StoodStill
 
 
 def announced_bytes(scope: Scope) -> int | None:

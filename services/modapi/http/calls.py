@@ -1,8 +1,8 @@
-"""Which call of a mod's is this, and which secret does it carry? Pure: a request in, a `ModCall` out.
+"""Which call of a mod a request is, and which key it carries. Pure: a request in, a `ModCall` out.
 
 The base of a mod's URL is whatever its operator typed: with `/k/<mod key>`, with `?key=`, with doubled
-slashes. The id in the path is not an identity (protocol.md M2); `agent` alone means something: the log agent,
-which posts beside the mod.
+slashes. The id in the path is not an identity (protocol.md M2); only `agent` means something: the log
+agent, which posts beside the mod.
 """
 
 import re
@@ -22,7 +22,7 @@ class CallKind(Enum):
 
 
 class ModCall(NamedTuple):
-    """`path` is what is left without key and doubled slashes; `operation_id` is set for RESULT only."""
+    """`path` has neither the key nor doubled slashes. `operation_id` is set for RESULT only."""
 
     kind: CallKind
     method: str
@@ -46,9 +46,12 @@ _METHODS = {
 
 
 def read_call(method: str, path: str, query: bytes, headers: Iterable[tuple[bytes, bytes]]) -> ModCall:
-    """Reads a request. The key in the URL counts before the one in the query, and that before the Bearer
-    of a POST."""
-    parts = [part for part in path.split("/") if part]
+    """The call of a request. A key in the path comes first, then one in the query, then the Bearer token of a
+    POST.
+
+    The last part of the path decides: a mod without a saved id calls `/gameserver//poll`.
+    """
+    parts = list(filter(None, path.split("/")))
     key = ""
     if len(parts) >= 2 and parts[0] == "k":
         key = parts[1]
@@ -57,7 +60,18 @@ def read_call(method: str, path: str, query: bytes, headers: Iterable[tuple[byte
         key = parse_qs(query.decode("latin-1")).get("key", [""])[0]
     if not key and method == "POST":  # the engine's GET carries no header (protocol.md M7)
         key = _bearer(headers)
-    kind, operation_id = _kind(parts)
+    kind, operation_id = CallKind.OTHER, ""
+    match parts:
+        case ["gameserver", "agent", "events"]:
+            kind = CallKind.AGENT
+        case ["gameserver", "events"] | ["gameserver", _, "events"]:
+            kind = CallKind.EVENTS
+        case ["gameserver", "poll"] | ["gameserver", _, "poll"]:
+            kind = CallKind.POLL
+        case ["gameserver", "register"]:
+            kind = CallKind.REGISTER
+        case ["gameserver", "operation", name, "result"] | ["gameserver", _, "operation", name, "result"]:
+            kind, operation_id = CallKind.RESULT, name
     if method != _METHODS.get(kind, method):
         kind = CallKind.OTHER
     return ModCall(kind, method, "/" + "/".join(parts), key, operation_id)
@@ -66,28 +80,12 @@ def read_call(method: str, path: str, query: bytes, headers: Iterable[tuple[byte
 def is_direct(headers: Iterable[tuple[bytes, bytes]]) -> bool:
     """Does a request to a loopback listener come from a program on this machine?
 
-    Whoever needs no key must not be spoken for by a proxy that serves strangers, nor by a page in a browser.
+    Only such a program needs no key: neither a proxy that serves others nor a page in a browser may use that.
     """
     for name, value in headers:
         if name in _NOT_DIRECT or (name == b"host" and _LOCAL_HOST.fullmatch(value) is None):
             return False
     return True
-
-
-def _kind(parts: list[str]) -> tuple[CallKind, str]:
-    """By the last part: a mod without a saved id calls `/gameserver//poll`."""
-    if len(parts) < 2 or parts[0] != "gameserver":
-        return CallKind.OTHER, ""
-    match parts[-1]:
-        case "events" if len(parts) <= 3:
-            return CallKind.AGENT if parts[1] == "agent" else CallKind.EVENTS, ""
-        case "poll" if len(parts) <= 3:
-            return CallKind.POLL, ""
-        case "register" if len(parts) == 2:
-            return CallKind.REGISTER, ""
-        case "result" if 4 <= len(parts) <= 5 and parts[-3] == "operation":
-            return CallKind.RESULT, parts[-2]
-    return CallKind.OTHER, ""
 
 
 def _bearer(headers: Iterable[tuple[bytes, bytes]]) -> str:

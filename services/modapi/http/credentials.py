@@ -1,4 +1,4 @@
-"""Which instance does a secret open? Pure, and the same work for a good secret as for a bad one."""
+"""Which instance a secret opens. Pure. A good secret costs the same work as a bad one."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -12,9 +12,9 @@ CLOSED_KEPT = 1_000
 class Credentials:
     """Mod keys to instances.
 
-    Secrets are looked up by their digest, so that how long a look-up takes says nothing of a secret.
+    Secrets are looked up by their digest, so that the time of a look-up says nothing about a secret.
     With one instance and a listener that only this machine can reach, no secret is needed, and a mod that
-    was set up for the old bridge may go on presenting the identity token it saved (protocol.md M2).
+    was set up for the old bridge may keep presenting the identity token it saved (protocol.md M2).
     """
 
     def __init__(self, served: Iterable[ServedEntry] = (), *, loopback_only: bool) -> None:
@@ -24,7 +24,7 @@ class Credentials:
         self.admit(served)
 
     def admit(self, served: Iterable[ServedEntry]) -> None:
-        """From now on the keys of these instances open, and no others."""
+        """Accept the keys of these instances from now on, and no others."""
         entries = tuple(served)
         before = self._closed | self._slugs
         self._slugs = {key.digest: entry.instance.slug for entry in entries for key in entry.keys}
@@ -50,9 +50,9 @@ class Credentials:
         return self._slugs.get(digest_of(secret), "")
 
     def meant_by(self, secret: str) -> str:
-        """The only instance that has `secret` as its registration token of Takaro's, "" for none."""
+        """The only instance whose registration token at Takaro is `secret`, "" for none."""
         return self._meant.get(digest_of(secret), "")
 
     def closed_for(self, secret: str) -> str:
-        """The instance that `secret` has opened since this process began and opens no longer, "" for none."""
+        """The instance that `secret` opened earlier in this process and no longer opens, "" for none."""
         return self._closed.get(digest_of(secret), "")

@@ -1,4 +1,4 @@
-"""How much one instance, and one stranger, may ask for. Pure: times are arguments, seconds of one clock."""
+"""How much one instance, or one unknown caller, may send. Pure: times are arguments, seconds of one clock."""
 
 from collections import OrderedDict
 from enum import Enum
@@ -7,20 +7,20 @@ from services.relay.protocol.limits import Limits
 from services.relay.service.token_bucket import TokenBucket
 
 BURST_S = 10.0
-"""What was not used adds up for so long: a mod that was cut off comes back with all that it has kept."""
+"""Unused allowance adds up for this long: a mod that was cut off returns with all events that it has kept."""
 
 BYTES_AN_EVENT = 1024
 MENDED_BYTES_AN_EVENT = 64
-"""Long bodies, and those that have to be mended, cost like so many events: about as much CPU, measured."""
+"""Long bodies, and bodies that have to be mended, count as more events: they cost as much CPU, measured."""
 
 RESULTS_AT_ONCE = 2
-"""So many of the greatest size may be held in memory, and in BURST_S come without being asked for."""
+"""Number of results of the largest size that may be in memory at once, or come unasked within BURST_S."""
 
 MAX_SOURCES = 10_000
 
 
 class Posts(Enum):
-    """What a request of an instance brings along."""
+    """What a request of an instance carries."""
 
     NOTHING = "nothing"
     EVENTS = "events"
@@ -28,7 +28,7 @@ class Posts(Enum):
 
 
 class RateLimits:
-    """The pace of one instance. Each kind of post has a budget of its own: none silences the others."""
+    """The limits of one instance. Each kind of post has a budget of its own, so none blocks the others."""
 
     def __init__(self, limits: Limits, now_s: float) -> None:
         self._requests = TokenBucket(limits.requests_per_s, limits.requests_per_s * BURST_S, now_s)
@@ -37,7 +37,7 @@ class RateLimits:
         self._unasked = TokenBucket(most_bytes / BURST_S, most_bytes, now_s)
 
     def beyond(self, now_s: float, posts: Posts = Posts.NOTHING) -> str:
-        """The limit that one more request is beyond, "" for none: then it is counted."""
+        """The limit that one more request is beyond. "" if there is none: then the request is counted."""
         if self._requests.level(now_s) < 1:
             return "requests_per_s"
         if posts is Posts.EVENTS and self._events.level(now_s) < 1:
@@ -48,40 +48,40 @@ class RateLimits:
         return ""
 
     def posted(self, events: int, size_bytes: int, *, mended: bool = False) -> None:
-        """It posted that. How much is known only when it is read, so what is too much is paid for later."""
+        """Count what a post held. That is known only once it is read, so an excess is paid for afterwards."""
         self._events.take(max(events, size_bytes // (MENDED_BYTES_AN_EVENT if mended else BYTES_AN_EVENT)))
 
     def posted_unasked(self, size_bytes: int) -> None:
-        """It posted a result of that size that nobody waits for. Those that are asked for cost nothing."""
+        """Count a result that no request waits for. Results that a request waits for cost nothing."""
         self._unasked.take(size_bytes)
 
 
 class LogLines:
-    """Which log lines of one instance are let through, whoever sends them. `per_s` None: all."""
+    """Which log lines of one instance pass, from all its senders together. `per_s` None: all of them."""
 
     def __init__(self, on: bool, per_s: float | None, now_s: float) -> None:
         self.set(on, per_s, now_s)
 
     def set(self, on: bool, per_s: float | None, now_s: float) -> None:
-        """From now on so."""
+        """Change the settings. The allowance begins anew."""
         self.on = on
         self._lines = None if per_s is None else TokenBucket(per_s, per_s * BURST_S, now_s)
         self.all = on and per_s is None
 
     def admit(self, now_s: float) -> bool:
-        """May one more pass? Then it is counted."""
+        """May one more line pass? If so, it is counted."""
         if not self.on:
             return False
         return self._lines is None or self._lines.admits(now_s)
 
     def give_back(self, count: int) -> None:
-        """So many were not stored now: the same come again, or were stored before."""
+        """`count` lines were not stored: they come again, or were stored before."""
         if self._lines:
             self._lines.take(-count)
 
 
 class Incoming:
-    """Bytes of one instance's bodies that have come, of requests that are not whole yet."""
+    """The bytes received of one instance's requests whose bodies are not complete yet."""
 
     __slots__ = ("_most", "size_bytes")
 
@@ -90,25 +90,25 @@ class Incoming:
         self.size_bytes = 0
 
     def add(self, size_bytes: int) -> bool:
-        """More has come; False when it is too much now. To be taken away with the negative number."""
+        """More was received; False if that is too much. A negative size takes it away again."""
         self.size_bytes += size_bytes
         return self.size_bytes <= self._most
 
 
 class WrongKeys:
-    """Who has tried how many keys that open nothing. It forgets whoever was not heard of for longest."""
+    """How many wrong keys each source has tried. The source that was quiet for longest is forgotten first."""
 
     def __init__(self, per_minute: int) -> None:
         self._per_minute = per_minute
         self._sources: OrderedDict[str, TokenBucket] = OrderedDict()
 
     def is_within(self, source: str, now_s: float) -> bool:
-        """Would one more from there be within what is allowed?"""
+        """May this source try one more key?"""
         bucket = self._sources.get(source)
         return bucket is None or bucket.level(now_s) >= 1
 
     def tried(self, source: str, now_s: float) -> bool:
-        """One more from there. Is it still within what is allowed?"""
+        """The source tried one more key. Was it still allowed?"""
         bucket = self._sources.get(source)
         if bucket is None:
             bucket = self._sources[source] = TokenBucket(self._per_minute / 60, self._per_minute, now_s)

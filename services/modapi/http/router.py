@@ -2,6 +2,15 @@
 
 It sees "2xx with a body", "4xx", "5xx", or nothing. An empty 2xx counts as a timeout, a redirect as a failure
 (protocol.md M6). A mod repeats whatever is refused, for ever, so bad content is never refused.
+
+The router stands in front of FastAPI; the four calls are no routes of it. That was tried, with Starlette's
+routes and raw ASGI endpoints, by turns against this file, on 2 busy cores:
+- one call costs 27 to 31 µs more (10 to 16 µs become 40 to 51, without its body and Redis);
+- modapi alone, per call, medians of 9 turns: closed loop 298 µs, as routes 361 (+21 %); 200 calls a second of
+  100 servers 617 µs, as routes 674 (+9 %). That is about 3 % of the whole relay, so CPU alone allows it.
+But the path of a mod is no route as it stands: the key, doubled slashes and a missing id
+come off first, a key is checked on every path, and a HEAD must not take a poll's commands. So this router
+would remain in front, and each call would pass seven more functions.
 """
 
 import asyncio
@@ -29,7 +38,6 @@ from services.modapi.http.bodies import (
     hung_up,
     read_body,
     read_long_body,
-    still_waits,
 )
 from services.modapi.http.callers import Callers, ClosedKey, NoKey, TooManyKeys, WrongKey
 from services.modapi.http.calls import CallKind, ModCall, read_call
@@ -56,6 +64,9 @@ SMALL_BYTES = 64 * 1024
 
 ROOM_WITHIN_S = 8.0
 """The listener gives a request 10 s to arrive, and so does its mod."""
+
+READ_ON_S = 0.02
+"""Time for the loop to read that a mod hung up, on systems whose kernel does not say so."""
 
 OK = b'{"ok":true}'
 _FULL = b'{"error":"too many events wait for Takaro, send it again later"}'
@@ -166,8 +177,23 @@ class ModRequest:
     instance: ServedInstance | None = None
 
     async def still_waits(self, held_s: float = 0.0) -> None:
-        """Raises CutShort or StoodStill if the mod has given up a call that was held for `held_s`."""
-        await still_waits(self.arrival, self.receive, max(self.answered_within_s, held_s))
+        """To be called right before anything that must not be done for a mod that gave up its request.
+
+        Such a mod repeats the request, most likely to another modapi. Raises CutShort if the mod has hung up,
+        and StoodStill if it probably has: this process stood still, and the request is older than a mod waits
+        for one that is held for `held_s`.
+        """
+        if not self.arrival.in_doubt():
+            if gone(self.receive):
+                raise CutShort
+            return
+        closed = self.arrival.is_closed()
+        if closed is None:
+            await asyncio.sleep(READ_ON_S)
+        if closed or gone(self.receive):
+            raise CutShort
+        if self.arrival.age_s() > max(self.answered_within_s, held_s):
+            raise StoodStill
 
 
 class ModRouter:

@@ -1,4 +1,4 @@
-"""When did a request reach this machine, and is whoever sent it still there?
+"""When a request reached this machine, and whether its sender is still there.
 
 A process that stood still reads late what came meanwhile. Linux knows of each connection when the last bytes
 came, and whether the other side has closed it, also for what nobody has read or accepted yet. Elsewhere only
@@ -20,7 +20,7 @@ _STATE, _LAST_DATA_RECV = struct.Struct("B"), struct.Struct("=I")
 _LAST_DATA_RECV_AT = 52
 _TCP_INFO_BYTES = 60
 TICK_S = 0.01
-"""The kernel's clock ticks this seldom."""
+"""The kernel's clock ticks at most this often."""
 
 SLEPT_S = 0.1
 
@@ -47,7 +47,7 @@ def asked(sock: socket.socket | None) -> Kernel | None:
 
 
 class Arrivals:
-    """Tells when the requests of one listener came. To be beaten regularly by the loop that reads them.
+    """Knows when the requests of one listener arrived. The loop that reads them calls `beat` regularly.
 
     `boottime_s` and `monotonic_s` are its clocks; the second one stands while the machine sleeps.
     """
@@ -59,22 +59,22 @@ class Arrivals:
     ) -> None:
         self.boottime_s = boottime_s
         self._monotonic_s = monotonic_s
-        self._stalls = Stalls(boottime_s())
+        self.stalls = Stalls(boottime_s())
         self._awake = Stalls(monotonic_s())
 
     def beat(self) -> None:
         """The loop is alive."""
-        self._stalls.beat(self.boottime_s())
+        self.stalls.beat(self.boottime_s())
         self._awake.beat(self._monotonic_s())
 
     def waited_s(self) -> float:
-        """How long what is read now may have waited unread; 0 unless this process stood still just now."""
-        return self._stalls.waited_s(self.boottime_s())
+        """How long bytes that are read now may have waited; 0 unless this process stood still just now."""
+        return self.stalls.waited_s(self.boottime_s())
 
     def begun(self, sock: socket.socket | None = None) -> "Arrival":
         """The first bytes of a request are read."""
         boot_s, now_s = self.boottime_s(), self._monotonic_s()
-        waited_s = self._stalls.waited_s(boot_s)
+        waited_s = self.stalls.waited_s(boot_s)
         if not waited_s:
             return Arrival(now_s, boot_s, self, sock)
         known = asked(sock)
@@ -86,22 +86,23 @@ class Arrivals:
 
 
 class Arrival:
-    """One request. `at_s`, on time.monotonic(), is when its first bytes came: if not exactly, too late."""
+    """One request. `at_s`, on time.monotonic(), is when its first bytes arrived, or later."""
 
     __slots__ = ("_arrivals", "_oldest_s", "_socket", "at_s")
 
     def __init__(self, at_s: float, oldest_s: float, arrivals: Arrivals, sock: socket.socket | None) -> None:
         self.at_s = at_s
-        self._oldest_s = oldest_s  # on boottime_s(): if not exactly, then too early
+        self._oldest_s = oldest_s  # on boottime_s(): when it arrived, or earlier
         self._arrivals = arrivals
         self._socket = sock
 
     def in_doubt(self) -> bool:
-        """Did this process stand still just now? Then whoever sent this may be gone, unseen as yet."""
-        return self._arrivals.waited_s() > 0
+        """Did this process stand still just now? Then the sender may be gone without our knowing it."""
+        arrivals = self._arrivals
+        return arrivals.stalls.waited_s(arrivals.boottime_s()) > 0
 
     def age_s(self) -> float:
-        """For so long at most it has waited."""
+        """How long it has waited at most."""
         return self._arrivals.boottime_s() - self._oldest_s
 
     def is_closed(self) -> bool | None:

@@ -1,5 +1,5 @@
-"""What a stranger may do at a listener before anybody looks at the request: how many connections there may
-be, and how big the head of a request and how slow the whole of it. uvicorn limits none of that.
+"""Limits of a listener that hold before a request is looked at: the number of connections, the size of a
+request's head, and the time until all of the request is there. uvicorn limits none of that.
 """
 
 import asyncio
@@ -19,10 +19,10 @@ from services.relay.service.stalls import BEAT_EVERY_S
 
 LOOK_EVERY_S = BEAT_EVERY_S
 KEEP_ALIVE_S = 30
-"""A mod that keeps its connection may be quiet for a while; closed under its hands, its next call fails."""
+"""How long a connection may be idle. If it closes just as its mod makes the next call, that call fails."""
 
 MAX_PIPELINED = 8
-"""The engine's client sends the next request when it has the answer. Each one that waits costs memory."""
+"""The engine's client sends its next request after the answer. Each request that waits costs memory."""
 
 SPARE_FILES = 256
 """Kept for the store, the log and the other listener."""
@@ -33,7 +33,7 @@ class TooManyConnections(Exception):
 
 
 class ConnectionLimits:
-    """The connections of one listener. `refused` is told the name of each limit that somebody ran into."""
+    """The connections of one listener. `refused` is called with the name of each limit that is reached."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class ConnectionLimits:
         self._counts: dict[str, int] = {}
 
     def enter(self, address: str) -> bool:
-        """A connection from there; False, and counted, when it is one too many. Else `leave` must follow."""
+        """A connection from there. False, and counted, if it is one too many; else `leave` must follow."""
         source = source_of(address)
         if self._count >= self._most:
             self.refused("connections")
@@ -66,7 +66,7 @@ class ConnectionLimits:
         return True
 
     def leave(self, address: str) -> None:
-        """That connection is gone."""
+        """A connection from there has ended."""
         source = source_of(address)
         self._count -= 1
         self._counts[source] -= 1
@@ -74,7 +74,7 @@ class ConnectionLimits:
             del self._counts[source]
 
     async def watch(self, connections: Collection[Any]) -> None:
-        """Ends the connections whose request does not come, and watches for standstills. Never returns."""
+        """End connections whose request does not come in time, and watch for standstills. Never returns."""
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
@@ -183,7 +183,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._end(b"431 Request Header Fields Too Large", b'{"error":"the head of the request is too large"}')
 
     def _end(self, status: bytes, body: bytes) -> None:
-        """Says why, unless an answer is under way, and closes."""
+        """Send the reason, unless another answer is under way, and close."""
         if self.cycle is not None and not self.cycle.response_complete:
             self.transport.abort()
             return
@@ -193,7 +193,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
 
 def files() -> int:
-    """How many files this process may have open; raised to what the system allows it."""
+    """The number of files that this process may have open, after raising it as far as the system allows."""
     if sys.platform == "win32":
         return 8192
     import resource
