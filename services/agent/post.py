@@ -1,44 +1,40 @@
-"""The way to the relay: one POST at a time, as the mod makes them."""
+"""The log agent's POST to the relay, one at a time, as the mod makes them."""
 
-import http.client
+import asyncio
 import json
 from collections.abc import Sequence
 from urllib.parse import urlsplit
+
+from services.relay.service.http.client import call
 
 ANSWER_WITHIN_S = 10.0
 MAX_ANSWER_BYTES = 64 * 1024
 
 
 class NotTaken(Exception):
-    """The relay does not have it, or it is not known. The words are for a person and hold no secret."""
+    """The relay did not take the lines, or nobody knows. The text is for a person and holds no secret."""
 
 
 class Relay:
-    """The relay at `url`, which is what the mod has as TakaroApiUrl."""
+    """The relay at `url`, the TakaroApiUrl of the mod."""
 
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        self._connection = (
-            http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        )
-        self._host, self._port = parts.hostname or "", parts.port
-        self._path = f"{parts.path.rstrip('/')}/gameserver/agent/events"
+        self._host = urlsplit(url).hostname or ""
+        self._url = f"{url.rstrip('/')}/gameserver/agent/events"
 
     def post(self, lines: Sequence[str]) -> None:
         """Sends these lines. Raises NotTaken."""
-        body = json.dumps({"events": [{"type": "log", "msg": line} for line in lines]}, ensure_ascii=False)
-        connection = self._connection(self._host, self._port, timeout=ANSWER_WITHIN_S)
+        events = {"events": [{"type": "log", "msg": line} for line in lines]}
+        body = json.dumps(events, ensure_ascii=False).encode()
         try:
-            connection.request("POST", self._path, body.encode(), {"Content-Type": "application/json"})
-            answer = connection.getresponse()
-            told = answer.read(MAX_ANSWER_BYTES)
-        except (OSError, http.client.HTTPException) as error:
+            answer = asyncio.run(
+                call("POST", self._url, within_s=ANSWER_WITHIN_S, max_bytes=MAX_ANSWER_BYTES, json_body=body)
+            )
+        except (OSError, ValueError) as error:
             raise NotTaken(f"{self._host}: {error or type(error).__name__}") from None
-        finally:
-            connection.close()
         if answer.status == 401:
             raise NotTaken("401: the key in DAYZ_RELAY_URL opens no server")
-        if not 200 <= answer.status < 300:
+        if not answer.succeeded:
             raise NotTaken(f"it answered {answer.status}")
-        if not told:
+        if not answer.body:
             raise NotTaken("its answer was empty: is that the relay?")

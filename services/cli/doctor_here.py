@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import socket
 import time
 from typing import Any
 
@@ -13,13 +12,14 @@ from services.relay.protocol.errors import AddressInUse, ConfigError, StoreError
 from services.relay.protocol.keys import UPLINKS
 from services.relay.service.http.addresses import dialled_host, place
 from services.relay.service.http.admin_ports import noted
+from services.relay.service.http.client import call
 from services.relay.service.http.ports import bind
 from services.relay.service.settings import Settings
 from services.relay.service.settings_values import is_loopback
 from services.relay.store.client import CLOCK, Store
 
 ASK_WITHIN_S = 3.0
-MAX_HEAD_BYTES = 256 * 1024
+MAX_ANSWER_BYTES = 256 * 1024
 SLOW_S = 0.05
 FULL = 0.8
 CLOCKS_APART_S = 2.0
@@ -175,17 +175,7 @@ async def _listens(host: str, port: int) -> bool:
 
 
 async def _get(host: str, port: int, path: str) -> tuple[int, object]:
-    """Status and JSON. Raises OSError, or ValueError when what answers is no service of ours."""
-    async with asyncio.timeout(ASK_WITHIN_S):
-        reader, writer = await asyncio.open_connection(host, port, family=socket.AF_UNSPEC)
-        try:
-            writer.write(
-                f"GET {path} HTTP/1.1\r\nHost: {place(host, port)}\r\nConnection: close\r\n\r\n".encode()
-            )
-            head, _, body = (await reader.read(MAX_HEAD_BYTES)).partition(b"\r\n\r\n")
-            body += await reader.read(MAX_HEAD_BYTES)
-            return int(head.split(b" ", 2)[1]), orjson.loads(body)
-        except IndexError:
-            raise ValueError("no HTTP") from None
-        finally:
-            writer.close()
+    """Status and JSON. Raises OSError, or ValueError when the answer is not from a service of ours."""
+    url = f"http://{place(host, port)}{path}"
+    answer = await call("GET", url, within_s=ASK_WITHIN_S, max_bytes=MAX_ANSWER_BYTES)
+    return answer.status, orjson.loads(answer.body)

@@ -1,27 +1,21 @@
-"""One POST of JSON to a web address, within a time, and what came of it."""
+"""One POST of JSON to a webhook."""
 
-import asyncio
-import ssl
-from base64 import b64encode
 from dataclasses import dataclass
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import urlsplit
 
+from services.relay.service.http.client import call
 from services.relay.service.redaction import MASK
 
 POST_WITHIN_S = 10.0
-MAX_HEAD_BYTES = 32 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """`wait_s`: so long the server asks to be left alone, 0 if it does not say."""
+    """`wait_s`: how long the server asks not to be called, 0 if it does not say."""
 
     status: int
-    wait_s: float = 0.0
-
-    @property
-    def taken(self) -> bool:
-        return 200 <= self.status < 300
+    taken: bool
+    wait_s: float
 
     @property
     def worth_another_try(self) -> bool:
@@ -29,61 +23,20 @@ class Reply:
 
 
 async def post(url: str, body: bytes) -> Reply:
-    """Raises OSError (TimeoutError and TLS are such), or ValueError when what answers speaks no HTTP.
-
-    Redirects are not followed, and whatever the answer's body says is not read.
-    """
-    parts = urlsplit(url)
-    host, secure = parts.hostname or "", parts.scheme == "https"
-    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    request = (
-        f"POST {target} HTTP/1.1\r\nHost: {parts.netloc.rpartition('@')[2]}\r\n"
-        "Content-Type: application/json\r\nUser-Agent: dayz-relay\r\nConnection: close\r\n"
-        f"{_who(parts)}Content-Length: {len(body)}\r\n\r\n"
-    ).encode("ascii")
-    async with asyncio.timeout(POST_WITHIN_S):
-        # Beside the loop: to load the authorities of the machine takes tens of ms.
-        context = await asyncio.to_thread(ssl.create_default_context) if secure else None
-        reader, writer = await asyncio.open_connection(
-            host,
-            parts.port or (443 if secure else 80),
-            ssl=context,
-            limit=MAX_HEAD_BYTES,
-        )
-        try:
-            writer.write(request + body)
-            await writer.drain()
-            return _read(await reader.readuntil(b"\r\n\r\n"))
-        except (asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            raise ValueError("it does not answer as a web server does") from None
-        finally:
-            writer.close()
+    """Sends `body`. The body of the answer is not read. Raises what `call` raises."""
+    answer = await call("POST", url, within_s=POST_WITHIN_S, max_bytes=0, json_body=body)
+    return Reply(answer.status, answer.succeeded, _wait_s(answer.headers.get("Retry-After", "")))
 
 
 def shown(url: str) -> str:
-    """The address without what is secret of it: all that stands behind the host."""
+    """The address without its secrets: a name, a password, and everything after the host."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/{MASK}"
 
 
-def _who(parts: SplitResult) -> str:
-    """The header that says who we are, if the address has a name in it."""
-    if not parts.username:
-        return ""
-    pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
-    return f"Authorization: Basic {b64encode(pair).decode()}\r\n"
-
-
-def _read(head: bytes) -> Reply:
-    first, *lines = head.decode("latin-1").split("\r\n")
-    version, _, rest = first.partition(" ")
-    if not version.startswith("HTTP/1.") or not rest[:3].isdigit():
-        raise ValueError("it does not answer as a web server does")
-    headers = {
-        name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)
-    }
+def _wait_s(retry_after: str) -> float:
     try:
-        wait_s = float(headers.get("retry-after", 0))
+        wait_s = float(retry_after)
     except ValueError:
-        wait_s = 0.0  # a date: our own pace does
-    return Reply(int(rest[:3]), wait_s if 0 <= wait_s < 1e6 else 0.0)
+        return 0.0  # nothing, or a date: the sender's own pauses apply
+    return wait_s if 0 <= wait_s < 1e6 else 0.0

@@ -1,0 +1,98 @@
+"""HTTP calls that this program makes: messages to webhooks, the log agent's events, the doctor's questions.
+
+httpx and TLS are set up in a thread, at the first call: to import httpx takes 0.1 to 0.3 s, in which a loop
+stands still and `dayz-relay --version` waits; to load the machine's certificates takes tens of ms more.
+"""
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    import httpx
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAnswer:
+    """`headers` ignores case. `body` ends at the limit that the caller set."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def succeeded(self) -> bool:
+        return 200 <= self.status < 300
+
+
+async def call(
+    method: str, url: str, *, within_s: float, max_bytes: int, json_body: bytes | None = None
+) -> HttpAnswer:
+    """Makes one call, on a connection of its own, and reads at most `max_bytes` of the answer's body.
+
+    Follows no redirect, uses no proxy and no .netrc of the environment, and checks certificates against the
+    authorities of this machine. A name and a password in the URL are sent as basic authentication.
+    Raises OSError (TimeoutError and TLS failures are such), or ValueError if the other side speaks no HTTP.
+    """
+    parts = urlsplit(url)
+    _ = parts.port  # raises ValueError if it is out of range: asyncio would raise an OverflowError in a group
+    client = await asyncio.to_thread(_client, parts.scheme == "https")
+    # Only here, after the thread has imported it.
+    from httpx import InvalidURL, ProtocolError, TransportError
+
+    headers = {} if json_body is None else {"Content-Type": "application/json"}
+    try:
+        async with (
+            asyncio.timeout(within_s),
+            client,
+            client.stream(method, url, content=json_body, headers=headers) as response,
+        ):
+            body = await _start_of_body(response, max_bytes)
+            return HttpAnswer(response.status_code, response.headers, body)
+    except ProtocolError:
+        raise ValueError("it does not answer as a web server does") from None
+    except TransportError as error:
+        raise OSError(_reason(error)) from None
+    except InvalidURL as error:
+        raise ValueError(str(error)) from None
+
+
+def _client(secure: bool) -> "httpx.AsyncClient":
+    import httpx
+
+    for name in ("httpx", "httpcore"):  # they log each URL, and the paths of webhooks and mods are secrets
+        logging.getLogger(name).setLevel(logging.WARNING)
+    return httpx.AsyncClient(
+        trust_env=False,
+        timeout=None,  # `call` bounds the whole of it
+        # httpx would load the authorities of certifi, also where no TLS is spoken.
+        verify=ssl.create_default_context() if secure else False,
+        headers={"User-Agent": "dayz-relay", "Accept-Encoding": "identity", "Connection": "close"},
+    )
+
+
+async def _start_of_body(response: "httpx.Response", max_bytes: int) -> bytes:
+    body = b""
+    if max_bytes:
+        async with aclosing(response.aiter_raw()) as chunks:  # type: ignore[type-var]
+            async for chunk in chunks:
+                body += chunk
+                if len(body) >= max_bytes:
+                    break
+    return body[:max_bytes]
+
+
+def _reason(error: BaseException) -> str:
+    """What the operating system said, which httpx keeps as the cause of a cause, or its own words."""
+    reason = str(error) or type(error).__name__
+    cause = error.__cause__ or error.__context__
+    while cause is not None:
+        if isinstance(cause, OSError) and str(cause):
+            reason = str(cause)
+        cause = cause.__cause__ or cause.__context__
+    return reason
