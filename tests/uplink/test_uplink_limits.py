@@ -147,9 +147,9 @@ async def test_an_answer_that_is_too_big_for_takaro_becomes_an_error(scene: Scen
         scene.start(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}", Limits(frame_out_bytes=1024))
         socket = await scene.linked.get()
         assert scene.uplink
-        [owner] = scene.uplink._owners.values()
-        assert owner._owned
-        owner._owned._mirror.answered(PLAYERS, [{"gameId": str(n), "name": "x" * 90} for n in range(50)], 4e9)
+        [owner] = scene.uplink.owners.values()
+        assert owner.owned
+        owner.owned.mirror.answered(PLAYERS, [{"gameId": str(n), "name": "x" * 90} for n in range(50)], 4e9)
         await socket.send(ask("getPlayers"))
         answer = await scene.answers.get()
         assert isinstance(answer, dict) and "too large" in answer["error"]

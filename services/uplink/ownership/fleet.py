@@ -50,7 +50,7 @@ class Fleet:
         self._moves = TokenBucket(MOVES_PER_S, MOVES_PER_S, time.monotonic())
         self.instances: dict[str, Instance] = {}
         self._unowned = UnownedInstances(context.store, context.metrics, self._holds)
-        self._owners: dict[str, InstanceOwner] = {}
+        self.owners: dict[str, InstanceOwner] = {}
         self._ending: dict[str, asyncio.Task[None]] = {}
         self._closing: dict[asyncio.Task[None], InstanceOwner] = {}
         self._elsewhere: dict[str, asyncio.Event] = {}  # of each instance, while we stop
@@ -67,19 +67,19 @@ class Fleet:
         """These are the instances now. Begins new ones, and ends those that are gone or changed."""
         self.instances = dict(instances)
         self._unowned.keep(instances)
-        for slug, owner in list(self._owners.items()):
+        for slug, owner in list(self.owners.items()):
             if instances.get(slug) != owner.instance:
-                del self._owners[slug]
+                del self.owners[slug]
                 self._end(slug, owner, served=slug in instances)
         for slug, instance in instances.items():
             with self._kept(slug, FaultKind.LISTENER):
                 self._begin(slug, instance)
 
     def _begin(self, slug: str, instance: Instance) -> None:
-        if slug in self._owners:
+        if slug in self.owners:
             return
         if instance.registration_token:
-            self._owners[slug] = InstanceOwner(instance, self._context)
+            self.owners[slug] = InstanceOwner(instance, self._context)
         else:
             InstanceLogger(logger, slug).warning(
                 "no registration token: events are kept, nothing reaches Takaro yet"
@@ -99,7 +99,7 @@ class Fleet:
                 await asyncio.wait([before])
             with self._kept(slug, FaultKind.LOOP):
                 await owner.let_go()
-            if slug not in self._owners:
+            if slug not in self.owners:
                 self._context.metrics.instances.forget(slug)
 
         async def leave(letting_go: asyncio.Task[None]) -> None:
@@ -117,7 +117,7 @@ class Fleet:
     def sightings(self) -> dict[str, Sighting]:
         """What alerts depend on, for each instance of this uplink whose state is known."""
         found = {}
-        for slug, owner in self._owners.items():
+        for slug, owner in self.owners.items():
             with self._kept(slug, FaultKind.LISTENER):
                 if sighting := owner.sighting():
                     found[slug] = sighting
@@ -151,7 +151,7 @@ class Fleet:
         looking = asyncio.create_task(self._end_waits(others))
         left = set(self._closing.values())
         await asyncio.gather(
-            *(self._let_go(slug, owner, closed_by_s, bool(others)) for slug, owner in self._owners.items()),
+            *(self._let_go(slug, owner, closed_by_s, bool(others)) for slug, owner in self.owners.items()),
             *(owner.leave(closed_by_s, has_successor=False) for owner in left),
             *self._ending.values(),
         )
@@ -174,19 +174,19 @@ class Fleet:
         for slug, elsewhere in self._elsewhere.items():
             if not elsewhere.is_set():
                 elsewhere.set()
-                self._owners[slug].refuse_new()
+                self.owners[slug].refuse_new()
 
     async def _keep_leases(self) -> None:
         await self.heartbeat.beat()  # the uplinks that are alive decide which instances we take
         while True:
             await self._tend_all()
-            self._context.metrics.leases.set(sum(owner.lease.held for owner in self._owners.values()))
-            self._context.metrics.leases_wanted.set(len(self._owners))
+            self._context.metrics.leases.set(sum(owner.lease.held for owner in self.owners.values()))
+            self._context.metrics.leases_wanted.set(len(self.owners))
             await asyncio.sleep(RENEW_EVERY_S)
 
     async def _tend_all(self) -> None:
         """Renews each lease. A slow primary of a cluster delays only the instances whose leases it has."""
-        for slug, owner in self._owners.items():
+        for slug, owner in self.owners.items():
             if slug not in self._ending and slug not in self._tending:
                 self._tending[slug] = asyncio.create_task(self._tend(slug, owner))
         if self._tending:
@@ -219,7 +219,7 @@ class Fleet:
         with self._kept(slug, FaultKind.LOOP), contextlib.suppress(StoreError):
             if self._holds(slug):
                 self._unowned.forget(slug)
-                return await self._owners[slug].measure()
+                return await self.owners[slug].measure()
             if (instance := self.instances.get(slug)) and self._is_ours(slug):
                 return await self._unowned.measure(instance)
             self._unowned.forget(slug)
@@ -229,7 +229,7 @@ class Fleet:
         return self._context.metrics.service.faults.kept(InstanceLogger(logger, slug), kind)
 
     def _holds(self, slug: str) -> bool:
-        return slug in self._owners and self._owners[slug].lease.held
+        return slug in self.owners and self.owners[slug].lease.held
 
     def _is_ours(self, slug: str) -> bool:
         """Whether the instance belongs to this uplink, among those that are alive."""
@@ -238,8 +238,8 @@ class Fleet:
     async def _came_free(self, slugs: Iterable[str]) -> None:
         """Looks at leases that were released, most likely by an uplink that stops."""
         await self.heartbeat.beat()
-        free = [slug for slug in slugs if slug in self._owners and slug not in self._ending]
-        await asyncio.gather(*(self._tend(slug, self._owners[slug]) for slug in free))
+        free = [slug for slug in slugs if slug in self.owners and slug not in self._ending]
+        await asyncio.gather(*(self._tend(slug, self.owners[slug]) for slug in free))
 
     async def _listen(self) -> None:
         """Wakes an instance as soon as there is something to do, or its lease is free."""
@@ -252,5 +252,5 @@ class Fleet:
                 continue
             for slug in slugs:
                 with self._kept(slug, FaultKind.LISTENER):
-                    if owner := self._owners.get(slug):
-                        owner.wake(events=channel == WAKE_EVENTS, results=channel == WAKE_RESULTS)
+                    if (owner := self.owners.get(slug)) and owner.owned:
+                        owner.owned.wake(events=channel == WAKE_EVENTS, results=channel == WAKE_RESULTS)

@@ -52,7 +52,7 @@ class InstanceOwner:
         self._logger = InstanceLogger(logger, instance.slug)
         self._claims = Claims()
         self._at_lease = asyncio.Lock()  # no renewal while the lease is given back
-        self._owned: OwnedInstance | None = None
+        self.owned: OwnedInstance | None = None
         """The link in use."""
         self._running: dict[OwnedInstance, asyncio.Task[None]] = {}
         """Also the links that are left: they hold no lease, but have open requests on their sockets."""
@@ -70,14 +70,14 @@ class InstanceOwner:
             if self._claims.state is not ClaimState.STOPPED:
                 self._clear_up()
                 await self._look(ours=ours, may_move=may_move)
-        if self._owned:
-            await self._owned.publish()
+        if self.owned:
+            await self.owned.publish()
 
     async def _look(self, *, ours: bool, may_move: Callable[[], bool]) -> None:
         claim = self._claims.next(time.monotonic(), ours=ours)
         want = ""
         if claim.want:
-            want = "ready" if self._owned and self._owned.identified else "waiting"
+            want = "ready" if self.owned and self.owned.identified else "waiting"
         try:
             look = await self.lease.renew(take=claim.take, dead=claim.dead, want=want, settled=claim.settled)
         except StoreError:
@@ -90,8 +90,8 @@ class InstanceOwner:
         step = self._claims.saw(now_s, seen, ours=ours, may_move=may_move)
         self._take_in(now_s, look)
         self._do(step)
-        if (self._claims.owner or claim.want) and not self._owned:
-            owned = self._owned = OwnedInstance(self.instance, self._context, self.lease, self.contact)
+        if (self._claims.owner or claim.want) and not self.owned:
+            owned = self.owned = OwnedInstance(self.instance, self._context, self.lease, self.contact)
             self._running[owned] = asyncio.create_task(owned.run())
         if ours and not look.mine and 0 <= look.ttl_ms < SOON_MS:
             self._run_aside(self._tend_at_end(look.ttl_ms / 1000, may_move))
@@ -106,8 +106,8 @@ class InstanceOwner:
             lease_changes.labels("taken").inc()
         match step:
             case ClaimStep.BEGIN_ANEW | ClaimStep.LOOK_AFTER_SOCKET:
-                if self._owned:  # otherwise it is about to get its first socket
-                    self._owned.reconnect()
+                if self.owned:  # otherwise it is about to get its first socket
+                    self.owned.reconnect()
             case ClaimStep.HAND_OVER:
                 self._handing_over = asyncio.create_task(self._hand_over())
             case ClaimStep.LOST:
@@ -120,16 +120,16 @@ class InstanceOwner:
 
         The look that follows begins another one.
         """
-        if not self._owned or not self._running[self._owned].done():
+        if not self.owned or not self._running[self.owned].done():
             return
-        ended = self._running.pop(self._owned)
+        ended = self._running.pop(self.owned)
         error = None if ended.cancelled() else ended.exception()
         if isinstance(error, LostLease):
             self._logger.warning("%s", error)
         elif error:
             assert isinstance(error, Exception)
             self._context.metrics.service.faults.caught(self._logger, FaultKind.LOOP, error)
-        self._owned = None
+        self.owned = None
 
     async def _hand_over(self) -> None:
         """Lets the uplink that this instance belongs to, and that has its socket, go on from here."""
@@ -143,9 +143,9 @@ class InstanceOwner:
 
     async def _give_back(self) -> bool:
         """Waits for the receipts of the events under way, then releases the lease. True if it was ours."""
-        if self._owned:
+        if self.owned:
             with self._context.metrics.service.faults.kept(self._logger, FaultKind.LOOP):
-                await self._owned.drain()
+                await self.owned.drain()
         async with self._at_lease:
             held = self.lease.held
             with contextlib.suppress(StoreError):
@@ -175,13 +175,13 @@ class InstanceOwner:
         `elsewhere` is set when it is known that Takaro asks another socket; None: that is not waited for.
         `has_successor`: another link will take this one's place. `mod_polls`: the mod may fetch more.
         """
-        self._owned = None
+        self.owned = None
         mod_polls = mod_polls and polls(self.contact.silent_s)
         how = closing_times(time.monotonic(), closed_by_s, mod_polls=mod_polls, has_successor=has_successor)
         looking = asyncio.create_task(self._look_elsewhere(elsewhere)) if elsewhere else None
         try:
             await asyncio.gather(
-                *(self._close(owned, how, elsewhere) for owned in self._running if owned is not self._owned)
+                *(self._close(owned, how, elsewhere) for owned in self._running if owned is not self.owned)
             )
         finally:
             if looking:
@@ -190,12 +190,12 @@ class InstanceOwner:
     def refuse_new(self) -> None:
         """On links that are left, refuses new requests that the mod would have to answer."""
         for owned in self._running:
-            if owned is not self._owned:
+            if owned is not self.owned:
                 owned.refuse_new()
 
     def _leave_aside(self, elsewhere: asyncio.Event | None) -> None:
         """Leaves the link while the looks at the lease go on: there may soon be a new link."""
-        self._owned = None
+        self.owned = None
         self._run_aside(self.leave(time.monotonic() + ANSWERED_WITHIN_S, elsewhere))
 
     def _run_aside(self, work: Coroutine[Any, Any, None]) -> None:
@@ -210,7 +210,7 @@ class InstanceOwner:
     async def _look_elsewhere(self, elsewhere: asyncio.Event) -> None:
         while not elsewhere.is_set():
             with contextlib.suppress(StoreError):
-                if (self._owned and self._owned.identified) or await self.lease.passed_on():
+                if (self.owned and self.owned.identified) or await self.lease.passed_on():
                     elsewhere.set()
             await asyncio.sleep(LOOK_ELSEWHERE_EVERY_S)
 
@@ -224,17 +224,12 @@ class InstanceOwner:
             await cancelled(running)
             self._running.pop(owned, None)
 
-    def wake(self, *, events: bool, results: bool) -> None:
-        """There may be events to send, or results of commands."""
-        if self._owned:
-            self._owned.wake(events=events, results=results)
-
     async def measure(self) -> ServerState | None:
         """Updates the metrics of the instance and returns its state, if it is ours. Raises StoreError."""
         if not self.lease.held:
             return None
-        if self._owned:
-            self._owned.measure(self._row)
+        if self.owned:
+            self.owned.measure(self._row)
         facts = await facts_of(self._context.store, self.instance.slug)
         self._context.metrics.show_waiting(self._row, facts)
         return server_state(facts, has_token=True)
@@ -265,15 +260,16 @@ class InstanceOwner:
         """Takes in what the look found besides the lease. Makes up for hints that were lost."""
         change = self.contact.read(now_s, look.now_ms, look.contact_ms or None)
         self._row.set(CONTACT, look.contact_ms / 1000)
-        if self._owned:
-            self._owned.looked(look.now_ms, look.watched if look.mine else "")
+        if self.owned:
+            self.owned.looked(look.now_ms, look.watched if look.mine else "")
         if look.mine and change is ContactChange.GONE:
             self._logger.warning(
                 "the mod has not been heard of for a minute: is the DayZ server running, and does it reach"
                 " the relay?",
                 extra=CHANGE,
             )
-        if self._owned and change is ContactChange.RESTARTED:
+        if self.owned and change is ContactChange.RESTARTED:
             self._logger.info("the game server has started anew")
-            self._owned.game_restarted()
-        self.wake(events=bool(look.batches), results=bool(look.results))
+            self.owned.game_restarted()
+        if self.owned:
+            self.owned.wake(events=bool(look.batches), results=bool(look.results))

@@ -48,21 +48,21 @@ class OwnedInstance:
         state = InstanceState(store, instance.slug)
         self._faults = metrics.service.faults
         self._logger = InstanceLogger(logger, instance.slug)
-        self._mirror = Mirror(limits, metrics.beyond)
-        self._persistence = MirrorPersistence(store, lease, self._mirror, metrics)
+        self.mirror = Mirror(limits, metrics.beyond)
+        self._persistence = MirrorPersistence(store, lease, self.mirror, metrics)
         commands = CommandStream(store, instance.slug, limits.open_commands)
         self._activity = ActivityLog(store, instance.slug)
         self._command_queue = CommandQueue(
             commands, contact, lease, metrics, context.stalls, self._activity.command
         )
         self._reads = Reads(
-            self._command_queue, self._mirror, self._persistence, state, metrics, context.reads_per_s
+            self._command_queue, self.mirror, self._persistence, state, metrics, context.reads_per_s
         )
         handler = self._handler = RequestHandler(
-            self._command_queue, self._reads, self._mirror, metrics, limits.frame_out_bytes
+            self._command_queue, self._reads, self.mirror, metrics, limits.frame_out_bytes
         )
         events = EventStream(store, instance.slug)
-        self._consumer = StreamConsumer(events, self._mirror, lease, metrics, self._activity.taken)
+        self._consumer = StreamConsumer(events, self.mirror, lease, metrics, self._activity.taken)
         self._status = LinkStatus(instance.slug, state, lease, metrics)
         delivery = Delivery(self._consumer, lease, metrics, self._status.say)
         self._link = Link(instance, context, lease, handler, self._status, delivery)
@@ -136,7 +136,7 @@ class OwnedInstance:
 
     def game_restarted(self) -> None:
         """The game server has started anew, without players."""
-        self._mirror.restarted(wall_s())
+        self.mirror.restarted(wall_s())
 
     async def publish(self) -> None:
         """Writes the link's state to Redis if that failed when it changed."""
@@ -144,10 +144,10 @@ class OwnedInstance:
 
     def measure(self, row: SeriesRow) -> None:
         """Sets the metrics of the game in the row of this instance."""
-        row.set(PLAYERS, self._mirror.online)
+        row.set(PLAYERS, self.mirror.online)
         for part, action in MIRROR_PARTS.items():
             row.set(MIRROR_AGE, self._age_s(action), part)
 
     def _age_s(self, action: Action) -> float:
-        oldest_s = self._mirror.oldest_s(action)
+        oldest_s = self.mirror.oldest_s(action)
         return -1.0 if oldest_s is None else max(0.0, wall_s() - oldest_s)

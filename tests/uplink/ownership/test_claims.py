@@ -32,14 +32,14 @@ def saw(claims: Claims, now_s: float, seen: Seen, *, ours: bool = True, may_move
     return claims.saw(now_s, seen, ours=ours, may_move=lambda: may_move)
 
 
-def test_what_belongs_to_us_is_taken_at_once() -> None:
+def test_a_free_instance_of_ours_is_taken_at_once() -> None:
     claims = Claims()
     assert claims.next(0, ours=True) == TAKE
     assert saw(claims, 0, mine(1)) is ClaimStep.BEGIN
     assert claims.next(1, ours=True) == TAKE and saw(claims, 1, mine(2)) is ClaimStep.NOTHING
 
 
-def test_what_belongs_to_another_is_left_to_it_for_a_while_and_then_taken() -> None:
+def test_a_free_instance_of_another_uplink_is_taken_after_a_while() -> None:
     claims = Claims()
     assert claims.next(0, ours=False) == LOOK
     assert saw(claims, 0, FREE, ours=False) is ClaimStep.NOTHING
@@ -47,7 +47,7 @@ def test_what_belongs_to_another_is_left_to_it_for_a_while_and_then_taken() -> N
     assert claims.next(PATIENCE_S + 0.1, ours=False) == TAKE
 
 
-def test_an_owner_keeps_what_belongs_to_another_until_that_one_is_ready() -> None:
+def test_an_owner_keeps_an_instance_of_another_uplink_until_that_one_is_ready() -> None:
     claims = Claims()
     saw(claims, 0, mine(1))
     assert saw(claims, 1, mine(2), ours=False) is ClaimStep.NOTHING
@@ -58,7 +58,7 @@ def test_an_owner_keeps_what_belongs_to_another_until_that_one_is_ready() -> Non
     assert claims.next(5, ours=False) == LOOK
 
 
-def test_whoever_it_belongs_to_stands_by_says_so_and_takes_over() -> None:
+def test_the_uplink_that_an_instance_belongs_to_stands_by_and_takes_over() -> None:
     claims = Claims()
     assert saw(claims, 0, theirs(1), may_move=False) is ClaimStep.NOTHING
     assert saw(claims, 1, theirs(2)) is ClaimStep.STAND_BY
@@ -68,7 +68,7 @@ def test_whoever_it_belongs_to_stands_by_says_so_and_takes_over() -> None:
     assert claims.next(4, ours=True) == TAKE
 
 
-def test_whoever_stands_by_sees_it_through_also_for_a_third() -> None:
+def test_an_uplink_that_stands_by_finishes_the_move_even_for_a_third_one() -> None:
     claims = Claims()
     saw(claims, 0, theirs(1))
     assert saw(claims, 1, theirs(2), ours=False) is ClaimStep.NOTHING
@@ -77,7 +77,7 @@ def test_whoever_stands_by_sees_it_through_also_for_a_third() -> None:
     assert saw(claims, 3, mine(2, wanted=True, ready=True), ours=False) is ClaimStep.HAND_OVER
 
 
-def test_an_owner_looks_after_its_socket_once_whoever_stood_by_is_gone() -> None:
+def test_an_owner_replaces_its_socket_once_the_uplink_that_stood_by_is_gone() -> None:
     claims = Claims()
     saw(claims, 0, mine(1))
     saw(claims, 1, mine(2, newest=False, wanted=True))
@@ -125,7 +125,7 @@ def test_only_an_owner_takes_an_identify_for_over() -> None:
         assert claims.next(second, ours=False) == LOOK
 
 
-def test_an_owner_that_finds_another_in_its_place_has_lost() -> None:
+def test_an_owner_that_finds_another_uplink_in_its_place_has_lost() -> None:
     claims = Claims()
     saw(claims, 0, mine(1))
     assert saw(claims, 9, theirs(1), ours=False) is ClaimStep.LOST
@@ -146,13 +146,13 @@ def test_a_record_that_changes_is_alive_for_as_long_as_it_does() -> None:
         assert claims.next(second, ours=False) == LOOK
 
 
-def test_whoever_stands_by_takes_a_dead_record_too() -> None:
+def test_an_uplink_that_stands_by_takes_a_dead_record() -> None:
     claims = Claims()
     saw(claims, 0, theirs(7))
     assert claims.next(STILL_FOR_S + 0.1, ours=True) == Claim(take=True, want=False, dead="other 7")
 
 
-def test_whoever_stood_by_with_a_socket_that_is_not_the_newest_any_more_gets_another() -> None:
+def test_an_uplink_whose_standby_socket_is_no_longer_the_newest_gets_another() -> None:
     claims = Claims()
     assert saw(claims, 1, theirs(2)) is ClaimStep.STAND_BY
     assert saw(claims, 2, Seen(mine=False, record="a third 1")) is ClaimStep.NOTHING

@@ -121,7 +121,7 @@ async def test_the_only_uplink_tells_of_all_that_is_open_before_it_ends(scene: S
     handed = scene.write()
     command = await scene.fetched()
     stopping = asyncio.create_task(cancelled(only))
-    await until(lambda: not scene.uplinks[only]._owners[scene.slug].lease.held)
+    await until(lambda: not scene.uplinks[only].owners[scene.slug].lease.held)
     late = await scene.write()
     assert late.error and "not delivered" in late.error
     await scene.complete(command)

@@ -1,4 +1,4 @@
-"""Results find whoever asked, also while two uplinks ask for one instance."""
+"""Results reach the uplink that queued the command, also while two uplinks queue for one instance."""
 
 import asyncio
 import time
@@ -100,7 +100,7 @@ async def test_each_of_two_uplinks_gets_its_own_results_and_leaves_the_others(sc
     assert owner.unclaimed == other.unclaimed == 0
 
 
-async def test_results_that_nobody_waits_for_are_read_together_and_others_at_once(
+async def test_results_of_refreshes_are_read_together_and_others_at_once(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read, reads = CommandStream.results, 0
@@ -133,7 +133,7 @@ async def _none_left(scene: Scene) -> bool:
     return await scene.left() == 0
 
 
-async def test_without_the_lease_results_are_found_though_no_hint_comes(scene: Scene) -> None:
+async def test_without_the_lease_results_are_found_without_a_hint(scene: Scene) -> None:
     former = scene.begin()
     operation_id, answer = former.ask()
     await scene.handed(1)
@@ -141,7 +141,7 @@ async def test_without_the_lease_results_are_found_though_no_hint_comes(scene: S
     assert await asyncio.wait_for(answer, 2.0) == Outcome("late")
 
 
-async def test_what_nobody_claims_is_counted_once_and_by_the_owner_alone(
+async def test_an_unclaimed_result_is_counted_once_by_the_owner(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(command_queue, "CLAIMED_WITHIN_S", 0.2)
@@ -163,7 +163,7 @@ async def test_what_nobody_claims_is_counted_once_and_by_the_owner_alone(
     await cancelled(answer)
 
 
-async def test_results_are_found_when_the_stream_has_begun_anew_on_a_clock_that_was_set_back(
+async def test_results_are_found_in_a_new_stream_with_lower_ids(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     owner = scene.begin()
@@ -171,8 +171,18 @@ async def test_results_are_found_when_the_stream_has_begun_anew_on_a_clock_that_
     results = keys_of(scene.slug).results
     future = b'{"value":null,"error":""}'
     await scene.store.send("XADD", results, "9999999999999-0", "operation", "x", "outcome", future)
-    owner.command_queue.wake()
-    await until(lambda: owner.command_queue._results._through.startswith("9999999999999"))
+    with monkeypatch.context() as watched:
+        read, future_read = CommandStream.results, asyncio.Event()
+
+        async def noted(stream: CommandStream, after: str, count: int) -> list[tuple[str, str, Outcome]]:
+            found = await read(stream, after, count)
+            if found:
+                future_read.set()
+            return found
+
+        watched.setattr(CommandStream, "results", noted)
+        owner.command_queue.wake()
+        await asyncio.wait_for(future_read.wait(), 2.0)
     await scene.store.send("DEL", results)  # it expired
     monkeypatch.setattr(command_queue, "KEEP_MS", 0)
     operation_id, answer = owner.ask()
@@ -181,7 +191,7 @@ async def test_results_are_found_when_the_stream_has_begun_anew_on_a_clock_that_
     assert await asyncio.wait_for(answer, 2.0) == Outcome("found")
 
 
-async def test_nothing_is_left_of_results_for_good(scene: Scene) -> None:
+async def test_results_expire(scene: Scene) -> None:
     asker = scene.begin()
     operation_id, answer = asker.ask()
     await scene.handed(1)
@@ -190,7 +200,7 @@ async def test_nothing_is_left_of_results_for_good(scene: Scene) -> None:
     await answer
 
 
-async def test_what_may_have_waited_unread_for_too_long_is_never_handed_out(store: Store, slug: str) -> None:
+async def test_a_request_that_waited_unread_for_too_long_is_never_handed_out(store: Store, slug: str) -> None:
     asker = Asker(store, slug)
     now_s = boottime_s()
     asker.stalls.beat(now_s - 15.0)
@@ -202,7 +212,7 @@ async def test_what_may_have_waited_unread_for_too_long_is_never_handed_out(stor
     await cancelled(asker.activity)
 
 
-async def test_what_redis_refuses_is_told_as_not_delivered_with_the_reason(
+async def test_a_command_that_redis_refuses_is_not_delivered_with_the_reason(
     monkeypatch: pytest.MonkeyPatch, slug: str
 ) -> None:
     monkeypatch.setattr(command_queue, "HAND_OUT_WITHIN_S", 0.3)
@@ -219,7 +229,7 @@ async def test_what_redis_refuses_is_told_as_not_delivered_with_the_reason(
     server.remove()
 
 
-async def test_what_could_not_leave_in_time_is_told_as_not_delivered(
+async def test_a_command_that_could_not_be_queued_in_time_is_not_delivered(
     scene: Scene, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(command_queue, "ANSWER_WITHIN_S", 0.3)
@@ -234,7 +244,7 @@ async def test_what_could_not_leave_in_time_is_told_as_not_delivered(
     assert await scene.commands.take() == []
 
 
-async def test_a_result_that_nobody_has_read_when_the_time_is_up_is_the_answer(
+async def test_a_result_that_is_unread_when_the_time_is_up_is_the_answer(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(command_queue, "ANSWER_WITHIN_S", 0.5)
@@ -246,7 +256,7 @@ async def test_a_result_that_nobody_has_read_when_the_time_is_up_is_the_answer(
     assert await asyncio.wait_for(answer, 5.0) == Outcome("without a hint")
 
 
-async def test_a_refresh_is_not_begun_any_more_by_who_leaves(scene: Scene) -> None:
+async def test_an_uplink_that_leaves_queues_no_refresh(scene: Scene) -> None:
     asker = scene.begin()
     now_s = time.monotonic()
     leaving_by = closing_times(now_s, now_s + 30.0, mod_polls=True, has_successor=True)

@@ -1,4 +1,4 @@
-"""The list of bans has the names that are known, not the ids that a mod writes in their place."""
+"""The list of bans has the names of players who were seen, not the ids that a mod writes instead."""
 
 from typing import Any
 
@@ -28,12 +28,12 @@ def ban(**player: str) -> dict[str, Any]:
         ({"gameId": "8", "name": "Cleo"}, {"gameId": "8", "name": "Cleo"}),
     ],
 )
-def test_a_banned_player_is_told_as_the_one_who_was_seen(
+def test_a_banned_player_gets_the_name_and_ids_that_were_seen(
     player: dict[str, str], known: dict[str, str]
 ) -> None:
     assert with_known_players([ban(**player)], RECORDS) == [ban(**known)]
 
 
-def test_with_nobody_seen_the_list_stays_as_it_is() -> None:
+def test_a_list_of_unknown_players_is_not_changed() -> None:
     bans = [ban(gameId="8", name="8"), ban(gameId="9", name="")]
     assert with_known_players(bans, []) == bans

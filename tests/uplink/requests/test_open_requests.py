@@ -1,4 +1,4 @@
-"""Whatever happens to a link, Takaro hears of each request that is open on it before its socket goes."""
+"""Whatever happens to a link, each open request is answered before its socket closes."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -61,15 +61,15 @@ async def test_a_result_that_comes_in_time_is_the_answer(linked: Linked) -> None
     owner = await linked.owner()
     asked = write(linked)
     command = await linked.fetched()
-    closing_times = asyncio.create_task(left(owner, 8.0))
+    leaving = asyncio.create_task(left(owner, 8.0))
     await asyncio.sleep(0.1)
     assert await linked.commands.complete(command.operation_id, Outcome({}), {})
     assert (await asked).error is None
-    await closing_times
+    await leaving
     assert linked.sockets() == []
 
 
-async def test_what_was_fetched_and_has_no_result_by_then_may_have_run(linked: Linked) -> None:
+async def test_a_fetched_command_without_a_result_in_time_may_have_run(linked: Linked) -> None:
     owner = await linked.owner()
     asked = write(linked)
     await linked.fetched()
@@ -79,7 +79,9 @@ async def test_what_was_fetched_and_has_no_result_by_then_may_have_run(linked: L
     assert linked.sockets() == []
 
 
-async def test_what_no_poll_will_fetch_is_told_at_once_and_never_handed_out(linked: Linked) -> None:
+async def test_a_command_that_no_poll_will_fetch_is_refused_and_never_handed_out(
+    linked: Linked,
+) -> None:
     owner = await linked.owner()
     asked = [write(linked) for _ in range(3)]
     await waiting(linked, 3)
@@ -89,7 +91,7 @@ async def test_what_no_poll_will_fetch_is_told_at_once_and_never_handed_out(link
     assert await linked.commands.take() == []
 
 
-async def test_what_is_asked_while_it_is_left_is_answered(linked: Linked) -> None:
+async def test_a_request_on_a_socket_that_is_left_is_answered(linked: Linked) -> None:
     owner = await linked.owner()
     ann = {"gameId": "76561198000000001", "name": "Ann", "steamId": "76561198000000001"}
     await linked.append_events({"type": "player-connected", "data": {"player": ann}})
@@ -97,7 +99,7 @@ async def test_what_is_asked_while_it_is_left_is_answered(linked: Linked) -> Non
     await linked.emptied()
     first = write(linked)
     command = await linked.fetched()
-    closing_times = asyncio.create_task(left(owner, 60.0, has_successor=False))
+    leaving = asyncio.create_task(left(owner, 60.0, has_successor=False))
     await asyncio.sleep(0.1)
     refused = await write(linked)
     assert refused.error and NOT_DELIVERED in refused.error
@@ -107,10 +109,10 @@ async def test_what_is_asked_while_it_is_left_is_answered(linked: Linked) -> Non
     assert place.error is None  # an error would lose an event at Takaro
     assert await linked.commands.complete(command.operation_id, Outcome({}), {})
     assert (await first).error is None
-    await closing_times
+    await leaving
 
 
-async def test_reads_that_wait_are_answered_too(linked: Linked) -> None:
+async def test_reads_that_wait_are_answered_when_the_link_is_left(linked: Linked) -> None:
     owner = await linked.owner()
     asked = [
         asyncio.create_task(linked.takaro.request(linked.identity, action))
@@ -122,20 +124,20 @@ async def test_reads_that_wait_are_answered_too(linked: Linked) -> None:
     assert linked.sockets() == []
 
 
-async def test_a_socket_is_not_left_before_takaro_asks_another_one(linked: Linked) -> None:
+async def test_a_socket_stays_open_until_takaro_asks_another_one(linked: Linked) -> None:
     owner = await linked.owner()
     elsewhere = asyncio.Event()
     await owner.hand_over()
-    closing_times = asyncio.create_task(owner.leave(60.0, elsewhere=elsewhere))
+    leaving = asyncio.create_task(owner.leave(60.0, elsewhere=elsewhere))
     for _ in range(3):
         assert (await linked.takaro.request(linked.identity, Action.TEST_REACHABILITY)).error is None
         await asyncio.sleep(0.05)
     elsewhere.set()
-    await closing_times
+    await leaving
     assert linked.sockets() == []
 
 
-async def test_a_link_that_is_cut_answers_what_is_open_and_leaves_no_command_behind(linked: Linked) -> None:
+async def test_a_cancelled_link_answers_open_requests_and_leaves_no_command_behind(linked: Linked) -> None:
     owner = await linked.owner()
     handed = write(linked)
     await linked.fetched()
@@ -148,7 +150,7 @@ async def test_a_link_that_is_cut_answers_what_is_open_and_leaves_no_command_beh
     assert await linked.commands.take() == []
 
 
-async def test_who_lost_the_lease_answers_before_it_goes(linked: Linked) -> None:
+async def test_an_uplink_that_lost_the_lease_answers_before_its_socket_closes(linked: Linked) -> None:
     former = await linked.owner()
     asked = write(linked)
     command = await linked.fetched()
@@ -215,7 +217,7 @@ async def test_a_result_that_cannot_be_read_keeps_no_other_back(linked: Linked) 
     assert sorted(bool(answer.error) for answer in answers) == [False, True]
 
 
-async def test_a_write_that_was_run_is_no_failure_because_somebody_told_of_it_fails(
+async def test_a_write_that_was_run_succeeds_though_the_mirror_fails(
     linked: Linked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     owner = await linked.owner()
@@ -254,7 +256,7 @@ async def test_a_pump_that_fails_by_a_fault_of_ours_is_begun_again_and_the_socke
     assert linked.sockets() == [first] and not owner.running.done()
 
 
-async def test_an_event_goes_out_though_somebody_told_of_it_fails(
+async def test_an_event_is_sent_though_the_mirror_fails(
     linked: Linked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     owner = await linked.owner()

@@ -1,4 +1,4 @@
-"""What is known outlives its owner, and only the owner writes it down."""
+"""The mirror outlives its owner, and only the owner saves it."""
 
 import asyncio
 
@@ -45,7 +45,9 @@ async def test_changes_are_kept_until_the_lease_is_ours(store: Store, slug: str)
     assert await store.send("HLEN", keys_of(slug).mirror) == 1
 
 
-async def test_a_write_of_a_former_owner_is_refused_and_counted_and_kept(store: Store, slug: str) -> None:
+async def test_a_former_owners_save_is_refused_and_counted_and_its_changes_are_kept(
+    store: Store, slug: str
+) -> None:
     owner = Owner(store, slug)
     await owner.lease.renew()
     await store.send("HSET", keys_of(slug).lease, "token", "somebody else")
@@ -55,7 +57,7 @@ async def test_a_write_of_a_former_owner_is_refused_and_counted_and_kept(store: 
     assert owner.mirror.take_changes().mirror
 
 
-async def test_who_stood_by_learns_what_the_last_owner_saved_and_keeps_what_is_newer(
+async def test_an_uplink_that_stood_by_loads_the_last_save_and_keeps_what_is_newer(
     store: Store, slug: str
 ) -> None:
     first, second = Owner(store, slug), Owner(store, slug)
