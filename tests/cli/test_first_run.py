@@ -56,10 +56,10 @@ def test_a_token_pasted_where_the_file_says_so_is_found(tmp_path: Path) -> None:
     path = tmp_path / "relay.toml"
     told = first(path)
     assert "Add Game Server" in told
-    path.write_text(re.sub(r'# (registration_token = )".*"', r'\1"from the dashboard"', path.read_text()))
+    path.write_text(re.sub(r'# (registration_token = )".*"', r'\1"9f3kd02m"', path.read_text()))
     token = load(path, {}).settings.instances[0].registration_token
     assert token is not None
-    assert token.get_secret_value() == "from the dashboard"
+    assert token.get_secret_value() == "9f3kd02m"
 
 
 def test_two_first_runs_share_no_secret(tmp_path: Path) -> None:
