@@ -35,9 +35,9 @@ def command_states() -> str:
         lines += [
             f"    {state.value} --> {after.value}: {', or '.join(whats)}" for after, whats in by_end.items()
         ]
-    lines += [f"    {end.value} --> [*]" for end in command_table.TOLD]
+    lines += [f"    {end.value} --> [*]" for end in command_table.ANSWERS]
     rows = ["| end | what Takaro hears |", "|---|---|"]
-    rows += [f"| {end.value} | {told} |" for end, told in command_table.TOLD.items()]
+    rows += [f"| {end.value} | {told} |" for end, told in command_table.ANSWERS.items()]
     return "\n".join([*lines, "```", "", *rows])
 
 

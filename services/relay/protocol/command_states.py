@@ -1,8 +1,8 @@
-"""The states of a command, and every move there is: handed out once, in time, answered once. Pure.
+"""The states of a command and the moves between them: handed out once, in time, answered once. Pure.
 
-The scripts enqueue, take, hand_back, complete and give_up make these moves on Redis' own clock. What the
-table does not list changes nothing and is no error: polls cross each other, mods repeat and come late,
-replies get lost.
+The scripts enqueue, take, hand_back, complete and give_up make these moves on Redis' clock. A trigger that
+the table does not list for a state changes nothing and is no error: polls cross each other, mods repeat
+results and are late, replies get lost.
 """
 
 from enum import Enum, IntEnum, unique
@@ -12,36 +12,36 @@ from services.relay.protocol.vocabulary import ACTION_RULES, Action, ActionKind
 
 @unique
 class CommandState(Enum):
-    """How far a command came. The value is what the scripts say."""
+    """The state of a command. The value is the word that the scripts return."""
 
     NEW = "new"  # waits for a poll
-    HANDED = "handed"  # marked before the answer to the poll is written
+    HANDED = "handed"  # a poll took it; marked before the answer is written
     ANSWERED = "answered"
-    EXPIRED = "expired"  # never left the relay
-    UNKNOWN = "unknown"  # left it, and nothing was heard
+    EXPIRED = "expired"  # it never left the relay
+    UNKNOWN = "unknown"  # it left the relay, and no result came
 
 
 @unique
 class CommandTrigger(Enum):
-    """What moves a command from state to state."""
+    """What moves a command to another state."""
 
     TAKEN = "a poll takes it"
     HANDED_BACK = "the mod had hung up before its answer was written"
     TIME_UP = "its deadline passes"
     RESULT = "the first result"
     GIVEN_UP = "uplink gives up"
-    FORGOTTEN = "nobody asks any more"  # uplink died: nobody is left to give up
+    FORGOTTEN = "nobody asks any more"  # the uplink that asked died, so it cannot give up
 
 
-_S, _H = CommandState, CommandTrigger
+_S, _T = CommandState, CommandTrigger
 
 MOVES: dict[CommandState, dict[CommandTrigger, CommandState]] = {
-    _S.NEW: {_H.TAKEN: _S.HANDED, _H.TIME_UP: _S.EXPIRED, _H.GIVEN_UP: _S.EXPIRED},
+    _S.NEW: {_T.TAKEN: _S.HANDED, _T.TIME_UP: _S.EXPIRED, _T.GIVEN_UP: _S.EXPIRED},
     _S.HANDED: {
-        _H.HANDED_BACK: _S.NEW,
-        _H.RESULT: _S.ANSWERED,
-        _H.GIVEN_UP: _S.UNKNOWN,
-        _H.FORGOTTEN: _S.UNKNOWN,
+        _T.HANDED_BACK: _S.NEW,
+        _T.RESULT: _S.ANSWERED,
+        _T.GIVEN_UP: _S.UNKNOWN,
+        _T.FORGOTTEN: _S.UNKNOWN,
     },
     _S.ANSWERED: {},
     _S.EXPIRED: {},
@@ -51,29 +51,29 @@ MOVES: dict[CommandState, dict[CommandTrigger, CommandState]] = {
 NOT_DELIVERED = "not delivered"
 MAY_HAVE_RUN = "delivered, no result: it may have run"
 
-TOLD: dict[CommandState, str] = {
+ANSWERS: dict[CommandState, str] = {
     _S.ANSWERED: "the result, or the mod's own words why it refused",
     _S.EXPIRED: NOT_DELIVERED,
     _S.UNKNOWN: MAY_HAVE_RUN,
 }
-"""What Takaro hears at each end: a person who gave an item must be able to tell these apart."""
+"""What Takaro hears at the end of a command. A person who gave an item must be able to tell these apart."""
 
 
 def after(state: CommandState, trigger: CommandTrigger) -> CommandState:
-    """The state that follows: the same one when the table lists no such move."""
+    """The next state; the same state if the table lists no such move."""
     return MOVES[state].get(trigger, state)
 
 
 class CommandLane(IntEnum):
-    """Who goes first when a poll cannot carry everything; the lower number does."""
+    """The order in which commands are handed out if a poll cannot carry them all: the lowest number first."""
 
     WRITES = 0
-    READS = 1  # somebody waits for the answer
-    REFRESHES = 2  # nobody waits: no reason to wake a poll that is held
+    READS = 1  # a request waits for the result
+    REFRESHES = 2  # no request waits: they do not end the hold of a poll
 
 
 def lane_of(action: Action, *, somebody_waits: bool = True) -> CommandLane:
-    """What is to be done goes before what is to be known, and that before what would be good to know."""
+    """The lane of a command: writes first, then reads that a request waits for, then other refreshes."""
     if ACTION_RULES[action].kind is ActionKind.WRITE:
         return CommandLane.WRITES
     return CommandLane.READS if somebody_waits else CommandLane.REFRESHES

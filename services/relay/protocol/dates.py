@@ -1,4 +1,4 @@
-"""When something ends, as mods and Takaro write it. Pure."""
+"""Reads the end of a ban as mods and Takaro write it. Pure."""
 
 import contextlib
 import re
@@ -6,12 +6,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 PERMANENT_FROM_YEAR = 2500
-"""Takaro writes "for ever" as a date in the year 3021 (protocol.md T15); nobody means a year so far ahead."""
+"""Takaro writes "for ever" as a date in the year 3021 (protocol.md T15); an end in this year or later counts
+as permanent."""
 
 _NEVER = frozenset({"", "0", "-1", "null", "none", "never", "permanent"})
-_EARLIEST_S = 1e9  # the year 2001: anything before it is the length of a ban, or a number that means nothing
+_EARLIEST_S = 1e9  # the year 2001: a smaller number is the length of a ban, or not a time
 _MILLISECONDS_FROM = 1e12  # the year 2001 in ms; in seconds, a year that has five digits
-_LONGEST = 40
+_LONGEST_CHARS = 40
 _FORMATS = (  # unlike fromisoformat, strptime takes numbers without a leading zero
     "%Y-%m-%dT%H:%M:%S%z",
     "%Y-%m-%dT%H:%M:%S.%f%z",
@@ -27,15 +28,15 @@ _DOTTED = re.compile(r"^(\d{4})\.(\d{1,2})\.(\d{1,2})\b")
 
 
 def read_end(value: Any) -> datetime | None:
-    """The moment in UTC; None stands for "never": nothing is written, a 0, or a date in the far future.
+    """The moment in UTC; None means "never": no value, 0, or a date in the far future.
 
-    Takes ISO 8601, also without leading zeros, 14 digits (20300105010203), and seconds or milliseconds since
-    1970 as a number or a text.
-    A moment without a time zone is in UTC. Raises ValueError for anything else: it must not pass for "never".
+    Reads ISO 8601, also without leading zeros, 14 digits (20300105010203), and seconds or milliseconds since
+    1970 as a number or a text. A moment without a time zone is in UTC. Raises ValueError for anything else:
+    otherwise a ban with a broken date would become permanent.
     """
     if isinstance(value, str):
         text = value.strip()
-        if len(text) > _LONGEST:
+        if len(text) > _LONGEST_CHARS:
             raise ValueError("it is no date")
         if text.lower() in _NEVER:
             return None
@@ -56,7 +57,7 @@ def iso(when: datetime) -> str:
 
 
 def _from_number(number: float) -> datetime | None:
-    if not number >= _EARLIEST_S:  # NaN is not either
+    if not number >= _EARLIEST_S:  # also true for NaN
         raise ValueError("it is no date")
     if len(digits := f"{number:.0f}") == _COMPACT_DIGITS and digits.startswith("2"):
         with contextlib.suppress(ValueError):

@@ -1,4 +1,4 @@
-"""What can go wrong, sorted by who has to act.
+"""The errors that the relay raises, and who has to act.
 
 RelayError
 ├── ConfigError        the operator: a setting is wrong; the text names the key and the fix
@@ -6,18 +6,18 @@ RelayError
 ├── StoreError         try again later: Redis is away, loading, failing over or full
 │   └── NotCarriedOut  the same, and it is certain that nothing was done
 │       └── StoreRefused   the operator: Redis answers, but must not be used as it is configured
-├── NoSuchInstance     whoever asked: no instance has this slug
-├── InstanceConflict   whoever asked: the change contradicts what is there; the text says what and the way out
+├── NoSuchInstance     the caller: no instance has this slug
+├── InstanceConflict   the caller: the change contradicts what is stored; the text says what, and how to go on
 └── LostLease          nobody: another uplink owns the instance now; stop touching it
 """
 
 
 class RelayError(Exception):
-    """Base of everything the relay raises on purpose."""
+    """Base of all errors that the relay raises on purpose."""
 
 
 class ConfigError(RelayError):
-    """A setting is wrong. `str(error)` is one line a person can act on: key, what, how to fix it."""
+    """A setting is wrong. `str(error)` is one line: the key, what is wrong, how to fix it."""
 
 
 class AddressInUse(ConfigError):
@@ -25,11 +25,11 @@ class AddressInUse(ConfigError):
 
 
 class StoreError(RelayError):
-    """Redis did not do what was asked. Whether it happened all the same is unknown."""
+    """A call of Redis failed. Redis may have carried it out all the same."""
 
 
 class NotCarriedOut(StoreError):
-    """Redis refused before it did anything, or was never asked. `str(error)` says why."""
+    """Redis refused the call before it did anything, or the call was never sent. `str(error)` says why."""
 
 
 class StoreRefused(NotCarriedOut):
@@ -37,7 +37,7 @@ class StoreRefused(NotCarriedOut):
 
 
 class LostLease(RelayError):
-    """A fenced write was refused: the lease on this instance is no longer ours."""
+    """Redis refused a write, because the lease of the instance is no longer ours."""
 
 
 class NoSuchInstance(RelayError):
@@ -45,4 +45,4 @@ class NoSuchInstance(RelayError):
 
 
 class InstanceConflict(RelayError):
-    """A change of instances contradicts what is there."""
+    """A change of an instance contradicts what is stored or configured."""

@@ -1,27 +1,30 @@
-"""The names of everything the relay keeps in Redis.
+"""The names of all keys and channels of the relay in Redis.
 
-All keys of one instance share a hash tag, so one script may touch them together on a cluster too.
+All keys of one instance share a hash tag, so one script may use them together on a cluster too.
 """
 
 from dataclasses import dataclass, fields
 from functools import cache
 
 WAKE_EVENTS = "relay:wake:events"
-"""Channel: the slugs of instances that have new events. Only a hint, as the others: a look finds all."""
+"""Channel: the slug of an instance that has new events. Like all hints it may be lost: each renewal looks
+too."""
 
 WAKE_RESULTS = "relay:wake:results"
-"""Channel: the slugs of instances whose mods have answered."""
+"""Channel: the slug of an instance whose mod has posted a result."""
 
 WAKE_MODAPI = "relay:wake:modapi"
-"""Channel: the slug of an instance that has a new command. Only a hint: a held poll looks at its end too."""
+"""Channel: the slug of an instance that has a new command. It may be lost: a held poll looks at its end
+too."""
 
 WAKE_LEASES = "relay:wake:leases"
-"""Channel: the slug of an instance whose lease was given back."""
+"""Channel: the slug of an instance whose lease was released."""
 
 UPLINKS = "relay:uplinks"
-BEATS = "relay:beats"
-"""Counts on as long as any uplink runs. Whoever has seen more of them than there are knows: data was lost."""
 """Hash: the beats of each uplink that runs, by its name."""
+
+BEATS = "relay:beats"
+"""String: a number that grows while any uplink runs. If it is lower than before, Redis has lost data."""
 
 WAKE_INSTANCES = "relay:wake:instances"
 """Channel: the slug of an instance that was added, changed or removed."""
@@ -33,8 +36,8 @@ INSTANCES_IDENTITIES = "relay:{instances}:identities"
 """Hash: SHA-256 of an identity token -> the slug of the stored instance that has it."""
 
 INSTANCES_VERSION = "relay:{instances}:version"
-"""String: a random word, another one after each change. (A number could come round to the same after a
-failover that lost a change.)"""
+"""String: a random word, a new one after each change. (A number could be the same again after a failover that
+lost a change.)"""
 
 INSTANCES_REMOVALS = "relay:{instances}:removals"
 """Sorted set: slug -> when the data of a removed instance is to be deleted (ms)."""
@@ -47,7 +50,7 @@ ADMIN_PORTS = "relay:admin-ports"
 """Sorted set: "<service> <machine> <port> <host>" of each admin port -> when it was last noted (s)."""
 
 IDENTIFIES = "relay:identifies"
-"""String: how far the turns to identify that were given out reach, see scripts/identify_turn.lua."""
+"""String: how far the turns to identify that were given reach, see scripts/identify_turn.lua."""
 
 
 WATCH = "relay:watch:"
@@ -63,22 +66,22 @@ class Keys:
     intake: str  # hash: the last batches and whether they were answered; what is queued; what is delivered
     dead: str  # stream, bounded: events that cannot become valid, with the reason
     players: str  # hash: gameId -> the player as last seen, to complete records that lack identity
-    mirror: str  # hash: what uplink knows of the game, with its age, to outlive a restart
+    mirror: str  # hash: what the owner knows of the game, with its age, for the next owner
     catalogues: str  # hash: the long lists of the game, as answers to Takaro
-    writes: str  # stream: requests on their way to the mod that change the game
-    reads: str  # stream: those that only ask
-    refreshes: str  # stream: those whose answer nobody waits for
+    writes: str  # stream: commands that change the game
+    reads: str  # stream: commands that only ask, and that a request waits for
+    refreshes: str  # stream: commands that only ask, and that no request waits for
     waiting: str  # sorted set: operation id -> deadline (ms), not handed out yet
     handed: str  # sorted set: operation id -> deadline (ms), handed to the mod, no result yet
     ended: str  # sorted set: operation id -> when (ms), answered or given up a short while ago
-    results: str  # stream: what the mod answered, on its way to Takaro
+    results: str  # stream: results of the mod, on their way to Takaro
     contact: str  # string: when the mod was last heard of (ms)
-    link: str  # hash: the state of the connection to Takaro, its id for this server, whose socket it asks
-    lease: str  # hash: which uplink owns the instance: its token, its name, its renewals, who else wants it
-    mod: str  # hash: what the mod said of itself, and for how long a poll of its may be held
-    watched: str  # string, short-lived: somebody looks at what passes, see instances/activity.py
-    alerts: str  # hash: what people were told is wrong -> since when (s)
-    minutes: str  # sorted set: one row for each of the last minutes in which something passed, see minutes.py
+    link: str  # hash: the state of the link to Takaro, Takaro's id of the server, who identified last
+    lease: str  # hash: the owner's token, name and count of renewals, and whether another uplink stands by
+    mod: str  # hash: the mod's version and address, and how long its polls may be held
+    watched: str  # string, short-lived: the watcher of the activity, see instances/activity.py
+    alerts: str  # hash: condition that an alert was sent for -> since when (s)
+    minutes: str  # sorted set: one row for each of the last minutes with events or commands, see minutes.py
 
 
 @cache

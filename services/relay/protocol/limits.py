@@ -1,6 +1,6 @@
-"""What may come, and how much of it: every limit that an operator can set, in one place.
+"""All limits that an operator can set.
 
-The defaults are what no honest mod reaches. What happens beyond each is in services/ARCHITECTURE.md.
+No honest mod reaches the defaults. services/ARCHITECTURE.md says what happens beyond each limit.
 """
 
 from typing import Annotated
@@ -16,7 +16,7 @@ UPLINK_LIMITS = (
     *("open_commands", "mirror_players", "inventory_bytes", "catalogue_bytes"),
     *("frame_in_bytes", "frame_out_bytes"),
 )
-"""How metrics name what was beyond a limit: by its setting. `not_http` has none."""
+"""The label by which metrics name an exceeded limit: its setting. `not_http` has no setting."""
 
 KIB = 1024
 MIB = 1024 * 1024
@@ -27,17 +27,17 @@ PerSecond = Annotated[float, Field(ge=0.1, le=1_000_000)]
 
 
 class Limits(BaseModel):
-    """The section [limits] of relay.toml. Bytes, seconds and characters are meant as they are named."""
+    """The section [limits] of relay.toml. Units are in the names."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    # A listener.
+    # Of one listener.
     connections: Count = 10_000
     connections_per_address: Count = 2_000
     header_bytes: Bytes = 16 * KIB
     receive_within_s: Annotated[float, Field(ge=1, le=60)] = 10.0
 
-    # What a mod posts.
+    # Of what a mod posts.
     body_bytes: Bytes = MIB
     result_bytes: Bytes = 16 * MIB
     batch_events: Count = 1_000
@@ -45,14 +45,14 @@ class Limits(BaseModel):
     event_levels: Annotated[int, Field(ge=4, le=250)] = 32
     text_chars: Annotated[int, Field(ge=200, le=100_000)] = 4_096
 
-    # What one instance may ask for.
+    # Of the calls of one instance.
     requests_per_s: PerSecond = 100.0
     events_per_s: PerSecond = 500.0
 
-    # Whoever has no key.
+    # Of callers without a right key.
     wrong_keys_per_minute: Count = 60
 
-    # What one instance may hold, and what goes to Takaro and comes from it.
+    # Of what is kept for one instance, and of Takaro's frames.
     open_commands: Count = 2_000
     mirror_players: Count = 2_000
     inventory_bytes: Bytes = 64 * KIB

@@ -1,6 +1,6 @@
-"""The states of the link to Takaro, as uplink writes them down and all others read them. Pure.
+"""The states of the link to Takaro. uplink writes them to Redis, all others read them. Pure.
 
-Which moves there are is uplink's matter (uplink/connection/states.py).
+The moves between them are in uplink/connection/states.py.
 """
 
 from enum import StrEnum, unique
@@ -8,15 +8,16 @@ from enum import StrEnum, unique
 
 @unique
 class LinkState(StrEnum):
-    """Where the link of one instance stands. The value is what people see in logs, metrics and /health.
+    """The state of the link of one instance. People see the value in logs, metrics and /health.
 
-    What is read from Redis is compared as a text: "" is no link yet, and a newer uplink may know more.
+    A state that is read from Redis stays a text: "" means no link yet, and a newer uplink may have more
+    states.
     """
 
     WAITING = "waiting"  # between two attempts
     CONNECTING = "connecting"
     IDENTIFYING = "identifying"  # the socket is open; an event now would kill it
     READY = "ready"  # events flow
-    PAUSED = "paused"  # Takaro has lost our server; the socket stays, events wait for the next identify
-    REFUSED = "refused"  # a person has to act; asked again slowly
+    PAUSED = "paused"  # Takaro does not know our server any more; events wait for the next identify
+    REFUSED = "refused"  # a person has to act; we try again slowly
     STOPPED = "stopped"

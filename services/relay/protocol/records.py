@@ -1,7 +1,6 @@
-"""What crosses Redis between the services: canonical records, already in Takaro's vocabulary.
+"""The records that modapi and uplink exchange through Redis, in Takaro's vocabulary.
 
-`GameEvent` is a plain dict, not an object: on the way from the mod to Takaro it is built once and
-encoded twice, and nothing else happens to it.
+`GameEvent` is a plain dict, because it is only built once and encoded twice on its way to Takaro.
 """
 
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from services.relay.protocol.vocabulary import Action
 
 
 class GameEvent(TypedDict):
-    """One event as Takaro's validation takes it: no field more, none less (protocol.md T5)."""
+    """One event as Takaro's validation takes it, with exactly its fields (protocol.md T5)."""
 
     type: str
     data: dict[str, Any]
@@ -19,9 +18,10 @@ class GameEvent(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class DeadEvent:
-    """An event that cannot become valid: kept aside with the reason, so that its neighbours pass.
+    """An event that cannot become valid. It becomes a dead letter, so that the rest of its batch is
+    delivered.
 
-    `reason` is one of a small fixed set (it labels a metric); `detail` says which field and why;
+    `reason` is one of a fixed set, because it labels a metric; `detail` says which field is wrong, and why;
     `raw` is what the mod sent, shortened.
     """
 
@@ -32,9 +32,9 @@ class DeadEvent:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One request of Takaro's on its way to the mod.
+    """What is queued for the mod because of a request of Takaro's.
 
-    `args` holds just what the action needs, flat, in Takaro's words:
+    `args` has only what the action needs, flat, in Takaro's words:
 
     ======================================  =====================================================
     getPlayer, getPlayerLocation,           gameId
@@ -56,10 +56,10 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a command: a value in the shape that protocol.md T14 gives, or an error text.
+    """The result of a command: a `value` in the shape of protocol.md T14, or the text of an `error`.
 
-    A read that found nobody (the game server knows no such player) is neither: `value` is None
-    and `error` is empty, and uplink says what it knows instead.
+    If a read asked for a player whom the game server does not know, `value` is None and `error` is empty:
+    uplink then answers with what it knows.
     """
 
     value: Any = None

@@ -1,7 +1,7 @@
-"""The words both services share: Takaro's events and actions, and what may be done with each.
+"""Takaro's events and actions, and the rules for each action.
 
-Everything that crosses Redis is said in these words. What a DayZ mod writes is turned into them by
-modapi, what goes on Takaro's wire is made from them by uplink (protocol.md T5 and T14).
+Records in Redis use these words. modapi translates what a DayZ mod writes into them, and uplink makes
+Takaro's frames from them (protocol.md T5 and T14).
 """
 
 from dataclasses import dataclass
@@ -47,19 +47,19 @@ class Action(StrEnum):
 
 @unique
 class ActionKind(StrEnum):
-    """Who answers a request, and what asking the game server for it means."""
+    """Whether the game server is asked for an action, and whether that changes the game."""
 
-    READ = "read"  # the game server is asked; the question changes nothing there
-    WRITE = "write"  # the game server does something
-    OURS = "ours"  # the relay knows the answer, the game server is not asked
+    READ = "read"  # the game server is asked, which changes nothing in the game
+    WRITE = "write"  # the game server changes the game
+    OURS = "ours"  # the relay answers by itself
 
 
 @dataclass(frozen=True, slots=True)
 class ActionRule:
     """What the relay may do with one action.
 
-    `repeatable`: handing it to a mod twice does no harm. Mods keep no memory of operation ids
-    (protocol.md M3), so anything else is handed out once or never.
+    `repeatable`: a mod may get it twice without harm. Mods do not remember operation ids (protocol.md M3), so
+    all other actions are handed out once or never.
     """
 
     kind: ActionKind
@@ -97,12 +97,12 @@ CHAT_CHANNELS = ("global", "team", "friends", "whisper")
 ENTITY_TYPES = ("hostile", "friendly", "neutral")
 
 ANSWER_WITHIN_S = 9.0
-"""Takaro has our answer this long after its request arrived, come what may: it gives up after 10 s
-(protocol.md T12)."""
+"""Time from a request of Takaro's to our answer, at most: Takaro gives up after 10 s (protocol.md T12)."""
 
 SILENT_AFTER_S = 60.0
-"""A mod calls every 2 s (protocol.md M1). After so long without a call, Takaro is told that it is away."""
+"""Time without a call after which we tell Takaro that the server is unreachable. A mod calls every 2 s
+(protocol.md M1)."""
 
 HAND_OUT_WITHIN_S = 7.5
-"""A command is handed to the mod this long after its request arrived, or never: what is left of
-ANSWER_WITHIN_S is what the mod needs to run it on its next tick and to post the result."""
+"""Time from a request to the last poll that may fetch its command. The mod needs the rest of ANSWER_WITHIN_S
+to run the command on its next tick and to post the result."""

@@ -25,7 +25,7 @@ def entry(id: str, *texts: str, age_ms: int = 60_000) -> StreamEntry:
     return StreamEntry(id, [line(text) for text in texts], 10, NOW_MS - age_ms)
 
 
-def test_what_is_not_delivered_waits_the_newest_first() -> None:
+def test_events_that_are_not_delivered_wait_the_newest_first() -> None:
     entries = [
         entry("3-0", "d", age_ms=SETTLED_MS - 1),
         entry("2-0", "c", age_ms=SETTLED_MS),
@@ -37,13 +37,13 @@ def test_what_is_not_delivered_waits_the_newest_first() -> None:
     assert found[0].at_ms == NOW_MS - SETTLED_MS
 
 
-def test_what_was_delivered_ahead_of_others_does_not_wait() -> None:
+def test_events_delivered_ahead_of_others_do_not_wait() -> None:
     entries = [entry("2-0", "d", "e", "f"), entry("1-0", "a", "b", "c")]
     delivered = Delivered("1-0", 1, {"1-0": 0b100, "2-0": 0b001})
     assert [one.data["msg"] for one in waiting(entries, delivered, NOW_MS)] == ["d", "c"]
 
 
-async def test_a_mod_that_works_is_seen_before_anybody_owns_its_server(store: Store, slug: str) -> None:
+async def test_accepted_events_are_shown_before_an_uplink_owns_the_server(store: Store, slug: str) -> None:
     stream = EventStream(store, slug)
     await stream.append(
         EventBatch(
@@ -79,7 +79,7 @@ async def told(following: AsyncIterator[list[ActivityEntry]], count: int) -> lis
     return [(one.data["msg"], one.fate) for one in found]
 
 
-async def test_who_follows_sees_each_event_once_as_soon_as_it_is_accepted(store: Store, slug: str) -> None:
+async def test_a_follower_receives_each_event_once_when_it_is_accepted(store: Store, slug: str) -> None:
     stream, following = EventStream(store, slug), follow(store, slug)
     await stream.append(batch(line("before"), DeadEvent("unreadable", "from before", b"}{")))
     assert await told(following, 1) == [("before", "waiting")]
@@ -95,7 +95,7 @@ async def test_who_follows_sees_each_event_once_as_soon_as_it_is_accepted(store:
     assert await anext(following) == []
 
 
-async def test_who_begins_to_follow_is_told_of_the_newest_alone(store: Store, slug: str) -> None:
+async def test_a_new_follower_receives_only_the_newest_events(store: Store, slug: str) -> None:
     stream, following = EventStream(store, slug), follow(store, slug)
     texts = [f"{number}" for number in range(REMEMBERED + 10)]
     await stream.append(batch(*map(line, texts)))
@@ -104,7 +104,7 @@ async def test_who_begins_to_follow_is_told_of_the_newest_alone(store: Store, sl
 
 
 @pytest.mark.parametrize(("uplink", "link"), [("host-1", "refused"), ("", "ready")])
-async def test_an_event_that_takaro_does_not_take_now_is_told_at_once(
+async def test_without_a_ready_link_a_waiting_event_is_shown_at_once(
     store: Store, slug: str, uplink: str, link: str
 ) -> None:
     await has_link(store, slug, uplink, link)
@@ -112,9 +112,7 @@ async def test_an_event_that_takaro_does_not_take_now_is_told_at_once(
     assert [one.data["msg"] for one in await anext(follow(store, slug))] == ["a"]
 
 
-async def test_an_event_that_takaro_most_likely_takes_in_a_moment_is_not_told_yet(
-    store: Store, slug: str
-) -> None:
+async def test_with_a_ready_link_a_young_event_is_not_yet_shown(store: Store, slug: str) -> None:
     await has_link(store, slug, "host-1", "ready")
     stream, key = EventStream(store, slug), keys_of(slug).events
     begun_us = await store.read_clock(key)

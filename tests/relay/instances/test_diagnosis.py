@@ -41,7 +41,7 @@ UNTOKENED = replace(ENTRY, instance=INSTANCE.model_copy(update={"registration_to
 URL = "http://127.0.0.1:8088"
 
 
-def test_a_server_that_is_well_has_no_problem() -> None:
+def test_a_server_that_is_up_has_no_problem() -> None:
     assert diagnose(ENTRY, WELL, URL) == []
 
 
@@ -66,9 +66,7 @@ def test_a_server_that_is_well_has_no_problem() -> None:
         ),
     ],
 )
-def test_what_keeps_it_down_is_named_with_what_mends_it(
-    entry: ServedEntry, facts: Facts, what: str, fix: str
-) -> None:
+def test_each_problem_is_named_with_its_fix(entry: ServedEntry, facts: Facts, what: str, fix: str) -> None:
     (problem,) = diagnose(entry, facts, URL)
     assert problem.serious and what in problem.what and fix in problem.fix
 
@@ -111,7 +109,7 @@ def blamed(found: Diagnosis) -> list[str]:
         ({"a": WELL, "b": NEVER}, UnknownKeyCall(AT, "10.0.0.9", "removed"), [], False),
     ],
 )
-def test_a_wrong_key_is_told_of_the_server_whose_it_is_else_of_the_fleet(
+def test_a_wrong_key_is_a_problem_of_its_server_or_else_of_the_fleet(
     facts: dict[str, Facts], unknown_call: UnknownKeyCall, named: list[str], fleet: bool
 ) -> None:
     found = diagnosed(facts, unknown_call)
@@ -120,7 +118,7 @@ def test_a_wrong_key_is_told_of_the_server_whose_it_is_else_of_the_fleet(
     assert all(unknown_call.address in problem.what for problem in found.fleet)
 
 
-def test_a_guess_of_a_stranger_hides_no_mod_with_a_wrong_key() -> None:
+def test_a_guessed_key_does_not_hide_a_mod_with_a_wrong_key() -> None:
     found = diagnosed(
         {"a": SILENT, "b": NEVER}, UnknownKeyCall(NOW_MS, "203.0.113.1"), UnknownKeyCall(AT, "10.0.0.9")
     )
@@ -144,7 +142,7 @@ def test_a_disabled_server_is_not_missed(address: str) -> None:
         (UnknownKeyCall(AT, "203.0.113.1"), AT - 1, [], True),
     ],
 )
-def test_a_wrong_key_says_nothing_of_a_server_that_was_added_later(
+def test_a_wrong_key_is_no_problem_of_a_server_that_was_added_later(
     unknown_call: UnknownKeyCall, added_ms: int, named: list[str], fleet: bool
 ) -> None:
     entries = {"a": ENTRY, "b": replace(ENTRY, added_ms=added_ms)}
@@ -152,7 +150,7 @@ def test_a_wrong_key_says_nothing_of_a_server_that_was_added_later(
     assert blamed(found) == named and len(found.fleet) == fleet
 
 
-def test_what_takaro_said_is_told() -> None:
+def test_the_reason_that_takaro_gave_is_shown() -> None:
     said = "Takaro refuses this server (max game servers reached), the plan has no room for one more"
     (problem,) = diagnose(ENTRY, replace(WELL, link="refused", link_why=said), URL)
     assert problem.serious and problem.what == said
@@ -167,12 +165,12 @@ def test_what_takaro_said_is_told() -> None:
         (replace(WELL, link="paused"), "has lost this server"),
     ],
 )
-def test_what_does_not_keep_it_down_is_a_note(facts: Facts, what: str) -> None:
+def test_a_problem_that_does_not_keep_a_server_down_is_not_serious(facts: Facts, what: str) -> None:
     (problem,) = diagnose(ENTRY, facts, URL)
     assert not problem.serious and what in problem.what and problem.fix
 
 
-def test_the_worst_comes_first() -> None:
+def test_serious_problems_come_first() -> None:
     found = diagnose(ENTRY, replace(WELL, dead=1, link="refused", contact_ms=None), URL)
     assert [problem.serious for problem in found] == [True, True, False]
 
@@ -185,7 +183,7 @@ def test_the_worst_comes_first() -> None:
         (UNTOKENED, replace(WELL, link="", uplink=""), "once the link is ready"),
     ],
 )
-def test_of_events_that_wait_it_is_said_which_become_too_old(
+def test_the_backlog_problem_says_which_events_become_too_old(
     entry: ServedEntry, facts: Facts, words: str
 ) -> None:
     behind = replace(facts, events=1, oldest_ms=NOW_MS - 900_000)
@@ -196,18 +194,18 @@ def test_of_events_that_wait_it_is_said_which_become_too_old(
     assert f"log lines older than {LOG_S / 60:g} min" in problem.fix
 
 
-def test_of_events_that_were_put_aside_no_reason_is_guessed() -> None:
+def test_dead_letters_are_a_problem_without_a_guessed_reason() -> None:
     (problem,) = diagnose(ENTRY, replace(WELL, dead=1), URL)
     assert problem.what == "1 event was put aside"
     assert problem.fix == "dayz-relay dlq list one"
 
 
-def test_without_a_token_it_is_not_said_that_all_events_are_kept() -> None:
+def test_without_a_token_the_fix_does_not_promise_to_keep_all_events() -> None:
     (problem,) = diagnose(UNTOKENED, replace(WELL, link="", uplink=""), URL)
     assert "chat" in problem.fix
 
 
-def test_a_server_that_is_not_served_is_not_sent_to_its_mod_or_its_uplink() -> None:
+def test_a_shadowed_server_has_no_problem_of_its_mod_or_link() -> None:
     shadowed = replace(ENTRY, shadowed=True, note="not served: two has the same identity token")
     (problem,) = diagnose(shadowed, replace(WELL, link="", uplink="", contact_ms=None), URL)
     assert problem.serious and "two has the same" in problem.what

@@ -75,9 +75,7 @@ async def followed(store: Store, tmp_path: Path) -> AsyncIterator[Followed]:
     await cancelled(made.watching)
 
 
-async def test_an_instance_that_is_stored_is_served_and_one_that_is_removed_is_not(
-    followed: Followed, store: Store
-) -> None:
+async def test_stored_instances_are_served_and_removed_ones_are_not(followed: Followed, store: Store) -> None:
     registry = Registry(store, list)
     await registry.create("two", "Server two")
     await followed.serves("one", "two")
@@ -85,7 +83,7 @@ async def test_an_instance_that_is_stored_is_served_and_one_that_is_removed_is_n
     await followed.serves("one")
 
 
-async def test_a_server_that_is_added_with_the_name_of_another_is_told_once(
+async def test_a_server_with_the_name_of_another_is_warned_of_once(
     followed: Followed, store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
     registry = Registry(store, list)
@@ -96,7 +94,7 @@ async def test_a_server_that_is_added_with_the_name_of_another_is_told_once(
     assert caplog.text.count("two: one has the same name") == 1
 
 
-async def test_a_change_whose_hint_is_lost_is_found_within_two_seconds(
+async def test_a_change_is_found_within_two_seconds_without_its_hint(
     followed: Followed, store: Store
 ) -> None:
     registry = Registry(store, list)
@@ -109,7 +107,7 @@ async def test_a_change_whose_hint_is_lost_is_found_within_two_seconds(
         del registry._store.hint
 
 
-async def test_a_key_runs_out_without_any_change(followed: Followed, store: Store) -> None:
+async def test_a_replaced_key_ends_without_a_change_of_the_record(followed: Followed, store: Store) -> None:
     registry = Registry(store, list)
     await registry.create("two", "Server two")
     await registry.rotate("two", overlap_s=1.2)
@@ -147,7 +145,7 @@ async def test_a_step_of_the_clock_back_keeps_no_replaced_key_open(
     await followed.until(lambda: len(followed.served["two"].keys) == 1)
 
 
-async def test_an_edit_of_the_file_is_taken_up(followed: Followed) -> None:
+async def test_an_edit_of_the_file_takes_effect(followed: Followed) -> None:
     followed.config.write_text(block("one") + block("two"))
     await followed.serves("one", "two")
     followed.config.write_text('[takaro]\nregistration_token = "fleet"\n' + block("two"))
@@ -155,7 +153,7 @@ async def test_an_edit_of_the_file_is_taken_up(followed: Followed) -> None:
     assert followed.served["two"].instance.registration_token is not None
 
 
-async def test_a_wrong_edit_is_told_once_and_changes_nothing(
+async def test_a_wrong_edit_is_logged_once_and_changes_nothing(
     followed: Followed, caplog: pytest.LogCaptureFixture
 ) -> None:
     followed.config.write_text("[[instance]\n")
@@ -187,9 +185,7 @@ async def test_a_file_that_is_emptied_and_written_anew_is_never_seen_empty(follo
     assert followed.told == [["one"], ["one", "two"]]
 
 
-async def test_servers_that_an_emptied_redis_has_lost_are_written_anew(
-    followed: Followed, store: Store
-) -> None:
+async def test_servers_are_written_into_an_emptied_redis(followed: Followed, store: Store) -> None:
     registry = Registry(store, list)
     issued = await registry.create("stored", "Stored")
     await registry.create("gone", "Gone")
@@ -222,7 +218,7 @@ async def emptied(followed: Followed, store: Store, tmp_path: Path) -> AsyncIter
 
 
 @pytest.mark.parametrize("failing", [1, 2])
-async def test_servers_are_written_anew_as_a_whole_though_redis_goes_away_meanwhile(
+async def test_servers_are_written_all_or_none_if_redis_goes_away_meanwhile(
     emptied: list[Followed], store: Store, monkeypatch: pytest.MonkeyPatch, failing: int
 ) -> None:
     """Whoever finds some of them takes these for all there are: the others would be gone for good."""
@@ -248,7 +244,7 @@ async def test_servers_are_written_anew_as_a_whole_though_redis_goes_away_meanwh
         assert service.told[-1] == [*STORED, "one"] and not service.watching.done()
 
 
-async def test_with_another_takaro_nothing_is_taken_up_before_a_restart(
+async def test_a_changed_takaro_url_delays_all_changes_until_a_restart(
     followed: Followed, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A token that was saved with it must not be shown to the Takaro that was there before."""
@@ -284,7 +280,7 @@ async def test_sighup_reads_a_secret_file_again(followed: Followed, tmp_path: Pa
     await followed.until(lambda: followed.served["one"].keys != first)
 
 
-async def test_while_redis_is_away_the_last_known_stays_and_the_file_goes_on(
+async def test_while_redis_is_away_stored_instances_stay_and_edits_take_effect(
     tmp_path: Path,
 ) -> None:
     config = tmp_path / "relay.toml"
@@ -301,7 +297,7 @@ async def test_while_redis_is_away_the_last_known_stays_and_the_file_goes_on(
         await store.close()
 
 
-async def test_what_is_for_modapi_alone_reaches_modapi_and_moves_nothing_at_uplink(
+async def test_a_change_for_modapi_reaches_modapi_and_restarts_no_link(
     followed: Followed,
 ) -> None:
     await followed.serves("one")

@@ -51,7 +51,7 @@ def stored(
 FILE_KEY, KEY = "key-of-the-file-0123", "key-of-the-panel-012"
 
 
-def test_both_sources_are_in_the_table_with_their_origin() -> None:
+def test_instances_of_both_sources_are_in_the_table_with_their_origin() -> None:
     entries = merge([of_file("one", FILE_KEY)], {"two": stored("identity-two", KEY)}, ages_at(NOW_MS))
     assert {slug: entry.origin for slug, entry in entries.items()} == {
         "one": Origin.FILE,
@@ -94,12 +94,14 @@ def test_of_two_stored_instances_with_one_identity_the_older_is_served() -> None
         (stored("i", KEY, removed_ms=5), False, False),
     ],
 )
-def test_disabled_is_listed_and_removed_is_not(record: Record, listed: bool, served: bool) -> None:
+def test_a_disabled_instance_is_listed_and_a_removed_one_is_not(
+    record: Record, listed: bool, served: bool
+) -> None:
     entries = merge([], {"two": record}, ages_at(NOW_MS))
     assert bool(entries) is listed and bool(active(entries)) is served
 
 
-def test_a_server_without_a_key_is_told_once_it_is_not_the_only_one() -> None:
+def test_a_server_without_a_key_has_a_note_if_it_is_not_the_only_one() -> None:
     alone = merge([of_file("one")], {"two": stored("i", KEY, disabled=True)}, ages_at(NOW_MS))
     assert alone["one"].note == ""
     both = merge([of_file("one")], {"two": stored("i", KEY)}, ages_at(NOW_MS))
@@ -113,12 +115,12 @@ def test_a_stored_instance_uses_its_own_registration_token_or_that_of_the_fleet(
     assert [token.get_secret_value() for token in tokens if token] == ["own", "fleet"]
 
 
-def test_uplink_is_told_nothing_when_only_a_mod_key_changes() -> None:
+def test_a_changed_mod_key_does_not_reach_uplink() -> None:
     one, other = (merge([of_file("one", key)], {}, ages_at(NOW_MS)) for key in (FILE_KEY, KEY))
     assert one != other and instances(one) == instances(other)
 
 
-def test_a_record_comes_back_as_it_was_kept_and_shows_no_secret() -> None:
+def test_a_record_is_read_as_it_was_stored_and_shows_no_secret() -> None:
     record = stored("the-identity", KEY).model_copy(update={"registration_token": SecretStr("the-token")})
     assert load(dump(record)) == record
     assert "the-identity" not in repr(record) and "the-token" not in repr(record)
@@ -126,7 +128,7 @@ def test_a_record_comes_back_as_it_was_kept_and_shows_no_secret() -> None:
     assert load(dump(record)[:-1] + b',"of_a_newer_version":1}') == record
 
 
-def test_a_change_leaves_what_is_not_given() -> None:
+def test_a_change_keeps_fields_that_it_does_not_name() -> None:
     record = stored("i", KEY).model_copy(update={"registration_token": SecretStr("own")})
     assert changed(record, InstanceUpdate()) == record
     assert changed(record, InstanceUpdate(name="New name")).name == "New name"
@@ -136,7 +138,7 @@ def test_a_change_leaves_what_is_not_given() -> None:
         changed(record, InstanceUpdate(name="x"))
 
 
-def test_a_replaced_key_opens_until_the_overlap_is_over() -> None:
+def test_a_replaced_key_works_until_the_overlap_ends() -> None:
     record = rotated(stored("i", KEY), KeyDigest(digest="new", added_ms=NOW_MS), HOUR_MS)
     assert [key.digest for key in open_keys(record.mod_key_digests, ages_at(NOW_MS + HOUR_MS - 1))] == [
         digest_of(KEY),
@@ -152,7 +154,7 @@ def test_a_removed_instance_has_no_keys() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 3 * HOUR_MS), st.integers(0, 2 * HOUR_MS)), max_size=6))
-def test_two_keys_are_valid_at_most_the_newest_for_ever_and_none_longer_than_told(
+def test_at_most_two_keys_work_and_the_replaced_one_only_for_the_overlap(
     steps: list[tuple[int, int]],
 ) -> None:
     record, now_ms = stored("i", KEY), NOW_MS
@@ -167,7 +169,7 @@ def test_two_keys_are_valid_at_most_the_newest_for_ever_and_none_longer_than_tol
             assert opens[0].expires_ms is not None and opens[0].expires_ms <= now_ms + overlap_ms
 
 
-def test_what_needs_a_restart_is_named_and_tokens_and_instances_do_not() -> None:
+def test_settings_that_need_a_restart_are_named_and_tokens_and_instances_need_none() -> None:
     live = Settings(takaro=Takaro(registration_token=SecretStr("new")), instances=(of_file("one", FILE_KEY),))
     assert restart_keys(Settings(), live) == []
     assert restart_keys(Settings(), Settings(modapi=ModApi(port=1, host="::1"))) == [

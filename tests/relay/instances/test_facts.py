@@ -17,7 +17,7 @@ from services.relay.store.event_stream import EventBatch, EventStream, Slot, dig
 from services.relay.store.leases import Lease
 
 
-async def test_of_an_instance_that_nobody_has_heard_of_nothing_is_known(store: Store, slug: str) -> None:
+async def test_of_an_instance_without_data_nothing_is_known(store: Store, slug: str) -> None:
     facts = await facts_of(store, slug)
     assert (facts.uplink, facts.link, facts.mod_version) == ("", "", "")
     assert (facts.contact_ms, facts.silent_s, facts.oldest_s, facts.players, facts.hold_ms) == (None,) * 5
@@ -25,7 +25,7 @@ async def test_of_an_instance_that_nobody_has_heard_of_nothing_is_known(store: S
     assert abs(facts.now_ms / 1000 - time.time()) < 5
 
 
-async def test_everything_is_read_where_it_is_written(store: Store, slug: str) -> None:
+async def test_facts_are_read_from_the_keys_that_they_are_written_to(store: Store, slug: str) -> None:
     state = InstanceState(store, slug)
     await Lease(store, slug, "host-7").renew()
     await state.write_link(LinkInfo("ready", "the-id"))
@@ -45,7 +45,7 @@ async def test_everything_is_read_where_it_is_written(store: Store, slug: str) -
     assert facts.oldest_s is not None and facts.oldest_s < 5
 
 
-async def test_of_a_silent_mod_it_is_not_known_how_many_players_are_there(store: Store, slug: str) -> None:
+async def test_the_number_of_players_is_unknown_while_the_mod_is_silent(store: Store, slug: str) -> None:
     await store.send("HSET", keys_of(slug).mirror, "players", 12)
     assert (await facts_of(store, slug)).players is None
     for silent_s, players in ((3, 12), (SILENT_AFTER_S + 30, None), (3 * 86_400, None)):
@@ -53,7 +53,7 @@ async def test_of_a_silent_mod_it_is_not_known_how_many_players_are_there(store:
         assert (await facts_of(store, slug)).players == players
 
 
-async def test_a_link_that_nobody_owns_is_of_the_past(store: Store, slug: str) -> None:
+async def test_a_link_without_an_owner_is_not_shown_as_ready(store: Store, slug: str) -> None:
     entry = ServedEntry(
         Instance(slug=slug, name="Server one", identity_token=SecretStr("i")), Origin.REDIS, ()
     )
@@ -63,7 +63,7 @@ async def test_a_link_that_nobody_owns_is_of_the_past(store: Store, slug: str) -
     assert (await overview(store, entry)).link == "ready"
 
 
-async def test_many_are_read_at_once(store: Store, slug: str) -> None:
+async def test_many_instances_are_read_at_once(store: Store, slug: str) -> None:
     slugs = [f"{slug}-{number}" for number in range(30)]
     for number, one in enumerate(slugs):
         await store.send("HSET", keys_of(one).mirror, "players", number)

@@ -23,7 +23,7 @@ NOW_MS = 29_000_000 * 60_000 + 1_234
 NOW = NOW_MS // 60_000
 
 
-async def test_a_minute_is_written_when_it_is_over(store: Store, slug: str) -> None:
+async def test_a_minute_is_written_when_it_ends(store: Store, slug: str) -> None:
     minutes = Minutes(store, slug)
     minutes.looked(NOW_MS - 60_000)
     minutes.events(100, 99)
@@ -38,7 +38,7 @@ async def test_a_minute_is_written_when_it_is_over(store: Store, slug: str) -> N
     assert last.p99_ms == pytest.approx(100, rel=0.1)
 
 
-async def test_while_somebody_looks_the_minute_that_is_not_over_is_there_too(store: Store, slug: str) -> None:
+async def test_while_somebody_watches_the_current_minute_is_written_too(store: Store, slug: str) -> None:
     minutes = Minutes(store, slug)
     minutes.looked(NOW_MS)
     for count in (1, 2):
@@ -47,14 +47,14 @@ async def test_while_somebody_looks_the_minute_that_is_not_over_is_there_too(sto
         assert (await read_minutes(store, slug, NOW_MS))[-1][:3] == (NOW, 0, count)
 
 
-async def test_a_minute_without_anything_leaves_no_row(store: Store, slug: str) -> None:
+async def test_a_minute_without_events_or_commands_has_no_row(store: Store, slug: str) -> None:
     minutes = Minutes(store, slug)
     for minute in range(5):
         minutes.looked(NOW_MS + minute * 60_000)
     assert await store.send("EXISTS", f"relay:{{{slug}}}:minutes") == 0
 
 
-async def test_the_rows_of_two_owners_of_one_minute_are_one(store: Store, slug: str) -> None:
+async def test_two_rows_of_one_minute_are_added_up(store: Store, slug: str) -> None:
     for took_ms in (50, 400):
         owner = Minutes(store, slug)
         owner.looked(NOW_MS - 60_000)
@@ -65,7 +65,7 @@ async def test_the_rows_of_two_owners_of_one_minute_are_one(store: Store, slug: 
     assert last.p99_ms == pytest.approx(400, rel=0.1)
 
 
-def test_the_hour_has_a_row_for_each_minute_and_forgets_what_is_older() -> None:
+def test_the_hour_has_a_row_for_each_minute_and_no_older_one() -> None:
     rows = [
         Minute(NOW - KEPT_MINUTES, 1, 1, 1, 1),
         Minute(NOW - KEPT_MINUTES + 1, 2, 0, 5, 6),
@@ -78,7 +78,7 @@ def test_the_hour_has_a_row_for_each_minute_and_forgets_what_is_older() -> None:
 
 
 @given(st.lists(st.floats(1, 600_000), min_size=1), st.sampled_from([0.5, 0.99]))
-def test_percentiles_are_true_to_within_a_tenth(took: list[float], share: float) -> None:
+def test_percentiles_are_exact_to_a_tenth(took: list[float], share: float) -> None:
     import math
 
     counted = Counter(round(8 * math.log2(one)) for one in took)
@@ -86,7 +86,7 @@ def test_percentiles_are_true_to_within_a_tenth(took: list[float], share: float)
     assert percentile(counted, share) == pytest.approx(exact, rel=0.1, abs=1)
 
 
-async def test_what_is_accepted_is_counted_without_an_owner_and_a_repeat_once(
+async def test_accepted_events_are_counted_without_an_owner_and_repeats_are_not(
     store: Store, slug: str
 ) -> None:
     stream = EventStream(store, slug)
@@ -103,7 +103,7 @@ async def test_what_is_accepted_is_counted_without_an_owner_and_a_repeat_once(
     assert len(await store.send("HGETALL", keys_of(slug).intake)) / 2 < 40
 
 
-async def test_the_tally_of_an_hour_ago_is_begun_anew(store: Store, slug: str) -> None:
+async def test_the_count_of_an_hour_ago_is_replaced(store: Store, slug: str) -> None:
     stream = EventStream(store, slug)
     now_ms = await store.read_clock(keys_of(slug).events) // 1000
     for minute in range(now_ms // 60_000, now_ms // 60_000 + 2):  # it may end meanwhile

@@ -21,7 +21,7 @@ def done(once: Once = ONCE) -> Record:
     return remembered(record(mod_key(once, "one", "salt")), once, "one", "salt", NOW_MS, ages_at(NOW_MS))
 
 
-def test_a_call_is_known_again_for_a_day_also_from_redis() -> None:
+def test_a_call_is_recognised_for_a_day_also_from_redis() -> None:
     kept = load(dump(done()))
     assert repeated(kept, ONCE, ages_at(NOW_MS + KEPT_S * 1000 - 1)) == kept.done[0]
     assert repeated(kept, ONCE, ages_at(NOW_MS + KEPT_S * 1000)) is None
@@ -29,17 +29,17 @@ def test_a_call_is_known_again_for_a_day_also_from_redis() -> None:
     assert repeated(kept, None, ages_at(NOW_MS)) is None and repeated(None, ONCE, ages_at(NOW_MS)) is None
 
 
-def test_the_same_word_for_another_call_is_refused() -> None:
+def test_the_same_idempotency_key_for_another_call_is_refused() -> None:
     with pytest.raises(InstanceConflict, match="for another call"):
         repeated(done(), ONCE._replace(asked="something else"), ages_at(NOW_MS))
 
 
-def test_a_call_whose_key_opens_no_longer_is_refused() -> None:
+def test_a_repeat_is_refused_if_its_mod_key_works_no_more() -> None:
     with pytest.raises(InstanceConflict, match="opens no longer"):
         repeated(done().model_copy(update={"mod_key_digests": ()}), ONCE, ages_at(NOW_MS))
 
 
-def test_the_key_hangs_on_the_secret_the_server_the_salt_and_the_word() -> None:
+def test_the_mod_key_depends_on_secret_server_salt_and_idempotency_key() -> None:
     keys = {
         mod_key(ONCE, "one", "salt"),
         mod_key(ONCE, "two", "salt"),
@@ -50,7 +50,7 @@ def test_the_key_hangs_on_the_secret_the_server_the_salt_and_the_word() -> None:
     assert len(keys) == 5 and all(len(key) == 43 for key in keys)
 
 
-def test_only_the_last_calls_are_kept_and_none_for_longer_than_a_day() -> None:
+def test_only_the_last_calls_are_kept_for_at_most_a_day() -> None:
     kept = record()
     for number in range(KEPT_CALLS + 5):
         kept = remembered(

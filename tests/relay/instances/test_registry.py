@@ -58,7 +58,9 @@ async def records(registry: Registry) -> dict[str, Record]:
     return found
 
 
-async def test_an_instance_is_kept_with_the_digest_of_its_key_alone(registry: Registry, store: Store) -> None:
+async def test_an_instance_is_stored_with_only_the_digest_of_its_key(
+    registry: Registry, store: Store
+) -> None:
     record, key = await registry.create("one", "Server one")
     assert await records(registry) == {"one": record}
     assert [one.digest for one in record.mod_key_digests] == [digest_of(key)] and len(key) >= 43
@@ -66,7 +68,7 @@ async def test_an_instance_is_kept_with_the_digest_of_its_key_alone(registry: Re
     assert len(record.identity_token.get_secret_value()) >= 43
 
 
-async def test_a_look_gives_records_only_when_they_changed(registry: Registry) -> None:
+async def test_a_look_returns_records_only_if_they_have_changed(registry: Registry) -> None:
     empty = await registry.look()
     assert empty.records == {} and (await registry.look(empty.version)).records is None
     await registry.create("one", "Server one")
@@ -74,7 +76,7 @@ async def test_a_look_gives_records_only_when_they_changed(registry: Registry) -
     assert found.records and (await registry.look(found.version)).records is None
 
 
-async def test_of_many_panels_that_create_one_slug_one_succeeds(registry: Registry) -> None:
+async def test_if_many_panels_create_one_slug_one_succeeds(registry: Registry) -> None:
     outcomes = await asyncio.gather(
         *(registry.create("one", f"Server {number}") for number in range(20)), return_exceptions=True
     )
@@ -83,7 +85,7 @@ async def test_of_many_panels_that_create_one_slug_one_succeeds(registry: Regist
     assert all(isinstance(one, InstanceConflict) for one in outcomes if isinstance(one, BaseException))
 
 
-async def test_of_many_panels_that_use_one_identity_one_succeeds(registry: Registry) -> None:
+async def test_if_many_panels_use_one_identity_one_succeeds(registry: Registry) -> None:
     token = SecretStr("the-same")
     outcomes = await asyncio.gather(
         *(registry.create(f"s{n}", "A server", identity_token=token) for n in range(20)),
@@ -93,7 +95,7 @@ async def test_of_many_panels_that_use_one_identity_one_succeeds(registry: Regis
     assert len(await records(registry)) == 1
 
 
-async def test_no_change_of_two_panels_is_lost(registry: Registry, store: Store) -> None:
+async def test_two_panels_lose_no_change(registry: Registry, store: Store) -> None:
     await registry.create("one", "Server one")
     other = Registry(store, list)
     await asyncio.gather(
@@ -117,7 +119,7 @@ async def test_three_rotations_leave_two_keys(registry: Registry) -> None:
     assert opens[0].expires_ms and opens[0].expires_ms - found.now_ms > 23 * 3_600_000
 
 
-async def test_a_second_rotation_is_refused_while_the_replaced_key_opens(registry: Registry) -> None:
+async def test_a_second_rotation_is_refused_while_the_replaced_key_works(registry: Registry) -> None:
     first = (await registry.create("one", "Server one")).mod_key
     second = (await registry.rotate("one", overlap_s=0.4)).mod_key
     with pytest.raises(
@@ -135,7 +137,7 @@ async def test_a_second_rotation_is_refused_while_the_replaced_key_opens(registr
 ONCE = Once("call-1", "add one", "the-admin-token")
 
 
-async def test_a_call_that_is_repeated_takes_effect_once_also_side_by_side(
+async def test_a_repeated_call_takes_effect_once_even_at_the_same_time(
     registry: Registry, store: Store
 ) -> None:
     other = Registry(store, list)
@@ -154,7 +156,7 @@ async def test_a_call_that_is_repeated_takes_effect_once_also_side_by_side(
     ]
 
 
-async def test_a_repeat_never_brings_back_what_was_taken_away(registry: Registry) -> None:
+async def test_a_repeat_never_restores_a_replaced_key(registry: Registry) -> None:
     identity = SecretStr("the-identity")
     await registry.create("one", "Server one", identity_token=identity, once=ONCE)
     await registry.rotate("one", overlap_s=0)
@@ -179,7 +181,7 @@ async def test_a_repeat_from_before_a_server_was_removed_gives_no_new_key_to_the
     assert (await records(registry))["one"] == again
 
 
-async def test_no_key_can_be_made_from_what_redis_has(registry: Registry, store: Store) -> None:
+async def test_no_key_can_be_computed_from_the_data_in_redis(registry: Registry, store: Store) -> None:
     mod_key = (await registry.create("one", "Server one", once=ONCE)).mod_key
     stored = await store.send("HGET", INSTANCES, "one")
     for secret in (mod_key, ONCE.secret, ONCE.key):
@@ -187,7 +189,7 @@ async def test_no_key_can_be_made_from_what_redis_has(registry: Registry, store:
 
 
 @pytest.mark.parametrize("call", ["patch", "rotate", "remove"])
-async def test_what_is_not_there_and_what_is_of_the_file_cannot_be_changed(
+async def test_an_unknown_instance_and_one_of_the_file_cannot_be_changed(
     registry: Registry, call: str
 ) -> None:
     def change(slug: str):  # type: ignore[no-untyped-def]
@@ -203,7 +205,9 @@ async def test_what_is_not_there_and_what_is_of_the_file_cannot_be_changed(
         await change("of-file")
 
 
-async def test_what_redis_has_beside_one_of_the_file_can_be_removed(registry: Registry, store: Store) -> None:
+async def test_the_stored_record_of_an_instance_of_the_file_can_be_removed(
+    registry: Registry, store: Store
+) -> None:
     await Registry(store, list).create("of-file", "Of both")
     await registry.remove("of-file")
     assert (await records(registry))["of-file"].removed_ms is not None
@@ -211,7 +215,7 @@ async def test_what_redis_has_beside_one_of_the_file_can_be_removed(registry: Re
         await registry.remove("of-file")
 
 
-async def test_neither_slug_nor_identity_of_the_file_can_be_taken(registry: Registry, store: Store) -> None:
+async def test_a_slug_or_identity_of_the_file_cannot_be_taken(registry: Registry, store: Store) -> None:
     with pytest.raises(InstanceConflict, match=r"defined in relay\.toml"):
         await registry.create("of-file", "A server")
     with pytest.raises(InstanceConflict, match="has this identity token"):
@@ -221,7 +225,7 @@ async def test_neither_slug_nor_identity_of_the_file_can_be_taken(registry: Regi
         await keyless.create("one", "A server")
 
 
-async def test_every_change_is_hinted_at(registry: Registry, store: Store) -> None:
+async def test_every_change_publishes_a_hint(registry: Registry, store: Store) -> None:
     heard: asyncio.Queue[list[str]] = asyncio.Queue()
 
     async def listen() -> None:
@@ -245,7 +249,7 @@ async def has_data(store: Store, slug: str) -> bool:
     return bool(await store.send("EXISTS", *astuple(keys_of(slug))))
 
 
-async def test_data_is_deleted_when_its_time_has_come(
+async def test_data_of_a_removed_instance_is_deleted_when_it_is_due(
     registry: Registry, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for slug in ("one", "two"):
@@ -295,7 +299,7 @@ async def test_a_clock_that_is_set_back_deletes_no_data_late(
     assert not await has_data(store, "one")
 
 
-async def test_a_call_is_known_again_though_the_clock_was_set_forward(
+async def test_a_repeated_call_is_recognised_after_the_clock_was_set_forward(
     registry: Registry, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = await registry.create("one", "Server one", once=ONCE)
@@ -303,7 +307,7 @@ async def test_a_call_is_known_again_though_the_clock_was_set_forward(
     assert await registry.create("one", "Server one", once=ONCE) == first
 
 
-async def test_the_overlap_of_a_key_that_is_replaced_after_a_step_back_is_as_long_as_said(
+async def test_the_overlap_has_its_full_length_after_the_clock_was_set_back(
     registry: Registry, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await registry.create("one", "Server one")
@@ -316,7 +320,7 @@ async def test_the_overlap_of_a_key_that_is_replaced_after_a_step_back_is_as_lon
             await asyncio.sleep(0.02)
 
 
-async def test_a_removed_instance_is_taken_up_again_by_its_identity_alone(
+async def test_a_removed_instance_is_restored_only_with_its_identity(
     registry: Registry, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "REMOVED_KEPT_S", 0)
@@ -330,7 +334,7 @@ async def test_a_removed_instance_is_taken_up_again_by_its_identity_alone(
     assert await registry.forget_removed() == [] and await has_data(store, "one")
 
 
-async def test_the_identity_of_a_removed_instance_is_free(registry: Registry) -> None:
+async def test_the_identity_of_a_removed_instance_can_be_used_again(registry: Registry) -> None:
     first, _ = await registry.create("one", "Server one")
     await registry.remove("one")
     await registry.create("two", "Server two", identity_token=first.identity_token)
@@ -338,7 +342,7 @@ async def test_the_identity_of_a_removed_instance_is_free(registry: Registry) ->
         await registry.create("one", "Server one", identity_token=first.identity_token)
 
 
-async def test_data_of_a_slug_that_the_file_has_by_now_is_not_touched(
+async def test_the_data_of_a_slug_that_the_file_has_now_is_kept(
     registry: Registry, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "PURGED_AFTER_S", 0)
@@ -351,7 +355,7 @@ async def test_data_of_a_slug_that_the_file_has_by_now_is_not_touched(
     await store.send("DEL", *astuple(keys_of("of-file")))
 
 
-async def test_a_purge_that_was_cut_short_is_finished_and_not_taken_up_again(
+async def test_an_interrupted_purge_is_finished_and_cannot_be_undone(
     registry: Registry, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "PURGED_AFTER_S", 0)
@@ -367,7 +371,7 @@ async def test_a_purge_that_was_cut_short_is_finished_and_not_taken_up_again(
     assert await registry.forget_removed() == [slug] and not await has_data(store, slug)
 
 
-async def test_a_record_that_cannot_be_read_harms_no_other(registry: Registry, store: Store) -> None:
+async def test_an_unreadable_record_does_not_affect_others(registry: Registry, store: Store) -> None:
     await registry.create("one", "Server one")
     await store.send("HSET", INSTANCES, "bad", "{}")
     assert list(await records(registry)) == ["one"]
@@ -379,7 +383,7 @@ async def empty(store: Store) -> None:
     await store.send("DEL", INSTANCES, INSTANCES_IDENTITIES, INSTANCES_VERSION, INSTANCES_REMOVALS)
 
 
-async def test_an_emptied_redis_has_all_servers_and_their_identities_again(
+async def test_an_emptied_redis_gets_all_servers_and_identities_back(
     registry: Registry, store: Store
 ) -> None:
     for slug in ("one", "two", "three", "gone"):
@@ -394,7 +398,7 @@ async def test_an_emptied_redis_has_all_servers_and_their_identities_again(
             await registry.create("new", "Another", identity_token=before[slug].identity_token)
 
 
-async def test_of_several_that_put_back_one_counts(registry: Registry, store: Store) -> None:
+async def test_if_several_services_put_back_one_succeeds(registry: Registry, store: Store) -> None:
     for slug in ("one", "two"):
         await registry.create(slug, f"Server {slug}")
     before = await records(registry)
@@ -406,7 +410,7 @@ async def test_of_several_that_put_back_one_counts(registry: Registry, store: St
     assert (await registry.look()).version == version and await records(registry) == before
 
 
-async def test_what_was_put_back_is_changed_and_is_not_put_back_over_it(
+async def test_a_record_that_was_changed_after_a_put_back_is_not_overwritten(
     registry: Registry, store: Store
 ) -> None:
     await registry.create("one", "Server one")
@@ -417,7 +421,7 @@ async def test_what_was_put_back_is_changed_and_is_not_put_back_over_it(
     assert await registry.put_back(before) == 0 and await records(registry) == {"one": changed}
 
 
-async def test_removed_servers_alone_are_not_put_back_for_ever(registry: Registry, store: Store) -> None:
+async def test_if_all_servers_are_removed_nothing_is_put_back(registry: Registry, store: Store) -> None:
     await registry.create("gone", "Gone")
     await registry.remove("gone")
     before = await records(registry)

@@ -38,5 +38,5 @@ UP = Facts(
         (replace(UP, uplink="", contact_ms=None, link=""), False, ServerState.NO_TOKEN),
     ],
 )
-def test_the_first_thing_that_is_true_counts(facts: Facts, has_token: bool, stands: ServerState) -> None:
+def test_the_first_state_that_is_true_counts(facts: Facts, has_token: bool, stands: ServerState) -> None:
     assert server_state(facts, has_token=has_token) is stands

@@ -24,7 +24,7 @@ async def found(unknown_calls: UnknownKeyCalls, count: int) -> list[UnknownKeyCa
     return known
 
 
-async def test_each_address_is_kept_with_the_server_that_it_named(unknown_calls: UnknownKeyCalls) -> None:
+async def test_each_address_is_kept_with_the_server_that_it_meant(unknown_calls: UnknownKeyCalls) -> None:
     unknown_calls.note("2001:db8::1")
     await found(unknown_calls, 1)
     await asyncio.sleep(0.002)
@@ -32,16 +32,14 @@ async def test_each_address_is_kept_with_the_server_that_it_named(unknown_calls:
     assert [one[1:] for one in await found(unknown_calls, 2)] == [("10.0.0.9", "one"), ("2001:db8::1", "")]
 
 
-async def test_only_the_last_ones_are_kept(unknown_calls: UnknownKeyCalls, store: Store) -> None:
+async def test_only_the_last_calls_are_kept(unknown_calls: UnknownKeyCalls, store: Store) -> None:
     for number in range(KEPT + 20):
         unknown_calls.note(f"10.0.1.{number}")
     assert len(await found(unknown_calls, KEPT)) == KEPT
     assert 0 < await store.send("TTL", "relay:unknown-keys") <= module.KEPT_S
 
 
-async def test_one_that_has_not_called_for_long_is_not_told(
-    unknown_calls: UnknownKeyCalls, store: Store
-) -> None:
+async def test_an_old_call_is_not_returned(unknown_calls: UnknownKeyCalls, store: Store) -> None:
     now_ms = round(time.time() * 1000)
     for age_s, address in ((module.KEPT_S + 5, "10.0.0.1"), (module.KEPT_S - 60, "10.0.0.2")):
         await store.send("ZADD", "relay:unknown-keys", now_ms - age_s * 1000, f" {address}")

@@ -64,7 +64,7 @@ async def looked_at(store: Store, slug: str, passing: ActivityFeed, not_by: str 
     return by
 
 
-async def test_what_is_remembered_comes_first_and_then_what_passes(store: Store, slug: str) -> None:
+async def test_a_watcher_receives_remembered_activity_first(store: Store, slug: str) -> None:
     passing = ActivityFeed(store, slug)
     tell(passing, chat(1), chat(2))
     watcher = Watcher(store, slug)
@@ -75,9 +75,7 @@ async def test_what_is_remembered_comes_first_and_then_what_passes(store: Store,
     assert watcher.told == [chat(1), chat(2), command(3)]
 
 
-async def test_somebody_who_comes_later_is_told_all_and_the_first_nothing_twice(
-    store: Store, slug: str
-) -> None:
+async def test_a_later_watcher_receives_all_and_the_first_nothing_twice(store: Store, slug: str) -> None:
     passing = ActivityFeed(store, slug)
     tell(passing, chat(1))
     first = Watcher(store, slug)
@@ -92,7 +90,7 @@ async def test_somebody_who_comes_later_is_told_all_and_the_first_nothing_twice(
     assert first.told == second.told == [chat(1), chat(2)]
 
 
-async def test_two_owners_one_after_the_other_are_both_heard(store: Store, slug: str) -> None:
+async def test_a_watcher_receives_the_activity_of_two_owners_in_turn(store: Store, slug: str) -> None:
     watcher = Watcher(store, slug)
     for number in (1, 2):
         passing = ActivityFeed(store, slug)
@@ -103,7 +101,7 @@ async def test_two_owners_one_after_the_other_are_both_heard(store: Store, slug:
     assert watcher.told == [chat(1), chat(2)]
 
 
-async def test_nothing_is_published_while_nobody_looks(store: Store, slug: str) -> None:
+async def test_nothing_is_published_without_a_watcher(store: Store, slug: str) -> None:
     passing = ActivityFeed(store, slug)
     heard: list[bytes] = []
 
@@ -126,7 +124,7 @@ async def test_nothing_is_published_while_nobody_looks(store: Store, slug: str) 
     assert heard == [b"", b"a mark"]
 
 
-async def test_the_owner_is_told_no_more_a_while_after_the_last_has_left(
+async def test_publishing_ends_some_time_after_the_last_watcher_has_left(
     store: Store, slug: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.relay.instances.activity.WATCHED_MS", 300)
@@ -142,7 +140,7 @@ async def test_the_owner_is_told_no_more_a_while_after_the_last_has_left(
             await asyncio.sleep(0.02)
 
 
-async def test_only_so_much_is_remembered_and_reads_not_at_all(store: Store, slug: str) -> None:
+async def test_remembered_activity_is_bounded_and_has_no_reads(store: Store, slug: str) -> None:
     passing = ActivityFeed(store, slug)
     passing.command(command(0))
     tell(passing, *map(chat, range(1, 2 * REMEMBERED + 1)))

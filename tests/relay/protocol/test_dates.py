@@ -64,7 +64,7 @@ def test_a_day_begins_at_midnight(written: str) -> None:
     ]
     + ["33166800000", "99999999999999"],
 )
-def test_nothing_or_the_far_future_is_never(written: Any) -> None:
+def test_no_value_or_the_far_future_is_never(written: Any) -> None:
     assert read_end(written) is None
 
 
@@ -81,7 +81,7 @@ def test_nothing_or_the_far_future_is_never(written: Any) -> None:
     + [3600, "86400", -5, True, float("nan"), "nan", [2030], {"at": 1893805320}, "2030-01-05T01:02:00Z" * 3]
     + ["1893805320." + "0" * 40],
 )
-def test_what_cannot_be_read_is_an_error_and_not_for_ever(written: Any) -> None:
+def test_an_unreadable_date_is_an_error_and_not_permanent(written: Any) -> None:
     with pytest.raises(ValueError, match="no date"):
         read_end(written)
 
@@ -90,7 +90,7 @@ def test_what_cannot_be_read_is_an_error_and_not_for_ever(written: Any) -> None:
     st.integers(1_000_000_000, int(datetime(PERMANENT_FROM_YEAR - 1, 12, 30, tzinfo=UTC).timestamp())),
     st.integers(-14 * 60, 14 * 60),
 )
-def test_each_moment_is_read_from_every_form_of_it(seconds: int, minutes: int) -> None:
+def test_each_moment_is_read_from_all_its_forms(seconds: int, minutes: int) -> None:
     moment = datetime.fromtimestamp(seconds, timezone(timedelta(minutes=minutes)))
     loose = f"{moment.year}-{moment.month}-{moment.day}T{moment.hour}:{moment.minute}:{moment.second}"
     for written in (moment.isoformat(), f"{loose}{moment:%z}", seconds, str(seconds), seconds * 1000):
@@ -106,7 +106,7 @@ def test_each_moment_is_read_from_every_form_of_it(seconds: int, minutes: int) -
     | st.lists(st.integers())
     | st.binary()
 )
-def test_anything_is_a_moment_in_utc_or_never_or_no_date(written: Any) -> None:
+def test_any_value_is_a_moment_in_utc_or_never_or_an_error(written: Any) -> None:
     try:
         moment = read_end(written)
     except ValueError:

@@ -1,41 +1,43 @@
 #!lua
--- Appends one batch of events, whole or not at all. On the hot path: every call of Redis counts.
--- A full memory refuses it, before anything is touched (no allow-oom above): the mod keeps its events.
+-- Appends one batch of events, all or nothing. It is on the hot path: each further call of Redis costs throughput.
+-- If the memory is full, Redis refuses the script before it does anything (no allow-oom above): the mod keeps its events.
 --
 -- KEYS  events, intake, dead, players, contact
 -- ARGV   1 token        random and of one length, new for each POST; the same when the call itself is repeated
---        2 answered     tokens of batches whose answer the mod has, as far as the caller knows
+--        2 answered     tokens of the batches that the caller knows to be answered
 --        3 digests      4 bytes for each event as the mod sent it
---        4 cut          so many at the head were left out, for this script said that they are a repeat
---        5 received_us  when the POST came, on Redis' clock; if not exactly, then too late
---        6 deadline_us  when its caller gives up: the mod then sends it again, so it must not come to life
+--        4 cut          number of events that the caller cut off at the head, because this script found them to be a repeat
+--        5 received_us  when the POST came, on Redis' clock; it may be late, never early
+--        6 deadline_us  when the caller gives up: the mod sends the batch again then, so a later run must store nothing
 --        7 events       JSON list of game events, "" when none is left
---        8 count        how many
---        9 max_events   what may wait in the stream
---       10 max_bytes
+--        8 count        number of those events
+--        9 max_events   number of events that may wait in the stream
+--       10 max_bytes    and their bytes
 --       11 max_dead     length of the dead-letter stream
---       12 heard        "1": note the time of contact
---       13 sender       "" for the mod; what another one has sent is remembered in fields of that prefix
---       14 telling      of so many events at its head at least two differ and one is no log line; if never, a great number
---       15              how many arguments follow for dead letters: reason, detail, raw
---                       the rest is for players: gameId, record; "" forgets them
+--       12 heard        "1": store the time as that of the mod's last contact
+--       13 sender       "" for the mod; another sender's batches are remembered in fields with this prefix
+--       14 telling      the smallest number of events at the head of which two differ and one is not a log line; a great
+--                       number if there is none
+--       15              number of arguments that follow for dead letters: reason, detail, raw
+--                       the rest are players: gameId, record; an empty record deletes the player
 --
--- Returns {word, now_us, slot, n}: the slot in which it is remembered, and how many at its head were stored before.
---   "accepted"    all of it is stored
---   "full"
---   "late"        past the deadline
---   "overtaken"   what repeats this POST was faster, and is stored: the mod has given this one up
---   "repeat"      nothing was done yet: the caller cuts the first n events off and calls again
+-- Returns {word, now_us, slot, n}: the slot in which the batch is remembered, and the number of events at its head that
+-- were stored before. The word is
+--   "accepted"    the whole batch is stored
+--   "full"        no room for it: nothing was stored
+--   "late"        the deadline has passed: nothing was stored
+--   "overtaken"   a repeat of this POST was faster and is stored: the mod has given this POST up
+--   "repeat"      nothing was stored yet: the caller cuts the first n events off and calls again
 --
--- How a repeat is recognised. A mod sends a batch, waits until it is answered or given up, and repeats what it gave up
--- at the head of the next one. So a batch that stands at the head of this one is a repeat
---   1. while its answer is in doubt: until its fate is noted, or a POST that came later began with something else;
---   2. if both POSTs were under way at once: then the mod has given up the one that came first, whatever was noted;
---   3. if it is the last one, at most 30 s old and telling: then no honest twin looks like it, but an answer that left for
---      a proxy is noted though the mod may never have had it.
--- Of each sender the last four batches are remembered: b1..b4 "digests token accepted_us received_us" (a number has 16
--- digits, to be found from the end), `slot` which one is the last, f1..f4 their fate: "token" once the mod has its
--- answer, "!token" if it is known to have none.
+-- How a repeat is recognised. A mod sends one batch at a time. If it gets no answer, it puts the same events at the head
+-- of its next batch. So if a remembered batch is the head of this batch, that head is a repeat
+--   1. while it is unknown whether the mod got the answer: until note.lua says so, or a later POST began with other events;
+--   2. if both POSTs were under way at once: then the mod has given up the earlier one, whatever note.lua says;
+--   3. if the remembered batch is the last one, at most 30 s old, and long enough for 14 (telling): no honest batch looks
+--      like it, and a proxy may have lost an answer that was noted as sent.
+-- The last four batches of each sender are remembered: b1..b4 "digests token accepted_us received_us" (each number has
+-- 16 digits, so they are found from the end), `slot` is the number of the last one, f1..f4 say whether the mod has the
+-- answer: "token" if it has, "!token" if it has not.
 local events, intake, dead, players, contact = unpack(KEYS)
 local token, digests, sender = ARGV[1], ARGV[3], ARGV[13]
 local time = redis.call('TIME')
@@ -51,12 +53,12 @@ local last = tonumber(kept[3]) or 0
 local slot, same, first = last % 4 + 1, 0, string.sub(digests, 1, 4)
 for i = 1, 4 do
   local batch = kept[3 + i]
-  if batch and string.sub(batch, 1, 4) == first then -- seldom: nearly all of the work is behind this
+  if batch and string.sub(batch, 1, 4) == first then -- rare: nearly all of the work is inside
     local theirs = string.sub(batch, 1, -36 - #token)
     local name = string.sub(batch, -34 - #token, -35)
     local accepted, came = tonumber(string.sub(batch, -33, -18)), tonumber(string.sub(batch, -16))
-    local at_once = received < accepted and accepted <= now -- else the clock was set back
-    local stored = name == token and {'accepted', now, i, tonumber(ARGV[4])} -- this very call, after a lost reply
+    local at_once = received < accepted and accepted <= now -- otherwise the clock was set back
+    local stored = name == token and {'accepted', now, i, tonumber(ARGV[4])} -- this same call, repeated after a lost reply
       or at_once and received <= came and string.sub(theirs, 1, #digests) == digests
         and {'overtaken', now, 0, #digests / 4}
     if stored then
@@ -74,21 +76,21 @@ for i = 1, 4 do
   end
 end
 same = same / 4
-local whole = same == #digests / 4 -- then this one stands for it from now on: what is overtaken is seen by its time
+local whole = same == #digests / 4 -- then this POST replaces it: a POST that it has overtaken is recognised by its time
 if same ~= tonumber(ARGV[4]) and not whole then return {'repeat', now, slot, same} end
 
 local count, size = tonumber(ARGV[8]), #ARGV[7]
 if whole then count, size = 0, 0 end
--- How many were accepted in each of the last 60 minutes: m0..m59 "minute count", minutes since 1970.
+-- Number of events accepted in each of the last 60 minutes: m0..m59 "minute count", in minutes since 1970.
 local of, accepted = string.match(kept[8] or '', '^(%d+) (%d+)$')
 if tonumber(of) ~= minute then accepted = 0 end
 local queued, bytes = (tonumber(kept[1]) or 0) + count, (tonumber(kept[2]) or 0) + size
 if count > 0 then
   if queued > tonumber(ARGV[9]) or bytes > tonumber(ARGV[10]) then return {'full', now, 0, 0} end
-  -- An id never goes back, a clock that is set back does: what it showed is kept besides (store/clock.py).
+  -- Ids never go back, but the clock may: so its reading is stored too (store/clock.py).
   redis.call('XADD', events, '*', 'events', ARGV[7], 'at', string.format('%d', now / 1000))
 end
--- In the slot of what it repeats: that batch is a part of this one now.
+-- Use the slot of the batch that this one repeats: it is a part of this one now.
 redis.call('HSET', intake, b .. slot, digests .. string.format(' %s %016d %016d', token, now, received),
   sender .. 'slot', slot, 'events', queued, 'bytes', bytes, tally, minute .. ' ' .. accepted + count)
 if whole then return {'accepted', now, slot, same} end

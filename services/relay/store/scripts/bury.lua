@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
--- Keeps a record of an event that Takaro refused. Even in a full memory: delivery waits for it, and only delivery
--- makes room. The stream is bounded.
+-- Stores an event that Takaro refused as a dead letter. It may run when the memory is full: delivery waits for it, and
+-- only delivery frees memory. The stream is bounded.
 --
 -- KEYS  dead
 -- ARGV  1 max_dead, 2 reason, 3 detail, 4 raw

@@ -1,18 +1,19 @@
 #!lua flags=allow-oom
--- Changes one stored instance if nobody else has meanwhile. Two panels may work at the same time.
--- allow-oom: a record is small, and an instance that floods a full Redis must be removable.
+-- Changes one stored instance if nobody else has changed it meanwhile: two panels may work at the same time.
+-- It may run when the memory is full: a record is small, and an instance that fills Redis must be removable.
 --
 -- KEYS  records, identities, version, removals
 -- ARGV  1 slug, 2 old record ("": none), 3 new record ("": none),
---       4 the digest of the identity to give back ("": none), 5 of the one to hold ("": none),
---       6 when its data is to be deleted, ms ("": not at all), 7 a random word: the new version
+--       4 digest of the identity to release ("": none), 5 digest of the identity to take ("": none),
+--       6 when the data is to be deleted, ms ("": not at all), 7 a random word: the new version
 --
--- Returns {"done"}, {"changed"}: read again, or {"identity", slug}: that instance has the identity.
+-- Returns {"done"}; {"changed"} if the record is not the old one any more: the caller reads it again; or
+-- {"identity", slug} if that instance has the identity.
 local records, identities, version, removals = unpack(KEYS)
 local slug, old, new, leave, hold, due = unpack(ARGV)
 
 local current = redis.call('HGET', records, slug) or ''
-if current == new then -- this very call, repeated after a lost reply
+if current == new then -- this same call, repeated after a lost reply
   redis.call('SET', version, redis.call('GET', version) or ARGV[7]) -- nothing new, for WAIT (run_until in store/client.py)
   return {'done'}
 end

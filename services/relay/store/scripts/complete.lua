@@ -1,13 +1,13 @@
 #!lua flags=allow-oom
--- Takes the mod's answer to a command: handed -> answered (protocol/command_states.py). The first one counts.
--- A full memory does not stop it: the command was run, Takaro has to hear of it, and nothing stays for long.
+-- Stores the mod's result of a command: handed -> answered (protocol/command_states.py). Only the first result counts.
+-- It may run when the memory is full: the command has run, Takaro has to hear of it, and the result is deleted soon.
 --
 -- KEYS  handed, results, contact, players, ended
 -- ARGV  1 operation id, 2 outcome (JSON), 3 keep_ms, 4 channel, 5 slug, 6 contact_every_ms,
---       7 keep_newest  so many results are kept beyond keep_ms, 8 left_ms  when nothing is left,
---       then players: gameId, record; "" forgets them
+--       7 keep_newest  number of results that are kept beyond keep_ms, 8 left_ms  after which unused keys expire,
+--       then players: gameId, record; an empty record deletes the player
 --
--- Returns 1, or 0 for an answer that is late, repeated or not of this instance.
+-- Returns 1, or 0 for a result that is late, repeated or of another instance.
 local handed, results, contact, players, ended = unpack(KEYS)
 local time = redis.call('TIME')
 local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -16,7 +16,7 @@ local heard_ms = tonumber(redis.call('GET', contact)) or 0
 if now_ms < heard_ms or now_ms - heard_ms >= tonumber(ARGV[6]) then -- take.lua
   redis.call('SET', contact, string.format('%d', now_ms))
 end
--- However late by this clock, which may have been set: whoever waits for it gives it up by a clock of its own.
+-- The deadline is not checked here, because this clock may have been set: the uplink that waits has its own clock.
 if redis.call('ZREM', handed, ARGV[1]) == 0 then return 0 end
 redis.call('ZADD', ended, now_ms, ARGV[1])
 redis.call('PEXPIRE', ended, ARGV[8])
@@ -29,7 +29,7 @@ for i = 9, #ARGV, 2 do
   end
 end
 
--- An answer is worth nothing once Takaro has given up; an uplink that died leaves some behind.
+-- A result is of no use once Takaro has given up. An uplink that died leaves some of them.
 if redis.call('XLEN', results) >= tonumber(ARGV[7]) then
   redis.call('XTRIM', results, 'MINID', string.format('%d', now_ms - ARGV[3]))
 end

@@ -1,11 +1,12 @@
 #!lua flags=no-writes
--- All that a page shows of an instance, in one call: of its lists only how long they are.
+-- Reads what the page shows of an instance in one call. Of lists it reads only the length.
 --
 -- KEYS  lease, link, contact, intake, events, waiting, dead, mirror, mod
 --
--- Returns {now_ms, uplink, link state, game server id, what is wrong with the link, contact_ms, events, bytes, oldest_ms, commands, dead letters,
--- players, mod version, hold_ms, address of the mod, made up}; "" for what is not known. oldest_ms: when the oldest event that waits was accepted.
--- made up: when (s) a position was last made up, a blank, and how many were.
+-- Returns {now_ms, uplink, link state, game server id, what is wrong with the link, contact_ms, events, bytes, oldest_ms,
+-- commands, dead letters, players, mod version, hold_ms, address of the mod, made up}; "" for what is unknown.
+-- oldest_ms: when the oldest waiting event was accepted. made up: when (s) a position was last made up, a blank, and the
+-- number of such positions.
 local time = redis.call('TIME')
 local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
 local link = redis.call('HMGET', KEYS[2], 'state', 'game_server_id', 'why')

@@ -1,14 +1,14 @@
 #!lua flags=allow-oom
--- Ends a command whose time is up, and says how far it came: new -> expired, handed -> unknown (protocol/command_states.py).
--- After this it is never handed out, nor queued again by a call that was under way.
--- A full memory does not stop it: it keeps the books of what is there.
+-- Ends a command whose time is up, and returns its end: new -> expired, handed -> unknown (protocol/command_states.py).
+-- After this the command is never handed out, nor queued by an enqueue that was under way.
+-- It may run when the memory is full: it only moves ids between small sets.
 --
 -- KEYS  waiting, handed, ended
 -- ARGV  1 operation id, 2 left_ms, 3 "1": its enqueue has brought no answer, so it may never have been queued,
 --       4 "1": only if no poll has fetched it yet
 --
--- Returns "expired" (also what was not queued, and will not be), "unknown", or "" for what had ended before, or
--- (with 4) was fetched.
+-- Returns "expired" (also for a command that was not queued and never will be), "unknown", or "" for a command that had
+-- ended before, or (with 4) that a poll has fetched.
 local waiting, handed, ended = unpack(KEYS)
 local state = ''
 if ARGV[3] == '1' and not redis.call('ZSCORE', ended, ARGV[1]) then state = 'expired' end

@@ -1,12 +1,12 @@
 #!lua flags=allow-oom
--- Takes back commands whose mod had hung up before a byte of the answer was written: handed -> new (protocol/command_states.py).
--- The mod has certainly not seen them, so its next poll may have them, in their old order and before their deadline.
--- A full memory does not stop it: take.lua has just made the room.
+-- Queues commands again whose mod had hung up before the first byte of the answer was written: handed -> new
+-- (protocol/command_states.py). The mod cannot have seen them, so its next poll may fetch them, in their old order and
+-- before their deadlines. It may run when the memory is full: take.lua has just freed the room.
 --
 -- KEYS  writes, reads, waiting, handed
 -- ARGV  1 keep_ms, 2 left_ms, then for each command: its lane (1 writes, 2 reads), operation id, action, args
 --
--- Returns how many. One that has ended meanwhile stays where it is; so a repeated call changes nothing.
+-- Returns the number of commands queued again. One that has ended meanwhile is left; so a repeated call changes nothing.
 local waiting, handed, keep_ms = KEYS[3], KEYS[4], ARGV[1]
 local count = 0
 for i = 3, #ARGV, 4 do

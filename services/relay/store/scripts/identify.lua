@@ -1,16 +1,17 @@
 #!lua flags=allow-oom
--- Notes who identifies at Takaro: it sends its requests to the socket that identified last, and tells nobody which.
+-- Stores which uplink identifies at Takaro: Takaro sends its requests to the socket that identified last, and does not say
+-- which one that is.
 --
 -- KEYS  lease, link
 -- ARGV  1 token
 --       2 "begins": an identify is about to be sent; "answered": Takaro has accepted it
---       3 "1": refuse if the lease is not ours (any more)
+--       3 "1": refuse if the lease is not ours
 --
 -- Returns 1, or 0 if it was refused.
 --
--- `newest` in the link's hash is "token": this uplink identified last; or "?token": it identifies now, and no other
--- one does. When identifies overlap, nobody knows which came last: "?- token ..." names those that were begun and not
--- answered, and the "-" stays until an identify begins while no other one is open.
+-- `newest` in the link's hash is "token" if the uplink with this token identified last, or "?token" if it identifies now
+-- and no other one does. If identifies overlap, nobody knows which came last: "?- token ..." names those that have begun
+-- and have no answer yet, and the "-" stays until an identify begins while no other one is open.
 if ARGV[3] == '1' and redis.call('HGET', KEYS[1], 'token') ~= ARGV[1] then return 0 end
 
 local newest, alone, others = redis.call('HGET', KEYS[2], 'newest') or '', '?' .. ARGV[1], {}

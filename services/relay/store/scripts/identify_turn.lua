@@ -1,13 +1,13 @@
 #!lua flags=allow-oom
--- Gives out turns to identify to the whole fleet: a burst at once, the rest one after the other.
+-- Limits how fast the whole fleet identifies: it gives out a burst of turns at once, the rest one after the other.
 --
 -- KEYS  identifies
 -- ARGV  1 interval_ms between two turns, 2 burst: how many may be taken at once
 --
--- Returns how long to wait for the turn that was given (ms).
+-- Returns the time to wait for the turn that was given (ms).
 --
--- Kept is how long the turns given out reach into the future, and when that was so. Not the moment itself: a clock
--- that is set back would make everybody wait for it.
+-- It stores how far the given turns reach into the future (ms), and when it computed that. It does not store the moment
+-- of the last turn: if the clock were set back, every uplink would wait for that moment.
 local time = redis.call('TIME')
 local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
 local interval, burst = tonumber(ARGV[1]), tonumber(ARGV[2])

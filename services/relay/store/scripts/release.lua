@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Gives a lease back, if it is ours, and tells the uplinks that it is free.
+-- Releases the lease, if it is ours, and publishes a hint to the other uplinks.
 --
 -- KEYS  lease
 -- ARGV  1 token, 2 channel, 3 slug

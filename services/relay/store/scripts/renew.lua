@@ -1,18 +1,22 @@
 #!lua flags=allow-oom
--- Takes a free lease, makes our own last longer, or says that we stand by for it; and looks at the instance.
--- A full memory must not end ownership: what is owned is what drains it.
+-- Takes a free lease, renews our own, or notes that we stand by for it; and reads what is new of the instance.
+-- It may run when the memory is full: only an instance that is owned frees memory.
 --
 -- KEYS  lease, events, results, contact, watched, link
 -- ARGV  1 token, 2 uplink, 3 ttl_ms
 --       4 "1": take it if it is free
---       5 "<token> <beat>" of a record that stood still for so long that it counts as free, or ""
---       6 "" or, if we stand by for it, "waiting" or "ready": with our socket
---       7 "" or the `doubt` that stood still for so long that those identifies count as over
+--       5 "<token> <beat>" of a record that has not changed for so long that the lease counts as free, or ""
+--       6 "" or, if we stand by for the lease, "waiting" or "ready" (our socket is open)
+--       7 "" or the `doubt` that has not changed for so long that its identifies count as over
 --
--- Returns {mine, newest, doubt, record, wanted, watched, now_ms, batches, results, contact_ms, ttl_ms}: 1 if the lease
--- is ours now, else 0; the same of the newest socket (identify.lua); whose identifies were begun and not answered, ours
--- aside; the record "<token> <beat>" as it is now, "" when free; what another that stands by last said, "" for nobody;
--- who looks at what passes, "" for nobody.
+-- Returns {mine, newest, doubt, record, wanted, watched, now_ms, batches, results, contact_ms, ttl_ms}:
+--   mine     1 if the lease is ours now, otherwise 0
+--   newest   1 if our socket identified last (identify.lua), otherwise 0
+--   doubt    tokens of other uplinks whose identifies have begun and have no answer
+--   record   "<token> <beat>" of the lease as it is now, "" if it is free
+--   wanted   the 6 of another uplink that stands by, "" if there is none
+--   watched  the name of a watcher of the activity, "" if there is none
+--   batches, results   the lengths of both streams
 local lease = KEYS[1]
 local found = redis.call('HMGET', lease, 'token', 'beat', 'wanted')
 local token, beat, wanted = found[1], tonumber(found[2]) or 0, found[3] or ''
@@ -21,7 +25,7 @@ local free = not token or token .. ' ' .. beat == ARGV[5]
 
 if mine or (free and ARGV[4] == '1') then
   mine, token, beat = true, ARGV[1], beat + 1
-  if not free then -- whoever stands by says so again each second; a silence means that it is gone
+  if not free then -- an uplink that stands by repeats it each second; if not, it is gone
     if wanted ~= '' then redis.call('HDEL', lease, 'wanted') end
   else
     wanted = ''

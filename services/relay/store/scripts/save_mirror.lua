@@ -1,12 +1,12 @@
 #!lua flags=allow-oom
--- Stores what uplink knows of the game, if the lease is still its own.
--- A full memory does not stop it: it keeps the state of the game true, and is bounded by the game.
+-- Stores the changed fields of the mirror, if the lease is still ours.
+-- It may run when the memory is full: otherwise the stored mirror would become wrong. The game bounds its size.
 --
 -- KEYS  lease, mirror, catalogues
 -- ARGV  1 lease token, 2 how many arguments follow for the mirror, the rest is for the catalogues:
---       field, value, field, value...; "" takes the field away
+--       field, value, field, value...; an empty value deletes the field
 --
--- Returns 1, or 0 when the lease is lost.
+-- Returns 1, or 0 if the lease is not ours.
 if redis.call('HGET', KEYS[1], 'token') ~= ARGV[1] then return 0 end
 local catalogues_from = 3 + ARGV[2]
 for i = 3, #ARGV, 2 do

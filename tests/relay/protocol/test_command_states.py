@@ -1,10 +1,10 @@
-"""The table of a command's moves: what a person is told at its end must be true of the way there."""
+"""The table of a command's moves: the answer that a person gets at its end must be true."""
 
 import pytest
 
 from services.relay.protocol.command_states import (
+    ANSWERS,
     MOVES,
-    TOLD,
     CommandLane,
     CommandState,
     CommandTrigger,
@@ -16,22 +16,22 @@ from services.relay.protocol.vocabulary import Action
 ENDS = [state for state in CommandState if not MOVES[state]]
 
 
-def test_every_state_has_its_moves_and_can_be_reached() -> None:
+def test_every_state_is_in_the_table_and_can_be_reached() -> None:
     assert set(MOVES) == set(CommandState)
     assert {CommandState.NEW} | {to for moves in MOVES.values() for to in moves.values()} == set(CommandState)
 
 
-def test_every_end_has_its_words_and_nothing_else_has() -> None:
-    assert list(TOLD) == ENDS
+def test_every_end_has_an_answer_and_no_other_state_has_one() -> None:
+    assert list(ANSWERS) == ENDS
 
 
-def test_it_is_handed_out_from_new_only_and_nothing_leads_back_there_once_an_answer_was_written() -> None:
+def test_only_a_new_command_is_handed_out_and_only_a_hand_back_makes_it_new_again() -> None:
     assert [state for state in CommandState if CommandTrigger.TAKEN in MOVES[state]] == [CommandState.NEW]
     back = {trigger for moves in MOVES.values() for trigger, to in moves.items() if to is CommandState.NEW}
     assert back == {CommandTrigger.HANDED_BACK}
 
 
-def test_what_is_called_not_delivered_was_never_handed_out() -> None:
+def test_a_command_that_is_not_delivered_was_never_handed_out() -> None:
     assert [state for state in CommandState if CommandState.EXPIRED in MOVES[state].values()] == [
         CommandState.NEW
     ]
@@ -39,12 +39,12 @@ def test_what_is_called_not_delivered_was_never_handed_out() -> None:
 
 @pytest.mark.parametrize("state", ENDS)
 @pytest.mark.parametrize("trigger", CommandTrigger)
-def test_an_end_is_an_end(state: CommandState, trigger: CommandTrigger) -> None:
+def test_no_trigger_moves_a_command_that_has_ended(state: CommandState, trigger: CommandTrigger) -> None:
     assert after(state, trigger) is state
 
 
 @pytest.mark.parametrize("action", Action)
-def test_what_changes_the_game_goes_first(action: Action) -> None:
+def test_writes_go_before_reads_and_reads_before_refreshes(action: Action) -> None:
     asks = action.startswith(("get", "list", "test"))
     assert lane_of(action) is (CommandLane.READS if asks else CommandLane.WRITES)
     assert lane_of(action, somebody_waits=False) is (CommandLane.REFRESHES if asks else CommandLane.WRITES)
