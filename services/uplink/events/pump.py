@@ -54,10 +54,6 @@ class Plan(NamedTuple):
     keep_alive_s: float
     acknowledge_s: float
 
-    @property
-    def next_s(self) -> float:
-        return min(self.events_s, self.ping_s, self.keep_alive_s, self.acknowledge_s)
-
 
 class EventPump:
     """Writes each event when its gap allows it, and acknowledges it when Takaro has it."""
@@ -121,12 +117,13 @@ class EventPump:
                 now_s = boottime_s()
                 plan = self._plan(now_s)
             # No `await` between the lease check and the write.
-            if now_s >= min(plan.events_s, plan.ping_s, plan.keep_alive_s):
+            write_s = min(plan.events_s, plan.ping_s, plan.keep_alive_s)
+            if now_s >= write_s:
                 self._write(plan, now_s)
             elif now_s >= plan.acknowledge_s:
                 await self._acknowledge(now_s)
             elif not plan.read:
-                await self._rest(plan.next_s, now_s)
+                await self._rest(min(write_s, plan.acknowledge_s), now_s)
         await self._consumer.acknowledge()
 
     def _plan(self, now_s: float) -> Plan:

@@ -36,10 +36,6 @@ class Window:
     expired: tuple[GameEvent, ...] = ()
     accepted_s: float = 0.0
 
-    @property
-    def counts(self) -> int:
-        return len(self.events) + len(self.expired)
-
 
 class RefusedEvent(NamedTuple):
     """Why Takaro refused one of `candidates`. It does not say which one."""

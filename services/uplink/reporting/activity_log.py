@@ -37,7 +37,7 @@ class ActivityLog:
         took_ms = round((boottime_s() - window.accepted_s) * 1000) if window.events else 0
         if window.events:
             self._minutes.events(took_ms, len(window.events))
-        count = window.counts + len(taken.refused)
+        count = len(window.events) + len(window.expired) + len(taken.refused)
         self._activity.events(count, partial(_events, taken, now_ms, took_ms))
 
     def command(self, command: Command, result: Outcome | CommandFailure, took_s: float) -> None:

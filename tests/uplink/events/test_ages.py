@@ -1,4 +1,4 @@
-"""What is too old for Takaro, by type."""
+"""Which events are too old for Takaro, by type."""
 
 import pytest
 from hypothesis import given
@@ -32,7 +32,9 @@ def event(event_type: str) -> GameEvent:
         ("chat-message", -3, True),  # Redis' clock was set back
     ],
 )
-def test_what_is_still_delivered(event_type: str, age_s: float, delivered: bool) -> None:
+def test_an_event_is_delivered_up_to_the_age_of_its_type(
+    event_type: str, age_s: float, delivered: bool
+) -> None:
     assert is_too_old(event(event_type), AgeRange(age_s, age_s)) is not delivered
 
 
@@ -45,7 +47,7 @@ def test_the_table_knows_every_event() -> None:
     st.floats(min_value=-10, max_value=10 * DAY_S),
     st.floats(min_value=0, max_value=10 * DAY_S),
 )
-def test_what_is_too_old_is_what_the_table_says(event_type: EventType, age_s: float, more_s: float) -> None:
+def test_the_table_alone_says_what_is_too_old(event_type: EventType, age_s: float, more_s: float) -> None:
     age, most_s = AgeRange(age_s, age_s + more_s), MAX_AGE_S[event_type]
     counts_s = age.least_s if most_s >= HISTORY_S else age.most_s
     assert is_too_old(event(event_type), age) == (counts_s > most_s)
@@ -53,7 +55,7 @@ def test_what_is_too_old_is_what_the_table_says(event_type: EventType, age_s: fl
 
 
 @pytest.mark.parametrize("event_type", EventType)
-def test_of_unknown_age_only_what_may_come_late_is_delivered(event_type: EventType) -> None:
+def test_an_event_of_unknown_age_is_delivered_only_if_it_may_come_late(event_type: EventType) -> None:
     late = event_type not in (EventType.CHAT_MESSAGE, EventType.LOG)
     assert is_too_old(event(event_type.value), UNKNOWN) is not late
     assert UNKNOWN.most_s > YOUNG_S

@@ -1,4 +1,4 @@
-"""What has to wait, for how long, and what does not wait for it."""
+"""Which events have to wait, for how long, and which do not."""
 
 import itertools
 from collections.abc import Iterable
@@ -30,7 +30,7 @@ def of(player: str, event_type: str = "chat-message", msg: str = "") -> GameEven
 
 
 def read(*events: GameEvent, accepted_s: float = NOW_S, number: int = 0) -> list[StreamEvent]:
-    """As they are read from the stream, accepted at that time."""
+    """Events as they are read from the stream. They were accepted at `accepted_s`."""
     age_s = NOW_S - accepted_s
     entry = StreamEntry(f"1-{number}", list(events), 0, 1)
     return Progress(Delivered()).read(entry, AgeRange(age_s, age_s), NOW_S)
@@ -43,7 +43,7 @@ def taken(turns: Turns, now_s: float, room: int = 1_000) -> list[GameEvent]:
 
 
 def delays(events: list[GameEvent]) -> list[tuple[float, list[GameEvent]]]:
-    """When which of them are written that come all at once."""
+    """The moments at which events that come at once are written, and which."""
     turns, now_s, found = Turns(), NOW_S, []
     turns.unseen += read(*events)
     while turns.due_s(ROOM) < float("inf"):
@@ -62,7 +62,7 @@ def test_nothing_is_due_when_nothing_was_read() -> None:
     assert delays([]) == []
 
 
-def test_a_player_s_events_keep_their_gap_and_nobody_else_waits() -> None:
+def test_events_of_one_player_keep_their_gap_and_those_of_others_do_not_wait() -> None:
     come, go, die = (of("1", f"player-{what}") for what in ("connected", "disconnected", "death"))
     other = of("2")
     assert delays([come, go, die, other]) == [
@@ -72,7 +72,7 @@ def test_a_player_s_events_keep_their_gap_and_nobody_else_waits() -> None:
     ]
 
 
-def test_kills_of_one_player_are_only_kept_from_being_twins() -> None:
+def test_kills_of_one_player_only_keep_the_gap_of_equal_events() -> None:
     kill, chat = of("1", "entity-killed"), of("1")
     assert delays([kill, kill, chat, kill]) == [
         (0, [kill]),
@@ -82,17 +82,17 @@ def test_kills_of_one_player_are_only_kept_from_being_twins() -> None:
     ]
 
 
-def test_lines_stay_in_order_behind_a_twin_that_waits() -> None:
+def test_lines_stay_in_order_behind_an_equal_line_that_waits() -> None:
     a, b, c = map(line, "abc")
     assert delays([a, b, a, c]) == [(0, [a, b]), (TWIN_GAP_S, [a, c])]
 
 
-def test_a_chat_line_of_somebody_unknown_is_a_line_like_any() -> None:
+def test_a_chat_line_without_a_player_is_treated_as_a_line() -> None:
     unknown: GameEvent = {"type": "chat-message", "data": {"channel": "global", "msg": "hello"}}
     assert delays([unknown, unknown]) == [(0, [unknown]), (TWIN_GAP_S, [unknown])]
 
 
-def test_gaps_count_from_what_was_written_long_after_it_was_taken() -> None:
+def test_gaps_count_from_the_write_and_not_from_the_take() -> None:
     turns = Turns()
     turns.unseen += read(of("1"))
     turns.take(NOW_S, 32)
@@ -102,7 +102,7 @@ def test_gaps_count_from_what_was_written_long_after_it_was_taken() -> None:
     assert turns.due_s(ROOM) == NOW_S + 0.04 + PLAYER_GAP_S
 
 
-def test_what_waited_goes_first_and_no_more_than_one_window_is_taken() -> None:
+def test_waiting_events_go_first_and_at_most_one_window_is_taken() -> None:
     turns = Turns()
     others = [of(str(player)) for player in range(2, 102)]
     turns.unseen += read(of("1"), of("1", msg="second"), *others)
@@ -110,7 +110,7 @@ def test_what_waited_goes_first_and_no_more_than_one_window_is_taken() -> None:
     assert taken(turns, NOW_S + PLAYER_GAP_S, 64) == [of("1", msg="second"), *others[31:62]]
 
 
-def test_when_there_is_little_room_what_waited_goes_and_many_others_wait_for_more_room() -> None:
+def test_with_little_room_waiting_events_go_and_many_others_wait_for_more_room() -> None:
     turns = Turns()
     others = [of(str(player)) for player in range(2, 102)]
     turns.unseen += read(of("1"), of("1", msg="second"), *others)
@@ -121,7 +121,7 @@ def test_when_there_is_little_room_what_waited_goes_and_many_others_wait_for_mor
     assert taken(turns, NOW_S + PLAYER_GAP_S, 2) == [of("1", msg="second")]
 
 
-def test_what_waits_for_its_gap_does_not_grow_too_old_by_it() -> None:
+def test_an_event_does_not_grow_too_old_by_its_gap() -> None:
     turns = Turns()
     flood = [of("1", msg=str(number)) for number in range(600)]
     turns.unseen += read(*flood, accepted_s=NOW_S - CHAT_S + 1)
@@ -132,7 +132,7 @@ def test_what_waits_for_its_gap_does_not_grow_too_old_by_it() -> None:
     assert found == flood and now_s - NOW_S > 2 * CHAT_S
 
 
-def test_what_waited_for_its_gap_grows_older_when_its_turn_has_come() -> None:
+def test_an_event_grows_older_again_once_its_gap_is_over() -> None:
     turns = Turns()
     turns.unseen += read(of("1"), of("1", msg="second"), of("1", "player-death"), of("1", msg="last"))
     assert taken(turns, NOW_S) == [of("1")]
@@ -146,7 +146,7 @@ def test_what_waited_for_its_gap_grows_older_when_its_turn_has_come() -> None:
     assert turns.due_s(ROOM) == float("inf") and turns.waiting == 0
 
 
-def test_what_is_too_old_when_it_is_looked_at_is_not_written() -> None:
+def test_an_event_that_is_too_old_is_not_written() -> None:
     turns = Turns()
     turns.unseen += read(of("1"), line("still news"), of("2"), accepted_s=NOW_S - CHAT_S - 1)
     events, expired = turns.take(NOW_S, 64)
@@ -154,7 +154,7 @@ def test_what_is_too_old_when_it_is_looked_at_is_not_written() -> None:
     assert [event.event for event in expired] == [of("1"), of("2")]
 
 
-def test_a_flood_fills_what_may_wait_and_no_more() -> None:
+def test_a_flood_fills_the_lookahead_and_no_more() -> None:
     turns = Turns()
     turns.unseen += read(*(of("1", msg=str(number)) for number in range(2 * LOOKAHEAD)), of("2"))
     assert len(taken(turns, NOW_S)) == 1
@@ -179,8 +179,8 @@ ROOMS = st.lists(st.integers(min_value=1, max_value=8), min_size=1)
 def written(
     reads: list[list[GameEvent]], lateness_s: list[float], rooms: list[int]
 ) -> list[tuple[float, StreamEvent]]:
-    """What a pump writes, and when, if it is late by the next of `lateness_s` each time, and has the next of
-    `rooms`. What is read next comes when nothing else is to be looked at."""
+    """What a pump writes, and when. Each write is late by the next of `lateness_s` and has the next of
+    `rooms`. The pump reads on when it has looked at all events."""
     turns, now_s, found = Turns(), NOW_S, []
     late_s, room = itertools.cycle(lateness_s), itertools.cycle([*rooms, ROOM])
     young_s = NOW_S + 1e6  # nothing here grows too old
@@ -226,7 +226,7 @@ def test_each_event_is_written_once_and_behind_those_of_its_player(
 
 
 @given(READS)
-def test_nobody_waits_for_the_gap_of_somebody_else(reads: list[list[GameEvent]]) -> None:
+def test_no_event_waits_for_the_gap_of_another_player(reads: list[list[GameEvent]]) -> None:
     """With another player's flood before everything, all is written at the moment at which it is without."""
     flood = [of("flood", "player-death", str(number)) for number in range(40)]
     without = [(at_s, event.event) for at_s, event in written(reads, [0.0], [10_000])]
@@ -244,7 +244,7 @@ def test_the_first_event_of_each_player_goes_at_once(events: list[GameEvent]) ->
     assert players == {event["data"]["player"]["gameId"] for event in at_once if "player" in event["data"]}
 
 
-def test_what_nothing_has_to_wait_for_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_written_events_are_forgotten_when_their_gaps_are_over(monkeypatch: pytest.MonkeyPatch) -> None:
     turns = Turns()
     for number in range(1_000):
         turns.unseen += read(of(str(number)))

@@ -1,4 +1,4 @@
-"""How far delivery has come, when events overtake each other: what is noted, and what is read again."""
+"""How far delivery has come when events overtake each other: what is noted, and what is read again."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,7 +25,7 @@ def texts(events: list[StreamEvent]) -> list[str]:
     return [one.event["data"]["msg"] for one in events]
 
 
-def test_delivered_in_order_nothing_is_noted() -> None:
+def test_of_events_delivered_in_order_nothing_is_noted() -> None:
     progress = Progress(Delivered(total=7))
     events = read(progress, entry(1, 2)) + read(progress, entry(2, 3))
     progress.done(events[:3])
@@ -33,13 +33,13 @@ def test_delivered_in_order_nothing_is_noted() -> None:
     assert (progress.gone, progress.size_bytes) == ([], 20)
 
 
-def test_delivered_to_the_end_the_cursor_is_behind_the_last_entry() -> None:
+def test_when_all_is_delivered_the_cursor_is_behind_the_last_entry() -> None:
     progress = Progress(Delivered())
     progress.done(read(progress, entry(1, 2)))
     assert progress.delivered() == Delivered("1-1", 0, {}, 2)
 
 
-def test_what_is_delivered_beyond_one_that_waits_is_noted_and_whole_entries_go() -> None:
+def test_events_delivered_beyond_a_waiting_one_are_noted_and_whole_entries_are_deleted() -> None:
     progress = Progress(Delivered())
     first, second, third = (read(progress, entry(number, 3)) for number in (1, 2, 3))
     progress.done([first[0], first[2], *second, third[1]])
@@ -49,7 +49,7 @@ def test_what_is_delivered_beyond_one_that_waits_is_noted_and_whole_entries_go()
     assert (progress.gone, progress.size_bytes) == ([], 0)
 
 
-def test_what_was_noted_is_not_read_again() -> None:
+def test_noted_events_are_not_read_again() -> None:
     progress = Progress(Delivered("1-0", 1, {"1-0": 0b010, "3-0": 0b101}, 6))
     assert texts(read(progress, entry(1, 3))) == ["1.1"]
     assert texts(read(progress, entry(3, 3))) == ["3.0", "3.2"]
@@ -66,7 +66,7 @@ SIZES = st.lists(st.integers(min_value=1, max_value=5), min_size=1, max_size=5)
 
 @given(SIZES, st.lists(st.lists(st.integers(min_value=0, max_value=24)), max_size=5))
 def test_owner_after_owner_each_event_is_delivered_once(sizes: list[int], owners: list[list[int]]) -> None:
-    """Each reads what is in the stream, delivers some of it in any order, and is gone; the last one all."""
+    """Each owner reads the stream, delivers some events in any order, and ends. The last one delivers all."""
     stream = [entry(number, size) for number, size in enumerate(sizes, 1)]
     all_texts = [one["data"]["msg"] for each in stream for one in each.events]
     stored, delivered = Delivered(), []

@@ -1,4 +1,4 @@
-"""What counts as taken by Takaro: two pongs after each other, no complaint, and a short while."""
+"""When Takaro has an event: after two pongs, with no error, and a short time later."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -57,7 +57,7 @@ def test_bare_pings_prove_nothing_themselves() -> None:
     assert [round_trip(delivery, []) for _ in range(3)] == [None] * 3
 
 
-def test_what_is_written_while_a_ping_is_under_way_belongs_to_the_next_one() -> None:
+def test_events_written_while_a_ping_is_under_way_belong_to_the_next_one() -> None:
     delivery = Receipts()
     delivery.written(some(1))
     delivery.pinged()
@@ -70,7 +70,7 @@ def test_what_is_written_while_a_ping_is_under_way_belongs_to_the_next_one() -> 
     assert taken and taken.window == Window(window(2).events + window(3).events, accepted_s=2.0)
 
 
-def test_what_takaro_has_is_acknowledged_a_while_after_its_first_pong_and_not_before() -> None:
+def test_events_are_acknowledged_a_short_time_after_their_first_pong_and_not_before() -> None:
     delivery, events = Receipts(), some(1, 3)
     round_trip(delivery, events, 5.0)
     round_trip(delivery, [], 5.01)
@@ -80,7 +80,7 @@ def test_what_takaro_has_is_acknowledged_a_while_after_its_first_pong_and_not_be
     assert (delivery.unproven, delivery.proven_s) == (0, NEVER)
 
 
-def test_after_an_error_nothing_is_acknowledged_any_more_not_even_what_had_two_pongs() -> None:
+def test_after_an_error_nothing_is_acknowledged_not_even_events_with_two_pongs() -> None:
     delivery = Receipts()
     round_trip(delivery, some(1, 3), 5.0)
     round_trip(delivery, some(2, 2), 5.01)
@@ -89,7 +89,7 @@ def test_after_an_error_nothing_is_acknowledged_any_more_not_even_what_had_two_p
     assert (delivery.disowned, delivery.unproven) == (1, 5)
 
 
-def test_all_errors_are_heard_a_while_after_the_last_pongs() -> None:
+def test_all_errors_have_come_a_short_time_after_the_last_pongs() -> None:
     delivery = Receipts()
     round_trip(delivery, some(1), 5.0)
     assert delivery.heard_s == NEVER
@@ -99,13 +99,13 @@ def test_all_errors_are_heard_a_while_after_the_last_pongs() -> None:
     assert delivery.heard_s == 5.0 + PROVEN_AFTER_S
 
 
-def test_an_error_when_nothing_is_under_way_needs_no_waiting() -> None:
+def test_an_error_while_nothing_is_under_way_needs_no_wait() -> None:
     delivery = Receipts()
     delivery.lost()
     assert delivery.heard_s == 0.0
 
 
-def test_a_refused_event_is_told_with_its_window_and_only_once() -> None:
+def test_a_refused_event_is_reported_once_with_its_window() -> None:
     delivery = Receipts()
     round_trip(delivery, some(1))
     delivery.refused("channel must be one of …")  # overtaken by the first pong
