@@ -46,7 +46,9 @@ async def serve(settings: Settings, config: Path | None = None) -> None:
         logger.info("this uplink is %s", context.uplink)
         fleet = Fleet(context)
         directory = Directory(settings, config, os.environ, store, metrics.service.reload_failed.set)
-        sender = AlertSender(settings.alerts, store, fleet.sightings, metrics.told, metrics.service.faults)
+        sender = AlertSender(
+            settings.alerts, store, fleet.sightings, metrics.count_alert, metrics.service.faults
+        )
         kept_going = partial(metrics.service.faults.kept_going, logger)
         pages = admin_app(
             metrics.service.text,

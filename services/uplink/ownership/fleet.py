@@ -212,7 +212,7 @@ class Fleet:
                     *(self._measured(slug) for slug in slugs[start : start + MEASURED_AT_ONCE])
                 )
                 states += filter(None, found)
-            self._context.metrics.stand(states)
+            self._context.metrics.show_states(states)
             await asyncio.sleep(MEASURE_EVERY_S)
 
     async def _measured(self, slug: str) -> ServerState | None:

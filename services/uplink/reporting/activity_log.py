@@ -1,4 +1,4 @@
-"""What passes an instance that is ours: remembered and told to whoever watches, counted by the minute."""
+"""Records delivered events and finished commands of an owned instance, for watchers and for the last hour."""
 
 import time
 from collections.abc import Iterator
@@ -15,23 +15,24 @@ from services.uplink.takaro.failures import CommandFailure
 
 
 class ActivityLog:
-    """Takes note of events and commands at their end."""
+    """Records events and commands when they have ended."""
 
     def __init__(self, store: Store, slug: str) -> None:
         self._activity = ActivityFeed(store, slug)
         self._minutes = Minutes(store, slug)
-        self._ahead_ms = (
-            time.time() * 1000 - time.monotonic() * 1000
-        )  # of Redis' clock, as soon as it is known
+        # How far Redis' clock is ahead of time.monotonic(); until `looked` is called, by this machine's
+        # clock.
+        self._ahead_ms = time.time() * 1000 - time.monotonic() * 1000
 
     def looked(self, now_ms: int, watched: str) -> None:
-        """A look at the lease has found that time on Redis' clock, and that watcher."""
+        """Takes over Redis' clock and the name of the watcher ("": none), as the last renewal of the lease
+        read them."""
         self._ahead_ms = now_ms - time.monotonic() * 1000
         self._minutes.looked(now_ms, live=bool(watched))
         self._activity.watched(watched)
 
     def taken(self, taken: TakenWindow) -> None:
-        """Takaro has a window of events."""
+        """Records a window of events that Takaro has taken."""
         now_ms = self._now_ms()
         window = taken.window
         took_ms = round((boottime_s() - window.accepted_s) * 1000) if window.events else 0
@@ -41,21 +42,22 @@ class ActivityLog:
         self._activity.events(count, partial(_events, taken, now_ms, took_ms))
 
     def command(self, command: Command, result: Outcome | CommandFailure, took_s: float) -> None:
-        """A command has come to its end. Reads are too many to be remembered, and nobody counts them."""
+        """Records a command that has ended, after `took_s`. Reads are neither remembered nor counted: they
+        are too many."""
         write = ACTION_RULES[command.action].kind is ActionKind.WRITE
         if write:
             self._minutes.command()
         if isinstance(result, CommandFailure):
-            fate, detail = result.cause.value, result.text
+            end, detail = result.cause.value, result.text
         else:
-            fate, detail = ("refused" if result.error else "answered"), result.error
-        passed = ActivityEntry(
-            "command", self._now_ms(), command.action, command.args, fate, round(took_s * 1000), detail
+            end, detail = ("refused" if result.error else "answered"), result.error
+        entry = ActivityEntry(
+            "command", self._now_ms(), command.action, command.args, end, round(took_s * 1000), detail
         )
-        self._activity.command(passed, remember=write)
+        self._activity.command(entry, remember=write)
 
     def close(self) -> None:
-        """It is ours no longer: what was counted of this minute is written down."""
+        """Writes the counts of the current minute to Redis: another uplink becomes the owner."""
         self._minutes.write()
 
     def _now_ms(self) -> int:

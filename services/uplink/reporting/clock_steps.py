@@ -1,4 +1,4 @@
-"""Logs and counts the steps of Redis' clock: once each, however many instances notice them."""
+"""Logs and counts each step of Redis' clock once, however many instances notice it."""
 
 import logging
 
@@ -11,13 +11,13 @@ logger = logging.getLogger(__name__)
 
 
 class ClockSteps:
-    """The steps of Redis' clock that all instances of this process have noticed."""
+    """The last step of Redis' clock that an instance of this process has noticed."""
 
     def __init__(self) -> None:
-        self._ahead_s: float | None = None  # Redis' clock of ours, after the step that was said last
+        self._ahead_s: float | None = None  # Redis' clock minus ours, after the step that was logged last
 
     def saw(self, step: ClockStep, metrics: UplinkMetrics, now_s: float) -> None:
-        """An instance has noticed a step, at `now_s` on boottime_s()."""
+        """Logs and counts a step that an instance has noticed at `now_s` on boottime_s()."""
         ahead_s, size = step.after_ms / 1000 - now_s, span(abs(step.size_s))
         if self._ahead_s is not None and abs(ahead_s - self._ahead_s) <= 2 * STEP_S:
             return

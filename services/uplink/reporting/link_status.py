@@ -1,4 +1,4 @@
-"""What others see of one link: its state in Redis and in the metrics, and each change once in the log."""
+"""Shows the state of one link: in Redis, in the metrics, and each change once in the log."""
 
 import asyncio
 import logging
@@ -16,7 +16,8 @@ logger = logging.getLogger(__name__)
 
 
 class LinkStatus:
-    """Shows the link of the instance `slug`, until `close`: then another one may be in our place."""
+    """Shows the link of the instance `slug`, until `close`: after that another uplink may own the
+    instance."""
 
     def __init__(self, slug: str, state: InstanceState, lease: Lease, metrics: UplinkMetrics) -> None:
         self._slug = slug
@@ -24,22 +25,25 @@ class LinkStatus:
         self._lease = lease
         self._metrics = metrics
         self._logger = InstanceLogger(logger, slug)
-        self._said = self._why = ""
+        self._logged = self._why = ""
         self._info = LinkInfo(LinkState.WAITING)
         self._published = False
         self._publishing: asyncio.Task[None] | None = None
         self.closed = False
 
     def say(self, text: str, *, good: bool = False, permanent: bool = False) -> None:
-        """Once for each change: an outage of an hour is one line, not a thousand."""
-        if text != self._said:
-            self._said = text
+        """Logs `text` if it differs from the last one: an outage of an hour is one line.
+
+        Unless it is `good`, it is also shown as what is wrong with the link.
+        """
+        if text != self._logged:
+            self._logged = text
             self._logger.log(logging.ERROR if permanent else logging.INFO, text, extra=logs.CHANGE)
         self._why = "" if good else logs.clean(text)
         self.show(LinkState(self._info.state))
 
     def show(self, state: LinkState, game_server_id: str = "") -> None:
-        """The link is in this state now."""
+        """Shows a new state. An empty `game_server_id` keeps the one known before."""
         info = LinkInfo(state, game_server_id or self._info.game_server_id, self._why)
         if self.closed or info == self._info:
             return
@@ -53,13 +57,13 @@ class LinkStatus:
             await self.publish()
 
     def close(self) -> None:
-        """Whatever happens from now on is not shown any more."""
+        """Later changes are not shown any more."""
         self.closed = True
 
     async def publish(self) -> None:
-        """Writes the state down for modapi, if that was not done yet: called again and again.
+        """Writes the state to Redis for modapi, unless it is written already. It is called again and again.
 
-        While another uplink owns the instance, its state is the one to be shown.
+        It writes nothing while another uplink owns the instance: then that uplink's state counts.
         """
         if self._published or not self._lease.held:
             return

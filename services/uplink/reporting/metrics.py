@@ -1,4 +1,5 @@
-"""What uplink counts. Every series exists from the start, so that a dashboard shows 0 and not "no data"."""
+"""The metrics of uplink. Every series exists from the start, so that a dashboard shows 0 and not "no
+data"."""
 
 from collections import Counter as Tally
 from collections.abc import Iterable, Sequence
@@ -44,7 +45,9 @@ STATE = Series(
     "state",
 )
 BACKLOG_EVENTS = Series("dayz_relay_backlog_events", "gauge", "Game events that wait for Takaro.", Fold.MOST)
-BACKLOG_BYTES = Series("dayz_relay_backlog_bytes", "gauge", "Their size.", Fold.MOST)
+BACKLOG_BYTES = Series(
+    "dayz_relay_backlog_bytes", "gauge", "Bytes of the game events that wait for Takaro.", Fold.MOST
+)
 OLDEST = Series(
     "dayz_relay_oldest_event_timestamp_seconds",
     "gauge",
@@ -67,7 +70,7 @@ MIRROR_AGE = Series(
     apart=False,
 )
 PER_INSTANCE = (CONTACT, STATE, BACKLOG_EVENTS, BACKLOG_BYTES, OLDEST, DELIVERED, PLAYERS, MIRROR_AGE)
-"""Each instance has them at its owner alone, so a sum over the fleet counts none twice."""
+"""The series of each instance. Only its owner has them, so a sum over the fleet counts no instance twice."""
 
 
 class UplinkMetrics:
@@ -109,7 +112,7 @@ class UplinkMetrics:
         )
         self.requests = Counter(
             "dayz_relay_requests_total",
-            "Requests of Takaro's, by what came of them.",
+            "Requests of Takaro's, by their outcome.",
             ["action", "outcome"],
             registry=registry,
         )
@@ -133,7 +136,7 @@ class UplinkMetrics:
         )
         self.unclaimed = Counter(
             "dayz_relay_results_unclaimed_total",
-            "Answers of mods that no uplink waited for: whoever asked is gone.",
+            "Results of mods that no uplink waited for: the uplink that asked has ended.",
             registry=registry,
         )
         self.connects = Counter(
@@ -141,12 +144,13 @@ class UplinkMetrics:
         )
         self.recycled = Counter(
             "dayz_relay_takaro_recycled_total",
-            "Sockets that a new one took the place of while they were in use.",
+            "Sockets that were replaced by a new one while they were in use.",
             registry=registry,
         )
         self.usurped = Counter(
             "dayz_relay_takaro_usurped_total",
-            "Times that Takaro was found to ask somebody else with the identity token of an instance.",
+            "Times that Takaro was found to send the requests of an instance to another client that has its "
+            "identity token.",
             registry=registry,
         )
         self.leases = Gauge("dayz_relay_leases_owned", "Instances that this uplink owns.", registry=registry)
@@ -196,15 +200,17 @@ class UplinkMetrics:
             buckets=AGES_S,
             registry=registry,
         )
-        Gauge("dayz_relay_backlog_max_events", "So many may wait for one instance.", registry=registry).set(
-            MAX_QUEUED_EVENTS
-        )
-        Gauge("dayz_relay_backlog_max_bytes", "The same by their size.", registry=registry).set(
-            MAX_QUEUED_BYTES
-        )
+        Gauge(
+            "dayz_relay_backlog_max_events", "Game events that may wait for one instance.", registry=registry
+        ).set(MAX_QUEUED_EVENTS)
+        Gauge(
+            "dayz_relay_backlog_max_bytes",
+            "Bytes of game events that may wait for one instance.",
+            registry=registry,
+        ).set(MAX_QUEUED_BYTES)
         self.alerts = Counter(
             "dayz_relay_alert_messages_total",
-            "Messages to Discord and webhooks, by what became of them.",
+            "Messages to Discord and webhooks, by outcome.",
             ["target", "outcome"],
             registry=registry,
         )
@@ -232,45 +238,45 @@ class UplinkMetrics:
             for outcome in (ANSWERED, OWN, FRESH, STALE, MADE_UP, TOO_LATE, *Cause):
                 self.requests.labels(action, outcome)
 
-        # Looked up once: a look-up by labels costs more than the counting.
+        # Look up each counter once: a look-up by labels costs more than the count.
         self._answers = {
             (action, outcome): self.requests.labels(action, outcome)
             for action in Action
             for outcome in (ANSWERED, OWN, FRESH, STALE, MADE_UP, TOO_LATE, *Cause)
         }
 
-    def told(self, target: str, sent: bool) -> None:
-        """A message to people has come to its end."""
+    def count_alert(self, target: str, sent: bool) -> None:
+        """Counts an alert message that was sent, or given up."""
         self.alerts.labels(target, "sent" if sent else "failed").inc()
 
     def answered(self, action: Action, outcome: str) -> None:
-        """A request had its answer, or came to its end otherwise."""
+        """Counts a request that was answered, or that ended otherwise."""
         self._answers[action, outcome].inc()
 
     def delivered_all(self, instance: str, events: Sequence[GameEvent]) -> None:
-        """Counts receipted events of an instance, by type."""
+        """Counts events of an instance that Takaro has receipted, by type."""
         self.instances.row(instance).add(DELIVERED, len(events))
         for event_type, count in Tally(event["type"] for event in events).items():
             self.delivered.labels(event_type).inc(count)
 
     def expired_all(self, events: Iterable[GameEvent]) -> None:
-        """Counts events that were too old, by type."""
+        """Counts events that were dropped for their age, by type."""
         for event_type, count in Tally(event["type"] for event in events).items():
             self.expired.labels(event_type).inc(count)
 
     def show_waiting(self, row: SeriesRow, facts: Facts) -> None:
-        """Shows what Redis has of an instance, whoever owns it."""
+        """Shows the last contact and the backlog of an instance, as Redis has them."""
         row.set(CONTACT, (facts.contact_ms or 0) / 1000)
         row.set(BACKLOG_EVENTS, facts.events)
         row.set(BACKLOG_BYTES, facts.events_bytes)
         row.set(OLDEST, (facts.oldest_ms or 0) / 1000)
 
-    def stand(self, states: Iterable[ServerState]) -> None:
-        """Shows how many instances stand how."""
+    def show_states(self, states: Iterable[ServerState]) -> None:
+        """Shows the number of instances in each state."""
         counts = Tally(states)
         for state in ServerState:
             self.by_state.labels(state).set(counts[state])
 
     def link_is(self, instance: str, state: LinkState) -> None:
-        """Shows the state of a link."""
+        """Shows the state of the link of an instance."""
         self.instances.row(instance).set_only(STATE, state.value)

@@ -1,1 +1,1 @@
-"""Takaro's side of the conversation. Pure: nothing here knows of sockets or Redis."""
+"""Takaro's frames, arguments and rules. Pure: nothing here uses sockets or Redis."""

@@ -1,4 +1,4 @@
-"""What Takaro accepts as the answer to each action: the table of protocol.md T14 as code."""
+"""The answers that Takaro accepts to each action: the table of protocol.md T14 as code."""
 
 import re
 from collections.abc import Callable
@@ -8,16 +8,17 @@ from typing import Any
 from services.relay.protocol.vocabulary import ENTITY_TYPES, Action
 
 Rule = Callable[[Any], str]
-"""Says what is wrong with a value, as the end of a sentence that began with its name; "" if nothing is."""
+"""Value -> what is wrong with it, as the rest of a sentence that begins with its name; "" if it is right."""
 
 _PLATFORM_ID = re.compile(r"[A-Za-z0-9_-]+:[A-Za-z0-9_-]+")
-_LARGEST = 2.0**63  # what every encoder on the way takes
+_LARGEST = 2.0**63  # every encoder on the way accepts numbers below it
 
 
 def is_valid_answer(action: Action, payload: Any) -> str:
-    """The empty string if Takaro takes `payload` as an answer to `action`, else what is wrong with it.
+    """What is wrong with `payload` as an answer to `action`; "" if Takaro accepts it.
 
-    An error in Takaro's form is a valid answer, except to testReachability, where it is not looked for.
+    An error in Takaro's form is a valid answer, except to testReachability, whose errors Takaro does not
+    read.
     """
     if is_error(payload) and action is not Action.TEST_REACHABILITY:
         return "" if isinstance(payload["error"], str) else f"{action}.error must be text"
@@ -26,7 +27,7 @@ def is_valid_answer(action: Action, payload: Any) -> str:
 
 
 def is_error(payload: Any) -> bool:
-    """Whether Takaro takes `payload` for an error: JavaScript finds `{}` and `[]` true, but not 0."""
+    """Whether Takaro reads `payload` as an error. In JavaScript, `{}` and `[]` are true, 0 is not."""
     return isinstance(payload, dict) and payload.get("error") not in (None, "", 0)
 
 
@@ -73,12 +74,12 @@ def _entity_type(value: Any) -> str:
 
 
 def _maybe(rule: Rule) -> Rule:
-    """Absent and null pass as well."""
+    """The rule, which also accepts an absent value and null."""
     return lambda value: "" if value is None else rule(value)
 
 
 def _record(**fields: Rule) -> Rule:
-    """An object with these fields; Takaro tolerates others."""
+    """An object with these fields; Takaro accepts others beside them."""
 
     def rule(value: Any) -> str:
         if not isinstance(value, dict):
@@ -92,7 +93,7 @@ def _record(**fields: Rule) -> Rule:
 
 
 def _list_of(row: Rule) -> Rule:
-    """A bare array."""
+    """An array of such rows, without an object around it."""
 
     def rule(value: Any) -> str:
         if not isinstance(value, list):

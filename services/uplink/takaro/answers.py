@@ -1,4 +1,4 @@
-"""The payload that answers each request: from the mod's outcome, from what is known, or of our own."""
+"""The payloads that answer requests: from the mod's result, or made by the relay itself."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ _TRANSPARENT_PNG = (
 )
 
 OWN_ANSWERS: dict[Action, Any] = {
-    # The five sizes are demanded of a disabled map as well (protocol.md T14).
+    # Takaro demands the five sizes of a disabled map too (protocol.md T14).
     Action.GET_MAP_INFO: {
         "enabled": False,
         "mapBlockSize": 0,
@@ -22,11 +22,11 @@ OWN_ANSWERS: dict[Action, Any] = {
         "mapSizeY": 0,
         "mapSizeZ": 0,
     },
-    # Takaro hands the string on as an image without looking at it: an empty picture shows as an empty
-    # map, where an error would be one failed call for each tile in view.
+    # Takaro passes the string on as an image without a check. An empty picture shows as an empty map; an
+    # error would be one failed call for each tile in view.
     Action.GET_MAP_TILE: _TRANSPARENT_PNG,
 }
-"""Answers that no mod gives and that never change. Not to be altered by who sends them."""
+"""Answers that the relay gives by itself. They never change; a sender must not alter them."""
 
 _WITHOUT_RESULT = frozenset(
     action for action, rule in ACTION_RULES.items() if rule.kind is ActionKind.WRITE
@@ -39,9 +39,9 @@ _OF_A_PLAYER = (Action.GET_PLAYER, Action.GET_PLAYER_LOCATION, Action.GET_PLAYER
 def reachability(silent_s: float | None, store_away: bool) -> dict[str, Any]:
     """The answer to testReachability.
 
-    `silent_s` is how long the mod had not been heard of when the store was last read, None if it never was.
-    It must not grow while the store is away: then nobody can tell whether the mod is silent, and a false
-    "unreachable" makes Takaro set every player offline.
+    `silent_s` is the time since the mod's last call when Redis was last read, None if it has never called. It
+    must not grow while Redis is away: nobody knows then whether the mod still calls, and a false
+    "unreachable" makes Takaro set all players offline.
     """
     if silent_s is None:
         if store_away:
@@ -53,10 +53,10 @@ def reachability(silent_s: float | None, store_away: bool) -> dict[str, Any]:
 
 
 def payload_for(action: Action, args: dict[str, Any], outcome: Outcome) -> Any:
-    """The response payload for `action`, but for testReachability: one that Takaro accepts, never null.
+    """The response payload for `action`, which may not be testReachability. Takaro accepts it; it is never
+    null.
 
-    A value that Takaro would refuse counts as no answer; compare `is_valid_answer(action, outcome.value)` to
-    count those.
+    A value that Takaro would refuse becomes an error. `is_valid_answer(action, outcome.value)` finds those.
     """
     if action in OWN_ANSWERS:
         return OWN_ANSWERS[action]
@@ -65,7 +65,9 @@ def payload_for(action: Action, args: dict[str, Any], outcome: Outcome) -> Any:
     fault = outcome.error or _fault(action, args, outcome.value)
     if not fault:
         return outcome.value
-    if action is Action.EXECUTE_CONSOLE_COMMAND:  # without its fields Takaro shows "bad data", not the words
+    if (
+        action is Action.EXECUTE_CONSOLE_COMMAND
+    ):  # without these fields Takaro shows "bad data" and not the text
         return {"rawResult": "", "success": False, **error_payload(fault)}
     return error_payload(fault)
 
@@ -75,7 +77,7 @@ def _fault(action: Action, args: dict[str, Any], value: Any) -> str:
         return f"no such player: {args.get('gameId', '')}"
     if value is None:
         return "the game server gave no answer"
-    if is_error(value):  # to Takaro an error, whatever else it holds
+    if is_error(value):  # Takaro reads it as an error, whatever else is in it
         return f"the game server answered an error: {value['error']}"
     wrong = is_valid_answer(action, value)
     return f"the game server's answer cannot be used: {wrong}" if wrong else ""

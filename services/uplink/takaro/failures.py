@@ -1,4 +1,4 @@
-"""The words for a request that came to nothing: what Takaro is told, and what the metric counts.
+"""The reasons why a request has no result: the text for Takaro and the label of the metric.
 
 A person who gave an item must be able to tell "it did not happen" from "it may have" (ARCHITECTURE.md P2).
 """
@@ -20,24 +20,25 @@ class Cause(StrEnum):
 
     NOT_DELIVERED = "not_delivered"
     NO_RESULT = "no_result"
-    REFUSED = "refused"  # in the mod's own words
+    REFUSED = "refused"  # by the mod
     QUEUE_FULL = "queue_full"
     NEVER_SEEN = "never_seen"
     STORE_AWAY = "store_away"
     STORE_REFUSED = "store_refused"
-    FAULT = "fault"  # of ours
+    FAULT = "fault"  # of our own code
 
 
 @dataclass(frozen=True, slots=True)
 class CommandFailure:
-    """One request that came to nothing; `text` is what Takaro shows."""
+    """The end of a request without a result. Takaro shows the `text`."""
 
     cause: Cause
     text: str
 
 
 def not_delivered(silent_s: float | None) -> CommandFailure:
-    """The mod never fetched it: it did not happen. `silent_s` since the last poll, None: no poll ever."""
+    """The mod never fetched the command. `silent_s` is the time since its last poll, None if it never
+    polled."""
     if silent_s is None:
         return CommandFailure(Cause.NEVER_SEEN, f"{NOT_DELIVERED}: {NEVER_CONTACTED}")
     if silent_s < HAND_OUT_WITHIN_S:
@@ -48,42 +49,43 @@ def not_delivered(silent_s: float | None) -> CommandFailure:
 
 
 def no_result() -> CommandFailure:
-    """The mod fetched it and said no more."""
+    """The mod fetched the command and posted no result."""
     return CommandFailure(Cause.NO_RESULT, MAY_HAVE_RUN)
 
 
 def queue_full() -> CommandFailure:
-    """Too much waits for this server already; the request was not added."""
+    """Too many commands wait for this server; this one was not queued."""
     return CommandFailure(Cause.QUEUE_FULL, f"{NOT_DELIVERED}: too many commands wait for this server")
 
 
 def stood_still() -> CommandFailure:
-    """This process did nothing for so long that Takaro has given the request up, or is about to."""
+    """This process was suspended for so long that Takaro has given the request up, or is about to."""
     return CommandFailure(Cause.NOT_DELIVERED, f"{NOT_DELIVERED}: the relay stood still, ask again")
 
 
 def relay_stops() -> CommandFailure:
-    """No poll can fetch it before this uplink stops, or stops serving the instance."""
+    """No poll can fetch the command before this uplink stops, or stops serving the instance."""
     return CommandFailure(
         Cause.NOT_DELIVERED, f"{NOT_DELIVERED}: the relay stops, or stops serving this server"
     )
 
 
 def cut_short() -> CommandFailure:
-    """This uplink ends before it knows how far the command came."""
+    """This uplink ends before it knows the state of the command."""
     return CommandFailure(Cause.NO_RESULT, "the relay ends before it knows the result: it may have run")
 
 
 def fault() -> CommandFailure:
-    """An exception of ours that nobody has foreseen."""
+    """Our own code raised an unexpected exception."""
     return CommandFailure(Cause.FAULT, "the relay failed by a fault of its own: it may have run")
 
 
 def store_away() -> CommandFailure:
-    """Redis did not answer. Whether the command reached it is not known (errors.StoreError)."""
+    """Redis did not answer. Nobody knows whether the command is queued (errors.StoreError)."""
     return CommandFailure(Cause.STORE_AWAY, "the relay's store is away: the command may not be delivered")
 
 
 def store_refused(why: str) -> CommandFailure:
-    """Redis never took it, and said why: it is full, or reads its data, or nobody answers there."""
+    """Redis did not queue the command, for the reason `why`: it is full, is loading its data, or cannot be
+    reached."""
     return CommandFailure(Cause.STORE_REFUSED, f"{NOT_DELIVERED}: {why}")

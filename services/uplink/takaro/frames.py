@@ -1,6 +1,6 @@
-"""Takaro's WebSocket frames as values: what one says, and the bytes of those we send.
+"""Reads Takaro's WebSocket frames into values, and makes the bytes of the frames that we send.
 
-The frames are those of protocol.md T1 to T13. Reading never raises: what cannot be read is `Unknown`.
+protocol.md T1 to T13 describe them. Reading never raises: an unreadable frame is `Unknown`.
 """
 
 import re
@@ -12,12 +12,13 @@ import orjson
 from services.relay.protocol.records import GameEvent
 
 TEXT_LIMIT = 300
-"""Characters kept of any text that a peer wrote, before it reaches a log, a page or a person."""
+"""Number of characters that are kept of a peer's text, before it goes into a log, a page or an answer."""
 
 _REQUEST_ID_LIMIT = 200
 
 _GAME_SERVER_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-"""A UUID so far. It goes into mods' URLs and files, so nothing else may be in it."""
+"""Characters of Takaro's id of a server, which has been a UUID so far. It goes into URLs and files of
+mods."""
 
 _TOKEN = (
     "check registration_token in relay.toml: Takaro's dashboard shows it (Settings, Game Servers, Add Game"
@@ -30,15 +31,15 @@ _REMEDIES = {
     "identitytoken": "check identity_token in relay.toml",
     "max game servers": _PLAN,
 }
-"""What Takaro says, in lower case, when asking again cannot help; and what can."""
+"""Part of an error text of Takaro's, in lower case -> the fix, for errors that stay until a person acts."""
 
 _STATUS_REMEDIES = {
     400: f"{_PLAN}, or Takaro does not take its name: remove a server there, or choose another name",
     409: "its name is taken in this Takaro domain, also for a while after a server there was deleted: choose"
     " another name",
 }
-"""The same for what Takaro's API refuses: its words do not come along, only the HTTP status (protocol.md T2).
-All other statuses are faults of Takaro's own, and pass."""
+"""The same for refusals of Takaro's API, of which we get only the HTTP status (protocol.md T2). All other
+statuses are faults of Takaro's that pass."""
 
 _STATUS = re.compile(r"status code (\d{3})\b")
 
@@ -47,19 +48,19 @@ _INTERNAL = "internal error handling game event"
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """The greeting after the socket opened."""
+    """Takaro's first frame on a new socket."""
 
 
 @dataclass(frozen=True, slots=True)
 class Identified:
-    """Takaro knows this server; events may be sent."""
+    """Takaro has accepted the identify; events may be sent."""
 
     game_server_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class IdentifyRefused:
-    """Takaro did not take the identify. With a `remedy`, only the operator can change that."""
+    """Takaro refused the identify. If there is a `remedy`, it goes on refusing until the operator acts."""
 
     text: str
     remedy: str = ""
@@ -69,8 +70,8 @@ class IdentifyRefused:
         return bool(self.remedy)
 
 
-class Request(NamedTuple):  # ten thousand come at one moment: a dataclass would cost three times as much
-    """Takaro asks for something. `action` is "" when it names none; `args` is as it was sent."""
+class Request(NamedTuple):  # 10,000 may come at once: a dataclass would cost three times as much
+    """A request of Takaro's. `action` is "" if the frame names none; `args` is as it was sent."""
 
     request_id: str
     action: str
@@ -79,7 +80,7 @@ class Request(NamedTuple):  # ten thousand come at one moment: a dataclass would
 
 @dataclass(frozen=True, slots=True)
 class Ping:
-    """To be answered with `pong`."""
+    """A ping of Takaro's, to be answered with `pong`."""
 
     request_id: str = ""
 
@@ -91,7 +92,7 @@ class Pong:
 
 @dataclass(frozen=True, slots=True)
 class ErrorFrame:
-    """Takaro refused something that we sent. `internal`: Takaro has lost our server.
+    """Takaro refused something that we sent. `internal`: Takaro does not know our server any more.
 
     If `request_id` is that of a request, the answer to that request was refused. Any other id is random, and
     does not say which event was refused (protocol.md T6).
@@ -104,7 +105,7 @@ class ErrorFrame:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """Not a frame we know. `text` is its beginning."""
+    """A frame that we do not know. `text` is its beginning."""
 
     text: str
 
@@ -113,7 +114,7 @@ Frame = Connected | Identified | IdentifyRefused | Request | Ping | Pong | Error
 
 
 def read_frame(text: str | bytes) -> Frame:
-    """What Takaro said. Never raises, whatever came."""
+    """The frame in a message of Takaro's. Never raises."""
     try:
         frame = orjson.loads(text)
     except orjson.JSONDecodeError:
@@ -141,48 +142,49 @@ def read_frame(text: str | bytes) -> Frame:
 
 
 def identify(identity_token: str, registration_token: str, name: str) -> bytes:
-    """Say who we are. The body goes into `payload`; in `data`, Takaro does not see it (protocol.md T1)."""
+    """The identify frame. Its body is in `payload`; Takaro ignores `data` (protocol.md T1)."""
     body = {"identityToken": identity_token, "registrationToken": registration_token, "name": name}
     return orjson.dumps({"type": "identify", "payload": body})
 
 
 def game_event(event: GameEvent) -> bytes:
-    """Tell of one event."""
+    """The frame of one event."""
     return orjson.dumps({"type": "gameEvent", "payload": event})
 
 
 def ping() -> bytes:
-    """Ask for a pong from the handler that takes events."""
+    """A JSON ping: the handler that also takes events answers it."""
     return b'{"type":"ping"}'
 
 
 def pong(request_id: str = "") -> bytes:
-    """Answer a `Ping`."""
+    """The answer to a `Ping`."""
     return orjson.dumps({"type": "pong", "requestId": request_id} if request_id else {"type": "pong"})
 
 
 def response(request_id: str, payload: Any) -> bytes:
-    """Answer a request with `payload`, which `answer_rules` has found valid."""
+    """The answer to a request. `payload` must be valid by `answer_rules`."""
     return orjson.dumps({"type": "response", "requestId": request_id, "payload": payload})
 
 
 def response_json(request_id: str, payload: bytes) -> bytes:
-    """Answer a request with a payload that is JSON already."""
+    """The answer to a request, with a payload that is JSON already."""
     return b'{"type":"response","requestId":' + orjson.dumps(request_id) + b',"payload":' + payload + b"}"
 
 
 def error_response(request_id: str, text: str) -> bytes:
-    """Answer a request with an error."""
+    """The answer to a request that failed."""
     return response(request_id, error_payload(text))
 
 
 def error_payload(text: str) -> dict[str, str]:
-    """The only error that Takaro does not take for success (protocol.md T13): never empty, one short line."""
+    """The only form of an error that Takaro does not read as a success (protocol.md T13): one short line,
+    never empty."""
     return {"error": one_line(text) or "the relay gave no reason"}
 
 
 def one_line(text: str) -> str:
-    """`text` as one line of at most TEXT_LIMIT characters, all of which can be encoded and shown."""
+    """`text` as one line of at most TEXT_LIMIT printable characters."""
     shown = "".join(char if char.isprintable() else " " for char in text[: 2 * TEXT_LIMIT])
     return " ".join(shown.split())[:TEXT_LIMIT]
 
@@ -193,7 +195,7 @@ def _request_id(frame: dict[str, Any]) -> str:
 
 
 def _identify_answer(fields: dict[str, Any]) -> Identified | IdentifyRefused:
-    # A transient fault is `"error": {}`: the key is the failure, not its content (protocol.md T2).
+    # A transient fault is `"error": {}`: the key alone means a failure (protocol.md T2).
     if "error" in fields:
         error = _decoded(fields["error"])
         text = _message(error)
@@ -207,7 +209,7 @@ def _identify_answer(fields: dict[str, Any]) -> Identified | IdentifyRefused:
 
 
 def _status(error: Any, text: str) -> int:
-    """The HTTP status of a serialised HTTP error, 0 for none."""
+    """The HTTP status in a serialised HTTP error, 0 if there is none."""
     status = error.get("status") if isinstance(error, dict) else None
     if isinstance(status, int):
         return status
@@ -216,7 +218,7 @@ def _status(error: Any, text: str) -> int:
 
 
 def _decoded(error: Any) -> Any:
-    """An error object that was encoded twice, as it was meant; None if it cannot be read."""
+    """The error object, also if it was encoded twice; None if it cannot be read."""
     if isinstance(error, str) and error.lstrip().startswith(("{", "[")):
         try:
             return orjson.loads(error)
@@ -226,8 +228,8 @@ def _decoded(error: Any) -> Any:
 
 
 def _message(error: Any) -> str:
-    """The words of an error, and those alone: what surrounds them can hold the tokens we sent, and a
-    credential of Takaro's."""
+    """Only the text of an error: its other fields may hold the tokens that we sent, and a credential of
+    Takaro's."""
     if isinstance(error, dict):
         error = error.get("message") or error.get("error") or error.get("name")
     return one_line(error) if isinstance(error, str) else ""

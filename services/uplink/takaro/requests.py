@@ -1,7 +1,6 @@
-"""Takaro's request arguments, reduced to the canonical ones that `records.Command` lists.
+"""Reduces the arguments of Takaro's requests to those that `records.Command` lists.
 
-Takaro sends whole player rows of several KB where an id is meant (protocol.md T15); nothing that is
-not needed goes further than this file.
+Takaro sends whole player rows of several KB where it means an id (protocol.md T15).
 """
 
 import re
@@ -17,21 +16,22 @@ from services.relay.protocol.vocabulary import Action
 Arguments = dict[str, Any]
 
 _ACTIONS = {action.value: action for action in Action}
-_GAME_ID_LIMIT = 64  # a BIS id, the longest there is, has 44 characters
-_TEXT_LIMIT = 2_000  # a mod reads less than 1,000 bytes of arguments (protocol.md M14)
-_COMMAND_LIMIT_BYTES = 900  # the same, but a command that is cut is another command
+_GAME_ID_LIMIT = 64  # the longest id, a BIS id, has 44 characters
+_TEXT_LIMIT = 2_000  # characters; a mod reads less than 1,000 bytes of arguments (protocol.md M14)
+_COMMAND_LIMIT_BYTES = 900  # refused, not cut: a command that is cut is another command
 _ID_LIMIT_BYTES = 128
-_ALTERED = re.compile('["\\\\\x00-\x1f\x7f-\x9f]')  # what no mod can be sent as it is
+_ALTERED = re.compile('["\\\\\x00-\x1f\x7f-\x9f]')  # characters that flatten.py would replace
 _COORDINATE_LIMIT = 1_000_000  # metres; the largest maps have 20,000
 _INT32_MAX = 2**31 - 1  # the mod's integers (protocol.md M14)
 
 
 class BadRequest(RelayError):
-    """Takaro asked for what cannot be done. `str(error)` names the field; a person at Takaro reads it."""
+    """A request of Takaro's cannot be read. `str(error)` names the field; a person at Takaro reads it."""
 
 
 def read_request(action: str, args: Any) -> tuple[Action, Arguments]:
-    """The action and its canonical arguments. `args` is as it came: JSON text, an object, a list, nothing.
+    """The action and its reduced arguments. `args` is as Takaro sent it: JSON text, an object, a list or
+    nothing.
 
     Raises BadRequest.
     """
@@ -54,7 +54,7 @@ def _message(args: Arguments) -> Arguments:
     opts = args.get("opts") or {}
     if not isinstance(opts, dict):
         raise BadRequest("opts must be an object")
-    # A recipient that cannot be read is an error: without it a whisper would be read by everyone.
+    # An unreadable recipient is an error: without it, everybody would read the whisper.
     if opts.get("recipient") is not None:
         slim["recipient"] = _game_id(opts["recipient"], "opts.recipient")
     if opts.get("senderNameOverride"):
@@ -121,7 +121,7 @@ def _object(args: Any) -> Arguments:
             args = orjson.loads(args.strip() or "{}")
         except orjson.JSONDecodeError:
             raise BadRequest("args is not valid JSON") from None
-    if not args:  # None, "", [] and {} all say that there are none
+    if not args:  # None, "", [] and {} all mean no arguments
         return {}
     if isinstance(args, list) and len(args) == 1:
         args = args[0]
@@ -131,7 +131,7 @@ def _object(args: Any) -> Arguments:
 
 
 def _target(args: Arguments) -> str:
-    """The player meant: a flat row first (it may hold a `player` of its own), else the row in `player`."""
+    """The gameId of a flat row, which may have a `player` field too, or else of the row in `player`."""
     if args.get("gameId") is not None or "player" not in args:
         return _game_id(args, "")
     return _game_id(args["player"], "player")
@@ -150,7 +150,8 @@ def _game_id(row: Any, where: str) -> str:
 
 
 def _unaltered(text: str, name: str) -> str:
-    """An id or a code as it is: altered or cut on its way to the mod it would mean another."""
+    """The id or code, unchanged. Raises BadRequest if it would be altered or cut for the mod: it would mean
+    another."""
     if _ALTERED.search(text) or len(text.encode()) > _ID_LIMIT_BYTES:
         raise BadRequest(f"{name} is too long, or holds characters that none has")
     return text
@@ -189,7 +190,7 @@ def _number(value: Any, name: str) -> float:
 
 def _coordinate(args: Arguments, axis: str) -> float:
     metres = _number(args.get(axis), axis)
-    if not -_COORDINATE_LIMIT <= metres <= _COORDINATE_LIMIT:  # false for NaN too
+    if not -_COORDINATE_LIMIT <= metres <= _COORDINATE_LIMIT:  # also refuses NaN
         raise BadRequest(f"{axis} must be within {_COORDINATE_LIMIT} m of the map's corner")
     return metres
 
@@ -204,7 +205,7 @@ def _amount(args: Arguments) -> int:
 
 
 def _expiry(expires_at: Any) -> dict[str, str]:
-    """Nothing for a permanent ban, else `expiresAt` in UTC."""
+    """`expiresAt` in UTC; an empty dict for a permanent ban."""
     if expires_at is not None and not isinstance(expires_at, str | int | float):
         raise BadRequest("expiresAt must be a date")
     try:

@@ -42,7 +42,7 @@ async def told(store: Store, slug: str, activity: ActivityLog, count: int) -> li
     return heard
 
 
-async def test_events_are_told_with_what_became_of_them(store: Store, slug: str) -> None:
+async def test_watchers_receive_events_with_their_end(store: Store, slug: str) -> None:
     activity = ActivityLog(store, slug)
     activity.looked(NOW_MS, "")
     refused = (RefusedEvent("Invalid event", (log("a"), log("b"))),)
@@ -64,7 +64,7 @@ async def test_events_are_told_with_what_became_of_them(store: Store, slug: str)
         (failures.no_result(), "no_result"),
     ],
 )
-async def test_commands_are_told_with_their_fate(
+async def test_watchers_receive_commands_with_their_end(
     store: Store, slug: str, result: Outcome | CommandFailure, fate: str
 ) -> None:
     activity = ActivityLog(store, slug)
@@ -80,7 +80,7 @@ async def test_commands_are_told_with_their_fate(
     )
 
 
-async def test_the_minute_has_events_latency_and_the_commands_that_are_told(store: Store, slug: str) -> None:
+async def test_the_minute_has_events_latency_and_writes(store: Store, slug: str) -> None:
     activity = ActivityLog(store, slug)
     activity.looked(NOW_MS, "")
     activity.taken(taken(log("1"), log("2")))
@@ -92,7 +92,7 @@ async def test_the_minute_has_events_latency_and_the_commands_that_are_told(stor
     assert last.p99_ms == pytest.approx(250, rel=0.2)
 
 
-async def test_what_an_owner_has_counted_outlives_it(store: Store, slug: str) -> None:
+async def test_the_counts_of_an_owner_are_stored_when_it_ends(store: Store, slug: str) -> None:
     activity = ActivityLog(store, slug)
     activity.looked(NOW_MS, "")
     activity.taken(taken(log("1")))
@@ -100,7 +100,7 @@ async def test_what_an_owner_has_counted_outlives_it(store: Store, slug: str) ->
     assert (await read_minutes(store, slug, NOW_MS + 60_000))[-2].events == 1
 
 
-async def test_while_nobody_looks_nothing_is_sent_to_redis(store: Store, slug: str) -> None:
+async def test_without_a_watcher_nothing_is_published(store: Store, slug: str) -> None:
     activity = ActivityLog(store, slug)
     activity.looked(NOW_MS, "")
     before = await calls(store, "publish")

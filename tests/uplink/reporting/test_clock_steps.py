@@ -12,7 +12,7 @@ from services.uplink.reporting.metrics import UplinkMetrics
 DAY_MS = 86_400_000
 
 
-def test_a_step_that_many_instances_see_is_said_and_counted_once_and_the_next_one_again(
+def test_each_step_is_logged_and_counted_once_for_all_instances(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.WARNING)
@@ -35,7 +35,7 @@ def test_a_step_that_many_instances_see_is_said_and_counted_once_and_the_next_on
     assert [registry.get_sample_value(name, {"direction": way}) for way in ("forward", "back")] == [2, 1]
 
 
-def test_what_nobody_can_tell_from_time_that_passed_is_said_and_not_counted(
+def test_a_step_forward_that_may_be_passed_time_is_logged_and_not_counted(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.WARNING)

@@ -97,7 +97,7 @@ async def scene(store: Store, slug: str, monkeypatch: pytest.MonkeyPatch) -> Asy
         await cancelled(uplink.running)
 
 
-async def test_without_takaro_the_backlog_and_the_mod_are_shown(scene: Scene) -> None:
+async def test_without_takaro_the_metrics_show_backlog_and_mod(scene: Scene) -> None:
     uplink = scene.start(f"ws://127.0.0.1:{free_port()}")
     await until(lambda: uplink.shows(scene.slug, "backlog_events") == 0)
     assert uplink.shows(scene.slug, "oldest_event_timestamp_seconds") == 0
@@ -111,7 +111,7 @@ async def test_without_takaro_the_backlog_and_the_mod_are_shown(scene: Scene) ->
     assert uplink.value("leases_owned") == uplink.value("leases_wanted") == 1
 
 
-async def test_with_takaro_what_is_delivered_and_how_long_it_took_are_shown(scene: Scene) -> None:
+async def test_with_takaro_the_metrics_show_deliveries_and_their_latency(scene: Scene) -> None:
     async with TakaroSim(registration_tokens={TOKEN}, ask_location=False) as takaro:
         uplink = scene.start(takaro.url)
         await until(lambda: uplink.shows(scene.slug, "instance_events_total") == 0)
@@ -124,7 +124,7 @@ async def test_with_takaro_what_is_delivered_and_how_long_it_took_are_shown(scen
         await until(lambda: uplink.shows(scene.slug, "backlog_events") == 0)
 
 
-async def test_an_instance_is_shown_by_one_uplink_at_a_time_and_then_by_the_next(scene: Scene) -> None:
+async def test_an_instance_has_metrics_at_one_uplink_at_a_time(scene: Scene) -> None:
     def owners() -> list[Uplink]:
         return [one for one in scene.uplinks if one.shows(scene.slug, "backlog_events") is not None]
 
@@ -138,7 +138,7 @@ async def test_an_instance_is_shown_by_one_uplink_at_a_time_and_then_by_the_next
         await until(lambda: owners() == [other])
 
 
-async def test_an_instance_that_is_removed_is_shown_no_more(scene: Scene) -> None:
+async def test_a_removed_instance_has_no_metrics_any_more(scene: Scene) -> None:
     uplink = scene.start(f"ws://127.0.0.1:{free_port()}")
     await until(lambda: uplink.shows(scene.slug, "backlog_events") == 0)
     uplink.fleet.update({})
@@ -146,7 +146,7 @@ async def test_an_instance_that_is_removed_is_shown_no_more(scene: Scene) -> Non
     await until(lambda: uplink.value("leases_wanted") == 0)
 
 
-async def test_what_waits_for_a_server_without_a_token_is_shown_by_one_uplink(scene: Scene) -> None:
+async def test_one_uplink_shows_the_backlog_of_a_server_without_a_token(scene: Scene) -> None:
     takaro_url = f"ws://127.0.0.1:{free_port()}"
     uplinks = [scene.start(takaro_url, token=None) for _ in range(2)]
     await scene.append(line("one"), line("two"))
@@ -164,7 +164,7 @@ async def test_what_waits_for_a_server_without_a_token_is_shown_by_one_uplink(sc
     await until(lambda: not any(one.states() for one in uplinks))
 
 
-async def test_a_server_that_gets_its_token_goes_on_being_shown(scene: Scene) -> None:
+async def test_a_server_keeps_its_metrics_when_it_gets_a_token(scene: Scene) -> None:
     async with TakaroSim(registration_tokens={TOKEN}, ask_location=False) as takaro:
         uplink = scene.start(takaro.url, token=None)
         await until(lambda: uplink.shows(scene.slug, "backlog_events") == 0)

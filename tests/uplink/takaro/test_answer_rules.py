@@ -97,12 +97,12 @@ WRONG: list[tuple[Action, Any, str]] = [
 
 
 @pytest.mark.parametrize(("action", "payload"), VALID)
-def test_what_takaro_accepts_is_valid(action: Action, payload: Any) -> None:
+def test_answers_that_takaro_accepts_are_valid(action: Action, payload: Any) -> None:
     assert is_valid_answer(action, payload) == ""
 
 
 @pytest.mark.parametrize(("action", "payload", "wrong"), WRONG)
-def test_what_takaro_refuses_is_named(action: Action, payload: Any, wrong: str) -> None:
+def test_answers_that_takaro_refuses_name_the_field(action: Action, payload: Any, wrong: str) -> None:
     assert is_valid_answer(action, payload).startswith(wrong)
 
 
@@ -116,5 +116,5 @@ def test_every_action_has_a_rule_and_a_case_on_both_sides() -> None:
     + [({"error": ""}, False), ({"error": None}, False), ({"error": 0}, False), ({"error": False}, False)]
     + [({}, False), ([], False), ("error", False), (None, False)],
 )
-def test_an_error_is_what_javascript_finds_true(payload: Any, error: bool) -> None:
+def test_an_error_is_a_value_that_is_true_in_javascript(payload: Any, error: bool) -> None:
     assert is_error(payload) is error

@@ -54,7 +54,7 @@ def test_a_list_is_passed_on_and_a_failed_one_is_an_error(action: Action) -> Non
         (Outcome(error="slow"), {"error": "slow"}),
     ],
 )
-def test_a_player_is_the_one_found_or_an_error(outcome: Outcome, payload: Any) -> None:
+def test_a_player_answer_is_the_player_or_an_error(outcome: Outcome, payload: Any) -> None:
     assert payload_for(Action.GET_PLAYER, ARGS, outcome) == payload
 
 
@@ -68,7 +68,7 @@ def test_a_player_is_the_one_found_or_an_error(outcome: Outcome, payload: Any) -
         (Outcome(value={"items": []}), "cannot be used"),
     ],
 )
-def test_what_is_not_known_of_a_player_is_an_error(action: Action, outcome: Outcome, words: str) -> None:
+def test_an_unknown_player_is_an_error(action: Action, outcome: Outcome, words: str) -> None:
     payload = payload_for(action, ARGS, outcome)
     assert is_error(payload) and words in payload["error"]
 
@@ -98,7 +98,7 @@ def test_a_long_error_of_the_mod_is_shortened() -> None:
 
 
 @pytest.mark.parametrize("action", OWN_ANSWERS)
-def test_our_own_answers_are_valid_and_wait_for_nobody(action: Action) -> None:
+def test_our_own_answers_are_valid_and_need_no_mod(action: Action) -> None:
     assert is_valid_answer(action, OWN_ANSWERS[action]) == ""
     assert payload_for(action, {}, Outcome(error="slow")) == OWN_ANSWERS[action]
 
@@ -162,7 +162,7 @@ VALUES = st.recursive(
     st.sampled_from([action for action in Action if action is not Action.TEST_REACHABILITY]),
     st.builds(Outcome, value=VALUES, error=st.just("") | st.text()),
 )
-def test_whatever_came_of_it_takaro_gets_a_valid_answer(action: Action, outcome: Outcome) -> None:
+def test_for_any_outcome_takaro_gets_a_valid_answer(action: Action, outcome: Outcome) -> None:
     payload = payload_for(action, ARGS, outcome)
     assert payload is not None
     assert is_valid_answer(action, payload) == ""

@@ -20,18 +20,16 @@ CASES = [
 
 
 @pytest.mark.parametrize(("failure", "cause", "text"), CASES)
-def test_a_failure_says_what_happened_and_is_counted_by_its_cause(
-    failure: CommandFailure, cause: Cause, text: str
-) -> None:
+def test_each_failure_has_its_text_and_its_cause(failure: CommandFailure, cause: Cause, text: str) -> None:
     assert failure.cause is cause
     assert failure.text.startswith(text)
 
 
-def test_every_cause_has_its_words() -> None:
+def test_every_cause_has_a_text() -> None:
     assert {cause for _, cause, _ in CASES} == set(Cause) - {Cause.REFUSED}  # those are the mod's
 
 
-def test_only_what_surely_did_not_happen_is_called_not_delivered() -> None:
+def test_only_commands_that_surely_did_not_run_are_called_not_delivered() -> None:
     unsure = {Cause.NO_RESULT, Cause.STORE_AWAY, Cause.FAULT}
     for failure, cause, _ in CASES:
         assert failure.text.startswith("not delivered") is (cause not in unsure)

@@ -160,7 +160,7 @@ def test_each_kind_of_frame_is_read(text: str, frame: Frame) -> None:
         (None, "Takaro's answer names no game server", ""),
     ],
 )
-def test_the_key_error_is_the_failure_and_its_words_say_what_helps(
+def test_an_error_key_means_failure_and_its_text_gives_the_remedy(
     payload: Any, text: str, remedy: str
 ) -> None:
     frame = json.dumps({"type": "identifyResponse", "payload": payload})
@@ -190,7 +190,7 @@ def test_the_key_error_is_the_failure_and_its_words_say_what_helps(
         "\ud800",
     ],
 )
-def test_what_is_no_frame_is_unknown(text: str) -> None:
+def test_other_messages_are_unknown_frames(text: str) -> None:
     assert isinstance(read_frame(text), Unknown)
 
 
@@ -220,21 +220,21 @@ FRAME_LIKE = st.fixed_dictionaries(
 
 
 @given(st.text() | st.binary() | JSON_VALUES.map(json.dumps) | FRAME_LIKE.map(json.dumps))
-def test_reading_never_raises_and_keeps_little(text: str | bytes) -> None:
+def test_reading_never_raises_and_keeps_short_texts(text: str | bytes) -> None:
     frame = read_frame(text)
     assert len(getattr(frame, "text", "")) <= TEXT_LIMIT
     if isinstance(frame, Request):
         assert frame.request_id
 
 
-def test_identify_says_it_in_payload() -> None:
+def test_identify_has_its_body_in_payload() -> None:
     assert decoded(frames.identify("identity", "registration", "My Server")) == {
         "type": "identify",
         "payload": {"identityToken": "identity", "registrationToken": "registration", "name": "My Server"},
     }
 
 
-def test_an_event_is_said_in_payload() -> None:
+def test_an_event_is_in_payload() -> None:
     event: GameEvent = {"type": "log", "data": {"msg": 'grüße "quoted"'}}
     assert decoded(frames.game_event(event)) == {"type": "gameEvent", "payload": event}
 
@@ -263,5 +263,5 @@ def test_an_error_answer_is_never_empty_and_always_one_short_line(text: str) -> 
     assert "\n" not in error
 
 
-def test_not_a_number_never_reaches_the_wire() -> None:
+def test_nan_is_never_sent() -> None:
     assert decoded(frames.response("r", {"x": float("nan")}))["payload"] == {"x": None}

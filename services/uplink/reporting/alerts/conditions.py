@@ -1,6 +1,7 @@
-"""When is an instance worth a message, and when is it well again? Pure: times are arguments.
+"""Decides when an alert about an instance begins and ends. Pure: times are arguments.
 
-Each condition begins and ends by rules that lie apart: what wavers on the edge is told once.
+Each condition ends at another threshold than it begins, so a value that wavers at one of them sends one
+message.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,12 +11,13 @@ from enum import StrEnum, unique
 from services.relay.protocol.link_states import LinkState
 
 AGAIN_AFTER_S = 900.0
-"""What nobody could be told is tried no sooner again: an address that is wrong stays wrong for long."""
+"""Time before an alert that could not be sent to any target is tried again: a wrong address stays wrong for
+long."""
 
 
 @unique
 class Condition(StrEnum):
-    """What can be wrong with an instance. The value is what webhooks are told."""
+    """What can be wrong with an instance. Webhooks get the value."""
 
     SILENT = "silent"
     REFUSED = "refused"
@@ -26,9 +28,9 @@ class Condition(StrEnum):
 class Sighting:
     """An instance as its owner sees it now.
 
-    `silent_s`: how long nothing was heard of the mod, as far as this process can judge (mod_contact.py);
-    None: never heard of. `unheard_s`: how long it is truly, however young this process is.
-    `fullness` is the part of the room for waiting events that is taken, `oldest_s` how long the oldest waits.
+    `silent_s` is the time since the mod's last call, as far as this process can judge (mod_contact.py); None:
+    it has never called. `unheard_s` is the true time, also if this process is younger. `fullness` is the
+    share of the room for waiting events that is in use, `oldest_s` how long the oldest event waits.
     """
 
     name: str
@@ -42,7 +44,7 @@ class Sighting:
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """A condition has begun, or ended. Times are wall clock; `since_s` is when it began."""
+    """A condition has begun or ended, at `at_s`. `since_s` is when it began. Both are on the wall clock."""
 
     slug: str
     condition: Condition
@@ -54,7 +56,8 @@ class Transition:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """`begins` has to hold for so long before it is told, and `ends` likewise."""
+    """`begins` must hold for `begins_for_s` before an alert begins, `ends` for `ends_for_s` before it
+    ends."""
 
     begins: Callable[[Sighting, float], bool]
     begins_for_s: float
@@ -63,16 +66,16 @@ class Rule:
 
 
 RULES: dict[Condition, Rule] = {
-    # After an outage of Redis the last contact is that of before, until mods have called: that is no silence.
-    # A process that has just started knows of no longer silence than its own age: it sees "well" for 20 s,
-    # whatever is true. So this has to hold for longer than that before a silence has ended.
+    # After an outage of Redis the stored last contact is old until mods have called: that is no silence. A
+    # new process cannot see a silence longer than its own age, so for 20 s each mod looks fine to it: a
+    # silence must have been over for longer than that before it ends.
     Condition.SILENT: Rule(
         begins=lambda seen, silent_after_s: (seen.silent_s or 0.0) > silent_after_s,
         begins_for_s=15.0,
         ends=lambda seen: seen.silent_s is not None and seen.silent_s < 20,
         ends_for_s=30.0,
     ),
-    # Asked again now and then, a link that is refused goes through other states and back.
+    # A refused link is tried again now and then: it goes through other states and back.
     Condition.REFUSED: Rule(
         begins=lambda seen, _: seen.link == LinkState.REFUSED,
         begins_for_s=0.0,
@@ -89,25 +92,26 @@ RULES: dict[Condition, Rule] = {
 
 
 class Watch:
-    """What people were told of one instance: `told` has since when it is so, by the wall clock.
+    """The alerts of one instance. `reported` has those that people know of: condition -> since when (wall
+    clock, s).
 
-    What is being told is left alone until `settle` says whether anybody heard it.
+    A transition that is being sent does not change again until `settle` says whether it has arrived.
     """
 
-    def __init__(self, told: Mapping[Condition, float], silent_after_s: float) -> None:
-        self.told = dict(told)
+    def __init__(self, reported: Mapping[Condition, float], silent_after_s: float) -> None:
+        self.reported = dict(reported)
         self._silent_after_s = silent_after_s
-        self._changing: dict[Condition, float] = {}  # since when the other rule holds
-        self._being_told: set[Condition] = set()
+        self._changing: dict[Condition, float] = {}  # since when the rule for a change holds
+        self._sending: set[Condition] = set()
         self._not_before_s: dict[Condition, float] = {}
 
     def look(self, slug: str, seen: Sighting, now_s: float, wall_s: float) -> list[Transition]:
-        """What is to be told with this sighting. `now_s` is a clock that is never set."""
+        """The transitions to send after this sighting. `now_s` is on a clock that is never set."""
         found = []
         for condition, rule in RULES.items():
-            if condition in self._being_told:
+            if condition in self._sending:
                 continue
-            since_s = self.told.get(condition)
+            since_s = self.reported.get(condition)
             if since_s is None:
                 holds, for_s = rule.begins(seen, self._silent_after_s), rule.begins_for_s
             else:
@@ -118,27 +122,28 @@ class Watch:
                 self._changing.setdefault(condition, now_s) + for_s,
                 self._not_before_s.get(condition, now_s),
             ):
-                self._being_told.add(condition)
+                self._sending.add(condition)
                 began = since_s is None
                 if since_s is None:
                     since_s = wall_s - _lasted_s(condition, seen)
                 found.append(Transition(slug, condition, began, since_s, wall_s, seen))
         return found
 
-    def settle(self, told: Transition, heard: bool, now_s: float) -> None:
-        """It was heard, or by nobody: then it comes again after a while, if it is still so."""
-        self._being_told.discard(told.condition)
-        self._changing.pop(told.condition, None)
-        if not heard:
-            self._not_before_s[told.condition] = now_s + AGAIN_AFTER_S
-        elif told.began:
-            self.told[told.condition] = told.since_s
+    def settle(self, sent: Transition, arrived: bool, now_s: float) -> None:
+        """Ends the sending of a transition. If it has not arrived anywhere, it is sent again after
+        AGAIN_AFTER_S if the condition still holds."""
+        self._sending.discard(sent.condition)
+        self._changing.pop(sent.condition, None)
+        if not arrived:
+            self._not_before_s[sent.condition] = now_s + AGAIN_AFTER_S
+        elif sent.began:
+            self.reported[sent.condition] = sent.since_s
         else:
-            self.told.pop(told.condition, None)
+            self.reported.pop(sent.condition, None)
 
 
 def _lasted_s(condition: Condition, seen: Sighting) -> float:
-    """For how long it has been so already when it is noticed."""
+    """How long the condition has lasted when it is noticed."""
     match condition:
         case Condition.SILENT:
             return seen.unheard_s

@@ -1,4 +1,4 @@
-"""Looks at the instances of this uplink now and then, and tells people what has begun or ended."""
+"""Looks at the instances of this uplink every few seconds, and sends alerts that have begun or ended."""
 
 import asyncio
 import contextlib
@@ -22,22 +22,26 @@ from services.uplink.reporting.alerts.post import post, shown
 
 LOOK_EVERY_S = 5.0
 GATHER_S = 3.0
-"""What happens to many instances happens to them within moments: it goes into one message."""
+"""Time to collect transitions for one message: what affects many instances affects them within moments."""
 
 MESSAGE_EVERY_S = 15.0
+"""Pause between two messages to one target."""
+
 TRIES = 8
 FIRST_PAUSE_S = 2.0
 LONGEST_PAUSE_S = 300.0
 MAX_WAITING = 2_000
+"""Number of transitions that may wait for one target."""
 
 logger = logging.getLogger(__name__)
 
 
 class AlertSender:
-    """`look` gives the instances that are this uplink's now, those of which something is known.
+    """Sends alerts. `look` gives the owned instances of which something is known; `count` counts sent
+    messages.
 
-    What was told is kept in Redis once it has arrived somewhere: the next owner neither repeats it, nor
-    forgets to say when it has ended. A crash in between repeats it, and what has arrived nowhere comes again.
+    Redis stores an alert once it has arrived at a target: so the next owner does not repeat it, and sends its
+    end. A crash before that repeats the alert. An alert that has arrived nowhere is sent again later.
     """
 
     def __init__(
@@ -45,7 +49,7 @@ class AlertSender:
         settings: Alerts,
         store: Store,
         look: Callable[[], Mapping[str, Sighting]],
-        counted: Callable[[str, bool], None],
+        count: Callable[[str, bool], None],
         faults: OwnFaults | None = None,
     ) -> None:
         self._faults = faults or OwnFaults()
@@ -54,7 +58,7 @@ class AlertSender:
         self._look = look
         self._watches: dict[str, Watch] = {}
         self._targets = [
-            _Target(name, url.get_secret_value(), body, counted, self._faults)
+            _Target(name, url.get_secret_value(), body, count, self._faults)
             for name, url, body in (
                 ("discord", settings.discord_url, words.discord),
                 ("webhook", settings.webhook_url, words.generic),
@@ -63,7 +67,7 @@ class AlertSender:
         ]
 
     async def run(self) -> None:
-        """Never returns."""
+        """Sends alerts as long as it runs. Never returns."""
         if not self._targets:
             await asyncio.Event().wait()
         async with asyncio.TaskGroup() as group:
@@ -79,8 +83,8 @@ class AlertSender:
         for slug in self._watches.keys() - found.keys():
             del self._watches[slug]
         new = [slug for slug in found if slug not in self._watches]
-        for slug, told in zip(new, await asyncio.gather(*map(self._told, new)), strict=True):
-            self._watches[slug] = Watch(told, self._silent_after_s)
+        for slug, stored in zip(new, await asyncio.gather(*map(self._stored, new)), strict=True):
+            self._watches[slug] = Watch(stored, self._silent_after_s)
         for slug, seen in found.items():
             with self._faults.kept(InstanceLogger(logger, slug), FaultKind.LOOP):
                 self._look_at(slug, seen, now_s, wall_s)
@@ -91,83 +95,85 @@ class AlertSender:
             for target in self._targets:
                 target.put(message)
 
-    async def _told(self, slug: str) -> dict[Condition, float]:
+    async def _stored(self, slug: str) -> dict[Condition, float]:
         stored = await self._store.send("HGETALL", keys_of(slug).alerts)
         known = {condition.value.encode(): condition for condition in Condition}
         return {known[name]: float(since) for name, since in pairs(stored) if name in known}
 
-    def _settle(self, told: Transition, heard: bool) -> None:
-        if watch := self._watches.get(told.slug):
-            watch.settle(told, heard, time.monotonic())
-        key = keys_of(told.slug).alerts
-        if heard and told.began:
-            self._store.tell("HSET", key, told.condition.value, f"{told.since_s:.0f}")
-        elif heard:
-            self._store.tell("HDEL", key, told.condition.value)
+    def _settle(self, sent: Transition, arrived: bool) -> None:
+        if watch := self._watches.get(sent.slug):
+            watch.settle(sent, arrived, time.monotonic())
+        key = keys_of(sent.slug).alerts
+        if arrived and sent.began:
+            self._store.tell("HSET", key, sent.condition.value, f"{sent.since_s:.0f}")
+        elif arrived:
+            self._store.tell("HDEL", key, sent.condition.value)
 
 
 class _Message:
-    """A transition on its way to every target. It is heard when the first has taken it."""
+    """A transition on its way to every target. It has arrived once the first target has taken it."""
 
     def __init__(
         self, transition: Transition, targets: int, settle: Callable[[Transition, bool], None]
     ) -> None:
         self.transition = transition
         self._left = targets
-        self._heard = False
+        self._arrived = False
         self._settle = settle
 
     def done(self, taken: bool) -> None:
         self._left -= 1
-        if not self._heard and (taken or not self._left):
-            self._heard = taken
+        if not self._arrived and (taken or not self._left):
+            self._arrived = taken
             self._settle(self.transition, taken)
 
 
 class _Target:
-    """One address that is told, at a pace of its own: another one that is away does not hold it up."""
+    """One address, with a queue and a pace of its own: a target that is away does not delay another one."""
 
     def __init__(
         self,
         name: str,
         url: str,
         body: Callable[[Sequence[Transition]], dict[str, Any]],
-        counted: Callable[[str, bool], None],
+        count: Callable[[str, bool], None],
         faults: OwnFaults,
     ) -> None:
         self._faults = faults
         self._name = name
         self._url = url
         self._body = body
-        self._counted = counted
+        self._count = count
         self._waiting: deque[_Message] = deque()
-        self._some = asyncio.Event()
+        self._has_messages = asyncio.Event()
 
     def put(self, message: _Message) -> None:
         self._waiting.append(message)
         if len(self._waiting) > MAX_WAITING:
             self._waiting.popleft().done(taken=False)
-            self._counted(self._name, False)
-        self._some.set()
+            self._count(self._name, False)
+        self._has_messages.set()
 
     async def run(self) -> None:
         while True:
-            await self._some.wait()
+            await self._has_messages.wait()
             await asyncio.sleep(GATHER_S)
             messages = list(self._waiting)
             self._waiting.clear()
-            self._some.clear()
+            self._has_messages.clear()
             sent = False
             with self._faults.kept(logger, FaultKind.LOOP):
-                sent = await self._send(orjson.dumps(self._body([one.transition for one in messages])))
-            self._counted(self._name, sent)
+                sent = await self._send(
+                    orjson.dumps(self._body([message.transition for message in messages]))
+                )
+            self._count(self._name, sent)
             for message in messages:
                 with self._faults.kept(InstanceLogger(logger, message.transition.slug), FaultKind.LISTENER):
                     message.done(sent)
             await asyncio.sleep(MESSAGE_EVERY_S)
 
     async def _send(self, body: bytes) -> bool:
-        """Tries until it is taken, or a few times."""
+        """Sends one message, with up to TRIES attempts. Returns whether the target has taken it."""
         pause_s, why = FIRST_PAUSE_S, ""
         for attempt in range(TRIES):
             if attempt:

@@ -1,6 +1,6 @@
-"""Transitions in words, for people in Discord and for programs. Pure.
+"""Writes transitions as messages, for people in Discord and for programs. Pure.
 
-Names are text of others: in Discord they are shown as they are, and call nobody.
+Names may be hostile: in Discord they are escaped, so they format nothing and mention nobody.
 """
 
 import re
@@ -12,11 +12,12 @@ from typing import Any
 from services.uplink.reporting.alerts.conditions import Condition, Transition
 
 MAX_CHARS = 1_800
-"""Discord takes 2,000. What does not fit is counted in the last line."""
+"""Length of a message. Discord takes 2,000. The last line has the number of transitions that do not fit."""
 
 MAX_LISTED = 100
+"""Number of transitions in one body for programs."""
 
-_NOTABLE = re.compile(r"([!-/:-@\[-`{-~])")
+_MARKDOWN = re.compile(r"([!-/:-@\[-`{-~])")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 _SHORT: dict[tuple[Condition, bool], str] = {
@@ -29,10 +30,10 @@ _SHORT: dict[tuple[Condition, bool], str] = {
 }
 
 
-def sentence(told: Transition) -> str:
-    """What has happened, without the name of the instance."""
-    lasted = duration(told.at_s - told.since_s)
-    match told.condition, told.began:
+def sentence(transition: Transition) -> str:
+    """The transition as a sentence, without the name of the instance."""
+    lasted = duration(transition.at_s - transition.since_s)
+    match transition.condition, transition.began:
         case Condition.SILENT, True:
             return f"the game server is silent: nothing was heard of its mod for {lasted}"
         case Condition.SILENT, False:
@@ -42,24 +43,25 @@ def sentence(told: Transition) -> str:
         case Condition.REFUSED, False:
             return f"Takaro accepts this server again after {lasted}"
         case Condition.BACKLOG, True:
-            oldest = duration(told.seen.oldest_s)
+            oldest = duration(transition.seen.oldest_s)
             return (
-                f"{told.seen.events:,} events wait for Takaro, the oldest for {oldest};"
-                f" the link is {told.seen.link or 'not there yet'}"
+                f"{transition.seen.events:,} events wait for Takaro, the oldest for {oldest};"
+                f" the link is {transition.seen.link or 'not there yet'}"
             )
         case _:
             return f"the backlog is gone after {lasted}"
 
 
-def discord(all_told: Sequence[Transition]) -> dict[str, Any]:
-    """The body of one message for all of them."""
+def discord(transitions: Sequence[Transition]) -> dict[str, Any]:
+    """The body of one Discord message for all transitions."""
     lines: list[str] = []
     left = MAX_CHARS
-    for number, told in enumerate(all_told):
-        mark = "\N{LARGE RED CIRCLE}" if told.began else "\N{LARGE GREEN CIRCLE}"
-        line = f"{mark} **{escaped(told.seen.name)}** ({escaped(told.slug)}): {escaped(sentence(told))}"
+    for number, transition in enumerate(transitions):
+        mark = "\N{LARGE RED CIRCLE}" if transition.began else "\N{LARGE GREEN CIRCLE}"
+        name, slug = escaped(transition.seen.name), escaped(transition.slug)
+        line = f"{mark} **{name}** ({slug}): {escaped(sentence(transition))}"
         if len(line) + 1 > left:
-            lines.append(_rest(all_told[number:]))
+            lines.append(_rest(transitions[number:]))
             break
         left -= len(line) + 1
         lines.append(line)
@@ -71,33 +73,33 @@ def discord(all_told: Sequence[Transition]) -> dict[str, Any]:
     }
 
 
-def generic(all_told: Sequence[Transition]) -> dict[str, Any]:
-    """The body for programs: a list, and how many more there were."""
+def generic(transitions: Sequence[Transition]) -> dict[str, Any]:
+    """The body for programs: a list of alerts, and the number of those that it leaves out."""
     return {
         "source": "dayz-relay",
         "alerts": [
             {
-                "instance": told.slug,
-                "name": told.seen.name,
-                "condition": told.condition.value,
-                "state": "began" if told.began else "ended",
-                "since": _iso(told.since_s),
-                "at": _iso(told.at_s),
-                "text": sentence(told),
+                "instance": transition.slug,
+                "name": transition.seen.name,
+                "condition": transition.condition.value,
+                "state": "began" if transition.began else "ended",
+                "since": _iso(transition.since_s),
+                "at": _iso(transition.at_s),
+                "text": sentence(transition),
             }
-            for told in all_told[:MAX_LISTED]
+            for transition in transitions[:MAX_LISTED]
         ],
-        "more": max(0, len(all_told) - MAX_LISTED),
+        "more": max(0, len(transitions) - MAX_LISTED),
     }
 
 
 def escaped(text: str) -> str:
-    """Text that Discord shows as it is: no markdown, no link, nobody mentioned, and on its line."""
-    return _NOTABLE.sub(r"\\\1", _UNPRINTABLE.sub(" ", text))
+    """The text as Discord shows it unchanged on one line: no markdown, no link, no mention."""
+    return _MARKDOWN.sub(r"\\\1", _UNPRINTABLE.sub(" ", text))
 
 
 def duration(seconds: float) -> str:
-    """As a person says it: "45 s", "12 min", "3 h 5 min", "2 d 4 h"."""
+    """A time in one or two units: "45 s", "12 min", "3 h 5 min", "2 d 4 h"."""
     whole = max(0, round(seconds))
     if whole < 60:
         return f"{whole} s"
@@ -108,8 +110,8 @@ def duration(seconds: float) -> str:
     return f"{whole // 60} min"
 
 
-def _rest(told: Sequence[Transition]) -> str:
-    counts = Counter(_SHORT[one.condition, one.began] for one in told)
+def _rest(transitions: Sequence[Transition]) -> str:
+    counts = Counter(_SHORT[one.condition, one.began] for one in transitions)
     return "\N{HORIZONTAL ELLIPSIS} and " + ", ".join(
         f"{count:,} more {what}" for what, count in counts.items()
     )

@@ -1,4 +1,4 @@
-"""What begins and ends for an instance, told once each."""
+"""Alerts begin and end, and each transition is sent once."""
 
 from dataclasses import replace
 
@@ -22,20 +22,20 @@ BEHIND = replace(WELL, events=10, oldest_s=400.0)
 WALL_S = 1_800_000_000.0
 
 
-def heard(watch: Watch, sighting: Sighting, at_s: float, heard: bool = True) -> list[Transition]:
-    """What is told with this sighting, each heard at once or not at all."""
+def sent(watch: Watch, sighting: Sighting, at_s: float, arrived: bool = True) -> list[Transition]:
+    """The transitions of this sighting, each of which arrives at once, or not at all."""
     found = watch.look("a", sighting, at_s, WALL_S + at_s)
     for one in found:
-        watch.settle(one, heard, at_s)
+        watch.settle(one, arrived, at_s)
     return found
 
 
-def told(watch: Watch, *seen: tuple[float, Sighting]) -> list[tuple[float, str, bool]]:
-    """At what second what began (or ended)."""
+def transitions(watch: Watch, *seen: tuple[float, Sighting]) -> list[tuple[float, str, bool]]:
+    """Each transition: the second, the condition, whether it began."""
     return [
         (at_s, one.condition.value, one.began)
         for at_s, sighting in seen
-        for one in heard(watch, sighting, at_s)
+        for one in sent(watch, sighting, at_s)
     ]
 
 
@@ -47,16 +47,16 @@ def steadily(sighting: Sighting, begin_s: float, end_s: float) -> list[tuple[flo
     ("bad", "condition", "begins_s", "ends_s"),
     [(SILENT, "silent", 15, 30), (REFUSED, "refused", 0, 10), (BEHIND, "backlog", 30, 30)],
 )
-def test_a_condition_is_told_when_it_began_and_when_it_is_over(
+def test_a_condition_sends_its_beginning_and_its_end(
     bad: Sighting, condition: str, begins_s: float, ends_s: float
 ) -> None:
     watch = Watch({}, 180)
-    assert told(watch, *steadily(bad, 0, 300)) == [(begins_s, condition, True)]
-    assert told(watch, *steadily(WELL, 300, 600)) == [(300 + ends_s, condition, False)]
-    assert watch.told == {}
+    assert transitions(watch, *steadily(bad, 0, 300)) == [(begins_s, condition, True)]
+    assert transitions(watch, *steadily(WELL, 300, 600)) == [(300 + ends_s, condition, False)]
+    assert watch.reported == {}
 
 
-def test_since_when_is_counted_from_when_it_was_so() -> None:
+def test_the_start_of_a_condition_is_when_it_began_and_not_when_it_was_noticed() -> None:
     watch = Watch({}, 180)
     watch.look("a", SILENT, 0, WALL_S)
     (silent,) = watch.look("a", replace(SILENT, unheard_s=215.0), 15, WALL_S + 15)
@@ -67,14 +67,14 @@ def test_since_when_is_counted_from_when_it_was_so() -> None:
     assert behind.since_s == WALL_S + 30 - 400
 
 
-def test_a_young_process_waits_for_its_own_time_and_says_the_true_one() -> None:
+def test_a_new_process_waits_its_own_time_and_reports_the_true_silence() -> None:
     watch = Watch({}, 180)
     young = [
         (float(at_s), replace(WELL, silent_s=float(at_s), unheard_s=372.0 + at_s)) for at_s in range(200)
     ]
-    (silent,) = [one for at_s, seen in young for one in heard(watch, seen, at_s)]
+    (silent,) = [one for at_s, seen in young for one in sent(watch, seen, at_s)]
     assert (silent.at_s, silent.since_s) == (WALL_S + 196, WALL_S - 372)
-    (back,) = [one for at_s, seen in steadily(WELL, 200, 300) for one in heard(watch, seen, at_s)]
+    (back,) = [one for at_s, seen in steadily(WELL, 200, 300) for one in sent(watch, seen, at_s)]
     assert back.since_s == WALL_S - 372
 
 
@@ -88,8 +88,8 @@ def test_a_young_process_waits_for_its_own_time_and_says_the_true_one() -> None:
         replace(WELL, oldest_s=299.0, fullness=0.5),
     ],
 )
-def test_what_is_no_reason_is_not_told(seen: Sighting) -> None:
-    assert told(Watch({}, 180), *steadily(seen, 0, 1_000)) == []
+def test_values_below_the_thresholds_send_nothing(seen: Sighting) -> None:
+    assert transitions(Watch({}, 180), *steadily(seen, 0, 1_000)) == []
 
 
 @pytest.mark.parametrize(
@@ -101,54 +101,54 @@ def test_what_is_no_reason_is_not_told(seen: Sighting) -> None:
     ],
 )
 def test_between_the_two_rules_nothing_changes(condition: Condition, between: Sighting) -> None:
-    assert told(Watch({}, 180), *steadily(between, 0, 1_000)) == []
-    assert told(Watch({condition: WALL_S}, 180), *steadily(between, 0, 1_000)) == []
+    assert transitions(Watch({}, 180), *steadily(between, 0, 1_000)) == []
+    assert transitions(Watch({condition: WALL_S}, 180), *steadily(between, 0, 1_000)) == []
 
 
-def test_what_wavers_is_told_once() -> None:
+def test_a_value_that_wavers_sends_one_alert() -> None:
     wavering = [(float(at_s), REFUSED if at_s % 15 < 5 else WELL) for at_s in range(0, 600, 5)]
-    assert told(Watch({}, 180), *wavering) == [(0, "refused", True)]
+    assert transitions(Watch({}, 180), *wavering) == [(0, "refused", True)]
 
 
-def test_what_was_read_before_mods_could_call_again_is_no_silence() -> None:
+def test_an_old_last_contact_after_an_outage_is_no_silence() -> None:
     after_an_outage = [*steadily(SILENT, 0, 15), *steadily(WELL, 15, 100)]
-    assert told(Watch({}, 180), *after_an_outage) == []
+    assert transitions(Watch({}, 180), *after_an_outage) == []
 
 
-def test_an_uplink_that_takes_over_neither_repeats_nor_forgets() -> None:
+def test_a_new_owner_neither_repeats_an_alert_nor_forgets_its_end() -> None:
     watch = Watch({Condition.SILENT: WALL_S - 500}, 180)
     # It has just started: the silence that it knows of grows from nothing.
     young = [(float(at_s), replace(WELL, silent_s=float(at_s))) for at_s in range(0, 300, 5)]
-    assert told(watch, *young) == []
-    (back,) = [one for at_s, seen in steadily(WELL, 300, 400) for one in heard(watch, seen, at_s)]
+    assert transitions(watch, *young) == []
+    (back,) = [one for at_s, seen in steadily(WELL, 300, 400) for one in sent(watch, seen, at_s)]
     assert (back.began, back.since_s) == (False, WALL_S - 500)
 
 
-def test_what_nobody_heard_comes_again_later_if_it_is_still_so() -> None:
+def test_an_alert_that_did_not_arrive_is_sent_again_if_it_still_holds() -> None:
     watch = Watch({}, 180)
-    assert len(heard(watch, REFUSED, 0, heard=False)) == 1
-    assert watch.told == {}
-    assert told(watch, *steadily(REFUSED, 5, 2_000)) == [(AGAIN_AFTER_S, "refused", True)]
-    heard(watch, WELL, 2_000)
-    assert len(heard(watch, WELL, 2_010, heard=False)) == 1
-    assert told(watch, *steadily(WELL, 2_015, 5_000)) == [(2_010 + AGAIN_AFTER_S, "refused", False)]
+    assert len(sent(watch, REFUSED, 0, arrived=False)) == 1
+    assert watch.reported == {}
+    assert transitions(watch, *steadily(REFUSED, 5, 2_000)) == [(AGAIN_AFTER_S, "refused", True)]
+    sent(watch, WELL, 2_000)
+    assert len(sent(watch, WELL, 2_010, arrived=False)) == 1
+    assert transitions(watch, *steadily(WELL, 2_015, 5_000)) == [(2_010 + AGAIN_AFTER_S, "refused", False)]
 
 
-def test_what_nobody_heard_and_is_over_is_not_told() -> None:
+def test_an_alert_that_did_not_arrive_and_is_over_is_not_sent() -> None:
     watch = Watch({}, 180)
-    heard(watch, REFUSED, 0, heard=False)
-    assert told(watch, *steadily(WELL, 5, 2_000)) == []
+    sent(watch, REFUSED, 0, arrived=False)
+    assert transitions(watch, *steadily(WELL, 5, 2_000)) == []
 
 
-def test_what_is_being_told_is_told_once_and_ends_only_after_it_was_heard() -> None:
+def test_an_alert_on_its_way_is_not_repeated_and_ends_only_after_it_has_arrived() -> None:
     watch = Watch({}, 180)
     (began,) = watch.look("a", REFUSED, 0, WALL_S)
-    assert told(watch, *steadily(REFUSED, 5, 100), *steadily(WELL, 100, 200)) == []
+    assert transitions(watch, *steadily(REFUSED, 5, 100), *steadily(WELL, 100, 200)) == []
     watch.settle(began, True, 200)
-    assert told(watch, *steadily(WELL, 200, 300)) == [(210, "refused", False)]
+    assert transitions(watch, *steadily(WELL, 200, 300)) == [(210, "refused", False)]
 
 
-def test_the_silence_of_a_young_process_cannot_look_like_a_return() -> None:
+def test_a_new_process_does_not_take_a_silence_for_a_return() -> None:
     rule = RULES[Condition.SILENT]
     longest_s = next(at_s for at_s in range(1_000) if not rule.ends(replace(WELL, silent_s=float(at_s))))
     assert rule.ends_for_s > longest_s
@@ -169,10 +169,10 @@ def test_the_silence_of_a_young_process_cannot_look_like_a_return() -> None:
         max_size=100,
     )
 )
-def test_whatever_is_seen_begin_and_end_take_turns(sightings: list[Sighting]) -> None:
+def test_for_any_sightings_beginnings_and_ends_alternate(sightings: list[Sighting]) -> None:
     watch = Watch({}, 180)
-    found = told(watch, *((5.0 * number, seen) for number, seen in enumerate(sightings)))
+    found = transitions(watch, *((5.0 * number, seen) for number, seen in enumerate(sightings)))
     for condition in Condition:
         turns = [began for _, what, began in found if what == condition]
         assert turns == [number % 2 == 0 for number in range(len(turns))]
-        assert (condition in watch.told) == (len(turns) % 2 == 1)
+        assert (condition in watch.reported) == (len(turns) % 2 == 1)

@@ -48,14 +48,14 @@ def test_each_transition_is_a_sentence(condition: Condition, began: bool, words:
         (187_200, "2 d 4 h"),
     ],
 )
-def test_a_duration_is_said_as_people_say_it(seconds: float, said: str) -> None:
+def test_a_duration_has_one_or_two_units(seconds: float, said: str) -> None:
     assert duration(seconds) == said
 
 
 HOSTILE = "@everyone <@1> **big** [x](https://evil.example) `code` \n# head ||spoiler|| \u202egnp"
 
 
-def test_a_hostile_name_calls_nobody_and_forms_nothing() -> None:
+def test_a_hostile_name_mentions_nobody_and_formats_nothing() -> None:
     body = discord([replace(SILENT, seen=replace(SEEN, name=HOSTILE))])
     assert body["allowed_mentions"] == {"parse": []}
     content = body["content"]
@@ -65,7 +65,7 @@ def test_a_hostile_name_calls_nobody_and_forms_nothing() -> None:
 
 
 @given(st.text())
-def test_escaping_keeps_every_visible_character_and_leaves_no_bare_mark(text: str) -> None:
+def test_escaping_keeps_every_visible_character_and_escapes_every_mark(text: str) -> None:
     said = escaped(text)
     assert not re.search(r"[!-/:-@\[-`{-~]", re.sub(r"\\[!-/:-@\[-`{-~]", "", said))
     letters = "".join(char for char in text if char.isalnum())
@@ -76,21 +76,21 @@ KINDS = [(condition, began) for condition in Condition for began in (True, False
 
 
 @given(st.lists(st.sampled_from(KINDS), min_size=1, max_size=1_500), st.text(min_size=3, max_size=50))
-def test_any_number_fits_one_message_and_none_is_left_out(
+def test_any_number_of_transitions_fits_one_message_and_all_are_counted(
     kinds: list[tuple[Condition, bool]], name: str
 ) -> None:
     seen = replace(SEEN, name=name)
-    told = [replace(SILENT, condition=condition, began=began, seen=seen) for condition, began in kinds]
-    content = discord(told)["content"]
+    transitions = [replace(SILENT, condition=condition, began=began, seen=seen) for condition, began in kinds]
+    content = discord(transitions)["content"]
     assert len(content) <= 2_000
     *listed, last = content.split("\n")
     more = (
         1 if last[0] != "\u2026" else sum(int(n.replace(",", "")) for n in re.findall(r"([\d,]+) more", last))
     )
-    assert len(listed) + more == len(told)
+    assert len(listed) + more == len(transitions)
 
 
-def test_a_program_gets_what_it_can_sort_by() -> None:
+def test_the_body_for_programs_has_one_row_for_each_transition() -> None:
     body = orjson.loads(orjson.dumps(generic([SILENT] * (MAX_LISTED + 5))))
     assert body["source"] == "dayz-relay" and body["more"] == 5 and len(body["alerts"]) == MAX_LISTED
     assert body["alerts"][0] == {

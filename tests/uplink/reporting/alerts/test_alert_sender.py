@@ -71,7 +71,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Uplink:
-    """One uplink's herald, what it sees, and what it has counted."""
+    """One uplink's AlertSender, what it sees, and what it has counted."""
 
     def __init__(self, settings: Alerts, store: Store) -> None:
         self.seen: dict[str, Sighting] = {}
@@ -87,7 +87,7 @@ async def an_uplink(settings: Alerts, store: Store) -> AsyncIterator[Uplink]:
     await cancelled(uplink.running)
 
 
-async def test_both_addresses_hear_of_a_beginning_and_an_end(
+async def test_both_targets_get_the_beginning_and_the_end(
     store: Store, slug: str, hook: Hook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rules = {name: replace(rule, ends_for_s=0.0) for name, rule in RULES.items()}
@@ -106,7 +106,7 @@ async def test_both_addresses_hear_of_a_beginning_and_an_end(
     assert "Takaro refuses" in texts[0] and "Takaro accepts" in texts[1] and states == ["began", "ended"]
 
 
-async def test_many_at_once_are_one_message(store: Store, slug: str, hook: Hook) -> None:
+async def test_many_transitions_at_once_are_one_message(store: Store, slug: str, hook: Hook) -> None:
     async with an_uplink(Alerts(discord_url=hook.url), store) as uplink:
         uplink.seen = {f"{slug}-{number}": REFUSED for number in range(300)}
         await until(lambda: uplink.counted == [("discord", True)])
@@ -114,7 +114,7 @@ async def test_many_at_once_are_one_message(store: Store, slug: str, hook: Hook)
     assert "more refused by Takaro" in body["content"]
 
 
-async def test_the_next_owner_does_not_repeat_what_was_told(store: Store, slug: str, hook: Hook) -> None:
+async def test_the_next_owner_does_not_repeat_an_alert(store: Store, slug: str, hook: Hook) -> None:
     for _ in range(2):
         async with an_uplink(Alerts(discord_url=hook.url), store) as uplink:
             uplink.seen = {slug: REFUSED}
@@ -123,7 +123,9 @@ async def test_the_next_owner_does_not_repeat_what_was_told(store: Store, slug: 
     assert len(hook.bodies) == 1
 
 
-async def test_what_was_not_taken_yet_is_told_by_the_next_owner(store: Store, slug: str, hook: Hook) -> None:
+async def test_the_next_owner_sends_an_alert_that_has_not_arrived(
+    store: Store, slug: str, hook: Hook
+) -> None:
     hook.answers = ["hang"]
     for count in (1, 2):
         async with an_uplink(Alerts(webhook_url=hook.url), store) as uplink:
@@ -132,7 +134,7 @@ async def test_what_was_not_taken_yet_is_told_by_the_next_owner(store: Store, sl
 
 
 @pytest.mark.parametrize("answer", ["500 Oops", "429 Slow down\r\nRetry-After: 0.05", "503 Away"])
-async def test_it_tries_again(store: Store, slug: str, hook: Hook, answer: str) -> None:
+async def test_a_failed_message_is_sent_again(store: Store, slug: str, hook: Hook, answer: str) -> None:
     hook.answers = [answer] * 3
     async with an_uplink(Alerts(discord_url=hook.url), store) as uplink:
         uplink.seen = {slug: REFUSED}
@@ -143,7 +145,7 @@ async def test_it_tries_again(store: Store, slug: str, hook: Hook, answer: str) 
 @pytest.mark.parametrize(
     ("answer", "tries"), [("500 Oops", 8), ("404 Gone", 1), ("302 Elsewhere", 1), ("no", 8)]
 )
-async def test_it_gives_up_and_says_so_without_the_secret(
+async def test_a_message_that_is_given_up_is_logged_without_the_secret(
     store: Store,
     slug: str,
     hook: Hook,
@@ -164,7 +166,7 @@ async def test_it_gives_up_and_says_so_without_the_secret(
     assert await store.send("EXISTS", keys_of(slug).alerts) == 0
 
 
-async def test_what_nobody_has_taken_comes_again(
+async def test_an_alert_that_has_arrived_nowhere_is_sent_again_later(
     store: Store, slug: str, hook: Hook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(conditions, "AGAIN_AFTER_S", 0.1)
@@ -176,7 +178,7 @@ async def test_what_nobody_has_taken_comes_again(
     assert [sent for _, sent in uplink.counted] == [False] * 4 + [True] * 2
 
 
-async def test_what_one_address_has_taken_is_not_repeated_for_the_other(
+async def test_an_alert_that_one_target_has_taken_is_not_sent_again(
     store: Store, slug: str, hook: Hook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(conditions, "AGAIN_AFTER_S", 0.0)
@@ -199,16 +201,14 @@ async def test_a_server_that_never_answers_costs_a_limited_time(
     assert len(hook.bodies) == 2
 
 
-async def test_one_address_that_is_away_does_not_hold_up_the_other(
-    store: Store, slug: str, hook: Hook
-) -> None:
+async def test_a_target_that_is_away_does_not_delay_the_other(store: Store, slug: str, hook: Hook) -> None:
     nobody = SecretStr("http://127.0.0.1:1/hook")
     async with an_uplink(Alerts(discord_url=hook.url, webhook_url=nobody), store) as uplink:
         uplink.seen = {slug: REFUSED}
         await until(lambda: ("discord", True) in uplink.counted)
 
 
-async def test_a_name_and_a_password_in_an_address_are_said(store: Store, slug: str, hook: Hook) -> None:
+async def test_a_name_and_a_password_in_a_url_are_sent(store: Store, slug: str, hook: Hook) -> None:
     url = SecretStr(f"http://relay:p%40ss@127.0.0.1:{hook.port}/hook")
     async with an_uplink(Alerts(webhook_url=url), store) as uplink:
         uplink.seen = {slug: REFUSED}
@@ -218,13 +218,13 @@ async def test_a_name_and_a_password_in_an_address_are_said(store: Store, slug: 
     assert f"\r\nAuthorization: Basic {b64encode(b'relay:p@ss').decode()}\r\n" in head
 
 
-async def test_without_an_address_nothing_is_looked_at(store: Store) -> None:
+async def test_without_a_target_the_instances_are_not_looked_at(store: Store) -> None:
     async with an_uplink(Alerts(), store) as uplink:
         await asyncio.sleep(0.1)
         assert not uplink.running.done() and uplink.counted == []
 
 
-async def test_an_address_whose_certificate_nobody_vouches_for_is_told_nothing(
+async def test_a_target_with_an_untrusted_certificate_gets_nothing(
     store: Store, slug: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cert, key = make_certificate(tmp_path, "hook")
@@ -248,7 +248,7 @@ async def test_an_address_whose_certificate_nobody_vouches_for_is_told_nothing(
     assert len(hook.bodies) == 1
 
 
-def test_the_address_of_a_webhook_is_a_secret() -> None:
+def test_the_url_of_a_webhook_is_a_secret() -> None:
     settings = Alerts(discord_url=SecretStr(f"https://discord.example/{SECRET}"))
     redaction = Redaction()
     redaction.hide("settings", secrets_in(settings))
@@ -260,7 +260,7 @@ def test_the_address_of_a_webhook_is_a_secret() -> None:
     assert post.shown(f"https://user:pass@discord.example/{SECRET}") == "https://discord.example/***"
 
 
-async def test_a_server_that_cannot_be_judged_keeps_no_other_from_being_told_of(
+async def test_a_fault_with_one_server_does_not_stop_alerts_of_others(
     store: Store, slug: str, hook: Hook
 ) -> None:
     async with an_uplink(Alerts(discord_url=hook.url), store) as uplink:
@@ -269,7 +269,7 @@ async def test_a_server_that_cannot_be_judged_keeps_no_other_from_being_told_of(
         assert not uplink.running.done()
 
 
-async def test_a_message_that_cannot_be_written_is_told_later_and_others_go_on(
+async def test_a_message_that_cannot_be_built_is_sent_later_and_others_are_sent(
     store: Store, slug: str, hook: Hook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def failing(*_: object) -> None:
