@@ -1,1 +1,1 @@
-"""What mods write and what they can read. Pure: nothing here knows of HTTP or Redis."""
+"""Reads what mods write, and writes what they can read. Pure: nothing here uses HTTP or Redis."""

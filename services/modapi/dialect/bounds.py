@@ -1,5 +1,8 @@
-"""How big, how deep and how wordy one event may be. What is beyond is put aside or cut, never refused: a mod
-would send it again for ever (protocol.md M4)."""
+"""The limits of one event: bytes, levels, characters of a text.
+
+An event beyond them becomes a dead letter or is cut, but is never refused: a mod would send it again for ever
+(protocol.md M4).
+"""
 
 from typing import Any
 
@@ -9,7 +12,7 @@ from services.relay.protocol.records import DeadEvent
 
 
 def bounded(raw: dict[str, Any], data: bytes, limits: Limits) -> dict[str, Any] | DeadEvent:
-    """The event `raw`, with long texts cut, or why it is put aside. `data` is what it is as JSON."""
+    """The event `raw` with long texts cut, or a dead event with the reason. `data` is the event as JSON."""
     if len(data) > limits.event_bytes:
         detail = f"it has {len(data)} bytes, {limits.event_bytes} are allowed"
         return dead(Reason.EVENT_TOO_LARGE, detail, data)
@@ -22,7 +25,7 @@ def bounded(raw: dict[str, Any], data: bytes, limits: Limits) -> dict[str, Any] 
 
 
 def levels(value: Any) -> int:
-    """How deep lists and objects are nested."""
+    """Number of levels to which lists and objects are nested."""
     deepest, rest = 0, [(value, 1)]
     while rest:
         value, level = rest.pop()
@@ -34,7 +37,7 @@ def levels(value: Any) -> int:
 
 
 def shortened(value: Any, chars: int) -> Any:
-    """The same with each text cut to so many characters. Not for what is nested without bound."""
+    """The value with each text cut to `chars` characters. It recurses: the nesting must be bounded."""
     if isinstance(value, str):
         return value[:chars]
     if isinstance(value, dict):

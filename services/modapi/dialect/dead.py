@@ -1,4 +1,4 @@
-"""Why an event is put aside: the fixed set of reasons, and how such an event is kept."""
+"""The fixed set of reasons for dead letters, and how modapi makes one."""
 
 from enum import StrEnum, unique
 from typing import Any
@@ -8,12 +8,12 @@ import orjson
 from services.relay.protocol.records import DeadEvent
 
 RAW_BYTES = 2_000
-"""How much of a dead event is kept: enough to see what is wrong with it."""
+"""Number of bytes of a dead event that are kept: enough to see what is wrong with it."""
 
 
 @unique
 class Reason(StrEnum):
-    """The reasons, each one a metric label."""
+    """Why an event became a dead letter. The value labels a metric."""
 
     UNREADABLE_JSON = "unreadable-json"
     NOT_AN_OBJECT = "not-an-object"
@@ -23,9 +23,9 @@ class Reason(StrEnum):
     UNKNOWN_TYPE = "unknown-type"
     EMPTY_MESSAGE = "empty-message"
     NO_PLAYER = "no-player"  # the event has no player record, or one with nothing in it
-    UNKNOWN_PLAYER = "unknown-player"  # the identity is gone and nobody seen before fits it
-    CONTRADICTORY_PLAYER = "contradictory-player"  # its ids are of several players, or not where they belong
-    NO_PLATFORM_ID = "no-platform-id"  # Takaro loses each event of a player by whom it cannot be found
+    UNKNOWN_PLAYER = "unknown-player"  # its identity is gone, and no player seen before has this id
+    CONTRADICTORY_PLAYER = "contradictory-player"  # ids of several players, or outside of its records
+    NO_PLATFORM_ID = "no-platform-id"  # Takaro drops events of a player without a platform id
     NO_ENTITY = "no-entity"
     RELAY_FAULT = "relay-fault"  # our own code failed on it
 
@@ -34,7 +34,7 @@ REASONS = tuple(reason.value for reason in Reason)
 
 
 def dead(reason: Reason, detail: str, raw: Any) -> DeadEvent:
-    """Put `raw` aside: the bytes or the text as they came, or the value read from them."""
+    """A dead event. `raw` is what the mod sent: bytes, text, or the value that was read from them."""
     if isinstance(raw, str):
         kept = raw[:RAW_BYTES].encode("utf-8", "replace")
     elif isinstance(raw, bytes):
@@ -42,6 +42,6 @@ def dead(reason: Reason, detail: str, raw: Any) -> DeadEvent:
     else:
         try:
             kept = orjson.dumps(raw)
-        except TypeError:  # nested deeper than can be written
+        except TypeError:  # nested too deeply for orjson
             kept = b""
     return DeadEvent(reason.value, detail, kept[:RAW_BYTES])

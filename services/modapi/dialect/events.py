@@ -1,7 +1,7 @@
-"""What happened in the game, from a mod's words into Takaro's: the six events of protocol.md T5.
+"""Maps a mod's events to the six events of Takaro (protocol.md T5).
 
-Takaro refuses any field it does not know and loses what it cannot use, so each mapper builds its
-data anew from values it has checked, or says why that cannot be done.
+Takaro refuses an event with an unknown field, and drops one that it cannot use. So each mapper builds new
+data from checked values, or gives the reason why it cannot.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from services.relay.protocol.vocabulary import EventType
 Data = dict[str, Any]
 
 TEAM_BIT = 512
-"""Expansion's chat flag for a party. All other flags of protocol.md M11 mean a public channel."""
+"""Bit of a party in Expansion's chat flags. All other flags of protocol.md M11 mean a public channel."""
 
 _IDS = ("gameId", "steamId", "platformId")
 _ALONE = frozenset({"player"})
@@ -43,10 +43,10 @@ class Unfit(Exception):
 
 
 def map_event(raw: dict[str, Any], roster: Roster, received: str) -> GameEvent | DeadEvent:
-    """One event of a mod as Takaro takes it, or why it cannot be taken.
+    """The event in Takaro's form, or a dead event with the reason.
 
-    `received` is the ISO 8601 time of receipt: the mod's own timestamp is in-game world time. Whoever
-    the event names is remembered in `roster`, and completed from it.
+    `received` is the ISO 8601 time at which modapi received it: the mod's own timestamp is in-game time.
+    `roster` learns the players that the event names, and completes their records.
     """
     event_type = _name(raw.get("type"))
     if event_type is None:
@@ -71,9 +71,9 @@ def _player_event(raw: Data, roster: Roster) -> Data:
 
 def _chat(raw: Data, roster: Roster) -> Data:
     data: Data = {"channel": channel(raw.get("channel")), "msg": _message(raw, "msg")}
-    # Other mods write notices of their own into the chat, without a sender. Nor is a sender looked up by
-    # name: that would let a player run commands as somebody else. Takaro takes a line without a player as a
-    # system message and runs no command in it. The same holds for a sender whose ids contradict each other.
+    # Other mods write notices into the chat without a sender. A sender is not looked up by name: a player
+    # could run commands as somebody else. Takaro takes a line without a player as a system message and runs
+    # no command in it. A line whose sender has contradictory ids goes out without a player too.
     try:
         _check_ids(raw, roster, _IN_A_CHAT)
         player = roster.complete(raw.get("player"))
@@ -124,7 +124,8 @@ _FOLDED = {kind.value.replace("-", ""): kind.value for kind in EventType}
 
 
 def channel(value: Any) -> str:
-    """The Takaro channel for a chat channel's name, number or bit flags; what is not private is global."""
+    """Takaro's name of a chat channel, from its name, number or bit flags; "global" unless it is a private
+    one."""
     if value == "global":
         return "global"
     name = fields.word(value).lower()
@@ -134,7 +135,8 @@ def channel(value: Any) -> str:
 
 
 def _name(kind: Any) -> str | None:
-    """The event of this name, also when it is written `player_connected` or `PlayerConnected`."""
+    """The event type with this name, also if it is spelled `player_connected` or `PlayerConnected`; None if
+    unknown."""
     if type(kind) is not str:
         return None
     if kind in _MAPPERS:
@@ -158,8 +160,10 @@ def _with_message(raw: Data, data: Data) -> Data:
 
 
 def _player(raw: Data, roster: Roster, people: frozenset[str] = _ALONE) -> Data:
-    """The player of an event that is nothing without one; `people` are all whom it may name. Raises Unfit, or
-    Contradiction."""
+    """The player of an event that needs one. `people` are the keys of all player records that it may have.
+
+    Raises Unfit or Contradiction.
+    """
     _check_ids(raw, roster, people)
     record = raw.get("player")
     player = roster.complete(record)
@@ -174,7 +178,8 @@ def _player(raw: Data, roster: Roster, people: frozenset[str] = _ALONE) -> Data:
 
 
 def _other(record: Any, roster: Roster) -> Data | None:
-    """A player whom the event can do without: Takaro loses the whole event if one has no platform id."""
+    """A player that the event does not need. None also without a platform id: Takaro would drop the whole
+    event."""
     try:
         player = roster.complete(record)
     except Contradiction:

@@ -1,6 +1,6 @@
-"""Single values as mods write them, read into what Takaro's validation takes (protocol.md M8).
+"""Reads single values of mods into values that Takaro's validation accepts (protocol.md M8).
 
-Each reader takes any JSON value and gives a valid one or None; none of them raises.
+Each reader takes any JSON value, returns a valid value, "" or None, and never raises.
 """
 
 import re
@@ -11,18 +11,18 @@ from typing import Any
 NAME_CHARS = 100
 MESSAGE_CHARS = 4_096
 DEFAULT_NAME = "Survivor"
-"""The engine's own name for a player who has not chosen one."""
+"""The name that the engine gives to a player who has not chosen one."""
 
 FARTHEST_M = 1_000_000.0
-"""No DayZ map is a tenth as wide; a number beyond it is no place."""
+"""Greatest coordinate. No DayZ map is a tenth as wide, so a greater number is not a position."""
 
-# Control characters break Postgres (NUL), log lines and consoles; the direction marks turn a name
-# around on every page that shows it; a lone surrogate cannot be encoded at all.
+# Control characters break Postgres (NUL), log lines and consoles; direction marks reverse the text around
+# them on every page; a lone surrogate cannot be encoded.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _UNSAFE_BUT_LINES = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-# Categories of characters that show nothing by themselves: controls, formats, combining marks, spaces.
+# Categories of characters that are invisible by themselves: controls, formats, combining marks, spaces.
 _BLANK_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Mc", "Me", "Mn", "Zl", "Zp", "Zs"})
-# By their category these fillers, blanks and tags are letters, symbols or unassigned; they show nothing.
+# Fillers, blanks and tags that are invisible, although their category is letter, symbol or unassigned.
 _BLANK = re.compile(
     "[\u115f\u1160\u2065\u2800\u3164\uffa0\ufff0-\ufff8\U00013441\U00013442\U0001d159\U000e0000-\U000e0fff]"
 )
@@ -35,7 +35,7 @@ _WORD_CHARS = 200
 
 
 def line(value: Any, limit_chars: int = MESSAGE_CHARS) -> str:
-    """Text on one line, cut to the limit; anything that is not text or a number is ""."""
+    """A text or number as one line, cut to the limit; "" for any other value."""
     if type(value) is not str:
         value = _scalar(value)
     if len(value) > limit_chars:
@@ -56,7 +56,7 @@ def word(value: Any) -> str:
 def number(value: Any) -> int | float | None:
     """A finite number below 2**53, also when it is written as a string; a boolean is not a number."""
     if type(value) is str:
-        # float() also reads "1_0", which no mod means; an engine float is never that long.
+        # float() also reads "1_0", which no mod means; no number of the engine has 40 characters.
         if len(value) > 40 or "_" in value:
             return None
         try:
@@ -67,18 +67,19 @@ def number(value: Any) -> int | float | None:
             value = int(value)
     if type(value) not in (int, float):
         return None
-    return value if abs(value) < 2**53 else None  # NaN is not less either
+    return value if abs(value) < 2**53 else None  # also None for NaN
 
 
 def flag(value: Any) -> bool:
-    """A boolean, which a mod writes as true, 1, "1" or "true"; anything else is False."""
+    """Whether the value is true, 1, "1", "true" or "yes", as mods write it."""
     if type(value) is str:
         return value.strip().lower() in _TRUE
     return value is True or (type(value) in (int, float) and value == 1)
 
 
 def position(value: Any) -> dict[str, int | float] | None:
-    """`{x, y, z}` (y is the height) from an object, or from a vector `[x, y, z]`; all on a map, or None."""
+    """`{x, y, z}` in metres (y is the height) from an object or a vector `[x, y, z]`; None if it cannot be on
+    a map."""
     if type(value) is dict:
         x, y, z = number(value.get("x")), number(value.get("y")), number(value.get("z"))
     elif type(value) is list and len(value) == 3:
@@ -99,8 +100,8 @@ def steam_id(value: Any) -> str | None:
 def platform_id(value: Any) -> str | None:
     """An id that fits Takaro's pattern; a bare BIS id becomes `dayz:<id without padding>`.
 
-    `steam:<id>` is none: mods make it up from the Steam id of a player whose identity is not there. It would
-    take the place of the `dayz:` one, by which the player is found at a disconnect.
+    None for `steam:<id>`: mods make it up from the Steam id of a player whose identity is missing. It would
+    replace the `dayz:` id, by which we find the player at a disconnect.
     """
     if type(value) is not str or value.lower() in _PLACEHOLDERS or value.lower().startswith("steam:"):
         return None
@@ -115,7 +116,7 @@ def platform_id(value: Any) -> str | None:
 
 
 def is_bis_id(text: str) -> bool:
-    """Whether this is a BIS id: 44 base64 characters, the last of them padding that may be cut off."""
+    """Whether this is a BIS id: 43 base64 characters, with or without a padding character."""
     return 43 <= len(text) <= 44 and _BIS_ID.fullmatch(text) is not None
 
 
@@ -126,14 +127,14 @@ def game_id(value: Any) -> str:
 
 
 def name(value: Any, *ids: str | None) -> str:
-    """A player's name as it may be shown, or "" if it shows as nothing, or is one of the player's own `ids`:
-    mods write an id there when they do not know the name."""
+    """A player's name as it may be shown; "" if it is invisible, or one of the player's own `ids`: mods write
+    an id if they do not know the name."""
     text = line(value, NAME_CHARS).strip()
     return "" if text in ids or is_blank(text) else text
 
 
 def is_blank(text: str) -> bool:
-    """Whether a reader of this text sees nothing."""
+    """Whether no character of the text is visible."""
     return not ("!" <= text[:1] <= "~" or any(map(_is_visible, text)))
 
 

@@ -1,7 +1,8 @@
-"""The arguments of an operation as every mod generation can read them: one flat, compact text.
+"""Writes the arguments of an operation so that every generation of the mod can read them: as one flat, short
+object.
 
-The oldest mods fail on a nested object, the newest scan the text up to the next quote without
-unescaping, and the engine cuts a string value at about 1,023 bytes (protocol.md M14).
+The oldest mods fail on a nested object. The newest read a text up to the next quote without unescaping. The
+engine cuts a string value at about 1,023 bytes (protocol.md M14).
 """
 
 import re
@@ -20,13 +21,13 @@ _UNSCANNABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 Args = dict[str, Any]
 Members = list[tuple[str, str]]  # name and JSON text of each value, in order
-Flat = tuple[Members, tuple[str, Any] | None]  # ... and the free text that may be shortened to fit
+Flat = tuple[Members, tuple[str, Any] | None]  # the members, and the text that may be cut to fit
 
 
 def flatten(action: Action, args: Args, now_ms: int) -> str:
-    """The argsJson for one action: under 1,000 bytes of UTF-8, gameId first, nothing escaped.
+    """The argsJson of one action: less than 1,000 bytes of UTF-8, gameId first, nothing escaped.
 
-    `args` are those of `Command`; `now_ms` (Unix time) turns the end of a ban into its length.
+    `args` are those of `Command`. `now_ms` (Unix time) is needed for the length of a ban.
     """
     members, free = FLATTENERS[action](args, now_ms)
     parts = [f'"{name}":{value}' for name, value in members]
@@ -42,7 +43,7 @@ def _nothing(args: Args, now_ms: int) -> Flat:
     return [], None
 
 
-def _who(args: Args, now_ms: int) -> Flat:
+def _player(args: Args, now_ms: int) -> Flat:
     return [_text(args, "gameId")], None
 
 
@@ -86,10 +87,10 @@ def _console(args: Args, now_ms: int) -> Flat:
 
 
 FLATTENERS: dict[Action, Callable[[Args, int], Flat]] = {
-    Action.GET_PLAYER: _who,
+    Action.GET_PLAYER: _player,
     Action.GET_PLAYERS: _nothing,
-    Action.GET_PLAYER_LOCATION: _who,
-    Action.GET_PLAYER_INVENTORY: _who,
+    Action.GET_PLAYER_LOCATION: _player,
+    Action.GET_PLAYER_INVENTORY: _player,
     Action.LIST_ITEMS: _nothing,
     Action.LIST_ENTITIES: _nothing,
     Action.LIST_LOCATIONS: _nothing,
@@ -103,7 +104,7 @@ FLATTENERS: dict[Action, Callable[[Args, int], Flat]] = {
     Action.TELEPORT_PLAYER: _teleport,
     Action.KICK_PLAYER: _kick,
     Action.BAN_PLAYER: _ban,
-    Action.UNBAN_PLAYER: _who,
+    Action.UNBAN_PLAYER: _player,
     Action.SHUTDOWN: _nothing,
 }
 
@@ -113,21 +114,21 @@ def _text(args: Args, name: str) -> tuple[str, str]:
 
 
 def _quoted(value: Any, limit_bytes: int) -> str:
-    """A string that ends at its first quote and needs no unescaping, cut on a character boundary."""
+    """A JSON string without escapes or inner quotes, cut to `limit_bytes` at the end of a character."""
     text = value if isinstance(value, str) else fields.line(value)
     text = _UNSCANNABLE.sub(" ", text.replace('"', "'").replace("\\", "/"))
     return '"' + text.encode()[: max(0, limit_bytes)].decode("utf-8", "ignore") + '"'
 
 
 def _decimal(value: Any) -> str:
-    """A plain decimal number, to the millimetre, always with a point: the field is a float."""
+    """A decimal number in millimetre steps, always with a point: the mod's field is a float."""
     metres = float(fields.number(value) or 0)
     text = f"{max(-fields.FARTHEST_M, min(fields.FARTHEST_M, metres)):.3f}".rstrip("0")
     return text + "0" if text.endswith(".") else text
 
 
 def _seconds_left(until: datetime | None, now_ms: int) -> int:
-    """The length of a ban in whole seconds. 0 means for ever, so one that has just ended still gets 1."""
+    """The length of a ban in whole seconds. 0 means for ever, so a ban that has just ended still gets 1."""
     if until is None:
         return 0
     return max(1, min(INT32_MAX, int(until.timestamp() - now_ms / 1_000)))

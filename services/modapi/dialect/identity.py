@@ -1,8 +1,8 @@
-"""Who a player record means. Pure.
+"""Reads which player a record means. Pure.
 
-A mod that joins texts lets a player write keys: a name such as `x","gameId":"…` puts another player's id
-into the record. So a record whose fields contradict each other means nobody, and ids that stand outside of
-a record make the whole event doubtful (protocol.md M10).
+A mod that builds JSON by joining texts lets a player write keys: a name such as `x","gameId":"…` puts another
+player's id into the record. So a record whose fields contradict each other means no player, and ids outside
+of a record make the whole event untrustworthy (protocol.md M10).
 """
 
 from collections.abc import Mapping
@@ -28,11 +28,11 @@ _EVENT_KEYS = frozenset({"type", "timestamp", "msg", "channel", "weapon", "entit
 
 
 class Contradiction(Exception):
-    """Several players are meant, or may be. `str(error)` says by what."""
+    """A record may mean several players. `str(error)` names the fields."""
 
 
 class Identity(NamedTuple):
-    """What a record says of its player; "" or None where it says nothing."""
+    """The player of a record; "" or None for what the record does not have."""
 
     game_id: str
     name: str
@@ -64,11 +64,11 @@ def identity_of(record: Record) -> Identity:
 
 
 def has_stray_ids(event: Record, people: AbstractSet[str]) -> bool:
-    """Whether ids of a player stand in an event anywhere but in the records that it has under `people`.
+    """Whether an event has ids of a player outside of its records, which are under the keys `people`.
 
-    A text that closes the record of the mod leaves the rest of its ids there. The same id as in `player` is
-    no stray if that is the only record: the event names its player twice. Beside another record it is one: a
-    text may have repeated the id of its writer and put that record between.
+    A forged text that closes the mod's record leaves the rest of the mod's ids there. An id equal to that of
+    `player` is no stray if there is no other record: the event names its player twice. If there is another
+    record, it is one: a forged text may have inserted that record and repeated the writer's own id.
     """
     for key, value in event.items():
         if not value or key in people:
@@ -87,7 +87,7 @@ def has_stray_ids(event: Record, people: AbstractSet[str]) -> bool:
 
 
 def _respelled(record: Record) -> dict[str, Any]:
-    """The record with its keys as RECORD_KEYS spells them."""
+    """The record with keys spelled as in RECORD_KEYS. Raises Contradiction."""
     plain: dict[str, Any] = {}
     for key, value in record.items():
         name = key if key in RECORD_KEYS else _meaning(key)
@@ -104,14 +104,14 @@ def _respelled(record: Record) -> dict[str, Any]:
 
 
 def _meaning(key: str) -> str | None:
-    """The field of a record that this key means, however it is spelled."""
+    """The field of a record that this key means in any spelling; None if it means none."""
     if len(key) < _SHORTEST_KEY:
         return None
     return _FOLDED.get("".join(filter(str.isalnum, key[:40])).lower())
 
 
 def _holds_ids(value: Any) -> bool:
-    """Whether an object within this value has an id of a player."""
+    """Whether this value contains an object with an id of a player."""
     if type(value) is dict:
         for key, one in value.items():
             if one and len(key) >= _SHORTEST_KEY and _meaning(key) in _IDS:
@@ -123,8 +123,8 @@ def _holds_ids(value: Any) -> bool:
 
 
 def _one(names: str, *ids: str | None) -> str | None:
-    """The one id that is said, by whatever field."""
-    said = {one for one in ids if one}
-    if len(said) > 1:
+    """The only id among `ids`, None if there is none. Raises Contradiction if they differ."""
+    different = {one for one in ids if one}
+    if len(different) > 1:
         raise Contradiction(f"{names}: are ids of several players")
-    return next(iter(said), None)
+    return next(iter(different), None)

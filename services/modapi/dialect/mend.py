@@ -1,7 +1,7 @@
-"""What a mod posted, read: a batch of events, or one object (register, result).
+"""Reads the body of a mod's POST: a batch of events, or one object (register, result).
 
-Good JSON costs one strict read, and a look for keys that are repeated. Anything else is repaired piece by
-piece, so that an event that cannot be read does not take its neighbours along (protocol.md M8).
+Good JSON costs one strict read and a check for repeated keys. Broken JSON is repaired event by event, so that
+an unreadable event does not affect the others (protocol.md M8).
 """
 
 import re
@@ -15,22 +15,25 @@ from services.relay.protocol.errors import RelayError
 from services.relay.protocol.records import DeadEvent
 
 MAX_EVENTS = 5_000
-"""A mod sends at most 50 a batch; what goes beyond this is put aside as one."""
+"""Number of events read of one batch; a mod sends at most 50. The rest becomes one dead letter."""
 
-# Where an event starts: an object with a key, after a comma or another object. Inside a string of
-# good JSON the quote would be escaped, and no event holds a list of objects, so nothing else looks
-# like this; and what is broken in front of it, an open string for one, cannot hide it.
+# The start of an event: an object with a key, after a comma or another object. Nothing else looks like it,
+# because inside a string of good JSON the quote is escaped, and no event has a list of objects. Broken JSON
+# in front of it, such as an open string, cannot hide it.
 _NEXT_EVENT = re.compile(r'(?:,|(?<=\}))\s*+(?=\{\s*+"[\w-]{1,40}+"\s*+:)')
 _ENVELOPE = re.compile(r'\{[^\[{]{0,200}"events"\s*+:\s*+\[?|\[')
 
 
 class UnreadableBody(RelayError):
-    """This body is no JSON object, and cannot be made one. `str(error)` says why."""
+    """The body is no JSON object and cannot be repaired. `str(error)` says why."""
 
 
 class ReadBatch(NamedTuple):
-    """The events of one post, in order. `unreadable` are those that could not be read; put in one after the
-    other at their `places`, they make the list what the mod sent: a repeat is recognised by its order."""
+    """The events of one POST in order, and those that are `unreadable`.
+
+    `places` are the indexes of the unreadable ones in the list that the mod sent: a repeat is recognised by
+    the order of all events. `repaired`: the JSON was broken.
+    """
 
     events: list[dict[str, Any]]
     unreadable: list[DeadEvent]
@@ -39,8 +42,10 @@ class ReadBatch(NamedTuple):
 
 
 def read_batch(body: bytes, most: int = MAX_EVENTS) -> ReadBatch:
-    """Read `{"events":[…]}`, a bare list or one bare event; of more than `most` events the first ones. Never
-    raises: what cannot be read is in `unreadable`."""
+    """Reads `{"events":[…]}`, a list, or one event. Of more than `most` events it reads the first ones.
+
+    Never raises: what cannot be read is in `unreadable`.
+    """
     repaired = False
     try:
         value = orjson.loads(body)
@@ -57,7 +62,7 @@ def read_batch(body: bytes, most: int = MAX_EVENTS) -> ReadBatch:
 
 
 def read_object(body: bytes) -> dict[str, Any]:
-    """Read the one object of a body. Raises Unreadable if there is none."""
+    """Reads the one object of a body. Raises UnreadableBody if there is none."""
     try:
         value = orjson.loads(body)
         is_read = not may_repeat_keys(body, value)
@@ -81,14 +86,14 @@ def _unwrapped(value: Any) -> list[Any]:
         value = value["events"]
     if type(value) is list:
         return value
-    # Serializers write "nothing" in three ways.
+    # Serializers write an empty list as null, {} or "" too.
     return [] if value is None or value == {} or value == "" else [value]
 
 
 def _pieces(text: str, most: int) -> list[Any]:
-    """The events of a broken batch: each one as what was read of it, or dead."""
+    """The events of a broken batch: the value of each one, or a dead event."""
     envelope = _ENVELOPE.match(text)
-    # In a body that is too long to be mended, the events that are good are still found.
+    # In a body that is too long to be repaired, good events are still found.
     may_mend = len(text) <= MAX_MEND_CHARS
     events: list[Any] = []
     for piece in _NEXT_EVENT.split(text[envelope.end() :] if envelope else text)[: most + 1]:

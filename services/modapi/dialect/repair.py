@@ -1,7 +1,7 @@
-"""Broken JSON, as mods build it by joining strings, made readable again (protocol.md M8).
+"""Repairs broken JSON, as mods build it by joining strings (protocol.md M8).
 
-Only reached when a strict reader has refused the text, so nothing here runs for a mod that writes
-good JSON. Each pass takes time in proportion to the text.
+It only runs if a strict reader has refused the text, so it costs nothing for a mod that writes good JSON.
+Each pass takes time in proportion to the length of the text.
 """
 
 import json
@@ -12,11 +12,11 @@ from typing import Any
 import orjson
 
 MAX_DEPTH = 32
-"""Events and results are a handful of levels deep; more than this is an attack, not a fault."""
+"""Number of levels that are repaired. Events and results have a handful; more than this is an attack."""
 
 MAX_MEND_CHARS = 256 * 1024
-"""What may be mended token by token in one body (about 0.3 s). A listItems answer can be much longer: it
-is read even so unless quotes or commas are wrong, which no known mod gets wrong there."""
+"""Length of a body that is repaired token by token (about 0.3 s). A listItems answer may be much longer: it
+is read anyway, unless its quotes or commas are wrong, and no known mod does that."""
 
 _BACKSLASH = re.compile(
     r'\\(?:["\\/bfnrt]'
@@ -27,9 +27,9 @@ _TOKEN = re.compile(r'\s*+(["{}\[\],:]|[^\s,:{}\[\]"]++)')
 _INTEGER = re.compile(r"[+-]?[0-9]{1,20}")
 _NOTHING = re.compile(r"[+-]?(?:nan|inf|[0-9]\.#|null|none)", re.IGNORECASE)
 
-# A quote ends a value if only structure can follow it: closing brackets up to the end of the text,
-# the next key, or the next object of a list. A quote inside a chat line is followed by more chat.
-# `*+` never gives back what it took: a hostile text costs one pass, not a square.
+# A quote ends a value if structure follows it: closing brackets up to the end of the text, the next key, or
+# the next object of a list. After a quote inside a chat line, more chat follows. `*+` does not backtrack:
+# otherwise a hostile text would take quadratic time.
 _KEY_END = re.compile(r'(?<=")[^"\\\x00-\x1f]{0,64}+"(?=\s*+:)')
 _VALUE_END = re.compile(r'"(?=\s*+(?:\Z|[,}\]][\s,}\]]*+(?:\Z|"[^"\\\n]{1,64}+"\s*+:|\{\s*+["}])))')
 _ITEM_END = re.compile(r'"(?=\s*+(?:\Z|[,\]]))')
@@ -37,8 +37,8 @@ _IN_STRING = re.compile(r'\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})|["\\\x00-\x1f]')
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object. A key that is repeated with another value has the list of its values: none of them counts
-    more than the others, for a text of a player may have brought one in."""
+    """An object. A repeated key with different values gets the list of all of them: a player's text may have
+    inserted one, and nobody knows which."""
     value = dict(pairs)
     if len(value) == len(pairs):
         return value
@@ -48,16 +48,16 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return {key: ones[0] if all(one == ones[0] for one in ones) else ones for key, ones in given.items()}
 
 
-# Raw control characters inside strings pass, nan and inf are "not set".
+# Accepts raw control characters inside strings; NaN and infinity become null.
 _LENIENT = json.JSONDecoder(strict=False, parse_constant=lambda _: None, object_pairs_hook=_object)
 
 
 def may_repeat_keys(body: bytes, value: Any) -> bool:
-    """Whether an object in a good body may have a key twice. `value` is what a strict reader gave, which
-    keeps the last of them only.
+    """Whether an object in a body of good JSON may have a key twice. `value` is what a strict reader made of
+    it: it keeps only the last one.
 
-    There is a colon behind each key: the body has more of them if a key was lost. Those in texts are in both,
-    unless the body escapes them.
+    A colon follows each key, so the body has more colons than `value` written as JSON if a key was lost.
+    Colons in texts are in both, unless the body escapes them.
     """
     try:
         written = orjson.dumps(value)
@@ -76,8 +76,9 @@ def clean(body: bytes) -> str:
 
 
 def load(text: str, may_mend: bool) -> tuple[Any, str]:
-    """Read the first value of a cleaned text, mended if it must and may be; also gives what is left behind
-    it besides closing brackets. Raises ValueError if nothing can be read.
+    """The first value of a cleaned text, and the text behind it without closing brackets.
+
+    If `may_mend`, broken JSON is repaired. Raises ValueError if nothing can be read.
     """
     try:
         return decode(text)
@@ -88,24 +89,24 @@ def load(text: str, may_mend: bool) -> tuple[Any, str]:
 
 
 def decode(text: str) -> tuple[Any, str]:
-    """Like `load`, of a text that is JSON but for raw control characters and NaN."""
+    """Like `load`, for a text that is JSON apart from raw control characters and NaN."""
     try:
         value, end = _LENIENT.raw_decode(text)
-        orjson.dumps(value)  # an integer beyond 64 bits or a hundred levels could not be passed on
+        orjson.dumps(value)  # raises for an integer beyond 64 bits, and for more levels than orjson writes
     except (RecursionError, TypeError):
         raise ValueError("nested too deeply, or a number too long") from None
     return value, _rest(text, end)
 
 
 def mend(text: str) -> str:
-    """Write the tokens of a text anew: quotes inside strings escaped, odd numbers made plain, commas
-    that are too many dropped, brackets missing at the end added.
+    """Repairs a text token by token: escapes quotes inside strings, writes odd numbers plainly, drops extra
+    commas, adds brackets that are missing at the end.
 
-    Whether the tokens make sense together is left to the reader of what comes out. Raises ValueError
-    if a string has no end, brackets do not match, or a word means nothing.
+    It does not check that the result is JSON; the caller reads it. Raises ValueError if a string has no end,
+    brackets do not match, or a word means nothing.
     """
     out: list[str] = []
-    closing: list[str] = []  # the brackets still to come, innermost last
+    closing: list[str] = []  # the brackets that must still close, the innermost last
     at = 0
     while (found := _TOKEN.match(text, at)) is not None:
         token, at = found[1], found.end()
@@ -139,7 +140,7 @@ def mend(text: str) -> str:
 
 
 def _copy_string(text: str, at: int, out: list[str], in_list: bool) -> int:
-    """Append the string whose opening quote is just before `at`; return where it ends."""
+    """Appends the string whose opening quote is just before `at` to `out`; returns where it ends."""
     is_key = not in_list and out[-1:] in (["{"], [","])
     if is_key:
         end = _KEY_END.match(text, at)
@@ -159,7 +160,7 @@ def _escaped(found: re.Match[str]) -> str:
 
 
 def _end_member(out: list[str]) -> None:
-    """Before a comma or a closing bracket: drop a comma with nothing behind it, fill in a missing value."""
+    """Before a comma or closing bracket: drops a comma without a value behind it, adds a missing value."""
     if out[-1:] == [","]:
         out.pop()
     elif out[-1:] == [":"]:
@@ -167,7 +168,7 @@ def _end_member(out: list[str]) -> None:
 
 
 def _bare(token: str) -> str:
-    """A word outside quotes as JSON: a number, true, false, or null for whatever is not set."""
+    """A word outside quotes as JSON: a number, true, false or null."""
     if token.lower() in ("true", "false"):
         return token.lower()
     if _NOTHING.match(token):

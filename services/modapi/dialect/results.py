@@ -1,7 +1,7 @@
-"""What came of an operation, from a mod's words into the shapes of protocol.md T14.
+"""Maps a mod's results to the shapes of protocol.md T14.
 
-Takaro refuses a whole list for one bad entry, so an entry that cannot be made valid is left out.
-Nothing here raises, whatever a mod answers.
+Takaro refuses a whole list for one bad entry, so an entry that cannot become valid is left out. `map_result`
+never raises, whatever a mod answers.
 """
 
 import re
@@ -44,14 +44,14 @@ _WRAPPERS = ("players", "items", "inventory", "entities", "locations", "bans")
 
 
 class Unshaped(Exception):
-    """An answer is not in any shape this action has. Raised by a mapper, never out of `map_result`."""
+    """A result has no known shape of its action. Mappers raise it; `map_result` catches it."""
 
 
 def map_result(action: Action, ok: Any, result: Any, error: Any) -> Outcome:
-    """The fields of a mod's result, as one outcome.
+    """The outcome of a mod's result with these fields.
 
-    A read about one player whom the game server does not know is `Outcome(None, "")`: nobody. A console
-    command that failed is a value too: Takaro shows its text, where an error would show as bad data.
+    A read of a player whom the game server does not know becomes `Outcome(None, "")`. A console command that
+    failed becomes a value: Takaro shows its text, but would show an error as bad data.
     """
     failure = _error_text(error)
     if not (fields.flag(ok) or (ok is None and not failure)):
@@ -68,7 +68,7 @@ def map_result(action: Action, ok: Any, result: Any, error: Any) -> Outcome:
 
 
 def player(raw: Any) -> dict[str, Any] | None:
-    """A player record on its own, without what a roster knows; None if it names nobody, or several."""
+    """A player record in Takaro's form, without the roster; None if it means no player, or several."""
     if type(raw) is not dict:
         return None
     try:
@@ -90,9 +90,9 @@ def player(raw: Any) -> dict[str, Any] | None:
 
 
 def _player(result: Any) -> dict[str, Any] | None:
-    """The player who was asked for, or None if nobody is there under that id.
+    """The player who was asked for, or None if no player with that id is online.
 
-    Of a player who is offline the newest mod makes a record up from the id alone, and may say that it is so.
+    The newest mod makes up a record from the id of a player who is offline, and may set `online` to false.
     """
     if type(result) is list and result:
         raise Unshaped("it holds several players")
@@ -116,7 +116,7 @@ def _players(result: Any) -> list[Any]:
 
 def _location(result: Any) -> dict[str, Any] | None:
     place = fields.position(result)
-    # One mod answers null for a player who is offline, another the middle of nowhere (protocol.md M12).
+    # For a player who is offline, one mod answers null, another one 0, 0, 0 (protocol.md M12).
     return place if place is not None and any(place.values()) else None
 
 
@@ -138,7 +138,7 @@ def _bans(result: Any) -> list[Any]:
 
 def _reachability(result: Any) -> dict[str, Any]:
     if type(result) is not dict:
-        return {"connectable": True}  # it answered
+        return {"connectable": True}  # any answer proves it
     record = {"connectable": fields.flag(result.get("connectable", True))}
     return _without_unset({**record, "reason": fields.line(result.get("reason"), ERROR_CHARS) or None})
 
@@ -146,7 +146,7 @@ def _reachability(result: Any) -> dict[str, Any]:
 def _map_info(result: Any) -> dict[str, Any]:
     if type(result) is not dict:
         raise Unshaped("it is not an object")
-    # Takaro wants all five numbers, even when there is no map.
+    # Takaro demands all five numbers, even without a map.
     sizes = ("mapBlockSize", "maxZoom", "mapSizeX", "mapSizeY", "mapSizeZ")
     return {"enabled": fields.flag(result.get("enabled"))} | {
         size: fields.number(result.get(size)) or 0 for size in sizes
@@ -196,12 +196,12 @@ RESULT_MAPPERS: dict[Action, Callable[[Any], Any]] = {
 
 
 def _entries(result: Any, read: Callable[[Any], Any]) -> list[Any]:
-    """The list in an answer with each entry read; those that cannot be are left out."""
+    """The entries of the list in a result that `read` can read."""
     return [entry for entry in map(read, _rows(result)) if entry is not None]
 
 
 def _rows(result: Any) -> list[Any]:
-    """The list in an answer, bare or wrapped."""
+    """The list in a result: by itself, or in an object."""
     if type(result) is dict and result:
         wrapped = [result[name] for name in _WRAPPERS if name in result]
         result = wrapped[0] if wrapped else result
@@ -215,7 +215,7 @@ def _rows(result: Any) -> list[Any]:
 
 
 def _named(raw: dict[str, Any]) -> dict[str, Any] | None:
-    """`code` and `name`, each standing in for the other."""
+    """`code` and `name`; if one is missing, it gets the value of the other."""
     code, name = fields.word(raw.get("code")), fields.word(raw.get("name"))
     if not (code or name):
         return None
@@ -238,8 +238,8 @@ def _entity(raw: Any) -> dict[str, Any] | None:
     if type(raw) is not dict or (entity := _named(raw)) is None:
         return None
     kind = fields.word(raw.get("type")).lower()
-    # Some mods say "entity" of everything. A guess from the class name would be wrong for every
-    # modded creature, so it stays open.
+    # Some mods write "entity" for every type. We do not guess from the class name: that would be wrong for
+    # modded creatures.
     entity["type"] = kind if kind in ENTITY_TYPES else "neutral"
     if description := fields.line(raw.get("description"), DESCRIPTION_CHARS):
         entity["description"] = description
@@ -258,9 +258,9 @@ def _place(raw: Any) -> dict[str, Any] | None:
 
 
 def _extent(raw: dict[str, Any]) -> dict[str, int | float]:
-    """A circle or a rectangle, never both and never neither: a place without a size is a circle of radius 0.
+    """The fields of a circle, or of a rectangle. A place without a size is a circle of radius 0.
 
-    A serializer writes 0 for what is not meant.
+    Mods write 0 for the fields of the other shape.
     """
     radius = fields.number(raw.get("radius")) or 0
     sizes = {key: fields.number(raw.get(key)) or 0 for key in ("sizeX", "sizeY", "sizeZ")}
@@ -272,7 +272,7 @@ def _extent(raw: dict[str, Any]) -> dict[str, int | float]:
 def _ban(raw: Any) -> dict[str, Any] | None:
     if type(raw) is not dict:
         return None
-    # Some mods give the player as an object with an id only, others write the ban flat.
+    # Some mods write the player as an object with only an id, others write its id into the ban.
     nested = raw.get("player")
     if nested and type(nested) in (dict, list):
         banned = None if has_stray_ids(raw, _BANNED) else player(nested)
@@ -285,7 +285,7 @@ def _ban(raw: Any) -> dict[str, Any] | None:
     try:
         until = dates.read_end(raw.get("expiresAt"))
     except ValueError:
-        return None  # with no date Takaro would make the ban permanent
+        return None  # without a date, Takaro would make the ban permanent
     return {
         "player": banned,
         "reason": fields.line(raw.get("reason"), ERROR_CHARS),
@@ -303,7 +303,7 @@ def _with_metadata(record: dict[str, Any], raw: dict[str, Any]) -> dict[str, Any
 
 
 def _metadata(value: Any) -> Any:
-    """What the mod adds as it likes, its texts and numbers as harmless as all others."""
+    """Free data of the mod, with texts and numbers read as all others."""
     if type(value) is dict:
         return {fields.word(name): _metadata(one) for name, one in value.items()}
     if type(value) is list:
@@ -318,5 +318,5 @@ def _without_unset(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _error_text(value: Any) -> str:
-    """One line of text, runs of blanks and line breaks as one blank."""
+    """One line of text, with single blanks."""
     return " ".join(fields.line(value, ERROR_CHARS).split())

@@ -1,8 +1,7 @@
-"""Who was seen in one instance, so that a person goes to Takaro under one id, always.
+"""Remembers the players seen in one instance, so that each one always has the same gameId at Takaro.
 
-The mod loses a player's identity on disconnect, and Takaro loses each event that names a known
-platform id under another gameId ("Platform ID collision", protocol.md T10). So the first gameId a
-person was sent with stays theirs.
+The mod loses a player's identity on disconnect, and Takaro drops an event that has a known platform id with
+another gameId ("Platform ID collision", protocol.md T10). So a player keeps the first gameId that was sent.
 """
 
 import contextlib
@@ -16,14 +15,14 @@ from services.modapi.dialect import fields
 from services.modapi.dialect.identity import RECORD_KEYS, Contradiction, Identity, identity_of
 
 Person = dict[str, str]
-"""What is remembered of a player, in Takaro's words: gameId, name, and if known steamId, platformId."""
+"""A remembered player, with Takaro's field names: gameId, name, and if known steamId and platformId."""
 
 
 @dataclass(slots=True)
 class Saving:
-    """Changes that are being stored, by gameId; an empty record removes a forgotten player.
+    """Changes to store, by gameId; an empty record deletes a forgotten player.
 
-    Whoever stores them sets `saved`. To store them twice does no harm.
+    The caller sets `saved` when it has stored them. It may store them twice.
     """
 
     records: dict[str, bytes]
@@ -31,7 +30,7 @@ class Saving:
 
 
 class _Seen:
-    """A person, and the record they were last seen with: mods repeat the same one in each event."""
+    """A person, and the last record of them: mods repeat the same record in each event."""
 
     __slots__ = ("person", "record")
 
@@ -57,7 +56,7 @@ def _is_one(record: Any) -> bool:
 
 
 def _contradicts(known: str, claimed: str) -> bool:
-    """Whether two platform ids mean two players. One of another platform may be the same player's."""
+    """Whether two platform ids mean two players. Ids of different platforms may be of the same player."""
     return known != claimed and known.partition(":")[0] == claimed.partition(":")[0]
 
 
@@ -66,29 +65,30 @@ def _is_small(value: Any) -> bool:
 
 
 class Roster:
-    """The players seen in one instance, bounded: who was not seen for longest is forgotten first.
+    """The players seen in one instance. Beyond `limit`, the player not seen for the longest time is
+    forgotten.
 
-    `contradicted` is called for each record that contradicts itself, or what is known.
+    `contradicted` is called for each record that contradicts itself or a remembered player.
     """
 
     def __init__(self, limit: int = 2_000, contradicted: Callable[[], object] = lambda: None) -> None:
         self._limit = limit
         self.contradicted = contradicted
-        self._people: dict[str, _Seen] = {}  # by gameId; last in order is who was seen last
+        self._people: dict[str, _Seen] = {}  # by gameId; the player seen last is the last one
         self._game_ids: dict[str, str] = {}  # gameId, steamId or platformId -> gameId
         self._changed: set[str] = set()
 
     def learn(self, player: Any) -> None:
-        """Remember what a player record of any origin tells; one that names nobody is ignored."""
+        """Learns from a player record. Ignores a record that means no player, or several."""
         with contextlib.suppress(Contradiction):
             self.complete(player)
 
     def complete(self, raw: Any) -> dict[str, Any] | None:
-        """The record as Takaro takes it, with what is known of this person put in; it is learned as well.
+        """The record in Takaro's form, completed with what is known of the person. Also learns from it.
 
-        None: it names nobody. A record without a name comes from an identity that is already gone; its
-        BIS id is not the gameId Takaro knows, so it is only of use when that person was seen before.
-        Raises Contradiction if it means several players, by itself or by what is known: nothing is learned.
+        None: it means no player. A record without a name is of an identity that is already gone: its BIS id
+        is not the gameId that Takaro knows, so it is of use only if that person was seen before. Raises
+        Contradiction if it means several players, by itself or with what is known; then it learns nothing.
         """
         if type(raw) is not dict:
             if type(raw) is list and raw:
@@ -107,7 +107,7 @@ class Roster:
                 raise
             if seen is None:
                 return None
-            # Only a record that points to this person in all it says may be recognised by sight later.
+            # Later equal records skip the checks, so all ids in this one must be those of this person.
             if (
                 game_id == seen.person["gameId"]
                 and all(map(_is_small, record))
@@ -124,8 +124,8 @@ class Roster:
 
     @contextlib.contextmanager
     def saving(self) -> Iterator[Saving]:
-        """What is not saved yet. The next `saving` gives it again unless `saved` was set by the end of the
-        block: an error or a cancellation loses no change."""
+        """The changes that are not saved yet. If `saved` is not set by the end of the block, the next
+        `saving` has them again: an error or a cancellation loses no change."""
         saving = Saving({game_id: self._record(game_id) for game_id in self._changed})
         self._changed.clear()
         try:
@@ -135,8 +135,8 @@ class Roster:
                 self._changed.update(saving.records)
 
     def restore(self, records: Mapping[bytes, bytes] | Mapping[str, bytes]) -> None:
-        """Take in what was stored. Who is already known keeps their gameId. The next changes take out of the
-        store what is not learned from it."""
+        """Learns the stored records. A player who is known already keeps the gameId. Records that are not
+        learned are deleted from Redis with the next changes."""
         unsaved = set(self._changed)
         for record in records.values():
             try:
@@ -162,11 +162,11 @@ class Roster:
         return orjson.dumps(seen.person) if seen is not None else b""
 
     def _look_up(self, identity: Identity) -> _Seen | None:
-        known = self._who(identity)
+        known = self._known(identity)
         if not known:
             known = identity.game_id
             if identity.steam_id and (not known or fields.is_bis_id(known)):
-                known = identity.steam_id  # mods know a player by this id
+                known = identity.steam_id  # mods use this id as gameId
             if not known or (not identity.name and fields.is_bis_id(known)):
                 return None
             self._add(known)
@@ -175,16 +175,18 @@ class Roster:
         if identity.name and identity.name not in (fields.DEFAULT_NAME, person["name"]):
             person["name"] = identity.name
             self._changed.add(known)
-        # An id that is somebody else's stays theirs: to send it here would be the collision.
+        # An id of another person stays theirs: to send it with this person would cause the collision.
         for key, value in (("steamId", identity.steam_id), ("platformId", identity.platform_id)):
             if value and key not in person and self._game_ids.setdefault(value, known) == known:
                 person[key] = value
                 self._changed.add(known)
         return seen
 
-    def _who(self, identity: Identity) -> str:
-        """The gameId of whoever has these ids, the most trusted first; "" if none is known. Raises
-        Contradiction if they are not all of one person."""
+    def _known(self, identity: Identity) -> str:
+        """The gameId of the person with these ids, the most trusted id first; "" if no id is known.
+
+        Raises Contradiction if the ids are of several persons.
+        """
         ids = (identity.steam_id, identity.platform_id, identity.game_id)
         known = [self._game_ids[one] for one in ids if one in self._game_ids]
         if not known:
@@ -199,7 +201,7 @@ class Roster:
         return known[0]
 
     def _is_half_known(self, game_id: str) -> bool:
-        """Whether of this person only the BIS id was ever seen: it may be anybody's."""
+        """Whether only a BIS id of this person was ever seen: it may be the id of any player."""
         return fields.is_bis_id(game_id) and "steamId" not in self._people[game_id].person
 
     def _add(self, game_id: str) -> None:
