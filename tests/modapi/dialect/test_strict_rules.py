@@ -118,8 +118,12 @@ def test_what_a_mapper_lets_out_passes_the_strict_rules(action: Action, data: st
 @given(data=st.data())
 def test_what_the_relays_rules_take_the_strict_ones_take(action: Action, data: st.DataObject) -> None:
     payload = data.draw(RESULTS[action])
+    try:
+        as_sent = sent(payload)
+    except TypeError:  # a number beyond 64 bits: orjson does not write it, and no mapper lets it out
+        return
     if is_valid_answer(action, payload) == "" and not is_error(payload):
-        assert bad_answer(action.value, sent(payload)) is None
+        assert bad_answer(action.value, as_sent) is None
 
 
 @given(EVENT)
