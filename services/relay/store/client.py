@@ -61,7 +61,7 @@ class Store:
         self._relaxed = relaxed
         self._took = took
         self.replicas = int(parsed.kind is not StoreKind.ALONE) if replicas is None else replicas
-        self._lanes: dict[Endpoint, Pipeline] = {}
+        self._pipelines: dict[Endpoint, Pipeline] = {}
         self._stays: dict[int, Pipeline] = {}
         self._topology: Topology
         if parsed.kind is StoreKind.CLUSTER:
@@ -69,7 +69,7 @@ class Store:
         else:
             self._topology = (Sentinels if parsed.kind is StoreKind.SENTINEL else SinglePrimary)(parsed)
         self._slotted = parsed.kind is StoreKind.CLUSTER
-        self._only = None if self._slotted else self._lane_at(self._topology.place_of(0))
+        self._only = None if self._slotted else self._pipeline_at(self._topology.place_of(0))
 
     # what everybody uses
 
@@ -157,7 +157,7 @@ class Store:
 
     def clock_of(self, key: str) -> StoreClock:
         """The clock of the primary that has this key. Whoever gets a reply with its time tells it."""
-        return (self._only or self._lane_of(slot_of(key))).clock
+        return (self._only or self._pipeline_of(slot_of(key))).clock
 
     async def known_clock(self, key: str) -> StoreClock:
         """The same clock. It is read now if no reply has told its time lately. Raises StoreError."""
@@ -176,7 +176,7 @@ class Store:
     def hint(self, channel: str, slug: str) -> None:
         """Tells whoever listens on `channel` to look at an instance, behind its commands of this pipeline."""
         if self._opened:
-            (self._only or self._lane_of(slot_of(f"{{{slug}}}"))).hint(channel, slug)
+            (self._only or self._pipeline_of(slot_of(f"{{{slug}}}"))).hint(channel, slug)
 
     async def hints(self, *channels: str) -> AsyncIterator[tuple[str, list[str]]]:
         """Channel and instances hinted at, as they come; none at first: subscribed. Raises StoreError."""
@@ -234,8 +234,10 @@ class Store:
         """What is under way comes to its end; whatever is asked from now on fails."""
         self._opened = False
         while True:
-            await asyncio.gather(*(lane.close() for lane in list(self._lanes.values())))
-            if all(lane.idle for lane in self._lanes.values()):  # else a call has moved from one to another
+            await asyncio.gather(*(pipeline.close() for pipeline in list(self._pipelines.values())))
+            if all(
+                pipeline.idle for pipeline in self._pipelines.values()
+            ):  # else a call has moved from one to another
                 return
 
     # whether it may be used
@@ -250,10 +252,10 @@ class Store:
             await self._topology.learn()
         places = list(self._topology.places())
         looked = await asyncio.gather(*(self._look_at(place) for place in places), return_exceptions=True)
-        for place, lane in list(self._lanes.items()):
-            if place not in places and lane.idle:  # it serves nothing any more
-                self._lanes.pop(place, None)  # another look may have done so
-                await lane.close()
+        for place, pipeline in list(self._pipelines.items()):
+            if place not in places and pipeline.idle:  # it serves nothing any more
+                self._pipelines.pop(place, None)  # another look may have done so
+                await pipeline.close()
         for found in looked:
             if isinstance(found, Unreachable):
                 raise told(found) from found
@@ -264,13 +266,13 @@ class Store:
     async def _look_at(self, place: Endpoint) -> None:
         connection, facts = await self._topology.dial(place)
         connection.close()
-        self._lane_at(place).know(facts)
+        self._pipeline_at(place).know(facts)
 
     @property
     def facts(self) -> list[ServerFacts]:
         """Of all primaries, as far as they are known."""
-        lanes = [self._lanes.get(place) for place in self._topology.places()]
-        return [lane.facts for lane in lanes if lane and lane.facts]
+        pipelines = [self._pipelines.get(place) for place in self._topology.places()]
+        return [pipeline.facts for pipeline in pipelines if pipeline and pipeline.facts]
 
     @property
     def kind(self) -> StoreKind:
@@ -308,43 +310,43 @@ class Store:
         losses = [] if self._relaxed else durability.complaints(facts.settings)
         return "\n".join(filter(None, [durability.too_old(facts), *losses]))
 
-    # lanes
+    # pipelines
 
     def _reply(self) -> asyncio.Future[Any]:
         return asyncio.get_running_loop().create_future()
 
     def _call(self, call: StoreCall) -> asyncio.Future[Any]:
         if self._opened:
-            (self._only or self._lane_of(call.slot)).put(call)
+            (self._only or self._pipeline_of(call.slot)).put(call)
         else:
             call.fail(NotCarriedOut("Redis: not reached yet"))
         return call.reply
 
-    def _lane_of(self, slot: int) -> Pipeline:
-        """A slot stays with the lane that still has calls of it, or they could overtake each other."""
-        return self._stays.get(slot) or self._lane_at(self._topology.place_of(slot))
+    def _pipeline_of(self, slot: int) -> Pipeline:
+        """A slot stays with the pipeline that still has calls of it, or they could overtake each other."""
+        return self._stays.get(slot) or self._pipeline_at(self._topology.place_of(slot))
 
-    def _lane_at(self, place: Endpoint) -> Pipeline:
-        lane = self._lanes.get(place)
-        if lane is None:
-            lane = Pipeline(self._topology, place, self.replicas, self._judge, self._landed, self._took)
-            self._lanes[place] = lane
-        return lane
+    def _pipeline_at(self, place: Endpoint) -> Pipeline:
+        pipeline = self._pipelines.get(place)
+        if pipeline is None:
+            pipeline = Pipeline(self._topology, place, self.replicas, self._judge, self._landed, self._took)
+            self._pipelines[place] = pipeline
+        return pipeline
 
     def _moved(self) -> None:
         """The map of slots has changed: which slots have calls where they do not belong any more?"""
-        for lane in self._lanes.values():
-            for call in chain(lane.flying, lane.gathered):
-                if self._topology.place_of(call.slot) != lane.place:
-                    self._stays.setdefault(call.slot, lane)
+        for pipeline in self._pipelines.values():
+            for call in chain(pipeline.flying, pipeline.gathered):
+                if self._topology.place_of(call.slot) != pipeline.place:
+                    self._stays.setdefault(call.slot, pipeline)
 
-    def _landed(self, lane: Pipeline) -> None:
-        """Nothing of this lane is under way now: what waits in it can go where it belongs, in its order."""
+    def _landed(self, pipeline: Pipeline) -> None:
+        """Moves the waiting calls of a pipeline to the primaries of their slots: none is under way now."""
         if self._stays:
-            self._stays = {slot: holder for slot, holder in self._stays.items() if holder is not lane}
-            waiting, lane.gathered = lane.gathered, []
+            self._stays = {slot: holder for slot, holder in self._stays.items() if holder is not pipeline}
+            waiting, pipeline.gathered = pipeline.gathered, []
             for call in waiting:
-                self._lane_of(call.slot).put(call)
+                self._pipeline_of(call.slot).put(call)
 
 
 async def patiently(call: Callable[[], Awaitable[T]]) -> T:

@@ -4,7 +4,7 @@ With `appendfsync always` every round trip costs an fsync, so what comes in whil
 gathered for the next (group commit).
 
 How the calls of an instance keep their order:
-- All calls of its slot wait in this one lane, and one pipeline is under way at a time.
+- All calls of its slot wait here, and one round trip is under way at a time.
 - A call that was refused without being carried out goes back to the head, before all that came later.
 - A call that was carried out, or may have been, is never sent again here.
 - A call whose caller has gone (its reply was cancelled) is not sent at all.
@@ -207,7 +207,7 @@ class Pipeline:
     async def _ask(self, node: str, calls: list[StoreCall]) -> bool:
         """Tries calls at the server to which their keys are moving; whether some must be sent once more.
 
-        It is a part of this lane's flight: what comes behind them waits, and the order stays.
+        It is a part of the round trip under way: what comes behind them waits, and the order stays.
         """
         try:
             connection = await self._topology.dial_named(node, self.place)

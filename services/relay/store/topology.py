@@ -1,4 +1,4 @@
-"""What a lane has to know of the servers behind it: one, a set behind Sentinels, or a Cluster."""
+"""What a pipeline has to know of the servers behind it: one, a set behind Sentinels, or a Cluster."""
 
 from typing import Protocol
 

@@ -110,9 +110,9 @@ class Fleet:
 
         task = self._ending[slug] = asyncio.create_task(let_go())
         task.add_done_callback(lambda ended: self._ending.get(slug) is ended and self._ending.pop(slug))
-        closing_times = asyncio.create_task(leave(task))
-        self._closing[closing_times] = owner
-        closing_times.add_done_callback(self._closing.pop)
+        leaving = asyncio.create_task(leave(task))
+        self._closing[leaving] = owner
+        leaving.add_done_callback(self._closing.pop)
 
     def sightings(self) -> dict[str, Sighting]:
         """What alerts depend on, for each instance of this uplink whose state is known."""
