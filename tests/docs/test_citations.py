@@ -85,3 +85,34 @@ def test_code_cites_the_protocol_by_section() -> None:
     assert [name for name, text in texts.items() if bare.search(text)] == []
     cited = [page for text in texts.values() for page, _ in _SECTIONS.findall(text)]
     assert len(cited) > 60
+
+
+def missing_tests(text: str) -> list[str]:
+    """Tests that `text` names and that are not there. `::test_…` is in the file named before it."""
+    missing, file = [], ""
+    for named, name in re.findall(r"`(test_\w+\.py)?(?:::(test_\w+\*?))?`", text):
+        file = named or file
+        paths = [ROOT / path for path in FILES if Path(path).name == file]
+        defined = rf"def {name[:-1]}\w*\(" if name.endswith("*") else rf"def {name}\("
+        if not any(not name or re.search(defined, path.read_text(encoding="utf-8")) for path in paths):
+            missing.append(f"{file}::{name}" if name else file)
+    return missing
+
+
+@pytest.mark.parametrize(
+    ("text", "missing"),
+    [
+        ("`test_citations.py::test_a_wrong_citation_is_seen`, `::test_a_wrong_*`", []),
+        ("`test_citations.py::test_that_nobody_wrote`", ["test_citations.py::test_that_nobody_wrote"]),
+        ("`test_citations.py`, `::test_that_nobody_*`", ["test_citations.py::test_that_nobody_*"]),
+        ("`test_of_old.py`", ["test_of_old.py"]),
+    ],
+)
+def test_a_test_that_is_not_there_is_seen(text: str, missing: list[str]) -> None:
+    assert missing_tests(text) == missing
+
+
+def test_security_names_tests_that_are_there() -> None:
+    text = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+    assert text.count("`test_") > 30
+    assert missing_tests(text) == []
