@@ -21,31 +21,31 @@ FILES = {
     "bounds": "services/modapi/dialect/bounds.py",
     "callers": "services/modapi/http/callers.py",
     "calls": "services/modapi/http/calls.py",
-    "conversation": "services/uplink/connection/socket_session.py",
     "complaints": "services/relay/service/settings_complaints.py",
+    "connection_limits": "services/relay/service/http/connection_limits.py",
     "credentials": "services/modapi/http/credentials.py",
-    "desk": "services/uplink/requests/handler.py",
-    "doors": "services/relay/service/http/connection_limits.py",
-    "intake": "services/modapi/events.py",
+    "events": "services/modapi/events.py",
+    "handler": "services/uplink/requests/handler.py",
+    "listener": "services/relay/service/http/listener.py",
     "mirror": "services/uplink/requests/mirror/mirror.py",
-    "owned": "services/uplink/ownership/owned_instance.py",
-    "pace": "services/modapi/http/rate_limits.py",
-    "served": "services/modapi/served_instance.py",
-    "serving": "services/relay/service/http/listener.py",
+    "owned_instance": "services/uplink/ownership/owned_instance.py",
+    "rate_limits": "services/modapi/http/rate_limits.py",
+    "router": "services/modapi/http/router.py",
+    "served_instance": "services/modapi/served_instance.py",
     "settings": "services/relay/service/settings.py",
+    "socket_session": "services/uplink/connection/socket_session.py",
     "tls": "services/relay/service/http/tls.py",
-    "wire": "services/modapi/http/router.py",
 }
 TESTS = {
     "addresses": "tests/relay/service/http/test_addresses.py",
+    "connection_limits": "tests/relay/service/http/test_connection_limits.py",
     "credentials": "tests/modapi/http/test_credentials.py",
-    "doors": "tests/relay/service/http/test_doors.py",
     "limits": "tests/modapi/http/test_limits.py",
-    "pace": "tests/modapi/http/test_rate_limits.py",
+    "mirror": "tests/uplink/requests/mirror/test_mirror.py",
+    "rate_limits": "tests/modapi/http/test_rate_limits.py",
+    "router": "tests/modapi/http/test_router.py",
     "settings": "tests/relay/service/test_settings.py",
-    "state": "tests/uplink/requests/mirror/test_mirror.py",
     "uplink": "tests/uplink/test_uplink_limits.py",
-    "wire": "tests/modapi/http/test_router.py",
 }
 
 
@@ -72,12 +72,12 @@ class Seen(StrEnum):
     FAULTY = "FAULTY"  # the change is a fault of its own, which any test sees
 
 
-IN_TIME = "doors::test_a_request_that_does_not_come_in_time_ends_its_connection"
-HEAD = "doors::test_a_head_beyond_its_limit_is_refused"
-PROXIES = "doors::test_connections_in_all_are_limited_also_those_of_a_trusted_proxy"
-HANDSHAKE = "doors::test_without_a_handshake_a_connection_is_counted_and_ended"
-CERTIFICATE = "doors::test_a_certificate_is_taken_up_when_its_files_change_and_only_if_it_is_good"
-OLD_TLS = "doors::test_neither_old_tls_nor_handshake_upon_handshake_is_offered"
+IN_TIME = "connection_limits::test_a_request_that_does_not_come_in_time_ends_its_connection"
+HEAD = "connection_limits::test_a_head_beyond_its_limit_is_refused"
+PROXIES = "connection_limits::test_connections_in_all_are_limited_also_those_of_a_trusted_proxy"
+HANDSHAKE = "connection_limits::test_without_a_handshake_a_connection_is_counted_and_ended"
+CERTIFICATE = "connection_limits::test_a_certificate_is_taken_up_when_its_files_change_and_only_if_it_is_good"
+OLD_TLS = "connection_limits::test_neither_old_tls_nor_handshake_upon_handshake_is_offered"
 TOO_LONG = "limits::test_a_result_that_is_too_long_is_refused"
 BATCH = "limits::test_of_a_batch_with_too_many_events_the_first_are_taken"
 ASIDE = "limits::test_an_event_beyond_a_limit_is_put_aside_and_its_neighbours_are_not"
@@ -93,52 +93,52 @@ TOO_BIG = "uplink::test_an_answer_that_is_too_big_is_not_kept"
 
 MUTANTS = [
     # What may come
-    Mutant("connections", "doors", "self._count >= self._most:", "False:", PROXIES, 'assert b" 503 " in await (await served.open()).says(b"")'),
-    Mutant("connections_per_address", "doors", "count >= self._most_each and", "False and", "doors::test_connections_of_one_address_are_limited_and_come_back", 'assert b" 503 " in await (await served.open()).says(b"")'),
-    Mutant("connections: those of a proxy are not one address", "doors", " and not is_in(address, self._trusted)", "", PROXIES, 'assert [b"200" in await one.says(GET) for one in there] == [True] *'),
-    Mutant("connections: counted before the handshake", "serving", "not self._limits.enter(address[0])", "self._limits.enter(address[0]) is None", HANDSHAKE, "assert await (await served.open()).closed_after_s() < 0.5"),
-    Mutant("connections: the handshake comes in time", "serving", "timeout=HANDSHAKE_WITHIN_S", "timeout=60", HANDSHAKE, "assert 0.9 < await silent[0].closed_after_s() < 3.0"),
-    Mutant("header_bytes: whole", "doors", "self._received + self._chunk > self._limits.header_bytes", "False", HEAD, 'assert b" 431 " in await (await served.open()).says(b"GET / HTTP/1.1'),
-    Mutant("header_bytes: unfinished", "doors", "self._in_head and self._received > self._limits.header_bytes", "False", HEAD, 'assert b" 431 " in await (await served.open()).says(b"GET / HTTP/1.1'),
-    Mutant("receive_within_s", "doors", "connection.end_overdue()", "pass", IN_TIME, "assert 0.9 < await stranger.closed_after_s(drip) < SOON_S"),
-    Mutant("receive_within_s: silent", "doors", "self._address = address\n        self._expect(self._limits.receive_within_s)", "self._address = address", IN_TIME, "assert 0.9 < await stranger.closed_after_s(drip) < SOON_S"),
-    Mutant("receive_within_s: after another request", "doors", "super().on_message_begin()\n        self._expect(self._limits.receive_within_s)", "super().on_message_begin()", "doors::test_a_second_request_has_to_come_in_time_too", 'assert 0.9 < await stranger.closed_after_s(b"x") < SOON_S'),
-    Mutant("receive_within_s: bytes that begin nothing", "doors", "elif self.due_s == math.inf and", "elif False and", "doors::test_a_connection_that_was_good_once_gets_no_more_time", 'assert await stranger.closed_after_s(b"\\r\\n") < SOON_S'),
-    Mutant("receive_within_s: bodies", "doors", "        self._in_head = False\n", "        self._in_head = False\n        self.due_s = math.inf\n", IN_TIME, "assert 0.9 < await stranger.closed_after_s(drip) < SOON_S"),
-    Mutant("requests in a row", "doors", "len(self.pipeline) >= MAX_PIPELINED", "False", "doors::test_requests_do_not_queue_up_without_end_behind_one_that_is_held", "assert await stranger.closed_after_s(held * (MAX_PIPELINED + 2), 5.0"),
-    Mutant("not_http", "doors", 'self._limits.refused("not_http")', "pass", "doors::test_what_is_not_http_is_refused_without_a_line_in_the_log", 'assert served.refused == {"not_http": 1} and not caplog.records'),
-    Mutant("body_bytes", "wire", "            self._limits.body_bytes,\n", "            self._limits.result_bytes,\n", "limits::test_of_a_body_that_is_too_long_the_beginning_is_taken", 'assert 80 < len(kept) < 200 and kept[0]["data"]["msg"] == "line 0"'),
-    Mutant("body_bytes: what is read at most", "wire", "            self._limits.result_bytes,\n", "            1 << 40,\n", "wire::test_a_body_beyond_its_limit_is_refused_by_its_length_alone", 'assert b" 413 " in await asyncio.wait_for(reader.readline(), 5)'),
-    Mutant("body_bytes: of a registration", "wire", "receive, MAX_REGISTER_BYTES)", "receive, 1 << 40)", "limits::test_of_a_registration_little_is_read_for_it_may_be_anybodys", 'assert (await port.call("POST", "/gameserver/register", content=body'),
-    Mutant("result_bytes", "wire", "limit = self._limits.result_bytes", "limit = 1 << 40", TOO_LONG, 'assert (await port.call("POST", path, content=content)).status_code'),
+    Mutant("connections", "connection_limits", "self._count >= self._most:", "False:", PROXIES, 'assert b" 503 " in await (await served.open()).says(b"")'),
+    Mutant("connections_per_address", "connection_limits", "count >= self._most_each and", "False and", "connection_limits::test_connections_of_one_address_are_limited_and_come_back", 'assert b" 503 " in await (await served.open()).says(b"")'),
+    Mutant("connections: those of a proxy are not one address", "connection_limits", " and not is_in(address, self._trusted)", "", PROXIES, 'assert [b"200" in await one.says(GET) for one in there] == [True] *'),
+    Mutant("connections: counted before the handshake", "listener", "not self._limits.enter(address[0])", "self._limits.enter(address[0]) is None", HANDSHAKE, "assert await (await served.open()).closed_after_s() < 0.5"),
+    Mutant("connections: the handshake comes in time", "listener", "timeout=HANDSHAKE_WITHIN_S", "timeout=60", HANDSHAKE, "assert 0.9 < await silent[0].closed_after_s() < 3.0"),
+    Mutant("header_bytes: whole", "connection_limits", "self._received + self._chunk > self._limits.header_bytes", "False", HEAD, 'assert b" 431 " in await (await served.open()).says(b"GET / HTTP/1.1'),
+    Mutant("header_bytes: unfinished", "connection_limits", "self._in_head and self._received > self._limits.header_bytes", "False", HEAD, 'assert b" 431 " in await (await served.open()).says(b"GET / HTTP/1.1'),
+    Mutant("receive_within_s", "connection_limits", "connection.end_overdue()", "pass", IN_TIME, "assert 0.9 < await stranger.closed_after_s(drip) < SOON_S"),
+    Mutant("receive_within_s: silent", "connection_limits", "self._address = address\n        self._expect(self._limits.receive_within_s)", "self._address = address", IN_TIME, "assert 0.9 < await stranger.closed_after_s(drip) < SOON_S"),
+    Mutant("receive_within_s: after another request", "connection_limits", "super().on_message_begin()\n        self._expect(self._limits.receive_within_s)", "super().on_message_begin()", "connection_limits::test_a_second_request_has_to_come_in_time_too", 'assert 0.9 < await stranger.closed_after_s(b"x") < SOON_S'),
+    Mutant("receive_within_s: bytes that begin nothing", "connection_limits", "elif self.due_s == math.inf and", "elif False and", "connection_limits::test_a_connection_that_was_good_once_gets_no_more_time", 'assert await stranger.closed_after_s(b"\\r\\n") < SOON_S'),
+    Mutant("receive_within_s: bodies", "connection_limits", "        self._in_head = False\n", "        self._in_head = False\n        self.due_s = math.inf\n", IN_TIME, "assert 0.9 < await stranger.closed_after_s(drip) < SOON_S"),
+    Mutant("requests in a row", "connection_limits", "len(self.pipeline) >= MAX_PIPELINED", "False", "connection_limits::test_requests_do_not_queue_up_without_end_behind_one_that_is_held", "assert await stranger.closed_after_s(held * (MAX_PIPELINED + 2), 5.0"),
+    Mutant("not_http", "connection_limits", 'self._limits.refused("not_http")', "pass", "connection_limits::test_what_is_not_http_is_refused_without_a_line_in_the_log", 'assert served.refused == {"not_http": 1} and not caplog.records'),
+    Mutant("body_bytes", "router", "            self._limits.body_bytes,\n", "            self._limits.result_bytes,\n", "limits::test_of_a_body_that_is_too_long_the_beginning_is_taken", 'assert 80 < len(kept) < 200 and kept[0]["data"]["msg"] == "line 0"'),
+    Mutant("body_bytes: what is read at most", "router", "            self._limits.result_bytes,\n", "            1 << 40,\n", "router::test_a_body_beyond_its_limit_is_refused_by_its_length_alone", 'assert b" 413 " in await asyncio.wait_for(reader.readline(), 5)'),
+    Mutant("body_bytes: of a registration", "router", "receive, MAX_REGISTER_BYTES)", "receive, 1 << 40)", "limits::test_of_a_registration_little_is_read_for_it_may_be_anybodys", 'assert (await port.call("POST", "/gameserver/register", content=body'),
+    Mutant("result_bytes", "router", "limit = self._limits.result_bytes", "limit = 1 << 40", TOO_LONG, 'assert (await port.call("POST", path, content=content)).status_code'),
     Mutant("result_bytes: of no length that it names", "bodies", "if size_bytes > limit_bytes:", "if False:", TOO_LONG, 'assert (await port.call("POST", path, content=content)).status_code'),
     Mutant("bodies on their way", "bodies", "not incoming.add(len(chunk))", "incoming.add(len(chunk)) is None", "limits::test_bodies_of_one_instance_on_their_way_are_limited_together", 'assert [task.result().split()[1] for task in done] == [b"429"] * 2'),
-    Mutant("batch_events", "intake", "read = read_batch(body, self._limits.batch_events)", "read = read_batch(body, 1 << 40)", BATCH, 'assert [event["data"]["msg"] for event in await port.stored(slug)] ='),
-    Mutant("batch_events: of a long body", "intake", "read_batch, body, self._limits.batch_events", "read_batch, body, 1 << 40", BATCH, 'assert [event["data"]["msg"] for event in await port.stored(slug)] ='),
+    Mutant("batch_events", "events", "read = read_batch(body, self._limits.batch_events)", "read = read_batch(body, 1 << 40)", BATCH, 'assert [event["data"]["msg"] for event in await port.stored(slug)] ='),
+    Mutant("batch_events: of a long body", "events", "read_batch, body, self._limits.batch_events", "read_batch, body, 1 << 40", BATCH, 'assert [event["data"]["msg"] for event in await port.stored(slug)] ='),
     Mutant("event_bytes", "bounds", "len(data) > limits.event_bytes", "False", ASIDE, 'assert [event["data"]["msg"] for event in await port.stored(slug)] ='),
     Mutant("event_levels", "bounds", "levels(raw) > limits.event_levels", "False", ASIDE, 'assert [event["data"]["msg"] for event in await port.stored(slug)] ='),
     Mutant("text_chars", "bounds", "len(data) > limits.text_chars", "False", "limits::test_a_long_text_is_cut", 'assert event["data"]["msg"] == "ä" * 200'),
-    Mutant("requests_per_s", "pace", "self._requests.level(now_s) < 1", "False", PACE, "assert calls[0].status_code == 200 and calls[-1].status_code == 429"),
-    Mutant("events_per_s", "pace", "self._events.level(now_s) < 1", "False", PACE, "assert calls[0].status_code == 200 and calls[-1].status_code == 429"),
-    Mutant("events_per_s: mended bodies cost more", "pace", "MENDED_BYTES_AN_EVENT if mended else BYTES_AN_EVENT", "BYTES_AN_EVENT", "pace::test_a_long_body_costs_and_one_that_must_be_mended_costs_more", 'and mended.beyond(0.0, Posts.EVENTS) == "events_per_s"'),
-    Mutant("events_per_s: long bodies", "wire", "posted(taken.events, len(body), mended=taken.mended)", "posted(taken.events, 0)", PACE, "assert calls[0].status_code == 200 and calls[-1].status_code == 429"),
-    Mutant("result_bytes: those that nobody asked for, together", "wire", "instance.pace.posted_unasked(len(body))", "pass", PACE, "assert calls[0].status_code == 200 and calls[-1].status_code == 429"),
-    Mutant("result_bytes: asked for, it is never put off", "wire", "call.kind is CallKind.RESULT and await instance", "False and await instance", "limits::test_a_result_that_was_asked_for_is_not_put_off", 'assert (await port.result(slug, name, b'),
-    Mutant("results on their way", "wire", "not asked or not await instance.room.wait(held_bytes, ROOM_WITHIN_S)", "False", "limits::test_bodies_of_one_instance_on_their_way_are_limited_together", 'assert [task.result().split()[1] for task in done] == [b"429"] * 2'),
-    Mutant("events_per_s: of this instance alone", "served", "self.pace = RateLimits(limits, time.monotonic())", "self.pace = globals().setdefault('P', RateLimits(limits, time.monotonic()))", PACE, 'assert await port.post(f"{slug}-b", logs(1)) == 200'),
-    Mutant("wrong_keys_per_minute", "pace", "        return bucket.admits(now_s)\n", "        return True\n", WRONG_KEYS, "assert tried == [401, 401, 401, 429, 429]"),
-    Mutant("wrong_keys_per_minute: in constant memory", "pace", "self._sources.popitem(last=False)", "pass", "pace::test_a_million_sources_take_no_more_memory_than_the_limit", "assert len(tried) == rate_limits.MAX_SOURCES"),
+    Mutant("requests_per_s", "rate_limits", "self._requests.level(now_s) < 1", "False", PACE, "assert calls[0].status_code == 200 and calls[-1].status_code == 429"),
+    Mutant("events_per_s", "rate_limits", "self._events.level(now_s) < 1", "False", PACE, "assert calls[0].status_code == 200 and calls[-1].status_code == 429"),
+    Mutant("events_per_s: mended bodies cost more", "rate_limits", "MENDED_BYTES_AN_EVENT if mended else BYTES_AN_EVENT", "BYTES_AN_EVENT", "rate_limits::test_a_long_body_costs_and_one_that_must_be_mended_costs_more", 'and mended.beyond(0.0, Posts.EVENTS) == "events_per_s"'),
+    Mutant("events_per_s: long bodies", "router", "posted(taken.events, len(body), mended=taken.mended)", "posted(taken.events, 0)", PACE, "assert calls[0].status_code == 200 and calls[-1].status_code == 429"),
+    Mutant("result_bytes: those that nobody asked for, together", "router", "instance.pace.posted_unasked(len(body))", "pass", PACE, "assert calls[0].status_code == 200 and calls[-1].status_code == 429"),
+    Mutant("result_bytes: asked for, it is never put off", "router", "call.kind is CallKind.RESULT and await instance", "False and await instance", "limits::test_a_result_that_was_asked_for_is_not_put_off", 'assert (await port.result(slug, name, b'),
+    Mutant("results on their way", "router", "not asked or not await instance.room.wait(held_bytes, ROOM_WITHIN_S)", "False", "limits::test_bodies_of_one_instance_on_their_way_are_limited_together", 'assert [task.result().split()[1] for task in done] == [b"429"] * 2'),
+    Mutant("events_per_s: of this instance alone", "served_instance", "self.pace = RateLimits(limits, time.monotonic())", "self.pace = globals().setdefault('P', RateLimits(limits, time.monotonic()))", PACE, 'assert await port.post(f"{slug}-b", logs(1)) == 200'),
+    Mutant("wrong_keys_per_minute", "rate_limits", "        return bucket.admits(now_s)\n", "        return True\n", WRONG_KEYS, "assert tried == [401, 401, 401, 429, 429]"),
+    Mutant("wrong_keys_per_minute: in constant memory", "rate_limits", "self._sources.popitem(last=False)", "pass", "rate_limits::test_a_million_sources_take_no_more_memory_than_the_limit", "assert len(tried) == rate_limits.MAX_SOURCES"),
     Mutant("wrong_keys_per_minute: never the right one", "callers", 'if key or is_direct(scope["headers"]):', "if (key or is_direct(scope['headers'])) and self._wrong_keys.tried('127.0.0.1', time.monotonic()):", WRONG_KEYS, "assert tried == [401, 401, 401, 429, 429]"),
-    Mutant("wrong_keys_per_minute: before a body is mended", "wire", "read_object(body) if mends else orjson.loads(body)", "read_object(body)", "limits::test_who_is_put_off_can_not_have_broken_bodies_mended", "assert (tried, len(mended)) == ([401, 401, 401, 429, 429, 429], 3)"),
-    Mutant("wrong_keys_per_minute: on every path", "wire", "if not call.key or slug or not", "if True or not", WRONG_KEYS, 'assert (await port.call("GET", WRONG + "/health")).status_code == 42'),
-    Mutant("open_commands", "owned", "CommandStream(store, instance.slug, limits.open_commands)", "CommandStream(store, instance.slug)", "uplink::test_more_commands_than_may_wait_get_an_error", 'assert scene.beyond("open_commands") == 1'),
+    Mutant("wrong_keys_per_minute: before a body is mended", "router", "read_object(body) if mends else orjson.loads(body)", "read_object(body)", "limits::test_who_is_put_off_can_not_have_broken_bodies_mended", "assert (tried, len(mended)) == ([401, 401, 401, 429, 429, 429], 3)"),
+    Mutant("wrong_keys_per_minute: on every path", "router", "if not call.key or slug or not", "if True or not", WRONG_KEYS, 'assert (await port.call("GET", WRONG + "/health")).status_code == 42'),
+    Mutant("open_commands", "owned_instance", "CommandStream(store, instance.slug, limits.open_commands)", "CommandStream(store, instance.slug)", "uplink::test_more_commands_than_may_wait_get_an_error", 'assert scene.beyond("open_commands") == 1'),
     Mutant("mirror_players: a list", "mirror", "len(value) > self._limits.mirror_players", "False", "uplink::test_of_a_list_of_players_only_so_many_are_kept", 'assert payload and [player["gameId"] for player in orjson.loads(payl'),
     Mutant("mirror_players: who connects", "mirror", "len(self._online) >= self._limits.mirror_players", "False", "uplink::test_of_players_who_connect_only_so_many_are_kept", 'assert payload and [player["gameId"] for player in orjson.loads(payl'),
-    Mutant("mirror_players: places and inventories", "mirror", "len(kept) > self._limits.mirror_players", "False", "state::test_memory_is_bounded_and_the_oldest_goes", 'assert [mirror.place(name) is not None for name in "abc"] == [True,'),
+    Mutant("mirror_players: places and inventories", "mirror", "len(kept) > self._limits.mirror_players", "False", "mirror::test_memory_is_bounded_and_the_oldest_goes", 'assert [mirror.place(name) is not None for name in "abc"] == [True,'),
     Mutant("inventory_bytes", "mirror", "len(payload) <= self._limits.inventory_bytes", "True", TOO_BIG, "assert list(beyond) == list(limit)"),
     Mutant("catalogue_bytes", "mirror", "len(payload) > self._limits.catalogue_bytes", "False", TOO_BIG, "assert not mirror.take_changes().catalogues"),
-    Mutant("frame_in_bytes", "conversation", "max_size=context.limits.frame_in_bytes", "max_size=None", "uplink::test_a_frame_that_is_too_big_ends_the_socket_and_another_one_is_made", "await scene.linked.get()"),
-    Mutant("frame_out_bytes", "desk", "len(payload) <= self._most_bytes", "True", "uplink::test_an_answer_that_is_too_big_for_takaro_becomes_an_error", '"too large" in answer["error"]'),
+    Mutant("frame_in_bytes", "socket_session", "max_size=context.limits.frame_in_bytes", "max_size=None", "uplink::test_a_frame_that_is_too_big_ends_the_socket_and_another_one_is_made", "await scene.linked.get()"),
+    Mutant("frame_out_bytes", "handler", "len(payload) <= self._most_bytes", "True", "uplink::test_an_answer_that_is_too_big_for_takaro_becomes_an_error", '"too large" in answer["error"]'),
     # Who may speak
     Mutant("no id opens: in the path", "callers", "            return self._credentials.slug_for(key)\n", "            slug = self._credentials.slug_for(key)\n            others = [part for part in scope['path'].split('/') if part in self._credentials._slugs.values()]\n            return others[0] if slug and others else slug\n", NO_ID, 'assert polled.status_code != 200 or polled.json() == {"operations":'),
     Mutant("no id opens: in the query", "calls", "if not key and query:", "if query:", NO_ID, 'assert registered.json()["identityToken"] == f"key-of-{slug}"'),
@@ -157,15 +157,15 @@ MUTANTS = [
     Mutant("behind a proxy is not loopback", "settings", "is_loopback(self.host) and not self.trusted_proxies", "is_loopback(self.host)", "settings::test_a_trusted_proxy_lets_other_machines_call", "assert settings.modapi.loopback_only is loopback"),
     Mutant("forwarded addresses: from trusted proxies only", "addresses", "not forwarded or not is_in(peer, trusted)", "not forwarded", CALLER, "assert caller(peer, forwarded, TRUSTED) == expected"),
     Mutant("forwarded addresses: the last that is not ours", "addresses", "for hop in reversed(hops):", "for hop in hops:", CALLER, "assert caller(peer, forwarded, TRUSTED) == expected"),
-    Mutant("forwarded addresses: uvicorn believes none", "serving", "proxy_headers=False,", "proxy_headers=True,", FORWARDED, "assert [answer.status_code for answer in tried].count(429) == put_of"),
+    Mutant("forwarded addresses: uvicorn believes none", "listener", "proxy_headers=False,", "proxy_headers=True,", FORWARDED, "assert [answer.status_code for answer in tried].count(429) == put_of"),
     Mutant("no documentation", "app", "FastAPI(openapi_url=None)", "FastAPI()", "limits::test_the_mods_port_documents_and_administers_nothing", 'assert (await port.call("GET", f"/k/key-of-{slug}{path}")).status_co'),
     Mutant("TLS: 1.2 or newer", "tls", "= ssl.TLSVersion.TLSv1_2", "= ssl.TLSVersion.MINIMUM_SUPPORTED", OLD_TLS, "assert context.minimum_version == ssl.TLSVersion.TLSv1_2"),
     Mutant("TLS: no handshake upon handshake", "tls", "self.context.options |= (", "_ = (", OLD_TLS, "assert context.options & ssl.OP_NO_RENEGOTIATION"),
     Mutant("TLS: a new pair is taken up", "tls", "(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), self.context):", "(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) if 'once' in vars(self) else vars(self).setdefault('once', self.context)):", CERTIFICATE, 'await until_shown(served, "new.example")'),
     Mutant("TLS: a bad pair changes nothing", "tls", "for context in (ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), self.context):", "for context in (self.context,):", CERTIFICATE, 'assert await shown(served) == "old.example"'),
-    Mutant("TLS: no start with a bad pair", "tls", "if wrong := self._take():", "if (wrong := self._take()) is None:", "doors::test_a_certificate_that_is_wrong_at_the_start_is_one_clear_line", "with pytest.raises(ConfigError, match=words) as caught:"),
-    Mutant("Takaro's certificate", "conversation", "                compression=None,\n", "                compression=None,\n                ssl=__import__('ssl')._create_unverified_context() if context.takaro_url[:3] == 'wss' else None,\n", "uplink::test_takaro_is_spoken_to_only_if_its_certificate_is_good", "assert scene.linked.empty() is not links"),
-    Mutant("Takaro: no other proxy", "conversation", "proxy=context.proxy,", "proxy=context.proxy or True,", "uplink::test_takaro_is_reached_through_a_proxy_only_if_the_settings_name_one", "assert asked.empty() and scene.running"),
+    Mutant("TLS: no start with a bad pair", "tls", "if wrong := self._take():", "if (wrong := self._take()) is None:", "connection_limits::test_a_certificate_that_is_wrong_at_the_start_is_one_clear_line", "with pytest.raises(ConfigError, match=words) as caught:"),
+    Mutant("Takaro's certificate", "socket_session", "                compression=None,\n", "                compression=None,\n                ssl=__import__('ssl')._create_unverified_context() if context.takaro_url[:3] == 'wss' else None,\n", "uplink::test_takaro_is_spoken_to_only_if_its_certificate_is_good", "assert scene.linked.empty() is not links"),
+    Mutant("Takaro: no other proxy", "socket_session", "proxy=context.proxy,", "proxy=context.proxy or True,", "uplink::test_takaro_is_reached_through_a_proxy_only_if_the_settings_name_one", "assert asked.empty() and scene.running"),
 ]  # fmt: skip
 
 
