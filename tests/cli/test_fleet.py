@@ -11,23 +11,9 @@ from services.relay.instances.diagnosis import Problem
 from services.relay.instances.entries import Origin, ServedEntry
 from services.relay.instances.facts import Facts
 from services.relay.service.settings import Instance
+from tests.support.facts import NOW_MS, UP
 
-FACTS = Facts(
-    now_ms=1_800_000_000_000,
-    uplink="host-1234",
-    link="ready",
-    game_server_id="an-id",
-    link_why="",
-    contact_ms=1_799_999_990_000,
-    events=0,
-    events_bytes=0,
-    oldest_ms=None,
-    commands=0,
-    dead=0,
-    players=7,
-    mod_version="",
-    hold_ms=None,
-)
+FACTS = replace(UP, uplink="host-1234", contact_ms=NOW_MS - 10_000, players=7)
 DOWN = Problem(True, "it is away", "look")
 NOTE = Problem(False, "it is slow", "wait")
 

@@ -12,24 +12,8 @@ from services.relay.instances.records import KeyDigest
 from services.relay.instances.unknown_keys import UnknownKeyCall
 from services.relay.service.settings import Instance
 from services.uplink.events.ages import CHAT_S, LOG_S
+from tests.support.facts import NOW_MS, UP
 
-NOW_MS = 1_800_000_000_000
-WELL = Facts(
-    now_ms=NOW_MS,
-    uplink="host-1",
-    link="ready",
-    game_server_id="id",
-    link_why="",
-    contact_ms=NOW_MS - 3_000,
-    events=0,
-    events_bytes=0,
-    oldest_ms=None,
-    commands=0,
-    dead=0,
-    players=3,
-    mod_version="1",
-    hold_ms=None,
-)
 INSTANCE = Instance(
     slug="one",
     name="Server one",
@@ -42,25 +26,25 @@ URL = "http://127.0.0.1:8088"
 
 
 def test_a_server_that_is_up_has_no_problem() -> None:
-    assert diagnose(ENTRY, WELL, URL) == []
+    assert diagnose(ENTRY, UP, URL) == []
 
 
 @pytest.mark.parametrize(
     ("entry", "facts", "what", "fix"),
     [
-        (ENTRY, replace(WELL, contact_ms=None), "never called", f"TakaroApiUrl must be {URL}/k/<mod key>"),
-        (replace(ENTRY, keys=()), replace(WELL, contact_ms=None), "never called", f"must be {URL} (with"),
-        (ENTRY, replace(WELL, contact_ms=NOW_MS - 90_000), "heard of 90 s ago", "-serverMod="),
-        (ENTRY, replace(WELL, link="refused"), "Takaro refuses", "registration_token"),
-        (ENTRY, replace(WELL, link="waiting"), "out of reach", "[takaro] url"),
-        (ENTRY, replace(WELL, link=""), "no link to Takaro yet", "log of uplink"),
-        (ENTRY, replace(WELL, link="stopped"), "was stopped", "start uplink"),
-        (ENTRY, replace(WELL, uplink=""), "no uplink owns it", "start the relay"),
-        (UNTOKENED, replace(WELL, link="", uplink=""), "no registration token", "set registration_token"),
-        (replace(ENTRY, disabled=True), WELL, "disabled", "dayz-relay instance enable one"),
+        (ENTRY, replace(UP, contact_ms=None), "never called", f"TakaroApiUrl must be {URL}/k/<mod key>"),
+        (replace(ENTRY, keys=()), replace(UP, contact_ms=None), "never called", f"must be {URL} (with"),
+        (ENTRY, replace(UP, contact_ms=NOW_MS - 90_000), "heard of 90 s ago", "-serverMod="),
+        (ENTRY, replace(UP, link="refused"), "Takaro refuses", "registration_token"),
+        (ENTRY, replace(UP, link="waiting"), "out of reach", "[takaro] url"),
+        (ENTRY, replace(UP, link=""), "no link to Takaro yet", "log of uplink"),
+        (ENTRY, replace(UP, link="stopped"), "was stopped", "start uplink"),
+        (ENTRY, replace(UP, uplink=""), "no uplink owns it", "start the relay"),
+        (UNTOKENED, replace(UP, link="", uplink=""), "no registration token", "set registration_token"),
+        (replace(ENTRY, disabled=True), UP, "disabled", "dayz-relay instance enable one"),
         (
             replace(ENTRY, shadowed=True, note="not served: two has it"),
-            WELL,
+            UP,
             "not served: two",
             "instance remove one",
         ),
@@ -71,8 +55,8 @@ def test_each_problem_is_named_with_its_fix(entry: ServedEntry, facts: Facts, wh
     assert problem.serious and what in problem.what and fix in problem.fix
 
 
-SILENT = replace(WELL, contact_ms=NOW_MS - 90_000, address="10.0.0.9")
-NEVER = replace(WELL, contact_ms=None, address="")
+SILENT = replace(UP, contact_ms=NOW_MS - 90_000, address="10.0.0.9")
+NEVER = replace(UP, contact_ms=None, address="")
 AT = NOW_MS - 5_000
 
 
@@ -96,17 +80,17 @@ def blamed(found: Diagnosis) -> list[str]:
         ({"a": NEVER, "b": NEVER}, UnknownKeyCall(AT, "10.0.0.9"), [], True),
         ({"a": SILENT, "b": NEVER}, UnknownKeyCall(AT, "10.0.0.9"), ["a"], False),
         ({"a": SILENT, "b": SILENT}, UnknownKeyCall(AT, "10.0.0.9"), [], True),  # either of them
-        ({"a": SILENT, "b": replace(WELL, address="10.0.0.9")}, UnknownKeyCall(AT, "10.0.0.9"), ["a"], False),
+        ({"a": SILENT, "b": replace(UP, address="10.0.0.9")}, UnknownKeyCall(AT, "10.0.0.9"), ["a"], False),
         ({"a": NEVER, "b": NEVER}, UnknownKeyCall(AT, "10.0.0.9", "b"), ["b"], False),
-        ({"a": WELL, "b": WELL}, UnknownKeyCall(AT, "203.0.113.1"), [], False),  # nobody is missed
+        ({"a": UP, "b": UP}, UnknownKeyCall(AT, "203.0.113.1"), [], False),  # nobody is missed
         (
             {"a": SILENT},
             UnknownKeyCall(NOW_MS - 110_000, "10.0.0.9"),
             [],
             False,
         ),  # it has called rightly since
-        ({"a": WELL}, UnknownKeyCall(AT, "10.0.0.9", "a"), [], False),
-        ({"a": WELL, "b": NEVER}, UnknownKeyCall(AT, "10.0.0.9", "removed"), [], False),
+        ({"a": UP}, UnknownKeyCall(AT, "10.0.0.9", "a"), [], False),
+        ({"a": UP, "b": NEVER}, UnknownKeyCall(AT, "10.0.0.9", "removed"), [], False),
     ],
 )
 def test_a_wrong_key_is_a_problem_of_its_server_or_else_of_the_fleet(
@@ -146,23 +130,23 @@ def test_a_wrong_key_is_no_problem_of_a_server_that_was_added_later(
     unknown_call: UnknownKeyCall, added_ms: int, named: list[str], fleet: bool
 ) -> None:
     entries = {"a": ENTRY, "b": replace(ENTRY, added_ms=added_ms)}
-    found = diagnose_all(entries, {"a": WELL, "b": NEVER}, URL, [unknown_call])
+    found = diagnose_all(entries, {"a": UP, "b": NEVER}, URL, [unknown_call])
     assert blamed(found) == named and len(found.fleet) == fleet
 
 
 def test_the_reason_that_takaro_gave_is_shown() -> None:
     said = "Takaro refuses this server (max game servers reached), the plan has no room for one more"
-    (problem,) = diagnose(ENTRY, replace(WELL, link="refused", link_why=said), URL)
+    (problem,) = diagnose(ENTRY, replace(UP, link="refused", link_why=said), URL)
     assert problem.serious and problem.what == said
 
 
 @pytest.mark.parametrize(
     ("facts", "what"),
     [
-        (replace(WELL, dead=2), "2 events were put aside"),
-        (replace(WELL, events=5, oldest_ms=NOW_MS - 70_000), "5 events wait for Takaro, the oldest for 70 s"),
-        (replace(WELL, link="connecting"), "is being made"),
-        (replace(WELL, link="paused"), "has lost this server"),
+        (replace(UP, dead=2), "2 events were put aside"),
+        (replace(UP, events=5, oldest_ms=NOW_MS - 70_000), "5 events wait for Takaro, the oldest for 70 s"),
+        (replace(UP, link="connecting"), "is being made"),
+        (replace(UP, link="paused"), "has lost this server"),
     ],
 )
 def test_a_problem_that_does_not_keep_a_server_down_is_not_serious(facts: Facts, what: str) -> None:
@@ -171,16 +155,16 @@ def test_a_problem_that_does_not_keep_a_server_down_is_not_serious(facts: Facts,
 
 
 def test_serious_problems_come_first() -> None:
-    found = diagnose(ENTRY, replace(WELL, dead=1, link="refused", contact_ms=None), URL)
+    found = diagnose(ENTRY, replace(UP, dead=1, link="refused", contact_ms=None), URL)
     assert [problem.serious for problem in found] == [True, True, False]
 
 
 @pytest.mark.parametrize(
     ("entry", "facts", "words"),
     [
-        (ENTRY, replace(WELL, link="waiting"), "once the link is ready"),
-        (ENTRY, WELL, "one after the other"),
-        (UNTOKENED, replace(WELL, link="", uplink=""), "once the link is ready"),
+        (ENTRY, replace(UP, link="waiting"), "once the link is ready"),
+        (ENTRY, UP, "one after the other"),
+        (UNTOKENED, replace(UP, link="", uplink=""), "once the link is ready"),
     ],
 )
 def test_the_backlog_problem_says_which_events_become_too_old(
@@ -195,17 +179,17 @@ def test_the_backlog_problem_says_which_events_become_too_old(
 
 
 def test_dead_letters_are_a_problem_without_a_guessed_reason() -> None:
-    (problem,) = diagnose(ENTRY, replace(WELL, dead=1), URL)
+    (problem,) = diagnose(ENTRY, replace(UP, dead=1), URL)
     assert problem.what == "1 event was put aside"
     assert problem.fix == "dayz-relay dlq list one"
 
 
 def test_without_a_token_the_fix_does_not_promise_to_keep_all_events() -> None:
-    (problem,) = diagnose(UNTOKENED, replace(WELL, link="", uplink=""), URL)
+    (problem,) = diagnose(UNTOKENED, replace(UP, link="", uplink=""), URL)
     assert "chat" in problem.fix
 
 
 def test_a_shadowed_server_has_no_problem_of_its_mod_or_link() -> None:
     shadowed = replace(ENTRY, shadowed=True, note="not served: two has the same identity token")
-    (problem,) = diagnose(shadowed, replace(WELL, link="", uplink="", contact_ms=None), URL)
+    (problem,) = diagnose(shadowed, replace(UP, link="", uplink="", contact_ms=None), URL)
     assert problem.serious and "two has the same" in problem.what

@@ -6,24 +6,7 @@ import pytest
 
 from services.relay.instances.facts import Facts
 from services.relay.instances.server_state import ServerState, server_state
-
-NOW_MS = 1_700_000_000_000
-UP = Facts(
-    now_ms=NOW_MS,
-    uplink="host-1",
-    link="ready",
-    game_server_id="id",
-    link_why="",
-    contact_ms=NOW_MS - 2_000,
-    events=0,
-    events_bytes=0,
-    oldest_ms=None,
-    commands=0,
-    dead=0,
-    players=0,
-    mod_version="",
-    hold_ms=None,
-)
+from tests.support.facts import NOW_MS, UP
 
 
 @pytest.mark.parametrize(
