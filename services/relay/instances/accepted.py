@@ -112,7 +112,7 @@ def _is_settled(entry: StreamEntry, now_ms: int, settled_ms: int) -> bool:
 
 
 def waiting(
-    entries: Sequence[StreamEntry], delivered: Delivered, now_ms: int, settled_ms: int = SETTLED_MS
+    entries: Sequence[StreamEntry], delivered: Delivered, now_ms: int, settled_ms: int
 ) -> list[ActivityEntry]:
     """The events of `entries` (the newest first) that are not delivered, the newest first. Pure."""
     found = []

@@ -31,7 +31,7 @@ def test_events_that_are_not_delivered_wait_the_newest_first() -> None:
         entry("2-0", "c", age_ms=SETTLED_MS),
         entry("1-0", "a", "b1", "b2"),
     ]
-    found = waiting(entries, Delivered("1-0", 1), NOW_MS)
+    found = waiting(entries, Delivered("1-0", 1), NOW_MS, SETTLED_MS)
     assert [one.data["msg"] for one in found] == ["c", "b2", "b1"]
     assert {one.fate for one in found} == {"waiting"}
     assert found[0].at_ms == NOW_MS - SETTLED_MS
@@ -40,7 +40,7 @@ def test_events_that_are_not_delivered_wait_the_newest_first() -> None:
 def test_events_delivered_ahead_of_others_do_not_wait() -> None:
     entries = [entry("2-0", "d", "e", "f"), entry("1-0", "a", "b", "c")]
     delivered = Delivered("1-0", 1, {"1-0": 0b100, "2-0": 0b001})
-    assert [one.data["msg"] for one in waiting(entries, delivered, NOW_MS)] == ["d", "c"]
+    assert [one.data["msg"] for one in waiting(entries, delivered, NOW_MS, SETTLED_MS)] == ["d", "c"]
 
 
 async def test_accepted_events_are_shown_before_an_uplink_owns_the_server(store: Store, slug: str) -> None:
