@@ -1,6 +1,7 @@
 """Whose socket Takaro sends requests to: what Redis says of it holds, whatever overlaps and whoever dies."""
 
 import asyncio
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -84,6 +85,22 @@ async def test_an_identify_that_has_no_answer_keeps_the_doubt_until_the_owner_ta
     assert (await owner.renew()).newest
 
 
+async def test_an_identify_of_ours_whose_socket_was_lost_may_still_be_the_last(
+    store: Store, slug: str
+) -> None:
+    owner, other = Lease(store, slug, "owner"), Lease(store, slug, "other")
+    await owner.renew()
+    assert await owner.announce_identify()
+    assert await owner.announce_identify()
+    look = await owner.renew()
+    assert look.newest and not look.doubt, "it identifies: nothing can be done before the answer"
+    await owner.note_identified()
+    assert not (await owner.renew()).newest and not await other.passed_on()
+    for _ in range(2):
+        await identify(owner)
+        assert (await owner.renew()).newest
+
+
 async def test_only_the_owner_takes_an_identify_for_over(store: Store, slug: str) -> None:
     owner, dead, other = (Lease(store, slug, name) for name in ("owner", "dead", "other"))
     await owner.renew()
@@ -127,7 +144,8 @@ async def test_uplinks_that_crash_again_and_again_do_not_let_the_doubt_grow(stor
 
 
 STEPS = st.lists(
-    st.tuples(st.integers(0, 2), st.sampled_from(["announce", "land", "note", "die"])), max_size=14
+    st.tuples(st.integers(0, 2), st.sampled_from(["announce", "land", "land late", "note", "lose", "die"])),
+    max_size=14,
 )
 
 
@@ -136,32 +154,45 @@ STEPS = st.lists(
 def test_whoever_is_called_the_newest_is_the_one_that_takaro_asks(
     redis_server: RedisServer, slug: str, steps: list[tuple[int, str]]
 ) -> None:
-    """Identifies reach Takaro at any time after they were announced, also when their uplink has died."""
-    asyncio.run(_play(redis_server.url, f"{slug}-{abs(hash(tuple(steps)))}", steps))
+    """Identifies reach Takaro at any time after they were announced, also when their socket is lost or their
+    uplink has died; but those of lost sockets before the owner identifies again because of them.
+    """
+    asyncio.run(_play(redis_server.url, f"{slug}-{secrets.token_hex(6)}", steps))
 
 
 async def _play(url: str, slug: str, steps: list[tuple[int, str]]) -> None:
     store = Store(url)
     uplinks = [Lease(store, slug, str(number)) for number in range(3)]
-    on_its_way, landed, dead, asked = set[int](), set[int](), set[int](), -1
+    begun: dict[int, str] = {}
+    """What became of the last identify of each uplink, until that has noted its answer."""
+    late: dict[int, bool] = {}
+    """Uplinks with an identify on its way from a lost socket, and whether they have noted an answer since."""
+    dead, asked = set[int](), -1
     try:
         for number, what in steps:
-            alive = number not in dead
-            if what == "announce" and alive and number not in on_its_way | landed:
+            alive, last = number not in dead, begun.get(number)
+            if what == "announce" and alive and last in (None, "lost"):
+                if late.get(number):
+                    del late[number]
                 assert await uplinks[number].announce_identify()
-                on_its_way.add(number)
-            elif what == "land" and number in on_its_way:
-                on_its_way.discard(number)
-                landed.add(number)
-                asked = number
-            elif what == "note" and alive and number in landed:
+                begun[number] = "sent"
+            elif what == "land" and last == "sent":
+                begun[number], asked = "landed", number
+            elif what == "land late" and number in late:
+                del late[number]
+                asked = -1
+            elif what == "note" and alive and last == "landed":
                 await uplinks[number].note_identified()
-                landed.discard(number)
+                del begun[number]
+                if number in late:
+                    late[number] = True
+            elif what == "lose" and alive and last == "sent":
+                begun[number], late[number] = "lost", False
             elif what == "die" and alive:
                 dead.add(number)
             for other, uplink in enumerate(uplinks):
                 newest = (await uplink.renew(take=False)).newest
-                assert not newest or other in on_its_way | landed or other == asked
+                assert not newest or other in begun or other == asked
         await _owner_gets_its_socket_asked(store, slug)
     finally:
         await store.close()

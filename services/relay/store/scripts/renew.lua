@@ -11,7 +11,7 @@
 --
 -- Returns {mine, newest, doubt, record, wanted, watched, now_ms, batches, results, contact_ms, ttl_ms}:
 --   mine     1 if the lease is ours now, otherwise 0
---   newest   1 if our socket identified last (identify.lua), otherwise 0
+--   newest   1 if our socket identified last (identify.lua), or if only it identifies now, otherwise 0
 --   doubt    tokens of other uplinks whose identifies have begun and have no answer
 --   record   "<token> <beat>" of the lease as it is now, "" if it is free
 --   wanted   the 6 of another uplink that stands by, "" if there is none
@@ -48,7 +48,7 @@ if mine and doubt ~= '' and doubt == ARGV[7] then
   doubt, newest = '', table.concat(begun, ' ')
   redis.call('HSET', KEYS[6], 'newest', newest)
 end
-newest = newest == ARGV[1] or newest == '?' .. ARGV[1]
+newest = newest == ARGV[1] or newest == '?' .. ARGV[1] or newest == '?- ' .. ARGV[1]
 
 local time = redis.call('TIME')
 return {
