@@ -1,18 +1,30 @@
-"""Who is let in to the status page, and what every answer of it carries."""
+"""Decides who may see the page and whose forms are accepted, and protects every answer in the browser."""
 
+import hashlib
+import hmac
 import math
+import re
+import secrets
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from functools import partial
+from urllib.parse import quote, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import Request
+from starlette.exceptions import HTTPException
+from starlette.middleware.sessions import SessionMiddleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.modapi.http.rate_limits import WrongKeys
-from services.modapi.page.session import COOKIE, LASTS_S, Sessions, cookie_of, is_local
 from services.relay.protocol.limits import Limits
 from services.relay.service.http.addresses import source_of
+
+SESSION_S = 12 * 3600
+COOKIE = "dayz_relay_session"
+MAX_FORM_BYTES = 4 * 1024
 
 NO_TOKEN = (
     "This page has no admin token yet, so it shows itself only to a browser on this machine, under the name"
@@ -20,7 +32,9 @@ NO_TOKEN = (
     " in relay.toml, or RELAY_MODAPI__ADMIN_TOKEN, and restart modapi."
 )
 
-_SPOKEN_FOR = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
+_LOCAL = re.compile(r"(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d+)?")
+_NEXT = re.compile(r"/(?:instance/[a-z0-9-]{1,64})?")
+_FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 
 _HEADERS = {
     "content-security-policy": (
@@ -45,76 +59,151 @@ class Reader:
     logged_in: bool = False
 
 
+ForReader = Callable[[Request, Reader], Awaitable[Response]]
+
+
 class PageAccess:
-    """Looks at a request, and says who sends it. `loopback`: only this machine can reach the admin port."""
+    """Lets readers in by session, by Bearer, or without any token while only this machine can reach the port
+    (`loopback`)."""
 
     def __init__(self, token: str | None, limits: Limits, *, loopback: bool) -> None:
-        self.open = token is None
+        self.is_open = token is None
+        self._digest = _digest(token or secrets.token_hex())
+        self._open_form_key = secrets.token_hex(16)
         self._loopback = loopback
-        self._sessions = Sessions(token)
         self._wrong = WrongKeys(limits.wrong_keys_per_minute)
 
-    def reader(self, request: Request) -> Reader | None:
-        """None: nobody who may see anything."""
-        headers = request.headers
-        if self.open:
-            local = self._loopback and is_local(headers.get("host", ""))
-            if not local or any(name in headers for name in _SPOKEN_FOR):
-                return None
-            return Reader(math.inf, self._sessions.form_key(""))
-        scheme, _, bearer = headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer":
-            return Reader(math.inf) if self._sessions.is_token(bearer.strip()) else None
-        cookie = cookie_of(headers.get("cookie", ""))
-        until_s = self._sessions.until_s(cookie, time.time()) if cookie else 0.0
-        return Reader(until_s, self._sessions.form_key(cookie), True) if until_s else None
+    def protect(self, app: ASGIApp) -> "Protected":
+        """The application with sessions and with what protects its answers. The key of the cookies follows
+        from the token, so every modapi of a fleet knows a session, and a new token ends all."""
+        return Protected(app, hmac.digest(self._digest, b"dayz-relay page", "sha256").hex())
 
-    def may_change(self, request: Request, reader: Reader, form_key: str) -> bool:
-        """Does this form come from our own page? A Bearer no browser adds by itself."""
-        if not from_here(request.headers):
+    def for_readers(self, handler: ForReader) -> Callable[[Request], Awaitable[Response]]:
+        """An endpoint that only a reader reaches. Others are sent to the login, or refused."""
+
+        async def admitted(request: Request) -> Response:
+            if reader := self._reader(request):
+                return await handler(request, reader)
+            if self.is_open:
+                raise HTTPException(403, NO_TOKEN)
+            if "authorization" in request.headers and self.tries_too_often(request):
+                raise HTTPException(429, "Too many wrong tokens from this address.")
+            wants_page = request.method == "GET" and not request.url.path.endswith("/live")
+            if wants_page and "authorization" not in request.headers:
+                return RedirectResponse(f"/login?next={quote(own_path(request.url.path))}", 303)
+            raise HTTPException(401, "Log in first.", {"www-authenticate": "Bearer"})
+
+        return admitted
+
+    async def form(self, request: Request, reader: Reader) -> dict[str, str]:
+        """The fields of a form. Raises HTTPException if it is not from our own page.
+
+        No browser adds a Bearer by itself, so its forms need no key.
+        """
+        fields = await form_of(request)
+        key = fields.get("key", "").encode("utf-8", "replace")
+        if not from_own_page(request.headers) or not hmac.compare_digest(
+            reader.form_key.encode(), key if reader.form_key else b""
+        ):
+            raise HTTPException(
+                403, "This form did not come from the page itself, or is too old: load the page again."
+            )
+        return fields
+
+    def log_in(self, request: Request, token: str) -> bool:
+        """Begins a session if the token is right."""
+        if self.is_open or not self._is_token(token):
             return False
-        if not reader.form_key:
-            return True
-        cookie = "" if self.open else cookie_of(request.headers.get("cookie", ""))
-        return self._sessions.is_form_key(form_key, cookie)
-
-    def log_in(self, token: str) -> str:
-        """The cookie for whoever knows the token; "" for others."""
-        return self._sessions.begin(time.time()) if self._sessions.is_token(token) else ""
+        until_s = int(time.time()) + SESSION_S
+        request.session.update(until_s=until_s, form_key=secrets.token_hex(16))
+        return True
 
     def tries_too_often(self, request: Request) -> bool:
-        """One more wrong token from there. The right one is never put off."""
+        """Counts one more wrong token of this address. The right one is never put off."""
         address = request.client.host if request.client else "?"
         return not self._wrong.tried(source_of(address), time.monotonic())
 
+    def _reader(self, request: Request) -> Reader | None:
+        headers = request.headers
+        if self.is_open:
+            local = self._loopback and is_local(headers.get("host", ""))
+            forwarded = any(name in headers for name in _FORWARDED)
+            return Reader(math.inf, self._open_form_key) if local and not forwarded else None
+        scheme, _, bearer = headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer":
+            return Reader(math.inf) if self._is_token(bearer.strip()) else None
+        session = request.session
+        return Reader(session["until_s"], session["form_key"], logged_in=True) if session else None
 
-def from_here(headers: Headers) -> bool:
-    """As far as the browser says: the page that sends this form is ours."""
-    if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-        return False
-    origin = headers.get("origin")
-    return origin is None or urlsplit(origin).netloc.lower() == headers.get("host", "").lower()
+    def _is_token(self, presented: str) -> bool:
+        return hmac.compare_digest(_digest(presented), self._digest)
 
 
-def cookie(value: str, request: Request) -> str:
-    """The header that sets the session; an empty value ends it."""
-    tls = request.url.scheme == "https" or request.headers.get("x-forwarded-proto") == "https"
-    age_s = LASTS_S if value else 0
-    return f"{COOKIE}={value}; Path=/; Max-Age={age_s}; HttpOnly; SameSite=Strict{'; Secure' if tls else ''}"
+class Protected:
+    """Adds the session and, to every answer, what keeps a browser from doing more than it should."""
 
-
-class Hardened:
-    """Adds to every answer what keeps a browser from doing more than it should."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, key: str) -> None:
+        sessions = partial(
+            SessionMiddleware,
+            app,
+            key,
+            session_cookie=COOKIE,
+            max_age=SESSION_S,
+            same_site="strict",
+        )
+        self._plain, self._by_tls = sessions(), sessions(https_only=True)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def hardened(message: Message) -> None:
+        async def protected(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
                     headers.setdefault(name, value)
             await send(message)
 
-        await self._app(scope, receive, hardened)
+        tls = scope.get("scheme") == "https" or Headers(scope=scope).get("x-forwarded-proto") == "https"
+        await (self._by_tls if tls else self._plain)(scope, receive, protected)
+
+
+async def form_of(request: Request) -> dict[str, str]:
+    """The texts of a form. Raises HTTPException if it is larger than MAX_FORM_BYTES."""
+    left = MAX_FORM_BYTES
+
+    async def receive() -> Message:
+        nonlocal left
+        message = await request.receive()
+        left -= len(message.get("body", b""))
+        if left < 0:
+            raise HTTPException(413, "That is too much for a form.")
+        return message
+
+    try:
+        async with Request(request.scope, receive).form() as form:
+            return {name: value for name, value in form.items() if isinstance(value, str)}
+    except ClientDisconnect:
+        raise HTTPException(400, "The form was cut short.") from None
+
+
+def from_own_page(headers: Headers) -> bool:
+    """Whether the form comes from our own page, as far as the browser says."""
+    if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        return False
+    origin = headers.get("origin")
+    return origin is None or urlsplit(origin).netloc.lower() == headers.get("host", "").lower()
+
+
+def own_path(path: str) -> str:
+    """The path if it is a page of ours, else "/". The login leads nowhere else."""
+    return path if _NEXT.fullmatch(path) else "/"
+
+
+def is_local(host: str) -> bool:
+    """Whether the Host header is a name of this machine.
+
+    A page elsewhere may have its own name point here (DNS rebinding), but then the browser sends that name.
+    """
+    return _LOCAL.fullmatch(host.lower()) is not None
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode("utf-8", "replace")).digest()

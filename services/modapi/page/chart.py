@@ -1,118 +1,83 @@
-"""The last hour of an instance as a picture: events accepted a minute, and how long they took. Pure.
-
-Shapes alone are drawn; what is to be read stands beside them as text, so that it keeps its size.
-"""
+"""The last hour of an instance as two charts: events accepted a minute, and how long they took. Pure."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
-from services.modapi.page.markup import Html, html
-from services.modapi.page.words import took
+from services.modapi.page.words import duration, thousands
 from services.relay.instances.minutes import Minute
 
 HEIGHT = 100
 STEP = 10
 GAP = 2
 
-_CHART = """\
-<figure class="chart">
-<figcaption>{title} <span class="dim">{legend}{summary}</span></figcaption>
-<div class="plot"><span class="top">{most}</span>
-<svg viewBox="0 0 {width} {height}" preserveAspectRatio="none" role="img" aria-label="{title}: {summary}">
-{shapes}</svg>
-</div>
-<div class="axis"><span>{first}</span><span>now</span></div>
-</figure>
-"""
 
-_LEGEND = html('<span class="key p50"></span> half of them <span class="key p99"></span> 99 %; ')
+class Bar(NamedTuple):
+    """A rectangle of a chart; `kind` is its class in page.css."""
+
+    kind: str
+    x: int
+    y: float
+    height: float
+    text: str
+    width: int = STEP - GAP
 
 
-def charts(hour: Sequence[Minute]) -> Html:
-    """Both pictures."""
-    return html("{all}", all=[_rate(hour), _latency(hour)])
+class Chart(NamedTuple):
+    """`most` is the value at the top of the scale, "" without a scale."""
+
+    title: str
+    summary: str
+    most: str
+    bars: list[Bar]
+    minutes: int
+    legend: bool = False
+    height: int = HEIGHT
+
+    @property
+    def width(self) -> int:
+        return self.minutes * STEP
 
 
-def _rate(hour: Sequence[Minute]) -> Html:
+def charts(hour: Sequence[Minute]) -> list[Chart]:
+    """Both charts."""
+    return [_events_a_minute(hour), _latency(hour)]
+
+
+def _events_a_minute(hour: Sequence[Minute]) -> Chart:
     most = nice(max((minute.accepted for minute in hour), default=0))
     total, delivered = sum(one.accepted for one in hour), sum(one.events for one in hour)
     commands = sum(one.commands for one in hour)
-    shapes = [
-        _bar(
-            place,
-            minute.accepted,
-            most,
-            "rate",
-            f"{minute.accepted} events, {minute.events} delivered, {minute.commands} commands",
-            minute,
-        )
-        for place, minute in enumerate(hour)
-    ]
-    summary = (
-        f"{_number(total)} in the last hour, {_number(delivered)} delivered;"
-        f" {_number(commands)} command{'s' * (commands != 1)}"
-    )
-    return _chart("Events a minute", summary, _number(most) if total else "", shapes, hour)
-
-
-def _latency(hour: Sequence[Minute]) -> Html:
-    busy = [minute for minute in hour if minute.events]
-    most = nice(max((minute.p99_ms for minute in busy), default=0))
-    shapes = []
+    bars = []
     for place, minute in enumerate(hour):
-        words = f"half within {took(minute.p50_ms)}, 99 % within {took(minute.p99_ms)}"
-        if minute.events:
-            shapes += [
-                _bar(place, minute.p99_ms, most, "p99", words, minute),
-                _bar(place, minute.p50_ms, most, "p50", words, minute),
-            ]
-    worst = max((minute.p99_ms for minute in busy), default=0)
+        text = f"{minute.accepted} events, {minute.events} delivered, {minute.commands} commands"
+        bars.append(_bar("rate", place, minute, minute.accepted / most, text))
+    summary = (
+        f"{thousands(total)} in the last hour, {thousands(delivered)} delivered;"
+        f" {thousands(commands)} command{'s' * (commands != 1)}"
+    )
+    return Chart("Events a minute", summary, thousands(most) if total else "", bars, len(hour))
+
+
+def _latency(hour: Sequence[Minute]) -> Chart:
     title = "From the mod's post to Takaro's receipt"
-    if not busy:
-        return _chart(title, "nothing passed", "", shapes, hour)
-    return _chart(title, f"{took(worst)} at the worst", took(most), shapes, hour, _LEGEND)
+    worst = max((minute.p99_ms for minute in hour if minute.events), default=None)
+    if worst is None:
+        return Chart(title, "nothing passed", "", [], len(hour))
+    most = nice(worst)
+    bars = []
+    for place, minute in enumerate(hour):
+        if minute.events:
+            text = f"half within {duration(minute.p50_ms)}, 99 % within {duration(minute.p99_ms)}"
+            bars.append(_bar("p99", place, minute, minute.p99_ms / most, text))
+            bars.append(_bar("p50", place, minute, minute.p50_ms / most, text))
+    return Chart(title, f"{duration(worst)} at the worst", duration(most), bars, len(hour), legend=True)
 
 
-def _chart(
-    title: str,
-    summary: str,
-    most: str,
-    shapes: list[Html],
-    hour: Sequence[Minute],
-    legend: Html | None = None,
-) -> Html:
-    return html(
-        _CHART,
-        title=title,
-        legend=legend,
-        summary=summary,
-        most=most,
-        width=len(hour) * STEP,
-        height=HEIGHT,
-        shapes=shapes,
-        first=f"{len(hour)} min ago",
-    )
-
-
-def _bar(place: int, value: int, most: int, kind: str, words: str, minute: Minute) -> Html:
-    height = round(HEIGHT * value / most, 1) if value else 0
-    if height:
-        height = max(height, 2)
-    return html(
-        '<rect class="{kind}" x="{x}" y="{y}" width="{width}" height="{height}">'
-        "<title>{at} UTC: {words}</title></rect>",
-        kind=kind,
-        x=place * STEP,
-        y=round(HEIGHT - height, 1),
-        width=STEP - GAP,
-        height=height,
-        at=f"{minute.minute // 60 % 24:02d}:{minute.minute % 60:02d}",
-        words=words,
-    )
-
-
-def _number(number: int) -> str:
-    """With its thousands apart."""
-    return f"{number:,}".replace(",", "\u202f")
+def _bar(kind: str, place: int, minute: Minute, share: float, text: str) -> Bar:
+    """`share` of the height is filled; a bar that is not empty is at least 2 high, so that it is seen."""
+    height = max(round(HEIGHT * share, 1), 2) if share else 0
+    at = f"{minute.minute // 60 % 24:02d}:{minute.minute % 60:02d}"
+    return Bar(kind, place * STEP, round(HEIGHT - height, 1), height, f"{at} UTC: {text}")
 
 
 def nice(value: float) -> int:

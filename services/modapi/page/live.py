@@ -1,5 +1,5 @@
-"""What the page reads and keeps fresh: one look at the fleet a second for all readers, one ear for each
-instance that is looked at, and the news for each reader as server-sent events.
+"""What the page reads and keeps fresh: the fleet once a second for all readers, the activity of each server
+that is looked at, and for each reader the changes as server-sent events.
 """
 
 import asyncio
@@ -11,11 +11,10 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 import orjson
+from markupsafe import Markup
 
-from services.modapi.page import fleet, instance, layout
-from services.modapi.page.chart import charts
-from services.modapi.page.dead_letters import LETTERS, dead
-from services.modapi.page.markup import Html
+from services.modapi.page import fleet, server
+from services.modapi.page.rendering import Fragments, render
 from services.modapi.page.view import PageRow, View
 from services.modapi.page.words import level
 from services.relay.instances.accepted import accepted
@@ -37,26 +36,30 @@ from services.relay.service.settings import ModApi
 from services.relay.store.client import Store
 
 FRESH_S = 1.0
+"""Time between two looks at Redis."""
+
 AT_ONCE = 50
-"""So many instances are read in one go: the answers of 1,000 would hold up the loop for 50 ms."""
+"""Number of instances to read in one go: the answers of 1,000 would hold up the loop for 50 ms."""
 
-SAID_WITHIN_S = 5.0
-"""How often a stream says at least that it lives: page.js takes what it shows for old after QUIET_MS."""
-
-_ALIVE = b"event: alive\ndata:\n\n"
-_COMMENT = b":\n\n"
+ALIVE_EVERY_S = 5.0
+"""Longest silence of a stream: page.js takes what it shows for old after QUIET_MS."""
 
 CLEAR_UP_EVERY_S = 5.0
 KEPT_S = 15.0
-MOST_ROOMS = 100
+"""How long the activity of a server is watched after the last reader has looked."""
 
-CHART_EVERY = 15
-LETTERS_EVERY = 2
+MOST_WATCHED = 100
+"""Number of servers whose activity is watched at once."""
+
+CHARTS_EVERY = 15
+DEAD_LETTERS_EVERY = 2
+"""The charts and the dead letters are read again with every so many looks."""
+
+_ALIVE = b"event: alive\ndata:\n\n"
+_AWAY = b"event: away\ndata:\n\n"
+_COMMENT = b":\n\n"
 
 logger = logging.getLogger(__name__)
-
-News = AsyncIterator[bytes]
-Fragments = dict[str, Html]
 
 
 class Board:
@@ -81,9 +84,16 @@ class Board:
                 self._read_s = time.monotonic()
             return self._rows
 
-    def notes(self) -> Html:
-        """What concerns the relay as a whole."""
-        return layout.notes(self._directory.waits_for_restart, self._directory.complaint, self._fleet)
+    def notes(self) -> Markup:
+        """What concerns the relay as a whole: how relay.toml differs from the settings in force, and what
+        may concern any of the servers."""
+        directory = self._directory
+        return render(
+            "notes",
+            complaint=directory.complaint,
+            waits_for_restart=directory.waits_for_restart,
+            problems=self._fleet,
+        )
 
     async def _read(self) -> dict[str, PageRow]:
         entries = dict(self._directory.entries)
@@ -106,32 +116,31 @@ class Board:
         return PageRow(entry, facts, problems, level(entry.disabled, problems))
 
 
-class LiveRoom:
-    """What passed one instance since somebody looks at it. Reads are left out: nobody could follow them."""
+class WatchedActivity:
+    """Events and commands of one server since somebody looks at it. Reads are left out: they are too many."""
 
     def __init__(self, store: Store, slug: str, faults: OwnFaults) -> None:
         self.used_s = time.monotonic()
         self._events: deque[ActivityEntry] = deque(maxlen=REMEMBERED)
         self._commands: deque[ActivityEntry] = deque(maxlen=REMEMBERED)
         self._state = InstanceState(store, slug)
-        self._listening = asyncio.create_task(
-            faults.kept_going(InstanceLogger(logger, slug), lambda: self._listen(store, slug))
+        self._watching = asyncio.create_task(
+            faults.kept_going(InstanceLogger(logger, slug), lambda: self._watch(store, slug))
         )
 
     @property
-    def passed(self) -> list[ActivityEntry]:
+    def entries(self) -> list[ActivityEntry]:
         return [*self._events, *self._commands]
 
-    async def _listen(self, store: Store, slug: str) -> None:
-        async for told in watch(store, slug):
-            for one in told:
-                if one.kind == "event":
-                    self._events.append(one)
-                elif instance.is_write(one.what):
-                    self._commands.append(await self._named(one))
+    async def _watch(self, store: Store, slug: str) -> None:
+        async for entries in watch(store, slug):
+            for entry in entries:
+                if entry.kind == "event":
+                    self._events.append(entry)
+                elif server.is_write(entry.what):
+                    self._commands.append(await self._with_player_name(entry))
 
-    async def _named(self, command: ActivityEntry) -> ActivityEntry:
-        """Whom it is about has a name, if that one was ever seen."""
+    async def _with_player_name(self, command: ActivityEntry) -> ActivityEntry:
         game_id = command.data.get("gameId") or command.data.get("recipient")
         with contextlib.suppress(StoreError):
             if game_id and (player := await self._state.player(game_id)):
@@ -139,110 +148,101 @@ class LiveRoom:
         return command
 
     async def close(self) -> None:
-        await cancelled(self._listening)
+        await cancelled(self._watching)
 
 
-class Live:
-    """The readers of the page."""
+class LivePages:
+    """What the pages of all readers show, and the streams that keep them fresh."""
 
     def __init__(self, directory: Directory, store: Store, modapi: ModApi, faults: OwnFaults) -> None:
         self.board = Board(directory, store, modapi, faults)
         self._faults = faults
         self.streams = 0
         self._store = store
-        self._rooms: dict[str, LiveRoom] = {}
+        self._watched: dict[str, WatchedActivity] = {}
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
-        """Closes rooms that nobody looks into. Never returns; when it is cancelled all streams end."""
+        """Stops to watch servers that nobody looks at. Never returns; cancelled, it ends all streams."""
         try:
             await self._faults.kept_going(logger, self._clear_up)
         finally:
             self._stopping.set()
-            for room in list(self._rooms.values()):
-                await room.close()
+            for watched in list(self._watched.values()):
+                await watched.close()
 
     async def _clear_up(self) -> None:
         while True:
             await asyncio.sleep(CLEAR_UP_EVERY_S)
             left_s = time.monotonic() - KEPT_S
-            for slug in [slug for slug, room in self._rooms.items() if room.used_s < left_s]:
-                await self._rooms.pop(slug).close()
+            for slug in [slug for slug, watched in self._watched.items() if watched.used_s < left_s]:
+                await self._watched.pop(slug).close()
 
-    def passed(self, slug: str) -> list[ActivityEntry]:
-        """What passed the instance lately, as far as it is known: the first who asks has it a second on."""
-        room = self._rooms.get(slug)
-        if room is None:
-            if len(self._rooms) >= MOST_ROOMS or self._stopping.is_set():
+    async def fleet(self, view: View) -> tuple[list[PageRow], Fragments]:
+        """All servers, and the parts of their page. Raises StoreError."""
+        rows = list((await self.board.rows()).values())
+        return rows, {"notes": self.board.notes(), **fleet.fragments(rows, view)}
+
+    async def server(self, row: PageRow, form_key: str, before: str, turn: int = 0) -> Fragments:
+        """The parts of the page of one server, at the `turn` of a stream all that are due. Raises
+        StoreError."""
+        entries = [*self._activity(row.slug), *await accepted(self._store, row.slug, row.facts)]
+        found = {"notes": self.board.notes(), "facts": server.facts(row), **server.activity(entries)}
+        if turn % DEAD_LETTERS_EVERY == 0:
+            letters = await DeadLetters(self._store, row.slug).newest(server.DEAD_LETTERS, before)
+            found["dead"] = server.dead_letters(row.slug, letters, form_key, older=bool(before))
+        if turn % CHARTS_EVERY == 0:
+            found["hour"] = server.hour(await read_minutes(self._store, row.slug, row.facts.now_ms))
+        return found
+
+    def _activity(self, slug: str) -> list[ActivityEntry]:
+        """What is known of the latest activity: the first reader gets it a second later."""
+        watched = self._watched.get(slug)
+        if watched is None:
+            if len(self._watched) >= MOST_WATCHED or self._stopping.is_set():
                 return []
-            room = self._rooms[slug] = LiveRoom(self._store, slug, self._faults)
-        room.used_s = time.monotonic()
-        return room.passed
+            watched = self._watched[slug] = WatchedActivity(self._store, slug, self._faults)
+        watched.used_s = time.monotonic()
+        return watched.entries
 
-    async def events(self, row: PageRow) -> list[ActivityEntry]:
-        """What passed lately, and what was accepted and has not passed. Raises StoreError."""
-        return [*self.passed(row.slug), *await accepted(self._store, row.slug, row.facts)]
-
-    async def letters(self, slug: str, form_key: str, before: str) -> Html:
-        """Dead letters. Raises StoreError."""
-        found = await DeadLetters(self._store, slug).newest(LETTERS, before)
-        return dead(slug, found, form_key, older=bool(before))
-
-    def fleet_news(self, view: View, until_s: float) -> News:
-        """What changes in the table of all instances, until `until_s` on the wall clock."""
+    def fleet_changes(self, view: View, until_s: float) -> AsyncIterator[bytes]:
+        """The changes of the page of all servers, until `until_s` on the wall clock."""
 
         async def look(_: int) -> Fragments:
-            rows = list((await self.board.rows()).values())
-            return {
-                "title": layout.title(fleet.title(rows)),
-                "notes": self.board.notes(),
-                "summary": fleet.summary(rows),
-                "table": fleet.table(rows, view),
-            }
+            return (await self.fleet(view))[1]
 
-        return self._news(look, until_s)
+        return self._changes(look, until_s)
 
-    def instance_news(self, slug: str, form_key: str, before: str, until_s: float) -> News:
-        """What changes on the page of one instance."""
+    def server_changes(self, slug: str, form_key: str, before: str, until_s: float) -> AsyncIterator[bytes]:
+        """The changes of the page of one server."""
 
         async def look(turn: int) -> Fragments:
             row = (await self.board.rows()).get(slug)
-            if row is None:
-                return {}
-            passed = await self.events(row)
-            found = {
-                "notes": self.board.notes(),
-                "facts": instance.facts(row),
-                "events": instance.events(passed),
-                "commands": instance.commands(passed),
-            }
-            if turn % LETTERS_EVERY == 0:
-                found["dead"] = await self.letters(slug, form_key, before)
-            if turn % CHART_EVERY == 0:
-                found["hour"] = charts(await read_minutes(self._store, slug, row.facts.now_ms))
-            return found
+            return await self.server(row, form_key, before, turn) if row else {}
 
-        return self._news(look, until_s)
+        return self._changes(look, until_s)
 
-    async def _news(self, look: Callable[[int], Awaitable[Fragments]], until_s: float) -> News:
-        told: Fragments = {}
-        turn, said_s = 0, -math.inf
+    async def _changes(
+        self, look: Callable[[int], Awaitable[Fragments]], until_s: float
+    ) -> AsyncIterator[bytes]:
+        sent: Fragments = {}
+        turn, sent_s = 0, -math.inf
         self.streams += 1
         try:
             while not self._stopping.is_set() and time.time() < until_s:
                 alive = _ALIVE
                 try:
-                    news = _changed(await look(turn), told)
+                    changes = _changed(await look(turn), sent)
                 except StoreError:
-                    news = b"event: away\ndata:\n\n"
+                    changes = _AWAY
                 except Exception as error:  # the next look may go well again, and other pages go on
                     self._faults.caught(logger, FaultKind.LISTENER, error)
-                    news, alive = b"", _COMMENT  # the connection is kept, but nobody can say that all is well
-                if not news and time.monotonic() - said_s > SAID_WITHIN_S:
-                    news = alive
-                if news:
-                    said_s = time.monotonic()
-                    yield news
+                    changes, alive = b"", _COMMENT  # keeps the connection, but does not say that all is well
+                if not changes and time.monotonic() - sent_s > ALIVE_EVERY_S:
+                    changes = alive
+                if changes:
+                    sent_s = time.monotonic()
+                    yield changes
                 turn += 1
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(FRESH_S):
@@ -251,11 +251,11 @@ class Live:
             self.streams -= 1
 
 
-def _changed(found: Mapping[str, Html], told: Fragments) -> bytes:
-    """The fragments that are not as they were told, as events; `told` is brought up to date."""
-    news = b""
-    for name, text in found.items():
-        if told.get(name) != text:
-            told[name] = text
-            news += b"event: fragment\ndata: %b\n\n" % orjson.dumps({"id": name, "html": str(text)})
-    return news
+def _changed(found: Mapping[str, Markup], sent: Fragments) -> bytes:
+    """The fragments that differ from those that were sent, as events; `sent` is brought up to date."""
+    changes = b""
+    for id, text in found.items():
+        if sent.get(id) != text:
+            sent[id] = text
+            changes += b"event: fragment\ndata: %b\n\n" % orjson.dumps({"id": id, "html": str(text)})
+    return changes

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import time
+from base64 import b64decode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,12 +12,14 @@ import httpx
 import orjson
 import pytest
 from fastapi import FastAPI
+from itsdangerous import TimestampSigner
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from services.modapi.metrics import ModapiMetrics
-from services.modapi.page import instance, live
-from services.modapi.page.live import LiveRoom
+from services.modapi.page import live, server
+from services.modapi.page.access import SESSION_S
+from services.modapi.page.live import WatchedActivity
 from services.modapi.page.routes import add_page
 from services.relay.instances import diagnosis
 from services.relay.instances.activity import ActivityEntry, ActivityFeed
@@ -107,17 +110,73 @@ async def test_the_login_opens_the_page_and_the_logout_closes_it(store: Store, s
         answer = await log_in(client, next=f"/instance/{slug}")
         assert (answer.status_code, answer.headers["location"]) == (303, f"/instance/{slug}")
         cookie = answer.headers["set-cookie"]
-        assert "HttpOnly" in cookie and "SameSite=Strict" in cookie and TOKEN not in cookie
+        assert "httponly" in cookie.lower() and "samesite=strict" in cookie.lower() and TOKEN not in cookie
         assert (await client.get("/")).status_code == 200
         key = await form_key(client, slug)
         assert (await client.post("/logout", data={"key": key})).headers["location"] == "/login"
         assert (await client.get("/")).status_code == 303
 
 
+async def test_a_session_lasts_its_time_and_no_longer(
+    store: Store, slug: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with page(store, slug) as client:
+        await log_in(client)
+        now_s = int(time.time())
+        for later_s, status in ((SESSION_S - 60, 200), (SESSION_S + 60, 303), (-60, 303)):
+            monkeypatch.setattr(TimestampSigner, "get_timestamp", lambda _, at_s=now_s + later_s: at_s)
+            assert (await client.get("/")).status_code == status, later_s
+
+
+async def test_every_modapi_with_the_same_token_knows_a_session_and_none_with_another(
+    store: Store, slug: str
+) -> None:
+    async with page(store, slug) as client:
+        cookie = (await log_in(client)).headers["set-cookie"].partition(";")[0]
+    for token, status in ((TOKEN, 200), (f"{TOKEN}-another", 303)):
+        async with page(store, slug, token=token) as client:
+            assert (await client.get("/", headers={"cookie": cookie})).status_code == status
+            among = f"theme=dark; {cookie}; x=y"
+            assert (await client.get("/", headers={"cookie": among})).status_code == status
+
+
+async def test_a_made_up_or_changed_session_is_none(store: Store, slug: str) -> None:
+    async with page(store, slug) as client:
+        cookie = (await log_in(client)).headers["set-cookie"].partition(";")[0]
+        client.cookies.clear()
+        name, _, value = cookie.partition("=")
+        payload, _, signature = value.partition(".")
+        others = [value[:place] + other + value[place + 1 :] for place in range(len(value)) for other in "xA"]
+        made_up = [
+            "",
+            ".",
+            "..",
+            "null",
+            "1.2.3",
+            payload,
+            f".{signature}",
+            f"{payload}.",
+            ";;;=",
+            "\x7f\xff",
+        ]
+        for presented in made_up + [other for other in others if other != value]:
+            answer = await client.get("/", headers={b"cookie": f"{name}={presented}".encode("latin-1")})
+            assert answer.status_code == 303, presented
+
+
+async def test_the_session_does_not_show_the_token_and_the_page_not_the_session(
+    store: Store, slug: str
+) -> None:
+    async with page(store, slug) as client:
+        value = (await log_in(client)).headers["set-cookie"].partition(";")[0].partition("=")[2]
+        assert TOKEN.encode() not in b64decode(value.partition(".")[0] + "==")
+        assert value not in (await client.get("/")).text
+
+
 async def test_behind_tls_the_cookie_is_for_tls_only(store: Store, slug: str) -> None:
     async with page(store, slug) as client:
         answer = await client.post("/login", data={"token": TOKEN}, headers={"x-forwarded-proto": "https"})
-        assert "; Secure" in answer.headers["set-cookie"]
+        assert "; secure" in answer.headers["set-cookie"].lower()
 
 
 async def test_a_bearer_needs_no_login(store: Store, slug: str) -> None:
@@ -218,16 +277,16 @@ async def test_a_wrong_key_is_told_where_a_mod_is_missed(store: Store, slug: str
 async def test_the_player_of_a_command_is_named(store: Store, slug: str) -> None:
     known = orjson.dumps({"gameId": "76561198000000001", "name": "Bob"})
     await store.send("HSET", keys_of(slug).players, "76561198000000001", known)
-    room, owner = LiveRoom(store, slug, OwnFaults()), ActivityFeed(store, slug)
+    watched, owner = WatchedActivity(store, slug, OwnFaults()), ActivityFeed(store, slug)
     owner.watched("somebody")
     async with asyncio.timeout(10):
-        while not room.passed:  # until the room listens
+        while not watched.entries:  # until it has subscribed
             owner.command(
                 ActivityEntry("command", 1, "kickPlayer", {"gameId": "76561198000000001"}, "answered", 5)
             )
             await asyncio.sleep(0.05)
-    await room.close()
-    assert "<bdi>Bob</bdi>" in instance.commands(room.passed)
+    await watched.close()
+    assert "<bdi>Bob</bdi>" in server.activity(watched.entries)["commands"]
 
 
 async def test_the_setup_help_is_open_until_the_mod_has_called(store: Store, slug: str) -> None:

@@ -1,0 +1,92 @@
+"""Renders the templates. They escape every value: most of what the page shows was written by players."""
+
+import hashlib
+import re
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from services.modapi.dead_letter_retry import why_not
+from services.modapi.page import words
+from services.relay.service.durations import span
+
+ASSETS = {"page.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
+VERSION = version("dayz-relay")
+
+_FOLDER = Path(__file__).parent
+
+# Characters that turn the text around them, hide in it or end a line. The page shows their codes instead.
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]"
+)
+
+
+Fragments = dict[str, Markup]
+"""Parts of a page by the id of the element that they fill."""
+
+
+def render(template: str, **values: Any) -> Markup:
+    """The template `<template>.html` with these values."""
+    return Markup(ENVIRONMENT.get_template(f"{template}.html").render(values))
+
+
+def page(template: str, title: str, fragments: Fragments | None = None, **values: Any) -> bytes:
+    """A whole page. `live` is the address of its changes; with `logout_key` it has a button to log out."""
+    return render(template, title=title, fragments=fragments or {"notes": Markup()}, **values).encode()
+
+
+@cache
+def asset(name: str) -> bytes:
+    """The content of one of ASSETS."""
+    return (_FOLDER / "assets" / name).read_bytes()
+
+
+@cache
+def asset_url(name: str) -> str:
+    """The address of an asset. It changes with the content, so browsers may keep the asset for ever."""
+    return f"/assets/{hashlib.sha256(asset(name)).hexdigest()[:12]}/{name}"
+
+
+def _visible(value: Any) -> Any:
+    if isinstance(value, Markup):
+        return value
+    return "" if value is None else _UNSEEN.sub(_code, str(value))
+
+
+def _code(unseen: re.Match[str]) -> str:
+    code = ord(unseen[0])
+    return chr(0x2400 + code) if code < 0x20 else f"\\u{code:04x}"
+
+
+def _environment() -> Environment:
+    made = Environment(
+        loader=FileSystemLoader(_FOLDER / "templates"),
+        autoescape=True,
+        auto_reload=False,
+        undefined=StrictUndefined,
+        finalize=_visible,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.globals |= {"asset_url": asset_url, "live": "", "logout_key": "", "footer": ""}
+    made.filters |= {
+        "ago": words.ago,
+        "badge_word": words.BADGES.__getitem__,
+        "duration": words.duration,
+        "link_word": words.link_word,
+        "polls": words.polls,
+        "readable": lambda raw: raw.decode("utf-8", "backslashreplace"),
+        "span": span,
+        "state_words": lambda state: words.STATES.get(state, state),
+        "thousands": words.thousands,
+        "utc": words.utc,
+        "why_not": why_not,
+    }
+    return made
+
+
+ENVIRONMENT = _environment()
