@@ -16,8 +16,8 @@ hidden.
 
 A setting stands in `relay.toml` or in the environment; the environment overrides the file. A `*` marks
 secrets: each can be read from a file instead, with `_file` (in `relay.toml`) or `_FILE` (in the
-environment) after its name. A path in `relay.toml` is relative to that file. Unknown names cause a
-warning.
+environment) after its name. A variable that is empty, or that names an empty file, counts as not set. A
+path in `relay.toml` is relative to that file. Unknown names cause a warning.
 
 Changes of `[[instance]]` blocks and of `[takaro] registration_token` in `relay.toml` take effect at once,
 all others at the next start.
@@ -74,6 +74,10 @@ MEANINGS = {
     },
     "redis": {
         "url": "address of Redis, see [The store](operate.md#the-store); without it `up` starts its own",
+        "password": (
+            "password of Redis, with any characters, for a `url` without one; a user and a password can "
+            "also stand in `url`"
+        ),
         "replicas": (
             "how many replicas must have a batch before the mod gets 200; if not set, 1 with Sentinel or "
             "Cluster and 0 otherwise"

@@ -36,11 +36,13 @@ class Takaro(_Frozen):
 class Redis(_Frozen):
     """The store. Without a url `dayz-relay up` starts its own.
 
+    `password` is that of the default user, for a url without one. Once loaded, `url` has it, too.
     `replicas` must have a batch before the mod gets 200; None: 1 with Sentinel or Cluster, else 0.
     `durability` "relaxed" accepts settings of Redis that can lose events.
     """
 
     url: types.RedisUrl | None = None
+    password: types.Password | None = None
     replicas: types.Replicas | None = None
     durability: Literal["strict", "relaxed"] = "strict"
 

@@ -19,10 +19,12 @@ SHORT_NAMES: dict[str, Key] = {
     "TAKARO_SERVER_NAME": ("instance", "0", "name"),
     "TAKARO_IDENTITY_TOKEN": ("instance", "0", "identity_token"),
     "TAKARO_IDENTITY_TOKEN_FILE": ("instance", "0", "identity_token_file"),
+    "TAKARO_MOD_KEY": ("instance", "0", "mod_keys"),
+    "TAKARO_MOD_KEY_FILE": ("instance", "0", "mod_keys_file"),
     "BRIDGE_LOCAL_PORT": ("modapi", "port"),
     "BRIDGE_BIND_ADDR": ("modapi", "host"),
 }
-"""The old bridge's variables, enough for a single server. They fill gaps and override nothing."""
+"""Enough for a single server; most are the old bridge's. They fill gaps and override nothing."""
 
 
 def keys_of(section: str) -> list[str]:

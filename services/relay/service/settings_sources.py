@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, InitSettingsSource, SettingsConfigDict
 
-from services.relay.service.settings import KEYS, SECRETS, Instance, Settings
+from services.relay.service.settings import KEYS, SECRETS, Instance, Redis, Settings
 from services.relay.service.settings_complaints import Findings, check_together
 from services.relay.service.settings_names import (
     PREFIX,
@@ -29,6 +29,7 @@ from services.relay.service.settings_names import (
     ours,
 )
 from services.relay.service.text_files import read_text, unquoted
+from services.relay.store import url as redis_url
 
 Tables = dict[str, Any]
 """The raw values of each section by their keys. "instance" has a table for each instance, by its number."""
@@ -62,6 +63,7 @@ def read(path: Path | None, environ: Mapping[str, str]) -> tuple[Settings | None
         return None, found
     numbers = sorted(merged.instance, key=int)
     sections = {name: getattr(merged, name) for name in Settings.model_fields}
+    sections["redis"] = _with_password(merged.redis, found)
     sections["instances"] = [_with_token(merged.instance[number], merged) for number in numbers]
     settings = Settings(**sections)
     check_together(found, settings, numbers)
@@ -72,6 +74,21 @@ def _with_token(instance: Instance, settings: Settings) -> Instance:
     if instance.registration_token:
         return instance
     return instance.model_copy(update={"registration_token": settings.takaro.registration_token})
+
+
+def _with_password(redis: Redis, found: Findings) -> Redis:
+    if redis.password is None:
+        return redis
+    place = found.place(("redis", "password"))
+    if redis.url is None:
+        found.problems.append(f"{place}: is set without redis.url: it is the password of that Redis")
+        return redis
+    try:
+        url = redis_url.with_password(redis.url.get_secret_value(), redis.password.get_secret_value())
+    except ValueError as error:
+        found.problems.append(f"{place}: {error}")
+        return redis
+    return redis.model_copy(update={"url": SecretStr(url)})
 
 
 class _Environment(EnvSettingsSource):
@@ -107,6 +124,11 @@ class _ShortNames(_Environment):
 
     def __call__(self) -> Tables:
         tables = super().__call__()
+        if self._found.blocks and "TAKARO_SERVER_NAME" in self._variables:
+            self._found.warnings.append(
+                "TAKARO_SERVER_NAME: that server is not served, because"
+                f" {self._found.path} has [[instance]] blocks: add one for it there, or empty this variable"
+            )
         if first := tables["instance"].get("0"):
             # Not made from the name: the slug names the data in Redis, and a server may be renamed.
             first["slug"] = "server"
@@ -171,6 +193,11 @@ def _settle(tables: Tables, found: Findings, place: Callable[[Key], str], path: 
             if key != name or name in ("tls_cert", "tls_key"):
                 file = (path.parent if path else Path()) / str(value)
                 value = str(file) if key == name else _text_of(file, name, where, found)
+                if not value:
+                    # A variable that names an empty file is not set, like an empty variable.
+                    if path and value is not None:
+                        found.problems.append(f"{where}: {file} is empty: write the value of {name} into it")
+                    continue
             if file and ((section[0], name) in SECRETS or name == "tls_key"):
                 found.secret_files.append(file)
             found.places[*section, name] = where
@@ -191,15 +218,14 @@ def _settle(tables: Tables, found: Findings, place: Callable[[Key], str], path: 
     return {name: settled((name,), table) for name, table in tables.items()} | {"instance": instances}
 
 
-def _text_of(file: Path, name: str, where: str, found: Findings) -> str:
+def _text_of(file: Path, name: str, where: str, found: Findings) -> str | None:
+    """None if the file cannot be read, which is a problem."""
     try:
         text = read_text(file).strip()
     except (OSError, ValueError) as error:  # ValueError: it is not text, or there can be no such path
         reason = getattr(error, "strerror", None) or error
         found.problems.append(f"{where}: {file} cannot be read: {reason}")
-        return ""
-    if not text:
-        found.problems.append(f"{where}: {file} is empty: write the value of {name} into it")
+        return None
     return _without_quotes(str(file), name, text, found)
 
 
@@ -223,7 +249,7 @@ def _parsed(path: Path, found: Findings) -> dict[str, Any]:
 def _without_quotes(where: str, name: str, text: str, found: Findings) -> str:
     """`docker run --env-file` leaves the quotation marks around a value, and people write them into files."""
     plain = unquoted(text).strip()
-    if plain == text:
+    if plain == text or name.upper().endswith("PASSWORD"):
         return text
     if name.upper().endswith("IDENTITY_TOKEN"):
         found.warnings.append(

@@ -128,6 +128,7 @@ WebhookUrl = Annotated[
     SecretStr, _must(_is_webhook, "must be the address of a webhook: https:// or http://, a host and a path")
 ]
 RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
+Password = Annotated[SecretStr, _must(_is_plain, "must be text without control characters")]
 Replicas = Annotated[int, _up_to(9, "must be a number of replicas from 0 to 9")]
 ReadsPerSecond = Annotated[float, BeforeValidator(_reads_per_second)]
 SilentAfter = Annotated[float, Field(ge=60, le=86_400)]

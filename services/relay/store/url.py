@@ -10,7 +10,7 @@ Options follow a `?`, with redis-py's own names.
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl, quote, unquote
 
 FORMS = (
     "must start with redis://, rediss:// or unix://, as in redis://127.0.0.1:6379/0, "
@@ -112,6 +112,17 @@ def parse(text: str) -> RedisUrl:
     sentinel_login = Login(options.get("sentinel_username", ""), options.get("sentinel_password", ""))
     tls = _tls(options) if plain == "rediss" else None
     return RedisUrl(kind, endpoints, login, db, tls, service, sentinel_login)
+
+
+def with_password(text: str, password: str) -> str:
+    """The address of a server that has no login, with this password, which may have any character.
+
+    Raises ValueError if the address has a login already.
+    """
+    if parse(text).login.password:
+        raise ValueError("is set, and url has a password already: keep one of the two")
+    scheme, separator, rest = text.partition("://")
+    return f"{scheme}{separator}:{quote(password, safe='')}@{rest.rpartition('@')[2]}"
 
 
 def masked(text: str) -> str:

@@ -28,6 +28,7 @@ from services.relay.service.settings import (
 )
 from services.relay.service.settings_names import environment_configures
 from services.relay.service.settings_values import is_loopback
+from services.relay.store.url import parse
 
 MAIN = """
 [[instance]]
@@ -374,6 +375,75 @@ def test_a_list_can_be_one_text_with_commas(tmp_path: Path, written: str) -> Non
 def test_settings_made_in_code_do_not_read_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RELAY_MODAPI__PORT", "1")
     assert Settings().modapi.port == 8088
+
+
+PASSWORD = '/#?%\\"$:@ &=é"'
+"""Each character that an address, a shell, a .env file or the settings of Redis read in a way of its own."""
+
+
+@pytest.mark.parametrize("how", ["relay.toml", "variable", "file of a variable"])
+def test_a_password_of_redis_may_have_any_character(tmp_path: Path, how: str) -> None:
+    (tmp_path / "password").write_text(f"{PASSWORD}\n", encoding="utf-8")
+    toml, environ = {
+        "relay.toml": ("password_file = 'password'\n", {}),
+        "variable": ("", {"RELAY_REDIS__PASSWORD": PASSWORD}),
+        "file of a variable": ("", {"RELAY_REDIS__PASSWORD_FILE": str(tmp_path / "password")}),
+    }[how]
+    path = write(tmp_path, f"[redis]\nurl = 'redis://db.example:6380/1'\n{toml}{MAIN}")
+    settings, warnings = load(path, environ)
+    assert settings.redis.url and warnings == ()
+    address = parse(settings.redis.url.get_secret_value())
+    assert (address.login.user, address.login.password, address.db) == ("", PASSWORD, 1)
+    assert str(address.endpoints[0]) == "db.example:6380"
+    assert masked(settings)["redis"]["url"] == "redis://:***@db.example:6380/1"
+
+
+@pytest.mark.parametrize(
+    ("redis", "complaint"),
+    [
+        ("", "is set without redis.url"),
+        ("url = 'redis://:hunter2@h:1/0'\n", "is set, and url has a password already"),
+        ("url = 'redis://relay:hunter2@h:1/0'\n", "is set, and url has a password already"),
+    ],
+)
+def test_a_password_of_redis_needs_an_address_without_one(tmp_path: Path, redis: str, complaint: str) -> None:
+    path = write(tmp_path, f"[redis]\n{redis}password = 'hunter3'\n{MAIN}")
+    (line,) = complaints(path)
+    assert line.startswith(f"{path}, [redis], password: {complaint}")
+    assert "hunter" not in line
+
+
+def test_a_variable_that_names_an_empty_file_is_not_set(tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.write_text("\n")
+    names = (
+        "TAKARO_MOD_KEY",
+        "TAKARO_IDENTITY_TOKEN",
+        "TAKARO_REGISTRATION_TOKEN",
+        "RELAY_MODAPI__ADMIN_TOKEN",
+    )
+    environ = {f"{name}_FILE": str(empty) for name in names}
+    settings, warnings = load(None, environ)
+    assert settings.instances == () and settings.modapi.admin_token is None and warnings == ()
+    settings, warnings = load(write(tmp_path, MAIN), environ)
+    assert secret(settings.instances[0].mod_keys[0]) == "key-of-main-0123456789" and warnings == ()
+
+
+def test_a_server_of_the_environment_never_mixes_with_those_of_relay_toml(tmp_path: Path) -> None:
+    path = write(tmp_path, MAIN)
+    environ = {
+        "TAKARO_SERVER_NAME": "Another server",
+        "TAKARO_IDENTITY_TOKEN": "identity-of-another",
+        "TAKARO_MOD_KEY": "key-of-another-0123456789",
+    }
+    settings, warnings = load(path, environ)
+    (instance,) = settings.instances
+    assert (instance.name, secret(instance.mod_keys[0])) == ("My server", "key-of-main-0123456789")
+    assert secret(instance.identity_token) == "identity-of-main"
+    assert warnings == (
+        f"TAKARO_SERVER_NAME: that server is not served, because {path} has [[instance]] blocks: add one for"
+        " it there, or empty this variable",
+    )
 
 
 def test_a_placeholder_hides_the_token_of_a_source_behind_it_and_is_no_instance(tmp_path: Path) -> None:
