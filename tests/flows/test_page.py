@@ -1,4 +1,4 @@
-"""The status page in a browser, in front of the running relay: it is live, harmless, and its forms work."""
+"""The status page of a running relay in a browser: live, without foreign scripts, with forms that work."""
 
 import asyncio
 import os
@@ -47,7 +47,7 @@ def side(guarded: World) -> Side:
 
 @pytest.fixture
 def complaints() -> list[str]:
-    """What the browser complains about; whatever is left at the end fails the test."""
+    """What the browser logs. A test fails if anything is left at its end."""
     return []
 
 
@@ -73,7 +73,7 @@ async def visit(page: Page, slug: str) -> None:
 
 
 async def in_view(page: Page, what: Locator) -> bool:
-    """Is all of it where somebody sees it who does not scroll? "Visible" it is further up as well."""
+    """Whether all of it can be seen without scrolling. Playwright's "visible" does not say that."""
     box = await what.bounding_box()
     height = await page.evaluate("innerHeight")
     return box is not None and box["y"] >= 0 and box["y"] + box["height"] <= height
@@ -86,7 +86,7 @@ def person(number: int, name: str = "") -> Player:
 
 
 async def join(side: Side, player: Player) -> None:
-    """Once the relay has asked who is there, as Takaro has it do every 30 s."""
+    """Joins after the relay has asked who is online, as it does for Takaro every 30 s."""
     await side.takaro.request(side.identity, Action.GET_PLAYERS)
     side.mod.join(player)
     await side.until(
@@ -97,7 +97,9 @@ async def join(side: Side, player: Player) -> None:
     )
 
 
-async def test_a_wrong_token_opens_nothing(guarded: World, chromium: BrowserContext) -> None:
+async def test_a_wrong_token_is_refused_and_a_logout_ends_the_session(
+    guarded: World, chromium: BrowserContext
+) -> None:
     await chromium.clear_cookies()
     page = await chromium.new_page()
     await page.goto(f"{guarded.relay.modapi.admin}/instance/solo")
@@ -114,7 +116,7 @@ async def test_a_wrong_token_opens_nothing(guarded: World, chromium: BrowserCont
     await page.close()
 
 
-async def test_the_fleet_changes_when_something_happens_without_a_reload(side: Side, page: Page) -> None:
+async def test_the_table_changes_without_a_reload(side: Side, page: Page) -> None:
     await page.evaluate("window.mark = 'the same page'")
     players = page.locator("tr", has=page.locator("#of-solo")).locator("[data-label=Players]")
     before = await players.text_content()
@@ -123,7 +125,7 @@ async def test_the_fleet_changes_when_something_happens_without_a_reload(side: S
     assert await page.evaluate("window.mark") == "the same page"
 
 
-async def test_hostile_text_is_shown_and_does_nothing(side: Side, page: Page) -> None:
+async def test_hostile_text_is_shown_and_not_run(side: Side, page: Page) -> None:
     hostile = person(2, HOSTILE)
     await visit(page, "solo")
     await join(side, hostile)
@@ -135,7 +137,7 @@ async def test_hostile_text_is_shown_and_does_nothing(side: Side, page: Page) ->
     assert await page.locator("#events img, #events script").count() == 0
 
 
-async def test_what_happened_before_somebody_looked_is_there_too(side: Side, page: Page) -> None:
+async def test_events_from_before_the_page_was_opened_are_shown(side: Side, page: Page) -> None:
     early = person(3)
     await join(side, early)
     side.mod.chat(early.game_id, "said before you came")
@@ -144,7 +146,7 @@ async def test_what_happened_before_somebody_looked_is_there_too(side: Side, pag
     await expect(page.locator("#events")).to_contain_text("said before you came", timeout=WITHIN_MS)
 
 
-async def test_a_command_is_shown_with_its_fate(side: Side, page: Page) -> None:
+async def test_a_command_is_shown_with_its_result(side: Side, page: Page) -> None:
     await visit(page, "solo")
     await side.takaro.request(
         side.identity, Action.EXECUTE_CONSOLE_COMMAND, requests.console("a line for the console")
@@ -153,7 +155,7 @@ async def test_a_command_is_shown_with_its_fate(side: Side, page: Page) -> None:
     await expect(line).to_contain_text("done", timeout=WITHIN_MS)
 
 
-async def test_a_dead_letter_is_repeated_once_its_player_is_known(
+async def test_a_dead_letter_is_retried_once_its_player_is_known(
     guarded: World, side: Side, page: Page
 ) -> None:
     late = person(4)
@@ -164,10 +166,10 @@ async def test_a_dead_letter_is_repeated_once_its_player_is_known(
     await visit(page, "solo")
     letter = page.locator("#dead li", has_text="unknown-player")
     await expect(letter).to_be_visible(timeout=WITHIN_MS)
-    await letter.get_by_text("what came").click()
+    await letter.get_by_text("What the mod sent").click()
     await expect(letter.locator("pre")).to_contain_text(late.bis_id)
     await join(side, late)
-    await letter.get_by_role("button", name="Repeat").click()
+    await letter.get_by_role("button", name="Retry").click()
     await expect(page.locator("#dead li")).to_have_count(0)
     assert await in_view(page, page.get_by_text("1 on the way to Takaro"))
     await side.until(
@@ -243,7 +245,7 @@ def _brightness(colour: str) -> float:
     return sum(map(float, re.findall(r"[\d.]+", colour)[:3]))
 
 
-async def test_a_relay_that_goes_away_and_comes_back_is_said_so(
+async def test_the_page_says_that_the_relay_is_away_until_it_is_back(
     guarded: World, page: Page, complaints: list[str]
 ) -> None:
     await visit(page, "solo")
@@ -253,11 +255,11 @@ async def test_a_relay_that_goes_away_and_comes_back_is_said_so(
     await expect(page.locator("#link")).to_contain_text("the relay is away, as of ", timeout=WITHIN_MS)
     await guarded.relay.modapi.start()
     await expect(page.locator("#link")).to_have_text("live", timeout=WITHIN_MS)
-    # The browser notes each try that met nobody; how many there are is chance.
+    # The browser logs each failed attempt; their number is chance.
     complaints[:] = [one for one in complaints if "ERR_CONNECTION_REFUSED" not in one]
 
 
-async def test_a_page_whose_relay_is_gone_is_grey_and_says_of_when_it_is(
+async def test_a_page_without_its_relay_is_grey_and_shows_its_age(
     guarded: World, page: Page, complaints: list[str]
 ) -> None:
     modapi, link, main = guarded.relay.modapi, page.locator("#link"), page.locator("main")
@@ -292,7 +294,7 @@ async def test_a_relay_that_hangs_is_noticed_though_its_connection_stands(guarde
     await expect(link).to_have_text("live", timeout=WITHIN_MS)
 
 
-async def test_a_server_that_stays_as_it_is_goes_on_being_live(page: Page) -> None:
+async def test_a_page_without_changes_stays_live(page: Page) -> None:
     await visit(page, "other")
     await page.evaluate(
         "new MutationObserver(() => { if (document.body.className) window.greyed = true })"

@@ -9,7 +9,12 @@ from services.modapi.page.rendering import Fragments, render
 from services.modapi.page.view import SORTS, PageRow, View, choose
 from services.modapi.page.words import BADGES, Severity
 
-_ONE = {"servers": "server", "players": "player", "events wait": "event waits", "dead letters": "dead letter"}
+_ONE = {
+    "servers": "server",
+    "players": "player",
+    "events waiting": "event waiting",
+    "dead letters": "dead letter",
+}
 
 
 class Tile(NamedTuple):
@@ -46,7 +51,7 @@ def tiles(rows: Sequence[PageRow]) -> list[Tile]:
     ]
     counts += [
         ("players", sum(row.facts.players or 0 for row in rows), "", View(sort="players")),
-        ("events wait", sum(row.facts.events for row in rows), "", View(sort="backlog")),
+        ("events waiting", sum(row.facts.events for row in rows), "", View(sort="backlog")),
         ("dead letters", sum(row.facts.dead for row in rows), "", View(sort="dead")),
     ]
     return [

@@ -143,8 +143,8 @@ class StatusPage:
         await self._access.form(request, reader)
         slug, id, verb = (request.path_params[name] for name in ("slug", "id", "verb"))
         if slug not in await self._live.board.rows() or not (id == "all" or _ID.fullmatch(id)):
-            raise HTTPException(404, "There is no such letter.")
-        if verb not in ("repeat", "drop"):
+            raise HTTPException(404, "There is no such dead letter.")
+        if verb not in ("retry", "drop"):
             raise HTTPException(404, "There is no such form.")
         letters = DeadLetters(self._store, slug)
         intake = intake_of(self._store, slug, self._metrics, self._limits)
@@ -153,7 +153,7 @@ class StatusPage:
             ids = [letter.id for letter in reversed(await letters.newest(MAX_DEAD_EVENTS))]
         outcomes: Counter[str] = Counter()
         for id in ids:
-            if verb == "repeat":
+            if verb == "retry":
                 outcomes[(await repeat(letters, intake, id)).name.lower()] += 1
             else:
                 outcomes["dropped" if await letters.drop(id) else "gone"] += 1

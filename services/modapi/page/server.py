@@ -22,9 +22,9 @@ DEAD_LETTERS = 20
 
 _OUTCOMES = {
     "taken": "on the way to Takaro",
-    "dead_again": "put aside again, as before",
-    "not_possible": "cannot be repeated",
-    "full": "kept, for too many events wait for Takaro: try again later",
+    "dead_again": "became a dead letter again",
+    "not_possible": "cannot be retried",
+    "full": "kept: too many events wait for Takaro, try again later",
     "dropped": "dropped",
     "gone": "gone already",
 }
@@ -62,10 +62,15 @@ def hour(minutes: Sequence[Minute]) -> Markup:
     return render("server_hour", charts=charts(minutes))
 
 
-def dead_letters(slug: str, letters: Sequence[DeadLetter], form_key: str, older: bool = False) -> Markup:
+def dead_letters(slug: str, found: Sequence[DeadLetter], form_key: str, older: bool = False) -> Markup:
     """Dead letters, the newest first. `older`: these are not the newest of all."""
     return render(
-        "server_dead", slug=slug, letters=letters, form_key=form_key, older=older, page_size=DEAD_LETTERS
+        "server_dead_letters",
+        slug=slug,
+        dead_letters=found,
+        form_key=form_key,
+        older=older,
+        page_size=DEAD_LETTERS,
     )
 
 

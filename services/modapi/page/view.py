@@ -30,11 +30,11 @@ class PageRow(NamedTuple):
 SORTS: dict[str, tuple[str, Callable[[PageRow], Any], bool]] = {
     "state": ("State", lambda row: row.level, False),
     "name": ("Server", lambda row: row.entry.instance.name.casefold(), False),
-    "contact": ("Game server", lambda row: _or(row.facts.silent_s, 1e12), False),
+    "contact": ("Last contact", lambda row: _or(row.facts.silent_s, 1e12), False),
     "link": ("Takaro", lambda row: row.facts.link == LinkState.READY, False),
     "players": ("Players", lambda row: row.facts.players or 0, True),
     "backlog": ("Waiting", lambda row: (row.facts.events, row.facts.oldest_s or 0), True),
-    "dead": ("Dead", lambda row: row.facts.dead, True),
+    "dead": ("Dead letters", lambda row: row.facts.dead, True),
     "mod": ("Mod", lambda row: row.facts.mod_version, False),
     "owner": ("Uplink", lambda row: row.facts.uplink, False),
 }

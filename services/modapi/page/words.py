@@ -23,16 +23,16 @@ BADGES = {Severity.BAD: "down", Severity.WARN: "attention", Severity.GOOD: "up",
 
 STATES = {
     "delivered": "delivered",
-    "waiting": "waits for Takaro",
-    "dead": "put aside",
-    "expired": "too old, not sent",
+    "waiting": "waiting for Takaro",
+    "dead": "dead letter",
+    "expired": "expired: too old to be sent",
     "refused": "refused",
     "answered": "done",
     "not_delivered": "not delivered",
     "no_result": "delivered, no result: it may have run",
-    "queue_full": "not delivered: too many wait",
-    "never_seen": "not delivered: no mod has ever called",
-    "store_away": "Redis was away: unknown",
+    "queue_full": "not delivered: too many commands wait",
+    "never_seen": "not delivered: the mod has never called",
+    "store_away": "unknown: Redis was away",
     "store_refused": "not delivered: Redis refused it",
 }
 """How an event or a command ended, or that it waits."""
@@ -54,7 +54,7 @@ def polls(hold_ms: int) -> str:
 
 def link_word(state: str) -> str:
     """The state of a link to Takaro, in words for people; "" is none yet."""
-    words: dict[str, str] = {LinkState.READY: "linked", "": "not begun"}
+    words: dict[str, str] = {LinkState.READY: "linked", "": "no link yet"}
     return words.get(state, state)
 
 

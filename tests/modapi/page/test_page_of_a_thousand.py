@@ -70,7 +70,7 @@ async def populate(store: Store, slugs: list[str]) -> None:
     )
 
 
-async def test_it_is_usable_soon_and_fits_every_window(store: Store, slug: str) -> None:
+async def test_a_thousand_servers_are_live_soon_and_fit_every_window(store: Store, slug: str) -> None:
     """SHOTS=folder keeps pictures, to be looked at."""
     slugs = [f"eu-{slug[-4:]}-{number:04d}" for number in range(SERVERS)]
     await populate(store, slugs)

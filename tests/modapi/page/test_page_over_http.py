@@ -1,4 +1,4 @@
-"""The status page over HTTP: who is let in, what forms need, what is answered when something is missing."""
+"""The status page over HTTP: who may see it, what its forms need, what it shows and answers."""
 
 import asyncio
 import re
@@ -78,7 +78,7 @@ async def form_key(client: httpx.AsyncClient, slug: str) -> str:
     return text.partition('name="key" value="')[2].partition('"')[0]
 
 
-async def bury(store: Store, slug: str, raw: bytes, reason: str = "unknown-type") -> str:
+async def add_dead_letter(store: Store, slug: str, raw: bytes, reason: str = "unknown-type") -> str:
     fields = ("reason", reason, "detail", f"type: {HOSTILE}", "raw", raw)
     id: bytes = await store.send("XADD", keys_of(slug).dead, "*", *fields)
     return id.decode()
@@ -87,11 +87,11 @@ async def bury(store: Store, slug: str, raw: bytes, reason: str = "unknown-type"
 def paths(slug: str) -> list[tuple[str, str]]:
     return [
         *(("GET", path) for path in ("/", "/live", f"/instance/{slug}", f"/instance/{slug}/live")),
-        *(("POST", path) for path in (f"/instance/{slug}/dead/1-1/repeat", "/logout")),
+        *(("POST", path) for path in (f"/instance/{slug}/dead/1-1/retry", "/logout")),
     ]
 
 
-# The door
+# Access
 
 
 async def test_without_the_token_nothing_is_shown(store: Store, slug: str) -> None:
@@ -188,12 +188,12 @@ async def test_a_bearer_needs_no_login(store: Store, slug: str) -> None:
 @pytest.mark.parametrize(
     "next", ["//evil.example", "https://evil.example", "/\\evil.example", "/api/instances"]
 )
-async def test_the_login_leads_nowhere_else(store: Store, slug: str, next: str) -> None:
+async def test_the_login_leads_only_to_pages_of_ours(store: Store, slug: str, next: str) -> None:
     async with page(store, slug) as client:
         assert (await log_in(client, next=next)).headers["location"] == "/"
 
 
-async def test_wrong_tokens_are_put_off_and_the_right_one_never(store: Store, slug: str) -> None:
+async def test_too_many_wrong_tokens_are_refused_and_the_right_one_never(store: Store, slug: str) -> None:
     async with page(store, slug) as client:
         answers = [(await log_in(client, "wrong")).status_code for _ in range(80)]
         assert answers[0] == 401 and answers[-1] == 429
@@ -215,9 +215,9 @@ async def test_without_a_configured_token_only_this_machine_sees_it(store: Store
     async with page(store, slug, token=None) as client:
         assert (await client.get("/")).status_code == 200
         for headers in (
-            {"host": "evil.example:9088"},  # a name of theirs that points to 127.0.0.1
+            {"host": "evil.example:9088"},  # a foreign name that points to 127.0.0.1
             {"host": "localhost.evil.example"},
-            {"x-forwarded-for": "203.0.113.9"},  # a proxy that serves strangers
+            {"x-forwarded-for": "203.0.113.9"},  # a proxy that forwards other machines
         ):
             answer = await client.get("/", headers=headers)
             assert answer.status_code == 403 and "admin_token" in answer.text and slug not in answer.text
@@ -264,7 +264,7 @@ async def test_the_table_and_the_page_show_what_is_known(store: Store, slug: str
         assert "id-of-takaro" in text
 
 
-async def test_a_wrong_key_is_told_where_a_mod_is_missed(store: Store, slug: str) -> None:
+async def test_a_call_with_a_wrong_key_is_shown_once_while_a_mod_is_missing(store: Store, slug: str) -> None:
     await store.send("DEL", "relay:unknown-keys")
     UnknownKeyCalls(store).note("203.0.113.9")
     async with page(store, slug) as client:
@@ -274,7 +274,7 @@ async def test_a_wrong_key_is_told_where_a_mod_is_missed(store: Store, slug: str
     await store.send("DEL", "relay:unknown-keys")
 
 
-async def test_the_player_of_a_command_is_named(store: Store, slug: str) -> None:
+async def test_a_command_is_shown_with_the_name_of_its_player(store: Store, slug: str) -> None:
     known = orjson.dumps({"gameId": "76561198000000001", "name": "Bob"})
     await store.send("HSET", keys_of(slug).players, "76561198000000001", known)
     watched, owner = WatchedActivity(store, slug, OwnFaults()), ActivityFeed(store, slug)
@@ -297,15 +297,15 @@ async def test_the_setup_help_is_open_until_the_mod_has_called(store: Store, slu
         assert "http://127.0.0.1:8088" in text and "EventBatchIntervalMs" in text
 
 
-async def test_what_is_not_there_is_said_so(store: Store, slug: str) -> None:
+async def test_an_unknown_address_is_404_and_leads_back(store: Store, slug: str) -> None:
     async with page(store, slug) as client:
         await log_in(client)
         for path in ("/instance/none", "/instance/none/live", "/nothing", "/assets/x/..%2f..%2fmain.py"):
             assert (await client.get(path)).status_code == 404
-        assert '<a href="/">all servers</a>' in (await client.get("/instance/none")).text
+        assert '<a href="/">All servers</a>' in (await client.get("/instance/none")).text
 
 
-async def test_every_page_says_below_what_it_runs_on(store: Store, slug: str) -> None:
+async def test_every_footer_shows_version_store_and_uplinks(store: Store, slug: str) -> None:
     await store.send("HSET", keys_of(slug).lease, "token", "t", "uplink", "host-7")
     async with page(store, slug) as client:
         await log_in(client)
@@ -314,7 +314,7 @@ async def test_every_page_says_below_what_it_runs_on(store: Store, slug: str) ->
             assert re.match(r"dayz-relay \d\S+ · .+ · 1 uplink<", footer)
 
 
-async def test_when_redis_is_away_the_page_says_so(slug: str) -> None:
+async def test_without_redis_the_page_is_503_with_the_reason(slug: str) -> None:
     away = Store("redis://127.0.0.1:1/0")
     settings = Settings(
         instances=(Instance(slug=slug, name="A server", identity_token=SecretStr("identity-1")),)
@@ -334,8 +334,8 @@ async def test_when_redis_is_away_the_page_says_so(slug: str) -> None:
 # Dead letters
 
 
-async def test_a_dead_letter_is_shown_with_its_reason_and_harmless(store: Store, slug: str) -> None:
-    await bury(store, slug, BROKEN)
+async def test_a_dead_letter_is_shown_escaped_with_its_reason(store: Store, slug: str) -> None:
+    await add_dead_letter(store, slug, BROKEN)
     async with page(store, slug) as client:
         await log_in(client)
         text = (await client.get(f"/instance/{slug}")).text
@@ -343,12 +343,12 @@ async def test_a_dead_letter_is_shown_with_its_reason_and_harmless(store: Store,
     assert "<script>" not in text and "<img src=x" not in text
 
 
-async def test_repeating_takes_the_letter_in_and_off_the_list(store: Store, slug: str) -> None:
-    id = await bury(store, slug, LOG)
+async def test_a_retry_accepts_the_event_and_deletes_the_dead_letter(store: Store, slug: str) -> None:
+    id = await add_dead_letter(store, slug, LOG)
     async with page(store, slug) as client:
         await log_in(client)
         key = await form_key(client, slug)
-        answer = await client.post(f"/instance/{slug}/dead/{id}/repeat", data={"key": key})
+        answer = await client.post(f"/instance/{slug}/dead/{id}/retry", data={"key": key})
         assert answer.headers["location"] == f"/instance/{slug}?taken=1#dead-title"
         assert "1 on the way to Takaro" in (await client.get(answer.headers["location"])).text
     assert await DeadLetters(store, slug).newest(10) == []
@@ -356,24 +356,24 @@ async def test_repeating_takes_the_letter_in_and_off_the_list(store: Store, slug
     assert entry.events[0]["data"]["msg"] == "now it can be read"
 
 
-async def test_repeating_twice_at_once_counts_once_and_later_again(store: Store, slug: str) -> None:
+async def test_several_retries_at_once_deliver_the_event_once(store: Store, slug: str) -> None:
     async with page(store, slug) as client:
         await log_in(client)
         for times in (1, 2):
-            id = await bury(store, slug, LOG)
+            id = await add_dead_letter(store, slug, LOG)
             key = await form_key(client, slug)
-            path = f"/instance/{slug}/dead/{id}/repeat"
+            path = f"/instance/{slug}/dead/{id}/retry"
             await asyncio.gather(*(client.post(path, data={"key": key}) for _ in range(3)))
             await asyncio.sleep(0.2)  # until it is noted that there was an answer
             assert sum(len(entry.events) for entry in await EventStream(store, slug).read("", 10)) == times
 
 
-async def test_what_still_cannot_be_mended_is_a_new_letter(store: Store, slug: str) -> None:
-    id = await bury(store, slug, BROKEN)
+async def test_an_event_that_is_still_wrong_becomes_a_new_dead_letter(store: Store, slug: str) -> None:
+    id = await add_dead_letter(store, slug, BROKEN)
     async with page(store, slug) as client:
         await log_in(client)
         key = await form_key(client, slug)
-        answer = await client.post(f"/instance/{slug}/dead/{id}/repeat", data={"key": key})
+        answer = await client.post(f"/instance/{slug}/dead/{id}/retry", data={"key": key})
     assert "?dead_again=1#" in answer.headers["location"]
     [letter] = await DeadLetters(store, slug).newest(10)
     assert letter.id != id and letter.raw == BROKEN
@@ -383,21 +383,21 @@ async def test_what_still_cannot_be_mended_is_a_new_letter(store: Store, slug: s
     ("raw", "reason", "why"),
     [(b"[]", "refused-by-takaro", "does not say which"), (b"x" * 2_000, "event-too-large", "only its first")],
 )
-async def test_what_cannot_be_repeated_says_why(
+async def test_a_dead_letter_that_cannot_be_retried_says_why(
     store: Store, slug: str, raw: bytes, reason: str, why: str
 ) -> None:
-    id = await bury(store, slug, raw, reason)
+    id = await add_dead_letter(store, slug, raw, reason)
     async with page(store, slug) as client:
         await log_in(client)
         assert why in (await client.get(f"/instance/{slug}")).text
         key = await form_key(client, slug)
-        answer = await client.post(f"/instance/{slug}/dead/{id}/repeat", data={"key": key})
+        answer = await client.post(f"/instance/{slug}/dead/{id}/retry", data={"key": key})
     assert "?not_possible=1#" in answer.headers["location"]
     assert len(await DeadLetters(store, slug).newest(10)) == 1
 
 
-async def test_dropping_takes_it_off_the_list_alone(store: Store, slug: str) -> None:
-    one, other = await bury(store, slug, LOG), await bury(store, slug, LOG)
+async def test_a_drop_deletes_one_dead_letter(store: Store, slug: str) -> None:
+    one, other = await add_dead_letter(store, slug, LOG), await add_dead_letter(store, slug, LOG)
     async with page(store, slug) as client:
         await log_in(client)
         key = await form_key(client, slug)
@@ -406,24 +406,26 @@ async def test_dropping_takes_it_off_the_list_alone(store: Store, slug: str) -> 
     assert await EventStream(store, slug).read("", 10) == []
 
 
-async def test_all_letters_are_repeated_in_the_order_in_which_they_came(store: Store, slug: str) -> None:
+async def test_all_dead_letters_are_retried_in_the_order_in_which_they_came(store: Store, slug: str) -> None:
     for raw in (LOG, BROKEN, LOG.replace(b"now", b"later"), LOG):
-        await bury(store, slug, raw)
+        await add_dead_letter(store, slug, raw)
     async with page(store, slug) as client:
         await log_in(client)
         key = await form_key(client, slug)
-        answer = await client.post(f"/instance/{slug}/dead/all/repeat", data={"key": key})
+        answer = await client.post(f"/instance/{slug}/dead/all/retry", data={"key": key})
         shown = (await client.get(answer.headers["location"])).text
-    assert "3 on the way to Takaro; 1 put aside again" in shown
+    assert "3 on the way to Takaro; 1 became a dead letter again" in shown
     assert [letter.raw for letter in await DeadLetters(store, slug).newest(10)] == [BROKEN]
     entries = await EventStream(store, slug).read("", 10)
     said = [event["data"]["msg"] for entry in entries for event in entry.events]
     assert said == ["now it can be read", "later it can be read", "now it can be read"]
 
 
-async def test_all_letters_are_dropped_by_a_form_that_has_to_be_opened_first(store: Store, slug: str) -> None:
+async def test_all_dead_letters_are_dropped_by_a_form_that_has_to_be_opened_first(
+    store: Store, slug: str
+) -> None:
     for _ in range(30):
-        await bury(store, slug, LOG)
+        await add_dead_letter(store, slug, LOG)
     async with page(store, slug) as client:
         await log_in(client)
         text = (await client.get(f"/instance/{slug}")).text
@@ -434,8 +436,8 @@ async def test_all_letters_are_dropped_by_a_form_that_has_to_be_opened_first(sto
     assert await DeadLetters(store, slug).newest(10) == []
 
 
-async def test_older_letters_have_pages_of_their_own(store: Store, slug: str) -> None:
-    ids = [await bury(store, slug, LOG) for _ in range(25)]
+async def test_older_dead_letters_have_pages_of_their_own(store: Store, slug: str) -> None:
+    ids = [await add_dead_letter(store, slug, LOG) for _ in range(25)]
     async with page(store, slug) as client:
         await log_in(client)
         first = (await client.get(f"/instance/{slug}")).text
@@ -446,7 +448,7 @@ async def test_older_letters_have_pages_of_their_own(store: Store, slug: str) ->
 
 
 async def test_a_form_without_the_key_of_its_session_does_nothing(store: Store, slug: str) -> None:
-    id = await bury(store, slug, LOG)
+    id = await add_dead_letter(store, slug, LOG)
     path = f"/instance/{slug}/dead/{id}/drop"
     async with page(store, slug) as client:
         await log_in(client)
@@ -466,7 +468,7 @@ async def test_a_form_without_the_key_of_its_session_does_nothing(store: Store, 
 
 
 async def test_without_a_configured_token_forms_need_their_key_too(store: Store, slug: str) -> None:
-    id = await bury(store, slug, LOG)
+    id = await add_dead_letter(store, slug, LOG)
     path = f"/instance/{slug}/dead/{id}/drop"
     async with page(store, slug, token=None) as client:
         assert (await client.post(path)).status_code == 403
@@ -479,7 +481,7 @@ async def test_a_form_beyond_its_size_is_refused(store: Store, slug: str) -> Non
         assert (await log_in(client, "x" * 10_000)).status_code == 413
 
 
-async def test_a_server_that_cannot_be_shown_leaves_the_others_in_sight(
+async def test_a_server_that_cannot_be_diagnosed_does_not_hide_the_others(
     store: Store, slug: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def failing(entry: ServedEntry, *others: Any) -> list[Any]:
@@ -494,11 +496,11 @@ async def test_a_server_that_cannot_be_shown_leaves_the_others_in_sight(
         assert f"/instance/{slug}" in answer.text and f"{slug}-odd" not in answer.text
 
 
-async def test_a_mod_is_seen_to_work_before_there_is_a_token(store: Store, slug: str) -> None:
+async def test_waiting_events_are_shown_before_there_is_a_registration_token(store: Store, slug: str) -> None:
     event: GameEvent = {"type": "log", "data": {"msg": "the game says this"}}
     await EventStream(store, slug).append(EventBatch([Slot(digest(event), event)] * 44))
     async with page(store, slug) as client:
         await log_in(client)
         text = (await client.get(f"/instance/{slug}")).text
     assert "44 in the last hour, 0 delivered" in text
-    assert text.count("the game says this") == 44 and text.count("waits for Takaro") == 44
+    assert text.count("the game says this") == 44 and text.count("waiting for Takaro") == 44

@@ -1,4 +1,4 @@
-"""What the page is made of: escaping, sessions, which rows are shown, numbers and pictures."""
+"""The parts of the page: escaping, which rows are shown, numbers, charts and texts."""
 
 import json
 import re
@@ -36,7 +36,7 @@ TEXTS = st.text() | st.sampled_from(
     [HOSTILE, '"><svg onload=alert(1)>', "javascript:alert(1)", "\u202egnp.exe"]
 )
 
-OURS = frozenset(
+PAGE_TAGS = frozenset(
     "p a h1 h2 span b div dl dt dd section details summary pre ul li code table thead tbody tr th td time bdi"
     " form input button figure figcaption svg".split()
 )
@@ -127,7 +127,7 @@ def test_a_value_that_is_missing_is_an_error() -> None:
 
 
 @pytest.mark.parametrize("unseen", ["\x00", "\x1b", "\x85", "\u202e", "\u2066", "\u200b", "\ufeff", "\ud800"])
-def test_what_hides_or_turns_text_round_is_shown_instead(unseen: str) -> None:
+def test_characters_that_hide_or_turn_text_are_shown_as_codes(unseen: str) -> None:
     assert unseen not in from_template("{{ text }}", text=f"a{unseen}b")
 
 
@@ -135,7 +135,7 @@ def test_what_hides_or_turns_text_round_is_shown_instead(unseen: str) -> None:
     st.dictionaries(st.sampled_from(["msg", "channel", "weapon", "entity", "reason", "message"]), TEXTS),
     TEXTS,
 )
-def test_hostile_text_of_players_stays_text_everywhere(data: dict[str, str], text: str) -> None:
+def test_hostile_text_stays_text_everywhere(data: dict[str, str], text: str) -> None:
     player = {"name": text, "gameId": text}
     passed = [
         *(
@@ -152,7 +152,7 @@ def test_hostile_text_of_players_stays_text_everywhere(data: dict[str, str], tex
         letters,
     )
     bare = re.sub(r"&[a-z#0-9]+;", "", whole)
-    assert {tag.lower() for tag in re.findall(r"<\s*/?([a-zA-Z0-9!?]*)", bare)} <= OURS
+    assert {tag.lower() for tag in re.findall(r"<\s*/?([a-zA-Z0-9!?]*)", bare)} <= PAGE_TAGS
     assert not re.search(r"\son[a-z]+=|style=|javascript:", re.sub(r">[^<]*<", "><", bare))
 
 
@@ -210,7 +210,7 @@ def test_rows_are_found_by_name_and_slug(text: str, found: int) -> None:
     assert choose(rows, View(text=text)).found == found
 
 
-def test_a_page_beyond_the_last_is_the_last() -> None:
+def test_a_page_number_beyond_the_last_shows_the_last() -> None:
     rows = [row(f"s{number:04d}") for number in range(2 * ROWS + 1)]
     shown = choose(rows, View(page=99))
     assert (shown.page, shown.pages, len(shown.rows)) == (3, 3, 1)
@@ -226,7 +226,7 @@ def test_whatever_the_query_says_there_is_a_view_and_its_links_lead_back_to_it(q
 # Words and pictures
 
 
-def test_what_was_heard_lately_reads_the_same_for_a_while() -> None:
+def test_a_contact_within_15_s_reads_just_now() -> None:
     assert {ago(second) for second in range(15)} == {"just now"}
     assert ago(None) == "never"
 
@@ -252,11 +252,11 @@ def test_the_number_of_a_state_leads_to_the_servers_in_it(level: Problem, word: 
     assert [shown.slug for shown in choose(rows, View.of({"state": word})).rows] == ["b"]
 
 
-def test_one_is_said_as_one() -> None:
+def test_a_count_of_one_has_a_singular() -> None:
     tiles = fleet.fragments([row("a", players=1, events=2, dead=1)], View())["summary"]
     assert re.findall(r"<b>(\d)</b> <span>([a-z ]+)<", tiles) == [
         *(("1", "server"), ("1", "up"), ("1", "player")),
-        *(("2", "events wait"), ("1", "dead letter")),
+        *(("2", "events waiting"), ("1", "dead letter")),
     ]
 
 
@@ -265,13 +265,13 @@ def test_a_search_keeps_the_order_of_the_table() -> None:
     assert 'name="sort" value="players"' in form and 'name="turned" value="1"' in form
 
 
-def test_a_moment_has_its_date_for_whoever_runs_no_script() -> None:
+def test_a_time_has_its_date_without_the_script() -> None:
     assert ">2027-01-15 08:00:00 UTC<" in from_template(
         '{% from "macros.html" import moment %}{{ moment(at) }}', at=int(NOW_S) * 1000
     )
 
 
-def test_dead_letters_are_mended_where_they_are_and_other_commands_stand_out() -> None:
+def test_a_fix_links_to_the_dead_letters_and_marks_commands() -> None:
     told = [
         Problem(False, "2 are dead", "dayz-relay dlq list a"),
         Problem(True, "away", "`dayz-relay doctor` <tries>"),
@@ -285,7 +285,7 @@ def test_an_hour_without_events_has_no_scale() -> None:
     assert charts([Minute(n, 0, 0, 0, 0) for n in range(60)]).count('<span class="top"></span>') == 2
 
 
-def test_what_came_of_a_form_is_told_in_our_words_alone() -> None:
+def test_a_notice_holds_known_outcomes_with_numbers_only() -> None:
     assert (
         server.notice({"taken": "12", "dropped": "<b>", "gone": "99999", "x": "1"})
         == "12 on the way to Takaro"
@@ -325,7 +325,7 @@ def test_no_bar_leaves_its_picture(rows: list[tuple[int, int, int]]) -> None:
         assert 0 <= float(y) <= 100 and float(y) + float(height) == pytest.approx(100, abs=0.2)
 
 
-def test_levels_follow_the_problems() -> None:
+def test_the_severity_follows_the_problems() -> None:
     assert [row("a", found).level for found in ([], [NOTE], [NOTE, BAD])] == [
         Severity.GOOD,
         Severity.WARN,
@@ -348,7 +348,7 @@ def test_pages_load_nothing_from_elsewhere_and_run_nothing_inline() -> None:
         )
 
 
-def test_a_thousand_servers_are_one_short_page() -> None:
+def test_a_page_of_a_thousand_servers_is_short_and_fast() -> None:
     rows = [row(f"s{number:04d}", [BAD] if number % 7 == 0 else [], events=number) for number in range(1_000)]
     took_s = []
     for _ in range(9):
@@ -359,7 +359,7 @@ def test_a_thousand_servers_are_one_short_page() -> None:
     assert sorted(took_s)[4] < 0.25  # 4 ms were measured; a busy machine may take its time
 
 
-def test_the_page_says_that_the_relay_has_to_be_restarted() -> None:
+def test_the_notes_name_settings_that_wait_for_a_restart_and_mistakes() -> None:
     restart = notes(["[modapi] host", "[modapi] port"])
     assert "Restart the relay" in restart and "[modapi] host, [modapi] port" in restart
     assert "relay.toml has a mistake" in notes(complaint=HOSTILE) and HOSTILE not in notes(complaint=HOSTILE)
@@ -379,6 +379,6 @@ def test_each_event_is_listed_with_its_state() -> None:
         ActivityEntry("event", 1, HOSTILE, {"msg": HOSTILE}, "dead", 0, "unknown-type"),
     ]
     shown = server.activity(passed)["events"]
-    for state in ("waits for Takaro", "delivered", "put aside: unknown-type"):
+    for state in ("waiting for Takaro", "delivered", "dead letter: unknown-type"):
         assert state in shown, state
     assert HOSTILE not in shown
