@@ -1,18 +1,15 @@
-"""docs/metrics.md: every metric, from the instruments themselves."""
+"""docs/metrics.md: every metric, from the tables of the services."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry
-from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client import Histogram
 
-from services.modapi.metrics import ModapiMetrics as ModApiMetrics
-from services.relay.protocol.limits import MODAPI_LIMITS, UPLINK_LIMITS
-from services.relay.protocol.link_states import LinkState
-from services.relay.service.instance_series import InstanceSeries, Series
+from services.modapi.metrics import ModapiMetrics
+from services.relay.service.instance_series import Series
+from services.relay.service.metric_table import Metric
 from services.relay.service.metrics import ServiceMetrics
-from services.uplink.reporting.metrics import MIRROR_PARTS
-from services.uplink.reporting.metrics import UplinkMetrics as UplinkMetrics
+from services.uplink.reporting.metrics import PER_INSTANCE, UplinkMetrics
 
 PAGE = Path(__file__).parent / "metrics.md"
 
@@ -39,58 +36,30 @@ and what to do about each in [runbooks.md](runbooks.md).
 
 COLUMNS = "| metric | type | labels | meaning |\n|---|---|---|---|"
 FOLDS = {"SUM": "sum", "MOST": "greatest", "EARLIEST": "earliest"}
-SERIES_LABELS = {"state": [state.value for state in LinkState], "part": list(MIRROR_PARTS)}
 
-
-def instruments(registry: CollectorRegistry) -> list[MetricWrapperBase]:
-    """All that were made with this registry, in their order."""
-    return [one for one in registry._collector_to_names if isinstance(one, MetricWrapperBase)]
-
-
-def name_of(metric: MetricWrapperBase) -> str:
-    return f"{metric._name}_total" if metric._type == "counter" else str(metric._name)
-
-
-def services() -> dict[str, tuple[list[MetricWrapperBase], InstanceSeries]]:
-    """Title -> instruments, and the series of each instance."""
-    shared, modapi, uplink = CollectorRegistry(), CollectorRegistry(), CollectorRegistry()
-    none = InstanceSeries(())
-    ServiceMetrics(shared, "", none, dict.fromkeys((*MODAPI_LIMITS, *UPLINK_LIMITS)))
-    both = instruments(shared)
-    known = {metric._name for metric in both}
-    found = {"both services": (both, none)}
-    ModApiMetrics(modapi)
-    for title, registry, series in (
-        ("modapi", modapi, none),
-        ("uplink", uplink, UplinkMetrics(uplink).instances),
-    ):
-        found[title] = ([one for one in instruments(registry) if one._name not in known], series)
-    return found
+TABLES: dict[str, tuple[list[Metric], Sequence[Series]]] = {
+    "both services": (ServiceMetrics.metrics(), ()),
+    "modapi": (ModapiMetrics.metrics(), ()),
+    "uplink": (UplinkMetrics.metrics(), PER_INSTANCE),
+}
+"""Title -> metrics, and those of each instance."""
 
 
 def names() -> set[str]:
     """Every name that a query may use, without the suffixes of histograms."""
-    return {
-        *(name_of(metric) for metrics, _ in services().values() for metric in metrics),
-        *(series.name for _, one in services().values() for series in one.table),
-    }
+    return {one.name for metrics, series in TABLES.values() for one in (*metrics, *series)}
 
 
 def exported() -> set[str]:
     """Every name in what the services show."""
-    histograms = {
-        name_of(metric)
-        for metrics, _ in services().values()
-        for metric in metrics
-        if metric._type == "histogram"
-    }
+    histograms = {one.name for metrics, _ in TABLES.values() for one in metrics if one.kind is Histogram}
     parts = {f"{name}_{part}" for name in histograms for part in ("bucket", "sum", "count")}
     return (names() - histograms) | parts
 
 
-def _row(metric: MetricWrapperBase) -> str:
-    labels = ", ".join(f"`{label}`" for label in metric._labelnames)
-    return f"| `{name_of(metric)}` | {metric._type} | {labels} | {metric._documentation} |"
+def _row(metric: Metric) -> str:
+    labels = ", ".join(f"`{label}`" for label in metric.labels)
+    return f"| `{metric.name}` | {metric.kind.__name__.lower()} | {labels} | {metric.meaning} |"
 
 
 def _series_row(series: Series) -> str:
@@ -100,18 +69,13 @@ def _series_row(series: Series) -> str:
     return f"| `{series.name}` | {series.kind} | {labels} | {meaning} |"
 
 
-def values() -> dict[tuple[str, str], list[str]]:
+def values() -> dict[tuple[str, str], tuple[str, ...]]:
     """(metric, label) -> every value of it, where the set is fixed."""
-    found: dict[tuple[str, str], list[str]] = {}
-    for metrics, instances in services().values():
+    found = {}
+    for metrics, table in TABLES.values():
         for metric in metrics:
-            for place, label in enumerate(metric._labelnames):
-                if not metric._name.endswith("_info"):
-                    of = found.setdefault((name_of(metric), label), [])
-                    of += dict.fromkeys(key[place] for key in metric._metrics)
-        for series in instances.table:
-            if series.label:
-                found[series.name, series.label] = SERIES_LABELS[series.label]
+            found.update({(metric.name, label): of for label, of in metric.labels.items() if of})
+        found.update({(one.name, one.label): one.label_values for one in table if one.label})
     return found
 
 
@@ -119,7 +83,7 @@ def _value_rows() -> Iterator[str]:
     """A row for each label and set of values."""
     users: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for (name, label), of in values().items():
-        users.setdefault((label, tuple(of)), []).append(name)
+        users.setdefault((label, of), []).append(name)
     for (label, of_label), names_of in users.items():
         cells = [", ".join(f"`{word}`" for word in words) for words in (names_of, of_label)]
         yield f"| `{label}` | {' | '.join(cells)} |"
@@ -128,8 +92,8 @@ def _value_rows() -> Iterator[str]:
 def page() -> str:
     """The whole page."""
     parts = [HEAD]
-    for title, (metrics, instances) in services().items():
-        rows = [*map(_row, metrics), *map(_series_row, instances.table)]
+    for title, (metrics, series) in TABLES.items():
+        rows = [*map(_row, metrics), *map(_series_row, series)]
         parts.append("\n".join([f"## {title[0].upper()}{title[1:]}", "", COLUMNS, *rows, ""]))
     head = ["## Values of labels", "", "| label | of | values |", "|---|---|---|"]
     parts.append("\n".join([*head, *_value_rows(), ""]))

@@ -211,7 +211,7 @@ class EventIntake:
         for slot in slots:
             became = slot.became
             if became is None:
-                self._metrics.log_line_dropped("rate" if self._log_lines.on else "off")
+                self._metrics.log_dropped.labels("rate" if self._log_lines.on else "off").inc()
             elif isinstance(became, DeadEvent):
                 lost += 1
                 self._metrics.dead.labels(became.reason).inc()

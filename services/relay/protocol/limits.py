@@ -7,12 +7,10 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-MODAPI_LIMITS = (
+LIMIT_LABELS = (
     *("connections", "connections_per_address", "header_bytes", "receive_within_s", "not_http"),
     *("body_bytes", "result_bytes", "batch_events", "event_bytes", "event_levels", "text_chars"),
     *("requests_per_s", "events_per_s", "wrong_keys_per_minute"),
-)
-UPLINK_LIMITS = (
     *("open_commands", "mirror_players", "inventory_bytes", "catalogue_bytes"),
     *("frame_in_bytes", "frame_out_bytes"),
 )

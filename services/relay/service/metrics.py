@@ -3,13 +3,16 @@
 import asyncio
 import platform
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from importlib.metadata import version
+from typing import NamedTuple
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client import CollectorRegistry, Metric, ProcessCollector, generate_latest
 
+from services.relay.protocol.limits import LIMIT_LABELS
 from services.relay.service.faults import FaultKind, OwnFaults
 from services.relay.service.instance_series import InstanceSeries
+from services.relay.service.metric_table import MetricTable, counter, gauge, histogram
 from services.relay.store.client import Store
 from services.relay.store.durability import STORE_LABELS
 
@@ -19,98 +22,90 @@ ROUND_TRIPS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5
 OUTCOMES = ("ok", "failed")
 
 
-class ServiceMetrics:
-    """The instruments of one process, beside those of its service."""
+class _OneFamily(NamedTuple):
+    """A collector of one metric."""
 
-    def __init__(
-        self,
-        registry: CollectorRegistry,
-        service: str,
-        instances: InstanceSeries,
-        limits: Iterable[str] = (),
-    ) -> None:
+    family: Metric
+
+    def collect(self) -> Iterable[Metric]:
+        return (self.family,)
+
+
+class ServiceMetrics(MetricTable):
+    """What every process counts, beside the metrics of its service."""
+
+    build = gauge("dayz_relay_build_info", "1: what runs.", service=(), version=(), python=())
+    loop_lag = histogram(
+        "dayz_relay_loop_lag_seconds",
+        "How much later than asked for the service came to its turn, four times a second.",
+        LAGS_S,
+    )
+    reload_failed = gauge(
+        "dayz_relay_config_reload_failed",
+        "1: relay.toml was changed and is wrong, the settings from before are in force.",
+    )
+    round_trips = histogram(
+        "dayz_relay_store_round_trip_seconds",
+        "Round trips of pipelines to Redis, its sync to the disk included; `failed`: no answer came.",
+        ROUND_TRIPS_S,
+        outcome=OUTCOMES,
+    )
+    store_info = gauge(
+        "dayz_relay_store_info",
+        "1: what the store is, and how many replicas a batch waits for.",
+        **dict.fromkeys(STORE_LABELS, ()),
+    )
+    store_ready = gauge(
+        "dayz_relay_store_ready",
+        "1: Redis answers, its settings lose nothing, its replicas are there. 0: no event is accepted.",
+    )
+    store_memory = gauge("dayz_relay_store_memory_used_bytes", "Memory of the fullest primary.")
+    store_memory_max = gauge("dayz_relay_store_memory_max_bytes", "Its maxmemory; 0: no limit.")
+    store_aof_ok = gauge(
+        "dayz_relay_store_aof_ok",
+        "0: the last write of a primary to its append-only file failed, as far as this process has seen.",
+    )
+    store_replicas = gauge(
+        "dayz_relay_store_replicas", "Replicas that hear every write, of the primary with the fewest."
+    )
+    store_replicas_wanted = gauge("dayz_relay_store_replicas_wanted", "Replicas that a batch waits for.")
+    refused = counter(
+        "dayz_relay_refused_total",
+        "What was beyond a limit, by the name of its setting under [limits].",
+        limit=LIMIT_LABELS,
+    )
+    caught = counter(
+        "dayz_relay_faults_total",
+        "Exceptions that no code has foreseen, by what was worked on. The work around it goes on.",
+        kind=FaultKind,
+    )
+
+    def __init__(self, registry: CollectorRegistry, service: str, instances: InstanceSeries) -> None:
+        super().__init__(registry)
         self._registry = registry
         self._instances = instances
         ProcessCollector(registry=registry)
-        self.build = Gauge(
-            "dayz_relay_build_info", "1: what runs.", ["service", "version", "python"], registry=registry
-        )
         self.build.labels(service, version("dayz-relay"), platform.python_version()).set(1)
-        self.loop_lag = Histogram(
-            "dayz_relay_loop_lag_seconds",
-            "How much later than asked for the service came to its turn, four times a second.",
-            buckets=LAGS_S,
-            registry=registry,
-        )
-        self.reload_failed = Gauge(
-            "dayz_relay_config_reload_failed",
-            "1: relay.toml was changed and is wrong, the settings from before are in force.",
-            registry=registry,
-        )
-        self.round_trips = Histogram(
-            "dayz_relay_store_round_trip_seconds",
-            "Round trips of pipelines to Redis, its sync to the disk included; `failed`: no answer came.",
-            ["outcome"],
-            buckets=ROUND_TRIPS_S,
-            registry=registry,
-        )
-        self.store_info = Gauge(
-            "dayz_relay_store_info",
-            "1: what the store is, and how many replicas a batch waits for.",
-            STORE_LABELS,
-            registry=registry,
-        )
-        self.store_ready = Gauge(
-            "dayz_relay_store_ready",
-            "1: Redis answers, its settings lose nothing, its replicas are there. 0: no event is accepted.",
-            registry=registry,
-        )
-        self.store_memory = Gauge(
-            "dayz_relay_store_memory_used_bytes", "Memory of the fullest primary.", registry=registry
-        )
-        self.store_memory_max = Gauge(
-            "dayz_relay_store_memory_max_bytes", "Its maxmemory; 0: no limit.", registry=registry
-        )
-        self.store_aof_ok = Gauge(
-            "dayz_relay_store_aof_ok",
-            "0: the last write of a primary to its append-only file failed, as far as this process has seen.",
-            registry=registry,
-        )
         self.store_aof_ok.set(1)
-        self.store_replicas = Gauge(
-            "dayz_relay_store_replicas",
-            "Replicas that hear every write, of the primary with the fewest.",
-            registry=registry,
-        )
-        self.store_replicas_wanted = Gauge(
-            "dayz_relay_store_replicas_wanted", "Replicas that a batch waits for.", registry=registry
-        )
-        self._refused = Counter(
-            "dayz_relay_refused_total",
-            "What was beyond a limit, by the name of its setting under [limits].",
-            ["limit"],
-            registry=registry,
-        )
-        for limit in limits:
-            self._refused.labels(limit)
-        caught = Counter(
-            "dayz_relay_faults_total",
-            "Exceptions that no code has foreseen, by what was worked on. The work around it goes on.",
-            ["kind"],
-            registry=registry,
-        )
-        for kind in FaultKind:
-            caught.labels(kind)
-        self.faults = OwnFaults(lambda kind: caught.labels(kind).inc())
+        self.faults = OwnFaults(lambda kind: self.caught.labels(kind).inc())
         self._took = {outcome: self.round_trips.labels(outcome) for outcome in OUTCOMES}
 
-    def text(self) -> bytes:
-        """All series in the text format. Not for the loop: it takes some milliseconds."""
-        return generate_latest(self._registry) + self._instances.text().encode()
+    async def text(self) -> bytes:
+        """All series in the text format. It is written in pieces; between two, the loop does other work."""
+        written = []
+        for piece in self._pieces():
+            written.append(piece)
+            await asyncio.sleep(0)
+        return "".join(written).encode()
+
+    def _pieces(self) -> Iterator[str]:
+        for family in self._registry.collect():
+            yield generate_latest(_OneFamily(family)).decode()
+        yield from self._instances.pieces()
 
     def beyond(self, limit: str) -> None:
         """Something was beyond that limit."""
-        self._refused.labels(limit).inc()
+        self.refused.labels(limit).inc()
 
     def round_trip(self, took_s: float, ok: bool) -> None:
         """A pipeline came back, or was given up."""

@@ -1,18 +1,17 @@
-"""The metrics of uplink. Every series exists from the start, so that a dashboard shows 0 and not "no
-data"."""
+"""The metrics of uplink."""
 
 from collections import Counter as Tally
 from collections.abc import Iterable, Sequence
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry
 
 from services.relay.instances.facts import Facts
 from services.relay.instances.server_state import ServerState
-from services.relay.protocol.limits import UPLINK_LIMITS
 from services.relay.protocol.link_states import LinkState
 from services.relay.protocol.records import GameEvent
 from services.relay.protocol.vocabulary import Action, EventType
 from services.relay.service.instance_series import Fold, InstanceSeries, Series, SeriesRow
+from services.relay.service.metric_table import MetricTable, counter, gauge, histogram
 from services.relay.service.metrics import ServiceMetrics
 from services.relay.store.event_stream import MAX_QUEUED_BYTES, MAX_QUEUED_EVENTS
 from services.uplink.requests.mirror.read_rules import READ_RULES
@@ -24,6 +23,7 @@ AGES_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 600.0, 3_600.0)
 
 ANSWERED, OWN, TOO_LATE = "answered", "own", "too_late"
 FRESH, STALE, MADE_UP = "fresh", "stale", "made_up"
+OUTCOMES = (ANSWERED, OWN, FRESH, STALE, MADE_UP, TOO_LATE, *Cause)
 
 MIRROR_PARTS = {
     "players": Action.GET_PLAYERS,
@@ -43,6 +43,7 @@ STATE = Series(
     "1 for the state in which the link to Takaro is; the others have no series.",
     Fold.SUM,
     "state",
+    tuple(LinkState),
 )
 BACKLOG_EVENTS = Series("dayz_relay_backlog_events", "gauge", "Game events that wait for Takaro.", Fold.MOST)
 BACKLOG_BYTES = Series(
@@ -67,182 +68,131 @@ MIRROR_AGE = Series(
     "Age of the oldest answer about somebody online, or of the list of who is; -1: unknown.",
     Fold.MOST,
     "part",
+    tuple(MIRROR_PARTS),
     apart=False,
 )
 PER_INSTANCE = (CONTACT, STATE, BACKLOG_EVENTS, BACKLOG_BYTES, OLDEST, DELIVERED, PLAYERS, MIRROR_AGE)
 """The series of each instance. Only its owner has them, so a sum over the fleet counts no instance twice."""
 
 
-class UplinkMetrics:
-    """The instruments of one uplink process."""
+class UplinkMetrics(MetricTable):
+    """What one uplink process counts."""
+
+    delivered = counter(
+        "dayz_relay_events_delivered_total", "Game events that Takaro has receipted.", type=EventType
+    )
+    resent = counter(
+        "dayz_relay_events_resent_total",
+        "Game events sent again though Takaro may have had them.",
+        cause=("disowned", "reconnect"),
+    )
+    refused = counter(
+        "dayz_relay_events_refused_total",
+        "Game events that Takaro refused although they are valid by our rules: worth an alert.",
+    )
+    expired = counter(
+        "dayz_relay_events_expired_total",
+        "Game events that were too old to be sent when Takaro could be reached.",
+        type=EventType,
+    )
+    error_frames = counter(
+        "dayz_relay_takaro_errors_total",
+        "Error frames of Takaro's: it refused an event (invalid; internal: it has lost the server), "
+        "an answer or an identify.",
+        kind=("internal", "invalid", "answer", "identify"),
+    )
+    requests = counter(
+        "dayz_relay_requests_total",
+        "Requests of Takaro's, by their outcome.",
+        action=Action,
+        outcome=OUTCOMES,
+    )
+    bad_requests = counter(
+        "dayz_relay_bad_requests_total",
+        "Requests of Takaro's that name no action we know, or lack an argument.",
+    )
+    request_seconds = histogram(
+        "dayz_relay_request_seconds",
+        "How long Takaro waited for a mod: commands, and reads that the mirror did not know.",
+        LATENCIES_S,
+        action=Action,
+    )
+    refreshes = counter(
+        "dayz_relay_refreshes_total",
+        "Reads that the mirror asked of mods.",
+        action=READ_RULES,
+        result=("answered", "failed"),
+    )
+    unclaimed = counter(
+        "dayz_relay_results_unclaimed_total",
+        "Results of mods that no uplink waited for: the uplink that asked has ended.",
+    )
+    connects = counter("dayz_relay_takaro_connects_total", "Attempts to reach Takaro.")
+    recycled = counter(
+        "dayz_relay_takaro_recycled_total",
+        "Sockets that were replaced by a new one while they were in use.",
+    )
+    usurped = counter(
+        "dayz_relay_takaro_usurped_total",
+        "Times that Takaro was found to send the requests of an instance to another client that has its "
+        "identity token.",
+    )
+    leases = gauge("dayz_relay_leases_owned", "Instances that this uplink owns.")
+    by_state = gauge(
+        "dayz_relay_instances",
+        "Instances that are served, by the first thing that keeps them from being up. Each uplink counts "
+        "those that it owns, and those of its share that nobody owns.",
+        state=ServerState,
+    )
+    leases_wanted = gauge("dayz_relay_leases_wanted", "Instances that some uplink has to own.")
+    lease_changes = counter(
+        "dayz_relay_lease_changes_total",
+        "Instances that came to this uplink or left it, by how.",
+        cause=("taken", "handed_over", "released", "lost"),
+    )
+    fenced = counter(
+        "dayz_relay_fenced_total",
+        "Writes that Redis refused because another uplink owns the instance.",
+        operation=("ack", "mirror"),
+    )
+    uplinks = gauge("dayz_relay_uplinks_alive", "Uplinks that this one sees at work, itself included.")
+    data_lost = counter(
+        "dayz_relay_store_data_lost_total",
+        "Times that Redis was found to be behind what it had been: emptied, or an older copy.",
+    )
+    clock_steps = counter(
+        "dayz_relay_store_clock_steps_total",
+        "Times that the clock of Redis was found to have been set, by more than 2 s.",
+        direction=("forward", "back"),
+    )
+    event_seconds = histogram(
+        "dayz_relay_event_seconds",
+        "From the acceptance of an event to Takaro's receipt: the oldest of each window that is sent.",
+        AGES_S,
+    )
+    backlog_max_events = gauge("dayz_relay_backlog_max_events", "Game events that may wait for one instance.")
+    backlog_max_bytes = gauge(
+        "dayz_relay_backlog_max_bytes", "Bytes of game events that may wait for one instance."
+    )
+    alerts = counter(
+        "dayz_relay_alert_messages_total",
+        "Messages to Discord and webhooks, by outcome.",
+        target=("discord", "webhook"),
+        outcome=("sent", "failed"),
+    )
 
     def __init__(self, registry: CollectorRegistry, *, per_instance: bool = True) -> None:
         self.instances = InstanceSeries(PER_INSTANCE, per_instance=per_instance)
-        self.service = ServiceMetrics(registry, "uplink", self.instances, UPLINK_LIMITS)
+        self.service = ServiceMetrics(registry, "uplink", self.instances)
         self.beyond = self.service.beyond
-        self.delivered = Counter(
-            "dayz_relay_events_delivered_total",
-            "Game events that Takaro has receipted.",
-            ["type"],
-            registry=registry,
-        )
-        self.resent = Counter(
-            "dayz_relay_events_resent_total",
-            "Game events sent again though Takaro may have had them.",
-            ["cause"],
-            registry=registry,
-        )
-        self.refused = Counter(
-            "dayz_relay_events_refused_total",
-            "Game events that Takaro refused although they are valid by our rules: worth an alert.",
-            registry=registry,
-        )
-        self.expired = Counter(
-            "dayz_relay_events_expired_total",
-            "Game events that were too old to be sent when Takaro could be reached.",
-            ["type"],
-            registry=registry,
-        )
-        self.error_frames = Counter(
-            "dayz_relay_takaro_errors_total",
-            "Error frames of Takaro's: it refused an event (invalid; internal: it has lost the server), "
-            "an answer or an identify.",
-            ["kind"],
-            registry=registry,
-        )
-        self.requests = Counter(
-            "dayz_relay_requests_total",
-            "Requests of Takaro's, by their outcome.",
-            ["action", "outcome"],
-            registry=registry,
-        )
-        self.bad_requests = Counter(
-            "dayz_relay_bad_requests_total",
-            "Requests of Takaro's that name no action we know, or lack an argument.",
-            registry=registry,
-        )
-        self.request_seconds = Histogram(
-            "dayz_relay_request_seconds",
-            "How long Takaro waited for a mod: commands, and reads that the mirror did not know.",
-            ["action"],
-            buckets=LATENCIES_S,
-            registry=registry,
-        )
-        self.refreshes = Counter(
-            "dayz_relay_refreshes_total",
-            "Reads that the mirror asked of mods.",
-            ["action", "result"],
-            registry=registry,
-        )
-        self.unclaimed = Counter(
-            "dayz_relay_results_unclaimed_total",
-            "Results of mods that no uplink waited for: the uplink that asked has ended.",
-            registry=registry,
-        )
-        self.connects = Counter(
-            "dayz_relay_takaro_connects_total", "Attempts to reach Takaro.", registry=registry
-        )
-        self.recycled = Counter(
-            "dayz_relay_takaro_recycled_total",
-            "Sockets that were replaced by a new one while they were in use.",
-            registry=registry,
-        )
-        self.usurped = Counter(
-            "dayz_relay_takaro_usurped_total",
-            "Times that Takaro was found to send the requests of an instance to another client that has its "
-            "identity token.",
-            registry=registry,
-        )
-        self.leases = Gauge("dayz_relay_leases_owned", "Instances that this uplink owns.", registry=registry)
-        self.by_state = Gauge(
-            "dayz_relay_instances",
-            "Instances that are served, by the first thing that keeps them from being up. Each uplink counts "
-            "those that it owns, and those of its share that nobody owns.",
-            ["state"],
-            registry=registry,
-        )
-        self.leases_wanted = Gauge(
-            "dayz_relay_leases_wanted", "Instances that some uplink has to own.", registry=registry
-        )
-        self.lease_changes = Counter(
-            "dayz_relay_lease_changes_total",
-            "Instances that came to this uplink or left it, by how.",
-            ["cause"],
-            registry=registry,
-        )
-        self.fenced = Counter(
-            "dayz_relay_fenced_total",
-            "Writes that Redis refused because another uplink owns the instance.",
-            ["operation"],
-            registry=registry,
-        )
-        self.uplinks = Gauge(
-            "dayz_relay_uplinks_alive",
-            "Uplinks that this one sees at work, itself included.",
-            registry=registry,
-        )
-        self.data_lost = Counter(
-            "dayz_relay_store_data_lost_total",
-            "Times that Redis was found to be behind what it had been: emptied, or an older copy.",
-            registry=registry,
-        )
-        self.clock_steps = Counter(
-            "dayz_relay_store_clock_steps_total",
-            "Times that the clock of Redis was found to have been set, by more than 2 s.",
-            ["direction"],
-            registry=registry,
-        )
-        for direction in ("forward", "back"):
-            self.clock_steps.labels(direction)
-        self.event_seconds = Histogram(
-            "dayz_relay_event_seconds",
-            "From the acceptance of an event to Takaro's receipt: the oldest of each window that is sent.",
-            buckets=AGES_S,
-            registry=registry,
-        )
-        Gauge(
-            "dayz_relay_backlog_max_events", "Game events that may wait for one instance.", registry=registry
-        ).set(MAX_QUEUED_EVENTS)
-        Gauge(
-            "dayz_relay_backlog_max_bytes",
-            "Bytes of game events that may wait for one instance.",
-            registry=registry,
-        ).set(MAX_QUEUED_BYTES)
-        self.alerts = Counter(
-            "dayz_relay_alert_messages_total",
-            "Messages to Discord and webhooks, by outcome.",
-            ["target", "outcome"],
-            registry=registry,
-        )
-        for target in ("discord", "webhook"):
-            for outcome in ("sent", "failed"):
-                self.alerts.labels(target, outcome)
-        for state in ServerState:
-            self.by_state.labels(state)
-        for event in EventType:
-            self.delivered.labels(event)
-            self.expired.labels(event)
-        for cause in ("disowned", "reconnect"):
-            self.resent.labels(cause)
-        for cause in ("taken", "handed_over", "released", "lost"):
-            self.lease_changes.labels(cause)
-        for operation in ("ack", "mirror"):
-            self.fenced.labels(operation)
-        for kind in ("internal", "invalid", "answer", "identify"):
-            self.error_frames.labels(kind)
-        for action in READ_RULES:
-            for result in ("answered", "failed"):
-                self.refreshes.labels(action, result)
-        for action in Action:
-            self.request_seconds.labels(action)
-            for outcome in (ANSWERED, OWN, FRESH, STALE, MADE_UP, TOO_LATE, *Cause):
-                self.requests.labels(action, outcome)
-
+        super().__init__(registry)
+        self.backlog_max_events.set(MAX_QUEUED_EVENTS)
+        self.backlog_max_bytes.set(MAX_QUEUED_BYTES)
         # Look up each counter once: a look-up by labels costs more than the count.
         self._answers = {
             (action, outcome): self.requests.labels(action, outcome)
             for action in Action
-            for outcome in (ANSWERED, OWN, FRESH, STALE, MADE_UP, TOO_LATE, *Cause)
+            for outcome in OUTCOMES
         }
 
     def count_alert(self, target: str, sent: bool) -> None:

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from services.relay.protocol.errors import StoreError
 from services.relay.service import lifecycle
-from services.relay.service.instance_series import Fold, InstanceSeries, Series
+from services.relay.service.instance_series import ROWS_AT_ONCE, Fold, InstanceSeries, Series
 from services.relay.service.metrics import ServiceMetrics
 from services.relay.store.client import Store
 from tests.support.redis_server import RedisServer, binaries
@@ -96,14 +96,32 @@ async def test_a_loop_that_is_held_up_is_seen() -> None:
 
 
 @pytest.mark.parametrize(("per_instance", "shown"), [(True, '{instance="one"} 3.0'), (False, "{} 3.0")])
-def test_the_page_has_the_series_of_the_service_and_of_its_instances(per_instance: bool, shown: str) -> None:
+async def test_the_page_has_the_series_of_the_service_and_of_its_instances(
+    per_instance: bool, shown: str
+) -> None:
     waiting = Series("waiting", "gauge", "What waits.", Fold.MOST)
     instances = InstanceSeries((waiting,), per_instance=per_instance)
     instances.row("one").set(waiting, 3.0)
-    lines = ServiceMetrics(CollectorRegistry(), "uplink", instances).text().decode().splitlines()
+    lines = (await ServiceMetrics(CollectorRegistry(), "uplink", instances).text()).decode().splitlines()
     assert f"waiting{shown}" in lines
     assert any(line.startswith('dayz_relay_build_info{python="3.') for line in lines)
     assert any(line.startswith("process_cpu_seconds_total ") for line in lines)
+
+
+async def test_while_metrics_are_written_the_loop_does_other_work_between_the_pieces() -> None:
+    waiting = Series("waiting", "gauge", "What waits.", Fold.MOST)
+    instances = InstanceSeries((waiting,))
+    for number in range(1_000):
+        instances.row(f"server-{number}").set(waiting, 1.0)
+    registry = CollectorRegistry()
+    writing = asyncio.create_task(ServiceMetrics(registry, "uplink", instances).text())
+    turns = 0
+    while not writing.done():
+        turns += 1
+        await asyncio.sleep(0)
+    families = sum(1 for _ in registry.collect())
+    assert turns > families + 1_000 / ROWS_AT_ONCE
+    assert (await writing).count(b"\nwaiting{") == 1_000
 
 
 async def test_a_cluster_whose_map_changed_after_the_look_is_shown_as_not_ready() -> None:

@@ -142,7 +142,7 @@ async def test_a_removed_instance_has_no_metrics_any_more(scene: Scene) -> None:
     uplink = scene.start(f"ws://127.0.0.1:{free_port()}")
     await until(lambda: uplink.shows(scene.slug, "backlog_events") == 0)
     uplink.fleet.update({})
-    await until(lambda: scene.slug not in uplink.metrics.instances.text())
+    await until(lambda: scene.slug not in "".join(uplink.metrics.instances.pieces()))
     await until(lambda: uplink.value("leases_wanted") == 0)
 
 
@@ -160,7 +160,7 @@ async def test_one_uplink_shows_the_backlog_of_a_server_without_a_token(scene: S
     assert all(one.value("leases_wanted") == 0 for one in uplinks)
     for one in uplinks:
         one.fleet.update({})
-    await until(lambda: not any(scene.slug in one.metrics.instances.text() for one in uplinks))
+    await until(lambda: not any(scene.slug in "".join(one.metrics.instances.pieces()) for one in uplinks))
     await until(lambda: not any(one.states() for one in uplinks))
 
 

@@ -120,11 +120,11 @@ class Listener(uvicorn.Server):
 
 
 def admin_app(
-    metrics: Callable[[], bytes],
+    metrics: Callable[[], Awaitable[bytes]],
     not_ready: Callable[[], Awaitable[str]],
     about: Callable[[], Mapping[str, str | list[str]]] = dict,
 ) -> FastAPI:
-    """`/livez`, `/readyz`, `/metrics`. `metrics` writes them, beside the loop; `not_ready` gives the reason
+    """`/livez`, `/readyz`, `/metrics`. `metrics` writes the text of the last; `not_ready` gives the reason
     why the service isn't, or ""; `about` what else `/readyz` tells."""
     app = FastAPI(openapi_url=None)
 
@@ -141,8 +141,8 @@ def admin_app(
         return {"ok": False, "reason": reason, **about()}
 
     @app.api_route("/metrics", methods=["GET", "HEAD"])
-    def shown() -> Response:  # not async: in a thread
-        return Response(metrics(), media_type=CONTENT_TYPE_LATEST)
+    async def shown() -> Response:
+        return Response(await metrics(), media_type=CONTENT_TYPE_LATEST)
 
     # Also for what is mounted here: no mount takes a path with a line break in it.
     app.add_exception_handler(HTTPException, no_such_call)
