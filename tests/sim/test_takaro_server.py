@@ -11,9 +11,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from services.sim.takaro.faults import EMPTY
-from services.sim.takaro.old_bridge import SimOldBridge
 from services.sim.takaro.rules import API_CREDENTIAL
 from services.sim.takaro.server import TakaroSim
+from tests.support.old_bridge import SimOldBridge
 
 TOKEN = "fleet-registration"
 LOG = {"type": "log", "data": {"msg": "hello"}}

@@ -13,11 +13,11 @@ from services.relay.protocol.records import Outcome
 from services.relay.protocol.vocabulary import Action
 from services.relay.store.client import Store
 from services.sim.takaro import requests
-from services.sim.takaro.old_bridge import SimOldBridge
 from services.sim.takaro.server import TakaroSim
 from services.uplink.connection import backoff, link, other_client, replacement
 from services.uplink.events import delivery
 from tests.support.linked import TOKEN, Linked, until
+from tests.support.old_bridge import SimOldBridge
 from tests.support.redis_server import RedisServer
 
 QUICK = backoff.Delays(base_s=0.02, cap_s=0.1)

@@ -1,4 +1,4 @@
-"""The bridge that this relay takes the place of, still running: an outside client with the same identity."""
+"""The bridge that the relay replaces, still running: another client with the same identity token."""
 
 import asyncio
 import contextlib
@@ -11,9 +11,9 @@ from websockets.exceptions import ConnectionClosed
 
 
 class SimOldBridge:
-    """`async with OldBridge(takaro.url, identity_token, registration_token) as bridge:` is identified.
+    """`async with SimOldBridge(takaro.url, identity_token, registration_token) as bridge:` is identified.
 
-    It answers every request with an error, as a bridge does whose mod was turned to the relay.
+    It answers each request with an error, like a bridge whose mod now calls the relay.
     """
 
     def __init__(self, url: str, identity_token: str, registration_token: str) -> None:
@@ -37,13 +37,13 @@ class SimOldBridge:
         await self._reading
 
     async def identify(self) -> None:
-        """Again: from now on Takaro asks this socket."""
+        """Identify, again if called twice: Takaro then sends its requests to this socket."""
         self._identified.clear()
         await self._send({"type": "identify", "payload": self._body})
         await self._identified.wait()
 
     async def send_event(self, kind: str, data: dict[str, Any]) -> None:
-        """Takaro takes it, whoever is asked."""
+        """Takaro accepts events from every identified socket, not only from the one it sends requests to."""
         await self._send({"type": "gameEvent", "payload": {"type": kind, "data": data}})
 
     async def _read(self) -> None:
