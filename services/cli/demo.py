@@ -87,14 +87,13 @@ async def _peers(takaro: TakaroSim, folder: Path, port: int, admin_port: int, st
             group.create_task(_say_where_to_look(folder, admin_port)),
             group.create_task(keep_asking(takaro)),
         ]
-        for seed, generation in enumerate(Generation):
+        for generation in Generation:
             mod = run_mod(
                 url=f"http://127.0.0.1:{port}/k/{_mod_key(generation)}",
                 generation=generation,
                 rate=EVENTS_PER_S,
                 players=PLAYERS,
                 registration_token=_mod_key(generation),
-                seed=seed,
                 on_line=partial(_say, f"dayz {generation}"),
             )
             tasks.append(group.create_task(mod))

@@ -1,4 +1,4 @@
-"""`dayz-relay sim …`: one simulated peer by itself, printing a line for whatever happens."""
+"""`dayz-relay sim …`: runs one simulated peer, which prints a line for each event, request and answer."""
 
 import asyncio
 import sys
@@ -7,15 +7,17 @@ from datetime import UTC, datetime
 
 from services.sim.dayz.generations import Generation
 from services.sim.dayz.life import live
-from services.sim.dayz.server import DayzServer
+from services.sim.dayz.server import DayzServer, ModConfig
 from services.sim.takaro.activity import keep_asking
 from services.sim.takaro.server import TakaroSim
 
 MAX_LINE = 200
+SYNC_S = 30.0
+"""How often the real Takaro asks for all that it shows of players."""
 
 
 def print_line(text: str) -> None:
-    """One line with the time of day, shortened; what players write cannot break it."""
+    """Print one line with the time of day, at most MAX_LINE characters, unprintable ones as spaces."""
     shown = "".join(character if character.isprintable() else " " for character in text)
     if len(shown) > MAX_LINE:
         shown = shown[:MAX_LINE] + "…"
@@ -29,24 +31,15 @@ async def run_mod(
     generation: str = "scanner",
     rate: float = 1.0,
     players: int = 20,
-    registration_token: str = "",
-    identity_token: str = "",
-    game_server_id: str = "",
-    seed: int = 0,
+    registration_token: str,
     on_line: Callable[[str], object] = print_line,
 ) -> None:
-    """Until cancelled: a DayZ server whose mod talks to `url`, with about `rate` events a second."""
-    server = DayzServer(
-        url,
-        generation=Generation(generation),
-        registration_token=registration_token,
-        identity_token=identity_token,
-        game_server_id=game_server_id,
-        on_line=on_line,
-    )
+    """Until cancelled: a DayZ server whose mod calls `url`, with about `rate` events a second."""
+    server = DayzServer(ModConfig(url, registration_token), Generation(generation), on_line)
     async with asyncio.TaskGroup() as group:
         group.create_task(server.run())
-        group.create_task(live(server, rate=rate, players=players, seed=seed))
+        # Servers with different tokens have different lives.
+        group.create_task(live(server, rate=rate, players=players, seed=registration_token))
 
 
 async def run_takaro(
@@ -54,13 +47,11 @@ async def run_takaro(
     registration_tokens: Iterable[str],
     host: str = "127.0.0.1",
     port: int = 0,
-    ask_every_s: float = 3.0,
-    sync_s: float | None = 30.0,
     on_line: Callable[[str], object] = print_line,
 ) -> None:
-    """Until cancelled: a Takaro at `host:port` (0: any free port, which is printed) that keeps asking."""
+    """Until cancelled: a Takaro that keeps asking. Port 0 means any free port. The address is printed."""
     async with TakaroSim(
-        registration_tokens=registration_tokens, host=host, port=port, sync_s=sync_s, on_line=on_line
+        registration_tokens=registration_tokens, host=host, port=port, sync_s=SYNC_S, on_line=on_line
     ) as takaro:
         on_line(f"listening at {takaro.url}")
-        await keep_asking(takaro, every_s=ask_every_s)
+        await keep_asking(takaro)

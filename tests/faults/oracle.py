@@ -13,7 +13,7 @@ from websockets.protocol import State
 
 from services.sim.dayz.events import GameIncident
 from services.sim.dayz.generations import Generation, Operation
-from services.sim.dayz.server import DayzServer
+from services.sim.dayz.server import DayzServer, ModConfig
 from services.sim.dayz.world import Player, make_player
 from services.sim.takaro import requests
 from services.sim.takaro.connector import _Kill
@@ -34,8 +34,8 @@ WRITE = "executeConsoleCommand"
 class Mod(DayzServer):
     """A mod that writes marked events, and tells the ledger what was accepted and what it ran."""
 
-    def __init__(self, slug: str, url: str, ledger: Ledger, chance: random.Random, **options: Any) -> None:
-        super().__init__(url, generation=Generation.SCANNER, **options)
+    def __init__(self, slug: str, config: ModConfig, ledger: Ledger, chance: random.Random) -> None:
+        super().__init__(config, Generation.SCANNER)
         self.slug = slug
         self.ledger = ledger
         self.chance = chance

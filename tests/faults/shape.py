@@ -12,7 +12,8 @@ class Shape:
     `proxied`: each service reaches Redis through a proxy of its own, `world.redis_of[label]`.
     `takaro_proxied`: the same towards Takaro, `world.takaro_of[label]`. `sabotage`: runs the services by way
     of tests.faults.sabotage with that name. `redis_toml`, `modapi_toml`, `uplink_toml`: more lines for these
-    tables of relay.toml. `server`: more settings of the Redis server; `takaro`, `mods`: of the simulators.
+    tables of relay.toml. `mod_waits_s`: how long a mod waits for an answer. `server`, `takaro`: more settings
+    of the Redis server and of the simulated Takaro.
     """
 
     instances: int = 4
@@ -22,6 +23,7 @@ class Shape:
     writes: float = 0.5
     flush_s: float = 0.1
     poll_s: float = 0.2
+    mod_waits_s: float = 10.0
     binary: str = "valkey"
     proxied: bool = False
     takaro_proxied: bool = False
@@ -31,7 +33,6 @@ class Shape:
     uplink_toml: str = ""
     server: dict[str, str] = field(default_factory=dict)
     takaro: dict[str, Any] = field(default_factory=dict)
-    mods: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

@@ -16,6 +16,7 @@ from typing import Any, Self, TypeVar
 from services.relay.protocol.errors import StoreError
 from services.relay.protocol.keys import keys_of
 from services.relay.store.client import Store
+from services.sim.dayz.server import ModConfig
 from services.sim.ports import free_port
 from tests.faults.ending import drain, judge
 from tests.faults.ledger import Fault, Ledger
@@ -176,14 +177,16 @@ class World:
         for slug in self.slugs:
             self.mods[slug] = Mod(
                 slug,
-                f"http://127.0.0.1:{self.front.port}/k/{self.mod_key(slug)}",
+                ModConfig(
+                    f"http://127.0.0.1:{self.front.port}/k/{self.mod_key(slug)}",
+                    self.mod_key(slug),
+                    flush_s=self.shape.flush_s,
+                    poll_s=self.shape.poll_s,
+                ),
                 self.ledger,
                 random.Random(self.run.chance.random()),
-                registration_token=self.mod_key(slug),
-                flush_s=self.shape.flush_s,
-                poll_s=self.shape.poll_s,
-                **self.shape.mods,
             )
+            self.mods[slug].http.total_s = self.shape.mod_waits_s
         for mod in self.mods.values():
             self.boot(mod)
         self.load()

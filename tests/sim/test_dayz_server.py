@@ -12,7 +12,7 @@ import pytest
 
 from services.sim.dayz.generations import Generation
 from services.sim.dayz.http import CallFailure, HttpClient, RequestFailed
-from services.sim.dayz.server import DayzServer
+from services.sim.dayz.server import DayzServer, ModConfig
 from services.sim.dayz.world import make_player
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
@@ -80,15 +80,13 @@ async def relay() -> AsyncIterator[Relay]:
 
 
 @asynccontextmanager
-async def running(relay: Relay, **options: Any) -> AsyncIterator[DayzServer]:
-    settings: dict[str, Any] = {
-        "generation": Generation.SCANNER,
-        "identity_token": "identity",
-        "game_server_id": "local",
-        "flush_s": 0.01,
-        "poll_s": 0.02,
-    }
-    server = DayzServer(relay.url, **(settings | options))
+async def running(
+    relay: Relay, generation: Generation = Generation.SCANNER, total_s: float = 10.0, **options: str
+) -> AsyncIterator[DayzServer]:
+    registered = {"identity_token": "identity", "game_server_id": "local"}
+    config = ModConfig(relay.url, **(registered | options), flush_s=0.01, poll_s=0.02)
+    server = DayzServer(config, generation)
+    server.http.total_s = total_s
     task = asyncio.create_task(server.run())
     yield server
     server.stop()
@@ -191,7 +189,8 @@ async def test_it_registers_once_and_saves_what_it_got(relay: Relay) -> None:
     async with running(relay, identity_token="", game_server_id="", registration_token="r") as server:
         server.log("x")
         await server.wait_for(lambda: server.counters.batches)
-    assert (server.identity_token, server.game_server_id, server.registration_token) == (
+    config = server.config
+    assert (config.identity_token, config.game_server_id, config.registration_token) == (
         "new-identity",
         "id-7",
         "",
@@ -216,11 +215,8 @@ async def test_a_failed_register_is_never_retried(relay: Relay, answer: bytes) -
     relay.answer = lambda request: answer
     failed = asyncio.Event()
     server = DayzServer(
-        relay.url,
-        generation=Generation.FLAT,
-        registration_token="r",
-        flush_s=0.01,
-        poll_s=0.01,
+        ModConfig(relay.url, "r", flush_s=0.01, poll_s=0.01),
+        Generation.FLAT,
         on_line=lambda line: failed.set() if "registration failed" in line else None,
     )
     task = asyncio.create_task(server.run())
@@ -230,7 +226,7 @@ async def test_a_failed_register_is_never_retried(relay: Relay, answer: bytes) -
     server.stop()
     await task
     assert [request.target for request in relay.requests] == ["/k/secret/gameserver/register"]
-    assert server.registration_token == "r"
+    assert server.config.registration_token == "r"
 
 
 async def test_without_any_token_it_stays_idle(relay: Relay) -> None:
@@ -273,7 +269,7 @@ async def test_a_lost_answer_sends_the_batch_twice(relay: Relay) -> None:
 
 
 async def test_the_newest_events_are_dropped_when_the_queue_is_full() -> None:
-    server = DayzServer("http://127.0.0.1:9", generation=Generation.MIXED)
+    server = DayzServer(ModConfig("http://127.0.0.1:9"), Generation.MIXED)
     for number in range(2005):
         server.emit_raw(str(number).encode())
     assert (server.queued, server.dropped) == (2000, 5)
@@ -295,11 +291,8 @@ async def test_polls_never_overlap(relay: Relay) -> None:
         await server.wait_for(lambda: server.counters.polls_failed == 2)
 
 
-@pytest.mark.parametrize("results_in_turn", [True, False])
 @pytest.mark.parametrize("generation", list(Generation))
-async def test_operations_are_run_and_each_result_is_posted(
-    relay: Relay, generation: Generation, results_in_turn: bool
-) -> None:
+async def test_operations_are_run_and_each_result_is_posted(relay: Relay, generation: Generation) -> None:
     relay.answer = polled(
         ("1", "teleportPlayer", f'{{"gameId":"{ANNA.game_id}","x":1.5,"y":2,"z":3}}'),
         ("2", "sendMessage", '{"message":"hi","channel":"global"}'),
@@ -307,7 +300,7 @@ async def test_operations_are_run_and_each_result_is_posted(
         ("4", "kickPlayer", f'{{"gameId":"{BEN.game_id}","reason":"x"}}'),
         ("5", "shutdown", "{}"),
     )
-    async with running(relay, generation=generation, results_in_turn=results_in_turn) as server:
+    async with running(relay, generation) as server:
         server.join(make_player(1, "Anna"))
         server.join(make_player(2, "Ben"))
         await server.wait_for(lambda: server.counters.results == 5)
@@ -362,10 +355,3 @@ async def test_a_ban_throws_the_player_out_and_an_unban_ends_it(relay: Relay) ->
     assert types[-1] == "player-disconnected"
     server.world.perform("2", "unbanPlayer", {"gameId": ANNA.game_id})
     assert server.world.bans == {}
-
-
-async def test_some_installs_send_no_authorization(relay: Relay) -> None:
-    async with running(relay, send_authorization=False) as server:
-        server.log("x")
-        await server.wait_for(lambda: server.counters.batches)
-    assert "Authorization" not in relay.to("/events")[0].head

@@ -49,17 +49,17 @@ class Lines(Watchers):
         self.all.append(line)
         self.notify()
 
-    async def seen(self, text: str, work: Coroutine[Any, Any, None]) -> None:
-        """Run `work`, which goes on for ever, until a line holds `text`."""
+    async def seen(self, work: Coroutine[Any, Any, None], *texts: str) -> None:
+        """Run `work`, which never ends by itself, until each of `texts` is in some line."""
         task = asyncio.create_task(work)
-        await self.wait_for(lambda: any(text in line for line in self.all), 10)
+        await self.wait_for(lambda: all(any(text in line for line in self.all) for text in texts), 10)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
 
 async def test_run_takaro_says_where_it_listens() -> None:
     lines = Lines()
-    await lines.seen("listening at ws://127.0.0.1:", run_takaro(registration_tokens={"r"}, on_line=lines.add))
+    await lines.seen(run_takaro(registration_tokens={"r"}, on_line=lines.add), "listening at ws://127.0.0.1:")
 
 
 async def test_run_mod_registers_and_sends_events() -> None:
@@ -75,7 +75,7 @@ async def test_run_mod_registers_and_sends_events() -> None:
     server = await asyncio.start_server(handle, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     lines = Lines()
-    await lines.seen("chat-message", run_mod(url=url, registration_token="r", rate=500, on_line=lines.add))
+    mod = run_mod(url=url, registration_token="r", rate=500, on_line=lines.add)
+    await lines.seen(mod, "registered as g", "chat-message")
     server.close()
-    assert any("registered as g" in line for line in lines.all)
     assert received[0].startswith(b"POST /gameserver/register ")

@@ -19,27 +19,23 @@ _LOG_LINES = (
 _LIKELIHOOD = {"chat": 8, "fight": 6, "log": 4, "join": 3, "leave": 2, "die": 2}
 
 
-async def live(game: Game, *, rate: float, players: int = 20, first_player: int = 1, seed: int = 0) -> None:
-    """Until cancelled: about `rate` happenings a second; `players` people from number `first_player` on."""
+async def live(game: Game, *, rate: float, players: int, seed: int | str) -> None:
+    """Until cancelled: about `rate` events a second, at most `players` players online."""
     chance = random.Random(seed)
     while True:
-        happen(game, chance, players, first_player)
+        happen(game, chance, players)
         await asyncio.sleep(chance.expovariate(rate))
 
 
-def happen(game: Game, chance: random.Random, players: int, first_player: int = 1) -> None:
-    """One thing, chosen by `chance` among what is possible now."""
+def happen(game: Game, chance: random.Random, players: int) -> None:
+    """One event, chosen by `chance` among those that are possible now."""
     online = list(game.world.players)
     kind = chance.choices(list(_LIKELIHOOD), list(_LIKELIHOOD.values()))[0]
     if kind == "log":
         game.log(chance.choice(_LOG_LINES))
     elif not online or (kind == "join" and len(online) < players):
-        absent = [
-            player
-            for player in map(make_player, range(first_player, first_player + players))
-            if player.game_id not in game.world.players
-        ]
-        game.join(chance.choice(absent))
+        everybody = map(make_player, range(1, players + 1))
+        game.join(chance.choice([player for player in everybody if player.game_id not in game.world.players]))
     else:
         _act(game, chance, kind, chance.choice(online))
 

@@ -75,7 +75,7 @@ MOD_WAITS_S = 5.0
     repeats=0,
 )
 async def freeze_one_modapi(run: Run) -> None:
-    async with run.world(Shape(modapis=2, writes=2.0, mods={"total_s": MOD_WAITS_S})) as world:
+    async with run.world(Shape(modapis=2, writes=2.0, mod_waits_s=MOD_WAITS_S)) as world:
         for cycle in range(run.cycles):
             await run.pause(0.2, 1.0)
             world.front.hides_ends = cycle % 2 == 1
@@ -104,7 +104,7 @@ async def freeze_one_modapi(run: Run) -> None:
 )
 async def lose_answers_to_batches(run: Run) -> None:
     # Batches of many events: of one event alone a repeat cannot be told from a twin.
-    shape = Shape(modapis=2, rate=40.0, flush_s=0.5, writes=0.0, mods={"total_s": 4.0})
+    shape = Shape(modapis=2, rate=40.0, flush_s=0.5, writes=0.0, mod_waits_s=4.0)
     async with run.world(shape) as world:
         for _ in range(run.cycles):
             await run.pause(0.2, 1.0)
