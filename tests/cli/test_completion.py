@@ -12,7 +12,12 @@ from services.cli.main import main
 
 
 @pytest.fixture
-def script(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
+def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Path:
+    """For a bash that finds `dayz-relay`."""
+    program = tmp_path / "dayz-relay"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m services.cli "$@"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     assert main(["completion", "bash"]) == 0
     path = tmp_path / "completion.bash"
     path.write_text(capsys.readouterr().out)
@@ -22,7 +27,7 @@ def script(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
 def completed(script: Path, *typed: str) -> list[str]:
     """What bash offers for the last of these words."""
     quoted = " ".join(f"'{word}'" for word in ("dayz-relay", *typed))
-    asked = f"COMP_WORDS=({quoted}); COMP_CWORD={len(typed)}; _dayz_relay"
+    asked = f"COMP_WORDS=({quoted}); COMP_CWORD={len(typed)}; _dayz_relay_completion dayz-relay"
     run = f'source "{script}"; {asked}; echo "${{COMPREPLY[@]}}"'
     done = subprocess.run(["bash", "-c", run], capture_output=True, text=True, timeout=30, check=True)
     assert done.stderr == ""
@@ -33,11 +38,12 @@ def completed(script: Path, *typed: str) -> list[str]:
     ("typed", "offered"),
     [
         (("stat",), {"status"}),
-        (("dlq", ""), {"list", "show", "retry", "drop", "--help"}),
+        (("dlq", ""), {"list", "show", "retry", "drop"}),
         (("dlq", "retry", "main", "--"), {"--help", "--all", "--config", "--data"}),
         (("tail", "main", "--type", "player-d"), {"player-disconnected", "player-death"}),
-        (("sim", ""), {"mod", "takaro", "--help"}),
-        (("completion", ""), {"bash", "zsh", "slugs", "--help", "--config", "--data"}),
+        (("sim", ""), {"mod", "takaro"}),
+        (("sim", "mod", "--generation", ""), {"flat", "mixed", "scanner"}),
+        (("completion", ""), {"bash", "zsh", "fish", "powershell", "pwsh", "slugs"}),
         (("modapi", "--"), {"--help", "--config"}),  # not --warned, which nobody types
     ],
 )
@@ -67,17 +73,26 @@ def test_it_offers_the_servers_that_there_are(
         for slug in ("chernarus", "livonia")
     )
     (tmp_path / "relay.toml").write_text("".join(blocks))
-    program = tmp_path / "dayz-relay"
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m services.cli "$@"\n')
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("DAYZ_RELAY_CONFIG", str(tmp_path / "relay.toml"))
     assert set(completed(script, *typed)) == offered
 
 
-def test_the_one_for_zsh_loads_the_same(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["completion", "zsh"]) == 0
+def test_without_settings_no_server_and_no_error_is_offered(script: Path) -> None:
+    assert completed(script, "status", "--config", "/nowhere/relay.toml", "") == []
+
+
+@pytest.mark.parametrize(
+    ("shell", "line"),
+    [
+        ("bash", "complete -o default -F _dayz_relay_completion dayz-relay"),
+        ("zsh", "compdef _dayz_relay_completion dayz-relay"),
+        ("fish", "complete --command dayz-relay"),
+        ("powershell", "Register-ArgumentCompleter -Native -CommandName dayz-relay"),
+    ],
+)
+def test_there_is_a_script_for_each_shell(shell: str, line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["completion", shell]) == 0
     script = capsys.readouterr().out
-    assert "bashcompinit" in script and "complete -o default -F _dayz_relay dayz-relay" in script
-    if shutil.which("zsh"):
-        subprocess.run(["zsh", "-n"], input=script, text=True, timeout=30, check=True)
+    assert line in script
+    if shell != "bash" and shutil.which(shell):
+        subprocess.run([shell, "-n"], input=script, text=True, timeout=30, check=True)

@@ -1,6 +1,7 @@
 """The words of `dayz-relay` and what it ends with."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from services.cli.main import main
 from services.cli.up import services
 from services.relay.service.settings import load
 from services.sim.dayz.generations import Generation
+from tests.support.command_line import COMMANDS, parsed
 
 
 @pytest.fixture
@@ -79,18 +81,55 @@ def test_no_file_is_needed_where_the_environment_describes_the_server(
     assert not (tmp_path / "relay.toml").exists()
 
 
-@pytest.mark.parametrize("argv", [["--version"], ["--help"], ["up", "--help"]])
+@pytest.mark.parametrize(
+    "argv",
+    [["--version"], ["-V"], ["version"], ["--help"], ["help"], ["up", "--help"], ["help", "dlq", "show"]],
+)
 def test_asking_is_no_error(argv: list[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main(argv)
-    assert ended.value.code == 0
+    assert main(argv) == 0
 
 
 @pytest.mark.parametrize("argv", [[], ["nonsense"], ["up", "--nonsense"], ["demo", "--seconds", "x"]])
 def test_an_unknown_word_is_exit_code_2(argv: list[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main(argv)
-    assert ended.value.code == 2
+    assert main(argv) == 2
+
+
+def test_the_bare_command_shows_all_commands_by_subject(capsys: pytest.CaptureFixture[str]) -> None:
+    main([])
+    shown = capsys.readouterr().err
+    titles = ("To run it:", "To look at it:", "Servers:", "To try it:", "Help:")
+    assert [line for line in shown.splitlines() if line in titles] == list(titles)
+    for name in COMMANDS.commands:
+        assert re.search(rf"^  {name} ", shown, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("argv", "guess"),
+    [
+        (["statsu"], "Did you mean 'status'?"),
+        (["instance", "ad"], "Did you mean 'add'?"),
+        (["status", "--jsn"], "--json"),
+    ],
+)
+def test_a_typo_gets_a_guess(argv: list[str], guess: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(argv) == 2
+    assert guess in capsys.readouterr().err
+
+
+def test_help_shows_examples_as_they_are_typed(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["status", "--help"])
+    shown = capsys.readouterr().out
+    assert "    dayz-relay status --json | jq -r '.[] | select(.up | not) | .slug'\n" in shown
+
+
+@pytest.mark.parametrize("module", ["rich", "httpx", "pydantic_settings", "redis"])
+def test_help_does_not_wait_for_what_only_commands_need(module: str) -> None:
+    """Loading these takes longer than `--help` may."""
+    code = (
+        f"import sys; from services.cli.main import main; main(['--help']); print({module!r} in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("False\n")
 
 
 def test_the_module_is_the_command() -> None:
@@ -112,9 +151,8 @@ def test_the_services_are_told_of_the_store_where_no_process_list_shows_it() -> 
 
 def test_the_generations_on_offer_are_those_of_the_simulator() -> None:
     for generation in Generation:
-        with pytest.raises(SystemExit) as ended:
-            main(["sim", "mod", "--url", "http://127.0.0.1:1", "--generation", generation, "--help"])
-        assert ended.value.code == 0
+        argv = ["sim", "mod", "--url", "http://127.0.0.1:1", "--generation", generation]
+        assert parsed(argv)["generation"] == generation
 
 
 @pytest.mark.parametrize("kind", ["mod-key", "identity", "admin"])

@@ -71,6 +71,4 @@ def test_the_first_start_prints_what_the_readme_shows(tmp_path: Path) -> None:
 )
 def test_every_command_is_told_and_exists(command: str) -> None:
     assert any(f"`dayz-relay {command}" in row[0] for row in ROWS)
-    with pytest.raises(SystemExit) as ended:
-        main([*command.split(), "--help"])
-    assert ended.value.code == 0
+    assert main([*command.split(), "--help"]) == 0

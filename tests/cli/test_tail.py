@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.cli.looking import PASSING_TYPES
+from services.cli.commands.look import PASSING_TYPES
 from services.cli.tail import SHOWN_ABOVE, Known, in_order, line, words
 from services.cli.terminal import Paint
 from services.relay.instances.activity import DELIVERED, EXPIRED, WAITING, ActivityEntry

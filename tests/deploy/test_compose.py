@@ -16,11 +16,11 @@ import pytest
 import redis
 import yaml
 
-from services.cli.main import _parser
 from services.relay.protocol.errors import ConfigError
 from services.relay.service.settings import Settings, load
 from services.uplink.connection.closing_times import STOP_WITHIN_S
 from tests.deploy.compose import ROOT, TEXT, Missing, env_file, image, is_ours, put_in, read
+from tests.support.command_line import parsed
 from tests.support.redis_server import binaries
 
 EXAMPLE = env_file(ROOT / ".env.example")
@@ -112,16 +112,16 @@ def test_the_servers_of_the_demo_have_keys_that_open() -> None:
 
 
 def test_the_takaro_of_the_demo_is_where_uplink_looks_for_it() -> None:
-    args = _parser().parse_args(SERVICES["demo-takaro"]["command"])
+    args = parsed(SERVICES["demo-takaro"]["command"])
     settings = settings_of("uplink", DEMO)
-    assert settings.takaro.url == f"ws://demo-takaro:{args.port}/" and args.host == "0.0.0.0"
+    assert settings.takaro.url == f"ws://demo-takaro:{args['port']}/" and args["host"] == "0.0.0.0"
     token = settings.takaro.registration_token
-    assert token and args.registration_token == token.get_secret_value()
+    assert token and args["registration_token"] == token.get_secret_value()
 
 
 @pytest.mark.parametrize("name", OURS)
 def test_the_command_exists(name: str) -> None:
-    _parser().parse_args(SERVICES[name]["command"])
+    parsed(SERVICES[name]["command"])
 
 
 @pytest.mark.parametrize("name", SERVICES)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from services.cli.main import _parser
 from tests.deploy.compose import ROOT, env_file, read
+from tests.support.command_line import parsed
 
 TEXT = (ROOT / "deploy" / "README.md").read_text()
 FILES = {
@@ -38,7 +38,7 @@ def test_every_compose_command_names_what_is_there() -> None:
         assert all((ROOT / name).exists() for name in re.findall(r"--env-file (\S+)", command))
         for service, word in re.findall(r"run --rm (\w+) (\w+)", command):
             assert service in COMPOSE["services"]
-            _parser().parse_args([word])
+            parsed([word])
 
 
 def test_every_unit_named_is_one_of_ours() -> None:

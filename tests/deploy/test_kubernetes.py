@@ -8,11 +8,11 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from services.cli.main import _parser
 from services.relay.protocol.errors import ConfigError
 from services.relay.service.settings import load
 from services.uplink.connection.closing_times import STOP_WITHIN_S
 from tests.deploy.compose import ROOT, image
+from tests.support.command_line import parsed
 
 FOLDER = ROOT / "deploy" / "kubernetes"
 DOCUMENTS: list[dict[str, Any]] = [
@@ -103,7 +103,7 @@ def test_what_runs_is_what_the_image_offers(name: str) -> None:
     deployment, (environ, _, user) = DEPLOYMENTS[name], image()
     (service,) = container(deployment)["args"]
     assert name == f"dayz-relay-{service}"
-    _parser().parse_args([service])
+    parsed([service])
     ports = {port["name"]: str(port["containerPort"]) for port in container(deployment)["ports"]}
     assert ports["admin"] == environ[f"RELAY_{service.upper()}__ADMIN_PORT"]
     assert ports.get("mods", environ["RELAY_MODAPI__PORT"]) == environ["RELAY_MODAPI__PORT"]

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from services.cli import supervise
-from services.cli.main import _parser
 from services.uplink.connection import closing_times as uplink
 from tests.deploy.compose import ROOT
+from tests.support.command_line import parsed
 
 FOLDER = ROOT / "deploy" / "systemd"
 UNITS = {
@@ -97,7 +97,7 @@ def test_what_it_starts_exists(file: str) -> None:
     for service in ("modapi", "uplink"):
         command, *arguments = shlex.split(line.replace("%i", service))
         assert command == "/opt/dayz-relay/bin/dayz-relay"
-        _parser().parse_args(arguments)
+        parsed(arguments)
 
 
 @pytest.mark.parametrize("file", ["dayz-relay.service", "dayz-relay@.service"])

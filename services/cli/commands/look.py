@@ -1,0 +1,165 @@
+"""Commands that look at a relay, at work or not."""
+
+import importlib
+from argparse import Namespace
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from services.cli.commands import dead_letters
+from services.cli.options import (
+    DATA,
+    RELAY_TOML,
+    AsJson,
+    Config,
+    Data,
+    MaybeSlug,
+    Slug,
+    examples,
+    known_slugs,
+)
+from services.relay.protocol.vocabulary import Action, EventType
+
+PANEL = "To look at it"
+
+PASSING_TYPES = tuple(map(str, (*EventType, "refused", *Action)))
+"""What passes; `refused`: an event that Takaro refused, which it does not name."""
+
+app = typer.Typer()
+
+
+def _passing_type(text: str) -> str:
+    if text not in PASSING_TYPES:
+        raise typer.BadParameter(f"{text!r} is no type: choose from {', '.join(map(repr, PASSING_TYPES))}")
+    return text
+
+
+def _passing_types(incomplete: str) -> list[str]:
+    return [name for name in PASSING_TYPES if name.startswith(incomplete)]
+
+
+@app.command(
+    rich_help_panel=PANEL,
+    epilog=examples(
+        "dayz-relay status                 all servers, updated each second until Ctrl-C",
+        "dayz-relay status chernarus       one in detail, with what is wrong and how to fix it",
+        "dayz-relay status --json | jq -r '.[] | select(.up | not) | .slug'",
+        "",
+        "exit codes: 0 every server that is served is up, 1 one is not",
+    ),
+)
+def status(
+    slug: MaybeSlug = None,
+    once: Annotated[bool, typer.Option("--once", help="Print it once, on a terminal too.")] = False,
+    as_json: AsJson = False,
+    config: Config = RELAY_TOML,
+    data: Data = DATA,
+) -> int:
+    """Show all servers live, or one in detail."""
+    return _look("status", slug=slug, once=once, json=as_json, config=config, data=data)
+
+
+@app.command(
+    rich_help_panel=PANEL,
+    epilog=examples(
+        "dayz-relay doctor                 only looks, and changes nothing",
+        "dayz-relay doctor --identify chernarus",
+        "dayz-relay doctor --alerts        sends a test message",
+        "",
+        "exit codes: 0 nothing is wrong, 1 something is, 2 the settings are wrong",
+    ),
+)
+def doctor(
+    identify: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SLUG",
+            help="Also log in to Takaro as this server, unless the relay is logged in as it now.",
+            autocompletion=known_slugs,
+        ),
+    ] = None,
+    alerts: Annotated[
+        bool, typer.Option("--alerts", help="Send a test message to each address of [alerts].")
+    ] = False,
+    as_json: AsJson = False,
+    config: Config = RELAY_TOML,
+    data: Data = DATA,
+) -> int:
+    """Look for what is wrong, from the settings to Takaro, and say how to fix it."""
+    from services.cli import doctor
+    from services.cli.settings_of import loaded_from, warnings_of
+
+    loaded = loaded_from(config)
+    args = Namespace(identify=identify, alerts=alerts, json=as_json, config=config, data=data)
+    return doctor.run(args, loaded, warnings_of(config, loaded))
+
+
+@app.command(
+    rich_help_panel=PANEL,
+    epilog=examples(
+        "dayz-relay tail                   everything, from all servers",
+        "dayz-relay tail chernarus livonia --type chat-message --type sendMessage",
+        "dayz-relay tail --json | jq 'select(.fate != \"delivered\")'",
+    ),
+)
+def tail(
+    slugs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="SLUG", help="Some servers; without it all.", autocompletion=known_slugs),
+    ] = None,
+    kinds: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--type",
+            metavar="TYPE",
+            parser=_passing_type,
+            autocompletion=_passing_types,
+            help=f"Only these; may be given several times: {', '.join(PASSING_TYPES)}.",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+    config: Config = RELAY_TOML,
+    data: Data = DATA,
+) -> int:
+    """Show events as they wait and pass, and commands as they end, from the last 50 of each on."""
+    return _look("tail", slugs=slugs or [], type=kinds, json=as_json, config=config, data=data)
+
+
+@app.command(
+    rich_help_panel=PANEL,
+    epilog=examples("dayz-relay players", "dayz-relay players chernarus --json"),
+)
+def players(
+    slug: MaybeSlug = None, as_json: AsJson = False, config: Config = RELAY_TOML, data: Data = DATA
+) -> int:
+    """Show who is online, as far as the relay knows."""
+    return _look("players", slug=slug, json=as_json, config=config, data=data)
+
+
+@app.command(
+    rich_help_panel=PANEL,
+    epilog=examples(
+        "dayz-relay say chernarus The server restarts in five minutes.",
+        "",
+        "exit codes: 0 the game server has said it, 1 it has not, or nobody can know",
+    ),
+)
+def say(
+    slug: Slug,
+    text: Annotated[list[str], typer.Argument(metavar="TEXT", help="The message.", show_default=False)],
+    config: Config = RELAY_TOML,
+    data: Data = DATA,
+) -> int:
+    """Send a message to everybody on a server, and wait until it is shown."""
+    return _look("say", slug=slug, text=text, config=config, data=data)
+
+
+def _look(name: str, **given: Any) -> int:
+    from services.cli.settings_of import loaded_from
+
+    run: Callable[..., int] = importlib.import_module(f"services.cli.{name}").run
+    return run(Namespace(**given), loaded_from(given["config"]).settings)
+
+
+app.add_typer(dead_letters.app, name="dlq", rich_help_panel=PANEL)

@@ -1,0 +1,51 @@
+"""Options and arguments that several commands have."""
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from services.relay.protocol.errors import RelayError
+
+RELAY_TOML, DATA = Path("relay.toml"), Path("data")
+"""Where the settings and the store are unless an option or a variable says otherwise."""
+
+
+def examples(*lines: str) -> str:
+    """The end of a command's help. Its lines are shown as they are."""
+    return "\n".join(["\b", "examples:", *(f"  {line}".rstrip() for line in lines)])
+
+
+def known_slugs(ctx: typer.Context, incomplete: str) -> list[str]:
+    """The servers that a shell offers."""
+    from services.cli.completion import slugs
+
+    with suppress(RelayError):  # nobody reads an error between two key presses
+        found = slugs(ctx.params.get("config") or RELAY_TOML, ctx.params.get("data") or DATA)
+        return [slug for slug in found if slug.startswith(incomplete)]
+    return []
+
+
+Config = Annotated[
+    Path, typer.Option("--config", envvar="DAYZ_RELAY_CONFIG", metavar="FILE", help="The settings.")
+]
+Data = Annotated[
+    Path,
+    typer.Option(
+        "--data", envvar="DAYZ_RELAY_DATA", metavar="DIR", help="Where `dayz-relay up` keeps its store."
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
+Yes = Annotated[
+    bool, typer.Option("--yes", help="Do not ask before data is deleted; needed without a terminal.")
+]
+Slug = Annotated[
+    str, typer.Argument(metavar="SLUG", help="The server.", autocompletion=known_slugs, show_default=False)
+]
+MaybeSlug = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="SLUG", help="One server; without it all.", autocompletion=known_slugs, show_default=False
+    ),
+]
