@@ -54,7 +54,9 @@ async def _known(relay: OpenedRelay, slug: str) -> dict[str, Any]:
     stored = await relay.store.send("HGETALL", keys_of(slug).mirror)
     mirror.restore({name.decode(): value for name, value in pairs(stored)}, now_s)
     listed_s, payload = mirror.listed
-    players = [{**player, "position": mirror.place(player["gameId"])} for player in orjson.loads(payload)]
+    players = [
+        {**player, "position": mirror.position_of(player["gameId"])} for player in orjson.loads(payload)
+    ]
     return {"players": players, "age_s": None if listed_s is None else round(now_s - listed_s, 1)}
 
 

@@ -67,7 +67,9 @@ async def _fate(commands: CommandStream, command: Command) -> Outcome | CommandS
         for entry, operation_id, outcome in found:
             through = entry
             if operation_id == command.operation_id:
-                await commands.take_off(entry)  # an uplink would count it as one that nobody waited for
+                await commands.delete_unclaimed(
+                    entry
+                )  # an uplink would count it as one that nobody waited for
                 return outcome
     return await commands.give_up(command.operation_id) or CommandState.UNKNOWN
 

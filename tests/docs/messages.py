@@ -64,7 +64,7 @@ def _says(function: ast.expr, name: str) -> bool:
         return "log" in owner.lower()
     if name == "log" and owner.endswith("callers"):
         return True
-    return name in ("_say", "say") or (name == "append" and owner.endswith((".problems", ".warnings")))
+    return name in ("_report", "report") or (name == "append" and owner.endswith((".problems", ".warnings")))
 
 
 def _text(node: ast.expr) -> Iterator[str]:

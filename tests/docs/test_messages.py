@@ -47,7 +47,7 @@ PUT_TOGETHER = {
 """Texts that are made in one place and said in another, and where they are made."""
 
 INTERNAL = {"no key"}
-"""Not for people: what `_say` keeps apart."""
+"""Not for people: what `report` keeps apart."""
 
 
 def told() -> list[str]:

@@ -9,7 +9,7 @@ from services.relay.protocol.vocabulary import Action
 from services.sim.dayz.world import make_player
 from services.sim.takaro import requests
 from services.sim.takaro.records import Answer
-from services.uplink.requests.mirror.refreshes import BURST_S
+from services.uplink.requests.mirror.read_queue import BURST_S
 from tests.flows.conftest import World
 
 READS_PER_S = 4.0

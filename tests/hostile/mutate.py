@@ -134,7 +134,7 @@ MUTANTS = [
     Mutant("open_commands", "owned_instance", "CommandStream(store, instance.slug, limits.open_commands)", "CommandStream(store, instance.slug)", "uplink::test_more_commands_than_may_wait_get_an_error", 'assert scene.beyond("open_commands") == 1'),
     Mutant("mirror_players: a list", "mirror", "len(value) > self._limits.mirror_players", "False", "uplink::test_of_a_list_of_players_only_so_many_are_kept", 'assert payload and [player["gameId"] for player in orjson.loads(payl'),
     Mutant("mirror_players: who connects", "mirror", "len(self._online) >= self._limits.mirror_players", "False", "uplink::test_of_players_who_connect_only_so_many_are_kept", 'assert payload and [player["gameId"] for player in orjson.loads(payl'),
-    Mutant("mirror_players: places and inventories", "mirror", "len(kept) > self._limits.mirror_players", "False", "mirror::test_memory_is_bounded_and_the_oldest_goes", 'assert [mirror.place(name) is not None for name in "abc"] == [True,'),
+    Mutant("mirror_players: places and inventories", "mirror", "len(kept) > self._limits.mirror_players", "False", "mirror::test_memory_is_bounded_and_the_oldest_goes", 'assert [mirror.position_of(name) is not None for name in "abc"] == [True,'),
     Mutant("inventory_bytes", "mirror", "len(payload) <= self._limits.inventory_bytes", "True", TOO_BIG, "assert list(beyond) == list(limit)"),
     Mutant("catalogue_bytes", "mirror", "len(payload) > self._limits.catalogue_bytes", "False", TOO_BIG, "assert not mirror.take_changes().catalogues"),
     Mutant("frame_in_bytes", "socket_session", "max_size=context.limits.frame_in_bytes", "max_size=None", "uplink::test_a_frame_that_is_too_big_ends_the_socket_and_another_one_is_made", "await scene.linked.get()"),

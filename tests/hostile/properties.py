@@ -19,7 +19,7 @@ from services.relay.protocol.records import DeadEvent
 from services.relay.protocol.vocabulary import Action
 from services.sim.dayz.generations import Generation, read_args, read_operations
 from services.sim.takaro.rules import conclude, event_error
-from services.uplink.takaro.answer_rules import is_error, is_valid_answer
+from services.uplink.takaro.answer_rules import answer_fault, is_error
 from services.uplink.takaro.answers import payload_for
 from services.uplink.takaro.frames import Request, error_response, game_event, read_frame, response
 from services.uplink.takaro.requests import BadRequest, read_request
@@ -80,7 +80,7 @@ def answer(action: Action, body: bytes) -> None:
         return
     outcome = map_result(action, read.get("ok"), read.get("result"), read.get("error"))
     payload = payload_for(action, {"gameId": "1"}, outcome)
-    assert is_valid_answer(action, payload) == ""
+    assert answer_fault(action, payload) == ""
     sent = strict(response("id", payload))["payload"]
     value, error = conclude(action.value, sent)
     assert error is None or is_error(sent)

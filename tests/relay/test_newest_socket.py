@@ -76,11 +76,11 @@ async def test_an_identify_that_has_no_answer_keeps_the_doubt_until_the_owner_ta
     assert await dead.announce_identify()
     await identify(owner)
     look = await owner.renew()
-    assert not look.newest and look.doubt == dead.token
-    look = await owner.renew(settled="another doubt")
-    assert look.doubt == dead.token
-    look = await owner.renew(settled=look.doubt)
-    assert not look.newest and not look.doubt
+    assert not look.newest and look.open_identifies == dead.token
+    look = await owner.renew(ended_identifies="another open_identifies")
+    assert look.open_identifies == dead.token
+    look = await owner.renew(ended_identifies=look.open_identifies)
+    assert not look.newest and not look.open_identifies
     await identify(owner)
     assert (await owner.renew()).newest
 
@@ -93,7 +93,7 @@ async def test_an_identify_of_ours_whose_socket_was_lost_may_still_be_the_last(
     assert await owner.announce_identify()
     assert await owner.announce_identify()
     look = await owner.renew()
-    assert look.newest and not look.doubt, "it identifies: nothing can be done before the answer"
+    assert look.newest and not look.open_identifies, "it identifies: nothing can be done before the answer"
     await owner.note_identified()
     assert not (await owner.renew()).newest and not await other.passed_on()
     for _ in range(2):
@@ -105,7 +105,7 @@ async def test_only_the_owner_takes_an_identify_for_over(store: Store, slug: str
     owner, dead, other = (Lease(store, slug, name) for name in ("owner", "dead", "other"))
     await owner.renew()
     assert await dead.announce_identify()
-    assert (await other.renew(settled=dead.token)).doubt == dead.token
+    assert (await other.renew(ended_identifies=dead.token)).open_identifies == dead.token
 
 
 async def test_whoever_lost_the_lease_without_knowing_it_announces_nothing(store: Store, slug: str) -> None:
@@ -132,7 +132,7 @@ async def test_what_an_older_version_wrote_is_understood(store: Store, slug: str
     owner = Lease(store, slug, "owner")
     await store.send("HSET", keys_of(slug).link, "newest", newest)
     look = await owner.renew()
-    assert not look.newest and look.doubt == newest.removeprefix("older-version").removeprefix("?")
+    assert not look.newest and look.open_identifies == newest.removeprefix("older-version").removeprefix("?")
     await identify(owner)
     assert (await owner.renew()).newest is (newest == "older-version")
 
@@ -140,7 +140,7 @@ async def test_what_an_older_version_wrote_is_understood(store: Store, slug: str
 async def test_uplinks_that_crash_again_and_again_do_not_let_the_doubt_grow(store: Store, slug: str) -> None:
     for _ in range(50):
         await Lease(store, slug, "crashing").announce_identify()
-    assert len((await Lease(store, slug, "owner").renew()).doubt.split()) <= 8
+    assert len((await Lease(store, slug, "owner").renew()).open_identifies.split()) <= 8
 
 
 STEPS = st.lists(
@@ -200,7 +200,7 @@ async def _play(url: str, slug: str, steps: list[tuple[int, str]]) -> None:
 
 async def _owner_gets_its_socket_asked(store: Store, slug: str) -> None:
     owner = Lease(store, slug, "owner")
-    doubt = (await owner.renew()).doubt
-    await owner.renew(settled=doubt)
+    open_identifies = (await owner.renew()).open_identifies
+    await owner.renew(ended_identifies=open_identifies)
     await identify(owner)
     assert (await owner.renew()).newest

@@ -21,7 +21,7 @@ from services.uplink.connection.closing_times import closing_times
 from services.uplink.context import UplinkContext
 from services.uplink.ownership.owned_instance import OwnedInstance
 from services.uplink.reporting.metrics import UplinkMetrics
-from services.uplink.requests.mod_contact import Contact
+from services.uplink.requests.mod_contact import ModContact
 
 TOKEN = "the-registration-token"
 RENEW_EVERY_S = 0.1
@@ -51,7 +51,7 @@ class Uplink:
             instance,
             UplinkContext(takaro_url, store, UplinkMetrics(self.registry), self._turn, 50.0),
             self.lease,
-            Contact(0.0),
+            ModContact(0.0),
         )
         self.running = asyncio.create_task(self.owned.run())
         self._renewing: asyncio.Task[None] | None = None

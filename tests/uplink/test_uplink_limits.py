@@ -44,7 +44,7 @@ def beyond() -> Counter[str]:
 
 def test_of_a_list_of_players_only_so_many_are_kept(beyond: Counter[str]) -> None:
     mirror = Mirror(Limits(mirror_players=2), lambda limit: beyond.update([limit]))
-    mirror.answered(PLAYERS, [{"gameId": name, "name": name} for name in "abc"], NOW)
+    mirror.take_answer(PLAYERS, [{"gameId": name, "name": name} for name in "abc"], NOW)
     payload = mirror.read(PLAYERS, NOW).payload
     assert payload and [player["gameId"] for player in orjson.loads(payload)] == ["a", "b"]
     assert beyond == {"mirror_players": 1}
@@ -52,10 +52,10 @@ def test_of_a_list_of_players_only_so_many_are_kept(beyond: Counter[str]) -> Non
 
 def test_of_players_who_connect_only_so_many_are_kept(beyond: Counter[str]) -> None:
     mirror = Mirror(Limits(mirror_players=2), lambda limit: beyond.update([limit]))
-    mirror.answered(PLAYERS, [], NOW)
+    mirror.take_answer(PLAYERS, [], NOW)
     for name in "abca":
         player = {"gameId": name, "name": name}
-        mirror.happened({"type": "player-connected", "data": {"player": player}}, NOW, NOW)
+        mirror.take_event({"type": "player-connected", "data": {"player": player}}, NOW, NOW)
     payload = mirror.read(PLAYERS, NOW).payload
     assert payload and [player["gameId"] for player in orjson.loads(payload)] == ["a", "b"]
     assert beyond == {"mirror_players": 3}  # one player, and two events that wait for a position
@@ -69,10 +69,10 @@ def test_an_answer_that_is_too_big_is_not_kept(
     subject: Subject, limit: dict[str, int], beyond: Counter[str]
 ) -> None:
     mirror = Mirror(Limits(**limit), lambda name: beyond.update([name]))
-    mirror.answered(subject, things(10), NOW)
+    mirror.take_answer(subject, things(10), NOW)
     assert mirror.read(subject, NOW).age is not AnswerAge.UNKNOWN and not beyond
     mirror.take_changes()
-    mirror.answered(subject, things(100), NOW + 1)
+    mirror.take_answer(subject, things(100), NOW + 1)
     assert not mirror.take_changes().catalogues
     assert list(beyond) == list(limit)
 
@@ -148,8 +148,10 @@ async def test_an_answer_that_is_too_big_for_takaro_becomes_an_error(scene: Scen
         socket = await scene.linked.get()
         assert scene.uplink
         [owner] = scene.uplink.owners.values()
-        assert owner.owned
-        owner.owned.mirror.answered(PLAYERS, [{"gameId": str(n), "name": "x" * 90} for n in range(50)], 4e9)
+        assert owner.in_use
+        owner.in_use.mirror.take_answer(
+            PLAYERS, [{"gameId": str(n), "name": "x" * 90} for n in range(50)], 4e9
+        )
         await socket.send(ask("getPlayers"))
         answer = await scene.answers.get()
         assert isinstance(answer, dict) and "too large" in answer["error"]

@@ -69,11 +69,11 @@ class CommandLane(IntEnum):
 
     WRITES = 0
     READS = 1  # a request waits for the result
-    REFRESHES = 2  # no request waits: they do not end the hold of a poll
+    REFRESHES = 2  # reads that no request waits for: they do not end the hold of a poll
 
 
-def lane_of(action: Action, *, somebody_waits: bool = True) -> CommandLane:
-    """The lane of a command: writes first, then reads that a request waits for, then other refreshes."""
+def lane_of(action: Action, *, request_waits: bool = True) -> CommandLane:
+    """The lane of a command: writes first, then reads that a request waits for, then refreshes."""
     if ACTION_RULES[action].kind is ActionKind.WRITE:
         return CommandLane.WRITES
-    return CommandLane.READS if somebody_waits else CommandLane.REFRESHES
+    return CommandLane.READS if request_waits else CommandLane.REFRESHES

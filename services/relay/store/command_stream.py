@@ -66,14 +66,14 @@ class CommandStream:
 
     # uplink's side
 
-    async def enqueue(self, command: Command, hand_out_by_s: float, *, somebody_waits: bool = True) -> bool:
+    async def enqueue(self, command: Command, hand_out_by_s: float, *, request_waits: bool = True) -> bool:
         """Queues a command for the next poll. False: too many commands wait already.
 
         It is handed out before `hand_out_by_s` (on time.monotonic()) or never. Raises NotCarriedOut if Redis
         refused it until then: it is not queued. Raises StoreError if it may be queued.
         """
-        keys, lane = self._keys, lane_of(command.action, somebody_waits=somebody_waits)
-        in_doubt, error = False, NotCarriedOut("Redis: away until it was too late")
+        keys, lane = self._keys, lane_of(command.action, request_waits=request_waits)
+        maybe_queued, error = False, NotCarriedOut("Redis: away until it was too late")
         while hand_out_by_s > time.monotonic():
             try:
                 deadline_ms = await self._on_redis_clock(hand_out_by_s)
@@ -99,14 +99,14 @@ class CommandStream:
             try:
                 reply = await queueing
             except StoreError as failed:
-                in_doubt = in_doubt or not isinstance(failed, NotCarriedOut)
+                maybe_queued = maybe_queued or not isinstance(failed, NotCarriedOut)
                 error = NotCarriedOut(str(failed))
                 await asyncio.sleep(RETRY_EVERY_S)  # to repeat it is safe: it is queued once
                 continue
             if reply != b"late":
                 return bool(reply == b"queued")
-            in_doubt = False  # it was stuck on its way, or Redis' clock was set: look at ours again
-        raise StoreError(str(error)) if in_doubt else error
+            maybe_queued = False  # it was stuck on its way, or Redis' clock was set: look at ours again
+        raise StoreError(str(error)) if maybe_queued else error
 
     async def _on_redis_clock(self, moment_s: float) -> int:
         """A moment of time.monotonic() on Redis' clock, in ms. Early by at most the time of the reply."""
@@ -114,15 +114,15 @@ class CommandStream:
         return redis_us // 1000 + int((moment_s - time.monotonic()) * 1000)
 
     async def give_up(
-        self, operation_id: str, *, in_doubt: bool = False, unfetched_only: bool = False
+        self, operation_id: str, *, maybe_unqueued: bool = False, unfetched_only: bool = False
     ) -> CommandState | None:
         """Ends a command. Returns EXPIRED or UNKNOWN, None if it had ended before. Raises StoreError.
 
-        `in_doubt`: it may not have been queued. Then it is EXPIRED, and cannot be queued later.
+        `maybe_unqueued`: it may not have been queued. Then it is EXPIRED, and cannot be queued later.
         `unfetched_only`: does not end a command that a poll has fetched, and returns None.
         """
         keys = (self._keys.waiting, self._keys.handed, self._keys.ended)
-        how = "1" if in_doubt else "0", "1" if unfetched_only else "0"
+        how = "1" if maybe_unqueued else "0", "1" if unfetched_only else "0"
         reply: bytes = await self._store.run(_GIVE_UP, keys, operation_id, LEFT_MS, *how)
         return CommandState(reply.decode()) if reply else None
 
@@ -148,12 +148,12 @@ class CommandStream:
         given_up = self._store.run(_GIVE_UP, keys, operation_id, LEFT_MS, "1", "0")
         given_up.add_done_callback(lambda reply: reply.cancelled() or reply.exception())
 
-    def claim(self, entries: Sequence[str]) -> None:
-        """Deletes results that were handed on. If that is lost, they are deleted at their age."""
+    def delete_results(self, entries: Sequence[str]) -> None:
+        """Deletes results that their requests have received. If this call is lost, they expire."""
         self._store.tell("XDEL", self._keys.results, *entries)
 
-    async def take_off(self, entry: str) -> bool:
-        """Deletes a result that no uplink has claimed. False: one has. Raises StoreError."""
+    async def delete_unclaimed(self, entry: str) -> bool:
+        """Deletes a result that no request waits for. False: it is gone already. Raises StoreError."""
         return bool(await self._store.send("XDEL", self._keys.results, entry))
 
     # modapi's side

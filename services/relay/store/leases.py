@@ -55,8 +55,8 @@ class LeaseLook(NamedTuple):
     mine: bool
     newest: bool
     """Our socket has identified last, by what is noted in Redis: Takaro asks that one (protocol.md T3)."""
-    doubt: str
-    """The other uplinks that began to identify and have no answer: any of them may be last. "": none."""
+    open_identifies: str
+    """The tokens of other uplinks whose identify has begun and has no answer: any of them may be last."""
     record: str
     wanted: str
     watched: str
@@ -104,12 +104,12 @@ class Lease:
         return self._standing.trusted(boottime_s())
 
     async def renew(
-        self, *, take: bool = True, dead: str = "", want: str = "", settled: str = ""
+        self, *, take: bool = True, dead: str = "", want: str = "", ended_identifies: str = ""
     ) -> LeaseLook:
         """Renews the lease if it is ours, and takes it if it is free and `take` is set.
 
-        A record that is still `dead` counts as free. `want` is what to write if we stand by for it. A `doubt`
-        that is still `settled` ends.
+        A record that is still `dead` counts as free. `want` is what to write if we stand by for it. Open
+        identifies of other uplinks that are still the `ended_identifies` count as over.
 
         Raises StoreError: then the lease may still be ours.
         """
@@ -117,7 +117,7 @@ class Lease:
             self.clock.recall(await self._store.send("HGET", self._link_key, "clock") or b"")
             self._clock_recalled = True
         asked_s = boottime_s()
-        mine, newest, doubt, record, wanted, watched, *facts = await self._store.run(
+        mine, newest, open_identifies, record, wanted, watched, *facts = await self._store.run(
             _RENEW,
             self._looked_at,
             self.token,
@@ -126,14 +126,14 @@ class Lease:
             "1" if take else "0",
             dead,
             want,
-            settled,
+            ended_identifies,
             durable=True,  # else a primary that was cut off gives it away, and so does the one that follows
         )
         self._standing = LeaseHold(bool(mine), asked_s)
         if mine:
             self._renewed.set()
             self._renewed = asyncio.Event()
-        texts = [text.decode() for text in (doubt, record, wanted, watched)]
+        texts = [text.decode() for text in (open_identifies, record, wanted, watched)]
         look = LeaseLook(bool(mine), bool(newest), *texts, *facts)
         self._clock_told(look.now_ms, asked_s)
         if not look.batches:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 RENEWED_AFTER_READY_S = 30.0
 
-Dice = Callable[[float, float], float]
+Uniform = Callable[[float, float], float]
 """Such as random.uniform."""
 
 
@@ -22,10 +22,10 @@ class Delays:
     cap_s: float
     floor_s: float = 0.0
 
-    def delay_s(self, attempt: int, dice: Dice) -> float:
+    def delay_s(self, attempt: int, uniform: Uniform) -> float:
         """`attempt` counts failures since the delay was renewed, from 0."""
         ceiling_s = min(self.cap_s, self.base_s * 2.0 ** min(attempt, 32))
-        return dice(min(self.floor_s, ceiling_s), ceiling_s)
+        return uniform(min(self.floor_s, ceiling_s), ceiling_s)
 
 
 RECONNECT = Delays(base_s=0.5, cap_s=60.0)

@@ -12,11 +12,11 @@ from services.relay.protocol.vocabulary import ANSWER_WITHIN_S, HAND_OUT_WITHIN_
 STOP_WITHIN_S = 8.0
 """Time in which an uplink closes all its sockets when it stops. `docker stop` kills it after 10 s."""
 
-ANSWERED_WITHIN_S = 11.0
+LEAVE_WITHIN_S = 11.0
 """Time for a socket to close while its uplink goes on: Takaro may ask there for a second more, and waits 10 s
 for each answer."""
 
-LAST_WORDS_S = 0.2
+LAST_ANSWERS_S = 0.2
 """Requests that are open this long before the end are answered then, so that the answer is still written."""
 
 END_KNOWN_WITHIN_S = 1.0
@@ -51,7 +51,7 @@ def closing_times(now_s: float, closed_by_s: float, *, mod_polls: bool, has_succ
 
     `has_successor`: Takaro will soon ask another socket, so new requests are few and need not be refused.
     """
-    cut_short_s = max(now_s, closed_by_s - LAST_WORDS_S)
+    cut_short_s = max(now_s, closed_by_s - LAST_ANSWERS_S)
     answered_by_s = max(now_s, cut_short_s - END_KNOWN_WITHIN_S)
     fetched_by_s = max(now_s, answered_by_s - RUN_WITHIN_S) if mod_polls else now_s
     return ClosingTimes(
@@ -63,6 +63,6 @@ def closing_times(now_s: float, closed_by_s: float, *, mod_polls: bool, has_succ
     )
 
 
-def polls(silent_s: float | None) -> bool:
+def polls_soon(silent_s: float | None) -> bool:
     """Whether a mod that has been silent for this time (None: for ever) may soon fetch a command."""
     return silent_s is not None and silent_s < POLLS_WITHIN_S

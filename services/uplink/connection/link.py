@@ -12,7 +12,7 @@ from services.relay.service.logs import InstanceLogger
 from services.relay.service.settings import Instance
 from services.relay.store.leases import Lease
 from services.uplink.connection.backoff import RECONNECT, REFUSED, RENEWED_AFTER_READY_S
-from services.uplink.connection.closing_times import ANSWERED_WITHIN_S
+from services.uplink.connection.closing_times import LEAVE_WITHIN_S
 from services.uplink.connection.replacement import Replacement
 from services.uplink.connection.socket_session import SocketSession, SocketSettings
 from services.uplink.context import UplinkContext
@@ -39,7 +39,7 @@ class Link:
         delivery: Delivery,
     ) -> None:
         log = InstanceLogger(logger, instance.slug)
-        self._settings = SocketSettings(instance, context, lease, handler, status.say, self._changed, log)
+        self._settings = SocketSettings(instance, context, lease, handler, status.report, self._changed, log)
         self._status = status
         self._delivery = delivery
         self._used: SocketSession | None = None
@@ -70,7 +70,7 @@ class Link:
                 part.result()
         except LostLease:
             self._status.close()  # from now on the new owner shows its own
-            await self.leave(time.monotonic() + ANSWERED_WITHIN_S)
+            await self.leave(time.monotonic() + LEAVE_WITHIN_S)
             raise
         finally:
             tasks = [*parts, *self._leaving, *self._running.values()]
@@ -151,7 +151,7 @@ class Link:
         self._changed()
         if before and not before.ended.done():
             self._settings.context.metrics.recycled.inc()
-            task = asyncio.create_task(before.leave(time.monotonic() + ANSWERED_WITHIN_S))
+            task = asyncio.create_task(before.leave(time.monotonic() + LEAVE_WITHIN_S))
             self._leaving.add(task)
             task.add_done_callback(self._leaving.discard)
 

@@ -11,7 +11,7 @@ from enum import Enum, auto, unique
 QUIET_AFTER_S = 100.0
 """Three rounds of Takaro's requests have not come."""
 
-PEACE_S = 3_600.0
+AT_MOST_EVERY_S = 3_600.0
 """Time between two replacements of the socket for this reason, and between two warnings."""
 
 _NEVER_S = float("-inf")
@@ -22,7 +22,7 @@ class Finding(Enum):
     """What a look at the socket in use has found."""
 
     NOTHING = auto()
-    DEAF = auto()  # Takaro does not ask on it: replace the socket
+    NOT_ASKED = auto()  # Takaro does not ask on it: replace the socket
     USURPED = auto()  # Takaro did not ask on the new one either: log it, and do no more
     ASKED_AGAIN = auto()  # Takaro asks again after that
 
@@ -45,12 +45,12 @@ class OtherClientWatch:
                 return Finding.ASKED_AGAIN
         if now_s - max(self.asked_s or _NEVER_S, identified_s) < QUIET_AFTER_S:
             return Finding.NOTHING
-        if now_s - self._warned_s < PEACE_S:
+        if now_s - self._warned_s < AT_MOST_EVERY_S:
             return Finding.NOTHING
-        if now_s - self._renewed_s < PEACE_S:
+        if now_s - self._renewed_s < AT_MOST_EVERY_S:
             if self.asked_s is None:
                 return Finding.NOTHING
             self._warned_s, self._usurped = now_s, True
             return Finding.USURPED
         self._renewed_s = now_s
-        return Finding.DEAF
+        return Finding.NOT_ASKED

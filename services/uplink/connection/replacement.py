@@ -38,7 +38,7 @@ class Replacement:
         """Whether `session`, the socket in use, has had its time, or Takaro asks another one."""
         now_s, requests = time.monotonic(), session.requests
         match self._other_client.look(session.identified_s, requests.asked_s, now_s):
-            case Finding.DEAF:
+            case Finding.NOT_ASKED:
                 return True
             case Finding.USURPED:
                 self._metrics.usurped.inc()

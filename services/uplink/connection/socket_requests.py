@@ -6,7 +6,7 @@ import time
 from array import array
 
 from services.relay.service.logs import InstanceLogger
-from services.uplink.connection.closing_times import LAST_WORDS_S
+from services.uplink.connection.closing_times import LAST_ANSWERS_S
 from services.uplink.connection.socket_writer import SocketWriter
 from services.uplink.reporting.metrics import UplinkMetrics
 from services.uplink.requests.handler import RequestHandler
@@ -62,7 +62,7 @@ class SocketRequests:
         if tasks := list(self.open):
             for task in tasks:
                 task.cancel()
-            await asyncio.wait(tasks, timeout=LAST_WORDS_S)
+            await asyncio.wait(tasks, timeout=LAST_ANSWERS_S)
         writer.flush()
 
 

@@ -20,7 +20,7 @@ from services.relay.service.lifecycle import cancelled
 from services.relay.service.logs import InstanceLogger
 from services.relay.service.settings import Instance
 from services.relay.store.leases import Lease
-from services.uplink.connection.closing_times import LAST_WORDS_S
+from services.uplink.connection.closing_times import LAST_ANSWERS_S
 from services.uplink.connection.socket_requests import SocketRequests
 from services.uplink.connection.socket_writer import SocketWriter
 from services.uplink.connection.states import LinkTrigger, after
@@ -42,7 +42,7 @@ nothing about events."""
 logger = logging.getLogger(__name__)
 
 
-class Say(Protocol):
+class Report(Protocol):
     """Logs a text for the operator, once for each change. `good`: nothing is wrong now."""
 
     def __call__(self, text: str, *, good: bool = False, permanent: bool = False) -> None: ...
@@ -56,7 +56,7 @@ class SocketSettings:
     context: UplinkContext
     lease: Lease
     handler: RequestHandler
-    say: Say
+    report: Report
     changed: Callable[[], None]
     logger: InstanceLogger
 
@@ -123,10 +123,10 @@ class SocketSession:
             if not self._leaving:
                 where = urlsplit(context.takaro_url).hostname
                 why = self._why_dropped or frames.one_line(str(error)) or type(error).__name__
-                settings.say(f"Takaro at {where} is out of reach ({why}), trying again")
+                settings.report(f"Takaro at {where} is out of reach ({why}), trying again")
         except Exception as error:
             faults.caught(settings.logger, FaultKind.FRAME, error)
-            settings.say("the socket to Takaro ended by a fault of the relay, trying again")
+            settings.report("the socket to Takaro ended by a fault of the relay, trying again")
         finally:
             self.ended.set_result(None)
             if self.state not in (LinkState.WAITING, LinkState.REFUSED):
@@ -171,13 +171,13 @@ class SocketSession:
         if isinstance(answer, IdentifyRefused):
             self._move(LinkTrigger.NEVER if answer.permanent else LinkTrigger.NOT_NOW)
             then = answer.remedy or "trying again"
-            settings.say(f"Takaro refuses this server ({answer.text}), {then}", permanent=answer.permanent)
+            settings.report(f"Takaro refuses this server ({answer.text}), {then}", permanent=answer.permanent)
             await self.writer.close()
         else:
             self.game_server_id = answer.game_server_id
             self.identified_s = time.monotonic()
             self._move(LinkTrigger.IDENTIFIED)
-            settings.say(f"linked to Takaro, game server {answer.game_server_id}", good=True)
+            settings.report(f"linked to Takaro, game server {answer.game_server_id}", good=True)
             await self._note_identified()
 
     async def _announced(self) -> bool:
@@ -279,7 +279,7 @@ class SocketSession:
         """
         self._leaving = True
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(closed_by_s - LAST_WORDS_S - time.monotonic()):
+            async with asyncio.timeout(closed_by_s - LAST_ANSWERS_S - time.monotonic()):
                 await self._unpumped.wait()
                 if elsewhere:
                     await self._until(elsewhere)

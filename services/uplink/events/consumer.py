@@ -47,7 +47,7 @@ class StreamConsumer:
         self.progress = Progress(Delivered())
         self.unread = True
         """There may be events that were not read."""
-        self.stirred = asyncio.Event()
+        self.woken = asyncio.Event()
         """Set when the pump has to look again: new events, a pong, an error, or the end."""
         self.logger = InstanceLogger(logger, stream.slug)
         self._stream = stream
@@ -61,7 +61,7 @@ class StreamConsumer:
     def wake(self) -> None:
         """There may be new events."""
         self.unread = True
-        self.stirred.set()
+        self.woken.set()
 
     async def begin(self) -> None:
         """Starts again where Redis says that the delivery is. Raises LostLease."""
@@ -116,7 +116,7 @@ class StreamConsumer:
             happened_s = wall_now_s - min(age.most_s, ages.HISTORY_S)
             for event in entry.events:
                 with faults.kept(self.logger, FaultKind.LISTENER):
-                    self._mirror.happened(event, happened_s, wall_now_s)
+                    self._mirror.take_event(event, happened_s, wall_now_s)
         return events
 
     async def taken(self, taken: TakenWindow) -> None:

@@ -9,7 +9,7 @@ from services.relay.service.faults import BEGIN_AGAIN_S, FaultKind
 from services.relay.service.lifecycle import cancelled
 from services.relay.store.leases import Lease
 from services.uplink.connection.backoff import IDENTIFY_AGAIN, RENEWED_AFTER_READY_S
-from services.uplink.connection.socket_session import Say, SocketSession
+from services.uplink.connection.socket_session import Report, SocketSession
 from services.uplink.events.consumer import StreamConsumer
 from services.uplink.events.pump import Disowned, EventPump, NoReceipt
 from services.uplink.reporting.metrics import UplinkMetrics
@@ -21,11 +21,13 @@ DRAIN_WITHIN_S = 2.5
 class Delivery:
     """Runs one pump at a time, on the socket in use."""
 
-    def __init__(self, consumer: StreamConsumer, lease: Lease, metrics: UplinkMetrics, say: Say) -> None:
+    def __init__(
+        self, consumer: StreamConsumer, lease: Lease, metrics: UplinkMetrics, report: Report
+    ) -> None:
         self._consumer = consumer
         self._lease = lease
         self._metrics = metrics
-        self._say = say
+        self._report = report
         self._session: SocketSession | None = None
         self._changed = asyncio.Event()
         self._finishing = False
@@ -91,5 +93,5 @@ class Delivery:
         if disowned and session is self._session and not self._finishing:
             lasted = time.monotonic() - begun_s > RENEWED_AFTER_READY_S
             self._times_disowned = 0 if lasted else self._times_disowned + 1
-            self._say(f"{disowned}; identifying again")
+            self._report(f"{disowned}; identifying again")
             await session.identify_again(IDENTIFY_AGAIN.delay_s(self._times_disowned, random.uniform))

@@ -47,7 +47,7 @@ class _Waiting(NamedTuple):
     due_s: float
 
 
-class Turns:
+class GapQueue:
     """What was read of the stream and not written yet, on one socket. Times are seconds on a clock that is
     never set.
 
@@ -67,24 +67,24 @@ class Turns:
         self._write = _Write()
         self._write.at_s = -NEVER
 
-    def due_s(self, room: int) -> float:
-        """When `take` finds something with this `room`; NEVER: there is nothing.
+    def due_s(self, capacity: int) -> float:
+        """When `take` finds an event, if up to `capacity` may be written; NEVER: there is none.
 
-        If there are many unseen events, it waits for room for a whole window of them.
+        If there are many unseen events, it waits until a whole window of them may be written.
         """
-        if room <= 0:
+        if capacity <= 0:
             return NEVER
-        if self.unseen and self.waiting < LOOKAHEAD and room >= min(WINDOW_EVENTS, len(self.unseen)):
+        if self.unseen and self.waiting < LOOKAHEAD and capacity >= min(WINDOW_EVENTS, len(self.unseen)):
             return -NEVER
         return self._due[0][0] if self._due else NEVER
 
-    def take(self, now_s: float, room: int) -> tuple[list[StreamEvent], list[StreamEvent]]:
-        """Up to WINDOW_EVENTS events to write now, at most `room`, and events that turned out to be too old.
+    def take(self, now_s: float, capacity: int) -> tuple[list[StreamEvent], list[StreamEvent]]:
+        """Up to WINDOW_EVENTS events to write now, at most `capacity`, and events that are too old.
         Call `written` after the write.
 
         While an event waits for its gap, it does not grow older. Any other delay counts.
         """
-        most = min(WINDOW_EVENTS, room)
+        most = min(WINDOW_EVENTS, capacity)
         if now_s - self._write.at_s > PLAYER_GAP_S:
             self._last.clear()  # the gaps of all that was written are over
         elif now_s - self._forgotten_s > PLAYER_GAP_S:
@@ -94,8 +94,8 @@ class Turns:
         events: list[StreamEvent] = []
         expired: list[StreamEvent] = []
         while self._due and self._due[0][0] <= now_s and len(events) < most:
-            self._go_on(now_s, most, events, expired)
-        unseen = self.unseen if room - len(events) >= min(WINDOW_EVENTS, len(self.unseen)) else ()
+            self._take_lane(now_s, most, events, expired)
+        unseen = self.unseen if capacity - len(events) >= min(WINDOW_EVENTS, len(self.unseen)) else ()
         while unseen and len(events) < most and self.waiting < LOOKAHEAD:
             event = self.unseen.popleft()
             if now_s > event.batch.young_until_s and _is_too_old(event, now_s):
@@ -104,7 +104,7 @@ class Turns:
             lane, text = _lane(event)
             loose = not lane or event.event["type"] == _KILL
             if lane in self._lanes or (lane, text) in self._last:
-                due_s = self._free_s(lane, text, loose)
+                due_s = self._earliest_s(lane, text, loose)
                 if lane in self._lanes or due_s > now_s:
                     self._wait(lane, event, loose, now_s, max(now_s, due_s))
                     continue
@@ -116,7 +116,7 @@ class Turns:
         """The events of the last `take` are written: what follows keeps its distance from now."""
         self._write.at_s = now_s
 
-    def _free_s(self, lane: str, text: str, loose: bool) -> float:
+    def _earliest_s(self, lane: str, text: str, loose: bool) -> float:
         """When an event of that lane may go, as far as the written events are concerned."""
         if (last := self._last.get((lane, text))) is None:
             return -NEVER
@@ -133,16 +133,18 @@ class Turns:
             self._lanes[lane] = deque([_Waiting(event, loose, due_s - now_s, due_s)])
             heappush(self._due, (due_s, lane))
 
-    def _go_on(self, now_s: float, most: int, events: list[StreamEvent], expired: list[StreamEvent]) -> None:
+    def _take_lane(
+        self, now_s: float, most: int, events: list[StreamEvent], expired: list[StreamEvent]
+    ) -> None:
         """Takes the events of the lane that is due first, as far as their gaps are over."""
         _, lane = heappop(self._due)
         waiting = self._lanes[lane]
         while waiting:
             event, loose, gap_s, due_s = waiting[0]
             _, text = _lane(event)
-            free_s = self._free_s(lane, text, loose)
-            if free_s > now_s or len(events) >= most:
-                heappush(self._due, (free_s, lane))
+            earliest_s = self._earliest_s(lane, text, loose)
+            if earliest_s > now_s or len(events) >= most:
+                heappush(self._due, (earliest_s, lane))
                 return
             waiting.popleft()
             self.waiting -= 1

@@ -10,7 +10,7 @@ from services.relay.store.leases import Lease
 from services.relay.store.stream_entries import StreamEntry
 from services.uplink.connection.socket_writer import SocketWriter
 from services.uplink.events.consumer import KEEP_ALIVE, StreamConsumer
-from services.uplink.events.gaps import LOOKAHEAD, Turns
+from services.uplink.events.gaps import LOOKAHEAD, GapQueue
 from services.uplink.events.progress import StreamBatch, StreamEvent
 from services.uplink.events.receipts import MAX_REPEATED, NEVER, WINDOW_EVENTS, Receipts
 from services.uplink.reporting.metrics import UplinkMetrics
@@ -45,10 +45,10 @@ class NoReceipt(RelayError):
 class Plan(NamedTuple):
     """What to do next, and when, on boottime_s(). NEVER: not before something else has happened."""
 
-    room: int
+    capacity: int
     """Number of events that may be written: a crash must not repeat more than MAX_REPEATED."""
     read: bool
-    """Read on: there is room for more events than were read and not looked at."""
+    """Read on: more events may be written than were read and not looked at."""
     events_s: float
     ping_s: float
     keep_alive_s: float
@@ -66,7 +66,7 @@ class EventPump:
         self._lease = lease
         self._metrics = metrics
         self._receipts = Receipts()
-        self._turns = Turns()
+        self._gap_queue = GapQueue()
         self._finishing = False
         self._written_s = self._pinged_s = 0.0  # when last
         self._pong_s: float | None = None  # when a pong came that is not handled yet
@@ -81,28 +81,28 @@ class EventPump:
         """A pong of Takaro came."""
         if self._receipts.ping_under_way:
             self._pong_s = boottime_s()
-            self._consumer.stirred.set()
+            self._consumer.woken.set()
 
     def refused(self, frame: frames.ErrorFrame) -> None:
         """An error frame of Takaro came: it has not accepted one of the unacknowledged events."""
         self._metrics.error_frames.labels("internal" if frame.internal else "invalid").inc()
         if frame.internal:
             self._receipts.lost()
-            self._consumer.stirred.set()
+            self._consumer.woken.set()
         else:
             self._receipts.refused(frame.text)
 
     def finish(self) -> None:
         """Stops sending events. `run` returns when those under way are proven and acknowledged."""
         self._finishing = True
-        self._consumer.stirred.set()
+        self._consumer.woken.set()
 
     async def run(self) -> None:
         """Runs until `finish`. Raises Disowned, NoReceipt, LostLease. To cancel it loses nothing."""
         await self._consumer.begin()
         self._written_s = boottime_s()
         while not self._finishing or self._receipts.unproven:
-            self._consumer.stirred.clear()
+            self._consumer.woken.clear()
             if (pong_s := self._pong_s) is not None:
                 self._pong_s = None
                 if taken := self._receipts.ponged(pong_s):
@@ -111,7 +111,7 @@ class EventPump:
             plan = self._plan(now_s)
             if plan.read or not self._lease.trusted:
                 if plan.read:
-                    self._turns.unseen += await self._consumer.read()
+                    self._gap_queue.unseen += await self._consumer.read()
                 while not self._lease.trusted:  # Redis is away: the lease is not lost, the socket stays open
                     await self._lease.renewal()
                 now_s = boottime_s()
@@ -123,19 +123,19 @@ class EventPump:
             elif now_s >= plan.acknowledge_s:
                 await self._acknowledge(now_s)
             elif not plan.read:
-                await self._rest(min(write_s, plan.acknowledge_s), now_s)
+                await self._wait(min(write_s, plan.acknowledge_s), now_s)
         await self._consumer.acknowledge()
 
     def _plan(self, now_s: float) -> Plan:
         """Decides what is next. Changes nothing."""
-        receipts, turns, consumer = self._receipts, self._turns, self._consumer
-        progress, unread, unseen = consumer.progress, consumer.unread, len(turns.unseen)
+        receipts, gap_queue, consumer = self._receipts, self._gap_queue, self._consumer
+        progress, unread, unseen = consumer.progress, consumer.unread, len(gap_queue.unseen)
         unproven, proven_s = receipts.unproven, receipts.proven_s
         # No newer event may overtake those that Takaro could not place.
         ending = self._finishing or receipts.disowned > 0
-        room = 0 if ending else MAX_REPEATED - unproven - progress.sent
+        capacity = 0 if ending else MAX_REPEATED - unproven - progress.sent
         # Do other events wait for the events under way?
-        urgent = ending or (room < WINDOW_EVENTS and (unread or unseen > 0 or turns.waiting > 0))
+        urgent = ending or (capacity < WINDOW_EVENTS and (unread or unseen > 0 or gap_queue.waiting > 0))
         ping_s = NEVER
         if not receipts.ping_under_way:
             if receipts.unpinged:
@@ -148,19 +148,19 @@ class EventPump:
         if progress.count:
             drop_s = self._drop_s if progress.count < MAX_ACKNOWLEDGED else 0.0
         return Plan(
-            room,
-            unread and room > unseen and turns.waiting < LOOKAHEAD,
-            turns.due_s(room),
+            capacity,
+            unread and capacity > unseen and gap_queue.waiting < LOOKAHEAD,
+            gap_queue.due_s(capacity),
             ping_s,
-            self._written_s + KEEP_ALIVE_S if room > 0 and not unproven else NEVER,
-            min(proven_s, drop_s, receipts.heard_s if receipts.disowned else NEVER),
+            self._written_s + KEEP_ALIVE_S if capacity > 0 and not unproven else NEVER,
+            min(proven_s, drop_s, receipts.errors_complete_s if receipts.disowned else NEVER),
         )
 
     def _write(self, plan: Plan, now_s: float) -> None:
         """Writes the events that are due, and a ping behind the last of them."""
         events: list[StreamEvent] = []
         if now_s >= plan.events_s:
-            events, expired = self._turns.take(now_s, plan.room)
+            events, expired = self._gap_queue.take(now_s, plan.capacity)
             if expired:
                 if not self._consumer.progress.count:
                     self._drop_s = next_beat_s(now_s, BEAT_S)
@@ -170,7 +170,7 @@ class EventPump:
         if events:
             self._writer.send(*[frames.game_event(event.event) for event in events])
             self._receipts.written(events)
-        plan = self._plan(now_s)  # there is less room now
+        plan = self._plan(now_s)  # fewer events may be written now
         if now_s >= plan.ping_s and not (events and now_s >= plan.events_s):
             self._writer.send(frames.ping())
             self._receipts.pinged()
@@ -178,12 +178,12 @@ class EventPump:
         self._writer.flush()
         if events:
             self._written_s = boottime_s()
-            self._turns.written(self._written_s)
+            self._gap_queue.written(self._written_s)
 
     async def _acknowledge(self, now_s: float) -> None:
         """Acknowledges the proven events. Raises Disowned when the errors of all lost events have come."""
         receipts = self._receipts
-        if receipts.disowned and now_s >= receipts.heard_s:
+        if receipts.disowned and now_s >= receipts.errors_complete_s:
             raise Disowned(receipts.disowned, receipts.unproven)
         proven = receipts.proven(now_s)
         if proven and proven[0] is _KEEP_ALIVE:  # it is the first: it is written when nothing is under way
@@ -191,17 +191,17 @@ class EventPump:
         self._consumer.progress.done(proven)
         await self._consumer.acknowledge()
 
-    async def _rest(self, until_s: float, now_s: float) -> None:
+    async def _wait(self, until_s: float, now_s: float) -> None:
         """Waits until then, or until something happens. Raises NoReceipt."""
         if self._receipts.ping_under_way:
             receipt_s = self._pinged_s + RECEIPT_WITHIN_S
             if self._pong_s is None and now_s >= receipt_s:
                 raise NoReceipt(f"Takaro answered no ping for {RECEIPT_WITHIN_S:.0f} s")
             until_s = min(until_s, receipt_s)
-        rest_s = min(max(0.0, until_s - now_s), KEEP_ALIVE_S)
-        stirred = self._consumer.stirred
-        timer = asyncio.get_running_loop().call_later(rest_s, stirred.set)  # timeout() costs more
+        wait_s = min(max(0.0, until_s - now_s), KEEP_ALIVE_S)
+        woken = self._consumer.woken
+        timer = asyncio.get_running_loop().call_later(wait_s, woken.set)  # timeout() costs more
         try:
-            await stirred.wait()
+            await woken.wait()
         finally:
             timer.cancel()

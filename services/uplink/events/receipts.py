@@ -66,21 +66,23 @@ class Receipts:
         self.disowned = 0
         """Events for which Takaro did not have our server: they must be sent again."""
         self._pinged: list[StreamEvent] = []  # before the ping that is under way
-        self._once: list[StreamEvent] = []  # one pong has come, at ponged_s
-        self._twice: deque[tuple[list[StreamEvent], float]] = deque()  # two have; the first one at that time
+        self._ponged_once: list[StreamEvent] = []  # one pong has come, at ponged_s
+        self._ponged_twice: deque[tuple[list[StreamEvent], float]] = (
+            deque()
+        )  # two have; the first one at that time
         self._refused: list[RefusedEvent] = []
 
     @property
     def proven_s(self) -> float:
         """When the next events may be acknowledged; NEVER: there are none."""
-        return NEVER if self.disowned or not self._twice else self._twice[0][1] + PROVEN_AFTER_S
+        return NEVER if self.disowned or not self._ponged_twice else self._ponged_twice[0][1] + PROVEN_AFTER_S
 
     @property
-    def heard_s(self) -> float:
+    def errors_complete_s(self) -> float:
         """When the errors of all lost events have come; NEVER: nothing was lost, or pongs are missing."""
-        if not self.disowned or self.ping_under_way or self.unpinged or self._once:
+        if not self.disowned or self.ping_under_way or self.unpinged or self._ponged_once:
             return NEVER
-        return self._twice[-1][1] + PROVEN_AFTER_S if self._twice else 0.0
+        return self._ponged_twice[-1][1] + PROVEN_AFTER_S if self._ponged_twice else 0.0
 
     def written(self, events: Sequence[StreamEvent]) -> None:
         """Events were written."""
@@ -95,7 +97,12 @@ class Receipts:
     def refused(self, reason: str) -> None:
         """Takaro refused the content of one unacknowledged event. To send the window again would not help: it
         would repeat the other events. Without any, the error is about something else that we sent."""
-        windows = [*(events for events, _ in self._twice), self._once, self._pinged, self.unpinged]
+        windows = [
+            *(events for events, _ in self._ponged_twice),
+            self._ponged_once,
+            self._pinged,
+            self.unpinged,
+        ]
         candidates = tuple(event.event for events in windows for event in events)
         if candidates:
             self._refused.append(RefusedEvent(reason, candidates))
@@ -109,12 +116,12 @@ class Receipts:
 
         Returns None if that was nothing, or if events must be sent again first.
         """
-        taken, first_pong_s = self._once, self.ponged_s
-        self._once, self.ponged_s = self._pinged, now_s if self._pinged else None
+        taken, first_pong_s = self._ponged_once, self.ponged_s
+        self._ponged_once, self.ponged_s = self._pinged, now_s if self._pinged else None
         self._pinged, self.ping_under_way = [], False
         if first_pong_s is None:
             return None
-        self._twice.append((taken, first_pong_s))
+        self._ponged_twice.append((taken, first_pong_s))
         if self.disowned:
             return None
         refused, self._refused = tuple(self._refused), []
@@ -129,6 +136,6 @@ class Receipts:
         """The events that may be acknowledged now. They count as acknowledged from then on."""
         found: list[StreamEvent] = []
         while self.proven_s <= now_s:
-            found += self._twice.popleft()[0]
+            found += self._ponged_twice.popleft()[0]
         self.unproven -= len(found)
         return found

@@ -23,16 +23,16 @@ WANTED_FOR_S = 3.5
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class LeaseView:
     """A lease as the last look found it. `record` changes with each renewal; "": the lease is free.
 
-    `newest`: Takaro asks our socket. `doubt` names other uplinks that began to identify and have no answer.
-    `wanted`: an uplink stands by. `ready`: that uplink has an identified socket.
+    `newest`: Takaro asks our socket. `open_identifies` has the tokens of other uplinks whose identify has
+    begun and has no answer. `wanted`: an uplink stands by. `ready`: that uplink has an identified socket.
     """
 
     mine: bool
     newest: bool = False
-    doubt: str = ""
+    open_identifies: str = ""
     record: str = ""
     wanted: bool = False
     ready: bool = False
@@ -109,53 +109,58 @@ MOVES: dict[ClaimState, dict[LookResult, tuple[ClaimState, ClaimStep]]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
-    """What to write at the next renewal.
+class LeaseRequest:
+    """What to ask for at the next renewal.
 
     `take` the lease if it is free or its record is still `dead`. `want`: write that this uplink stands by.
-    `settled` is the doubt that ends now, because it has stood still for too long.
+    `ended_identifies`: the open identifies of other uplinks that count as over, because they have not changed
+    for STILL_FOR_S.
     """
 
     take: bool
     want: bool
     dead: str
-    settled: str = ""
+    ended_identifies: str = ""
 
 
-class Claims:
-    """The claim on one instance, from look to look."""
+class Claim:
+    """The claim of this uplink on one instance, from look to look."""
 
     def __init__(self) -> None:
         self.state = ClaimState.WATCHING
         self._record: str | None = None  # None: not looked yet
         self._still_since_s = 0.0
-        self._doubt, self._doubt_since_s = "", 0.0
+        self._open_identifies, self._open_since_s = "", 0.0
         self._unasked_since_s: float | None = None
 
     @property
     def owner(self) -> bool:
         return self.state in (ClaimState.OWNER, ClaimState.HANDING_OVER)
 
-    def next(self, now_s: float, *, ours: bool) -> Claim:
-        """The claim to make. `ours`: the instance belongs to this uplink."""
+    def next_request(self, now_s: float, *, ours: bool) -> LeaseRequest:
+        """What to ask for now. `ours`: the instance belongs to this uplink."""
         stands_by = self.state is ClaimState.STANDING_BY
         still_s = now_s - self._still_since_s
         dead = self._record if not self.owner and self._record and still_s > STILL_FOR_S else ""
         patient = self._record == "" and still_s > PATIENCE_S
         take = self.owner or stands_by or ours or patient or bool(dead)
-        settled = self._doubt if self.owner and now_s - self._doubt_since_s > STILL_FOR_S else ""
-        return Claim(take=take, want=stands_by and not dead, dead=dead, settled=settled)
+        ended_identifies = (
+            self._open_identifies if self.owner and now_s - self._open_since_s > STILL_FOR_S else ""
+        )
+        return LeaseRequest(
+            take=take, want=stands_by and not dead, dead=dead, ended_identifies=ended_identifies
+        )
 
-    def saw(self, now_s: float, seen: Seen, *, ours: bool, may_move: Callable[[], bool]) -> ClaimStep:
+    def looked(self, now_s: float, view: LeaseView, *, ours: bool, may_move: Callable[[], bool]) -> ClaimStep:
         """What follows from a look. `may_move` is called before an instance of another uplink is wanted."""
-        if seen.record != self._record:
-            self._record, self._still_since_s = seen.record, now_s
-        if seen.doubt != self._doubt:
-            self._doubt, self._doubt_since_s = seen.doubt, now_s
-        if seen.mine:
-            found = self._found_mine(now_s, seen)
+        if view.record != self._record:
+            self._record, self._still_since_s = view.record, now_s
+        if view.open_identifies != self._open_identifies:
+            self._open_identifies, self._open_since_s = view.open_identifies, now_s
+        if view.mine:
+            found = self._found_mine(now_s, view)
         else:
-            movable = self.state is ClaimState.WATCHING and ours and seen.record and may_move()
+            movable = self.state is ClaimState.WATCHING and ours and view.record and may_move()
             found = LookResult.MOVABLE if movable else LookResult.OTHERS
         before = self.state
         self.state, step = MOVES[before][found]
@@ -163,12 +168,12 @@ class Claims:
             self._unasked_since_s = None
         return step
 
-    def _found_mine(self, now_s: float, seen: Seen) -> LookResult:
+    def _found_mine(self, now_s: float, view: LeaseView) -> LookResult:
         if self.state is not ClaimState.OWNER:
-            return LookResult.ASKED if seen.newest else LookResult.UNASKED
-        if seen.ready:
+            return LookResult.ASKED if view.newest else LookResult.UNASKED
+        if view.ready:
             return LookResult.READY
-        if seen.newest or seen.wanted:
+        if view.newest or view.wanted:
             self._unasked_since_s = None
             return LookResult.ASKED
         if self._unasked_since_s is None:

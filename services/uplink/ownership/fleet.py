@@ -18,7 +18,7 @@ from services.relay.service.settings import Instance
 from services.relay.service.token_bucket import TokenBucket
 from services.relay.store.client import steadily
 from services.relay.store.leases import RENEW_EVERY_S
-from services.uplink.connection.closing_times import ANSWERED_WITHIN_S, STOP_WITHIN_S
+from services.uplink.connection.closing_times import LEAVE_WITHIN_S, STOP_WITHIN_S
 from services.uplink.context import UplinkContext
 from services.uplink.ownership.heartbeat import Heartbeat
 from services.uplink.ownership.instance_owner import InstanceOwner
@@ -91,7 +91,7 @@ class Fleet:
         Its sockets close when the requests that came over them are answered. `served`: there is another one,
         and the mod goes on polling.
         """
-        closed_by_s = time.monotonic() + ANSWERED_WITHIN_S
+        closed_by_s = time.monotonic() + LEAVE_WITHIN_S
         before = self._ending.get(slug)
 
         async def let_go() -> None:
@@ -252,5 +252,5 @@ class Fleet:
                 continue
             for slug in slugs:
                 with self._kept(slug, FaultKind.LISTENER):
-                    if (owner := self.owners.get(slug)) and owner.owned:
-                        owner.owned.wake(events=channel == WAKE_EVENTS, results=channel == WAKE_RESULTS)
+                    if (owner := self.owners.get(slug)) and owner.in_use:
+                        owner.in_use.wake(events=channel == WAKE_EVENTS, results=channel == WAKE_RESULTS)

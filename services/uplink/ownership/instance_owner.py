@@ -17,13 +17,13 @@ from services.relay.service.logs import CHANGE, InstanceLogger
 from services.relay.service.settings import Instance
 from services.relay.store.event_stream import MAX_QUEUED_BYTES, MAX_QUEUED_EVENTS
 from services.relay.store.leases import RENEW_EVERY_S, Lease, LeaseLook
-from services.uplink.connection.closing_times import ANSWERED_WITHIN_S, ClosingTimes, closing_times, polls
+from services.uplink.connection.closing_times import LEAVE_WITHIN_S, ClosingTimes, closing_times, polls_soon
 from services.uplink.context import UplinkContext
-from services.uplink.ownership.claims import Claims, ClaimState, ClaimStep, Seen
+from services.uplink.ownership.claims import Claim, ClaimState, ClaimStep, LeaseView
 from services.uplink.ownership.owned_instance import OwnedInstance
 from services.uplink.reporting.alerts.conditions import Sighting
 from services.uplink.reporting.metrics import BACKLOG_BYTES, BACKLOG_EVENTS, CONTACT, OLDEST, STATE
-from services.uplink.requests.mod_contact import Contact, ContactChange
+from services.uplink.requests.mod_contact import ContactChange, ModContact
 
 LOOK_ELSEWHERE_EVERY_S = 0.25
 """Interval of looking whether Takaro asks another uplink's socket, while ours waits to be closed."""
@@ -45,19 +45,19 @@ class InstanceOwner:
             context.uplink,
             lambda step: context.clock_steps.saw(step, context.metrics, boottime_s()),
         )
-        self.contact = Contact(time.monotonic())
+        self.contact = ModContact(time.monotonic())
         self._context = context
         self._row = context.metrics.instances.row(instance.slug)
         self._row.shown = lambda: self.lease.held
         self._logger = InstanceLogger(logger, instance.slug)
-        self._claims = Claims()
-        self._at_lease = asyncio.Lock()  # no renewal while the lease is given back
-        self.owned: OwnedInstance | None = None
+        self._claim = Claim()
+        self._lease_lock = asyncio.Lock()  # no renewal while the lease is given back
+        self.in_use: OwnedInstance | None = None
         """The link in use."""
         self._running: dict[OwnedInstance, asyncio.Task[None]] = {}
         """Also the links that are left: they hold no lease, but have open requests on their sockets."""
         self._handing_over: asyncio.Task[None] | None = None
-        self._aside: set[asyncio.Task[None]] = set()
+        self._background: set[asyncio.Task[None]] = set()
 
     async def tend(self, *, ours: bool, may_move: Callable[[], bool]) -> None:
         """Looks at the lease once and does what follows. `ours`: the instance belongs to this uplink.
@@ -66,70 +66,77 @@ class InstanceOwner:
         died, the next look is at the lease's end.
         """
         # One look at a time, with what follows from it: otherwise two of them could begin two links.
-        async with self._at_lease:
-            if self._claims.state is not ClaimState.STOPPED:
-                self._clear_up()
+        async with self._lease_lock:
+            if self._claim.state is not ClaimState.STOPPED:
+                self._forget_ended()
                 await self._look(ours=ours, may_move=may_move)
-        if self.owned:
-            await self.owned.publish()
+        if self.in_use:
+            await self.in_use.publish()
 
     async def _look(self, *, ours: bool, may_move: Callable[[], bool]) -> None:
-        claim = self._claims.next(time.monotonic(), ours=ours)
+        request = self._claim.next_request(time.monotonic(), ours=ours)
         want = ""
-        if claim.want:
-            want = "ready" if self.owned and self.owned.identified else "waiting"
+        if request.want:
+            want = "ready" if self.in_use and self.in_use.identified else "waiting"
         try:
-            look = await self.lease.renew(take=claim.take, dead=claim.dead, want=want, settled=claim.settled)
+            look = await self.lease.renew(
+                take=request.take, dead=request.dead, want=want, ended_identifies=request.ended_identifies
+            )
         except StoreError:
             self.contact.store_away = True
             return  # no lost lease: the link goes on, and stops sending by itself when the time is up
         now_s = time.monotonic()
-        seen = Seen(
-            look.mine, look.newest, look.doubt, look.record, bool(look.wanted), look.wanted == "ready"
+        view = LeaseView(
+            look.mine,
+            look.newest,
+            look.open_identifies,
+            look.record,
+            bool(look.wanted),
+            look.wanted == "ready",
         )
-        step = self._claims.saw(now_s, seen, ours=ours, may_move=may_move)
-        self._take_in(now_s, look)
-        self._do(step)
-        if (self._claims.owner or claim.want) and not self.owned:
-            owned = self.owned = OwnedInstance(self.instance, self._context, self.lease, self.contact)
+        step = self._claim.looked(now_s, view, ours=ours, may_move=may_move)
+        self._apply(now_s, look)
+        self._carry_out(step)
+        if (self._claim.owner or request.want) and not self.in_use:
+            owned = self.in_use = OwnedInstance(self.instance, self._context, self.lease, self.contact)
             self._running[owned] = asyncio.create_task(owned.run())
         if ours and not look.mine and 0 <= look.ttl_ms < SOON_MS:
-            self._run_aside(self._tend_at_end(look.ttl_ms / 1000, may_move))
+            self._run_in_background(self._tend_at_end(look.ttl_ms / 1000, may_move))
 
     async def _tend_at_end(self, left_s: float, may_move: Callable[[], bool]) -> None:
         await asyncio.sleep(left_s + 0.01)
         await self.tend(ours=True, may_move=may_move)
 
-    def _do(self, step: ClaimStep) -> None:
+    def _carry_out(self, step: ClaimStep) -> None:
         lease_changes = self._context.metrics.lease_changes
         if step in (ClaimStep.BEGIN, ClaimStep.BEGIN_ANEW):
             lease_changes.labels("taken").inc()
         match step:
             case ClaimStep.BEGIN_ANEW | ClaimStep.LOOK_AFTER_SOCKET:
-                if self.owned:  # otherwise it is about to get its first socket
-                    self.owned.reconnect()
+                if self.in_use:  # otherwise it is about to get its first socket
+                    self.in_use.reconnect()
             case ClaimStep.HAND_OVER:
                 self._handing_over = asyncio.create_task(self._hand_over())
             case ClaimStep.LOST:
                 lease_changes.labels("lost").inc()
                 self._logger.warning("another uplink owns this instance now", extra=CHANGE)
-                self._leave_aside(asyncio.Event())
+                self._leave_in_background(asyncio.Event())
 
-    def _clear_up(self) -> None:
+    def _forget_ended(self) -> None:
         """Forgets a link that has ended by itself, because the lease was lost or by a fault of ours.
 
         The look that follows begins another one.
         """
-        if not self.owned or not self._running[self.owned].done():
+        if not self.in_use or not self._running[self.in_use].done():
             return
-        ended = self._running.pop(self.owned)
+        ended = self._running.pop(self.in_use)
         error = None if ended.cancelled() else ended.exception()
         if isinstance(error, LostLease):
             self._logger.warning("%s", error)
         elif error:
             assert isinstance(error, Exception)
             self._context.metrics.service.faults.caught(self._logger, FaultKind.LOOP, error)
-        self.owned = None
+        self.in_use = None
 
     async def _hand_over(self) -> None:
         """Lets the uplink that this instance belongs to, and that has its socket, go on from here."""
@@ -137,25 +144,25 @@ class InstanceOwner:
             if await self._give_back():
                 self._context.metrics.lease_changes.labels("handed_over").inc()
                 self._logger.info("handed over to another uplink")
-            self._leave_aside(None)
+            self._leave_in_background(None)
         finally:
             self._handing_over = None
 
     async def _give_back(self) -> bool:
         """Waits for the receipts of the events under way, then releases the lease. True if it was ours."""
-        if self.owned:
+        if self.in_use:
             with self._context.metrics.service.faults.kept(self._logger, FaultKind.LOOP):
-                await self.owned.drain()
-        async with self._at_lease:
+                await self.in_use.drain()
+        async with self._lease_lock:
             held = self.lease.held
             with contextlib.suppress(StoreError):
                 await self.lease.release()
-            self._claims.let_go(time.monotonic())
+            self._claim.let_go(time.monotonic())
         return held
 
     async def let_go(self) -> None:
         """Gives the lease back for good, so that another uplink can go on. `leave` must follow."""
-        self._claims.stop()
+        self._claim.stop()
         if self._handing_over:
             await asyncio.wait([self._handing_over])
         elif await self._give_back():
@@ -175,13 +182,13 @@ class InstanceOwner:
         `elsewhere` is set when it is known that Takaro asks another socket; None: that is not waited for.
         `has_successor`: another link will take this one's place. `mod_polls`: the mod may fetch more.
         """
-        self.owned = None
-        mod_polls = mod_polls and polls(self.contact.silent_s)
+        self.in_use = None
+        mod_polls = mod_polls and polls_soon(self.contact.silent_s)
         how = closing_times(time.monotonic(), closed_by_s, mod_polls=mod_polls, has_successor=has_successor)
         looking = asyncio.create_task(self._look_elsewhere(elsewhere)) if elsewhere else None
         try:
             await asyncio.gather(
-                *(self._close(owned, how, elsewhere) for owned in self._running if owned is not self.owned)
+                *(self._close(owned, how, elsewhere) for owned in self._running if owned is not self.in_use)
             )
         finally:
             if looking:
@@ -190,27 +197,27 @@ class InstanceOwner:
     def refuse_new(self) -> None:
         """On links that are left, refuses new requests that the mod would have to answer."""
         for owned in self._running:
-            if owned is not self.owned:
+            if owned is not self.in_use:
                 owned.refuse_new()
 
-    def _leave_aside(self, elsewhere: asyncio.Event | None) -> None:
+    def _leave_in_background(self, elsewhere: asyncio.Event | None) -> None:
         """Leaves the link while the looks at the lease go on: there may soon be a new link."""
-        self.owned = None
-        self._run_aside(self.leave(time.monotonic() + ANSWERED_WITHIN_S, elsewhere))
+        self.in_use = None
+        self._run_in_background(self.leave(time.monotonic() + LEAVE_WITHIN_S, elsewhere))
 
-    def _run_aside(self, work: Coroutine[Any, Any, None]) -> None:
+    def _run_in_background(self, work: Coroutine[Any, Any, None]) -> None:
         async def run() -> None:
             with self._context.metrics.service.faults.kept(self._logger, FaultKind.LOOP):
                 await work
 
         task = asyncio.create_task(run())
-        self._aside.add(task)
-        task.add_done_callback(self._aside.discard)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
 
     async def _look_elsewhere(self, elsewhere: asyncio.Event) -> None:
         while not elsewhere.is_set():
             with contextlib.suppress(StoreError):
-                if (self.owned and self.owned.identified) or await self.lease.passed_on():
+                if (self.in_use and self.in_use.identified) or await self.lease.passed_on():
                     elsewhere.set()
             await asyncio.sleep(LOOK_ELSEWHERE_EVERY_S)
 
@@ -228,8 +235,8 @@ class InstanceOwner:
         """Updates the metrics of the instance and returns its state, if it is ours. Raises StoreError."""
         if not self.lease.held:
             return None
-        if self.owned:
-            self.owned.measure(self._row)
+        if self.in_use:
+            self.in_use.measure(self._row)
         facts = await facts_of(self._context.store, self.instance.slug)
         self._context.metrics.show_waiting(self._row, facts)
         return server_state(facts, has_token=True)
@@ -256,20 +263,20 @@ class InstanceOwner:
         """The shortest time that can have passed since Redis' clock showed `store_s`."""
         return self.lease.clock.age(store_s * 1000, boottime_s()).least_s
 
-    def _take_in(self, now_s: float, look: LeaseLook) -> None:
+    def _apply(self, now_s: float, look: LeaseLook) -> None:
         """Takes in what the look found besides the lease. Makes up for hints that were lost."""
         change = self.contact.read(now_s, look.now_ms, look.contact_ms or None)
         self._row.set(CONTACT, look.contact_ms / 1000)
-        if self.owned:
-            self.owned.looked(look.now_ms, look.watched if look.mine else "")
-        if look.mine and change is ContactChange.GONE:
+        if self.in_use:
+            self.in_use.looked(look.now_ms, look.watched if look.mine else "")
+        if look.mine and change is ContactChange.SILENT:
             self._logger.warning(
                 "the mod has not been heard of for a minute: is the DayZ server running, and does it reach"
                 " the relay?",
                 extra=CHANGE,
             )
-        if self.owned and change is ContactChange.RESTARTED:
+        if self.in_use and change is ContactChange.RESTARTED:
             self._logger.info("the game server has started anew")
-            self.owned.game_restarted()
-        if self.owned:
-            self.owned.wake(events=bool(look.batches), results=bool(look.results))
+            self.in_use.game_restarted()
+        if self.in_use:
+            self.in_use.wake(events=bool(look.batches), results=bool(look.results))

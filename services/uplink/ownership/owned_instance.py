@@ -31,7 +31,7 @@ from services.uplink.requests.command_queue import CommandQueue
 from services.uplink.requests.handler import RequestHandler
 from services.uplink.requests.mirror.mirror import Mirror
 from services.uplink.requests.mirror.persistence import MirrorPersistence
-from services.uplink.requests.mod_contact import Contact
+from services.uplink.requests.mod_contact import ModContact
 from services.uplink.requests.reads import Reads
 
 SAVED_WITHIN_S = 0.5
@@ -43,7 +43,7 @@ logger = logging.getLogger(__name__)
 class OwnedInstance:
     """The link of one instance to Takaro, and what answers Takaro's requests over it."""
 
-    def __init__(self, instance: Instance, context: UplinkContext, lease: Lease, contact: Contact) -> None:
+    def __init__(self, instance: Instance, context: UplinkContext, lease: Lease, contact: ModContact) -> None:
         store, metrics, limits = context.store, context.metrics, context.limits
         state = InstanceState(store, instance.slug)
         self._faults = metrics.service.faults
@@ -64,7 +64,7 @@ class OwnedInstance:
         events = EventStream(store, instance.slug)
         self._consumer = StreamConsumer(events, self.mirror, lease, metrics, self._activity.taken)
         self._status = LinkStatus(instance.slug, state, lease, metrics)
-        delivery = Delivery(self._consumer, lease, metrics, self._status.say)
+        delivery = Delivery(self._consumer, lease, metrics, self._status.report)
         self._link = Link(instance, context, lease, handler, self._status, delivery)
 
     async def run(self) -> None:
@@ -136,7 +136,7 @@ class OwnedInstance:
 
     def game_restarted(self) -> None:
         """The game server has started anew, without players."""
-        self.mirror.restarted(wall_s())
+        self.mirror.game_restarted(wall_s())
 
     async def publish(self) -> None:
         """Writes the link's state to Redis if that failed when it changed."""

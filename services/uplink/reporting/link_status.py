@@ -31,7 +31,7 @@ class LinkStatus:
         self._publishing: asyncio.Task[None] | None = None
         self.closed = False
 
-    def say(self, text: str, *, good: bool = False, permanent: bool = False) -> None:
+    def report(self, text: str, *, good: bool = False, permanent: bool = False) -> None:
         """Logs `text` if it differs from the last one: an outage of an hour is one line.
 
         Unless it is `good`, it is also shown as what is wrong with the link.

@@ -21,7 +21,7 @@ from services.relay.store.command_stream import KEEP_MS, CommandStream
 from services.relay.store.leases import Lease
 from services.uplink.connection.closing_times import ClosingTimes
 from services.uplink.reporting.metrics import UplinkMetrics
-from services.uplink.requests.mod_contact import Contact
+from services.uplink.requests.mod_contact import ModContact
 from services.uplink.takaro import failures
 from services.uplink.takaro.failures import CommandFailure
 
@@ -32,8 +32,8 @@ LOOK_AGAIN_S = 0.25
 REFRESHED_EVERY_S = 0.25
 """Results of refreshes are read together, for all instances at the same moments."""
 
-CLAIMED_WITHIN_S = 10.0
-"""A result that no uplink has claimed by then is deleted: Takaro has given the request up."""
+PICKED_UP_WITHIN_S = 10.0
+"""A result that no request has received by then is deleted: Takaro has given the request up."""
 
 GIVE_UP_WITHIN_S = 0.7
 """What is left of Takaro's 10 s after ANSWER_WITHIN_S, less the time that the answer takes."""
@@ -58,14 +58,14 @@ class CommandQueue:
     """The commands of one instance that wait for the mod.
 
     While an instance moves, two uplinks queue commands. Each of them knows the ids of its own commands,
-    claims their results and leaves the others. `ended` is called with each command, its result and how many
+    takes their results and leaves the others. `ended` is called with each command, its result and how many
     seconds it took.
     """
 
     def __init__(
         self,
         stream: CommandStream,
-        contact: Contact,
+        contact: ModContact,
         lease: Lease,
         metrics: UplinkMetrics,
         stalls: Stalls,
@@ -83,35 +83,35 @@ class CommandQueue:
         self.wake = self._results.wake
         self.pass_results_on = self._results.run
 
-    async def ask(self, command: Command, *, somebody_waits: bool = True) -> CommandResult:
+    async def ask(self, command: Command, *, request_waits: bool = True) -> CommandResult:
         """Queues a command and waits for its result, no longer than ANSWER_WITHIN_S.
 
         If this process stood still before, the request may have waited unread, and has that much less time.
         """
         begun_s = time.monotonic() - self._stalls.waited_s(boottime_s())
         pending = self._pending[command.operation_id] = _Pending(asyncio.get_running_loop().create_future())
-        self._results.waited_for += somebody_waits
+        self._results.waited_for += request_waits
         if not self.lease.held:
             self.wake()  # from now on results are looked for at intervals
         try:
-            result = await self._result(command, pending, begun_s, somebody_waits=somebody_waits)
+            result = await self._result(command, pending, begun_s, request_waits=request_waits)
         except asyncio.CancelledError:
             self._stream.abandon(command.operation_id)
             raise
         finally:
             del self._pending[command.operation_id]
-            self._results.waited_for -= somebody_waits
+            self._results.waited_for -= request_waits
         with self._metrics.service.faults.kept(InstanceLogger(logger, self.lease.slug), FaultKind.LISTENER):
             self._ended(command, result, time.monotonic() - begun_s)
         return result
 
     async def _result(
-        self, command: Command, pending: _Pending, begun_s: float, *, somebody_waits: bool
+        self, command: Command, pending: _Pending, begun_s: float, *, request_waits: bool
     ) -> CommandResult:
         now_s, leaving = time.monotonic(), self._leaving
         hand_out_by_s, answer_by_s = begun_s + HAND_OUT_WITHIN_S, begun_s + ANSWER_WITHIN_S
         if leaving:
-            if not somebody_waits or now_s >= min(hand_out_by_s, leaving.fetched_by_s):
+            if not request_waits or now_s >= min(hand_out_by_s, leaving.fetched_by_s):
                 return failures.relay_stops()
             hand_out_by_s = min(hand_out_by_s, leaving.fetched_by_s)
             answer_by_s = min(answer_by_s, leaving.answered_by_s)
@@ -120,7 +120,7 @@ class CommandQueue:
         queued = False
         try:
             async with asyncio.timeout(answer_by_s - now_s) as pending.timeout:
-                if not await self._stream.enqueue(command, hand_out_by_s, somebody_waits=somebody_waits):
+                if not await self._stream.enqueue(command, hand_out_by_s, request_waits=request_waits):
                     self._metrics.beyond("open_commands")
                     return failures.queue_full()
                 queued = True
@@ -132,13 +132,13 @@ class CommandQueue:
         except NotCarriedOut as error:
             return failures.store_refused(str(error))
         except (StoreError, TimeoutError):
-            return await self._give_up(command.operation_id, pending, in_doubt=not queued)
+            return await self._give_up(command.operation_id, pending, maybe_unqueued=not queued)
 
-    async def _give_up(self, operation_id: str, pending: _Pending, *, in_doubt: bool) -> CommandResult:
+    async def _give_up(self, operation_id: str, pending: _Pending, *, maybe_unqueued: bool) -> CommandResult:
         """Time is up: ends the command, so that it is not handed out any more, and tells how far it came."""
         try:
             async with asyncio.timeout(GIVE_UP_WITHIN_S):
-                end = await self._stream.give_up(operation_id, in_doubt=in_doubt)
+                end = await self._stream.give_up(operation_id, maybe_unqueued=maybe_unqueued)
         except (StoreError, TimeoutError):
             return failures.store_away()
         if end is None:  # the mod has answered, and its result is not read yet
@@ -235,17 +235,17 @@ class _ResultReader:
         if found:
             self._through, self._found_s = found[-1][0], now_s
         if ours:
-            self._stream.claim(ours)
+            self._stream.delete_results(ours)
         return bool(found)
 
     async def _delete_unclaimed(self) -> None:
-        """Deletes results that no uplink has claimed in time. Only the owner deletes and counts them.
+        """Deletes results that no request has received in time. Only the owner deletes and counts them.
 
         Raises StoreError.
         """
-        before_s = time.monotonic() - CLAIMED_WITHIN_S
+        before_s = time.monotonic() - PICKED_UP_WITHIN_S
         while self._unclaimed and next(iter(self._unclaimed.values())) < before_s:
             entry = next(iter(self._unclaimed))
             if self._lease.held:
-                self._metrics.unclaimed.inc(await self._stream.take_off(entry))
+                self._metrics.unclaimed.inc(await self._stream.delete_unclaimed(entry))
             del self._unclaimed[entry]

@@ -84,7 +84,7 @@ class RequestHandler:
             if kind is ActionKind.OURS:
                 self._metrics.answered(action, OWN)
                 writer.send(frames.response(request.id, self._own_answer(action)))
-            elif kind is ActionKind.READ and (known := self._reads.known(action, args)):
+            elif kind is ActionKind.READ and (known := self._reads.known_answer(action, args)):
                 payload, source = known
                 self._metrics.answered(action, source)
                 writer.send(self._frame(request, payload))
@@ -111,7 +111,7 @@ class RequestHandler:
         action, args = request.action, request.args
         try:
             if ACTION_RULES[action].kind is ActionKind.READ:
-                payload, label = await self._reads.found(action, args)
+                payload, label = await self._reads.find_answer(action, args)
             else:
                 result = await self._command_queue.ask(Command(new_operation_id(action), action, args))
                 if isinstance(result, CommandFailure):
@@ -120,7 +120,7 @@ class RequestHandler:
                     outcome, label = result, Cause.REFUSED if result.error else ANSWERED
                 if not outcome.error:
                     with self._faults.kept(self._logger, FaultKind.LISTENER):
-                        self._mirror.done(action, args, wall_s())
+                        self._mirror.take_write(action, args, wall_s())
                 payload = orjson.dumps(payload_for(action, args, outcome))
             self._answer(request, self._frame(request, payload), label)
         except Exception as error:
@@ -139,7 +139,7 @@ class RequestHandler:
         label: str = failure.cause
         try:
             if ACTION_RULES[action].kind is ActionKind.READ:
-                payload, label = self._reads.instead(action, args, failure)
+                payload, label = self._reads.fallback_answer(action, args, failure)
             else:
                 payload = orjson.dumps(payload_for(action, args, Outcome(error=failure.text)))
             frame = self._frame(request, payload)

@@ -18,11 +18,11 @@ class ContactChange(Enum):
     """What has changed since the last look."""
 
     NONE = "none"
-    GONE = "gone"  # the mod has been silent for SILENT_AFTER_S
+    SILENT = "silent"  # the mod has been silent for SILENT_AFTER_S
     RESTARTED = "restarted"  # the mod is back after RESTARTED_AFTER_S: the game server has started anew
 
 
-class Contact:
+class ModContact:
     """The mod's last contact, as the last look at the lease read it."""
 
     def __init__(self, started_s: float) -> None:
@@ -54,4 +54,4 @@ class Contact:
         self.silent_s = max(0.0, now_s - self._heard_s - self._away_s)
         if before_s > RESTARTED_AFTER_S > self.silent_s:
             return ContactChange.RESTARTED
-        return ContactChange.GONE if before_s <= SILENT_AFTER_S < self.silent_s else ContactChange.NONE
+        return ContactChange.SILENT if before_s <= SILENT_AFTER_S < self.silent_s else ContactChange.NONE

@@ -24,15 +24,15 @@ from services.uplink.reporting.metrics import ANSWERED, FRESH, MADE_UP, STALE, U
 from services.uplink.requests.command_queue import CommandQueue, CommandResult
 from services.uplink.requests.mirror.mirror import Mirror, Subject
 from services.uplink.requests.mirror.persistence import MirrorPersistence
+from services.uplink.requests.mirror.read_queue import ReadQueue
 from services.uplink.requests.mirror.read_rules import CATALOGUES, READ_RULES, AnswerAge
-from services.uplink.requests.mirror.refreshes import Refreshes
 from services.uplink.takaro import failures
-from services.uplink.takaro.answer_rules import is_valid_answer
+from services.uplink.takaro.answer_rules import answer_fault
 from services.uplink.takaro.answers import payload_for
 from services.uplink.takaro.failures import Cause, CommandFailure
 
 LOOK_UP_WITHIN_S = 0.7
-FOUND_WITHIN_S = 7.0
+MOD_ANSWERS_WITHIN_S = 7.0
 """A read that the mod does not answer is given up after this time. It is shorter than Takaro's 10 s because
 at a cold start thousands of reads end at one moment, and each of them must be answered before that."""
 
@@ -42,7 +42,7 @@ MIN_WAITED_FOR = 20
 MAX_WAITED_FOR = 2_000
 """Maximum number of reads that wait for the mod at once, those included that Takaro asks one by one."""
 
-CALM_S = (0.5, 2.5)
+REFRESH_DELAY_S = (0.5, 2.5)
 """Delay of a refresh that no request waits for, different for each instance: Takaro asks about all of them at
 one moment, and its requests are answered first."""
 
@@ -74,35 +74,37 @@ class Reads:
         self._logger = InstanceLogger(logger, state.slug)
         self._metrics = metrics
         self._refuses = False
-        self._refreshes = Refreshes(per_s, random.uniform(*CALM_S), time.monotonic())
-        self._most_in_bursts = max(MIN_WAITED_FOR, int(per_s * FOUND_WITHIN_S))  # more would come too late
+        self._queue = ReadQueue(per_s, random.uniform(*REFRESH_DELAY_S), time.monotonic())
+        self._most_in_bursts = max(
+            MIN_WAITED_FOR, int(per_s * MOD_ANSWERS_WITHIN_S)
+        )  # more would come too late
         self._waited_for: dict[Subject, asyncio.Future[CommandResult]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
 
-    def known(self, action: Action, args: dict[str, Any]) -> Answer | None:
+    def known_answer(self, action: Action, args: dict[str, Any]) -> Answer | None:
         """The answer if the mirror has it. Queues a refresh if it is stale."""
         subject = Subject(action, args.get("gameId", ""))
         age, payload = self._mirror.read(subject, wall_s())
         if payload is None:
             return None
         if age is AnswerAge.STALE:
-            self._want(subject, somebody_waits=False)
+            self._queue_read(subject, request_waits=False)
         return payload, STALE if age is AnswerAge.STALE else FRESH
 
-    async def found(self, action: Action, args: dict[str, Any]) -> Answer:
+    async def find_answer(self, action: Action, args: dict[str, Any]) -> Answer:
         """The answer from Redis or from the mod, or what Takaro is told in its place."""
         subject = Subject(action, args.get("gameId", ""))
-        if action in CATALOGUES and (stored := await self._catalogue(subject)):
+        if action in CATALOGUES and (stored := await self._stored_catalogue(subject)):
             return stored
-        if action is Action.GET_PLAYER and (person := await self._person(subject.game_id)):
+        if action is Action.GET_PLAYER and (person := await self._known_player(subject.game_id)):
             return orjson.dumps(person), FRESH  # not online, and so not changed since
-        result = await self._from_mod(subject)
+        result = await self._wait_for_mod(subject)
         if isinstance(result, Outcome) and result.value is not None and not result.error:
-            return orjson.dumps(result.value), ANSWERED  # _refresh has found it valid
-        return self.instead(action, args, result)
+            return orjson.dumps(result.value), ANSWERED  # _read has found it valid
+        return self.fallback_answer(action, args, result)
 
-    def instead(self, action: Action, args: dict[str, Any], result: CommandResult) -> Answer:
+    def fallback_answer(self, action: Action, args: dict[str, Any], result: CommandResult) -> Answer:
         """What Takaro is told when the mod gave no answer: an error, except for a position.
 
         The last known position is better than none. If none is known and an event waits for the answer, a
@@ -111,11 +113,11 @@ class Reads:
         outcome = Outcome(error=result.text) if isinstance(result, CommandFailure) else result
         game_id = args.get("gameId", "")
         if action is Action.GET_PLAYER_LOCATION:
-            if place := self._mirror.place(game_id):
-                return orjson.dumps(place), STALE
+            if position := self._mirror.position_of(game_id):
+                return orjson.dumps(position), STALE
             now_s = wall_s()
             if self._mirror.event_waits(game_id, now_s):
-                return self._mirror.make_up_place(now_s), MADE_UP
+                return self._mirror.make_up_position(now_s), MADE_UP
         label = result.cause if isinstance(result, CommandFailure) else Cause.REFUSED
         return orjson.dumps(payload_for(action, args, outcome)), label
 
@@ -123,7 +125,7 @@ class Reads:
         """From `fetched_by_s` on the mod is asked nothing more. Requests that wait for it are refused."""
         await asyncio.sleep(closing_times.fetched_by_s - time.monotonic())
         self._refuses = True
-        for subject in self._refreshes.clear():
+        for subject in self._queue.clear():
             if waited_for := self._waited_for.pop(subject, None):
                 waited_for.set_result(failures.relay_stops())
 
@@ -131,21 +133,21 @@ class Reads:
         """Sends reads to the mod, at its pace. Never returns."""
         while True:
             self._changed.clear()
-            for subject in self._refreshes.take(time.monotonic()):
-                task = asyncio.create_task(self._refresh(subject))
+            for subject in self._queue.take(time.monotonic()):
+                task = asyncio.create_task(self._read(subject))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._refreshes.wait_s(time.monotonic())):
+                async with asyncio.timeout(self._queue.wait_s(time.monotonic())):
                     await self._changed.wait()
 
-    def _want(self, subject: Subject, *, somebody_waits: bool) -> None:
+    def _queue_read(self, subject: Subject, *, request_waits: bool) -> None:
         if self._refuses:
             return
-        if self._refreshes.want(subject, time.monotonic(), somebody_waits=somebody_waits):
+        if self._queue.add(subject, time.monotonic(), request_waits=request_waits):
             self._changed.set()
 
-    async def _from_mod(self, subject: Subject) -> CommandResult:
+    async def _wait_for_mod(self, subject: Subject) -> CommandResult:
         """Waits for the mod's answer. Equal reads wait for one command."""
         action, game_id = subject
         waited_for = self._waited_for.get(subject)
@@ -157,39 +159,39 @@ class Reads:
                 action is Action.GET_PLAYER_LOCATION and self._mirror.event_waits(game_id, wall_s())
             )
             if len(self._waited_for) >= (self._most_in_bursts if in_bursts else MAX_WAITED_FOR):
-                self._want(subject, somebody_waits=False)
+                self._queue_read(subject, request_waits=False)
                 return failures.queue_full()
             waited_for = self._waited_for[subject] = asyncio.get_running_loop().create_future()
-        self._want(subject, somebody_waits=True)
-        await asyncio.wait([waited_for], timeout=FOUND_WITHIN_S)
+        self._queue_read(subject, request_waits=True)
+        await asyncio.wait([waited_for], timeout=MOD_ANSWERS_WITHIN_S)
         if waited_for.done():
             return waited_for.result()
         return failures.not_delivered(self._command_queue.contact.silent_s)
 
-    async def _refresh(self, subject: Subject) -> None:
+    async def _read(self, subject: Subject) -> None:
         """Asks the mod and answers the requests that wait. Whatever happens, the read has then ended."""
         result: CommandResult = failures.no_result()
         try:
             with self._metrics.service.faults.kept(self._logger, FaultKind.REQUEST):
-                result = await self._ask(subject)
+                result = await self._ask_mod(subject)
         finally:
             self._metrics.refreshes.labels(
                 subject.action, "failed" if isinstance(result, CommandFailure) else "answered"
             ).inc()
-            if self._refreshes.done(subject):
+            if self._queue.done(subject):
                 self._changed.set()
             if waited_for := self._waited_for.pop(subject, None):
                 waited_for.set_result(result)
 
-    async def _ask(self, subject: Subject) -> CommandResult:
+    async def _ask_mod(self, subject: Subject) -> CommandResult:
         """The mod's answer. If it is valid, the mirror has taken it in."""
         action, game_id = subject
         args = {"gameId": game_id} if game_id else {}
         command = Command(new_operation_id(action), action, args)
-        result = await self._command_queue.ask(command, somebody_waits=subject in self._waited_for)
+        result = await self._command_queue.ask(command, request_waits=subject in self._waited_for)
         if not isinstance(result, Outcome) or result.value is None or result.error:
             return result
-        check = partial(is_valid_answer, action, result.value)
+        check = partial(answer_fault, action, result.value)
         # A catalogue has tens of thousands of rows: checking them would hold up the loop.
         wrong = await asyncio.to_thread(check) if action in CATALOGUES else check()
         if not wrong and action is Action.GET_PLAYER and result.value["gameId"] != game_id:
@@ -198,7 +200,7 @@ class Reads:
             return Outcome(error=f"the game server's answer cannot be used: {wrong}")
         if action is Action.LIST_BANS:
             result = await self._with_known_players(result)
-        self._mirror.answered(subject, result.value, wall_s())
+        self._mirror.take_answer(subject, result.value, wall_s())
         if action in CATALOGUES:  # the next request is answered from Redis
             with contextlib.suppress(StoreError):
                 await self._persistence.save()
@@ -206,7 +208,7 @@ class Reads:
 
     # What Redis has
 
-    async def _catalogue(self, subject: Subject) -> Answer | None:
+    async def _stored_catalogue(self, subject: Subject) -> Answer | None:
         age, _ = self._mirror.read(subject, wall_s())
         if age is AnswerAge.UNKNOWN:
             return None
@@ -216,10 +218,10 @@ class Reads:
         except (StoreError, TimeoutError):
             return None
         if payload and age is AnswerAge.STALE:
-            self._want(subject, somebody_waits=False)
+            self._queue_read(subject, request_waits=False)
         return (payload, STALE if age is AnswerAge.STALE else FRESH) if payload else None
 
-    async def _person(self, game_id: str) -> dict[str, Any] | None:
+    async def _known_player(self, game_id: str) -> dict[str, Any] | None:
         try:
             async with asyncio.timeout(LOOK_UP_WITHIN_S):
                 return await self._state.player(game_id)
@@ -247,9 +249,9 @@ def with_known_players(bans: list[dict[str, Any]], records: Iterable[bytes]) -> 
         for key in _IDS:
             people.setdefault(person.get(key, ""), person)
     people.pop("", None)
-    return [{**ban, "player": {**ban["player"], **_known(ban["player"], people)}} for ban in bans]
+    return [{**ban, "player": {**ban["player"], **_player_among(ban["player"], people)}} for ban in bans]
 
 
-def _known(player: dict[str, Any], people: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def _player_among(player: dict[str, Any], people: dict[str, dict[str, Any]]) -> dict[str, Any]:
     found = (people[player[key]] for key in _IDS if player.get(key) in people)
     return next(found, {})

@@ -14,7 +14,7 @@ _PLATFORM_ID = re.compile(r"[A-Za-z0-9_-]+:[A-Za-z0-9_-]+")
 _LARGEST = 2.0**63  # every encoder on the way accepts numbers below it
 
 
-def is_valid_answer(action: Action, payload: Any) -> str:
+def answer_fault(action: Action, payload: Any) -> str:
     """What is wrong with `payload` as an answer to `action`; "" if Takaro accepts it.
 
     An error in Takaro's form is a valid answer, except to testReachability, whose errors Takaro does not

@@ -4,7 +4,7 @@ from typing import Any
 
 from services.relay.protocol.records import Outcome
 from services.relay.protocol.vocabulary import ACTION_RULES, SILENT_AFTER_S, Action, ActionKind
-from services.uplink.takaro.answer_rules import is_error, is_valid_answer
+from services.uplink.takaro.answer_rules import answer_fault, is_error
 from services.uplink.takaro.failures import NEVER_CONTACTED
 from services.uplink.takaro.frames import error_payload
 
@@ -56,7 +56,7 @@ def payload_for(action: Action, args: dict[str, Any], outcome: Outcome) -> Any:
     """The response payload for `action`, which may not be testReachability. Takaro accepts it; it is never
     null.
 
-    A value that Takaro would refuse becomes an error. `is_valid_answer(action, outcome.value)` finds those.
+    A value that Takaro would refuse becomes an error. `answer_fault(action, outcome.value)` finds those.
     """
     if action in OWN_ANSWERS:
         return OWN_ANSWERS[action]
@@ -79,5 +79,5 @@ def _fault(action: Action, args: dict[str, Any], value: Any) -> str:
         return "the game server gave no answer"
     if is_error(value):  # Takaro reads it as an error, whatever else is in it
         return f"the game server answered an error: {value['error']}"
-    wrong = is_valid_answer(action, value)
+    wrong = answer_fault(action, value)
     return f"the game server's answer cannot be used: {wrong}" if wrong else ""

@@ -16,7 +16,7 @@ from services.modapi.dialect.roster import Roster
 from services.relay.protocol.records import DeadEvent
 from services.relay.protocol.vocabulary import Action, EventType
 from services.sim.takaro.rules import bad_answer, event_error
-from services.uplink.takaro.answer_rules import is_error, is_valid_answer
+from services.uplink.takaro.answer_rules import answer_fault, is_error
 
 NOW = "2026-05-01T12:00:00.000Z"
 
@@ -110,7 +110,7 @@ def test_every_action_with_a_shape_is_tried() -> None:
 def test_what_a_mapper_lets_out_passes_the_strict_rules(action: Action, data: st.DataObject) -> None:
     outcome = map_result(action, True, data.draw(RESULTS[action]), "")
     if outcome.value is not None:
-        assert is_valid_answer(action, outcome.value) == ""
+        assert answer_fault(action, outcome.value) == ""
         assert bad_answer(action.value, sent(outcome.value)) is None
 
 
@@ -122,7 +122,7 @@ def test_what_the_relays_rules_take_the_strict_ones_take(action: Action, data: s
         as_sent = sent(payload)
     except TypeError:  # a number beyond 64 bits: orjson does not write it, and no mapper lets it out
         return
-    if is_valid_answer(action, payload) == "" and not is_error(payload):
+    if answer_fault(action, payload) == "" and not is_error(payload):
         assert bad_answer(action.value, as_sent) is None
 
 

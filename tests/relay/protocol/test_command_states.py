@@ -47,4 +47,4 @@ def test_no_trigger_moves_a_command_that_has_ended(state: CommandState, trigger:
 def test_writes_go_before_reads_and_reads_before_refreshes(action: Action) -> None:
     asks = action.startswith(("get", "list", "test"))
     assert lane_of(action) is (CommandLane.READS if asks else CommandLane.WRITES)
-    assert lane_of(action, somebody_waits=False) is (CommandLane.REFRESHES if asks else CommandLane.WRITES)
+    assert lane_of(action, request_waits=False) is (CommandLane.REFRESHES if asks else CommandLane.WRITES)

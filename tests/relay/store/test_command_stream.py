@@ -241,9 +241,9 @@ async def test_results_that_were_claimed_are_gone_and_the_others_stay(store: Sto
     for name in "abc":
         await complete(stream, name, Outcome({}))
     first, second, third = await stream.results("", 10)
-    stream.claim([first[0], third[0]])
+    stream.delete_results([first[0], third[0]])
     assert [name for _, name, _ in await stream.results("", 10)] == ["b"]
-    assert await stream.take_off(second[0]) and not await stream.take_off(second[0])
+    assert await stream.delete_unclaimed(second[0]) and not await stream.delete_unclaimed(second[0])
     assert await stream.results("", 10) == []
 
 
@@ -261,13 +261,13 @@ async def test_refreshes_go_last_and_alone_only_when_they_may(store: Store, slug
     stream = CommandStream(store, slug)
     soon = time.monotonic() + 5
     refresh = Command("refresh", Action.GET_PLAYERS, {})
-    await stream.enqueue(refresh, soon, somebody_waits=False)
+    await stream.enqueue(refresh, soon, request_waits=False)
     assert await stream.take(refreshes_alone=False) == []
     await stream.enqueue(Command("read", Action.GET_PLAYERS, {}), soon)
     await enqueue(stream, "write")
     taken = await stream.take(refreshes_alone=False)
     assert [c.operation_id for c in taken] == ["write", "read", "refresh"]
-    await stream.enqueue(replace(refresh, operation_id="alone"), soon, somebody_waits=False)
+    await stream.enqueue(replace(refresh, operation_id="alone"), soon, request_waits=False)
     assert [c.operation_id for c in await stream.take()] == ["alone"]
 
 
@@ -373,17 +373,17 @@ async def test_what_was_perhaps_never_queued_has_expired_and_is_not_queued_later
     store: Store, slug: str
 ) -> None:
     stream = CommandStream(store, slug)
-    assert await stream.give_up("a", in_doubt=True) is CommandState.EXPIRED
+    assert await stream.give_up("a", maybe_unqueued=True) is CommandState.EXPIRED
     assert await enqueue(stream, "a")  # it was stuck on its way
     assert await stream.take() == []
 
     await enqueue(stream, "b")
     await stream.take()
-    assert await stream.give_up("b", in_doubt=True) is CommandState.UNKNOWN
+    assert await stream.give_up("b", maybe_unqueued=True) is CommandState.UNKNOWN
     await enqueue(stream, "c")
     await stream.take()
     await complete(stream, "c", Outcome({}))
-    assert await stream.give_up("c", in_doubt=True) is None
+    assert await stream.give_up("c", maybe_unqueued=True) is None
 
 
 async def test_what_goes_on_though_its_caller_was_cancelled_reports_no_exception_when_it_fails(

@@ -6,11 +6,11 @@ from hypothesis import strategies as st
 from services.relay.protocol.vocabulary import ANSWER_WITHIN_S
 from services.uplink.connection.closing_times import (
     END_KNOWN_WITHIN_S,
-    LAST_WORDS_S,
+    LAST_ANSWERS_S,
     RUN_WITHIN_S,
     STOP_WITHIN_S,
     closing_times,
-    polls,
+    polls_soon,
 )
 from services.uplink.requests.command_queue import GIVE_UP_WITHIN_S, READ_WITHIN_S
 
@@ -30,7 +30,7 @@ def test_what_a_poll_fetches_in_time_has_time_to_be_run() -> None:
     how = closing_times(0.0, STOP_WITHIN_S, mod_polls=True, has_successor=True)
     assert how.answered_by_s - how.fetched_by_s >= RUN_WITHIN_S
     assert how.cut_short_s - how.answered_by_s >= END_KNOWN_WITHIN_S >= GIVE_UP_WITHIN_S + READ_WITHIN_S
-    assert how.closed_by_s - how.cut_short_s >= LAST_WORDS_S
+    assert how.closed_by_s - how.cut_short_s >= LAST_ANSWERS_S
     assert how.fetched_by_s >= 4.0  # two polls of a mod, at their pace of 2 s
 
 
@@ -45,7 +45,7 @@ def test_without_a_successor_new_requests_are_refused_at_once() -> None:
 
 
 def test_a_mod_that_was_heard_of_lately_polls() -> None:
-    assert [polls(silent_s) for silent_s in (0.0, 16.0, 60.0, None)] == [True, True, False, False]
+    assert [polls_soon(silent_s) for silent_s in (0.0, 16.0, 60.0, None)] == [True, True, False, False]
 
 
 def test_all_that_an_answer_takes_fits_into_takaros_patience() -> None:

@@ -12,7 +12,7 @@ from services.relay.store.clock import AgeRange
 from services.relay.store.stream_entries import Delivered, StreamEntry
 from services.uplink.events import gaps
 from services.uplink.events.ages import CHAT_S
-from services.uplink.events.gaps import LOOKAHEAD, PLAYER_GAP_S, TWIN_GAP_S, Turns
+from services.uplink.events.gaps import LOOKAHEAD, PLAYER_GAP_S, TWIN_GAP_S, GapQueue
 from services.uplink.events.progress import Progress, StreamEvent
 from services.uplink.events.receipts import WINDOW_EVENTS
 
@@ -36,19 +36,19 @@ def read(*events: GameEvent, accepted_s: float = NOW_S, number: int = 0) -> list
     return Progress(Delivered()).read(entry, AgeRange(age_s, age_s), NOW_S)
 
 
-def taken(turns: Turns, now_s: float, room: int = 1_000) -> list[GameEvent]:
-    events, _ = turns.take(now_s, room)
-    turns.written(now_s)
+def taken(queue: GapQueue, now_s: float, capacity: int = 1_000) -> list[GameEvent]:
+    events, _ = queue.take(now_s, capacity)
+    queue.written(now_s)
     return [event.event for event in events]
 
 
 def delays(events: list[GameEvent]) -> list[tuple[float, list[GameEvent]]]:
     """The moments at which events that come at once are written, and which."""
-    turns, now_s, found = Turns(), NOW_S, []
-    turns.unseen += read(*events)
-    while turns.due_s(ROOM) < float("inf"):
-        now_s = max(now_s, turns.due_s(ROOM))
-        if some := taken(turns, now_s):
+    queue, now_s, found = GapQueue(), NOW_S, []
+    queue.unseen += read(*events)
+    while queue.due_s(ROOM) < float("inf"):
+        now_s = max(now_s, queue.due_s(ROOM))
+        if some := taken(queue, now_s):
             found.append((round(now_s - NOW_S, 6), some))
     return found
 
@@ -93,73 +93,73 @@ def test_a_chat_line_without_a_player_is_treated_as_a_line() -> None:
 
 
 def test_gaps_count_from_the_write_and_not_from_the_take() -> None:
-    turns = Turns()
-    turns.unseen += read(of("1"))
-    turns.take(NOW_S, 32)
-    turns.written(NOW_S + 0.04)
-    turns.unseen += read(of("1"))
-    assert taken(turns, NOW_S + 0.05) == []
-    assert turns.due_s(ROOM) == NOW_S + 0.04 + PLAYER_GAP_S
+    queue = GapQueue()
+    queue.unseen += read(of("1"))
+    queue.take(NOW_S, 32)
+    queue.written(NOW_S + 0.04)
+    queue.unseen += read(of("1"))
+    assert taken(queue, NOW_S + 0.05) == []
+    assert queue.due_s(ROOM) == NOW_S + 0.04 + PLAYER_GAP_S
 
 
 def test_waiting_events_go_first_and_at_most_one_window_is_taken() -> None:
-    turns = Turns()
+    queue = GapQueue()
     others = [of(str(player)) for player in range(2, 102)]
-    turns.unseen += read(of("1"), of("1", msg="second"), *others)
-    assert taken(turns, NOW_S, 64) == [of("1"), *others[: WINDOW_EVENTS - 1]]
-    assert taken(turns, NOW_S + PLAYER_GAP_S, 64) == [of("1", msg="second"), *others[31:62]]
+    queue.unseen += read(of("1"), of("1", msg="second"), *others)
+    assert taken(queue, NOW_S, 64) == [of("1"), *others[: WINDOW_EVENTS - 1]]
+    assert taken(queue, NOW_S + PLAYER_GAP_S, 64) == [of("1", msg="second"), *others[31:62]]
 
 
 def test_with_little_room_waiting_events_go_and_many_others_wait_for_more_room() -> None:
-    turns = Turns()
+    queue = GapQueue()
     others = [of(str(player)) for player in range(2, 102)]
-    turns.unseen += read(of("1"), of("1", msg="second"), *others)
-    taken(turns, NOW_S, 64)
-    assert turns.due_s(WINDOW_EVENTS) < NOW_S
-    assert turns.due_s(WINDOW_EVENTS - 1) == NOW_S + PLAYER_GAP_S
-    assert turns.due_s(0) == float("inf")
-    assert taken(turns, NOW_S + PLAYER_GAP_S, 2) == [of("1", msg="second")]
+    queue.unseen += read(of("1"), of("1", msg="second"), *others)
+    taken(queue, NOW_S, 64)
+    assert queue.due_s(WINDOW_EVENTS) < NOW_S
+    assert queue.due_s(WINDOW_EVENTS - 1) == NOW_S + PLAYER_GAP_S
+    assert queue.due_s(0) == float("inf")
+    assert taken(queue, NOW_S + PLAYER_GAP_S, 2) == [of("1", msg="second")]
 
 
 def test_an_event_does_not_grow_too_old_by_its_gap() -> None:
-    turns = Turns()
+    queue = GapQueue()
     flood = [of("1", msg=str(number)) for number in range(600)]
-    turns.unseen += read(*flood, accepted_s=NOW_S - CHAT_S + 1)
+    queue.unseen += read(*flood, accepted_s=NOW_S - CHAT_S + 1)
     now_s, found = NOW_S, []
-    while turns.due_s(ROOM) < float("inf"):
-        now_s = max(now_s, turns.due_s(ROOM)) + 0.001
-        found += taken(turns, now_s)
+    while queue.due_s(ROOM) < float("inf"):
+        now_s = max(now_s, queue.due_s(ROOM)) + 0.001
+        found += taken(queue, now_s)
     assert found == flood and now_s - NOW_S > 2 * CHAT_S
 
 
 def test_an_event_grows_older_again_once_its_gap_is_over() -> None:
-    turns = Turns()
-    turns.unseen += read(of("1"), of("1", msg="second"), of("1", "player-death"), of("1", msg="last"))
-    assert taken(turns, NOW_S) == [of("1")]
+    queue = GapQueue()
+    queue.unseen += read(of("1"), of("1", msg="second"), of("1", "player-death"), of("1", msg="last"))
+    assert taken(queue, NOW_S) == [of("1")]
     later_s = NOW_S + CHAT_S + 1  # Redis was away, or Takaro
-    events, expired = turns.take(later_s, 32)
-    turns.written(later_s)
+    events, expired = queue.take(later_s, 32)
+    queue.written(later_s)
     assert [event.event for event in events] == [of("1", "player-death")]
     assert [event.event for event in expired] == [of("1", msg="second")]
-    _, expired = turns.take(later_s + PLAYER_GAP_S, 32)
+    _, expired = queue.take(later_s + PLAYER_GAP_S, 32)
     assert [event.event for event in expired] == [of("1", msg="last")]
-    assert turns.due_s(ROOM) == float("inf") and turns.waiting == 0
+    assert queue.due_s(ROOM) == float("inf") and queue.waiting == 0
 
 
 def test_an_event_that_is_too_old_is_not_written() -> None:
-    turns = Turns()
-    turns.unseen += read(of("1"), line("still news"), of("2"), accepted_s=NOW_S - CHAT_S - 1)
-    events, expired = turns.take(NOW_S, 64)
+    queue = GapQueue()
+    queue.unseen += read(of("1"), line("still news"), of("2"), accepted_s=NOW_S - CHAT_S - 1)
+    events, expired = queue.take(NOW_S, 64)
     assert [event.event for event in events] == [line("still news")]
     assert [event.event for event in expired] == [of("1"), of("2")]
 
 
 def test_a_flood_fills_the_lookahead_and_no_more() -> None:
-    turns = Turns()
-    turns.unseen += read(*(of("1", msg=str(number)) for number in range(2 * LOOKAHEAD)), of("2"))
-    assert len(taken(turns, NOW_S)) == 1
-    assert turns.waiting == LOOKAHEAD and len(turns.unseen) == LOOKAHEAD
-    assert turns.due_s(ROOM) == NOW_S + PLAYER_GAP_S
+    queue = GapQueue()
+    queue.unseen += read(*(of("1", msg=str(number)) for number in range(2 * LOOKAHEAD)), of("2"))
+    assert len(taken(queue, NOW_S)) == 1
+    assert queue.waiting == LOOKAHEAD and len(queue.unseen) == LOOKAHEAD
+    assert queue.due_s(ROOM) == NOW_S + PLAYER_GAP_S
 
 
 EVENTS = st.one_of(
@@ -181,20 +181,20 @@ def written(
 ) -> list[tuple[float, StreamEvent]]:
     """What a pump writes, and when. Each write is late by the next of `lateness_s` and has the next of
     `rooms`. The pump reads on when it has looked at all events."""
-    turns, now_s, found = Turns(), NOW_S, []
-    late_s, room = itertools.cycle(lateness_s), itertools.cycle([*rooms, ROOM])
+    queue, now_s, found = GapQueue(), NOW_S, []
+    late_s, capacity = itertools.cycle(lateness_s), itertools.cycle([*rooms, ROOM])
     young_s = NOW_S + 1e6  # nothing here grows too old
     to_read = [read(*events, accepted_s=young_s, number=number) for number, events in enumerate(reads)]
-    while to_read or turns.due_s(ROOM) < float("inf"):
-        while to_read and not turns.unseen:
-            turns.unseen += to_read.pop(0)
-        if turns.due_s(most := next(room)) < float("inf"):
-            now_s = max(now_s, turns.due_s(most)) + next(late_s)
-            events, expired = turns.take(now_s, most)
+    while to_read or queue.due_s(ROOM) < float("inf"):
+        while to_read and not queue.unseen:
+            queue.unseen += to_read.pop(0)
+        if queue.due_s(most := next(capacity)) < float("inf"):
+            now_s = max(now_s, queue.due_s(most)) + next(late_s)
+            events, expired = queue.take(now_s, most)
             assert len(events) <= most and not expired
             now_s += next(late_s)
             found += [(now_s, event) for event in events]
-            turns.written(now_s)
+            queue.written(now_s)
     return found
 
 
@@ -237,17 +237,17 @@ def test_no_event_waits_for_the_gap_of_another_player(reads: list[list[GameEvent
 
 @given(st.lists(EVENTS, max_size=32))
 def test_the_first_event_of_each_player_goes_at_once(events: list[GameEvent]) -> None:
-    turns = Turns()
-    turns.unseen += read(*events)
-    at_once = taken(turns, NOW_S)
+    queue = GapQueue()
+    queue.unseen += read(*events)
+    at_once = taken(queue, NOW_S)
     players = {event["data"]["player"]["gameId"] for event in events if "player" in event["data"]}
     assert players == {event["data"]["player"]["gameId"] for event in at_once if "player" in event["data"]}
 
 
 def test_written_events_are_forgotten_when_their_gaps_are_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    turns = Turns()
+    queue = GapQueue()
     for number in range(1_000):
-        turns.unseen += read(of(str(number)))
-        taken(turns, NOW_S + number)
-    assert len(turns._last) <= 2
+        queue.unseen += read(of(str(number)))
+        taken(queue, NOW_S + number)
+    assert len(queue._last) <= 2
     assert gaps.PLAYER_GAP_S == PLAYER_GAP_S

@@ -92,17 +92,17 @@ def test_after_an_error_nothing_is_acknowledged_not_even_events_with_two_pongs()
 def test_all_errors_have_come_a_short_time_after_the_last_pongs() -> None:
     delivery = Receipts()
     round_trip(delivery, some(1), 5.0)
-    assert delivery.heard_s == NEVER
+    assert delivery.errors_complete_s == NEVER
     delivery.lost()
-    assert delivery.heard_s == NEVER  # the second pong is to come
+    assert delivery.errors_complete_s == NEVER  # the second pong is to come
     assert round_trip(delivery, [], 5.01) is None
-    assert delivery.heard_s == 5.0 + PROVEN_AFTER_S
+    assert delivery.errors_complete_s == 5.0 + PROVEN_AFTER_S
 
 
 def test_an_error_while_nothing_is_under_way_needs_no_wait() -> None:
     delivery = Receipts()
     delivery.lost()
-    assert delivery.heard_s == 0.0
+    assert delivery.errors_complete_s == 0.0
 
 
 def test_a_refused_event_is_reported_once_with_its_window() -> None:

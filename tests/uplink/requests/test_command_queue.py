@@ -21,7 +21,7 @@ from services.uplink.connection.closing_times import closing_times
 from services.uplink.reporting.metrics import UplinkMetrics
 from services.uplink.requests import command_queue
 from services.uplink.requests.command_queue import CommandQueue
-from services.uplink.requests.mod_contact import Contact
+from services.uplink.requests.mod_contact import ModContact
 from services.uplink.takaro.failures import Cause, CommandFailure
 from tests.support.linked import until
 from tests.support.redis_server import RedisServer, binaries
@@ -35,13 +35,13 @@ class Asker:
         self.lease = Lease(store, slug, "an uplink")
         self.stalls = Stalls(boottime_s())
         self.command_queue = CommandQueue(
-            CommandStream(store, slug), Contact(0.0), self.lease, UplinkMetrics(self.registry), self.stalls
+            CommandStream(store, slug), ModContact(0.0), self.lease, UplinkMetrics(self.registry), self.stalls
         )
         self.activity = asyncio.create_task(self.command_queue.pass_results_on())
 
-    def ask(self, *, somebody_waits: bool = True) -> tuple[str, asyncio.Task[Outcome | CommandFailure]]:
+    def ask(self, *, request_waits: bool = True) -> tuple[str, asyncio.Task[Outcome | CommandFailure]]:
         command = Command(new_operation_id(Action.GET_PLAYERS), Action.GET_PLAYERS, {})
-        asked = self.command_queue.ask(command, somebody_waits=somebody_waits)
+        asked = self.command_queue.ask(command, request_waits=request_waits)
         return command.operation_id, asyncio.create_task(asked)
 
     @property
@@ -114,7 +114,7 @@ async def test_results_of_refreshes_are_read_together_and_others_at_once(
     monkeypatch.setattr(command_queue, "REFRESHED_EVERY_S", 1.0)
     owner = scene.begin()
     await owner.lease.renew()
-    refreshes = [owner.ask(somebody_waits=False) for _ in range(8)]
+    refreshes = [owner.ask(request_waits=False) for _ in range(8)]
     await scene.handed(8)
     monkeypatch.setattr(CommandStream, "results", counted)
     for operation_id, _ in refreshes:
@@ -144,7 +144,7 @@ async def test_without_the_lease_results_are_found_without_a_hint(scene: Scene) 
 async def test_an_unclaimed_result_is_counted_once_by_the_owner(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(command_queue, "CLAIMED_WITHIN_S", 0.2)
+    monkeypatch.setattr(command_queue, "PICKED_UP_WITHIN_S", 0.2)
     killed, owner, other = scene.begin(), scene.begin(), scene.begin()
     await owner.lease.renew()
     operation_id, answer = killed.ask()
@@ -262,7 +262,7 @@ async def test_an_uplink_that_leaves_queues_no_refresh(scene: Scene) -> None:
     leaving_by = closing_times(now_s, now_s + 30.0, mod_polls=True, has_successor=True)
     ending = asyncio.create_task(asker.command_queue.leave(leaving_by))
     await asyncio.sleep(0)
-    _, answer = asker.ask(somebody_waits=False)
+    _, answer = asker.ask(request_waits=False)
     assert isinstance(await answer, CommandFailure)
     assert await scene.commands.take() == []
     await cancelled(ending)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.uplink.requests.mod_contact import Contact, ContactChange
+from services.uplink.requests.mod_contact import ContactChange, ModContact
 
 
 @pytest.mark.parametrize(
@@ -16,13 +16,13 @@ from services.uplink.requests.mod_contact import Contact, ContactChange
     ],
 )
 def test_silence(contact_ms: int | None, now_s: float, silent_s: float | None) -> None:
-    contact = Contact(started_s=100.0)
+    contact = ModContact(started_s=100.0)
     contact.read(now_s, 100_000, contact_ms)
     assert (contact.silent_s, contact.store_away) == (silent_s, False)
 
 
 def test_silence_does_not_grow_while_the_store_is_away() -> None:
-    contact = Contact(started_s=0.0)
+    contact = ModContact(started_s=0.0)
     assert contact.store_away
     contact.read(1_000.0, 100_000, 99_000)
     contact.store_away = True
@@ -30,7 +30,7 @@ def test_silence_does_not_grow_while_the_store_is_away() -> None:
 
 
 def test_what_changes_is_found_once() -> None:
-    contact = Contact(started_s=0.0)
+    contact = ModContact(started_s=0.0)
 
     def silent_for(seconds: float, at_s: float) -> ContactChange:
         return contact.read(at_s, round(1_000 * at_s), round(1_000 * (at_s - seconds)))
@@ -42,7 +42,7 @@ def test_what_changes_is_found_once() -> None:
     assert found == [
         ContactChange.NONE,
         ContactChange.NONE,
-        ContactChange.GONE,
+        ContactChange.SILENT,
         ContactChange.NONE,
         ContactChange.RESTARTED,
         ContactChange.NONE,
@@ -50,7 +50,7 @@ def test_what_changes_is_found_once() -> None:
 
 
 def test_a_store_that_was_away_makes_no_living_mod_look_gone_and_no_dead_one_alive() -> None:
-    contact = Contact(started_s=0.0)
+    contact = ModContact(started_s=0.0)
 
     def read_at(seconds: float, contact_s: float) -> tuple[ContactChange, float | None]:
         return contact.read(seconds, round(1_000 * seconds), round(1_000 * contact_s)), contact.silent_s
@@ -62,13 +62,13 @@ def test_a_store_that_was_away_makes_no_living_mod_look_gone_and_no_dead_one_ali
     assert read_at(1_350, 1_300.5) == (ContactChange.NONE, 49.5)
     contact.store_away = True
     assert read_at(1_400, 1_300.5) == (ContactChange.NONE, 49.5)
-    assert read_at(1_411, 1_300.5) == (ContactChange.GONE, 60.5)
+    assert read_at(1_411, 1_300.5) == (ContactChange.SILENT, 60.5)
     assert read_at(1_412, 1_411.5) == (ContactChange.RESTARTED, 0.5)
 
 
 @pytest.mark.parametrize("step_s", [8 * 86_400, -8 * 86_400, 70, -70])
 def test_a_clock_that_is_set_makes_no_mod_silent_and_no_silent_one_heard(step_s: int) -> None:
-    contact = Contact(started_s=0.0)
+    contact = ModContact(started_s=0.0)
 
     def read_at(seconds: float, store_s: float, contact_s: float) -> tuple[ContactChange, float | None]:
         return contact.read(seconds, round(1_000 * store_s), round(1_000 * contact_s)), contact.silent_s
@@ -77,4 +77,4 @@ def test_a_clock_that_is_set_makes_no_mod_silent_and_no_silent_one_heard(step_s:
     assert read_at(1_000, day_s, day_s - 2) == (ContactChange.NONE, 2)
     assert read_at(1_001, day_s + step_s + 1, day_s - 2) == (ContactChange.NONE, 3)
     assert read_at(1_002, day_s + step_s + 2, day_s + step_s + 1.5) == (ContactChange.NONE, 0.5)
-    assert read_at(1_062, day_s + step_s + 62, day_s + step_s + 1.5) == (ContactChange.GONE, 60.5)
+    assert read_at(1_062, day_s + step_s + 62, day_s + step_s + 1.5) == (ContactChange.SILENT, 60.5)

@@ -221,7 +221,7 @@ async def test_a_write_that_was_run_succeeds_though_the_mirror_fails(
     linked: Linked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     owner = await linked.owner()
-    monkeypatch.setattr(Mirror, "done", failing)
+    monkeypatch.setattr(Mirror, "take_write", failing)
     asked = write(linked)
     command = await linked.fetched()
     assert await linked.commands.complete(command.operation_id, Outcome({}), {})
@@ -260,7 +260,7 @@ async def test_an_event_is_sent_though_the_mirror_fails(
     linked: Linked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     owner = await linked.owner()
-    monkeypatch.setattr(Mirror, "happened", failing)
+    monkeypatch.setattr(Mirror, "take_event", failing)
     await linked.append(1)
     await linked.arrived(1)
     await linked.emptied()

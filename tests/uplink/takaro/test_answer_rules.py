@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from services.relay.protocol.vocabulary import ACTION_RULES, Action, ActionKind
-from services.uplink.takaro.answer_rules import ANSWER_RULES, is_error, is_valid_answer
+from services.uplink.takaro.answer_rules import ANSWER_RULES, answer_fault, is_error
 
 PLAYER = {
     "gameId": "1",
@@ -98,12 +98,12 @@ WRONG: list[tuple[Action, Any, str]] = [
 
 @pytest.mark.parametrize(("action", "payload"), VALID)
 def test_answers_that_takaro_accepts_are_valid(action: Action, payload: Any) -> None:
-    assert is_valid_answer(action, payload) == ""
+    assert answer_fault(action, payload) == ""
 
 
 @pytest.mark.parametrize(("action", "payload", "wrong"), WRONG)
 def test_answers_that_takaro_refuses_name_the_field(action: Action, payload: Any, wrong: str) -> None:
-    assert is_valid_answer(action, payload).startswith(wrong)
+    assert answer_fault(action, payload).startswith(wrong)
 
 
 def test_every_action_has_a_rule_and_a_case_on_both_sides() -> None:

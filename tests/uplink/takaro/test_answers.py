@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from services.relay.protocol.records import Outcome
 from services.relay.protocol.vocabulary import ACTION_RULES, SILENT_AFTER_S, Action, ActionKind
-from services.uplink.takaro.answer_rules import is_error, is_valid_answer
+from services.uplink.takaro.answer_rules import answer_fault, is_error
 from services.uplink.takaro.answers import OWN_ANSWERS, payload_for, reachability
 from services.uplink.takaro.frames import TEXT_LIMIT, response
 
@@ -99,7 +99,7 @@ def test_a_long_error_of_the_mod_is_shortened() -> None:
 
 @pytest.mark.parametrize("action", OWN_ANSWERS)
 def test_our_own_answers_are_valid_and_need_no_mod(action: Action) -> None:
-    assert is_valid_answer(action, OWN_ANSWERS[action]) == ""
+    assert answer_fault(action, OWN_ANSWERS[action]) == ""
     assert payload_for(action, {}, Outcome(error="slow")) == OWN_ANSWERS[action]
 
 
@@ -129,7 +129,7 @@ def test_a_server_is_unreachable_only_after_a_stated_silence(
     answer = reachability(silent_s, store_away)
     assert answer["connectable"] is connectable
     assert reason in answer["reason"]
-    assert is_valid_answer(Action.TEST_REACHABILITY, answer) == ""
+    assert answer_fault(Action.TEST_REACHABILITY, answer) == ""
 
 
 @given(st.none() | st.floats(0, 1e9))
@@ -165,5 +165,5 @@ VALUES = st.recursive(
 def test_for_any_outcome_takaro_gets_a_valid_answer(action: Action, outcome: Outcome) -> None:
     payload = payload_for(action, ARGS, outcome)
     assert payload is not None
-    assert is_valid_answer(action, payload) == ""
+    assert answer_fault(action, payload) == ""
     json.loads(response("r", payload), parse_constant=refuse_constant)

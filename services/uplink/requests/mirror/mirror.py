@@ -18,7 +18,7 @@ from services.relay.protocol.vocabulary import Action, EventType
 from services.uplink.requests.mirror.read_rules import (
     CATALOGUES,
     EVENT_WAITS_S,
-    MADE_UP_PLACE,
+    MADE_UP_POSITION,
     READ_RULES,
     AnswerAge,
     age_of,
@@ -81,13 +81,13 @@ class Mirror:
         self._listed_s: float | None = None  # when the mod last said who is online
         self._counted_s = 0.0  # the same, or when the game started without players
         self._catalogues: dict[Action, float] = {}
-        self._places: OrderedDict[str, Kept] = OrderedDict()
+        self._positions: OrderedDict[str, Kept] = OrderedDict()
         self._inventories: OrderedDict[str, Kept] = OrderedDict()
         self._sent: OrderedDict[str, Kept] = OrderedDict()  # events of players whose position is unknown
         self._made_up = 0
         self._changed = MirrorChanges({}, {})
 
-    # What is known
+    # Answers from what is known
 
     def read(self, subject: Subject, now_s: float) -> Reading:
         """The answer to a read. The last one stays fresh for a player who is known not to be in the game."""
@@ -99,7 +99,7 @@ class Mirror:
             case Action.GET_PLAYER:
                 kept = self._online.get(game_id)
             case Action.GET_PLAYER_LOCATION:
-                kept = self._places.get(game_id)
+                kept = self._positions.get(game_id)
             case Action.GET_PLAYER_INVENTORY:
                 kept = self._inventories.get(game_id)
             case _:
@@ -124,9 +124,9 @@ class Mirror:
         """When the list of players was last renewed (None: never), and the list as last known."""
         return self._listed_s, self._players()
 
-    def place(self, game_id: str) -> dict[str, Any] | None:
+    def position_of(self, game_id: str) -> dict[str, Any] | None:
         """The last known position of a player."""
-        kept = self._places.get(game_id)
+        kept = self._positions.get(game_id)
         return orjson.loads(kept.payload) if kept else None
 
     def event_waits(self, game_id: str, now_s: float) -> bool:
@@ -134,26 +134,26 @@ class Mirror:
         sent = self._sent.get(game_id)
         return sent is not None and now_s - sent.at_s <= EVENT_WAITS_S
 
-    def make_up_place(self, now_s: float) -> bytes:
+    def make_up_position(self, now_s: float) -> bytes:
         """The position to answer when none is known and an event waits for it. Counts it."""
         self._made_up += 1
         self._changed.mirror[_MADE_UP] = _stored(Kept(now_s, b"%d" % self._made_up))
-        return orjson.dumps(MADE_UP_PLACE)
+        return orjson.dumps(MADE_UP_POSITION)
 
     def oldest_s(self, action: Action) -> float | None:
         """When the oldest answer about a player who is online was renewed; None: nothing is known."""
         if action is Action.GET_PLAYERS:
             return self._listed_s
-        kept = self._places if action is Action.GET_PLAYER_LOCATION else self._inventories
+        kept = self._positions if action is Action.GET_PLAYER_LOCATION else self._inventories
         known = (kept[game_id].at_s for game_id in self._online if game_id in kept)
         return min((at_s for at_s in known if at_s), default=None)  # 0: no longer known, see `done`
 
     def _players(self) -> bytes:
         return b"[" + b",".join(kept.payload for kept in self._online.values()) + b"]"
 
-    # What changes it
+    # Events, answers and writes that change it
 
-    def happened(self, event: GameEvent, at_s: float, now_s: float) -> None:
+    def take_event(self, event: GameEvent, at_s: float, now_s: float) -> None:
         """Takes in an event of `at_s` that is about to be sent to Takaro.
 
         After an outage `at_s` may be hours ago. What the mod has answered since then is not changed.
@@ -163,22 +163,23 @@ class Mirror:
         if not player:
             return
         game_id = player["gameId"]
-        if game_id not in self._places:
+        if game_id not in self._positions:
             self._keep(_EVENT, self._sent, game_id, Kept(now_s, b""))
         known_s = max(self._counted_s, self._online[game_id].at_s if game_id in self._online else 0.0)
         match event["type"]:
             case EventType.PLAYER_DEATH if data.get("position"):
-                if not (place := self._places.get(game_id)) or at_s > place.at_s - LATER_S:
-                    self._keep_place(game_id, data["position"], at_s)
+                known = self._positions.get(game_id)
+                if known is None or at_s > known.at_s - LATER_S:
+                    self._keep_position(game_id, data["position"], at_s)
             case _ if at_s <= known_s - LATER_S:
                 pass
             case EventType.PLAYER_CONNECTED | EventType.CHAT_MESSAGE:
-                self._is_online(game_id, player, at_s)
+                self._set_online(game_id, player, at_s)
             case EventType.PLAYER_DISCONNECTED:
                 if self._online.pop(game_id, None):
                     self._mark_online()
 
-    def answered(self, subject: Subject, value: Any, now_s: float) -> None:
+    def take_answer(self, subject: Subject, value: Any, now_s: float) -> None:
         """Takes in the mod's answer to a read: a value that Takaro accepts."""
         action, game_id = subject
         match action:
@@ -190,9 +191,9 @@ class Mirror:
                 self._listed_s = self._counted_s = now_s
                 self._mark_online()
             case Action.GET_PLAYER if game_id in self._online and value["gameId"] == game_id:
-                self._is_online(game_id, value, now_s)
+                self._set_online(game_id, value, now_s)
             case Action.GET_PLAYER_LOCATION:
-                self._keep_place(game_id, value, now_s)
+                self._keep_position(game_id, value, now_s)
             case Action.GET_PLAYER_INVENTORY:
                 payload = kept_json(value)
                 if len(payload) <= self._limits.inventory_bytes:
@@ -208,19 +209,19 @@ class Mirror:
                 self._changed.mirror[action] = _stored(Kept(now_s, b""))
                 self._changed.catalogues[action] = payload
 
-    def done(self, action: Action, args: Mapping[str, Any], now_s: float) -> None:
+    def take_write(self, action: Action, args: Mapping[str, Any], now_s: float) -> None:
         """Takes in a write that the mod has run: what it changes is now known, or no longer known."""
         game_id = args.get("gameId", "")
         match action:
             case Action.TELEPORT_PLAYER:
-                self._keep_place(game_id, {axis: args[axis] for axis in "xyz"}, now_s)
+                self._keep_position(game_id, {axis: args[axis] for axis in "xyz"}, now_s)
             case Action.GIVE_ITEM if game_id in self._inventories:
                 self._inventories[game_id] = self._inventories[game_id]._replace(at_s=0.0)
             case Action.BAN_PLAYER | Action.UNBAN_PLAYER:
                 self._catalogues.pop(Action.LIST_BANS, None)
                 self._changed.mirror[Action.LIST_BANS] = _FORGOTTEN
 
-    def restarted(self, now_s: float) -> None:
+    def game_restarted(self, now_s: float) -> None:
         """The game server has started anew: nobody is known to be online until the mod answers."""
         self._online.clear()
         self._listed_s = None
@@ -229,7 +230,7 @@ class Mirror:
         for action, at_s in self._catalogues.items():  # stale at least, though mostly still right
             self._catalogues[action] = min(at_s, now_s - READ_RULES[action].fresh_s - 1.0)
 
-    def _is_online(self, game_id: str, player: Mapping[str, Any], now_s: float) -> None:
+    def _set_online(self, game_id: str, player: Mapping[str, Any], now_s: float) -> None:
         known, now = self._online.get(game_id), Kept(now_s, kept_json(player))
         if known is None and len(self._online) >= self._limits.mirror_players:
             self._beyond("mirror_players")
@@ -238,9 +239,9 @@ class Mirror:
         if known is None or known.payload != now.payload:
             self._mark_online()
 
-    def _keep_place(self, game_id: str, position: Mapping[str, Any], now_s: float) -> None:
-        place = Kept(now_s, kept_json(position))
-        self._keep(Action.GET_PLAYER_LOCATION, self._places, game_id, place)
+    def _keep_position(self, game_id: str, position: Mapping[str, Any], now_s: float) -> None:
+        answer = Kept(now_s, kept_json(position))
+        self._keep(Action.GET_PLAYER_LOCATION, self._positions, game_id, answer)
         if self._sent.pop(game_id, None):
             self._changed.mirror[f"{_EVENT}:{game_id}"] = _FORGOTTEN
 
@@ -286,7 +287,7 @@ class Mirror:
         part, _, game_id = name.partition(":")
         match part:
             case Action.GET_PLAYER_LOCATION:
-                _keep_newer(self._places, game_id, found)
+                _keep_newer(self._positions, game_id, found)
             case Action.GET_PLAYER_INVENTORY:
                 _keep_newer(self._inventories, game_id, found)
             case _ if part == _EVENT:

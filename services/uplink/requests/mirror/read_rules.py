@@ -43,7 +43,7 @@ READ_RULES: dict[Action, ReadRule] = {
 CATALOGUES = frozenset({Action.LIST_ITEMS, Action.LIST_ENTITIES, Action.LIST_LOCATIONS, Action.LIST_BANS})
 """These are several MB each and are asked once an hour: they are kept in Redis, not in this process."""
 
-MADE_UP_PLACE = {"x": 0, "y": 0, "z": 0}
+MADE_UP_POSITION = {"x": 0, "y": 0, "z": 0}
 """The position of a player whose position is unknown while an event waits for it. Takaro loses an event if
 the answer to this one read is an error (protocol.md T9). No other answer is ever made up."""
 

@@ -42,9 +42,9 @@ def value(reading: Reading) -> Any:
 def mirror() -> Mirror:
     """Ada and Bob are online; where Ada is and what she carries is known."""
     mirror = Mirror()
-    mirror.answered(PLAYERS, [player("ada"), player("bob")], NOW)
-    mirror.answered(location("ada"), {"x": 1, "y": 2, "z": 3}, NOW)
-    mirror.answered(inventory("ada"), [{"code": "Apple", "name": "Apple"}], NOW)
+    mirror.take_answer(PLAYERS, [player("ada"), player("bob")], NOW)
+    mirror.take_answer(location("ada"), {"x": 1, "y": 2, "z": 3}, NOW)
+    mirror.take_answer(inventory("ada"), [{"code": "Apple", "name": "Apple"}], NOW)
     return mirror
 
 
@@ -58,46 +58,46 @@ def test_at_first_nothing_is_known(action: Action) -> None:
 
 
 def test_a_record_of_somebody_else_changes_nobody(mirror: Mirror) -> None:
-    mirror.answered(Subject(Action.GET_PLAYER, "ada"), player("bob") | {"name": "Bobby"}, NOW)
+    mirror.take_answer(Subject(Action.GET_PLAYER, "ada"), player("bob") | {"name": "Bobby"}, NOW)
     assert value(mirror.read(PLAYERS, NOW)) == [player("ada"), player("bob")]
 
 
 def test_who_is_online_follows_each_event(mirror: Mirror) -> None:
-    mirror.happened(event("player-connected", "eve"), NOW + 1, NOW)
-    mirror.happened(event("player-disconnected", "bob"), NOW + 2, NOW)
-    mirror.happened(event("chat-message", "zoe", msg="hi", channel="global"), NOW + 3, NOW)
+    mirror.take_event(event("player-connected", "eve"), NOW + 1, NOW)
+    mirror.take_event(event("player-disconnected", "bob"), NOW + 2, NOW)
+    mirror.take_event(event("chat-message", "zoe", msg="hi", channel="global"), NOW + 3, NOW)
     assert online(mirror) == {"ada", "eve", "zoe"}
     assert value(mirror.read(Subject(Action.GET_PLAYER, "eve"), NOW + 4)) == player("eve")
 
 
 def test_what_happened_before_the_mod_said_how_it_is_changes_nothing(mirror: Mirror) -> None:
     """After an outage of Takaro's, events of hours ago go out while the mod's answers are new."""
-    mirror.happened(event("player-disconnected", "ada"), NOW - 3_600, NOW)
-    mirror.happened(event("player-connected", "eve"), NOW - 3_000, NOW)
-    mirror.happened(event("player-death", "ada", position={"x": 7, "y": 8, "z": 9}), NOW - 2_000, NOW)
+    mirror.take_event(event("player-disconnected", "ada"), NOW - 3_600, NOW)
+    mirror.take_event(event("player-connected", "eve"), NOW - 3_000, NOW)
+    mirror.take_event(event("player-death", "ada", position={"x": 7, "y": 8, "z": 9}), NOW - 2_000, NOW)
     assert online(mirror) == {"ada", "bob"}
-    assert mirror.place("ada") == {"x": 1, "y": 2, "z": 3}
+    assert mirror.position_of("ada") == {"x": 1, "y": 2, "z": 3}
 
 
 def test_what_happened_while_the_mods_answer_was_on_its_way_counts(mirror: Mirror) -> None:
-    mirror.happened(event("player-connected", "eve"), NOW - 2, NOW)
+    mirror.take_event(event("player-connected", "eve"), NOW - 2, NOW)
     assert online(mirror) == {"ada", "bob", "eve"}
 
 
 def test_nobody_comes_back_with_what_happened_before_the_game_server_started_anew(mirror: Mirror) -> None:
-    mirror.restarted(NOW + 1_000)
-    mirror.happened(event("player-connected", "eve"), NOW + 10, NOW)
-    mirror.happened(event("player-connected", "zoe"), NOW + 1_001, NOW)
+    mirror.game_restarted(NOW + 1_000)
+    mirror.take_event(event("player-connected", "eve"), NOW + 10, NOW)
+    mirror.take_event(event("player-connected", "zoe"), NOW + 1_001, NOW)
     assert mirror.online == 1
 
 
 def test_the_list_of_the_mod_replaces_what_events_said(mirror: Mirror) -> None:
-    mirror.answered(PLAYERS, [player("zoe")], NOW + 1)
+    mirror.take_answer(PLAYERS, [player("zoe")], NOW + 1)
     assert online(mirror) == {"zoe"}
 
 
 def test_somebody_who_just_left_is_still_where_they_were(mirror: Mirror) -> None:
-    mirror.happened(event("player-disconnected", "ada"), NOW + 100, NOW)
+    mirror.take_event(event("player-disconnected", "ada"), NOW + 100, NOW)
     reading = mirror.read(location("ada"), NOW + 200)
     assert (reading.age, value(reading)) == (AnswerAge.FRESH, {"x": 1, "y": 2, "z": 3})
     assert value(mirror.read(inventory("ada"), NOW + 200)) == [{"code": "Apple", "name": "Apple"}]
@@ -112,23 +112,23 @@ def test_of_somebody_who_is_unknown_nothing_is_made_up(mirror: Mirror, name: str
 def test_an_event_waits_for_a_position_that_is_not_known_and_for_a_while_only(mirror: Mirror) -> None:
     assert not mirror.event_waits("eve", NOW)
     for name in ("eve", "ada"):  # where ada is is known
-        mirror.happened(event("player-connected", name), NOW - 3_600, NOW)
+        mirror.take_event(event("player-connected", name), NOW - 3_600, NOW)
     waits = [mirror.event_waits(name, NOW + EVENT_WAITS_S) for name in ("eve", "ada", "bob")]
     assert waits == [True, False, False]
     assert not mirror.event_waits("eve", NOW + EVENT_WAITS_S + 1)
-    mirror.answered(location("eve"), {"x": 1, "y": 2, "z": 3}, NOW + 1)
+    mirror.take_answer(location("eve"), {"x": 1, "y": 2, "z": 3}, NOW + 1)
     assert not mirror.event_waits("eve", NOW + 2)
 
 
 def test_another_owner_knows_which_events_wait_and_goes_on_counting_what_was_made_up(mirror: Mirror) -> None:
     for name in ("eve", "zoe"):
-        mirror.happened(event("player-connected", name), NOW, NOW)
-    assert orjson.loads(mirror.make_up_place(NOW + 1)) == {"x": 0, "y": 0, "z": 0}
-    mirror.answered(location("zoe"), {"x": 1, "y": 2, "z": 3}, NOW + 1)
+        mirror.take_event(event("player-connected", name), NOW, NOW)
+    assert orjson.loads(mirror.make_up_position(NOW + 1)) == {"x": 0, "y": 0, "z": 0}
+    mirror.take_answer(location("zoe"), {"x": 1, "y": 2, "z": 3}, NOW + 1)
     other = Mirror()
     other.restore(mirror.take_changes().mirror, NOW + 2)
     assert [other.event_waits(name, NOW + 3) for name in ("eve", "zoe")] == [True, False]
-    other.make_up_place(NOW + 4)
+    other.make_up_position(NOW + 4)
     assert other.take_changes().mirror["made_up"] == b"%.3f 2" % (NOW + 4)
 
 
@@ -143,31 +143,31 @@ def test_a_position_ages_and_is_given_all_the_same(mirror: Mirror) -> None:
 
 
 def test_a_death_says_where_somebody_was(mirror: Mirror) -> None:
-    mirror.happened(event("player-death", "ada", position={"x": 7, "y": 8, "z": 9}), NOW + 1, NOW)
+    mirror.take_event(event("player-death", "ada", position={"x": 7, "y": 8, "z": 9}), NOW + 1, NOW)
     assert value(mirror.read(location("ada"), NOW + 1)) == {"x": 7, "y": 8, "z": 9}
-    assert mirror.place("ada") == {"x": 7, "y": 8, "z": 9}
+    assert mirror.position_of("ada") == {"x": 7, "y": 8, "z": 9}
 
 
 def test_what_takaro_had_done_is_known_or_no_longer_known(mirror: Mirror) -> None:
-    mirror.answered(Subject(Action.LIST_BANS), [], NOW)
-    mirror.done(Action.TELEPORT_PLAYER, {"gameId": "ada", "x": 4.0, "y": 5.0, "z": 6.0}, NOW + 1)
-    mirror.done(Action.GIVE_ITEM, {"gameId": "ada", "item": "Apple"}, NOW + 1)
-    mirror.done(Action.BAN_PLAYER, {"gameId": "eve"}, NOW + 1)
+    mirror.take_answer(Subject(Action.LIST_BANS), [], NOW)
+    mirror.take_write(Action.TELEPORT_PLAYER, {"gameId": "ada", "x": 4.0, "y": 5.0, "z": 6.0}, NOW + 1)
+    mirror.take_write(Action.GIVE_ITEM, {"gameId": "ada", "item": "Apple"}, NOW + 1)
+    mirror.take_write(Action.BAN_PLAYER, {"gameId": "eve"}, NOW + 1)
     assert value(mirror.read(location("ada"), NOW + 1)) == {"x": 4.0, "y": 5.0, "z": 6.0}
     assert mirror.read(inventory("ada"), NOW + 1).age is not AnswerAge.FRESH
     assert mirror.read(Subject(Action.LIST_BANS), NOW + 1).age is AnswerAge.UNKNOWN
 
 
 def test_a_game_that_started_anew_has_nobody_until_it_says_so(mirror: Mirror) -> None:
-    mirror.answered(Subject(Action.LIST_ITEMS), [], NOW)
-    mirror.restarted(NOW + 1)
+    mirror.take_answer(Subject(Action.LIST_ITEMS), [], NOW)
+    mirror.game_restarted(NOW + 1)
     assert mirror.read(PLAYERS, NOW + 1).age is AnswerAge.UNKNOWN
     assert mirror.read(Subject(Action.LIST_ITEMS), NOW + 1).age is AnswerAge.STALE
-    assert mirror.place("ada") == {"x": 1, "y": 2, "z": 3}
+    assert mirror.position_of("ada") == {"x": 1, "y": 2, "z": 3}
 
 
 def test_everything_outlives_a_restart_of_the_relay(mirror: Mirror) -> None:
-    mirror.answered(Subject(Action.LIST_ITEMS), [{"code": "Apple", "name": "Apple"}], NOW)
+    mirror.take_answer(Subject(Action.LIST_ITEMS), [{"code": "Apple", "name": "Apple"}], NOW)
     changes = mirror.take_changes()
     assert changes.catalogues == {"listItems": b'[{"code":"Apple","name":"Apple"}]'}
     assert mirror.take_changes() == ({}, {})
@@ -180,7 +180,7 @@ def test_everything_outlives_a_restart_of_the_relay(mirror: Mirror) -> None:
 
 def test_changes_that_could_not_be_stored_come_again_unless_they_are_older(mirror: Mirror) -> None:
     lost = mirror.take_changes()
-    mirror.answered(location("ada"), {"x": 9, "y": 9, "z": 9}, NOW + 1)
+    mirror.take_answer(location("ada"), {"x": 9, "y": 9, "z": 9}, NOW + 1)
     mirror.put_back(lost)
     again = Mirror()
     again.restore(mirror.take_changes().mirror, NOW + 2)
@@ -201,23 +201,23 @@ def test_what_cannot_be_read_is_left_out(stored: dict[str, bytes]) -> None:
 def test_memory_is_bounded_and_the_oldest_goes() -> None:
     mirror = Mirror(Limits(mirror_players=2))
     for number, name in enumerate("abca"):
-        mirror.answered(location(name), {"x": number, "y": 0, "z": 0}, NOW + number)
-    assert [mirror.place(name) is not None for name in "abc"] == [True, False, True]
+        mirror.take_answer(location(name), {"x": number, "y": 0, "z": 0}, NOW + number)
+    assert [mirror.position_of(name) is not None for name in "abc"] == [True, False, True]
     assert mirror.take_changes().mirror["getPlayerLocation:b"] == b""
 
 
 def test_the_age_that_an_operator_sees_is_that_of_the_oldest_answer_about_somebody_online(
     mirror: Mirror,
 ) -> None:
-    mirror.answered(location("bob"), {"x": 0, "y": 0, "z": 1}, NOW + 50)
+    mirror.take_answer(location("bob"), {"x": 0, "y": 0, "z": 1}, NOW + 50)
     assert mirror.oldest_s(Action.GET_PLAYER_LOCATION) == NOW
-    mirror.happened(event("player-disconnected", "ada"), NOW + 60, NOW)
+    mirror.take_event(event("player-disconnected", "ada"), NOW + 60, NOW)
     assert mirror.oldest_s(Action.GET_PLAYER_LOCATION) == NOW + 50
     assert Mirror().oldest_s(Action.GET_PLAYERS) is None
 
 
 def test_what_is_no_longer_known_has_no_age(mirror: Mirror) -> None:
-    mirror.done(Action.GIVE_ITEM, {"gameId": "ada"}, NOW + 1)
+    mirror.take_write(Action.GIVE_ITEM, {"gameId": "ada"}, NOW + 1)
     assert mirror.oldest_s(Action.GET_PLAYER_INVENTORY) is None
 
 
@@ -227,9 +227,9 @@ NAMES = st.sampled_from(["ada", "bob", "eve"])
 @given(st.lists(st.tuples(st.sampled_from(["player-connected", "player-disconnected"]), NAMES), max_size=40))
 def test_online_is_whoever_connected_last_and_did_not_leave(story: list[tuple[str, str]]) -> None:
     mirror, expected = Mirror(), set()
-    mirror.answered(PLAYERS, [], NOW)
+    mirror.take_answer(PLAYERS, [], NOW)
     for what, name in story:
-        mirror.happened(event(what, name), NOW, NOW)
+        mirror.take_event(event(what, name), NOW, NOW)
         (expected.add if what == "player-connected" else expected.discard)(name)
     assert online(mirror) == expected
     again = Mirror()

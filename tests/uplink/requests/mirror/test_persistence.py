@@ -28,7 +28,7 @@ class Owner:
         self.persistence = MirrorPersistence(store, self.lease, self.mirror, UplinkMetrics(self.registry))
 
     def sees(self, game_id: str, at_s: float, x: float = 1.0) -> None:
-        self.mirror.answered(Subject(Action.GET_PLAYER_LOCATION, game_id), PLACE | {"x": x}, at_s)
+        self.mirror.take_answer(Subject(Action.GET_PLAYER_LOCATION, game_id), PLACE | {"x": x}, at_s)
 
     @property
     def fenced(self) -> float:
@@ -69,9 +69,9 @@ async def test_an_uplink_that_stood_by_loads_the_last_save_and_keeps_what_is_new
     await first.persistence.save()
     await first.lease.release()
     await second.lease.renew()
-    await until(lambda: second.mirror.place("1") is not None)
-    assert second.mirror.place("1") == PLACE | {"x": 11.0}
-    assert second.mirror.place("2") == PLACE | {"x": 22.0}
+    await until(lambda: second.mirror.position_of("1") is not None)
+    assert second.mirror.position_of("1") == PLACE | {"x": 11.0}
+    assert second.mirror.position_of("2") == PLACE | {"x": 22.0}
     await cancelled(running)
 
 

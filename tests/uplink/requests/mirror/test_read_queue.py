@@ -1,0 +1,150 @@
+"""What the mod is asked for: merged, ordered by need, at a pace."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.relay.protocol.vocabulary import Action
+from services.uplink.requests.mirror.mirror import Subject
+from services.uplink.requests.mirror.read_queue import BURST_S, MAX_REFRESHES, MAX_UNDER_WAY, ReadQueue
+
+ADA = Subject(Action.GET_PLAYER_LOCATION, "ada")
+BOB = Subject(Action.GET_PLAYER_LOCATION, "bob")
+BAG = Subject(Action.GET_PLAYER_INVENTORY, "ada")
+ITEMS = Subject(Action.LIST_ITEMS)
+REFRESH_DELAY_S = 2.0
+
+
+def test_what_is_wanted_often_is_asked_once() -> None:
+    queue = ReadQueue(10.0, REFRESH_DELAY_S, 0.0)
+    for _ in range(5):
+        queue.add(ADA, 0.0, request_waits=False)
+    assert queue.take(REFRESH_DELAY_S) == [ADA]
+    queue.add(ADA, REFRESH_DELAY_S, request_waits=True)  # it is under way: its answer will do
+    assert queue.take(REFRESH_DELAY_S) == []
+    queue.done(ADA)
+    queue.add(ADA, REFRESH_DELAY_S, request_waits=False)
+    assert queue.take(2 * REFRESH_DELAY_S) == [ADA]
+
+
+def test_what_nobody_waits_for_leaves_once_the_moment_is_over() -> None:
+    queue = ReadQueue(10.0, REFRESH_DELAY_S, 0.0)
+    queue.add(ADA, 0.0, request_waits=False)
+    queue.add(ADA, 1.0, request_waits=False)  # that does not put it off again
+    assert queue.take(0.0) == [] and queue.wait_s(0.0) == REFRESH_DELAY_S
+    assert queue.take(REFRESH_DELAY_S) == [ADA]
+
+
+def test_what_nobody_waits_for_leaves_in_groups_as_large_as_a_poll_fetches() -> None:
+    queue, subjects = (
+        ReadQueue(4.0, REFRESH_DELAY_S, 0.0),
+        [Subject(Action.GET_PLAYER, str(n)) for n in range(20)],
+    )
+    for subject in subjects:
+        queue.add(subject, 0.0, request_waits=False)
+    assert queue.take(2.0) == subjects[:8]
+    assert queue.take(3.0) == [] and queue.wait_s(3.0) == 1.0
+    assert queue.take(4.0) == subjects[8:16]
+    for subject in subjects[:16]:
+        queue.done(subject)
+    assert queue.wait_s(4.0) == 1.0  # the last four need no full bucket
+    assert queue.take(5.0) == subjects[16:]
+
+
+def test_what_somebody_waits_for_leaves_alone_and_at_once() -> None:
+    queue = ReadQueue(4.0, REFRESH_DELAY_S, 0.0)
+    for number in range(20):
+        queue.add(Subject(Action.GET_PLAYER, str(number)), 0.0, request_waits=False)
+    assert len(queue.take(2.0)) == 8
+    queue.add(ADA, 2.0, request_waits=True)
+    assert queue.wait_s(2.0) == 0.25
+    assert queue.take(2.25) == [ADA]
+
+
+def test_who_looks_is_told_when_it_may_be_sooner() -> None:
+    queue = ReadQueue(10.0, REFRESH_DELAY_S, 0.0)
+    wanted = [queue.add(one, 0.0, request_waits=False) for one in (ADA, ADA, BOB)]
+    assert wanted == [True, False, False]
+    assert queue.add(BAG, 0.0, request_waits=True)
+    assert not queue.add(BAG, 0.0, request_waits=True)
+    assert queue.take(0.0) == [BAG] and not queue.done(BAG)
+
+
+def test_one_that_is_new_does_not_keep_back_another_of_lower_rank() -> None:
+    queue = ReadQueue(10.0, REFRESH_DELAY_S, 0.0)
+    queue.add(BAG, 0.0, request_waits=False)
+    queue.add(BOB, 1.0, request_waits=False)
+    assert queue.take(REFRESH_DELAY_S) == [BAG]
+    assert queue.take(1.0 + REFRESH_DELAY_S) == [BOB]
+
+
+def test_what_somebody_waits_for_goes_first_then_by_rank_then_by_patience() -> None:
+    queue = ReadQueue(10.0, REFRESH_DELAY_S, 0.0)
+    for now_s, subject in enumerate((ITEMS, BAG, BOB)):
+        queue.add(subject, float(now_s), request_waits=False)
+    queue.add(ADA, 9.0, request_waits=True)
+    assert queue.take(9.0) == [ADA, BOB, BAG, ITEMS]
+
+
+def test_one_that_somebody_begins_to_wait_for_moves_to_the_front() -> None:
+    queue = ReadQueue(10.0, REFRESH_DELAY_S, 0.0)
+    queue.add(ITEMS, 0.0, request_waits=False)
+    queue.add(ADA, 0.0, request_waits=False)
+    queue.add(ITEMS, 1.0, request_waits=True)
+    assert queue.take(1.0) == [ITEMS]
+    assert queue.take(REFRESH_DELAY_S) == [ADA]
+
+
+def test_what_nobody_waits_for_is_wanted_up_to_a_bound() -> None:
+    queue = ReadQueue(10.0, REFRESH_DELAY_S, 0.0)
+    for number in range(MAX_REFRESHES + 5):
+        queue.add(Subject(Action.GET_PLAYER, str(number)), 0.0, request_waits=False)
+    assert len(queue) == MAX_REFRESHES
+    queue.add(ADA, 0.0, request_waits=True)
+    assert queue.take(0.0) == [ADA]
+
+
+def test_nothing_wanted_means_nothing_to_wait_for() -> None:
+    assert ReadQueue(10.0, REFRESH_DELAY_S, 0.0).wait_s(0.0) is None
+
+
+def test_no_more_are_under_way_than_the_mod_can_have_in_its_hands() -> None:
+    queue = ReadQueue(100.0, REFRESH_DELAY_S, 0.0)
+    subjects = [Subject(Action.GET_PLAYER_LOCATION, str(n)) for n in range(50)]
+    for subject in subjects:
+        queue.add(subject, 0.0, request_waits=True)
+    assert len(queue.take(0.0)) == MAX_UNDER_WAY
+    assert queue.wait_s(100.0) is None
+    assert queue.done(subjects[0])
+    assert len(queue.take(100.0)) == 1
+
+
+@given(
+    per_s=st.floats(min_value=0.1, max_value=50.0),
+    steps_s=st.lists(st.floats(min_value=0.0, max_value=5.0), max_size=60),
+)
+def test_never_more_than_the_pace_and_what_a_quiet_time_saved_up(per_s: float, steps_s: list[float]) -> None:
+    queue, now_s, taken = ReadQueue(per_s, REFRESH_DELAY_S, 0.0), 0.0, 0
+    for number, step_s in enumerate(steps_s):
+        now_s += step_s
+        for extra in range(10):
+            queue.add(Subject(Action.GET_PLAYER, f"{number}-{extra}"), now_s, request_waits=False)
+        for subject in queue.take(now_s + REFRESH_DELAY_S):
+            queue.done(subject)
+            taken += 1
+    now_s += REFRESH_DELAY_S
+    assert taken <= now_s * per_s + max(1.0, per_s * BURST_S) + 1e-6
+
+
+@given(per_s=st.floats(min_value=0.1, max_value=50.0))
+def test_after_the_wait_it_says_the_next_one_leaves(per_s: float) -> None:
+    queue, now_s = ReadQueue(per_s, REFRESH_DELAY_S, 0.0), 0.0
+    for number in range(200):
+        queue.add(Subject(Action.GET_PLAYER, str(number)), 0.0, request_waits=False)
+    for _ in range(5):
+        for subject in queue.take(now_s):
+            queue.done(subject)
+        wait_s = queue.wait_s(now_s)
+        if not wait_s:
+            return
+        now_s += wait_s + 1e-9
+        assert queue.wait_s(now_s) == 0.0
