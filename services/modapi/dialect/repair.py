@@ -110,25 +110,26 @@ def mend(text: str) -> str:
     at = 0
     while (found := _TOKEN.match(text, at)) is not None:
         token, at = found[1], found.end()
-        if token == '"':
-            at = _copy_string(text, at, out, in_list=closing[-1:] == ["]"])
-        elif token == ":":
-            out.append(token)
-        elif token == ",":
-            _end_member(out)
-            out.append(token)
-        elif token in "{[":
-            closing.append("}" if token == "{" else "]")
-            if len(closing) > MAX_DEPTH:
-                raise ValueError("nested too deeply")
-            out.append(token)
-        elif token in "}]":
-            if not closing or closing.pop() != token:
-                raise ValueError("brackets do not match")
-            _end_member(out)
-            out.append(token)
-        else:
-            out.append(_bare(token))
+        match token:
+            case '"':
+                at = _copy_string(text, at, out, in_list=closing[-1:] == ["]"])
+            case ":":
+                out.append(token)
+            case ",":
+                _end_member(out)
+                out.append(token)
+            case "{" | "[":
+                closing.append("}" if token == "{" else "]")
+                if len(closing) > MAX_DEPTH:
+                    raise ValueError("nested too deeply")
+                out.append(token)
+            case "}" | "]":
+                if not closing or closing.pop() != token:
+                    raise ValueError("brackets do not match")
+                _end_member(out)
+                out.append(token)
+            case _:
+                out.append(_bare(token))
         if not closing:
             break
     if _rest(text, at):

@@ -17,7 +17,7 @@ import orjson
 from services.relay.protocol.errors import StoreError
 from services.relay.protocol.keys import WATCH, keys_of
 from services.relay.service.lifecycle import cancelled
-from services.relay.store.client import Store, patiently
+from services.relay.store.client import Store, patiently, steadily
 
 REMEMBERED = 50
 """Number of events, and of writes, that an owner remembers for the next watcher."""
@@ -28,7 +28,6 @@ WATCHED_MS = 10_000
 WATCH_AGAIN_S = 3.0
 """Time between two renewals of that key."""
 
-SUBSCRIBE_AGAIN_S = 1.0
 SEEN_NUMBERS = 5_000
 """Number of entries of each owner by which a watcher recognises what it has received already."""
 
@@ -126,15 +125,11 @@ async def watch(store: Store, slug: str) -> AsyncIterator[list[ActivityEntry]]:
     seen: dict[str, dict[int, None]] = {}  # run of an owner -> the numbers of its entries
     watching: asyncio.Task[None] | None = None
     try:
-        while True:
-            with contextlib.suppress(StoreError):
-                async for _, body in store.messages(WATCH + slug):
-                    if watching is None:  # after the subscription: otherwise the remembered entries are lost
-                        watching = asyncio.create_task(_keep_watched(store, slug))
-                    yield _new(body, seen)
-            await _ended(watching)
-            watching = None
-            await asyncio.sleep(SUBSCRIBE_AGAIN_S)
+        async for _, body in steadily(lambda: store.messages(WATCH + slug)):
+            if not body:  # subscribed: before that, the remembered entries would be lost
+                await _ended(watching)
+                watching = asyncio.create_task(_keep_watched(store, slug))
+            yield _new(body, seen)
     finally:
         await _ended(watching)
 

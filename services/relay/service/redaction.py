@@ -5,7 +5,7 @@ secrets stand, whatever is in them.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from urllib.parse import parse_qsl, quote, unquote
 
 from pydantic import BaseModel, SecretStr
@@ -90,14 +90,18 @@ def secrets_in(*models: BaseModel) -> Iterator[str]:
         for name in type(model).model_fields:
             value = getattr(model, name)
             for one in value if isinstance(value, tuple) else (value,):
-                if isinstance(one, BaseModel):
-                    yield from secrets_in(one)
-                elif isinstance(one, SecretStr) and one.get_secret_value().casefold() not in public:
-                    secret = one.get_secret_value()
-                    yield from _secret_parts(secret) if "://" in secret else (secret,)
+                yield from _secrets_of(one, public)
+
+
+def _secrets_of(value: object, public: Container[str]) -> Iterator[str]:
+    if isinstance(value, BaseModel):
+        yield from secrets_in(value)
+    elif isinstance(value, SecretStr) and (secret := value.get_secret_value()).casefold() not in public:
+        yield from _secret_parts(secret) if "://" in secret else (secret,)
 
 
 def _secret_parts(url: str) -> Iterator[str]:
+    """The passwords in an address, and the path of a web address."""
     if url.lower().startswith(("http://", "https://")):  # a webhook is open to whoever knows its path
         yield url.split("/", 3)[3] if url.count("/") > 2 else ""
     address, _, query = url.partition("?")

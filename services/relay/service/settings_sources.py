@@ -154,19 +154,21 @@ def _tables(path: Path, found: Findings) -> Tables:
         blocks = content if section == "instance" else [content]
         if section not in KEYS:
             found.warnings.append(f"{path}: unknown section [{section}]{nearest(section, KEYS)}")
-        elif not isinstance(blocks, list):
+            continue
+        if not isinstance(blocks, list):
             found.problems.append(
                 f"{path}: [instance] must be written [[instance]], one block per game server"
             )
-        elif not all(isinstance(block, dict) for block in blocks):
+            continue
+        if not all(isinstance(block, dict) for block in blocks):
             found.problems.append(
                 f"{path}: {section} must be a table: write [{section}] on a line of its own"
             )
-        elif section == "instance":
+            continue
+        if section == "instance":
             found.blocks = len(blocks)
-            tables[section] = {str(number): block for number, block in enumerate(blocks)}
-        else:
-            tables[section] = content
+            content = {str(number): block for number, block in enumerate(blocks)}
+        tables[section] = content
     return tables
 
 
