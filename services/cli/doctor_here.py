@@ -31,7 +31,7 @@ MOST_TRIED = 10
 async def store(store: Store) -> list[Verdict]:
     """Version, durability, memory, pace and clock of Redis."""
     try:
-        facts = await store.look()
+        facts = await store.inspect()
         paced = await _pace_and_clock(store)
     except StoreError as error:
         fix = "is it running? [redis] url says where it is looked for"

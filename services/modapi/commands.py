@@ -34,7 +34,7 @@ class ModCommands:
         self._roster = roster
         self._metrics = metrics
         self._logger = logger
-        self._told: set[Action] = set()
+        self._logged_actions: set[Action] = set()
 
     async def take(self, *, refreshes_alone: bool = True) -> list[Command]:
         """Take the commands that wait for the mod. A cancellation puts them back. Raises StoreError."""
@@ -44,7 +44,7 @@ class ModCommands:
         """Put commands back of which nothing was written: the mod had hung up."""
         self._stream.hand_back(commands)
 
-    def answer(self, commands: list[Command]) -> bytes:
+    def poll_answer(self, commands: list[Command]) -> bytes:
         """The answer to a poll, b"" when nothing was taken."""
         if not commands:
             return b""
@@ -86,8 +86,8 @@ class ModCommands:
     def _left_out(self, action: Action, count: int) -> None:
         """Count rows left out. Logged once for each action: Takaro asks for the same list again and again."""
         self._metrics.rows_left_out.labels(action).inc(count)
-        if action not in self._told:
-            self._told.add(action)
+        if action not in self._logged_actions:
+            self._logged_actions.add(action)
             self._logger.warning(
                 "%d rows of the mod's answer to %s are left out: Takaro would refuse the whole list for a row"
                 " without a name, an id, a place, or a date that can be read",

@@ -24,7 +24,14 @@ from services.relay.protocol.records import DeadEvent, GameEvent
 from services.relay.protocol.vocabulary import EventType
 from services.relay.service.faults import FaultKind
 from services.relay.service.logs import InstanceLogger
-from services.relay.store.event_stream import NOT_ASKED, Appended, EventBatch, EventStream, Slot, digest
+from services.relay.store.event_stream import (
+    NOT_ASKED,
+    Appended,
+    EventBatch,
+    EventStream,
+    PostedEvent,
+    digest,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -90,27 +97,27 @@ class EventIntake:
         nothing is stored, or it is not known whether anything is.
         """
         try:
-            slots, mended = await self._mapped(body)
+            posted, mended = await self._mapped(body)
         except StoreError:
             raise
         except Exception as error:  # a mod would repeat the body for ever, so it becomes a dead letter
             letter = self._faulty(error, body)
-            slots, mended = [Slot(digest(letter.raw), letter)], True
-        if not slots:
+            posted, mended = [PostedEvent(digest(letter.raw), letter)], True
+        if not posted:
             return TakenBatch(NOT_ASKED, 0)
         try:
             await still_waits()
             with self._roster.saving() as seen:
-                slots, appended = await self._append(slots, seen.records, received_s)
-                new = [] if appended.full else slots[appended.repeated :]
+                posted, appended = await self._append(posted, seen.records, received_s)
+                new = [] if appended.full else posted[appended.repeated :]
                 seen.saved = bool(new)  # players are stored along with new events only
         except BaseException:  # also when the mod has hung up: it sends the same again
-            self._log_lines.give_back(_log_lines(slots))
+            self._log_lines.give_back(_log_lines(posted))
             raise
-        if len(new) < len(slots):
-            self._log_lines.give_back(_log_lines(slots[: len(slots) - len(new)]))
+        if len(new) < len(posted):
+            self._log_lines.give_back(_log_lines(posted[: len(posted) - len(new)]))
         lost = self._count(new, 0 if appended.full else appended.repeated)
-        return TakenBatch(appended.token, len(slots), mended, lost)
+        return TakenBatch(appended.token, len(posted), mended, lost)
 
     def answered(self, token: str) -> None:
         """The mod has its answer: what it sends next is new."""
@@ -120,7 +127,7 @@ class EventIntake:
         """The mod had hung up before its answer: it sends those events again."""
         self._stream.answered(token, arrived=False)
 
-    async def _mapped(self, body: bytes) -> tuple[list[Slot], bool]:
+    async def _mapped(self, body: bytes) -> tuple[list[PostedEvent], bool]:
         """What each event becomes, and whether the body had to be mended. Raises StoreError."""
         if self._roster_read_s is None:
             await self._read_roster()
@@ -148,33 +155,33 @@ class EventIntake:
             await self._read_roster()  # another modapi may have seen this player connect
             became = self._map(fit, received)
         kept = became if self._log_lines.all else self._without_log_lines(became)
-        slots = list(map(Slot, digests, kept))
+        posted = list(map(PostedEvent, digests, kept))
         for place, letter in zip(read.places, read.unreadable, strict=True):
-            slots.insert(place, Slot(digest(letter.raw), letter))
-        return slots, read.repaired
+            posted.insert(place, PostedEvent(digest(letter.raw), letter))
+        return posted, read.repaired
 
     async def _append(
-        self, slots: list[Slot], seen: dict[str, bytes], received_s: float
-    ) -> tuple[list[Slot], Appended]:
+        self, posted: list[PostedEvent], seen: dict[str, bytes], received_s: float
+    ) -> tuple[list[PostedEvent], Appended]:
         """Append them. Those that cannot be serialized, by a fault of ours, become dead letters."""
         try:
-            return slots, await self._stream.append(EventBatch(slots, seen), received_s)
+            return posted, await self._stream.append(EventBatch(posted, seen), received_s)
         except StoreError:
             raise
         except Exception:  # raised before anything was sent
-            written = [self._writable(slot) for slot in slots]
-            if written == slots:
+            written = [self._writable(event) for event in posted]
+            if written == posted:
                 raise
         return written, await self._stream.append(EventBatch(written, seen), received_s)
 
-    def _writable(self, slot: Slot) -> Slot:
-        if isinstance(slot.became, DeadEvent):
-            return slot
+    def _writable(self, event: PostedEvent) -> PostedEvent:
+        if isinstance(event.became, DeadEvent):
+            return event
         try:
-            orjson.dumps(slot.became)
+            orjson.dumps(event.became)
         except Exception as error:
-            return slot._replace(became=self._faulty(error, slot.became))
-        return slot
+            return event._replace(became=self._faulty(error, event.became))
+        return event
 
     def _faulty(self, error: Exception, raw: Any) -> DeadEvent:
         """The dead letter of an event on which our own code failed. Its neighbours go on."""
@@ -204,12 +211,12 @@ class EventIntake:
             self._roster.restore(stored)
         self._roster_read_s = time.monotonic()
 
-    def _count(self, slots: list[Slot], repeated: int) -> int:
+    def _count(self, posted: list[PostedEvent], repeated: int) -> int:
         """Count what became of the events. Returns how many of them are dead letters."""
         counts: dict[str, int] = {}
         lost = 0
-        for slot in slots:
-            became = slot.became
+        for event in posted:
+            became = event.became
             if became is None:
                 self._metrics.log_dropped.labels("rate" if self._log_lines.on else "off").inc()
             elif isinstance(became, DeadEvent):
@@ -230,5 +237,5 @@ def _is_log_line(became: GameEvent | DeadEvent | None) -> bool:
     return type(became) is dict and became["type"] == EventType.LOG.value
 
 
-def _log_lines(slots: list[Slot]) -> int:
-    return sum(_is_log_line(slot.became) for slot in slots)
+def _log_lines(posted: list[PostedEvent]) -> int:
+    return sum(_is_log_line(event.became) for event in posted)

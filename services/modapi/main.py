@@ -41,7 +41,7 @@ async def serve(settings: Settings, config: Path | None = None) -> None:
     registry = CollectorRegistry()
     metrics = ModapiMetrics(registry)
     store = lifecycle.store_of(settings, metrics.service)
-    door = bind(settings.modapi.host, settings.modapi.port, "modapi.port")
+    mods_port = bind(settings.modapi.host, settings.modapi.port, "modapi.port")
     certificate = certificate_of(settings.modapi)
     trusted = networks(settings.modapi.trusted_proxies)
     admin = bind(settings.modapi.admin_host, settings.modapi.admin_port, "modapi.admin_port")
@@ -51,9 +51,8 @@ async def serve(settings: Settings, config: Path | None = None) -> None:
             store,
             metrics,
             logger,
-            settings.modapi.hold_polls_s,
-            loopback_only=settings.modapi.loopback_only,
-            limits=settings.limits,
+            settings.modapi,
+            settings.limits,
             complete=directory.complete.is_set,
         )
         pages = admin_app(
@@ -72,7 +71,7 @@ async def serve(settings: Settings, config: Path | None = None) -> None:
                 await asyncio.wait([trusting])
                 await directory.complete.wait()
         logger.info(
-            "mods call %s, servers: %d", place(*door.getsockname()[:2]), len(served_instances.instances)
+            "mods call %s, servers: %d", place(*mods_port.getsockname()[:2]), len(served_instances.instances)
         )
         await lifecycle.until_stopped(
             lifecycle.ended(trusting),
@@ -86,7 +85,7 @@ async def serve(settings: Settings, config: Path | None = None) -> None:
                 make_app(served_instances, metrics, trusted),
                 ConnectionLimits(settings.limits, metrics.beyond, trusted),
                 certificate,
-            ).listen(door),
+            ).listen(mods_port),
             Listener.of(StillThere(pages)).listen(admin),
         )
     finally:

@@ -10,7 +10,7 @@ from services.modapi.held_polls import EARLY_S, FALL_BACK_S, GIVEN_UP, Ending, H
 from services.modapi.metrics import ModapiMetrics
 from services.relay.protocol.records import Command
 from services.relay.service.logs import InstanceLogger
-from services.relay.store.calls import disregard
+from services.relay.store.calls import abandon
 
 GATHER_S = 0.01
 """Takaro sends several requests at once. Commands that follow the first one this soon go out with it; others
@@ -46,9 +46,9 @@ class Polls:
     """Holds one poll at a time. Holds none before `open`: without hints a command would wait for the end."""
 
     def __init__(
-        self, operations: ModCommands, hold_polls_s: float, metrics: ModapiMetrics, logger: InstanceLogger
+        self, commands: ModCommands, hold_polls_s: float, metrics: ModapiMetrics, logger: InstanceLogger
     ) -> None:
-        self._operations = operations
+        self._commands = commands
         self.rules = HoldRules(hold_polls_s)
         self._held = metrics.held
         self._logger = logger
@@ -133,22 +133,22 @@ class Polls:
         is_over = poll.gone or poll.ending is not None or self._poll is not poll
         if is_over:
             return b""
-        taking = poll.taking = asyncio.create_task(self._operations.take(refreshes_alone=refreshes_alone))
+        taking = poll.taking = asyncio.create_task(self._commands.take(refreshes_alone=refreshes_alone))
         try:
             await asyncio.wait([taking])
         finally:
             poll.taking = None
-            disregard(taking)  # if this task itself is cancelled
+            abandon(taking)  # if this task itself is cancelled
         commands = [] if taking.cancelled() else taking.result()
         try:
             await poll.still_waits(held_s)
         except BaseException:
-            self._operations.hand_back(commands)
+            self._commands.hand_back(commands)
             raise
         if poll.gone:
-            self._operations.hand_back(commands)
+            self._commands.hand_back(commands)
             commands = []
-        return self._operations.answer(commands)
+        return self._commands.poll_answer(commands)
 
     def _hung_up(self, poll: _Poll) -> None:
         """The mod is gone. End a look that is under way: commands that it takes would be lost."""

@@ -31,13 +31,13 @@ AGENT = "agent"
 MAX_VERSION_CHARS = 40
 
 ADDRESS_EVERY_S = 5.0
-"""A mod whose calls come from changing addresses does not cost a write for each call."""
+"""Shortest time between two writes of the mod's address, which may change with each call."""
 
-_STAND_IN_IDS = uuid.UUID("6c1d5ad0-52c5-4f0c-9d9a-7f2f0f3a8d11")
+_SUBSTITUTE_IDS = uuid.UUID("6c1d5ad0-52c5-4f0c-9d9a-7f2f0f3a8d11")
 
 
 class ServedInstance:
-    """Everything that the calls of one mod are answered from."""
+    """What answers the calls of one mod."""
 
     def __init__(
         self,
@@ -63,11 +63,11 @@ class ServedInstance:
             )
             for sender in ("", AGENT)
         )
-        self.operations = ModCommands(CommandStream(store, settings.slug), roster, metrics, logger)
-        self.polls = Polls(self.operations, hold_polls_s, metrics, logger)
-        self.pace = RateLimits(limits, time.monotonic())
+        self.commands = ModCommands(CommandStream(store, settings.slug), roster, metrics, logger)
+        self.polls = Polls(self.commands, hold_polls_s, metrics, logger)
+        self.rate_limits = RateLimits(limits, time.monotonic())
         self.incoming = Incoming(RESULTS_AT_ONCE * limits.result_bytes)
-        self.room = ResultMemory(RESULTS_AT_ONCE * limits.result_bytes)
+        self.result_memory = ResultMemory(RESULTS_AT_ONCE * limits.result_bytes)
         self.last_contact_s: float | None = None  # on boottime_s()
         self.last_poll_s: float | None = None
         self._hold_ms = -1
@@ -82,8 +82,8 @@ class ServedInstance:
             self._log_lines.set(settings.log == "on", settings.log_per_s, time.monotonic())
         self.settings = settings
 
-    def heard(self, kind: CallKind, address: str) -> None:
-        """The mod made a call, from this address."""
+    def note_call(self, kind: CallKind, address: str) -> None:
+        """Notes a call of the mod, and the address that it came from."""
         now_s = boottime_s()
         if address != self._address and now_s - self._address_noted_s >= ADDRESS_EVERY_S:
             self._address, self._address_noted_s = address, now_s
@@ -103,13 +103,13 @@ class ServedInstance:
             self._hold_ms = hold_ms
             self.state.note_mod("hold_ms", hold_ms)
 
-    def registered(self, version: Any) -> None:
-        """The mod has registered, with this version."""
+    def note_version(self, version: Any) -> None:
+        """Stores the version with which the mod has registered."""
         if isinstance(version, str) and version:
             self.state.note_mod("version", version[:MAX_VERSION_CHARS].encode("utf-8", "replace").decode())
 
     async def game_server_id(self) -> str:
-        """Takaro's id of this server. Before Takaro has given one, a stand-in that stays the same.
+        """Takaro's id of this server. Until Takaro has given one, a substitute that stays the same.
 
         Never fails: a mod does not register again until the game server restarts (protocol.md M2).
         """
@@ -120,4 +120,4 @@ class ServedInstance:
         except Exception as error:
             self._faults.caught(self._logger, FaultKind.REQUEST, error)
             link = LinkInfo()
-        return link.game_server_id or str(uuid.uuid5(_STAND_IN_IDS, self.settings.slug))
+        return link.game_server_id or str(uuid.uuid5(_SUBSTITUTE_IDS, self.settings.slug))

@@ -12,6 +12,7 @@ from services.relay.instances.unknown_keys import UnknownKeyCalls
 from services.relay.protocol.limits import DEFAULT_LIMITS, Limits
 from services.relay.service.faults import FaultKind
 from services.relay.service.logs import InstanceLogger
+from services.relay.service.settings import ModApi
 from services.relay.store.client import Store
 
 RESULTS_TAKEN_FOR_S = 12.0
@@ -20,35 +21,34 @@ for the results of commands that were handed out before."""
 
 
 class ServedInstances:
-    """The served instances. `complete`: are the stored instances known? Only then can a key be wrong."""
+    """The served instances. `complete`: whether the stored ones are known. Only then can a key be wrong."""
 
     def __init__(
         self,
         store: Store,
         metrics: ModapiMetrics,
         logger: logging.Logger,
-        hold_polls_s: float,
-        *,
-        loopback_only: bool,
+        settings: ModApi,
         limits: Limits = DEFAULT_LIMITS,
+        *,
         complete: Callable[[], bool] = lambda: True,
     ) -> None:
         self.instances: dict[str, ServedInstance] = {}
-        self.credentials = Credentials(loopback_only=loopback_only)
+        self.credentials = Credentials(loopback_only=settings.loopback_only)
         self.unknown_calls = UnknownKeyCalls(store)
         self.complete = complete
         self._gone: dict[str, tuple[ServedInstance, float]] = {}
         self._keys: dict[str, frozenset[str]] = {}
-        self._hearing = False
+        self._subscribed = False
         self._store = store
         self._metrics = metrics
         self._logger = logger
-        self._hold_polls_s = hold_polls_s
+        self._hold_polls_s = settings.hold_polls_s
         self.limits = limits
 
     def update(self, served: Mapping[str, ServedEntry]) -> None:
         """Serve these instances from now on. Held polls of instances that are gone, or lost a key, end."""
-        self.credentials.admit(served.values())
+        self.credentials.replace(served.values())
         now_s = time.monotonic()
         self._gone = {slug: gone for slug, gone in self._gone.items() if gone[1] > now_s}
         for slug in self.instances.keys() - served.keys():
@@ -64,26 +64,26 @@ class ServedInstances:
                     self.instances[slug].follow(entry.instance)
                     if self._keys[slug] - keys[slug]:
                         self.instances[slug].polls.close()
-                if self._hearing:
+                if self._subscribed:
                     self.instances[slug].polls.open()
         self._keys = keys
 
-    def waits_for_results(self, key: str) -> ServedInstance | None:
-        """The instance that `key` opened until it ceased to be served a moment ago. Of its mod only the
-        results of commands that it had fetched by then are still taken."""
-        slug = self.credentials.closed_for(key)
+    def lately_served(self, key: str) -> ServedInstance | None:
+        """The instance that `key` opened, if it was served until a moment ago. Only the results of commands
+        that its mod fetched before are still taken."""
+        slug = self.credentials.former_slug_for(key)
         instance, until_s = self._gone.get(slug, (None, 0.0))
         return instance if slug not in self.instances and time.monotonic() < until_s else None
 
     def open(self) -> None:
         """From now on hints of new commands arrive."""
-        self._hearing = True
+        self._subscribed = True
         for instance in self.instances.values():
             instance.polls.open()
 
     def close(self) -> None:
         """Hints do not arrive any more: hold no poll."""
-        self._hearing = False
+        self._subscribed = False
         for instance in self.instances.values():
             instance.polls.close()
 

@@ -22,7 +22,7 @@ from services.relay.instances.entries import merge
 from services.relay.service.http.listener import Listener
 from services.relay.service.http.ports import bind
 from services.relay.service.lifecycle import cancelled
-from services.relay.service.settings import Instance
+from services.relay.service.settings import Instance, ModApi
 from services.relay.store.client import Store
 from services.relay.store.event_stream import EventStream
 from tests.support.ages import just_now
@@ -70,7 +70,7 @@ class Scene:
             slug=slug, name="A server", identity_token=SecretStr("identity"), mod_keys=(SecretStr(KEY),)
         )
         self.metrics = ModapiMetrics(CollectorRegistry())
-        served_instances = ServedInstances(store, self.metrics, logger, 0.0, loopback_only=True)
+        served_instances = ServedInstances(store, self.metrics, logger, ModApi(hold_polls_s=0.0))
         served_instances.update(merge([instance], {}, just_now))
         self._app = make_app(served_instances, self.metrics)
         with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -27,7 +27,7 @@ from services.relay.protocol.keys import WATCH, keys_of
 from services.relay.protocol.records import DeadEvent, GameEvent
 from services.relay.service.http.admin_ports import note
 from services.relay.store.client import Store
-from services.relay.store.event_stream import EventBatch, EventStream, Slot, digest
+from services.relay.store.event_stream import EventBatch, EventStream, PostedEvent, digest
 from services.sim.ports import free_port
 from services.sim.takaro.server import TakaroSim
 from tests.support.redis_server import RedisServer, binaries
@@ -213,7 +213,8 @@ def test_the_nearest_server_is_named_to_who_misspells_one_and_not_all_of_many(te
 async def one_has_dead_letters(store: Store) -> None:
     whole, cut = b'{"type":"no-such-event"}', b'{"type":"log","msg":"' + b"x" * 20_000
     slots = [
-        Slot(digest(raw), DeadEvent("unknown-type", "a detail", raw[:RAW_BYTES])) for raw in (whole, cut)
+        PostedEvent(digest(raw), DeadEvent("unknown-type", "a detail", raw[:RAW_BYTES]))
+        for raw in (whole, cut)
     ]
     await EventStream(store, "one").append(EventBatch(slots))
 
@@ -386,7 +387,7 @@ def test_tail_shows_events_that_wait_and_marks_them_when_they_are_delivered(term
 
     async def accept(store: Store) -> None:
         said: GameEvent = {"type": "chat-message", "data": {"msg": "hello", "channel": "global"}}
-        await EventStream(store, "one").append(EventBatch([Slot(digest(b"hello"), said)]))
+        await EventStream(store, "one").append(EventBatch([PostedEvent(digest(b"hello"), said)]))
 
     async def deliver(store: Store) -> None:
         (entry,) = await EventStream(store, "one").read("", 10)

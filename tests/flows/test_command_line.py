@@ -14,7 +14,7 @@ import pytest
 from services.relay.protocol.records import DeadEvent
 from services.relay.protocol.vocabulary import Action
 from services.relay.store.client import Store
-from services.relay.store.event_stream import EventBatch, EventStream, Slot, digest
+from services.relay.store.event_stream import EventBatch, EventStream, PostedEvent, digest
 from services.sim.dayz.world import make_player
 from services.sim.ports import free_port
 from tests.flows.conftest import World, key
@@ -148,7 +148,7 @@ async def test_a_dead_letter_is_listed_shown_taken_in_again_and_dropped(single: 
     side = single.side("solo")
     store = Store(single.relay.store.url)
     raws = [b'{"type":"log","msg":"mended \\u001b now"}', b'{"type":"no-such-event"}']
-    dead = [Slot(digest(raw), DeadEvent("unknown-type", "type: what \x1b[2J is", raw)) for raw in raws]
+    dead = [PostedEvent(digest(raw), DeadEvent("unknown-type", "type: what \x1b[2J is", raw)) for raw in raws]
     await EventStream(store, "solo").append(EventBatch(dead))
     await store.close()
 

@@ -19,7 +19,7 @@ from services.relay.instances.facts import facts_of
 from services.relay.service.http.listener import Listener
 from services.relay.service.http.ports import bind
 from services.relay.service.lifecycle import cancelled
-from services.relay.service.settings import Instance
+from services.relay.service.settings import Instance, ModApi
 from services.relay.store.client import Store
 from services.relay.store.event_stream import EventStream
 from tests.support.ages import just_now
@@ -34,7 +34,7 @@ class Port:
         self.store, self.slug = store, slug
         self.registry = CollectorRegistry()
         metrics = ModapiMetrics(self.registry)
-        self._served_instances = ServedInstances(store, metrics, logger, 0.0, loopback_only=True)
+        self._served_instances = ServedInstances(store, metrics, logger, ModApi(hold_polls_s=0.0))
         self.set()
         sock = bind("127.0.0.1", 0, "test")
         self._port: int = sock.getsockname()[1]

@@ -29,12 +29,12 @@ class Counted:
         self.stream = CommandStream(store, slug)
         logger = InstanceLogger(logging.getLogger(__name__), slug)
         self.roster = Roster()
-        self.operations = ModCommands(self.stream, self.roster, ModapiMetrics(self.registry), logger)
+        self.commands = ModCommands(self.stream, self.roster, ModapiMetrics(self.registry), logger)
 
     async def handed(self, action: Action = Action.SHUTDOWN) -> str:
         operation = new_operation_id(action)
         await self.stream.enqueue(Command(operation, action, {}), time.monotonic() + 5.0)
-        self.operations.answer(await self.operations.take())
+        self.commands.poll_answer(await self.commands.take())
         return operation
 
     def results(self) -> dict[str, float]:
@@ -51,8 +51,8 @@ class Counted:
 async def test_the_first_result_is_accepted_and_a_repeated_one_is_late(store: Store, slug: str) -> None:
     mod = Counted(store, slug)
     operation = await mod.handed()
-    assert await mod.operations.take_result(operation, DONE)
-    assert not await mod.operations.take_result(operation, b'{"ok":false,"error":"ran twice?"}')
+    assert await mod.commands.take_result(operation, DONE)
+    assert not await mod.commands.take_result(operation, b'{"ok":false,"error":"ran twice?"}')
     assert mod.results() == {"accepted": 1, "late": 1}
     assert [outcome.error for _, _, outcome in await mod.stream.results("", 10)] == [""]
 
@@ -61,7 +61,7 @@ async def test_a_result_after_takaro_was_told_is_late(store: Store, slug: str) -
     mod = Counted(store, slug)
     operation = await mod.handed()
     await mod.stream.give_up(operation)
-    assert not await mod.operations.take_result(operation, DONE)
+    assert not await mod.commands.take_result(operation, DONE)
     assert mod.results() == {"late": 1}
 
 
@@ -69,7 +69,7 @@ async def test_a_result_that_cannot_be_read_is_the_end_of_its_command_all_the_sa
     store: Store, slug: str
 ) -> None:
     mod = Counted(store, slug)
-    assert await mod.operations.take_result(await mod.handed(), b"\xff not JSON")
+    assert await mod.commands.take_result(await mod.handed(), b"\xff not JSON")
     assert mod.results() == {"unreadable": 1}
 
 
@@ -82,7 +82,7 @@ async def test_a_result_of_somebody_elses_is_passed_to_nobody(
 ) -> None:
     mod = Counted(store, slug)
     await mod.handed()
-    assert not await mod.operations.take_result(operation, DONE)
+    assert not await mod.commands.take_result(operation, DONE)
     assert mod.results() == {counted: 1}
     assert await mod.stream.results("", 10) == []
 
@@ -93,7 +93,7 @@ async def test_rows_that_cannot_be_made_valid_are_counted_and_told_of_once(
     mod = Counted(store, slug)
     bans = b'[{"gameId":"1","expiresAt":"soon"},{"gameId":"2","expiresAt":1893805320},{"gameId":""}]'
     for _ in range(2):
-        assert await mod.operations.take_result(
+        assert await mod.commands.take_result(
             await mod.handed(Action.LIST_BANS), b'{"ok":1,"result":%b}' % bans
         )
     _, _, outcome = (await mod.stream.results("", 10))[0]
@@ -107,6 +107,6 @@ async def test_players_are_not_forgotten_with_a_result_that_is_cancelled(store: 
     mod = Counted(store, slug)
     first, second = await mod.handed(), await mod.handed()
     mod.roster.learn({"gameId": "76561198000000001", "name": "Ada"})
-    await cancelled_in(CommandStream, "complete", mod.operations.take_result(first, DONE))
-    assert await mod.operations.take_result(second, DONE)
+    await cancelled_in(CommandStream, "complete", mod.commands.take_result(first, DONE))
+    assert await mod.commands.take_result(second, DONE)
     assert list(await InstanceState(store, slug).players()) == ["76561198000000001"]

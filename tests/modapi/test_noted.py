@@ -34,10 +34,10 @@ def served(store: Store, slug: str) -> ServedInstance:
     ],
 )
 async def test_the_version_is_noted_if_it_is_one(store: Store, slug: str, sent: object, shown: str) -> None:
-    served(store, slug).registered(sent)
+    served(store, slug).note_version(sent)
     assert (await facts_of(store, slug)).mod_version == shown
 
 
 async def test_how_long_polls_are_held_is_noted_with_the_first_call(store: Store, slug: str) -> None:
-    served(store, slug).heard(CallKind.POLL, "10.0.0.9")
+    served(store, slug).note_call(CallKind.POLL, "10.0.0.9")
     assert (await facts_of(store, slug)).hold_ms == 700

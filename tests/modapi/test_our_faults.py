@@ -38,11 +38,11 @@ class Modapi:
         self.registry = CollectorRegistry()
         metrics = ModapiMetrics(self.registry)
         self.store, self.slug = store, slug
-        self.events, self.commands = EventStream(store, slug), CommandStream(store, slug)
+        self.events, self.command_stream = EventStream(store, slug), CommandStream(store, slug)
         self.state = InstanceState(store, slug)
         self.intake = EventIntake(self.events, self.state, Roster(), metrics)
-        self.operations = ModCommands(
-            self.commands, Roster(), metrics, InstanceLogger(logging.getLogger("test"), slug)
+        self.commands = ModCommands(
+            self.command_stream, Roster(), metrics, InstanceLogger(logging.getLogger("test"), slug)
         )
 
     async def post(self, body: bytes = LINES) -> list[str]:
@@ -56,13 +56,13 @@ class Modapi:
 
     async def ask(self, action: Action = Action.SHUTDOWN) -> str:
         name = new_operation_id(action)
-        assert await self.commands.enqueue(Command(name, action, {}), time.monotonic() + 5)
+        assert await self.command_stream.enqueue(Command(name, action, {}), time.monotonic() + 5)
         return name
 
     async def result(self) -> Outcome:
         """What Takaro hears."""
         async with asyncio.timeout(5.0):
-            while not (found := await self.commands.results("", 10)):
+            while not (found := await self.command_stream.results("", 10)):
                 await asyncio.sleep(0.01)
         [(_, _, outcome)] = found
         return outcome
@@ -146,9 +146,9 @@ async def test_a_result_that_we_fail_on_ends_as_an_error(
         return Outcome({1, 2})
 
     name = await modapi.ask()
-    await modapi.operations.take()
+    await modapi.commands.take()
     monkeypatch.setattr(commands, "map_result", raises if made == "a fault" else odd)
-    assert await modapi.operations.take_result(name, b'{"ok":true}')
+    assert await modapi.commands.take_result(name, b'{"ok":true}')
     assert "the relay failed on it" in (await modapi.result()).error
     assert modapi.faults("result") == 1
 
@@ -161,10 +161,10 @@ async def test_a_command_that_we_cannot_write_ends_as_an_error_and_the_others_ar
 
     monkeypatch.setattr(commands, "flatten", fails)
     bad, good = await modapi.ask(), await modapi.ask(Action.LIST_BANS)
-    answer = orjson.loads(modapi.operations.answer(await modapi.operations.take()))
+    answer = orjson.loads(modapi.commands.poll_answer(await modapi.commands.take()))
     assert [one["operationId"] for one in answer["operations"]] == [good]
     assert "failed on this command" in (await modapi.result()).error
-    assert not await modapi.operations.take_result(bad, b'{"ok":true}')  # it has ended
+    assert not await modapi.commands.take_result(bad, b'{"ok":true}')  # it has ended
 
 
 async def test_a_command_of_a_newer_uplink_ends_as_an_error_and_the_others_are_handed_out(
@@ -176,6 +176,6 @@ async def test_a_command_of_a_newer_uplink_ends_as_an_error_and_the_others_are_h
     await modapi.store.send("XDEL", writes, entry)
     fields[fields.index(b"shutdown")] = b"dance"
     await modapi.store.send("XADD", writes, "*", *fields)
-    assert [one.operation_id for one in await modapi.operations.take()] == [good]
+    assert [one.operation_id for one in await modapi.commands.take()] == [good]
     assert "modapi is older than uplink" in (await modapi.result()).error
-    assert not await modapi.operations.take_result(bad, b'{"ok":true}')
+    assert not await modapi.commands.take_result(bad, b'{"ok":true}')

@@ -22,7 +22,7 @@ from services.relay.protocol.operation_ids import new_operation_id
 from services.relay.protocol.records import Command
 from services.relay.protocol.vocabulary import Action
 from services.relay.service.lifecycle import cancelled
-from services.relay.service.settings import Instance
+from services.relay.service.settings import Instance, ModApi
 from services.relay.store.client import Store
 from services.relay.store.command_stream import CommandStream
 from tests.support.ages import just_now
@@ -45,7 +45,9 @@ class Mod:
         self.store, self.slug = store, slug
         self.stream = CommandStream(store, slug)
         self.metrics = ModapiMetrics(CollectorRegistry())
-        self.served_instances = ServedInstances(store, self.metrics, logger, hold_polls_s, loopback_only=True)
+        self.served_instances = ServedInstances(
+            store, self.metrics, logger, ModApi(hold_polls_s=hold_polls_s)
+        )
         instance = Instance(slug=slug, name="A server", identity_token=SecretStr("identity"))
         self.served_instances.update(merge([instance], {}, just_now))
         self.polls = self.served_instances.instances[slug].polls

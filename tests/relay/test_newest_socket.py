@@ -48,7 +48,7 @@ async def test_who_identified_last_is_the_newest_and_stays_so_without_the_lease(
     await other.note_identified()
     await one.release()
     assert (await other.renew()).newest and not (await one.renew(take=False)).newest
-    assert await one.passed_on() and not await other.passed_on()
+    assert await one.identified_elsewhere() and not await other.identified_elsewhere()
 
 
 @pytest.mark.parametrize("last", ["one", "other"])
@@ -63,7 +63,7 @@ async def test_of_two_identifies_that_overlap_neither_is_the_newest(
     await first.note_identified()
     await second.note_identified()
     assert not (await owner.renew()).newest and not (await other.renew()).newest
-    assert not await owner.passed_on()
+    assert not await owner.identified_elsewhere()
     await identify(owner)
     assert (await owner.renew()).newest
 
@@ -95,7 +95,7 @@ async def test_an_identify_of_ours_whose_socket_was_lost_may_still_be_the_last(
     look = await owner.renew()
     assert look.newest and not look.open_identifies, "it identifies: nothing can be done before the answer"
     await owner.note_identified()
-    assert not (await owner.renew()).newest and not await other.passed_on()
+    assert not (await owner.renew()).newest and not await other.identified_elsewhere()
     for _ in range(2):
         await identify(owner)
         assert (await owner.renew()).newest

@@ -11,5 +11,5 @@ class ExactClock(StoreClock):
     def is_known(self, now_s: float) -> bool:
         return True
 
-    def at_us(self, moment_s: float) -> int:
+    def latest_us(self, moment_s: float) -> int:
         return int((moment_s - time.monotonic() + time.time()) * 1_000_000)

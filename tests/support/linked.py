@@ -14,7 +14,7 @@ from services.relay.service.lifecycle import cancelled
 from services.relay.service.settings import Instance
 from services.relay.store.client import Store
 from services.relay.store.command_stream import CommandStream
-from services.relay.store.event_stream import EventBatch, EventStream, Slot, digest
+from services.relay.store.event_stream import EventBatch, EventStream, PostedEvent, digest
 from services.relay.store.leases import Lease
 from services.sim.takaro.server import TakaroSim
 from services.uplink.connection.closing_times import closing_times
@@ -61,7 +61,7 @@ class Uplink:
 
     async def take(self) -> None:
         self._renewing = asyncio.create_task(self._renew())
-        await self.lease.taken()
+        await self.lease.until_held()
 
     async def _renew(self) -> None:
         while True:
@@ -148,7 +148,7 @@ class Linked:
 
     async def append_events(self, *events: GameEvent) -> None:
         stream = EventStream(self.store, self.slug)
-        appended = await stream.append(EventBatch([Slot(digest(event), event) for event in events]))
+        appended = await stream.append(EventBatch([PostedEvent(digest(event), event) for event in events]))
         stream.answered(appended.token)
         for uplink in self.uplinks:
             uplink.owned.wake(events=True, results=False)

@@ -69,7 +69,7 @@ class StillThere:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             arrival = arrival_of(scope)
-            if arrival.in_doubt() and arrival.is_closed():
+            if arrival.after_stall() and arrival.is_closed():
                 await JSONResponse({"error": "this was read too late"}, 503)(scope, receive, send)
                 return
         await self._app(scope, receive, send)

@@ -1,4 +1,4 @@
-"""Reading a request: its body within limits, and whether its sender has hung up."""
+"""Reads a request's body within limits, and finds out whether its sender has hung up."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from services.relay.service.http.arrivals import Arrival, Arrivals
 
 
 class BeyondLimit(Exception):
-    """A request is beyond a limit of the settings. `limit` is its name, "" if the caller has to tell."""
+    """A request exceeds a limit of the settings. `limit` is its name, "" if the caller knows it."""
 
     def __init__(self, limit: str = "") -> None:
         super().__init__(limit)
@@ -58,7 +58,7 @@ async def read_long_body(
     """The first `keep_bytes` of a body, and the size of all of it. The listener bounds how long this takes.
 
     What is kept of a body that comes in pieces counts as `incoming` until the body is whole. Raises TooLarge
-    beyond `limit_bytes`, BeyondPace if `incoming` has no room, CutShort.
+    beyond `limit_bytes`, BeyondPace if `incoming` has reached its limit, CutShort.
     """
     if (announced_bytes(scope) or 0) > limit_bytes:
         raise TooLarge
@@ -88,14 +88,14 @@ async def read_long_body(
             incoming.add(-kept_bytes)
 
 
-async def hung_up(receive: Receive) -> None:
+async def until_hung_up(receive: Receive) -> None:
     """Wait until the mod hangs up."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
-def gone(receive: Receive) -> bool:
-    """Has the mod hung up? Does not wait: one step of receive() either returns a message or would wait."""
+def has_hung_up(receive: Receive) -> bool:
+    """Whether the mod has hung up. Does not wait: one step of receive() returns a message or would wait."""
     waiting = receive()
     step: Callable[[None], object] = waiting.send  # type: ignore[attr-defined]
     try:

@@ -26,7 +26,7 @@ class WrongKey(Exception):
 
 
 class ClosedKey(Exception):
-    """A call with a key that opened the instance `slug` earlier, and opens it no longer."""
+    """A call with a key that opened the instance `slug` earlier and does not any more."""
 
     def __init__(self, slug: str) -> None:
         super().__init__(slug)
@@ -34,7 +34,7 @@ class ClosedKey(Exception):
 
 
 class TooManyKeys(BeyondLimit):
-    """An address tries too many keys that open nothing."""
+    """An address has tried too many keys that open nothing."""
 
 
 class Callers:
@@ -46,24 +46,24 @@ class Callers:
         self._trusted = trusted
         self._wrong_keys = WrongKeys(served_instances.limits.wrong_keys_per_minute)
 
-    def slug(self, key: str, scope: Scope) -> str:
+    def slug_for(self, key: str, scope: Scope) -> str:
         """The instance that a key opens, "" for none."""
         if key or is_direct(scope["headers"]):
             return self._credentials.slug_for(key)
         return ""
 
-    def refused(self, key: str, scope: Scope) -> Exception:
-        """Why a key that opens no instance is refused. It is counted: good keys are never limited."""
+    def refusal_of(self, key: str, scope: Scope) -> Exception:
+        """The error for a key that opens no instance. The attempt is counted; good keys are never limited."""
         if not self._wrong_keys.tried(self._source(scope), time.monotonic()):
             return TooManyKeys("wrong_keys_per_minute")
         if not key:
             return NoKey()
-        slug = self._credentials.closed_for(key)
-        self._unknown_calls.note(self.address(scope), slug or self._credentials.meant_by(key))
+        slug = self._credentials.former_slug_for(key)
+        self._unknown_calls.note(self.address(scope), slug or self._credentials.slug_of_token(key))
         return ClosedKey(slug) if slug else WrongKey()
 
-    def is_within(self, scope: Scope) -> bool:
-        """May this caller try one more key? Otherwise no work is done to find out which key it brings."""
+    def may_try_key(self, scope: Scope) -> bool:
+        """Whether this caller may try one more key. If not, no work is done to find out which key it has."""
         return self._wrong_keys.is_within(self._source(scope), time.monotonic())
 
     def address(self, scope: Scope) -> str:
@@ -76,7 +76,7 @@ class Callers:
         ]
         return caller(peer, forwarded, self._trusted)
 
-    def key(self, call: ModCall, registration: dict[str, Any]) -> str:
+    def registration_key(self, call: ModCall, registration: dict[str, Any]) -> str:
         """The key of a call to register: it may be in the body as well."""
         key, sent = call.key, registration.get("registrationToken")
         if not self._credentials.slug_for(key) and isinstance(sent, str):
@@ -91,5 +91,5 @@ class Callers:
         logger.warning("from %s: %s", self.address(scope), text, extra=about(f"{topic} {source}", topic))
 
     def _source(self, scope: Scope) -> str:
-        """How callers are told apart: the owner of an IPv6 network chooses the rest of the address freely."""
+        """What calls are counted by: the owner of an IPv6 network chooses the rest of the address freely."""
         return source_of(self.address(scope))

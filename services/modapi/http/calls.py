@@ -78,9 +78,9 @@ def read_call(method: str, path: str, query: bytes, headers: Iterable[tuple[byte
 
 
 def is_direct(headers: Iterable[tuple[bytes, bytes]]) -> bool:
-    """Does a request to a loopback listener come from a program on this machine?
+    """Whether a request to a loopback listener comes from a program on this machine.
 
-    Only such a program needs no key: neither a proxy that serves others nor a page in a browser may use that.
+    Only such a program needs no key: a proxy that serves others does, and a page in a browser too.
     """
     for name, value in headers:
         if name in _NOT_DIRECT or (name == b"host" and _LOCAL_HOST.fullmatch(value) is None):

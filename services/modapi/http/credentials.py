@@ -1,4 +1,4 @@
-"""Which instance a secret opens. Pure. A good secret costs the same work as a bad one."""
+"""Which instance a secret opens. Pure. A right secret costs the same work as a wrong one."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -10,20 +10,20 @@ CLOSED_KEPT = 1_000
 
 
 class Credentials:
-    """Mod keys to instances.
+    """Finds the instance of a mod key.
 
     Secrets are looked up by their digest, so that the time of a look-up says nothing about a secret.
     With one instance and a listener that only this machine can reach, no secret is needed, and a mod that
-    was set up for the old bridge may keep presenting the identity token it saved (protocol.md M2).
+    was set up for the old bridge may go on sending the identity token that it saved (protocol.md M2).
     """
 
     def __init__(self, served: Iterable[ServedEntry] = (), *, loopback_only: bool) -> None:
         self._loopback_only = loopback_only
         self._slugs: dict[str, str] = {}
         self._closed: dict[str, str] = {}
-        self.admit(served)
+        self.replace(served)
 
-    def admit(self, served: Iterable[ServedEntry]) -> None:
+    def replace(self, served: Iterable[ServedEntry]) -> None:
         """Accept the keys of these instances from now on, and no others."""
         entries = tuple(served)
         before = self._closed | self._slugs
@@ -39,7 +39,7 @@ class Credentials:
             if (token := entry.instance.registration_token)
         ]
         shared = Counter(digest for digest, _ in tokens)
-        self._meant = {digest: slug for digest, slug in tokens if shared[digest] == 1}
+        self._slugs_of_tokens = {digest: slug for digest, slug in tokens if shared[digest] == 1}
         closed = [(digest, slug) for digest, slug in before.items() if digest not in self._slugs]
         self._closed = dict(closed[-CLOSED_KEPT:])
 
@@ -49,10 +49,10 @@ class Credentials:
             return self._without_secret
         return self._slugs.get(digest_of(secret), "")
 
-    def meant_by(self, secret: str) -> str:
+    def slug_of_token(self, secret: str) -> str:
         """The only instance whose registration token at Takaro is `secret`, "" for none."""
-        return self._meant.get(digest_of(secret), "")
+        return self._slugs_of_tokens.get(digest_of(secret), "")
 
-    def closed_for(self, secret: str) -> str:
+    def former_slug_for(self, secret: str) -> str:
         """The instance that `secret` opened earlier in this process and no longer opens, "" for none."""
         return self._closed.get(digest_of(secret), "")

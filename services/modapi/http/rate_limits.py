@@ -37,7 +37,7 @@ class RateLimits:
         self._unasked = TokenBucket(most_bytes / BURST_S, most_bytes, now_s)
 
     def beyond(self, now_s: float, posts: Posts = Posts.NOTHING) -> str:
-        """The limit that one more request is beyond. "" if there is none: then the request is counted."""
+        """The limit that one more request would exceed; "": none, and the request is counted."""
         if self._requests.level(now_s) < 1:
             return "requests_per_s"
         if posts is Posts.EVENTS and self._events.level(now_s) < 1:
@@ -48,7 +48,7 @@ class RateLimits:
         return ""
 
     def posted(self, events: int, size_bytes: int, *, mended: bool = False) -> None:
-        """Count what a post held. That is known only once it is read, so an excess is paid for afterwards."""
+        """Count the events of a post. They are known once it is read, so an excess delays the next posts."""
         self._events.take(max(events, size_bytes // (MENDED_BYTES_AN_EVENT if mended else BYTES_AN_EVENT)))
 
     def posted_unasked(self, size_bytes: int) -> None:
@@ -57,7 +57,7 @@ class RateLimits:
 
 
 class LogLines:
-    """Which log lines of one instance pass, from all its senders together. `per_s` None: all of them."""
+    """The limit of log lines of one instance, from all its senders together. `per_s` None: no limit."""
 
     def __init__(self, on: bool, per_s: float | None, now_s: float) -> None:
         self.set(on, per_s, now_s)
@@ -69,19 +69,19 @@ class LogLines:
         self.all = on and per_s is None
 
     def admit(self, now_s: float) -> bool:
-        """May one more line pass? If so, it is counted."""
+        """Whether one more line may pass. If so, it is counted."""
         if not self.on:
             return False
         return self._lines is None or self._lines.admits(now_s)
 
     def give_back(self, count: int) -> None:
-        """`count` lines were not stored: they come again, or were stored before."""
+        """Takes back `count` lines that were not stored: they come again, or were stored before."""
         if self._lines:
             self._lines.take(-count)
 
 
 class Incoming:
-    """The bytes received of one instance's requests whose bodies are not complete yet."""
+    """The received bytes of those requests of one instance whose bodies are not complete yet."""
 
     __slots__ = ("_most", "size_bytes")
 
@@ -90,25 +90,25 @@ class Incoming:
         self.size_bytes = 0
 
     def add(self, size_bytes: int) -> bool:
-        """More was received; False if that is too much. A negative size takes it away again."""
+        """Counts received bytes. False: they are too many. A negative size takes them off again."""
         self.size_bytes += size_bytes
         return self.size_bytes <= self._most
 
 
 class WrongKeys:
-    """How many wrong keys each source has tried. The source that was quiet for longest is forgotten first."""
+    """The wrong keys that each source has tried. The source that was quiet for longest is forgotten first."""
 
     def __init__(self, per_minute: int) -> None:
         self._per_minute = per_minute
         self._sources: OrderedDict[str, TokenBucket] = OrderedDict()
 
     def is_within(self, source: str, now_s: float) -> bool:
-        """May this source try one more key?"""
+        """Whether this source may try one more key."""
         bucket = self._sources.get(source)
         return bucket is None or bucket.level(now_s) >= 1
 
     def tried(self, source: str, now_s: float) -> bool:
-        """The source tried one more key. Was it still allowed?"""
+        """Counts one more key that the source has tried. True: it was still allowed."""
         bucket = self._sources.get(source)
         if bucket is None:
             bucket = self._sources[source] = TokenBucket(self._per_minute / 60, self._per_minute, now_s)

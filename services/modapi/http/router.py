@@ -33,10 +33,10 @@ from services.modapi.http.bodies import (
     TooLarge,
     announced_bytes,
     arrival_of,
-    gone,
-    hung_up,
+    has_hung_up,
     read_body,
     read_long_body,
+    until_hung_up,
 )
 from services.modapi.http.callers import Callers, ClosedKey, NoKey, TooManyKeys, WrongKey
 from services.modapi.http.calls import CallKind, ModCall, read_call
@@ -59,9 +59,9 @@ MAX_REGISTER_BYTES = 16 * 1024
 """A registration is read before its sender is known."""
 
 SMALL_BYTES = 64 * 1024
-"""The listener reads this much of a body ahead, so a body of this size needs no room of its own."""
+"""The listener reads this much of a body ahead, so a body of this size needs no reserved memory."""
 
-ROOM_WITHIN_S = 8.0
+MEMORY_WITHIN_S = 8.0
 """The listener gives a request 10 s to arrive, and so does its mod."""
 
 READ_ON_S = 0.02
@@ -182,14 +182,14 @@ class ModRequest:
         and StoodStill if it probably has: this process stood still, and the request is older than a mod waits
         for one that is held for `held_s`.
         """
-        if not self.arrival.in_doubt():
-            if gone(self.receive):
+        if not self.arrival.after_stall():
+            if has_hung_up(self.receive):
                 raise CutShort
             return
         closed = self.arrival.is_closed()
         if closed is None:
             await asyncio.sleep(READ_ON_S)
-        if closed or gone(self.receive):
+        if closed or has_hung_up(self.receive):
             raise CutShort
         if self.arrival.age_s() > max(self.answered_within_s, held_s):
             raise StoodStill
@@ -227,7 +227,7 @@ class ModRouter:
             return
         call = read_call(scope["method"], scope["path"], scope["query_string"], scope["headers"])
         if call.kind is CallKind.OTHER:
-            slug = self._callers.slug(call.key, scope)
+            slug = self._callers.slug_for(call.key, scope)
             if not call.key or slug or not self._served_instances.complete():
                 scope["path"] = call.path
                 scope.setdefault("state", {})["slug"] = slug
@@ -238,7 +238,7 @@ class ModRouter:
             answer = await self._calls[call.kind](request)
         except (Exception, asyncio.CancelledError) as error:
             answer = self._refused(error, request)
-        is_gone = bool(answer.token) and gone(receive)
+        is_gone = bool(answer.token) and has_hung_up(receive)
         headers = [
             (b"content-type", b"application/json"),
             (b"content-length", str(len(answer.body)).encode()),
@@ -273,9 +273,9 @@ class ModRouter:
         intake = instance.agent_intake
         if request.call.kind is CallKind.EVENTS:
             intake = instance.intake
-            instance.heard(CallKind.EVENTS, self._callers.address(request.scope))
+            instance.note_call(CallKind.EVENTS, self._callers.address(request.scope))
         taken = await intake.take(body, request.arrival.at_s, request.still_waits)
-        instance.pace.posted(taken.events, len(body), mended=taken.mended)
+        instance.rate_limits.posted(taken.events, len(body), mended=taken.mended)
         if not taken.token:
             return ModAnswer(503, _FULL, "full")
         return ModAnswer(200, OK, intake=intake, token=taken.token)
@@ -283,8 +283,8 @@ class ModRouter:
     async def _poll(self, request: ModRequest) -> ModAnswer:
         instance = await self._admitted(request, request.call.key)
         await request.still_waits()
-        instance.heard(CallKind.POLL, self._callers.address(request.scope))
-        polled = await instance.polls.answer(partial(hung_up, request.receive), request.still_waits)
+        instance.note_call(CallKind.POLL, self._callers.address(request.scope))
+        polled = await instance.polls.answer(partial(until_hung_up, request.receive), request.still_waits)
         if polled.answer is None:
             raise CutShort
         return ModAnswer(200, polled.answer, held_s=polled.held_s)
@@ -292,7 +292,7 @@ class ModRouter:
     async def _result(self, request: ModRequest) -> ModAnswer:
         """A result counts at any age, also if its mod is gone: it is posted once, and the first one counts.
 
-        So one that a request waits for is not refused for lack of memory: it waits for room.
+        So one that a request waits for is not refused for lack of memory: it waits for memory.
         """
         scope, operation_id = request.scope, request.call.operation_id
         instance = await self._admitted(request, request.call.key, Posts.RESULT)
@@ -302,17 +302,17 @@ class ModRouter:
             held_bytes = 0
         else:
             held_bytes = min(size_bytes or limit, limit)
-        if not instance.room.enter(held_bytes):
-            asked = await instance.operations.is_asked(operation_id)
-            if not asked or not await instance.room.wait(held_bytes, ROOM_WITHIN_S):
+        if not instance.result_memory.reserve(held_bytes):
+            asked = await instance.commands.is_asked(operation_id)
+            if not asked or not await instance.result_memory.wait_to_reserve(held_bytes, MEMORY_WITHIN_S):
                 raise BeyondPace("result_bytes")
         try:
             body, _ = await read_long_body(scope, request.receive, limit, limit, None)
-            instance.heard(CallKind.RESULT, self._callers.address(scope))
-            if not await instance.operations.take_result(operation_id, body):
-                instance.pace.posted_unasked(len(body))
+            instance.note_call(CallKind.RESULT, self._callers.address(scope))
+            if not await instance.commands.take_result(operation_id, body):
+                instance.rate_limits.posted_unasked(len(body))
         finally:
-            instance.room.leave(held_bytes)
+            instance.result_memory.release(held_bytes)
         return ModAnswer(200, OK)
 
     async def _register(self, request: ModRequest) -> ModAnswer:
@@ -322,9 +322,9 @@ class ModRouter:
         """
         call, scope = request.call, request.scope
         body = await read_body(scope, request.receive, MAX_REGISTER_BYTES)
-        mends = bool(self._callers.slug(call.key, scope)) or self._callers.is_within(scope)
+        mends = bool(self._callers.slug_for(call.key, scope)) or self._callers.may_try_key(scope)
         registration = _registration(body, mends=mends)
-        key = self._callers.key(call, registration)
+        key = self._callers.registration_key(call, registration)
         instance = await self._admitted(request, key)
         slug = instance.settings.slug
         if key != call.key and call.key:
@@ -335,30 +335,30 @@ class ModRouter:
                 " in TakaroApiUrl: its other calls are refused",
                 slug,
             )
-        instance.heard(CallKind.REGISTER, self._callers.address(scope))
-        instance.registered(registration.get("bridgeVersion"))
+        instance.note_call(CallKind.REGISTER, self._callers.address(scope))
+        instance.note_version(registration.get("bridgeVersion"))
         keys = instance.settings.mod_keys
         credential = key or (keys[0] if keys else instance.settings.identity_token).get_secret_value()
         game_server_id = await instance.game_server_id()
         return ModAnswer(200, orjson.dumps({"identityToken": credential, "gameServerId": game_server_id}))
 
     async def _unknown_key(self, request: ModRequest) -> ModAnswer:
-        raise self._callers.refused(request.call.key, request.scope)
+        raise self._callers.refusal_of(request.call.key, request.scope)
 
     async def _admitted(self, request: ModRequest, key: str, posts: Posts = Posts.NOTHING) -> ServedInstance:
         """The instance that `key` opens. Raises NoKey, WrongKey, TooManyKeys, BeyondPace, StoreError."""
         call, served = request.call, self._served_instances
-        instance = served.instances.get(self._callers.slug(key, request.scope))
+        instance = served.instances.get(self._callers.slug_for(key, request.scope))
         if instance is None and call.kind is CallKind.RESULT:
-            instance = served.waits_for_results(key)
+            instance = served.lately_served(key)
         if instance is None:
             if not served.complete():
                 raise StoreError("Redis: the stored instances are not known yet")
-            raise self._callers.refused(key, request.scope)
+            raise self._callers.refusal_of(key, request.scope)
         request.instance = instance
-        beyond = instance.pace.beyond(time.monotonic(), posts)
+        beyond = instance.rate_limits.beyond(time.monotonic(), posts)
         if beyond and not (
-            call.kind is CallKind.RESULT and await instance.operations.is_asked(call.operation_id)
+            call.kind is CallKind.RESULT and await instance.commands.is_asked(call.operation_id)
         ):
             raise BeyondPace(beyond)
         return instance

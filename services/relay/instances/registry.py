@@ -41,7 +41,7 @@ PURGED_AFTER_S = 5
 OVERLAP_S = 24 * 3600
 """Default time for which a replaced mod key still works."""
 
-CLOCK_NOTED_EVERY_S = 30.0
+CLOCK_STORED_EVERY_S = 30.0
 """How often a service stores its last reading of Redis' clock; the next service that starts goes on from
 it."""
 
@@ -87,7 +87,6 @@ class Registry:
         self._store = store
         self._file = file
         self._clock = SteppedClock(boot_id())
-        self._clock_noted_s: float | None = None  # None: not recalled yet
 
     async def look(self, version: str | None = None) -> RegistryLook:
         """The stored records, unless they still have the `version` that the caller knows."""
@@ -272,31 +271,19 @@ class Registry:
         raise StoreError(f"{slug} is being changed by others all the time, try again")
 
     async def _look(self, version: str | None = None) -> "_Raw":
-        if self._clock_noted_s is None:
-            await self._recall_clock()
+        if not self._clock.loaded:
+            self._clock.load(await self._store.send("GET", INSTANCES_CLOCK) or b"", boottime_s())
         begun_s, asked_s = time.monotonic(), boottime_s()
         known = "?" if version is None else version
         keys = (INSTANCES, INSTANCES_VERSION)
         found, now_ms, *flat = await self._store.run_until(WITHIN_S, _READ, keys, known)
-        self._store.clock_of(INSTANCES).told(now_ms * 1000, begun_s, time.monotonic(), within_us=1000)
-        self._read_clock(now_ms, asked_s)
+        self._store.clock_of(INSTANCES).observe(now_ms * 1000, begun_s, time.monotonic(), within_us=1000)
+        now_s = boottime_s()
+        self._clock.observe(now_ms, asked_s, now_s)
+        if due := self._clock.due_dump(now_s, CLOCK_STORED_EVERY_S):
+            self._store.tell("SET", INSTANCES_CLOCK, due)
         same = found.decode() == known
         return _Raw(found.decode(), now_ms, None if same else {k.decode(): v for k, v in pairs(flat)})
-
-    async def _recall_clock(self) -> None:
-        noted: bytes = await self._store.send("GET", INSTANCES_CLOCK) or b""
-        if self._clock_noted_s is None:  # another call may have been faster
-            self._clock.recall(noted)
-            self._clock_noted_s = boottime_s()
-
-    def _read_clock(self, store_ms: int, asked_s: float) -> None:
-        now_s = boottime_s()
-        step = self._clock.told(store_ms, asked_s, now_s)
-        assert self._clock_noted_s is not None
-        # Store a step at once: to a service that starts later, two opposite steps could look like none.
-        if step or now_s - self._clock_noted_s >= CLOCK_NOTED_EVERY_S:
-            self._clock_noted_s = now_s
-            self._store.tell("SET", INSTANCES_CLOCK, self._clock.noted())
 
     def _key(self, issuing: "_Issuing", now_ms: int) -> KeyDigest:
         return KeyDigest(digest=issuing.digest, added_ms=now_ms, behind=self._clock.behind(now_ms))

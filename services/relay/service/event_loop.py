@@ -14,7 +14,7 @@ from typing import Any
 
 import uvloop
 
-from services.relay.store.calls import seen
+from services.relay.store.calls import ignore_error
 
 
 class Loop(uvloop.Loop):
@@ -59,7 +59,7 @@ class Loop(uvloop.Loop):
 
     def _looked_up(self, key: tuple[Any, ...], lookup: asyncio.Task[list[Any]]) -> None:
         del self._lookups[key]
-        seen(lookup)
+        ignore_error(lookup)
 
 
 def _is_address(host: str) -> bool:

@@ -90,7 +90,7 @@ async def trust(store: Store) -> None:
     said = False
     while True:
         try:
-            await store.look()
+            await store.inspect()
             break
         except StoreError as error:
             if not said:
@@ -115,7 +115,7 @@ async def watch(store: Store, metrics: ServiceMetrics) -> None:
     away = False
     while True:
         try:
-            await store.look()
+            await store.inspect()
         except StoreError as error:
             metrics.store_ready.set(0)
             if not away:

@@ -10,7 +10,7 @@ from typing import Any
 
 from services.relay.protocol.errors import StoreError
 from services.relay.store.connection import Argument
-from services.relay.store.refusals import RedisRefusal, Then, judged, told
+from services.relay.store.refusals import RedisRefusal, Then, store_error, verdict_on
 
 
 class Script:
@@ -60,16 +60,16 @@ class StoreCall:
             self.reply.set_exception(error)
 
 
-def seen(future: asyncio.Future[Any]) -> None:
+def ignore_error(future: asyncio.Future[Any]) -> None:
     """A done callback: its exception is no fault, also when nobody waits for it any more."""
     if not future.cancelled():
         future.exception()
 
 
-def disregard(future: asyncio.Future[Any]) -> None:
+def abandon(future: asyncio.Future[Any]) -> None:
     """Ends what nobody waits for any more: what it may have to say is nobody's, and no fault."""
     if not future.cancel():
-        seen(future)
+        ignore_error(future)
 
 
 def settle(call: StoreCall, reply: Any) -> bool:
@@ -79,9 +79,9 @@ def settle(call: StoreCall, reply: Any) -> bool:
             call.orphaned(reply)
         return False
     if type(reply) is RedisRefusal:
-        if judged(reply).then is not Then.GIVE_UP:
+        if verdict_on(reply).then is not Then.GIVE_UP:
             return True
-        call.reply.set_exception(told(reply))
+        call.reply.set_exception(store_error(reply))
     elif isinstance(reply, StoreError):
         call.reply.set_exception(reply)
     else:

@@ -14,13 +14,13 @@ from typing import Any, TypeVar
 
 from services.relay.protocol.errors import NotCarriedOut, StoreError
 from services.relay.store import durability
-from services.relay.store.calls import Script, StoreCall, disregard, seen
+from services.relay.store.calls import Script, StoreCall, abandon, ignore_error
 from services.relay.store.clock import StoreClock
 from services.relay.store.cluster import Cluster, slot_of
 from services.relay.store.connection import Argument, Connection
 from services.relay.store.durability import ServerFacts
 from services.relay.store.pipeline import CALL_TIMEOUT_S, RETRY_EVERY_S, Pipeline
-from services.relay.store.refusals import ConnectionLost, RedisRefusal, Unreachable, told
+from services.relay.store.refusals import ConnectionLost, RedisRefusal, Unreachable, store_error
 from services.relay.store.single_primary import Sentinels, SinglePrimary
 from services.relay.store.topology import Topology
 from services.relay.store.url import Endpoint, StoreKind, parse
@@ -62,10 +62,10 @@ class Store:
         self._took = took
         self.replicas = int(parsed.kind is not StoreKind.ALONE) if replicas is None else replicas
         self._pipelines: dict[Endpoint, Pipeline] = {}
-        self._stays: dict[int, Pipeline] = {}
+        self._pinned: dict[int, Pipeline] = {}
         self._topology: Topology
         if parsed.kind is StoreKind.CLUSTER:
-            self._topology = Cluster(parsed, self._moved)
+            self._topology = Cluster(parsed, self._pin_slots)
         else:
             self._topology = (Sentinels if parsed.kind is StoreKind.SENTINEL else SinglePrimary)(parsed)
         self._slotted = parsed.kind is StoreKind.CLUSTER
@@ -87,7 +87,7 @@ class Store:
 
     def tell(self, *command: Argument) -> None:
         """Sends a command whose reply nobody waits for, and whose loss does no harm."""
-        self.send(*command).add_done_callback(seen)
+        self.send(*command).add_done_callback(ignore_error)
 
     def run(
         self,
@@ -135,25 +135,24 @@ class Store:
         `though_cancelled`: a run that was begun is sent also if its caller is cancelled, for what it says is
         true whoever waits.
         """
-        end = time.monotonic() + deadline_s
+        end_s = time.monotonic() + deadline_s
         error = StoreError(f"Redis: no answer within {deadline_s:g} s")
-        try:
-            async with asyncio.timeout(deadline_s):  # the last run began before the end, and may outlast it
-                while True:
-                    try:
-                        until = min(end, time.monotonic() + CALL_TIMEOUT_S)
-                        reply = self._run(script, keys, args, durable, until)
-                        if not though_cancelled:
-                            return await reply
-                        reply.add_done_callback(seen)
-                        return await asyncio.shield(reply)
-                    except StoreError as refused:
-                        if time.monotonic() + RETRY_EVERY_S >= end:
-                            raise
-                        error = refused
-                        await asyncio.sleep(RETRY_EVERY_S)
-        except TimeoutError:
-            raise error from None
+        while (now_s := time.monotonic()) < end_s:
+            try:
+                async with asyncio.timeout(end_s - now_s):  # the last run may outlast the deadline
+                    reply = self._run(script, keys, args, durable, min(end_s, now_s + CALL_TIMEOUT_S))
+                    if though_cancelled:
+                        reply.add_done_callback(ignore_error)
+                        reply = asyncio.shield(reply)
+                    return await reply
+            except TimeoutError:
+                break
+            except StoreError as refused:
+                error = refused
+            if time.monotonic() + RETRY_EVERY_S >= end_s:
+                break
+            await asyncio.sleep(RETRY_EVERY_S)
+        raise error
 
     def clock_of(self, key: str) -> StoreClock:
         """The clock of the primary that has this key. Whoever gets a reply with its time tells it."""
@@ -170,7 +169,7 @@ class Store:
         asked_s = time.monotonic()
         seconds, microseconds = await self.run(CLOCK, (key,))
         redis_us = int(seconds) * 1_000_000 + int(microseconds)
-        self.clock_of(key).told(redis_us, asked_s, time.monotonic())
+        self.clock_of(key).observe(redis_us, asked_s, time.monotonic())
         return redis_us
 
     def hint(self, channel: str, slug: str) -> None:
@@ -193,7 +192,7 @@ class Store:
         try:
             connection = await self._topology.dial_any()
         except Unreachable as error:
-            raise told(error) from error
+            raise store_error(error) from error
         try:
             connection.say(("SUBSCRIBE", probe, *channels))
             while True:
@@ -201,7 +200,7 @@ class Store:
                 if channel.decode() != probe:
                     yield channel.decode(), body if kind == b"message" else b""
         except (ConnectionLost, RedisRefusal) as error:
-            raise told(error) from error
+            raise store_error(error) from error
         except TimeoutError as error:
             raise StoreError("Redis: hints do not come through") from error
         finally:
@@ -219,7 +218,7 @@ class Store:
                 raise TimeoutError
             reply = await message
         finally:
-            disregard(message)
+            abandon(message)
         if isinstance(reply, RedisRefusal):
             raise reply
         return reply[0], reply[1], reply[2]
@@ -246,27 +245,27 @@ class Store:
         """The settings of this Redis were found good."""
         self._opened = True
 
-    async def look(self) -> list[ServerFacts]:
+    async def inspect(self) -> list[ServerFacts]:
         """Asks every primary what it is and how it is set. Raises StoreError when one does not answer."""
         if self._slotted:
             await self._topology.learn()
         places = list(self._topology.places())
-        looked = await asyncio.gather(*(self._look_at(place) for place in places), return_exceptions=True)
+        looked = await asyncio.gather(*(self._inspect_at(place) for place in places), return_exceptions=True)
         for place, pipeline in list(self._pipelines.items()):
             if place not in places and pipeline.idle:  # it serves nothing any more
                 self._pipelines.pop(place, None)  # another look may have done so
                 await pipeline.close()
         for found in looked:
             if isinstance(found, Unreachable):
-                raise told(found) from found
+                raise store_error(found) from found
             if isinstance(found, BaseException):
                 raise found
         return self.facts
 
-    async def _look_at(self, place: Endpoint) -> None:
+    async def _inspect_at(self, place: Endpoint) -> None:
         connection, facts = await self._topology.dial(place)
         connection.close()
-        self._pipeline_at(place).know(facts)
+        self._pipeline_at(place).learn_facts(facts)
 
     @property
     def facts(self) -> list[ServerFacts]:
@@ -324,27 +323,29 @@ class Store:
 
     def _pipeline_of(self, slot: int) -> Pipeline:
         """A slot stays with the pipeline that still has calls of it, or they could overtake each other."""
-        return self._stays.get(slot) or self._pipeline_at(self._topology.place_of(slot))
+        return self._pinned.get(slot) or self._pipeline_at(self._topology.place_of(slot))
 
     def _pipeline_at(self, place: Endpoint) -> Pipeline:
         pipeline = self._pipelines.get(place)
         if pipeline is None:
-            pipeline = Pipeline(self._topology, place, self.replicas, self._judge, self._landed, self._took)
+            pipeline = Pipeline(
+                self._topology, place, self.replicas, self._judge, self._round_ended, self._took
+            )
             self._pipelines[place] = pipeline
         return pipeline
 
-    def _moved(self) -> None:
+    def _pin_slots(self) -> None:
         """The map of slots has changed: which slots have calls where they do not belong any more?"""
         for pipeline in self._pipelines.values():
-            for call in chain(pipeline.flying, pipeline.gathered):
+            for call in chain(pipeline.under_way, pipeline.waiting):
                 if self._topology.place_of(call.slot) != pipeline.place:
-                    self._stays.setdefault(call.slot, pipeline)
+                    self._pinned.setdefault(call.slot, pipeline)
 
-    def _landed(self, pipeline: Pipeline) -> None:
+    def _round_ended(self, pipeline: Pipeline) -> None:
         """Moves the waiting calls of a pipeline to the primaries of their slots: none is under way now."""
-        if self._stays:
-            self._stays = {slot: holder for slot, holder in self._stays.items() if holder is not pipeline}
-            waiting, pipeline.gathered = pipeline.gathered, []
+        if self._pinned:
+            self._pinned = {slot: holder for slot, holder in self._pinned.items() if holder is not pipeline}
+            waiting, pipeline.waiting = pipeline.waiting, []
             for call in waiting:
                 self._pipeline_of(call.slot).put(call)
 

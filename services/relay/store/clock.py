@@ -1,6 +1,6 @@
 """Redis' clock: which time it shows now, and how old is what it has dated?
 
-Replies of scripts tell the time, so nobody has to ask for it. Two classes answer the two questions:
+Replies of scripts hold the time, so it is seldom asked for by itself. Two classes answer the two questions:
 
 - StoreClock converts moments of our clock, for deadlines in scripts. There is one for each primary.
 - SteppedClock knows ages, across steps of Redis' clock. There is one for each lease.
@@ -52,25 +52,26 @@ class StoreClock:
     def __init__(self) -> None:
         self._ahead_us = 0  # at most
         self._surely_ahead_us = 0  # at least
-        self._told_s = -math.inf
+        self._observed_s = -math.inf
 
     def is_known(self, now_s: float) -> bool:
-        """Has a reply told the time lately?"""
-        return now_s - self._told_s < OLD_S
+        """Has a reply shown the time in the last OLD_S?"""
+        return now_s - self._observed_s < OLD_S
 
-    def told(self, redis_us: int, asked_s: float, now_s: float, within_us: int = 0) -> None:
-        """A reply, asked for at `asked_s`, here at `now_s`, shows `redis_us`, or up to `within_us` more."""
-        if now_s - asked_s < PROMPT_S or now_s - self._told_s >= OLD_S:
+    def observe(self, redis_us: int, asked_s: float, now_s: float, within_us: int = 0) -> None:
+        """Takes in a reply, asked for at `asked_s` and here at `now_s`: Redis showed `redis_us`, or up to
+        `within_us` more."""
+        if now_s - asked_s < PROMPT_S or now_s - self._observed_s >= OLD_S:
             self._ahead_us = redis_us + within_us - int(asked_s * 1_000_000)
             self._surely_ahead_us = redis_us - int(now_s * 1_000_000)
-            self._told_s = now_s
+            self._observed_s = now_s
 
-    def at_us(self, moment_s: float) -> int:
-        """What Redis shows at that moment; never too early."""
+    def latest_us(self, moment_s: float) -> int:
+        """What Redis shows at that moment, or a later time."""
         return int(moment_s * 1_000_000) + self._ahead_us
 
-    def surely_by_us(self, moment_s: float) -> int:
-        """What Redis shows at that moment; never too late."""
+    def earliest_us(self, moment_s: float) -> int:
+        """What Redis shows at that moment, or an earlier time."""
         return int(moment_s * 1_000_000) + self._surely_ahead_us
 
 
@@ -188,13 +189,16 @@ class SteppedClock:
     def __init__(self, boot: str) -> None:
         self.read_s = -math.inf
         """When it was read last, on our clock."""
+        self.loaded = False
         self._boot = boot
         self._steps: tuple[ClockStep, ...] = ()
         self._read: tuple[int, float] | None = None  # what it showed, and when by our clock
         self._elsewhere = False  # when: by a clock that is not ours
         self._took_s = 0.0  # how long that reading was on its way
+        self._stored_s = -math.inf  # when `due_dump` last returned a text
+        self._has_new_step = False  # since then
 
-    def told(self, store_ms: int, asked_s: float, now_s: float) -> ClockStep | None:
+    def observe(self, store_ms: int, asked_s: float, now_s: float) -> ClockStep | None:
         """Takes in a reading: Redis' clock showed `store_ms` between `asked_s` and `now_s` on our clock.
 
         Returns the step that the clock has made since the reading before.
@@ -215,7 +219,7 @@ class SteppedClock:
         self._read, self._elsewhere, self._took_s = (store_ms, asked_s), False, now_s - asked_s
         self.read_s = asked_s
         if step:
-            self._steps = (*self._steps, step)[-MAX_STEPS:]
+            self._steps, self._has_new_step = (*self._steps, step)[-MAX_STEPS:], True
         return step
 
     def behind(self, store_ms: float) -> bool | None:
@@ -236,18 +240,31 @@ class SteppedClock:
         age_s = (now_ms - at_ms) / 1000  # as `age_of` has it, at a tenth of the cost
         return AgeRange(age_s, age_s)
 
-    def noted(self) -> bytes:
+    def due_dump(self, now_s: float, every_s: float | None) -> bytes:
+        """What to store in Redis now: `dump`, every `every_s` (None: only a step); b"": nothing.
+
+        A step is stored at once: to a process that starts later, two opposite steps could look like none.
+        """
+        if not self._has_new_step and (every_s is None or now_s - self._stored_s < every_s):
+            return b""
+        self._stored_s, self._has_new_step = now_s, False
+        return self.dump()
+
+    def dump(self) -> bytes:
         """The last reading and the steps, for the process that goes on from here."""
         steps = [list(step) for step in self._steps]
         return orjson.dumps({"boot": self._boot, "read": self._read, "steps": steps})
 
-    def recall(self, noted: bytes) -> None:
-        """Goes on from what `noted` returned, and ignores what it cannot read.
+    def load(self, stored: bytes, stored_s: float = -math.inf) -> None:
+        """Goes on from what `dump` returned, and ignores what it cannot read. Does so only once.
 
-        To be called before the first reading.
+        To be called before the first reading. `stored_s`: as if it had been stored then, on our clock.
         """
+        if self.loaded:
+            return
+        self.loaded, self._stored_s = True, stored_s
         try:
-            known = orjson.loads(noted)
+            known = orjson.loads(stored)
             read_ms, read_s = known["read"]
             steps = tuple(
                 ClockStep(int(before_ms), int(after_ms), None if between_ms is None else int(between_ms))

@@ -17,7 +17,7 @@ from services.relay.protocol.keys import WAKE_MODAPI, WAKE_RESULTS, keys_of
 from services.relay.protocol.limits import DEFAULT_LIMITS
 from services.relay.protocol.records import Command, Outcome
 from services.relay.protocol.vocabulary import HAND_OUT_WITHIN_S, Action
-from services.relay.store.calls import seen
+from services.relay.store.calls import ignore_error
 from services.relay.store.client import RETRY_EVERY_S, Script, Store
 from services.relay.store.event_stream import CALL_WITHIN_S, CONTACT_EVERY_MS
 
@@ -178,14 +178,14 @@ class CommandStream:
                 CONTACT_EVERY_MS,
                 KEEP_MS,
                 "1" if refreshes_alone else "0",
-                self._store.clock_of(keys.contact).surely_by_us(until_s),
+                self._store.clock_of(keys.contact).earliest_us(until_s),
                 KEEP_NEWEST,
                 LEFT_MS,
                 LONGEST_MS,
                 durable=True,  # a failover that forgot it would hand it out again
                 orphaned=lambda reply: self.hand_back(_commands(reply[2:])[0]),
             )
-            self._store.clock_of(keys.contact).told(now_us, asked_s, time.monotonic())
+            self._store.clock_of(keys.contact).observe(now_us, asked_s, time.monotonic())
             if word == b"taken":
                 commands, unknown = _commands(taken)
                 for operation_id in unknown:
@@ -209,7 +209,7 @@ class CommandStream:
             KEEP_MS,
             LEFT_MS,
             *[part for command in commands for part in _back(command)],
-        ).add_done_callback(seen)
+        ).add_done_callback(ignore_error)
 
     async def is_handed(self, operation_id: str) -> bool:
         """Whether the mod has this command and has not answered it. Raises StoreError."""
@@ -244,7 +244,7 @@ class CommandStream:
         task = asyncio.create_task(self.complete(operation_id, failure, {}))
         self._refusing.add(task)
         task.add_done_callback(self._refusing.discard)
-        task.add_done_callback(seen)
+        task.add_done_callback(ignore_error)
 
 
 def _commands(taken: Sequence[bytes]) -> tuple[list[Command], list[str]]:

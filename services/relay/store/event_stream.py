@@ -54,15 +54,16 @@ _BURY = Script("bury")
 class EventBatch:
     """The events of one POST of the mod.
 
-    `slots` has one entry for each event as the mod sent it, in order. Repeats are recognised and cut off by
-    them. `digest` is over the mod's bytes of the event. `became` is its form for Takaro; None: left out.
+    `events` are all that the mod sent, in order: by their digests repeats are recognised and cut off.
     """
 
-    slots: Sequence["Slot"]
+    events: Sequence["PostedEvent"]
     players: Mapping[str, bytes] = field(default_factory=dict)
 
 
-class Slot(NamedTuple):  # made for each event: a dataclass would cost three times as much
+class PostedEvent(NamedTuple):  # made for each event: a dataclass would cost three times as much
+    """One event of a POST: `digest` is of the mod's bytes, `became` its form for Takaro (None: left out)."""
+
     digest: bytes
     became: GameEvent | DeadEvent | None
 
@@ -89,22 +90,22 @@ def digest(raw: Any) -> bytes:
     return zlib.crc32(data).to_bytes(4, "big")
 
 
-NEVER = 1_000_000
+NO_BEGINNING = 1_000_000
 
 
-def _telling(slots: Sequence[Slot]) -> int:
+def _shortest_distinctive(posted: Sequence[PostedEvent]) -> int:
     """The length of the shortest beginning that has two different events, and one that is no log line.
 
     No honest batch begins like that with the events of the batch before. Single events, several kills of one
     kind, and log lines do come again.
     """
     differ = no_log = False
-    for number, slot in enumerate(slots, 1):
-        differ = differ or slot.digest != slots[0].digest
-        no_log = no_log or (type(slot.became) is dict and slot.became["type"] != EventType.LOG.value)
+    for number, event in enumerate(posted, 1):
+        differ = differ or event.digest != posted[0].digest
+        no_log = no_log or (type(event.became) is dict and event.became["type"] != EventType.LOG.value)
         if differ and no_log:
             return number
-    return NEVER
+    return NO_BEGINNING
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,14 +147,14 @@ class EventStream:
         post = _Post(
             f"{self._token_base}-{next(self._numbers):08x}",
             batch,
-            clock.at_us(now_s if received_s is None else received_s),
-            clock.at_us(now_s + CALL_WITHIN_S),
+            clock.latest_us(now_s if received_s is None else received_s),
+            clock.latest_us(now_s + CALL_WITHIN_S),
         )
         cut = 0
         while True:
             asked_s = time.monotonic()
-            word, told_us, slot, repeated = await self._append(post, cut, now_s + CALL_WITHIN_S - asked_s)
-            clock.told(told_us, asked_s, time.monotonic())
+            word, redis_us, place, repeated = await self._append(post, cut, now_s + CALL_WITHIN_S - asked_s)
+            clock.observe(redis_us, asked_s, time.monotonic())
             match word:
                 case b"late":
                     raise StoreError("Redis: it answered too late, or its clock was set")
@@ -162,18 +163,18 @@ class EventStream:
                 case b"overtaken":
                     return Appended(NOT_ASKED, repeated)
                 case b"accepted":
-                    return Appended(f"{slot} {post.token}", repeated)
+                    return Appended(f"{place} {post.token}", repeated)
             cut = repeated
 
     async def _append(self, post: _Post, cut: int, within_s: float) -> list[Any]:
         """Sends the batch without its first `cut` events."""
-        slots = post.batch.slots
+        posted = post.batch.events
         events: list[GameEvent] = []
         dead: list[str | bytes] = []
         digests: list[bytes] = []
-        for number, slot in enumerate(slots):
-            digests.append(slot.digest)
-            became = slot.became if number >= cut else None
+        for number, event in enumerate(posted):
+            digests.append(event.digest)
+            became = event.became if number >= cut else None
             if isinstance(became, DeadEvent):
                 dead += (became.reason, became.detail, became.raw)
             elif became:
@@ -203,7 +204,7 @@ class EventStream:
             MAX_DEAD_EVENTS,
             "1" if heard else "0",
             self._sender,
-            _telling(slots),
+            _shortest_distinctive(posted),
             len(dead),
             *dead,
             *players,
@@ -219,12 +220,12 @@ class EventStream:
 
         The note goes with this process's next batch, and a moment later by itself, for other processes. If it
         is lost, the worst is that an equal honest batch right behind it is dropped. A batch that no honest
-        one looks like (_telling) is taken for a repeat for half a minute in any case.
+        one looks like (_shortest_distinctive) is taken for a repeat for half a minute in any case.
         """
-        slot, _, name = token.partition(" ")
+        place, _, name = token.partition(" ")
         if not name:
             return  # NOT_ASKED
-        self._notes[f"{self._sender}f{slot}"] = name if arrived else HUNG_UP + name
+        self._notes[f"{self._sender}f{place}"] = name if arrived else HUNG_UP + name
         if self._noting is None:
             loop = asyncio.get_running_loop()
             self._noting = loop.call_at(next_beat_s(loop.time() + NOTE_AFTER_S, NOTE_AFTER_S), self._note)

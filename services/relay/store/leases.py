@@ -20,7 +20,7 @@ TTL_MS = 5_000
 RENEW_EVERY_S = 1.0
 TRUSTED_FOR_S = 3.5
 
-CLOCK_NOTED_EVERY_S = 10.0
+CLOCK_STORED_EVERY_S = 10.0
 """Interval at which the owner stores its last reading of Redis' clock, from which the next owner goes on."""
 
 ANNOUNCED_FOR_S = 1.0
@@ -83,8 +83,6 @@ class Lease:
         self.empty_s = float("-inf")
         """When the stream of events was last seen empty, on boottime_s()."""
         self._stepped = stepped
-        self._clock_recalled = False
-        self._clock_noted_s = float("-inf")
         self._store = store
         self.slug = slug
         self._uplink = uplink
@@ -92,16 +90,16 @@ class Lease:
         self._key, self._link_key = keys.lease, keys.link
         self._looked_at = keys.lease, keys.events, keys.results, keys.contact, keys.watched, keys.link
         self.token = secrets.token_hex(12)
-        self._standing = LeaseHold()
+        self._hold = LeaseHold()
         self._renewed = asyncio.Event()
 
     @property
     def held(self) -> bool:
-        return self._standing.held
+        return self._hold.held
 
     @property
     def trusted(self) -> bool:
-        return self._standing.trusted(boottime_s())
+        return self._hold.trusted(boottime_s())
 
     async def renew(
         self, *, take: bool = True, dead: str = "", want: str = "", ended_identifies: str = ""
@@ -113,9 +111,8 @@ class Lease:
 
         Raises StoreError: then the lease may still be ours.
         """
-        if not self._clock_recalled:
-            self.clock.recall(await self._store.send("HGET", self._link_key, "clock") or b"")
-            self._clock_recalled = True
+        if not self.clock.loaded:
+            self.clock.load(await self._store.send("HGET", self._link_key, "clock") or b"")
         asked_s = boottime_s()
         mine, newest, open_identifies, record, wanted, watched, *facts = await self._store.run(
             _RENEW,
@@ -129,13 +126,13 @@ class Lease:
             ended_identifies,
             durable=True,  # else a primary that was cut off gives it away, and so does the one that follows
         )
-        self._standing = LeaseHold(bool(mine), asked_s)
+        self._hold = LeaseHold(bool(mine), asked_s)
         if mine:
             self._renewed.set()
             self._renewed = asyncio.Event()
         texts = [text.decode() for text in (open_identifies, record, wanted, watched)]
         look = LeaseLook(bool(mine), bool(newest), *texts, *facts)
-        self._clock_told(look.now_ms, asked_s)
+        self._observe_clock(look.now_ms, asked_s)
         if not look.batches:
             self.empty_s = max(self.empty_s, asked_s)
         return look
@@ -143,15 +140,13 @@ class Lease:
     async def look_at_clock(self) -> None:
         """Reads Redis' clock now. Raises StoreError."""
         asked_s = boottime_s()
-        self._clock_told(await self._store.read_clock(self._key) // 1000, asked_s)
+        self._observe_clock(await self._store.read_clock(self._key) // 1000, asked_s)
 
-    def _clock_told(self, store_ms: int, asked_s: float) -> None:
+    def _observe_clock(self, store_ms: int, asked_s: float) -> None:
         now_s = boottime_s()
-        step = self.clock.told(store_ms, asked_s, now_s)
-        # A step is stored at once: the next owner could take two steps for none.
-        if step or (self.held and now_s - self._clock_noted_s >= CLOCK_NOTED_EVERY_S):
-            self._clock_noted_s = now_s
-            self._store.tell("HSET", self._link_key, "clock", self.clock.noted())
+        step = self.clock.observe(store_ms, asked_s, now_s)
+        if due := self.clock.due_dump(now_s, CLOCK_STORED_EVERY_S if self.held else None):
+            self._store.tell("HSET", self._link_key, "clock", due)
         if step:
             self._stepped(step)
 
@@ -163,35 +158,35 @@ class Lease:
         Raises StoreError: then it must not be sent either.
         """
         asked_s = boottime_s()
-        announced = await self._say_identify("begins", only_owner=self.held)
+        announced = await self._write_identify("begins", only_owner=self.held)
         return announced and boottime_s() - asked_s < ANNOUNCED_FOR_S
 
     async def note_identified(self) -> None:
         """Writes to Redis that Takaro has accepted the announced identify. Raises StoreError."""
-        await self._say_identify("answered", only_owner=False)
+        await self._write_identify("answered", only_owner=False)
 
-    async def _say_identify(self, what: str, *, only_owner: bool) -> bool:
+    async def _write_identify(self, what: str, *, only_owner: bool) -> bool:
         keys = self._key, self._link_key
         reply = await self._store.run(
             _IDENTIFY, keys, self.token, what, "1" if only_owner else "0", durable=True
         )
         return bool(reply)
 
-    async def passed_on(self) -> bool:
+    async def identified_elsewhere(self) -> bool:
         """Whether another uplink has identified last, so that Takaro asks its socket. Raises StoreError."""
         newest: bytes = await self._store.send("HGET", self._looked_at[-1], "newest") or b""
         return bool(newest) and not newest.startswith(b"?") and newest.decode() != self.token
 
-    async def renewal(self) -> None:
+    async def until_renewed(self) -> None:
         """Waits for the next successful renewal."""
         await self._renewed.wait()
 
-    async def taken(self) -> None:
+    async def until_held(self) -> None:
         """Waits until the lease is ours."""
         while not self.held:
-            await self.renewal()
+            await self.until_renewed()
 
     async def release(self) -> None:
         """Gives the lease back, so that another uplink can take it at once. Raises StoreError."""
-        self._standing = LeaseHold()
+        self._hold = LeaseHold()
         await self._store.run(_RELEASE, (self._key,), self.token, WAKE_LEASES, self.slug)

@@ -1,10 +1,10 @@
-"""The way to one primary: what arrives in one turn of the loop leaves in one pipeline, one at a time.
+"""The way to one primary: the calls of one turn of the loop leave in one pipeline, one after the other.
 
-With `appendfsync always` every round trip costs an fsync, so what comes in while one pipeline is under way is
-gathered for the next (group commit).
+With `appendfsync always` every round trip costs an fsync, so calls that come while a pipeline is under way
+wait for the next one (group commit).
 
 How the calls of an instance keep their order:
-- All calls of its slot wait here, and one round trip is under way at a time.
+- All calls of its cluster slot wait here, and one round trip is under way at a time.
 - A call that was refused without being carried out goes back to the head, before all that came later.
 - A call that was carried out, or may have been, is never sent again here.
 - A call whose caller has gone (its reply was cancelled) is not sent at all.
@@ -25,21 +25,27 @@ from services.relay.store.calls import Script, StoreCall, TooFewReplicas, settle
 from services.relay.store.clock import StoreClock
 from services.relay.store.connection import Connection, packed
 from services.relay.store.durability import ServerFacts
-from services.relay.store.refusals import ConnectionLost, RedisRefusal, Then, Unreachable, judged, told
+from services.relay.store.refusals import (
+    ConnectionLost,
+    RedisRefusal,
+    Then,
+    Unreachable,
+    store_error,
+    verdict_on,
+)
 from services.relay.store.topology import Topology
 from services.relay.store.url import Endpoint
 
 CALL_TIMEOUT_S = 2.0
-"""How long one round trip may take, and how long a call that is refused is sent again.
-
-A mod's request must be answered well within 3 s (protocol.md M6)."""
+"""Time limit of one round trip, and of sending a refused call again: a mod's request must be answered well
+within 3 s (protocol.md M6)."""
 
 RETRY_EVERY_S = 0.1
 SLOT_RETRY_EVERY_S = 0.02
-"""While a slot moves: the others on the same server wait as long."""
+"""Pause while a slot moves. The calls of other slots on the same server wait for it too."""
 
 WAIT_MS = 500
-"""How long replicas have to confirm; the next pipeline waits meanwhile."""
+"""Time limit for the replicas to confirm. The next pipeline waits meanwhile."""
 
 logger = logging.getLogger(__name__)
 
@@ -47,9 +53,9 @@ _ASKING = packed(("ASKING",))
 
 
 class Pipeline:
-    """Everything for the primary at one place.
+    """The calls for the primary at one place. `waiting` calls go with the next pipeline.
 
-    `landed` is called between two pipelines, `took` with the seconds of each, and whether it was answered.
+    `round_ended` is called between pipelines, `took` with the seconds of each and whether it was answered.
     """
 
     def __init__(
@@ -58,87 +64,87 @@ class Pipeline:
         place: Endpoint,
         replicas: int,
         judge: Callable[[ServerFacts], str],
-        landed: Callable[["Pipeline"], None],
+        round_ended: Callable[["Pipeline"], None],
         took: Callable[[float, bool], None],
     ) -> None:
         self.place = place
         self.clock = StoreClock()
         self.facts: ServerFacts | None = None
         self.refuses = ""
-        self.gathered: list[StoreCall] = []
-        self.flying: list[StoreCall] = []
+        self.waiting: list[StoreCall] = []
+        self.under_way: list[StoreCall] = []
         self._hints: dict[str, set[str]] = {}
         self._topology = topology
         self._replicas = replicas
         self._judge = judge
-        self._landed = landed
+        self._round_ended = round_ended
         self._took = took
         self._connection: Connection | None = None
-        self._flight: asyncio.Task[None] | None = None
+        self._sending: asyncio.Task[None] | None = None
 
     @property
     def idle(self) -> bool:
-        return self._flight is None
+        return self._sending is None
 
     def put(self, call: StoreCall) -> None:
         """Sends a call with the next pipeline."""
         if not call.until:
             call.until = time.monotonic() + CALL_TIMEOUT_S
-        self.gathered.append(call)
-        if self._flight is None:
-            self._flight = asyncio.create_task(self._fly())
+        self.waiting.append(call)
+        if self._sending is None:
+            self._sending = asyncio.create_task(self._send_all())
 
     def hint(self, channel: str, slug: str) -> None:
         """Publishes a slug behind the commands of the next pipeline."""
         self._hints.setdefault(channel, set()).add(slug)
-        if self._flight is None:
-            self._flight = asyncio.create_task(self._fly())
+        if self._sending is None:
+            self._sending = asyncio.create_task(self._send_all())
 
-    def know(self, facts: ServerFacts) -> None:
-        """What the server says of itself now."""
+    def learn_facts(self, facts: ServerFacts) -> None:
+        """Takes in what the server says of itself now."""
         self.facts = facts
         self.refuses = self._judge(facts)
 
     async def close(self) -> None:
-        """Waits a little for what is under way, and ends."""
-        if flight := self._flight:
-            _, left = await asyncio.wait([flight], timeout=CALL_TIMEOUT_S)
+        """Waits up to CALL_TIMEOUT_S for the pipeline under way, and closes the connection."""
+        if sending := self._sending:
+            _, left = await asyncio.wait([sending], timeout=CALL_TIMEOUT_S)
             if left:
-                flight.cancel()
-                await asyncio.wait([flight])
+                sending.cancel()
+                await asyncio.wait([sending])
         if self._connection:
             self._connection.close()
 
-    async def _fly(self) -> None:
-        """Sends what is gathered, and what is gathered meanwhile, until there is nothing."""
+    async def _send_all(self) -> None:
+        """Sends the waiting calls, and those that come meanwhile, until none is left."""
         batch: list[StoreCall] = []
         try:
             while True:
-                self._landed(self)
-                if not self.gathered and not self._hints:
+                self._round_ended(self)
+                if not self.waiting and not self._hints:
                     return
-                batch, self.gathered = self.gathered, []
+                batch, self.waiting = self.waiting, []
                 hints, self._hints = self._hints, {}
-                self.flying = batch
+                self.under_way = batch
                 try:
                     pause_s = await self._pipeline(batch, hints)
-                except Exception as error:  # a fault of ours: nobody may wait for ever
+                except Exception as error:  # a fault of ours: no caller may wait for ever
                     logger.exception("a pipeline to Redis failed")
-                    pause_s = self._broken(batch, error)
+                    pause_s = self._fail(batch, error)
                 finally:
-                    self.flying = []
+                    self.under_way = []
                 if pause_s:
-                    self._landed(self)
-                    await asyncio.sleep(pause_s if self.gathered else 0)
+                    self._round_ended(self)
+                    await asyncio.sleep(pause_s if self.waiting else 0)
         except asyncio.CancelledError:  # by `close`
-            for call in (*batch, *self.gathered):
+            for call in (*batch, *self.waiting):
                 call.fail(StoreError("Redis: no answer before this service stopped"))
             raise
         finally:
-            self._flight = None
+            self._sending = None
 
-    def _broken(self, batch: list[StoreCall], error: Exception) -> float:
-        """Nobody knows how far it came: the next one has a connection of its own."""
+    def _fail(self, batch: list[StoreCall], error: Exception) -> float:
+        """Nobody knows which calls were carried out. The next pipeline gets a new connection."""
         for call in batch:
             call.fail(StoreError(f"the relay failed to ask Redis: {error}"))
         if self._connection:
@@ -146,23 +152,23 @@ class Pipeline:
         return RETRY_EVERY_S
 
     async def _pipeline(self, batch: list[StoreCall], hints: dict[str, set[str]]) -> float:
-        """Sends a batch and answers those who asked; how long to wait before the next one."""
+        """Sends a batch and answers its calls. Returns how long to wait before the next one."""
         begun_s = time.monotonic()
         try:
             connection = await self._connected()
         except Unreachable as error:
             self._took(time.monotonic() - begun_s, False)
-            self._again([(call, error) for call in batch], hints)
+            self._put_back([(call, error) for call in batch], hints)
             await self._topology.learn()
             return RETRY_EVERY_S
         if self.refuses:
             batch = self._without_durable(batch)
-        batch = [call for call in batch if not call.abandoned]  # behind the last wait before it is sent
+        batch = [call for call in batch if not call.abandoned]  # no `await` between this and the write
         if not batch and not hints:
             return 0.0
         replies = await self._exchange(connection, batch, hints)
         if any(isinstance(reply, TooFewReplicas) for reply in replies):
-            # They may have left for another primary, and this one does not know yet that it is none any more.
+            # The replicas may follow a new primary, and this server does not know yet that it is a replica.
             connection.close()
             await self._topology.learn()
         refused = [
@@ -177,23 +183,25 @@ class Pipeline:
     async def _refused(
         self, refused: list[tuple[StoreCall, RedisRefusal]], hints: dict[str, set[str]]
     ) -> float:
+        """Does what the refusals ask for, and puts the calls back. Returns how long to wait."""
         pause_s, anew = 0.0, False
         whole: set[Script] = set()
         asked: dict[str, list[StoreCall]] = {}
         for call, refusal in refused:
-            verdict = judged(refusal)
-            if verdict.then is Then.WHOLE and call.script and call.script not in whole:
-                whole.add(call.script)  # once: then it is known again to those behind
-                call.command = ("EVAL", call.script.text, *call.command[2:])
-            elif verdict.then is Then.MOVED:
-                self._topology.moved(verdict.slot, verdict.node, self.place)
-                pause_s = max(pause_s, SLOT_RETRY_EVERY_S)
-            elif verdict.then is Then.ASK:
-                asked.setdefault(verdict.node, []).append(call)
-            elif verdict.then is Then.AGAIN:
-                pause_s = max(pause_s, SLOT_RETRY_EVERY_S)
-            elif verdict.then is Then.ANEW:
-                pause_s, anew = RETRY_EVERY_S, True
+            verdict = verdict_on(refusal)
+            match verdict.then:
+                case Then.WHOLE if call.script and call.script not in whole:
+                    whole.add(call.script)  # once: then the server knows it again for the later calls
+                    call.command = ("EVAL", call.script.text, *call.command[2:])
+                case Then.MOVED:
+                    self._topology.moved(verdict.slot, verdict.node, self.place)
+                    pause_s = max(pause_s, SLOT_RETRY_EVERY_S)
+                case Then.ASK:
+                    asked.setdefault(verdict.node, []).append(call)
+                case Then.AGAIN:
+                    pause_s = max(pause_s, SLOT_RETRY_EVERY_S)
+                case Then.ANEW:
+                    pause_s, anew = RETRY_EVERY_S, True
         for node, calls in asked.items():
             if await self._ask(node, calls):
                 pause_s = max(pause_s, SLOT_RETRY_EVERY_S)
@@ -201,13 +209,13 @@ class Pipeline:
             if self._connection:
                 self._connection.close()
             await self._topology.learn()
-        self._again(refused, hints)
+        self._put_back(refused, hints)
         return pause_s
 
     async def _ask(self, node: str, calls: list[StoreCall]) -> bool:
-        """Tries calls at the server to which their keys are moving; whether some must be sent once more.
+        """Tries calls at the server to which their keys are moving. True: some must be sent again.
 
-        It is a part of the round trip under way: what comes behind them waits, and the order stays.
+        It is a part of the round trip under way: later calls wait, so the order stays.
         """
         try:
             connection = await self._topology.dial_named(node, self.place)
@@ -220,8 +228,8 @@ class Pipeline:
             connection.close()
         return any([settle(call, reply) for call, reply in zip(calls, replies, strict=True)])
 
-    def _again(self, refused: Sequence[tuple[StoreCall, Exception]], hints: dict[str, set[str]]) -> None:
-        """Puts back at the head what somebody still waits for and what has time left."""
+    def _put_back(self, refused: Sequence[tuple[StoreCall, Exception]], hints: dict[str, set[str]]) -> None:
+        """Puts calls back to the head that a caller still waits for and that have time left."""
         now_s = time.monotonic()
         waiting = []
         for call, error in refused:
@@ -230,16 +238,16 @@ class Pipeline:
             if now_s < call.until:
                 waiting.append(call)
             else:
-                call.fail(told(error))
-        self.gathered[:0] = waiting
-        if waiting:  # a hint must not come before what it is about
+                call.fail(store_error(error))
+        self.waiting[:0] = waiting
+        if waiting:  # a hint must not arrive before its command
             for channel, slugs in hints.items():
                 self._hints.setdefault(channel, set()).update(slugs)
 
     async def _connected(self) -> Connection:
         if self._connection is None or self._connection.lost:
             self._connection, facts = await self._topology.dial(self.place)
-            self.know(facts)
+            self.learn_facts(facts)
         return self._connection
 
     def _without_durable(self, batch: list[StoreCall]) -> list[StoreCall]:
@@ -256,7 +264,7 @@ class Pipeline:
         *,
         asking: bool = False,
     ) -> list[Any]:
-        """The reply to each call: a value, a Refusal, or a StoreError."""
+        """The reply to each call: a value, a RedisRefusal, or a StoreError."""
         commands = [packed(call.command) for call in calls]
         if asking:
             commands = [part for command in commands for part in (_ASKING, command)]
@@ -273,7 +281,7 @@ class Pipeline:
             async with asyncio.timeout(CALL_TIMEOUT_S):
                 await connection.exchange(commands, replies)
         except ConnectionLost as lost:
-            error = told(lost)
+            error = store_error(lost)
         except TimeoutError:
             error = StoreError(f"Redis: no answer within {CALL_TIMEOUT_S:g} s")
         self._took(time.monotonic() - begun_s, error is None)

@@ -82,7 +82,7 @@ _CHECKED_FIRST = (*_THEN, "OOM", "MISCONF")
 """Said before anything was carried out: by a script with `#!lua` as well as by a command."""
 
 
-def judged(refusal: RedisRefusal) -> RefusalVerdict:
+def verdict_on(refusal: RedisRefusal) -> RefusalVerdict:
     """What to do about a refusal."""
     code, _, rest = refusal.text.partition(" ")
     then = _THEN.get(code, Then.GIVE_UP)
@@ -92,7 +92,7 @@ def judged(refusal: RedisRefusal) -> RefusalVerdict:
     return RefusalVerdict(then)
 
 
-def told(error: Exception) -> StoreError:
+def store_error(error: Exception) -> StoreError:
     """The error for whoever asked, in words for a person."""
     if isinstance(error, Unreachable) and error.refusal:
         error = error.refusal

@@ -55,7 +55,7 @@ class Delivery:
 
     async def run(self) -> None:
         """Delivers from the moment at which the lease is ours. Never returns. Raises LostLease."""
-        await self._lease.taken()
+        await self._lease.until_held()
         while True:
             self._changed.clear()
             session = self._session

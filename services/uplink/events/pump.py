@@ -113,7 +113,7 @@ class EventPump:
                 if plan.read:
                     self._gap_queue.unseen += await self._consumer.read()
                 while not self._lease.trusted:  # Redis is away: the lease is not lost, the socket stays open
-                    await self._lease.renewal()
+                    await self._lease.until_renewed()
                 now_s = boottime_s()
                 plan = self._plan(now_s)
             # No `await` between the lease check and the write.

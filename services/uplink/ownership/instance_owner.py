@@ -217,7 +217,7 @@ class InstanceOwner:
     async def _look_elsewhere(self, elsewhere: asyncio.Event) -> None:
         while not elsewhere.is_set():
             with contextlib.suppress(StoreError):
-                if (self.in_use and self.in_use.identified) or await self.lease.passed_on():
+                if (self.in_use and self.in_use.identified) or await self.lease.identified_elsewhere():
                     elsewhere.set()
             await asyncio.sleep(LOOK_ELSEWHERE_EVERY_S)
 

@@ -57,11 +57,11 @@ def test_a_single_server_that_others_can_reach_needs_its_key(secret: str) -> Non
 
 def test_a_key_that_was_taken_away_is_known_until_it_opens_again() -> None:
     credentials = Credentials(merge([ONE, TWO], {}, just_now).values(), loopback_only=True)
-    credentials.admit(merge([TWO], {}, just_now).values())
-    assert credentials.closed_for("key-of-one-0123456789") == "one"
-    assert credentials.closed_for("key-of-two-0123456789") == credentials.closed_for("wrong") == ""
-    credentials.admit(merge([ONE, TWO], {}, just_now).values())
-    assert credentials.closed_for("key-of-one-0123456789") == ""
+    credentials.replace(merge([TWO], {}, just_now).values())
+    assert credentials.former_slug_for("key-of-one-0123456789") == "one"
+    assert credentials.former_slug_for("key-of-two-0123456789") == credentials.former_slug_for("wrong") == ""
+    credentials.replace(merge([ONE, TWO], {}, just_now).values())
+    assert credentials.former_slug_for("key-of-one-0123456789") == ""
 
 
 def test_a_registration_token_tells_a_server_that_alone_has_it() -> None:
@@ -73,5 +73,5 @@ def test_a_registration_token_tells_a_server_that_alone_has_it() -> None:
         for slug, token in tokens.items()
     ]
     credentials = Credentials(merge(served, {}, just_now).values(), loopback_only=False)
-    assert credentials.meant_by("its-own") == "three" and credentials.slug_for("its-own") == ""
-    assert credentials.meant_by("of-the-fleet") == credentials.meant_by("nobody's") == ""
+    assert credentials.slug_of_token("its-own") == "three" and credentials.slug_for("its-own") == ""
+    assert credentials.slug_of_token("of-the-fleet") == credentials.slug_of_token("nobody's") == ""

@@ -28,7 +28,7 @@ from services.relay.service.http.connection_limits import ConnectionLimits
 from services.relay.service.http.listener import Listener
 from services.relay.service.http.ports import bind
 from services.relay.service.lifecycle import cancelled
-from services.relay.service.settings import Instance
+from services.relay.service.settings import Instance, ModApi
 from services.relay.store.client import Store
 from services.relay.store.command_stream import CommandStream
 from services.relay.store.event_stream import EventStream
@@ -47,7 +47,10 @@ class Port:
         self.store = store
         self.registry = CollectorRegistry()
         metrics = ModapiMetrics(self.registry)
-        served_instances = ServedInstances(store, metrics, logger, 0.0, loopback_only=loopback, limits=limits)
+        host = "127.0.0.1" if loopback else "0.0.0.0"
+        served_instances = ServedInstances(
+            store, metrics, logger, ModApi(host=host, hold_polls_s=0.0), limits
+        )
         served_instances.update(merge([_instance(slug) for slug in slugs], {}, just_now))
         sock = bind("127.0.0.1", 0, "test")
         self.port: int = sock.getsockname()[1]

@@ -29,7 +29,7 @@ from services.relay.protocol.vocabulary import Action
 from services.relay.service.http.listener import Listener
 from services.relay.service.http.ports import bind
 from services.relay.service.lifecycle import cancelled
-from services.relay.service.settings import Instance
+from services.relay.service.settings import Instance, ModApi
 from services.relay.store.client import Store
 from services.relay.store.command_stream import CommandStream
 from services.relay.store.event_stream import EventStream
@@ -54,7 +54,7 @@ class Door:
         ]
         registry = CollectorRegistry()
         self.metrics = ModapiMetrics(registry)
-        self.served_instances = ServedInstances(store, self.metrics, logger, 5.0, loopback_only=True)
+        self.served_instances = ServedInstances(store, self.metrics, logger, ModApi(hold_polls_s=5.0))
         self.served_instances.update(merge(settings, {}, just_now))
         app = make_app(self.served_instances, self.metrics)
         sock = bind("127.0.0.1", 0, "modapi.port")

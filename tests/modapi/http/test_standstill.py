@@ -25,7 +25,7 @@ from services.relay.service.http import arrivals
 from services.relay.service.http.listener import Listener
 from services.relay.service.http.ports import bind
 from services.relay.service.lifecycle import cancelled
-from services.relay.service.settings import Instance
+from services.relay.service.settings import Instance, ModApi
 from services.relay.service.stalls import READ_WITHIN_S
 from services.relay.store.client import Store
 from services.relay.store.command_stream import CommandStream
@@ -47,7 +47,7 @@ class Modapi:
         self.mods: list[socket.socket] = []
         self.commands = CommandStream(store, slug)
         self.metrics = ModapiMetrics(CollectorRegistry())
-        self.served_instances = ServedInstances(store, self.metrics, logger, 5.0, loopback_only=True)
+        self.served_instances = ServedInstances(store, self.metrics, logger, ModApi(hold_polls_s=5.0))
         settings = Instance(
             slug=slug, name="A server", identity_token=SecretStr("identity"), mod_keys=(SecretStr(KEY),)
         )
@@ -100,7 +100,7 @@ async def modapi(
     if request.param == "kernel" and arrivals.sys.platform != "linux":
         pytest.skip("only Linux says it")
     if request.param == "none":
-        monkeypatch.setattr(arrivals, "asked", lambda sock: None)
+        monkeypatch.setattr(arrivals, "connection_info", lambda sock: None)
     one = Modapi(store, slug, request.param)
     assert b" 200 " in await one.answer(one.send("GET", "poll"))
     yield one

@@ -34,7 +34,7 @@ from services.relay.service.faults import OwnFaults
 from services.relay.service.lifecycle import cancelled
 from services.relay.service.settings import Instance, ModApi, Settings
 from services.relay.store.client import Store
-from services.relay.store.event_stream import EventBatch, EventStream, Slot, digest
+from services.relay.store.event_stream import EventBatch, EventStream, PostedEvent, digest
 
 TOKEN = "admin-token-0123456789"
 LOCAL = "http://127.0.0.1:9088"
@@ -498,7 +498,7 @@ async def test_a_server_that_cannot_be_diagnosed_does_not_hide_the_others(
 
 async def test_waiting_events_are_shown_before_there_is_a_registration_token(store: Store, slug: str) -> None:
     event: GameEvent = {"type": "log", "data": {"msg": "the game says this"}}
-    await EventStream(store, slug).append(EventBatch([Slot(digest(event), event)] * 44))
+    await EventStream(store, slug).append(EventBatch([PostedEvent(digest(event), event)] * 44))
     async with page(store, slug) as client:
         await log_in(client)
         text = (await client.get(f"/instance/{slug}")).text

@@ -11,7 +11,7 @@ from services.relay.instances.facts import facts_of
 from services.relay.protocol.keys import keys_of
 from services.relay.protocol.records import DeadEvent, GameEvent
 from services.relay.store.client import Store
-from services.relay.store.event_stream import REFUSED_BY_TAKARO, EventBatch, EventStream, Slot, digest
+from services.relay.store.event_stream import REFUSED_BY_TAKARO, EventBatch, EventStream, PostedEvent, digest
 from services.relay.store.stream_entries import Delivered, StreamEntry
 
 NOW_MS = 1_700_000_000_000
@@ -48,9 +48,9 @@ async def test_accepted_events_are_shown_before_an_uplink_owns_the_server(store:
     await stream.append(
         EventBatch(
             [
-                Slot(digest(b"1"), line("it waits")),
-                Slot(digest(b"2"), DeadEvent("unknown-type", "no such type", b'{"type":"dance"}')),
-                Slot(digest(b"3"), DeadEvent("unreadable", "no JSON", b"}{")),
+                PostedEvent(digest(b"1"), line("it waits")),
+                PostedEvent(digest(b"2"), DeadEvent("unknown-type", "no such type", b'{"type":"dance"}')),
+                PostedEvent(digest(b"3"), DeadEvent("unreadable", "no JSON", b"}{")),
             ]
         )
     )
@@ -67,7 +67,7 @@ async def test_accepted_events_are_shown_before_an_uplink_owns_the_server(store:
 
 
 def batch(*events: GameEvent | DeadEvent) -> EventBatch:
-    return EventBatch([Slot(digest(str(event).encode()), event) for event in events])
+    return EventBatch([PostedEvent(digest(str(event).encode()), event) for event in events])
 
 
 async def told(following: AsyncIterator[list[ActivityEntry]], count: int) -> list[tuple[str, str]]:

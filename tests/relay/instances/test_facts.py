@@ -13,7 +13,7 @@ from services.relay.protocol.records import DeadEvent
 from services.relay.protocol.vocabulary import SILENT_AFTER_S
 from services.relay.service.settings import Instance
 from services.relay.store.client import Store
-from services.relay.store.event_stream import EventBatch, EventStream, Slot, digest
+from services.relay.store.event_stream import EventBatch, EventStream, PostedEvent, digest
 from services.relay.store.leases import Lease
 
 
@@ -30,8 +30,8 @@ async def test_facts_are_read_from_the_keys_that_they_are_written_to(store: Stor
     await Lease(store, slug, "host-7").renew()
     await state.write_link(LinkInfo("ready", "the-id"))
     slots = [
-        Slot(digest(b"1"), {"type": "log", "data": {"msg": "x"}}),
-        Slot(digest(b"2"), DeadEvent("unknown-type", "type: ?", b"{}")),
+        PostedEvent(digest(b"1"), {"type": "log", "data": {"msg": "x"}}),
+        PostedEvent(digest(b"2"), DeadEvent("unknown-type", "type: ?", b"{}")),
     ]
     await EventStream(store, slug).append(EventBatch(slots))
     state.note_mod("version", "0.2.0")

@@ -17,7 +17,7 @@ from services.relay.instances.minutes import (
 from services.relay.protocol.keys import keys_of
 from services.relay.protocol.records import GameEvent
 from services.relay.store.client import Store
-from services.relay.store.event_stream import EventBatch, EventStream, Slot, digest
+from services.relay.store.event_stream import EventBatch, EventStream, PostedEvent, digest
 
 NOW_MS = 29_000_000 * 60_000 + 1_234
 NOW = NOW_MS // 60_000
@@ -91,7 +91,7 @@ async def test_accepted_events_are_counted_without_an_owner_and_repeats_are_not(
 ) -> None:
     stream = EventStream(store, slug)
     events: list[GameEvent] = [{"type": "log", "data": {"msg": f"line {n}"}} for n in range(3)]
-    batch = EventBatch([Slot(digest(event), event) for event in events])
+    batch = EventBatch([PostedEvent(digest(event), event) for event in events])
     for _ in range(2):  # the second one is a repeat: nobody has answered
         appended = await stream.append(batch)
     stream.answered(appended.token)
@@ -109,5 +109,5 @@ async def test_the_count_of_an_hour_ago_is_replaced(store: Store, slug: str) -> 
     for minute in range(now_ms // 60_000, now_ms // 60_000 + 2):  # it may end meanwhile
         await store.send("HSET", keys_of(slug).intake, f"m{minute % 60}", f"{minute - 60} 999")
     event: GameEvent = {"type": "log", "data": {"msg": "a line"}}
-    await stream.append(EventBatch([Slot(digest(event), event)]))
+    await stream.append(EventBatch([PostedEvent(digest(event), event)]))
     assert sum(minute.accepted for minute in await read_minutes(store, slug, now_ms + 60_000)) == 1

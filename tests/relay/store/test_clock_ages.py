@@ -43,7 +43,7 @@ class Redis:
 
 
 def read(clock: SteppedClock, redis: Redis) -> ClockStep | None:
-    return clock.told(redis.shows_ms, redis.now_s, redis.now_s)
+    return clock.observe(redis.shows_ms, redis.now_s, redis.now_s)
 
 
 QUIET = st.one_of(
@@ -71,9 +71,9 @@ def play(moves: list[tuple[str, float]]) -> tuple[SteppedClock, Redis]:
             case "read":
                 read(clock, redis)
             case _:
-                noted = clock.noted()
+                noted = clock.dump()
                 clock = SteppedClock("this boot" if what == "restart" else f"another boot {redis.now_s}")
-                clock.recall(noted)
+                clock.load(noted)
                 read(clock, redis)
     read(clock, redis)
     return clock, redis
@@ -143,10 +143,10 @@ def test_a_process_that_is_started_anew_on_the_same_machine_sees_the_step_that_i
     clock, redis = SteppedClock("a boot"), Redis()
     redis.accept()
     read(clock, redis)
-    noted = clock.noted()
+    noted = clock.dump()
     redis.now_s, redis.set_s = redis.now_s + 5.0, 8 * DAY_S
     clock = SteppedClock("a boot")
-    clock.recall(noted)
+    clock.load(noted)
     step = read(clock, redis)
     assert step and step.size_s == 8 * DAY_S
     assert clock.age(redis.accepted[0][1], redis.now_s) == AgeRange(5.0, 5.0)
@@ -156,10 +156,10 @@ def test_after_a_boot_nobody_knows_whether_days_have_passed_or_the_clock_was_set
     clock, redis = SteppedClock("a boot"), Redis()
     redis.accept()
     read(clock, redis)
-    noted = clock.noted()
+    noted = clock.dump()
     redis.now_s += 8 * DAY_S
     clock = SteppedClock("another boot")
-    clock.recall(noted)
+    clock.load(noted)
     step = read(clock, redis)
     assert step and step.between_ms is None
     redis.now_s += 3.0
@@ -170,10 +170,10 @@ def test_a_machine_that_takes_over_at_once_believes_the_clock() -> None:
     clock, redis = SteppedClock("a boot"), Redis()
     redis.accept()
     read(clock, redis)
-    noted = clock.noted()
+    noted = clock.dump()
     redis.now_s += BELIEVED_S - 1.0
     clock = SteppedClock("another boot")
-    clock.recall(noted)
+    clock.load(noted)
     assert read(clock, redis) is None
     assert clock.age(redis.accepted[0][1], redis.now_s) == AgeRange(BELIEVED_S - 1.0, BELIEVED_S - 1.0)
 
@@ -182,10 +182,10 @@ def test_a_clock_that_stood_back_after_a_boot_leaves_the_age_open() -> None:
     clock, redis = SteppedClock("a boot"), Redis()
     redis.accept()
     read(clock, redis)
-    noted = clock.noted()
+    noted = clock.dump()
     redis.now_s, redis.set_s = redis.now_s + 100.0, -8 * DAY_S
     clock = SteppedClock("another boot")
-    clock.recall(noted)
+    clock.load(noted)
     assert read(clock, redis)
     assert clock.age(redis.accepted[0][1], redis.now_s).most_s == math.inf
 
@@ -195,13 +195,13 @@ def test_a_reading_that_was_long_on_its_way_is_no_step() -> None:
     read(clock, redis)
     shown_ms, asked_s = redis.shows_ms, redis.now_s
     redis.now_s += 60.0
-    assert clock.told(shown_ms, asked_s, redis.now_s) is None
+    assert clock.observe(shown_ms, asked_s, redis.now_s) is None
     assert read(clock, redis) is None
 
 
 def test_a_first_reading_that_was_long_on_its_way_makes_the_next_one_no_step() -> None:
     clock, redis = SteppedClock("a boot"), Redis()
-    clock.told(redis.shows_ms, redis.now_s - 5.0, redis.now_s)
+    clock.observe(redis.shows_ms, redis.now_s - 5.0, redis.now_s)
     assert read(clock, redis) is None
     redis.set_s = 5.0
     assert read(clock, redis)
@@ -243,7 +243,7 @@ def test_what_lies_in_the_future_of_a_clock_without_steps_is_of_unknown_age() ->
 @pytest.mark.parametrize("noted", [b"", b"[]", b"{}", b'{"boot":"b","read":null,"steps":[]}', b"\xff", b"7"])
 def test_what_was_noted_and_cannot_be_read_is_as_good_as_nothing(noted: bytes) -> None:
     clock, redis = SteppedClock("b"), Redis()
-    clock.recall(noted)
+    clock.load(noted)
     assert read(clock, redis) is None
 
 
@@ -252,4 +252,4 @@ def test_only_the_last_steps_are_remembered() -> None:
     for number in range(200):
         redis.set_s = 60.0 * (number % 2)
         read(clock, redis)
-    assert len(clock.noted()) < 3_000
+    assert len(clock.dump()) < 3_000

@@ -11,7 +11,7 @@ from services.relay.protocol.keys import keys_of
 from services.relay.protocol.records import DeadEvent, GameEvent
 from services.relay.store import event_stream
 from services.relay.store.client import Store
-from services.relay.store.event_stream import EventBatch, EventStream, Slot, digest
+from services.relay.store.event_stream import EventBatch, EventStream, PostedEvent, digest
 from services.relay.store.leases import Lease
 from services.relay.store.stream_entries import Delivered
 from tests.support.redis_server import RedisServer, binaries
@@ -22,7 +22,7 @@ def event(n: int) -> GameEvent:
 
 
 def batch(*numbers: int) -> EventBatch:
-    return EventBatch([Slot(digest({"raw": n}), event(n)) for n in numbers])
+    return EventBatch([PostedEvent(digest({"raw": n}), event(n)) for n in numbers])
 
 
 async def stored(stream: EventStream) -> list[str]:
@@ -69,7 +69,11 @@ async def test_another_batch_after_a_lost_answer_is_not_taken_for_a_repeat(store
 async def test_dead_events_go_aside_and_their_neighbours_stay(store: Store, slug: str) -> None:
     stream = EventStream(store, slug)
     dead = DeadEvent("no-player", "player is missing", b'{"type":"player-death"}')
-    await stream.append(EventBatch([Slot(b"aaaa", event(1)), Slot(b"bbbb", dead), Slot(b"cccc", event(2))]))
+    await stream.append(
+        EventBatch(
+            [PostedEvent(b"aaaa", event(1)), PostedEvent(b"bbbb", dead), PostedEvent(b"cccc", event(2))]
+        )
+    )
     assert await stored(stream) == ["line 1", "line 2"]
     [(_, fields)] = await store.send("XRANGE", f"relay:{{{slug}}}:dead", "-", "+")
     assert fields[:2] == [b"reason", b"no-player"]
@@ -77,11 +81,11 @@ async def test_dead_events_go_aside_and_their_neighbours_stay(store: Store, slug
 
 async def test_players_of_a_batch_are_remembered_until_they_are_forgotten(store: Store, slug: str) -> None:
     stream, state = EventStream(store, slug), InstanceState(store, slug)
-    await stream.append(EventBatch([Slot(b"aaaa", event(1))], {"76561": b'{"name":"Ada"}'}))
+    await stream.append(EventBatch([PostedEvent(b"aaaa", event(1))], {"76561": b'{"name":"Ada"}'}))
     assert await state.player("76561") == {"name": "Ada"}
     assert await state.players() == {"76561": b'{"name":"Ada"}'}
     assert (await facts_of(store, slug)).contact_ms is not None
-    await stream.append(EventBatch([Slot(b"bbbb", event(2))], {"76561": b""}))
+    await stream.append(EventBatch([PostedEvent(b"bbbb", event(2))], {"76561": b""}))
     assert await state.player("76561") is None
 
 

@@ -12,7 +12,7 @@ from services.relay.protocol.records import Command, Outcome
 from services.relay.protocol.vocabulary import Action
 from services.relay.store.client import Script, Store
 from services.relay.store.command_stream import CommandStream
-from services.relay.store.event_stream import EventBatch, EventStream, Slot, digest
+from services.relay.store.event_stream import EventBatch, EventStream, PostedEvent, digest
 from services.relay.store.leases import Lease
 from services.relay.store.stream_entries import Delivered
 from tests.support.redis_server import RedisServer, binaries
@@ -37,7 +37,7 @@ async def small_store(small_server: RedisServer) -> AsyncIterator[Store]:
 
 
 def batch(text: str) -> EventBatch:
-    return EventBatch([Slot(digest(text), {"type": "log", "data": {"msg": text}})])
+    return EventBatch([PostedEvent(digest(text), {"type": "log", "data": {"msg": text}})])
 
 
 async def fill(stream: EventStream) -> int:

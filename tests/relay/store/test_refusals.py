@@ -3,7 +3,14 @@
 import pytest
 
 from services.relay.protocol.errors import NotCarriedOut, StoreRefused
-from services.relay.store.refusals import ConnectionLost, RedisRefusal, Then, Unreachable, judged, told
+from services.relay.store.refusals import (
+    ConnectionLost,
+    RedisRefusal,
+    Then,
+    Unreachable,
+    store_error,
+    verdict_on,
+)
 
 
 @pytest.mark.parametrize(
@@ -26,13 +33,13 @@ from services.relay.store.refusals import ConnectionLost, RedisRefusal, Then, Un
     ],
 )
 def test_only_what_was_certainly_not_carried_out_is_sent_again(text: str, then: Then) -> None:
-    assert judged(RedisRefusal(text)).then is then
+    assert verdict_on(RedisRefusal(text)).then is then
 
 
 def test_a_redirection_names_the_slot_and_the_node() -> None:
-    moved = judged(RedisRefusal("MOVED 3999 127.0.0.1:6381"))
+    moved = verdict_on(RedisRefusal("MOVED 3999 127.0.0.1:6381"))
     assert (moved.then, moved.slot, moved.node) == (Then.MOVED, 3999, "127.0.0.1:6381")
-    assert judged(RedisRefusal("ASK 1 ::1:7")).node == "::1:7"
+    assert verdict_on(RedisRefusal("ASK 1 ::1:7")).node == "::1:7"
 
 
 @pytest.mark.parametrize(
@@ -47,7 +54,7 @@ def test_a_redirection_names_the_slot_and_the_node() -> None:
     ],
 )
 def test_a_person_is_told_in_one_line(error: Exception, words: str) -> None:
-    assert words in str(told(error)) and "\n" not in str(told(error))
+    assert words in str(store_error(error)) and "\n" not in str(store_error(error))
 
 
 @pytest.mark.parametrize(
@@ -70,9 +77,9 @@ def test_a_person_is_told_in_one_line(error: Exception, words: str) -> None:
     ids=lambda value: f"{value!s:.12}",
 )
 def test_what_was_certainly_not_carried_out_is_told_as_such(error: Exception, certain: bool) -> None:
-    assert isinstance(told(error), NotCarriedOut) is certain
+    assert isinstance(store_error(error), NotCarriedOut) is certain
 
 
 @pytest.mark.parametrize("code", ["NOAUTH", "WRONGPASS", "NOPERM"])
 def test_what_an_operator_has_to_mend_is_said_to_be_refused(code: str) -> None:
-    assert isinstance(told(RedisRefusal(f"{code} for some reason")), StoreRefused)
+    assert isinstance(store_error(RedisRefusal(f"{code} for some reason")), StoreRefused)

@@ -23,7 +23,7 @@ from services.relay.instances.facts import facts_of
 from services.relay.protocol.errors import StoreError
 from services.relay.store import event_stream
 from services.relay.store.client import Store
-from services.relay.store.event_stream import NOT_ASKED, EventBatch, EventStream, Slot, digest
+from services.relay.store.event_stream import NOT_ASKED, EventBatch, EventStream, PostedEvent, digest
 from tests.support.exact_clock import ExactClock
 from tests.support.redis_server import RedisServer
 
@@ -32,14 +32,14 @@ BATCH_EVENTS = 50
 
 def batch(lines: str) -> EventBatch:
     """A batch of one event for each letter."""
-    return EventBatch([Slot(digest(line), {"type": "log", "data": {"msg": line}}) for line in lines])
+    return EventBatch([PostedEvent(digest(line), {"type": "log", "data": {"msg": line}}) for line in lines])
 
 
 def happenings(words: str) -> EventBatch:
     """A batch of one event for each letter, kills in upper case and log lines in lower case."""
     kinds = ("log", "entity-killed")
     return EventBatch(
-        [Slot(digest(one), {"type": kinds[one.isupper()], "data": {"msg": one}}) for one in words]
+        [PostedEvent(digest(one), {"type": kinds[one.isupper()], "data": {"msg": one}}) for one in words]
     )
 
 
@@ -298,9 +298,9 @@ async def test_events_of_all_senders_count_as_waiting(
 
 
 async def test_what_is_left_out_of_a_batch_is_a_part_of_its_repeat(scene: Scene) -> None:
-    kept, left_out = batch("x").slots[0], Slot(digest("y"), None)
+    kept, left_out = batch("x").events[0], PostedEvent(digest("y"), None)
     await scene.a.append(EventBatch([left_out, kept, left_out]))
-    again = await scene.b.append(EventBatch([left_out, kept, left_out, *batch("z").slots]))
+    again = await scene.b.append(EventBatch([left_out, kept, left_out, *batch("z").events]))
     assert again.repeated == 3
     assert await scene.stored() == "xz"
 
@@ -408,7 +408,7 @@ async def test_a_mod_whose_answers_a_proxy_loses_has_each_event_stored_once(
     def some(words: str) -> EventBatch:
         kinds = ("log", "chat-message", "entity-killed")
         return EventBatch(
-            [Slot(digest(one), {"type": kinds[ord(one) % 3], "data": {"msg": one}}) for one in words]
+            [PostedEvent(digest(one), {"type": kinds[ord(one) % 3], "data": {"msg": one}}) for one in words]
         )
 
     try:
@@ -471,10 +471,10 @@ async def test_two_senders_side_by_side_have_each_of_their_events_stored_once(
         mod.say(lines)
         if not (sent := mod.drain()):
             continue
-        slots = batch(sent).slots
+        slots = batch(sent).events
         if is_agent:
             slots = [
-                Slot(slot.digest, {"type": "log", "data": {"msg": line.upper()}})
+                PostedEvent(slot.digest, {"type": "log", "data": {"msg": line.upper()}})
                 for slot, line in zip(slots, sent, strict=True)
             ]
         sent_s = await now_s()

@@ -16,13 +16,13 @@ from services.relay.store.event_stream import (
     Delivered,
     EventBatch,
     EventStream,
-    Slot,
+    PostedEvent,
     _Post,
     digest,
 )
 from tests.support.exact_clock import ExactClock
 
-BATCH = EventBatch([Slot(digest("line"), {"type": "log", "data": {"msg": "line"}})])
+BATCH = EventBatch([PostedEvent(digest("line"), {"type": "log", "data": {"msg": "line"}})])
 
 
 async def append(store: Store, slug: str, received_s: float) -> Appended:

@@ -27,7 +27,7 @@ from services.relay.store.event_stream import (
     Delivered,
     EventBatch,
     EventStream,
-    Slot,
+    PostedEvent,
     digest,
 )
 from services.sim.ports import free_port
@@ -81,7 +81,7 @@ def script(text: str) -> Script:
 
 def log_line(slug: str, number: int) -> EventBatch:
     event: GameEvent = {"type": "log", "data": {"msg": str(number)}}  # type: ignore[typeddict-item]
-    return EventBatch([Slot(digest(f"{slug}-{number}".encode()), event)])
+    return EventBatch([PostedEvent(digest(f"{slug}-{number}".encode()), event)])
 
 
 async def stored(stream: EventStream) -> list[int]:
@@ -333,14 +333,14 @@ async def test_settings_that_get_worse_refuse_durable_calls_until_they_are_mende
     async with closing(Store(server.url)) as store, closing(Store(server.url, relaxed=True)) as relaxed:
         await store.run(CLOCK, keys, durable=True)
         server.ask("CONFIG", "SET", "appendfsync", "everysec")
-        await asyncio.gather(store.look(), relaxed.look())
+        await asyncio.gather(store.inspect(), relaxed.inspect())
         with pytest.raises(StoreRefused, match="CONFIG SET appendfsync always"):
             await store.run(CLOCK, keys, durable=True)
         await store.run(CLOCK, keys)
         await relaxed.run(CLOCK, keys, durable=True)
         assert relaxed.losses() and not relaxed.refusals() and "may lose" in relaxed.described()
         server.ask("CONFIG", "SET", "appendfsync", "always")
-        await store.look()
+        await store.inspect()
         await store.run(CLOCK, keys, durable=True)
         assert not store.refusals()
 
@@ -391,7 +391,7 @@ async def test_a_user_with_the_rights_that_the_readme_names_is_enough(
     server = own(users=LEAST_RIGHTS)
     url = server.url.replace("unix://", "unix://relay:hunter2@")
     async with closing(Store(url, replicas=0)) as store:
-        await store.look()
+        await store.inspect()
         assert store.facts[0].settings["appendfsync"] == "always"
         stream = EventStream(store, slug)
         await stream.append(log_line(slug, 1))

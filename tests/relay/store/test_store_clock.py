@@ -8,7 +8,7 @@ from services.relay.protocol.keys import keys_of
 from services.relay.protocol.records import GameEvent
 from services.relay.store.client import Store
 from services.relay.store.clock import OLD_S, PROMPT_S, StoreClock
-from services.relay.store.event_stream import EventBatch, EventStream, Slot, digest
+from services.relay.store.event_stream import EventBatch, EventStream, PostedEvent, digest
 
 LINE: GameEvent = {"type": "log", "data": {"msg": "a line"}}
 AHEAD_US = 7_000_000
@@ -18,42 +18,42 @@ NOW_S = 1_000.0
 @pytest.mark.parametrize("way_s", [0.0, 0.03, 5.0])
 def test_what_it_tells_is_never_too_early_and_late_by_the_way_there_at_most(way_s: float) -> None:
     clock, asked_s = StoreClock(), NOW_S - 2 * way_s
-    clock.told(int((asked_s + way_s) * 1_000_000) + AHEAD_US, asked_s, NOW_S)
+    clock.observe(int((asked_s + way_s) * 1_000_000) + AHEAD_US, asked_s, NOW_S)
     truth_us = int(asked_s * 1_000_000) + AHEAD_US
-    assert truth_us - 1 <= clock.at_us(asked_s) <= truth_us + way_s * 1_000_000 + 1
-    assert clock.surely_by_us(asked_s) <= truth_us + 1
+    assert truth_us - 1 <= clock.latest_us(asked_s) <= truth_us + way_s * 1_000_000 + 1
+    assert clock.earliest_us(asked_s) <= truth_us + 1
 
 
 def test_a_slow_reply_is_not_believed_while_there_is_a_prompt_one() -> None:
     clock = StoreClock()
     assert not clock.is_known(NOW_S)
-    clock.told(0, NOW_S, NOW_S)
-    before = clock.at_us(0.0)
-    clock.told(10**12, NOW_S, NOW_S + PROMPT_S)
-    assert clock.is_known(NOW_S + 1) and clock.at_us(0.0) == before
+    clock.observe(0, NOW_S, NOW_S)
+    before = clock.latest_us(0.0)
+    clock.observe(10**12, NOW_S, NOW_S + PROMPT_S)
+    assert clock.is_known(NOW_S + 1) and clock.latest_us(0.0) == before
     assert not clock.is_known(NOW_S + OLD_S)
-    clock.told(10**12, NOW_S + OLD_S - 1, NOW_S + OLD_S)
-    assert clock.at_us(0.0) != before
+    clock.observe(10**12, NOW_S + OLD_S - 1, NOW_S + OLD_S)
+    assert clock.latest_us(0.0) != before
 
 
 def test_a_clock_that_was_set_is_known_with_the_next_reply() -> None:
     clock = StoreClock()
     for redis_us in (0, 60_000_000):
-        clock.told(redis_us, NOW_S, NOW_S)
-        assert clock.at_us(NOW_S) == redis_us
+        clock.observe(redis_us, NOW_S, NOW_S)
+        assert clock.latest_us(NOW_S) == redis_us
 
 
 def test_a_reading_in_milliseconds_is_never_too_early_and_never_too_late() -> None:
     clock, truth_us = StoreClock(), int(NOW_S * 1_000_000) + 7_654_321
-    clock.told(truth_us // 1000 * 1000, NOW_S, NOW_S, within_us=1000)
-    assert clock.surely_by_us(NOW_S) <= truth_us <= clock.at_us(NOW_S) <= truth_us + 1_000
+    clock.observe(truth_us // 1000 * 1000, NOW_S, NOW_S, within_us=1000)
+    assert clock.earliest_us(NOW_S) <= truth_us <= clock.latest_us(NOW_S) <= truth_us + 1_000
 
 
 async def test_all_streams_of_a_store_ask_one_clock_that_any_reply_tells(store: Store, slug: str) -> None:
     key = keys_of(slug).events
     assert not store.clock_of(key).is_known(time.monotonic())
-    await EventStream(store, slug).append(EventBatch([Slot(digest("line"), LINE)]))
+    await EventStream(store, slug).append(EventBatch([PostedEvent(digest("line"), LINE)]))
     assert store.clock_of(key).is_known(time.monotonic())
     assert await store.known_clock(keys_of(slug).contact) is store.clock_of(key)
-    at_us = store.clock_of(key).at_us(time.monotonic())
+    at_us = store.clock_of(key).latest_us(time.monotonic())
     assert abs(at_us - await store.read_clock(key)) < 200_000

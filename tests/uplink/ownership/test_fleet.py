@@ -25,7 +25,7 @@ from services.relay.service.settings import Instance
 from services.relay.store.client import Store
 from services.relay.store.clock import AgeRange, SteppedClock
 from services.relay.store.command_stream import CommandStream
-from services.relay.store.event_stream import EventBatch, EventStream, Slot, digest
+from services.relay.store.event_stream import EventBatch, EventStream, PostedEvent, digest
 from services.relay.store.leases import Lease, LeaseLook
 from services.relay.store.stream_entries import Delivered
 from services.sim.takaro import requests
@@ -85,7 +85,7 @@ class Scene:
 
     async def append(self, *numbers: int) -> None:
         stream = EventStream(self.store, self.slug)
-        appended = await stream.append(EventBatch([Slot(digest(line(n)), line(n)) for n in numbers]))
+        appended = await stream.append(EventBatch([PostedEvent(digest(line(n)), line(n)) for n in numbers]))
         stream.answered(appended.token)
 
     def lines(self) -> list[str]:
@@ -233,7 +233,7 @@ async def test_an_event_that_takaro_alone_refuses_is_kept_aside_and_its_neighbou
 ) -> None:
     odd: GameEvent = {"type": "chat-message", "data": {"msg": "hello", "channel": "a channel of tomorrow"}}
     events = [line(1), odd, line(2)]
-    await EventStream(scene.store, scene.slug).append(EventBatch([Slot(digest(e), e) for e in events]))
+    await EventStream(scene.store, scene.slug).append(EventBatch([PostedEvent(digest(e), e) for e in events]))
     scene.start()
     await scene.arrived(1, 2)
     await scene.emptied()
@@ -383,7 +383,7 @@ async def append_all(scene: Scene, *events: GameEvent) -> None:
     stream = EventStream(scene.store, scene.slug)
     for at in range(0, len(events), 50):
         appended = await stream.append(
-            EventBatch([Slot(digest(event), event) for event in events[at : at + 50]])
+            EventBatch([PostedEvent(digest(event), event) for event in events[at : at + 50]])
         )
         stream.answered(appended.token)
 

@@ -18,7 +18,7 @@ from services.relay.service.lifecycle import cancelled
 from services.relay.service.settings import Instance
 from services.relay.store import leases
 from services.relay.store.client import Store
-from services.relay.store.event_stream import EventBatch, EventStream, Slot, digest
+from services.relay.store.event_stream import EventBatch, EventStream, PostedEvent, digest
 from services.sim.takaro.server import TakaroSim
 from services.uplink.connection.identify_turns import IdentifyTurns
 from services.uplink.context import UplinkContext
@@ -103,7 +103,7 @@ class Scene:
             number = self.said[slug] = self.said.get(slug, 0) + 1
             event: GameEvent = {"type": "log", "data": {"msg": f"line {number}"}}
             stream = EventStream(self.store, slug)
-            stream.answered((await stream.append(EventBatch([Slot(digest(event), event)]))).token)
+            stream.answered((await stream.append(EventBatch([PostedEvent(digest(event), event)]))).token)
 
     async def heard(self) -> None:
         """Everything that was said has arrived, once and in order."""

@@ -13,7 +13,7 @@ from services.relay.protocol.records import GameEvent
 from services.relay.service.lifecycle import cancelled
 from services.relay.service.settings import Instance
 from services.relay.store.client import Store
-from services.relay.store.event_stream import EventBatch, EventStream, Slot, digest
+from services.relay.store.event_stream import EventBatch, EventStream, PostedEvent, digest
 from services.sim.ports import free_port
 from services.sim.takaro.server import TakaroSim
 from services.uplink.connection.identify_turns import IdentifyTurns
@@ -74,7 +74,7 @@ class Scene:
 
     async def append(self, *events: GameEvent) -> None:
         stream = EventStream(self.store, self.slug)
-        appended = await stream.append(EventBatch([Slot(digest(event), event) for event in events]))
+        appended = await stream.append(EventBatch([PostedEvent(digest(event), event) for event in events]))
         stream.answered(appended.token)
 
 

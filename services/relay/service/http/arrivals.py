@@ -25,14 +25,14 @@ TICK_S = 0.01
 SLEPT_S = 0.1
 
 
-class Kernel(NamedTuple):
+class ConnectionInfo(NamedTuple):
     """What the kernel knows of a connection: how long ago the last bytes came, and whether more may come."""
 
     silent_s: float
     open: bool
 
 
-def asked(sock: socket.socket | None) -> Kernel | None:
+def connection_info(sock: socket.socket | None) -> ConnectionInfo | None:
     """What the kernel knows, None where it does not say."""
     if sys.platform != "linux" or sock is None:
         return None
@@ -43,7 +43,7 @@ def asked(sock: socket.socket | None) -> Kernel | None:
     if len(info) < _TCP_INFO_BYTES:
         return None
     [state], [silent_ms] = _STATE.unpack_from(info), _LAST_DATA_RECV.unpack_from(info, _LAST_DATA_RECV_AT)
-    return Kernel(silent_ms / 1000, state == _ESTABLISHED)
+    return ConnectionInfo(silent_ms / 1000, state == _ESTABLISHED)
 
 
 class Arrivals:
@@ -77,7 +77,7 @@ class Arrivals:
         waited_s = self.stalls.waited_s(boot_s)
         if not waited_s:
             return Arrival(now_s, boot_s, self, sock)
-        known = asked(sock)
+        known = connection_info(sock)
         if known is None:
             return Arrival(now_s, boot_s - waited_s, self, sock)
         slept_s = waited_s - self._awake.waited_s(now_s)  # the kernel does not count that either
@@ -96,7 +96,7 @@ class Arrival:
         self._arrivals = arrivals
         self._socket = sock
 
-    def in_doubt(self) -> bool:
+    def after_stall(self) -> bool:
         """Did this process stand still just now? Then the sender may be gone without our knowing it."""
         arrivals = self._arrivals
         return arrivals.stalls.waited_s(arrivals.boottime_s()) > 0
@@ -107,5 +107,5 @@ class Arrival:
 
     def is_closed(self) -> bool | None:
         """Has the other side closed the connection? None: it is not known before the loop has read on."""
-        known = asked(self._socket)
+        known = connection_info(self._socket)
         return None if known is None else not known.open

@@ -16,13 +16,13 @@
 --       11 max_dead     length of the dead-letter stream
 --       12 heard        "1": store the time as that of the mod's last contact
 --       13 sender       "" for the mod; another sender's batches are remembered in fields with this prefix
---       14 telling      the smallest number of events at the head of which two differ and one is not a log line; a great
+--       14 distinctive  the smallest number of events at the head of which two differ and one is not a log line; a great
 --                       number if there is none
 --       15              number of arguments that follow for dead letters: reason, detail, raw
 --                       the rest are players: gameId, record; an empty record deletes the player
 --
--- Returns {word, now_us, slot, n}: the slot in which the batch is remembered, and the number of events at its head that
--- were stored before. The word is
+-- Returns {word, now_us, place, n}: where the batch is remembered (1 to 4), and the number of events at its head that were
+-- stored before. The word is
 --   "accepted"    the whole batch is stored
 --   "full"        no room for it: nothing was stored
 --   "late"        the deadline has passed: nothing was stored
@@ -33,11 +33,11 @@
 -- of its next batch. So if a remembered batch is the head of this batch, that head is a repeat
 --   1. while it is unknown whether the mod got the answer: until note.lua says so, or a later POST began with other events;
 --   2. if both POSTs were under way at once: then the mod has given up the earlier one, whatever note.lua says;
---   3. if the remembered batch is the last one, at most 30 s old, and long enough for 14 (telling): no honest batch looks
---      like it, and a proxy may have lost an answer that was noted as sent.
+--   3. if the remembered batch is the last one, at most 30 s old, and long enough for 14: no honest batch looks like it, and
+--      a proxy may have lost an answer that was noted as sent.
 -- The last four batches of each sender are remembered: b1..b4 "digests token accepted_us received_us" (each number has
--- 16 digits, so they are found from the end), `slot` is the number of the last one, f1..f4 say whether the mod has the
--- answer: "token" if it has, "!token" if it has not.
+-- 16 digits, so they are found from the end), 'slot' has the place of the last one, f1..f4 say whether the mod has the answer:
+-- "token" if it has, "!token" if it has not.
 local events, intake, dead, players, contact = unpack(KEYS)
 local token, digests, sender = ARGV[1], ARGV[3], ARGV[13]
 local time = redis.call('TIME')
@@ -50,7 +50,7 @@ local minute = math.floor(now / 60000000)
 local tally = 'm' .. minute % 60
 local kept = redis.call('HMGET', intake, 'events', 'bytes', sender .. 'slot', b .. 1, b .. 2, b .. 3, b .. 4, tally)
 local last = tonumber(kept[3]) or 0
-local slot, same, first = last % 4 + 1, 0, string.sub(digests, 1, 4)
+local place, same, first = last % 4 + 1, 0, string.sub(digests, 1, 4)
 for i = 1, 4 do
   local batch = kept[3 + i]
   if batch and string.sub(batch, 1, 4) == first then -- rare: nearly all of the work is inside
@@ -65,19 +65,19 @@ for i = 1, 4 do
       redis.call('HSET', intake, sender .. 'slot', last) -- nothing new, for WAIT (run_until in store/client.py)
       return stored
     end
-    local fate = redis.call('HGET', intake, sender .. 'f' .. i)
-    local settled = fate == name or string.find(ARGV[2], name, 1, true)
+    local answer = redis.call('HGET', intake, sender .. 'f' .. i)
+    local answered = answer == name or string.find(ARGV[2], name, 1, true)
       or (i ~= last and (accepted > now or tonumber(string.sub(kept[3 + last], -16)) >= accepted))
-    local telling = i == last and #theirs / 4 >= tonumber(ARGV[14]) and accepted <= now and now - accepted <= 30000000
-    local doubtful = (at_once and received > came) or fate == '!' .. name or not settled or telling
-    if doubtful and #theirs > same and string.sub(digests, 1, #theirs) == theirs then
-      same, slot = #theirs, i
+    local distinctive = i == last and #theirs / 4 >= tonumber(ARGV[14]) and accepted <= now and now - accepted <= 30000000
+    local may_repeat = (at_once and received > came) or answer == '!' .. name or not answered or distinctive
+    if may_repeat and #theirs > same and string.sub(digests, 1, #theirs) == theirs then
+      same, place = #theirs, i
     end
   end
 end
 same = same / 4
 local whole = same == #digests / 4 -- then this POST replaces it: a POST that it has overtaken is recognised by its time
-if same ~= tonumber(ARGV[4]) and not whole then return {'repeat', now, slot, same} end
+if same ~= tonumber(ARGV[4]) and not whole then return {'repeat', now, place, same} end
 
 local count, size = tonumber(ARGV[8]), #ARGV[7]
 if whole then count, size = 0, 0 end
@@ -90,10 +90,10 @@ if count > 0 then
   -- Ids never go back, but the clock may: so its reading is stored too (store/clock.py).
   redis.call('XADD', events, '*', 'events', ARGV[7], 'at', string.format('%d', now / 1000))
 end
--- Use the slot of the batch that this one repeats: it is a part of this one now.
-redis.call('HSET', intake, b .. slot, digests .. string.format(' %s %016d %016d', token, now, received),
-  sender .. 'slot', slot, 'events', queued, 'bytes', bytes, tally, minute .. ' ' .. accepted + count)
-if whole then return {'accepted', now, slot, same} end
+-- Use the place of the batch that this one repeats: it is a part of this one now.
+redis.call('HSET', intake, b .. place, digests .. string.format(' %s %016d %016d', token, now, received),
+  sender .. 'slot', place, 'events', queued, 'bytes', bytes, tally, minute .. ' ' .. accepted + count)
+if whole then return {'accepted', now, place, same} end
 
 local dead_end = 16 + ARGV[15]
 for i = 16, dead_end - 1, 3 do
@@ -108,4 +108,4 @@ for i = dead_end, #ARGV, 2 do
 end
 
 if ARGV[12] == '1' then redis.call('SET', contact, string.format('%d', now / 1000)) end
-return {'accepted', now, slot, same}
+return {'accepted', now, place, same}

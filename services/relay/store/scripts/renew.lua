@@ -7,12 +7,12 @@
 --       4 "1": take it if it is free
 --       5 "<token> <beat>" of a record that has not changed for so long that the lease counts as free, or ""
 --       6 "" or, if we stand by for the lease, "waiting" or "ready" (our socket is open)
---       7 "" or the `doubt` that has not changed for so long that its identifies count as over
+--       7 "" or the `open_identifies` that have not changed for so long that they count as over
 --
--- Returns {mine, newest, doubt, record, wanted, watched, now_ms, batches, results, contact_ms, ttl_ms}:
+-- Returns {mine, newest, open_identifies, record, wanted, watched, now_ms, batches, results, contact_ms, ttl_ms}:
 --   mine     1 if the lease is ours now, otherwise 0
 --   newest   1 if our socket identified last (identify.lua), or if only it identifies now, otherwise 0
---   doubt    tokens of other uplinks whose identifies have begun and have no answer
+--   open_identifies   the tokens of other uplinks whose identify has begun and has no answer
 --   record   "<token> <beat>" of the lease as it is now, "" if it is free
 --   wanted   the 6 of another uplink that stands by, "" if there is none
 --   watched  the name of a watcher of the activity, "" if there is none
@@ -43,16 +43,16 @@ local newest, open, begun = redis.call('HGET', KEYS[6], 'newest') or '', {}, {'?
 for name in string.gmatch(string.match(newest, '^%?(.*)$') or '', '[^ ]+') do
   if name == ARGV[1] then table.insert(begun, name) elseif name ~= '-' then table.insert(open, name) end
 end
-local doubt = table.concat(open, ' ')
-if mine and doubt ~= '' and doubt == ARGV[7] then
-  doubt, newest = '', table.concat(begun, ' ')
+local open_identifies = table.concat(open, ' ')
+if mine and open_identifies ~= '' and open_identifies == ARGV[7] then
+  open_identifies, newest = '', table.concat(begun, ' ')
   redis.call('HSET', KEYS[6], 'newest', newest)
 end
 newest = newest == ARGV[1] or newest == '?' .. ARGV[1] or newest == '?- ' .. ARGV[1]
 
 local time = redis.call('TIME')
 return {
-  mine and 1 or 0, newest and 1 or 0, doubt, token and token .. ' ' .. beat or '', wanted,
+  mine and 1 or 0, newest and 1 or 0, open_identifies, token and token .. ' ' .. beat or '', wanted,
   redis.call('GET', KEYS[5]) or '', time[1] * 1000 + math.floor(time[2] / 1000),
   redis.call('XLEN', KEYS[2]), redis.call('XLEN', KEYS[3]), tonumber(redis.call('GET', KEYS[4])) or 0,
   redis.call('PTTL', lease),

@@ -35,7 +35,7 @@ class MirrorPersistence:
         """
         await patiently(self._load)
         if not self._lease.held:
-            await self._lease.taken()
+            await self._lease.until_held()
             await patiently(self._load)
         while True:
             await asyncio.sleep(SAVE_EVERY_S)

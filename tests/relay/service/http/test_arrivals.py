@@ -52,7 +52,7 @@ def test_what_a_living_loop_reads_has_just_come(clocks: Clocks, listener: socket
     one = made(clocks)
     with connected(listener), listener.accept()[0] as sock:
         arrival = one.begun(sock)
-    assert not arrival.in_doubt() and arrival.age_s() < 0.5
+    assert not arrival.after_stall() and arrival.age_s() < 0.5
 
 
 @linux
@@ -62,11 +62,11 @@ def test_after_a_standstill_each_request_is_as_old_as_its_bytes(
     one = made(clocks)
     clocks.passed_s = 20.0  # it stood still, but these came only now: one at once, one a moment later
     with connected(listener) as first:
-        while not (known := arrivals.asked(first)) or known.silent_s < 0.3:
+        while not (known := arrivals.connection_info(first)) or known.silent_s < 0.3:
             time.sleep(0.05)
         with connected(listener), listener.accept()[0] as old, listener.accept()[0] as new:
             older, newer = one.begun(old), one.begun(new)
-            assert older.in_doubt() and newer.in_doubt()
+            assert older.after_stall() and newer.after_stall()
             assert 0.3 <= older.age_s() < 5.0
             assert newer.age_s() < older.age_s() - 0.2
             assert newer.at_s > older.at_s + 0.2 - TICK_S
@@ -110,11 +110,11 @@ def test_a_request_that_is_in_hand_grows_older_through_a_standstill(clocks: Cloc
     one = made(clocks)
     arrival = one.begun()
     clocks.slept_s = 5.0
-    assert arrival.in_doubt() and arrival.age_s() >= 5.0
+    assert arrival.after_stall() and arrival.age_s() >= 5.0
 
 
 def test_what_is_no_tcp_connection_is_not_asked(listener: socket.socket) -> None:
     left, right = socket.socketpair()
     with left, right:
-        assert arrivals.asked(left) is None or left.family == socket.AF_INET
-    assert arrivals.asked(left) is None and arrivals.asked(None) is None
+        assert arrivals.connection_info(left) is None or left.family == socket.AF_INET
+    assert arrivals.connection_info(left) is None and arrivals.connection_info(None) is None

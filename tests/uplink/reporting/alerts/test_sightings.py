@@ -11,7 +11,7 @@ from services.relay.protocol.keys import keys_of
 from services.relay.service.lifecycle import cancelled
 from services.relay.service.settings import Instance
 from services.relay.store.client import Store
-from services.relay.store.event_stream import EventBatch, EventStream, Slot, digest
+from services.relay.store.event_stream import EventBatch, EventStream, PostedEvent, digest
 from services.sim.takaro.server import TakaroSim
 from services.uplink.connection.identify_turns import IdentifyTurns
 from services.uplink.context import UplinkContext
@@ -38,7 +38,9 @@ async def test_a_refused_link_and_a_backlog_are_seen(
         uplink = Fleet(around)
         uplink.update({slug: instance})
         assert uplink.sightings() == {}  # whose it is, is not known yet
-        await EventStream(store, slug).append(EventBatch([Slot(digest(line(n)), line(n)) for n in range(3)]))
+        await EventStream(store, slug).append(
+            EventBatch([PostedEvent(digest(line(n)), line(n)) for n in range(3)])
+        )
         await store.send("SET", keys_of(slug).contact, int((time.time() - 400) * 1000))
         running = asyncio.create_task(uplink.run())
         await until(lambda: slug in uplink.sightings() and uplink.sightings()[slug].oldest_s > 1)
