@@ -93,6 +93,8 @@ class ServedInstance:
         elif now_s - self.last_contact_s > SILENT_AFTER_S:
             self._logger.info("the mod is back after %.0f s", now_s - self.last_contact_s)
         self.last_contact_s = now_s
+        if kind is CallKind.REGISTER:  # other calls store it in their scripts
+            self.state.note_contact()
         rules = self.polls.rules
         if kind is CallKind.POLL:
             self.last_poll_s = now_s

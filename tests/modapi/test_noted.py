@@ -1,5 +1,6 @@
-"""What modapi notes of a mod for the page: its version, and how long its polls are held."""
+"""What modapi notes of a mod for the page: its version, its contact, and how long its polls are held."""
 
+import asyncio
 import logging
 
 import pytest
@@ -41,3 +42,13 @@ async def test_the_version_is_noted_if_it_is_one(store: Store, slug: str, sent: 
 async def test_how_long_polls_are_held_is_noted_with_the_first_call(store: Store, slug: str) -> None:
     served(store, slug).note_call(CallKind.POLL, "10.0.0.9")
     assert (await facts_of(store, slug)).hold_ms == 700
+
+
+async def test_a_registration_is_a_contact(store: Store, slug: str) -> None:
+    instance = served(store, slug)
+    assert (await facts_of(store, slug)).contact_ms is None
+    instance.note_call(CallKind.REGISTER, "10.0.0.9")
+    async with asyncio.timeout(10):
+        while (silent_s := (await facts_of(store, slug)).silent_s) is None:
+            await asyncio.sleep(0.01)
+    assert silent_s < 5

@@ -17,7 +17,7 @@ from services.modapi.page import fleet, server
 from services.modapi.page.rendering import Fragments, render
 from services.modapi.page.view import PageRow, View
 from services.modapi.page.words import level
-from services.relay.instances.accepted import accepted
+from services.relay.instances.accepted import accepted, undelivered
 from services.relay.instances.activity import REMEMBERED, ActivityEntry, watch
 from services.relay.instances.dead_letters import DeadLetters
 from services.relay.instances.diagnosis import Problem, diagnose, wrong_keys
@@ -186,7 +186,9 @@ class LivePages:
     async def server(self, row: PageRow, form_key: str, before: str, turn: int = 0) -> Fragments:
         """The parts of the page of one server, at the `turn` of a stream all that are due. Raises
         StoreError."""
-        entries = [*self._activity(row.slug), *await accepted(self._store, row.slug, row.facts)]
+        waits = await accepted(self._store, row.slug, row.facts)
+        ended = self._activity(row.slug)
+        entries = [*ended, *undelivered(waits, ended)]
         found = {"notes": self.board.notes(), "facts": server.facts(row), **server.activity(entries)}
         if turn % DEAD_LETTERS_EVERY == 0:
             letters = await DeadLetters(self._store, row.slug).newest(server.DEAD_LETTERS, before)

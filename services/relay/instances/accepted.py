@@ -23,7 +23,7 @@ BATCHES = 20
 """Number of newest batches to read; one batch may be a megabyte."""
 
 SETTLED_MS = 2_000
-"""Age from which an event counts as waiting. Most younger events are delivered in a moment."""
+"""Age from which `follow` yields an event as waiting. Most younger events are delivered in a moment."""
 
 DEAD_LETTERS = 20
 """Number of dead letters to read at once."""
@@ -34,14 +34,32 @@ FOLLOW_EVERY_S = 0.5
 async def accepted(store: Store, slug: str, facts: Facts) -> list[ActivityEntry]:
     """The newest events that wait for Takaro, at most REMEMBERED, then the newest dead letters of the mod's.
 
-    `facts` are the facts of the instance. Raises StoreError.
+    Events are among them at once: most are delivered in a moment (`undelivered`). `facts` are those of
+    the instance. Raises StoreError.
     """
     stream = EventStream(store, slug)
     entries, delivered, dead_letters = await asyncio.gather(
         stream.newest(BATCHES), stream.delivered(), DeadLetters(store, slug).newest(DEAD_LETTERS)
     )
-    waits = waiting(entries, delivered, facts.now_ms, settled_after_ms(facts))
+    waits = waiting(entries, delivered, facts.now_ms, 0)
     return [*waits[:REMEMBERED], *_shown(dead_letters)]
+
+
+def undelivered(accepted: Iterable[ActivityEntry], ended: Iterable[ActivityEntry]) -> list[ActivityEntry]:
+    """The `accepted` events without those that have `ended` meanwhile. Pure.
+
+    An event that was delivered a moment ago may still be in the stream. An equal one that was accepted later
+    is another event.
+    """
+    ends = [entry for entry in ended if entry.kind == "event"]
+    return [
+        entry
+        for entry in accepted
+        if entry.fate != WAITING
+        or not any(
+            (end.what, end.data) == (entry.what, entry.data) and end.at_ms >= entry.at_ms for end in ends
+        )
+    ]
 
 
 async def follow(store: Store, slug: str) -> AsyncIterator[list[ActivityEntry]]:

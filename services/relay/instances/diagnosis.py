@@ -8,10 +8,14 @@ from services.relay.instances.entries import Origin, ServedEntry
 from services.relay.instances.facts import Facts
 from services.relay.instances.unknown_keys import UnknownKeyCall, attributed
 from services.relay.protocol.link_states import LinkState
+from services.relay.protocol.vocabulary import SILENT_AFTER_S
 from services.relay.service.durations import span
 
 BEHIND_S = 60.0
 """Age of the oldest waiting event from which the backlog is a problem."""
+
+LATE_S = 20.0
+"""Time without a call from which a mod is late: it calls at least every 7 s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +148,8 @@ def _mod(facts: Facts, url: str, unknown_call: UnknownKeyCall | None) -> list[Pr
             f" {url}? If its mod key was replaced, TakaroApiUrl must have the new one"
         )
         return [Problem(True, what, fix)]
+    if facts.silent_s > LATE_S:
+        return [Problem(False, what, f"nothing yet: a mod counts as silent after {SILENT_AFTER_S:.0f} s")]
     return []
 
 

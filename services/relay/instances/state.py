@@ -7,7 +7,10 @@ from typing import Any
 import orjson
 
 from services.relay.protocol.keys import keys_of
-from services.relay.store.client import CLOCK, Store, pairs
+from services.relay.store.calls import ignore_error
+from services.relay.store.client import CLOCK, Script, Store, pairs
+
+_CONTACT = Script("contact")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,10 @@ class InstanceState:
         """Stores a `field` of the mod: `version`, `hold_ms` or `address`. It may be lost: later calls store
         it again."""
         self._store.tell("HSET", self._keys.mod, field, value)
+
+    def note_contact(self) -> None:
+        """Stores that the mod has called now. It may be lost: the mod's next call stores it again."""
+        self._store.run(_CONTACT, (self._keys.contact,)).add_done_callback(ignore_error)
 
     async def queued(self) -> Queued:
         (events, events_bytes), (now_s, _) = await asyncio.gather(

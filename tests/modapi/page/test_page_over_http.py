@@ -504,3 +504,13 @@ async def test_waiting_events_are_shown_before_there_is_a_registration_token(sto
         text = (await client.get(f"/instance/{slug}")).text
     assert "44 in the last hour, 0 delivered" in text
     assert text.count("the game says this") == 44 and text.count("waiting for Takaro") == 44
+
+
+async def test_an_accepted_event_is_shown_at_once_as_waiting(store: Store, slug: str) -> None:
+    await InstanceState(store, slug).write_link(LinkInfo("ready", "id-of-takaro"))
+    await store.send("HSET", keys_of(slug).lease, "token", "t", "uplink", "host-7")
+    async with page(store, slug) as client:
+        await log_in(client)
+        event: GameEvent = {"type": "log", "data": {"msg": "it has just come"}}
+        await EventStream(store, slug).append(EventBatch([PostedEvent(digest(event), event)]))
+        assert "waiting for Takaro" in (await client.get(f"/instance/{slug}")).text

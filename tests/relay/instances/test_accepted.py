@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from services.relay.instances.accepted import BATCHES, SETTLED_MS, accepted, follow, waiting
+from services.relay.instances.accepted import BATCHES, SETTLED_MS, accepted, follow, undelivered, waiting
 from services.relay.instances.activity import REMEMBERED, ActivityEntry
 from services.relay.instances.facts import facts_of
 from services.relay.protocol.keys import keys_of
@@ -41,6 +41,19 @@ def test_events_delivered_ahead_of_others_do_not_wait() -> None:
     entries = [entry("2-0", "d", "e", "f"), entry("1-0", "a", "b", "c")]
     delivered = Delivered("1-0", 1, {"1-0": 0b100, "2-0": 0b001})
     assert [one.data["msg"] for one in waiting(entries, delivered, NOW_MS, SETTLED_MS)] == ["d", "c"]
+
+
+def test_an_event_that_was_just_delivered_is_not_shown_as_waiting_too() -> None:
+    same, other = ({"msg": text} for text in ("a line", "another"))
+    accepted_events = [
+        ActivityEntry("event", NOW_MS, "log", same, "waiting", 0),
+        ActivityEntry("event", NOW_MS - 50, "log", other, "waiting", 0),
+        ActivityEntry("event", NOW_MS - 100, "log", same, "waiting", 0),
+        ActivityEntry("event", NOW_MS - 100, "log", same, "dead", 0),
+    ]
+    ended = [ActivityEntry("event", NOW_MS - 20, "log", same, "delivered", 80)]
+    shown = undelivered(accepted_events, ended)
+    assert shown == [accepted_events[0], accepted_events[1], accepted_events[3]]
 
 
 async def test_accepted_events_are_shown_before_an_uplink_owns_the_server(store: Store, slug: str) -> None:

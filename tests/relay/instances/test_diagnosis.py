@@ -55,6 +55,12 @@ def test_each_problem_is_named_with_its_fix(entry: ServedEntry, facts: Facts, wh
     assert problem.serious and what in problem.what and fix in problem.fix
 
 
+@pytest.mark.parametrize(("silent_s", "serious"), [(19, []), (21, [False]), (59, [False]), (61, [True])])
+def test_a_mod_is_late_before_it_is_silent(silent_s: int, serious: list[bool]) -> None:
+    found = diagnose(ENTRY, replace(UP, contact_ms=NOW_MS - silent_s * 1000), URL)
+    assert [problem.serious for problem in found] == serious
+
+
 SILENT = replace(UP, contact_ms=NOW_MS - 90_000, address="10.0.0.9")
 NEVER = replace(UP, contact_ms=None, address="")
 AT = NOW_MS - 5_000
