@@ -25,7 +25,7 @@ lint: $(VENV)/.ready-dev
 types: $(VENV)/.ready-dev
 	$(BIN)/mypy
 	$(BIN)/mypy --platform win32 --no-warn-unreachable --follow-imports silent \
-	    -p services.relay -p services.modapi -p services.uplink -p services.agent -m services.cli.main
+	    -p services.relay -p services.modapi -p services.uplink -p services.agent -p services.cli
 
 # Pure code and single services: fast, side by side.
 unit: $(VENV)/.ready-dev

@@ -78,6 +78,11 @@ MEANINGS = {
             "password of Redis, with any characters, for a `url` without one; a user and a password can "
             "also stand in `url`"
         ),
+        "server": (
+            "path of the `redis-server` or `valkey-server` that `up` runs as its own store, on a loopback "
+            "port with a generated password; without it the Valkey that comes with the relay. Windows has "
+            "none: there it is `redis-server.exe` from the folder `redis` or from PATH"
+        ),
         "replicas": (
             "how many replicas must have a batch before the mod gets 200; if not set, 1 with Sentinel or "
             "Cluster and 0 otherwise"

@@ -10,7 +10,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from services.cli import embedded, up
+from services.cli import own_store, store_port, up
 from services.cli.supervise import supervise
 from services.cli.terminal import program
 from services.relay.service import logs
@@ -51,7 +51,7 @@ def run(seconds: float | None, environ: Mapping[str, str]) -> int:
     logs.configure("demo")
     with tempfile.TemporaryDirectory(prefix="dayz-relay-demo-") as name:
         folder = Path(name)
-        with embedded.locked(folder):
+        with own_store.locked(folder):
             return asyncio.run(_demo(folder, seconds, environ))
 
 
@@ -69,8 +69,8 @@ async def _demo(folder: Path, seconds: float | None, environ: Mapping[str, str])
         config.chmod(0o600)
         # Settings of a real relay in our environment would beat the file.
         own = {name: text for name, text in environ.items() if not name.startswith(("RELAY_", "TAKARO_"))}
-        store = embedded.program(folder)
-        programs = [store, *up.services(config, own, embedded.url(embedded.socket_path(folder)))]
+        store = own_store.prepare(folder, store_port.find_server(None))
+        programs = [store.program, *up.services(config, own, store.url)]
         peers = asyncio.create_task(_peers(takaro, folder, door, admin_ports[0], stop))
         peers.add_done_callback(lambda _: stop.set())
         code = await supervise(programs, stop, kill)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-from services.cli import embedded
+from services.cli import own_store
 from services.relay.instances.entries import ServedEntry, merge
 from services.relay.instances.registry import Registry
 from services.relay.protocol.errors import ConfigError, NoSuchInstance
@@ -55,12 +55,12 @@ def store_url(settings: Settings, data: Path) -> str:
     """Where the relay's store is. Raises ConfigError when there is none."""
     if settings.redis.url is not None:
         return settings.redis.url.get_secret_value()
-    path = embedded.socket_path(data) if is_there(data) else None
-    if path is None or not is_there(path):
+    found = own_store.url(data) if is_there(data) else None
+    if found is None:
         raise ConfigError(
             f"--data {data}: no relay runs there: start `dayz-relay up`, name its --data, or set redis.url"
         )
-    return embedded.url(path)
+    return found
 
 
 def _hint(slug: str, known: Sequence[str]) -> str:

@@ -5,16 +5,14 @@ is started again after a pause, except with exit code 2: that is a wrong setting
 """
 
 import asyncio
-import ctypes
 import logging
-import os
-import signal
-import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from services.cli import processes
 from services.relay.protocol.errors import ConfigError
 from services.relay.service.logs import CHANGE, about
 
@@ -32,8 +30,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What to run. `ready`, if given, is awaited before the next program is started.
+    """What to run, in `folder` (None: where this process runs).
 
+    `ready`, if given, is awaited before the next program is started.
+    `end`, if given, is called in a thread to end the program cleanly. If that raises ConfigError, the program
+    gets a signal.
     `mend`, if given, is called in a thread before it is started again, and told whether it ended by itself
     with an error. What it did is logged; a ConfigError ends all, for no restart mends that.
     """
@@ -43,6 +44,8 @@ class Program:
     environ: Mapping[str, str]
     ready: Callable[[], Coroutine[Any, Any, None]] | None = None
     mend: Callable[[bool], Sequence[str]] | None = None
+    folder: Path | None = None
+    end: Callable[[], None] | None = None
 
 
 def next_pause_s(last_s: float, lived_s: float) -> float:
@@ -135,35 +138,34 @@ class _Kept:
 
     async def _run_once(self) -> int:
         try:
-            self._process = await asyncio.create_subprocess_exec(
-                *self._program.argv,
-                stdin=asyncio.subprocess.DEVNULL,
-                env=dict(self._program.environ),
-                # Ctrl-C reaches a whole process group: in their own ones the children end in our order.
-                start_new_session=True,
-                umask=0o077,  # what they write, players and tokens, is for this user only
-                preexec_fn=_end_with_parent(),
-            )
+            program = self._program
+            self._process = await processes.start(program.argv, program.environ, program.folder)
         except OSError as error:
             logger.error("%s cannot be started: %s", self._program.name, error.strerror)
             return CANNOT_START
         if self._ending.is_set():  # asked to end while it was being started
-            self._process.terminate()
+            processes.ask_to_end(self._process)
         return await self._process.wait()
 
     async def end(self, kill: asyncio.Event, within_s: float) -> None:
-        """SIGTERM, and SIGKILL when that is not enough within `within_s` or `kill` is set."""
+        """Asks for a clean end, and ends the process at once if it takes longer than `within_s`, or if `kill`
+        is set.
+        """
         self._ending.set()
-        self._signal(signal.SIGTERM)
+        if self._process:
+            await _first(asyncio.create_task(self._ask_to_end(self._process)), kill, within_s)
         await _first(self._task, kill, within_s)
         if not self._task.done():
             logger.warning("%s does not end, killing it", self._program.name)
-            self._signal(signal.SIGKILL)
+            if self._process:
+                processes.end_now(self._process)
         await self._task
 
-    def _signal(self, number: signal.Signals) -> None:
-        if self._process is not None and self._process.returncode is None:
-            self._process.send_signal(number)
+    async def _ask_to_end(self, process: processes.Process) -> None:
+        if self._program.end:
+            with suppress(ConfigError):
+                return await asyncio.to_thread(self._program.end)
+        processes.ask_to_end(process)
 
 
 async def _first(work: asyncio.Task[None], event: asyncio.Event, timeout_s: float | None = None) -> None:
@@ -176,23 +178,3 @@ async def _first(work: asyncio.Task[None], event: asyncio.Event, timeout_s: floa
 
 def _how(code: int) -> str:
     return f"exit code {code}" if code >= 0 else f"signal {-code}"
-
-
-def _end_with_parent() -> Callable[[], None] | None:
-    """What a child does before it becomes its program: ask Linux for a SIGTERM when we die.
-
-    Without it a killed supervisor would leave a relay behind that holds the ports. Only the kernel can
-    do this for Valkey as well; elsewhere the next `up` ends at least the Valkey that was left behind.
-    """
-    if sys.platform != "linux":
-        return None
-    # All loading happens here, in the parent: after the fork there is only a system call.
-    prctl, parent = ctypes.CDLL(None, use_errno=True).prctl, os.getpid()
-    set_parent_death_signal = 1
-
-    def before_exec() -> None:
-        prctl(set_parent_death_signal, signal.SIGTERM)
-        if os.getppid() != parent:  # it died between the fork and the call
-            os._exit(1)
-
-    return before_exec

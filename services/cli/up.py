@@ -1,19 +1,18 @@
 """`dayz-relay up`: the whole relay in one command, its store included."""
 
 import asyncio
-import signal
 import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-from services.cli import embedded, first_run
+from services.cli import first_run, own_store, store_port
 from services.cli.banner import banner
 from services.cli.supervise import Program, supervise
 from services.cli.terminal import runnable
-from services.relay.protocol.errors import ConfigError
 from services.relay.service import logs
 from services.relay.service.http.ports import bind
+from services.relay.service.lifecycle import on_stop_signals
 from services.relay.service.settings import Settings, load
 from services.relay.service.settings_names import environment_configures
 from services.relay.service.settings_warnings import cautions
@@ -22,8 +21,6 @@ from services.relay.service.text_files import is_there
 
 def run(config: Path, data: Path, environ: Mapping[str, str]) -> int:
     """Run until SIGINT or SIGTERM; the exit code. Raises ConfigError before anything is started."""
-    if sys.platform == "win32":
-        raise ConfigError("up needs Linux or macOS: on Windows use WSL or Docker, as README.md says")
     first = not is_there(config) and not environment_configures(environ)
     if first:
         first_run.write(config)
@@ -31,17 +28,18 @@ def run(config: Path, data: Path, environ: Mapping[str, str]) -> int:
     if first:
         print(first_run.what_to_do(config, settings), flush=True)
     with ExitStack() as held:
-        own_store = settings.redis.url is None
-        if own_store:
-            held.enter_context(embedded.locked(data))
+        brings_store = settings.redis.url is None
+        if brings_store:
+            server = store_port.find_server(settings.redis.server)
+            held.enter_context(own_store.locked(data))
         _must_be_free(settings)
         for warning in (*warnings, *cautions(config if is_there(config) else None, environ, settings)):
             print(f"warning: {runnable(warning)}")
         print(*map(runnable, banner(settings)), sep="\n", flush=True)
         logs.configure("up", settings)
-        if own_store:
-            store = embedded.program(data)
-            programs = [store, *services(config, environ, embedded.url(embedded.socket_path(data)))]
+        if brings_store:
+            store = own_store.prepare(data, server)
+            programs = [store.program, *services(config, environ, store.url)]
         else:
             programs = services(config, environ)
         return asyncio.run(_supervise(programs))
@@ -77,10 +75,5 @@ async def _supervise(programs: list[Program]) -> int:
 def stop_on_signals() -> tuple[asyncio.Event, asyncio.Event]:
     """What a terminal or a service manager asks for: the first signal sets `stop`, the next one `kill`."""
     stop, kill = asyncio.Event(), asyncio.Event()
-    loop = asyncio.get_running_loop()
-    numbers = [signal.SIGINT, signal.SIGTERM]
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup asks to outlive the terminal
-        numbers.append(signal.SIGHUP)
-    for number in numbers:
-        loop.add_signal_handler(number, lambda: (kill if stop.is_set() else stop).set())
+    on_stop_signals(lambda: (kill if stop.is_set() else stop).set(), terminal=True)
     return stop, kill

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from services.cli import embedded
+from services.cli import store_socket
 from services.cli.banner import banner
 from services.relay.instances.records import digest_of
 from services.relay.service.settings import Settings
@@ -146,8 +146,8 @@ def test_the_store_of_a_running_relay_is_found_through_its_folder(tmp_path: Path
     assert "no relay runs there" in said
     data = tmp_path / "data"
     data.mkdir()
-    server = RedisServer(binaries()["valkey"], unixsocket=str(embedded.socket_path(data)))
-    server.socket = embedded.socket_path(data)
+    server = RedisServer(binaries()["valkey"], unixsocket=str(store_socket.socket_path(data)))
+    server.socket = store_socket.socket_path(data)
     server.start()
     try:
         terminal.run("instance", "add", "one", "--name", "Server one")

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from services.cli import embedded
+from services.cli import store_socket
 from services.cli.tail import SHOWN_ABOVE
 from services.modapi.dialect.dead import RAW_BYTES
 from services.relay.instances.activity import DELIVERED, ActivityEntry, ActivityFeed
@@ -345,7 +345,7 @@ def test_without_a_store_it_says_how_to_name_one(tmp_path: Path) -> None:
     terminal = Terminal(tmp_path, RedisServer(binaries()["valkey"]))
     (tmp_path / "relay.toml").write_text(settings("x").replace('[redis]\nurl = "x"\n', ""))
     assert "no relay runs there" in terminal.run("status", code=2)
-    assert not embedded.socket_path(tmp_path / "data").exists()
+    assert not store_socket.socket_path(tmp_path / "data").exists()
     said = terminal.run("doctor", code=1)
     assert "no relay runs there" in said and "modapi does not run here" in said
     assert "\nServers\n  note     not looked at" in said

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.redis_server import binaries
+
 pytestmark = pytest.mark.flow
 
 ANY_PORTS = {f"RELAY_{name}": "0" for name in ("MODAPI__PORT", "MODAPI__ADMIN_PORT", "UPLINK__ADMIN_PORT")}
@@ -82,6 +84,17 @@ def test_a_first_start_explains_itself_serves_and_ends_cleanly(
         assert relay.end(number) == 0
     assert not (tmp_path / "data" / "valkey.sock").exists()
     assert "bye bye" in (tmp_path / "data" / "valkey.log").read_text()
+
+
+def test_a_server_of_the_users_own_is_run_as_the_store_and_ends_cleanly(tmp_path: Path) -> None:
+    environ = {"RELAY_REDIS__SERVER": binaries()["redis"]}
+    for _ in range(2):
+        with dayz_relay(tmp_path, "up", environ=environ) as relay:
+            relay.until("the store is there: Redis ")
+            relay.until("mods call 127.0.0.1:")
+            assert relay.end() == 0
+        assert not (tmp_path / "data" / "store.conf").exists()
+    assert (tmp_path / "data" / "store.log").read_text().count("bye bye") == 2
 
 
 def test_a_later_start_is_short_and_a_second_one_at_the_same_time_is_refused(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import gc
 import logging
 import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from prometheus_client import disable_created_metrics
@@ -63,10 +63,20 @@ class _Told(Exception):
     """Somebody sent SIGINT or SIGTERM."""
 
 
+def on_stop_signals(handler: Callable[[], object], *, terminal: bool = False) -> None:
+    """Calls `handler` in the running loop at each signal to stop; with `terminal` also when that closes."""
+    loop = asyncio.get_running_loop()
+    names = ["SIGINT", "SIGTERM", "SIGBREAK"]  # the last one is Ctrl-Break of Windows
+    if terminal and hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        names.append("SIGHUP")  # not under nohup, which asks to outlive the terminal
+    for name in names:
+        if number := getattr(signal, name, None):
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(handler))
+
+
 async def _told_to_stop() -> None:
-    loop, told = asyncio.get_running_loop(), asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: loop.call_soon_threadsafe(told.set))
+    told = asyncio.Event()
+    on_stop_signals(told.set)
     await told.wait()
     raise _Told
 

@@ -34,7 +34,7 @@ class Takaro(_Frozen):
 
 
 class Redis(_Frozen):
-    """The store. Without a url `dayz-relay up` starts its own.
+    """The store. Without a url `dayz-relay up` starts its own: `server`, or the Valkey that comes with it.
 
     `password` is that of the default user, for a url without one. Once loaded, `url` has it, too.
     `replicas` must have a batch before the mod gets 200; None: 1 with Sentinel or Cluster, else 0.
@@ -43,6 +43,7 @@ class Redis(_Frozen):
 
     url: types.RedisUrl | None = None
     password: types.Password | None = None
+    server: str | None = None
     replicas: types.Replicas | None = None
     durability: Literal["strict", "relaxed"] = "strict"
 

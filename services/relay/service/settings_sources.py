@@ -34,6 +34,9 @@ from services.relay.store import url as redis_url
 Tables = dict[str, Any]
 """The raw values of each section by their keys. "instance" has a table for each instance, by its number."""
 
+PATHS = frozenset({("modapi", "tls_cert"), ("modapi", "tls_key"), ("redis", "server")})
+"""The settings that are paths: in relay.toml they are relative to that file."""
+
 _PLACEHOLDER = re.compile(
     r"(?i)\bpaste[\s_]|^<.*>$|\bfrom[\s_-]the[\s_-]dashboard\b|^(?:your|insert|enter|replace|change)[\s_-]"
     r"|[\s_-]here$|^(?:changeme|todo|none|null|x{3,}|\W+)$"
@@ -192,7 +195,7 @@ def _settle(tables: Tables, found: Findings, place: Callable[[Key], str], path: 
             if key != name and name in table:
                 found.problems.append(f"{where}: {name} is set as well: keep one of the two")
                 continue
-            if key != name or name in ("tls_cert", "tls_key"):
+            if key != name or (section[0], name) in PATHS:
                 file = (path.parent if path else Path()) / str(value)
                 value = str(file) if key == name else _text_of(file, name, where, found)
                 if not value:

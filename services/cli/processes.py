@@ -1,0 +1,110 @@
+"""Starts the processes of one relay and ends them, with what the system has for it."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+if sys.platform == "win32":
+    import subprocess
+
+    import win32api
+    import win32job
+
+    # Windows has no signals between processes: only this event, and an end without a word.
+    ASK_TO_END, END_NOW = signal.CTRL_BREAK_EVENT, signal.SIGTERM
+    STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGBREAK)
+else:
+    import ctypes
+
+    ASK_TO_END, END_NOW = signal.SIGTERM, signal.SIGKILL
+    STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+Process = asyncio.subprocess.Process
+
+
+async def start(argv: tuple[str, ...], environ: Mapping[str, str], folder: Path | None) -> Process:
+    """Starts a process in `folder` that ends with this one. Raises OSError.
+
+    Ctrl-C reaches a whole group of processes: in a group of its own, each one ends when it is its turn.
+    """
+    devnull = asyncio.subprocess.DEVNULL
+    if sys.platform == "win32":
+        _end_children_with_us()
+        group = subprocess.CREATE_NEW_PROCESS_GROUP
+        return await asyncio.create_subprocess_exec(
+            *argv, stdin=devnull, env=dict(environ), cwd=folder, creationflags=group
+        )
+    else:
+        return await asyncio.create_subprocess_exec(
+            *argv,
+            stdin=devnull,
+            env=dict(environ),
+            cwd=folder,
+            start_new_session=True,
+            umask=0o077,  # what it writes, players and tokens, is for this user only
+            preexec_fn=_end_with_parent(),
+        )
+
+
+def ask_to_end(process: Process) -> None:
+    """Asks for a clean end."""
+    _send(process, ASK_TO_END)
+
+
+def end_now(process: Process) -> None:
+    _send(process, END_NOW)
+
+
+def _send(process: Process, number: int) -> None:
+    if process.returncode is None:
+        try:
+            process.send_signal(number)
+        except ProcessLookupError:
+            pass
+        except OSError:  # Windows: without a console nobody can be asked
+            with suppress(ProcessLookupError):
+                process.terminate()
+
+
+if sys.platform == "win32":
+    _jobs: list[object] = []
+    """The job object of this process. Windows ends all processes of a job when its last handle is closed, and
+    it closes ours when this process ends, however it ends."""
+
+    def _end_children_with_us() -> None:
+        if _jobs:
+            return
+        # Its stubs say that it returns nothing.
+        job: Any = win32job.CreateJobObject(None, "")  # type: ignore[func-returns-value]
+        kind = win32job.JobObjectExtendedLimitInformation
+        limits = win32job.QueryInformationJobObject(job, kind)
+        limits["BasicLimitInformation"]["LimitFlags"] |= win32job.JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE
+        win32job.SetInformationJobObject(job, kind, limits)
+        win32job.AssignProcessToJobObject(job, win32api.GetCurrentProcess())
+        _jobs.append(job)
+
+else:
+
+    def _end_with_parent() -> Callable[[], None] | None:
+        """What a child does before it becomes its program: ask Linux for a SIGTERM when its parent dies.
+
+        Without it a killed supervisor would leave a relay behind that holds the ports. Only the kernel can
+        do this for Valkey as well; elsewhere the next `up` ends at least the Valkey that was left behind.
+        """
+        if sys.platform != "linux":
+            return None
+        # All loading happens here, in the parent: after the fork there is only a system call.
+        prctl, parent = ctypes.CDLL(None, use_errno=True).prctl, os.getpid()
+        set_parent_death_signal = 1
+
+        def before_exec() -> None:
+            prctl(set_parent_death_signal, signal.SIGTERM)
+            if os.getppid() != parent:  # it died between the fork and the call
+                os._exit(1)
+
+        return before_exec

@@ -1,0 +1,290 @@
+"""The store that `up` brings along: it starts, keeps data, has one owner, and clears what a killed run left.
+
+Each test that says nothing else runs twice: with the embedded Valkey on a socket, and with a server of the
+user's on a port, as on Windows.
+"""
+
+import asyncio
+import gc
+import os
+import signal
+import subprocess
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import pytest
+import redis
+
+from services.cli import own_store, store_port, store_socket
+from services.cli.supervise import supervise
+from services.relay.protocol.errors import ConfigError
+from tests.support.redis_server import binaries
+
+
+@pytest.fixture(params=["socket", "port"])
+def server(request: pytest.FixtureRequest) -> Path | None:
+    """The server that the settings name; None: the embedded Valkey."""
+    return Path(binaries()["redis"]) if request.param == "port" else None
+
+
+@asynccontextmanager
+async def running(folder: Path, server: Path | None = None) -> AsyncIterator[redis.Redis]:
+    """The store as `up` runs it, and a client of it by its url."""
+    with own_store.locked(folder):
+        program = own_store.prepare(folder, server).program
+        stop = asyncio.Event()
+        task = asyncio.create_task(supervise([program], stop, asyncio.Event()))
+        try:
+            assert program.ready is not None
+            await program.ready()
+            with redis.Redis.from_url(own_store.url(folder) or "") as client:
+                yield client
+        finally:
+            stop.set()
+            assert await task == 0
+
+
+@contextmanager
+def orphan(folder: Path, server: Path | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    """A store that no `up` looks after, listening."""
+    store = own_store.prepare(folder, server)
+    process = subprocess.Popen(store.program.argv, cwd=folder)
+    try:
+        give_up_s = time.monotonic() + 20
+        while not own_store.answers(store.url) and time.monotonic() < give_up_s:
+            time.sleep(0.01)
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+async def test_it_has_the_durability_that_the_relay_requires(tmp_path: Path, server: Path | None) -> None:
+    async with running(tmp_path / "data", server) as client:
+        wanted = {
+            "appendonly": "yes",
+            "appendfsync": "always",
+            "maxmemory-policy": "noeviction",
+            "save": "",
+        }
+        assert client.config_get(*wanted) == wanted
+
+
+async def test_what_is_written_is_there_in_the_next_run(tmp_path: Path, server: Path | None) -> None:
+    async with running(tmp_path / "data", server) as client:
+        client.set("kept", "yes")
+    async with running(tmp_path / "data", server) as client:
+        assert client.get("kept") == b"yes"
+
+
+async def test_only_this_user_can_enter(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    async with running(folder):
+        assert folder.stat().st_mode & 0o777 == 0o700
+        assert (folder / "valkey.sock").stat().st_mode & 0o777 == 0o700
+        assert (folder / "appendonlydir").stat().st_mode & 0o777 == 0o700
+
+
+async def test_a_store_on_a_port_asks_for_a_password_and_listens_on_this_machine_only(tmp_path: Path) -> None:
+    async with running(tmp_path, Path(binaries()["redis"])) as client:
+        assert (tmp_path / "store.conf").stat().st_mode & 0o777 == 0o600
+        assert client.config_get("bind") == {"bind": "127.0.0.1"}
+        port = client.config_get("port")["port"]
+        with redis.Redis(port=int(port)) as other, pytest.raises(redis.AuthenticationError):
+            other.ping()
+
+
+async def test_nobody_looks_for_a_store_on_a_port_after_its_end(tmp_path: Path) -> None:
+    async with running(tmp_path, Path(binaries()["redis"])):
+        assert own_store.url(tmp_path)
+    assert own_store.url(tmp_path) is None
+
+
+async def test_a_refused_second_run_leaves_the_first_one_reachable(tmp_path: Path) -> None:
+    async with running(tmp_path, Path(binaries()["redis"])) as client:
+        with pytest.raises(ConfigError, match="another dayz-relay runs there"), own_store.locked(tmp_path):
+            raise AssertionError("locked twice")
+        assert client.ping() and own_store.answers(own_store.url(tmp_path) or "")
+
+
+async def test_data_written_on_a_socket_are_there_on_a_port_and_back(tmp_path: Path) -> None:
+    async with running(tmp_path) as client:
+        client.set("kept", "yes")
+    redis_server = Path(binaries()["valkey"])  # an older Redis cannot read what a newer Valkey has written
+    for server in (redis_server, None):
+        async with running(tmp_path, server) as client:
+            assert client.get("kept") == b"yes"
+
+
+async def test_a_port_that_another_program_has_by_now_is_no_obstacle(tmp_path: Path) -> None:
+    async def greet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"hello\r\n")
+        writer.close()
+
+    other = await asyncio.start_server(greet, "127.0.0.1", 0)
+    async with other:
+        port = other.sockets[0].getsockname()[1]
+        (tmp_path / "store.conf").write_text(f"port {port}\nrequirepass left-behind\n")
+        await asyncio.to_thread(own_store.prepare, tmp_path, Path(binaries()["redis"]))
+        assert own_store.url(tmp_path) != f"redis://:left-behind@127.0.0.1:{port}"
+
+
+def test_a_server_that_is_not_there_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"redis\.server: /nowhere/redis-server is no program"):
+        store_port.find_server("/nowhere/redis-server")
+
+
+def test_where_there_is_no_embedded_valkey_a_server_is_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(ConfigError, match=r"no redis-server\.exe in this folder.*set server under \[redis\]"):
+        store_port.find_server(None, needed=True)
+    (tmp_path / "redis").mkdir()
+    server = tmp_path / "redis" / "redis-server"
+    server.touch(mode=0o700)
+    assert store_port.find_server(None, needed=True) == server
+    assert store_port.find_server(None, needed=False) is None
+
+
+async def test_a_folder_with_a_long_path_has_its_socket_elsewhere(tmp_path: Path) -> None:
+    folder = tmp_path / ("long" * 30)
+    path = store_socket.socket_path(folder)
+    assert tmp_path not in path.parents
+    assert path == store_socket.socket_path(folder)
+    assert path != store_socket.socket_path(tmp_path / ("other" * 30))
+    async with running(folder) as client:
+        assert client.ping()
+        assert path.parent.stat().st_mode & 0o777 == 0o700
+    assert not path.parent.exists()
+
+
+async def test_a_folder_for_temporary_files_may_have_a_long_path_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / ("long" * 30)))
+    async with running(tmp_path / ("long" * 30) / "data") as client:
+        assert client.ping()
+
+
+def test_a_socket_is_not_looked_for_in_a_folder_of_somebody_else(tmp_path: Path) -> None:
+    folder = tmp_path / ("long" * 30)
+    place = store_socket.socket_path(folder).parent
+    place.mkdir()
+    try:
+        place.chmod(0o755)
+        with pytest.raises(ConfigError, match="open to others"):
+            store_socket.socket_path(folder)
+    finally:
+        place.rmdir()
+
+
+async def test_a_path_with_odd_characters_survives_the_url(tmp_path: Path) -> None:
+    async with running(tmp_path / "da ta?#%25é") as client:
+        assert client.ping()
+
+
+def test_a_second_run_on_the_same_folder_is_refused(tmp_path: Path) -> None:
+    with own_store.locked(tmp_path):
+        with pytest.raises(ConfigError, match="another dayz-relay runs there"), own_store.locked(tmp_path):
+            raise AssertionError("locked twice")
+    with own_store.locked(tmp_path):
+        pass
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(ConfigError, match="file/data: cannot be used: "),
+        own_store.locked(tmp_path / "file" / "data"),
+    ):
+        raise AssertionError("locked")
+
+
+async def test_an_orphan_is_ended_first_and_its_data_is_kept(tmp_path: Path, server: Path | None) -> None:
+    with orphan(tmp_path, server) as process:
+        with redis.Redis.from_url(own_store.url(tmp_path) or "") as client:
+            client.set("kept", "yes")
+        async with running(tmp_path, server) as client:
+            assert process.wait(timeout=20) == 0
+            assert client.get("kept") == b"yes"
+
+
+async def test_a_socket_that_nobody_serves_is_no_obstacle(tmp_path: Path) -> None:
+    with orphan(tmp_path) as process:
+        process.kill()
+        process.wait()
+        assert (tmp_path / "valkey.sock").exists()
+        async with running(tmp_path) as client:
+            assert client.ping()
+
+
+def test_a_platform_without_a_binary_is_told_to_bring_a_redis(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"set redis\.url"):
+        store_socket.binary()
+
+
+async def test_a_wait_that_is_given_up_leaves_no_connection_open(tmp_path: Path) -> None:
+    ready = own_store.prepare(tmp_path).program.ready
+    assert ready is not None
+    with orphan(tmp_path):
+        for steps in range(60):
+            waiting = asyncio.create_task(ready())
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            waiting.cancel()
+            await asyncio.wait([waiting])
+    gc.collect()  # an open one is reported here, and fails the test
+
+
+def tear(folder: Path) -> Path:
+    """What a power cut leaves: the file is longer than what was written."""
+    [increment] = (folder / "appendonlydir").glob("*.incr.aof")
+    increment.write_bytes(increment.read_bytes() + bytes(4_096))
+    return increment
+
+
+async def test_zeros_that_a_power_cut_left_are_cut_off_and_said_once(
+    tmp_path: Path, server: Path | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(tmp_path, server) as client:
+        client.set("kept", "yes")
+    tear(tmp_path)
+    for _ in range(2):
+        async with running(tmp_path, server) as client:
+            assert client.get("kept") == b"yes"
+    assert caplog.text.count("4,096 bytes behind its last whole record were cut off") == 1
+
+
+async def test_files_that_are_torn_when_it_is_started_again_are_mended_too(
+    tmp_path: Path, server: Path | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(tmp_path, server) as client:
+        client.set("kept", "yes")
+        os.kill(client.info("server")["process_id"], signal.SIGKILL)
+        client.close()
+        tear(tmp_path)
+        async with asyncio.timeout(20):
+            while "were cut off" not in caplog.text or not own_store.answers(own_store.url(tmp_path) or ""):
+                await asyncio.sleep(0.02)
+        assert client.get("kept") == b"yes"
+
+
+async def test_damage_that_no_power_cut_does_ends_the_supervision_and_is_named(
+    tmp_path: Path, server: Path | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(tmp_path, server) as client:
+        for number in range(9):
+            client.set(f"key-{number}", "x" * 100)
+    increment = tear(tmp_path)
+    data = bytearray(increment.read_bytes()[:-4_096])
+    data[300:400] = bytes(100)
+    increment.write_bytes(data)
+    program = own_store.prepare(tmp_path, server).program  # it ends well, so it was not read
+    async with asyncio.timeout(20):
+        assert await supervise([program], asyncio.Event(), asyncio.Event()) == 2
+    assert f"{increment}: is damaged at byte" in caplog.text
