@@ -1,28 +1,16 @@
 """`dayz-relay dlq …`: events that were put aside, listed, shown, taken in again, dropped."""
 
 import asyncio
-import sys
 from argparse import Namespace
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from prometheus_client import CollectorRegistry
+from rich.text import Text
 
 from services.cli.opened_relay import OpenedRelay, opened
-from services.cli.terminal import (
-    BOLD,
-    DIM,
-    Paint,
-    complain,
-    cut,
-    date,
-    is_meant,
-    moment,
-    print_json,
-    program,
-    safe,
-    table,
-)
+from services.cli.tables import Rows, cut, label, show
+from services.cli.terminal import complain, date, is_meant, moment, print_json, program, safe
 from services.modapi.dead_letter_retry import Repeated, intake_of, repeat, why_not
 from services.modapi.metrics import ModapiMetrics
 from services.relay.instances.dead_letters import DeadLetter, DeadLetters
@@ -61,7 +49,7 @@ async def _count(relay: OpenedRelay, args: Namespace) -> int:
         print_json(counts)
     elif counts:
         rows = [(slug, str(count)) for slug, count in counts.items()]
-        print(*table(("SLUG", "DEAD"), rows, Paint.of(sys.stdout)), sep="\n")
+        show(Rows(("SLUG", "DEAD"), rows))
     else:
         print("No server has dead letters.")
     return 0
@@ -79,10 +67,9 @@ async def _list(relay: OpenedRelay, letters: DeadLetters, args: Namespace) -> in
         (letter.id, date(letter.at_ms), letter.reason, cut(safe(letter.detail), DETAIL_COLUMNS))
         for letter in found
     ]
-    paint = Paint.of(sys.stdout)
-    print(*table(("ID", "TIME", "REASON", "DETAIL"), rows, paint), sep="\n")
+    show(Rows(("ID", "TIME", "REASON", "DETAIL"), rows, flexible="DETAIL"))
     if len(found) == args.count and await letters.newest(1, before=found[-1].id):
-        print(paint("there are older ones: --count N", DIM))
+        show(label("there are older ones: --count N", "dim"))
     return 0
 
 
@@ -94,11 +81,11 @@ async def _show(relay: OpenedRelay, letters: DeadLetters, args: Namespace) -> in
     if args.json:
         print_json(_plain(letter))
         return 0
-    paint = Paint.of(sys.stdout)
-    print(f"{paint(letter.id, BOLD)}  {date(letter.at_ms)}  {safe(letter.reason)}\n{safe(letter.detail)}\n")
+    show(Text.assemble((letter.id, "bold"), f"  {date(letter.at_ms)}  {safe(letter.reason)}"))
+    print(f"{safe(letter.detail)}\n")
     print(*(safe(line) for line in letter.raw.decode(errors="backslashreplace").splitlines()), sep="\n")
     if reason := why_not(letter):
-        print(paint(f"\nIt cannot be repeated: {reason}.", DIM))
+        show("", label(f"It cannot be repeated: {reason}.", "dim"))
     return 0
 
 

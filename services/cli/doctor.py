@@ -2,17 +2,19 @@
 
 import asyncio
 import contextlib
-import sys
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Awaitable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from rich.text import Text
+
 from services.cli import doctor_alerts, doctor_here, doctor_takaro
 from services.cli.append_only_files import complaint
 from services.cli.opened_relay import OpenedRelay, opened
-from services.cli.terminal import BOLD, DIM, GREEN, RED, YELLOW, Paint, many, print_json, runnable, safe
+from services.cli.tables import show
+from services.cli.terminal import many, print_json, runnable, safe
 from services.cli.verdict import Verdict, VerdictLevel, bad, good, warn
 from services.relay.instances.diagnosis import diagnose_all
 from services.relay.instances.facts import facts_of_all
@@ -24,7 +26,7 @@ from services.relay.service import logs
 from services.relay.service.settings import Loaded, Settings
 from services.relay.service.text_files import is_there
 
-_COLOURS = {VerdictLevel.GOOD: GREEN, VerdictLevel.WARN: YELLOW, VerdictLevel.BAD: RED}
+_COLOURS = {VerdictLevel.GOOD: "green", VerdictLevel.WARN: "yellow", VerdictLevel.BAD: "red"}
 
 UNSEEN = warn("not looked at, for the store cannot be asked", "")
 
@@ -36,7 +38,6 @@ def run(args: Namespace, loaded: Loaded, warnings: Sequence[str]) -> int:
 
 async def _run(args: Namespace, settings: Settings, warnings: Sequence[str]) -> int:
     told: list[tuple[str, Verdict]] = []
-    paint = Paint.of(sys.stdout)
 
     def tell(title: str, verdicts: Sequence[Verdict]) -> None:
         clean = [
@@ -44,7 +45,7 @@ async def _run(args: Namespace, settings: Settings, warnings: Sequence[str]) -> 
         ]
         told.extend((title, verdict) for verdict in clean)
         if not args.json:
-            _print(title, clean, paint)
+            _print(title, clean)
 
     valid = f"{args.config} and the environment are" if is_there(args.config) else "the environment is"
     tell("Settings", [*(warn(line, "") for line in warnings), good(f"{valid} valid")])
@@ -68,7 +69,8 @@ async def _run(args: Namespace, settings: Settings, warnings: Sequence[str]) -> 
     if args.json:
         print_json({"ok": not wrong, "verdicts": [{"section": at, **asdict(one)} for at, one in told]})
     else:
-        print(paint(f"\n{_sum([one for _, one in told])}.", BOLD, RED if wrong else GREEN))
+        colour = "bold red" if wrong else "bold green"
+        show("", Text(f"{_sum([one for _, one in told])}.", colour))
     return int(wrong)
 
 
@@ -125,10 +127,9 @@ async def _identify(relay: OpenedRelay, slug: str) -> list[Verdict]:
     return await doctor_takaro.identify(relay.settings, entry.instance)
 
 
-def _print(title: str, verdicts: Sequence[Verdict], paint: Paint) -> None:
-    print(paint(f"\n{title}", BOLD))
-    for verdict in verdicts:
-        mark = paint(verdict.level.ljust(8), _COLOURS[verdict.level])
-        print(f"  {mark} {safe(verdict.what)}")
-        if verdict.fix:
-            print(f"  {paint('fix'.ljust(8), DIM)} {safe(verdict.fix)}", flush=True)
+def _print(title: str, verdicts: Sequence[Verdict]) -> None:
+    show("", Text(title, "bold"))
+    for one in verdicts:
+        show(Text.assemble("  ", (one.level.ljust(8), _COLOURS[one.level]), f" {safe(one.what)}"))
+        if one.fix:
+            show(Text.assemble("  ", ("fix".ljust(8), "dim"), f" {safe(one.fix)}"))

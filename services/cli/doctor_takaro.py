@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
-from services.cli.terminal import cut
+from services.cli.tables import cut
 from services.cli.verdict import Verdict, bad, good, warn
 from services.relay.service.settings import Instance, Settings
 from services.uplink.takaro import frames

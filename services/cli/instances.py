@@ -11,7 +11,8 @@ from typing import Any
 from pydantic import SecretStr, TypeAdapter, ValidationError
 
 from services.cli.opened_relay import OpenedRelay, opened
-from services.cli.terminal import Paint, date, is_meant, print_json, runnable, safe, table
+from services.cli.tables import Rows, show
+from services.cli.terminal import date, is_meant, print_json, runnable
 from services.modapi.page.words import link_word
 from services.relay.instances.entries import active
 from services.relay.instances.mod_config import mod_config, mod_url
@@ -74,7 +75,7 @@ async def _list(relay: OpenedRelay, args: Namespace) -> None:
         print(runnable("There is no instance yet: `dayz-relay instance add` adds one."))
     else:
         head = ("SLUG", "NAME", "FROM", "STATE", "KEYS", "TAKARO", "LAST CONTACT", "EVENTS", "COMMANDS")
-        print(*table(head, [_row(view) for view in views], Paint.of(sys.stdout)), sep="\n")
+        show(Rows(head, [_row(view) for view in views], flexible="NAME"))
         for view in views:
             if view.note:
                 print(f"{view.slug}: {view.note}")
@@ -162,7 +163,7 @@ def _print_key(relay: OpenedRelay, issued: Issued) -> None:
 def _row(view: InstanceView) -> tuple[str, ...]:
     return (
         view.slug,
-        safe(view.name),
+        view.name,
         "relay.toml" if view.origin == "file" else "Redis",
         "disabled" if view.disabled else "served" if view.served else "not served",
         str(len(view.mod_keys)),

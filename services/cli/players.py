@@ -1,7 +1,6 @@
 """`dayz-relay players`: who is online, as the relay knows it."""
 
 import asyncio
-import sys
 import time
 from argparse import Namespace
 from typing import Any
@@ -9,7 +8,8 @@ from typing import Any
 import orjson
 
 from services.cli.opened_relay import OpenedRelay, opened
-from services.cli.terminal import DIM, Paint, ago, print_json, safe, table
+from services.cli.tables import Rows, label, show
+from services.cli.terminal import ago, print_json
 from services.relay.instances.entries import active
 from services.relay.protocol.keys import keys_of
 from services.relay.service.settings import Settings
@@ -35,16 +35,15 @@ async def _run(args: Namespace, settings: Settings) -> int:
     if args.json:
         print_json(found)
         return 0
-    paint = Paint.of(sys.stdout)
     rows = [_row(slug, player) for slug, known in found.items() for player in known["players"]]
     if rows:
-        print(*table(HEAD, rows, paint), sep="\n")
+        show(Rows(HEAD, rows, flexible="NAME"))
     for slug, known in found.items():
         count, age_s = len(known["players"]), known["age_s"]
         said = "not known yet, Takaro asks within a minute"
         if age_s is not None:
             said = f"{count} online, as of {ago(age_s)} ago"
-        print(paint(f"{slug}: {said}", DIM))
+        show(label(f"{slug}: {said}", "dim"))
     return 0
 
 
@@ -64,4 +63,4 @@ def _row(slug: str, player: dict[str, Any]) -> tuple[str, ...]:
     place = player["position"]
     where = f"{place['x']:.0f} / {place['z']:.0f}" if place else ""
     ping = "" if player.get("ping") is None else f"{player['ping']:g} ms"
-    return slug, safe(str(player.get("name", ""))), safe(str(player["gameId"])), ping, where
+    return slug, str(player.get("name", "")), str(player["gameId"]), ping, where

@@ -1,16 +1,22 @@
 """`dayz-relay status`: all instances in a table that renews itself, or one in detail."""
 
 import asyncio
-import shutil
 import sys
 import time
 from argparse import Namespace
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from services.cli.fleet import FleetRow, lines, link
+from rich.console import Group
+from rich.live import Live
+from rich.text import Text
+
+from services.cli.fleet import FleetRow, link, overview
 from services.cli.opened_relay import OpenedRelay, opened
-from services.cli.terminal import BOLD, DIM, RED, YELLOW, Paint, ago, moment, print_json, runnable, safe
+from services.cli.tables import Part, console_for, label, show
+from services.cli.terminal import ago, moment, print_json, runnable, safe
+from services.cli.watching import until_nobody_watches
 from services.modapi.page.words import Severity
 from services.relay.instances.diagnosis import Problem, diagnose_all
 from services.relay.instances.entries import ServedEntry
@@ -23,17 +29,12 @@ from services.relay.service.settings import Settings
 
 EVERY_S = 1.0
 
-# The screen is written over, not cleared: it would flicker. Lines that are too long are cut by the terminal.
-CLEAR, HOME, REST_OF_LINE, REST_OF_SCREEN = "\x1b[2J", "\x1b[H", "\x1b[K", "\x1b[J"
-NO_WRAP, WRAP = "\x1b[?7l", "\x1b[?7h"
-
 
 def run(args: Namespace, settings: Settings) -> int:
     """0 if all that is served is up, else 1. Raises ConfigError, StoreError, NoSuchInstance."""
     try:
         return asyncio.run(_run(args, settings))
     except KeyboardInterrupt:  # how watching ends
-        print()
         return 0
 
 
@@ -41,30 +42,32 @@ async def _run(args: Namespace, settings: Settings) -> int:
     async with opened(settings, args.data) as relay:
         if args.slug:
             return await _print_one(relay, args.slug, as_json=args.json)
-        at_terminal = sys.stdout.isatty()
         rows, notes = await _look(relay)
-        paint = Paint.of(sys.stdout)
         if args.json:
             print_json([_plain(row) for row in rows])
-        elif args.once or not at_terminal:
-            columns = shutil.get_terminal_size().columns if at_terminal else None
-            print(*_told(notes, paint), *lines(rows, paint, columns), sep="\n")
+        elif args.once or not sys.stdout.isatty():
+            columns = console_for(sys.stdout).width if sys.stdout.isatty() else None
+            show(*_noted(notes), *overview(rows, columns))
         else:
-            print(CLEAR, end="")
-            await _watch(relay, rows, notes)
+            await until_nobody_watches(_watch(relay, rows, notes))
         return int(any(row.level is Severity.BAD for row in rows))
 
 
 async def _watch(relay: OpenedRelay, rows: list[FleetRow], notes: list[Problem]) -> None:
     """For ever. What is old says so, and why."""
     seen_s, trouble = time.monotonic(), ""
-    while True:
-        _show(rows, notes, trouble)
-        await asyncio.sleep(EVERY_S)
-        try:
-            (rows, notes), seen_s, trouble = await _look(relay), time.monotonic(), ""
-        except StoreError as error:
-            trouble = f"{error}: this is {ago(time.monotonic() - seen_s)} old"
+    console = console_for(sys.stdout)
+    with Live(console=console, screen=True, auto_refresh=False) as live:
+        while True:
+            above = [label(logs.clean(trouble), "red")] if trouble else []
+            parts: list[Part] = [*above, *_noted(notes)]
+            room = console.height - 2 - len(parts)
+            live.update(Group(*parts, *overview(rows, console.width, room)), refresh=True)
+            await asyncio.sleep(EVERY_S)
+            try:
+                (rows, notes), seen_s, trouble = await _look(relay), time.monotonic(), ""
+            except StoreError as error:
+                trouble = f"{error}: this is {ago(time.monotonic() - seen_s)} old"
 
 
 async def _look(relay: OpenedRelay) -> tuple[list[FleetRow], list[Problem]]:
@@ -78,17 +81,11 @@ async def _look(relay: OpenedRelay) -> tuple[list[FleetRow], list[Problem]]:
     return sorted(rows, key=lambda row: (row.level, row.entry.instance.slug)), found.fleet
 
 
-def _told(notes: list[Problem], paint: Paint) -> list[str]:
-    return [f"{paint('note', YELLOW)}  {safe(note.what)}: {safe(runnable(note.fix))}" for note in notes]
-
-
-def _show(rows: list[FleetRow], notes: list[Problem], trouble: str) -> None:
-    """As much of it as the terminal has room for."""
-    size, paint = shutil.get_terminal_size(), Paint.of(sys.stdout)
-    told = [paint(safe(logs.clean(trouble)), RED)] if trouble else []
-    told += _told(notes, paint)
-    told += lines(rows, paint, size.columns, size.lines - 2 - len(told))
-    print(NO_WRAP + HOME + f"{REST_OF_LINE}\n".join(told) + REST_OF_SCREEN + WRAP, end="", flush=True)
+def _noted(notes: Sequence[Problem]) -> list[Text]:
+    return [
+        Text.assemble(("note", "yellow"), f"  {safe(note.what)}: {safe(runnable(note.fix))}")
+        for note in notes
+    ]
 
 
 async def _print_one(relay: OpenedRelay, slug: str, *, as_json: bool) -> int:
@@ -100,17 +97,15 @@ async def _print_one(relay: OpenedRelay, slug: str, *, as_json: bool) -> int:
         print_json(_plain(row))
         return int(row.level is Severity.BAD)
     entry, facts, problems = row
-    paint = Paint.of(sys.stdout)
-    print(*_told(notes, paint), sep="\n", end="\n\n" if notes else "")
-    state = paint(*row.state)
-    print(f"{paint(entry.instance.slug, BOLD)}  {state}  {safe(entry.instance.name)}\n")
-    for name, text in _details(entry, facts):
-        print(f"{paint(name.ljust(18), DIM)}{text}")
+    parts: list[Part] = [*_noted(notes), ""] if notes else []
+    slug_in_bold = (entry.instance.slug, "bold")
+    parts += [Text.assemble(slug_in_bold, "  ", row.state, f"  {safe(entry.instance.name)}"), ""]
+    parts += [Text.assemble((name.ljust(18), "dim"), text) for name, text in _details(entry, facts)]
     for problem in problems:
-        print(
-            f"\n{paint('problem', RED) if problem.serious else paint('note', YELLOW)}  {safe(problem.what)}"
-        )
-        print(f"{paint('fix', DIM)}      {safe(runnable(problem.fix))}")
+        mark = ("problem", "red") if problem.serious else ("note", "yellow")
+        parts += ["", Text.assemble(mark, f"  {safe(problem.what)}")]
+        parts.append(Text.assemble(("fix", "dim"), f"      {safe(runnable(problem.fix))}"))
+    show(*parts)
     return int(row.level is Severity.BAD)
 
 
@@ -129,7 +124,7 @@ def _details(entry: ServedEntry, facts: Facts) -> list[tuple[str, str]]:
         ("game server", f"{heard}{held}"),
         ("mod version", safe(facts.mod_version) or "it has not said"),
         ("players online", "?" if facts.players is None else str(facts.players)),
-        ("Takaro", link(facts)[0]),
+        ("Takaro", link(facts).plain),
         ("Takaro's id", facts.game_server_id or "none yet"),
         ("uplink", facts.uplink or "nobody"),
         ("events waiting", waiting),

@@ -8,15 +8,19 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import orjson
+from rich.text import Text
 
 from services.cli.opened_relay import opened
-from services.cli.terminal import BOLD, DIM, RED, YELLOW, Paint, clock, complain, moment, print_json, safe
+from services.cli.tables import Rows, label, show
+from services.cli.terminal import clock, complain, moment, print_json, safe
+from services.cli.watching import until_nobody_watches
 from services.relay.instances.accepted import follow
 from services.relay.instances.activity import DEAD, DELIVERED, EXPIRED, WAITING, ActivityEntry, watch
 from services.relay.instances.entries import active
 from services.relay.protocol.errors import ConfigError
 from services.relay.protocol.vocabulary import EventType
 from services.relay.service.settings import Settings
+from services.relay.store.client import Store
 
 MOST_AT_ONCE = 50
 """Each instance that is watched costs a connection to Redis."""
@@ -58,22 +62,25 @@ async def _run(args: Namespace, settings: Settings) -> int:
             return 0
         if sys.stdout.isatty() and not args.json:
             complain(_what_is_shown(slugs))
-        paint, widest = Paint.of(sys.stdout), max(map(len, slugs))
-        heard: asyncio.Queue[Heard] = asyncio.Queue()
-        known = Known()
-        async with asyncio.TaskGroup() as group:
-            for slug in slugs:
-                for source in (watch, follow):
-                    group.create_task(_listen(source(relay.store, slug), slug, heard))
-            async for slug, passed in in_order(heard):
-                one = known.told(slug, passed)
-                if one is None or (args.type and one.what not in args.type):
-                    continue
-                if args.json:
-                    print_json({"instance": slug, "at": moment(one.at_ms), **_plain(one)}, indent=False)
-                else:
-                    print(line(slug.ljust(widest), one, paint), flush=True)
+        await until_nobody_watches(_show(relay.store, slugs, args))
     return 0
+
+
+async def _show(store: Store, slugs: Sequence[str], args: Namespace) -> None:
+    widest, known = max(map(len, slugs)), Known()
+    heard: asyncio.Queue[Heard] = asyncio.Queue()
+    async with asyncio.TaskGroup() as group:
+        for slug in slugs:
+            for source in (watch, follow):
+                group.create_task(_listen(source(store, slug), slug, heard))
+        async for slug, passed in in_order(heard):
+            one = known.told(slug, passed)
+            if one is None or (args.type and one.what not in args.type):
+                continue
+            if args.json:
+                print_json({"instance": slug, "at": moment(one.at_ms), **_plain(one)}, indent=False)
+            else:
+                show(line(slug.ljust(widest), one))
 
 
 def _what_is_shown(slugs: Sequence[str]) -> str:
@@ -131,23 +138,23 @@ async def in_order(heard: asyncio.Queue[Heard]) -> AsyncIterator[Heard]:
         yield await heard.get()
 
 
-def line(slug: str, one: ActivityEntry, paint: Paint) -> str:
-    """One event or command, on one line whatever players wrote."""
+def line(slug: str, one: ActivityEntry) -> Rows:
+    """One event or command, whatever players wrote. A terminal wraps only its words."""
     good = one.fate in (DELIVERED, "answered")
     fate = _FATES.get(one.fate, one.fate.replace("_", " ")) + (
         f" after {one.took_ms} ms" if one.took_ms else ""
     )
     if one.detail:
         fate += f": {one.detail}"
-    colour = DIM if good else YELLOW if one.kind == "event" else RED
-    return "  ".join(
-        [
-            paint(clock(one.at_ms), DIM),
-            paint(slug, BOLD),
-            f"{TO_TAKARO if one.kind == 'event' else TO_GAME} {one.what:<22}",
-            f"{safe(words(one))}  {paint(safe(f'({fate})'), colour)}",
-        ]
+    colour = "dim" if good else "yellow" if one.kind == "event" else "red"
+    arrow = TO_TAKARO if one.kind == "event" else TO_GAME
+    cells = (
+        label(clock(one.at_ms), "dim"),
+        label(slug, "bold"),
+        label(f"{arrow} {one.what:<22}"),
+        Text.assemble(f"{safe(words(one))}  ", (safe(f"({fate})"), colour)),
     )
+    return Rows(("TIME", "SERVER", "WHAT", "WORDS"), [cells], flexible="WORDS", show_head=False)
 
 
 def words(one: ActivityEntry) -> str:

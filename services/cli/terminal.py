@@ -1,16 +1,12 @@
-"""What commands write: colours for people at a terminal, plain text for whoever reads a pipe."""
+"""Words, times and questions of the commands."""
 
 import contextlib
-import os
 import re
 import shlex
 import shutil
 import sys
-import unicodedata
-from collections.abc import Container, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TextIO
 
 import orjson
 
@@ -20,67 +16,7 @@ from services.relay.service.durations import span
 
 NAME = "dayz-relay"
 
-RED, GREEN, YELLOW, DIM, BOLD = "31", "32", "33", "2", "1"
-
-
-class Paint:
-    """Colours a text, or does not."""
-
-    def __init__(self, on: bool) -> None:
-        self.on = on
-
-    @classmethod
-    def of(cls, stream: TextIO, environ: Mapping[str, str] = os.environ) -> "Paint":
-        """Colours only for a terminal that bears them, and for nobody who has set NO_COLOR."""
-        wanted = not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
-        return cls(wanted and stream.isatty())
-
-    def __call__(self, text: str, *codes: str) -> str:
-        return f"\x1b[{';'.join(codes)}m{text}\x1b[0m" if self.on and codes and text else text
-
-
-Cell = str | tuple[str, str]
-"""A text, or a text and its colour."""
-
-
-def table(
-    head: Sequence[str], rows: Sequence[Sequence[Cell]], paint: Paint, numbers: Container[str] = ()
-) -> list[str]:
-    """Rows under their head, in columns. Those of `numbers` end at the same place."""
-    plain = [[cell if isinstance(cell, tuple) else (cell, "") for cell in row] for row in rows]
-    widths = [
-        max(map(width, (title, *(row[column][0] for row in plain)))) for column, title in enumerate(head)
-    ]
-    lines = [[(title, DIM) for title in head], *plain]
-    return [
-        "  ".join(
-            _padded(text, colour, to, paint, right=title in numbers)
-            for (text, colour), to, title in zip(row, widths, head, strict=True)
-        ).rstrip()
-        for row in lines
-    ]
-
-
 safe = logs.printable
-
-
-def width(text: str) -> int:
-    """How many columns of a terminal a text takes."""
-    if text.isascii():
-        return len(text)
-    return sum(
-        0 if unicodedata.combining(char) else 1 + (unicodedata.east_asian_width(char) in "WF")
-        for char in text
-    )
-
-
-def cut(text: str, columns: int) -> str:
-    """At most so many columns of it."""
-    if width(text) <= columns:
-        return text
-    while width(text) > columns - 1:
-        text = text[:-1]
-    return text + "\N{HORIZONTAL ELLIPSIS}"
 
 
 def many(number: int, what: str) -> str:
@@ -147,9 +83,3 @@ def is_meant(question: str, *, yes: bool) -> bool:
 def complain(text: str) -> None:
     """One line on standard error."""
     print(f"{NAME}: {runnable(logs.clean(text))}", file=sys.stderr)
-
-
-def _padded(text: str, colour: str, to: int, paint: Paint, *, right: bool) -> str:
-    room = " " * (to - width(text))
-    painted = paint(text, colour) if colour else text
-    return room + painted if right else painted + room

@@ -9,15 +9,20 @@ from hypothesis import strategies as st
 
 from services.cli.commands.look import PASSING_TYPES
 from services.cli.tail import SHOWN_ABOVE, Known, in_order, line, words
-from services.cli.terminal import Paint
 from services.relay.instances.activity import DELIVERED, EXPIRED, WAITING, ActivityEntry
 from services.relay.protocol.vocabulary import EventType
+from tests.support.shown import shown
 
 ALICE = {"gameId": "76561198000000001", "name": "Alice"}
 
 
 def passed(what: str, data: dict[str, Any], kind: str = "event") -> ActivityEntry:
     return ActivityEntry(kind, 1_800_000_000_000, what, data, DELIVERED, 34)
+
+
+def said_of(event: ActivityEntry) -> str:
+    (only,) = shown(line("one", event))
+    return only
 
 
 @pytest.mark.parametrize(
@@ -44,13 +49,22 @@ def test_each_kind_says_what_matters(what: str, data: dict[str, Any], said: str)
 def test_every_event_type_can_be_asked_for_and_shown() -> None:
     for event_type in EventType:
         assert event_type in PASSING_TYPES
-        assert event_type in line("one", passed(event_type, {"player": ALICE, "msg": "x"}), Paint(False))
+        assert event_type in said_of(passed(event_type, {"player": ALICE, "msg": "x"}))
 
 
 @given(st.text(), st.text())
 def test_hostile_text_stays_on_its_line(name: str, msg: str) -> None:
     event = passed("chat-message", {"channel": "global", "msg": msg, "player": {"gameId": "1", "name": name}})
-    assert line("one", event, Paint(False)).isprintable()
+    assert said_of(event).isprintable()
+
+
+def test_a_terminal_wraps_words_under_the_words() -> None:
+    event = passed("log", {"msg": "a long line of a game server that is wrapped somewhere"})
+    first, *others = shown(line("one", event), columns=70)
+    begin = first.index("a long")
+    assert all(other.startswith(" " * begin) and other[begin] != " " for other in others)
+    words_shown = " ".join(part.strip() for part in (first[begin:], *others))
+    assert words_shown == "a long line of a game server that is wrapped somewhere (delivered after 34 ms)"
 
 
 async def test_what_is_remembered_of_several_servers_is_told_in_the_order_of_time() -> None:
@@ -94,8 +108,8 @@ def test_an_event_that_has_passed_is_not_shown_as_waiting_behind_that() -> None:
 
 
 def test_what_waits_and_what_was_shown_above_is_told_in_words() -> None:
-    assert "(waiting for Takaro)" in line("one", log("a", WAITING, 1), Paint(False))
+    assert "(waiting for Takaro)" in said_of(log("a", WAITING, 1))
     second = log("a", DELIVERED, 1)._replace(took_ms=1200, detail=SHOWN_ABOVE)
-    assert f"(delivered after 1200 ms: {SHOWN_ABOVE})" in line("one", second, Paint(False))
+    assert f"(delivered after 1200 ms: {SHOWN_ABOVE})" in said_of(second)
     letter = ActivityEntry("event", 1, "dance", {"msg": "no such type"}, "dead", 0, "unknown-type")
-    assert "(put aside: unknown-type)" in line("one", letter, Paint(False))
+    assert "(put aside: unknown-type)" in said_of(letter)

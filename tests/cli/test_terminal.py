@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.cells import cell_len
 
-from services.cli.terminal import GREEN, Paint, ago, cut, many, runnable, safe, table, width
-
-PLAIN, COLOURED = Paint(False), Paint(True)
+from services.cli.tables import Rows, console_for, cut, label, show
+from services.cli.terminal import ago, many, runnable, safe
+from tests.support.shown import shown
 
 
 class Tty(io.StringIO):
@@ -30,15 +31,21 @@ class Tty(io.StringIO):
 def test_colours_are_for_terminals_and_for_nobody_who_does_not_want_them(
     stream: io.StringIO, environ: dict[str, str], coloured: bool
 ) -> None:
-    assert Paint.of(stream, environ).on is coloured
+    console = console_for(stream, environ)
+    console.print(label("a word", "green"))
+    assert ("\x1b" in stream.getvalue()) is coloured
 
 
-def test_columns_stand_under_their_heads_with_colours_and_wide_letters() -> None:
-    rows = [("one", ("ready", GREEN)), ("\u6771\u4eac", "x")]
-    plain = table(("SLUG", "LINK"), rows, PLAIN)
-    assert plain == ["SLUG  LINK", "one   ready", "\u6771\u4eac  x"]
-    coloured = table(("SLUG", "LINK"), rows, COLOURED)
-    assert coloured[1] == "one   \x1b[32mready\x1b[0m"
+def test_columns_stand_under_their_heads_also_with_wide_letters() -> None:
+    rows = [("one", label("ready", "green")), ("\u6771\u4eac", "x")]
+    assert shown(Rows(("SLUG", "LINK"), rows)) == ["SLUG  LINK", "one   ready", "\u6771\u4eac  x"]
+
+
+def test_a_line_is_neither_cut_nor_wrapped_through_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
+    show(Rows(("A", "B"), [("x" * 500, label("word " * 100, "red")), ("7", "\u6771")], {"A"}, "B"), "end")
+    head, long, short, end = capsys.readouterr().out.splitlines()
+    assert head == " " * 499 + "A  B" and long == "x" * 500 + "  " + ("word " * 100).rstrip()
+    assert short == " " * 499 + "7  \u6771" and end == "end"
 
 
 @given(st.text())
@@ -48,7 +55,7 @@ def test_no_text_of_others_moves_the_cursor_or_leaves_its_line(text: str) -> Non
 
 @given(st.text(), st.integers(1, 40))
 def test_what_is_cut_fits(text: str, columns: int) -> None:
-    assert width(cut(text, columns)) <= max(columns, 1)
+    assert cell_len(cut(text, columns)) <= columns
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,99 @@
+"""Tables and colours by Rich: for people at a terminal. Through a pipe go plain lines that `grep` can use."""
+
+import os
+import sys
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TextIO
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from services.cli.terminal import safe
+
+
+def console_for(stream: TextIO, environ: Mapping[str, str] = os.environ) -> Console:
+    """Colours only for a terminal that shows them, and not with NO_COLOR."""
+    at_terminal = stream.isatty()
+    coloured = at_terminal and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
+    return Console(
+        file=stream,
+        force_terminal=at_terminal,
+        color_system="standard" if coloured else None,
+        highlight=False,
+        markup=False,
+        emoji=False,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows under their head. Where a terminal is narrow, the column `flexible` gives way."""
+
+    head: Sequence[str]
+    cells: Sequence[Sequence[str | Text]]
+    numbers: Container[str] = ()
+    flexible: str = ""
+    show_head: bool = True
+
+    def __rich__(self) -> Table:
+        made = Table(
+            box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", show_header=self.show_head
+        )
+        for title, widest in zip(self.head, self._widths(), strict=True):
+            flexible = title == self.flexible
+            made.add_column(
+                title,
+                justify="right" if title in self.numbers else "left",
+                no_wrap=not flexible,
+                min_width=None if flexible else widest,
+            )
+        for row in self.cells:
+            made.add_row(*(cell if isinstance(cell, Text) else label(cell) for cell in row))
+        return made
+
+    def lines(self) -> Iterator[str]:
+        """The same without colours, as wide as it is. Rich would need a second for a thousand rows."""
+        widths = self._widths()
+        for row in (self.head, *self.cells) if self.show_head else self.cells:
+            padded = (
+                _padded(safe(str(cell)), width, right=title in self.numbers)
+                for cell, width, title in zip(row, widths, self.head, strict=True)
+            )
+            yield "  ".join(padded).rstrip()
+
+    def _widths(self) -> list[int]:
+        rows = (self.head, *self.cells) if self.show_head else self.cells
+        return [max(cell_len(safe(str(cell))) for cell in column) for column in zip(*rows, strict=True)]
+
+
+Part = str | Text | Rows
+
+
+def show(*parts: Part) -> None:
+    """Print them below each other. Through a pipe nothing is cut, wrapped or coloured."""
+    console = console_for(sys.stdout)
+    if console.is_terminal:
+        console.print(*parts, sep="\n")
+        return
+    for part in parts:
+        print(*(part.lines() if isinstance(part, Rows) else [part]), sep="\n", flush=True)
+
+
+def label(text: str, style: str = "") -> Text:
+    """One line of text that others may have written."""
+    return Text(safe(text), style, no_wrap=True, overflow="ellipsis")
+
+
+def _padded(text: str, width: int, *, right: bool) -> str:
+    room = " " * (width - cell_len(text))
+    return room + text if right else text + room
+
+
+def cut(text: str, columns: int) -> str:
+    """At most so many columns of it."""
+    shortened = Text(text)
+    shortened.truncate(columns, overflow="ellipsis")
+    return shortened.plain

@@ -1,0 +1,109 @@
+"""A command that runs until Ctrl-C ends when nobody is left to press it."""
+
+import os
+import pty
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+WITHIN_S = 10.0
+WATCH = """
+import asyncio
+from services.cli.watching import until_nobody_watches
+
+async def watch():
+    print("begun", flush=True)
+    await asyncio.sleep(60)
+
+asyncio.run(until_nobody_watches(watch()))
+"""
+ENVIRON = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+@pytest.fixture
+def terminal() -> Iterator[tuple[int, int]]:
+    """A terminal that is nobody's controlling terminal, as in a container: no SIGHUP comes from it."""
+    ours, theirs = pty.openpty()
+    yield ours, theirs
+    for end in (ours, theirs):
+        try:
+            os.close(end)
+        except OSError:
+            pass
+
+
+def until(met: Callable[[], bool]) -> bool:
+    ends_s = time.monotonic() + WITHIN_S
+    while not met() and time.monotonic() < ends_s:
+        time.sleep(0.05)
+    return met()
+
+
+def test_it_ends_when_its_terminal_is_gone(terminal: tuple[int, int]) -> None:
+    ours, theirs = terminal
+    process = subprocess.Popen([sys.executable, "-c", WATCH], env=ENVIRON, stdin=theirs, stdout=theirs)
+    os.close(theirs)
+    assert b"begun" in os.read(ours, 100)
+    os.close(ours)
+    process.wait(WITHIN_S)
+
+
+def test_it_ends_when_nobody_reads_its_output() -> None:
+    process = subprocess.Popen([sys.executable, "-c", WATCH], env=ENVIRON, stdout=subprocess.PIPE)
+    assert process.stdout
+    process.stdout.readline()
+    process.stdout.close()
+    process.wait(WITHIN_S)
+
+
+def test_at_a_terminal_it_ends_when_its_parent_is_gone(terminal: tuple[int, int]) -> None:
+    ours, theirs = terminal
+    begin = f"import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', {WATCH!r}]).pid)"
+    parent = subprocess.Popen(
+        [sys.executable, "-c", f"{begin}; sys.stdout.flush(); input()"],
+        env=ENVIRON,
+        stdin=theirs,
+        stdout=theirs,
+    )
+    said = b""
+    while b"begun" not in said:
+        said += os.read(ours, 100)
+    pid = int(said.split()[0])
+    parent.kill()
+    parent.wait(WITHIN_S)
+    assert until(lambda: not Path(f"/proc/{pid}").exists() or "Z" in _state(pid))
+
+
+def _state(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return "Z"
+
+
+def test_behind_a_pipe_it_outlives_who_started_it(tmp_path: Path) -> None:
+    """As with `nohup … > file &`."""
+    with (tmp_path / "said").open("wb") as file:
+        begin = (
+            "import subprocess, sys; p = subprocess.Popen([sys.executable, '-c', sys.argv[1]],"
+            " stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL); print(p.pid, file=sys.stderr)"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", begin, WATCH],
+            env=ENVIRON,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+    pid = int(done.stderr)
+    assert until(lambda: "begun" in (tmp_path / "said").read_text())
+    time.sleep(2.5)  # it looks each second
+    assert _state(pid) not in ("Z", "")
+    os.kill(pid, 15)
