@@ -15,6 +15,7 @@ from typing import Any
 from services.cli import processes
 from services.relay.protocol.errors import ConfigError
 from services.relay.service.logs import CHANGE, about
+from services.relay.service.under_up import RESTARTS
 
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 10.0
@@ -96,6 +97,7 @@ class _Kept:
         self._program = program
         self._give_up = give_up
         self._ending = asyncio.Event()
+        self._restarts = 0
         self._process: asyncio.subprocess.Process | None = None
         self._task = asyncio.create_task(self._keep())
 
@@ -122,6 +124,7 @@ class _Kept:
                 await asyncio.wait_for(self._ending.wait(), pause_s)
             if not await self._mended(failed=code > 0):
                 return
+            self._restarts += 1
 
     async def _mended(self, *, failed: bool) -> bool:
         """False: it cannot be started again."""
@@ -139,7 +142,8 @@ class _Kept:
     async def _run_once(self) -> int:
         try:
             program = self._program
-            self._process = await processes.start(program.argv, program.environ, program.folder)
+            environ = {**program.environ, RESTARTS: str(self._restarts)}
+            self._process = await processes.start(program.argv, environ, program.folder)
         except OSError as error:
             logger.error("%s cannot be started: %s", self._program.name, error.strerror)
             return CANNOT_START

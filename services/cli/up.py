@@ -17,6 +17,7 @@ from services.relay.service.settings import Settings, load
 from services.relay.service.settings_names import environment_configures
 from services.relay.service.settings_warnings import cautions
 from services.relay.service.text_files import is_there
+from services.relay.service.under_up import STORE_FOLDER
 
 
 def run(config: Path, data: Path, environ: Mapping[str, str]) -> int:
@@ -39,7 +40,8 @@ def run(config: Path, data: Path, environ: Mapping[str, str]) -> int:
         logs.configure("up", settings)
         if brings_store:
             store = own_store.prepare(data, server)
-            programs = [store.program, *services(config, environ, store.url)]
+            with_folder = {**environ, STORE_FOLDER: str(data.resolve())}
+            programs = [store.program, *services(config, with_folder, store.url)]
         else:
             programs = services(config, environ)
         return asyncio.run(_supervise(programs))

@@ -40,6 +40,7 @@ def run(settings: Settings, config: Path | None = None) -> None:
 async def serve(settings: Settings, config: Path | None = None) -> None:
     registry = CollectorRegistry()
     metrics = ModapiMetrics(registry)
+    metrics.service.run_by_up(os.environ)
     store = lifecycle.store_of(settings, metrics.service)
     mods_port = bind(settings.modapi.host, settings.modapi.port, "modapi.port")
     certificate = certificate_of(settings.modapi)

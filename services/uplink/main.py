@@ -31,6 +31,7 @@ def run(settings: Settings, config: Path | None = None) -> None:
 async def serve(settings: Settings, config: Path | None = None) -> None:
     registry = CollectorRegistry()
     metrics = UplinkMetrics(registry, per_instance=settings.metrics.per_instance)
+    metrics.service.run_by_up(os.environ)
     store = lifecycle.store_of(settings, metrics.service)
     admin = bind(settings.uplink.admin_host, settings.uplink.admin_port, "uplink.admin_port")
     try:

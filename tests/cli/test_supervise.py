@@ -19,6 +19,7 @@ from services.cli.supervise import (
     next_pause_s,
     supervise,
 )
+from services.relay.service.under_up import RESTARTS
 
 # Each child writes a line to the file in DIARY when it starts, and one when it is told to end.
 WELL_BEHAVED = """
@@ -129,6 +130,17 @@ async def test_a_killed_program_is_started_again_and_its_neighbour_is_left_alone
     run.stop.set()
     assert await run.task == 0
     assert caplog.messages == ["modapi ended (signal 9), starting it again in 0.5 s"]
+
+
+async def test_a_program_that_is_started_again_is_told_how_often_that_was(tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    code = f"import os; open({str(told)!r}, 'a').write(os.environ['{RESTARTS}'] + ' ')"
+    run = Run(Program("uplink", (sys.executable, "-S", "-c", code), os.environ))
+    async with asyncio.timeout(20):
+        while not (told.exists() and told.read_text().startswith("0 1 ")):
+            await asyncio.sleep(0.01)
+    run.stop.set()
+    assert await run.task == 0
 
 
 async def test_a_wrong_setting_in_one_program_ends_all_with_its_code(diary: Diary) -> None:

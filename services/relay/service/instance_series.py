@@ -65,10 +65,6 @@ class SeriesRow:
         """1 for that value of the label, and no series for the others."""
         self.values[series] = {label: 1.0}
 
-    def add(self, series: Series, count: int) -> None:
-        """Counts on."""
-        self.values[series][""] += count
-
 
 class InstanceSeries:
     """All rows of one process, and their text. Slugs need no escape: they are of a-z, 0-9 and -."""
@@ -87,6 +83,11 @@ class InstanceSeries:
                 if series.kind == "counter":
                     row.set(series, 0.0)
         return row
+
+    def add(self, slug: str, series: Series, count: int) -> None:
+        """Counts on. What ends after its instance was forgotten counts nowhere: it would have a row again."""
+        if row := self._rows.get(slug):
+            row.values[series][""] += count
 
     def forget(self, slug: str) -> None:
         """An instance that is gone has no series."""

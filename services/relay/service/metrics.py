@@ -1,15 +1,17 @@
 """What both services count: their build, their loop, and the store as they see it."""
 
 import asyncio
+import math
 import platform
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import version
 from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, Metric, ProcessCollector, generate_latest
 
 from services.relay.protocol.limits import LIMIT_LABELS
+from services.relay.service import under_up
 from services.relay.service.faults import FaultKind, OwnFaults
 from services.relay.service.instance_series import InstanceSeries
 from services.relay.service.metric_table import MetricTable, counter, gauge, histogram
@@ -65,6 +67,18 @@ class ServiceMetrics(MetricTable):
         "dayz_relay_store_aof_ok",
         "0: the last write of a primary to its append-only file failed, as far as this process has seen.",
     )
+    store_uptime = gauge(
+        "dayz_relay_store_uptime_seconds",
+        "How long Redis has been running: the primary that was started last.",
+    )
+    store_disk_free = gauge(
+        "dayz_relay_store_disk_free_bytes",
+        "Room on the disk of the store that `dayz-relay up` brings along; NaN for any other store.",
+    )
+    restarts = counter(
+        "dayz_relay_process_restarts_total",
+        "Times that `dayz-relay up` has started this process again after it had ended by itself.",
+    )
     store_replicas = gauge(
         "dayz_relay_store_replicas", "Replicas that hear every write, of the primary with the fewest."
     )
@@ -87,6 +101,7 @@ class ServiceMetrics(MetricTable):
         ProcessCollector(registry=registry)
         self.build.labels(service, version("dayz-relay"), platform.python_version()).set(1)
         self.store_aof_ok.set(1)
+        self.store_disk_free.set(math.nan)
         self.faults = OwnFaults(lambda kind: self.caught.labels(kind).inc())
         self._took = {outcome: self.round_trips.labels(outcome) for outcome in OUTCOMES}
 
@@ -102,6 +117,11 @@ class ServiceMetrics(MetricTable):
         for family in self._registry.collect():
             yield generate_latest(_OneFamily(family)).decode()
         yield from self._instances.pieces()
+
+    def run_by_up(self, environ: Mapping[str, str]) -> None:
+        """Shows what `dayz-relay up`, if it runs this process, tells in the environment."""
+        self.restarts.inc(under_up.restarts(environ))
+        self.store_disk_free.set_function(lambda: under_up.store_disk_free_bytes(environ))
 
     def beyond(self, limit: str) -> None:
         """Something was beyond that limit."""
@@ -124,6 +144,7 @@ class ServiceMetrics(MetricTable):
         self.store_memory.set(fullest.memory_bytes)
         self.store_memory_max.set(fullest.max_memory_bytes)
         self.store_aof_ok.set(all(one.aof_ok for one in facts))
+        self.store_uptime.set(min(one.uptime_s for one in facts))
         self.store_replicas.set(min(one.replicas for one in facts))
         self.store_replicas_wanted.set(store.replicas)
 

@@ -33,6 +33,7 @@ class ServerFacts:
     settings: Mapping[str, str] = field(default_factory=dict)
     memory_bytes: int = 0
     aof_ok: bool = True
+    uptime_s: int = 0
 
     @property
     def max_memory_bytes(self) -> int:
@@ -61,6 +62,7 @@ def server_facts_of(info: str, settings: Mapping[str, str]) -> ServerFacts:
         settings,
         int(told.get("used_memory", 0)),
         told.get("aof_last_write_status", "ok") == "ok",
+        int(told.get("uptime_in_seconds", 0)),
     )
 
 

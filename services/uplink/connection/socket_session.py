@@ -169,6 +169,7 @@ class SocketSession:
         if answered.done():
             answer = answered.result()
         if isinstance(answer, IdentifyRefused):
+            settings.context.metrics.identify_refused.labels(answer.reason).inc()
             self._move(LinkTrigger.NEVER if answer.permanent else LinkTrigger.NOT_NOW)
             then = answer.remedy or "trying again"
             settings.report(f"Takaro refuses this server ({answer.text}), {then}", permanent=answer.permanent)

@@ -9,13 +9,14 @@ from services.relay.instances.facts import Facts
 from services.relay.instances.server_state import ServerState
 from services.relay.protocol.link_states import LinkState
 from services.relay.protocol.records import GameEvent
-from services.relay.protocol.vocabulary import Action, EventType
+from services.relay.protocol.vocabulary import ACTION_RULES, Action, ActionKind, EventType
 from services.relay.service.instance_series import Fold, InstanceSeries, Series, SeriesRow
 from services.relay.service.metric_table import MetricTable, counter, gauge, histogram
 from services.relay.service.metrics import ServiceMetrics
 from services.relay.store.event_stream import MAX_QUEUED_BYTES, MAX_QUEUED_EVENTS
 from services.uplink.requests.mirror.read_rules import READ_RULES
 from services.uplink.takaro.failures import Cause
+from services.uplink.takaro.frames import RefusalReason
 
 LATENCIES_S = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 7.5, 9.0, 10.0)
 
@@ -61,6 +62,13 @@ DELIVERED = Series(
     "Game events that Takaro has receipted, of all types.",
     None,
 )
+DEAD_LETTERS = Series("dayz_relay_dead_letters", "gauge", "Dead letters that are kept.", Fold.SUM)
+FAILED_COMMANDS = Series(
+    "dayz_relay_instance_commands_failed_total",
+    "counter",
+    "Commands of Takaro's that the mod refused, or that have no result.",
+    None,
+)
 PLAYERS = Series("dayz_relay_players_online", "gauge", "Players known to be online.", Fold.SUM)
 MIRROR_AGE = Series(
     "dayz_relay_mirror_age_seconds",
@@ -71,7 +79,10 @@ MIRROR_AGE = Series(
     tuple(MIRROR_PARTS),
     apart=False,
 )
-PER_INSTANCE = (CONTACT, STATE, BACKLOG_EVENTS, BACKLOG_BYTES, OLDEST, DELIVERED, PLAYERS, MIRROR_AGE)
+PER_INSTANCE = (
+    *(CONTACT, STATE, BACKLOG_EVENTS, BACKLOG_BYTES, OLDEST, DELIVERED, DEAD_LETTERS, FAILED_COMMANDS),
+    *(PLAYERS, MIRROR_AGE),
+)
 """The series of each instance. Only its owner has them, so a sum over the fleet counts no instance twice."""
 
 
@@ -137,6 +148,11 @@ class UplinkMetrics(MetricTable):
         "Times that Takaro was found to send the requests of an instance to another client that has its "
         "identity token.",
     )
+    identify_refused = counter(
+        "dayz_relay_takaro_identify_refused_total",
+        "Times that Takaro refused to link an instance, or did not answer, by its reason.",
+        reason=RefusalReason,
+    )
     leases = gauge("dayz_relay_leases_owned", "Instances that this uplink owns.")
     by_state = gauge(
         "dayz_relay_instances",
@@ -199,13 +215,15 @@ class UplinkMetrics(MetricTable):
         """Counts an alert message that was sent, or given up."""
         self.alerts.labels(target, "sent" if sent else "failed").inc()
 
-    def answered(self, action: Action, outcome: str) -> None:
+    def answered(self, instance: str, action: Action, outcome: str) -> None:
         """Counts a request that was answered, or that ended otherwise."""
         self._answers[action, outcome].inc()
+        if outcome != ANSWERED and ACTION_RULES[action].kind is ActionKind.WRITE:
+            self.instances.add(instance, FAILED_COMMANDS, 1)
 
     def delivered_all(self, instance: str, events: Sequence[GameEvent]) -> None:
         """Counts events of an instance that Takaro has receipted, by type."""
-        self.instances.row(instance).add(DELIVERED, len(events))
+        self.instances.add(instance, DELIVERED, len(events))
         for event_type, count in Tally(event["type"] for event in events).items():
             self.delivered.labels(event_type).inc(count)
 
@@ -215,11 +233,12 @@ class UplinkMetrics(MetricTable):
             self.expired.labels(event_type).inc(count)
 
     def show_waiting(self, row: SeriesRow, facts: Facts) -> None:
-        """Shows the last contact and the backlog of an instance, as Redis has them."""
+        """Shows the last contact, the backlog and the dead letters of an instance, as Redis has them."""
         row.set(CONTACT, (facts.contact_ms or 0) / 1000)
         row.set(BACKLOG_EVENTS, facts.events)
         row.set(BACKLOG_BYTES, facts.events_bytes)
         row.set(OLDEST, (facts.oldest_ms or 0) / 1000)
+        row.set(DEAD_LETTERS, facts.dead)
 
     def show_states(self, states: Iterable[ServerState]) -> None:
         """Shows the number of instances in each state."""

@@ -41,7 +41,8 @@ class RequestHandler:
         metrics: UplinkMetrics,
         most_bytes: int = DEFAULT_LIMITS.frame_out_bytes,
     ) -> None:
-        self._logger = InstanceLogger(logger, command_queue.lease.slug)
+        self._slug = command_queue.lease.slug
+        self._logger = InstanceLogger(logger, self._slug)
         self._command_queue = command_queue
         self._reads = reads
         self._mirror = mirror
@@ -76,17 +77,17 @@ class RequestHandler:
             writer.send(frames.error_response(frame.request_id, failures.fault().text))
             return None
         if not writer.open:  # it crossed our close frame: Takaro cannot receive an answer, so nothing is done
-            self._metrics.answered(action, TOO_LATE)
+            self._metrics.answered(self._slug, action, TOO_LATE)
             return None
         request = _Request(writer, frame.request_id, action, args)
         kind = ACTION_RULES[action].kind
         try:
             if kind is ActionKind.OURS:
-                self._metrics.answered(action, OWN)
+                self._metrics.answered(self._slug, action, OWN)
                 writer.send(frames.response(request.id, self._own_answer(action)))
             elif kind is ActionKind.READ and (known := self._reads.known_answer(action, args)):
                 payload, source = known
-                self._metrics.answered(action, source)
+                self._metrics.answered(self._slug, action, source)
                 writer.send(self._frame(request, payload))
             elif time.monotonic() >= self._refused_from_s:
                 self._fail(request, failures.relay_stops())
@@ -160,7 +161,7 @@ class RequestHandler:
         self._metrics.request_seconds.labels(action).observe(time.monotonic() - request.begun_s)
         if writer.open:
             writer.send(frame)
-        self._metrics.answered(action, label if writer.open else TOO_LATE)
+        self._metrics.answered(self._slug, action, label if writer.open else TOO_LATE)
 
 
 @dataclass(frozen=True, slots=True)

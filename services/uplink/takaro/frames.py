@@ -5,6 +5,7 @@ protocol.md T1 to T13 describe them. Reading never raises: an unreadable frame i
 
 import re
 from dataclasses import dataclass
+from enum import StrEnum, unique
 from typing import Any, NamedTuple
 
 import orjson
@@ -20,24 +21,41 @@ _GAME_SERVER_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 """Characters of Takaro's id of a server, which has been a UUID so far. It goes into URLs and files of
 mods."""
 
-_TOKEN = (
-    "check registration_token in relay.toml: Takaro's dashboard shows it (Settings, Game Servers, Add Game"
-    " Server, Generic)"
-)
+
+@unique
+class RefusalReason(StrEnum):
+    """Why Takaro refuses an identify. The value labels a metric, so the set is fixed."""
+
+    REGISTRATION_TOKEN = "registration_token"
+    IDENTITY_TOKEN = "identity_token"
+    PLAN_FULL = "plan_full"
+    PLAN_OR_NAME = "plan_full_or_name"
+    NAME_TAKEN = "name_taken"
+    OTHER = "other"
+
+
 _PLAN = "the plan at Takaro has no room for one more server"
 _REMEDIES = {
-    "registrationtoken": _TOKEN,
-    "registration token": _TOKEN,
-    "identitytoken": "check identity_token in relay.toml",
-    "max game servers": _PLAN,
-}
-"""Part of an error text of Takaro's, in lower case -> the fix, for errors that stay until a person acts."""
-
-_STATUS_REMEDIES = {
-    400: f"{_PLAN}, or Takaro does not take its name: remove a server there, or choose another name",
-    409: "its name is taken in this Takaro domain, also for a while after a server there was deleted: choose"
+    RefusalReason.REGISTRATION_TOKEN: "check registration_token in relay.toml: Takaro's dashboard shows it"
+    " (Settings, Game Servers, Add Game Server, Generic)",
+    RefusalReason.IDENTITY_TOKEN: "check identity_token in relay.toml",
+    RefusalReason.PLAN_FULL: _PLAN,
+    RefusalReason.PLAN_OR_NAME: f"{_PLAN}, or Takaro does not take its name: remove a server there, or choose"
     " another name",
+    RefusalReason.NAME_TAKEN: "its name is taken in this Takaro domain, also for a while after a server there"
+    " was deleted: choose another name",
 }
+"""The fix, for refusals that stay until a person acts."""
+
+_REASONS = {
+    "registrationtoken": RefusalReason.REGISTRATION_TOKEN,
+    "registration token": RefusalReason.REGISTRATION_TOKEN,
+    "identitytoken": RefusalReason.IDENTITY_TOKEN,
+    "max game servers": RefusalReason.PLAN_FULL,
+}
+"""Part of an error text of Takaro's, in lower case -> the reason."""
+
+_STATUS_REASONS = {400: RefusalReason.PLAN_OR_NAME, 409: RefusalReason.NAME_TAKEN}
 """The same for refusals of Takaro's API, of which we get only the HTTP status (protocol.md T2). All other
 statuses are faults of Takaro's that pass."""
 
@@ -63,7 +81,11 @@ class IdentifyRefused:
     """Takaro refused the identify. If there is a `remedy`, it goes on refusing until the operator acts."""
 
     text: str
-    remedy: str = ""
+    reason: RefusalReason = RefusalReason.OTHER
+
+    @property
+    def remedy(self) -> str:
+        return _REMEDIES.get(self.reason, "")
 
     @property
     def permanent(self) -> bool:
@@ -199,9 +221,9 @@ def _identify_answer(fields: dict[str, Any]) -> Identified | IdentifyRefused:
     if "error" in fields:
         error = _decoded(fields["error"])
         text = _message(error)
-        remedies = (remedy for words, remedy in _REMEDIES.items() if words in text.lower())
-        by_status = _STATUS_REMEDIES.get(_status(error, text), "")
-        return IdentifyRefused(text or "Takaro gave no reason", next(remedies, by_status))
+        reasons = (reason for words, reason in _REASONS.items() if words in text.lower())
+        by_status = _STATUS_REASONS.get(_status(error, text), RefusalReason.OTHER)
+        return IdentifyRefused(text or "Takaro gave no reason", next(reasons, by_status))
     game_server_id = fields.get("gameServerId")
     if isinstance(game_server_id, str) and _GAME_SERVER_ID.fullmatch(game_server_id):
         return Identified(game_server_id)

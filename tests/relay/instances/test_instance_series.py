@@ -50,10 +50,10 @@ def test_what_is_not_told_apart_has_one_series_for_all() -> None:
 
 def test_a_counter_is_born_at_zero_and_counts_on() -> None:
     series = InstanceSeries(TABLE)
-    row = series.row("one")
+    series.row("one")
     assert shown(series)["counted_total", "one", ""] == 0
-    row.add(COUNTED, 2)
-    row.add(COUNTED, 3)
+    series.add("one", COUNTED, 2)
+    series.add("one", COUNTED, 3)
     assert shown(series)["counted_total", "one", ""] == 5
 
 
@@ -75,6 +75,14 @@ def test_what_another_process_owns_is_not_shown_and_what_is_gone_neither() -> No
     assert series.value("waiting", "theirs") is None
 
 
+def test_what_is_counted_for_an_instance_that_is_gone_does_not_show_it_again() -> None:
+    series = InstanceSeries(TABLE)
+    series.row("gone")
+    series.forget("gone")
+    series.add("gone", COUNTED, 1)
+    assert shown(series) == {}
+
+
 @pytest.mark.parametrize(
     ("metric", "values", "together"),
     [
@@ -94,7 +102,8 @@ def test_all_of_them_are_one_when_they_are_not_told_apart(
 
 def test_a_counter_that_would_fall_is_not_shown_for_all_together() -> None:
     series = InstanceSeries((COUNTED,), per_instance=False)
-    series.row("one").add(COUNTED, 1)
+    series.row("one")
+    series.add("one", COUNTED, 1)
     assert not list(series.pieces())
 
 

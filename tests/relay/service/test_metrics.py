@@ -43,6 +43,7 @@ async def test_a_store_is_shown_as_it_is_and_as_it_becomes(monkeypatch: pytest.M
     try:
         await until(lambda: service.value("store_ready") == 1)
         assert service.value("store_aof_ok") == 1
+        await until(lambda: (service.value("store_uptime_seconds") or 0) >= 1)
         assert service.value("store_memory_max_bytes") == 0
         assert (service.value("store_memory_used_bytes") or 0) > 100_000
         assert service.value("store_replicas") == service.value("store_replicas_wanted") == 0
