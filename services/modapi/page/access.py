@@ -69,6 +69,7 @@ class PageAccess:
     def __init__(self, token: str | None, limits: Limits, *, loopback: bool) -> None:
         self.is_open = token is None
         self._digest = _digest(token or secrets.token_hex())
+        self.secret = hmac.digest(self._digest, b"dayz-relay forms", "sha256").hex()
         self._open_form_key = secrets.token_hex(16)
         self._loopback = loopback
         self._wrong = WrongKeys(limits.wrong_keys_per_minute)

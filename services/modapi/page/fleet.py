@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from services.modapi.page.rendering import Fragments, render
 from services.modapi.page.view import SORTS, PageRow, View, choose
-from services.modapi.page.words import BADGES, Severity
+from services.modapi.page.words import BADGES, CAUSES, Severity
 
 _ONE = {
     "servers": "server",
@@ -15,6 +15,13 @@ _ONE = {
     "events waiting": "event waiting",
     "dead letters": "dead letter",
 }
+
+
+FILTERS = {
+    **{word: word for word in BADGES.values()},
+    **{cause.value: text for cause, text in CAUSES.items()},
+}
+"""What the table can be narrowed to: the value of `state` in the query, and its text."""
 
 
 class Tile(NamedTuple):
@@ -37,7 +44,7 @@ def fragments(rows: Sequence[PageRow], view: View) -> Fragments:
     """The parts of the page that change."""
     return {
         "title": render("title", title=title(rows)),
-        "summary": render("fleet_summary", tiles=tiles(rows)),
+        "summary": render("fleet_summary", tiles=tiles(rows), chips=chips(rows)),
         "table": render("fleet_table", **table(rows, view)),
     }
 
@@ -64,6 +71,16 @@ def tiles(rows: Sequence[PageRow]) -> list[Tile]:
         )
         for words, number, kind, view in counts
         if number or words in ("servers", "up", "players")
+    ]
+
+
+def chips(rows: Sequence[PageRow]) -> list[Tile]:
+    """How many servers are not up for which cause."""
+    causes = Counter(row.cause for row in rows)
+    return [
+        Tile(cause.value, causes[cause], text, "", View(state=cause.value).query())
+        for cause, text in CAUSES.items()
+        if causes[cause]
     ]
 
 

@@ -26,6 +26,7 @@ from services.relay.instances.entries import ServedEntry
 from services.relay.instances.facts import Facts, facts_of_all
 from services.relay.instances.minutes import read_minutes
 from services.relay.instances.mod_config import mod_url
+from services.relay.instances.players import online_players
 from services.relay.instances.state import InstanceState
 from services.relay.instances.unknown_keys import UnknownKeyCall, UnknownKeyCalls
 from services.relay.protocol.errors import StoreError
@@ -53,7 +54,11 @@ MOST_WATCHED = 100
 
 CHARTS_EVERY = 15
 DEAD_LETTERS_EVERY = 2
-"""The charts and the dead letters are read again with every so many looks."""
+PLAYERS_EVERY = 3
+"""Charts, dead letters and players are read with each such number of looks."""
+
+KNOWN_WITHIN_S = 5.0
+LOOK_EVERY_S = 0.1
 
 _ALIVE = b"event: alive\ndata:\n\n"
 _AWAY = b"event: away\ndata:\n\n"
@@ -193,9 +198,23 @@ class LivePages:
         if turn % DEAD_LETTERS_EVERY == 0:
             letters = await DeadLetters(self._store, row.slug).newest(server.DEAD_LETTERS, before)
             found["dead"] = server.dead_letters(row.slug, letters, form_key, older=bool(before))
-        if turn % CHARTS_EVERY == 0:
-            found["hour"] = server.hour(await read_minutes(self._store, row.slug, row.facts.now_ms))
+        if turn % PLAYERS_EVERY == 0:
+            found["players"] = server.players(await online_players(self._store, row.slug))
+        in_setup = server.is_in_setup(row)
+        found["checklist"] = Markup()
+        if turn % CHARTS_EVERY == 0 or in_setup:
+            minutes = await read_minutes(self._store, row.slug, row.facts.now_ms)
+            found["hour"] = server.hour(minutes)
+            if in_setup:
+                found["checklist"] = server.checklist(row, minutes)
         return found
+
+    async def until_known(self, slug: str) -> None:
+        """Waits until a server that was just added is among the rows. Raises StoreError."""
+        for _ in range(round(KNOWN_WITHIN_S / LOOK_EVERY_S)):
+            if slug in await self.board.rows():
+                return
+            await asyncio.sleep(LOOK_EVERY_S)
 
     def _activity(self, slug: str) -> list[ActivityEntry]:
         """What is known of the latest activity: the first reader gets it a second later."""

@@ -35,7 +35,7 @@ def render(template: str, **values: Any) -> Markup:
 
 
 def page(template: str, title: str, fragments: Fragments | None = None, **values: Any) -> bytes:
-    """A whole page. `live` is the address of its changes; with `logout_key` it has a button to log out."""
+    """A whole page. `live` is the address of its changes, `form_key` what its forms bring along."""
     return render(template, title=title, fragments=fragments or {"notes": Markup()}, **values).encode()
 
 
@@ -72,7 +72,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.globals |= {"asset_url": asset_url, "live": "", "logout_key": "", "footer": ""}
+    made.globals |= {"asset_url": asset_url, "live": "", "logged_in": False, "about": None}
     made.filters |= {
         "ago": words.ago,
         "badge_word": words.BADGES.__getitem__,
@@ -84,6 +84,7 @@ def _environment() -> Environment:
         "state_words": lambda state: words.STATES.get(state, state),
         "thousands": words.thousands,
         "utc": words.utc,
+        "whole": lambda number: f"{number:.0f}" if isinstance(number, int | float) else "?",
         "why_not": why_not,
     }
     return made

@@ -1,10 +1,8 @@
 """The status page as an application: which address shows what."""
 
-import re
-from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
+from functools import partial
 from typing import Any
-from urllib.parse import urlencode
 
 from fastapi import FastAPI
 from starlette.applications import Starlette
@@ -13,56 +11,46 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from services.modapi.dead_letter_retry import intake_of, repeat
+from services.modapi.dead_letter_retry import intake_of
 from services.modapi.metrics import ModapiMetrics
 from services.modapi.page import fleet, rendering, server
 from services.modapi.page.access import PageAccess, Protected, Reader, form_of, from_own_page, own_path
+from services.modapi.page.forms import ID, Forms, new_once
 from services.modapi.page.live import LivePages
 from services.modapi.page.view import PageRow, View
-from services.modapi.page.words import BADGES
-from services.relay.instances.dead_letters import DeadLetters
 from services.relay.instances.directory import Directory
 from services.relay.protocol.errors import StoreError
-from services.relay.protocol.limits import Limits
 from services.relay.service.settings import ModApi, Settings
 from services.relay.service.settings_values import is_loopback
 from services.relay.store.client import Store
-from services.relay.store.event_stream import MAX_DEAD_EVENTS
 
 MOST_STREAMS = 200
-
-_ID = re.compile(r"\d{1,15}-\d{1,10}")
 
 
 def add_page(
     pages: FastAPI, settings: Settings, directory: Directory, store: Store, metrics: ModapiMetrics
 ) -> LivePages:
     """Adds the page to those of the admin port. What is returned has to run."""
-    modapi = settings.modapi
+    modapi, limits = settings.modapi, settings.limits
     token = modapi.admin_token.get_secret_value() if modapi.admin_token else None
     live = LivePages(directory, store, modapi, metrics.service.faults)
-    access = PageAccess(token, settings.limits, loopback=is_loopback(modapi.admin_host))
-    pages.mount("/", StatusPage(live, access, store, metrics, settings.limits, modapi).app())
+    access = PageAccess(token, limits, loopback=is_loopback(modapi.admin_host))
+    take_in = partial(intake_of, store, metrics=metrics, limits=limits)
+    forms = Forms(access, live, directory, store, settings, take_in)
+    pages.mount("/", StatusPage(live, access, forms, store, modapi).app())
     return live
 
 
 class StatusPage:
-    """Shows the fleet and each server, and carries out the forms."""
+    """Shows the fleet and each server."""
 
     def __init__(
-        self,
-        live: LivePages,
-        access: PageAccess,
-        store: Store,
-        metrics: ModapiMetrics,
-        limits: Limits,
-        modapi: ModApi,
+        self, live: LivePages, access: PageAccess, forms: Forms, store: Store, modapi: ModApi
     ) -> None:
         self._live = live
         self._access = access
+        self._forms = forms
         self._store = store
-        self._metrics = metrics
-        self._limits = limits
         self._modapi = modapi
 
     def app(self) -> Protected:
@@ -70,9 +58,14 @@ class StatusPage:
         routes = [
             Route("/", for_readers(self._fleet)),
             Route("/live", for_readers(self._fleet_changes)),
+            Route("/add", for_readers(self._add_form)),
+            Route("/add", for_readers(self._add), methods=["POST"]),
             Route("/instance/{slug}", for_readers(self._server)),
             Route("/instance/{slug}/live", for_readers(self._server_changes)),
-            Route("/instance/{slug}/dead/{id}/{verb}", for_readers(self._dead_letter), methods=["POST"]),
+            Route("/instance/{slug}/{verb}", for_readers(self._change), methods=["POST"]),
+            Route(
+                "/instance/{slug}/dead/{id}/{verb}", for_readers(self._forms.dead_letters), methods=["POST"]
+            ),
             Route("/login", self._login_form),
             Route("/login", self._login, methods=["POST"]),
             Route("/logout", for_readers(self._logout), methods=["POST"]),
@@ -86,34 +79,65 @@ class StatusPage:
     async def _fleet(self, request: Request, reader: Reader) -> Response:
         view = View.of(request.query_params)
         rows, fragments = await self._live.fleet(view)
-        live = f"/live?{view.query()}" if view.query() else "/live"
-        footer = self._footer(rows)
-        values = {"view": view, "states": BADGES.values(), "footer": footer}
-        return _html("fleet", fleet.title(rows), fragments, reader, live=live, **values)
+        if not rows:
+            return await self._add_form(request, reader, first=True)
+        return _html(
+            "fleet",
+            fleet.title(rows),
+            fragments,
+            reader,
+            live=f"/live?{view.query()}" if view.query() else "/live",
+            view=view,
+            states=fleet.FILTERS,
+            notice=server.notice(request.query_params),
+            about=self._about(rows),
+        )
 
-    async def _server(self, request: Request, reader: Reader) -> Response:
-        row = await self._row(request)
+    async def _server(
+        self, request: Request, reader: Reader, *, slug: str = "", status: int = 200, **values: str
+    ) -> Response:
+        """The page of one server; after a form with its outcome: `config`, `notice`, `problem`."""
+        row = await self._row(slug or request.path_params["slug"])
         before = _before(request)
+        outcome = {"config": "", "notice": server.notice(request.query_params), "problem": "", **values}
         return _html(
             "server",
             row.entry.instance.name,
             await self._live.server(row, reader.form_key, before),
             reader,
+            status=status,
             live=f"/instance/{row.slug}/live" + (f"?before={before}" if before else ""),
             slug=row.slug,
             row=row,
             setup=server.setup(row, self._modapi),
-            notice=server.notice(request.query_params),
-            footer=self._footer((await self._live.board.rows()).values()),
+            once=new_once(),
+            retried=server.retried(request.query_params),
+            about=self._about((await self._live.board.rows()).values()),
+            **outcome,
         )
 
-    def _footer(self, rows: Any) -> str:
-        uplinks = {row.facts.uplink for row in rows} - {""}
-        words = "uplink" if len(uplinks) == 1 else "uplinks"
-        return f"dayz-relay {rendering.VERSION} · {self._store.summary()} · {len(uplinks)} {words}"
+    async def _add_form(self, request: Request, reader: Reader, **values: Any) -> Response:
+        fields = {"name": "", "slug": "", "registration_token": ""}
+        shown = {"first": False, "problem": "", "fields": fields, "once": new_once(), **values}
+        status = shown.pop("status", 200)
+        return _html(
+            "add", "Add a server", {"notes": self._live.board.notes()}, reader, status=status, **shown
+        )
 
-    async def _row(self, request: Request) -> PageRow:
-        row = (await self._live.board.rows()).get(request.path_params["slug"])
+    async def _add(self, request: Request, reader: Reader) -> Response:
+        return await self._forms.add(request, reader, self._add_form, self._server)
+
+    async def _change(self, request: Request, reader: Reader) -> Response:
+        return await self._forms.change(request, reader, self._server)
+
+    def _about(self, rows: Iterable[PageRow]) -> dict[str, str]:
+        """What the relay runs on, for the footer."""
+        uplinks = {row.facts.uplink for row in rows} - {""}
+        words = f"{len(uplinks)} uplink{'s' * (len(uplinks) != 1)}"
+        return {"version": rendering.VERSION, "uplinks": words, "store": self._store.summary()}
+
+    async def _row(self, slug: str) -> PageRow:
+        row = (await self._live.board.rows()).get(slug)
         if row is None:
             raise HTTPException(404, "There is no such server.")
         return row
@@ -125,7 +149,7 @@ class StatusPage:
         return self._stream(request, self._live.fleet_changes(view, reader.until_s))
 
     async def _server_changes(self, request: Request, reader: Reader) -> Response:
-        row = await self._row(request)
+        row = await self._row(request.path_params["slug"])
         changes = self._live.server_changes(row.slug, reader.form_key, _before(request), reader.until_s)
         return self._stream(request, changes)
 
@@ -137,27 +161,7 @@ class StatusPage:
         headers = {"x-accel-buffering": "no"}
         return StreamingResponse(changes, media_type="text/event-stream", headers=headers)
 
-    # Forms
-
-    async def _dead_letter(self, request: Request, reader: Reader) -> Response:
-        await self._access.form(request, reader)
-        slug, id, verb = (request.path_params[name] for name in ("slug", "id", "verb"))
-        if slug not in await self._live.board.rows() or not (id == "all" or _ID.fullmatch(id)):
-            raise HTTPException(404, "There is no such dead letter.")
-        if verb not in ("retry", "drop"):
-            raise HTTPException(404, "There is no such form.")
-        letters = DeadLetters(self._store, slug)
-        intake = intake_of(self._store, slug, self._metrics, self._limits)
-        ids = [id]
-        if id == "all":  # those that are there now, in the order in which they came
-            ids = [letter.id for letter in reversed(await letters.newest(MAX_DEAD_EVENTS))]
-        outcomes: Counter[str] = Counter()
-        for id in ids:
-            if verb == "retry":
-                outcomes[(await repeat(letters, intake, id)).name.lower()] += 1
-            else:
-                outcomes["dropped" if await letters.drop(id) else "gone"] += 1
-        return RedirectResponse(f"/instance/{slug}?{urlencode(outcomes)}#dead-title", 303)
+    # Login
 
     async def _login_form(self, request: Request) -> Response:
         if self._access.is_open:
@@ -190,11 +194,16 @@ async def _asset(request: Request) -> Response:
 
 
 def _html(
-    template: str, title: str, fragments: rendering.Fragments, reader: Reader, **values: Any
+    template: str,
+    title: str,
+    fragments: rendering.Fragments,
+    reader: Reader,
+    status: int = 200,
+    **values: Any,
 ) -> Response:
-    logout_key = reader.form_key if reader.logged_in else ""
-    page = rendering.page(template, title, fragments, logout_key=logout_key, **values)
-    return Response(page, media_type="text/html")
+    keys = {"form_key": reader.form_key, "logged_in": reader.logged_in}
+    page = rendering.page(template, title, fragments, **keys, **values)
+    return Response(page, status, media_type="text/html")
 
 
 def _login_page(problem: str, next: str, status: int = 200) -> Response:
@@ -216,4 +225,4 @@ async def _refused(_: Request, error: Exception) -> Response:
 
 def _before(request: Request) -> str:
     before = request.query_params.get("before", "")
-    return before if _ID.fullmatch(before) else ""
+    return before if ID.fullmatch(before) else ""

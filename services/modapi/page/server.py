@@ -2,18 +2,21 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
 from services.modapi.page.chart import charts
 from services.modapi.page.rendering import Fragments, render
 from services.modapi.page.view import PageRow
+from services.modapi.page.words import STATES
 from services.relay.instances.activity import ActivityEntry
 from services.relay.instances.dead_letters import DeadLetter
 from services.relay.instances.entries import Origin
 from services.relay.instances.minutes import Minute
 from services.relay.instances.mod_config import listens_everywhere, mod_config, mod_url
+from services.relay.instances.players import OnlinePlayers
+from services.relay.protocol.link_states import LinkState
 from services.relay.protocol.vocabulary import ACTION_RULES, Action, ActionKind
 from services.relay.service.settings import ModApi
 
@@ -30,16 +33,42 @@ _OUTCOMES = {
 }
 """The outcomes of a form, as they stand in the page's address and as people read them behind a number."""
 
+ADDED = "The server is added. Put this config into its mod, and restart the DayZ server."
+ROTATED = "The mod key is replaced. The key before it works for one more day."
+
+_DONE = {
+    "disabled": "is disabled: its mod is refused, and its link to Takaro is closed.",
+    "enabled": "is enabled.",
+}
+
 _NUMBER = re.compile(r"[0-9]{1,4}")
+_SLUG = re.compile(r"[a-z0-9-]{1,63}")
+
+SETUP_S = 3600.0
+"""How long after a server was added its page shows the checklist, even if all is done."""
+
+
+class Step(NamedTuple):
+    """One step of connecting a server; `hint` says what to do while it is not done."""
+
+    text: str
+    is_done: bool
+    hint: str
+
+
+def retried(query: Mapping[str, str]) -> str:
+    """The outcomes of a form of dead letters, as the page's address says them; "" if none was sent."""
+    return "; ".join(
+        f"{query[name]} {text}" for name, text in _OUTCOMES.items() if _NUMBER.fullmatch(query.get(name, ""))
+    )
 
 
 def notice(query: Mapping[str, str]) -> str:
-    """The outcome of the form that was sent last; "" if none was."""
-    return "; ".join(
-        f"{query[name]} {words}"
-        for name, words in _OUTCOMES.items()
-        if _NUMBER.fullmatch(query.get(name, ""))
-    )
+    """The outcome of another form, as the page's address says it; "" if none was sent."""
+    for name, text in _DONE.items():
+        if _SLUG.fullmatch(query.get(name, "")):
+            return f"{query[name]} {text}"
+    return f"Message: {STATES[query['message']]}" if query.get("message") in STATES else ""
 
 
 def facts(row: PageRow) -> Markup:
@@ -74,12 +103,54 @@ def dead_letters(slug: str, found: Sequence[DeadLetter], form_key: str, older: b
     )
 
 
+def players(online: OnlinePlayers) -> Markup:
+    """Who is online."""
+    return render("server_players", online=online)
+
+
+def is_in_setup(row: PageRow) -> bool:
+    """Whether the server is being connected: a step is not done, or it was added lately."""
+    facts, added_ms = row.facts, row.entry.added_ms
+    is_new = added_ms > 0 and facts.now_ms - added_ms < SETUP_S * 1000
+    return row.entry.active and (is_new or facts.contact_ms is None or not facts.game_server_id)
+
+
+def checklist(row: PageRow, minutes: Sequence[Minute]) -> Markup:
+    """The steps of connecting a server."""
+    facts, has_token = row.facts, row.entry.instance.registration_token is not None
+    accepted = facts.events or facts.dead or any(minute.accepted for minute in minutes)
+    refused = facts.link_why if facts.link == LinkState.REFUSED else ""
+    connecting = "The relay is connecting." if facts.uplink else "No uplink serves it: start one."
+    if not has_token:
+        connecting = "It has no registration token."
+    steps = [
+        Step(
+            "The mod has called",
+            facts.contact_ms is not None,
+            "Put the config into the mod and start the DayZ server: the mod registers when it starts.",
+        ),
+        Step(
+            "Takaro has accepted the registration token",
+            bool(facts.game_server_id),
+            refused or connecting,
+        ),
+        Step(
+            "Linked to Takaro",
+            bool(facts.uplink) and facts.link == LinkState.READY,
+            facts.link_why or connecting,
+        ),
+        Step("The first event has come", bool(accepted), "Join the game server, or write in its chat."),
+    ]
+    return render("server_checklist", steps=steps)
+
+
 def setup(row: PageRow, modapi: ModApi) -> dict[str, Any]:
     """The values of setup.html. It shows no keys: of stored ones only digests are known."""
     in_file = row.entry.origin is Origin.FILE
     keyless = in_file and not row.entry.keys
     return {
-        "config": mod_config(mod_url(modapi), "" if keyless else "<mod key>"),
+        "template": mod_config(mod_url(modapi), "" if keyless else "<mod key>"),
+        "knows_key": in_file and bool(row.entry.instance.mod_keys),
         "keyless": keyless,
         "in_file": in_file,
         "listens_everywhere": listens_everywhere(modapi),

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
-from services.modapi.page.words import BADGES, Severity
+from services.modapi.page.words import BADGES, CAUSES, Severity
 from services.relay.instances.diagnosis import Problem
 from services.relay.instances.entries import ServedEntry
 from services.relay.instances.facts import Facts
+from services.relay.instances.server_state import ServerState, server_state
 from services.relay.protocol.link_states import LinkState
 
 ROWS = 50
@@ -21,6 +22,15 @@ class PageRow(NamedTuple):
     facts: Facts
     problems: list[Problem]
     level: Severity
+
+    @property
+    def cause(self) -> ServerState | None:
+        """Why it is not up; None for a server that is up, disabled or not served."""
+        if not self.entry.active:
+            return None
+        has_token = self.entry.instance.registration_token is not None
+        found = server_state(self.facts, has_token=has_token)
+        return None if found is ServerState.UP else found
 
     @property
     def slug(self) -> str:
@@ -58,7 +68,7 @@ class View:
         state = query.get("state", "")
         return cls(
             query.get("q", "")[:100].strip(),
-            state if state in BADGES.values() else "",
+            state if state in BADGES.values() or state in CAUSES else "",
             sort if sort in SORTS else "state",
             query.get("turned") == "1",
             max(1, int(page)) if page.isascii() and page.isdigit() and len(page) < 6 else 1,
@@ -88,7 +98,7 @@ def choose(rows: Sequence[PageRow], view: View) -> ShownPage:
     found = [
         row
         for row in rows
-        if (not view.state or BADGES[row.level] == view.state)
+        if view.state in ("", BADGES[row.level], row.cause)
         and (not text or text in row.slug or text in row.entry.instance.name.casefold())
     ]
     _, key, greatest_first = SORTS[view.sort]

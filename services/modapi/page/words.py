@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from enum import IntEnum, unique
 
 from services.relay.instances.diagnosis import Problem
+from services.relay.instances.server_state import ServerState
 from services.relay.protocol.link_states import LinkState
 from services.relay.service.durations import span
 
@@ -20,6 +21,15 @@ class Severity(IntEnum):
 
 
 BADGES = {Severity.BAD: "down", Severity.WARN: "attention", Severity.GOOD: "up", Severity.OFF: "off"}
+
+CAUSES = {
+    ServerState.NO_TOKEN: "without a registration token",
+    ServerState.NO_OWNER: "without an uplink",
+    ServerState.NEVER_CALLED: "never called",
+    ServerState.SILENT: "silent",
+    ServerState.NOT_LINKED: "not linked",
+}
+"""Why servers are not up."""
 
 STATES = {
     "delivered": "delivered",

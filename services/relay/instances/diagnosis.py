@@ -176,7 +176,7 @@ def _waiting(slug: str, facts: Facts) -> list[Problem]:
         when = "one after the other" if facts.link == LinkState.READY else "once the link is ready"
         found.append(Problem(False, what, f"sent {when}: {_KEPT}"))
     if facts.dead:
-        what = f"{_events(facts.dead, 'was', 'were')} put aside"
+        what = f"{facts.dead} dead letter{'s' * (facts.dead != 1)}"
         found.append(Problem(False, what, f"dayz-relay dlq list {slug}"))
     return found
 

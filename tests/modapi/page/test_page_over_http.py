@@ -40,6 +40,7 @@ TOKEN = "admin-token-0123456789"
 LOCAL = "http://127.0.0.1:9088"
 HOSTILE = '<script>alert(1)</script><img src=x onerror="alert(1)">'
 LOG = orjson.dumps({"type": "log", "msg": "now it can be read"})
+KEY = "mod-key-of-the-file-0123456789"
 BROKEN = orjson.dumps({"type": HOSTILE, "msg": HOSTILE})
 
 
@@ -51,13 +52,21 @@ async def page(
     admin_host: str = "127.0.0.1",
     base: str = LOCAL,
     others: tuple[str, ...] = (),
+    served: tuple[str, ...] | None = None,
+    mod_keys: tuple[str, ...] = (f"{KEY}-of-all",),
 ) -> AsyncIterator[httpx.AsyncClient]:
-    served = tuple(
-        Instance(slug=one, name="A server", identity_token=SecretStr(f"identity-{one}"))
-        for one in (slug, *others)
+    """The page of servers of relay.toml: of `slug` and `others`, or of those that are `served`."""
+    served_instances = tuple(
+        Instance(
+            slug=one,
+            name="A server",
+            identity_token=SecretStr(f"identity-{one}"),
+            mod_keys=tuple(SecretStr(key) for key in mod_keys),
+        )
+        for one in (served if served is not None else (slug, *others))
     )
     modapi = ModApi(admin_token=SecretStr(token) if token else None, admin_host=admin_host)
-    settings = Settings(instances=served, modapi=modapi)
+    settings = Settings(instances=served_instances, modapi=modapi)
     directory = Directory(settings, None, {}, store, lambda _: None)
     pages = FastAPI(openapi_url=None)
     shown = add_page(pages, settings, directory, store, ModapiMetrics(CollectorRegistry()))
@@ -311,7 +320,7 @@ async def test_every_footer_shows_version_store_and_uplinks(store: Store, slug: 
         await log_in(client)
         for path in ("/", f"/instance/{slug}"):
             _, _, footer = (await client.get(path)).text.partition("<footer>")
-            assert re.match(r"dayz-relay \d\S+ · .+ · 1 uplink<", footer)
+            assert re.match(r"dayz-relay \d\S+ · 1 uplink <details>.*</summary>\w+.+</details>", footer)
 
 
 async def test_without_redis_the_page_is_503_with_the_reason(slug: str) -> None:

@@ -20,13 +20,14 @@ from services.modapi.page.access import is_local
 from services.modapi.page.chart import nice
 from services.modapi.page.rendering import render
 from services.modapi.page.view import ROWS, SORTS, PageRow, View, choose
-from services.modapi.page.words import BADGES, Severity, ago, level
+from services.modapi.page.words import Severity, ago, level
 from services.relay.instances.activity import ActivityEntry
 from services.relay.instances.dead_letters import DeadLetter
 from services.relay.instances.diagnosis import Problem, diagnose
 from services.relay.instances.entries import Origin, ServedEntry
 from services.relay.instances.facts import Facts
 from services.relay.instances.minutes import Minute
+from services.relay.instances.players import OnlinePlayers
 from services.relay.instances.records import KeyDigest
 from services.relay.service.settings import Instance, ModApi
 
@@ -38,7 +39,7 @@ TEXTS = st.text() | st.sampled_from(
 
 PAGE_TAGS = frozenset(
     "p a h1 h2 span b div dl dt dd section details summary pre ul li code table thead tbody tr th td time bdi"
-    " form input button figure figcaption svg".split()
+    " form input button label ol figure figcaption svg".split()
 )
 """All tags that the page of an instance is written with."""
 
@@ -67,21 +68,38 @@ def from_template(source: str, **values: object) -> str:
 
 def fleet_page(rows: Sequence[PageRow], view: View) -> str:
     fragments = {"notes": Markup(), **fleet.fragments(rows, view)}
-    shown = rendering.page("fleet", "Servers", fragments, view=view, states=BADGES.values())
+    shown = rendering.page(
+        "fleet", "Servers", fragments, view=view, states=fleet.FILTERS, notice="", form_key="key"
+    )
     return body_of(shown)
 
 
-def server_page(of: PageRow, entries: Sequence[ActivityEntry], letters: Sequence[DeadLetter]) -> str:
+def server_page(
+    of: PageRow,
+    entries: Sequence[ActivityEntry],
+    letters: Sequence[DeadLetter],
+    people: Sequence[dict[str, object]] = (),
+) -> str:
     fragments = {
         "notes": Markup(),
         "facts": server.facts(of),
         "hour": server.hour([]),
         "dead": server.dead_letters(of.slug, letters, "key"),
+        "players": server.players(OnlinePlayers(1.0, list(people))),
+        "checklist": server.checklist(of, []),
         **server.activity(entries),
     }
     setup = server.setup(of, ModApi(host="0.0.0.0"))
     shown = rendering.page(
-        "server", "An ordinary name", fragments, slug=of.slug, row=of, setup=setup, notice=""
+        "server",
+        "An ordinary name",
+        fragments,
+        slug=of.slug,
+        row=of,
+        setup=setup,
+        form_key="key",
+        once="once",
+        **dict.fromkeys(("notice", "problem", "config", "retried"), ""),
     )
     return body_of(shown)
 
@@ -92,7 +110,9 @@ def body_of(page: bytes) -> str:
 
 
 def setup_text(of: PageRow, modapi: ModApi) -> str:
-    return unescape(render("setup", row=of, slug=of.slug, setup=server.setup(of, modapi)))
+    return unescape(
+        render("setup", row=of, slug=of.slug, setup=server.setup(of, modapi), config="", form_key="key")
+    )
 
 
 def charts(hour: Sequence[Minute]) -> str:
@@ -150,6 +170,7 @@ def test_hostile_text_stays_text_everywhere(data: dict[str, str], text: str) -> 
         row("a", [Problem(True, text, text)], name="An ordinary name", mod_version=text, game_server_id=text),
         passed,
         letters,
+        [{**player, "position": {"x": text, "z": 1.5}, "ping": text}],
     )
     bare = re.sub(r"&[a-z#0-9]+;", "", whole)
     assert {tag.lower() for tag in re.findall(r"<\s*/?([a-zA-Z0-9!?]*)", bare)} <= PAGE_TAGS
@@ -287,7 +308,7 @@ def test_an_hour_without_events_has_no_scale() -> None:
 
 def test_a_notice_holds_known_outcomes_with_numbers_only() -> None:
     assert (
-        server.notice({"taken": "12", "dropped": "<b>", "gone": "99999", "x": "1"})
+        server.retried({"taken": "12", "dropped": "<b>", "gone": "99999", "x": "1"})
         == "12 on the way to Takaro"
     )
 
@@ -300,7 +321,7 @@ def test_the_setup_help_is_the_whole_config_of_the_mod(keys: int) -> None:
     digests = (KeyDigest(digest="0" * 64, added_ms=0),) * keys
     of = row("a")
     shown = setup_text(of._replace(entry=replace(of.entry, keys=digests)), ModApi(host="0.0.0.0"))
-    config = json.loads(shown.partition("<pre>")[2].partition("</pre>")[0])
+    config = json.loads(shown.partition('<pre id="template-text">')[2].partition("</pre>")[0])
     assert config["TakaroApiUrl"] == "http://127.0.0.1:8088" + "/k/<mod key>" * keys
     assert config["RegistrationToken"] and "IdentityToken" in config
     assert ("<mod key>" in shown) is bool(keys)

@@ -149,7 +149,7 @@ def test_the_reason_that_takaro_gave_is_shown() -> None:
 @pytest.mark.parametrize(
     ("facts", "what"),
     [
-        (replace(UP, dead=2), "2 events were put aside"),
+        (replace(UP, dead=2), "2 dead letters"),
         (replace(UP, events=5, oldest_ms=NOW_MS - 70_000), "5 events wait for Takaro, the oldest for 70 s"),
         (replace(UP, link="connecting"), "is being made"),
         (replace(UP, link="paused"), "has lost this server"),
@@ -186,7 +186,7 @@ def test_the_backlog_problem_says_which_events_become_too_old(
 
 def test_dead_letters_are_a_problem_without_a_guessed_reason() -> None:
     (problem,) = diagnose(ENTRY, replace(UP, dead=1), URL)
-    assert problem.what == "1 event was put aside"
+    assert problem.what == "1 dead letter"
     assert problem.fix == "dayz-relay dlq list one"
 
 

@@ -88,7 +88,7 @@ function listen(address) {
   });
 }
 
-const address = document.body.dataset.live;
+let address = document.body.dataset.live;
 if (address) {
   listen(address);
   document.addEventListener("selectionchange", () => {
@@ -114,3 +114,34 @@ if (address) {
   }, 1000);
 }
 localise(document);
+
+// Filters while it is typed; without this script the button does it.
+const filter = document.querySelector("form.filter");
+let typed;
+document.getElementById("q")?.addEventListener("input", () => {
+  clearTimeout(typed);
+  typed = setTimeout(() => {
+    const query = new URLSearchParams([...new FormData(filter)].filter(([, value]) => value));
+    history.replaceState(null, "", `/?${query}`);
+    address = `/live?${query}`;
+    listen(address);
+  }, 200);
+});
+
+// The clipboard is open to pages of https and of localhost only; elsewhere the old way has to do.
+async function copy(button) {
+  const source = document.getElementById(button.dataset.copy);
+  try {
+    await navigator.clipboard.writeText(source.textContent);
+  } catch {
+    getSelection().selectAllChildren(source);
+    document.execCommand("copy");
+    getSelection().removeAllRanges();
+  }
+  button.textContent = "Copied";
+  setTimeout(() => (button.textContent = "Copy"), 2000);
+}
+for (const button of document.querySelectorAll("button[data-copy]")) {
+  button.hidden = false;
+  button.addEventListener("click", () => copy(button));
+}

@@ -1,0 +1,179 @@
+"""The forms of the page: add and change servers as the admin API does, retry and drop dead letters."""
+
+import json
+import re
+import secrets
+import unicodedata
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+from urllib.parse import urlencode
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from services.modapi.dead_letter_retry import repeat
+from services.modapi.events import EventIntake
+from services.modapi.page import server
+from services.modapi.page.access import PageAccess, Reader, own_path
+from services.modapi.page.live import LivePages
+from services.modapi.page.view import PageRow
+from services.relay.instances.dead_letters import DeadLetters
+from services.relay.instances.directory import Directory
+from services.relay.instances.messages import send_message
+from services.relay.instances.mod_config import mod_config, mod_url
+from services.relay.instances.once import Once
+from services.relay.instances.records import InstanceUpdate
+from services.relay.protocol.errors import InstanceConflict
+from services.relay.service.settings import Settings
+from services.relay.service.settings_values import DisplayName, Slug, Token
+from services.relay.store.client import Store
+from services.relay.store.event_stream import MAX_DEAD_EVENTS
+
+ID = re.compile(r"\d{1,15}-\d{1,10}")
+MAX_MESSAGE_CHARS = 500
+
+
+class NewServer(BaseModel):
+    """The fields of the form that adds a server."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    name: DisplayName
+    slug: Slug
+    registration_token: Token | None
+
+
+class ShowPage(Protocol):
+    """Renders a page of `routes.py` with the outcome of a form on it."""
+
+    def __call__(self, request: Request, reader: Reader, **values: Any) -> Awaitable[Response]: ...
+
+
+class Forms:
+    """Carries out the forms. They change what is stored in Redis, never relay.toml."""
+
+    def __init__(
+        self,
+        access: PageAccess,
+        live: LivePages,
+        directory: Directory,
+        store: Store,
+        settings: Settings,
+        intake_of: Callable[[str], EventIntake],
+    ) -> None:
+        self._access = access
+        self._live = live
+        self._registry = directory.registry
+        self._store = store
+        self._settings = settings
+        self._intake_of = intake_of
+
+    async def add(self, request: Request, reader: Reader, show_form: ShowPage, show: ShowPage) -> Response:
+        """Adds a server and shows its page with the config of its mod. A repeat changes nothing."""
+        form = await self._access.form(request, reader)
+        fields = {name: form.get(name, "").strip() for name in ("name", "slug", "registration_token")}
+        try:
+            new = NewServer(
+                name=fields["name"],
+                slug=fields["slug"] or slug_of(fields["name"]),
+                registration_token=fields["registration_token"] or None,  # type: ignore[arg-type]
+            )
+            issued = await self._registry.create(
+                new.slug,
+                new.name,
+                registration_token=new.registration_token,
+                once=self._once(form, ["add", new.slug, *fields.values()]),
+            )
+        except ValidationError as error:
+            return await show_form(request, reader, problem=_problem(error), fields=fields, status=422)
+        except InstanceConflict as error:
+            return await show_form(request, reader, problem=str(error), fields=fields, status=409)
+        await self._live.until_known(new.slug)
+        config = self._config(issued.mod_key)
+        return await show(request, reader, slug=new.slug, config=config, notice=server.ADDED)
+
+    async def change(self, request: Request, reader: Reader, show: ShowPage) -> Response:
+        """Disables or enables a server, replaces its mod key, shows its mod's config, or sends a message."""
+        form = await self._access.form(request, reader)
+        slug, verb = request.path_params["slug"], request.path_params["verb"]
+        row = (await self._live.board.rows()).get(slug)
+        if row is None or verb not in ("disable", "enable", "rotate", "config", "say"):
+            raise HTTPException(404, "There is no such server.")
+        try:
+            if verb in ("disable", "enable"):
+                await self._registry.patch(slug, InstanceUpdate(disabled=verb == "disable"))
+                return RedirectResponse(f"{own_path(form.get('next', ''))}?{verb}d={slug}", 303)
+            if verb == "rotate":
+                once = self._once(form, ["rotate", slug])
+                issued = await self._registry.rotate(slug, force=bool(form.get("force")), once=once)
+                config = self._config(issued.mod_key)
+                return await show(request, reader, slug=slug, config=config, notice=server.ROTATED)
+        except InstanceConflict as error:
+            return await show(request, reader, slug=slug, problem=str(error), status=409)
+        if verb == "config":
+            return await show(request, reader, slug=slug, config=self._known_config(row))
+        return await self._say(slug, form.get("text", "").strip())
+
+    async def dead_letters(self, request: Request, reader: Reader) -> Response:
+        """Retries or drops one dead letter, or all of a server."""
+        await self._access.form(request, reader)
+        slug, id, verb = (request.path_params[name] for name in ("slug", "id", "verb"))
+        if slug not in await self._live.board.rows() or not (id == "all" or ID.fullmatch(id)):
+            raise HTTPException(404, "There is no such dead letter.")
+        if verb not in ("retry", "drop"):
+            raise HTTPException(404, "There is no such form.")
+        letters = DeadLetters(self._store, slug)
+        intake = self._intake_of(slug)
+        ids = [id]
+        if id == "all":  # those that are there now, in the order in which they came
+            ids = [letter.id for letter in reversed(await letters.newest(MAX_DEAD_EVENTS))]
+        outcomes: Counter[str] = Counter()
+        for id in ids:
+            if verb == "retry":
+                outcomes[(await repeat(letters, intake, id)).name.lower()] += 1
+            else:
+                outcomes["dropped" if await letters.drop(id) else "gone"] += 1
+        return RedirectResponse(f"/instance/{slug}?{urlencode(outcomes)}#dead-title", 303)
+
+    async def _say(self, slug: str, text: str) -> Response:
+        if not text or len(text) > MAX_MESSAGE_CHARS:
+            raise HTTPException(422, f"A message has 1 to {MAX_MESSAGE_CHARS} characters.")
+        sent = await send_message(self._store, slug, text, self._settings.limits.open_commands)
+        return RedirectResponse(f"/instance/{slug}?message={sent.fate}", 303)
+
+    def _known_config(self, row: PageRow) -> str:
+        """The config with a key of relay.toml. Of a stored server only the digests of its keys are known."""
+        keys = row.entry.instance.mod_keys
+        if row.entry.keys and not keys:
+            raise HTTPException(404, "Only a hash of this key is kept. A new key can be made.")
+        return self._config(keys[0].get_secret_value() if keys else "")
+
+    def _config(self, mod_key: str) -> str:
+        return mod_config(mod_url(self._settings.modapi), mod_key)
+
+    def _once(self, form: dict[str, str], asked: list[str]) -> Once | None:
+        """A form that is sent twice, as by loading its answer again, takes effect once."""
+        key = form.get("once", "")
+        return Once(key, json.dumps(asked), self._access.secret) if key else None
+
+
+def slug_of(name: str) -> str:
+    """A slug for a server of this name: "[EU] Chernarus" becomes "eu-chernarus"."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:63].rstrip("-") or "server"
+
+
+def new_once() -> str:
+    """The word by which a form that is sent twice is recognised."""
+    return secrets.token_urlsafe(16)
+
+
+def _problem(error: ValidationError) -> str:
+    """What is wrong with the fields, without what was typed: it may be a secret."""
+    return "; ".join(
+        f"{str(problem['loc'][0]).replace('_', ' ')}: {problem['msg'].removeprefix('Value error, ')}"
+        for problem in error.errors(include_input=False)
+    )

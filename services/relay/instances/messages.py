@@ -1,0 +1,62 @@
+"""Sends a message to everybody on a game server, and says what became of it."""
+
+import asyncio
+import time
+
+from services.relay.instances.activity import ActivityEntry, ActivityFeed
+from services.relay.protocol.command_states import CommandState
+from services.relay.protocol.errors import StoreError
+from services.relay.protocol.operation_ids import new_operation_id
+from services.relay.protocol.records import Command, Outcome
+from services.relay.protocol.vocabulary import ANSWER_WITHIN_S, HAND_OUT_WITHIN_S, Action
+from services.relay.store.client import Store
+from services.relay.store.command_stream import CommandStream
+
+LOOK_EVERY_S = 0.1
+READ_RESULTS = 200
+
+_ENDS = {None: "queue_full", CommandState.EXPIRED: "not_delivered"}
+
+
+async def send_message(store: Store, slug: str, text: str, most_waiting: int) -> ActivityEntry:
+    """Queues the message for the mod and waits for its end, up to ANSWER_WITHIN_S.
+
+    The entry is shown to whoever watches the server. Its `fate` is "answered", "refused" (by the mod, with
+    its text in `detail`), "not_delivered", "no_result" or "queue_full" (`most_waiting` commands wait). Raises
+    StoreError.
+    """
+    command = Command(new_operation_id(Action.SEND_MESSAGE), Action.SEND_MESSAGE, {"message": text})
+    begun_s = time.monotonic()
+    end = await _end(CommandStream(store, slug, most_waiting), command, begun_s)
+    if isinstance(end, Outcome):
+        word, detail = ("refused" if end.error else "answered"), end.error
+    else:
+        word, detail = _ENDS.get(end, "no_result"), ""
+    took_ms = round((time.monotonic() - begun_s) * 1000)
+    entry = ActivityEntry(
+        "command", int(time.time() * 1000), command.action, command.args, word, took_ms, detail
+    )
+    feed = ActivityFeed(store, slug)
+    feed.watched("whoever watches now")
+    feed.command(entry)
+    return entry
+
+
+async def _end(commands: CommandStream, command: Command, begun_s: float) -> Outcome | CommandState | None:
+    """The mod's answer, or how far the command came; None: too many commands wait."""
+    if not await commands.enqueue(command, begun_s + HAND_OUT_WITHIN_S):
+        return None
+    after = ""
+    while time.monotonic() - begun_s < ANSWER_WITHIN_S:
+        await asyncio.sleep(LOOK_EVERY_S)
+        try:
+            found = await commands.results(after, READ_RESULTS)
+        except StoreError:
+            continue
+        for entry, operation_id, outcome in found:
+            after = entry
+            if operation_id == command.operation_id:
+                # Otherwise an uplink would count it as a result that nobody waited for.
+                await commands.delete_unclaimed(entry)
+                return outcome
+    return await commands.give_up(command.operation_id) or CommandState.UNKNOWN
