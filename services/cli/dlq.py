@@ -1,14 +1,13 @@
 """`dayz-relay dlq …`: events that were put aside, listed, shown, taken in again, dropped."""
 
 import asyncio
-from argparse import Namespace
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 from prometheus_client import CollectorRegistry
 from rich.text import Text
 
-from services.cli.opened_relay import OpenedRelay, opened
+from services.cli.opened_relay import OpenedRelay
 from services.cli.tables import Rows, cut, label, show
 from services.cli.terminal import complain, date, is_meant, moment, print_json, program, safe
 from services.modapi.dead_letter_retry import Repeated, intake_of, repeat, why_not
@@ -16,69 +15,56 @@ from services.modapi.metrics import ModapiMetrics
 from services.relay.instances.dead_letters import DeadLetter, DeadLetters
 from services.relay.instances.facts import facts_of_all
 from services.relay.protocol.errors import ConfigError
-from services.relay.service.settings import Settings
 from services.relay.store.event_stream import NOTE_AFTER_S
 
 PAGE = 100
 DETAIL_COLUMNS = 70
 
 
-def run(args: Namespace, settings: Settings) -> int:
-    """0 if it was done. Raises ConfigError, StoreError, NoSuchInstance."""
-    if args.action in ("retry", "drop") and bool(args.id) == args.all:
-        raise ConfigError("name one id (`dayz-relay dlq list` shows them), or --all")
-    if args.action == "drop" and args.all:
-        if not is_meant(f"Delete all dead letters of {args.slug}, for good?", yes=args.yes):
-            return 1
-    return asyncio.run(_run(args, settings))
+async def show_all(relay: OpenedRelay, *, slug: str | None, count: int, as_json: bool) -> None:
+    """Print the newest ones of a server, or the number for each server."""
+    if slug is None:
+        await _show_counts(relay, as_json=as_json)
+    else:
+        await _show_newest(await _letters(relay, slug), slug, count, as_json=as_json)
 
 
-async def _run(args: Namespace, settings: Settings) -> int:
-    async with opened(settings, args.data) as relay:
-        if args.slug is None:
-            return await _count(relay, args)
-        command: Callable[[OpenedRelay, DeadLetters, Namespace], Awaitable[int]] = _COMMANDS[args.action]
-        slug = (await relay.entry(args.slug)).instance.slug
-        return await command(relay, DeadLetters(relay.store, slug), args)
-
-
-async def _count(relay: OpenedRelay, args: Namespace) -> int:
+async def _show_counts(relay: OpenedRelay, *, as_json: bool) -> None:
     facts = await facts_of_all(relay.store, list(await relay.entries()))
     counts = {slug: one.dead for slug, one in facts.items() if one.dead}
-    if args.json:
+    if as_json:
         print_json(counts)
     elif counts:
         rows = [(slug, str(count)) for slug, count in counts.items()]
         show(Rows(("SLUG", "DEAD"), rows))
     else:
         print("No server has dead letters.")
-    return 0
 
 
-async def _list(relay: OpenedRelay, letters: DeadLetters, args: Namespace) -> int:
-    found = await letters.newest(args.count)
-    if args.json:
+async def _show_newest(letters: DeadLetters, slug: str, count: int, *, as_json: bool) -> None:
+    found = await letters.newest(count)
+    if as_json:
         print_json([_plain(letter) for letter in found])
-        return 0
+        return
     if not found:
-        print(f"{args.slug} has no dead letters.")
-        return 0
+        print(f"{slug} has no dead letters.")
+        return
     rows = [
         (letter.id, date(letter.at_ms), letter.reason, cut(safe(letter.detail), DETAIL_COLUMNS))
         for letter in found
     ]
     show(Rows(("ID", "TIME", "REASON", "DETAIL"), rows, flexible="DETAIL"))
-    if len(found) == args.count and await letters.newest(1, before=found[-1].id):
+    if len(found) == count and await letters.newest(1, before=found[-1].id):
         show(label("there are older ones: --count N", "dim"))
-    return 0
 
 
-async def _show(relay: OpenedRelay, letters: DeadLetters, args: Namespace) -> int:
-    letter = await letters.get(args.id)
+async def show_one(relay: OpenedRelay, *, slug: str, letter_id: str, as_json: bool) -> int:
+    """Print one as the mod sent it. 1 if there is none."""
+    letter = await (await _letters(relay, slug)).get(letter_id)
     if letter is None:
-        complain(_gone(args))
+        complain(_gone(slug, letter_id))
         return 1
-    if args.json:
+    if as_json:
         print_json(_plain(letter))
         return 0
     show(Text.assemble((letter.id, "bold"), f"  {date(letter.at_ms)}  {safe(letter.reason)}"))
@@ -89,12 +75,14 @@ async def _show(relay: OpenedRelay, letters: DeadLetters, args: Namespace) -> in
     return 0
 
 
-async def _retry(relay: OpenedRelay, letters: DeadLetters, args: Namespace) -> int:
-    """As modapi takes in what a mod sends, under a name of its own."""
-    intake = intake_of(relay.store, args.slug, ModapiMetrics(CollectorRegistry()), relay.settings.limits)
+async def retry(relay: OpenedRelay, *, slug: str, letter_id: str | None, every: bool) -> int:
+    """Take one or all in again, as modapi takes in what a mod sends. 0 if all are on their way to Takaro."""
+    _must_be_named(letter_id, every)
+    letters = await _letters(relay, slug)
+    intake = intake_of(relay.store, slug, ModapiMetrics(CollectorRegistry()), relay.settings.limits)
     tried = taken = left = 0
-    async for letter in _chosen(letters, args):
-        if args.all and why_not(letter):
+    async for letter in _chosen(letters, slug, letter_id):
+        if every and why_not(letter):
             left += 1
             continue
         came = await repeat(letters, intake, letter.id)
@@ -102,31 +90,45 @@ async def _retry(relay: OpenedRelay, letters: DeadLetters, args: Namespace) -> i
         print(f"{letter.id}: {came.value}{reason}")
         tried += 1
         taken += came is Repeated.TAKEN
-    if args.all and not tried:
-        print(f"{args.slug} has no dead letter that can be taken in again.")
+    if every and not tried:
+        print(f"{slug} has no dead letter that can be taken in again.")
     if left:
         print(f"{left:,} cannot be taken in again: `{program()} dlq show` says why.")
     await asyncio.sleep(3 * NOTE_AFTER_S)  # the last of them is still being noted as answered
-    return int(taken < tried or not (tried or args.all))
+    return int(taken < tried or not (tried or every))
 
 
-async def _drop(relay: OpenedRelay, letters: DeadLetters, args: Namespace) -> int:
+async def drop(relay: OpenedRelay, *, slug: str, letter_id: str | None, every: bool, yes: bool) -> int:
+    """Delete one or all. 1 if nothing was deleted."""
+    _must_be_named(letter_id, every)
+    if every and not is_meant(f"Delete all dead letters of {slug}, for good?", yes=yes):
+        return 1
+    letters = await _letters(relay, slug)
     found = dropped = 0
-    async for letter in _chosen(letters, args):
+    async for letter in _chosen(letters, slug, letter_id):
         found += 1
         dropped += await letters.drop(letter.id)
-    if found or args.all:
+    if found or every:
         print(f"{dropped:,} dropped")
-    return int(not dropped and not args.all)
+    return int(not dropped and not every)
 
 
-async def _chosen(letters: DeadLetters, args: Namespace) -> AsyncIterator[DeadLetter]:
-    """The one that was named, if it is there, or with --all those that are there now."""
-    if args.id:
-        if letter := await letters.get(args.id):
+def _must_be_named(letter_id: str | None, every: bool) -> None:
+    if bool(letter_id) == every:
+        raise ConfigError("name one id (`dayz-relay dlq list` shows them), or --all")
+
+
+async def _letters(relay: OpenedRelay, slug: str) -> DeadLetters:
+    return DeadLetters(relay.store, (await relay.entry(slug)).instance.slug)
+
+
+async def _chosen(letters: DeadLetters, slug: str, letter_id: str | None) -> AsyncIterator[DeadLetter]:
+    """The one that was named, if it is there; without a name all that are there now."""
+    if letter_id:
+        if letter := await letters.get(letter_id):
             yield letter
         else:
-            complain(_gone(args))
+            complain(_gone(slug, letter_id))
         return
     before = ""
     newest: list[DeadLetter] = []
@@ -137,8 +139,8 @@ async def _chosen(letters: DeadLetters, args: Namespace) -> AsyncIterator[DeadLe
         yield letter
 
 
-def _gone(args: Namespace) -> str:
-    return f"{args.slug} has no dead letter {args.id}"
+def _gone(slug: str, letter_id: str) -> str:
+    return f"{slug} has no dead letter {letter_id}"
 
 
 def _plain(letter: DeadLetter) -> dict[str, Any]:
@@ -148,11 +150,3 @@ def _plain(letter: DeadLetter) -> dict[str, Any]:
         "raw": letter.raw.decode(errors="backslashreplace"),
         "cannot_be_repeated": why_not(letter) or None,
     }
-
-
-_COMMANDS: dict[str, Callable[[OpenedRelay, DeadLetters, Namespace], Awaitable[int]]] = {
-    "list": _list,
-    "show": _show,
-    "retry": _retry,
-    "drop": _drop,
-}

@@ -2,11 +2,11 @@
 
 import asyncio
 import contextlib
-from argparse import Namespace
 from collections import Counter
 from collections.abc import Awaitable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from rich.text import Text
 
@@ -23,7 +23,7 @@ from services.relay.instances.unknown_keys import UnknownKeyCalls
 from services.relay.protocol.errors import ConfigError, NoSuchInstance, StoreError
 from services.relay.protocol.link_states import LinkState
 from services.relay.service import logs
-from services.relay.service.settings import Loaded, Settings
+from services.relay.service.settings import Settings
 from services.relay.service.text_files import is_there
 
 _COLOURS = {VerdictLevel.GOOD: "green", VerdictLevel.WARN: "yellow", VerdictLevel.BAD: "red"}
@@ -31,12 +31,22 @@ _COLOURS = {VerdictLevel.GOOD: "green", VerdictLevel.WARN: "yellow", VerdictLeve
 UNSEEN = warn("not looked at, for the store cannot be asked", "")
 
 
-def run(args: Namespace, loaded: Loaded, warnings: Sequence[str]) -> int:
-    """0 if nothing is wrong, 1 if something is. `warnings` are what `dayz-relay check` warns of."""
-    return asyncio.run(_run(args, loaded.settings, warnings))
+class Place(NamedTuple):
+    """Where the relay is, and what is known of its settings. `warnings` are those of `dayz-relay check`."""
+
+    config: Path
+    data: Path
+    settings: Settings
+    warnings: Sequence[str]
 
 
-async def _run(args: Namespace, settings: Settings, warnings: Sequence[str]) -> int:
+def run(place: Place, *, identify: str | None, alerts: bool, as_json: bool) -> int:
+    """0 if nothing is wrong, 1 if something is."""
+    return asyncio.run(_run(place, identify=identify, alerts=alerts, as_json=as_json))
+
+
+async def _run(place: Place, *, identify: str | None, alerts: bool, as_json: bool) -> int:
+    config, data, settings, warnings = place
     told: list[tuple[str, Verdict]] = []
 
     def tell(title: str, verdicts: Sequence[Verdict]) -> None:
@@ -44,29 +54,29 @@ async def _run(args: Namespace, settings: Settings, warnings: Sequence[str]) -> 
             replace(one, what=logs.clean(one.what), fix=runnable(logs.clean(one.fix))) for one in verdicts
         ]
         told.extend((title, verdict) for verdict in clean)
-        if not args.json:
+        if not as_json:
             _print(title, clean)
 
-    valid = f"{args.config} and the environment are" if is_there(args.config) else "the environment is"
+    valid = f"{config} and the environment are" if is_there(config) else "the environment is"
     tell("Settings", [*(warn(line, "") for line in warnings), good(f"{valid} valid")])
     takaro = asyncio.create_task(doctor_takaro.reach(settings))
     async with contextlib.AsyncExitStack() as held:
         relay = None
         try:
-            relay = await held.enter_async_context(opened(settings, args.data))
-            tell("Redis", _with_files(await doctor_here.store(relay.store), settings, args.data))
+            relay = await held.enter_async_context(opened(settings, data))
+            tell("Redis", _with_files(await doctor_here.store(relay.store), settings, data))
         except ConfigError as error:
-            tell("Redis", _with_files([bad(str(error), "")], settings, args.data))
+            tell("Redis", _with_files([bad(str(error), "")], settings, data))
         tell("Services", await doctor_here.services(settings, relay.store if relay else None))
         tell("Takaro", await takaro)
         tell("Servers", await _told(_instances(relay)) if relay else [UNSEEN])
-        if args.identify:
-            identified = await _told(_identify(relay, args.identify)) if relay else [UNSEEN]
-            tell(f"Identify as {args.identify}", identified)
-        if args.alerts:
+        if identify:
+            identified = await _told(_identify(relay, identify)) if relay else [UNSEEN]
+            tell(f"Identify as {identify}", identified)
+        if alerts:
             tell("Alerts", await doctor_alerts.reach(settings.alerts))
     wrong = any(verdict.level is VerdictLevel.BAD for _, verdict in told)
-    if args.json:
+    if as_json:
         print_json({"ok": not wrong, "verdicts": [{"section": at, **asdict(one)} for at, one in told]})
     else:
         colour = "bold red" if wrong else "bold green"

@@ -2,17 +2,16 @@
 
 import asyncio
 import sys
-from argparse import Namespace
-from collections.abc import Awaitable, Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr, TypeAdapter, ValidationError
 
-from services.cli.opened_relay import OpenedRelay, opened
-from services.cli.tables import Rows, show
-from services.cli.terminal import date, is_meant, print_json, runnable
+from services.cli.opened_relay import OpenedRelay
+from services.cli.tables import Rows
+from services.cli.tables import show as print_rows
+from services.cli.terminal import date, is_meant, print_json, program, runnable
 from services.modapi.page.words import link_word
 from services.relay.instances.entries import active
 from services.relay.instances.mod_config import mod_config, mod_url
@@ -20,43 +19,40 @@ from services.relay.instances.overview import InstanceView, overview
 from services.relay.instances.records import InstanceUpdate
 from services.relay.instances.registry import Issued
 from services.relay.protocol.errors import ConfigError
-from services.relay.service.settings import Instance, Settings
+from services.relay.service.settings import Instance
 from services.relay.service.settings_values import DisplayName, Slug, Token
 from services.relay.service.settings_warnings import equal_name, guessable
 from services.relay.service.text_files import decoded, read_text
 
-
-def run(args: Namespace, settings: Settings) -> int:
-    """Runs one of the commands; the exit code. Raises ConfigError, StoreError."""
-    if args.action == "remove" and args.purge:
-        if not is_meant(f"Delete all that is kept of {args.slug}, for good?", yes=args.yes):
-            return 1
-    return asyncio.run(_run(args, settings))
+HEAD = ("SLUG", "NAME", "FROM", "STATE", "KEYS", "TAKARO", "LAST CONTACT", "EVENTS", "COMMANDS")
+MOD_CONFIG_PATH = "profiles/TakaroIntegration/config.json"
 
 
-async def _run(args: Namespace, settings: Settings) -> int:
-    command: Callable[[OpenedRelay, Namespace], Awaitable[None]] = _COMMANDS[args.action]
-    async with opened(settings, args.data) as relay:
-        await command(relay, args)
-    return 0
-
-
-async def _add(relay: OpenedRelay, args: Namespace) -> None:
+async def add(
+    relay: OpenedRelay,
+    *,
+    slug: str,
+    name: str,
+    identity_token_file: str | None,
+    registration_token_file: str | None,
+    as_json: bool,
+) -> None:
+    """Add a server, and print what its mod needs. Raises ConfigError, InstanceConflict, StoreError."""
     issued = await relay.registry.create(
-        _valid(Slug, args.slug, "slug"),
-        _valid(DisplayName, args.name, "--name"),
-        identity_token=_secret(args.identity_token_file, "--identity-token-file"),
-        registration_token=_secret(args.registration_token_file, "--registration-token-file"),
+        _valid(Slug, slug, "slug"),
+        _valid(DisplayName, name, "--name"),
+        identity_token=_secret(identity_token_file, "--identity-token-file"),
+        registration_token=_secret(registration_token_file, "--registration-token-file"),
     )
-    added = Instance(slug=args.slug, name=args.name, identity_token=issued.record.identity_token)
-    warnings = [*filter(None, [guessable(added)]), *await _equal_name(relay, args.slug)]
-    if args.json:
+    added = Instance(slug=slug, name=name, identity_token=issued.record.identity_token)
+    warnings = [*filter(None, [guessable(added)]), *await _equal_name(relay, slug)]
+    if as_json:
         secrets = {"mod_key": issued.mod_key, "identity_token": _identity(issued)}
-        print_json({"slug": args.slug, **secrets, "warnings": warnings})
+        print_json({"slug": slug, **secrets, "warnings": warnings})
         return
     _warn(warnings)
     lacks = issued.record.registration_token is None and relay.settings.takaro.registration_token is None
-    print(f'Server {args.slug} ("{args.name}") is added: running services serve it within two seconds.')
+    print(f'Server {slug} ("{name}") is added: running services serve it within two seconds.')
     if lacks:
         print(
             "It has no Takaro registration token: its events are kept until [takaro] in relay.toml has one."
@@ -66,58 +62,101 @@ async def _add(relay: OpenedRelay, args: Namespace) -> None:
     print(_identity(issued))
 
 
-async def _list(relay: OpenedRelay, args: Namespace) -> None:
+async def show_all(relay: OpenedRelay, *, as_json: bool) -> None:
+    """Print all servers."""
     entries = (await relay.entries()).values()
     views = await asyncio.gather(*(overview(relay.store, entry) for entry in entries))
-    if args.json:
+    if as_json:
         print_json([view.model_dump() for view in views])
     elif not views:
         print(runnable("There is no instance yet: `dayz-relay instance add` adds one."))
     else:
-        head = ("SLUG", "NAME", "FROM", "STATE", "KEYS", "TAKARO", "LAST CONTACT", "EVENTS", "COMMANDS")
-        show(Rows(head, [_row(view) for view in views], flexible="NAME"))
+        print_rows(Rows(HEAD, [_row(view) for view in views], flexible="NAME"))
         for view in views:
             if view.note:
                 print(f"{view.slug}: {view.note}")
 
 
-async def _rotate(relay: OpenedRelay, args: Namespace) -> None:
-    issued = await relay.registry.rotate(args.slug, args.overlap_h * 3600, force=args.force)
-    if args.json:
-        print_json({"slug": args.slug, "mod_key": issued.mod_key})
+async def rotate(relay: OpenedRelay, *, slug: str, overlap_h: float, force: bool, as_json: bool) -> None:
+    """Give a server a new mod key, and print it."""
+    issued = await relay.registry.rotate(slug, overlap_h * 3600, force=force)
+    if as_json:
+        print_json({"slug": slug, "mod_key": issued.mod_key})
         return
-    if args.overlap_h:
-        print(f"{args.slug} has a new mod key. The one before opens for {args.overlap_h:g} h more.")
+    if overlap_h:
+        print(f"{slug} has a new mod key. The one before opens for {overlap_h:g} h more.")
     else:
-        print(f"{args.slug} has a new mod key, the one before opens no longer.")
+        print(f"{slug} has a new mod key, the one before opens no longer.")
     _print_key(relay, issued)
 
 
-async def _disable(relay: OpenedRelay, args: Namespace) -> None:
-    await relay.registry.patch(args.slug, InstanceUpdate(disabled=True))
-    print(f"{args.slug} is disabled: its keys open nothing, its link is closed, its events are kept.")
+async def disable(relay: OpenedRelay, *, slug: str) -> None:
+    """Stop serving a server."""
+    await relay.registry.patch(slug, InstanceUpdate(disabled=True))
+    print(f"{slug} is disabled: its keys open nothing, its link is closed, its events are kept.")
 
 
-async def _enable(relay: OpenedRelay, args: Namespace) -> None:
-    await relay.registry.patch(args.slug, InstanceUpdate(disabled=False))
-    _warn(await _equal_name(relay, args.slug))
-    print(f"{args.slug} is served again.")
+async def enable(relay: OpenedRelay, *, slug: str) -> None:
+    """Serve a server again."""
+    await relay.registry.patch(slug, InstanceUpdate(disabled=False))
+    _warn(await _equal_name(relay, slug))
+    print(f"{slug} is served again.")
 
 
-async def _remove(relay: OpenedRelay, args: Namespace) -> None:
-    await relay.registry.remove(args.slug, purge=args.purge)
-    kept = "now" if args.purge else "in 24 hours; adding it again with the same identity token keeps it"
-    print(f"{args.slug} is removed. Its data is deleted {kept}.")
+async def remove(relay: OpenedRelay, *, slug: str, purge: bool, yes: bool) -> int:
+    """Remove a server. 1 if a person was asked and did not mean it."""
+    if purge and not is_meant(f"Delete all that is kept of {slug}, for good?", yes=yes):
+        return 1
+    await relay.registry.remove(slug, purge=purge)
+    kept = "now" if purge else "in 24 hours; adding it again with the same identity token keeps it"
+    print(f"{slug} is removed. Its data is deleted {kept}.")
+    return 0
 
 
-_COMMANDS: dict[str, Callable[[OpenedRelay, Namespace], Awaitable[None]]] = {
-    "add": _add,
-    "list": _list,
-    "rotate": _rotate,
-    "disable": _disable,
-    "enable": _enable,
-    "remove": _remove,
-}
+async def change(
+    relay: OpenedRelay, *, slug: str, name: str | None, registration_token_file: str | None
+) -> None:
+    """Change what is given. Raises ConfigError, InstanceConflict, NoSuchInstance, StoreError."""
+    token = _secret(registration_token_file, "--registration-token-file")
+    if name is None and token is None:
+        raise ConfigError("nothing is to be changed: give --name, --registration-token-file or both")
+    if name is not None:
+        _valid(DisplayName, name, "--name")
+    await relay.registry.patch(slug, InstanceUpdate(name, token.get_secret_value() if token else None))
+    _warn(await _equal_name(relay, slug))
+    given = {"name": name, "registration token": token}
+    changed = " and ".join(what for what, value in given.items() if value is not None)
+    print(f"{slug} has a new {changed}: running services use it within two seconds.")
+
+
+async def show_config(relay: OpenedRelay, *, slug: str, as_json: bool) -> None:
+    """Print what goes into the mod's config.json. Only keys of relay.toml are known again."""
+    instance = (await relay.entry(slug)).instance
+    known = instance.mod_keys[0].get_secret_value() if instance.mod_keys else "<mod key>"
+    config = mod_config(mod_url(relay.settings.modapi), known)
+    if as_json:
+        print_json({"slug": slug, "mod_config": config, "mod_config_path": MOD_CONFIG_PATH})
+        return
+    print(config)
+    if not instance.mod_keys:
+        note = f"The relay keeps no mod key of {slug}: put in the one you have, or make one by "
+        print(f"{note}`{program()} instance rotate {slug}`.", file=sys.stderr)
+
+
+async def show(relay: OpenedRelay, *, slug: str, as_json: bool) -> None:
+    """Print one server."""
+    view = await overview(relay.store, await relay.entry(slug))
+    if as_json:
+        print_json(view.model_dump())
+        return
+    details = [
+        *zip(HEAD, _row(view), strict=True),
+        ("GAME SERVER ID", view.game_server_id or "none yet"),
+        ("TAKARO TOKEN", "yes" if view.has_registration_token else "none"),
+    ]
+    if view.note:
+        details.append(("NOTE", view.note))
+    print_rows(Rows(("", ""), details, show_head=False))
 
 
 def _valid(kind: Any, value: str, what: str) -> str:
@@ -156,7 +195,7 @@ def _identity(issued: Issued) -> str:
 
 
 def _print_key(relay: OpenedRelay, issued: Issued) -> None:
-    print("\nThe mod's profiles/TakaroIntegration/config.json (the key is shown this once):\n")
+    print(f"\nThe mod's {MOD_CONFIG_PATH} (the key is shown this once):\n")
     print(mod_config(mod_url(relay.settings.modapi), issued.mod_key))
 
 

@@ -1,12 +1,15 @@
 """What the commands that look at a relay work with: its settings, its store, its instances."""
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 from services.cli import own_store
+from services.cli.settings_of import loaded_from
 from services.relay.instances.entries import ServedEntry, merge
 from services.relay.instances.registry import Registry
 from services.relay.protocol.errors import ConfigError, NoSuchInstance
@@ -49,6 +52,16 @@ async def opened(settings: Settings, data: Path) -> AsyncIterator[OpenedRelay]:
         yield OpenedRelay(settings, store, Registry(store, lambda: settings.instances))
     finally:
         await store.close()
+
+
+def at_relay(config: Path, data: Path, command: Callable[..., Awaitable[int | None]], **given: Any) -> int:
+    """Run a command that works with an opened relay. Raises ConfigError, StoreError, NoSuchInstance."""
+
+    async def run() -> int:
+        async with opened(loaded_from(config).settings, data) as relay:
+            return await command(relay, **given) or 0
+
+    return asyncio.run(run())
 
 
 def store_url(settings: Settings, data: Path) -> str:

@@ -2,37 +2,26 @@
 
 import asyncio
 import time
-from argparse import Namespace
 from typing import Any
 
 import orjson
 
-from services.cli.opened_relay import OpenedRelay, opened
+from services.cli.opened_relay import OpenedRelay
 from services.cli.tables import Rows, label, show
 from services.cli.terminal import ago, print_json
 from services.relay.instances.entries import active
 from services.relay.protocol.keys import keys_of
-from services.relay.service.settings import Settings
 from services.relay.store.client import pairs
 from services.uplink.requests.mirror.mirror import Mirror
 
 HEAD = ("SERVER", "NAME", "GAME ID", "PING", "WHERE")
 
 
-def run(args: Namespace, settings: Settings) -> int:
-    """Prints them once. Raises ConfigError, StoreError, NoSuchInstance."""
-    return asyncio.run(_run(args, settings))
-
-
-async def _run(args: Namespace, settings: Settings) -> int:
-    async with opened(settings, args.data) as relay:
-        slugs = (
-            [(await relay.entry(args.slug)).instance.slug]
-            if args.slug
-            else list(active(await relay.entries()))
-        )
-        found = dict(zip(slugs, await asyncio.gather(*(_known(relay, slug) for slug in slugs)), strict=True))
-    if args.json:
+async def run(relay: OpenedRelay, *, slug: str | None, as_json: bool) -> int:
+    """Prints them once. Raises StoreError, NoSuchInstance."""
+    slugs = [(await relay.entry(slug)).instance.slug] if slug else list(active(await relay.entries()))
+    found = dict(zip(slugs, await asyncio.gather(*(_known(relay, slug) for slug in slugs)), strict=True))
+    if as_json:
         print_json(found)
         return 0
     rows = [_row(slug, player) for slug, known in found.items() for player in known["players"]]

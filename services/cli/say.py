@@ -2,9 +2,8 @@
 
 import asyncio
 import time
-from argparse import Namespace
 
-from services.cli.opened_relay import opened
+from services.cli.opened_relay import OpenedRelay
 from services.cli.terminal import ago, complain, safe
 from services.relay.instances.activity import ActivityEntry, ActivityFeed
 from services.relay.instances.facts import facts_of
@@ -13,7 +12,6 @@ from services.relay.protocol.errors import ConfigError, NotCarriedOut, StoreErro
 from services.relay.protocol.operation_ids import new_operation_id
 from services.relay.protocol.records import Command, Outcome
 from services.relay.protocol.vocabulary import ANSWER_WITHIN_S, HAND_OUT_WITHIN_S, Action
-from services.relay.service.settings import Settings
 from services.relay.store.client import Store
 from services.relay.store.command_stream import CommandStream
 from services.uplink.takaro.failures import Cause
@@ -25,31 +23,26 @@ READ_RESULTS = 200
 _CAUSES = {None: Cause.QUEUE_FULL, CommandState.EXPIRED: Cause.NOT_DELIVERED}
 
 
-def run(args: Namespace, settings: Settings) -> int:
+async def run(relay: OpenedRelay, *, slug: str, text: str) -> int:
     """0 if the game server has said it. Raises ConfigError, StoreError, NoSuchInstance."""
-    return asyncio.run(_run(args, settings))
-
-
-async def _run(args: Namespace, settings: Settings) -> int:
     try:
-        action, arguments = read_request(Action.SEND_MESSAGE, {"message": " ".join(args.text)})
+        action, arguments = read_request(Action.SEND_MESSAGE, {"message": text})
     except BadRequest as error:
         raise ConfigError(str(error)) from None
-    async with opened(settings, args.data) as relay:
-        slug = (await relay.entry(args.slug)).instance.slug
-        commands = CommandStream(relay.store, slug, settings.limits.open_commands)
-        command = Command(new_operation_id(action), action, arguments)
-        begun_s = time.monotonic()
-        try:
-            fate = await _fate(commands, command)
-        except NotCarriedOut as error:
-            raise StoreError(f"{NOT_DELIVERED}: {error}") from error
-        _show(relay.store, slug, _passed(command, fate, time.monotonic() - begun_s))
-        if isinstance(fate, Outcome) and not fate.error:
-            print(f"said on {slug}, after {time.monotonic() - begun_s:.1f} s")
-            return 0
-        complain(await _why(relay.store, slug, fate))
-        return 1
+    slug = (await relay.entry(slug)).instance.slug
+    commands = CommandStream(relay.store, slug, relay.settings.limits.open_commands)
+    command = Command(new_operation_id(action), action, arguments)
+    begun_s = time.monotonic()
+    try:
+        fate = await _fate(commands, command)
+    except NotCarriedOut as error:
+        raise StoreError(f"{NOT_DELIVERED}: {error}") from error
+    _show(relay.store, slug, _passed(command, fate, time.monotonic() - begun_s))
+    if isinstance(fate, Outcome) and not fate.error:
+        print(f"said on {slug}, after {time.monotonic() - begun_s:.1f} s")
+        return 0
+    complain(await _why(relay.store, slug, fate))
+    return 1
 
 
 async def _fate(commands: CommandStream, command: Command) -> Outcome | CommandState | None:

@@ -3,7 +3,6 @@
 import asyncio
 import sys
 import time
-from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -13,7 +12,7 @@ from rich.live import Live
 from rich.text import Text
 
 from services.cli.fleet import FleetRow, link, overview
-from services.cli.opened_relay import OpenedRelay, opened
+from services.cli.opened_relay import OpenedRelay
 from services.cli.tables import Part, console_for, label, show
 from services.cli.terminal import ago, moment, print_json, runnable, safe
 from services.cli.watching import until_nobody_watches
@@ -25,32 +24,24 @@ from services.relay.instances.mod_config import mod_url
 from services.relay.instances.unknown_keys import UnknownKeyCalls
 from services.relay.protocol.errors import StoreError
 from services.relay.service import logs
-from services.relay.service.settings import Settings
 
 EVERY_S = 1.0
 
 
-def run(args: Namespace, settings: Settings) -> int:
-    """0 if all that is served is up, else 1. Raises ConfigError, StoreError, NoSuchInstance."""
-    try:
-        return asyncio.run(_run(args, settings))
-    except KeyboardInterrupt:  # how watching ends
+async def run(relay: OpenedRelay, *, slug: str | None, once: bool, as_json: bool) -> int:
+    """0 if all that is served is up, else 1. Raises StoreError, NoSuchInstance."""
+    if slug:
+        return await _print_one(relay, slug, as_json=as_json)
+    rows, notes = await _look(relay)
+    if as_json:
+        print_json([_plain(row) for row in rows])
+    elif once or not sys.stdout.isatty():
+        columns = console_for(sys.stdout).width if sys.stdout.isatty() else None
+        show(*_noted(notes), *overview(rows, columns))
+    else:
+        await until_nobody_watches(_watch(relay, rows, notes))
         return 0
-
-
-async def _run(args: Namespace, settings: Settings) -> int:
-    async with opened(settings, args.data) as relay:
-        if args.slug:
-            return await _print_one(relay, args.slug, as_json=args.json)
-        rows, notes = await _look(relay)
-        if args.json:
-            print_json([_plain(row) for row in rows])
-        elif args.once or not sys.stdout.isatty():
-            columns = console_for(sys.stdout).width if sys.stdout.isatty() else None
-            show(*_noted(notes), *overview(rows, columns))
-        else:
-            await until_nobody_watches(_watch(relay, rows, notes))
-        return int(any(row.level is Severity.BAD for row in rows))
+    return int(any(row.level is Severity.BAD for row in rows))
 
 
 async def _watch(relay: OpenedRelay, rows: list[FleetRow], notes: list[Problem]) -> None:

@@ -1,16 +1,14 @@
 """`dayz-relay tail`: events as they are accepted and delivered, commands as they end."""
 
 import asyncio
-import contextlib
 import sys
-from argparse import Namespace
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import orjson
 from rich.text import Text
 
-from services.cli.opened_relay import opened
+from services.cli.opened_relay import OpenedRelay
 from services.cli.tables import Rows, label, show
 from services.cli.terminal import clock, complain, moment, print_json, safe
 from services.cli.watching import until_nobody_watches
@@ -19,7 +17,6 @@ from services.relay.instances.activity import DEAD, DELIVERED, EXPIRED, WAITING,
 from services.relay.instances.entries import active
 from services.relay.protocol.errors import ConfigError
 from services.relay.protocol.vocabulary import EventType
-from services.relay.service.settings import Settings
 from services.relay.store.client import Store
 
 MOST_AT_ONCE = 50
@@ -43,30 +40,23 @@ Heard = tuple[str, ActivityEntry]
 _Key = tuple[str, str, bytes]
 
 
-def run(args: Namespace, settings: Settings) -> int:
+async def run(relay: OpenedRelay, *, named: Sequence[str], kinds: Sequence[str] | None, as_json: bool) -> int:
     """Until Ctrl-C. Raises ConfigError, StoreError, NoSuchInstance."""
-    with contextlib.suppress(KeyboardInterrupt):  # how watching ends
-        return asyncio.run(_run(args, settings))
+    slugs = [(await relay.entry(slug)).instance.slug for slug in dict.fromkeys(named)]
+    slugs = slugs or list(active(await relay.entries()))
+    if len(slugs) > MOST_AT_ONCE:
+        example = f"`dayz-relay tail {slugs[0]}`"
+        raise ConfigError(f"there are {len(slugs)} servers: name some, as in {example}")
+    if not slugs:
+        complain("there is no server to watch")
+        return 0
+    if sys.stdout.isatty() and not as_json:
+        complain(_what_is_shown(slugs))
+    await until_nobody_watches(_show(relay.store, slugs, kinds, as_json=as_json))
     return 0
 
 
-async def _run(args: Namespace, settings: Settings) -> int:
-    async with opened(settings, args.data) as relay:
-        slugs = [(await relay.entry(slug)).instance.slug for slug in dict.fromkeys(args.slugs)]
-        slugs = slugs or list(active(await relay.entries()))
-        if len(slugs) > MOST_AT_ONCE:
-            example = f"`dayz-relay tail {slugs[0]}`"
-            raise ConfigError(f"there are {len(slugs)} servers: name some, as in {example}")
-        if not slugs:
-            complain("there is no server to watch")
-            return 0
-        if sys.stdout.isatty() and not args.json:
-            complain(_what_is_shown(slugs))
-        await until_nobody_watches(_show(relay.store, slugs, args))
-    return 0
-
-
-async def _show(store: Store, slugs: Sequence[str], args: Namespace) -> None:
+async def _show(store: Store, slugs: Sequence[str], kinds: Sequence[str] | None, *, as_json: bool) -> None:
     widest, known = max(map(len, slugs)), Known()
     heard: asyncio.Queue[Heard] = asyncio.Queue()
     async with asyncio.TaskGroup() as group:
@@ -75,9 +65,9 @@ async def _show(store: Store, slugs: Sequence[str], args: Namespace) -> None:
                 group.create_task(_listen(source(store, slug), slug, heard))
         async for slug, passed in in_order(heard):
             one = known.told(slug, passed)
-            if one is None or (args.type and one.what not in args.type):
+            if one is None or (kinds and one.what not in kinds):
                 continue
-            if args.json:
+            if as_json:
                 print_json({"instance": slug, "at": moment(one.at_ms), **_plain(one)}, indent=False)
             else:
                 show(line(slug.ljust(widest), one))

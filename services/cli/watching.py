@@ -15,7 +15,7 @@ LOOK_EVERY_S = 1.0
 
 
 async def until_nobody_watches(watched: Coroutine[Any, Any, object]) -> None:
-    """Run `watched` until it ends, or until the terminal or whoever reads the output is gone."""
+    """Run `watched` until Ctrl-C, or until the terminal or whoever reads the output is gone."""
     task = asyncio.create_task(watched)
     terminals = [stream for stream in (sys.stdin, sys.stdout) if stream.isatty()]
     parent = os.getppid()
@@ -26,6 +26,8 @@ async def until_nobody_watches(watched: Coroutine[Any, Any, object]) -> None:
                 return
             await asyncio.wait([task], timeout=LOOK_EVERY_S)
         await task
+    except asyncio.CancelledError:  # by Ctrl-C, which is how watching ends
+        return
     finally:
         task.cancel()
 

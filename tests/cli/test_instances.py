@@ -107,6 +107,30 @@ def test_a_server_is_added_shown_given_a_new_key_disabled_and_removed(terminal: 
     assert [view["slug"] for view in terminal.json("instance", "list")] == ["of-file"]
 
 
+def test_a_server_gets_another_name_and_a_token_of_its_own(terminal: Terminal) -> None:
+    terminal.run("instance", "add", "one", "--name", "Server one")
+    assert "none" in terminal.run("instance", "show", "one").splitlines()[-1]
+    assert "same name" in terminal.run("instance", "set", "one", "--name", "Of the file")
+    (terminal.folder / "token").write_text("a-registration-token")
+    argv = ("instance", "set", "one", "--name", "Another name")
+    said = terminal.run(*argv, "--registration-token-file", "token")
+    assert "one has a new name and registration token" in said
+    view = terminal.json("instance", "show", "one")
+    assert (view["name"], view["has_registration_token"]) == ("Another name", True)
+    assert "nothing is to be changed" in terminal.run("instance", "set", "one", code=2)
+
+
+def test_the_config_of_a_mod_is_shown_again_and_its_key_where_it_is_known(terminal: Terminal) -> None:
+    added = terminal.json("instance", "add", "one", "--name", "Server one")
+    said = terminal.run("instance", "config", "one")
+    assert (
+        "/k/<mod key>" in said and "dayz-relay instance rotate one" in said and added["mod_key"] not in said
+    )
+    assert "/k/key-of-the-file-0123" in terminal.run("instance", "config", "of-file")
+    told = terminal.json("instance", "config", "of-file")
+    assert json.loads(told["mod_config"])["RegistrationToken"] == "key-of-the-file-0123"
+
+
 def test_a_script_deletes_the_data_of_a_server_only_if_it_says_that_it_means_it(terminal: Terminal) -> None:
     terminal.run("instance", "add", "one", "--name", "Server one")
     assert "add --yes" in terminal.run("instance", "remove", "one", "--purge", code=2)
@@ -129,6 +153,10 @@ def test_tokens_come_from_files_or_standard_input(terminal: Terminal) -> None:
         (("rotate", "nobody"), 1, "there is no instance nobody"),
         (("remove", "of-file"), 1, "of-file is defined in relay.toml: change it there"),
         (("add", "of-file", "--name", "abc"), 1, "of-file is defined in relay.toml"),
+        (("set", "of-file", "--name", "abc"), 1, "of-file is defined in relay.toml: change it there"),
+        (("set", "nobody", "--name", "abc"), 1, "there is no instance nobody"),
+        (("show", "nobody"), 1, "there is no instance nobody"),
+        (("set", "of-file", "--name", "x"), 2, "--name: must have 3 to 50 characters"),
         (("add", "Bad", "--name", "abc"), 2, "slug: must be 1 to 63 of a-z"),
         (("add", "one", "--name", "x"), 2, "--name: must have 3 to 50 characters"),
         (("add", "one", "--name", "abc", "--identity-token-file", "none"), 2, "none cannot be read"),

@@ -1,7 +1,7 @@
 """`dayz-relay dlq …`: events that were put aside."""
 
 import re
-from argparse import Namespace
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -49,7 +49,7 @@ def list_dead_letters(
     data: Data = DATA,
 ) -> int:
     """Show the newest; without a server the number for each."""
-    return _run("list", slug=slug, count=count, json=as_json, config=config, data=data)
+    return _run("show_all", config, data, slug=slug, count=count, as_json=as_json)
 
 
 @app.command("show")
@@ -61,7 +61,7 @@ def show_dead_letter(
     data: Data = DATA,
 ) -> int:
     """Show one in full, as the mod sent it."""
-    return _run("show", slug=slug, id=letter_id, json=as_json, config=config, data=data)
+    return _run("show_one", config, data, slug=slug, letter_id=letter_id, as_json=as_json)
 
 
 @app.command("retry")
@@ -73,7 +73,7 @@ def retry_dead_letters(
     data: Data = DATA,
 ) -> int:
     """Try to deliver one again, or all, repaired as they would be today."""
-    return _run("retry", slug=slug, id=letter_id, all=every, config=config, data=data)
+    return _run("retry", config, data, slug=slug, letter_id=letter_id, every=every)
 
 
 @app.command("drop")
@@ -86,11 +86,11 @@ def drop_dead_letters(
     data: Data = DATA,
 ) -> int:
     """Delete one, or all."""
-    return _run("drop", slug=slug, id=letter_id, all=every, yes=yes, config=config, data=data)
+    return _run("drop", config, data, slug=slug, letter_id=letter_id, every=every, yes=yes)
 
 
-def _run(action: str, **given: Any) -> int:
+def _run(name: str, config: Path, data: Path, **given: Any) -> int:
     from services.cli import dlq
-    from services.cli.settings_of import loaded_from
+    from services.cli.opened_relay import at_relay
 
-    return dlq.run(Namespace(action=action, **given), loaded_from(given["config"]).settings)
+    return at_relay(config, data, getattr(dlq, name), **given)

@@ -1,8 +1,7 @@
 """Commands that look at a relay, at work or not."""
 
-import importlib
-from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -57,7 +56,9 @@ def status(
     data: Data = DATA,
 ) -> int:
     """Show all servers live, or one in detail."""
-    return _look("status", slug=slug, once=once, json=as_json, config=config, data=data)
+    from services.cli import status
+
+    return _run(status.run, config, data, slug=slug, once=once, as_json=as_json)
 
 
 @app.command(
@@ -91,8 +92,8 @@ def doctor(
     from services.cli.settings_of import loaded_from, warnings_of
 
     loaded = loaded_from(config)
-    args = Namespace(identify=identify, alerts=alerts, json=as_json, config=config, data=data)
-    return doctor.run(args, loaded, warnings_of(config, loaded))
+    place = doctor.Place(config, data, loaded.settings, warnings_of(config, loaded))
+    return doctor.run(place, identify=identify, alerts=alerts, as_json=as_json)
 
 
 @app.command(
@@ -123,7 +124,9 @@ def tail(
     data: Data = DATA,
 ) -> int:
     """Show events as they wait and pass, and commands as they end, from the last 50 of each on."""
-    return _look("tail", slugs=slugs or [], type=kinds, json=as_json, config=config, data=data)
+    from services.cli import tail
+
+    return _run(tail.run, config, data, named=slugs or [], kinds=kinds, as_json=as_json)
 
 
 @app.command(
@@ -134,7 +137,9 @@ def players(
     slug: MaybeSlug = None, as_json: AsJson = False, config: Config = RELAY_TOML, data: Data = DATA
 ) -> int:
     """Show who is online, as far as the relay knows."""
-    return _look("players", slug=slug, json=as_json, config=config, data=data)
+    from services.cli import players
+
+    return _run(players.run, config, data, slug=slug, as_json=as_json)
 
 
 @app.command(
@@ -152,14 +157,15 @@ def say(
     data: Data = DATA,
 ) -> int:
     """Send a message to everybody on a server, and wait until it is shown."""
-    return _look("say", slug=slug, text=text, config=config, data=data)
+    from services.cli import say
+
+    return _run(say.run, config, data, slug=slug, text=" ".join(text))
 
 
-def _look(name: str, **given: Any) -> int:
-    from services.cli.settings_of import loaded_from
+def _run(command: Callable[..., Awaitable[int]], config: Path, data: Path, **given: Any) -> int:
+    from services.cli.opened_relay import at_relay
 
-    run: Callable[..., int] = importlib.import_module(f"services.cli.{name}").run
-    return run(Namespace(**given), loaded_from(given["config"]).settings)
+    return at_relay(config, data, command, **given)
 
 
 app.add_typer(dead_letters.app, name="dlq", rich_help_panel=PANEL)

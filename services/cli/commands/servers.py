@@ -1,7 +1,6 @@
 """Commands that add, change and remove servers."""
 
 import os
-from argparse import Namespace
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
@@ -55,20 +54,44 @@ def add(
     """Add a server; prints what its mod needs. The key is shown only this once."""
     return _run(
         "add",
+        config,
+        data,
         slug=slug,
         name=name,
         identity_token_file=identity_token_file,
         registration_token_file=registration_token_file,
-        json=as_json,
-        config=config,
-        data=data,
+        as_json=as_json,
     )
 
 
 @instance_app.command("list")
 def list_servers(as_json: AsJson = False, config: Config = RELAY_TOML, data: Data = DATA) -> int:
     """Show all servers, those of relay.toml too."""
-    return _run("list", json=as_json, config=config, data=data)
+    return _run("show_all", config, data, as_json=as_json)
+
+
+@instance_app.command("show")
+def show(slug: Slug, as_json: AsJson = False, config: Config = RELAY_TOML, data: Data = DATA) -> int:
+    """Show one server; `dayz-relay status SLUG` also says what is wrong with it."""
+    return _run("show", config, data, slug=slug, as_json=as_json)
+
+
+@instance_app.command("config")
+def show_config(slug: Slug, as_json: AsJson = False, config: Config = RELAY_TOML, data: Data = DATA) -> int:
+    """Print what goes into the mod's config.json."""
+    return _run("show_config", config, data, slug=slug, as_json=as_json)
+
+
+@instance_app.command("set")
+def change(
+    slug: Slug,
+    name: Annotated[str | None, typer.Option(help="3 to 50 characters, for Takaro.")] = None,
+    registration_token_file: SecretFile = None,
+    config: Config = RELAY_TOML,
+    data: Data = DATA,
+) -> int:
+    """Give a server another name, or a registration token of its own."""
+    return _run("change", config, data, slug=slug, name=name, registration_token_file=registration_token_file)
 
 
 @instance_app.command("rotate")
@@ -87,19 +110,19 @@ def rotate(
     data: Data = DATA,
 ) -> int:
     """Give a server a new mod key."""
-    return _run("rotate", slug=slug, overlap_h=overlap_h, force=force, json=as_json, config=config, data=data)
+    return _run("rotate", config, data, slug=slug, overlap_h=overlap_h, force=force, as_json=as_json)
 
 
 @instance_app.command("disable")
 def disable(slug: Slug, config: Config = RELAY_TOML, data: Data = DATA) -> int:
     """Stop serving a server; its events are kept."""
-    return _run("disable", slug=slug, config=config, data=data)
+    return _run("disable", config, data, slug=slug)
 
 
 @instance_app.command("enable")
 def enable(slug: Slug, config: Config = RELAY_TOML, data: Data = DATA) -> int:
     """Serve it again."""
-    return _run("enable", slug=slug, config=config, data=data)
+    return _run("enable", config, data, slug=slug)
 
 
 @instance_app.command("remove")
@@ -111,14 +134,14 @@ def remove(
     data: Data = DATA,
 ) -> int:
     """Remove a server; its data is deleted a day later."""
-    return _run("remove", slug=slug, purge=purge, yes=yes, config=config, data=data)
+    return _run("remove", config, data, slug=slug, purge=purge, yes=yes)
 
 
-def _run(action: str, **given: Any) -> int:
+def _run(action: str, config: Path, data: Path, **given: Any) -> int:
     from services.cli import instances
-    from services.cli.settings_of import loaded_from
+    from services.cli.opened_relay import at_relay
 
-    return instances.run(Namespace(action=action, **given), loaded_from(given["config"]).settings)
+    return at_relay(config, data, getattr(instances, action), **given)
 
 
 @app.command(
