@@ -13,31 +13,25 @@ ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docker-compose.yml").read_text()
 
 
-class Missing(Exception):
-    """A variable with :? is not set."""
-
-
 def env_file(path: Path) -> dict[str, str]:
     lines = [line for line in path.read_text().splitlines() if line and not line.startswith("#")]
     return {name: value for name, _, value in (line.partition("=") for line in lines)}
 
 
 def put_in(value: Any, environ: Mapping[str, str]) -> Any:
-    """Each ${NAME}, ${NAME:-default} and ${NAME:?complaint} in the texts of `value`, and $$ for $."""
+    """Each ${NAME} and ${NAME:-default} in the texts of `value`, and $$ for $."""
 
     def one(match: re.Match[str]) -> str:
         if match.group() == "$$":
             return "$"
         name, how, rest = match.group("name", "how", "rest")
         given = environ.get(name, "")
-        if not given and how == ":?":
-            raise Missing(f"{name} {rest}")
         assert how or name in environ, f"{name} has no default"
         return given or rest or ""
 
     match value:
         case str():
-            found = re.sub(r"\$\$|\$\{(?P<name>\w+)(?:(?P<how>:[-?])(?P<rest>[^}]*))?\}|\$(?!\$)", one, value)
+            found = re.sub(r"\$\$|\$\{(?P<name>\w+)(?:(?P<how>:-)(?P<rest>[^}]*))?\}|\$(?!\$)", one, value)
             return found
         case dict():
             return {key: put_in(part, environ) for key, part in value.items()}
@@ -47,7 +41,7 @@ def put_in(value: Any, environ: Mapping[str, str]) -> Any:
 
 
 def read(environ: Mapping[str, str]) -> dict[str, Any]:
-    """The whole file with its variables put in. Raises Missing."""
+    """The whole file with its variables put in."""
     return dict(put_in(yaml.safe_load(TEXT), environ))
 
 

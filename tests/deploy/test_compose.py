@@ -18,20 +18,24 @@ import yaml
 
 from services.relay.protocol.errors import ConfigError
 from services.relay.service.settings import Settings, load
+from services.relay.store.url import parse
 from services.uplink.connection.closing_times import STOP_WITHIN_S
-from tests.deploy.compose import ROOT, TEXT, Missing, env_file, image, is_ours, put_in, read
+from tests.deploy.compose import ROOT, TEXT, env_file, image, is_ours, put_in, read
 from tests.support.command_line import parsed
 from tests.support.redis_server import binaries
 
 EXAMPLE = env_file(ROOT / ".env.example")
-FILLED = EXAMPLE | {
-    "REDIS_PASSWORD": "0123456789abcdef",
-    "TAKARO_REGISTRATION_TOKEN": "registration-token",
-    "TAKARO_SERVER_NAME": "My DayZ server",
-    "TAKARO_IDENTITY_TOKEN": "identity-token",
-    "RELAY_INSTANCE__0__MOD_KEYS": "mod-key-0123456789",
-    "RELAY_MODAPI__ADMIN_TOKEN": "admin-token-0123456789",
+FILLED = EXAMPLE | {"TAKARO_SERVER_NAME": "My DayZ server"}
+SECRETS = {
+    "redis_password": '0123456789/#?%\\"$',
+    "admin_token": "admin-token-0123456789",
+    "registration_token": "registration-token",
+    "identity_token": "identity-token",
+    "mod_key": "mod-key-0123456789",
+    "discord_url": "",
+    "grafana_password": "grafana",
 }
+"""As ./setup.sh writes them, and a password with all that could be read in another way."""
 DEMO = env_file(ROOT / "deploy" / "demo" / "compose.env")
 FILE = read(FILLED)
 SERVICES: dict[str, dict[str, Any]] = FILE["services"]
@@ -48,12 +52,25 @@ WANTED = {
 """Of Redis: services/ARCHITECTURE.md, "accepted means in Redis, synced to disk"."""
 
 
-def settings_of(name: str, environ: dict[str, str]) -> Settings:
-    """What a service of the relay takes from its container's environment, and from relay.toml."""
+def variables_of(name: str, environ: dict[str, str], folder: Path) -> dict[str, str]:
+    """The environment of a container. Its secrets are in `folder`."""
     compose = read(environ)
-    (config,) = [mount.split(":")[0] for mount in compose["services"][name]["volumes"]]
+    service = compose["services"][name]
+    for secret in service["secrets"]:
+        source = Path(compose["secrets"][secret]["file"])
+        text = SECRETS[secret] if source.parent == Path("secrets") else (ROOT / source).read_text()
+        (folder / secret).write_text(text)
+    return {
+        variable: text.replace("/run/secrets", str(folder))
+        for variable, text in (image()[0] | service["environment"]).items()
+    }
+
+
+def settings_of(name: str, environ: dict[str, str], folder: Path) -> Settings:
+    """What a service takes from its container's environment, its secrets, and relay.toml."""
+    (config,) = [mount["source"] for mount in read(environ)["services"][name]["volumes"]]
     path = ROOT / config / "relay.toml"
-    loaded = load(path if path.exists() else None, image()[0] | compose["services"][name]["environment"])
+    loaded = load(path if path.exists() else None, variables_of(name, environ, folder))
     assert loaded.warnings == ()
     return loaded.settings
 
@@ -69,9 +86,23 @@ def test_it_is_valid_by_the_compose_specification(environ: dict[str, str]) -> No
     assert not checker.is_valid(spoiled)
 
 
-def test_without_a_password_it_says_which_line_to_fill_in() -> None:
-    with pytest.raises(Missing, match=r"REDIS_PASSWORD is not set, see \.env\.example"):
-        read(EXAMPLE)
+def test_every_secret_is_one_file_that_a_service_reads() -> None:
+    assert {name: entry["file"] for name, entry in FILE["secrets"].items()} == {
+        name: f"./secrets/{name}" for name in SECRETS
+    }
+    used = {secret for service in SERVICES.values() for secret in service.get("secrets", [])}
+    assert used == set(SECRETS)
+    for service in SERVICES.values():
+        environ = service.get("environment", {})
+        of_secrets = [name for name in environ if re.search("PASSWORD|TOKEN|MOD_KEY|DISCORD", name)]
+        assert all(name.endswith("_FILE") for name in of_secrets)
+        named = {text.removeprefix("/run/secrets/") for text in environ.values() if "/run/secrets/" in text}
+        assert named <= set(service.get("secrets", []))
+
+
+def test_the_image_is_built_once() -> None:
+    assert [name for name, service in SERVICES.items() if "build" in service] == ["modapi"]
+    assert {SERVICES[name]["image"] for name in OURS} == {"dayz-relay:local"}
 
 
 def test_every_variable_is_explained_in_the_example_and_used() -> None:
@@ -87,33 +118,35 @@ def test_what_the_example_says_by_default_is_the_default() -> None:
 
 
 @pytest.mark.parametrize("name", RELAY)
-def test_a_filled_in_example_makes_one_complete_server(name: str) -> None:
-    settings = settings_of(name, FILLED)
+def test_a_filled_in_example_makes_one_complete_server(name: str, tmp_path: Path) -> None:
+    settings = settings_of(name, FILLED, tmp_path)
     (instance,) = settings.instances
     assert instance.name == "My DayZ server" and instance.registration_token and instance.mod_keys
-    assert settings.redis.url and "0123456789abcdef@redis:6379" in settings.redis.url.get_secret_value()
+    assert settings.redis.url
+    address = parse(settings.redis.url.get_secret_value())
+    assert (address.login.password, str(address.endpoints[0])) == (SECRETS["redis_password"], "redis:6379")
     assert settings.takaro.url == "wss://connect.takaro.io/"
 
 
 @pytest.mark.parametrize("environ", [FILLED, DEMO], ids=["filled .env", "demo"])
-def test_the_page_can_be_opened(environ: dict[str, str]) -> None:
+def test_the_page_can_be_opened(environ: dict[str, str], tmp_path: Path) -> None:
     """In a container it is on no loopback address, and without a token it shows itself to nobody."""
-    assert settings_of("modapi", environ).modapi.admin_token
+    assert settings_of("modapi", environ, tmp_path).modapi.admin_token
 
 
-def test_the_servers_of_the_demo_have_keys_that_open() -> None:
-    settings = settings_of("modapi", DEMO)
+def test_the_servers_of_the_demo_have_keys_that_open(tmp_path: Path) -> None:
+    settings = settings_of("modapi", DEMO, tmp_path)
     keys = {key.get_secret_value() for instance in settings.instances for key in instance.mod_keys}
     mods = [name for name in OURS if name.startswith("demo-") and name != "demo-takaro"]
     commands = [SERVICES[name]["command"] for name in mods]
     urls = {command[command.index("--url") + 1] for command in commands}
     assert urls == {f"http://modapi:{settings.modapi.port}/k/{key}" for key in keys}
-    assert settings == settings_of("uplink", DEMO)
+    assert settings == settings_of("uplink", DEMO, tmp_path)
 
 
-def test_the_takaro_of_the_demo_is_where_uplink_looks_for_it() -> None:
+def test_the_takaro_of_the_demo_is_where_uplink_looks_for_it(tmp_path: Path) -> None:
     args = parsed(SERVICES["demo-takaro"]["command"])
-    settings = settings_of("uplink", DEMO)
+    settings = settings_of("uplink", DEMO, tmp_path)
     assert settings.takaro.url == f"ws://demo-takaro:{args['port']}/" and args["host"] == "0.0.0.0"
     token = settings.takaro.registration_token
     assert token and args["registration_token"] == token.get_secret_value()
@@ -124,14 +157,22 @@ def test_the_command_exists(name: str) -> None:
     parsed(SERVICES[name]["command"])
 
 
+FOR_FILES_OF_OTHERS = {
+    "backup": {"CHOWN", "DAC_OVERRIDE"},
+    "setup": {"CHOWN", "DAC_OVERRIDE", "FOWNER"},
+}
+"""What runs as root, because it writes files of other users, with the rights that this needs."""
+
+
 @pytest.mark.parametrize("name", SERVICES)
 def test_every_service_is_hardened_and_limited(name: str) -> None:
     service = SERVICES[name]
     user = service.get("user", image()[2] if is_ours(service) else "")
-    assert user and not user.startswith(("0", "root"))
+    assert user and (not user.startswith(("0", "root")) or name in FOR_FILES_OF_OTHERS)
+    assert set(service.get("cap_add", [])) == FOR_FILES_OF_OTHERS.get(name, set())
     assert service["read_only"] and service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
-    assert service["restart"] == "unless-stopped"
+    assert service["restart"] == ("no" if name in ("cli", "setup") else "unless-stopped")
     assert {"memory", "pids"} <= service["deploy"]["resources"]["limits"].keys()
     assert "max-size" in service["logging"]["options"]
 
@@ -140,7 +181,7 @@ def test_every_service_is_hardened_and_limited(name: str) -> None:
 def test_every_health_check_is_a_command_of_its_image(name: str) -> None:
     """Those of modapi and uplink come with their image: `make image-test` lets them answer."""
     check = SERVICES[name]["healthcheck"]
-    if is_ours(SERVICES[name]):
+    if is_ours(SERVICES[name]) or name == "setup":
         assert check == {"disable": True}
         return
     kind, *command = check["test"]
@@ -152,7 +193,7 @@ def test_every_health_check_is_a_command_of_its_image(name: str) -> None:
 
 def test_several_uplinks_can_run() -> None:
     assert not {"ports", "container_name", "hostname"} & SERVICES["uplink"].keys()
-    assert SERVICES["uplink"].get("volumes") == ["./config:/config:ro"]
+    assert [mount["read_only"] for mount in SERVICES["uplink"]["volumes"]] == [True]
     assert SERVICES["uplink"]["deploy"]["replicas"] == "1"
     assert read(FILLED | {"UPLINKS": "3"})["services"]["uplink"]["deploy"]["replicas"] == "3"
 
@@ -164,9 +205,13 @@ def test_what_is_published_is_published_to_this_machine_only() -> None:
         "prometheus": ["127.0.0.1:9090:9090"],
         "grafana": ["127.0.0.1:3000:3000"],
     }
+    for name in ("MODS_PORT", "ADMIN_PORT"):
+        assert all(
+            one.startswith("127.0.0.1:") for one in read(FILLED | {name: "1"})["services"]["modapi"]["ports"]
+        )
     assert FILE["networks"]["store"] == {"internal": True}
     in_store = {name for name, service in SERVICES.items() if "store" in service.get("networks", [])}
-    assert in_store == {"redis", *RELAY} and SERVICES["redis"]["networks"] == ["store"]
+    assert in_store == {"redis", "cli", "backup", *RELAY} and SERVICES["redis"]["networks"] == ["store"]
 
 
 def test_without_a_profile_only_the_relay_runs() -> None:
@@ -174,6 +219,9 @@ def test_without_a_profile_only_the_relay_runs() -> None:
     assert {profile for service in SERVICES.values() for profile in service.get("profiles", [])} == {
         "monitoring",
         "demo",
+        "cli",
+        "backup",
+        "setup",
     }
 
 
@@ -188,9 +236,13 @@ def test_images_are_exact() -> None:
 
 def test_what_is_mounted_is_there() -> None:
     mounts = [mount for service in SERVICES.values() for mount in service.get("volumes", [])]
-    sources = {mount.split(":")[0] for mount in mounts} - {"./config"}
+    made_by_setup = [mount for mount in mounts if isinstance(mount, dict)]
+    assert {mount["source"] for mount in made_by_setup} == {"./config", "./backups"}
+    # The engine would make a missing folder, as root.
+    assert all(mount["bind"] == {"create_host_path": False} for mount in made_by_setup)
+    sources = {mount.split(":")[0] for mount in mounts if isinstance(mount, str)}
     assert {source for source in sources if not source.startswith(".")} == set(FILE["volumes"])
-    assert all((ROOT / source).is_dir() for source in sources if source.startswith("."))
+    assert all((ROOT / source).exists() for source in sources if source.startswith("."))
 
 
 def test_prometheus_asks_every_replica_at_the_port_of_its_service() -> None:
@@ -221,7 +273,10 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[subp
     shell, option, script = put_in(yaml.safe_load(TEXT)["services"]["redis"]["command"], FILLED)
     assert "\ndir /data\n" in script
     script = script.replace("\ndir /data\n", f"\ndir {tmp_path}\nport 0\nunixsocket {tmp_path}/s\n")
-    environ = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "REDISCLI_AUTH": FILLED["REDIS_PASSWORD"]}
+    password = tmp_path / "password"
+    password.write_text(SECRETS["redis_password"])
+    script = script.replace("/run/secrets/redis_password", str(password))
+    environ = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen([shell, option, script], env=environ, stdout=log, stderr=log)
     yield process, tmp_path / "s"
@@ -236,7 +291,7 @@ def test_redis_loses_nothing_asks_for_its_password_and_shows_it_to_nobody(
     until_there(socket)
     with redis.Redis(unix_socket_path=str(socket)) as stranger, pytest.raises(redis.AuthenticationError):
         stranger.ping()
-    password = FILLED["REDIS_PASSWORD"]
+    password = SECRETS["redis_password"]
     with redis.Redis(unix_socket_path=str(socket), password=password, decode_responses=True) as client:
         assert {name: client.config_get(name)[name] for name in WANTED} == WANTED
     assert password.encode() not in Path(f"/proc/{process.pid}/cmdline").read_bytes()
@@ -251,15 +306,14 @@ def until_there(socket: Path) -> None:
         time.sleep(0.02)
 
 
-def test_every_line_of_the_example_can_be_used() -> None:
+def test_every_line_of_the_example_can_be_used(tmp_path: Path) -> None:
     """As a person would who takes all the # away."""
     text = (ROOT / ".env.example").read_text()
     given = dict(re.findall(r"^#(RELAY_\w+)=(.+)$", text, re.MULTILINE))
     assert set(given) == set(re.findall(r"^#(RELAY_\w+)=", text, re.MULTILINE))
-    environ = read(FILLED | given)["services"]["modapi"]["environment"]
     # A service may look for the certificate, which is not on this machine, and complain of that alone.
     try:
-        assert load(None, image()[0] | environ).warnings == ()
+        assert load(None, variables_of("modapi", FILLED | given, tmp_path)).warnings == ()
     except ConfigError as refused:
         assert all(line.startswith("RELAY_MODAPI__TLS_") for line in str(refused).splitlines())
 

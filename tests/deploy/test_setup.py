@@ -1,0 +1,122 @@
+"""./setup.sh: what it makes of a fresh copy, and that it loses nothing of an old one."""
+
+import os
+import shutil
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.deploy.compose import ROOT
+
+SECRETS = {"redis_password", "admin_token", "grafana_password", "identity_token", "mod_key"}
+"""Those that are made up."""
+
+OLD = """\
+# mine
+REDIS_PASSWORD=letters123
+RELAY_MODAPI__ADMIN_TOKEN="admin-token-0123456789"
+TAKARO_REGISTRATION_TOKEN=registration   # of the dashboard
+TAKARO_SERVER_NAME='My server'
+TAKARO_IDENTITY_TOKEN='identity of old'
+RELAY_INSTANCE__0__MOD_KEYS=mod-key-0123456789
+MODS_ADDRESS=0.0.0.0:8099
+#ADMIN_ADDRESS=127.0.0.1:9088
+"""
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    for name in ("setup.sh", ".env.example"):
+        shutil.copy(ROOT / name, tmp_path)
+    return tmp_path
+
+
+def setup(folder: Path, **environ: str) -> str:
+    return subprocess.run(
+        [folder / "setup.sh"],
+        env={"PATH": os.environ["PATH"], **environ},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+
+def secrets(folder: Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in (folder / "secrets").iterdir()}
+
+
+def test_a_fresh_copy_gets_secrets_that_nobody_can_guess(copy: Path) -> None:
+    told = setup(copy, TAKARO_SERVER_NAME="My server", TAKARO_REGISTRATION_TOKEN="registration")
+    made = secrets(copy)
+    assert made.keys() == SECRETS | {"registration_token", "discord_url"}
+    assert (made["registration_token"], made["discord_url"]) == ("registration", "")
+    assert all(len(made[name]) == 32 for name in SECRETS) and len({made[name] for name in SECRETS}) == 5
+    assert "    My server\n" in told and f"http://127.0.0.1:8088/k/{made['mod_key']}" in told
+    assert (copy / "config").is_dir() and (copy / "backups").is_dir()
+
+
+def test_only_its_owner_reads_the_secrets_and_each_container_does(copy: Path) -> None:
+    setup(copy)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in copy.iterdir()}
+    closed = {"secrets": 0o700, "backups": 0o700, ".env": 0o600}
+    assert modes.items() >= (closed | {"config": 0o755}).items()
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (copy / "secrets").iterdir()} == {0o644}
+
+
+def test_a_second_run_changes_nothing(copy: Path) -> None:
+    setup(copy, TAKARO_SERVER_NAME="It's mine", TAKARO_REGISTRATION_TOKEN="registration")
+    before = secrets(copy), (copy / ".env").read_text()
+    assert "    It's mine\n" in setup(copy)
+    assert (secrets(copy), (copy / ".env").read_text()) == before
+
+
+@pytest.mark.parametrize("relay_toml", [True, False])
+def test_without_a_name_there_is_no_server(copy: Path, relay_toml: bool) -> None:
+    if relay_toml:
+        (copy / "config").mkdir()
+        (copy / "config" / "relay.toml").touch()
+    told = setup(copy, **({"TAKARO_SERVER_NAME": "not asked for"} if relay_toml else {}))
+    made = secrets(copy)
+    assert (made["identity_token"], made["mod_key"]) == ("", "") and made["redis_password"]
+    assert "TakaroApiUrl" not in told
+
+
+def test_the_secrets_of_an_old_env_move_and_its_addresses_get_ports(copy: Path) -> None:
+    (copy / ".env").write_text(OLD)
+    setup(copy)
+    made = secrets(copy)
+    assert len(made.pop("grafana_password")) == 32
+    assert made == {
+        "redis_password": "letters123",
+        "admin_token": "admin-token-0123456789",
+        "registration_token": "registration",
+        "identity_token": "identity of old",
+        "mod_key": "mod-key-0123456789",
+        "discord_url": "",
+    }
+    assert (copy / ".env").read_text().splitlines() == [
+        "# mine",
+        "TAKARO_SERVER_NAME='My server'",
+        "MODS_ADDRESS=0.0.0.0",
+        "MODS_PORT=8099",
+        "#ADMIN_ADDRESS=127.0.0.1:9088",
+    ]
+
+
+def test_of_two_values_of_one_secret_none_is_lost(copy: Path) -> None:
+    setup(copy)
+    with (copy / ".env").open("a") as file:
+        file.write("REDIS_PASSWORD=another\n")
+    assert "REDIS_PASSWORD of .env is not used" in setup(copy)
+    assert "REDIS_PASSWORD=another" in (copy / ".env").read_text()
+
+
+def test_git_ignores_what_it_makes_and_what_backups_are_called() -> None:
+    names = [".env", "secrets/admin_token", "config/relay.toml", "backups/redis-1.tar.gz", "redis.tar.gz"]
+    ignored = subprocess.run(
+        ["git", "-C", ROOT, "check-ignore", *names], capture_output=True, text=True
+    ).stdout
+    assert ignored.splitlines() == names
