@@ -78,7 +78,7 @@ image-test: $(VENV)/.ready-dev
 bench: $(VENV)/.ready-dev
 	$(BIN)/python -m bench.run
 
-# What comes from tables in the code: parts of services/ARCHITECTURE.md, docs/metrics.md and settings.md, the dashboards.
+# What comes from tables in the code: parts of services/ARCHITECTURE.md, docs/commands.md, metrics.md, settings.md, the dashboards.
 docs: $(VENV)/.ready-dev
 	$(BIN)/python -m docs.generate
 

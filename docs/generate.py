@@ -1,9 +1,9 @@
-"""Writes what comes from tables in the code: parts of services/ARCHITECTURE.md, the pages of all metrics
-and settings, the dashboards. `make docs` runs it."""
+"""Writes what comes from tables in the code: parts of services/ARCHITECTURE.md, the pages of all
+commands, metrics and settings, the dashboards. `make docs` runs it."""
 
 from pathlib import Path
 
-from docs import dashboards, metrics, settings
+from docs import commands, dashboards, metrics, settings
 from services.modapi.dialect.events import EVENT_MAPPERS
 from services.modapi.dialect.flatten import FLATTENERS
 from services.modapi.dialect.results import RESULT_MAPPERS
@@ -70,6 +70,7 @@ def written(page: str) -> str:
 
 if __name__ == "__main__":
     PAGE.write_text(written(PAGE.read_text()))
+    commands.PAGE.write_text(commands.page())
     metrics.PAGE.write_text(metrics.page())
     settings.PAGE.write_text(settings.page())
     dashboards.write()

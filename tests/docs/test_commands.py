@@ -50,6 +50,7 @@ def commands() -> set[tuple[str, str]]:
 def test_the_command_exists(page: str, words: str) -> None:
     for name, value in STANDS_FOR.items():
         words = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", value, words)
+    words = re.sub(r"\[([\w.-]+)\]", r"\1", words)  # a value that may be left out
     given = shlex.split(re.split(r" [|>] |\)", words)[0], posix="\\" not in words)
     command, rest = COMMANDS, given
     while isinstance(command, TyperGroup) and rest and rest[0] in command.commands:
@@ -58,6 +59,23 @@ def test_the_command_exists(page: str, words: str) -> None:
         assert command is not COMMANDS  # just named: what it needs besides is said elsewhere
     elif "--help" not in rest and "--version" not in rest:
         parsed(given)
+
+
+def leaves(command: object, *path: str) -> list[tuple[str, ...]]:
+    """All commands that do something, with the words that lead to each."""
+    if not isinstance(command, TyperGroup):
+        return [path]
+    return [leaf for name, below in command.commands.items() for leaf in leaves(below, *path, name)]
+
+
+@pytest.mark.parametrize("path", leaves(COMMANDS), ids=" ".join)
+def test_a_test_runs_the_command(path: tuple[str, ...]) -> None:
+    """By its words in the code of a test, or in a block of a page that a test runs."""
+    quoted = '"' + '", "'.join(path) + '"'
+    in_tests = [ROOT / "tests" / folder for folder in ("cli", "flows", "agent", "docs")]
+    texts = [file.read_text() for folder in in_tests for file in sorted(folder.glob("*.py"))]
+    run = [block.text for block in blocks("bash") if not block.marker.startswith("not run")]
+    assert any(quoted in text for text in texts) or any(f"relay {' '.join(path)}" in text for text in run)
 
 
 def test_they_are_found() -> None:

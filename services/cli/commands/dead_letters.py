@@ -48,7 +48,10 @@ def list_dead_letters(
     config: Config = RELAY_TOML,
     data: Data = DATA,
 ) -> int:
-    """Show the newest; without a server the number for each."""
+    """Show the newest; without a server the number for each.
+
+    They are events that Takaro would refuse, or has refused.
+    """
     return _run("show_all", config, data, slug=slug, count=count, as_json=as_json)
 
 
@@ -85,7 +88,10 @@ def drop_dead_letters(
     config: Config = RELAY_TOML,
     data: Data = DATA,
 ) -> int:
-    """Delete one, or all."""
+    """Delete one, or all.
+
+    With --all it asks first.
+    """
     return _run("drop", config, data, slug=slug, letter_id=letter_id, every=every, yes=yes)
 
 

@@ -55,7 +55,10 @@ def status(
     config: Config = RELAY_TOML,
     data: Data = DATA,
 ) -> int:
-    """Show all servers live, or one in detail."""
+    """Show all servers live, or one in detail.
+
+    The detail says what is wrong and how to fix it.
+    """
     from services.cli import status
 
     return _run(status.run, config, data, slug=slug, once=once, as_json=as_json)
@@ -123,7 +126,11 @@ def tail(
     config: Config = RELAY_TOML,
     data: Data = DATA,
 ) -> int:
-    """Show events as they wait and pass, and commands as they end, from the last 50 of each on."""
+    """Show events as they wait and pass, and commands as they end, from the last 50 of each on.
+
+    Events (→) wait for Takaro, or were delivered or put aside; commands (←) have ended. At most 50 servers
+    are shown at once.
+    """
     from services.cli import tail
 
     return _run(tail.run, config, data, named=slugs or [], kinds=kinds, as_json=as_json)
@@ -156,7 +163,10 @@ def say(
     config: Config = RELAY_TOML,
     data: Data = DATA,
 ) -> int:
-    """Send a message to everybody on a server, and wait until it is shown."""
+    """Send a message to everybody on a server, and wait until it is shown.
+
+    It then appears in `tail` and on the status page.
+    """
     from services.cli import say
 
     return _run(say.run, config, data, slug=slug, text=" ".join(text))

@@ -33,7 +33,10 @@ Warned = Annotated[bool, typer.Option("--warned", hidden=True)]
     ),
 )
 def up(config: Config = RELAY_TOML, data: Data = DATA) -> int:
-    """Run the whole relay, with its own store unless redis.url is set."""
+    """Run the whole relay, with its own store unless redis.url is set.
+
+    What dies is started again.
+    """
     from services.cli import up
 
     return up.run(config, data, os.environ)
@@ -102,7 +105,7 @@ def check(config: Config = RELAY_TOML) -> None:
 
 @token_app.command("new", epilog=examples("dayz-relay token new --kind identity"))
 def token_new(kind: Annotated[Kind, typer.Option(help="What it is for.")] = "mod-key") -> None:
-    """Print a new one, and say where it goes."""
+    """Create a secret that nobody can guess, and say where it goes."""
     import secrets
 
     print(secrets.token_urlsafe(32))

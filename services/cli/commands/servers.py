@@ -78,7 +78,10 @@ def show(slug: Slug, as_json: AsJson = False, config: Config = RELAY_TOML, data:
 
 @instance_app.command("config")
 def show_config(slug: Slug, as_json: AsJson = False, config: Config = RELAY_TOML, data: Data = DATA) -> int:
-    """Print what goes into the mod's config.json."""
+    """Print what goes into the mod's config.json.
+
+    A key is shown only if it stands in relay.toml.
+    """
     return _run("show_config", config, data, slug=slug, as_json=as_json)
 
 
@@ -109,7 +112,10 @@ def rotate(
     config: Config = RELAY_TOML,
     data: Data = DATA,
 ) -> int:
-    """Give a server a new mod key."""
+    """Give a server a new mod key.
+
+    The previous one stays valid for a day. Refused while an earlier rotation runs.
+    """
     return _run("rotate", config, data, slug=slug, overlap_h=overlap_h, force=force, as_json=as_json)
 
 

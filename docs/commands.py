@@ -1,0 +1,151 @@
+"""docs/commands.md: every command with its options, from the command line itself."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from typer.core import TyperArgument, TyperGroup, TyperOption
+from typer.main import get_command
+
+from services.cli.main import app
+
+PAGE = Path(__file__).parent / "commands.md"
+
+SAID_ONCE = {"--config", "--data", "--help"}
+"""Options that many commands have. The page explains them once."""
+
+HEAD = """\
+# Commands
+
+`make docs` writes this page from the code. `make` installs the command as `.venv/bin/dayz-relay`; for
+other installations see [How to type the commands](connect.md#how-to-type-the-commands). `--help`
+explains each command, most of them with examples.
+
+## Where the relay is
+
+Every command but `agent`, `token`, `demo` and `sim` needs the settings. Those that work on a relay also
+need its store. By default both are in the working folder:
+
+| option | variable | default |
+|---|---|---|
+| `--config FILE` | `DAYZ_RELAY_CONFIG` | `relay.toml` |
+| `--data DIR`, the store of `up`; not used with `redis.url` | `DAYZ_RELAY_DATA` | `data` |
+
+Set the variables to avoid typing the options each time:
+
+```bash
+export DAYZ_RELAY_CONFIG=$PWD/relay.toml DAYZ_RELAY_DATA=$PWD/data
+```
+"""
+
+NOTES = {
+    "To run it": """\
+`agent` is explained in [Log lines](connect.md#log-lines). `dayz-relay --install-completion` lets your
+shell (bash, zsh, fish, PowerShell) complete these commands, with servers and files; it finds the servers
+through the variables above.
+
+```bash
+dayz-relay check
+dayz-relay token new --kind identity
+eval "$(dayz-relay completion bash)"
+```
+""",
+    "To look at it": """\
+Colours are written only to terminals, and none with `NO_COLOR`. Through a pipe lines are neither cut nor
+wrapped. Times are local, in JSON they are UTC.
+
+```bash
+dayz-relay status --once
+dayz-relay status main
+dayz-relay doctor
+dayz-relay players main --json
+dayz-relay say main The server restarts in five minutes.
+dayz-relay dlq list main
+```
+`status` at a terminal and `tail` run until Ctrl-C, or until their terminal is closed.
+
+An event has a line in `tail` as soon as Takaro has it, or when it was accepted and Takaro does not take
+it within two seconds (at once, if the server has no link to Takaro): `waiting for Takaro`. When that one
+is delivered it has a second line, which says `shown above as waiting`. In JSON, `fate` is `waiting`,
+then `delivered`, with those words as its `detail`.
+
+<!-- until Ctrl-C -->
+```bash
+dayz-relay tail main --type chat-message --type sendMessage
+```
+""",
+    "Servers": """\
+[connect.md](connect.md#servers-that-come-and-go) says what they are for, [migrate.md](migrate.md) how to
+move from an old bridge.
+
+```bash
+dayz-relay instance list
+dayz-relay instance show main
+dayz-relay instance config main
+```
+""",
+    "To try it": """\
+<!-- until Ctrl-C -->
+```bash
+dayz-relay demo
+```
+""",
+    "Help": """\
+```bash
+dayz-relay help dlq show
+dayz-relay -V
+```
+""",
+}
+
+END = """\
+## Exit codes
+
+| code | meaning |
+|---|---|
+| 0 | a clean end |
+| 1 | `status`: a server is down. `doctor`: something is wrong. `say`: it was not said. Any other failure |
+| 2 | a wrong setting or a wrong command line; the line names it |
+"""
+
+
+def page() -> str:
+    """The whole page."""
+    root: Any = get_command(app)
+    subjects: dict[str, list[str]] = {}
+    for name, command in root.commands.items():
+        subjects.setdefault(command.rich_help_panel, []).extend(_rows(name, command))
+    parts = [HEAD]
+    for subject, rows in subjects.items():
+        table = ["| command | what it does | options |", "|---|---|---|", *rows]
+        parts.append("\n".join([f"## {subject}", "", *table, "", NOTES[subject]]))
+    return "\n".join([*parts, END])
+
+
+def _rows(path: str, command: Any) -> Iterator[str]:
+    if isinstance(command, TyperGroup):
+        for name, below in command.commands.items():
+            yield from _rows(f"{path} {name}", below)
+        return
+    arguments = [one for one in command.params if isinstance(one, TyperArgument)]
+    options = [one for one in command.params if isinstance(one, TyperOption)]
+    values = [_value(one) if one.required else f"[{_value(one)}]" for one in arguments]
+    values += [f"{one.opts[0]} {_value(one)}" for one in options if one.required]
+    about = " ".join((command.help or "").split())
+    told = [_option(one) for one in options if not one.hidden and not SAID_ONCE & {*one.opts}]
+    yield f"| `dayz-relay {' '.join([path, *values])}` | {about} | {'<br>'.join(told)} |"
+
+
+def _value(parameter: TyperArgument | TyperOption) -> str:
+    return parameter.metavar or parameter.name.upper()
+
+
+def _option(option: TyperOption) -> str:
+    choices = option.type_descriptor.choices
+    value = "" if option.is_flag else f" {_value(option)}"
+    told = [option.help or ""]
+    if choices:
+        told.append(f"One of {', '.join(f'`{one}`' for one in choices)}.")
+    if not option.is_flag and option.default is not None:
+        told.append(f"Without it `{option.default}`.")
+    return f"`{option.opts[0]}{value}`: {' '.join(told)}"
