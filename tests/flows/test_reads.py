@@ -111,7 +111,7 @@ async def test_a_position_is_made_up_only_when_nobody_knows_it_and_an_event_wait
     assert metrics["dayz_relay_requests_total{action=getPlayerLocation},{outcome=refused}"] == 1
     assert metrics["dayz_relay_requests_total{action=getPlayerInventory},{outcome=refused}"] == 1
     async with asyncio.timeout(20), httpx.AsyncClient() as client:
-        while "2, the last just now" not in (page := await the_page(single, client)):
+        while "2, last just now" not in (page := await the_page(single, client)):
             await asyncio.sleep(0.2)
     assert "Positions made up" in page
 
