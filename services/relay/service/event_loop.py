@@ -1,8 +1,8 @@
-"""The event loop of the services: uvloop's, with names looked up apart from the connections that need them.
+"""The event loop of the services: uvloop's, which looks names up apart from the connections that need them.
 
-uvloop's `create_connection` leaves a lookup behind when it is cancelled, as by a time limit, and the loop
-then reports an exception that was never retrieved, at each attempt. And each attempt begins a lookup of its
-own: a name server that is silent has four of them block the only four threads, and all other names wait.
+If uvloop's `create_connection` is cancelled, for example by a time limit, it leaves its lookup behind, and
+the loop reports an exception that was never retrieved. Each attempt also begins a lookup of its own: with a
+name server that is silent, four lookups block the only four threads, and all other names wait.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from services.relay.store.calls import ignore_error
 
 
 class Loop(uvloop.Loop):
-    """Looks a name up once at a time, for all who want it; who gives up leaves nothing behind."""
+    """Runs one lookup of a name at a time for all callers. A caller that gives up leaves nothing behind."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -26,7 +26,7 @@ class Loop(uvloop.Loop):
 
     @property
     def lookups(self) -> int:
-        """How many are under way."""
+        """Number of lookups under way."""
         return len(self._lookups)
 
     async def create_connection(

@@ -32,7 +32,7 @@ class OwnFaults:
         self._count = count
 
     def caught(self, logger: Logger, kind: FaultKind, error: Exception) -> None:
-        """Count and log an exception that nobody foresaw. The caller goes on without raising it."""
+        """Counts and logs an unforeseen exception. The caller goes on without raising it."""
         self._count(kind)
         place = error.__traceback__
         while place and place.tb_next:
@@ -47,7 +47,7 @@ class OwnFaults:
 
     @contextmanager
     def kept(self, logger: Logger, kind: FaultKind) -> Iterator[None]:
-        """Catches what is raised inside."""
+        """Catches exceptions of the block, and counts and logs them."""
         try:
             yield
         except Exception as error:

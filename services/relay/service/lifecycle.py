@@ -1,4 +1,4 @@
-"""A service's life: start, run until told to stop, stop cleanly. The same for modapi and uplink."""
+"""Starts a service, runs it until a signal, and stops it cleanly. The same for modapi and uplink."""
 
 import asyncio
 import gc
@@ -29,18 +29,18 @@ JUDGE_EVERY_S = 10.0
 
 def run(service: Coroutine[Any, Any, None]) -> None:
     """Runs a service to its end in an event loop of its own."""
-    # What is loaded by now stays for good. Looking through it for garbage again and again, as the defaults
-    # have it, took a third of the CPU of a busy service.
+    # All objects that exist by now stay. With the defaults, the garbage collector looked through them again
+    # and again, which took a third of the CPU of a busy service.
     gc.freeze()
     gc.set_threshold(10_000, 20, 50)
-    # When each counter began: a third of all series, and nobody asks for them.
+    # The time when each counter began: a third of all series, and nobody needs them.
     disable_created_metrics()  # type: ignore[no-untyped-call]
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(service)
 
 
 def store_url(settings: Settings) -> str:
-    """Where Redis is. Raises ConfigError when nobody said."""
+    """The address of Redis. Raises ConfigError if the settings have none."""
     if settings.redis.url is None:
         raise ConfigError(
             "redis.url is not set: a single service needs one (`dayz-relay up` brings its own store)"
@@ -59,8 +59,8 @@ def store_of(settings: Settings, metrics: ServiceMetrics) -> Store:
     )
 
 
-class _Told(Exception):
-    """Somebody sent SIGINT or SIGTERM."""
+class _StopSignal(Exception):
+    """SIGINT or SIGTERM came."""
 
 
 def on_stop_signals(handler: Callable[[], object], *, terminal: bool = False) -> None:
@@ -74,11 +74,11 @@ def on_stop_signals(handler: Callable[[], object], *, terminal: bool = False) ->
             signal.signal(number, lambda *_: loop.call_soon_threadsafe(handler))
 
 
-async def _told_to_stop() -> None:
-    told = asyncio.Event()
-    on_stop_signals(told.set)
-    await told.wait()
-    raise _Told
+async def _wait_for_stop_signal() -> None:
+    came = asyncio.Event()
+    on_stop_signals(came.set)
+    await came.wait()
+    raise _StopSignal
 
 
 async def until_stopped(*parts: Coroutine[Any, Any, None]) -> None:
@@ -86,17 +86,17 @@ async def until_stopped(*parts: Coroutine[Any, Any, None]) -> None:
 
     Each part ends cleanly when it is cancelled. The first failure is raised.
     """
-    tasks = [asyncio.create_task(part) for part in (_told_to_stop(), *parts)]
+    tasks = [asyncio.create_task(part) for part in (_wait_for_stop_signal(), *parts)]
     await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
     for task in tasks:
         task.cancel()
     for outcome in await asyncio.gather(*tasks, return_exceptions=True):
-        if isinstance(outcome, Exception) and not isinstance(outcome, _Told):
+        if isinstance(outcome, Exception) and not isinstance(outcome, _StopSignal):
             raise outcome
 
 
 async def trust(store: Store) -> None:
-    """Waits for Redis, judges every primary, and opens `store` for use. Raises StoreRefused."""
+    """Waits for Redis, checks every primary, and opens `store` for use. Raises StoreRefused."""
     said = False
     while True:
         try:
@@ -116,10 +116,9 @@ async def trust(store: Store) -> None:
 
 
 async def watch(store: Store, metrics: ServiceMetrics) -> None:
-    """Judges the store again and again. Never returns.
+    """Checks the store again and again, logs each change, and sets the metrics. Never returns.
 
-    Settings change, and a replica that takes over has its own. Meanwhile durable calls are refused while they
-    have to be; this says so once, and counts what the store is.
+    Settings of Redis may change, and a replica that takes over has its own.
     """
     refusals: list[str] = []
     away = False
@@ -147,12 +146,12 @@ async def watch(store: Store, metrics: ServiceMetrics) -> None:
 
 
 async def ended(task: asyncio.Task[None]) -> None:
-    """Waits for a task that was begun earlier, and ends it when cancelled."""
+    """Waits for a task that was begun earlier. Cancels the task if it is cancelled itself."""
     await task
 
 
 async def not_ready(store: Store) -> str:
-    """Why this service can't do its work, or "". Takaro being away is no reason: the streams are for that."""
+    """Why this service cannot do its work, or "". An outage of Takaro is no reason: events wait in Redis."""
     try:
         await store.ping()
     except StoreError as error:
@@ -161,17 +160,17 @@ async def not_ready(store: Store) -> str:
 
 
 def about(store: Store) -> dict[str, str | list[str]]:
-    """What `/readyz` tells of the store, as far as it has been reached."""
+    """The fields of `/readyz` about the store, as far as it has been reached."""
     return {"store": store.described(), "accepted_losses": store.losses()}
 
 
 async def cancelled(task: asyncio.Task[Any]) -> None:
     """Cancels a task and waits until it has ended, whatever it raises.
 
-    When the caller itself is cancelled meanwhile, that is raised as usual: to await the task and to suppress
-    its CancelledError would suppress the caller's too.
+    If the caller itself is cancelled meanwhile, that is raised as usual. To await the task and suppress its
+    CancelledError would suppress the caller's too.
     """
     task.cancel()
     await asyncio.wait([task])
     if not task.cancelled():
-        task.exception()  # looked at, or asyncio reports it as never retrieved
+        task.exception()  # otherwise asyncio reports it as never retrieved

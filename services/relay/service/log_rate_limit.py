@@ -1,7 +1,7 @@
-"""How often the log may repeat itself. Pure: times are arguments.
+"""Limits repeated lines of the log. Pure: times are arguments.
 
-A peer that fails repeats itself many times a second. Each different line is logged once. Its repetitions are
-counted and summed up in one line a minute.
+A peer that fails causes the same line many times a second. Each different line is logged once. Its
+repetitions are counted, and one line a minute has their number.
 """
 
 from collections import OrderedDict
@@ -12,15 +12,15 @@ from typing import Generic, NamedTuple, TypeVar
 SUM_UP_EVERY_S = 60.0
 
 MOST_LINES = 10
-"""Maximum number of different lines of one topic that are logged: their texts may come from outside. Also the
-maximum number of changes of one topic that are logged a minute, whether they differ or not."""
+"""Maximum number of different lines of one topic: their texts may come from outside. Also the maximum number
+of changes of one topic a minute, whether they differ or not."""
 
 MOST_LINES_OF_KIND = 30
 """Maximum number of lines of one kind that are logged a minute, whatever their topics are."""
 
 MOST_TOPICS = 4_000
 TEXT_CHARS = 300
-"""Lines that begin with the same characters, this many, count as equal."""
+"""Lines whose first characters, this many, are the same count as equal."""
 
 T = TypeVar("T")
 
@@ -36,7 +36,7 @@ class Summary(NamedTuple, Generic[T]):
 @dataclass(slots=True)
 class _Topic(Generic[T]):
     begun_s: float
-    said: set[str] = field(default_factory=set)
+    logged: set[str] = field(default_factory=set)
     changes: int = 0
     count: int = 0
     last: T | None = None
@@ -58,11 +58,11 @@ class LogRateLimit(Generic[T]):
         change: bool = False,
         kind: Hashable = None,
     ) -> bool:
-        """Is this line to be logged now? If not, it is counted, and kept as the last one.
+        """Whether to log this line now. If not, it is counted, and kept as the last one.
 
-        A `change` is logged although the same line was logged before: a state has changed in between. Of each
-        topic that has a `kind`, one line is logged, whatever its text is. If too many topics of the kind
-        come, their lines are counted together.
+        A `change` is logged even if the same line was logged before: a state has changed in between. Of each
+        topic with a `kind` one line is logged, whatever its text is. If too many topics of the kind come,
+        their lines are counted together.
         """
         if kind is not None and topic not in self._topics:
             together = self._topics.get(kind)
@@ -80,13 +80,13 @@ class LogRateLimit(Generic[T]):
             known.changes += 1
             admitted = known.changes <= MOST_LINES
         elif kind is not None:
-            admitted = not known.said
-            known.said.add("")
+            admitted = not known.logged
+            known.logged.add("")
         else:
             text = text[:TEXT_CHARS]
-            admitted = text not in known.said and len(known.said) < MOST_LINES
+            admitted = text not in known.logged and len(known.logged) < MOST_LINES
             if admitted:
-                known.said.add(text)
+                known.logged.add(text)
         if not admitted:
             known.count += 1
             known.last = line
@@ -102,11 +102,11 @@ class LogRateLimit(Generic[T]):
             del self._topics[topic]
             if known.count and known.last is not None:
                 yield Summary(known.count, known.last, now_s - known.begun_s)
-                if not (all_of_them or beyond):  # it goes on: what was logged is not logged again
-                    self._topics[topic] = _Topic(now_s, known.said)
+                if not (all_of_them or beyond):  # lines that were logged are not logged again
+                    self._topics[topic] = _Topic(now_s, known.logged)
 
     @property
     def next_s(self) -> float | None:
-        """When `due` has something to do next. None: not before another line comes."""
+        """When `due` must be called next. None: not before another line comes."""
         first = next(iter(self._topics.values()), None)
         return first.begun_s + SUM_UP_EVERY_S if first else None

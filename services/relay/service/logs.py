@@ -1,4 +1,4 @@
-"""The log: one event a line, the instance named, no secret in it, nothing a player wrote that breaks out."""
+"""The log: one event a line, with its instance, without secrets, and safe against text that players wrote."""
 
 import copy
 import json
@@ -20,7 +20,7 @@ MESSAGE_CHARS = 4_000
 TRACE_CHARS = 16_000
 
 CHANGE: dict[str, object] = {"change": True}
-"""Given as `extra` to a warning or error that begins or ends a state. It is logged although it was before."""
+"""The `extra` of a warning or error that begins or ends a state: it is logged, even if it was before."""
 
 _redaction = Redaction()
 
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 
 class InstanceLogger(logging.LoggerAdapter[logging.Logger]):
-    """Names the instance in each line."""
+    """Puts the instance into each line."""
 
     def __init__(self, logger: logging.Logger, slug: str) -> None:
         super().__init__(logger, {"instance": slug})
@@ -40,10 +40,10 @@ class InstanceLogger(logging.LoggerAdapter[logging.Logger]):
 
 
 def about(topic: str, kind: str = "") -> dict[str, object]:
-    """Given as `extra`: the topic of a line, where one place in the code logs lines about several things.
+    """The `extra` of a line with a topic, for a place in the code that logs lines about several things.
 
-    With a `kind`, each topic is logged once, and at most 30 lines of the kind a minute: for topics that any
-    number of callers choose.
+    With a `kind`, each topic is logged once, and at most 30 lines of the kind a minute: for topics that
+    callers choose.
     """
     return {"about": topic, "kind": kind}
 
@@ -86,18 +86,18 @@ class PacedHandler(logging.Handler):
             self._summing.start()
 
     def sum_up(self, now_s: float, *, all_of_them: bool = False) -> None:
-        """Logs how often lines were repeated, where a minute is over."""
+        """Logs how often lines were repeated, if their minute is over."""
         with self._woken:
             for summary in self._pace.due(now_s, all_of_them=all_of_them):
                 self._target.handle(_summed_up(summary))
 
     def flush(self) -> None:
-        """To be called at the end: by logging itself, when the process ends."""
+        """Logs all counts. `logging` calls it when the process ends."""
         self.sum_up(self._clock(), all_of_them=True)
         self._target.flush()
 
     def _keep_summing(self) -> None:
-        """Nothing may follow that would bring the summary along."""
+        """Logs summaries when they are due, because no later line may come that would cause them."""
         with self._woken:
             while (due_s := self._pace.next_s) is not None:
                 self._woken.wait(max(0.05, due_s - self._clock()))
@@ -106,7 +106,7 @@ class PacedHandler(logging.Handler):
 
 
 def _line(record: logging.LogRecord) -> logging.LogRecord:
-    """A record with its text alone: what its arguments and its exception hold on to may be large."""
+    """A copy of a record with its text alone: its arguments and its exception may refer to large objects."""
     line = copy.copy(record)
     line.msg, line.args, line.exc_info = _text(record)[:MESSAGE_CHARS], None, None
     return line
@@ -120,7 +120,7 @@ def _summed_up(summary: Summary[logging.LogRecord]) -> logging.LogRecord:
 
 
 class TextFormatter(logging.Formatter):
-    """For people. What follows a line, a traceback, is indented: it cannot be taken for a line of its own."""
+    """For people. A traceback behind a line is indented, so that no part of it looks like another line."""
 
     def __init__(self, service: str) -> None:
         super().__init__(f"%(asctime)s {service:<6} %(levelname)-7s %(message)s", "%H:%M:%S")
@@ -154,16 +154,16 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure(service: str, settings: Settings | None = None) -> None:
-    """Sends the log of this process to standard error, marked with the name of the service, and with it
-    whatever nobody catches. The secrets of these settings are hidden."""
+    """Sends the log of this process to standard error, with the name of the service, and also uncaught
+    exceptions. The secrets of these settings are hidden."""
     settings = settings or Settings()
     hide("settings", secrets_in(settings))
     handler = logging.StreamHandler(sys.stderr)
     formatter = JsonFormatter if settings.log.format == "json" else TextFormatter
     handler.setFormatter(formatter(service))
     logging.basicConfig(level=logging.INFO, handlers=[PacedHandler(handler)], force=True)
-    logging.raiseExceptions = False  # the complaint about a bad line repeats, unfiltered, what was in it
-    # These speak of single connections; what matters of them is logged by us, with the instance.
+    logging.raiseExceptions = False  # an error about a bad line would repeat its text with the secrets
+    # These log single connections. The relay logs what matters of them, with the instance.
     for name in ("uvicorn", "websockets", "asyncio"):
         logging.getLogger(name).setLevel(logging.WARNING)
     sys.excepthook = uncaught
@@ -176,24 +176,24 @@ def configure(service: str, settings: Settings | None = None) -> None:
 
 
 def hide(source: str, secrets: Iterable[str]) -> None:
-    """From now on these do not appear in the log, in place of those that this source named before."""
+    """Hides these secrets in the log from now on, in place of those that this source gave before."""
     _redaction.hide(source, secrets)
 
 
 def clean(text: str) -> str:
-    """The text without secrets, for whatever else a person reads."""
+    """The text without secrets, for anything else that a person reads."""
     return _redaction.clean(text)
 
 
 def printable(text: str) -> str:
-    """Text of others on one line: what would move the cursor or turn the direction of the line is escaped."""
+    """The text on one line. Characters that move the cursor or reverse the direction are escaped."""
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """What Python does with an exception that nobody catches, by way of the log."""
+    """Logs an uncaught exception, in place of Python's own output."""
     if not issubclass(kind, Exception):  # Ctrl-C, exit
         sys.__excepthook__(kind, error, trace)
         return
@@ -209,12 +209,12 @@ def _message(record: logging.LogRecord) -> str:
 def _text(record: logging.LogRecord) -> str:
     try:
         return record.getMessage()
-    except Exception:  # the words do not fit the values: better half of it than nothing
+    except Exception:  # the arguments do not fit the text: log the text alone
         return str(record.msg)
 
 
 def _trace(record: logging.LogRecord) -> str:
-    """What went wrong where, its end if it is long: the exception itself stands there."""
+    """The traceback, or its end if it is long: the exception itself is at the end."""
     if not record.exc_info or record.exc_info[1] is None:
         return ""
     return _redaction.clean("".join(traceback.format_exception(record.exc_info[1])))[-TRACE_CHARS:]

@@ -1,7 +1,7 @@
-"""Secrets taken out of text that is about to be shown. Pure but for what it is told to hide.
+"""Takes secrets out of text that is about to be shown. Pure, except that it remembers what to hide.
 
-Two nets, because each has holes: the secrets that are known, wherever they stand, and the places where
-secrets stand, whatever is in them.
+It does so in two ways, because each of them misses some: it hides known secrets wherever they stand, and
+whatever stands in places where secrets usually are.
 """
 
 import re
@@ -13,10 +13,10 @@ from pydantic import BaseModel, SecretStr
 MASK = "***"
 
 SHORTEST = 8
-"""A shorter secret cannot be told from ordinary words: to hide it would spoil the log and hide nothing."""
+"""A shorter secret may be an ordinary word: hiding it would make the log unreadable."""
 
 CUT = 16
-"""So much of the beginning of a secret is hidden as well: a peer's text may have been cut in the middle."""
+"""The beginning of a secret is hidden from this length on: a peer's text may have been cut in the middle."""
 
 _SECRET = r"(?:token|key|password|secret)s?"
 _SHAPES = tuple(
@@ -34,14 +34,14 @@ _USER_INFO = re.compile(r"://[^/?#:@]*:(.+)@")
 
 
 class Redaction:
-    """What is to be hidden, each set of it by the name of where it comes from."""
+    """The secrets to hide, in sets by the name of their source."""
 
     def __init__(self) -> None:
         self._sets: dict[str, frozenset[str]] = {}
         self._by_head: dict[str, list[str]] = {}
 
     def hide(self, source: str, secrets: Iterable[str]) -> None:
-        """From now on hides these, in place of those that this source named before."""
+        """Hides these secrets from now on, in place of those that this source gave before."""
         spellings = frozenset(
             spelt for secret in secrets for spelt in _spellings(secret) if len(secret) >= SHORTEST
         )
@@ -54,7 +54,7 @@ class Redaction:
         self._by_head = by_head
 
     def clean(self, text: str) -> str:
-        """The text without secrets. Its cost does not grow with how many are known."""
+        """The text without secrets. Its cost does not grow with the number of secrets."""
         out: list[str] = []
         at = kept = 0
         while at <= len(text) - SHORTEST:
@@ -70,7 +70,7 @@ class Redaction:
         return text
 
     def _found(self, text: str, at: int) -> int:
-        """The length of the secret that starts here, or of so much of it as is there."""
+        """The length of the secret that starts here, or of the part of it that is there; 0: there is none."""
         longest = 0
         for secret in self._by_head.get(text[at : at + SHORTEST], ()):
             common = _common(text, at, secret)
@@ -80,10 +80,10 @@ class Redaction:
 
 
 def secrets_in(*models: BaseModel) -> Iterator[str]:
-    """Every secret in these settings. They are found by their type, so that a new one is not forgotten.
+    """Every secret in these settings. They are found by their type, so that a new setting is not forgotten.
 
-    Of an address only its passwords are, and the path of one on the web; and what is known to everyone as
-    the name of a server is none.
+    In an address only the passwords are secret, and the path of a web address. A value that is also the name
+    or the slug of its server is none.
     """
     for model in models:
         public = {str(getattr(model, name, "")).casefold() for name in ("slug", "name")}
@@ -111,7 +111,7 @@ def _secret_parts(url: str) -> Iterator[str]:
 
 
 def _spellings(secret: str) -> Iterator[str]:
-    """The secret as it is, in an address, and inside quotes."""
+    """The secret as it is, as in a URL, and as inside quotes."""
     yield from (secret, quote(secret, safe="", errors="replace"), repr(secret)[1:-1])
 
 

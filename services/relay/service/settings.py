@@ -1,4 +1,4 @@
-"""Which settings there are: a frozen model for each section of relay.toml, and a table of them.
+"""All settings: a frozen model for each section of relay.toml, and a table of the models.
 
 settings_values.py has the types, settings_sources.py reads them, settings_complaints.py says what is wrong.
 """
@@ -37,7 +37,8 @@ class Redis(_Frozen):
     """The store. Without a url `dayz-relay up` starts its own: `server`, or the Valkey that comes with it.
 
     `password` is that of the default user, for a url without one. Once loaded, `url` has it, too.
-    `replicas` must have a batch before the mod gets 200; None: 1 with Sentinel or Cluster, else 0.
+    `replicas`: the number of replicas that must have a batch before the mod gets 200; None: 1 with Sentinel
+    or Cluster, else 0.
     `durability` "relaxed" accepts settings of Redis that can lose events.
     """
 
@@ -49,9 +50,9 @@ class Redis(_Frozen):
 
 
 class ModApi(_Frozen):
-    """Where mods call; where health, metrics, page and admin API are; how long a poll is held at most.
+    """The mods' port; the admin port with health, metrics, page and API; the longest hold of a poll.
 
-    The `X-Forwarded-For` of `trusted_proxies` is believed.
+    Only the `X-Forwarded-For` of `trusted_proxies` counts.
     """
 
     host: types.Host = "127.0.0.1"
@@ -66,12 +67,12 @@ class ModApi(_Frozen):
 
     @property
     def loopback_only(self) -> bool:
-        """Whether only this machine can call. Through a proxy anyone can."""
+        """Whether only this machine can call. Through a proxy, others can."""
         return types.is_loopback(self.host) and not self.trusted_proxies
 
 
 class Uplink(_Frozen):
-    """Where health and metrics of uplink are, and how many reads a second it sends to one game server."""
+    """The port with health and metrics of uplink, and the number of reads a second for one game server."""
 
     admin_host: types.Host = "127.0.0.1"
     admin_port: types.Port = 9089
@@ -91,7 +92,7 @@ class MetricsSettings(_Frozen):
 
 
 class Alerts(_Frozen):
-    """Where alerts are sent, and after how long a game server counts as silent."""
+    """The targets of alerts, and the time after which a game server counts as silent."""
 
     discord_url: types.WebhookUrl | None = None
     webhook_url: types.WebhookUrl | None = None
@@ -101,7 +102,7 @@ class Alerts(_Frozen):
 class Instance(_Frozen):
     """One DayZ server. Once loaded, `registration_token` is the effective one: its own, else the fleet's.
 
-    `log` and `log_per_s` decide how many of its log lines go to Takaro: none, all, or so many a second.
+    `log` and `log_per_s` decide how many of its log lines go to Takaro: none, all, or a number a second.
     """
 
     slug: types.Slug

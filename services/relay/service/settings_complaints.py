@@ -1,4 +1,4 @@
-"""What a complaint about settings looks like: the place, what is wrong, and the fix; never a secret."""
+"""Complaints about settings: the place, what is wrong, and the fix; never a secret."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +13,7 @@ from services.relay.service.settings_values import is_loopback
 
 @dataclass(slots=True)
 class Findings:
-    """What reading the settings shows. A problem stops the relay, a warning does not.
+    """Problems and warnings found while reading the settings. A problem stops the relay, a warning does not.
 
     `blocks` is the number of [[instance]] blocks in the file at `path`. `secret_files` are the files that
     hold secrets.
@@ -35,7 +35,7 @@ class Findings:
         return " or ".join([env_name(key), *(name for name, short in SHORT_NAMES.items() if short == key)])
 
     def add(self, error: ValidationError) -> None:
-        """Adds one problem per wrong value. The error itself has the values, so it must not be passed on."""
+        """Adds one problem for each wrong value. The error has the values, so it must not be passed on."""
         for detail in error.errors(include_input=False, include_context=False, include_url=False):
             location = tuple(map(str, detail["loc"]))
             key = location[: 3 if location[0] == "instance" else 2]
@@ -75,7 +75,8 @@ def check_together(found: Findings, settings: Settings, numbers: list[str]) -> N
 
 
 def _why_keys_are_needed(found: Findings, settings: Settings) -> str:
-    """Without a key only this machine may call, and only one instance can be meant. "": no key is needed."""
+    """Why each instance needs a mod key; "": none is needed, because only this machine can call, and there is
+    only one instance."""
     if not is_loopback(settings.modapi.host):
         place = found.place(("modapi", "host"))
         return f"{place} lets other machines in: give the instance a key, or serve 127.0.0.1 only"

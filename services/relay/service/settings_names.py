@@ -1,4 +1,4 @@
-"""What settings are called: in relay.toml, in the environment, and in the complaints about them."""
+"""The names of settings in relay.toml, in the environment, and in complaints."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -33,7 +33,7 @@ def keys_of(section: str) -> list[str]:
 
 
 def file_place(path: Path, key: Key) -> str:
-    """How a complaint names a key of relay.toml. People count the blocks from one."""
+    """How a complaint names a key of relay.toml. Blocks are counted from one."""
     section = f"[[instance]] number {int(key[1]) + 1}" if key[0] == "instance" else f"[{key[0]}]"
     return f"{path}, {section}, {key[-1]}"
 
@@ -68,7 +68,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def ours(environ: Mapping[str, str]) -> dict[str, str]:
-    """The variables that may be meant for the relay and are set.
+    """The variables that are set and may be for the relay.
 
     Compose files pass on a variable that is not set as "". A file that Notepad wrote has a mark before its
     first name.

@@ -41,11 +41,11 @@ _PLACEHOLDER = re.compile(
     r"(?i)\bpaste[\s_]|^<.*>$|\bfrom[\s_-]the[\s_-]dashboard\b|^(?:your|insert|enter|replace|change)[\s_-]"
     r"|[\s_-]here$|^(?:changeme|todo|none|null|x{3,}|\W+)$"
 )
-"""What relay.toml, TakaroConfig.txt, examples and people have in the place of a registration token."""
+"""Texts that relay.toml, TakaroConfig.txt, examples and people have in place of a registration token."""
 
 
 class _Sources(Settings, BaseSettings):
-    """What the sources have, merged. `Settings` itself never reads the environment."""
+    """The merged values of all sources. `Settings` itself never reads the environment."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="__", enable_decoding=False)
     instance: dict[str, Instance] = {}
@@ -60,7 +60,7 @@ def read(path: Path | None, environ: Mapping[str, str]) -> tuple[Settings | None
     try:
         merged = _Sources(_build_sources=(sources, {}))  # type: ignore[call-arg]  # unknown to mypy
     except ValidationError as error:
-        if not found.problems:  # a file that cannot be read would also be a setting that is missing
+        if not found.problems:  # otherwise a file that cannot be read would also count as a missing setting
             found.add(error)
     if found.problems:
         return None, found
@@ -176,7 +176,7 @@ def _tables(path: Path, found: Findings) -> Tables:
 
 
 def _settle(tables: Tables, found: Findings, place: Callable[[Key], str], path: Path | None = None) -> Tables:
-    """The tables without what the sources before have, with the texts of the files that `_file` keys name.
+    """The tables without keys that an earlier source has, and with the texts of the files of `_file` keys.
 
     `place` is how a complaint names a key. `path` is the file that has the tables; None: variables have them.
     """

@@ -1,6 +1,6 @@
-"""The types of single settings, of which the models in settings.py are made.
+"""The types of single settings, for the models in settings.py.
 
-A type checks its text and raises ValueError with the rule. It never repeats the value, which may be a secret.
+A type checks its text and raises ValueError with the rule, never with the value, which may be a secret.
 """
 
 import ipaddress
@@ -33,7 +33,7 @@ def is_loopback(host: str) -> bool:
 
 
 def _must(accepts: Callable[[str], object], rule: str) -> AfterValidator:
-    """A check of a text or a secret. `accepts` says no by a false value, or by ValueError."""
+    """A check of a text or a secret. `accepts` returns a false value or raises ValueError if it is wrong."""
 
     def check(value: Text) -> Text:
         try:
@@ -48,7 +48,7 @@ def _must(accepts: Callable[[str], object], rule: str) -> AfterValidator:
 
 
 def _up_to(highest: int, rule: str) -> BeforeValidator:
-    """A check of a whole number from 0, or its text. The text of True is not a number."""
+    """A check of a whole number from 0, or of its text. True is not a number here."""
 
     def check(value: object) -> int:
         if not re.fullmatch("[0-9]{1,5}", text := str(value)) or int(text) > highest:
@@ -136,7 +136,7 @@ SilentAfter = Annotated[float, Field(ge=60, le=86_400)]
 HoldPolls = Annotated[float, Field(ge=0, le=8)]
 """Seconds. The engine gives a request 10 s, or the 5 s that another mod has set (protocol.md M6)."""
 
-# The patterns are for readers of the admin API's description; the checks decide.
+# The patterns are for the OpenAPI description of the admin API; the checks decide.
 _PLAIN = r"[^\u0000-\u001f\u007f-\u009f]"
 Slug = Annotated[
     str,

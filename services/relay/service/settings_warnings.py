@@ -1,4 +1,4 @@
-"""What is allowed but gets a warning at each start: secrets that others can read or guess, equal names."""
+"""Warnings at each start: secrets that others can read or guess, and equal names."""
 
 import os
 import re
@@ -12,11 +12,11 @@ from services.relay.service.settings import Instance, Settings
 SHORT_CHARS = 16
 
 _CONTAINERS_OWN = "/run/secrets/"
-"""Where Docker puts the secrets of a container: everybody in it can read them, which cannot be changed."""
+"""Docker puts the secrets of a container here. Every user in it can read them, and nobody can change that."""
 
 
 def cautions(config: Path | None, environ: Mapping[str, str], settings: Settings) -> list[str]:
-    """One line for each. `settings` were loaded from the same `config` and `environ`."""
+    """The warnings, one line each. `settings` were loaded from the same `config` and `environ`."""
     return [
         *_open_files(config, environ),
         *filter(None, map(guessable, settings.instances)),
@@ -39,14 +39,14 @@ def equal_names(instances: Iterable[Instance]) -> list[str]:
 
 
 def equal_name(slug: str, instances: Iterable[Instance]) -> list[str]:
-    """The line about one of the instances, if another one has its name, whichever was there first."""
+    """The warning about one instance whose name another one has, whichever was there first."""
     names = {instance.slug: _known_as(instance) for instance in instances}
     others = [other for other in names if other != slug and slug in names and names[other] == names[slug]]
     return [_same_name(slug, other) for other in others[:1]]
 
 
 def _known_as(instance: Instance) -> tuple[str, str]:
-    """The name, and what stands for the Takaro domain in which it is taken."""
+    """The name, and the token that stands for the Takaro domain in which the name is taken."""
     token = instance.registration_token
     return instance.name, token.get_secret_value() if token else ""
 
@@ -84,7 +84,7 @@ def _open_files(config: Path | None, environ: Mapping[str, str]) -> Iterator[str
             found = file.stat()
         except OSError:
             continue
-        # The owner may let a group in: that is how a service reads a file of root's.
+        # The owner may give a group access: so a service reads a file of root's.
         others = stat.S_IROTH | (stat.S_IRGRP if found.st_uid == os.getuid() else 0)
         if found.st_mode & others and not str(file.absolute()).startswith(_CONTAINERS_OWN):
             yield (

@@ -1,8 +1,8 @@
-"""How long may what is read now have waited unread? Pure but for `watch`.
+"""How long bytes that are read now may have waited unread. Pure, except for `watch`.
 
 A process that stood still (frozen, suspended, a blocked loop, a busy machine) finds requests in its sockets
-that whoever sent them may have given up already. What is read soon after it went on may be as old as the
-stillness was long.
+that their senders may have given up already. A request that is read soon afterwards may be as old as the
+standstill.
 """
 
 import asyncio
@@ -12,11 +12,11 @@ from services.relay.service.clocks import boottime_s
 BEAT_EVERY_S = 0.25
 NOTICED_S = 0.5
 READ_WITHIN_S = 2.0
-"""By then everything is read that came in meanwhile."""
+"""Time after a standstill in which all bytes are read that came during it."""
 
 
 class Stalls:
-    """Beaten regularly by the loop that reads."""
+    """The standstills of one process. The loop that reads calls `beat` regularly."""
 
     def __init__(self, now_s: float) -> None:
         self._beat_s = now_s
@@ -27,12 +27,12 @@ class Stalls:
         """The loop is alive."""
         late_s = now_s - self._beat_s - BEAT_EVERY_S
         if late_s > NOTICED_S:
-            # What came during the one before may still be unread: it is as old as both together.
+            # Bytes from the standstill before this one may still be unread: they are as old as both together.
             self._ended_s, self._lasted_s = now_s, self.waited_s(now_s)
         self._beat_s = now_s
 
     def waited_s(self, now_s: float) -> float:
-        """How long what is read at `now_s` may have waited."""
+        """How long bytes that are read at `now_s` may have waited; 0: no standstill was just now."""
         silent_s = now_s - self._beat_s
         if silent_s - BEAT_EVERY_S > NOTICED_S:
             before_s = self._lasted_s if self._beat_s - self._ended_s < READ_WITHIN_S else 0.0

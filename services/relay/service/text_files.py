@@ -1,4 +1,4 @@
-"""Files that people write with any editor: their text, or what to do about a file that has none."""
+"""Reads files that people write with any editor. The errors say what to do about a file without text."""
 
 import codecs
 import stat
@@ -17,7 +17,7 @@ _MARKS = (
 
 
 def read_text(path: Path) -> str:
-    """The text of a file. Raises OSError, and ValueError whose words say what is wrong and the fix."""
+    """The text of a file. Raises OSError, and ValueError with what is wrong and the fix."""
     return decoded(path.read_bytes())
 
 
@@ -32,7 +32,7 @@ def decoded(data: bytes) -> str:
 
 
 def encoding_of(data: bytes) -> tuple[str, int]:
-    """The encoding, and the length of the mark that tells it. Without a mark UTF-16 is known by its zeros."""
+    """The encoding, and the length of its byte order mark. Without a mark, zeros show that it is UTF-16."""
     for mark, encoding in _MARKS:
         if data.startswith(mark):
             return encoding, len(mark)
@@ -43,22 +43,23 @@ def encoding_of(data: bytes) -> tuple[str, int]:
 
 
 def unquoted(text: str) -> str:
-    """Without the quotation marks around it, if both are there."""
+    """The text without the quotation marks around it, if both are there."""
     return text[1:-1] if len(text) >= 2 and text[0] == text[-1] and text[0] in "\"'" else text
 
 
 def is_file(path: Path) -> bool:
-    """Is there such a file? Raises ConfigError when that cannot be seen: `Path.exists` raises as it likes."""
+    """Whether there is such a file. Raises ConfigError if that cannot be found out: `Path.exists` may raise
+    several errors."""
     return _is(path, lambda mode: not stat.S_ISDIR(mode))
 
 
 def is_there(path: Path) -> bool:
-    """Is there such a file or folder? Raises ConfigError when that cannot be seen."""
+    """Whether there is such a file or folder. Raises ConfigError if that cannot be found out."""
     return _is(path, lambda _: True)
 
 
 def is_folder(path: Path) -> bool:
-    """Is there such a folder? Raises ConfigError when that cannot be seen."""
+    """Whether there is such a folder. Raises ConfigError if that cannot be found out."""
     return _is(path, stat.S_ISDIR)
 
 

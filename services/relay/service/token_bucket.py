@@ -2,7 +2,7 @@
 
 
 class TokenBucket:
-    """Begins with `most` tokens, at least one, and is refilled at `per_s` up to that number.
+    """Begins with `most` tokens (at least one) and is refilled at `per_s` up to that number.
 
     `take` may take more tokens than there are: the level becomes negative, and is refilled first.
     """
@@ -22,16 +22,16 @@ class TokenBucket:
         return self._level
 
     def take(self, count: float) -> None:
-        """Take tokens out, or put them back if `count` is negative."""
+        """Takes tokens out, or puts them back if `count` is negative."""
         self._level -= count
 
     def admits(self, now_s: float) -> bool:
-        """Take one token out, if there is one."""
+        """Takes one token out. False: there is none."""
         if self.level(now_s) < 1:
             return False
         self.take(1)
         return True
 
     def wait_s(self, count: float) -> float:
-        """How long after the last look at its level there are `count` tokens; 0: at once."""
+        """Time from the last call of `level` until there are `count` tokens; 0: at once."""
         return max(0.0, (count - self._level) / self._per_s)

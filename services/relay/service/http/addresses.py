@@ -1,4 +1,4 @@
-"""Addresses: those a listener serves, those of callers, and what proxies say of callers. Pure."""
+"""Addresses of listeners and of callers, and what proxies say of callers. Pure."""
 
 import ipaddress
 from collections.abc import Iterable, Sequence
@@ -13,12 +13,12 @@ _IPV6_SITE_BITS = 64
 
 
 def is_every_address(host: str) -> bool:
-    """Does a listener on `host` answer at all addresses of its machine?"""
+    """Whether a listener on `host` answers at all addresses of its machine."""
     return host in (EVERY_IPV4, EVERY_ADDRESS)
 
 
 def dialled_host(host: str) -> str:
-    """Where a program on this machine reaches a listener on `host`."""
+    """The host at which a program on this machine reaches a listener on `host`."""
     return "127.0.0.1" if is_every_address(host) else host
 
 
@@ -28,7 +28,7 @@ def place(host: str, port: int) -> str:
 
 
 def plain(address: str) -> str:
-    """The address of a caller. A listener on "::" sees IPv4 ones as ::ffff:192.0.2.1."""
+    """The plain address of a caller: a listener on "::" sees IPv4 addresses as ::ffff:192.0.2.1."""
     read = _read(address) if address.startswith("::ffff:") else None
     return str(read or address)
 
@@ -39,8 +39,8 @@ def networks(texts: Iterable[str]) -> tuple[Network, ...]:
 
 
 def source_of(address: str) -> str:
-    """By what callers are counted: an IPv4 address, or the network of an IPv6 one, whose rest its owner may
-    choose at will."""
+    """What callers are counted by: an IPv4 address, or the network of an IPv6 address, because its owner
+    chooses the rest freely."""
     if ":" not in address:
         return address
     read = _read(address)
@@ -50,7 +50,7 @@ def source_of(address: str) -> str:
 
 
 def is_in(address: str, trusted: Sequence[Network]) -> bool:
-    """Does the address belong to one of these networks?"""
+    """Whether the address belongs to one of these networks."""
     read = _read(address) if trusted else None
     return read is not None and any(read in network for network in trusted)
 
@@ -58,8 +58,8 @@ def is_in(address: str, trusted: Sequence[Network]) -> bool:
 def caller(peer: str, forwarded: Sequence[str], trusted: Sequence[Network]) -> str:
     """The address that a request comes from. `forwarded` are the values of its X-Forwarded-For headers.
 
-    Each proxy adds whom it heard, at the end; so the last one that is not a trusted proxy is the caller.
-    What stands before it the caller has written, whatever it likes.
+    Each proxy adds the address that called it, at the end. So the caller is the last address that is not a
+    trusted proxy. The caller may have written what stands before it.
     """
     if not forwarded or not is_in(peer, trusted):
         return peer
@@ -67,7 +67,7 @@ def caller(peer: str, forwarded: Sequence[str], trusted: Sequence[Network]) -> s
     for hop in reversed(hops):
         read = _read(_without_port(hop))
         if read is None:
-            break  # no proxy of ours writes that
+            break  # no trusted proxy writes that
         peer = str(read)
         if not is_in(peer, trusted):
             break

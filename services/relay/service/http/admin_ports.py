@@ -1,4 +1,4 @@
-"""Where the admin ports of running services are: noted in Redis, for who only knows a newer relay.toml."""
+"""Notes in Redis where the admin ports of running services are: relay.toml may have changed since."""
 
 import asyncio
 import contextlib
@@ -15,7 +15,7 @@ FORGOTTEN_AFTER_S = 3_600
 
 
 async def note(store: Store, service: str, host: str, port: int) -> None:
-    """Keeps noted that `service` listens there on this machine. Never returns."""
+    """Notes again and again that `service` listens there on this machine. Never returns."""
     member = f"{service} {socket.gethostname()} {port} {host}"
     while True:
         pause_s = NOTE_AGAIN_S

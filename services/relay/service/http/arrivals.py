@@ -1,8 +1,8 @@
 """When a request reached this machine, and whether its sender is still there.
 
-A process that stood still reads late what came meanwhile. Linux knows of each connection when the last bytes
-came, and whether the other side has closed it, also for what nobody has read or accepted yet. Elsewhere only
-how long the process stood still is known: then what is read soon afterwards may be as old as that.
+A process that stood still reads requests late. Linux knows for each connection when the last bytes came, and
+whether the other side has closed it, even before they are read or the connection is accepted. Other systems
+do not say so: there a request that is read soon after a standstill may be as old as the standstill.
 """
 
 import socket
@@ -20,20 +20,20 @@ _STATE, _LAST_DATA_RECV = struct.Struct("B"), struct.Struct("=I")
 _LAST_DATA_RECV_AT = 52
 _TCP_INFO_BYTES = 60
 TICK_S = 0.01
-"""The kernel's clock ticks at most this often."""
+"""Resolution of the kernel's clock."""
 
 SLEPT_S = 0.1
 
 
 class ConnectionInfo(NamedTuple):
-    """What the kernel knows of a connection: how long ago the last bytes came, and whether more may come."""
+    """How long ago the last bytes of a connection came, and whether more may come, as the kernel knows it."""
 
     silent_s: float
     open: bool
 
 
 def connection_info(sock: socket.socket | None) -> ConnectionInfo | None:
-    """What the kernel knows, None where it does not say."""
+    """What the kernel knows of a connection; None: it does not say."""
     if sys.platform != "linux" or sock is None:
         return None
     try:
@@ -47,7 +47,7 @@ def connection_info(sock: socket.socket | None) -> ConnectionInfo | None:
 
 
 class Arrivals:
-    """Knows when the requests of one listener arrived. The loop that reads them calls `beat` regularly.
+    """Finds out when the requests of one listener arrived. The loop that reads them calls `beat` regularly.
 
     `boottime_s` and `monotonic_s` are its clocks; the second one stands while the machine sleeps.
     """
@@ -72,7 +72,7 @@ class Arrivals:
         return self.stalls.waited_s(self.boottime_s())
 
     def begun(self, sock: socket.socket | None = None) -> "Arrival":
-        """The first bytes of a request are read."""
+        """The arrival of a request whose first bytes were read just now."""
         boot_s, now_s = self.boottime_s(), self._monotonic_s()
         waited_s = self.stalls.waited_s(boot_s)
         if not waited_s:
@@ -80,7 +80,7 @@ class Arrivals:
         known = connection_info(sock)
         if known is None:
             return Arrival(now_s, boot_s - waited_s, self, sock)
-        slept_s = waited_s - self._awake.waited_s(now_s)  # the kernel does not count that either
+        slept_s = waited_s - self._awake.waited_s(now_s)  # the kernel does not count this time
         oldest_s = boot_s - known.silent_s - (slept_s if slept_s > SLEPT_S else 0.0)
         return Arrival(now_s - max(0.0, known.silent_s - TICK_S), oldest_s, self, sock)
 
@@ -97,15 +97,15 @@ class Arrival:
         self._socket = sock
 
     def after_stall(self) -> bool:
-        """Did this process stand still just now? Then the sender may be gone without our knowing it."""
+        """Whether this process stood still just now: then the sender may be gone."""
         arrivals = self._arrivals
         return arrivals.stalls.waited_s(arrivals.boottime_s()) > 0
 
     def age_s(self) -> float:
-        """How long it has waited at most."""
+        """The longest time that the request can have waited."""
         return self._arrivals.boottime_s() - self._oldest_s
 
     def is_closed(self) -> bool | None:
-        """Has the other side closed the connection? None: it is not known before the loop has read on."""
+        """Whether the other side has closed the connection. None: only the next read will show it."""
         known = connection_info(self._socket)
         return None if known is None else not known.open

@@ -1,7 +1,7 @@
-"""HTTP calls that this program makes: messages to webhooks, the log agent's events, the doctor's questions.
+"""HTTP calls that this program makes: messages to webhooks, the log agent's events, the doctor's checks.
 
-httpx and TLS are set up in a thread, at the first call: to import httpx takes 0.1 to 0.3 s, in which a loop
-stands still and `dayz-relay --version` waits; to load the machine's certificates takes tens of ms more.
+httpx and TLS are set up in a thread, at the first call: the import of httpx takes 0.1 to 0.3 s, in which the
+loop would stand still and `dayz-relay --version` would wait. The machine's certificates take tens of ms more.
 """
 
 import asyncio
@@ -88,7 +88,7 @@ async def _start_of_body(response: "httpx.Response", max_bytes: int) -> bytes:
 
 
 def _reason(error: BaseException) -> str:
-    """What the operating system said, which httpx keeps as the cause of a cause, or its own words."""
+    """The text of the operating system, which httpx keeps as the cause of a cause, or httpx's own text."""
     reason = str(error) or type(error).__name__
     cause = error.__cause__ or error.__context__
     while cause is not None:

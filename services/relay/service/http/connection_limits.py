@@ -1,5 +1,5 @@
-"""Limits of a listener that hold before a request is looked at: the number of connections, the size of a
-request's head, and the time until all of the request is there. uvicorn limits none of that.
+"""Limits of a listener before a request is handled: the number of connections, the size of a request's head,
+and the time until the whole request is there. uvicorn has none of these limits.
 """
 
 import asyncio
@@ -19,17 +19,17 @@ from services.relay.service.stalls import BEAT_EVERY_S
 
 LOOK_EVERY_S = BEAT_EVERY_S
 KEEP_ALIVE_S = 30
-"""How long a connection may be idle. If it closes just as its mod makes the next call, that call fails."""
+"""Time for which a connection may be idle. If it closes just as its mod makes a call, that call fails."""
 
 MAX_PIPELINED = 8
 """The engine's client sends its next request after the answer. Each request that waits costs memory."""
 
 SPARE_FILES = 256
-"""Kept for the store, the log and the other listener."""
+"""Number of open files that are left for the store, the log and the other listener."""
 
 
 class TooManyConnections(Exception):
-    """Stops the parser. Goes no further than this module."""
+    """Stops the parser. It is caught in this module."""
 
 
 class ConnectionLimits:
@@ -52,7 +52,7 @@ class ConnectionLimits:
         self._counts: dict[str, int] = {}
 
     def enter(self, address: str) -> bool:
-        """A connection from there. False, and counted, if it is one too many; else `leave` must follow."""
+        """Counts a connection from that address. False: it is one too many. True: `leave` must follow."""
         source = source_of(address)
         if self._count >= self._most:
             self.refused("connections")
@@ -66,7 +66,7 @@ class ConnectionLimits:
         return True
 
     def leave(self, address: str) -> None:
-        """A connection from there has ended."""
+        """A connection from that address has ended."""
         source = source_of(address)
         self._count -= 1
         self._counts[source] -= 1
@@ -74,7 +74,7 @@ class ConnectionLimits:
             del self._counts[source]
 
     async def watch(self, connections: Collection[Any]) -> None:
-        """End connections whose request does not come in time, and watch for standstills. Never returns."""
+        """Ends connections whose request does not come in time, and notices standstills. Never returns."""
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
@@ -85,9 +85,9 @@ class ConnectionLimits:
 
 
 class GuardedProtocol(HttpToolsProtocol):
-    """One connection. By `due_s` (on loop.time()) all of the request that comes must be there.
+    """One connection. The whole request must be there by `due_s` (on loop.time()).
 
-    It is looked at by `ConnectionLimits.watch`, which is cheaper than a timer for each request.
+    `ConnectionLimits.watch` checks that, which is cheaper than a timer for each request.
     """
 
     def __init__(self, limits: ConnectionLimits, *args: Any, **kwargs: Any) -> None:
@@ -125,7 +125,7 @@ class GuardedProtocol(HttpToolsProtocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            pass  # the request before it is answered as if it had not asked for that
+            pass  # the request is answered as if it had not asked for an upgrade
         except httptools.HttpParserError as error:
             if isinstance(error.__context__, TooManyConnections):
                 self._refuse_head()
@@ -151,7 +151,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._received = 0
 
     def on_headers_complete(self) -> None:
-        # Almost never is all that came more than a head may be: then nothing has to be added up.
+        # Mostly all received bytes together are less than a head may have: then the head is not measured.
         if (
             self._received + self._chunk > self._limits.header_bytes
             and self._head_size() > self._limits.header_bytes
@@ -167,7 +167,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self._expect(KEEP_ALIVE_S)
 
     def end_overdue(self) -> None:
-        """Time is up."""
+        """Ends a connection whose time is up."""
         self.due_s = math.inf
         self._limits.refused("receive_within_s")
         self.transport.abort()
@@ -183,7 +183,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._end(b"431 Request Header Fields Too Large", b'{"error":"the head of the request is too large"}')
 
     def _end(self, status: bytes, body: bytes) -> None:
-        """Send the reason, unless another answer is under way, and close."""
+        """Sends the reason, unless another answer is under way, and closes the connection."""
         if self.cycle is not None and not self.cycle.response_complete:
             self.transport.abort()
             return

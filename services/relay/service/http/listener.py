@@ -27,7 +27,7 @@ ACCEPT_AGAIN_S = 0.1
 
 
 class Listener(uvicorn.Server):
-    """A uvicorn server that leaves signals to the service it is a part of, and strangers to a door."""
+    """A uvicorn server that leaves signals to its service, and has the limits of connection_limits.py."""
 
     def __init__(
         self, config: uvicorn.Config, limits: ConnectionLimits, certificate: Certificate | None
@@ -66,7 +66,7 @@ class Listener(uvicorn.Server):
         )
 
     async def listen(self, sock: socket.socket) -> None:
-        """Serves until cancelled; then finishes what is under way, for up to STOP_WITHIN_S."""
+        """Serves until it is cancelled. Then answers the requests under way, for up to STOP_WITHIN_S."""
         beside = [asyncio.create_task(self._limits.watch(self.server_state.connections))]
         if self._certificate:
             beside += [
@@ -87,13 +87,13 @@ class Listener(uvicorn.Server):
             await cancelled(beside[0])
 
     async def _accept(self, sock: socket.socket, context: ssl.SSLContext) -> None:
-        """Connections by TLS. Left to uvicorn, they would be counted, and timed, after the handshake only."""
+        """Accepts connections by TLS. uvicorn would count and time them only after the handshake."""
         sock.setblocking(False)
         loop = asyncio.get_running_loop()
         while True:
             try:
                 connection, address = await loop.sock_accept(sock)
-            except OSError:  # it was gone before it was taken, or there are too many open files
+            except OSError:  # the caller was gone already, or there are too many open files
                 await asyncio.sleep(ACCEPT_AGAIN_S)
                 continue
             if not self._limits.enter(address[0]):
@@ -124,8 +124,8 @@ def admin_app(
     not_ready: Callable[[], Awaitable[str]],
     about: Callable[[], Mapping[str, str | list[str]]] = dict,
 ) -> FastAPI:
-    """`/livez`, `/readyz`, `/metrics`. `metrics` writes the text of the last; `not_ready` gives the reason
-    why the service isn't, or ""; `about` what else `/readyz` tells."""
+    """The application with `/livez`, `/readyz` and `/metrics`. `metrics` gives the text of the last one,
+    `not_ready` the reason why the service is not ready, or "", `about` more fields of `/readyz`."""
     app = FastAPI(openapi_url=None)
 
     @app.api_route("/livez", methods=["GET", "HEAD"])
@@ -144,12 +144,12 @@ def admin_app(
     async def shown() -> Response:
         return Response(await metrics(), media_type=CONTENT_TYPE_LATEST)
 
-    # Also for what is mounted here: no mount takes a path with a line break in it.
+    # Also for the mounted applications: no mount takes a path with a line break in it.
     app.add_exception_handler(HTTPException, no_such_call)
     return app
 
 
 async def no_such_call(_: Request, error: Exception) -> JSONResponse:
-    """What is not there, in the words of the API."""
+    """The answer to a call that does not exist, in the form of the API."""
     assert isinstance(error, HTTPException)
     return JSONResponse({"error": error.detail}, error.status_code, error.headers)

@@ -1,4 +1,4 @@
-"""The ports that the relay listens on. Without uvicorn, for `up`, which serves nothing itself."""
+"""Opens the ports that the relay listens on. It does not import uvicorn, which `up` does not need."""
 
 import errno
 import socket
@@ -12,8 +12,8 @@ BACKLOG = 2048
 def bind(host: str, port: int, key: str) -> socket.socket:
     """A listening socket; on "::" it answers IPv4 too.
 
-    Raises AddressInUse or ConfigError. `key` is the setting of the port, as in "modapi.admin_port": a wrong
-    host is told under the setting of the host.
+    Raises AddressInUse or ConfigError. `key` is the setting of the port, as in "modapi.admin_port". For a
+    wrong host the error names the setting of the host.
     """
     host_key = key.replace("port", "host")
     dual_stack = host == EVERY_ADDRESS
@@ -36,7 +36,7 @@ def bind(host: str, port: int, key: str) -> socket.socket:
 
 
 def _refused(error: OSError, host: str, port: int, key: str, host_key: str) -> ConfigError:
-    """Whose fault it is, by the system's number for it."""
+    """The error for the operator, by the number of the system's error."""
     at = place(host, port)
     # `create_server` adds the address to the system's words.
     reason = (error.strerror or str(error)).partition(" (while attempting")[0]
@@ -59,6 +59,6 @@ def _refused(error: OSError, host: str, port: int, key: str, host_key: str) -> C
 
 
 def _family(host: str) -> socket.AddressFamily:
-    """IPv4 for a name that has both. Raises OSError for one that nobody knows."""
+    """The family of a host, IPv4 if a name has both. Raises OSError for an unknown name."""
     families = [found[0] for found in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)]
     return socket.AF_INET if socket.AF_INET in families else families[0]

@@ -1,4 +1,4 @@
-"""TLS for a listener: its certificate from files, taken up anew when they change."""
+"""TLS for a listener: its certificate comes from files, and is read again when they change."""
 
 import asyncio
 import logging
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 
 class Certificate:
-    """`context` always has the newest certificate that was good. Raises ConfigError if there is none yet."""
+    """`context` has the newest valid certificate. Raises ConfigError if the files have none at the start."""
 
     def __init__(self, cert: Path, key: Path) -> None:
         self._cert, self._key = cert, key
@@ -26,13 +26,13 @@ class Certificate:
         self.context.minimum_version = ssl.TLSVersion.TLSv1_2
         self.context.options |= (
             ssl.OP_NO_RENEGOTIATION
-        )  # else one connection could ask for handshake upon handshake
+        )  # otherwise one connection could ask for handshakes without end
         self._signature = self._sign()
         if wrong := self._take():
             raise ConfigError(f"modapi.tls_cert, modapi.tls_key: {wrong}")
 
     async def watch(self) -> None:
-        """Follows the files. Never returns."""
+        """Reads the files again when they change. Never returns."""
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
             signature = self._sign()
@@ -48,7 +48,8 @@ class Certificate:
                 logger.info("the certificate in %s was read again", self._cert)
 
     def _take(self) -> str:
-        """Loads the files; else says what is wrong. One that fails halfway would spoil the context in use."""
+        """Loads the files. Returns what is wrong with them, or "". It tries them on another context first: a
+        load that fails halfway would spoil the context in use."""
         try:
             for context in (ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), self.context):
                 context.load_cert_chain(self._cert, self._key, _no_password)
@@ -67,7 +68,7 @@ class Certificate:
 
 
 def certificate_of(modapi: ModApi) -> Certificate | None:
-    """The certificate that the settings name, None for plain HTTP. Raises ConfigError."""
+    """The certificate that the settings name; None: plain HTTP. Raises ConfigError."""
     if modapi.tls_cert is None or modapi.tls_key is None:
         return None
     return Certificate(Path(modapi.tls_cert), Path(modapi.tls_key))
@@ -82,5 +83,5 @@ def _stat(file: Path) -> tuple[int, int, int] | None:
 
 
 def _no_password() -> str:
-    """Without this OpenSSL would ask the terminal for it."""
+    """Without this, OpenSSL would ask for the password on the terminal."""
     raise ValueError
