@@ -1,4 +1,4 @@
-"""What is asked of a primary, and what becomes of its replies."""
+"""Calls to a primary, and what becomes of their replies."""
 
 import asyncio
 import hashlib
@@ -19,7 +19,7 @@ class Script:
     def __init__(self, name: str, *, drains: bool = False) -> None:
         self.name = name
         self.drains = drains
-        """It helps to get out what is in Redis: it goes on while what comes in is refused."""
+        """It helps to empty Redis: it is allowed while new data is refused."""
 
     @cached_property
     def text(self) -> str:
@@ -31,12 +31,12 @@ class Script:
 
 
 class TooFewReplicas(StoreError):
-    """It was carried out, and may be lost with this server."""
+    """The call was carried out, but too few replicas have it: it may be lost with this server."""
 
 
 @dataclass(slots=True, eq=False)
 class StoreCall:
-    """A command on its way. `slot` is 0 where there are no slots; `until` is on time.monotonic().
+    """A command on its way. `slot` is 0 without a cluster; `until` is on time.monotonic().
 
     A call whose reply was cancelled has no caller any more and is not sent. If it had been sent already, its
     value goes to `orphaned`.
@@ -52,28 +52,28 @@ class StoreCall:
 
     @property
     def abandoned(self) -> bool:
-        """Nobody waits for the reply."""
+        """Whether its caller has gone, so that nobody waits for the reply."""
         return self.reply.cancelled()
 
     def fail(self, error: StoreError) -> None:
-        if not self.reply.done():  # whoever asked was cancelled
+        if not self.reply.done():  # otherwise the caller was cancelled
             self.reply.set_exception(error)
 
 
 def ignore_error(future: asyncio.Future[Any]) -> None:
-    """A done callback: its exception is no fault, also when nobody waits for it any more."""
+    """A done callback: asyncio must not report the exception of a future that nobody waits for any more."""
     if not future.cancelled():
         future.exception()
 
 
 def abandon(future: asyncio.Future[Any]) -> None:
-    """Ends what nobody waits for any more: what it may have to say is nobody's, and no fault."""
+    """Cancels a future that nobody waits for any more, or ignores its exception."""
     if not future.cancel():
         ignore_error(future)
 
 
 def settle(call: StoreCall, reply: Any) -> bool:
-    """Answers whoever asked, unless the call is to be sent again: then True."""
+    """Gives the reply to the caller. Returns True, and does not, if the call must be sent again."""
     if call.reply.done():
         if call.abandoned and call.orphaned and not isinstance(reply, RedisRefusal | StoreError):
             call.orphaned(reply)
@@ -90,7 +90,7 @@ def settle(call: StoreCall, reply: Any) -> bool:
 
 
 def unconfirmed(reply: Any, wanted: int) -> StoreError | None:
-    """Why writes do not count, by what WAIT replied."""
+    """Why writes do not count, by the reply to WAIT; None: they count."""
     if not isinstance(reply, int):
         return StoreError("Redis: whether replicas have it could not be asked")
     if reply < wanted:

@@ -1,8 +1,8 @@
 """The one way to Redis, the same on a single server, behind Sentinels and on a Cluster.
 
-Each primary has a pipeline of its own (pipeline.py). What is refused without being carried out is sent again
-inside, for a while (CALL_TIMEOUT_S there). What may have been carried out never is: what is safe to
-repeat says so at its call.
+Each primary has a pipeline of its own (pipeline.py). It sends a call again that was refused without being
+carried out, for CALL_TIMEOUT_S, and never one that may have been carried out. Callers that may repeat such a
+call do so themselves.
 """
 
 import asyncio
@@ -19,10 +19,9 @@ from services.relay.store.clock import StoreClock
 from services.relay.store.cluster import Cluster, slot_of
 from services.relay.store.connection import Argument, Connection
 from services.relay.store.durability import ServerFacts
-from services.relay.store.pipeline import CALL_TIMEOUT_S, RETRY_EVERY_S, Pipeline
+from services.relay.store.pipeline import CALL_TIMEOUT_S, RETRY_EVERY_S, Pipeline, Topology
 from services.relay.store.refusals import ConnectionLost, RedisRefusal, Unreachable, store_error
 from services.relay.store.single_primary import Sentinels, SinglePrimary
-from services.relay.store.topology import Topology
 from services.relay.store.url import Endpoint, StoreKind, parse
 
 __all__ = ("CLOCK", "RETRY_EVERY_S", "Script", "Store", "pairs", "patiently", "steadily")
@@ -41,10 +40,10 @@ _PROBES = "relay:wake:probe:"
 class Store:
     """Redis or Valkey, shared by everything in one process.
 
-    A store that is not `opened` refuses all use: nothing is accepted on the word of a Redis whose settings
-    were not judged yet. `replicas` must have what a durable call wrote before its reply counts; None: 1 with
-    Sentinels or a Cluster, else none. `relaxed`: what the settings of Redis can lose is accepted.
-    `took` is told of each round trip: seconds, and whether it was answered.
+    A store that is not `opened` refuses all calls: the settings of Redis must be checked first. `replicas`
+    is the number of replicas that must have the writes of a durable call before its reply counts; None: 1
+    with Sentinels or a Cluster, else none. `relaxed`: settings of Redis that can lose data are accepted.
+    `took` is called with each round trip: seconds, and whether it was answered.
     """
 
     def __init__(
@@ -71,16 +70,16 @@ class Store:
         self._slotted = parsed.kind is StoreKind.CLUSTER
         self._only = None if self._slotted else self._pipeline_at(self._topology.place_of(0))
 
-    # what everybody uses
+    # Calls
 
     def send(self, *command: Argument) -> asyncio.Future[Any]:
         """Sends a command with the next pipeline; the future gives its reply. The second word is a key.
 
-        Raises (through the future) StoreError: whether the command was carried out is then unknown, unless
+        Raises (through the future) StoreError: then nobody knows whether the command was carried out, unless
         it is a NotCarriedOut.
 
-        If the future is cancelled before the command has left, it is not sent: nobody waits for it. What must
-        be sent all the same goes by `tell`, or by `run_until(…, though_cancelled=True)`.
+        If the future is cancelled before the command is sent, it is not sent. A command that must be sent all
+        the same goes by `tell`, or by `run_until(…, though_cancelled=True)`.
         """
         slot = slot_of(str(command[1])) if self._slotted else 0
         return self._call(StoreCall(command, self._reply(), slot))
@@ -97,11 +96,11 @@ class Store:
         durable: bool = False,
         orphaned: Callable[[Any], object] | None = None,
     ) -> asyncio.Future[Any]:
-        """Runs a script like `send`; all keys are of one instance. A server that forgot it is told it anew.
+        """Runs a script like `send`; all keys are of one instance. A server that lacks the script gets it.
 
-        `durable`: the reply counts only if so many replicas as are asked for have what the script wrote;
-        StoreError otherwise. StoreRefused while the settings of this Redis could lose it. `orphaned` is given
-        the reply to a call that was cancelled when it had left already.
+        `durable`: the reply counts only if enough replicas have what the script wrote; StoreError otherwise,
+        and StoreRefused while the settings of this Redis could lose it. `orphaned` is called with the reply
+        to a call that was cancelled after it was sent.
         """
         return self._run(script, keys, args, durable, orphaned=orphaned)
 
@@ -129,11 +128,11 @@ class Store:
     ) -> Any:
         """Like `run`, repeated while Redis is away, until `deadline_s` from now.
 
-        Only for scripts that do no harm when they run twice. `durable` then means what any of the runs wrote,
-        or whatever the script found done. So it writes then too, if only what stands there: WAIT waits for
-        the last write of its own connection, and says yes at once when there is none (measured on Valkey 9).
-        `though_cancelled`: a run that was begun is sent also if its caller is cancelled, for what it says is
-        true whoever waits.
+        Only for scripts that do no harm when they run twice. `durable` covers the writes of each run, and of
+        an earlier run that the script finds done. So a script that finds its work done writes something all
+        the same: WAIT waits for the last write of its own connection, and returns at once if there was none
+        (measured on Valkey 9). `though_cancelled`: a run that has begun is sent even if its caller is
+        cancelled.
         """
         end_s = time.monotonic() + deadline_s
         error = StoreError(f"Redis: no answer within {deadline_s:g} s")
@@ -155,11 +154,11 @@ class Store:
         raise error
 
     def clock_of(self, key: str) -> StoreClock:
-        """The clock of the primary that has this key. Whoever gets a reply with its time tells it."""
+        """The clock of the primary that has this key. Callers whose reply has the time call its `observe`."""
         return (self._only or self._pipeline_of(slot_of(key))).clock
 
     async def known_clock(self, key: str) -> StoreClock:
-        """The same clock. It is read now if no reply has told its time lately. Raises StoreError."""
+        """The same clock. It is read now if no reply has shown the time lately. Raises StoreError."""
         if not self.clock_of(key).is_known(time.monotonic()):
             await self.read_clock(key)
         return self.clock_of(key)
@@ -173,20 +172,21 @@ class Store:
         return redis_us
 
     def hint(self, channel: str, slug: str) -> None:
-        """Tells whoever listens on `channel` to look at an instance, behind its commands of this pipeline."""
+        """Publishes on `channel` that there is something to read of an instance, behind its waiting calls."""
         if self._opened:
             (self._only or self._pipeline_of(slot_of(f"{{{slug}}}"))).hint(channel, slug)
 
     async def hints(self, *channels: str) -> AsyncIterator[tuple[str, list[str]]]:
-        """Channel and instances hinted at, as they come; none at first: subscribed. Raises StoreError."""
+        """Yields channels and the instances that their hints name. None at first: subscribed. Raises
+        StoreError."""
         async for channel, slugs in self.messages(*channels):
             yield channel, slugs.decode().split(" ") if slugs else []
 
     async def messages(self, *channels: str) -> AsyncIterator[tuple[str, bytes]]:
-        """Channel and message, as they come; an empty one at first: subscribed. Raises StoreError.
+        """Yields channels and messages. An empty message at first: subscribed. Raises StoreError.
 
-        It publishes a hint to itself now and then: a server that stands still, was cut off or is no primary
-        any more does not bring it back, and that is an error too.
+        It publishes a hint to itself now and then. If that does not arrive, the server stands still, was cut
+        off or is no primary any more, which is an error too.
         """
         probe = _PROBES + secrets.token_hex(8)
         try:
@@ -207,7 +207,8 @@ class Store:
             connection.close()
 
     async def _message(self, connection: Connection, probe: str) -> tuple[bytes, bytes, Any]:
-        """What comes next on a subscription; a probe is sent when nothing does."""
+        """The next message on a subscription. If none comes, sends a probe. Raises TimeoutError if it is
+        lost."""
         message = asyncio.ensure_future(connection.message())
         try:
             done, _ = await asyncio.wait([message], timeout=PROBE_EVERY_S)
@@ -230,7 +231,7 @@ class Store:
         await asyncio.gather(*calls)
 
     async def close(self) -> None:
-        """What is under way comes to its end; whatever is asked from now on fails."""
+        """Waits for the calls under way. Later calls fail."""
         self._opened = False
         while True:
             await asyncio.gather(*(pipeline.close() for pipeline in list(self._pipelines.values())))
@@ -239,20 +240,20 @@ class Store:
             ):  # else a call has moved from one to another
                 return
 
-    # whether it may be used
+    # Whether the servers are trusted
 
     def open(self) -> None:
-        """The settings of this Redis were found good."""
+        """Allows calls: the settings of this Redis are good."""
         self._opened = True
 
     async def inspect(self) -> list[ServerFacts]:
-        """Asks every primary what it is and how it is set. Raises StoreError when one does not answer."""
+        """Reads facts and settings of every primary. Raises StoreError if one does not answer."""
         if self._slotted:
             await self._topology.learn()
         places = list(self._topology.places())
         looked = await asyncio.gather(*(self._inspect_at(place) for place in places), return_exceptions=True)
         for place, pipeline in list(self._pipelines.items()):
-            if place not in places and pipeline.idle:  # it serves nothing any more
+            if place not in places and pipeline.idle:  # it serves no slot any more
                 self._pipelines.pop(place, None)  # another look may have done so
                 await pipeline.close()
         for found in looked:
@@ -269,7 +270,7 @@ class Store:
 
     @property
     def facts(self) -> list[ServerFacts]:
-        """Of all primaries, as far as they are known."""
+        """The facts of all primaries, as far as they are known."""
         pipelines = [self._pipelines.get(place) for place in self._topology.places()]
         return [pipeline.facts for pipeline in pipelines if pipeline and pipeline.facts]
 
@@ -278,12 +279,12 @@ class Store:
         return self._topology.kind
 
     def losses(self) -> list[str]:
-        """What the settings of the primaries can lose, each with its fix."""
+        """One line for each setting of the primaries that can lose data, with the fix."""
         found = chain.from_iterable(durability.complaints(facts.settings) for facts in self.facts)
         return list(dict.fromkeys(found))
 
     def refusals(self) -> list[str]:
-        """Why durable calls are refused, or nothing."""
+        """Why durable calls are refused; empty if they are not."""
         return list(dict.fromkeys(filter(None, map(self._judge, self.facts))))
 
     def summary(self) -> str:
@@ -299,7 +300,7 @@ class Store:
         return durability.labels(self.facts, self.kind, self.replicas)
 
     def shortage(self) -> str:
-        """That replicas are missing which durable calls wait for, or ""."""
+        """The complaint that too few replicas are there for durable calls, or ""."""
         there = min((facts.replicas for facts in self.facts), default=0)
         if there >= self.replicas:
             return ""
@@ -309,7 +310,7 @@ class Store:
         losses = [] if self._relaxed else durability.complaints(facts.settings)
         return "\n".join(filter(None, [durability.too_old(facts), *losses]))
 
-    # pipelines
+    # Pipelines
 
     def _reply(self) -> asyncio.Future[Any]:
         return asyncio.get_running_loop().create_future()
@@ -322,7 +323,8 @@ class Store:
         return call.reply
 
     def _pipeline_of(self, slot: int) -> Pipeline:
-        """A slot stays with the pipeline that still has calls of it, or they could overtake each other."""
+        """The pipeline of a slot. While a pipeline has calls of the slot, new ones go there too, so that they
+        keep their order."""
         return self._pinned.get(slot) or self._pipeline_at(self._topology.place_of(slot))
 
     def _pipeline_at(self, place: Endpoint) -> Pipeline:
@@ -335,14 +337,14 @@ class Store:
         return pipeline
 
     def _pin_slots(self) -> None:
-        """The map of slots has changed: which slots have calls where they do not belong any more?"""
+        """The map of slots has changed: keeps slots at the pipeline that still has calls of them."""
         for pipeline in self._pipelines.values():
             for call in chain(pipeline.under_way, pipeline.waiting):
                 if self._topology.place_of(call.slot) != pipeline.place:
                     self._pinned.setdefault(call.slot, pipeline)
 
     def _round_ended(self, pipeline: Pipeline) -> None:
-        """Moves the waiting calls of a pipeline to the primaries of their slots: none is under way now."""
+        """Moves the waiting calls of a pipeline to the primaries of their slots. No call is under way now."""
         if self._pinned:
             self._pinned = {slot: holder for slot, holder in self._pinned.items() if holder is not pipeline}
             waiting, pipeline.waiting = pipeline.waiting, []
@@ -351,7 +353,7 @@ class Store:
 
 
 async def patiently(call: Callable[[], Awaitable[T]]) -> T:
-    """Repeats a call until Redis is there. Only for calls that do no harm when they run twice."""
+    """Repeats a call until Redis answers. Only for calls that do no harm when they run twice."""
     while True:
         try:
             return await call()
@@ -362,7 +364,8 @@ async def patiently(call: Callable[[], Awaitable[T]]) -> T:
 async def steadily(
     listen: Callable[[], AsyncIterator[T]], lost: Callable[[], object] = lambda: None
 ) -> AsyncIterator[T]:
-    """What comes on a subscription, begun anew whenever Redis was away. `lost` is told of each end."""
+    """Yields the messages of a subscription, and subscribes again after each outage. `lost` is called at each
+    end."""
     while True:
         try:
             async for one in listen():

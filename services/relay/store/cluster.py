@@ -56,10 +56,10 @@ class Cluster:
         return await dial_primary(place, self._url.login, 0, self._url.tls)
 
     async def dial_any(self) -> Connection:
-        """Any server will do: a cluster's bus carries each PUBLISH to all of them.
+        """A connection to any server: the bus of a cluster carries each PUBLISH to all of them.
 
-        So hints are classic ones: sharded ones would need a subscription to every shard, and a new one
-        whenever a slot moves.
+        So hints are classic. Sharded ones would need a subscription to every shard, and a new one whenever a
+        slot moves.
         """
         if self.places() == {NOWHERE: 0}:
             await self.learn()
@@ -74,7 +74,7 @@ class Cluster:
         self._changed()
 
     async def learn(self) -> None:
-        """One question at a time, for all who want to know."""
+        """Learns the map of slots anew. All callers wait for one question at a time."""
         if self._learning is None:
             self._learning = asyncio.create_task(self._learn())
             self._learning.add_done_callback(self._learned)
@@ -84,7 +84,7 @@ class Cluster:
         self._learning = None
 
     async def _learn(self) -> None:
-        """Believes the member with the newest epoch: one that was cut off tells old news."""
+        """Takes the map of the member with the newest epoch: one that was cut off has an old map."""
         asked = random.sample(sorted(self._members, key=str), min(ASK_AT_MOST, len(self._members)))
         answers = await asyncio.gather(
             *(self._ask(member) for member in {*asked, *self._url.endpoints}), return_exceptions=True
@@ -119,7 +119,7 @@ class Cluster:
 
 
 def _named(node: str, asked: Endpoint) -> Endpoint:
-    """An address as MOVED and ASK write it; without a host it is the one that was asked."""
+    """The address in a MOVED or ASK reply. Without a host, it is the host of the server that was asked."""
     host, _, port = node.rpartition(":")
     return Endpoint(host or asked.host, int(port))
 

@@ -23,17 +23,16 @@ from services.relay.store.event_stream import CALL_WITHIN_S, CONTACT_EVERY_MS
 
 MAX_POLL_COMMANDS = 40
 MAX_POLL_BYTES = 32 * 1024
-"""As much as a mod can run at once: it runs all commands of a poll within one frame of the game."""
+"""Size of one poll's commands: a mod runs all of them within one frame of the game."""
 
 KEEP_MS = 30_000
-"""Time after which a command that waits, and what is left of one that is over, is deleted. Takaro gives up
-after 10 s."""
+"""Time after which commands and results are deleted. Takaro gives up after 10 s."""
 
 KEEP_NEWEST = 100
 """Number of commands that are remembered longer: Redis' clock may have been set forward."""
 
 LEFT_MS = 30 * 86_400_000
-"""What is left of the last commands is deleted after this. It is longer than the steps of clocks."""
+"""Expiry of the keys of commands. It is longer than Redis' clock is likely to be set."""
 
 LONGEST_MS = round(HAND_OUT_WITHIN_S * 1000) + 1_000
 """No deadline is further ahead, unless Redis' clock was set back since."""

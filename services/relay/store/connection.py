@@ -39,7 +39,7 @@ FACTS = (
     ("CONFIG", "GET", "no-appendfsync-on-rewrite"),
     ("CONFIG", "GET", "maxmemory*"),
 )
-"""What must be known of a server before it is given anything, see `server_facts_of`."""
+"""The questions to a server before it gets any call, see `server_facts_of`."""
 
 
 def packed(command: Sequence[Argument]) -> bytes:
@@ -49,7 +49,7 @@ def packed(command: Sequence[Argument]) -> bytes:
 
 
 class Connection(asyncio.Protocol):
-    """One exchange at a time. `lost` once it can be used no more."""
+    """One connection, for one exchange at a time. `lost`: it cannot be used any more."""
 
     def __init__(self) -> None:
         self._reader = Reader(replyError=RedisRefusal)
@@ -62,7 +62,7 @@ class Connection(asyncio.Protocol):
     async def exchange(self, commands: Sequence[bytes], replies: list[Any]) -> None:
         """Sends commands and puts the reply to each of them into `replies`, refusals included.
 
-        Raises Lost, or is cancelled: then what came until then is in `replies`, and the connection is closed.
+        Raises ConnectionLost, or is cancelled: then the connection is closed, and `replies` has what came.
         """
         if self.lost or self._transport is None:
             raise ConnectionLost("the connection is closed")
@@ -73,7 +73,7 @@ class Connection(asyncio.Protocol):
             await arrived
         except BaseException:
             arrived.cancel()
-            self.close()  # what is still to come belongs to nobody
+            self.close()  # nobody waits for the replies that are still to come
             raise
 
     async def ask(self, *commands: Sequence[Argument]) -> list[Any]:
@@ -83,12 +83,12 @@ class Connection(asyncio.Protocol):
         return replies
 
     def say(self, command: Sequence[Argument]) -> None:
-        """Sends a command to which messages are the reply."""
+        """Sends a command whose replies come as messages."""
         if self._transport:
             self._transport.write(packed(command))
 
     async def message(self) -> Any:
-        """The next thing the server says without being asked: on a subscribed connection."""
+        """The next message on a subscribed connection."""
         if self.lost:
             raise ConnectionLost("the connection is closed")
         replies: list[Any] = []
@@ -102,7 +102,7 @@ class Connection(asyncio.Protocol):
         return replies[0]
 
     def keep_alive(self) -> None:
-        """Has the kernel find out when the machine at the other end is gone."""
+        """Lets the kernel find out when the machine at the other end is gone."""
         handle = self._transport and self._transport.get_extra_info("socket")
         if handle:
             handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -178,10 +178,10 @@ async def dial(endpoint: Endpoint, login: Login, db: int = 0, tls: Tls | None = 
 async def dial_primary(
     endpoint: Endpoint, login: Login, db: int = 0, tls: Tls | None = None
 ) -> tuple[Connection, ServerFacts]:
-    """A connection to a server that says it is a primary and ready, and what else it says of itself.
+    """A connection to a server that says that it is a primary and ready, and its facts.
 
-    All of it is known before anything is sent: a replica that was promoted may be configured worse, and a
-    server that comes back may not be what it was. Raises Unreachable.
+    The facts are read before anything is sent: a promoted replica may have worse settings, and a server that
+    comes back may have changed. Raises Unreachable.
     """
     connection = await dial(endpoint, login, db, tls)
     try:
@@ -200,14 +200,14 @@ async def dial_primary(
 
 
 async def ask_facts(connection: Connection) -> ServerFacts:
-    """What a server says of itself. Raises Lost, Refusal."""
+    """What a server says of itself. Raises ConnectionLost, RedisRefusal."""
     replies = await connection.ask(*FACTS)
     for reply in replies[:3]:
         if isinstance(reply, RedisRefusal):
             raise reply
     settings: dict[str, str] = {}
     for reply in replies[5:]:
-        if not isinstance(reply, RedisRefusal):  # a managed server hides them
+        if not isinstance(reply, RedisRefusal):  # a managed server refuses CONFIG
             texts = [part.decode() for part in reply]
             settings.update(zip(texts[::2], texts[1::2], strict=True))
     info = [reply.decode() for reply in replies[1:5] if not isinstance(reply, RedisRefusal)]

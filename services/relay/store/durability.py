@@ -1,4 +1,4 @@
-"""May this Redis be trusted with what the relay answers 200 for? Pure: facts in, complaints and words out.
+"""Decides whether a Redis is safe for accepted events. Pure: facts in, complaints and texts out.
 
 protocol.md R1: with `everysec` a plain kill -9 of Redis on a busy disk lost acknowledged
 batches, with `always` it lost none. Any eviction policy but `noeviction` may delete a whole stream.
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 OLDEST = (7, 0)
 
 STORE_LABELS = ("version", "topology", "appendfsync", "policy", "replicas")
-"""Of the gauge `dayz_relay_store_info`."""
+"""The labels of the gauge `dayz_relay_store_info`."""
 
 _FIX = {
     "appendonly": ("yes", "a restart of Redis loses every event and every server that is kept in it"),
@@ -42,7 +42,7 @@ class ServerFacts:
 
     @property
     def fullness(self) -> float:
-        """Used memory in parts of its limit."""
+        """Used memory as a share of its limit; 0: no limit."""
         return self.memory_bytes / self.max_memory_bytes if self.max_memory_bytes else 0.0
 
     def setting(self, name: str) -> str:
@@ -57,7 +57,7 @@ def server_facts_of(info: str, settings: Mapping[str, str]) -> ServerFacts:
         name,
         told.get("valkey_version") or told.get("redis_version", ""),
         told.get("role") == "master",
-        # Those that hear each write: one that is still being given all data does not count yet.
+        # Replicas that get each write: one that still receives the first copy does not count.
         sum("state=online" in text for key, text in told.items() if key.startswith("slave")),
         settings,
         int(told.get("used_memory", 0)),
@@ -67,20 +67,20 @@ def server_facts_of(info: str, settings: Mapping[str, str]) -> ServerFacts:
 
 
 def too_old(facts: ServerFacts) -> str:
-    """The complaint about a server that lacks what the scripts need, or ""."""
+    """The complaint about a server that is too old for the scripts, or ""."""
     try:
         version = tuple(int(part) for part in facts.version.split(".")[:2])
     except ValueError:
-        return ""  # it does not say
+        return ""  # the version is unknown
     if facts.name == "Valkey" or version >= OLDEST:
         return ""
     return f"Redis has version {facts.version}: the relay needs {OLDEST[0]}.{OLDEST[1]} or newer, or Valkey"
 
 
 def complaints(settings: Mapping[str, str]) -> list[str]:
-    """What must change, one line for each setting: what it is, what it costs, the command that mends it.
+    """One line for each setting that must change: its value, what it can lose, the command that fixes it.
 
-    `settings` is the reply to CONFIG GET; what is missing there is not judged.
+    `settings` is the reply to CONFIG GET; settings that it lacks are not checked.
     """
     found = [
         f"Redis has {name} '{settings[name]}': {loss}. Fix: {_how(name, wanted)}"
@@ -107,7 +107,7 @@ def _how(name: str, wanted: str) -> str:
 
 
 def summary(all_facts: Iterable[ServerFacts], kind: str, replicas: int) -> str:
-    """One line about the store: what it is, what it survives."""
+    """One line about the store: what it is, and what it survives."""
     facts = list(all_facts)
     if not facts:
         return f"{kind}, not reached yet"

@@ -34,7 +34,7 @@ REFUSED_BY_TAKARO = "refused-by-takaro"
 
 CONTACT_EVERY_MS = 5_000
 HUNG_UP = "!"
-"""Marks the note of a batch whose answer has not arrived."""
+"""Prefix of the note about a batch whose answer has not arrived."""
 
 NOTE_AFTER_S = 0.05
 """A note waits this long for the next batch, and up to as long again for the notes of other instances. An
@@ -85,7 +85,7 @@ class Appended:
 
 
 def digest(raw: Any) -> bytes:
-    """Four bytes that tell one event of a mod from the next."""
+    """Four bytes that differ from one event of a mod to the next."""
     data = raw if isinstance(raw, bytes) else orjson.dumps(raw)
     return zlib.crc32(data).to_bytes(4, "big")
 
@@ -139,8 +139,8 @@ class EventStream:
     async def append(self, batch: EventBatch, received_s: float | None = None) -> Appended:
         """Stores a batch that came at `received_s` (on time.monotonic(); now, if not given).
 
-        Raises StoreError if that did not succeed within CALL_WITHIN_S. The batch may be stored all the same,
-        but only within that time.
+        Raises StoreError if Redis did not confirm it within CALL_WITHIN_S. The batch may be stored all the
+        same, but only within that time.
         """
         now_s = time.monotonic()
         clock = self._clock or await self._store.known_clock(self._keys.events)
@@ -284,7 +284,7 @@ class EventStream:
             raise LostLease(f"{self.slug}: another uplink owns this instance now")
 
     async def bury(self, refusal: str, candidates: Sequence[GameEvent]) -> None:
-        """Keeps a dead letter of an event that Takaro refused: one of `candidates`, it does not say which."""
+        """Stores a dead letter for an event that Takaro refused: one of `candidates`, nobody knows which."""
         raw = orjson.dumps(candidates)[:MAX_REFUSED_BYTES]
         await self._store.run(_BURY, (self._keys.dead,), MAX_DEAD_EVENTS, REFUSED_BY_TAKARO, refusal, raw)
 

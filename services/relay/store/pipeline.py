@@ -23,6 +23,7 @@ from typing import Any
 from services.relay.protocol.errors import StoreError, StoreRefused
 from services.relay.store.calls import Script, StoreCall, TooFewReplicas, settle, unconfirmed
 from services.relay.store.clock import StoreClock
+from services.relay.store.cluster import Cluster
 from services.relay.store.connection import Connection, packed
 from services.relay.store.durability import ServerFacts
 from services.relay.store.refusals import (
@@ -33,7 +34,7 @@ from services.relay.store.refusals import (
     store_error,
     verdict_on,
 )
-from services.relay.store.topology import Topology
+from services.relay.store.single_primary import SinglePrimary
 from services.relay.store.url import Endpoint
 
 CALL_TIMEOUT_S = 2.0
@@ -51,11 +52,15 @@ logger = logging.getLogger(__name__)
 
 _ASKING = packed(("ASKING",))
 
+Topology = SinglePrimary | Cluster
+"""Where the primaries are."""
+
 
 class Pipeline:
     """The calls for the primary at one place. `waiting` calls go with the next pipeline.
 
     `round_ended` is called between pipelines, `took` with the seconds of each and whether it was answered.
+    The fields stay in one class, because each round trip reads or changes nearly all of them.
     """
 
     def __init__(

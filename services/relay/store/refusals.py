@@ -26,11 +26,11 @@ class Unreachable(Exception):
 
 
 class ConnectionLost(Exception):
-    """The connection ended, or the time was up, while replies were outstanding."""
+    """The connection ended, or the time was up, before all replies had come."""
 
 
 class Then(Enum):
-    """What to do about a refusal. All but GIVE_UP: nothing was carried out, it is sent again."""
+    """What to do about a refusal. For all but GIVE_UP nothing was carried out, and the call is sent again."""
 
     AGAIN = "the same way, a little later"
     WHOLE = "at once, with the script's text"
@@ -79,7 +79,7 @@ _WORDS = {
 }
 _OPERATORS = ("NOAUTH", "WRONGPASS", "NOPERM")
 _CHECKED_FIRST = (*_THEN, "OOM", "MISCONF")
-"""Said before anything was carried out: by a script with `#!lua` as well as by a command."""
+"""Errors that come before anything is carried out, from a command and from a script with `#!lua`."""
 
 
 def verdict_on(refusal: RedisRefusal) -> RefusalVerdict:
@@ -93,7 +93,7 @@ def verdict_on(refusal: RedisRefusal) -> RefusalVerdict:
 
 
 def store_error(error: Exception) -> StoreError:
-    """The error for whoever asked, in words for a person."""
+    """The error for the caller, in words for a person."""
     if isinstance(error, Unreachable) and error.refusal:
         error = error.refusal
     text = (str(error).strip() or type(error).__name__).splitlines()[0]

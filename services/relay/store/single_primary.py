@@ -18,7 +18,11 @@ SENTINEL_WITHIN_S = 0.5
 
 
 class SinglePrimary:
-    """One server. Behind a name or a virtual address it may be another one after each reconnect."""
+    """One server. Behind a name or a virtual address it may be another one after each reconnect.
+
+    The base of Sentinels; Cluster has the same methods. A place is an address, or stands for "whoever is the
+    primary".
+    """
 
     kind = StoreKind.ALONE
 
@@ -26,30 +30,36 @@ class SinglePrimary:
         self._url = url
 
     def place_of(self, slot: int) -> Endpoint:
+        """The place of the slot's primary, as far as it is known."""
         return self._url.endpoints[0]
 
     def places(self) -> dict[Endpoint, int]:
+        """The places of all primaries, each with a slot that it serves."""
         return {self.place_of(0): 0}
 
     async def dial(self, place: Endpoint) -> tuple[Connection, ServerFacts]:
+        """A connection to the primary there. Raises Unreachable."""
         return await dial_primary(place, self._url.login, self._url.db, self._url.tls)
 
     async def dial_any(self) -> Connection:
+        """A connection on which every hint arrives. Raises Unreachable."""
         connection, _ = await self.dial(self.place_of(0))
         return connection
 
     async def dial_named(self, node: str, asked: Endpoint) -> Connection:
+        """A connection to a node as a refusal of the server at `asked` names it. Raises Unreachable."""
         raise Unreachable("it is part of a cluster: write redis+cluster:// into redis.url")
 
     def moved(self, slot: int, node: str, asked: Endpoint) -> None:
-        pass  # a cluster behind redis://: the call goes on until its time is up, and is told why
+        """The server at `asked` says that `node` serves the slot now."""
+        # A cluster behind redis://: the call is sent again until its time is up, and fails with the reason.
 
     async def learn(self) -> None:
-        pass
+        """Finds out anew where the primaries are, if it can."""
 
 
 class Sentinels(SinglePrimary):
-    """Whoever the Sentinels call the primary, asked at every connect, and who says so itself."""
+    """The server that the Sentinels call the primary, asked at every connect, if it says so itself."""
 
     kind = StoreKind.SENTINEL
 
@@ -60,7 +70,7 @@ class Sentinels(SinglePrimary):
         return await super().dial(await self._primary())
 
     async def _primary(self) -> Endpoint:
-        """What most of them say that answer: one that was cut off tells old news."""
+        """The server that most of the answering Sentinels name: one that was cut off names an old primary."""
         answers = await asyncio.gather(
             *(self._ask(sentinel) for sentinel in self._url.endpoints), return_exceptions=True
         )

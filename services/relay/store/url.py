@@ -44,7 +44,7 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """Nobody when both are empty. An empty user is the server's default one."""
+    """User and password. Both empty: no login. An empty user is the server's default one."""
 
     user: str = ""
     password: str = field(default="", repr=False)
@@ -52,7 +52,7 @@ class Login:
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """What is checked and shown; paths of PEM files, "" for the machine's own authorities or none."""
+    """Options of TLS. The texts are paths of PEM files; "": the machine's own authorities, or none."""
 
     ca_certs: str = ""
     certfile: str = ""
@@ -75,7 +75,7 @@ class RedisUrl:
 
 
 def parse(text: str) -> RedisUrl:
-    """Raises ValueError with the rule in words; it never repeats what was given, which may be a secret."""
+    """The parts of an address. Raises ValueError with the rule and without the text, which may be secret."""
     scheme, user_info, hosts, path, query = _split(text)
     options = _options(scheme, query)
     user, colon, password = (unquote(part) for part in user_info.partition(":"))
@@ -132,7 +132,7 @@ def masked(text: str) -> str:
         return "***"
     address, mark, query = rest.partition("?")
     user_info, at, host = address.rpartition("@")
-    if "@" in query:  # a ? in the password: where it ends, nobody can say
+    if "@" in query:  # a ? in the password: nobody can say where it ends
         user_info, at, host, mark, query = user_info or address, "@", query.rpartition("@")[2], "", ""
     if at:
         user_info = user_info.partition(":")[0] + ":***"
