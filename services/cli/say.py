@@ -7,9 +7,8 @@ from services.cli.opened_relay import OpenedRelay
 from services.cli.terminal import ago, complain, safe
 from services.relay.instances.activity import ActivityEntry, ActivityFeed
 from services.relay.instances.facts import facts_of
-from services.relay.protocol.command_states import MAY_HAVE_RUN, NOT_DELIVERED, CommandState
+from services.relay.protocol.command_states import MAY_HAVE_RUN, NOT_DELIVERED, CommandState, new_operation_id
 from services.relay.protocol.errors import ConfigError, NotCarriedOut, StoreError
-from services.relay.protocol.operation_ids import new_operation_id
 from services.relay.protocol.records import Command, Outcome
 from services.relay.protocol.vocabulary import ANSWER_WITHIN_S, HAND_OUT_WITHIN_S, Action
 from services.relay.store.client import Store

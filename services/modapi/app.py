@@ -1,5 +1,6 @@
 """The application behind the mods' port: their calls, and the health page of the bridge that it replaces."""
 
+import contextlib
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -10,11 +11,12 @@ from services.modapi.http.router import ModRouter
 from services.modapi.metrics import ModapiMetrics
 from services.modapi.served_instance import ServedInstance
 from services.modapi.served_instances import ServedInstances
-from services.relay.instances.state import LinkInfo, Queued
+from services.relay.instances.facts import facts_of
 from services.relay.protocol.errors import StoreError
 from services.relay.protocol.link_states import LinkState
 from services.relay.service.clocks import boottime_s
 from services.relay.service.http.addresses import Network
+from services.relay.store.client import Store
 
 
 def make_app(
@@ -29,26 +31,26 @@ def make_app(
         if instance is None:
             response.status_code = 401
             return {"ok": False, "error": "unknown key: call /k/<mod key>/health"}
-        return await _health(instance)
+        return await _health(served_instances.store, instance)
 
     return ModRouter(app, served_instances, metrics, trusted)
 
 
-async def _health(instance: ServedInstance) -> dict[str, Any]:
+async def _health(store: Store, instance: ServedInstance) -> dict[str, Any]:
     """In the form of the old bridge, which status pages read: always 200, the state is in the body."""
-    try:
-        link, queued, ok = await instance.state.link(), await instance.state.queued(), True
-    except StoreError:
-        link, queued, ok = LinkInfo(), Queued(0, 0, 0), False
+    facts = None
+    with contextlib.suppress(StoreError):
+        facts = await facts_of(store, instance.settings.slug)
+    is_ready = facts is not None and facts.link == LinkState.READY
     return {
-        "ok": ok,
-        "identified": link.state == LinkState.READY,
-        "wsConnected": link.state == LinkState.READY,
-        "gameServerId": link.game_server_id or None,
-        "lastPollAt": _iso(instance.last_poll_s),
-        "lastModContactAt": _iso(instance.last_contact_s),
-        "pendingEvents": queued.events,
-        "pendingOperations": queued.commands,
+        "ok": facts is not None,
+        "identified": is_ready,
+        "wsConnected": is_ready,
+        "gameServerId": facts.game_server_id or None if facts else None,
+        "lastPollAt": _iso(instance.mod.last_poll_s),
+        "lastModContactAt": _iso(instance.mod.last_contact_s),
+        "pendingEvents": facts.events if facts else 0,
+        "pendingOperations": facts.commands if facts else 0,
     }
 
 

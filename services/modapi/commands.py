@@ -14,9 +14,8 @@ from services.modapi.dialect.results import left_out, map_result
 from services.modapi.dialect.roster import Roster
 from services.modapi.events import READ_AT_ONCE_BYTES
 from services.modapi.metrics import ModapiMetrics
-from services.relay.protocol.command_states import NOT_DELIVERED
+from services.relay.protocol.command_states import NOT_DELIVERED, action_of
 from services.relay.protocol.errors import StoreError
-from services.relay.protocol.operation_ids import action_of
 from services.relay.protocol.records import Command, Outcome
 from services.relay.protocol.vocabulary import Action
 from services.relay.service.faults import FaultKind
@@ -30,19 +29,11 @@ class ModCommands:
     def __init__(
         self, stream: CommandStream, roster: Roster, metrics: ModapiMetrics, logger: InstanceLogger
     ) -> None:
-        self._stream = stream
+        self.stream = stream
         self._roster = roster
         self._metrics = metrics
         self._logger = logger
         self._logged_actions: set[Action] = set()
-
-    async def take(self, *, refreshes_alone: bool = True) -> list[Command]:
-        """Take the commands that wait for the mod. A cancellation puts them back. Raises StoreError."""
-        return await self._stream.take(refreshes_alone=refreshes_alone)
-
-    def hand_back(self, commands: list[Command]) -> None:
-        """Put commands back of which nothing was written: the mod had hung up."""
-        self._stream.hand_back(commands)
 
     def poll_answer(self, commands: list[Command]) -> bytes:
         """The answer to a poll, b"" when nothing was taken."""
@@ -56,7 +47,7 @@ class ModCommands:
             except Exception as error:  # the others of this poll are handed out: they must reach the mod
                 self._caught(FaultKind.REQUEST, error)
                 failure = Outcome(error=f"{NOT_DELIVERED}: the relay failed on this command, see its log")
-                self._stream.refuse(command.operation_id, failure)
+                self.stream.refuse(command.operation_id, failure)
                 continue
             self._metrics.handed.labels(command.action).inc()
             operations.append(
@@ -66,7 +57,7 @@ class ModCommands:
 
     async def is_asked(self, operation_id: str) -> bool:
         """Does a request wait for the result of this operation? Raises StoreError."""
-        return action_of(operation_id) is not None and await self._stream.is_handed(operation_id)
+        return action_of(operation_id) is not None and await self.stream.is_handed(operation_id)
 
     async def take_result(self, operation_id: str, body: bytes) -> bool:
         """Store a result of the mod. False if no request waits for it. Raises StoreError."""
@@ -106,11 +97,11 @@ class ModCommands:
 
     async def _complete(self, operation_id: str, outcome: Outcome, seen: dict[str, bytes]) -> bool:
         try:
-            return await self._stream.complete(operation_id, outcome, seen)
+            return await self.stream.complete(operation_id, outcome, seen)
         except StoreError:
             raise
         except Exception as error:  # it cannot be serialized: raised before anything was sent
-            return await self._stream.complete(operation_id, self._faulty(error)[0], seen)
+            return await self.stream.complete(operation_id, self._faulty(error)[0], seen)
 
     def _faulty(self, error: Exception) -> tuple[Outcome, str]:
         """The outcome if our own code failed on a result: the mod posts it once, so Takaro gets an error."""

@@ -62,5 +62,5 @@ async def repeat(letters: DeadLetters, intake: EventIntake, id: str) -> Repeated
     if not taken.events:
         return Repeated.NOT_POSSIBLE
     await letters.drop(id)
-    intake.answered(taken.token)  # not before: until it is off the list it must not be taken in twice
+    intake.stream.answered(taken.token)  # not before: until it is off the list it must not be taken in twice
     return Repeated.DEAD_AGAIN if taken.dead else Repeated.TAKEN

@@ -79,7 +79,7 @@ class EventIntake:
         log_lines: LogLines = ALL_LOG_LINES,
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
-        self._stream = stream
+        self.stream = stream
         self._state = state
         self._roster = roster
         self._metrics = metrics
@@ -119,14 +119,6 @@ class EventIntake:
         lost = self._count(new, 0 if appended.full else appended.repeated)
         return TakenBatch(appended.token, len(posted), mended, lost)
 
-    def answered(self, token: str) -> None:
-        """The mod has its answer: what it sends next is new."""
-        self._stream.answered(token)
-
-    def unanswered(self, token: str) -> None:
-        """The mod had hung up before its answer: it sends those events again."""
-        self._stream.answered(token, arrived=False)
-
     async def _mapped(self, body: bytes) -> tuple[list[PostedEvent], bool]:
         """What each event becomes, and whether the body had to be mended. Raises StoreError."""
         if self._roster_read_s is None:
@@ -165,14 +157,14 @@ class EventIntake:
     ) -> tuple[list[PostedEvent], Appended]:
         """Append them. Those that cannot be serialized, by a fault of ours, become dead letters."""
         try:
-            return posted, await self._stream.append(EventBatch(posted, seen), received_s)
+            return posted, await self.stream.append(EventBatch(posted, seen), received_s)
         except StoreError:
             raise
         except Exception:  # raised before anything was sent
             written = [self._writable(event) for event in posted]
             if written == posted:
                 raise
-        return written, await self._stream.append(EventBatch(written, seen), received_s)
+        return written, await self.stream.append(EventBatch(written, seen), received_s)
 
     def _writable(self, event: PostedEvent) -> PostedEvent:
         if isinstance(event.became, DeadEvent):

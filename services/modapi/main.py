@@ -15,7 +15,6 @@ from services.modapi.app import make_app
 from services.modapi.metrics import ModapiMetrics
 from services.modapi.page.routes import add_page
 from services.modapi.served_instances import ServedInstances
-from services.modapi.wake_ups import listen
 from services.relay.instances.directory import Directory
 from services.relay.service import lifecycle
 from services.relay.service.http.addresses import networks, place
@@ -80,7 +79,7 @@ async def serve(settings: Settings, config: Path | None = None) -> None:
             kept_going(lambda: lifecycle.watch(store, metrics.service)),
             kept_going(metrics.service.watch_loop),
             kept_going(lambda: note(store, "modapi", *admin.getsockname()[:2])),
-            kept_going(lambda: listen(store, served_instances)),
+            kept_going(served_instances.listen),
             live.run(),
             Listener.of(
                 make_app(served_instances, metrics, trusted),

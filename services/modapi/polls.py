@@ -133,7 +133,9 @@ class Polls:
         is_over = poll.gone or poll.ending is not None or self._poll is not poll
         if is_over:
             return b""
-        taking = poll.taking = asyncio.create_task(self._commands.take(refreshes_alone=refreshes_alone))
+        taking = poll.taking = asyncio.create_task(
+            self._commands.stream.take(refreshes_alone=refreshes_alone)
+        )
         try:
             await asyncio.wait([taking])
         finally:
@@ -143,10 +145,10 @@ class Polls:
         try:
             await poll.still_waits(held_s)
         except BaseException:
-            self._commands.hand_back(commands)
+            self._commands.stream.hand_back(commands)
             raise
         if poll.gone:
-            self._commands.hand_back(commands)
+            self._commands.stream.hand_back(commands)
             commands = []
         return self._commands.poll_answer(commands)
 

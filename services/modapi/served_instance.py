@@ -1,23 +1,19 @@
-"""One instance as modapi serves it: its streams, its known players, and whether its mod is alive."""
+"""One instance as modapi serves it: its streams, its known players, its limits and its mod."""
 
 import time
 import uuid
-from typing import Any
 
 from services.modapi.commands import ModCommands
 from services.modapi.dialect.roster import Roster
 from services.modapi.events import EventIntake
-from services.modapi.held_polls import FALL_BACK_S
-from services.modapi.http.calls import CallKind
 from services.modapi.http.rate_limits import RESULTS_AT_ONCE, Incoming, LogLines, RateLimits
 from services.modapi.metrics import ModapiMetrics
+from services.modapi.mod_presence import ModPresence
 from services.modapi.polls import Polls
 from services.modapi.result_memory import ResultMemory
 from services.relay.instances.state import InstanceState, LinkInfo
 from services.relay.protocol.errors import StoreError
 from services.relay.protocol.limits import DEFAULT_LIMITS, Limits
-from services.relay.protocol.vocabulary import SILENT_AFTER_S
-from services.relay.service.clocks import boottime_s
 from services.relay.service.faults import FaultKind
 from services.relay.service.logs import InstanceLogger
 from services.relay.service.settings import Instance
@@ -27,11 +23,6 @@ from services.relay.store.event_stream import EventStream
 
 AGENT = "agent"
 """The log agent is a sender of its own beside the mod: it repeats its own batches, and no others."""
-
-MAX_VERSION_CHARS = 40
-
-ADDRESS_EVERY_S = 5.0
-"""Shortest time between two writes of the mod's address, which may change with each call."""
 
 _SUBSTITUTE_IDS = uuid.UUID("6c1d5ad0-52c5-4f0c-9d9a-7f2f0f3a8d11")
 
@@ -68,11 +59,7 @@ class ServedInstance:
         self.rate_limits = RateLimits(limits, time.monotonic())
         self.incoming = Incoming(RESULTS_AT_ONCE * limits.result_bytes)
         self.result_memory = ResultMemory(RESULTS_AT_ONCE * limits.result_bytes)
-        self.last_contact_s: float | None = None  # on boottime_s()
-        self.last_poll_s: float | None = None
-        self._hold_ms = -1
-        self._address = ""
-        self._address_noted_s = float("-inf")
+        self.mod = ModPresence(self.state, self.polls.rules, logger)
         self._logger = logger
         self._faults = metrics.service.faults
 
@@ -81,34 +68,6 @@ class ServedInstance:
         if (settings.log, settings.log_per_s) != (self.settings.log, self.settings.log_per_s):
             self._log_lines.set(settings.log == "on", settings.log_per_s, time.monotonic())
         self.settings = settings
-
-    def note_call(self, kind: CallKind, address: str) -> None:
-        """Notes a call of the mod, and the address that it came from."""
-        now_s = boottime_s()
-        if address != self._address and now_s - self._address_noted_s >= ADDRESS_EVERY_S:
-            self._address, self._address_noted_s = address, now_s
-            self.state.note_mod("address", address)
-        if self.last_contact_s is None:
-            self._logger.info("the mod is there")
-        elif now_s - self.last_contact_s > SILENT_AFTER_S:
-            self._logger.info("the mod is back after %.0f s", now_s - self.last_contact_s)
-        self.last_contact_s = now_s
-        if kind is CallKind.REGISTER:  # other calls store it in their scripts
-            self.state.note_contact()
-        rules = self.polls.rules
-        if kind is CallKind.POLL:
-            self.last_poll_s = now_s
-        elif rules.called(time.monotonic(), events=kind is CallKind.EVENTS):
-            self._logger.info("events queue up behind held polls: none is held for %.0f s", FALL_BACK_S)
-        hold_ms = round(rules.allowed_s(time.monotonic()) * 1000)
-        if hold_ms != self._hold_ms:
-            self._hold_ms = hold_ms
-            self.state.note_mod("hold_ms", hold_ms)
-
-    def note_version(self, version: Any) -> None:
-        """Stores the version with which the mod has registered."""
-        if isinstance(version, str) and version:
-            self.state.note_mod("version", version[:MAX_VERSION_CHARS].encode("utf-8", "replace").decode())
 
     async def game_server_id(self) -> str:
         """Takaro's id of this server. Until Takaro has given one, a substitute that stays the same.

@@ -9,11 +9,12 @@ from services.modapi.metrics import ModapiMetrics
 from services.modapi.served_instance import ServedInstance
 from services.relay.instances.entries import ServedEntry
 from services.relay.instances.unknown_keys import UnknownKeyCalls
+from services.relay.protocol.keys import WAKE_MODAPI
 from services.relay.protocol.limits import DEFAULT_LIMITS, Limits
 from services.relay.service.faults import FaultKind
 from services.relay.service.logs import InstanceLogger
 from services.relay.service.settings import ModApi
-from services.relay.store.client import Store
+from services.relay.store.client import Store, steadily
 
 RESULTS_TAKEN_FOR_S = 12.0
 """How long results are still taken from the mod of an instance that is no longer served. uplink waits 11 s
@@ -40,7 +41,7 @@ class ServedInstances:
         self._gone: dict[str, tuple[ServedInstance, float]] = {}
         self._keys: dict[str, frozenset[str]] = {}
         self._subscribed = False
-        self._store = store
+        self.store = store
         self._metrics = metrics
         self._logger = logger
         self._hold_polls_s = settings.hold_polls_s
@@ -75,25 +76,30 @@ class ServedInstances:
         instance, until_s = self._gone.get(slug, (None, 0.0))
         return instance if slug not in self.instances and time.monotonic() < until_s else None
 
-    def open(self) -> None:
-        """From now on hints of new commands arrive."""
-        self._subscribed = True
-        for instance in self.instances.values():
-            instance.polls.open()
+    async def listen(self) -> None:
+        """Wakes the poll of an instance when a hint says that it has a command. Never returns.
 
-    def close(self) -> None:
-        """Hints do not arrive any more: hold no poll."""
+        Polls are held only while hints arrive.
+        """
+        try:
+            async for _, slugs in steadily(lambda: self.store.hints(WAKE_MODAPI), self._unsubscribed):
+                if not slugs:  # subscribed: from here on no hint is missed
+                    self._subscribed = True
+                    for instance in self.instances.values():
+                        instance.polls.open()
+                for slug in slugs:
+                    if served := self.instances.get(slug):
+                        served.polls.wake()
+        finally:
+            self._unsubscribed()
+
+    def _unsubscribed(self) -> None:
         self._subscribed = False
         for instance in self.instances.values():
             instance.polls.close()
 
-    def wake(self, slug: str) -> None:
-        """There may be a command for this instance."""
-        if instance := self.instances.get(slug):
-            instance.polls.wake()
-
     def _serve(self, entry: ServedEntry) -> ServedInstance:
         logger = InstanceLogger(self._logger, entry.instance.slug)
         return ServedInstance(
-            entry.instance, self._store, self._metrics, logger, self._hold_polls_s, self.limits
+            entry.instance, self.store, self._metrics, logger, self._hold_polls_s, self.limits
         )

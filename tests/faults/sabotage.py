@@ -43,7 +43,7 @@ def no_lease() -> None:
 
     async def always_ours(self: Lease, **options: Any) -> LeaseLook:
         look = await renew(self, **options)
-        self._standing = LeaseHold(True, boottime_s())
+        self.hold = LeaseHold(True, boottime_s())
         self._renewed.set()
         return look._replace(mine=True, wanted="")
 

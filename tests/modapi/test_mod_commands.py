@@ -10,7 +10,7 @@ from services.modapi.commands import ModCommands
 from services.modapi.dialect.roster import Roster
 from services.modapi.metrics import ModapiMetrics
 from services.relay.instances.state import InstanceState
-from services.relay.protocol.operation_ids import new_operation_id
+from services.relay.protocol.command_states import new_operation_id
 from services.relay.protocol.records import Command
 from services.relay.protocol.vocabulary import Action
 from services.relay.service.logs import InstanceLogger
@@ -34,7 +34,7 @@ class Counted:
     async def handed(self, action: Action = Action.SHUTDOWN) -> str:
         operation = new_operation_id(action)
         await self.stream.enqueue(Command(operation, action, {}), time.monotonic() + 5.0)
-        self.commands.poll_answer(await self.commands.take())
+        self.commands.poll_answer(await self.commands.stream.take())
         return operation
 
     def results(self) -> dict[str, float]:

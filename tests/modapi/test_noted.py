@@ -35,19 +35,19 @@ def served(store: Store, slug: str) -> ServedInstance:
     ],
 )
 async def test_the_version_is_noted_if_it_is_one(store: Store, slug: str, sent: object, shown: str) -> None:
-    served(store, slug).note_version(sent)
+    served(store, slug).mod.registered(sent)
     assert (await facts_of(store, slug)).mod_version == shown
 
 
 async def test_how_long_polls_are_held_is_noted_with_the_first_call(store: Store, slug: str) -> None:
-    served(store, slug).note_call(CallKind.POLL, "10.0.0.9")
+    served(store, slug).mod.called(CallKind.POLL, "10.0.0.9")
     assert (await facts_of(store, slug)).hold_ms == 700
 
 
 async def test_a_registration_is_a_contact(store: Store, slug: str) -> None:
     instance = served(store, slug)
     assert (await facts_of(store, slug)).contact_ms is None
-    instance.note_call(CallKind.REGISTER, "10.0.0.9")
+    instance.mod.called(CallKind.REGISTER, "10.0.0.9")
     async with asyncio.timeout(10):
         while (silent_s := (await facts_of(store, slug)).silent_s) is None:
             await asyncio.sleep(0.01)

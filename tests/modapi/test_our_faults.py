@@ -17,8 +17,8 @@ from services.modapi.events import EventIntake
 from services.modapi.metrics import ModapiMetrics
 from services.relay.instances.dead_letters import DeadLetter, DeadLetters
 from services.relay.instances.state import InstanceState
+from services.relay.protocol.command_states import new_operation_id
 from services.relay.protocol.keys import keys_of
-from services.relay.protocol.operation_ids import new_operation_id
 from services.relay.protocol.records import Command, GameEvent, Outcome
 from services.relay.protocol.vocabulary import Action
 from services.relay.service.logs import InstanceLogger
@@ -146,7 +146,7 @@ async def test_a_result_that_we_fail_on_ends_as_an_error(
         return Outcome({1, 2})
 
     name = await modapi.ask()
-    await modapi.commands.take()
+    await modapi.commands.stream.take()
     monkeypatch.setattr(commands, "map_result", raises if made == "a fault" else odd)
     assert await modapi.commands.take_result(name, b'{"ok":true}')
     assert "the relay failed on it" in (await modapi.result()).error
@@ -161,7 +161,7 @@ async def test_a_command_that_we_cannot_write_ends_as_an_error_and_the_others_ar
 
     monkeypatch.setattr(commands, "flatten", fails)
     bad, good = await modapi.ask(), await modapi.ask(Action.LIST_BANS)
-    answer = orjson.loads(modapi.commands.poll_answer(await modapi.commands.take()))
+    answer = orjson.loads(modapi.commands.poll_answer(await modapi.commands.stream.take()))
     assert [one["operationId"] for one in answer["operations"]] == [good]
     assert "failed on this command" in (await modapi.result()).error
     assert not await modapi.commands.take_result(bad, b'{"ok":true}')  # it has ended
@@ -176,6 +176,6 @@ async def test_a_command_of_a_newer_uplink_ends_as_an_error_and_the_others_are_h
     await modapi.store.send("XDEL", writes, entry)
     fields[fields.index(b"shutdown")] = b"dance"
     await modapi.store.send("XADD", writes, "*", *fields)
-    assert [one.operation_id for one in await modapi.commands.take()] == [good]
+    assert [one.operation_id for one in await modapi.commands.stream.take()] == [good]
     assert "modapi is older than uplink" in (await modapi.result()).error
     assert not await modapi.commands.take_result(bad, b'{"ok":true}')

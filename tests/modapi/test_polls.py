@@ -10,7 +10,6 @@ import pytest
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
-from services.modapi import wake_ups
 from services.modapi.held_polls import Ending
 from services.modapi.http.bodies import StoodStill
 from services.modapi.main import logger
@@ -18,7 +17,7 @@ from services.modapi.metrics import ModapiMetrics
 from services.modapi.polls import GATHER_S, NOTHING, Polled
 from services.modapi.served_instances import ServedInstances
 from services.relay.instances.entries import merge
-from services.relay.protocol.operation_ids import new_operation_id
+from services.relay.protocol.command_states import new_operation_id
 from services.relay.protocol.records import Command
 from services.relay.protocol.vocabulary import Action
 from services.relay.service.lifecycle import cancelled
@@ -53,7 +52,7 @@ class Mod:
         self.polls = self.served_instances.instances[slug].polls
         self.gone = asyncio.Event()
         self.looks = math.inf  # so often it is found to wait still
-        self.listening = asyncio.create_task(wake_ups.listen(store, self.served_instances))
+        self.listening = asyncio.create_task(self.served_instances.listen())
 
     def poll(self) -> asyncio.Task[Polled]:
         gone = self.gone

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
+from services.relay.instances.facts import facts_of
 from services.relay.instances.state import InstanceState
 from services.relay.protocol.records import Command, GameEvent
 from services.relay.service.lifecycle import cancelled
@@ -67,7 +68,7 @@ class Uplink:
         while True:
             look = await self.lease.renew()
             self.owned.wake(events=bool(look.batches), results=bool(look.results))
-            await self.owned.publish()
+            await self.owned.status.publish()
             await asyncio.sleep(RENEW_EVERY_S)
 
     async def hand_over(self) -> None:
@@ -136,7 +137,7 @@ class Linked:
         """An uplink that owns the instance and is linked."""
         uplink = self.begin()
         await uplink.take()
-        await until(lambda: uplink.owned.identified)
+        await until(lambda: uplink.owned.link.identified)
         return uplink
 
     async def end(self) -> None:
@@ -161,7 +162,7 @@ class Linked:
 
     async def emptied(self) -> None:
         async def nothing_left() -> bool:
-            return (await self.state.queued()).events == 0
+            return (await facts_of(self.store, self.slug)).events == 0
 
         await until(nothing_left)
 

@@ -6,6 +6,7 @@ never raises, whatever a mod answers.
 
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import orjson
@@ -26,16 +27,6 @@ METADATA_LEVELS = 4
 
 _ABOUT_ONE_PLAYER = frozenset(
     {Action.GET_PLAYER, Action.GET_PLAYER_LOCATION, Action.GET_PLAYER_INVENTORY},
-)
-LISTS = frozenset(
-    {
-        Action.GET_PLAYERS,
-        Action.GET_PLAYER_INVENTORY,
-        Action.LIST_ITEMS,
-        Action.LIST_ENTITIES,
-        Action.LIST_LOCATIONS,
-        Action.LIST_BANS,
-    }
 )
 _NOBODY = re.compile(r"offline|not (?:be )?(?:online|found|connected)|no such player", re.IGNORECASE)
 _BASE64 = re.compile("[A-Za-z0-9+/=]*")
@@ -110,30 +101,10 @@ def left_out(action: Action, result: Any, outcome: Outcome) -> int:
     return len(_rows(result)) - len(outcome.value) if action in LISTS and outcome.value is not None else 0
 
 
-def _players(result: Any) -> list[Any]:
-    return _entries(result, player)
-
-
 def _location(result: Any) -> dict[str, Any] | None:
     place = fields.position(result)
     # For a player who is offline, one mod answers null, another one 0, 0, 0 (protocol.md M12).
     return place if place is not None and any(place.values()) else None
-
-
-def _items(result: Any) -> list[Any]:
-    return _entries(result, _item)
-
-
-def _entities(result: Any) -> list[Any]:
-    return _entries(result, _entity)
-
-
-def _locations(result: Any) -> list[Any]:
-    return _entries(result, _place)
-
-
-def _bans(result: Any) -> list[Any]:
-    return _entries(result, _ban)
 
 
 def _reachability(result: Any) -> dict[str, Any]:
@@ -172,30 +143,7 @@ def _done(result: Any) -> dict[str, Any]:
     return {}  # Takaro reads nothing but an error here
 
 
-RESULT_MAPPERS: dict[Action, Callable[[Any], Any]] = {
-    Action.GET_PLAYER: _player,
-    Action.GET_PLAYERS: _players,
-    Action.GET_PLAYER_LOCATION: _location,
-    Action.GET_PLAYER_INVENTORY: _items,
-    Action.LIST_ITEMS: _items,
-    Action.LIST_ENTITIES: _entities,
-    Action.LIST_LOCATIONS: _locations,
-    Action.LIST_BANS: _bans,
-    Action.TEST_REACHABILITY: _reachability,
-    Action.GET_MAP_INFO: _map_info,
-    Action.GET_MAP_TILE: _map_tile,
-    Action.EXECUTE_CONSOLE_COMMAND: _console,
-    Action.SEND_MESSAGE: _done,
-    Action.GIVE_ITEM: _done,
-    Action.TELEPORT_PLAYER: _done,
-    Action.KICK_PLAYER: _done,
-    Action.BAN_PLAYER: _done,
-    Action.UNBAN_PLAYER: _done,
-    Action.SHUTDOWN: _done,
-}
-
-
-def _entries(result: Any, read: Callable[[Any], Any]) -> list[Any]:
+def _entries(read: Callable[[Any], Any], result: Any) -> list[Any]:
     """The entries of the list in a result that `read` can read."""
     return [entry for entry in map(read, _rows(result)) if entry is not None]
 
@@ -320,3 +268,29 @@ def _without_unset(record: dict[str, Any]) -> dict[str, Any]:
 def _error_text(value: Any) -> str:
     """One line of text, with single blanks."""
     return " ".join(fields.line(value, ERROR_CHARS).split())
+
+
+_ROW_READERS: dict[Action, Callable[[Any], dict[str, Any] | None]] = {
+    Action.GET_PLAYERS: player,
+    Action.GET_PLAYER_INVENTORY: _item,
+    Action.LIST_ITEMS: _item,
+    Action.LIST_ENTITIES: _entity,
+    Action.LIST_LOCATIONS: _place,
+    Action.LIST_BANS: _ban,
+}
+LISTS = frozenset(_ROW_READERS)
+_WITHOUT_RESULT = (
+    *(Action.SEND_MESSAGE, Action.GIVE_ITEM, Action.TELEPORT_PLAYER, Action.KICK_PLAYER),
+    *(Action.BAN_PLAYER, Action.UNBAN_PLAYER, Action.SHUTDOWN),
+)
+
+RESULT_MAPPERS: dict[Action, Callable[[Any], Any]] = {
+    Action.GET_PLAYER: _player,
+    Action.GET_PLAYER_LOCATION: _location,
+    Action.TEST_REACHABILITY: _reachability,
+    Action.GET_MAP_INFO: _map_info,
+    Action.GET_MAP_TILE: _map_tile,
+    Action.EXECUTE_CONSOLE_COMMAND: _console,
+    **{action: partial(_entries, read) for action, read in _ROW_READERS.items()},
+    **dict.fromkeys(_WITHOUT_RESULT, _done),
+}

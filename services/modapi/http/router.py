@@ -249,9 +249,9 @@ class ModRouter:
         await send({"type": "http.response.body", "body": answer.body})
         took_s = time.monotonic() - request.arrival.at_s - answer.held_s
         if answer.intake and is_gone:
-            answer.intake.unanswered(answer.token)
+            answer.intake.stream.answered(answer.token, arrived=False)
         elif answer.intake and took_s < self.answered_within_s:
-            answer.intake.answered(answer.token)
+            answer.intake.stream.answered(answer.token)
         self._metrics.answered(call.kind, answer.label, took_s)
 
     async def _events(self, request: ModRequest) -> ModAnswer:
@@ -273,7 +273,7 @@ class ModRouter:
         intake = instance.agent_intake
         if request.call.kind is CallKind.EVENTS:
             intake = instance.intake
-            instance.note_call(CallKind.EVENTS, self._callers.address(request.scope))
+            instance.mod.called(CallKind.EVENTS, self._callers.address(request.scope))
         taken = await intake.take(body, request.arrival.at_s, request.still_waits)
         instance.rate_limits.posted(taken.events, len(body), mended=taken.mended)
         if not taken.token:
@@ -283,7 +283,7 @@ class ModRouter:
     async def _poll(self, request: ModRequest) -> ModAnswer:
         instance = await self._admitted(request, request.call.key)
         await request.still_waits()
-        instance.note_call(CallKind.POLL, self._callers.address(request.scope))
+        instance.mod.called(CallKind.POLL, self._callers.address(request.scope))
         polled = await instance.polls.answer(partial(until_hung_up, request.receive), request.still_waits)
         if polled.answer is None:
             raise CutShort
@@ -308,7 +308,7 @@ class ModRouter:
                 raise BeyondPace("result_bytes")
         try:
             body, _ = await read_long_body(scope, request.receive, limit, limit, None)
-            instance.note_call(CallKind.RESULT, self._callers.address(scope))
+            instance.mod.called(CallKind.RESULT, self._callers.address(scope))
             if not await instance.commands.take_result(operation_id, body):
                 instance.rate_limits.posted_unasked(len(body))
         finally:
@@ -335,8 +335,8 @@ class ModRouter:
                 " in TakaroApiUrl: its other calls are refused",
                 slug,
             )
-        instance.note_call(CallKind.REGISTER, self._callers.address(scope))
-        instance.note_version(registration.get("bridgeVersion"))
+        instance.mod.called(CallKind.REGISTER, self._callers.address(scope))
+        instance.mod.registered(registration.get("bridgeVersion"))
         keys = instance.settings.mod_keys
         credential = key or (keys[0] if keys else instance.settings.identity_token).get_secret_value()
         game_server_id = await instance.game_server_id()

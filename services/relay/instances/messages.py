@@ -4,9 +4,8 @@ import asyncio
 import time
 
 from services.relay.instances.activity import ActivityEntry, ActivityFeed
-from services.relay.protocol.command_states import CommandState
+from services.relay.protocol.command_states import CommandState, new_operation_id
 from services.relay.protocol.errors import StoreError
-from services.relay.protocol.operation_ids import new_operation_id
 from services.relay.protocol.records import Command, Outcome
 from services.relay.protocol.vocabulary import ANSWER_WITHIN_S, HAND_OUT_WITHIN_S, Action
 from services.relay.store.client import Store

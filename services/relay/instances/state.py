@@ -1,6 +1,5 @@
 """What Redis knows of one instance apart from its streams: its players, its link, its mod."""
 
-import asyncio
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +7,7 @@ import orjson
 
 from services.relay.protocol.keys import keys_of
 from services.relay.store.calls import ignore_error
-from services.relay.store.client import CLOCK, Script, Store, pairs
+from services.relay.store.client import Script, Store, pairs
 
 _CONTACT = Script("contact")
 
@@ -23,15 +22,6 @@ class LinkInfo:
     state: str = ""
     game_server_id: str = ""
     why: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Queued:
-    """Events that are not yet delivered, their bytes, and commands that the mod has not yet fetched."""
-
-    events: int
-    events_bytes: int
-    commands: int
 
 
 class InstanceState:
@@ -68,11 +58,3 @@ class InstanceState:
     def note_contact(self) -> None:
         """Stores that the mod has called now. It may be lost: the mod's next call stores it again."""
         self._store.run(_CONTACT, (self._keys.contact,)).add_done_callback(ignore_error)
-
-    async def queued(self) -> Queued:
-        (events, events_bytes), (now_s, _) = await asyncio.gather(
-            self._store.send("HMGET", self._keys.intake, "events", "bytes"),
-            self._store.run(CLOCK, (self._keys.waiting,)),
-        )
-        waiting = await self._store.send("ZCOUNT", self._keys.waiting, int(now_s) * 1000, "+inf")
-        return Queued(int(events or 0), int(events_bytes or 0), int(waiting))

@@ -1,10 +1,11 @@
-"""The states of a command and the moves between them: handed out once, in time, answered once. Pure.
+"""Ids and states of commands, and the moves between states: handed out once, in time, answered once. Pure.
 
 The scripts enqueue, take, hand_back, complete and give_up make these moves on Redis' clock. A trigger that
 the table does not list for a state changes nothing and is no error: polls cross each other, mods repeat
 results and are late, replies get lost.
 """
 
+import secrets
 from enum import Enum, IntEnum, unique
 
 from services.relay.protocol.vocabulary import ACTION_RULES, Action, ActionKind
@@ -77,3 +78,17 @@ def lane_of(action: Action, *, request_waits: bool = True) -> CommandLane:
     if ACTION_RULES[action].kind is ActionKind.WRITE:
         return CommandLane.WRITES
     return CommandLane.READS if request_waits else CommandLane.REFRESHES
+
+
+def new_operation_id(action: Action) -> str:
+    """A unique id that nobody can guess, such as `giveItem-8f2c…`. It has the action, so a result can be read
+    without a look-up of its command."""
+    return f"{action}-{secrets.token_hex(12)}"
+
+
+def action_of(operation_id: str) -> Action | None:
+    """The action in an operation id, None if the id is not one of ours."""
+    try:
+        return Action(operation_id.partition("-")[0])
+    except ValueError:
+        return None

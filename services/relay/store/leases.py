@@ -90,16 +90,12 @@ class Lease:
         self._key, self._link_key = keys.lease, keys.link
         self._looked_at = keys.lease, keys.events, keys.results, keys.contact, keys.watched, keys.link
         self.token = secrets.token_hex(12)
-        self._hold = LeaseHold()
+        self.hold = LeaseHold()
         self._renewed = asyncio.Event()
 
     @property
     def held(self) -> bool:
-        return self._hold.held
-
-    @property
-    def trusted(self) -> bool:
-        return self._hold.trusted(boottime_s())
+        return self.hold.held
 
     async def renew(
         self, *, take: bool = True, dead: str = "", want: str = "", ended_identifies: str = ""
@@ -126,7 +122,7 @@ class Lease:
             ended_identifies,
             durable=True,  # else a primary that was cut off gives it away, and so does the one that follows
         )
-        self._hold = LeaseHold(bool(mine), asked_s)
+        self.hold = LeaseHold(bool(mine), asked_s)
         if mine:
             self._renewed.set()
             self._renewed = asyncio.Event()
@@ -188,5 +184,5 @@ class Lease:
 
     async def release(self) -> None:
         """Gives the lease back, so that another uplink can take it at once. Raises StoreError."""
-        self._hold = LeaseHold()
+        self.hold = LeaseHold()
         await self._store.run(_RELEASE, (self._key,), self.token, WAKE_LEASES, self.slug)

@@ -109,10 +109,11 @@ class EventPump:
                     await self._consumer.taken(taken)
             now_s = boottime_s()
             plan = self._plan(now_s)
-            if plan.read or not self._lease.trusted:
+            if plan.read or not self._lease.hold.trusted(boottime_s()):
                 if plan.read:
                     self._gap_queue.unseen += await self._consumer.read()
-                while not self._lease.trusted:  # Redis is away: the lease is not lost, the socket stays open
+                # While Redis is away the lease is not lost, and the socket stays open.
+                while not self._lease.hold.trusted(boottime_s()):
                     await self._lease.until_renewed()
                 now_s = boottime_s()
                 plan = self._plan(now_s)

@@ -10,7 +10,7 @@ from typing import Any
 from services.relay.instances.facts import facts_of
 from services.relay.instances.server_state import ServerState, server_state
 from services.relay.protocol.errors import LostLease, StoreError
-from services.relay.service.clocks import boottime_s
+from services.relay.service.clocks import boottime_s, wall_s
 from services.relay.service.faults import FaultKind
 from services.relay.service.lifecycle import cancelled
 from services.relay.service.logs import CHANGE, InstanceLogger
@@ -71,13 +71,13 @@ class InstanceOwner:
                 self._forget_ended()
                 await self._look(ours=ours, may_move=may_move)
         if self.in_use:
-            await self.in_use.publish()
+            await self.in_use.status.publish()
 
     async def _look(self, *, ours: bool, may_move: Callable[[], bool]) -> None:
         request = self._claim.next_request(time.monotonic(), ours=ours)
         want = ""
         if request.want:
-            want = "ready" if self.in_use and self.in_use.identified else "waiting"
+            want = "ready" if self.in_use and self.in_use.link.identified else "waiting"
         try:
             look = await self.lease.renew(
                 take=request.take, dead=request.dead, want=want, ended_identifies=request.ended_identifies
@@ -114,7 +114,7 @@ class InstanceOwner:
         match step:
             case ClaimStep.BEGIN_ANEW | ClaimStep.LOOK_AFTER_SOCKET:
                 if self.in_use:  # otherwise it is about to get its first socket
-                    self.in_use.reconnect()
+                    self.in_use.link.reconnect()
             case ClaimStep.HAND_OVER:
                 self._handing_over = asyncio.create_task(self._hand_over())
             case ClaimStep.LOST:
@@ -187,9 +187,7 @@ class InstanceOwner:
         how = closing_times(time.monotonic(), closed_by_s, mod_polls=mod_polls, has_successor=has_successor)
         looking = asyncio.create_task(self._look_elsewhere(elsewhere)) if elsewhere else None
         try:
-            await asyncio.gather(
-                *(self._close(owned, how, elsewhere) for owned in self._running if owned is not self.in_use)
-            )
+            await asyncio.gather(*(self._close(owned, how, elsewhere) for owned in self._running))
         finally:
             if looking:
                 looking.cancel()
@@ -217,7 +215,7 @@ class InstanceOwner:
     async def _look_elsewhere(self, elsewhere: asyncio.Event) -> None:
         while not elsewhere.is_set():
             with contextlib.suppress(StoreError):
-                if (self.in_use and self.in_use.identified) or await self.lease.identified_elsewhere():
+                if (self.in_use and self.in_use.link.identified) or await self.lease.identified_elsewhere():
                     elsewhere.set()
             await asyncio.sleep(LOOK_ELSEWHERE_EVERY_S)
 
@@ -268,7 +266,7 @@ class InstanceOwner:
         change = self.contact.read(now_s, look.now_ms, look.contact_ms or None)
         self._row.set(CONTACT, look.contact_ms / 1000)
         if self.in_use:
-            self.in_use.looked(look.now_ms, look.watched if look.mine else "")
+            self.in_use.activity.looked(look.now_ms, look.watched if look.mine else "")
         if look.mine and change is ContactChange.SILENT:
             self._logger.warning(
                 "the mod has not been heard of for a minute: is the DayZ server running, and does it reach"
@@ -277,6 +275,6 @@ class InstanceOwner:
             )
         if self.in_use and change is ContactChange.RESTARTED:
             self._logger.info("the game server has started anew")
-            self.in_use.game_restarted()
+            self.in_use.mirror.game_restarted(wall_s())
         if self.in_use:
             self.in_use.wake(events=bool(look.batches), results=bool(look.results))

@@ -51,9 +51,9 @@ class OwnedInstance:
         self.mirror = Mirror(limits, metrics.beyond)
         self._persistence = MirrorPersistence(store, lease, self.mirror, metrics)
         commands = CommandStream(store, instance.slug, limits.open_commands)
-        self._activity = ActivityLog(store, instance.slug)
+        self.activity = ActivityLog(store, instance.slug)
         self._command_queue = CommandQueue(
-            commands, contact, lease, metrics, context.stalls, self._activity.command
+            commands, contact, lease, metrics, context.stalls, self.activity.command
         )
         self._reads = Reads(
             self._command_queue, self.mirror, self._persistence, state, metrics, context.reads_per_s
@@ -62,15 +62,15 @@ class OwnedInstance:
             self._command_queue, self._reads, self.mirror, metrics, limits.frame_out_bytes
         )
         events = EventStream(store, instance.slug)
-        self._consumer = StreamConsumer(events, self.mirror, lease, metrics, self._activity.taken)
-        self._status = LinkStatus(instance.slug, state, lease, metrics)
-        delivery = Delivery(self._consumer, lease, metrics, self._status.report)
-        self._link = Link(instance, context, lease, handler, self._status, delivery)
+        self._consumer = StreamConsumer(events, self.mirror, lease, metrics, self.activity.taken)
+        self.status = LinkStatus(instance.slug, state, lease, metrics)
+        delivery = Delivery(self._consumer, lease, metrics, self.status.report)
+        self.link = Link(instance, context, lease, handler, self.status, delivery)
 
     async def run(self) -> None:
         """Links and answers requests until `leave`. Sends events if the lease is ours. Raises LostLease."""
         parts: list[Coroutine[Any, Any, None]] = [
-            self._link.run(),
+            self.link.run(),
             *(
                 self._faults.kept_going(self._logger, loop)
                 for loop in (self._command_queue.pass_results_on, self._reads.run, self._persistence.run)
@@ -85,20 +85,11 @@ class OwnedInstance:
             for task in tasks:
                 await cancelled(task)
             self._handler.close()
-            self._activity.close()
-
-    @property
-    def identified(self) -> bool:
-        """Whether there is a socket that Takaro has accepted."""
-        return self._link.identified
-
-    def reconnect(self) -> None:
-        """Replaces the socket in use: Takaro may ask one that is gone."""
-        self._link.reconnect()
+            self.activity.close()
 
     async def drain(self) -> None:
         """Sends no new events. Returns when those under way are receipted. Then the lease may be released."""
-        await self._link.drain()
+        await self.link.drain()
         with contextlib.suppress(StoreError, TimeoutError):
             async with asyncio.timeout(SAVED_WITHIN_S):
                 await self._persistence.save()
@@ -115,7 +106,7 @@ class OwnedInstance:
         self._handler.leave(closing_times.refused_from_s)
         ending = asyncio.create_task(self._end_commands(closing_times))
         try:
-            await self._link.leave(closing_times.closed_by_s, elsewhere)
+            await self.link.leave(closing_times.closed_by_s, elsewhere)
         finally:
             await cancelled(ending)
 
@@ -129,18 +120,6 @@ class OwnedInstance:
             self._consumer.wake()
         if results:
             self._command_queue.wake()
-
-    def looked(self, now_ms: int, watched: str) -> None:
-        """Takes in a look at the lease: the time on Redis' clock, and who watches ("": nobody)."""
-        self._activity.looked(now_ms, watched)
-
-    def game_restarted(self) -> None:
-        """The game server has started anew, without players."""
-        self.mirror.game_restarted(wall_s())
-
-    async def publish(self) -> None:
-        """Writes the link's state to Redis if that failed when it changed."""
-        await self._status.publish()
 
     def measure(self, row: SeriesRow) -> None:
         """Sets the metrics of the game in the row of this instance."""

@@ -10,8 +10,8 @@ from typing import Any
 
 import orjson
 
+from services.relay.protocol.command_states import new_operation_id
 from services.relay.protocol.limits import DEFAULT_LIMITS
-from services.relay.protocol.operation_ids import new_operation_id
 from services.relay.protocol.records import Command, Outcome
 from services.relay.protocol.vocabulary import ACTION_RULES, Action, ActionKind
 from services.relay.service.clocks import wall_s

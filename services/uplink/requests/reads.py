@@ -12,8 +12,8 @@ from typing import Any
 import orjson
 
 from services.relay.instances.state import InstanceState
+from services.relay.protocol.command_states import new_operation_id
 from services.relay.protocol.errors import StoreError
-from services.relay.protocol.operation_ids import new_operation_id
 from services.relay.protocol.records import Command, Outcome
 from services.relay.protocol.vocabulary import Action
 from services.relay.service.clocks import wall_s

@@ -18,9 +18,9 @@ from services.modapi.main import logger
 from services.modapi.metrics import ModapiMetrics
 from services.modapi.served_instances import ServedInstances
 from services.relay.instances.entries import merge
+from services.relay.protocol.command_states import new_operation_id
 from services.relay.protocol.keys import keys_of
 from services.relay.protocol.limits import Limits
-from services.relay.protocol.operation_ids import new_operation_id
 from services.relay.protocol.records import Command
 from services.relay.protocol.vocabulary import Action
 from services.relay.service.http.addresses import networks

@@ -22,8 +22,8 @@ from services.modapi.served_instances import ServedInstances
 from services.relay.instances.entries import merge
 from services.relay.instances.state import InstanceState, LinkInfo
 from services.relay.instances.unknown_keys import NOTED_APART_S, UnknownKeyCalls
+from services.relay.protocol.command_states import new_operation_id
 from services.relay.protocol.limits import DEFAULT_LIMITS
-from services.relay.protocol.operation_ids import new_operation_id
 from services.relay.protocol.records import Command
 from services.relay.protocol.vocabulary import Action
 from services.relay.service.http.listener import Listener

@@ -18,7 +18,7 @@ from services.modapi.main import logger
 from services.modapi.metrics import ModapiMetrics
 from services.modapi.served_instances import ServedInstances
 from services.relay.instances.entries import merge
-from services.relay.protocol.operation_ids import new_operation_id
+from services.relay.protocol.command_states import new_operation_id
 from services.relay.protocol.records import Command
 from services.relay.protocol.vocabulary import Action
 from services.relay.service.http import arrivals
@@ -152,8 +152,8 @@ async def test_no_command_is_taken_by_a_poll_that_waited_for_longer_than_a_mod_d
 
 @pytest.mark.parametrize("hangs_up", [True, False])
 async def test_no_command_is_taken_by_a_poll_that_was_held_through_it(modapi: Modapi, hangs_up: bool) -> None:
-    modapi.served_instances.open()
     instance = modapi.served_instances.instances[modapi.slug]
+    instance.polls.open()
     mod = modapi.send("GET", "poll")
     async with asyncio.timeout(WITHIN_S):
         while not instance.polls.is_holding:

@@ -111,7 +111,7 @@ async def test_acknowledged_events_are_gone_and_a_half_delivered_batch_goes_on_i
     await stream.ack(lease.token, Delivered(second.id, 1, {}, 3), 3, first.size_bytes)
     assert [entry.id for entry in await stream.read("", 10)] == [second.id]
     assert await stream.delivered() == Delivered(second.id, 1, {}, 3)
-    queued = await InstanceState(store, slug).queued()
+    queued = await facts_of(store, slug)
     assert (queued.events, queued.events_bytes) == (2, second.size_bytes)
 
 
@@ -127,7 +127,7 @@ async def test_what_is_delivered_beyond_an_event_that_waits_is_known_and_whole_e
     await stream.ack(lease.token, ahead, 4, second.size_bytes, [second.id])
     assert [entry.id for entry in await stream.read("", 10)] == [first.id, third.id]
     assert await stream.delivered() == ahead
-    queued = await InstanceState(store, slug).queued()
+    queued = await facts_of(store, slug)
     assert (queued.events, queued.events_bytes) == (2, first.size_bytes + third.size_bytes)
     await stream.ack(lease.token, Delivered(third.id, 1, {}, 5), 1, first.size_bytes)
     assert await stream.delivered() == Delivered(third.id, 1, {}, 5)
@@ -159,7 +159,7 @@ async def test_an_acknowledgement_that_is_repeated_counts_once(store: Store, slu
     [entry] = await stream.read("", 10)
     for _ in range(2):
         await stream.ack(lease.token, Delivered(entry.id, 1, {}, 1), 1, 0)
-    assert (await InstanceState(store, slug).queued()).events == 1
+    assert (await facts_of(store, slug)).events == 1
 
 
 @pytest.mark.parametrize("skips", [(1, 0), (1, 1)])
@@ -178,7 +178,7 @@ async def test_an_acknowledgement_that_comes_late_never_goes_back(
         late = Delivered(entry.id, skips[entry is second], {second.id: 0b110}, total)
         await stream.ack(lease.token, late, 1, 0)
     assert await stream.delivered() == newest
-    queued = await InstanceState(store, slug).queued()
+    queued = await facts_of(store, slug)
     assert (queued.events, queued.events_bytes) == (1, second.size_bytes)
 
 
@@ -186,20 +186,20 @@ async def test_counts_after_a_failover_to_a_replica_that_lagged_are_never_negati
     store: Store, slug: str
 ) -> None:
     """What was acknowledged there last is back, or what is acknowledged next was never there."""
-    stream, lease, state = EventStream(store, slug), Lease(store, slug, "up"), InstanceState(store, slug)
+    stream, lease = EventStream(store, slug), Lease(store, slug, "up")
     await lease.renew()
     for numbers in ((1, 2), (3, 4)):
         stream.answered((await stream.append(batch(*numbers))).token)
     first, second = await stream.read("", 10)
     await stream.ack(lease.token, Delivered(second.id, 0, {}, 50), 50, 5_000)
-    queued = await state.queued()
+    queued = await facts_of(store, slug)
     assert (queued.events, queued.events_bytes) == (0, 0)
     stream.answered((await stream.append(batch(5, 6))).token)
     last = (await stream.read("", 10))[-1]
     milliseconds, _, number = last.id.partition("-")
     behind = Delivered(f"{milliseconds}-{int(number) + 1}", 0, {}, 51)
     await stream.ack(lease.token, behind, 1, 1)  # more goes than is counted
-    queued = await state.queued()
+    queued = await facts_of(store, slug)
     assert (queued.events, queued.events_bytes) == (0, 0)
     assert await stream.read("", 10) == []
 

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from services.relay.protocol.command_states import new_operation_id
 from services.relay.protocol.errors import NotCarriedOut, StoreError
 from services.relay.protocol.keys import keys_of
-from services.relay.protocol.operation_ids import new_operation_id
 from services.relay.protocol.records import Command, Outcome
 from services.relay.protocol.vocabulary import Action
 from services.relay.store.client import Script, Store

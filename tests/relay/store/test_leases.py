@@ -3,13 +3,14 @@
 import pytest
 
 from services.relay.protocol.keys import keys_of
+from services.relay.service.clocks import boottime_s
 from services.relay.store.client import Store
 from services.relay.store.leases import TRUSTED_FOR_S, TTL_MS, Lease, LeaseHold
 from tests.support.redis_server import RedisServer
 
 
 @pytest.mark.parametrize(
-    ("standing", "now_s", "trusted"),
+    ("hold", "now_s", "trusted"),
     [
         (LeaseHold(held=True, asked_s=100.0), 100.0, True),
         (LeaseHold(held=True, asked_s=100.0), 100.0 + TRUSTED_FOR_S - 0.01, True),
@@ -19,9 +20,9 @@ from tests.support.redis_server import RedisServer
     ],
 )
 def test_a_holder_trusts_its_lease_for_a_while_after_it_asked(
-    standing: LeaseHold, now_s: float, trusted: bool
+    hold: LeaseHold, now_s: float, trusted: bool
 ) -> None:
-    assert standing.trusted(now_s) is trusted
+    assert hold.trusted(now_s) is trusted
 
 
 def test_a_holder_stops_well_before_redis_may_give_the_lease_away() -> None:
@@ -34,12 +35,12 @@ def lease(store: Store, slug: str, uplink: str = "one") -> Lease:
 
 async def test_one_of_two_gets_the_lease_and_the_other_after_it_is_released(store: Store, slug: str) -> None:
     one, other = lease(store, slug), lease(store, slug, "other")
-    assert (await one.renew()).mine and one.trusted
+    assert (await one.renew()).mine and one.hold.trusted(boottime_s())
     found = await other.renew()
     assert not found.mine and found.record.startswith(one.token)
-    assert not other.held and not other.trusted
+    assert not other.held and not other.hold.trusted(boottime_s())
     await one.release()
-    assert not one.trusted
+    assert not one.hold.trusted(boottime_s())
     assert (await other.renew()).mine
 
 

@@ -6,7 +6,7 @@ from itertools import count, pairwise
 
 import pytest
 
-from services.relay.instances.state import InstanceState
+from services.relay.instances.facts import facts_of
 from services.relay.protocol.errors import LostLease
 from services.relay.protocol.keys import keys_of
 from services.relay.protocol.records import Outcome
@@ -50,7 +50,7 @@ async def test_what_takaro_says_is_written_down_until_it_is_over(linked: Linked)
 
     await until(told)
     linked.takaro.faults.accept_identify()
-    await until(lambda: uplink.owned.identified)
+    await until(lambda: uplink.owned.link.identified)
 
     async def over() -> bool:
         info = await linked.state.link()
@@ -65,7 +65,7 @@ async def test_what_takaro_says_is_written_down_until_it_is_over(linked: Linked)
 async def test_who_stands_by_is_identified_and_answers_but_sends_no_event(linked: Linked) -> None:
     first = await linked.owner()
     second = linked.begin()
-    await until(lambda: second.owned.identified)
+    await until(lambda: second.owned.link.identified)
     await linked.append(1, 2)
     await linked.arrived(1, 2)
     old, new = linked.sockets()
@@ -88,7 +88,7 @@ async def test_a_drain_ends_when_the_last_event_is_off_the_stream_even_if_nothin
     await linked.arrived(1)
     async with asyncio.timeout(10):
         await first.owned.drain()
-    assert (await InstanceState(linked.store, linked.slug).queued()).events == 0
+    assert (await facts_of(linked.store, linked.slug)).events == 0
 
 
 async def test_a_steady_flow_moves_to_another_uplink_in_order_without_repeats_and_without_a_gap(
@@ -105,7 +105,7 @@ async def test_a_steady_flow_moves_to_another_uplink_in_order_without_repeats_an
     flowing = asyncio.create_task(flow())
     await linked.arrived(20)
     second = linked.begin()
-    await until(lambda: second.owned.identified)
+    await until(lambda: second.owned.link.identified)
     await asyncio.gather(first.hand_over(), second.take())
     await first.leave(5.0)
     await first.running
@@ -126,7 +126,7 @@ async def test_a_former_owner_answers_what_was_asked_on_its_socket_and_is_gone_t
     asked = asyncio.create_task(linked.takaro.request(linked.identity, Action.GET_PLAYERS))
     command = await linked.fetched()
     second = linked.begin()
-    await until(lambda: second.owned.identified)
+    await until(lambda: second.owned.link.identified)
     await first.hand_over()
     await second.take()
     closing_times = asyncio.create_task(first.leave(5.0))
@@ -148,7 +148,7 @@ async def _no_results(linked: Linked) -> bool:
 async def test_who_stands_by_hears_results_without_the_lease(linked: Linked) -> None:
     await linked.owner()
     second = linked.begin()
-    await until(lambda: second.owned.identified)
+    await until(lambda: second.owned.link.identified)
     asked = asyncio.create_task(
         linked.takaro.request(linked.identity, Action.SEND_MESSAGE, requests.send_message("hello"))
     )
@@ -181,7 +181,7 @@ async def test_draining_gives_up_on_a_takaro_that_says_nothing(
 async def test_the_state_that_is_shown_is_that_of_the_owner(linked: Linked) -> None:
     first = await linked.owner()
     second = linked.begin()
-    await until(lambda: second.owned.identified)
+    await until(lambda: second.owned.link.identified)
 
     async def status() -> str:
         return (await linked.state.link()).state
@@ -247,7 +247,7 @@ async def test_what_was_asked_on_a_socket_is_answered_there_though_another_is_in
     [first] = linked.sockets()
     asked = asyncio.create_task(linked.takaro.request(linked.identity, Action.GET_PLAYERS))
     command = await linked.fetched()
-    owner.owned.reconnect()
+    owner.owned.link.reconnect()
     await until(lambda: linked.takaro.asked_socket(linked.identity) != first)
     await linked.append(1)
     await linked.arrived(1)
@@ -262,7 +262,7 @@ async def test_a_socket_goes_on_while_its_successor_is_refused(linked: Linked) -
     owner = await linked.owner()
     [first] = linked.sockets()
     linked.takaro.faults.refuse_identify("Internal server error", times=3)
-    owner.owned.reconnect()
+    owner.owned.link.reconnect()
     await until(lambda: owner.turns == 4)
     await linked.append(1)
     await linked.arrived(1)
@@ -282,7 +282,7 @@ async def test_events_go_over_the_new_socket_when_the_old_one_says_nothing_any_m
     old.connection.transport.pause_reading()
     await linked.append(1)
     await asyncio.sleep(0.1)
-    owner.owned.reconnect()
+    owner.owned.link.reconnect()
     await linked.arrived(1)
     assert owner.count("dayz_relay_events_resent_total", cause="reconnect") == 1
 
@@ -290,10 +290,10 @@ async def test_events_go_over_the_new_socket_when_the_old_one_says_nothing_any_m
 async def test_a_lost_socket_is_dialled_anew_while_its_successor_was_on_its_way(linked: Linked) -> None:
     owner = await linked.owner()
     linked.takaro.faults.refuse_identify(times=2)
-    owner.owned.reconnect()
+    owner.owned.link.reconnect()
     linked.takaro.drop_connections()
-    await until(lambda: not owner.owned.identified)
-    await until(lambda: owner.owned.identified)
+    await until(lambda: not owner.owned.link.identified)
+    await until(lambda: owner.owned.link.identified)
     await linked.append(1)
     await linked.arrived(1)
 
@@ -335,7 +335,7 @@ async def test_an_outside_client_is_told_of_once_and_not_fought(
         await linked.append(1)
         await linked.arrived(1)  # events are taken from both
         others = linked.takaro.asked_socket(linked.identity)
-    owner.owned.reconnect()
+    owner.owned.link.reconnect()
     await until(lambda: linked.takaro.asked_socket(linked.identity) > others)
     await reach(linked)
     await until(lambda: caplog.text.count("Takaro asks this server again") == 1)

@@ -15,7 +15,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
-from services.relay.instances.state import InstanceState
+from services.relay.instances.facts import facts_of
 from services.relay.protocol.keys import BEATS, keys_of
 from services.relay.protocol.records import Command, GameEvent, Outcome
 from services.relay.protocol.vocabulary import Action
@@ -98,7 +98,7 @@ class Scene:
         await until(lambda: self._nothing_left())
 
     async def _nothing_left(self) -> bool:
-        return (await InstanceState(self.store, self.slug).queued()).events == 0
+        return (await facts_of(self.store, self.slug)).events == 0
 
     def count(self, metric: str, **labels: str) -> float:
         return self.registry.get_sample_value(metric, labels) or 0.0

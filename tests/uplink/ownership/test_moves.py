@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
-from services.relay.instances.state import InstanceState
+from services.relay.instances.facts import facts_of
 from services.relay.protocol.keys import UPLINKS, keys_of
 from services.relay.protocol.records import GameEvent
 from services.relay.protocol.vocabulary import Action
@@ -117,7 +117,7 @@ class Scene:
         """Nothing is left on any stream: a crash now repeats nothing."""
         async with asyncio.timeout(20):
             for slug in self.slugs:
-                while (await InstanceState(self.store, slug).queued()).events:
+                while (await facts_of(self.store, slug)).events:
                     await asyncio.sleep(0.02)
 
     def lines(self, slug: str) -> list[str]:

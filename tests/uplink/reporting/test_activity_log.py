@@ -6,7 +6,7 @@ import pytest
 
 from services.relay.instances.activity import ActivityEntry, watch
 from services.relay.instances.minutes import read_minutes
-from services.relay.protocol.operation_ids import new_operation_id
+from services.relay.protocol.command_states import new_operation_id
 from services.relay.protocol.records import Command, GameEvent, Outcome
 from services.relay.protocol.vocabulary import Action
 from services.relay.service.clocks import boottime_s

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 from prometheus_client import CollectorRegistry
 
+from services.relay.protocol.command_states import new_operation_id
 from services.relay.protocol.keys import keys_of
-from services.relay.protocol.operation_ids import new_operation_id
 from services.relay.protocol.records import Command, Outcome
 from services.relay.protocol.vocabulary import Action
 from services.relay.service.clocks import boottime_s

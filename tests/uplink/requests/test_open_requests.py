@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from services.relay.instances.facts import facts_of
 from services.relay.protocol.errors import LostLease
 from services.relay.protocol.keys import keys_of
 from services.relay.protocol.records import Outcome
@@ -46,7 +47,7 @@ def write(linked: Linked) -> asyncio.Task[Answer]:
 
 async def waiting(linked: Linked, count: int) -> None:
     async def queued() -> bool:
-        return (await linked.state.queued()).commands == count
+        return (await facts_of(linked.store, linked.slug)).commands == count
 
     await until(queued)
 
@@ -236,10 +237,10 @@ async def test_a_socket_that_ends_by_a_fault_of_ours_says_whose_it_was_and_is_di
     [first] = linked.sockets()
     with monkeypatch.context() as broken:
         broken.setattr(socket_session.SocketSession, "_read", failing)
-        owner.owned.reconnect()
+        owner.owned.link.reconnect()
         await until(lambda: f"[{linked.slug}] a fault of the program in a frame" in caplog.text)
     linked.takaro.drop_connections()
-    await until(lambda: owner.owned.identified and linked.sockets() > [first])
+    await until(lambda: owner.owned.link.identified and linked.sockets() > [first])
 
 
 async def test_a_pump_that_fails_by_a_fault_of_ours_is_begun_again_and_the_socket_stays(
