@@ -79,14 +79,14 @@ HANDSHAKE = "connection_limits::test_without_a_handshake_a_connection_is_counted
 CERTIFICATE = "connection_limits::test_a_certificate_is_taken_up_when_its_files_change_and_only_if_it_is_good"
 OLD_TLS = "connection_limits::test_neither_old_tls_nor_handshake_upon_handshake_is_offered"
 TOO_LONG = "limits::test_a_result_that_is_too_long_is_refused"
-BATCH = "limits::test_of_a_batch_with_too_many_events_the_first_are_taken"
+BATCH = "limits::test_the_first_events_of_a_batch_with_too_many_are_stored"
 ASIDE = "limits::test_an_event_beyond_a_limit_is_put_aside_and_its_neighbours_are_not"
-PACE = "limits::test_an_instance_beyond_its_pace_is_put_off_and_no_other"
-WRONG_KEYS = "limits::test_wrong_keys_are_put_off_and_the_right_one_never_is"
-NO_ID = "limits::test_no_id_opens_another_instance"
+PACE = "limits::test_an_instance_over_its_rate_limit_is_refused_and_others_are_not"
+WRONG_KEYS = "limits::test_wrong_keys_are_limited_and_the_right_key_never_is"
+NO_ID = "limits::test_an_id_in_the_path_opens_no_other_instance"
 TOLD = "limits::test_a_call_without_a_key_is_told_how_to_set_it"
-NO_KEY = "limits::test_who_needs_no_key_is_not_spoken_for_by_a_proxy_or_a_page"
-FORWARDED = "limits::test_a_trusted_proxy_says_who_tries_keys_and_nobody_else_does"
+NO_KEY = "limits::test_a_proxy_or_a_page_in_a_browser_always_needs_a_key"
+FORWARDED = "limits::test_only_a_trusted_proxy_can_name_the_address_that_tries_keys"
 CALLER = "addresses::test_the_caller_is_the_last_one_that_is_not_trusted"
 WRONG_SETTING = "settings::test_a_wrong_setting_is_named_with_its_place"
 TOO_BIG = "uplink::test_an_answer_that_is_too_big_is_not_kept"
@@ -107,12 +107,12 @@ MUTANTS = [
     Mutant("receive_within_s: bodies", "connection_limits", "        self._in_head = False\n", "        self._in_head = False\n        self.due_s = math.inf\n", IN_TIME, "assert 0.9 < await stranger.closed_after_s(drip) < SOON_S"),
     Mutant("requests in a row", "connection_limits", "len(self.pipeline) >= MAX_PIPELINED", "False", "connection_limits::test_requests_do_not_queue_up_without_end_behind_one_that_is_held", "assert await stranger.closed_after_s(held * (MAX_PIPELINED + 2), 5.0"),
     Mutant("not_http", "connection_limits", 'self._limits.refused("not_http")', "pass", "connection_limits::test_what_is_not_http_is_refused_without_a_line_in_the_log", 'assert served.refused == {"not_http": 1} and not caplog.records'),
-    Mutant("body_bytes", "router", "            self._limits.body_bytes,\n", "            self._limits.result_bytes,\n", "limits::test_of_a_body_that_is_too_long_the_beginning_is_taken", 'assert 80 < len(kept) < 200 and kept[0]["data"]["msg"] == "line 0"'),
+    Mutant("body_bytes", "router", "            self._limits.body_bytes,\n", "            self._limits.result_bytes,\n", "limits::test_the_beginning_of_a_body_that_is_too_long_is_stored", 'assert 80 < len(kept) < 200 and kept[0]["data"]["msg"] == "line 0"'),
     Mutant("body_bytes: what is read at most", "router", "            self._limits.result_bytes,\n", "            1 << 40,\n", "router::test_a_body_beyond_its_limit_is_refused_by_its_length_alone", 'assert b" 413 " in await asyncio.wait_for(reader.readline(), 5)'),
-    Mutant("body_bytes: of a registration", "router", "receive, MAX_REGISTER_BYTES)", "receive, 1 << 40)", "limits::test_of_a_registration_little_is_read_for_it_may_be_anybodys", 'assert (await port.call("POST", "/gameserver/register", content=body'),
+    Mutant("body_bytes: of a registration", "router", "receive, MAX_REGISTER_BYTES)", "receive, 1 << 40)", "limits::test_a_registration_has_a_small_limit_because_its_sender_is_unknown", 'assert (await port.call("POST", "/gameserver/register", content=body'),
     Mutant("result_bytes", "router", "limit = self._limits.result_bytes", "limit = 1 << 40", TOO_LONG, 'assert (await port.call("POST", path, content=content)).status_code'),
     Mutant("result_bytes: of no length that it names", "bodies", "if size_bytes > limit_bytes:", "if False:", TOO_LONG, 'assert (await port.call("POST", path, content=content)).status_code'),
-    Mutant("bodies on their way", "bodies", "not incoming.add(len(chunk))", "incoming.add(len(chunk)) is None", "limits::test_bodies_of_one_instance_on_their_way_are_limited_together", 'assert [task.result().split()[1] for task in done] == [b"429"] * 2'),
+    Mutant("bodies on their way", "bodies", "not incoming.add(len(chunk))", "incoming.add(len(chunk)) is None", "limits::test_incomplete_bodies_of_one_instance_share_one_limit", 'assert [task.result().split()[1] for task in done] == [b"429"] * 2'),
     Mutant("batch_events", "events", "read = read_batch(body, self._limits.batch_events)", "read = read_batch(body, 1 << 40)", BATCH, 'assert [event["data"]["msg"] for event in await port.stored(slug)] ='),
     Mutant("batch_events: of a long body", "events", "read_batch, body, self._limits.batch_events", "read_batch, body, 1 << 40", BATCH, 'assert [event["data"]["msg"] for event in await port.stored(slug)] ='),
     Mutant("event_bytes", "bounds", "len(data) > limits.event_bytes", "False", ASIDE, 'assert [event["data"]["msg"] for event in await port.stored(slug)] ='),
@@ -123,17 +123,17 @@ MUTANTS = [
     Mutant("events_per_s: mended bodies cost more", "rate_limits", "MENDED_BYTES_AN_EVENT if mended else BYTES_AN_EVENT", "BYTES_AN_EVENT", "rate_limits::test_a_long_body_costs_and_one_that_must_be_mended_costs_more", 'and mended.beyond(0.0, Posts.EVENTS) == "events_per_s"'),
     Mutant("events_per_s: long bodies", "router", "posted(taken.events, len(body), mended=taken.mended)", "posted(taken.events, 0)", PACE, "assert calls[0].status_code == 200 and calls[-1].status_code == 429"),
     Mutant("result_bytes: those that nobody asked for, together", "router", "instance.rate_limits.posted_unasked(len(body))", "pass", PACE, "assert calls[0].status_code == 200 and calls[-1].status_code == 429"),
-    Mutant("result_bytes: asked for, it is never put off", "router", "call.kind is CallKind.RESULT and await instance", "False and await instance", "limits::test_a_result_that_was_asked_for_is_not_put_off", 'assert (await port.result(slug, name, b'),
-    Mutant("results on their way", "router", "not asked or not await instance.result_memory.wait_to_reserve(held_bytes, MEMORY_WITHIN_S)", "False", "limits::test_bodies_of_one_instance_on_their_way_are_limited_together", 'assert [task.result().split()[1] for task in done] == [b"429"] * 2'),
+    Mutant("result_bytes: asked for, it is never put off", "router", "call.kind is CallKind.RESULT and await instance", "False and await instance", "limits::test_a_result_that_a_request_waits_for_is_not_refused", 'assert (await port.result(slug, name, b'),
+    Mutant("results on their way", "router", "not asked or not await instance.result_memory.wait_to_reserve(held_bytes, MEMORY_WITHIN_S)", "False", "limits::test_incomplete_bodies_of_one_instance_share_one_limit", 'assert [task.result().split()[1] for task in done] == [b"429"] * 2'),
     Mutant("events_per_s: of this instance alone", "served_instance", "self.rate_limits = RateLimits(limits, time.monotonic())", "self.rate_limits = globals().setdefault('P', RateLimits(limits, time.monotonic()))", PACE, 'assert await port.post(f"{slug}-b", logs(1)) == 200'),
     Mutant("wrong_keys_per_minute", "rate_limits", "        return bucket.admits(now_s)\n", "        return True\n", WRONG_KEYS, "assert tried == [401, 401, 401, 429, 429]"),
     Mutant("wrong_keys_per_minute: in constant memory", "rate_limits", "self._sources.popitem(last=False)", "pass", "rate_limits::test_a_million_sources_take_no_more_memory_than_the_limit", "assert len(tried) == rate_limits.MAX_SOURCES"),
     Mutant("wrong_keys_per_minute: never the right one", "callers", 'if key or is_direct(scope["headers"]):', "if (key or is_direct(scope['headers'])) and self._wrong_keys.tried('127.0.0.1', time.monotonic()):", WRONG_KEYS, "assert tried == [401, 401, 401, 429, 429]"),
-    Mutant("wrong_keys_per_minute: before a body is mended", "router", "read_object(body) if mends else orjson.loads(body)", "read_object(body)", "limits::test_who_is_put_off_can_not_have_broken_bodies_mended", "assert (tried, len(mended)) == ([401, 401, 401, 429, 429, 429], 3)"),
+    Mutant("wrong_keys_per_minute: before a body is mended", "router", "read_object(body) if mends else orjson.loads(body)", "read_object(body)", "limits::test_broken_bodies_of_a_limited_caller_are_not_repaired", "assert (tried, len(mended)) == ([401, 401, 401, 429, 429, 429], 3)"),
     Mutant("wrong_keys_per_minute: on every path", "router", "if not call.key or slug or not", "if True or not", WRONG_KEYS, 'assert (await port.call("GET", WRONG + "/health")).status_code == 42'),
     Mutant("open_commands", "owned_instance", "CommandStream(store, instance.slug, limits.open_commands)", "CommandStream(store, instance.slug)", "uplink::test_more_commands_than_may_wait_get_an_error", 'assert scene.beyond("open_commands") == 1'),
-    Mutant("mirror_players: a list", "mirror", "len(value) > self._limits.mirror_players", "False", "uplink::test_of_a_list_of_players_only_so_many_are_kept", 'assert payload and [player["gameId"] for player in orjson.loads(payl'),
-    Mutant("mirror_players: who connects", "mirror", "len(self._online) >= self._limits.mirror_players", "False", "uplink::test_of_players_who_connect_only_so_many_are_kept", 'assert payload and [player["gameId"] for player in orjson.loads(payl'),
+    Mutant("mirror_players: a list", "mirror", "len(value) > self._limits.mirror_players", "False", "uplink::test_a_list_of_players_is_kept_up_to_its_limit", 'assert payload and [player["gameId"] for player in orjson.loads(payl'),
+    Mutant("mirror_players: who connects", "mirror", "len(self._online) >= self._limits.mirror_players", "False", "uplink::test_connecting_players_are_kept_up_to_the_limit", 'assert payload and [player["gameId"] for player in orjson.loads(payl'),
     Mutant("mirror_players: places and inventories", "mirror", "len(kept) > self._limits.mirror_players", "False", "mirror::test_memory_is_bounded_and_the_oldest_goes", 'assert [mirror.position_of(name) is not None for name in "abc"] == [True,'),
     Mutant("inventory_bytes", "mirror", "len(payload) <= self._limits.inventory_bytes", "True", TOO_BIG, "assert list(beyond) == list(limit)"),
     Mutant("catalogue_bytes", "mirror", "len(payload) > self._limits.catalogue_bytes", "False", TOO_BIG, "assert not mirror.take_changes().catalogues"),

@@ -74,7 +74,7 @@ def test_a_second_call_during_the_same_hold_proves_nothing_more() -> None:
     assert mod.poll() == 2 * START_S - EARLY_S
 
 
-def test_a_call_between_polls_proves_nothing() -> None:
+def test_a_call_between_polls_does_not_lengthen_a_hold() -> None:
     mod = Mod()
     for _ in range(10):
         mod.poll()
@@ -123,7 +123,7 @@ def test_events_that_queue_up_behind_holds_end_them() -> None:
     assert mod.allowed_s == 0.0
 
 
-def test_events_during_a_hold_acquit_those_that_came_right_behind_others() -> None:
+def test_events_during_a_hold_reset_the_count_of_events_right_behind_holds() -> None:
     mod = Mod()
     mod.prove()
     for _ in range(4):
@@ -135,7 +135,7 @@ def test_events_during_a_hold_acquit_those_that_came_right_behind_others() -> No
 
 
 @pytest.mark.parametrize("ending", [Ending.COMMAND, Ending.EMPTY])
-def test_what_follows_a_command_or_a_short_hold_accuses_nobody(ending: Ending) -> None:
+def test_events_after_a_command_or_a_short_hold_are_no_sign_of_harm(ending: Ending) -> None:
     mod = Mod()
     if ending is Ending.COMMAND:
         mod.prove()
@@ -171,7 +171,7 @@ STEPS = st.lists(
 
 
 @given(limit_s=st.floats(0, 8), steps=STEPS)
-def test_whatever_happens_no_hold_is_above_the_limit_and_the_gap(
+def test_no_hold_is_longer_than_the_limit_or_the_gap(
     limit_s: float, steps: list[tuple[float, str | Ending]]
 ) -> None:
     rules, now_s = HoldRules(limit_s), 0.0
@@ -202,7 +202,9 @@ def test_without_proof_no_hold_is_longer_than_the_first(steps: list[tuple[float,
 
 
 @given(steps=STEPS)
-def test_after_a_hang_up_nothing_but_the_gap_for_minutes(steps: list[tuple[float, str | Ending]]) -> None:
+def test_after_a_hang_up_polls_are_held_for_the_gap_only_for_minutes(
+    steps: list[tuple[float, str | Ending]],
+) -> None:
     rules, now_s, off_until_s, held = HoldRules(LIMIT_S), 0.0, 0.0, False
     for wait_s, what in steps:
         now_s += wait_s

@@ -73,7 +73,7 @@ async def port(store: Store, slug: str) -> AsyncIterator[Port]:
     await cancelled(port.serving)
 
 
-async def test_that_the_agent_is_there_does_not_say_that_the_mod_is(port: Port) -> None:
+async def test_a_call_of_the_agent_is_no_contact_with_the_mod(port: Port) -> None:
     assert await port.post(AGENT, "a line") == 200
     assert (await port.health())["lastModContactAt"] is None
     assert (await facts_of(port.store, port.slug)).contact_ms is None
@@ -91,7 +91,7 @@ async def test_a_log_that_is_off_costs_the_other_events_nothing(port: Port, send
     assert (port.dropped("off"), port.dropped("rate")) == (2, 0)
 
 
-async def test_more_than_the_rate_is_dropped_and_counted_whoever_sends_it(port: Port) -> None:
+async def test_log_lines_over_the_rate_of_all_senders_are_dropped_and_counted(port: Port) -> None:
     port.set(log_per_s=0.2)  # those of 10 s at once: two
     assert await port.post(AGENT, "one") == 200
     assert await port.post(MOD, "two", "three") == 200
@@ -100,7 +100,9 @@ async def test_more_than_the_rate_is_dropped_and_counted_whoever_sends_it(port: 
     assert port.dropped("rate") == 2
 
 
-async def test_a_change_takes_effect_at_once_and_no_other_renews_what_may_pass(port: Port) -> None:
+async def test_a_change_of_the_log_settings_takes_effect_at_once_and_no_other_change_renews_the_allowance(
+    port: Port,
+) -> None:
     port.set(log_per_s=0.1)
     await port.post(MOD, "zero", "one")
     port.set(log_per_s=0.1, mod_keys=(SecretStr("key-0123456789abcdef"),))
@@ -120,7 +122,7 @@ async def test_a_repeat_whose_answer_was_lost_uses_nothing_up(port: Port) -> Non
     assert port.dropped("rate") == 1
 
 
-def test_what_was_not_stored_is_given_back() -> None:
+def test_log_lines_that_were_not_stored_do_not_use_up_the_limit() -> None:
     lines = LogLines(True, 0.2, 0.0)
     assert [lines.admit(0.0) for _ in range(3)] == [True, True, False]
     lines.give_back(2)

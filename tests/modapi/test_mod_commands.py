@@ -77,7 +77,7 @@ async def test_a_result_that_cannot_be_read_is_the_end_of_its_command_all_the_sa
     ("operation", "counted"),
     [("shutdown-of-another-instance", "late"), ("noSuchAction-1", "foreign"), ("", "foreign")],
 )
-async def test_a_result_of_somebody_elses_is_passed_to_nobody(
+async def test_a_result_of_a_foreign_operation_is_ignored(
     store: Store, slug: str, operation: str, counted: str
 ) -> None:
     mod = Counted(store, slug)
@@ -87,7 +87,7 @@ async def test_a_result_of_somebody_elses_is_passed_to_nobody(
     assert await mod.stream.results("", 10) == []
 
 
-async def test_rows_that_cannot_be_made_valid_are_counted_and_told_of_once(
+async def test_rows_that_cannot_be_made_valid_are_counted_and_logged_once(
     store: Store, slug: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     mod = Counted(store, slug)

@@ -108,19 +108,19 @@ async def test_a_command_wakes_the_poll_that_waits_for_it(mod: Mod) -> None:
     assert mod.ended() == {Ending.COMMAND: 1}
 
 
-async def test_what_is_asked_in_one_breath_goes_out_in_one_answer(mod: Mod) -> None:
+async def test_commands_of_one_moment_go_out_in_one_answer(mod: Mod) -> None:
     poll = await mod.held_poll()
     asked = await asyncio.gather(*(mod.ask() for _ in range(5)))
     assert sorted(names(await poll)) == sorted(asked)
 
 
-async def test_a_command_that_waits_already_is_not_held_back(mod: Mod) -> None:
+async def test_a_poll_gets_a_waiting_command_at_once(mod: Mod) -> None:
     name = await mod.ask()
     polled = await mod.poll()
     assert (names(polled), polled.held_s, mod.ended()) == ([name], 0.0, {})
 
 
-async def test_nothing_is_the_answer_when_the_time_is_up(mod: Mod) -> None:
+async def test_a_hold_without_a_command_ends_with_an_empty_answer(mod: Mod) -> None:
     polled = await mod.poll()
     assert polled.answer == NOTHING
     assert polled.held_s >= FIRST_S
@@ -188,7 +188,7 @@ async def test_a_standstill_before_the_look_or_during_it_costs_no_command(mod: M
     assert names(await mod.poll()) == [name]
 
 
-async def test_a_second_poll_lets_the_first_go_and_gets_what_comes(mod: Mod) -> None:
+async def test_a_second_poll_ends_the_first_and_gets_the_commands(mod: Mod) -> None:
     first = await mod.held_poll()
     second = mod.poll()
     assert (await first).answer == NOTHING
@@ -214,7 +214,7 @@ async def test_other_calls_meanwhile_lengthen_the_next_hold(mod: Mod) -> None:
     assert mod.allowed_s == pytest.approx(1.7)
 
 
-async def test_a_service_that_stops_lets_the_held_poll_go_and_holds_no_more(mod: Mod) -> None:
+async def test_a_service_that_stops_answers_the_held_poll_and_holds_no_more(mod: Mod) -> None:
     poll = await mod.held_poll()
     await cancelled(mod.listening)
     assert (await poll).answer == NOTHING

@@ -5,7 +5,7 @@ import asyncio
 from services.modapi.result_memory import ResultMemory
 
 
-async def test_whoever_finds_no_room_waits_in_turn() -> None:
+async def test_results_without_memory_wait_in_turn() -> None:
     memory = ResultMemory(100)
     assert memory.reserve(60) and not memory.reserve(60)
     waits = [asyncio.create_task(memory.wait_to_reserve(size, 5.0)) for size in (60, 30, 90)]
@@ -19,7 +19,7 @@ async def test_whoever_finds_no_room_waits_in_turn() -> None:
     assert await waits[2]
 
 
-async def test_whoever_waits_no_longer_takes_no_room() -> None:
+async def test_a_result_that_gave_up_takes_no_memory() -> None:
     memory = ResultMemory(100)
     assert memory.reserve(100)
     gave_up, cancelled = (
@@ -36,7 +36,7 @@ async def test_whoever_waits_no_longer_takes_no_room() -> None:
     assert memory.reserve(100)
 
 
-async def test_a_turn_that_comes_to_somebody_who_is_just_leaving_goes_to_the_next() -> None:
+async def test_memory_for_a_result_that_gives_up_at_that_moment_goes_to_the_next() -> None:
     memory = ResultMemory(100)
     assert memory.reserve(100)
     leaving, staying = (asyncio.create_task(memory.wait_to_reserve(100, 5.0)) for _ in range(2))

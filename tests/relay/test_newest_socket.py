@@ -35,7 +35,7 @@ async def identify(lease: Lease) -> None:
     await lease.note_identified()
 
 
-async def test_who_identified_last_is_the_newest_and_stays_so_without_the_lease(
+async def test_the_uplink_that_identified_last_is_the_newest_even_without_the_lease(
     store: Store, slug: str
 ) -> None:
     one, other = Lease(store, slug, "one"), Lease(store, slug, "other")
@@ -52,7 +52,7 @@ async def test_who_identified_last_is_the_newest_and_stays_so_without_the_lease(
 
 
 @pytest.mark.parametrize("last", ["one", "other"])
-async def test_of_two_identifies_that_overlap_neither_is_the_newest(
+async def test_neither_of_two_overlapping_identifies_is_the_newest(
     store: Store, slug: str, last: str
 ) -> None:
     owner, other = Lease(store, slug, "one"), Lease(store, slug, "other")
@@ -68,7 +68,7 @@ async def test_of_two_identifies_that_overlap_neither_is_the_newest(
     assert (await owner.renew()).newest
 
 
-async def test_an_identify_that_has_no_answer_keeps_the_doubt_until_the_owner_takes_it_for_over(
+async def test_an_identify_without_an_answer_stays_open_until_the_owner_ends_it(
     store: Store, slug: str
 ) -> None:
     owner, dead = Lease(store, slug, "owner"), Lease(store, slug, "dead")
@@ -101,14 +101,14 @@ async def test_an_identify_of_ours_whose_socket_was_lost_may_still_be_the_last(
         assert (await owner.renew()).newest
 
 
-async def test_only_the_owner_takes_an_identify_for_over(store: Store, slug: str) -> None:
+async def test_only_the_owner_ends_open_identifies_in_redis(store: Store, slug: str) -> None:
     owner, dead, other = (Lease(store, slug, name) for name in ("owner", "dead", "other"))
     await owner.renew()
     assert await dead.announce_identify()
     assert (await other.renew(ended_identifies=dead.token)).open_identifies == dead.token
 
 
-async def test_whoever_lost_the_lease_without_knowing_it_announces_nothing(store: Store, slug: str) -> None:
+async def test_an_uplink_that_lost_the_lease_unawares_announces_nothing(store: Store, slug: str) -> None:
     before, owner = Lease(store, slug, "before"), Lease(store, slug, "owner")
     await before.renew()
     await store.send("DEL", keys_of(slug).lease)
@@ -137,7 +137,9 @@ async def test_what_an_older_version_wrote_is_understood(store: Store, slug: str
     assert (await owner.renew()).newest is (newest == "older-version")
 
 
-async def test_uplinks_that_crash_again_and_again_do_not_let_the_doubt_grow(store: Store, slug: str) -> None:
+async def test_uplinks_that_crash_again_and_again_do_not_let_the_open_identifies_grow(
+    store: Store, slug: str
+) -> None:
     for _ in range(50):
         await Lease(store, slug, "crashing").announce_identify()
     assert len((await Lease(store, slug, "owner").renew()).open_identifies.split()) <= 8
@@ -151,7 +153,7 @@ STEPS = st.lists(
 
 @given(steps=STEPS)
 @settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_whoever_is_called_the_newest_is_the_one_that_takaro_asks(
+def test_the_newest_uplink_is_the_one_that_takaro_asks(
     redis_server: RedisServer, slug: str, steps: list[tuple[int, str]]
 ) -> None:
     """Identifies reach Takaro at any time after they were announced, also when their socket is lost or their

@@ -42,7 +42,7 @@ def beyond() -> Counter[str]:
     return Counter()
 
 
-def test_of_a_list_of_players_only_so_many_are_kept(beyond: Counter[str]) -> None:
+def test_a_list_of_players_is_kept_up_to_its_limit(beyond: Counter[str]) -> None:
     mirror = Mirror(Limits(mirror_players=2), lambda limit: beyond.update([limit]))
     mirror.take_answer(PLAYERS, [{"gameId": name, "name": name} for name in "abc"], NOW)
     payload = mirror.read(PLAYERS, NOW).payload
@@ -50,7 +50,7 @@ def test_of_a_list_of_players_only_so_many_are_kept(beyond: Counter[str]) -> Non
     assert beyond == {"mirror_players": 1}
 
 
-def test_of_players_who_connect_only_so_many_are_kept(beyond: Counter[str]) -> None:
+def test_connecting_players_are_kept_up_to_the_limit(beyond: Counter[str]) -> None:
     mirror = Mirror(Limits(mirror_players=2), lambda limit: beyond.update([limit]))
     mirror.take_answer(PLAYERS, [], NOW)
     for name in "abca":

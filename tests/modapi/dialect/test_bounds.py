@@ -31,7 +31,9 @@ def test_an_event_within_the_limits_is_left_as_it_is() -> None:
         ({"type": "log", "msg": {"a": {"a": {"a": {"a": {}}}}}}, "too-deep"),
     ],
 )
-def test_what_is_too_big_or_too_deep_is_put_aside_with_its_reason(raw: dict[str, Any], reason: str) -> None:
+def test_an_event_that_is_too_big_or_too_deep_is_a_dead_letter_with_its_reason(
+    raw: dict[str, Any], reason: str
+) -> None:
     found = fate(raw)
     assert isinstance(found, DeadEvent) and found.reason == reason and found.raw
 

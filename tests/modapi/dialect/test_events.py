@@ -217,7 +217,7 @@ def test_a_chat_line_without_a_sender_is_delivered_as_a_system_message(sender: d
     assert mapped(line)["data"] == {"channel": "global", "msg": "Restart in 5 minutes", "timestamp": NOW}
 
 
-def test_whoever_disconnects_goes_out_under_the_id_they_connected_with() -> None:
+def test_a_disconnect_has_the_id_of_the_connect() -> None:
     roster = Roster()
     mapped({"type": "player-connected", "player": ANN_FULL}, roster)
     gone = {"type": "player-disconnected", "player": {"gameId": BIS, "name": "", "platformId": f"dayz:{BIS}"}}
@@ -240,7 +240,7 @@ MALLORY = "76561198000000003"
         {"player": {"gameId": STEAM, "x": {"steamId": MALLORY}}},
     ],
 )
-def test_a_player_of_whom_a_record_says_what_contradicts_is_not_named(forged: dict[str, Any]) -> None:
+def test_a_player_with_a_contradictory_record_is_not_named(forged: dict[str, Any]) -> None:
     roster = Roster()
     roster.learn(ANN_FULL)
     saved(roster)
@@ -252,7 +252,7 @@ def test_a_player_of_whom_a_record_says_what_contradicts_is_not_named(forged: di
     assert saved(roster) == {}
 
 
-def test_an_attacker_or_a_recipient_of_whom_a_record_says_what_contradicts_is_left_out() -> None:
+def test_an_attacker_or_recipient_with_a_contradictory_record_is_left_out() -> None:
     roster = Roster()
     roster.learn(BOB)
     forged = {"gameId": KILLER, "steamId": MALLORY}
@@ -323,7 +323,7 @@ OPTIONAL = {
 
 
 @given(RAW)
-def test_whatever_comes_is_valid_or_dead(raw: dict[str, Any]) -> None:
+def test_any_event_becomes_valid_or_a_dead_letter(raw: dict[str, Any]) -> None:
     event = mapped(raw)
     if not isinstance(event, dict):
         assert event.reason in REASONS

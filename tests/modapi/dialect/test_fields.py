@@ -99,7 +99,7 @@ NOTHING_TO_SEE = [
 
 
 @given(st.text(st.sampled_from(NOTHING_TO_SEE), max_size=120))
-def test_a_name_that_shows_as_nothing_is_no_name(name: str) -> None:
+def test_an_invisible_name_is_no_name(name: str) -> None:
     assert fields.name(name) == ""
 
 
@@ -122,7 +122,7 @@ def test_a_name_that_shows_as_nothing_is_no_name(name: str) -> None:
         ]
     ),
 )
-def test_a_name_with_one_character_to_see_is_a_name(before: str, after: str, char: str) -> None:
+def test_a_name_with_one_visible_character_is_a_name(before: str, after: str, char: str) -> None:
     assert char in fields.name(before + char + after)
 
 

@@ -160,7 +160,7 @@ NAMES = [
     ENDS,
     st.integers(0, 2**45),
 )
-def test_whatever_the_arguments_every_reader_finds_the_same(
+def test_every_reader_finds_the_same_arguments(
     action: Action, args: dict[str, Any], end: str | None, now_ms: int
 ) -> None:
     text = flatten(action, args | {"expiresAt": end}, now_ms)

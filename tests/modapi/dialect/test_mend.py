@@ -110,7 +110,7 @@ def test_odd_numbers_keep_their_value_and_not_numbers_are_not_set() -> None:
         b"[[1]]",
     ],
 )
-def test_an_unreadable_event_costs_its_neighbours_nothing(broken: bytes) -> None:
+def test_an_unreadable_event_does_not_affect_others(broken: bytes) -> None:
     body = b'{"events":[' + b",".join([orjson.dumps(LOG), broken, orjson.dumps(CHAT)]) + b"]}"
     batch = read_batch(body)
     assert batch.events == [LOG, CHAT]
@@ -209,7 +209,7 @@ def test_a_hostile_body_of_a_mebibyte_takes_no_seconds(hostile: bytes) -> None:
 
 
 @given(st.lists(st.dictionaries(st.text(), JSON, max_size=4), max_size=4))
-def test_whatever_is_written_as_json_is_read_back_equal(events: list[dict[str, Any]]) -> None:
+def test_any_json_is_read_back_equal(events: list[dict[str, Any]]) -> None:
     assert read_batch(orjson.dumps({"events": events})) == (events, [], False, [])
 
 
@@ -261,6 +261,6 @@ def test_a_result_of_megabytes_with_faulty_item_names_is_read() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"7", b'"a"', b"null", b'{"a":"b', b"\0", b"{]", b"{} {}"])
-def test_what_is_no_object_is_unreadable(body: bytes) -> None:
+def test_a_body_that_is_no_object_is_unreadable(body: bytes) -> None:
     with pytest.raises(UnreadableBody):
         read_object(body)

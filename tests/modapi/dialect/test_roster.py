@@ -76,7 +76,7 @@ def test_a_record_made_up_from_an_id_spoils_neither_name_nor_platform_id() -> No
     assert roster.complete({"gameId": BIS, "name": ""}) == ANN
 
 
-def test_what_such_a_record_spoiled_in_the_store_is_mended() -> None:
+def test_a_stored_record_that_such_a_record_spoiled_is_repaired() -> None:
     roster = Roster()
     roster.restore({STEAM: orjson.dumps(MADE_UP)})
     (mended,) = saved(roster).values()
@@ -137,7 +137,7 @@ def test_a_record_whose_ids_are_of_several_players_is_nobody_and_teaches_nothing
     assert (roster.complete(ANN), roster.complete(BOB)) == (ANN, BOB)
 
 
-def test_a_known_record_with_an_id_of_somebody_else_in_another_spelling_is_nobody() -> None:
+def test_a_known_record_with_another_players_id_in_another_spelling_names_nobody() -> None:
     roster = seen(ANN, ANN)
     with pytest.raises(Contradiction):
         roster.complete(ANN | {"steam_id": OTHER})
@@ -147,7 +147,7 @@ def test_a_platform_id_of_another_kind_contradicts_nothing() -> None:
     assert seen(ANN).complete(ANN | {"platformId": "other:7"}) == ANN
 
 
-def test_who_was_seen_by_the_bis_id_alone_keeps_nobody_out() -> None:
+def test_a_player_seen_by_the_bis_id_alone_does_not_block_others() -> None:
     """The record of a disconnect with a name left in it makes such a player."""
     roster = seen({"gameId": STEAM, "name": "Ann"}, {"gameId": BIS, "name": "Ann"})
     assert roster.complete(ANN) == {"gameId": STEAM, "name": "Ann", "steamId": STEAM}
@@ -168,7 +168,7 @@ def test_address_and_ping_are_those_of_the_record_at_hand() -> None:
     assert roster.complete(ANN | {"ip": "", "ping": None}) == ANN
 
 
-def test_only_what_changed_is_given_to_be_stored_and_only_once() -> None:
+def test_only_changes_are_offered_for_storing_and_only_once() -> None:
     roster = seen(ANN)
     assert {key: orjson.loads(value) for key, value in saved(roster).items()} == {STEAM: ANN}
     roster.learn(ANN | {"ping": 3})
@@ -178,7 +178,9 @@ def test_only_what_changed_is_given_to_be_stored_and_only_once() -> None:
 
 
 @pytest.mark.parametrize("ends", [None, OSError(), asyncio.CancelledError()])
-def test_changes_that_were_not_stored_are_given_again_as_they_are_then(ends: BaseException | None) -> None:
+def test_changes_that_were_not_stored_are_offered_again_in_their_newest_form(
+    ends: BaseException | None,
+) -> None:
     roster = seen(ANN)
     with contextlib.suppress(OSError, asyncio.CancelledError), roster.saving() as saving:
         assert list(saving.records) == [STEAM]
@@ -189,7 +191,7 @@ def test_changes_that_were_not_stored_are_given_again_as_they_are_then(ends: Bas
     assert saved(roster) == {}
 
 
-def test_who_was_not_seen_for_longest_is_forgotten_and_removed_from_the_store() -> None:
+def test_the_player_not_seen_for_longest_is_forgotten_and_deleted() -> None:
     roster = Roster(limit=2)
     for game_id in ("a", "b"):
         roster.learn({"gameId": game_id, "name": "x", "platformId": f"dayz:{game_id}"})
@@ -202,7 +204,7 @@ def test_who_was_not_seen_for_longest_is_forgotten_and_removed_from_the_store() 
     assert roster.complete({"gameId": "", "platformId": "dayz:a"}) is not None
 
 
-def test_what_was_stored_is_known_after_a_restart_and_is_no_change() -> None:
+def test_a_stored_player_is_known_after_a_restart_and_is_no_change() -> None:
     stored = saved(seen(ANN))
     roster = Roster()
     roster.restore(
@@ -212,7 +214,7 @@ def test_what_was_stored_is_known_after_a_restart_and_is_no_change() -> None:
     assert roster.complete({"gameId": BIS, "name": ""}) == ANN
 
 
-def test_to_restore_keeps_what_is_not_stored_yet() -> None:
+def test_restoring_keeps_changes_that_are_not_stored_yet() -> None:
     roster = seen({"gameId": OTHER, "name": "Bob"})
     roster.restore(saved(seen(ANN)))
     assert list(saved(roster)) == [OTHER]

@@ -107,7 +107,7 @@ def test_every_action_with_a_shape_is_tried() -> None:
 
 @pytest.mark.parametrize("action", RESULTS)
 @given(data=st.data())
-def test_what_a_mapper_lets_out_passes_the_strict_rules(action: Action, data: st.DataObject) -> None:
+def test_a_mapped_result_passes_the_strict_rules(action: Action, data: st.DataObject) -> None:
     outcome = map_result(action, True, data.draw(RESULTS[action]), "")
     if outcome.value is not None:
         assert answer_fault(action, outcome.value) == ""
@@ -116,7 +116,7 @@ def test_what_a_mapper_lets_out_passes_the_strict_rules(action: Action, data: st
 
 @pytest.mark.parametrize("action", RESULTS)
 @given(data=st.data())
-def test_what_the_relays_rules_take_the_strict_ones_take(action: Action, data: st.DataObject) -> None:
+def test_answers_that_pass_the_relays_rules_pass_the_strict_ones(action: Action, data: st.DataObject) -> None:
     payload = data.draw(RESULTS[action])
     try:
         as_sent = sent(payload)
@@ -128,7 +128,7 @@ def test_what_the_relays_rules_take_the_strict_ones_take(action: Action, data: s
 
 @given(EVENT)
 @example({"type": "player-connected", "player": {"gameId": "7", "name": "No platform"}})
-def test_what_becomes_an_event_passes_the_strict_rules(raw: dict[str, Any]) -> None:
+def test_a_mapped_event_passes_the_strict_rules(raw: dict[str, Any]) -> None:
     event = map_event(raw, Roster(), NOW)
     if not isinstance(event, DeadEvent):
         assert event_error(sent(event)) is None

@@ -74,5 +74,5 @@ def test_an_authorization_that_is_no_bearer_token_is_no_key(value: bytes) -> Non
     assert read_call("GET", "/gameserver/x/poll", b"", [(b"authorization", value)]).key == ""
 
 
-def test_the_key_is_taken_off_the_path_before_anybody_sees_it() -> None:
+def test_the_key_is_removed_from_the_path_before_the_application_sees_it() -> None:
     assert read_call("GET", f"/k/{KEY}/health", b"", []).path == "/health"

@@ -64,7 +64,7 @@ def test_a_key_that_was_taken_away_is_known_until_it_opens_again() -> None:
     assert credentials.former_slug_for("key-of-one-0123456789") == ""
 
 
-def test_a_registration_token_tells_a_server_that_alone_has_it() -> None:
+def test_a_registration_token_identifies_the_only_server_that_has_it() -> None:
     tokens = {"one": "of-the-fleet", "two": "of-the-fleet", "three": "its-own"}
     served = [
         instance(slug, f"key-of-{slug}-0123456789").model_copy(

@@ -114,7 +114,7 @@ async def serve(store: Store, slug: str) -> AsyncIterator[Serve]:
 # What comes: never a 4xx for content, the mod would send it again for ever
 
 
-async def test_of_a_body_that_is_too_long_the_beginning_is_taken(serve: Serve, slug: str) -> None:
+async def test_the_beginning_of_a_body_that_is_too_long_is_stored(serve: Serve, slug: str) -> None:
     port = serve(body_bytes=4096)
     assert await port.post(slug, logs(500)) == 200
     kept = await port.stored(slug)
@@ -136,7 +136,9 @@ async def test_a_result_that_is_too_long_is_refused(serve: Serve, slug: str, ann
     assert port.refused("result_bytes") == 1
 
 
-async def test_of_a_registration_little_is_read_for_it_may_be_anybodys(serve: Serve, slug: str) -> None:
+async def test_a_registration_has_a_small_limit_because_its_sender_is_unknown(
+    serve: Serve, slug: str
+) -> None:
     port = serve()
     body = orjson.dumps({"registrationToken": f"key-of-{slug}", "name": "x" * MAX_REGISTER_BYTES})
     assert (await port.call("POST", "/gameserver/register", content=body)).status_code == 413
@@ -144,7 +146,7 @@ async def test_of_a_registration_little_is_read_for_it_may_be_anybodys(serve: Se
 
 
 @pytest.mark.parametrize("text", ["line", "x" * 3_000], ids=["short", "long enough to be read in a thread"])
-async def test_of_a_batch_with_too_many_events_the_first_are_taken(
+async def test_the_first_events_of_a_batch_with_too_many_are_stored(
     serve: Serve, slug: str, text: str
 ) -> None:
     port = serve(batch_events=3)
@@ -189,7 +191,7 @@ async def test_a_long_text_is_cut(serve: Serve, slug: str) -> None:
     ],
     ids=["requests", "events", "long events", "results that nobody asked for"],
 )
-async def test_an_instance_beyond_its_pace_is_put_off_and_no_other(
+async def test_an_instance_over_its_rate_limit_is_refused_and_others_are_not(
     serve: Serve, slug: str, limit: dict[str, float], path: str, body: bytes
 ) -> None:
     port = serve(**limit)
@@ -217,7 +219,7 @@ async def test_a_catalogue_silences_nothing_else(serve: Serve, slug: str) -> Non
     [({"result_bytes": 61_000}, b" " * 60_000), ({"requests_per_s": 0.5}, b""), ({"events_per_s": 0.1}, b"")],
     ids=["size", "requests", "events"],
 )
-async def test_a_result_that_was_asked_for_is_not_put_off(
+async def test_a_result_that_a_request_waits_for_is_not_refused(
     serve: Serve, slug: str, limit: dict[str, float], body: bytes
 ) -> None:
     port = serve(**limit)
@@ -229,7 +231,7 @@ async def test_a_result_that_was_asked_for_is_not_put_off(
     assert [answered for _, answered, _ in await CommandStream(port.store, slug).results("", 10)] == [name]
 
 
-async def test_a_result_that_was_asked_for_waits_for_room(serve: Serve, slug: str) -> None:
+async def test_a_result_that_a_request_waits_for_waits_for_memory(serve: Serve, slug: str) -> None:
     port = serve(result_bytes=200_000)
     name = await port.handed(slug, Action.SHUTDOWN)
     path = f"/k/key-of-{slug}/gameserver/x/operation/listItems-1/result"
@@ -251,9 +253,7 @@ RESULT = "operation/listItems-1/result"
 
 
 @pytest.mark.parametrize("call", [RESULT, "events"])
-async def test_bodies_of_one_instance_on_their_way_are_limited_together(
-    serve: Serve, slug: str, call: str
-) -> None:
+async def test_incomplete_bodies_of_one_instance_share_one_limit(serve: Serve, slug: str, call: str) -> None:
     port = serve(result_bytes=200_000)
     path = f"/k/key-of-{slug}/gameserver/x/{call}"
     head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 199999\r\n\r\n".encode()
@@ -275,7 +275,7 @@ async def test_bodies_of_one_instance_on_their_way_are_limited_together(
 # Who may speak
 
 
-async def test_wrong_keys_are_put_off_and_the_right_one_never_is(serve: Serve, slug: str) -> None:
+async def test_wrong_keys_are_limited_and_the_right_key_never_is(serve: Serve, slug: str) -> None:
     port = serve(wrong_keys_per_minute=3)
     tried = [(await port.call("GET", WRONG + POLL)).status_code for _ in range(5)]
     assert tried == [401, 401, 401, 429, 429]
@@ -284,12 +284,12 @@ async def test_wrong_keys_are_put_off_and_the_right_one_never_is(serve: Serve, s
     assert port.refused("wrong_keys_per_minute") == 3
 
 
-async def test_who_has_no_key_is_put_off_too(serve: Serve) -> None:
+async def test_calls_without_a_key_are_limited_too(serve: Serve) -> None:
     port = serve(wrong_keys_per_minute=3)
     assert [(await port.call("GET", POLL)).status_code for _ in range(5)] == [401, 401, 401, 429, 429]
 
 
-async def test_who_is_put_off_can_not_have_broken_bodies_mended(
+async def test_broken_bodies_of_a_limited_caller_are_not_repaired(
     serve: Serve, slug: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mended = []
@@ -320,7 +320,7 @@ async def test_many_addresses_of_one_network_are_one_line_in_the_log(
         assert len([record for record in caplog.records if "refused" in record.getMessage()]) == 1
 
 
-async def test_a_trusted_proxy_says_who_tries_keys_and_nobody_else_does(serve: Serve) -> None:
+async def test_only_a_trusted_proxy_can_name_the_address_that_tries_keys(serve: Serve) -> None:
     for trusted, put_off in (("127.0.0.1", 0), ("", 3)):
         port = serve(wrong_keys_per_minute=3, trusted=trusted)
         tried = [
@@ -356,7 +356,7 @@ async def test_a_poll_needs_its_key_in_the_url(serve: Serve, slug: str) -> None:
         {"host": "127.0.0.1.page.example:8088"},
     ],
 )
-async def test_who_needs_no_key_is_not_spoken_for_by_a_proxy_or_a_page(
+async def test_a_proxy_or_a_page_in_a_browser_always_needs_a_key(
     serve: Serve, headers: dict[str, str]
 ) -> None:
     port = serve(count=1)
@@ -364,7 +364,7 @@ async def test_who_needs_no_key_is_not_spoken_for_by_a_proxy_or_a_page(
     assert (await port.call("GET", POLL, headers=headers)).status_code == 401
 
 
-async def test_no_id_opens_another_instance(serve: Serve, slug: str) -> None:
+async def test_an_id_in_the_path_opens_no_other_instance(serve: Serve, slug: str) -> None:
     """Every call, with every id of the other server in path, query and body, by the key of this one."""
     port, other = serve(), f"{slug}-b"
     commands = CommandStream(port.store, other)

@@ -14,7 +14,7 @@ def test_a_burst_passes_and_then_the_rate() -> None:
     assert [one.beyond(1.0) for _ in range(4)].count("") == 2
 
 
-def test_events_are_paid_for_after_they_were_read_and_a_debt_holds_up_what_follows() -> None:
+def test_an_excess_of_events_delays_the_next_posts() -> None:
     one = RateLimits(SLOW, 0.0)
     one.posted(1_000, 10)
     assert one.beyond(0.0, Posts.EVENTS) == one.beyond(90.0, Posts.EVENTS) == "events_per_s"
@@ -45,7 +45,7 @@ def test_a_long_body_costs_and_one_that_must_be_mended_costs_more() -> None:
     assert plain.beyond(0.0, Posts.EVENTS) == "" and mended.beyond(0.0, Posts.EVENTS) == "events_per_s"
 
 
-def test_wrong_keys_are_counted_by_source_and_forgiven_with_time() -> None:
+def test_wrong_keys_are_counted_by_source_and_expire_with_time() -> None:
     tried = WrongKeys(per_minute=3)
     assert [tried.tried("a", 0.0) for _ in range(5)] == [True, True, True, False, False]
     assert tried.tried("b", 0.0)
@@ -60,7 +60,7 @@ def test_a_million_sources_take_no_more_memory_than_the_limit() -> None:
     assert not tried.tried(str(rate_limits.MAX_SOURCES + 4_999), 0.0)  # the newest are remembered
 
 
-def test_bytes_on_their_way_are_counted_until_they_are_taken_away() -> None:
+def test_received_bytes_count_until_they_are_taken_off() -> None:
     incoming = Incoming(100)
     assert incoming.add(60) and not incoming.add(60)
     incoming.add(-120)

@@ -125,7 +125,7 @@ async def test_the_path_id_is_no_identity(door: Door) -> None:
 
 @pytest.mark.parametrize("prefix", ["", "/k/wrong-key", "/k/identity-0"])
 @pytest.mark.parametrize(("method", "path"), [("POST", EVENTS), ("GET", "/gameserver/local/poll")])
-async def test_without_the_right_key_nothing_is_taken_and_nothing_shown(
+async def test_without_the_right_key_nothing_is_stored_or_shown(
     door: Door, prefix: str, method: str, path: str
 ) -> None:
     answer = await door.call(method, prefix + path, content=LOG)
@@ -147,7 +147,7 @@ async def test_register_answers_with_the_credential_and_an_id_that_stays(door: D
     assert answers[0]["identityToken"] == KEY and answers[0]["gameServerId"]
 
 
-async def test_who_calls_with_a_wrong_key_is_remembered(door: Door) -> None:
+async def test_calls_with_a_wrong_key_are_remembered(door: Door) -> None:
     await door.store.send("DEL", "relay:unknown-keys")
     await door.call("GET", "/k/a-key-with-a-typo-0123/gameserver/local/poll")
     found, *_ = await UnknownKeyCalls(door.store).all()
@@ -167,7 +167,7 @@ async def test_a_call_to_register_is_known_by_the_registration_token_that_only_o
     assert {one.slug for one in await UnknownKeyCalls(door.store).all()} == {"", door.other}
 
 
-async def test_a_wrong_key_in_the_url_is_told_when_the_mod_registers_by_its_body(
+async def test_a_wrong_key_in_the_url_is_logged_when_the_token_in_the_body_is_right(
     door: Door, caplog: pytest.LogCaptureFixture
 ) -> None:
     body = orjson.dumps({"registrationToken": KEY})
@@ -322,7 +322,7 @@ async def test_a_mod_can_register_though_its_id_cannot_be_found_out(
     assert answer.status_code == 200 and answer.json()["gameServerId"]
 
 
-async def test_a_server_that_is_removed_may_bring_the_results_of_what_it_fetched_and_nothing_else(
+async def test_a_removed_server_may_still_post_results_of_commands_that_it_fetched(
     door: Door, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(served_instances, "RESULTS_TAKEN_FOR_S", 3.0)

@@ -117,7 +117,7 @@ async def test_nothing_is_stored_for_a_mod_that_hung_up_meanwhile(modapi: Modapi
     assert await modapi.stored() == 0
 
 
-async def test_nothing_is_stored_that_waited_for_longer_than_a_mod_does(modapi: Modapi) -> None:
+async def test_nothing_is_stored_of_a_request_that_is_older_than_a_mod_waits(modapi: Modapi) -> None:
     """Its hang-up is not to be seen: a proxy has kept the connection."""
     mod = modapi.send("POST", "events", LOG)
     stand_still()
@@ -125,7 +125,7 @@ async def test_nothing_is_stored_that_waited_for_longer_than_a_mod_does(modapi: 
     assert await modapi.stored() == 0
 
 
-async def test_what_comes_afterwards_is_taken(modapi: Modapi) -> None:
+async def test_requests_after_a_standstill_are_handled(modapi: Modapi) -> None:
     stand_still()
     if modapi.known == "none":
         await asyncio.sleep(READ_WITHIN_S + 0.5)  # until then nothing tells it from what has waited
@@ -178,7 +178,7 @@ async def test_a_result_counts_however_long_it_waited(modapi: Modapi) -> None:
     assert [answered for _, answered, _ in await modapi.commands.results("", 10)] == [name]
 
 
-async def test_no_change_is_made_for_who_has_left_the_admin_port_meanwhile(modapi: Modapi) -> None:
+async def test_no_change_is_made_for_a_caller_of_the_admin_port_who_hung_up(modapi: Modapi) -> None:
     """It has had another modapi do it, most likely: the same again would undo that."""
     begun: list[str] = []
 

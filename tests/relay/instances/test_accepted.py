@@ -92,7 +92,7 @@ async def told(following: AsyncIterator[list[ActivityEntry]], count: int) -> lis
     return [(one.data["msg"], one.fate) for one in found]
 
 
-async def test_a_follower_receives_each_event_once_when_it_is_accepted(store: Store, slug: str) -> None:
+async def test_a_follower_receives_each_accepted_event_once(store: Store, slug: str) -> None:
     stream, following = EventStream(store, slug), follow(store, slug)
     await stream.append(batch(line("before"), DeadEvent("unreadable", "from before", b"}{")))
     assert await told(following, 1) == [("before", "waiting")]

@@ -81,7 +81,7 @@ def test_the_file_wins_a_mod_key_and_the_stored_instance_keeps_its_others() -> N
     assert entries["two"].active and "opens one instead" in entries["two"].note
 
 
-def test_of_two_stored_instances_with_one_identity_the_older_is_served() -> None:
+def test_the_older_of_two_stored_instances_with_one_identity_is_served() -> None:
     records = {"a": stored("same", KEY, created_ms=5), "b": stored("same", FILE_KEY, created_ms=3)}
     assert list(active(merge([], records, ages_at(NOW_MS)))) == ["b"]
 

@@ -17,7 +17,7 @@ from services.relay.store.event_stream import EventBatch, EventStream, PostedEve
 from services.relay.store.leases import Lease
 
 
-async def test_of_an_instance_without_data_nothing_is_known(store: Store, slug: str) -> None:
+async def test_an_instance_without_data_has_no_facts(store: Store, slug: str) -> None:
     facts = await facts_of(store, slug)
     assert (facts.uplink, facts.link, facts.mod_version) == ("", "", "")
     assert (facts.contact_ms, facts.silent_s, facts.oldest_s, facts.players, facts.hold_ms) == (None,) * 5

@@ -91,7 +91,7 @@ def test_what_is_counted_for_an_instance_that_is_gone_does_not_show_it_again() -
         (WAITING, (1.0, 5.0, 3.0), 5.0),
     ],
 )
-def test_all_of_them_are_one_when_they_are_not_told_apart(
+def test_without_per_instance_series_all_instances_are_one(
     metric: Series, values: tuple[float, ...], together: float
 ) -> None:
     series = InstanceSeries((metric,), per_instance=False)

@@ -15,7 +15,7 @@ def test_the_next_beat_comes_within_a_period(now_s: float, period_s: float) -> N
 
 
 @given(st.integers(0, 10**9), st.floats(0.1, 0.9), st.floats(0.1, 0.9))
-def test_it_is_the_same_for_all_who_ask_between_two_beats(beats: int, one: float, other: float) -> None:
+def test_all_callers_between_two_beats_get_the_same_beat(beats: int, one: float, other: float) -> None:
     assert next_beat_s((beats + one) * 0.1, 0.1) == next_beat_s((beats + other) * 0.1, 0.1)
 
 

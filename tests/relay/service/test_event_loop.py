@@ -46,7 +46,7 @@ def test_a_lookup_that_is_given_up_reports_no_exception_that_nobody_retrieved() 
     assert run(dial_and_give_up) == []
 
 
-def test_of_one_name_one_lookup_is_under_way_however_many_ask() -> None:
+def test_one_lookup_of_a_name_serves_all_callers() -> None:
     async def ask(loop: Loop) -> None:
         dials = [loop.create_connection(asyncio.Protocol, NOBODY, 6379) for _ in range(20)]
         failed = asyncio.gather(*dials, return_exceptions=True)

@@ -24,7 +24,7 @@ async def test_ending_a_task_waits_for_it_and_ignores_how_it_ends() -> None:
     assert tidied.is_set() and task.done()
 
 
-async def test_who_is_cancelled_while_it_ends_a_task_is_cancelled() -> None:
+async def test_a_caller_that_is_cancelled_while_it_ends_a_task_is_cancelled() -> None:
     may_end = asyncio.Event()
 
     async def ends_slowly() -> None:

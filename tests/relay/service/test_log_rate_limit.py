@@ -63,7 +63,7 @@ def log() -> Iterator[Log]:
     logger.removeHandler(made.handler)
 
 
-def test_what_repeats_itself_is_logged_once_and_summed_up_each_minute(log: Log) -> None:
+def test_repeated_lines_are_logged_once_and_summed_up_each_minute(log: Log) -> None:
     for minute in range(3):
         for _ in range(500):
             logger.warning("Takaro refused something: %s", "too much")
@@ -76,7 +76,7 @@ def test_what_repeats_itself_is_logged_once_and_summed_up_each_minute(log: Log) 
     assert log.texts[2].startswith("500 more in 60 s")
 
 
-def test_texts_from_outside_that_differ_do_not_defeat_it(log: Log) -> None:
+def test_texts_from_outside_that_differ_do_not_defeat_the_limit(log: Log) -> None:
     for number in range(1_000):
         logger.warning("Takaro refused something: %s", f"request {number}")
     log.pass_minute()
@@ -154,7 +154,7 @@ def test_a_traceback_that_repeats_itself_is_logged_once(log: Log) -> None:
     assert log.texts[2:] == ["98 more in 60 s, the last: it failed"]
 
 
-def test_a_change_is_told_again_so_that_the_last_line_is_true(log: Log) -> None:
+def test_a_change_is_logged_again_so_that_the_last_line_is_true(log: Log) -> None:
     for _ in range(3):
         logger.warning("the store is away", extra=CHANGE)
         logger.info("the store is back")
@@ -170,7 +170,7 @@ def test_a_state_that_flaps_without_end_is_bounded_too(log: Log) -> None:
     assert {text.rpartition(": ")[2] for text in log.texts[-2:]} == {"[a] away", "[a] back"}
 
 
-def test_what_was_quiet_for_a_minute_is_logged_anew(log: Log) -> None:
+def test_a_line_that_did_not_come_for_a_minute_is_logged_anew(log: Log) -> None:
     logger.warning("away")
     log.pass_minute()
     logger.warning("away")

@@ -75,7 +75,7 @@ def test_a_secret_at_the_end_of_what_is_kept_is_not_cut_in_half(form: logging.Fo
 
 
 @FORMS
-def test_words_that_do_not_fit_their_values_are_shown_all_the_same(form: logging.Formatter) -> None:
+def test_a_log_text_that_does_not_fit_its_arguments_is_shown_all_the_same(form: logging.Formatter) -> None:
     assert "%d of %d" in form.format(record("%d of %d", 1))
 
 
@@ -110,7 +110,7 @@ CRASHES = {
 
 @pytest.mark.parametrize("crash", CRASHES)
 @pytest.mark.parametrize("form", ["text", "json"])
-def test_whatever_nobody_catches_goes_through_the_log(crash: str, form: str) -> None:
+def test_uncaught_exceptions_go_through_the_log(crash: str, form: str) -> None:
     program = (
         "import logging\nfrom services.relay.service import logs\n"
         "from services.relay.service.settings import Log, Settings\n"

@@ -105,7 +105,7 @@ def test_a_token_that_is_the_name_of_the_server_does_not_spoil_the_log() -> None
 
 
 @pytest.mark.parametrize("scheme", ["https", "HTTP"])
-def test_of_a_webhook_the_path_is_the_secret(scheme: str) -> None:
+def test_the_path_of_a_webhook_is_secret(scheme: str) -> None:
     url = SecretStr(f"{scheme}://discord.example/api/webhooks/12345/a-secret-word?wait=true")
     found = set(secrets_in(Alerts(discord_url=url)))
     assert found == {"api/webhooks/12345/a-secret-word?wait=true"}

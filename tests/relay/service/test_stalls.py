@@ -15,16 +15,16 @@ def beaten(*at_s: float) -> Stalls:
 STEADY = [n * BEAT_EVERY_S for n in range(9)]  # to 2 s
 
 
-def test_what_a_living_loop_reads_is_new() -> None:
+def test_bytes_that_a_running_loop_reads_are_new() -> None:
     assert beaten(*STEADY).waited_s(2.1) == 0
 
 
-def test_what_is_read_before_the_first_beat_after_a_stillness_may_be_as_old_as_that() -> None:
+def test_bytes_read_before_the_first_beat_after_a_standstill_may_be_as_old_as_it() -> None:
     assert beaten(*STEADY).waited_s(17.0) == pytest.approx(15.0)
 
 
 @pytest.mark.parametrize(("after_s", "old"), [(0.0, True), (READ_WITHIN_S / 2, True), (READ_WITHIN_S, False)])
-def test_so_may_what_is_read_soon_after_it(after_s: float, old: bool) -> None:
+def test_bytes_read_soon_after_a_standstill_may_be_as_old_as_it(after_s: float, old: bool) -> None:
     stalls = beaten(*STEADY, 17.0)
     beats = int(after_s / BEAT_EVERY_S)
     for number in range(1, beats + 1):
@@ -32,11 +32,11 @@ def test_so_may_what_is_read_soon_after_it(after_s: float, old: bool) -> None:
     assert (stalls.waited_s(17.0 + after_s) >= 15.0) is old
 
 
-def test_a_busy_moment_is_no_stillness() -> None:
+def test_a_busy_moment_is_no_standstill() -> None:
     assert beaten(*STEADY, 2.6).waited_s(2.7) == 0
 
 
-def test_what_came_during_one_stillness_and_is_read_behind_another_is_as_old_as_both() -> None:
+def test_bytes_from_one_standstill_read_after_another_may_be_as_old_as_both() -> None:
     stalls = beaten(*STEADY, 17.0)
     assert stalls.waited_s(18.5) == pytest.approx(16.5)
     stalls.beat(18.5)

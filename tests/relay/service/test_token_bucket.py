@@ -11,7 +11,7 @@ def admitted(bucket: TokenBucket, asked: int, now_s: float) -> int:
     return sum(bucket.admits(now_s) for _ in range(asked))
 
 
-def test_a_burst_passes_and_then_so_many_a_second() -> None:
+def test_a_burst_passes_and_then_the_rate_of_the_bucket() -> None:
     bucket = TokenBucket(20, 200, 100.0)
     assert admitted(bucket, 1_000, 100.0) == 200
     assert admitted(bucket, 1_000, 101.0) == 20
@@ -36,7 +36,7 @@ def test_no_more_pass_than_the_rate_and_one_burst(
 
 
 @given(st.lists(st.tuples(st.floats(0, 5), st.integers(1, 50)), max_size=60))
-def test_what_is_taken_beyond_it_is_owed(story: list[tuple[float, int]]) -> None:
+def test_tokens_taken_beyond_the_level_are_owed(story: list[tuple[float, int]]) -> None:
     bucket, now_s, taken, last = TokenBucket(5.0, 20.0, 0.0), 0.0, 0, 0
     for wait_s, count in story:
         now_s += wait_s
@@ -47,7 +47,7 @@ def test_what_is_taken_beyond_it_is_owed(story: list[tuple[float, int]]) -> None
 
 
 @given(st.floats(0.1, 50), st.integers(1, 10))
-def test_after_the_wait_there_is_as_much_as_was_asked_for(per_s: float, count: int) -> None:
+def test_after_wait_s_there_are_as_many_tokens_as_were_asked_for(per_s: float, count: int) -> None:
     bucket = TokenBucket(per_s, 10, 0.0)
     bucket.take(10)
     assert bucket.level(bucket.wait_s(count)) == pytest.approx(count)

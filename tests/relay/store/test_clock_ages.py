@@ -236,12 +236,12 @@ def test_a_clock_that_was_never_read_knows_no_age() -> None:
     assert SteppedClock("a boot").age(START_MS, 5.0) == AgeRange(0.0, math.inf)
 
 
-def test_what_lies_in_the_future_of_a_clock_without_steps_is_of_unknown_age() -> None:
+def test_a_time_in_the_future_of_a_clock_without_steps_has_an_unknown_age() -> None:
     assert age_of((), START_MS, START_MS + 60_000) == AgeRange(0.0, math.inf)
 
 
 @pytest.mark.parametrize("noted", [b"", b"[]", b"{}", b'{"boot":"b","read":null,"steps":[]}', b"\xff", b"7"])
-def test_what_was_noted_and_cannot_be_read_is_as_good_as_nothing(noted: bytes) -> None:
+def test_an_unreadable_dump_of_a_clock_is_ignored(noted: bytes) -> None:
     clock, redis = SteppedClock("b"), Redis()
     clock.load(noted)
     assert read(clock, redis) is None

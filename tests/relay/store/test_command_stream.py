@@ -233,7 +233,7 @@ async def test_one_poll_carries_no_more_commands_than_a_mod_can_run_at_once(
     assert polls == [["1", "3", "5"], ["0", "2", "4"], ["6"], []]
 
 
-async def test_results_that_were_claimed_are_gone_and_the_others_stay(store: Store, slug: str) -> None:
+async def test_results_that_were_deleted_are_gone_and_the_others_stay(store: Store, slug: str) -> None:
     stream = CommandStream(store, slug)
     for name in "abc":
         await enqueue(stream, name)
@@ -424,7 +424,7 @@ def set_clock(slug: str, store: Store) -> Callable[[float], Awaitable[None]]:
 EIGHT_DAYS_S = 8 * 86_400.0
 
 
-async def test_a_clock_that_is_set_forward_loses_no_result_and_no_fate(
+async def test_a_clock_that_is_set_forward_loses_no_result_and_no_end_of_a_command(
     store: Store, slug: str, set_clock: Callable[[float], Awaitable[None]]
 ) -> None:
     stream = CommandStream(store, slug)

@@ -40,7 +40,7 @@ def test_nobody_is_told_to_overwrite_the_file_that_holds_the_data() -> None:
     assert "CONFIG SET appendonly" not in line and "configuration file" in line
 
 
-def test_all_that_is_wrong_is_said_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     assert (
         len(complaints({"appendonly": "no", "appendfsync": "everysec", "maxmemory-policy": "allkeys-lru"}))
         == 3

@@ -204,7 +204,7 @@ async def test_counts_after_a_failover_to_a_replica_that_lagged_are_never_negati
     assert await stream.read("", 10) == []
 
 
-async def test_whoever_lost_the_lease_acknowledges_nothing(store: Store, slug: str) -> None:
+async def test_an_uplink_that_lost_the_lease_acknowledges_nothing(store: Store, slug: str) -> None:
     stream, old, new = EventStream(store, slug), Lease(store, slug, "up"), Lease(store, slug, "other")
     await old.renew()
     assert not (await new.renew()).mine

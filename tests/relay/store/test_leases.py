@@ -44,7 +44,7 @@ async def test_one_of_two_gets_the_lease_and_the_other_after_it_is_released(stor
     assert (await other.renew()).mine
 
 
-async def test_whoever_only_looks_leaves_a_free_lease_alone(store: Store, slug: str) -> None:
+async def test_a_look_alone_leaves_a_free_lease_alone(store: Store, slug: str) -> None:
     look = await lease(store, slug).renew(take=False)
     assert not look.mine and look.record == ""
 

@@ -149,7 +149,7 @@ async def test_a_post_that_is_stuck_for_longer_than_its_caller_waits_never_comes
     assert await scene.stored() == "v"
 
 
-async def test_of_two_batches_under_way_at_once_the_unanswered_one_is_recognised(scene: Scene) -> None:
+async def test_the_unanswered_one_of_two_batches_under_way_is_recognised(scene: Scene) -> None:
     sent_s = await now_s()
     await scene.a.append(batch("x"), sent_s)
     scene.b.answered((await scene.b.append(batch("y"), sent_s)).token)
@@ -183,7 +183,7 @@ async def test_equal_lines_within_a_batch_and_behind_a_repeat_are_lines_of_their
     assert await scene.stored() == "xxx"
 
 
-async def test_a_batch_of_unknown_fate_is_settled_by_the_next_that_begins_otherwise(scene: Scene) -> None:
+async def test_a_batch_counts_as_answered_once_the_next_begins_otherwise(scene: Scene) -> None:
     await scene.a.append(batch("x"))  # killed after its answer
     scene.b.answered((await scene.b.append(batch("y"))).token)
     await scene.noted()

@@ -293,7 +293,7 @@ def own() -> Iterator[Callable[..., RedisServer]]:
         server.remove()
 
 
-async def test_a_server_that_stands_still_is_noticed_by_who_waits_for_hints(
+async def test_a_subscriber_notices_a_server_that_stands_still(
     own: Callable[..., RedisServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(store_module, "PROBE_EVERY_S", 0.2)

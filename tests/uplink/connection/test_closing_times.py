@@ -26,7 +26,7 @@ def test_the_moments_come_in_their_order_and_never_in_the_past(
     assert now_s <= min(moments) and list(moments) == sorted(moments)
 
 
-def test_what_a_poll_fetches_in_time_has_time_to_be_run() -> None:
+def test_a_command_fetched_in_time_has_time_to_run() -> None:
     how = closing_times(0.0, STOP_WITHIN_S, mod_polls=True, has_successor=True)
     assert how.answered_by_s - how.fetched_by_s >= RUN_WITHIN_S
     assert how.cut_short_s - how.answered_by_s >= END_KNOWN_WITHIN_S >= GIVE_UP_WITHIN_S + READ_WITHIN_S
@@ -34,7 +34,7 @@ def test_what_a_poll_fetches_in_time_has_time_to_be_run() -> None:
     assert how.fetched_by_s >= 4.0  # two polls of a mod, at their pace of 2 s
 
 
-def test_without_polls_nothing_that_waits_for_one_is_waited_for() -> None:
+def test_without_polls_no_command_is_waited_for() -> None:
     how = closing_times(100.0, 108.0, mod_polls=False, has_successor=True)
     assert how.fetched_by_s == 100.0 < how.answered_by_s
 
@@ -48,5 +48,5 @@ def test_a_mod_that_was_heard_of_lately_polls() -> None:
     assert [polls_soon(silent_s) for silent_s in (0.0, 16.0, 60.0, None)] == [True, True, False, False]
 
 
-def test_all_that_an_answer_takes_fits_into_takaros_patience() -> None:
+def test_all_limits_of_an_answer_together_are_shorter_than_takaros_10_s() -> None:
     assert ANSWER_WITHIN_S + GIVE_UP_WITHIN_S + READ_WITHIN_S < 10.0

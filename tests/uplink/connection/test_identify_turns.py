@@ -19,7 +19,7 @@ async def test_a_burst_goes_at_once_and_the_rest_one_after_the_other(store: Stor
     assert INTERVAL_MS * BURST < waits[-1] <= INTERVAL_MS * 2 * BURST
 
 
-async def test_a_clock_that_was_set_back_makes_nobody_wait(store: Store) -> None:
+async def test_a_clock_that_was_set_back_delays_no_identify(store: Store) -> None:
     seconds, _ = await store.run(Script("clock"), (IDENTIFIES,))
     an_hour_ahead_ms = (int(seconds) + 3600) * 1000
     await store.send("SET", IDENTIFIES, f"0 {an_hour_ahead_ms}")

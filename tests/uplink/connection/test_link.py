@@ -40,7 +40,7 @@ async def reach(linked: Linked) -> None:
     assert answer.error is None
 
 
-async def test_what_takaro_says_is_written_down_until_it_is_over(linked: Linked) -> None:
+async def test_the_reason_of_takaro_is_shown_until_the_link_is_good(linked: Linked) -> None:
     linked.takaro.faults.refuse_identify("the plan is full")
     uplink = linked.begin()
     await uplink.take()
@@ -62,7 +62,7 @@ async def test_what_takaro_says_is_written_down_until_it_is_over(linked: Linked)
 # From uplink to uplink
 
 
-async def test_who_stands_by_is_identified_and_answers_but_sends_no_event(linked: Linked) -> None:
+async def test_an_uplink_that_stands_by_identifies_and_answers_but_sends_no_event(linked: Linked) -> None:
     first = await linked.owner()
     second = linked.begin()
     await until(lambda: second.owned.link.identified)
@@ -79,7 +79,7 @@ async def test_who_stands_by_is_identified_and_answers_but_sends_no_event(linked
     assert linked.takaro.events(linked.identity)[-1].socket == new
 
 
-async def test_a_drain_ends_when_the_last_event_is_off_the_stream_even_if_nothing_comes_behind_it(
+async def test_a_drain_ends_when_the_last_event_is_acknowledged(
     linked: Linked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(delivery, "DRAIN_WITHIN_S", 60.0)
@@ -145,7 +145,7 @@ async def _no_results(linked: Linked) -> bool:
     return await linked.commands.results("", 10) == []
 
 
-async def test_who_stands_by_hears_results_without_the_lease(linked: Linked) -> None:
+async def test_an_uplink_that_stands_by_gets_results_without_the_lease(linked: Linked) -> None:
     await linked.owner()
     second = linked.begin()
     await until(lambda: second.owned.link.identified)
@@ -217,7 +217,7 @@ async def test_writes_of_a_former_owner_are_refused_and_counted(linked: Linked) 
 # Replaced while in use
 
 
-async def test_a_socket_that_has_served_its_time_is_replaced_and_nobody_notices(
+async def test_a_socket_past_its_age_is_replaced_without_a_lost_event_or_request(
     linked: Linked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(replacement, "RECYCLE_AFTER_REQUESTS", 10)
@@ -242,7 +242,7 @@ async def test_an_old_socket_is_replaced(linked: Linked, monkeypatch: pytest.Mon
     await until(lambda: owner.count("dayz_relay_takaro_recycled_total") >= 2)
 
 
-async def test_what_was_asked_on_a_socket_is_answered_there_though_another_is_in_use(linked: Linked) -> None:
+async def test_a_request_is_answered_on_its_socket_though_another_is_in_use(linked: Linked) -> None:
     owner = await linked.owner()
     [first] = linked.sockets()
     asked = asyncio.create_task(linked.takaro.request(linked.identity, Action.GET_PLAYERS))
@@ -314,7 +314,7 @@ async def test_without_redis_a_lost_socket_is_opened_again_and_identifies_when_r
 # Somebody else with the same identity
 
 
-async def test_an_outside_client_is_told_of_once_and_not_fought(
+async def test_another_client_is_logged_once_and_no_socket_is_replaced_again(
     linked: Linked, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")

@@ -24,7 +24,7 @@ from services.uplink.connection.states import MOVES, IllegalMove, LinkTrigger, a
         ("dialled opened identified lost dialled opened identified stopped", LinkState.STOPPED),
     ],
 )
-def test_the_ways_of_a_link(happenings: str, state: LinkState) -> None:
+def test_a_link_moves_only_as_the_table_says(happenings: str, state: LinkState) -> None:
     now = LinkState.WAITING
     for name in happenings.split():
         now = after(now, LinkTrigger[name.upper()])

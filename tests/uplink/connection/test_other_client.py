@@ -11,7 +11,7 @@ def heard(at_s: float) -> OtherClientWatch:
     return quiet
 
 
-def test_one_that_was_never_asked_has_a_new_socket_now_and_then_and_nobody_is_suspected() -> None:
+def test_a_link_that_was_never_asked_gets_a_new_socket_now_and_then_and_suspects_no_client() -> None:
     """Its socket may be older than one of an uplink that was killed: Takaro asks that one."""
     quiet, identified_s, found = OtherClientWatch(), 0.0, []
     for at_s in map(float, range(0, 2 * 3_600, 5)):
@@ -33,21 +33,21 @@ def test_a_socket_that_falls_silent_is_replaced_once() -> None:
     assert quiet.look(0.0, 30.0, 30.0 + LATE_S) is Finding.NOT_ASKED
 
 
-def test_the_new_socket_has_its_time_before_it_is_judged() -> None:
+def test_a_new_socket_gets_its_time_before_it_counts_as_not_asked() -> None:
     quiet = heard(0.0)
     assert quiet.look(0.0, 0.0, LATE_S) is Finding.NOT_ASKED
     identified_s = LATE_S + 1
     assert quiet.look(identified_s, None, identified_s + QUIET_AFTER_S - 1) is Finding.NOTHING
 
 
-def test_a_new_socket_that_is_asked_mends_it() -> None:
+def test_requests_on_a_new_socket_end_the_suspicion() -> None:
     quiet = heard(0.0)
     assert quiet.look(0.0, 0.0, LATE_S) is Finding.NOT_ASKED
     for at_s in map(float, range(110, 7_200, 10)):
         assert quiet.look(103.0, at_s, at_s) is Finding.NOTHING
 
 
-def test_when_the_new_one_is_not_asked_either_it_is_said_once_an_hour_and_nobody_fights() -> None:
+def test_if_the_new_socket_is_not_asked_either_it_is_logged_once_an_hour() -> None:
     quiet, identified_s, asked_s = heard(0.0), 0.0, 0.0
     found: list[tuple[float, Finding]] = []
     for at_s in map(float, range(0, 2 * 3_600, 5)):
@@ -61,7 +61,7 @@ def test_when_the_new_one_is_not_asked_either_it_is_said_once_an_hour_and_nobody
     assert said_s - first_s == QUIET_AFTER_S and again_s - said_s == AT_MOST_EVERY_S
 
 
-def test_that_takaro_asks_again_is_said_once() -> None:
+def test_it_is_logged_once_that_takaro_asks_again() -> None:
     quiet = heard(0.0)
     assert quiet.look(0.0, 0.0, LATE_S) is Finding.NOT_ASKED
     assert quiet.look(110.0, None, 110 + LATE_S) is Finding.USURPED
@@ -69,7 +69,7 @@ def test_that_takaro_asks_again_is_said_once() -> None:
     assert quiet.look(110.0, 330.0, 331.0) is Finding.NOTHING
 
 
-def test_one_who_comes_and_goes_is_told_of_once_an_hour() -> None:
+def test_a_client_that_comes_and_goes_is_logged_once_an_hour() -> None:
     quiet = heard(0.0)
     found = []
     for at_s in map(float, range(0, 3_600, 5)):

@@ -110,7 +110,7 @@ def test_waiting_events_go_first_and_at_most_one_window_is_taken() -> None:
     assert taken(queue, NOW_S + PLAYER_GAP_S, 64) == [of("1", msg="second"), *others[31:62]]
 
 
-def test_with_little_room_waiting_events_go_and_many_others_wait_for_more_room() -> None:
+def test_with_little_capacity_waiting_events_go_and_unseen_ones_wait_for_a_window() -> None:
     queue = GapQueue()
     others = [of(str(player)) for player in range(2, 102)]
     queue.unseen += read(of("1"), of("1", msg="second"), *others)

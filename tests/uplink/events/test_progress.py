@@ -25,7 +25,7 @@ def texts(events: list[StreamEvent]) -> list[str]:
     return [one.event["data"]["msg"] for one in events]
 
 
-def test_of_events_delivered_in_order_nothing_is_noted() -> None:
+def test_events_delivered_in_order_need_no_notes() -> None:
     progress = Progress(Delivered(total=7))
     events = read(progress, entry(1, 2)) + read(progress, entry(2, 3))
     progress.done(events[:3])

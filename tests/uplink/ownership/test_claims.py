@@ -106,7 +106,7 @@ def test_an_owner_that_could_not_look_does_not_take_that_for_silence() -> None:
     assert saw(claim, 30, mine(5, newest=False)) is ClaimStep.NOTHING
 
 
-def test_an_owner_takes_an_identify_without_an_answer_for_over_when_it_stood_still_for_long() -> None:
+def test_an_owner_ends_open_identifies_that_have_not_changed_for_long() -> None:
     claim = Claim()
     saw(claim, 0, mine(1))
     for second in range(1, 12):
@@ -127,7 +127,7 @@ def test_an_owner_identifies_again_for_as_long_as_another_may_come_after_it() ->
     assert saw(claim, 12, mine(12)) is ClaimStep.NOTHING
 
 
-def test_only_an_owner_takes_an_identify_for_over() -> None:
+def test_only_an_owner_ends_open_identifies() -> None:
     claim = Claim()
     for second in range(30):
         saw(
@@ -146,7 +146,7 @@ def test_an_owner_that_finds_another_uplink_in_its_place_has_lost() -> None:
     assert claim.next_request(10, ours=False) == LOOK
 
 
-def test_a_record_that_stands_still_is_dead_whatever_its_time_to_live_says() -> None:
+def test_a_lease_whose_record_does_not_change_is_dead_whatever_its_time_to_live() -> None:
     claim = Claim()
     saw(claim, 0, theirs(7), ours=False)
     assert claim.next_request(STILL_FOR_S, ours=False) == LOOK
@@ -155,7 +155,7 @@ def test_a_record_that_stands_still_is_dead_whatever_its_time_to_live_says() -> 
     )
 
 
-def test_a_record_that_changes_is_alive_for_as_long_as_it_does() -> None:
+def test_a_lease_whose_record_changes_is_alive() -> None:
     claim = Claim()
     for second in range(60):
         saw(claim, second, theirs(second), ours=False)
@@ -178,7 +178,7 @@ def test_an_uplink_whose_standby_socket_is_no_longer_the_newest_gets_another() -
     assert saw(claim, 4, mine(2)) is ClaimStep.NOTHING
 
 
-def test_a_stopped_uplink_does_nothing_about_what_a_last_look_finds() -> None:
+def test_a_stopped_uplink_ignores_a_last_look() -> None:
     for last in (mine(1), mine(1, newest=False), mine(1, wanted=True, ready=True), theirs(1), FREE):
         claim = Claim()
         saw(claim, 0, mine(0))

@@ -340,7 +340,7 @@ async def test_a_second_uplink_waits_and_goes_on_when_the_first_stops(scene: Sce
     assert len(scene.takaro.identifies(scene.identity)) == 2
 
 
-async def test_whoever_lost_the_lease_leaves_the_events_to_the_new_owner(scene: Scene) -> None:
+async def test_an_uplink_that_lost_the_lease_leaves_the_events_to_the_new_owner(scene: Scene) -> None:
     scene.start()
     await scene.append(1)
     await scene.arrived(1)
@@ -421,7 +421,7 @@ async def test_a_chat_line_that_waited_through_an_outage_never_fires_and_its_nei
 
 
 @pytest.mark.usefixtures("a_minute_later")
-async def test_a_stream_of_nothing_but_old_chat_empties_without_a_word_to_takaro(scene: Scene) -> None:
+async def test_a_stream_of_old_chat_alone_is_emptied_without_sending(scene: Scene) -> None:
     await append_all(scene, *(chat(1, f"/kit {number}") for number in range(150)))
     scene.start()
     await scene.emptied()
@@ -430,7 +430,7 @@ async def test_a_stream_of_nothing_but_old_chat_empties_without_a_word_to_takaro
 
 
 @pytest.mark.usefixtures("a_minute_later")
-async def test_who_is_online_is_what_the_mod_said_after_the_events_that_waited(scene: Scene) -> None:
+async def test_the_list_of_the_mod_counts_more_than_events_that_waited(scene: Scene) -> None:
     said = b"%.3f %b" % (time.time() - 10, orjson.dumps([somebody(2)]))
     await scene.store.send("HSET", keys_of(scene.slug).mirror, "online", said)
     await append_all(scene, moved(1, "connected"), moved(2, "disconnected"))
@@ -458,7 +458,7 @@ async def test_a_chat_line_does_not_grow_too_old_by_the_gap_that_it_has_to_keep(
     assert scene.count("dayz_relay_events_expired_total", type="chat-message") == 0
 
 
-async def test_a_burst_of_one_player_after_that_of_another_holds_nobody_up_and_nothing_expires(
+async def test_bursts_of_two_players_delay_no_other_player_and_expire_no_event(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(ages._MAX_AGE_S, "chat-message", 3.0)
@@ -508,7 +508,7 @@ async def test_500_identical_lines_arrive_as_500_events_apart(scene: Scene) -> N
     assert at_s[-1] - at_s[0] >= 499 * 0.002
 
 
-async def test_who_comes_and_goes_in_one_batch_does_so_with_a_gap_and_nobody_waits_for_it(
+async def test_a_connect_and_a_disconnect_in_one_batch_keep_their_gap_and_delay_no_other_player(
     scene: Scene,
 ) -> None:
     scene.start()
@@ -537,9 +537,7 @@ async def test_a_copy_of_redis_that_is_behind_is_noticed(
     assert scene.count("dayz_relay_store_data_lost_total") >= 1
 
 
-async def test_a_lease_that_is_slow_to_renew_keeps_no_other_back(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_slow_renewal_delays_no_other_lease(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     renew, slow = Lease.renew, f"{scene.slug}-slow"
     renewed: Counter[str] = Counter()
 

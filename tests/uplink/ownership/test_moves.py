@@ -172,7 +172,7 @@ async def scene(
             await uplink.stop()
 
 
-async def test_a_joining_uplink_gets_its_share_and_nothing_is_lost_or_said_twice(scene: Scene) -> None:
+async def test_a_joining_uplink_gets_its_share_without_lost_or_repeated_events(scene: Scene) -> None:
     first = scene.start()
     await scene.speak()
     await scene.heard()
@@ -186,7 +186,7 @@ async def test_a_joining_uplink_gets_its_share_and_nothing_is_lost_or_said_twice
     assert scene.identifies() == SERVERS + second.owned  # each moved once, and nothing else was touched
 
 
-async def test_what_moves_has_its_new_socket_before_the_old_one_goes(scene: Scene) -> None:
+async def test_a_moving_instance_has_its_new_socket_before_the_old_one_closes(scene: Scene) -> None:
     scene.start()
     await scene.speak()
     await scene.heard()

@@ -21,14 +21,14 @@ def test_the_order_of_members_does_not_matter(members: list[str]) -> None:
 
 @settings(deadline=None)  # many hashes, and a busy machine
 @given(MEMBERS, st.text(min_size=1, max_size=8))
-def test_one_that_joins_takes_instances_and_nothing_else_moves(members: list[str], joining: str) -> None:
+def test_a_member_that_joins_takes_its_share_and_nothing_else_moves(members: list[str], joining: str) -> None:
     for slug in SLUGS[:50]:
         assert preferred(slug, [*members, joining]) in (preferred(slug, members), joining)
 
 
 @settings(deadline=None)  # many hashes, and a busy machine
 @given(MEMBERS)
-def test_one_that_leaves_leaves_the_instances_of_the_others_alone(members: list[str]) -> None:
+def test_a_member_that_leaves_moves_only_its_own_instances(members: list[str]) -> None:
     for slug in SLUGS[:50]:
         owner = preferred(slug, members)
         for closing_times in members:
@@ -36,6 +36,6 @@ def test_one_that_leaves_leaves_the_instances_of_the_others_alone(members: list[
                 assert preferred(slug, [m for m in members if m != closing_times]) == owner
 
 
-def test_everybody_gets_a_fair_share() -> None:
+def test_every_uplink_gets_a_fair_share() -> None:
     shares = Counter(preferred(slug, ["a", "b", "c"]) for slug in SLUGS)
     assert all(70 <= share <= 130 for share in shares.values())

@@ -96,7 +96,7 @@ async def scene(store: Store, slug: str, monkeypatch: pytest.MonkeyPatch) -> Asy
         await asyncio.gather(*map(cancelled, scene.uplinks))
 
 
-async def test_who_stops_answers_what_was_asked_of_it_though_another_has_taken_over(scene: Scene) -> None:
+async def test_an_uplink_that_stops_answers_its_requests_though_another_has_taken_over(scene: Scene) -> None:
     first = scene.start()
     await scene.linked()
     second = scene.start()
@@ -115,7 +115,7 @@ async def test_who_stops_answers_what_was_asked_of_it_though_another_has_taken_o
     assert not second.done()
 
 
-async def test_the_only_uplink_tells_of_all_that_is_open_before_it_ends(scene: Scene) -> None:
+async def test_the_only_uplink_answers_all_open_requests_before_it_ends(scene: Scene) -> None:
     only = scene.start()
     await scene.linked()
     handed = scene.write()
@@ -145,7 +145,7 @@ async def test_a_stop_waits_for_another_uplink_only_while_that_one_is_alive(
     await asyncio.wait_for(stopping, 10.0)
 
 
-async def test_of_an_instance_that_is_removed_takaro_hears_all_there_is_to_say(scene: Scene) -> None:
+async def test_open_requests_of_a_removed_instance_are_answered(scene: Scene) -> None:
     only = scene.start()
     await scene.linked()
     handed = scene.write()
@@ -179,7 +179,9 @@ async def test_an_instance_that_is_changed_is_linked_anew_while_its_old_socket_s
     assert scene.takaro.sockets(identity)[0].number == scene.takaro.asked_socket(identity)
 
 
-async def test_a_stop_shortens_what_was_being_left(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_stop_shortens_the_closing_of_other_links(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(fleet, "STOP_WITHIN_S", 1.5)
     only = scene.start()
     await scene.linked()

@@ -67,7 +67,7 @@ def test_a_store_that_was_away_makes_no_living_mod_look_gone_and_no_dead_one_ali
 
 
 @pytest.mark.parametrize("step_s", [8 * 86_400, -8 * 86_400, 70, -70])
-def test_a_clock_that_is_set_makes_no_mod_silent_and_no_silent_one_heard(step_s: int) -> None:
+def test_a_clock_that_is_set_does_not_change_whether_a_mod_is_silent(step_s: int) -> None:
     contact = ModContact(started_s=0.0)
 
     def read_at(seconds: float, store_s: float, contact_s: float) -> tuple[ContactChange, float | None]:

@@ -48,7 +48,7 @@ def made(clocks: Clocks) -> Arrivals:
     return Arrivals(clocks.boottime_s, clocks.monotonic_s)
 
 
-def test_what_a_living_loop_reads_has_just_come(clocks: Clocks, listener: socket.socket) -> None:
+def test_bytes_that_a_running_loop_reads_have_just_come(clocks: Clocks, listener: socket.socket) -> None:
     one = made(clocks)
     with connected(listener), listener.accept()[0] as sock:
         arrival = one.begun(sock)

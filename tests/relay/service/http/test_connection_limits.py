@@ -154,7 +154,7 @@ async def test_what_was_answered_before_its_body_may_not_stay_for_ever(
     assert 0.9 < await stranger.closed_after_s() < SOON_S
 
 
-async def test_an_answer_before_the_body_buys_no_time(serve: Serve) -> None:
+async def test_an_answer_before_the_body_gives_no_more_time(serve: Serve) -> None:
     stranger = await serve().open()
     assert b"200" in await stranger.says(b"POST /early HTTP/1.1\r\nContent-Length: 999\r\n\r\n")
     assert await stranger.closed_after_s(b"x") < SOON_S
@@ -211,7 +211,7 @@ async def test_connections_in_all_are_limited_also_those_of_a_trusted_proxy(serv
     assert served.refused == {"connections": 1}
 
 
-async def test_nobody_is_counted_who_is_gone(serve: Serve) -> None:
+async def test_connections_that_ended_are_not_counted(serve: Serve) -> None:
     served = serve(connections_per_address=5)
     for data in (b"", GET, b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\n") * 3:
         stranger = await served.open()

@@ -34,7 +34,7 @@ async def test_what_is_not_there_is_answered_as_everything_else(
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics"])
-async def test_whoever_asks_for_the_head_alone_is_answered_too(path: str) -> None:
+async def test_a_head_request_is_answered_too(path: str) -> None:
     app = admin_app(no_metrics, ready)
     app.mount("/", FastAPI())  # the page, which takes whatever is left
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://admin") as client:

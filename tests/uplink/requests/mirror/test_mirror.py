@@ -57,7 +57,7 @@ def test_at_first_nothing_is_known(action: Action) -> None:
     assert Mirror().read(Subject(action, "ada"), NOW) == Reading(AnswerAge.UNKNOWN)
 
 
-def test_a_record_of_somebody_else_changes_nobody(mirror: Mirror) -> None:
+def test_an_answer_about_another_player_changes_nothing(mirror: Mirror) -> None:
     mirror.take_answer(Subject(Action.GET_PLAYER, "ada"), player("bob") | {"name": "Bobby"}, NOW)
     assert value(mirror.read(PLAYERS, NOW)) == [player("ada"), player("bob")]
 
@@ -70,7 +70,7 @@ def test_who_is_online_follows_each_event(mirror: Mirror) -> None:
     assert value(mirror.read(Subject(Action.GET_PLAYER, "eve"), NOW + 4)) == player("eve")
 
 
-def test_what_happened_before_the_mod_said_how_it_is_changes_nothing(mirror: Mirror) -> None:
+def test_an_event_from_before_the_mods_answer_changes_nothing(mirror: Mirror) -> None:
     """After an outage of Takaro's, events of hours ago go out while the mod's answers are new."""
     mirror.take_event(event("player-disconnected", "ada"), NOW - 3_600, NOW)
     mirror.take_event(event("player-connected", "eve"), NOW - 3_000, NOW)
@@ -79,12 +79,12 @@ def test_what_happened_before_the_mod_said_how_it_is_changes_nothing(mirror: Mir
     assert mirror.position_of("ada") == {"x": 1, "y": 2, "z": 3}
 
 
-def test_what_happened_while_the_mods_answer_was_on_its_way_counts(mirror: Mirror) -> None:
+def test_an_event_from_while_the_mods_answer_was_under_way_counts(mirror: Mirror) -> None:
     mirror.take_event(event("player-connected", "eve"), NOW - 2, NOW)
     assert online(mirror) == {"ada", "bob", "eve"}
 
 
-def test_nobody_comes_back_with_what_happened_before_the_game_server_started_anew(mirror: Mirror) -> None:
+def test_events_from_before_a_restart_of_the_game_bring_no_player_back(mirror: Mirror) -> None:
     mirror.game_restarted(NOW + 1_000)
     mirror.take_event(event("player-connected", "eve"), NOW + 10, NOW)
     mirror.take_event(event("player-connected", "zoe"), NOW + 1_001, NOW)
@@ -96,7 +96,7 @@ def test_the_list_of_the_mod_replaces_what_events_said(mirror: Mirror) -> None:
     assert online(mirror) == {"zoe"}
 
 
-def test_somebody_who_just_left_is_still_where_they_were(mirror: Mirror) -> None:
+def test_a_player_who_left_keeps_the_last_position(mirror: Mirror) -> None:
     mirror.take_event(event("player-disconnected", "ada"), NOW + 100, NOW)
     reading = mirror.read(location("ada"), NOW + 200)
     assert (reading.age, value(reading)) == (AnswerAge.FRESH, {"x": 1, "y": 2, "z": 3})
@@ -104,7 +104,7 @@ def test_somebody_who_just_left_is_still_where_they_were(mirror: Mirror) -> None
 
 
 @pytest.mark.parametrize("name", ["stranger", "bob"])
-def test_of_somebody_who_is_unknown_nothing_is_made_up(mirror: Mirror, name: str) -> None:
+def test_no_answer_is_made_up_for_an_unknown_player(mirror: Mirror, name: str) -> None:
     assert mirror.read(location(name), NOW) == NOTHING
     assert mirror.read(inventory(name), NOW) == NOTHING
 
@@ -120,7 +120,7 @@ def test_an_event_waits_for_a_position_that_is_not_known_and_for_a_while_only(mi
     assert not mirror.event_waits("eve", NOW + 2)
 
 
-def test_another_owner_knows_which_events_wait_and_goes_on_counting_what_was_made_up(mirror: Mirror) -> None:
+def test_the_next_owner_knows_waiting_events_and_the_count_of_made_up_positions(mirror: Mirror) -> None:
     for name in ("eve", "zoe"):
         mirror.take_event(event("player-connected", name), NOW, NOW)
     assert orjson.loads(mirror.make_up_position(NOW + 1)) == {"x": 0, "y": 0, "z": 0}
@@ -132,7 +132,7 @@ def test_another_owner_knows_which_events_wait_and_goes_on_counting_what_was_mad
     assert other.take_changes().mirror["made_up"] == b"%.3f 2" % (NOW + 4)
 
 
-def test_of_somebody_who_is_there_and_unknown_the_mod_is_asked(mirror: Mirror) -> None:
+def test_the_mod_is_asked_about_an_unknown_player_who_is_online(mirror: Mirror) -> None:
     assert mirror.read(location("bob"), NOW).age is AnswerAge.UNKNOWN
     assert mirror.read(inventory("bob"), NOW).age is AnswerAge.UNKNOWN
 
@@ -142,13 +142,13 @@ def test_a_position_ages_and_is_given_all_the_same(mirror: Mirror) -> None:
     assert (reading.age, value(reading)) == (AnswerAge.STALE, {"x": 1, "y": 2, "z": 3})
 
 
-def test_a_death_says_where_somebody_was(mirror: Mirror) -> None:
+def test_a_death_sets_the_position_of_its_player(mirror: Mirror) -> None:
     mirror.take_event(event("player-death", "ada", position={"x": 7, "y": 8, "z": 9}), NOW + 1, NOW)
     assert value(mirror.read(location("ada"), NOW + 1)) == {"x": 7, "y": 8, "z": 9}
     assert mirror.position_of("ada") == {"x": 7, "y": 8, "z": 9}
 
 
-def test_what_takaro_had_done_is_known_or_no_longer_known(mirror: Mirror) -> None:
+def test_a_write_makes_what_it_changes_known_or_unknown(mirror: Mirror) -> None:
     mirror.take_answer(Subject(Action.LIST_BANS), [], NOW)
     mirror.take_write(Action.TELEPORT_PLAYER, {"gameId": "ada", "x": 4.0, "y": 5.0, "z": 6.0}, NOW + 1)
     mirror.take_write(Action.GIVE_ITEM, {"gameId": "ada", "item": "Apple"}, NOW + 1)
@@ -158,7 +158,7 @@ def test_what_takaro_had_done_is_known_or_no_longer_known(mirror: Mirror) -> Non
     assert mirror.read(Subject(Action.LIST_BANS), NOW + 1).age is AnswerAge.UNKNOWN
 
 
-def test_a_game_that_started_anew_has_nobody_until_it_says_so(mirror: Mirror) -> None:
+def test_nobody_is_online_after_a_restart_of_the_game_until_the_mod_says_so(mirror: Mirror) -> None:
     mirror.take_answer(Subject(Action.LIST_ITEMS), [], NOW)
     mirror.game_restarted(NOW + 1)
     assert mirror.read(PLAYERS, NOW + 1).age is AnswerAge.UNKNOWN
@@ -216,7 +216,7 @@ def test_the_age_that_an_operator_sees_is_that_of_the_oldest_answer_about_somebo
     assert Mirror().oldest_s(Action.GET_PLAYERS) is None
 
 
-def test_what_is_no_longer_known_has_no_age(mirror: Mirror) -> None:
+def test_an_unknown_answer_has_no_age(mirror: Mirror) -> None:
     mirror.take_write(Action.GIVE_ITEM, {"gameId": "ada"}, NOW + 1)
     assert mirror.oldest_s(Action.GET_PLAYER_INVENTORY) is None
 
@@ -225,7 +225,7 @@ NAMES = st.sampled_from(["ada", "bob", "eve"])
 
 
 @given(st.lists(st.tuples(st.sampled_from(["player-connected", "player-disconnected"]), NAMES), max_size=40))
-def test_online_is_whoever_connected_last_and_did_not_leave(story: list[tuple[str, str]]) -> None:
+def test_players_who_connected_and_did_not_leave_are_online(story: list[tuple[str, str]]) -> None:
     mirror, expected = Mirror(), set()
     mirror.take_answer(PLAYERS, [], NOW)
     for what, name in story:

@@ -14,7 +14,7 @@ ITEMS = Subject(Action.LIST_ITEMS)
 REFRESH_DELAY_S = 2.0
 
 
-def test_what_is_wanted_often_is_asked_once() -> None:
+def test_equal_reads_are_sent_once() -> None:
     queue = ReadQueue(10.0, REFRESH_DELAY_S, 0.0)
     for _ in range(5):
         queue.add(ADA, 0.0, request_waits=False)
@@ -26,7 +26,7 @@ def test_what_is_wanted_often_is_asked_once() -> None:
     assert queue.take(2 * REFRESH_DELAY_S) == [ADA]
 
 
-def test_what_nobody_waits_for_leaves_once_the_moment_is_over() -> None:
+def test_refreshes_are_sent_after_their_delay() -> None:
     queue = ReadQueue(10.0, REFRESH_DELAY_S, 0.0)
     queue.add(ADA, 0.0, request_waits=False)
     queue.add(ADA, 1.0, request_waits=False)  # that does not put it off again
@@ -34,7 +34,7 @@ def test_what_nobody_waits_for_leaves_once_the_moment_is_over() -> None:
     assert queue.take(REFRESH_DELAY_S) == [ADA]
 
 
-def test_what_nobody_waits_for_leaves_in_groups_as_large_as_a_poll_fetches() -> None:
+def test_refreshes_are_sent_in_groups_of_one_poll() -> None:
     queue, subjects = (
         ReadQueue(4.0, REFRESH_DELAY_S, 0.0),
         [Subject(Action.GET_PLAYER, str(n)) for n in range(20)],
@@ -50,7 +50,7 @@ def test_what_nobody_waits_for_leaves_in_groups_as_large_as_a_poll_fetches() -> 
     assert queue.take(5.0) == subjects[16:]
 
 
-def test_what_somebody_waits_for_leaves_alone_and_at_once() -> None:
+def test_a_read_that_a_request_waits_for_is_sent_at_once() -> None:
     queue = ReadQueue(4.0, REFRESH_DELAY_S, 0.0)
     for number in range(20):
         queue.add(Subject(Action.GET_PLAYER, str(number)), 0.0, request_waits=False)
@@ -60,7 +60,7 @@ def test_what_somebody_waits_for_leaves_alone_and_at_once() -> None:
     assert queue.take(2.25) == [ADA]
 
 
-def test_who_looks_is_told_when_it_may_be_sooner() -> None:
+def test_add_and_done_say_when_the_wait_may_be_shorter() -> None:
     queue = ReadQueue(10.0, REFRESH_DELAY_S, 0.0)
     wanted = [queue.add(one, 0.0, request_waits=False) for one in (ADA, ADA, BOB)]
     assert wanted == [True, False, False]
@@ -69,7 +69,7 @@ def test_who_looks_is_told_when_it_may_be_sooner() -> None:
     assert queue.take(0.0) == [BAG] and not queue.done(BAG)
 
 
-def test_one_that_is_new_does_not_keep_back_another_of_lower_rank() -> None:
+def test_a_new_read_does_not_delay_one_of_lower_rank() -> None:
     queue = ReadQueue(10.0, REFRESH_DELAY_S, 0.0)
     queue.add(BAG, 0.0, request_waits=False)
     queue.add(BOB, 1.0, request_waits=False)
@@ -77,7 +77,7 @@ def test_one_that_is_new_does_not_keep_back_another_of_lower_rank() -> None:
     assert queue.take(1.0 + REFRESH_DELAY_S) == [BOB]
 
 
-def test_what_somebody_waits_for_goes_first_then_by_rank_then_by_patience() -> None:
+def test_reads_that_a_request_waits_for_go_first_then_by_rank_then_by_age() -> None:
     queue = ReadQueue(10.0, REFRESH_DELAY_S, 0.0)
     for now_s, subject in enumerate((ITEMS, BAG, BOB)):
         queue.add(subject, float(now_s), request_waits=False)
@@ -85,7 +85,7 @@ def test_what_somebody_waits_for_goes_first_then_by_rank_then_by_patience() -> N
     assert queue.take(9.0) == [ADA, BOB, BAG, ITEMS]
 
 
-def test_one_that_somebody_begins_to_wait_for_moves_to_the_front() -> None:
+def test_a_refresh_that_a_request_begins_to_wait_for_moves_to_the_front() -> None:
     queue = ReadQueue(10.0, REFRESH_DELAY_S, 0.0)
     queue.add(ITEMS, 0.0, request_waits=False)
     queue.add(ADA, 0.0, request_waits=False)
@@ -94,7 +94,7 @@ def test_one_that_somebody_begins_to_wait_for_moves_to_the_front() -> None:
     assert queue.take(REFRESH_DELAY_S) == [ADA]
 
 
-def test_what_nobody_waits_for_is_wanted_up_to_a_bound() -> None:
+def test_refreshes_are_queued_up_to_a_limit() -> None:
     queue = ReadQueue(10.0, REFRESH_DELAY_S, 0.0)
     for number in range(MAX_REFRESHES + 5):
         queue.add(Subject(Action.GET_PLAYER, str(number)), 0.0, request_waits=False)
@@ -103,11 +103,11 @@ def test_what_nobody_waits_for_is_wanted_up_to_a_bound() -> None:
     assert queue.take(0.0) == [ADA]
 
 
-def test_nothing_wanted_means_nothing_to_wait_for() -> None:
+def test_an_empty_queue_has_nothing_to_wait_for() -> None:
     assert ReadQueue(10.0, REFRESH_DELAY_S, 0.0).wait_s(0.0) is None
 
 
-def test_no_more_are_under_way_than_the_mod_can_have_in_its_hands() -> None:
+def test_no_more_reads_are_under_way_than_the_limit() -> None:
     queue = ReadQueue(100.0, REFRESH_DELAY_S, 0.0)
     subjects = [Subject(Action.GET_PLAYER_LOCATION, str(n)) for n in range(50)]
     for subject in subjects:
@@ -136,7 +136,7 @@ def test_never_more_than_the_pace_and_what_a_quiet_time_saved_up(per_s: float, s
 
 
 @given(per_s=st.floats(min_value=0.1, max_value=50.0))
-def test_after_the_wait_it_says_the_next_one_leaves(per_s: float) -> None:
+def test_after_the_time_of_wait_s_a_read_may_be_sent(per_s: float) -> None:
     queue, now_s = ReadQueue(per_s, REFRESH_DELAY_S, 0.0), 0.0
     for number in range(200):
         queue.add(Subject(Action.GET_PLAYER, str(number)), 0.0, request_waits=False)
