@@ -13,7 +13,7 @@ from rich.text import Text
 from services.cli import doctor_alerts, doctor_here, doctor_takaro
 from services.cli.append_only_files import complaint
 from services.cli.opened_relay import OpenedRelay, opened
-from services.cli.tables import show
+from services.cli.tables import show, waiting_for
 from services.cli.terminal import many, print_json, runnable, safe
 from services.cli.verdict import Verdict, VerdictLevel, bad, good, warn
 from services.relay.instances.diagnosis import diagnose_all
@@ -68,7 +68,9 @@ async def _run(place: Place, *, identify: str | None, alerts: bool, as_json: boo
         except ConfigError as error:
             tell("Redis", _with_files([bad(str(error), "")], settings, data))
         tell("Services", await doctor_here.services(settings, relay.store if relay else None))
-        tell("Takaro", await takaro)
+        with waiting_for("Takaro"):
+            found = await takaro
+        tell("Takaro", found)
         tell("Servers", await _told(_instances(relay)) if relay else [UNSEEN])
         if identify:
             identified = await _told(_identify(relay, identify)) if relay else [UNSEEN]

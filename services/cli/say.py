@@ -4,6 +4,7 @@ import asyncio
 import time
 
 from services.cli.opened_relay import OpenedRelay
+from services.cli.tables import waiting_for
 from services.cli.terminal import ago, complain, safe
 from services.relay.instances.activity import ActivityEntry, ActivityFeed
 from services.relay.instances.facts import facts_of
@@ -33,7 +34,8 @@ async def run(relay: OpenedRelay, *, slug: str, text: str) -> int:
     command = Command(new_operation_id(action), action, arguments)
     begun_s = time.monotonic()
     try:
-        fate = await _fate(commands, command)
+        with waiting_for(slug):
+            fate = await _fate(commands, command)
     except NotCarriedOut as error:
         raise StoreError(f"{NOT_DELIVERED}: {error}") from error
     _show(relay.store, slug, _passed(command, fate, time.monotonic() - begun_s))

@@ -8,6 +8,7 @@ from typing import TextIO
 
 from rich.cells import cell_len
 from rich.console import Console
+from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
@@ -80,6 +81,11 @@ def show(*parts: Part) -> None:
         return
     for part in parts:
         print(*(part.lines() if isinstance(part, Rows) else [part]), sep="\n", flush=True)
+
+
+def waiting_for(what: str) -> Status:
+    """Shows what is waited for, while it is, to a person."""
+    return console_for(sys.stderr).status(f"waiting for {what} …")
 
 
 def label(text: str, style: str = "") -> Text:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from services.cli.tables import Rows, console_for, cut, label, show
+from services.cli.tables import Rows, console_for, cut, label, show, waiting_for
 from services.cli.terminal import ago, many, runnable, safe
 from tests.support.shown import shown
 
@@ -46,6 +46,12 @@ def test_a_line_is_neither_cut_nor_wrapped_through_a_pipe(capsys: pytest.Capture
     head, long, short, end = capsys.readouterr().out.splitlines()
     assert head == " " * 499 + "A  B" and long == "x" * 500 + "  " + ("word " * 100).rstrip()
     assert short == " " * 499 + "7  \u6771" and end == "end"
+
+
+def test_what_is_waited_for_is_shown_to_a_person_only(capsys: pytest.CaptureFixture[str]) -> None:
+    with waiting_for("Takaro"):
+        pass
+    assert capsys.readouterr() == ("", "")
 
 
 @given(st.text())

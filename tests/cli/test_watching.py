@@ -2,6 +2,8 @@
 
 import os
 import pty
+import select
+import signal
 import subprocess
 import sys
 import time
@@ -84,6 +86,37 @@ def _state(pid: int) -> str:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except FileNotFoundError:
         return "Z"
+
+
+ASKED, ANSWER = b"\x1b[5n", b"\x1b[0n"
+IN_CONTAINER = WATCH.replace("watch()))", "watch(), in_container=True))")
+
+
+def answers(ours: int, for_s: float, process: subprocess.Popen[bytes]) -> None:
+    """Reads what comes, as a container's manager does, and answers for so long."""
+    ends_s = time.monotonic() + for_s
+    while process.poll() is None and time.monotonic() < ends_s + WITHIN_S:
+        if not select.select([ours], [], [], 0.1)[0]:
+            continue
+        if ASKED in os.read(ours, 1000) and time.monotonic() < ends_s:
+            os.write(ours, ANSWER)
+
+
+def test_in_a_container_it_ends_when_its_terminal_no_longer_answers(terminal: tuple[int, int]) -> None:
+    ours, theirs = terminal
+    process = subprocess.Popen([sys.executable, "-c", IN_CONTAINER], env=ENVIRON, stdin=theirs, stdout=theirs)
+    begun_s = time.monotonic()
+    answers(ours, 9.0, process)
+    assert process.wait(1) == 0 and time.monotonic() - begun_s > 9.0
+
+
+def test_a_terminal_that_answers_no_question_is_not_gone(terminal: tuple[int, int]) -> None:
+    ours, theirs = terminal
+    process = subprocess.Popen([sys.executable, "-c", IN_CONTAINER], env=ENVIRON, stdin=theirs, stdout=theirs)
+    answers(ours, 0.0, process)
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    assert process.wait(WITHIN_S) == 0
 
 
 def test_behind_a_pipe_it_outlives_who_started_it(tmp_path: Path) -> None:
