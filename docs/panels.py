@@ -7,7 +7,7 @@ from services.relay.protocol.vocabulary import ACTION_RULES, ActionKind
 
 STAT, LINES, TABLE, STATES, TEXT = "stat", "timeseries", "table", "state-timeline", "text"
 
-SECONDS, PER_SECOND, COUNT, BYTES, SHARE = "s", "ops", "locale", "bytes", "percentunit"
+SECONDS, PER_MINUTE, COUNT, BYTES, SHARE = "s", "suffix: / min", "locale", "bytes", "percentunit"
 LINK = "link"
 """The unit of a state of a link to Takaro: its place in LINK_COLOURS."""
 
@@ -24,11 +24,14 @@ LINK_COLOURS = {
 
 _CONTACT = "dayz_relay_mod_contact_timestamp_seconds"
 _OLDEST = "dayz_relay_oldest_event_timestamp_seconds"
+_FAILED = "dayz_relay_instance_commands_failed_total"
 _OURS = 'job=~".*(modapi|uplink)"'
 _ONE = 'instance=~"$instance"'
 _WRITES = "|".join(action for action, rule in ACTION_RULES.items() if rule.kind is ActionKind.WRITE)
 _SENT_ON = f'{{action=~"{_WRITES}",outcome!~"own|fresh|stale|made_up"}}'
 _COMMANDS, _READS = f'{{action=~"{_WRITES}"}}', f'{{action!~"{_WRITES}"}}'
+
+_P50 = "p50: half took no longer. p99: 99 of 100 took no longer."
 
 
 class Query(NamedTuple):
@@ -59,8 +62,9 @@ class Panel(NamedTuple):
 
 
 def _rate(metric: str, by: str = "", where: str = "") -> str:
+    """How often a minute."""
     grouped = f" by ({by})" if by else ""
-    return f"sum{grouped} (rate({metric}{where}[$__rate_interval]))"
+    return f"60 * sum{grouped} (rate({metric}{where}[$__rate_interval]))"
 
 
 def _quantiles(metric: str, name: str, where: str = "") -> tuple[Query, ...]:
@@ -122,6 +126,14 @@ FLEET = (
     Panel("Events waiting", STAT, COUNT, (Query("sum(dayz_relay_backlog_events)"),), width=4),
     Panel("Oldest event waiting", STAT, SECONDS, (Query(f"max({_ages(_OLDEST)})"),), width=4, alarm=60),
     Panel(
+        "Alerts that fire",
+        TABLE,
+        COUNT,
+        (Query('count by (severity, alertname, instance) (ALERTS{alertstate="firing"})', "Alerts"),),
+        "docs/runbooks.md says what each means and what to do. Empty: none fires.",
+        width=24,
+    ),
+    Panel(
         "Servers",
         TABLE,
         COUNT,
@@ -131,10 +143,30 @@ FLEET = (
             Query("max by (instance) (dayz_relay_players_online)", "Players"),
             Query("max by (instance) (dayz_relay_backlog_events)", "Events waiting"),
             Query(f"max by (instance) ({_ages(_OLDEST)})", "Oldest waits for", SECONDS, alarm=60),
+            Query(f"sum by (instance) (increase({_FAILED}[1h]))", "Failed commands, 1 h"),
+            Query("max by (instance) (dayz_relay_dead_letters)", "Dead letters"),
         ),
         "The worst link first, then the longest silence. A server that was never heard of has none.",
         width=24,
         high=12,
+    ),
+    Panel(
+        "Players over time",
+        LINES,
+        COUNT,
+        (Query("sum(dayz_relay_players_online)", "players"),),
+        "Of all servers together.",
+        width=12,
+    ),
+    Panel(
+        "Why Takaro refuses servers",
+        LINES,
+        COUNT,
+        (Query("sum by (reason) (increase(dayz_relay_takaro_identify_refused_total[1h]))", "{{reason}}"),),
+        "Refused attempts in the last hour. Those for a reason that stays are repeated every few minutes; the"
+        " status page has Takaro's own words for each server.",
+        width=12,
+        stacked=True,
     ),
     Panel(
         "Links by state",
@@ -171,7 +203,7 @@ FLEET = (
     Panel(
         "Events accepted, by type",
         LINES,
-        PER_SECOND,
+        PER_MINUTE,
         (Query(_rate("dayz_relay_events_accepted_total", "type"), "{{type}}"),),
         "Stored for Takaro; the mod has its 200.",
         stacked=True,
@@ -179,14 +211,14 @@ FLEET = (
     Panel(
         "Events delivered, by type",
         LINES,
-        PER_SECOND,
+        PER_MINUTE,
         (Query(_rate("dayz_relay_events_delivered_total", "type"), "{{type}}"),),
         stacked=True,
     ),
     Panel(
         "Dropped and dead events, by reason",
         LINES,
-        PER_SECOND,
+        PER_MINUTE,
         (
             Query(_rate("dayz_relay_events_dead_total", "reason"), "dead: {{reason}}"),
             Query(_rate("dayz_relay_events_expired_total", "type"), "too old: {{type}}"),
@@ -202,28 +234,44 @@ FLEET = (
         (Query("topk(10, max by (instance) (dayz_relay_backlog_events))", "{{instance}}"),),
     ),
     Panel(
-        "Latency",
+        "Latency of events",
         LINES,
         SECONDS,
-        (
-            *_quantiles("dayz_relay_event_seconds", "events, accepted to receipted"),
-            *_quantiles("dayz_relay_request_seconds", "commands", _COMMANDS),
-            *_quantiles("dayz_relay_request_seconds", "reads that had to wait for the mod", _READS),
-            *_quantiles("dayz_relay_mod_call_seconds", "calls of mods"),
-        ),
-        "p50: half took no longer. p99: 99 of 100 took no longer. Without what the mirror answers at once.",
+        _quantiles("dayz_relay_event_seconds", "accepted to receipted"),
+        f"The oldest of each window that is sent. {_P50}",
+    ),
+    Panel(
+        "Latency of commands",
+        LINES,
+        SECONDS,
+        _quantiles("dayz_relay_request_seconds", "commands", _COMMANDS),
+        f"From Takaro's request to its answer. {_P50}",
+    ),
+    Panel(
+        "Latency of reads that had to wait for the mod",
+        LINES,
+        SECONDS,
+        _quantiles("dayz_relay_request_seconds", "reads", _READS),
+        f"Without what the mirror answers at once. {_P50}",
+    ),
+    Panel(
+        "Latency of mods' calls",
+        LINES,
+        SECONDS,
+        _quantiles("dayz_relay_mod_call_seconds", "calls"),
+        f"Without the time for which a poll was held. {_P50}",
     ),
     Panel(
         "Mods turned away, by answer",
         LINES,
-        PER_SECOND,
+        PER_MINUTE,
         (Query(_rate("dayz_relay_mod_calls_total", "answer", '{answer!="ok"}'), "{{answer}}"),),
         stacked=True,
     ),
     Panel(
         "Commands of Takaro's, by outcome",
         LINES,
-        PER_SECOND,
+        PER_MINUTE,
         (Query(_rate("dayz_relay_requests_total", "outcome", _SENT_ON), "{{outcome}}"),),
         "What changes the game: messages, items, teleports, kicks, bans, console commands, shutdowns.",
         stacked=True,
@@ -231,7 +279,7 @@ FLEET = (
     Panel(
         "Reads of Takaro's, by outcome",
         LINES,
-        PER_SECOND,
+        PER_MINUTE,
         (Query(_rate("dayz_relay_requests_total", "outcome", _READS), "{{outcome}}"),),
         "fresh, stale: from what is known of the game. own: the relay knows it itself. made_up: a position"
         " that nobody knew, told because Takaro would have lost an event.",
@@ -240,7 +288,7 @@ FLEET = (
     Panel(
         "Handed to mods, and their answers",
         LINES,
-        PER_SECOND,
+        PER_MINUTE,
         (
             Query(_rate("dayz_relay_commands_handed_total"), "handed"),
             Query(_rate("dayz_relay_results_total", "result"), "answer {{result}}"),
@@ -279,7 +327,7 @@ INSTANCE = (
     Panel(
         "Events delivered",
         LINES,
-        PER_SECOND,
+        PER_MINUTE,
         (Query(_rate("dayz_relay_instance_events_total", where=f"{{{_ONE}}}"), "events"),),
         width=12,
     ),
@@ -301,6 +349,22 @@ INSTANCE = (
         width=12,
     ),
     Panel(
+        "Failed commands",
+        LINES,
+        COUNT,
+        (Query(f"sum(increase({_FAILED}{{{_ONE}}}[1h]))", "failed"),),
+        "In the last hour: refused by the mod, or without a result.",
+        width=12,
+    ),
+    Panel(
+        "Dead letters",
+        LINES,
+        COUNT,
+        (Query(f"max(dayz_relay_dead_letters{{{_ONE}}})", "kept"),),
+        "Events that cannot be delivered, with their reason: `dayz-relay dlq list ${instance}`.",
+        width=12,
+    ),
+    Panel(
         "Backlog in parts of what may wait",
         LINES,
         SHARE,
@@ -316,9 +380,9 @@ INSTANCE = (
         TEXT,
         COUNT,
         (),
-        "Latency, commands and dead letters are counted for all servers together: see the dashboard *Fleet*."
-        " Those of this server are on the status page, `/instance/${instance}` on the admin port of modapi;"
-        " its dead letters also in `dayz-relay dlq list ${instance}`.",
+        "Latency, and commands and dead letters by their reason, are counted for all servers together: see"
+        " the dashboard *Fleet*. Those of this server are on the status page, `/instance/${instance}` on the"
+        " admin port of modapi.",
         width=24,
         high=3,
     ),
@@ -427,6 +491,31 @@ RELAY = (
         "How late the event loop of a process reacts. It should be under 50 ms.",
     ),
     Panel(
+        "Restarts",
+        LINES,
+        COUNT,
+        (
+            Query(
+                f"sum by (job) (changes(process_start_time_seconds{{{_OURS}}}[1h]))", "{{job}}, by anybody"
+            ),
+            Query(
+                "sum by (job) (increase(dayz_relay_process_restarts_total[1h]))",
+                "{{job}}, by `up` when it had ended",
+            ),
+            Query("max(resets(dayz_relay_store_uptime_seconds[1h]))", "Redis"),
+        ),
+        "In the last hour.",
+        width=12,
+    ),
+    Panel(
+        "Disk of the store",
+        LINES,
+        BYTES,
+        (Query("min(dayz_relay_store_disk_free_bytes)", "left"),),
+        "Only of the store that `dayz-relay up` brings along.",
+        width=12,
+    ),
+    Panel(
         "Redis: round trips",
         LINES,
         SECONDS,
@@ -436,7 +525,7 @@ RELAY = (
     Panel(
         "Redis: round trips, by outcome",
         LINES,
-        PER_SECOND,
+        PER_MINUTE,
         (Query(_rate("dayz_relay_store_round_trip_seconds_count", "outcome"), "{{outcome}}"),),
     ),
     Panel(
@@ -459,7 +548,7 @@ RELAY = (
     Panel(
         "Changes of owners, and writes refused for it",
         LINES,
-        PER_SECOND,
+        PER_MINUTE,
         (
             Query(_rate("dayz_relay_lease_changes_total", "cause"), "{{cause}}"),
             Query(_rate("dayz_relay_fenced_total", "operation"), "fenced: {{operation}}"),
@@ -468,7 +557,7 @@ RELAY = (
     Panel(
         "Sockets to Takaro",
         LINES,
-        PER_SECOND,
+        PER_MINUTE,
         (
             Query(_rate("dayz_relay_takaro_connects_total"), "attempts"),
             Query(_rate("dayz_relay_takaro_recycled_total"), "replaced while in use"),
@@ -479,7 +568,7 @@ RELAY = (
     Panel(
         "Events sent again, or stored once though sent twice",
         LINES,
-        PER_SECOND,
+        PER_MINUTE,
         (
             Query(_rate("dayz_relay_events_resent_total", "cause"), "to Takaro: {{cause}}"),
             Query(_rate("dayz_relay_events_repeated_total"), "by a mod, recognised"),
@@ -488,28 +577,28 @@ RELAY = (
     Panel(
         "Beyond a limit",
         LINES,
-        PER_SECOND,
+        PER_MINUTE,
         (Query(_rate("dayz_relay_refused_total", "limit"), "{{limit}}"),),
         "By the name of the setting under [limits].",
     ),
     Panel(
         "Held polls, by how they ended",
         LINES,
-        PER_SECOND,
+        PER_MINUTE,
         (Query(_rate("dayz_relay_polls_held_total", "ended"), "{{ended}}"),),
         stacked=True,
     ),
     Panel(
         "Reads that the mirror asked of mods",
         LINES,
-        PER_SECOND,
+        PER_MINUTE,
         (Query(_rate("dayz_relay_refreshes_total", "result"), "{{result}}"),),
         stacked=True,
     ),
     Panel(
         "What nobody waited for, or asked for",
         LINES,
-        PER_SECOND,
+        PER_MINUTE,
         (
             Query(_rate("dayz_relay_results_unclaimed_total"), "answers that no uplink waited for"),
             Query(_rate("dayz_relay_results_foreign_total"), "answers to operations of others"),

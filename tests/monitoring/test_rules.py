@@ -44,6 +44,28 @@ def metric(name: str, labels: str = "") -> str:
 
 CASES = [
     Case(
+        "TakaroUnreachable",  # uplinks restart at minute 5: it goes on
+        {
+            metric("takaro_state", f'{ONE},state="waiting"'): "1x4 stale 1x3 stale",
+            metric("takaro_state", 'instance="two",state="identifying"'): "1x4 stale 1x3 stale",
+            metric("takaro_state", f'{ONE},state="ready"'): "_x9 1x20",
+            metric("takaro_state", 'instance="two",state="ready"'): "_x9 1x20",
+        },
+        *(1, 6, 20),
+        {},
+        "Takaro cannot be reached: 100% of all servers are not linked.",
+    ),
+    Case(
+        "StoreDiskNearFull",
+        {
+            metric("store_disk_free_bytes", OUR_PROCESS): "536870912x10 5000000000x10",
+            metric("store_disk_free_bytes", 'job="modapi"'): "NaN " * 20,
+        },
+        *(4, 8, 12),
+        {},
+        "512MiB are left on the disk of the relay's store.",
+    ),
+    Case(
         "GameServerSilent",
         {
             metric("mod_contact_timestamp_seconds", ONE): "60x10 660+60x10",
@@ -411,6 +433,26 @@ CASES = [
 
 
 NO_REASON = {
+    "a link that is down among three": (
+        "TakaroUnreachable",
+        {
+            metric("takaro_state", 'instance="one",state="waiting"'): "1x40",
+            metric("takaro_state", 'instance="two",state="ready"'): "1x40",
+            metric("takaro_state", 'instance="three",state="ready"'): "1x40",
+        },
+    ),
+    "the link of the only server": ("TakaroUnreachable", {metric("takaro_state", 'state="waiting"'): "1x40"}),
+    "links that Takaro refuses": (
+        "TakaroUnreachable",
+        {
+            metric("takaro_state", 'instance="one",state="refused"'): "1x40",
+            metric("takaro_state", 'instance="two",state="refused"'): "1x40",
+        },
+    ),
+    "a store that `up` did not bring along": (
+        "StoreDiskNearFull",
+        {metric("store_disk_free_bytes"): "NaN " * 40},
+    ),
     "a burst of refusals": ("ModsTurnedAway", {metric("mod_calls_total", 'answer="full"'): "0x5 50 100x30"}),
     "wrong keys": ("ModsTurnedAway", {metric("mod_calls_total", 'answer="unauthorized"'): "0+10x40"}),
     "a dead mod among four": (
@@ -439,7 +481,8 @@ NO_REASON = {
 
 def expected(case: Case) -> dict[str, Any]:
     rule = ALERTS[case.alert]
-    annotations = rule["annotations"] | {"summary": case.summary}
+    link = f"docs/runbooks.md#{case.alert.lower()}"
+    annotations = rule["annotations"] | {"summary": case.summary, "runbook_url": link}
     return {"exp_labels": rule["labels"] | case.labels, "exp_annotations": annotations}
 
 
@@ -467,6 +510,18 @@ def test_it_does_not_fire_for(what: str, tmp_path: Path) -> None:
     promtool_test([test], tmp_path, RULES)
 
 
+def test_one_label_of_prometheus_makes_the_links_to_runbooks_absolute(tmp_path: Path) -> None:
+    case = next(case for case in CASES if case.alert == "StoreNotReady")
+    alert, runbooks = expected(case), "https://git.example.org/relay/"
+    alert["exp_annotations"]["runbook_url"] = f"{runbooks}docs/runbooks.md#storenotready"
+    test = {
+        "external_labels": {"runbooks": runbooks},
+        "input_series": [{"series": name, "values": text} for name, text in case.series.items()],
+        "alert_rule_test": [{"eval_time": f"{case.fires}m", "alertname": case.alert, "exp_alerts": [alert]}],
+    }
+    promtool_test([test], tmp_path, RULES)
+
+
 def test_every_alert_has_a_case() -> None:
     assert {case.alert for case in CASES} == ALERTS.keys()
 
@@ -482,7 +537,8 @@ def test_prometheus_takes_the_rules_and_its_configuration() -> None:
 def test_an_alert_waits_has_a_severity_a_sentence_and_a_runbook(name: str) -> None:
     rule = ALERTS[name]
     assert rule["for"] and rule["labels"]["severity"] in ("warning", "critical")
-    assert rule["annotations"]["runbook_url"] == f"docs/runbooks.md#{name.lower()}"
+    link = rule["annotations"]["runbook_url"]
+    assert link == "{{ $externalLabels.runbooks }}" + f"docs/runbooks.md#{name.lower()}"
     assert rule["annotations"]["summary"].endswith(".")
     assert rule["annotations"].get("description", ".").endswith(".")
     assert f"\n## {name}\n" in RUNBOOKS
