@@ -14,6 +14,7 @@ _ONE = {
     "players": "player",
     "events waiting": "event waiting",
     "dead letters": "dead letter",
+    "failed commands": "failed command",
 }
 
 
@@ -60,6 +61,7 @@ def tiles(rows: Sequence[PageRow]) -> list[Tile]:
         ("players", sum(row.facts.players or 0 for row in rows), "", View(sort="players")),
         ("events waiting", sum(row.facts.events for row in rows), "", View(sort="backlog")),
         ("dead letters", sum(row.facts.dead for row in rows), "", View(sort="dead")),
+        ("failed commands", sum(row.facts.failed_commands for row in rows), "", View(sort="failed")),
     ]
     return [
         Tile(

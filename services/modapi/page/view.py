@@ -45,6 +45,7 @@ SORTS: dict[str, tuple[str, Callable[[PageRow], Any], bool]] = {
     "players": ("Players", lambda row: row.facts.players or 0, True),
     "backlog": ("Waiting", lambda row: (row.facts.events, row.facts.oldest_s or 0), True),
     "dead": ("Dead letters", lambda row: row.facts.dead, True),
+    "failed": ("Failed", lambda row: row.facts.failed_commands, True),
     "mod": ("Mod", lambda row: row.facts.mod_version, False),
     "owner": ("Uplink", lambda row: row.facts.uplink, False),
 }

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from services.relay.instances.failed_commands import KEPT_MS
 from services.relay.protocol.keys import Keys, keys_of
 from services.relay.protocol.vocabulary import SILENT_AFTER_S
 from services.relay.store.client import Script, Store
@@ -43,6 +44,8 @@ class Facts:
     """Number of positions that the mirror made up for Takaro since the instance exists."""
     made_up_ms: int | None = None
     """When the last of them was made up."""
+    failed_commands: int = 0
+    """Number of writes in the last 24 hours that the mod refused, or that have no result."""
 
     @property
     def silent_s(self) -> float | None:
@@ -64,7 +67,7 @@ class Facts:
 
 async def facts_of(store: Store, slug: str) -> Facts:
     """The facts of one instance. Raises StoreError."""
-    found = await store.run(_FACTS, _keys(keys_of(slug)))
+    found = await store.run(_FACTS, _keys(keys_of(slug)), KEPT_MS)
     (
         now_ms,
         uplink,
@@ -82,6 +85,7 @@ async def facts_of(store: Store, slug: str) -> Facts:
         hold,
         address,
         made_up,
+        failed,
     ) = found
     made_up_s, _, made_up_count = made_up.partition(b" ")
     known = Facts(
@@ -102,6 +106,7 @@ async def facts_of(store: Store, slug: str) -> Facts:
         address.decode(errors="replace"),
         int(made_up_count or 0),
         int(float(made_up_s) * 1000) if made_up_s else None,
+        failed,
     )
     return replace(known, players=None) if known.is_silent else known
 
@@ -123,6 +128,7 @@ def _keys(keys: Keys) -> tuple[str, ...]:
         keys.dead,
         keys.mirror,
         keys.mod,
+        keys.failed,
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from services.relay.instances.activity import DELIVERED, EXPIRED, REFUSED, ActivityEntry, ActivityFeed
+from services.relay.instances.failed_commands import note_failed
 from services.relay.instances.minutes import Minutes
 from services.relay.protocol.records import Command, Outcome
 from services.relay.protocol.vocabulary import ACTION_RULES, ActionKind
@@ -18,6 +19,7 @@ class ActivityLog:
     """Records events and commands when they have ended."""
 
     def __init__(self, store: Store, slug: str) -> None:
+        self._store, self._slug = store, slug
         self._activity = ActivityFeed(store, slug)
         self._minutes = Minutes(store, slug)
         # How far Redis' clock is ahead of time.monotonic(); until `looked` is called, by this machine's
@@ -51,6 +53,8 @@ class ActivityLog:
             end, detail = result.cause.value, result.text
         else:
             end, detail = ("refused" if result.error else "answered"), result.error
+        if write and end != "answered":
+            note_failed(self._store, self._slug, command.operation_id, self._now_ms())
         entry = ActivityEntry(
             "command", self._now_ms(), command.action, command.args, end, round(took_s * 1000), detail
         )

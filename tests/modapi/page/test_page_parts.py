@@ -211,8 +211,29 @@ def test_the_worst_come_first() -> None:
 
 @pytest.mark.parametrize("sort", SORTS)
 def test_each_column_sorts_both_ways(sort: str) -> None:
-    few = row("a", name="Aaa", players=1, events=1, oldest_ms=9_000_000, dead=1, mod_version="1", uplink="a")
-    many = row("z", [BAD], name="Zzz", players=9, events=9, oldest_ms=1, dead=9, mod_version="2", uplink="z")
+    few = row(
+        "a",
+        name="Aaa",
+        players=1,
+        events=1,
+        oldest_ms=9_000_000,
+        dead=1,
+        mod_version="1",
+        uplink="a",
+        failed_commands=1,
+    )
+    many = row(
+        "z",
+        [BAD],
+        name="Zzz",
+        players=9,
+        events=9,
+        oldest_ms=1,
+        dead=9,
+        mod_version="2",
+        uplink="z",
+        failed_commands=9,
+    )
     many = many._replace(facts=facts(**{**_known(many.facts), "contact_ms": 1, "link": "waiting"}))
     one, other = (
         [shown.slug for shown in choose([few, many], View(sort=sort, turned=turned)).rows]

@@ -1,12 +1,16 @@
 """What an owner notes of what passes: for whoever watches, and for the picture of the last hour."""
 
 import asyncio
+import time
 
 import pytest
 
 from services.relay.instances.activity import ActivityEntry, watch
+from services.relay.instances.facts import facts_of
+from services.relay.instances.failed_commands import KEPT_MS
 from services.relay.instances.minutes import read_minutes
 from services.relay.protocol.command_states import new_operation_id
+from services.relay.protocol.keys import keys_of
 from services.relay.protocol.records import Command, GameEvent, Outcome
 from services.relay.protocol.vocabulary import Action
 from services.relay.service.clocks import boottime_s
@@ -113,3 +117,17 @@ async def test_without_a_watcher_nothing_is_published(store: Store, slug: str) -
 async def calls(store: Store, command: str) -> str:
     found: bytes = await store.send("INFO", "commandstats")
     return next((line for line in found.decode().split() if line.startswith(f"cmdstat_{command}:")), "")
+
+
+async def test_failed_writes_of_the_last_day_are_counted(store: Store, slug: str) -> None:
+    activity = ActivityLog(store, slug)
+    for action, result in (
+        (Action.KICK_PLAYER, Outcome(error="no such player")),
+        (Action.KICK_PLAYER, failures.no_result()),
+        (Action.KICK_PLAYER, Outcome("done")),
+        (Action.GET_PLAYERS, failures.no_result()),
+    ):
+        activity.command(Command(new_operation_id(action), action, {}), result, 1.0)
+    key = keys_of(slug).failed
+    await store.send("ZADD", key, int(time.time() * 1000) - KEPT_MS - 60_000, "of the day before")
+    assert (await facts_of(store, slug)).failed_commands == 2
