@@ -29,7 +29,7 @@ from services.relay.service.http.admin_ports import note
 from services.relay.store.client import Store
 from services.relay.store.event_stream import EventBatch, EventStream, PostedEvent, digest
 from services.sim.ports import free_port
-from services.sim.takaro.server import TakaroSim
+from tests.support.faulty_takaro import FaultyTakaro
 from tests.support.redis_server import RedisServer, binaries
 
 ROOT = Path(__file__).parents[2]
@@ -552,7 +552,7 @@ def test_doctor_says_that_a_service_runs_with_other_settings_than_its_file_has(t
     [("token", "Takaro knows this server as"), ("another", "Takaro refuses it:")],
 )
 async def test_doctor_identifies_when_it_is_told_to(terminal: Terminal, accepted: str, words: str) -> None:
-    async with TakaroSim(registration_tokens={accepted}) as takaro:
+    async with FaultyTakaro(registration_tokens={accepted}) as takaro:
         (terminal.folder / "relay.toml").write_text(settings(terminal.server.url, takaro.url))
         said = await asyncio.to_thread(terminal.run, "doctor", "--identify", "one", code=1)
         assert "greets as Takaro does" in said and words in said

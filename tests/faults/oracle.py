@@ -16,12 +16,12 @@ from services.sim.dayz.generations import Generation, Operation
 from services.sim.dayz.server import DayzServer, ModConfig
 from services.sim.dayz.world import Player, make_player
 from services.sim.takaro import requests
-from services.sim.takaro.connector import _Kill
-from services.sim.takaro.records import Answer, SimLink
+from services.sim.takaro.records import Answer
 from services.sim.takaro.rules import event_error
-from services.sim.takaro.server import TakaroSim
+from services.sim.takaro.socket import SimSocket
 from tests.faults import marks
 from tests.faults.ledger import Accepted, Arrival, Execution, Identify, Ledger, Request
+from tests.support.faulty_takaro import FaultyTakaro
 
 PLAYERS = 10
 POISON = "poisoned"
@@ -84,7 +84,7 @@ class Mod(DayzServer):
         return super()._dispatch(operation)
 
 
-class Takaro(TakaroSim):
+class Takaro(FaultyTakaro):
     """A Takaro that tells the ledger which event came over which socket of which uplink.
 
     `names(path)` says which process is meant by the path of its address: each uplink has its own.
@@ -95,10 +95,10 @@ class Takaro(TakaroSim):
         self.ledger = ledger
         self._names = names
         self._numbers = itertools.count(1)
-        self._sockets: dict[SimLink, tuple[int, str]] = {}
+        self._named: dict[SimSocket, tuple[int, str]] = {}
         self._identities: dict[str, str] = {}
-        self._closed_s: dict[SimLink, float] = {}
-        self.on_event: Callable[[SimLink, Arrival], object] = lambda link, arrival: None
+        self._closed_s: dict[SimSocket, float] = {}
+        self.on_event: Callable[[SimSocket, Arrival], object] = lambda socket, arrival: None
 
     def expect(self, identity_token: str, slug: str) -> None:
         self._identities[identity_token] = slug
@@ -117,70 +117,68 @@ class Takaro(TakaroSim):
 
     async def _ask_noted(self, request: Request, identity_token: str, action: str, args: Any) -> Answer:
         server = self.servers.get(identity_token)
-        link = server.link if server else None
-        request.socket_open = link is not None and link.connection.state is State.OPEN
+        socket = server.socket if server else None
+        request.socket_open = socket is not None and socket.connection.state is State.OPEN
         answer = await self.request(identity_token, action, args)
         request.answered_s, request.error = time.monotonic(), answer.error
-        request.closed_s = self._closed_s.get(link) if link else None
+        request.closed_s = self._closed_s.get(socket) if socket else None
         return answer
 
     async def serve(self, connection: ServerConnection) -> None:
         try:
             await super().serve(connection)
         finally:
-            for link in self._sockets:
-                if link.connection is connection:
-                    self._closed_s[link] = time.monotonic()
+            for socket in self._named:
+                if socket.connection is connection:
+                    self._closed_s[socket] = time.monotonic()
 
-    def _socket(self, link: SimLink) -> tuple[int, str]:
-        if link not in self._sockets:
-            asked = link.connection.request
-            self._sockets[link] = next(self._numbers), self._names(asked.path if asked else "")
-        return self._sockets[link]
+    def _name(self, socket: SimSocket) -> tuple[int, str]:
+        """The number of the socket among those that sent frames, and whose it is."""
+        if socket not in self._named:
+            asked = socket.connection.request
+            self._named[socket] = next(self._numbers), self._names(asked.path if asked else "")
+        return self._named[socket]
 
-    async def _take(self, link: SimLink, frame: str | bytes) -> None:
-        self._socket(link)
+    async def _take(self, socket: SimSocket, frame: str | bytes) -> None:
+        self._name(socket)
         if (request_id := _response_to(frame)) is not None:
             self.ledger.responses[request_id] += 1
-        vanished = self.vanished
         try:
-            await super()._take(link, frame)
-        except _Kill:
-            self.ledger.stray += 1
-            raise
-        self.ledger.stray += self.vanished - vanished
+            await super()._take(socket, frame)
+        finally:
+            self.ledger.stray = self.stray_frames
 
-    async def _identify(self, link: SimLink, payload: Any) -> None:
-        bound = link.server
+    async def _identify(self, socket: SimSocket, payload: Any) -> None:
+        bound = socket.server
         count = len(bound.identifies) if bound else 0
-        await super()._identify(link, payload)
-        server = link.server
+        await super()._identify(socket, payload)
+        server = socket.server
         if server and (server is not bound or len(server.identifies) > count):
-            number, uplink = self._socket(link)
+            number, uplink = self._name(socket)
             slug = self._identities.get(server.identity_token, server.identity_token)
             self.ledger.identifies.append(Identify(time.monotonic(), slug, uplink, number))
 
-    def _take_event(self, link: SimLink, frame: dict[str, Any]) -> None:
-        if link.server and _is_poisoned(frame):
+    def _take_event(self, socket: SimSocket, frame: dict[str, Any]) -> None:
+        if socket.server and _is_poisoned(frame):
             self.ledger.refused.append("poison")
-            self._send_error_later(link, link.server, "An instance of log has failed the validation: poison")
+            socket.send_error_soon("An instance of log has failed the validation: poison")
             return
         refused = len(self.refused)
-        super()._take_event(link, frame)
-        assert link.server
-        link.server.events.clear()  # the ledger has it, in less space
+        super()._take_event(socket, frame)
+        assert socket.server
+        socket.server.events.clear()  # the ledger has it, in less space
         data = frame["payload"]["data"] if not event_error(frame.get("payload")) else {}
         if len(self.refused) > refused:
             self.ledger.refused.append(self.refused[-1].text)
             self.refused.clear()
             return
         if mark := marks.read(data.get("msg") or ""):
-            number, uplink = self._socket(link)
-            slug = self._identities.get(link.server.identity_token, "")
+            number, uplink = self._name(socket)
+            slug = self._identities.get(socket.server.identity_token, "")
             intact = mark.intact and mark.instance == slug
             arrival = Arrival(time.monotonic(), slug, mark.number, mark.lane, uplink, number, intact)
             self.ledger.arrive(arrival)
-            self.on_event(link, arrival)
+            self.on_event(socket, arrival)
 
 
 def _is_poisoned(frame: dict[str, Any]) -> bool:

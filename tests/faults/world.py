@@ -92,7 +92,7 @@ class World:
         self.slugs = [f"s{number:03}" for number in range(1, shape.instances + 1)]
         self.takaro = Takaro(
             self.ledger, self._process, registration_tokens={REGISTRATION_TOKEN}, ask_location=False,
-            seed=run.chance.randrange(1 << 30), **shape.takaro,
+            **shape.takaro,
         )  # fmt: skip
         self.modapis: list[Service] = []
         self.uplinks: list[Service] = []

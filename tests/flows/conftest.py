@@ -12,7 +12,7 @@ import pytest_asyncio
 from services.sim.dayz.generations import Generation
 from services.sim.dayz.server import DayzServer, ModConfig
 from services.sim.takaro.records import Accepted
-from services.sim.takaro.server import TakaroSim
+from tests.support.faulty_takaro import FaultyTakaro
 from tests.support.relay_process import RelayProcess
 
 REGISTRATION_TOKEN = "registration-token-of-the-fleet"
@@ -43,7 +43,7 @@ class Side:
 
     name: str
     mod: DayzServer
-    takaro: TakaroSim
+    takaro: FaultyTakaro
     running: asyncio.Task[None] | None = None
 
     @property
@@ -79,7 +79,7 @@ class Side:
 class World:
     """Both ends and the relay between them."""
 
-    takaro: TakaroSim
+    takaro: FaultyTakaro
     relay: RelayProcess
     sides: dict[str, Side] = field(default_factory=dict)
 
@@ -90,7 +90,7 @@ class World:
 async def make_world(  # type: ignore[no-untyped-def]
     generations: dict[str, Generation], *, poll_s: float = 0.05, **takaro_options
 ) -> AsyncIterator[World]:
-    async with TakaroSim(registration_tokens={REGISTRATION_TOKEN}, **takaro_options) as takaro:
+    async with FaultyTakaro(registration_tokens={REGISTRATION_TOKEN}, **takaro_options) as takaro:
         relay = RelayProcess(takaro.url, [block(name) for name in generations], REGISTRATION_TOKEN)
         world = World(takaro, relay)
         try:

@@ -12,6 +12,7 @@ from services.sim.dayz.world import ENTITIES, ITEMS, LOCATIONS, Player, make_pla
 from services.sim.takaro import requests
 from services.sim.takaro.records import Answer
 from tests.flows.conftest import Side, World
+from tests.support.bans import PERMANENT_BANS, ban, unban
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -154,29 +155,29 @@ async def test_kick_player(side: Side, player: Player) -> None:
     assert player.game_id not in side.mod.world.players
 
 
-@pytest.mark.parametrize("expiry", requests.PERMANENT_BANS, ids=range(len(requests.PERMANENT_BANS)))
+@pytest.mark.parametrize("expiry", PERMANENT_BANS, ids=range(len(PERMANENT_BANS)))
 async def test_ban_for_good_list_and_unban(side: Side, player: Player, expiry: dict[str, Any]) -> None:
     game_id = player.game_id
-    assert (await ask(side, Action.BAN_PLAYER, requests.ban(game_id, "cheating", **expiry))).error is None
-    ban = side.mod.world.bans[game_id]
-    assert (ban.duration_s, ban.expires_at, ban.reason) == (0, "", "cheating")
+    assert (await ask(side, Action.BAN_PLAYER, ban(game_id, "cheating", **expiry))).error is None
+    banned = side.mod.world.bans[game_id]
+    assert (banned.duration_s, banned.expires_at, banned.reason) == (0, "", "cheating")
     listed = await ask(side, Action.LIST_BANS)
     assert listed.error is None
     [row] = [row for row in listed.value if row["player"]["gameId"] == game_id]
     assert row["expiresAt"] is None
     assert row["player"]["name"] == player.name  # the newest mod's list has ids only
-    assert (await ask(side, Action.UNBAN_PLAYER, requests.unban(game_id))).error is None
+    assert (await ask(side, Action.UNBAN_PLAYER, unban(game_id))).error is None
     assert game_id not in side.mod.world.bans
 
 
 async def test_ban_for_a_while(side: Side, player: Player) -> None:
-    args = requests.ban(player.game_id, "spam", expiresAt="2031-12-31T23:59:59.000Z")
+    args = ban(player.game_id, "spam", expiresAt="2031-12-31T23:59:59.000Z")
     assert (await ask(side, Action.BAN_PLAYER, args)).error is None
-    ban = side.mod.world.bans[player.game_id]
+    banned = side.mod.world.bans[player.game_id]
     # Older generations read how long, the newest reads until when.
-    assert ban.expires_at.startswith("2031-12-31") or ban.duration_s > 365 * 86_400
+    assert banned.expires_at.startswith("2031-12-31") or banned.duration_s > 365 * 86_400
     [row] = [r for r in (await ask(side, Action.LIST_BANS)).value if r["player"]["gameId"] == player.game_id]
-    assert (row["expiresAt"] or "").startswith("2031-12-31") is bool(ban.expires_at)
+    assert (row["expiresAt"] or "").startswith("2031-12-31") is bool(banned.expires_at)
 
 
 async def test_shutdown(side: Side) -> None:

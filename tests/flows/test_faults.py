@@ -33,7 +33,7 @@ async def drop_sockets(world: World) -> None:
 
 
 async def takaro_forgets(world: World) -> None:
-    world.takaro.forget("identity-solo")
+    world.takaro.faults_of("identity-solo").internal_errors()
 
 
 FAULTS = [kill_modapi, kill_uplink, kill_store, drop_sockets, takaro_forgets]

@@ -15,14 +15,14 @@ from services.sim.dayz.server import DayzServer, ModConfig
 from services.sim.ports import free_ports
 from services.sim.takaro import requests
 from services.sim.takaro.records import Answer
-from services.sim.takaro.server import TakaroSim
 from tests.flows.conftest import REGISTRATION_TOKEN, block, key
+from tests.support.faulty_takaro import FaultyTakaro
 
 WITHIN_S = 60.0
 
 
 @asynccontextmanager
-async def up(folder: Path, takaro: TakaroSim) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+async def up(folder: Path, takaro: FaultyTakaro) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
     """A relay in one command, and the address that its mods call."""
     door, *admin_ports = free_ports(3)
     config = folder / "relay.toml"
@@ -55,7 +55,7 @@ async def test_a_stop_of_up_tells_takaro_of_every_open_request(tmp_path: Path) -
         return asyncio.create_task(takaro.request(identity, Action.EXECUTE_CONSOLE_COMMAND, args))
 
     async with (
-        TakaroSim(registration_tokens={REGISTRATION_TOKEN}, ask_location=False) as takaro,
+        FaultyTakaro(registration_tokens={REGISTRATION_TOKEN}, ask_location=False) as takaro,
         up(tmp_path, takaro) as (relay, url),
     ):
         await takaro.wait_for(lambda: takaro.is_connected(identity), WITHIN_S)

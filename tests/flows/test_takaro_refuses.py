@@ -9,9 +9,9 @@ from services.relay.protocol.vocabulary import Action
 from services.sim.dayz.world import make_player
 from services.sim.takaro import requests
 from services.sim.takaro.rules import API_CREDENTIAL
-from services.sim.takaro.server import TakaroSim
 from tests.flows.conftest import REGISTRATION_TOKEN, World, block
 from tests.flows.test_command_line import Command
+from tests.support.faulty_takaro import FaultyTakaro
 from tests.support.relay_process import RelayProcess
 
 FAILING = (Action.GET_PLAYER, Action.GET_PLAYERS, Action.LIST_BANS)
@@ -42,7 +42,7 @@ async def test_an_answer_that_takaro_cannot_use_costs_no_event(single: World) ->
     assert "Takaro refused something" not in log
 
 
-async def refused(takaro: TakaroSim, relay: RelayProcess, slug: str, remedy: str) -> None:
+async def refused(takaro: FaultyTakaro, relay: RelayProcess, slug: str, remedy: str) -> None:
     """It is told once, with the remedy and without any secret, wherever people look; and not hammered."""
     world = World(takaro, relay)
     async with asyncio.timeout(20):
@@ -65,7 +65,7 @@ async def refused(takaro: TakaroSim, relay: RelayProcess, slug: str, remedy: str
 
 
 async def test_a_name_that_is_taken_at_takaro_is_for_a_person_to_mend() -> None:
-    async with TakaroSim(registration_tokens={REGISTRATION_TOKEN}) as takaro:
+    async with FaultyTakaro(registration_tokens={REGISTRATION_TOKEN}) as takaro:
         blocks = [block("one"), block("two").replace("Server two", "Server one")]
         relay = RelayProcess(takaro.url, blocks, REGISTRATION_TOKEN)
         try:
@@ -79,7 +79,7 @@ async def test_a_name_that_is_taken_at_takaro_is_for_a_person_to_mend() -> None:
 
 
 async def test_a_full_plan_is_for_a_person_to_mend() -> None:
-    async with TakaroSim(registration_tokens={REGISTRATION_TOKEN}) as takaro:
+    async with FaultyTakaro(registration_tokens={REGISTRATION_TOKEN}) as takaro:
         takaro.faults.refuse_by_status(400)
         relay = RelayProcess(takaro.url, [block("one")], REGISTRATION_TOKEN)
         try:
@@ -91,7 +91,7 @@ async def test_a_full_plan_is_for_a_person_to_mend() -> None:
 
 @pytest.mark.parametrize("status", [500, 503])
 async def test_a_fault_of_takaros_api_passes(status: int) -> None:
-    async with TakaroSim(registration_tokens={REGISTRATION_TOKEN}) as takaro:
+    async with FaultyTakaro(registration_tokens={REGISTRATION_TOKEN}) as takaro:
         takaro.faults.refuse_by_status(status, times=2)
         relay = RelayProcess(takaro.url, [block("one")], REGISTRATION_TOKEN)
         try:

@@ -20,8 +20,8 @@ import pytest_asyncio
 from prometheus_client.parser import text_string_to_metric_families
 
 from services.sim.ports import free_port
-from services.sim.takaro.server import TakaroSim
 from tests.hostile import raising
+from tests.support.faulty_takaro import FaultyTakaro
 from tests.support.redis_server import RedisServer, binaries
 from tests.support.relay_process import RelayProcess, Service
 
@@ -81,7 +81,7 @@ def blocks() -> list[str]:
 class World:
     """A relay with all secrets, its Takaro, and everything that came out of it."""
 
-    def __init__(self, takaro: TakaroSim, relay: RelayProcess) -> None:
+    def __init__(self, takaro: FaultyTakaro, relay: RelayProcess) -> None:
         self.takaro, self.relay = takaro, relay
         self.told: list[str] = []
         self._calls: list[Coroutine[Any, Any, httpx.Response]] = []
@@ -177,7 +177,7 @@ def player() -> dict[str, str]:
 @pytest_asyncio.fixture
 async def world() -> AsyncIterator[World]:
     tokens = {REGISTRATION, SECRETS["own registration token"]}
-    async with TakaroSim(registration_tokens=tokens) as takaro:
+    async with FaultyTakaro(registration_tokens=tokens) as takaro:
         relay = RelayProcess(takaro.url, blocks(), REGISTRATION)
         password = SECRETS["redis password"]
         users = [f"relay on >{password} ~* &* +@all", "default on nopass ~* &* +@all"]

@@ -6,9 +6,9 @@ import orjson
 import pytest
 
 from services.sim.takaro import requests
-from services.sim.takaro.faults import SimFaults
-from services.sim.takaro.intake import INTERNAL_ERROR, SimIntake
+from services.sim.takaro.intake import INTERNAL_ERROR, lose_event, refuse_event
 from services.sim.takaro.records import Accepted, GameServer
+from tests.support.bans import PERMANENT_BANS, ban, unban
 
 LOG = {"type": "log", "data": {"msg": "x"}}
 
@@ -18,21 +18,21 @@ LOG = {"type": "log", "data": {"msg": "x"}}
     [(0.0, False), (59.9, False), (60.0, True), (60.9, True), (61.1, False), (120.5, True), (125.0, False)],
 )
 def test_a_quiet_server_loses_its_emitter_for_a_moment(idle_s: float, refused: bool) -> None:
-    server = GameServer("a", "A", SimFaults(), last_event_at=1000.0)
-    text = SimIntake(60.0).refuse(server, SimFaults(), LOG, 1000.0 + idle_s)
+    server = GameServer("a", "A", last_event_at=1000.0)
+    text = refuse_event(server, LOG, 1000.0 + idle_s)
     assert text == (INTERNAL_ERROR if refused else None)
 
 
 def test_any_event_keeps_the_emitter() -> None:
-    intake, server = SimIntake(60.0), GameServer("a", "A", SimFaults())
+    server = GameServer("a", "A")
     for now in (45.0, 90.0, 135.0, 180.0):
-        assert intake.refuse(server, SimFaults(), LOG, now) is None
+        assert refuse_event(server, LOG, now) is None
 
 
 def test_a_refused_event_does_not_keep_it() -> None:
-    intake, server = SimIntake(60.0), GameServer("a", "A", SimFaults())
-    assert intake.refuse(server, SimFaults(), {"type": "log", "data": {}}, 45.0) is not None
-    assert intake.refuse(server, SimFaults(), LOG, 60.0) == INTERNAL_ERROR
+    server = GameServer("a", "A")
+    assert refuse_event(server, {"type": "log", "data": {}}, 45.0) is not None
+    assert refuse_event(server, LOG, 60.0) == INTERNAL_ERROR
 
 
 def event(kind: str, **player: Any) -> Accepted:
@@ -40,25 +40,23 @@ def event(kind: str, **player: Any) -> Accepted:
 
 
 def test_a_known_player_needs_no_platform_id() -> None:
-    intake, server = SimIntake(60.0), GameServer("a", "A", SimFaults())
-    assert intake.lose(server, event("player-connected", gameId="7", name="Anna", steamId="7")) is None
+    server = GameServer("a", "A")
+    assert lose_event(server, event("player-connected", gameId="7", name="Anna", steamId="7")) is None
     assert server.online == {"7": "Anna"}
-    assert intake.lose(server, event("player-disconnected", gameId="7", name="")) is None
+    assert lose_event(server, event("player-disconnected", gameId="7", name="")) is None
     assert server.online == {}
 
 
 def test_requests_carry_whole_rows_of_several_kilobytes_with_the_game_id_late() -> None:
-    for args in (requests.kick("7", "x"), requests.ban("7", "x"), requests.teleport("7", 1, 2, 3)):
+    for args in (requests.kick("7", "x"), ban("7", "x"), requests.teleport("7", 1, 2, 3)):
         assert len(requests.encode_args(args)) > 3000
         assert args["player"]["gameId"] == "7"
         assert requests.encode_args(args).index('"gameId"') > 1023
-    assert requests.unban("7")["gameId"] == "7"
+    assert unban("7")["gameId"] == "7"
     assert orjson.loads(requests.encode_args(requests.send_message("hi")))["opts"] == {}
     assert requests.encode_args(None) == "{}"
 
 
 def test_a_permanent_ban_comes_in_three_ways() -> None:
-    dates = [
-        requests.ban("7", "x", **expiry).get("expiresAt", "absent") for expiry in requests.PERMANENT_BANS
-    ]
+    dates = [ban("7", "x", **expiry).get("expiresAt", "absent") for expiry in PERMANENT_BANS]
     assert dates == ["absent", None, "3021-01-01T00:00:00.000Z"]

@@ -10,9 +10,8 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from services.sim.takaro.faults import EMPTY
 from services.sim.takaro.rules import API_CREDENTIAL
-from services.sim.takaro.server import TakaroSim
+from tests.support.faulty_takaro import EMPTY, FaultyTakaro
 from tests.support.old_bridge import SimOldBridge
 
 TOKEN = "fleet-registration"
@@ -23,8 +22,9 @@ CONNECTED = {"type": "player-connected", "data": {"player": PLAYER}}
 
 
 @pytest.fixture
-async def takaro() -> AsyncIterator[TakaroSim]:
-    async with TakaroSim(registration_tokens={TOKEN}, request_timeout_s=0.3) as sim:
+async def takaro() -> AsyncIterator[FaultyTakaro]:
+    async with FaultyTakaro(registration_tokens={TOKEN}) as sim:
+        sim.request_timeout_s = 0.3
         yield sim
 
 
@@ -71,7 +71,7 @@ async def answering(socket: ClientConnection, answer: Callable[[str, Any], Any])
             await send(socket, "response", payload, requestId=frame["requestId"])
 
 
-async def test_a_server_keeps_its_id_over_sockets(takaro: TakaroSim) -> None:
+async def test_a_server_keeps_its_id_over_sockets(takaro: FaultyTakaro) -> None:
     async with connect(takaro.url) as first, connect(takaro.url) as second, connect(takaro.url) as other:
         one = await identify(first)
         again = await identify(second)
@@ -80,7 +80,7 @@ async def test_a_server_keeps_its_id_over_sockets(takaro: TakaroSim) -> None:
     assert len(takaro.identifies("server-one")) == 2
 
 
-async def test_an_identify_in_data_alone_is_refused(takaro: TakaroSim) -> None:
+async def test_an_identify_in_data_alone_is_refused(takaro: FaultyTakaro) -> None:
     async with connect(takaro.url) as socket:
         await receive(socket, "connected")
         await socket.send('{"type":"identify","data":{"identityToken":"abc","registrationToken":"x"}}')
@@ -88,22 +88,22 @@ async def test_an_identify_in_data_alone_is_refused(takaro: TakaroSim) -> None:
     assert answer["error"]["message"] == "No payload provided"
 
 
-async def test_a_wrong_registration_token_is_refused_and_the_socket_stays(takaro: TakaroSim) -> None:
+async def test_a_wrong_registration_token_is_refused_and_the_socket_stays(takaro: FaultyTakaro) -> None:
     async with connect(takaro.url) as socket:
         assert "registrationToken" in (await identify(socket, token="wrong"))["error"]["message"]
         assert "gameServerId" in await identify_again(socket)
 
 
-async def test_an_event_before_an_identify_tears_the_socket(takaro: TakaroSim) -> None:
+async def test_an_event_before_an_identify_tears_the_socket(takaro: FaultyTakaro) -> None:
     async with connect(takaro.url) as socket:
         with contextlib.suppress(ConnectionClosed):
             await send(socket, "gameEvent", LOG)
             await send(socket, "gameEvent", LOG)
         await assert_torn(socket)
-    assert takaro.killed == 1
+    assert takaro.stray_frames == 1
 
 
-async def test_success_is_silent_and_refusal_names_no_event(takaro: TakaroSim) -> None:
+async def test_success_is_silent_and_refusal_names_no_event(takaro: FaultyTakaro) -> None:
     async with connect(takaro.url) as socket:
         await identify(socket)
         await send(socket, "gameEvent", LOG)
@@ -113,7 +113,7 @@ async def test_success_is_silent_and_refusal_names_no_event(takaro: TakaroSim) -
     assert takaro.refused[0].frame["payload"] == BAD
 
 
-async def test_identical_events_are_all_kept(takaro: TakaroSim) -> None:
+async def test_identical_events_are_all_kept(takaro: FaultyTakaro) -> None:
     async with connect(takaro.url) as socket:
         await identify(socket)
         for _ in range(5):
@@ -121,16 +121,16 @@ async def test_identical_events_are_all_kept(takaro: TakaroSim) -> None:
         await takaro.wait_for(lambda: len(takaro.events("server-one")) == 5)
 
 
-async def test_text_that_is_not_json_vanishes(takaro: TakaroSim) -> None:
+async def test_text_that_is_not_json_vanishes(takaro: FaultyTakaro) -> None:
     async with connect(takaro.url) as socket:
         await identify(socket)
         await socket.send('{"type":"gameEvent","payload":{"x":NaN}}')
         await send(socket, "ping")
         await receive(socket, "pong")
-    assert takaro.vanished == 1
+    assert takaro.stray_frames == 1
 
 
-async def test_one_pong_overtakes_errors_but_never_the_second_of_two(takaro: TakaroSim) -> None:
+async def test_one_pong_overtakes_errors_but_never_the_second_of_two(takaro: FaultyTakaro) -> None:
     overtaken = 0
     async with connect(takaro.url) as socket:
         await identify(socket)
@@ -147,7 +147,7 @@ async def test_one_pong_overtakes_errors_but_never_the_second_of_two(takaro: Tak
     assert overtaken > 5
 
 
-async def test_requests_go_to_the_newest_socket_and_events_come_from_both(takaro: TakaroSim) -> None:
+async def test_requests_go_to_the_newest_socket_and_events_come_from_both(takaro: FaultyTakaro) -> None:
     async with connect(takaro.url) as old, connect(takaro.url) as new:
         await identify(old)
         await identify(new)
@@ -161,7 +161,7 @@ async def test_requests_go_to_the_newest_socket_and_events_come_from_both(takaro
         task.cancel()
 
 
-async def test_a_socket_that_identifies_again_serves_the_other_server(takaro: TakaroSim) -> None:
+async def test_a_socket_that_identifies_again_serves_the_other_server(takaro: FaultyTakaro) -> None:
     async with connect(takaro.url) as socket:
         await identify(socket, "server-one")
         await identify_again(socket, "server-two")
@@ -170,7 +170,7 @@ async def test_a_socket_that_identifies_again_serves_the_other_server(takaro: Ta
     assert takaro.events("server-one") == []
 
 
-async def test_a_request_without_an_answer_times_out(takaro: TakaroSim) -> None:
+async def test_a_request_without_an_answer_times_out(takaro: FaultyTakaro) -> None:
     async with connect(takaro.url) as socket:
         await identify(socket)
         answer = await takaro.request("server-one", "getPlayers")
@@ -178,14 +178,14 @@ async def test_a_request_without_an_answer_times_out(takaro: TakaroSim) -> None:
     assert answer.took_s >= 0.29
 
 
-async def test_a_closed_socket_is_not_noticed_by_requests(takaro: TakaroSim) -> None:
+async def test_a_closed_socket_is_not_noticed_by_requests(takaro: FaultyTakaro) -> None:
     async with connect(takaro.url) as socket:
         await identify(socket)
     answer = await takaro.request("server-one", "getPlayers")
     assert answer.error is not None and "timed out" in answer.error
 
 
-async def test_the_type_of_an_answer_is_ignored_its_payload_counts(takaro: TakaroSim) -> None:
+async def test_the_type_of_an_answer_is_ignored_its_payload_counts(takaro: FaultyTakaro) -> None:
     async with connect(takaro.url) as socket:
         await identify(socket)
         for payload, error in (({"message": "no"}, None), ({"error": "no"}, "Error from server: no")):
@@ -197,7 +197,7 @@ async def test_the_type_of_an_answer_is_ignored_its_payload_counts(takaro: Takar
 
 @pytest.mark.parametrize("payload", [None, {"error": "busy"}, [{"gameId": 7}]])
 async def test_an_answer_without_the_shape_earns_an_error_under_the_id_of_its_request(
-    takaro: TakaroSim, payload: Any
+    takaro: FaultyTakaro, payload: Any
 ) -> None:
     async with connect(takaro.url) as socket:
         await identify(socket)
@@ -212,7 +212,7 @@ async def test_an_answer_without_the_shape_earns_an_error_under_the_id_of_its_re
 
 @pytest.mark.parametrize("location", [None, {"error": "offline"}, {"x": "1", "y": 2, "z": 3}])
 async def test_an_event_is_lost_when_its_players_location_is_not_answered(
-    takaro: TakaroSim, location: Any
+    takaro: FaultyTakaro, location: Any
 ) -> None:
     async with connect(takaro.url) as socket:
         await identify(socket)
@@ -224,7 +224,7 @@ async def test_an_event_is_lost_when_its_players_location_is_not_answered(
     assert "getPlayerLocation" in takaro.lost[0].reason
 
 
-async def test_an_event_with_a_player_is_kept_when_the_location_is_answered(takaro: TakaroSim) -> None:
+async def test_an_event_with_a_player_is_kept_when_the_location_is_answered(takaro: FaultyTakaro) -> None:
     asked = []
 
     def answer(action: str, args: Any) -> Any:
@@ -241,7 +241,7 @@ async def test_an_event_with_a_player_is_kept_when_the_location_is_answered(taka
     assert len(takaro.events("server-one")) == 1
 
 
-async def test_one_platform_id_belongs_to_one_game_id(takaro: TakaroSim) -> None:
+async def test_one_platform_id_belongs_to_one_game_id(takaro: FaultyTakaro) -> None:
     takaro.ask_location = False
     async with connect(takaro.url) as socket:
         await identify(socket)
@@ -262,7 +262,7 @@ async def test_one_platform_id_belongs_to_one_game_id(takaro: TakaroSim) -> None
         ),
     ],
 )
-async def test_some_valid_events_are_lost_inside(takaro: TakaroSim, event: Any, reason: str) -> None:
+async def test_some_valid_events_are_lost_inside(takaro: FaultyTakaro, event: Any, reason: str) -> None:
     async with connect(takaro.url) as socket:
         await identify(socket)
         await send(socket, "gameEvent", event)
@@ -270,7 +270,7 @@ async def test_some_valid_events_are_lost_inside(takaro: TakaroSim, event: Any, 
     assert takaro.lost[0].reason == reason
 
 
-async def test_a_burst_asks_3_and_2_for_each_player_at_once(takaro: TakaroSim) -> None:
+async def test_a_burst_asks_3_and_2_for_each_player_at_once(takaro: FaultyTakaro) -> None:
     takaro.ask_location = False
     answers: dict[str, Any] = {
         "testReachability": {"connectable": True},
@@ -294,7 +294,7 @@ async def test_a_burst_asks_3_and_2_for_each_player_at_once(takaro: TakaroSim) -
 
 
 @pytest.mark.parametrize(("text", "error"), [(EMPTY, {}), ("plan limit", "plan limit")])
-async def test_it_can_refuse_a_number_of_identifies(takaro: TakaroSim, text: str, error: Any) -> None:
+async def test_it_can_refuse_a_number_of_identifies(takaro: FaultyTakaro, text: str, error: Any) -> None:
     takaro.faults.refuse_identify(text, times=2)
     async with connect(takaro.url) as socket:
         first = await identify(socket)
@@ -303,7 +303,7 @@ async def test_it_can_refuse_a_number_of_identifies(takaro: TakaroSim, text: str
         assert "gameServerId" in await identify_again(socket)
 
 
-async def test_it_can_refuse_as_its_api_does_with_a_status_and_a_credential(takaro: TakaroSim) -> None:
+async def test_it_can_refuse_as_its_api_does_with_a_status_and_a_credential(takaro: FaultyTakaro) -> None:
     takaro.faults.refuse_by_status(409, times=1)
     async with connect(takaro.url) as socket:
         error = (await identify(socket))["error"]
@@ -312,7 +312,7 @@ async def test_it_can_refuse_as_its_api_does_with_a_status_and_a_credential(taka
         assert "error" not in await identify_again(socket)
 
 
-async def test_a_new_server_cannot_have_the_name_of_another(takaro: TakaroSim) -> None:
+async def test_a_new_server_cannot_have_the_name_of_another(takaro: FaultyTakaro) -> None:
     async with connect(takaro.url) as socket, connect(takaro.url) as other:
         await identify(socket)
         await receive(other, "connected")
@@ -323,7 +323,7 @@ async def test_a_new_server_cannot_have_the_name_of_another(takaro: TakaroSim) -
         assert "error" not in await receive(other, "identifyResponse")
 
 
-async def test_it_can_refuse_one_identity_for_good(takaro: TakaroSim) -> None:
+async def test_it_can_refuse_one_identity_for_good(takaro: FaultyTakaro) -> None:
     takaro.faults_of("server-one").refuse_identify("no")
     async with connect(takaro.url) as socket:
         assert "error" in await identify(socket)
@@ -332,7 +332,7 @@ async def test_it_can_refuse_one_identity_for_good(takaro: TakaroSim) -> None:
         assert "gameServerId" in await identify_again(socket)
 
 
-async def test_it_can_be_silent(takaro: TakaroSim) -> None:
+async def test_it_can_be_silent(takaro: FaultyTakaro) -> None:
     takaro.faults.silent = True
     async with connect(takaro.url) as socket:
         await receive(socket, "connected")
@@ -343,7 +343,7 @@ async def test_it_can_be_silent(takaro: TakaroSim) -> None:
 
 
 @pytest.mark.parametrize("for_all", [True, False])
-async def test_it_can_kill_early(takaro: TakaroSim, for_all: bool) -> None:
+async def test_it_can_kill_early(takaro: FaultyTakaro, for_all: bool) -> None:
     (takaro.faults if for_all else takaro.faults_of("server-one")).kill_early = True
     async with connect(takaro.url) as socket:
         with contextlib.suppress(ConnectionClosed):
@@ -351,7 +351,7 @@ async def test_it_can_kill_early(takaro: TakaroSim, for_all: bool) -> None:
         await assert_torn(socket)
 
 
-async def test_internal_errors_end_after_their_number(takaro: TakaroSim) -> None:
+async def test_internal_errors_end_after_their_number(takaro: FaultyTakaro) -> None:
     takaro.faults_of("server-one").internal_errors(1)
     async with connect(takaro.url) as socket:
         await identify(socket)
@@ -361,16 +361,16 @@ async def test_internal_errors_end_after_their_number(takaro: TakaroSim) -> None
         await takaro.wait_for(lambda: takaro.events("server-one"))
 
 
-async def forget(takaro: TakaroSim) -> None:
-    takaro.forget("server-one")
+async def forget(takaro: FaultyTakaro) -> None:
+    takaro.faults_of("server-one").internal_errors()
 
 
-async def fail_until_identified(takaro: TakaroSim) -> None:
+async def fail_until_identified(takaro: FaultyTakaro) -> None:
     takaro.faults.internal_errors()
 
 
 @pytest.mark.parametrize("misbehave", [forget, fail_until_identified])
-async def test_internal_errors_end_with_the_next_identify(takaro: TakaroSim, misbehave: Any) -> None:
+async def test_internal_errors_end_with_the_next_identify(takaro: FaultyTakaro, misbehave: Any) -> None:
     async with connect(takaro.url) as socket:
         await identify(socket)
         await misbehave(takaro)
@@ -382,7 +382,7 @@ async def test_internal_errors_end_with_the_next_identify(takaro: TakaroSim, mis
         await takaro.wait_for(lambda: takaro.events("server-one"))
 
 
-async def test_it_can_stop_reading_and_go_on(takaro: TakaroSim) -> None:
+async def test_it_can_stop_reading_and_go_on(takaro: FaultyTakaro) -> None:
     async with connect(takaro.url) as socket, connect(takaro.url) as other:
         await identify(socket)
         await identify(other, "server-two")
@@ -395,7 +395,7 @@ async def test_it_can_stop_reading_and_go_on(takaro: TakaroSim) -> None:
         await takaro.wait_for(lambda: takaro.events("server-one"))
 
 
-async def test_it_can_drop_connections_of_one_server(takaro: TakaroSim) -> None:
+async def test_it_can_drop_connections_of_one_server(takaro: FaultyTakaro) -> None:
     async with connect(takaro.url) as socket, connect(takaro.url) as other:
         await identify(socket)
         await identify(other, "server-two")
@@ -406,14 +406,14 @@ async def test_it_can_drop_connections_of_one_server(takaro: TakaroSim) -> None:
     assert not takaro.is_connected("server-one")
 
 
-async def test_it_can_send_an_error_out_of_nowhere(takaro: TakaroSim) -> None:
+async def test_it_can_send_an_error_out_of_nowhere(takaro: FaultyTakaro) -> None:
     async with connect(takaro.url) as socket:
         await identify(socket)
         await takaro.send_error_frame("surprise", "server-one")
         assert await receive(socket, "error") == {"message": "surprise"}
 
 
-async def test_errors_can_come_late(takaro: TakaroSim) -> None:
+async def test_errors_can_come_late(takaro: FaultyTakaro) -> None:
     takaro.faults.error_delay_s = 0.1
     async with connect(takaro.url) as socket:
         await identify(socket)
@@ -423,7 +423,7 @@ async def test_errors_can_come_late(takaro: TakaroSim) -> None:
         await receive(socket, "error")
 
 
-async def test_an_error_can_come_after_any_number_of_pongs(takaro: TakaroSim) -> None:
+async def test_an_error_can_come_after_any_number_of_pongs(takaro: FaultyTakaro) -> None:
     takaro.faults.error_delay_s, takaro.faults.pongs_overtake = 0.1, True
     async with connect(takaro.url) as socket:
         await identify(socket)
@@ -435,7 +435,7 @@ async def test_an_error_can_come_after_any_number_of_pongs(takaro: TakaroSim) ->
 
 
 async def test_requests_go_to_whoever_identified_last_and_events_are_taken_from_both(
-    takaro: TakaroSim,
+    takaro: FaultyTakaro,
 ) -> None:
     async with SimOldBridge(takaro.url, "server-one", TOKEN) as first:
         async with SimOldBridge(takaro.url, "server-one", TOKEN) as second:
@@ -451,7 +451,7 @@ async def test_requests_go_to_whoever_identified_last_and_events_are_taken_from_
             assert takaro.asked_socket("server-one") == 1
 
 
-async def test_a_socket_that_closed_is_still_asked(takaro: TakaroSim) -> None:
+async def test_a_socket_that_closed_is_still_asked(takaro: FaultyTakaro) -> None:
     async with SimOldBridge(takaro.url, "server-one", TOKEN):
         async with SimOldBridge(takaro.url, "server-one", TOKEN):
             pass

@@ -17,12 +17,12 @@ from services.relay.store.client import Store
 from services.relay.store.command_stream import CommandStream
 from services.relay.store.event_stream import EventBatch, EventStream, PostedEvent, digest
 from services.relay.store.leases import Lease
-from services.sim.takaro.server import TakaroSim
 from services.uplink.connection.closing_times import closing_times
 from services.uplink.context import UplinkContext
 from services.uplink.ownership.owned_instance import OwnedInstance
 from services.uplink.reporting.metrics import UplinkMetrics
 from services.uplink.requests.mod_contact import ModContact
+from tests.support.faulty_takaro import FaultyTakaro
 
 TOKEN = "the-registration-token"
 RENEW_EVERY_S = 0.1
@@ -104,7 +104,7 @@ class Uplink:
 class Linked:
     """The instance seen from both ends."""
 
-    takaro: TakaroSim
+    takaro: FaultyTakaro
     store: Store
     slug: str
     uplinks: list[Uplink] = field(default_factory=list)

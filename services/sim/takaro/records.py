@@ -1,19 +1,17 @@
-"""What the simulated Takaro keeps: per identity, per socket, and of each event and each answer."""
+"""What the simulated Takaro keeps of each server, each event and each answer."""
 
-import asyncio
 import uuid
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from websockets.asyncio.server import ServerConnection
-
-from services.sim.takaro.faults import SimFaults
+if TYPE_CHECKING:
+    from services.sim.takaro.socket import SimSocket
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """An event that passed validation. `at` is the time of receipt on the loop's clock, in seconds;
-    `socket` the number of the socket it came on."""
+    """An event that passed validation. `at` is when it came, in seconds on the loop's clock; `socket` is the
+    number of the socket on which it came."""
 
     at: float
     type: str
@@ -23,7 +21,7 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class SimRefusal:
-    """A frame that earned an `error` frame, and its text."""
+    """An event that Takaro refused, and the text of the error frame."""
 
     identity_token: str
     text: str
@@ -32,7 +30,7 @@ class SimRefusal:
 
 @dataclass(frozen=True, slots=True)
 class LostEvent:
-    """An event that was taken without complaint and then lost inside Takaro."""
+    """An event that Takaro accepted and then lost without telling anybody."""
 
     identity_token: str
     reason: str
@@ -51,29 +49,13 @@ class Answer:
 
 
 @dataclass(eq=False, slots=True)
-class SimLink:
-    """One socket; it serves one server, and a second identify re-binds it. `number` counts from 1."""
-
-    connection: ServerConnection
-    number: int
-    requests: int = 0  # so many were asked on it
-    server: "GameServer | None" = None
-    pending: dict[str, asyncio.Future[Any]] = field(default_factory=dict)  # by requestId
-    errors: set[asyncio.Task[None]] = field(default_factory=set)  # error frames not sent yet
-    errors_before_ping: set[asyncio.Task[None]] = field(default_factory=set)
-    pong_on_its_way: bool = False
-
-
-@dataclass(eq=False, slots=True)
 class GameServer:
     """One identity token: its id never changes, its name is the first one given."""
 
     identity_token: str
     name: str
-    faults: SimFaults
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
-    link: SimLink | None = None  # the newest socket: it gets the requests, even after it closed
-    known: bool = True  # False after `forget`: every event is an internal error
+    socket: "SimSocket | None" = None  # the one that identified last: it is asked, even after it closed
     last_event_at: float = 0.0
     reachable: bool | None = None
     identifies: list[float] = field(default_factory=list)

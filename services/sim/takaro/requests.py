@@ -5,61 +5,30 @@ from typing import Any
 
 import orjson
 
-PERMANENT_BANS: tuple[dict[str, Any], ...] = (
-    {},
-    {"expiresAt": None},
-    {"expiresAt": "3021-01-01T00:00:00.000Z"},
-)
-"""The three ways in which a permanent ban arrives."""
-
 
 def encode_args(args: Any) -> str:
     """`"{}"` when there are none."""
     return orjson.dumps({} if args is None else args).decode()
 
 
-def player_row(game_id: str, name: str = "Player") -> dict[str, Any]:
-    """A player-on-server row of several KB. Its gameId and name come late: they are lost to whoever
-    cuts it at 1,023 bytes, and the first `name` in it is that of an item."""
-    stamp = "2026-01-03T10:00:00.000Z"
-    player_id = str(uuid.uuid4())
+def player_row(game_id: str) -> dict[str, Any]:
+    """Takaro's record of a player, several KB. Its gameId and name come late: a mod that cuts the record at
+    1,023 bytes does not see them. The first `name` in it is that of an item."""
     inventory = [
-        {
-            "id": str(uuid.uuid4()),
-            "createdAt": stamp,
-            "updatedAt": stamp,
-            "code": f"Item_{number}",
-            "name": f'The "{number}" \\ item',
-            "quantity": number,
-            "quality": "pristine",
-        }
+        {**_row(), "code": f"Item_{number}", "name": f'The "{number}" \\ item', "quantity": number}
         for number in range(15)
     ]
+    permissions = [{"permission": "ROOT", "count": 1}]
     roles = [
-        {
-            "id": str(uuid.uuid4()),
-            "playerId": player_id,
-            "roleId": str(uuid.uuid4()),
-            "gameServerId": None,
-            "expiresAt": "2030-01-01T00:00:00.000Z",
-            "role": {
-                "name": "Moderator",
-                "system": False,
-                "permissions": [{"permission": "ROOT", "count": 1}],
-            },
-        }
+        {**_row(), "role": {"name": "Moderator", "system": False, "permissions": permissions}}
         for _ in range(3)
     ]
     return {
-        "id": str(uuid.uuid4()),
-        "createdAt": stamp,
-        "updatedAt": stamp,
-        "gameServerId": str(uuid.uuid4()),
-        "playerId": player_id,
+        **_row(),
         "inventory": inventory,
         "roles": roles,
         "gameId": game_id,
-        "name": name,
+        "name": "Player",
         "positionX": 1.5,
         "positionY": 2.5,
         "positionZ": 3.5,
@@ -71,16 +40,20 @@ def player_row(game_id: str, name: str = "Player") -> dict[str, Any]:
     }
 
 
+def _row() -> dict[str, Any]:
+    stamp = "2026-01-03T10:00:00.000Z"
+    ids = {name: str(uuid.uuid4()) for name in ("id", "playerId", "gameServerId")}
+    return {**ids, "createdAt": stamp, "updatedAt": stamp}
+
+
 def get_player(game_id: str) -> dict[str, Any]:
     """Args of getPlayer, getPlayerLocation and getPlayerInventory."""
     return {"gameId": game_id}
 
 
-def send_message(message: str, recipient: str = "", *, whole_row: bool = True) -> dict[str, Any]:
-    if not recipient:
-        return {"message": message, "opts": {}}
-    player = player_row(recipient) if whole_row else {"gameId": recipient}
-    return {"message": message, "opts": {"recipient": player, "senderNameOverride": "Takaro"}}
+def send_message(message: str, recipient: str = "") -> dict[str, Any]:
+    opts = {"recipient": player_row(recipient), "senderNameOverride": "Takaro"} if recipient else {}
+    return {"message": message, "opts": opts}
 
 
 def give_item(game_id: str, item: str, amount: int = 1, quality: str = "") -> dict[str, Any]:
@@ -93,16 +66,6 @@ def teleport(game_id: str, x: float, y: float, z: float) -> dict[str, Any]:
 
 def kick(game_id: str, reason: str) -> dict[str, Any]:
     return {"player": player_row(game_id), "reason": reason}
-
-
-def ban(game_id: str, reason: str, **expiry: Any) -> dict[str, Any]:
-    """`expiry` is nothing, or `expiresAt`; see PERMANENT_BANS."""
-    return {"player": player_row(game_id), "reason": reason, **expiry}
-
-
-def unban(game_id: str) -> dict[str, Any]:
-    """The row itself, flat."""
-    return player_row(game_id)
 
 
 def console(command: str) -> dict[str, Any]:

@@ -32,9 +32,8 @@ async def many_requests(run: Run) -> None:
         identifies = len(world.takaro.identifies(identity))
         run.must(not failed, f"no request is lost by a new socket: {failed[:1]}")
         run.must(2 <= identifies <= 3, f"the socket was replaced once: {identifies} identifies")
-        run.must(
-            len(world.takaro.links) == 1, f"the old socket is closed: {len(world.takaro.links)} are open"
-        )
+        sockets = len(world.takaro.sockets())
+        run.must(sockets == 1, f"the old socket is closed: {sockets} are open")
         run.note("requests", REQUESTS)
     run.note("longest gap between events, s", round(_longest_gap(world.ledger.arrivals), 2))
 

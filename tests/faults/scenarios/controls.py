@@ -14,7 +14,7 @@ async def acknowledge_before_receipt(run: Run) -> None:
             await run.pause(0.5, 1.5)
             fault = world.fault("Takaro forgets the servers")
             for slug in world.slugs:
-                world.takaro.forget(world.identity(slug))
+                world.takaro.faults_of(world.identity(slug)).internal_errors()
             await world.recovered(fault)
 
 

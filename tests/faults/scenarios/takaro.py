@@ -8,7 +8,7 @@ from collections import Counter
 import orjson
 from websockets.asyncio.client import ClientConnection, connect
 
-from services.sim.takaro.records import SimLink
+from services.sim.takaro.socket import SimSocket
 from tests.faults.ledger import Arrival
 from tests.faults.oracle import POISON
 from tests.faults.registry import scenario
@@ -98,10 +98,10 @@ async def drop_before_the_pong(run: Run) -> None:
             dropped = asyncio.get_running_loop().create_future()
 
             def drop(
-                link: SimLink, arrival: Arrival, slug: str = slug, dropped: asyncio.Future[None] = dropped
+                socket: SimSocket, arrival: Arrival, slug: str = slug, dropped: asyncio.Future[None] = dropped
             ) -> None:
                 if arrival.instance == slug and not dropped.done():
-                    link.connection.transport.abort()
+                    socket.tear()
                     dropped.set_result(None)
 
             fault = world.fault("dropped before the pong", slug)
@@ -122,7 +122,7 @@ async def emitter_gap(run: Run) -> None:
             identity = world.identity(slug)
             fault = world.fault("emitter gap", slug)
             if cycle % 2:
-                world.takaro.forget(identity)
+                world.takaro.faults_of(identity).internal_errors()
             else:
                 world.takaro.faults_of(identity).internal_errors()
                 await asyncio.sleep(0.2)
@@ -154,7 +154,7 @@ async def error_after_the_pong(run: Run) -> None:
             await run.pause(1.0, 2.0)
             slug = run.chance.choice(world.slugs)
             fault = world.fault("late errors", slug)
-            world.takaro.forget(world.identity(slug))
+            world.takaro.faults_of(world.identity(slug)).internal_errors()
             await world.recovered(fault)
     run.must(world.ledger.refused, "Takaro refused some events, or the fault was none")
 
@@ -243,7 +243,7 @@ async def error_after_two_pongs(run: Run) -> None:
             await run.pause(0.5, 1.5)
             slug = run.chance.choice(world.slugs)
             fault = world.fault("late internal errors", slug)
-            world.takaro.forget(world.identity(slug))
+            world.takaro.faults_of(world.identity(slug)).internal_errors()
             await world.recovered(fault)
     run.must(world.ledger.refused, "Takaro refused some events, or the fault was none")
 

@@ -13,9 +13,9 @@ from services.relay.protocol.records import Outcome
 from services.relay.protocol.vocabulary import Action
 from services.relay.store.client import Store
 from services.sim.takaro import requests
-from services.sim.takaro.server import TakaroSim
 from services.uplink.connection import backoff, link, other_client, replacement
 from services.uplink.events import delivery
+from tests.support.faulty_takaro import FaultyTakaro
 from tests.support.linked import TOKEN, Linked, until
 from tests.support.old_bridge import SimOldBridge
 from tests.support.redis_server import RedisServer
@@ -28,7 +28,7 @@ async def linked(store: Store, slug: str, monkeypatch: pytest.MonkeyPatch) -> As
     monkeypatch.setattr(link, "RECONNECT", QUICK)
     monkeypatch.setattr(link, "REFUSED", QUICK)
     monkeypatch.setattr(link, "LOOK_EVERY_S", 0.02)
-    async with TakaroSim(registration_tokens={TOKEN}, ask_location=False) as takaro:
+    async with FaultyTakaro(registration_tokens={TOKEN}, ask_location=False) as takaro:
         linked = Linked(takaro, store, slug)
         yield linked
         await linked.end()

@@ -29,7 +29,6 @@ from services.relay.store.event_stream import EventBatch, EventStream, PostedEve
 from services.relay.store.leases import Lease, LeaseLook
 from services.relay.store.stream_entries import Delivered
 from services.sim.takaro import requests
-from services.sim.takaro.server import TakaroSim
 from services.uplink.connection import backoff, link, socket_session
 from services.uplink.connection.identify_turns import IdentifyTurns
 from services.uplink.context import UplinkContext
@@ -39,6 +38,7 @@ from services.uplink.ownership.fleet import Fleet
 from services.uplink.reporting.metrics import STATE, UplinkMetrics
 from services.uplink.requests.command_queue import CommandQueue
 from services.uplink.takaro import frames
+from tests.support.faulty_takaro import FaultyTakaro
 
 TOKEN = "the-registration-token"
 QUICK = backoff.Delays(base_s=0.02, cap_s=0.1)
@@ -52,7 +52,7 @@ def line(number: int) -> GameEvent:
 class Scene:
     """A Takaro, a store, and the fleets of uplinks that a test starts."""
 
-    takaro: TakaroSim
+    takaro: FaultyTakaro
     store: Store
     slug: str
     running: list[asyncio.Task[None]] = field(default_factory=list)
@@ -115,7 +115,7 @@ async def scene(store: Store, slug: str, monkeypatch: pytest.MonkeyPatch) -> Asy
     monkeypatch.setattr(link, "RECONNECT", QUICK)
     monkeypatch.setattr(delivery, "IDENTIFY_AGAIN", QUICK)
     monkeypatch.setattr(fleet, "RENEW_EVERY_S", 0.1)
-    async with TakaroSim(registration_tokens={TOKEN}, ask_location=False) as takaro:
+    async with FaultyTakaro(registration_tokens={TOKEN}, ask_location=False) as takaro:
         scene = Scene(takaro, store, slug)
         yield scene
         for uplink in scene.running:
@@ -191,7 +191,7 @@ async def test_a_takaro_that_lost_our_server_gets_a_new_identify_and_the_events_
     await scene.append(1)
     await scene.arrived(1)
     await scene.emptied()  # until then it would be sent again, too
-    scene.takaro.forget(scene.identity)
+    scene.takaro.faults_of(scene.identity).internal_errors()
     await scene.append(2, 3)
     await scene.append(4)
     await scene.arrived(2, 3, 4)

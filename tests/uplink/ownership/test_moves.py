@@ -19,13 +19,13 @@ from services.relay.service.settings import Instance
 from services.relay.store import leases
 from services.relay.store.client import Store
 from services.relay.store.event_stream import EventBatch, EventStream, PostedEvent, digest
-from services.sim.takaro.server import TakaroSim
 from services.uplink.connection.identify_turns import IdentifyTurns
 from services.uplink.context import UplinkContext
 from services.uplink.ownership import claims, fleet, heartbeat, members
 from services.uplink.ownership.fleet import Fleet
 from services.uplink.ownership.placement import preferred
 from services.uplink.reporting.metrics import UplinkMetrics
+from tests.support.faulty_takaro import FaultyTakaro
 from tests.support.redis_server import RedisServer
 
 TOKEN = "the-registration-token"
@@ -63,7 +63,7 @@ class Uplink:
 class Scene:
     """A Takaro, a store and some uplinks, and what was said so far."""
 
-    takaro: TakaroSim
+    takaro: FaultyTakaro
     server: RedisServer
     store: Store
     prefix: str
@@ -165,7 +165,8 @@ async def scene(
     monkeypatch.setattr(leases, "TTL_MS", 1_000)
     monkeypatch.setattr(leases, "TRUSTED_FOR_S", 0.7)
     await store.send("DEL", UPLINKS)
-    async with TakaroSim(registration_tokens={TOKEN}, ask_location=False, request_timeout_s=1.0) as takaro:
+    async with FaultyTakaro(registration_tokens={TOKEN}, ask_location=False) as takaro:
+        takaro.request_timeout_s = 1.0
         made = Scene(takaro, redis_server, store, slug)
         yield made
         for uplink in made.uplinks:

@@ -18,13 +18,13 @@ from services.relay.store.client import Store
 from services.relay.store.command_stream import CommandStream
 from services.sim.takaro import requests
 from services.sim.takaro.records import Answer
-from services.sim.takaro.server import TakaroSim
 from services.uplink.connection.identify_turns import IdentifyTurns
 from services.uplink.context import UplinkContext
 from services.uplink.ownership import fleet, heartbeat, members
 from services.uplink.ownership.fleet import Fleet
 from services.uplink.ownership.instance_owner import LOOK_ELSEWHERE_EVERY_S, InstanceOwner
 from services.uplink.reporting.metrics import UplinkMetrics
+from tests.support.faulty_takaro import FaultyTakaro
 from tests.support.linked import TOKEN, until
 from tests.support.log_lines import without_repetitions
 
@@ -33,7 +33,7 @@ from tests.support.log_lines import without_repetitions
 class Scene:
     """A Takaro, a store, and uplinks that share instances; the test is the mods."""
 
-    takaro: TakaroSim
+    takaro: FaultyTakaro
     store: Store
     slug: str
     uplinks: dict[asyncio.Task[None], Fleet] = field(default_factory=dict)
@@ -90,7 +90,7 @@ async def scene(store: Store, slug: str, monkeypatch: pytest.MonkeyPatch) -> Asy
     monkeypatch.setattr(fleet, "RENEW_EVERY_S", 0.1)
     monkeypatch.setattr(heartbeat, "BEAT_EVERY_S", 0.1)
     await store.send("DEL", UPLINKS)
-    async with TakaroSim(registration_tokens={TOKEN}, ask_location=False) as takaro:
+    async with FaultyTakaro(registration_tokens={TOKEN}, ask_location=False) as takaro:
         scene = Scene(takaro, store, slug)
         yield scene
         await asyncio.gather(*map(cancelled, scene.uplinks))

@@ -16,12 +16,12 @@ from services.relay.service.settings import Instance
 from services.relay.store.client import Store
 from services.relay.store.event_stream import EventBatch, EventStream, PostedEvent, digest
 from services.sim.ports import free_port
-from services.sim.takaro.server import TakaroSim
 from services.uplink.connection.identify_turns import IdentifyTurns
 from services.uplink.context import UplinkContext
 from services.uplink.ownership import fleet
 from services.uplink.ownership.fleet import Fleet
 from services.uplink.reporting.metrics import UplinkMetrics
+from tests.support.faulty_takaro import FaultyTakaro
 from tests.support.linked import until
 
 TOKEN = "the-registration-token"
@@ -135,14 +135,14 @@ async def test_a_command_that_fails_is_counted_for_its_instance_and_a_read_is_no
 
 
 async def test_a_refused_identify_is_counted_by_its_reason(scene: Scene) -> None:
-    async with TakaroSim(registration_tokens={"another token"}) as takaro:
+    async with FaultyTakaro(registration_tokens={"another token"}) as takaro:
         uplink = scene.start(takaro.url)
         name, reason = "dayz_relay_takaro_identify_refused_total", {"reason": "registration_token"}
         await until(lambda: (uplink.registry.get_sample_value(name, reason) or 0) >= 1)
 
 
 async def test_with_takaro_the_metrics_show_deliveries_and_their_latency(scene: Scene) -> None:
-    async with TakaroSim(registration_tokens={TOKEN}, ask_location=False) as takaro:
+    async with FaultyTakaro(registration_tokens={TOKEN}, ask_location=False) as takaro:
         uplink = scene.start(takaro.url)
         await until(lambda: uplink.shows(scene.slug, "instance_events_total") == 0)
         await scene.append(player(1), player(2), line("one"))
@@ -158,7 +158,7 @@ async def test_an_instance_has_metrics_at_one_uplink_at_a_time(scene: Scene) -> 
     def owners() -> list[Uplink]:
         return [one for one in scene.uplinks if one.shows(scene.slug, "backlog_events") is not None]
 
-    async with TakaroSim(registration_tokens={TOKEN}, ask_location=False) as takaro:
+    async with FaultyTakaro(registration_tokens={TOKEN}, ask_location=False) as takaro:
         for _ in range(2):
             scene.start(takaro.url)
         await until(lambda: len(owners()) == 1)
@@ -195,7 +195,7 @@ async def test_one_uplink_shows_the_backlog_of_a_server_without_a_token(scene: S
 
 
 async def test_a_server_keeps_its_metrics_when_it_gets_a_token(scene: Scene) -> None:
-    async with TakaroSim(registration_tokens={TOKEN}, ask_location=False) as takaro:
+    async with FaultyTakaro(registration_tokens={TOKEN}, ask_location=False) as takaro:
         uplink = scene.start(takaro.url, token=None)
         await until(lambda: uplink.shows(scene.slug, "backlog_events") == 0)
         (instance,) = uplink.fleet.instances.values()

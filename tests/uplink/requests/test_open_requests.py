@@ -15,13 +15,13 @@ from services.relay.service.lifecycle import cancelled
 from services.relay.store.client import Store
 from services.sim.takaro import requests
 from services.sim.takaro.records import Answer
-from services.sim.takaro.server import TakaroSim
 from services.uplink.connection import socket_session
 from services.uplink.events import delivery
 from services.uplink.events.pump import EventPump
 from services.uplink.requests import handler
 from services.uplink.requests.mirror.mirror import Mirror
 from services.uplink.takaro import frames
+from tests.support.faulty_takaro import FaultyTakaro
 from tests.support.linked import TOKEN, Linked, Uplink, until
 from tests.support.log_lines import without_repetitions
 
@@ -34,7 +34,7 @@ SOON_S = 5.0
 
 @pytest.fixture
 async def linked(store: Store, slug: str) -> AsyncIterator[Linked]:
-    async with TakaroSim(registration_tokens={TOKEN}, ask_location=False) as takaro:
+    async with FaultyTakaro(registration_tokens={TOKEN}, ask_location=False) as takaro:
         linked = Linked(takaro, store, slug)
         yield linked
         await linked.end()

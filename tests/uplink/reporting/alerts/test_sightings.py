@@ -12,12 +12,12 @@ from services.relay.service.lifecycle import cancelled
 from services.relay.service.settings import Instance
 from services.relay.store.client import Store
 from services.relay.store.event_stream import EventBatch, EventStream, PostedEvent, digest
-from services.sim.takaro.server import TakaroSim
 from services.uplink.connection.identify_turns import IdentifyTurns
 from services.uplink.context import UplinkContext
 from services.uplink.ownership import fleet
 from services.uplink.ownership.fleet import Fleet
 from services.uplink.reporting.metrics import UplinkMetrics
+from tests.support.faulty_takaro import FaultyTakaro
 from tests.support.linked import line, until
 
 
@@ -31,7 +31,7 @@ async def test_a_refused_link_and_a_backlog_are_seen(
         identity_token=SecretStr(f"identity-{slug}"),
         registration_token=SecretStr("a wrong one"),
     )
-    async with TakaroSim(registration_tokens={"the right one"}) as takaro:
+    async with FaultyTakaro(registration_tokens={"the right one"}) as takaro:
         around = UplinkContext(
             takaro.url, store, UplinkMetrics(CollectorRegistry()), IdentifyTurns(store), 50.0
         )
