@@ -204,6 +204,35 @@ async def test_search_and_state_narrow_the_table(page: Page) -> None:
     assert await page.locator("tbody th a").text_content() == "Server other"
 
 
+async def test_the_table_is_filtered_while_one_types(page: Page) -> None:
+    await page.get_by_label("Search by name").press_sequentially("oth")
+    await expect(page.locator("tbody tr")).to_have_count(1, timeout=WITHIN_MS)
+    await expect(page.locator("tbody th a")).to_have_text("Server other")
+    await expect(page).to_have_url(re.compile(r"q=oth"))
+    await expect(page.locator("#link")).to_have_text("live")
+    await page.reload()
+    await expect(page.locator("tbody tr")).to_have_count(1)
+
+
+async def test_the_menu_of_a_row_stays_open_and_leads_to_what_it_names(side: Side, page: Page) -> None:
+    await page.get_by_label("Act on Server solo").click()
+    await join(side, person(7))  # the table is replaced under the open menu
+    link = page.locator("tr", has=page.locator("#of-solo")).get_by_role("link", name="Mod config")
+    await asyncio.sleep(2)
+    await link.click()
+    config = page.get_by_text('"TakaroApiUrl"')
+    await expect(config).to_be_visible()
+    assert key("solo") not in (await config.text_content() or "")
+    await page.get_by_role("button", name="Show with the mod key").click()
+    await expect(page.locator("#config-text")).to_contain_text(f"/k/{key('solo')}")
+
+
+async def test_players_are_listed_with_where_they_are(side: Side, page: Page) -> None:
+    await join(side, person(8, "Zoë Q"))
+    await visit(page, "solo")
+    await expect(page.locator("#players tr", has_text="Zoë Q")).to_contain_text("ms", timeout=WITHIN_MS)
+
+
 async def test_a_state_is_chosen_by_keyboard_before_anything_is_shown(page: Page) -> None:
     before = page.url
     await page.get_by_label("State").focus()

@@ -46,11 +46,11 @@ async def served(store: Store, slugs: list[str]) -> AsyncIterator[str]:
     directory = Directory(settings, None, {}, store, lambda _: None)
     pages = FastAPI(openapi_url=None)
     live = add_page(pages, settings, directory, store, ModapiMetrics(CollectorRegistry()))
-    door = bind("127.0.0.1", 0, "the test's port")
-    listening = Listener.of(pages).listen(door)
+    port = bind("127.0.0.1", 0, "the test's port")
+    listening = Listener.of(pages).listen(port)
     tasks = [asyncio.create_task(one) for one in (live.run(), directory.watch(lambda _: None), listening)]
     await directory.complete.wait()
-    yield f"http://127.0.0.1:{door.getsockname()[1]}"
+    yield f"http://127.0.0.1:{port.getsockname()[1]}"
     for task in tasks:
         await cancelled(task)
 
