@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install
 
-.PHONY: up demo test lint types unit flows faults faults-short hostile hostile-short mutants fuzz image-test bench docs pins clean
+.PHONY: up demo test lint types unit flows faults faults-short hostile hostile-short mutants fuzz image-test compose-test fresh-test bench docs pins clean
 
 up: $(VENV)/.ready
 	@$(BIN)/dayz-relay up --config relay.toml --data data
@@ -14,7 +14,7 @@ up: $(VENV)/.ready
 demo: $(VENV)/.ready
 	@$(BIN)/dayz-relay demo
 
-test: $(VENV)/.ready-dev lint types unit flows faults-short hostile-short
+test: $(VENV)/.ready-dev lint types unit flows faults-short hostile-short compose-test
 
 lint: $(VENV)/.ready-dev
 	$(BIN)/ruff format --check services tests docs bench deploy
@@ -30,7 +30,7 @@ types: $(VENV)/.ready-dev
 # Pure code and single services: fast, side by side.
 unit: $(VENV)/.ready-dev
 	tests/install-packages
-	$(BIN)/pytest -n 2 -m "not flow and not faults_short and not hostile"
+	$(BIN)/pytest -n 2 -m "not flow and not faults_short and not hostile and not compose"
 
 # Whole processes against a real store, the simulators on both ends.
 flows: $(VENV)/.ready-dev
@@ -73,6 +73,16 @@ faults: $(VENV)/.ready-dev
 image-test: $(VENV)/.ready-dev
 	tests/install-packages debootstrap
 	$(BIN)/python -m tests.deploy.image
+
+# docker-compose.yml on the engine of this machine, or on one of its own (as root, on Debian). Four minutes at most.
+compose-test: $(VENV)/.ready-dev
+	$(BIN)/pytest -n 0 -m compose tests/deploy
+
+# The first steps of a stranger in new roots of Debian 12 and 13: their Python, and nothing installed. As root, on Debian
+# or Ubuntu; half an hour. `python -m tests.deploy.fresh --suite trixie --step demo` does one of them.
+fresh-test: $(VENV)/.ready-dev
+	tests/install-packages debootstrap
+	$(BIN)/python -m tests.deploy.fresh
 
 # The figures of bench/RESULTS.md, on this machine with nothing else running. Half an hour.
 bench: $(VENV)/.ready-dev

@@ -1,0 +1,257 @@
+"""docker-compose.yml on a real engine: `make compose-test`. The tests use one project, in this order."""
+
+import http.client
+import json
+import re
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from services.sim.ports import free_port
+from tests.deploy.compose import ROOT
+from tests.deploy.engine import IMAGE, NoEngine, Project, engine, project
+
+pytestmark = [pytest.mark.compose, pytest.mark.timeout(600)]
+
+NAME = 'Müller\'s DayZ #1 "PvP" $hop | x'
+PASSWORD = '/#?%\\"$:@ x'
+RELAY = ["redis", "modapi", "uplink"]
+README = (ROOT / "deploy" / "README.md").read_text()
+UPGRADE = ["docker compose build", "docker compose stop uplink && docker compose up --detach"]
+WITHIN_S = 60.0
+
+
+@pytest.fixture(scope="module")
+def relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """What the three steps lead to, with a simulated Takaro beside it."""
+    try:
+        with engine() as found:
+            made = project(
+                found,
+                tmp_path_factory.mktemp("clone"),
+                COMPOSE_PROJECT_NAME="dayz-relay-test",
+                MODS_PORT=str(free_port()),
+                ADMIN_PORT=str(free_port()),
+                TAKARO_WS_URL="ws://demo-takaro:8090/",
+            )
+            try:
+                start(made)
+                yield made
+            finally:
+                made.compose("--profile", "*", "down", "--volumes", "--timeout", "1", check=False)
+                found.docker("image", "rm", "--force", IMAGE, check=False)
+    except NoEngine as reason:
+        pytest.skip(str(reason))
+
+
+def start(made: Project) -> None:
+    environ = {"TAKARO_SERVER_NAME": NAME, "TAKARO_REGISTRATION_TOKEN": "demo-registration-token"}
+    subprocess.run(
+        [made.folder / "setup.sh"],
+        env=environ | {"PATH": "/usr/bin:/bin"},
+        stdin=subprocess.DEVNULL,
+        check=True,
+    )
+    (made.folder / "secrets" / "redis_password").write_text(PASSWORD)
+    made.compose("up", "--build", "--detach")
+    made.compose("--profile", "demo", "up", "--detach", "--no-deps", "demo-takaro")
+
+
+def healthy(made: Project) -> bool:
+    running = made.containers()
+    return running.keys() >= set(RELAY) and all(
+        made.inspect(name, "{{.State.Health.Status}}") == "healthy" for name in RELAY
+    )
+
+
+def until(true: Callable[[], object], made: Project) -> None:
+    deadline_s = time.monotonic() + WITHIN_S
+    while not true():
+        assert time.monotonic() < deadline_s, made.compose("logs", "--tail", "20", *RELAY)
+        time.sleep(0.3)
+
+
+def delivered(made: Project) -> set[int]:
+    """The numbers of the events that Takaro has."""
+    return {int(number) for number in re.findall(r"event-(\d+)\b", made.compose("logs", "demo-takaro"))}
+
+
+class Mod:
+    """Sends events one by one, each until it is accepted."""
+
+    def __init__(self, made: Project) -> None:
+        self.accepted = 0
+        self._relay = made
+        self._port = int(made.environ["MODS_PORT"])
+        self._key = (made.folder / "secrets" / "mod_key").read_text()
+
+    def send(self) -> None:
+        """Raises OSError or HTTPException if nobody answers; an event that was not accepted comes again."""
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=10)
+        try:
+            body = json.dumps({"events": [{"type": "log", "msg": f"event-{self.accepted + 1}"}]})
+            connection.request("POST", f"/k/{self._key}/gameserver/1/events", body)
+            answer = connection.getresponse()
+            answer.read()
+        finally:
+            connection.close()
+        self.accepted += answer.status == 200
+
+    def wait_for(self, accepted: int) -> None:
+        """Until so many were accepted since the beginning."""
+        until(lambda: self.accepted >= accepted, self._relay)
+
+    @contextmanager
+    def sending(self) -> Iterator[None]:
+        """Some twenty a second."""
+        ended = threading.Event()
+
+        def sender() -> None:
+            while not ended.wait(0.05):
+                try:
+                    self.send()
+                except (OSError, http.client.HTTPException):
+                    continue
+
+        thread = threading.Thread(target=sender)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+
+@pytest.fixture(scope="module")
+def mod(relay: Project) -> Mod:
+    return Mod(relay)
+
+
+def kill(made: Project, service: str) -> None:
+    """As the kernel would. What `docker kill` ends, an engine does not start again."""
+    pid = made.inspect(service, "{{.State.Pid}}")
+    as_root = ["--pid", "host", "--user", "0", "--network", "none", "--entrypoint", "sh"]
+    made.engine.docker("run", "--rm", *as_root, IMAGE, "-c", f"kill -9 {pid}")
+    until(lambda: made.inspect(service, "{{.State.Pid}}") not in (pid, "0"), made)
+
+
+def starts(made: Project, since: str) -> list[str]:
+    """The services whose containers have started since then, once for each start."""
+    now = f"{time.time():.3f}"
+    events = made.engine.docker(
+        "events", "--since", since, "--until", now, "--filter", "event=start", "--format", "{{json .Actor}}"
+    )
+    actors = [json.loads(line)["Attributes"] for line in events.splitlines()]
+    return sorted(str(one["com.docker.compose.service"]) for one in actors)
+
+
+def test_three_steps_lead_to_a_server_that_is_linked_by_its_whole_name(relay: Project) -> None:
+    until(lambda: f"{NAME}: identified" in relay.compose("logs", "demo-takaro"), relay)
+    until(lambda: healthy(relay), relay)
+    assert (
+        f"    {NAME}\n"
+        in subprocess.run(
+            [relay.folder / "setup.sh"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True
+        ).stdout
+    )
+
+
+def test_no_event_is_lost_when_each_part_is_killed(relay: Project, mod: Mod) -> None:
+    with mod.sending():
+        for service in RELAY:
+            kill(relay, service)
+            mod.wait_for(mod.accepted + 20)
+    sent = set(range(1, mod.accepted + 1))
+    assert len(sent) >= 60
+    until(lambda: sent <= delivered(relay), relay)
+
+
+def test_a_second_up_starts_nothing_anew(relay: Project) -> None:
+    before = relay.containers()
+    relay.compose("up", "--build", "--detach")
+    assert relay.containers() == before
+
+
+def test_the_upgrade_starts_each_service_once(relay: Project) -> None:
+    assert all(line in README for line in UPGRADE)
+    with (relay.folder / "deploy" / "healthcheck.py").open("a") as file:  # what is built last
+        file.write("# a newer version\n")
+    since, before = f"{time.time():.3f}", relay.containers()
+    for line in UPGRADE:
+        for command in line.split(" && "):
+            relay.compose(*command.split()[2:])
+    assert starts(relay, since) == ["modapi", "uplink"]
+    assert relay.containers()["redis"] == before["redis"]
+
+
+def test_commands_have_a_memory_limit_of_their_own_and_start_nothing(relay: Project) -> None:
+    since = f"{time.time():.3f}"
+    assert NAME[:20] in relay.compose("run", "--rm", "cli", "status", check=False)
+    assert f"name = {json.dumps(NAME, ensure_ascii=False)}" in relay.compose("run", "--rm", "cli", "check")
+    assert starts(relay, since) == ["cli", "cli"]
+    limits = relay.compose("--profile", "cli", "config", "--format", "json")
+    assert json.loads(limits)["services"]["cli"]["deploy"]["resources"]["limits"]["memory"]
+
+
+def test_a_copy_of_redis_brings_back_what_waited_for_takaro(relay: Project, mod: Mod) -> None:
+    relay.compose("stop", "demo-takaro")
+    first = mod.accepted + 1
+    until(lambda: mod.send() or mod.accepted >= first + 4, relay)
+    relay.compose("run", "--rm", "backup", "now")
+    (copy,) = (relay.folder / "backups").glob("*.tar.gz")
+    refused = relay.compose("run", "--rm", "backup", "restore", copy.name, check=False)
+    assert "Redis runs: docker compose stop" in refused
+    relay.compose("down", "--volumes")
+    relay.compose("run", "--rm", "backup", "restore", copy.name)
+    relay.compose("up", "--detach")
+    relay.compose("--profile", "demo", "up", "--detach", "--no-deps", "demo-takaro")
+    until(lambda: set(range(first, mod.accepted + 1)) <= delivered(relay), relay)
+
+
+@pytest.mark.parametrize("wrong", ["9088", "127.0.0.1:9088"])
+def test_an_address_with_a_port_publishes_nothing(relay: Project, wrong: str) -> None:
+    assert "invalid ip address" in relay.compose("config", check=False, ADMIN_ADDRESS=wrong).lower()
+
+
+def test_a_config_folder_that_is_missing_or_closed_is_told_in_one_line(relay: Project) -> None:
+    config = relay.folder / "config"
+    try:
+        config.chmod(0o700)
+        told = relay.compose("run", "--rm", "cli", "check", check=False)
+        assert "relay.toml: cannot be looked at: Permission denied" in told and "Traceback" not in told
+        config.rmdir()
+        assert "config" in relay.compose("run", "--rm", "cli", "check", check=False)
+        assert not config.exists()
+    finally:
+        shutil.rmtree(config, ignore_errors=True)
+        config.mkdir(mode=0o755)
+
+
+def test_the_line_that_removes_the_demo_leaves_nothing(relay: Project) -> None:
+    (line,) = re.findall(r"`docker compose (.* down --volumes)`", README)
+    demo = ("--env-file", "deploy/demo/compose.env")
+    environ = {"COMPOSE_PROJECT_NAME": "dayz-relay-demo"}
+    relay.compose(*demo, "--profile", "demo", "--profile", "monitoring", "create", **environ)
+    of_demo = ("ps", "--all", "--quiet", "--filter", "label=com.docker.compose.project=dayz-relay-demo")
+    assert len(relay.engine.docker(*of_demo).split()) == 9
+    relay.compose(*line.split(), **environ)
+    assert relay.engine.docker(*of_demo) == ""
+
+
+def test_each_service_ends_by_itself_when_it_is_stopped(relay: Project) -> None:
+    ids = relay.containers()
+    relay.compose("stop")
+    for service in RELAY:
+        assert relay.engine.docker("inspect", "--format", "{{.State.ExitCode}}", ids[service]).strip() == "0"
+
+
+def test_the_clone_is_as_git_has_it(relay: Project, tmp_path: Path) -> None:
+    """Nothing that was made belongs to somebody else, so that the owner can remove it."""
+    owner = relay.folder.stat().st_uid
+    assert {path.stat().st_uid for path in relay.folder.rglob("*")} == {owner}
