@@ -8,14 +8,15 @@ from rich.text import Text
 
 from services.cli.tables import Part, Rows, cut, label
 from services.cli.terminal import ago, many, runnable, safe
-from services.modapi.page.words import BADGES, Severity, level, link_word
+from services.modapi.fleet.rows import LEVEL_WORDS, Level, level
+from services.modapi.page.words import link_word
 from services.relay.instances.diagnosis import Problem
 from services.relay.instances.entries import ServedEntry
 from services.relay.instances.facts import Facts
 from services.relay.protocol.link_states import LinkState
 from services.relay.protocol.vocabulary import SILENT_AFTER_S
 
-COLOURS = {Severity.BAD: "red", Severity.WARN: "yellow", Severity.GOOD: "green", Severity.OFF: "dim"}
+COLOURS = {Level.BAD: "red", Level.WARN: "yellow", Level.GOOD: "green", Level.OFF: "dim"}
 
 HEAD = ("STATE", "SLUG", "NAME", "GAME SERVER", "TAKARO", "PLAYERS", "WAITING", "DEAD", "UPLINK")
 NUMBERS = ("PLAYERS", "WAITING", "DEAD")
@@ -36,12 +37,12 @@ class FleetRow(NamedTuple):
     problems: list[Problem]
 
     @property
-    def level(self) -> Severity:
+    def level(self) -> Level:
         return level(self.entry.disabled, self.problems)
 
     @property
     def state(self) -> Text:
-        return Text(BADGES[self.level], COLOURS[self.level])
+        return Text(LEVEL_WORDS[self.level], COLOURS[self.level])
 
 
 def overview(rows: Sequence[FleetRow], columns: int | None = None, most: int | None = None) -> list[Part]:
@@ -58,8 +59,8 @@ def overview(rows: Sequence[FleetRow], columns: int | None = None, most: int | N
 
 def _summary(rows: Sequence[FleetRow]) -> str:
     levels = Counter(row.level for row in rows)
-    order = (Severity.GOOD, Severity.WARN, Severity.BAD, Severity.OFF)
-    told = [f"{levels[one]:,} {BADGES[one]}" for one in order if levels[one] or one is Severity.GOOD]
+    order = (Level.GOOD, Level.WARN, Level.BAD, Level.OFF)
+    told = [f"{levels[one]:,} {LEVEL_WORDS[one]}" for one in order if levels[one] or one is Level.GOOD]
     players = [row.facts.players for row in rows if row.facts.players is not None]
     return f"{', '.join(told)}; {many(sum(players), 'player') if players else '? players'}"
 

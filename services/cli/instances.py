@@ -122,7 +122,9 @@ async def change(
         raise ConfigError("nothing is to be changed: give --name, --registration-token-file or both")
     if name is not None:
         _valid(DisplayName, name, "--name")
-    await relay.registry.patch(slug, InstanceUpdate(name, token.get_secret_value() if token else None))
+    await relay.registry.patch(
+        slug, InstanceUpdate(name, registration_token=token.get_secret_value() if token else None)
+    )
     _warn(await _equal_name(relay, slug))
     given = {"name": name, "registration token": token}
     changed = " and ".join(what for what, value in given.items() if value is not None)

@@ -16,7 +16,7 @@ from services.cli.opened_relay import OpenedRelay
 from services.cli.tables import Part, console_for, label, show
 from services.cli.terminal import ago, moment, print_json, runnable, safe
 from services.cli.watching import until_nobody_watches
-from services.modapi.page.words import Severity
+from services.modapi.fleet.rows import Level
 from services.relay.instances.diagnosis import Problem, diagnose_all
 from services.relay.instances.entries import ServedEntry
 from services.relay.instances.facts import Facts, facts_of_all
@@ -41,7 +41,7 @@ async def run(relay: OpenedRelay, *, slug: str | None, once: bool, as_json: bool
     else:
         await until_nobody_watches(_watch(relay, rows, notes))
         return 0
-    return int(any(row.level is Severity.BAD for row in rows))
+    return int(any(row.level is Level.BAD for row in rows))
 
 
 async def _watch(relay: OpenedRelay, rows: list[FleetRow], notes: list[Problem]) -> None:
@@ -86,7 +86,7 @@ async def _print_one(relay: OpenedRelay, slug: str, *, as_json: bool) -> int:
     row = next(row for row in rows if row.entry.instance.slug == slug)
     if as_json:
         print_json(_plain(row))
-        return int(row.level is Severity.BAD)
+        return int(row.level is Level.BAD)
     entry, facts, problems = row
     parts: list[Part] = [*_noted(notes), ""] if notes else []
     slug_in_bold = (entry.instance.slug, "bold")
@@ -97,7 +97,7 @@ async def _print_one(relay: OpenedRelay, slug: str, *, as_json: bool) -> int:
         parts += ["", Text.assemble(mark, f"  {safe(problem.what)}")]
         parts.append(Text.assemble(("fix", "dim"), f"      {safe(runnable(problem.fix))}"))
     show(*parts)
-    return int(row.level is Severity.BAD)
+    return int(row.level is Level.BAD)
 
 
 def _details(entry: ServedEntry, facts: Facts) -> list[tuple[str, str]]:
@@ -141,7 +141,7 @@ def _plain(row: FleetRow) -> dict[str, Any]:
         "name": entry.instance.name,
         "origin": entry.origin.value,
         "served": entry.active,
-        "up": entry.active and row.level is not Severity.BAD,
+        "up": entry.active and row.level is not Level.BAD,
         **told,
         "problems": [asdict(problem) for problem in problems],
     }

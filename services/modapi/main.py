@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from services.modapi.admin.api import add_api
 from services.modapi.admin.authentication import StillThere
 from services.modapi.app import make_app
+from services.modapi.fleet.view import FleetView
 from services.modapi.metrics import ModapiMetrics
 from services.modapi.page.routes import add_page
 from services.modapi.served_instances import ServedInstances
@@ -60,8 +61,9 @@ async def serve(settings: Settings, config: Path | None = None) -> None:
             lambda: lifecycle.not_ready(store),
             lambda: {**lifecycle.about(store), **directory.about()},
         )
-        add_api(pages, directory, store, settings.modapi.admin_token)
-        live = add_page(pages, settings, directory, store, metrics)
+        fleet = FleetView(directory, store, settings.modapi, metrics.service.faults)
+        add_api(pages, fleet, store, settings.modapi)
+        live = add_page(pages, settings, fleet, store, metrics)
         trusting = asyncio.create_task(lifecycle.trust(store))
         kept_going = partial(metrics.service.faults.kept_going, logger)
         watching = asyncio.create_task(kept_going(lambda: directory.watch(served_instances.update)))

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from services.cli.fleet import FleetRow, overview
-from services.relay.instances.diagnosis import Problem
+from services.relay.instances.diagnosis import Problem, ProblemCode
 from services.relay.instances.entries import Origin, ServedEntry
 from services.relay.instances.facts import Facts
 from services.relay.service.settings import Instance
@@ -14,8 +14,8 @@ from tests.support.facts import NOW_MS, UP
 from tests.support.shown import shown
 
 FACTS = replace(UP, uplink="host-1234", contact_ms=NOW_MS - 10_000, players=7)
-DOWN = Problem(True, "it is away", "look")
-NOTE = Problem(False, "it is slow", "wait")
+DOWN = Problem(ProblemCode.SILENT, True, "it is away", "look")
+NOTE = Problem(ProblemCode.SILENT, False, "it is slow", "wait")
 
 
 def row(slug: str, *problems: Problem, facts: Facts = FACTS, disabled: bool = False) -> FleetRow:

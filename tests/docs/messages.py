@@ -18,6 +18,8 @@ ERRORS = {
     "NotCarriedOut",
     "StoreRefused",
     "InstanceConflict",
+    "RotationUnderWay",
+    "IdempotencyConflict",
     "NoSuchInstance",
     "TooFewReplicas",
 }

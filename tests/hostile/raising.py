@@ -22,7 +22,7 @@ def spill(self: Any, *args: Any, **more: Any) -> NoReturn:
 if __name__ == "__main__":
     for kind, name in (
         (EventIntake, "take"),
-        (ModCommands, "take"),
+        (ModCommands, "poll_answer"),
         (ModCommands, "take_result"),
         (RequestHandler, "take"),
     ):

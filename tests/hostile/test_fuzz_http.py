@@ -30,12 +30,19 @@ THOROUGH = settings(
 )
 
 ADMIN_CALLS = [
-    ("GET", "/instances"),
-    ("POST", "/instances"),
-    ("GET", "/instances/{slug}"),
-    ("PATCH", "/instances/{slug}"),
-    ("DELETE", "/instances/{slug}"),
-    ("POST", "/instances/{slug}/rotate"),
+    ("GET", "/servers"),
+    ("POST", "/servers"),
+    ("GET", "/servers/{slug}"),
+    ("PATCH", "/servers/{slug}"),
+    ("DELETE", "/servers/{slug}"),
+    ("POST", "/servers/{slug}/rotate"),
+    ("POST", "/servers/{slug}/enable"),
+    ("POST", "/servers/{slug}/disable"),
+    ("GET", "/fleet"),
+    ("GET", "/relay"),
+    ("GET", "/tokens"),
+    ("POST", "/tokens"),
+    ("DELETE", "/tokens/{name}"),
 ]
 BASE = "/k/{key}/gameserver"
 MOD_CALLS = [
@@ -92,13 +99,13 @@ def call_with_everything(schema: Any, method: str, path: str, url: str, **more: 
 
 @pytest.mark.parametrize(("method", "path"), ADMIN_CALLS)
 def test_the_admin_api_does_as_it_says(served: RelayProcess, method: str, path: str) -> None:
-    described = httpx.get(f"{served.modapi.admin}/api/openapi.json").json()
+    described = httpx.get(f"{served.modapi.admin}/api/v1/openapi.json").json()
     assert {(verb.upper(), where) for where, verbs in described["paths"].items() for verb in verbs} == set(
         ADMIN_CALLS
     )
     schema = schemathesis.openapi.from_dict(described)
     headers = {"authorization": f"Bearer {ADMIN_TOKEN}"}
-    call_with_everything(schema, method, path, f"{served.modapi.admin}/api", headers=headers)
+    call_with_everything(schema, method, path, f"{served.modapi.admin}/api/v1", headers=headers)
 
 
 @pytest.mark.parametrize(("method", "path"), MOD_CALLS)

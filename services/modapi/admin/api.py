@@ -1,254 +1,126 @@
-"""The admin API: hosting panels list, add, change and remove instances while the relay runs.
+"""The admin API, `/api/v1`: what hosting panels, the command line and scripts use.
 
-It answers on the admin port only, and to nobody without the admin token: not on loopback either, where any
-page in an operator's browser could call it.
+It answers on the admin port only, and to nobody without a token: not on loopback either, where any page in an
+operator's browser could call it.
 """
 
-import asyncio
-import json
-from collections.abc import Mapping
-from typing import Annotated
+from importlib.metadata import version
+from typing import Any
 
-from fastapi import Depends, FastAPI, Header, Query, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi import APIRouter, Depends, FastAPI
+from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
-from starlette.exceptions import HTTPException
+from pydantic import SecretStr
 
+from services.modapi.admin import models, old_api, problems
 from services.modapi.admin.authentication import AdminAuthentication
-from services.relay.instances.directory import Directory
-from services.relay.instances.entries import ServedEntry, active
-from services.relay.instances.once import Once
-from services.relay.instances.overview import InstanceView, overview
-from services.relay.instances.records import InstanceUpdate
-from services.relay.instances.registry import OVERLAP_S, Issued
-from services.relay.protocol.errors import InstanceConflict, NoSuchInstance, StoreError
-from services.relay.service.http.listener import no_such_call
-from services.relay.service.logs import clean
-from services.relay.service.settings import Instance
-from services.relay.service.settings_values import DisplayName, Slug, Token
-from services.relay.service.settings_warnings import equal_name, guessable
+from services.modapi.admin.servers import ServerCalls
+from services.modapi.admin.tokens import AdminTokens
+from services.modapi.admin.views import fleet_of
+from services.modapi.fleet.view import FleetView
+from services.relay.service.settings import ModApi
 from services.relay.store.client import Store
 
-_SCHEME = HTTPBearer(auto_error=False, description="admin_token of [modapi]")  # judged by Guard
-
-
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
-
-
-class NewInstance(_Body):
-    """An instance to add. Without an identity token it gets a new one: Takaro sees a new server then."""
-
-    slug: Slug
-    name: DisplayName
-    identity_token: Token | None = None
-    registration_token: Annotated[
-        Token | None, Field(description="its own; without one that of [takaro] in relay.toml serves")
-    ] = None
-    disabled: bool = False
-
-
-class InstanceChange(_Body):
-    """What is to be changed; what is left out stays. `null` takes the registration token away."""
-
-    name: DisplayName | None = None
-    registration_token: Token | None = None
-    disabled: bool | None = None
-
-
-class Rotation(_Body):
-    """How long the key before the new one still opens, and whether an older one may end now."""
-
-    overlap_s: Annotated[
-        float, Field(ge=0, le=90 * 24 * 3600, description="seconds for which the key before still opens")
-    ] = OVERLAP_S
-    force: Annotated[
-        bool, Field(description="also while an earlier rotation runs (else 409): its old key ends now")
-    ] = False
-
-
-IdempotencyKey = Annotated[
-    str | None,
-    Header(
-        min_length=1,
-        max_length=255,
-        pattern="^[!-~]+$",
-        description=(
-            "Any word that is new for each call, as a UUID. A repeat with the same word and body,"
-            " within a day, gets the same key and changes nothing: send it again when no answer came."
-            " 409 if the word was used for another call, or if its key opens no longer. The last 16 of"
-            " each server are remembered."
-        ),
-    ),
+_SCHEME = HTTPBearer(  # AdminAuthentication checks it
+    auto_error=False, description="`admin_token` of [modapi], or a token that `create_token` has made"
+)
+_TAGS = [
+    {"name": "servers", "description": "The DayZ servers: their state, and what is done with them."},
+    {"name": "fleet", "description": "All servers in numbers, and the relay itself."},
+    {"name": "tokens", "description": "Who may use this API."},
 ]
+_ERRORS = (400, 401, 403, 404, 409, 413, 415, 422, 503)
 
 
-class Instances(BaseModel):
-    instances: list[InstanceView]
+def add_api(pages: FastAPI, fleet: FleetView, store: Store, modapi: ModApi) -> None:
+    """Adds `/api/v1`, and the paths of the version before, to the admin port."""
+    tokens = AdminTokens(store, modapi.admin_token)
+    old = old_api.make_api(fleet.directory, store, _secret(modapi.admin_token))
+    pages.mount(
+        "/api/v1", AdminAuthentication(make_api(fleet, store, modapi, tokens), tokens, problems.response)
+    )
+    pages.mount("/api", AdminAuthentication(old, tokens, old_api.refusal))
 
 
-Warnings = Annotated[
-    list[str],
-    Field(
-        description=(
-            "Sentences for whoever asked for this: it was done, and something about it is worth a warning,"
-            " as a name that another server of the same Takaro domain has (Takaro refuses the second)."
-        )
-    ),
-]
-
-
-class Changed(InstanceView):
-    """The instance as it is now."""
-
-    warnings: Warnings
-
-
-class NewKey(InstanceView):
-    """The instance with its new mod key, which is shown this once."""
-
-    mod_key: str
-
-
-class Added(NewKey):
-    """The instance with its mod key and its identity token, which are shown this once."""
-
-    identity_token: str
-    warnings: Warnings
-
-
-class ApiRefusal(BaseModel):
-    """Why it was not done, in a sentence."""
-
-    error: str
-
-
-def add_api(pages: FastAPI, directory: Directory, store: Store, token: SecretStr | None) -> None:
-    """Adds `/api` to the pages of the admin port."""
-    secret = token.get_secret_value() if token else ""
-    pages.mount("/api", AdminAuthentication(_api(directory, store, secret), token))
-
-
-def _api(directory: Directory, store: Store, secret: str) -> FastAPI:
-    refusals = {status: {"model": ApiRefusal} for status in (401, 404, 409, 413, 422, 503)}
+def make_api(fleet: FleetView, store: Store, modapi: ModApi, tokens: AdminTokens) -> FastAPI:
+    """The application behind `/api/v1`."""
     api = FastAPI(
         title="dayz-relay admin API",
+        version=version("dayz-relay"),
+        description=__doc__,
+        openapi_tags=_TAGS,
         docs_url=None,  # its page would load scripts from elsewhere, beside the token that one types into it
         redoc_url=None,
         dependencies=[Depends(_SCHEME)],
-        responses=refusals,  # type: ignore[arg-type]  # its keys may be int, its annotation is invariant
+        responses={status: {"model": problems.ApiProblem} for status in _ERRORS},
+        generate_unique_id_function=_operation_id,
     )
-    registry = directory.registry
-
-    async def view(slug: str) -> InstanceView:
-        return await overview(store, _there(await directory.current(), slug))
-
-    async def changed(slug: str, *warnings: str) -> Changed:
-        entries = await directory.current()
-        seen = await overview(store, _there(entries, slug))
-        served = [entry.instance for entry in active(entries).values()]
-        return Changed(**dict(seen), warnings=[*filter(None, warnings), *equal_name(slug, served)])
-
-    async def new_key(slug: str, issued: Issued) -> NewKey:
-        return NewKey(**dict(await view(slug)), mod_key=issued.mod_key)
-
-    def once(call: str, slug: str, body: _Body, key: str | None) -> Once | None:
-        if key is None:
-            return None
-        fields = {
-            name: value.get_secret_value() if isinstance(value, SecretStr) else value
-            for name, value in body.model_dump().items()
-        }
-        return Once(key, json.dumps([call, slug, fields]), secret)
-
-    @api.get("/instances")
-    async def list_instances() -> Instances:
-        entries = (await directory.current()).values()
-        return Instances(instances=await asyncio.gather(*(overview(store, entry) for entry in entries)))
-
-    @api.post("/instances", status_code=201)
-    async def add_instance(new: NewInstance, idempotency_key: IdempotencyKey = None) -> Added:
-        issued = await registry.create(
-            new.slug,
-            new.name,
-            identity_token=new.identity_token,
-            registration_token=new.registration_token,
-            disabled=new.disabled,
-            once=once("add", new.slug, new, idempotency_key),
-        )
-        identity = issued.record.identity_token
-        added = Instance(slug=new.slug, name=new.name, identity_token=identity)
-        return Added(
-            **dict(await changed(new.slug, guessable(added))),
-            mod_key=issued.mod_key,
-            identity_token=identity.get_secret_value(),
-        )
-
-    @api.get("/instances/{slug}")
-    async def show_instance(slug: str) -> InstanceView:
-        return await view(slug)
-
-    @api.patch("/instances/{slug}")
-    async def change_instance(slug: str, change: InstanceChange) -> Changed:
-        token = change.registration_token.get_secret_value() if change.registration_token else None
-        if "registration_token" in change.model_fields_set and token is None:
-            token = ""
-        await registry.patch(slug, InstanceUpdate(change.name, token, change.disabled))
-        return await changed(slug)
-
-    @api.delete("/instances/{slug}", status_code=204)
-    async def remove_instance(
-        slug: str,
-        purge: Annotated[bool, Query(description="delete its data now, not a day later")] = False,
-    ) -> None:
-        await registry.remove(slug, purge=purge)
-
-    @api.post("/instances/{slug}/rotate")
-    async def rotate_mod_key(
-        slug: str, rotation: Rotation | None = None, idempotency_key: IdempotencyKey = None
-    ) -> NewKey:
-        asked = rotation or Rotation()
-        issued = await registry.rotate(
-            slug,
-            asked.overlap_s,
-            force=asked.force,
-            once=once("rotate", slug, asked, idempotency_key),
-        )
-        return await new_key(slug, issued)
-
-    _tell_refusals(api)
+    api.include_router(ServerCalls(fleet, modapi, _secret(modapi.admin_token)).router())
+    api.include_router(_fleet_calls(fleet, store))
+    api.include_router(_token_calls(tokens))
+    problems.add_handlers(api)
+    describe = api.openapi
+    api.openapi = lambda: _with_media_types(describe())  # type: ignore[method-assign]
     return api
 
 
-def _there(entries: Mapping[str, ServedEntry], slug: str) -> ServedEntry:
-    if slug not in entries:
-        raise NoSuchInstance(f"there is no instance {slug}")
-    return entries[slug]
+def _fleet_calls(fleet: FleetView, store: Store) -> APIRouter:
+    router = APIRouter(tags=["fleet"])
+
+    @router.get("/fleet")
+    async def get_fleet() -> models.FleetCounts:
+        """Count the servers by state and by cause."""
+        return fleet_of(list((await fleet.rows()).values()), fleet.notes)
+
+    @router.get("/relay")
+    async def get_relay() -> models.RelayInfo:
+        """Show the relay itself."""
+        rows = await fleet.rows()
+        return models.RelayInfo(
+            version=version("dayz-relay"),
+            store=store.summary(),
+            uplinks=sorted({row.facts.uplink for row in rows.values()} - {""}),
+            settings_refused=fleet.directory.complaint,
+            restart_needed_for=fleet.directory.waits_for_restart,
+        )
+
+    return router
 
 
-def _tell_refusals(api: FastAPI) -> None:
-    for kind, status in ((NoSuchInstance, 404), (InstanceConflict, 409), (StoreError, 503)):
+def _token_calls(tokens: AdminTokens) -> APIRouter:
+    router = APIRouter(prefix="/tokens", tags=["tokens"])
 
-        async def refused(_: Request, error: Exception, status: int = status) -> JSONResponse:
-            return JSONResponse({"error": clean(str(error))}, status)  # it may name what was sent
+    @router.get("")
+    async def list_tokens() -> models.TokenList:
+        """List the tokens, without their secrets."""
+        return models.TokenList(tokens=await tokens.all())
 
-        api.add_exception_handler(kind, refused)
+    @router.post("", status_code=201)
+    async def create_token(new: models.NewToken) -> models.CreatedToken:
+        """Make a token. It works at once, at every modapi."""
+        return await tokens.create(new.name, new.role)
 
-    async def unreadable(_: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, RequestValidationError)
-        # Its words only: what was sent may hold a secret.
-        lines = [f"{_place(problem['loc'])}: {_words(problem['msg'])}" for problem in error.errors()]
-        return JSONResponse({"error": clean("; ".join(lines))}, 422)
+    @router.delete("/{name}", status_code=204)
+    async def delete_token(name: str) -> None:
+        """Delete a token. It works for two seconds more at the most."""
+        await tokens.delete(name)
 
-    api.add_exception_handler(HTTPException, no_such_call)
-    api.add_exception_handler(RequestValidationError, unreadable)
-
-
-def _place(location: tuple[str | int, ...]) -> str:
-    return ".".join(str(part) for part in location[1:]) or str(location[0])
+    return router
 
 
-def _words(message: str) -> str:
-    return message.removeprefix("Value error, ").replace("Input should be", "must be")
+def _operation_id(route: APIRoute) -> str:
+    return route.name
+
+
+def _with_media_types(description: dict[str, Any]) -> dict[str, Any]:
+    """The description with errors as `application/problem+json`."""
+    for calls in description["paths"].values():
+        for call in calls.values():
+            for status, answer in call["responses"].items():
+                if status[0] in "45" and "application/json" in answer.get("content", {}):
+                    answer["content"] = {problems.MEDIA_TYPE: answer["content"]["application/json"]}
+    return description
+
+
+def _secret(token: SecretStr | None) -> str:
+    return token.get_secret_value() if token else ""

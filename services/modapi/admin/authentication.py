@@ -4,17 +4,21 @@ In front of FastAPI, which reads a body before it asks who sends it. And the doo
 those who still wait.
 """
 
-import hashlib
-import hmac
+from collections.abc import Callable
 
-from pydantic import SecretStr
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from services.modapi.admin.models import Role
+from services.modapi.admin.problems import ApiError, ErrorCode
+from services.modapi.admin.tokens import AdminTokens
 from services.modapi.http.bodies import CutShort, TooLarge, arrival_of, read_body
+from services.relay.protocol.errors import StoreError
 
 MAX_BODY_BYTES = 64 * 1024
 OPEN_PATH = "/openapi.json"
+
+Refusal = Callable[[ErrorCode, str], ASGIApp]
 
 _NO_TOKEN = (
     "the admin API has no token yet: set admin_token (or admin_token_file) under [modapi] in relay.toml,"
@@ -24,29 +28,29 @@ _WRONG_TOKEN = "unknown token: send the admin_token of [modapi] as `Authorizatio
 
 
 class AdminAuthentication:
-    """Lets calls with the admin token through to `app`, and those for its description."""
+    """Lets calls with a token through to `app`, and those for its description.
 
-    def __init__(self, app: ASGIApp, token: SecretStr | None) -> None:
+    `refusal` makes the answer to all others.
+    """
+
+    def __init__(self, app: ASGIApp, tokens: AdminTokens, refusal: Refusal) -> None:
         self._app = app
-        self._digest = _digest(token.get_secret_value().encode()) if token else None
+        self._tokens = tokens
+        self._refusal = refusal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"].removeprefix(scope.get("root_path", "")) == OPEN_PATH:
             await self._app(scope, receive, send)
             return
-        if self._digest is None or not hmac.compare_digest(_digest(_bearer(scope)), self._digest):
-            refusal = JSONResponse(
-                {"error": _WRONG_TOKEN if self._digest else _NO_TOKEN}, 401, {"www-authenticate": "Bearer"}
-            )
-            await refusal(scope, receive, send)
-            return
         try:
+            await self._check_token(scope)
             body = await read_body(scope, receive, MAX_BODY_BYTES)
+            _check_type(scope, body)
+        except ApiError as error:
+            return await self._refusal(error.code, str(error))(scope, receive, send)
         except TooLarge:
-            await JSONResponse({"error": f"the body is over {MAX_BODY_BYTES} bytes"}, 413)(
-                scope, receive, send
-            )
-            return
+            what = f"the body is over {MAX_BODY_BYTES} bytes"
+            return await self._refusal(ErrorCode.TOO_LARGE, what)(scope, receive, send)
         except CutShort:
             return
         given: list[Message] = [{"type": "http.request", "body": body}]
@@ -55,6 +59,18 @@ class AdminAuthentication:
             return given.pop() if given else await receive()
 
         await self._app(scope, again, send)
+
+    async def _check_token(self, scope: Scope) -> None:
+        if not self._tokens.open:
+            raise ApiError(ErrorCode.NO_TOKEN, _NO_TOKEN)
+        try:
+            role = await self._tokens.role(_bearer(scope))
+        except StoreError as error:
+            raise ApiError(ErrorCode.STORE_AWAY, str(error)) from error
+        if role is None:
+            raise ApiError(ErrorCode.WRONG_TOKEN, _WRONG_TOKEN)
+        if role is Role.READ and scope["method"] not in ("GET", "HEAD"):
+            raise ApiError(ErrorCode.READ_ONLY_TOKEN, "this token may only read")
 
 
 class StillThere:
@@ -75,13 +91,20 @@ class StillThere:
         await self._app(scope, receive, send)
 
 
-def _bearer(scope: Scope) -> bytes:
+def _check_type(scope: Scope, body: bytes) -> None:
+    """A page of another site can send a form, or text, without being asked; JSON it cannot."""
+    if not body:
+        return
+    kind = next((value for name, value in scope["headers"] if name == b"content-type"), b"")
+    if kind.partition(b";")[0].strip().lower() != b"application/json":
+        raise ApiError(
+            ErrorCode.UNSUPPORTED_MEDIA_TYPE, "send the body with `content-type: application/json`"
+        )
+
+
+def _bearer(scope: Scope) -> str:
     for name, value in scope["headers"]:
         if name == b"authorization":
             scheme, _, token = value.strip().partition(b" ")
-            return bytes(token.strip()) if scheme.lower() == b"bearer" else b""
-    return b""
-
-
-def _digest(token: bytes) -> bytes:
-    return hashlib.sha256(token).digest()
+            return token.strip().decode("latin-1") if scheme.lower() == b"bearer" else ""
+    return ""

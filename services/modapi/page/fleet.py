@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from services.modapi.fleet.rows import LEVEL_WORDS, Level, ServerRow
 from services.modapi.page.rendering import Fragments, render
-from services.modapi.page.view import SORTS, PageRow, View, choose
-from services.modapi.page.words import BADGES, CAUSES, Severity
+from services.modapi.page.view import SORTS, View, choose
+from services.modapi.page.words import CAUSES
 
 _ONE = {
     "servers": "server",
@@ -19,7 +20,7 @@ _ONE = {
 
 
 FILTERS = {
-    **{word: word for word in BADGES.values()},
+    **{word: word for word in LEVEL_WORDS.values()},
     **{cause.value: text for cause, text in CAUSES.items()},
 }
 """What the table can be narrowed to: the value of `state` in the query, and its text."""
@@ -35,13 +36,13 @@ class Tile(NamedTuple):
     query: str
 
 
-def title(rows: Sequence[PageRow]) -> str:
+def title(rows: Sequence[ServerRow]) -> str:
     """Shows, among the tabs of a browser, how many servers are down."""
-    down = sum(row.level is Severity.BAD for row in rows)
+    down = sum(row.level is Level.BAD for row in rows)
     return f"({down}) Servers" if down else "Servers"
 
 
-def fragments(rows: Sequence[PageRow], view: View) -> Fragments:
+def fragments(rows: Sequence[ServerRow], view: View) -> Fragments:
     """The parts of the page that change."""
     return {
         "title": render("title", title=title(rows)),
@@ -50,12 +51,13 @@ def fragments(rows: Sequence[PageRow], view: View) -> Fragments:
     }
 
 
-def tiles(rows: Sequence[PageRow]) -> list[Tile]:
+def tiles(rows: Sequence[ServerRow]) -> list[Tile]:
     """The whole fleet in a line."""
     levels = Counter(row.level for row in rows)
     counts: list[tuple[str, int, str, View]] = [("servers", len(rows), "", View())]
     counts += [
-        (BADGES[level], levels[level], level.name.lower(), View(state=BADGES[level])) for level in Severity
+        (LEVEL_WORDS[level], levels[level], level.name.lower(), View(state=LEVEL_WORDS[level]))
+        for level in Level
     ]
     counts += [
         ("players", sum(row.facts.players or 0 for row in rows), "", View(sort="players")),
@@ -76,7 +78,7 @@ def tiles(rows: Sequence[PageRow]) -> list[Tile]:
     ]
 
 
-def chips(rows: Sequence[PageRow]) -> list[Tile]:
+def chips(rows: Sequence[ServerRow]) -> list[Tile]:
     """How many servers are not up for which cause."""
     causes = Counter(row.cause for row in rows)
     return [
@@ -86,7 +88,7 @@ def chips(rows: Sequence[PageRow]) -> list[Tile]:
     ]
 
 
-def table(rows: Sequence[PageRow], view: View) -> dict[str, Any]:
+def table(rows: Sequence[ServerRow], view: View) -> dict[str, Any]:
     """The values of fleet_table.html."""
     shown = choose(rows, view)
 

@@ -16,10 +16,10 @@ from starlette.responses import RedirectResponse, Response
 
 from services.modapi.dead_letter_retry import repeat
 from services.modapi.events import EventIntake
+from services.modapi.fleet.rows import ServerRow
 from services.modapi.page import server
 from services.modapi.page.access import PageAccess, Reader, own_path
 from services.modapi.page.live import LivePages
-from services.modapi.page.view import PageRow
 from services.relay.instances.dead_letters import DeadLetters
 from services.relay.instances.directory import Directory
 from services.relay.instances.messages import send_message
@@ -99,7 +99,7 @@ class Forms:
         """Disables or enables a server, replaces its mod key, shows its mod's config, or sends a message."""
         form = await self._access.form(request, reader)
         slug, verb = request.path_params["slug"], request.path_params["verb"]
-        row = (await self._live.board.rows()).get(slug)
+        row = (await self._live.fleet_view.rows()).get(slug)
         if row is None or verb not in ("disable", "enable", "rotate", "config", "say"):
             raise HTTPException(404, "There is no such server.")
         try:
@@ -121,7 +121,7 @@ class Forms:
         """Retries or drops one dead letter, or all of a server."""
         await self._access.form(request, reader)
         slug, id, verb = (request.path_params[name] for name in ("slug", "id", "verb"))
-        if slug not in await self._live.board.rows() or not (id == "all" or ID.fullmatch(id)):
+        if slug not in await self._live.fleet_view.rows() or not (id == "all" or ID.fullmatch(id)):
             raise HTTPException(404, "There is no such dead letter.")
         if verb not in ("retry", "drop"):
             raise HTTPException(404, "There is no such form.")
@@ -144,7 +144,7 @@ class Forms:
         sent = await send_message(self._store, slug, text, self._settings.limits.open_commands)
         return RedirectResponse(f"/instance/{slug}?message={sent.fate}", 303)
 
-    def _known_config(self, row: PageRow) -> str:
+    def _known_config(self, row: ServerRow) -> str:
         """The config with a key of relay.toml. Of a stored server only the digests of its keys are known."""
         keys = row.entry.instance.mod_keys
         if row.entry.keys and not keys:

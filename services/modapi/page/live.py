@@ -13,27 +13,21 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 import orjson
 from markupsafe import Markup
 
+from services.modapi.fleet.rows import ServerRow
+from services.modapi.fleet.view import FleetView
 from services.modapi.page import fleet, server
 from services.modapi.page.rendering import Fragments, render
-from services.modapi.page.view import PageRow, View
-from services.modapi.page.words import level
+from services.modapi.page.view import View
 from services.relay.instances.accepted import accepted, undelivered
 from services.relay.instances.activity import REMEMBERED, ActivityEntry, watch
 from services.relay.instances.dead_letters import DeadLetters
-from services.relay.instances.diagnosis import Problem, diagnose, wrong_keys
-from services.relay.instances.directory import Directory
-from services.relay.instances.entries import ServedEntry
-from services.relay.instances.facts import Facts, facts_of_all
 from services.relay.instances.minutes import read_minutes
-from services.relay.instances.mod_config import mod_url
 from services.relay.instances.players import online_players
 from services.relay.instances.state import InstanceState
-from services.relay.instances.unknown_keys import UnknownKeyCall, UnknownKeyCalls
 from services.relay.protocol.errors import StoreError
 from services.relay.service.faults import FaultKind, OwnFaults
 from services.relay.service.lifecycle import cancelled
 from services.relay.service.logs import InstanceLogger
-from services.relay.service.settings import ModApi
 from services.relay.store.client import Store
 
 FRESH_S = 1.0
@@ -65,60 +59,6 @@ _AWAY = b"event: away\ndata:\n\n"
 _COMMENT = b":\n\n"
 
 logger = logging.getLogger(__name__)
-
-
-class Board:
-    """All instances with what is known of them now."""
-
-    def __init__(self, directory: Directory, store: Store, modapi: ModApi, faults: OwnFaults) -> None:
-        self._faults = faults
-        self._directory = directory
-        self._store = store
-        self._unknown_calls = UnknownKeyCalls(store)
-        self._modapi = modapi
-        self._rows: dict[str, PageRow] = {}
-        self._read_s = -math.inf
-        self._reading = asyncio.Lock()
-        self._fleet: list[Problem] = []
-
-    async def rows(self) -> dict[str, PageRow]:
-        """By slug, not older than FRESH_S. Raises StoreError."""
-        async with self._reading:
-            if time.monotonic() - self._read_s >= FRESH_S:
-                self._rows = await self._read()
-                self._read_s = time.monotonic()
-            return self._rows
-
-    def notes(self) -> Markup:
-        """What concerns the relay as a whole: how relay.toml differs from the settings in force, and what
-        may concern any of the servers."""
-        directory = self._directory
-        return render(
-            "notes",
-            complaint=directory.complaint,
-            waits_for_restart=directory.waits_for_restart,
-            problems=self._fleet,
-        )
-
-    async def _read(self) -> dict[str, PageRow]:
-        entries = dict(self._directory.entries)
-        slugs = list(entries)
-        unknown_calls = await self._unknown_calls.all()
-        facts: dict[str, Facts] = {}
-        for start in range(0, len(slugs), AT_ONCE):
-            facts |= await facts_of_all(self._store, slugs[start : start + AT_ONCE])
-        named, self._fleet = wrong_keys(entries, facts, unknown_calls)
-        rows: dict[str, PageRow] = {}
-        for count, slug in enumerate(slugs, 1):
-            with self._faults.kept(InstanceLogger(logger, slug), FaultKind.LISTENER):
-                rows[slug] = self._row(entries[slug], facts[slug], named.get(slug))
-            if count % AT_ONCE == 0:
-                await asyncio.sleep(0)
-        return rows
-
-    def _row(self, entry: ServedEntry, facts: Facts, unknown_call: UnknownKeyCall | None) -> PageRow:
-        problems = diagnose(entry, facts, mod_url(self._modapi), unknown_call)
-        return PageRow(entry, facts, problems, level(entry.disabled, problems))
 
 
 class WatchedActivity:
@@ -159,8 +99,8 @@ class WatchedActivity:
 class LivePages:
     """What the pages of all readers show, and the streams that keep them fresh."""
 
-    def __init__(self, directory: Directory, store: Store, modapi: ModApi, faults: OwnFaults) -> None:
-        self.board = Board(directory, store, modapi, faults)
+    def __init__(self, fleet_view: FleetView, store: Store, faults: OwnFaults) -> None:
+        self.fleet_view = fleet_view
         self._faults = faults
         self.streams = 0
         self._store = store
@@ -183,18 +123,29 @@ class LivePages:
             for slug in [slug for slug, watched in self._watched.items() if watched.used_s < left_s]:
                 await self._watched.pop(slug).close()
 
-    async def fleet(self, view: View) -> tuple[list[PageRow], Fragments]:
-        """All servers, and the parts of their page. Raises StoreError."""
-        rows = list((await self.board.rows()).values())
-        return rows, {"notes": self.board.notes(), **fleet.fragments(rows, view)}
+    def notes(self) -> Markup:
+        """What concerns the relay as a whole: how relay.toml differs from the settings in force, and what may
+        concern any of the servers."""
+        directory = self.fleet_view.directory
+        return render(
+            "notes",
+            complaint=directory.complaint,
+            waits_for_restart=directory.waits_for_restart,
+            problems=self.fleet_view.notes,
+        )
 
-    async def server(self, row: PageRow, form_key: str, before: str, turn: int = 0) -> Fragments:
+    async def fleet(self, view: View) -> tuple[list[ServerRow], Fragments]:
+        """All servers, and the parts of their page. Raises StoreError."""
+        rows = list((await self.fleet_view.rows()).values())
+        return rows, {"notes": self.notes(), **fleet.fragments(rows, view)}
+
+    async def server(self, row: ServerRow, form_key: str, before: str, turn: int = 0) -> Fragments:
         """The parts of the page of one server, at the `turn` of a stream all that are due. Raises
         StoreError."""
         waits = await accepted(self._store, row.slug, row.facts)
         ended = self._activity(row.slug)
         entries = [*ended, *undelivered(waits, ended)]
-        found = {"notes": self.board.notes(), "facts": server.facts(row), **server.activity(entries)}
+        found = {"notes": self.notes(), "facts": server.facts(row), **server.activity(entries)}
         if turn % DEAD_LETTERS_EVERY == 0:
             letters = await DeadLetters(self._store, row.slug).newest(server.DEAD_LETTERS, before)
             found["dead"] = server.dead_letters(row.slug, letters, form_key, older=bool(before))
@@ -212,7 +163,7 @@ class LivePages:
     async def until_known(self, slug: str) -> None:
         """Waits until a server that was just added is among the rows. Raises StoreError."""
         for _ in range(round(KNOWN_WITHIN_S / LOOK_EVERY_S)):
-            if slug in await self.board.rows():
+            if slug in await self.fleet_view.rows():
                 return
             await asyncio.sleep(LOOK_EVERY_S)
 
@@ -238,7 +189,7 @@ class LivePages:
         """The changes of the page of one server."""
 
         async def look(turn: int) -> Fragments:
-            row = (await self.board.rows()).get(slug)
+            row = (await self.fleet_view.rows()).get(slug)
             return await self.server(row, form_key, before, turn) if row else {}
 
         return self._changes(look, until_s)

@@ -12,13 +12,14 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from services.modapi.dead_letter_retry import intake_of
+from services.modapi.fleet.rows import ServerRow
+from services.modapi.fleet.view import FleetView
 from services.modapi.metrics import ModapiMetrics
 from services.modapi.page import fleet, rendering, server
 from services.modapi.page.access import PageAccess, Protected, Reader, form_of, from_own_page, own_path
 from services.modapi.page.forms import ID, Forms, new_once
 from services.modapi.page.live import LivePages
-from services.modapi.page.view import PageRow, View
-from services.relay.instances.directory import Directory
+from services.modapi.page.view import View
 from services.relay.protocol.errors import StoreError
 from services.relay.service.settings import ModApi, Settings
 from services.relay.service.settings_values import is_loopback
@@ -28,15 +29,15 @@ MOST_STREAMS = 200
 
 
 def add_page(
-    pages: FastAPI, settings: Settings, directory: Directory, store: Store, metrics: ModapiMetrics
+    pages: FastAPI, settings: Settings, fleet_view: FleetView, store: Store, metrics: ModapiMetrics
 ) -> LivePages:
     """Adds the page to those of the admin port. What is returned has to run."""
     modapi, limits = settings.modapi, settings.limits
     token = modapi.admin_token.get_secret_value() if modapi.admin_token else None
-    live = LivePages(directory, store, modapi, metrics.service.faults)
+    live = LivePages(fleet_view, store, metrics.service.faults)
     access = PageAccess(token, limits, loopback=is_loopback(modapi.admin_host))
     take_in = partial(intake_of, store, metrics=metrics, limits=limits)
-    forms = Forms(access, live, directory, store, settings, take_in)
+    forms = Forms(access, live, fleet_view.directory, store, settings, take_in)
     pages.mount("/", StatusPage(live, access, forms, store, modapi).app())
     return live
 
@@ -112,7 +113,7 @@ class StatusPage:
             setup=server.setup(row, self._modapi),
             once=new_once(),
             retried=server.retried(request.query_params),
-            about=self._about((await self._live.board.rows()).values()),
+            about=self._about((await self._live.fleet_view.rows()).values()),
             **outcome,
         )
 
@@ -120,9 +121,7 @@ class StatusPage:
         fields = {"name": "", "slug": "", "registration_token": ""}
         shown = {"first": False, "problem": "", "fields": fields, "once": new_once(), **values}
         status = shown.pop("status", 200)
-        return _html(
-            "add", "Add a server", {"notes": self._live.board.notes()}, reader, status=status, **shown
-        )
+        return _html("add", "Add a server", {"notes": self._live.notes()}, reader, status=status, **shown)
 
     async def _add(self, request: Request, reader: Reader) -> Response:
         return await self._forms.add(request, reader, self._add_form, self._server)
@@ -130,14 +129,14 @@ class StatusPage:
     async def _change(self, request: Request, reader: Reader) -> Response:
         return await self._forms.change(request, reader, self._server)
 
-    def _about(self, rows: Iterable[PageRow]) -> dict[str, str]:
+    def _about(self, rows: Iterable[ServerRow]) -> dict[str, str]:
         """What the relay runs on, for the footer."""
         uplinks = {row.facts.uplink for row in rows} - {""}
         words = f"{len(uplinks)} uplink{'s' * (len(uplinks) != 1)}"
         return {"version": rendering.VERSION, "uplinks": words, "store": self._store.summary()}
 
-    async def _row(self, slug: str) -> PageRow:
-        row = (await self._live.board.rows()).get(slug)
+    async def _row(self, slug: str) -> ServerRow:
+        row = (await self._live.fleet_view.rows()).get(slug)
         if row is None:
             raise HTTPException(404, "There is no such server.")
         return row

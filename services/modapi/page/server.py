@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
+from services.modapi.fleet.rows import ServerRow
 from services.modapi.page.chart import charts
 from services.modapi.page.rendering import Fragments, render
-from services.modapi.page.view import PageRow
 from services.modapi.page.words import STATES
 from services.relay.instances.activity import ActivityEntry
 from services.relay.instances.dead_letters import DeadLetter
@@ -71,7 +71,7 @@ def notice(query: Mapping[str, str]) -> str:
     return f"Message: {STATES[query['message']]}" if query.get("message") in STATES else ""
 
 
-def facts(row: PageRow) -> Markup:
+def facts(row: ServerRow) -> Markup:
     """How the server is now."""
     return render("server_facts", row=row)
 
@@ -108,14 +108,14 @@ def players(online: OnlinePlayers) -> Markup:
     return render("server_players", online=online)
 
 
-def is_in_setup(row: PageRow) -> bool:
+def is_in_setup(row: ServerRow) -> bool:
     """Whether the server is being connected: a step is not done, or it was added lately."""
     facts, added_ms = row.facts, row.entry.added_ms
     is_new = added_ms > 0 and facts.now_ms - added_ms < SETUP_S * 1000
     return row.entry.active and (is_new or facts.contact_ms is None or not facts.game_server_id)
 
 
-def checklist(row: PageRow, minutes: Sequence[Minute]) -> Markup:
+def checklist(row: ServerRow, minutes: Sequence[Minute]) -> Markup:
     """The steps of connecting a server."""
     facts, has_token = row.facts, row.entry.instance.registration_token is not None
     accepted = facts.events or facts.dead or any(minute.accepted for minute in minutes)
@@ -144,7 +144,7 @@ def checklist(row: PageRow, minutes: Sequence[Minute]) -> Markup:
     return render("server_checklist", steps=steps)
 
 
-def setup(row: PageRow, modapi: ModApi) -> dict[str, Any]:
+def setup(row: ServerRow, modapi: ModApi) -> dict[str, Any]:
     """The values of setup.html. It shows no keys: of stored ones only digests are known."""
     in_file = row.entry.origin is Origin.FILE
     keyless = in_file and not row.entry.keys

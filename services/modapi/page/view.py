@@ -5,39 +5,14 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
-from services.modapi.page.words import BADGES, CAUSES, Severity
-from services.relay.instances.diagnosis import Problem
-from services.relay.instances.entries import ServedEntry
-from services.relay.instances.facts import Facts
-from services.relay.instances.server_state import ServerState, server_state
+from services.modapi.fleet.rows import LEVEL_WORDS, ServerRow
+from services.modapi.page.words import CAUSES
 from services.relay.protocol.link_states import LinkState
 
 ROWS = 50
 
 
-class PageRow(NamedTuple):
-    """One instance with all that is known of it."""
-
-    entry: ServedEntry
-    facts: Facts
-    problems: list[Problem]
-    level: Severity
-
-    @property
-    def cause(self) -> ServerState | None:
-        """Why it is not up; None for a server that is up, disabled or not served."""
-        if not self.entry.active:
-            return None
-        has_token = self.entry.instance.registration_token is not None
-        found = server_state(self.facts, has_token=has_token)
-        return None if found is ServerState.UP else found
-
-    @property
-    def slug(self) -> str:
-        return self.entry.instance.slug
-
-
-SORTS: dict[str, tuple[str, Callable[[PageRow], Any], bool]] = {
+SORTS: dict[str, tuple[str, Callable[[ServerRow], Any], bool]] = {
     "state": ("State", lambda row: row.level, False),
     "name": ("Server", lambda row: row.entry.instance.name.casefold(), False),
     "contact": ("Last contact", lambda row: _or(row.facts.silent_s, 1e12), False),
@@ -69,7 +44,7 @@ class View:
         state = query.get("state", "")
         return cls(
             query.get("q", "")[:100].strip(),
-            state if state in BADGES.values() or state in CAUSES else "",
+            state if state in LEVEL_WORDS.values() or state in CAUSES else "",
             sort if sort in SORTS else "state",
             query.get("turned") == "1",
             max(1, int(page)) if page.isascii() and page.isdigit() and len(page) < 6 else 1,
@@ -87,19 +62,19 @@ class View:
 class ShownPage(NamedTuple):
     """The rows of one page of the table, out of how many that fit the filter."""
 
-    rows: list[PageRow]
+    rows: list[ServerRow]
     found: int
     pages: int
     page: int
 
 
-def choose(rows: Sequence[PageRow], view: View) -> ShownPage:
+def choose(rows: Sequence[ServerRow], view: View) -> ShownPage:
     """What the view shows of all rows."""
     text = view.text.casefold()
     found = [
         row
         for row in rows
-        if view.state in ("", BADGES[row.level], row.cause)
+        if view.state in ("", LEVEL_WORDS[row.level], row.cause)
         and (not text or text in row.slug or text in row.entry.instance.name.casefold())
     ]
     _, key, greatest_first = SORTS[view.sort]

@@ -1,26 +1,10 @@
 """Numbers, times and states as people read them. Pure."""
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
-from enum import IntEnum, unique
 
-from services.relay.instances.diagnosis import Problem
 from services.relay.instances.server_state import ServerState
 from services.relay.protocol.link_states import LinkState
 from services.relay.service.durations import span
-
-
-@unique
-class Severity(IntEnum):
-    """How an instance is; the worst first."""
-
-    BAD = 0
-    WARN = 1
-    GOOD = 2
-    OFF = 3
-
-
-BADGES = {Severity.BAD: "down", Severity.WARN: "attention", Severity.GOOD: "up", Severity.OFF: "off"}
 
 CAUSES = {
     ServerState.NO_TOKEN: "without a registration token",
@@ -46,15 +30,6 @@ STATES = {
     "store_refused": "not delivered: Redis refused it",
 }
 """How an event or a command ended, or that it waits."""
-
-
-def level(disabled: bool, problems: Sequence[Problem]) -> Severity:
-    """The problems in a word."""
-    if disabled:
-        return Severity.OFF
-    if not problems:
-        return Severity.GOOD
-    return Severity.BAD if any(problem.serious for problem in problems) else Severity.WARN
 
 
 def polls(hold_ms: int) -> str:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum, unique
 
 from services.relay.instances.entries import Origin, ServedEntry
 from services.relay.instances.facts import Facts
@@ -18,23 +19,52 @@ LATE_S = 20.0
 """Time without a call from which a mod is late: it calls at least every 7 s."""
 
 
+@unique
+class ProblemCode(StrEnum):
+    """The kind of a problem, for programs. The API shows it, so a code keeps its meaning."""
+
+    DISABLED = "disabled"
+    NOT_SERVED = "not_served"  # another server has its identity
+    NO_MOD_KEY = "no_mod_key"
+    ENTRY_CONFLICT = "entry_conflict"  # relay.toml or another server has the same slug or mod key
+    NEVER_CALLED = "never_called"
+    LATE = "late"  # not heard of for longer than usual, and not silent yet
+    SILENT = "silent"
+    WRONG_KEY = "wrong_key"
+    NO_REGISTRATION_TOKEN = "no_registration_token"
+    NO_OWNER = "no_owner"
+    LINK_MISSING = "link_missing"
+    OUT_OF_REACH = "out_of_reach"
+    REFUSED = "refused"
+    PAUSED = "paused"
+    STOPPED = "stopped"
+    CONNECTING = "connecting"
+    BACKLOG = "backlog"
+    DEAD_LETTERS = "dead_letters"
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """`serious`: the problem keeps the server from being up. `fix` names the setting or the command."""
 
+    code: ProblemCode
     serious: bool
     what: str
     fix: str
 
 
 _LINKS: dict[str, Problem] = {
-    "": Problem(True, "there was no link to Takaro yet", "look at the log of uplink"),
+    "": Problem(
+        ProblemCode.LINK_MISSING, True, "there was no link to Takaro yet", "look at the log of uplink"
+    ),
     LinkState.WAITING: Problem(
+        ProblemCode.OUT_OF_REACH,
         True,
         "Takaro is out of reach; it is tried again",
         "nothing, if Takaro is down; `dayz-relay doctor` tries [takaro] url from here",
     ),
     LinkState.REFUSED: Problem(
+        ProblemCode.REFUSED,
         True,
         "Takaro refuses this server",
         "if it is the token: copy it from Takaro's dashboard anew (Settings, Game Servers, Add Game Server,"
@@ -42,16 +72,24 @@ _LINKS: dict[str, Problem] = {
         " the plan. If it is the name: give the server another one. It is tried again every few minutes",
     ),
     LinkState.PAUSED: Problem(
-        False, "Takaro has lost this server; it is asked again", "nothing, if it is over within a minute"
+        ProblemCode.PAUSED,
+        False,
+        "Takaro has lost this server; it is asked again",
+        "nothing, if it is over within a minute",
     ),
-    LinkState.STOPPED: Problem(True, "the link to Takaro was stopped", "start uplink"),
+    LinkState.STOPPED: Problem(ProblemCode.STOPPED, True, "the link to Takaro was stopped", "start uplink"),
 }
 _COMPARE = (
     "compare TakaroApiUrl in profiles/TakaroIntegration/config.json with the server's mod key, letter by"
     " letter; then restart the DayZ server"
 )
 _KEPT = "its events are kept, but for chat lines older than 15 s and log lines older than 10 min"
-_CONNECTING = Problem(False, "the link to Takaro is being made", "nothing, if it is over within a minute")
+_CONNECTING = Problem(
+    ProblemCode.CONNECTING,
+    False,
+    "the link to Takaro is being made",
+    "nothing, if it is over within a minute",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +129,7 @@ def _unknown(unknown_calls: Sequence[UnknownKeyCall]) -> Problem:
     """One line for the whole fleet. The caller asks for it only if some mod is silent."""
     more = f" and {len(unknown_calls) - 1} more" if len(unknown_calls) > 1 else ""
     return Problem(
+        ProblemCode.WRONG_KEY,
         False,
         f"somebody calls with a mod key that opens no server, from {unknown_calls[0].address}{more}",
         f"if a DayZ server of yours is there: {_COMPARE}",
@@ -105,11 +144,18 @@ def diagnose(
     `base_url` is the address that mods call, `unknown_call` a call of this instance's mod with a wrong key.
     """
     if entry.disabled:
-        return [Problem(True, "it is disabled", f"dayz-relay instance enable {entry.instance.slug}")]
+        return [
+            Problem(
+                ProblemCode.DISABLED,
+                True,
+                "it is disabled",
+                f"dayz-relay instance enable {entry.instance.slug}",
+            )
+        ]
     found, slug = [], entry.instance.slug
     if entry.note:
         fix = f"change relay.toml, or take away what Redis has: `dayz-relay instance remove {slug}`"
-        found.append(Problem(entry.shadowed or not entry.keys, entry.note, fix))
+        found.append(Problem(_entry_code(entry), entry.shadowed or not entry.keys, entry.note, fix))
     if entry.shadowed:  # it is not served: its mod and its link cannot be up
         return found
     found += [
@@ -118,6 +164,12 @@ def diagnose(
         *_waiting(entry.instance.slug, facts),
     ]
     return sorted(found, key=lambda problem: not problem.serious)
+
+
+def _entry_code(entry: ServedEntry) -> ProblemCode:
+    if entry.shadowed:
+        return ProblemCode.NOT_SERVED
+    return ProblemCode.ENTRY_CONFLICT if entry.keys else ProblemCode.NO_MOD_KEY
 
 
 def _mod(facts: Facts, url: str, unknown_call: UnknownKeyCall | None) -> list[Problem]:
@@ -129,6 +181,7 @@ def _mod(facts: Facts, url: str, unknown_call: UnknownKeyCall | None) -> list[Pr
         whose = "its key or token" if unknown_call.slug else "its address"
         return [
             Problem(
+                ProblemCode.WRONG_KEY,
                 away,
                 f"{what}, and since then somebody calls with a wrong mod key from {unknown_call.address}; by"
                 f" {whose} it is this server",
@@ -141,15 +194,16 @@ def _mod(facts: Facts, url: str, unknown_call: UnknownKeyCall | None) -> list[Pr
             " the game server reaches this machine) and RegistrationToken must not be empty; then restart"
             " the DayZ server"
         )
-        return [Problem(True, what, fix)]
+        return [Problem(ProblemCode.NEVER_CALLED, True, what, fix)]
     if away:
         fix = (
             "is the DayZ server running, with the mod in -serverMod= ? Does it reach"
             f" {url}? If its mod key was replaced, TakaroApiUrl must have the new one"
         )
-        return [Problem(True, what, fix)]
+        return [Problem(ProblemCode.SILENT, True, what, fix)]
     if facts.silent_s > LATE_S:
-        return [Problem(False, what, f"nothing yet: a mod counts as silent after {SILENT_AFTER_S:.0f} s")]
+        fix = f"nothing yet: a mod counts as silent after {SILENT_AFTER_S:.0f} s"
+        return [Problem(ProblemCode.LATE, False, what, fix)]
     return []
 
 
@@ -157,10 +211,12 @@ def _link(entry: ServedEntry, facts: Facts) -> list[Problem]:
     if entry.instance.registration_token is None:
         where = "under [takaro]" if entry.origin is Origin.FILE else "under [takaro], or of this instance,"
         fix = f"set registration_token {where} in relay.toml: {_KEPT} until then"
-        return [Problem(True, "it has no registration token of Takaro's", fix)]
+        return [
+            Problem(ProblemCode.NO_REGISTRATION_TOKEN, True, "it has no registration token of Takaro's", fix)
+        ]
     if not facts.uplink:
         fix = "start the relay; if it runs, its log says why not, or that a change waits for a restart"
-        return [Problem(True, "no uplink owns it", fix)]
+        return [Problem(ProblemCode.NO_OWNER, True, "no uplink owns it", fix)]
     if facts.link == LinkState.READY:
         return []
     problem = _LINKS.get(facts.link, _CONNECTING)
@@ -174,10 +230,10 @@ def _waiting(slug: str, facts: Facts) -> list[Problem]:
             f"{_events(facts.events, 'waits', 'wait')} for Takaro, the oldest for {span(facts.oldest_s or 0)}"
         )
         when = "one after the other" if facts.link == LinkState.READY else "once the link is ready"
-        found.append(Problem(False, what, f"sent {when}: {_KEPT}"))
+        found.append(Problem(ProblemCode.BACKLOG, False, what, f"sent {when}: {_KEPT}"))
     if facts.dead:
         what = f"{facts.dead} dead letter{'s' * (facts.dead != 1)}"
-        found.append(Problem(False, what, f"dayz-relay dlq list {slug}"))
+        found.append(Problem(ProblemCode.DEAD_LETTERS, False, what, f"dayz-relay dlq list {slug}"))
     return found
 
 

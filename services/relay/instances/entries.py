@@ -37,6 +37,7 @@ class ServedEntry:
     shadowed: bool = False
     note: str = ""
     added_ms: int = 0
+    external_id: str | None = None
 
     @property
     def active(self) -> bool:
@@ -95,6 +96,7 @@ def merge(
             shadowed=holder != slug,
             note="; ".join(notes),
             added_ms=record.created_ms,
+            external_id=record.external_id,
         )
     return _with_locked_out(entries)
 

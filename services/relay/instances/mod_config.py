@@ -5,6 +5,9 @@ import json
 from services.relay.service.http.addresses import dialled_host, is_every_address, place
 from services.relay.service.settings import ModApi
 
+MOD_CONFIG_PATH = "profiles/TakaroIntegration/config.json"
+"""Where the mod reads it, in the folder of the DayZ server."""
+
 
 def mod_url(modapi: ModApi) -> str:
     """The URL that a mod on this machine calls."""

@@ -11,7 +11,7 @@ import hmac
 from typing import NamedTuple
 
 from services.relay.instances.records import AgeS, Done, Record, digest_of, open_keys
-from services.relay.protocol.errors import InstanceConflict
+from services.relay.protocol.errors import IdempotencyConflict
 
 KEPT_S = 24 * 3600
 """How long a call is remembered."""
@@ -49,7 +49,7 @@ def remembered(record: Record, once: Once, slug: str, salt: str, now_ms: int, ag
 def repeated(record: Record | None, once: Once | None, age_s: AgeS) -> Done | None:
     """The earlier call with the same Idempotency-Key, None if there is none.
 
-    Raises InstanceConflict if that call had another content, or if its mod key does not work any more.
+    Raises IdempotencyConflict if that call had another content, or if its mod key does not work any more.
     """
     if record is None or once is None:
         return None
@@ -58,12 +58,12 @@ def repeated(record: Record | None, once: Once | None, age_s: AgeS) -> Done | No
         if done.call != call or age_s(done.at_ms, None) >= KEPT_S:
             continue
         if done.asked != _asked(once):
-            raise InstanceConflict(
+            raise IdempotencyConflict(
                 "this Idempotency-Key was used for another call: each call needs its own, and its repeats"
                 " the same"
             )
         if done.mod_key_digest not in {key.digest for key in open_keys(record.mod_key_digests, age_s)}:
-            raise InstanceConflict(
+            raise IdempotencyConflict(
                 "this call was done before, and the key that it made opens no longer: make a new call, with"
                 " an Idempotency-Key of its own"
             )

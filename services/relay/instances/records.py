@@ -5,15 +5,21 @@ Only the SHA-256 of a mod key is stored: with a copy of Redis nobody can call as
 
 import hashlib
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import orjson
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from services.relay.service.settings_values import DisplayName, Token
 
 AgeS = Callable[[float, bool | None], float]
 """(time in ms on Redis' clock, `behind` of `SteppedClock.age`) -> its age in seconds, at least."""
+
+
+ExternalId = Annotated[
+    str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")
+]
+"""A panel's own id of a server."""
 
 
 class _Frozen(BaseModel):
@@ -53,6 +59,7 @@ class Record(_Frozen):
     name: DisplayName
     identity_token: Token
     registration_token: Token | None = None
+    external_id: ExternalId | None = None
     mod_key_digests: tuple[KeyDigest, ...] = ()
     disabled: bool = False
     created_ms: int
@@ -67,11 +74,12 @@ class Record(_Frozen):
 
 
 class InstanceUpdate(NamedTuple):
-    """A change of an instance. None leaves a field as it is; "" removes the registration token."""
+    """A change of an instance. None leaves a field as it is, "" empties it (only the last two)."""
 
     name: str | None = None
-    registration_token: str | None = None
     disabled: bool | None = None
+    registration_token: str | None = None
+    external_id: str | None = None
 
 
 def digest_of(secret: str) -> str:
@@ -96,8 +104,9 @@ def load(stored: bytes) -> Record:
 def changed(record: Record, change: InstanceUpdate) -> Record:
     """The changed record. Raises pydantic's ValidationError, a ValueError."""
     given: dict[str, Any] = {name: value for name, value in change._asdict().items() if value is not None}
-    if given.get("registration_token") == "":
-        given["registration_token"] = None
+    for field in ("registration_token", "external_id"):
+        if given.get(field) == "":
+            given[field] = None
     return Record.model_validate({**_raw(record), **given})
 
 

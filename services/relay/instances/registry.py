@@ -17,7 +17,12 @@ from services.relay.instances import once as once_calls
 from services.relay.instances import records as instance_records
 from services.relay.instances.once import Once
 from services.relay.instances.records import AgeS, InstanceUpdate, KeyDigest, Record, digest_of
-from services.relay.protocol.errors import InstanceConflict, NoSuchInstance, StoreError
+from services.relay.protocol.errors import (
+    InstanceConflict,
+    NoSuchInstance,
+    RotationUnderWay,
+    StoreError,
+)
 from services.relay.protocol.keys import (
     INSTANCES,
     INSTANCES_CLOCK,
@@ -107,6 +112,7 @@ class Registry:
         *,
         identity_token: SecretStr | None = None,
         registration_token: SecretStr | None = None,
+        external_id: str | None = None,
         disabled: bool = False,
         once: Once | None = None,
     ) -> Issued:
@@ -131,6 +137,7 @@ class Registry:
                 name=name,
                 identity_token=given,
                 registration_token=registration_token,
+                external_id=external_id,
                 mod_key_digests=(self._key(issuing, now_ms),),
                 disabled=disabled,
                 created_ms=now_ms,
@@ -157,7 +164,7 @@ class Registry:
     ) -> Issued:
         """Makes a new mod key. The previous key works for `overlap_s` more; any older key ends at once.
 
-        Raises InstanceConflict while an older key still works, unless `force`: the mod may still use it. A
+        Raises RotationUnderWay while an older key still works, unless `force`: the mod may still use it. A
         repeat with the same `once` returns what the first call returned.
         """
         self._refuse_those_of_the_file(slug)
@@ -170,7 +177,7 @@ class Registry:
             left_s = instance_records.overlap_left_s(there, self.age_s)
             if left_s is not None and not force:
                 until = _utc(now_ms + left_s * 1000)
-                raise InstanceConflict(
+                raise RotationUnderWay(
                     f"{slug} has a new key already, and the one before opens until {until}: a further"
                     ' rotation would end that now. If that is meant: `--force`, or "force": true'
                 )

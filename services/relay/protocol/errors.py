@@ -8,6 +8,8 @@ RelayError
 │       └── StoreRefused   the operator: Redis answers, but must not be used as it is configured
 ├── NoSuchInstance     the caller: no instance has this slug
 ├── InstanceConflict   the caller: the change contradicts what is stored; the text says what, and how to go on
+│   ├── RotationUnderWay     a key that was replaced before still works
+│   └── IdempotencyConflict  the Idempotency-Key was used for another call, or what that made is gone
 └── LostLease          nobody: another uplink owns the instance now; stop touching it
 """
 
@@ -46,3 +48,11 @@ class NoSuchInstance(RelayError):
 
 class InstanceConflict(RelayError):
     """A change of an instance contradicts what is stored or configured."""
+
+
+class RotationUnderWay(InstanceConflict):
+    """A mod key is to be replaced while the one that was replaced before still works."""
+
+
+class IdempotencyConflict(InstanceConflict):
+    """An Idempotency-Key is not new, and its call cannot be repeated."""

@@ -49,6 +49,9 @@ instances age by it."""
 ADMIN_PORTS = "relay:admin-ports"
 """Sorted set: "<service> <machine> <port> <host>" of each admin port -> when it was last noted (s)."""
 
+ADMIN_TOKENS = "relay:admin-tokens"
+"""Hash: name -> a token of the admin API, as modapi/admin/tokens.py has it."""
+
 IDENTIFIES = "relay:identifies"
 """String: how far the turns to identify that were given reach, see scripts/identify_turn.lua."""
 

@@ -12,6 +12,7 @@ from playwright.async_api import expect
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
+from services.modapi.fleet.view import FleetView
 from services.modapi.metrics import ModapiMetrics
 from services.modapi.page.routes import add_page
 from services.relay.instances.directory import Directory
@@ -45,7 +46,9 @@ async def served(store: Store, slugs: list[str]) -> AsyncIterator[str]:
     )
     directory = Directory(settings, None, {}, store, lambda _: None)
     pages = FastAPI(openapi_url=None)
-    live = add_page(pages, settings, directory, store, ModapiMetrics(CollectorRegistry()))
+    metrics = ModapiMetrics(CollectorRegistry())
+    view = FleetView(directory, store, settings.modapi, metrics.service.faults)
+    live = add_page(pages, settings, view, store, metrics)
     port = bind("127.0.0.1", 0, "the test's port")
     listening = Listener.of(pages).listen(port)
     tasks = [asyncio.create_task(one) for one in (live.run(), directory.watch(lambda _: None), listening)]

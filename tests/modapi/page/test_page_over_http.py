@@ -16,8 +16,9 @@ from itsdangerous import TimestampSigner
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
+from services.modapi.fleet.view import FleetView
 from services.modapi.metrics import ModapiMetrics
-from services.modapi.page import live, server
+from services.modapi.page import server
 from services.modapi.page.access import SESSION_S
 from services.modapi.page.live import WatchedActivity
 from services.modapi.page.routes import add_page
@@ -69,7 +70,10 @@ async def page(
     settings = Settings(instances=served_instances, modapi=modapi)
     directory = Directory(settings, None, {}, store, lambda _: None)
     pages = FastAPI(openapi_url=None)
-    shown = add_page(pages, settings, directory, store, ModapiMetrics(CollectorRegistry()))
+    metrics = ModapiMetrics(CollectorRegistry())
+    shown = add_page(
+        pages, settings, FleetView(directory, store, settings.modapi, metrics.service.faults), store, metrics
+    )
     tasks = [asyncio.create_task(shown.run()), asyncio.create_task(directory.watch(lambda _: None))]
     await directory.complete.wait()
     async with httpx.AsyncClient(transport=httpx.ASGITransport(pages), base_url=base) as client:
@@ -333,7 +337,10 @@ async def test_without_redis_the_page_is_503_with_the_reason(slug: str) -> None:
     directory = Directory(settings, None, {}, away, lambda _: None)
     following = asyncio.create_task(directory.watch(lambda _: None))
     pages = FastAPI(openapi_url=None)
-    add_page(pages, settings, directory, away, ModapiMetrics(CollectorRegistry()))
+    metrics = ModapiMetrics(CollectorRegistry())
+    add_page(
+        pages, settings, FleetView(directory, away, settings.modapi, metrics.service.faults), away, metrics
+    )
     await asyncio.sleep(0)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(pages), base_url=LOCAL) as client:
         answer = await client.get("/")
@@ -500,7 +507,7 @@ async def test_a_server_that_cannot_be_diagnosed_does_not_hide_the_others(
             raise RuntimeError("by a fault of ours")
         return diagnosis.diagnose(entry, *others)
 
-    monkeypatch.setattr(live, "diagnose", failing)
+    monkeypatch.setattr("services.modapi.fleet.view.diagnose", failing)
     async with page(store, slug, others=(f"{slug}-odd",)) as client:
         answer = await client.get("/", headers={"authorization": f"Bearer {TOKEN}"})
         assert answer.status_code == 200

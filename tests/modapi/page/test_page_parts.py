@@ -15,15 +15,16 @@ from jinja2 import UndefinedError
 from markupsafe import Markup
 from pydantic import SecretStr
 
+from services.modapi.fleet.rows import Level, ServerRow, level
 from services.modapi.page import fleet, rendering, server
 from services.modapi.page.access import is_local
 from services.modapi.page.chart import nice
 from services.modapi.page.rendering import render
-from services.modapi.page.view import ROWS, SORTS, PageRow, View, choose
-from services.modapi.page.words import Severity, ago, level
+from services.modapi.page.view import ROWS, SORTS, View, choose
+from services.modapi.page.words import ago
 from services.relay.instances.activity import ActivityEntry
 from services.relay.instances.dead_letters import DeadLetter
-from services.relay.instances.diagnosis import Problem, diagnose
+from services.relay.instances.diagnosis import Problem, ProblemCode, diagnose
 from services.relay.instances.entries import Origin, ServedEntry
 from services.relay.instances.facts import Facts
 from services.relay.instances.minutes import Minute
@@ -53,11 +54,11 @@ def facts(**known: object) -> Facts:
     return Facts(**{**usual, **known})  # type: ignore[arg-type]
 
 
-def row(slug: str, problems: Sequence[Problem] = (), name: str = "", **known: object) -> PageRow:
+def row(slug: str, problems: Sequence[Problem] = (), name: str = "", **known: object) -> ServerRow:
     instance = Instance(
         slug=slug, name=name or f"Server {slug}", identity_token=SecretStr(f"identity-{slug}")
     )
-    return PageRow(
+    return ServerRow(
         ServedEntry(instance, Origin.FILE, ()), facts(**known), list(problems), level(False, problems)
     )
 
@@ -66,7 +67,7 @@ def from_template(source: str, **values: object) -> str:
     return rendering.ENVIRONMENT.from_string(source).render(**values)
 
 
-def fleet_page(rows: Sequence[PageRow], view: View) -> str:
+def fleet_page(rows: Sequence[ServerRow], view: View) -> str:
     fragments = {"notes": Markup(), **fleet.fragments(rows, view)}
     shown = rendering.page(
         "fleet", "Servers", fragments, view=view, states=fleet.FILTERS, notice="", form_key="key"
@@ -75,7 +76,7 @@ def fleet_page(rows: Sequence[PageRow], view: View) -> str:
 
 
 def server_page(
-    of: PageRow,
+    of: ServerRow,
     entries: Sequence[ActivityEntry],
     letters: Sequence[DeadLetter],
     people: Sequence[dict[str, object]] = (),
@@ -109,7 +110,7 @@ def body_of(page: bytes) -> str:
     return page.decode().partition('<main id="main">')[2].partition("</main>")[0]
 
 
-def setup_text(of: PageRow, modapi: ModApi) -> str:
+def setup_text(of: ServerRow, modapi: ModApi) -> str:
     return unescape(
         render("setup", row=of, slug=of.slug, setup=server.setup(of, modapi), config="", form_key="key")
     )
@@ -167,7 +168,13 @@ def test_hostile_text_stays_text_everywhere(data: dict[str, str], text: str) -> 
     ]
     letters = [DeadLetter("1-1", text, text, text.encode("utf-8", "replace"))]
     whole = server_page(
-        row("a", [Problem(True, text, text)], name="An ordinary name", mod_version=text, game_server_id=text),
+        row(
+            "a",
+            [Problem(ProblemCode.SILENT, True, text, text)],
+            name="An ordinary name",
+            mod_version=text,
+            game_server_id=text,
+        ),
         passed,
         letters,
         [{**player, "position": {"x": text, "z": 1.5}, "ping": text}],
@@ -200,8 +207,8 @@ def test_only_names_of_this_machine_are_local(host: str, local: bool) -> None:
 
 # The table
 
-BAD = Problem(True, "it is broken", "mend it")
-NOTE = Problem(False, "it is odd", "look")
+BAD = Problem(ProblemCode.SILENT, True, "it is broken", "mend it")
+NOTE = Problem(ProblemCode.SILENT, False, "it is odd", "look")
 
 
 def test_the_worst_come_first() -> None:
@@ -315,8 +322,8 @@ def test_a_time_has_its_date_without_the_script() -> None:
 
 def test_a_fix_links_to_the_dead_letters_and_marks_commands() -> None:
     told = [
-        Problem(False, "2 are dead", "dayz-relay dlq list a"),
-        Problem(True, "away", "`dayz-relay doctor` <tries>"),
+        Problem(ProblemCode.SILENT, False, "2 are dead", "dayz-relay dlq list a"),
+        Problem(ProblemCode.SILENT, True, "away", "`dayz-relay doctor` <tries>"),
     ]
     shown = server.facts(row("a", told))
     assert 'href="#dead-title"' in shown and "dlq list" not in shown
@@ -369,9 +376,9 @@ def test_no_bar_leaves_its_picture(rows: list[tuple[int, int, int]]) -> None:
 
 def test_the_severity_follows_the_problems() -> None:
     assert [row("a", found).level for found in ([], [NOTE], [NOTE, BAD])] == [
-        Severity.GOOD,
-        Severity.WARN,
-        Severity.BAD,
+        Level.GOOD,
+        Level.WARN,
+        Level.BAD,
     ]
 
 

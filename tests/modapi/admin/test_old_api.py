@@ -1,58 +1,24 @@
-"""The admin API over HTTP: who is let in, what is shown, what each change does, how refusals read."""
+"""The calls under `/api/instances`: they answer as they did before `/api/v1`, and say what replaces them."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI
-from pydantic import SecretStr
 
-from services.modapi.admin.api import add_api
-from services.relay.instances.directory import Directory
 from services.relay.instances.records import digest_of
 from services.relay.instances.state import InstanceState, LinkInfo
 from services.relay.protocol.keys import (
     INSTANCES,
-    INSTANCES_IDENTITIES,
-    INSTANCES_REMOVALS,
-    INSTANCES_VERSION,
     keys_of,
 )
 from services.relay.service.lifecycle import cancelled
-from services.relay.service.settings import Instance, ModApi, Settings
 from services.relay.store.client import Store
 from services.relay.store.leases import Lease
+from tests.modapi.admin.conftest import TOKEN, client
 
-TOKEN = "admin-token-0123456789"
 IDENTITY = "an-identity-that-stays-secret"
-FILE = Instance(
-    slug="of-file",
-    name="Of the file",
-    identity_token=SecretStr("identity-of-file"),
-    mod_keys=(SecretStr("key-of-the-file-0123"),),
-)
-
-
-def client(store: Store, token: str | None) -> tuple[httpx.AsyncClient, Directory]:
-    settings = Settings(instances=(FILE,), modapi=ModApi(admin_token=SecretStr(TOKEN)))
-    directory = Directory(settings, None, {}, store, lambda _: None)
-    pages = FastAPI(openapi_url=None)
-    add_api(pages, directory, store, SecretStr(token) if token else None)
-    transport = httpx.ASGITransport(pages)
-    headers = {"authorization": f"Bearer {TOKEN}"}
-    return httpx.AsyncClient(transport=transport, base_url="http://admin", headers=headers), directory
-
-
-@pytest.fixture
-async def api(store: Store) -> AsyncIterator[httpx.AsyncClient]:
-    for key in (INSTANCES, INSTANCES_IDENTITIES, INSTANCES_VERSION, INSTANCES_REMOVALS):
-        await store.send("DEL", key)
-    made, _ = client(store, TOKEN)
-    async with made:
-        yield made
 
 
 async def add(api: httpx.AsyncClient, slug: str = "one", **more: Any) -> dict[str, Any]:

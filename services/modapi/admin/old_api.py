@@ -1,0 +1,230 @@
+"""`/api/instances`, which `/api/v1/servers` has replaced: its calls answer as before for one release."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from typing import Annotated
+
+from fastapi import Depends, FastAPI, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi.security import HTTPBearer
+from pydantic import BaseModel, Field, SecretStr
+from starlette.exceptions import HTTPException
+
+from services.modapi.admin.models import Body, Rotation
+from services.modapi.admin.problems import STATUS, ErrorCode
+from services.modapi.admin.servers import IdempotencyKey
+from services.relay.instances.directory import Directory
+from services.relay.instances.entries import ServedEntry, active
+from services.relay.instances.once import Once
+from services.relay.instances.overview import InstanceView, overview
+from services.relay.instances.records import InstanceUpdate
+from services.relay.instances.registry import Issued
+from services.relay.protocol.errors import InstanceConflict, NoSuchInstance, StoreError
+from services.relay.service.http.listener import no_such_call
+from services.relay.service.logs import clean
+from services.relay.service.settings import Instance
+from services.relay.service.settings_values import DisplayName, Slug, Token
+from services.relay.service.settings_warnings import equal_name, guessable
+from services.relay.store.client import Store
+
+_SCHEME = HTTPBearer(auto_error=False, description="admin_token of [modapi]")  # AdminAuthentication checks it
+
+SUPERSEDED = {"deprecation": "true", "link": '</api/v1/servers>; rel="successor-version"'}
+"""The headers of every answer."""
+
+
+class NewInstance(Body):
+    """An instance to add. Without an identity token it gets a new one: Takaro sees a new server then."""
+
+    slug: Slug
+    name: DisplayName
+    identity_token: Token | None = None
+    registration_token: Annotated[
+        Token | None, Field(description="its own; without one that of [takaro] in relay.toml serves")
+    ] = None
+    disabled: bool = False
+
+
+class InstanceChange(Body):
+    """What is to be changed; what is left out stays. `null` takes the registration token away."""
+
+    name: DisplayName | None = None
+    registration_token: Token | None = None
+    disabled: bool | None = None
+
+
+class Instances(BaseModel):
+    instances: list[InstanceView]
+
+
+Warnings = Annotated[
+    list[str],
+    Field(
+        description=(
+            "Sentences for whoever asked for this: it was done, and something about it is worth a warning,"
+            " as a name that another server of the same Takaro domain has (Takaro refuses the second)."
+        )
+    ),
+]
+
+
+class Changed(InstanceView):
+    """The instance as it is now."""
+
+    warnings: Warnings
+
+
+class NewKey(InstanceView):
+    """The instance with its new mod key, which is shown this once."""
+
+    mod_key: str
+
+
+class Added(NewKey):
+    """The instance with its mod key and its identity token, which are shown this once."""
+
+    identity_token: str
+    warnings: Warnings
+
+
+class ApiRefusal(BaseModel):
+    """Why it was not done, in a sentence."""
+
+    error: str
+
+
+def refusal(code: ErrorCode, detail: str) -> JSONResponse:
+    """An error in the form of these calls."""
+    status = STATUS[code]
+    headers = {"www-authenticate": "Bearer"} if status == 401 else None
+    return JSONResponse({"error": detail}, status, {**(headers or {}), **SUPERSEDED})
+
+
+def make_api(directory: Directory, store: Store, secret: str) -> FastAPI:
+    """The application behind `/api`."""
+    refusals = {status: {"model": ApiRefusal} for status in (401, 404, 409, 413, 422, 503)}
+    api = FastAPI(
+        title="dayz-relay admin API",
+        docs_url=None,  # its page would load scripts from elsewhere, beside the token that one types into it
+        redoc_url=None,
+        dependencies=[Depends(_SCHEME), Depends(_superseded)],
+        responses=refusals,  # type: ignore[arg-type]  # its keys may be int, its annotation is invariant
+    )
+    registry = directory.registry
+
+    async def view(slug: str) -> InstanceView:
+        return await overview(store, _there(await directory.current(), slug))
+
+    async def changed(slug: str, *warnings: str) -> Changed:
+        entries = await directory.current()
+        seen = await overview(store, _there(entries, slug))
+        served = [entry.instance for entry in active(entries).values()]
+        return Changed(**dict(seen), warnings=[*filter(None, warnings), *equal_name(slug, served)])
+
+    async def new_key(slug: str, issued: Issued) -> NewKey:
+        return NewKey(**dict(await view(slug)), mod_key=issued.mod_key)
+
+    def once(call: str, slug: str, body: Body, key: str | None) -> Once | None:
+        if key is None:
+            return None
+        fields = {
+            name: value.get_secret_value() if isinstance(value, SecretStr) else value
+            for name, value in body.model_dump().items()
+        }
+        return Once(key, json.dumps([call, slug, fields]), secret)
+
+    @api.get("/instances")
+    async def list_instances() -> Instances:
+        entries = (await directory.current()).values()
+        return Instances(instances=await asyncio.gather(*(overview(store, entry) for entry in entries)))
+
+    @api.post("/instances", status_code=201)
+    async def add_instance(new: NewInstance, idempotency_key: IdempotencyKey = None) -> Added:
+        issued = await registry.create(
+            new.slug,
+            new.name,
+            identity_token=new.identity_token,
+            registration_token=new.registration_token,
+            disabled=new.disabled,
+            once=once("add", new.slug, new, idempotency_key),
+        )
+        identity = issued.record.identity_token
+        added = Instance(slug=new.slug, name=new.name, identity_token=identity)
+        return Added(
+            **dict(await changed(new.slug, guessable(added))),
+            mod_key=issued.mod_key,
+            identity_token=identity.get_secret_value(),
+        )
+
+    @api.get("/instances/{slug}")
+    async def show_instance(slug: str) -> InstanceView:
+        return await view(slug)
+
+    @api.patch("/instances/{slug}")
+    async def change_instance(slug: str, change: InstanceChange) -> Changed:
+        token = change.registration_token.get_secret_value() if change.registration_token else None
+        if "registration_token" in change.model_fields_set and token is None:
+            token = ""
+        await registry.patch(slug, InstanceUpdate(change.name, change.disabled, token))
+        return await changed(slug)
+
+    @api.delete("/instances/{slug}", status_code=204)
+    async def remove_instance(
+        slug: str,
+        purge: Annotated[bool, Query(description="delete its data now, not a day later")] = False,
+    ) -> None:
+        await registry.remove(slug, purge=purge)
+
+    @api.post("/instances/{slug}/rotate")
+    async def rotate_mod_key(
+        slug: str, rotation: Rotation | None = None, idempotency_key: IdempotencyKey = None
+    ) -> NewKey:
+        asked = rotation or Rotation()
+        issued = await registry.rotate(
+            slug,
+            asked.overlap_s,
+            force=asked.force,
+            once=once("rotate", slug, asked, idempotency_key),
+        )
+        return await new_key(slug, issued)
+
+    _tell_refusals(api)
+    return api
+
+
+def _superseded(response: Response) -> None:
+    response.headers.update(SUPERSEDED)
+
+
+def _there(entries: Mapping[str, ServedEntry], slug: str) -> ServedEntry:
+    if slug not in entries:
+        raise NoSuchInstance(f"there is no instance {slug}")
+    return entries[slug]
+
+
+def _tell_refusals(api: FastAPI) -> None:
+    for kind, status in ((NoSuchInstance, 404), (InstanceConflict, 409), (StoreError, 503)):
+
+        async def refused(_: Request, error: Exception, status: int = status) -> JSONResponse:
+            return JSONResponse({"error": clean(str(error))}, status)  # it may name what was sent
+
+        api.add_exception_handler(kind, refused)
+
+    async def unreadable(_: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)
+        # Its words only: what was sent may hold a secret.
+        lines = [f"{_place(problem['loc'])}: {_words(problem['msg'])}" for problem in error.errors()]
+        return JSONResponse({"error": clean("; ".join(lines))}, 422)
+
+    api.add_exception_handler(HTTPException, no_such_call)
+    api.add_exception_handler(RequestValidationError, unreadable)
+
+
+def _place(location: tuple[str | int, ...]) -> str:
+    return ".".join(str(part) for part in location[1:]) or str(location[0])
+
+
+def _words(message: str) -> str:
+    return message.removeprefix("Value error, ").replace("Input should be", "must be")

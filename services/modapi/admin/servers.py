@@ -1,0 +1,167 @@
+"""The calls about servers: list, show, create, change, rotate, enable, disable, delete."""
+
+import json
+from bisect import bisect_right
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query
+from pydantic import BaseModel, SecretStr
+
+from services.modapi.admin import models
+from services.modapi.admin.views import fits, server_of
+from services.modapi.fleet.view import FleetView
+from services.relay.instances.entries import active
+from services.relay.instances.mod_config import MOD_CONFIG_PATH, mod_config, mod_url
+from services.relay.instances.once import Once
+from services.relay.instances.records import InstanceUpdate
+from services.relay.instances.registry import Issued
+from services.relay.service.settings import Instance, ModApi
+from services.relay.service.settings_warnings import equal_name, guessable
+
+MAX_LIMIT = 1_000
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        min_length=1,
+        max_length=255,
+        pattern="^[!-~]+$",
+        description=(
+            "Any word that is new for each call, as a UUID. A repeat with the same word and body,"
+            " within a day, gets the same key and changes nothing: send it again when no answer came."
+            " 409 if the word was used for another call, or if its key opens no longer. The last 16 of"
+            " each server are remembered."
+        ),
+    ),
+]
+
+
+class ServerCalls:
+    """The calls. `secret` is what repeated calls make their keys from: `admin_token`, or ""."""
+
+    def __init__(self, fleet: FleetView, modapi: ModApi, secret: str) -> None:
+        self._fleet = fleet
+        self._registry = fleet.directory.registry
+        self._modapi = modapi
+        self._secret = secret
+
+    def router(self) -> APIRouter:
+        router = APIRouter(prefix="/servers", tags=["servers"])
+        add = router.add_api_route
+        add("", self.list_servers, methods=["GET"])
+        add("", self.create_server, methods=["POST"], status_code=201)
+        add("/{slug}", self.get_server, methods=["GET"])
+        add("/{slug}", self.change_server, methods=["PATCH"])
+        add("/{slug}", self.delete_server, methods=["DELETE"], status_code=204)
+        add("/{slug}/rotate", self.rotate_mod_key, methods=["POST"])
+        add("/{slug}/enable", self.enable_server, methods=["POST"])
+        add("/{slug}/disable", self.disable_server, methods=["POST"])
+        return router
+
+    async def list_servers(
+        self,
+        limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = 100,
+        cursor: Annotated[
+            str, Query(max_length=63, pattern="^[a-z0-9-]*$", description="`next_cursor` of the page before")
+        ] = "",
+        state: Annotated[
+            models.State | models.Cause | None, Query(description="only servers with this state or cause")
+        ] = None,
+        q: Annotated[str, Query(max_length=100, description="only with this text in slug or name")] = "",
+    ) -> models.ServerList:
+        """List servers, sorted by slug. What is shown is at most two seconds old."""
+        rows = await self._fleet.rows()
+        slugs = sorted(slug for slug, row in rows.items() if fits(row, state or "", q))
+        begin = bisect_right(slugs, cursor) if cursor else 0
+        page = slugs[begin : begin + limit]
+        more = begin + limit < len(slugs)
+        return models.ServerList(
+            servers=[server_of(rows[slug]) for slug in page],
+            total=len(slugs),
+            next_cursor=page[-1] if more else None,
+        )
+
+    async def get_server(self, slug: str) -> models.Server:
+        """Show one server, as it is now."""
+        return server_of(await self._fleet.row(slug))
+
+    async def create_server(
+        self, new: models.NewServer, idempotency_key: IdempotencyKey = None
+    ) -> models.CreatedServer:
+        """Add a server. Running services serve it within two seconds. The answer holds what the mod needs."""
+        issued = await self._registry.create(
+            new.slug,
+            new.name,
+            identity_token=new.identity_token,
+            registration_token=new.registration_token,
+            external_id=new.external_id,
+            disabled=new.disabled,
+            once=self._once("create", new.slug, new, idempotency_key),
+        )
+        identity = issued.record.identity_token
+        added = Instance(slug=new.slug, name=new.name, identity_token=identity)
+        rotated = await self._with_key(new.slug, issued, guessable(added))
+        return models.CreatedServer(**dict(rotated), identity_token=identity.get_secret_value())
+
+    async def change_server(self, slug: str, change: models.ServerChange) -> models.ChangedServer:
+        """Change the fields that are given."""
+        token = change.registration_token.get_secret_value() if change.registration_token else None
+        if "registration_token" in change.model_fields_set:
+            token = token or ""
+        external_id = change.external_id
+        if "external_id" in change.model_fields_set:
+            external_id = external_id or ""
+        return await self._changed(slug, InstanceUpdate(change.name, change.disabled, token, external_id))
+
+    async def enable_server(self, slug: str) -> models.ChangedServer:
+        """Serve a disabled server again."""
+        return await self._changed(slug, InstanceUpdate(disabled=False))
+
+    async def disable_server(self, slug: str) -> models.ChangedServer:
+        """Stop serving a server: its keys open nothing, its link is closed, its events are kept."""
+        return await self._changed(slug, InstanceUpdate(disabled=True))
+
+    async def delete_server(
+        self,
+        slug: str,
+        purge: Annotated[bool, Query(description="delete its data now, not a day later")] = False,
+    ) -> None:
+        """Remove a server. Created again with the same identity token within a day, it gets its data back."""
+        await self._registry.remove(slug, purge=purge)
+
+    async def rotate_mod_key(
+        self, slug: str, rotation: models.Rotation | None = None, idempotency_key: IdempotencyKey = None
+    ) -> models.RotatedServer:
+        """Make a new mod key. The one before works for `overlap_s` more."""
+        asked = rotation or models.Rotation()
+        once = self._once("rotate", slug, asked, idempotency_key)
+        issued = await self._registry.rotate(slug, asked.overlap_s, force=asked.force, once=once)
+        return await self._with_key(slug, issued)
+
+    async def _changed(self, slug: str, update: InstanceUpdate) -> models.ChangedServer:
+        await self._registry.patch(slug, update)
+        return await self._shown(slug)
+
+    async def _shown(self, slug: str, *warnings: str) -> models.ChangedServer:
+        served = [entry.instance for entry in active(await self._fleet.directory.current()).values()]
+        return models.ChangedServer(
+            server=server_of(await self._fleet.row(slug)),
+            warnings=[*filter(None, warnings), *equal_name(slug, served)],
+        )
+
+    async def _with_key(self, slug: str, issued: Issued, *warnings: str) -> models.RotatedServer:
+        return models.RotatedServer(
+            **dict(await self._shown(slug, *warnings)),
+            mod_key=issued.mod_key,
+            mod_config=mod_config(mod_url(self._modapi), issued.mod_key),
+            mod_config_path=MOD_CONFIG_PATH,
+        )
+
+    def _once(self, call: str, slug: str, body: BaseModel, key: str | None) -> Once | None:
+        if key is None:
+            return None
+        fields = {
+            name: value.get_secret_value() if isinstance(value, SecretStr) else value
+            for name, value in body.model_dump().items()
+        }
+        return Once(key, json.dumps([call, slug, fields]), self._secret)

@@ -1,0 +1,98 @@
+"""The tokens of the admin API: `admin_token` of [modapi], which may do everything, and those it has made.
+
+These are in Redis, so every modapi knows them at once and no restart is needed. Only digests are stored.
+"""
+
+import hashlib
+import hmac
+import secrets
+import time
+from datetime import UTC, datetime
+
+from pydantic import BaseModel, SecretStr
+
+from services.modapi.admin.models import CreatedToken, Role, TokenInfo
+from services.modapi.admin.problems import ApiError, ErrorCode
+from services.relay.protocol.errors import StoreError
+from services.relay.protocol.keys import ADMIN_TOKENS
+from services.relay.store.client import Store, pairs
+
+FRESH_S = 2.0
+"""How long a token that was deleted may still work at another modapi."""
+
+TOKEN_BYTES = 32
+MAX_TOKENS = 100
+
+
+class _Stored(BaseModel):
+    digest: str
+    role: Role
+    created: datetime
+
+
+class AdminTokens:
+    """Who may do what. `configured` is `admin_token`; None: nobody gets in."""
+
+    def __init__(self, store: Store, configured: SecretStr | None) -> None:
+        self._store = store
+        self._configured = _digest(configured.get_secret_value()) if configured else None
+        self._stored: dict[str, _Stored] = {}
+        self._read_s = float("-inf")
+
+    @property
+    def open(self) -> bool:
+        """Whether there is any token."""
+        return self._configured is not None
+
+    async def role(self, token: str) -> Role | None:
+        """What `token` may do; None: it is unknown. Raises StoreError if that cannot be found out."""
+        digest = _digest(token)
+        if self._configured is None:
+            return None
+        if hmac.compare_digest(digest, self._configured):
+            return Role.FULL
+        if time.monotonic() - self._read_s > FRESH_S:
+            try:
+                await self._read()
+            except StoreError:
+                if digest not in {one.digest for one in self._stored.values()}:
+                    raise
+        return next((one.role for one in self._stored.values() if one.digest == digest), None)
+
+    async def all(self) -> list[TokenInfo]:
+        """Those in Redis, by name. Raises StoreError."""
+        await self._read()
+        return [
+            TokenInfo(name=name, role=one.role, created=one.created)
+            for name, one in sorted(self._stored.items())
+        ]
+
+    async def create(self, name: str, role: Role) -> CreatedToken:
+        """Makes a token. Raises ApiError if the name is taken or there are too many; StoreError."""
+        await self._read()
+        if len(self._stored) >= MAX_TOKENS:
+            raise ApiError(ErrorCode.CONFLICT, f"there are {MAX_TOKENS} tokens already: delete one first")
+        token, created = secrets.token_urlsafe(TOKEN_BYTES), datetime.now(UTC).replace(microsecond=0)
+        stored = _Stored(digest=_digest(token), role=role, created=created)
+        if not await self._store.send("HSETNX", ADMIN_TOKENS, name, stored.model_dump_json()):
+            raise ApiError(ErrorCode.CONFLICT, f"there is a token {name} already: delete it first")
+        self._read_s = float("-inf")
+        return CreatedToken(name=name, role=role, created=created, token=token)
+
+    async def delete(self, name: str) -> None:
+        """Raises ApiError if there is no such token; StoreError."""
+        if not await self._store.send("HDEL", ADMIN_TOKENS, name):
+            raise ApiError(ErrorCode.TOKEN_NOT_FOUND, f"there is no token {name}")
+        self._read_s = float("-inf")
+
+    async def _read(self) -> None:
+        found = await self._store.send("HGETALL", ADMIN_TOKENS)
+        self._stored = {
+            name.decode(): _Stored.model_validate_json(text)
+            for name, text in (found.items() if isinstance(found, dict) else pairs(found))
+        }
+        self._read_s = time.monotonic()
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()

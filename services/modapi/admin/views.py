@@ -1,0 +1,102 @@
+"""Puts what is known of a server into the form of the API. Pure."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+from services.modapi.admin import models
+from services.modapi.admin.models import Cause, State
+from services.modapi.fleet.rows import Level, ServerRow
+from services.relay.instances.diagnosis import Problem
+from services.relay.instances.entries import Origin
+
+STATES = {
+    Level.BAD: State.DOWN,
+    Level.WARN: State.ATTENTION,
+    Level.GOOD: State.UP,
+    Level.OFF: State.DISABLED,
+}
+
+
+def server_of(row: ServerRow) -> models.Server:
+    """The server as the API shows it."""
+    entry, facts = row.entry, row.facts
+    return models.Server(
+        slug=row.slug,
+        name=entry.instance.name,
+        external_id=entry.external_id,
+        origin="relay.toml" if entry.origin is Origin.FILE else "api",
+        disabled=entry.disabled,
+        served=entry.active,
+        note=entry.note,
+        state=STATES[row.level],
+        cause=_cause(row),
+        problems=problems_of(row.problems),
+        has_registration_token=entry.instance.registration_token is not None,
+        mod_keys=[
+            models.ModKeyDates(added=_moment(key.added_ms), expires=_moment(key.expires_ms))
+            for key in entry.keys
+        ],
+        link=models.ServerLink(
+            state=facts.link if facts.uplink else "",
+            why=facts.link_why if facts.uplink else "",
+            game_server_id=facts.game_server_id or None,
+            owner=facts.uplink,
+        ),
+        mod=models.ServerMod(
+            last_contact=_moment(facts.contact_ms),
+            silent_s=facts.silent_s,
+            version=facts.mod_version,
+            address=facts.address,
+            hold_s=None if facts.hold_ms is None else facts.hold_ms / 1000,
+        ),
+        players_online=facts.players,
+        events_waiting=facts.events,
+        events_waiting_bytes=facts.events_bytes,
+        oldest_event_s=facts.oldest_s,
+        commands_waiting=facts.commands,
+        dead_letters=facts.dead,
+        made_up_positions=facts.made_up,
+        last_made_up=_moment(facts.made_up_ms),
+    )
+
+
+def problems_of(problems: Iterable[Problem]) -> list[models.ServerProblem]:
+    """Problems as the API shows them."""
+    return [
+        models.ServerProblem(code=one.code, serious=one.serious, text=one.what, fix=one.fix)
+        for one in problems
+    ]
+
+
+def fits(row: ServerRow, state: str, text: str) -> bool:
+    """Whether a server has this state or cause, and this text in its slug or name. "" fits all."""
+    if state and state not in (STATES[row.level], _cause(row)):
+        return False
+    text = text.casefold()
+    return text in row.slug or text in row.entry.instance.name.casefold()
+
+
+def fleet_of(rows: Sequence[ServerRow], notes: Iterable[Problem]) -> models.FleetCounts:
+    """All servers in numbers."""
+    states = Counter(STATES[row.level] for row in rows)
+    causes = Counter(_cause(row) for row in rows)
+    return models.FleetCounts(
+        total=len(rows),
+        states={state: states[state] for state in State},
+        causes={cause: causes[cause] for cause in Cause},
+        players_online=sum(row.facts.players or 0 for row in rows),
+        events_waiting=sum(row.facts.events for row in rows),
+        dead_letters=sum(row.facts.dead for row in rows),
+        problems=problems_of(notes),
+    )
+
+
+def _cause(row: ServerRow) -> Cause:
+    if row.entry.active:
+        return Cause(row.cause.value) if row.cause else Cause.UP
+    return Cause.DISABLED if row.entry.disabled else Cause.NOT_SERVED
+
+
+def _moment(at_ms: int | None) -> datetime | None:
+    return datetime.fromtimestamp(at_ms / 1000, UTC) if at_ms else None

@@ -1,0 +1,1 @@
+"""What is known of all servers now, for the page and the API."""

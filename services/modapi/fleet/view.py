@@ -1,0 +1,77 @@
+"""All servers with what is known of them, read from Redis at most once a second for all readers."""
+
+import asyncio
+import logging
+import math
+import time
+
+from services.modapi.fleet.rows import ServerRow, level
+from services.relay.instances.diagnosis import Problem, diagnose, wrong_keys
+from services.relay.instances.directory import Directory
+from services.relay.instances.entries import ServedEntry
+from services.relay.instances.facts import Facts, facts_of, facts_of_all
+from services.relay.instances.mod_config import mod_url
+from services.relay.instances.unknown_keys import UnknownKeyCall, UnknownKeyCalls
+from services.relay.protocol.errors import NoSuchInstance
+from services.relay.service.faults import FaultKind, OwnFaults
+from services.relay.service.logs import InstanceLogger
+from services.relay.service.settings import ModApi
+from services.relay.store.client import Store
+
+FRESH_S = 1.0
+READ_AT_ONCE = 50
+"""Number of servers that are read in one go: the answers of 1,000 would hold up the loop for 50 ms."""
+
+logger = logging.getLogger(__name__)
+
+
+class FleetView:
+    """All servers, with what is known of them now."""
+
+    def __init__(self, directory: Directory, store: Store, modapi: ModApi, faults: OwnFaults) -> None:
+        self.notes: list[Problem] = []
+        """What may concern any of the servers, as of the last `rows`."""
+        self._faults = faults
+        self.directory = directory
+        self._store = store
+        self._unknown_calls = UnknownKeyCalls(store)
+        self._modapi = modapi
+        self._rows: dict[str, ServerRow] = {}
+        self._named: dict[str, UnknownKeyCall] = {}
+        self._read_s = -math.inf
+        self._reading = asyncio.Lock()
+
+    async def rows(self) -> dict[str, ServerRow]:
+        """All servers by slug, not older than FRESH_S. Raises StoreError."""
+        async with self._reading:
+            if time.monotonic() - self._read_s >= FRESH_S:
+                self._rows = await self._read()
+                self._read_s = time.monotonic()
+            return self._rows
+
+    async def row(self, slug: str) -> ServerRow:
+        """One server as it is now. Raises NoSuchInstance, StoreError."""
+        entries = await self.directory.current()
+        if slug not in entries:
+            raise NoSuchInstance(f"there is no server {slug}")
+        return self._row(entries[slug], await facts_of(self._store, slug), self._named.get(slug))
+
+    async def _read(self) -> dict[str, ServerRow]:
+        entries = dict(self.directory.entries)
+        slugs = list(entries)
+        unknown_calls = await self._unknown_calls.all()
+        facts: dict[str, Facts] = {}
+        for start in range(0, len(slugs), READ_AT_ONCE):
+            facts |= await facts_of_all(self._store, slugs[start : start + READ_AT_ONCE])
+        self._named, self.notes = wrong_keys(entries, facts, unknown_calls)
+        rows: dict[str, ServerRow] = {}
+        for count, slug in enumerate(slugs, 1):
+            with self._faults.kept(InstanceLogger(logger, slug), FaultKind.LISTENER):
+                rows[slug] = self._row(entries[slug], facts[slug], self._named.get(slug))
+            if count % READ_AT_ONCE == 0:
+                await asyncio.sleep(0)
+        return rows
+
+    def _row(self, entry: ServedEntry, facts: Facts, unknown_call: UnknownKeyCall | None) -> ServerRow:
+        problems = diagnose(entry, facts, mod_url(self._modapi), unknown_call)
+        return ServerRow(entry, facts, problems, level(entry.disabled, problems))

@@ -1,0 +1,70 @@
+"""The admin API without a port, on a store of the test's own."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import astuple
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
+
+from services.modapi.admin.api import add_api
+from services.modapi.fleet.view import FleetView
+from services.modapi.metrics import ModapiMetrics
+from services.relay.instances.directory import Directory
+from services.relay.protocol.keys import (
+    ADMIN_TOKENS,
+    INSTANCES,
+    INSTANCES_IDENTITIES,
+    INSTANCES_REMOVALS,
+    INSTANCES_VERSION,
+    keys_of,
+)
+from services.relay.service.lifecycle import cancelled
+from services.relay.service.settings import Instance, ModApi, Settings
+from services.relay.store.client import Store
+
+TOKEN = "admin-token-0123456789"
+FILE = Instance(
+    slug="of-file",
+    name="Of the file",
+    identity_token=SecretStr("identity-of-file"),
+    mod_keys=(SecretStr("key-of-the-file-0123"),),
+)
+
+
+def client(store: Store, token: str | None) -> tuple[httpx.AsyncClient, Directory]:
+    """A client with the right token, of an API whose token is `token`."""
+    modapi = ModApi(admin_token=SecretStr(token) if token else None)
+    directory = Directory(Settings(instances=(FILE,), modapi=modapi), None, {}, store, lambda _: None)
+    faults = ModapiMetrics(CollectorRegistry()).service.faults
+    pages = FastAPI(openapi_url=None)
+    add_api(pages, FleetView(directory, store, modapi, faults), store, modapi)
+    headers = {"authorization": f"Bearer {TOKEN}"}
+    transport = httpx.ASGITransport(pages)
+    return httpx.AsyncClient(transport=transport, base_url="http://admin", headers=headers), directory
+
+
+@pytest.fixture
+async def made(store: Store) -> AsyncIterator[tuple[httpx.AsyncClient, Directory]]:
+    for key in (INSTANCES, INSTANCES_IDENTITIES, INSTANCES_VERSION, INSTANCES_REMOVALS, ADMIN_TOKENS):
+        await store.send("DEL", key)
+    await store.send("UNLINK", *astuple(keys_of("one")))
+    api, directory = client(store, TOKEN)
+    async with api:
+        yield api, directory
+
+
+@pytest.fixture
+def api(made: tuple[httpx.AsyncClient, Directory]) -> httpx.AsyncClient:
+    return made[0]
+
+
+@pytest.fixture
+async def watched(made: tuple[httpx.AsyncClient, Directory]) -> AsyncIterator[None]:
+    """The directory follows Redis, as it does in a service."""
+    watching = asyncio.create_task(made[1].watch(lambda _: None))
+    yield
+    await cancelled(watching)

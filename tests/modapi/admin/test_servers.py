@@ -1,0 +1,282 @@
+"""`/api/v1`: who is let in, what is shown of servers, what each call does, and how errors read."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from services.modapi.admin.models import Cause, State
+from services.modapi.admin.problems import RAISED, STATUS, ErrorCode
+from services.relay.instances.state import InstanceState, LinkInfo
+from services.relay.protocol.keys import keys_of
+from services.relay.store.client import Store
+from services.relay.store.leases import Lease
+from tests.modapi.admin.conftest import TOKEN, client
+
+JSON = {"content-type": "application/json"}
+
+
+async def create(api: httpx.AsyncClient, slug: str = "one", **more: Any) -> dict[str, Any]:
+    answer = await api.post("/api/v1/servers", json={"slug": slug, "name": f"Server {slug}", **more})
+    assert answer.status_code == 201, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def code(answer: httpx.Response) -> str:
+    assert answer.headers["content-type"] == "application/problem+json", answer.text
+    problem = answer.json()
+    assert problem["status"] == answer.status_code and problem["title"] and problem["detail"]
+    found: str = problem["code"]
+    return found
+
+
+async def test_the_description_is_open_and_names_every_call_once(api: httpx.AsyncClient) -> None:
+    answer = await api.get("/api/v1/openapi.json", headers={"authorization": ""})
+    described = answer.json()
+    assert described["openapi"].startswith("3.1.")
+    ids = [call["operationId"] for calls in described["paths"].values() for call in calls.values()]
+    assert {"list_servers", "get_server", "create_server", "rotate_mod_key", "get_fleet"} <= set(ids)
+    assert len(ids) == len(set(ids))
+    for calls in described["paths"].values():
+        for call in calls.values():
+            assert call["summary"] and call["description"] and call["tags"]
+            assert "application/problem+json" in call["responses"]["401"]["content"]
+
+
+def test_each_error_has_a_status_and_each_exception_a_code() -> None:
+    assert set(STATUS) == set(ErrorCode)
+    assert set(RAISED.values()) <= set(ErrorCode)
+
+
+@pytest.mark.parametrize("headers", [{"authorization": ""}, {"authorization": f"Basic {TOKEN}"}])
+async def test_without_a_token_nobody_gets_in(api: httpx.AsyncClient, headers: dict[str, str]) -> None:
+    answer = await api.get("/api/v1/servers", headers=headers)
+    assert (answer.status_code, code(answer)) == (401, "wrong_token")
+    assert answer.headers["www-authenticate"] == "Bearer"
+
+
+async def test_where_no_token_is_set_the_answer_says_how_to_set_one(store: Store) -> None:
+    made, _ = client(store, None)
+    async with made:
+        answer = await made.get("/api/v1/servers")
+    assert code(answer) == "no_token" and "admin_token" in answer.json()["detail"]
+
+
+async def test_a_created_server_comes_with_what_its_mod_needs(api: httpx.AsyncClient, store: Store) -> None:
+    created = await create(api, external_id="panel-17")
+    assert created["server"]["external_id"] == "panel-17"
+    assert created["mod_key"] in created["mod_config"]
+    assert created["mod_config_path"] == "profiles/TakaroIntegration/config.json"
+    assert created["identity_token"]
+    shown = (await api.get("/api/v1/servers/one")).text
+    assert created["mod_key"] not in shown and created["identity_token"] not in shown
+
+
+async def test_a_server_shows_its_state_its_cause_and_how_to_mend_it(api: httpx.AsyncClient) -> None:
+    await create(api, registration_token="a-registration-token")
+    server = (await api.get("/api/v1/servers/one")).json()
+    assert (server["state"], server["cause"], server["origin"]) == ("down", "no_owner", "api")
+    codes = [problem["code"] for problem in server["problems"]]
+    assert codes == ["never_called", "no_owner"]
+    assert all(problem["text"] and problem["fix"] and problem["serious"] for problem in server["problems"])
+    assert server["mod"]["last_contact"] is None and server["players_online"] is None
+
+
+async def test_a_server_that_is_up_shows_its_link(api: httpx.AsyncClient, store: Store) -> None:
+    await create(api, registration_token="a-registration-token")
+    await InstanceState(store, "one").write_link(LinkInfo("ready", "game-server-id"))
+    await Lease(store, "one", "uplink-1").renew()
+    await store.send("SET", keys_of("one").contact, (await store.read_clock("any")) // 1000)
+    server = (await api.get("/api/v1/servers/one")).json()
+    assert (server["state"], server["cause"], server["problems"]) == ("up", "up", [])
+    link = {"state": "ready", "why": "", "game_server_id": "game-server-id", "owner": "uplink-1"}
+    assert server["link"] == link
+    assert server["mod"]["silent_s"] < 30
+
+
+async def test_a_change_changes_what_it_names_and_null_takes_it_away(api: httpx.AsyncClient) -> None:
+    await create(api, registration_token="own", external_id="x")
+    changed = (await api.patch("/api/v1/servers/one", json={"name": "Renamed"})).json()["server"]
+    assert (changed["name"], changed["external_id"]) == ("Renamed", "x")
+    assert changed["has_registration_token"]
+    body = {"external_id": None, "registration_token": None}
+    changed = (await api.patch("/api/v1/servers/one", json=body)).json()["server"]
+    assert (changed["name"], changed["external_id"]) == ("Renamed", None)
+    assert not changed["has_registration_token"]
+
+
+async def test_a_disabled_server_is_enabled_again(api: httpx.AsyncClient) -> None:
+    await create(api)
+    disabled = (await api.post("/api/v1/servers/one/disable")).json()["server"]
+    assert (disabled["state"], disabled["cause"], disabled["served"]) == ("disabled", "disabled", False)
+    enabled = (await api.post("/api/v1/servers/one/enable")).json()["server"]
+    assert enabled["served"] and enabled["state"] == "down"
+
+
+async def test_a_rotation_during_an_overlap_is_refused_unless_it_is_forced(api: httpx.AsyncClient) -> None:
+    first = await create(api)
+    rotated = (await api.post("/api/v1/servers/one/rotate", json={"overlap_s": 60})).json()
+    assert rotated["mod_key"] != first["mod_key"] and rotated["mod_key"] in rotated["mod_config"]
+    assert [key["expires"] is None for key in rotated["server"]["mod_keys"]] == [False, True]
+    refused = await api.post("/api/v1/servers/one/rotate")
+    assert (refused.status_code, code(refused)) == (409, "rotation_under_way")
+    forced = await api.post("/api/v1/servers/one/rotate", json={"force": True})
+    assert forced.status_code == 200 and len(forced.json()["server"]["mod_keys"]) == 2
+
+
+async def test_a_repeat_with_its_idempotency_key_gets_the_same_answer(api: httpx.AsyncClient) -> None:
+    headers = {"idempotency-key": "call-1"}
+    body = {"slug": "one", "name": "Server one"}
+    first, again = [await api.post("/api/v1/servers", json=body, headers=headers) for _ in range(2)]
+    assert first.json()["mod_key"] == again.json()["mod_key"]
+    other = await api.post("/api/v1/servers", json=body | {"name": "Another"}, headers=headers)
+    assert (other.status_code, code(other)) == (409, "idempotency_conflict")
+
+
+async def test_a_deleted_server_is_gone(api: httpx.AsyncClient) -> None:
+    await create(api)
+    assert (await api.delete("/api/v1/servers/one")).status_code == 204
+    answer = await api.get("/api/v1/servers/one")
+    assert (answer.status_code, code(answer)) == (404, "server_not_found")
+
+
+REFUSED: list[tuple[str, str, dict[str, Any], int, str, str]] = [
+    ("GET", "/servers/nobody", {}, 404, "server_not_found", "there is no server nobody"),
+    ("GET", "/nothing", {}, 404, "not_found", "there is no such call"),
+    ("PUT", "/servers", {}, 405, "method_not_allowed", "there is no such call"),
+    ("POST", "/servers", {"content": b"{}"}, 415, "unsupported_media_type", "content-type: application/json"),
+    (
+        "POST",
+        "/servers",
+        {"content": b'{"slug": "a",\n "name": }', "headers": JSON},
+        400,
+        "unreadable_json",
+        "the body is no JSON: Expecting value in line 2, column 10",
+    ),
+    (
+        "POST",
+        "/servers",
+        {"content": b"{" + b" " * 70_000 + b"}", "headers": JSON},
+        413,
+        "too_large",
+        "65536 bytes",
+    ),
+    (
+        "POST",
+        "/servers",
+        {"json": {"slug": "UP", "name": "Server"}},
+        422,
+        "invalid",
+        "slug: must be 1 to 63 of",
+    ),
+    (
+        "POST",
+        "/servers",
+        {"json": {"slug": "a", "name": "abc", "nmae": 1}},
+        422,
+        "invalid",
+        "nmae: Extra inputs",
+    ),
+    ("POST", "/servers", {"json": {"slug": "of-file", "name": "abc"}}, 409, "conflict", "relay.toml"),
+    ("GET", "/servers?limit=0", {}, 422, "invalid", "limit: must be greater"),
+    ("GET", "/servers?cursor=%2A%2A", {}, 422, "invalid", "cursor: String should match"),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "sent", "status", "wanted", "detail"), REFUSED)
+async def test_an_error_has_a_status_a_code_and_a_reason(
+    api: httpx.AsyncClient,
+    method: str,
+    path: str,
+    sent: dict[str, Any],
+    status: int,
+    wanted: str,
+    detail: str,
+) -> None:
+    answer = await api.request(method, f"/api/v1{path}", **sent)
+    assert (answer.status_code, code(answer)) == (status, wanted)
+    assert detail in answer.json()["detail"]
+
+
+async def test_an_error_names_each_wrong_value_and_shows_none_of_them(api: httpx.AsyncClient) -> None:
+    body = {"slug": "UP", "name": "ab", "identity_token": "secret\x07word"}
+    answer = await api.post("/api/v1/servers", json=body)
+    assert [one["place"] for one in answer.json()["errors"]] == ["slug", "name", "identity_token"]
+    assert "secret" not in answer.text
+
+
+async def test_the_list_comes_in_pages_and_by_state_cause_and_text(
+    api: httpx.AsyncClient, watched: None
+) -> None:
+    for slug in ("a", "b", "c"):
+        await create(api, slug, registration_token="a-registration-token")
+    await create(api, "no-token", disabled=True)
+
+    async def listed(query: str = "") -> list[str]:
+        return [one["slug"] for one in (await api.get(f"/api/v1/servers{query}")).json()["servers"]]
+
+    async with asyncio.timeout(10):
+        while await listed() != ["a", "b", "c", "no-token", "of-file"]:
+            await asyncio.sleep(0.05)
+    assert await listed("?state=disabled") == ["no-token"]
+    assert await listed("?state=no_owner") == ["a", "b", "c"]
+    assert await listed("?state=down&q=SERVER%20b") == ["b"]
+    first = (await api.get("/api/v1/servers?limit=2")).json()
+    assert (first["total"], [one["slug"] for one in first["servers"]]) == (5, ["a", "b"])
+    second = (await api.get(f"/api/v1/servers?limit=4&cursor={first['next_cursor']}")).json()
+    assert [one["slug"] for one in second["servers"]] == ["c", "no-token", "of-file"]
+    assert second["next_cursor"] is None
+    counts = (await api.get("/api/v1/fleet")).json()
+    assert counts["total"] == 5 and set(counts["states"]) == set(State)
+    assert (counts["states"]["disabled"], counts["causes"]["no_owner"]) == (1, 3)
+    assert set(counts["causes"]) == set(Cause) and sum(counts["causes"].values()) == 5
+
+
+async def test_the_relay_shows_its_version_and_its_store(api: httpx.AsyncClient, store: Store) -> None:
+    relay = (await api.get("/api/v1/relay")).json()
+    assert relay["version"] and relay["store"] == store.summary()
+    assert (relay["uplinks"], relay["settings_refused"], relay["restart_needed_for"]) == ([], "", [])
+
+
+async def test_a_token_of_its_own_can_be_made_limited_and_deleted(api: httpx.AsyncClient) -> None:
+    made = (await api.post("/api/v1/tokens", json={"name": "panel", "role": "read"})).json()
+    headers = {"authorization": f"Bearer {made['token']}"}
+    assert (await api.get("/api/v1/servers", headers=headers)).status_code == 200
+    refused = await api.post("/api/v1/servers", json={"slug": "a", "name": "abc"}, headers=headers)
+    assert (refused.status_code, code(refused)) == (403, "read_only_token")
+    shown = await api.get("/api/v1/tokens", headers=headers)
+    assert [(one["name"], one["role"]) for one in shown.json()["tokens"]] == [("panel", "read")]
+    assert made["token"] not in shown.text
+    taken = await api.post("/api/v1/tokens", json={"name": "panel"})
+    assert (taken.status_code, code(taken)) == (409, "conflict")
+    assert (await api.delete("/api/v1/tokens/panel")).status_code == 204
+    assert (await api.get("/api/v1/servers", headers=headers)).status_code == 401
+    assert code(await api.delete("/api/v1/tokens/panel")) == "token_not_found"
+
+
+async def test_a_token_that_another_modapi_made_or_deleted_is_known_at_once(
+    api: httpx.AsyncClient, store: Store
+) -> None:
+    other, _ = client(store, TOKEN)
+    async with other:
+        made = (await other.post("/api/v1/tokens", json={"name": "panel"})).json()
+        headers = {"authorization": f"Bearer {made['token']}"}
+        assert (await api.get("/api/v1/fleet", headers=headers)).status_code == 200
+        await other.delete("/api/v1/tokens/panel")
+        async with asyncio.timeout(10):
+            while (await api.get("/api/v1/fleet", headers=headers)).status_code != 401:
+                await asyncio.sleep(0.1)
+
+
+async def test_while_redis_is_away_the_answer_is_503_and_the_full_token_still_known(tmp_path: Path) -> None:
+    store = Store(f"unix://{tmp_path}/nobody-listens")
+    made, _ = client(store, TOKEN)
+    async with made:
+        answer = await made.get("/api/v1/servers/one")
+        assert (answer.status_code, code(answer)) == (503, "store_away")
+        unknown = await made.get("/api/v1/servers/one", headers={"authorization": "Bearer unknown"})
+        assert (unknown.status_code, code(unknown)) == (503, "store_away")
+    await store.close()
