@@ -24,7 +24,7 @@ _CLOSES = re.compile(rb"\*1\r\n\$4\r\nEXEC\r\n", re.IGNORECASE)
 _COMMAND = re.compile(rb"\*\d{1,9}\r\n\$\d{1,2}\r\n[A-Za-z]")
 
 LONGEST_TAIL_BYTES = 64 * 1024 * 1024
-"""What is written in one go is far shorter. A "half record" that is longer has a damaged length."""
+"""Number of bytes; the server writes far fewer at once. A longer "half record" has a damaged length."""
 
 
 class Rest(Enum):
@@ -36,7 +36,7 @@ class Rest(Enum):
 
 
 class Scan(NamedTuple):
-    """`end`: behind the last whole record. `stopped`: where reading came to its end."""
+    """`end`: the place behind the last whole record. `stopped`: the place where reading stopped."""
 
     end: int
     rest: Rest
@@ -69,7 +69,7 @@ def scan(data: Data) -> Scan:
 
 
 def ends_well(data: Data) -> bool:
-    """Does it end like a record does? If it was cut there all the same, the server mends that itself."""
+    """Whether it ends as a record does. The server mends a file that was cut exactly there."""
     return not len(data) or data[-2:] == b"\r\n"
 
 
@@ -90,13 +90,13 @@ def _behind_record(data: Data, at: int) -> int:
 
 
 def _begun(data: Data, at: int) -> int:
-    """How many bytes there are as a line of a record could begin."""
+    """Number of bytes that can be the beginning of a line of a record."""
     begun = _BEGUN.match(data, at)
     return len(begun[0]) if begun else 0
 
 
 def _is_torn(data: Data, begin: int, stopped: int) -> bool:
-    """Is it the last record that begins there: from where it is wrong only zeros, and no other one in it?"""
+    """Whether it is the last record: only zeros follow the wrong byte, and no other record is in it."""
     if _ANY_BUT_ZERO.search(data, stopped):
         return False
     last = min(stopped, len(data))
@@ -104,7 +104,7 @@ def _is_torn(data: Data, begin: int, stopped: int) -> bool:
 
 
 def _others(data: Data, begin: int, end: int) -> Iterator[bool]:
-    """Whole records within what passes for the beginning of one: then its length is wrong, not its end."""
+    """Looks for whole records inside the torn one. If there is one, the length is wrong, not the end."""
     for found in _COMMAND.finditer(data, begin, end):
         try:
             yield _behind_record(data, found.start()) <= end

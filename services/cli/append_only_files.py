@@ -1,4 +1,4 @@
-"""What a power cut leaves of the embedded store's files: looked at, and mended where nothing is lost by it.
+"""Checks the files of the embedded store after a power cut, and mends them where nothing is lost by it.
 
 A Valkey keeps `appendonlydir`: a base (the data as of some moment), what was written since, and a manifest
 that names them. Each is synced before what depends on it is answered, so a power cut can only tear the end
@@ -18,14 +18,14 @@ from services.cli.append_only import Data, Rest, ends_well, scan
 from services.relay.protocol.errors import ConfigError
 
 CUT_OFF = "cut-off"
-"""The folder, beside `appendonlydir`, in which all is kept that was cut off."""
+"""The folder beside `appendonlydir` that keeps what was cut off."""
 
 _MANIFEST = "appendonly.aof.manifest"
 _LINE = re.compile(r"file (\S+) seq (\d+) type ([bhi])")
 _FILE = re.compile(r"appendonly\.aof\.(\d+)\.(base|incr)\.(?:rdb|aof)")
 _RDB = (b"REDIS", b"VALKEY")
 _RDB_END = -9
-"""Before the checksum of eight bytes there is an end mark."""
+"""Offset of the end mark, which stands before the checksum of eight bytes."""
 
 
 class Named(NamedTuple):
@@ -69,7 +69,7 @@ def complaint(data: Path) -> str:
 
 
 def _manifest(folder: Path) -> tuple[list[Named], list[str]]:
-    """What the manifest names, and what is to be said if it must be written anew. Raises ConfigError."""
+    """The files in the manifest, and a line for the log if it must be rewritten. Raises ConfigError."""
     path = folder / _MANIFEST
     try:
         text = path.read_bytes()
@@ -94,14 +94,14 @@ def _manifest(folder: Path) -> tuple[list[Named], list[str]]:
 
 
 def _damages(folder: Path, named: list[Named], *, thorough: bool) -> list[tuple[str, int]]:
-    """What has to be cut, and where. Raises ConfigError for what no cut mends."""
+    """The files to cut, and where. Raises ConfigError for damage that no cut mends."""
     cuts = []
     increments = [one.name for one in named if one.kind == "i"]
     for base in [one.name for one in named if one.kind == "b"]:
         with _mapped(folder / base) as data:
             if not _is_whole_base(data):
                 raise _beyond_repair(folder / base, "is not whole")
-    behind = 0  # so much is in the files that follow
+    behind = 0  # number of bytes in the files that follow
     for name in reversed(increments):
         with _mapped(folder / name) as data:
             if not thorough and not behind and ends_well(data):
@@ -118,7 +118,7 @@ def _damages(folder: Path, named: list[Named], *, thorough: bool) -> list[tuple[
 
 
 def _is_whole_base(data: Data) -> bool:
-    """An empty one is not: Valkey takes it for no data, and says nothing."""
+    """Whether a base is complete. Valkey reads an empty one as no data, without an error."""
     if data[:1] == b"*":  # it can be records too
         return scan(data).rest is Rest.NOTHING
     return data[:6].startswith(_RDB) and data[_RDB_END:][:1] == b"\xff"

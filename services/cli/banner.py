@@ -8,11 +8,11 @@ from services.relay.service.settings import NO_INSTANCE, Instance, ModApi, Setti
 from services.relay.service.settings_values import is_loopback
 
 NAMED = 20
-"""So many servers that lack something are told by their names."""
+"""Maximum number of incomplete servers that are shown by name."""
 
 
 def banner(settings: Settings) -> list[str]:
-    """Lines for a person."""
+    """The lines to print."""
     lines = [f"Mods call {mod_url(settings.modapi)}/k/<mod key>", *_page(settings.modapi)]
     if not settings.instances:
         lines.append(f"Servers that were added with a panel are served. In relay.toml there is {NO_INSTANCE}")
@@ -20,7 +20,7 @@ def banner(settings: Settings) -> list[str]:
 
 
 def _servers(instances: tuple[Instance, ...]) -> Iterator[str]:
-    """A thousand that are complete are one line."""
+    """A line for each incomplete server; one line for all complete ones."""
     lacking = [(one, lacks) for one in instances if (lacks := _lacks(one))]
     complete = [one for one in instances if not _lacks(one)]
     for one, lacks in lacking[:NAMED]:

@@ -1,4 +1,4 @@
-"""`dayz-relay check`: what is in effect, secrets masked, in the shape of relay.toml."""
+"""`dayz-relay check`: prints the settings in effect as in relay.toml, with secrets masked."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping

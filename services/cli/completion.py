@@ -10,7 +10,7 @@ from services.relay.service.settings import Settings
 
 
 def slugs(config: Path, data: Path) -> list[str]:
-    """Those of all servers; of relay.toml alone while the store is away."""
+    """The slugs of all servers; only those of relay.toml while the store is away."""
     return asyncio.run(_slugs(loaded_from(config).settings, data))
 
 

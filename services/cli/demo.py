@@ -24,7 +24,7 @@ REGISTRATION_TOKEN = "demo-registration-token"
 EVENTS_PER_S = 0.5
 PLAYERS = 5
 SYNC_S = 10.0
-"""Takaro asks for all that is shown of players each 30 s. Who watches a demo does not wait as long."""
+"""Takaro asks for the players each 30 s. The demo asks more often, so that people see it sooner."""
 LOOK_EVERY_S = 60.0
 
 _SECTIONS = """\
@@ -47,7 +47,7 @@ mod_keys = ["{mod_key}"]
 
 
 def run(seconds: float | None, environ: Mapping[str, str]) -> int:
-    """Run until SIGINT or SIGTERM, or for so many seconds; the exit code."""
+    """Run until SIGINT or SIGTERM, or for `seconds`. Returns the exit code."""
     logs.configure("demo")
     with tempfile.TemporaryDirectory(prefix="dayz-relay-demo-") as name:
         folder = Path(name)
@@ -80,7 +80,7 @@ async def _demo(folder: Path, seconds: float | None, environ: Mapping[str, str])
 
 async def _peers(takaro: TakaroSim, folder: Path, port: int, admin_port: int, stop: asyncio.Event) -> None:
     """The simulated game servers, and the people in front of Takaro, until `stop`."""
-    # A mod registers once per boot and never again (protocol.md M2): the door has to be open by then.
+    # A mod registers once per boot and never again (protocol.md M2): modapi must listen by then.
     await _until_open(port, stop)
     async with asyncio.TaskGroup() as group:
         tasks = [
@@ -103,7 +103,7 @@ async def _peers(takaro: TakaroSim, folder: Path, port: int, admin_port: int, st
 
 
 async def _say_where_to_look(folder: Path, admin_port: int) -> None:
-    """Again and again, for what else is printed pushes it away. Whole lines, to be copied."""
+    """Repeats the lines, because other output scrolls them away. Each is a whole command, to be copied."""
     place = f"--config {folder}/relay.toml --data {folder}"
     while True:
         for what, where in (

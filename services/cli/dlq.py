@@ -1,4 +1,4 @@
-"""`dayz-relay dlq …`: events that were put aside, listed, shown, taken in again, dropped."""
+"""`dayz-relay dlq …`: lists, shows, retries and drops dead letters."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -59,7 +59,7 @@ async def _show_newest(letters: DeadLetters, slug: str, count: int, *, as_json: 
 
 
 async def show_one(relay: OpenedRelay, *, slug: str, letter_id: str, as_json: bool) -> int:
-    """Print one as the mod sent it. 1 if there is none."""
+    """Print one as the mod sent it. Returns 1 if there is none."""
     letter = await (await _letters(relay, slug)).get(letter_id)
     if letter is None:
         complain(_gone(slug, letter_id))
@@ -76,7 +76,7 @@ async def show_one(relay: OpenedRelay, *, slug: str, letter_id: str, as_json: bo
 
 
 async def retry(relay: OpenedRelay, *, slug: str, letter_id: str | None, every: bool) -> int:
-    """Take one or all in again, as modapi takes in what a mod sends. 0 if all are on their way to Takaro."""
+    """Send one or all through the intake again. Returns 0 if all of them are on their way to Takaro."""
     _must_be_named(letter_id, every)
     letters = await _letters(relay, slug)
     intake = intake_of(relay.store, slug, ModapiMetrics(CollectorRegistry()), relay.settings.limits)
@@ -99,7 +99,7 @@ async def retry(relay: OpenedRelay, *, slug: str, letter_id: str | None, every: 
 
 
 async def drop(relay: OpenedRelay, *, slug: str, letter_id: str | None, every: bool, yes: bool) -> int:
-    """Delete one or all. 1 if nothing was deleted."""
+    """Delete one or all. Returns 1 if nothing was deleted."""
     _must_be_named(letter_id, every)
     if every and not is_meant(f"Delete all dead letters of {slug}, for good?", yes=yes):
         return 1
@@ -123,7 +123,7 @@ async def _letters(relay: OpenedRelay, slug: str) -> DeadLetters:
 
 
 async def _chosen(letters: DeadLetters, slug: str, letter_id: str | None) -> AsyncIterator[DeadLetter]:
-    """The one that was named, if it is there; without a name all that are there now."""
+    """The named dead letter, if there is one; without a name all of them, the oldest first."""
     if letter_id:
         if letter := await letters.get(letter_id):
             yield letter
@@ -135,7 +135,7 @@ async def _chosen(letters: DeadLetters, slug: str, letter_id: str | None) -> Asy
     while page := await letters.newest(PAGE, before):
         newest += page
         before = page[-1].id
-    for letter in reversed(newest):  # in the order in which they came
+    for letter in reversed(newest):
         yield letter
 
 

@@ -1,4 +1,4 @@
-"""`dayz-relay doctor`: looks at everything a relay stands on, and says what is wrong and what mends it."""
+"""`dayz-relay doctor`: checks everything that a relay needs, and says what is wrong and how to fix it."""
 
 import asyncio
 import contextlib
@@ -32,7 +32,7 @@ UNSEEN = warn("not looked at, for the store cannot be asked", "")
 
 
 class Place(NamedTuple):
-    """Where the relay is, and what is known of its settings. `warnings` are those of `dayz-relay check`."""
+    """Where the relay is, and its settings. `warnings` are those of `dayz-relay check`."""
 
     config: Path
     data: Path
@@ -41,7 +41,7 @@ class Place(NamedTuple):
 
 
 def run(place: Place, *, identify: str | None, alerts: bool, as_json: bool) -> int:
-    """0 if nothing is wrong, 1 if something is."""
+    """Check and print. Returns 0 if nothing is wrong, 1 if something is."""
     return asyncio.run(_run(place, identify=identify, alerts=alerts, as_json=as_json))
 
 
@@ -87,7 +87,7 @@ async def _run(place: Place, *, identify: str | None, alerts: bool, as_json: boo
 
 
 def _with_files(told: list[Verdict], settings: Settings, data: Path) -> list[Verdict]:
-    """If the store that `up` brings cannot be used, and its files are the reason: what is wrong with them."""
+    """If the store of `up` cannot be used because its files are damaged: what is wrong with the files."""
     if settings.redis.url is None and told[0].level is VerdictLevel.BAD and (wrong := complaint(data)):
         return [bad(wrong, "")]
     return told
@@ -107,7 +107,7 @@ async def _told(looking: Awaitable[list[Verdict]]) -> list[Verdict]:
 
 
 async def _instances(relay: OpenedRelay) -> list[Verdict]:
-    """For each that is not up: why, and what mends it. Those that are up are only counted."""
+    """Why each server that is not up is not, and the fix. Servers that are up are only counted."""
     entries = await relay.entries()
     if not entries:
         return [
@@ -129,7 +129,7 @@ async def _instances(relay: OpenedRelay) -> list[Verdict]:
 
 
 async def _identify(relay: OpenedRelay, slug: str) -> list[Verdict]:
-    """Takaro asks the newest socket of a server: while the relay has one, ours would take its requests."""
+    """Log in to Takaro, unless the relay is logged in: Takaro would then send its requests to our socket."""
     entry = await relay.entry(slug)
     facts = (await facts_of_all(relay.store, [slug]))[slug]
     if facts.uplink and facts.link == LinkState.READY:

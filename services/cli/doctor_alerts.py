@@ -1,4 +1,4 @@
-"""`dayz-relay doctor --alerts`: tells each address of [alerts] something, so that a person sees it arrive."""
+"""`dayz-relay doctor --alerts`: sends a test message to each address of [alerts]."""
 
 import time
 
@@ -23,7 +23,7 @@ _SEEN = Sighting(
 
 
 async def reach(alerts: Alerts) -> list[Verdict]:
-    """One message to each address: that a server which does not exist is back."""
+    """Send one message to each address. It says that a server, which does not exist, is back."""
     now_s = time.time()
     told = [Transition("test", Condition.SILENT, False, now_s, now_s, _SEEN)]
     targets = (

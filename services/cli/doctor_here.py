@@ -1,4 +1,4 @@
-"""What the doctor looks at on this side: Redis, the two services and their ports, the clocks."""
+"""The doctor's checks on this side: Redis, the two services and their ports, the clocks."""
 
 import asyncio
 import contextlib
@@ -25,11 +25,11 @@ FULL = 0.8
 CLOCKS_APART_S = 2.0
 ROUND_TRIPS = 5
 MOST_TRIED = 10
-"""Number of places where a service may have been started that are asked."""
+"""Maximum number of noted addresses of a service that are tried."""
 
 
 async def store(store: Store) -> list[Verdict]:
-    """Version, durability, memory, pace and clock of Redis."""
+    """Check version, durability, memory, pace and clock of Redis."""
     try:
         facts = await store.inspect()
         paced = await _pace_and_clock(store)
@@ -71,7 +71,7 @@ async def _pace_and_clock(store: Store) -> list[Verdict]:
 
 
 async def services(settings: Settings, store: Store | None) -> list[Verdict]:
-    """Do both services run here and do their work? If not: are their ports free?
+    """Check whether both services run here and are ready; if not, whether their ports are free.
 
     A service that was started with other settings is found by what it noted in `store`.
     """
@@ -85,7 +85,7 @@ async def services(settings: Settings, store: Store | None) -> list[Verdict]:
 
 
 async def _service(name: str, host: str, port: int, store: Store | None) -> tuple[list[Verdict], bool]:
-    """What is to be said of it, and whether one of ours runs here."""
+    """The verdicts on a service, and whether it runs here."""
     at = place(host, port)
     if port:
         with contextlib.suppress(OSError, ValueError):
@@ -106,7 +106,7 @@ async def _service(name: str, host: str, port: int, store: Store | None) -> tupl
 
 
 async def _elsewhere(name: str, store: Store | None) -> tuple[str, int, object] | None:
-    """Where a service of this machine answers that was started with other settings, and what it answers."""
+    """Address, status and answer of a service here that was started with other settings."""
     if store is None:
         return None
     with contextlib.suppress(StoreError):
@@ -127,7 +127,7 @@ def _answered(name: str, at: str, status: int, body: object) -> list[Verdict]:
 
 
 def _settings(name: str, body: dict[str, Any]) -> list[Verdict]:
-    """How the settings that a service runs with differ from those of its file, as it says itself."""
+    """How the settings of a running service differ from its file, as the service says itself."""
     told = []
     if refused := body.get("settings_refused"):
         what = f"{name} still runs with the settings from before relay.toml was changed: {refused}"
@@ -155,7 +155,7 @@ async def _door(settings: Settings, *, running: bool) -> list[Verdict]:
 
 
 def _cannot_listen(host: str, port: int, key: str, taken: Verdict) -> list[Verdict]:
-    """Why a service that does not run here could not listen there; `taken` if another program does."""
+    """Why a service could not listen there; `taken` if another program listens."""
     try:
         bind(host, port, key).close()
     except AddressInUse:

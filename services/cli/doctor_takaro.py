@@ -1,4 +1,4 @@
-"""What the doctor looks at on Takaro's side: name, TLS, greeting, clock, and if asked for an identify."""
+"""The doctor's checks on Takaro's side: name, TLS, greeting, clock, and on request an identify."""
 
 import asyncio
 import socket
@@ -23,7 +23,7 @@ CLOCK_APART_S = 30.0
 
 
 async def reach(settings: Settings) -> list[Verdict]:
-    """As far as a socket that says nothing of itself. No server of ours is touched by it."""
+    """Open a socket without an identify. No server of ours is disturbed."""
     url = settings.takaro.url
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "wss" else 80)
@@ -54,7 +54,7 @@ async def reach(settings: Settings) -> list[Verdict]:
 
 
 async def identify(settings: Settings, instance: Instance) -> list[Verdict]:
-    """Says who we are, hears the answer, and leaves."""
+    """Send an identify, read the answer, and close the socket."""
     if instance.registration_token is None:
         return [bad("it has no registration token", "set registration_token under [takaro] in relay.toml")]
     try:
@@ -96,7 +96,7 @@ async def _socket(settings: Settings) -> AsyncIterator[ClientConnection]:
 
 
 def _clock(socket_to: ClientConnection) -> list[Verdict]:
-    """Whoever answers an upgrade says what time it is."""
+    """Compare the clock here with the Date of the answer to the upgrade."""
     told = socket_to.response.headers.get("Date") if socket_to.response else None
     try:
         apart_s = (parsedate_to_datetime(told or "") - datetime.now(UTC)).total_seconds()

@@ -1,4 +1,4 @@
-"""The first start: a relay.toml with fresh secrets, and what its owner has to do with them."""
+"""The first start: writes a relay.toml with fresh secrets, and tells its owner what to do next."""
 
 import os
 import secrets

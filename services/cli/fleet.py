@@ -22,7 +22,7 @@ HEAD = ("STATE", "SLUG", "NAME", "GAME SERVER", "TAKARO", "PLAYERS", "WAITING", 
 NUMBERS = ("PLAYERS", "WAITING", "DEAD")
 NAME_COLUMNS = 28
 NAMES_FROM_COLUMNS = 88
-"""A narrower terminal has no room for the names beside the other columns."""
+"""Number of columns. A narrower terminal has no room for the names."""
 
 OLD_S = 60.0
 
@@ -98,7 +98,7 @@ def _cells(row: FleetRow) -> tuple[str | Text, ...]:
 
 
 def link(facts: Facts) -> Text:
-    """The link to Takaro. Without an owner what is written of it is of the past."""
+    """The link to Takaro. Without an owner the stored state is out of date."""
     if not facts.uplink:
         return label("no link", "red")
     return label(link_word(facts.link), _LINKS.get(facts.link, "yellow"))

@@ -104,7 +104,7 @@ async def enable(relay: OpenedRelay, *, slug: str) -> None:
 
 
 async def remove(relay: OpenedRelay, *, slug: str, purge: bool, yes: bool) -> int:
-    """Remove a server. 1 if a person was asked and did not mean it."""
+    """Remove a server. Returns 1 if a person was asked and said no."""
     if purge and not is_meant(f"Delete all that is kept of {slug}, for good?", yes=yes):
         return 1
     await relay.registry.remove(slug, purge=purge)
@@ -132,7 +132,7 @@ async def change(
 
 
 async def show_config(relay: OpenedRelay, *, slug: str, as_json: bool) -> None:
-    """Print what goes into the mod's config.json. Only keys of relay.toml are known again."""
+    """Print the mod's config.json. Keys are known from relay.toml only: Redis has digests."""
     instance = (await relay.entry(slug)).instance
     known = instance.mod_keys[0].get_secret_value() if instance.mod_keys else "<mod key>"
     config = mod_config(mod_url(relay.settings.modapi), known)
@@ -162,7 +162,7 @@ async def show(relay: OpenedRelay, *, slug: str, as_json: bool) -> None:
 
 
 def _valid(kind: Any, value: str, what: str) -> str:
-    """A value that the settings would take too. Raises ConfigError."""
+    """The value, if it is valid for the settings. Raises ConfigError."""
     try:
         TypeAdapter(kind).validate_python(value)
     except ValidationError as error:
@@ -172,7 +172,7 @@ def _valid(kind: Any, value: str, what: str) -> str:
 
 
 def _secret(file: str | None, option: str) -> SecretStr | None:
-    """A secret from a file, "-" for standard input: on the command line everybody here could see it."""
+    """Read a secret from a file, "-" for standard input: other users can see a command line."""
     if file is None:
         return None
     try:

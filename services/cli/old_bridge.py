@@ -1,4 +1,4 @@
-"""What the settings of the bridge that the relay replaces meant. Pure: text and environment in, values out.
+"""Reads the settings of the bridge that the relay replaces. Pure: text and environment in, values out.
 
 Takaro knows a server by its identity token, so that one must come out as the old bridge sent it, letter by
 letter: it took no quotes off, and a key in another spelling than its own it did not see.
@@ -14,7 +14,7 @@ from services.relay.service.text_files import unquoted
 DEFAULT_URL = "wss://connect.takaro.io/"
 DEFAULT_PORT = 8088
 DLL_PORT = 8089
-"""Of the bridge that came as a DLL of the game server: the same file, some keys more, another port."""
+"""Port of the bridge that was a DLL of the game server. It had the same file with some more keys."""
 
 DEFAULT_HOST = "127.0.0.1"
 PLACEHOLDER = "PASTE_TOKEN_HERE"
@@ -27,10 +27,10 @@ ENVIRONMENT = {
     "BRIDGE_LOCAL_PORT": "localPort",
     "BRIDGE_BIND_ADDR": "bindAddress",
 }
-"""The names that overruled its file."""
+"""Variables that overrode its file."""
 
 CONFIG_VARIABLE = "BRIDGE_CONFIG"
-"""Where the old bridge was told its file is."""
+"""The variable with the path of its file."""
 
 _NAMES = {name.lower(): name for name in ENVIRONMENT.values()}
 _LOGS = "`dayz-relay agent` sends log lines, and reads the variables DAYZ_LOG_…"
@@ -140,7 +140,7 @@ def _display_name(name: str, told: list[str]) -> str:
 
 
 def _port(text: str) -> int:
-    digits = re.match(r"\+?(\d{1,5})", text)  # it read as much of a number as there was
+    digits = re.match(r"\+?(\d{1,5})", text)  # it read the digits at the beginning
     if not digits or not 0 < int(digits[1]) <= 65535:
         raise ConfigError(f"localPort: {text[:20]!r} is no port number")
     return int(digits[1])

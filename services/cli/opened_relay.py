@@ -1,4 +1,4 @@
-"""What the commands that look at a relay work with: its settings, its store, its instances."""
+"""Opens a relay for a command: its settings, its store, its instances."""
 
 import asyncio
 import contextlib
@@ -18,12 +18,12 @@ from services.relay.service.text_files import is_there
 from services.relay.store.client import Store
 
 NAMED = 10
-"""So many servers are named to who looks for one that is not there."""
+"""Maximum number of servers that are listed if the named one does not exist."""
 
 
 @dataclass(frozen=True)
 class OpenedRelay:
-    """What a command works with. Its calls raise StoreError."""
+    """The settings, store and registry that a command uses. Its calls raise StoreError."""
 
     settings: Settings
     store: Store

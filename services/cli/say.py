@@ -69,7 +69,7 @@ async def _fate(commands: CommandStream, command: Command) -> Outcome | CommandS
 
 
 def _show(store: Store, slug: str, passed: ActivityEntry) -> None:
-    """To whoever watches now, as the owner shows what Takaro asks for."""
+    """Publish it to those who watch now, as the owner publishes Takaro's commands."""
     passing = ActivityFeed(store, slug)
     passing.watched("somebody, perhaps")
     passing.command(passed)

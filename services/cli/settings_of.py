@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 
 def prepared(name: str, config: Path, *, warned: bool) -> tuple[Settings, Path | None]:
-    """What a service is run with. Its log is set up. Raises ConfigError."""
+    """Set up the log of a service. Returns its settings and their file. Raises ConfigError."""
     loaded = loaded_from(config)
     logs.configure(name, loaded.settings)
     for warning in () if warned else warnings_of(config, loaded):
@@ -24,14 +24,14 @@ def prepared(name: str, config: Path, *, warned: bool) -> tuple[Settings, Path |
 
 
 def loaded_from(config: Path) -> Loaded:
-    """The settings. From now on no line shows a secret of theirs. Raises ConfigError."""
+    """Load the settings, and hide their secrets in all lines from now on. Raises ConfigError."""
     loaded = load(_file(config), os.environ)
     logs.hide("settings", secrets_in(loaded.settings))
     return loaded
 
 
 def warnings_of(config: Path, loaded: Loaded) -> list[str]:
-    """What `dayz-relay check` warns of."""
+    """The warnings of `dayz-relay check`."""
     return [*loaded.warnings, *cautions(_file(config), os.environ, loaded.settings)]
 
 

@@ -29,7 +29,10 @@ EVERY_S = 1.0
 
 
 async def run(relay: OpenedRelay, *, slug: str | None, once: bool, as_json: bool) -> int:
-    """0 if all that is served is up, else 1. Raises StoreError, NoSuchInstance."""
+    """Print all servers, or one. Returns 0 if every served server is up, else 1.
+
+    Raises StoreError, NoSuchInstance.
+    """
     if slug:
         return await _print_one(relay, slug, as_json=as_json)
     rows, notes = await _look(relay)
@@ -45,7 +48,7 @@ async def run(relay: OpenedRelay, *, slug: str | None, once: bool, as_json: bool
 
 
 async def _watch(relay: OpenedRelay, rows: list[FleetRow], notes: list[Problem]) -> None:
-    """For ever. What is old says so, and why."""
+    """Show all servers until cancelled. If the store is away, a line says how old they are, and why."""
     seen_s, trouble = time.monotonic(), ""
     console = console_for(sys.stdout)
     with Live(console=console, screen=True, auto_refresh=False) as live:
@@ -62,7 +65,7 @@ async def _watch(relay: OpenedRelay, rows: list[FleetRow], notes: list[Problem])
 
 
 async def _look(relay: OpenedRelay) -> tuple[list[FleetRow], list[Problem]]:
-    """All, those that need somebody first; and what may concern any of them."""
+    """All servers, those with problems first, and the notes that belong to no single server."""
     entries = await relay.entries()
     facts = await facts_of_all(relay.store, list(entries))
     found = diagnose_all(
@@ -81,7 +84,7 @@ def _noted(notes: Sequence[Problem]) -> list[Text]:
 
 async def _print_one(relay: OpenedRelay, slug: str, *, as_json: bool) -> int:
     await relay.entry(slug)  # raises NoSuchInstance
-    # All are looked at: whose a call with a wrong key is, is known by who else is missed.
+    # Look at all: a call with a wrong key is assigned by which other servers are missing.
     rows, notes = await _look(relay)
     row = next(row for row in rows if row.entry.instance.slug == slug)
     if as_json:

@@ -20,7 +20,7 @@ from services.relay.service.under_up import RESTARTS
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 10.0
 PROVEN_AFTER_S = 30.0
-"""A program that lived this long was well: its next pause is the first one again."""
+"""After a program has run this long, its next pause is the first one again."""
 STOP_WITHIN_S = 12.0
 """Longer than each program takes by itself: uplink waits up to 8 s for what Takaro has asked."""
 CONFIG_ERROR = 2

@@ -84,7 +84,7 @@ def show(*parts: Part) -> None:
 
 
 def waiting_for(what: str) -> Status:
-    """Shows what is waited for, while it is, to a person."""
+    """Show at a terminal what the command waits for, within a `with` block."""
     return console_for(sys.stderr).status(f"waiting for {what} …")
 
 

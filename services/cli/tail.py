@@ -24,13 +24,13 @@ MOST_AT_ONCE = 50
 
 NAMED = 5
 REMEMBERED_WITHIN_S = 1.5
-"""By then every owner has told what it remembers."""
+"""Time in which every owner publishes what it remembers."""
 
 MOST_KNOWN = 5_000
-"""Number of events that are kept in mind, so that none is shown twice without saying so."""
+"""Maximum number of remembered events: a second line of an event says that it is the second."""
 
 SHOWN_ABOVE = "shown above as waiting"
-"""The detail of an event whose line is its second one."""
+"""The detail in the second line of an event."""
 
 _FATES = {WAITING: "waiting for Takaro", DEAD: "put aside"}
 
@@ -41,7 +41,7 @@ _Key = tuple[str, str, bytes]
 
 
 async def run(relay: OpenedRelay, *, named: Sequence[str], kinds: Sequence[str] | None, as_json: bool) -> int:
-    """Until Ctrl-C. Raises ConfigError, StoreError, NoSuchInstance."""
+    """Print until Ctrl-C. Raises ConfigError, StoreError, NoSuchInstance."""
     slugs = [(await relay.entry(slug)).instance.slug for slug in dict.fromkeys(named)]
     slugs = slugs or list(active(await relay.entries()))
     if len(slugs) > MOST_AT_ONCE:
@@ -86,15 +86,17 @@ async def _listen(source: AsyncIterator[list[ActivityEntry]], slug: str, heard: 
 
 
 class Known:
-    """Which events were shown as waiting, and which passed: the two are read from different places, and in
-    neither has an event a number. One is known by its content."""
+    """Remembers which events were shown as waiting, and which were delivered.
+
+    The two come from different streams, and events have no number in either: they are matched by content.
+    """
 
     def __init__(self) -> None:
-        self._waiting: dict[_Key, int] = {}  # how many are alike
+        self._waiting: dict[_Key, int] = {}  # number of equal events
         self._passed: dict[_Key, int] = {}  # when (ms)
 
     def told(self, slug: str, one: ActivityEntry) -> ActivityEntry | None:
-        """What to show of it. None: it waited when it was read, and has passed since."""
+        """The entry to show. None: the event is shown as delivered already."""
         key = (slug, one.what, orjson.dumps(one.data, option=orjson.OPT_SORT_KEYS))
         if one.fate == WAITING:
             if self._passed.get(key, -1) >= one.at_ms:
@@ -111,7 +113,7 @@ class Known:
 
 
 def _keep(kept: dict[_Key, int], key: _Key, value: int) -> None:
-    """Sets it as the newest; the oldest goes if there are too many."""
+    """Set the value as the newest; delete the oldest if there are too many."""
     kept.pop(key, None)
     kept[key] = value
     if len(kept) > MOST_KNOWN:
@@ -119,7 +121,7 @@ def _keep(kept: dict[_Key, int], key: _Key, value: int) -> None:
 
 
 async def in_order(heard: asyncio.Queue[Heard]) -> AsyncIterator[Heard]:
-    """What is remembered comes server by server, perhaps behind what is newer: it is sorted first."""
+    """Sort the remembered entries first: they come server by server, perhaps behind newer ones."""
     await asyncio.sleep(REMEMBERED_WITHIN_S)
     remembered = [heard.get_nowait() for _ in range(heard.qsize())]
     for one in sorted(remembered, key=lambda one: one[1].at_ms):
@@ -148,7 +150,7 @@ def line(slug: str, one: ActivityEntry) -> Rows:
 
 
 def words(one: ActivityEntry) -> str:
-    """What of it a person wants to read."""
+    """The part that a person wants to read."""
     data = one.data
     who = _name(data.get("player"))
     match one.what:

@@ -1,4 +1,4 @@
-"""`dayz-relay import`: the server of an old bridge becomes one of relay.toml, the same one for Takaro."""
+"""`dayz-relay import`: writes the server of an old bridge to relay.toml. Takaro keeps the same server."""
 
 import json
 import os
@@ -62,7 +62,7 @@ def _text(source: Path) -> str:
     except OSError as error:
         raise ConfigError(f"{source}: cannot be read: {error.strerror}") from error
     encoding, length = encoding_of(data)
-    # As the old bridge read it, which knew UTF-8 alone.
+    # As the old bridge, which knew only UTF-8, read it.
     return data[length:].decode(encoding, "replace")
 
 
@@ -102,7 +102,7 @@ def _differences(old: OldBridge, settings: Settings) -> list[str]:
 
 
 def _judge(config: Path, text: str, environ: Mapping[str, str]) -> Settings:
-    """The settings as they will be. A copy beside the file is read, for what it names is relative to it."""
+    """Load the settings as they will be, from a copy beside the file: paths in it are relative to it."""
     before = _before(config) if is_there(config) else ""
     copy = config.with_name(f".{config.name}.{secrets.token_hex(4)}")
     try:
@@ -115,7 +115,7 @@ def _judge(config: Path, text: str, environ: Mapping[str, str]) -> Settings:
 
 
 def _before(config: Path) -> str:
-    """What is written behind it is UTF-8, and so it must be, too."""
+    """The text of the file. It must be UTF-8, like the text that is appended. Raises ConfigError."""
     data = config.read_bytes()
     if (encoding := encoding_of(data)[0]) != "utf-8":
         raise ConfigError(
@@ -125,7 +125,7 @@ def _before(config: Path) -> str:
 
 
 def _write(config: Path, text: str, *, new: bool) -> None:
-    # A file that is there keeps its owner and mode; none is ever written over.
+    # An existing file keeps its owner and mode, and is never overwritten.
     flags = os.O_CREAT | os.O_EXCL if new else os.O_APPEND
     try:
         with open(os.open(config, os.O_WRONLY | flags, 0o600), "a", encoding="utf-8") as file:

@@ -53,7 +53,7 @@ def print_json(value: object, *, indent: bool = True) -> None:
 
 
 def program() -> str:
-    """How this program was called: by its name, unless a shell finds none, or another, by that."""
+    """How to type the program: by its name, or by its path if the name is not found or is another program."""
     called, found = Path(sys.argv[0]), shutil.which(NAME)
     if called.name != NAME or (found and called.exists() and called.samefile(found)):
         return NAME
@@ -61,14 +61,15 @@ def program() -> str:
 
 
 def runnable(text: str) -> str:
-    """With the commands in it, which begin it or stand in backticks, as they have to be typed here."""
+    """The text with its commands, at the beginning or in backticks, as they have to be typed here."""
     return re.sub(f"(^|`){NAME} ", lambda found: f"{found[1]}{program()} ", text)
 
 
 def is_meant(question: str, *, yes: bool) -> bool:
-    """Does whoever calls want what cannot be undone? Asks a person; a program has to say `yes`.
+    """Ask a person whether to do what cannot be undone. A program passes `yes`.
 
-    Raises ConfigError when nobody is there to be asked."""
+    Raises ConfigError without a terminal to ask at.
+    """
     if yes:
         return True
     if not sys.stdin.isatty():
@@ -81,5 +82,5 @@ def is_meant(question: str, *, yes: bool) -> bool:
 
 
 def complain(text: str) -> None:
-    """One line on standard error."""
+    """Print one line to standard error."""
     print(f"{NAME}: {runnable(logs.clean(text))}", file=sys.stderr)

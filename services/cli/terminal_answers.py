@@ -21,7 +21,7 @@ SILENT_S = 7.0
 
 
 def is_needed() -> bool:
-    """Is this the session of a container? Its first process has no parent that we could see."""
+    """Whether this is a session of a container: the parent of its first process is outside."""
     try:
         stat = Path(f"/proc/{os.getsid(0)}/stat").read_text()
     except OSError:
@@ -49,7 +49,7 @@ class TerminalAnswers:
             return
 
     def have_ended(self) -> bool:
-        """Ask again. True if it has answered before, and no longer does. Call this each second."""
+        """Ask again; call this each second. True if the terminal has answered before, and no longer does."""
         now_s = time.monotonic()
         while select.select([sys.stdin], [], [], 0)[0] and os.read(sys.stdin.fileno(), 1024):
             self._heard_s = now_s

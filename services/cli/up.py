@@ -48,7 +48,7 @@ def run(config: Path, data: Path, environ: Mapping[str, str]) -> int:
 
 
 def _must_be_free(settings: Settings) -> None:
-    """Raises ConfigError for a port that another relay has. The services would too, after some seconds."""
+    """Raises ConfigError for a port in use. The services would find it only some seconds later."""
     modapi, uplink = settings.modapi, settings.uplink
     for key, host, port in (
         ("modapi.port", modapi.host, modapi.port),
@@ -75,7 +75,7 @@ async def _supervise(programs: list[Program]) -> int:
 
 
 def stop_on_signals() -> tuple[asyncio.Event, asyncio.Event]:
-    """What a terminal or a service manager asks for: the first signal sets `stop`, the next one `kill`."""
+    """Events set by signals of a terminal or a service manager: the first sets `stop`, the next `kill`."""
     stop, kill = asyncio.Event(), asyncio.Event()
     on_stop_signals(lambda: (kill if stop.is_set() else stop).set(), terminal=True)
     return stop, kill

@@ -1,4 +1,4 @@
-"""What one look of the doctor's finds."""
+"""A finding of the doctor."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -12,7 +12,7 @@ class VerdictLevel(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`fix` names the setting or the command; "" where the words say it, or nothing has to be done."""
+    """`fix` names the setting or the command; "" if `what` says it, or nothing has to be done."""
 
     level: VerdictLevel
     what: str

@@ -42,7 +42,7 @@ async def until_nobody_watches(
 
 @contextlib.contextmanager
 def _silence(in_container: bool | None) -> Iterator[Callable[[], bool]]:
-    """What says that the terminal no longer answers."""
+    """A function that says whether the terminal no longer answers."""
     if sys.platform == "win32":
         yield lambda: False
         return
@@ -56,7 +56,7 @@ def _silence(in_container: bool | None) -> Iterator[Callable[[], bool]]:
 
 
 def _is_closed(stream: TextIO) -> bool:
-    """The other end of a terminal or pipe is closed."""
+    """Whether the other end of a terminal or pipe is closed."""
     if sys.platform == "win32":
         return False
     poll = select.poll()
