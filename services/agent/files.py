@@ -1,4 +1,4 @@
-"""Which files of a folder are logs, how one is known again, and what of them is unread. Pure."""
+"""Which files of a folder are logs, how a log is recognised, and what is unread. Pure."""
 
 import zlib
 from collections.abc import Iterable, Mapping
@@ -6,15 +6,15 @@ from enum import Enum
 from typing import NamedTuple
 
 HEAD_BYTES = 16 * 1024
-"""Size of the beginning by which a file is known again. The time of the game server's start is in it; in an
-RPT that comes after the command line with all mods."""
+"""A file is recognised by this much of its beginning. It has to include the time at which the game server
+started, which an RPT writes after the command line with all mods."""
 
 MIN_ALIKE_BYTES = 64
-"""Two files with less in common may both just have begun."""
+"""Two files that share less than this may be different logs that have just begun."""
 
 TOO_OLD_S = 600.0
-"""A file that turns up and was not written to for so long is somebody's copy. (Log lines of that age are
-dropped by the relay too.)"""
+"""A new file that nobody has written to for this long is a copy that somebody put there. The relay drops log
+lines of that age, too."""
 
 
 class LogKind(Enum):
@@ -26,7 +26,7 @@ class LogKind(Enum):
 
 
 class FileId(NamedTuple):
-    """What a file keeps when it is renamed. A deleted file's number is given to another one."""
+    """Stays the same when a file is renamed. The number of a deleted file is used again for another one."""
 
     device: int
     inode: int
@@ -49,7 +49,7 @@ class Head(NamedTuple):
 
 
 class LogPosition(NamedTuple):
-    """How far a file was read: up to `offset`, the start of a line. The rest is what it is known by."""
+    """How far a file was read: up to `offset`, the start of a line. The other fields identify the file."""
 
     name: str
     file_id: FileId | None
@@ -58,7 +58,7 @@ class LogPosition(NamedTuple):
 
 
 def kind_of(name: str) -> LogKind | None:
-    """What a file is, by its name; None for everything that is no log."""
+    """The kind of log, by the file's name; None for other files."""
     name = name.lower()
     if name.endswith(".rpt"):
         return LogKind.RPT
@@ -76,17 +76,17 @@ def head_of(beginning: bytes, offset: int) -> Head:
 
 
 def is_new(found: Found, now_s: float) -> bool:
-    """Whether a file that nothing is known of is to be read from its start."""
+    """Whether to read an unknown file from its start."""
     return now_s - found.modified_s <= TOO_OLD_S
 
 
 def fits(position: LogPosition, size: int, beginning: bytes) -> bool:
-    """Whether a file of this size and beginning can be the one that was read so far."""
+    """Whether a file of this size and beginning can be the one that was read up to `position`."""
     return size >= position.offset and head_of(beginning, position.head.length) == position.head
 
 
 def unmoved(found: Found, beginning: bytes, absent: Mapping[int, LogPosition]) -> int | None:
-    """Which of the absent files is this one, by its name and number."""
+    """The key of the absent file that has the same name and number."""
     return _last(
         key
         for key, position in absent.items()
@@ -97,7 +97,7 @@ def unmoved(found: Found, beginning: bytes, absent: Mapping[int, LogPosition]) -
 
 
 def same_file(found: Found, beginning: bytes, absent: Mapping[int, LogPosition]) -> int | None:
-    """Which of the absent files is this one, by its number, under another name."""
+    """The key of the absent file that has the same number, whatever its name."""
     return _last(
         key
         for key, position in absent.items()
@@ -106,7 +106,7 @@ def same_file(found: Found, beginning: bytes, absent: Mapping[int, LogPosition])
 
 
 def same_name(found: Found, beginning: bytes, absent: Mapping[int, LogPosition]) -> int | None:
-    """Which of the absent files is this one, by its name: its number is another one than before."""
+    """The key of the absent file that has the same name, whatever its number."""
     return _last(
         key
         for key, position in absent.items()
@@ -115,7 +115,7 @@ def same_name(found: Found, beginning: bytes, absent: Mapping[int, LogPosition])
 
 
 def same_content(found: Found, beginning: bytes, absent: Mapping[int, LogPosition]) -> int | None:
-    """Which of the absent files is this one, by its content: it was moved by being copied and deleted."""
+    """The key of the absent file that has the same content: somebody copied it and deleted the original."""
     alike = [
         key
         for key, position in absent.items()
@@ -130,15 +130,15 @@ def _last(keys: Iterable[int]) -> int | None:
 
 
 def is_alike(one: bytes, other: bytes) -> bool:
-    """Whether two beginnings are of the same log, one of which may be longer."""
+    """Whether two beginnings are of the same log. One of them may be longer."""
     shorter, longer = sorted((one, other), key=len)
     return len(shorter) >= MIN_ALIKE_BYTES and longer.startswith(shorter)
 
 
 def unread(found: Iterable[Found], offsets: Mapping[str, int]) -> list[tuple[LogKind, Found, bool]]:
-    """What there is to read, in order, and whether the file has ended: it is not the newest of its kind.
+    """The files to read, in order. The flag says that a file has ended: there is a newer one of its kind.
 
-    Older files come first: the game server may have been started again since, more than once.
+    Older files come first, because the game server may have restarted more than once since the last look.
     """
     files = sorted(found, key=lambda file: (file.modified_s, file.name))
     rows = []

@@ -1,5 +1,5 @@
-"""Which of the files of a folder are known, and how far each is read. A file is known by its content and its
-number, not by its name: a renamed or copied log is not sent again."""
+"""Which files of a folder are known, and how far each was read. A file is recognised by its content and its
+number, not by its name, so that a renamed or copied log is not sent again."""
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -22,21 +22,21 @@ from services.agent.files import (
 _Find = Callable[[Found, bytes, Mapping[int, LogPosition]], int | None]
 
 MAX_ABSENT = 100
-"""Number of files that are remembered after they went: one may come back under another name."""
+"""Number of deleted files that are remembered: one may come back under another name."""
 
 logger = logging.getLogger(__name__)
 
 
-class _Strange(NamedTuple):
-    """A file that may not be the one which is known under its name."""
+class _Unidentified(NamedTuple):
+    """A file that may differ from the one that is known by its name."""
 
     found: Found
     beginning: bytes
 
 
 class KnownFiles:
-    """`positions` of the files that are known, by a key of ours. `beginning_of` reads the first HEAD_BYTES of
-    a file by its name; None: it cannot be read now."""
+    """`positions` has a key of our own for each known file. `beginning_of(name)` reads the first HEAD_BYTES
+    of a file; it returns None if the file cannot be read now."""
 
     def __init__(self, positions: Iterable[LogPosition], beginning_of: Callable[[str], bytes | None]) -> None:
         self.positions = dict(enumerate(positions))
@@ -45,32 +45,32 @@ class KnownFiles:
         self._present = {position.name: key for key, position in self.positions.items()}
         self._beginnings: dict[int, bytes] = {}
         self._seen: dict[int, Found] = {}
-        self._copies: dict[int, int] = {}  # the key of a copy -> that of its original
+        self._copies: dict[int, int] = {}  # the key of a copy -> the key of its original
 
     def has(self, file: Found) -> bool:
-        """Whether this file is known under this name."""
+        """Whether this file is known by this name."""
         key = self._present.get(file.name)
         return key is not None and self.positions[key].file_id == file.file_id
 
     def update(self, found: Collection[Found], now_s: float | None) -> dict[str, int]:
-        """The keys of all files that are there and can be read. Without `now_s` none of them is to be read
+        """The keys of all files that are there and can be read, by name. Without `now_s` no new file is read
         from its start."""
         present: dict[str, int] = {}
-        strange: list[_Strange] = []
+        unidentified: list[_Unidentified] = []
         for file in found:
             key = self._present.get(file.name)
             if key is not None and self._seen.get(key) == file:
                 present[file.name] = key
             elif (beginning := self._beginning_of(file.name)) is not None:
-                strange.append(_Strange(file, beginning))
+                unidentified.append(_Unidentified(file, beginning))
         sizes = {present[file.name]: file.size for file in found if file.name in present}
-        self._find(unmoved, strange, sizes, present)
-        # Before the numbers: that of a deleted file may have been given to a copy of another one.
-        self._find_copies(strange, sizes, present)
+        self._find(unmoved, unidentified, sizes, present)
+        # Copies go before numbers: a copy may have got the number of a deleted file.
+        self._find_copies(unidentified, sizes, present)
         for find in (same_file, same_name, same_content):
-            self._find(find, strange, sizes, present)
-        self._find_copies(strange, sizes, present)
-        for one in strange:
+            self._find(find, unidentified, sizes, present)
+        self._find_copies(unidentified, sizes, present)
+        for one in unidentified:
             key = self._add(one, now_s)
             present[one.found.name], sizes[key] = key, one.found.size
         for file in found:
@@ -81,16 +81,16 @@ class KnownFiles:
         return present
 
     def opened(self, file: Found, beginning: bytes, now_s: float) -> int:
-        """The key of a file that is present and was opened: another one if it was rewritten since."""
+        """The key of a present file that was opened; a new key if the file was rewritten since `update()`."""
         key = self._present[file.name]
         if fits(self.positions[key], file.size, beginning):
             self._beginnings[key] = beginning
         else:
-            key = self._present[file.name] = self._add(_Strange(file, beginning), now_s)
+            key = self._present[file.name] = self._add(_Unidentified(file, beginning), now_s)
         return key
 
     def read_to(self, key: int, offset: int) -> None:
-        """The file is read up to here."""
+        """Note that the file was read up to `offset`."""
         self.positions[key] = self.position(key, offset)
 
     def position(self, key: int, offset: int) -> LogPosition:
@@ -104,26 +104,28 @@ class KnownFiles:
         return position._replace(offset=offset, head=head)
 
     def _find(
-        self, find: _Find, strange: list[_Strange], sizes: dict[int, int], present: dict[str, int]
+        self, find: _Find, unidentified: list[_Unidentified], sizes: dict[int, int], present: dict[str, int]
     ) -> None:
-        """Takes those out of the strange files that are absent ones by this rule."""
+        """Remove each unidentified file that this rule recognises as an absent one; note it as present."""
         absent = {key: position for key, position in self.positions.items() if key not in sizes}
-        for one in list(strange):
+        for one in list(unidentified):
             if (key := find(one.found, one.beginning, absent)) is not None:
                 del absent[key]
-                strange.remove(one)
+                unidentified.remove(one)
                 present[one.found.name], sizes[key] = key, one.found.size
                 self._beginnings[key] = one.beginning
                 self._call(key, one.found)
 
-    def _find_copies(self, strange: list[_Strange], sizes: dict[int, int], present: dict[str, int]) -> None:
-        """Takes those out of the strange files that have nothing that a followed file has not."""
-        followed = [key for key in sizes if key not in self._copies] if strange else []
+    def _find_copies(
+        self, unidentified: list[_Unidentified], sizes: dict[int, int], present: dict[str, int]
+    ) -> None:
+        """Remove each unidentified file that is a copy: a followed file has everything that is in it."""
+        followed = [key for key in sizes if key not in self._copies] if unidentified else []
         beginnings = {key: self._beginning_of(self.positions[key].name) or b"" for key in followed}
-        for one in list(strange):
+        for one in list(unidentified):
             for original in followed:
                 if one.found.size <= sizes[original] and is_alike(one.beginning, beginnings[original]):
-                    strange.remove(one)
+                    unidentified.remove(one)
                     key = self._new(one, one.found.size)
                     self._copies[key] = original
                     present[one.found.name], sizes[key] = key, one.found.size
@@ -136,17 +138,17 @@ class KnownFiles:
         if (position.name, position.file_id) != (file.name, file.file_id):
             self.positions[key] = position._replace(name=file.name, file_id=file.file_id)
 
-    def _add(self, one: _Strange, now_s: float | None) -> int:
-        """A new key for a file that is none of those that are known."""
+    def _add(self, one: _Unidentified, now_s: float | None) -> int:
+        """A new key for an unknown file."""
         if now_s is None:
             return self._new(one, one.found.size)
         for key, position in self.positions.items():
-            if is_alike(one.beginning, self._beginnings.get(key, b"")):  # what it has of that one was sent
+            if is_alike(one.beginning, self._beginnings.get(key, b"")):  # the part that both have was sent
                 return self._new(one, min(one.found.size, position.offset))
         logger.info("follows %s", one.found.name)
         return self._new(one, 0 if is_new(one.found, now_s) else one.found.size)
 
-    def _new(self, one: _Strange, offset: int) -> int:
+    def _new(self, one: _Unidentified, offset: int) -> int:
         key, self._next_key = self._next_key, self._next_key + 1
         head = head_of(one.beginning, offset)
         self.positions[key] = LogPosition(one.found.name, one.found.file_id, offset, head)
@@ -154,7 +156,7 @@ class KnownFiles:
         return key
 
     def _renew(self, key: int, file: Found, sizes: Mapping[int, int]) -> None:
-        """Takes in what a known file is called now. A copy that is still being written has nothing new."""
+        """Note the name and size of a known file. A copy that is still being written has nothing new."""
         self._call(key, file)
         self._seen[key] = file
         original = self._copies.get(key)

@@ -1,10 +1,10 @@
-"""Bytes of a log file into lines of text. Pure."""
+"""Splits the bytes of a log file into lines of text. Pure."""
 
 import re
 from collections.abc import Iterator
 
 MAX_LINE_BYTES = 4096
-"""A longer line goes on as the next one. The relay keeps 4,096 characters of a text."""
+"""A longer line is split into several. The relay keeps 4,096 characters of a text."""
 
 _BOM = b"\xef\xbb\xbf"
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]+")
@@ -12,10 +12,10 @@ _NOT_UTF8 = re.compile("[\udc80-\udcff]+")
 
 
 def split(data: bytes, *, ended: bool) -> Iterator[tuple[bytes, int]]:
-    """Each line that is whole, and where it ends in `data`. What is behind the last comes again with more.
+    """Each complete line, and where it ends in `data`. The caller reads the rest again, with more behind it.
 
-    `ended`: no more will come, so the last line is whole as it is. However a file is cut into `data`, if each
-    begins where a line ended, the lines are the same.
+    `ended`: nothing more will be written, so the last line needs no line break. The lines do not depend on
+    how much is read at a time, as long as each read begins where a line ended.
     """
     start = 0
     while start < len(data):
@@ -33,7 +33,7 @@ def split(data: bytes, *, ended: bool) -> Iterator[tuple[bytes, int]]:
 
 
 def text_of(line: bytes) -> str:
-    """The text of a line, "" for an empty one: UTF-8, and Windows-1252 for the bytes that cannot be UTF-8."""
+    """The text of a line, "" for an empty one. Bytes that are not UTF-8 are read as Windows-1252."""
     text = line.removeprefix(_BOM).decode("utf-8", "surrogateescape")
     return _CONTROL.sub(" ", _NOT_UTF8.sub(_from_windows, text)).strip()
 
@@ -43,7 +43,7 @@ def _from_windows(found: re.Match[str]) -> str:
 
 
 def _between_characters(data: bytes, end: int) -> int:
-    """The last place up to `end` that is not within a character of UTF-8."""
+    """The last place up to `end` that does not split a UTF-8 character."""
     for place in range(end, end - 4, -1):
         if data[place] & 0xC0 != 0x80:
             return place

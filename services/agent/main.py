@@ -1,4 +1,4 @@
-"""The log agent: on the machine of the game server, from its logs to the relay."""
+"""The log agent: runs on the machine of the game server and sends its logs to the relay."""
 
 import logging
 import random
@@ -19,7 +19,7 @@ from services.relay.service.token_bucket import TokenBucket
 
 LOOK_EVERY_S = 1.0
 BURST_S = 10.0
-"""What was not used adds up for so long: a game server says much at once."""
+"""Unused rate adds up for this long, because a game server writes many lines at once."""
 
 MAX_DELAY_S = 30.0
 
@@ -42,7 +42,7 @@ def run(settings: AgentSettings) -> None:
 
 
 class Agent:
-    """What is read waits in the outbox; what the relay has is remembered, so that a restart goes on there."""
+    """Lines wait in the outbox. What the relay has taken is saved: a restarted agent goes on there."""
 
     def __init__(self, settings: AgentSettings) -> None:
         self.stopping = False
@@ -51,7 +51,7 @@ class Agent:
         self._done: dict[int, LogPosition] | None = None
         before = state.load(settings.state)
         self._tail = Tail(settings.logs, before)
-        # Also when there is no log yet: what comes is new, also to an agent that is started after this one.
+        # Save even without any log: then the next agent knows that all logs are newer than this one.
         self._remember(self._tail.positions)
         self._repeats = Repeats()
         self._rate = TokenBucket(settings.max_per_s, settings.max_per_s * BURST_S, time.monotonic())
@@ -62,11 +62,11 @@ class Agent:
         self._again_s = 0.0
 
     def stop(self) -> None:
-        """To be called by a handler of signals: no lock is taken."""
+        """Called by a signal handler, so it takes no lock."""
         self.stopping = True
 
     def look(self, now_s: float) -> None:
-        """Takes in what is new in the logs."""
+        """Read what is new in the logs."""
         for read in self._tail.read():
             if not self._is_wanted(read, now_s):
                 continue
@@ -76,7 +76,7 @@ class Agent:
             self._dropped = 0
 
     def send(self) -> None:
-        """Sends what waits, unless the relay has just not taken it, and remembers what has come."""
+        """Send what waits, except soon after a failure, and save how far the relay has taken it."""
         while self._outbox and not self.stopping and time.monotonic() >= self._again_s:
             lines = self._outbox.batch()
             try:
@@ -88,9 +88,9 @@ class Agent:
                 logger.info("the relay is there again")
             self._failures = 0
             offsets = self._outbox.sent(len(lines))
-            known = self._tail.positions  # of many files that went the oldest are forgotten
+            known = self._tail.positions  # the oldest of many deleted files are forgotten
             self._remember({key: self._tail.position(key, at) for key, at in offsets.items() if key in known})
-        if not self._outbox:  # what was left out is done with too
+        if not self._outbox:  # lines that are not sent count as done, too
             self._remember(self._tail.positions)
 
     def _is_wanted(self, read: Read, now_s: float) -> bool:
@@ -106,7 +106,7 @@ class Agent:
         self._again_s = time.monotonic() + random.uniform(LOOK_EVERY_S, delay_s)
 
     def _remember(self, positions: Mapping[int, LogPosition]) -> None:
-        """So far these logs are done with. Those that are gone are forgotten."""
+        """Save how far these logs are done. Logs that are no longer known are forgotten."""
         done = {**(self._done or {}), **positions}
         done = {key: done[key] for key in done if key in self._tail.positions}
         if done == self._done:

@@ -1,4 +1,4 @@
-"""Lines that wait for the relay. Pure."""
+"""The queue of lines that are not sent yet. Pure."""
 
 import itertools
 from collections import deque
@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 MAX_LINES = 2_000
 MAX_BATCH = 50
-"""Both as the mod has them (protocol.md M4)."""
+"""The mod has the same two limits (protocol.md M4)."""
 
 
 class Waiting(NamedTuple):
-    """A line, and how far its file is read with it. Without a `key` it is of no file."""
+    """A line, and the offset at which it ends in the file `key`. A line of our own has no `key`."""
 
     text: str
     key: int | None
@@ -18,7 +18,7 @@ class Waiting(NamedTuple):
 
 
 class Outbox:
-    """A queue that drops the newest when it is full. What is sent stays at its head until it has come."""
+    """Drops new lines when it is full. A batch stays at the head until `sent()` confirms it."""
 
     def __init__(self) -> None:
         self._lines: deque[Waiting] = deque()
@@ -27,7 +27,7 @@ class Outbox:
         return len(self._lines)
 
     def add(self, text: str, key: int | None = None, offset: int = 0) -> bool:
-        """False when it is full: the line is lost."""
+        """False if the queue is full; then the line is lost."""
         if len(self._lines) >= MAX_LINES:
             return False
         self._lines.append(Waiting(text, key, offset))
@@ -38,6 +38,6 @@ class Outbox:
         return [line.text for line in itertools.islice(self._lines, MAX_BATCH)]
 
     def sent(self, count: int) -> dict[int, int]:
-        """So many at the head have come. How far each of their files is done with."""
+        """Remove `count` lines that the relay took. Returns the offset up to which each file is done."""
         done = [self._lines.popleft() for _ in range(count)]
         return {line.key: line.offset for line in done if line.key is not None}

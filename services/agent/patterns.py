@@ -1,4 +1,4 @@
-"""A list of regular expressions in one text, separated by commas. Pure."""
+"""Reads a list of regular expressions, separated by commas. Pure."""
 
 import re
 
@@ -10,8 +10,8 @@ def split_patterns(text: str) -> list[str]:
     r"""The expressions of a list, without blanks around them; empty ones are left out.
 
     A comma within `{}`, `[]` or `()`, or behind a backslash, belongs to its expression and does not separate.
-    A bracket that is never closed keeps the rest of the text: no such expression compiles, so the caller
-    refuses it as it was written.
+    An expression with a bracket that is never closed takes the rest of the text. It does not compile, so the
+    caller can show it as it was written.
     """
     parts = [""]
     at = depth = 0

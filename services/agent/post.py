@@ -12,7 +12,7 @@ MAX_ANSWER_BYTES = 64 * 1024
 
 
 class NotTaken(Exception):
-    """The relay did not take the lines, or nobody knows. The text is for a person and holds no secret."""
+    """The relay did not take the lines, or may not have. The text is for people and holds no secret."""
 
 
 class Relay:
@@ -23,7 +23,7 @@ class Relay:
         self._url = f"{url.rstrip('/')}/gameserver/agent/events"
 
     def post(self, lines: Sequence[str]) -> None:
-        """Sends these lines. Raises NotTaken."""
+        """Send these lines. Raises NotTaken."""
         events = {"events": [{"type": "log", "msg": line} for line in lines]}
         body = json.dumps(events, ensure_ascii=False).encode()
         try:

@@ -1,7 +1,7 @@
-"""The same line in two logs. Pure: times are arguments, seconds of one clock.
+"""Finds lines that are in two logs. Pure: times are arguments, in seconds of one clock.
 
 The game writes what scripts print into the RPT, with the time in front, and 10 to 20 s later into the script
-log as well. Equal lines of one and the same log are lines of their own.
+log, too. Equal lines in the same log are no repeats.
 """
 
 import hashlib
@@ -17,14 +17,14 @@ _PREFIX = re.compile(r"^\s*(?:\d{1,2}:\d\d:\d\d(?:\.\d+)?\s+)?(?:SCRIPT\s*(?:\([
 
 
 class Repeats:
-    """The lines of a short while, each until another log has had it too."""
+    """Remembers each line for WINDOW_S, or until another log has it, too."""
 
     def __init__(self) -> None:
         self._lines: deque[tuple[float, bytes, LogKind]] = deque()
         self._waiting: dict[tuple[bytes, LogKind], deque[float]] = {}
 
     def is_repeat(self, kind: LogKind, text: str, now_s: float) -> bool:
-        """Has another log had this line, and not been matched with it yet?"""
+        """Whether another log has had this line, and no line was matched with that one yet."""
         while self._lines and (now_s - self._lines[0][0] > WINDOW_S or len(self._lines) >= MOST):
             self._forget(*self._lines.popleft())
         key = _key(text)

@@ -1,6 +1,6 @@
-"""What the agent is told: by the variables of the old bridge, and the address that the mod has.
+"""The agent's settings: the variables of the old bridge, and the address that the mod has.
 
-Pure but for looking at the folder, and the file that may hold the address.
+Pure, except that it looks for the folder and reads the file that may hold the address.
 """
 
 import re
@@ -20,13 +20,13 @@ DENY = (
     "Warning Message",
     "Cannot register",
 )
-"""What the old bridge left out by default."""
+"""Lines that the old bridge left out by default."""
 
 MAX_PER_S = 20.0
 
 
 class AgentSettings(NamedTuple):
-    """`url` is a secret: it holds the mod key. A line in which one of `deny` is found is not sent."""
+    """`url` is a secret, because it holds the mod key. Lines that match one of `deny` are not sent."""
 
     url: str
     logs: Path
@@ -36,9 +36,9 @@ class AgentSettings(NamedTuple):
 
 
 def read(logs: Path | None, state: Path, environ: Mapping[str, str]) -> AgentSettings:
-    """The settings; `logs` beats DAYZ_LOG_DIR. Raises ConfigError; no line shows the address."""
+    """The settings; `logs` beats DAYZ_LOG_DIR. Raises ConfigError, whose text never shows the address."""
     given = {name: text.strip() for name, text in environ.items() if text.strip()}
-    # `docker run --env-file` leaves the quotation marks around a value. In a pattern they may be meant.
+    # `docker run --env-file` leaves the quotation marks around a value. In a pattern they may be intended.
     given = {name: text if name == "DAYZ_LOG_DENY" else unquoted(text) for name, text in given.items()}
     folder = logs or (Path(given["DAYZ_LOG_DIR"]) if "DAYZ_LOG_DIR" in given else None)
     if folder is None:

@@ -1,4 +1,4 @@
-"""What the agent remembers over a restart: how far each log has come. A small file, never half written."""
+"""Saves how far each log was sent: a restarted agent goes on there. The file is never half written."""
 
 import json
 import logging
@@ -10,13 +10,13 @@ from typing import Any
 from services.agent.files import FileId, Head, LogPosition
 
 OLD_HEAD_BYTES = 256
-"""Size of the beginning that the first form of the file has a hash of."""
+"""In its first form the file has a hash of this much of each log's beginning."""
 
 logger = logging.getLogger(__name__)
 
 
 def load(path: Path) -> list[LogPosition] | None:
-    """The positions of the logs; None if there is no such file, or none that can be read."""
+    """The positions of the logs; None if the file is missing or cannot be read."""
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
         files = stored.get("files")
@@ -29,7 +29,7 @@ def load(path: Path) -> list[LogPosition] | None:
 
 
 def save(path: Path, positions: Iterable[LogPosition]) -> None:
-    """Raises OSError; then the file is as it was."""
+    """Raises OSError. Then the file is unchanged."""
     new = path.with_name(path.name + ".new")
     with open(new, "w", encoding="utf-8") as file:
         json.dump({"files": [position._asdict() for position in positions]}, file)
@@ -45,7 +45,7 @@ def _position(file: dict[str, Any]) -> LogPosition:
 
 
 def _old_form(stored: dict[str, Any]) -> list[LogPosition]:
-    """Each name with its offset and head, and no number of the file."""
+    """The first form: names with offset and head, without the files' numbers."""
     return [
         LogPosition(str(name), None, int(offset), Head(min(int(offset), OLD_HEAD_BYTES), int(head)))
         for name, (offset, head) in stored.items()

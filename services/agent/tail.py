@@ -1,4 +1,4 @@
-"""Reads what is new in the logs of a folder. A file is open only while it is read: nobody is kept from it."""
+"""Reads what is new in the logs of a folder. A file is open only while it is read, to lock nobody out."""
 
 import contextlib
 import logging
@@ -12,13 +12,13 @@ from services.agent.known_files import KnownFiles
 from services.agent.lines import split, text_of
 
 MAX_READ_BYTES = 1024 * 1024
-"""Of one file in one turn."""
+"""Read from one file at a time."""
 
 logger = logging.getLogger(__name__)
 
 
 class Read(NamedTuple):
-    """One line that is not empty, and where it ends in its file. `key` is that of `Tail.positions`."""
+    """One non-empty line, and where it ends in its file. `key` is the file's key in `Tail.positions`."""
 
     kind: LogKind
     text: str
@@ -27,7 +27,7 @@ class Read(NamedTuple):
 
 
 class Tail:
-    """The logs of `folder`, read from `positions` on; None: from what there is now."""
+    """The logs of `folder`. Reads on from `positions`; with None, only what is written from now on."""
 
     def __init__(self, folder: Path, positions: Sequence[LogPosition] | None) -> None:
         self._folder = folder
@@ -38,13 +38,13 @@ class Tail:
 
     @property
     def positions(self) -> dict[int, LogPosition]:
-        """How far each file is read. The key of a file stays when it is renamed."""
+        """How far each file was read. A renamed file keeps its key."""
         return self._known.positions
 
     def read(self) -> Iterator[Read]:
-        """The lines that are new. Never fails: what cannot be read now is looked at again next time."""
+        """The new lines. Raises nothing: a file that cannot be read now is tried again next time."""
         found = self._look()
-        if not found:  # it may be a mount that is away: nothing must be forgotten
+        if not found:  # the mount may be away: forget nothing
             return
         now_s = time.time()
         present = self._known.update(found, now_s)
@@ -56,7 +56,7 @@ class Tail:
                 logger.debug("%s cannot be read: %s", file.name, error)
 
     def position(self, key: int, offset: int) -> LogPosition:
-        """How far a file that was read is done with."""
+        """The position of a file that is done up to `offset`."""
         return self._known.position(key, offset)
 
     def _read(self, kind: LogKind, file: Found, ended: bool, now_s: float) -> Iterator[Read]:
@@ -66,12 +66,12 @@ class Tail:
             opened.seek(start)
             data = opened.read(min(MAX_READ_BYTES, file.size - start))
         whole = start + len(data) >= file.size
-        if whole and not ended:  # over a network a file can be longer than what has been written
+        if whole and not ended:  # over a network a file can be longer than what was written
             data = data.rstrip(b"\0")
         offset = start
         for line, end in split(data, ended=ended and whole):
             offset = start + end
-            # Before the line is given away: whoever asks how far it was read has had it.
+            # Before the yield: a caller that asks for the position has this line already.
             self._known.read_to(key, offset)
             if text := text_of(line):
                 yield Read(kind, text, key, offset)
@@ -95,14 +95,14 @@ class Tail:
             return []
         self._away = False
         found: dict[FileId | str, Found] = {}
-        # The RPT last: what another log has by now of its lines is in it already, and is sent from there.
+        # Look at the RPT last: by then it has the script lines of the other log, which are sent from there.
         for name, path in sorted(logs.items(), key=lambda log: (kind_of(log[0]) is LogKind.RPT, log[0])):
             with contextlib.suppress(OSError):
-                # Not what the folder says of it: on Windows that is old while the file is open.
+                # Not from the folder: on Windows its size there is old while the file is open.
                 stat = path.stat()
                 file_id = FileId(stat.st_dev, stat.st_ino) if stat.st_ino else None
                 file = Found(name, stat.st_size, stat.st_mtime, file_id)
-                # A link is no other file; of its names that one counts under which it is known.
+                # A link is the same file. It keeps the name by which it is known.
                 if (file_id or name) not in found or self._known.has(file):
                     found[file_id or name] = file
         return list(found.values())

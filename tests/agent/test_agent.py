@@ -1,4 +1,4 @@
-"""The agent as a process: a game server's process writes logs, a real modapi and a real store take them."""
+"""The agent as a process: a game server's process writes logs, and a real modapi and store take them."""
 
 import asyncio
 import os
@@ -79,7 +79,7 @@ class Scene:
         self._agent: asyncio.subprocess.Process | None = None
 
     def open(self) -> None:
-        """modapi answers from now on."""
+        """Start modapi."""
         sock = bind("127.0.0.1", self.port, "test")
         self._serving = asyncio.create_task(Listener.of(self._app).listen(sock))
 
@@ -90,7 +90,7 @@ class Scene:
             await self.end_agent(signal.SIGKILL)
 
     async def start_agent(self, **environ: str) -> None:
-        """Until it follows the folder."""
+        """Wait until the agent follows the folder."""
         url = f"http://127.0.0.1:{self.port}/k/{KEY}"
         before = self.told.read_text().count("sends the logs of") if self.told.exists() else 0
         with self.told.open("ab") as log:
@@ -110,7 +110,7 @@ class Scene:
         return await agent.wait()
 
     async def game_server(self, starts: int, lines: int) -> None:
-        """Runs it to its end."""
+        """Run the agent until it ends."""
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-c", GAME_SERVER, str(self.logs), str(starts), str(lines))
         )
@@ -151,7 +151,7 @@ async def test_every_line_of_several_starts_comes_once_and_in_order(scene: Scene
     assert KEY not in scene.told.read_text()
 
 
-async def test_an_agent_that_is_restarted_neither_repeats_nor_misses(scene: Scene) -> None:
+async def test_a_restarted_agent_neither_repeats_nor_misses_a_line(scene: Scene) -> None:
     await scene.start_agent()
     playing = asyncio.create_task(scene.game_server(2, 800))
     await scene.until_stored(lambda lines: len(lines) > 50)
@@ -164,7 +164,7 @@ async def test_an_agent_that_is_restarted_neither_repeats_nor_misses(scene: Scen
     assert from_rpt == written(2, 800)
 
 
-async def test_an_agent_that_is_killed_repeats_a_batch_at_most(scene: Scene) -> None:
+async def test_a_killed_agent_repeats_one_batch_at_most(scene: Scene) -> None:
     await scene.start_agent()
     playing = asyncio.create_task(scene.game_server(1, 1500))
     for _ in range(3):
@@ -179,7 +179,7 @@ async def test_an_agent_that_is_killed_repeats_a_batch_at_most(scene: Scene) -> 
     assert list(dict.fromkeys(from_rpt)) == written(1, 1500)
 
 
-async def test_an_agent_that_is_killed_before_the_first_log_misses_nothing_of_it(scene: Scene) -> None:
+async def test_an_agent_that_is_killed_before_the_first_log_misses_no_line_of_it(scene: Scene) -> None:
     await scene.start_agent()
     await scene.end_agent(signal.SIGKILL)
     await scene.game_server(1, 20)
@@ -218,7 +218,9 @@ async def test_lines_wait_while_the_relay_is_away(store: Store, slug: str, tmp_p
         await scene.close()
 
 
-async def test_what_is_too_much_or_denied_is_left_out_and_the_first_is_counted(scene: Scene) -> None:
+async def test_denied_lines_are_left_out_and_lines_over_the_rate_dropped_and_counted(
+    scene: Scene,
+) -> None:
     await scene.start_agent(DAYZ_LOG_MAX_PER_SEC="2", DAYZ_LOG_DENY="line 1,line 2")
     lines = [f"line {number}\n" for number in range(100)]
     (scene.logs / "a.ADM").write_text("".join(lines))
@@ -227,7 +229,7 @@ async def test_what_is_too_much_or_denied_is_left_out_and_the_first_is_counted(s
     assert got == [*wanted[:20], f"dayz-relay agent: {len(wanted) - 20} log lines dropped"]
 
 
-async def test_the_mod_posts_beside_it_and_both_are_stored(scene: Scene) -> None:
+async def test_lines_of_the_agent_and_events_of_the_mod_are_both_stored(scene: Scene) -> None:
     await scene.start_agent()
     playing = asyncio.create_task(scene.game_server(1, 400))
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{scene.port}/k/{KEY}") as mod:

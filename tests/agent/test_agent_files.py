@@ -1,4 +1,4 @@
-"""Which files are logs, and what of them is to be read."""
+"""Which files are logs, how they are recognised, and what is unread."""
 
 import pytest
 from hypothesis import given
@@ -83,7 +83,7 @@ def test_what_is_unread_comes_oldest_first(
 @given(
     st.lists(st.builds(Found, st.sampled_from(["a.RPT", "b.RPT", "c.RPT"]), st.integers(0, 3), st.just(1.0)))
 )
-def test_one_file_of_a_kind_at_most_goes_on(found: list[Found]) -> None:
+def test_only_the_newest_file_of_a_kind_has_not_ended(found: list[Found]) -> None:
     unique = list({file.name: file for file in found}.values())
     assert sum(not ended for _, ended in rows(unique, {})) <= 1
 
@@ -141,7 +141,7 @@ def test_a_renamed_file_is_known_by_its_number_and_content(
     assert same_content(found, beginning, absent) == by_content
 
 
-def test_what_has_just_begun_is_no_content_to_know_a_file_by() -> None:
+def test_a_file_that_has_just_begun_is_not_recognised_by_its_content() -> None:
     assert same_content(Found("b.RPT", 720, 1, B), BEGINNING, {0: read_to(40, A)}) is None
     old_form = read_to(700)._replace(head=head_of(BEGINNING, 256))
     assert same_content(Found("b.RPT", 720, 1, B), BEGINNING, {0: old_form}) is None

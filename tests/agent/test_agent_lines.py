@@ -1,4 +1,4 @@
-"""Bytes into lines: wherever the reads end, whatever the encoding."""
+"""Bytes become lines, wherever a read ends and whatever the encoding is."""
 
 import pytest
 from hypothesis import given
@@ -47,7 +47,7 @@ def test_every_line_becomes_text(line: bytes, text: str) -> None:
 
 
 @given(st.binary())
-def test_no_bytes_break_it_and_the_text_can_be_sent(line: bytes) -> None:
+def test_any_bytes_become_text_that_can_be_sent(line: bytes) -> None:
     text = text_of(line)
     assert text.encode() is not None and not any(char in text for char in "\r\n\0")
 
@@ -55,7 +55,7 @@ def test_no_bytes_break_it_and_the_text_can_be_sent(line: bytes) -> None:
 @given(
     st.lists(st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1) | st.just(b"\xff"), max_size=6)
 )
-def test_a_byte_that_is_no_utf8_leaves_the_text_around_it_as_it_is(pieces: list[str | bytes]) -> None:
+def test_a_byte_that_is_not_utf8_does_not_change_the_text_around_it(pieces: list[str | bytes]) -> None:
     line = b" ".join(piece if isinstance(piece, bytes) else piece.encode() for piece in pieces)
     assert text_of(line) == " ".join("ÿ" if isinstance(piece, bytes) else piece for piece in pieces)
 
@@ -70,7 +70,7 @@ Piece = st.one_of(
 
 
 @given(st.lists(Piece, max_size=12).map(b"".join), st.lists(st.integers(1, 5000), max_size=30))
-def test_however_a_file_is_read_its_lines_are_the_same(data: bytes, reads: list[int]) -> None:
+def test_the_lines_do_not_depend_on_how_a_file_is_read(data: bytes, reads: list[int]) -> None:
     whole = [line for line, _ in split(data, ended=True)]
     assert b"".join(whole) == data
 

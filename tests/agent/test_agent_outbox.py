@@ -1,4 +1,4 @@
-"""What waits for the relay."""
+"""The queue of lines that are not sent yet."""
 
 from collections import deque
 
@@ -10,7 +10,7 @@ from services.agent import outbox
 from services.agent.outbox import MAX_BATCH, MAX_LINES, Outbox
 
 
-def test_what_is_sent_stays_at_the_head_until_it_has_come() -> None:
+def test_a_batch_stays_at_the_head_until_it_is_confirmed() -> None:
     box = Outbox()
     for number in range(MAX_BATCH + 3):
         assert box.add(f"line {number}", 7, number)
@@ -20,7 +20,7 @@ def test_what_is_sent_stays_at_the_head_until_it_has_come() -> None:
     assert box.batch() == [f"line {number}" for number in range(MAX_BATCH, MAX_BATCH + 3)]
 
 
-def test_a_full_one_drops_the_newest() -> None:
+def test_a_full_outbox_drops_new_lines() -> None:
     box = Outbox()
     assert all(box.add(str(number)) for number in range(MAX_LINES))
     assert not box.add("too much")
@@ -29,7 +29,7 @@ def test_a_full_one_drops_the_newest() -> None:
 
 @given(st.lists(st.one_of(st.integers(0, 30), st.none()), max_size=60))
 def test_each_line_leaves_once_and_in_order(turns: list[int | None]) -> None:
-    """A number: so many lines come. None: a batch is sent and has come."""
+    """A number adds that many lines. None sends a batch and confirms it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(outbox, "MAX_BATCH", 7)
         patch.setattr(outbox, "MAX_LINES", 40)

@@ -1,4 +1,4 @@
-"""Regular expressions in a list: which commas separate them."""
+"""Which commas separate the regular expressions of a list."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""What the agent makes of each answer, and what it sends after one that failed."""
+"""How the agent reads each answer, and what it sends after a failed POST."""
 
 import json
 import threading
@@ -82,7 +82,7 @@ def test_only_a_2xx_with_a_body_means_that_it_was_taken(
         Relay(peer.url).post(["a line"])
 
 
-def test_nobody_there_is_said_without_the_key() -> None:
+def test_the_error_for_a_missing_relay_does_not_show_the_key() -> None:
     with pytest.raises(NotTaken) as refused:
         Relay(f"http://127.0.0.1:1/k/{KEY}").post(["a line"])
     assert "127.0.0.1" in str(refused.value) and KEY not in str(refused.value)
@@ -100,7 +100,7 @@ def add(folder: Path, *lines: str) -> None:
         file.writelines(f"{line}\n" for line in lines)
 
 
-def test_what_was_not_taken_comes_again_at_the_head(
+def test_lines_that_were_not_taken_are_sent_again_first(
     agent: Agent, peer: Peer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(main, "MAX_DELAY_S", 0.0)
@@ -113,7 +113,7 @@ def test_what_was_not_taken_comes_again_at_the_head(
     assert peer.batches == [["one"], ["one", "two"], ["one", "two", "three"]]
 
 
-def test_a_relay_that_has_just_not_taken_it_is_left_alone_for_a_while(
+def test_after_a_failure_the_agent_waits_before_it_sends_again(
     agent: Agent, peer: Peer, tmp_path: Path
 ) -> None:
     peer.answers = [(503, b"away")] * 10
@@ -124,7 +124,7 @@ def test_a_relay_that_has_just_not_taken_it_is_left_alone_for_a_while(
     assert peer.batches == [["one"]]
 
 
-def test_what_is_done_with_is_remembered_after_each_batch(
+def test_positions_are_saved_after_each_batch(
     agent: Agent, peer: Peer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outbox, "MAX_BATCH", 2)
@@ -135,7 +135,7 @@ def test_what_is_done_with_is_remembered_after_each_batch(
     assert json.loads((tmp_path / "state.json").read_text())["files"][0]["offset"] == len("one\ntwo\n")
 
 
-def test_what_a_full_queue_drops_is_told_once_there_is_room(
+def test_the_number_of_dropped_lines_is_sent_once_there_is_room(
     agent: Agent, peer: Peer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outbox, "MAX_LINES", 5)

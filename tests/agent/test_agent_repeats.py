@@ -45,7 +45,9 @@ Written = st.tuples(st.integers(0, 40), st.sampled_from([RPT, SCRIPT]), st.sampl
 
 
 @given(st.lists(Written, max_size=60))
-def test_within_the_window_as_many_pass_as_the_log_with_most_of_them_has(written: list[Written]) -> None:
+def test_within_the_window_a_line_passes_as_often_as_its_fullest_log_has_it(
+    written: list[Written],
+) -> None:
     seen, now_s = Repeats(), 0.0
     passed, counts = 0, {(kind, text): 0 for kind in (RPT, SCRIPT) for text in "ab"}
     for after_s, kind, text in written:
@@ -63,7 +65,7 @@ def test_within_the_window_as_many_pass_as_the_log_with_most_of_them_has(written
         st.tuples(st.integers(0, 200), st.sampled_from(list(LogKind)), st.sampled_from("abc")), max_size=80
     )
 )
-def test_a_line_alone_in_its_log_is_never_dropped_and_nothing_is_kept_for_ever(
+def test_a_line_in_one_log_only_is_never_dropped_and_nothing_is_kept_forever(
     written: list[tuple[int, LogKind, str]],
 ) -> None:
     seen, now_s = Repeats(), 0.0
@@ -75,7 +77,7 @@ def test_a_line_alone_in_its_log_is_never_dropped_and_nothing_is_kept_for_ever(
     assert len(seen._lines) == 1 and len(seen._waiting) == 1
 
 
-def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_remembered_lines_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(repeats, "MOST", 10)
     seen = Repeats()
     for number in range(100):

@@ -1,4 +1,4 @@
-"""What the agent is told, by the names of the old bridge."""
+"""The agent's settings, by the names of the old bridge."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def test_the_names_of_the_old_bridge_work(tmp_path: Path) -> None:
     assert settings.max_per_s == 5
 
 
-def test_an_address_is_denied_as_a_whole(tmp_path: Path) -> None:
+def test_a_pattern_with_a_comma_denies_as_a_whole(tmp_path: Path) -> None:
     deny = r"\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}, ^noise"
     settings = read(None, Path("agent.json"), given(tmp_path, DAYZ_LOG_DENY=deny))
     assert [one.pattern for one in settings.deny] == [r"\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}", "^noise"]

@@ -81,7 +81,7 @@ def test_another_file_under_the_same_name_is_read_anew_even_if_it_is_longer(tmp_
 
 
 def test_zeros_at_the_end_are_not_read_before_the_game_has_written_there(tmp_path: Path) -> None:
-    """What another machine reads over a network can be longer than what has been written by then."""
+    """Over a network a file can be longer than what has been written so far."""
     path = add(tmp_path / "a.ADM", HEAD * 10)
     one = Tail(tmp_path, None)
     add(path, b"one\n" + bytes(6_000))
@@ -149,7 +149,7 @@ def test_much_at_once_is_read_in_parts(tmp_path: Path, monkeypatch: pytest.Monke
     assert sorted(seen) == sorted([*lines, "the newest"]) and parts == 3
 
 
-def test_a_folder_that_is_away_for_a_while_costs_nothing(tmp_path: Path) -> None:
+def test_a_folder_that_was_away_loses_and_repeats_nothing(tmp_path: Path) -> None:
     logs, away = tmp_path / "logs", tmp_path / "away"
     logs.mkdir()
     one = Tail(logs, None)
@@ -165,7 +165,7 @@ def test_a_folder_that_is_away_for_a_while_costs_nothing(tmp_path: Path) -> None
     assert texts(one) == ["two"]
 
 
-def test_of_files_that_are_gone_a_hundred_are_remembered(tmp_path: Path) -> None:
+def test_a_hundred_deleted_files_are_remembered(tmp_path: Path) -> None:
     one = Tail(tmp_path, None)
     for number in range(103):
         add(tmp_path / "a.RPT", b"%d\n" % number)
@@ -176,7 +176,7 @@ def test_of_files_that_are_gone_a_hundred_are_remembered(tmp_path: Path) -> None
     assert len(one.positions) == 101
 
 
-def test_it_says_what_kind_of_log_a_line_is_from_and_how_far_it_goes(tmp_path: Path) -> None:
+def test_a_line_comes_with_the_kind_of_its_log_and_its_end(tmp_path: Path) -> None:
     one = Tail(tmp_path, None)
     add(tmp_path / "a.ADM", b"one\n\ntwo\n")
     assert [tuple(read) for read in one.read()] == [(LogKind.ADM, "one", 0, 4), (LogKind.ADM, "two", 0, 9)]
@@ -187,7 +187,7 @@ LOG = HEAD + b"".join(b"%d: a line that is long enough to know a log by\n" % num
 
 @pytest.fixture
 def skipped(tmp_path: Path) -> tuple[Tail, Path]:
-    """A log that was there before the first start: none of its lines is to be sent."""
+    """A log that existed before the first start, so that none of its lines is sent."""
     path = add(tmp_path / "a.ADM", LOG)
     return Tail(tmp_path, None), path
 
@@ -293,7 +293,7 @@ def test_another_log_of_the_same_size_under_the_same_name_is_read(
 
 
 @pytest.mark.parametrize("link", [os.link, os.symlink])
-def test_a_link_to_a_log_is_no_other_log(
+def test_a_link_to_a_log_is_not_read_as_another_log(
     skipped: tuple[Tail, Path], tmp_path: Path, link: Callable[[Path, Path], None]
 ) -> None:
     one, path = skipped
@@ -303,7 +303,7 @@ def test_a_link_to_a_log_is_no_other_log(
     assert texts(again(one, tmp_path)) == []
 
 
-def test_a_state_of_the_old_form_is_gone_on_from(skipped: tuple[Tail, Path], tmp_path: Path) -> None:
+def test_a_saved_state_of_the_first_form_is_used(skipped: tuple[Tail, Path], tmp_path: Path) -> None:
     _, path = skipped
     add(path, b"new\n")
     old = {"a.ADM": [len(LOG), zlib.crc32(LOG[:256])], "gone.RPT": [7, 1]}
@@ -315,7 +315,7 @@ def test_a_state_of_the_old_form_is_gone_on_from(skipped: tuple[Tail, Path], tmp
 
 
 def replaced(path: Path, data: bytes) -> None:
-    """As an editor or a sync does it: another file takes the name."""
+    """Another file takes the name, as when an editor or a sync tool saves it."""
     new = path.with_suffix(".tmp")
     new.write_bytes(data)
     os.replace(new, path)
@@ -346,7 +346,7 @@ def test_a_log_too_short_to_be_known_by_its_content_is_known_by_its_number_or_it
 
 
 @pytest.mark.parametrize("link", [os.link, os.symlink])
-def test_a_link_to_a_log_that_has_just_begun_is_no_other_log(
+def test_a_link_to_a_log_that_has_just_begun_is_not_read_as_another_log(
     tmp_path: Path, link: Callable[[Path, Path], None]
 ) -> None:
     one = Tail(tmp_path, None)
@@ -356,9 +356,7 @@ def test_a_link_to_a_log_that_has_just_begun_is_no_other_log(
     assert texts(one) == []
 
 
-def test_of_a_copy_that_was_written_on_only_what_is_new_is_sent(
-    skipped: tuple[Tail, Path], tmp_path: Path
-) -> None:
+def test_only_new_lines_of_a_copy_are_sent(skipped: tuple[Tail, Path], tmp_path: Path) -> None:
     one, path = skipped
     shutil.copyfile(path, tmp_path / "b.ADM")
     add(tmp_path / "b.ADM", b"new\n")
@@ -390,7 +388,7 @@ ACTIONS = st.lists(
 @example([("start", 0, 0), ("copy", 0, 1), ("rename", 1, 0), ("write", 0, 0), ("copy", 0, 1)])
 @example([("start", 1, 0), ("rename", 1, 0), ("start", 0, 0), ("restart", 0, 0), ("rename", 0, 1)])
 @settings(deadline=None, max_examples=60)
-def test_whatever_is_done_with_the_files_each_line_comes_once(actions: list[tuple[str, int, int]]) -> None:
+def test_each_line_comes_once_whatever_happens_to_the_files(actions: list[tuple[str, int, int]]) -> None:
     """Each line is written once, with a number of its own, and read at once."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -429,7 +427,7 @@ def test_whatever_is_done_with_the_files_each_line_comes_once(actions: list[tupl
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"a.RPT": 7}', '{"a.RPT": ["x", 1]}', "\xff"])
-def test_a_state_that_cannot_be_read_is_no_state(tmp_path: Path, text: str) -> None:
+def test_an_unreadable_state_counts_as_none(tmp_path: Path, text: str) -> None:
     (tmp_path / "s").write_bytes(text.encode("latin-1"))
     assert state.load(tmp_path / "s") is None
     assert state.load(tmp_path / "missing") is None
