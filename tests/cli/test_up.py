@@ -11,8 +11,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 
+from services.sim.ports import free_port
 from tests.support.redis_server import binaries
 
 pytestmark = pytest.mark.flow
@@ -95,6 +97,19 @@ def test_a_server_of_the_users_own_is_run_as_the_store_and_ends_cleanly(tmp_path
             assert relay.end() == 0
         assert not (tmp_path / "data" / "store.conf").exists()
     assert (tmp_path / "data" / "store.log").read_text().count("bye bye") == 2
+
+
+def test_its_services_show_the_room_on_the_disk_of_its_store_and_that_none_was_restarted(
+    tmp_path: Path,
+) -> None:
+    port = free_port()
+    with dayz_relay(tmp_path, "up", environ={"RELAY_MODAPI__ADMIN_PORT": str(port)}) as relay:
+        relay.until("mods call 127.0.0.1:")
+        text = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=10, trust_env=False).text
+        assert relay.end() == 0
+    shown = dict(re.findall(r"^dayz_relay_(store_disk_free_bytes|process_restarts_total) (\S+)$", text, re.M))
+    assert float(shown["store_disk_free_bytes"]) > 0
+    assert float(shown["process_restarts_total"]) == 0
 
 
 def test_a_later_start_is_short_and_a_second_one_at_the_same_time_is_refused(tmp_path: Path) -> None:
