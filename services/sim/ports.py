@@ -1,4 +1,4 @@
-"""Ports for what runs on this machine only."""
+"""Free ports for what runs on this machine only."""
 
 import contextlib
 import random
@@ -6,12 +6,12 @@ import socket
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """A port on which nobody listens."""
     return free_ports(1)[0]
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now, below those (from 32768 on) that outgoing connections are given."""
+    """Ports on which nobody listens now, below 32768: from there on outgoing connections get theirs."""
     found: set[int] = set()
     while len(found) < count:
         port = random.SystemRandom().randrange(15_000, 32_000)

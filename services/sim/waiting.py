@@ -1,11 +1,11 @@
-"""Waiting for something to become true, without polling: whoever changes state says so."""
+"""Waits for a condition without polling: the code that changes the state calls `notify()`."""
 
 import asyncio
 from collections.abc import Callable
 
 
 class Watchers:
-    """`notify()` after each change; `wait_for()` looks again after each of them."""
+    """`wait_for()` calls its condition again after each `notify()`."""
 
     def __init__(self) -> None:
         self._waiting: set[asyncio.Future[None]] = set()
@@ -16,7 +16,7 @@ class Watchers:
                 future.set_result(None)
 
     async def wait_for(self, predicate: Callable[[], object], timeout_s: float) -> None:
-        """Return once `predicate()` is true; raises TimeoutError when it is not within `timeout_s`."""
+        """Return once `predicate()` is true. Raises TimeoutError after `timeout_s`."""
         async with asyncio.timeout(timeout_s):
             while not predicate():
                 future = asyncio.get_running_loop().create_future()

@@ -43,7 +43,7 @@ def test_a_poll_answer_is_read_whole() -> None:
         b'{"operations":[{"operationId":"1","action":"a","argsJson":{}}]}',
     ],
 )
-def test_a_poll_answer_that_is_not_right_is_dropped_whole(body: bytes) -> None:
+def test_a_wrong_poll_answer_has_no_operations(body: bytes) -> None:
     with pytest.raises(UnreadableAnswer):
         read_operations(body)
 
@@ -116,7 +116,7 @@ def test_a_flat_class_fails_on_anything_else(generation: Generation, action: str
 
 @pytest.mark.parametrize(("generation", "fails"), [(FLAT, True), (MIXED, False), (SCANNER, False)])
 @pytest.mark.parametrize("action", ["sendMessage", "giveItem"])
-def test_nesting_is_scanned_over_where_the_generation_scans(
+def test_only_a_generation_that_scans_reads_nested_arguments(
     generation: Generation, fails: bool, action: str
 ) -> None:
     args_json = '{"message":"hi","opts":{"recipient":{"gameId":"7"}},"item":"AKM"}'
@@ -138,7 +138,7 @@ def test_nesting_is_scanned_over_where_the_generation_scans(
         ('{"gameId":"7","reason":"cut of', {"gameId": "7", "reason": "cut of"}),
     ],
 )
-def test_the_scanner_has_its_ways(args_json: str, expected: dict[str, Any]) -> None:
+def test_the_scanner_searches_and_unescapes_nothing(args_json: str, expected: dict[str, Any]) -> None:
     assert read_args(SCANNER, "kickPlayer", args_json) == expected
 
 
@@ -184,7 +184,7 @@ def test_the_flat_generation_writes_every_field_whatever_the_type() -> None:
     assert event_of(FLAT, 3)["player"]["ping"] == "45"
 
 
-def test_a_disconnect_carries_what_is_left_of_the_identity() -> None:
+def test_a_disconnect_has_only_a_part_of_the_identity() -> None:
     bis_id = ANNA.bis_id.rstrip("=")
     flat = event_of(FLAT, 1)["player"]
     assert (flat["gameId"], flat["name"], flat["steamId"]) == ("", "", int(ANNA.game_id))
@@ -208,11 +208,11 @@ def test_the_newer_generations_put_the_weapon_of_a_death_into_msg() -> None:
         (FLAT, b'"a\\"b\\\\c\\nd"'),
     ],
 )
-def test_each_generation_escapes_as_much_as_it_does(generation: Generation, expected: bytes) -> None:
+def test_each_generation_escapes_text_in_its_own_way(generation: Generation, expected: bytes) -> None:
     assert expected in write_event(generation, GameIncident("log", text='a"b\\c\nd'), TIME)
 
 
-def test_glued_positions_hold_nan_and_exponents() -> None:
+def test_glued_positions_can_have_nan_and_exponents() -> None:
     player = make_player(3, "Carl")
     player.position = (math.nan, 1e6, 7500.25)
     written = write_event(MIXED, GameIncident("player-death", player), "")
@@ -265,7 +265,7 @@ def test_results_come_in_each_generations_shape(
     assert [result_of(generation, action, value) for generation in ALL] == [flat, mixed, scanner]
 
 
-def test_a_player_who_is_offline_is_an_error_or_a_record() -> None:
+def test_an_offline_player_is_an_error_or_a_record() -> None:
     for generation in (FLAT, MIXED):
         with pytest.raises(RefusedOperation):
             write_result(generation, "op", "getPlayer", {"gameId": "7"}, None)
@@ -273,7 +273,7 @@ def test_a_player_who_is_offline_is_an_error_or_a_record() -> None:
     assert record == {"gameId": "7", "name": "7", "steamId": "7", "platformId": "steam:7", "online": False}
 
 
-def test_error_texts_hold_raw_newlines_but_in_the_serializer() -> None:
+def test_only_the_serializer_escapes_newlines_in_error_texts() -> None:
     assert orjson.loads(write_error(FLAT, "op", 'a\n"b"'))["error"] == 'a\n"b"'
     assert (
         write_error(MIXED, "op", 'a\n"b"')

@@ -1,4 +1,4 @@
-"""The mod's behaviour over HTTP, against a tiny server that answers as each test wants."""
+"""The simulated mod's HTTP calls, against a small server that answers as each test says."""
 
 import asyncio
 import re
@@ -38,7 +38,7 @@ def reply(body: Any, status: str = "200 OK") -> bytes:
 
 @dataclass
 class Relay:
-    """Answers each request with what `answer` returns; None keeps the connection open and silent."""
+    """Answers each request with what `answer` returns. None leaves the request without an answer."""
 
     answer: Callable[[Request], bytes | None] = lambda request: OK
     answers_continue: bool = True
@@ -94,7 +94,7 @@ async def running(
 
 
 def polled(*operations: tuple[str, str, str]) -> Callable[[Request], bytes]:
-    """Hands these (id, action, argsJson) out in the first poll, then nothing."""
+    """Answers the first poll with these (id, action, argsJson), later ones with nothing."""
     batches = [[dict(zip(("operationId", "action", "argsJson"), entry, strict=True)) for entry in operations]]
 
     def answer(request: Request) -> bytes:
@@ -121,7 +121,7 @@ def polled(*operations: tuple[str, str, str]) -> Callable[[Request], bytes]:
         (None, CallFailure.TIMEOUT),
     ],
 )
-async def test_all_but_a_2xx_with_a_body_fails(
+async def test_every_answer_but_a_2xx_with_a_body_fails(
     relay: Relay, answer: bytes | None, failure: CallFailure
 ) -> None:
     relay.answer = lambda request: answer
@@ -130,7 +130,7 @@ async def test_all_but_a_2xx_with_a_body_fails(
     assert caught.value.failure is failure
 
 
-async def test_nobody_listening_is_other() -> None:
+async def test_a_refused_connection_fails_as_other() -> None:
     with pytest.raises(RequestFailed) as caught:
         await HttpClient("http://127.0.0.1:9").get("/x")
     assert caught.value.failure is CallFailure.OTHER
@@ -149,14 +149,14 @@ async def test_any_2xx_with_a_body_succeeds(relay: Relay, answer: bytes) -> None
     assert await HttpClient(relay.url).get("/x") == b"ok"
 
 
-async def test_base_and_path_are_glued_and_a_get_carries_two_headers(relay: Relay) -> None:
+async def test_the_path_follows_the_base_and_a_get_has_two_headers(relay: Relay) -> None:
     await HttpClient(relay.url + "/").get("/gameserver/local/poll")
     assert relay.requests[0].target == "/k/secret//gameserver/local/poll"
     names = [line.split(":")[0] for line in relay.requests[0].head.split("\r\n")[1:] if line]
     assert names == ["Host", "Accept"]
 
 
-async def test_a_key_in_the_query_survives(relay: Relay) -> None:
+async def test_a_key_in_the_query_stays_in_the_address(relay: Relay) -> None:
     base = relay.url.removesuffix("/k/secret") + "?key=secret"
     await HttpClient(base).get("/gameserver/local/poll")
     assert relay.requests[0].target == "/?key=secret/gameserver/local/poll"
@@ -182,7 +182,7 @@ async def test_a_missing_100_continue_costs_a_second(relay: Relay) -> None:
 # The mod
 
 
-async def test_it_registers_once_and_saves_what_it_got(relay: Relay) -> None:
+async def test_the_mod_registers_once_and_saves_the_answer(relay: Relay) -> None:
     relay.answer = lambda request: reply(
         {"identityToken": "new-identity", "gameServerId": "id-7"} if "register" in request.target else {}
     )
@@ -229,7 +229,7 @@ async def test_a_failed_register_is_never_retried(relay: Relay, answer: bytes) -
     assert server.config.registration_token == "r"
 
 
-async def test_without_any_token_it_stays_idle(relay: Relay) -> None:
+async def test_without_a_token_the_mod_stays_idle(relay: Relay) -> None:
     async with running(relay, identity_token="", game_server_id=""):
         pass
     assert relay.requests == []
@@ -246,7 +246,7 @@ async def test_a_batch_holds_50_events_in_order(relay: Relay) -> None:
 
 
 @pytest.mark.parametrize("answer", [reply({}, "400 Bad"), reply({}, "503 Busy"), b"HTTP/1.1 204 No\r\n\r\n"])
-async def test_a_refused_batch_goes_again_with_what_came_since(relay: Relay, answer: bytes) -> None:
+async def test_a_refused_batch_is_sent_again_with_newer_events(relay: Relay, answer: bytes) -> None:
     relay.answer = lambda request: OK if len(relay.to("/events")) > 1 else answer
     async with running(relay) as server:
         server.log("1")
@@ -268,14 +268,14 @@ async def test_a_lost_answer_sends_the_batch_twice(relay: Relay) -> None:
     assert [request.json["events"][0]["msg"] for request in relay.to("/events")] == ["1", "1"]
 
 
-async def test_the_newest_events_are_dropped_when_the_queue_is_full() -> None:
+async def test_a_full_queue_drops_new_events() -> None:
     server = DayzServer(ModConfig("http://127.0.0.1:9"), Generation.MIXED)
     for number in range(2005):
         server.emit_raw(str(number).encode())
     assert (server.queued, server.dropped) == (2000, 5)
 
 
-async def test_raw_text_goes_out_as_it_is(relay: Relay) -> None:
+async def test_raw_text_is_sent_unchanged(relay: Relay) -> None:
     async with running(relay) as server:
         server.emit_raw(b'{"type":"log","msg":"un"escaped\x00\xff')
         await server.wait_for(lambda: not server.queued)
@@ -328,7 +328,7 @@ async def test_the_same_operation_twice_is_run_twice(relay: Relay) -> None:
     assert len(server.world.ran("executeConsoleCommand")) == 2
 
 
-async def test_a_poll_answer_it_cannot_read_is_dropped_whole(relay: Relay) -> None:
+async def test_no_operation_of_an_unreadable_poll_answer_is_run(relay: Relay) -> None:
     relay.answer = lambda request: reply({"operations": [{"operationId": "1"}]})
     async with running(relay) as server:
         await server.wait_for(lambda: server.counters.polls_unreadable)
@@ -345,7 +345,7 @@ async def test_a_result_that_is_refused_is_not_posted_again(relay: Relay) -> Non
     assert len(relay.to("/result")) == 1
 
 
-async def test_a_ban_throws_the_player_out_and_an_unban_ends_it(relay: Relay) -> None:
+async def test_a_ban_disconnects_the_player_and_an_unban_ends_it(relay: Relay) -> None:
     relay.answer = polled(("1", "banPlayer", f'{{"gameId":"{ANNA.game_id}","reason":"x"}}'))
     async with running(relay) as server:
         server.join(make_player(1, "Anna"))

@@ -24,7 +24,7 @@ async def history(seed: int) -> list[bytes]:
     return [re.sub(rb'"timestamp":"[^"]*"', b"", event) for event in game._queue]
 
 
-async def test_a_seed_gives_the_same_life_and_all_six_events() -> None:
+async def test_the_same_seed_gives_the_same_events_of_all_six_types() -> None:
     first, again, other = await history(1), await history(1), await history(2)
     assert first == again != other
     types = {event.split(b'"')[3] for event in first}
@@ -39,7 +39,7 @@ async def test_a_seed_gives_the_same_life_and_all_six_events() -> None:
 
 
 class Lines(Watchers):
-    """What a simulator prints, awaitable."""
+    """The lines that a simulator prints."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class Lines(Watchers):
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def test_run_takaro_says_where_it_listens() -> None:
+async def test_run_takaro_prints_its_address() -> None:
     lines = Lines()
     await lines.seen(run_takaro(registration_tokens={"r"}, on_line=lines.add), "listening at ws://127.0.0.1:")
 

@@ -1,4 +1,4 @@
-"""What becomes of events by time and by player, and what Takaro's requests look like."""
+"""Which events Takaro refuses or loses by time and player, and the arguments of its requests."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ def test_any_event_keeps_the_emitter() -> None:
         assert refuse_event(server, LOG, now) is None
 
 
-def test_a_refused_event_does_not_keep_it() -> None:
+def test_a_refused_event_does_not_keep_the_emitter() -> None:
     server = GameServer("a", "A")
     assert refuse_event(server, {"type": "log", "data": {}}, 45.0) is not None
     assert refuse_event(server, LOG, 60.0) == INTERNAL_ERROR
@@ -47,7 +47,7 @@ def test_a_known_player_needs_no_platform_id() -> None:
     assert server.online == {}
 
 
-def test_requests_carry_whole_rows_of_several_kilobytes_with_the_game_id_late() -> None:
+def test_requests_have_records_of_several_kilobytes_with_the_game_id_late() -> None:
     for args in (requests.kick("7", "x"), ban("7", "x"), requests.teleport("7", 1, 2, 3)):
         assert len(requests.encode_args(args)) > 3000
         assert args["player"]["gameId"] == "7"

@@ -1,4 +1,4 @@
-"""What the simulated Takaro takes and refuses: protocol.md T1 to T14, row by row."""
+"""What the simulated Takaro takes and refuses, by the rows of protocol.md T1 to T14."""
 
 from typing import Any
 

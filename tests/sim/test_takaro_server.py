@@ -1,4 +1,4 @@
-"""The simulated Takaro, driven by a bare WebSocket client: what it grants, and how it misbehaves."""
+"""The simulated Takaro against a plain WebSocket client: what it takes, and how it misbehaves."""
 
 import asyncio
 import contextlib
@@ -103,7 +103,7 @@ async def test_an_event_before_an_identify_tears_the_socket(takaro: FaultyTakaro
     assert takaro.stray_frames == 1
 
 
-async def test_success_is_silent_and_refusal_names_no_event(takaro: FaultyTakaro) -> None:
+async def test_an_accepted_event_has_no_answer_and_a_refusal_names_no_event(takaro: FaultyTakaro) -> None:
     async with connect(takaro.url) as socket:
         await identify(socket)
         await send(socket, "gameEvent", LOG)
@@ -121,7 +121,7 @@ async def test_identical_events_are_all_kept(takaro: FaultyTakaro) -> None:
         await takaro.wait_for(lambda: len(takaro.events("server-one")) == 5)
 
 
-async def test_text_that_is_not_json_vanishes(takaro: FaultyTakaro) -> None:
+async def test_a_frame_that_is_not_json_has_no_answer(takaro: FaultyTakaro) -> None:
     async with connect(takaro.url) as socket:
         await identify(socket)
         await socket.send('{"type":"gameEvent","payload":{"x":NaN}}')
@@ -196,7 +196,7 @@ async def test_the_type_of_an_answer_is_ignored_its_payload_counts(takaro: Fault
 
 
 @pytest.mark.parametrize("payload", [None, {"error": "busy"}, [{"gameId": 7}]])
-async def test_an_answer_without_the_shape_earns_an_error_under_the_id_of_its_request(
+async def test_an_answer_of_the_wrong_shape_gets_an_error_with_the_id_of_its_request(
     takaro: FaultyTakaro, payload: Any
 ) -> None:
     async with connect(takaro.url) as socket:
@@ -262,7 +262,7 @@ async def test_one_platform_id_belongs_to_one_game_id(takaro: FaultyTakaro) -> N
         ),
     ],
 )
-async def test_some_valid_events_are_lost_inside(takaro: FaultyTakaro, event: Any, reason: str) -> None:
+async def test_takaro_loses_some_valid_events(takaro: FaultyTakaro, event: Any, reason: str) -> None:
     async with connect(takaro.url) as socket:
         await identify(socket)
         await send(socket, "gameEvent", event)
@@ -270,7 +270,7 @@ async def test_some_valid_events_are_lost_inside(takaro: FaultyTakaro, event: An
     assert takaro.lost[0].reason == reason
 
 
-async def test_a_burst_asks_3_and_2_for_each_player_at_once(takaro: FaultyTakaro) -> None:
+async def test_a_burst_sends_3_requests_and_2_for_each_player_at_once(takaro: FaultyTakaro) -> None:
     takaro.ask_location = False
     answers: dict[str, Any] = {
         "testReachability": {"connectable": True},
@@ -406,7 +406,7 @@ async def test_it_can_drop_connections_of_one_server(takaro: FaultyTakaro) -> No
     assert not takaro.is_connected("server-one")
 
 
-async def test_it_can_send_an_error_out_of_nowhere(takaro: FaultyTakaro) -> None:
+async def test_it_can_send_an_error_without_a_cause(takaro: FaultyTakaro) -> None:
     async with connect(takaro.url) as socket:
         await identify(socket)
         await takaro.send_error_frame("surprise", "server-one")
@@ -434,7 +434,7 @@ async def test_an_error_can_come_after_any_number_of_pongs(takaro: FaultyTakaro)
         await receive(socket, "error")
 
 
-async def test_requests_go_to_whoever_identified_last_and_events_are_taken_from_both(
+async def test_requests_go_to_the_client_that_identified_last_and_events_come_from_both(
     takaro: FaultyTakaro,
 ) -> None:
     async with SimOldBridge(takaro.url, "server-one", TOKEN) as first:
@@ -451,7 +451,7 @@ async def test_requests_go_to_whoever_identified_last_and_events_are_taken_from_
             assert takaro.asked_socket("server-one") == 1
 
 
-async def test_a_socket_that_closed_is_still_asked(takaro: FaultyTakaro) -> None:
+async def test_a_closed_socket_that_identified_last_is_still_asked(takaro: FaultyTakaro) -> None:
     async with SimOldBridge(takaro.url, "server-one", TOKEN):
         async with SimOldBridge(takaro.url, "server-one", TOKEN):
             pass

@@ -1,10 +1,10 @@
-"""Ages by a clock of Redis that was never set."""
+"""Ages by a clock of Redis that nobody ever set."""
 
 from services.relay.instances.records import AgeS
 
 
 def ages_at(now_ms: float) -> AgeS:
-    """The ages of all that Redis' clock has dated, when it shows `now_ms`."""
+    """Gives the age of a date of Redis' clock, at the time `now_ms` of that clock."""
     return lambda at_ms, behind: (now_ms - at_ms) / 1000
 
 

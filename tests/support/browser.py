@@ -1,4 +1,4 @@
-"""A browser without a window, for tests of the page."""
+"""A headless browser for tests of the page."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.async_api import BrowserContext, async_playwright
 
-# As root there is no sandbox; the rest keeps it from calling anybody.
+# Root has no sandbox. The other arguments keep it from calling out.
 ARGUMENTS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync"),
@@ -19,7 +19,7 @@ ARGUMENTS = (
 
 @asynccontextmanager
 async def browser(**options: Any) -> AsyncIterator[BrowserContext]:
-    """Debian's Chromium, with nothing remembered. Without it the test is skipped on a laptop, not in CI."""
+    """Debian's Chromium with a fresh profile. Where it is missing, the test is skipped, except in CI."""
     program = shutil.which("chromium")
     if program is None:
         if os.environ.get("CI"):

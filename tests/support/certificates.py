@@ -1,11 +1,11 @@
-"""A certificate that nobody has signed but itself, and its key."""
+"""A self-signed certificate and its key."""
 
 import subprocess
 from pathlib import Path
 
 
 def make_certificate(folder: Path, name: str) -> tuple[Path, Path]:
-    """For `name` and for 127.0.0.1, good for two days."""
+    """For `name` and for 127.0.0.1, valid for two days."""
     cert, key = folder / "cert.pem", folder / "key.pem"
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]

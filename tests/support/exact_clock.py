@@ -1,4 +1,4 @@
-"""Redis' clock for tests, in which what is a moment apart counts as that."""
+"""Redis' clock for tests: it never estimates, so that milliseconds count."""
 
 import time
 
@@ -6,7 +6,7 @@ from services.relay.store.clock import StoreClock
 
 
 class ExactClock(StoreClock):
-    """Test and Redis are on one machine: no guess."""
+    """Test and Redis run on one machine, so their clocks are equal."""
 
     def is_known(self, now_s: float) -> bool:
         return True

@@ -1,4 +1,4 @@
-"""A caller that is gone before what it asked for is done."""
+"""A caller that leaves before its call is done."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -12,7 +12,7 @@ WITHIN_S = 5.0
 
 
 async def cancelled_in(cls: type, method: str, call: Coroutine[Any, Any, Any]) -> None:
-    """Runs `call` until it is in `method` of `cls`, which does not come back, and cancels it there."""
+    """Run `call` until it calls `method` of `cls`, which then never returns, and cancel it there."""
     reached = asyncio.Event()
 
     async def never(*_: Any, **__: Any) -> None:

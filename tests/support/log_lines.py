@@ -1,4 +1,4 @@
-"""The lines of the log as an operator sees them: repetitions are not logged."""
+"""The log lines that an operator sees, without repetitions."""
 
 import logging
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from services.relay.service.logs import PacedHandler
 
 @contextmanager
 def without_repetitions(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Inside, `caplog` gets the lines that the handler of every service lets through."""
+    """Within this context `caplog` gets only what the handler of every service lets through."""
     handler = PacedHandler(caplog.handler)
     logging.root.removeHandler(caplog.handler)
     logging.root.addHandler(handler)

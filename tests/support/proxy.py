@@ -11,13 +11,13 @@ from typing import Self
 
 CHUNK_BYTES = 64 * 1024
 BACKLOG = 1_024
-"""A whole fleet of mods boots at once; one whose registration is reset stays offline until its next boot."""
+"""All mods of a fleet may boot at once. A mod whose registration is reset stays offline until it reboots."""
 
 
 class Proxy:
-    """`async with Proxy(host, port) as proxy:` listens on `proxy.port` and passes everything on.
+    """`async with Proxy(host, port) as proxy:` listens on `proxy.port` and forwards everything.
 
-    The switches may be turned at any time, also for connections that are open:
+    The switches can be set at any time and work on open connections, too:
 
     - `drop_replies`: what the server says is thrown away, the client waits;
     - `reply_delay_s`: each piece of a reply comes so much later;
@@ -65,7 +65,7 @@ class Proxy:
         await self._server.wait_closed()
 
     def reset(self) -> None:
-        """Both ends of every connection see a reset, not an orderly end."""
+        """Reset every connection at both ends."""
         for writer in self._writers:
             _reset(writer)
 
@@ -131,7 +131,7 @@ class Proxy:
                         _reset(writer)
                         return
         await self.passing.wait()
-        # An end is passed on like everything else; who waits for a reply that was dropped goes on waiting.
+        # The end of a connection is forwarded, too. A caller whose reply was dropped keeps waiting.
         while self.hides_ends and not replies:
             await asyncio.sleep(0.1)
         if not (replies and self.drop_replies) and not writer.is_closing():

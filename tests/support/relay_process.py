@@ -1,4 +1,4 @@
-"""The relay as it runs: a store and both services as processes, to be killed and started again."""
+"""Runs the relay as processes, a store and both services, which tests can kill and start again."""
 
 import asyncio
 import contextlib
@@ -52,7 +52,7 @@ class Service:
 
     @property
     def running(self) -> bool:
-        """It was started and has not ended; it may be frozen."""
+        """Whether it was started and has not ended. It may be frozen."""
         return self._process is not None and self._process.returncode is None
 
     async def start(self) -> None:
@@ -60,7 +60,7 @@ class Service:
         await self.until_ready()
 
     async def begin(self) -> None:
-        """Starts it and does not wait."""
+        """Start it without waiting until it is ready."""
         self.starts += 1
         with self.log_path.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(*self._command, stdout=log, stderr=log)
@@ -90,17 +90,17 @@ class Service:
         }
 
     def kill(self) -> None:
-        """Ends it as a crash would."""
+        """Kill it."""
         assert self._process
         self._process.send_signal(signal.SIGKILL)
 
     def freeze(self) -> None:
-        """Stops it where it is: its connections stand, and nothing answers."""
+        """Freeze it: its connections stay open, and nothing answers."""
         assert self._process
         self._process.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Lets it go on."""
+        """Let it continue after a freeze."""
         assert self._process
         self._process.send_signal(signal.SIGCONT)
 
@@ -112,7 +112,7 @@ class Service:
         return await asyncio.wait_for(self._process.wait(), STOP_WITHIN_S)
 
     async def ended(self) -> int:
-        """Waits for the end of the process; its exit code."""
+        """Wait until the process ends. Returns its exit code."""
         assert self._process
         return await self._process.wait()
 
@@ -152,13 +152,13 @@ class RelayProcess:
         await asyncio.gather(self.modapi.start(), self.uplink.start())
 
     async def stop(self) -> list[int]:
-        """Stops both services; their exit codes."""
+        """Stop both services. Returns their exit codes."""
         try:
             return list(await asyncio.gather(self.modapi.stop(), self.uplink.stop()))
         finally:
             self.store.remove()
 
     async def restart_store(self) -> None:
-        """Kills the store without warning and starts it again on what is on its disk."""
+        """Kill the store and start it again with what is on its disk."""
         await asyncio.to_thread(self.store.kill)
         await asyncio.to_thread(self.store.start)

@@ -1,10 +1,10 @@
-"""What a roster wants to have stored."""
+"""What a roster would store."""
 
 from services.modapi.dialect.roster import Roster
 
 
 def saved(roster: Roster) -> dict[str, bytes]:
-    """Stores all that changed, and returns it: gameId -> record."""
+    """Save all changes. Returns them by gameId."""
     with roster.saving() as saving:
         saving.saved = True
     return saving.records

@@ -1,4 +1,4 @@
-"""Redis' clock, set: as far as the stored instances are dated by it."""
+"""Sets Redis' clock, for the dates of stored instances only."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""How each generation writes the six events: one by a serializer, two by gluing text (protocol.md M8)."""
+"""How each generation writes the six events: FLAT by a serializer, the others by gluing (protocol.md M8)."""
 
 from dataclasses import dataclass
 from enum import IntFlag
@@ -40,19 +40,19 @@ class GameIncident:
 
 
 def write_event(generation: Generation, incident: GameIncident, world_time: str) -> bytes:
-    """One event as this generation puts it into a batch; `world_time` is in-game time, possibly ""."""
+    """One event as this generation writes it. `world_time` is in-game time, or ""."""
     if generation is Generation.FLAT:
         return orjson.dumps(_serialized(incident, world_time))
     return _glued(generation, incident, world_time).encode(errors="surrogateescape")
 
 
 def write_batch(events: list[bytes]) -> bytes:
-    """What is in the queue goes out as it is, valid or not."""
+    """The body of a POST. The events go into it as they are, valid or not."""
     return b'{"events":[' + b",".join(events) + b"]}"
 
 
 def _serialized(incident: GameIncident, world_time: str) -> dict[str, Any]:
-    """Every field of the class, whatever the type: "" and null and {} where it has no meaning."""
+    """All fields of the class for every type of event: "", null or {} where a field has no meaning."""
     is_log = incident.type == "log"
     chats = incident.type == "chat-message"
     dies = incident.type == "player-death"
@@ -75,7 +75,7 @@ def _serialized_player(incident: GameIncident) -> dict[str, Any] | None:
     if incident.player is None:
         return None
     record = _player_class(incident.player)
-    if incident.type == "player-disconnected":  # the identity is half gone: only steamId is left of it
+    if incident.type == "player-disconnected":  # of the identity only steamId is left
         record |= {"gameId": "", "name": "", "ping": "0"}
     return record
 
@@ -119,7 +119,7 @@ def _glued(generation: Generation, incident: GameIncident, world_time: str) -> s
 def _glued_player(generation: Generation, incident: GameIncident) -> str:
     assert incident.player is not None
     if generation is Generation.MIXED and incident.type == "player-disconnected":
-        bis_id = incident.player.bis_id.rstrip("=")  # the identity is gone: the BIS id stands in for it
+        bis_id = incident.player.bis_id.rstrip("=")  # the identity is gone, the BIS id takes its place
         return f'{{"gameId":"{bis_id}","name":"","platformId":"dayz:{bis_id}"}}'
     return player_text(generation, incident.player)
 
@@ -134,13 +134,13 @@ def player_text(generation: Generation, player: Player) -> str:
 
 
 def position_text(position: Position) -> str:
-    """Numbers as the engine's ToString prints them: six digits, `1e+06`, and `nan` where it is one."""
+    """Numbers as the engine's ToString prints them: six digits, `1e+06`, `nan`."""
     x, y, z = position
     return f'{{"x":{x:g},"y":{y:g},"z":{z:g}}}'
 
 
 def quoted(generation: Generation, text: str) -> str:
-    """MIXED replaces `"` and nothing else; SCANNER also doubles backslashes. Control characters stay raw."""
+    """MIXED replaces `"`; SCANNER also doubles backslashes. Both leave control characters as they are."""
     text = text.replace('"', "'")
     if generation is Generation.SCANNER:
         text = text.replace("\\", "\\\\")

@@ -1,4 +1,4 @@
-"""The game side of the mod: what happens is written the generation's way and queued for the next flush."""
+"""The game side of the mod: it writes what happens as its generation does, and queues it for a flush."""
 
 import time
 from collections import deque
@@ -10,18 +10,18 @@ from services.sim.dayz.world import Player, World
 from services.sim.waiting import Watchers
 
 QUEUE_EVENTS = 2000
-WORLD_SPEED = 12  # in-game minutes run faster than ours
-TIMELESS_EVERY = 7  # each so many events the mod has no world time to write
+WORLD_SPEED = 12  # in-game time runs 12 times as fast
+TIMELESS_EVERY = 7  # every 7th event has no world time
 
 
 class Game:
-    """The world, and the queue of events about it. The newest event is dropped when the queue is full."""
+    """The world, and the queue of its events. A full queue drops new events."""
 
     def __init__(self, generation: Generation, on_line: Callable[[str], object] | None = None) -> None:
         self.generation = generation
         self.world = World()
         self.world.kicked = self.leave
-        self.dropped = 0  # events that found the queue full
+        self.dropped = 0  # events for which the queue was full
         self._queue: deque[bytes] = deque()
         self._written = 0
         self._on_line = on_line
@@ -32,7 +32,7 @@ class Game:
         return len(self._queue)
 
     async def wait_for(self, predicate: Callable[[], object], timeout_s: float = 10.0) -> None:
-        """Until `predicate()` is true, looked at after every change; raises TimeoutError."""
+        """Until `predicate()` is true. It is called after every change. Raises TimeoutError."""
         await self._changes.wait_for(predicate, timeout_s)
 
     def join(self, player: Player) -> None:
@@ -48,7 +48,7 @@ class Game:
         self._emit(GameIncident("chat-message", player, text=text, channel=channel))
 
     def die(self, game_id: str, killer: str = "", weapon: str = "") -> None:
-        """`killer` is a gameId, or "" for an animal, a fall, hunger."""
+        """`killer` is a gameId, or "" if an animal, a fall or hunger killed the player."""
         players = self.world.players
         attacker = players[killer] if killer else None
         self._emit(GameIncident("player-death", players[game_id], attacker, weapon=weapon))
@@ -60,7 +60,7 @@ class Game:
         self._emit(GameIncident("log", text=text))
 
     def emit_raw(self, event: bytes) -> None:
-        """Put `event` into the queue as it is; it need not be JSON."""
+        """Queue `event` as it is. It need not be JSON."""
         if len(self._queue) >= QUEUE_EVENTS:
             self.dropped += 1
         else:

@@ -1,4 +1,4 @@
-"""The three generations of the mod, and how each reads what it is sent (protocol.md M13)."""
+"""The three generations of the mod, and how each reads operations (protocol.md M13)."""
 
 import re
 from dataclasses import dataclass
@@ -8,23 +8,23 @@ from typing import Any
 import orjson
 
 STRING_LIMIT_BYTES = 1023
-"""The engine cuts every JSON string value it reads here; `argsJson` is such a value (protocol.md M14)."""
+"""The engine cuts every JSON string that it reads at this length, also `argsJson` (protocol.md M14)."""
 
 _INT32 = range(-(2**31), 2**31)
 
 
 @unique
 class Generation(StrEnum):
-    """Named after how each reads `argsJson`."""
+    """The name says how a generation reads `argsJson`."""
 
-    FLAT = "flat"  # a flat class for every action; any nested object fails
-    MIXED = "mixed"  # the same, but sendMessage and giveItem are scanned
-    SCANNER = "scanner"  # never parses, scans the text
+    FLAT = "flat"  # into a flat class for every action; a nested object fails
+    MIXED = "mixed"  # the same, but it scans sendMessage and giveItem
+    SCANNER = "scanner"  # scans the text, parses nothing
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One entry of a poll answer, as the mod sees it after the engine's cut."""
+    """One entry of a poll answer, after the engine has cut its strings."""
 
     operation_id: str
     action: str
@@ -32,7 +32,7 @@ class Operation:
 
 
 class UnreadableAnswer(Exception):
-    """The mod cannot read this; the text is what it reports."""
+    """The mod cannot read an answer or its arguments. The text is what it reports."""
 
 
 # What each action's class declares. Unknown keys are ignored, a wrong type fails, a missing key keeps its
@@ -60,7 +60,7 @@ _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 
 
 def read_operations(body: bytes) -> list[Operation]:
-    """A poll answer, whole or not at all: raises Unreadable on anything the engine's parser refuses."""
+    """All operations of a poll answer. Raises UnreadableAnswer for whatever the engine's parser refuses."""
     root = _parse(body)
     if not isinstance(root, dict) or not isinstance(root.get("operations"), list):
         raise UnreadableAnswer("poll answer has no list of operations")
@@ -68,7 +68,7 @@ def read_operations(body: bytes) -> list[Operation]:
 
 
 def read_args(generation: Generation, action: str, args_json: str) -> dict[str, Any]:
-    """The arguments as this generation understands them, every field present; raises Unreadable."""
+    """The arguments as this generation reads them, with all fields. Raises UnreadableAnswer."""
     if action not in _FIELDS:
         return {}
     if generation is Generation.SCANNER or (
@@ -90,7 +90,7 @@ def _parse(text: bytes) -> Any:
 
 
 def _read_operation(entry: Any) -> Operation:
-    # A missing field is uninitialised memory in the engine (protocol.md M14), so it is refused aloud here.
+    # The engine reads uninitialised memory for a missing field (protocol.md M14). Here it is an error.
     if not isinstance(entry, dict):
         raise UnreadableAnswer("an operation is not an object")
     values = [entry.get(name) for name in ("operationId", "action", "argsJson")]
@@ -129,7 +129,7 @@ def _flat_value(root: dict[str, Any], name: str, kind: type) -> Any:
 
 
 def _scan(text: str, name: str, kind: type) -> Any:
-    """What a search for the text finds: no space is allowed after the colon, nothing is unescaped."""
+    """The value that a search for `"name":` finds: no space may follow the colon, escapes stay escapes."""
     key = f'"{name}":"' if kind is str else f'"{name}":'
     start = text.rfind(key) if name in _LAST_OCCURRENCE else text.find(key)
     if start < 0:

@@ -1,4 +1,4 @@
-"""The engine's HTTP client: a connection per request, its traps included (protocol.md M6, M7)."""
+"""The engine's HTTP client, with its quirks: a new connection for each request (protocol.md M6, M7)."""
 
 import asyncio
 from contextlib import nullcontext
@@ -13,7 +13,7 @@ _MAX_HEAD_BYTES = 64 * 1024
 
 @unique
 class CallFailure(StrEnum):
-    """All that a script learns about a request that failed."""
+    """What a script learns about a failed request."""
 
     CLIENT_ERROR = "4xx"
     SERVER_ERROR = "5xx"
@@ -29,25 +29,25 @@ class RequestFailed(Exception):
 
 @dataclass(slots=True)
 class HttpClient:
-    """`base_url` is a plain prefix: base and path are concatenated, nothing is added (protocol.md M1)."""
+    """The address of a request is `base_url` followed by the path, with nothing between (protocol.md M1)."""
 
     base_url: str
     total_s: float = 10.0
-    in_turn: bool = False  # an engine that runs its requests one after the other
+    in_turn: bool = False  # one request after the other, as some engines do
     stalls: int = 0  # POSTs whose `Expect: 100-continue` was not answered
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def get(self, path: str) -> bytes:
-        """The body of a 2xx; raises RequestFailed. A GET cannot carry headers of its own."""
+        """The body of a 2xx. Raises RequestFailed. A script cannot add headers to a GET."""
         return await self._exchange("GET", path, "", None)
 
     async def post(self, path: str, body: bytes, content_type: str) -> bytes:
-        """`content_type` goes out verbatim, line breaks and all: that is how Authorization gets in."""
+        """`content_type` is sent as it is, with line breaks: so a script can add Authorization."""
         return await self._exchange("POST", path, content_type, body)
 
     async def _exchange(self, method: str, path: str, content_type: str, body: bytes | None) -> bytes:
         try:
-            # The time is counted from when the request goes out.
+            # The time-out begins when the request is sent, not while it waits for its turn.
             async with self._turn if self.in_turn else nullcontext(), asyncio.timeout(self.total_s):
                 status, answer = await self._request(method, path, content_type, body)
         except TimeoutError as error:
@@ -87,7 +87,7 @@ class HttpClient:
             writer.close()
 
     async def _await_continue(self, reader: asyncio.StreamReader) -> tuple[int, dict[str, str]] | None:
-        """None when the body is to be sent; a final status means that the server did not want it."""
+        """None if the body should be sent, else the final answer of a server that does not want it."""
         try:
             async with asyncio.timeout(CONTINUE_STALL_S):
                 head = await _read_head(reader)

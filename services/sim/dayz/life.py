@@ -1,4 +1,4 @@
-"""Players who join, chat, fight, die and leave, at a given rate and the same way for the same seed."""
+"""Players join, chat, fight, die and leave. The same seed gives the same events."""
 
 import asyncio
 import random

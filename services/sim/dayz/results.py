@@ -1,4 +1,4 @@
-"""How each generation answers an operation: shapes, quirks, error texts (protocol.md M8, M12)."""
+"""How each generation writes the result of an operation, or an error (protocol.md M8, M12)."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +15,7 @@ FLAT, MIXED, SCANNER = Generation.FLAT, Generation.MIXED, Generation.SCANNER
 def write_result(
     generation: Generation, operation_id: str, action: str, args: dict[str, Any], value: Any
 ) -> bytes:
-    """The body of a result POST; raises Refused where this generation calls the value an error."""
+    """The body of a result POST. Raises RefusedOperation if this generation answers with an error."""
     writer = _WRITERS.get(action)
     result = writer(generation, args, value) if writer else ("{}" if generation is not SCANNER else "null")
     ok = "1" if generation is FLAT else "true"
@@ -24,7 +24,7 @@ def write_result(
 
 
 def write_error(generation: Generation, operation_id: str, text: str) -> bytes:
-    """ok:false. FLAT's serializer escapes; the others leave newlines raw in the text."""
+    """The body of a result POST with ok:false. Only FLAT escapes newlines in the text."""
     if generation is FLAT:
         return orjson.dumps({"operationId": operation_id, "ok": 0, "result": {}, "error": text})
     error = quoted(generation, text)
@@ -50,7 +50,7 @@ def _reachable(generation: Generation, args: dict[str, Any], value: bool) -> str
 def _player(generation: Generation, args: dict[str, Any], player: Player | None) -> str:
     if player is not None:
         return _player_record(generation, player)
-    if generation is SCANNER:  # a record even for somebody who is not there
+    if generation is SCANNER:  # it has a record even of a player who is offline
         game_id = args["gameId"]
         known = (
             f'"gameId":"{game_id}","name":"{game_id}","steamId":"{game_id}","platformId":"steam:{game_id}"'
@@ -92,7 +92,7 @@ def _inventory(generation: Generation, args: dict[str, Any], items: list[Item]) 
 
 
 def _item(generation: Generation, item: Item) -> str:
-    if generation is FLAT:  # numbers as strings and strings as numbers
+    if generation is FLAT:  # writes numbers as strings, and strings as numbers
         return _dumps({"name": item.code, "code": item.code, "amount": str(item.amount), "quality": 0})
     return (
         f'{{"name":"{item.code}","code":"{item.code}","amount":{item.amount},'
@@ -115,7 +115,7 @@ def _locations(generation: Generation, args: dict[str, Any], locations: Any) -> 
     entries = []
     for name, position, radius in locations:
         size = {"radius": radius}
-        if generation is FLAT:  # every field of the class, though only one shape can be meant
+        if generation is FLAT:  # all fields of the class, although a location has one shape only
             size |= {"sizeX": 0.0, "sizeY": 0.0, "sizeZ": 0.0}
         place = dict(zip("xyz", position, strict=True))
         entries.append(_dumps({"position": place, "name": name, "code": name, **size}))
@@ -128,7 +128,7 @@ def _bans(generation: Generation, args: dict[str, Any], bans: list[Ban]) -> str:
 
 def _ban(generation: Generation, ban: Ban) -> str:
     player = {"gameId": ban.game_id}
-    if generation is not SCANNER:  # the newest mod's ban store keeps no names
+    if generation is not SCANNER:  # the newest mod does not store the names of banned players
         player["name"] = ban.name
     return _dumps({"player": player, "reason": ban.reason, "expiresAt": ban.expires_at})
 

@@ -1,4 +1,4 @@
-"""A DayZ server with the mod: registers once, flushes, polls, remembers nothing (protocol.md M1 to M5)."""
+"""A DayZ server with the mod: it registers once, flushes events and polls (protocol.md M1 to M5)."""
 
 import asyncio
 import math
@@ -22,10 +22,10 @@ BATCH_EVENTS = 50
 @dataclass(slots=True)
 class Counters:
     batches: int = 0  # answered with 2xx
-    requeued: int = 0  # batches put back at the head
+    requeued: int = 0  # batches that failed and are sent again
     polls: int = 0  # answered with 2xx
     polls_failed: int = 0
-    polls_unreadable: int = 0  # dropped whole
+    polls_unreadable: int = 0  # none of their operations was run
     operations: int = 0
     results: int = 0
     results_lost: int = 0
@@ -118,7 +118,7 @@ class DayzServer(Game):
         self._changes.notify()
 
     async def _repeat(self, call: Callable[[], Awaitable[None]], period_s: float, tick_s: float) -> None:
-        """Next call: at the first tick that is a period after the last call began, and not over yet."""
+        """Call again at the first tick that is at least a period after the last call began."""
         loop = asyncio.get_running_loop()
         while True:
             started_s = loop.time()
@@ -163,7 +163,7 @@ class DayzServer(Game):
         self._changes.notify()
 
     def _dispatch(self, operation: Operation) -> bytes:
-        """Run it now, whether or not it ran before: the mod keeps no memory of operation ids."""
+        """Run the operation, even if it ran before: the mod does not remember operation ids."""
         self.counters.operations += 1
         operation_id, action = operation.operation_id, operation.action
         try:

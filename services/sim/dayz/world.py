@@ -1,4 +1,4 @@
-"""The simulated game: who is online, what can be listed, and what the seventeen actions do to it."""
+"""The simulated game: its players and lists, and what each of the seventeen actions does."""
 
 import base64
 import hashlib
@@ -37,7 +37,7 @@ class Ban:
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """One operation that was run: the same `operation_id` twice is a command run twice."""
+    """One operation that was run. The same `operation_id` twice means that a command ran twice."""
 
     operation_id: str
     action: str
@@ -74,7 +74,7 @@ LOCATIONS = (("Chernogorsk", (6700.0, 20.0, 2500.0), 500.0), ("Elektro", (10400.
 
 
 def make_player(number: int, name: str | None = None) -> Player:
-    """Player `number` is the same person in every run; without a name every few have a hostile one."""
+    """Player `number` is the same in every run. Without `name` every fifth player has a hostile one."""
     if name is None:
         hostile = HOSTILE_NAMES[number // 5 % len(HOSTILE_NAMES)]
         name = hostile if number % 5 == 4 else f"Player {number}"
@@ -86,7 +86,7 @@ def make_player(number: int, name: str | None = None) -> Player:
 
 
 class World:
-    """State and effects of one server. `perform` is how the mod's dispatcher reaches it."""
+    """The state of one server's game, and the operations that were run on it."""
 
     def __init__(self) -> None:
         self.players: dict[str, Player] = {}
@@ -96,10 +96,10 @@ class World:
         self.shutting_down = False
         self.effects: list[Effect] = []
         self.kicked: Callable[[str], object] = self.players.pop
-        """Called with the gameId of each player who is thrown out; the mod emits the disconnect there."""
+        """Called with the gameId of each kicked or banned player: the mod reports the disconnect."""
 
     def perform(self, operation_id: str, action: str, args: dict[str, Any]) -> Any:
-        """Run one action, record it in `effects`; raises Refused with the mod's error text."""
+        """Run one action and record it in `effects`. Raises RefusedOperation with the mod's error text."""
         handler = _ACTIONS.get(action)
         if handler is None:
             raise RefusedOperation(f"Unknown action: {action}")

@@ -1,1 +1,1 @@
-"""A simulated Takaro: the connector's WebSocket server, as strict as the real one, able to misbehave."""
+"""A simulated Takaro: its WebSocket server for game servers, as strict as the real one."""

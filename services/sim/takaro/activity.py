@@ -1,4 +1,4 @@
-"""What a Takaro with people in front of it asks for: messages, items, a teleport, now and then a kick."""
+"""Requests as people at Takaro make them: messages, items, teleports, now and then a kick."""
 
 import asyncio
 import random
@@ -25,7 +25,7 @@ _FOR_PLAYER: tuple[Callable[[str], tuple[str, Any]], ...] = (
 
 
 async def keep_asking(takaro: TakaroSim, *, every_s: float = 3.0, seed: int = 0) -> None:
-    """Until cancelled: a request every `every_s` to a connected server, for all or for one player in turn."""
+    """Until cancelled: a request every `every_s`, in turn for a whole server and for one player."""
     chance = random.Random(seed)
     turn = 0
     while True:

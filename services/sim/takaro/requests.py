@@ -1,4 +1,4 @@
-"""What Takaro puts into requests: a JSON string, whole rows where an id would do (protocol.md T15)."""
+"""The arguments of Takaro's requests: whole records where an id would be enough (protocol.md T15)."""
 
 import uuid
 from typing import Any
@@ -7,7 +7,7 @@ import orjson
 
 
 def encode_args(args: Any) -> str:
-    """`"{}"` when there are none."""
+    """Arguments are sent as a JSON string, `"{}"` if there are none."""
     return orjson.dumps({} if args is None else args).decode()
 
 
@@ -47,7 +47,7 @@ def _row() -> dict[str, Any]:
 
 
 def get_player(game_id: str) -> dict[str, Any]:
-    """Args of getPlayer, getPlayerLocation and getPlayerInventory."""
+    """For getPlayer, getPlayerLocation and getPlayerInventory."""
     return {"gameId": game_id}
 
 

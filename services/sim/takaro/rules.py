@@ -7,11 +7,11 @@ from datetime import datetime
 from typing import Any
 
 Check = Callable[[Any], str | None]
-"""None when the value passes, else what is wrong with it."""
+"""What is wrong with a value, or None."""
 
 
 API_CREDENTIAL = "credential-of-takaro-for-its-own-api"
-"""Takaro's own secret, which it hands out with each refusal of its API. Nobody may ever see it."""
+"""Takaro's own secret, which it puts into each refusal of its API. Nobody may ever see it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ def identify_error(
 ) -> dict[str, Any] | None:
     """The error object with which Takaro refuses this identify, or None.
 
-    `known`: the identity tokens that have a server; `names`: those of the servers there are.
+    `known`: the identity tokens that have a server; `names`: the names of all servers.
     """
     if not isinstance(payload, dict) or not payload:
         return in_words("No payload provided")
@@ -45,12 +45,12 @@ def identify_error(
 
 
 def in_words(text: str) -> dict[str, Any]:
-    """What the connector itself refuses; "": a fault within Takaro, of which nothing is said."""
+    """How the connector itself refuses; "" is a fault within Takaro, which it does not explain."""
     return {"name": "BadRequestError", "message": text, "http": 400} if text else {}
 
 
 def by_status(status: int) -> dict[str, Any]:
-    """What Takaro's API refuses: an HTTP error as its client serialises it, without the API's own words."""
+    """How Takaro's API refuses: its client's HTTP error, without the text of the API."""
     return {
         "message": f"Request failed with status code {status}",
         "name": "AxiosError",
@@ -62,13 +62,13 @@ def by_status(status: int) -> dict[str, Any]:
 
 
 def server_name(payload: dict[str, Any]) -> str:
-    """The display name of a new server: that of its identify, else the identity token."""
+    """The name of a new server: the one in its identify, else the identity token."""
     name = payload.get("name")
     return name if isinstance(name, str) else str(payload["identityToken"])
 
 
 def event_error(payload: Any) -> str | None:
-    """The text of the `error` frame that this gameEvent payload earns, or None when it is taken."""
+    """The text of the `error` frame about this gameEvent payload, or None if Takaro takes it."""
     if not isinstance(payload, dict):
         return "No payload provided"
     kind = payload.get("type")
@@ -79,7 +79,7 @@ def event_error(payload: Any) -> str | None:
 
 
 def conclude(action: str, payload: Any) -> tuple[Any, str | None]:
-    """(value, None) or (None, error text): what Takaro makes of the payload of an answer.
+    """What Takaro makes of the payload of an answer: (value, None) or (None, error text).
 
     Only a non-empty `error` key inside the payload is an error; for actions without a shape
     everything else is success, whatever it says (protocol.md T13).
@@ -92,7 +92,7 @@ def conclude(action: str, payload: Any) -> tuple[Any, str | None]:
 
 
 def bad_answer(action: str, payload: Any) -> str | None:
-    """What the `error` frame under the id of the request says of this answer; None: it has the shape."""
+    """The text of the `error` frame about an answer of the wrong shape, or None."""
     check = _ANSWERS.get(action)
     problem = check(payload) if check is not None else None
     return f"Gameserver responded with bad data: {action}: {problem}" if problem else None
