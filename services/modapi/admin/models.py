@@ -24,7 +24,7 @@ class State(StrEnum):
 
 
 @unique
-class Cause(StrEnum):
+class ServerCause(StrEnum):
     """The first thing that keeps a server from being up; `up` if there is none."""
 
     UP = "up"
@@ -122,7 +122,7 @@ class Server(BaseModel):
     served: bool = Field(description="false if it is disabled, or if `note` gives a reason")
     note: str
     state: State
-    cause: Cause
+    cause: ServerCause
     problems: list[ServerProblem] = Field(description="the worst first")
     has_registration_token: bool
     mod_keys: list[ModKeyDates]
@@ -181,7 +181,7 @@ class FleetCounts(BaseModel):
 
     total: int
     states: dict[State, int]
-    causes: dict[Cause, int]
+    causes: dict[ServerCause, int]
     players_online: int
     events_waiting: int
     dead_letters: int

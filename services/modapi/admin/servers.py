@@ -65,7 +65,8 @@ class ServerCalls:
             str, Query(max_length=63, pattern="^[a-z0-9-]*$", description="`next_cursor` of the page before")
         ] = "",
         state: Annotated[
-            models.State | models.Cause | None, Query(description="only servers with this state or cause")
+            models.State | models.ServerCause | None,
+            Query(description="only servers with this state or cause"),
         ] = None,
         q: Annotated[str, Query(max_length=100, description="only with this text in slug or name")] = "",
     ) -> models.ServerList:

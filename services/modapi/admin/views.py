@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from services.modapi.admin import models
-from services.modapi.admin.models import Cause, State
+from services.modapi.admin.models import ServerCause, State
 from services.modapi.fleet.rows import Level, ServerRow
 from services.relay.instances.diagnosis import Problem
 from services.relay.instances.entries import Origin
@@ -84,7 +84,7 @@ def fleet_of(rows: Sequence[ServerRow], notes: Iterable[Problem]) -> models.Flee
     return models.FleetCounts(
         total=len(rows),
         states={state: states[state] for state in State},
-        causes={cause: causes[cause] for cause in Cause},
+        causes={cause: causes[cause] for cause in ServerCause},
         players_online=sum(row.facts.players or 0 for row in rows),
         events_waiting=sum(row.facts.events for row in rows),
         dead_letters=sum(row.facts.dead for row in rows),
@@ -92,10 +92,10 @@ def fleet_of(rows: Sequence[ServerRow], notes: Iterable[Problem]) -> models.Flee
     )
 
 
-def _cause(row: ServerRow) -> Cause:
+def _cause(row: ServerRow) -> ServerCause:
     if row.entry.active:
-        return Cause(row.cause.value) if row.cause else Cause.UP
-    return Cause.DISABLED if row.entry.disabled else Cause.NOT_SERVED
+        return ServerCause(row.cause.value) if row.cause else ServerCause.UP
+    return ServerCause.DISABLED if row.entry.disabled else ServerCause.NOT_SERVED
 
 
 def _moment(at_ms: int | None) -> datetime | None:

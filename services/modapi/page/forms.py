@@ -36,7 +36,7 @@ ID = re.compile(r"\d{1,15}-\d{1,10}")
 MAX_MESSAGE_CHARS = 500
 
 
-class NewServer(BaseModel):
+class AddForm(BaseModel):
     """The fields of the form that adds a server."""
 
     model_config = ConfigDict(hide_input_in_errors=True)
@@ -76,7 +76,7 @@ class Forms:
         form = await self._access.form(request, reader)
         fields = {name: form.get(name, "").strip() for name in ("name", "slug", "registration_token")}
         try:
-            new = NewServer(
+            new = AddForm(
                 name=fields["name"],
                 slug=fields["slug"] or slug_of(fields["name"]),
                 registration_token=fields["registration_token"] or None,  # type: ignore[arg-type]

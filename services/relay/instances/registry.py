@@ -118,7 +118,8 @@ class Registry:
     ) -> Issued:
         """Adds an instance, or restores a removed one that has the same identity, with its data.
 
-        A repeat with the same `once` returns what the first call returned.
+        A repeat with the same `once` returns what the first call returned. It has an argument for
+        each field that a caller may leave out.
         """
         self._refuse_those_of_the_file(slug, identity_token)
         for instance in self._file():

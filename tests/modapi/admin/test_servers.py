@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from services.modapi.admin.models import Cause, State
+from services.modapi.admin.models import ServerCause, State
 from services.modapi.admin.problems import RAISED, STATUS, ErrorCode
 from services.relay.instances.state import InstanceState, LinkInfo
 from services.relay.protocol.keys import keys_of
@@ -232,7 +232,7 @@ async def test_the_list_comes_in_pages_and_by_state_cause_and_text(
     counts = (await api.get("/api/v1/fleet")).json()
     assert counts["total"] == 5 and set(counts["states"]) == set(State)
     assert (counts["states"]["disabled"], counts["causes"]["no_owner"]) == (1, 3)
-    assert set(counts["causes"]) == set(Cause) and sum(counts["causes"].values()) == 5
+    assert set(counts["causes"]) == set(ServerCause) and sum(counts["causes"].values()) == 5
 
 
 async def test_the_relay_shows_its_version_and_its_store(api: httpx.AsyncClient, store: Store) -> None:
