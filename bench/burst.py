@@ -10,7 +10,7 @@ from bench.result import Findings, Row, percentile, spread
 INSTANCES, PLAYERS = 100, 50
 QUICK_INSTANCES = 10
 WARM_S, QUICK_WARM_S = 90.0, 5.0
-"""The refreshes that the cold burst asks for reach the mods paced: this is the time they are given."""
+"""Time for the refreshes after the cold burst, which reach the mods at a limited rate."""
 
 WARM_BURSTS, BETWEEN_S = 3, 5.0
 ERRORS_SHOWN = 3

@@ -1,4 +1,4 @@
-"""The least of an HTTP client: one keep-alive connection, pre-built bytes, one request under way at most."""
+"""A minimal HTTP client: one keep-alive connection, prepared bytes, one request at a time."""
 
 import asyncio
 from typing import cast
@@ -7,7 +7,7 @@ NO_ANSWER = (0, b"")
 
 
 class Caller(asyncio.Protocol):
-    """A connection that is opened when it is needed, and again when it was closed."""
+    """One connection, opened when it is needed and opened again after it was closed."""
 
     def __init__(self, host: str, port: int) -> None:
         self._host, self._port = host, port
@@ -16,8 +16,8 @@ class Caller(asyncio.Protocol):
         self._got = b""
 
     async def ask(self, head: bytes, tail: bytes) -> tuple[int, bytes]:
-        """Status and body of the answer; status 0 when there is none. A kept connection may have been
-        closed just before it was used: like libcurl, we ask again on a new one."""
+        """Status and body of the answer; status 0 without an answer. A kept connection may be closed just
+        before it is used; then, like libcurl, the client asks again on a new one."""
         kept = self._transport is not None
         answer = await self._ask(head, tail)
         return await self._ask(head, tail) if kept and answer is NO_ANSWER else answer

@@ -11,7 +11,7 @@ COMMANDS, SECONDS = 400, 60.0
 QUICK_COMMANDS, QUICK_S = 20, 6.0
 EVENT_EVERY_S = 5.0
 WARM_UP_S, QUICK_WARM_UP_S = 60.0, 5.0
-"""A hold grows only once a request was served beside it: this is the time it is given."""
+"""Time for holds to grow, which they do only after a request was served during a hold."""
 
 
 async def figures(quick: bool) -> Findings:

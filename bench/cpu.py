@@ -44,7 +44,7 @@ async def figures(quick: bool) -> Findings:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """`rate` 0: each instance posts its next batch as soon as the last one was answered."""
+    """With `rate` 0 each instance posts its next batch as soon as the last one was answered."""
 
     instances: int
     batch: int
@@ -92,7 +92,7 @@ async def measure(instances: int, loads: list[Load], runs: int, found: Findings)
 
 
 async def run(at: Bench, load: Load) -> Result:
-    """One load, until all of it is receipted."""
+    """Run one load until Takaro has receipted all of it."""
     before, cpu = await at.sink.call("count"), at.cpu()
     if load.rate:
         seconds = load.events / load.rate

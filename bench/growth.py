@@ -1,4 +1,4 @@
-"""How CPU and latency grow with the number of instances, at one and the same total rate."""
+"""How CPU and latency grow with the number of instances, at the same total rate."""
 
 from bench import events
 from bench.harness import bench

@@ -1,4 +1,4 @@
-"""The relay under load as it runs: a store and both services as processes, the load in two more beside it."""
+"""The relay under load: a store and both services as processes, and the load in two more processes."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,7 @@ DRAINED_LOOK_S = 0.1
 LINKED_WITHIN_S = 60.0
 LOG_END = 2_000
 UNLIMITED = "[limits]\nrequests_per_s = 1e6\nevents_per_s = 1e6\nconnections_per_address = 10000"
-"""No honest mod comes near the limits; the load here does, to find out what the relay can do."""
+"""High limits: the load is far above that of real mods, to find out what the relay can do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Bench:
         return {name: memory_of(pid) for name, pid in self.pids.items()}
 
     async def drained(self) -> None:
-        """Until nothing waits for Takaro's receipt any more."""
+        """Wait until no event waits for Takaro's receipt."""
         store = redis.Redis(unix_socket_path=str(self.relay.store.socket))
         deadline_s = time.monotonic() + DRAINED_WITHIN_S
         try:

@@ -8,7 +8,7 @@ from bench.result import Findings, Row
 
 MINUTES, QUICK_MINUTES = 5.0, 0.2
 PLAYERS = {1: 50, 100: 50, 1000: 10}
-"""How many players each server has, by the number of servers."""
+"""Players on each server, by the number of servers."""
 
 QUICK_PLAYERS = {1: 10, 20: 10}
 TARGETS_MIB = {100: 250, 1000: 1024}

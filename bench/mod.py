@@ -1,4 +1,4 @@
-"""One DayZ server of the bench: it posts, polls, and does what it is told as generation SCANNER does."""
+"""One DayZ server of the bench: it posts, polls and runs operations as generation SCANNER does."""
 
 import asyncio
 import time
@@ -15,7 +15,7 @@ TICK_S = 1.0
 
 
 class Mod:
-    """Two connections: a poll may be held while the rest goes on, one POST after the other."""
+    """Uses one connection for polls, which may be held, and one for POSTs, one after the other."""
 
     def __init__(self, number: int, host: str, port: int) -> None:
         base = f"/k/{mod_key(number)}/gameserver/local"
@@ -38,7 +38,7 @@ class Mod:
         self._poller.close()
 
     async def post_events(self, body: bytes) -> bool:
-        """`body` as `traffic` makes them. False when it was not taken."""
+        """Post a body made by `traffic`. False if the relay did not take it."""
         return await self._post(self._events_head, body)
 
     def next_body(self, batch: int) -> bytes:
@@ -48,14 +48,14 @@ class Mod:
         return bodies[self._next_body % len(bodies)]
 
     async def happen(self, every_s: float, phase_s: float) -> None:
-        """An event each `every_s`, for ever."""
+        """Post an event each `every_s`, forever."""
         await asyncio.sleep(phase_s)
         while True:
             await self.post_events(self.next_body(1))
             await asyncio.sleep(every_s)
 
     async def poll(self, every_s: float, phase_s: float) -> None:
-        """Polls for ever, the next at the first tick that is `every_s` after the last one began."""
+        """Poll forever: each time at the first tick that is `every_s` after the last poll began."""
         await asyncio.sleep(phase_s)
         next_s = time.monotonic()
         while True:

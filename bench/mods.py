@@ -10,7 +10,7 @@ from bench.mod import Mod
 from bench.peer import Commands, serve
 
 AGAIN_S = 1.0
-"""A batch that was not taken goes again at the next flush."""
+"""A batch that was not taken is sent again with the next flush."""
 
 JOINING_AT_ONCE = 20
 
@@ -65,7 +65,7 @@ class Mods:
             mod.close()
 
     async def post_all(self, batch: int, events: int) -> dict[str, Any]:
-        """Each mod posts its share of `events`, the next batch as soon as the last one is answered."""
+        """Each mod posts its share of `events`: the next batch as soon as the last one is answered."""
         share = max(1, events // batch // len(self._mods))
         traffic.bodies(batch)  # built before the clock runs
         tally = Tally()
@@ -97,7 +97,7 @@ class Mods:
         return tally.report(batches * batch)
 
     async def join(self, players: int) -> None:
-        """Each mod has this many players online, and says so."""
+        """Each mod reports that many players as connected."""
         online = [traffic.player(number) for number in range(players)]
         for mod in self._mods:
             mod.world.players = {player.game_id: player for player in online}
@@ -107,7 +107,7 @@ class Mods:
                 await asyncio.gather(*(mod.post_events(body) for mod in some))
 
     async def live(self, poll_s: float = 2.0, event_every_s: float = 0.0) -> None:
-        """Until `close`: each mod polls, does what it is told, and has an event now and then."""
+        """Until `close()`: each mod polls, runs operations, and posts an event now and then."""
         chance = random.Random(0)
         for mod in self._mods:
             lives = [mod.poll(poll_s, chance.uniform(0, poll_s))]

@@ -1,4 +1,4 @@
-"""The load runs in processes of its own: the bench calls them with JSON lines, one answer for each call."""
+"""Runs the load in separate processes. The bench calls them with JSON lines; each call has one answer."""
 
 import asyncio
 import json

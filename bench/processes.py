@@ -1,4 +1,4 @@
-"""What a process has used, as Linux tells it."""
+"""CPU time and memory of a process, read from Linux."""
 
 import os
 import resource
@@ -10,13 +10,13 @@ _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 
 def cpu_s(pid: int) -> float:
-    """User and system time of a process, all its threads, in seconds; to a hundredth."""
+    """User and system time of all threads of a process, in seconds, to a hundredth."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) * _TICK_S
 
 
 class Memory(NamedTuple):
-    """In MiB. PSS counts a page that several processes share in parts."""
+    """In MiB. PSS divides a shared page among the processes that share it."""
 
     rss: float
     pss: float
@@ -31,7 +31,7 @@ def memory_of(pid: int) -> Memory:
 
 
 class Machine:
-    """What else the machine did since this was made: its busy time, less ours and that of ended children."""
+    """Other load on the machine since this was made: its busy time without ours and our ended children's."""
 
     def __init__(self) -> None:
         self._begun_s = time.monotonic()

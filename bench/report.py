@@ -1,4 +1,4 @@
-"""bench/RESULTS.md: the rows and lines of a bench are put in, everything else in it stays as it is."""
+"""Puts the rows and lines of a bench into bench/RESULTS.md. The rest of the page stays as it is."""
 
 import os
 import platform

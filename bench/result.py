@@ -1,4 +1,4 @@
-"""What a bench hands back: rows for the table of RESULTS.md, and lines with everything else it saw."""
+"""The result of a bench: rows for the table of RESULTS.md, and lines with the details."""
 
 from dataclasses import dataclass, field
 
@@ -25,7 +25,7 @@ class Findings:
 
 
 def percentile(values: list[float], percent: float) -> float:
-    """The value that `percent` of all are not above; nan when there is none."""
+    """The smallest value that `percent` of all do not exceed; nan without values."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))] if ordered else float("nan")
 

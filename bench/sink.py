@@ -1,4 +1,4 @@
-"""Takaro's side of the load: takes events and answers pings at the least cost, asks, notes when what came."""
+"""Takaro's side of the load: takes events and answers pings cheaply, asks, and notes times."""
 
 import asyncio
 import random
@@ -14,7 +14,7 @@ from bench.peer import Commands, serve
 from services.sim.takaro.requests import encode_args, get_player
 
 ANSWER_WITHIN_S = 10.0
-"""What comes later, Takaro does not hear (protocol.md T12)."""
+"""Takaro ignores later answers (protocol.md T12)."""
 
 LATER_S = 1.0
 LINKED_LOOK_S = 0.05
@@ -39,7 +39,7 @@ _EVENT, _PING, _RESPONSE, _IDENTIFY = b"gpri"
 
 
 class Link(asyncio.Protocol):
-    """One socket of the relay's."""
+    """One socket of the relay."""
 
     def __init__(self, sink: "Sink") -> None:
         self._sink = sink
@@ -119,7 +119,7 @@ class Sink:
         return f"ws://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/"
 
     async def linked(self, count: int, within_s: float = 60.0) -> None:
-        """Until that many links have identified."""
+        """Wait until that many links have identified."""
         async with asyncio.timeout(within_s):
             while len(self.links) < count:
                 await asyncio.sleep(LINKED_LOOK_S)
@@ -128,11 +128,11 @@ class Sink:
         return {"events": self.events, "links": len(self.links), "lost_links": self.lost_links}
 
     async def keep_events(self) -> None:
-        """From now on the time of every event is noted."""
+        """Note the time of every event from now on."""
         self.keep, self.kept_events = True, []
 
     async def kept(self) -> list[tuple[int, int]]:
-        """For each event whose text is `#<number>`: the number, and when it came (ns, CLOCK_MONOTONIC)."""
+        """The number of each event with the text `#<number>`, and when it came (ns, CLOCK_MONOTONIC)."""
         self.keep, found = False, self.kept_events
         self.kept_events = []
         numbers = []
@@ -143,7 +143,7 @@ class Sink:
         return numbers
 
     async def burst(self, players: list[str]) -> dict[str, Any]:
-        """The 3 + 2P requests of one sync to every link at once, each link's in a single write."""
+        """Send the 3 + 2P requests of one sync to all links at once, one write for each link."""
         frames: list[tuple[Link, dict[str, str], bytes]] = []
         asked: list[tuple[str, Any]] = [
             ("testReachability", None),
@@ -176,7 +176,7 @@ class Sink:
         }
 
     async def give(self, count: int, seconds: float, player: str, seed: int = 0) -> dict[str, Any]:
-        """`count` giveItem at random moments of `seconds`, each link in its turn."""
+        """Send `count` giveItem at random moments of `seconds`, to the links in turn."""
         chance = random.Random(seed)
         args = {"player": get_player(player), "item": "Apple", "amount": 1, "quality": ""}
         moments = sorted(chance.uniform(0, seconds) for _ in range(count))
@@ -195,7 +195,7 @@ class Sink:
         return self._read(dict.fromkeys(sent_ns, "giveItem"), sent_ns) | {"asked": count}
 
     async def sync(self, period_s: float, players: list[str]) -> None:
-        """A burst each `period_s`, until the end."""
+        """Start a burst every `period_s`, until the process ends."""
 
         async def forever() -> None:
             while True:
@@ -205,7 +205,7 @@ class Sink:
         self._syncing = asyncio.create_task(forever())
 
     def _read(self, actions: dict[str, str], sent_ns: dict[str, int]) -> dict[str, Any]:
-        """Latencies (s) of what was answered, how many came in time, and the errors, by action and text."""
+        """Latencies (s) of all answers, the number in time, and the errors by action and text."""
         took_s: list[float] = []
         errors: dict[str, int] = {}
         seen: set[str] = set()

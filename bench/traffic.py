@@ -1,4 +1,4 @@
-"""What the mods of the bench post, built before the clock runs: events as generation SCANNER writes them."""
+"""The events of the bench, prepared before the measurement, as generation SCANNER writes them."""
 
 from functools import cache
 
@@ -18,7 +18,7 @@ def player(number: int) -> Player:
 
 @cache
 def event(number: int) -> bytes:
-    """Event `number` of an endless game that repeats itself after CYCLE_EVENTS; its neighbours all differ."""
+    """Event `number` of a game that repeats after CYCLE_EVENTS. Neighbouring events differ."""
     number %= CYCLE_EVENTS
     round_, step = divmod(number, 10)
     if step == 0:

@@ -1,4 +1,4 @@
-"""The server's half of RFC 6455, as little of it as the sink needs."""
+"""The server side of RFC 6455, as far as the sink needs it."""
 
 import base64
 import hashlib
@@ -9,7 +9,7 @@ _ACCEPT = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
 class Masked(NamedTuple):
-    """A client's frame as it came: `at` is where its four mask bytes are, `end` where its payload ends."""
+    """A frame of a client. `at` is the place of its four mask bytes, `end` the end of its payload."""
 
     opcode: int
     at: int
@@ -20,7 +20,7 @@ class Masked(NamedTuple):
 
 
 def next_frame(data: bytes, at: int) -> Masked | None:
-    """The frame that begins at `at`, or None when it is not all there."""
+    """The frame that begins at `at`, or None if it is not complete."""
     there = len(data)
     if there - at < 6:
         return None
@@ -35,7 +35,7 @@ def next_frame(data: bytes, at: int) -> Masked | None:
 
 
 def unmask(masked: bytes) -> bytes:
-    """Four mask bytes and the payload behind them, in clear."""
+    """The unmasked payload of four mask bytes and what follows them."""
     size = len(masked) - 4
     key = (masked[:4] * (size // 4 + 1))[:size]
     return (int.from_bytes(masked[4:], "big") ^ int.from_bytes(key, "big")).to_bytes(size, "big")

@@ -1,4 +1,4 @@
-"""How a world ends: nothing new, everything drained, counted, and judged by the invariants."""
+"""The end of a world: stop the load, drain everything, count, and check the invariants."""
 
 import asyncio
 import contextlib
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 QUEUES_EMPTY_WITHIN_S = 60.0
 DRAINED_WITHIN_S = 180.0
 PLATEAU_S = 20.0
-"""Nothing arrived for this long although something is owed: it will not come any more."""
+"""If nothing arrives for this long, what is still owed counts as lost."""
 
 FRESH_WITHIN_S = 30.0
 STREAMS_EMPTY_WITHIN_S = 15.0
@@ -26,7 +26,7 @@ GROWTH = {"rss_mib": 64.0, "fds": 24.0, "used_mib": 16.0}
 
 
 async def drain(world: "World") -> None:
-    """No new events; waits until everything that was accepted has arrived, or nothing comes any more."""
+    """Stop the load. Wait until every accepted event has arrived, or nothing arrives any more."""
     await world.quieten()
     complain = world.run.outcome.complaints.append
     deadline_s = time.monotonic() + QUEUES_EMPTY_WITHIN_S
@@ -82,7 +82,7 @@ async def _fresh_write(world: "World", slug: str) -> str | None:
 
 
 async def judge(world: "World") -> None:
-    """Counts, and adds what does not hold to the outcome."""
+    """Count, and add a complaint to the outcome for each broken invariant."""
     scenario, ledger, outcome = world.run.scenario, world.ledger, world.run.outcome
     end = await measure(world.services, world.store)
     stops = await asyncio.gather(*(_stop_in_order(service) for service in world.services))
@@ -118,7 +118,7 @@ async def judge(world: "World") -> None:
 
 
 async def _stop_in_order(service: Service) -> str:
-    """Everything is healed: a service that is told to stop does so, with exit code 0. A complaint, or ""."""
+    """Stop a healed service. Returns a complaint unless it ends with exit code 0, else ""."""
     if not service.running:
         return ""
     try:

@@ -12,13 +12,13 @@ from tests.faults.ledger import Arrival, Ledger, Request
 
 REPEATED_PER_FAULT = 64
 DEADLINE_S = 10.0
-"""Takaro gives a request up after this long: a write that runs later runs behind its back."""
+"""Takaro gives up a request after this time. No write may run later."""
 
 TENURE_S = 2.0
 """Who takes an instance over keeps it for longer; frames that come and go faster are of two owners."""
 
 CROSSED_S = 0.25
-"""A request that is asked so shortly before Takaro sees the end of the socket may have crossed its close."""
+"""A request so shortly before Takaro sees the socket end may have crossed the close frame."""
 
 ONE_WRITE_S = 0.1
 ONE_WRITE_EVENTS = 32
@@ -30,7 +30,7 @@ def conservation(ledger: Ledger) -> list[str]:
 
 
 def order(ledger: Ledger) -> list[str]:
-    """O: first arrivals ascend, for each player and for the lines without one."""
+    """O: first arrivals are in order, for each player and for lines without a player."""
     broken: list[str] = []
     seen: set[tuple[str, int]] = set()
     newest: dict[tuple[str, str], int] = {}
@@ -47,8 +47,8 @@ def order(ledger: Ledger) -> list[str]:
 
 
 def repeats(ledger: Ledger) -> dict[tuple[str, int], int]:
-    """How often events came again, by instance and by the fault (its place in the list) before them;
-    -1: before all faults."""
+    """The number of repeated events, by instance and by the index of the fault before them; -1 is before all
+    faults."""
     begun = [fault.at_s for fault in ledger.faults]
     counted: Counter[tuple[str, int]] = Counter()
     seen: set[tuple[str, int]] = set()
@@ -61,7 +61,7 @@ def repeats(ledger: Ledger) -> dict[tuple[str, int], int]:
 
 
 def duplicates(ledger: Ledger, allowed: int = REPEATED_PER_FAULT) -> list[str]:
-    """D: no fault repeats more than `allowed` events of an instance, and without a fault none is."""
+    """D: a fault repeats at most `allowed` events of an instance. Without a fault none is repeated."""
     broken = []
     for (instance, fault), count in sorted(repeats(ledger).items()):
         name = ledger.faults[fault].name if fault >= 0 else "no fault"
@@ -100,7 +100,7 @@ def single_owner(ledger: Ledger, late_writes: int = 0) -> list[str]:
 
 
 def commands(ledger: Ledger) -> list[str]:
-    """K: a write runs once at most, never after its deadline, and each request has one response at most."""
+    """K: a write runs at most once and never after its deadline. A request has at most one response."""
     broken = [f"K: request {key}: {count} responses" for key, count in ledger.responses.items() if count > 1]
     runs = Counter(execution.operation_id for execution in ledger.executions)
     broken += [f"K: operation {name} ran {count} times" for name, count in runs.items() if count > 1]
@@ -117,23 +117,23 @@ def commands(ledger: Ledger) -> list[str]:
 
 
 def timed_out(ledger: Ledger) -> list[Request]:
-    """The requests that Takaro had no answer to, those apart that were asked on a socket that was gone."""
+    """The requests without an answer, except those on a socket that was gone already."""
     asked = [*ledger.requests.values(), *ledger.reads]
     return [request for request in asked if request.socket_open and ran_out(request)]
 
 
 def ran_out(request: Request) -> bool:
-    """Did Takaro give it up?"""
+    """Whether Takaro gave up the request."""
     return (request.error or "").startswith("Request timed out")
 
 
 def crossed(request: Request) -> bool:
-    """Was it asked while the close of its socket was on the way? Nobody can answer it then."""
+    """Whether the request crossed the close frame of its socket. Then nobody can answer it."""
     return request.closed_s is not None and request.closed_s - request.asked_s < CROSSED_S
 
 
 def answers(ledger: Ledger) -> list[str]:
-    """A: no request is left to Takaro's time-out; one that crossed the close of its socket was not run."""
+    """A: no request runs into Takaro's time-out. One that crossed the close frame was not run."""
     ran = {(execution.instance, execution.number) for execution in ledger.executions if execution.number}
     broken = []
     for request in timed_out(ledger):
@@ -146,7 +146,7 @@ def answers(ledger: Ledger) -> list[str]:
 
 
 def integrity(ledger: Ledger) -> list[str]:
-    """I: what arrived is what was sent, and Takaro found nothing wrong with it."""
+    """I: events arrive as they were sent, and Takaro refuses none."""
     broken = [
         f"I: {arrival.instance} {arrival.number} was changed on its way"
         for arrival in ledger.arrivals
@@ -179,7 +179,7 @@ def recoveries(ledger: Ledger) -> list[float]:
 
 
 def recovery(ledger: Ledger, p99_s: float) -> list[str]:
-    """R: 99 of 100 recoveries are done within `p99_s`."""
+    """R: 99 of 100 recoveries take at most `p99_s`."""
     found = recoveries(ledger)
     if found and percentile(found, 99) > p99_s:
         return [f"R: recovery took {percentile(found, 99):.1f} s (p99), {p99_s:g} s are promised"]
@@ -193,7 +193,7 @@ def percentile(values: Sequence[float], percent: float) -> float:
 
 
 def hygiene(name: str, log: str, secrets: Iterable[str]) -> list[str]:
-    """L: no traceback, no secret, no task that failed unheard."""
+    """L: no log has a traceback, a secret, or a task whose failure nobody saw."""
     broken = [
         f"L: {name}: the log holds {count} times {words!r}"
         for words in ("Traceback (most recent call last)", "never retrieved", "was never awaited")
@@ -203,7 +203,7 @@ def hygiene(name: str, log: str, secrets: Iterable[str]) -> list[str]:
 
 
 def bounded(name: str, base: dict[str, float], end: dict[str, float], growth: dict[str, float]) -> list[str]:
-    """B: of each measure, the end is not above the base by more than `growth` allows."""
+    """B: no measure has grown by more than `growth` allows."""
     return [
         f"B: {name}: {measure} was {base[measure]:.0f} and is {end[measure]:.0f}"
         for measure, allowed in growth.items()

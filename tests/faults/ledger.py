@@ -1,4 +1,4 @@
-"""What the oracle has seen: every acceptance is an obligation. Times are seconds on one monotonic clock."""
+"""What the oracle has seen. Each accepted event must arrive. Times are seconds on one monotonic clock."""
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Arrival(NamedTuple):
 
 
 class Execution(NamedTuple):
-    """A mod ran an operation. `number` is that of the request, 0 for one that is not ours."""
+    """A mod ran an operation. `number` is the number of the request, 0 for one without a mark."""
 
     at_s: float
     instance: str
@@ -71,7 +71,7 @@ class Fault:
 
 
 class Ledger:
-    """Append only. `accepted` and `arrived` keep the books of what is still owed as they go."""
+    """Append only. `accept()` and `arrive()` also keep track of what is still owed."""
 
     def __init__(self) -> None:
         self.accepted: list[Accepted] = []
@@ -82,22 +82,22 @@ class Ledger:
         self.reads: list[Request] = []
         self.faults: list[Fault] = []
         self.responses: dict[str, int] = defaultdict(int)
-        """How many responses came for each requestId of Takaro's."""
+        """The number of responses, by requestId."""
 
         self.stray = 0
-        """Frames that no connector should ever get: events before an identify, text that is not JSON."""
+        """Number of frames that Takaro should never get: events before an identify, text that is not JSON."""
 
         self.refused: list[str] = []
-        """Error texts that Takaro answered events with."""
+        """The error texts with which Takaro refused events."""
 
         self.owed: dict[str, set[int]] = defaultdict(set)
-        """Of each instance, the numbers that were accepted and have not arrived."""
+        """The numbers that were accepted and have not arrived, by instance."""
 
         self.newest: dict[str, int] = defaultdict(int)
-        """Of each instance, the highest number that has arrived."""
+        """The highest number that has arrived, by instance."""
 
         self.owner: dict[str, str] = {}
-        """Of each instance, whose frame came last."""
+        """The uplink process that sent the last frame, by instance."""
 
         self._arrived: dict[str, set[int]] = defaultdict(set)
 
@@ -116,9 +116,9 @@ class Ledger:
 
     @property
     def lost(self) -> list[tuple[str, int]]:
-        """What was accepted and has not arrived."""
+        """All events that were accepted and have not arrived."""
         return [(slug, number) for slug, numbers in self.owed.items() for number in sorted(numbers)]
 
     def recovered(self, fault: Fault) -> bool:
-        """Has a new event of each affected instance arrived?"""
+        """Whether a new event of each affected instance has arrived."""
         return all(self.newest[slug] > number for slug, number in fault.affected.items())

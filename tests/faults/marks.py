@@ -1,4 +1,4 @@
-"""How an event or a command of the fault suite names itself: "ev <instance> <n> <lane> <filler> <hash>".
+"""The mark in the text of each event and command: "ev <instance> <n> <lane> <filler> <hash>".
 
 The mark is text that every part of the relay has to pass on unchanged. The hash is over the rest of it.
 """
@@ -14,7 +14,7 @@ _MARK = re.compile(r"(ev|cmd) ([a-z0-9-]+) (\d+) (\w+) <([^>]*)> ([0-9a-f]{12})"
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """`lane` is what the order is promised for: "line" for lines without a player, else the player."""
+    """Events keep their order within a `lane`: a player's gameId, or "line" for lines without a player."""
 
     kind: str
     instance: str
@@ -30,7 +30,7 @@ def write(kind: str, instance: str, number: int, lane: str, chance: random.Rando
 
 
 def read(text: str) -> Mark | None:
-    """The mark in `text`, None when there is none (a keep-alive of the relay's)."""
+    """The mark in `text`, or None, as in a keep-alive of the relay."""
     found = _MARK.search(text)
     return found and _mark(found)
 

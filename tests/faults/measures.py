@@ -1,4 +1,4 @@
-"""What the parts of a world need: memory, descriptors; and which server the store is."""
+"""Memory and open descriptors of each process in a world, and the version of the store."""
 
 import asyncio
 import contextlib
@@ -12,10 +12,10 @@ from tests.support.relay_process import Service
 
 
 async def measure(services: Iterable[Service], store: Any) -> dict[str, dict[str, float]]:
-    """Memory and descriptors of each part that runs."""
+    """Memory and descriptors of each running process."""
     found = {service.label: _process_facts(service.pid) for service in services if service.running}
     for number, member in enumerate(_members(store)):
-        with contextlib.suppress(Exception):  # one that is away has no memory
+        with contextlib.suppress(Exception):  # a server that is down uses no memory
             told = await _info(member, "memory")
             found[f"store {number}"] = {"used_mib": float(told["used_memory"]) / 2**20}
     return found
@@ -30,7 +30,7 @@ async def server_version(store: Any) -> str:
 
 
 def _members(store: Any) -> list[RedisServer]:
-    """A single server, or those of a set."""
+    """The single server, or all servers of a set."""
     return list(getattr(store, "members", [store]))
 
 

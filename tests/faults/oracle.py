@@ -1,4 +1,4 @@
-"""The part that is never faulted: it plays the mods and Takaro, and writes down what it sees."""
+"""The mods and Takaro of the fault suite. No fault touches them; they note what they see in the ledger."""
 
 import asyncio
 import contextlib
@@ -25,14 +25,14 @@ from tests.support.faulty_takaro import FaultyTakaro
 
 PLAYERS = 10
 POISON = "poisoned"
-"""The text of a log line that Takaro, for reasons of its own, does not take."""
+"""Takaro refuses log lines that begin with this text, for no reason that the relay knows."""
 
 WRITE = "executeConsoleCommand"
-"""It changes the game, may not run twice, and carries any text."""
+"""A write that must not run twice and can have any text."""
 
 
 class Mod(DayzServer):
-    """A mod that writes marked events, and tells the ledger what was accepted and what it ran."""
+    """Writes marked events, and notes in the ledger which were accepted and which operations it ran."""
 
     def __init__(self, slug: str, config: ModConfig, ledger: Ledger, chance: random.Random) -> None:
         super().__init__(config, Generation.SCANNER)
@@ -46,7 +46,7 @@ class Mod(DayzServer):
             self.world.players[player.game_id] = player
 
     def happen(self) -> int:
-        """The next marked event, with or without a player; its number."""
+        """Write the next marked event, with or without a player. Returns its number."""
         number = self.newest = self.newest + 1
         player = self.chance.choice([None, None, *self.players])
         lane = player.game_id if player else "line"
@@ -55,7 +55,7 @@ class Mod(DayzServer):
         return number
 
     def chat(self, player: Player) -> int:
-        """A marked chat line of that player; its number."""
+        """Write a marked chat line of that player. Returns its number."""
         number = self.newest = self.newest + 1
         text = marks.write("ev", self.slug, number, player.game_id, self.chance)
         self._emit(GameIncident("chat-message", player, text=text))
@@ -70,7 +70,7 @@ class Mod(DayzServer):
         return answer
 
     async def post_result(self, operation_id: str, body: bytes) -> None:
-        """Posts a result, asked for or not."""
+        """Post a result, whether or not anybody asked for it."""
         await self._post_result(Operation(operation_id, WRITE, ""), body)
 
     async def _post_result(self, operation: Operation, body: bytes) -> None:
@@ -85,7 +85,7 @@ class Mod(DayzServer):
 
 
 class Takaro(FaultyTakaro):
-    """A Takaro that tells the ledger which event came over which socket of which uplink.
+    """Notes in the ledger which event came over which socket of which uplink.
 
     `names(path)` says which process is meant by the path of its address: each uplink has its own.
     """
@@ -104,13 +104,13 @@ class Takaro(FaultyTakaro):
         self._identities[identity_token] = slug
 
     async def ask_write(self, slug: str, identity_token: str, text: str, number: int) -> Answer:
-        """A write with a mark, and what became of it."""
+        """Ask for a marked write, and note what came of it."""
         request = Request(slug, number, time.monotonic())
         self.ledger.requests[slug, number] = request
         return await self._ask_noted(request, identity_token, WRITE, requests.console(text))
 
     async def ask_read(self, slug: str, identity_token: str, action: str, args: Any = None) -> Answer:
-        """A read, and what became of it."""
+        """Ask for a read, and note what came of it."""
         request = Request(slug, 0, time.monotonic())
         self.ledger.reads.append(request)
         return await self._ask_noted(request, identity_token, action, args)
@@ -133,7 +133,7 @@ class Takaro(FaultyTakaro):
                     self._closed_s[socket] = time.monotonic()
 
     def _name(self, socket: SimSocket) -> tuple[int, str]:
-        """The number of the socket among those that sent frames, and whose it is."""
+        """A number for the socket, and the name of the process that opened it."""
         if socket not in self._named:
             asked = socket.connection.request
             self._named[socket] = next(self._numbers), self._names(asked.path if asked else "")
@@ -201,7 +201,7 @@ async def keep_happening(mod: Mod, rate: float) -> None:
 
 
 async def keep_writing(takaro: Takaro, mod: Mod, identity_token: str, rate: float) -> None:
-    """About `rate` writes a second; each is waited for beside the next ones. Until cancelled."""
+    """About `rate` writes a second, without waiting for the one before. Until cancelled."""
     numbers = itertools.count(1)
     asked: set[asyncio.Task[Answer]] = set()
     try:

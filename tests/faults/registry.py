@@ -1,4 +1,4 @@
-"""The scenarios, by the numbers that RESULTS.md has too.
+"""The scenarios, by their numbers in RESULTS.md.
 
 How to add one: write a short coroutine into a file of scenarios/ and register it.
 
@@ -58,7 +58,7 @@ _scenarios: dict[str, Scenario] = {}
 
 
 def scenario(name: str, about: str, **promises: Any) -> Callable[[Play], Play]:
-    """Registers a coroutine as a scenario; `promises` are the further fields of Scenario."""
+    """Register a coroutine as a scenario. `promises` are more fields of Scenario."""
 
     def register(play: Play) -> Play:
         assert name not in _scenarios, f"{name} is registered twice"
@@ -69,7 +69,7 @@ def scenario(name: str, about: str, **promises: Any) -> Callable[[Play], Play]:
 
 
 def scenarios() -> list[Scenario]:
-    """All of them, by number."""
+    """All scenarios, sorted by number."""
     for file in sorted((Path(__file__).parent / "scenarios").glob("*.py")):
         importlib.import_module(f"tests.faults.scenarios.{file.stem}")
     return sorted(_scenarios.values(), key=_by_number)

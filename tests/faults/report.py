@@ -1,4 +1,4 @@
-"""Outcomes as text: for the terminal, and as rows of RESULTS.md, where each scenario renews its own. Pure.
+"""Outcomes as text, for the terminal and for RESULTS.md, where a scenario replaces its own row. Pure.
 
 A row is that of a scenario with one seed: a run with another seed does not hide one that failed.
 """
@@ -40,7 +40,7 @@ instance that it touched. A *negative control* switches a safeguard off, and pas
 
 
 def passed(scenario: Scenario, outcome: Outcome) -> bool:
-    """Did it hold what it should, or, for a negative control, break what it should?"""
+    """Whether the relay kept its promises, or a negative control broke the one that it should break."""
     if outcome.skipped:
         return True
     red = {complaint.partition(":")[0] for complaint in complaints(scenario, outcome)}
@@ -48,7 +48,7 @@ def passed(scenario: Scenario, outcome: Outcome) -> bool:
 
 
 def complaints(scenario: Scenario, outcome: Outcome) -> list[str]:
-    """Everything that did not hold, the time to recover included."""
+    """All complaints, also about the time to recover."""
     found = list(outcome.complaints)
     if scenario.recovery_s is not None and outcome.recoveries:
         p99_s = percentile(outcome.recoveries, 99)
@@ -58,7 +58,7 @@ def complaints(scenario: Scenario, outcome: Outcome) -> list[str]:
 
 
 def summary(scenario: Scenario, outcome: Outcome) -> str:
-    """For a person who watches."""
+    """The outcome for the terminal."""
     if outcome.skipped:
         return f"  skipped: {outcome.skipped}"
     found = complaints(scenario, outcome)
@@ -76,7 +76,7 @@ def summary(scenario: Scenario, outcome: Outcome) -> str:
 
 
 def row(scenario: Scenario, outcome: Outcome, cycles: int, seed: int, date: str) -> str:
-    """The scenario's line of the table."""
+    """The scenario's row in the table."""
     cells: tuple[object, ...] = (
         f"**{scenario.name}** {scenario.about}",
         _result(scenario, outcome),
@@ -98,7 +98,7 @@ def row(scenario: Scenario, outcome: Outcome, cycles: int, seed: int, date: str)
 
 
 def renewed(old: str, row: str, machine: str) -> str:
-    """The page `old` with this row in place of the scenario's former one of the same seed."""
+    """The page `old`, with this row instead of the row of the same scenario and seed."""
     rows = {_key(line): line for line in old.splitlines() if line.startswith("| **")}
     rows[_key(row)] = row
     kills = [sum(numbers) for numbers in zip(*map(_kills_in, rows.values()), strict=True)]

@@ -1,4 +1,4 @@
-"""`make faults`: plays the scenarios one after the other and counts.
+"""`make faults`: runs the scenarios one after the other, and counts.
 
     python -m tests.faults.run [--only F4,F9] [--cycles N] [--seed N] [--short] [--out FILE]
 
@@ -28,7 +28,7 @@ RESULTS = Path(__file__).parent / "RESULTS.md"
 
 
 async def play(scenario: Scenario, *, cycles: int, seed: int) -> Outcome:
-    """One scenario from start to end. Never raises for what the relay did."""
+    """Run one scenario. What the relay does wrong is a complaint, not an exception."""
     run = Run(scenario, cycles, seed)
     begun_s = time.monotonic()
     try:

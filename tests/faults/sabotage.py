@@ -1,4 +1,4 @@
-"""`dayz-relay` with one safeguard taken out, for negative controls: `SABOTAGE=early-ack … uplink --config …`.
+"""`dayz-relay` without one safeguard, for negative controls: `SABOTAGE=early-ack … uplink --config …`.
 
 What is patched here is what the suite must notice. It lives in the tests alone.
 """
@@ -18,7 +18,7 @@ from services.uplink.events.receipts import Receipts
 
 
 def early_ack() -> None:
-    """Events leave the stream when they are written, not when Takaro has receipted them."""
+    """Acknowledge events when they are written, not when Takaro's receipt has come."""
     written, found = Receipts.written, "_of_no_receipt"
 
     def take_off(self: Receipts, events: Sequence[StreamEvent]) -> None:
@@ -38,7 +38,7 @@ def early_ack() -> None:
 
 
 def no_lease() -> None:
-    """Every uplink takes itself for the owner of everything, and all acks are as good as the owner's."""
+    """Every uplink acts as the owner of all instances, and can acknowledge their events."""
     renew, ack = Lease.renew, EventStream.ack
 
     async def always_ours(self: Lease, **options: Any) -> LeaseLook:

@@ -1,4 +1,4 @@
-"""What a world is made of, and what a scenario in it came to: plain values."""
+"""The parts of a world, and the outcome of a scenario. Plain values."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What a world is made of. Rates are per second and instance.
+    """The parts of a world. Rates are per second and instance.
 
     `proxied`: each service reaches Redis through a proxy of its own, `world.redis_of[label]`.
     `takaro_proxied`: the same towards Takaro, `world.takaro_of[label]`. `sabotage`: runs the services by way
@@ -37,7 +37,7 @@ class Shape:
 
 @dataclass(slots=True)
 class Outcome:
-    """What a scenario came to."""
+    """The outcome of a scenario."""
 
     accepted: int = 0
     lost: int = 0

@@ -1,5 +1,5 @@
-"""What is done to single services. Kill points need no line of code in them: a proxy in front of Redis sees
-what passes."""
+"""Faults of single services. A service is killed at a certain point without any code in it: a proxy in front
+of Redis sees when it gets there."""
 
 import asyncio
 import os
@@ -18,8 +18,8 @@ STRIKES_WITHIN_S = 30.0
 async def kill_at(
     world: World, service: Service, name: str, *slugs: str, request: bytes, reply: bytes | None = None
 ) -> Fault:
-    """Kills `service` when these bytes of a request pass (before Redis has them), or, with `reply`, when such
-    a reply comes after it (before the service has it). Needs Shape(proxied=True)."""
+    """Kill `service` when it sends these bytes, before Redis gets them. With `reply`: when that reply
+    follows, before the service gets it. Needs Shape(proxied=True)."""
     proxy = world.redis_of[service.label]
     struck: asyncio.Future[Fault] = asyncio.get_running_loop().create_future()
     armed = False
@@ -53,7 +53,7 @@ async def kill_at(
 
 @asynccontextmanager
 async def frozen(service: Service, seconds: float) -> AsyncIterator[None]:
-    """It stands still for so long, while the body goes on; then it wakes."""
+    """Freeze a service for this time while the body runs, then let it continue."""
     os.kill(service.pid, signal.SIGSTOP)
     end_s = time.monotonic() + seconds
     try:

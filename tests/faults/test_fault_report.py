@@ -1,4 +1,4 @@
-"""The page of results says what was counted, and a scenario renews its own row alone."""
+"""The page of results shows what was counted. A scenario replaces its own row only."""
 
 from tests.faults import report
 from tests.faults.registry import Scenario, scenarios

@@ -1,4 +1,4 @@
-"""What every change must pass of the fault suite: few cycles, a fixed seed. `make faults` plays all of it."""
+"""The part of the fault suite that every change has to pass: few cycles, a fixed seed."""
 
 import pytest
 

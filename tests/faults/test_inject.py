@@ -1,4 +1,4 @@
-"""The faults happen as they say; otherwise the scenarios that lean on them prove nothing."""
+"""Each fault really happens. Otherwise the scenarios with it would prove nothing."""
 
 import subprocess
 import sys
@@ -68,7 +68,7 @@ def test_an_island_is_reached_through_the_switch_until_it_is_cut() -> None:
         assert not reaches((), island.address)
         assert not reaches(island.prefix, island.mainland)
         assert reaches((), island.mods_at) and reaches(island.prefix, island.oracle)
-        assert reaches(island.prefix, island.address)  # those on the island see each other
+        assert reaches(island.prefix, island.address)  # processes on the island reach each other
         island.join()
         assert reaches((), island.address) and reaches(island.prefix, island.mainland)
 

@@ -1,4 +1,4 @@
-"""Each invariant holds of a clean ledger, and turns red on the one thing that it is there for."""
+"""Each invariant holds for a clean ledger, and complains about the one fault that it is for."""
 
 import math
 import random

@@ -1,4 +1,4 @@
-"""A relay with everything around it: started, loaded, faulted, healed, drained, counted, judged."""
+"""A relay with everything around it. A scenario starts it, loads it, breaks it and heals it."""
 
 import asyncio
 import contextlib
@@ -36,7 +36,7 @@ AnyWorld = TypeVar("AnyWorld", bound="World")
 
 
 class Run:
-    """One scenario as it is played: its dice, its number of cycles, and what came of it."""
+    """One run of a scenario: its random numbers, its number of cycles, and its outcome."""
 
     def __init__(
         self, scenario: Scenario, cycles: int, seed: int, say: Callable[[str], object] = print
@@ -56,23 +56,23 @@ class Run:
 
     @asynccontextmanager
     async def within(self, world: AnyWorld) -> AsyncIterator[AnyWorld]:
-        """The same for a world of one's own making."""
+        """The same for a world that the scenario made itself."""
         async with world:
             yield world
             await drain(world)
             await judge(world)
 
     def must(self, held: object, promise: str) -> None:
-        """A promise of this scenario alone."""
+        """Check a promise that only this scenario makes."""
         if not held:
             self.outcome.complaints.append(f"!: {promise}")
 
     def note(self, name: str, value: Any) -> None:
-        """A measured value worth a word in the results."""
+        """Note a measured value for the results."""
         self.outcome.notes[name] = value
 
     async def pause(self, low_s: float, high_s: float) -> None:
-        """The nemesis waits, as the dice have it."""
+        """Wait for a random time."""
         await asyncio.sleep(self.chance.uniform(low_s, high_s))
 
 
@@ -120,7 +120,7 @@ class World:
         return str(self.store.url)
 
     def takaro_url_of(self, label: str) -> str:
-        """The path tells the oracle who calls."""
+        """The path of the address tells the oracle which process calls."""
         port = (
             self.takaro_of[label].port
             if label in self.takaro_of
@@ -140,7 +140,7 @@ class World:
         return ()
 
     def _process(self, path: str) -> str:
-        """Which process is meant by the path of Takaro's address: "uplink-2#5" is its fifth start."""
+        """The process that has this path in Takaro's address: "uplink-2#5" is its fifth start."""
         label = path.strip("/")
         service = next((service for service in self.uplinks if service.label == label), None)
         return f"{label}#{service.starts}" if service else label
@@ -196,7 +196,7 @@ class World:
         self.base = await measure(self.services, self.store)
 
     async def add(self, name: str, label: str) -> Service:
-        """Another service, configured and not started. A modapi is not yet in `front.targets`."""
+        """Add a service without starting it. A modapi is not in `front.targets` yet."""
         if self.shape.proxied:
             proxy = Proxy("127.0.0.1", self.store.port)
             self.redis_of[label] = await self._open.enter_async_context(proxy)
@@ -267,13 +267,13 @@ class World:
         return [slug for slug, name in self.ledger.owner.items() if name.partition("#")[0] == uplink.label]
 
     async def queued(self) -> int:
-        """Batches that wait in Redis for Takaro."""
+        """The number of batches that wait in Redis."""
         return sum([int(await self._books.send("XLEN", keys_of(slug).events)) for slug in self.slugs])
 
     # What is done to it
 
     def load(self) -> None:
-        """Events and writes begin to flow."""
+        """Start the load: events and writes."""
         for slug, mod in self.mods.items():
             if self.shape.rate:
                 self._traffic.append(asyncio.create_task(keep_happening(mod, self.shape.rate)))
@@ -282,50 +282,50 @@ class World:
                 self._traffic.append(asyncio.create_task(writing))
 
     async def quieten(self) -> None:
-        """No new events and writes; those under way come to their end."""
+        """Stop the load, and wait for the writes that are under way."""
         for task in self._traffic:
             task.cancel()
         await asyncio.gather(*self._traffic, return_exceptions=True)
         self._traffic = []
 
     def boot(self, mod: Mod) -> None:
-        """A mod's server starts."""
+        """Start the server of a mod."""
         self._living[mod.slug] = asyncio.create_task(mod.run())
 
     async def shut(self, mod: Mod) -> None:
-        """A mod's server stops; its queue stays."""
+        """Stop the server of a mod. Its queue stays."""
         mod.stop()
         await self._living.pop(mod.slug)
 
     def fault(self, name: str, *slugs: str) -> Fault:
-        """Notes that something happens now to these instances (none: to all)."""
+        """Note a fault of these instances, or of all if none is given. It begins now."""
         now_s = time.monotonic()
         fault = Fault(name, now_s, now_s, self._newest(slugs or self.slugs))
         self.ledger.faults.append(fault)
         return fault
 
     def healed(self, fault: Fault) -> None:
-        """What lasted is over: recovery counts from now."""
+        """Note the end of a fault that lasted. Recovery counts from now."""
         fault.since_s, fault.affected = time.monotonic(), self._newest(fault.affected)
 
     def _newest(self, slugs: Iterable[str]) -> dict[str, int]:
         return {slug: self.mods[slug].newest for slug in slugs}
 
     async def recovered(self, fault: Fault, within_s: float = 30.0) -> bool:
-        """Waits until a new event of each affected instance has arrived; False: it did not in time."""
+        """Wait until a new event of each affected instance has arrived. False if that takes too long."""
         with contextlib.suppress(TimeoutError):
             await self.takaro.wait_for(lambda: self.ledger.recovered(fault), within_s)
             return True
         return False
 
     async def kill(self, service: Service) -> None:
-        """SIGKILL, counted."""
+        """Kill a service, and count it."""
         self.run.outcome.kills[service.name] += 1
         service.kill()
         await service.ended()
 
     async def kill_store(self) -> None:
-        """SIGKILL, and started again at once on what is on its disk."""
+        """Kill the store and start it again at once with what is on its disk."""
         self.run.outcome.kills["redis"] += 1
         await asyncio.to_thread(self.store.kill)
         await asyncio.to_thread(self.store.start)
