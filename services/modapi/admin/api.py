@@ -13,6 +13,7 @@ from fastapi.security import HTTPBearer
 from pydantic import SecretStr
 
 from services.modapi.admin import models, old_api, problems
+from services.modapi.admin.activity import ActivityCalls
 from services.modapi.admin.authentication import AdminAuthentication
 from services.modapi.admin.servers import ServerCalls
 from services.modapi.admin.tokens import AdminTokens
@@ -26,6 +27,8 @@ _SCHEME = HTTPBearer(  # AdminAuthentication checks it
 )
 _TAGS = [
     {"name": "servers", "description": "The DayZ servers: their state, and what is done with them."},
+    {"name": "activity", "description": "What happens on a server."},
+    {"name": "dead letters", "description": "Events that cannot be delivered."},
     {"name": "fleet", "description": "All servers in numbers, and the relay itself."},
     {"name": "tokens", "description": "Who may use this API."},
 ]
@@ -56,6 +59,7 @@ def make_api(fleet: FleetView, store: Store, modapi: ModApi, tokens: AdminTokens
         generate_unique_id_function=_operation_id,
     )
     api.include_router(ServerCalls(fleet, modapi, _secret(modapi.admin_token)).router())
+    api.include_router(ActivityCalls(fleet, store).router())
     api.include_router(_fleet_calls(fleet, store))
     api.include_router(_token_calls(tokens))
     problems.add_handlers(api)

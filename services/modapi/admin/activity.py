@@ -1,0 +1,195 @@
+"""The calls about what happens on a server: its players, its last hour, its dead letters."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query
+from pydantic import BaseModel, Field
+
+from services.modapi.admin.problems import ApiError, ErrorCode
+from services.modapi.fleet.view import FleetView
+from services.relay.instances.dead_letters import DeadLetter, DeadLetters
+from services.relay.instances.minutes import read_minutes
+from services.relay.instances.players import online_players
+from services.relay.store.client import Store
+from services.relay.store.event_stream import MAX_DEAD_EVENTS
+
+_ID = r"^[0-9]{1,15}-[0-9]{1,10}$"
+DeadLetterId = Annotated[str, Path(pattern=_ID, examples=["1796020893123-0"])]
+
+
+class PlayerPosition(BaseModel):
+    x: float
+    y: float
+    z: float
+
+
+class OnlinePlayer(BaseModel):
+    """A player as Takaro knows the player. What the mod does not report is null."""
+
+    game_id: str
+    name: str
+    steam_id: str | None = None
+    ip: str | None = None
+    ping: float | None = None
+    position: PlayerPosition | None = Field(None, description="the last one that is known")
+
+
+class PlayerList(BaseModel):
+    """The players who are online, by name."""
+
+    age_s: float | None = Field(description="how long ago the mod reported them; null: it never has")
+    players: list[OnlinePlayer]
+
+
+class MinuteCounts(BaseModel):
+    """One minute. The latencies run from the acceptance of an event to Takaro's receipt."""
+
+    at: datetime = Field(description="when it began")
+    accepted: int = Field(description="events that the mod sent")
+    events: int = Field(description="events that Takaro has taken")
+    commands: int = Field(description="commands that change the game and have ended")
+    p50_ms: int
+    p99_ms: int
+
+
+class MinuteList(BaseModel):
+    """The last hour, the oldest minute first."""
+
+    minutes: list[MinuteCounts]
+
+
+class DeadLetterInfo(BaseModel):
+    """An event that cannot be delivered. Players may have written the text in it."""
+
+    id: str
+    at: datetime
+    reason: str
+    detail: str
+    raw: str = Field(description="what the mod sent, shortened")
+
+
+class DeadLetterList(BaseModel):
+    """Dead letters, the newest first."""
+
+    dead_letters: list[DeadLetterInfo]
+    next_cursor: str | None = Field(description="`before` of the next page; null: there is none")
+
+
+class DroppedDeadLetters(BaseModel):
+    """How many dead letters were deleted."""
+
+    dropped: int
+
+
+class ActivityCalls:
+    """The calls. Each raises NoSuchInstance and StoreError."""
+
+    def __init__(self, fleet: FleetView, store: Store) -> None:
+        self._fleet = fleet
+        self._store = store
+
+    def router(self) -> APIRouter:
+        router = APIRouter(prefix="/servers/{slug}")
+        add = router.add_api_route
+        add("/players", self.list_players, tags=["activity"])
+        add("/minutes", self.list_minutes, tags=["activity"])
+        add("/dead-letters", self.list_dead_letters, tags=["dead letters"])
+        add("/dead-letters", self.drop_all_dead_letters, methods=["DELETE"], tags=["dead letters"])
+        add("/dead-letters/{id}", self.get_dead_letter, tags=["dead letters"])
+        add(
+            "/dead-letters/{id}",
+            self.drop_dead_letter,
+            methods=["DELETE"],
+            status_code=204,
+            tags=["dead letters"],
+        )
+        return router
+
+    async def list_players(self, slug: str) -> PlayerList:
+        """List the players who are online, with their last known positions."""
+        await self._fleet.row(slug)
+        age_s, players = await online_players(self._store, slug)
+        return PlayerList(
+            age_s=age_s,
+            players=[
+                OnlinePlayer(
+                    game_id=player["gameId"],
+                    name=player.get("name") or "",
+                    steam_id=player.get("steamId"),
+                    ip=player.get("ip"),
+                    ping=player.get("ping"),
+                    position=player["position"],
+                )
+                for player in players
+            ],
+        )
+
+    async def list_minutes(self, slug: str) -> MinuteList:
+        """Show the last hour, minute by minute."""
+        row = await self._fleet.row(slug)
+        minutes = await read_minutes(self._store, slug, row.facts.now_ms)
+        return MinuteList(
+            minutes=[
+                MinuteCounts(
+                    at=datetime.fromtimestamp(minute.minute * 60, UTC),
+                    accepted=minute.accepted,
+                    events=minute.events,
+                    commands=minute.commands,
+                    p50_ms=minute.p50_ms,
+                    p99_ms=minute.p99_ms,
+                )
+                for minute in minutes
+            ]
+        )
+
+    async def list_dead_letters(
+        self,
+        slug: str,
+        limit: Annotated[int, Query(ge=1, le=MAX_DEAD_EVENTS)] = 50,
+        before: Annotated[
+            str | None, Query(pattern=_ID, description="`next_cursor` of the page before")
+        ] = None,
+    ) -> DeadLetterList:
+        """List the events that cannot be delivered."""
+        await self._fleet.row(slug)
+        found = await DeadLetters(self._store, slug).newest(limit + 1, before or "")
+        return DeadLetterList(
+            dead_letters=[_info(letter) for letter in found[:limit]],
+            next_cursor=found[limit - 1].id if len(found) > limit else None,
+        )
+
+    async def get_dead_letter(self, slug: str, id: DeadLetterId) -> DeadLetterInfo:
+        """Show one dead letter."""
+        await self._fleet.row(slug)
+        letter = await DeadLetters(self._store, slug).get(id)
+        if letter is None:
+            raise _not_found(id)
+        return _info(letter)
+
+    async def drop_dead_letter(self, slug: str, id: DeadLetterId) -> None:
+        """Delete a dead letter."""
+        await self._fleet.row(slug)
+        if not await DeadLetters(self._store, slug).drop(id):
+            raise _not_found(id)
+
+    async def drop_all_dead_letters(self, slug: str) -> DroppedDeadLetters:
+        """Delete all dead letters that there are now."""
+        await self._fleet.row(slug)
+        letters = DeadLetters(self._store, slug)
+        dropped = [await letters.drop(letter.id) for letter in await letters.newest(MAX_DEAD_EVENTS)]
+        return DroppedDeadLetters(dropped=sum(dropped))
+
+
+def _info(letter: DeadLetter) -> DeadLetterInfo:
+    return DeadLetterInfo(
+        id=letter.id,
+        at=datetime.fromtimestamp(letter.at_ms / 1000, UTC),
+        reason=letter.reason,
+        detail=letter.detail,
+        raw=letter.raw.decode(errors="replace"),
+    )
+
+
+def _not_found(id: str) -> ApiError:
+    return ApiError(ErrorCode.DEAD_LETTER_NOT_FOUND, f"there is no dead letter {id}")

@@ -1,0 +1,72 @@
+"""The calls about what happens on a server: players, the last hour, dead letters."""
+
+import time
+
+import httpx
+import orjson
+
+from services.relay.protocol.keys import keys_of
+from services.relay.store.client import Store
+from tests.modapi.admin.conftest import FILE
+
+SERVER = f"/api/v1/servers/{FILE.slug}"
+KEYS = keys_of(FILE.slug)
+
+
+async def add_dead_letter(store: Store, raw: bytes) -> str:
+    id: bytes = await store.send(
+        "XADD", KEYS.dead, "*", "reason", "unknown-type", "detail", "why", "raw", raw
+    )
+    return id.decode()
+
+
+async def test_players_are_listed_by_name_with_their_last_position(
+    api: httpx.AsyncClient, store: Store
+) -> None:
+    players = [{"gameId": "2", "name": "Bob", "ping": 40}, {"gameId": "1", "name": "alice", "steamId": "1"}]
+    at_s = time.time() - 5
+    await store.send("HSET", KEYS.mirror, "online", b"%f %b" % (at_s, orjson.dumps(players)))
+    place = b'%f {"x": 1, "y": 2.5, "z": 3}' % at_s
+    await store.send("HSET", KEYS.mirror, "getPlayerLocation:1", place)
+    found = (await api.get(f"{SERVER}/players")).json()
+    await store.send("DEL", KEYS.mirror)
+    assert 5 <= found["age_s"] < 60
+    assert [player["name"] for player in found["players"]] == ["alice", "Bob"]
+    assert found["players"][0]["position"] == {"x": 1, "y": 2.5, "z": 3}
+    assert (found["players"][1]["ping"], found["players"][1]["position"]) == (40, None)
+
+
+async def test_a_mod_that_never_reported_its_players_has_none(api: httpx.AsyncClient, store: Store) -> None:
+    await store.send("DEL", KEYS.mirror)
+    assert (await api.get(f"{SERVER}/players")).json() == {"age_s": None, "players": []}
+
+
+async def test_the_last_hour_has_sixty_minutes(api: httpx.AsyncClient) -> None:
+    minutes = (await api.get(f"{SERVER}/minutes")).json()["minutes"]
+    assert len(minutes) == 60 and minutes[0]["at"] < minutes[-1]["at"]
+    assert set(minutes[0]) == {"at", "accepted", "events", "commands", "p50_ms", "p99_ms"}
+
+
+async def test_dead_letters_are_listed_in_pages_shown_and_dropped(
+    api: httpx.AsyncClient, store: Store
+) -> None:
+    await store.send("DEL", KEYS.dead)
+    ids = [await add_dead_letter(store, b"letter %d \xff" % number) for number in range(3)]
+    first = (await api.get(f"{SERVER}/dead-letters", params={"limit": 2})).json()
+    assert [letter["id"] for letter in first["dead_letters"]] == [ids[2], ids[1]]
+    last = (await api.get(f"{SERVER}/dead-letters", params={"before": first["next_cursor"]})).json()
+    assert [letter["id"] for letter in last["dead_letters"]] == [ids[0]] and last["next_cursor"] is None
+    shown = (await api.get(f"{SERVER}/dead-letters/{ids[0]}")).json()
+    assert (shown["reason"], shown["detail"], shown["raw"]) == ("unknown-type", "why", "letter 0 \ufffd")
+    assert (await api.delete(f"{SERVER}/dead-letters/{ids[0]}")).status_code == 204
+    for method in ("GET", "DELETE"):
+        gone = await api.request(method, f"{SERVER}/dead-letters/{ids[0]}")
+        assert (gone.status_code, gone.json()["code"]) == (404, "dead_letter_not_found")
+    assert (await api.delete(f"{SERVER}/dead-letters")).json() == {"dropped": 2}
+    assert (await api.get(f"{SERVER}/dead-letters")).json()["dead_letters"] == []
+
+
+async def test_of_a_server_that_is_not_there_nothing_is_shown(api: httpx.AsyncClient) -> None:
+    for path in ("players", "minutes", "dead-letters", "dead-letters/1-1"):
+        answer = await api.get(f"/api/v1/servers/nobody/{path}")
+        assert (answer.status_code, answer.json()["code"]) == (404, "server_not_found"), path
