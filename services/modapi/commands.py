@@ -1,4 +1,4 @@
-"""The commands of one instance: a poll takes them, and the mod posts their results."""
+"""The commands of one instance: writes them for a poll, and takes the mod's results."""
 
 import asyncio
 import contextlib
@@ -36,7 +36,7 @@ class ModCommands:
         self._logged_actions: set[Action] = set()
 
     def poll_answer(self, commands: list[Command]) -> bytes:
-        """The answer to a poll, b"" when nothing was taken."""
+        """The answer to a poll; b"": there are no commands."""
         if not commands:
             return b""
         now_ms = int(time.time() * 1000)
@@ -44,7 +44,7 @@ class ModCommands:
         for command in commands:
             try:
                 args = flatten(command.action, command.args, now_ms)
-            except Exception as error:  # the others of this poll are handed out: they must reach the mod
+            except Exception as error:  # the other commands of this poll must reach the mod
                 self._caught(FaultKind.REQUEST, error)
                 failure = Outcome(error=f"{NOT_DELIVERED}: the relay failed on this command, see its log")
                 self.stream.refuse(command.operation_id, failure)
@@ -56,11 +56,11 @@ class ModCommands:
         return orjson.dumps({"operations": operations}) if operations else b""
 
     async def is_asked(self, operation_id: str) -> bool:
-        """Does a request wait for the result of this operation? Raises StoreError."""
+        """Whether a request waits for the result of this operation. Raises StoreError."""
         return action_of(operation_id) is not None and await self.stream.is_handed(operation_id)
 
     async def take_result(self, operation_id: str, body: bytes) -> bool:
-        """Store a result of the mod. False if no request waits for it. Raises StoreError."""
+        """Stores a result of the mod. False: no request waits for it. Raises StoreError."""
         action = action_of(operation_id)
         if action is None:
             self._metrics.foreign.inc()
@@ -75,7 +75,7 @@ class ModCommands:
         return accepted
 
     def _left_out(self, action: Action, count: int) -> None:
-        """Count rows left out. Logged once for each action: Takaro asks for the same list again and again."""
+        """Counts the rows that are left out. Logs it once for each action: Takaro asks again and again."""
         self._metrics.rows_left_out.labels(action).inc(count)
         if action not in self._logged_actions:
             self._logged_actions.add(action)
@@ -89,7 +89,7 @@ class ModCommands:
     async def _outcome(self, action: Action, body: bytes) -> tuple[Outcome, str]:
         if len(body) <= READ_AT_ONCE_BYTES:
             outcome, label, missing = _read(action, body)
-        else:  # a catalogue of several MB: in a thread, so that others need not wait
+        else:  # a catalogue of several MB: in a thread, so that other calls need not wait
             outcome, label, missing = await asyncio.to_thread(_read, action, body)
         if missing:
             self._left_out(action, missing)
@@ -120,14 +120,14 @@ class ModCommands:
         return outcome
 
     def _known(self, player: dict[str, Any]) -> dict[str, Any] | None:
-        """The player with what is known; None if the record contradicts it."""
+        """The player completed from the roster; None: the record contradicts it."""
         with contextlib.suppress(Contradiction):
             return self._roster.complete(player) or player
         return None
 
 
 def _read(action: Action, body: bytes) -> tuple[Outcome, str, int]:
-    """The outcome, its label in the metrics, and how many rows of a list are left out of it."""
+    """The outcome, its label in the metrics, and the number of rows that are left out."""
     try:
         answer = read_object(body)
     except UnreadableBody as error:

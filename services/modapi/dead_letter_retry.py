@@ -1,4 +1,4 @@
-"""Dead letters a second time: mended and mapped as they would be today, appended as a batch of their own."""
+"""Retries dead letters: repairs and maps them as new events, and appends each as a batch of its own."""
 
 import time
 from enum import StrEnum, unique
@@ -14,12 +14,12 @@ from services.relay.store.client import Store
 from services.relay.store.event_stream import REFUSED_BY_TAKARO, EventStream
 
 REPEAT = "repeat"
-"""The name under which they are appended: beside the mod, for they are no repeats of what it sends."""
+"""The sender of retried dead letters: not the mod, so that they are no repeats of its batches."""
 
 
 @unique
 class Repeated(StrEnum):
-    """What came of it, for a person."""
+    """The result of a retry, for a person."""
 
     TAKEN = "it is on its way to Takaro"
     DEAD_AGAIN = "it could not be mended this time either"
@@ -29,7 +29,7 @@ class Repeated(StrEnum):
 
 
 def why_not(letter: DeadLetter) -> str:
-    """Why it cannot be repeated, or ""."""
+    """Why a dead letter cannot be retried, or ""."""
     if letter.reason == REFUSED_BY_TAKARO:
         return "Takaro does not say which of these events it refused, and has the others"
     if not letter.raw:
@@ -40,16 +40,16 @@ def why_not(letter: DeadLetter) -> str:
 
 
 def intake_of(store: Store, slug: str, metrics: ModapiMetrics, limits: Limits) -> EventIntake:
-    """What takes letters of an instance in again."""
+    """The intake for retried dead letters of an instance."""
     return EventIntake(
         EventStream(store, slug, REPEAT), InstanceState(store, slug), Roster(), metrics, limits=limits
     )
 
 
 async def repeat(letters: DeadLetters, intake: EventIntake, id: str) -> Repeated:
-    """Takes one letter in again, and off the list. `intake` is of `intake_of`.
+    """Retries one dead letter, and deletes it. `intake` is that of `intake_of`.
 
-    Done twice at once it counts once. Raises StoreError.
+    Two calls at once count as one. Raises StoreError.
     """
     letter = await letters.get(id)
     if letter is None:
@@ -62,5 +62,5 @@ async def repeat(letters: DeadLetters, intake: EventIntake, id: str) -> Repeated
     if not taken.events:
         return Repeated.NOT_POSSIBLE
     await letters.drop(id)
-    intake.stream.answered(taken.token)  # not before: until it is off the list it must not be taken in twice
+    intake.stream.answered(taken.token)  # not before: until it is deleted, a second call is a repeat
     return Repeated.DEAD_AGAIN if taken.dead else Repeated.TAKEN

@@ -1,4 +1,4 @@
-"""Events of one instance: from the body of a POST to the stream. A 200 means that they are in Redis."""
+"""Takes the events of one instance from the body of a POST to the stream. A 200: they are in Redis."""
 
 import asyncio
 import logging
@@ -51,12 +51,12 @@ _NOBODY = (Reason.UNKNOWN_PLAYER, Reason.NO_PLATFORM_ID)
 
 
 async def _waits() -> None:
-    """The sender is there."""
+    """The check of a sender that never gives up."""
 
 
 @dataclass(frozen=True, slots=True)
 class TakenBatch:
-    """What became of a POST. `token` is for `answered`, once the mod has its answer; "": the stream is full.
+    """The result of a POST. `token` is for `EventStream.answered`; "": the stream is full.
 
     `dead` is the number of its new events that cannot become valid.
     """
@@ -120,7 +120,7 @@ class EventIntake:
         return TakenBatch(appended.token, len(posted), mended, lost)
 
     async def _mapped(self, body: bytes) -> tuple[list[PostedEvent], bool]:
-        """What each event becomes, and whether the body had to be mended. Raises StoreError."""
+        """The events in the form for Takaro, and whether the body had to be repaired. Raises StoreError."""
         if self._roster_read_s is None:
             await self._read_roster()
         if len(body) <= READ_AT_ONCE_BYTES:
@@ -155,7 +155,7 @@ class EventIntake:
     async def _append(
         self, posted: list[PostedEvent], seen: dict[str, bytes], received_s: float
     ) -> tuple[list[PostedEvent], Appended]:
-        """Append them. Those that cannot be serialized, by a fault of ours, become dead letters."""
+        """Appends the events. Those that cannot be serialized, by a fault of ours, become dead letters."""
         try:
             return posted, await self.stream.append(EventBatch(posted, seen), received_s)
         except StoreError:
@@ -176,7 +176,7 @@ class EventIntake:
         return event
 
     def _faulty(self, error: Exception, raw: Any) -> DeadEvent:
-        """The dead letter of an event on which our own code failed. Its neighbours go on."""
+        """The dead letter of an event on which our own code failed. The other events go on."""
         self._metrics.service.faults.caught(self._logger, FaultKind.REQUEST, error)
         return dead(Reason.RELAY_FAULT, f"the relay failed on it ({type(error).__name__}), see its log", raw)
 
@@ -204,7 +204,7 @@ class EventIntake:
         self._roster_read_s = time.monotonic()
 
     def _count(self, posted: list[PostedEvent], repeated: int) -> int:
-        """Count what became of the events. Returns how many of them are dead letters."""
+        """Counts the events by their form. Returns the number of dead letters."""
         counts: dict[str, int] = {}
         lost = 0
         for event in posted:

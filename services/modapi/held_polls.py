@@ -1,8 +1,8 @@
-"""How long a poll that finds nothing may be held: the rules for one instance. Pure: times are arguments.
+"""Decides how long a poll that finds nothing may be held, for one instance. Pure: times are arguments.
 
-Holding must never harm. An engine that sent one request at a time would keep its events back while a poll is
-held, and would lose a poll that is held longer than its time-out. So holds are short at first, become longer
-only on proof that the mod sends other calls meanwhile, and stop for minutes on any sign of harm.
+Holding must never do harm. An engine that sent one request at a time would keep its events back while a poll
+is held, and would lose a poll that is held longer than its time-out. So holds are short at first, become
+longer only on proof that the mod sends other calls meanwhile, and stop for minutes on any sign of harm.
 """
 
 import math
@@ -10,7 +10,7 @@ from enum import Enum, unique
 
 START_S = 1.0
 SAFE_S = 2.0
-"""The longest hold that is tried after one of this length or more was cut: the shortest time-out is 3 s."""
+"""The longest hold after a mod has given up one of this length or more: the shortest time-out is 3 s."""
 
 EARLY_S = 0.3
 """Mods look once a second whether to poll (protocol.md M1). After an answer just before a full second the
@@ -77,13 +77,13 @@ _MOVES: dict[HoldState, dict[HoldInput, HoldState]] = {
     },
     HoldState.BEHIND: {HoldInput.HELD: HoldState.ALONE, HoldInput.EVENTS: HoldState.FREE},
 }
-"""Where an input leads. One that is missing changes nothing."""
+"""The next state for each input. An input that is missing changes nothing."""
 
 _IS_HELD = (HoldState.ALONE, HoldState.SHARED)
 
 
 class HoldRules:
-    """What is known of how the mod of one instance bears held polls. All times are seconds on one clock."""
+    """The holds of one instance, by what its mod has shown so far. All times are seconds on one clock."""
 
     def __init__(self, limit_s: float) -> None:
         self._limit_s = limit_s
@@ -102,7 +102,7 @@ class HoldRules:
         return max(0.0, min(self._step_s, self._limit_s) - EARLY_S)
 
     def begin(self, now_s: float) -> float:
-        """A poll has found nothing. Returns how long to hold it; 0: answer it at once."""
+        """Begins a hold: a poll has found nothing. Returns how long to hold it; 0: answer it at once."""
         self._hasty = self._hasty + 1 if now_s - self._empty_s < HASTY_S else 0
         hold_s = self.allowed_s(now_s)
         if self._hasty >= HASTY_POLLS:
@@ -115,7 +115,7 @@ class HoldRules:
         return hold_s
 
     def called(self, now_s: float, *, events: bool) -> bool:
-        """The mod made another call than a poll. True if that shows that polls must not be held now."""
+        """Takes in a call that is no poll. True: it shows that polls must not be held now."""
         if self._state is HoldState.FREE:
             return False
         before = self._move(HoldInput.EVENTS if events else HoldInput.OTHER_CALL)
@@ -130,7 +130,7 @@ class HoldRules:
         return False
 
     def end(self, now_s: float, ending: Ending) -> bool:
-        """The held poll ended. True if that shows that polls must not be held now."""
+        """Ends a hold. True: it shows that polls must not be held now."""
         if self._state not in _IS_HELD:
             return False
         held_s = now_s - self._since_s
@@ -145,7 +145,7 @@ class HoldRules:
         return self._fall_back(now_s)
 
     def _move(self, given: HoldInput) -> HoldState:
-        """Follow the table. Returns the state before."""
+        """Moves by the table. Returns the state before."""
         before = self._state
         self._state = _MOVES[before].get(given, before)
         return before

@@ -1,4 +1,4 @@
-"""The polls of one instance: answered at once if a command waits, otherwise held as held_polls.py allows."""
+"""Answers the polls of one instance: at once if a command waits, otherwise held as held_polls.py allows."""
 
 import asyncio
 import time
@@ -17,7 +17,7 @@ GATHER_S = 0.01
 wait for the mod's next poll, up to two seconds later."""
 
 OVERDUE_S = 0.5
-"""A mod that gives up a poll this long after its answer was due does not do so because the poll was held."""
+"""If a mod gives up a poll this long after its answer was due, the hold is not the reason."""
 
 NOTHING = b'{"operations":[]}'
 
@@ -30,7 +30,7 @@ class Polled(NamedTuple):
 
 
 class _Poll:
-    """One poll while it is under way. `gone` once its mod has hung up."""
+    """One poll while it is under way. `gone`: its mod has hung up."""
 
     def __init__(self, still_waits: Callable[[float], Awaitable[None]]) -> None:
         self.still_waits = still_waits
@@ -43,7 +43,7 @@ class _Poll:
 
 
 class Polls:
-    """Holds one poll at a time. Holds none before `open`: without hints a command would wait for the end."""
+    """Holds one poll at a time, and none before `open`: without hints, a command would wait for its end."""
 
     def __init__(
         self, commands: ModCommands, hold_polls_s: float, metrics: ModapiMetrics, logger: InstanceLogger
@@ -56,11 +56,11 @@ class Polls:
         self._poll: _Poll | None = None
 
     def open(self) -> None:
-        """From now on hints of new commands arrive."""
+        """Allows holds: hints of new commands arrive from now on."""
         self._open = True
 
     def close(self) -> None:
-        """Hints do not arrive any more, or the service stops: answer the held poll, and hold none."""
+        """Answers the held poll, and allows no holds: hints do not arrive any more, or the service stops."""
         self._open = False
         if self._poll:
             self._end(self._poll, Ending.EMPTY)
@@ -71,11 +71,11 @@ class Polls:
 
     @property
     def is_holding(self) -> bool:
-        """Is a poll held now?"""
+        """Whether a poll is held now."""
         return self._poll is not None and self._poll.hold_s > 0 and self._poll.ending is None
 
     def wake(self) -> None:
-        """There may be a command."""
+        """Makes the held poll look for commands: there may be one."""
         if self._poll:
             self._poll.news.set()
 
@@ -84,7 +84,7 @@ class Polls:
         hung_up: Callable[[], Coroutine[Any, Any, None]],
         still_waits: Callable[[float], Awaitable[None]],
     ) -> Polled:
-        """Answer a poll whose mod still waits. `hung_up` ends when the mod is gone.
+        """Answers a poll whose mod still waits. `hung_up` ends when the mod is gone.
 
         `still_waits(held_s)` is called before and after each look for commands. It raises if the mod has
         given up a poll that is held for `held_s`. Raises StoreError.
@@ -153,14 +153,14 @@ class Polls:
         return self._commands.poll_answer(commands)
 
     def _hung_up(self, poll: _Poll) -> None:
-        """The mod is gone. End a look that is under way: commands that it takes would be lost."""
+        """The mod is gone. Ends a look that is under way: commands that it takes would be lost."""
         poll.gone = True
         if poll.taking:
             poll.taking.cancel()
         self._end(poll, Ending.HUNG_UP)
 
     def _end(self, poll: _Poll, ending: Ending) -> None:
-        """Note how a held poll ended. Only the first call for a poll counts."""
+        """Notes how a held poll ended. Only the first call for a poll counts."""
         if not poll.hold_s or poll.ending:
             return
         now_s = time.monotonic()

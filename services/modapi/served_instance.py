@@ -64,7 +64,7 @@ class ServedInstance:
         self._faults = metrics.service.faults
 
     def follow(self, settings: Instance) -> None:
-        """Take over changed settings."""
+        """Takes over changed settings."""
         if (settings.log, settings.log_per_s) != (self.settings.log, self.settings.log_per_s):
             self._log_lines.set(settings.log == "on", settings.log_per_s, time.monotonic())
         self.settings = settings

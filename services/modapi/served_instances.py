@@ -1,4 +1,4 @@
-"""The instances that this modapi serves, and the secrets that open them. Both follow the directory."""
+"""The instances that this modapi serves, and their keys. Both follow the directory."""
 
 import logging
 import time
@@ -48,7 +48,7 @@ class ServedInstances:
         self.limits = limits
 
     def update(self, served: Mapping[str, ServedEntry]) -> None:
-        """Serve these instances from now on. Held polls of instances that are gone, or lost a key, end."""
+        """Serves these instances from now on. Ends held polls of instances that are gone or lost a key."""
         self.credentials.replace(served.values())
         now_s = time.monotonic()
         self._gone = {slug: gone for slug, gone in self._gone.items() if gone[1] > now_s}

@@ -34,8 +34,8 @@ def flatten(action: Action, args: Args, now_ms: int) -> str:
     if free is not None:
         name, text = free
         spent = sum(len(part.encode()) + 1 for part in parts)
-        room = LIMIT_BYTES - spent - len(f'{{"{name}":""}}')
-        parts.append(f'"{name}":{_quoted(text, room)}')
+        left_bytes = LIMIT_BYTES - spent - len(f'{{"{name}":""}}')
+        parts.append(f'"{name}":{_quoted(text, left_bytes)}')
     return "{" + ",".join(parts) + "}"
 
 

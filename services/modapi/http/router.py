@@ -1,7 +1,7 @@
-"""The mods' HTTP: bodies in, answers out, in the only ways that the engine's client understands.
+"""Answers the mods' HTTP calls in the only ways that the engine's client understands.
 
-It sees "2xx with a body", "4xx", "5xx", or nothing. An empty 2xx counts as a timeout, a redirect as a failure
-(protocol.md M6). A mod repeats whatever is refused, for ever, so bad content is never refused.
+The client sees "2xx with a body", "4xx", "5xx", or nothing. An empty 2xx counts as a timeout, a redirect as a
+failure (protocol.md M6). A mod repeats a refused request for ever, so bad content is never refused.
 
 The router stands in front of FastAPI; the four calls are no routes of it. That was tried, with Starlette's
 routes and raw ASGI endpoints, by turns against this file, on 2 busy cores:
@@ -53,16 +53,16 @@ from services.relay.service.logs import InstanceLogger
 logger = logging.getLogger(__name__)
 
 ANSWERED_WITHIN_S = 4.0
-"""A mod may have hung up before an answer that took longer: the shortest time-out seen is 5 s."""
+"""If an answer took longer, the mod may have hung up: the shortest time-out seen is 5 s."""
 
 MAX_REGISTER_BYTES = 16 * 1024
-"""A registration is read before its sender is known."""
+"""Limit of the body of a registration, which is read before its sender is known."""
 
 SMALL_BYTES = 64 * 1024
 """The listener reads this much of a body ahead, so a body of this size needs no reserved memory."""
 
 MEMORY_WITHIN_S = 8.0
-"""The listener gives a request 10 s to arrive, and so does its mod."""
+"""Time for which a result waits for memory. The listener and the mod give a request 10 s."""
 
 READ_ON_S = 0.02
 """Time for the loop to read that a mod hung up, on systems whose kernel does not say so."""
@@ -72,9 +72,9 @@ _FULL = b'{"error":"too many events wait for Takaro, send it again later"}'
 
 
 class ModAnswer(NamedTuple):
-    """What is sent. `label` is for the metric. `held_s` is how long a poll was held on purpose.
+    """The answer to a call. `label` is for the metric. `held_s` is how long a poll was held on purpose.
 
-    `token` names the batch at `intake` that waits to hear whether its answer was sent.
+    `token` names the batch of `intake` whose answer this is.
     """
 
     status: int
@@ -158,10 +158,10 @@ REFUSALS: dict[type[BaseException], Refusal] = {
     # Logged with its traceback.
     Exception: Refusal(500, b'{"error":"a fault of the relay, its log says more"}', "fault"),
 }
-"""What ends a call early, and what follows from it. The first entry that matches counts."""
+"""The answers to calls that end with an exception. The first entry that matches counts."""
 
 NOT_READ = frozenset({401, 413, 429})
-"""After these the rest of the request is not read, so nothing can follow on that connection."""
+"""After these the rest of the request is not read, so the connection is closed."""
 
 
 @dataclass(slots=True)
@@ -176,7 +176,7 @@ class ModRequest:
     instance: ServedInstance | None = None
 
     async def still_waits(self, held_s: float = 0.0) -> None:
-        """To be called right before anything that must not be done for a mod that gave up its request.
+        """Call this right before a step that must not be done for a mod that has given up its request.
 
         Such a mod repeats the request, most likely to another modapi. Raises CutShort if the mod has hung up,
         and StoodStill if it probably has: this process stood still, and the request is older than a mod waits
@@ -255,7 +255,7 @@ class ModRouter:
         self._metrics.answered(call.kind, answer.label, took_s)
 
     async def _events(self, request: ModRequest) -> ModAnswer:
-        """A batch. If it is too long, its beginning counts: after a 4xx the mod would repeat it for ever."""
+        """Takes a batch, or the beginning of one that is too long: after a 4xx the mod would repeat it."""
         instance = await self._admitted(request, request.call.key, Posts.EVENTS)
         body, size_bytes = await read_long_body(
             request.scope,
@@ -389,9 +389,9 @@ class ModRouter:
 
 
 def _registration(body: bytes, *, mends: bool) -> dict[str, Any]:
-    """What a mod tells of itself, nothing if that cannot be read: its key alone admits it.
+    """The fields of a registration; none if the body cannot be read, because the key alone is enough.
 
-    Broken JSON is mended only if `mends`: that is a thousand times the work.
+    Broken JSON is repaired only if `mends`: that is a thousand times the work.
     """
     try:
         read = read_object(body) if mends else orjson.loads(body)

@@ -87,7 +87,7 @@ class _Follower:
         self._last_dead_letter: str | None = None
 
     async def look(self) -> list[ActivityEntry]:
-        """What is new since the last call, the oldest first. Raises StoreError."""
+        """The entries that are new since the last call, the oldest first. Raises StoreError."""
         facts = await facts_of(self._store, self._slug)
         waits = await self._waiting(facts.now_ms, settled_after_ms(facts))
         return sorted([*waits, *await self._dead()], key=lambda entry: entry.at_ms)

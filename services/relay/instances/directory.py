@@ -35,6 +35,9 @@ class Directory:
     """The instances of this relay. `config` is None where the environment alone holds the settings.
 
     `reload_failed` is called with 1 when relay.toml cannot be used, and with 0 when it can be used again.
+
+    File and store are followed in one class: a class for each would have to hand the other's state on, and
+    both together would be longer by a fifth.
     """
 
     def __init__(
@@ -54,7 +57,7 @@ class Directory:
         port"."""
         self.complaint = ""
         """Why relay.toml cannot be used as it is now, "" if it can."""
-        self._running = settings  # what cannot change without a restart
+        self._running = settings  # those of the start: some cannot change without a restart
         self._settings = settings
         self._config = config
         self._environ = environ
@@ -76,7 +79,7 @@ class Directory:
         if hangup:
             asyncio.get_running_loop().add_signal_handler(hangup, self.reread)
         self._report(changed)
-        # In tasks of their own: while Redis is away, changes of the file still take effect.
+        # Two tasks: while Redis is away, changes of the file still take effect.
         async with asyncio.TaskGroup() as group:
             group.create_task(self._listen())
             group.create_task(self._follow(self._look_at_file, self._file_nudge, changed))

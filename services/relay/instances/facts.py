@@ -1,4 +1,4 @@
-"""What Redis knows of an instance now, read in one call: for the page, the command line and the admin API."""
+"""The facts of an instance in Redis, read with one script: for the page, the command line and the API."""
 
 import asyncio
 from collections.abc import Sequence

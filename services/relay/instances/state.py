@@ -1,4 +1,4 @@
-"""What Redis knows of one instance apart from its streams: its players, its link, its mod."""
+"""The players, the link and the mod of one instance, as Redis has them."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +25,7 @@ class LinkInfo:
 
 
 class InstanceState:
-    """The small facts of the instance `slug`. Every call raises StoreError."""
+    """Reads and writes them for the instance `slug`. Every call raises StoreError."""
 
     def __init__(self, store: Store, slug: str) -> None:
         self.slug = slug

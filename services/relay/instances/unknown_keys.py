@@ -1,4 +1,4 @@
-"""Remembers calls with an unknown key for a while: they may come from a mod that is missed."""
+"""Remembers calls with an unknown key for a while: they may come from the mod of a silent server."""
 
 import time
 from collections.abc import Iterable, Mapping
@@ -97,7 +97,7 @@ def attributed(
 
 
 def _is_over(unknown_call: UnknownKeyCall, facts: Iterable[Facts]) -> bool:
-    """Whether a mod has called from that address with the right key since."""
+    """Whether a mod has called from the same address with the right key since then."""
     return any(
         known.address == unknown_call.address and (known.contact_ms or 0) - unknown_call.at_ms > LATER_MS
         for known in facts

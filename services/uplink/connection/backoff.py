@@ -1,8 +1,8 @@
 """The delay before the next attempt. Pure: the random function is an argument.
 
-Full jitter spreads a fleet of links over the whole interval after an outage. A successful
-connect proves nothing (an identify that is refused after it made thousands of connects, protocol.md T2): the
-delay is renewed only by a link that was ready for a while.
+Full jitter spreads a fleet of links over the whole interval after an outage. A successful connect does not
+reset the delay: an identify that was refused after each connect made thousands of connects (protocol.md T2).
+Only a link that was ready for RENEWED_AFTER_READY_S does.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ class Delays:
     floor_s: float = 0.0
 
     def delay_s(self, attempt: int, uniform: Uniform) -> float:
-        """`attempt` counts failures since the delay was renewed, from 0."""
+        """`attempt` counts failures since the delay was reset, from 0."""
         ceiling_s = min(self.cap_s, self.base_s * 2.0 ** min(attempt, 32))
         return uniform(min(self.floor_s, ceiling_s), ceiling_s)
 

@@ -13,14 +13,14 @@ STOP_WITHIN_S = 8.0
 """Time in which an uplink closes all its sockets when it stops. `docker stop` kills it after 10 s."""
 
 LEAVE_WITHIN_S = 11.0
-"""Time for a socket to close while its uplink goes on: Takaro may ask there for a second more, and waits 10 s
-for each answer."""
+"""Time limit to close a socket while its uplink goes on: Takaro may ask on it for one second more, and waits
+10 s for each answer."""
 
 LAST_ANSWERS_S = 0.2
-"""Requests that are open this long before the end are answered then, so that the answer is still written."""
+"""Time before the end at which the last open requests are answered, so that the answers are still written."""
 
 END_KNOWN_WITHIN_S = 1.0
-"""Time to ask Redis how far a command came, before that."""
+"""Time before that, to ask Redis how far a command came."""
 
 RUN_WITHIN_S = ANSWER_WITHIN_S - HAND_OUT_WITHIN_S
 """Time that a mod needs to run the commands that it has fetched, and to post the results."""
@@ -64,5 +64,5 @@ def closing_times(now_s: float, closed_by_s: float, *, mod_polls: bool, has_succ
 
 
 def polls_soon(silent_s: float | None) -> bool:
-    """Whether a mod that has been silent for this time (None: for ever) may soon fetch a command."""
+    """Whether a mod that has been silent for this time (None: it has never called) may soon poll."""
     return silent_s is not None and silent_s < POLLS_WITHIN_S

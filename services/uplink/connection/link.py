@@ -57,7 +57,7 @@ class Link:
         return self._used is not None and self._used.ready
 
     def reconnect(self) -> None:
-        """Has a new socket take the place of the one in use: Takaro asks the newest."""
+        """Replaces the socket in use by a new one: Takaro asks the socket that identified last."""
         self._replacement.wanted = True
         self._look.set()
 
@@ -69,7 +69,7 @@ class Link:
             for part in ended:
                 part.result()
         except LostLease:
-            self._status.close()  # from now on the new owner shows its own
+            self._status.close()  # from now on the new owner shows its own state
             await self.leave(time.monotonic() + LEAVE_WITHIN_S)
             raise
         finally:
@@ -80,7 +80,7 @@ class Link:
             self._status.show(LinkState.STOPPED)
 
     async def drain(self) -> None:
-        """Sends no new events. Returns when those under way are receipted. Requests are still answered."""
+        """Sends no new events. Returns when Takaro has those under way. Requests are still answered."""
         await self._delivery.finish()
         self._status.show(LinkState.STOPPED)
         self._status.close()
@@ -144,7 +144,7 @@ class Link:
         self._look.set()
 
     def _use(self, session: SocketSession) -> None:
-        """Makes a new socket the one in use. The one before it is left."""
+        """Makes a new socket the one in use, and leaves the one before."""
         before, self._used = self._used, session
         self._replacement.begin()
         self._delivery.move_to(session)
@@ -159,7 +159,7 @@ class Link:
         """Waits until the socket is lost, or another one is to take its place."""
         while not session.ended.done():
             self._look.clear()
-            # An uplink that is about to go must not replace the socket: its successor does.
+            # An uplink that hands over or stops must not replace the socket: the next owner does.
             ours = self._settings.lease.held and not (self._status.closed or self._closing.is_set())
             if self._replacement.wanted or (ours and self._replacement.due(session)):
                 return

@@ -1,15 +1,16 @@
 """Notices another client with our identity, which Takaro asks in our place. Pure: times are arguments.
 
 Takaro asks every server each 30 s, and asks the socket that identified last (protocol.md T3, T16). When it
-asks nothing, either that socket is dead, and a new identify mends it, or another client has identified with
-the same token: an old bridge that was never stopped. Then each identify of ours would only cause one of its.
+asks nothing, either that socket is dead, and a new identify helps, or another client has identified with the
+same token: an old bridge that was never stopped. Then that client would answer each identify of ours with its
+own.
 """
 
 from dataclasses import dataclass
 from enum import Enum, auto, unique
 
 QUIET_AFTER_S = 100.0
-"""Three rounds of Takaro's requests have not come."""
+"""Three rounds of Takaro's requests are missing after this time."""
 
 AT_MOST_EVERY_S = 3_600.0
 """Time between two replacements of the socket for this reason, and between two warnings."""
@@ -19,7 +20,7 @@ _NEVER_S = float("-inf")
 
 @unique
 class Finding(Enum):
-    """What a look at the socket in use has found."""
+    """The result of a look at the socket in use."""
 
     NOTHING = auto()
     NOT_ASKED = auto()  # Takaro does not ask on it: replace the socket
@@ -29,7 +30,7 @@ class Finding(Enum):
 
 @dataclass(slots=True)
 class OtherClientWatch:
-    """Knows when Takaro asked. As long as it never has, no other client is suspected."""
+    """Remembers when Takaro last asked. Until Takaro has asked once, no other client is suspected."""
 
     asked_s: float | None = None
     _renewed_s: float = _NEVER_S

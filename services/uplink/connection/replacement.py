@@ -15,11 +15,11 @@ RECYCLE_AFTER_REQUESTS = 3_000
 
 RECYCLE_AFTER_S = 6 * 3600.0
 SPREAD = 0.1
-"""Part by which the two limits differ from socket to socket: a fleet must not identify at one moment."""
+"""Share by which the two limits differ from socket to socket: a fleet must not identify at one moment."""
 
 
 class Replacement:
-    """The age of the socket in use. `wanted`: a new socket is asked for in any case."""
+    """The age of the socket in use. `wanted`: replace it in any case."""
 
     def __init__(self, metrics: UplinkMetrics, logger: InstanceLogger) -> None:
         self.wanted = False
@@ -29,13 +29,13 @@ class Replacement:
         self._other_client = OtherClientWatch()
 
     def begin(self) -> None:
-        """A new socket is in use."""
+        """Begins the age of a new socket."""
         self.wanted = False
         self._most_requests = RECYCLE_AFTER_REQUESTS * random.uniform(1 - SPREAD, 1 + SPREAD)
         self._oldest_s = time.monotonic() + RECYCLE_AFTER_S * random.uniform(1 - SPREAD, 1 + SPREAD)
 
     def due(self, session: SocketSession) -> bool:
-        """Whether `session`, the socket in use, has had its time, or Takaro asks another one."""
+        """Whether `session`, the socket in use, is too old, or Takaro may ask another one."""
         now_s, requests = time.monotonic(), session.requests
         match self._other_client.look(session.identified_s, requests.asked_s, now_s):
             case Finding.NOT_ASKED:

@@ -20,7 +20,7 @@ _NAME_CHARS = 50
 
 
 class SocketRequests:
-    """What Takaro asks over one socket."""
+    """The requests of one socket."""
 
     def __init__(self, handler: RequestHandler, metrics: UplinkMetrics, logger: InstanceLogger) -> None:
         self.count = 0
@@ -35,7 +35,7 @@ class SocketRequests:
         self._refused_actions: set[str] = set()
 
     def take(self, writer: SocketWriter, request: frames.Request) -> None:
-        """Has a request answered on the socket of `writer`."""
+        """Counts a request, and has it answered on the socket of `writer`."""
         self.count += 1
         self.asked_s = time.monotonic()
         self._recent.add(request.request_id, request.action)
@@ -56,7 +56,7 @@ class SocketRequests:
         return True
 
     async def cut_short(self, writer: SocketWriter) -> None:
-        """Answers each open request with what is known of it, and writes the answers."""
+        """Ends each open request with an answer that says how far it came, and writes the answers."""
         if not writer.open:
             return
         if tasks := list(self.open):

@@ -43,14 +43,14 @@ logger = logging.getLogger(__name__)
 
 
 class Report(Protocol):
-    """Logs a text for the operator, once for each change. `good`: nothing is wrong now."""
+    """Shows a text to the operator, and logs it if it has changed. `good`: nothing is wrong now."""
 
     def __call__(self, text: str, *, good: bool = False, permanent: bool = False) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class SocketSettings:
-    """What all sockets of one link have in common. `changed` is called after each change of a `state`."""
+    """What all sockets of one link share. `changed` is called after each change of a socket's `state`."""
 
     instance: Instance
     context: UplinkContext
@@ -182,7 +182,7 @@ class SocketSession:
             await self._note_identified()
 
     async def _announced(self) -> bool:
-        """Announces the identify. True: send it before any other `await`. False: this socket is left.
+        """Announces the identify. True: send it before any other `await`. False: this socket ends.
 
         Waits for as long as Redis is away: another uplink may own the instance by now.
         """
@@ -194,7 +194,8 @@ class SocketSession:
         return False
 
     async def _note_identified(self) -> None:
-        """Tries until this socket has ended. If it has not been noted by then, the owner identifies again."""
+        """Notes in Redis that Takaro has answered. Tries until this socket has ended. If it never succeeds,
+        the owner identifies again."""
         while not self.ended.done():
             with contextlib.suppress(StoreError):
                 return await self._settings.lease.note_identified()
@@ -257,7 +258,7 @@ class SocketSession:
 
     @contextlib.contextmanager
     def pumped_by(self, pump: EventPump) -> Iterator[None]:
-        """Inside, `pump` is told of pongs and errors."""
+        """Inside the block, `pump` gets the pongs and the error frames."""
         self._pump = pump
         self._unpumped.clear()
         try:
@@ -267,7 +268,7 @@ class SocketSession:
             self._unpumped.set()
 
     def drop(self, why: str) -> None:
-        """Ends the socket at once, because it is of no use any more."""
+        """Ends the socket at once. `why` is shown to the operator."""
         self._why_dropped = why
         self.writer.abort()
 

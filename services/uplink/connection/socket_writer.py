@@ -1,4 +1,4 @@
-"""Writes to one open socket. All that is sent in one turn of the loop goes out with one system call.
+"""Writes to one open socket. All frames of one turn of the loop go out with one system call.
 
 The library's protocol object makes the frames, but its `ClientConnection.send` does not send them. That one
 makes a system call for each frame and then waits while the peer is slow: the next frames would be written
@@ -17,7 +17,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.protocol import State
 
 MAX_UNSENT_BYTES = 8 * 1024 * 1024
-"""A socket on which more than this waits for Takaro is closed: Takaro has stopped reading."""
+"""A socket with more unsent bytes than this is closed: Takaro has stopped reading."""
 
 MAX_FRAMES = 40
 """Maximum number of frames that wait for the end of the turn: a window of events and its ping, or a part of
@@ -44,7 +44,7 @@ class SocketWriter:
             self.flush()
 
     def flush(self) -> None:
-        """Writes now what `send` was given."""
+        """Writes the frames of `send` now."""
         frames, self._frames = self._frames, []
         if not frames or not self.open:
             return

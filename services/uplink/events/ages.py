@@ -1,4 +1,4 @@
-"""How old may an event be when Takaro receives it? One table. Pure.
+"""The greatest age of an event when Takaro receives it, for each type. Pure.
 
 Takaro takes the time of receipt for the time of the event, and runs a chat line as a command when it arrives
 (protocol.md T8). An age counts from acceptance, as precisely as it is known (relay/store/clock.py).
@@ -33,7 +33,7 @@ YOUNG_S = min(MAX_AGE_S.values())
 
 
 def is_too_old(event: GameEvent, age: AgeRange) -> bool:
-    """Must an event of that age not be delivered any more?
+    """Whether an event of that age must not be delivered any more.
 
     If the age is not known, history counts as young, because late is better than lost. Chat and log lines
     count as old.

@@ -46,7 +46,7 @@ class StreamConsumer:
     ) -> None:
         self.progress = Progress(Delivered())
         self.unread = True
-        """There may be events that were not read."""
+        """Whether there may be events that were not read."""
         self.woken = asyncio.Event()
         """Set when the pump has to look again: new events, a pong, an error, or the end."""
         self.logger = InstanceLogger(logger, stream.slug)
@@ -59,12 +59,12 @@ class StreamConsumer:
         self._batch_events = READ_EVENTS  # in the largest of the entries that were read last
 
     def wake(self) -> None:
-        """There may be new events."""
+        """Makes the pump look for new events."""
         self.unread = True
         self.woken.set()
 
     async def begin(self) -> None:
-        """Starts again where Redis says that the delivery is. Raises LostLease."""
+        """Starts again from the progress that Redis has. Raises LostLease."""
         await self.acknowledge()
         self.progress = Progress(await patiently(self._stream.delivered))
         self.unread = True
@@ -120,7 +120,7 @@ class StreamConsumer:
         return events
 
     async def taken(self, taken: TakenWindow) -> None:
-        """Takaro has a window: counts its events, and keeps the refused ones as dead letters."""
+        """Counts the events of a window that Takaro has, and stores dead letters for refused ones."""
         window = taken.window
         for refused in taken.refused:
             self._metrics.refused.inc()
@@ -141,7 +141,7 @@ class StreamConsumer:
         self.progress.done(expired, sent=False)
 
     async def acknowledge(self) -> None:
-        """Deletes what is done from the stream, as soon as Redis is there. Raises LostLease."""
+        """Deletes delivered and dropped events from the stream once Redis is there. Raises LostLease."""
         if self.progress.count:
             await patiently(self._acknowledge)
 

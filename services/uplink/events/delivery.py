@@ -1,4 +1,4 @@
-"""Events of one instance go over the socket in use, and over the next one from where the last one stopped."""
+"""Delivers the events of one instance over the socket in use. The next socket goes on where it stopped."""
 
 import asyncio
 import random
@@ -36,7 +36,7 @@ class Delivery:
         self._pumping: asyncio.Task[None] | None = None
 
     def move_to(self, session: SocketSession) -> None:
-        """Uses this socket as soon as the events under way on the one before are acknowledged."""
+        """Uses this socket as soon as the events under way on the last one are acknowledged."""
         self._session = session
         self._changed.set()
         self._wind_up()

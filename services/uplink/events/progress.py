@@ -1,4 +1,4 @@
-"""Which events of the stream are delivered? Pure bookkeeping of places in the stream.
+"""Keeps track of the events of the stream that are delivered. Pure.
 
 Events of different players overtake each other (gaps.py), so the delivered events need not be a prefix of the
 stream. The cursor names the oldest event that is still needed. If other events of an entry than its first

@@ -21,8 +21,8 @@ KEEP_ALIVE_S = 45.0
 """After 60 s without an event Takaro makes its emitter anew, and loses events meanwhile (protocol.md T11)."""
 
 BEAT_S = 0.1
-"""All instances do at the same moments what is not urgent. Then their calls share a round trip and a sync to
-the disk, and a process wakes up less often: to wake up costs more than to write."""
+"""All instances do work that is not urgent at the same moments. Then their calls share a round trip and a
+sync to the disk, and a process wakes up less often: a wake-up costs more than a write."""
 
 MAX_ACKNOWLEDGED = 512
 """This many events are acknowledged at once: a longer script would hold up Redis."""
@@ -39,7 +39,7 @@ class Disowned(RelayError):
 
 
 class NoReceipt(RelayError):
-    """Takaro receives frames and answers none: the socket is as good as lost."""
+    """Takaro answers no ping any more: the socket counts as lost."""
 
 
 class Plan(NamedTuple):

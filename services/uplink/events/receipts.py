@@ -1,4 +1,4 @@
-"""Which events has Takaro received? Pure bookkeeping of windows and receipts (protocol.md T7).
+"""Keeps track of the events that Takaro has received, by windows and receipts (protocol.md T7). Pure.
 
 Takaro acknowledges no event. It answers our JSON ping in the handler that takes events, in order. One such
 pong can overtake the error of an event that was sent before it. The second of two pings that are sent one

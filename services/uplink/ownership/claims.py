@@ -1,9 +1,9 @@
 """Decides what an uplink does about the lease of one instance, by what each look at it finds. Pure.
 
-An instance moves make-before-break: the uplink that it belongs to writes into the lease that it stands by,
-then dials, and only when it has an identified socket the owner lets go (protocol.md T3: Takaro takes events
-from both sockets of one identity, and asks the newest). An uplink that has begun a move finishes it, even if
-the instance has come to belong to a third one: Takaro would go on asking a socket that was closed half-way.
+An instance moves without an interruption: the uplink that it belongs to writes into the lease that it stands
+by, then dials. Only when it has an identified socket, the owner hands over (protocol.md T3: Takaro takes
+events from both sockets of one identity, and asks the newest). An uplink that has begun a move finishes it,
+even if the instance belongs to a third one by then: otherwise Takaro would go on asking a closed socket.
 """
 
 from collections.abc import Callable
@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from enum import Enum, auto, unique
 
 STILL_FOR_S = 10.0
-"""A lease whose record has not changed for twice its time to live is dead, whatever that says now: a clock
-that was set back makes a lease of hours. After the same time, an announced identify without an answer has
-reached Takaro, or never will."""
+"""A lease whose record has not changed for twice its time to live counts as free, whatever its time to live
+says: after Redis' clock was set back, that may be hours. After the same time, an announced identify without
+an answer has reached Takaro, or never will."""
 
 PATIENCE_S = 1.0
 """Time for which a free lease is left to the uplink that the instance belongs to."""
 
 WANTED_FOR_S = 3.5
-"""An uplink that stands by writes so each second. It is gone if looks for this time have found nothing."""
+"""An uplink that stands by writes so each second. It counts as gone if no look finds that for this time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +40,18 @@ class LeaseView:
 
 @unique
 class ClaimState(Enum):
-    """How this uplink stands to the instance."""
+    """What this uplink does about the instance."""
 
     WATCHING = auto()
     STANDING_BY = auto()  # it has, or gets, a socket for when the owner lets go
     OWNER = auto()
-    HANDING_OVER = auto()  # it still owns the instance, and lets go
-    STOPPED = auto()  # it looks no more
+    HANDING_OVER = auto()  # it still owns the instance, and is about to release the lease
+    STOPPED = auto()  # it is done with the instance
 
 
 @unique
 class LookResult(Enum):
-    """What a look has found, as far as it matters in the state."""
+    """The result of a look, as far as it matters in the state."""
 
     OTHERS = auto()  # the lease is free or held by another uplink
     MOVABLE = auto()  # the same, but the instance belongs to this uplink and may move now
@@ -69,7 +69,7 @@ class ClaimStep(Enum):
     BEGIN = auto()  # the instance is ours: link it and send its events
     BEGIN_ANEW = auto()  # the same, but Takaro does not ask the socket that we stood by with
     STAND_BY = auto()  # get a socket ready, without the lease
-    HAND_OVER = auto()  # let go of the instance
+    HAND_OVER = auto()  # release the lease and leave the socket
     LOOK_AFTER_SOCKET = auto()  # replace the socket: Takaro asks one of an uplink that is gone
     LOST = auto()  # another uplink owns the instance
 
@@ -184,12 +184,12 @@ class Claim:
         return LookResult.UNASKED_FOR_LONG
 
     def let_go(self, now_s: float) -> None:
-        """The lease was given back. It is left to other uplinks for PATIENCE_S."""
+        """The lease was released. It is left to other uplinks for PATIENCE_S."""
         if self.state is not ClaimState.STOPPED:
             self.state = ClaimState.WATCHING
         self._unasked_since_s = None
         self._record, self._still_since_s = "", now_s
 
     def stop(self) -> None:
-        """This uplink is done with the instance: no look follows."""
+        """Ends the claim: no look follows."""
         self.state = ClaimState.STOPPED

@@ -27,7 +27,7 @@ from services.uplink.ownership.unowned import UnownedInstances
 from services.uplink.reporting.alerts.conditions import Sighting
 
 MOVES_PER_S = 5
-"""Pace at which an uplink that joins takes its share."""
+"""Rate at which an uplink that joins takes its share."""
 
 MEASURE_EVERY_S = 5.0
 MEASURED_AT_ONCE = 50
@@ -64,7 +64,7 @@ class Fleet:
         return self._context.uplink
 
     def update(self, instances: Mapping[str, Instance]) -> None:
-        """These are the instances now. Begins new ones, and ends those that are gone or changed."""
+        """Takes over the instances. Begins new ones, and ends those that are gone or changed."""
         self.instances = dict(instances)
         self._unowned.keep(instances)
         for slug, owner in list(self.owners.items()):
@@ -115,7 +115,7 @@ class Fleet:
         leaving.add_done_callback(self._closing.pop)
 
     def sightings(self) -> dict[str, Sighting]:
-        """What alerts depend on, for each instance of this uplink whose state is known."""
+        """The input of the alerts: each instance of this uplink whose state is known."""
         found = {}
         for slug, owner in self.owners.items():
             with self._kept(slug, FaultKind.LISTENER):

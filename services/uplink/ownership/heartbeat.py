@@ -71,7 +71,7 @@ class Heartbeat:
             await asyncio.sleep(LOOK_FOR_OTHERS_EVERY_S)
 
     def _heard(self, counts: list[bytes]) -> frozenset[str]:
-        """Takes in the beats of all uplinks, and deletes those of the dead. Returns those that are alive."""
+        """Takes in the beats of all uplinks, and deletes dead uplinks. Returns those that are alive."""
         found = {member.decode(): int(count) for member, count in pairs(counts)}
         for member in self.members.look(time.monotonic(), found):
             self._store.tell("HDEL", UPLINKS, member)

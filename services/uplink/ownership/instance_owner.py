@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 
 class InstanceOwner:
-    """Takes the instance, links it, and lets go of it, as `claims.py` decides."""
+    """Takes the lease of the instance, links it, and hands it over, as `claims.py` decides."""
 
     def __init__(self, instance: Instance, context: UplinkContext) -> None:
         self.instance = instance
@@ -65,7 +65,7 @@ class InstanceOwner:
         `may_move` is called before an instance of another uplink is wanted. If the holder of the lease has
         died, the next look is at the lease's end.
         """
-        # One look at a time, with what follows from it: otherwise two of them could begin two links.
+        # One look at a time, and the steps that follow from it: otherwise two looks could begin two links.
         async with self._lease_lock:
             if self._claim.state is not ClaimState.STOPPED:
                 self._forget_ended()
@@ -123,10 +123,8 @@ class InstanceOwner:
                 self._leave_in_background(asyncio.Event())
 
     def _forget_ended(self) -> None:
-        """Forgets a link that has ended by itself, because the lease was lost or by a fault of ours.
-
-        The look that follows begins another one.
-        """
+        """Forgets a link that has ended by itself, because the lease was lost or by a fault of ours. The next
+        look begins another one."""
         if not self.in_use or not self._running[self.in_use].done():
             return
         ended = self._running.pop(self.in_use)
@@ -139,7 +137,7 @@ class InstanceOwner:
         self.in_use = None
 
     async def _hand_over(self) -> None:
-        """Lets the uplink that this instance belongs to, and that has its socket, go on from here."""
+        """Hands over to the uplink that the instance belongs to, which has its socket already."""
         try:
             if await self._give_back():
                 self._context.metrics.lease_changes.labels("handed_over").inc()
@@ -161,7 +159,7 @@ class InstanceOwner:
         return held
 
     async def let_go(self) -> None:
-        """Gives the lease back for good, so that another uplink can go on. `leave` must follow."""
+        """Releases the lease for good, so that another uplink can take it. `leave` must follow."""
         self._claim.stop()
         if self._handing_over:
             await asyncio.wait([self._handing_over])
@@ -199,7 +197,7 @@ class InstanceOwner:
                 owned.refuse_new()
 
     def _leave_in_background(self, elsewhere: asyncio.Event | None) -> None:
-        """Leaves the link while the looks at the lease go on: there may soon be a new link."""
+        """Leaves the link in the background: looks at the lease go on, and may begin a new link."""
         self.in_use = None
         self._run_in_background(self.leave(time.monotonic() + LEAVE_WITHIN_S, elsewhere))
 
@@ -240,7 +238,7 @@ class InstanceOwner:
         return server_state(facts, has_token=True)
 
     def sighting(self) -> Sighting | None:
-        """What alerts depend on, if the instance is ours and its state is known."""
+        """The input of the alerts, if the instance is ours and its state is known."""
         if not self.lease.held or self.contact.store_away:
             return None
         shown = self._row.values
@@ -262,7 +260,7 @@ class InstanceOwner:
         return self.lease.clock.age(store_s * 1000, boottime_s()).least_s
 
     def _apply(self, now_s: float, look: LeaseLook) -> None:
-        """Takes in what the look found besides the lease. Makes up for hints that were lost."""
+        """Takes in what the look found besides the lease. So lost hints do no harm."""
         change = self.contact.read(now_s, look.now_ms, look.contact_ms or None)
         self._row.set(CONTACT, look.contact_ms / 1000)
         if self.in_use:

@@ -1,7 +1,7 @@
 """Which uplink an instance belongs to. Pure.
 
-Rendezvous hashing: when a member goes, only its instances move, spread over all others. One that joins takes
-its share from all others. Belonging is a preference; only the lease decides.
+Rendezvous hashing: when a member leaves, only its instances move, spread over all others. A member that joins
+takes its share from all others. Belonging is a preference; only the lease decides.
 """
 
 from collections.abc import Collection

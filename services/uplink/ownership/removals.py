@@ -1,4 +1,4 @@
-"""Deletes the data of removed instances from Redis, once no operator can want it back."""
+"""Deletes the data of removed instances from Redis, when it is due."""
 
 import asyncio
 import logging

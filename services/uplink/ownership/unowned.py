@@ -1,4 +1,4 @@
-"""Shows what waits for instances that no uplink owns, because they have no token, or no owner yet."""
+"""Shows the backlog of instances that no uplink owns, because they have no token, or no owner yet."""
 
 from collections.abc import Callable, Mapping
 
@@ -25,7 +25,7 @@ class UnownedInstances:
                 self.forget(slug)
 
     def forget(self, slug: str) -> None:
-        """Does not show it any more. The row of an instance with a token belongs to its InstanceOwner."""
+        """Shows the instance no more. The row of an instance with a token belongs to its InstanceOwner."""
         instance = self._status.pop(slug, None)
         if instance and instance.registration_token is None:
             self._metrics.instances.forget(slug)

@@ -1,4 +1,4 @@
-"""Shows the state of one link: in Redis, in the metrics, and each change once in the log."""
+"""Shows the state of one link in Redis, in the metrics, and each change once in the log."""
 
 import asyncio
 import logging
@@ -57,13 +57,13 @@ class LinkStatus:
             await self.publish()
 
     def close(self) -> None:
-        """Later changes are not shown any more."""
+        """Shows no later changes."""
         self.closed = True
 
     async def publish(self) -> None:
-        """Writes the state to Redis for modapi, unless it is written already. It is called again and again.
+        """Writes the state to Redis for modapi, unless it is written already. Call it again and again.
 
-        It writes nothing while another uplink owns the instance: then that uplink's state counts.
+        Writes nothing while another uplink owns the instance: then that uplink's state counts.
         """
         if self._published or not self._lease.held:
             return

@@ -36,7 +36,7 @@ PICKED_UP_WITHIN_S = 10.0
 """A result that no request has received by then is deleted: Takaro has given the request up."""
 
 GIVE_UP_WITHIN_S = 0.7
-"""What is left of Takaro's 10 s after ANSWER_WITHIN_S, less the time that the answer takes."""
+"""The rest of Takaro's 10 s after ANSWER_WITHIN_S, less the time that the answer needs."""
 
 READ_WITHIN_S = 0.2
 """Time to read a result that arrived at the last moment."""
@@ -92,7 +92,7 @@ class CommandQueue:
         pending = self._pending[command.operation_id] = _Pending(asyncio.get_running_loop().create_future())
         self._results.waited_for += request_waits
         if not self.lease.held:
-            self.wake()  # from now on results are looked for at intervals
+            self.wake()  # without the lease, results are read at intervals
         try:
             result = await self._result(command, pending, begun_s, request_waits=request_waits)
         except asyncio.CancelledError:
@@ -135,7 +135,7 @@ class CommandQueue:
             return await self._give_up(command.operation_id, pending, maybe_unqueued=not queued)
 
     async def _give_up(self, operation_id: str, pending: _Pending, *, maybe_unqueued: bool) -> CommandResult:
-        """Time is up: ends the command, so that it is not handed out any more, and tells how far it came."""
+        """Ends a command whose time is up, so that it is not handed out any more. Returns how far it came."""
         try:
             async with asyncio.timeout(GIVE_UP_WITHIN_S):
                 end = await self._stream.give_up(operation_id, maybe_unqueued=maybe_unqueued)
@@ -191,7 +191,7 @@ class _ResultReader:
         self._unclaimed: OrderedDict[str, float] = OrderedDict()  # id of an entry -> since when
 
     def wake(self) -> None:
-        """There may be results."""
+        """Reads results soon: there may be some."""
         if self.waited_for or not self._lease.held:
             self.woken.set()
         elif self._soon is None:

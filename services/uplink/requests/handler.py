@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 
 class RequestHandler:
-    """Gives each request exactly one answer, whatever happens. `most_bytes` is the size of an answer."""
+    """Gives each request exactly one answer, whatever happens. `most_bytes` limits the size of an answer."""
 
     def __init__(
         self,
@@ -53,11 +53,11 @@ class RequestHandler:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def leave(self, refused_from_s: float) -> None:
-        """From that moment on, new requests that the mod would have to answer are refused."""
+        """Refuses new requests that the mod would have to answer, from that moment on."""
         self._refused_from_s = refused_from_s
 
     def close(self) -> None:
-        """Ends the requests that are still open. Takaro is told on sockets that are open."""
+        """Ends the requests that are still open. Takaro gets an error on each socket that is open."""
         for task in self._tasks:
             task.cancel()
 

@@ -93,7 +93,7 @@ class Reads:
         return payload, STALE if age is AnswerAge.STALE else FRESH
 
     async def find_answer(self, action: Action, args: dict[str, Any]) -> Answer:
-        """The answer from Redis or from the mod, or what Takaro is told in its place."""
+        """The answer from Redis or from the mod, or the fallback answer."""
         subject = Subject(action, args.get("gameId", ""))
         if action in CATALOGUES and (stored := await self._stored_catalogue(subject)):
             return stored
@@ -105,7 +105,7 @@ class Reads:
         return self.fallback_answer(action, args, result)
 
     def fallback_answer(self, action: Action, args: dict[str, Any], result: CommandResult) -> Answer:
-        """What Takaro is told when the mod gave no answer: an error, except for a position.
+        """The answer if the mod gave none: an error, except for a position.
 
         The last known position is better than none. If none is known and an event waits for the answer, a
         position is made up, because an error would make Takaro lose the event.
@@ -122,7 +122,7 @@ class Reads:
         return orjson.dumps(payload_for(action, args, outcome)), label
 
     async def leave(self, closing_times: ClosingTimes) -> None:
-        """From `fetched_by_s` on the mod is asked nothing more. Requests that wait for it are refused."""
+        """From `fetched_by_s` on, sends no reads to the mod, and refuses the requests that wait for it."""
         await asyncio.sleep(closing_times.fetched_by_s - time.monotonic())
         self._refuses = True
         for subject in self._queue.clear():
@@ -154,7 +154,7 @@ class Reads:
         if waited_for is None:
             if self._refuses:
                 return failures.relay_stops()
-            # Takaro asks for this of all players at one moment, and loses nothing by an error.
+            # Takaro asks for this read of all players at one moment, and loses nothing if it gets an error.
             in_bursts = READ_RULES[action].of_each_player and not (
                 action is Action.GET_PLAYER_LOCATION and self._mirror.event_waits(game_id, wall_s())
             )
@@ -169,7 +169,7 @@ class Reads:
         return failures.not_delivered(self._command_queue.contact.silent_s)
 
     async def _read(self, subject: Subject) -> None:
-        """Asks the mod and answers the requests that wait. Whatever happens, the read has then ended."""
+        """Asks the mod and answers the requests that wait. The read has ended then, whatever happens."""
         result: CommandResult = failures.no_result()
         try:
             with self._metrics.service.faults.kept(self._logger, FaultKind.REQUEST):
@@ -206,7 +206,7 @@ class Reads:
                 await self._persistence.save()
         return result
 
-    # What Redis has
+    # Answers from Redis
 
     async def _stored_catalogue(self, subject: Subject) -> Answer | None:
         age, _ = self._mirror.read(subject, wall_s())
@@ -238,7 +238,7 @@ class Reads:
 
 
 def with_known_players(bans: list[dict[str, Any]], records: Iterable[bytes]) -> list[dict[str, Any]]:
-    """`bans`, each with what is known of its player. `records` are the players who were seen.
+    """`bans`, each completed with the record of its player. `records` are the players who were seen.
 
     Ban lists of mods have an id in place of the name. Takaro renames a player to what the list says, and
     accepts no player under another gameId than before.

@@ -26,7 +26,7 @@ class Condition(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """An instance as its owner sees it now.
+    """The state of an instance, as its owner knows it.
 
     `silent_s` is the time since the mod's last call, as far as this process can judge (mod_contact.py); None:
     it has never called. `unheard_s` is the true time, also if this process is younger. `fullness` is the
@@ -92,8 +92,8 @@ RULES: dict[Condition, Rule] = {
 
 
 class Watch:
-    """The alerts of one instance. `reported` has those that people know of: condition -> since when (wall
-    clock, s).
+    """The alerts of one instance. `reported` has those that have arrived: condition -> since when (s, wall
+    clock).
 
     A transition that is being sent does not change again until `settle` says whether it has arrived.
     """

@@ -37,11 +37,10 @@ logger = logging.getLogger(__name__)
 
 
 class AlertSender:
-    """Sends alerts. `look` gives the owned instances of which something is known; `count` counts sent
-    messages.
+    """Sends alerts. `look` gives the owned instances whose state is known; `count` counts sent messages.
 
-    Redis stores an alert once it has arrived at a target: so the next owner does not repeat it, and sends its
-    end. A crash before that repeats the alert. An alert that has arrived nowhere is sent again later.
+    An alert is stored in Redis once it has arrived at a target: so the next owner does not repeat it, and
+    sends its end. A crash before that repeats the alert. One that has arrived nowhere is sent again later.
     """
 
     def __init__(
@@ -67,7 +66,7 @@ class AlertSender:
         ]
 
     async def run(self) -> None:
-        """Sends alerts as long as it runs. Never returns."""
+        """Looks at the instances again and again, and sends alerts. Never returns."""
         if not self._targets:
             await asyncio.Event().wait()
         async with asyncio.TaskGroup() as group:
@@ -75,10 +74,10 @@ class AlertSender:
                 group.create_task(self._faults.kept_going(logger, target.run))
             while True:
                 with contextlib.suppress(StoreError):
-                    await self._once()
+                    await self._look_at_all()
                 await asyncio.sleep(LOOK_EVERY_S)
 
-    async def _once(self) -> None:
+    async def _look_at_all(self) -> None:
         now_s, wall_s, found = time.monotonic(), time.time(), self._look()
         for slug in self._watches.keys() - found.keys():
             del self._watches[slug]
@@ -129,7 +128,7 @@ class _Message:
 
 
 class _Target:
-    """One address, with a queue and a pace of its own: a target that is away does not delay another one."""
+    """One address, with its own queue and rate limit: a target that is away does not delay another one."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""What is known of one instance's game: who is online, where, with what. Pure: times are arguments.
+"""What is known of one instance's game: players, positions, inventories, lists. Pure: times are arguments.
 
 Events and results change it in the order in which uplink handles them. It holds answers in the form in which
 they are sent: encoded JSON. Times are seconds on the wall clock, so that ages outlive a restart.
@@ -25,7 +25,7 @@ from services.uplink.requests.mirror.read_rules import (
 )
 
 LATER_S = 10.0
-"""The mod may have looked up its answer this long ago. An event that is older still is part of the answer."""
+"""The mod may have made its answer this long before it came. Older events are part of the answer."""
 
 
 class Subject(NamedTuple):
@@ -210,7 +210,7 @@ class Mirror:
                 self._changed.catalogues[action] = payload
 
     def take_write(self, action: Action, args: Mapping[str, Any], now_s: float) -> None:
-        """Takes in a write that the mod has run: what it changes is now known, or no longer known."""
+        """Takes in a write that the mod has run: its result becomes known, or unknown."""
         game_id = args.get("gameId", "")
         match action:
             case Action.TELEPORT_PLAYER:
@@ -257,7 +257,7 @@ class Mirror:
     def _mark_online(self) -> None:
         self._changed.mirror[_ONLINE] = _FORGOTTEN  # written whole by take_changes
 
-    # What is saved in Redis
+    # Saving in Redis
 
     def take_changes(self) -> MirrorChanges:
         """What has changed since the last call."""

@@ -13,7 +13,7 @@ from services.uplink.reporting.metrics import UplinkMetrics
 from services.uplink.requests.mirror.mirror import Mirror
 
 SAVE_EVERY_S = 2.0
-"""A process that dies loses what it learnt in this time. That costs the mod a few reads."""
+"""A process that dies loses the changes of this time, which costs the mod a few reads."""
 
 _SAVE = Script("save_mirror")
 
