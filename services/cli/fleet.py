@@ -2,17 +2,18 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from rich.text import Text
 
+from services.cli.opened_relay import OpenedRelay
 from services.cli.tables import Part, Rows, cut, label
 from services.cli.terminal import ago, many, runnable, safe
-from services.modapi.fleet.rows import LEVEL_WORDS, Level, level
+from services.modapi.fleet.rows import LEVEL_WORDS, Level, ServerRow, level
 from services.modapi.page.words import link_word
-from services.relay.instances.diagnosis import Problem
-from services.relay.instances.entries import ServedEntry
-from services.relay.instances.facts import Facts
+from services.relay.instances.diagnosis import Problem, diagnose_all
+from services.relay.instances.facts import Facts, facts_of_all
+from services.relay.instances.mod_config import mod_url
+from services.relay.instances.unknown_keys import UnknownKeyCalls
 from services.relay.protocol.link_states import LinkState
 from services.relay.protocol.vocabulary import SILENT_AFTER_S
 
@@ -29,23 +30,28 @@ OLD_S = 60.0
 _LINKS: dict[str, str] = {LinkState.READY: "green", LinkState.REFUSED: "red"}
 
 
-class FleetRow(NamedTuple):
-    """One instance with all that is known of it."""
+async def look_at_all(relay: OpenedRelay) -> tuple[list[ServerRow], list[Problem]]:
+    """All servers, those with problems first, and the notes that belong to no single server.
 
-    entry: ServedEntry
-    facts: Facts
-    problems: list[Problem]
+    Raises StoreError.
+    """
+    entries = await relay.entries()
+    facts = await facts_of_all(relay.store, list(entries))
+    unknown_calls = await UnknownKeyCalls(relay.store).all()
+    found = diagnose_all(entries, facts, mod_url(relay.settings.modapi), unknown_calls)
+    rows = [
+        ServerRow(entry, facts[slug], found.of[slug], level(entry.disabled, found.of[slug]))
+        for slug, entry in entries.items()
+    ]
+    return sorted(rows, key=lambda row: (row.level, row.slug)), found.fleet
 
-    @property
-    def level(self) -> Level:
-        return level(self.entry.disabled, self.problems)
 
-    @property
-    def state(self) -> Text:
-        return Text(LEVEL_WORDS[self.level], COLOURS[self.level])
+def state(row: ServerRow) -> Text:
+    """Its state in a word."""
+    return Text(LEVEL_WORDS[row.level], COLOURS[row.level])
 
 
-def overview(rows: Sequence[FleetRow], columns: int | None = None, most: int | None = None) -> list[Part]:
+def overview(rows: Sequence[ServerRow], columns: int | None = None, most: int | None = None) -> list[Part]:
     """A summary, and as many of the servers as fit into `most` lines; without it all."""
     if not rows:
         return [runnable("There is no instance yet: `dayz-relay instance add` adds one.")]
@@ -57,7 +63,7 @@ def overview(rows: Sequence[FleetRow], columns: int | None = None, most: int | N
     return parts
 
 
-def _summary(rows: Sequence[FleetRow]) -> str:
+def _summary(rows: Sequence[ServerRow]) -> str:
     levels = Counter(row.level for row in rows)
     order = (Level.GOOD, Level.WARN, Level.BAD, Level.OFF)
     told = [f"{levels[one]:,} {LEVEL_WORDS[one]}" for one in order if levels[one] or one is Level.GOOD]
@@ -65,7 +71,7 @@ def _summary(rows: Sequence[FleetRow]) -> str:
     return f"{', '.join(told)}; {many(sum(players), 'player') if players else '? players'}"
 
 
-def _table(rows: Sequence[FleetRow], columns: int | None) -> Rows:
+def _table(rows: Sequence[ServerRow], columns: int | None) -> Rows:
     kept = [
         n
         for n, title in enumerate(HEAD)
@@ -80,12 +86,12 @@ def _table(rows: Sequence[FleetRow], columns: int | None) -> Rows:
     )
 
 
-def _cells(row: FleetRow) -> tuple[str | Text, ...]:
-    entry, facts, _ = row
+def _cells(row: ServerRow) -> tuple[str | Text, ...]:
+    entry, facts = row.entry, row.facts
     silent_s = facts.silent_s
     fresh = silent_s is not None and silent_s <= SILENT_AFTER_S
     return (
-        row.state,
+        state(row),
         entry.instance.slug,
         cut(safe(entry.instance.name), NAME_COLUMNS),
         label("never" if silent_s is None else f"{ago(silent_s)} ago", "green" if fresh else "red"),

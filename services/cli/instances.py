@@ -1,21 +1,21 @@
 """`dayz-relay instance …`: the same as the admin API, at a terminal. It works on Redis itself."""
 
-import asyncio
 import sys
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr, TypeAdapter, ValidationError
 
+from services.cli.fleet import look_at_all
 from services.cli.opened_relay import OpenedRelay
 from services.cli.tables import Rows
 from services.cli.tables import show as print_rows
 from services.cli.terminal import date, is_meant, print_json, program, runnable
+from services.modapi.admin.models import Server
+from services.modapi.admin.views import server_of
 from services.modapi.page.words import link_word
 from services.relay.instances.entries import active
 from services.relay.instances.mod_config import mod_config, mod_url
-from services.relay.instances.overview import InstanceView, overview
 from services.relay.instances.records import InstanceUpdate
 from services.relay.instances.registry import Issued
 from services.relay.protocol.errors import ConfigError
@@ -64,17 +64,17 @@ async def add(
 
 async def show_all(relay: OpenedRelay, *, as_json: bool) -> None:
     """Print all servers."""
-    entries = (await relay.entries()).values()
-    views = await asyncio.gather(*(overview(relay.store, entry) for entry in entries))
+    rows, _ = await look_at_all(relay)
+    servers = sorted(map(server_of, rows), key=lambda server: (server.origin == "api", server.slug))
     if as_json:
-        print_json([view.model_dump() for view in views])
-    elif not views:
+        print_json([server.model_dump() for server in servers])
+    elif not servers:
         print(runnable("There is no instance yet: `dayz-relay instance add` adds one."))
     else:
-        print_rows(Rows(HEAD, [_row(view) for view in views], flexible="NAME"))
-        for view in views:
-            if view.note:
-                print(f"{view.slug}: {view.note}")
+        print_rows(Rows(HEAD, [_row(server) for server in servers], flexible="NAME"))
+        for server in servers:
+            if server.note:
+                print(f"{server.slug}: {server.note}")
 
 
 async def rotate(relay: OpenedRelay, *, slug: str, overlap_h: float, force: bool, as_json: bool) -> None:
@@ -147,17 +147,19 @@ async def show_config(relay: OpenedRelay, *, slug: str, as_json: bool) -> None:
 
 async def show(relay: OpenedRelay, *, slug: str, as_json: bool) -> None:
     """Print one server."""
-    view = await overview(relay.store, await relay.entry(slug))
+    await relay.entry(slug)  # raises NoSuchInstance
+    rows, _ = await look_at_all(relay)
+    server = next(server_of(row) for row in rows if row.slug == slug)
     if as_json:
-        print_json(view.model_dump())
+        print_json(server.model_dump())
         return
     details = [
-        *zip(HEAD, _row(view), strict=True),
-        ("GAME SERVER ID", view.game_server_id or "none yet"),
-        ("TAKARO TOKEN", "yes" if view.has_registration_token else "none"),
+        *zip(HEAD, _row(server), strict=True),
+        ("GAME SERVER ID", server.link.game_server_id or "none yet"),
+        ("TAKARO TOKEN", "yes" if server.has_registration_token else "none"),
     ]
-    if view.note:
-        details.append(("NOTE", view.note))
+    if server.note:
+        details.append(("NOTE", server.note))
     print_rows(Rows(("", ""), details, show_head=False))
 
 
@@ -201,19 +203,16 @@ def _print_key(relay: OpenedRelay, issued: Issued) -> None:
     print(mod_config(mod_url(relay.settings.modapi), issued.mod_key))
 
 
-def _row(view: InstanceView) -> tuple[str, ...]:
+def _row(server: Server) -> tuple[str, ...]:
+    contact = server.mod.last_contact
     return (
-        view.slug,
-        view.name,
-        "relay.toml" if view.origin == "file" else "Redis",
-        "disabled" if view.disabled else "served" if view.served else "not served",
-        str(len(view.mod_keys)),
-        link_word(view.link),
-        _when(view.last_contact),
-        str(view.events_waiting),
-        str(view.commands_waiting),
+        server.slug,
+        server.name,
+        "relay.toml" if server.origin == "relay.toml" else "Redis",
+        "disabled" if server.disabled else "served" if server.served else "not served",
+        str(len(server.mod_keys)),
+        link_word(server.link.state),
+        date(contact.timestamp() * 1000) if contact else "never",
+        str(server.events_waiting),
+        str(server.commands_waiting),
     )
-
-
-def _when(moment: datetime | None) -> str:
-    return date(moment.timestamp() * 1000) if moment else "never"

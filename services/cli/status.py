@@ -4,24 +4,21 @@ import asyncio
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Any
 
 from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
-from services.cli.fleet import FleetRow, link, overview
+from services.cli.fleet import link, look_at_all, overview, state
 from services.cli.opened_relay import OpenedRelay
 from services.cli.tables import Part, console_for, label, show
-from services.cli.terminal import ago, moment, print_json, runnable, safe
+from services.cli.terminal import ago, print_json, runnable, safe
 from services.cli.watching import until_nobody_watches
-from services.modapi.fleet.rows import Level
-from services.relay.instances.diagnosis import Problem, diagnose_all
+from services.modapi.admin.views import server_of
+from services.modapi.fleet.rows import Level, ServerRow
+from services.relay.instances.diagnosis import Problem
 from services.relay.instances.entries import ServedEntry
-from services.relay.instances.facts import Facts, facts_of_all
-from services.relay.instances.mod_config import mod_url
-from services.relay.instances.unknown_keys import UnknownKeyCalls
+from services.relay.instances.facts import Facts
 from services.relay.protocol.errors import StoreError
 from services.relay.service import logs
 
@@ -35,9 +32,9 @@ async def run(relay: OpenedRelay, *, slug: str | None, once: bool, as_json: bool
     """
     if slug:
         return await _print_one(relay, slug, as_json=as_json)
-    rows, notes = await _look(relay)
+    rows, notes = await look_at_all(relay)
     if as_json:
-        print_json([_plain(row) for row in rows])
+        print_json([server_of(row).model_dump() for row in rows])
     elif once or not sys.stdout.isatty():
         columns = console_for(sys.stdout).width if sys.stdout.isatty() else None
         show(*_noted(notes), *overview(rows, columns))
@@ -47,7 +44,7 @@ async def run(relay: OpenedRelay, *, slug: str | None, once: bool, as_json: bool
     return int(any(row.level is Level.BAD for row in rows))
 
 
-async def _watch(relay: OpenedRelay, rows: list[FleetRow], notes: list[Problem]) -> None:
+async def _watch(relay: OpenedRelay, rows: list[ServerRow], notes: list[Problem]) -> None:
     """Show all servers until cancelled. If the store is away, a line says how old they are, and why."""
     seen_s, trouble = time.monotonic(), ""
     console = console_for(sys.stdout)
@@ -59,20 +56,9 @@ async def _watch(relay: OpenedRelay, rows: list[FleetRow], notes: list[Problem])
             live.update(Group(*parts, *overview(rows, console.width, room)), refresh=True)
             await asyncio.sleep(EVERY_S)
             try:
-                (rows, notes), seen_s, trouble = await _look(relay), time.monotonic(), ""
+                (rows, notes), seen_s, trouble = await look_at_all(relay), time.monotonic(), ""
             except StoreError as error:
                 trouble = f"{error}: this is {ago(time.monotonic() - seen_s)} old"
-
-
-async def _look(relay: OpenedRelay) -> tuple[list[FleetRow], list[Problem]]:
-    """All servers, those with problems first, and the notes that belong to no single server."""
-    entries = await relay.entries()
-    facts = await facts_of_all(relay.store, list(entries))
-    found = diagnose_all(
-        entries, facts, mod_url(relay.settings.modapi), await UnknownKeyCalls(relay.store).all()
-    )
-    rows = [FleetRow(entry, facts[slug], found.of[slug]) for slug, entry in entries.items()]
-    return sorted(rows, key=lambda row: (row.level, row.entry.instance.slug)), found.fleet
 
 
 def _noted(notes: Sequence[Problem]) -> list[Text]:
@@ -85,17 +71,17 @@ def _noted(notes: Sequence[Problem]) -> list[Text]:
 async def _print_one(relay: OpenedRelay, slug: str, *, as_json: bool) -> int:
     await relay.entry(slug)  # raises NoSuchInstance
     # Look at all: a call with a wrong key is assigned by which other servers are missing.
-    rows, notes = await _look(relay)
-    row = next(row for row in rows if row.entry.instance.slug == slug)
+    rows, notes = await look_at_all(relay)
+    row = next(row for row in rows if row.slug == slug)
     if as_json:
-        print_json(_plain(row))
+        print_json(server_of(row).model_dump())
         return int(row.level is Level.BAD)
-    entry, facts, problems = row
+    entry, facts = row.entry, row.facts
     parts: list[Part] = [*_noted(notes), ""] if notes else []
     slug_in_bold = (entry.instance.slug, "bold")
-    parts += [Text.assemble(slug_in_bold, "  ", row.state, f"  {safe(entry.instance.name)}"), ""]
+    parts += [Text.assemble(slug_in_bold, "  ", state(row), f"  {safe(entry.instance.name)}"), ""]
     parts += [Text.assemble((name.ljust(18), "dim"), text) for name, text in _details(entry, facts)]
-    for problem in problems:
+    for problem in row.problems:
         mark = ("problem", "red") if problem.serious else ("note", "yellow")
         parts += ["", Text.assemble(mark, f"  {safe(problem.what)}")]
         parts.append(Text.assemble(("fix", "dim"), f"      {safe(runnable(problem.fix))}"))
@@ -126,25 +112,3 @@ def _details(entry: ServedEntry, facts: Facts) -> list[tuple[str, str]]:
         ("dead letters", str(facts.dead)),
         ("positions made up", made_up),
     ]
-
-
-def _plain(row: FleetRow) -> dict[str, Any]:
-    entry, facts, problems = row
-    at = {
-        "now_ms": "now",
-        "contact_ms": "last_contact",
-        "oldest_ms": "oldest_event",
-        "made_up_ms": "last_made_up",
-    }
-    told = {at.get(name, name): value for name, value in asdict(facts).items()}
-    for name in at.values():
-        told[name] = told[name] and moment(told[name])
-    return {
-        "slug": entry.instance.slug,
-        "name": entry.instance.name,
-        "origin": entry.origin.value,
-        "served": entry.active,
-        "up": entry.active and row.level is not Level.BAD,
-        **told,
-        "problems": [asdict(problem) for problem in problems],
-    }

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from services.cli.fleet import FleetRow, overview
+from services.cli.fleet import overview
+from services.modapi.fleet.rows import ServerRow, level
 from services.relay.instances.diagnosis import Problem, ProblemCode
 from services.relay.instances.entries import Origin, ServedEntry
 from services.relay.instances.facts import Facts
@@ -18,13 +19,15 @@ DOWN = Problem(ProblemCode.SILENT, True, "it is away", "look")
 NOTE = Problem(ProblemCode.SILENT, False, "it is slow", "wait")
 
 
-def row(slug: str, *problems: Problem, facts: Facts = FACTS, disabled: bool = False) -> FleetRow:
+def row(slug: str, *problems: Problem, facts: Facts = FACTS, disabled: bool = False) -> ServerRow:
     name = f"The server {slug}, first person, Chernarus"
     instance = Instance.model_validate({"slug": slug, "name": name, "identity_token": f"identity {slug}"})
-    return FleetRow(ServedEntry(instance, Origin.FILE, (), disabled), facts, list(problems))
+    return ServerRow(
+        ServedEntry(instance, Origin.FILE, (), disabled), facts, list(problems), level(disabled, problems)
+    )
 
 
-def said(*rows: FleetRow, columns: int = 1_000, most: int | None = None) -> list[str]:
+def said(*rows: ServerRow, columns: int = 1_000, most: int | None = None) -> list[str]:
     return shown(*overview(rows, columns, most), columns=columns)
 
 

@@ -101,7 +101,7 @@ def test_a_server_is_added_shown_given_a_new_key_disabled_and_removed(terminal: 
     terminal.run("instance", "disable", "one")
     views = {view["slug"]: view for view in terminal.json("instance", "list")}
     assert len(views["one"]["mod_keys"]) == 2 and views["one"]["disabled"]
-    assert (views["of-file"]["origin"], views["one"]["origin"]) == ("file", "redis")
+    assert (views["of-file"]["origin"], views["one"]["origin"]) == ("relay.toml", "api")
     terminal.run("instance", "enable", "one")
     assert "in 24 hours" in terminal.run("instance", "remove", "one")
     assert [view["slug"] for view in terminal.json("instance", "list")] == ["of-file"]

@@ -109,8 +109,8 @@ def test_what_is_down_stands_first_and_is_told_by_the_exit_code(terminal: Termin
     assert down.split()[:2] == ["down", "two"] and up.split()[:2] == ["up", "one"]
     assert down.endswith("nobody") and "\x1b" not in said
     views = {view["slug"]: view for view in json.loads(terminal.run("status", "--json", code=1))}
-    assert views["one"]["up"] and not views["two"]["up"]
-    assert views["one"]["last_contact"].endswith("Z") and views["two"]["last_contact"] is None
+    assert (views["one"]["state"], views["two"]["state"]) == ("up", "down")
+    assert views["one"]["mod"]["last_contact"].endswith("Z") and views["two"]["mod"]["last_contact"] is None
     assert "host-1" in terminal.run("status", "one")
     detail = terminal.run("status", "two", code=1)
     assert (
@@ -135,8 +135,8 @@ def test_one_server_is_told_what_the_table_of_all_tells_of_it(terminal: Terminal
     of_all = {view["slug"]: view for view in json.loads(terminal.run("status", "--json", code=1))}
     for slug in ("one", "two"):
         alone = json.loads(terminal.run("status", slug, "--json", code=1))
-        assert [one["what"] for one in alone["problems"] if "wrong mod key" in one["what"]] == [
-            one["what"] for one in of_all[slug]["problems"] if "wrong mod key" in one["what"]
+        assert [one["text"] for one in alone["problems"] if "wrong mod key" in one["text"]] == [
+            one["text"] for one in of_all[slug]["problems"] if "wrong mod key" in one["text"]
         ]
     assert "wrong mod key" not in terminal.run("status", "one", code=1)
     assert "wrong mod key" in terminal.run("status", "two", code=1)

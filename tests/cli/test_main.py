@@ -119,7 +119,7 @@ def test_a_typo_gets_a_guess(argv: list[str], guess: str, capsys: pytest.Capture
 def test_help_shows_examples_as_they_are_typed(capsys: pytest.CaptureFixture[str]) -> None:
     main(["status", "--help"])
     shown = capsys.readouterr().out
-    assert "    dayz-relay status --json | jq -r '.[] | select(.up | not) | .slug'\n" in shown
+    assert "    dayz-relay status --json | jq -r '.[] | select(.state == \"down\") | .slug'\n" in shown
 
 
 @pytest.mark.parametrize("module", ["rich", "httpx", "pydantic_settings", "redis"])

@@ -65,7 +65,7 @@ async def test_status_shows_what_is_up_and_in_detail_what_is_known(single: World
     assert row.index("linked") == columns.index("TAKARO")
     assert "heard of " in await ran(single, "status", "solo")
     (view,) = json.loads(await ran(single, "status", "--json"))
-    assert view["up"] and view["link"] == "ready" and view["problems"] == []
+    assert (view["state"], view["link"]["state"], view["problems"]) == ("up", "ready", [])
 
     await single.relay.uplink.stop()
     code, said = await Command(single, "status", "solo").run()

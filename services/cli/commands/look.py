@@ -43,7 +43,7 @@ def _passing_types(incomplete: str) -> list[str]:
     epilog=examples(
         "dayz-relay status                 all servers, updated each second until Ctrl-C",
         "dayz-relay status chernarus       one in detail, with what is wrong and how to fix it",
-        "dayz-relay status --json | jq -r '.[] | select(.up | not) | .slug'",
+        "dayz-relay status --json | jq -r '.[] | select(.state == \"down\") | .slug'",
         "",
         "exit codes: 0 every server that is served is up, 1 one is not",
     ),
