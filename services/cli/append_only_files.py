@@ -21,7 +21,7 @@ CUT_OFF = "cut-off"
 """The folder beside `appendonlydir` that keeps what was cut off."""
 
 _MANIFEST = "appendonly.aof.manifest"
-_LINE = re.compile(r"file (\S+) seq (\d+) type ([bhi])")
+_LINE = re.compile(r"file (\S+) seq (\d+) type ([bhi])(?: [a-z]+ \d+)*")  # Redis 8 adds a startoffset
 _FILE = re.compile(r"appendonly\.aof\.(\d+)\.(base|incr)\.(?:rdb|aof)")
 _RDB = (b"REDIS", b"VALKEY")
 _RDB_END = -9

@@ -1,6 +1,7 @@
 """Real servers on files as a power cut leaves them: all before the torn end is there, damage is named."""
 
 import random
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -129,7 +130,8 @@ def test_a_torn_manifest_is_written_anew_from_the_files_beside_it(
     assert complaint(kept.data)
     [said] = mend(kept.data)
     assert said.startswith(str(manifest))
-    assert manifest.read_bytes() == before
+    # What Redis 8 adds is not needed, and in none of the files.
+    assert manifest.read_bytes() == re.sub(rb" startoffset \d+", b"", before)
     assert kept.written() == COUNT
 
 
