@@ -62,7 +62,7 @@ async def serve(settings: Settings, config: Path | None = None) -> None:
             lambda: {**lifecycle.about(store), **directory.about()},
         )
         fleet = FleetView(directory, store, settings.modapi, metrics.service.faults)
-        add_api(pages, fleet, store, settings.modapi)
+        add_api(pages, fleet, store, settings, metrics)
         live = add_page(pages, settings, fleet, store, metrics)
         trusting = asyncio.create_task(lifecycle.trust(store))
         kept_going = partial(metrics.service.faults.kept_going, logger)

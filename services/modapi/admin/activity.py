@@ -1,12 +1,17 @@
 """The calls about what happens on a server: its players, its last hour, its dead letters."""
 
+from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime
+from enum import StrEnum, unique
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, Field
 
 from services.modapi.admin.problems import ApiError, ErrorCode
+from services.modapi.dead_letter_retry import Repeated, repeat
+from services.modapi.events import EventIntake
 from services.modapi.fleet.view import FleetView
 from services.relay.instances.dead_letters import DeadLetter, DeadLetters
 from services.relay.instances.minutes import read_minutes
@@ -76,6 +81,29 @@ class DeadLetterList(BaseModel):
     next_cursor: str | None = Field(description="`before` of the next page; null: there is none")
 
 
+@unique
+class RetryOutcome(StrEnum):
+    """What came of a second try."""
+
+    TAKEN = "taken"  # it is on its way to Takaro, and no dead letter any more
+    DEAD_AGAIN = "dead_again"  # it became a new dead letter
+    NOT_POSSIBLE = "not_possible"  # it stays: Takaro refused it, or not all of it was kept
+    FULL = "full"  # it stays: too many events wait for Takaro
+
+
+class RetriedDeadLetter(BaseModel):
+    """What came of the second try of a dead letter."""
+
+    outcome: RetryOutcome
+    text: str = Field(description="the same in words", examples=[Repeated.TAKEN.value])
+
+
+class RetriedDeadLetters(BaseModel):
+    """What came of the second try of all dead letters: a number for each outcome."""
+
+    counts: dict[RetryOutcome, int]
+
+
 class DroppedDeadLetters(BaseModel):
     """How many dead letters were deleted."""
 
@@ -83,11 +111,12 @@ class DroppedDeadLetters(BaseModel):
 
 
 class ActivityCalls:
-    """The calls. Each raises NoSuchInstance and StoreError."""
+    """The calls. Each raises NoSuchInstance and StoreError. `take_in` makes the intake of a server."""
 
-    def __init__(self, fleet: FleetView, store: Store) -> None:
+    def __init__(self, fleet: FleetView, store: Store, take_in: Callable[[str], EventIntake]) -> None:
         self._fleet = fleet
         self._store = store
+        self._take_in = take_in
 
     def router(self) -> APIRouter:
         router = APIRouter(prefix="/servers/{slug}")
@@ -96,6 +125,8 @@ class ActivityCalls:
         add("/minutes", self.list_minutes, tags=["activity"])
         add("/dead-letters", self.list_dead_letters, tags=["dead letters"])
         add("/dead-letters", self.drop_all_dead_letters, methods=["DELETE"], tags=["dead letters"])
+        add("/dead-letters/retry", self.retry_all_dead_letters, methods=["POST"], tags=["dead letters"])
+        add("/dead-letters/{id}/retry", self.retry_dead_letter, methods=["POST"], tags=["dead letters"])
         add("/dead-letters/{id}", self.get_dead_letter, tags=["dead letters"])
         add(
             "/dead-letters/{id}",
@@ -166,6 +197,25 @@ class ActivityCalls:
         if letter is None:
             raise _not_found(id)
         return _info(letter)
+
+    async def retry_dead_letter(self, slug: str, id: DeadLetterId) -> RetriedDeadLetter:
+        """Try a dead letter again, as after an update of the relay. A repeat of the call is safe."""
+        await self._fleet.row(slug)
+        repeated = await repeat(DeadLetters(self._store, slug), self._take_in(slug), id)
+        if repeated is Repeated.GONE:
+            raise _not_found(id)
+        return RetriedDeadLetter(outcome=RetryOutcome[repeated.name], text=repeated.value)
+
+    async def retry_all_dead_letters(self, slug: str) -> RetriedDeadLetters:
+        """Try all dead letters again that there are now, in the order in which they came."""
+        await self._fleet.row(slug)
+        letters, intake = DeadLetters(self._store, slug), self._take_in(slug)
+        counts: Counter[RetryOutcome] = Counter()
+        for letter in reversed(await letters.newest(MAX_DEAD_EVENTS)):
+            repeated = await repeat(letters, intake, letter.id)
+            if repeated is not Repeated.GONE:
+                counts[RetryOutcome[repeated.name]] += 1
+        return RetriedDeadLetters(counts=counts)
 
     async def drop_dead_letter(self, slug: str, id: DeadLetterId) -> None:
         """Delete a dead letter."""

@@ -4,6 +4,8 @@ It answers on the admin port only, and to nobody without a token: not on loopbac
 operator's browser could call it.
 """
 
+from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -18,8 +20,11 @@ from services.modapi.admin.authentication import AdminAuthentication
 from services.modapi.admin.servers import ServerCalls
 from services.modapi.admin.tokens import AdminTokens
 from services.modapi.admin.views import fleet_of
+from services.modapi.dead_letter_retry import intake_of
+from services.modapi.events import EventIntake
 from services.modapi.fleet.view import FleetView
-from services.relay.service.settings import ModApi
+from services.modapi.metrics import ModapiMetrics
+from services.relay.service.settings import ModApi, Settings
 from services.relay.store.client import Store
 
 _SCHEME = HTTPBearer(  # AdminAuthentication checks it
@@ -35,17 +40,26 @@ _TAGS = [
 _ERRORS = (400, 401, 403, 404, 409, 413, 415, 422, 503)
 
 
-def add_api(pages: FastAPI, fleet: FleetView, store: Store, modapi: ModApi) -> None:
+def add_api(
+    pages: FastAPI, fleet: FleetView, store: Store, settings: Settings, metrics: ModapiMetrics
+) -> None:
     """Adds `/api/v1`, and the paths of the version before, to the admin port."""
+    modapi = settings.modapi
+    take_in = partial(intake_of, store, metrics=metrics, limits=settings.limits)
     tokens = AdminTokens(store, modapi.admin_token)
     old = old_api.make_api(fleet.directory, store, _secret(modapi.admin_token))
-    pages.mount(
-        "/api/v1", AdminAuthentication(make_api(fleet, store, modapi, tokens), tokens, problems.response)
-    )
+    api = make_api(fleet, store, modapi, tokens, take_in)
+    pages.mount("/api/v1", AdminAuthentication(api, tokens, problems.response))
     pages.mount("/api", AdminAuthentication(old, tokens, old_api.refusal))
 
 
-def make_api(fleet: FleetView, store: Store, modapi: ModApi, tokens: AdminTokens) -> FastAPI:
+def make_api(
+    fleet: FleetView,
+    store: Store,
+    modapi: ModApi,
+    tokens: AdminTokens,
+    take_in: Callable[[str], EventIntake],
+) -> FastAPI:
     """The application behind `/api/v1`."""
     api = FastAPI(
         title="dayz-relay admin API",
@@ -59,7 +73,7 @@ def make_api(fleet: FleetView, store: Store, modapi: ModApi, tokens: AdminTokens
         generate_unique_id_function=_operation_id,
     )
     api.include_router(ServerCalls(fleet, modapi, _secret(modapi.admin_token)).router())
-    api.include_router(ActivityCalls(fleet, store).router())
+    api.include_router(ActivityCalls(fleet, store, take_in).router())
     api.include_router(_fleet_calls(fleet, store))
     api.include_router(_token_calls(tokens))
     problems.add_handlers(api)

@@ -38,10 +38,11 @@ FILE = Instance(
 def client(store: Store, token: str | None) -> tuple[httpx.AsyncClient, Directory]:
     """A client with the right token, of an API whose token is `token`."""
     modapi = ModApi(admin_token=SecretStr(token) if token else None)
-    directory = Directory(Settings(instances=(FILE,), modapi=modapi), None, {}, store, lambda _: None)
-    faults = ModapiMetrics(CollectorRegistry()).service.faults
+    settings = Settings(instances=(FILE,), modapi=modapi)
+    directory = Directory(settings, None, {}, store, lambda _: None)
+    metrics = ModapiMetrics(CollectorRegistry())
     pages = FastAPI(openapi_url=None)
-    add_api(pages, FleetView(directory, store, modapi, faults), store, modapi)
+    add_api(pages, FleetView(directory, store, modapi, metrics.service.faults), store, settings, metrics)
     headers = {"authorization": f"Bearer {TOKEN}"}
     transport = httpx.ASGITransport(pages)
     return httpx.AsyncClient(transport=transport, base_url="http://admin", headers=headers), directory

@@ -66,6 +66,24 @@ async def test_dead_letters_are_listed_in_pages_shown_and_dropped(
     assert (await api.get(f"{SERVER}/dead-letters")).json()["dead_letters"] == []
 
 
+async def test_a_dead_letter_that_can_be_read_now_is_taken_in_again(
+    api: httpx.AsyncClient, store: Store
+) -> None:
+    await store.send("DEL", KEYS.dead, KEYS.events, KEYS.intake)
+    good, bad = orjson.dumps({"type": "log", "msg": "now it can be read"}), b'{"type": "unheard-of"}'
+    id = await add_dead_letter(store, good)
+    retried = (await api.post(f"{SERVER}/dead-letters/{id}/retry")).json()
+    assert retried == {"outcome": "taken", "text": "it is on its way to Takaro"}
+    assert await store.send("XLEN", KEYS.events) == 1
+    again = await api.post(f"{SERVER}/dead-letters/{id}/retry")
+    assert (again.status_code, again.json()["code"]) == (404, "dead_letter_not_found")
+    for raw in (good, bad, b""):
+        await add_dead_letter(store, raw)
+    counts = (await api.post(f"{SERVER}/dead-letters/retry")).json()["counts"]
+    await store.send("DEL", KEYS.dead, KEYS.events, KEYS.intake)
+    assert counts == {"taken": 1, "dead_again": 1, "not_possible": 1}
+
+
 async def test_of_a_server_that_is_not_there_nothing_is_shown(api: httpx.AsyncClient) -> None:
     for path in ("players", "minutes", "dead-letters", "dead-letters/1-1"):
         answer = await api.get(f"/api/v1/servers/nobody/{path}")
