@@ -9,11 +9,12 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 from urllib.parse import urlencode
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from services.modapi.admin.models import NewServer
 from services.modapi.dead_letter_retry import repeat
 from services.modapi.events import EventIntake
 from services.modapi.fleet.rows import ServerRow
@@ -28,22 +29,11 @@ from services.relay.instances.once import Once
 from services.relay.instances.records import InstanceUpdate
 from services.relay.protocol.errors import InstanceConflict
 from services.relay.service.settings import Settings
-from services.relay.service.settings_values import DisplayName, Slug, Token
 from services.relay.store.client import Store
 from services.relay.store.event_stream import MAX_DEAD_EVENTS
 
 ID = re.compile(r"\d{1,15}-\d{1,10}")
 MAX_MESSAGE_CHARS = 500
-
-
-class AddForm(BaseModel):
-    """The fields of the form that adds a server."""
-
-    model_config = ConfigDict(hide_input_in_errors=True)
-
-    name: DisplayName
-    slug: Slug
-    registration_token: Token | None
 
 
 class ShowPage(Protocol):
@@ -76,7 +66,7 @@ class Forms:
         form = await self._access.form(request, reader)
         fields = {name: form.get(name, "").strip() for name in ("name", "slug", "registration_token")}
         try:
-            new = AddForm(
+            new = NewServer(
                 name=fields["name"],
                 slug=fields["slug"] or slug_of(fields["name"]),
                 registration_token=fields["registration_token"] or None,  # type: ignore[arg-type]
@@ -91,7 +81,6 @@ class Forms:
             return await show_form(request, reader, problem=_problem(error), fields=fields, status=422)
         except InstanceConflict as error:
             return await show_form(request, reader, problem=str(error), fields=fields, status=409)
-        await self._live.until_known(new.slug)
         config = self._config(issued.mod_key)
         return await show(request, reader, slug=new.slug, config=config, notice=server.ADDED)
 
@@ -99,9 +88,9 @@ class Forms:
         """Disables or enables a server, replaces its mod key, shows its mod's config, or sends a message."""
         form = await self._access.form(request, reader)
         slug, verb = request.path_params["slug"], request.path_params["verb"]
-        row = (await self._live.fleet_view.rows()).get(slug)
-        if row is None or verb not in ("disable", "enable", "rotate", "config", "say"):
-            raise HTTPException(404, "There is no such server.")
+        if verb not in ("disable", "enable", "rotate", "config", "say"):
+            raise HTTPException(404, "There is no such form.")
+        row = await self._live.fleet_view.row(slug)
         try:
             if verb in ("disable", "enable"):
                 await self._registry.patch(slug, InstanceUpdate(disabled=verb == "disable"))

@@ -51,9 +51,6 @@ DEAD_LETTERS_EVERY = 2
 PLAYERS_EVERY = 3
 """Charts, dead letters and players are read with each such number of looks."""
 
-KNOWN_WITHIN_S = 5.0
-LOOK_EVERY_S = 0.1
-
 _ALIVE = b"event: alive\ndata:\n\n"
 _AWAY = b"event: away\ndata:\n\n"
 _COMMENT = b":\n\n"
@@ -159,13 +156,6 @@ class LivePages:
             if in_setup:
                 found["checklist"] = server.checklist(row, minutes)
         return found
-
-    async def until_known(self, slug: str) -> None:
-        """Waits until a server that was just added is among the rows. Raises StoreError."""
-        for _ in range(round(KNOWN_WITHIN_S / LOOK_EVERY_S)):
-            if slug in await self.fleet_view.rows():
-                return
-            await asyncio.sleep(LOOK_EVERY_S)
 
     def _activity(self, slug: str) -> list[ActivityEntry]:
         """What is known of the latest activity: the first reader gets it a second later."""

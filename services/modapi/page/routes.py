@@ -20,7 +20,7 @@ from services.modapi.page.access import PageAccess, Protected, Reader, form_of, 
 from services.modapi.page.forms import ID, Forms, new_once
 from services.modapi.page.live import LivePages
 from services.modapi.page.view import View
-from services.relay.protocol.errors import StoreError
+from services.relay.protocol.errors import NoSuchInstance, StoreError
 from services.relay.service.settings import ModApi, Settings
 from services.relay.service.settings_values import is_loopback
 from services.relay.store.client import Store
@@ -72,7 +72,11 @@ class StatusPage:
             Route("/logout", for_readers(self._logout), methods=["POST"]),
             Route("/assets/{version}/{name}", _asset),
         ]
-        handlers: dict[Any, Any] = {StoreError: _store_away, HTTPException: _refused}
+        handlers: dict[Any, Any] = {
+            StoreError: _store_away,
+            NoSuchInstance: _no_such_server,
+            HTTPException: _refused,
+        }
         return self._access.protect(Starlette(routes=routes, exception_handlers=handlers))
 
     # Pages
@@ -80,7 +84,7 @@ class StatusPage:
     async def _fleet(self, request: Request, reader: Reader) -> Response:
         view = View.of(request.query_params)
         rows, fragments = await self._live.fleet(view)
-        if not rows:
+        if not rows and not await self._live.fleet_view.directory.current():
             return await self._add_form(request, reader, first=True)
         return _html(
             "fleet",
@@ -98,7 +102,7 @@ class StatusPage:
         self, request: Request, reader: Reader, *, slug: str = "", status: int = 200, **values: str
     ) -> Response:
         """The page of one server; after a form with its outcome: `config`, `notice`, `problem`."""
-        row = await self._row(slug or request.path_params["slug"])
+        row = await self._live.fleet_view.row(slug or request.path_params["slug"])
         before = _before(request)
         outcome = {"config": "", "notice": server.notice(request.query_params), "problem": "", **values}
         return _html(
@@ -135,12 +139,6 @@ class StatusPage:
         words = f"{len(uplinks)} uplink{'s' * (len(uplinks) != 1)}"
         return {"version": rendering.VERSION, "uplinks": words, "store": self._store.summary()}
 
-    async def _row(self, slug: str) -> ServerRow:
-        row = (await self._live.fleet_view.rows()).get(slug)
-        if row is None:
-            raise HTTPException(404, "There is no such server.")
-        return row
-
     # Changes, as server-sent events
 
     async def _fleet_changes(self, request: Request, reader: Reader) -> Response:
@@ -148,7 +146,7 @@ class StatusPage:
         return self._stream(request, self._live.fleet_changes(view, reader.until_s))
 
     async def _server_changes(self, request: Request, reader: Reader) -> Response:
-        row = await self._row(request.path_params["slug"])
+        row = await self._live.fleet_view.row(request.path_params["slug"])
         changes = self._live.server_changes(row.slug, reader.form_key, _before(request), reader.until_s)
         return self._stream(request, changes)
 
@@ -213,6 +211,10 @@ def _login_page(problem: str, next: str, status: int = 200) -> Response:
 async def _store_away(_: Request, error: Exception) -> Response:
     text = f"{error}. Load this page again in a moment."
     return Response(rendering.page("refusal", "Redis is away", text=text), 503, media_type="text/html")
+
+
+async def _no_such_server(request: Request, _: Exception) -> Response:
+    return await _refused(request, HTTPException(404, "There is no such server."))
 
 
 async def _refused(_: Request, error: Exception) -> Response:

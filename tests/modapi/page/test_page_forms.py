@@ -43,7 +43,11 @@ async def test_an_empty_relay_shows_one_card_that_connects_the_first_server(stor
         assert config_of(answer.text)["TakaroApiUrl"].startswith("http://127.0.0.1:8088/k/")
         for step in ("mod has called", "accepted the registration token", "Linked", "first event"):
             assert step in answer.text, step
-        assert "not yet" in answer.text and "Send a message" in (await client.get("/")).text
+        assert "not yet" in answer.text
+        assert "Connect your first server" not in (await client.get("/")).text
+        async with asyncio.timeout(10):
+            while "Send a message" not in (await client.get("/")).text:
+                await asyncio.sleep(0.1)
     await forget(store, slug)
 
 
