@@ -1,9 +1,9 @@
-"""Writes what comes from tables in the code: parts of services/ARCHITECTURE.md, the pages of all
-commands, metrics and settings, the dashboards. `make docs` runs it."""
+"""Writes what comes from tables in the code: parts of services/ARCHITECTURE.md, the pages of the
+API, of all commands, metrics and settings, the dashboards. `make docs` runs it."""
 
 from pathlib import Path
 
-from docs import commands, dashboards, metrics, settings
+from docs import api, commands, dashboards, metrics, settings
 from services.modapi.dialect.events import EVENT_MAPPERS
 from services.modapi.dialect.flatten import FLATTENERS
 from services.modapi.dialect.results import RESULT_MAPPERS
@@ -70,6 +70,7 @@ def written(page: str) -> str:
 
 if __name__ == "__main__":
     PAGE.write_text(written(PAGE.read_text()))
+    api.PAGE.write_text(api.page())
     commands.PAGE.write_text(commands.page())
     metrics.PAGE.write_text(metrics.page())
     settings.PAGE.write_text(settings.page())

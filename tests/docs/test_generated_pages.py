@@ -2,7 +2,7 @@
 
 import re
 
-from docs import commands, metrics, settings
+from docs import api, commands, metrics, settings
 from services.relay.service.settings import KEYS
 from tests.docs.pages import ROOT, rows
 
@@ -15,6 +15,7 @@ def test_the_page_of_settings_is_up_to_date() -> None:
 
 def test_the_page_of_commands_is_up_to_date() -> None:
     assert commands.PAGE.read_text(encoding="utf-8") == commands.page(), "run `make docs`"
+    assert api.PAGE.read_text(encoding="utf-8") == api.page(), "run `make docs`"
 
 
 def test_the_page_of_metrics_is_up_to_date() -> None:

@@ -1,26 +1,23 @@
-"""The calls about what happens on a server: its players, its last hour, its dead letters."""
+"""The calls about what happens on a server: its players, events, commands, messages, its last hour."""
 
-from collections import Counter
-from collections.abc import Callable
 from datetime import UTC, datetime
-from enum import StrEnum, unique
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from services.modapi.admin.problems import ApiError, ErrorCode
-from services.modapi.dead_letter_retry import Repeated, repeat
-from services.modapi.events import EventIntake
+from services.modapi.admin.models import Body
+from services.modapi.fleet.recent_activity import is_write
 from services.modapi.fleet.view import FleetView
-from services.relay.instances.dead_letters import DeadLetter, DeadLetters
+from services.relay.instances.activity import ActivityEntry
+from services.relay.instances.messages import MAX_MESSAGE_CHARS, send_message
 from services.relay.instances.minutes import read_minutes
 from services.relay.instances.players import online_players
 from services.relay.store.client import Store
-from services.relay.store.event_stream import MAX_DEAD_EVENTS
 
-_ID = r"^[0-9]{1,15}-[0-9]{1,10}$"
-DeadLetterId = Annotated[str, Path(pattern=_ID, examples=["1796020893123-0"])]
+MAX_ENTRIES = 100
+
+Limit = Annotated[int, Query(ge=1, le=MAX_ENTRIES)]
 
 
 class PlayerPosition(BaseModel):
@@ -64,77 +61,62 @@ class MinuteList(BaseModel):
     minutes: list[MinuteCounts]
 
 
-class DeadLetterInfo(BaseModel):
-    """An event that cannot be delivered. Players may have written the text in it."""
+class ServerEvent(BaseModel):
+    """An event of the game and what became of it. Players wrote the text in it."""
 
-    id: str
-    at: datetime
-    reason: str
-    detail: str
-    raw: str = Field(description="what the mod sent, shortened")
-
-
-class DeadLetterList(BaseModel):
-    """Dead letters, the newest first."""
-
-    dead_letters: list[DeadLetterInfo]
-    next_cursor: str | None = Field(description="`before` of the next page; null: there is none")
+    at: datetime = Field(description="when it was accepted, or ended")
+    type: str = Field(examples=["chat-message"])
+    state: str = Field(description="`delivered`, `waiting`, `dead`, `expired` or `refused`")
+    detail: str = Field(description="why it was refused")
+    took_ms: int = Field(description="from its acceptance to Takaro's receipt")
+    data: dict[str, Any] = Field(description="as Takaro gets it")
 
 
-@unique
-class RetryOutcome(StrEnum):
-    """What came of a second try."""
+class EventList(BaseModel):
+    """The last events, the newest first."""
 
-    TAKEN = "taken"  # it is on its way to Takaro, and no dead letter any more
-    DEAD_AGAIN = "dead_again"  # it became a new dead letter
-    NOT_POSSIBLE = "not_possible"  # it stays: Takaro refused it, or not all of it was kept
-    FULL = "full"  # it stays: too many events wait for Takaro
+    events: list[ServerEvent]
 
 
-class RetriedDeadLetter(BaseModel):
-    """What came of the second try of a dead letter."""
+class ServerCommand(BaseModel):
+    """A command that changes the game, and what became of it."""
 
-    outcome: RetryOutcome
-    text: str = Field(description="the same in words", examples=[Repeated.TAKEN.value])
-
-
-class RetriedDeadLetters(BaseModel):
-    """What came of the second try of all dead letters: a number for each outcome."""
-
-    counts: dict[RetryOutcome, int]
+    at: datetime = Field(description="when it ended")
+    action: str = Field(examples=["sendMessage"])
+    state: str = Field(description="`answered`, `refused` by the mod, or why there was no answer")
+    detail: str = Field(description="what the mod said when it refused")
+    took_ms: int
+    arguments: dict[str, Any]
 
 
-class DroppedDeadLetters(BaseModel):
-    """How many dead letters were deleted."""
+class CommandList(BaseModel):
+    """The last commands that have ended, the newest first."""
 
-    dropped: int
+    commands: list[ServerCommand]
+
+
+class NewMessage(Body):
+    """A message to everybody on the server."""
+
+    text: Annotated[str, Field(min_length=1, max_length=MAX_MESSAGE_CHARS, pattern=r"\S")]
 
 
 class ActivityCalls:
-    """The calls. Each raises NoSuchInstance and StoreError. `take_in` makes the intake of a server."""
+    """The calls. Each raises NoSuchInstance, StoreError. At most `most_waiting` commands may wait."""
 
-    def __init__(self, fleet: FleetView, store: Store, take_in: Callable[[str], EventIntake]) -> None:
+    def __init__(self, fleet: FleetView, store: Store, most_waiting: int) -> None:
         self._fleet = fleet
         self._store = store
-        self._take_in = take_in
+        self._most_waiting = most_waiting
 
     def router(self) -> APIRouter:
-        router = APIRouter(prefix="/servers/{slug}")
+        router = APIRouter(prefix="/servers/{slug}", tags=["activity"])
         add = router.add_api_route
-        add("/players", self.list_players, tags=["activity"])
-        add("/minutes", self.list_minutes, tags=["activity"])
-        add("/dead-letters", self.list_dead_letters, tags=["dead letters"])
-        add("/dead-letters", self.drop_all_dead_letters, methods=["DELETE"], tags=["dead letters"])
-        add("/dead-letters/retry", self.retry_all_dead_letters, methods=["POST"], tags=["dead letters"])
-        add("/dead-letters/{id}/retry", self.retry_dead_letter, methods=["POST"], tags=["dead letters"])
-        add("/dead-letters/{id}", self.get_dead_letter, tags=["dead letters"])
-        add(
-            "/dead-letters/{id}",
-            self.drop_dead_letter,
-            methods=["DELETE"],
-            status_code=204,
-            tags=["dead letters"],
-        )
+        add("/players", self.list_players)
+        add("/events", self.list_events)
+        add("/commands", self.list_commands)
+        add("/messages", self.send_message, methods=["POST"])
+        add("/minutes", self.list_minutes)
         return router
 
     async def list_players(self, slug: str) -> PlayerList:
@@ -156,6 +138,41 @@ class ActivityCalls:
             ],
         )
 
+    async def list_events(self, slug: str, limit: Limit = MAX_ENTRIES) -> EventList:
+        """List the last events: those that wait for Takaro, and those that have ended.
+
+        Ended ones are known while somebody looks. The first call may take two seconds.
+        """
+        entries = await self._entries(slug, "event", limit)
+        return EventList(
+            events=[
+                ServerEvent(
+                    at=_moment(entry.at_ms),
+                    type=entry.what,
+                    state=entry.fate,
+                    detail=entry.detail,
+                    took_ms=entry.took_ms,
+                    data=dict(entry.data),
+                )
+                for entry in entries
+            ]
+        )
+
+    async def list_commands(self, slug: str, limit: Limit = MAX_ENTRIES) -> CommandList:
+        """List the last commands that change the game, from Takaro or from this relay."""
+        entries = [entry for entry in await self._entries(slug, "command", limit) if is_write(entry.what)]
+        return CommandList(commands=[_command(entry) for entry in entries])
+
+    async def send_message(self, slug: str, message: NewMessage) -> ServerCommand:
+        """Send a message to everybody on the server, and wait for what becomes of it: up to ten seconds."""
+        await self._fleet.row(slug)
+        return _command(await send_message(self._store, slug, message.text.strip(), self._most_waiting))
+
+    async def _entries(self, slug: str, kind: str, limit: int) -> list[ActivityEntry]:
+        row = await self._fleet.row(slug)
+        entries = [entry for entry in await self._fleet.recent.known(slug, row.facts) if entry.kind == kind]
+        return sorted(entries, key=lambda entry: entry.at_ms, reverse=True)[:limit]
+
     async def list_minutes(self, slug: str) -> MinuteList:
         """Show the last hour, minute by minute."""
         row = await self._fleet.row(slug)
@@ -174,72 +191,17 @@ class ActivityCalls:
             ]
         )
 
-    async def list_dead_letters(
-        self,
-        slug: str,
-        limit: Annotated[int, Query(ge=1, le=MAX_DEAD_EVENTS)] = 50,
-        before: Annotated[
-            str | None, Query(pattern=_ID, description="`next_cursor` of the page before")
-        ] = None,
-    ) -> DeadLetterList:
-        """List the events that cannot be delivered."""
-        await self._fleet.row(slug)
-        found = await DeadLetters(self._store, slug).newest(limit + 1, before or "")
-        return DeadLetterList(
-            dead_letters=[_info(letter) for letter in found[:limit]],
-            next_cursor=found[limit - 1].id if len(found) > limit else None,
-        )
 
-    async def get_dead_letter(self, slug: str, id: DeadLetterId) -> DeadLetterInfo:
-        """Show one dead letter."""
-        await self._fleet.row(slug)
-        letter = await DeadLetters(self._store, slug).get(id)
-        if letter is None:
-            raise _not_found(id)
-        return _info(letter)
-
-    async def retry_dead_letter(self, slug: str, id: DeadLetterId) -> RetriedDeadLetter:
-        """Try a dead letter again, as after an update of the relay. A repeat of the call is safe."""
-        await self._fleet.row(slug)
-        repeated = await repeat(DeadLetters(self._store, slug), self._take_in(slug), id)
-        if repeated is Repeated.GONE:
-            raise _not_found(id)
-        return RetriedDeadLetter(outcome=RetryOutcome[repeated.name], text=repeated.value)
-
-    async def retry_all_dead_letters(self, slug: str) -> RetriedDeadLetters:
-        """Try all dead letters again that there are now, in the order in which they came."""
-        await self._fleet.row(slug)
-        letters, intake = DeadLetters(self._store, slug), self._take_in(slug)
-        counts: Counter[RetryOutcome] = Counter()
-        for letter in reversed(await letters.newest(MAX_DEAD_EVENTS)):
-            repeated = await repeat(letters, intake, letter.id)
-            if repeated is not Repeated.GONE:
-                counts[RetryOutcome[repeated.name]] += 1
-        return RetriedDeadLetters(counts=counts)
-
-    async def drop_dead_letter(self, slug: str, id: DeadLetterId) -> None:
-        """Delete a dead letter."""
-        await self._fleet.row(slug)
-        if not await DeadLetters(self._store, slug).drop(id):
-            raise _not_found(id)
-
-    async def drop_all_dead_letters(self, slug: str) -> DroppedDeadLetters:
-        """Delete all dead letters that there are now."""
-        await self._fleet.row(slug)
-        letters = DeadLetters(self._store, slug)
-        dropped = [await letters.drop(letter.id) for letter in await letters.newest(MAX_DEAD_EVENTS)]
-        return DroppedDeadLetters(dropped=sum(dropped))
-
-
-def _info(letter: DeadLetter) -> DeadLetterInfo:
-    return DeadLetterInfo(
-        id=letter.id,
-        at=datetime.fromtimestamp(letter.at_ms / 1000, UTC),
-        reason=letter.reason,
-        detail=letter.detail,
-        raw=letter.raw.decode(errors="replace"),
+def _command(entry: ActivityEntry) -> ServerCommand:
+    return ServerCommand(
+        at=_moment(entry.at_ms),
+        action=entry.what,
+        state=entry.fate,
+        detail=entry.detail,
+        took_ms=entry.took_ms,
+        arguments=dict(entry.data),
     )
 
 
-def _not_found(id: str) -> ApiError:
-    return ApiError(ErrorCode.DEAD_LETTER_NOT_FOUND, f"there is no dead letter {id}")
+def _moment(at_ms: int) -> datetime:
+    return datetime.fromtimestamp(at_ms / 1000, UTC)

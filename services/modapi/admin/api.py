@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from services.modapi.admin import models, old_api, problems
 from services.modapi.admin.activity import ActivityCalls
 from services.modapi.admin.authentication import AdminAuthentication
+from services.modapi.admin.dead_letters import DeadLetterCalls
 from services.modapi.admin.servers import ServerCalls
 from services.modapi.admin.tokens import AdminTokens
 from services.modapi.admin.views import fleet_of
@@ -24,7 +25,7 @@ from services.modapi.dead_letter_retry import intake_of
 from services.modapi.events import EventIntake
 from services.modapi.fleet.view import FleetView
 from services.modapi.metrics import ModapiMetrics
-from services.relay.service.settings import ModApi, Settings
+from services.relay.service.settings import Settings
 from services.relay.store.client import Store
 
 _SCHEME = HTTPBearer(  # AdminAuthentication checks it
@@ -48,7 +49,7 @@ def add_api(
     take_in = partial(intake_of, store, metrics=metrics, limits=settings.limits)
     tokens = AdminTokens(store, modapi.admin_token)
     old = old_api.make_api(fleet.directory, store, _secret(modapi.admin_token))
-    api = make_api(fleet, store, modapi, tokens, take_in)
+    api = make_api(fleet, store, settings, tokens, take_in)
     pages.mount("/api/v1", AdminAuthentication(api, tokens, problems.response))
     pages.mount("/api", AdminAuthentication(old, tokens, old_api.refusal))
 
@@ -56,7 +57,7 @@ def add_api(
 def make_api(
     fleet: FleetView,
     store: Store,
-    modapi: ModApi,
+    settings: Settings,
     tokens: AdminTokens,
     take_in: Callable[[str], EventIntake],
 ) -> FastAPI:
@@ -72,8 +73,9 @@ def make_api(
         responses={status: {"model": problems.ApiProblem} for status in _ERRORS},
         generate_unique_id_function=_operation_id,
     )
-    api.include_router(ServerCalls(fleet, modapi, _secret(modapi.admin_token)).router())
-    api.include_router(ActivityCalls(fleet, store, take_in).router())
+    api.include_router(ServerCalls(fleet, settings.modapi, _secret(settings.modapi.admin_token)).router())
+    api.include_router(ActivityCalls(fleet, store, settings.limits.open_commands).router())
+    api.include_router(DeadLetterCalls(fleet, store, take_in).router())
     api.include_router(_fleet_calls(fleet, store))
     api.include_router(_token_calls(tokens))
     problems.add_handlers(api)

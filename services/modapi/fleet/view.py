@@ -5,6 +5,7 @@ import logging
 import math
 import time
 
+from services.modapi.fleet.recent_activity import RecentActivity
 from services.modapi.fleet.rows import ServerRow, level
 from services.relay.instances.diagnosis import Problem, diagnose, wrong_keys
 from services.relay.instances.directory import Directory
@@ -33,6 +34,7 @@ class FleetView:
         """What may concern any of the servers, as of the last `rows`."""
         self._faults = faults
         self.directory = directory
+        self.recent = RecentActivity(store, faults)
         self._store = store
         self._unknown_calls = UnknownKeyCalls(store)
         self._modapi = modapi

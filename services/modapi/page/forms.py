@@ -23,7 +23,7 @@ from services.modapi.page.access import PageAccess, Reader, own_path
 from services.modapi.page.live import LivePages
 from services.relay.instances.dead_letters import DeadLetters
 from services.relay.instances.directory import Directory
-from services.relay.instances.messages import send_message
+from services.relay.instances.messages import MAX_MESSAGE_CHARS, send_message
 from services.relay.instances.mod_config import mod_config, mod_url
 from services.relay.instances.once import Once
 from services.relay.instances.records import InstanceUpdate
@@ -33,7 +33,6 @@ from services.relay.store.client import Store
 from services.relay.store.event_stream import MAX_DEAD_EVENTS
 
 ID = re.compile(r"\d{1,15}-\d{1,10}")
-MAX_MESSAGE_CHARS = 500
 
 
 class ShowPage(Protocol):

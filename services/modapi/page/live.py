@@ -7,7 +7,6 @@ import contextlib
 import logging
 import math
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 import orjson
@@ -18,33 +17,18 @@ from services.modapi.fleet.view import FleetView
 from services.modapi.page import fleet, server
 from services.modapi.page.rendering import Fragments, render
 from services.modapi.page.view import View
-from services.relay.instances.accepted import accepted, undelivered
-from services.relay.instances.activity import REMEMBERED, ActivityEntry, watch
 from services.relay.instances.dead_letters import DeadLetters
 from services.relay.instances.minutes import read_minutes
 from services.relay.instances.players import online_players
-from services.relay.instances.state import InstanceState
 from services.relay.protocol.errors import StoreError
 from services.relay.service.faults import FaultKind, OwnFaults
-from services.relay.service.lifecycle import cancelled
-from services.relay.service.logs import InstanceLogger
 from services.relay.store.client import Store
 
 FRESH_S = 1.0
 """Time between two looks at Redis."""
 
-AT_ONCE = 50
-"""Number of instances to read in one go: the answers of 1,000 would hold up the loop for 50 ms."""
-
 ALIVE_EVERY_S = 5.0
 """Longest silence of a stream: page.js takes what it shows for old after QUIET_MS."""
-
-CLEAR_UP_EVERY_S = 5.0
-KEPT_S = 15.0
-"""How long the activity of a server is watched after the last reader has looked."""
-
-MOST_WATCHED = 100
-"""Number of servers whose activity is watched at once."""
 
 CHARTS_EVERY = 15
 DEAD_LETTERS_EVERY = 2
@@ -58,41 +42,6 @@ _COMMENT = b":\n\n"
 logger = logging.getLogger(__name__)
 
 
-class WatchedActivity:
-    """Events and commands of one server since somebody looks at it. Reads are left out: they are too many."""
-
-    def __init__(self, store: Store, slug: str, faults: OwnFaults) -> None:
-        self.used_s = time.monotonic()
-        self._events: deque[ActivityEntry] = deque(maxlen=REMEMBERED)
-        self._commands: deque[ActivityEntry] = deque(maxlen=REMEMBERED)
-        self._state = InstanceState(store, slug)
-        self._watching = asyncio.create_task(
-            faults.kept_going(InstanceLogger(logger, slug), lambda: self._watch(store, slug))
-        )
-
-    @property
-    def entries(self) -> list[ActivityEntry]:
-        return [*self._events, *self._commands]
-
-    async def _watch(self, store: Store, slug: str) -> None:
-        async for entries in watch(store, slug):
-            for entry in entries:
-                if entry.kind == "event":
-                    self._events.append(entry)
-                elif server.is_write(entry.what):
-                    self._commands.append(await self._with_player_name(entry))
-
-    async def _with_player_name(self, command: ActivityEntry) -> ActivityEntry:
-        game_id = command.data.get("gameId") or command.data.get("recipient")
-        with contextlib.suppress(StoreError):
-            if game_id and (player := await self._state.player(game_id)):
-                return command._replace(data={"player": player.get("name"), **command.data})
-        return command
-
-    async def close(self) -> None:
-        await cancelled(self._watching)
-
-
 class LivePages:
     """What the pages of all readers show, and the streams that keep them fresh."""
 
@@ -101,24 +50,14 @@ class LivePages:
         self._faults = faults
         self.streams = 0
         self._store = store
-        self._watched: dict[str, WatchedActivity] = {}
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
-        """Stops to watch servers that nobody looks at. Never returns; cancelled, it ends all streams."""
+        """Watches the servers that somebody looks at. Never returns; cancelled, it ends all streams."""
         try:
-            await self._faults.kept_going(logger, self._clear_up)
+            await self.fleet_view.recent.run()
         finally:
             self._stopping.set()
-            for watched in list(self._watched.values()):
-                await watched.close()
-
-    async def _clear_up(self) -> None:
-        while True:
-            await asyncio.sleep(CLEAR_UP_EVERY_S)
-            left_s = time.monotonic() - KEPT_S
-            for slug in [slug for slug, watched in self._watched.items() if watched.used_s < left_s]:
-                await self._watched.pop(slug).close()
 
     def notes(self) -> Markup:
         """What concerns the relay as a whole: how relay.toml differs from the settings in force, and what may
@@ -139,9 +78,7 @@ class LivePages:
     async def server(self, row: ServerRow, form_key: str, before: str, turn: int = 0) -> Fragments:
         """The parts of the page of one server, at the `turn` of a stream all that are due. Raises
         StoreError."""
-        waits = await accepted(self._store, row.slug, row.facts)
-        ended = self._activity(row.slug)
-        entries = [*ended, *undelivered(waits, ended)]
+        entries = await self.fleet_view.recent.now(row.slug, row.facts)
         found = {"notes": self.notes(), "facts": server.facts(row), **server.activity(entries)}
         if turn % DEAD_LETTERS_EVERY == 0:
             letters = await DeadLetters(self._store, row.slug).newest(server.DEAD_LETTERS, before)
@@ -156,16 +93,6 @@ class LivePages:
             if in_setup:
                 found["checklist"] = server.checklist(row, minutes)
         return found
-
-    def _activity(self, slug: str) -> list[ActivityEntry]:
-        """What is known of the latest activity: the first reader gets it a second later."""
-        watched = self._watched.get(slug)
-        if watched is None:
-            if len(self._watched) >= MOST_WATCHED or self._stopping.is_set():
-                return []
-            watched = self._watched[slug] = WatchedActivity(self._store, slug, self._faults)
-        watched.used_s = time.monotonic()
-        return watched.entries
 
     def fleet_changes(self, view: View, until_s: float) -> AsyncIterator[bytes]:
         """The changes of the page of all servers, until `until_s` on the wall clock."""

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
+from services.modapi.fleet.recent_activity import is_write
 from services.modapi.fleet.rows import ServerRow
 from services.modapi.page.chart import charts
 from services.modapi.page.rendering import Fragments, render
@@ -17,7 +18,6 @@ from services.relay.instances.minutes import Minute
 from services.relay.instances.mod_config import listens_everywhere, mod_config, mod_url
 from services.relay.instances.players import OnlinePlayers
 from services.relay.protocol.link_states import LinkState
-from services.relay.protocol.vocabulary import ACTION_RULES, Action, ActionKind
 from services.relay.service.settings import ModApi
 
 SHOWN = 50
@@ -156,10 +156,6 @@ def setup(row: ServerRow, modapi: ModApi) -> dict[str, Any]:
         "listens_everywhere": listens_everywhere(modapi),
         "host": modapi.host,
     }
-
-
-def is_write(action: str) -> bool:
-    return action in ACTION_RULES and ACTION_RULES[Action(action)].kind is ActionKind.WRITE
 
 
 def _newest(entries: Iterable[ActivityEntry]) -> list[ActivityEntry]:

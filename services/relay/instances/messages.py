@@ -11,6 +11,8 @@ from services.relay.protocol.vocabulary import ANSWER_WITHIN_S, HAND_OUT_WITHIN_
 from services.relay.store.client import Store
 from services.relay.store.command_stream import CommandStream
 
+MAX_MESSAGE_CHARS = 500
+
 LOOK_EVERY_S = 0.1
 READ_RESULTS = 200
 

@@ -52,7 +52,8 @@ def client(store: Store, token: str | None) -> tuple[httpx.AsyncClient, Director
 async def made(store: Store) -> AsyncIterator[tuple[httpx.AsyncClient, Directory]]:
     for key in (INSTANCES, INSTANCES_IDENTITIES, INSTANCES_VERSION, INSTANCES_REMOVALS, ADMIN_TOKENS):
         await store.send("DEL", key)
-    await store.send("UNLINK", *astuple(keys_of("one")))
+    for slug in ("one", FILE.slug):
+        await store.send("UNLINK", *astuple(keys_of(slug)))
     api, directory = client(store, TOKEN)
     async with api:
         yield api, directory

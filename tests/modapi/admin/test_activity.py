@@ -1,12 +1,18 @@
-"""The calls about what happens on a server: players, the last hour, dead letters."""
+"""The calls about what happens on a server: players, events, commands, messages, dead letters."""
 
+import asyncio
 import time
 
 import httpx
 import orjson
 
+from services.relay.instances.activity import ActivityEntry, ActivityFeed
 from services.relay.protocol.keys import keys_of
+from services.relay.protocol.records import Outcome
+from services.relay.service.lifecycle import cancelled
 from services.relay.store.client import Store
+from services.relay.store.command_stream import CommandStream
+from services.relay.store.leases import Lease
 from tests.modapi.admin.conftest import FILE
 
 SERVER = f"/api/v1/servers/{FILE.slug}"
@@ -39,6 +45,55 @@ async def test_players_are_listed_by_name_with_their_last_position(
 async def test_a_mod_that_never_reported_its_players_has_none(api: httpx.AsyncClient, store: Store) -> None:
     await store.send("DEL", KEYS.mirror)
     assert (await api.get(f"{SERVER}/players")).json() == {"age_s": None, "players": []}
+
+
+async def test_what_has_ended_is_listed_once_its_owner_has_heard_that_somebody_looks(
+    api: httpx.AsyncClient, store: Store
+) -> None:
+    lease, owner = Lease(store, FILE.slug, "uplink-1"), ActivityFeed(store, FILE.slug)
+    await lease.renew()
+    owner.watched("somebody")
+
+    async def publish() -> None:
+        while True:
+            owner.events(2, lambda: (chat(number) for number in range(2)))
+            owner.command(ActivityEntry("command", 7, "kickPlayer", {"gameId": "1"}, "refused", 5, "no"))
+            owner.command(ActivityEntry("command", 8, "getPlayers", {}, "answered", 5))
+            await asyncio.sleep(0.05)
+
+    publishing = asyncio.create_task(publish())
+    async with asyncio.timeout(10):
+        while not (events := (await api.get(f"{SERVER}/events?limit=1")).json()["events"]):
+            pass
+        commands = (await api.get(f"{SERVER}/commands?limit=1")).json()["commands"]
+    await cancelled(publishing)
+    await lease.release()
+    [event], [command] = events, commands
+    assert (event["type"], event["state"], event["data"]["msg"]) == ("chat-message", "delivered", "1")
+    assert (command["action"], command["state"], command["detail"]) == ("kickPlayer", "refused", "no")
+    assert command["arguments"] == {"gameId": "1"}
+
+
+def chat(number: int) -> ActivityEntry:
+    return ActivityEntry("event", 1_000 + number, "chat-message", {"msg": str(number)}, "delivered", 7)
+
+
+async def test_a_message_reaches_the_game_and_its_end_is_told(api: httpx.AsyncClient, store: Store) -> None:
+    commands = CommandStream(store, FILE.slug)
+
+    async def answer() -> None:
+        while not (taken := await commands.take()):
+            await asyncio.sleep(0.02)
+        assert taken[0].args == {"message": "Restart in five minutes"}
+        await commands.complete(taken[0].operation_id, Outcome(), {})
+
+    answering = asyncio.create_task(answer())
+    async with asyncio.timeout(10):
+        sent = await api.post(f"{SERVER}/messages", json={"text": " Restart in five minutes "})
+        await answering
+    assert (sent.status_code, sent.json()["state"]) == (200, "answered")
+    assert (await api.post(f"{SERVER}/messages", json={"text": "  "})).status_code == 422
+    assert (await api.post("/api/v1/servers/nobody/messages", json={"text": "x"})).status_code == 404
 
 
 async def test_the_last_hour_has_sixty_minutes(api: httpx.AsyncClient) -> None:

@@ -16,11 +16,11 @@ from itsdangerous import TimestampSigner
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
+from services.modapi.fleet.recent_activity import WatchedActivity
 from services.modapi.fleet.view import FleetView
 from services.modapi.metrics import ModapiMetrics
 from services.modapi.page import server
 from services.modapi.page.access import SESSION_S
-from services.modapi.page.live import WatchedActivity
 from services.modapi.page.routes import add_page
 from services.relay.instances import diagnosis
 from services.relay.instances.activity import ActivityEntry, ActivityFeed

@@ -1,0 +1,115 @@
+"""docs/api.md: every call and object of the admin API, from its OpenAPI description."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from services.modapi.admin.api import make_api
+from services.modapi.admin.problems import STATUS
+from services.modapi.admin.tokens import AdminTokens
+from services.modapi.events import EventIntake
+from services.modapi.fleet.view import FleetView
+from services.relay.instances.directory import Directory
+from services.relay.service.faults import OwnFaults
+from services.relay.service.settings import Settings
+from services.relay.store.client import Store
+
+PAGE = Path(__file__).parent / "api.md"
+
+HEAD = """\
+# The admin API
+
+`make docs` writes this page from the API's own description, which a running relay shows at
+`/api/v1/openapi.json` (OpenAPI 3.1): generate a client from that. All paths here follow `/api/v1` on the
+admin port of `modapi`. [By the admin API](connect.md#by-the-admin-api) has examples.
+
+Each call needs a token as `Authorization: Bearer …`: `admin_token` of `[modapi]`, or one that `create_token`
+has made. Bodies are JSON with `Content-Type: application/json`.
+"""
+
+ERRORS = """\
+## Errors
+
+`application/problem+json` (RFC 9457): `type`, `title`, `status`, `detail` for people, and `code` for
+programs. A code keeps its meaning.
+
+| code | status |
+|---|---|
+"""
+
+
+def description() -> dict[str, Any]:
+    """The OpenAPI description, without a running relay."""
+    settings, store = Settings(), Store("redis://localhost", opened=False)
+    directory = Directory(settings, None, {}, store, lambda _: None)
+    fleet = FleetView(directory, store, settings.modapi, OwnFaults())
+    api = make_api(fleet, store, settings, AdminTokens(store, None), _no_intake)
+    return api.openapi()
+
+
+def _no_intake(slug: str) -> EventIntake:
+    raise AssertionError("no call is made")
+
+
+def page() -> str:
+    """The whole page."""
+    api = description()
+    return "".join([HEAD, *_calls(api), *_objects(api), ERRORS, *_errors()])
+
+
+def _calls(api: dict[str, Any]) -> Iterator[str]:
+    for tag in api["tags"]:
+        yield f"\n## {tag['name'].capitalize()}\n\n{tag['description']}\n\n"
+        yield "| call | operation | takes | gives | what it does |\n|---|---|---|---|---|\n"
+        for path, verbs in api["paths"].items():
+            for verb, call in verbs.items():
+                if call["tags"] == [tag["name"]]:
+                    cells = f"`{verb.upper()} {path}`", f"`{call['operationId']}`", *_takes_and_gives(call)
+                    yield f"| {' | '.join(cells)} | {' '.join(call['description'].split())} |\n"
+
+
+def _takes_and_gives(call: dict[str, Any]) -> tuple[str, str]:
+    body = _name(call.get("requestBody"))
+    query = [f"`{one['name']}`" for one in call.get("parameters", []) if one["in"] == "query"]
+    answer = next(answer for status, answer in call["responses"].items() if status[0] == "2")
+    return ", ".join(filter(None, [body, *query])), _name(answer)
+
+
+def _objects(api: dict[str, Any]) -> Iterator[str]:
+    yield "\n## Objects\n"
+    for name, schema in sorted(api["components"]["schemas"].items()):
+        text = " ".join(schema.get("description", "").split())
+        if "enum" in schema:
+            values = ", ".join(f"`{value}`" for value in schema["enum"])
+            yield f"\n### {name}\n\n{text}\n\nOne of {values}.\n"
+        elif name not in ("HTTPValidationError", "ValidationError"):
+            required = schema.get("required", [])
+            yield f"\n### {name}\n\n{text}\n\n| field | type | meaning |\n|---|---|---|\n"
+            for field, about in schema.get("properties", {}).items():
+                mark = "" if field in required else " (may be left out)"
+                meaning = about.get("description", "").replace("|", "\\|")
+                yield f"| `{field}` | {_type(about)}{mark} | {meaning} |\n"
+    yield "\n"
+
+
+def _errors() -> Iterator[str]:
+    for code, status in STATUS.items():
+        yield f"| `{code}` | {status} |\n"
+
+
+def _name(part: dict[str, Any] | None) -> str:
+    """The object in a body or an answer."""
+    for content in (part or {}).get("content", {}).values():
+        return _type(content["schema"])
+    return ""
+
+
+def _type(schema: dict[str, Any]) -> str:
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        return f"[{name}](#{name.lower()})"
+    if "anyOf" in schema:
+        return " or ".join(_type(one) for one in schema["anyOf"])
+    if schema.get("type") == "array":
+        return f"list of {_type(schema['items'])}"
+    return str(schema.get("type", "anything"))

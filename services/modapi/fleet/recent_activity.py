@@ -1,0 +1,128 @@
+"""The last events and commands of each server that somebody looks at."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import deque
+
+from services.relay.instances.accepted import accepted, undelivered
+from services.relay.instances.activity import REMEMBERED, ActivityEntry, watch
+from services.relay.instances.facts import Facts
+from services.relay.instances.state import InstanceState
+from services.relay.protocol.errors import StoreError
+from services.relay.protocol.vocabulary import ACTION_RULES, Action, ActionKind
+from services.relay.service.faults import OwnFaults
+from services.relay.service.lifecycle import cancelled
+from services.relay.service.logs import InstanceLogger
+from services.relay.store.client import Store
+
+CLEAR_UP_EVERY_S = 5.0
+KEPT_S = 15.0
+"""How long the activity of a server is watched after the last reader has looked."""
+
+MOST_WATCHED = 100
+"""Number of servers whose activity is watched at once."""
+
+KNOWN_WITHIN_S = 2.0
+"""An owner sees a new watcher with the next renewal of its lease, and publishes what it remembers."""
+
+LOOK_EVERY_S = 0.1
+
+logger = logging.getLogger(__name__)
+
+
+class WatchedActivity:
+    """Events and commands of one server since somebody looks at it. Reads are left out: they are too many."""
+
+    def __init__(self, store: Store, slug: str, faults: OwnFaults) -> None:
+        self.begun_s = self.used_s = time.monotonic()
+        self._events: deque[ActivityEntry] = deque(maxlen=REMEMBERED)
+        self._commands: deque[ActivityEntry] = deque(maxlen=REMEMBERED)
+        self._state = InstanceState(store, slug)
+        self._watching = asyncio.create_task(
+            faults.kept_going(InstanceLogger(logger, slug), lambda: self._watch(store, slug))
+        )
+
+    @property
+    def entries(self) -> list[ActivityEntry]:
+        """The events, then the commands; of each the oldest first."""
+        return [*self._events, *self._commands]
+
+    async def _watch(self, store: Store, slug: str) -> None:
+        async for entries in watch(store, slug):
+            for entry in entries:
+                if entry.kind == "event":
+                    self._events.append(entry)
+                elif is_write(entry.what):
+                    self._commands.append(await self._with_player_name(entry))
+
+    async def _with_player_name(self, command: ActivityEntry) -> ActivityEntry:
+        game_id = command.data.get("gameId") or command.data.get("recipient")
+        with contextlib.suppress(StoreError):
+            if game_id and (player := await self._state.player(game_id)):
+                return command._replace(data={"player": player.get("name"), **command.data})
+        return command
+
+    async def close(self) -> None:
+        await cancelled(self._watching)
+
+
+class RecentActivity:
+    """Watches the servers that somebody looks at. `run` has to run beside it."""
+
+    def __init__(self, store: Store, faults: OwnFaults) -> None:
+        self._store = store
+        self._faults = faults
+        self._watched: dict[str, WatchedActivity] = {}
+        self._closed = False
+
+    async def run(self) -> None:
+        """Stops watching servers that nobody looks at any more. Never returns."""
+        try:
+            await self._faults.kept_going(logger, self._clear_up)
+        finally:
+            self._closed = True
+            for watched in list(self._watched.values()):
+                await watched.close()
+
+    async def _clear_up(self) -> None:
+        while True:
+            await asyncio.sleep(CLEAR_UP_EVERY_S)
+            left_s = time.monotonic() - KEPT_S
+            for slug in [slug for slug, watched in self._watched.items() if watched.used_s < left_s]:
+                await self._watched.pop(slug).close()
+
+    async def now(self, slug: str, facts: Facts) -> list[ActivityEntry]:
+        """The last events and commands that have ended, as far as they are known by now, and the events that
+        wait or are dead letters. The first reader gets those that have ended a second later.
+
+        Raises StoreError.
+        """
+        waits = await accepted(self._store, slug, facts)
+        watched = self._watching(slug)
+        ended = watched.entries if watched else []
+        return [*ended, *undelivered(waits, ended)]
+
+    async def known(self, slug: str, facts: Facts) -> list[ActivityEntry]:
+        """The same, but waits for what the owner remembers if nobody has looked before. Raises StoreError."""
+        watched = self._watching(slug)
+        while watched and facts.uplink and not watched.entries:
+            if time.monotonic() - watched.begun_s > KNOWN_WITHIN_S:
+                break
+            await asyncio.sleep(LOOK_EVERY_S)
+        return await self.now(slug, facts)
+
+    def _watching(self, slug: str) -> WatchedActivity | None:
+        watched = self._watched.get(slug)
+        if watched is None:
+            if len(self._watched) >= MOST_WATCHED or self._closed:
+                return None
+            watched = self._watched[slug] = WatchedActivity(self._store, slug, self._faults)
+        watched.used_s = time.monotonic()
+        return watched
+
+
+def is_write(action: str) -> bool:
+    """Whether a command with this action changes something in the game."""
+    return action in ACTION_RULES and ACTION_RULES[Action(action)].kind is ActionKind.WRITE
