@@ -1,18 +1,13 @@
 """`dayz-relay players`: who is online, as the relay knows it."""
 
 import asyncio
-import time
 from typing import Any
-
-import orjson
 
 from services.cli.opened_relay import OpenedRelay
 from services.cli.tables import Rows, label, show
 from services.cli.terminal import ago, print_json
 from services.relay.instances.entries import active
-from services.relay.protocol.keys import keys_of
-from services.relay.store.client import pairs
-from services.uplink.requests.mirror.mirror import Mirror
+from services.relay.instances.players import online_players
 
 HEAD = ("SERVER", "NAME", "GAME ID", "PING", "WHERE")
 
@@ -38,14 +33,8 @@ async def run(relay: OpenedRelay, *, slug: str | None, as_json: bool) -> int:
 
 async def _known(relay: OpenedRelay, slug: str) -> dict[str, Any]:
     """The players with their last positions, and how old the list is. Raises StoreError."""
-    mirror, now_s = Mirror(), time.time()
-    stored = await relay.store.send("HGETALL", keys_of(slug).mirror)
-    mirror.restore({name.decode(): value for name, value in pairs(stored)}, now_s)
-    listed_s, payload = mirror.listed
-    players = [
-        {**player, "position": mirror.position_of(player["gameId"])} for player in orjson.loads(payload)
-    ]
-    return {"players": players, "age_s": None if listed_s is None else round(now_s - listed_s, 1)}
+    age_s, players = await online_players(relay.store, slug)
+    return {"players": players, "age_s": None if age_s is None else round(age_s, 1)}
 
 
 def _row(slug: str, player: dict[str, Any]) -> tuple[str, ...]:
