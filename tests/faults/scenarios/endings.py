@@ -4,6 +4,7 @@ Mods need 1 or 4 s to run what they fetched, so that there is always something o
 """
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
@@ -46,11 +47,21 @@ async def stops_and_moves(run: Run) -> None:
             await uplink.start()
             with suppress(TimeoutError):  # one in 64 times nothing belongs to it
                 await world.takaro.wait_for(lambda uplink=uplink: world.owned_by(uplink), MOVES_WITHIN_S)
-            await run.pause(1.5, 2.5)  # for the last of those that move
+            await _until_settled(world)
             ended["moved"] += sum(world.ledger.owner[slug] != owner for slug, owner in before.items())
         asked = [*world.ledger.requests.values(), *world.ledger.reads]
     unheard = sum(not request.socket_open and invariants.ran_out(request) for request in asked)
     run.must(not unheard, f"Takaro never asks a socket that is gone while another uplink is there: {unheard}")
+
+
+async def _until_settled(world: World) -> None:
+    """Waits until nothing has moved for TENURE_S: whoever has just taken an instance over must not be stopped
+    earlier, or a proper move there and back looks like two owners."""
+    owners, since_s = dict(world.ledger.owner), time.monotonic()
+    while time.monotonic() - since_s < invariants.TENURE_S:
+        await asyncio.sleep(0.05)
+        if owners != world.ledger.owner:
+            owners, since_s = dict(world.ledger.owner), time.monotonic()
 
 
 @scenario("F48", "servers are removed and changed with requests open", cycles=20, short=1, repeats=0)
