@@ -14,17 +14,11 @@ from services.modapi.admin.api import add_api
 from services.modapi.fleet.view import FleetView
 from services.modapi.metrics import ModapiMetrics
 from services.relay.instances.directory import Directory
-from services.relay.protocol.keys import (
-    ADMIN_TOKENS,
-    INSTANCES,
-    INSTANCES_IDENTITIES,
-    INSTANCES_REMOVALS,
-    INSTANCES_VERSION,
-    keys_of,
-)
+from services.relay.protocol.keys import ADMIN_TOKENS, keys_of
 from services.relay.service.lifecycle import cancelled
 from services.relay.service.settings import Instance, ModApi, Settings
 from services.relay.store.client import Store
+from tests.support.stored_instances import forget_instances
 
 TOKEN = "admin-token-0123456789"
 FILE = Instance(
@@ -50,8 +44,8 @@ def client(store: Store, token: str | None) -> tuple[httpx.AsyncClient, Director
 
 @pytest.fixture
 async def made(store: Store) -> AsyncIterator[tuple[httpx.AsyncClient, Directory]]:
-    for key in (INSTANCES, INSTANCES_IDENTITIES, INSTANCES_VERSION, INSTANCES_REMOVALS, ADMIN_TOKENS):
-        await store.send("DEL", key)
+    await forget_instances(store)
+    await store.send("DEL", ADMIN_TOKENS)
     for slug in ("one", FILE.slug):
         await store.send("UNLINK", *astuple(keys_of(slug)))
     api, directory = client(store, TOKEN)

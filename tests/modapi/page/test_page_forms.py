@@ -15,6 +15,7 @@ from services.relay.protocol.records import Outcome
 from services.relay.store.client import Store
 from services.relay.store.command_stream import CommandStream
 from tests.modapi.page.test_page_over_http import KEY, TOKEN, form_key, log_in, page
+from tests.support.stored_instances import forget_instances
 
 
 def config_of(text: str) -> dict[str, str]:
@@ -35,6 +36,7 @@ async def forget(store: Store, slug: str) -> None:
 
 
 async def test_an_empty_relay_shows_one_card_that_connects_the_first_server(store: Store, slug: str) -> None:
+    await forget_instances(store)
     async with page(store, slug, token=None, served=()) as client:
         text = (await client.get("/")).text
         assert "Connect your first server" in text and "<table" not in text
