@@ -1,12 +1,13 @@
 """The calls about what happens on a server: its players, events, commands, messages, its last hour."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from services.modapi.admin.models import Body
+from services.modapi.admin.views import utc
 from services.modapi.fleet.recent_activity import is_write
 from services.modapi.fleet.view import FleetView
 from services.relay.instances.activity import ActivityEntry
@@ -147,7 +148,7 @@ class ActivityCalls:
         return EventList(
             events=[
                 ServerEvent(
-                    at=_moment(entry.at_ms),
+                    at=utc(entry.at_ms),
                     type=entry.what,
                     state=entry.fate,
                     detail=entry.detail,
@@ -180,7 +181,7 @@ class ActivityCalls:
         return MinuteList(
             minutes=[
                 MinuteCounts(
-                    at=datetime.fromtimestamp(minute.minute * 60, UTC),
+                    at=utc(minute.minute * 60_000),
                     accepted=minute.accepted,
                     events=minute.events,
                     commands=minute.commands,
@@ -194,14 +195,10 @@ class ActivityCalls:
 
 def _command(entry: ActivityEntry) -> ServerCommand:
     return ServerCommand(
-        at=_moment(entry.at_ms),
+        at=utc(entry.at_ms),
         action=entry.what,
         state=entry.fate,
         detail=entry.detail,
         took_ms=entry.took_ms,
         arguments=dict(entry.data),
     )
-
-
-def _moment(at_ms: int) -> datetime:
-    return datetime.fromtimestamp(at_ms / 1000, UTC)

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum, unique
 from typing import Annotated
 
@@ -10,6 +10,7 @@ from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, Field
 
 from services.modapi.admin.problems import ApiError, ErrorCode
+from services.modapi.admin.views import utc
 from services.modapi.dead_letter_retry import Repeated, repeat
 from services.modapi.events import EventIntake
 from services.modapi.fleet.view import FleetView
@@ -146,7 +147,7 @@ class DeadLetterCalls:
 def _info(letter: DeadLetter) -> DeadLetterInfo:
     return DeadLetterInfo(
         id=letter.id,
-        at=datetime.fromtimestamp(letter.at_ms / 1000, UTC),
+        at=utc(letter.at_ms),
         reason=letter.reason,
         detail=letter.detail,
         raw=letter.raw.decode(errors="replace"),

@@ -1,7 +1,6 @@
 """`/api/instances`, which `/api/v1/servers` has replaced: its calls answer as before for one release."""
 
 import asyncio
-import json
 from collections.abc import Mapping
 from typing import Annotated
 
@@ -9,15 +8,14 @@ from fastapi import Depends, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPBearer
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from services.modapi.admin.models import Body, Rotation
-from services.modapi.admin.problems import STATUS, ErrorCode
-from services.modapi.admin.servers import IdempotencyKey
+from services.modapi.admin.problems import STATUS, ErrorCode, place_of, words_of
+from services.modapi.admin.servers import IdempotencyKey, once_of
 from services.relay.instances.directory import Directory
 from services.relay.instances.entries import ServedEntry, active
-from services.relay.instances.once import Once
 from services.relay.instances.overview import InstanceView, overview
 from services.relay.instances.records import InstanceUpdate
 from services.relay.instances.registry import Issued
@@ -126,15 +124,6 @@ def make_api(directory: Directory, store: Store, secret: str) -> FastAPI:
     async def new_key(slug: str, issued: Issued) -> NewKey:
         return NewKey(**dict(await view(slug)), mod_key=issued.mod_key)
 
-    def once(call: str, slug: str, body: Body, key: str | None) -> Once | None:
-        if key is None:
-            return None
-        fields = {
-            name: value.get_secret_value() if isinstance(value, SecretStr) else value
-            for name, value in body.model_dump().items()
-        }
-        return Once(key, json.dumps([call, slug, fields]), secret)
-
     @api.get("/instances")
     async def list_instances() -> Instances:
         entries = (await directory.current()).values()
@@ -148,7 +137,7 @@ def make_api(directory: Directory, store: Store, secret: str) -> FastAPI:
             identity_token=new.identity_token,
             registration_token=new.registration_token,
             disabled=new.disabled,
-            once=once("add", new.slug, new, idempotency_key),
+            once=once_of("add", new.slug, new, idempotency_key, secret),
         )
         identity = issued.record.identity_token
         added = Instance(slug=new.slug, name=new.name, identity_token=identity)
@@ -186,7 +175,7 @@ def make_api(directory: Directory, store: Store, secret: str) -> FastAPI:
             slug,
             asked.overlap_s,
             force=asked.force,
-            once=once("rotate", slug, asked, idempotency_key),
+            once=once_of("rotate", slug, asked, idempotency_key, secret),
         )
         return await new_key(slug, issued)
 
@@ -215,16 +204,8 @@ def _tell_refusals(api: FastAPI) -> None:
     async def unreadable(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
         # Its words only: what was sent may hold a secret.
-        lines = [f"{_place(problem['loc'])}: {_words(problem['msg'])}" for problem in error.errors()]
+        lines = [f"{place_of(problem['loc'])}: {words_of(problem['msg'])}" for problem in error.errors()]
         return JSONResponse({"error": clean("; ".join(lines))}, 422)
 
     api.add_exception_handler(HTTPException, no_such_call)
     api.add_exception_handler(RequestValidationError, unreadable)
-
-
-def _place(location: tuple[str | int, ...]) -> str:
-    return ".".join(str(part) for part in location[1:]) or str(location[0])
-
-
-def _words(message: str) -> str:
-    return message.removeprefix("Value error, ").replace("Input should be", "must be")

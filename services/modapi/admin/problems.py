@@ -137,7 +137,7 @@ def add_handlers(api: FastAPI) -> None:
         if found and found[0]["type"] == "json_invalid":
             return response(ErrorCode.UNREADABLE_JSON, _unreadable(found[0], str(error.body or "")))
         # Its words only: what was sent may hold a secret.
-        errors = [FieldError(place=_place(one["loc"]), text=_words(one["msg"])) for one in found]
+        errors = [FieldError(place=place_of(one["loc"]), text=words_of(one["msg"])) for one in found]
         detail = "; ".join(f"{one.place}: {one.text}" for one in errors)
         return response(ErrorCode.INVALID, detail, errors)
 
@@ -160,9 +160,11 @@ def _unreadable(error: dict[str, Any], body: str) -> str:
     return f"the body is no JSON: {error['ctx']['error']} in line {line}, column {column}"
 
 
-def _place(location: tuple[str | int, ...]) -> str:
+def place_of(location: tuple[str | int, ...]) -> str:
+    """Where a wrong value stands in the request."""
     return ".".join(str(part) for part in location[1:]) or str(location[0])
 
 
-def _words(message: str) -> str:
+def words_of(message: str) -> str:
+    """What is wrong with it, as this project says it."""
     return message.removeprefix("Value error, ").replace("Input should be", "must be")

@@ -97,7 +97,7 @@ class ServerCalls:
             registration_token=new.registration_token,
             external_id=new.external_id,
             disabled=new.disabled,
-            once=self._once("create", new.slug, new, idempotency_key),
+            once=once_of("create", new.slug, new, idempotency_key, self._secret),
         )
         identity = issued.record.identity_token
         added = Instance(slug=new.slug, name=new.name, identity_token=identity)
@@ -135,7 +135,7 @@ class ServerCalls:
     ) -> models.RotatedServer:
         """Make a new mod key. The one before works for `overlap_s` more."""
         asked = rotation or models.Rotation()
-        once = self._once("rotate", slug, asked, idempotency_key)
+        once = once_of("rotate", slug, asked, idempotency_key, self._secret)
         issued = await self._registry.rotate(slug, asked.overlap_s, force=asked.force, once=once)
         return await self._with_key(slug, issued)
 
@@ -144,9 +144,10 @@ class ServerCalls:
         return await self._shown(slug)
 
     async def _shown(self, slug: str, *warnings: str) -> models.ChangedServer:
-        served = [entry.instance for entry in active(await self._fleet.directory.current()).values()]
+        entries = await self._fleet.directory.current()
+        served = [entry.instance for entry in active(entries).values()]
         return models.ChangedServer(
-            server=server_of(await self._fleet.row(slug)),
+            server=server_of(await self._fleet.row(slug, entries)),
             warnings=[*filter(None, warnings), *equal_name(slug, served)],
         )
 
@@ -158,11 +159,13 @@ class ServerCalls:
             mod_config_path=MOD_CONFIG_PATH,
         )
 
-    def _once(self, call: str, slug: str, body: BaseModel, key: str | None) -> Once | None:
-        if key is None:
-            return None
-        fields = {
-            name: value.get_secret_value() if isinstance(value, SecretStr) else value
-            for name, value in body.model_dump().items()
-        }
-        return Once(key, json.dumps([call, slug, fields]), self._secret)
+
+def once_of(call: str, slug: str, body: BaseModel, key: str | None, secret: str) -> Once | None:
+    """What recognises a repeat of this call; None: it has no Idempotency-Key."""
+    if key is None:
+        return None
+    fields = {
+        name: value.get_secret_value() if isinstance(value, SecretStr) else value
+        for name, value in body.model_dump().items()
+    }
+    return Once(key, json.dumps([call, slug, fields]), secret)

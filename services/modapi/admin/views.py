@@ -98,5 +98,10 @@ def _cause(row: ServerRow) -> ServerCause:
     return ServerCause.DISABLED if row.entry.disabled else ServerCause.NOT_SERVED
 
 
+def utc(at_ms: int) -> datetime:
+    """A time in ms since 1970."""
+    return datetime.fromtimestamp(at_ms / 1000, UTC)
+
+
 def _moment(at_ms: int | None) -> datetime | None:
-    return datetime.fromtimestamp(at_ms / 1000, UTC) if at_ms else None
+    return utc(at_ms) if at_ms else None

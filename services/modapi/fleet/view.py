@@ -4,6 +4,7 @@ import asyncio
 import logging
 import math
 import time
+from collections.abc import Mapping
 
 from services.modapi.fleet.recent_activity import RecentActivity
 from services.modapi.fleet.rows import ServerRow, level
@@ -51,9 +52,13 @@ class FleetView:
                 self._read_s = time.monotonic()
             return self._rows
 
-    async def row(self, slug: str) -> ServerRow:
-        """One server as it is now. Raises NoSuchInstance, StoreError."""
-        entries = await self.directory.current()
+    async def row(self, slug: str, entries: Mapping[str, ServedEntry] | None = None) -> ServerRow:
+        """One server as it is now. `entries`: all servers, if they were just read.
+
+        Raises NoSuchInstance, StoreError.
+        """
+        if entries is None:
+            entries = await self.directory.current()
         if slug not in entries:
             raise NoSuchInstance(f"there is no server {slug}")
         return self._row(entries[slug], await facts_of(self._store, slug), self._named.get(slug))

@@ -13,7 +13,7 @@ import orjson
 from markupsafe import Markup
 
 from services.modapi.fleet.rows import ServerRow
-from services.modapi.fleet.view import FleetView
+from services.modapi.fleet.view import FRESH_S, FleetView
 from services.modapi.page import fleet, server
 from services.modapi.page.rendering import Fragments, render
 from services.modapi.page.view import View
@@ -23,9 +23,6 @@ from services.relay.instances.players import online_players
 from services.relay.protocol.errors import StoreError
 from services.relay.service.faults import FaultKind, OwnFaults
 from services.relay.store.client import Store
-
-FRESH_S = 1.0
-"""Time between two looks at Redis."""
 
 ALIVE_EVERY_S = 5.0
 """Longest silence of a stream: page.js takes what it shows for old after QUIET_MS."""
