@@ -66,7 +66,7 @@ dayz-relay dlq list main
 
 An event has a line in `tail` as soon as Takaro has it, or when it was accepted and Takaro does not take
 it within two seconds (at once, if the server has no link to Takaro): `waiting for Takaro`. When that one
-is delivered it has a second line, which says `shown above as waiting`. In JSON, `fate` is `waiting`,
+is delivered it has a second line, which says `shown above as waiting`. In JSON, `state` is `waiting`,
 then `delivered`, with those words as its `detail`.
 
 <!-- until Ctrl-C -->

@@ -27,7 +27,7 @@ async def run(relay: OpenedRelay, *, slug: str, text: str) -> int:
             )
     except NotCarriedOut as error:
         raise StoreError(f"{NOT_DELIVERED}: {error}") from error
-    if ended.fate == "answered":
+    if ended.state == "answered":
         print(f"said on {slug}, after {ended.took_ms / 1000:.1f} s")
         return 0
     complain(await _why(relay.store, slug, ended))
@@ -35,11 +35,11 @@ async def run(relay: OpenedRelay, *, slug: str, text: str) -> int:
 
 
 async def _why(store: Store, slug: str, ended: ActivityEntry) -> str:
-    if ended.fate == "refused":
+    if ended.state == "refused":
         return f"{slug} refused it: {safe(ended.detail)}"
-    if ended.fate == "queue_full":
+    if ended.state == "queue_full":
         return f"{NOT_DELIVERED}: too many commands wait for {slug}"
-    if ended.fate == "not_delivered":
+    if ended.state == "not_delivered":
         silent_s = (await facts_of(store, slug)).silent_s
         heard = "has never called" if silent_s is None else f"was last heard of {ago(silent_s)} ago"
         return f"{NOT_DELIVERED}: the mod of {slug} {heard}"

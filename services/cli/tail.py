@@ -32,7 +32,7 @@ MOST_KNOWN = 5_000
 SHOWN_ABOVE = "shown above as waiting"
 """The detail in the second line of an event."""
 
-_FATES = {WAITING: "waiting for Takaro", DEAD: "put aside"}
+_STATES = {WAITING: "waiting for Takaro", DEAD: "put aside"}
 
 TO_TAKARO, TO_GAME = "\N{RIGHTWARDS ARROW}", "\N{LEFTWARDS ARROW}"
 
@@ -98,12 +98,12 @@ class Known:
     def told(self, slug: str, one: ActivityEntry) -> ActivityEntry | None:
         """The entry to show. None: the event is shown as delivered already."""
         key = (slug, one.what, orjson.dumps(one.data, option=orjson.OPT_SORT_KEYS))
-        if one.fate == WAITING:
+        if one.state == WAITING:
             if self._passed.get(key, -1) >= one.at_ms:
                 del self._passed[key]
                 return None
             _keep(self._waiting, key, self._waiting.get(key, 0) + 1)
-        elif one.kind == "event" and one.fate in (DELIVERED, EXPIRED):
+        elif one.kind == "event" and one.state in (DELIVERED, EXPIRED):
             if waiting := self._waiting.pop(key, 0):
                 if waiting > 1:
                     self._waiting[key] = waiting - 1
@@ -132,19 +132,19 @@ async def in_order(heard: asyncio.Queue[Heard]) -> AsyncIterator[Heard]:
 
 def line(slug: str, one: ActivityEntry) -> Rows:
     """One event or command, whatever players wrote. A terminal wraps only its words."""
-    good = one.fate in (DELIVERED, "answered")
-    fate = _FATES.get(one.fate, one.fate.replace("_", " ")) + (
+    good = one.state in (DELIVERED, "answered")
+    state = _STATES.get(one.state, one.state.replace("_", " ")) + (
         f" after {one.took_ms} ms" if one.took_ms else ""
     )
     if one.detail:
-        fate += f": {one.detail}"
+        state += f": {one.detail}"
     colour = "dim" if good else "yellow" if one.kind == "event" else "red"
     arrow = TO_TAKARO if one.kind == "event" else TO_GAME
     cells = (
         label(clock(one.at_ms), "dim"),
         label(slug, "bold"),
         label(f"{arrow} {one.what:<22}"),
-        Text.assemble(f"{safe(words(one))}  ", (safe(f"({fate})"), colour)),
+        Text.assemble(f"{safe(words(one))}  ", (safe(f"({state})"), colour)),
     )
     return Rows(("TIME", "SERVER", "WHAT", "WORDS"), [cells], flexible="WORDS", show_head=False)
 

@@ -415,7 +415,7 @@ def test_tail_shows_events_that_wait_and_marks_them_when_they_are_delivered(term
                 shown.append(json.loads(process.stdout.readline()))
         finally:
             process.terminate()
-    assert [(one["what"], one["fate"]) for one in shown] == [
+    assert [(one["what"], one["state"]) for one in shown] == [
         ("chat-message", "waiting"),
         ("chat-message", "delivered"),
     ]

@@ -77,18 +77,18 @@ async def test_what_is_remembered_of_several_servers_is_told_in_the_order_of_tim
     assert (await anext(told))[1].at_ms == 1
 
 
-def log(msg: str, fate: str, at_ms: int) -> ActivityEntry:
-    return ActivityEntry("event", at_ms, "log", {"msg": msg}, fate, 0)
+def log(msg: str, state: str, at_ms: int) -> ActivityEntry:
+    return ActivityEntry("event", at_ms, "log", {"msg": msg}, state, 0)
 
 
-@pytest.mark.parametrize("fate", [DELIVERED, EXPIRED])
-def test_an_event_that_waited_is_marked_when_it_passes_and_its_honest_twin_is_not(fate: str) -> None:
+@pytest.mark.parametrize("state", [DELIVERED, EXPIRED])
+def test_an_event_that_waited_is_marked_when_it_passes_and_its_honest_twin_is_not(state: str) -> None:
     known = Known()
     waits = log("a", WAITING, 1)
     assert known.told("one", waits) == waits
-    assert known.told("two", log("a", fate, 2)) == log("a", fate, 2)  # of another server
-    assert known.told("one", log("a", fate, 3)) == log("a", fate, 3)._replace(detail=SHOWN_ABOVE)
-    assert known.told("one", log("a", fate, 4)) == log("a", fate, 4)
+    assert known.told("two", log("a", state, 2)) == log("a", state, 2)  # of another server
+    assert known.told("one", log("a", state, 3)) == log("a", state, 3)._replace(detail=SHOWN_ABOVE)
+    assert known.told("one", log("a", state, 4)) == log("a", state, 4)
 
 
 def test_of_twins_that_waited_each_is_marked() -> None:

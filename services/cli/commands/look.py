@@ -104,7 +104,7 @@ def doctor(
     epilog=examples(
         "dayz-relay tail                   everything, from all servers",
         "dayz-relay tail chernarus livonia --type chat-message --type sendMessage",
-        "dayz-relay tail --json | jq 'select(.fate != \"delivered\")'",
+        "dayz-relay tail --json | jq 'select(.state != \"delivered\")'",
     ),
 )
 def tail(

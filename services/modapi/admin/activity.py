@@ -150,7 +150,7 @@ class ActivityCalls:
                 ServerEvent(
                     at=utc(entry.at_ms),
                     type=entry.what,
-                    state=entry.fate,
+                    state=entry.state,
                     detail=entry.detail,
                     took_ms=entry.took_ms,
                     data=dict(entry.data),
@@ -197,7 +197,7 @@ def _command(entry: ActivityEntry) -> ServerCommand:
     return ServerCommand(
         at=utc(entry.at_ms),
         action=entry.what,
-        state=entry.fate,
+        state=entry.state,
         detail=entry.detail,
         took_ms=entry.took_ms,
         arguments=dict(entry.data),

@@ -130,7 +130,7 @@ class Forms:
         if not text or len(text) > MAX_MESSAGE_CHARS:
             raise HTTPException(422, f"A message has 1 to {MAX_MESSAGE_CHARS} characters.")
         sent = await send_message(self._store, slug, text, self._settings.limits.open_commands)
-        return RedirectResponse(f"/instance/{slug}?message={sent.fate}", 303)
+        return RedirectResponse(f"/instance/{slug}?message={sent.state}", 303)
 
     def _known_config(self, row: ServerRow) -> str:
         """The config with a key of relay.toml. Of a stored server only the digests of its keys are known."""

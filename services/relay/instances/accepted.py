@@ -55,7 +55,7 @@ def undelivered(accepted: Iterable[ActivityEntry], ended: Iterable[ActivityEntry
     return [
         entry
         for entry in accepted
-        if entry.fate != WAITING
+        if entry.state != WAITING
         or not any(
             (end.what, end.data) == (entry.what, entry.data) and end.at_ms >= entry.at_ms for end in ends
         )

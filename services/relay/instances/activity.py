@@ -43,8 +43,8 @@ letter."""
 class ActivityEntry(NamedTuple):  # made for each event
     """One event or command, and how it ended. Players wrote the text in it: it may be hostile.
 
-    Of an event, `what` is the type, `data` the data, `fate` one of the words above, `took_ms` the time from
-    acceptance to receipt. Of a command, `what` is the action, `data` the arguments, `fate` "answered",
+    Of an event, `what` is the type, `data` the data, `state` one of the words above, `took_ms` the time from
+    acceptance to receipt. Of a command, `what` is the action, `data` the arguments, `state` "answered",
     "refused" (by the mod), or why there was no answer (uplink's failures.Cause), `took_ms` the time until
     then. `detail` is the text of a refusal.
     """
@@ -53,7 +53,7 @@ class ActivityEntry(NamedTuple):  # made for each event
     at_ms: int  # on Redis' clock
     what: str
     data: Mapping[str, Any]
-    fate: str
+    state: str
     took_ms: int
     detail: str = ""
 

@@ -22,7 +22,7 @@ _ENDS = {None: "queue_full", CommandState.EXPIRED: "not_delivered"}
 async def send_message(store: Store, slug: str, text: str, most_waiting: int) -> ActivityEntry:
     """Queues the message for the mod and waits for its end, up to ANSWER_WITHIN_S.
 
-    The entry is shown to whoever watches the server. Its `fate` is "answered", "refused" (by the mod, with
+    The entry is shown to whoever watches the server. Its `state` is "answered", "refused" (by the mod, with
     its text in `detail`), "not_delivered", "no_result" or "queue_full" (`most_waiting` commands wait). Raises
     StoreError.
     """

@@ -33,7 +33,7 @@ def test_events_that_are_not_delivered_wait_the_newest_first() -> None:
     ]
     found = waiting(entries, Delivered("1-0", 1), NOW_MS, SETTLED_MS)
     assert [one.data["msg"] for one in found] == ["c", "b2", "b1"]
-    assert {one.fate for one in found} == {"waiting"}
+    assert {one.state for one in found} == {"waiting"}
     assert found[0].at_ms == NOW_MS - SETTLED_MS
 
 
@@ -69,7 +69,7 @@ async def test_accepted_events_are_shown_before_an_uplink_owns_the_server(store:
     )
     await stream.bury("refused", [line("not ours to tell")])
     facts = await facts_of(store, slug)
-    found = {(one.what, one.fate, one.detail) for one in await accepted(store, slug, facts)}
+    found = {(one.what, one.state, one.detail) for one in await accepted(store, slug, facts)}
     assert found == {
         ("log", "waiting", ""),
         ("dance", "dead", "unknown-type"),
@@ -84,12 +84,12 @@ def batch(*events: GameEvent | DeadEvent) -> EventBatch:
 
 
 async def told(following: AsyncIterator[list[ActivityEntry]], count: int) -> list[tuple[str, str]]:
-    """The next `count`: their text and their fate."""
+    """The next `count`: their text and their state."""
     found: list[ActivityEntry] = []
     async with asyncio.timeout(10):
         while len(found) < count:
             found += await anext(following)
-    return [(one.data["msg"], one.fate) for one in found]
+    return [(one.data["msg"], one.state) for one in found]
 
 
 async def test_a_follower_receives_each_accepted_event_once(store: Store, slug: str) -> None:

@@ -51,7 +51,7 @@ async def test_watchers_receive_events_with_their_end(store: Store, slug: str) -
     activity.looked(NOW_MS, "")
     refused = (RefusedEvent("Invalid event", (log("a"), log("b"))),)
     activity.taken(taken(log("delivered"), expired=(log("too old"),), refused=refused))
-    found = [(one.what, one.data.get("msg"), one.fate) for one in await told(store, slug, activity, 3)]
+    found = [(one.what, one.data.get("msg"), one.state) for one in await told(store, slug, activity, 3)]
     assert found == [
         ("log", "delivered", "delivered"),
         ("log", "too old", "expired"),
@@ -60,7 +60,7 @@ async def test_watchers_receive_events_with_their_end(store: Store, slug: str) -
 
 
 @pytest.mark.parametrize(
-    ("result", "fate"),
+    ("result", "state"),
     [
         (Outcome("done"), "answered"),
         (Outcome(error="no such player"), "refused"),
@@ -69,17 +69,17 @@ async def test_watchers_receive_events_with_their_end(store: Store, slug: str) -
     ],
 )
 async def test_watchers_receive_commands_with_their_end(
-    store: Store, slug: str, result: Outcome | CommandFailure, fate: str
+    store: Store, slug: str, result: Outcome | CommandFailure, state: str
 ) -> None:
     activity = ActivityLog(store, slug)
     activity.command(READ, Outcome([]), 0.1)  # not remembered
     activity.command(KICK, result, 0.25)
     [one] = await told(store, slug, activity, 1)
-    assert (one.kind, one.what, one.data, one.fate, one.took_ms) == (
+    assert (one.kind, one.what, one.data, one.state, one.took_ms) == (
         "command",
         "kickPlayer",
         KICK.args,
-        fate,
+        state,
         250,
     )
 
