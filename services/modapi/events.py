@@ -199,7 +199,7 @@ class EventIntake:
     async def _read_roster(self) -> None:
         stored = await self._state.players()
         # A fault in it must not stop every batch.
-        with self._metrics.service.faults.kept(self._logger, FaultKind.REQUEST):
+        with self._metrics.service.faults.contain(self._logger, FaultKind.REQUEST):
             self._roster.restore(stored)
         self._roster_read_s = time.monotonic()
 

@@ -65,8 +65,8 @@ async def serve(settings: Settings, config: Path | None = None) -> None:
         add_api(pages, fleet, store, settings, metrics)
         live = add_page(pages, settings, fleet, store, metrics)
         trusting = asyncio.create_task(lifecycle.trust(store))
-        kept_going = partial(metrics.service.faults.kept_going, logger)
-        watching = asyncio.create_task(kept_going(lambda: directory.watch(served_instances.update)))
+        keep_running = partial(metrics.service.faults.keep_running, logger)
+        watching = asyncio.create_task(keep_running(lambda: directory.watch(served_instances.update)))
         # The port opens without Redis too: a mod of relay.toml that registers is always answered.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LISTEN_AFTER_S):
@@ -78,10 +78,10 @@ async def serve(settings: Settings, config: Path | None = None) -> None:
         await lifecycle.until_stopped(
             lifecycle.ended(trusting),
             lifecycle.ended(watching),
-            kept_going(lambda: lifecycle.watch(store, metrics.service)),
-            kept_going(metrics.service.watch_loop),
-            kept_going(lambda: note(store, "modapi", *admin.getsockname()[:2])),
-            kept_going(served_instances.listen),
+            keep_running(lambda: lifecycle.watch(store, metrics.service)),
+            keep_running(metrics.service.watch_loop),
+            keep_running(lambda: note(store, "modapi", *admin.getsockname()[:2])),
+            keep_running(served_instances.listen),
             live.run(),
             Listener.of(
                 make_app(served_instances, metrics, trusted),

@@ -58,7 +58,7 @@ class ServedInstances:
             self._gone[slug] = instance, now_s + RESULTS_TAKEN_FOR_S
         keys = {slug: frozenset(key.digest for key in entry.keys) for slug, entry in served.items()}
         for slug, entry in served.items():
-            with self._metrics.service.faults.kept(InstanceLogger(self._logger, slug), FaultKind.LISTENER):
+            with self._metrics.service.faults.contain(InstanceLogger(self._logger, slug), FaultKind.LISTENER):
                 if slug not in self.instances:
                     self.instances[slug] = self._serve(entry)
                 else:

@@ -50,7 +50,7 @@ async def serve(settings: Settings, config: Path | None = None) -> None:
         sender = AlertSender(
             settings.alerts, store, fleet.sightings, metrics.count_alert, metrics.service.faults
         )
-        kept_going = partial(metrics.service.faults.kept_going, logger)
+        keep_running = partial(metrics.service.faults.keep_running, logger)
         pages = admin_app(
             metrics.service.text,
             lambda: lifecycle.not_ready(store),
@@ -58,13 +58,13 @@ async def serve(settings: Settings, config: Path | None = None) -> None:
         )
         await lifecycle.until_stopped(
             lifecycle.trust(store),
-            kept_going(lambda: lifecycle.watch(store, metrics.service)),
-            kept_going(metrics.service.watch_loop),
-            kept_going(lambda: note(store, "uplink", *admin.getsockname()[:2])),
-            kept_going(lambda: directory.watch(lambda served: fleet.update(instances(served)))),
-            kept_going(lambda: forget_removed(directory.registry)),
+            keep_running(lambda: lifecycle.watch(store, metrics.service)),
+            keep_running(metrics.service.watch_loop),
+            keep_running(lambda: note(store, "uplink", *admin.getsockname()[:2])),
+            keep_running(lambda: directory.watch(lambda served: fleet.update(instances(served)))),
+            keep_running(lambda: forget_removed(directory.registry)),
             fleet.run(),
-            kept_going(sender.run),
+            keep_running(sender.run),
             Listener.of(pages).listen(admin),
         )
     finally:

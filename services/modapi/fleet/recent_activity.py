@@ -41,7 +41,7 @@ class WatchedActivity:
         self._commands: deque[ActivityEntry] = deque(maxlen=REMEMBERED)
         self._state = InstanceState(store, slug)
         self._watching = asyncio.create_task(
-            faults.kept_going(InstanceLogger(logger, slug), lambda: self._watch(store, slug))
+            faults.keep_running(InstanceLogger(logger, slug), lambda: self._watch(store, slug))
         )
 
     @property
@@ -80,7 +80,7 @@ class RecentActivity:
     async def run(self) -> None:
         """Stops watching servers that nobody looks at any more. Never returns."""
         try:
-            await self._faults.kept_going(logger, self._clear_up)
+            await self._faults.keep_running(logger, self._clear_up)
         finally:
             self._closed = True
             for watched in list(self._watched.values()):

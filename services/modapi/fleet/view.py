@@ -73,7 +73,7 @@ class FleetView:
         self._named, self.notes = wrong_keys(entries, facts, unknown_calls)
         rows: dict[str, ServerRow] = {}
         for count, slug in enumerate(slugs, 1):
-            with self._faults.kept(InstanceLogger(logger, slug), FaultKind.LISTENER):
+            with self._faults.contain(InstanceLogger(logger, slug), FaultKind.LISTENER):
                 rows[slug] = self._row(entries[slug], facts[slug], self._named.get(slug))
             if count % READ_AT_ONCE == 0:
                 await asyncio.sleep(0)

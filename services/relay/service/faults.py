@@ -10,6 +10,7 @@ from typing import Any
 from services.relay.service.logs import about
 
 BEGIN_AGAIN_S = 1.0
+"""Delay after a fault before a loop begins again."""
 
 Logger = logging.Logger | logging.LoggerAdapter[Any]
 
@@ -46,18 +47,20 @@ class OwnFaults:
         )
 
     @contextmanager
-    def kept(self, logger: Logger, kind: FaultKind) -> Iterator[None]:
-        """Catches exceptions of the block, and counts and logs them."""
+    def contain(self, logger: Logger, kind: FaultKind) -> Iterator[None]:
+        """Catches, counts and logs exceptions of the block, so that the work around it goes on."""
         try:
             yield
         except Exception as error:
             self.caught(logger, kind, error)
 
-    async def kept_going(self, logger: Logger, loop: Callable[[], Awaitable[None]]) -> None:
-        """Runs `loop`, and begins it again a second after each fault; returns if it returns."""
+    async def keep_running(
+        self, logger: Logger, loop: Callable[[], Awaitable[None]], begin_again_s: float = BEGIN_AGAIN_S
+    ) -> None:
+        """Runs `loop`, and begins it again some time after each fault; returns if it returns."""
         while True:
             try:
                 return await loop()
             except Exception as error:
                 self.caught(logger, FaultKind.LOOP, error)
-            await asyncio.sleep(BEGIN_AGAIN_S)
+            await asyncio.sleep(begin_again_s)

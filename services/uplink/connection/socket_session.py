@@ -217,7 +217,7 @@ class SocketSession:
         with contextlib.suppress(ConnectionClosedOK):
             while True:
                 text = await socket.recv(decode=False)  # as bytes: orjson decodes them
-                with faults.kept(log, FaultKind.FRAME):
+                with faults.contain(log, FaultKind.FRAME):
                     self._take(frames.read_frame(text))
 
     def _take(self, frame: frames.Frame) -> None:
@@ -316,5 +316,5 @@ class SocketSession:
         self._tell()
 
     def _tell(self) -> None:
-        with self._settings.context.metrics.service.faults.kept(self._settings.logger, FaultKind.LISTENER):
+        with self._settings.context.metrics.service.faults.contain(self._settings.logger, FaultKind.LISTENER):
             self._settings.changed()

@@ -115,7 +115,7 @@ class StreamConsumer:
             events += self.progress.read(entry, age, now_s)
             happened_s = wall_now_s - min(age.most_s, ages.HISTORY_S)
             for event in entry.events:
-                with faults.kept(self.logger, FaultKind.LISTENER):
+                with faults.contain(self.logger, FaultKind.LISTENER):
                     self._mirror.take_event(event, happened_s, wall_now_s)
         return events
 
@@ -129,14 +129,14 @@ class StreamConsumer:
             return
         self._metrics.delivered_all(self._stream.slug, window.events)
         self._metrics.event_seconds.observe(boottime_s() - window.accepted_s)
-        with self._metrics.service.faults.kept(self.logger, FaultKind.LISTENER):
+        with self._metrics.service.faults.contain(self.logger, FaultKind.LISTENER):
             self._passed(taken)
 
     def expired(self, expired: list[StreamEvent]) -> None:
         """Drops events that are too old."""
         events = tuple(event.event for event in expired)
         self._metrics.expired_all(events)
-        with self._metrics.service.faults.kept(self.logger, FaultKind.LISTENER):
+        with self._metrics.service.faults.contain(self.logger, FaultKind.LISTENER):
             self._passed(TakenWindow(Window((), events), ()))
         self.progress.done(expired, sent=False)
 

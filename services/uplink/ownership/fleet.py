@@ -72,7 +72,7 @@ class Fleet:
                 del self.owners[slug]
                 self._end(slug, owner, served=slug in instances)
         for slug, instance in instances.items():
-            with self._kept(slug, FaultKind.LISTENER):
+            with self._contain(slug, FaultKind.LISTENER):
                 self._begin(slug, instance)
 
     def _begin(self, slug: str, instance: Instance) -> None:
@@ -97,7 +97,7 @@ class Fleet:
         async def let_go() -> None:
             if before:
                 await asyncio.wait([before])
-            with self._kept(slug, FaultKind.LOOP):
+            with self._contain(slug, FaultKind.LOOP):
                 await owner.let_go()
             if slug not in self.owners:
                 self._context.metrics.instances.forget(slug)
@@ -105,7 +105,7 @@ class Fleet:
         async def leave(letting_go: asyncio.Task[None]) -> None:
             await asyncio.wait([letting_go])
             elsewhere = asyncio.Event() if served else None
-            with self._kept(slug, FaultKind.LOOP):
+            with self._contain(slug, FaultKind.LOOP):
                 await owner.leave(closed_by_s, elsewhere, has_successor=served, mod_polls=served)
 
         task = self._ending[slug] = asyncio.create_task(let_go())
@@ -118,7 +118,7 @@ class Fleet:
         """The input of the alerts: each instance of this uplink whose state is known."""
         found = {}
         for slug, owner in self.owners.items():
-            with self._kept(slug, FaultKind.LISTENER):
+            with self._contain(slug, FaultKind.LISTENER):
                 if sighting := owner.sighting():
                     found[slug] = sighting
         return found
@@ -138,7 +138,7 @@ class Fleet:
                     self._listen,
                     self._measure,
                 ):
-                    group.create_task(self._context.metrics.service.faults.kept_going(logger, loop))
+                    group.create_task(self._context.metrics.service.faults.keep_running(logger, loop))
         finally:
             await self._stop(time.monotonic() + STOP_WITHIN_S)
 
@@ -158,13 +158,13 @@ class Fleet:
         await cancelled(looking)
 
     async def _let_go(self, slug: str, owner: InstanceOwner, closed_by_s: float, has_successor: bool) -> None:
-        with self._kept(slug, FaultKind.LOOP):
+        with self._contain(slug, FaultKind.LOOP):
             await owner.let_go()
         elsewhere = self._elsewhere[slug] = asyncio.Event()
         if self._alone or not has_successor:
             elsewhere.set()
             has_successor = False
-        with self._kept(slug, FaultKind.LOOP):
+        with self._contain(slug, FaultKind.LOOP):
             await owner.leave(closed_by_s, elsewhere, has_successor=has_successor)
 
     async def _end_waits(self, others: frozenset[str]) -> None:
@@ -196,7 +196,7 @@ class Fleet:
                 del self._tending[slug]
 
     async def _tend(self, slug: str, owner: InstanceOwner) -> None:
-        with self._kept(slug, FaultKind.LOOP):
+        with self._contain(slug, FaultKind.LOOP):
             await owner.tend(ours=self._is_ours(slug), may_move=self._may_move)
 
     def _may_move(self) -> bool:
@@ -216,7 +216,7 @@ class Fleet:
             await asyncio.sleep(MEASURE_EVERY_S)
 
     async def _measured(self, slug: str) -> ServerState | None:
-        with self._kept(slug, FaultKind.LOOP), contextlib.suppress(StoreError):
+        with self._contain(slug, FaultKind.LOOP), contextlib.suppress(StoreError):
             if self._holds(slug):
                 self._unowned.forget(slug)
                 return await self.owners[slug].measure()
@@ -225,8 +225,8 @@ class Fleet:
             self._unowned.forget(slug)
         return None
 
-    def _kept(self, slug: str, kind: FaultKind) -> contextlib.AbstractContextManager[None]:
-        return self._context.metrics.service.faults.kept(InstanceLogger(logger, slug), kind)
+    def _contain(self, slug: str, kind: FaultKind) -> contextlib.AbstractContextManager[None]:
+        return self._context.metrics.service.faults.contain(InstanceLogger(logger, slug), kind)
 
     def _holds(self, slug: str) -> bool:
         return slug in self.owners and self.owners[slug].lease.held
@@ -251,6 +251,6 @@ class Fleet:
                 task.add_done_callback(self._taking.discard)
                 continue
             for slug in slugs:
-                with self._kept(slug, FaultKind.LISTENER):
+                with self._contain(slug, FaultKind.LISTENER):
                     if (owner := self.owners.get(slug)) and owner.in_use:
                         owner.in_use.wake(events=channel == WAKE_EVENTS, results=channel == WAKE_RESULTS)

@@ -149,7 +149,7 @@ class InstanceOwner:
     async def _give_back(self) -> bool:
         """Waits for the receipts of the events under way, then releases the lease. True if it was ours."""
         if self.in_use:
-            with self._context.metrics.service.faults.kept(self._logger, FaultKind.LOOP):
+            with self._context.metrics.service.faults.contain(self._logger, FaultKind.LOOP):
                 await self.in_use.drain()
         async with self._lease_lock:
             held = self.lease.held
@@ -203,7 +203,7 @@ class InstanceOwner:
 
     def _run_in_background(self, work: Coroutine[Any, Any, None]) -> None:
         async def run() -> None:
-            with self._context.metrics.service.faults.kept(self._logger, FaultKind.LOOP):
+            with self._context.metrics.service.faults.contain(self._logger, FaultKind.LOOP):
                 await work
 
         task = asyncio.create_task(run())
@@ -220,7 +220,7 @@ class InstanceOwner:
     async def _close(self, owned: OwnedInstance, how: ClosingTimes, elsewhere: asyncio.Event | None) -> None:
         running = self._running[owned]
         try:
-            with self._context.metrics.service.faults.kept(self._logger, FaultKind.LOOP):
+            with self._context.metrics.service.faults.contain(self._logger, FaultKind.LOOP):
                 await owned.leave(how, elsewhere)
                 await asyncio.wait([running], timeout=max(0.0, how.closed_by_s - time.monotonic()))
         finally:

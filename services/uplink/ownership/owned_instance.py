@@ -72,7 +72,7 @@ class OwnedInstance:
         parts: list[Coroutine[Any, Any, None]] = [
             self.link.run(),
             *(
-                self._faults.kept_going(self._logger, loop)
+                self._faults.keep_running(self._logger, loop)
                 for loop in (self._command_queue.pass_results_on, self._reads.run, self._persistence.run)
             ),
         ]
@@ -111,7 +111,7 @@ class OwnedInstance:
             await cancelled(ending)
 
     async def _end_commands(self, closing_times: ClosingTimes) -> None:
-        with self._faults.kept(self._logger, FaultKind.LOOP):
+        with self._faults.contain(self._logger, FaultKind.LOOP):
             await asyncio.gather(self._command_queue.leave(closing_times), self._reads.leave(closing_times))
 
     def wake(self, *, events: bool, results: bool) -> None:

@@ -53,7 +53,7 @@ class LinkStatus:
         self._publishing = asyncio.create_task(self._publish())
 
     async def _publish(self) -> None:
-        with self._metrics.service.faults.kept(self._logger, FaultKind.LISTENER):
+        with self._metrics.service.faults.contain(self._logger, FaultKind.LISTENER):
             await self.publish()
 
     def close(self) -> None:

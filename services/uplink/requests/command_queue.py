@@ -101,7 +101,9 @@ class CommandQueue:
         finally:
             del self._pending[command.operation_id]
             self._results.waited_for -= request_waits
-        with self._metrics.service.faults.kept(InstanceLogger(logger, self.lease.slug), FaultKind.LISTENER):
+        with self._metrics.service.faults.contain(
+            InstanceLogger(logger, self.lease.slug), FaultKind.LISTENER
+        ):
             self._ended(command, result, time.monotonic() - begun_s)
         return result
 

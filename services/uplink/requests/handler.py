@@ -120,7 +120,7 @@ class RequestHandler:
                 else:
                     outcome, label = result, Cause.REFUSED if result.error else ANSWERED
                 if not outcome.error:
-                    with self._faults.kept(self._logger, FaultKind.LISTENER):
+                    with self._faults.contain(self._logger, FaultKind.LISTENER):
                         self._mirror.take_write(action, args, wall_s())
                 payload = orjson.dumps(payload_for(action, args, outcome))
             self._answer(request, self._frame(request, payload), label)

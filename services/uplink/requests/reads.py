@@ -172,7 +172,7 @@ class Reads:
         """Asks the mod and answers the requests that wait. The read has ended then, whatever happens."""
         result: CommandResult = failures.no_result()
         try:
-            with self._metrics.service.faults.kept(self._logger, FaultKind.REQUEST):
+            with self._metrics.service.faults.contain(self._logger, FaultKind.REQUEST):
                 result = await self._ask_mod(subject)
         finally:
             self._metrics.refreshes.labels(

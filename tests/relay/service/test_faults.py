@@ -1,4 +1,4 @@
-"""A fault of ours costs what it happened in, and nothing else."""
+"""A fault of our code ends only the work in which it happens."""
 
 import asyncio
 import logging
@@ -6,7 +6,6 @@ import logging
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.relay.service import faults
 from services.relay.service.faults import FaultKind, OwnFaults
 from services.relay.service.instance_series import InstanceSeries
 from services.relay.service.lifecycle import cancelled
@@ -28,7 +27,7 @@ def test_a_fault_is_counted_each_time_and_logged_once_for_each_server(
     found = ServiceMetrics(registry, "uplink", InstanceSeries(())).faults
     with without_repetitions(caplog):
         for slug in ("one", "other", "one"):
-            with found.kept(InstanceLogger(logger, slug), FaultKind.RESULT):
+            with found.contain(InstanceLogger(logger, slug), FaultKind.RESULT):
                 fail()
     assert registry.get_sample_value("dayz_relay_faults_total", {"kind": "result"}) == 3
     assert registry.get_sample_value("dayz_relay_faults_total", {"kind": "loop"}) == 0
@@ -36,19 +35,18 @@ def test_a_fault_is_counted_each_time_and_logged_once_for_each_server(
     assert "in fail" in caplog.text and "by a fault of ours" in caplog.text
 
 
-def test_different_faults_at_one_kind_of_work_are_both_logged(caplog: pytest.LogCaptureFixture) -> None:
+def test_different_faults_of_one_kind_are_both_logged(caplog: pytest.LogCaptureFixture) -> None:
     found = OwnFaults()
     with without_repetitions(caplog):
         for times in range(2):
-            with found.kept(logger, FaultKind.FRAME):
+            with found.contain(logger, FaultKind.FRAME):
                 fail()
-            with found.kept(logger, FaultKind.FRAME):
+            with found.contain(logger, FaultKind.FRAME):
                 raise ValueError(times)
     assert len(caplog.records) == 2
 
 
-async def test_a_loop_is_begun_again_after_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(faults, "BEGIN_AGAIN_S", 0.0)
+async def test_a_loop_begins_again_after_a_fault() -> None:
     begun, running = 0, asyncio.Event()
 
     async def loop() -> None:
@@ -59,7 +57,7 @@ async def test_a_loop_is_begun_again_after_a_fault(monkeypatch: pytest.MonkeyPat
         running.set()
         await asyncio.Event().wait()
 
-    task = asyncio.create_task(OwnFaults().kept_going(logger, loop))
+    task = asyncio.create_task(OwnFaults().keep_running(logger, loop, begin_again_s=0.0))
     await asyncio.wait_for(running.wait(), 5.0)
     assert begun == 3
     await cancelled(task)

@@ -71,7 +71,7 @@ class AlertSender:
             await asyncio.Event().wait()
         async with asyncio.TaskGroup() as group:
             for target in self._targets:
-                group.create_task(self._faults.kept_going(logger, target.run))
+                group.create_task(self._faults.keep_running(logger, target.run))
             while True:
                 with contextlib.suppress(StoreError):
                     await self._look_at_all()
@@ -85,7 +85,7 @@ class AlertSender:
         for slug, stored in zip(new, await asyncio.gather(*map(self._stored, new)), strict=True):
             self._watches[slug] = Watch(stored, self._silent_after_s)
         for slug, seen in found.items():
-            with self._faults.kept(InstanceLogger(logger, slug), FaultKind.LOOP):
+            with self._faults.contain(InstanceLogger(logger, slug), FaultKind.LOOP):
                 self._look_at(slug, seen, now_s, wall_s)
 
     def _look_at(self, slug: str, seen: Sighting, now_s: float, wall_s: float) -> None:
@@ -161,13 +161,15 @@ class _Target:
             self._waiting.clear()
             self._has_messages.clear()
             sent = False
-            with self._faults.kept(logger, FaultKind.LOOP):
+            with self._faults.contain(logger, FaultKind.LOOP):
                 sent = await self._send(
                     orjson.dumps(self._body([message.transition for message in messages]))
                 )
             self._count(self._name, sent)
             for message in messages:
-                with self._faults.kept(InstanceLogger(logger, message.transition.slug), FaultKind.LISTENER):
+                with self._faults.contain(
+                    InstanceLogger(logger, message.transition.slug), FaultKind.LISTENER
+                ):
                     message.done(sent)
             await asyncio.sleep(MESSAGE_EVERY_S)
 
