@@ -1,7 +1,7 @@
 """Ids and states of commands, and the moves between states: handed out once, in time, answered once. Pure.
 
-The scripts enqueue, take, hand_back, complete and give_up make these moves on Redis' clock. A trigger that
-the table does not list for a state changes nothing and is no error: polls cross each other, mods repeat
+The scripts enqueue, hand_out, hand_back, complete and give_up make these moves by Redis' clock. A trigger
+that the table does not list for a state changes nothing and is no error: polls cross each other, mods repeat
 results and are late, replies get lost.
 """
 

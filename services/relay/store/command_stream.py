@@ -42,7 +42,7 @@ TAKE_WITHIN_S = 1.8
 gives the round trip up (CALL_TIMEOUT_S there)."""
 
 _ENQUEUE = Script("enqueue")
-_TAKE = Script("take")
+_HAND_OUT = Script("hand_out")
 _HAND_BACK = Script("hand_back")
 _COMPLETE = Script("complete")
 _GIVE_UP = Script("give_up")
@@ -149,7 +149,7 @@ class CommandStream:
 
     def delete_results(self, entries: Sequence[str]) -> None:
         """Deletes results that their requests have received. If this call is lost, they expire."""
-        self._store.tell("XDEL", self._keys.results, *entries)
+        self._store.send_unawaited("XDEL", self._keys.results, *entries)
 
     async def delete_unclaimed(self, entry: str) -> bool:
         """Deletes a result that no request waits for. False: it is gone already. Raises StoreError."""
@@ -170,7 +170,7 @@ class CommandStream:
         while True:
             asked_s = time.monotonic()
             word, now_us, *taken = await self._store.run(
-                _TAKE,
+                _HAND_OUT,
                 (keys.writes, keys.reads, keys.refreshes, keys.waiting, keys.handed, keys.contact),
                 MAX_POLL_COMMANDS,
                 MAX_POLL_BYTES,

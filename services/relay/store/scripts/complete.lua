@@ -13,7 +13,7 @@ local time = redis.call('TIME')
 local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
 
 local heard_ms = tonumber(redis.call('GET', contact)) or 0
-if now_ms < heard_ms or now_ms - heard_ms >= tonumber(ARGV[6]) then -- take.lua
+if now_ms < heard_ms or now_ms - heard_ms >= tonumber(ARGV[6]) then -- hand_out.lua
   redis.call('SET', contact, string.format('%d', now_ms))
 end
 -- The deadline is not checked here, because this clock may have been set: the uplink that waits has its own clock.

@@ -20,7 +20,7 @@ for _, state in ipairs({waiting, handed, ended}) do
   if redis.call('ZSCORE', state, operation) then return 'queued' end
 end
 if deadline <= now_ms then return 'late' end
--- A deadline that is further ahead was set before the clock was set back: take.lua does not hand that command out.
+-- A deadline that is further ahead was set before the clock was set back: hand_out.lua does not hand that command out.
 if redis.call('ZCOUNT', waiting, '(' .. now_ms, now_ms + ARGV[9]) >= tonumber(ARGV[5]) then return 'full' end
 
 -- Deletes what is older than keep_ms, except the newest ones: the clock may have been set forward just now.
