@@ -10,7 +10,7 @@ from rich.text import Text
 from services.cli.opened_relay import OpenedRelay
 from services.cli.tables import Rows, cut, label, show
 from services.cli.terminal import complain, date, is_meant, moment, print_json, program, safe
-from services.modapi.dead_letter_retry import Repeated, intake_of, repeat, why_not
+from services.modapi.dead_letter_retry import RetryResult, intake_of, retry_one, why_no_retry
 from services.modapi.metrics import ModapiMetrics
 from services.relay.instances.dead_letters import DeadLetter, DeadLetters
 from services.relay.instances.facts import facts_of_all
@@ -70,8 +70,8 @@ async def show_one(relay: OpenedRelay, *, slug: str, letter_id: str, as_json: bo
     show(Text.assemble((letter.id, "bold"), f"  {date(letter.at_ms)}  {safe(letter.reason)}"))
     print(f"{safe(letter.detail)}\n")
     print(*(safe(line) for line in letter.raw.decode(errors="backslashreplace").splitlines()), sep="\n")
-    if reason := why_not(letter):
-        show("", label(f"It cannot be repeated: {reason}.", "dim"))
+    if reason := why_no_retry(letter):
+        show("", label(f"It cannot be retried: {reason}.", "dim"))
     return 0
 
 
@@ -82,18 +82,18 @@ async def retry(relay: OpenedRelay, *, slug: str, letter_id: str | None, every: 
     intake = intake_of(relay.store, slug, ModapiMetrics(CollectorRegistry()), relay.settings.limits)
     tried = taken = left = 0
     async for letter in _chosen(letters, slug, letter_id):
-        if every and why_not(letter):
+        if every and why_no_retry(letter):
             left += 1
             continue
-        came = await repeat(letters, intake, letter.id)
-        reason = f": {why}" if came is Repeated.NOT_POSSIBLE and (why := why_not(letter)) else ""
+        came = await retry_one(letters, intake, letter.id)
+        reason = f": {why}" if came is RetryResult.NOT_POSSIBLE and (why := why_no_retry(letter)) else ""
         print(f"{letter.id}: {came.value}{reason}")
         tried += 1
-        taken += came is Repeated.TAKEN
+        taken += came is RetryResult.TAKEN
     if every and not tried:
-        print(f"{slug} has no dead letter that can be taken in again.")
+        print(f"{slug} has no dead letter that can be retried.")
     if left:
-        print(f"{left:,} cannot be taken in again: `{program()} dlq show` says why.")
+        print(f"{left:,} cannot be retried: `{program()} dlq show` says why.")
     await asyncio.sleep(3 * NOTE_AFTER_S)  # the last of them is still being noted as answered
     return int(taken < tried or not (tried or every))
 
@@ -148,5 +148,5 @@ def _plain(letter: DeadLetter) -> dict[str, Any]:
     return {
         **told,
         "raw": letter.raw.decode(errors="backslashreplace"),
-        "cannot_be_repeated": why_not(letter) or None,
+        "cannot_be_repeated": why_no_retry(letter) or None,
     }

@@ -13,22 +13,22 @@ from services.relay.protocol.limits import Limits
 from services.relay.store.client import Store
 from services.relay.store.event_stream import REFUSED_BY_TAKARO, EventStream
 
-REPEAT = "repeat"
+RETRY = "repeat"
 """The sender of retried dead letters: not the mod, so that they are no repeats of its batches."""
 
 
 @unique
-class Repeated(StrEnum):
+class RetryResult(StrEnum):
     """The result of a retry, for a person."""
 
     TAKEN = "it is on its way to Takaro"
-    DEAD_AGAIN = "it could not be mended this time either"
+    DEAD_AGAIN = "it could not be repaired this time either"
     GONE = "it was gone already"
-    NOT_POSSIBLE = "it cannot be repeated"
+    NOT_POSSIBLE = "it cannot be retried"
     FULL = "too many events wait for Takaro, try again later"
 
 
-def why_not(letter: DeadLetter) -> str:
+def why_no_retry(letter: DeadLetter) -> str:
     """Why a dead letter cannot be retried, or ""."""
     if letter.reason == REFUSED_BY_TAKARO:
         return "Takaro does not say which of these events it refused, and has the others"
@@ -42,25 +42,25 @@ def why_not(letter: DeadLetter) -> str:
 def intake_of(store: Store, slug: str, metrics: ModapiMetrics, limits: Limits) -> EventIntake:
     """The intake for retried dead letters of an instance."""
     return EventIntake(
-        EventStream(store, slug, REPEAT), InstanceState(store, slug), Roster(), metrics, limits=limits
+        EventStream(store, slug, RETRY), InstanceState(store, slug), Roster(), metrics, limits=limits
     )
 
 
-async def repeat(letters: DeadLetters, intake: EventIntake, id: str) -> Repeated:
+async def retry_one(letters: DeadLetters, intake: EventIntake, id: str) -> RetryResult:
     """Retries one dead letter, and deletes it. `intake` is that of `intake_of`.
 
     Two calls at once count as one. Raises StoreError.
     """
     letter = await letters.get(id)
     if letter is None:
-        return Repeated.GONE
-    if why_not(letter):
-        return Repeated.NOT_POSSIBLE
+        return RetryResult.GONE
+    if why_no_retry(letter):
+        return RetryResult.NOT_POSSIBLE
     taken = await intake.take(letter.raw, time.monotonic())
     if not taken.token:
-        return Repeated.FULL
+        return RetryResult.FULL
     if not taken.events:
-        return Repeated.NOT_POSSIBLE
+        return RetryResult.NOT_POSSIBLE
     await letters.drop(id)
     intake.stream.answered(taken.token)  # not before: until it is deleted, a second call is a repeat
-    return Repeated.DEAD_AGAIN if taken.dead else Repeated.TAKEN
+    return RetryResult.DEAD_AGAIN if taken.dead else RetryResult.TAKEN

@@ -253,8 +253,8 @@ def test_a_script_deletes_all_dead_letters_only_if_it_says_that_it_means_it(term
 def test_of_all_those_that_can_be_taken_in_again_are_and_the_others_are_counted(terminal: Terminal) -> None:
     terminal.fill(one_has_dead_letters)
     said = terminal.run("dlq", "retry", "one", "--all", code=1)
-    assert "it could not be mended this time either" in said
-    assert said.endswith("1 cannot be taken in again: `dayz-relay dlq show` says why.\n")
+    assert "it could not be repaired this time either" in said
+    assert said.endswith("1 cannot be retried: `dayz-relay dlq show` says why.\n")
 
 
 @pytest.mark.parametrize(("answer", "code"), [(b"n\n", 1), (b"\n", 1), (b"\x04", 1), (b"yes\n", 0)])

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 
 from services.modapi.admin.problems import ApiError, ErrorCode
 from services.modapi.admin.views import utc
-from services.modapi.dead_letter_retry import Repeated, repeat
+from services.modapi.dead_letter_retry import RetryResult, retry_one
 from services.modapi.events import EventIntake
 from services.modapi.fleet.view import FleetView
 from services.relay.instances.dead_letters import DeadLetter, DeadLetters
@@ -53,7 +53,7 @@ class RetriedDeadLetter(BaseModel):
     """What came of the second try of a dead letter."""
 
     outcome: RetryOutcome
-    text: str = Field(description="the same in words", examples=[Repeated.TAKEN.value])
+    text: str = Field(description="the same in words", examples=[RetryResult.TAKEN.value])
 
 
 class RetriedDeadLetters(BaseModel):
@@ -114,10 +114,10 @@ class DeadLetterCalls:
     async def retry_dead_letter(self, slug: str, id: DeadLetterId) -> RetriedDeadLetter:
         """Try a dead letter again, as after an update of the relay. A repeat of the call is safe."""
         await self._fleet.row(slug)
-        repeated = await repeat(DeadLetters(self._store, slug), self._take_in(slug), id)
-        if repeated is Repeated.GONE:
+        result = await retry_one(DeadLetters(self._store, slug), self._take_in(slug), id)
+        if result is RetryResult.GONE:
             raise _not_found(id)
-        return RetriedDeadLetter(outcome=RetryOutcome[repeated.name], text=repeated.value)
+        return RetriedDeadLetter(outcome=RetryOutcome[result.name], text=result.value)
 
     async def retry_all_dead_letters(self, slug: str) -> RetriedDeadLetters:
         """Try all dead letters again that there are now, in the order in which they came."""
@@ -125,9 +125,9 @@ class DeadLetterCalls:
         letters, intake = DeadLetters(self._store, slug), self._take_in(slug)
         counts: Counter[RetryOutcome] = Counter()
         for letter in reversed(await letters.newest(MAX_DEAD_EVENTS)):
-            repeated = await repeat(letters, intake, letter.id)
-            if repeated is not Repeated.GONE:
-                counts[RetryOutcome[repeated.name]] += 1
+            result = await retry_one(letters, intake, letter.id)
+            if result is not RetryResult.GONE:
+                counts[RetryOutcome[result.name]] += 1
         return RetriedDeadLetters(counts=counts)
 
     async def drop_dead_letter(self, slug: str, id: DeadLetterId) -> None:

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from services.modapi.admin.models import NewServer
-from services.modapi.dead_letter_retry import repeat
+from services.modapi.dead_letter_retry import retry_one
 from services.modapi.events import EventIntake
 from services.modapi.fleet.rows import ServerRow
 from services.modapi.page import server
@@ -121,7 +121,7 @@ class Forms:
         outcomes: Counter[str] = Counter()
         for id in ids:
             if verb == "retry":
-                outcomes[(await repeat(letters, intake, id)).name.lower()] += 1
+                outcomes[(await retry_one(letters, intake, id)).name.lower()] += 1
             else:
                 outcomes["dropped" if await letters.drop(id) else "gone"] += 1
         return RedirectResponse(f"/instance/{slug}?{urlencode(outcomes)}#dead-title", 303)

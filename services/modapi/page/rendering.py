@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from services.modapi.dead_letter_retry import why_not
+from services.modapi.dead_letter_retry import why_no_retry
 from services.modapi.fleet.rows import LEVEL_WORDS
 from services.modapi.page import words
 from services.relay.service.durations import span
@@ -86,7 +86,7 @@ def _environment() -> Environment:
         "thousands": words.thousands,
         "utc": words.utc,
         "whole": lambda number: f"{number:.0f}" if isinstance(number, int | float) else "?",
-        "why_not": why_not,
+        "why_no_retry": why_no_retry,
     }
     return made
 
