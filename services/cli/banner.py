@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from services.relay.instances.mod_config import mod_url
-from services.relay.service.http.addresses import dialled_host, place
+from services.relay.service.http.addresses import dialled_host, host_and_port
 from services.relay.service.settings import NO_INSTANCE, Instance, ModApi, Settings
 from services.relay.service.settings_values import is_loopback
 
@@ -55,4 +55,4 @@ def _page(modapi: ModApi) -> Iterator[str]:
     else:
         asks = "" if local else " (once admin_token is set under [modapi])"
     name = "localhost" if host == "127.0.0.1" else host
-    yield f"Status page: http://{place(name, modapi.admin_port)}/{asks}"
+    yield f"Status page: http://{host_and_port(name, modapi.admin_port)}/{asks}"

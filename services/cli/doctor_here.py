@@ -10,7 +10,7 @@ import orjson
 from services.cli.verdict import Verdict, bad, good, warn
 from services.relay.protocol.errors import AddressInUse, ConfigError, StoreError
 from services.relay.protocol.keys import UPLINKS
-from services.relay.service.http.addresses import dialled_host, place
+from services.relay.service.http.addresses import dialled_host, host_and_port
 from services.relay.service.http.admin_ports import noted
 from services.relay.service.http.client import call
 from services.relay.service.http.ports import bind
@@ -86,7 +86,7 @@ async def services(settings: Settings, store: Store | None) -> list[Verdict]:
 
 async def _service(name: str, host: str, port: int, store: Store | None) -> tuple[list[Verdict], bool]:
     """The verdicts on a service, and whether it runs here."""
-    at = place(host, port)
+    at = host_and_port(host, port)
     if port:
         with contextlib.suppress(OSError, ValueError):
             return _answered(name, at, *await _get(dialled_host(host), port, "/readyz")), True
@@ -114,7 +114,7 @@ async def _elsewhere(name: str, store: Store | None) -> tuple[str, int, object] 
             with contextlib.suppress(OSError, ValueError):
                 status, body = await _get(dialled_host(host), port, "/readyz")
                 if isinstance(body, dict) and "ok" in body:
-                    return place(host, port), status, body
+                    return host_and_port(host, port), status, body
     return None
 
 
@@ -142,7 +142,7 @@ async def _door(settings: Settings, *, running: bool) -> list[Verdict]:
     host, port = settings.modapi.host, settings.modapi.port
     if not port:
         return [warn("mods call any free port: it changes with each start", "set [modapi] port to a number")]
-    at = place(host, port)
+    at = host_and_port(host, port)
     if running and not await _listens(dialled_host(host), port):
         return [bad(f"nobody listens on {at}, where mods call", "restart modapi: its log says more")]
     taken = bad(f"something else listens on {at}, where mods call", "stop it, or change [modapi] port")
@@ -176,6 +176,6 @@ async def _listens(host: str, port: int) -> bool:
 
 async def _get(host: str, port: int, path: str) -> tuple[int, object]:
     """Status and JSON. Raises OSError, or ValueError when the answer is not from a service of ours."""
-    url = f"http://{place(host, port)}{path}"
+    url = f"http://{host_and_port(host, port)}{path}"
     answer = await call("GET", url, within_s=ASK_WITHIN_S, max_bytes=MAX_ANSWER_BYTES)
     return answer.status, orjson.loads(answer.body)

@@ -18,7 +18,7 @@ from services.modapi.page.routes import add_page
 from services.modapi.served_instances import ServedInstances
 from services.relay.instances.directory import Directory
 from services.relay.service import lifecycle
-from services.relay.service.http.addresses import networks, place
+from services.relay.service.http.addresses import host_and_port, networks
 from services.relay.service.http.admin_ports import note
 from services.relay.service.http.connection_limits import ConnectionLimits
 from services.relay.service.http.listener import Listener, admin_app
@@ -73,7 +73,9 @@ async def serve(settings: Settings, config: Path | None = None) -> None:
                 await asyncio.wait([trusting])
                 await directory.complete.wait()
         logger.info(
-            "mods call %s, servers: %d", place(*mods_port.getsockname()[:2]), len(served_instances.instances)
+            "mods call %s, servers: %d",
+            host_and_port(*mods_port.getsockname()[:2]),
+            len(served_instances.instances),
         )
         await lifecycle.until_stopped(
             lifecycle.ended(trusting),

@@ -2,7 +2,7 @@
 
 import json
 
-from services.relay.service.http.addresses import dialled_host, is_every_address, place
+from services.relay.service.http.addresses import dialled_host, host_and_port, is_every_address
 from services.relay.service.settings import ModApi
 
 MOD_CONFIG_PATH = "profiles/TakaroIntegration/config.json"
@@ -12,7 +12,7 @@ MOD_CONFIG_PATH = "profiles/TakaroIntegration/config.json"
 def mod_url(modapi: ModApi) -> str:
     """The URL that a mod on this machine calls."""
     scheme = "https" if modapi.tls_cert else "http"
-    return f"{scheme}://{place(dialled_host(modapi.host), modapi.port)}"
+    return f"{scheme}://{host_and_port(dialled_host(modapi.host), modapi.port)}"
 
 
 def listens_everywhere(modapi: ModApi) -> bool:

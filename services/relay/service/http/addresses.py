@@ -22,7 +22,7 @@ def dialled_host(host: str) -> str:
     return "127.0.0.1" if is_every_address(host) else host
 
 
-def place(host: str, port: int) -> str:
+def host_and_port(host: str, port: int) -> str:
     """Host and port as in a URL."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 

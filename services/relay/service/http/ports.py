@@ -4,7 +4,7 @@ import errno
 import socket
 
 from services.relay.protocol.errors import AddressInUse, ConfigError
-from services.relay.service.http.addresses import EVERY_ADDRESS, EVERY_IPV4, place
+from services.relay.service.http.addresses import EVERY_ADDRESS, EVERY_IPV4, host_and_port
 
 BACKLOG = 2048
 
@@ -37,7 +37,7 @@ def bind(host: str, port: int, key: str) -> socket.socket:
 
 def _refused(error: OSError, host: str, port: int, key: str, host_key: str) -> ConfigError:
     """The error for the operator, by the number of the system's error."""
-    at = place(host, port)
+    at = host_and_port(host, port)
     # `create_server` adds the address to the system's words.
     reason = (error.strerror or str(error)).partition(" (while attempting")[0]
     match error.errno:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.relay.service.http.addresses import caller, is_in, networks, place, plain, source_of
+from services.relay.service.http.addresses import caller, host_and_port, is_in, networks, plain, source_of
 
 TRUSTED = networks(["127.0.0.0/8", "10.0.0.0/24", "::1/128"])
 
@@ -55,7 +55,7 @@ def test_callers_are_counted_by_what_their_owner_cannot_change_at_will(address: 
     ("host", "written"), [("127.0.0.1", "127.0.0.1:8088"), ("::", "[::]:8088"), ("name", "name:8088")]
 )
 def test_an_ipv6_address_stands_in_brackets(host: str, written: str) -> None:
-    assert place(host, 8088) == written
+    assert host_and_port(host, 8088) == written
 
 
 @pytest.mark.parametrize(
