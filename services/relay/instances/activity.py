@@ -113,7 +113,7 @@ class ActivityFeed:
     def _publish(self, numbered: list[tuple[int, ActivityEntry]]) -> None:
         if numbered:
             body = orjson.dumps([self._run, [(number, *entry) for number, entry in numbered]])
-            self._store.tell("PUBLISH", self._channel, body)
+            self._store.send_unawaited("PUBLISH", self._channel, body)
 
 
 async def watch(store: Store, slug: str) -> AsyncIterator[list[ActivityEntry]]:

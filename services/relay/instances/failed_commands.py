@@ -11,7 +11,7 @@ _EXPIRE_S = 2 * KEPT_MS // 1000
 def note_failed(store: Store, slug: str, operation_id: str, now_ms: int) -> None:
     """Stores that a write failed now, by Redis' clock. It may be lost. facts.lua counts those of KEPT_MS."""
     key = keys_of(slug).failed
-    store.tell("ZADD", key, now_ms, operation_id)
-    store.tell("ZREMRANGEBYSCORE", key, 0, now_ms - KEPT_MS)
-    store.tell("ZREMRANGEBYRANK", key, 0, -MOST_KEPT - 1)
-    store.tell("EXPIRE", key, _EXPIRE_S)
+    store.send_unawaited("ZADD", key, now_ms, operation_id)
+    store.send_unawaited("ZREMRANGEBYSCORE", key, 0, now_ms - KEPT_MS)
+    store.send_unawaited("ZREMRANGEBYRANK", key, 0, -MOST_KEPT - 1)
+    store.send_unawaited("EXPIRE", key, _EXPIRE_S)

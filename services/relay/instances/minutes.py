@@ -77,10 +77,10 @@ class Minutes:
         if not self._minute or not (row.events or row.commands) or written == self._written:
             return
         if self._written:
-            self._store.tell("ZREM", self._key, self._written)
-        self._store.tell("ZADD", self._key, self._minute, written)
-        self._store.tell("ZREMRANGEBYSCORE", self._key, "-inf", self._minute - KEPT_MINUTES)
-        self._store.tell("EXPIRE", self._key, _EXPIRE_S)
+            self._store.send_unawaited("ZREM", self._key, self._written)
+        self._store.send_unawaited("ZADD", self._key, self._minute, written)
+        self._store.send_unawaited("ZREMRANGEBYSCORE", self._key, "-inf", self._minute - KEPT_MINUTES)
+        self._store.send_unawaited("EXPIRE", self._key, _EXPIRE_S)
         self._written = written
 
 

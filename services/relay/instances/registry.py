@@ -289,7 +289,7 @@ class Registry:
         now_s = boottime_s()
         self._clock.observe(now_ms, asked_s, now_s)
         if due := self._clock.due_dump(now_s, CLOCK_STORED_EVERY_S):
-            self._store.tell("SET", INSTANCES_CLOCK, due)
+            self._store.send_unawaited("SET", INSTANCES_CLOCK, due)
         same = found.decode() == known
         return _Raw(found.decode(), now_ms, None if same else {k.decode(): v for k, v in pairs(flat)})
 

@@ -53,7 +53,7 @@ class InstanceState:
     def note_mod(self, field: str, value: str | int) -> None:
         """Stores a `field` of the mod: `version`, `hold_ms` or `address`. It may be lost: later calls store
         it again."""
-        self._store.tell("HSET", self._keys.mod, field, value)
+        self._store.send_unawaited("HSET", self._keys.mod, field, value)
 
     def note_contact(self) -> None:
         """Stores that the mod has called now. It may be lost: the mod's next call stores it again."""

@@ -56,9 +56,9 @@ class UnknownKeyCalls:
         if len(self._noted_s) >= KEPT:
             self._noted_s.clear()
         self._noted_s[member] = self._last_s = now_s
-        self._store.tell("ZADD", _KEY, round(time.time() * 1000), member)
-        self._store.tell("ZREMRANGEBYRANK", _KEY, 0, -KEPT - 1)
-        self._store.tell("EXPIRE", _KEY, KEPT_S)
+        self._store.send_unawaited("ZADD", _KEY, round(time.time() * 1000), member)
+        self._store.send_unawaited("ZREMRANGEBYRANK", _KEY, 0, -KEPT - 1)
+        self._store.send_unawaited("EXPIRE", _KEY, KEPT_S)
 
     async def all(self) -> list[UnknownKeyCall]:
         """The calls of the last KEPT_S, the newest first. Raises StoreError."""

@@ -79,12 +79,12 @@ class Store:
         it is a NotCarriedOut.
 
         If the future is cancelled before the command is sent, it is not sent. A command that must be sent all
-        the same goes by `tell`, or by `run_until(…, though_cancelled=True)`.
+        the same goes by `send_unawaited`, or by `run_until(…, though_cancelled=True)`.
         """
         slot = slot_of(str(command[1])) if self._slotted else 0
         return self._call(StoreCall(command, self._reply(), slot))
 
-    def tell(self, *command: Argument) -> None:
+    def send_unawaited(self, *command: Argument) -> None:
         """Sends a command whose reply nobody waits for, and whose loss does no harm."""
         self.send(*command).add_done_callback(ignore_error)
 

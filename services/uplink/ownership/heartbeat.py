@@ -74,5 +74,5 @@ class Heartbeat:
         """Takes in the beats of all uplinks, and deletes dead uplinks. Returns those that are alive."""
         found = {member.decode(): int(count) for member, count in pairs(counts)}
         for member in self.members.look(time.monotonic(), found):
-            self._store.tell("HDEL", UPLINKS, member)
+            self._store.send_unawaited("HDEL", UPLINKS, member)
         return self.members.alive

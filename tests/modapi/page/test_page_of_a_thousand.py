@@ -64,10 +64,10 @@ async def populate(store: Store, slugs: list[str]) -> None:
     for number, slug in enumerate(slugs):
         keys = keys_of(slug)
         silent_ms = 104_000 if number % 10 == 0 else 1_000
-        store.tell("HSET", keys.lease, "token", "t", "uplink", f"relay-uplink-{number % 2}-a053b3")
-        store.tell("SET", keys.contact, now_ms - silent_ms)
-        store.tell("HSET", keys.mirror, "players", number % 60)
-        store.tell("HSET", keys.mod, "version", "0.2.0", "hold_ms", 4700)
+        store.send_unawaited("HSET", keys.lease, "token", "t", "uplink", f"relay-uplink-{number % 2}-a053b3")
+        store.send_unawaited("SET", keys.contact, now_ms - silent_ms)
+        store.send_unawaited("HSET", keys.mirror, "players", number % 60)
+        store.send_unawaited("HSET", keys.mod, "version", "0.2.0", "hold_ms", 4700)
     await asyncio.gather(
         *(InstanceState(store, slug).write_link(LinkInfo("ready", "an-id-of-takaro")) for slug in slugs)
     )

@@ -192,7 +192,7 @@ async def test_servers_are_written_into_an_emptied_redis(followed: Followed, sto
     await registry.remove("gone")
     await followed.serves("one", "stored")
     for key in (INSTANCES, INSTANCES_IDENTITIES, INSTANCES_VERSION, INSTANCES_REMOVALS):
-        store.tell("DEL", key)
+        store.send_unawaited("DEL", key)
     async with asyncio.timeout(WITHIN_S):
         while (found := (await registry.look()).records) != {"stored": issued.record}:
             assert found is not None

@@ -104,9 +104,9 @@ class AlertSender:
             watch.settle(sent, arrived, time.monotonic())
         key = keys_of(sent.slug).alerts
         if arrived and sent.began:
-            self._store.tell("HSET", key, sent.condition.value, f"{sent.since_s:.0f}")
+            self._store.send_unawaited("HSET", key, sent.condition.value, f"{sent.since_s:.0f}")
         elif arrived:
-            self._store.tell("HDEL", key, sent.condition.value)
+            self._store.send_unawaited("HDEL", key, sent.condition.value)
 
 
 class _Message:
