@@ -30,7 +30,8 @@ _WRONG_TOKEN = "unknown token: send the admin_token of [modapi] as `Authorizatio
 class AdminAuthentication:
     """Lets calls with a token through to `app`, and those for its description.
 
-    `refusal` makes the answer to all others.
+    `refusal` makes the answer to all others. `state.role` of a request says what its token
+    may do.
     """
 
     def __init__(self, app: ASGIApp, tokens: AdminTokens, refusal: Refusal) -> None:
@@ -71,6 +72,7 @@ class AdminAuthentication:
             raise ApiError(ErrorCode.WRONG_TOKEN, _WRONG_TOKEN)
         if role is Role.READ and scope["method"] not in ("GET", "HEAD"):
             raise ApiError(ErrorCode.READ_ONLY_TOKEN, "this token may only read")
+        scope.setdefault("state", {})["role"] = role
 
 
 class StillThere:

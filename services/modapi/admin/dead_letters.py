@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 
 from services.modapi.admin.problems import ApiError, ErrorCode
 from services.modapi.admin.views import utc
-from services.modapi.dead_letter_retry import RetryResult, retry_one
+from services.modapi.dead_letter_retry import RetryResult, retry_one, why_no_retry
 from services.modapi.events import EventIntake
 from services.modapi.fleet.view import FleetView
 from services.relay.instances.dead_letters import DeadLetter, DeadLetters
@@ -30,6 +30,7 @@ class DeadLetterInfo(BaseModel):
     reason: str
     detail: str
     raw: str = Field(description="what the mod sent, shortened")
+    no_retry: str | None = Field(description="why it cannot be tried again; null: it can")
 
 
 class DeadLetterList(BaseModel):
@@ -151,6 +152,7 @@ def _info(letter: DeadLetter) -> DeadLetterInfo:
         reason=letter.reason,
         detail=letter.detail,
         raw=letter.raw.decode(errors="replace"),
+        no_retry=why_no_retry(letter) or None,
     )
 
 

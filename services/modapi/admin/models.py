@@ -170,6 +170,14 @@ class RotatedServer(ChangedServer):
     mod_config_path: str = Field(examples=["profiles/TakaroIntegration/config.json"])
 
 
+class ModConfig(BaseModel):
+    """The mod's file. Of a key that the API has made only a hash is kept, so it is not in it again."""
+
+    mod_config: str = Field(description="the text of the file; `<mod key>` stands where the key goes")
+    mod_config_path: str = Field(examples=["profiles/TakaroIntegration/config.json"])
+    has_key: bool = Field(description="whether the key is in it: one of relay.toml, for a full token")
+
+
 class CreatedServer(RotatedServer):
     """The new server with its mod key and its identity token, which are shown this once."""
 

@@ -4,7 +4,7 @@ import json
 from bisect import bisect_right
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Header, Query, Request
 from pydantic import BaseModel, SecretStr
 
 from services.modapi.admin import models
@@ -53,6 +53,7 @@ class ServerCalls:
         add("/{slug}", self.get_server, methods=["GET"])
         add("/{slug}", self.change_server, methods=["PATCH"])
         add("/{slug}", self.delete_server, methods=["DELETE"], status_code=204)
+        add("/{slug}/mod-config", self.get_mod_config, methods=["GET"])
         add("/{slug}/rotate", self.rotate_mod_key, methods=["POST"])
         add("/{slug}/enable", self.enable_server, methods=["POST"])
         add("/{slug}/disable", self.disable_server, methods=["POST"])
@@ -85,6 +86,17 @@ class ServerCalls:
     async def get_server(self, slug: str) -> models.Server:
         """Show one server, as it is now."""
         return server_of(await self._fleet.row(slug))
+
+    async def get_mod_config(self, slug: str, request: Request) -> models.ModConfig:
+        """Show what goes into the mod's file."""
+        keys = (await self._fleet.row(slug)).entry.instance.mod_keys
+        shown = keys if request.state.role is models.Role.FULL else ()
+        key = shown[0].get_secret_value() if shown else "<mod key>"
+        return models.ModConfig(
+            mod_config=mod_config(mod_url(self._modapi), key),
+            mod_config_path=MOD_CONFIG_PATH,
+            has_key=bool(shown),
+        )
 
     async def create_server(
         self, new: models.NewServer, idempotency_key: IdempotencyKey = None

@@ -113,6 +113,7 @@ async def test_dead_letters_are_listed_in_pages_shown_and_dropped(
     assert [letter["id"] for letter in last["dead_letters"]] == [ids[0]] and last["next_cursor"] is None
     shown = (await api.get(f"{SERVER}/dead-letters/{ids[0]}")).json()
     assert (shown["reason"], shown["detail"], shown["raw"]) == ("unknown-type", "why", "letter 0 \ufffd")
+    assert shown["no_retry"] is None
     assert (await api.delete(f"{SERVER}/dead-letters/{ids[0]}")).status_code == 204
     for method in ("GET", "DELETE"):
         gone = await api.request(method, f"{SERVER}/dead-letters/{ids[0]}")

@@ -257,6 +257,15 @@ async def test_a_token_of_its_own_can_be_made_limited_and_deleted(api: httpx.Asy
     assert code(await api.delete("/api/v1/tokens/panel")) == "token_not_found"
 
 
+async def test_the_mods_file_has_its_key_for_whoever_may_do_everything(api: httpx.AsyncClient) -> None:
+    path = "/api/v1/servers/of-file/mod-config"
+    made = (await api.post("/api/v1/tokens", json={"name": "reads", "role": "read"})).json()
+    shown = (await api.get(path)).json()
+    assert shown["has_key"] and '"RegistrationToken": "key-of-the-file-0123"' in shown["mod_config"]
+    hidden = (await api.get(path, headers={"authorization": f"Bearer {made['token']}"})).json()
+    assert not hidden["has_key"] and "/k/<mod key>" in hidden["mod_config"]
+
+
 async def test_a_token_that_another_modapi_made_or_deleted_is_known_at_once(
     api: httpx.AsyncClient, store: Store
 ) -> None:
