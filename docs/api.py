@@ -24,7 +24,8 @@ HEAD = """\
 admin port of `modapi`. [By the admin API](connect.md#by-the-admin-api) has examples.
 
 Each call needs a token as `Authorization: Bearer …`: `admin_token` of `[modapi]`, or one that `create_token`
-has made. Bodies are JSON with `Content-Type: application/json`.
+has made. `dayz-relay up` makes another one at each start, the local token, in the file `admin-token` of its
+data folder, which only its user may read. Bodies are JSON with `Content-Type: application/json`.
 """
 
 ERRORS = """\

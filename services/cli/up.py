@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-from services.cli import first_run, own_store, store_port
+from services.cli import first_run, local_token, own_store, store_port
 from services.cli.banner import banner
 from services.cli.supervise import Program, supervise
 from services.cli.terminal import runnable
@@ -17,7 +17,7 @@ from services.relay.service.settings import Settings, load
 from services.relay.service.settings_names import environment_configures
 from services.relay.service.settings_warnings import cautions
 from services.relay.service.text_files import is_there
-from services.relay.service.under_up import STORE_FOLDER
+from services.relay.service.under_up import LOCAL_TOKEN_FILE, STORE_FOLDER
 
 
 def run(config: Path, data: Path, environ: Mapping[str, str]) -> int:
@@ -38,12 +38,13 @@ def run(config: Path, data: Path, environ: Mapping[str, str]) -> int:
             print(f"warning: {runnable(warning)}")
         print(*map(runnable, banner(settings)), sep="\n", flush=True)
         logs.configure("up", settings)
+        told = {**environ, LOCAL_TOKEN_FILE: held.enter_context(local_token.in_force(data))}
         if brings_store:
             store = own_store.prepare(data, server)
-            with_folder = {**environ, STORE_FOLDER: str(data.resolve())}
-            programs = [store.program, *services(config, with_folder, store.url)]
+            told[STORE_FOLDER] = str(data.resolve())
+            programs = [store.program, *services(config, told, store.url)]
         else:
-            programs = services(config, environ)
+            programs = services(config, told)
         return asyncio.run(_supervise(programs))
 
 

@@ -17,13 +17,14 @@ from services.modapi.metrics import ModapiMetrics
 from services.modapi.page.routes import add_page
 from services.modapi.served_instances import ServedInstances
 from services.relay.instances.directory import Directory
-from services.relay.service import lifecycle
+from services.relay.service import lifecycle, under_up
 from services.relay.service.http.addresses import host_and_port, networks
 from services.relay.service.http.admin_ports import note
 from services.relay.service.http.connection_limits import ConnectionLimits
 from services.relay.service.http.listener import Listener, admin_app
 from services.relay.service.http.ports import bind
 from services.relay.service.http.tls import certificate_of
+from services.relay.service.logs import hide
 from services.relay.service.settings import Settings
 
 LISTEN_AFTER_S = 1.0
@@ -41,6 +42,8 @@ async def serve(settings: Settings, config: Path | None = None) -> None:
     registry = CollectorRegistry()
     metrics = ModapiMetrics(registry)
     metrics.service.run_by_up(os.environ)
+    local_token = under_up.local_token(os.environ)
+    hide("local token", [local_token])
     store = lifecycle.store_of(settings, metrics.service)
     mods_port = bind(settings.modapi.host, settings.modapi.port, "modapi.port")
     certificate = certificate_of(settings.modapi)
@@ -62,7 +65,7 @@ async def serve(settings: Settings, config: Path | None = None) -> None:
             lambda: {**lifecycle.about(store), **directory.about()},
         )
         fleet = FleetView(directory, store, settings.modapi, metrics.service.faults)
-        add_api(pages, fleet, store, settings, metrics)
+        add_api(pages, fleet, store, settings, metrics, local_token)
         live = add_page(pages, settings, fleet, store, metrics)
         trusting = asyncio.create_task(lifecycle.trust(store))
         keep_running = partial(metrics.service.faults.keep_running, logger)

@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from services.cli import local_token
 from services.sim.ports import free_port
 from tests.support.redis_server import binaries
 
@@ -99,14 +100,26 @@ def test_a_server_of_the_users_own_is_run_as_the_store_and_ends_cleanly(tmp_path
     assert (tmp_path / "data" / "store.log").read_text().count("bye bye") == 2
 
 
-def test_its_services_show_the_room_on_the_disk_of_its_store_and_that_none_was_restarted(
+def test_its_services_show_the_room_on_the_disk_and_its_local_token_opens_the_api(
     tmp_path: Path,
 ) -> None:
     port = free_port()
     with dayz_relay(tmp_path, "up", environ={"RELAY_MODAPI__ADMIN_PORT": str(port)}) as relay:
         relay.until("mods call 127.0.0.1:")
         text = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=10, trust_env=False).text
+        token_file = tmp_path / "data" / "admin-token"
+        token = local_token.read(tmp_path / "data")
+        assert token_file.stat().st_mode & 0o777 == 0o600 and len(token) >= 32
+        api = f"http://127.0.0.1:{port}/api/v1/relay"
+        codes = [
+            httpx.get(
+                api, headers={"authorization": f"Bearer {one}"}, timeout=10, trust_env=False
+            ).status_code
+            for one in (token, "no" + token)
+        ]
+        assert codes == [200, 401]
         assert relay.end() == 0
+        assert not token_file.exists() and not any(token in line for line in relay.lines)
     shown = dict(re.findall(r"^dayz_relay_(store_disk_free_bytes|process_restarts_total) (\S+)$", text, re.M))
     assert float(shown["store_disk_free_bytes"]) > 0
     assert float(shown["process_restarts_total"]) == 0

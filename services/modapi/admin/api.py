@@ -12,7 +12,6 @@ from typing import Any
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
-from pydantic import SecretStr
 
 from services.modapi.admin import models, old_api, problems
 from services.modapi.admin.activity import ActivityCalls
@@ -42,13 +41,17 @@ _ERRORS = (400, 401, 403, 404, 409, 413, 415, 422, 503)
 
 
 def add_api(
-    pages: FastAPI, fleet: FleetView, store: Store, settings: Settings, metrics: ModapiMetrics
+    pages: FastAPI,
+    fleet: FleetView,
+    store: Store,
+    settings: Settings,
+    metrics: ModapiMetrics,
+    local_token: str = "",
 ) -> None:
     """Adds `/api/v1`, and the paths of the version before, to the admin port."""
-    modapi = settings.modapi
     take_in = partial(intake_of, store, metrics=metrics, limits=settings.limits)
-    tokens = AdminTokens(store, modapi.admin_token)
-    old = old_api.make_api(fleet.directory, store, _secret(modapi.admin_token))
+    tokens = AdminTokens(store, settings.modapi.admin_token, local_token)
+    old = old_api.make_api(fleet.directory, store)
     api = make_api(fleet, store, settings, tokens, take_in)
     pages.mount("/api/v1", AdminAuthentication(api, tokens, problems.response))
     pages.mount("/api", AdminAuthentication(old, tokens, old_api.refusal))
@@ -73,7 +76,7 @@ def make_api(
         responses={status: {"model": problems.ApiProblem} for status in _ERRORS},
         generate_unique_id_function=_operation_id,
     )
-    api.include_router(ServerCalls(fleet, settings.modapi, _secret(settings.modapi.admin_token)).router())
+    api.include_router(ServerCalls(fleet, settings.modapi).router())
     api.include_router(ActivityCalls(fleet, store, settings.limits.open_commands).router())
     api.include_router(DeadLetterCalls(fleet, store, take_in).router())
     api.include_router(_fleet_calls(fleet, store))
@@ -140,7 +143,3 @@ def _with_media_types(description: dict[str, Any]) -> dict[str, Any]:
                 if status[0] in "45" and "application/json" in answer.get("content", {}):
                     answer["content"] = {problems.MEDIA_TYPE: answer["content"]["application/json"]}
     return description
-
-
-def _secret(token: SecretStr | None) -> str:
-    return token.get_secret_value() if token else ""

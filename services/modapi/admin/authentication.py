@@ -1,4 +1,4 @@
-"""The door of the admin API: the admin token, and bodies of a bearable size. Everything else stays outside.
+"""The door of the admin API: tokens, and bodies of a bearable size. Everything else stays outside.
 
 In front of FastAPI, which reads a body before it asks who sends it. And the door of the whole admin port, for
 those who still wait.
@@ -6,6 +6,7 @@ those who still wait.
 
 from collections.abc import Callable
 
+from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -24,7 +25,10 @@ _NO_TOKEN = (
     "the admin API has no token yet: set admin_token (or admin_token_file) under [modapi] in relay.toml,"
     " or RELAY_MODAPI__ADMIN_TOKEN, and restart modapi"
 )
-_WRONG_TOKEN = "unknown token: send the admin_token of [modapi] as `Authorization: Bearer <token>`"
+_WRONG_TOKEN = (
+    "unknown token: send the admin_token of [modapi], or a token that create_token has made, as"
+    " `Authorization: Bearer <token>`"
+)
 
 
 class AdminAuthentication:
@@ -62,17 +66,24 @@ class AdminAuthentication:
         await self._app(scope, again, send)
 
     async def _check_token(self, scope: Scope) -> None:
-        if not self._tokens.open:
-            raise ApiError(ErrorCode.NO_TOKEN, _NO_TOKEN)
+        token = _bearer(scope)
         try:
-            role = await self._tokens.role(_bearer(scope))
+            role = await self._tokens.role(token)
         except StoreError as error:
             raise ApiError(ErrorCode.STORE_AWAY, str(error)) from error
+        if role is None and self._tokens.there_are_none:
+            raise ApiError(ErrorCode.NO_TOKEN, _NO_TOKEN)
         if role is None:
             raise ApiError(ErrorCode.WRONG_TOKEN, _WRONG_TOKEN)
         if role is Role.READ and scope["method"] not in ("GET", "HEAD"):
             raise ApiError(ErrorCode.READ_ONLY_TOKEN, "this token may only read")
-        scope.setdefault("state", {})["role"] = role
+        scope.setdefault("state", {}).update(role=role, token=token)
+
+
+def token_of(request: Request) -> str:
+    """The token by which this call was let in. Repeats of a call are recognised by it, and Redis lacks it."""
+    token: str = request.state.token
+    return token
 
 
 class StillThere:

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 
 from services.modapi.admin.models import Body, Rotation
 from services.modapi.admin.problems import STATUS, ErrorCode, place_of, words_of
-from services.modapi.admin.servers import IdempotencyKey, once_of
+from services.modapi.admin.servers import CallersToken, IdempotencyKey, once_of
 from services.relay.instances.directory import Directory
 from services.relay.instances.entries import ServedEntry, active
 from services.relay.instances.overview import InstanceView, overview
@@ -100,7 +100,7 @@ def refusal(code: ErrorCode, detail: str) -> JSONResponse:
     return JSONResponse({"error": detail}, status, {**(headers or {}), **SUPERSEDED})
 
 
-def make_api(directory: Directory, store: Store, secret: str) -> FastAPI:
+def make_api(directory: Directory, store: Store) -> FastAPI:
     """The application behind `/api`."""
     refusals = {status: {"model": ApiRefusal} for status in (401, 404, 409, 413, 422, 503)}
     api = FastAPI(
@@ -130,14 +130,16 @@ def make_api(directory: Directory, store: Store, secret: str) -> FastAPI:
         return Instances(instances=await asyncio.gather(*(overview(store, entry) for entry in entries)))
 
     @api.post("/instances", status_code=201)
-    async def add_instance(new: NewInstance, idempotency_key: IdempotencyKey = None) -> Added:
+    async def add_instance(
+        new: NewInstance, token: CallersToken, idempotency_key: IdempotencyKey = None
+    ) -> Added:
         issued = await registry.create(
             new.slug,
             new.name,
             identity_token=new.identity_token,
             registration_token=new.registration_token,
             disabled=new.disabled,
-            once=once_of("add", new.slug, new, idempotency_key, secret),
+            once=once_of("add", new.slug, new, idempotency_key, token),
         )
         identity = issued.record.identity_token
         added = Instance(slug=new.slug, name=new.name, identity_token=identity)
@@ -168,14 +170,17 @@ def make_api(directory: Directory, store: Store, secret: str) -> FastAPI:
 
     @api.post("/instances/{slug}/rotate")
     async def rotate_mod_key(
-        slug: str, rotation: Rotation | None = None, idempotency_key: IdempotencyKey = None
+        slug: str,
+        token: CallersToken,
+        rotation: Rotation | None = None,
+        idempotency_key: IdempotencyKey = None,
     ) -> NewKey:
         asked = rotation or Rotation()
         issued = await registry.rotate(
             slug,
             asked.overlap_s,
             force=asked.force,
-            once=once_of("rotate", slug, asked, idempotency_key, secret),
+            once=once_of("rotate", slug, asked, idempotency_key, token),
         )
         return await new_key(slug, issued)
 

@@ -4,10 +4,11 @@ import json
 from bisect import bisect_right
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import APIRouter, Depends, Header, Query, Request
 from pydantic import BaseModel, SecretStr
 
 from services.modapi.admin import models
+from services.modapi.admin.authentication import token_of
 from services.modapi.admin.views import fits, server_of
 from services.modapi.fleet.view import FleetView
 from services.relay.instances.entries import active
@@ -19,6 +20,8 @@ from services.relay.service.settings import Instance, ModApi
 from services.relay.service.settings_warnings import equal_name, guessable
 
 MAX_LIMIT = 1_000
+
+CallersToken = Annotated[str, Depends(token_of)]
 
 IdempotencyKey = Annotated[
     str | None,
@@ -37,13 +40,12 @@ IdempotencyKey = Annotated[
 
 
 class ServerCalls:
-    """The calls. `secret` is what repeated calls make their keys from: `admin_token`, or ""."""
+    """The calls."""
 
-    def __init__(self, fleet: FleetView, modapi: ModApi, secret: str) -> None:
+    def __init__(self, fleet: FleetView, modapi: ModApi) -> None:
         self._fleet = fleet
         self._registry = fleet.directory.registry
         self._modapi = modapi
-        self._secret = secret
 
     def router(self) -> APIRouter:
         router = APIRouter(prefix="/servers", tags=["servers"])
@@ -99,7 +101,7 @@ class ServerCalls:
         )
 
     async def create_server(
-        self, new: models.NewServer, idempotency_key: IdempotencyKey = None
+        self, new: models.NewServer, token: CallersToken, idempotency_key: IdempotencyKey = None
     ) -> models.CreatedServer:
         """Add a server. Running services serve it within two seconds. The answer holds what the mod needs."""
         issued = await self._registry.create(
@@ -109,7 +111,7 @@ class ServerCalls:
             registration_token=new.registration_token,
             external_id=new.external_id,
             disabled=new.disabled,
-            once=once_of("create", new.slug, new, idempotency_key, self._secret),
+            once=once_of("create", new.slug, new, idempotency_key, token),
         )
         identity = issued.record.identity_token
         added = Instance(slug=new.slug, name=new.name, identity_token=identity)
@@ -143,11 +145,15 @@ class ServerCalls:
         await self._registry.remove(slug, purge=purge)
 
     async def rotate_mod_key(
-        self, slug: str, rotation: models.Rotation | None = None, idempotency_key: IdempotencyKey = None
+        self,
+        slug: str,
+        token: CallersToken,
+        rotation: models.Rotation | None = None,
+        idempotency_key: IdempotencyKey = None,
     ) -> models.RotatedServer:
         """Make a new mod key. The one before works for `overlap_s` more."""
         asked = rotation or models.Rotation()
-        once = once_of("rotate", slug, asked, idempotency_key, self._secret)
+        once = once_of("rotate", slug, asked, idempotency_key, token)
         issued = await self._registry.rotate(slug, asked.overlap_s, force=asked.force, once=once)
         return await self._with_key(slug, issued)
 
@@ -172,7 +178,7 @@ class ServerCalls:
         )
 
 
-def once_of(call: str, slug: str, body: BaseModel, key: str | None, secret: str) -> Once | None:
+def once_of(call: str, slug: str, body: BaseModel, key: str | None, token: str) -> Once | None:
     """What recognises a repeat of this call; None: it has no Idempotency-Key."""
     if key is None:
         return None
@@ -180,4 +186,4 @@ def once_of(call: str, slug: str, body: BaseModel, key: str | None, secret: str)
         name: value.get_secret_value() if isinstance(value, SecretStr) else value
         for name, value in body.model_dump().items()
     }
-    return Once(key, json.dumps([call, slug, fields]), secret)
+    return Once(key, json.dumps([call, slug, fields]), token)

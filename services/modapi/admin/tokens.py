@@ -1,6 +1,7 @@
-"""The tokens of the admin API: `admin_token` of [modapi], which may do everything, and those it has made.
+"""The tokens of the admin API: `admin_token` of [modapi], the local token of `up`, and those it has made.
 
-These are in Redis, so every modapi knows them at once and no restart is needed. Only digests are stored.
+The first two may do everything. The others are in Redis, so every modapi knows them at once and no restart is
+needed; only their digests are stored.
 """
 
 import hashlib
@@ -31,25 +32,24 @@ class _Stored(BaseModel):
 
 
 class AdminTokens:
-    """Who may do what. `configured` is `admin_token`; None: nobody gets in."""
+    """Which token may do what. `configured` is `admin_token`, `local` the local token of `up`."""
 
-    def __init__(self, store: Store, configured: SecretStr | None) -> None:
+    def __init__(self, store: Store, configured: SecretStr | None, local: str = "") -> None:
         self._store = store
-        self._configured = _digest(configured.get_secret_value()) if configured else None
+        full = (configured.get_secret_value() if configured else "", local)
+        self._full = [_digest(token) for token in full if token]
         self._stored: dict[str, _Stored] = {}
         self._read_s = float("-inf")
 
     @property
-    def open(self) -> bool:
-        """Whether there is any token."""
-        return self._configured is not None
+    def there_are_none(self) -> bool:
+        """Whether there is no token at all, as of the last call of `role`."""
+        return not self._full and not self._stored
 
     async def role(self, token: str) -> Role | None:
         """What `token` may do; None: it is unknown. Raises StoreError if that cannot be found out."""
         digest = _digest(token)
-        if self._configured is None:
-            return None
-        if hmac.compare_digest(digest, self._configured):
+        if any([hmac.compare_digest(digest, full) for full in self._full]):
             return Role.FULL
         if time.monotonic() - self._read_s > FRESH_S:
             try:

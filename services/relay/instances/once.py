@@ -1,8 +1,8 @@
 """Calls with an Idempotency-Key: a panel that got no answer repeats them, and they take effect once. Pure.
 
 The record of the instance remembers them, so every modapi knows them, and call and change are stored
-together. No mod key is stored: it is computed from the admin token, which Redis does not have, and from a
-random salt, which the caller does not have.
+together. No mod key is stored: it is computed from the caller's token, which Redis does not have, and from a
+random salt, which the caller does not have. A repeat comes with the same token.
 """
 
 import base64
@@ -21,7 +21,8 @@ KEPT_CALLS = 16
 
 
 class Once(NamedTuple):
-    """`key` is the caller's Idempotency-Key, `asked` the content of the call, `secret` the admin token."""
+    """`key` is the caller's Idempotency-Key, `asked` the content of the call, `secret` the token of the
+    caller."""
 
     key: str
     asked: str

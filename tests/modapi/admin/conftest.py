@@ -29,14 +29,15 @@ FILE = Instance(
 )
 
 
-def client(store: Store, token: str | None) -> tuple[httpx.AsyncClient, Directory]:
-    """A client with the right token, of an API whose token is `token`."""
+def client(store: Store, token: str | None, local: str = "") -> tuple[httpx.AsyncClient, Directory]:
+    """A client with TOKEN, of an API whose `admin_token` is `token` and whose local token is `local`."""
     modapi = ModApi(admin_token=SecretStr(token) if token else None)
     settings = Settings(instances=(FILE,), modapi=modapi)
     directory = Directory(settings, None, {}, store, lambda _: None)
     metrics = ModapiMetrics(CollectorRegistry())
     pages = FastAPI(openapi_url=None)
-    add_api(pages, FleetView(directory, store, modapi, metrics.service.faults), store, settings, metrics)
+    fleet = FleetView(directory, store, modapi, metrics.service.faults)
+    add_api(pages, fleet, store, settings, metrics, local)
     headers = {"authorization": f"Bearer {TOKEN}"}
     transport = httpx.ASGITransport(pages)
     return httpx.AsyncClient(transport=transport, base_url="http://admin", headers=headers), directory

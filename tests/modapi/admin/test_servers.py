@@ -10,7 +10,7 @@ import pytest
 from services.modapi.admin.models import ServerCause, State
 from services.modapi.admin.problems import RAISED, STATUS, ErrorCode
 from services.relay.instances.state import InstanceState, LinkInfo
-from services.relay.protocol.keys import keys_of
+from services.relay.protocol.keys import ADMIN_TOKENS, keys_of
 from services.relay.store.client import Store
 from services.relay.store.leases import Lease
 from tests.modapi.admin.conftest import TOKEN, client
@@ -58,11 +58,50 @@ async def test_without_a_token_nobody_gets_in(api: httpx.AsyncClient, headers: d
     assert answer.headers["www-authenticate"] == "Bearer"
 
 
-async def test_where_no_token_is_set_the_answer_says_how_to_set_one(store: Store) -> None:
+async def test_where_there_is_no_token_the_answer_says_how_to_set_one(store: Store) -> None:
+    await store.send("DEL", ADMIN_TOKENS)
     made, _ = client(store, None)
     async with made:
         answer = await made.get("/api/v1/servers")
     assert code(answer) == "no_token" and "admin_token" in answer.json()["detail"]
+
+
+async def test_a_token_that_was_made_counts_where_no_admin_token_is_set(
+    api: httpx.AsyncClient, store: Store
+) -> None:
+    stored = (await api.post("/api/v1/tokens", json={"name": "panel", "role": "read"})).json()["token"]
+    made, _ = client(store, None)
+    async with made:
+        made.headers["authorization"] = f"Bearer {stored}"
+        assert (await made.get("/api/v1/servers")).status_code == 200
+        assert code(await made.post("/api/v1/servers/one/disable")) == "read_only_token"
+        made.headers["authorization"] = f"Bearer {TOKEN}"
+        assert code(await made.get("/api/v1/servers")) == "wrong_token"
+
+
+async def test_the_local_token_may_do_everything(store: Store, api: httpx.AsyncClient) -> None:
+    made, _ = client(store, None, TOKEN)
+    async with made:
+        created = await create(made)
+        rotated = [
+            (await made.post("/api/v1/servers/one/rotate", headers={"idempotency-key": "1"})).json()
+            for _ in range(2)
+        ]
+        assert rotated[0]["mod_key"] == rotated[1]["mod_key"] != created["mod_key"]
+
+
+@pytest.mark.parametrize("headers", [{"cookie": f"dayz_relay_session={TOKEN}"}, {}])
+async def test_a_page_in_a_browser_cannot_use_the_api(store: Store, headers: dict[str, str]) -> None:
+    made, _ = client(store, None, TOKEN)
+    async with made:
+        del made.headers["authorization"]
+        headers["origin"] = "http://elsewhere"
+        answer = await made.get("/api/v1/servers", headers=headers)
+        asked = {"access-control-request-method": "GET", "access-control-request-headers": "authorization"}
+        preflight = await made.options("/api/v1/servers", headers=headers | asked)
+    for one in (answer, preflight):
+        assert one.status_code == 401
+        assert not [name for name in one.headers if name.startswith("access-control")]
 
 
 async def test_a_created_server_comes_with_what_its_mod_needs(api: httpx.AsyncClient, store: Store) -> None:
