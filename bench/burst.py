@@ -5,6 +5,7 @@ from typing import Any
 
 from bench import traffic
 from bench.harness import Bench, bench
+from bench.plan import Plan
 from bench.result import Findings, Row, percentile, spread
 
 INSTANCES, PLAYERS = 100, 50
@@ -17,16 +18,16 @@ ERRORS_SHOWN = 3
 TARGET_P99_S = 0.5
 
 
-async def figures(quick: bool) -> Findings:
+async def figures(plan: Plan) -> Findings:
     found = Findings()
-    instances = QUICK_INSTANCES if quick else INSTANCES
+    instances = QUICK_INSTANCES if plan.quick else INSTANCES
     players = [traffic.player(number).game_id for number in range(PLAYERS)]
-    async with bench(instances) as at:
+    async with bench(instances, plan=plan) as at:
         await at.mods.call("join", players=PLAYERS)
         await at.mods.call("live")
         await at.drained()
         cold = await _burst(at, "cold", players, found)
-        await asyncio.sleep(QUICK_WARM_S if quick else WARM_S)
+        await asyncio.sleep(QUICK_WARM_S if plan.quick else WARM_S)
         warm = []
         for _ in range(WARM_BURSTS):
             warm.append(await _burst(at, "warm", players, found))

@@ -4,6 +4,7 @@ import asyncio
 
 from bench import traffic
 from bench.harness import bench
+from bench.plan import Plan
 from bench.result import Findings, Row, percentile, spread
 
 INSTANCES = 50
@@ -14,17 +15,17 @@ WARM_UP_S, QUICK_WARM_UP_S = 60.0, 5.0
 """Time for holds to grow, which they do only after a request was served during a hold."""
 
 
-async def figures(quick: bool) -> Findings:
+async def figures(plan: Plan) -> Findings:
     found = Findings()
     for name, setting, target_s in (("held polls", "", 0.1), ("no held polls", "hold_polls_s = 0", 1.1)):
-        async with bench(INSTANCES, setting) as at:
+        async with bench(INSTANCES, setting, plan) as at:
             await at.mods.call("join", players=1)
             await at.mods.call("live", event_every_s=EVENT_EVERY_S)
-            await asyncio.sleep(QUICK_WARM_UP_S if quick else WARM_UP_S)
+            await asyncio.sleep(QUICK_WARM_UP_S if plan.quick else WARM_UP_S)
             report = await at.sink.call(
                 "give",
-                count=QUICK_COMMANDS if quick else COMMANDS,
-                seconds=QUICK_S if quick else SECONDS,
+                count=QUICK_COMMANDS if plan.quick else COMMANDS,
+                seconds=QUICK_S if plan.quick else SECONDS,
                 player=traffic.player(0).game_id,
             )
         took_s, errors = report["took_s"], sum(report["errors"].values())

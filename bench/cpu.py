@@ -5,6 +5,7 @@ from statistics import median_low
 from typing import Any
 
 from bench.harness import Bench, Cpu, bench
+from bench.plan import Plan
 from bench.result import Findings, Row, percentile
 from bench.traffic import MIX
 
@@ -18,16 +19,20 @@ PACED_EVENTS_S = 500.0
 PACED_S = 10.0
 
 
-async def figures(quick: bool) -> Findings:
+async def figures(plan: Plan) -> Findings:
     found = Findings()
-    divisor, runs = (QUICK, 1) if quick else (1, RUNS)
+    divisor, runs = (QUICK, 1) if plan.quick else (1, RUNS)
     together = [Load(50, batch, events // divisor) for batch, events in EVENTS.items()]
     paced_events = int(PACED_EVENTS_S * PACED_S) // divisor
     paced = [Load(50, batch, paced_events, PACED_EVENTS_S) for batch in EVENTS]
     alone = [Load(1, batch, events // divisor) for batch, events in EVENTS_ALONE.items()]
-    results = await measure(50, together + paced, runs, found) + await measure(1, alone, 1, found)
+    results = []
+    for instances, loads, of_each in ((50, together + paced, runs), (1, alone, 1)):
+        async with bench(instances, plan=plan) as at:
+            results += await measure(at, loads, of_each, found)
     for result in results:
         load, cpu = result.load, result.cpu
+        found.number(f"{load.way}, batches of {load.batch}, µs/event", cpu.total)
         target = TARGETS_US[load.batch] if load.instances > 1 and not load.rate else None
         found.rows.append(
             Row(
@@ -77,17 +82,16 @@ class Result:
         )
 
 
-async def measure(instances: int, loads: list[Load], runs: int, found: Findings) -> list[Result]:
+async def measure(at: Bench, loads: list[Load], runs: int, found: Findings) -> list[Result]:
     """The median run of each load, one after the other on one relay."""
     results = []
-    async with bench(instances) as at:
-        for load in loads:
-            await run(at, Load(instances, load.batch, WARM_UP_EVENTS))
-            all_runs = [await run(at, load) for _ in range(runs)]
-            middle = median_low([one.cpu.total for one in all_runs])
-            results.append(next(one for one in all_runs if one.cpu.total == middle))
-            totals = ", ".join(f"{one.cpu.total:.1f}" for one in all_runs)
-            found.say(f"{results[-1]} (runs: {totals})")
+    for load in loads:
+        await run(at, Load(at.instances, load.batch, WARM_UP_EVENTS))
+        all_runs = [await run(at, load) for _ in range(runs)]
+        middle = median_low([one.cpu.total for one in all_runs])
+        results.append(next(one for one in all_runs if one.cpu.total == middle))
+        totals = ", ".join(f"{one.cpu.total:.1f}" for one in all_runs)
+        found.say(f"{results[-1]} (runs: {totals})")
     return results
 
 

@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass
 
 from bench.harness import Bench, Cpu, bench
+from bench.plan import Plan
 from bench.result import Findings, Row, percentile, spread
 
 INSTANCES = 100
@@ -35,10 +36,10 @@ class Result:
         )
 
 
-async def figures(quick: bool) -> Findings:
+async def figures(plan: Plan) -> Findings:
     found = Findings()
-    async with bench(INSTANCES) as at:
-        result = await measure(at, EVENTS_S, QUICK_S if quick else SECONDS)
+    async with bench(INSTANCES, plan=plan) as at:
+        result = await measure(at, EVENTS_S, QUICK_S if plan.quick else SECONDS)
     found.say(f"{INSTANCES} instances, {EVENTS_S:g} events/s: {result}")
     p50_s, p99_s = (percentile(result.since_answer, percent) for percent in (50, 99))
     found.rows.append(

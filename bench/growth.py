@@ -2,6 +2,7 @@
 
 from bench import events
 from bench.harness import bench
+from bench.plan import Plan
 from bench.result import Findings, Row, spread
 
 INSTANCES = (1, 10, 50, 100, 500)
@@ -11,11 +12,11 @@ SECONDS = 10.0
 QUICK_S = 2.0
 
 
-async def figures(quick: bool) -> Findings:
+async def figures(plan: Plan) -> Findings:
     found = Findings()
-    for instances in QUICK_INSTANCES if quick else INSTANCES:
-        async with bench(instances) as at:
-            result = await events.measure(at, EVENTS_S, QUICK_S if quick else SECONDS)
+    for instances in QUICK_INSTANCES if plan.quick else INSTANCES:
+        async with bench(instances, plan=plan) as at:
+            result = await events.measure(at, EVENTS_S, QUICK_S if plan.quick else SECONDS)
         found.say(f"{instances} instance{'s' * (instances > 1)}: {result}")
         found.rows.append(
             Row(

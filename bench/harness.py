@@ -10,6 +10,7 @@ import redis
 
 from bench.names import REGISTRATION_TOKEN, block, slug
 from bench.peer import Peer
+from bench.plan import Plan
 from bench.processes import Memory, cpu_s, memory_of
 from services.relay.protocol.keys import keys_of
 from tests.support.relay_process import RelayProcess
@@ -18,6 +19,7 @@ DRAINED_WITHIN_S = 120.0
 DRAINED_LOOK_S = 0.1
 LINKED_WITHIN_S = 60.0
 LOG_END = 2_000
+THIS_TREE = Plan()
 UNLIMITED = "[limits]\nrequests_per_s = 1e6\nevents_per_s = 1e6\nconnections_per_address = 10000"
 """High limits: the load is far above that of real mods, to find out what the relay can do."""
 
@@ -89,7 +91,7 @@ class Bench:
 
 
 @contextlib.asynccontextmanager
-async def bench(instances: int, modapi_settings: str = "") -> AsyncIterator[Bench]:
+async def bench(instances: int, modapi_settings: str = "", plan: Plan = THIS_TREE) -> AsyncIterator[Bench]:
     """Starts and ends all processes. `modapi_settings`: more lines for that table of relay.toml."""
     async with Peer("bench.sink") as sink, Peer("bench.mods") as mods:
         url = await sink.call("listen")
@@ -97,6 +99,8 @@ async def bench(instances: int, modapi_settings: str = "") -> AsyncIterator[Benc
         config = relay.folder / "relay.toml"
         text = config.read_text().replace("[modapi]\n", f"{UNLIMITED}\n[modapi]\n{modapi_settings}\n")
         config.write_text(text)
+        if plan.tree:
+            relay.run_from(plan.tree)
         try:
             await relay.start()
             await sink.call("linked", count=instances, within_s=LINKED_WITHIN_S)

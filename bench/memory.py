@@ -4,6 +4,7 @@ import asyncio
 
 from bench import traffic
 from bench.harness import bench
+from bench.plan import Plan
 from bench.result import Findings, Row
 
 MINUTES, QUICK_MINUTES = 5.0, 0.2
@@ -15,16 +16,16 @@ TARGETS_MIB = {100: 250, 1000: 1024}
 EVENT_EVERY_S, SYNC_S = 10.0, 30.0
 
 
-async def figures(quick: bool) -> Findings:
+async def figures(plan: Plan) -> Findings:
     found = Findings()
-    minutes = QUICK_MINUTES if quick else MINUTES
-    for instances, players in (QUICK_PLAYERS if quick else PLAYERS).items():
-        found.rows.append(await _measure(instances, players, minutes, found))
+    for instances, players in (QUICK_PLAYERS if plan.quick else PLAYERS).items():
+        found.rows.append(await _measure(instances, players, plan, found))
     return found
 
 
-async def _measure(instances: int, players: int, minutes: float, found: Findings) -> Row:
-    async with bench(instances) as at:
+async def _measure(instances: int, players: int, plan: Plan, found: Findings) -> Row:
+    minutes = QUICK_MINUTES if plan.quick else MINUTES
+    async with bench(instances, plan=plan) as at:
         linked = at.memory()
         await at.mods.call("join", players=players)
         await at.mods.call("live", event_every_s=EVENT_EVERY_S)

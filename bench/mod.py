@@ -1,17 +1,23 @@
 """One DayZ server of the bench: it posts, polls and runs operations as generation SCANNER does."""
 
 import asyncio
+import random
 import time
 
 from bench import traffic
 from bench.caller import Caller
 from bench.names import mod_key
+from services.sim.dayz.events import write_batch
 from services.sim.dayz.generations import Generation, Operation, read_args, read_operations
 from services.sim.dayz.results import write_error, write_result
 from services.sim.dayz.world import RefusedOperation, World
 
 TICK_S = 1.0
 """The mod looks at its clocks once a second (protocol.md M1)."""
+
+
+EVENTS_OF_A_FLUSH = (0, 1, 1, 2)
+"""Equally likely numbers of events in a second."""
 
 
 class Mod:
@@ -30,6 +36,10 @@ class Mod:
         self._next_body = 7 * number
         self.world = World()
         self.operations = 0
+        self.taken_events = 0
+        """Events of `play` that the relay took."""
+
+        self.resting = False
         self.failed = 0
         """Calls that were not answered with 200."""
 
@@ -53,6 +63,22 @@ class Mod:
         while True:
             await self.post_events(self.next_body(1))
             await asyncio.sleep(every_s)
+
+    async def play(self, players: int, phase_s: float, chance: random.Random) -> None:
+        """Flush once a second, until `resting`: an event a second on average, in a game of that many."""
+        events = traffic.paced_events(players)
+        at = chance.randrange(len(events))
+        next_s = time.monotonic() + phase_s
+        while not self.resting:
+            await asyncio.sleep(next_s - time.monotonic())
+            next_s += TICK_S
+            count = chance.choice(EVENTS_OF_A_FLUSH)
+            if not count:
+                continue
+            happened = [events[(at + number) % len(events)] for number in range(count)]
+            at += count
+            if await self.post_events(traffic.with_length(write_batch(happened))):
+                self.taken_events += count
 
     async def poll(self, every_s: float, phase_s: float) -> None:
         """Poll forever: each time at the first tick that is `every_s` after the last poll began."""

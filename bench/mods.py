@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from bench import traffic
-from bench.mod import Mod
+from bench.mod import TICK_S, Mod
 from bench.peer import Commands, serve
 
 AGAIN_S = 1.0
@@ -54,12 +54,13 @@ class Mods:
     def __init__(self) -> None:
         self._mods: list[Mod] = []
         self._living: list[asyncio.Task[None]] = []
+        self._playing: list[asyncio.Task[None]] = []
 
     async def open(self, host: str, port: int, instances: int) -> None:
         self._mods = [Mod(number, host, port) for number in range(instances)]
 
     async def close(self) -> None:
-        for task in self._living:
+        for task in self._living + self._playing:
             task.cancel()
         for mod in self._mods:
             mod.close()
@@ -115,6 +116,20 @@ class Mods:
                 lives.append(mod.happen(event_every_s, chance.uniform(0, event_every_s)))
             self._living += map(asyncio.create_task, lives)
 
+    async def play(self, players: int) -> None:
+        """Start games that report an event a second each on average, until `rest()`."""
+        for number, mod in enumerate(self._mods):
+            chance = random.Random(number)
+            playing = mod.play(players, chance.uniform(0, TICK_S), chance)
+            self._playing.append(asyncio.create_task(playing))
+
+    async def rest(self) -> int:
+        """No more events. Returns how many the relay took since `play`."""
+        for mod in self._mods:
+            mod.resting = True
+        await asyncio.gather(*self._playing)
+        return sum(mod.taken_events for mod in self._mods)
+
     async def counts(self) -> dict[str, int]:
         return {
             "operations": sum(mod.operations for mod in self._mods),
@@ -122,7 +137,7 @@ class Mods:
         }
 
     def commands(self) -> Commands:
-        names = ("open", "close", "post_all", "post_paced", "join", "live", "counts")
+        names = ("open", "close", "post_all", "post_paced", "join", "live", "play", "rest", "counts")
         return {name: getattr(self, name) for name in names}
 
 

@@ -18,10 +18,15 @@ class Row:
 class Findings:
     rows: list[Row] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
+    numbers: dict[str, float] = field(default_factory=dict)
+    """What is compared with another tree, by a name with its unit."""
 
     def say(self, line: str) -> None:
         print(line, flush=True)
         self.lines.append(line)
+
+    def number(self, name: str, value: float) -> None:
+        self.numbers[name] = value
 
 
 def percentile(values: list[float], percent: float) -> float:

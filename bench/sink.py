@@ -3,36 +3,26 @@
 import asyncio
 import random
 import time
-import uuid
 from typing import Any, cast
 
 import orjson
 
 from bench import websocket
+from bench.asking import ANSWER_WITHIN_S, FOR_EVENT, Asked, request, said, sync_requests
 from bench.names import number_of
 from bench.peer import Commands, serve
-from services.sim.takaro.requests import encode_args, get_player
-
-ANSWER_WITHIN_S = 10.0
-"""Takaro ignores later answers (protocol.md T12)."""
+from services.sim.takaro.requests import get_player
 
 LATER_S = 1.0
+FIRST_SYNC = 0.25
+WORKER_S = 0.01
+"""From an event's arrival until one of Takaro's workers asks for its player's position."""
+
 LINKED_LOOK_S = 0.05
 
 
-def _said(kind: str, payload: Any = None, request_id: str = "") -> bytes:
-    return orjson.dumps({"type": kind, "payload": payload, "requestId": request_id or str(uuid.uuid4())})
-
-
-def request(action: str, args: Any) -> tuple[str, bytes]:
-    """A request's id, and its frame."""
-    request_id = str(uuid.uuid4())
-    payload = {"action": action, "args": encode_args(args)}
-    return request_id, websocket.frame(_said("request", payload, request_id))
-
-
-CONNECTED = websocket.frame(_said("connected", {}))
-PONG = websocket.frame(_said("pong"))
+CONNECTED = websocket.frame(said("connected", {}))
+PONG = websocket.frame(said("pong"))
 # A payload begins with {"type":"…: its tenth byte tells the kinds apart, and is all that is looked at.
 _KIND_AT = 9
 _EVENT, _PING, _RESPONSE, _IDENTIFY = b"gpri"
@@ -77,6 +67,8 @@ class Link(asyncio.Protocol):
                 kind = data[masked_at + 4 + _KIND_AT] ^ data[masked_at + _KIND_AT % 4]
                 if kind == _EVENT:
                     sink.events += 1
+                    if sink.asks:
+                        sink.event_came(self, data[masked_at:at])
                     if sink.keep:
                         sink.kept_events.append((now_ns, data[masked_at:at]))
                 elif kind == _PING:
@@ -96,7 +88,7 @@ class Link(asyncio.Protocol):
     def _identified(self, payload: bytes) -> bytes:
         self.number = number_of(orjson.loads(payload)["payload"]["identityToken"])
         self._sink.links[self.number] = self
-        return websocket.frame(_said("identifyResponse", {"gameServerId": f"server-{self.number}"}))
+        return websocket.frame(said("identifyResponse", {"gameServerId": f"server-{self.number}"}))
 
 
 class Sink:
@@ -106,9 +98,13 @@ class Sink:
         self.links: dict[int, Link] = {}
         self.lost_links = 0
         self.events = 0
+        self.asks = False
         self.keep = False
         self.kept_events: list[tuple[int, bytes]] = []
         self.responses: list[tuple[int, bytes]] = []
+        self._asked = Asked()
+        self._owed = 0
+        """Answers still to come to requests that are in no later report."""
         self._server: asyncio.Server | None = None
         self._syncing: asyncio.Task[None] | None = None
 
@@ -144,36 +140,30 @@ class Sink:
 
     async def burst(self, players: list[str]) -> dict[str, Any]:
         """Send the 3 + 2P requests of one sync to all links at once, one write for each link."""
-        frames: list[tuple[Link, dict[str, str], bytes]] = []
-        asked: list[tuple[str, Any]] = [
-            ("testReachability", None),
-            ("getPlayers", None),
-            ("getPlayers", None),
-        ]
-        for action in ("getPlayerInventory", "getPlayerLocation"):
-            asked += [(action, get_player(game_id)) for game_id in players]
-        for link in self.links.values():
-            made = [(action, *request(action, args)) for action, args in asked]
-            ids = {request_id: action for action, request_id, _ in made}
-            frames.append((link, ids, b"".join(frame for _, _, frame in made)))
-        sent_ns: dict[str, int] = {}
-        actions: dict[str, str] = {}
-        self.responses = []
-        cpu_s, begun_ns = time.process_time(), time.monotonic_ns()
-        for link, ids, blob in frames:
-            actions |= ids
-            sent_ns |= dict.fromkeys(ids, time.monotonic_ns())
-            link.write(blob)
-        written_ns = time.monotonic_ns()
-        deadline_s = time.monotonic() + ANSWER_WITHIN_S + LATER_S
-        while len(self.responses) < len(sent_ns) and time.monotonic() < deadline_s:
-            await asyncio.sleep(0.02)
-        cpu_s = time.process_time() - cpu_s
-        return self._read(actions, sent_ns) | {
-            "asked": len(sent_ns),
-            "cpu_s": cpu_s,
-            "writing_ms": (written_ns - begun_ns) / 1e6,
+        self._asked, self.responses = Asked(), []
+        cpu_s = time.process_time()
+        made_s, writing_s = self._sync(players)
+        await self._answered()
+        return self._asked.report(self.responses) | {
+            "cpu_s": time.process_time() - cpu_s - made_s,
+            "writing_ms": 1e3 * writing_s,
         }
+
+    def _sync(self, players: list[str]) -> tuple[float, float]:
+        """Ask all links. Returns the CPU time of making the frames and the time of writing them (s)."""
+        cpu_s = time.process_time()
+        made = [(link, *sync_requests(players)) for link in self.links.values()]
+        made_s, begun_s = time.process_time() - cpu_s, time.monotonic()
+        for link, actions, frames in made:
+            self._asked.add(actions)
+            link.write(frames)
+        return made_s, time.monotonic() - begun_s
+
+    async def _answered(self) -> None:
+        """Wait until all requests are answered or Takaro has given them up."""
+        deadline_s = time.monotonic() + ANSWER_WITHIN_S + LATER_S
+        while len(self.responses) < self._owed + len(self._asked) and time.monotonic() < deadline_s:
+            await asyncio.sleep(0.02)
 
     async def give(self, count: int, seconds: float, player: str, seed: int = 0) -> dict[str, Any]:
         """Send `count` giveItem at random moments of `seconds`, to the links in turn."""
@@ -181,18 +171,15 @@ class Sink:
         args = {"player": get_player(player), "item": "Apple", "amount": 1, "quality": ""}
         moments = sorted(chance.uniform(0, seconds) for _ in range(count))
         links = list(self.links.values())
-        sent_ns: dict[str, int] = {}
-        self.responses = []
+        self._asked, self.responses = Asked(), []
         begun_s = time.monotonic()
         for number, moment in enumerate(moments):
             await asyncio.sleep(begun_s + moment - time.monotonic())
             request_id, frame = request("giveItem", args)
-            sent_ns[request_id] = time.monotonic_ns()
+            self._asked.add({request_id: "giveItem"})
             links[number % len(links)].write(frame)
-        deadline_s = time.monotonic() + ANSWER_WITHIN_S + LATER_S
-        while len(self.responses) < count and time.monotonic() < deadline_s:
-            await asyncio.sleep(0.02)
-        return self._read(dict.fromkeys(sent_ns, "giveItem"), sent_ns) | {"asked": count}
+        await self._answered()
+        return self._asked.report(self.responses)
 
     async def sync(self, period_s: float, players: list[str]) -> None:
         """Start a burst every `period_s`, until the process ends."""
@@ -204,25 +191,61 @@ class Sink:
 
         self._syncing = asyncio.create_task(forever())
 
-    def _read(self, actions: dict[str, str], sent_ns: dict[str, int]) -> dict[str, Any]:
-        """Latencies (s) of all answers, the number in time, and the errors by action and text."""
-        took_s: list[float] = []
-        errors: dict[str, int] = {}
-        seen: set[str] = set()
-        for now_ns, masked in self.responses:
-            frame = orjson.loads(websocket.unmask(masked))
-            request_id, payload = frame["requestId"], frame["payload"]
-            if request_id in sent_ns and request_id not in seen:
-                seen.add(request_id)
-                took_s.append((now_ns - sent_ns[request_id]) / 1e9)
-                if isinstance(payload, dict) and payload.get("error"):
-                    text = f"{actions[request_id]}: {payload['error']}"
-                    errors[text] = errors.get(text, 0) + 1
-        in_time = sum(one <= ANSWER_WITHIN_S for one in took_s)
-        return {"answered": in_time, "took_s": took_s, "errors": errors}
+    async def take(self, players: list[str], sync_s: float) -> None:
+        """From now on ask for the position of each event's player, and sync each `sync_s`, until `taken`.
+
+        The first sync comes after a quarter of that time.
+        """
+        self._asked, self.responses, self.asks = Asked(), [], True
+
+        async def forever() -> None:
+            await asyncio.sleep(FIRST_SYNC * sync_s)
+            while True:
+                self._sync(players)
+                await asyncio.sleep(sync_s)
+
+        self._syncing = asyncio.create_task(forever())
+
+    def event_came(self, link: Link, masked: bytes) -> None:
+        """A worker of Takaro takes the event a moment later, and asks for the position of its player."""
+        player = orjson.loads(websocket.unmask(masked))["payload"]["data"].get("player")
+        if player:
+            asyncio.get_running_loop().call_later(WORKER_S, self._ask_position, link, player["gameId"])
+
+    def _ask_position(self, link: Link, game_id: str) -> None:
+        request_id, frame = request("getPlayerLocation", get_player(game_id))
+        self._asked.add({request_id: FOR_EVENT})
+        link.write(frame)
+
+    async def taken_so_far(self) -> dict[str, Any]:
+        """The report of `take` until now. What was asked before is in no later report."""
+        report = self._asked.report(self.responses)
+        self._asked, self.responses = Asked(), []
+        self._owed = report["asked"] - len(report["took_s"])
+        return report
+
+    async def taken(self) -> dict[str, Any]:
+        """End `take`. Returns the report."""
+        assert self._syncing
+        self._syncing.cancel()
+        await self._answered()
+        self.asks = False
+        return self._asked.report(self.responses)
 
     def commands(self) -> Commands:
-        names = ("listen", "linked", "count", "keep_events", "kept", "burst", "give", "sync")
+        names = (
+            "listen",
+            "linked",
+            "count",
+            "keep_events",
+            "kept",
+            "burst",
+            "give",
+            "sync",
+            "take",
+            "taken_so_far",
+            "taken",
+        )
         return {name: getattr(self, name) for name in names}
 
 

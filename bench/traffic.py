@@ -8,6 +8,7 @@ from services.sim.dayz.world import Player, make_player
 
 PLAYERS = 200
 CYCLE_EVENTS = 10 * PLAYERS
+PACE_CYCLE = 10
 MIX = "of 10 events 4 chat lines, 4 log lines, 1 connect, 1 disconnect; 200 players in turn"
 
 
@@ -40,6 +41,31 @@ def bodies(batch: int) -> tuple[bytes, ...]:
         with_length(write_batch([event(number) for number in range(start, start + batch)]))
         for start in range(0, CYCLE_EVENTS, batch)
     )
+
+
+@cache
+def paced_events(players: int) -> tuple[bytes, ...]:
+    """The events of a server with that many players, in turn. A player who leaves comes back at once."""
+    events = []
+    for number in range(PACE_CYCLE * players):
+        who, step = player(number // PACE_CYCLE % players), number % PACE_CYCLE
+        other = player((number * 7 + 1) % players)
+        if step in (4, 5):
+            kind = "player-disconnected" if step == 4 else "player-connected"
+            happening = GameIncident(kind, who)
+        elif step == 7:
+            happening = GameIncident("player-death", other, who, weapon="M4-A1")
+        elif step in (1, 3, 8):
+            happening = GameIncident(
+                "entity-killed", other, weapon="KA-M", entity="ZmbM_usSoldier_normal_Base"
+            )
+        elif step == 9:
+            happening = GameIncident("log", text=f"[Loot] crate {number} spawned at 7500.5 200.25 7500.75")
+        else:
+            text = f"anyone near the airfield? got spare ammo {number}"
+            happening = GameIncident("chat-message", other, text=text, channel=Channel.GLOBAL)
+        events.append(write_event(Generation.SCANNER, happening, "2018-07-02T12:34:00Z"))
+    return tuple(events)
 
 
 def with_length(body: bytes) -> bytes:

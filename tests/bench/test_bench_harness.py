@@ -1,8 +1,10 @@
 """The benchmarks measure nothing here: they are run for a moment so that they cannot rot."""
 
+from pathlib import Path
+
 import pytest
 
-from bench import burst, cpu, events, traffic
+from bench import burst, compare, cpu, events, pace, traffic
 from bench.harness import bench
 from bench.report import RESULTS
 from bench.run import BENCHES
@@ -55,3 +57,24 @@ async def test_a_burst_of_a_hundred_servers_with_fifty_players_each_is_answered_
     assert [
         text for text in report["errors"] if not text.startswith("getPlayerInventory: not delivered")
     ] == []
+
+
+async def test_at_the_pace_each_event_is_delivered_and_each_request_answered() -> None:
+    async with bench(2) as at:
+        result = await pace.measure(at, players=2, sync_s=0.6)
+    assert result.delivered == result.sent > 0
+    assert result.report["answered"] == result.report["asked"] > 2 * (3 + 2 * 2)
+    assert (result.failed, result.report["errors"]) == (0, {})
+    assert result.numbers["MiB RSS"] > 0
+
+
+def test_two_trees_are_compared_by_the_medians_of_their_turns() -> None:
+    other = Path("other")
+    turns: list[tuple[Path | None, dict[str, float]]] = [
+        (None, {"CPU": 9.0}),
+        (other, {"CPU": 20.0}),
+        (None, {"CPU": 11.0}),
+        (other, {"CPU": 20.0, "unknown here": 1.0}),
+    ]
+    head, line = compare.table(turns).splitlines()
+    assert line.split()[:4] == ["CPU", "10.0", "20.0", "0.50"]

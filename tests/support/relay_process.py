@@ -43,6 +43,7 @@ class Service:
         self.log_path = config.with_name(f"{self.label}.log")
         self._command = (*prefix, sys.executable, "-m", entry, name, "--config", str(config))
         self.admin = f"http://{admin_host}:{admin_port}"
+        self._folder: Path | None = None
         self._process: asyncio.subprocess.Process | None = None
 
     @property
@@ -55,6 +56,13 @@ class Service:
         """Whether it was started and has not ended. It may be frozen."""
         return self._process is not None and self._process.returncode is None
 
+    def run_from(self, tree: Path) -> None:
+        """Run the code of another working tree, with the Python of its .venv."""
+        at = self._command.index(sys.executable)
+        python = str(tree / ".venv/bin/python")
+        self._command = (*self._command[:at], python, *self._command[at + 1 :])
+        self._folder = tree
+
     async def start(self) -> None:
         await self.begin()
         await self.until_ready()
@@ -63,7 +71,9 @@ class Service:
         """Start it without waiting until it is ready."""
         self.starts += 1
         with self.log_path.open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(*self._command, stdout=log, stderr=log)
+            self._process = await asyncio.create_subprocess_exec(
+                *self._command, stdout=log, stderr=log, cwd=self._folder
+            )
 
     async def until_ready(self) -> None:
         assert self._process
@@ -146,6 +156,11 @@ class RelayProcess:
         os.chmod(config, 0o600)
         self.modapi = Service("modapi", config, admin_ports[0])
         self.uplink = Service("uplink", config, admin_ports[1])
+
+    def run_from(self, tree: Path) -> None:
+        """Run both services from another working tree."""
+        self.modapi.run_from(tree)
+        self.uplink.run_from(tree)
 
     async def start(self) -> None:
         await asyncio.to_thread(self.store.start)
