@@ -31,9 +31,9 @@ class OpenedRelay:
 
     async def entries(self) -> dict[str, ServedEntry]:
         """All instances, those of relay.toml first."""
-        found = await self.registry.look()
+        found = await self.registry.records.look()
         token = self.settings.takaro.registration_token
-        return merge(self.settings.instances, found.records or {}, self.registry.age_s, token)
+        return merge(self.settings.instances, found.records() or {}, self.registry.records.age_s, token)
 
     async def entry(self, slug: str) -> ServedEntry:
         """Raises NoSuchInstance."""

@@ -103,8 +103,8 @@ def _fleet_calls(fleet: FleetView, store: Store) -> APIRouter:
             version=version("dayz-relay"),
             store=store.summary(),
             uplinks=sorted({row.facts.uplink for row in rows.values()} - {""}),
-            settings_refused=fleet.directory.complaint,
-            restart_needed_for=fleet.directory.waits_for_restart,
+            settings_refused=fleet.directory.file.complaint,
+            restart_needed_for=fleet.directory.file.waits_for_restart,
         )
 
     return router

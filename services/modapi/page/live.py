@@ -62,8 +62,8 @@ class LivePages:
         directory = self.fleet_view.directory
         return render(
             "notes",
-            complaint=directory.complaint,
-            waits_for_restart=directory.waits_for_restart,
+            complaint=directory.file.complaint,
+            waits_for_restart=directory.file.waits_for_restart,
             problems=self.fleet_view.notes,
         )
 

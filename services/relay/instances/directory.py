@@ -6,7 +6,6 @@ If the file is wrong or Redis is away, the last known instances stay.
 import asyncio
 import contextlib
 import logging
-import os
 import signal
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -14,31 +13,22 @@ from pathlib import Path
 from services.relay.instances.entries import ServedEntry, active, merge
 from services.relay.instances.records import Record, open_replaced_keys
 from services.relay.instances.registry import Registry
-from services.relay.protocol.errors import ConfigError, StoreError
+from services.relay.instances.settings_file import SettingsFile
+from services.relay.protocol.errors import StoreError
 from services.relay.protocol.keys import WAKE_INSTANCES
 from services.relay.service.logs import CHANGE, InstanceLogger, hide
 from services.relay.service.redaction import secrets_in
-from services.relay.service.settings import NO_INSTANCE, Instance, Loaded, Settings, load
+from services.relay.service.settings import NO_INSTANCE, Instance, Settings
 from services.relay.service.settings_warnings import equal_names
 from services.relay.store.client import Store, steadily
 
 LOOK_EVERY_S = 1.0
-SETTLED_AFTER_S = 0.15
-"""Time without a change before the file is read: editors empty a file before they write it."""
-
-Signature = tuple[int, int, int]
 
 logger = logging.getLogger(__name__)
 
 
 class Directory:
-    """The instances of this relay. `config` is None where the environment alone holds the settings.
-
-    `reload_failed` is called with 1 when relay.toml cannot be used, and with 0 when it can be used again.
-
-    File and store are followed in one class: a class for each would have to hand the other's state on, and
-    both together would be longer by a fifth.
-    """
+    """The instances of this relay. `config` and `reload_failed` are those of SettingsFile."""
 
     def __init__(
         self,
@@ -48,57 +38,40 @@ class Directory:
         store: Store,
         reload_failed: Callable[[float], object],
     ) -> None:
-        self.registry = Registry(store, lambda: self._settings.instances)
+        self.file = SettingsFile(settings, config, environ, reload_failed)
+        self.registry = Registry(store, lambda: self.file.settings.instances)
         self.entries: dict[str, ServedEntry] = {}
         self.complete = asyncio.Event()
         """Set once the instances in Redis are known too."""
-        self.waits_for_restart: list[str] = []
-        """The settings that were changed in relay.toml and take effect only after a restart, as "[modapi]
-        port"."""
-        self.complaint = ""
-        """Why relay.toml cannot be used as it is now, "" if it can."""
-        self._running = settings  # those of the start: some cannot change without a restart
-        self._settings = settings
-        self._config = config
-        self._environ = environ
         self._store = store
-        self._reload_failed = reload_failed
-        self._signature = self._sign()
-        self._reread = False
+        self._store_nudge = asyncio.Event()
         self._version: str | None = None
         self._stored: dict[str, Record] = {}
         self._merged_of: tuple[Settings, dict[str, Record], tuple[str, ...], bool] | None = None
         self._reported: dict[str, ServedEntry] | None = None  # the last argument of `changed`
         self._warned_of_none = False
         self._warned_equal_names = set(equal_names(settings.instances))  # logged at the start
-        self._file_nudge, self._store_nudge = asyncio.Event(), asyncio.Event()
 
     async def watch(self, changed: Callable[[Mapping[str, ServedEntry]], object]) -> None:
         """Calls `changed` with the served instances, now and after each change. Never returns."""
         hangup = getattr(signal, "SIGHUP", None)  # Windows has none
         if hangup:
-            asyncio.get_running_loop().add_signal_handler(hangup, self.reread)
+            asyncio.get_running_loop().add_signal_handler(hangup, self.file.reread)
         self._report(changed)
         # Two tasks: while Redis is away, changes of the file still take effect.
         async with asyncio.TaskGroup() as group:
             group.create_task(self._listen())
-            group.create_task(self._follow(self._look_at_file, self._file_nudge, changed))
+            group.create_task(self._follow(self.file.look, self.file.nudge, changed))
             group.create_task(self._follow(self._look_at_store, self._store_nudge, changed))
 
     async def current(self) -> dict[str, ServedEntry]:
         """All instances, as they are stored at this moment. Raises StoreError."""
-        found = await self.registry.look()
-        assert found.records is not None
-        return self._merged(found.records)
+        found = await self.registry.records.look()
+        return self._merged(found.records() or {})
 
     def about(self) -> dict[str, str | list[str]]:
         """What `/readyz` shows about the settings."""
-        return {"restart_needed_for": self.waits_for_restart, "settings_refused": self.complaint}
-
-    def reread(self) -> None:
-        """Reads relay.toml again even if it looks unchanged: a file that it names may have changed."""
-        self._reread = True
-        self._file_nudge.set()
+        return {"restart_needed_for": self.file.waits_for_restart, "settings_refused": self.file.complaint}
 
     async def _follow(
         self,
@@ -118,61 +91,22 @@ class Directory:
         async for _ in steadily(lambda: self._store.hints(WAKE_INSTANCES)):
             self._store_nudge.set()
 
-    async def _look_at_file(self) -> None:
-        signature = self._sign()
-        if self._config is None or (signature == self._signature and not self._reread):
-            return
-        await asyncio.sleep(SETTLED_AFTER_S)
-        if self._sign() != signature:
-            self._file_nudge.set()
-            return
-        self._reread, self._signature = False, signature
-        try:
-            loaded = load(self._config, self._environ)
-        except ConfigError as error:
-            self._reload_failed(1)
-            text = "; ".join(str(error).splitlines())
-            logger.error("%s. The settings from before stay in force.", text, extra=CHANGE)
-            self.complaint = text
-        else:
-            self._reload_failed(0)
-            self._take(loaded)
-
-    def _take(self, loaded: Loaded) -> None:
-        for warning in loaded.warnings:
-            logger.warning("%s", warning, extra=CHANGE)
-        self.complaint = ""
-        self.waits_for_restart = keys = restart_keys(self._running, loaded.settings)
-        if any(key.startswith("[takaro]") for key in keys):
-            # The new tokens must not be sent to the old address of Takaro.
-            logger.warning(
-                "%s, %s: takes effect when the relay is started again, and so does all else that was changed",
-                self._config,
-                keys[0],
-                extra=CHANGE,
-            )
-            return
-        for key in keys:
-            logger.warning("%s, %s: takes effect after a restart", self._config, key, extra=CHANGE)
-        logger.info("%s was read again", self._config)
-        self._settings = loaded.settings
-
     async def _look_at_store(self) -> None:
         try:
-            found = await self.registry.look(self._version)
+            found = await self.registry.records.look(self._version)
         except StoreError:
             return
         if not found.version and self._stored:
             await self._put_back()
             return
-        if found.records is not None:
-            self._version, self._stored = found.version, found.records
+        if (records := found.records()) is not None:
+            self._version, self._stored = found.version, records
         self.complete.set()
 
     async def _put_back(self) -> None:
         """Writes the instances into an emptied Redis: mods still call, and Takaro still knows the servers."""
         try:
-            count = await self.registry.put_back(self._stored)
+            count = await self.registry.records.put_back(self._stored)
         except StoreError:
             return  # they are served meanwhile, and the next look tries again
         if count:
@@ -181,8 +115,8 @@ class Directory:
             )
 
     def _report(self, changed: Callable[[Mapping[str, ServedEntry]], object]) -> None:
-        replaced = open_replaced_keys(self._stored.values(), self.registry.age_s)
-        merged_of = self._settings, self._stored, replaced, self.complete.is_set()
+        replaced = open_replaced_keys(self._stored.values(), self.registry.records.age_s)
+        merged_of = self.file.settings, self._stored, replaced, self.complete.is_set()
         if merged_of == self._merged_of:
             return  # merging 1,000 instances holds the loop for 10 ms and more
         self._merged_of = merged_of
@@ -210,16 +144,10 @@ class Directory:
         changed(served)
 
     def _merged(self, stored: Mapping[str, Record]) -> dict[str, ServedEntry]:
+        settings = self.file.settings
         return merge(
-            self._settings.instances, stored, self.registry.age_s, self._settings.takaro.registration_token
+            settings.instances, stored, self.registry.records.age_s, settings.takaro.registration_token
         )
-
-    def _sign(self) -> Signature | None:
-        try:
-            found = os.stat(self._config) if self._config else None
-        except OSError:
-            return None
-        return (found.st_mtime_ns, found.st_size, found.st_ino) if found else None
 
 
 def instances(served: Mapping[str, ServedEntry]) -> dict[str, Instance]:
@@ -227,18 +155,6 @@ def instances(served: Mapping[str, ServedEntry]) -> dict[str, Instance]:
     link."""
     blank = {"mod_keys": (), "log": "on", "log_per_s": None}
     return {slug: entry.instance.model_copy(update=blank) for slug, entry in served.items()}
-
-
-def restart_keys(running: Settings, read: Settings) -> list[str]:
-    """The settings that differ and take effect only after a restart, as "[modapi] port"."""
-    return [
-        f"[{section}] {key}"
-        for section in Settings.model_fields
-        if section != "instances"
-        for key in type(getattr(running, section)).model_fields
-        if (section, key) != ("takaro", "registration_token")
-        and getattr(getattr(running, section), key) != getattr(getattr(read, section), key)
-    ]
 
 
 def _log_changes(before: Mapping[str, ServedEntry], now: Mapping[str, ServedEntry]) -> None:

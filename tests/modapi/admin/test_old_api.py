@@ -225,10 +225,10 @@ async def test_bodies_are_json_and_bounded(api: httpx.AsyncClient) -> None:
     assert (await api.post("/api/instances", content=b"x" * 70_000)).status_code == 413
 
 
-async def test_while_the_store_is_away_it_is_503(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.relay.instances.registry.WITHIN_S", 0.1)
+async def test_while_the_store_is_away_it_is_503(tmp_path: Path) -> None:
     store = Store(f"unix://{tmp_path}/nobody")
-    api, _ = client(store, TOKEN)
+    api, directory = client(store, TOKEN)
+    directory.registry.records.within_s = 0.1
     async with api:
         answer = await api.get("/api/instances")
     assert answer.status_code == 503 and answer.json()["error"].startswith("Redis")

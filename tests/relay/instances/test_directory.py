@@ -95,16 +95,12 @@ async def test_a_server_with_the_name_of_another_is_warned_of_once(
 
 
 async def test_a_change_is_found_within_two_seconds_without_its_hint(
-    followed: Followed, store: Store
+    followed: Followed, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    registry = Registry(store, list)
-    registry._store.hint = lambda *_: None  # type: ignore[method-assign]
-    try:
-        await registry.create("two", "Server two")
-        async with asyncio.timeout(2):
-            await followed.serves("one", "two")
-    finally:
-        del registry._store.hint
+    monkeypatch.setattr(store, "hint", lambda *_: None)
+    await Registry(store, list).create("two", "Server two")
+    async with asyncio.timeout(2):
+        await followed.serves("one", "two")
 
 
 async def test_a_replaced_key_ends_without_a_change_of_the_record(followed: Followed, store: Store) -> None:
@@ -194,7 +190,7 @@ async def test_servers_are_written_into_an_emptied_redis(followed: Followed, sto
     for key in (INSTANCES, INSTANCES_IDENTITIES, INSTANCES_VERSION, INSTANCES_REMOVALS):
         store.send_unawaited("DEL", key)
     async with asyncio.timeout(WITHIN_S):
-        while (found := (await registry.look()).records) != {"stored": issued.record}:
+        while (found := (await registry.records.look()).records()) != {"stored": issued.record}:
             assert found is not None
             await asyncio.sleep(0.01)
     assert sorted(followed.served) == ["one", "stored"] and ["one"] not in followed.told[2:]
@@ -236,9 +232,9 @@ async def test_servers_are_written_all_or_none_if_redis_goes_away_meanwhile(
     monkeypatch.setattr(store, "run_until", run)
     registry = Registry(store, list)
     async with asyncio.timeout(WITHIN_S):
-        while not (found := await registry.look()).version:
+        while not (found := await registry.records.look()).version:
             await asyncio.sleep(0.01)
-    assert sorted(found.records or ()) == sorted(STORED)
+    assert sorted(found.records() or ()) == sorted(STORED)
     await asyncio.sleep(1.2)  # one look more
     for service in emptied:
         assert service.told[-1] == [*STORED, "one"] and not service.watching.done()

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
-from services.relay.instances.directory import instances, restart_keys
+from services.relay.instances.directory import instances
 from services.relay.instances.entries import Origin, active, merge
 from services.relay.instances.records import (
     InstanceUpdate,
@@ -19,6 +19,7 @@ from services.relay.instances.records import (
     removed,
     rotated,
 )
+from services.relay.instances.settings_file import restart_keys
 from services.relay.service.settings import Instance, ModApi, Settings, Takaro
 from tests.support.ages import ages_at
 

@@ -1,4 +1,4 @@
-"""Stored instances on a real store: nobody tramples anybody, and what is removed comes back or is gone."""
+"""Stored instances in Redis: no change is lost, a removed instance comes back whole or is deleted whole."""
 
 import asyncio
 import uuid
@@ -8,7 +8,6 @@ from dataclasses import astuple
 import pytest
 from pydantic import SecretStr
 
-from services.relay.instances import registry as module
 from services.relay.instances.once import Once
 from services.relay.instances.records import InstanceUpdate, Record, digest_of, open_keys
 from services.relay.instances.registry import Registry
@@ -49,11 +48,15 @@ async def registry(store: Store) -> AsyncIterator[Registry]:
             )
         )
     )
-    yield Registry(store, lambda: [OF_FILE])
+    yield registry_of(store)
+
+
+def registry_of(store: Store, **delays: float) -> Registry:
+    return Registry(store, lambda: [OF_FILE], **delays)
 
 
 async def records(registry: Registry) -> dict[str, Record]:
-    found = (await registry.look()).records
+    found = (await registry.records.look()).records()
     assert found is not None
     return found
 
@@ -69,11 +72,11 @@ async def test_an_instance_is_stored_with_only_the_digest_of_its_key(
 
 
 async def test_a_look_returns_records_only_if_they_have_changed(registry: Registry) -> None:
-    empty = await registry.look()
-    assert empty.records == {} and (await registry.look(empty.version)).records is None
+    empty = await registry.records.look()
+    assert empty.texts == {} and (await registry.records.look(empty.version)).texts is None
     await registry.create("one", "Server one")
-    found = await registry.look(empty.version)
-    assert found.records and (await registry.look(found.version)).records is None
+    found = await registry.records.look(empty.version)
+    assert found.texts and (await registry.records.look(found.version)).texts is None
 
 
 async def test_if_many_panels_create_one_slug_one_succeeds(registry: Registry) -> None:
@@ -112,9 +115,10 @@ async def test_two_panels_lose_no_change(registry: Registry, store: Store) -> No
 async def test_three_rotations_leave_two_keys(registry: Registry) -> None:
     keys = [(await registry.create("one", "Server one")).mod_key]
     keys += [(await registry.rotate("one", force=True)).mod_key for _ in range(3)]
-    found = await registry.look()
-    assert found.records
-    opens = open_keys(found.records["one"].mod_key_digests, registry.age_s)
+    found = await registry.records.look()
+    stored = found.stored("one")
+    assert stored
+    opens = open_keys(stored.record.mod_key_digests, registry.records.age_s)
     assert [key.digest for key in opens] == [digest_of(key) for key in keys[-2:]]
     assert opens[0].expires_ms and opens[0].expires_ms - found.now_ms > 23 * 3_600_000
 
@@ -129,7 +133,7 @@ async def test_a_second_rotation_is_refused_while_the_replaced_key_works(registr
     (record,) = (await records(registry)).values()
     assert [key.digest for key in record.mod_key_digests] == [digest_of(first), digest_of(second)]
     async with asyncio.timeout(5):
-        while len(open_keys(record.mod_key_digests, registry.age_s)) > 1:
+        while len(open_keys(record.mod_key_digests, registry.records.age_s)) > 1:
             await asyncio.sleep(0.02)
     assert (await registry.rotate("one")).mod_key not in (first, second)
 
@@ -249,22 +253,19 @@ async def has_data(store: Store, slug: str) -> bool:
     return bool(await store.send("EXISTS", *astuple(keys_of(slug))))
 
 
-async def test_data_of_a_removed_instance_is_deleted_when_it_is_due(
-    registry: Registry, store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_data_of_a_removed_instance_is_deleted_when_it_is_due(registry: Registry, store: Store) -> None:
+    impatient = registry_of(store, removed_kept_s=0.0, purged_after_s=0.0)
     for slug in ("one", "two"):
         await registry.create(slug, "A server")
         await make_data(store, slug)
     await registry.remove("two")
-    monkeypatch.setattr(module, "PURGED_AFTER_S", 0)
-    await registry.remove("one", purge=True)
+    await impatient.remove("one", purge=True)
     assert await registry.forget_removed() == ["one"]
     assert not await has_data(store, "one") and await has_data(store, "two")
     assert list(await records(registry)) == ["two"]
-    monkeypatch.setattr(module, "REMOVED_KEPT_S", 0)
     with pytest.raises(NoSuchInstance):
-        await registry.remove("two")
-    await registry.remove("two", purge=True)  # a change of mind
+        await impatient.remove("two")
+    await impatient.remove("two", purge=True)  # a change of mind
     assert await registry.forget_removed() == ["two"]
     assert await registry.forget_removed() == []
     assert await store.send("HLEN", INSTANCES_IDENTITIES) == 0
@@ -290,8 +291,7 @@ async def test_a_clock_that_is_set_back_deletes_no_data_late(
 ) -> None:
     await registry.create("one", "A server")
     await make_data(store, "one")
-    monkeypatch.setattr(module, "PURGED_AFTER_S", 1)
-    await registry.remove("one", purge=True)
+    await registry_of(store, purged_after_s=1.0).remove("one", purge=True)
     set_clock(store, -8 * 86_400, monkeypatch)
     async with asyncio.timeout(5):
         while not await registry.forget_removed():
@@ -312,21 +312,20 @@ async def test_the_overlap_has_its_full_length_after_the_clock_was_set_back(
 ) -> None:
     await registry.create("one", "Server one")
     set_clock(store, -3600, monkeypatch)
-    await registry.look()
+    await registry.records.look()
     record = (await registry.rotate("one", overlap_s=1.0)).record
-    assert len(open_keys(record.mod_key_digests, registry.age_s)) == 2
+    assert len(open_keys(record.mod_key_digests, registry.records.age_s)) == 2
     async with asyncio.timeout(5):
-        while len(open_keys(record.mod_key_digests, registry.age_s)) > 1:
+        while len(open_keys(record.mod_key_digests, registry.records.age_s)) > 1:
             await asyncio.sleep(0.02)
 
 
 async def test_a_removed_instance_is_restored_only_with_its_identity(
-    registry: Registry, store: Store, monkeypatch: pytest.MonkeyPatch
+    registry: Registry, store: Store
 ) -> None:
-    monkeypatch.setattr(module, "REMOVED_KEPT_S", 0)
     first, old_key = await registry.create("one", "Server one")
     await make_data(store, "one")
-    await registry.remove("one")
+    await registry_of(store, removed_kept_s=0.0).remove("one")
     with pytest.raises(InstanceConflict, match="still has its data"):
         await registry.create("one", "Another")
     again, key = await registry.create("one", "Server one", identity_token=first.identity_token)
@@ -342,11 +341,8 @@ async def test_the_identity_of_a_removed_instance_can_be_used_again(registry: Re
         await registry.create("one", "Server one", identity_token=first.identity_token)
 
 
-async def test_the_data_of_a_slug_that_the_file_has_now_is_kept(
-    registry: Registry, store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "PURGED_AFTER_S", 0)
-    before = Registry(store, list)
+async def test_the_data_of_a_slug_that_the_file_has_now_is_kept(registry: Registry, store: Store) -> None:
+    before = Registry(store, list, purged_after_s=0.0)
     await before.create("of-file", "A server")
     await before.remove("of-file", purge=True)
     await make_data(store, "of-file")
@@ -356,16 +352,16 @@ async def test_the_data_of_a_slug_that_the_file_has_now_is_kept(
 
 
 async def test_an_interrupted_purge_is_finished_and_cannot_be_undone(
-    registry: Registry, store: Store, monkeypatch: pytest.MonkeyPatch
+    registry: Registry, store: Store
 ) -> None:
-    monkeypatch.setattr(module, "PURGED_AFTER_S", 0)
     slug = f"s-{uuid.uuid4().hex[:8]}"
     record, _ = await registry.create(slug, "A server")
     await make_data(store, slug)
-    await registry.remove(slug, purge=True)
-    found = await registry._look()
-    old = module._stored(found, slug)
-    assert old and await registry._replace(slug, old, old.record.model_copy(update={"purging": True}), 0)
+    await registry_of(store, purged_after_s=0.0).remove(slug, purge=True)
+    old = (await registry.records.look()).stored(slug)
+    assert old
+    purging = old.record.model_copy(update={"purging": True})
+    assert await registry.records.replace(slug, old, purging, 0)
     with pytest.raises(InstanceConflict):
         await registry.create(slug, "A server", identity_token=record.identity_token)
     assert await registry.forget_removed() == [slug] and not await has_data(store, slug)
@@ -391,7 +387,7 @@ async def test_an_emptied_redis_gets_all_servers_and_identities_back(
     await registry.remove("gone")
     before = await records(registry)
     await empty(store)
-    assert await registry.put_back(before) == 3
+    assert await registry.records.put_back(before) == 3
     assert await records(registry) == {slug: before[slug] for slug in ("one", "two", "three")}
     for slug in ("one", "two", "three"):
         with pytest.raises(InstanceConflict, match=f"{slug} has this identity token"):
@@ -404,10 +400,12 @@ async def test_if_several_services_put_back_one_succeeds(registry: Registry, sto
     before = await records(registry)
     await empty(store)
     other = Registry(store, list)
-    assert sorted(await asyncio.gather(registry.put_back(before), other.put_back(before))) == [0, 2]
-    version = (await registry.look()).version
-    assert await other.put_back({"old": before["one"]}) == 0
-    assert (await registry.look()).version == version and await records(registry) == before
+    assert sorted(
+        await asyncio.gather(registry.records.put_back(before), other.records.put_back(before))
+    ) == [0, 2]
+    version = (await registry.records.look()).version
+    assert await other.records.put_back({"old": before["one"]}) == 0
+    assert (await registry.records.look()).version == version and await records(registry) == before
 
 
 async def test_a_record_that_was_changed_after_a_put_back_is_not_overwritten(
@@ -416,9 +414,9 @@ async def test_a_record_that_was_changed_after_a_put_back_is_not_overwritten(
     await registry.create("one", "Server one")
     before = await records(registry)
     await empty(store)
-    await registry.put_back(before)
+    await registry.records.put_back(before)
     changed = await registry.patch("one", InstanceUpdate(name="Renamed"))
-    assert await registry.put_back(before) == 0 and await records(registry) == {"one": changed}
+    assert await registry.records.put_back(before) == 0 and await records(registry) == {"one": changed}
 
 
 async def test_if_all_servers_are_removed_nothing_is_put_back(registry: Registry, store: Store) -> None:
@@ -426,6 +424,6 @@ async def test_if_all_servers_are_removed_nothing_is_put_back(registry: Registry
     await registry.remove("gone")
     before = await records(registry)
     await empty(store)
-    assert await registry.put_back(before) == 0
-    found = await registry.look()
-    assert found.version and found.records == {}
+    assert await registry.records.put_back(before) == 0
+    found = await registry.records.look()
+    assert found.version and found.texts == {}

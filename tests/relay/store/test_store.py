@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from services.relay.instances import registry
+from services.relay.instances.record_store import RecordStore
 from services.relay.instances.records import Record
 from services.relay.protocol.errors import StoreError, StoreRefused
 from services.relay.protocol.keys import INSTANCES, INSTANCES_IDENTITIES, keys_of
@@ -152,11 +152,8 @@ async def test_a_durable_call_counts_only_with_its_replicas_also_when_another_re
         assert await one.run_until(3.0, once, keys, durable=True) == 0
 
 
-async def test_what_is_found_done_counts_only_with_its_replicas(
-    servers: Servers, slug: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Each script that may run twice: also its second run must leave a write for WAIT to wait for."""
-    monkeypatch.setattr(registry, "WITHIN_S", event_stream.CALL_WITHIN_S)
+async def test_what_is_found_done_counts_only_with_its_replicas(servers: Servers, slug: str) -> None:
+    """The second run of each script that may run twice also leaves a write for WAIT to wait for."""
     record = Record(name="Server one", identity_token=SecretStr("identity-of-it"), created_ms=1)
     batch, early_s = log_line(slug, 1), time.monotonic()
 
@@ -165,7 +162,7 @@ async def test_what_is_found_done_counts_only_with_its_replicas(
         return [
             stream.append(batch, received_s),
             stream.ack("token", Delivered("1-1", 0, {}, 1), 1, 1),
-            registry.Registry(store, list)._replace("one", None, record),
+            RecordStore(store, event_stream.CALL_WITHIN_S).replace("one", None, record),
         ]
 
     async with closing(Store(servers.url)) as one, closing(Store(servers.url)) as other:

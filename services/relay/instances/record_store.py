@@ -1,0 +1,188 @@
+"""The records of instances in Redis: reads all, and changes one.
+
+A change takes effect only if nobody else has changed the record since it was read.
+"""
+
+import logging
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from services.relay.instances import records as instance_records
+from services.relay.instances.records import Record
+from services.relay.protocol.errors import InstanceConflict, StoreError
+from services.relay.protocol.keys import (
+    INSTANCES,
+    INSTANCES_CLOCK,
+    INSTANCES_IDENTITIES,
+    INSTANCES_REMOVALS,
+    INSTANCES_VERSION,
+    WAKE_INSTANCES,
+)
+from services.relay.service.clocks import boot_id, boottime_s
+from services.relay.store.client import Script, Store, pairs
+from services.relay.store.clock import SteppedClock
+
+CLOCK_STORED_EVERY_S = 30.0
+"""How often a service stores its last reading of Redis' clock: the next service that starts
+continues from it."""
+
+TRIES = 20
+"""Number of attempts at a change while others change the same record."""
+
+WITHIN_S = 3.0
+"""Time limit of one call of Redis."""
+
+_READ = Script("read_instances")
+_CHANGE = Script("change_instance")
+_PUT_BACK = Script("put_back")
+
+logger = logging.getLogger(__name__)
+
+
+class StoredRecord(NamedTuple):
+    """A record, and the text that it was read from: the script compares that text before it replaces it."""
+
+    text: bytes
+    record: Record
+
+
+class RecordTexts(NamedTuple):
+    """The stored records at one moment. `texts` is None if the caller knows this version already."""
+
+    version: str
+    now_ms: int
+    texts: dict[str, bytes] | None
+
+    def records(self) -> dict[str, Record] | None:
+        """The records that can be read. The others are logged and left out."""
+        if self.texts is None:
+            return None
+        read = {}
+        for slug, text in self.texts.items():
+            try:
+                read[slug] = instance_records.load(text)
+            except ValueError:
+                logger.error("[%s] the stored instance cannot be read and is left out", slug)
+        return read
+
+    def stored(self, slug: str) -> StoredRecord | None:
+        """One record. Raises InstanceConflict if it cannot be read."""
+        text = (self.texts or {}).get(slug)
+        if text is None:
+            return None
+        try:
+            return StoredRecord(text, instance_records.load(text))
+        except ValueError:
+            raise InstanceConflict(
+                f"what Redis has of {slug} cannot be read: a newer relay wrote it"
+            ) from None
+
+
+class RecordStore:
+    """The records in Redis, and the age of times on Redis' clock. Every call raises StoreError.
+
+    Each look also reads that clock. `within_s` is the time limit of one call of Redis.
+    """
+
+    def __init__(self, store: Store, within_s: float = WITHIN_S) -> None:
+        self._store = store
+        self.within_s = within_s
+        self._clock = SteppedClock(boot_id())
+
+    def age_s(self, at_ms: float, behind: bool | None = None) -> float:
+        """At least how long ago Redis' clock showed `at_ms`; 0 before the first look.
+
+        `behind`: whether it had shown more before; None: unknown.
+        """
+        return self._clock.age(at_ms, boottime_s(), behind=behind).least_s
+
+    def is_behind(self, now_ms: int) -> bool | None:
+        """Whether Redis' clock has shown more than `now_ms` before; None: unknown."""
+        return self._clock.behind(now_ms)
+
+    async def look(self, version: str | None = None) -> RecordTexts:
+        """All records, unless they still have the `version` that the caller knows."""
+        if not self._clock.loaded:
+            self._clock.load(await self._store.send("GET", INSTANCES_CLOCK) or b"", boottime_s())
+        begun_s, asked_s = time.monotonic(), boottime_s()
+        known = "?" if version is None else version
+        keys = (INSTANCES, INSTANCES_VERSION)
+        found, now_ms, *flat = await self._store.run_until(self.within_s, _READ, keys, known)
+        self._store.clock_of(INSTANCES).observe(now_ms * 1000, begun_s, time.monotonic(), within_us=1000)
+        now_s = boottime_s()
+        self._clock.observe(now_ms, asked_s, now_s)
+        if due := self._clock.due_dump(now_s, CLOCK_STORED_EVERY_S):
+            self._store.send_unawaited("SET", INSTANCES_CLOCK, due)
+        same = found.decode() == known
+        return RecordTexts(found.decode(), now_ms, None if same else {k.decode(): v for k, v in pairs(flat)})
+
+    async def change(
+        self, slug: str, make: Callable[[Record | None, int], Record], deleted_after_s: float | None = None
+    ) -> Record:
+        """Replaces a record by `make(record, Redis' time)`, which may raise; tries again if somebody else was
+        faster. Raises InstanceConflict too.
+
+        `deleted_after_s`: when the data of the instance is to be deleted; None: not at all.
+        """
+        for _ in range(TRIES):
+            found = await self.look()
+            old = found.stored(slug)
+            new = make(old.record if old else None, found.now_ms)
+            due_ms = None if deleted_after_s is None else found.now_ms + round(deleted_after_s * 1000)
+            if await self.replace(slug, old, new, due_ms):
+                return new
+        raise StoreError(f"{slug} is being changed by others all the time, try again")
+
+    async def replace(
+        self, slug: str, old: StoredRecord | None, new: Record | None, due_ms: int | None = None
+    ) -> bool:
+        """Replaces `old` by `new`; None means no record. Returns False if the record is not `old` any more.
+
+        `due_ms`: when the data of the instance is to be deleted. Raises InstanceConflict if another instance
+        has the identity.
+        """
+        reply = await self._store.run_until(
+            self.within_s,
+            _CHANGE,
+            (INSTANCES, INSTANCES_IDENTITIES, INSTANCES_VERSION, INSTANCES_REMOVALS),
+            slug,
+            old.text if old else "",
+            instance_records.dump(new) if new else "",
+            old.record.identity_digest if old else "",
+            new.identity_digest if new and new.removed_ms is None else "",
+            "" if due_ms is None else due_ms,
+            secrets.token_hex(8),
+            durable=True,
+        )
+        if reply[0] == b"identity":
+            raise InstanceConflict(
+                f"{reply[1].decode()} has this identity token: Takaro knows one server by it"
+            )
+        self._store.hint(WAKE_INSTANCES, slug)
+        return bool(reply[0] == b"done")
+
+    async def put_back(self, records: Mapping[str, Record]) -> int:
+        """Writes `records` into a Redis that was emptied, all or none. Several services may call it at once.
+
+        Returns the number of records written; 0: Redis is not empty, or another service was faster.
+        """
+        kept = {slug: record for slug, record in records.items() if record.removed_ms is None}
+        written = await self._store.run_until(
+            self.within_s,
+            _PUT_BACK,
+            (INSTANCES, INSTANCES_IDENTITIES, INSTANCES_VERSION),
+            secrets.token_hex(8),
+            *(
+                part
+                for slug, record in kept.items()
+                for part in (slug, instance_records.dump(record), record.identity_digest)
+            ),
+            durable=True,
+        )
+        if not written:
+            return 0
+        for slug in kept:
+            self._store.hint(WAKE_INSTANCES, slug)
+        return len(kept)
