@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install
 
-.PHONY: up demo test lint types unit flows faults faults-short hostile hostile-short mutants fuzz image-test compose-test fresh-test bench docs pins clean
+.PHONY: up demo test lint types unit flows faults faults-short hostile hostile-short mutants fuzz image-test compose-test fresh-test bench docs wheel sbom pins clean
 
 up: $(VENV)/.ready
 	@$(BIN)/dayz-relay up --config relay.toml --data data
@@ -93,6 +93,21 @@ bench: $(VENV)/.ready-dev
 docs: $(VENV)/.ready-dev
 	$(BIN)/python -m docs.generate
 
+# The wheel of the last commit in dist/. It is built twice: the same commit gives the same bytes.
+wheel: $(VENV)/.ready
+	@rm -rf dist/*.whl build/again
+	$(BIN)/python deploy/wheel.py dist
+	@$(BIN)/python deploy/wheel.py build/again
+	@cmp dist/*.whl build/again/*.whl
+
+# What is inside, for those who have to know: each pin of requirements.txt with its hashes, as CycloneDX, in dist/.
+sbom: $(VENV)/.ready-dev
+	@$(PIP) --require-hashes -r requirements-release.txt
+	@mkdir -p dist
+	$(BIN)/cyclonedx-py requirements requirements.txt --pyproject pyproject.toml --mc-type application \
+	    --output-reproducible --output-format JSON --output-file dist/dayz-relay.cdx.json
+	$(BIN)/pytest -q -n 0 tests/deploy/test_release.py
+
 # Newer versions within the bounds of pyproject.toml. Needs `uv`; nobody else does.
 pins:
 	uv pip compile pyproject.toml --extra build --universal --python-version 3.11 --upgrade --generate-hashes \
@@ -101,9 +116,11 @@ pins:
 	    --no-header --no-annotate --no-emit-index-url --no-emit-find-links -o requirements-dev.txt
 	uv pip compile pyproject.toml --extra build --extra fuzz --universal --python-version 3.11 --upgrade --generate-hashes \
 	    --no-header --no-annotate --no-emit-index-url --no-emit-find-links -o requirements-fuzz.txt
+	uv pip compile pyproject.toml --extra build --extra release --universal --python-version 3.11 --upgrade --generate-hashes \
+	    --no-header --no-annotate --no-emit-index-url --no-emit-find-links -o requirements-release.txt
 
 clean:
-	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -1,9 +1,10 @@
 """Writes what comes from tables in the code: parts of services/ARCHITECTURE.md, the pages of the
-API, of all commands, metrics and settings, the dashboards. `make docs` runs it."""
+API, of all commands, metrics and settings, the dashboards; and the version wherever it is named.
+`make docs` runs it."""
 
 from pathlib import Path
 
-from docs import api, commands, dashboards, metrics, settings
+from docs import api, commands, dashboards, metrics, repeated, settings
 from services.modapi.dialect.events import EVENT_MAPPERS
 from services.modapi.dialect.flatten import FLATTENERS
 from services.modapi.dialect.results import RESULT_MAPPERS
@@ -75,3 +76,5 @@ if __name__ == "__main__":
     metrics.PAGE.write_text(metrics.page())
     settings.PAGE.write_text(settings.page())
     dashboards.write()
+    for path, text in repeated.files().items():
+        path.write_text(text)

@@ -17,8 +17,10 @@ from pathlib import Path
 from tests.deploy.compose import ROOT
 from tests.deploy.engine import mirror, run
 
-SUITES = {"bookworm": "3.11", "trixie": "3.13"}
-"""Debian 12 and 13, and their Python."""
+SUITES = {"bookworm": "3.11", "trixie": "3.13", "forky": "3.14"}
+"""Debian 12, 13 and the coming 14, and their Python."""
+LIKE_SID = "/usr/share/debootstrap/scripts/sid"
+"""How all of them are made. An older debootstrap does not know the newest by its name."""
 FOR_20_S = "timeout --signal INT --kill-after 20 20"
 PACKAGES = "ca-certificates,git,make,python3,python3-venv"
 
@@ -60,7 +62,7 @@ def make_root(folder: Path, suite: str) -> Path:
     """A minimal Debian with a copy of this repository in /relay."""
     root = folder / "root"
     print(f"{suite}: debootstrap", flush=True)
-    run("debootstrap", "--variant=minbase", f"--include={PACKAGES}", suite, root, mirror())
+    run("debootstrap", "--variant=minbase", f"--include={PACKAGES}", suite, root, mirror(), LIKE_SID)
     if certificates := os.environ.get("PIP_CERT"):  # how this machine reaches the index of packages
         shutil.copy(certificates, root / "usr/local/share/certificates.crt")
         (root / "etc/pip.conf").write_text("[global]\ncert = /usr/local/share/certificates.crt\n")

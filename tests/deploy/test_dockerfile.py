@@ -57,6 +57,13 @@ def test_every_package_comes_with_its_hash_and_nothing_is_compiled() -> None:
     assert "--no-deps ." in ourselves and "--no-build-isolation" in ourselves
 
 
+def test_compiled_files_do_not_depend_on_times() -> None:
+    (compiled,) = [run for run in of("RUN", STEPS) if "compileall" in run]
+    assert "--invalidation-mode unchecked-hash /opt/dayz-relay/lib" in compiled
+    installs = [part for run in of("RUN", STEPS) for part in run.split(" && ") if "pip install" in part]
+    assert installs and all("--no-compile" in part for part in installs)
+
+
 def test_the_version_is_that_of_the_project() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert f"VERSION={project['version']}" in of("ARG")

@@ -8,6 +8,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from docs.repeated import VERSION
 from services.relay.protocol.errors import ConfigError
 from services.relay.service.settings import load
 from services.uplink.connection.closing_times import STOP_WITHIN_S
@@ -109,13 +110,7 @@ def test_what_runs_is_what_the_image_offers(name: str) -> None:
     assert ports.get("mods", environ["RELAY_MODAPI__PORT"]) == environ["RELAY_MODAPI__PORT"]
     context = pod(deployment)["securityContext"]
     assert user == f"{context['runAsUser']}:{context['runAsGroup']}"
-    assert f":{kinds_version()}" in container(deployment)["image"]
-
-
-def kinds_version() -> str:
-    lines = (ROOT / "pyproject.toml").read_text().splitlines()
-    (line,) = [line for line in lines if line.startswith("version = ")]
-    return line.split('"')[1]
+    assert container(deployment)["image"].endswith(f":{VERSION}")
 
 
 @pytest.mark.parametrize("name", DEPLOYMENTS)

@@ -14,7 +14,11 @@ from tests.deploy.compose import ROOT
 
 FILES = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 PINNED = re.compile(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$")
-WRITES: dict[tuple[str, str], set[str]] = {}
+WRITES = {
+    ("release", "wheel"): {"id-token", "attestations"},
+    ("release", "image"): {"packages"},
+    ("release", "release"): {"contents"},
+}
 """What a job may write. All others read the repository at most."""
 
 

@@ -2,9 +2,9 @@
 
 import re
 
-from docs import api, commands, metrics, settings
+from docs import api, commands, metrics, repeated, settings
 from services.relay.service.settings import KEYS
-from tests.docs.pages import ROOT, rows
+from tests.docs.pages import ROOT, blocks, rows
 
 SERVICES = ROOT / "services"
 
@@ -20,6 +20,13 @@ def test_the_page_of_commands_is_up_to_date() -> None:
 
 def test_the_page_of_metrics_is_up_to_date() -> None:
     assert metrics.PAGE.read_text(encoding="utf-8") == metrics.page(), "run `make docs`"
+
+
+def test_the_version_and_the_address_of_the_repository_stand_once_and_are_repeated() -> None:
+    for path, text in repeated.files().items():
+        assert path.read_text(encoding="utf-8") == text, "run `make docs`"
+    cloned = {block.page for block in blocks() if "git clone" in block.text}
+    assert cloned <= repeated.PLACES.keys()
 
 
 def test_every_setting_has_a_meaning() -> None:
