@@ -36,6 +36,19 @@ async def test_the_sync_of_sixty_players_reaches_the_mod_at_the_pace_and_no_fast
     assert 0 < side.mod.counters.operations <= allowed
 
 
+async def test_the_first_sync_after_players_joined_waits_for_nothing(single: World) -> None:
+    side = single.side("solo")
+    for number in range(3):
+        side.mod.join(make_player(number))
+    async with asyncio.timeout(20):
+        while side.mod.counters.results < 1 + 2 * 3:
+            await asyncio.sleep(0.1)
+    asked = side.mod.counters.operations
+    answers = await side.takaro.burst(side.identity)
+    assert [answer.error for answer in answers] == [None] * (3 + 2 * 3)
+    assert side.mod.counters.operations == asked
+
+
 async def test_equal_reads_that_wait_share_one_operation(single: World) -> None:
     side = single.side("solo")
     answers = await asyncio.gather(

@@ -24,6 +24,9 @@ from services.uplink.requests.mirror.mirror import Mirror
 READ_ENTRIES, READ_EVENTS = 20, 128
 """How much of the stream is read at once: a few windows. After an outage every instance has many events."""
 
+JOINED_WITHIN_S = 60.0
+"""After an outage, older events say nothing about who is in the game now."""
+
 KEEP_ALIVE: GameEvent = {"type": "log", "data": {"msg": "dayz-relay: nothing happened for a while"}}
 """The one event that is not from the stream."""
 
@@ -33,7 +36,8 @@ logger = logging.getLogger(__name__)
 class StreamConsumer:
     """What one instance still has to deliver. Outlives a socket: a reconnect repeats none of it.
 
-    `passed` is called with each window that Takaro has, and with events that were dropped for their age.
+    `passed` is called with each window that Takaro has, and with events that were dropped for their age,
+    `joined` with the gameId of a player whose event is the first since they were not in the game.
     """
 
     def __init__(
@@ -43,6 +47,7 @@ class StreamConsumer:
         lease: Lease,
         metrics: UplinkMetrics,
         passed: Callable[[TakenWindow], object] = lambda taken: None,
+        joined: Callable[[str], object] = lambda game_id: None,
     ) -> None:
         self.progress = Progress(Delivered())
         self.unread = True
@@ -55,6 +60,7 @@ class StreamConsumer:
         self._lease = lease
         self._metrics = metrics
         self._passed = passed
+        self._joined = joined
         self._complete_s = float("-inf")  # when all events that were there had been read
         self._batch_events = READ_EVENTS  # in the largest of the entries that were read last
 
@@ -116,7 +122,9 @@ class StreamConsumer:
             happened_s = wall_now_s - min(age.most_s, ages.HISTORY_S)
             for event in entry.events:
                 with faults.contain(self.logger, FaultKind.LISTENER):
-                    self._mirror.take_event(event, happened_s, wall_now_s)
+                    game_id = self._mirror.take_event(event, happened_s, wall_now_s)
+                    if game_id and age.most_s < JOINED_WITHIN_S:
+                        self._joined(game_id)
         return events
 
     async def taken(self, taken: TakenWindow) -> None:

@@ -62,7 +62,9 @@ class OwnedInstance:
             self._command_queue, self._reads, self.mirror, metrics, limits.frame_out_bytes
         )
         events = EventStream(store, instance.slug)
-        self._consumer = StreamConsumer(events, self.mirror, lease, metrics, self.activity.taken)
+        self._consumer = StreamConsumer(
+            events, self.mirror, lease, metrics, self.activity.taken, self._reads.joined
+        )
         self.status = LinkStatus(instance.slug, state, lease, metrics)
         delivery = Delivery(self._consumer, lease, metrics, self.status.report)
         self.link = Link(instance, context, lease, handler, self.status, delivery)

@@ -24,8 +24,8 @@ from services.uplink.reporting.metrics import ANSWERED, FRESH, MADE_UP, STALE, U
 from services.uplink.requests.command_queue import CommandQueue, CommandResult
 from services.uplink.requests.mirror.mirror import Mirror, Subject
 from services.uplink.requests.mirror.persistence import MirrorPersistence
-from services.uplink.requests.mirror.read_queue import ReadQueue
-from services.uplink.requests.mirror.read_rules import CATALOGUES, READ_RULES, AnswerAge
+from services.uplink.requests.mirror.read_queue import Need, ReadQueue
+from services.uplink.requests.mirror.read_rules import CATALOGUES, OF_EACH_PLAYER, AnswerAge
 from services.uplink.takaro import failures
 from services.uplink.takaro.answer_rules import answer_fault
 from services.uplink.takaro.answers import payload_for
@@ -89,8 +89,20 @@ class Reads:
         if payload is None:
             return None
         if age is AnswerAge.STALE:
-            self._queue_read(subject, request_waits=False)
+            self._queue_read(subject, Need.STALE)
         return payload, STALE if age is AnswerAge.STALE else FRESH
+
+    def joined(self, game_id: str) -> None:
+        """Queues what Takaro will ask of a player within 30 s (protocol.md T16), unless it is known.
+
+        Else the first burst after many have joined would wait for the mod.
+        """
+        for subject in (
+            Subject(Action.GET_PLAYERS),
+            *(Subject(action, game_id) for action in OF_EACH_PLAYER),
+        ):
+            if self._mirror.read(subject, wall_s()).age is AnswerAge.UNKNOWN:
+                self._queue_read(subject, Need.UNKNOWN)
 
     async def find_answer(self, action: Action, args: dict[str, Any]) -> Answer:
         """The answer from Redis or from the mod, or the fallback answer."""
@@ -141,10 +153,10 @@ class Reads:
                 async with asyncio.timeout(self._queue.wait_s(time.monotonic())):
                     await self._changed.wait()
 
-    def _queue_read(self, subject: Subject, *, request_waits: bool) -> None:
+    def _queue_read(self, subject: Subject, need: Need) -> None:
         if self._refuses:
             return
-        if self._queue.add(subject, time.monotonic(), request_waits=request_waits):
+        if self._queue.add(subject, time.monotonic(), need):
             self._changed.set()
 
     async def _wait_for_mod(self, subject: Subject) -> CommandResult:
@@ -155,14 +167,14 @@ class Reads:
             if self._refuses:
                 return failures.relay_stops()
             # Takaro asks for this read of all players at one moment, and loses nothing if it gets an error.
-            in_bursts = READ_RULES[action].of_each_player and not (
+            in_bursts = action in OF_EACH_PLAYER and not (
                 action is Action.GET_PLAYER_LOCATION and self._mirror.event_waits(game_id, wall_s())
             )
             if len(self._waited_for) >= (self._most_in_bursts if in_bursts else MAX_WAITED_FOR):
-                self._queue_read(subject, request_waits=False)
+                self._queue_read(subject, Need.UNKNOWN)
                 return failures.queue_full()
             waited_for = self._waited_for[subject] = asyncio.get_running_loop().create_future()
-        self._queue_read(subject, request_waits=True)
+        self._queue_read(subject, Need.WAITED_FOR)
         await asyncio.wait([waited_for], timeout=MOD_ANSWERS_WITHIN_S)
         if waited_for.done():
             return waited_for.result()
@@ -201,6 +213,9 @@ class Reads:
         if action is Action.LIST_BANS:
             result = await self._with_known_players(result)
         self._mirror.take_answer(subject, result.value, wall_s())
+        if action is Action.GET_PLAYERS:
+            for player in result.value:
+                self.joined(player["gameId"])
         if action in CATALOGUES:  # the next request is answered from Redis
             with contextlib.suppress(StoreError):
                 await self._persistence.save()
@@ -218,7 +233,7 @@ class Reads:
         except (StoreError, TimeoutError):
             return None
         if payload and age is AnswerAge.STALE:
-            self._queue_read(subject, request_waits=False)
+            self._queue_read(subject, Need.STALE)
         return (payload, STALE if age is AnswerAge.STALE else FRESH) if payload else None
 
     async def _known_player(self, game_id: str) -> dict[str, Any] | None:

@@ -153,16 +153,17 @@ class Mirror:
 
     # Events, answers and writes that change it
 
-    def take_event(self, event: GameEvent, at_s: float, now_s: float) -> None:
-        """Takes in an event of `at_s` that is about to be sent to Takaro.
+    def take_event(self, event: GameEvent, at_s: float, now_s: float) -> str:
+        """Takes in an event of `at_s` that is about to be sent to Takaro. Returns the gameId of a player who
+        is now known to be in the game and was not before, else "".
 
         After an outage `at_s` may be hours ago. What the mod has answered since then is not changed.
         """
         data = event["data"]
         player = data.get("player")
         if not player:
-            return
-        game_id = player["gameId"]
+            return ""
+        game_id: str = player["gameId"]
         if game_id not in self._positions:
             self._keep(_EVENT, self._sent, game_id, Kept(now_s, b""))
         known_s = max(self._counted_s, self._online[game_id].at_s if game_id in self._online else 0.0)
@@ -174,10 +175,13 @@ class Mirror:
             case _ if at_s <= known_s - LATER_S:
                 pass
             case EventType.PLAYER_CONNECTED | EventType.CHAT_MESSAGE:
+                was_online = game_id in self._online
                 self._set_online(game_id, player, at_s)
+                return "" if was_online else game_id
             case EventType.PLAYER_DISCONNECTED:
                 if self._online.pop(game_id, None):
                     self._mark_online()
+        return ""
 
     def take_answer(self, subject: Subject, value: Any, now_s: float) -> None:
         """Takes in the mod's answer to a read: a value that Takaro accepts."""

@@ -1,9 +1,10 @@
 """Decides which reads go to the mod next, and when. Pure: time is an argument.
 
 Takaro's burst of 3 + 2P reads each 30 s must never reach a mod that polls every 2 s and posts one result at
-a time (protocol.md T16). Equal reads are sent once, in the order of their rank, at a few a second.
+a time (protocol.md T16). Equal reads are sent once, in the order of their need, at a few a second.
 """
 
+from enum import IntEnum, unique
 from itertools import chain, islice, takewhile
 
 from services.relay.service.token_bucket import TokenBucket
@@ -16,7 +17,17 @@ BURST_S = 2.0
 MAX_UNDER_WAY = 20
 MAX_REFRESHES = 1_000
 
-_RANKS = sorted({rule.rank for rule in READ_RULES.values()})
+
+@unique
+class Need(IntEnum):
+    """How much the answer is needed: a lower need goes first."""
+
+    WAITED_FOR = 0  # a request waits for it
+    UNKNOWN = 1  # a request would have to wait for it
+    STALE = 2  # requests get the last answer meanwhile
+
+
+_LANES = [(need, rank) for need in Need for rank in sorted({rule.rank for rule in READ_RULES.values()})]
 
 
 class ReadQueue:
@@ -30,62 +41,65 @@ class ReadQueue:
     def __init__(self, per_s: float, delay_s: float, now_s: float) -> None:
         self._pace = TokenBucket(per_s, per_s * BURST_S, now_s)
         self._delay_s = delay_s
-        # When each was first asked for: by rank, and within a rank in the order in which they came.
-        self._waited_for: dict[int, dict[Subject, float]] = {rank: {} for rank in _RANKS}
-        self._refreshes: dict[int, dict[Subject, float]] = {rank: {} for rank in _RANKS}
+        # When each was first asked for: lane by lane, and within a lane in the order in which they came.
+        lanes: dict[tuple[Need, int], dict[Subject, float]] = {lane: {} for lane in _LANES}
+        self._lanes = lanes
+        self._waited_for = [lane for (need, _), lane in lanes.items() if need is Need.WAITED_FOR]
+        self._refreshes = [lane for (need, _), lane in lanes.items() if need is not Need.WAITED_FOR]
+        self._needs: dict[Subject, Need] = {}
         self._under_way: set[Subject] = set()
 
     def __len__(self) -> int:
-        return sum(map(len, (*self._waited_for.values(), *self._refreshes.values())))
+        return len(self._needs)
 
-    def add(self, subject: Subject, now_s: float, *, request_waits: bool) -> bool:
-        """Adds a read, unless it waits already or is under way. True if `wait_s` may be less now."""
-        rank = READ_RULES[subject.action].rank
-        waited_for, refreshes = self._waited_for[rank], self._refreshes[rank]
-        if subject in self._under_way or subject in waited_for:
+    def add(self, subject: Subject, now_s: float, need: Need) -> bool:
+        """Adds a read, unless it is under way or waits already with that need. True if `wait_s` may be less
+        now."""
+        before, rank, count = self._needs.get(subject), READ_RULES[subject.action].rank, len(self)
+        if subject in self._under_way or (before is not None and before <= need):
             return False
-        if request_waits:
-            waited_for[subject] = refreshes.pop(subject, now_s)
-            return True
-        if subject in refreshes or (count := len(self)) >= MAX_REFRESHES:  # it will be asked for again
+        if before is not None:
+            now_s = self._lanes[before, rank].pop(subject)
+        elif need is not Need.WAITED_FOR and count >= MAX_REFRESHES:  # it will be asked for again
             return False
-        refreshes[subject] = now_s
-        return count == 0
+        self._needs[subject] = need
+        self._lanes[need, rank][subject] = now_s
+        return need is Need.WAITED_FOR or count == 0
 
     def take(self, now_s: float) -> list[Subject]:
         """The reads to send now, the most needed first. `done` must follow for each."""
         allowed, free = int(self._pace.level(now_s)), MAX_UNDER_WAY - len(self._under_way)
-        taken = list(islice(chain.from_iterable(self._waited_for.values()), min(allowed, free)))
+        taken = list(islice(chain.from_iterable(self._waited_for), min(allowed, free)))
         ready = self._ready(now_s, free - len(taken))
         if len(ready) <= allowed - len(taken):
             taken += ready
         for subject in taken:
-            rank = READ_RULES[subject.action].rank
-            self._waited_for[rank].pop(subject, None)
-            self._refreshes[rank].pop(subject, None)
+            del self._lanes[self._needs.pop(subject), READ_RULES[subject.action].rank][subject]
         self._under_way.update(taken)
         self._pace.take(len(taken))
         return taken
 
     def clear(self) -> list[Subject]:
         """Forgets the reads that were not sent yet. Returns those that a request waits for."""
-        waited_for = list(chain.from_iterable(self._waited_for.values()))
-        for subjects in (*self._waited_for.values(), *self._refreshes.values()):
-            subjects.clear()
+        waited_for = list(chain.from_iterable(self._waited_for))
+        self._needs.clear()
+        for lane in self._lanes.values():
+            lane.clear()
         return waited_for
 
     def wait_s(self, now_s: float) -> float | None:
         """Time until `take` returns a read; None: not before something changes."""
+        if not self._needs:
+            return None
         self._pace.level(now_s)
         free = MAX_UNDER_WAY - len(self._under_way)
         if not free:
             return None
-        if any(self._waited_for.values()):
+        if any(self._waited_for):
             return self._pace.wait_s(1)
         if ready := self._ready(now_s, free):
             return self._pace.wait_s(len(ready))
-        first_s = [next(iter(subjects.values())) for subjects in self._refreshes.values() if subjects]
-        return min(first_s) + self._delay_s - now_s if first_s else None
+        return min(next(iter(lane.values())) for lane in self._refreshes if lane) + self._delay_s - now_s
 
     def done(self, subject: Subject) -> bool:
         """A read has ended, with or without an answer. True if `wait_s` may be less now."""
@@ -97,7 +111,7 @@ class ReadQueue:
         """The delayed reads that may be sent by now, at most one group."""
         ready = (
             subject
-            for subjects in self._refreshes.values()
-            for subject, _ in takewhile(lambda one: one[1] + self._delay_s <= now_s, subjects.items())
+            for lane in self._refreshes
+            for subject, _ in takewhile(lambda one: one[1] + self._delay_s <= now_s, lane.items())
         )
         return list(islice(ready, min(free, int(self._pace.most))))

@@ -13,14 +13,12 @@ class ReadRule:
 
     An answer up to `fresh_s` old is given at once. One up to `known_s` old is given at once, and one refresh
     is queued. If it is older or unknown, the request waits for the mod; if that takes too long, Takaro gets
-    an error. Stale answers with the lowest `rank` are refreshed first. Takaro asks reads `of_each_player` in
-    bursts: no more of them wait than the mod can answer in time.
+    an error. Reads with the lowest `rank` go first among those of the same need (read_queue.py).
     """
 
     fresh_s: float
     known_s: float
     rank: int
-    of_each_player: bool = False
 
 
 _HOUR_S = 3600.0
@@ -30,8 +28,8 @@ READ_RULES: dict[Action, ReadRule] = {
     # Takaro asks every server these each 30 s. Events also tell who is online.
     Action.GET_PLAYERS: ReadRule(fresh_s=20, known_s=300, rank=0),
     Action.GET_PLAYER: ReadRule(fresh_s=60, known_s=math.inf, rank=1),
-    Action.GET_PLAYER_LOCATION: ReadRule(fresh_s=25, known_s=math.inf, rank=1, of_each_player=True),
-    Action.GET_PLAYER_INVENTORY: ReadRule(fresh_s=90, known_s=_HOUR_S, rank=2, of_each_player=True),
+    Action.GET_PLAYER_LOCATION: ReadRule(fresh_s=25, known_s=math.inf, rank=1),
+    Action.GET_PLAYER_INVENTORY: ReadRule(fresh_s=90, known_s=_HOUR_S, rank=2),
     # Takaro asks these each hour. It would put old bans into force again, so these are soon unknown.
     Action.LIST_BANS: ReadRule(fresh_s=30, known_s=120, rank=1),
     # These change only when the game server starts, with the game mods that it loads.
@@ -39,6 +37,9 @@ READ_RULES: dict[Action, ReadRule] = {
     Action.LIST_ENTITIES: ReadRule(fresh_s=6 * _HOUR_S, known_s=7 * _DAY_S, rank=3),
     Action.LIST_LOCATIONS: ReadRule(fresh_s=6 * _HOUR_S, known_s=7 * _DAY_S, rank=3),
 }
+
+OF_EACH_PLAYER = (Action.GET_PLAYER_LOCATION, Action.GET_PLAYER_INVENTORY)
+"""Takaro asks these of all players in a burst: no more of them wait than the mod can answer in time."""
 
 CATALOGUES = frozenset({Action.LIST_ITEMS, Action.LIST_ENTITIES, Action.LIST_LOCATIONS, Action.LIST_BANS})
 """These are several MB each and are asked once an hour: they are kept in Redis, not in this process."""

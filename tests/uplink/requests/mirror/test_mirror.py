@@ -62,6 +62,15 @@ def test_an_answer_about_another_player_changes_nothing(mirror: Mirror) -> None:
     assert value(mirror.read(PLAYERS, NOW)) == [player("ada"), player("bob")]
 
 
+def test_the_first_event_of_a_player_who_was_not_in_the_game_says_that_they_joined(mirror: Mirror) -> None:
+    steps = [("connected", "ada"), ("connected", "eve"), ("connected", "eve")]
+    steps += [("disconnected", "eve"), ("connected", "eve")]
+    assert [mirror.take_event(event(f"player-{what}", name), NOW, NOW) for what, name in steps] == [
+        *("", "eve", ""),
+        *("", "eve"),
+    ]
+
+
 def test_who_is_online_follows_each_event(mirror: Mirror) -> None:
     mirror.take_event(event("player-connected", "eve"), NOW + 1, NOW)
     mirror.take_event(event("player-disconnected", "bob"), NOW + 2, NOW)
