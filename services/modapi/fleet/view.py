@@ -42,14 +42,16 @@ class FleetView:
         self._rows: dict[str, ServerRow] = {}
         self._named: dict[str, UnknownKeyCall] = {}
         self._read_s = -math.inf
+        self._read_of: Mapping[str, ServedEntry] = {}
         self._reading = asyncio.Lock()
 
     async def rows(self) -> dict[str, ServerRow]:
-        """All servers by slug, not older than FRESH_S. Raises StoreError."""
+        """All servers by slug, not older than FRESH_S or the last known change. Raises StoreError."""
         async with self._reading:
-            if time.monotonic() - self._read_s >= FRESH_S:
-                self._rows = await self._read()
-                self._read_s = time.monotonic()
+            entries = self.directory.entries
+            if entries is not self._read_of or time.monotonic() - self._read_s >= FRESH_S:
+                self._rows = await self._read(entries)
+                self._read_of, self._read_s = entries, time.monotonic()
             return self._rows
 
     async def row(self, slug: str, entries: Mapping[str, ServedEntry] | None = None) -> ServerRow:
@@ -63,8 +65,7 @@ class FleetView:
             raise NoSuchInstance(f"there is no server {slug}")
         return self._row(entries[slug], await facts_of(self._store, slug), self._named.get(slug))
 
-    async def _read(self) -> dict[str, ServerRow]:
-        entries = dict(self.directory.entries)
+    async def _read(self, entries: Mapping[str, ServedEntry]) -> dict[str, ServerRow]:
         slugs = list(entries)
         unknown_calls = await self._unknown_calls.all()
         facts: dict[str, Facts] = {}

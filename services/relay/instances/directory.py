@@ -66,8 +66,9 @@ class Directory:
 
     async def current(self) -> dict[str, ServedEntry]:
         """All instances, as they are stored at this moment. Raises StoreError."""
-        found = await self.registry.records.look()
-        return self._merged(found.records() or {})
+        found = await self.registry.records.look(self._version)
+        records = found.records()
+        return self.entries if records is None else self._merged(records)
 
     def about(self) -> dict[str, str | list[str]]:
         """What `/readyz` shows about the settings."""

@@ -9,6 +9,7 @@ import pytest
 
 from services.modapi.admin.models import ServerCause, State
 from services.modapi.admin.problems import RAISED, STATUS, ErrorCode
+from services.relay.instances.directory import Directory
 from services.relay.instances.state import InstanceState, LinkInfo
 from services.relay.protocol.keys import ADMIN_TOKENS, keys_of
 from services.relay.store.client import Store
@@ -272,6 +273,18 @@ async def test_the_list_comes_in_pages_and_by_state_cause_and_text(
     assert counts["total"] == 5 and set(counts["states"]) == set(State)
     assert (counts["states"]["disabled"], counts["causes"]["no_owner"]) == (1, 3)
     assert set(counts["causes"]) == set(ServerCause) and sum(counts["causes"].values()) == 5
+
+
+@pytest.mark.usefixtures("watched")
+async def test_a_new_server_is_in_the_next_list(
+    api: httpx.AsyncClient, made: tuple[httpx.AsyncClient, Directory]
+) -> None:
+    await api.get("/api/v1/servers")
+    await api.post("/api/v1/servers", json={"slug": "new", "name": "Server new"})
+    async with asyncio.timeout(0.9):  # what was read once serves a second, unless there was a change
+        while "new" not in made[1].entries:
+            await asyncio.sleep(0.01)
+        assert "new" in [one["slug"] for one in (await api.get("/api/v1/servers")).json()["servers"]]
 
 
 async def test_the_relay_shows_its_version_and_its_store(api: httpx.AsyncClient, store: Store) -> None:

@@ -83,6 +83,14 @@ async def test_stored_instances_are_served_and_removed_ones_are_not(followed: Fo
     await followed.serves("one")
 
 
+async def test_what_is_stored_now_is_read_again_only_after_a_change(followed: Followed, store: Store) -> None:
+    """The API asks for it with each call about a server: of 1,000, all records are 300 kB."""
+    directory = followed.directory
+    assert await directory.current() is directory.entries
+    await Registry(store, list).create("two", "Server two")
+    assert sorted(await directory.current()) == ["one", "two"]
+
+
 async def test_a_server_with_the_name_of_another_is_warned_of_once(
     followed: Followed, store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
