@@ -47,8 +47,7 @@ async def _burst(at: Bench, name: str, players: list[str], found: Findings) -> d
     found.say(
         f"{name}: {report['answered']} of {report['asked']} answered in 10 s, {spread(report['took_s'])}, "
         f"{sum(report['errors'].values())} with an error; "
-        f"CPU: modapi {cpu.modapi:.2f} s, uplink {cpu.uplink:.2f} s, store {cpu.store:.2f} s, "
-        f"load {report['cpu_s']:.2f} s, whose writes took {report['writing_ms']:.0f} ms"
+        f"CPU: {cpu} s, load {report['cpu_s']:.2f} s, whose writes took {report['writing_ms']:.0f} ms"
     )
     for text, count in sorted(report["errors"].items(), key=lambda pair: -pair[1])[:ERRORS_SHOWN]:
         found.say(f"  {count} x {text}")

@@ -5,6 +5,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import redis
 
@@ -12,6 +13,7 @@ from bench.names import REGISTRATION_TOKEN, block, slug
 from bench.peer import Peer
 from bench.plan import Plan
 from bench.processes import Memory, cpu_s, memory_of
+from bench.up import Up
 from services.relay.protocol.keys import keys_of
 from tests.support.relay_process import RelayProcess
 
@@ -26,47 +28,41 @@ UNLIMITED = "[limits]\nrequests_per_s = 1e6\nevents_per_s = 1e6\nconnections_per
 
 @dataclass(frozen=True, slots=True)
 class Cpu:
-    """CPU time in seconds, by process."""
+    """CPU time by process, in seconds or in the unit that it was brought to by `each`."""
 
-    modapi: float
-    uplink: float
-    store: float
+    parts: dict[str, float]
 
     @property
     def total(self) -> float:
-        return self.modapi + self.uplink + self.store
+        return sum(self.parts.values())
 
     def __str__(self) -> str:
-        """In the unit that it was brought to by `each`, whole with its parts."""
-        parts = f"modapi {self.modapi:.1f} + uplink {self.uplink:.1f} + store {self.store:.1f}"
-        return f"{self.total:.1f} = {parts}"
+        parts = " + ".join(f"{name} {_short(value)}" for name, value in self.parts.items())
+        return f"{_short(self.total)} = {parts}"
 
     def each(self, units: float) -> "Cpu":
-        return Cpu(self.modapi / units, self.uplink / units, self.store / units)
+        return Cpu({name: value / units for name, value in self.parts.items()})
 
     def __sub__(self, other: "Cpu") -> "Cpu":
-        return Cpu(self.modapi - other.modapi, self.uplink - other.uplink, self.store - other.store)
+        return Cpu({name: value - other.parts[name] for name, value in self.parts.items()})
+
+
+def _short(value: float) -> str:
+    return f"{value:.2f}" if value < 10 else f"{value:.1f}"
 
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """A relay with `instances` instances, linked and idle."""
+    """A relay with `instances` instances, linked and idle. `pids` are by the names of its processes."""
 
     instances: int
-    relay: RelayProcess
+    pids: dict[str, int]
+    store_socket: Path
     mods: Peer
     sink: Peer
 
-    @property
-    def pids(self) -> dict[str, int]:
-        return {
-            "modapi": self.relay.modapi.pid,
-            "uplink": self.relay.uplink.pid,
-            "store": self.relay.store.pid,
-        }
-
     def cpu(self) -> Cpu:
-        return Cpu(**{name: cpu_s(pid) for name, pid in self.pids.items()})
+        return Cpu({name: cpu_s(pid) for name, pid in self.pids.items()})
 
     def memory(self) -> dict[str, Memory]:
         """By process."""
@@ -74,7 +70,7 @@ class Bench:
 
     async def drained(self) -> None:
         """Wait until no event waits for Takaro's receipt."""
-        store = redis.Redis(unix_socket_path=str(self.relay.store.socket))
+        store = redis.Redis(unix_socket_path=str(self.store_socket))
         deadline_s = time.monotonic() + DRAINED_WITHIN_S
         try:
             while waiting := self._waiting(store):
@@ -105,10 +101,29 @@ async def bench(instances: int, modapi_settings: str = "", plan: Plan = THIS_TRE
             await relay.start()
             await sink.call("linked", count=instances, within_s=LINKED_WITHIN_S)
             await mods.call("open", host="127.0.0.1", port=relay.port, instances=instances)
-            yield Bench(instances, relay, mods, sink)
+            pids = {"modapi": relay.modapi.pid, "uplink": relay.uplink.pid, "store": relay.store.pid}
+            yield Bench(instances, pids, relay.store.socket, mods, sink)
             await mods.call("close")
         except BaseException:
             print(relay.modapi.log[-LOG_END:], relay.uplink.log[-LOG_END:], sep="\n")
             raise
         finally:
             await relay.stop()
+
+
+@contextlib.asynccontextmanager
+async def bench_of_up(plan: Plan) -> AsyncIterator[Bench]:
+    """`dayz-relay up` with one instance and default settings."""
+    async with Peer("bench.sink") as sink, Peer("bench.mods") as mods:
+        up = Up(await sink.call("listen"), [block(0)], REGISTRATION_TOKEN, plan.tree)
+        try:
+            await up.start()
+            await sink.call("linked", count=1, within_s=LINKED_WITHIN_S)
+            await mods.call("open", host="127.0.0.1", port=up.port, instances=1)
+            yield Bench(1, up.pids, up.socket, mods, sink)
+            await mods.call("close")
+        except BaseException:
+            print(up.log[-LOG_END:])
+            raise
+        finally:
+            await up.stop()

@@ -6,7 +6,7 @@ from typing import Any
 
 from bench import traffic
 from bench.asking import FOR_EVENT
-from bench.harness import Bench, Cpu, bench
+from bench.harness import Bench, Cpu, bench, bench_of_up
 from bench.plan import Plan
 from bench.processes import Memory, cpu_s
 from bench.result import Findings, Row, spread
@@ -24,19 +24,32 @@ QUICK_SERVERS = 4
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """`target` is in percent of a core, for modapi, uplink and store together."""
+    """`target` is in percent of a core, for all processes together. `up`: those of `dayz-relay up`."""
 
     servers: int
     players: int
     target: float | None = None
+    target_mib: float | None = None
+    up: bool = False
 
     def __str__(self) -> str:
-        return f"{self.servers:,} server{'s' * (self.servers > 1)} × {self.players} players"
+        way = ", all processes of `up`" if self.up else ""
+        return f"{self.servers:,} server{'s' * (self.servers > 1)} × {self.players} players{way}"
+
+    @property
+    def targets(self) -> str:
+        cpu = f"≤ {self.target:g} % of a core" if self.target else ""
+        return f"{cpu}, ≤ {self.target_mib:g} MiB" if self.target_mib else cpu
+
+    def met(self, result: "Result") -> bool | None:
+        if self.target is None:
+            return None
+        return result.cpu.total <= self.target and (self.target_mib is None or result.mib <= self.target_mib)
 
     async def figures(self, plan: Plan) -> Findings:
         found = Findings()
-        size = Size(min(self.servers, QUICK_SERVERS), self.players) if plan.quick else self
-        async with bench(size.servers, plan=plan) as at:
+        size = Size(min(self.servers, QUICK_SERVERS), self.players, up=self.up) if plan.quick else self
+        async with bench_of_up(plan) if self.up else bench(size.servers, plan=plan) as at:
             result = await measure(at, size.players, QUICK_S if plan.quick else SYNC_S)
         found.say(f"{size}: {result}")
         for name, value in result.numbers.items():
@@ -44,11 +57,11 @@ class Size:
         found.rows.append(
             Row(
                 f"CPU at the pace, {size}",
-                f"≤ {size.target:g} % of a core" if size.target else "",
+                size.targets,
                 f"{result.cpu} % of a core; {result.mib:.0f} MiB RSS; {result.answered}",
                 f"{SECONDS:g} s: polls each 2 s, a flush each second with an event a second on average, "
                 f"position before each event of a player, sync of all servers at once each {SYNC_S:g} s",
-                result.cpu.total <= size.target if size.target else None,
+                size.met(result),
             )
         )
         return found
@@ -57,6 +70,7 @@ class Size:
 PACE = Size(100, 20, 16)
 PACE_60 = Size(60, 20)
 PACE_1000 = Size(1_000, 10, 55)
+ALONE = Size(1, 20, 0.8, 120, up=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +102,7 @@ class Result:
 
     @property
     def numbers(self) -> dict[str, float]:
-        parts = {"modapi": self.cpu.modapi, "uplink": self.cpu.uplink, "store": self.cpu.store}
-        cpu = {"all": self.cpu.total} | parts
+        cpu = {"all": self.cpu.total} | self.cpu.parts
         return {f"{name}, % of a core": value for name, value in cpu.items()} | {"MiB RSS": self.mib}
 
     def __str__(self) -> str:

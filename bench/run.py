@@ -19,6 +19,7 @@ BENCHES: dict[str, Callable[[Plan], Coroutine[Any, Any, Findings]]] = {
     "pace": pace.PACE.figures,
     "pace-60": pace.PACE_60.figures,
     "pace-1000": pace.PACE_1000.figures,
+    "alone": pace.ALONE.figures,
     "cpu": cpu.figures,
     "events": events.figures,
     "burst": burst.figures,
