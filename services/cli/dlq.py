@@ -1,6 +1,5 @@
 """`dayz-relay dlq …`: lists, shows, retries and drops dead letters."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -15,7 +14,6 @@ from services.modapi.metrics import ModapiMetrics
 from services.relay.instances.dead_letters import DeadLetter, DeadLetters
 from services.relay.instances.facts import facts_of_all
 from services.relay.protocol.errors import ConfigError
-from services.relay.store.event_stream import NOTE_AFTER_S
 
 PAGE = 100
 DETAIL_COLUMNS = 70
@@ -94,7 +92,7 @@ async def retry(relay: OpenedRelay, *, slug: str, letter_id: str | None, every: 
         print(f"{slug} has no dead letter that can be retried.")
     if left:
         print(f"{left:,} cannot be retried: `{program()} dlq show` says why.")
-    await asyncio.sleep(3 * NOTE_AFTER_S)  # the last of them is still being noted as answered
+    await intake.stream.write_notes()
     return int(taken < tried or not (tried or every))
 
 

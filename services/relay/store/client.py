@@ -1,7 +1,7 @@
 """The one way to Redis, the same on a single server, behind Sentinels and on a Cluster.
 
 Each primary has a pipeline of its own (pipeline.py). It sends a call again that was refused without being
-carried out, for CALL_TIMEOUT_S, and never one that may have been carried out. Callers that may repeat such a
+carried out, for up to 2 s, and never one that may have been carried out. Callers that may repeat such a
 call do so themselves.
 """
 
@@ -43,7 +43,8 @@ class Store:
     A store that is not `opened` refuses all calls: the settings of Redis must be checked first. `replicas`
     is the number of replicas that must have the writes of a durable call before its reply counts; None: 1
     with Sentinels or a Cluster, else none. `relaxed`: settings of Redis that can lose data are accepted.
-    `took` is called with each round trip: seconds, and whether it was answered.
+    `took` is called with each round trip: seconds, and whether it was answered. `call_timeout_s` is that of
+    the pipelines.
     """
 
     def __init__(
@@ -54,11 +55,13 @@ class Store:
         replicas: int | None = None,
         relaxed: bool = False,
         took: Callable[[float, bool], None] = lambda took_s, ok: None,
+        call_timeout_s: float = CALL_TIMEOUT_S,
     ) -> None:
         parsed = parse(url)
         self._opened = opened
         self._relaxed = relaxed
         self._took = took
+        self._call_timeout_s = call_timeout_s
         self.replicas = int(parsed.kind is not StoreKind.ALONE) if replicas is None else replicas
         self._pipelines: dict[Endpoint, Pipeline] = {}
         self._pinned: dict[int, Pipeline] = {}
@@ -139,7 +142,7 @@ class Store:
         while (now_s := time.monotonic()) < end_s:
             try:
                 async with asyncio.timeout(end_s - now_s):  # the last run may outlast the deadline
-                    reply = self._run(script, keys, args, durable, min(end_s, now_s + CALL_TIMEOUT_S))
+                    reply = self._run(script, keys, args, durable, min(end_s, now_s + self._call_timeout_s))
                     if though_cancelled:
                         reply.add_done_callback(ignore_error)
                         reply = asyncio.shield(reply)
@@ -333,6 +336,7 @@ class Store:
             pipeline = Pipeline(
                 self._topology, place, self.replicas, self._judge, self._round_ended, self._took
             )
+            pipeline.call_timeout_s = self._call_timeout_s
             self._pipelines[place] = pipeline
         return pipeline
 

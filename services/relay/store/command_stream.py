@@ -7,6 +7,7 @@ two processes can disagree about it.
 import asyncio
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain
 
 import orjson
@@ -21,25 +22,34 @@ from services.relay.store.calls import ignore_error
 from services.relay.store.client import RETRY_EVERY_S, Script, Store
 from services.relay.store.event_stream import CALL_WITHIN_S, CONTACT_EVERY_MS
 
-MAX_POLL_COMMANDS = 40
-MAX_POLL_BYTES = 32 * 1024
-"""Size of one poll's commands: a mod runs all of them within one frame of the game."""
-
 KEEP_MS = 30_000
 """Time after which commands and results are deleted. Takaro gives up after 10 s."""
-
-KEEP_NEWEST = 100
-"""Number of commands that are remembered longer: Redis' clock may have been set forward."""
 
 LEFT_MS = 30 * 86_400_000
 """Expiry of the keys of commands. It is longer than Redis' clock is likely to be set."""
 
-LONGEST_MS = round(HAND_OUT_WITHIN_S * 1000) + 1_000
-"""No deadline is further ahead, unless Redis' clock was set back since."""
 
-TAKE_WITHIN_S = 1.8
-"""Time in which Redis may begin to take commands for a poll. The reply has to be back before the pipeline
-gives the round trip up (CALL_TIMEOUT_S there)."""
+@dataclass(frozen=True, slots=True)
+class CommandBounds:
+    """The bounds of a command stream, which tests make smaller. `keep_ms` and `left_ms`: see above.
+
+    A mod runs all commands of one poll within one frame of the game, so a poll gets at most `poll_commands`
+    with `poll_bytes` of arguments. `keep_newest` commands are remembered for longer than `keep_ms`: Redis'
+    clock may have been set forward. No deadline is further ahead than `longest_ms`, unless that clock was set
+    back. Redis must begin to take commands within `take_within_s`: the reply has to be back before the
+    pipeline gives the round trip up (CALL_TIMEOUT_S there).
+    """
+
+    poll_commands: int = 40
+    poll_bytes: int = 32 * 1024
+    keep_ms: int = KEEP_MS
+    keep_newest: int = 100
+    left_ms: int = LEFT_MS
+    longest_ms: int = round(HAND_OUT_WITHIN_S * 1000) + 1_000
+    take_within_s: float = 1.8
+
+
+DEFAULT_BOUNDS = CommandBounds()
 
 _ENQUEUE = Script("enqueue")
 _HAND_OUT = Script("hand_out")
@@ -51,8 +61,15 @@ _GIVE_UP = Script("give_up")
 class CommandStream:
     """The commands and results of the instance `slug`."""
 
-    def __init__(self, store: Store, slug: str, most_waiting: int = DEFAULT_LIMITS.open_commands) -> None:
+    def __init__(
+        self,
+        store: Store,
+        slug: str,
+        most_waiting: int = DEFAULT_LIMITS.open_commands,
+        bounds: CommandBounds = DEFAULT_BOUNDS,
+    ) -> None:
         self._store = store
+        self._bounds = bounds
         self._most_waiting = most_waiting
         self._slug = slug
         keys = self._keys = keys_of(slug)
@@ -90,10 +107,10 @@ class CommandStream:
                 orjson.dumps(command.args),
                 deadline_ms,
                 self._most_waiting,
-                KEEP_MS,
-                KEEP_NEWEST,
-                LEFT_MS,
-                LONGEST_MS,
+                self._bounds.keep_ms,
+                self._bounds.keep_newest,
+                self._bounds.left_ms,
+                self._bounds.longest_ms,
             )
             try:
                 reply = await queueing
@@ -122,7 +139,7 @@ class CommandStream:
         """
         keys = (self._keys.waiting, self._keys.handed, self._keys.ended)
         how = "1" if maybe_unqueued else "0", "1" if unfetched_only else "0"
-        reply: bytes = await self._store.run(_GIVE_UP, keys, operation_id, LEFT_MS, *how)
+        reply: bytes = await self._store.run(_GIVE_UP, keys, operation_id, self._bounds.left_ms, *how)
         return CommandState(reply.decode()) if reply else None
 
     async def results(self, after: str, count: int) -> list[tuple[str, str, Outcome]]:
@@ -144,7 +161,7 @@ class CommandStream:
     def abandon(self, operation_id: str) -> None:
         """Ends a command that no request waits for any more: it must not be handed out later."""
         keys = (self._keys.waiting, self._keys.handed, self._keys.ended)
-        given_up = self._store.run(_GIVE_UP, keys, operation_id, LEFT_MS, "1", "0")
+        given_up = self._store.run(_GIVE_UP, keys, operation_id, self._bounds.left_ms, "1", "0")
         given_up.add_done_callback(lambda reply: reply.cancelled() or reply.exception())
 
     def delete_results(self, entries: Sequence[str]) -> None:
@@ -161,26 +178,26 @@ class CommandStream:
         """Hands out the commands that wait, and notes that the mod has called. Raises StoreError.
 
         Refreshes are handed out with other commands, and alone if `refreshes_alone`. Nothing is taken after
-        TAKE_WITHIN_S, however long the call takes. Cancel it when the mod has hung up: then it is not sent,
+        `take_within_s`, however long the call takes. Cancel it when the mod has hung up: then it is not sent,
         and commands that Redis has handed out already are handed back.
         """
         keys = self._keys
-        until_s = time.monotonic() + TAKE_WITHIN_S
+        until_s = time.monotonic() + self._bounds.take_within_s
         await self._store.known_clock(keys.contact)
         while True:
             asked_s = time.monotonic()
             word, now_us, *taken = await self._store.run(
                 _HAND_OUT,
                 (keys.writes, keys.reads, keys.refreshes, keys.waiting, keys.handed, keys.contact),
-                MAX_POLL_COMMANDS,
-                MAX_POLL_BYTES,
+                self._bounds.poll_commands,
+                self._bounds.poll_bytes,
                 CONTACT_EVERY_MS,
-                KEEP_MS,
+                self._bounds.keep_ms,
                 "1" if refreshes_alone else "0",
                 self._store.clock_of(keys.contact).earliest_us(until_s),
-                KEEP_NEWEST,
-                LEFT_MS,
-                LONGEST_MS,
+                self._bounds.keep_newest,
+                self._bounds.left_ms,
+                self._bounds.longest_ms,
                 durable=True,  # a failover that forgot it would hand it out again
                 orphaned=lambda reply: self.hand_back(_commands(reply[2:])[0]),
             )
@@ -205,8 +222,8 @@ class CommandStream:
         self._store.run(
             _HAND_BACK,
             (keys.writes, keys.reads, keys.waiting, keys.handed),
-            KEEP_MS,
-            LEFT_MS,
+            self._bounds.keep_ms,
+            self._bounds.left_ms,
             *[part for command in commands for part in _back(command)],
         ).add_done_callback(ignore_error)
 
@@ -224,12 +241,12 @@ class CommandStream:
             (keys.handed, keys.results, keys.contact, keys.players, keys.ended),
             operation_id,
             orjson.dumps({"value": outcome.value, "error": outcome.error}),
-            KEEP_MS,
+            self._bounds.keep_ms,
             WAKE_RESULTS,
             self._slug,
             CONTACT_EVERY_MS,
-            KEEP_NEWEST,
-            LEFT_MS,
+            self._bounds.keep_newest,
+            self._bounds.left_ms,
             *named,
             though_cancelled=True,  # a mod posts a result once (protocol.md M5)
         )

@@ -123,8 +123,19 @@ class EventStream:
     batches do not count as contact with the mod. `clock` replaces the clock of the store.
     """
 
-    def __init__(self, store: Store, slug: str, sender: str = "", clock: StoreClock | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        slug: str,
+        sender: str = "",
+        clock: StoreClock | None = None,
+        *,
+        most_events: int = MAX_QUEUED_EVENTS,
+        within_s: float = CALL_WITHIN_S,
+    ) -> None:
         self.slug = slug
+        self._most_events = most_events
+        self._within_s = within_s
         self._store = store
         self._sender = f"{sender}:" if sender else ""
         keys = self._keys = keys_of(slug)
@@ -139,7 +150,7 @@ class EventStream:
     async def append(self, batch: EventBatch, received_s: float | None = None) -> Appended:
         """Stores a batch that came at `received_s` (on time.monotonic(); now, if not given).
 
-        Raises StoreError if Redis did not confirm it within CALL_WITHIN_S. The batch may be stored all the
+        Raises StoreError if Redis did not confirm it within `within_s`. The batch may be stored all the
         same, but only within that time.
         """
         now_s = time.monotonic()
@@ -148,12 +159,12 @@ class EventStream:
             f"{self._token_base}-{next(self._numbers):08x}",
             batch,
             clock.latest_us(now_s if received_s is None else received_s),
-            clock.latest_us(now_s + CALL_WITHIN_S),
+            clock.latest_us(now_s + self._within_s),
         )
         cut = 0
         while True:
             asked_s = time.monotonic()
-            word, redis_us, place, repeated = await self._append(post, cut, now_s + CALL_WITHIN_S - asked_s)
+            word, redis_us, place, repeated = await self._append(post, cut, now_s + self._within_s - asked_s)
             clock.observe(redis_us, asked_s, time.monotonic())
             match word:
                 case b"late":
@@ -199,7 +210,7 @@ class EventStream:
             post.deadline_us,
             orjson.dumps(events) if events else b"",
             len(events),
-            MAX_QUEUED_EVENTS,
+            self._most_events,
             MAX_QUEUED_BYTES,
             MAX_DEAD_EVENTS,
             "1" if heard else "0",
@@ -230,11 +241,18 @@ class EventStream:
             loop = asyncio.get_running_loop()
             self._noting = loop.call_at(next_beat_s(loop.time() + NOTE_AFTER_S, NOTE_AFTER_S), self._note)
 
-    def _note(self) -> None:
+    async def write_notes(self) -> None:
+        """Writes the notes that wait now. Returns when Redis has answered."""
+        if self._noting:
+            self._noting.cancel()
+            await asyncio.wait([self._note()])
+
+    def _note(self) -> asyncio.Future[Any]:
         self._noting = None
         notes, self._notes = self._notes, {}
         note = self._store.run(_NOTE, (self._keys.intake,), *itertools.chain.from_iterable(notes.items()))
         note.add_done_callback(partial(self._noted, notes))
+        return note
 
     def _noted(self, notes: dict[str, str], reply: asyncio.Future[Any]) -> None:
         if reply.cancelled() or reply.exception():
@@ -264,7 +282,7 @@ class EventStream:
         `count` events, and entries of `size_bytes`. Raises LostLease, StoreError."""
         keys = (self._keys.lease, self._keys.events, self._keys.intake)
         done = await self._store.run_until(
-            CALL_WITHIN_S,
+            self._within_s,
             _ACK,
             keys,
             lease,

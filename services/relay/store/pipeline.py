@@ -73,6 +73,7 @@ class Pipeline:
         took: Callable[[float, bool], None],
     ) -> None:
         self.place = place
+        self.call_timeout_s = CALL_TIMEOUT_S
         self.clock = StoreClock()
         self.facts: ServerFacts | None = None
         self.refuses = ""
@@ -94,7 +95,7 @@ class Pipeline:
     def put(self, call: StoreCall) -> None:
         """Sends a call with the next pipeline."""
         if not call.until:
-            call.until = time.monotonic() + CALL_TIMEOUT_S
+            call.until = time.monotonic() + self.call_timeout_s
         self.waiting.append(call)
         if self._sending is None:
             self._sending = asyncio.create_task(self._send_all())
@@ -111,9 +112,9 @@ class Pipeline:
         self.refuses = self._judge(facts)
 
     async def close(self) -> None:
-        """Waits up to CALL_TIMEOUT_S for the pipeline under way, and closes the connection."""
+        """Waits up to `call_timeout_s` for the pipeline under way, and closes the connection."""
         if sending := self._sending:
-            _, left = await asyncio.wait([sending], timeout=CALL_TIMEOUT_S)
+            _, left = await asyncio.wait([sending], timeout=self.call_timeout_s)
             if left:
                 sending.cancel()
                 await asyncio.wait([sending])
@@ -283,12 +284,12 @@ class Pipeline:
         error: StoreError | None = None
         begun_s = time.monotonic()
         try:
-            async with asyncio.timeout(CALL_TIMEOUT_S):
+            async with asyncio.timeout(self.call_timeout_s):
                 await connection.exchange(commands, replies)
         except ConnectionLost as lost:
             error = store_error(lost)
         except TimeoutError:
-            error = StoreError(f"Redis: no answer within {CALL_TIMEOUT_S:g} s")
+            error = StoreError(f"Redis: no answer within {self.call_timeout_s:g} s")
         self._took(time.monotonic() - begun_s, error is None)
         why = error
         if durable and not error:

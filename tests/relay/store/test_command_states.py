@@ -25,16 +25,19 @@ from services.relay.protocol.command_states import CommandLane, CommandState, Co
 from services.relay.protocol.keys import keys_of
 from services.relay.protocol.records import Command, Outcome
 from services.relay.protocol.vocabulary import Action
-from services.relay.store import command_stream
 from services.relay.store.client import Store
-from services.relay.store.command_stream import CommandStream
+from services.relay.store.command_stream import CommandBounds, CommandStream
 from tests.support.redis_server import RedisServer, binaries
 
 T = TypeVar("T")
 
-MAX_WAITING, MAX_POLL_COMMANDS, MAX_POLL_BYTES = 5, 2, 100
+MAX_WAITING = 5
 STEP_S, KEEP_S = 100, 100_000
-"""Time passes in steps beside which the real time of a test is nothing."""
+"""Time passes in long steps: the real time of a test is nothing beside them."""
+
+BOUNDS = CommandBounds(
+    poll_commands=2, poll_bytes=100, keep_ms=KEEP_S * 1000, keep_newest=1_000, longest_ms=KEEP_S * 1000
+)
 
 
 @dataclass
@@ -60,11 +63,11 @@ class Known:
 class Commands(RuleBasedStateMachine):
     """Uplinks and mods without manners, a clock that leaps, processes and a server that restart."""
 
-    server: RedisServer
     operations = Bundle("operations")
 
-    def __init__(self) -> None:
+    def __init__(self, server: RedisServer) -> None:
         super().__init__()
+        self.server = server
         self.runner = asyncio.Runner()
         self.slug = f"test-{uuid.uuid4().hex[:12]}"
         self.keys = keys_of(self.slug)
@@ -114,9 +117,11 @@ class Commands(RuleBasedStateMachine):
     def poll(self) -> None:
         expected: list[Known] = []
         size = 0
-        for known in sorted(self._in(CommandState.NEW), key=lambda known: known.order)[:MAX_POLL_COMMANDS]:
+        for known in sorted(self._in(CommandState.NEW), key=lambda known: known.order)[
+            : BOUNDS.poll_commands
+        ]:
             size += known.size
-            if expected and size > MAX_POLL_BYTES:
+            if expected and size > BOUNDS.poll_bytes:
                 break
             expected.append(known)
         assert self._run(self.stream.take()) == [known.command for known in expected]
@@ -256,7 +261,7 @@ class Commands(RuleBasedStateMachine):
 
     def _connect(self) -> None:
         self.store = Store(self.server.url)
-        self.stream = CommandStream(self.store, self.slug, MAX_WAITING)
+        self.stream = CommandStream(self.store, self.slug, MAX_WAITING, BOUNDS)
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         return self.runner.run(work)
@@ -282,15 +287,9 @@ def own_server(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
     server.remove()
 
 
-def test_scripts_and_table_agree(own_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command_stream, "MAX_POLL_COMMANDS", MAX_POLL_COMMANDS)
-    monkeypatch.setattr(command_stream, "MAX_POLL_BYTES", MAX_POLL_BYTES)
-    monkeypatch.setattr(command_stream, "KEEP_MS", KEEP_S * 1000)
-    monkeypatch.setattr(command_stream, "KEEP_NEWEST", 1_000)
-    monkeypatch.setattr(command_stream, "LONGEST_MS", KEEP_S * 1000)
-    monkeypatch.setattr(Commands, "server", own_server, raising=False)
+def test_scripts_and_table_agree(own_server: RedisServer) -> None:
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
-        Commands,
+        lambda: Commands(own_server),
         settings=settings(
             max_examples=60,
             stateful_step_count=40,

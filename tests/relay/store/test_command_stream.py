@@ -1,4 +1,4 @@
-"""The life of a command against a real store: handed out once, in time, answered once."""
+"""The life of a command in a real Redis: it is handed out once, in time, and answered once."""
 
 import asyncio
 import gc
@@ -14,10 +14,8 @@ from services.relay.protocol.errors import NotCarriedOut, StoreError
 from services.relay.protocol.keys import keys_of
 from services.relay.protocol.records import Command, Outcome
 from services.relay.protocol.vocabulary import Action
-from services.relay.store import command_stream
-from services.relay.store import pipeline as redis_lane
-from services.relay.store.client import Store
-from services.relay.store.command_stream import CommandStream
+from services.relay.store.client import Script, Store
+from services.relay.store.command_stream import CommandBounds, CommandStream
 from tests.support.redis_server import RedisServer
 
 
@@ -114,12 +112,9 @@ async def test_what_expired_unfetched_is_told_as_not_delivered_though_others_cam
     assert await stream.give_up("old") is CommandState.EXPIRED
 
 
-async def test_a_mod_that_never_polls_leaves_nothing_behind_for_long(
-    store: Store, slug: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(command_stream, "KEEP_MS", 20)
-    monkeypatch.setattr(command_stream, "LEFT_MS", 100)
-    stream, keys = CommandStream(store, slug), keys_of(slug)
+async def test_a_mod_that_never_polls_leaves_nothing_behind_for_long(store: Store, slug: str) -> None:
+    stream = CommandStream(store, slug, bounds=CommandBounds(keep_ms=20, left_ms=100))
+    keys = keys_of(slug)
     for number in range(30):
         await enqueue(stream, str(number))
         await asyncio.sleep(0.005)
@@ -149,10 +144,9 @@ async def test_an_enqueue_repeated_after_a_lost_reply_brings_nothing_back(
 
 
 async def test_an_enqueue_that_was_stuck_in_a_stalled_store_does_not_come_to_life_later(
-    redis_server: RedisServer, store: Store, slug: str, monkeypatch: pytest.MonkeyPatch
+    redis_server: RedisServer, store: Store, slug: str
 ) -> None:
-    monkeypatch.setattr(redis_lane, "CALL_TIMEOUT_S", 0.2)
-    stalled = Store(redis_server.url)
+    stalled = Store(redis_server.url, call_timeout_s=0.2)
     await stalled.ping()
     with redis_server.stopped():
         with pytest.raises(StoreError):
@@ -162,18 +156,12 @@ async def test_an_enqueue_that_was_stuck_in_a_stalled_store_does_not_come_to_lif
     await stalled.close()
 
 
-async def test_a_deadline_is_a_moment_however_long_the_call_was_under_way(store: Store, slug: str) -> None:
-    stream = CommandStream(store, slug)
-    deadline_ms = await stream._on_redis_clock(time.monotonic() + 0.02)
-    await asyncio.sleep(0.05)
-    keys = keys_of(slug)
+async def test_a_command_that_arrives_after_its_deadline_is_not_queued(store: Store, slug: str) -> None:
+    stream, keys = CommandStream(store, slug), keys_of(slug)
+    deadline_ms = await store.read_clock(keys.contact) // 1000 - 1
     names = (keys.writes, keys.waiting, keys.handed, keys.ended)
-    assert (
-        await store.run(
-            command_stream._ENQUEUE, names, "a", "shutdown", "{}", deadline_ms, 9, 1_000, 9, 1_000, 9_000
-        )
-        == b"late"
-    )
+    arguments = ("a", "shutdown", "{}", deadline_ms, 9, 1_000, 9, 1_000, 9_000)
+    assert await store.run(Script("enqueue"), names, *arguments) == b"late"
     assert await stream.take() == []
 
 
@@ -200,32 +188,23 @@ async def test_writes_go_before_reads_and_the_oldest_deadline_first_in_each(stor
     assert order == ["write-soon", "write-late", "read-soon", "read-late"]
 
 
-async def test_a_command_larger_than_a_poll_is_carried_alone(
-    store: Store, slug: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(command_stream, "MAX_POLL_BYTES", 10)
-    stream = CommandStream(store, slug)
+async def test_a_command_larger_than_a_poll_is_carried_alone(store: Store, slug: str) -> None:
+    stream = CommandStream(store, slug, bounds=CommandBounds(poll_bytes=10))
     for name in "ab":
         await enqueue(stream, name)
     assert [[c.operation_id for c in await stream.take()] for _ in range(3)] == [["a"], ["b"], []]
 
 
-async def test_one_poll_carries_no_more_than_a_mod_can_digest(
-    store: Store, slug: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(command_stream, "MAX_POLL_COMMANDS", 3)
-    monkeypatch.setattr(command_stream, "MAX_POLL_BYTES", 110)  # two of these, not three
-    stream = CommandStream(store, slug)
+async def test_one_poll_carries_no_more_than_a_mod_can_digest(store: Store, slug: str) -> None:
+    # 110 bytes hold two of these commands, not three.
+    stream = CommandStream(store, slug, bounds=CommandBounds(poll_commands=3, poll_bytes=110))
     for name in "abcde":
         await enqueue(stream, name)
     assert [len(await stream.take()) for _ in range(4)] == [2, 2, 1, 0]
 
 
-async def test_one_poll_carries_no_more_commands_than_a_mod_can_run_at_once(
-    store: Store, slug: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(command_stream, "MAX_POLL_COMMANDS", 3)
-    stream = CommandStream(store, slug)
+async def test_one_poll_carries_no_more_commands_than_a_mod_can_run_at_once(store: Store, slug: str) -> None:
+    stream = CommandStream(store, slug, bounds=CommandBounds(poll_commands=3))
     for number in range(7):
         action = Action.SHUTDOWN if number % 2 else Action.GET_PLAYERS
         await stream.enqueue(Command(str(number), action, {}), time.monotonic() + 5.0)
@@ -272,12 +251,10 @@ async def test_refreshes_go_last_and_alone_only_when_they_may(store: Store, slug
 
 
 async def test_a_take_that_was_stuck_in_a_stalled_store_takes_nothing_when_its_poll_has_given_up(
-    redis_server: RedisServer, store: Store, slug: str, monkeypatch: pytest.MonkeyPatch
+    redis_server: RedisServer, store: Store, slug: str
 ) -> None:
-    monkeypatch.setattr(redis_lane, "CALL_TIMEOUT_S", 0.3)
-    monkeypatch.setattr(command_stream, "TAKE_WITHIN_S", 0.2)
-    stalled = Store(redis_server.url)
-    taking = CommandStream(stalled, slug)
+    stalled = Store(redis_server.url, call_timeout_s=0.3)
+    taking = CommandStream(stalled, slug, bounds=CommandBounds(take_within_s=0.2))
     assert await taking.take() == []
     await enqueue(CommandStream(store, slug), "a")
     with redis_server.stopped():
@@ -353,15 +330,14 @@ async def test_a_result_is_passed_on_though_whoever_brought_it_is_cancelled(stor
 async def test_an_enqueue_says_whether_its_command_may_be_there_all_the_same(
     redis_server: RedisServer, slug: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(redis_lane, "CALL_TIMEOUT_S", 0.2)
     nobody = Store(f"unix://{tmp_path}/nobody")
     with pytest.raises(NotCarriedOut, match="nobody"):
         await enqueue(CommandStream(nobody, slug), "a", hand_out_within_s=0.5)
     await nobody.close()
 
-    stalled = Store(redis_server.url)
+    stalled = Store(redis_server.url, call_timeout_s=0.2)
     stream = CommandStream(stalled, slug)
-    monkeypatch.setattr(stream, "_on_redis_clock", lambda moment_s: asyncio.sleep(0, 10**15))
+    monkeypatch.setattr(stalled, "read_clock", lambda key: asyncio.sleep(0, 10**18))
     await stalled.ping()
     with redis_server.stopped(), pytest.raises(StoreError) as raised:
         await enqueue(stream, "a", hand_out_within_s=0.3)
@@ -387,12 +363,11 @@ async def test_what_was_perhaps_never_queued_has_expired_and_is_not_queued_later
 
 
 async def test_what_goes_on_though_its_caller_was_cancelled_reports_no_exception_when_it_fails(
-    redis_server: RedisServer, slug: str, monkeypatch: pytest.MonkeyPatch
+    redis_server: RedisServer, slug: str
 ) -> None:
     reported: list[dict[str, object]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
-    monkeypatch.setattr(redis_lane, "CALL_TIMEOUT_S", 0.2)
-    store = Store(redis_server.url)
+    store = Store(redis_server.url, call_timeout_s=0.2)
     await store.ping()
     with redis_server.stopped():
         passing = asyncio.create_task(complete(CommandStream(store, slug), "a", Outcome({})))

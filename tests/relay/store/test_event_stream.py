@@ -9,7 +9,6 @@ from services.relay.instances.state import InstanceState
 from services.relay.protocol.errors import LostLease, StoreError
 from services.relay.protocol.keys import keys_of
 from services.relay.protocol.records import DeadEvent, GameEvent
-from services.relay.store import event_stream
 from services.relay.store.client import Store
 from services.relay.store.event_stream import EventBatch, EventStream, PostedEvent, digest
 from services.relay.store.leases import Lease
@@ -89,11 +88,8 @@ async def test_players_of_a_batch_are_remembered_until_they_are_forgotten(store:
     assert await state.player("76561") is None
 
 
-async def test_a_full_stream_refuses_and_keeps_what_it_has(
-    store: Store, slug: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(event_stream, "MAX_QUEUED_EVENTS", 3)
-    stream = EventStream(store, slug)
+async def test_a_full_stream_refuses_and_keeps_what_it_has(store: Store, slug: str) -> None:
+    stream = EventStream(store, slug, most_events=3)
     assert not (await stream.append(batch(1, 2))).full
     assert (await stream.append(batch(3, 4))).full
     assert not (await stream.append(batch(3))).full
@@ -253,12 +249,9 @@ async def test_an_append_outlives_a_restart_of_the_server_and_is_stored_once(
     await store.close()
 
 
-async def test_an_append_to_a_server_that_stays_away_says_so(
-    own_server: RedisServer, slug: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(event_stream, "CALL_WITHIN_S", 0.3)
+async def test_an_append_to_a_server_that_stays_away_says_so(own_server: RedisServer, slug: str) -> None:
     store = Store(own_server.url)
     own_server.kill()
     with pytest.raises(StoreError):
-        await EventStream(store, slug).append(batch(1))
+        await EventStream(store, slug, within_s=0.3).append(batch(1))
     await store.close()

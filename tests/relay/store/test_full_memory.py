@@ -1,4 +1,4 @@
-"""Redis at its maxmemory: new events are refused, and all that makes room or keeps the books goes on."""
+"""Redis at its maxmemory refuses new events. All that frees memory, and leases and results, still works."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -40,22 +40,22 @@ def batch(text: str) -> EventBatch:
     return EventBatch([PostedEvent(digest(text), {"type": "log", "data": {"msg": text}})])
 
 
-async def fill(stream: EventStream) -> int:
-    """Appends until Redis refuses; how many batches it took."""
+async def fill(stream: EventStream, store: Store) -> int:
+    """Appends batches until Redis refuses one. Returns how many it took."""
     for number in range(1_000):
         try:
             appended = await stream.append(batch(f"{number} " + "x" * 50_000))
         except StoreError as error:
             assert "maxmemory" in str(error)
-            # Now well above it: it takes nothing, however small, until most of this is gone.
-            await stream._store.send("CONFIG", "SET", "maxmemory", "4mb")
+            # Far below what is stored now: Redis refuses even small batches until most of it is deleted.
+            await store.send("CONFIG", "SET", "maxmemory", "4mb")
             return number
         stream.answered(appended.token)
-    raise AssertionError("it never filled up")
+    raise AssertionError("Redis never refused a batch")
 
 
 async def deliver(stream: EventStream, token: str) -> int:
-    """What uplink does: reads from the head, and takes off what was delivered."""
+    """Reads from the head and acknowledges, as uplink does. Returns the number of entries."""
     taken = 0
     while entries := await stream.read("", 20):
         last = entries[-1]
@@ -68,16 +68,13 @@ async def deliver(stream: EventStream, token: str) -> int:
     return taken
 
 
-async def test_a_full_memory_refuses_events_and_drains_by_itself(
-    small_store: Store, slug: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("services.relay.store.event_stream.CALL_WITHIN_S", 0.2)
-    stream, lease = EventStream(small_store, slug), Lease(small_store, slug, "up")
+async def test_a_full_memory_refuses_events_and_drains_by_itself(small_store: Store, slug: str) -> None:
+    stream, lease = EventStream(small_store, slug, within_s=0.2), Lease(small_store, slug, "up")
     commands = CommandStream(small_store, slug)
     handed, waiting = new_operation_id(Action.GET_PLAYERS), new_operation_id(Action.GET_PLAYERS)
     by_s = asyncio.get_running_loop().time() + 8
     await commands.enqueue(Command(handed, Action.GET_PLAYERS, {}), by_s)
-    count = await fill(stream)
+    count = await fill(stream, small_store)
     assert count > 20
 
     assert (await lease.renew()).mine and (await lease.renew()).mine
@@ -99,12 +96,9 @@ async def test_a_full_memory_refuses_events_and_drains_by_itself(
     await lease.release()
 
 
-async def test_a_command_is_refused_whole_while_the_memory_is_full(
-    small_store: Store, slug: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("services.relay.store.event_stream.CALL_WITHIN_S", 0.2)
+async def test_a_command_is_refused_whole_while_the_memory_is_full(small_store: Store, slug: str) -> None:
     commands = CommandStream(small_store, slug)
-    await fill(EventStream(small_store, slug))
+    await fill(EventStream(small_store, slug, within_s=0.2), small_store)
     name = new_operation_id(Action.GIVE_ITEM)
     with pytest.raises(NotCarriedOut, match="Redis is full"):
         await commands.enqueue(Command(name, Action.GIVE_ITEM, {}), asyncio.get_running_loop().time() + 0.3)
@@ -113,15 +107,14 @@ async def test_a_command_is_refused_whole_while_the_memory_is_full(
 
 
 async def test_the_answer_of_the_last_batch_before_the_memory_is_full_is_noted(
-    small_store: Store, slug: str, monkeypatch: pytest.MonkeyPatch
+    small_store: Store, slug: str
 ) -> None:
-    """Else its honest twin, the first batch when there is room again, would be taken for a repeat."""
-    monkeypatch.setattr("services.relay.store.event_stream.CALL_WITHIN_S", 0.2)
-    stream, lease = EventStream(small_store, slug), Lease(small_store, slug, "up")
+    """Otherwise an equal honest batch, the first one when there is room again, would count as a repeat."""
+    stream, lease = EventStream(small_store, slug, within_s=0.2), Lease(small_store, slug, "up")
     await lease.renew()
-    count = await fill(stream)
-    stream._note()
+    count = await fill(stream, small_store)
+    await stream.write_notes()
     last = batch(f"{count - 1} " + "x" * 50_000)
     await deliver(stream, lease.token)
-    assert (await EventStream(small_store, slug).append(last)).repeated == 0
+    assert (await EventStream(small_store, slug, within_s=0.2).append(last)).repeated == 0
     await lease.release()

@@ -13,7 +13,7 @@ import itertools
 import time
 from collections import deque
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -64,12 +64,9 @@ class Scene:
         return "".join(e["data"]["msg"] for entry in await self.a.read("", 1_000) for e in entry.events)
 
     async def noted(self) -> None:
-        """Until the notes of both are in Redis."""
+        """Returns when the notes of both are in Redis."""
         for one in (self.a, self.b):
-            if one._noting:
-                one._noting.cancel()
-                one._note()
-        await self.stored()  # it travels behind them
+            await one.write_notes()
 
 
 @pytest.fixture
@@ -136,13 +133,13 @@ async def test_a_first_post_that_comes_through_behind_its_repeat_is_dropped(
 
 
 async def test_a_post_that_is_stuck_for_longer_than_its_caller_waits_never_comes_to_life(
-    scene: Scene, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+    scene: Scene, store: Store, slug: str, redis_server: RedisServer
 ) -> None:
     scene.a.answered((await scene.a.append(batch("v"))).token)
     await scene.noted()
-    monkeypatch.setattr(event_stream, "CALL_WITHIN_S", 0.2)
+    impatient = EventStream(store, slug, clock=ExactClock(), within_s=0.2)
     with redis_server.stopped():
-        stuck = asyncio.create_task(scene.a.append(batch("x")))
+        stuck = asyncio.create_task(impatient.append(batch("x")))
         await asyncio.sleep(0.4)
     with pytest.raises(StoreError):
         await stuck
@@ -289,12 +286,9 @@ async def test_another_sender_says_nothing_of_the_mods_contact(store: Store, slu
     assert (await facts_of(store, slug)).contact_ms is not None
 
 
-async def test_events_of_all_senders_count_as_waiting(
-    scene: Scene, store: Store, slug: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(event_stream, "MAX_QUEUED_EVENTS", 3)
+async def test_events_of_all_senders_count_as_waiting(scene: Scene, store: Store, slug: str) -> None:
     await scene.a.append(batch("xy"))
-    assert (await EventStream(store, slug, "agent").append(batch("vw"))).full
+    assert (await EventStream(store, slug, "agent", most_events=3).append(batch("vw"))).full
 
 
 async def test_what_is_left_out_of_a_batch_is_a_part_of_its_repeat(scene: Scene) -> None:
@@ -378,9 +372,7 @@ async def test_a_mod_that_hears_some_answers_only_has_each_event_stored_once(
                 stream.answered(token, arrived=False)
             await scene.noted()
             if fate == "killed":
-                scene = Scene(
-                    *[modapi(one._store, name) if one is stream else one for one in (scene.a, scene.b)]
-                )
+                scene = replace(scene, **{"ab"[at]: modapi((store, other)[at], name)})
             await come_through()
         assert not mod.queue
         assert await scene.stored() == mod.said
@@ -426,9 +418,7 @@ async def test_a_mod_whose_answers_a_proxy_loses_has_each_event_stored_once(
                 stream.answered(token)
             await scene.noted()
             if fate == "killed":
-                scene = Scene(
-                    *[modapi(one._store, name) if one is stream else one for one in (scene.a, scene.b)]
-                )
+                scene = replace(scene, **{"ab"[at]: modapi((store, other)[at], name)})
         assert not mod.queue
         assert await scene.stored() == mod.said
     finally:
@@ -461,10 +451,7 @@ async def test_two_senders_side_by_side_have_each_of_their_events_stored_once(
 
     async def noted() -> None:
         for stream in streams:
-            if stream._noting:
-                stream._noting.cancel()
-                stream._note()
-        await streams[0].read("", 1)
+            await stream.write_notes()
 
     for is_agent, lines, fate in [*turns, *[(n % 2 == 1, "", "answered") for n in range(32)]]:
         mod, stream = mods[is_agent], streams[is_agent]

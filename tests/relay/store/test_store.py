@@ -308,11 +308,10 @@ async def test_a_subscriber_notices_a_server_that_stands_still(
 
 
 async def test_a_store_that_closes_answers_each_call_though_redis_stands_still(
-    own: Callable[..., RedisServer], monkeypatch: pytest.MonkeyPatch
+    own: Callable[..., RedisServer],
 ) -> None:
-    monkeypatch.setattr("services.relay.store.pipeline.CALL_TIMEOUT_S", 0.2)
     server = own()
-    async with closing(Store(server.url)) as store:
+    async with closing(Store(server.url, call_timeout_s=0.2)) as store:
         await store.ping()
         with server.stopped():
             calls = [store.send("INCR", "relay:{one}:count")]
