@@ -83,6 +83,8 @@ cat <<END
 Made: .env, secrets, config, backups. Keep a copy of the first three: without secrets/identity_token
 Takaro would see a new server.
 END
+port() { [ "$(value "$1")" ] && value "$1" || echo "$2"; }
+mods=$(value RELAY_MODAPI__PUBLIC_URL)
 if [ -n "$name" ]; then
     cat <<END
 
@@ -90,7 +92,7 @@ Takaro will know your server by this name, for ever. If it is not right, change 
     $name
 
 The mod's config.json gets:
-    "TakaroApiUrl": "http://127.0.0.1:8088/k/$(cat secrets/mod_key)",
+    "TakaroApiUrl": "${mods:-http://127.0.0.1:$(port MODS_PORT 8088)}/k/$(cat secrets/mod_key)",
     "RegistrationToken": "$(cat secrets/mod_key)"
 END
 fi
@@ -98,6 +100,6 @@ cat <<END
 
 Start the relay:
     docker compose up --build --detach
-Its page is http://127.0.0.1:9088/ and asks for this token:
+Its page is http://127.0.0.1:$(port ADMIN_PORT 9088)/ and asks for this token:
     $(cat secrets/admin_token)
 END

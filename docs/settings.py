@@ -97,6 +97,10 @@ MEANINGS = {
             "ones too; anything but loopback needs a mod key for each instance"
         ),
         "port": "port on which the mods call; 0 takes any free one, and the log names it",
+        "public_url": (
+            "what mods call where that is not this address and port, as `https://relay.example.org`: it goes "
+            "into the `config.json` that the relay shows for a mod"
+        ),
         "tls_cert": "file of a certificate chain (PEM), for HTTPS on the mods' port; changes are picked up",
         "tls_key": "file of its key, without a password",
         "trusted_proxies": (

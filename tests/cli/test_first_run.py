@@ -89,3 +89,5 @@ def test_a_file_that_is_there_is_never_overwritten(tmp_path: Path) -> None:
 )
 def test_the_address_for_the_mod_is_one_that_can_be_called(host: str, url: str) -> None:
     assert mod_url(ModApi(host=host, port=1)) == url
+    public = "https://relay.example.org"
+    assert mod_url(ModApi(host=host, port=1, public_url=f"{public}/")) == public

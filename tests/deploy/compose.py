@@ -19,7 +19,7 @@ def env_file(path: Path) -> dict[str, str]:
 
 
 def put_in(value: Any, environ: Mapping[str, str]) -> Any:
-    """Each ${NAME} and ${NAME:-default} in the texts of `value`, and $$ for $."""
+    """Each ${NAME} and ${NAME:-default} in the texts of `value`, and $$ for $. A default may hold another."""
 
     def one(match: re.Match[str]) -> str:
         if match.group() == "$$":
@@ -27,12 +27,12 @@ def put_in(value: Any, environ: Mapping[str, str]) -> Any:
         name, how, rest = match.group("name", "how", "rest")
         given = environ.get(name, "")
         assert how or name in environ, f"{name} has no default"
-        return given or rest or ""
+        return given or str(put_in(rest or "", environ))
 
     match value:
         case str():
-            found = re.sub(r"\$\$|\$\{(?P<name>\w+)(?:(?P<how>:-)(?P<rest>[^}]*))?\}|\$(?!\$)", one, value)
-            return found
+            pattern = r"\$\$|\$\{(?P<name>\w+)(?:(?P<how>:-)(?P<rest>(?:[^{}]|\{[^}]*\})*))?\}|\$(?!\$)"
+            return re.sub(pattern, one, value)
         case dict():
             return {key: put_in(part, environ) for key, part in value.items()}
         case list():

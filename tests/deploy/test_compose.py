@@ -16,6 +16,7 @@ import pytest
 import redis
 import yaml
 
+from services.relay.instances.mod_config import mod_url
 from services.relay.protocol.errors import ConfigError
 from services.relay.service.settings import Settings, load
 from services.relay.store.url import parse
@@ -114,7 +115,7 @@ def test_every_variable_is_explained_in_the_example_and_used() -> None:
 
 def test_what_the_example_says_by_default_is_the_default() -> None:
     for name, value in re.findall(r"^#(\w+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE):
-        assert f"${{{name}:-{'' if name.startswith('RELAY_') else value}}}" in TEXT
+        assert f"${{{name}:-" + ("" if name.startswith("RELAY_") else f"{value}}}") in TEXT
 
 
 @pytest.mark.parametrize("name", RELAY)
@@ -132,6 +133,15 @@ def test_a_filled_in_example_makes_one_complete_server(name: str, tmp_path: Path
 def test_the_page_can_be_opened(environ: dict[str, str], tmp_path: Path) -> None:
     """In a container it is on no loopback address, and without a token it shows itself to nobody."""
     assert settings_of("modapi", environ, tmp_path).modapi.admin_token
+
+
+def test_the_config_of_a_mod_names_the_port_that_is_published(tmp_path: Path) -> None:
+    for environ, url in (
+        ({}, "http://127.0.0.1:8088"),
+        ({"MODS_PORT": "8099"}, "http://127.0.0.1:8099"),
+        ({"RELAY_MODAPI__PUBLIC_URL": "https://relay.example.org"}, "https://relay.example.org"),
+    ):
+        assert mod_url(settings_of("modapi", FILLED | environ, tmp_path).modapi) == url
 
 
 def test_the_servers_of_the_demo_have_keys_that_open(tmp_path: Path) -> None:

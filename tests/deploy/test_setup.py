@@ -106,6 +106,15 @@ def test_the_secrets_of_an_old_env_move_and_its_addresses_get_ports(copy: Path) 
     ]
 
 
+def test_what_it_tells_has_the_ports_and_the_address_of_env(copy: Path) -> None:
+    (copy / ".env").write_text("TAKARO_SERVER_NAME='My server'\nMODS_PORT=8099\nADMIN_PORT=9099\n")
+    told = setup(copy)
+    assert "http://127.0.0.1:8099/k/" in told and "http://127.0.0.1:9099/" in told
+    with (copy / ".env").open("a") as file:
+        file.write("RELAY_MODAPI__PUBLIC_URL=https://relay.example.org\n")
+    assert "https://relay.example.org/k/" in setup(copy)
+
+
 def test_of_two_values_of_one_secret_none_is_lost(copy: Path) -> None:
     setup(copy)
     with (copy / ".env").open("a") as file:

@@ -153,6 +153,7 @@ def setup(row: ServerRow, modapi: ModApi) -> dict[str, Any]:
         "knows_key": in_file and bool(row.entry.instance.mod_keys),
         "keyless": keyless,
         "in_file": in_file,
+        "public_url": modapi.public_url,
         "listens_everywhere": listens_everywhere(modapi),
         "host": modapi.host,
     }

@@ -10,7 +10,9 @@ MOD_CONFIG_PATH = "profiles/TakaroIntegration/config.json"
 
 
 def mod_url(modapi: ModApi) -> str:
-    """The URL that a mod on this machine calls."""
+    """The URL that mods call: `public_url`, or that of a mod on this machine."""
+    if modapi.public_url:
+        return modapi.public_url.rstrip("/")
     scheme = "https" if modapi.tls_cert else "http"
     return f"{scheme}://{host_and_port(dialled_host(modapi.host), modapi.port)}"
 

@@ -57,6 +57,7 @@ class ModApi(_Frozen):
 
     host: types.Host = "127.0.0.1"
     port: types.Port = 8088
+    public_url: types.BaseUrl | None = None
     tls_cert: str | None = None
     tls_key: str | None = None
     trusted_proxies: Annotated[tuple[types.Network, ...], types.Split] = ()

@@ -67,6 +67,10 @@ def _is_webhook(text: str) -> bool:
     return bool(re.fullmatch("[!-~]+", text)) and "#" not in text and _is_url(text, "http", "https")
 
 
+def _is_base_url(text: str) -> bool:
+    return _is_webhook(text) and "?" not in text
+
+
 def _is_plain(text: str) -> bool:
     return _CONTROL_CHARACTERS.search(text) is None
 
@@ -126,6 +130,9 @@ ProxyUrl = Annotated[
 ]
 WebhookUrl = Annotated[
     SecretStr, _must(_is_webhook, "must be the address of a webhook: https:// or http://, a host and a path")
+]
+BaseUrl = Annotated[
+    str, _must(_is_base_url, "must be the address that mods call: http:// or https://, a host and its port")
 ]
 RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
 Password = Annotated[SecretStr, _must(_is_plain, "must be text without control characters")]
