@@ -16,9 +16,14 @@ READ_WITHIN_S = 2.0
 
 
 class Stalls:
-    """The standstills of one process. The loop that reads calls `beat` regularly."""
+    """The standstills of one process. The loop that reads calls `beat` regularly.
+
+    From `steady_from_s` to `steady_until_s` no standstill was just now: then `waited_s` is 0.
+    """
 
     def __init__(self, now_s: float) -> None:
+        self.steady_from_s = float("-inf")
+        self.steady_until_s = now_s + BEAT_EVERY_S + NOTICED_S
         self._beat_s = now_s
         self._ended_s = float("-inf")
         self._lasted_s = 0.0
@@ -29,7 +34,9 @@ class Stalls:
         if late_s > NOTICED_S:
             # Bytes from the standstill before this one may still be unread: they are as old as both together.
             self._ended_s, self._lasted_s = now_s, self.waited_s(now_s)
+            self.steady_from_s = now_s + READ_WITHIN_S
         self._beat_s = now_s
+        self.steady_until_s = now_s + BEAT_EVERY_S + NOTICED_S
 
     def waited_s(self, now_s: float) -> float:
         """How long bytes that are read at `now_s` may have waited; 0: no standstill was just now."""

@@ -36,7 +36,7 @@ CONTACT_EVERY_MS = 5_000
 HUNG_UP = "!"
 """Prefix of the note about a batch whose answer has not arrived."""
 
-NOTE_AFTER_S = 0.05
+NOTE_AFTER_S = 0.2
 """A note waits this long for the next batch, and up to as long again for the notes of other instances. An
 honest equal batch that comes sooner, to another process, counts as a repeat. A mod flushes each second
 (protocol.md M1)."""

@@ -2,6 +2,7 @@
 
 import ipaddress
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -10,6 +11,7 @@ EVERY_IPV4, EVERY_ADDRESS = "0.0.0.0", "::"
 """The hosts on which a listener answers at all addresses of its machine; on the second by IPv4 and IPv6."""
 
 _IPV6_SITE_BITS = 64
+_ADDRESSES_KEPT = 1_000
 
 
 def is_every_address(host: str) -> bool:
@@ -27,6 +29,7 @@ def host_and_port(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+@lru_cache(_ADDRESSES_KEPT)  # a fleet has few addresses, and each of its calls asks
 def plain(address: str) -> str:
     """The plain address of a caller: a listener on "::" sees IPv4 addresses as ::ffff:192.0.2.1."""
     read = _read(address) if address.startswith("::ffff:") else None
@@ -38,6 +41,7 @@ def networks(texts: Iterable[str]) -> tuple[Network, ...]:
     return tuple(ipaddress.ip_network(text) for text in texts)
 
 
+@lru_cache(_ADDRESSES_KEPT)
 def source_of(address: str) -> str:
     """What callers are counted by: an IPv4 address, or the network of an IPv6 address, because its owner
     chooses the rest freely."""

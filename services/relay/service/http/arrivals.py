@@ -10,6 +10,7 @@ import struct
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from services.relay.service.clocks import boottime_s
@@ -74,9 +75,9 @@ class Arrivals:
     def begun(self, sock: socket.socket | None = None) -> "Arrival":
         """The arrival of a request whose first bytes were read just now."""
         boot_s, now_s = self.boottime_s(), self._monotonic_s()
-        waited_s = self.stalls.waited_s(boot_s)
-        if not waited_s:
+        if self.stalls.steady_from_s <= boot_s < self.stalls.steady_until_s:
             return Arrival(now_s, boot_s, self, sock)
+        waited_s = self.stalls.waited_s(boot_s)
         known = connection_info(sock)
         if known is None:
             return Arrival(now_s, boot_s - waited_s, self, sock)
@@ -85,27 +86,29 @@ class Arrivals:
         return Arrival(now_s - max(0.0, known.silent_s - TICK_S), oldest_s, self, sock)
 
 
+@dataclass(slots=True)
 class Arrival:
-    """One request. `at_s`, on time.monotonic(), is when its first bytes arrived, or later."""
+    """One request. `at_s`, on time.monotonic(), is when its first bytes arrived, or later.
 
-    __slots__ = ("_arrivals", "_oldest_s", "_socket", "at_s")
+    `oldest_s`, on boottime_s(), is when they arrived, or earlier.
+    """
 
-    def __init__(self, at_s: float, oldest_s: float, arrivals: Arrivals, sock: socket.socket | None) -> None:
-        self.at_s = at_s
-        self._oldest_s = oldest_s  # on boottime_s(): when it arrived, or earlier
-        self._arrivals = arrivals
-        self._socket = sock
+    at_s: float
+    oldest_s: float
+    arrivals: Arrivals
+    sock: socket.socket | None
 
     def after_stall(self) -> bool:
         """Whether this process stood still just now: then the sender may be gone."""
-        arrivals = self._arrivals
-        return arrivals.stalls.waited_s(arrivals.boottime_s()) > 0
+        arrivals = self.arrivals
+        stalls, now_s = arrivals.stalls, arrivals.boottime_s()
+        return not stalls.steady_from_s <= now_s < stalls.steady_until_s
 
     def age_s(self) -> float:
         """The longest time that the request can have waited."""
-        return self._arrivals.boottime_s() - self._oldest_s
+        return self.arrivals.boottime_s() - self.oldest_s
 
     def is_closed(self) -> bool | None:
         """Whether the other side has closed the connection. None: only the next read will show it."""
-        known = connection_info(self._socket)
+        known = connection_info(self.sock)
         return None if known is None else not known.open

@@ -15,6 +15,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from services.relay.protocol.limits import Limits
 from services.relay.service.http.addresses import Network, is_in, plain, source_of
 from services.relay.service.http.arrivals import Arrivals
+from services.relay.service.http.one_write import AnswerWriter
 from services.relay.service.stalls import BEAT_EVERY_S
 
 LOOK_EVERY_S = BEAT_EVERY_S
@@ -95,6 +96,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self.due_s = math.inf
         self._limits = limits
         self._socket: socket.socket | None = None
+        self._writer: AnswerWriter
         self._address: str | None = None
         self._in_head = True
         self._received = 0  # bytes of this request before the current chunk
@@ -102,6 +104,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.transport = self._writer = AnswerWriter(transport)  # type: ignore[assignment]  # what uvicorn uses of it
         if self.client:
             self.client = (plain(self.client[0]), self.client[1])
         self._socket = transport.get_extra_info("socket")
@@ -110,7 +113,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self._end(b"503 Service Unavailable", b'{"error":"too many connections"}')
             return
         self._address = address
-        self._expect(self._limits.receive_within_s)
+        self.due_s = self.loop.time() + self._limits.receive_within_s
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
@@ -137,15 +140,14 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._in_head and self._received > self._limits.header_bytes:
             self._refuse_head()
         elif self.due_s == math.inf and self.cycle is not None and self.cycle.response_complete:
-            self._expect(
-                self._limits.receive_within_s
-            )  # bytes that begin nothing, and have ended the keep-alive
+            # bytes that begin nothing, and have ended the keep-alive
+            self.due_s = self.loop.time() + self._limits.receive_within_s
 
     def on_message_begin(self) -> None:
         if len(self.pipeline) >= MAX_PIPELINED:
             raise TooManyConnections
         super().on_message_begin()
-        self._expect(self._limits.receive_within_s)
+        self.due_s = self.loop.time() + self._limits.receive_within_s
         self.scope["state"]["arrival"] = self._limits.arrivals.begun(self._socket)
         self._in_head = True
         self._received = 0
@@ -164,16 +166,17 @@ class GuardedProtocol(HttpToolsProtocol):
         self.due_s = math.inf
         super().on_message_complete()
         if self.cycle.response_complete:  # answered before its body was there: no other timer runs
-            self._expect(KEEP_ALIVE_S)
+            self.due_s = self.loop.time() + KEEP_ALIVE_S
+
+    def on_response_complete(self) -> None:
+        self._writer.answer_ended()
+        super().on_response_complete()
 
     def end_overdue(self) -> None:
         """Ends a connection whose time is up."""
         self.due_s = math.inf
         self._limits.refused("receive_within_s")
         self.transport.abort()
-
-    def _expect(self, within_s: float) -> None:
-        self.due_s = self.loop.time() + within_s
 
     def _head_size(self) -> int:
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
