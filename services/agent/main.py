@@ -41,10 +41,27 @@ def run(settings: AgentSettings) -> None:
     logger.info("stopped")
 
 
-class Agent:
-    """Lines wait in the outbox. What the relay has taken is saved: a restarted agent goes on there."""
+class _Retries:
+    """The failures in a row, and when to try again: after a random delay of up to `max_delay_s`."""
 
-    def __init__(self, settings: AgentSettings) -> None:
+    def __init__(self, max_delay_s: float) -> None:
+        self.failures = 0
+        self.again_s = 0.0
+        self._max_delay_s = max_delay_s
+
+    def failed(self, now_s: float) -> None:
+        self.failures += 1
+        delay_s = min(self._max_delay_s, 2.0 ** min(self.failures, 10))
+        self.again_s = now_s + random.uniform(min(LOOK_EVERY_S, delay_s), delay_s)
+
+
+class Agent:
+    """Reads log lines into the outbox and posts them. It saves what the relay has taken: a restarted agent
+    continues there."""
+
+    def __init__(
+        self, settings: AgentSettings, outbox: Outbox | None = None, max_delay_s: float = MAX_DELAY_S
+    ) -> None:
         self.stopping = False
         self._settings = settings
         self._saved = True
@@ -55,11 +72,10 @@ class Agent:
         self._remember(self._tail.positions)
         self._repeats = Repeats()
         self._rate = TokenBucket(settings.max_per_s, settings.max_per_s * BURST_S, time.monotonic())
-        self._outbox = Outbox()
+        self._outbox = Outbox() if outbox is None else outbox
         self._relay = Relay(settings.url)
         self._dropped = 0
-        self._failures = 0
-        self._again_s = 0.0
+        self._retries = _Retries(max_delay_s)
 
     def stop(self) -> None:
         """Called by a signal handler, so it takes no lock."""
@@ -77,16 +93,16 @@ class Agent:
 
     def send(self) -> None:
         """Send what waits, except soon after a failure, and save how far the relay has taken it."""
-        while self._outbox and not self.stopping and time.monotonic() >= self._again_s:
+        while self._outbox and not self.stopping and time.monotonic() >= self._retries.again_s:
             lines = self._outbox.batch()
             try:
                 self._relay.post(lines)
             except NotTaken as error:
                 self._failed(error)
                 break
-            if self._failures:
+            if self._retries.failures:
                 logger.info("the relay is there again")
-            self._failures = 0
+            self._retries.failures = 0
             offsets = self._outbox.sent(len(lines))
             known = self._tail.positions  # the oldest of many deleted files are forgotten
             self._remember({key: self._tail.position(key, at) for key, at in offsets.items() if key in known})
@@ -99,11 +115,9 @@ class Agent:
         return not self._repeats.is_repeat(read.kind, read.text, now_s)
 
     def _failed(self, error: NotTaken) -> None:
-        if not self._failures:
+        if not self._retries.failures:
             logger.warning("the relay does not take log lines, they wait: %s", error, extra=logs.CHANGE)
-        self._failures += 1
-        delay_s = min(MAX_DELAY_S, 2.0 ** min(self._failures, 10))
-        self._again_s = time.monotonic() + random.uniform(LOOK_EVERY_S, delay_s)
+        self._retries.failed(time.monotonic())
 
     def _remember(self, positions: Mapping[int, LogPosition]) -> None:
         """Save how far these logs are done. Logs that are no longer known are forgotten."""

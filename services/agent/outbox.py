@@ -20,22 +20,24 @@ class Waiting(NamedTuple):
 class Outbox:
     """Drops new lines when it is full. A batch stays at the head until `sent()` confirms it."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_lines: int = MAX_LINES, max_batch: int = MAX_BATCH) -> None:
+        self._max_lines = max_lines
+        self._max_batch = max_batch
         self._lines: deque[Waiting] = deque()
 
     def __len__(self) -> int:
         return len(self._lines)
 
     def add(self, text: str, key: int | None = None, offset: int = 0) -> bool:
-        """False if the queue is full; then the line is lost."""
-        if len(self._lines) >= MAX_LINES:
+        """Adds a line. False: the queue is full, and the line is lost."""
+        if len(self._lines) >= self._max_lines:
             return False
         self._lines.append(Waiting(text, key, offset))
         return True
 
     def batch(self) -> list[str]:
         """The lines to send now, the oldest first."""
-        return [line.text for line in itertools.islice(self._lines, MAX_BATCH)]
+        return [line.text for line in itertools.islice(self._lines, self._max_batch)]
 
     def sent(self, count: int) -> dict[int, int]:
         """Remove `count` lines that the relay took. Returns the offset up to which each file is done."""

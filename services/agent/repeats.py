@@ -1,7 +1,7 @@
 """Finds lines that are in two logs. Pure: times are arguments, in seconds of one clock.
 
-The game writes what scripts print into the RPT, with the time in front, and 10 to 20 s later into the script
-log, too. Equal lines in the same log are no repeats.
+The game writes the output of scripts to the RPT, with the time in front, and 10 to 20 s later to the script
+log too. Equal lines in the same log are no repeats.
 """
 
 import hashlib
@@ -11,21 +11,25 @@ from collections import deque
 from services.agent.files import LogKind
 
 WINDOW_S = 60.0
-MOST = 5_000
+MAX_REMEMBERED = 5_000
 
 _PREFIX = re.compile(r"^\s*(?:\d{1,2}:\d\d:\d\d(?:\.\d+)?\s+)?(?:SCRIPT\s*(?:\([A-Z]\))?\s*:\s*)?")
 
 
 class Repeats:
-    """Remembers each line for WINDOW_S, or until another log has it, too."""
+    """Remembers each line for WINDOW_S, or until another log has it too; `most` lines at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = MAX_REMEMBERED) -> None:
+        self._most = most
         self._lines: deque[tuple[float, bytes, LogKind]] = deque()
         self._waiting: dict[tuple[bytes, LogKind], deque[float]] = {}
 
+    def __len__(self) -> int:
+        return max(len(self._lines), len(self._waiting))
+
     def is_repeat(self, kind: LogKind, text: str, now_s: float) -> bool:
-        """Whether another log has had this line, and no line was matched with that one yet."""
-        while self._lines and (now_s - self._lines[0][0] > WINDOW_S or len(self._lines) >= MOST):
+        """Whether another log has had this line, and no other line was matched with that one yet."""
+        while self._lines and (now_s - self._lines[0][0] > WINDOW_S or len(self._lines) >= self._most):
             self._forget(*self._lines.popleft())
         key = _key(text)
         for other in LogKind:
@@ -38,7 +42,7 @@ class Repeats:
 
     def _forget(self, at_s: float, key: bytes, kind: LogKind) -> None:
         times = self._waiting.get((key, kind))
-        if times and times[0] <= at_s:  # else it was matched
+        if times and times[0] <= at_s:  # otherwise it was matched
             times.popleft()
             if not times:
                 del self._waiting[key, kind]

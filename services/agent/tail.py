@@ -12,7 +12,6 @@ from services.agent.known_files import KnownFiles
 from services.agent.lines import split, text_of
 
 MAX_READ_BYTES = 1024 * 1024
-"""Read from one file at a time."""
 
 logger = logging.getLogger(__name__)
 
@@ -27,10 +26,19 @@ class Read(NamedTuple):
 
 
 class Tail:
-    """The logs of `folder`. Reads on from `positions`; with None, only what is written from now on."""
+    """The logs of `folder`. Reads from `positions` on; with None, only what is written from now on.
 
-    def __init__(self, folder: Path, positions: Sequence[LogPosition] | None) -> None:
+    Reads up to `max_read_bytes` of a file at a time.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        positions: Sequence[LogPosition] | None,
+        max_read_bytes: int = MAX_READ_BYTES,
+    ) -> None:
         self._folder = folder
+        self._max_read_bytes = max_read_bytes
         self._away = False
         self._known = KnownFiles(positions or (), self._beginning)
         if positions is None:
@@ -64,9 +72,9 @@ class Tail:
             key = self._known.opened(file, opened.read(HEAD_BYTES), now_s)
             start = self.positions[key].offset
             opened.seek(start)
-            data = opened.read(min(MAX_READ_BYTES, file.size - start))
+            data = opened.read(min(self._max_read_bytes, file.size - start))
         whole = start + len(data) >= file.size
-        if whole and not ended:  # over a network a file can be longer than what was written
+        if whole and not ended:  # over a network a file can end with zeros that nobody has written
             data = data.rstrip(b"\0")
         offset = start
         for line, end in split(data, ended=ended and whole):

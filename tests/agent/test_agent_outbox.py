@@ -2,11 +2,9 @@
 
 from collections import deque
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.agent import outbox
 from services.agent.outbox import MAX_BATCH, MAX_LINES, Outbox
 
 
@@ -30,19 +28,16 @@ def test_a_full_outbox_drops_new_lines() -> None:
 @given(st.lists(st.one_of(st.integers(0, 30), st.none()), max_size=60))
 def test_each_line_leaves_once_and_in_order(turns: list[int | None]) -> None:
     """A number adds that many lines. None sends a batch and confirms it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(outbox, "MAX_BATCH", 7)
-        patch.setattr(outbox, "MAX_LINES", 40)
-        box, taken, left = Outbox(), deque[str](), 0
-        for turn in turns:
-            if turn is None:
-                lines = box.batch()
-                done = box.sent(len(lines))
-                assert lines == [taken.popleft() for _ in lines]
-                assert (not lines and not done) or done == {0: int(lines[-1])}
-                continue
-            for _ in range(turn):
-                left += 1
-                if box.add(str(left), 0, left):
-                    taken.append(str(left))
-        assert len(box) == len(taken) <= 40
+    box, taken, left = Outbox(max_lines=40, max_batch=7), deque[str](), 0
+    for turn in turns:
+        if turn is None:
+            lines = box.batch()
+            done = box.sent(len(lines))
+            assert lines == [taken.popleft() for _ in lines]
+            assert (not lines and not done) or done == {0: int(lines[-1])}
+            continue
+        for _ in range(turn):
+            left += 1
+            if box.add(str(left), 0, left):
+                taken.append(str(left))
+    assert len(box) == len(taken) <= 40

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from services.agent import main, outbox
 from services.agent.main import Agent
+from services.agent.outbox import Outbox
 from services.agent.post import NotTaken, Relay
-from services.agent.settings import read
+from services.agent.settings import AgentSettings, read
 
 KEY = "mod-key-0123456789abcdef"
 OK = (200, b'{"ok":true}')
@@ -57,7 +57,7 @@ def peer() -> Iterator[Peer]:
 
 
 @pytest.mark.parametrize("base", ["", "/", f"/k/{KEY}", f"/k/{KEY}/", f"/relay/k/{KEY}"])
-def test_it_posts_behind_whatever_the_mod_has(peer: Peer, base: str) -> None:
+def test_it_posts_below_the_address_that_the_mod_has(peer: Peer, base: str) -> None:
     Relay(peer.url + base).post(["Żółw", 'a "quoted" \\ line'])
     assert peer.paths == [base.rstrip("/") + "/gameserver/agent/events"]
     assert peer.batches == [["Żółw", 'a "quoted" \\ line']]
@@ -89,10 +89,10 @@ def test_the_error_for_a_missing_relay_does_not_show_the_key() -> None:
 
 
 @pytest.fixture
-def agent(peer: Peer, tmp_path: Path) -> Agent:
+def settings(peer: Peer, tmp_path: Path) -> AgentSettings:
     (tmp_path / "logs").mkdir()
     environ = {"DAYZ_RELAY_URL": peer.url, "DAYZ_LOG_MAX_PER_SEC": "1000"}
-    return Agent(read(tmp_path / "logs", tmp_path / "state.json", environ))
+    return read(tmp_path / "logs", tmp_path / "state.json", environ)
 
 
 def add(folder: Path, *lines: str) -> None:
@@ -101,10 +101,9 @@ def add(folder: Path, *lines: str) -> None:
 
 
 def test_lines_that_were_not_taken_are_sent_again_first(
-    agent: Agent, peer: Peer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    settings: AgentSettings, peer: Peer, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(main, "MAX_DELAY_S", 0.0)
-    monkeypatch.setattr(main, "LOOK_EVERY_S", 0.0)
+    agent = Agent(settings, max_delay_s=0.0)
     peer.answers = [(503, b"away"), (200, b"")]
     for line in ("one", "two", "three"):
         add(tmp_path, line)
@@ -114,8 +113,9 @@ def test_lines_that_were_not_taken_are_sent_again_first(
 
 
 def test_after_a_failure_the_agent_waits_before_it_sends_again(
-    agent: Agent, peer: Peer, tmp_path: Path
+    settings: AgentSettings, peer: Peer, tmp_path: Path
 ) -> None:
+    agent = Agent(settings)
     peer.answers = [(503, b"away")] * 10
     add(tmp_path, "one")
     for _ in range(5):
@@ -124,10 +124,8 @@ def test_after_a_failure_the_agent_waits_before_it_sends_again(
     assert peer.batches == [["one"]]
 
 
-def test_positions_are_saved_after_each_batch(
-    agent: Agent, peer: Peer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(outbox, "MAX_BATCH", 2)
+def test_positions_are_saved_after_each_batch(settings: AgentSettings, peer: Peer, tmp_path: Path) -> None:
+    agent = Agent(settings, Outbox(max_batch=2))
     peer.answers = [OK, (503, b"away")]
     add(tmp_path, "one", "two", "Warning Message: noise", "three")
     agent.look(0.0)
@@ -136,9 +134,9 @@ def test_positions_are_saved_after_each_batch(
 
 
 def test_the_number_of_dropped_lines_is_sent_once_there_is_room(
-    agent: Agent, peer: Peer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    settings: AgentSettings, peer: Peer, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(outbox, "MAX_LINES", 5)
+    agent = Agent(settings, Outbox(max_lines=5))
     add(tmp_path, *[f"line {number}" for number in range(8)])
     agent.look(0.0)
     add(tmp_path, "line 8")

@@ -135,10 +135,9 @@ def test_an_old_log_that_is_copied_there_is_not_sent(tmp_path: Path) -> None:
     assert texts(one) == ["new"]
 
 
-def test_much_at_once_is_read_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tail, "MAX_READ_BYTES", 10_000)
+def test_much_at_once_is_read_in_parts(tmp_path: Path) -> None:
     lines = [f"line {number}" for number in range(3_000)]
-    one = Tail(tmp_path, None)
+    one = Tail(tmp_path, None, max_read_bytes=10_000)
     add(tmp_path / "a.RPT", "".join(f"{line}\n" for line in lines).encode())
     add(tmp_path / "b.RPT", b"the newest\n")
     seen: list[str] = []
