@@ -41,15 +41,16 @@ class UnknownKeyCall(NamedTuple):
 class UnknownKeyCalls:
     """The last calls with a wrong key, in Redis."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, noted_apart_s: float = NOTED_APART_S) -> None:
         self._store = store
+        self._noted_apart_s = noted_apart_s
         self._noted_s: dict[str, float] = {}
-        self._last_s = -NOTED_APART_S
+        self._last_s = -noted_apart_s
 
     def note(self, address: str, slug: str = "") -> None:
         """Stores a refused call. It may be lost: it only helps to explain a silent mod."""
         now_s, member = time.monotonic(), f"{slug} {address}"
-        if now_s - self._last_s < NOTED_APART_S:
+        if now_s - self._last_s < self._noted_apart_s:
             return
         if now_s - self._noted_s.get(member, -NOTED_EVERY_S) < NOTED_EVERY_S:
             return

@@ -115,7 +115,7 @@ async def trust(store: Store) -> None:
         logger.warning("accepted by redis.durability = relaxed: %s", loss)
 
 
-async def watch(store: Store, metrics: ServiceMetrics) -> None:
+async def watch(store: Store, metrics: ServiceMetrics, judge_every_s: float = JUDGE_EVERY_S) -> None:
     """Checks the store again and again, logs each change, and sets the metrics. Never returns.
 
     Settings of Redis may change, and a replica that takes over has its own.
@@ -142,7 +142,7 @@ async def watch(store: Store, metrics: ServiceMetrics) -> None:
             if refusals and not found:
                 logger.info("the store is good again: %s", store.summary())
             refusals = found
-        await asyncio.sleep(JUDGE_EVERY_S)
+        await asyncio.sleep(judge_every_s)
 
 
 async def ended(task: asyncio.Task[None]) -> None:

@@ -45,7 +45,8 @@ class _Topic(Generic[T]):
 class LogRateLimit(Generic[T]):
     """Decides which lines are logged. A topic can be a place in the code and an instance."""
 
-    def __init__(self) -> None:
+    def __init__(self, sum_up_every_s: float = SUM_UP_EVERY_S) -> None:
+        self._sum_up_every_s = sum_up_every_s
         self._topics: OrderedDict[Hashable, _Topic[T]] = OrderedDict()  # by when their minute began
 
     def admits(
@@ -97,7 +98,7 @@ class LogRateLimit(Generic[T]):
         while self._topics:
             topic, known = next(iter(self._topics.items()))
             beyond = len(self._topics) > MOST_TOPICS
-            if not (all_of_them or beyond) and now_s < known.begun_s + SUM_UP_EVERY_S:
+            if not (all_of_them or beyond) and now_s < known.begun_s + self._sum_up_every_s:
                 return
             del self._topics[topic]
             if known.count and known.last is not None:
@@ -109,4 +110,4 @@ class LogRateLimit(Generic[T]):
     def next_s(self) -> float | None:
         """When `due` must be called next. None: not before another line comes."""
         first = next(iter(self._topics.values()), None)
-        return first.begun_s + SUM_UP_EVERY_S if first else None
+        return first.begun_s + self._sum_up_every_s if first else None

@@ -55,11 +55,16 @@ class PacedHandler(logging.Handler):
     as changes: they report what happened, and only their number is bounded.
     """
 
-    def __init__(self, target: logging.Handler, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        target: logging.Handler,
+        clock: Callable[[], float] = time.monotonic,
+        pace: LogRateLimit[logging.LogRecord] | None = None,
+    ) -> None:
         super().__init__()
         self._target = target
         self._clock = clock
-        self._pace = LogRateLimit[logging.LogRecord]()
+        self._pace = pace or LogRateLimit[logging.LogRecord]()
         self._woken = threading.Condition(self.lock)
         self._summing: threading.Thread | None = None
 

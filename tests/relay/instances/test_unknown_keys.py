@@ -1,4 +1,4 @@
-"""What is remembered of calls with a wrong key: by address, bounded, the last one first."""
+"""Calls with a wrong key are remembered by address, the newest first, and not without bound."""
 
 import asyncio
 import time
@@ -11,10 +11,9 @@ from services.relay.store.client import Store
 
 
 @pytest.fixture
-async def unknown_calls(store: Store, monkeypatch: pytest.MonkeyPatch) -> UnknownKeyCalls:
+async def unknown_calls(store: Store) -> UnknownKeyCalls:
     await store.send("DEL", "relay:unknown-keys")
-    monkeypatch.setattr(module, "NOTED_APART_S", 0.0)
-    return UnknownKeyCalls(store)
+    return UnknownKeyCalls(store, noted_apart_s=0.0)
 
 
 async def found(unknown_calls: UnknownKeyCalls, count: int) -> list[UnknownKeyCall]:
@@ -24,7 +23,9 @@ async def found(unknown_calls: UnknownKeyCalls, count: int) -> list[UnknownKeyCa
     return known
 
 
-async def test_each_address_is_kept_with_the_server_that_it_meant(unknown_calls: UnknownKeyCalls) -> None:
+async def test_an_address_is_kept_with_the_server_that_the_call_was_for(
+    unknown_calls: UnknownKeyCalls,
+) -> None:
     unknown_calls.note("2001:db8::1")
     await found(unknown_calls, 1)
     await asyncio.sleep(0.002)

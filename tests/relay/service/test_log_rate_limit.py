@@ -1,4 +1,4 @@
-"""The log says once what repeats itself, and then how often."""
+"""A repeated line is logged once, then with the number of its repetitions."""
 
 import logging
 import subprocess
@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.relay.service import log_rate_limit
 from services.relay.service.log_rate_limit import (
     MOST_LINES,
     MOST_LINES_OF_KIND,
@@ -37,7 +36,7 @@ class Lines(logging.Handler):
 
 
 class Log:
-    """A log of its own, whose clock is turned by hand."""
+    """A log whose clock the test sets."""
 
     def __init__(self) -> None:
         self.now_s = 0.0
@@ -170,17 +169,16 @@ def test_a_state_that_flaps_without_end_is_bounded_too(log: Log) -> None:
     assert {text.rpartition(": ")[2] for text in log.texts[-2:]} == {"[a] away", "[a] back"}
 
 
-def test_a_line_that_did_not_come_for_a_minute_is_logged_anew(log: Log) -> None:
+def test_a_line_that_did_not_come_for_a_minute_is_logged_again(log: Log) -> None:
     logger.warning("away")
     log.pass_minute()
     logger.warning("away")
     assert log.texts == ["away", "away"]
 
 
-def test_the_summary_comes_though_nothing_follows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(log_rate_limit, "SUM_UP_EVERY_S", 0.2)
+def test_the_summary_comes_though_nothing_follows() -> None:
     lines = Lines()
-    handler = PacedHandler(lines)
+    handler = PacedHandler(lines, pace=LogRateLimit(0.2))
     for _ in range(3):
         handler.handle(logging.LogRecord("services.x", logging.WARNING, "x.py", 1, "away", (), None))
     lines.came.clear()
@@ -198,8 +196,7 @@ def test_the_summary_comes_when_the_process_ends(log: Log) -> None:
 
 def test_what_is_remembered_holds_no_argument_and_no_frame(log: Log) -> None:
     pace = LogRateLimit[logging.LogRecord]()
-    handler = PacedHandler(log.lines, lambda: 0.0)
-    handler._pace = pace
+    handler = PacedHandler(log.lines, lambda: 0.0, pace)
     for _ in range(2):
         try:
             raise ValueError

@@ -34,12 +34,11 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_a_store_is_shown_as_it_is_and_as_it_becomes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lifecycle, "JUDGE_EVERY_S", 0.05)
+async def test_metrics_follow_each_change_of_the_store() -> None:
     server = RedisServer(binaries()["valkey"])
     await asyncio.to_thread(server.start)
     service = Service(server.url)
-    watching = asyncio.create_task(lifecycle.watch(service.store, service.metrics))
+    watching = asyncio.create_task(lifecycle.watch(service.store, service.metrics, 0.05))
     try:
         await until(lambda: service.value("store_ready") == 1)
         assert service.value("store_aof_ok") == 1

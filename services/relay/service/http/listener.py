@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import logging
 import socket
-import ssl
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import partial
 
@@ -17,7 +16,7 @@ from starlette.types import ASGIApp
 
 from services.relay.protocol.limits import Limits
 from services.relay.service.http.connection_limits import KEEP_ALIVE_S, ConnectionLimits, GuardedProtocol
-from services.relay.service.http.tls import HANDSHAKE_WITHIN_S, SHUTDOWN_WITHIN_S, Certificate
+from services.relay.service.http.tls import SHUTDOWN_WITHIN_S, Certificate
 from services.relay.service.lifecycle import cancelled
 
 logger = logging.getLogger(__name__)
@@ -71,7 +70,7 @@ class Listener(uvicorn.Server):
         if self._certificate:
             beside += [
                 asyncio.create_task(self._certificate.watch()),
-                asyncio.create_task(self._accept(sock, self._certificate.context)),
+                asyncio.create_task(self._accept(sock, self._certificate)),
             ]
         serving = asyncio.create_task(self.serve(sockets=[] if self._certificate else [sock]))
         try:
@@ -86,7 +85,7 @@ class Listener(uvicorn.Server):
         finally:
             await cancelled(beside[0])
 
-    async def _accept(self, sock: socket.socket, context: ssl.SSLContext) -> None:
+    async def _accept(self, sock: socket.socket, certificate: Certificate) -> None:
         """Accepts connections by TLS. uvicorn would count and time them only after the handshake."""
         sock.setblocking(False)
         loop = asyncio.get_running_loop()
@@ -99,18 +98,18 @@ class Listener(uvicorn.Server):
             if not self._limits.enter(address[0]):
                 connection.close()
                 continue
-            task = asyncio.create_task(self._shake_hands(connection, address[0], context))
+            task = asyncio.create_task(self._shake_hands(connection, address[0], certificate))
             self._shaking.add(task)
             task.add_done_callback(self._shaking.discard)
 
-    async def _shake_hands(self, connection: socket.socket, address: str, context: ssl.SSLContext) -> None:
+    async def _shake_hands(self, connection: socket.socket, address: str, certificate: Certificate) -> None:
         loop = asyncio.get_running_loop()
         try:
             await loop.connect_accepted_socket(
                 partial(self.config.http_protocol_class, self.config, self.server_state, {}),  # type: ignore[call-arg]
                 connection,
-                ssl=context,
-                ssl_handshake_timeout=HANDSHAKE_WITHIN_S,
+                ssl=certificate.context,
+                ssl_handshake_timeout=certificate.handshake_within_s,
                 ssl_shutdown_timeout=SHUTDOWN_WITHIN_S,
             )
         except OSError:  # a port scan, plain HTTP, or nothing in time

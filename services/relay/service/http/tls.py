@@ -12,6 +12,8 @@ from services.relay.service.settings import ModApi
 
 LOOK_EVERY_S = 2.0
 HANDSHAKE_WITHIN_S = 10.0
+"""Time limit of a TLS handshake."""
+
 SHUTDOWN_WITHIN_S = 2.0
 
 logger = logging.getLogger(__name__)
@@ -20,7 +22,16 @@ logger = logging.getLogger(__name__)
 class Certificate:
     """`context` has the newest valid certificate. Raises ConfigError if the files have none at the start."""
 
-    def __init__(self, cert: Path, key: Path) -> None:
+    def __init__(
+        self,
+        cert: Path,
+        key: Path,
+        *,
+        look_every_s: float = LOOK_EVERY_S,
+        handshake_within_s: float = HANDSHAKE_WITHIN_S,
+    ) -> None:
+        self.handshake_within_s = handshake_within_s
+        self._look_every_s = look_every_s
         self._cert, self._key = cert, key
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -34,7 +45,7 @@ class Certificate:
     async def watch(self) -> None:
         """Reads the files again when they change. Never returns."""
         while True:
-            await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.sleep(self._look_every_s)
             signature = self._sign()
             if signature == self._signature:
                 continue

@@ -293,11 +293,9 @@ async def test_mods_are_served_by_tls(serve: Serve, tmp_path: Path) -> None:
     assert b"200" in await stranger.says(GET)
 
 
-async def test_without_a_handshake_a_connection_is_counted_and_ended(
-    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("services.relay.service.http.listener.HANDSHAKE_WITHIN_S", 1.0)
-    served = serve(tls.Certificate(*make_certificate(tmp_path, "old.example")), connections_per_address=2)
+async def test_without_a_handshake_a_connection_is_counted_and_ended(serve: Serve, tmp_path: Path) -> None:
+    certificate = tls.Certificate(*make_certificate(tmp_path, "old.example"), handshake_within_s=1.0)
+    served = serve(certificate, connections_per_address=2)
     silent = [await served.open() for _ in range(2)]
     assert await (await served.open()).closed_after_s() < 0.5
     assert served.refused == {"connections_per_address": 1}
@@ -314,13 +312,12 @@ async def test_a_slow_request_ends_its_connection_by_tls_too(serve: Serve, tmp_p
 
 @pytest.mark.parametrize("bad", ["no certificate", "the certificate of another key"])
 async def test_a_certificate_is_taken_up_when_its_files_change_and_only_if_it_is_good(
-    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, bad: str
+    serve: Serve, tmp_path: Path, caplog: pytest.LogCaptureFixture, bad: str
 ) -> None:
-    monkeypatch.setattr(tls, "LOOK_EVERY_S", 0.05)
     caplog.set_level("INFO")
     cert, key = make_certificate(tmp_path, "old.example")
-    served = serve(tls.Certificate(cert, key))
-    await asyncio.sleep(0.1)
+    served = serve(tls.Certificate(cert, key, look_every_s=0.05))
+    assert await shown(served) == "old.example"
     (tmp_path / "other").mkdir()
     other, _ = make_certificate(tmp_path / "other", "new.example")
     cert.write_text(other.read_text() if "another" in bad else bad)
