@@ -11,6 +11,7 @@ from services.modapi.admin.views import utc
 from services.modapi.fleet.recent_activity import is_write
 from services.modapi.fleet.view import FleetView
 from services.relay.instances.activity import ActivityEntry
+from services.relay.instances.half_hours import LinkUptime, read_half_hours
 from services.relay.instances.messages import MAX_MESSAGE_CHARS, send_message
 from services.relay.instances.minutes import read_minutes
 from services.relay.instances.players import online_players
@@ -60,6 +61,21 @@ class MinuteList(BaseModel):
     """The last hour, the oldest minute first."""
 
     minutes: list[MinuteCounts]
+
+
+class HalfHourCounts(BaseModel):
+    """Half an hour."""
+
+    at: datetime = Field(description="when it began")
+    accepted: int = Field(description="events that the mod sent")
+    linked_s: int = Field(description="seconds for which the link to Takaro was ready; up to a minute late")
+    link: LinkUptime = Field(description="`unknown`: before the first event and the first link")
+
+
+class HalfHourList(BaseModel):
+    """The last 24 hours, the oldest half hour first. The last one is not over."""
+
+    half_hours: list[HalfHourCounts]
 
 
 class ServerEvent(BaseModel):
@@ -118,6 +134,7 @@ class ActivityCalls:
         add("/commands", self.list_commands)
         add("/messages", self.send_message, methods=["POST"])
         add("/minutes", self.list_minutes)
+        add("/half-hours", self.list_half_hours)
         return router
 
     async def list_players(self, slug: str) -> PlayerList:
@@ -189,6 +206,22 @@ class ActivityCalls:
                     p99_ms=minute.p99_ms,
                 )
                 for minute in minutes
+            ]
+        )
+
+    async def list_half_hours(self, slug: str) -> HalfHourList:
+        """Show the last 24 hours: the bar of the page."""
+        row = await self._fleet.row(slug)
+        half_hours = await read_half_hours(self._store, slug, row.facts.now_ms)
+        return HalfHourList(
+            half_hours=[
+                HalfHourCounts(
+                    at=utc(half_hour.begun_ms),
+                    accepted=half_hour.accepted,
+                    linked_s=half_hour.linked_s,
+                    link=half_hour.link,
+                )
+                for half_hour in half_hours
             ]
         )
 

@@ -88,6 +88,7 @@ class Keys:
         str  # sorted set, bounded: operation id of a write that failed -> when (ms), see failed_commands.py
     )
     minutes: str  # sorted set: one row for each of the last minutes with events or commands, see minutes.py
+    linked: str  # hash: half hour since 1970 -> seconds for which the link was ready, see half_hours.py
 
 
 @cache

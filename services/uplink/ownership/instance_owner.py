@@ -264,7 +264,8 @@ class InstanceOwner:
         change = self.contact.read(now_s, look.now_ms, look.contact_ms or None)
         self._row.set(CONTACT, look.contact_ms / 1000)
         if self.in_use:
-            self.in_use.activity.looked(look.now_ms, look.watched if look.mine else "")
+            linked = look.mine and self.in_use.status.is_ready
+            self.in_use.activity.looked(look.now_ms, look.watched if look.mine else "", linked=linked)
         if look.mine and change is ContactChange.SILENT:
             self._logger.warning(
                 "the mod has not been heard of for a minute: is the DayZ server running, and does it reach"

@@ -1,4 +1,4 @@
-"""Records delivered events and finished commands of an owned instance, for watchers and for the last hour."""
+"""Records delivered events and finished commands of an owned instance, for watchers and the page's charts."""
 
 import time
 from collections.abc import Iterator
@@ -6,6 +6,7 @@ from functools import partial
 
 from services.relay.instances.activity import DELIVERED, EXPIRED, REFUSED, ActivityEntry, ActivityFeed
 from services.relay.instances.failed_commands import note_failed
+from services.relay.instances.half_hours import LinkedTime
 from services.relay.instances.minutes import Minutes
 from services.relay.protocol.records import Command, Outcome
 from services.relay.protocol.vocabulary import ACTION_RULES, ActionKind
@@ -22,15 +23,17 @@ class ActivityLog:
         self._store, self._slug = store, slug
         self._activity = ActivityFeed(store, slug)
         self._minutes = Minutes(store, slug)
+        self._linked_time = LinkedTime(store, slug)
         # How far Redis' clock is ahead of time.monotonic(); until `looked` is called, by this machine's
         # clock.
         self._ahead_ms = time.time() * 1000 - time.monotonic() * 1000
 
-    def looked(self, now_ms: int, watched: str) -> None:
+    def looked(self, now_ms: int, watched: str, *, linked: bool = False) -> None:
         """Takes over Redis' clock and the name of the watcher ("": none), as the last renewal of the lease
-        read them."""
+        read them. `linked`: the link is ready."""
         self._ahead_ms = now_ms - time.monotonic() * 1000
         self._minutes.looked(now_ms, live=bool(watched))
+        self._linked_time.looked(now_ms, linked=linked)
         self._activity.watched(watched)
 
     def taken(self, taken: TakenWindow) -> None:
@@ -63,6 +66,7 @@ class ActivityLog:
     def close(self) -> None:
         """Writes the counts of the current minute to Redis: another uplink becomes the owner."""
         self._minutes.write()
+        self._linked_time.write()
 
     def _now_ms(self) -> int:
         return int(time.monotonic() * 1000 + self._ahead_ms)

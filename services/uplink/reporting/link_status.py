@@ -31,6 +31,10 @@ class LinkStatus:
         self._publishing: asyncio.Task[None] | None = None
         self.closed = False
 
+    @property
+    def is_ready(self) -> bool:
+        return self._info.state == LinkState.READY
+
     def report(self, text: str, *, good: bool = False, permanent: bool = False) -> None:
         """Logs `text` if it differs from the last one: an outage of an hour is one line.
 

@@ -102,6 +102,12 @@ async def test_the_last_hour_has_sixty_minutes(api: httpx.AsyncClient) -> None:
     assert set(minutes[0]) == {"at", "accepted", "events", "commands", "p50_ms", "p99_ms"}
 
 
+async def test_the_last_day_has_48_half_hours(api: httpx.AsyncClient) -> None:
+    half_hours = (await api.get(f"{SERVER}/half-hours")).json()["half_hours"]
+    assert len(half_hours) == 48 and half_hours[0]["at"] < half_hours[-1]["at"]
+    assert set(half_hours[0]) == {"at", "accepted", "linked_s", "link"}
+
+
 async def test_dead_letters_are_listed_in_pages_shown_and_dropped(
     api: httpx.AsyncClient, store: Store
 ) -> None:
@@ -141,6 +147,6 @@ async def test_a_dead_letter_that_can_be_read_now_is_taken_in_again(
 
 
 async def test_of_a_server_that_is_not_there_nothing_is_shown(api: httpx.AsyncClient) -> None:
-    for path in ("players", "minutes", "dead-letters", "dead-letters/1-1"):
+    for path in ("players", "minutes", "half-hours", "dead-letters", "dead-letters/1-1"):
         answer = await api.get(f"/api/v1/servers/nobody/{path}")
         assert (answer.status_code, answer.json()["code"]) == (404, "server_not_found"), path

@@ -83,13 +83,26 @@ local count, size = tonumber(ARGV[8]), #ARGV[7]
 if whole then count, size = 0, 0 end
 -- Number of events accepted in each of the last 60 minutes: m0..m59 "minute count", in minutes since 1970.
 local of, accepted = string.match(kept[8] or '', '^(%d+) (%d+)$')
-if tonumber(of) ~= minute then accepted = 0 end
+local left = tonumber(of) ~= minute and tonumber(of)
 local queued, bytes = (tonumber(kept[1]) or 0) + count, (tonumber(kept[2]) or 0) + size
 if count > 0 then
   if queued > tonumber(ARGV[9]) or bytes > tonumber(ARGV[10]) then return {'full', now, 0, 0} end
   -- Ids never go back, but the clock may: so its reading is stored too (store/clock.py).
   redis.call('XADD', events, '*', 'events', ARGV[7], 'at', string.format('%d', now / 1000))
 end
+if left then -- once a minute: the minute that leaves is added to its half hour in 'day', "half-hour count" of 24 hours
+  local day, half, total = {}, math.floor(left / 30), accepted
+  for number, events_of in string.gmatch(redis.call('HGET', intake, 'day') or '', '(%d+) (%d+)') do
+    if tonumber(number) == half then
+      total = total + events_of
+    elseif math.abs(minute / 30 - number) < 49 then
+      day[#day + 1] = number .. ' ' .. events_of
+    end
+  end
+  day[#day + 1] = half .. ' ' .. total
+  redis.call('HSET', intake, 'day', table.concat(day, ' '))
+end
+if tonumber(of) ~= minute then accepted = 0 end
 -- Use the place of the batch that this one repeats: it is a part of this one now.
 redis.call('HSET', intake, b .. place, digests .. string.format(' %s %016d %016d', token, now, received),
   sender .. 'slot', place, 'events', queued, 'bytes', bytes, tally, minute .. ' ' .. accepted + count)
