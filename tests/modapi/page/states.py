@@ -50,17 +50,14 @@ async def served(store: Store, instances: Iterable[Instance], token: str | None 
     view = FleetView(directory, store, settings.modapi, metrics.service.faults)
     live = add_page(pages, settings, view, store, metrics)
     port = bind("127.0.0.1", 0, "the test's port")
-    listener = Listener.of(pages)
-    serving = asyncio.create_task(listener.serve(sockets=[port]))
+    serving = asyncio.create_task(Listener.of(pages).listen(port))
     tasks = [asyncio.create_task(one) for one in (live.run(), directory.watch(lambda _: None))]
     await directory.complete.wait()
     try:
         yield f"http://127.0.0.1:{port.getsockname()[1]}"
     finally:
-        for task in tasks:
+        for task in (*tasks, serving):
             await cancelled(task)
-        listener.should_exit = True
-        await serving
 
 
 async def is_up(

@@ -35,6 +35,7 @@ class Listener(uvicorn.Server):
         self._limits = limits
         self._certificate = certificate
         self._shaking: set[asyncio.Task[None]] = set()
+        self._stopping = asyncio.Event()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -64,6 +65,11 @@ class Listener(uvicorn.Server):
             certificate,
         )
 
+    async def main_loop(self) -> None:
+        """uvicorn would look ten times a second whether it is to stop. `listen` says so."""
+        await self.on_tick(0)  # its default headers
+        await self._stopping.wait()
+
     async def listen(self, sock: socket.socket) -> None:
         """Serves until it is cancelled. Then answers the requests under way, for up to STOP_WITHIN_S."""
         beside = [asyncio.create_task(self._limits.watch(self.server_state.connections))]
@@ -77,6 +83,7 @@ class Listener(uvicorn.Server):
             await asyncio.shield(serving)
         except asyncio.CancelledError:
             self.should_exit = True
+            self._stopping.set()
             for task in (*beside[1:], *self._shaking):
                 await cancelled(task)
             sock.close()
