@@ -1,7 +1,7 @@
 """Reads the settings of the bridge that the relay replaces. Pure: text and environment in, values out.
 
-Takaro knows a server by its identity token, so that one must come out as the old bridge sent it, letter by
-letter: it took no quotes off, and a key in another spelling than its own it did not see.
+Takaro knows a server by its identity token, so the token must be exactly what the old bridge sent. That one
+removed no quotes, and did not see a key in another spelling than its own.
 """
 
 import re
@@ -113,23 +113,29 @@ def _read_lines(text: str, told: list[str]) -> tuple[dict[str, str], bool]:
         if not line or line.startswith("#"):
             continue
         given, equals, value = (part.strip(_SPACE) for part in line.partition("="))
-        name = _NAMES.get(given.lower())
-        if not equals:
-            told.append(f"line {number} is ignored: it is not written as key=value")
-        elif name is None:
-            why = _OF_THE_DLL.get(given.lower())
-            dll = dll or why is not None
-            why = why or _WHY_IGNORED.get(given) or "the relay has no such setting"
-            told.append(f"line {number}, {given[:40]!r}, is ignored: {why}")
-        elif name == "identityToken" and given != name:
-            told.append(
-                f"line {number}, {given}, is ignored: the old bridge saw only {name}, and used serverName"
-            )
-        elif given == name or name not in exact:
+        dll = dll or bool(equals) and given.lower() in _OF_THE_DLL
+        if why := _why_ignored(given, equals):
+            told.append(f"line {number}{why}")
+            continue
+        name = _NAMES[given.lower()]
+        if given == name or name not in exact:
             values[name] = value
-            if given == name:
-                exact.add(name)
+        if given == name:
+            exact.add(name)
     return values, dll
+
+
+def _why_ignored(given: str, equals: str) -> str:
+    """Why the old bridge or the relay ignores a line, or ""."""
+    name = _NAMES.get(given.lower())
+    if not equals:
+        return " is ignored: it is not written as key=value"
+    if name is None:
+        why = _OF_THE_DLL.get(given.lower()) or _WHY_IGNORED.get(given) or "the relay has no such setting"
+        return f", {given[:40]!r}, is ignored: {why}"
+    if name == "identityToken" and given != name:
+        return f", {given}, is ignored: the old bridge saw only {name}, and used serverName"
+    return ""
 
 
 def _display_name(name: str, told: list[str]) -> str:

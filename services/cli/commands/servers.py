@@ -41,6 +41,7 @@ def _hours(given: str | float) -> float:
     raise typer.BadParameter(f"must be from 0 to {MOST_HOURS} hours")
 
 
+# Seven arguments: Typer makes an option of each.
 @instance_app.command("add")
 def add(
     slug: NewSlug,
