@@ -1,4 +1,4 @@
-"""The end of a world: stop the load, drain everything, count, and check the invariants."""
+"""Ends a world: stops the load, drains everything, counts, and checks the invariants."""
 
 import asyncio
 import contextlib
@@ -16,13 +16,14 @@ if TYPE_CHECKING:
 QUEUES_EMPTY_WITHIN_S = 60.0
 DRAINED_WITHIN_S = 180.0
 PLATEAU_S = 20.0
-"""If nothing arrives for this long, what is still owed counts as lost."""
+"""If no event arrives for this long, the missing ones count as lost."""
 
 FRESH_WITHIN_S = 30.0
 STREAMS_EMPTY_WITHIN_S = 15.0
 
 GROWTH = {"rss_mib": 64.0, "fds": 24.0, "used_mib": 16.0}
-"""How far above its base each measure may be when all is drained; a socket for each instance besides."""
+"""How far each measure may be above its base when everything is drained. File descriptors may
+grow by one more for each instance."""
 
 
 async def drain(world: "World") -> None:
@@ -32,7 +33,7 @@ async def drain(world: "World") -> None:
     deadline_s = time.monotonic() + QUEUES_EMPTY_WITHIN_S
     while any(mod.queued for mod in world.mods.values()):
         if time.monotonic() > deadline_s:
-            complain("R: mods could not get rid of their events after everything was healed")
+            complain("R: mods still have events that they cannot send, after everything was healed")
             break
         await asyncio.sleep(0.05)
     await _plateau(world)
@@ -42,13 +43,13 @@ async def drain(world: "World") -> None:
         await world.takaro.wait_for(lambda: _all_fresh(world), FRESH_WITHIN_S)
     if not _all_fresh(world):
         stuck = [slug for slug, mod in world.mods.items() if world.ledger.newest[slug] < mod.newest]
-        complain(f"R: a fresh event does not pass after everything was healed: {stuck}")
+        complain(f"R: a new event does not arrive after everything was healed: {stuck}")
     await _fresh_writes(world)
     deadline_s = time.monotonic() + STREAMS_EMPTY_WITHIN_S
     while (queued := await world.queued()) and time.monotonic() < deadline_s:
         await asyncio.sleep(0.1)
     if queued:
-        complain(f"B: {queued} batches stay in Redis though Takaro has all")
+        complain(f"B: {queued} batches stay in Redis though Takaro has all events")
 
 
 def _all_fresh(world: "World") -> bool:
@@ -72,7 +73,7 @@ async def _fresh_writes(world: "World") -> None:
         return
     asked = await asyncio.gather(*(_fresh_write(world, slug) for slug in world.slugs))
     if failed := [error for error in asked if error]:
-        world.run.outcome.complaints.append(f"R: {len(failed)} fresh writes fail, as in: {failed[0]}")
+        world.run.outcome.complaints.append(f"R: {len(failed)} new writes fail, for example: {failed[0]}")
 
 
 async def _fresh_write(world: "World", slug: str) -> str | None:

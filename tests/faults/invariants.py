@@ -1,6 +1,6 @@
-"""What must hold of a ledger once everything is healed and drained. Pure: ledgers in, complaints out.
+"""What must be true of a ledger when everything is healed and drained. Pure: ledgers in, complaints out.
 
-Each function names its letter, with which its complaints begin.
+The docstring of each function begins with the letter of its complaints.
 """
 
 import math
@@ -12,13 +12,15 @@ from tests.faults.ledger import Arrival, Ledger, Request
 
 REPEATED_PER_FAULT = 64
 DEADLINE_S = 10.0
-"""Takaro gives up a request after this time. No write may run later."""
+"""Takaro gives a request up after this time. No write may run later."""
 
 TENURE_S = 2.0
-"""Who takes an instance over keeps it for longer; frames that come and go faster are of two owners."""
+"""An uplink that takes an instance over keeps it for longer than this. Frames of two uplinks that
+alternate faster mean two owners."""
 
 CROSSED_S = 0.25
-"""A request so shortly before Takaro sees the socket end may have crossed the close frame."""
+"""A request that Takaro sends within this time before it sees the socket close may have crossed the
+close frame."""
 
 ONE_WRITE_S = 0.1
 ONE_WRITE_EVENTS = 32
@@ -87,8 +89,11 @@ def intruders(ledger: Ledger) -> list[list[Arrival]]:
 
 
 def single_owner(ledger: Ledger, late_writes: int = 0) -> list[str]:
-    """S: one uplink at a time sends events of an instance. `late_writes`: so many single writes of a process
-    that was frozen between its look at the lease and the write may come late."""
+    """S: one uplink at a time sends events of an instance.
+
+    `late_writes`: the number of single writes that may come late, from processes that were frozen between the
+    lease check and the write.
+    """
     broken = []
     for run in intruders(ledger):
         one_write = len(run) <= ONE_WRITE_EVENTS and run[-1].at_s - run[0].at_s <= ONE_WRITE_S
@@ -117,7 +122,7 @@ def commands(ledger: Ledger) -> list[str]:
 
 
 def timed_out(ledger: Ledger) -> list[Request]:
-    """The requests without an answer, except those on a socket that was gone already."""
+    """The requests without an answer, except those on a socket that was closed already."""
     asked = [*ledger.requests.values(), *ledger.reads]
     return [request for request in asked if request.socket_open and ran_out(request)]
 
@@ -133,15 +138,15 @@ def crossed(request: Request) -> bool:
 
 
 def answers(ledger: Ledger) -> list[str]:
-    """A: no request runs into Takaro's time-out. One that crossed the close frame was not run."""
+    """A: every request is answered in time. One that crossed the close frame does not run."""
     ran = {(execution.instance, execution.number) for execution in ledger.executions if execution.number}
     broken = []
     for request in timed_out(ledger):
         what = f"{'write' if request.number else 'read'} {request.instance} {request.number}"
         if not crossed(request):
-            broken.append(f"A: {what} was left to its time-out")
+            broken.append(f"A: {what} got no answer within Takaro's time")
         elif request.number and (request.instance, request.number) in ran:
-            broken.append(f"A: {what} crossed the close of its socket, and ran")
+            broken.append(f"A: {what} crossed the close of its socket, and ran all the same")
     return broken
 
 
@@ -187,19 +192,19 @@ def recovery(ledger: Ledger, p99_s: float) -> list[str]:
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """The smallest value that `percent` of all values do not exceed."""
+    """The smallest value that `percent` % of all values do not exceed."""
     ordered = sorted(values)
     return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
 
 
 def hygiene(name: str, log: str, secrets: Iterable[str]) -> list[str]:
-    """L: no log has a traceback, a secret, or a task whose failure nobody saw."""
+    """L: no log has a traceback, a secret, or a failure of a task that nothing awaited."""
     broken = [
-        f"L: {name}: the log holds {count} times {words!r}"
+        f"L: {name}: the log has {words!r} {count} times"
         for words in ("Traceback (most recent call last)", "never retrieved", "was never awaited")
         if (count := log.count(words))
     ]
-    return broken + [f"L: {name}: the log holds the secret {secret}" for secret in secrets if secret in log]
+    return broken + [f"L: {name}: the log has the secret {secret}" for secret in secrets if secret in log]
 
 
 def bounded(name: str, base: dict[str, float], end: dict[str, float], growth: dict[str, float]) -> list[str]:

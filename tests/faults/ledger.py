@@ -1,4 +1,5 @@
-"""What the oracle has seen. Each accepted event must arrive. Times are seconds on one monotonic clock."""
+"""Records what mods and Takaro saw. Each accepted event must arrive. Times are seconds on one monotonic
+clock."""
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ class Arrival(NamedTuple):
 
 
 class Execution(NamedTuple):
-    """A mod ran an operation. `number` is the number of the request, 0 for one without a mark."""
+    """An operation that a mod ran. `number` is the number of its request, 0 without a mark."""
 
     at_s: float
     instance: str
@@ -44,10 +45,10 @@ class Identify(NamedTuple):
 
 @dataclass(slots=True)
 class Request:
-    """A write that Takaro asked for, or a read (`number` 0); `error` is what it made of the answer.
+    """A write that Takaro asked for, or a read (`number` 0). `error` is Takaro's error for the answer.
 
-    `socket_open`: the socket that it asked was open; on one that is gone nobody can answer. `closed_s`: when
-    Takaro saw its end.
+    `socket_open`: the socket of the request was open; on a closed one nobody can answer. `closed_s`: when
+    Takaro saw the socket close.
     """
 
     instance: str
@@ -61,8 +62,8 @@ class Request:
 
 @dataclass(slots=True)
 class Fault:
-    """Something that was done to the world at `at_s`. Recovery counts from `since_s`: the same moment, or for
-    what lasts, when it was healed. `affected`: of each instance, the number of its newest event by then."""
+    """A fault that began at `at_s`. Recovery counts from `since_s`: the same moment, or the end of a fault
+    that lasts. `affected`: for each instance, the number of its newest event at that moment."""
 
     name: str
     at_s: float
@@ -71,7 +72,7 @@ class Fault:
 
 
 class Ledger:
-    """Append only. `accept()` and `arrive()` also keep track of what is still owed."""
+    """Only grows. `accept()` and `arrive()` also keep track of the events that are still missing."""
 
     def __init__(self) -> None:
         self.accepted: list[Accepted] = []

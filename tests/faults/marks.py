@@ -1,6 +1,6 @@
 """The mark in the text of each event and command: "ev <instance> <n> <lane> <filler> <hash>".
 
-The mark is text that every part of the relay has to pass on unchanged. The hash is over the rest of it.
+Every part of the relay must pass this text on unchanged. The hash is that of the text before it.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ def write(kind: str, instance: str, number: int, lane: str, chance: random.Rando
 
 
 def read(text: str) -> Mark | None:
-    """The mark in `text`, or None, as in a keep-alive of the relay."""
+    """The mark in `text`; None if it has none, as the keep-alive of the relay."""
     found = _MARK.search(text)
     return found and _mark(found)
 

@@ -1,4 +1,4 @@
-"""The mods and Takaro of the fault suite. No fault touches them; they note what they see in the ledger."""
+"""The mods and Takaro of the fault suite. No fault affects them. They record in the ledger what they see."""
 
 import asyncio
 import contextlib
@@ -25,14 +25,14 @@ from tests.support.faulty_takaro import FaultyTakaro
 
 PLAYERS = 10
 POISON = "poisoned"
-"""Takaro refuses log lines that begin with this text, for no reason that the relay knows."""
+"""Takaro refuses log lines that begin with this text. The relay cannot know why."""
 
 WRITE = "executeConsoleCommand"
-"""A write that must not run twice and can have any text."""
+"""A write that must not run twice, and that can carry a mark."""
 
 
 class Mod(DayzServer):
-    """Writes marked events, and notes in the ledger which were accepted and which operations it ran."""
+    """Writes marked events. Records in the ledger which were accepted, and which operations it ran."""
 
     def __init__(self, slug: str, config: ModConfig, ledger: Ledger, chance: random.Random) -> None:
         super().__init__(config, Generation.SCANNER)
@@ -70,7 +70,7 @@ class Mod(DayzServer):
         return answer
 
     async def post_result(self, operation_id: str, body: bytes) -> None:
-        """Post a result, whether or not anybody asked for it."""
+        """Posts a result, whether or not it was asked for."""
         await self._post_result(Operation(operation_id, WRITE, ""), body)
 
     async def _post_result(self, operation: Operation, body: bytes) -> None:
@@ -85,9 +85,9 @@ class Mod(DayzServer):
 
 
 class Takaro(FaultyTakaro):
-    """Notes in the ledger which event came over which socket of which uplink.
+    """Records in the ledger which event came over which socket of which uplink.
 
-    `names(path)` says which process is meant by the path of its address: each uplink has its own.
+    `names(path)` gives the name of the process that dials this path: each uplink has a path of its own.
     """
 
     def __init__(self, ledger: Ledger, names: Callable[[str], str], **options: Any) -> None:
@@ -104,13 +104,13 @@ class Takaro(FaultyTakaro):
         self._identities[identity_token] = slug
 
     async def ask_write(self, slug: str, identity_token: str, text: str, number: int) -> Answer:
-        """Ask for a marked write, and note what came of it."""
+        """Asks for a marked write, and records the answer."""
         request = Request(slug, number, time.monotonic())
         self.ledger.requests[slug, number] = request
         return await self._ask_noted(request, identity_token, WRITE, requests.console(text))
 
     async def ask_read(self, slug: str, identity_token: str, action: str, args: Any = None) -> Answer:
-        """Ask for a read, and note what came of it."""
+        """Asks for a read, and records the answer."""
         request = Request(slug, 0, time.monotonic())
         self.ledger.reads.append(request)
         return await self._ask_noted(request, identity_token, action, args)
@@ -214,5 +214,5 @@ async def keep_writing(takaro: Takaro, mod: Mod, identity_token: str, rate: floa
             task.add_done_callback(asked.discard)
     finally:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(12.0):  # Takaro's own timeout ends each of them
+            async with asyncio.timeout(12.0):  # Takaro's time-out ends each request
                 await asyncio.gather(*asked, return_exceptions=True)

@@ -13,10 +13,11 @@ How to add one: write a short coroutine into a file of scenarios/ and register i
                 await world.recovered(fault)
         # Leaving the world heals, drains, counts, and judges all invariants.
 
-What must hold is said in the decorator; what is worth knowing besides goes to `run.note("503s", 12)`; what
-this scenario alone promises is `run.must(condition, "words")`. `raise NotPermitted(...)` (inject/machine.py)
-skips it with these words. A negative control says with `breaks="C"` which letters (any of them) must turn red
-for it to pass. `python -m tests.faults.run --only F4 --cycles 2` plays one; KEEP_LOGS=1 keeps its folder.
+The decorator has the promises that every scenario makes. `run.must(condition, "words")` checks a promise of
+this scenario alone, `run.note("503s", 12)` adds a measured value to the results. `raise NotPermitted(...)`
+(inject/machine.py) skips the scenario with these words. A negative control passes if one of the letters of
+`breaks="C"` turns red. `python -m tests.faults.run --only F4 --cycles 2` runs one; KEEP_LOGS=1 keeps its
+folder.
 """
 
 import importlib

@@ -1,6 +1,6 @@
 """Outcomes as text, for the terminal and for RESULTS.md, where a scenario replaces its own row. Pure.
 
-A row is that of a scenario with one seed: a run with another seed does not hide one that failed.
+There is a row for each scenario and seed, so a run with another seed does not hide one that failed.
 """
 
 from collections import Counter
@@ -48,7 +48,7 @@ def passed(scenario: Scenario, outcome: Outcome) -> bool:
 
 
 def complaints(scenario: Scenario, outcome: Outcome) -> list[str]:
-    """All complaints, also about the time to recover."""
+    """All complaints, including one about the time to recover."""
     found = list(outcome.complaints)
     if scenario.recovery_s is not None and outcome.recoveries:
         p99_s = percentile(outcome.recoveries, 99)

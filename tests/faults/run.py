@@ -28,7 +28,7 @@ RESULTS = Path(__file__).parent / "RESULTS.md"
 
 
 async def play(scenario: Scenario, *, cycles: int, seed: int) -> Outcome:
-    """Run one scenario. What the relay does wrong is a complaint, not an exception."""
+    """Runs one scenario. A failure of the relay is a complaint in the outcome, not an exception."""
     run = Run(scenario, cycles, seed)
     begun_s = time.monotonic()
     try:
@@ -79,11 +79,11 @@ def machine() -> str:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Proves the promises of the relay by counting.")
-    parser.add_argument("--only", default="", metavar="F4,F9", help="these scenarios alone")
-    parser.add_argument("--cycles", type=int, metavar="N", help="so many cycles in each")
+    parser.add_argument("--only", default="", metavar="F4,F9", help="only these scenarios")
+    parser.add_argument("--cycles", type=int, metavar="N", help="number of cycles in each")
     parser.add_argument("--seed", type=int, default=1, metavar="N")
     parser.add_argument("--short", action="store_true", help="the subset of `make test`, with few cycles")
-    parser.add_argument("--out", type=Path, default=RESULTS, metavar="FILE", help="where the rows go")
+    parser.add_argument("--out", type=Path, default=RESULTS, metavar="FILE", help="the page with the results")
     return parser.parse_args()
 
 

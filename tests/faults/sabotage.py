@@ -1,6 +1,6 @@
 """`dayz-relay` without one safeguard, for negative controls: `SABOTAGE=early-ack … uplink --config …`.
 
-What is patched here is what the suite must notice. It lives in the tests alone.
+It patches the services from outside, because they must not have a switch for this. The suite must notice it.
 """
 
 import os
@@ -18,7 +18,7 @@ from services.uplink.events.receipts import Receipts
 
 
 def early_ack() -> None:
-    """Acknowledge events when they are written, not when Takaro's receipt has come."""
+    """Acknowledges events when they are written, without waiting for Takaro's receipt."""
     written, found = Receipts.written, "_of_no_receipt"
 
     def take_off(self: Receipts, events: Sequence[StreamEvent]) -> None:

@@ -1,5 +1,5 @@
-"""Faults of single services. A service is killed at a certain point without any code in it: a proxy in front
-of Redis sees when it gets there."""
+"""Kills or freezes a service. No code in the service helps to kill it at a certain point: a proxy in front of
+Redis sees when it gets there."""
 
 import asyncio
 import os

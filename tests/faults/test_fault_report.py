@@ -1,4 +1,4 @@
-"""The page of results shows what was counted. A scenario replaces its own row only."""
+"""The page of results has what was counted. A scenario replaces only its own row."""
 
 from tests.faults import report
 from tests.faults.registry import Scenario, scenarios
@@ -26,13 +26,13 @@ def test_a_negative_control_passes_only_when_it_turns_red_where_it_should() -> N
     assert report.passed(CONTROL, Outcome(complaints=["C: s1 2 was accepted and is lost"]))
 
 
-def test_what_was_skipped_is_no_failure_and_says_why() -> None:
+def test_a_skipped_scenario_passes_and_says_why() -> None:
     outcome = Outcome(skipped="strace is not installed")
     assert report.passed(CONTROL, outcome)
     assert "skipped: strace is not installed" in report.row(CONTROL, outcome, 1, 1, "2026-01-01")
 
 
-def test_a_row_is_renewed_in_its_place_and_kills_are_added_up() -> None:
+def test_a_row_is_replaced_in_place_and_kills_are_added_up() -> None:
     def row(name: str, kills: int, date: str) -> str:
         outcome = Outcome()
         outcome.kills["uplink"] = kills
@@ -47,7 +47,7 @@ def test_a_row_is_renewed_in_its_place_and_kills_are_added_up() -> None:
     assert "Kills in all: 0 of modapi, 9 of uplink, 0 of Redis or Valkey." in page
 
 
-def test_a_run_with_another_seed_does_not_hide_one_that_failed() -> None:
+def test_a_run_with_another_seed_does_not_replace_a_failed_one() -> None:
     def row(seed: int, outcome: Outcome) -> str:
         return report.row(PLAIN, outcome, 3, seed, "2026-01-01")
 
@@ -59,7 +59,7 @@ def test_a_run_with_another_seed_does_not_hide_one_that_failed() -> None:
     assert "failed" not in page
 
 
-def test_every_scenario_has_a_name_of_its_own_and_says_what_it_does() -> None:
+def test_every_scenario_has_its_own_name_and_a_description() -> None:
     known = scenarios()
     assert len({scenario.name for scenario in known}) == len(known)
     assert all(scenario.about and "|" not in scenario.about for scenario in known)

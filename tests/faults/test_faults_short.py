@@ -1,4 +1,4 @@
-"""The part of the fault suite that every change has to pass: few cycles, a fixed seed."""
+"""The part of the fault suite that every change must pass: few cycles, a fixed seed."""
 
 import pytest
 

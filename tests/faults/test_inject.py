@@ -1,4 +1,4 @@
-"""Each fault really happens. Otherwise the scenarios with it would prove nothing."""
+"""Each injected fault really happens. Otherwise its scenarios would prove nothing."""
 
 import subprocess
 import sys
@@ -73,7 +73,7 @@ def test_an_island_is_reached_through_the_switch_until_it_is_cut() -> None:
         assert reaches((), island.address) and reaches(island.prefix, island.mainland)
 
 
-def test_a_small_disk_fills_and_is_cured() -> None:
+def test_a_small_disk_fills_and_is_freed() -> None:
     disk = made(lambda: SmallDisk(4))
     try:
         disk.fill(leave_bytes=8192)
@@ -88,7 +88,7 @@ def test_a_small_disk_fills_and_is_cured() -> None:
         disk.remove()
 
 
-def test_a_busy_disk_is_left_as_it_was_found(tmp_path: Path) -> None:
+def test_a_busy_disk_leaves_no_file_behind(tmp_path: Path) -> None:
     with busy_disk(tmp_path, writers=2, megabytes=1):
         deadline = time.monotonic() + 5
         while not list(tmp_path.glob("*/*")) and time.monotonic() < deadline:
@@ -112,7 +112,7 @@ def test_a_failing_sync_ends_a_server_that_promised_to_sync_always(server: Redis
         server.ask("SET", "a", "1")
 
 
-def test_a_torn_tail_costs_the_last_write_only(server: RedisServer) -> None:
+def test_a_torn_tail_loses_only_the_last_write(server: RedisServer) -> None:
     server.ask("SET", "a", "1")
     server.ask("SET", "b", "1")
     server.kill()
@@ -122,7 +122,7 @@ def test_a_torn_tail_costs_the_last_write_only(server: RedisServer) -> None:
 
 
 @pytest.mark.parametrize("seconds", [60, -60, 3600])
-def test_a_wrong_clock_moves_the_time_of_the_server_alone(binary: str, seconds: int) -> None:
+def test_a_wrong_clock_changes_only_the_time_of_the_server(binary: str, seconds: int) -> None:
     clock = made(WrongClock)
     server = RedisServer(binary, prefix=clock.prefix)
     try:

@@ -1,4 +1,4 @@
-"""A relay with everything around it. A scenario starts it, loads it, breaks it and heals it."""
+"""A relay with mods, Takaro and Redis. A scenario starts it, loads it, breaks it and heals it."""
 
 import asyncio
 import contextlib
@@ -56,7 +56,7 @@ class Run:
 
     @asynccontextmanager
     async def within(self, world: AnyWorld) -> AsyncIterator[AnyWorld]:
-        """The same for a world that the scenario made itself."""
+        """Like `world`, for a world that the scenario has made itself."""
         async with world:
             yield world
             await drain(world)
@@ -120,7 +120,7 @@ class World:
         return str(self.store.url)
 
     def takaro_url_of(self, label: str) -> str:
-        """The path of the address tells the oracle which process calls."""
+        """Takaro's address for a process. Its path tells the oracle which process calls."""
         port = (
             self.takaro_of[label].port
             if label in self.takaro_of
@@ -129,11 +129,11 @@ class World:
         return f"ws://127.0.0.1:{port}/{label}"
 
     def host_of(self, label: str) -> str:
-        """Where a modapi serves mods, and every service its admin port."""
+        """The host at which a modapi serves mods, and every service its admin port."""
         return "127.0.0.1"
 
     def address_of(self, modapi: Service) -> tuple[str, int]:
-        """Where this modapi serves mods."""
+        """The host and port at which this modapi serves mods."""
         return self.host_of(modapi.label), self._ports[modapi.label]
 
     def prefix_of(self, label: str) -> Sequence[str]:

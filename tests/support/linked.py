@@ -1,4 +1,4 @@
-"""One instance, a simulated Takaro, and uplinks that link it: what the tests of links and requests share."""
+"""One instance, a simulated Takaro and uplinks, for the tests of links and requests."""
 
 import asyncio
 import time
@@ -42,7 +42,7 @@ async def until(condition: Callable[[], bool | Awaitable[bool]], within_s: float
 
 
 class Uplink:
-    """One uplink with its place at the instance. It holds the lease between `take` and `hand_over`."""
+    """One uplink of the instance. It holds the lease between `take` and `hand_over`."""
 
     def __init__(self, instance: Instance, takaro_url: str, store: Store, name: str) -> None:
         self.registry = CollectorRegistry()
@@ -102,7 +102,7 @@ class Uplink:
 
 @dataclass
 class Linked:
-    """The instance seen from both ends."""
+    """The instance, seen from Redis and from Takaro."""
 
     takaro: FaultyTakaro
     store: Store
@@ -122,7 +122,7 @@ class Linked:
         return InstanceState(self.store, self.slug)
 
     def begin(self) -> Uplink:
-        """An uplink that stands by."""
+        """Starts an uplink that stands by."""
         instance = Instance(
             slug=self.slug,
             name="A server",
@@ -134,7 +134,7 @@ class Linked:
         return self.uplinks[-1]
 
     async def owner(self) -> Uplink:
-        """An uplink that owns the instance and is linked."""
+        """Starts an uplink. Returns it when it owns the instance and is identified."""
         uplink = self.begin()
         await uplink.take()
         await until(lambda: uplink.owned.link.identified)
@@ -167,7 +167,7 @@ class Linked:
         await until(nothing_left)
 
     async def fetched(self) -> Command:
-        """The mod polls until it gets a command."""
+        """Polls as the mod until there is a command, and returns it."""
         taken: list[Command] = []
 
         async def found() -> bool:

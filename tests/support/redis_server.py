@@ -1,4 +1,4 @@
-"""Real Redis and Valkey servers for tests, on sockets or ports of their own: killed and started again."""
+"""Real Redis and Valkey servers for tests, which may kill and restart them. Each has its own socket."""
 
 import os
 import shutil
@@ -22,7 +22,7 @@ ANSWER_WITHIN_S = 1.0
 
 
 def binaries() -> dict[str, str]:
-    """The servers at hand, by name. Valkey comes with the dependencies, Redis from Debian's packages."""
+    """The paths of the installed servers, by name. Valkey is a dependency, Redis a package of Debian."""
     found = {"valkey": str(get_binary_path())}
     if redis_server := shutil.which("redis-server"):
         found["redis"] = redis_server
@@ -30,12 +30,12 @@ def binaries() -> dict[str, str]:
 
 
 class RedisServer:
-    """One server with its data in a folder of its own.
+    """One server with its data in its own folder.
 
-    It always has a unix socket, which is its `url`; `port="6390"` among the settings opens a TCP port of
-    127.0.0.1 as well. `users` are lines of an ACL file ("default off", "relay on >secret ~relay:* ...").
-    `prefix` stands before its command ("env", "ip netns exec"): something that becomes it, not its parent.
-    The settings are in a file: a server that was made a replica still is one when it is started again.
+    Its `url` is a unix socket; the setting `port="6390"` also opens a TCP port of 127.0.0.1. `users` are
+    lines of an ACL file ("default off", "relay on >secret ~relay:* ..."). `prefix` are words before its
+    command, of a program that becomes the server ("env", "ip netns exec") and not its parent. The settings
+    are in a file, so a server that was made a replica is still one after a restart.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class RedisServer:
         prefix: Sequence[str] = (),
         **settings: str,
     ) -> None:
-        # Not pytest's tmp_path: a socket's path may be 107 bytes long.
+        # Not pytest's tmp_path: the path of a socket may have at most 107 bytes.
         self.folder = folder or Path(tempfile.mkdtemp(prefix="relay-"))
         self.folder.mkdir(exist_ok=True)
         self.socket = self.folder / "s"
@@ -78,7 +78,7 @@ class RedisServer:
 
     @property
     def running(self) -> bool:
-        """It was started and not killed; it may be paused."""
+        """Whether it was started and not killed. It may be paused."""
         return self._process is not None and self._process.poll() is None
 
     @property
@@ -91,7 +91,7 @@ class RedisServer:
         self.wait_until_there()
 
     def begin(self) -> None:
-        """Starts it and does not wait."""
+        """Starts it without waiting."""
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [*self._command, str(self.folder / "conf"), *self._more_arguments()], stdout=log, stderr=log
@@ -105,22 +105,22 @@ class RedisServer:
             time.sleep(0.02)
 
     def kill(self) -> None:
-        """Ends it as a crash would: nothing is flushed on the way out."""
+        """Ends it like a crash: nothing is flushed."""
         assert self._process
         self._process.kill()
         self._process.wait()
 
     def pause(self) -> None:
-        """It stands still, its connections stay open, until `resume`."""
+        """Freezes it until `resume`. Its connections stay open."""
         os.kill(self.pid, signal.SIGSTOP)
 
     def resume(self) -> None:
-        """It goes on: what was sent meanwhile is carried out now."""
+        """Lets it continue. It carries out now what was sent meanwhile."""
         os.kill(self.pid, signal.SIGCONT)
 
     @contextmanager
     def stopped(self) -> Iterator[None]:
-        """It stands still for a while: what is sent meanwhile is carried out afterwards."""
+        """Freezes it during the block. It carries out afterwards what is sent meanwhile."""
         self.pause()
         try:
             yield
@@ -128,7 +128,7 @@ class RedisServer:
             self.resume()
 
     def ask(self, *command: str | int | bytes) -> Any:
-        """The reply to one command, on a connection of its own: for setting things up and looking at them."""
+        """Sends one command on a new connection, and returns the reply."""
         with redis.Redis(
             unix_socket_path=str(self.socket),
             decode_responses=True,
@@ -139,7 +139,7 @@ class RedisServer:
             return client.execute_command(*command)
 
     def remove(self) -> None:
-        """Ends it, also when it is paused, and takes its data away."""
+        """Ends it, even if it is paused, and deletes its data."""
         if self.running:
             self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -1,9 +1,9 @@
-"""Redis and Valkey as they stand in production: behind Sentinels, and as a Cluster. Everything on loopback.
+"""Redis and Valkey behind Sentinels and as a Cluster, on loopback.
 
-Each member is a RedisServer: `kill`, `start`, `pause`, `resume`, `ask(*command)`. A set is used like one:
+Each member is a RedisServer with `kill`, `start`, `pause`, `resume` and `ask(*command)`. Use of a set:
 
     servers = SentinelSet(binaries()["redis"])      # or RedisCluster(...)
-    servers.start()                                 # seconds; it returns when all members know each other
+    servers.start()                                 # takes seconds, until all members know each other
     Store(servers.url)
     old = servers.primary()                         # of a cluster: servers.primary_of("relay:{slug}:events")
     old.kill()
@@ -30,13 +30,13 @@ SERVICE = "relay"
 """The name by which the Sentinels know the primary."""
 
 SLOTS = 16_384
-TOGETHER_WITHIN_S = 30.0
+HEALTHY_WITHIN_S = 30.0
 
 _QUICK = {"repl-diskless-sync-delay": "0", "repl-ping-replica-period": "1"}
 
 
 class Place(NamedTuple):
-    """Where a member runs: its address, and what stands before its command to get it there."""
+    """Where a member runs: its address, and the words before its command that run it there."""
 
     host: str = "127.0.0.1"
     prefix: Sequence[str] = ()
@@ -47,7 +47,7 @@ class Place(NamedTuple):
 
 
 class SentinelServer(RedisServer):
-    """One Sentinel. It keeps what it learns in its settings file, so that it survives its own restart."""
+    """One Sentinel. It writes what it learns to its settings file, and knows it after a restart."""
 
     def __init__(
         self, binary: str, *, folder: Path, place: Place, primary: str, quorum: int, down_after_ms: int
@@ -71,17 +71,20 @@ class SentinelServer(RedisServer):
 
 
 class _Set:
-    """What both kinds of sets can do."""
+    """The members of a Sentinel set or a Cluster."""
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="relay-set-"))
         self.members: list[RedisServer] = []
-        """The servers that hold data, in whatever role they have now."""
+        """The servers with data, whatever their role is now."""
         self.all: list[RedisServer] = []
 
     def start(self) -> None:
-        """Starts every member that does not run, and waits until they stand together."""
-        for servers in (self.members, self.all):  # Sentinels look at replicas at their start, then rarely
+        """Starts every member that does not run, and waits until the set is healthy."""
+        for servers in (
+            self.members,
+            self.all,
+        ):  # Sentinels look for replicas when they start, and rarely later
             for server in servers:
                 if not server.running:
                     server.begin()
@@ -91,7 +94,7 @@ class _Set:
         until(self.healthy)
 
     def heal(self) -> None:
-        """Every member runs again, every replica has what its primary has."""
+        """Makes every member run again, and waits until every replica has all data of its primary."""
         for server in self.all:
             if server.running:
                 server.resume()
@@ -101,7 +104,7 @@ class _Set:
         raise NotImplementedError
 
     def _join(self) -> None:
-        """Makes a set of the members, the first time."""
+        """Joins the members to a set, the first time."""
 
     def remove(self) -> None:
         for server in self.all:
@@ -112,8 +115,8 @@ class _Set:
 class SentinelSet(_Set):
     """One primary, two replicas and three Sentinels (quorum 2).
 
-    `min_replicas_to_write` is the primary's own guard (with `min-replicas-max-lag 2`); `settings` are for the
-    servers with data. A server and a Sentinel live in each of the `places`, the primary in the first.
+    `min_replicas_to_write` is the setting of the primary (with `min-replicas-max-lag 2`); `settings` are for
+    the servers with data. A server and a Sentinel run in each of the `places`, the primary in the first.
     """
 
     def __init__(
@@ -160,7 +163,7 @@ class SentinelSet(_Set):
         self.url = f"redis+sentinel://{_addresses(self.sentinels, places)}/{SERVICE}"
 
     def primary(self) -> RedisServer:
-        """The member that the Sentinels call the primary now (most of those that answer)."""
+        """The primary by what most of the answering Sentinels say."""
         ports = []
         for sentinel in self.sentinels:
             with contextlib.suppress(RedisError, OSError):
@@ -178,18 +181,18 @@ class SentinelSet(_Set):
         return [member for member in self.members if member is not primary]
 
     def wait_for_another_primary(self, old: RedisServer) -> RedisServer:
-        """The member that took over from `old`, as soon as it says so itself."""
+        """Waits until another member says that it is the primary, and returns it."""
         until(lambda: self.primary() is not old and is_primary(self.primary()))
         return self.primary()
 
     def failover(self) -> RedisServer:
-        """Moves the primary's role to a replica, as an operator does for an upgrade; the new primary."""
+        """Makes a replica the primary, as an operator does for an upgrade. Returns the new primary."""
         old = self.primary()
         self.sentinels[0].ask("SENTINEL", "FAILOVER", SERVICE)
         return self.wait_for_another_primary(old)
 
     def healthy(self) -> bool:
-        """One primary, all replicas in step with it, and every Sentinel knows of everybody."""
+        """Whether there is one primary, all replicas have its data, and every Sentinel knows all members."""
         with contextlib.suppress(RedisError, OSError):
             others, replicas = len(self.sentinels) - 1, len(self.members) - 1
             states = [_pairs(sentinel.ask("SENTINEL", "MASTER", SERVICE)) for sentinel in self.sentinels]
@@ -226,11 +229,11 @@ class RedisCluster(_Set):
         self.url = f"redis+cluster://{_addresses(self.members[:3], (Place(),) * 3)}"
 
     def id_of(self, member: RedisServer) -> str:
-        """The name of a member within the cluster."""
+        """The id of a member in the cluster."""
         return str(member.ask("CLUSTER", "MYID"))
 
     def slots(self) -> list[tuple[int, int, RedisServer]]:
-        """First slot, last slot and primary of each range, as a member that answers sees it."""
+        """First slot, last slot and primary of each range, by the first member that answers."""
         for member in self.members:
             with contextlib.suppress(RedisError, OSError):
                 if not member.running:
@@ -254,29 +257,30 @@ class RedisCluster(_Set):
         return list(dict.fromkeys(primary for _, _, primary in self.slots()))
 
     def replicas_of(self, primary: RedisServer) -> list[RedisServer]:
-        """The running members that copy this one."""
+        """The running replicas of this member."""
         replies = primary.ask("ROLE")[2]
         return [self._by_port(int(port)) for _, port, _ in replies]
 
     def wait_for_another_primary(self, old: RedisServer, slot: int) -> RedisServer:
-        """The member that took over the slot from `old`, as soon as it says so itself."""
+        """Waits until another member says that it is the primary of the slot, and returns it."""
         until(lambda: self.primary_of_slot(slot) is not old and is_primary(self.primary_of_slot(slot)))
         return self.primary_of_slot(slot)
 
     def failover(self, slot: int) -> RedisServer:
-        """A replica takes a slot's primary's place, as an operator does for an upgrade; the new primary."""
+        """Makes a replica the primary of a slot, as an operator does for an upgrade. Returns the new
+        primary."""
         old = self.primary_of_slot(slot)
         self.replicas_of(old)[0].ask("CLUSTER", "FAILOVER")
         return self.wait_for_another_primary(old, slot)
 
     def open_slot(self, slot: int, target: RedisServer) -> None:
-        """Begins a live move of a slot: from now on the source answers ASK for keys that have gone."""
+        """Begins a live move of a slot: from now on the source answers ASK for keys that have moved."""
         source = self.primary_of_slot(slot)
         target.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", self.id_of(source))
         source.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", self.id_of(target))
 
     def move_keys(self, slot: int, target: RedisServer, count: int = 10_000) -> int:
-        """Moves up to `count` keys of an opened slot; how many went. Scripts then get TRYAGAIN."""
+        """Moves up to `count` keys of an opened slot, and returns how many. Scripts then get TRYAGAIN."""
         source = self.primary_of_slot(slot)
         keys = source.ask("CLUSTER", "GETKEYSINSLOT", slot, count)
         if keys:
@@ -284,7 +288,7 @@ class RedisCluster(_Set):
         return len(keys)
 
     def close_slot(self, slot: int, target: RedisServer) -> None:
-        """Ends the move, and waits until all primaries know: from now on the source answers MOVED."""
+        """Ends the move, and waits until all primaries know it: from now on the source answers MOVED."""
         primaries = self.primaries()
         for primary in dict.fromkeys([target, *primaries]):
             primary.ask("CLUSTER", "SETSLOT", slot, "NODE", self.id_of(target))
@@ -298,7 +302,7 @@ class RedisCluster(_Set):
         self.close_slot(slot, target)
 
     def healthy(self) -> bool:
-        """All slots are served, all members know each other, all replicas are in step."""
+        """Whether all slots are served, all members know each other, and all replicas have all data."""
         with contextlib.suppress(RedisError, OSError):
             return all(
                 "cluster_state:ok" in member.ask("CLUSTER", "INFO")
@@ -315,7 +319,7 @@ class RedisCluster(_Set):
         for number, member in enumerate(primaries):
             member.ask("CLUSTER", "ADDSLOTSRANGE", number * SLOTS // 3, (number + 1) * SLOTS // 3 - 1)
             member.ask("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
-        for number, member in enumerate(self.members):  # gossip alone would take its time
+        for number, member in enumerate(self.members):  # gossip alone would take longer
             for other, bus_port in list(zip(self.members, self._bus_ports, strict=True))[number + 1 :]:
                 member.ask("CLUSTER", "MEET", "127.0.0.1", other.port, bus_port)
         until(lambda: all(self._knows_all(member) for member in self.members))
@@ -331,7 +335,7 @@ class RedisCluster(_Set):
 
 
 def is_primary(server: RedisServer) -> bool:
-    """What the server says of itself; False when it does not answer."""
+    """Whether the server says that it is a primary. False if it does not answer."""
     try:
         return bool(server.ask("ROLE")[0] == "master")
     except (RedisError, OSError):
@@ -339,20 +343,21 @@ def is_primary(server: RedisServer) -> bool:
 
 
 def replicas_in_step(primary: RedisServer) -> int:
-    """How many replicas were given all data and hear each write from now on."""
+    """The number of replicas that have all data and get each write from now on."""
     with redis.Redis(unix_socket_path=str(primary.socket), socket_timeout=1.0) as client:
         told = client.info("replication")
     return sum(told.get(f"slave{number}", {}).get("state") == "online" for number in range(len(told)))
 
 
-def until(condition: Callable[[], bool], within_s: float = TOGETHER_WITHIN_S) -> None:
-    """Waits for what other processes bring about; an AssertionError when it does not come."""
+def until(condition: Callable[[], bool], within_s: float = HEALTHY_WITHIN_S) -> None:
+    """Waits until a condition is true that other processes make true. Raises AssertionError if it takes too
+    long."""
     deadline = time.monotonic() + within_s
     while True:
         with contextlib.suppress(RedisError, OSError):
             if condition():
                 return
-        assert time.monotonic() < deadline, "the servers did not come together"
+        assert time.monotonic() < deadline, "the servers did not become a healthy set"
         time.sleep(0.05)
 
 

@@ -1,4 +1,4 @@
-"""A wall clock that is wrong, for one process: a small library loaded before it (clock.c)."""
+"""Sets the wall clock of one process, by a small library that is loaded into it (clock.c)."""
 
 import shutil
 import struct
@@ -12,7 +12,8 @@ _SOURCE = Path(__file__).with_name("clock.c")
 
 
 class WrongClock:
-    """Start a process behind `prefix`, then `move(seconds)`: its wall clock is so much ahead."""
+    """Start a process with `prefix` before its command. `move(seconds)` sets how far its wall clock is
+    ahead."""
 
     def __init__(self) -> None:
         need("cc")
@@ -30,7 +31,7 @@ class WrongClock:
         self.prefix = "env", f"LD_PRELOAD={library}", f"CLOCK_SHIM_FILE={self._offset}"
 
     def move(self, seconds: float) -> None:
-        """Whole seconds; the file is written in place, for it is mapped."""
+        """Takes whole seconds. The process maps the file, so it is written in place."""
         mode = "r+b" if self._offset.exists() else "wb"
         with self._offset.open(mode) as file:
             file.write(struct.pack("d", seconds))

@@ -1,4 +1,4 @@
-"""Disks that are full, busy, slow, or lost the end of a file."""
+"""Disks that are full, busy or slow, or that lose the end of a file."""
 
 import contextlib
 import os
@@ -17,7 +17,7 @@ ATTACH_WITHIN_S = 10.0
 
 
 class SmallDisk:
-    """A disk of a few MB at `folder`; it fills by being used, and grows with `resize`."""
+    """A disk of a few MB at `folder`. `resize` changes its size."""
 
     def __init__(self, megabytes: int) -> None:
         need("mount", "umount", root=True)
@@ -37,23 +37,23 @@ class SmallDisk:
         return found.f_bavail * found.f_frsize
 
     def fill(self, leave_bytes: int = 0) -> None:
-        """Takes the rest of it away, but for `leave_bytes`."""
+        """Fills the disk, except for `leave_bytes`."""
         with contextlib.suppress(OSError), (self.folder / "filler").open("ab") as filler:
             filler.write(b"\0" * max(0, self.free_bytes - leave_bytes))
 
     def clear(self) -> None:
-        """Gives back what `fill` took."""
+        """Frees the space that `fill` used."""
         (self.folder / "filler").unlink(missing_ok=True)
 
     def remove(self) -> None:
-        """Only when nothing runs on it any more."""
+        """Removes the disk. No process may use it any more."""
         call("umount", str(self.folder))
         self.folder.rmdir()
 
 
 @contextmanager
 def busy_disk(folder: Path, writers: int = 3, megabytes: int = 64) -> Iterator[None]:
-    """So many neighbours write and sync without a pause, on the disk of `folder`."""
+    """Runs `writers` processes that write and sync without a pause, on the disk of `folder`."""
     need("dd")
     scratch = Path(tempfile.mkdtemp(prefix="busy-", dir=folder))
     loop = 'while :; do dd if=/dev/zero of="$0" bs=1M count="$1" conv=fsync 2>/dev/null; done'
@@ -67,7 +67,7 @@ def busy_disk(folder: Path, writers: int = 3, megabytes: int = 64) -> Iterator[N
         yield
     finally:
         for writer in running:
-            os.killpg(writer.pid, signal.SIGKILL)  # the shell and its dd: a session of their own
+            os.killpg(writer.pid, signal.SIGKILL)  # the shell and its dd, which have their own session
             writer.wait()
         for number in range(writers):
             (scratch / str(number)).unlink(missing_ok=True)
@@ -76,14 +76,14 @@ def busy_disk(folder: Path, writers: int = 3, megabytes: int = 64) -> Iterator[N
 
 @contextmanager
 def slow_sync(pid: int, delay_s: float) -> Iterator[None]:
-    """Every fdatasync of the process takes so much longer. Raises NotPermitted if strace may not attach."""
+    """Makes every fdatasync of the process `delay_s` longer. Raises NotPermitted if strace may not attach."""
     with _strace(pid, f"fdatasync:delay_enter={int(delay_s * 1_000_000)}"):
         yield
 
 
 @contextmanager
 def failing_sync(pid: int) -> Iterator[None]:
-    """Every fdatasync of the process fails with EIO, as on a dying disk."""
+    """Makes every fdatasync of the process fail with EIO, as on a broken disk."""
     with _strace(pid, "fdatasync:error=EIO"):
         yield
 
@@ -109,17 +109,17 @@ def _strace(pid: int, injection: str) -> Iterator[None]:
         )
         try:
             deadline = time.monotonic() + ATTACH_WITHIN_S
-            # Its own word for it: a process whose sync fails may be gone before anybody can look.
+            # strace says so itself: a process whose sync fails may have ended before anybody can look.
             while b" attached" not in (said := _read(words)):
                 if tracer.poll() is not None or time.monotonic() > deadline:
                     raise NotPermitted(f"strace cannot attach: {said.decode().strip()}")
                 time.sleep(0.02)
             yield
         finally:
-            tracer.terminate()  # it detaches: the process goes on at its own pace
+            tracer.terminate()  # it detaches, and the process continues at its own pace
             try:
                 tracer.wait(2)
-            except subprocess.TimeoutExpired:  # it waits for one that has ended and is not buried
+            except subprocess.TimeoutExpired:  # it waits for a process that has ended and is a zombie
                 tracer.kill()
                 tracer.wait()
 
@@ -133,18 +133,18 @@ def _aof(folder: Path) -> Path:
 
 
 def aof_bytes(folder: Path) -> int:
-    """How long the append-only file of a server is by now."""
+    """The present size of the append-only file of a server."""
     return _aof(folder).stat().st_size
 
 
 def tear_tail(folder: Path, lose_bytes: int) -> int:
-    """Cuts the last bytes off the append-only file of a server that is down; how many."""
+    """Cuts the last bytes off the append-only file of a server that is down. Returns `lose_bytes`."""
     size = aof_bytes(folder)
     os.truncate(_aof(folder), size - lose_bytes)
     return lose_bytes
 
 
 def fill_with_zeros(folder: Path, count: int) -> int:
-    """Lengthens the append-only file of a server that is down by so many zeros; how many."""
+    """Appends `count` zeros to the append-only file of a server that is down. Returns `count`."""
     os.truncate(_aof(folder), aof_bytes(folder) + count)
     return count

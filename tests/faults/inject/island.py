@@ -1,7 +1,7 @@
 """A second machine, and the cable to it: network namespaces on one Linux machine.
 
-What runs on the island sees its own loopback, the mainland by way of a switch that can be cut, and the
-oracle by a cable of its own that is never cut: mods and Takaro are no part of a partition of the fleet.
+A process on the island has its own loopback. It reaches the mainland through a switch that can be cut, and
+the oracle through another cable that is never cut, because mods and Takaro are not part of a partition.
 """
 
 import contextlib
@@ -16,11 +16,11 @@ _numbers = itertools.count()
 
 
 class Island:
-    """`with Island() as island:` then `Popen([*island.prefix, ...])`; `cut()` and `join()` at will.
+    """`with Island() as island:`, then `Popen([*island.prefix, ...])`, `cut()` and `join()`.
 
-    `island.address` and `island.mainland` are how the two sides of the fleet know each other, through the
-    switch; `island.mods_at` (on the island) and `island.oracle` (here) are the ends of the other cable.
-    A cut drops packets in silence, as a dead switch does: no reset, no "unreachable".
+    `island.address` and `island.mainland` are the addresses of the two sides at the switch. `island.mods_at`
+    (on the island) and `island.oracle` (here) are the ends of the other cable. `cut()` drops packets
+    silently, as a dead switch does: no reset, no "unreachable".
     """
 
     def __init__(self) -> None:
@@ -34,7 +34,7 @@ class Island:
 
     @property
     def prefix(self) -> tuple[str, ...]:
-        """Stands before the command of what shall run on the island."""
+        """The words before the command of a process that is to run on the island."""
         return "ip", "netns", "exec", self._island
 
     def __enter__(self) -> Self:
@@ -49,7 +49,7 @@ class Island:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for name in (self._island, self._switch):  # their interfaces go with them
+        for name in (self._island, self._switch):  # that deletes their interfaces too
             with contextlib.suppress(NotPermitted):
                 call("ip", "netns", "delete", name)
 

@@ -1,4 +1,4 @@
-"""What a fault asks of the machine it runs on, and in which words a scenario is skipped without it."""
+"""What a fault needs of its machine. If that is missing, the scenario is skipped with the reason."""
 
 import os
 import shutil
@@ -6,11 +6,11 @@ import subprocess
 
 
 class NotPermitted(Exception):
-    """This machine does not let the fault be injected; the text says why and what to do."""
+    """This machine cannot inject the fault; the text says why and what to do."""
 
 
 def need(*commands: str, root: bool = False) -> None:
-    """Raises NotPermitted."""
+    """Checks that these commands are installed, and that we are root if need be. Raises NotPermitted."""
     if missing := [command for command in commands if not shutil.which(command)]:
         raise NotPermitted(f"{', '.join(missing)} not installed: tests/install-packages installs it")
     if root and os.geteuid() != 0:
@@ -18,7 +18,7 @@ def need(*commands: str, root: bool = False) -> None:
 
 
 def call(*command: str) -> None:
-    """Runs a command of the machine. Raises NotPermitted with its words when it refuses."""
+    """Runs a command of the machine. If it fails, raises NotPermitted with its message."""
     done = subprocess.run(command, capture_output=True, text=True, timeout=20)
     if done.returncode:
         raise NotPermitted(f"{' '.join(command[:4])}: {done.stderr.strip() or done.returncode}")

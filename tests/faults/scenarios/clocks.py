@@ -1,4 +1,4 @@
-"""F55: the wall clocks of Redis' host and of uplink's host are set, by days."""
+"""F55: the wall clocks of the hosts of Redis and uplink are set by days."""
 
 import itertools
 from collections.abc import Sequence
@@ -12,13 +12,13 @@ from tests.faults.world import Run, World
 from tests.support.redis_server import RedisServer, binaries
 
 STEP_S = 8 * 86_400.0
-"""More than any event may be old."""
+"""Longer than the maximum age of any event."""
 
 SAID = "Redis' clock was set"
 
 
 class Host(Enum):
-    """Whose clock is set."""
+    """The host whose clock is set."""
 
     REDIS = "Redis"
     UPLINK = "uplink"
@@ -26,7 +26,7 @@ class Host(Enum):
 
 
 class When(Enum):
-    """What is going on meanwhile."""
+    """The situation in which it is set."""
 
     LIVE = "live"
     RESTART = "while uplink is down"
@@ -47,7 +47,7 @@ PLAN = [
 
 
 class Clocked(World):
-    """A world whose uplink has a wall clock of its own."""
+    """A world whose uplink has its own wall clock."""
 
     def __init__(self, run: Run, shape: Shape, store: RedisServer, clocks: dict[Host, WrongClock]) -> None:
         super().__init__(run, shape, store)
@@ -60,7 +60,7 @@ class Clocked(World):
         return self._clocks[Host.UPLINK].prefix if label.startswith("uplink") else ()
 
     def set_clock(self, host: Host) -> None:
-        """By 8 days, forward, back, and to where it was."""
+        """Sets the clock by 8 days forward or back, or corrects it."""
         hosts = list(self._clocks) if host is Host.BOTH else [host]
         ahead_s = 0.0 if self._ahead_s[hosts[0]] else STEP_S * next(self._signs)
         for one in hosts:
@@ -111,7 +111,10 @@ async def clocks_are_set(run: Run) -> None:
                 await world.step(*PLAN[cycle % len(PLAN)])
             said = sum(uplink.log.count(SAID) for uplink in world.uplinks)
             run.note("steps of Redis", world.steps_of_redis)
-            run.must(said == world.steps_of_redis, f"each step is said once, not {said} times")
+            run.must(
+                said == world.steps_of_redis,
+                f"each of {world.steps_of_redis} steps is logged once; there were {said} lines",
+            )
     finally:
         for clock in clocks.values():
             clock.remove()

@@ -1,4 +1,4 @@
-"""F42 to F46: requests, results, and a mod that was away."""
+"""F42 to F46: many requests, lost and odd results, and a mod that was away."""
 
 import asyncio
 import time
@@ -11,7 +11,7 @@ from tests.faults.world import Run
 from tests.support.proxy import Proxy
 
 REQUESTS = 4_000
-"""More than a socket serves before it is replaced (protocol.md T3)."""
+"""More requests than a socket serves before it is replaced (protocol.md T3)."""
 
 QUEUE_EVENTS = 2_000
 REPLY_DELAY_S = 0.3
@@ -30,10 +30,10 @@ async def many_requests(run: Run) -> None:
             failed += [answer.error for answer in answers if answer.error]
         await asyncio.sleep(12.0)  # the old socket is closed when its requests are answered, 10 s at most
         identifies = len(world.takaro.identifies(identity))
-        run.must(not failed, f"no request is lost by a new socket: {failed[:1]}")
-        run.must(2 <= identifies <= 3, f"the socket was replaced once: {identifies} identifies")
+        run.must(not failed, f"the change of sockets loses no request; {failed[:1]}")
+        run.must(2 <= identifies <= 3, f"the socket is replaced once; there were {identifies} identifies")
         sockets = len(world.takaro.sockets())
-        run.must(sockets == 1, f"the old socket is closed: {sockets} are open")
+        run.must(sockets == 1, f"the old socket is closed; {sockets} are open")
         run.note("requests", REQUESTS)
     run.note("longest gap between events, s", round(_longest_gap(world.ledger.arrivals), 2))
 
@@ -48,7 +48,7 @@ async def poll_answer_lost(run: Run) -> None:
             lost += 1
             world.front.reset()
 
-    # The mod gives a request up early: what it holds for lost stays in doubt for shorter.
+    # A mod gives a request up early, so a command that it never got is in doubt for a shorter time.
     async with run.world(Shape(writes=3.0)) as world:
         world.front.on_reply = lose
         fault = world.fault("answers of polls are lost")
@@ -59,13 +59,13 @@ async def poll_answer_lost(run: Run) -> None:
         world.healed(fault)
         await world.recovered(fault)
     run.note("answers lost", lost)
-    run.must(lost, "some answers were lost, or the fault was none")
+    run.must(lost, "some answers were lost (otherwise the fault had no effect)")
 
 
 @scenario(
     "F43-hang-up", "mods hang up while their polls wait for a slow Redis", cycles=20, short=3, recovery_s=3.0
 )
-async def hang_up_in_the_lane(run: Run) -> None:
+async def hang_up_during_a_reply(run: Run) -> None:
     polls = HangUps(run)
     async with run.world(Shape(writes=3.0, proxied=True)) as world:
         redis = world.redis_of["modapi-1"]
@@ -84,11 +84,13 @@ async def hang_up_in_the_lane(run: Run) -> None:
     told = [key for key, request in asked.items() if MAY_HAVE_RUN in (request.error or "") and key not in ran]
     run.note("writes asked for", len(asked))
     run.note("told as delivered that never ran", len(told))
-    run.must(not told, f"no write is lost by a hang-up and told as delivered: {told[:3]}")
+    run.must(
+        not told, f"Takaro never hears that a write was delivered when the mod hung up before: {told[:3]}"
+    )
 
 
 class HangUps:
-    """Ends the connections of all mods while Redis' reply to a poll, with a command in it, is on its way."""
+    """Ends the connections of all mods while Redis' reply to a poll, with a command in it, is under way."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
@@ -96,17 +98,17 @@ class HangUps:
         self._done = asyncio.Event()
 
     async def hang_up(self) -> None:
-        """With the next command."""
+        """Waits until the connections have ended, during the reply with the next command."""
         self._done.clear()
         self._wanted = True
         async with asyncio.timeout(HANG_UP_WITHIN_S):
             await self._done.wait()
 
     def replied(self, front: Proxy, has_command: bool) -> None:
-        """A reply has left Redis, and is late."""
+        """Called when Redis has sent a reply, which the proxy delays."""
         if has_command and self._wanted:
             self._wanted = False
-            # Behind the answers that were written for the replies before, and before this one comes.
+            # After the answers that belong to earlier replies, and before this reply arrives.
             delay_s = self._run.chance.uniform(0.1, 0.7) * REPLY_DELAY_S
             asyncio.get_running_loop().call_later(delay_s, self._hang_up, front)
 
@@ -130,7 +132,7 @@ async def odd_results(run: Run) -> None:
                 await mod.post_result(operation, b'{"ok":true,"result":null}')
         await asyncio.sleep(12.0)
         lost = sum(mod.counters.results_lost for mod in world.mods.values())
-        run.must(not lost, f"every result has its 200: {lost} had not")
+        run.must(not lost, f"every result gets its 200; {lost} did not")
         late = sum(request.error is not None for request in world.ledger.requests.values())
         run.note("writes that Takaro heard an error for", late)
 

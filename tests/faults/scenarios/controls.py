@@ -1,4 +1,4 @@
-"""Negative controls: a safeguard is taken out, and the suite has to notice."""
+"""Negative controls: without one safeguard the suite must turn red."""
 
 from tests.faults.registry import scenario
 from tests.faults.shape import Shape

@@ -1,6 +1,6 @@
 """F47 to F49: sockets end while Takaro waits for answers on them, by a stop, a move, a change or a removal.
 
-Mods need 1 or 4 s to run what they fetched, so that there is always something open.
+Mods need 1 or 4 s to run a command, so that some request is always open.
 """
 
 import asyncio
@@ -45,18 +45,21 @@ async def stops_and_moves(run: Run) -> None:
             await world.recovered(fault)
             before = dict(world.ledger.owner)
             await uplink.start()
-            with suppress(TimeoutError):  # one in 64 times nothing belongs to it
+            with suppress(TimeoutError):  # one time in 64 no instance belongs to it
                 await world.takaro.wait_for(lambda uplink=uplink: world.owned_by(uplink), MOVES_WITHIN_S)
             await _until_settled(world)
             ended["moved"] += sum(world.ledger.owner[slug] != owner for slug, owner in before.items())
         asked = [*world.ledger.requests.values(), *world.ledger.reads]
     unheard = sum(not request.socket_open and invariants.ran_out(request) for request in asked)
-    run.must(not unheard, f"Takaro never asks a socket that is gone while another uplink is there: {unheard}")
+    run.must(
+        not unheard,
+        f"Takaro asks no closed socket while another uplink is connected; {unheard} requests were lost",
+    )
 
 
 async def _until_settled(world: World) -> None:
-    """Waits until nothing has moved for TENURE_S: whoever has just taken an instance over must not be stopped
-    earlier, or a proper move there and back looks like two owners."""
+    """Waits until nothing has moved for TENURE_S. If an uplink is stopped soon after it has taken an instance
+    over, the move there and back looks like two owners."""
     owners, since_s = dict(world.ledger.owner), time.monotonic()
     while time.monotonic() - since_s < invariants.TENURE_S:
         await asyncio.sleep(0.05)
@@ -107,8 +110,8 @@ async def all_stop(run: Run) -> None:
 
 @asynccontextmanager
 async def _world(run: Run) -> AsyncIterator[tuple[World, Counter[str]]]:
-    """A world in which Takaro also reads, and a count of the sockets that are made to end. All answers are
-    judged."""
+    """A world in which Takaro also reads, and a count of the sockets that the scenario ends. Every
+    request must be answered."""
     ended = Counter[str]()
     async with run.world(OPEN) as world:
         for number, mod in enumerate(world.mods.values()):
@@ -142,7 +145,7 @@ def _told(error: str | None) -> str:
 
 
 async def _keep_reading(world: World, slug: str) -> None:
-    """Takaro reads what is known and what is not, beside its writes. Until cancelled."""
+    """Makes Takaro read known and unknown things beside its writes, until cancelled."""
     mod, asking = world.mods[slug], set[asyncio.Task[object]]()
     while True:
         action = mod.chance.choice(
@@ -161,11 +164,11 @@ async def _keep_reading(world: World, slug: str) -> None:
 
 async def _stop(run: Run, uplink: Service) -> None:
     code = await uplink.stop()
-    run.must(code == 0, f"an uplink that is told to stop ends with 0, not {code}")
+    run.must(code == 0, f"a stopped uplink ends with 0; it ended with {code}")
 
 
 def _configure(world: World, change: Callable[[str], str]) -> None:
-    """Changes relay.toml of every service, each time from what it was at first."""
+    """Writes a changed relay.toml for every service. `change` gets the first version each time."""
     for service in world.services:
         config = world.folder / f"{service.label}.toml"
         first = config.with_suffix(".first")

@@ -1,4 +1,4 @@
-"""The whole fleet on one machine: 300 servers over a Cluster, while its members are killed in turn."""
+"""300 servers on one machine with a Cluster, while services and members are killed in turn."""
 
 import asyncio
 import time
@@ -17,7 +17,7 @@ SERVERS = 300
 ALL_WITHIN_S = 30.0
 
 FLEET = Shape(instances=SERVERS, modapis=2, uplinks=3, rate=0.3, writes=0.02, flush_s=1.0, poll_s=2.0)
-"""The cadence of a mod: it flushes each second, polls every two, has an event each few seconds."""
+"""The pace of a real mod: it flushes each second, polls every 2 s, and has an event every few seconds."""
 
 
 @scenario(
@@ -64,7 +64,7 @@ async def _restart_member(world: World, store: RedisCluster, member: RedisServer
 
 @asynccontextmanager
 async def _killed(world: World, name: str, affected: list[str]) -> AsyncIterator[None]:
-    """Each instance has an event at once: its next one by itself may be seconds away."""
+    """Makes each affected instance have an event at once: its next one may be seconds away."""
     fault = world.fault(name, *affected)
     for slug in affected:
         world.mods[slug].happen()

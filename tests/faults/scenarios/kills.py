@@ -1,4 +1,4 @@
-"""The mass of kills: no failure in 300 of them bounds the rate of failures at one in a hundred."""
+"""300 kills without a failure show that fewer than one kill in a hundred fails."""
 
 import asyncio
 

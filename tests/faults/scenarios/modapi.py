@@ -1,4 +1,4 @@
-"""F1 to F3: modapi is killed, stopped and frozen; its answers are lost."""
+"""F1 to F3: modapi is killed, stopped or frozen, or its answers are lost."""
 
 import asyncio
 import time
@@ -54,16 +54,16 @@ async def stop_modapi_with_half_a_body(run: Run) -> None:
             fault, begun_s = world.fault("modapi stopped"), time.monotonic()
             code = await victim.stop()
             slowest_s = max(slowest_s, time.monotonic() - begun_s)
-            run.must(code == 0, f"a modapi that is told to stop ends with 0, not {code}")
+            run.must(code == 0, f"a stopped modapi ends with 0; it ended with {code}")
             run.must(b" 200 " not in await half, "half a body is never accepted")
             await world.recovered(fault)
             await victim.start()
-    run.must(slowest_s <= 8.0, f"a modapi stops within 8 s, not {slowest_s:.1f}")
+    run.must(slowest_s <= 8.0, f"a modapi stops within 8 s; one needed {slowest_s:.1f} s")
     run.note("slowest stop, s", round(slowest_s, 1))
 
 
 MOD_WAITS_S = 5.0
-"""The shortest budget seen (protocol.md M6)."""
+"""The shortest time-out of a mod that was seen (protocol.md M6)."""
 
 
 @scenario(
@@ -103,24 +103,26 @@ async def freeze_one_modapi(run: Run) -> None:
     repeats=0,
 )
 async def lose_answers_to_batches(run: Run) -> None:
-    # Batches of many events: of one event alone a repeat cannot be told from a twin.
+    # Batches of many events: a repeat of a single event looks like a new, equal event.
     shape = Shape(modapis=2, rate=40.0, flush_s=0.5, writes=0.0, mod_waits_s=4.0)
     async with run.world(shape) as world:
         for _ in range(run.cycles):
             await run.pause(0.2, 1.0)
             fault = world.fault("answers lost")
             world.front.drop_replies = True
-            await run.pause(1.6, 2.0)  # a mod waits 1 s for leave to send a long body
+            await run.pause(1.6, 2.0)  # a mod waits 1 s for permission to send a long body
             world.front.drop_replies = False
             world.healed(fault)
             await world.recovered(fault)
         requeued = sum(mod.counters.requeued for mod in world.mods.values())
-        run.must(requeued >= run.cycles, f"{requeued} batches were sent again: too few to say anything")
+        run.must(
+            requeued >= run.cycles, f"at least {run.cycles} batches are sent again; there were {requeued}"
+        )
         run.note("batches sent again", requeued)
 
 
 async def _post_half(world: World, modapi: Service) -> bytes:
-    """What modapi says to an event POST whose second half never comes."""
+    """Sends the first half of a POST of events, and returns the answer of modapi."""
     host, port = world.address_of(modapi)
     reader, writer = await asyncio.open_connection(host, port)
     key = world.mod_key(world.slugs[0])

@@ -1,4 +1,4 @@
-"""F17-zeros: the power fails under the store that `up` brings along."""
+"""F17-zeros: the power fails while the store that `up` starts is writing."""
 
 import asyncio
 import subprocess
@@ -16,7 +16,7 @@ MOST_ZEROS = 1 << 20
 
 
 class EmbeddedServer(RedisServer):
-    """The Valkey of `up`, started as it starts it: with the look at its files before."""
+    """The Valkey of `up`. Like `up`, it checks the files before each start."""
 
     def __init__(self) -> None:
         super().__init__(binaries()["valkey"], port=str(free_port()))
@@ -46,7 +46,7 @@ async def zeros_behind_the_end(run: Run) -> None:
         for _ in range(run.cycles):
             await run.pause(0.2, 0.6)
             proxy = world.redis_of["modapi-1"]
-            # What is written from here on has no answer: it may be torn, and nothing that was accepted is.
+            # No write gets an answer from here on, so no accepted event can be torn off.
             proxy.drop_replies = True
             sound = aof_bytes(store.folder)
             await run.pause(0.2, 0.8)
@@ -59,7 +59,7 @@ async def zeros_behind_the_end(run: Run) -> None:
             zeros += fill_with_zeros(store.folder, torn + run.chance.randrange(1, MOST_ZEROS))
             await asyncio.to_thread(store.start)
             kept = len(list((store.folder / CUT_OFF).glob("*")))
-            run.must(kept > mended, "what is cut off is kept")
+            run.must(kept > mended, "the bytes that are cut off are kept")
             mended = kept
             await world.recovered(fault)
         run.note("zeros behind the file, bytes", zeros)

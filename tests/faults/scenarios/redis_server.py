@@ -1,4 +1,4 @@
-"""F13 to F24, F30, F31: one Redis or Valkey is killed, filled, emptied; its clock and connections fail."""
+"""F13 to F24, F30, F31: one Redis or Valkey is killed, filled or emptied; its clock or connections fail."""
 
 import asyncio
 import contextlib
@@ -23,8 +23,8 @@ from tests.support.relay_process import Service
 
 Post = Callable[[str, bytes], Coroutine[Any, Any, bytes]]
 
-MOD_BUDGET_S = 3.0
-"""A mod's POST is answered well under this (protocol.md M6)."""
+POST_WITHIN_S = 3.0
+"""A mod's POST must be answered well within this time (protocol.md M6)."""
 
 SUPERVISED_S = 0.2
 RETRIED_S = 20.0
@@ -53,7 +53,7 @@ async def _kill_server(run: Run, binary: str) -> None:
             fault = world.fault("Redis killed")
             await world.kill_store()
             await world.recovered(fault)
-        # And with nobody who takes anything off: all that was accepted is in Redis alone.
+        # Without an uplink, all accepted events are in Redis alone.
         await world.uplinks[0].stop()
         faults = []
         for _ in range(run.cycles // 2):
@@ -98,12 +98,12 @@ async def kill_redis_with_everysec(run: Run) -> None:
 
 
 async def _answered_before_written(world: World) -> None:
-    """Waits for a moment at which Redis holds back its writes because a sync is under way, for a while."""
+    """Waits, for a limited time, until Redis holds back its writes because a sync is under way."""
     deadline_s = time.monotonic() + WORST_MOMENT_WITHIN_S
     while time.monotonic() < deadline_s:
         told = world.store.ask("INFO", "persistence")
         if told["aof_pending_bio_fsync"] and told["aof_buffer_length"]:
-            await asyncio.sleep(0.05)  # the answers are out by now
+            await asyncio.sleep(0.05)  # the answers have been sent by now
             return
         await asyncio.sleep(0.001)
 
@@ -130,7 +130,7 @@ async def slow_disk(run: Run) -> None:
                 world.healed(fault)
                 run.must(await world.recovered(fault), f"events flow again after syncs of {delay_s} s")
                 run.note(f"longest POST with syncs of {delay_s:g} s", f"{max(took):.2f} s")
-                run.must(max(took) < MOD_BUDGET_S + 0.5, "a mod's POST is answered within its budget")
+                run.must(max(took) < POST_WITHIN_S + 0.5, "a mod's POST is answered in time")
                 took.clear()
             fault = world.fault("a sync fails")
             with failing_sync(world.store.pid):
@@ -143,7 +143,7 @@ async def slow_disk(run: Run) -> None:
 
 
 def _time_posts(world: World) -> list[float]:
-    """Seconds that mods wait for their events to be taken, from now on."""
+    """Measures from now on how long (s) mods wait for the answers to their events."""
     took: list[float] = []
 
     def timed(post: Post) -> Post:
@@ -217,7 +217,7 @@ async def torn_tail(run: Run) -> None:
         for _ in range(run.cycles):
             await run.pause(0.2, 0.6)
             proxy = world.redis_of["modapi-1"]
-            # What is written from here on has no answer: it may be torn, and nothing that was accepted is.
+            # No write gets an answer from here on, so no accepted event can be torn off.
             proxy.drop_replies = True
             sound = aof_bytes(world.store.folder)
             await run.pause(0.2, 0.8)
@@ -235,7 +235,7 @@ async def torn_tail(run: Run) -> None:
 
 @scenario("F18", "Redis at maxmemory: appends wait, what is owned drains it", cycles=2, recovery_s=20.0)
 async def full_memory(run: Run) -> None:
-    # Recovery counts to the first event behind those that waited; those of one player leave with gaps.
+    # Recovery ends with the first event behind those that waited, and events of one player leave with gaps.
     async with run.world(Shape(rate=20)) as world:
         for _ in range(run.cycles):
             identified, before = len(world.ledger.identifies), _requeued(world)
@@ -243,13 +243,16 @@ async def full_memory(run: Run) -> None:
             world.store.ask("CONFIG", "SET", "maxmemory", "1mb")
             await run.pause(7, 8)  # longer than a lease
             run.must(_requeued(world) > before, "appends are refused when memory is full")
-            run.must(not world.ledger.lost, "what waits is delivered though memory is full")
+            run.must(not world.ledger.lost, "waiting events are delivered while memory is full")
             world.store.ask("CONFIG", "SET", "maxmemory", "0")
             world.healed(fault)
             await world.recovered(fault)
-            run.must(len(world.ledger.identifies) == identified, "links outlive a full memory")
+            run.must(
+                len(world.ledger.identifies) == identified,
+                "the sockets to Takaro are kept while memory is full",
+            )
 
-            # Filled by the relay itself; then nothing is done but that uplink comes back.
+            # The relay fills the memory itself. Then only uplink is started, and nothing else is done.
             await world.uplinks[0].stop()
             used = int(world.store.ask("INFO", "memory")["used_memory"])
             world.store.ask("CONFIG", "SET", "maxmemory", str(used + (1 << 19)))
@@ -290,14 +293,15 @@ async def wrong_settings(run: Run) -> None:
         for service in world.services:
             reason = await _until_unready(service)
             run.must(
-                "appendfsync" in reason, f"{service.label} says that appendfsync changed: {reason[:200]!r}"
+                "appendfsync" in reason,
+                f"/readyz of {service.label} names appendfsync; it says {reason[:200]!r}",
             )
         accepted = len(world.ledger.accepted)
         await run.pause(2, 3)
-        run.must(len(world.ledger.accepted) == accepted, "nothing is accepted by a Redis that may lose it")
+        run.must(len(world.ledger.accepted) == accepted, "no event is accepted while Redis may lose it")
         world.store.ask("CONFIG", "SET", "appendfsync", "always")
         world.healed(fault)
-        run.must(await world.recovered(fault), "a mended setting is noticed")
+        run.must(await world.recovered(fault), "events are accepted again after the setting is corrected")
 
 
 async def _refused_at_start(
@@ -311,7 +315,7 @@ async def _refused_at_start(
         await service.begin()
         reason = await _until_unready(service)
         words = reason + service.log[said:]
-        run.must(name in words, f"{service.label} names {name} when it refuses: {words[-300:]!r}")
+        run.must(name in words, f"{service.label} names {name} when it refuses; it says {words[-300:]!r}")
     world.store.ask(*mend)
     for service in world.services:
         if not service.running:
@@ -322,7 +326,7 @@ async def _refused_at_start(
 
 
 async def _until_unready(service: Service, within_s: float = 20.0) -> str:
-    """The reason that /readyz gives, "" when the process ended or stays ready."""
+    """The reason that /readyz gives; "" if the process ended or stays ready."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(within_s), httpx.AsyncClient(verify=False) as client:
             while service.running:
@@ -359,7 +363,7 @@ async def lost_replies(run: Run) -> None:
                 proxy.drop_replies = True
             await run.pause(0.1, 2.5)
             for proxy in proxies:
-                proxy.reset()  # else later replies would be taken for the lost ones
+                proxy.reset()  # otherwise later replies would be taken for the lost ones
                 proxy.drop_replies = False
             world.healed(fault)
             await world.recovered(fault)
@@ -408,9 +412,10 @@ async def slow_redis(run: Run) -> None:
             proxy.jitter = lambda: 0.0
         world.healed(fault)
         await world.recovered(fault)
-        run.must(len(world.ledger.identifies) == identified, "leases and sockets are kept")
+        run.must(len(world.ledger.identifies) == identified, "the sockets to Takaro are kept")
         run.must(
-            max(took) < MOD_BUDGET_S + 0.5, f"a mod's POST is answered within its budget: {max(took):.2f} s"
+            max(took) < POST_WITHIN_S + 0.5,
+            f"a mod's POST is answered in time; the longest took {max(took):.2f} s",
         )
 
 
@@ -426,7 +431,7 @@ async def flushed_scripts(run: Run) -> None:
             flushes += 1
             await run.pause(0.0, 0.02)
         run.note("flushes", flushes)
-        run.must(_requeued(world) == before, "no mod notices that scripts are flushed")
+        run.must(_requeued(world) == before, "no mod has to repeat a batch because scripts are flushed")
 
 
 @scenario("F31", "FLUSHALL: Redis is emptied", cycles=3, recovery_s=10.0)
@@ -434,7 +439,7 @@ async def flushed(run: Run) -> None:
     async with run.world(Shape(instances=3)) as world:
         for _ in range(run.cycles):
             await run.pause(0.5, 1.0)
-            # What waits in Redis would be lost with it, and rightly: let nothing wait.
+            # FLUSHALL deletes waiting events: none may wait.
             world.front.passing.clear()
             with contextlib.suppress(TimeoutError):
                 await world.takaro.wait_for(lambda: not world.ledger.lost, RETRIED_S)
@@ -450,8 +455,10 @@ async def flushed(run: Run) -> None:
 
             with contextlib.suppress(TimeoutError):  # uplinks look each second
                 await until(heard, SAID_WITHIN_S)
-            run.must(heard(), "somebody says loudly that Redis was emptied")
-        run.must(all(service.starts == 1 and service.running for service in world.services), "nobody crashes")
+            run.must(heard(), "a service logs an error that Redis was emptied")
+        run.must(
+            all(service.starts == 1 and service.running for service in world.services), "no service crashes"
+        )
 
 
 @scenario(
@@ -487,7 +494,7 @@ async def wrong_clock(run: Run) -> None:
 
 
 async def _take_over_from_the_dead(world: World, lengthen: Callable[[str], object]) -> None:
-    """An uplink dies, and its leases last longer than they should."""
+    """Kills an uplink whose leases then last longer than they should."""
     victim = next(uplink for uplink in world.uplinks if world.owned_by(uplink))
     fault = world.fault("uplink killed, its leases last", *(owned := world.owned_by(victim)))
     await world.kill(victim)

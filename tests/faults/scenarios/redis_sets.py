@@ -1,4 +1,4 @@
-"""F25 to F29: Sentinel sets and Clusters lose their primaries, are cut in two, are moved while they run."""
+"""F25 to F29: Sentinel sets and Clusters lose their primaries, are cut in two, or move slots."""
 
 import asyncio
 import contextlib
@@ -60,7 +60,7 @@ class SplitWorld(World):
         self._island = island
         self._minority = minority
         self._gate: Proxy | None = None
-        """By which the island reaches Takaro: it is no part of the partition."""
+        """The way from the island to Takaro, which the partition does not cut."""
 
     async def add(self, name: str, label: str) -> Service:
         if self._gate is None:
@@ -102,7 +102,7 @@ async def _split_world(
     recovery_s=20.0,
 )
 async def partition(run: Run) -> None:
-    """Every second POST goes to the blind side, which takes 2.5 s to refuse it: that is in the recovery."""
+    """Every second POST goes to the minority, which needs 2.5 s to refuse it. The recovery includes that."""
     shape = Shape(modapis=2, uplinks=2, instances=6)
     async with _split_world(run, shape, ("modapi-2", "uplink-2")) as (world, island):
         for _ in range(run.cycles):
@@ -114,11 +114,11 @@ async def partition(run: Run) -> None:
             await asyncio.sleep(PARTITION_S)
             refused = await _refusals(world.modapis[1]) - refused
             run.note("503s of the minority", int(refused))
-            run.must(refused > 0, "the minority refuses what it cannot replicate")
-            # Not all of them: mods whose POSTs happen to go to the blind side wait for the end of it.
+            run.must(refused > 0, "the minority refuses events that it cannot replicate")
+            # Not all of them: mods whose POSTs go to the minority wait until the partition ends.
             newest = world.ledger.newest
-            went_on = any(newest[slug] > number for slug, number in fault.affected.items())
-            run.must(went_on, "the majority goes on during the partition")
+            delivered = any(newest[slug] > number for slug, number in fault.affected.items())
+            run.must(delivered, "the majority delivers events during the partition")
             fault = world.fault("joined again")
             island.join()
             await world.recovered(fault)
@@ -126,7 +126,7 @@ async def partition(run: Run) -> None:
 
 
 async def _to_the_island(world: SplitWorld) -> None:
-    """The primary is the member on the island."""
+    """Makes the member on the island the primary."""
     home = world.servers.members[0]
 
     def move() -> None:
@@ -192,7 +192,7 @@ async def _kill_slots_primary(run: Run, binary: str) -> None:
             fault = world.fault("primary killed", *slugs_on(world, store, primary))
             await _kill(world, primary)
             await asyncio.to_thread(store.wait_for_another_primary, primary, slot)
-            # The new primary accepts nothing before it has a replica: the old one comes back as that.
+            # The new primary accepts nothing before it has a replica, which the old one becomes.
             await asyncio.to_thread(primary.start)
             await world.recovered(fault)
             await asyncio.to_thread(store.heal)
@@ -252,7 +252,7 @@ async def stale_replica(run: Run) -> None:
                 replica.pause()
             sleeper = world.uplinks[cycle % 2]
             os.kill(sleeper.pid, signal.SIGSTOP)
-            await asyncio.sleep(7)  # its leases run out, the other uplink takes what it had
+            await asyncio.sleep(7)  # its leases end, and the other uplink takes its instances
             await _kill(world, primary)
             for replica in replicas:
                 replica.resume()

@@ -1,4 +1,4 @@
-"""F32 to F41, F56, F57: Takaro misbehaves, or has to be spared."""
+"""F32 to F41, F56, F57: faults of Takaro, and load that it must not get."""
 
 import asyncio
 import contextlib
@@ -16,7 +16,7 @@ from tests.faults.shape import Shape
 from tests.faults.world import REGISTRATION_TOKEN, Run, World
 
 REPORTED = "identity token? Stop it"
-"""In the warning of an uplink that finds itself usurped."""
+"""Part of the warning of an uplink when another client has identified with its identity."""
 
 
 @scenario("F32", "Takaro accepts and closes at once", cycles=2, short=1, recovery_s=65.0)
@@ -26,11 +26,11 @@ async def accept_then_close(run: Run) -> None:
             fault = world.fault("accepts and closes")
             world.takaro.faults.kill_early = True
             world.takaro.drop_connections()
-            await asyncio.sleep(6.0)  # the first tries come quickly
+            await asyncio.sleep(6.0)  # the first attempts follow each other quickly
             before, begun_s = world.takaro.connections, time.monotonic()
             await run.pause(8.0, 10.0)
             rate = (world.takaro.connections - before) / (time.monotonic() - begun_s) / len(world.slugs)
-            run.must(rate <= 1.0, f"an instance dials once a second at most, not {rate:.1f} times")
+            run.must(rate <= 1.0, f"an instance dials at most once a second; it dialled {rate:.1f} times")
             run.note("dials a second and instance", round(rate, 2))
             world.takaro.faults.kill_early = False
             world.healed(fault)
@@ -51,7 +51,7 @@ async def takaro_away(run: Run) -> None:
         seconds = Counter(int(at.at_s - back_s) for at in world.ledger.identifies if at.at_s > back_s)
         most = max(seconds.values(), default=0)
         run.note("most identifies in a second", f"{most} of 60")
-        run.must(most <= 12, f"reconnects are spread, not {most} of 60 in one second")
+        run.must(most <= 12, f"reconnects are spread; {most} of 60 came in one second")
 
 
 @scenario("F34", "Takaro stops reading for 20 s", cycles=2, recovery_s=20.0)
@@ -66,7 +66,9 @@ async def stop_reading(run: Run) -> None:
                 await asyncio.sleep(0.05)
             run.note("noticed after, s", round(time.monotonic() - begun_s, 1))
             await asyncio.sleep(max(0.0, begun_s + 20.0 - time.monotonic()))
-            run.must(world.takaro.connections > dialled, "a Takaro that reads no more is noticed in 20 s")
+            run.must(
+                world.takaro.connections > dialled, "uplink notices within 20 s that Takaro no longer reads"
+            )
             world.takaro.faults.resume_reading()
             world.healed(fault)
             await world.recovered(fault, 60.0)
@@ -80,7 +82,7 @@ async def black_hole(run: Run) -> None:
             fault = world.fault("black hole")
             way.passing.clear()
             await asyncio.sleep(20.0)
-            way.reset()  # what was on its way is gone with the path
+            way.reset()  # what was under way is lost with the path
             way.passing.set()
             world.healed(fault)
             await world.recovered(fault, 60.0)
@@ -90,7 +92,7 @@ async def black_hole(run: Run) -> None:
     "F36", "Takaro drops the socket after an event, before its pong", cycles=8, short=4, recovery_s=65.0
 )
 async def drop_before_the_pong(run: Run) -> None:
-    """A socket that is lost again before it stood for 30 s is dialled ever later, up to a minute."""
+    """If a socket is lost within 30 s, the delay before the next dial grows, up to a minute."""
     async with run.world(Shape(instances=2, rate=50.0)) as world:
         for _ in range(run.cycles):
             await run.pause(0.3, 1.0)
@@ -108,7 +110,10 @@ async def drop_before_the_pong(run: Run) -> None:
             world.takaro.on_event = drop
             await dropped
             await world.recovered(fault)
-    run.must(run.outcome.repeated or run.cycles < 10, "some events are repeated, or the fault was none")
+    run.must(
+        run.outcome.repeated or run.cycles < 10,
+        "some events were repeated (otherwise the fault had no effect)",
+    )
 
 
 @scenario(
@@ -128,7 +133,7 @@ async def emitter_gap(run: Run) -> None:
                 await asyncio.sleep(0.2)
                 world.takaro.faults_of(identity).internal_errors(0)
             await world.recovered(fault)
-    run.must(world.ledger.refused, "Takaro refused some events, or the fault was none")
+    run.must(world.ledger.refused, "Takaro refused some events (otherwise the fault had no effect)")
 
 
 @scenario("F38", "a poisoned event in a full window", cycles=15, short=3, recovery_s=3.0, repeats=0)
@@ -142,7 +147,7 @@ async def poison(run: Run) -> None:
             await world.recovered(fault)
     run.must(
         len(world.ledger.refused) == run.cycles,
-        f"each poisoned event is refused once: {len(world.ledger.refused)} for {run.cycles}",
+        f"each of {run.cycles} poisoned events is refused once; {len(world.ledger.refused)} refusals came",
     )
 
 
@@ -156,7 +161,7 @@ async def error_after_the_pong(run: Run) -> None:
             fault = world.fault("late errors", slug)
             world.takaro.faults_of(world.identity(slug)).internal_errors()
             await world.recovered(fault)
-    run.must(world.ledger.refused, "Takaro refused some events, or the fault was none")
+    run.must(world.ledger.refused, "Takaro refused some events (otherwise the fault had no effect)")
 
 
 @scenario("F40", "Takaro refuses one identity: for a while, and for good", cycles=1)
@@ -173,20 +178,25 @@ async def refused_identity(run: Run) -> None:
             while time.monotonic() - begun_s < seconds:
                 fault = world.fault("refused identity", *others)
                 asked_s = time.monotonic()
-                run.must(await world.recovered(fault), "an instance that is refused costs the others nothing")
+                run.must(await world.recovered(fault), "the other instances are served while one is refused")
                 slowest_s = max(slowest_s, time.monotonic() - asked_s)
                 await asyncio.sleep(0.5)
             attempts = world.takaro.connections - dialled
-            run.must(attempts <= seconds, f"no tight loop: {attempts} attempts in {seconds:.0f} s")
+            run.must(
+                attempts <= seconds, f"at most one attempt a second; there were {attempts} in {seconds:.0f} s"
+            )
             run.note(f"attempts in {seconds:.0f} s", attempts)
             run.note("slowest of the others, s", round(slowest_s, 2))
-            run.must(slowest_s < 2.0, f"the others go on meanwhile, within {slowest_s:.1f} s")
+            run.must(
+                slowest_s < 2.0,
+                f"the other instances need less than 2 s meanwhile; one needed {slowest_s:.1f} s",
+            )
             refusing.accept_identify()
-            if text:  # the operator mends the token and starts anew
+            if text:  # the operator corrects the token and restarts
                 await world.uplinks[0].stop()
                 await world.uplinks[0].start()
             fault = world.fault("accepted again", slug)
-            run.must(await world.recovered(fault, 90.0), "an instance that was refused comes back")
+            run.must(await world.recovered(fault, 90.0), "an instance that was refused is served again")
 
 
 @scenario("F41", "an old bridge identifies with the same identity", within_s=900.0, repeats=0)
@@ -195,21 +205,21 @@ async def outside_client(run: Run) -> None:
     async with run.world(shape) as world:
         slug = world.slugs[0]
         before = len(_identifies(world, slug))
-        await asyncio.sleep(15.0)  # the rightful client has had a sync
+        await asyncio.sleep(15.0)  # by now Takaro has asked our socket once
         bridge = asyncio.create_task(_old_bridge(world, slug))
         begun_s = time.monotonic()
         while REPORTED not in world.uplinks[0].log and time.monotonic() - begun_s < 400.0:
             await asyncio.sleep(1.0)
         run.note("reported after, s", round(time.monotonic() - begun_s))
         await asyncio.sleep(60.0)
-        run.must(not bridge.done(), "the old bridge was there all the time, or the fault was none")
+        run.must(not bridge.done(), "the old bridge stayed connected (otherwise the fault had no effect)")
         bridge.cancel()
         await asyncio.gather(bridge, return_exceptions=True)
-        run.must(world.uplinks[0].log.count(REPORTED) == 1, "the outside client is reported once")
+        run.must(world.uplinks[0].log.count(REPORTED) == 1, "the other client is reported once")
         identifies = len(_identifies(world, slug)) - before
         run.note("identifies of ours meanwhile", identifies)
-        run.must(identifies <= 2, f"nobody fights: {identifies} identifies")
-        await world.uplinks[0].stop()  # with the bridge gone, the operator need not wait an hour
+        run.must(identifies <= 2, f"uplink does not fight for the identity; it identified {identifies} times")
+        await world.uplinks[0].stop()  # without the bridge, the operator need not wait an hour
         await world.uplinks[0].start()
 
 
@@ -217,7 +227,8 @@ async def outside_client(run: Run) -> None:
     "F56", "six players write 50 chat lines each in 0.4 s, one after the other", cycles=20, short=5, repeats=0
 )
 async def bursts_of_chat(run: Run) -> None:
-    """125 lines a second, and 20 a second of each player: no line expires, no other player waits for it."""
+    """125 lines a second are written, and 20 a second of each player may be sent: no line expires, and no
+    other player waits."""
     async with run.world(Shape(instances=2, rate=5.0)) as world:
         mod = world.mods[world.slugs[0]]
         for _ in range(run.cycles):
@@ -232,9 +243,9 @@ async def bursts_of_chat(run: Run) -> None:
 
 @scenario("F57", "internal errors come after the second of two pongs", cycles=20, short=3, recovery_s=65.0)
 async def error_after_two_pongs(run: Run) -> None:
-    """They were never seen to (protocol.md T7). A Takaro that is near and under load might.
+    """Takaro was never seen to do this (protocol.md T7). It might, near to us and under load.
 
-    A socket that is disowned again before it stood for 30 s is identified ever later, up to a minute.
+    If a socket is disowned again within 30 s, the delay before the next identify grows, up to a minute.
     """
     async with run.world(Shape(instances=2, rate=60.0)) as world:
         world.takaro.faults.pongs_overtake = True
@@ -245,11 +256,11 @@ async def error_after_two_pongs(run: Run) -> None:
             fault = world.fault("late internal errors", slug)
             world.takaro.faults_of(world.identity(slug)).internal_errors()
             await world.recovered(fault)
-    run.must(world.ledger.refused, "Takaro refused some events, or the fault was none")
+    run.must(world.ledger.refused, "Takaro refused some events (otherwise the fault had no effect)")
 
 
 def _identifies(world: World, slug: str) -> list[float]:
-    """Those of our own uplinks."""
+    """The times at which our own uplinks identified the instance."""
     return [
         one.at_s
         for one in world.ledger.identifies
@@ -258,7 +269,7 @@ def _identifies(world: World, slug: str) -> list[float]:
 
 
 async def _old_bridge(world: World, slug: str) -> None:
-    """Identifies last whenever it finds that we did; hears all requests and answers none."""
+    """Identifies again after each identify of ours, so that Takaro asks it. It answers no request."""
     async with connect(f"{world.takaro.url}bridge", compression=None, proxy=None) as socket:
         ours = -1
         while True:

@@ -1,4 +1,4 @@
-"""F4 to F12: uplinks are killed, stopped, frozen, added and taken away."""
+"""F4 to F12: uplinks are killed, stopped, frozen, added or removed."""
 
 import asyncio
 import time
@@ -53,7 +53,7 @@ async def stop_one_uplink(run: Run) -> None:
             victim = _an_owner(world)
             fault = world.fault("uplink stopped", *world.owned_by(victim))
             code = await victim.stop()
-            run.must(code == 0, f"an uplink that is told to stop ends with 0, not {code}")
+            run.must(code == 0, f"a stopped uplink ends with 0; it ended with {code}")
             await world.recovered(fault)
             await victim.start()
 
@@ -86,7 +86,7 @@ async def freeze_within_the_lease(run: Run) -> None:
             world.healed(fault)
             await world.recovered(fault)
             moved += len(set(owned) - set(world.owned_by(victim)))
-    run.must(moved == 0, f"nothing moves when an uplink stands still for 2 s, {moved} did")
+    run.must(moved == 0, f"no instance moves when an uplink stands still for 2 s; {moved} did")
 
 
 @scenario("F9", "kill an uplink between the receipt and the ack", cycles=10, short=2, recovery_s=7.0)
@@ -103,7 +103,7 @@ async def kill_before_the_ack(run: Run) -> None:
 
 @scenario("F10", "kill an uplink between reading and sending", cycles=6, recovery_s=7.0, repeats=0)
 async def kill_before_the_send(run: Run) -> None:
-    # So slow that nothing is under way when the next event is read.
+    # At this slow rate no event is under way when the next one is read.
     async with run.world(Shape(instances=1, uplinks=2, proxied=True, rate=1.5)) as world:
         for _ in range(run.cycles):
             await run.pause(0.5, 2.0)
@@ -139,7 +139,7 @@ async def scale_out_and_in(run: Run) -> None:
                 await world.uplinks[count - 1].start()
                 begun_s = time.monotonic()
                 shared = await _until_shared(world, count)
-                run.must(shared, f"{count} uplinks share 40 instances: {_shares(world)}")
+                run.must(shared, f"{count} uplinks share 40 instances; they have {_shares(world)}")
                 run.note(f"moved to uplink {count}", _moved(before, world))
                 run.note(f"shared by {count} in, s", round(time.monotonic() - begun_s, 1))
             for count in range(4, 1, -1):
@@ -150,7 +150,7 @@ async def scale_out_and_in(run: Run) -> None:
 
 
 async def _until_shared(world: World, count: int) -> bool:
-    """Each of `count` uplinks has something, and nothing has moved for 5 s."""
+    """Waits until each of `count` uplinks has an instance and none has moved for 5 s. False: too late."""
     end_s = time.monotonic() + MOVES_WITHIN_S
     owners, since_s = dict(world.ledger.owner), time.monotonic()
     while time.monotonic() < end_s:
@@ -171,5 +171,5 @@ def _moved(before: dict[str, str], world: World) -> int:
 
 
 def _an_owner(world: World) -> Service:
-    """An uplink that has instances, by the dice."""
+    """A random uplink that has instances."""
     return world.run.chance.choice([uplink for uplink in world.uplinks if world.owned_by(uplink)])
