@@ -4,7 +4,7 @@ API, of all commands, metrics and settings, the dashboards; and the version wher
 
 from pathlib import Path
 
-from docs import api, commands, dashboards, metrics, repeated, settings
+from docs import api, commands, dashboards, egg, metrics, repeated, settings
 from services.modapi.dialect.events import EVENT_MAPPERS
 from services.modapi.dialect.flatten import FLATTENERS
 from services.modapi.dialect.results import RESULT_MAPPERS
@@ -76,5 +76,6 @@ if __name__ == "__main__":
     metrics.PAGE.write_text(metrics.page())
     settings.PAGE.write_text(settings.page())
     dashboards.write()
+    egg.PAGE.write_text(egg.page())
     for path, text in repeated.files().items():
         path.write_text(text)

@@ -63,6 +63,8 @@ def make_root(folder: Path, suite: str) -> Path:
     root = folder / "root"
     print(f"{suite}: debootstrap", flush=True)
     run("debootstrap", "--variant=minbase", f"--include={PACKAGES}", suite, root, mirror(), LIKE_SID)
+    # An installer writes it. Without it, `localhost` is asked of a name server.
+    (root / "etc/hosts").write_text("127.0.0.1\tlocalhost\n::1\tlocalhost\n")
     if certificates := os.environ.get("PIP_CERT"):  # how this machine reaches the index of packages
         shutil.copy(certificates, root / "usr/local/share/certificates.crt")
         (root / "etc/pip.conf").write_text("[global]\ncert = /usr/local/share/certificates.crt\n")

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -13,9 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from docs.egg import STARTED
 from services.sim.ports import free_port
 from tests.deploy.compose import ROOT
 from tests.deploy.engine import IMAGE, NoEngine, Project, engine, project
+from tests.deploy.test_egg import EGG, install
 
 pytestmark = [pytest.mark.compose, pytest.mark.timeout(600)]
 
@@ -25,6 +28,9 @@ RELAY = ["redis", "modapi", "uplink"]
 README = (ROOT / "deploy" / "README.md").read_text()
 UPGRADE = ["docker compose build", "docker compose stop uplink && docker compose up --detach"]
 WITHIN_S = 60.0
+DROPPED_BY_WINGS = (
+    "setpcap mknod audit_write net_raw dac_override fowner fsetid net_bind_service sys_chroot setfcap".split()
+)
 
 
 @pytest.fixture(scope="module")
@@ -212,6 +218,30 @@ def test_a_copy_of_redis_brings_back_what_waited_for_takaro(relay: Project, mod:
     relay.compose("up", "--detach")
     relay.compose("--profile", "demo", "up", "--detach", "--no-deps", "demo-takaro")
     until(lambda: set(range(first, mod.accepted + 1)) <= delivered(relay), relay)
+
+
+def test_an_egg_runs_with_the_rights_that_wings_gives(relay: Project, tmp_path: Path) -> None:
+    """environment/docker/container.go of Wings: no rights, nothing to write to but its volume and /tmp."""
+    image = "dayz-relay:wings-test"
+    folder = str(relay.folder / "deploy" / "pterodactyl")
+    relay.engine.docker("build", "--network=none", "--build-arg", f"IMAGE={IMAGE}", "--tag", image, folder)
+    install(tmp_path, SERVER_IP="127.0.0.1", SERVER_PORT="8099")
+    for path in (tmp_path, *tmp_path.rglob("*")):
+        os.chown(path, 988, 988)
+    limits = ["--user", "988:988", "--read-only", "--security-opt", "no-new-privileges", "--network", "none"]
+    limits += [word for name in DROPPED_BY_WINGS for word in ("--cap-drop", name)]
+    places = ["--tmpfs", "/tmp:rw,exec,nosuid,size=100M", "--volume", f"{tmp_path}:/home/container"]
+    given = {"STARTUP": EGG["startup"], "SERVER_PORT": "8099", "TAKARO_SERVER_NAME": NAME}
+    environ = [word for item in given.items() for word in ("--env", "=".join(item))]
+    server = relay.engine.docker("run", "--detach", "--tty", *limits, *places, *environ, image).strip()
+    try:
+        until(lambda: STARTED in relay.engine.docker("logs", server), relay)
+        relay.engine.docker("kill", "--signal", EGG["config"]["stop"].removeprefix("^"), server)
+        assert relay.engine.docker("wait", server).strip() == "0"
+        assert {path.stat().st_uid for path in tmp_path.rglob("*")} == {988}
+    finally:
+        relay.engine.docker("rm", "--force", server, check=False)
+        relay.engine.docker("image", "rm", "--force", image, check=False)
 
 
 @pytest.mark.parametrize("wrong", ["9088", "127.0.0.1:9088"])

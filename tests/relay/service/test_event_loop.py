@@ -61,9 +61,11 @@ def test_a_name_leads_to_whoever_listens_at_one_of_its_addresses() -> None:
     async def connect(loop: Loop) -> None:
         server = await loop.create_server(asyncio.Protocol, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
-        transport, _ = await loop.create_connection(asyncio.Protocol, "localhost", port)
+        try:
+            transport, _ = await loop.create_connection(asyncio.Protocol, "localhost", port)
+        finally:
+            server.close()
         transport.close()
-        server.close()
         with pytest.raises(Unreachable, match="nobody listens on localhost"):
             await dial(Endpoint("localhost", port), Login())
 
