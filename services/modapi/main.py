@@ -7,6 +7,7 @@ import os
 from functools import partial
 from pathlib import Path
 
+from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from services.modapi.admin.api import add_api
@@ -21,7 +22,8 @@ from services.relay.service import lifecycle, under_up
 from services.relay.service.http.addresses import host_and_port, networks
 from services.relay.service.http.admin_ports import note
 from services.relay.service.http.connection_limits import ConnectionLimits
-from services.relay.service.http.listener import Listener, admin_app
+from services.relay.service.http.health import add_health
+from services.relay.service.http.listener import Listener
 from services.relay.service.http.ports import bind
 from services.relay.service.http.tls import certificate_of
 from services.relay.service.logs import hide
@@ -59,7 +61,9 @@ async def serve(settings: Settings, config: Path | None = None) -> None:
             settings.limits,
             complete=directory.complete.is_set,
         )
-        pages = admin_app(
+        pages = FastAPI(openapi_url=None)
+        add_health(
+            pages,
             metrics.service.text,
             lambda: lifecycle.not_ready(store),
             lambda: {**lifecycle.about(store), **directory.about()},

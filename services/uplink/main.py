@@ -6,11 +6,13 @@ from functools import partial
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
+from starlette.applications import Starlette
 
 from services.relay.instances.directory import Directory, instances
 from services.relay.service import lifecycle
 from services.relay.service.http.admin_ports import note
-from services.relay.service.http.listener import Listener, admin_app
+from services.relay.service.http.health import add_health
+from services.relay.service.http.listener import Listener
 from services.relay.service.http.ports import bind
 from services.relay.service.settings import Settings
 from services.uplink.connection.identify_turns import IdentifyTurns
@@ -51,7 +53,9 @@ async def serve(settings: Settings, config: Path | None = None) -> None:
             settings.alerts, store, fleet.sightings, metrics.count_alert, metrics.service.faults
         )
         keep_running = partial(metrics.service.faults.keep_running, logger)
-        pages = admin_app(
+        pages = Starlette()
+        add_health(
+            pages,
             metrics.service.text,
             lambda: lifecycle.not_ready(store),
             lambda: {"uplink": context.uplink, **lifecycle.about(store), **directory.about()},

@@ -20,7 +20,7 @@ from services.relay.instances.overview import InstanceView, overview
 from services.relay.instances.records import InstanceUpdate
 from services.relay.instances.registry import Issued
 from services.relay.protocol.errors import InstanceConflict, NoSuchInstance, StoreError
-from services.relay.service.http.listener import no_such_call
+from services.relay.service.http.health import no_such_call
 from services.relay.service.logs import clean
 from services.relay.service.settings import Instance
 from services.relay.service.settings_values import DisplayName, Slug, Token

@@ -4,14 +4,10 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Iterator
 from functools import partial
 
 import uvicorn
-from fastapi import FastAPI, Request, Response
-from fastapi.responses import JSONResponse
-from prometheus_client import CONTENT_TYPE_LATEST
-from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 from services.relay.protocol.limits import Limits
@@ -123,39 +119,3 @@ class Listener(uvicorn.Server):
             connection.close()
         finally:
             self._limits.leave(address)
-
-
-def admin_app(
-    metrics: Callable[[], Awaitable[bytes]],
-    not_ready: Callable[[], Awaitable[str]],
-    about: Callable[[], Mapping[str, str | list[str]]] = dict,
-) -> FastAPI:
-    """The application with `/livez`, `/readyz` and `/metrics`. `metrics` gives the text of the last one,
-    `not_ready` the reason why the service is not ready, or "", `about` more fields of `/readyz`."""
-    app = FastAPI(openapi_url=None)
-
-    @app.api_route("/livez", methods=["GET", "HEAD"])
-    async def livez() -> dict[str, bool]:
-        return {"ok": True}
-
-    @app.api_route("/readyz", methods=["GET", "HEAD"])
-    async def readyz(response: Response) -> dict[str, bool | str | list[str]]:
-        reason = await not_ready()
-        if not reason:
-            return {"ok": True, **about()}
-        response.status_code = 503
-        return {"ok": False, "reason": reason, **about()}
-
-    @app.api_route("/metrics", methods=["GET", "HEAD"])
-    async def shown() -> Response:
-        return Response(await metrics(), media_type=CONTENT_TYPE_LATEST)
-
-    # Also for the mounted applications: no mount takes a path with a line break in it.
-    app.add_exception_handler(HTTPException, no_such_call)
-    return app
-
-
-async def no_such_call(_: Request, error: Exception) -> JSONResponse:
-    """The answer to a call that does not exist, in the form of the API."""
-    assert isinstance(error, HTTPException)
-    return JSONResponse({"error": error.detail}, error.status_code, error.headers)

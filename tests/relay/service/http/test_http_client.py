@@ -86,8 +86,14 @@ async def test_no_url_is_logged(peer: Peer, caplog: pytest.LogCaptureFixture) ->
     assert [record for record in caplog.records if "secret" in record.getMessage()] == []
 
 
-def test_the_command_line_starts_without_httpx() -> None:
-    modules = "services.cli.main, services.agent.main, services.uplink.main"
-    code = f"import sys, {modules}; print('httpx' in sys.modules)"
+@pytest.mark.parametrize(
+    ("modules", "kept_out"),
+    [
+        ("services.cli.main, services.agent.main", "httpx"),
+        ("services.uplink.main", "httpx fastapi jinja2 typer"),
+    ],
+)
+def test_what_costs_memory_is_loaded_only_where_it_is_used(modules: str, kept_out: str) -> None:
+    code = f"import sys, {modules}; print(*sys.modules.keys() & set({kept_out.split()!r}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "False\n"
+    assert done.stdout.split() == []

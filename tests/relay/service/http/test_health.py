@@ -4,7 +4,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from services.relay.service.http.listener import admin_app
+from services.relay.service.http.health import add_health
 
 
 async def ready() -> str:
@@ -26,7 +26,8 @@ async def no_metrics() -> bytes:
 async def test_what_is_not_there_is_answered_as_everything_else(
     method: str, path: str, status: int, words: str
 ) -> None:
-    app = admin_app(no_metrics, ready)
+    app = FastAPI(openapi_url=None)
+    add_health(app, no_metrics, ready)
     app.mount("/api", FastAPI())
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://admin") as client:
         answer = await client.request(method, path)
@@ -35,7 +36,8 @@ async def test_what_is_not_there_is_answered_as_everything_else(
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics"])
 async def test_a_head_request_is_answered_too(path: str) -> None:
-    app = admin_app(no_metrics, ready)
+    app = FastAPI(openapi_url=None)
+    add_health(app, no_metrics, ready)
     app.mount("/", FastAPI())  # the page, which takes whatever is left
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://admin") as client:
         assert (await client.head(path)).status_code == 200
