@@ -1,13 +1,14 @@
 """What the page of all servers shows. Pure."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 from services.modapi.fleet.rows import LEVEL_WORDS, Level, ServerRow
+from services.modapi.page.chart import DayBar
 from services.modapi.page.rendering import Fragments, render
-from services.modapi.page.view import SORTS, View, choose
+from services.modapi.page.view import SORTS, ShownPage, View
 from services.modapi.page.words import CAUSES
 
 _ONE = {
@@ -42,12 +43,14 @@ def title(rows: Sequence[ServerRow]) -> str:
     return f"({down}) Servers" if down else "Servers"
 
 
-def fragments(rows: Sequence[ServerRow], view: View) -> Fragments:
-    """The parts of the page that change."""
+def fragments(
+    rows: Sequence[ServerRow], view: View, shown: ShownPage, days: Mapping[str, DayBar]
+) -> Fragments:
+    """The parts of the page that change. `days` are the bars of the `shown` rows by slug."""
     return {
         "title": render("title", title=title(rows)),
         "summary": render("fleet_summary", tiles=tiles(rows), chips=chips(rows)),
-        "table": render("fleet_table", **table(rows, view)),
+        "table": render("fleet_table", days=days, any=bool(rows), **table(shown, view)),
     }
 
 
@@ -88,9 +91,8 @@ def chips(rows: Sequence[ServerRow]) -> list[Tile]:
     ]
 
 
-def table(rows: Sequence[ServerRow], view: View) -> dict[str, Any]:
+def table(shown: ShownPage, view: View) -> dict[str, Any]:
     """The values of fleet_table.html."""
-    shown = choose(rows, view)
 
     def query_of(page: int) -> str:
         return (replace(view, page=page).query() or "page=1") if 1 <= page <= shown.pages else ""
@@ -98,7 +100,6 @@ def table(rows: Sequence[ServerRow], view: View) -> dict[str, Any]:
     return {
         "heads": [_head(name, view) for name in SORTS],
         "shown": shown,
-        "any": bool(rows),
         "before": query_of(shown.page - 1),
         "after": query_of(shown.page + 1),
     }

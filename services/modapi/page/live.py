@@ -15,9 +15,11 @@ from markupsafe import Markup
 from services.modapi.fleet.rows import ServerRow
 from services.modapi.fleet.view import FRESH_S, FleetView
 from services.modapi.page import fleet, server
+from services.modapi.page.day_bars import DayBars
 from services.modapi.page.rendering import Fragments, render
-from services.modapi.page.view import View
+from services.modapi.page.view import View, choose
 from services.relay.instances.dead_letters import DeadLetters
+from services.relay.instances.half_hours import read_half_hours
 from services.relay.instances.minutes import read_minutes
 from services.relay.instances.players import online_players
 from services.relay.protocol.errors import StoreError
@@ -47,6 +49,7 @@ class LivePages:
         self._faults = faults
         self.streams = 0
         self._store = store
+        self._day_bars = DayBars(store)
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
@@ -70,7 +73,9 @@ class LivePages:
     async def fleet(self, view: View) -> tuple[list[ServerRow], Fragments]:
         """All servers, and the parts of their page. Raises StoreError."""
         rows = list((await self.fleet_view.rows()).values())
-        return rows, {"notes": self.notes(), **fleet.fragments(rows, view)}
+        shown = choose(rows, view)
+        days = await self._day_bars.of(shown.rows)
+        return rows, {"notes": self.notes(), **fleet.fragments(rows, view, shown, days)}
 
     async def server(self, row: ServerRow, form_key: str, before: str, turn: int = 0) -> Fragments:
         """The parts of the page of one server, at the `turn` of a stream all that are due. Raises
@@ -84,6 +89,8 @@ class LivePages:
             found["players"] = server.players(await online_players(self._store, row.slug))
         in_setup = server.is_in_setup(row)
         found["checklist"] = Markup()
+        if turn % CHARTS_EVERY == 0:
+            found["day"] = server.day(await read_half_hours(self._store, row.slug, row.facts.now_ms))
         if turn % CHARTS_EVERY == 0 or in_setup:
             minutes = await read_minutes(self._store, row.slug, row.facts.now_ms)
             found["hour"] = server.hour(minutes)

@@ -8,12 +8,13 @@ from markupsafe import Markup
 
 from services.modapi.fleet.recent_activity import is_write
 from services.modapi.fleet.rows import ServerRow
-from services.modapi.page.chart import charts
+from services.modapi.page.chart import charts, day_chart
 from services.modapi.page.rendering import Fragments, render
 from services.modapi.page.words import STATES
 from services.relay.instances.activity import ActivityEntry
 from services.relay.instances.dead_letters import DeadLetter
 from services.relay.instances.entries import Origin
+from services.relay.instances.half_hours import HalfHour
 from services.relay.instances.minutes import Minute
 from services.relay.instances.mod_config import listens_everywhere, mod_config, mod_url
 from services.relay.instances.players import OnlinePlayers
@@ -88,7 +89,12 @@ def activity(entries: Sequence[ActivityEntry]) -> Fragments:
 
 def hour(minutes: Sequence[Minute]) -> Markup:
     """The charts of the last hour."""
-    return render("server_hour", charts=charts(minutes))
+    return render("charts", charts=charts(minutes))
+
+
+def day(half_hours: Sequence[HalfHour]) -> Markup:
+    """The chart of the last 24 hours."""
+    return render("charts", charts=[day_chart(half_hours)])
 
 
 def dead_letters(slug: str, found: Sequence[DeadLetter], form_key: str, older: bool = False) -> Markup:

@@ -55,6 +55,11 @@ def thousands(number: int) -> str:
     return f"{number:,}".replace(",", "\u202f")
 
 
+def counted(number: int, one: str) -> str:
+    """The number with its noun: "1 event", "1 200 events"."""
+    return f"{thousands(number)} {one}{'s' * (number != 1)}"
+
+
 def duration(ms: int) -> str:
     """A duration as "12 ms", "1.5 s" or "3 min"."""
     return f"{ms} ms" if ms < 1_000 else f"{ms / 1000:.1f} s" if ms < 120_000 else span(ms / 1000)

@@ -106,7 +106,9 @@ def last_day(accepted: Mapping[int, int], linked_s: Mapping[int, int], now_ms: i
     """The half hours until `now_ms`. Both mappings are by the number of a half hour. Pure."""
     now = now_ms // 1000 // LENGTH_S
     numbers = range(now - HALF_HOURS + 1, now + 1)
-    first = min((number for number in numbers if accepted.get(number) or linked_s.get(number)), default=now)
+    first = min(
+        (number for number in numbers if accepted.get(number) or linked_s.get(number)), default=now + 1
+    )
     return [
         _half_hour(
             number,

@@ -14,6 +14,7 @@ from services.modapi.fleet.view import FleetView
 from services.modapi.metrics import ModapiMetrics
 from services.modapi.page.routes import add_page
 from services.relay.instances.directory import Directory
+from services.relay.instances.half_hours import LENGTH_S
 from services.relay.instances.registry import Registry
 from services.relay.instances.state import InstanceState, LinkInfo
 from services.relay.instances.unknown_keys import UnknownKeyCalls
@@ -69,7 +70,16 @@ async def is_up(
     store.send_unawaited("SET", keys.contact, round(now_ms - silent_s * 1000))
     store.send_unawaited("HSET", keys.mirror, "players", number % 60)
     store.send_unawaited("HSET", keys.mod, "version", "0.2.0", "hold_ms", 4700)
+    now = int(now_ms) // 1000 // LENGTH_S  # the last day: an outage, and more events in the evening
+    linked = dict.fromkeys(range(now - 46, now + 1), LENGTH_S) | {now - 20: 0, now - 19: 700}
+    events = {now - back: 40 + (back - 24 + number % 9) ** 2 // 2 for back in range(40)}
+    store.send_unawaited("HSET", keys.linked, *_flat(linked))
+    store.send_unawaited("HSET", keys.intake, "day", " ".join(map(str, _flat(events))))
     await InstanceState(store, slug).write_link(LinkInfo(link, "an-id-of-takaro"))
+
+
+def _flat(fields: dict[int, int]) -> list[int]:
+    return [part for field in fields.items() for part in field]
 
 
 async def three_up(store: Store) -> list[Instance]:

@@ -18,7 +18,7 @@ from pydantic import SecretStr
 from services.modapi.fleet.rows import Level, ServerRow, level
 from services.modapi.page import fleet, rendering, server
 from services.modapi.page.access import is_local
-from services.modapi.page.chart import nice
+from services.modapi.page.chart import day_bar, nice
 from services.modapi.page.rendering import render
 from services.modapi.page.view import ROWS, SORTS, View, choose
 from services.modapi.page.words import ago
@@ -27,6 +27,7 @@ from services.relay.instances.dead_letters import DeadLetter
 from services.relay.instances.diagnosis import Problem, ProblemCode, diagnose
 from services.relay.instances.entries import Origin, ServedEntry
 from services.relay.instances.facts import Facts
+from services.relay.instances.half_hours import LENGTH_S, last_day
 from services.relay.instances.minutes import Minute
 from services.relay.instances.players import OnlinePlayers
 from services.relay.instances.records import KeyDigest
@@ -40,7 +41,7 @@ TEXTS = st.text() | st.sampled_from(
 
 PAGE_TAGS = frozenset(
     "p a h1 h2 span b div dl dt dd section details summary pre ul li code table thead tbody tr th td time bdi"
-    " form input button label ol figure figcaption svg".split()
+    " form input button label ol figure figcaption svg title path rect".split()
 )
 """All tags that the page of an instance is written with."""
 
@@ -67,8 +68,14 @@ def from_template(source: str, **values: object) -> str:
     return rendering.ENVIRONMENT.from_string(source).render(**values)
 
 
+def fleet_fragments(rows: Sequence[ServerRow], view: View) -> rendering.Fragments:
+    shown = choose(rows, view)
+    days = {row.slug: day_bar(last_day({}, {}, 10_000_000)) for row in shown.rows}
+    return {"notes": Markup(), **fleet.fragments(rows, view, shown, days)}
+
+
 def fleet_page(rows: Sequence[ServerRow], view: View) -> str:
-    fragments = {"notes": Markup(), **fleet.fragments(rows, view)}
+    fragments = fleet_fragments(rows, view)
     shown = rendering.page(
         "fleet", "Servers", fragments, view=view, states=fleet.FILTERS, notice="", form_key="key"
     )
@@ -84,6 +91,7 @@ def server_page(
     fragments = {
         "notes": Markup(),
         "facts": server.facts(of),
+        "day": server.day(last_day({}, {}, 10_000_000)),
         "hour": server.hour([]),
         "dead": server.dead_letters(of.slug, letters, "key"),
         "players": server.players(OnlinePlayers(1.0, list(people))),
@@ -297,12 +305,12 @@ def test_the_title_counts_the_servers_that_are_down() -> None:
 @pytest.mark.parametrize(("level", "word"), [(BAD, "down"), (NOTE, "attention")])
 def test_the_number_of_a_state_leads_to_the_servers_in_it(level: Problem, word: str) -> None:
     rows = [row("a"), row("b", [level])]
-    assert f'href="/?state={word}"><b>1</b> <span>{word}</span>' in fleet.fragments(rows, View())["summary"]
+    assert f'href="/?state={word}"><b>1</b> <span>{word}</span>' in fleet_fragments(rows, View())["summary"]
     assert [shown.slug for shown in choose(rows, View.of({"state": word})).rows] == ["b"]
 
 
 def test_a_count_of_one_has_a_singular() -> None:
-    tiles = fleet.fragments([row("a", players=1, events=2, dead=1)], View())["summary"]
+    tiles = fleet_fragments([row("a", players=1, events=2, dead=1)], View())["summary"]
     assert re.findall(r"<b>(\d)</b> <span>([a-z ]+)<", tiles) == [
         *(("1", "server"), ("1", "up"), ("1", "player")),
         *(("2", "events waiting"), ("1", "dead letter")),
@@ -431,3 +439,40 @@ def test_each_event_is_listed_with_its_state() -> None:
     for state in ("waiting for Takaro", "delivered", "dead letter: unknown-type"):
         assert state in shown, state
     assert HOSTILE not in shown
+
+
+NOW = 1_000_000  # number of a half hour
+NOW_MS = NOW * LENGTH_S * 1000 + 900_000
+
+
+def test_the_bar_of_a_day_says_in_words_what_it_draws() -> None:
+    accepted = {NOW - 40: 1_000, NOW - 1: 234}
+    linked_s = dict.fromkeys(range(NOW - 47, NOW), LENGTH_S) | {NOW: 900, NOW - 5: 0, NOW - 4: 900}
+    bar = day_bar(last_day(accepted, linked_s, NOW_MS))
+    assert bar.summary == "1\u202f234 events in 24 h, link up 96 %"
+    assert bar.events == "M0 14V14h7V0h1V14h38V10h1V14h1V14z"
+    assert bar.links == {
+        "up": "M0 16h42v2h-42zM44 16h4v2h-4z",
+        "down": "M42 16h1v6h-1z",
+        "partly": "M43 16h1v4h-1z",
+    }
+
+
+@pytest.mark.parametrize(
+    ("linked_s", "text"),
+    [
+        ({}, "nothing is known of the last 24 hours yet"),
+        (
+            {NOW - 3: LENGTH_S, NOW - 2: LENGTH_S, NOW - 1: LENGTH_S, NOW: 880},
+            "0 events in 105 min, link up 100 %",
+        ),
+        ({NOW - 47: 1}, "0 events in 24 h, link up 0 %"),
+    ],
+)
+def test_a_bar_tells_of_the_time_that_is_known(linked_s: dict[int, int], text: str) -> None:
+    assert day_bar(last_day({}, linked_s, NOW_MS)).summary == text
+
+
+def test_each_half_hour_of_the_day_has_its_own_words() -> None:
+    shown = server.day(last_day({NOW - 1: 1}, {NOW - 1: 1_200}, NOW_MS))
+    assert "1 event, link up for 20 of 30 min" in shown and "0 events, link down" in shown
