@@ -82,7 +82,10 @@ class Listener(uvicorn.Server):
             self._stopping.set()
             for task in (*beside[1:], *self._shaking):
                 await cancelled(task)
-            sock.close()
+            if self._certificate:
+                sock.close()
+            # Otherwise uvicorn closes it. If it were closed here, asyncio would go on watching its number,
+            # and the next socket with this number would never be read from.
             await serving
             raise
         finally:
