@@ -21,7 +21,7 @@ HEAD = """\
 
 `make docs` writes this page from the API's own description, which a running relay shows at
 `/api/v1/openapi.json` (OpenAPI 3.1): generate a client from that. All paths here follow `/api/v1` on the
-admin port of `modapi`. [By the admin API](connect.md#by-the-admin-api) has examples.
+admin port of `modapi`. [My panel](panel.md) has examples.
 
 Each call needs a token as `Authorization: Bearer …`: `admin_token` of `[modapi]`, or one that `create_token`
 has made. `dayz-relay up` makes another one at each start, the local token, in the file `admin-token` of its

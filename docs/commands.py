@@ -18,8 +18,20 @@ HEAD = """\
 # Commands
 
 `make docs` writes this page from the code. `make` installs the command as `.venv/bin/dayz-relay`; for
-other installations see [How to type the commands](connect.md#how-to-type-the-commands). `--help`
+other installations see [How to type the commands](#how-to-type-the-commands). `--help`
 explains each command, most of them with examples.
+
+## How to type the commands
+
+The pages call the program `dayz-relay`. What you type depends on how you installed it:
+
+| installed with | what to type for `dayz-relay status` |
+|---|---|
+| `make` | `.venv/bin/dayz-relay status` |
+| Compose | `docker compose run --rm cli status` |
+| systemd | `sudo -u dayz-relay /opt/dayz-relay/bin/dayz-relay status \
+--config /etc/dayz-relay/relay.toml --data /var/lib/dayz-relay` |
+| Kubernetes | `kubectl -n dayz-relay exec deploy/dayz-relay-modapi -- dayz-relay status` |
 
 ## Where the relay is
 
@@ -40,7 +52,7 @@ export DAYZ_RELAY_CONFIG=$PWD/relay.toml DAYZ_RELAY_DATA=$PWD/data
 
 NOTES = {
     "To run it": """\
-`agent` is explained in [Log lines](connect.md#log-lines). `dayz-relay --install-completion` lets your
+`agent` is explained in [Log lines](log-lines.md). `dayz-relay --install-completion` lets your
 shell (bash, zsh, fish, PowerShell) complete these commands, with servers and files; it finds the servers
 through the variables above.
 
@@ -75,8 +87,8 @@ dayz-relay tail main --type chat-message --type sendMessage
 ```
 """,
     "Servers": """\
-[connect.md](connect.md#servers-that-come-and-go) says what they are for, [migrate.md](migrate.md) how to
-move from an old bridge.
+[Servers that come and go](fleet.md#servers-that-come-and-go) says what they are for,
+[migrate.md](migrate.md) how to move from an old bridge.
 
 ```bash
 dayz-relay instance list

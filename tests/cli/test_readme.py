@@ -13,7 +13,7 @@ from services.relay.service.settings import KEYS, SECRETS, Instance, Settings, l
 from services.relay.service.settings_names import SHORT_NAMES, env_name
 
 DOCS = Path(__file__).parents[2] / "docs"
-CONNECT = (DOCS / "connect.md").read_text(encoding="utf-8")
+FIRST_SERVER = (DOCS / "first-server.md").read_text(encoding="utf-8")
 ROWS = [
     [cell.strip() for cell in line.strip("|").split("|")]
     for page in ("settings.md", "commands.md")
@@ -57,7 +57,7 @@ def test_the_first_start_prints_what_the_readme_shows(tmp_path: Path) -> None:
     first_run.write(path)
     settings = load(path, {"RELAY_INSTANCE__0__MOD_KEYS": "example-key-yours-is-different"}).settings
     printed = [first_run.what_to_do(Path("relay.toml"), settings), *banner(settings)]
-    assert "\n".join(printed) in CONNECT
+    assert "\n".join(printed) in FIRST_SERVER
 
 
 @pytest.mark.parametrize(

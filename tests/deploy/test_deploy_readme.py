@@ -1,4 +1,4 @@
-"""deploy/README.md names files, commands and services that exist."""
+"""deploy/README.md and docs/compose.md name files, commands and services that exist."""
 
 import re
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from tests.deploy.compose import ROOT, env_file, read
 from tests.support.command_line import parsed
 
-TEXT = (ROOT / "deploy" / "README.md").read_text()
+TEXT = "\n".join((ROOT / name).read_text() for name in ("deploy/README.md", "docs/compose.md"))
 FILES = {
     path
     for path in re.findall(r"\b(?:(?<!tests/)deploy/[\w./@-]*\w|[\w.-]+\.(?:yml|yaml|toml|md|txt))", TEXT)

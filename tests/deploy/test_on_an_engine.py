@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.compose, pytest.mark.timeout(600)]
 NAME = 'Müller\'s DayZ #1 "PvP" $hop | x'
 PASSWORD = '/#?%\\"$:@ x'
 RELAY = ["redis", "modapi", "uplink"]
-README = (ROOT / "deploy" / "README.md").read_text()
+PAGE = (ROOT / "docs" / "compose.md").read_text()
 UPGRADE = ["docker compose build", "docker compose stop uplink && docker compose up --detach"]
 WITHIN_S = 60.0
 DROPPED_BY_WINGS = (
@@ -185,7 +185,7 @@ def test_a_second_up_starts_nothing_anew(relay: Project) -> None:
 
 
 def test_the_upgrade_starts_each_service_once(relay: Project) -> None:
-    assert all(line in README for line in UPGRADE)
+    assert all(line in PAGE for line in UPGRADE)
     with (relay.folder / "deploy" / "healthcheck.py").open("a") as file:  # what is built last
         file.write("# a newer version\n")
     since, before = f"{time.time():.3f}", relay.containers()
@@ -264,7 +264,7 @@ def test_a_config_folder_that_is_missing_or_closed_is_told_in_one_line(relay: Pr
 
 
 def test_the_line_that_removes_the_demo_leaves_nothing(relay: Project) -> None:
-    (line,) = re.findall(r"`docker compose (.* down --volumes)`", README)
+    (line,) = re.findall(r"`docker compose (.* down --volumes)`", PAGE)
     demo = ("--env-file", "deploy/demo/compose.env")
     environ = {"COMPOSE_PROJECT_NAME": "dayz-relay-demo"}
     relay.compose(*demo, "--profile", "demo", "--profile", "monitoring", "create", **environ)

@@ -7,6 +7,9 @@ import pytest
 
 from tests.docs.pages import LINKED, ROOT
 
+BY_READER = ["first-server", "windows", "compose", "fleet", "panel", "operate", "messages"]
+"""One page for each kind of reader."""
+
 _LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 
 
@@ -34,9 +37,26 @@ def test_every_link_leads_somewhere(page: Path) -> None:
             assert anchor in anchors(file), target
 
 
-def test_every_page_is_reached_from_the_readme() -> None:
-    linked = set(_LINK.findall(prose(ROOT / "README.md")))
-    assert {f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")} <= linked
+def linked(page: Path) -> set[Path]:
+    """The pages of this repository to which a page leads."""
+    targets = (target.partition("#")[0] for target in _LINK.findall(prose(page)))
+    return {
+        (page.parent / target).resolve() for target in targets if target.endswith(".md") and ":" not in target
+    }
+
+
+def test_every_page_is_reached_from_the_readme_by_way_of_the_list_of_pages() -> None:
+    of_list = linked(ROOT / "docs" / "README.md")
+    assert (ROOT / "docs" / "README.md") in linked(ROOT / "README.md")
+    assert {*(ROOT / "docs").glob("*.md"), ROOT / "deploy" / "README.md"} <= of_list | {
+        ROOT / "docs" / "README.md"
+    }
+
+
+@pytest.mark.parametrize("name", BY_READER)
+def test_a_page_for_a_reader_ends_with_the_next_step(name: str) -> None:
+    last = (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8").rstrip().rpartition("\n\n")[2]
+    assert last.startswith("Next: [") and _LINK.search(last)
 
 
 def test_pictures_are_small() -> None:

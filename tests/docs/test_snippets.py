@@ -28,7 +28,7 @@ from tests.docs.pages import ROOT, Block, blocks
 MOD_KEY = "example-key-yours-is-different"
 ADMIN_TOKEN = "example-admin-token-0123"
 FILLED_IN = {"<mod key>": MOD_KEY, "<admin token>": ADMIN_TOKEN}
-KINDS = {"bash", "json", "powershell", "toml", "text"}
+KINDS = {"bash", "json", "mermaid", "powershell", "toml", "text"}
 WITHIN_S = 30.0
 BASH = [block for block in blocks("bash") if not block.marker.startswith("not run")]
 NOT_RUN = [block for block in blocks("bash") if block.marker.startswith("not run")]
