@@ -1,4 +1,4 @@
-"""The hostile tests: marked by their folder; short as a part of `make test`, full numbers by HOSTILE=full."""
+"""The hostile tests, marked by their folder: short in `make test`, with full numbers if HOSTILE=full."""
 
 import os
 from collections.abc import AsyncIterator
@@ -35,7 +35,7 @@ def block(name: str) -> str:
 
 
 def limited(**limits: float) -> pytest.MarkDecorator:
-    """A test whose relay has these limits, and the defaults else."""
+    """Gives the relay of a test these limits, and otherwise the defaults."""
     return pytest.mark.parametrize(
         "relay", [limits], indirect=True, ids=["limited" if limits else "defaults"]
     )
@@ -43,7 +43,7 @@ def limited(**limits: float) -> pytest.MarkDecorator:
 
 @pytest.fixture
 def many() -> bool:
-    """Full numbers?"""
+    """Whether the test runs with full numbers."""
     return FULL
 
 
@@ -65,11 +65,11 @@ async def relay(
 
 
 async def refused(relay: RelayProcess, limit: str) -> float:
-    """How often modapi has refused something because of this limit."""
+    """How often modapi has refused something beyond this limit."""
     return (await relay.modapi.metrics()).get(f"dayz_relay_refused_total{{limit={limit}}}", 0.0)
 
 
 def rss_kib(pid: int) -> int:
-    """The memory that this process has."""
+    """The resident memory of a process."""
     status = Path(f"/proc/{pid}/status").read_text()
     return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS")))

@@ -1,4 +1,4 @@
-"""The figures that a run has found: printed, and kept for SECURITY.md when the run was a full one."""
+"""Prints what a run has measured, and keeps it for SECURITY.md if HOSTILE_FIGURES names a file."""
 
 import os
 from pathlib import Path

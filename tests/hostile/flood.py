@@ -1,6 +1,7 @@
 """`python -m tests.hostile.flood PORT KEY KIND RATE SECONDS BEGIN`: posts with that key, from 127.0.0.2.
 
-A process of its own, so that those who measure do not wait for it. Prints how it was answered, as JSON.
+It is a separate process, so that the measuring test does not wait for it. Prints the number of each status as
+JSON.
 """
 
 import asyncio
@@ -23,14 +24,16 @@ BODIES = {
 
 
 def floods(now_s: float, begin_s: float) -> bool:
-    """Windows with and without a flood take turns, so that what else the machine does meets both."""
+    """Whether the flood is on. Windows with and without it alternate, so that other load of the machine
+    affects both."""
     return now_s >= begin_s and int((now_s - begin_s) / WINDOW_S) % 2 == 1
 
 
 async def flood(
     port: int, key: str, kind: str, per_s: float, seconds: float, begin_s: float
 ) -> dict[int, int]:
-    """So many POSTs a second in every other window, a connection for each; their statuses, 0 for none."""
+    """Makes `per_s` POSTs a second in every other window, each on a new connection. Returns the number of
+    each status; 0: no answer."""
     statuses: dict[int, int] = {}
     body = BODIES[kind]
 

@@ -1,7 +1,8 @@
-"""Coverage-guided fuzzing of what reads hostile text: `python -m tests.hostile.fuzz reader -runs=100000`.
+"""Coverage-guided fuzzing of the code that reads hostile text: `python -m tests.hostile.fuzz reader
+-runs=100000`.
 
-It starts from the corpus beside this file. What it finds is in build/fuzz: a text that breaks something is
-called crash-…, and belongs into the corpus once that is mended.
+It starts from the corpus beside this file, and writes to build/fuzz. A text that breaks something is called
+crash-…; add it to the corpus when the fault is mended.
 """
 
 import sys
@@ -15,14 +16,14 @@ ACTIONS = list(Action)
 
 
 def reader(data: bytes) -> None:
-    """The mending reader, and all that follows up to Takaro's validation."""
+    """Reads a body, and maps its events up to Takaro's validation."""
     from tests.hostile import properties
 
     properties.events(data)
 
 
 def flattener(data: bytes) -> None:
-    """The first byte is the action, the rest its arguments as Takaro sends them, or any text for all."""
+    """Flattens arguments: the first byte is the action, the rest is all arguments, or the text of each."""
     from tests.hostile import properties
 
     action = ACTIONS[data[0] % len(ACTIONS)] if data else ACTIONS[0]
@@ -38,13 +39,13 @@ TARGETS: dict[str, Callable[[bytes], None]] = {"reader": reader, "flattener": fl
 
 
 def main(name: str, options: list[str]) -> None:
-    import atheris  # an extra of its own: it has no wheels for every Python and system
+    import atheris  # an extra, because it has no wheels for some versions of Python and some systems
 
     with atheris.instrument_imports(include=["services"]):
         from tests.hostile import properties  # noqa: F401
     found = Path("build/fuzz") / name
     found.mkdir(parents=True, exist_ok=True)
-    # Behind the folder that it may write to: the corpus is only read.
+    # The first folder is written to; the corpus behind it is only read.
     atheris.Setup(
         [name, f"-artifact_prefix={found}/", *options, str(found), str(CORPUS / name)], TARGETS[name]
     )

@@ -1,5 +1,5 @@
-"""`python -m tests.hostile.mutate [words of a promise]`: takes each limit, and each rule of who may speak, out of
-a copy of the tree, one at a time, and looks whether the test that SECURITY.md names turns red for that reason.
+"""`python -m tests.hostile.mutate [words of a promise]`: removes each limit and each rule of access from a copy of
+the tree, one at a time, and checks that its test turns red for that reason.
 """
 
 # ruff: noqa: E501
@@ -50,9 +50,9 @@ TESTS = {
 
 
 class Mutant(NamedTuple):
-    """`old` stands once in the file; with `new` in its place the promise is broken, and `test` has to see it.
+    """A change that breaks `promise`: `old`, which is once in the file, becomes `new`. `test` must fail then.
 
-    `breaks`: a part of the statement in `test` that fails then. Any other failure proves nothing.
+    `breaks`: a part of the statement in `test` that fails. Any other failure proves nothing.
     """
 
     promise: str
@@ -64,12 +64,12 @@ class Mutant(NamedTuple):
 
 
 class Seen(StrEnum):
-    """What a test made of a mutant."""
+    """How a test reacts to a mutant."""
 
     RED = "red"
     UNSEEN = "UNSEEN"
-    ELSEWHERE = "ELSEWHERE"  # it fails at another statement
-    FAULTY = "FAULTY"  # the change is a fault of its own, which any test sees
+    ELSEWHERE = "ELSEWHERE"  # another statement fails
+    FAULTY = "FAULTY"  # the change breaks the program itself, so any test fails
 
 
 IN_TIME = "connection_limits::test_a_request_that_does_not_come_in_time_ends_its_connection"
@@ -176,7 +176,7 @@ _FAULT = re.compile(
 
 
 def seen(report: str, breaks: str) -> Seen:
-    """What pytest's report of a failure says of the statement that was to fail."""
+    """Whether pytest's report is about the statement that should fail."""
     if not report:
         return Seen.UNSEEN
     if _FAULT.search(report):
@@ -185,25 +185,25 @@ def seen(report: str, breaks: str) -> Seen:
 
 
 def node(test: str) -> str:
-    """How pytest names it."""
+    """The name of a test for pytest."""
     file, _, name = test.partition("::")
     return f"{TESTS[file]}::{name}"
 
 
 def failed(tree: Path, tests: list[str]) -> str:
-    """pytest's report of the first one that fails there; "" when all pass."""
+    """pytest's report of the first test that fails in `tree`; "" if all pass."""
     options = ("-x", "-q", "-n", "0", "--tb=short", "--show-capture=no", "-p", "no:cacheprovider")
     command = [sys.executable, "-m", "pytest", *options, *map(node, tests)]
     done = subprocess.run(command, cwd=tree, capture_output=True, text=True, timeout=600)
     if not done.returncode:
         return ""
     _, begins, report = done.stdout.partition("= FAILURES =")
-    assert done.returncode == 1 and begins, done.stdout + done.stderr  # it did not even run
+    assert done.returncode == 1 and begins, done.stdout + done.stderr  # the tests did not run
     return report.partition("short test summary info")[0]
 
 
 def main(words: str) -> int:
-    """How many nobody noticed for the right reason."""
+    """Returns the number of mutants that no test noticed for the right reason."""
     chosen, unseen = [mutant for mutant in MUTANTS if words in mutant.promise], 0
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         tree = Path(folder) / "tree"

@@ -1,4 +1,4 @@
-"""How thoroughly hypothesis looks: of a parser that must never fail, the rare cases count."""
+"""The number of examples of hypothesis: a parser that must never fail has to be tried with rare cases."""
 
 import os
 

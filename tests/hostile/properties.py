@@ -1,4 +1,4 @@
-"""What must hold for whatever is read, said once: for hypothesis, for the fuzzer and for its corpus."""
+"""What must be true of everything that is read. Hypothesis, the fuzzer and its corpus use the same checks."""
 
 import json
 import math
@@ -28,7 +28,7 @@ from tests.support.rosters import saved
 NOW = "2026-05-01T12:00:00.000Z"
 NOW_MS = 1_777_636_800_000
 WITHIN_S = 1.0
-"""CPU for one body of some KB: broken JSON takes about 1 s for each MB."""
+"""CPU time for one body of some KB. Broken JSON takes about 1 s for each MB."""
 
 LONGEST_TEXT = 4_096 + 250  # a message with the weapon behind it
 LONGEST_RESULT = 16_000
@@ -36,7 +36,7 @@ LIMITS = Limits()
 
 
 def reading(body: bytes) -> ReadBatch:
-    """Whatever the body is: it is read, in time, into what is JSON again."""
+    """Any body is read in time, and what is read can be written as JSON."""
     begun_s = time.process_time()
     batch = read_batch(body)
     try:
@@ -57,7 +57,7 @@ def reading(body: bytes) -> ReadBatch:
 
 
 def events(body: bytes) -> None:
-    """Whatever a mod posts: what goes to Takaro is what it takes, and nothing harmful is in it."""
+    """For any post of a mod, Takaro accepts each event that goes to it, and no event has harmful text."""
     roster = Roster()
     for raw in reading(body).events:
         fit = bounded(raw, orjson.dumps(raw), LIMITS)
@@ -73,7 +73,7 @@ def events(body: bytes) -> None:
 
 
 def answer(action: Action, body: bytes) -> None:
-    """Whatever a mod answers: Takaro gets an answer of the right shape, or an error that it shows."""
+    """For any answer of a mod, Takaro gets an answer of the right shape, or an error that it shows."""
     try:
         read = read_object(body)
     except UnreadableBody:
@@ -88,7 +88,7 @@ def answer(action: Action, body: bytes) -> None:
 
 
 def frame(data: bytes) -> None:
-    """Whatever comes from Takaro: it is read, and what it asks for is arguments or a refusal."""
+    """Any frame of Takaro is read, and each request has arguments or is refused."""
     read = read_frame(data)
     if isinstance(read, Request):
         try:
@@ -100,7 +100,8 @@ def frame(data: bytes) -> None:
 
 
 def arguments(action: Action, args: Any) -> None:
-    """Whatever Takaro asks for: each generation of mods reads the same, and what was meant."""
+    """For any request of Takaro, each generation of mods reads the same arguments, and those that were
+    meant."""
     try:
         _, canonical = read_request(action.value, args)
     except BadRequest:
@@ -117,10 +118,10 @@ def arguments(action: Action, args: Any) -> None:
 
 
 def _arrives(canonical: dict[str, Any], read: dict[str, Any], flat: str) -> None:
-    """What a mod understood is what was meant."""
+    """Checks that a mod has read what was meant."""
     meant = {**canonical, "gameId": canonical.get("gameId", canonical.get("recipient", ""))}
     for name, value in read.items():
-        if name in ("gameId", "item", "amount"):  # in these a cut, or another letter, would be another thing
+        if name in ("gameId", "item", "amount"):  # cut or changed, these would name another thing
             assert value == meant[name], name
         elif name in ("x", "y", "z"):
             assert math.isclose(value, meant[name], abs_tol=0.0006), name
@@ -148,7 +149,7 @@ def _as_shown(text: str) -> str:
 
 
 def harmless(value: Any, longest: int, *, breaks: bool = False) -> None:
-    """No text in it is long or moves a cursor, no number is beyond all bounds."""
+    """Checks that no text is too long or moves a cursor, and that each number is finite."""
     if isinstance(value, str):
         assert len(value) <= longest
         allowed = "\n\t" if breaks else ""
@@ -167,15 +168,16 @@ def harmless(value: Any, longest: int, *, breaks: bool = False) -> None:
 
 
 def strict(text: bytes) -> Any:
-    """As JSON.parse reads it, UTF-8 and no NaN; but a key that is repeated is refused."""
+    """Reads JSON as JSON.parse does, in UTF-8 and without NaN, and refuses a repeated key."""
     return json.loads(text.decode("utf-8"), parse_constant=_refuse, object_pairs_hook=_unique)
 
 
 def strictly_read(body: bytes) -> list[Any] | None:
-    """The events of a body that a strict parser, other than ours, can read and write again; else None."""
+    """The events of a body that another, strict parser can read and write again; None if it cannot."""
     try:
         value = strict(body)
-        # Nothing beyond 64 bits or 1e308, no half of a surrogate pair: JSON has them, its readers do not.
+        # No number beyond 64 bits or 1e308, no half of a surrogate pair: JSON allows them, its readers do
+        # not.
         orjson.dumps(value)
         json.dumps(value, allow_nan=False)
     except (ValueError, TypeError, RecursionError):
@@ -196,4 +198,4 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _refuse(word: str) -> None:
-    raise ValueError(f"{word} is no JSON")
+    raise ValueError(f"{word} is not JSON")

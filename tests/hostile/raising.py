@@ -1,4 +1,4 @@
-"""`dayz-relay` in which a handler fails and says all it knows: for the search for secrets."""
+"""`dayz-relay` with handlers that fail with an error that has all secrets, for the search for secrets."""
 
 import sys
 from typing import Any, NoReturn

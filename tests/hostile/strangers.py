@@ -1,4 +1,4 @@
-"""Connections that mean harm, in their hundreds, and good mods beside them."""
+"""Hundreds of hostile connections, and good mods beside them."""
 
 import asyncio
 import contextlib
@@ -14,7 +14,7 @@ HEAD = b"POST /k/%b/gameserver/x/events HTTP/1.1\r\nHost: x\r\nContent-Length: %
 
 @dataclass
 class Gang:
-    """Open connections that send `first`, then `drip` now and then; when each of them was closed."""
+    """Connections that send `first`, then `drip` each second. `ended_s`: after how long each was closed."""
 
     first: bytes
     drip: bytes
@@ -48,7 +48,7 @@ class Gang:
 
 
 def gangs(key: str) -> dict[str, Gang]:
-    """The three of the issue; the slow bodies have a good key."""
+    """Three kinds of hostile connections. Those with slow bodies have the good key `key`."""
     return {
         "silent": Gang(b"", b""),
         "slow head": Gang(b"POST /k/x/gameserver/x/events HTTP/1.1\r\n", b"x-a: b\r\n"),
@@ -57,11 +57,11 @@ def gangs(key: str) -> dict[str, Gang]:
 
 
 class GoodMod:
-    """Posts an event batch and polls, over and over on one connection, and measures."""
+    """Posts batches of events on one connection, one after the other, and measures how long each takes."""
 
     def __init__(self, port: int, key: str, pause_s: float = 0.1, events: int = 5) -> None:
         self.took_s: list[float] = []
-        self.begun_s: list[float] = []  # on time.monotonic(), for each of them
+        self.begun_s: list[float] = []  # on time.monotonic(), for each POST
         self.statuses: dict[int, int] = {}
         self._port, self._key, self._pause_s, self._events = port, key, pause_s, events
         self._number = 0
@@ -99,7 +99,7 @@ class GoodMod:
 
 
 async def read_answer(reader: asyncio.StreamReader) -> int:
-    """The status; the body is read away."""
+    """Reads an answer with its body, and returns its status."""
     head = await reader.readuntil(b"\r\n\r\n")
     length = next(
         int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.startswith(b"content-length")
@@ -110,7 +110,7 @@ async def read_answer(reader: asyncio.StreamReader) -> int:
 
 @contextlib.asynccontextmanager
 async def running(mods: Sequence[GoodMod]) -> AsyncIterator[None]:
-    """These mods at work."""
+    """Runs these mods during the block."""
     tasks = [asyncio.create_task(mod.run()) for mod in mods]
     try:
         yield

@@ -1,4 +1,4 @@
-"""What the fuzzer starts from, and whatever it has found, must hold without it too."""
+"""The checks of the fuzzer are true for its corpus, which includes what it has found."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Anything that a mod may post, and Takaro may ask: read, bounded, harmless (protocol.md M8 to M14)."""
+"""Anything that a mod posts or Takaro asks is read, bounded and harmless (protocol.md M8 to M14)."""
 
 import json
 from typing import Any
@@ -12,7 +12,7 @@ from tests.hostile import properties
 from tests.hostile.profile import HOSTILE
 
 ASKED = [action for action in Action if ACTION_RULES[action].kind is not ActionKind.OURS]
-"""What mods are asked. The rest is answered without them."""
+"""The actions that mods are asked for. The relay answers the others."""
 
 SHARP = [
     '"',
@@ -152,7 +152,7 @@ BODY = (
 
 @st.composite
 def spoiled(draw: st.DrawFn) -> bytes:
-    """A body with something cut out of it, put in, or doubled."""
+    """A body of which a part was cut out or doubled, or in which bytes were inserted."""
     body = draw(BODY)
     at = draw(st.integers(0, len(body)))
     until = draw(st.integers(at, len(body)))
@@ -161,13 +161,13 @@ def spoiled(draw: st.DrawFn) -> bytes:
 
 @HOSTILE
 @given(BODY | spoiled())
-def test_any_body_is_read_in_time_and_what_is_strict_json_keeps_its_meaning(body: bytes) -> None:
+def test_any_body_is_read_in_time_and_strict_json_keeps_its_meaning(body: bytes) -> None:
     properties.reading(body)
 
 
 @HOSTILE
 @given(BODY | spoiled())
-def test_any_event_is_one_that_takaro_takes_or_is_put_aside(body: bytes) -> None:
+def test_takaro_takes_any_event_or_it_becomes_a_dead_letter(body: bytes) -> None:
     properties.events(body)
 
 
@@ -185,7 +185,7 @@ def test_any_event_is_one_that_takaro_takes_or_is_put_aside(body: bytes) -> None
     )
     | spoiled(),
 )
-def test_any_answer_of_a_mod_is_one_that_takaro_takes(action: Action, body: bytes) -> None:
+def test_takaro_takes_any_answer_of_a_mod(action: Action, body: bytes) -> None:
     properties.answer(action, body)
 
 
@@ -212,7 +212,7 @@ ARGS = st.fixed_dictionaries(
 
 
 def writable(args: Any) -> Any:
-    """As it comes out of Takaro's JSON: no NaN, no half of a surrogate pair."""
+    """The arguments as Takaro's JSON has them: no NaN, no half of a surrogate pair."""
     return orjson.loads(
         json.dumps(args, allow_nan=True).encode().replace(b"\\ud800", b"").replace(b"\\udc00", b"")
     )
@@ -225,7 +225,7 @@ def writable(args: Any) -> Any:
 @example(Action.KICK_PLAYER, {"gameId": '1","reason":"', "reason": "x"})
 @example(Action.KICK_PLAYER, {"gameId": "1", "reason": '","gameId":"2'})
 @example(Action.SEND_MESSAGE, {"message": "\u20ac" * 1_000, "opts": {"recipient": {"gameId": "1"}}})
-def test_any_arguments_arrive_alike_in_all_generations(action: Action, args: Any) -> None:
+def test_all_generations_read_any_arguments_alike(action: Action, args: Any) -> None:
     try:
         args = writable(args)
     except orjson.JSONDecodeError:
@@ -250,5 +250,5 @@ def test_any_arguments_arrive_alike_in_all_generations(action: Action, args: Any
     )
     | BODY
 )
-def test_any_frame_of_takaros_is_read(data: bytes) -> None:
+def test_any_frame_of_takaro_is_read(data: bytes) -> None:
     properties.frame(data)

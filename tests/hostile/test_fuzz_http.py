@@ -1,5 +1,5 @@
-"""Both ports as they describe themselves, called in every way that schemathesis can think of: never a 5xx, no
-answer of another shape, no body that is empty."""
+"""schemathesis calls both ports in every way that their descriptions allow: no answer is a 5xx, has another
+shape or an empty body."""
 
 import asyncio
 import contextlib
@@ -66,7 +66,7 @@ MOD_CALLS = [
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[RelayProcess]:
-    """A relay in a loop of its own: schemathesis calls it from outside of any."""
+    """A relay in its own event loop and thread, because schemathesis calls it without one."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
@@ -100,7 +100,7 @@ def call_with_everything(schema: Any, method: str, path: str, url: str, **more: 
     def one(case: Any) -> None:
         with contextlib.suppress(httpx.InvalidURL):
             answer = case.call(base_url=url, timeout=20, **more)
-            # With `headers` we send the token ourselves: that others are refused is tested elsewhere.
+            # With `headers` we send the token ourselves. Other tests check that calls without it are refused.
             case.validate_response(answer, excluded_checks=[ignored_auth])
             assert answer.status_code < 500, answer.text
             assert answer.content or answer.status_code == 204
@@ -109,7 +109,7 @@ def call_with_everything(schema: Any, method: str, path: str, url: str, **more: 
 
 
 @pytest.mark.parametrize(("method", "path"), ADMIN_CALLS)
-def test_the_admin_api_does_as_it_says(served: RelayProcess, method: str, path: str) -> None:
+def test_the_admin_api_answers_as_it_is_described(served: RelayProcess, method: str, path: str) -> None:
     described = httpx.get(f"{served.modapi.admin}/api/v1/openapi.json").json()
     assert {(verb.upper(), where) for where, verbs in described["paths"].items() for verb in verbs} == set(
         ADMIN_CALLS
@@ -120,6 +120,6 @@ def test_the_admin_api_does_as_it_says(served: RelayProcess, method: str, path: 
 
 
 @pytest.mark.parametrize(("method", "path"), MOD_CALLS)
-def test_the_mods_port_keeps_its_contract(served: RelayProcess, method: str, path: str) -> None:
+def test_the_mods_port_answers_as_it_is_described(served: RelayProcess, method: str, path: str) -> None:
     text = Path(__file__).with_name("mod_port.json").read_text().replace('"KEY"', f'"{key("main")}"')
     call_with_everything(schemathesis.openapi.from_dict(json.loads(text)), method, path, served.url)

@@ -1,4 +1,4 @@
-"""One instance at a hundred times its rate, or with bodies made to cost: the others go on as before."""
+"""If one instance posts at a hundred times its rate, or expensive bodies, the others are served as before."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ RATES = {"events": 100.0, "broken": 10.0}
 """POSTs a second; an honest mod makes one."""
 
 NOISE_S = 0.1
-"""On a machine that does other things too, a difference below this says nothing."""
+"""A difference below this may come from other load of the machine."""
 
 
 async def flood(port: int, kind: str, seconds: float, begin_s: float) -> dict[str, int]:
@@ -37,7 +37,7 @@ async def test_a_flood_of_one_instance_does_not_slow_down_the_others(
     seconds = 60.0 if many else 8.0
     mods = [GoodMod(relay.port, key(name), 0.05) for name in NAMES[:4]]
 
-    begin_s = time.monotonic() + 1.5  # the process that floods has started by then
+    begin_s = time.monotonic() + 1.5  # by then the flooding process has started
     async with running(mods):
         statuses = await flood(relay.port, kind, seconds, begin_s)
     samples = [
@@ -58,5 +58,5 @@ async def test_a_flood_of_one_instance_does_not_slow_down_the_others(
     assert statuses.get("429", 0) > 0
     assert await refused(relay, "events_per_s") + await refused(relay, "requests_per_s") > 0
     assert p50_during_s < max(2 * p50_before_s, NOISE_S)
-    if many:  # of a hundred POSTs the p99 is the slowest one, which says more of the machine
+    if many:  # the p99 of a hundred POSTs is the slowest one, which depends on the machine
         assert during_s < max(2 * before_s, NOISE_S)

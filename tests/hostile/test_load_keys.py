@@ -1,4 +1,4 @@
-"""Thousands of wrong keys: memory stays flat, time tells nothing, and the right key is never locked out."""
+"""Thousands of wrong keys take no memory, their timing reveals nothing, and the right key still works."""
 
 import asyncio
 import random
@@ -12,7 +12,7 @@ from tests.support.relay_process import RelayProcess
 
 
 async def ask(port: int, mod_key: str, address: str) -> tuple[int, float]:
-    """The status of a poll with that key, and how long its answer took."""
+    """Polls with a key. Returns the status and the seconds that the answer took."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(address, 0))
     try:
         begun_s = time.perf_counter()
@@ -23,7 +23,7 @@ async def ask(port: int, mod_key: str, address: str) -> tuple[int, float]:
         writer.close()
 
 
-async def test_wrong_keys_cost_no_memory_and_lock_nobody_out(relay: RelayProcess, many: bool) -> None:
+async def test_wrong_keys_take_no_memory_and_lock_nobody_out(relay: RelayProcess, many: bool) -> None:
     count, draw = (10_000 if many else 1_000), random.Random(5)
     mod = GoodMod(relay.port, key("good-0"), 0.05)  # from the same address as the wrong keys
     await asyncio.gather(*(ask(relay.port, "warm-up-0123456789", "127.0.0.1") for _ in range(200)))
@@ -43,13 +43,13 @@ async def test_wrong_keys_cost_no_memory_and_lock_nobody_out(relay: RelayProcess
     assert (
         statuses[429] > count * 0.8 - 200 and await refused(relay, "wrong_keys_per_minute") >= statuses[429]
     )
-    assert relay.modapi.log.count("opens no instance") == 1  # nor do they fill the log
+    assert relay.modapi.log.count("opens no instance") == 1  # they do not fill the log either
     assert grown_kib < 8 * 1024
 
 
 @limited(wrong_keys_per_minute=1_000_000)
-async def test_time_does_not_tell_how_near_a_key_is(relay: RelayProcess, many: bool) -> None:
-    """Half of a right key, and nothing of it: the difference of the medians, with its interval."""
+async def test_timing_does_not_reveal_how_near_a_key_is(relay: RelayProcess, many: bool) -> None:
+    """Compares the times for keys that begin like a right one with those that do not, by their medians."""
     draw, took_us = random.Random(6), {"near": list[float](), "far": list[float]()}
     right = key("good-0")
     for number in range(5_000 if many else 400):
@@ -70,7 +70,7 @@ async def test_time_does_not_tell_how_near_a_key_is(relay: RelayProcess, many: b
 
 
 def bootstrap(near: list[float], far: list[float], draw: random.Random) -> tuple[float, float]:
-    """95 % of the differences of medians of samples drawn anew lie between these."""
+    """The bounds of 95 % of the differences of medians, by resampling."""
     found = sorted(
         statistics.median(draw.choices(near, k=len(near))) - statistics.median(draw.choices(far, k=len(far)))
         for _ in range(400)

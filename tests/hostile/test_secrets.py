@@ -1,5 +1,5 @@
-"""Every secret has a value that is nowhere else; every path is driven, failures and crashes too; nothing that
-comes out may hold one."""
+"""Each secret has a unique value. Every path is run, failures and crashes too, and no output may have a
+secret."""
 
 import asyncio
 import base64
@@ -44,7 +44,7 @@ HOSTILE_TEXT = f'Eve\r\n{FORGED}\x1b[2J"}} planted-by-a-player'
 
 
 def leaks(text: str) -> list[str]:
-    """The names of the secrets that are in it, in any spelling."""
+    """The names of the secrets that are in `text`, in any spelling."""
     return [name for name, secret in SECRETS.items() if any(spelt in text for spelt in spellings(secret))]
 
 
@@ -61,7 +61,7 @@ def spellings(secret: str) -> set[str]:
 
 
 def relay_toml(text: str, redis_url: str) -> str:
-    """The settings of a RelayProcess with every secret in its place."""
+    """The settings of a RelayProcess with all secrets."""
     text = re.sub(r'\[redis\]\nurl = ".*"', f'[redis]\nurl = "{redis_url}"', text)
     text += f'[alerts]\nwebhook_url = "http://127.0.0.1:1/{SECRETS["webhook"]}"\n'
     return text.replace("[modapi]\n", f'[modapi]\nadmin_token = "{SECRETS["admin token"]}"\n')
@@ -79,7 +79,7 @@ def blocks() -> list[str]:
 
 
 class World:
-    """A relay with all secrets, its Takaro, and everything that came out of it."""
+    """A relay with all secrets, its Takaro, and all of its output."""
 
     def __init__(self, takaro: FaultyTakaro, relay: RelayProcess) -> None:
         self.takaro, self.relay = takaro, relay
@@ -92,7 +92,7 @@ class World:
         return self.relay.modapi, self.relay.uplink
 
     async def ask(self, method: str, url: str, **more: Any) -> httpx.Response:
-        """A call whose whole answer is looked at."""
+        """Makes a call, and keeps its answer for the search."""
         answer = await self.client.request(method, url, **more)
         self.told.append(f"{answer.headers} {answer.text}")
         return answer
@@ -101,7 +101,7 @@ class World:
         self._calls.append(self.ask(method, url, **more))
 
     async def look_at_everything(self) -> None:
-        """All that can be asked of a relay, with and without the right secrets."""
+        """Makes all calls of a relay, with and without the right secrets."""
         base, key = self.relay.url, SECRETS["mod key"]
         for service in self.services:
             for path in ("/livez", "/readyz", "/metrics", "/openapi.json", "/docs", "/nothing"):
@@ -155,7 +155,7 @@ class World:
             self._soon("POST", api + path, headers=ADMIN, json={"overlap_s": registration})
 
     def found(self) -> dict[str, list[str]]:
-        """Where something is that must not be there."""
+        """The secrets that were found, by where they are."""
         texts = {f"answer {number}": text for number, text in enumerate(self.told)}
         texts |= {service.label: service.log for service in self.services}
         return {name: leaks(text) for name, text in texts.items() if leaks(text)}
@@ -200,7 +200,7 @@ async def linked(world: World) -> None:
         await world.takaro.wait_for(lambda name=name: world.takaro.is_connected(SECRETS[name]), 20)
 
 
-async def test_nothing_shows_a_secret_while_all_goes_well_nor_when_it_ends(world: World) -> None:
+async def test_no_output_has_a_secret_while_the_relay_runs_and_stops(world: World) -> None:
     await linked(world)
     await world.look_at_everything()
     for service in world.services:
@@ -209,7 +209,7 @@ async def test_nothing_shows_a_secret_while_all_goes_well_nor_when_it_ends(world
     assert "linked to Takaro" in world.relay.uplink.log
 
 
-async def test_a_player_writes_neither_lines_of_the_log_nor_labels(world: World) -> None:
+async def test_a_player_cannot_write_lines_of_the_log_or_labels(world: World) -> None:
     await linked(world)
     await world.look_at_everything()
     for service in world.services:
@@ -227,7 +227,7 @@ async def test_a_player_writes_neither_lines_of_the_log_nor_labels(world: World)
         assert "\x1b" not in service.log
 
 
-async def test_a_takaro_that_repeats_what_it_was_sent_tells_nobody(world: World) -> None:
+async def test_an_error_of_takaro_with_our_secrets_reveals_none(world: World) -> None:
     await linked(world)
     everything = " ".join(secret for name, secret in SECRETS.items() if name != "proxy password")
     world.takaro.faults.refuse_identify(f"registrationToken {everything} is wrong: {everything[:40]}")
@@ -239,7 +239,7 @@ async def test_a_takaro_that_repeats_what_it_was_sent_tells_nobody(world: World)
     assert world.found() == {}
 
 
-async def test_a_store_that_is_away_is_no_reason_to_tell(world: World) -> None:
+async def test_no_output_has_a_secret_while_the_store_is_away(world: World) -> None:
     await linked(world)
     world.relay.store.kill()
     await world.look_at_everything()
@@ -252,7 +252,7 @@ async def test_a_store_that_is_away_is_no_reason_to_tell(world: World) -> None:
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
-async def test_a_handler_that_fails_with_all_secrets_in_its_words_shows_none(
+async def test_a_handler_that_fails_with_all_secrets_reveals_none(
     world: World, form: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RELAY_LOG__FORMAT", form)
@@ -320,13 +320,13 @@ def planted(text: str) -> str:
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-def test_a_wrong_setting_is_named_and_what_is_in_it_is_not(wrong: str, tmp_path: Path, many: bool) -> None:
+def test_a_wrong_setting_is_named_without_its_value(wrong: str, tmp_path: Path, many: bool) -> None:
     relay = RelayProcess("ws://127.0.0.1:1/", blocks(), REGISTRATION)
     config = tmp_path / "relay.toml"
     url = f"unix://relay:{quote(SECRETS['redis password'], safe='')}@/nowhere/redis.sock"
     text = relay_toml((relay.folder / "relay.toml").read_text(), url)
     old, new = map(planted, WRONG[wrong])
-    assert old in text, "nothing would be wrong"
+    assert old in text, "the change would do nothing"
     config.write_text(text.replace(old, new, 1))
     commands = [["modapi"]]
     if many:
@@ -338,7 +338,7 @@ def test_a_wrong_setting_is_named_and_what_is_in_it_is_not(wrong: str, tmp_path:
 
 
 def run(command: list[str], folder: Path) -> str:
-    """All that a command says: up to its end, or a little more than its first words."""
+    """Runs a command to its end, or for a second after its first output. Returns its output."""
     clean = {name: text for name, text in os.environ.items() if not name.startswith(("RELAY_", "TAKARO_"))}
     said = folder / f"{command[0]}.said"
     with said.open("wb") as file:
@@ -360,7 +360,7 @@ def run(command: list[str], folder: Path) -> str:
     return said.read_text()
 
 
-async def test_a_file_that_becomes_wrong_while_it_runs_is_told_without_its_secrets(world: World) -> None:
+async def test_a_file_that_becomes_wrong_is_reported_without_its_secrets(world: World) -> None:
     config = world.relay.folder / "relay.toml"
     good = config.read_text()
     for old, new in (WRONG["no TOML"], WRONG["the same key twice"], WRONG["a password that is not encoded"]):
@@ -372,7 +372,7 @@ async def test_a_file_that_becomes_wrong_while_it_runs_is_told_without_its_secre
     assert world.found() == {}
 
 
-def test_what_up_starts_shows_no_secret_in_the_list_of_processes(tmp_path: Path) -> None:
+def test_the_command_lines_of_up_and_its_processes_have_no_secret(tmp_path: Path) -> None:
     relay = RelayProcess("ws://127.0.0.1:1/", blocks(), REGISTRATION)
     text = (relay.folder / "relay.toml").read_text()
     config = tmp_path / "relay.toml"
