@@ -1,5 +1,6 @@
 """The status page as an application: which address shows what."""
 
+import zlib
 from collections.abc import AsyncIterator, Iterable
 from functools import partial
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
@@ -26,6 +29,11 @@ from services.relay.service.settings_values import is_loopback
 from services.relay.store.client import Store
 
 MOST_STREAMS = 200
+
+_GZIP = [Middleware(GZipMiddleware)]
+"""For the page of all servers, which has a kilobyte and a half for each row, and for assets. Not for the page
+of one server: there the words of players stand beside the key of the forms, and lengths would tell of it
+(BREACH)."""
 
 
 def add_page(
@@ -57,7 +65,7 @@ class StatusPage:
     def app(self) -> Protected:
         for_readers = self._access.for_readers
         routes = [
-            Route("/", for_readers(self._fleet)),
+            Route("/", for_readers(self._fleet), middleware=_GZIP),
             Route("/live", for_readers(self._fleet_changes)),
             Route("/add", for_readers(self._add_form)),
             Route("/add", for_readers(self._add), methods=["POST"]),
@@ -70,7 +78,7 @@ class StatusPage:
             Route("/login", self._login_form),
             Route("/login", self._login, methods=["POST"]),
             Route("/logout", for_readers(self._logout), methods=["POST"]),
-            Route("/assets/{version}/{name}", _asset),
+            Route("/assets/{version}/{name}", _asset, middleware=_GZIP),
         ]
         handlers: dict[Any, Any] = {
             StoreError: _store_away,
@@ -143,19 +151,25 @@ class StatusPage:
 
     async def _fleet_changes(self, request: Request, reader: Reader) -> Response:
         view = View.of(request.query_params)
-        return self._stream(request, self._live.fleet_changes(view, reader.until_s))
+        compresses = "gzip" in request.headers.get("accept-encoding", "")
+        return self._stream(request, self._live.fleet_changes(view, reader.until_s), compresses=compresses)
 
     async def _server_changes(self, request: Request, reader: Reader) -> Response:
         row = await self._live.fleet_view.row(request.path_params["slug"])
         changes = self._live.server_changes(row.slug, reader.form_key, _before(request), reader.until_s)
         return self._stream(request, changes)
 
-    def _stream(self, request: Request, changes: AsyncIterator[bytes]) -> Response:
+    def _stream(
+        self, request: Request, changes: AsyncIterator[bytes], *, compresses: bool = False
+    ) -> Response:
         if request.method == "HEAD":
             return Response()
         if self._live.streams >= MOST_STREAMS:
             raise HTTPException(503, "Too many pages are open.")
         headers = {"x-accel-buffering": "no"}
+        if compresses:
+            headers["content-encoding"] = "gzip"
+            changes = _gzipped(changes)
         return StreamingResponse(changes, media_type="text/event-stream", headers=headers)
 
     # Login
@@ -180,6 +194,13 @@ class StatusPage:
         await self._access.form(request, reader)
         request.session.clear()
         return RedirectResponse("/login", 303)
+
+
+async def _gzipped(changes: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The changes, each as soon as it comes. 64 KiB of memory for each stream."""
+    packer = zlib.compressobj(wbits=16 + 13, memLevel=6)
+    async for change in changes:
+        yield packer.compress(change) + packer.flush(zlib.Z_SYNC_FLUSH)
 
 
 async def _asset(request: Request) -> Response:

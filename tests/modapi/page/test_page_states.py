@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import pytest_asyncio
 from axe_playwright_python.async_playwright import Axe
@@ -175,10 +176,20 @@ async def test_what_is_read_aloud_changes_only_when_something_happened(page: Pag
         assert await page.evaluate("said") == []
 
 
+_TRANSFERRED = "performance.getEntries().reduce((sum, one) => sum + (one.transferSize || 0), 0)"
+"""Bytes of the page and its assets as they came, with their heads."""
+
+
 async def test_a_thousand_servers_are_live_and_fit_every_window(page: Page, own_store: Store) -> None:
     async with states.served(own_store, await states.a_thousand(own_store, SLUGS)) as address:
         await open_live(page, address)
         assert await page.title() == "(100) Servers · dayz-relay"
+        transferred = await page.evaluate(_TRANSFERRED)
+        async with httpx.AsyncClient() as client, client.stream("GET", f"{address}/live") as live:
+            assert "event: fragment" in await anext(live.aiter_text())
+            transferred += live.num_bytes_downloaded
+        print(f"{transferred} bytes for the page of 1,000 servers, with its assets and the first changes")
+        assert transferred <= 60_000
         await looks_well(page, "thousand")
         await page.locator("#tile-down").click()
         await expect(page.locator("tbody .badge.bad")).to_have_count(50, timeout=WITHIN_MS)
