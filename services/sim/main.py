@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from services.sim.dayz.generations import Generation
 from services.sim.dayz.life import live
-from services.sim.dayz.server import DayzServer, ModConfig
+from services.sim.dayz.server import DayzServer, SimModConfig
 from services.sim.takaro.activity import keep_asking
 from services.sim.takaro.server import TakaroSim
 
@@ -35,7 +35,7 @@ async def run_mod(
     on_line: Callable[[str], object] = print_line,
 ) -> None:
     """Until cancelled: a DayZ server whose mod calls `url`, with about `rate` events a second."""
-    server = DayzServer(ModConfig(url, registration_token), Generation(generation), on_line)
+    server = DayzServer(SimModConfig(url, registration_token), Generation(generation), on_line)
     async with asyncio.TaskGroup() as group:
         group.create_task(server.run())
         # Servers with different tokens have different lives.

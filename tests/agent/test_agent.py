@@ -151,7 +151,7 @@ async def test_every_line_of_several_starts_comes_once_and_in_order(scene: Scene
     assert KEY not in scene.told.read_text()
 
 
-async def test_a_restarted_agent_neither_repeats_nor_misses_a_line(scene: Scene) -> None:
+async def test_a_restarted_agent_repeats_and_misses_no_line(scene: Scene) -> None:
     await scene.start_agent()
     playing = asyncio.create_task(scene.game_server(2, 800))
     await scene.until_stored(lambda lines: len(lines) > 50)
@@ -164,7 +164,7 @@ async def test_a_restarted_agent_neither_repeats_nor_misses_a_line(scene: Scene)
     assert from_rpt == written(2, 800)
 
 
-async def test_a_killed_agent_repeats_one_batch_at_most(scene: Scene) -> None:
+async def test_a_killed_agent_repeats_at_most_one_batch(scene: Scene) -> None:
     await scene.start_agent()
     playing = asyncio.create_task(scene.game_server(1, 1500))
     for _ in range(3):

@@ -74,7 +74,7 @@ def rows(found: list[Found], offsets: dict[str, int]) -> list[tuple[str, bool]]:
         ),
     ],
 )
-def test_what_is_unread_comes_oldest_first(
+def test_unread_files_come_oldest_first(
     found: list[Found], offsets: dict[str, int], expected: list[tuple[str, bool]]
 ) -> None:
     assert rows(found, offsets) == expected
@@ -114,7 +114,7 @@ A, B = FileId(1, 1), FileId(1, 2)
     ("known", "now", "is_unmoved"),
     [(A, A, True), (A, B, False), (None, B, True), (A, None, True)],
 )
-def test_a_file_has_not_moved_if_neither_name_nor_number_says_so(
+def test_a_file_has_not_moved_if_its_name_and_number_are_the_same(
     known: FileId | None, now: FileId | None, is_unmoved: bool
 ) -> None:
     found, absent = Found("a.RPT", 720, 1, now), {3: read_to(500, known)}

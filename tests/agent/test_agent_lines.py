@@ -22,7 +22,7 @@ from services.agent.lines import MAX_LINE_BYTES, split, text_of
         (b"x" * (MAX_LINE_BYTES - 1) + "é\n".encode(), False, [b"x" * (MAX_LINE_BYTES - 1), "é\n".encode()]),
     ],
 )
-def test_lines_are_whole(data: bytes, ended: bool, lines: list[bytes]) -> None:
+def test_a_line_of_the_log_is_written_at_once(data: bytes, ended: bool, lines: list[bytes]) -> None:
     assert [line for line, _ in split(data, ended=ended)] == lines
 
 

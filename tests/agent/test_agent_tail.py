@@ -30,7 +30,7 @@ def add(path: Path, data: bytes) -> Path:
     return path
 
 
-def test_what_was_there_before_the_first_start_is_not_sent(tmp_path: Path) -> None:
+def test_lines_from_before_the_first_start_are_not_sent(tmp_path: Path) -> None:
     add(tmp_path / "a.RPT", b"old\n")
     one = Tail(tmp_path, None)
     assert texts(one) == []
@@ -41,7 +41,7 @@ def test_what_was_there_before_the_first_start_is_not_sent(tmp_path: Path) -> No
     assert texts(one) == []
 
 
-def test_a_line_comes_once_it_is_whole(tmp_path: Path) -> None:
+def test_a_line_is_read_when_it_is_complete(tmp_path: Path) -> None:
     one = Tail(tmp_path, None)
     path = add(tmp_path / "a.RPT", b"one\r\ntw")
     assert texts(one) == ["one"]
@@ -62,7 +62,7 @@ def test_a_new_start_of_the_game_server_is_followed_and_the_old_file_is_finished
     assert texts(one) == []
 
 
-def test_a_file_that_is_cut_short_is_read_anew(tmp_path: Path) -> None:
+def test_a_file_that_is_cut_short_is_read_from_its_start(tmp_path: Path) -> None:
     path = tmp_path / "script.log"
     one = Tail(tmp_path, None)
     add(path, HEAD + b"one\ntwo\n")
@@ -71,7 +71,7 @@ def test_a_file_that_is_cut_short_is_read_anew(tmp_path: Path) -> None:
     assert texts(one) == ["three"]
 
 
-def test_another_file_under_the_same_name_is_read_anew_even_if_it_is_longer(tmp_path: Path) -> None:
+def test_another_file_under_the_same_name_is_read_from_its_start_even_if_it_is_longer(tmp_path: Path) -> None:
     path = tmp_path / "script.log"
     one = Tail(tmp_path, None)
     add(path, HEAD + b"one\n")

@@ -13,7 +13,7 @@ from websockets.protocol import State
 
 from services.sim.dayz.events import GameIncident
 from services.sim.dayz.generations import Generation, Operation
-from services.sim.dayz.server import DayzServer, ModConfig
+from services.sim.dayz.server import DayzServer, SimModConfig
 from services.sim.dayz.world import Player, make_player
 from services.sim.takaro import requests
 from services.sim.takaro.records import Answer
@@ -34,7 +34,7 @@ WRITE = "executeConsoleCommand"
 class Mod(DayzServer):
     """Writes marked events. Records in the ledger which were accepted, and which operations it ran."""
 
-    def __init__(self, slug: str, config: ModConfig, ledger: Ledger, chance: random.Random) -> None:
+    def __init__(self, slug: str, config: SimModConfig, ledger: Ledger, chance: random.Random) -> None:
         super().__init__(config, Generation.SCANNER)
         self.slug = slug
         self.ledger = ledger

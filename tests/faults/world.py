@@ -16,7 +16,7 @@ from typing import Any, Self, TypeVar
 from services.relay.protocol.errors import StoreError
 from services.relay.protocol.keys import keys_of
 from services.relay.store.client import Store
-from services.sim.dayz.server import ModConfig
+from services.sim.dayz.server import SimModConfig
 from services.sim.ports import free_port
 from tests.faults.ending import drain, judge
 from tests.faults.ledger import Fault, Ledger
@@ -177,7 +177,7 @@ class World:
         for slug in self.slugs:
             self.mods[slug] = Mod(
                 slug,
-                ModConfig(
+                SimModConfig(
                     f"http://127.0.0.1:{self.front.port}/k/{self.mod_key(slug)}",
                     self.mod_key(slug),
                     flush_s=self.shape.flush_s,

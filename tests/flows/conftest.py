@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from services.sim.dayz.generations import Generation
-from services.sim.dayz.server import DayzServer, ModConfig
+from services.sim.dayz.server import DayzServer, SimModConfig
 from services.sim.takaro.records import Accepted
 from tests.support.faulty_takaro import FaultyTakaro
 from tests.support.relay_process import RelayProcess
@@ -96,7 +96,7 @@ async def make_world(  # type: ignore[no-untyped-def]
         try:
             await relay.start()
             for name, generation in generations.items():
-                config = ModConfig(f"{relay.url}/k/{key(name)}", key(name), flush_s=0.05, poll_s=poll_s)
+                config = SimModConfig(f"{relay.url}/k/{key(name)}", key(name), flush_s=0.05, poll_s=poll_s)
                 side = world.sides[name] = Side(name, DayzServer(config, generation), takaro)
                 side.boot()
             for side in world.sides.values():

@@ -8,7 +8,7 @@ from pathlib import Path
 from playwright.async_api import expect
 
 from services.sim.dayz.generations import Generation
-from services.sim.dayz.server import DayzServer, ModConfig
+from services.sim.dayz.server import DayzServer, SimModConfig
 from services.sim.dayz.world import make_player
 from services.sim.takaro.server import TakaroSim
 from tests.flows.conftest import REGISTRATION_TOKEN
@@ -35,7 +35,7 @@ async def test_the_first_server_is_connected_in_the_browser_alone() -> None:
             await expect(steps.nth(2)).to_have_class("done", timeout=WITHIN_MS)  # linked, before any mod
             config = json.loads(await page.locator("#config-text").text_content() or "")
             mod = DayzServer(
-                ModConfig(config["TakaroApiUrl"], config["RegistrationToken"], flush_s=0.05, poll_s=0.05),
+                SimModConfig(config["TakaroApiUrl"], config["RegistrationToken"], flush_s=0.05, poll_s=0.05),
                 Generation.SCANNER,
             )
             running = asyncio.create_task(mod.run())

@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from services.sim.dayz.generations import Generation
-from services.sim.dayz.server import DayzServer, ModConfig
+from services.sim.dayz.server import DayzServer, SimModConfig
 from services.sim.ports import free_port
 from tests.flows.conftest import Side, World, block, key, make_world
 from tests.support.relay_process import Service
@@ -71,7 +71,7 @@ async def panel(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Panel]:
 
 
 def side(panel: Panel, slug: str, mod_key: str) -> Side:
-    config = ModConfig(f"{panel.world.relay.url}/k/{mod_key}", mod_key, flush_s=0.05, poll_s=0.05)
+    config = SimModConfig(f"{panel.world.relay.url}/k/{mod_key}", mod_key, flush_s=0.05, poll_s=0.05)
     return Side(slug, DayzServer(config, Generation.SCANNER), panel.world.takaro)
 
 

@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from services.sim.dayz.generations import Generation
-from services.sim.dayz.server import DayzServer, ModConfig
+from services.sim.dayz.server import DayzServer, SimModConfig
 from tests.flows.conftest import Side, World, make_world
 
 TOKEN = "admin-token-of-the-panel-0123"
@@ -71,7 +71,7 @@ def mod_of(panel: Panel, mod_config: str, identity: str) -> Side:
     """The game server with the file that the panel got; its address is this machine's."""
     written = json.loads(mod_config)
     path = written["TakaroApiUrl"].partition("/k/")[2]
-    config = ModConfig(
+    config = SimModConfig(
         f"{panel.world.relay.url}/k/{path}", written["RegistrationToken"], flush_s=0.05, poll_s=0.05
     )
     return Side(identity, DayzServer(config, Generation.SCANNER), panel.world.takaro)

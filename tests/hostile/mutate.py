@@ -77,7 +77,7 @@ HEAD = "connection_limits::test_a_head_beyond_its_limit_is_refused"
 PROXIES = "connection_limits::test_connections_in_all_are_limited_also_those_of_a_trusted_proxy"
 HANDSHAKE = "connection_limits::test_without_a_handshake_a_connection_is_counted_and_ended"
 CERTIFICATE = "connection_limits::test_a_certificate_is_taken_up_when_its_files_change_and_only_if_it_is_good"
-OLD_TLS = "connection_limits::test_neither_old_tls_nor_handshake_upon_handshake_is_offered"
+OLD_TLS = "connection_limits::test_old_tls_and_renegotiation_are_not_offered"
 TOO_LONG = "limits::test_a_result_that_is_too_long_is_refused"
 BATCH = "limits::test_the_first_events_of_a_batch_with_too_many_are_stored"
 ASIDE = "limits::test_an_event_beyond_a_limit_is_put_aside_and_its_neighbours_are_not"
@@ -106,7 +106,7 @@ MUTANTS = [
     Mutant("receive_within_s: bytes that begin nothing", "connection_limits", "elif self.due_s == math.inf and", "elif False and", "connection_limits::test_a_connection_that_was_good_once_gets_no_more_time", 'assert await stranger.closed_after_s(b"\\r\\n") < SOON_S'),
     Mutant("receive_within_s: bodies", "connection_limits", "        self._in_head = False\n", "        self._in_head = False\n        self.due_s = math.inf\n", IN_TIME, "assert 0.9 < await stranger.closed_after_s(drip) < SOON_S"),
     Mutant("requests in a row", "connection_limits", "len(self.pipeline) >= MAX_PIPELINED", "False", "connection_limits::test_requests_do_not_queue_up_without_end_behind_one_that_is_held", "assert await stranger.closed_after_s(held * (MAX_PIPELINED + 2), 5.0"),
-    Mutant("not_http", "connection_limits", 'self._limits.refused("not_http")', "pass", "connection_limits::test_what_is_not_http_is_refused_without_a_line_in_the_log", 'assert served.refused == {"not_http": 1} and not caplog.records'),
+    Mutant("not_http", "connection_limits", 'self._limits.refused("not_http")', "pass", "connection_limits::test_bytes_that_are_not_http_are_refused_without_a_line_in_the_log", 'assert served.refused == {"not_http": 1} and not caplog.records'),
     Mutant("body_bytes", "router", "            self._limits.body_bytes,\n", "            self._limits.result_bytes,\n", "limits::test_the_beginning_of_a_body_that_is_too_long_is_stored", 'assert 80 < len(kept) < 200 and kept[0]["data"]["msg"] == "line 0"'),
     Mutant("body_bytes: what is read at most", "router", "            self._limits.result_bytes,\n", "            1 << 40,\n", "router::test_a_body_beyond_its_limit_is_refused_by_its_length_alone", 'assert b" 413 " in await asyncio.wait_for(reader.readline(), 5)'),
     Mutant("body_bytes: of a registration", "router", "receive, MAX_REGISTER_BYTES)", "receive, 1 << 40)", "limits::test_a_registration_has_a_small_limit_because_its_sender_is_unknown", 'assert (await port.call("POST", "/gameserver/register", content=body'),

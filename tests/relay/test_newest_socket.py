@@ -85,9 +85,7 @@ async def test_an_identify_without_an_answer_stays_open_until_the_owner_ends_it(
     assert (await owner.renew()).newest
 
 
-async def test_an_identify_of_ours_whose_socket_was_lost_may_still_be_the_last(
-    store: Store, slug: str
-) -> None:
+async def test_our_identify_on_a_lost_socket_may_still_be_the_last(store: Store, slug: str) -> None:
     owner, other = Lease(store, slug, "owner"), Lease(store, slug, "other")
     await owner.renew()
     assert await owner.announce_identify()
@@ -128,7 +126,7 @@ async def test_an_identify_whose_announcement_took_long_is_not_sent(
 
 
 @pytest.mark.parametrize("newest", ["?older-version", "older-version"])
-async def test_what_an_older_version_wrote_is_understood(store: Store, slug: str, newest: str) -> None:
+async def test_a_record_of_an_older_version_is_read(store: Store, slug: str, newest: str) -> None:
     owner = Lease(store, slug, "owner")
     await store.send("HSET", keys_of(slug).link, "newest", newest)
     look = await owner.renew()

@@ -24,7 +24,7 @@ def poll_answer(args_json: str) -> bytes:
 # Reading
 
 
-def test_a_poll_answer_is_read_whole() -> None:
+def test_a_poll_answer_is_read_completely() -> None:
     assert [operation.args_json for operation in read_operations(poll_answer('{"gameId":"7"}'))] == [
         '{"gameId":"7"}'
     ]

@@ -12,7 +12,7 @@ import pytest
 
 from services.sim.dayz.generations import Generation
 from services.sim.dayz.http import CallFailure, HttpClient, RequestFailed
-from services.sim.dayz.server import DayzServer, ModConfig
+from services.sim.dayz.server import DayzServer, SimModConfig
 from services.sim.dayz.world import make_player
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
@@ -84,7 +84,7 @@ async def running(
     relay: Relay, generation: Generation = Generation.SCANNER, total_s: float = 10.0, **options: str
 ) -> AsyncIterator[DayzServer]:
     registered = {"identity_token": "identity", "game_server_id": "local"}
-    config = ModConfig(relay.url, **(registered | options), flush_s=0.01, poll_s=0.02)
+    config = SimModConfig(relay.url, **(registered | options), flush_s=0.01, poll_s=0.02)
     server = DayzServer(config, generation)
     server.http.total_s = total_s
     task = asyncio.create_task(server.run())
@@ -215,7 +215,7 @@ async def test_a_failed_register_is_never_retried(relay: Relay, answer: bytes) -
     relay.answer = lambda request: answer
     failed = asyncio.Event()
     server = DayzServer(
-        ModConfig(relay.url, "r", flush_s=0.01, poll_s=0.01),
+        SimModConfig(relay.url, "r", flush_s=0.01, poll_s=0.01),
         Generation.FLAT,
         on_line=lambda line: failed.set() if "registration failed" in line else None,
     )
@@ -269,7 +269,7 @@ async def test_a_lost_answer_sends_the_batch_twice(relay: Relay) -> None:
 
 
 async def test_a_full_queue_drops_new_events() -> None:
-    server = DayzServer(ModConfig("http://127.0.0.1:9"), Generation.MIXED)
+    server = DayzServer(SimModConfig("http://127.0.0.1:9"), Generation.MIXED)
     for number in range(2005):
         server.emit_raw(str(number).encode())
     assert (server.queued, server.dropped) == (2000, 5)

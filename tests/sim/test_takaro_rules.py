@@ -215,5 +215,5 @@ def test_the_name_matters_at_creation_only(payload: Any) -> None:
     assert identify_error({**payload, "registrationToken": "r"}, {"r"}, {"old"}, {"taken"}) is None
 
 
-def test_the_rules_work_on_what_comes_off_the_wire() -> None:
+def test_the_rules_work_on_frames_from_the_socket() -> None:
     assert event_error(orjson.loads('{"type":"log","data":{"msg":"\\ud83e\\udddf"}}')) is None

@@ -80,7 +80,7 @@ async def test_a_server_keeps_its_id_over_sockets(takaro: FaultyTakaro) -> None:
     assert len(takaro.identifies("server-one")) == 2
 
 
-async def test_an_identify_in_data_alone_is_refused(takaro: FaultyTakaro) -> None:
+async def test_an_identify_only_in_data_is_refused(takaro: FaultyTakaro) -> None:
     async with connect(takaro.url) as socket:
         await receive(socket, "connected")
         await socket.send('{"type":"identify","data":{"identityToken":"abc","registrationToken":"x"}}')
@@ -323,7 +323,7 @@ async def test_a_new_server_cannot_have_the_name_of_another(takaro: FaultyTakaro
         assert "error" not in await receive(other, "identifyResponse")
 
 
-async def test_it_can_refuse_one_identity_for_good(takaro: FaultyTakaro) -> None:
+async def test_it_can_refuse_one_identity_for_ever(takaro: FaultyTakaro) -> None:
     takaro.faults_of("server-one").refuse_identify("no")
     async with connect(takaro.url) as socket:
         assert "error" in await identify(socket)

@@ -38,7 +38,7 @@ class Issued(NamedTuple):
     mod_key: str
 
 
-class NewInstance(TypedDict, total=False):
+class InstanceFields(TypedDict, total=False):
     """What a caller may say about a new instance."""
 
     registration_token: SecretStr | None
@@ -73,7 +73,7 @@ class Registry:
         name: str,
         identity_token: SecretStr | None = None,
         once: Once | None = None,
-        **given: Unpack[NewInstance],
+        **given: Unpack[InstanceFields],
     ) -> Issued:
         """Adds an instance, or restores a removed one that has the same identity, with its data.
 

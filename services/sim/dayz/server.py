@@ -32,7 +32,7 @@ class Counters:
 
 
 @dataclass(slots=True)
-class ModConfig:
+class SimModConfig:
     """The mod's config.json. Registration fills in `identity_token` and `game_server_id`."""
 
     url: str
@@ -55,7 +55,7 @@ class DayzServer(Game):
     """
 
     def __init__(
-        self, config: ModConfig, generation: Generation, on_line: Callable[[str], object] | None = None
+        self, config: SimModConfig, generation: Generation, on_line: Callable[[str], object] | None = None
     ) -> None:
         super().__init__(generation, on_line)
         self.config = config

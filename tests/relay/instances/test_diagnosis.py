@@ -132,7 +132,7 @@ def test_a_disabled_server_is_not_missed(address: str) -> None:
         (UnknownKeyCall(AT, "203.0.113.1"), AT - 1, [], True),
     ],
 )
-def test_a_wrong_key_is_no_problem_of_a_server_that_was_added_later(
+def test_a_wrong_key_is_not_the_problem_of_a_server_that_was_added_later(
     unknown_call: UnknownKeyCall, added_ms: int, named: list[str], fleet: bool
 ) -> None:
     entries = {"a": ENTRY, "b": replace(ENTRY, added_ms=added_ms)}

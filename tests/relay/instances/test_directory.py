@@ -83,7 +83,7 @@ async def test_stored_instances_are_served_and_removed_ones_are_not(followed: Fo
     await followed.serves("one")
 
 
-async def test_what_is_stored_now_is_read_again_only_after_a_change(followed: Followed, store: Store) -> None:
+async def test_stored_instances_are_read_again_only_after_a_change(followed: Followed, store: Store) -> None:
     """The API asks for it with each call about a server: of 1,000, all records are 300 kB."""
     directory = followed.directory
     assert await directory.current() is directory.entries
@@ -179,7 +179,7 @@ async def test_a_file_that_is_gone_changes_nothing(followed: Followed) -> None:
     assert followed.told == [["one"]]
 
 
-async def test_a_file_that_is_emptied_and_written_anew_is_never_seen_empty(followed: Followed) -> None:
+async def test_a_file_that_is_emptied_and_rewritten_is_never_seen_empty(followed: Followed) -> None:
     with followed.config.open("w") as file:
         for line in (block("one") + block("two")).splitlines(keepends=True):
             await asyncio.sleep(0.03)

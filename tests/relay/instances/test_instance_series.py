@@ -39,7 +39,7 @@ def test_each_instance_has_its_own_series() -> None:
     }
 
 
-def test_what_is_not_told_apart_has_one_series_for_all() -> None:
+def test_without_series_per_instance_all_instances_share_one() -> None:
     series = InstanceSeries(TABLE)
     series.row("one").set(TOGETHER, 3)
     series.row("two").set(TOGETHER, 4)
@@ -65,7 +65,7 @@ def test_only_the_state_that_is_has_a_series() -> None:
     assert [key for key in shown(series) if key[0] == "state"] == [("state", "one", "ready")]
 
 
-def test_what_another_process_owns_is_not_shown_and_what_is_gone_neither() -> None:
+def test_instances_that_another_process_owns_or_that_are_gone_are_not_shown() -> None:
     series = InstanceSeries(TABLE)
     for slug in ("ours", "theirs", "gone"):
         series.row(slug).set(WAITING, 1)
@@ -75,7 +75,7 @@ def test_what_another_process_owns_is_not_shown_and_what_is_gone_neither() -> No
     assert series.value("waiting", "theirs") is None
 
 
-def test_what_is_counted_for_an_instance_that_is_gone_does_not_show_it_again() -> None:
+def test_counts_for_a_removed_instance_do_not_show_it_again() -> None:
     series = InstanceSeries(TABLE)
     series.row("gone")
     series.forget("gone")
@@ -107,7 +107,7 @@ def test_a_counter_that_would_fall_is_not_shown_for_all_together() -> None:
     assert not list(series.pieces())
 
 
-def test_not_told_apart_the_states_are_counted() -> None:
+def test_without_series_per_instance_the_states_are_counted() -> None:
     series = InstanceSeries((STATE,), per_instance=False)
     for slug, state in (("one", "ready"), ("two", "refused"), ("three", "ready")):
         series.row(slug).set_only(STATE, state)
@@ -117,7 +117,7 @@ def test_not_told_apart_the_states_are_counted() -> None:
 @given(
     st.dictionaries(st.from_regex(r"[a-z0-9-]{1,32}", fullmatch=True), st.floats(allow_nan=False), max_size=8)
 )
-def test_what_is_written_is_what_is_read(values: Mapping[str, float]) -> None:
+def test_a_written_state_is_read_back(values: Mapping[str, float]) -> None:
     series = InstanceSeries((WAITING,))
     for slug, value in values.items():
         series.row(slug).set(WAITING, value)

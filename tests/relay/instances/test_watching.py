@@ -155,7 +155,7 @@ async def test_remembered_activity_is_bounded_and_has_no_reads(store: Store, slu
     ]
 
 
-async def test_what_cannot_be_read_is_left_out(store: Store, slug: str) -> None:
+async def test_an_unreadable_entry_is_left_out(store: Store, slug: str) -> None:
     passing = ActivityFeed(store, slug)
     watcher = Watcher(store, slug)
     await looked_at(store, slug, passing)

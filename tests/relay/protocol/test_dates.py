@@ -42,7 +42,7 @@ END = datetime(2030, 1, 5, 1, 2, 0, tzinfo=UTC)
         " 2030-01-05T01:02:00Z ",
     ],
 )
-def test_a_date_is_read_however_it_is_written(written: Any) -> None:
+def test_a_date_is_read_in_all_known_forms(written: Any) -> None:
     assert read_end(written) == END
 
 

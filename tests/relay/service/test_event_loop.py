@@ -36,7 +36,7 @@ def run(work: Callable[[Loop], Coroutine[Any, Any, None]]) -> list[dict[str, Any
     return reported
 
 
-def test_a_lookup_that_is_given_up_reports_no_exception_that_nobody_retrieved() -> None:
+def test_a_lookup_that_is_given_up_leaves_no_unretrieved_exception() -> None:
     async def dial_and_give_up(loop: Loop) -> None:
         for _ in range(5):
             with contextlib.suppress(TimeoutError, OSError):
@@ -57,7 +57,7 @@ def test_one_lookup_of_a_name_serves_all_callers() -> None:
     assert run(ask) == []
 
 
-def test_a_name_leads_to_whoever_listens_at_one_of_its_addresses() -> None:
+def test_a_name_leads_to_the_address_at_which_a_server_listens() -> None:
     async def connect(loop: Loop) -> None:
         server = await loop.create_server(asyncio.Protocol, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]

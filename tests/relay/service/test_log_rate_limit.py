@@ -83,20 +83,20 @@ def test_texts_from_outside_that_differ_do_not_defeat_the_limit(log: Log) -> Non
     assert log.texts[-1] == "990 more in 60 s, the last: Takaro refused something: request 999"
 
 
-def test_texts_that_stand_in_the_words_themselves_do_not_either(log: Log) -> None:
+def test_texts_in_the_message_itself_do_not_either(log: Log) -> None:
     for number in range(1_000):
         logger.error(f"request {number}")
     assert len(log.texts) == MOST_LINES
 
 
-def test_each_instance_is_told_of(log: Log) -> None:
+def test_each_instance_has_its_own_lines(log: Log) -> None:
     for _ in range(100):
         for slug in ("a", "b"):
             InstanceLogger(logger, slug).warning("it is away")
     assert log.texts == ["[a] it is away", "[b] it is away"]
 
 
-def test_each_topic_of_one_place_is_told_of(log: Log) -> None:
+def test_each_topic_of_one_place_has_its_own_lines(log: Log) -> None:
     for number in range(100):
         for topic in ("no key", "wrong key"):
             logger.warning("from %s: %s", number, topic, extra=about(topic))
@@ -116,7 +116,7 @@ def test_a_line_with_a_kind_is_logged_once_a_minute_for_each_topic(log: Log) -> 
     assert log.texts[2:] == ["19 more in 60 s, the last: from address 19: refused"]
 
 
-def test_lines_of_a_kind_are_bounded_however_many_topics_there_are(log: Log) -> None:
+def test_lines_of_a_kind_are_bounded_with_any_number_of_topics(log: Log) -> None:
     for number in range(MOST_LINES_OF_KIND + 100):
         refuse(f"topic {number}", "an address", "401")
     refuse("a topic", "an address", "413")  # other kinds are not silenced
@@ -134,7 +134,7 @@ def test_a_million_topics_of_a_kind_take_no_memory() -> None:
     assert len(list(pace.due(0.0, all_of_them=True))) == 1
 
 
-def test_other_places_in_the_code_are_told_of_as_ever(log: Log) -> None:
+def test_other_places_in_the_code_are_still_logged(log: Log) -> None:
     for _ in range(100):
         logger.warning("one")
     logger.warning("other")
@@ -176,7 +176,7 @@ def test_a_line_that_did_not_come_for_a_minute_is_logged_again(log: Log) -> None
     assert log.texts == ["away", "away"]
 
 
-def test_the_summary_comes_though_nothing_follows() -> None:
+def test_the_summary_comes_when_no_line_follows() -> None:
     lines = Lines()
     handler = PacedHandler(lines, pace=LogRateLimit(0.2))
     for _ in range(3):
@@ -194,7 +194,7 @@ def test_the_summary_comes_when_the_process_ends(log: Log) -> None:
     assert log.texts == ["away", "2 more in 0 s, the last: away"]
 
 
-def test_what_is_remembered_holds_no_argument_and_no_frame(log: Log) -> None:
+def test_a_remembered_line_keeps_no_argument_and_no_frame(log: Log) -> None:
     pace = LogRateLimit[logging.LogRecord]()
     handler = PacedHandler(log.lines, lambda: 0.0, pace)
     for _ in range(2):
@@ -244,7 +244,7 @@ def test_memory_is_bounded() -> None:
     assert len(list(pace.due(0.0, all_of_them=True))) <= MOST_TOPICS + 1
 
 
-def test_the_log_of_every_process_is_held_to_it_and_sums_up_at_its_end() -> None:
+def test_the_log_of_every_process_has_the_limit_and_sums_up_at_the_end() -> None:
     flood = (
         "import logging; from services.relay.service import logs; logs.configure('uplink')\n"
         "for _ in range(1000): logging.getLogger('services.x').error('broken')"

@@ -70,12 +70,12 @@ def test_a_line_has_an_end(form: logging.Formatter) -> None:
 
 
 @FORMS
-def test_a_secret_at_the_end_of_what_is_kept_is_not_cut_in_half(form: logging.Formatter) -> None:
+def test_a_secret_at_the_end_of_a_cut_text_is_not_cut_in_half(form: logging.Formatter) -> None:
     assert SECRET[:8] not in form.format(record("x" * (MESSAGE_CHARS - 10) + SECRET))
 
 
 @FORMS
-def test_a_log_text_that_does_not_fit_its_arguments_is_shown_all_the_same(form: logging.Formatter) -> None:
+def test_a_log_text_that_does_not_fit_its_arguments_is_still_shown(form: logging.Formatter) -> None:
     assert "%d of %d" in form.format(record("%d of %d", 1))
 
 

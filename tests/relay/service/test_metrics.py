@@ -124,7 +124,7 @@ async def test_while_metrics_are_written_the_loop_does_other_work_between_the_pi
     assert (await writing).count(b"\nwaiting{") == 1_000
 
 
-async def test_a_cluster_whose_map_changed_after_the_look_is_shown_as_not_ready() -> None:
+async def test_a_cluster_whose_map_changed_after_a_check_is_shown_as_not_ready() -> None:
     service = Service("redis+cluster://127.0.0.1:1")
     assert service.store.facts == []
     service.metrics.looked_at(service.store)

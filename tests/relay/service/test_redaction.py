@@ -111,11 +111,11 @@ def test_the_path_of_a_webhook_is_secret(scheme: str) -> None:
     assert found == {"api/webhooks/12345/a-secret-word?wait=true"}
 
 
-def test_an_address_without_a_password_is_no_secret() -> None:
+def test_an_address_without_a_password_is_not_a_secret() -> None:
     assert set(secrets_in(Redis(url=SecretStr("unix:///run/valkey.sock")))) == set()
 
 
-def test_what_a_source_named_before_is_replaced_and_others_stay() -> None:
+def test_the_secrets_of_a_source_are_replaced_and_others_stay() -> None:
     redaction = hiding(SECRET)
     redaction.hide("other", ["another-secret"])
     redaction.hide("other", ["a-third-secret"])

@@ -94,7 +94,7 @@ def test_one_instance_is_enough_and_all_else_has_a_default(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("text", ["", "[redis]\nurl = 'redis://localhost/0'\n"])
-def test_no_instance_is_no_error_because_panels_add_theirs(tmp_path: Path, text: str) -> None:
+def test_no_instance_is_not_an_error_because_panels_add_them(tmp_path: Path, text: str) -> None:
     assert load(write(tmp_path, text), {}).settings.instances == ()
     assert load(None, {"TAKARO_IDENTITY_TOKEN": ""}).settings.instances == ()
     assert load(None, {"TAKARO_SERVER_NAME": '""'}).settings.instances == ()
@@ -243,7 +243,7 @@ def test_the_environment_adds_an_instance_to_those_of_the_file(tmp_path: Path) -
     assert [one.slug for one in settings.instances] == ["main", "second"]
 
 
-def test_the_short_names_alone_are_enough_for_a_single_server(tmp_path: Path) -> None:
+def test_the_short_names_are_enough_for_a_single_server(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("registration\n")
     environ = {
         "TAKARO_REGISTRATION_TOKEN_FILE": str(tmp_path / "token"),
@@ -448,7 +448,7 @@ def test_a_server_of_the_environment_never_mixes_with_those_of_relay_toml(tmp_pa
     )
 
 
-def test_a_placeholder_hides_the_token_of_a_source_behind_it_and_is_no_instance(tmp_path: Path) -> None:
+def test_a_placeholder_hides_the_token_of_a_later_source_and_makes_no_instance(tmp_path: Path) -> None:
     path = write(tmp_path, "[takaro]\nregistration_token = 'real'\n" + MAIN)
     environ = {
         "RELAY_TAKARO__REGISTRATION_TOKEN": "<token>",
@@ -566,7 +566,7 @@ def test_a_host_is_an_address_or_a_name(tmp_path: Path, written: str, meant: str
 @pytest.mark.parametrize(
     "written", ["*", "[::1]", "127.0.0.1:8088", "http://10.0.0.1", "10.0.0.256", "10.0.0.0/8", ""]
 )
-def test_a_wrong_host_is_refused_with_what_to_write(tmp_path: Path, key: str, written: str) -> None:
+def test_a_wrong_host_is_refused_with_the_fix(tmp_path: Path, key: str, written: str) -> None:
     section, name = key.split(".")
     (line,) = complaints(write(tmp_path, f'[{section}]\n{name} = "{written}"\n{MAIN}'))
     assert line.startswith(f"{tmp_path / 'relay.toml'}, [{section}], {name}: must be an address or a name")

@@ -56,7 +56,7 @@ def test_a_file_that_the_environment_names_is_looked_at_too(tmp_path: Path) -> N
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file away")
-def test_a_group_may_read_what_is_not_ours(tmp_path: Path) -> None:
+def test_a_group_may_read_a_file_that_is_not_ours(tmp_path: Path) -> None:
     path = write(tmp_path / "relay.toml", BLOCK.format(file="", value=GOOD), 0o640)
     os.chown(path, 1, 1)
     assert told(path) == []
@@ -74,7 +74,7 @@ def test_a_group_may_read_what_is_not_ours(tmp_path: Path) -> None:
         (GOOD, ""),
     ],
 )
-def test_an_identity_token_that_can_be_guessed_is_named_with_what_it_means(token: str, what: str) -> None:
+def test_a_guessable_identity_token_is_named_with_its_consequence(token: str, what: str) -> None:
     instance = Instance(
         slug="chernarus-1", name="My DayZ server - Chernarus", identity_token=SecretStr(token)
     )
@@ -114,7 +114,7 @@ def test_a_name_that_an_earlier_server_of_the_same_domain_has_is_named(
     assert all(": zero has the same name" in line and "token" not in line for line in lines)
 
 
-def test_two_servers_of_one_name_are_told_at_the_start(tmp_path: Path) -> None:
+def test_two_servers_with_one_name_are_reported_at_the_start(tmp_path: Path) -> None:
     blocks = "".join(
         f'[[instance]]\nslug = "{slug}"\nname = "Mine"\nidentity_token = "{GOOD}-{slug}"\n'
         f'mod_keys = ["key-of-{slug}-0123456789"]\n'

@@ -32,7 +32,7 @@ def test_bytes_read_soon_after_a_standstill_may_be_as_old_as_it(after_s: float, 
     assert (stalls.waited_s(17.0 + after_s) >= 15.0) is old
 
 
-def test_a_busy_moment_is_no_standstill() -> None:
+def test_a_busy_moment_is_not_a_standstill() -> None:
     assert beaten(*STEADY, 2.6).waited_s(2.7) == 0
 
 

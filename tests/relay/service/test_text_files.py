@@ -21,7 +21,7 @@ def test_utf_16_without_a_mark_is_known_by_its_zeros(encoding: str, text: str) -
     assert decoded(text.encode(encoding)) == text
 
 
-def test_what_is_no_text_says_how_to_save_it() -> None:
+def test_a_file_that_is_not_text_is_refused_with_how_to_save_it() -> None:
     with pytest.raises(ValueError, match="it is not UTF-8 text: save it as UTF-8"):
         decoded(b"caf\xe9")
     with pytest.raises(ValueError, match="it is not UTF-16 text: save it as UTF-8"):
@@ -36,7 +36,7 @@ def test_only_a_matching_pair_of_quotation_marks_is_taken_off(text: str, plain: 
     assert unquoted(text) == plain
 
 
-def test_a_folder_that_cannot_be_looked_into_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_read_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(path: Path, **_: object) -> None:
         raise PermissionError(13, "Permission denied")
 

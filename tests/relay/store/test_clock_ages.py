@@ -98,7 +98,7 @@ def judged(moves: list[tuple[str, float]]) -> list[tuple[AgeRange, float, float]
 @example([("accept", 0.0), ("set", 8 * DAY_S), ("accept", 0.0), ("pass", 3.0)])
 @example([("accept", 0.0), ("set", -8 * DAY_S), ("accept", 0.0), ("pass", 3.0)])
 @example([("accept", 0.0), ("pass", 50.0), ("move to another machine", 0.0)])
-def test_the_true_age_lies_within_what_is_said(moves: list[tuple[str, float]]) -> None:
+def test_the_true_age_lies_within_the_range(moves: list[tuple[str, float]]) -> None:
     for age, true_s, near_s in judged(moves):
         assert age.least_s - near_s <= true_s <= age.most_s + near_s
 
@@ -113,7 +113,7 @@ def test_the_age_is_known_where_somebody_watches_it_being_set_forward(
 
 
 @pytest.mark.parametrize("days", [8, -8])
-def test_a_step_is_told_once_with_its_size(days: int) -> None:
+def test_a_step_is_logged_once_with_its_size(days: int) -> None:
     clock, redis = SteppedClock("a boot"), Redis()
     read(clock, redis)
     redis.now_s += 1.0
@@ -126,7 +126,7 @@ def test_a_step_is_told_once_with_its_size(days: int) -> None:
 
 
 @pytest.mark.parametrize("days", [8, -8])
-def test_what_was_accepted_before_and_after_a_step_is_as_old_as_it_is(days: int) -> None:
+def test_events_from_before_and_after_a_step_have_their_true_age(days: int) -> None:
     clock, redis = SteppedClock("a boot"), Redis()
     redis.accept()
     redis.now_s += 1.0
@@ -139,7 +139,7 @@ def test_what_was_accepted_before_and_after_a_step_is_as_old_as_it_is(days: int)
     assert ages == [AgeRange(2.0, 2.0), AgeRange(1.0, 1.0)]
 
 
-def test_a_process_that_is_started_anew_on_the_same_machine_sees_the_step_that_it_missed() -> None:
+def test_a_restarted_process_on_the_same_machine_sees_the_step_that_it_missed() -> None:
     clock, redis = SteppedClock("a boot"), Redis()
     redis.accept()
     read(clock, redis)
@@ -152,7 +152,7 @@ def test_a_process_that_is_started_anew_on_the_same_machine_sees_the_step_that_i
     assert clock.age(redis.accepted[0][1], redis.now_s) == AgeRange(5.0, 5.0)
 
 
-def test_after_a_boot_nobody_knows_whether_days_have_passed_or_the_clock_was_set() -> None:
+def test_after_a_boot_a_step_of_the_clock_cannot_be_told_from_passed_days() -> None:
     clock, redis = SteppedClock("a boot"), Redis()
     redis.accept()
     read(clock, redis)
@@ -190,7 +190,7 @@ def test_a_clock_that_stood_back_after_a_boot_leaves_the_age_open() -> None:
     assert clock.age(redis.accepted[0][1], redis.now_s).most_s == math.inf
 
 
-def test_a_reading_that_was_long_on_its_way_is_no_step() -> None:
+def test_a_reading_that_took_long_is_not_a_step() -> None:
     clock, redis = SteppedClock("a boot"), Redis()
     read(clock, redis)
     shown_ms, asked_s = redis.shows_ms, redis.now_s
@@ -228,7 +228,7 @@ def test_a_time_that_the_clock_has_shown_twice_has_the_age_of_the_one_that_is_me
     assert clock.behind(redis.shows_ms) is False
 
 
-def test_what_seems_to_be_from_after_a_step_back_that_nobody_saw_has_the_age_of_the_clock() -> None:
+def test_an_event_that_may_come_after_an_unseen_step_back_has_the_age_of_the_clock() -> None:
     assert age_of((), START_MS, START_MS - 5_000, behind=True) == AgeRange(5.0, 5.0)
 
 

@@ -31,7 +31,7 @@ async def complete(stream: CommandStream, name: str, outcome: Outcome) -> bool:
     return await stream.complete(name, outcome, {})
 
 
-async def test_a_command_is_handed_out_once_and_whole(store: Store, slug: str) -> None:
+async def test_a_command_is_handed_out_once_and_complete(store: Store, slug: str) -> None:
     stream = CommandStream(store, slug)
     await enqueue(stream, "a")
     assert await stream.take() == [command("a")]
@@ -73,7 +73,9 @@ async def test_the_first_answer_counts_and_later_ones_do_not(store: Store, slug:
 
 
 @pytest.mark.parametrize("name", ["never-heard-of", "waiting"])
-async def test_an_answer_to_what_was_not_handed_out_is_refused(store: Store, slug: str, name: str) -> None:
+async def test_an_answer_to_a_command_that_was_not_handed_out_is_refused(
+    store: Store, slug: str, name: str
+) -> None:
     stream = CommandStream(store, slug)
     await enqueue(stream, "waiting")
     assert not await complete(stream, name, Outcome({}))
@@ -94,14 +96,14 @@ async def test_giving_up_says_how_far_a_command_came_and_ends_it(store: Store, s
     assert await stream.give_up("handed") is None
 
 
-async def test_a_mod_that_never_polls_fills_its_queue_and_no_more(store: Store, slug: str) -> None:
+async def test_the_queue_of_a_mod_that_never_polls_is_bounded(store: Store, slug: str) -> None:
     stream = CommandStream(store, slug, most_waiting=2)
     assert [await enqueue(stream, name) for name in "abc"] == [True, True, False]
     await stream.give_up("a")
     assert await enqueue(stream, "d")
 
 
-async def test_what_expired_unfetched_is_told_as_not_delivered_though_others_came_after_it(
+async def test_a_command_that_expired_unfetched_is_not_delivered_after_later_ones_were(
     store: Store, slug: str
 ) -> None:
     stream = CommandStream(store, slug)
@@ -125,7 +127,7 @@ async def test_a_mod_that_never_polls_leaves_nothing_behind_for_long(store: Stor
 
 
 @pytest.mark.parametrize("steps", ["", "take", "take complete", "take give_up", "give_up"])
-async def test_an_enqueue_repeated_after_a_lost_reply_brings_nothing_back(
+async def test_an_enqueue_repeated_after_a_lost_reply_queues_nothing_again(
     store: Store, slug: str, steps: str
 ) -> None:
     stream = CommandStream(store, slug)
@@ -143,7 +145,7 @@ async def test_an_enqueue_repeated_after_a_lost_reply_brings_nothing_back(
     assert len(handed) == (0 if steps == "give_up" else 1)
 
 
-async def test_an_enqueue_that_was_stuck_in_a_stalled_store_does_not_come_to_life_later(
+async def test_an_enqueue_that_was_stuck_in_a_stalled_store_queues_nothing_later(
     redis_server: RedisServer, store: Store, slug: str
 ) -> None:
     stalled = Store(redis_server.url, call_timeout_s=0.2)
@@ -165,7 +167,7 @@ async def test_a_command_that_arrives_after_its_deadline_is_not_queued(store: St
     assert await stream.take() == []
 
 
-async def test_many_that_are_over_do_not_hide_one_that_is_not(store: Store, slug: str) -> None:
+async def test_many_ended_commands_do_not_hide_a_waiting_one(store: Store, slug: str) -> None:
     stream = CommandStream(store, slug)
     for number in range(250):
         await enqueue(stream, str(number))
@@ -188,14 +190,14 @@ async def test_writes_go_before_reads_and_the_oldest_deadline_first_in_each(stor
     assert order == ["write-soon", "write-late", "read-soon", "read-late"]
 
 
-async def test_a_command_larger_than_a_poll_is_carried_alone(store: Store, slug: str) -> None:
+async def test_a_command_larger_than_a_poll_is_handed_out_alone(store: Store, slug: str) -> None:
     stream = CommandStream(store, slug, bounds=CommandBounds(poll_bytes=10))
     for name in "ab":
         await enqueue(stream, name)
     assert [[c.operation_id for c in await stream.take()] for _ in range(3)] == [["a"], ["b"], []]
 
 
-async def test_one_poll_carries_no_more_than_a_mod_can_digest(store: Store, slug: str) -> None:
+async def test_one_poll_has_no_more_bytes_than_a_mod_can_read(store: Store, slug: str) -> None:
     # 110 bytes hold two of these commands, not three.
     stream = CommandStream(store, slug, bounds=CommandBounds(poll_commands=3, poll_bytes=110))
     for name in "abcde":
@@ -203,7 +205,7 @@ async def test_one_poll_carries_no_more_than_a_mod_can_digest(store: Store, slug
     assert [len(await stream.take()) for _ in range(4)] == [2, 2, 1, 0]
 
 
-async def test_one_poll_carries_no_more_commands_than_a_mod_can_run_at_once(store: Store, slug: str) -> None:
+async def test_one_poll_has_no_more_commands_than_a_mod_can_run_at_once(store: Store, slug: str) -> None:
     stream = CommandStream(store, slug, bounds=CommandBounds(poll_commands=3))
     for number in range(7):
         action = Action.SHUTDOWN if number % 2 else Action.GET_PLAYERS
@@ -236,7 +238,7 @@ async def test_a_result_that_a_newer_version_wrote_is_read_as_far_as_it_is_known
     assert found == [Outcome({"x": 1}), Outcome(error="no")]
 
 
-async def test_refreshes_go_last_and_alone_only_when_they_may(store: Store, slug: str) -> None:
+async def test_refreshes_go_last_and_alone_only_if_that_is_allowed(store: Store, slug: str) -> None:
     stream = CommandStream(store, slug)
     soon = time.monotonic() + 5
     refresh = Command("refresh", Action.GET_PLAYERS, {})
@@ -279,7 +281,7 @@ async def test_a_take_that_is_cancelled_before_it_left_is_not_sent(store: Store,
     assert await stream.take() == [command("a")]
 
 
-async def test_what_was_taken_when_a_take_is_cancelled_on_its_way_is_handed_back_in_its_order(
+async def test_commands_of_a_cancelled_take_are_handed_back_in_their_order(
     redis_server: RedisServer, store: Store, slug: str
 ) -> None:
     stream = CommandStream(store, slug)
@@ -301,7 +303,7 @@ async def test_what_was_taken_when_a_take_is_cancelled_on_its_way_is_handed_back
     assert [c.operation_id for c in await stream.take()] == ["c", "d", "e"]
 
 
-async def test_what_has_ended_meanwhile_is_not_handed_back(store: Store, slug: str) -> None:
+async def test_a_command_that_has_ended_is_not_handed_back(store: Store, slug: str) -> None:
     stream = CommandStream(store, slug)
     for name in "ab":
         await enqueue(stream, name)
@@ -313,7 +315,7 @@ async def test_what_has_ended_meanwhile_is_not_handed_back(store: Store, slug: s
     assert await stream.give_up("b") is CommandState.UNKNOWN
 
 
-async def test_a_result_is_passed_on_though_whoever_brought_it_is_cancelled(store: Store, slug: str) -> None:
+async def test_a_result_is_stored_when_its_caller_is_cancelled(store: Store, slug: str) -> None:
     stream = CommandStream(store, slug)
     await enqueue(stream, "a")
     await stream.take()
@@ -327,7 +329,7 @@ async def test_a_result_is_passed_on_though_whoever_brought_it_is_cancelled(stor
             await asyncio.sleep(0.01)
 
 
-async def test_an_enqueue_says_whether_its_command_may_be_there_all_the_same(
+async def test_a_failed_enqueue_says_whether_its_command_may_be_queued(
     redis_server: RedisServer, slug: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     nobody = Store(f"unix://{tmp_path}/nobody")
@@ -345,7 +347,7 @@ async def test_an_enqueue_says_whether_its_command_may_be_there_all_the_same(
     await stalled.close()
 
 
-async def test_what_was_perhaps_never_queued_has_expired_and_is_not_queued_later(
+async def test_a_command_that_was_perhaps_not_queued_has_expired_and_is_not_queued_later(
     store: Store, slug: str
 ) -> None:
     stream = CommandStream(store, slug)
@@ -362,7 +364,7 @@ async def test_what_was_perhaps_never_queued_has_expired_and_is_not_queued_later
     assert await stream.give_up("c", maybe_unqueued=True) is None
 
 
-async def test_what_goes_on_though_its_caller_was_cancelled_reports_no_exception_when_it_fails(
+async def test_a_call_that_outlives_its_caller_leaves_no_unretrieved_exception(
     redis_server: RedisServer, slug: str
 ) -> None:
     reported: list[dict[str, object]] = []

@@ -35,7 +35,7 @@ def test_each_weaker_setting_is_named_with_its_cost_and_its_fix(name: str, value
     assert f"{name} '{value}'" in line and f"{name} {GOOD[name]}" in line
 
 
-def test_nobody_is_told_to_overwrite_the_file_that_holds_the_data() -> None:
+def test_no_advice_is_to_overwrite_the_file_with_the_data() -> None:
     [line] = complaints(GOOD | {"appendonly": "no"})
     assert "CONFIG SET appendonly" not in line and "configuration file" in line
 

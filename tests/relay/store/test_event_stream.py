@@ -51,7 +51,7 @@ async def test_newer_events_behind_a_repeated_batch_are_kept(store: Store, slug:
     assert await stored(stream) == ["line 1", "line 2", "line 3", "line 4"]
 
 
-async def test_an_honest_twin_of_an_answered_batch_is_a_new_batch(store: Store, slug: str) -> None:
+async def test_a_batch_that_equals_an_answered_one_is_new(store: Store, slug: str) -> None:
     stream = EventStream(store, slug)
     stream.answered((await stream.append(batch(1))).token)
     assert (await stream.append(batch(1))).repeated == 0
@@ -111,7 +111,7 @@ async def test_acknowledged_events_are_gone_and_a_half_delivered_batch_goes_on_i
     assert (queued.events, queued.events_bytes) == (2, second.size_bytes)
 
 
-async def test_what_is_delivered_beyond_an_event_that_waits_is_known_and_whole_entries_are_gone(
+async def test_events_delivered_beyond_a_waiting_one_are_known_and_complete_entries_are_deleted(
     store: Store, slug: str
 ) -> None:
     stream, lease = EventStream(store, slug), Lease(store, slug, "up")
@@ -129,9 +129,7 @@ async def test_what_is_delivered_beyond_an_event_that_waits_is_known_and_whole_e
     assert await stream.delivered() == Delivered(third.id, 1, {}, 5)
 
 
-async def test_an_older_version_reads_the_cursor_and_what_it_leaves_is_read_again(
-    store: Store, slug: str
-) -> None:
+async def test_an_older_version_reads_the_cursor_and_the_rest_is_read_again(store: Store, slug: str) -> None:
     """It knows the cursor alone: "<entry> <skip>", everything from there on is in the stream."""
     stream, lease, intake = EventStream(store, slug), Lease(store, slug, "up"), keys_of(slug).intake
     await lease.renew()

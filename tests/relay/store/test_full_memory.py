@@ -96,7 +96,7 @@ async def test_a_full_memory_refuses_events_and_drains_by_itself(small_store: St
     await lease.release()
 
 
-async def test_a_command_is_refused_whole_while_the_memory_is_full(small_store: Store, slug: str) -> None:
+async def test_a_command_is_not_half_queued_while_the_memory_is_full(small_store: Store, slug: str) -> None:
     commands = CommandStream(small_store, slug)
     await fill(EventStream(small_store, slug, within_s=0.2), small_store)
     name = new_operation_id(Action.GIVE_ITEM)

@@ -44,7 +44,7 @@ async def test_one_of_two_gets_the_lease_and_the_other_after_it_is_released(stor
     assert (await other.renew()).mine
 
 
-async def test_a_look_alone_leaves_a_free_lease_alone(store: Store, slug: str) -> None:
+async def test_a_look_without_take_leaves_a_lease_free(store: Store, slug: str) -> None:
     look = await lease(store, slug).renew(take=False)
     assert not look.mine and look.record == ""
 
@@ -86,7 +86,7 @@ async def test_a_record_that_moved_on_meanwhile_is_not_taken_for_dead(store: Sto
     assert not (await other.renew(dead=record)).mine
 
 
-async def test_an_owner_hears_who_stands_by_and_that_it_is_gone(store: Store, slug: str) -> None:
+async def test_an_owner_sees_which_uplink_stands_by_and_when_it_leaves(store: Store, slug: str) -> None:
     owner, other = lease(store, slug), lease(store, slug, "other")
     assert (await owner.renew()).wanted == ""
     await other.renew(want="waiting")

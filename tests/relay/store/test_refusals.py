@@ -32,7 +32,7 @@ from services.relay.store.refusals import (
         ("ERR unknown command", Then.GIVE_UP),
     ],
 )
-def test_only_what_was_certainly_not_carried_out_is_sent_again(text: str, then: Then) -> None:
+def test_only_a_call_that_was_certainly_not_carried_out_is_sent_again(text: str, then: Then) -> None:
     assert verdict_on(RedisRefusal(text)).then is then
 
 
@@ -53,7 +53,7 @@ def test_a_redirection_names_the_slot_and_the_node() -> None:
         (RedisRefusal("ERR something\nelse"), "Redis: ERR something"),
     ],
 )
-def test_a_person_is_told_in_one_line(error: Exception, words: str) -> None:
+def test_an_error_for_a_person_is_one_line(error: Exception, words: str) -> None:
     assert words in str(store_error(error)) and "\n" not in str(store_error(error))
 
 
@@ -76,10 +76,10 @@ def test_a_person_is_told_in_one_line(error: Exception, words: str) -> None:
     ],
     ids=lambda value: f"{value!s:.12}",
 )
-def test_what_was_certainly_not_carried_out_is_told_as_such(error: Exception, certain: bool) -> None:
+def test_a_call_that_was_certainly_not_carried_out_says_so(error: Exception, certain: bool) -> None:
     assert isinstance(store_error(error), NotCarriedOut) is certain
 
 
 @pytest.mark.parametrize("code", ["NOAUTH", "WRONGPASS", "NOPERM"])
-def test_what_an_operator_has_to_mend_is_said_to_be_refused(code: str) -> None:
+def test_a_setting_that_an_operator_must_mend_is_named_in_the_refusal(code: str) -> None:
     assert isinstance(store_error(RedisRefusal(f"{code} for some reason")), StoreRefused)

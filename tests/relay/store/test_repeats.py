@@ -132,7 +132,7 @@ async def test_a_first_post_that_comes_through_behind_its_repeat_is_dropped(
     assert (await scene.a.append(batch(repeat))).repeated == (0 if answered else len(repeat))
 
 
-async def test_a_post_that_is_stuck_for_longer_than_its_caller_waits_never_comes_to_life(
+async def test_a_post_that_is_stuck_for_longer_than_its_caller_waits_is_never_stored(
     scene: Scene, store: Store, slug: str, redis_server: RedisServer
 ) -> None:
     scene.a.answered((await scene.a.append(batch("v"))).token)
@@ -244,7 +244,7 @@ async def test_half_a_minute_later_the_same_batch_is_another_one(
     assert await scene.stored() == stored
 
 
-async def test_a_clock_that_is_set_back_makes_no_honest_twin_a_repeat(
+async def test_a_clock_that_is_set_back_does_not_make_an_equal_batch_a_repeat(
     scene: Scene, store: Store, slug: str
 ) -> None:
     scene.a.answered((await scene.a.append(batch("x"))).token)
@@ -291,7 +291,7 @@ async def test_events_of_all_senders_count_as_waiting(scene: Scene, store: Store
     assert (await EventStream(store, slug, "agent", most_events=3).append(batch("vw"))).full
 
 
-async def test_what_is_left_out_of_a_batch_is_a_part_of_its_repeat(scene: Scene) -> None:
+async def test_events_that_were_left_out_of_a_batch_belong_to_its_repeat(scene: Scene) -> None:
     kept, left_out = batch("x").events[0], PostedEvent(digest("y"), None)
     await scene.a.append(EventBatch([left_out, kept, left_out]))
     again = await scene.b.append(EventBatch([left_out, kept, left_out, *batch("z").events]))

@@ -1,4 +1,5 @@
-"""What runs a second time writes then too: WAIT waits for a write (run_until in store/client.py)."""
+"""A script that runs a second time writes again: WAIT needs a write to wait for (run_until in
+store/client.py)."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -6,10 +7,10 @@ from collections.abc import Awaitable, Callable
 import pytest
 from pydantic import SecretStr
 
+from services.relay.instances.record_store import RecordStore
 from services.relay.instances.records import Record
-from services.relay.instances.registry import _PUT_BACK, Registry
 from services.relay.protocol.keys import INSTANCES, INSTANCES_IDENTITIES, INSTANCES_VERSION, keys_of
-from services.relay.store.client import Store
+from services.relay.store.client import Script, Store
 from services.relay.store.event_stream import (
     NOT_ASKED,
     Appended,
@@ -31,7 +32,7 @@ async def append(store: Store, slug: str, received_s: float) -> Appended:
 
 
 async def overtake(store: Store, slug: str) -> bool:
-    """The first time it is stored; from then on it came before what is stored, and is the same."""
+    """Appends a batch, or from the second time on an equal one that the mod sent before that batch."""
     if not await store.send("EXISTS", keys_of(slug).events):
         return bool(await append(store, slug, time.monotonic()))
     return (await append(store, slug, time.monotonic() - 60)).token == NOT_ASKED
@@ -49,22 +50,22 @@ async def acknowledge(store: Store, slug: str) -> bool:
 
 async def change(store: Store, slug: str) -> bool:
     token = SecretStr(f"identity-of-{slug}")
-    return await Registry(store, list)._replace(
+    return await RecordStore(store).replace(
         slug, None, Record(name="One", identity_token=token, created_ms=1)
     )
 
 
 async def change_to_none(store: Store, slug: str) -> bool:
-    return await Registry(store, list)._replace(slug, None, None)
+    return await RecordStore(store).replace(slug, None, None)
 
 
 async def put_back(store: Store, slug: str) -> bool:
     keys = (INSTANCES, INSTANCES_IDENTITIES, INSTANCES_VERSION)
-    return bool(await store.run(_PUT_BACK, keys, "a word", slug, b"{}", f"digest-of-{slug}"))
+    return bool(await store.run(Script("put_back"), keys, "a word", slug, b"{}", f"digest-of-{slug}"))
 
 
 async def written(store: Store) -> int:
-    """What went into the file, and to replicas, so far."""
+    """The number of bytes that were written to the file, and sent to replicas."""
     told = (await store.send("INFO", "persistence")).decode()
     return int(told.partition("aof_current_size:")[2].split()[0])
 
@@ -74,7 +75,7 @@ async def written(store: Store) -> int:
     [overtake, append_again, acknowledge, change, change_to_none, put_back],
     ids=lambda call: call.__name__,
 )
-async def test_a_call_that_finds_its_work_done_writes_all_the_same(
+async def test_a_call_that_finds_its_work_done_writes_something(
     store: Store, slug: str, call: Callable[[Store, str], Awaitable[bool]]
 ) -> None:
     await store.send("DEL", INSTANCES_VERSION)

@@ -96,7 +96,7 @@ async def test_calls_of_an_instance_keep_their_order(shared: Store, slug: str) -
         assert await shared.send("LRANGE", name, 0, -1) == [b"%d" % number for number in range(100)]
 
 
-async def test_a_script_that_the_server_forgot_is_told_anew_and_in_order(
+async def test_a_script_that_the_server_forgot_is_sent_again_in_order(
     servers: Servers, shared: Store, slug: str
 ) -> None:
     clock = [f"relay:{{{slug}}}:contact"]
@@ -109,7 +109,7 @@ async def test_a_script_that_the_server_forgot_is_told_anew_and_in_order(
         assert moments == sorted(moments)
 
 
-async def test_a_refusal_that_is_no_passing_one_is_told_at_once(shared: Store, slug: str) -> None:
+async def test_a_permanent_refusal_is_reported_at_once(shared: Store, slug: str) -> None:
     key = f"relay:{{{slug}}}:string"
     await shared.send("SET", key, "text")
     with pytest.raises(StoreError, match="WRONGTYPE"):
@@ -152,7 +152,7 @@ async def test_a_durable_call_counts_only_with_its_replicas_also_when_another_re
         assert await one.run_until(3.0, once, keys, durable=True) == 0
 
 
-async def test_what_is_found_done_counts_only_with_its_replicas(servers: Servers, slug: str) -> None:
+async def test_a_write_that_is_found_done_counts_only_with_its_replicas(servers: Servers, slug: str) -> None:
     """The second run of each script that may run twice also leaves a write for WAIT to wait for."""
     record = Record(name="Server one", identity_token=SecretStr("identity-of-it"), created_ms=1)
     batch, early_s = log_line(slug, 1), time.monotonic()
@@ -307,7 +307,7 @@ async def test_a_subscriber_notices_a_server_that_stands_still(
                 await waiting
 
 
-async def test_a_store_that_closes_answers_each_call_though_redis_stands_still(
+async def test_a_store_that_closes_ends_each_call_while_redis_is_frozen(
     own: Callable[..., RedisServer],
 ) -> None:
     server = own()
@@ -456,7 +456,7 @@ async def test_tls_checks_the_server_and_shows_a_client_certificate(
                 await store.ping()
 
 
-async def test_a_store_that_closes_answers_what_was_asked_and_asks_nothing_more(servers: Servers) -> None:
+async def test_a_store_that_closes_answers_open_calls_and_sends_no_more(servers: Servers) -> None:
     async with closing(Store(servers.url)) as store:
         asked = store.send("INCR", "{closing}:count")
         await store.close()

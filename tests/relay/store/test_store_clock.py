@@ -16,7 +16,7 @@ NOW_S = 1_000.0
 
 
 @pytest.mark.parametrize("way_s", [0.0, 0.03, 5.0])
-def test_latest_us_is_never_too_early_and_late_by_the_round_trip_at_most(way_s: float) -> None:
+def test_latest_us_is_never_too_early_and_at_most_a_round_trip_too_late(way_s: float) -> None:
     clock, asked_s = StoreClock(), NOW_S - 2 * way_s
     clock.observe(int((asked_s + way_s) * 1_000_000) + AHEAD_US, asked_s, NOW_S)
     truth_us = int(asked_s * 1_000_000) + AHEAD_US

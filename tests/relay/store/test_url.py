@@ -108,7 +108,7 @@ def test_anything_else_is_refused_in_one_line_that_repeats_no_secret(text: str, 
         ("nonsense:hunter2@h", "***"),
     ],
 )
-def test_what_is_shown_of_an_address_holds_no_password(text: str, shown: str) -> None:
+def test_a_shown_address_has_no_password(text: str, shown: str) -> None:
     assert masked(text) == shown
 
 

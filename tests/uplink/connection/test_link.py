@@ -121,7 +121,7 @@ async def test_a_steady_flow_moves_to_another_uplink_in_order_without_repeats_an
     assert linked.sockets() == [linked.takaro.asked_socket(linked.identity)]
 
 
-async def test_a_former_owner_answers_what_was_asked_on_its_socket_and_is_gone_then(linked: Linked) -> None:
+async def test_a_former_owner_answers_its_open_requests_and_then_ends(linked: Linked) -> None:
     first = await linked.owner()
     asked = asyncio.create_task(linked.takaro.request(linked.identity, Action.GET_PLAYERS))
     command = await linked.fetched()
@@ -242,7 +242,7 @@ async def test_an_old_socket_is_replaced(linked: Linked, monkeypatch: pytest.Mon
     await until(lambda: owner.count("dayz_relay_takaro_recycled_total") >= 2)
 
 
-async def test_a_request_is_answered_on_its_socket_though_another_is_in_use(linked: Linked) -> None:
+async def test_a_request_is_answered_on_its_socket_while_another_is_in_use(linked: Linked) -> None:
     owner = await linked.owner()
     [first] = linked.sockets()
     asked = asyncio.create_task(linked.takaro.request(linked.identity, Action.GET_PLAYERS))
@@ -287,7 +287,7 @@ async def test_events_go_over_the_new_socket_when_the_old_one_says_nothing_any_m
     assert owner.count("dayz_relay_events_resent_total", cause="reconnect") == 1
 
 
-async def test_a_lost_socket_is_dialled_anew_while_its_successor_was_on_its_way(linked: Linked) -> None:
+async def test_a_lost_socket_is_dialled_again_while_its_successor_was_being_opened(linked: Linked) -> None:
     owner = await linked.owner()
     linked.takaro.faults.refuse_identify(times=2)
     owner.owned.link.reconnect()

@@ -47,7 +47,9 @@ def test_the_table_knows_every_event() -> None:
     st.floats(min_value=-10, max_value=10 * DAY_S),
     st.floats(min_value=0, max_value=10 * DAY_S),
 )
-def test_the_table_alone_says_what_is_too_old(event_type: EventType, age_s: float, more_s: float) -> None:
+def test_the_table_decides_which_events_are_too_old(
+    event_type: EventType, age_s: float, more_s: float
+) -> None:
     age, most_s = AgeRange(age_s, age_s + more_s), MAX_AGE_S[event_type]
     counts_s = age.least_s if most_s >= HISTORY_S else age.most_s
     assert is_too_old(event(event_type), age) == (counts_s > most_s)

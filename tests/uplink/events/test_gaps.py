@@ -102,7 +102,7 @@ def test_gaps_count_from_the_write_and_not_from_the_take() -> None:
     assert queue.due_s(ROOM) == NOW_S + 0.04 + PLAYER_GAP_S
 
 
-def test_waiting_events_go_first_and_at_most_one_window_is_taken() -> None:
+def test_waiting_events_go_first_and_a_take_has_at_most_one_window() -> None:
     queue = GapQueue()
     others = [of(str(player)) for player in range(2, 102)]
     queue.unseen += read(of("1"), of("1", msg="second"), *others)
@@ -199,7 +199,7 @@ def written(
 
 
 @given(READS, LATENESSES_S, ROOMS)
-def test_gaps_hold_however_late_it_is_written(
+def test_gaps_are_kept_after_a_late_write(
     reads: list[list[GameEvent]], lateness_s: list[float], rooms: list[int]
 ) -> None:
     for (early_s, one), (late_s, other) in itertools.combinations(written(reads, lateness_s, rooms), 2):

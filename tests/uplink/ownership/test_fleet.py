@@ -228,7 +228,7 @@ async def test_an_internal_error_that_comes_after_two_quick_pongs_costs_no_event
     assert len(scene.lines()) <= 60 + pump.MAX_REPEATED
 
 
-async def test_an_event_that_takaro_alone_refuses_is_kept_aside_and_its_neighbours_arrive_once(
+async def test_an_event_that_only_takaro_refuses_becomes_a_dead_letter_and_its_neighbours_arrive_once(
     scene: Scene,
 ) -> None:
     odd: GameEvent = {"type": "chat-message", "data": {"msg": "hello", "channel": "a channel of tomorrow"}}
@@ -316,7 +316,7 @@ async def _too_late(scene: Scene) -> bool:
     return scene.count("dayz_relay_requests_total", action="getPlayers", outcome="too_late") == 1
 
 
-async def test_bad_requests_are_answered_with_what_is_missing(scene: Scene) -> None:
+async def test_bad_requests_are_answered_with_the_missing_part(scene: Scene) -> None:
     scene.start()
     await scene.takaro.wait_for(lambda: scene.takaro.is_connected(scene.identity))
     answer = await scene.takaro.request(scene.identity, Action.GIVE_ITEM, {"player": {"gameId": "1"}})
@@ -421,7 +421,7 @@ async def test_a_chat_line_that_waited_through_an_outage_never_fires_and_its_nei
 
 
 @pytest.mark.usefixtures("a_minute_later")
-async def test_a_stream_of_old_chat_alone_is_emptied_without_sending(scene: Scene) -> None:
+async def test_a_stream_of_old_chat_is_emptied_without_sending(scene: Scene) -> None:
     await append_all(scene, *(chat(1, f"/kit {number}") for number in range(150)))
     scene.start()
     await scene.emptied()
@@ -478,7 +478,7 @@ async def test_bursts_of_two_players_delay_no_other_player_and_expire_no_event(
         assert theirs == [f"{player} {number}" for number in range(30)]
 
 
-async def test_a_crash_at_any_moment_would_repeat_64_events_at_most(
+async def test_a_crash_at_any_moment_repeats_at_most_64_events(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ack, acknowledged, unacknowledged = EventStream.ack, 0, []

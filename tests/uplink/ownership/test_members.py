@@ -12,7 +12,7 @@ def looked(*looks: tuple[float, dict[str, int]]) -> Members:
     return members
 
 
-def test_an_uplink_alone_is_the_whole_fleet() -> None:
+def test_a_single_uplink_is_the_whole_fleet() -> None:
     assert Members("me").alive == looked((0, {"me": 1})).alive == {"me"}
 
 
@@ -20,7 +20,7 @@ def test_a_new_member_counts_as_alive_for_a_while() -> None:
     assert looked((0, {"me": 1, "other": 9})).alive == {"me", "other"}
 
 
-def test_a_member_whose_count_stands_still_is_dead() -> None:
+def test_a_member_whose_beats_stop_is_dead() -> None:
     looks = [(float(t), {"me": t, "other": 9}) for t in range(5)]
     assert looked(*looks[:4]).alive == {"me", "other"}
     assert looked(*looks).alive == {"me"}

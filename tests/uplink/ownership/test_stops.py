@@ -96,7 +96,7 @@ async def scene(store: Store, slug: str, monkeypatch: pytest.MonkeyPatch) -> Asy
         await asyncio.gather(*map(cancelled, scene.uplinks))
 
 
-async def test_an_uplink_that_stops_answers_its_requests_though_another_has_taken_over(scene: Scene) -> None:
+async def test_an_uplink_that_stops_answers_its_requests_after_another_has_taken_over(scene: Scene) -> None:
     first = scene.start()
     await scene.linked()
     second = scene.start()
@@ -161,7 +161,7 @@ async def test_open_requests_of_a_removed_instance_are_answered(scene: Scene) ->
     await scene.takaro.wait_for(lambda: not scene.takaro.is_connected(f"identity-{scene.slug}"))
 
 
-async def test_an_instance_that_is_changed_is_linked_anew_while_its_old_socket_still_answers(
+async def test_a_changed_instance_gets_a_new_socket_while_its_old_one_still_answers(
     scene: Scene,
 ) -> None:
     only = scene.start()

@@ -29,7 +29,7 @@ def test_silence_does_not_grow_while_the_store_is_away() -> None:
     assert (contact.silent_s, contact.store_away) == (1.0, True)
 
 
-def test_what_changes_is_found_once() -> None:
+def test_a_changed_setting_is_found_once() -> None:
     contact = ModContact(started_s=0.0)
 
     def silent_for(seconds: float, at_s: float) -> ContactChange:

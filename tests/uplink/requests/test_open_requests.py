@@ -218,7 +218,7 @@ async def test_a_result_that_cannot_be_read_keeps_no_other_back(linked: Linked) 
     assert sorted(bool(answer.error) for answer in answers) == [False, True]
 
 
-async def test_a_write_that_was_run_succeeds_though_the_mirror_fails(
+async def test_a_write_that_was_run_succeeds_when_the_mirror_fails(
     linked: Linked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     owner = await linked.owner()
@@ -230,7 +230,7 @@ async def test_a_write_that_was_run_succeeds_though_the_mirror_fails(
     assert owner.count("dayz_relay_faults_total", kind="listener") == 1
 
 
-async def test_a_socket_that_ends_by_a_fault_of_ours_says_whose_it_was_and_is_dialled_anew(
+async def test_a_socket_that_ends_by_our_fault_is_logged_with_its_instance_and_dialled_again(
     linked: Linked, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     owner = await linked.owner()
@@ -257,7 +257,7 @@ async def test_a_pump_that_fails_by_a_fault_of_ours_is_begun_again_and_the_socke
     assert linked.sockets() == [first] and not owner.running.done()
 
 
-async def test_an_event_is_sent_though_the_mirror_fails(
+async def test_an_event_is_sent_when_the_mirror_fails(
     linked: Linked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     owner = await linked.owner()

@@ -83,7 +83,7 @@ def test_a_value_that_takaro_would_refuse_becomes_an_error_that_names_the_field(
     }
 
 
-def test_a_value_with_an_error_of_its_own_stays_an_error() -> None:
+def test_a_value_that_has_an_error_stays_an_error() -> None:
     outcome = Outcome(value={"rawResult": "", "success": False, "error": "no\nsuch command"})
     assert payload_for(Action.EXECUTE_CONSOLE_COMMAND, {}, outcome) == {
         "rawResult": "",

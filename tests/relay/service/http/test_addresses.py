@@ -30,7 +30,7 @@ def test_the_caller_is_the_last_one_that_is_not_trusted(
     assert caller(peer, forwarded, TRUSTED) == expected
 
 
-def test_without_trusted_networks_nobody_is_believed() -> None:
+def test_without_trusted_networks_no_forwarded_address_counts() -> None:
     assert caller("127.0.0.1", ["1.2.3.4"], ()) == "127.0.0.1"
     assert not is_in("127.0.0.1", ())
 
@@ -47,7 +47,7 @@ def test_without_trusted_networks_nobody_is_believed() -> None:
         (":::", ":::"),
     ],
 )
-def test_callers_are_counted_by_what_their_owner_cannot_change_at_will(address: str, source: str) -> None:
+def test_callers_are_counted_by_a_network_that_they_cannot_choose(address: str, source: str) -> None:
     assert source_of(address) == source
 
 
@@ -62,5 +62,5 @@ def test_an_ipv6_address_stands_in_brackets(host: str, written: str) -> None:
     ("address", "shown"),
     [("::ffff:192.0.2.1", "192.0.2.1"), ("192.0.2.1", "192.0.2.1"), ("2001:db8::1", "2001:db8::1"), ("", "")],
 )
-def test_an_ipv4_caller_of_an_ipv6_listener_is_told_by_its_ipv4_address(address: str, shown: str) -> None:
+def test_an_ipv4_caller_of_an_ipv6_listener_is_shown_by_its_ipv4_address(address: str, shown: str) -> None:
     assert plain(address) == shown

@@ -97,7 +97,7 @@ def test_where_the_kernel_does_not_say_all_that_is_read_is_as_old_as_the_standst
         assert one.begun(sock).age_s() < 1.0
 
 
-def test_the_sleep_of_the_machine_counts_though_its_kernel_does_not_count_it(
+def test_the_sleep_of_the_machine_counts_even_if_its_kernel_does_not_count_it(
     clocks: Clocks, listener: socket.socket
 ) -> None:
     one = made(clocks)
@@ -113,7 +113,7 @@ def test_a_request_that_is_in_hand_grows_older_through_a_standstill(clocks: Cloc
     assert arrival.after_stall() and arrival.age_s() >= 5.0
 
 
-def test_what_is_no_tcp_connection_is_not_asked(listener: socket.socket) -> None:
+def test_a_socket_that_is_not_tcp_is_not_asked(listener: socket.socket) -> None:
     left, right = socket.socketpair()
     with left, right:
         assert arrivals.connection_info(left) is None or left.family == socket.AF_INET

@@ -144,7 +144,7 @@ async def test_a_second_request_has_to_come_in_time_too(serve: Serve) -> None:
     assert 0.9 < await stranger.closed_after_s(b"x") < SOON_S
 
 
-async def test_what_was_answered_before_its_body_may_not_stay_for_ever(
+async def test_a_connection_that_was_answered_before_its_body_does_not_stay_for_ever(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection_limits, "KEEP_ALIVE_S", 1)
@@ -160,7 +160,7 @@ async def test_an_answer_before_the_body_gives_no_more_time(serve: Serve) -> Non
     assert await stranger.closed_after_s(b"x") < SOON_S
 
 
-async def test_a_held_poll_and_a_quiet_connection_are_left_alone(serve: Serve) -> None:
+async def test_a_held_poll_and_a_quiet_connection_stay_open(serve: Serve) -> None:
     served = serve()
     stranger = await served.open()
     assert b"200" in await stranger.says(b"GET /held HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -180,7 +180,7 @@ async def test_a_head_beyond_its_limit_is_refused(serve: Serve, name_bytes: int)
     assert served.refused == {"header_bytes": 3}
 
 
-async def test_a_long_body_is_no_long_head(serve: Serve) -> None:
+async def test_a_long_body_does_not_count_as_a_long_head(serve: Serve) -> None:
     served = serve(header_bytes=1024)
     body = b"x" * 50_000
     stranger = await served.open()
@@ -238,7 +238,7 @@ async def test_connections_that_ended_are_not_counted(serve: Serve) -> None:
         b"POST / HTTP/1.1\r\nContent-Length: x\r\n\r\n",
     ],
 )
-async def test_what_is_not_http_is_refused_without_a_line_in_the_log(
+async def test_bytes_that_are_not_http_are_refused_without_a_line_in_the_log(
     serve: Serve, data: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     served = serve()
@@ -329,7 +329,7 @@ async def test_a_certificate_is_taken_up_when_its_files_change_and_only_if_it_is
     await until_shown(served, "new.example")
 
 
-def test_neither_old_tls_nor_handshake_upon_handshake_is_offered(tmp_path: Path) -> None:
+def test_old_tls_and_renegotiation_are_not_offered(tmp_path: Path) -> None:
     """Today's OpenSSL refuses both by itself: this holds with a system's own settings too."""
     context = tls.Certificate(*make_certificate(tmp_path, "old.example")).context
     assert context.minimum_version == ssl.TLSVersion.TLSv1_2

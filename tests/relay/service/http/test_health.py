@@ -23,7 +23,7 @@ async def no_metrics() -> bytes:
         ("POST", "/livez", 405, "Method Not Allowed"),
     ],
 )
-async def test_what_is_not_there_is_answered_as_everything_else(
+async def test_an_unknown_path_is_answered_like_every_other(
     method: str, path: str, status: int, words: str
 ) -> None:
     app = FastAPI(openapi_url=None)

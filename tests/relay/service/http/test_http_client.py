@@ -93,7 +93,7 @@ async def test_no_url_is_logged(peer: Peer, caplog: pytest.LogCaptureFixture) ->
         ("services.uplink.main", "httpx fastapi jinja2 typer"),
     ],
 )
-def test_what_costs_memory_is_loaded_only_where_it_is_used(modules: str, kept_out: str) -> None:
+def test_modules_that_cost_memory_are_loaded_only_where_they_are_used(modules: str, kept_out: str) -> None:
     code = f"import sys, {modules}; print(*sys.modules.keys() & set({kept_out.split()!r}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []

@@ -75,7 +75,7 @@ async def test_requests_in_a_row_are_answered_in_turn() -> None:
     assert sock.writes == [OK + b"ok", OK]
 
 
-async def test_a_head_has_no_body_and_the_next_answer_is_whole() -> None:
+async def test_a_head_has_no_body_and_the_next_answer_is_complete() -> None:
     sock = await written(b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
     assert sock.writes == [OK, OK + b"ok"]
 

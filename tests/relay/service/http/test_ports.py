@@ -35,7 +35,7 @@ def test_the_ipv6_wildcard_answers_ipv4_too() -> None:
 
 @dual_stack
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::", "::1", "localhost"])
-def test_every_host_answers_at_the_address_that_is_told_for_it(host: str) -> None:
+def test_every_host_answers_at_the_address_that_is_shown_for_it(host: str) -> None:
     with bound(host) as port:
         assert answers(dialled_host(host), port)
 
@@ -48,26 +48,26 @@ def test_every_host_answers_at_the_address_that_is_told_for_it(host: str) -> Non
         ("fe80::1", "modapi.host: fe80::1"),
     ],
 )
-def test_a_wrong_host_is_told_as_such(host: str, words: str) -> None:
+def test_a_wrong_host_is_named_as_the_cause(host: str, words: str) -> None:
     with pytest.raises(ConfigError) as caught, bound(host):
         pass
     assert str(caught.value).startswith(words)
     assert "another relay" not in str(caught.value)
 
 
-def test_a_wrong_admin_host_is_told_by_its_own_name() -> None:
+def test_a_wrong_admin_host_is_named_by_its_own_setting() -> None:
     with pytest.raises(ConfigError, match=r"^uplink\.admin_host: "), bound("192.0.2.1", "uplink.admin_port"):
         pass
 
 
-def test_a_port_that_is_taken_is_told_as_such() -> None:
+def test_a_port_that_is_taken_is_reported_as_taken() -> None:
     with bound("127.0.0.1") as port, pytest.raises(AddressInUse) as caught:
         bind("127.0.0.1", port, "modapi.port")
     assert str(caught.value).startswith(f"modapi.port: cannot listen on 127.0.0.1:{port} ")
     assert "another relay" in str(caught.value)
 
 
-def test_without_ipv6_the_wildcard_says_what_to_write(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_ipv6_the_error_for_the_wildcard_has_the_fix(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "has_dualstack_ipv6", lambda: False)
     with pytest.raises(ConfigError, match=r'^modapi\.host: this machine .* IPv6.*"0\.0\.0\.0"'), bound("::"):
         pass

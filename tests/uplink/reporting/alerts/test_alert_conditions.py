@@ -110,12 +110,12 @@ def test_a_value_that_wavers_sends_one_alert() -> None:
     assert transitions(Watch({}, 180), *wavering) == [(0, "refused", True)]
 
 
-def test_an_old_last_contact_after_an_outage_is_no_silence() -> None:
+def test_an_old_last_contact_after_an_outage_is_not_a_silence() -> None:
     after_an_outage = [*steadily(SILENT, 0, 15), *steadily(WELL, 15, 100)]
     assert transitions(Watch({}, 180), *after_an_outage) == []
 
 
-def test_a_new_owner_neither_repeats_an_alert_nor_forgets_its_end() -> None:
+def test_a_new_owner_does_not_repeat_an_alert_and_sends_its_end() -> None:
     watch = Watch({Condition.SILENT: WALL_S - 500}, 180)
     # It has just started: the silence that it knows of grows from nothing.
     young = [(float(at_s), replace(WELL, silent_s=float(at_s))) for at_s in range(0, 300, 5)]

@@ -55,7 +55,7 @@ def test_a_duration_has_one_or_two_units(seconds: float, said: str) -> None:
 HOSTILE = "@everyone <@1> **big** [x](https://evil.example) `code` \n# head ||spoiler|| \u202egnp"
 
 
-def test_a_hostile_name_mentions_nobody_and_formats_nothing() -> None:
+def test_a_hostile_name_mentions_and_formats_nothing() -> None:
     body = discord([replace(SILENT, seen=replace(SEEN, name=HOSTILE))])
     assert body["allowed_mentions"] == {"parse": []}
     content = body["content"]

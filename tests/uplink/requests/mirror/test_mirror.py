@@ -71,7 +71,7 @@ def test_the_first_event_of_a_player_who_was_not_in_the_game_says_that_they_join
     ]
 
 
-def test_who_is_online_follows_each_event(mirror: Mirror) -> None:
+def test_the_players_online_follow_each_event(mirror: Mirror) -> None:
     mirror.take_event(event("player-connected", "eve"), NOW + 1, NOW)
     mirror.take_event(event("player-disconnected", "bob"), NOW + 2, NOW)
     mirror.take_event(event("chat-message", "zoe", msg="hi", channel="global"), NOW + 3, NOW)
@@ -100,7 +100,7 @@ def test_events_from_before_a_restart_of_the_game_bring_no_player_back(mirror: M
     assert mirror.online == 1
 
 
-def test_the_list_of_the_mod_replaces_what_events_said(mirror: Mirror) -> None:
+def test_the_list_of_the_mod_replaces_the_players_known_from_events(mirror: Mirror) -> None:
     mirror.take_answer(PLAYERS, [player("zoe")], NOW + 1)
     assert online(mirror) == {"zoe"}
 
@@ -146,7 +146,7 @@ def test_the_mod_is_asked_about_an_unknown_player_who_is_online(mirror: Mirror) 
     assert mirror.read(inventory("bob"), NOW).age is AnswerAge.UNKNOWN
 
 
-def test_a_position_ages_and_is_given_all_the_same(mirror: Mirror) -> None:
+def test_an_old_position_is_still_given(mirror: Mirror) -> None:
     reading = mirror.read(location("ada"), NOW + 100)
     assert (reading.age, value(reading)) == (AnswerAge.STALE, {"x": 1, "y": 2, "z": 3})
 
@@ -201,7 +201,7 @@ def test_changes_that_could_not_be_stored_come_again_unless_they_are_older(mirro
     "stored",
     [{}, {"online": b""}, {"online": b"1.0 {"}, {"online": b"1.0 [1]"}, {"getPlayerLocation:x": b"x"}],
 )
-def test_what_cannot_be_read_is_left_out(stored: dict[str, bytes]) -> None:
+def test_an_unreadable_entry_is_left_out(stored: dict[str, bytes]) -> None:
     mirror = Mirror()
     mirror.restore(stored, NOW)
     assert mirror.read(PLAYERS, NOW) == Reading(AnswerAge.UNKNOWN)

@@ -97,7 +97,7 @@ def test_a_refresh_that_a_request_begins_to_wait_for_moves_to_the_front() -> Non
     assert queue.take(REFRESH_DELAY_S) == [ADA]
 
 
-def test_what_is_unknown_goes_before_what_is_stale_whatever_their_ranks() -> None:
+def test_unknown_reads_go_before_stale_ones_of_any_rank() -> None:
     queue = ReadQueue(10.0, REFRESH_DELAY_S, 0.0)
     queue.add(ADA, 0.0, Need.STALE)
     queue.add(BAG, 0.0, Need.UNKNOWN)
@@ -166,7 +166,7 @@ def test_no_more_reads_are_under_way_than_the_limit() -> None:
     per_s=st.floats(min_value=0.1, max_value=50.0),
     steps_s=st.lists(st.floats(min_value=0.0, max_value=5.0), max_size=60),
 )
-def test_never_more_than_the_pace_and_what_a_quiet_time_saved_up(per_s: float, steps_s: list[float]) -> None:
+def test_the_rate_and_the_saved_burst_are_never_exceeded(per_s: float, steps_s: list[float]) -> None:
     queue, now_s, taken = ReadQueue(per_s, REFRESH_DELAY_S, 0.0), 0.0, 0
     for number, step_s in enumerate(steps_s):
         now_s += step_s
