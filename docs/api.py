@@ -4,11 +4,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from prometheus_client import CollectorRegistry
+
 from services.modapi.admin.api import make_api
 from services.modapi.admin.problems import STATUS
+from services.modapi.admin.streams import MEDIA_TYPE as STREAM
+from services.modapi.admin.streams import Streams
 from services.modapi.admin.tokens import AdminTokens
 from services.modapi.events import EventIntake
 from services.modapi.fleet.view import FleetView
+from services.modapi.metrics import ModapiMetrics
 from services.relay.instances.directory import Directory
 from services.relay.service.faults import OwnFaults
 from services.relay.service.settings import Settings
@@ -44,7 +49,9 @@ def description() -> dict[str, Any]:
     settings, store = Settings(), Store("redis://localhost", opened=False)
     directory = Directory(settings, None, {}, store, lambda _: None)
     fleet = FleetView(directory, store, settings.modapi, OwnFaults())
-    api = make_api(fleet, store, settings, AdminTokens(store, None), _no_intake)
+    tokens = AdminTokens(store, None)
+    streams = Streams(tokens, ModapiMetrics(CollectorRegistry()))
+    api = make_api(fleet, store, settings, tokens, streams, _no_intake)
     return api.openapi()
 
 
@@ -100,9 +107,9 @@ def _errors() -> Iterator[str]:
 
 def _name(part: dict[str, Any] | None) -> str:
     """The object in a body or an answer."""
-    for content in (part or {}).get("content", {}).values():
-        return _type(content["schema"])
-    return ""
+    contents = (part or {}).get("content", {})
+    shapes = [_type(content["schema"]) for kind, content in contents.items() if kind != STREAM]
+    return " or ".join([*shapes, *(["a stream"] if STREAM in contents else [])])
 
 
 def _type(schema: dict[str, Any]) -> str:

@@ -8,7 +8,7 @@ from services.modapi.held_polls import Ending
 from services.modapi.http.calls import CallKind
 from services.relay.protocol.vocabulary import Action, EventType
 from services.relay.service.instance_series import InstanceSeries
-from services.relay.service.metric_table import MetricTable, counter, histogram
+from services.relay.service.metric_table import MetricTable, counter, gauge, histogram
 from services.relay.service.metrics import ServiceMetrics
 
 LATENCIES_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -60,6 +60,12 @@ class ModapiMetrics(MetricTable):
         "dayz_relay_result_rows_left_out_total",
         "Rows of mods' lists that could not be made valid: Takaro would refuse the whole list.",
         action=sorted(LISTS),
+    )
+    streams = gauge(
+        "dayz_relay_api_streams", "Streams of server-sent events of the admin API that are open now."
+    )
+    streams_cut_off = counter(
+        "dayz_relay_api_streams_cut_off_total", "Streams that were ended because their reader did not read."
     )
     held = counter("dayz_relay_polls_held_total", "Held polls, by how they ended.", ended=Ending)
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
 from typing import Any
 
 import httpx
@@ -53,6 +54,28 @@ class Panel:
                 await asyncio.sleep(0.05)
         return server
 
+    async def follow(
+        self, operation: str, slug: str = "", last_id: str = ""
+    ) -> AsyncIterator[dict[str, Any]]:
+        """The messages of a stream: `id`, `event`, `data`."""
+        _, path = self._calls[operation]
+        headers = {"authorization": f"Bearer {TOKEN}", "accept": "text/event-stream"}
+        if last_id:
+            headers["last-event-id"] = last_id
+        url = self._base + path.replace("{slug}", slug)
+        async with self._client.stream("GET", url, headers=headers) as answer:
+            assert answer.headers["content-type"].startswith("text/event-stream")
+            fields: dict[str, Any] = {}
+            async for line in answer.aiter_lines():
+                name, _, text = line.partition(": ")
+                if line.startswith(":"):
+                    continue
+                if name:
+                    fields[name] = json.loads(text) if name == "data" else text
+                elif fields:
+                    yield fields
+                    fields = {}
+
     async def close(self) -> None:
         await self._client.aclose()
 
@@ -77,6 +100,17 @@ def mod_of(panel: Panel, mod_config: str, identity: str) -> Side:
     return Side(identity, DayzServer(config, Generation.SCANNER), panel.world.takaro)
 
 
+async def first(
+    messages: AsyncIterator[dict[str, Any]], fits: Callable[[dict[str, Any]], bool] = lambda _: True
+) -> dict[str, Any]:
+    """The first message that fits."""
+    async with asyncio.timeout(15), aclosing(messages):  # type: ignore[type-var]  # a generator
+        async for message in messages:
+            if fits(message):
+                return message
+    raise AssertionError("the stream has ended")
+
+
 async def test_a_panel_adds_a_server_sees_it_up_works_with_it_and_takes_it_away(panel: Panel) -> None:
     new = {"slug": "late", "name": "Server late", "external_id": "order-17"}
     created = await panel.get("create_server", body=new)
@@ -90,19 +124,28 @@ async def test_a_panel_adds_a_server_sees_it_up_works_with_it_and_takes_it_away(
     try:
         up = await panel.until("late", lambda server: server["state"] == "up")
         assert up["link"]["state"] == "ready" and up["link"]["game_server_id"]
-        await panel.get("list_events", "late")  # from now on somebody looks
         mod.mod.log("the first line")
-        async with asyncio.timeout(10):
-            while not (events := (await panel.get("list_events", "late"))["events"]):
-                await asyncio.sleep(0.05)
-        assert events[0]["data"]["msg"] == "the first line"
+        line = await first(
+            panel.follow("list_events", "late"), lambda one: one["data"]["state"] == "delivered"
+        )
+        assert line["data"]["data"]["msg"] == "the first line"
+        mod.mod.log("the second line")
+        line = await first(panel.follow("list_events", "late", line["id"]))
+        assert line["data"]["data"]["msg"] == "the second line"
         sent = await panel.get("send_message", "late", {"text": "Restart in five minutes"})
         assert sent["state"] == "answered"
         rotated = await panel.get("rotate_mod_key", "late", {"overlap_s": 3600})
         assert rotated["mod_key"] in rotated["mod_config"] and len(rotated["server"]["mod_keys"]) == 2
         again = await panel.call("rotate_mod_key", "late", {"overlap_s": 3600})
         assert (again.status_code, again.json()["code"]) == (409, "rotation_under_way")
+        disabled = asyncio.create_task(
+            first(
+                panel.follow("stream_changes", last_id="0"),
+                lambda one: one["data"].get("state") == "disabled",
+            )
+        )
         await panel.get("disable_server", "late")
+        assert (await disabled)["data"]["slug"] == "late"
         off = await panel.until("late", lambda server: server["link"]["owner"] == "")
         assert (off["state"], off["served"]) == ("disabled", False)
         await panel.get("enable_server", "late")

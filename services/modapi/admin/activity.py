@@ -3,14 +3,17 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Header, Query, Request
 from pydantic import BaseModel, Field
 
 from services.modapi.admin.models import Body
+from services.modapi.admin.problems import ApiError, ErrorCode
+from services.modapi.admin.streams import Messages, StreamResponse, Streams, described, stream_message, wanted
 from services.modapi.admin.views import utc
-from services.modapi.fleet.recent_activity import is_write
+from services.modapi.fleet.recent_activity import MOST_WATCHED, Followed
 from services.modapi.fleet.view import FleetView
 from services.relay.instances.activity import ActivityEntry
+from services.relay.instances.cursor import Cursor
 from services.relay.instances.half_hours import LinkUptime, read_half_hours
 from services.relay.instances.messages import MAX_MESSAGE_CHARS, send_message
 from services.relay.instances.minutes import read_minutes
@@ -20,6 +23,14 @@ from services.relay.store.client import Store
 MAX_ENTRIES = 100
 
 Limit = Annotated[int, Query(ge=1, le=MAX_ENTRIES)]
+LastEventId = Annotated[
+    str, Header(max_length=500, description="of a stream: the `id` of the last message that was received")
+]
+
+EXAMPLE = (
+    "id: 9f3a61c0-41\nevent: event\n"
+    'data: {"slug": "livonia", "id": "9f3a61c0-41", "type": "chat-message", "state": "delivered", …}\n\n'
+)
 
 
 class PlayerPosition(BaseModel):
@@ -81,6 +92,7 @@ class HalfHourList(BaseModel):
 class ServerEvent(BaseModel):
     """An event of the game and what became of it. Players wrote the text in it."""
 
+    id: str = Field(description="the same in every list and stream; an event gets another one when it ends")
     at: datetime = Field(description="when it was accepted, or ended")
     type: str = Field(examples=["chat-message"])
     state: str = Field(description="`delivered`, `waiting`, `dead`, `expired` or `refused`")
@@ -98,6 +110,7 @@ class EventList(BaseModel):
 class ServerCommand(BaseModel):
     """A command that changes the game, and what became of it."""
 
+    id: str = Field(description='the same in every list and stream; "" in the answer to `send_message`')
     at: datetime = Field(description="when it ended")
     action: str = Field(examples=["sendMessage"])
     state: str = Field(description="`answered`, `refused` by the mod, or why there was no answer")
@@ -112,6 +125,18 @@ class CommandList(BaseModel):
     commands: list[ServerCommand]
 
 
+class StreamedEvent(ServerEvent):
+    """An event in a stream."""
+
+    slug: str
+
+
+class StreamedCommand(ServerCommand):
+    """A command in a stream."""
+
+    slug: str
+
+
 class NewMessage(Body):
     """A message to everybody on the server."""
 
@@ -121,8 +146,9 @@ class NewMessage(Body):
 class ActivityCalls:
     """The calls. Each raises NoSuchInstance, StoreError. At most `most_waiting` commands may wait."""
 
-    def __init__(self, fleet: FleetView, store: Store, most_waiting: int) -> None:
+    def __init__(self, fleet: FleetView, store: Store, streams: Streams, most_waiting: int) -> None:
         self._fleet = fleet
+        self._streams = streams
         self._store = store
         self._most_waiting = most_waiting
 
@@ -130,8 +156,11 @@ class ActivityCalls:
         router = APIRouter(prefix="/servers/{slug}", tags=["activity"])
         add = router.add_api_route
         add("/players", self.list_players)
-        add("/events", self.list_events)
-        add("/commands", self.list_commands)
+        for path, call, shape in (
+            ("/events", self.list_events, EventList),
+            ("/commands", self.list_commands, CommandList),
+        ):
+            add(path, call, response_model=shape, responses=described(EXAMPLE, "the last ones"))
         add("/messages", self.send_message, methods=["POST"])
         add("/minutes", self.list_minutes)
         add("/half-hours", self.list_half_hours)
@@ -156,35 +185,60 @@ class ActivityCalls:
             ],
         )
 
-    async def list_events(self, slug: str, limit: Limit = MAX_ENTRIES) -> EventList:
+    async def list_events(
+        self, slug: str, request: Request, limit: Limit = MAX_ENTRIES, last_event_id: LastEventId = ""
+    ) -> EventList | StreamResponse:
         """List the last events: those that wait for Takaro, and those that have ended.
 
-        Ended ones are known while somebody looks. The first call may take two seconds.
+        Ended ones are known while somebody looks. The first call may take two seconds. With `Accept:
+        text/event-stream` the answer is a stream of messages `event`: the last ones, the oldest first, then
+        what comes. With `Last-Event-ID` it goes on behind that message, at any modapi, without a repeat or a
+        gap as long as not more than 50 events have ended meanwhile, which is what the relay remembers of a
+        server; of more, the oldest are left out.
         """
+        if wanted(request):
+            return await self._stream(slug, "event", limit, request, last_event_id)
         entries = await self._entries(slug, "event", limit)
-        return EventList(
-            events=[
-                ServerEvent(
-                    at=utc(entry.at_ms),
-                    type=entry.what,
-                    state=entry.state,
-                    detail=entry.detail,
-                    took_ms=entry.took_ms,
-                    data=dict(entry.data),
-                )
-                for entry in entries
-            ]
-        )
+        return EventList(events=[ServerEvent(**_event(entry)) for entry in entries])
 
-    async def list_commands(self, slug: str, limit: Limit = MAX_ENTRIES) -> CommandList:
-        """List the last commands that change the game, from Takaro or from this relay."""
-        entries = [entry for entry in await self._entries(slug, "command", limit) if is_write(entry.what)]
-        return CommandList(commands=[_command(entry) for entry in entries])
+    async def list_commands(
+        self, slug: str, request: Request, limit: Limit = MAX_ENTRIES, last_event_id: LastEventId = ""
+    ) -> CommandList | StreamResponse:
+        """List the last commands that change the game, from Takaro or from this relay.
+
+        With `Accept: text/event-stream` the answer is a stream, as for events.
+        """
+        if wanted(request):
+            return await self._stream(slug, "command", limit, request, last_event_id)
+        entries = await self._entries(slug, "command", limit)
+        return CommandList(commands=[ServerCommand(**_command(entry)) for entry in entries])
+
+    async def _stream(
+        self, slug: str, kind: str, limit: int, request: Request, last_event_id: str
+    ) -> StreamResponse:
+        self._streams.check_room()
+        followed = await self._fleet.recent.follow(slug, (await self._fleet.row(slug)).facts)
+        if followed is None:
+            raise ApiError(ErrorCode.TOO_MANY_STREAMS, f"{MOST_WATCHED} servers are watched already")
+        cursor = Cursor(last_event_id)
+        return self._streams.response(request, self._messages(slug, kind, limit, followed, cursor))
+
+    async def _messages(
+        self, slug: str, kind: str, limit: int, followed: Followed, cursor: Cursor
+    ) -> Messages:
+        directory = self._fleet.directory
+        async for entries in followed.entries():
+            if directory.complete.is_set() and slug not in directory.entries:
+                return
+            of_kind = [entry for entry in entries if entry.kind == kind]
+            last = of_kind if cursor else of_kind[-limit:]
+            yield [stream_message(str(cursor), kind, streamed(slug, entry)) for entry in cursor.new(last)]
 
     async def send_message(self, slug: str, message: NewMessage) -> ServerCommand:
         """Send a message to everybody on the server, and wait for what becomes of it: up to ten seconds."""
         await self._fleet.row(slug)
-        return _command(await send_message(self._store, slug, message.text.strip(), self._most_waiting))
+        sent = await send_message(self._store, slug, message.text.strip(), self._most_waiting)
+        return ServerCommand(**_command(sent))
 
     async def _entries(self, slug: str, kind: str, limit: int) -> list[ActivityEntry]:
         row = await self._fleet.row(slug)
@@ -226,12 +280,26 @@ class ActivityCalls:
         )
 
 
-def _command(entry: ActivityEntry) -> ServerCommand:
-    return ServerCommand(
-        at=utc(entry.at_ms),
-        action=entry.what,
-        state=entry.state,
-        detail=entry.detail,
-        took_ms=entry.took_ms,
-        arguments=dict(entry.data),
-    )
+def streamed(slug: str, entry: ActivityEntry) -> StreamedEvent | StreamedCommand:
+    """An event or a command as a stream has it."""
+    if entry.kind == "event":
+        return StreamedEvent(slug=slug, **_event(entry))
+    return StreamedCommand(slug=slug, **_command(entry))
+
+
+def _event(entry: ActivityEntry) -> dict[str, Any]:
+    return {"type": entry.what, "data": dict(entry.data), **_end(entry)}
+
+
+def _command(entry: ActivityEntry) -> dict[str, Any]:
+    return {"action": entry.what, "arguments": dict(entry.data), **_end(entry)}
+
+
+def _end(entry: ActivityEntry) -> dict[str, Any]:
+    return {
+        "id": entry.id,
+        "at": utc(entry.at_ms),
+        "state": entry.state,
+        "detail": entry.detail,
+        "took_ms": entry.took_ms,
+    }

@@ -18,6 +18,8 @@ from services.modapi.admin.activity import ActivityCalls
 from services.modapi.admin.authentication import AdminAuthentication
 from services.modapi.admin.dead_letters import DeadLetterCalls
 from services.modapi.admin.servers import ServerCalls
+from services.modapi.admin.stream_calls import StreamCalls
+from services.modapi.admin.streams import Streams
 from services.modapi.admin.tokens import AdminTokens
 from services.modapi.admin.views import fleet_of
 from services.modapi.dead_letter_retry import intake_of
@@ -52,7 +54,7 @@ def add_api(
     take_in = partial(intake_of, store, metrics=metrics, limits=settings.limits)
     tokens = AdminTokens(store, settings.modapi.admin_token, local_token)
     old = old_api.make_api(fleet.directory, store)
-    api = make_api(fleet, store, settings, tokens, take_in)
+    api = make_api(fleet, store, settings, tokens, Streams(tokens, metrics), take_in)
     pages.mount("/api/v1", AdminAuthentication(api, tokens, problems.response))
     pages.mount("/api", AdminAuthentication(old, tokens, old_api.refusal))
 
@@ -62,6 +64,7 @@ def make_api(
     store: Store,
     settings: Settings,
     tokens: AdminTokens,
+    streams: Streams,
     take_in: Callable[[str], EventIntake],
 ) -> FastAPI:
     """The application behind `/api/v1`."""
@@ -77,9 +80,10 @@ def make_api(
         generate_unique_id_function=_operation_id,
     )
     api.include_router(ServerCalls(fleet, settings.modapi).router())
-    api.include_router(ActivityCalls(fleet, store, settings.limits.open_commands).router())
+    api.include_router(ActivityCalls(fleet, store, streams, settings.limits.open_commands).router())
     api.include_router(DeadLetterCalls(fleet, store, take_in).router())
     api.include_router(_fleet_calls(fleet, store))
+    api.include_router(StreamCalls(fleet, streams).router())
     api.include_router(_token_calls(tokens))
     problems.add_handlers(api)
     describe = api.openapi

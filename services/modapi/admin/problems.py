@@ -38,6 +38,7 @@ class ErrorCode(StrEnum):
     ROTATION_UNDER_WAY = "rotation_under_way"
     IDEMPOTENCY_CONFLICT = "idempotency_conflict"
     TOO_LARGE = "too_large"
+    TOO_MANY_STREAMS = "too_many_streams"
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
     UNREADABLE_JSON = "unreadable_json"
     INVALID = "invalid"
@@ -58,6 +59,7 @@ STATUS: dict[ErrorCode, int] = {
     ErrorCode.ROTATION_UNDER_WAY: 409,
     ErrorCode.IDEMPOTENCY_CONFLICT: 409,
     ErrorCode.TOO_LARGE: 413,
+    ErrorCode.TOO_MANY_STREAMS: 503,
     ErrorCode.UNSUPPORTED_MEDIA_TYPE: 415,
     ErrorCode.UNREADABLE_JSON: 400,
     ErrorCode.INVALID: 422,

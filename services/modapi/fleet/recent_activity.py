@@ -5,9 +5,14 @@ import contextlib
 import logging
 import time
 from collections import deque
+from collections.abc import AsyncIterator
+from functools import partial
+from typing import NamedTuple
 
-from services.relay.instances.accepted import accepted, undelivered
+from services.modapi.fleet.journal import Journal
+from services.relay.instances.accepted import accepted, follow, undelivered
 from services.relay.instances.activity import REMEMBERED, ActivityEntry, watch
+from services.relay.instances.cursor import in_order
 from services.relay.instances.facts import Facts
 from services.relay.instances.state import InstanceState
 from services.relay.protocol.errors import StoreError
@@ -29,6 +34,11 @@ KNOWN_WITHIN_S = 2.0
 
 LOOK_EVERY_S = 0.1
 
+TICK_S = 1.0
+
+KEPT_FOR_READERS = 1_000
+"""Number of events and commands by which the reader of a stream may be behind."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -39,23 +49,42 @@ class WatchedActivity:
         self.begun_s = self.used_s = time.monotonic()
         self._events: deque[ActivityEntry] = deque(maxlen=REMEMBERED)
         self._commands: deque[ActivityEntry] = deque(maxlen=REMEMBERED)
+        self.journal: Journal[ActivityEntry] = Journal(KEPT_FOR_READERS)
+        """For the readers of streams, in the order in which it became known."""
+        self._store = store
+        self._slug = slug
         self._state = InstanceState(store, slug)
-        self._watching = asyncio.create_task(
-            faults.keep_running(InstanceLogger(logger, slug), lambda: self._watch(store, slug))
-        )
+        self._keep_running = partial(faults.keep_running, InstanceLogger(logger, slug))
+        self._watching = asyncio.create_task(self._keep_running(self._watch))
+        self._following: asyncio.Task[None] | None = None
 
     @property
     def entries(self) -> list[ActivityEntry]:
         """The events, then the commands; of each the oldest first."""
         return [*self._events, *self._commands]
 
-    async def _watch(self, store: Store, slug: str) -> None:
-        async for entries in watch(store, slug):
+    def follow(self) -> None:
+        """From now on the journal has the events that wait, and the dead letters, too."""
+        if self._following is None:
+            self._following = asyncio.create_task(self._keep_running(self._follow))
+
+    async def _watch(self) -> None:
+        async for entries in watch(self._store, self._slug):
             for entry in entries:
                 if entry.kind == "event":
                     self._events.append(entry)
+                    self.journal.add(entry)
                 elif is_write(entry.what):
-                    self._commands.append(await self._with_player_name(entry))
+                    command = await self._with_player_name(entry)
+                    self._commands.append(command)
+                    self.journal.add(command)
+
+    async def _follow(self) -> None:
+        # Also the dead letters that came between a reader's look and the first look here; a reader who knows
+        # them leaves them out by its cursor.
+        async for entries in follow(self._store, self._slug, old_dead_letters=True):
+            for entry in entries:
+                self.journal.add(entry)
 
     async def _with_player_name(self, command: ActivityEntry) -> ActivityEntry:
         game_id = command.data.get("gameId") or command.data.get("recipient")
@@ -65,7 +94,31 @@ class WatchedActivity:
         return command
 
     async def close(self) -> None:
+        self.journal.close()
         await cancelled(self._watching)
+        if self._following:
+            await cancelled(self._following)
+
+
+class Followed(NamedTuple):
+    """What the reader of a stream begins with: `first`, then the journal behind `number`."""
+
+    watched: WatchedActivity
+    first: list[ActivityEntry]
+    number: int
+
+    async def entries(self) -> AsyncIterator[list[ActivityEntry]]:
+        """What is known, then what comes; an empty list after TICK_S without any.
+
+        Ends when modapi stops, and when the reader is KEPT_FOR_READERS behind.
+        """
+        entries: list[ActivityEntry] | None = self.first
+        number, journal = self.number, self.watched.journal
+        while entries is not None and not journal.is_closed:
+            yield entries
+            self.watched.used_s = time.monotonic()
+            await journal.news(number, TICK_S)
+            entries, number = journal.since(number), journal.number
 
 
 class RecentActivity:
@@ -112,6 +165,18 @@ class RecentActivity:
                 break
             await asyncio.sleep(LOOK_EVERY_S)
         return await self.now(slug, facts)
+
+    async def follow(self, slug: str, facts: Facts) -> Followed | None:
+        """All that is known, the oldest first, and where it goes on. None: too many servers are watched.
+
+        Something may be in both. Raises StoreError.
+        """
+        watched = self._watching(slug)
+        if watched is None:
+            return None
+        watched.follow()
+        number = watched.journal.number
+        return Followed(watched, in_order(await self.known(slug, facts)), number)
 
     def _watching(self, slug: str) -> WatchedActivity | None:
         watched = self._watched.get(slug)

@@ -6,11 +6,13 @@ import math
 import time
 from collections.abc import Mapping
 
+from services.modapi.fleet.activity import FleetActivity
+from services.modapi.fleet.changes import FleetChanges
 from services.modapi.fleet.recent_activity import RecentActivity
 from services.modapi.fleet.rows import ServerRow, level
 from services.relay.instances.diagnosis import Problem, diagnose, wrong_keys
 from services.relay.instances.directory import Directory
-from services.relay.instances.entries import ServedEntry
+from services.relay.instances.entries import ServedEntry, active
 from services.relay.instances.facts import Facts, facts_of, facts_of_all
 from services.relay.instances.mod_config import mod_url
 from services.relay.instances.unknown_keys import UnknownKeyCall, UnknownKeyCalls
@@ -36,23 +38,36 @@ class FleetView:
         self._faults = faults
         self.directory = directory
         self.recent = RecentActivity(store, faults)
+        self.activity = FleetActivity(self.recent, store, self._served, faults)
+        self.changes = FleetChanges()
         self._store = store
         self._unknown_calls = UnknownKeyCalls(store)
         self._modapi = modapi
-        self._rows: dict[str, ServerRow] = {}
+        self.rows_now: dict[str, ServerRow] = {}
+        """All servers by slug, as of the last `rows`."""
         self._named: dict[str, UnknownKeyCall] = {}
         self._read_s = -math.inf
         self._read_of: Mapping[str, ServedEntry] = {}
         self._reading = asyncio.Lock()
+
+    async def run(self) -> None:
+        """Watches the servers that somebody looks at. Never returns; cancelled, it ends all streams."""
+        try:
+            await self.recent.run()
+        finally:
+            await self.activity.close()
+
+    def _served(self) -> set[str]:
+        return set(active(self.directory.entries))
 
     async def rows(self) -> dict[str, ServerRow]:
         """All servers by slug, not older than FRESH_S or the last known change. Raises StoreError."""
         async with self._reading:
             entries = self.directory.entries
             if entries is not self._read_of or time.monotonic() - self._read_s >= FRESH_S:
-                self._rows = await self._read(entries)
+                self.rows_now = await self._read(entries)
                 self._read_of, self._read_s = entries, time.monotonic()
-            return self._rows
+            return self.rows_now
 
     async def row(self, slug: str, entries: Mapping[str, ServedEntry] | None = None) -> ServerRow:
         """One server as it is now. `entries`: all servers, if they were just read.

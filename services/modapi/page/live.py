@@ -55,7 +55,7 @@ class LivePages:
     async def run(self) -> None:
         """Watches the servers that somebody looks at. Never returns; cancelled, it ends all streams."""
         try:
-            await self.fleet_view.recent.run()
+            await self.fleet_view.run()
         finally:
             self._stopping.set()
 

@@ -62,13 +62,15 @@ def undelivered(accepted: Iterable[ActivityEntry], ended: Iterable[ActivityEntry
     ]
 
 
-async def follow(store: Store, slug: str) -> AsyncIterator[list[ActivityEntry]]:
+async def follow(
+    store: Store, slug: str, *, old_dead_letters: bool = False
+) -> AsyncIterator[list[ActivityEntry]]:
     """Yields the new events that wait, and the new dead letters, every FOLLOW_EVERY_S; each event once.
 
-    The first list has the newest events that wait. While Redis is away the lists are empty. Never ends by
-    itself.
+    The first list has the newest events that wait; with `old_dead_letters` also the newest of these. While
+    Redis is away the lists are empty. Never ends by itself.
     """
-    follower = _Follower(store, slug)
+    follower = _Follower(store, slug, old_dead_letters)
     while True:
         found: list[ActivityEntry] = []
         with contextlib.suppress(StoreError):
@@ -80,8 +82,9 @@ async def follow(store: Store, slug: str) -> AsyncIterator[list[ActivityEntry]]:
 class _Follower:
     """Remembers how far it has read the events and the dead letters of one instance."""
 
-    def __init__(self, store: Store, slug: str) -> None:
+    def __init__(self, store: Store, slug: str, old_dead_letters: bool) -> None:
         self._store, self._slug = store, slug
+        self._old_dead_letters = old_dead_letters
         self._stream, self._dead_letters = EventStream(store, slug), DeadLetters(store, slug)
         self._last_entry: str | None = None  # an id; None before the first look
         self._last_dead_letter: str | None = None
@@ -106,10 +109,10 @@ class _Follower:
         return found[::-1]
 
     async def _dead(self) -> list[ActivityEntry]:
-        if self._last_dead_letter is None:  # skip the dead letters from before: they may be days old
-            newest = await self._dead_letters.newest(1)
+        if self._last_dead_letter is None:
+            newest = await self._dead_letters.newest(DEAD_LETTERS)
             self._last_dead_letter = newest[0].id if newest else ""
-            return []
+            return _shown(newest[::-1]) if self._old_dead_letters else []  # they may be days old
         dead_letters = await self._dead_letters.after(self._last_dead_letter, DEAD_LETTERS)
         if dead_letters:
             self._last_dead_letter = dead_letters[-1].id
@@ -140,7 +143,15 @@ def waiting(
         skip = delivered.skip if entry.id == delivered.entry else 0
         needed = delivered.needed.get(entry.id, -1)  # all bits
         found += [
-            ActivityEntry("event", entry.accepted_ms, event["type"], event["data"], WAITING, 0)
+            ActivityEntry(
+                "event",
+                entry.accepted_ms,
+                event["type"],
+                event["data"],
+                WAITING,
+                0,
+                id=f"{WAITING}-{entry.id}-{number}",
+            )
             for number, event in reversed(list(enumerate(entry.events)))
             if number >= skip and needed >> number & 1
         ]
@@ -158,6 +169,7 @@ def _shown(dead_letters: Iterable[DeadLetter]) -> list[ActivityEntry]:
             DEAD,
             0,
             dead_letter.reason,
+            f"{DEAD}-{dead_letter.id}",
         )
         for dead_letter in dead_letters
         if dead_letter.reason != REFUSED_BY_TAKARO

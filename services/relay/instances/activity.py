@@ -46,7 +46,8 @@ class ActivityEntry(NamedTuple):  # made for each event
     Of an event, `what` is the type, `data` the data, `state` one of the words above, `took_ms` the time from
     acceptance to receipt. Of a command, `what` is the action, `data` the arguments, `state` "answered",
     "refused" (by the mod), or why there was no answer (uplink's failures.Cause), `took_ms` the time until
-    then. `detail` is the text of a refusal.
+    then. `detail` is the text of a refusal. `id` says where it comes from, and its place there (cursor.py);
+    an entry has one once it was read from Redis.
     """
 
     kind: str  # "event" or "command"
@@ -56,6 +57,7 @@ class ActivityEntry(NamedTuple):  # made for each event
     state: str
     took_ms: int
     detail: str = ""
+    id: str = ""
 
 
 class _Events(NamedTuple):
@@ -112,7 +114,8 @@ class ActivityFeed:
 
     def _publish(self, numbered: list[tuple[int, ActivityEntry]]) -> None:
         if numbered:
-            body = orjson.dumps([self._run, [(number, *entry) for number, entry in numbered]])
+            # Without the ids, which `_new` makes: an older reader takes no entry with another field.
+            body = orjson.dumps([self._run, [(number, *entry[:-1]) for number, entry in numbered]])
             self._store.send_unawaited("PUBLISH", self._channel, body)
 
 
@@ -157,7 +160,11 @@ def _new(body: bytes, seen: dict[str, dict[int, None]]) -> list[ActivityEntry]:
     try:
         run, numbered = orjson.loads(body)
         known = seen.setdefault(run, {})
-        new = [(number, ActivityEntry(*fields)) for number, *fields in numbered if number not in known]
+        new = [
+            (number, ActivityEntry(*fields)._replace(id=f"{run}-{number}"))
+            for number, *fields in numbered
+            if number not in known
+        ]
     except (ValueError, TypeError):  # an uplink of another version wrote it
         return []
     known.update(dict.fromkeys(number for number, _ in new))

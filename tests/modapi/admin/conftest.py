@@ -63,5 +63,6 @@ def api(made: tuple[httpx.AsyncClient, Directory]) -> httpx.AsyncClient:
 async def watched(made: tuple[httpx.AsyncClient, Directory]) -> AsyncIterator[None]:
     """The directory follows Redis, as it does in a service."""
     watching = asyncio.create_task(made[1].watch(lambda _: None))
+    await made[1].complete.wait()
     yield
     await cancelled(watching)

@@ -31,13 +31,15 @@ class Watcher:
 
     def __init__(self, store: Store, slug: str) -> None:
         self.told: list[ActivityEntry] = []
+        self.ids: list[str] = []
         self.listens = asyncio.Event()
         self.task = asyncio.create_task(self._run(watch(store, slug)))
 
     async def _run(self, told: AsyncIterator[list[ActivityEntry]]) -> None:
         async for some in told:
             self.listens.set()
-            self.told += some
+            self.told += [entry._replace(id="") for entry in some]
+            self.ids += [entry.id for entry in some]
 
     async def until(self, count: int) -> None:
         async with asyncio.timeout(10):

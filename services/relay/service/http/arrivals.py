@@ -5,6 +5,7 @@ whether the other side has closed it, even before they are read or the connectio
 do not say so: there a request that is read soon after a standstill may be as old as the standstill.
 """
 
+import contextlib
 import socket
 import struct
 import sys
@@ -107,6 +108,12 @@ class Arrival:
     def age_s(self) -> float:
         """The longest time that the request can have waited."""
         return self.arrivals.boottime_s() - self.oldest_s
+
+    def hang_up(self) -> None:
+        """Ends the connection, also if the other side reads nothing more."""
+        if self.sock is not None:
+            with contextlib.suppress(OSError):
+                self.sock.shutdown(socket.SHUT_RDWR)
 
     def is_closed(self) -> bool | None:
         """Whether the other side has closed the connection. None: only the next read will show it."""

@@ -1,0 +1,58 @@
+"""The last of what happened, numbered, for any number of readers that follow it at their own pace."""
+
+import asyncio
+from collections import deque
+from itertools import islice
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Journal(Generic[T]):
+    """Keeps the last `size` items. A reader remembers a number, not its place in a queue of its own."""
+
+    def __init__(self, size: int) -> None:
+        self.number = 0
+        """The number of the last item."""
+        self.is_closed = False
+        self._items: deque[T] = deque(maxlen=size)
+        self._news = asyncio.Event()
+
+    @property
+    def oldest(self) -> int:
+        """The number before the first item that is kept."""
+        return self.number - len(self._items)
+
+    def add(self, item: T) -> None:
+        self._items.append(item)
+        self.number += 1
+        self._wake()
+
+    def since(self, number: int) -> list[T] | None:
+        """The items behind that number; None: the first of them is not kept any more."""
+        if not self.oldest <= number <= self.number:
+            return None
+        return list(islice(self._items, number - self.oldest, None))
+
+    async def news(self, number: int, within_s: float) -> None:
+        """Waits for an item behind that number, for `within_s` at most, and not once it is closed."""
+        if self.number == number and not self.is_closed:
+            try:
+                async with asyncio.timeout(within_s):
+                    await self._news.wait()
+            except TimeoutError:
+                pass
+
+    def forget(self) -> None:
+        """Begins anew behind a gap: no reader can go on where it was."""
+        self._items.clear()
+        self.number += 1
+
+    def close(self) -> None:
+        """Nothing comes any more."""
+        self.is_closed = True
+        self._wake()
+
+    def _wake(self) -> None:
+        self._news.set()
+        self._news = asyncio.Event()

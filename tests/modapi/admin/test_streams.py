@@ -1,0 +1,229 @@
+"""Streams of the admin API: what they tell, from where they go on, and when they end."""
+
+import asyncio
+import socket
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from services.modapi.admin.streams import MOST_STREAMS, Streams
+from services.modapi.admin.tokens import AdminTokens
+from services.modapi.metrics import ModapiMetrics
+from services.relay.instances.activity import ActivityEntry, ActivityFeed
+from services.relay.protocol.keys import keys_of
+from services.relay.service.http.listener import Listener
+from services.relay.service.lifecycle import cancelled
+from services.relay.store.client import Store
+from services.relay.store.leases import Lease
+from tests.modapi.admin.conftest import FILE, TOKEN, client
+from tests.support.sse import Sent, Stream
+
+pytestmark = pytest.mark.usefixtures("watched")
+
+BEARER = f"Bearer {TOKEN}"
+EVENTS = f"/api/v1/servers/{FILE.slug}/events"
+
+
+def app_of(api: httpx.AsyncClient) -> ASGIApp:
+    transport = api._transport
+    assert isinstance(transport, httpx.ASGITransport)
+    app = transport.app
+    assert isinstance(app, FastAPI)
+    return app
+
+
+def told(sent: Iterable[Sent]) -> list[tuple[str, str]]:
+    return [(one.name, one.data["slug"]) for one in sent if one.data]
+
+
+class Owner:
+    """An uplink that owns the server, and renews its lease as often as one does."""
+
+    def __init__(self, store: Store) -> None:
+        self.feed = ActivityFeed(store, FILE.slug)
+        self.lease = Lease(store, FILE.slug, "uplink-1")
+        self._store = store
+        self._running = asyncio.create_task(self._run())
+
+    async def _run(self) -> None:
+        while True:
+            await self.lease.renew()
+            by = await self._store.send("GET", keys_of(FILE.slug).watched)
+            self.feed.watched(by.decode() if by else "")
+            await asyncio.sleep(0.05)
+
+    def deliver(self, *texts: str) -> None:
+        entries = [ActivityEntry("event", 1_000, "log", {"msg": text}, "delivered", 7) for text in texts]
+        self.feed.events(len(texts), lambda: entries)
+
+    async def stop(self) -> None:
+        await cancelled(self._running)
+        await self.lease.release()
+
+
+@pytest.fixture
+async def owner(store: Store, api: httpx.AsyncClient) -> AsyncIterator[Owner]:
+    made = Owner(store)
+    yield made
+    await made.stop()
+
+
+def texts(sent: Iterable[Sent]) -> list[str]:
+    return [one.data["data"]["msg"] for one in sent if one.name == "event"]
+
+
+async def test_a_stream_tells_of_servers_that_are_added_changed_and_removed_and_goes_on_later(
+    api: httpx.AsyncClient,
+) -> None:
+    stream = Stream(app_of(api), "/api/v1/stream", authorization=BEARER)
+    await stream.begun()
+    await api.post("/api/v1/servers", json={"slug": "one", "name": "Server one"})
+    [added] = await stream.until(bool)
+    assert (added.name, added.data["slug"], added.data["state"]) == ("server", "one", "down")
+    await stream.hang_up()
+
+    await api.patch("/api/v1/servers/one", json={"name": "Renamed"})
+    later = Stream(app_of(api), "/api/v1/stream", authorization=BEARER, last_event_id=added.id)
+    assert (await later.until(bool))[0].data["name"] == "Renamed"
+    await api.delete("/api/v1/servers/one")
+    await later.until(lambda sent: sent[-1].name == "removed")
+    assert told(later.sent) == [("server", "one"), ("removed", "one")]
+    assert len({one.id for one in [added, *later.sent]}) == 3
+    await later.hang_up()
+
+
+@pytest.mark.parametrize("id", ["0", "0000aaaa-7-7", "no id"])
+async def test_whoever_comes_from_elsewhere_gets_every_server_anew(api: httpx.AsyncClient, id: str) -> None:
+    stream = Stream(app_of(api), "/api/v1/stream", authorization=BEARER, last_event_id=id)
+    sent = await stream.until(lambda sent: len(sent) == 2)
+    assert [one.name for one in sent] == ["reset", "server"] and told(sent) == [("server", FILE.slug)]
+    await stream.hang_up()
+    again = Stream(app_of(api), "/api/v1/stream", authorization=BEARER, last_event_id=sent[1].id)
+    await again.begun()
+    await again.hang_up()
+    assert again.sent == []
+
+
+async def test_events_come_from_the_last_ones_on_and_go_on_at_another_modapi_without_repeat_or_gap(
+    api: httpx.AsyncClient, owner: Owner, store: Store
+) -> None:
+    owner.deliver("a", "b", "c")
+    stream = Stream(app_of(api), f"{EVENTS}?limit=2", authorization=BEARER)
+    assert texts(await stream.until(lambda sent: len(sent) == 2)) == ["b", "c"]
+    owner.deliver("d")
+    sent = await stream.until(lambda sent: len(sent) == 3)
+    assert sent[-1].data["slug"] == FILE.slug and sent[-1].data["state"] == "delivered"
+    await stream.hang_up()
+
+    owner.deliver("e", "f")
+    other, _ = client(store, TOKEN)
+    async with other:
+        later = Stream(app_of(other), EVENTS, authorization=BEARER, last_event_id=sent[1].id)
+        assert texts(await later.until(lambda sent: len(sent) == 3)) == ["d", "e", "f"]
+        owner.deliver("g")
+        assert texts(await later.until(lambda sent: len(sent) == 4))[-1] == "g"
+        listed = (await other.get(EVENTS)).json()["events"]
+        assert {one.data["id"] for one in later.sent} < {event["id"] for event in listed}
+        await later.hang_up()
+
+
+async def test_a_dead_letter_shows_at_once(api: httpx.AsyncClient, store: Store) -> None:
+    stream = Stream(app_of(api), EVENTS, authorization=BEARER)
+    await stream.begun()
+    fields = ("reason", "unknown-type", "detail", "why", "raw", b'{"type": "dance"}')
+    id = await store.send("XADD", keys_of(FILE.slug).dead, "*", *fields)
+    [dead] = await stream.until(bool)
+    assert (dead.data["state"], dead.data["type"], dead.data["detail"]) == ("dead", "dance", "unknown-type")
+    await stream.hang_up()
+    again = Stream(app_of(api), EVENTS, authorization=BEARER, last_event_id=dead.id)
+    await again.begun()
+    await again.hang_up()
+    assert again.sent == [] and id.decode() in dead.id
+
+
+async def test_events_and_commands_of_all_servers_come_in_one_stream(
+    api: httpx.AsyncClient, owner: Owner
+) -> None:
+    owner.deliver("a")
+    path = "/api/v1/stream?kinds=event,command"
+    stream = Stream(app_of(api), path, authorization=BEARER)
+    await stream.until(bool)
+    owner.feed.command(ActivityEntry("command", 8, "kickPlayer", {"gameId": "1"}, "refused", 5, "no"))
+    event, command = await stream.until(lambda sent: len(sent) == 2)
+    assert texts([event]) == ["a"] and (command.name, command.data["slug"]) == ("command", FILE.slug)
+    await stream.hang_up()
+    owner.deliver("b")
+    later = Stream(app_of(api), path, authorization=BEARER, last_event_id=event.id)
+    assert [one.name for one in await later.until(lambda sent: len(sent) == 2)] == ["command", "event"]
+    await later.hang_up()
+
+
+async def test_a_token_that_may_only_read_may_follow_until_it_is_deleted(api: httpx.AsyncClient) -> None:
+    made = await api.post("/api/v1/tokens", json={"name": "viewer", "role": "read"})
+    stream = Stream(app_of(api), "/api/v1/stream", authorization=f"Bearer {made.json()['token']}")
+    await stream.begun()
+    assert stream.head["status"] == 200
+    await api.delete("/api/v1/tokens/viewer")
+    await stream.ended()
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "code"),
+    [
+        ("/api/v1/servers/nobody/events", 404, "server_not_found"),
+        ("/api/v1/stream?kinds=what", 422, "invalid"),
+    ],
+)
+async def test_what_cannot_be_followed_is_refused(
+    api: httpx.AsyncClient, path: str, status: int, code: str
+) -> None:
+    answer = await api.get(path, headers={"accept": "text/event-stream"})
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+
+
+async def test_there_are_not_too_many_streams(api: httpx.AsyncClient) -> None:
+    streams = [Stream(app_of(api), "/api/v1/stream", authorization=BEARER) for _ in range(MOST_STREAMS)]
+    for stream in streams:
+        await stream.begun()
+    answer = await api.get("/api/v1/stream")
+    assert (answer.status_code, answer.json()["code"]) == (503, "too_many_streams")
+    for stream in streams:
+        await stream.hang_up()
+    one = Stream(app_of(api), "/api/v1/stream", authorization=BEARER)
+    await one.begun()
+    assert one.head["status"] == 200
+    await one.hang_up()
+
+
+async def test_a_reader_that_does_not_read_is_cut_off(store: Store) -> None:
+    registry = CollectorRegistry()
+    metrics = ModapiMetrics(registry)
+    streams = Streams(AdminTokens(store, None, TOKEN), metrics, read_within_s=0.2)
+
+    async def endless() -> AsyncGenerator[list[bytes], None]:
+        while True:
+            yield [b"x" * 100_000]
+
+    async def call(request: Request) -> Response:
+        request.state.token = TOKEN
+        return streams.response(request, endless())
+
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        listening = asyncio.create_task(Listener.of(Starlette(routes=[Route("/", call)])).listen(door))
+        reader, writer = await asyncio.open_connection(*door.getsockname(), limit=1_000)
+        writer.write(b"GET / HTTP/1.1\r\nhost: here\r\n\r\n")
+        async with asyncio.timeout(10):
+            while not registry.get_sample_value("dayz_relay_api_streams_cut_off_total"):
+                await asyncio.sleep(0.02)
+            while registry.get_sample_value("dayz_relay_api_streams"):
+                await asyncio.sleep(0.02)
+        writer.close()
+        await cancelled(listening)
