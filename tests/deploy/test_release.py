@@ -54,6 +54,16 @@ def test_changes_are_sorted_by_their_kind(section: str) -> None:
     assert kinds == [kind for kind in KINDS if kind in kinds]
 
 
+@pytest.mark.parametrize("name", ["dev", "fuzz", "release"])
+def test_what_is_tested_and_released_has_the_pins_of_what_runs(name: str) -> None:
+    """They are installed over each other. `make pins` renews them together."""
+    pins, others = (
+        set(re.findall(r"^\S+==\S+", (ROOT / file).read_text(), re.M))
+        for file in ("requirements.txt", f"requirements-{name}.txt")
+    )
+    assert len(pins) > 30 and pins <= others
+
+
 @pytest.mark.skipif(TOOL is None, reason="`make sbom` installs what writes an SBOM, and runs this")
 def test_the_sbom_has_every_pin_with_its_hashes(tmp_path: Path) -> None:
     makefile = (ROOT / "Makefile").read_text().replace("\\\n", "")
