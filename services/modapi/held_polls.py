@@ -89,7 +89,7 @@ class HoldRules:
         self._limit_s = limit_s
         self._step_s = START_S
         self._off_until_s = -math.inf
-        self._state = HoldState.FREE
+        self.state = HoldState.FREE
         self._since_s = -math.inf  # when the hold began, or, in BEHIND, when it ended
         self._queued = 0  # how often events came right behind a hold
         self._empty_s = -math.inf  # when the last empty answer was given
@@ -116,8 +116,6 @@ class HoldRules:
 
     def called(self, now_s: float, *, events: bool) -> bool:
         """Takes in a call that is no poll. True: it shows that polls must not be held now."""
-        if self._state is HoldState.FREE:
-            return False
         before = self._move(HoldInput.EVENTS if events else HoldInput.OTHER_CALL)
         if before is HoldState.ALONE:
             self._queued = 0
@@ -131,7 +129,7 @@ class HoldRules:
 
     def end(self, now_s: float, ending: Ending) -> bool:
         """Ends a hold. True: it shows that polls must not be held now."""
-        if self._state not in _IS_HELD:
+        if self.state not in _IS_HELD:
             return False
         held_s = now_s - self._since_s
         is_long_and_empty = ending is Ending.EMPTY and held_s >= LONG_S
@@ -146,8 +144,8 @@ class HoldRules:
 
     def _move(self, given: HoldInput) -> HoldState:
         """Moves by the table. Returns the state before."""
-        before = self._state
-        self._state = _MOVES[before].get(given, before)
+        before = self.state
+        self.state = _MOVES[before].get(given, before)
         return before
 
     def _fall_back(self, now_s: float) -> bool:

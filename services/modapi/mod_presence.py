@@ -3,7 +3,7 @@
 import time
 from typing import Any
 
-from services.modapi.held_polls import FALL_BACK_S, HoldRules
+from services.modapi.held_polls import FALL_BACK_S, HoldRules, HoldState
 from services.modapi.http.calls import CallKind
 from services.relay.instances.state import InstanceState
 from services.relay.protocol.vocabulary import SILENT_AFTER_S
@@ -40,16 +40,19 @@ class ModPresence:
         elif now_s - self.last_contact_s > SILENT_AFTER_S:
             self._logger.info("the mod is back after %.0f s", now_s - self.last_contact_s)
         self.last_contact_s = now_s
-        if kind is CallKind.REGISTER:  # other calls store it in their scripts
-            self._state.note_contact()
         if kind is CallKind.POLL:
             self.last_poll_s = now_s
-        elif self._rules.called(time.monotonic(), events=kind is CallKind.EVENTS):
-            self._logger.info("events queue up behind held polls: none is held for %.0f s", FALL_BACK_S)
-        hold_ms = round(self._rules.allowed_s(time.monotonic()) * 1000)
-        if hold_ms != self._hold_ms:
-            self._hold_ms = hold_ms
-            self._state.note_mod("hold_ms", hold_ms)
+        if kind is CallKind.REGISTER:  # other calls store it in their scripts
+            self._state.note_contact()
+        now_s = time.monotonic()
+        if kind is CallKind.POLL:
+            hold_ms = round(self._rules.allowed_s(now_s) * 1000)
+            if hold_ms != self._hold_ms:
+                self._hold_ms = hold_ms
+                self._state.note_mod("hold_ms", hold_ms)
+        elif self._rules.state is not HoldState.FREE:
+            if self._rules.called(now_s, events=kind is CallKind.EVENTS):
+                self._logger.info("events queue up behind held polls: none is held for %.0f s", FALL_BACK_S)
 
     def registered(self, version: Any) -> None:
         """The mod has registered, with this version."""

@@ -1,20 +1,29 @@
 """Answers the polls of one instance: at once if a command waits, otherwise held as held_polls.py allows."""
 
 import asyncio
+import math
 import time
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, NamedTuple
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
 
 from services.modapi.commands import ModCommands
 from services.modapi.held_polls import EARLY_S, FALL_BACK_S, GIVEN_UP, Ending, HoldRules
 from services.modapi.metrics import ModapiMetrics
 from services.relay.protocol.records import Command
+from services.relay.service.clocks import next_beat_s
 from services.relay.service.logs import InstanceLogger
 from services.relay.store.calls import abandon
 
 GATHER_S = 0.01
 """Takaro sends several requests at once. Commands that follow the first one this soon go out with it; others
 wait for the mod's next poll, up to two seconds later."""
+
+LOOK_AGAIN_S = 1.0
+"""A poll that comes soon after an empty look is held without another one, unless a hint came. The next look
+is at most this long after the last one: a hint may have been lost."""
+
+SHARED_S = 0.1
+"""Such looks share the moments of this period, and their round trips."""
 
 OVERDUE_S = 0.5
 """If a mod gives up a poll this long after its answer was due, the hold is not the reason."""
@@ -34,12 +43,35 @@ class _Poll:
 
     def __init__(self, still_waits: Callable[[float], Awaitable[None]]) -> None:
         self.still_waits = still_waits
-        self.news = asyncio.Event()
+        self.hinted = False  # since the last look began
         self.hold_s = 0.0  # how long it is held, 0: it is not
         self.began_s = 0.0
         self.ending: Ending | None = None
         self.gone = False
         self.taking: asyncio.Task[list[Command]] | None = None
+        self._waiting: asyncio.Future[None] | None = None
+
+    async def hint(self, until_s: float) -> None:
+        """Waits for a hint, or the end of the poll, until that moment of time.monotonic()."""
+        if self.hinted:
+            return
+        loop = asyncio.get_running_loop()
+        self._waiting = loop.create_future()
+        timer = loop.call_later(until_s - time.monotonic(), self._go_on)
+        try:
+            await self._waiting
+        finally:
+            self._waiting = None
+            timer.cancel()
+
+    def wake(self) -> None:
+        """There is a hint, or the poll has ended."""
+        self.hinted = True
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if self._waiting and not self._waiting.done():
+            self._waiting.set_result(None)
 
 
 class Polls:
@@ -54,10 +86,12 @@ class Polls:
         self._logger = logger
         self._open = False
         self._poll: _Poll | None = None
+        self._empty_s = 0.0  # when the last look began, 0: it found something, or a hint came since
 
     def open(self) -> None:
         """Allows holds: hints of new commands arrive from now on."""
-        self._open = True
+        if not self._open:
+            self._open, self._empty_s = True, 0.0
 
     def close(self) -> None:
         """Answers the held poll, and allows no holds: hints do not arrive any more, or the service stops."""
@@ -75,16 +109,17 @@ class Polls:
         return self._poll is not None and self._poll.hold_s > 0 and self._poll.ending is None
 
     def wake(self) -> None:
-        """Makes the held poll look for commands: there may be one."""
+        """Makes the held poll look for commands, or the next one: there may be one."""
+        self._empty_s = 0.0
         if self._poll:
-            self._poll.news.set()
+            self._poll.wake()
 
     async def answer(
         self,
-        hung_up: Callable[[], Coroutine[Any, Any, None]],
+        when_gone: Callable[[Callable[[], object]], None],
         still_waits: Callable[[float], Awaitable[None]],
     ) -> Polled:
-        """Answers a poll whose mod still waits. `hung_up` ends when the mod is gone.
+        """Answers a poll whose mod still waits. `when_gone` is given what to call when the mod hangs up.
 
         `still_waits(held_s)` is called before and after each look for commands. It raises if the mod has
         given up a poll that is held for `held_s`. Raises StoreError.
@@ -92,34 +127,39 @@ class Polls:
         if self._poll:
             self._end(self._poll, Ending.SUPERSEDED)
         poll = self._poll = _Poll(still_waits)  # before looking: a hint that comes meanwhile is not lost
+        when_gone(lambda: self._hung_up(poll))
+        now_s = time.monotonic()
         # Refreshes go out at the end of a hold: an answer now would leave the mod deaf until its next poll.
-        holds = self._open and self.rules.allowed_s(time.monotonic()) > 0
-        watch = asyncio.create_task(hung_up())
-        watch.add_done_callback(lambda watched: None if watched.cancelled() else self._hung_up(poll))
+        allowed_s = self.rules.allowed_s(now_s) if self._open else 0.0
+        look_s = next_beat_s(self._empty_s + LOOK_AGAIN_S - SHARED_S, SHARED_S) if allowed_s else now_s
+        found = b""
         try:
-            found = await self._look(poll, refreshes_alone=not holds)
+            if look_s <= now_s or look_s > self._empty_s + allowed_s:
+                look_s = math.inf
+                found = await self._look(poll, refreshes_alone=not allowed_s)
             if poll.gone:
                 return Polled(None)
             if found or self._poll is not poll or not self._open:
                 return Polled(found or NOTHING)
             poll.began_s = time.monotonic()
             poll.hold_s = self.rules.begin(poll.began_s)
-            return await self._hold(poll) if poll.hold_s else Polled(NOTHING)
+            return await self._hold(poll, look_s) if poll.hold_s else Polled(NOTHING)
         finally:
             self._end(poll, Ending.EMPTY)  # the store failed in the middle, or this process stood still
-            watch.cancel()
 
-    async def _hold(self, poll: _Poll) -> Polled:
+    async def _hold(self, poll: _Poll, look_s: float) -> Polled:
+        """Looks for commands after each hint, at `look_s`, and at the end of the hold."""
         held_s, found = 0.0, b""
         while held_s < poll.hold_s and not found:
-            try:
-                async with asyncio.timeout(poll.hold_s - held_s):
-                    await poll.news.wait()
-                    poll.news.clear()
+            until_s = min(look_s, poll.began_s + poll.hold_s)
+            await poll.hint(until_s)
+            if not poll.hinted:
+                held_s = max(until_s, time.monotonic()) - poll.began_s  # a timer may be early
+            else:
+                if not poll.ending:
                     await asyncio.sleep(GATHER_S)
-            except TimeoutError:
-                pass  # a hint may have been lost: look all the same
-            held_s = time.monotonic() - poll.began_s
+                held_s = time.monotonic() - poll.began_s
+            look_s = math.inf
             if poll.ending:
                 break
             found = await self._look(poll, refreshes_alone=held_s >= poll.hold_s)
@@ -133,6 +173,7 @@ class Polls:
         is_over = poll.gone or poll.ending is not None or self._poll is not poll
         if is_over:
             return b""
+        poll.hinted, self._empty_s, begun_s = False, 0.0, time.monotonic()
         taking = poll.taking = asyncio.create_task(
             self._commands.stream.take(refreshes_alone=refreshes_alone)
         )
@@ -150,6 +191,8 @@ class Polls:
         if poll.gone:
             self._commands.stream.hand_back(commands)
             commands = []
+        if not commands and not poll.hinted and self._poll is poll and not taking.cancelled():
+            self._empty_s = begun_s
         return self._commands.poll_answer(commands)
 
     def _hung_up(self, poll: _Poll) -> None:
@@ -167,7 +210,7 @@ class Polls:
         if ending in GIVEN_UP and now_s > poll.began_s + poll.hold_s + OVERDUE_S:
             ending = Ending.OVERDUE
         poll.ending = ending
-        poll.news.set()
+        poll.wake()
         self._held.labels(ending.value).inc()
         if self.rules.end(now_s, ending):
             self._logger.info("the mod gave up a held poll: none is held for %.0f s", FALL_BACK_S)

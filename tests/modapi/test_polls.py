@@ -11,10 +11,10 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from services.modapi.held_polls import Ending
-from services.modapi.http.bodies import StoodStill
+from services.modapi.http.request import StoodStill
 from services.modapi.main import logger
 from services.modapi.metrics import ModapiMetrics
-from services.modapi.polls import GATHER_S, NOTHING, Polled
+from services.modapi.polls import GATHER_S, LOOK_AGAIN_S, NOTHING, Polled
 from services.modapi.served_instances import ServedInstances
 from services.relay.instances.entries import merge
 from services.relay.protocol.command_states import new_operation_id
@@ -51,21 +51,26 @@ class Mod:
         self.served_instances.update(merge([instance], {}, just_now))
         self.polls = self.served_instances.instances[slug].polls
         self.gone = asyncio.Event()
+        self.watching: list[asyncio.Task[None]] = []
         self.looks = math.inf  # so often it is found to wait still
         self.listening = asyncio.create_task(self.served_instances.listen())
 
     def poll(self) -> asyncio.Task[Polled]:
         gone = self.gone
 
-        async def hung_up() -> None:
+        async def watch(call: Callable[[], object]) -> None:
             await gone.wait()
+            call()
+
+        def when_gone(call: Callable[[], object]) -> None:
+            self.watching.append(asyncio.create_task(watch(call)))
 
         async def still_waits(held_s: float) -> None:
             self.looks -= 1
             if self.looks < 0:
                 raise StoodStill
 
-        return asyncio.create_task(self.polls.answer(hung_up, still_waits))
+        return asyncio.create_task(self.polls.answer(when_gone, still_waits))
 
     async def held_poll(self) -> asyncio.Task[Polled]:
         poll = self.poll()
@@ -96,7 +101,8 @@ async def mod(store: Store, slug: str) -> AsyncIterator[Mod]:
     mod = Mod(store, slug)
     await until(lambda: mod.polls.is_open)
     yield mod
-    await cancelled(mod.listening)
+    for task in (mod.listening, *mod.watching):
+        await cancelled(task)
 
 
 async def test_a_command_wakes_the_poll_that_waits_for_it(mod: Mod) -> None:
@@ -136,6 +142,25 @@ async def test_a_command_whose_hint_was_lost_goes_out_at_the_end_of_the_hold(
     polled = await poll
     assert names(polled) == [name]
     assert polled.held_s >= FIRST_S
+
+
+@pytest.mark.parametrize("lost", [False, True])
+async def test_a_poll_behind_an_empty_answer_is_held_without_a_look_until_a_hint_comes_or_a_second_is_over(
+    mod: Mod, lost: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await mod.held_poll()
+    mod.polls.rules.called(time.monotonic(), events=True)  # from now on 1.7 s
+    await first
+    began_s = time.monotonic()
+    mod.looks = 0  # a look would end the poll
+    poll = await mod.held_poll()
+    mod.looks = math.inf
+    if lost:
+        monkeypatch.setattr(mod.polls, "wake", lambda: None)
+    name = await mod.ask()
+    assert names(await poll) == [name]
+    took_s = time.monotonic() - began_s
+    assert LOOK_AGAIN_S / 2 < took_s <= LOOK_AGAIN_S + GATHER_S if lost else took_s < LOOK_AGAIN_S / 2
 
 
 async def test_a_hint_without_a_command_does_not_end_the_hold(mod: Mod) -> None:

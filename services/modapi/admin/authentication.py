@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from services.modapi.admin.models import Role
 from services.modapi.admin.problems import ApiError, ErrorCode
 from services.modapi.admin.tokens import AdminTokens
-from services.modapi.http.bodies import CutShort, TooLarge, arrival_of, read_body
+from services.modapi.http.request import CutShort, TooLarge, arrival_of, read_body
 from services.relay.protocol.errors import StoreError
 
 MAX_BODY_BYTES = 64 * 1024
@@ -49,7 +49,7 @@ class AdminAuthentication:
             return
         try:
             await self._check_token(scope)
-            body = await read_body(scope, receive, MAX_BODY_BYTES)
+            body, _ = await read_body(scope, receive, MAX_BODY_BYTES)
             _check_type(scope, body)
         except ApiError as error:
             return await self._refusal(error.code, str(error))(scope, receive, send)

@@ -14,7 +14,7 @@ from starlette.types import Message, Receive, Scope, Send
 from services.modapi.admin.authentication import token_of
 from services.modapi.admin.problems import ApiError, ErrorCode
 from services.modapi.admin.tokens import AdminTokens
-from services.modapi.http.bodies import arrival_of
+from services.modapi.http.request import arrival_of
 from services.modapi.metrics import ModapiMetrics
 from services.relay.protocol.errors import StoreError
 from services.relay.service.http.arrivals import Arrival

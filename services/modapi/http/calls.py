@@ -11,6 +11,8 @@ from enum import Enum
 from typing import NamedTuple
 from urllib.parse import parse_qs
 
+Headers = Iterable[tuple[bytes, bytes]]
+
 
 class CallKind(Enum):
     REGISTER = "register"
@@ -45,7 +47,7 @@ _METHODS = {
 }
 
 
-def read_call(method: str, path: str, query: bytes, headers: Iterable[tuple[bytes, bytes]]) -> ModCall:
+def read_call(method: str, path: str, query: bytes, headers: Headers) -> ModCall:
     """The call of a request. A key in the path comes first, then one in the query, then the Bearer token of a
     POST.
 
@@ -77,7 +79,7 @@ def read_call(method: str, path: str, query: bytes, headers: Iterable[tuple[byte
     return ModCall(kind, method, "/" + "/".join(parts), key, operation_id)
 
 
-def is_direct(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+def is_direct(headers: Headers) -> bool:
     """Whether a request to a loopback listener comes from a program on this machine.
 
     Only such a program needs no key: a proxy that serves others does, and a page in a browser too.
@@ -88,7 +90,7 @@ def is_direct(headers: Iterable[tuple[bytes, bytes]]) -> bool:
     return True
 
 
-def _bearer(headers: Iterable[tuple[bytes, bytes]]) -> str:
+def _bearer(headers: Headers) -> str:
     for name, value in headers:
         if name == b"authorization":
             scheme, _, token = value.decode("latin-1").strip().partition(" ")

@@ -16,8 +16,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
 from typing import Any, NamedTuple
 
 import orjson
@@ -25,29 +23,25 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.modapi.dialect.mend import UnreadableBody, read_object
 from services.modapi.events import EventIntake
-from services.modapi.http.bodies import (
+from services.modapi.http.callers import Callers, ClosedKey
+from services.modapi.http.calls import CallKind, read_call
+from services.modapi.http.rate_limits import Posts
+from services.modapi.http.refusals import NOT_READ, REFUSALS
+from services.modapi.http.request import (
     BeyondLimit,
     BeyondPace,
     CutShort,
-    StoodStill,
-    TooLarge,
+    ModRequest,
     announced_bytes,
     arrival_of,
-    has_hung_up,
     read_body,
-    read_long_body,
-    until_hung_up,
 )
-from services.modapi.http.callers import Callers, ClosedKey, NoKey, TooManyKeys, WrongKey
-from services.modapi.http.calls import CallKind, ModCall, read_call
-from services.modapi.http.rate_limits import Posts
 from services.modapi.metrics import ModapiMetrics
 from services.modapi.served_instance import ServedInstance
 from services.modapi.served_instances import ServedInstances
 from services.relay.protocol.errors import StoreError
 from services.relay.service.faults import FaultKind
 from services.relay.service.http.addresses import Network
-from services.relay.service.http.arrivals import Arrival
 from services.relay.service.logs import InstanceLogger
 
 logger = logging.getLogger(__name__)
@@ -63,9 +57,6 @@ SMALL_BYTES = 64 * 1024
 
 MEMORY_WITHIN_S = 8.0
 """Time for which a result waits for memory. The listener and the mod give a request 10 s."""
-
-READ_ON_S = 0.02
-"""Time for the loop to read that a mod hung up, on systems whose kernel does not say so."""
 
 OK = b'{"ok":true}'
 _FULL = b'{"error":"too many events wait for Takaro, send it again later"}'
@@ -85,116 +76,6 @@ class ModAnswer(NamedTuple):
     token: str = ""
 
 
-class Refusal(NamedTuple):
-    """The answer to a call that an error ended, and the line of the log about it: `log` "" means none.
-
-    `topic` says which lines are about the same thing. Both are filled in with what is known of the call.
-    """
-
-    status: int
-    body: bytes
-    label: str
-    topic: str = ""
-    log: str = ""
-
-
-_UNKNOWN_KEY = b'{"error":"unknown key: the one in the mod\'s TakaroApiUrl opens no server here"}'
-_LATE = b'{"error":"this was read too late, send it again"}'
-_AWAY = b'{"error":"the store is away, send it again"}'
-
-REFUSALS: dict[type[BaseException], Refusal] = {
-    NoKey: Refusal(
-        401,
-        b'{"error":"no key: set TakaroApiUrl in the mod\'s config.json to http://<address of the relay>'
-        b'/k/<key>, the key being one of the mod_keys of the instance"}',
-        "unauthorized",
-        "no key",
-        log="a call without a key was refused: is it in TakaroApiUrl?",
-    ),
-    ClosedKey: Refusal(
-        401,
-        _UNKNOWN_KEY,
-        "unauthorized",
-        "closed",
-        log="a mod calls with a key of {slug} that opens no longer: the key was replaced, or the server is"
-        " disabled or removed",
-    ),
-    WrongKey: Refusal(
-        401,
-        _UNKNOWN_KEY,
-        "unauthorized",
-        "401",
-        log="a call with a key that opens no instance was refused: compare TakaroApiUrl in the mod's"
-        " config.json with the server's mod key, and restart the DayZ server",
-    ),
-    TooManyKeys: Refusal(429, b'{"error":"too many unknown keys from this address"}', "too-much"),
-    BeyondPace: Refusal(
-        429,
-        b'{"error":"more than this server may send, send it again later"}',
-        "too-much",
-        "{limit}",
-        log="{slug} is beyond limits.{limit} and is put off",
-    ),
-    TooLarge: Refusal(
-        413,
-        b'{"error":"the body is too large"}',
-        "too-large",
-        "413",
-        log="a {call} body was too large and was refused",
-    ),
-    StoreError: Refusal(503, _AWAY, "store-away", "store", log="{error}: mods are asked to send again"),
-    StoodStill: Refusal(
-        503,
-        _LATE,
-        "stood-still",
-        "standstill",
-        log="modapi stood still (frozen, or the machine is too busy): a request had waited for {age_s:.0f} s,"
-        " its mod is asked to send it again",
-    ),
-    # The mod is gone, but the loop may not have read that yet.
-    CutShort: Refusal(503, _LATE, "cut-short"),
-    # This process stops, and the mod is too slow to wait for.
-    asyncio.CancelledError: Refusal(503, _AWAY, "stopping"),
-    # Logged with its traceback.
-    Exception: Refusal(500, b'{"error":"a fault of the relay, its log says more"}', "fault"),
-}
-"""The answers to calls that end with an exception. The first entry that matches counts."""
-
-NOT_READ = frozenset({401, 413, 429})
-"""After these the rest of the request is not read, so the connection is closed."""
-
-
-@dataclass(slots=True)
-class ModRequest:
-    """One call of a mod while it is answered. `instance` is set as soon as it is known."""
-
-    call: ModCall
-    scope: Scope
-    receive: Receive
-    arrival: Arrival
-    answered_within_s: float
-    instance: ServedInstance | None = None
-
-    async def still_waits(self, held_s: float = 0.0) -> None:
-        """Call this right before a step that must not be done for a mod that has given up its request.
-
-        Such a mod repeats the request, most likely to another modapi. Raises CutShort if the mod has hung up,
-        and StoodStill if it probably has: this process stood still, and the request is older than a mod waits
-        for one that is held for `held_s`.
-        """
-        if not self.arrival.after_stall():
-            if has_hung_up(self.receive):
-                raise CutShort
-            return
-        closed = self.arrival.is_closed()
-        if closed is None:
-            await asyncio.sleep(READ_ON_S)
-        if closed or has_hung_up(self.receive):
-            raise CutShort
-        if self.arrival.age_s() > max(self.answered_within_s, held_s):
-            raise StoodStill
-
-
 class ModRouter:
     """Answers the four calls of a mod. Everything else goes to `app`, with the key taken off the path."""
 
@@ -208,9 +89,12 @@ class ModRouter:
     ) -> None:
         self._app = app
         self._served_instances = served_instances
-        self._callers = Callers(served_instances, trusted)
-        self._metrics = metrics
+        self._credentials = served_instances.credentials
         self._limits = served_instances.limits
+        self._callers = Callers(
+            self._credentials, served_instances.unknown_calls, self._limits.wrong_keys_per_minute, trusted
+        )
+        self._metrics = metrics
         self.answered_within_s = answered_within_s
         self._calls: dict[CallKind, Callable[[ModRequest], Awaitable[ModAnswer]]] = {
             CallKind.EVENTS: self._events,
@@ -227,7 +111,7 @@ class ModRouter:
             return
         call = read_call(scope["method"], scope["path"], scope["query_string"], scope["headers"])
         if call.kind is CallKind.OTHER:
-            slug = self._callers.slug_for(call.key, scope)
+            slug = self._credentials.slug_for(call.key, scope["headers"])
             if not call.key or slug or not self._served_instances.complete():
                 scope["path"] = call.path
                 scope.setdefault("state", {})["slug"] = slug
@@ -238,7 +122,7 @@ class ModRouter:
             answer = await self._calls[call.kind](request)
         except (Exception, asyncio.CancelledError) as error:
             answer = self._refused(error, request)
-        is_gone = bool(answer.token) and has_hung_up(receive)
+        is_gone = request.arrival.connection.is_gone
         headers = [
             (b"content-type", b"application/json"),
             (b"content-length", str(len(answer.body)).encode()),
@@ -257,7 +141,7 @@ class ModRouter:
     async def _events(self, request: ModRequest) -> ModAnswer:
         """Takes a batch, or the beginning of one that is too long: after a 4xx the mod would repeat it."""
         instance = await self._admitted(request, request.call.key, Posts.EVENTS)
-        body, size_bytes = await read_long_body(
+        body, size_bytes = await read_body(
             request.scope,
             request.receive,
             self._limits.result_bytes,
@@ -284,7 +168,7 @@ class ModRouter:
         instance = await self._admitted(request, request.call.key)
         await request.still_waits()
         instance.mod.called(CallKind.POLL, self._callers.address(request.scope))
-        polled = await instance.polls.answer(partial(until_hung_up, request.receive), request.still_waits)
+        polled = await instance.polls.answer(request.when_gone, request.still_waits)
         if polled.answer is None:
             raise CutShort
         return ModAnswer(200, polled.answer, held_s=polled.held_s)
@@ -307,7 +191,7 @@ class ModRouter:
             if not asked or not await instance.result_memory.wait_to_reserve(held_bytes, MEMORY_WITHIN_S):
                 raise BeyondPace("result_bytes")
         try:
-            body, _ = await read_long_body(scope, request.receive, limit, limit, None)
+            body, _ = await read_body(scope, request.receive, limit)
             instance.mod.called(CallKind.RESULT, self._callers.address(scope))
             if not await instance.commands.take_result(operation_id, body):
                 instance.rate_limits.posted_unasked(len(body))
@@ -321,8 +205,9 @@ class ModRouter:
         It is the key that the mod came with: of a stored instance only digests of keys are known.
         """
         call, scope = request.call, request.scope
-        body = await read_body(scope, request.receive, MAX_REGISTER_BYTES)
-        mends = bool(self._callers.slug_for(call.key, scope)) or self._callers.may_try_key(scope)
+        body, _ = await read_body(scope, request.receive, MAX_REGISTER_BYTES)
+        opens = bool(self._credentials.slug_for(call.key, scope["headers"]))
+        mends = opens or self._callers.may_try_key(scope)
         registration = _registration(body, mends=mends)
         key = self._callers.registration_key(call, registration)
         instance = await self._admitted(request, key)
@@ -348,7 +233,7 @@ class ModRouter:
     async def _admitted(self, request: ModRequest, key: str, posts: Posts = Posts.NOTHING) -> ServedInstance:
         """The instance that `key` opens. Raises NoKey, WrongKey, TooManyKeys, BeyondPace, StoreError."""
         call, served = request.call, self._served_instances
-        instance = served.instances.get(self._callers.slug_for(key, request.scope))
+        instance = served.instances.get(self._credentials.slug_for(key, request.scope["headers"]))
         if instance is None and call.kind is CallKind.RESULT:
             instance = served.lately_served(key)
         if instance is None:

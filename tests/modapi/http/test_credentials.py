@@ -5,7 +5,7 @@ import hashlib
 import pytest
 from pydantic import SecretStr
 
-from services.modapi.http.credentials import Credentials
+from services.modapi.http.callers import Credentials
 from services.relay.instances.entries import merge
 from services.relay.service.settings import Instance
 from tests.support.ages import just_now

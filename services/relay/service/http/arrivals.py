@@ -48,6 +48,20 @@ def connection_info(sock: socket.socket | None) -> ConnectionInfo | None:
     return ConnectionInfo(silent_ms / 1000, state == _ESTABLISHED)
 
 
+@dataclass(slots=True, eq=False)
+class CallerConnection:
+    """The connection of a caller. `on_gone` is called once the loop has read that the caller hung up."""
+
+    sock: socket.socket | None = None
+    is_gone: bool = False
+    on_gone: Callable[[], object] = lambda: None
+
+    def lost(self) -> None:
+        """The caller has hung up."""
+        self.is_gone = True
+        self.on_gone()
+
+
 class Arrivals:
     """Finds out when the requests of one listener arrived. The loop that reads them calls `beat` regularly.
 
@@ -73,18 +87,18 @@ class Arrivals:
         """How long bytes that are read now may have waited; 0 unless this process stood still just now."""
         return self.stalls.waited_s(self.boottime_s())
 
-    def begun(self, sock: socket.socket | None = None) -> "Arrival":
+    def begun(self, connection: CallerConnection) -> "Arrival":
         """The arrival of a request whose first bytes were read just now."""
         boot_s, now_s = self.boottime_s(), self._monotonic_s()
         if self.stalls.steady_from_s <= boot_s < self.stalls.steady_until_s:
-            return Arrival(now_s, boot_s, self, sock)
+            return Arrival(now_s, boot_s, self, connection)
         waited_s = self.stalls.waited_s(boot_s)
-        known = connection_info(sock)
+        known = connection_info(connection.sock)
         if known is None:
-            return Arrival(now_s, boot_s - waited_s, self, sock)
+            return Arrival(now_s, boot_s - waited_s, self, connection)
         slept_s = waited_s - self._awake.waited_s(now_s)  # the kernel does not count this time
         oldest_s = boot_s - known.silent_s - (slept_s if slept_s > SLEPT_S else 0.0)
-        return Arrival(now_s - max(0.0, known.silent_s - TICK_S), oldest_s, self, sock)
+        return Arrival(now_s - max(0.0, known.silent_s - TICK_S), oldest_s, self, connection)
 
 
 @dataclass(slots=True)
@@ -97,7 +111,7 @@ class Arrival:
     at_s: float
     oldest_s: float
     arrivals: Arrivals
-    sock: socket.socket | None
+    connection: CallerConnection
 
     def after_stall(self) -> bool:
         """Whether this process stood still just now: then the sender may be gone."""
@@ -111,11 +125,11 @@ class Arrival:
 
     def hang_up(self) -> None:
         """Ends the connection, also if the other side reads nothing more."""
-        if self.sock is not None:
+        if self.connection.sock is not None:
             with contextlib.suppress(OSError):
-                self.sock.shutdown(socket.SHUT_RDWR)
+                self.connection.sock.shutdown(socket.SHUT_RDWR)
 
     def is_closed(self) -> bool | None:
         """Whether the other side has closed the connection. None: only the next read will show it."""
-        known = connection_info(self.sock)
+        known = connection_info(self.connection.sock)
         return None if known is None else not known.open

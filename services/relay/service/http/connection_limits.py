@@ -4,7 +4,6 @@ and the time until the whole request is there. uvicorn has none of these limits.
 
 import asyncio
 import math
-import socket
 import sys
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
@@ -14,7 +13,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from services.relay.protocol.limits import Limits
 from services.relay.service.http.addresses import Network, is_in, plain, source_of
-from services.relay.service.http.arrivals import Arrivals
+from services.relay.service.http.arrivals import Arrivals, CallerConnection
 from services.relay.service.http.one_write import AnswerWriter
 from services.relay.service.stalls import BEAT_EVERY_S
 
@@ -95,7 +94,7 @@ class GuardedProtocol(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self.due_s = math.inf
         self._limits = limits
-        self._socket: socket.socket | None = None
+        self._caller = CallerConnection()
         self._writer: AnswerWriter
         self._address: str | None = None
         self._in_head = True
@@ -107,7 +106,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self.transport = self._writer = AnswerWriter(transport)  # type: ignore[assignment]  # what uvicorn uses of it
         if self.client:
             self.client = (plain(self.client[0]), self.client[1])
-        self._socket = transport.get_extra_info("socket")
+        self._caller.sock = transport.get_extra_info("socket")
         address = self.client[0] if self.client else ""
         if not self._limits.enter(address):
             self._end(b"503 Service Unavailable", b'{"error":"too many connections"}')
@@ -118,6 +117,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self.due_s = math.inf
+        self._caller.lost()
         if self._address is not None:
             self._limits.leave(self._address)
             self._address = None
@@ -148,7 +148,7 @@ class GuardedProtocol(HttpToolsProtocol):
             raise TooManyConnections
         super().on_message_begin()
         self.due_s = self.loop.time() + self._limits.receive_within_s
-        self.scope["state"]["arrival"] = self._limits.arrivals.begun(self._socket)
+        self.scope["state"]["arrival"] = self._limits.arrivals.begun(self._caller)
         self._in_head = True
         self._received = 0
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from services.relay.service.http import arrivals
-from services.relay.service.http.arrivals import TICK_S, Arrivals
+from services.relay.service.http.arrivals import TICK_S, Arrivals, CallerConnection
 from services.relay.service.stalls import BEAT_EVERY_S, READ_WITHIN_S
 
 linux = pytest.mark.skipif(not hasattr(socket, "TCP_INFO"), reason="only Linux says when bytes came")
@@ -51,7 +51,7 @@ def made(clocks: Clocks) -> Arrivals:
 def test_bytes_that_a_running_loop_reads_have_just_come(clocks: Clocks, listener: socket.socket) -> None:
     one = made(clocks)
     with connected(listener), listener.accept()[0] as sock:
-        arrival = one.begun(sock)
+        arrival = one.begun(CallerConnection(sock))
     assert not arrival.after_stall() and arrival.age_s() < 0.5
 
 
@@ -65,7 +65,7 @@ def test_after_a_standstill_each_request_is_as_old_as_its_bytes(
         while not (known := arrivals.connection_info(first)) or known.silent_s < 0.3:
             time.sleep(0.05)
         with connected(listener), listener.accept()[0] as old, listener.accept()[0] as new:
-            older, newer = one.begun(old), one.begun(new)
+            older, newer = one.begun(CallerConnection(old)), one.begun(CallerConnection(new))
             assert older.after_stall() and newer.after_stall()
             assert 0.3 <= older.age_s() < 5.0
             assert newer.age_s() < older.age_s() - 0.2
@@ -76,8 +76,8 @@ def test_after_a_standstill_each_request_is_as_old_as_its_bytes(
 def test_that_the_other_side_has_closed_is_known_before_it_is_accepted(listener: socket.socket) -> None:
     connected(listener).close()
     with connected(listener), listener.accept()[0] as closed, listener.accept()[0] as open:
-        assert Arrivals().begun(closed).is_closed() is True
-        assert Arrivals().begun(open).is_closed() is False
+        assert Arrivals().begun(CallerConnection(closed)).is_closed() is True
+        assert Arrivals().begun(CallerConnection(open)).is_closed() is False
 
 
 def test_where_the_kernel_does_not_say_all_that_is_read_is_as_old_as_the_standstill(
@@ -87,14 +87,14 @@ def test_where_the_kernel_does_not_say_all_that_is_read_is_as_old_as_the_standst
     one = made(clocks)
     clocks.passed_s = 20.0
     with connected(listener), listener.accept()[0] as sock:
-        arrival = one.begun(sock)
+        arrival = one.begun(CallerConnection(sock))
         assert arrival.age_s() >= 20.0
         assert arrival.is_closed() is None
         assert arrival.at_s == pytest.approx(clocks.monotonic_s(), abs=1.0)  # if not exactly, then too late
         for _ in range(int(READ_WITHIN_S / BEAT_EVERY_S) + 1):
             one.beat()
             clocks.passed_s += BEAT_EVERY_S
-        assert one.begun(sock).age_s() < 1.0
+        assert one.begun(CallerConnection(sock)).age_s() < 1.0
 
 
 def test_the_sleep_of_the_machine_counts_even_if_its_kernel_does_not_count_it(
@@ -103,12 +103,12 @@ def test_the_sleep_of_the_machine_counts_even_if_its_kernel_does_not_count_it(
     one = made(clocks)
     clocks.slept_s = 3_600.0
     with connected(listener), listener.accept()[0] as sock:
-        assert one.begun(sock).age_s() >= 3_600.0
+        assert one.begun(CallerConnection(sock)).age_s() >= 3_600.0
 
 
 def test_a_request_that_is_in_hand_grows_older_through_a_standstill(clocks: Clocks) -> None:
     one = made(clocks)
-    arrival = one.begun()
+    arrival = one.begun(CallerConnection())
     clocks.slept_s = 5.0
     assert arrival.after_stall() and arrival.age_s() >= 5.0
 
