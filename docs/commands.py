@@ -7,11 +7,12 @@ from typing import Any
 from typer.core import TyperArgument, TyperGroup, TyperOption
 from typer.main import get_command
 
+from services.cli.at_relay import LOCATING
 from services.cli.main import app
 
 PAGE = Path(__file__).parent / "commands.md"
 
-SAID_ONCE = {"--config", "--data", "--help"}
+SAID_ONCE = LOCATING | {"--help"}
 """Options that many commands have. The page explains them once."""
 
 HEAD = """\
@@ -35,19 +36,41 @@ The pages call the program `dayz-relay`. What you type depends on how you instal
 
 ## Where the relay is
 
-Every command but `agent`, `token`, `demo` and `sim` needs the settings. Those that work on a relay also
-need its store. By default both are in the working folder:
+`status`, `fleet`, `tail`, `players`, `say`, `dlq`, `instance` and `api-token` ask the
+[admin API](api.md) of a relay. Without more they find the relay on this machine by its settings, in the
+working folder, and use `admin_token` of `[modapi]`, or the token that `dayz-relay up` keeps in its data
+folder:
 
 | option | variable | default |
 |---|---|---|
 | `--config FILE` | `DAYZ_RELAY_CONFIG` | `relay.toml` |
-| `--data DIR`, the store of `up`; not used with `redis.url` | `DAYZ_RELAY_DATA` | `data` |
+| `--data DIR`, the folder of `up` | `DAYZ_RELAY_DATA` | `data` |
+| `--url URL`, the admin port of a relay, here or elsewhere | `DAYZ_RELAY_URL` | from the settings |
+| `--token-file FILE`, its token; `-` is standard input | `DAYZ_RELAY_TOKEN_FILE` | |
+| `--token TOKEN`, the same; others on this machine can see it | `DAYZ_RELAY_TOKEN` | |
+| `--context NAME`, a relay that `context add` has named | `DAYZ_RELAY_CONTEXT` | that of `context use` |
 
-Set the variables to avoid typing the options each time:
+What is typed counts more than a variable, and a variable more than `context use`. Set the variables to avoid
+typing the options each time:
 
 ```bash
 export DAYZ_RELAY_CONFIG=$PWD/relay.toml DAYZ_RELAY_DATA=$PWD/data
 ```
+
+The admin port speaks plain HTTP: reach it through a private network, an SSH tunnel or a TLS proxy. A relay
+elsewhere gets a name. The file with the names and tokens, `~/.config/dayz-relay/context.toml`, can be read by
+you alone:
+
+```bash
+echo "<admin token>" | dayz-relay context add home --url http://127.0.0.1:9088 --token-file -
+dayz-relay status --once --context home
+dayz-relay context use home
+dayz-relay fleet
+dayz-relay context use local
+```
+
+All other commands but `agent`, `token`, `demo`, `sim` and `context` need the settings of the relay on this
+machine. With a relay that does not run, `doctor` looks for what is wrong.
 """
 
 NOTES = {
@@ -69,12 +92,14 @@ wrapped. Times are local, in JSON they are UTC.
 ```bash
 dayz-relay status --once
 dayz-relay status main
+dayz-relay fleet
 dayz-relay doctor
 dayz-relay players main --json
 dayz-relay say main The server restarts in five minutes.
 dayz-relay dlq list main
 ```
-`status` at a terminal and `tail` run until Ctrl-C, or until their terminal is closed.
+`--json` prints what the admin API answers. `status` at a terminal and `tail` run until Ctrl-C, or until
+their terminal is closed.
 
 An event has a line in `tail` as soon as Takaro has it, or when it was accepted and Takaro does not take
 it within two seconds (at once, if the server has no link to Takaro): `waiting for Takaro`. When that one
@@ -94,6 +119,16 @@ dayz-relay tail main --type chat-message --type sendMessage
 dayz-relay instance list
 dayz-relay instance show main
 dayz-relay instance config main
+```
+""",
+    "The admin API": """\
+A token that may only read is enough to look:
+
+```bash
+dayz-relay api-token add dashboard --role read
+dayz-relay api-token list
+dayz-relay api-token remove dashboard
+dayz-relay context list
 ```
 """,
     "To try it": """\

@@ -10,10 +10,11 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from services.cli import own_store, store_port, up
+from services.cli import local_token, own_store, store_port, up
 from services.cli.supervise import supervise
 from services.cli.terminal import program
 from services.relay.service import logs
+from services.relay.service.under_up import LOCAL_TOKEN_FILE
 from services.sim.dayz.generations import Generation
 from services.sim.main import print_line, run_mod
 from services.sim.ports import free_ports
@@ -51,8 +52,8 @@ def run(seconds: float | None, environ: Mapping[str, str]) -> int:
     logs.configure("demo")
     with tempfile.TemporaryDirectory(prefix="dayz-relay-demo-") as name:
         folder = Path(name)
-        with own_store.locked(folder):
-            return asyncio.run(_demo(folder, seconds, environ))
+        with own_store.locked(folder), local_token.in_force(folder) as token_file:
+            return asyncio.run(_demo(folder, seconds, {**environ, LOCAL_TOKEN_FILE: token_file}))
 
 
 async def _demo(folder: Path, seconds: float | None, environ: Mapping[str, str]) -> int:

@@ -1,23 +1,23 @@
-"""All instances as a table for a terminal, in the words of the status page."""
+"""All servers as a table for a terminal, in the words of the status page."""
 
-from collections import Counter
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rich.text import Text
 
-from services.cli.opened_relay import OpenedRelay
+from services.cli.api import RelayApi
 from services.cli.tables import Part, Rows, cut, label
 from services.cli.terminal import ago, many, runnable, safe
-from services.modapi.fleet.rows import LEVEL_WORDS, Level, ServerRow, level
 from services.modapi.page.words import link_word
-from services.relay.instances.diagnosis import Problem, diagnose_all
-from services.relay.instances.facts import Facts, facts_of_all
-from services.relay.instances.mod_config import mod_url
-from services.relay.instances.unknown_keys import UnknownKeyCalls
 from services.relay.protocol.link_states import LinkState
 from services.relay.protocol.vocabulary import SILENT_AFTER_S
 
-COLOURS = {Level.BAD: "red", Level.WARN: "yellow", Level.GOOD: "green", Level.OFF: "dim"}
+Server = Mapping[str, Any]
+"""A server as the admin API shows it, and all servers in numbers."""
+
+COLOURS = {"down": "red", "attention": "yellow", "up": "green", "disabled": "dim"}
+"""The states; what needs somebody comes first."""
 
 HEAD = ("STATE", "SLUG", "NAME", "GAME SERVER", "TAKARO", "PLAYERS", "WAITING", "DEAD", "UPLINK")
 NUMBERS = ("PLAYERS", "WAITING", "DEAD")
@@ -30,54 +30,57 @@ OLD_S = 60.0
 _LINKS: dict[str, str] = {LinkState.READY: "green", LinkState.REFUSED: "red"}
 
 
-async def look_at_all(relay: OpenedRelay) -> tuple[list[ServerRow], list[Problem]]:
-    """All servers, those with problems first, and the notes that belong to no single server.
-
-    Raises StoreError.
-    """
-    entries = await relay.entries()
-    facts = await facts_of_all(relay.store, list(entries))
-    unknown_calls = await UnknownKeyCalls(relay.store).all()
-    found = diagnose_all(entries, facts, mod_url(relay.settings.modapi), unknown_calls)
-    rows = [
-        ServerRow(entry, facts[slug], found.of[slug], level(entry.disabled, found.of[slug]))
-        for slug, entry in entries.items()
-    ]
-    return sorted(rows, key=lambda row: (row.level, row.slug)), found.fleet
+async def look_at_all(relay: RelayApi) -> tuple[list[Server], Server]:
+    """All servers, those with problems first, and the numbers of the fleet."""
+    servers, fleet = await asyncio.gather(relay.servers(), relay.get("/fleet"))
+    order = list(COLOURS)
+    return sorted(servers, key=lambda one: (order.index(one["state"]), one["slug"])), fleet
 
 
-def state(row: ServerRow) -> Text:
+async def look_at_first(relay: RelayApi, most: int) -> tuple[list[Server], Server]:
+    """As `look_at_all`, but not more servers than are shown: the others may be a megabyte."""
+    fleet = await relay.get("/fleet")
+    servers: list[Server] = []
+    for state in COLOURS:
+        if fleet["states"][state] and len(servers) < most:
+            servers += await relay.servers(most - len(servers), state=state)
+    return servers, fleet
+
+
+def state(server: Server) -> Text:
     """Its state in a word."""
-    return Text(LEVEL_WORDS[row.level], COLOURS[row.level])
+    return Text(server["state"], COLOURS[server["state"]])
 
 
-def overview(rows: Sequence[ServerRow], columns: int | None = None, most: int | None = None) -> list[Part]:
+def overview(
+    servers: Sequence[Server], fleet: Server, columns: int | None = None, most: int | None = None
+) -> list[Part]:
     """A summary, and as many of the servers as fit into `most` lines; without it all."""
-    if not rows:
+    if not fleet["total"]:
         return [runnable("There is no instance yet: `dayz-relay instance add` adds one.")]
-    shown = rows if most is None else rows[: max(1, most - 4)]
-    parts: list[Part] = [Text(_summary(rows), "bold"), "", _table(shown, columns)]
-    if len(shown) < len(rows):
-        more = f"and {len(rows) - len(shown):,} more: `dayz-relay status | less`"
-        parts.append(Text(runnable(more), "dim"))
+    shown = servers if most is None else servers[: max(1, most - 4)]
+    parts: list[Part] = [Text(summary(servers, fleet), "bold"), "", _table(shown, columns)]
+    if (more := fleet["total"] - len(shown)) > 0:
+        parts.append(Text(runnable(f"and {more:,} more: `dayz-relay status | less`"), "dim"))
     return parts
 
 
-def _summary(rows: Sequence[ServerRow]) -> str:
-    levels = Counter(row.level for row in rows)
-    order = (Level.GOOD, Level.WARN, Level.BAD, Level.OFF)
-    told = [f"{levels[one]:,} {LEVEL_WORDS[one]}" for one in order if levels[one] or one is Level.GOOD]
-    players = [row.facts.players for row in rows if row.facts.players is not None]
-    return f"{', '.join(told)}; {many(sum(players), 'player') if players else '? players'}"
+def summary(servers: Sequence[Server], fleet: Server) -> str:
+    """How many are up, and how many players are online, as far as that is known."""
+    states = fleet["states"]
+    order = ("up", "attention", "down", "disabled")
+    told = [f"{states[one]:,} {one}" for one in order if states[one] or one == "up"]
+    known = fleet["players_online"] or any(one["players_online"] is not None for one in servers)
+    return f"{', '.join(told)}; {many(fleet['players_online'], 'player') if known else '? players'}"
 
 
-def _table(rows: Sequence[ServerRow], columns: int | None) -> Rows:
+def _table(servers: Sequence[Server], columns: int | None) -> Rows:
     kept = [
         n
         for n, title in enumerate(HEAD)
         if title != "NAME" or columns is None or columns >= NAMES_FROM_COLUMNS
     ]
-    cells = [_cells(row) for row in rows]
+    cells = [_cells(server) for server in servers]
     return Rows(
         [HEAD[n] for n in kept],
         [[row[n] for n in kept] for row in cells],
@@ -86,32 +89,32 @@ def _table(rows: Sequence[ServerRow], columns: int | None) -> Rows:
     )
 
 
-def _cells(row: ServerRow) -> tuple[str | Text, ...]:
-    entry, facts = row.entry, row.facts
-    silent_s = facts.silent_s
+def _cells(server: Server) -> tuple[str | Text, ...]:
+    silent_s, players, dead = server["mod"]["silent_s"], server["players_online"], server["dead_letters"]
     fresh = silent_s is not None and silent_s <= SILENT_AFTER_S
     return (
-        state(row),
-        entry.instance.slug,
-        cut(safe(entry.instance.name), NAME_COLUMNS),
+        state(server),
+        server["slug"],
+        cut(safe(server["name"]), NAME_COLUMNS),
         label("never" if silent_s is None else f"{ago(silent_s)} ago", "green" if fresh else "red"),
-        link(facts),
-        "?" if facts.players is None else str(facts.players),
-        _waiting(facts),
-        label(str(facts.dead), "yellow" if facts.dead else ""),
-        facts.uplink or label("nobody", "red"),
+        link(server),
+        "?" if players is None else str(players),
+        _waiting(server),
+        label(str(dead), "yellow" if dead else ""),
+        server["link"]["owner"] or label("nobody", "red"),
     )
 
 
-def link(facts: Facts) -> Text:
+def link(server: Server) -> Text:
     """The link to Takaro. Without an owner the stored state is out of date."""
-    if not facts.uplink:
+    link = server["link"]
+    if not link["owner"]:
         return label("no link", "red")
-    return label(link_word(facts.link), _LINKS.get(facts.link, "yellow"))
+    return label(link_word(link["state"]), _LINKS.get(link["state"], "yellow"))
 
 
-def _waiting(facts: Facts) -> str | Text:
-    if not facts.events:
+def _waiting(server: Server) -> str | Text:
+    if not server["events_waiting"]:
         return "0"
-    old_s = facts.oldest_s or 0.0
-    return label(f"{facts.events} ({ago(old_s)})", "yellow" if old_s > OLD_S else "")
+    old_s = server["oldest_event_s"] or 0.0
+    return label(f"{server['events_waiting']} ({ago(old_s)})", "yellow" if old_s > OLD_S else "")

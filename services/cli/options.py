@@ -22,8 +22,16 @@ def known_slugs(ctx: typer.Context, incomplete: str) -> list[str]:
     from services.cli.completion import slugs
 
     with suppress(RelayError):  # nobody reads an error between two key presses
-        found = slugs(ctx.params.get("config") or RELAY_TOML, ctx.params.get("data") or DATA)
-        return [slug for slug in found if slug.startswith(incomplete)]
+        return [slug for slug in slugs(ctx, ctx.params) if slug.startswith(incomplete)]
+    return []
+
+
+def known_contexts(incomplete: str) -> list[str]:
+    """The contexts that a shell offers."""
+    from services.cli import contexts
+
+    with suppress(RelayError):
+        return [name for name in (contexts.LOCAL, *contexts.read().known) if name.startswith(incomplete)]
     return []
 
 

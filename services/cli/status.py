@@ -1,114 +1,133 @@
-"""`dayz-relay status`: all instances in a table that renews itself, or one in detail."""
+"""`dayz-relay status`: all servers in a table that renews itself, or one in detail; `dayz-relay fleet`."""
 
 import asyncio
 import sys
 import time
-from collections.abc import Sequence
 
 from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
-from services.cli.fleet import link, look_at_all, overview, state
-from services.cli.opened_relay import OpenedRelay
+from services.cli.api import RelayApi, server_path
+from services.cli.fleet import Server, link, look_at_all, look_at_first, overview, state, summary
 from services.cli.tables import Part, console_for, label, show
-from services.cli.terminal import ago, print_json, runnable, safe
+from services.cli.terminal import age_s, ago, print_json, runnable, safe
 from services.cli.watching import until_nobody_watches
-from services.modapi.admin.views import server_of
-from services.modapi.fleet.rows import Level, ServerRow
-from services.relay.instances.diagnosis import Problem
-from services.relay.instances.entries import ServedEntry
-from services.relay.instances.facts import Facts
-from services.relay.protocol.errors import StoreError
+from services.relay.protocol.errors import RelayError
 from services.relay.service import logs
 
 EVERY_S = 1.0
 
 
-async def run(relay: OpenedRelay, *, slug: str | None, once: bool, as_json: bool) -> int:
-    """Print all servers, or one. Returns 0 if every served server is up, else 1.
-
-    Raises StoreError, NoSuchInstance.
-    """
+async def run(relay: RelayApi, *, slug: str | None, once: bool, as_json: bool) -> int:
+    """Print all servers, or one. Returns 1 if a server is down, else 0."""
     if slug:
         return await _print_one(relay, slug, as_json=as_json)
-    rows, notes = await look_at_all(relay)
-    if as_json:
-        print_json([server_of(row).model_dump() for row in rows])
-    elif once or not sys.stdout.isatty():
-        columns = console_for(sys.stdout).width if sys.stdout.isatty() else None
-        show(*_noted(notes), *overview(rows, columns))
-    else:
-        await until_nobody_watches(_watch(relay, rows, notes))
+    if sys.stdout.isatty() and not once and not as_json:
+        await until_nobody_watches(_watch(relay, *await _look(relay)))
         return 0
-    return int(any(row.level is Level.BAD for row in rows))
+    servers, fleet = await look_at_all(relay)
+    if as_json:
+        print_json(servers)
+    else:
+        columns = console_for(sys.stdout).width if sys.stdout.isatty() else None
+        show(*_noted(fleet), *overview(servers, fleet, columns))
+    return int(fleet["states"]["down"] > 0)
 
 
-async def _watch(relay: OpenedRelay, rows: list[ServerRow], notes: list[Problem]) -> None:
-    """Show all servers until cancelled. If the store is away, a line says how old they are, and why."""
+async def _look(relay: RelayApi) -> tuple[list[Server], Server]:
+    return await look_at_first(relay, console_for(sys.stdout).height)
+
+
+async def _watch(relay: RelayApi, servers: list[Server], fleet: Server) -> None:
+    """Show all servers until cancelled. If the relay is away, a line says how old they are, and why."""
     seen_s, trouble = time.monotonic(), ""
     console = console_for(sys.stdout)
     with Live(console=console, screen=True, auto_refresh=False) as live:
         while True:
             above = [label(logs.clean(trouble), "red")] if trouble else []
-            parts: list[Part] = [*above, *_noted(notes)]
+            parts: list[Part] = [*above, *_noted(fleet)]
             room = console.height - 2 - len(parts)
-            live.update(Group(*parts, *overview(rows, console.width, room)), refresh=True)
+            live.update(Group(*parts, *overview(servers, fleet, console.width, room)), refresh=True)
             await asyncio.sleep(EVERY_S)
             try:
-                (rows, notes), seen_s, trouble = await look_at_all(relay), time.monotonic(), ""
-            except StoreError as error:
-                trouble = f"{error}: this is {ago(time.monotonic() - seen_s)} old"
+                (servers, fleet), seen_s, trouble = await _look(relay), time.monotonic(), ""
+            except RelayError as error:
+                trouble = f"this is {ago(time.monotonic() - seen_s)} old: {error}"
 
 
-def _noted(notes: Sequence[Problem]) -> list[Text]:
+def _noted(fleet: Server) -> list[Text]:
     return [
-        Text.assemble(("note", "yellow"), f"  {safe(note.what)}: {safe(runnable(note.fix))}")
-        for note in notes
+        Text.assemble(("note", "yellow"), f"  {safe(note['text'])}: {safe(runnable(note['fix']))}")
+        for note in fleet["problems"]
     ]
 
 
-async def _print_one(relay: OpenedRelay, slug: str, *, as_json: bool) -> int:
-    await relay.entry(slug)  # raises NoSuchInstance
-    # Look at all: a call with a wrong key is assigned by which other servers are missing.
-    rows, notes = await look_at_all(relay)
-    row = next(row for row in rows if row.slug == slug)
+async def _print_one(relay: RelayApi, slug: str, *, as_json: bool) -> int:
+    # In this order: whose wrong key it is that somebody calls with shows only beside all other servers.
+    fleet: Server = await relay.get("/fleet")
+    server: Server = await relay.get(server_path(slug))
+    down = int(server["state"] == "down")
     if as_json:
-        print_json(server_of(row).model_dump())
-        return int(row.level is Level.BAD)
-    entry, facts = row.entry, row.facts
-    parts: list[Part] = [*_noted(notes), ""] if notes else []
-    slug_in_bold = (entry.instance.slug, "bold")
-    parts += [Text.assemble(slug_in_bold, "  ", state(row), f"  {safe(entry.instance.name)}"), ""]
-    parts += [Text.assemble((name.ljust(18), "dim"), text) for name, text in _details(entry, facts)]
-    for problem in row.problems:
-        mark = ("problem", "red") if problem.serious else ("note", "yellow")
-        parts += ["", Text.assemble(mark, f"  {safe(problem.what)}")]
-        parts.append(Text.assemble(("fix", "dim"), f"      {safe(runnable(problem.fix))}"))
+        print_json(server)
+        return down
+    parts: list[Part] = [*_noted(fleet), ""] if fleet["problems"] else []
+    slug_in_bold = (server["slug"], "bold")
+    parts += [Text.assemble(slug_in_bold, "  ", state(server), f"  {safe(server['name'])}"), ""]
+    parts += [Text.assemble((name.ljust(18), "dim"), text) for name, text in _details(server)]
+    for problem in server["problems"]:
+        mark = ("problem", "red") if problem["serious"] else ("note", "yellow")
+        parts += ["", Text.assemble(mark, f"  {safe(problem['text'])}")]
+        parts.append(Text.assemble(("fix", "dim"), f"      {safe(runnable(problem['fix']))}"))
     show(*parts)
-    return int(row.level is Level.BAD)
+    return down
 
 
-def _details(entry: ServedEntry, facts: Facts) -> list[tuple[str, str]]:
-    heard = "never called" if facts.silent_s is None else f"heard of {ago(facts.silent_s)} ago"
+def _details(server: Server) -> list[tuple[str, str]]:
+    mod, made_up = server["mod"], server["made_up_positions"]
+    heard = "never called" if mod["silent_s"] is None else f"heard of {ago(mod['silent_s'])} ago"
     held = {None: "", 0: ", polls are not held"}.get(
-        facts.hold_ms, f", polls held for {(facts.hold_ms or 0) / 1000:g} s"
+        mod["hold_s"], f", polls held for {mod['hold_s'] or 0:g} s"
     )
-    made_up = f"{facts.made_up}, the last {ago(facts.made_up_s)} ago" if facts.made_up else "none"
-    waiting = f"{facts.events} ({facts.events_bytes:,} bytes)"
-    if facts.oldest_s is not None:
-        waiting += f", the oldest for {ago(facts.oldest_s)}"
+    waiting = f"{server['events_waiting']} ({server['events_waiting_bytes']:,} bytes)"
+    if server["oldest_event_s"] is not None:
+        waiting += f", the oldest for {ago(server['oldest_event_s'])}"
     return [
-        ("defined in", "relay.toml" if entry.origin.value == "file" else "Redis"),
-        ("mod keys", str(len(entry.keys))),
+        ("defined in", "relay.toml" if server["origin"] == "relay.toml" else "Redis"),
+        ("mod keys", str(len(server["mod_keys"]))),
         ("game server", f"{heard}{held}"),
-        ("mod version", safe(facts.mod_version) or "it has not said"),
-        ("players online", "?" if facts.players is None else str(facts.players)),
-        ("Takaro", link(facts).plain),
-        ("Takaro's id", facts.game_server_id or "none yet"),
-        ("uplink", facts.uplink or "nobody"),
+        ("mod version", safe(mod["version"]) or "it has not said"),
+        ("players online", "?" if server["players_online"] is None else str(server["players_online"])),
+        ("Takaro", link(server).plain),
+        ("Takaro's id", server["link"]["game_server_id"] or "none yet"),
+        ("uplink", server["link"]["owner"] or "nobody"),
         ("events waiting", waiting),
-        ("commands waiting", str(facts.commands)),
-        ("dead letters", str(facts.dead)),
-        ("positions made up", made_up),
+        ("commands waiting", str(server["commands_waiting"])),
+        ("dead letters", str(server["dead_letters"])),
+        (
+            "positions made up",
+            f"{made_up}, the last {ago(age_s(server['last_made_up']))} ago" if made_up else "none",
+        ),
     ]
+
+
+async def print_fleet(relay: RelayApi, *, as_json: bool) -> None:
+    """Print all servers in numbers, and the relay itself."""
+    fleet: Server = await relay.get("/fleet")
+    if as_json:
+        print_json(fleet)
+        return
+    about = await relay.get("/relay")
+    causes = [f"{count:,} {cause.replace('_', ' ')}" for cause, count in fleet["causes"].items() if count]
+    details = [
+        ("causes", ", ".join(causes)),
+        ("events waiting", f"{fleet['events_waiting']:,}"),
+        ("dead letters", f"{fleet['dead_letters']:,}"),
+        ("version", about["version"]),
+        ("store", about["store"]),
+        ("uplinks", ", ".join(about["uplinks"]) or "none"),
+        ("relay.toml", about["settings_refused"] or "is in effect"),
+        ("needs a restart", ", ".join(about["restart_needed_for"])),
+    ]
+    parts: list[Part] = [*_noted(fleet), Text(summary([], fleet), "bold"), ""]
+    show(*parts, *(Text.assemble((name.ljust(18), "dim"), safe(text)) for name, text in details if text))

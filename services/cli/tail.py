@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -10,7 +11,7 @@ from rich.text import Text
 
 from services.cli.opened_relay import OpenedRelay
 from services.cli.tables import Rows, label, show
-from services.cli.terminal import clock, complain, moment, print_json, safe
+from services.cli.terminal import clock, complain, print_json, safe
 from services.cli.watching import until_nobody_watches
 from services.relay.instances.accepted import follow
 from services.relay.instances.activity import DEAD, DELIVERED, EXPIRED, WAITING, ActivityEntry, watch
@@ -68,7 +69,7 @@ async def _show(store: Store, slugs: Sequence[str], kinds: Sequence[str] | None,
             if one is None or (kinds and one.what not in kinds):
                 continue
             if as_json:
-                print_json({"instance": slug, "at": moment(one.at_ms), **_plain(one)}, indent=False)
+                print_json({"instance": slug, "at": _moment(one), **_plain(one)}, indent=False)
             else:
                 show(line(slug.ljust(widest), one))
 
@@ -141,12 +142,17 @@ def line(slug: str, one: ActivityEntry) -> Rows:
     colour = "dim" if good else "yellow" if one.kind == "event" else "red"
     arrow = TO_TAKARO if one.kind == "event" else TO_GAME
     cells = (
-        label(clock(one.at_ms), "dim"),
+        label(clock(_moment(one)), "dim"),
         label(slug, "bold"),
         label(f"{arrow} {one.what:<22}"),
         Text.assemble(f"{safe(words(one))}  ", (safe(f"({state})"), colour)),
     )
     return Rows(("TIME", "SERVER", "WHAT", "WORDS"), [cells], flexible="WORDS", show_head=False)
+
+
+def _moment(one: ActivityEntry) -> str:
+    at = datetime.fromtimestamp(one.at_ms / 1000, UTC)
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def words(one: ActivityEntry) -> str:

@@ -31,19 +31,19 @@ def ago(seconds: float | None) -> str:
     return span(seconds)
 
 
-def clock(at_ms: int) -> str:
-    """A time of day here."""
-    return f"{datetime.fromtimestamp(at_ms / 1000, UTC).astimezone():%H:%M:%S}"
+def clock(moment: str) -> str:
+    """A time of the admin API as the time of day here."""
+    return f"{datetime.fromisoformat(moment).astimezone():%H:%M:%S}"
 
 
-def date(at_ms: float) -> str:
-    """A date and time of day here, and what time is meant."""
-    return f"{datetime.fromtimestamp(at_ms / 1000, UTC).astimezone():%Y-%m-%d %H:%M:%S %Z}"
+def date(moment: str) -> str:
+    """A time of the admin API as date and time of day here, and what time is meant."""
+    return f"{datetime.fromisoformat(moment).astimezone():%Y-%m-%d %H:%M:%S %Z}"
 
 
-def moment(at_ms: int) -> str:
-    """A date and time, for programs."""
-    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def age_s(moment: str) -> float:
+    """How long ago a time of the admin API is, on the clock here."""
+    return max(0.0, (datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds())
 
 
 def print_json(value: object, *, indent: bool = True) -> None:

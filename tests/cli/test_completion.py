@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from services.cli.at_relay import LOCATING
 from services.cli.main import main
 
 
@@ -39,7 +40,7 @@ def completed(script: Path, *typed: str) -> list[str]:
     [
         (("stat",), {"status"}),
         (("dlq", ""), {"list", "show", "retry", "drop"}),
-        (("dlq", "retry", "main", "--"), {"--help", "--all", "--config", "--data"}),
+        (("dlq", "retry", "main", "--"), {"--help", "--all", "--json", *LOCATING}),
         (("tail", "main", "--type", "player-d"), {"player-disconnected", "player-death"}),
         (("sim", ""), {"mod", "takaro"}),
         (("sim", "mod", "--generation", ""), {"flat", "mixed", "scanner"}),
@@ -60,6 +61,7 @@ def test_it_offers_what_can_follow(script: Path, typed: tuple[str, ...], offered
         (("instance", "remove", "c"), {"chernarus"}),
         (("doctor", "--identify", ""), {"chernarus", "livonia"}),
         (("instance", "add", "c"), set()),
+        (("status", "--url", "http://127.0.0.1:1", ""), set()),
         (("status", "--config", ""), set()),  # none of ours: bash offers files
         (("instance", "add", "x", "--identity-token-file", ""), set()),
     ],

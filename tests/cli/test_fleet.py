@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from services.cli.fleet import overview
+from services.cli.fleet import Server, overview
+from services.modapi.admin.views import fleet_of, server_of
 from services.modapi.fleet.rows import ServerRow, level
 from services.relay.instances.diagnosis import Problem, ProblemCode
 from services.relay.instances.entries import Origin, ServedEntry
@@ -28,14 +29,16 @@ def row(slug: str, *problems: Problem, facts: Facts = FACTS, disabled: bool = Fa
 
 
 def said(*rows: ServerRow, columns: int = 1_000, most: int | None = None) -> list[str]:
-    return shown(*overview(rows, columns, most), columns=columns)
+    servers: list[Server] = [server_of(one).model_dump(mode="json") for one in rows]
+    fleet = fleet_of(rows, []).model_dump(mode="json")
+    return shown(*overview(servers, fleet, columns, most), columns=columns)
 
 
 def test_the_states_and_the_words_are_those_of_the_page() -> None:
     rows = (row("a"), row("b", NOTE), row("c", DOWN, NOTE), row("d", disabled=True))
     head, _, titles, *told = said(*rows)
-    assert head == "1 up, 1 attention, 1 down, 1 off; 28 players"
-    assert [line.split()[0] for line in told] == ["up", "attention", "down", "off"]
+    assert head == "1 up, 1 attention, 1 down, 1 disabled; 28 players"
+    assert [line.split()[0] for line in told] == ["up", "attention", "down", "disabled"]
     assert titles.split() == [
         *("STATE", "SLUG", "NAME", "GAME", "SERVER", "TAKARO", "PLAYERS", "WAITING", "DEAD", "UPLINK")
     ]

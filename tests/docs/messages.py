@@ -22,6 +22,7 @@ ERRORS = {
     "IdempotencyConflict",
     "NoSuchInstance",
     "TooFewReplicas",
+    "RelayAway",
 }
 VALUES = ("relay/service/settings_values.py", "relay/store/url.py")
 """Where a ValueError, or the rule of a check, says what is wrong with a setting."""

@@ -73,7 +73,13 @@ class Desk:
             name: text for name, text in os.environ.items() if not name.startswith(("RELAY_", "TAKARO_"))
         }
         path = f"{self.folder / 'bin'}{os.pathsep}{clean['PATH']}"
-        return {**clean, "PATH": path, "PYTHONPATH": str(ROOT), "TMPDIR": str(self.folder)}
+        return {
+            **clean,
+            "PATH": path,
+            "PYTHONPATH": str(ROOT),
+            "TMPDIR": str(self.folder),
+            "XDG_CONFIG_HOME": str(self.folder),
+        }
 
     def script(self, block: Block) -> str:
         text = block.text

@@ -26,14 +26,16 @@ class Command:
     """`dayz-relay …` with the settings of a world."""
 
     def __init__(self, world: World, *argv: str) -> None:
-        self.argv = (*argv, "--config", str(world.relay.folder / "relay.toml"))
+        self.argv = argv
+        config, data = world.relay.folder / "relay.toml", world.relay.data
+        self.environ = {"DAYZ_RELAY_CONFIG": str(config), "DAYZ_RELAY_DATA": str(data)}
         self.process: asyncio.subprocess.Process | None = None
 
     async def begin(self) -> asyncio.subprocess.Process:
         clean = {n: t for n, t in os.environ.items() if not n.startswith(("RELAY_", "TAKARO_"))}
         self.process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "services.cli", *self.argv),
-            env={**clean, "PYTHONPATH": str(ROOT)},
+            env={**clean, **self.environ, "PYTHONPATH": str(ROOT)},
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )

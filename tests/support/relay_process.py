@@ -6,24 +6,28 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
+from services.cli import local_token
+from services.relay.service.under_up import LOCAL_TOKEN_FILE
 from services.sim.ports import free_port
 from tests.support.redis_server import RedisServer, binaries
 
 START_WITHIN_S = 20.0
 STOP_WITHIN_S = 15.0
+LOCAL_TOKEN = "a-local-token-0123456789"
 
 
 class Service:
     """`dayz-relay modapi` or `dayz-relay uplink`.
 
     `label` tells several of a kind apart. `entry` is the module that is run, `prefix` stands before the
-    command ("ip netns exec"): something that becomes it, not its parent.
+    command ("ip netns exec"): something that becomes it, not its parent. `environ` is added to its
+    environment.
     """
 
     def __init__(
@@ -36,6 +40,7 @@ class Service:
         entry: str = "services.cli",
         prefix: Sequence[str] = (),
         admin_host: str = "127.0.0.1",
+        environ: Mapping[str, str] | None = None,
     ) -> None:
         self.name = name
         self.label = label or name
@@ -44,6 +49,7 @@ class Service:
         self._command = (*prefix, sys.executable, "-m", entry, name, "--config", str(config))
         self.admin = f"http://{admin_host}:{admin_port}"
         self._folder: Path | None = None
+        self._environ = environ or {}
         self._process: asyncio.subprocess.Process | None = None
 
     @property
@@ -72,7 +78,11 @@ class Service:
         self.starts += 1
         with self.log_path.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *self._command, stdout=log, stderr=log, cwd=self._folder
+                *self._command,
+                stdout=log,
+                stderr=log,
+                cwd=self._folder,
+                env={**os.environ, **self._environ},
             )
 
     async def until_ready(self) -> None:
@@ -154,7 +164,12 @@ class RelayProcess:
             f"[uplink]\nadmin_port = {admin_ports[1]}\n{blocks}"
         )
         os.chmod(config, 0o600)
-        self.modapi = Service("modapi", config, admin_ports[0])
+        self.data = self.folder / "data"
+        self.data.mkdir()
+        token_file = self.data / local_token.NAME
+        token_file.write_text(LOCAL_TOKEN)
+        environ = {LOCAL_TOKEN_FILE: str(token_file)}  # as `up` does it
+        self.modapi = Service("modapi", config, admin_ports[0], environ=environ)
         self.uplink = Service("uplink", config, admin_ports[1])
 
     def run_from(self, tree: Path) -> None:

@@ -1,12 +1,15 @@
 """`dayz-relay dlq …`: events that were put aside."""
 
 import re
-from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from services.cli.options import DATA, RELAY_TOML, AsJson, Config, Data, MaybeSlug, Slug, Yes, examples
+from services.cli.at_relay import at_relay
+from services.cli.options import AsJson, MaybeSlug, Slug, Yes, examples
+
+if TYPE_CHECKING:
+    from services.cli.api import RelayApi
 
 MOST_LISTED = 1_000
 
@@ -31,7 +34,7 @@ def _count(given: str | int) -> int:
 
 
 def _letter_id(text: str) -> str:
-    if not re.fullmatch("[0-9]{1,15}-[0-9]{1,15}", text):
+    if not re.fullmatch("[0-9]{1,15}-[0-9]{1,10}", text):
         raise typer.BadParameter(f"{text!r} is no id of a dead letter: `dlq list` shows them")
     return text
 
@@ -41,62 +44,69 @@ All = Annotated[bool, typer.Option("--all", help="All of this server.")]
 
 
 @app.command("list")
-def list_dead_letters(
+@at_relay
+async def list_dead_letters(
+    relay: "RelayApi",
     slug: MaybeSlug = None,
     count: Annotated[int, typer.Option(metavar="N", parser=_count, help="How many.")] = 20,
     as_json: AsJson = False,
-    config: Config = RELAY_TOML,
-    data: Data = DATA,
-) -> int:
+) -> None:
     """Show the newest; without a server the number for each.
 
     They are events that Takaro would refuse, or has refused.
     """
-    return _run("show_all", config, data, slug=slug, count=count, as_json=as_json)
+    from services.cli import dlq
+
+    if slug is None:
+        await dlq.show_counts(relay, as_json=as_json)
+    else:
+        await dlq.show_newest(relay, slug, count, as_json=as_json)
 
 
 @app.command("show")
-def show_dead_letter(
-    slug: Slug,
-    letter_id: Annotated[str, _ID],
-    as_json: AsJson = False,
-    config: Config = RELAY_TOML,
-    data: Data = DATA,
-) -> int:
+@at_relay
+async def show_dead_letter(
+    relay: "RelayApi", slug: Slug, letter_id: Annotated[str, _ID], as_json: AsJson = False
+) -> None:
     """Show one in full, as the mod sent it."""
-    return _run("show_one", config, data, slug=slug, letter_id=letter_id, as_json=as_json)
+    from services.cli import dlq
+
+    await dlq.show_one(relay, slug, letter_id, as_json=as_json)
 
 
 @app.command("retry")
-def retry_dead_letters(
+@at_relay
+async def retry_dead_letters(
+    relay: "RelayApi",
     slug: Slug,
     letter_id: Annotated[str | None, _ID] = None,
     every: All = False,
-    config: Config = RELAY_TOML,
-    data: Data = DATA,
+    as_json: AsJson = False,
 ) -> int:
     """Try to deliver one again, or all, repaired as they would be today."""
-    return _run("retry", config, data, slug=slug, letter_id=letter_id, every=every)
+    from services.cli import dlq
+
+    if dlq.is_one(letter_id, every):
+        return await dlq.retry_one(relay, slug, str(letter_id), as_json=as_json)
+    return await dlq.retry_all(relay, slug, as_json=as_json)
 
 
 @app.command("drop")
-def drop_dead_letters(
+@at_relay
+async def drop_dead_letters(
+    relay: "RelayApi",
     slug: Slug,
     letter_id: Annotated[str | None, _ID] = None,
     every: All = False,
     yes: Yes = False,
-    config: Config = RELAY_TOML,
-    data: Data = DATA,
+    as_json: AsJson = False,
 ) -> int:
     """Delete one, or all.
 
     With --all it asks first.
     """
-    return _run("drop", config, data, slug=slug, letter_id=letter_id, every=every, yes=yes)
-
-
-def _run(name: str, config: Path, data: Path, **given: Any) -> int:
     from services.cli import dlq
-    from services.cli.opened_relay import at_relay
 
-    return at_relay(config, data, getattr(dlq, name), **given)
+    if dlq.is_one(letter_id, every):
+        return await dlq.drop_one(relay, slug, str(letter_id), as_json=as_json)
+    return await dlq.drop_all(relay, slug, yes=yes, as_json=as_json)

@@ -2,10 +2,11 @@
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from services.cli.at_relay import at_relay
 from services.cli.commands import dead_letters
 from services.cli.options import (
     DATA,
@@ -19,6 +20,9 @@ from services.cli.options import (
     known_slugs,
 )
 from services.relay.protocol.vocabulary import Action, EventType
+
+if TYPE_CHECKING:
+    from services.cli.api import RelayApi
 
 PANEL = "To look at it"
 
@@ -48,12 +52,12 @@ def _passing_types(incomplete: str) -> list[str]:
         "exit codes: 0 every server that is served is up, 1 one is not",
     ),
 )
-def status(
+@at_relay
+async def status(
+    relay: "RelayApi",
     slug: MaybeSlug = None,
     once: Annotated[bool, typer.Option("--once", help="Print it once, on a terminal too.")] = False,
     as_json: AsJson = False,
-    config: Config = RELAY_TOML,
-    data: Data = DATA,
 ) -> int:
     """Show all servers live, or one in detail.
 
@@ -61,7 +65,16 @@ def status(
     """
     from services.cli import status
 
-    return _run(status.run, config, data, slug=slug, once=once, as_json=as_json)
+    return await status.run(relay, slug=slug, once=once, as_json=as_json)
+
+
+@app.command(rich_help_panel=PANEL, epilog=examples("dayz-relay fleet", "dayz-relay fleet --json"))
+@at_relay
+async def fleet(relay: "RelayApi", as_json: AsJson = False) -> None:
+    """Show all servers in numbers, and the relay itself."""
+    from services.cli import status
+
+    await status.print_fleet(relay, as_json=as_json)
 
 
 @app.command(
@@ -140,13 +153,12 @@ def tail(
     rich_help_panel=PANEL,
     epilog=examples("dayz-relay players", "dayz-relay players chernarus --json"),
 )
-def players(
-    slug: MaybeSlug = None, as_json: AsJson = False, config: Config = RELAY_TOML, data: Data = DATA
-) -> int:
+@at_relay
+async def players(relay: "RelayApi", slug: MaybeSlug = None, as_json: AsJson = False) -> None:
     """Show who is online, as far as the relay knows."""
     from services.cli import players
 
-    return _run(players.run, config, data, slug=slug, as_json=as_json)
+    await players.run(relay, slug=slug, as_json=as_json)
 
 
 @app.command(
@@ -157,11 +169,12 @@ def players(
         "exit codes: 0 the game server has said it, 1 it has not, or nobody can know",
     ),
 )
-def say(
+@at_relay
+async def say(
+    relay: "RelayApi",
     slug: Slug,
     text: Annotated[list[str], typer.Argument(metavar="TEXT", help="The message.", show_default=False)],
-    config: Config = RELAY_TOML,
-    data: Data = DATA,
+    as_json: AsJson = False,
 ) -> int:
     """Send a message to everybody on a server, and wait until it is shown.
 
@@ -169,7 +182,7 @@ def say(
     """
     from services.cli import say
 
-    return _run(say.run, config, data, slug=slug, text=" ".join(text))
+    return await say.run(relay, slug=slug, text=" ".join(text), as_json=as_json)
 
 
 def _run(command: Callable[..., Awaitable[int]], config: Path, data: Path, **given: Any) -> int:

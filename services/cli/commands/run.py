@@ -132,7 +132,7 @@ def completion(
     if shell == "slugs":
         from services.cli.completion import slugs
 
-        print(*slugs(config, data), sep="\n")
+        print(*slugs(ctx, ctx.params), sep="\n")
         return
     from typer.completion import shell_complete
 

@@ -57,7 +57,7 @@ async def call(
     except ProtocolError:
         raise ValueError("it does not answer as a web server does") from None
     except TransportError as error:
-        raise OSError(_reason(error)) from None
+        raise OSError(reason_of(error)) from None
     except InvalidURL as error:
         raise ValueError(str(error)) from None
 
@@ -87,7 +87,7 @@ async def _start_of_body(response: "httpx.Response", max_bytes: int) -> bytes:
     return body[:max_bytes]
 
 
-def _reason(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
     """The text of the operating system, which httpx keeps as the cause of a cause, or httpx's own text."""
     reason = str(error) or type(error).__name__
     cause = error.__cause__ or error.__context__

@@ -1,0 +1,207 @@
+"""The admin API of a relay, for the commands."""
+
+import asyncio
+import contextlib
+import logging
+import ssl
+from collections.abc import AsyncIterator, Sequence
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import orjson
+
+from services.cli.place import ApiPlace
+from services.relay.protocol.errors import ConfigError, NoSuchInstance, RelayError
+from services.relay.service.http.client import reason_of
+from services.relay.service.logs import clean
+
+if TYPE_CHECKING:
+    import httpx
+
+CONNECT_WITHIN_S = 5.0
+ANSWER_WITHIN_S = 60.0
+"""To retry all dead letters of a server takes the longest."""
+
+PAGE = 1_000
+AT_ONCE = 20
+NAMED = 10
+"""Maximum number of servers that are listed if the named one does not exist."""
+
+NO_TOKEN, WRONG_TOKEN, NO_SERVER, INVALID = "no_token", "wrong_token", "server_not_found", "invalid"
+_OPTIONS = {"name": "--name", "identity_token": "--identity-token-file", "role": "--role"}
+_OPTIONS["registration_token"] = "--registration-token-file"
+"""Of values that the relay refuses: the options that gave them."""
+
+
+class RelayAway(RelayError):
+    """No relay answers, or something else answers in its place. The text says what to do."""
+
+
+class Refused(RelayError):
+    """The relay does not carry out a call. `code` is that of the admin API."""
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+class RelayApi:
+    """Each call raises RelayAway, Refused, NoSuchInstance, or ConfigError for a token or a wrong value."""
+
+    def __init__(self, at: ApiPlace, client: "httpx.AsyncClient") -> None:
+        self._at = at
+        self._client = client
+
+    async def get(self, path: str, **query: Any) -> Any:
+        return await self.call("GET", path, query=query)
+
+    async def post(self, path: str, body: dict[str, Any] | None = None) -> Any:
+        return await self.call("POST", path, body=body)
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: dict[str, Any] | None = None,
+        body: dict[str, Any] | None = None,
+    ) -> Any:
+        """The JSON of the answer; None if it has none."""
+        import httpx
+
+        try:
+            answer = await self._client.request(method, path, params=query, json=body)
+        except (httpx.TransportError, OSError) as error:
+            raise self._away(error) from None
+        if answer.is_success and answer.status_code != 204:
+            return self._json(answer.status_code, answer.content)
+        if not answer.is_success:
+            raise await self._error(answer.status_code, answer.content, path)
+        return None
+
+    async def servers(self, most: int | None = None, **query: str) -> list[dict[str, Any]]:
+        """The servers, by slug; at most `most`."""
+        found: list[dict[str, Any]] = []
+        cursor = ""
+        while most is None or len(found) < most:
+            limit = PAGE if most is None else min(PAGE, most - len(found))
+            page = await self.get("/servers", limit=limit, cursor=cursor, **query)
+            found += page["servers"]
+            if not (cursor := page["next_cursor"] or ""):
+                break
+        return found
+
+    async def of_each(self, slugs: Sequence[str], path: str) -> dict[str, Any]:
+        """What `path` of each server gives, some at a time."""
+        turn = asyncio.Semaphore(AT_ONCE)
+
+        async def one(slug: str) -> Any:
+            async with turn:
+                return await self.get(server_path(slug, path))
+
+        return dict(zip(slugs, await asyncio.gather(*map(one, slugs)), strict=True))
+
+    def _json(self, status: int, body: bytes) -> Any:
+        try:
+            return orjson.loads(body)
+        except ValueError:
+            raise self._no_relay(status) from None
+
+    async def _error(self, status: int, body: bytes, path: str) -> RelayError:
+        try:
+            problem = orjson.loads(body)
+            code, text = str(problem["code"]), clean(str(problem["detail"]))
+        except (ValueError, KeyError, TypeError):
+            return self._no_relay(status)
+        if code == NO_SERVER:
+            return NoSuchInstance(f"{text} ({await self._hint(path)})")
+        if code in (NO_TOKEN, WRONG_TOKEN):
+            return self._locked(code)
+        if code == INVALID and problem.get("errors"):
+            wrong = [
+                f"{_OPTIONS.get(one['place'], one['place'])}: {one['text']}" for one in problem["errors"]
+            ]
+            return ConfigError(clean("; ".join(wrong)))
+        return Refused(code, text)
+
+    def _locked(self, code: str) -> ConfigError:
+        at = self._at
+        if code == NO_TOKEN:
+            fix = (
+                at.fix if at.is_local else "set admin_token under [modapi] in its relay.toml, and restart it"
+            )
+            return ConfigError(f"the relay at {at.url} has no token yet: {fix}")
+        if not at.token:
+            return ConfigError(f"the relay at {at.url} asks for a token: {at.fix}")
+        return ConfigError(f"the relay at {at.url} does not know the token ({at.said}): {at.fix}")
+
+    async def _hint(self, path: str) -> str:
+        """Which server was meant."""
+        slug, known = path.split("/")[2], [one["slug"] for one in await self.servers()]
+        return hint(slug, known)
+
+    def _no_relay(self, status: int) -> RelayAway:
+        url = self._at.url
+        if status in (404, 405):
+            return RelayAway(
+                f"{url} has no such call of the admin API: is it the admin port of this version?"
+            )
+        return RelayAway(f"{url} answers {status}, and not as a relay: is it the admin port of modapi?")
+
+    def _away(self, error: BaseException) -> RelayAway:
+        url = self._at.url
+        reason = reason_of(error)
+        cause: BaseException | None = error
+        while cause is not None:
+            if isinstance(cause, ssl.SSLCertVerificationError):
+                return RelayAway(
+                    f"the certificate of {url} is not trusted ({cause.verify_message}): SSL_CERT_FILE can"
+                    " name a file with the certificate of your own authority"
+                )
+            if isinstance(cause, ConnectionRefusedError):
+                reason = "nobody listens there"
+            cause = cause.__cause__ or cause.__context__
+        if self._at.is_local:
+            return RelayAway(
+                f"modapi does not answer at {url} ({reason}): `dayz-relay up` starts the relay,"
+                " `dayz-relay doctor` looks for what is wrong"
+            )
+        return RelayAway(f"no relay answers at {url} ({reason}): does it run, and is the address right?")
+
+
+@contextlib.asynccontextmanager
+async def opened_api(at: ApiPlace) -> AsyncIterator[RelayApi]:
+    """The API there. httpx is imported here: `--help` does not wait for it."""
+    import httpx
+
+    for name in ("httpx", "httpcore"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    client = httpx.AsyncClient(
+        base_url=f"{at.url}/api/v1",
+        trust_env=False,
+        timeout=httpx.Timeout(ANSWER_WITHIN_S, connect=CONNECT_WITHIN_S),
+        limits=httpx.Limits(max_connections=None),
+        # httpx would load the authorities of certifi, also where no TLS is spoken.
+        verify=ssl.create_default_context() if at.url.startswith("https:") else False,
+        headers={
+            "User-Agent": "dayz-relay",
+            **({"Authorization": f"Bearer {at.token}"} if at.token else {}),
+        },
+    )
+    async with client:
+        yield RelayApi(at, client)
+
+
+def server_path(slug: str, more: str = "") -> str:
+    """The path of a server. The slug may be anything that a person typed."""
+    return f"/servers/{quote(slug, safe='')}{more}"
+
+
+def hint(slug: str, known: Sequence[str]) -> str:
+    """What may have been meant by a slug that does not exist."""
+    if near := get_close_matches(slug, known, n=1):
+        return f"did you mean {near[0]}?"
+    if len(known) > NAMED:
+        return f"`dayz-relay status` shows all {len(known):,}"
+    return ", ".join(known) or "there is none yet"

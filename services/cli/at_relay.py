@@ -1,0 +1,106 @@
+"""What commands have in common that work on a relay through its admin API."""
+
+import inspect
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from services.cli.options import DATA, RELAY_TOML, Config, Data, known_contexts
+
+if TYPE_CHECKING:
+    from services.cli.place import Given
+
+Url = Annotated[
+    str | None,
+    typer.Option(
+        "--url", envvar="DAYZ_RELAY_URL", metavar="URL", help="The admin port of a relay, here or elsewhere."
+    ),
+]
+Token = Annotated[
+    str | None,
+    typer.Option(
+        "--token", envvar="DAYZ_RELAY_TOKEN", metavar="TOKEN", help="For its admin API; others can see it."
+    ),
+]
+TokenFile = Annotated[
+    str | None,
+    typer.Option(
+        "--token-file", envvar="DAYZ_RELAY_TOKEN_FILE", metavar="FILE", help="The token; - is standard input."
+    ),
+]
+Context = Annotated[
+    str | None,
+    typer.Option(
+        "--context",
+        envvar="DAYZ_RELAY_CONTEXT",
+        metavar="NAME",
+        help="A relay that `context add` has named; local: the one of relay.toml.",
+        autocompletion=known_contexts,
+    ),
+]
+
+_OPTIONS: dict[str, tuple[Any, Any]] = {
+    "url": (Url, None),
+    "token": (Token, None),
+    "token_file": (TokenFile, None),
+    "context": (Context, None),
+    "config": (Config, RELAY_TOML),
+    "data": (Data, DATA),
+}
+LOCATING = frozenset({"--url", "--token", "--token-file", "--context", "--config", "--data"})
+"""The options that say where a relay is."""
+
+Command = Callable[..., Awaitable[int | None]]
+
+
+def at_relay(command: Command) -> Callable[..., int]:
+    """Give a command the options above, and call it with the API of that relay as its first argument."""
+    signature = inspect.signature(command)
+    _, *own = signature.parameters.values()
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    options = [
+        inspect.Parameter(name, keyword, annotation=kind, default=default)
+        for name, (kind, default) in _OPTIONS.items()
+    ]
+    context = inspect.Parameter("ctx", keyword, annotation=typer.Context)
+
+    @wraps(command)
+    def run(ctx: typer.Context, **given: Any) -> int:
+        import asyncio
+
+        where = given_in(ctx, given)
+        return asyncio.run(_run(command, where, {name: given[name] for name in given.keys() - _OPTIONS}))
+
+    parameters = [context, *(one.replace(kind=keyword) for one in own), *options]
+    run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {one.name: one.annotation for one in parameters}
+    return run
+
+
+def given_in(ctx: typer.Context, given: dict[str, Any]) -> "Given":
+    """What the options say of the relay. What was typed counts more than any variable."""
+    from services.cli.place import Given
+
+    typed = {name for name in _OPTIONS if _is_typed(ctx, name)}
+    named = {name: given.get(name) or default for name, (_, default) in _OPTIONS.items()}
+    local = bool(typed & {"config", "data"})
+    if "url" not in typed and (local or "context" in typed):
+        named["url"] = None
+    if "context" not in typed and local:
+        named["context"] = None
+    return Given(**named, is_local=local)
+
+
+def _is_typed(ctx: typer.Context, name: str) -> bool:
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+async def _run(command: Command, where: "Given", given: dict[str, Any]) -> int:
+    from services.cli.api import opened_api
+    from services.cli.place import find
+
+    async with opened_api(await find(where)) as relay:
+        return await command(relay, **given) or 0

@@ -1,0 +1,76 @@
+"""`dayz-relay context …`: names for the relays that a person works with."""
+
+from typing import Annotated
+
+import typer
+
+from services.cli.options import AsJson, examples, known_contexts
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Name the relays that you work with: add, use, list, remove.",
+    epilog=examples(
+        "dayz-relay context add home --url https://relay.example.org --token-file token",
+        "dayz-relay context use home            from now on commands work there",
+        "dayz-relay context use local           the relay on this machine again",
+        "dayz-relay status --context home       this once",
+    ),
+)
+
+NewName = Annotated[str, typer.Argument(metavar="NAME", help="Your name for the relay.", show_default=False)]
+Name = Annotated[
+    str,
+    typer.Argument(metavar="NAME", help="The context.", autocompletion=known_contexts, show_default=False),
+]
+
+
+@app.command("add")
+def add(
+    name: NewName,
+    url: Annotated[str, typer.Option(metavar="URL", help="The admin port of modapi.", show_default=False)],
+    token_file: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Its token; - is standard input.")
+    ] = None,
+) -> None:
+    """Add a relay, or replace the one of that name. Its token is kept in a file that only you can read."""
+    from services.cli import contexts
+    from services.cli.place import checked_url, read_secret
+
+    token = read_secret(token_file, "--token-file") if token_file else ""
+    file = contexts.add(contexts.Context(name, checked_url(url), token))
+    print(
+        f"{name} is added ({file}): `dayz-relay context use {name}` makes it the one that commands work at."
+    )
+
+
+@app.command("use")
+def use(name: Name) -> None:
+    """Choose the relay that commands work at; local: the one of relay.toml."""
+    from services.cli import contexts
+
+    contexts.use(name)
+    print(f"Commands work at {name} now.")
+
+
+@app.command("list")
+def list_contexts(as_json: AsJson = False) -> None:
+    """Show all; * is the one in use."""
+    from services.cli import contexts
+    from services.cli.terminal import print_json
+
+    found = contexts.read()
+    if as_json:
+        urls = {one.name: one.url for one in found.known.values()}
+        print_json({"current": found.current, "contexts": urls})
+        return
+    for name, url in ((contexts.LOCAL, "relay.toml"), *((one.name, one.url) for one in found.known.values())):
+        print(f"{'*' if name == found.current else ' '} {name}  {url}")
+
+
+@app.command("remove")
+def remove(name: Name) -> None:
+    """Forget a relay and its token."""
+    from services.cli import contexts
+
+    contexts.remove(name)
+    print(f"{name} is removed.")

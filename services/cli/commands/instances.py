@@ -1,0 +1,269 @@
+"""`dayz-relay instance …`: adds, shows, changes and removes servers while the relay runs."""
+
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from services.cli.at_relay import at_relay
+from services.cli.options import AsJson, Slug, Yes, examples
+
+if TYPE_CHECKING:
+    from services.cli.api import RelayApi
+
+MOST_HOURS = 2160
+HEAD = ("SLUG", "NAME", "FROM", "STATE", "KEYS", "TAKARO", "LAST CONTACT", "EVENTS", "COMMANDS")
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Add, show, change and remove servers while the relay runs.",
+    epilog=examples(
+        'dayz-relay instance add livonia --name "Livonia"',
+        "dayz-relay instance list",
+        "dayz-relay instance rotate livonia --overlap-h 2",
+    ),
+)
+
+NewSlug = Annotated[
+    str,
+    typer.Argument(
+        metavar="SLUG", help="Names the server in the store, logs and metrics.", show_default=False
+    ),
+]
+SecretFile = Annotated[
+    str | None, typer.Option(metavar="FILE", help="Read it from this file; - is standard input.")
+]
+
+
+def _hours(given: str | float) -> float:
+    with suppress(ValueError):
+        if 0 <= float(given) <= MOST_HOURS:
+            return float(given)
+    raise typer.BadParameter(f"must be from 0 to {MOST_HOURS} hours")
+
+
+@app.command("add")
+@at_relay
+async def add(
+    relay: "RelayApi",
+    slug: NewSlug,
+    name: Annotated[str, typer.Option(help="3 to 50 characters, for Takaro.", show_default=False)],
+    identity_token_file: SecretFile = None,
+    registration_token_file: SecretFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Add a server; prints what its mod needs. The key is shown only this once."""
+    body = {
+        "slug": slug,
+        "name": name,
+        "identity_token": _secret(identity_token_file, "--identity-token-file"),
+        "registration_token": _secret(registration_token_file, "--registration-token-file"),
+    }
+    added = await relay.post("/servers", body)
+    if _told_as_json(added, as_json):
+        return
+    print(f'Server {slug} ("{name}") is added: running services serve it within two seconds.')
+    if not added["server"]["has_registration_token"]:
+        print(
+            "It has no Takaro registration token: its events are kept until [takaro] in relay.toml has one."
+        )
+    _print_key(added)
+    print("\nTakaro knows the server by this identity token. Keep it with your backups:\n")
+    print(added["identity_token"])
+
+
+@app.command("list")
+@at_relay
+async def list_servers(relay: "RelayApi", as_json: AsJson = False) -> None:
+    """Show all servers, those of relay.toml too."""
+    from services.cli.tables import Rows, show
+    from services.cli.terminal import runnable
+
+    servers = sorted(await relay.servers(), key=lambda server: (server["origin"] == "api", server["slug"]))
+    if _told_as_json(servers, as_json):
+        return
+    if not servers:
+        print(runnable("There is no instance yet: `dayz-relay instance add` adds one."))
+        return
+    show(Rows(HEAD, [_row(server) for server in servers], flexible="NAME"))
+    for server in servers:
+        if server["note"]:
+            print(f"{server['slug']}: {server['note']}")
+
+
+@app.command("show")
+@at_relay
+async def show_server(relay: "RelayApi", slug: Slug, as_json: AsJson = False) -> None:
+    """Show one server; `dayz-relay status SLUG` also says what is wrong with it."""
+    from services.cli.api import server_path
+    from services.cli.tables import Rows, show
+
+    server = await relay.get(server_path(slug))
+    if _told_as_json(server, as_json):
+        return
+    details = [
+        *zip(HEAD, _row(server), strict=True),
+        ("GAME SERVER ID", server["link"]["game_server_id"] or "none yet"),
+        ("TAKARO TOKEN", "yes" if server["has_registration_token"] else "none"),
+    ]
+    details += [("NOTE", server["note"])] if server["note"] else []
+    show(Rows(("", ""), details, show_head=False))
+
+
+@app.command("config")
+@at_relay
+async def show_config(relay: "RelayApi", slug: Slug, as_json: AsJson = False) -> None:
+    """Print what goes into the mod's config.json.
+
+    A key is shown only if it stands in relay.toml.
+    """
+    from services.cli.api import server_path
+    from services.cli.terminal import program
+
+    config = await relay.get(server_path(slug, "/mod-config"))
+    if _told_as_json(config, as_json):
+        return
+    print(config["mod_config"])
+    if not config["has_key"]:
+        note = f"The relay does not show the mod key of {slug}: put in the one you have, or make one by "
+        print(f"{note}`{program()} instance rotate {slug}`.", file=sys.stderr)
+
+
+@app.command("set")
+@at_relay
+async def change(
+    relay: "RelayApi",
+    slug: Slug,
+    name: Annotated[str | None, typer.Option(help="3 to 50 characters, for Takaro.")] = None,
+    registration_token_file: SecretFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Give a server another name, or a registration token of its own."""
+    from services.cli.api import server_path
+    from services.relay.protocol.errors import ConfigError
+
+    given = {
+        "name": name,
+        "registration_token": _secret(registration_token_file, "--registration-token-file"),
+    }
+    changes = {field: value for field, value in given.items() if value is not None}
+    if not changes:
+        raise ConfigError("nothing is to be changed: give --name, --registration-token-file or both")
+    changed = await relay.call("PATCH", server_path(slug), body=changes)
+    if not _told_as_json(changed, as_json):
+        what = " and ".join(field.replace("_", " ") for field in changes)
+        print(f"{slug} has a new {what}: running services use it within two seconds.")
+
+
+@app.command("rotate")
+@at_relay
+async def rotate(
+    relay: "RelayApi",
+    slug: Slug,
+    overlap_h: Annotated[
+        float,
+        typer.Option(metavar="H", parser=_hours, help="How many hours the old key stays valid."),
+    ] = 24.0,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Also while the key of an earlier rotation opens: it ends now."),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Give a server a new mod key.
+
+    The previous one stays valid for a day. Refused while an earlier rotation runs.
+    """
+    from services.cli.api import server_path
+
+    asked = {"overlap_s": overlap_h * 3600, "force": force}
+    rotated = await relay.post(server_path(slug, "/rotate"), asked)
+    if _told_as_json(rotated, as_json):
+        return
+    if overlap_h:
+        print(f"{slug} has a new mod key. The one before opens for {overlap_h:g} h more.")
+    else:
+        print(f"{slug} has a new mod key, the one before opens no longer.")
+    _print_key(rotated)
+
+
+@app.command("disable")
+@at_relay
+async def disable(relay: "RelayApi", slug: Slug, as_json: AsJson = False) -> None:
+    """Stop serving a server; its events are kept."""
+    from services.cli.api import server_path
+
+    if not _told_as_json(await relay.post(server_path(slug, "/disable")), as_json):
+        print(f"{slug} is disabled: its keys open nothing, its link is closed, its events are kept.")
+
+
+@app.command("enable")
+@at_relay
+async def enable(relay: "RelayApi", slug: Slug, as_json: AsJson = False) -> None:
+    """Serve it again."""
+    from services.cli.api import server_path
+
+    if not _told_as_json(await relay.post(server_path(slug, "/enable")), as_json):
+        print(f"{slug} is served again.")
+
+
+@app.command("remove")
+@at_relay
+async def remove(
+    relay: "RelayApi",
+    slug: Slug,
+    purge: Annotated[bool, typer.Option("--purge", help="Delete its data now; asks first.")] = False,
+    yes: Yes = False,
+) -> int:
+    """Remove a server; its data is deleted a day later."""
+    from services.cli.api import server_path
+    from services.cli.terminal import is_meant
+
+    if purge and not is_meant(f"Delete all that is kept of {slug}, for good?", yes=yes):
+        return 1
+    await relay.call("DELETE", server_path(slug), query={"purge": purge})
+    kept = "now" if purge else "in 24 hours; adding it again with the same identity token keeps it"
+    print(f"{slug} is removed. Its data is deleted {kept}.")
+    return 0
+
+
+def _told_as_json(answer: Any, as_json: bool) -> bool:
+    """Print the answer as it is, if that is asked for. Warnings in it go to standard error otherwise."""
+    from services.cli.terminal import complain, print_json
+
+    if as_json:
+        print_json(answer)
+    else:
+        for warning in answer.get("warnings", ()) if isinstance(answer, dict) else ():
+            complain(f"warning: {warning}")
+    return as_json
+
+
+def _secret(file: str | None, option: str) -> str | None:
+    from services.cli.place import read_secret
+
+    return read_secret(file, option) if file else None
+
+
+def _print_key(answer: dict[str, Any]) -> None:
+    print(f"\nThe mod's {answer['mod_config_path']} (the key is shown this once):\n")
+    print(answer["mod_config"])
+
+
+def _row(server: dict[str, Any]) -> tuple[str, ...]:
+    from services.cli.terminal import date
+    from services.modapi.page.words import link_word
+
+    contact = server["mod"]["last_contact"]
+    return (
+        server["slug"],
+        server["name"],
+        "relay.toml" if server["origin"] == "relay.toml" else "Redis",
+        "disabled" if server["disabled"] else "served" if server["served"] else "not served",
+        str(len(server["mod_keys"])),
+        link_word(server["link"]["state"]),
+        date(contact) if contact else "never",
+        str(server["events_waiting"]),
+        str(server["commands_waiting"]),
+    )

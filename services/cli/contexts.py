@@ -1,0 +1,111 @@
+"""The relays that a person works with, by names: `context.toml` in the folder for settings of this user."""
+
+import json
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from services.relay.protocol.errors import ConfigError
+from services.relay.service.text_files import read_text
+
+LOCAL = "local"
+"""The name of the relay that relay.toml describes, on this machine."""
+
+
+class Context(NamedTuple):
+    name: str
+    url: str
+    token: str
+
+
+class Contexts(NamedTuple):
+    """`current` is the name of the one in use; LOCAL: none of them."""
+
+    current: str
+    known: dict[str, Context]
+
+
+def path(environ: Mapping[str, str] = os.environ) -> Path:
+    """Where they are kept."""
+    if os.name == "nt":
+        base = environ.get("APPDATA") or Path.home() / "AppData" / "Roaming"
+    else:
+        base = environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    return Path(base) / "dayz-relay" / "context.toml"
+
+
+def read() -> Contexts:
+    """All that are known. Raises ConfigError."""
+    file = path()
+    try:
+        found = tomllib.loads(read_text(file))
+        known = {
+            name: Context(name, str(one["url"]), str(one.get("token", "")))
+            for name, one in found.get("context", {}).items()
+        }
+        return Contexts(str(found.get("current", LOCAL)), known)
+    except FileNotFoundError:
+        return Contexts(LOCAL, {})
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(f"{file}: is damaged ({error}): mend it, or delete it") from None
+
+
+def add(context: Context) -> Path:
+    """Keep a context, and return the file. Raises ConfigError."""
+    if not re.fullmatch("[a-zA-Z0-9_-]{1,63}", context.name) or context.name == LOCAL:
+        raise ConfigError(f"a context needs a name of letters, digits, - and _, other than {LOCAL}")
+    current, known = read()
+    return _write(Contexts(current, {**known, context.name: context}))
+
+
+def use(name: str) -> None:
+    """Make it the one in use. Raises ConfigError."""
+    known = read().known
+    _write(Contexts(name if name == LOCAL else _named(name, known).name, known))
+
+
+def remove(name: str) -> None:
+    """Forget it. Raises ConfigError."""
+    current, known = read()
+    _named(name, known)
+    _write(Contexts(LOCAL if current == name else current, {n: one for n, one in known.items() if n != name}))
+
+
+def chosen(name: str | None, is_local: bool) -> Context | None:
+    """The context by its name, or the one in use; None: the relay on this machine. Raises ConfigError."""
+    if name == LOCAL or (is_local and not name):
+        return None
+    current, known = read()
+    name = name or current
+    return None if name == LOCAL else _named(name, known)
+
+
+def _named(name: str, known: Mapping[str, Context]) -> Context:
+    if name not in known:
+        names = ", ".join([LOCAL, *known])
+        raise ConfigError(f"there is no context {name} ({names}): `dayz-relay context add` adds one")
+    return known[name]
+
+
+def _write(contexts: Contexts) -> Path:
+    """Replace the file. Only this user can read it."""
+    file = path()
+    lines = [f"current = {json.dumps(contexts.current)}"]
+    for one in contexts.known.values():
+        lines += ["", f"[context.{one.name}]", f"url = {json.dumps(one.url)}"]
+        lines += [f"token = {json.dumps(one.token)}"] if one.token else []
+    new = file.with_suffix(".new")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        new.unlink(missing_ok=True)
+        with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as opened:
+            opened.write("\n".join([*lines, ""]))
+        new.replace(file)
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be written: {error.strerror}") from error
+    return file

@@ -1,0 +1,132 @@
+"""Where the admin API of a relay is, and the token for it.
+
+Of what a person may give, the first counts: --url, --context, --config or --data (the relay on this machine),
+the context in use; without any of them the relay on this machine that relay.toml describes.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from services.cli import contexts, local_token
+from services.cli.settings_of import loaded_from
+from services.relay.protocol.errors import ConfigError, StoreError
+from services.relay.service.http.addresses import dialled_host, host_and_port
+from services.relay.service.settings import Settings
+from services.relay.service.text_files import decoded, read_text
+
+MOD_PATH = "/k/"
+"""In the path of a mod's URL, which the log agent has in the variable of --url."""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a command line and its variables say of the relay. `is_local`: it has --config or --data."""
+
+    config: Path
+    data: Path
+    url: str | None = None
+    token: str | None = None
+    token_file: str | None = None
+    context: str | None = None
+    is_local: bool = False
+
+
+class ApiPlace(NamedTuple):
+    """`url` without `/api/v1`. `said` and `fix` name where the token is from, "" if there is none."""
+
+    url: str
+    token: str
+    said: str
+    fix: str
+    is_local: bool
+
+
+async def find(given: Given, environ: Mapping[str, str] = os.environ) -> ApiPlace:
+    """The relay that is meant. Raises ConfigError, StoreError."""
+    token, said = _given_token(given)
+    url = given.url
+    if url and url == environ.get("DAYZ_RELAY_URL") and MOD_PATH in url:
+        url = None  # it is for the log agent on this machine
+    if url:
+        fix = "give --token-file, or DAYZ_RELAY_TOKEN" if not token else "is it that of this relay?"
+        return ApiPlace(checked_url(url), token, said, fix, False)
+    if context := contexts.chosen(given.context, given.is_local):
+        fix = f"`dayz-relay context add {context.name} --url {context.url} --token-file FILE` replaces it"
+        said = said or f"that of the context {context.name}"
+        return ApiPlace(context.url, token or context.token, said, fix, False)
+    settings = loaded_from(given.config).settings
+    url = await _local_url(settings, given)
+    return _with_local_token(url, token, said, settings, given.data)
+
+
+def checked_url(text: str) -> str:
+    """The URL of an admin port. Raises ConfigError."""
+    try:
+        parts = urlsplit(text)
+        _ = parts.port
+    except ValueError as error:
+        raise ConfigError(f"--url: {error}") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ConfigError("--url: must be as http://127.0.0.1:9088, the admin port of modapi")
+    if MOD_PATH in parts.path:
+        raise ConfigError("--url: this is what mods call: give the admin port, as http://127.0.0.1:9088")
+    if parts.username or parts.query or parts.fragment:
+        raise ConfigError("--url: must have no name, password, ? or #: the token is given by itself")
+    return text.rstrip("/").removesuffix("/api/v1")
+
+
+def read_secret(file: str, option: str) -> str:
+    """The secret in a file, "-" for standard input: others can see a command line. Raises ConfigError."""
+    import sys
+
+    try:
+        text = decoded(sys.stdin.buffer.read()) if file == "-" else read_text(Path(file))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"{option}: {file} cannot be read: {reason}") from error
+    return text.strip()
+
+
+def _given_token(given: Given) -> tuple[str, str]:
+    """The token, and where it is from."""
+    if given.token:
+        if not given.token.isascii() or not given.token.isprintable():
+            raise ConfigError("--token: has characters that no token has")
+        return given.token.strip(), "that of --token"
+    if given.token_file and (token := read_secret(given.token_file, "--token-file")):
+        return token, f"that in {given.token_file}"
+    return "", ""
+
+
+async def _local_url(settings: Settings, given: Given) -> str:
+    host, port = settings.modapi.admin_host, settings.modapi.admin_port
+    if port:
+        return f"http://{host_and_port(dialled_host(host), port)}"
+    from services.cli.opened_relay import opened
+    from services.relay.service.http.admin_ports import noted
+
+    async with opened(settings, given.data) as relay:  # any free port: modapi notes it in Redis
+        for host, port in await noted(relay.store, "modapi"):
+            return f"http://{host_and_port(dialled_host(host), port)}"
+    raise StoreError("modapi does not run here: `dayz-relay up` starts it")
+
+
+def _with_local_token(url: str, token: str, said: str, settings: Settings, data: Path) -> ApiPlace:
+    if token:
+        return ApiPlace(url, token, said, "is it that of this relay?", True)
+    if settings.modapi.admin_token:
+        fix = "was it changed? Then restart the relay"
+        return ApiPlace(
+            url, settings.modapi.admin_token.get_secret_value(), "admin_token of [modapi]", fix, True
+        )
+    if local := local_token.read(data):
+        return ApiPlace(url, local, f"that in {data / local_token.NAME}", "restart `dayz-relay up`", True)
+    fix = (
+        "name the --data of `dayz-relay up`, which keeps one there, or set admin_token under [modapi]"
+        " (`dayz-relay token new --kind admin` makes one) and restart the relay"
+    )
+    return ApiPlace(url, "", "", fix, True)

@@ -1,0 +1,85 @@
+"""`dayz-relay dlq …`, on dead letters that a test has put aside."""
+
+import json
+import os
+import pty
+import re
+import subprocess
+
+import pytest
+
+from services.modapi.dialect.dead import RAW_BYTES
+from services.relay.protocol.records import DeadEvent
+from services.relay.store.client import Store
+from services.relay.store.event_stream import EventBatch, EventStream, PostedEvent, digest
+from tests.cli.conftest import Relay
+
+
+async def one_has_dead_letters(store: Store) -> None:
+    whole, cut = b'{"type":"no-such-event"}', b'{"type":"log","msg":"' + b"x" * 20_000
+    slots = [
+        PostedEvent(digest(raw), DeadEvent("unknown-type", "a detail", raw[:RAW_BYTES]))
+        for raw in (whole, cut)
+    ]
+    await EventStream(store, "one").append(EventBatch(slots))
+
+
+def test_dead_letters_are_counted_for_all_servers_and_listed_for_one(relay: Relay) -> None:
+    assert relay.run("dlq", "list") == "No server has dead letters.\n"
+    relay.fill(one_has_dead_letters)
+    assert [line.split() for line in relay.run("dlq", "list").splitlines()] == [
+        ["SLUG", "DEAD"],
+        ["one", "2"],
+    ]
+    assert json.loads(relay.run("dlq", "list", "--json")) == {"one": 2}
+    told = json.loads(relay.run("dlq", "list", "one", "--json"))
+    assert [letter["no_retry"] for letter in told] == ["only its first 2000 bytes were kept", None]
+    assert re.search(r"\d\d:\d\d:\d\d [A-Z+-]", relay.run("dlq", "list", "one"))
+    assert re.search(r"\d\d:\d\d:\d\d [A-Z+-]", relay.run("dlq", "show", "one", told[1]["id"]))
+
+
+def test_what_is_done_to_no_dead_letter_says_so(relay: Relay) -> None:
+    for action in ("show", "retry", "drop"):
+        said = relay.run("dlq", action, "one", "abc", code=2)
+        assert "'abc' is no id of a dead letter" in said
+        assert relay.run("dlq", action, "one", "1-0", code=1) == "dayz-relay: there is no dead letter 1-0\n"
+    assert "one has no dead letter that" in relay.run("dlq", "retry", "one", "--all")
+    assert relay.run("dlq", "drop", "one", "--all", "--yes") == "0 dropped\n"
+
+
+def test_a_script_deletes_all_dead_letters_only_if_it_says_that_it_means_it(relay: Relay) -> None:
+    relay.fill(one_has_dead_letters)
+    said = relay.run("dlq", "drop", "one", "--all", code=2)
+    assert said.startswith("dayz-relay: nothing was deleted") and "add --yes" in said
+    assert json.loads(relay.run("dlq", "list", "--json")) == {"one": 2}
+    assert relay.run("dlq", "drop", "one", "--all", "--yes") == "2 dropped\n"
+
+
+def test_of_all_those_that_can_be_taken_in_again_are_and_the_others_are_counted(relay: Relay) -> None:
+    relay.fill(one_has_dead_letters)
+    said = relay.run("dlq", "retry", "one", "--all", code=1)
+    assert said.startswith("1 could not be repaired this time either\n")
+    assert said.endswith("1 cannot be retried: `dayz-relay dlq show` says why.\n")
+
+
+@pytest.mark.parametrize(("answer", "code"), [(b"n\n", 1), (b"\n", 1), (b"\x04", 1), (b"yes\n", 0)])
+def test_all_dead_letters_are_deleted_by_a_person_who_means_it(
+    relay: Relay, answer: bytes, code: int
+) -> None:
+    relay.fill(one_has_dead_letters)
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        relay.argv("dlq", "drop", "one", "--all"),
+        cwd=relay.folder,
+        env=relay.environ,
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    os.close(theirs)
+    os.write(ours, answer)
+    out, _ = process.communicate(timeout=60)
+    os.close(ours)
+    assert b"Delete all dead letters of one" in out and b"Traceback" not in out
+    assert process.returncode == code
+    assert (b"2 dropped" in out) is (code == 0) and (b"nothing was deleted" in out) is (code == 1)
