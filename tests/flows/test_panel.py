@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -38,12 +39,21 @@ class Panel:
         verb, path = self._calls[operation]
         url = self._base + path.replace("{slug}", slug)
         headers = {"authorization": f"Bearer {token}"}
+        if verb == "post":
+            headers["idempotency-key"] = self.word = uuid4().hex
         return await self._client.request(verb, url, json=body, headers=headers)
 
     async def get(self, operation: str, slug: str = "", body: dict[str, Any] | None = None) -> Any:
         answer = await self.call(operation, slug, body)
         assert answer.is_success, answer.text
         return answer.json()
+
+    async def repeat(self, operation: str, slug: str, body: dict[str, Any]) -> Any:
+        """The answer to the last call, sent again as if none had come."""
+        verb, path = self._calls[operation]
+        headers = {"authorization": f"Bearer {TOKEN}", "idempotency-key": self.word}
+        url = self._base + path.replace("{slug}", slug)
+        return (await self._client.request(verb, url, json=body, headers=headers)).json()
 
     async def until(self, slug: str, fits: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """The server, once it fits."""
@@ -132,8 +142,9 @@ async def test_a_panel_adds_a_server_sees_it_up_works_with_it_and_takes_it_away(
         mod.mod.log("the second line")
         line = await first(panel.follow("list_events", "late", line["id"]))
         assert line["data"]["data"]["msg"] == "the second line"
-        sent = await panel.get("send_message", "late", {"text": "Restart in five minutes"})
-        assert sent["state"] == "answered"
+        message = {"text": "Restart in five minutes"}
+        sent = await panel.get("send_message", "late", message)
+        assert sent["state"] == "answered" and await panel.repeat("send_message", "late", message) == sent
         rotated = await panel.get("rotate_mod_key", "late", {"overlap_s": 3600})
         assert rotated["mod_key"] in rotated["mod_config"] and len(rotated["server"]["mod_keys"]) == 2
         again = await panel.call("rotate_mod_key", "late", {"overlap_s": 3600})

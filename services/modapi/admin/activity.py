@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 
 from services.modapi.admin.models import Body
 from services.modapi.admin.problems import ApiError, ErrorCode
+from services.modapi.admin.repeats import OUTCOME_UNKNOWN, OnceRoute
 from services.modapi.admin.streams import Messages, StreamResponse, Streams, described, stream_message, wanted
 from services.modapi.admin.views import utc
 from services.modapi.fleet.recent_activity import MOST_WATCHED, Followed
@@ -18,6 +19,7 @@ from services.relay.instances.half_hours import LinkUptime, read_half_hours
 from services.relay.instances.messages import MAX_MESSAGE_CHARS, send_message
 from services.relay.instances.minutes import read_minutes
 from services.relay.instances.players import online_players
+from services.relay.protocol.errors import NotCarriedOut, StoreError
 from services.relay.store.client import Store
 
 MAX_ENTRIES = 100
@@ -161,7 +163,7 @@ class ActivityCalls:
             ("/commands", self.list_commands, CommandList),
         ):
             add(path, call, response_model=shape, responses=described(EXAMPLE, "the last ones"))
-        add("/messages", self.send_message, methods=["POST"])
+        add("/messages", self.send_message, methods=["POST"], route_class_override=OnceRoute)
         add("/minutes", self.list_minutes)
         add("/half-hours", self.list_half_hours)
         return router
@@ -237,7 +239,12 @@ class ActivityCalls:
     async def send_message(self, slug: str, message: NewMessage) -> ServerCommand:
         """Send a message to everybody on the server, and wait for what becomes of it: up to ten seconds."""
         await self._fleet.row(slug)
-        sent = await send_message(self._store, slug, message.text.strip(), self._most_waiting)
+        try:
+            sent = await send_message(self._store, slug, message.text.strip(), self._most_waiting)
+        except NotCarriedOut:
+            raise
+        except StoreError as error:
+            raise ApiError(ErrorCode.OUTCOME_UNKNOWN, f"{error}; {OUTCOME_UNKNOWN}") from error
         return ServerCommand(**_command(sent))
 
     async def _entries(self, slug: str, kind: str, limit: int) -> list[ActivityEntry]:

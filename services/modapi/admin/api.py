@@ -9,7 +9,7 @@ from functools import partial
 from importlib.metadata import version
 from typing import Any
 
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 
@@ -17,6 +17,13 @@ from services.modapi.admin import models, old_api, problems
 from services.modapi.admin.activity import ActivityCalls
 from services.modapi.admin.authentication import AdminAuthentication
 from services.modapi.admin.dead_letters import DeadLetterCalls
+from services.modapi.admin.repeats import (
+    CallersToken,
+    IdempotencyKey,
+    RememberedCalls,
+    SecretOnceRoute,
+    once_of,
+)
 from services.modapi.admin.servers import ServerCalls
 from services.modapi.admin.stream_calls import StreamCalls
 from services.modapi.admin.streams import Streams
@@ -85,6 +92,7 @@ def make_api(
     api.include_router(_fleet_calls(fleet, store))
     api.include_router(StreamCalls(fleet, streams).router())
     api.include_router(_token_calls(tokens))
+    api.state.calls = RememberedCalls(store)
     problems.add_handlers(api)
     describe = api.openapi
     api.openapi = lambda: _with_media_types(describe())  # type: ignore[method-assign]
@@ -122,10 +130,17 @@ def _token_calls(tokens: AdminTokens) -> APIRouter:
         """List the tokens, without their secrets."""
         return models.TokenList(tokens=await tokens.all())
 
-    @router.post("", status_code=201)
-    async def create_token(new: models.NewToken) -> models.CreatedToken:
+    async def create_token(
+        new: models.NewToken, request: Request, token: CallersToken, idempotency_key: IdempotencyKey = None
+    ) -> models.CreatedToken:
         """Make a token. It works at once, at every modapi."""
-        return await tokens.create(new.name, new.role)
+        once = once_of("create_token", new.name, new, idempotency_key, token)
+        is_repeat = once is not None and request.state.is_repeat
+        return await tokens.create(new.name, new.role, once, is_repeat=is_repeat)
+
+    router.add_api_route(
+        "", create_token, methods=["POST"], status_code=201, route_class_override=SecretOnceRoute
+    )
 
     @router.delete("/{name}", status_code=204)
     async def delete_token(name: str) -> None:

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, Field
 
 from services.modapi.admin.problems import ApiError, ErrorCode
+from services.modapi.admin.repeats import OnceRoute
 from services.modapi.admin.views import utc
 from services.modapi.dead_letter_retry import RetryResult, retry_one, why_no_retry
 from services.modapi.events import EventIntake
@@ -82,8 +83,8 @@ class DeadLetterCalls:
         add = router.add_api_route
         add("", self.list_dead_letters)
         add("", self.drop_all_dead_letters, methods=["DELETE"])
-        add("/retry", self.retry_all_dead_letters, methods=["POST"])
-        add("/{id}/retry", self.retry_dead_letter, methods=["POST"])
+        add("/retry", self.retry_all_dead_letters, methods=["POST"], route_class_override=OnceRoute)
+        add("/{id}/retry", self.retry_dead_letter, methods=["POST"], route_class_override=OnceRoute)
         add("/{id}", self.get_dead_letter)
         add("/{id}", self.drop_dead_letter, methods=["DELETE"], status_code=204)
         return router

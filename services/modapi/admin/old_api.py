@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 
 from services.modapi.admin.models import Body, Rotation
 from services.modapi.admin.problems import STATUS, ErrorCode, place_of, words_of
-from services.modapi.admin.servers import CallersToken, IdempotencyKey, once_of
+from services.modapi.admin.repeats import CallersToken, IdempotencyKey, once_of
 from services.relay.instances.directory import Directory
 from services.relay.instances.entries import ServedEntry, active
 from services.relay.instances.overview import InstanceView, overview

@@ -37,6 +37,8 @@ class ErrorCode(StrEnum):
     CONFLICT = "conflict"
     ROTATION_UNDER_WAY = "rotation_under_way"
     IDEMPOTENCY_CONFLICT = "idempotency_conflict"
+    CALL_UNDER_WAY = "call_under_way"
+    OUTCOME_UNKNOWN = "outcome_unknown"
     TOO_LARGE = "too_large"
     TOO_MANY_STREAMS = "too_many_streams"
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
@@ -58,6 +60,8 @@ STATUS: dict[ErrorCode, int] = {
     ErrorCode.CONFLICT: 409,
     ErrorCode.ROTATION_UNDER_WAY: 409,
     ErrorCode.IDEMPOTENCY_CONFLICT: 409,
+    ErrorCode.CALL_UNDER_WAY: 409,
+    ErrorCode.OUTCOME_UNKNOWN: 409,
     ErrorCode.TOO_LARGE: 413,
     ErrorCode.TOO_MANY_STREAMS: 503,
     ErrorCode.UNSUPPORTED_MEDIA_TYPE: 415,

@@ -1,42 +1,28 @@
 """The calls about servers: list, show, create, change, rotate, enable, disable, delete."""
 
-import json
 from bisect import bisect_right
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Query, Request
-from pydantic import BaseModel, SecretStr
+from fastapi import APIRouter, Query, Request
 
 from services.modapi.admin import models
-from services.modapi.admin.authentication import token_of
+from services.modapi.admin.repeats import (
+    CallersToken,
+    IdempotencyKey,
+    OnceRoute,
+    SecretOnceRoute,
+    once_of,
+)
 from services.modapi.admin.views import fits, server_of
 from services.modapi.fleet.view import FleetView
 from services.relay.instances.entries import active
 from services.relay.instances.mod_config import MOD_CONFIG_PATH, mod_config, mod_url
-from services.relay.instances.once import Once
 from services.relay.instances.records import InstanceUpdate
 from services.relay.instances.registry import Issued
 from services.relay.service.settings import Instance, ModApi
 from services.relay.service.settings_warnings import equal_name, guessable
 
 MAX_LIMIT = 1_000
-
-CallersToken = Annotated[str, Depends(token_of)]
-
-IdempotencyKey = Annotated[
-    str | None,
-    Header(
-        min_length=1,
-        max_length=255,
-        pattern="^[!-~]+$",
-        description=(
-            "Any word that is new for each call, as a UUID. A repeat with the same word and body,"
-            " within a day, gets the same key and changes nothing: send it again when no answer came."
-            " 409 if the word was used for another call, or if its key opens no longer. The last 16 of"
-            " each server are remembered."
-        ),
-    ),
-]
 
 
 class ServerCalls:
@@ -51,14 +37,14 @@ class ServerCalls:
         router = APIRouter(prefix="/servers", tags=["servers"])
         add = router.add_api_route
         add("", self.list_servers, methods=["GET"])
-        add("", self.create_server, methods=["POST"], status_code=201)
+        add("", self.create_server, methods=["POST"], status_code=201, route_class_override=SecretOnceRoute)
         add("/{slug}", self.get_server, methods=["GET"])
         add("/{slug}", self.change_server, methods=["PATCH"])
         add("/{slug}", self.delete_server, methods=["DELETE"], status_code=204)
         add("/{slug}/mod-config", self.get_mod_config, methods=["GET"])
-        add("/{slug}/rotate", self.rotate_mod_key, methods=["POST"])
-        add("/{slug}/enable", self.enable_server, methods=["POST"])
-        add("/{slug}/disable", self.disable_server, methods=["POST"])
+        add("/{slug}/rotate", self.rotate_mod_key, methods=["POST"], route_class_override=SecretOnceRoute)
+        add("/{slug}/enable", self.enable_server, methods=["POST"], route_class_override=OnceRoute)
+        add("/{slug}/disable", self.disable_server, methods=["POST"], route_class_override=OnceRoute)
         return router
 
     async def list_servers(
@@ -176,14 +162,3 @@ class ServerCalls:
             mod_config=mod_config(mod_url(self._modapi), issued.mod_key),
             mod_config_path=MOD_CONFIG_PATH,
         )
-
-
-def once_of(call: str, slug: str, body: BaseModel, key: str | None, token: str) -> Once | None:
-    """What recognises a repeat of this call; None: it has no Idempotency-Key."""
-    if key is None:
-        return None
-    fields = {
-        name: value.get_secret_value() if isinstance(value, SecretStr) else value
-        for name, value in body.model_dump().items()
-    }
-    return Once(key, json.dumps([call, slug, fields]), token)

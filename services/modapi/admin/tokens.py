@@ -14,7 +14,8 @@ from pydantic import BaseModel, SecretStr
 
 from services.modapi.admin.models import CreatedToken, Role, TokenInfo
 from services.modapi.admin.problems import ApiError, ErrorCode
-from services.relay.protocol.errors import StoreError
+from services.relay.instances.once import Once, call_id, made_secret
+from services.relay.protocol.errors import IdempotencyConflict, StoreError
 from services.relay.protocol.keys import ADMIN_TOKENS
 from services.relay.store.client import Store, pairs
 
@@ -29,6 +30,9 @@ class _Stored(BaseModel):
     digest: str
     role: Role
     created: datetime
+    call: str = ""
+    """The call with an Idempotency-Key that made it (relay/instances/once.py), and the salt of the token."""
+    salt: str = ""
 
 
 class AdminTokens:
@@ -67,13 +71,30 @@ class AdminTokens:
             for name, one in sorted(self._stored.items())
         ]
 
-    async def create(self, name: str, role: Role) -> CreatedToken:
-        """Makes a token. Raises ApiError if the name is taken or there are too many; StoreError."""
+    async def create(
+        self, name: str, role: Role, once: Once | None = None, *, is_repeat: bool = False
+    ) -> CreatedToken:
+        """Makes a token. With `once`, a repeat makes the same one.
+
+        Raises ApiError if the name is taken or there are too many, IdempotencyConflict if the token that the
+        first call made was deleted, StoreError.
+        """
         await self._read()
+        found = self._stored.get(name)
+        if once and found and found.call == call_id(once):
+            token = made_secret(once, "admin token", name, found.salt)
+            return CreatedToken(name=name, role=found.role, created=found.created, token=token)
+        if is_repeat:
+            raise IdempotencyConflict(
+                "this call was made before, and its token is there no more: make a new call, with an"
+                " Idempotency-Key of its own"
+            )
         if len(self._stored) >= MAX_TOKENS:
             raise ApiError(ErrorCode.CONFLICT, f"there are {MAX_TOKENS} tokens already: delete one first")
-        token, created = secrets.token_urlsafe(TOKEN_BYTES), datetime.now(UTC).replace(microsecond=0)
-        stored = _Stored(digest=_digest(token), role=role, created=created)
+        salt, created = secrets.token_hex(TOKEN_BYTES), datetime.now(UTC).replace(microsecond=0)
+        token = made_secret(once, "admin token", name, salt) if once else secrets.token_urlsafe(TOKEN_BYTES)
+        call = call_id(once) if once else ""
+        stored = _Stored(digest=_digest(token), role=role, created=created, call=call, salt=salt)
         if not await self._store.send("HSETNX", ADMIN_TOKENS, name, stored.model_dump_json()):
             raise ApiError(ErrorCode.CONFLICT, f"there is a token {name} already: delete it first")
         self._read_s = float("-inf")

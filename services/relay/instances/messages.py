@@ -1,6 +1,7 @@
 """Sends a message to everybody on a game server, and says what became of it."""
 
 import asyncio
+import contextlib
 import time
 
 from services.relay.instances.activity import ActivityEntry, ActivityFeed
@@ -23,8 +24,9 @@ async def send_message(store: Store, slug: str, text: str, most_waiting: int) ->
     """Queues the message for the mod and waits for its end, up to ANSWER_WITHIN_S.
 
     The entry is shown to whoever watches the server. Its `state` is "answered", "refused" (by the mod, with
-    its text in `detail`), "not_delivered", "no_result" or "queue_full" (`most_waiting` commands wait). Raises
-    StoreError.
+    its text in `detail`), "not_delivered", "no_result" or "queue_full" (`most_waiting` commands wait).
+
+    Raises StoreError if the message may not be queued; if it is a NotCarriedOut, it certainly is not.
     """
     command = Command(new_operation_id(Action.SEND_MESSAGE), Action.SEND_MESSAGE, {"message": text})
     begun_s = time.monotonic()
@@ -58,6 +60,10 @@ async def _end(commands: CommandStream, command: Command, begun_s: float) -> Out
             after = entry
             if operation_id == command.operation_id:
                 # Otherwise an uplink would count it as a result that nobody waited for.
-                await commands.delete_unclaimed(entry)
+                with contextlib.suppress(StoreError):
+                    await commands.delete_unclaimed(entry)
                 return outcome
-    return await commands.give_up(command.operation_id) or CommandState.UNKNOWN
+    try:
+        return await commands.give_up(command.operation_id) or CommandState.UNKNOWN
+    except StoreError:
+        return CommandState.UNKNOWN

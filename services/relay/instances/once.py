@@ -31,13 +31,18 @@ class Once(NamedTuple):
 
 def mod_key(once: Once, slug: str, salt: str) -> str:
     """The mod key that this call makes; a repeat makes the same one."""
-    return base64.urlsafe_b64encode(_mac(once, "mod key", slug, salt, once.key)).decode().rstrip("=")
+    return made_secret(once, "mod key", slug, salt)
+
+
+def made_secret(once: Once, kind: str, name: str, salt: str) -> str:
+    """The secret that this call makes for what has this name; a repeat makes the same one."""
+    return base64.urlsafe_b64encode(_mac(once, kind, name, salt, once.key)).decode().rstrip("=")
 
 
 def remembered(record: Record, once: Once, slug: str, salt: str, now_ms: int, age_s: AgeS) -> Record:
     """The `record`, which has the mod key of this call already, with the call added at `now_ms`."""
     done = Done(
-        call=_call(once),
+        call=call_id(once),
         asked=_asked(once),
         salt=salt,
         mod_key_digest=digest_of(mod_key(once, slug, salt)),
@@ -54,7 +59,7 @@ def repeated(record: Record | None, once: Once | None, age_s: AgeS) -> Done | No
     """
     if record is None or once is None:
         return None
-    call = _call(once)
+    call = call_id(once)
     for done in record.done:
         if done.call != call or age_s(done.at_ms, None) >= KEPT_S:
             continue
@@ -72,7 +77,8 @@ def repeated(record: Record | None, once: Once | None, age_s: AgeS) -> Done | No
     return None
 
 
-def _call(once: Once) -> str:
+def call_id(once: Once) -> str:
+    """Recognises the call in what is stored, without its Idempotency-Key."""
     return _mac(once, "call", once.key).hex()
 
 

@@ -52,6 +52,12 @@ ADMIN_PORTS = "relay:admin-ports"
 ADMIN_TOKENS = "relay:admin-tokens"
 """Hash: name -> a token of the admin API, as modapi/admin/tokens.py has it."""
 
+CALL_ANSWERS = "relay:{calls}:answers"
+"""Hash: a call of the admin API with an Idempotency-Key -> its answer, as modapi/admin/repeats.py has it."""
+
+CALL_TIMES = "relay:{calls}:times"
+"""Sorted set: the same calls -> when they began (ms)."""
+
 IDENTIFIES = "relay:identifies"
 """String: how far the turns to identify that were given reach, see scripts/identify_turn.lua."""
 
