@@ -5,6 +5,7 @@ import json
 import os
 from pathlib import Path
 
+import httpx
 from playwright.async_api import expect
 
 from services.sim.dayz.generations import Generation
@@ -38,8 +39,13 @@ async def test_the_first_server_is_connected_in_the_browser_alone() -> None:
                 SimModConfig(config["TakaroApiUrl"], config["RegistrationToken"], flush_s=0.05, poll_s=0.05),
                 Generation.SCANNER,
             )
-            running = asyncio.create_task(mod.run())
+            async with httpx.AsyncClient() as client:  # before it polls or sends events
+                token = {"registrationToken": config["RegistrationToken"]}
+                answer = await client.post(f"{config['TakaroApiUrl']}/gameserver/register", json=token)
+                assert answer.status_code == 200
             await expect(steps.nth(0)).to_have_class("done", timeout=WITHIN_MS)
+            await expect(page.locator("#facts")).to_contain_text("just now")
+            running = asyncio.create_task(mod.run())
             mod.join(make_player(900_001))
             await expect(page.locator("#checklist h2")).to_have_text("Connected", timeout=WITHIN_MS)
             await expect(page.locator("#checklist li.done")).to_have_count(4)

@@ -176,6 +176,19 @@ async def test_what_is_read_aloud_changes_only_when_something_happened(page: Pag
         assert await page.evaluate("said") == []
 
 
+async def test_what_has_just_happened_is_on_the_page_a_second_later(page: Page, own_store: Store) -> None:
+    async with states.served(own_store, await states.three_up(own_store)) as address:
+        await open_live(page, f"{address}/instance/livonia")
+        badge = page.locator("#facts .badge")
+        for silent_s, word in ((10, "up"), (30, "attention"), (90, "down")):
+            await states.is_up(own_store, "livonia", silent_s=silent_s)
+            await expect(badge).to_have_text(word, timeout=5_000)
+        await states.is_up(own_store, "livonia")
+        await states.waits(own_store, "livonia", since_s=0)
+        line = page.locator("#events tr", has_text="chat-message")
+        await expect(line).to_contain_text("waiting for Takaro", timeout=5_000)
+
+
 _TRANSFERRED = "performance.getEntries().reduce((sum, one) => sum + (one.transferSize || 0), 0)"
 """Bytes of the page and its assets as they came, with their heads."""
 
