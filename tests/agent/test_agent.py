@@ -26,6 +26,7 @@ from services.relay.service.settings import Instance, ModApi
 from services.relay.store.client import Store
 from services.relay.store.event_stream import EventStream
 from tests.support.ages import just_now
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.flow
 
@@ -124,12 +125,6 @@ class Scene:
             while not is_enough(lines := await self.stored()):
                 await asyncio.sleep(0.05)
         return lines
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(WITHIN_S):
-        while not condition():
-            await asyncio.sleep(0.05)
 
 
 @pytest.fixture

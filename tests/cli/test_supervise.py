@@ -4,7 +4,6 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,7 @@ from services.cli.supervise import (
     supervise,
 )
 from services.relay.service.under_up import RESTARTS
+from tests.support.waiting import until
 
 # Each child writes a line to the file in DIARY when it starts, and one when it is told to end.
 WELL_BEHAVED = """
@@ -55,11 +55,6 @@ class Diary:
     def pid(self, name: str) -> int:
         return next(int(pid) for verb, who, pid in reversed(self.lines()) if (verb, who) == ("start", name))
 
-    async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(20):
-            while not condition():
-                await asyncio.sleep(0.01)
-
     def program(self, name: str, code: str = WELL_BEHAVED) -> Program:
         argv = (sys.executable, "-S", "-c", code, name)
         return Program(name, argv, {**os.environ, "DIARY": str(self.path)})
@@ -88,7 +83,7 @@ def is_alive(pid: int) -> bool:
 
 async def test_programs_end_in_the_opposite_order_of_their_start(diary: Diary) -> None:
     run = Run(diary.program("store"), diary.program("modapi"), diary.program("uplink"))
-    await diary.until(lambda: len(diary.told()) == 3)
+    await until(lambda: len(diary.told()) == 3)
     run.stop.set()
     assert await run.task == 0
     assert diary.told()[3:] == ["end uplink", "end modapi", "end store"]
@@ -101,9 +96,9 @@ async def test_a_program_waits_until_the_one_before_it_is_ready(diary: Diary) ->
         await ready.wait()
 
     run = Run(Program(store.name, store.argv, store.environ, until_ready), diary.program("uplink"))
-    await diary.until(lambda: diary.told() == ["start store"])
+    await until(lambda: diary.told() == ["start store"])
     ready.set()
-    await diary.until(lambda: diary.told() == ["start store", "start uplink"])
+    await until(lambda: diary.told() == ["start store", "start uplink"])
     run.stop.set()
     assert await run.task == 0
 
@@ -113,7 +108,7 @@ async def test_stopping_does_not_wait_for_readiness(diary: Diary) -> None:
     run = Run(
         Program(store.name, store.argv, store.environ, lambda: asyncio.sleep(3600)), diary.program("uplink")
     )
-    await diary.until(lambda: diary.told() == ["start store"])
+    await until(lambda: diary.told() == ["start store"])
     run.stop.set()
     assert await run.task == 0
     assert diary.told() == ["start store", "end store"]
@@ -123,9 +118,9 @@ async def test_a_killed_program_is_started_again_and_its_neighbour_is_left_alone
     diary: Diary, caplog: pytest.LogCaptureFixture
 ) -> None:
     run = Run(diary.program("uplink"), diary.program("modapi"))
-    await diary.until(lambda: len(diary.told()) == 2)
+    await until(lambda: len(diary.told()) == 2)
     os.kill(diary.pid("modapi"), signal.SIGKILL)
-    await diary.until(lambda: len(diary.told()) == 3)
+    await until(lambda: len(diary.told()) == 3)
     assert diary.told()[2] == "start modapi"
     run.stop.set()
     assert await run.task == 0
@@ -136,9 +131,7 @@ async def test_a_program_that_is_started_again_is_told_how_often_that_was(tmp_pa
     told = tmp_path / "told"
     code = f"import os; open({str(told)!r}, 'a').write(os.environ['{RESTARTS}'] + ' ')"
     run = Run(Program("uplink", (sys.executable, "-S", "-c", code), os.environ))
-    async with asyncio.timeout(20):
-        while not (told.exists() and told.read_text().startswith("0 1 ")):
-            await asyncio.sleep(0.01)
+    await until(lambda: told.exists() and told.read_text().startswith("0 1 "), 20)
     run.stop.set()
     assert await run.task == 0
 
@@ -154,7 +147,7 @@ async def test_a_program_that_cannot_be_started_is_tried_again(
     diary: Diary, caplog: pytest.LogCaptureFixture
 ) -> None:
     run = Run(Program("valkey", (str(diary.path.parent / "missing"),), {}))
-    await diary.until(lambda: len(caplog.messages) >= 3)
+    await until(lambda: len(caplog.messages) >= 3)
     run.stop.set()
     assert await run.task == 0
     assert caplog.messages[0] == "valkey cannot be started: No such file or directory"
@@ -162,7 +155,7 @@ async def test_a_program_that_cannot_be_started_is_tried_again(
 
 async def test_a_program_that_does_not_end_is_killed_after_a_while(diary: Diary) -> None:
     run = Run(diary.program("uplink"), diary.program("modapi", DEAF), stop_within_s=0.2)
-    await diary.until(lambda: len(diary.told()) == 2)
+    await until(lambda: len(diary.told()) == 2)
     deaf = diary.pid("modapi")
     run.stop.set()
     assert await run.task == 0
@@ -172,7 +165,7 @@ async def test_a_program_that_does_not_end_is_killed_after_a_while(diary: Diary)
 
 async def test_a_second_signal_kills_at_once(diary: Diary) -> None:
     run = Run(diary.program("modapi", DEAF), stop_within_s=3600)
-    await diary.until(lambda: len(diary.told()) == 1)
+    await until(lambda: len(diary.told()) == 1)
     run.stop.set()
     run.kill.set()
     async with asyncio.timeout(20):
@@ -190,11 +183,11 @@ asyncio.run(supervise([program], asyncio.Event(), asyncio.Event()))
 """
     environ = {**os.environ, "DIARY": str(diary.path)}
     supervisor = await asyncio.create_subprocess_exec(sys.executable, "-c", code, env=environ)
-    await diary.until(lambda: len(diary.told()) == 1)
+    await until(lambda: len(diary.told()) == 1)
     supervisor.kill()
     await supervisor.wait()
-    await diary.until(lambda: diary.told() == ["start modapi", "end modapi"])
-    await diary.until(lambda: not is_alive(diary.pid("modapi")))
+    await until(lambda: diary.told() == ["start modapi", "end modapi"])
+    await until(lambda: not is_alive(diary.pid("modapi")))
 
 
 def test_pauses_double_up_to_the_longest() -> None:

@@ -24,6 +24,7 @@ from tests.hostile import raising
 from tests.support.faulty_takaro import FaultyTakaro
 from tests.support.redis_server import RedisServer, binaries
 from tests.support.relay_process import RelayProcess, Service
+from tests.support.waiting import until
 
 REGISTRATION = "Planted-registration-7f1c"
 SECRETS = {
@@ -232,9 +233,7 @@ async def test_an_error_of_takaro_with_our_secrets_reveals_none(world: World) ->
     everything = " ".join(secret for name, secret in SECRETS.items() if name != "proxy password")
     world.takaro.faults.refuse_identify(f"registrationToken {everything} is wrong: {everything[:40]}")
     await world.relay.uplink.restart_after_crash()
-    async with asyncio.timeout(20):
-        while "is wrong" not in world.relay.uplink.log:
-            await asyncio.sleep(0.05)
+    await until(lambda: "is wrong" in world.relay.uplink.log, 20)
     await world.look_at_everything()
     assert world.found() == {}
 
@@ -366,9 +365,7 @@ async def test_a_file_that_becomes_wrong_is_reported_without_its_secrets(world: 
     for old, new in (WRONG["no TOML"], WRONG["the same key twice"], WRONG["a password that is not encoded"]):
         before = world.relay.modapi.log.count("stay in force")
         config.write_text(good.replace(*map(planted, (old, new)), 1))
-        async with asyncio.timeout(10):
-            while world.relay.modapi.log.count("stay in force") == before:
-                await asyncio.sleep(0.05)
+        await until(lambda before=before: world.relay.modapi.log.count("stay in force") > before)  # type: ignore[misc]
     assert world.found() == {}
 
 

@@ -1,6 +1,5 @@
 """A fault of our own code costs the one event, command or result it happened on, and Takaro hears of it."""
 
-import asyncio
 import logging
 import time
 from typing import Any
@@ -26,6 +25,7 @@ from services.relay.store.client import Store
 from services.relay.store.command_stream import CommandStream
 from services.relay.store.event_stream import EventStream
 from tests.support.log_lines import without_repetitions
+from tests.support.waiting import until
 
 LINES = orjson.dumps({"events": [{"type": "log", "msg": text} for text in ("one", "bad", "two")]})
 FAULT = ZeroDivisionError("nobody has foreseen this")
@@ -61,9 +61,7 @@ class Modapi:
 
     async def result(self) -> Outcome:
         """What Takaro hears."""
-        async with asyncio.timeout(5.0):
-            while not (found := await self.command_stream.results("", 10)):
-                await asyncio.sleep(0.01)
+        found = await until(lambda: self.command_stream.results("", 10), 5.0)
         [(_, _, outcome)] = found
         return outcome
 

@@ -3,7 +3,7 @@
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import orjson
 import pytest
@@ -26,15 +26,10 @@ from services.relay.store.client import Store
 from services.relay.store.command_stream import CommandStream
 from tests.support.ages import just_now
 from tests.support.redis_server import RedisServer
+from tests.support.waiting import until
 
 FIRST_S = 0.7
 WITHIN_S = 5.0
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(WITHIN_S):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 class Mod:

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry
@@ -23,6 +22,7 @@ from services.uplink.ownership.owned_instance import OwnedInstance
 from services.uplink.reporting.metrics import UplinkMetrics
 from services.uplink.requests.mod_contact import ModContact
 from tests.support.faulty_takaro import FaultyTakaro
+from tests.support.waiting import until
 
 TOKEN = "the-registration-token"
 RENEW_EVERY_S = 0.1
@@ -30,15 +30,6 @@ RENEW_EVERY_S = 0.1
 
 def line(number: int) -> GameEvent:
     return {"type": "log", "data": {"msg": f"line {number}"}}
-
-
-async def until(condition: Callable[[], bool | Awaitable[bool]], within_s: float = 10.0) -> None:
-    async with asyncio.timeout(within_s):
-        while True:
-            met = condition()
-            if met is True or (isinstance(met, Awaitable) and await met):
-                return
-            await asyncio.sleep(0.01)
 
 
 class Uplink:

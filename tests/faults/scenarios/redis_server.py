@@ -17,9 +17,9 @@ from tests.faults.inject.disk import SmallDisk, aof_bytes, busy_disk, failing_sy
 from tests.faults.registry import scenario
 from tests.faults.shape import Shape
 from tests.faults.world import Run, World
-from tests.support.linked import until
 from tests.support.redis_server import RedisServer, binaries
 from tests.support.relay_process import Service
+from tests.support.waiting import until
 
 Post = Callable[[str, bytes], Coroutine[Any, Any, bytes]]
 

@@ -31,6 +31,7 @@ from services.relay.store.client import Store
 from services.relay.store.command_stream import CommandStream
 from services.relay.store.event_stream import EventStream
 from tests.support.ages import just_now
+from tests.support.waiting import until
 
 KEY = "mod-key-0123456789abcdef"
 LOG = b'{"events":[{"type":"log","msg":"a line"}]}'
@@ -78,9 +79,7 @@ class Modapi:
 
     async def answered(self, call: str, answer: str) -> None:
         """Until one was."""
-        async with asyncio.timeout(WITHIN_S):
-            while not self.metrics.calls.labels(call, answer)._value.get():
-                await asyncio.sleep(0.01)
+        await until(lambda: self.metrics.calls.labels(call, answer)._value.get(), WITHIN_S)
 
     async def stored(self) -> int:
         entries = await EventStream(self.store, self.slug).read("", 100)
@@ -155,9 +154,7 @@ async def test_no_command_is_taken_by_a_poll_that_was_held_through_it(modapi: Mo
     instance = modapi.served_instances.instances[modapi.slug]
     instance.polls.open()
     mod = modapi.send("GET", "poll")
-    async with asyncio.timeout(WITHIN_S):
-        while not instance.polls.is_holding:
-            await asyncio.sleep(0.01)
+    await until(lambda: instance.polls.is_holding, WITHIN_S)
     name = await modapi.ask()
     allowed_s = instance.polls.rules.allowed_s(time.monotonic())
     if hangs_up:

@@ -16,6 +16,7 @@ from services.relay.store.client import Store
 from services.relay.store.command_stream import CommandStream
 from tests.modapi.page.test_page_over_http import KEY, TOKEN, form_key, log_in, page
 from tests.support.stored_instances import forget_instances
+from tests.support.waiting import until
 
 
 def config_of(text: str) -> dict[str, str]:
@@ -160,9 +161,7 @@ async def test_a_message_is_sent_to_the_game_and_its_end_is_shown(store: Store, 
     commands = CommandStream(store, slug)
 
     async def mod() -> None:
-        async with asyncio.timeout(10):
-            while not (taken := await commands.take()):
-                await asyncio.sleep(0.05)
+        taken = await until(commands.take)
         [command] = taken
         assert command.args == {"message": "Restart in five minutes"}
         await commands.complete(command.operation_id, Outcome(), {})

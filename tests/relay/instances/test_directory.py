@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from services.relay.service.lifecycle import cancelled
 from services.relay.service.settings import load
 from services.relay.store.client import Script, Store
 from tests.support.set_clock import set_clock
+from tests.support.waiting import until
 
 WITHIN_S = 5.0
 
@@ -54,13 +55,8 @@ class Followed:
         self.served = served
         self.told.append(sorted(served))
 
-    async def until(self, condition: Callable[[], object]) -> None:
-        async with asyncio.timeout(WITHIN_S):
-            while not condition():
-                await asyncio.sleep(0.01)
-
     async def serves(self, *slugs: str) -> None:
-        await self.until(lambda: sorted(self.served) == sorted(slugs))
+        await until(lambda: sorted(self.served) == sorted(slugs), WITHIN_S)
 
 
 @pytest.fixture
@@ -70,7 +66,7 @@ async def followed(store: Store, tmp_path: Path) -> AsyncIterator[Followed]:
     config = tmp_path / "relay.toml"
     config.write_text(block("one"))
     made = Followed(store, config)
-    await made.until(made.directory.complete.is_set)
+    await until(made.directory.complete.is_set)
     yield made
     await cancelled(made.watching)
 
@@ -115,15 +111,15 @@ async def test_a_replaced_key_ends_without_a_change_of_the_record(followed: Foll
     registry = Registry(store, list)
     await registry.create("two", "Server two")
     await registry.rotate("two", overlap_s=1.2)
-    await followed.until(lambda: "two" in followed.served and len(followed.served["two"].keys) == 2)
-    await followed.until(lambda: len(followed.served["two"].keys) == 1)
+    await until(lambda: "two" in followed.served and len(followed.served["two"].keys) == 2)
+    await until(lambda: len(followed.served["two"].keys) == 1)
 
 
 async def rotated(followed: Followed, store: Store, overlap_s: float) -> None:
     registry = Registry(store, list)
     await registry.create("two", "Server two")
     await registry.rotate("two", overlap_s=overlap_s)
-    await followed.until(lambda: "two" in followed.served and len(followed.served["two"].keys) == 2)
+    await until(lambda: "two" in followed.served and len(followed.served["two"].keys) == 2)
 
 
 @pytest.mark.parametrize("step_s", [8 * DAY_S, -8 * DAY_S])
@@ -146,7 +142,7 @@ async def test_a_step_of_the_clock_back_keeps_no_replaced_key_open(
 ) -> None:
     await rotated(followed, store, 1.5)
     set_clock(store, -8 * DAY_S, monkeypatch)
-    await followed.until(lambda: len(followed.served["two"].keys) == 1)
+    await until(lambda: len(followed.served["two"].keys) == 1)
 
 
 async def test_an_edit_of_the_file_takes_effect(followed: Followed) -> None:
@@ -161,7 +157,7 @@ async def test_a_wrong_edit_is_logged_once_and_changes_nothing(
     followed: Followed, caplog: pytest.LogCaptureFixture
 ) -> None:
     followed.config.write_text("[[instance]\n")
-    await followed.until(lambda: followed.failed == [1])
+    await until(lambda: followed.failed == [1])
     await asyncio.sleep(1.2)  # one look more
     lines = [record.getMessage() for record in caplog.records if "not valid TOML" in record.getMessage()]
     assert len(lines) == 1 and "settings from before stay in force" in lines[0]
@@ -175,7 +171,7 @@ async def test_a_wrong_edit_is_logged_once_and_changes_nothing(
 
 async def test_a_file_that_is_gone_changes_nothing(followed: Followed) -> None:
     followed.config.unlink()
-    await followed.until(lambda: followed.failed == [1])
+    await until(lambda: followed.failed == [1])
     assert followed.told == [["one"]]
 
 
@@ -254,9 +250,7 @@ async def test_a_changed_takaro_url_delays_all_changes_until_a_restart(
     """A token that was saved with it must not be shown to the Takaro that was there before."""
     text = '[takaro]\nurl = "ws://127.0.0.1:1/"\nregistration_token = "of the new one"\n'
     followed.config.write_text(text + block("two"))
-    async with asyncio.timeout(10):
-        while "[takaro] url: takes effect when the relay is started again" not in caplog.text:
-            await asyncio.sleep(0.01)
+    await until(lambda: "[takaro] url: takes effect when the relay is started again" in caplog.text)
     assert followed.told == [["one"]]
     assert followed.directory.about()["restart_needed_for"] == ["[takaro] url"]
 
@@ -277,11 +271,11 @@ async def test_sighup_reads_a_secret_file_again(followed: Followed, tmp_path: Pa
     (tmp_path / "keys").write_text("first-key-0123456789")
     text = block("one").replace("mod_keys", "mod_keys_file").replace('["key-of-one-0123456789"]', '"keys"')
     followed.config.write_text(text)
-    await followed.until(lambda: len(followed.told) == 2)
+    await until(lambda: len(followed.told) == 2)
     first = followed.served["one"].keys
     (tmp_path / "keys").write_text("other-key-0123456789")
     os.kill(os.getpid(), signal.SIGHUP)
-    await followed.until(lambda: followed.served["one"].keys != first)
+    await until(lambda: followed.served["one"].keys != first)
 
 
 async def test_while_redis_is_away_stored_instances_stay_and_edits_take_effect(
@@ -307,6 +301,6 @@ async def test_a_change_for_modapi_reaches_modapi_and_restarts_no_link(
     await followed.serves("one")
     before = instances(followed.served)
     followed.config.write_text(block("one").replace("key-of", "new-key-of") + 'log = "off"\nlog_per_s = 5\n')
-    await followed.until(lambda: followed.served["one"].instance.log == "off")
+    await until(lambda: followed.served["one"].instance.log == "off")
     assert followed.served["one"].instance.log_per_s == 5
     assert instances(followed.served) == before

@@ -25,6 +25,7 @@ from services.relay.protocol.keys import (
 from services.relay.service.settings import Instance
 from services.relay.store.client import Store
 from tests.support.set_clock import set_clock
+from tests.support.waiting import until
 
 OF_FILE = Instance(
     slug="of-file",
@@ -132,9 +133,7 @@ async def test_a_second_rotation_is_refused_while_the_replaced_key_works(registr
         await registry.rotate("one", overlap_s=0)
     (record,) = (await records(registry)).values()
     assert [key.digest for key in record.mod_key_digests] == [digest_of(first), digest_of(second)]
-    async with asyncio.timeout(5):
-        while len(open_keys(record.mod_key_digests, registry.records.age_s)) > 1:
-            await asyncio.sleep(0.02)
+    await until(lambda: len(open_keys(record.mod_key_digests, registry.records.age_s)) <= 1, 5)
     assert (await registry.rotate("one")).mod_key not in (first, second)
 
 
@@ -293,9 +292,7 @@ async def test_a_clock_that_is_set_back_deletes_no_data_late(
     await make_data(store, "one")
     await registry_of(store, purged_after_s=1.0).remove("one", purge=True)
     set_clock(store, -8 * 86_400, monkeypatch)
-    async with asyncio.timeout(5):
-        while not await registry.forget_removed():
-            await asyncio.sleep(0.05)
+    await until(registry.forget_removed, 5)
     assert not await has_data(store, "one")
 
 
@@ -315,9 +312,7 @@ async def test_the_overlap_has_its_full_length_after_the_clock_was_set_back(
     await registry.records.look()
     record = (await registry.rotate("one", overlap_s=1.0)).record
     assert len(open_keys(record.mod_key_digests, registry.records.age_s)) == 2
-    async with asyncio.timeout(5):
-        while len(open_keys(record.mod_key_digests, registry.records.age_s)) > 1:
-            await asyncio.sleep(0.02)
+    await until(lambda: len(open_keys(record.mod_key_digests, registry.records.age_s)) <= 1, 5)
 
 
 async def test_a_removed_instance_is_restored_only_with_its_identity(

@@ -8,6 +8,7 @@ import pytest
 from services.relay.instances.activity import REMEMBERED, ActivityEntry, ActivityFeed, watch
 from services.relay.protocol.keys import keys_of
 from services.relay.store.client import Store
+from tests.support.waiting import until
 
 HOSTILE = '<img src=x onerror=alert(1)>\x1b[31m "quoted" \u202e'
 
@@ -42,9 +43,7 @@ class Watcher:
             self.ids += [entry.id for entry in some]
 
     async def until(self, count: int) -> None:
-        async with asyncio.timeout(10):
-            while len(self.told) < count:
-                await asyncio.sleep(0.01)
+        await until(lambda: len(self.told) >= count)
 
     async def stop(self) -> None:
         self.task.cancel()
@@ -112,15 +111,11 @@ async def test_nothing_is_published_without_a_watcher(store: Store, slug: str) -
             heard.append(body)
 
     listening = asyncio.create_task(listen())
-    async with asyncio.timeout(10):
-        while not heard:
-            await asyncio.sleep(0.01)
+    await until(lambda: heard)
     tell(passing, chat(1))
     assert await look(store, slug, passing) == ""
     await store.send("PUBLISH", f"relay:watch:{slug}", "a mark")
-    async with asyncio.timeout(10):
-        while len(heard) < 2:
-            await asyncio.sleep(0.01)
+    await until(lambda: len(heard) >= 2)
     listening.cancel()
     await asyncio.gather(listening, return_exceptions=True)
     assert heard == [b"", b"a mark"]

@@ -12,6 +12,7 @@ from services.relay.service.event_loop import Loop
 from services.relay.store.connection import dial
 from services.relay.store.refusals import Unreachable
 from services.relay.store.url import Endpoint, Login
+from tests.support.waiting import until
 
 NOBODY = "nobody.invalid"
 
@@ -25,9 +26,7 @@ def run(work: Callable[[Loop], Coroutine[Any, Any, None]]) -> list[dict[str, Any
         assert isinstance(loop, Loop)
         loop.set_exception_handler(lambda _, context: reported.append(context))
         await work(loop)
-        async with asyncio.timeout(30.0):
-            while loop.lookups:
-                await asyncio.sleep(0.01)
+        await until(lambda: not loop.lookups, 30.0)
         gc.collect()
         await asyncio.sleep(0)
 

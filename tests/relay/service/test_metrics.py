@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
@@ -14,6 +13,7 @@ from services.relay.service.instance_series import ROWS_AT_ONCE, Fold, InstanceS
 from services.relay.service.metrics import ServiceMetrics
 from services.relay.store.client import Store
 from tests.support.redis_server import RedisServer, binaries
+from tests.support.waiting import until
 
 
 class Service:
@@ -26,12 +26,6 @@ class Service:
 
     def value(self, name: str, **labels: str) -> float | None:
         return self.registry.get_sample_value(f"dayz_relay_{name}", labels)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.02)
 
 
 async def test_metrics_follow_each_change_of_the_store() -> None:

@@ -17,6 +17,7 @@ from services.relay.protocol.vocabulary import Action
 from services.relay.store.client import Script, Store
 from services.relay.store.command_stream import CommandBounds, CommandStream
 from tests.support.redis_server import RedisServer
+from tests.support.waiting import until
 
 
 def command(name: str) -> Command:
@@ -324,9 +325,7 @@ async def test_a_result_is_stored_when_its_caller_is_cancelled(store: Store, slu
     await asyncio.sleep(0)  # it waits for the next pipeline
     passing.cancel()
     await asyncio.wait([passing])
-    async with asyncio.timeout(5.0):
-        while not await stream.results("", 10):
-            await asyncio.sleep(0.01)
+    await until(lambda: stream.results("", 10), 5.0)
 
 
 async def test_a_failed_enqueue_says_whether_its_command_may_be_queued(

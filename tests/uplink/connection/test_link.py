@@ -16,9 +16,10 @@ from services.sim.takaro import requests
 from services.uplink.connection import backoff, link, other_client, replacement
 from services.uplink.events import delivery
 from tests.support.faulty_takaro import FaultyTakaro
-from tests.support.linked import TOKEN, Linked, until
+from tests.support.linked import TOKEN, Linked
 from tests.support.old_bridge import SimOldBridge
 from tests.support.redis_server import RedisServer
+from tests.support.waiting import until
 
 QUICK = backoff.Delays(base_s=0.02, cap_s=0.1)
 

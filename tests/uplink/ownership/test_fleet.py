@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from statistics import median
@@ -39,6 +39,7 @@ from services.uplink.reporting.metrics import STATE, UplinkMetrics
 from services.uplink.requests.command_queue import CommandQueue
 from services.uplink.takaro import frames
 from tests.support.faulty_takaro import FaultyTakaro
+from tests.support.waiting import until
 
 TOKEN = "the-registration-token"
 QUICK = backoff.Delays(base_s=0.02, cap_s=0.1)
@@ -102,12 +103,6 @@ class Scene:
 
     def count(self, metric: str, **labels: str) -> float:
         return self.registry.get_sample_value(metric, labels) or 0.0
-
-
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(10):
-        while not await condition():
-            await asyncio.sleep(0.02)
 
 
 @pytest.fixture
@@ -493,9 +488,7 @@ async def test_a_crash_at_any_moment_repeats_at_most_64_events(
     flood = [chat(1, f"flood {number}") for number in range(20)]
     await append_all(scene, *flood, *(chat(number, "once") for number in range(2, 400)))
     scene.start()
-    async with asyncio.timeout(20):
-        while acknowledged < 418:
-            await asyncio.sleep(0.01)
+    await until(lambda: acknowledged >= 418, 20)
     assert acknowledged == 418 and max(unacknowledged) <= pump.MAX_REPEATED
 
 
@@ -552,9 +545,7 @@ async def test_a_slow_renewal_delays_no_other_lease(scene: Scene, monkeypatch: p
     monkeypatch.setattr(Lease, "renew", counted)
     monkeypatch.setattr(fleet, "SLOW_AFTER_S", 0.1)
     scene.start(TOKEN, slow)
-    async with asyncio.timeout(10):
-        while renewed[scene.slug] < 5:
-            await asyncio.sleep(0.02)
+    await until(lambda: renewed[scene.slug] >= 5)
     assert renewed[slow] == 1
 
 

@@ -27,6 +27,7 @@ from services.uplink.ownership.placement import preferred
 from services.uplink.reporting.metrics import UplinkMetrics
 from tests.support.faulty_takaro import FaultyTakaro
 from tests.support.redis_server import RedisServer
+from tests.support.waiting import until
 
 TOKEN = "the-registration-token"
 SERVERS = 12
@@ -144,12 +145,6 @@ def instance(slug: str) -> Instance:
         identity_token=SecretStr(f"identity-{slug}"),
         registration_token=SecretStr(TOKEN),
     )
-
-
-async def until(condition) -> None:  # type: ignore[no-untyped-def]
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0.02)
 
 
 @pytest.fixture

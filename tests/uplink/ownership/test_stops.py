@@ -25,8 +25,9 @@ from services.uplink.ownership.fleet import Fleet
 from services.uplink.ownership.instance_owner import LOOK_ELSEWHERE_EVERY_S, InstanceOwner
 from services.uplink.reporting.metrics import UplinkMetrics
 from tests.support.faulty_takaro import FaultyTakaro
-from tests.support.linked import TOKEN, until
+from tests.support.linked import TOKEN
 from tests.support.log_lines import without_repetitions
+from tests.support.waiting import until
 
 
 @dataclass

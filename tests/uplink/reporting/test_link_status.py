@@ -22,7 +22,7 @@ from services.uplink.ownership import fleet
 from services.uplink.ownership.fleet import Fleet
 from services.uplink.reporting.metrics import UplinkMetrics
 from tests.support.faulty_takaro import FaultyTakaro
-from tests.support.linked import until
+from tests.support.waiting import until
 
 TOKEN = "the-registration-token"
 

@@ -23,8 +23,8 @@ from services.uplink.requests import command_queue
 from services.uplink.requests.command_queue import CommandQueue
 from services.uplink.requests.mod_contact import ModContact
 from services.uplink.takaro.failures import Cause, CommandFailure
-from tests.support.linked import until
 from tests.support.redis_server import RedisServer, binaries
+from tests.support.waiting import until
 
 
 class Asker:

@@ -22,8 +22,9 @@ from services.uplink.requests import handler
 from services.uplink.requests.mirror.mirror import Mirror
 from services.uplink.takaro import frames
 from tests.support.faulty_takaro import FaultyTakaro
-from tests.support.linked import TOKEN, Linked, Uplink, until
+from tests.support.linked import TOKEN, Linked, Uplink
 from tests.support.log_lines import without_repetitions
+from tests.support.waiting import until
 
 MAY_HAVE_RUN = "it may have run"
 NOT_DELIVERED = "not delivered"

@@ -20,6 +20,7 @@ from services.relay.service.http.listener import Listener
 from services.relay.service.http.ports import bind
 from services.relay.service.lifecycle import cancelled
 from tests.support.certificates import make_certificate
+from tests.support.waiting import until
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 SOON_S = 1.0 + 3 * LOOK_EVERY_S
@@ -221,9 +222,7 @@ async def test_connections_that_ended_are_not_counted(serve: Serve) -> None:
     last = await served.open()
     assert b"200" in await last.says(GET)  # by now they were counted
     last.writer.close()
-    async with asyncio.timeout(5):
-        while served.door._counts or served.door._count:
-            await asyncio.sleep(0.05)
+    await until(lambda: not (served.door._counts or served.door._count), 5)
 
 
 @pytest.mark.parametrize(
@@ -321,9 +320,7 @@ async def test_a_certificate_is_taken_up_when_its_files_change_and_only_if_it_is
     (tmp_path / "other").mkdir()
     other, _ = make_certificate(tmp_path / "other", "new.example")
     cert.write_text(other.read_text() if "another" in bad else bad)
-    async with asyncio.timeout(5):
-        while "The certificate from before stays in use" not in caplog.text:
-            await asyncio.sleep(0.05)
+    await until(lambda: "The certificate from before stays in use" in caplog.text, 5)
     assert await shown(served) == "old.example"
     make_certificate(tmp_path, "new.example")
     await until_shown(served, "new.example")

@@ -22,7 +22,7 @@ from services.uplink.reporting.alerts import conditions, post, sender
 from services.uplink.reporting.alerts.conditions import RULES, Sighting
 from services.uplink.reporting.alerts.sender import AlertSender
 from tests.support.certificates import make_certificate
-from tests.support.linked import until
+from tests.support.waiting import until
 
 WELL = Sighting("A server", silent_s=1.0, unheard_s=1.0, link="ready", events=0, fullness=0.0, oldest_s=0.0)
 REFUSED = replace(WELL, link="refused")

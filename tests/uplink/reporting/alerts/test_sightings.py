@@ -18,7 +18,8 @@ from services.uplink.ownership import fleet
 from services.uplink.ownership.fleet import Fleet
 from services.uplink.reporting.metrics import UplinkMetrics
 from tests.support.faulty_takaro import FaultyTakaro
-from tests.support.linked import line, until
+from tests.support.linked import line
+from tests.support.waiting import until
 
 
 async def test_a_refused_link_and_a_backlog_are_seen(

@@ -13,7 +13,7 @@ from services.relay.store.leases import Lease
 from services.uplink.reporting.metrics import UplinkMetrics
 from services.uplink.requests.mirror.mirror import Mirror, Subject
 from services.uplink.requests.mirror.persistence import MirrorPersistence
-from tests.support.linked import until
+from tests.support.waiting import until
 
 PLACE = {"x": 1.0, "y": 2.0, "z": 3.0}
 
