@@ -7,7 +7,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from services.modapi.admin.api import make_api
-from services.modapi.admin.problems import STATUS
+from services.modapi.admin.problems import RULES
 from services.modapi.admin.streams import MEDIA_TYPE as STREAM
 from services.modapi.admin.streams import Streams
 from services.modapi.admin.tokens import AdminTokens
@@ -36,11 +36,11 @@ data folder, which only its user may read. Bodies are JSON with `Content-Type: a
 ERRORS = """\
 ## Errors
 
-`application/problem+json` (RFC 9457): `type`, `title`, `status`, `detail` for people, and `code` for
-programs. A code keeps its meaning.
+`application/problem+json` (RFC 9457): `type`, `title`, `status`, `detail` and `fix` for people,
+and `code` for programs. A code keeps its meaning.
 
-| code | status |
-|---|---|
+| code | status | what to do |
+|---|---|---|
 """
 
 
@@ -101,8 +101,8 @@ def _objects(api: dict[str, Any]) -> Iterator[str]:
 
 
 def _errors() -> Iterator[str]:
-    for code, status in STATUS.items():
-        yield f"| `{code}` | {status} |\n"
+    for code, rule in RULES.items():
+        yield f"| `{code}` | {rule.status} | {rule.fix} |\n"
 
 
 def _name(part: dict[str, Any] | None) -> str:

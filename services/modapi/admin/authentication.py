@@ -7,11 +7,10 @@ those who still wait.
 from collections.abc import Callable
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.modapi.admin.models import Role
-from services.modapi.admin.problems import ApiError, ErrorCode
+from services.modapi.admin.problems import ApiError, ErrorCode, response
 from services.modapi.admin.tokens import AdminTokens
 from services.modapi.http.request import CutShort, TooLarge, arrival_of, read_body
 from services.relay.protocol.errors import StoreError
@@ -99,7 +98,7 @@ class StillThere:
         if scope["type"] == "http":
             arrival = arrival_of(scope)
             if arrival.after_stall() and arrival.is_closed():
-                await JSONResponse({"error": "this was read too late"}, 503)(scope, receive, send)
+                await response(ErrorCode.READ_TOO_LATE, "this was read too late")(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 

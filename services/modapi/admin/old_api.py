@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from services.modapi.admin.models import Body, Rotation
-from services.modapi.admin.problems import STATUS, ErrorCode, place_of, words_of
+from services.modapi.admin.problems import RULES, ErrorCode, place_of, words_of
 from services.modapi.admin.repeats import CallersToken, IdempotencyKey, once_of
 from services.relay.instances.directory import Directory
 from services.relay.instances.entries import ServedEntry, active
@@ -95,7 +95,7 @@ class ApiRefusal(BaseModel):
 
 def refusal(code: ErrorCode, detail: str) -> JSONResponse:
     """An error in the form of these calls."""
-    status = STATUS[code]
+    status = RULES[code].status
     headers = {"www-authenticate": "Bearer"} if status == 401 else None
     return JSONResponse({"error": detail}, status, {**(headers or {}), **SUPERSEDED})
 

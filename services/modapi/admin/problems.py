@@ -2,7 +2,7 @@
 
 from enum import StrEnum, unique
 from http import HTTPStatus
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -48,27 +48,42 @@ class ErrorCode(StrEnum):
     READ_TOO_LATE = "read_too_late"
 
 
-STATUS: dict[ErrorCode, int] = {
-    ErrorCode.NO_TOKEN: 401,
-    ErrorCode.WRONG_TOKEN: 401,
-    ErrorCode.READ_ONLY_TOKEN: 403,
-    ErrorCode.NOT_FOUND: 404,
-    ErrorCode.METHOD_NOT_ALLOWED: 405,
-    ErrorCode.SERVER_NOT_FOUND: 404,
-    ErrorCode.TOKEN_NOT_FOUND: 404,
-    ErrorCode.DEAD_LETTER_NOT_FOUND: 404,
-    ErrorCode.CONFLICT: 409,
-    ErrorCode.ROTATION_UNDER_WAY: 409,
-    ErrorCode.IDEMPOTENCY_CONFLICT: 409,
-    ErrorCode.CALL_UNDER_WAY: 409,
-    ErrorCode.OUTCOME_UNKNOWN: 409,
-    ErrorCode.TOO_LARGE: 413,
-    ErrorCode.TOO_MANY_STREAMS: 503,
-    ErrorCode.UNSUPPORTED_MEDIA_TYPE: 415,
-    ErrorCode.UNREADABLE_JSON: 400,
-    ErrorCode.INVALID: 422,
-    ErrorCode.STORE_AWAY: 503,
-    ErrorCode.READ_TOO_LATE: 503,
+class ErrorRule(NamedTuple):
+    """How an error is answered, and what its caller can do."""
+
+    status: int
+    fix: str
+
+
+_NEW_WORD = "send a new call with an Idempotency-Key of its own"
+
+RULES: dict[ErrorCode, ErrorRule] = {
+    ErrorCode.NO_TOKEN: ErrorRule(
+        401, "set `admin_token` under `[modapi]`, or use the local token of `dayz-relay up` to make one"
+    ),
+    ErrorCode.WRONG_TOKEN: ErrorRule(401, "send a known token as `Authorization: Bearer <token>`"),
+    ErrorCode.READ_ONLY_TOKEN: ErrorRule(403, "use a token with the role `full`"),
+    ErrorCode.NOT_FOUND: ErrorRule(404, "compare the path with /api/v1/openapi.json"),
+    ErrorCode.METHOD_NOT_ALLOWED: ErrorRule(405, "compare the method with /api/v1/openapi.json"),
+    ErrorCode.SERVER_NOT_FOUND: ErrorRule(404, "`GET /servers` lists the slugs"),
+    ErrorCode.TOKEN_NOT_FOUND: ErrorRule(404, "`GET /tokens` lists the names"),
+    ErrorCode.DEAD_LETTER_NOT_FOUND: ErrorRule(404, "it was retried or dropped: list the dead letters again"),
+    ErrorCode.CONFLICT: ErrorRule(409, "do what `detail` says: the change contradicts what is there"),
+    ErrorCode.ROTATION_UNDER_WAY: ErrorRule(
+        409, "wait until the key before has ended, or send `force`: that key ends at once then"
+    ),
+    ErrorCode.IDEMPOTENCY_CONFLICT: ErrorRule(409, _NEW_WORD),
+    ErrorCode.CALL_UNDER_WAY: ErrorRule(409, "send the same call again in a moment"),
+    ErrorCode.OUTCOME_UNKNOWN: ErrorRule(409, f"look at the server; if it is needed, {_NEW_WORD}"),
+    ErrorCode.TOO_LARGE: ErrorRule(413, "send less"),
+    ErrorCode.TOO_MANY_STREAMS: ErrorRule(503, "close streams that nobody reads, or follow fewer servers"),
+    ErrorCode.UNSUPPORTED_MEDIA_TYPE: ErrorRule(415, "send JSON with `Content-Type: application/json`"),
+    ErrorCode.UNREADABLE_JSON: ErrorRule(400, "mend the JSON where `detail` says"),
+    ErrorCode.INVALID: ErrorRule(422, "mend the values in `errors`"),
+    ErrorCode.STORE_AWAY: ErrorRule(
+        503, "send it again in a moment; `dayz-relay doctor` says what Redis lacks"
+    ),
+    ErrorCode.READ_TOO_LATE: ErrorRule(503, "send it again"),
 }
 
 RAISED: dict[type[Exception], ErrorCode] = {
@@ -95,8 +110,9 @@ class ApiProblem(BaseModel):
     title: str = Field(description="the name of the status", examples=["Not Found"])
     status: int = Field(examples=[404])
     code: ErrorCode = Field(description="the reason, for programs")
-    detail: str = Field(
-        description="the reason and what to do, for people", examples=["there is no instance livonia"]
+    detail: str = Field(description="the reason, for people", examples=["there is no instance livonia"])
+    fix: str = Field(
+        description="what to do about errors with this code", examples=["`GET /servers` lists the slugs"]
     )
     errors: list[FieldError] = Field(default=[], description="for `invalid`: each wrong value")
 
@@ -111,9 +127,10 @@ class ApiError(Exception):
 
 def response(code: ErrorCode, detail: str, errors: list[FieldError] | None = None) -> JSONResponse:
     """The answer that says so. `detail` may hold what was sent, so control characters are taken out."""
-    status = HTTPStatus(STATUS[code])
+    rule = RULES[code]
+    status = HTTPStatus(rule.status)
     problem = ApiProblem(
-        title=status.phrase, status=status, code=code, detail=clean(detail), errors=errors or []
+        title=status.phrase, status=status, code=code, detail=clean(detail), fix=rule.fix, errors=errors or []
     )
     headers = {"www-authenticate": "Bearer"} if status == HTTPStatus.UNAUTHORIZED else None
     body = problem.model_dump(mode="json", exclude=set() if errors else {"errors"})
@@ -131,7 +148,7 @@ def add_handlers(api: FastAPI) -> None:
 
     async def no_such_call(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
-        wrong_method = error.status_code == STATUS[ErrorCode.METHOD_NOT_ALLOWED]
+        wrong_method = error.status_code == RULES[ErrorCode.METHOD_NOT_ALLOWED].status
         code = ErrorCode.METHOD_NOT_ALLOWED if wrong_method else ErrorCode.NOT_FOUND
         answer = response(code, "there is no such call: /api/v1/openapi.json describes all")
         answer.headers.update(error.headers or {})

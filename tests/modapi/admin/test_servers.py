@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from services.modapi.admin.models import ServerCause, State
-from services.modapi.admin.problems import RAISED, STATUS, ErrorCode
+from services.modapi.admin.problems import RAISED, RULES, ErrorCode
 from services.relay.instances.directory import Directory
 from services.relay.instances.state import InstanceState, LinkInfo
 from services.relay.protocol.keys import ADMIN_TOKENS, keys_of
@@ -29,7 +29,9 @@ async def create(api: httpx.AsyncClient, slug: str = "one", **more: Any) -> dict
 def code(answer: httpx.Response) -> str:
     assert answer.headers["content-type"] == "application/problem+json", answer.text
     problem = answer.json()
-    assert problem["status"] == answer.status_code and problem["title"] and problem["detail"]
+    assert (
+        problem["status"] == answer.status_code and problem["title"] and problem["detail"] and problem["fix"]
+    )
     found: str = problem["code"]
     return found
 
@@ -47,8 +49,8 @@ async def test_the_description_is_open_and_names_every_call_once(api: httpx.Asyn
             assert "application/problem+json" in call["responses"]["401"]["content"]
 
 
-def test_each_error_has_a_status_and_each_exception_a_code() -> None:
-    assert set(STATUS) == set(ErrorCode)
+def test_each_error_has_a_status_and_a_fix_and_each_exception_a_code() -> None:
+    assert set(RULES) == set(ErrorCode) and all(rule.fix for rule in RULES.values())
     assert set(RAISED.values()) <= set(ErrorCode)
 
 
