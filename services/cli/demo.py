@@ -10,7 +10,8 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from services.cli import local_token, own_store, store_port, up
+from services.cli import local_token, own_store, store_port
+from services.cli.programs import services, stop_on_signals
 from services.cli.supervise import supervise
 from services.cli.terminal import program
 from services.relay.service import logs
@@ -57,7 +58,7 @@ def run(seconds: float | None, environ: Mapping[str, str]) -> int:
 
 
 async def _demo(folder: Path, seconds: float | None, environ: Mapping[str, str]) -> int:
-    stop, kill = up.stop_on_signals()
+    stop, kill = stop_on_signals()
     if seconds is not None:
         asyncio.get_running_loop().call_later(seconds, stop.set)
     door, *admin_ports = free_ports(3)
@@ -71,7 +72,7 @@ async def _demo(folder: Path, seconds: float | None, environ: Mapping[str, str])
         # Settings of a real relay in our environment would beat the file.
         own = {name: text for name, text in environ.items() if not name.startswith(("RELAY_", "TAKARO_"))}
         store = own_store.prepare(folder, store_port.find_server(None))
-        programs = [store.program, *up.services(config, own, store.url)]
+        programs = [store.program, *services(config, own, store.url)]
         peers = asyncio.create_task(_peers(takaro, folder, door, admin_ports[0], stop))
         peers.add_done_callback(lambda _: stop.set())
         code = await supervise(programs, stop, kill)

@@ -5,7 +5,6 @@ It is in a file that only its user may read, in the folder of the data. modapi r
 
 import logging
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -24,7 +23,7 @@ def in_force(data: Path) -> Iterator[str]:
     """
     path = data.resolve() / NAME
     try:
-        _write(path, secrets.token_urlsafe(TOKEN_BYTES))
+        _write(path, os.urandom(TOKEN_BYTES).hex())
     except OSError as error:
         logger.warning(
             "%s: cannot be written (%s): commands on this machine need a token", path, error.strerror

@@ -5,9 +5,9 @@ import os
 from pathlib import Path
 
 from services.relay.service import logs
-from services.relay.service.redaction import secrets_in
 from services.relay.service.settings import Loaded, Settings, load
 from services.relay.service.settings_names import environment_configures
+from services.relay.service.settings_secrets import secrets_in
 from services.relay.service.settings_warnings import cautions
 from services.relay.service.text_files import is_there
 
@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 def prepared(name: str, config: Path, *, warned: bool) -> tuple[Settings, Path | None]:
     """Set up the log of a service. Returns its settings and their file. Raises ConfigError."""
     loaded = loaded_from(config)
-    logs.configure(name, loaded.settings)
+    logs.configure(name, loaded.settings.log.format)
     for warning in () if warned else warnings_of(config, loaded):
         logger.warning("%s", warning)
     return loaded.settings, _file(config)

@@ -6,7 +6,6 @@ are in a file of settings in the data folder, where the commands of the same use
 
 import os
 import re
-import secrets
 import shutil
 import socket
 import sys
@@ -44,7 +43,7 @@ def find_server(configured: str | None, needed: bool = NEEDED) -> Path | None:
     )
 
 
-def write_conf(folder: Path, durability: Mapping[str, str]) -> str:
+def write_conf(folder: Path, settings: Mapping[str, str]) -> str:
     """Writes the settings of the next run; its url."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -52,10 +51,10 @@ def write_conf(folder: Path, durability: Mapping[str, str]) -> str:
     lines = [
         "bind 127.0.0.1",
         f"port {port}",
-        f"requirepass {secrets.token_urlsafe(32)}",
+        f"requirepass {os.urandom(32).hex()}",
         "dir .",  # the store runs in this folder: a path of Windows would have to be written in another way
         f"logfile {LOG}",
-        *(f"{name} {value}" if value else f'{name} ""' for name, value in durability.items()),
+        *(f"{name} {value}" if value else f'{name} ""' for name, value in settings.items()),
     ]
     text = "".join(f"{line}\n" for line in lines)
     opened = os.open(folder / CONF, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

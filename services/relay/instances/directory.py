@@ -17,8 +17,8 @@ from services.relay.instances.settings_file import SettingsFile
 from services.relay.protocol.errors import StoreError
 from services.relay.protocol.keys import WAKE_INSTANCES
 from services.relay.service.logs import CHANGE, InstanceLogger, hide
-from services.relay.service.redaction import secrets_in
 from services.relay.service.settings import NO_INSTANCE, Instance, Settings
+from services.relay.service.settings_secrets import secrets_in
 from services.relay.service.settings_warnings import equal_names
 from services.relay.store.client import Store, steadily
 

@@ -3,9 +3,8 @@
 import asyncio
 import gc
 import logging
-import signal
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any
 
 from prometheus_client import disable_created_metrics
@@ -14,6 +13,7 @@ from services.relay.protocol.errors import ConfigError, StoreError, StoreRefused
 from services.relay.service.logs import CHANGE
 from services.relay.service.metrics import ServiceMetrics
 from services.relay.service.settings import Settings
+from services.relay.service.stop_signals import on_stop_signals
 from services.relay.store.client import Store
 
 if sys.platform == "win32":  # there is no uvloop
@@ -61,17 +61,6 @@ def store_of(settings: Settings, metrics: ServiceMetrics) -> Store:
 
 class _StopSignal(Exception):
     """SIGINT or SIGTERM came."""
-
-
-def on_stop_signals(handler: Callable[[], object], *, terminal: bool = False) -> None:
-    """Calls `handler` in the running loop at each signal to stop; with `terminal` also when that closes."""
-    loop = asyncio.get_running_loop()
-    names = ["SIGINT", "SIGTERM", "SIGBREAK"]  # the last one is Ctrl-Break of Windows
-    if terminal and hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        names.append("SIGHUP")  # not under nohup, which asks to outlive the terminal
-    for name in names:
-        if number := getattr(signal, name, None):
-            signal.signal(number, lambda *_: loop.call_soon_threadsafe(handler))
 
 
 async def _wait_for_stop_signal() -> None:

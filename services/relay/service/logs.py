@@ -13,8 +13,7 @@ from types import TracebackType
 from typing import Any
 
 from services.relay.service.log_rate_limit import LogRateLimit, Summary
-from services.relay.service.redaction import Redaction, secrets_in
-from services.relay.service.settings import Settings
+from services.relay.service.redaction import Redaction
 
 MESSAGE_CHARS = 4_000
 TRACE_CHARS = 16_000
@@ -158,13 +157,11 @@ class JsonFormatter(logging.Formatter):
         return json.dumps({name: value for name, value in fields.items() if value})
 
 
-def configure(service: str, settings: Settings | None = None) -> None:
+def configure(service: str, form: str = "text") -> None:
     """Sends the log of this process to standard error, with the name of the service, and also uncaught
-    exceptions. The secrets of these settings are hidden."""
-    settings = settings or Settings()
-    hide("settings", secrets_in(settings))
+    exceptions. `form` is `log.format` of the settings."""
     handler = logging.StreamHandler(sys.stderr)
-    formatter = JsonFormatter if settings.log.format == "json" else TextFormatter
+    formatter = JsonFormatter if form == "json" else TextFormatter
     handler.setFormatter(formatter(service))
     logging.basicConfig(level=logging.INFO, handlers=[PacedHandler(handler)], force=True)
     logging.raiseExceptions = False  # an error about a bad line would repeat its text with the secrets

@@ -90,7 +90,9 @@ async def test_no_url_is_logged(peer: Peer, caplog: pytest.LogCaptureFixture) ->
     ("modules", "kept_out"),
     [
         ("services.cli.main, services.agent.main", "httpx"),
-        ("services.uplink.main", "httpx fastapi jinja2 typer"),
+        ("services.cli.service, services.uplink.main", "httpx fastapi jinja2 typer"),
+        ("services.cli.service, services.modapi.main", "httpx typer"),
+        ("services.cli.keep_alive", "httpx fastapi typer pydantic redis prometheus_client uvicorn"),
     ],
 )
 def test_modules_that_cost_memory_are_loaded_only_where_they_are_used(modules: str, kept_out: str) -> None:

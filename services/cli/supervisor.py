@@ -1,0 +1,68 @@
+"""The process that stays of `dayz-relay up`: it keeps the programs of one relay alive.
+
+`up` checks everything first, and for that loads the command line, the settings and their libraries, 50 MiB.
+Then it becomes this process, which loads none of them.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Checked(NamedTuple):
+    """What `up` has found to be in order. `lock` is the open file that holds the folder `data`, as number;
+    None: the store is another's. `server` is the store's program; None: the embedded Valkey."""
+
+    config: Path
+    data: Path
+    log_format: str
+    lock: int | None
+    server: Path | None
+
+    def argument(self) -> str:
+        """For the command line: nothing in it is secret."""
+        return json.dumps(self._asdict(), default=str)
+
+
+def checked_of(argument: str) -> Checked:
+    """What `Checked.argument` has written."""
+    told = json.loads(argument)
+    server = Path(told["server"]) if told["server"] else None
+    return Checked(Path(told["config"]), Path(told["data"]), told["log_format"], told["lock"], server)
+
+
+def become(checked: Checked) -> int:
+    """Replace this process by the supervisor. On Windows, which cannot, this process supervises.
+
+    Returns the exit code, if it returns.
+    """
+    if sys.platform == "win32":
+        from services.cli.keep_alive import run
+
+        return run(checked)
+    if checked.lock is not None:
+        os.set_inheritable(checked.lock, True)
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, "-m", "services.cli.supervisor", checked.argument()])
+
+
+def main(argument: str) -> int:
+    # asyncio loads OpenSSL where it can: 4 MiB that this process never uses.
+    sys.modules["ssl"] = None  # type: ignore[assignment]
+    from services.cli.keep_alive import run
+    from services.relay.protocol.errors import ConfigError
+
+    try:
+        return run(checked_of(argument))
+    except ConfigError as error:
+        from services.cli.terminal import complain
+
+        for line in str(error).splitlines():
+            complain(line)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
