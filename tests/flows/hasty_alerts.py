@@ -1,4 +1,4 @@
-"""`dayz-relay` with alerts that do not wait for minutes: a test cannot."""
+"""`dayz-relay` with alerts that begin and end within seconds."""
 
 import sys
 from dataclasses import replace
@@ -18,5 +18,5 @@ if __name__ == "__main__":
         ends_for_s=2.0,
     )
     assert conditions.RULES is RULES
-    sender.LOOK_EVERY_S = sender.GATHER_S = sender.MESSAGE_EVERY_S = 0.2
+    sender.DEFAULT_TIMES = sender.AlertTimes(look_every_s=0.2, gather_s=0.2, message_every_s=0.2)
     sys.exit(main())

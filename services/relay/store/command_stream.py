@@ -82,17 +82,17 @@ class CommandStream:
 
     # uplink's side
 
-    async def enqueue(self, command: Command, hand_out_by_s: float, *, request_waits: bool = True) -> bool:
+    async def enqueue(self, command: Command, deadline_s: float, *, request_waits: bool = True) -> bool:
         """Queues a command for the next poll. False: too many commands wait already.
 
-        It is handed out before `hand_out_by_s` (on time.monotonic()) or never. Raises NotCarriedOut if Redis
+        It is handed out before `deadline_s` (on time.monotonic()) or never. Raises NotCarriedOut if Redis
         refused it until then: it is not queued. Raises StoreError if it may be queued.
         """
         keys, lane = self._keys, lane_of(command.action, request_waits=request_waits)
         maybe_queued, error = False, NotCarriedOut("Redis: away until it was too late")
-        while hand_out_by_s > time.monotonic():
+        while deadline_s > time.monotonic():
             try:
-                deadline_ms = await self._on_redis_clock(hand_out_by_s)
+                deadline_ms = await self._on_redis_clock(deadline_s)
             except StoreError as failed:
                 error = NotCarriedOut(str(failed))
                 await asyncio.sleep(RETRY_EVERY_S)

@@ -1,4 +1,4 @@
-"""The greatest age of an event when Takaro receives it, for each type. Pure.
+"""The greatest age of an event when Takaro receives it, for each type. Pure. gaps.py sorts out what is older.
 
 Takaro takes the time of receipt for the time of the event, and runs a chat line as a command when it arrives
 (protocol.md T8). An age counts from acceptance, as precisely as it is known (relay/store/clock.py).

@@ -111,18 +111,18 @@ class CommandQueue:
         self, command: Command, pending: _Pending, begun_s: float, *, request_waits: bool
     ) -> CommandResult:
         now_s, leaving = time.monotonic(), self._leaving
-        hand_out_by_s, answer_by_s = begun_s + HAND_OUT_WITHIN_S, begun_s + ANSWER_WITHIN_S
+        deadline_s, answer_by_s = begun_s + HAND_OUT_WITHIN_S, begun_s + ANSWER_WITHIN_S
         if leaving:
-            if not request_waits or now_s >= min(hand_out_by_s, leaving.fetched_by_s):
+            if not request_waits or now_s >= min(deadline_s, leaving.fetched_by_s):
                 return failures.relay_stops()
-            hand_out_by_s = min(hand_out_by_s, leaving.fetched_by_s)
+            deadline_s = min(deadline_s, leaving.fetched_by_s)
             answer_by_s = min(answer_by_s, leaving.answered_by_s)
-        elif hand_out_by_s <= now_s:
+        elif deadline_s <= now_s:
             return failures.stood_still()
         queued = False
         try:
             async with asyncio.timeout(answer_by_s - now_s) as pending.timeout:
-                if not await self._stream.enqueue(command, hand_out_by_s, request_waits=request_waits):
+                if not await self._stream.enqueue(command, deadline_s, request_waits=request_waits):
                     self._metrics.beyond("open_commands")
                     return failures.queue_full()
                 queued = True

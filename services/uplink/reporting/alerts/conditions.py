@@ -98,7 +98,13 @@ class Watch:
     A transition that is being sent does not change again until `settle` says whether it has arrived.
     """
 
-    def __init__(self, reported: Mapping[Condition, float], silent_after_s: float) -> None:
+    def __init__(
+        self,
+        reported: Mapping[Condition, float],
+        silent_after_s: float,
+        again_after_s: float = AGAIN_AFTER_S,
+    ) -> None:
+        self._again_after_s = again_after_s
         self.reported = dict(reported)
         self._silent_after_s = silent_after_s
         self._changing: dict[Condition, float] = {}  # since when the rule for a change holds
@@ -131,11 +137,11 @@ class Watch:
 
     def settle(self, sent: Transition, arrived: bool, now_s: float) -> None:
         """Ends the sending of a transition. If it has not arrived anywhere, it is sent again after
-        AGAIN_AFTER_S if the condition still holds."""
+        `again_after_s` if the condition still holds."""
         self._sending.discard(sent.condition)
         self._changing.pop(sent.condition, None)
         if not arrived:
-            self._not_before_s[sent.condition] = now_s + AGAIN_AFTER_S
+            self._not_before_s[sent.condition] = now_s + self._again_after_s
         elif sent.began:
             self.reported[sent.condition] = sent.since_s
         else:

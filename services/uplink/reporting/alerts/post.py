@@ -22,9 +22,9 @@ class Reply:
         return self.status in (408, 425, 429) or self.status >= 500
 
 
-async def post(url: str, body: bytes) -> Reply:
+async def post(url: str, body: bytes, within_s: float = POST_WITHIN_S) -> Reply:
     """Sends `body`. The body of the answer is not read. Raises what `call` raises."""
-    answer = await call("POST", url, within_s=POST_WITHIN_S, max_bytes=0, json_body=body)
+    answer = await call("POST", url, within_s=within_s, max_bytes=0, json_body=body)
     return Reply(answer.status, answer.succeeded, _wait_s(answer.headers.get("Retry-After", "")))
 
 

@@ -6,6 +6,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -17,23 +18,35 @@ from services.relay.service.logs import InstanceLogger
 from services.relay.service.settings import Alerts
 from services.relay.store.client import Store, pairs
 from services.uplink.reporting.alerts import words
-from services.uplink.reporting.alerts.conditions import Condition, Sighting, Transition, Watch
-from services.uplink.reporting.alerts.post import post, shown
-
-LOOK_EVERY_S = 5.0
-GATHER_S = 3.0
-"""Time to collect transitions for one message: what affects many instances affects them within moments."""
-
-MESSAGE_EVERY_S = 15.0
-"""Pause between two messages to one target."""
+from services.uplink.reporting.alerts.conditions import AGAIN_AFTER_S, Condition, Sighting, Transition, Watch
+from services.uplink.reporting.alerts.post import POST_WITHIN_S, post, shown
 
 TRIES = 8
-FIRST_PAUSE_S = 2.0
-LONGEST_PAUSE_S = 300.0
 MAX_WAITING = 2_000
 """Number of transitions that may wait for one target."""
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class AlertTimes:
+    """The times of alerts.
+
+    Transitions are gathered for `gather_s` before a message: a cause that affects many instances affects them
+    within moments. Messages to one target are `message_every_s` apart. The pause before another attempt
+    doubles from `first_pause_s` to `longest_pause_s`.
+    """
+
+    look_every_s: float = 5.0
+    gather_s: float = 3.0
+    message_every_s: float = 15.0
+    first_pause_s: float = 2.0
+    longest_pause_s: float = 300.0
+    again_after_s: float = AGAIN_AFTER_S
+    post_within_s: float = POST_WITHIN_S
+
+
+DEFAULT_TIMES = AlertTimes()
 
 
 class AlertSender:
@@ -50,14 +63,16 @@ class AlertSender:
         look: Callable[[], Mapping[str, Sighting]],
         count: Callable[[str, bool], None],
         faults: OwnFaults | None = None,
+        times: AlertTimes | None = None,
     ) -> None:
         self._faults = faults or OwnFaults()
+        self._times = times or DEFAULT_TIMES
         self._silent_after_s = settings.silent_after_s
         self._store = store
         self._look = look
         self._watches: dict[str, Watch] = {}
         self._targets = [
-            _Target(name, url.get_secret_value(), body, count, self._faults)
+            _Target(name, url.get_secret_value(), body, count, self._faults, self._times)
             for name, url, body in (
                 ("discord", settings.discord_url, words.discord),
                 ("webhook", settings.webhook_url, words.generic),
@@ -75,7 +90,7 @@ class AlertSender:
             while True:
                 with contextlib.suppress(StoreError):
                     await self._look_at_all()
-                await asyncio.sleep(LOOK_EVERY_S)
+                await asyncio.sleep(self._times.look_every_s)
 
     async def _look_at_all(self) -> None:
         now_s, wall_s, found = time.monotonic(), time.time(), self._look()
@@ -83,7 +98,7 @@ class AlertSender:
             del self._watches[slug]
         new = [slug for slug in found if slug not in self._watches]
         for slug, stored in zip(new, await asyncio.gather(*map(self._stored, new)), strict=True):
-            self._watches[slug] = Watch(stored, self._silent_after_s)
+            self._watches[slug] = Watch(stored, self._silent_after_s, self._times.again_after_s)
         for slug, seen in found.items():
             with self._faults.contain(InstanceLogger(logger, slug), FaultKind.LOOP):
                 self._look_at(slug, seen, now_s, wall_s)
@@ -137,8 +152,10 @@ class _Target:
         body: Callable[[Sequence[Transition]], dict[str, Any]],
         count: Callable[[str, bool], None],
         faults: OwnFaults,
+        times: AlertTimes,
     ) -> None:
         self._faults = faults
+        self._times = times
         self._name = name
         self._url = url
         self._body = body
@@ -156,7 +173,7 @@ class _Target:
     async def run(self) -> None:
         while True:
             await self._has_messages.wait()
-            await asyncio.sleep(GATHER_S)
+            await asyncio.sleep(self._times.gather_s)
             messages = list(self._waiting)
             self._waiting.clear()
             self._has_messages.clear()
@@ -171,17 +188,17 @@ class _Target:
                     InstanceLogger(logger, message.transition.slug), FaultKind.LISTENER
                 ):
                     message.done(sent)
-            await asyncio.sleep(MESSAGE_EVERY_S)
+            await asyncio.sleep(self._times.message_every_s)
 
     async def _send(self, body: bytes) -> bool:
         """Sends one message, with up to TRIES attempts. Returns whether the target has taken it."""
-        pause_s, why = FIRST_PAUSE_S, ""
+        pause_s, why = self._times.first_pause_s, ""
         for attempt in range(TRIES):
             if attempt:
-                await asyncio.sleep(min(pause_s, LONGEST_PAUSE_S))
+                await asyncio.sleep(min(pause_s, self._times.longest_pause_s))
                 pause_s *= 2
             try:
-                reply = await post(self._url, body)
+                reply = await post(self._url, body, self._times.post_within_s)
             except (OSError, ValueError) as error:  # TimeoutError and TLS are OSErrors
                 why = str(error) or type(error).__name__
                 continue

@@ -1,4 +1,4 @@
-"""Alerts on their way: to a real web server that takes them, refuses, is slow, or is not there."""
+"""Alerts are posted to a real web server that takes or refuses them, is slow, or does not run."""
 
 import asyncio
 import contextlib
@@ -19,9 +19,9 @@ from services.relay.service.redaction import Redaction
 from services.relay.service.settings import Alerts
 from services.relay.service.settings_secrets import secrets_in
 from services.relay.store.client import Store
-from services.uplink.reporting.alerts import conditions, post, sender
+from services.uplink.reporting.alerts import post, sender
 from services.uplink.reporting.alerts.conditions import RULES, Sighting
-from services.uplink.reporting.alerts.sender import AlertSender
+from services.uplink.reporting.alerts.sender import AlertSender, AlertTimes
 from tests.support.certificates import make_certificate
 from tests.support.waiting import until
 
@@ -65,25 +65,23 @@ async def hook() -> AsyncIterator[Hook]:
     server.close()
 
 
-@pytest.fixture(autouse=True)
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("LOOK_EVERY_S", "GATHER_S", "MESSAGE_EVERY_S", "FIRST_PAUSE_S"):
-        monkeypatch.setattr(sender, name, 0.02)
+QUICK = AlertTimes(look_every_s=0.02, gather_s=0.02, message_every_s=0.02, first_pause_s=0.02)
 
 
 class Uplink:
     """One uplink's AlertSender, what it sees, and what it has counted."""
 
-    def __init__(self, settings: Alerts, store: Store) -> None:
+    def __init__(self, settings: Alerts, store: Store, times: AlertTimes) -> None:
         self.seen: dict[str, Sighting] = {}
         self.counted: list[tuple[str, bool]] = []
         counted = lambda target, sent: self.counted.append((target, sent))  # noqa: E731
-        self.running = asyncio.create_task(AlertSender(settings, store, lambda: self.seen, counted).run())
+        alerts = AlertSender(settings, store, lambda: self.seen, counted, times=times)
+        self.running = asyncio.create_task(alerts.run())
 
 
 @contextlib.asynccontextmanager
-async def an_uplink(settings: Alerts, store: Store) -> AsyncIterator[Uplink]:
-    uplink = Uplink(settings, store)
+async def an_uplink(settings: Alerts, store: Store, **times: float) -> AsyncIterator[Uplink]:
+    uplink = Uplink(settings, store, replace(QUICK, **times))
     yield uplink
     await cancelled(uplink.running)
 
@@ -152,12 +150,10 @@ async def test_a_message_that_is_given_up_is_logged_without_the_secret(
     hook: Hook,
     answer: str,
     tries: int,
-    monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(sender, "LONGEST_PAUSE_S", 0.02)
     hook.answers = [answer] * 20
-    async with an_uplink(Alerts(discord_url=hook.url), store) as uplink:
+    async with an_uplink(Alerts(discord_url=hook.url), store, longest_pause_s=0.02) as uplink:
         uplink.seen = {slug: REFUSED}
         await until(lambda: uplink.counted == [("discord", False)])
     assert len(hook.bodies) == tries
@@ -168,11 +164,11 @@ async def test_a_message_that_is_given_up_is_logged_without_the_secret(
 
 
 async def test_an_alert_that_has_arrived_nowhere_is_sent_again_later(
-    store: Store, slug: str, hook: Hook, monkeypatch: pytest.MonkeyPatch
+    store: Store, slug: str, hook: Hook
 ) -> None:
-    monkeypatch.setattr(conditions, "AGAIN_AFTER_S", 0.1)
     hook.answers = ["404 Gone"] * 4
-    async with an_uplink(Alerts(discord_url=hook.url, webhook_url=hook.url), store) as uplink:
+    both = Alerts(discord_url=hook.url, webhook_url=hook.url)
+    async with an_uplink(both, store, again_after_s=0.1) as uplink:
         uplink.seen = {slug: REFUSED}
         await until(lambda: len(uplink.counted) == 6)
         assert await store.send("HKEYS", keys_of(slug).alerts) == [b"refused"]
@@ -180,23 +176,20 @@ async def test_an_alert_that_has_arrived_nowhere_is_sent_again_later(
 
 
 async def test_an_alert_that_one_target_has_taken_is_not_sent_again(
-    store: Store, slug: str, hook: Hook, monkeypatch: pytest.MonkeyPatch
+    store: Store, slug: str, hook: Hook
 ) -> None:
-    monkeypatch.setattr(conditions, "AGAIN_AFTER_S", 0.0)
     hook.answers = ["404 Gone"]
-    async with an_uplink(Alerts(discord_url=hook.url, webhook_url=hook.url), store) as uplink:
+    both = Alerts(discord_url=hook.url, webhook_url=hook.url)
+    async with an_uplink(both, store, again_after_s=0.0) as uplink:
         uplink.seen = {slug: REFUSED}
         await until(lambda: len(uplink.counted) == 2)
         await asyncio.sleep(0.2)
     assert sorted(sent for _, sent in uplink.counted) == [False, True] and len(hook.bodies) == 2
 
 
-async def test_a_server_that_never_answers_costs_a_limited_time(
-    store: Store, slug: str, hook: Hook, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(post, "POST_WITHIN_S", 0.1)
+async def test_a_server_that_never_answers_costs_a_limited_time(store: Store, slug: str, hook: Hook) -> None:
     hook.answers = ["hang"]
-    async with an_uplink(Alerts(discord_url=hook.url), store) as uplink:
+    async with an_uplink(Alerts(discord_url=hook.url), store, post_within_s=0.1) as uplink:
         uplink.seen = {slug: REFUSED}
         await until(lambda: uplink.counted == [("discord", True)])
     assert len(hook.bodies) == 2
@@ -233,8 +226,7 @@ async def test_a_target_with_an_untrusted_certificate_gets_nothing(
     served.load_cert_chain(cert, key)
     server = await asyncio.start_server(hook.serve, "127.0.0.1", 0, ssl=served)
     url = SecretStr(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/{SECRET}")
-    monkeypatch.setattr(sender, "LONGEST_PAUSE_S", 0.02)
-    async with an_uplink(Alerts(webhook_url=url), store) as uplink:
+    async with an_uplink(Alerts(webhook_url=url), store, longest_pause_s=0.02) as uplink:
         uplink.seen = {slug: REFUSED}
         await until(lambda: uplink.counted == [("webhook", False)])
     assert hook.bodies == []
@@ -276,10 +268,10 @@ async def test_a_message_that_cannot_be_built_is_sent_later_and_others_are_sent(
     def failing(*_: object) -> None:
         raise RuntimeError("by a fault of ours")
 
-    monkeypatch.setattr(conditions, "AGAIN_AFTER_S", 0.1)
+    both = Alerts(discord_url=hook.url, webhook_url=hook.url)
     with monkeypatch.context() as broken:
         broken.setattr("services.uplink.reporting.alerts.words.discord", failing)
-        async with an_uplink(Alerts(discord_url=hook.url, webhook_url=hook.url), store) as uplink:
+        async with an_uplink(both, store, again_after_s=0.1) as uplink:
             uplink.seen = {slug: REFUSED}
             await until(lambda: sorted(uplink.counted) == [("discord", False), ("webhook", True)])
             uplink.seen = {slug: REFUSED, f"{slug}-other": REFUSED}
