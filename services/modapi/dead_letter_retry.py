@@ -1,6 +1,8 @@
 """Retries dead letters: repairs and maps them as new events, and appends each as a batch of its own."""
 
 import time
+from collections import Counter
+from collections.abc import Iterable
 from enum import StrEnum, unique
 
 from services.modapi.dialect.dead import RAW_BYTES
@@ -44,6 +46,11 @@ def intake_of(store: Store, slug: str, metrics: ModapiMetrics, limits: Limits) -
     return EventIntake(
         EventStream(store, slug, RETRY), InstanceState(store, slug), Roster(), metrics, limits=limits
     )
+
+
+async def retry_each(letters: DeadLetters, intake: EventIntake, ids: Iterable[str]) -> Counter[RetryResult]:
+    """Retries several, one after the other. Raises StoreError."""
+    return Counter([await retry_one(letters, intake, id) for id in ids])
 
 
 async def retry_one(letters: DeadLetters, intake: EventIntake, id: str) -> RetryResult:

@@ -1,6 +1,5 @@
 """The calls about dead letters: list, show, try again, drop."""
 
-from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
 from enum import StrEnum, unique
@@ -12,7 +11,7 @@ from pydantic import BaseModel, Field
 from services.modapi.admin.problems import ApiError, ErrorCode
 from services.modapi.admin.repeats import OnceRoute
 from services.modapi.admin.views import utc
-from services.modapi.dead_letter_retry import RetryResult, retry_one, why_no_retry
+from services.modapi.dead_letter_retry import RetryResult, retry_each, retry_one, why_no_retry
 from services.modapi.events import EventIntake
 from services.modapi.fleet.view import FleetView
 from services.relay.instances.dead_letters import DeadLetter, DeadLetters
@@ -124,13 +123,10 @@ class DeadLetterCalls:
     async def retry_all_dead_letters(self, slug: str) -> RetriedDeadLetters:
         """Try all dead letters again that there are now, in the order in which they came."""
         await self._fleet.row(slug)
-        letters, intake = DeadLetters(self._store, slug), self._take_in(slug)
-        counts: Counter[RetryOutcome] = Counter()
-        for letter in reversed(await letters.newest(MAX_DEAD_EVENTS)):
-            result = await retry_one(letters, intake, letter.id)
-            if result is not RetryResult.GONE:
-                counts[RetryOutcome[result.name]] += 1
-        return RetriedDeadLetters(counts=counts)
+        letters = DeadLetters(self._store, slug)
+        results = await retry_each(letters, self._take_in(slug), await letters.all_ids())
+        del results[RetryResult.GONE]
+        return RetriedDeadLetters(counts={RetryOutcome[one.name]: count for one, count in results.items()})
 
     async def drop_dead_letter(self, slug: str, id: DeadLetterId) -> None:
         """Delete a dead letter."""
@@ -142,8 +138,7 @@ class DeadLetterCalls:
         """Delete all dead letters that there are now."""
         await self._fleet.row(slug)
         letters = DeadLetters(self._store, slug)
-        dropped = [await letters.drop(letter.id) for letter in await letters.newest(MAX_DEAD_EVENTS)]
-        return DroppedDeadLetters(dropped=sum(dropped))
+        return DroppedDeadLetters(dropped=await letters.drop(*await letters.all_ids()))
 
 
 def _info(letter: DeadLetter) -> DeadLetterInfo:

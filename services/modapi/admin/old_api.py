@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import Depends, FastAPI, Query, Request, Response
@@ -14,9 +15,10 @@ from starlette.exceptions import HTTPException
 from services.modapi.admin.models import Body, Rotation
 from services.modapi.admin.problems import RULES, ErrorCode, place_of, words_of
 from services.modapi.admin.repeats import CallersToken, IdempotencyKey, once_of
-from services.relay.instances.directory import Directory
+from services.modapi.admin.views import server_of
+from services.modapi.fleet.rows import ServerRow
+from services.modapi.fleet.view import FleetView
 from services.relay.instances.entries import ServedEntry, active
-from services.relay.instances.overview import InstanceView, overview
 from services.relay.instances.records import InstanceUpdate
 from services.relay.instances.registry import Issued
 from services.relay.protocol.errors import InstanceConflict, NoSuchInstance, StoreError
@@ -25,7 +27,6 @@ from services.relay.service.logs import clean
 from services.relay.service.settings import Instance
 from services.relay.service.settings_values import DisplayName, Slug, Token
 from services.relay.service.settings_warnings import equal_name, guessable
-from services.relay.store.client import Store
 
 _SCHEME = HTTPBearer(auto_error=False, description="admin_token of [modapi]")  # AdminAuthentication checks it
 
@@ -51,6 +52,34 @@ class InstanceChange(Body):
     name: DisplayName | None = None
     registration_token: Token | None = None
     disabled: bool | None = None
+
+
+class KeyView(BaseModel):
+    """One mod key. `added` is None for the keys of relay.toml: it is unknown."""
+
+    added: datetime | None
+    expires: datetime | None
+
+
+class InstanceView(BaseModel):
+    """One instance. `served` is false if it is disabled, or if `note` gives a reason not to serve it."""
+
+    slug: str
+    name: str
+    origin: str
+    """"file": defined in relay.toml; "redis": added by the API or `dayz-relay instance add`."""
+    disabled: bool
+    served: bool
+    note: str
+    has_registration_token: bool
+    mod_keys: list[KeyView]
+    link: str
+    """State of the link to Takaro; "ready": linked, "": no uplink owns the instance."""
+    game_server_id: str | None
+    last_contact: datetime | None
+    """When the mod was last heard of, to within some seconds."""
+    events_waiting: int
+    commands_waiting: int
 
 
 class Instances(BaseModel):
@@ -100,7 +129,7 @@ def refusal(code: ErrorCode, detail: str) -> JSONResponse:
     return JSONResponse({"error": detail}, status, {**(headers or {}), **SUPERSEDED})
 
 
-def make_api(directory: Directory, store: Store) -> FastAPI:
+def make_api(fleet: FleetView) -> FastAPI:
     """The application behind `/api`."""
     refusals = {status: {"model": ApiRefusal} for status in (401, 404, 409, 413, 422, 503)}
     api = FastAPI(
@@ -110,14 +139,14 @@ def make_api(directory: Directory, store: Store) -> FastAPI:
         dependencies=[Depends(_SCHEME), Depends(_superseded)],
         responses=refusals,  # type: ignore[arg-type]  # its keys may be int, its annotation is invariant
     )
-    registry = directory.registry
+    directory, registry = fleet.directory, fleet.directory.registry
 
-    async def view(slug: str) -> InstanceView:
-        return await overview(store, _there(await directory.current(), slug))
+    async def view(slug: str, entries: Mapping[str, ServedEntry] | None = None) -> InstanceView:
+        return _view(await fleet.row(slug, entries))
 
     async def changed(slug: str, *warnings: str) -> Changed:
         entries = await directory.current()
-        seen = await overview(store, _there(entries, slug))
+        seen = await view(slug, entries)
         served = [entry.instance for entry in active(entries).values()]
         return Changed(**dict(seen), warnings=[*filter(None, warnings), *equal_name(slug, served)])
 
@@ -126,8 +155,8 @@ def make_api(directory: Directory, store: Store) -> FastAPI:
 
     @api.get("/instances")
     async def list_instances() -> Instances:
-        entries = (await directory.current()).values()
-        return Instances(instances=await asyncio.gather(*(overview(store, entry) for entry in entries)))
+        entries = await directory.current()
+        return Instances(instances=await asyncio.gather(*(view(slug, entries) for slug in entries)))
 
     @api.post("/instances", status_code=201)
     async def add_instance(
@@ -192,10 +221,16 @@ def _superseded(response: Response) -> None:
     response.headers.update(SUPERSEDED)
 
 
-def _there(entries: Mapping[str, ServedEntry], slug: str) -> ServedEntry:
-    if slug not in entries:
-        raise NoSuchInstance(f"there is no instance {slug}")
-    return entries[slug]
+def _view(row: ServerRow) -> InstanceView:
+    server = server_of(row)
+    seen = server.model_dump(include=InstanceView.model_fields.keys() - {"origin", "link"})
+    return InstanceView(
+        **seen,
+        origin=row.entry.origin.value,
+        link=server.link.state,
+        game_server_id=server.link.game_server_id,
+        last_contact=server.mod.last_contact,
+    )
 
 
 def _tell_refusals(api: FastAPI) -> None:

@@ -110,7 +110,7 @@ class ApiProblem(BaseModel):
     title: str = Field(description="the name of the status", examples=["Not Found"])
     status: int = Field(examples=[404])
     code: ErrorCode = Field(description="the reason, for programs")
-    detail: str = Field(description="the reason, for people", examples=["there is no instance livonia"])
+    detail: str = Field(description="the reason, for people", examples=["there is no server livonia"])
     fix: str = Field(
         description="what to do about errors with this code", examples=["`GET /servers` lists the slugs"]
     )

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from services.modapi.admin.models import NewServer
-from services.modapi.dead_letter_retry import retry_one
+from services.modapi.dead_letter_retry import retry_each
 from services.modapi.events import EventIntake
 from services.modapi.fleet.rows import ServerRow
 from services.modapi.page import server
@@ -30,7 +30,6 @@ from services.relay.instances.records import InstanceUpdate
 from services.relay.protocol.errors import InstanceConflict
 from services.relay.service.settings import Settings
 from services.relay.store.client import Store
-from services.relay.store.event_stream import MAX_DEAD_EVENTS
 
 ID = re.compile(r"\d{1,15}-\d{1,10}")
 
@@ -114,17 +113,14 @@ class Forms:
         if verb not in ("retry", "drop"):
             raise HTTPException(404, "There is no such form.")
         letters = DeadLetters(self._store, slug)
-        intake = self._intake_of(slug)
-        ids = [id]
-        if id == "all":  # those that are there now, in the order in which they came
-            ids = [letter.id for letter in reversed(await letters.newest(MAX_DEAD_EVENTS))]
-        outcomes: Counter[str] = Counter()
-        for id in ids:
-            if verb == "retry":
-                outcomes[(await retry_one(letters, intake, id)).name.lower()] += 1
-            else:
-                outcomes["dropped" if await letters.drop(id) else "gone"] += 1
-        return RedirectResponse(f"/instance/{slug}?{urlencode(outcomes)}#dead-title", 303)
+        ids = await letters.all_ids() if id == "all" else [id]
+        if verb == "drop":
+            dropped = await letters.drop(*ids)
+            outcomes = Counter(dropped=dropped, gone=len(ids) - dropped)
+        else:
+            results = await retry_each(letters, self._intake_of(slug), ids)
+            outcomes = Counter({result.name.lower(): count for result, count in results.items()})
+        return RedirectResponse(f"/instance/{slug}?{urlencode(+outcomes)}#dead-title", 303)
 
     async def _say(self, slug: str, text: str) -> Response:
         if not text or len(text) > MAX_MESSAGE_CHARS:

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from services.relay.protocol.keys import keys_of
 from services.relay.store.client import Store
+from services.relay.store.event_stream import MAX_DEAD_EVENTS
 
 
 class DeadLetter(NamedTuple):
@@ -33,6 +34,10 @@ class DeadLetters:
         found = await self._store.send("XREVRANGE", self._key, end, "-", "COUNT", count)
         return [_letter(*entry) for entry in found]
 
+    async def all_ids(self) -> list[str]:
+        """The ids of all that there are now, in the order in which they came."""
+        return [letter.id for letter in reversed(await self.newest(MAX_DEAD_EVENTS))]
+
     async def after(self, id: str, count: int) -> list[DeadLetter]:
         """Up to `count` dead letters newer than this id ("": from the first one on), the oldest first."""
         start = f"({id}" if id else "-"
@@ -43,9 +48,10 @@ class DeadLetters:
         found = await self._store.send("XRANGE", self._key, id, id)
         return _letter(*found[0]) if found else None
 
-    async def drop(self, id: str) -> bool:
-        """Deletes a dead letter. Returns False if it is gone already."""
-        return bool(await self._store.send("XDEL", self._key, id))
+    async def drop(self, *ids: str) -> int:
+        """Deletes dead letters. Returns the number of those that were still there."""
+        dropped: int = await self._store.send("XDEL", self._key, *ids) if ids else 0
+        return dropped
 
 
 def _letter(id: bytes, fields: list[bytes]) -> DeadLetter:

@@ -130,6 +130,8 @@ async def test_a_server_shows_its_state_its_cause_and_how_to_mend_it(api: httpx.
 async def test_a_server_that_is_up_shows_its_link(api: httpx.AsyncClient, store: Store) -> None:
     await create(api, registration_token="a-registration-token")
     await InstanceState(store, "one").write_link(LinkInfo("ready", "game-server-id"))
+    link = (await api.get("/api/v1/servers/one")).json()["link"]
+    assert (link["state"], link["owner"]) == ("", "")  # an uplink wrote it that is gone
     await Lease(store, "one", "uplink-1").renew()
     await store.send("SET", keys_of("one").contact, (await store.read_clock("any")) // 1000)
     server = (await api.get("/api/v1/servers/one")).json()

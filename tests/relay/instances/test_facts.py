@@ -2,16 +2,11 @@
 
 import time
 
-from pydantic import SecretStr
-
-from services.relay.instances.entries import Origin, ServedEntry
 from services.relay.instances.facts import facts_of, facts_of_all
-from services.relay.instances.overview import overview
 from services.relay.instances.state import InstanceState, LinkInfo
 from services.relay.protocol.keys import keys_of
 from services.relay.protocol.records import DeadEvent
 from services.relay.protocol.vocabulary import SILENT_AFTER_S
-from services.relay.service.settings import Instance
 from services.relay.store.client import Store
 from services.relay.store.event_stream import EventBatch, EventStream, PostedEvent, digest
 from services.relay.store.leases import Lease
@@ -51,16 +46,6 @@ async def test_the_number_of_players_is_unknown_while_the_mod_is_silent(store: S
     for silent_s, players in ((3, 12), (SILENT_AFTER_S + 30, None), (3 * 86_400, None)):
         await store.send("SET", keys_of(slug).contact, round((time.time() - silent_s) * 1000))
         assert (await facts_of(store, slug)).players == players
-
-
-async def test_a_link_without_an_owner_is_not_shown_as_ready(store: Store, slug: str) -> None:
-    entry = ServedEntry(
-        Instance(slug=slug, name="Server one", identity_token=SecretStr("i")), Origin.REDIS, ()
-    )
-    await InstanceState(store, slug).write_link(LinkInfo("ready", "the-id"))
-    assert (await overview(store, entry)).link == ""
-    await Lease(store, slug, "host-7").renew()
-    assert (await overview(store, entry)).link == "ready"
 
 
 async def test_many_instances_are_read_at_once(store: Store, slug: str) -> None:
