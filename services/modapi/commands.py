@@ -69,8 +69,12 @@ class ModCommands:
             outcome, label = await self._outcome(action, body)
         except Exception as error:
             outcome, label = self._faulty(error)
-        with self._roster.saving() as seen:
-            accepted = seen.saved = await self._complete(operation_id, outcome, seen.records)
+        players, accepted = self._roster.take_changes(), False
+        try:
+            accepted = await self._complete(operation_id, outcome, players)
+        finally:
+            if players and not accepted:
+                self._roster.give_back(players)
         self._metrics.results.labels(action, label if accepted else "late").inc()
         return accepted
 
@@ -95,13 +99,13 @@ class ModCommands:
             self._left_out(action, missing)
         return self._completed(action, outcome), label
 
-    async def _complete(self, operation_id: str, outcome: Outcome, seen: dict[str, bytes]) -> bool:
+    async def _complete(self, operation_id: str, outcome: Outcome, players: dict[str, bytes]) -> bool:
         try:
-            return await self.stream.complete(operation_id, outcome, seen)
+            return await self.stream.complete(operation_id, outcome, players)
         except StoreError:
             raise
         except Exception as error:  # it cannot be serialized: raised before anything was sent
-            return await self.stream.complete(operation_id, self._faulty(error)[0], seen)
+            return await self.stream.complete(operation_id, self._faulty(error)[0], players)
 
     def _faulty(self, error: Exception) -> tuple[Outcome, str]:
         """The outcome if our own code failed on a result: the mod posts it once, so Takaro gets an error."""

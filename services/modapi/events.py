@@ -105,17 +105,16 @@ class EventIntake:
             posted, mended = [PostedEvent(digest(letter.raw), letter)], True
         if not posted:
             return TakenBatch(NOT_ASKED, 0)
+        players, new = self._roster.take_changes(), posted[:0]
         try:
             await still_waits()
-            with self._roster.saving() as seen:
-                posted, appended = await self._append(posted, seen.records, received_s)
-                new = [] if appended.full else posted[appended.repeated :]
-                seen.saved = bool(new)  # players are stored along with new events only
-        except BaseException:  # also when the mod has hung up: it sends the same again
-            self._log_lines.give_back(_log_lines(posted))
-            raise
-        if len(new) < len(posted):
-            self._log_lines.give_back(_log_lines(posted[: len(posted) - len(new)]))
+            posted, appended = await self._append(posted, players, received_s)
+            new = [] if appended.full else posted[appended.repeated :]
+        finally:  # if the mod has hung up, it sends the same again
+            if players and not new:  # players are stored along with new events only
+                self._roster.give_back(players)
+            if len(new) < len(posted):
+                self._log_lines.give_back(_log_lines(posted[: len(posted) - len(new)]))
         lost = self._count(new, 0 if appended.full else appended.repeated)
         return TakenBatch(appended.token, len(posted), mended, lost)
 
@@ -127,27 +126,30 @@ class EventIntake:
             read = read_batch(body, self._limits.batch_events)
         else:
             read = await asyncio.to_thread(read_batch, body, self._limits.batch_events)
-        digests: list[bytes] = []
-        fit: list[dict[str, Any] | DeadEvent] = []
+        received = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        posted: list[PostedEvent] = []
         for raw in read.events:
             written = b""
+            became: GameEvent | DeadEvent
             try:
                 written = orjson.dumps(raw)
-                fit.append(bounded(raw, written, self._limits))
+                fit = bounded(raw, written, self._limits)
+                if isinstance(fit, DeadEvent):
+                    became = fit
+                else:
+                    if fit is not raw:
+                        self._metrics.beyond("text_chars")
+                    became = map_event(fit, self._roster, received)
+                    if type(became) is DeadEvent and became.reason in _NOBODY and self._roster_is_old():
+                        await self._read_roster()  # another modapi may have seen this player connect
+                        became = map_event(fit, self._roster, received)
+            except StoreError:
+                raise
             except Exception as error:
-                fit.append(self._faulty(error, raw))
-            digests.append(digest(written))
-            if fit[-1] is not raw and not isinstance(fit[-1], DeadEvent):
-                self._metrics.beyond("text_chars")
-        received = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        became = self._map(fit, received)
-        if time.monotonic() - (self._roster_read_s or 0.0) > REREAD_ROSTER_EVERY_S and any(
-            type(one) is DeadEvent and one.reason in _NOBODY for one in became
-        ):
-            await self._read_roster()  # another modapi may have seen this player connect
-            became = self._map(fit, received)
-        kept = became if self._log_lines.all else self._without_log_lines(became)
-        posted = list(map(PostedEvent, digests, kept))
+                became = self._faulty(error, raw)
+            posted.append(PostedEvent(digest(written), became))
+        if not self._log_lines.all:
+            posted = self._without_log_lines(posted)
         for place, letter in zip(read.places, read.unreadable, strict=True):
             posted.insert(place, PostedEvent(digest(letter.raw), letter))
         return posted, read.repaired
@@ -180,21 +182,16 @@ class EventIntake:
         self._metrics.service.faults.caught(self._logger, FaultKind.REQUEST, error)
         return dead(Reason.RELAY_FAULT, f"the relay failed on it ({type(error).__name__}), see its log", raw)
 
-    def _map(self, events: list[dict[str, Any] | DeadEvent], received: str) -> list[GameEvent | DeadEvent]:
-        became: list[GameEvent | DeadEvent] = []
-        for raw in events:
-            try:
-                became.append(raw if isinstance(raw, DeadEvent) else map_event(raw, self._roster, received))
-            except Exception as error:
-                became.append(self._faulty(error, raw))
-        return became
-
-    def _without_log_lines(self, became: list[GameEvent | DeadEvent]) -> list[GameEvent | DeadEvent | None]:
+    def _without_log_lines(self, posted: list[PostedEvent]) -> list[PostedEvent]:
         now_s = time.monotonic()
-        kept: list[GameEvent | DeadEvent | None] = []
-        for one in reversed(became):  # the first ones may be repeats, which use up none of the limit
-            kept.append(None if _is_log_line(one) and not self._log_lines.admit(now_s) else one)
+        kept: list[PostedEvent] = []
+        for event in reversed(posted):  # the first ones may be repeats, which use up none of the limit
+            is_out = _is_log_line(event.became) and not self._log_lines.admit(now_s)
+            kept.append(event._replace(became=None) if is_out else event)
         return kept[::-1]
+
+    def _roster_is_old(self) -> bool:
+        return time.monotonic() - (self._roster_read_s or 0.0) > REREAD_ROSTER_EVERY_S
 
     async def _read_roster(self) -> None:
         stored = await self._state.players()
@@ -219,7 +216,7 @@ class EventIntake:
             else:
                 counts[became["type"]] = counts.get(became["type"], 0) + 1
         for event_type, count in counts.items():
-            self._metrics.accepted(event_type, count)
+            self._metrics.accepted[event_type].inc(count)
         if repeated:
             self._metrics.repeated.inc(repeated)
         return lost

@@ -74,15 +74,11 @@ class ModapiMetrics(MetricTable):
         self.beyond = self.service.beyond
         super().__init__(registry)
         # What is counted for each call is looked up once: a look-up by labels costs more than the counting.
-        self._accepted = {event.value: self.events.labels(event) for event in EventType}
+        self.accepted = {event.value: self.events.labels(event) for event in EventType}
         self._answered = {
             (call, answer): self.calls.labels(call.value, answer) for call in CallKind for answer in ANSWERS
         }
         self._took = {call: self.seconds.labels(call.value) for call in CallKind}
-
-    def accepted(self, event_type: str, count: int) -> None:
-        """So many events of that type were stored."""
-        self._accepted[event_type].inc(count)
 
     def answered(self, call: CallKind, answer: str, took_s: float) -> None:
         """A call was answered."""

@@ -5,6 +5,4 @@ from services.modapi.dialect.roster import Roster
 
 def saved(roster: Roster) -> dict[str, bytes]:
     """Save all changes. Returns them by gameId."""
-    with roster.saving() as saving:
-        saving.saved = True
-    return saving.records
+    return roster.take_changes()

@@ -20,6 +20,7 @@ TEAM_BIT = 512
 """Bit of a party in Expansion's chat flags. All other flags of protocol.md M11 mean a public channel."""
 
 _IDS = ("gameId", "steamId", "platformId")
+_PLATFORM_IDS = frozenset({"steamId", "platformId"})
 _ALONE = frozenset({"player"})
 _IN_A_CHAT = frozenset({"player", "recipient"})
 _IN_A_DEATH = frozenset({"player", "attacker"})
@@ -48,9 +49,10 @@ def map_event(raw: dict[str, Any], roster: Roster, received: str) -> GameEvent |
     `received` is the ISO 8601 time at which modapi received it: the mod's own timestamp is in-game time.
     `roster` learns the players that the event names, and completes their records.
     """
-    event_type = _name(raw.get("type"))
+    kind = raw.get("type")
+    event_type = kind if type(kind) is str and kind in _MAPPERS else _named(kind)
     if event_type is None:
-        return dead(Reason.UNKNOWN_TYPE, f"type: {fields.word(raw.get('type'))!r} is not an event", raw)
+        return dead(Reason.UNKNOWN_TYPE, f"type: {fields.word(kind)!r} is not an event", raw)
     try:
         data = _MAPPERS[event_type](raw, roster)
     except Unfit as unfit:
@@ -74,12 +76,14 @@ def _chat(raw: Data, roster: Roster) -> Data:
     # Other mods write notices into the chat without a sender. A sender is not looked up by name: a player
     # could run commands as somebody else. Takaro takes a line without a player as a system message and runs
     # no command in it. A line whose sender has contradictory ids goes out without a player too.
+    if has_stray_ids(raw, _IN_A_CHAT):
+        roster.contradicted()
+        return data
     try:
-        _check_ids(raw, roster, _IN_A_CHAT)
         player = roster.complete(raw.get("player"))
     except Contradiction:
         return data
-    if player is not None and _has_platform_id(player):
+    if player is not None and not _PLATFORM_IDS.isdisjoint(player):
         data["player"] = player
     if data["channel"] == "whisper" and (recipient := _other(raw.get("recipient"), roster)) is not None:
         data["recipient"] = recipient
@@ -134,13 +138,10 @@ def channel(value: Any) -> str:
     return _CHANNELS.get(name, "global")
 
 
-def _name(kind: Any) -> str | None:
-    """The event type with this name, also if it is spelled `player_connected` or `PlayerConnected`; None if
-    unknown."""
+def _named(kind: Any) -> str | None:
+    """The event type that is spelled `player_connected` or `PlayerConnected`; None if unknown."""
     if type(kind) is not str:
         return None
-    if kind in _MAPPERS:
-        return kind
     return _FOLDED.get("".join(filter(str.isalnum, kind[:40])).lower())
 
 
@@ -164,14 +165,16 @@ def _player(raw: Data, roster: Roster, people: frozenset[str] = _ALONE) -> Data:
 
     Raises Unfit or Contradiction.
     """
-    _check_ids(raw, roster, people)
+    if has_stray_ids(raw, people):
+        roster.contradicted()
+        raise Contradiction("ids stand outside of its record")
     record = raw.get("player")
     player = roster.complete(record)
     if player is None:
         if type(record) is not dict or not any(map(record.get, _IDS)):
             raise Unfit(Reason.NO_PLAYER, "player: is missing or has no id")
         raise Unfit(Reason.UNKNOWN_PLAYER, "player.gameId: is not one that was seen before")
-    if not _has_platform_id(player):
+    if _PLATFORM_IDS.isdisjoint(player):
         detail = "player: has no steamId and no platformId, and Takaro loses an event of such a player"
         raise Unfit(Reason.NO_PLATFORM_ID, detail)
     return player
@@ -184,14 +187,4 @@ def _other(record: Any, roster: Roster) -> Data | None:
         player = roster.complete(record)
     except Contradiction:
         return None
-    return player if player is not None and _has_platform_id(player) else None
-
-
-def _has_platform_id(player: Data) -> bool:
-    return "steamId" in player or "platformId" in player
-
-
-def _check_ids(raw: Data, roster: Roster, people: frozenset[str]) -> None:
-    if has_stray_ids(raw, people):
-        roster.contradicted()
-        raise Contradiction("ids stand outside of its record")
+    return None if player is None or _PLATFORM_IDS.isdisjoint(player) else player

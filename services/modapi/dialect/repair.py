@@ -52,22 +52,6 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 _LENIENT = json.JSONDecoder(strict=False, parse_constant=lambda _: None, object_pairs_hook=_object)
 
 
-def may_repeat_keys(body: bytes, value: Any) -> bool:
-    """Whether an object in a body of good JSON may have a key twice. `value` is what a strict reader made of
-    it: it keeps only the last one.
-
-    A colon follows each key, so the body has more colons than `value` written as JSON if a key was lost.
-    Colons in texts are in both, unless the body escapes them.
-    """
-    try:
-        written = orjson.dumps(value)
-    except TypeError:  # nested deeper than can be written
-        return True
-    if written == body:
-        return False
-    return b"\\u003" in body or body.count(b":") != written.count(b":")
-
-
 def clean(body: bytes) -> str:
     r"""The text of a body without a byte order mark, NULs at the end, bytes that are not UTF-8,
     and backslashes that escape nothing (`C:\dayz`, half a surrogate pair)."""

@@ -5,8 +5,7 @@ another gameId ("Platform ID collision", protocol.md T10). So a player keeps the
 """
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import orjson
@@ -16,17 +15,6 @@ from services.modapi.dialect.identity import RECORD_KEYS, Contradiction, Identit
 
 Person = dict[str, str]
 """A remembered player, with Takaro's field names: gameId, name, and if known steamId and platformId."""
-
-
-@dataclass(slots=True)
-class Saving:
-    """Changes to store, by gameId; an empty record deletes a forgotten player.
-
-    The caller sets `saved` when it has stored them. It may store them twice.
-    """
-
-    records: dict[str, bytes]
-    saved: bool = False
 
 
 class _Seen:
@@ -122,17 +110,20 @@ class Roster:
             player["ping"] = ping
         return player
 
-    @contextlib.contextmanager
-    def saving(self) -> Iterator[Saving]:
-        """The changes that are not saved yet. If `saved` is not set by the end of the block, the next
-        `saving` has them again: an error or a cancellation loses no change."""
-        saving = Saving({game_id: self._record(game_id) for game_id in self._changed})
+    def take_changes(self) -> dict[str, bytes]:
+        """The changes to store, by gameId; an empty record deletes a forgotten player.
+
+        The caller stores them, or gives them back: they may be stored twice.
+        """
+        if not self._changed:
+            return {}
+        changes = {game_id: self._record(game_id) for game_id in self._changed}
         self._changed.clear()
-        try:
-            yield saving
-        finally:
-            if not saving.saved:
-                self._changed.update(saving.records)
+        return changes
+
+    def give_back(self, changes: Iterable[str]) -> None:
+        """Takes back changes that were not stored. The next `take_changes` has their newest form."""
+        self._changed.update(changes)
 
     def restore(self, records: Mapping[bytes, bytes] | Mapping[str, bytes]) -> None:
         """Learns the stored records. A player who is known already keeps the gameId. Records that are not

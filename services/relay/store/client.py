@@ -140,17 +140,23 @@ class Store:
         end_s = time.monotonic() + deadline_s
         error = StoreError(f"Redis: no answer within {deadline_s:g} s")
         while (now_s := time.monotonic()) < end_s:
+            reply = self._run(script, keys, args, durable, min(end_s, now_s + self._call_timeout_s))
+            if though_cancelled:
+                reply.add_done_callback(ignore_error)
+                reply = asyncio.shield(reply)
+            # The last run may outlast the deadline. A timer costs 0.7 us, asyncio.timeout 4 us.
+            timer = asyncio.get_running_loop().call_later(end_s - now_s, abandon, reply)
             try:
-                async with asyncio.timeout(end_s - now_s):  # the last run may outlast the deadline
-                    reply = self._run(script, keys, args, durable, min(end_s, now_s + self._call_timeout_s))
-                    if though_cancelled:
-                        reply.add_done_callback(ignore_error)
-                        reply = asyncio.shield(reply)
-                    return await reply
-            except TimeoutError:
-                break
+                return await reply
             except StoreError as refused:
                 error = refused
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                if time.monotonic() < end_s or task is None or task.cancelling():
+                    raise
+                break
+            finally:
+                timer.cancel()
             if time.monotonic() + RETRY_EVERY_S >= end_s:
                 break
             await asyncio.sleep(RETRY_EVERY_S)

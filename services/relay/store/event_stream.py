@@ -41,6 +41,9 @@ NOTE_AFTER_S = 0.2
 honest equal batch that comes sooner, to another process, counts as a repeat. A mod flushes each second
 (protocol.md M1)."""
 
+ID_LATER_MS = 1_000
+"""An entry's id may be this much later than the time that its script read: Redis 7.0 reads it again."""
+
 CALL_WITHIN_S = 2.5
 """A mod's POST is answered well under 3 s, with a 503 if need be (protocol.md M6)."""
 
@@ -215,7 +218,7 @@ class EventStream:
             MAX_DEAD_EVENTS,
             "1" if heard else "0",
             self._sender,
-            _shortest_distinctive(posted),
+            _shortest_distinctive(posted) if len(posted) > 1 else NO_BEGINNING,
             len(dead),
             *dead,
             *players,
@@ -261,11 +264,11 @@ class EventStream:
     async def read(self, after: str, count: int) -> list[StreamEntry]:
         """Up to `count` entries after the entry id `after` ("" for the start), oldest first."""
         start = f"({after}" if after else "-"
-        return _entries(await self._store.send("XRANGE", self._keys.events, start, "+", "COUNT", count))
+        return entries_of(await self._store.send("XRANGE", self._keys.events, start, "+", "COUNT", count))
 
     async def newest(self, count: int) -> list[StreamEntry]:
         """Up to `count` entries, the newest first."""
-        return _entries(await self._store.send("XREVRANGE", self._keys.events, "+", "-", "COUNT", count))
+        return entries_of(await self._store.send("XREVRANGE", self._keys.events, "+", "-", "COUNT", count))
 
     async def delivered(self) -> Delivered:
         """How far delivery has come, as it was acknowledged last."""
@@ -311,11 +314,13 @@ def _has_arrived(note: str) -> bool:
     return note[0] != HUNG_UP
 
 
-def _entries(found: Sequence[tuple[bytes, Sequence[bytes]]]) -> list[StreamEntry]:
+def entries_of(reply: Sequence[tuple[bytes, Sequence[bytes]]]) -> list[StreamEntry]:
+    """The entries in a reply of Redis."""
     entries: list[StreamEntry] = []
-    for id, fields in found:
-        name = id.decode()
-        # An earlier version wrote no time of acceptance.
-        accepted_ms = int(fields[3] if len(fields) > 3 else name.partition("-")[0])
-        entries.append(StreamEntry(name, orjson.loads(fields[1]), len(fields[1]), accepted_ms))
+    for id, fields in reply:
+        name, events = id.decode(), fields[1]
+        id_ms = int(name.partition("-")[0])
+        accepted_ms = int(fields[3]) if len(fields) > 3 else id_ms  # an earlier version wrote no time
+        behind = accepted_ms < id_ms - ID_LATER_MS or None
+        entries.append(StreamEntry(name, orjson.loads(events), len(events), accepted_ms, behind))
     return entries

@@ -284,8 +284,7 @@ class Pipeline:
         error: StoreError | None = None
         begun_s = time.monotonic()
         try:
-            async with asyncio.timeout(self.call_timeout_s):
-                await connection.exchange(commands, replies)
+            await connection.exchange(commands, replies, self.call_timeout_s)
         except ConnectionLost as lost:
             error = store_error(lost)
         except TimeoutError:

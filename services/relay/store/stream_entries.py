@@ -6,25 +6,21 @@ from typing import NamedTuple
 
 from services.relay.protocol.records import GameEvent
 
-ID_LATER_MS = 1_000
-"""An entry's id may be this much later than the time that its script read: Redis 7.0 reads it again."""
-
 
 @dataclass(frozen=True, slots=True)
 class StreamEntry:
     """One stored batch. `id` is "<ms>-<n>": the highest time that Redis' clock had shown by then. The clock
-    showed `accepted_ms` when the batch was accepted."""
+    showed `accepted_ms` when the batch was accepted.
+
+    `behind`: whether Redis' clock had shown a later time before. None: this is not known, because the ids of
+    a stream tell the time only when something was stored.
+    """
 
     id: str
     events: list[GameEvent]
     size_bytes: int
     accepted_ms: int
-
-    @property
-    def behind(self) -> bool | None:
-        """Whether Redis' clock had shown a later time before. None: this is not known, because the ids of a
-        stream tell the time only when something was stored."""
-        return self.accepted_ms < int(self.id.partition("-")[0]) - ID_LATER_MS or None
+    behind: bool | None = None
 
 
 class Delivered(NamedTuple):

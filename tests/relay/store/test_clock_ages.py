@@ -16,7 +16,7 @@ from services.relay.store.clock import (
     SteppedClock,
     age_of,
 )
-from services.relay.store.stream_entries import StreamEntry
+from services.relay.store.event_stream import entries_of
 
 DAY_S = 86_400.0
 START_MS = 1_700_000_000_000
@@ -38,7 +38,8 @@ class Redis:
     def accept(self) -> None:
         at_ms = self.shows_ms
         self.top_ms = max(self.top_ms, at_ms)
-        stored = StreamEntry(f"{self.top_ms}-0", [], 0, at_ms)
+        fields = (b"events", b"[]", b"at", str(at_ms).encode())
+        [stored] = entries_of([(f"{self.top_ms}-0".encode(), fields)])
         self.accepted.append((self.now_s, stored.accepted_ms, stored.behind))
 
 

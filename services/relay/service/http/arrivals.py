@@ -54,12 +54,7 @@ class CallerConnection:
 
     sock: socket.socket | None = None
     is_gone: bool = False
-    on_gone: Callable[[], object] = lambda: None
-
-    def lost(self) -> None:
-        """The caller has hung up."""
-        self.is_gone = True
-        self.on_gone()
+    on_gone: Callable[[], object] | None = None
 
 
 class Arrivals:

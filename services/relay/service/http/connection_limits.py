@@ -117,7 +117,9 @@ class GuardedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self.due_s = math.inf
-        self._caller.lost()
+        self._caller.is_gone = True
+        if self._caller.on_gone:
+            self._caller.on_gone()
         if self._address is not None:
             self._limits.leave(self._address)
             self._address = None
