@@ -1,4 +1,5 @@
-"""The agent as a process: a game server's process writes logs, and a real modapi and store take them."""
+"""The agent as a process between a process that writes logs like a game server, and a real modapi and
+store."""
 
 import asyncio
 import os

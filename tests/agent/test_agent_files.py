@@ -1,4 +1,4 @@
-"""Which files are logs, how they are recognised, and what is unread."""
+"""Which files are logs, how a log is recognised, and which files are unread."""
 
 import pytest
 from hypothesis import given

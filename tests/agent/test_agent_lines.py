@@ -1,4 +1,4 @@
-"""Bytes become lines, wherever a read ends and whatever the encoding is."""
+"""Bytes are split into the same lines wherever a read ends, in each encoding."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Whose socket Takaro sends requests to: what Redis says of it holds, whatever overlaps and whoever dies."""
+"""Redis knows to whose socket Takaro sends requests, even if identifies overlap or uplinks die."""
 
 import asyncio
 import secrets
@@ -18,7 +18,7 @@ from tests.support.redis_server import RedisServer
 
 @contextmanager
 def a_round_trip_of(seconds: float, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """By the clock of this machine, each call to Redis lasts so long."""
+    """Makes each call to Redis take that long by the clock of this machine."""
     now_s = [0.0]
 
     def later() -> float:

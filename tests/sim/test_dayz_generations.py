@@ -1,4 +1,4 @@
-"""How each generation of the mod reads what it is sent, and writes what it sends."""
+"""How each generation of the mod reads operations and writes events and results."""
 
 import math
 from typing import Any

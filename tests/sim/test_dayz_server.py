@@ -1,4 +1,4 @@
-"""The simulated mod's HTTP calls, against a small server that answers as each test says."""
+"""The simulated mod's HTTP calls to a small server whose answers each test sets."""
 
 import asyncio
 import re

@@ -1,4 +1,4 @@
-"""The simulated players and the command line's entry functions."""
+"""The simulated players, and the entry functions of the command line."""
 
 import asyncio
 import random

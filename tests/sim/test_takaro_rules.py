@@ -1,4 +1,4 @@
-"""What the simulated Takaro takes and refuses, by the rows of protocol.md T1 to T14."""
+"""What the simulated Takaro accepts and refuses (protocol.md T1 to T14)."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The simulated Takaro against a plain WebSocket client: what it takes, and how it misbehaves."""
+"""The simulated Takaro with a plain WebSocket client: what it accepts, and how it misbehaves."""
 
 import asyncio
 import contextlib

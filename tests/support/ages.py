@@ -1,4 +1,4 @@
-"""Ages by a clock of Redis that nobody ever set."""
+"""Ages by a clock of Redis that was never set."""
 
 from services.relay.instances.records import AgeS
 

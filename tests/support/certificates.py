@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 def make_certificate(folder: Path, name: str) -> tuple[Path, Path]:
-    """For `name` and for 127.0.0.1, valid for two days."""
+    """Makes a certificate for `name` and 127.0.0.1, valid for two days."""
     cert, key = folder / "cert.pem", folder / "key.pem"
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]

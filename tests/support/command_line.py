@@ -1,4 +1,4 @@
-"""A command line as `dayz-relay` reads it, without running the command."""
+"""Parses a command line as `dayz-relay` does, without running the command."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""What Redis knows of an instance with which all is well. Tests change the fields that they are about."""
+"""The facts of an instance without problems. Tests change the fields that they are about."""
 
 from services.relay.instances.facts import Facts
 

@@ -1,4 +1,4 @@
-"""A simulated Takaro that tests can look into and make misbehave, for all servers or for one identity."""
+"""A simulated Takaro that tests can inspect and make misbehave, for all servers or for one identity."""
 
 import asyncio
 import math
@@ -47,7 +47,7 @@ class TakaroFaults:
         self.reading.set()
 
     def stop_reading(self) -> None:
-        """Read no frame until `resume_reading()`. Frames pile up in the buffers meanwhile."""
+        """Reads no frame until `resume_reading()`. Frames collect in the buffers."""
         self.reading.clear()
 
     def resume_reading(self) -> None:
@@ -125,7 +125,7 @@ class FaultyTakaro(TakaroSim):
         return server.socket.number if server and server.socket else 0
 
     async def wait_for(self, predicate: Callable[[], object], timeout_s: float = 10.0) -> None:
-        """Until `predicate()` is true. It is called after every change. Raises TimeoutError."""
+        """Waits until `predicate()` is true, which is called after every change. Raises TimeoutError."""
         await self.changes.wait_for(predicate, timeout_s)
 
     # Misbehaviour

@@ -1,4 +1,4 @@
-"""A caller that leaves before its call is done."""
+"""A caller that is cancelled before its call is done."""
 
 import asyncio
 from collections.abc import Coroutine

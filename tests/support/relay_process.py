@@ -110,7 +110,7 @@ class Service:
         }
 
     def kill(self) -> None:
-        """Kill it."""
+        """Kills the process."""
         assert self._process
         self._process.send_signal(signal.SIGKILL)
 
@@ -125,7 +125,7 @@ class Service:
         self._process.send_signal(signal.SIGCONT)
 
     async def stop(self) -> int:
-        """SIGTERM; the exit code."""
+        """Sends SIGTERM, and returns the exit code."""
         assert self._process
         if self._process.returncode is None:
             self._process.terminate()

@@ -1,4 +1,4 @@
-"""What a roster would store."""
+"""The changes that a roster would store."""
 
 from services.modapi.dialect.roster import Roster
 

@@ -1,4 +1,4 @@
-"""What Rich makes of something, without colours."""
+"""The text that Rich prints for something, without colours."""
 
 import io
 
@@ -6,7 +6,7 @@ from rich.console import Console, RenderableType
 
 
 def shown(*parts: RenderableType, columns: int = 1_000) -> list[str]:
-    """Its lines on a terminal of so many columns."""
+    """The lines of `parts` on a terminal of this width."""
     console = Console(file=io.StringIO(), width=columns, color_system=None, markup=False, highlight=False)
     with console.capture() as captured:
         console.print(*parts, sep="\n")

@@ -65,7 +65,7 @@ class Stream:
         self._news.set()
 
     async def until(self, fits: Callable[[list[Sent]], bool]) -> list[Sent]:
-        """Everything that has come, once it fits."""
+        """Waits until the received text fits, and returns it."""
         async with asyncio.timeout(WITHIN_S):
             while not (self.head and fits(self.sent)):
                 self._news.clear()

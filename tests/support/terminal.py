@@ -1,4 +1,4 @@
-"""`dayz-relay` as a person types it, without the third of a second that a process takes to begin."""
+"""Runs `dayz-relay` in this process: a new process would need a third of a second."""
 
 import contextlib
 import io
@@ -23,7 +23,7 @@ class Terminal:
         self.environ = {**clean, "XDG_CONFIG_HOME": str(folder / "config"), **environ}
 
     def run(self, *argv: str, code: int = 0, given: str = "") -> str:
-        """What a command prints, to either stream; it must end with `code`."""
+        """Runs a command that must end with `code`. Returns its output of both streams."""
         said, hook = io.StringIO(), sys.excepthook
         stdin = io.TextIOWrapper(io.BytesIO(given.encode()))
         with (

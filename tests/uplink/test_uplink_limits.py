@@ -1,4 +1,4 @@
-"""What an instance may hold in uplink, what goes to Takaro and comes from it, and by which way."""
+"""The limits of an instance in uplink, of frames from and to Takaro, and the way to Takaro."""
 
 import asyncio
 import ssl

@@ -1,4 +1,4 @@
-"""Events that were accepted and have not passed: those that wait, and those that were put aside."""
+"""Accepted events that were not delivered: those that wait, and dead letters."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -84,7 +84,7 @@ def batch(*events: GameEvent | DeadEvent) -> EventBatch:
 
 
 async def told(following: AsyncIterator[list[ActivityEntry]], count: int) -> list[tuple[str, str]]:
-    """The next `count`: their text and their state."""
+    """Reads the next `count` events: their text and state."""
     found: list[ActivityEntry] = []
     async with asyncio.timeout(10):
         while len(found) < count:

@@ -1,4 +1,4 @@
-"""Why an instance is not up, with the field or the command that mends it."""
+"""Why an instance is not up, with the setting or the command that fixes it."""
 
 from dataclasses import replace
 

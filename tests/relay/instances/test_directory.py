@@ -1,4 +1,4 @@
-"""Which instances there are, followed while a service runs: in relay.toml, in Redis, and without either."""
+"""The directory follows the instances of relay.toml and Redis, and copes without either."""
 
 import asyncio
 import os
@@ -40,7 +40,7 @@ DAY_S = 86_400.0
 
 
 class Followed:
-    """A directory that is being watched."""
+    """A directory that is watched."""
 
     def __init__(self, store: Store, config: Path) -> None:
         self.config = config
@@ -80,7 +80,7 @@ async def test_stored_instances_are_served_and_removed_ones_are_not(followed: Fo
 
 
 async def test_stored_instances_are_read_again_only_after_a_change(followed: Followed, store: Store) -> None:
-    """The API asks for it with each call about a server: of 1,000, all records are 300 kB."""
+    """Each call of the API about a server looks at the records, which for 1,000 servers are 300 kB."""
     directory = followed.directory
     assert await directory.current() is directory.entries
     await Registry(store, list).create("two", "Server two")
@@ -158,7 +158,7 @@ async def test_a_wrong_edit_is_logged_once_and_changes_nothing(
 ) -> None:
     followed.config.write_text("[[instance]\n")
     await until(lambda: followed.failed == [1])
-    await asyncio.sleep(1.2)  # one look more
+    await asyncio.sleep(1.2)  # one more look
     lines = [record.getMessage() for record in caplog.records if "not valid TOML" in record.getMessage()]
     assert len(lines) == 1 and "settings from before stay in force" in lines[0]
     assert followed.told == [["one"]]
@@ -205,7 +205,7 @@ STORED = ("a", "b", "c")
 
 @pytest.fixture
 async def emptied(followed: Followed, store: Store, tmp_path: Path) -> AsyncIterator[list[Followed]]:
-    """Two services that know three stored servers, and a look that nobody has taken since they are gone."""
+    """Two services that know three stored servers, which were deleted from Redis since their last look."""
     registry = Registry(store, list)
     for slug in STORED:
         await registry.create(slug, f"Server {slug}")
@@ -221,7 +221,7 @@ async def emptied(followed: Followed, store: Store, tmp_path: Path) -> AsyncIter
 async def test_servers_are_written_all_or_none_if_redis_goes_away_meanwhile(
     emptied: list[Followed], store: Store, monkeypatch: pytest.MonkeyPatch, failing: int
 ) -> None:
-    """Whoever finds some of them takes these for all there are: the others would be gone for good."""
+    """A service that found only some of the servers would take them for all."""
     calls = 0
     run_until = store.run_until
 
@@ -239,7 +239,7 @@ async def test_servers_are_written_all_or_none_if_redis_goes_away_meanwhile(
         while not (found := await registry.records.look()).version:
             await asyncio.sleep(0.01)
     assert sorted(found.records() or ()) == sorted(STORED)
-    await asyncio.sleep(1.2)  # one look more
+    await asyncio.sleep(1.2)  # one more look
     for service in emptied:
         assert service.told[-1] == [*STORED, "one"] and not service.watching.done()
 
@@ -247,7 +247,7 @@ async def test_servers_are_written_all_or_none_if_redis_goes_away_meanwhile(
 async def test_a_changed_takaro_url_delays_all_changes_until_a_restart(
     followed: Followed, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A token that was saved with it must not be shown to the Takaro that was there before."""
+    """A token that was saved with the new address must not be sent to the old one."""
     text = '[takaro]\nurl = "ws://127.0.0.1:1/"\nregistration_token = "of the new one"\n'
     followed.config.write_text(text + block("two"))
     await until(lambda: "[takaro] url: takes effect when the relay is started again" in caplog.text)

@@ -1,4 +1,4 @@
-"""Instances of relay.toml and of Redis in one table: who wins, who is served, and what is said about it."""
+"""Instances of relay.toml and Redis are merged: which one wins, which are served, and what the notes say."""
 
 import pytest
 from hypothesis import given

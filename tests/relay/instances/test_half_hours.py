@@ -1,4 +1,4 @@
-"""The last 24 hours in half hours: what is counted, how long the link was up, what is forgotten."""
+"""The last 24 hours in half hours: what is counted, how long the link was up, and what is deleted."""
 
 from services.relay.instances.half_hours import (
     HALF_HOURS,

@@ -1,4 +1,4 @@
-"""The series of instances: as Prometheus reads them, one for each instance or one for all."""
+"""The series of instances as Prometheus reads them: one for each instance, or one for all."""
 
 import time
 from collections.abc import Mapping
@@ -125,7 +125,7 @@ def test_a_written_state_is_read_back(values: Mapping[str, float]) -> None:
 
 
 def test_no_piece_of_the_text_takes_more_than_some_instances() -> None:
-    """Between two pieces the loop does other work, however many instances there are."""
+    """Between two pieces the loop does other work, with any number of instances."""
     series = InstanceSeries(TABLE)
     for number in range(4 * ROWS_AT_ONCE):
         row = series.row(f"server-{number}")

@@ -1,4 +1,4 @@
-"""Rows of one minute: what is counted, what is written, and what the last hour looks like."""
+"""Rows of one minute: what is counted and written, and how the last hour is read."""
 
 from collections import Counter
 

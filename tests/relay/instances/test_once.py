@@ -1,4 +1,4 @@
-"""What is remembered of calls that may be repeated: bounded in number and time, and without a key."""
+"""Calls with an Idempotency-Key are remembered, up to a number and a time, and without their mod keys."""
 
 import pytest
 from pydantic import SecretStr

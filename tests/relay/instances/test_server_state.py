@@ -1,4 +1,4 @@
-"""How an instance stands: the first thing that keeps it from being up."""
+"""The state of an instance is the first thing that keeps it from being up."""
 
 from dataclasses import replace
 

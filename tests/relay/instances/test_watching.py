@@ -1,4 +1,4 @@
-"""What passes an instance reaches whoever watches, each once, and first what the owner remembers."""
+"""Each watcher receives the activity of an instance once, beginning with what the owner remembers."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -28,7 +28,7 @@ def tell(passing: ActivityFeed, *events: ActivityEntry) -> None:
 
 
 class Watcher:
-    """Collects what it is told."""
+    """A watcher that keeps all activity it receives."""
 
     def __init__(self, store: Store, slug: str) -> None:
         self.told: list[ActivityEntry] = []
@@ -51,7 +51,7 @@ class Watcher:
 
 
 async def look(store: Store, slug: str, passing: ActivityFeed) -> str:
-    """What the owner does with each renewal."""
+    """Renews as the owner does."""
     found = await store.send("GET", keys_of(slug).watched)
     by = found.decode() if found else ""
     passing.watched(by)

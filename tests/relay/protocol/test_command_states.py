@@ -1,4 +1,4 @@
-"""The table of a command's moves: the answer that a person gets at its end must be true."""
+"""The table of a command's states: the answer at each end must be true."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The end of a ban, however it is written: what can be read is, the rest is never "for ever"."""
+"""The end of a ban is read in all known forms. An unreadable one is never taken for "for ever"."""
 
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any

@@ -1,4 +1,4 @@
-"""Moments that many share."""
+"""Moments that are shared by many callers."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,4 +1,4 @@
-"""Names are looked up beside connections: who gives a connection up leaves nothing behind."""
+"""Names are looked up in threads, and a cancelled connection leaves no look-up behind."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ NOBODY = "nobody.invalid"
 
 
 def run(work: Callable[[Loop], Coroutine[Any, Any, None]]) -> list[dict[str, Any]]:
-    """Runs it to its end; what the loop had to report."""
+    """Runs work to its end. Returns what the loop reported."""
     reported: list[dict[str, Any]] = []
 
     async def whole() -> None:

@@ -1,4 +1,4 @@
-"""Tasks of a service: ended by whoever began them, and by nobody's fault but their own."""
+"""Tasks of a service are ended by the code that began them, and their faults stay theirs."""
 
 import asyncio
 

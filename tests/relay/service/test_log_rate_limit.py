@@ -23,7 +23,7 @@ logger = logging.getLogger("services.test of the pace")
 
 
 class Lines(logging.Handler):
-    """Keeps what is logged."""
+    """Keeps the texts of all lines."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The log in both of its forms: one event a line, no secret, nothing that breaks out."""
+"""The log in both forms: one event a line, no secret, and no text that can forge a line."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""What a service says of the store and of itself."""
+"""The metrics of a service about the store and itself."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""What is hidden: each known secret wherever it stands, and what stands where secrets stand."""
+"""Known secrets are hidden everywhere, and so are values at the places of secrets."""
 
 import time
 from urllib.parse import quote

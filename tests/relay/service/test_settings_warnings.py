@@ -1,4 +1,4 @@
-"""Secrets that others can read or guess are named, with what to do."""
+"""Warnings about secrets that others can read or guess say what to do."""
 
 import os
 from pathlib import Path

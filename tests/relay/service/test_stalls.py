@@ -1,4 +1,4 @@
-"""A process that stood still knows that what it reads may be old."""
+"""A process that stood still knows that the data it reads may be old."""
 
 import pytest
 

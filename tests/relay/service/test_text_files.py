@@ -1,4 +1,4 @@
-"""Files that people write by hand: their encodings, and folders that cannot be looked into."""
+"""Files that people write: their encodings, and folders that cannot be read."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""So many a second, and no more."""
+"""A token bucket admits its rate and no more."""
 
 import pytest
 from hypothesis import given

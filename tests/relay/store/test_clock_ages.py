@@ -1,4 +1,4 @@
-"""A clock that is set does not make anything older or younger than it is."""
+"""Setting a clock does not change the age of anything."""
 
 import math
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ START_MS = 1_700_000_000_000
 
 @dataclass
 class Redis:
-    """A Redis whose clock is set, and a stream in it. Times are those that truly pass."""
+    """A Redis whose clock is set, with a stream. Times are true times."""
 
     now_s: float = 1_000.0
     set_s: float = 0.0
@@ -81,12 +81,12 @@ def play(moves: list[tuple[str, float]]) -> tuple[SteppedClock, Redis]:
 
 
 def watched(moves: list[tuple[str, float]]) -> list[tuple[str, float]]:
-    """The same, where somebody looks at the clock just before it is set."""
+    """The same, with a look at the clock just before it is set."""
     return [one for move in moves for one in ([("read", 0.0), move] if move[0] == "set" else [move])]
 
 
 def judged(moves: list[tuple[str, float]]) -> list[tuple[AgeRange, float, float]]:
-    """Of all that was accepted: the age that is said, the true one, and how far drift may put them apart."""
+    """For each accepted event: the reported age, the true age, and the possible error by drift."""
     clock, redis = play(moves)
     near_s = STEP_S + DRIFT * sum(amount_s for what, amount_s in moves if what == "pass") + 0.01
     return [

@@ -1,4 +1,4 @@
-"""The scripts against the table: whatever happens to commands, in whatever order, both agree about each."""
+"""The scripts and the table of states agree about every command, in any order of events."""
 
 import asyncio
 import time
@@ -42,7 +42,7 @@ BOUNDS = CommandBounds(
 
 @dataclass
 class Known:
-    """One command as the table has it."""
+    """A command with its state by the table."""
 
     command: Command
     place: int
@@ -61,7 +61,7 @@ class Known:
 
 
 class Commands(RuleBasedStateMachine):
-    """Uplinks and mods without manners, a clock that leaps, processes and a server that restart."""
+    """Uplinks and mods that misbehave, a clock that is set, processes and a server that restart."""
 
     operations = Bundle("operations")
 
@@ -131,7 +131,7 @@ class Commands(RuleBasedStateMachine):
 
     @rule(operation=operations)
     def hang_up_before_the_answer_is_written(self, operation: str) -> None:
-        """The mod gets nothing of it, so it counts as never handed out."""
+        """The mod gets nothing, so the command counts as never handed out."""
         if (known := self.known.get(operation)) is None:
             return
 
@@ -165,7 +165,7 @@ class Commands(RuleBasedStateMachine):
 
     @rule()
     def much_time_passes(self) -> None:
-        """Or Redis' clock is set forward. Nothing is forgotten by it: uplink may still wait."""
+        """Or Redis' clock is set forward. No command is forgotten because of that: uplink may still wait."""
         self._leap(2 * KEEP_S)
         for known in self.known.values():
             self._moved(known, CommandTrigger.TIME_UP)
@@ -250,7 +250,7 @@ class Commands(RuleBasedStateMachine):
         return known.state is not before
 
     def _leap(self, seconds: int) -> None:
-        """Redis' clock goes on: all that the scripts compare it with is so much longer ago."""
+        """Moves Redis' clock on: all stored times become that much older."""
         self.leapt_ms += seconds * 1000
         for key in self._sets:
             [members] = self._send("ZRANGE", key, 0, -1)
@@ -267,7 +267,7 @@ class Commands(RuleBasedStateMachine):
         return self.runner.run(work)
 
     def _send(self, *commands: Any) -> list[Any]:
-        """One command, or several as tuples; their replies."""
+        """Sends one command, or several as tuples. Returns the replies."""
         several = commands if commands and isinstance(commands[0], tuple) else [commands] if commands else []
 
         async def replies() -> list[Any]:

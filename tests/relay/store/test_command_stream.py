@@ -384,7 +384,7 @@ async def test_a_call_that_outlives_its_caller_leaves_no_unretrieved_exception(
 
 @pytest.fixture
 def set_clock(slug: str, store: Store) -> Callable[[float], Awaitable[None]]:
-    """Sets Redis' clock by some seconds, as the scripts see it: what they wrote is so much older."""
+    """Sets Redis' clock as the scripts see it: all stored times become that much older."""
     keys = keys_of(slug)
 
     async def moved(seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""Which settings of Redis are good enough, and what a person is told about the others."""
+"""Which settings of Redis are good enough, and the complaints about others."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The event stream against a real store: what is accepted, recognised as a repeat, taken off."""
+"""The event stream in a real store: batches are accepted, recognised as repeats and acknowledged."""
 
 import asyncio
 
@@ -130,7 +130,7 @@ async def test_events_delivered_beyond_a_waiting_one_are_known_and_complete_entr
 
 
 async def test_an_older_version_reads_the_cursor_and_the_rest_is_read_again(store: Store, slug: str) -> None:
-    """It knows the cursor alone: "<entry> <skip>", everything from there on is in the stream."""
+    """It reads only the cursor, "<entry> <skip>": all events from there on are in the stream."""
     stream, lease, intake = EventStream(store, slug), Lease(store, slug, "up"), keys_of(slug).intake
     await lease.renew()
     for numbers in ((1, 2, 3), (4, 5, 6)):
@@ -160,7 +160,7 @@ async def test_an_acknowledgement_that_is_repeated_counts_once(store: Store, slu
 async def test_an_acknowledgement_that_comes_late_never_goes_back(
     store: Store, slug: str, skips: tuple[int, int]
 ) -> None:
-    """It was stuck on its way while the same one, repeated, and the next one came through."""
+    """The call was delayed while its repeat and the next call were carried out."""
     stream, lease = EventStream(store, slug), Lease(store, slug, "up")
     await lease.renew()
     for numbers in ((1, 2), (3, 4, 5)):
@@ -179,7 +179,7 @@ async def test_an_acknowledgement_that_comes_late_never_goes_back(
 async def test_counts_after_a_failover_to_a_replica_that_lagged_are_never_negative_and_mend(
     store: Store, slug: str
 ) -> None:
-    """What was acknowledged there last is back, or what is acknowledged next was never there."""
+    """The last acknowledged events are back, or the next acknowledged ones are missing."""
     stream, lease = EventStream(store, slug), Lease(store, slug, "up")
     await lease.renew()
     for numbers in ((1, 2), (3, 4)):

@@ -1,4 +1,4 @@
-"""Redis at its maxmemory refuses new events. All that frees memory, and leases and results, still works."""
+"""Redis at its maxmemory refuses new events. Leases, results and everything that frees memory still work."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator

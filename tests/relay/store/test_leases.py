@@ -1,4 +1,4 @@
-"""One owner at a time, and a holder that stops before another can begin."""
+"""An instance has one owner at a time, and a holder stops before another one can begin."""
 
 import pytest
 
@@ -76,7 +76,7 @@ async def test_a_record_that_stood_still_is_taken_whatever_its_time_to_live(stor
     await store.send("PEXPIRE", keys_of(slug).lease, 3_600_000)
     assert not (await other.renew()).mine
     assert (await other.renew(dead=record)).mine
-    assert not (await dead.renew()).mine  # it woke up
+    assert not (await dead.renew()).mine  # it continues after its freeze
 
 
 async def test_a_record_that_moved_on_meanwhile_is_not_taken_for_dead(store: Store, slug: str) -> None:
@@ -93,7 +93,7 @@ async def test_an_owner_sees_which_uplink_stands_by_and_when_it_leaves(store: St
     assert (await owner.renew()).wanted == "waiting"
     await other.renew(want="ready")
     assert (await owner.renew()).wanted == "ready"
-    assert (await owner.renew()).wanted == ""  # it said no more
+    assert (await owner.renew()).wanted == ""  # the other uplink no longer stands by
 
 
 async def test_a_full_redis_renews_leases(redis_server: RedisServer, store: Store, slug: str) -> None:

@@ -1,4 +1,4 @@
-"""What each refusal of Redis means: sent again or not, and the words for a person."""
+"""What each refusal of Redis means: whether the call is sent again, and the message."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What a mod sends twice is stored once, and what it says twice is stored twice.
+"""A batch that a mod repeats is stored once, and equal events are stored as often as they happened.
 
 The guarantee, for a mod that has one batch under way at a time and repeats it at the head of the next, as the
 known ones do: all that it ever says is stored, once and in order, and no honest twin of an answered batch is
@@ -48,7 +48,7 @@ def modapi(store: Store, slug: str) -> EventStream:
 
 
 async def now_s() -> float:
-    """No two moments are one."""
+    """The time, different at each call."""
     await asyncio.sleep(0.001)
     return time.monotonic()
 
@@ -82,7 +82,7 @@ async def test_a_repeat_alone_is_stored_once(scene: Scene) -> None:
     assert again.repeated == 2
     scene.b.answered(again.token)
     await scene.noted()
-    assert (await scene.a.append(batch("xy"))).repeated == 0  # an honest twin
+    assert (await scene.a.append(batch("xy"))).repeated == 0  # a new batch that is equal
     assert await scene.stored() == "xyxy"
 
 
@@ -99,7 +99,7 @@ async def test_repeats_that_grow_and_whose_answers_are_all_lost_are_stored_once(
 
 
 async def test_a_modapi_killed_before_its_answer_leaves_a_batch_that_the_next_one_knows(scene: Scene) -> None:
-    """Nothing at all is noted, and the other has never seen it."""
+    """Nothing is noted, and the other modapi has never seen the batch."""
     scene.a.answered((await scene.a.append(batch("v"))).token)
     await scene.noted()
     await scene.a.append(batch("xy"))
@@ -109,7 +109,7 @@ async def test_a_modapi_killed_before_its_answer_leaves_a_batch_that_the_next_on
 
 async def test_a_first_post_that_comes_through_before_its_repeat_is_stored_once(scene: Scene) -> None:
     sent_s = await now_s()
-    repeat_sent_s = await now_s()  # both are under way; the first is answered into the void, unnoticed
+    repeat_sent_s = await now_s()  # both are under way; nobody receives the answer to the first
     scene.a.answered((await scene.a.append(batch("x"), sent_s)).token)
     await scene.noted()
     assert (await scene.b.append(batch("xy"), repeat_sent_s)).repeated == 1
@@ -127,7 +127,7 @@ async def test_a_first_post_that_comes_through_behind_its_repeat_is_dropped(
         scene.b.answered(merged.token)
     late = await scene.a.append(batch("x"), sent_s)
     assert (late.token, late.repeated) == (NOT_ASKED, 1)
-    scene.a.answered(late.token)  # it goes into the void: it says nothing of the repeat's answer
+    scene.a.answered(late.token)  # nobody receives it, so it says nothing about the answer to the repeat
     await scene.noted()
     assert (await scene.a.append(batch(repeat))).repeated == (0 if answered else len(repeat))
 
@@ -189,7 +189,7 @@ async def test_a_batch_counts_as_answered_once_the_next_begins_otherwise(scene: 
 
 
 async def test_a_full_batch_is_repeated_as_it_was_and_the_rest_comes_behind(scene: Scene) -> None:
-    """The mod takes 50 off the head of its queue, and puts them back there: no other cut is possible."""
+    """A mod takes 50 events off the head of its queue, and puts them back there after a failure."""
     lines = "".join(chr(0x100 + n) for n in range(120))
     await scene.a.append(batch(lines[:30]))
     await scene.b.append(batch(lines[:50]))  # now merged with what is newer, up to the limit
@@ -203,7 +203,8 @@ async def test_a_full_batch_is_repeated_as_it_was_and_the_rest_comes_behind(scen
 
 @pytest.mark.parametrize("repeat", ["Xy", "XyZ"])
 async def test_a_batch_whose_answer_was_lost_behind_a_proxy_is_stored_once(scene: Scene, repeat: str) -> None:
-    """It has left, so it is noted; but the mod never had it, and sends the batch again, and again."""
+    """The answer was sent, so it is noted. But the mod never got it, and repeats the batch again and
+    again."""
     for stream, words in ((scene.a, "Xy"), (scene.b, repeat), (scene.a, repeat)):
         stream.answered((await stream.append(happenings(words))).token)
         await scene.noted()
@@ -236,7 +237,7 @@ async def test_a_batch_with_another_one_between_is_no_repeat(scene: Scene) -> No
 async def test_half_a_minute_later_the_same_batch_is_another_one(
     scene: Scene, store: Store, slug: str, ago_s: int, stored: str
 ) -> None:
-    """Nor is it a repeat of what came in the future: then the clock was set back."""
+    """It is no repeat of a batch with a later time either: then the clock was set back."""
     scene.a.answered((await scene.a.append(happenings("Xy"))).token)
     await scene.noted()
     await _accepted_ago(store, slug, ago_s)
@@ -255,7 +256,7 @@ async def test_a_clock_that_is_set_back_does_not_make_an_equal_batch_a_repeat(
 
 
 async def _accepted_ago(store: Store, slug: str, ago_s: int) -> None:
-    """All that is remembered was accepted so long ago."""
+    """Makes all remembered batches that much older."""
     intake = f"relay:{{{slug}}}:intake"
     for name in await store.send("HKEYS", intake):
         if name in (b"b1", b"b2", b"b3", b"b4"):
@@ -301,7 +302,8 @@ async def test_events_that_were_left_out_of_a_batch_belong_to_its_repeat(scene: 
 
 @dataclass
 class ModelMod:
-    """One batch under way at a time, at most 50 off the head of the queue, put back there if it failed."""
+    """Sends one batch at a time, of at most 50 events of the head of its queue, and puts it back after a
+    failure."""
 
     queue: deque[str] = field(default_factory=deque)
     said: str = ""
@@ -326,7 +328,7 @@ Turn = st.tuples(st.text("xy", min_size=0, max_size=60), st.integers(0, 1), Fate
 async def test_a_mod_that_hears_some_answers_only_has_each_event_stored_once(
     store: Store, redis_server: RedisServer, slug: str, turns: list[tuple[str, int, str, bool]]
 ) -> None:
-    """Only two letters: nearly every batch looks like the one before.
+    """With only two letters nearly every batch looks like the one before.
 
     A turn: what is said before it, which modapi gets the batch, what becomes of its answer, and whether a
     POST that was stuck comes through right before this one or right behind it: both are under way then.
@@ -344,12 +346,12 @@ async def test_a_mod_that_hears_some_answers_only_has_each_event_stored_once(
 
     async def come_through() -> None:
         for stream, lines, sent_s in stuck:
-            stream.answered(await append(stream, lines, sent_s))  # into the void, and nobody noticed
+            stream.answered(await append(stream, lines, sent_s))  # nobody receives this answer
         stuck.clear()
         await scene.noted()
 
     try:
-        # In the end the mod is heard: then all it said must be there.
+        # At the end the mod gets its answers. Then all of its events must be stored.
         for lines, at, fate, before in [*turns, *[("", 0, "answered", False)] * 16]:
             mod.say(lines)
             if not (sent := mod.drain()):
@@ -391,7 +393,7 @@ async def test_a_mod_that_hears_some_answers_only_has_each_event_stored_once(
 async def test_a_mod_whose_answers_a_proxy_loses_has_each_event_stored_once(
     store: Store, redis_server: RedisServer, slug: str, turns: list[tuple[int, int, str]]
 ) -> None:
-    """Lost: it has left, and is noted. As long as no event is sent alone."""
+    """A lost answer was sent, and is noted. No batch has a single event."""
     name = f"{slug}-{next(_examples)}"
     other = Store(redis_server.url)
     scene = Scene(modapi(store, name), modapi(other, name))
@@ -439,7 +441,7 @@ async def test_a_mod_whose_answers_a_proxy_loses_has_each_event_stored_once(
 async def test_two_senders_side_by_side_have_each_of_their_events_stored_once(
     store: Store, slug: str, turns: list[tuple[bool, str, str]]
 ) -> None:
-    """To whatever tells a repeat, the agent's events look like the mod's; only stored they are upper case."""
+    """The digests of the agent's events equal those of the mod's; only their stored texts are upper case."""
     name = f"{slug}-{next(_examples)}"
     mods = (ModelMod(), ModelMod())
     stuck: list[tuple[bool, EventBatch, float]] = []

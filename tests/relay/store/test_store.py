@@ -1,4 +1,4 @@
-"""What the store promises, the same on one server, behind Sentinels and on a Cluster."""
+"""The promises of the store on one server, behind Sentinels and on a Cluster."""
 
 import asyncio
 import contextlib
@@ -178,7 +178,7 @@ async def test_a_write_that_is_found_done_counts_only_with_its_replicas(servers:
 
 @contextlib.contextmanager
 def without_replicas(servers: Servers) -> Iterator[None]:
-    """All of them stand still, after they have confirmed what there is."""
+    """Freezes all replicas after they have confirmed all writes."""
     if isinstance(servers, RedisServer):
         pytest.skip("it has no replicas")
     if isinstance(servers, RedisCluster):

@@ -1,4 +1,4 @@
-"""Moments of our clock, converted to Redis' clock."""
+"""Moments of our clock are converted to Redis' clock."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""Which addresses of Redis are understood, which are refused and in what words, and what is shown of them."""
+"""Which addresses of Redis are accepted, the errors for others, and what is shown of an address."""
 
 import pytest
 

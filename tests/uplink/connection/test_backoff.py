@@ -1,4 +1,4 @@
-"""Delays spread, grow, and stop growing."""
+"""Delays are spread, grow, and stop growing."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""The moments by which sockets are left."""
+"""The moments by which a stopping uplink leaves its sockets."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,4 +1,4 @@
-"""One instance's sockets: moved from uplink to uplink, replaced while in use, and left in peace."""
+"""The sockets of one instance are moved between uplinks, replaced while in use, and closed in order."""
 
 import asyncio
 from collections.abc import AsyncIterator

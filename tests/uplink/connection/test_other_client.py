@@ -1,4 +1,4 @@
-"""When Takaro's silence means a dead socket, and when somebody else in our place."""
+"""When a silence of Takaro means a dead socket, and when another client with our identity."""
 
 from services.uplink.connection.other_client import AT_MOST_EVERY_S, QUIET_AFTER_S, Finding, OtherClientWatch
 

@@ -1,4 +1,4 @@
-"""An error frame names a request or nothing of ours: both are told apart, within a bound."""
+"""An error frame is recognised if it is about one of our recent requests."""
 
 from services.uplink.connection.socket_requests import KEPT, RecentRequests
 

@@ -1,4 +1,4 @@
-"""What is written to a socket is read by a WebSocket server as it was, with one system call a turn."""
+"""A WebSocket server reads what was written, with one system call for each turn of the loop."""
 
 from dataclasses import dataclass, field
 from typing import cast

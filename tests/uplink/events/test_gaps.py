@@ -1,4 +1,4 @@
-"""Which events have to wait, for how long, and which do not."""
+"""Which events have to wait, and for how long."""
 
 import itertools
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""How far delivery has come when events overtake each other: what is noted, and what is read again."""
+"""Progress of delivery when events overtake each other: what is stored, and what is read again."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,4 +1,4 @@
-"""What an uplink does about a lease: take what is free, leave what is held, move without a gap."""
+"""What an uplink does about a lease: it takes a free one, leaves a held one, and moves without a gap."""
 
 from services.uplink.ownership.claims import (
     MOVES,

@@ -1,4 +1,4 @@
-"""Links against a Takaro that misbehaves: one uplink in this process, a real store, a real socket."""
+"""Links to a Takaro that misbehaves, with one uplink in this process, a real store and a real socket."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""Uplinks that beat are alive, by the clock of whoever looks."""
+"""Uplinks that beat are alive, by the clock of the observer."""
 
 import pytest
 

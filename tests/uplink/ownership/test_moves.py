@@ -1,4 +1,5 @@
-"""Several uplinks share the instances: one joins, leaves, is killed. A real store and real sockets."""
+"""Several uplinks share the instances while one joins, leaves or is killed, with a real store and real
+sockets."""
 
 import asyncio
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Uplinks stop, and instances are removed or changed, while requests of Takaro's are open."""
+"""Uplinks stop, and instances are removed or changed, while requests of Takaro are open."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""What an owner notes of what passes: for whoever watches, and for the picture of the last hour."""
+"""The activity that an owner records, for watchers and for the picture of the last hour."""
 
 import asyncio
 import time

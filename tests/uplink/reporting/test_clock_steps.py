@@ -1,4 +1,4 @@
-"""A step of Redis' clock is said once, whoever sees it."""
+"""A step of Redis' clock is logged once, whichever instance sees it."""
 
 import logging
 

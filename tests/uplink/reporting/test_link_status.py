@@ -1,4 +1,4 @@
-"""What metrics show of an instance: by its owner alone, whether it is linked or not."""
+"""Only the owner of an instance shows its metrics, whether it is linked or not."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Results reach the uplink that queued the command, also while two uplinks queue for one instance."""
+"""Results reach the uplink that queued the command, even while two uplinks queue for one instance."""
 
 import asyncio
 import time

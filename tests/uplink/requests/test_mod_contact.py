@@ -1,4 +1,4 @@
-"""Silence of a mod is what was read, counted from our own start at the earliest."""
+"""The silence of a mod counts from its last contact, or from our own start if that is later."""
 
 import pytest
 

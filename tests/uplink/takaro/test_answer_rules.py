@@ -1,4 +1,4 @@
-"""Takaro's checks of our answers, action by action: what it takes and what it refuses (protocol.md T14)."""
+"""Takaro's checks of our answers, action by action (protocol.md T14)."""
 
 from typing import Any
 

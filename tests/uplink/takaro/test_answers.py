@@ -1,4 +1,4 @@
-"""The payloads we answer with: from an outcome, from memory, and our own; all of them valid for Takaro."""
+"""The payloads of our answers are valid for Takaro: from outcomes, from the mirror, and our own."""
 
 import base64
 import json

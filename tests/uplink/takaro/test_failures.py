@@ -1,4 +1,4 @@
-"""What Takaro is told about a request that came to nothing."""
+"""The errors that Takaro gets for a request without a result."""
 
 import pytest
 

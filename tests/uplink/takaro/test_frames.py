@@ -1,4 +1,4 @@
-"""Takaro's frames: each kind is read, nothing makes the reader raise, and what we write is JSON."""
+"""Takaro's frames: each kind is read, no input makes the reader raise, and we write valid JSON."""
 
 import json
 from typing import Any, NoReturn

@@ -1,4 +1,4 @@
-"""Takaro's arguments: every shape seen becomes the canonical one, the rest a BadRequest naming the field."""
+"""Takaro's arguments: every known shape becomes the canonical one, any other a BadRequest with the field."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Who is it that calls, when proxies stand in between?"""
+"""The address of a caller behind proxies."""
 
 import pytest
 

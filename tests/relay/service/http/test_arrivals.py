@@ -1,4 +1,4 @@
-"""When a request came is known also of what nobody has read, or accepted, for a while."""
+"""The time at which a request arrived is known, even if it was read or accepted later."""
 
 import socket
 import time
@@ -14,7 +14,7 @@ linux = pytest.mark.skipif(not hasattr(socket, "TCP_INFO"), reason="only Linux s
 
 
 class Clocks:
-    """A machine's, as the test sets them."""
+    """The clocks of a machine, as the test sets them."""
 
     def __init__(self) -> None:
         self.slept_s = 0.0

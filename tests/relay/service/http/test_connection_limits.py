@@ -1,4 +1,4 @@
-"""What a stranger may do at a listener: each limit, met over a real socket."""
+"""The limits of a listener for strangers, each over a real socket."""
 
 import asyncio
 import contextlib
@@ -66,19 +66,19 @@ class Served:
 
 
 class Stranger:
-    """One connection."""
+    """A connection of a stranger."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
 
     async def says(self, data: bytes) -> bytes:
-        """What comes back at once."""
+        """Sends `data`, and returns the first bytes of the answer."""
         self.writer.write(data)
         async with asyncio.timeout(5):
             return await self.reader.read(4096)
 
     async def closed_after_s(self, drip: bytes = b"", every_s: float = 0.2) -> float:
-        """How long it takes until the connection is closed, `drip` being sent meanwhile."""
+        """Sends `drip` again and again. Returns the seconds until the connection is closed."""
         begun_s = time.monotonic()
         reading = asyncio.create_task(self.reader.read())
         async with asyncio.timeout(8):
@@ -97,7 +97,7 @@ Serve = Callable[..., Served]
 
 @pytest.fixture
 async def serve() -> AsyncIterator[Serve]:
-    """Makes listeners whose requests must be there within a second."""
+    """Makes listeners whose requests must arrive within a second."""
     made: list[Served] = []
 
     def one(certificate: tls.Certificate | None = None, trusted: str = "", **limits: float) -> Served:
@@ -327,7 +327,7 @@ async def test_a_certificate_is_taken_up_when_its_files_change_and_only_if_it_is
 
 
 def test_old_tls_and_renegotiation_are_not_offered(tmp_path: Path) -> None:
-    """Today's OpenSSL refuses both by itself: this holds with a system's own settings too."""
+    """Today's OpenSSL refuses both by default. This must also be true with other settings of a system."""
     context = tls.Certificate(*make_certificate(tmp_path, "old.example")).context
     assert context.minimum_version == ssl.TLSVersion.TLSv1_2
     assert context.options & ssl.OP_NO_RENEGOTIATION

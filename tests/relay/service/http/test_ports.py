@@ -1,4 +1,5 @@
-"""The ports that the relay listens on: which host answers where, and what is said of a wrong one."""
+"""The ports that the relay listens on: at which addresses each host answers, and the errors for wrong
+ones."""
 
 import contextlib
 import socket

@@ -1,4 +1,4 @@
-"""What alerts see of an instance is what is: a link that is refused, events that wait, a mod long gone."""
+"""Alerts see the true state of an instance: a refused link, waiting events, a silent mod."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""What the mirror knows after what it has heard."""
+"""What the mirror knows after events, reads and writes."""
 
 from typing import Any
 

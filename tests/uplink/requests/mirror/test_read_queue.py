@@ -1,4 +1,4 @@
-"""What the mod is asked for: merged, ordered by need, at a pace."""
+"""Reads for the mod are merged, ordered by need, and sent at a rate."""
 
 import pytest
 from hypothesis import given
