@@ -9,7 +9,15 @@ from pydantic import BaseModel, Field
 from services.modapi.admin.models import Body
 from services.modapi.admin.problems import ApiError, ErrorCode
 from services.modapi.admin.repeats import OUTCOME_UNKNOWN, OnceRoute
-from services.modapi.admin.streams import Messages, StreamResponse, Streams, described, stream_message, wanted
+from services.modapi.admin.streams import (
+    AT_ONCE,
+    Messages,
+    StreamResponse,
+    Streams,
+    described,
+    stream_message,
+    wanted,
+)
 from services.modapi.admin.views import utc
 from services.modapi.fleet.recent_activity import MOST_WATCHED, Followed
 from services.modapi.fleet.view import FleetView
@@ -219,10 +227,10 @@ class ActivityCalls:
         self, slug: str, kind: str, limit: int, request: Request, last_event_id: str
     ) -> StreamResponse:
         self._streams.check_room()
-        followed = await self._fleet.recent.follow(slug, (await self._fleet.row(slug)).facts)
+        facts, cursor = (await self._fleet.row(slug)).facts, Cursor(last_event_id)
+        followed = await self._fleet.recent.follow(slug, facts, goes_on=bool(cursor))
         if followed is None:
             raise ApiError(ErrorCode.TOO_MANY_STREAMS, f"{MOST_WATCHED} servers are watched already")
-        cursor = Cursor(last_event_id)
         return self._streams.response(request, self._messages(slug, kind, limit, followed, cursor))
 
     async def _messages(
@@ -234,7 +242,9 @@ class ActivityCalls:
                 return
             of_kind = [entry for entry in entries if entry.kind == kind]
             last = of_kind if cursor else of_kind[-limit:]
-            yield [stream_message(str(cursor), kind, streamed(slug, entry)) for entry in cursor.new(last)]
+            for start in range(0, len(last) or 1, AT_ONCE):
+                new = cursor.new(last[start : start + AT_ONCE])
+                yield [stream_message(str(cursor), kind, streamed(slug, entry)) for entry in new]
 
     async def send_message(self, slug: str, message: NewMessage) -> ServerCommand:
         """Send a message to everybody on the server, and wait for what becomes of it: up to ten seconds."""

@@ -12,7 +12,14 @@ from pydantic import BaseModel
 
 from services.modapi.admin.activity import streamed
 from services.modapi.admin.problems import ApiError, ErrorCode
-from services.modapi.admin.streams import Messages, StreamResponse, Streams, described, stream_message
+from services.modapi.admin.streams import (
+    AT_ONCE,
+    Messages,
+    StreamResponse,
+    Streams,
+    described,
+    stream_message,
+)
 from services.modapi.admin.views import server_of
 from services.modapi.fleet.recent_activity import MOST_WATCHED
 from services.modapi.fleet.view import FRESH_S, FleetView
@@ -126,7 +133,8 @@ class StreamCalls:
         while found and not journal.is_closed:
             place, some = found
             yield some
-            await journal.news(place.entry, FRESH_S)
+            if len(some) < AT_ONCE:
+                await journal.news(place.entry, FRESH_S)
             if kinds - {StreamKind.SERVER}:
                 self._fleet.activity.use()
             with contextlib.suppress(StoreError):
@@ -134,25 +142,26 @@ class StreamCalls:
             found = self._behind(place, kinds)  # None: the reader is too slow
 
     def _behind(self, place: _Place, kinds: frozenset[StreamKind]) -> tuple[_Place, list[bytes]] | None:
-        """What has come behind that place, and the place behind it. None: some of it is not known now."""
-        changes, journal = self._fleet.changes, self._fleet.activity.journal
+        """Messages about what has come behind that place, up to AT_ONCE, and the place behind them.
+
+        None: some of it is not known any more.
+        """
+        activity = self._fleet.activity.journal
+        changed = self._fleet.changes.since(place.change) if StreamKind.SERVER in kinds else []
+        entries = activity.since(place.entry) if kinds - {StreamKind.SERVER} else []
+        if changed is None or entries is None:
+            return None
         messages: list[bytes] = []
-        if StreamKind.SERVER in kinds:
-            changed = changes.since(place.change)
-            if changed is None:
-                return None
-            for number, slug in changed:
-                place = place._replace(change=number)
-                messages += self._server(self._id(place), slug)
-        if kinds - {StreamKind.SERVER}:
-            entries = journal.since(place.entry)
-            if entries is None:
-                return None
-            for slug, entry in entries:
-                place = place._replace(entry=place.entry + 1)
-                if entry.kind in kinds:
-                    messages.append(stream_message(self._id(place), entry.kind, streamed(slug, entry)))
-        return _Place(changes.number, journal.number), messages
+        for number, slug in changed[:AT_ONCE]:
+            place = place._replace(change=number)
+            messages += self._server(self._id(place), slug)
+        for slug, entry in entries[: AT_ONCE - len(messages)]:
+            place = place._replace(entry=place.entry + 1)
+            if entry.kind in kinds:
+                messages.append(stream_message(self._id(place), entry.kind, streamed(slug, entry)))
+        if not entries:
+            place = place._replace(entry=activity.number)
+        return place, messages
 
     async def _all_anew(self, kinds: frozenset[StreamKind], place: _Place) -> Messages:
         """`reset` and every server. Only the last message has an id that is known when it comes back."""

@@ -26,6 +26,9 @@ HEARTBEAT_S = 15.0
 READ_WITHIN_S = 20.0
 """A reader whose connection takes nothing for this long is cut off."""
 
+AT_ONCE = 50
+"""Number of messages that are made at once for one reader: no slow reader has many in memory."""
+
 Messages = AsyncGenerator[list[bytes], None]
 """What to send next; an empty list at least each second."""
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from services.modapi.fleet.journal import Journal
-from services.modapi.fleet.recent_activity import MOST_WATCHED, Followed, RecentActivity
+from services.modapi.fleet.recent_activity import MOST_WATCHED, Followed, RecentActivity, bytes_of
 from services.relay.instances.activity import ActivityEntry
 from services.relay.instances.cursor import Cursor
 from services.relay.instances.facts import facts_of
@@ -15,7 +15,7 @@ from services.relay.service.lifecycle import cancelled
 from services.relay.service.logs import InstanceLogger
 from services.relay.store.client import Store, patiently
 
-KEPT_ENTRIES = 5_000
+KEPT_ENTRIES, KEPT_BYTES = 5_000, 4 * 1024 * 1024
 KEPT_S = 60.0
 """How long it goes on after the last reader: one whose connection broke comes back within this time."""
 
@@ -31,7 +31,9 @@ class FleetActivity:
     def __init__(
         self, recent: RecentActivity, store: Store, slugs: Callable[[], set[str]], faults: OwnFaults
     ) -> None:
-        self.journal: Journal[tuple[str, ActivityEntry]] = Journal(KEPT_ENTRIES)
+        self.journal: Journal[tuple[str, ActivityEntry]] = Journal(
+            KEPT_ENTRIES, KEPT_BYTES, lambda one: bytes_of(one[1])
+        )
         self._recent = recent
         self._store = store
         self._slugs = slugs
@@ -44,7 +46,7 @@ class FleetActivity:
         if len(self._slugs()) > MOST_WATCHED:
             return False
         self._used_s = time.monotonic()
-        if self._running is None or self._running.done():
+        if (self._running is None or self._running.done()) and not self.journal.is_closed:
             self._running = asyncio.create_task(self._faults.keep_running(logger, self._run))
         return True
 

@@ -1,13 +1,19 @@
 """Numbers the changes of servers: readers ask for those behind the last one that they have seen. Pure."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import replace
+from dataclasses import fields
+from operator import attrgetter
 from typing import Any
 
 from services.modapi.fleet.rows import ServerRow
+from services.relay.instances.facts import Facts
 
 KEPT_REMOVALS = 1_000
 """Number of removed servers that are remembered."""
+
+
+_CLOCKS = ("now_ms", "contact_ms", "oldest_ms")
+_FACTS = attrgetter(*(field.name for field in fields(Facts) if field.name not in _CLOCKS))
 
 
 class FleetChanges:
@@ -47,6 +53,8 @@ class FleetChanges:
         their present state, and those that were removed. None: it is not known."""
         if not self._forgotten <= number <= self.number:
             return None
+        if number == self.number:
+            return []
         found = [*self._changed.items(), *self._removed.items()]
         return sorted((at, slug) for slug, at in found if at > number)
 
@@ -58,5 +66,5 @@ class FleetChanges:
 
 def _without_clocks(row: ServerRow) -> Any:
     """All that is shown of a server, but for what changes by itself with the time."""
-    facts = replace(row.facts, now_ms=0, contact_ms=None, oldest_ms=None)
-    return row.entry, facts, row.level, [(problem.code, problem.serious) for problem in row.problems]
+    problems = [(problem.code, problem.serious) for problem in row.problems]
+    return row.entry, _FACTS(row.facts), row.level, problems

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from itertools import islice
 from typing import Generic, TypeVar
 
@@ -9,13 +10,20 @@ T = TypeVar("T")
 
 
 class Journal(Generic[T]):
-    """Keeps the last `size` items. A reader remembers a number, not its place in a queue of its own."""
+    """Keeps the last items: at most `most` with `most_bytes`, as `bytes_of` counts them.
 
-    def __init__(self, size: int) -> None:
+    A reader remembers a number and has no queue of its own.
+    """
+
+    def __init__(self, most: int, most_bytes: int, bytes_of: Callable[[T], int]) -> None:
         self.number = 0
         """The number of the last item."""
         self.is_closed = False
-        self._items: deque[T] = deque(maxlen=size)
+        self._most = most
+        self._most_bytes = most_bytes
+        self._bytes_of = bytes_of
+        self._items: deque[T] = deque()
+        self._bytes = 0
         self._news = asyncio.Event()
 
     @property
@@ -25,6 +33,9 @@ class Journal(Generic[T]):
 
     def add(self, item: T) -> None:
         self._items.append(item)
+        self._bytes += self._bytes_of(item)
+        while len(self._items) > self._most or self._bytes > self._most_bytes:
+            self._bytes -= self._bytes_of(self._items.popleft())
         self.number += 1
         self._wake()
 
@@ -46,6 +57,7 @@ class Journal(Generic[T]):
     def forget(self) -> None:
         """Begins anew behind a gap: no reader can go on where it was."""
         self._items.clear()
+        self._bytes = 0
         self.number += 1
 
     def close(self) -> None:

@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator
 from functools import partial
 from typing import NamedTuple
 
+import orjson
+
 from services.modapi.fleet.journal import Journal
 from services.relay.instances.accepted import accepted, follow, undelivered
 from services.relay.instances.activity import REMEMBERED, ActivityEntry, watch
@@ -36,8 +38,12 @@ LOOK_EVERY_S = 0.1
 
 TICK_S = 1.0
 
-KEPT_FOR_READERS = 1_000
-"""Number of events and commands by which the reader of a stream may be behind."""
+KEPT_FOR_READERS, KEPT_BYTES = 1_000, 1024 * 1024
+"""Number of events and commands by which the reader of a stream may be behind, and their size as JSON."""
+
+TURN = 50
+TURN_S = 0.01
+"""Of waiting events so many are shown to readers at once; then it is the readers' turn."""
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +55,7 @@ class WatchedActivity:
         self.begun_s = self.used_s = time.monotonic()
         self._events: deque[ActivityEntry] = deque(maxlen=REMEMBERED)
         self._commands: deque[ActivityEntry] = deque(maxlen=REMEMBERED)
-        self.journal: Journal[ActivityEntry] = Journal(KEPT_FOR_READERS)
+        self.journal: Journal[ActivityEntry] = Journal(KEPT_FOR_READERS, KEPT_BYTES, bytes_of)
         """For the readers of streams, in the order in which it became known."""
         self._store = store
         self._slug = slug
@@ -83,8 +89,10 @@ class WatchedActivity:
         # Also the dead letters that came between a reader's look and the first look here; a reader who knows
         # them leaves them out by its cursor.
         async for entries in follow(self._store, self._slug, old_dead_letters=True):
-            for entry in entries:
+            for count, entry in enumerate(entries, 1):
                 self.journal.add(entry)
+                if count % TURN == 0:
+                    await asyncio.sleep(TURN_S)
 
     async def _with_player_name(self, command: ActivityEntry) -> ActivityEntry:
         game_id = command.data.get("gameId") or command.data.get("recipient")
@@ -110,7 +118,7 @@ class Followed(NamedTuple):
     async def entries(self) -> AsyncIterator[list[ActivityEntry]]:
         """What is known, then what comes; an empty list after TICK_S without any.
 
-        Ends when modapi stops, and when the reader is KEPT_FOR_READERS behind.
+        Ends when modapi stops, and when the reader is too far behind.
         """
         entries: list[ActivityEntry] | None = self.first
         number, journal = self.number, self.watched.journal
@@ -166,17 +174,21 @@ class RecentActivity:
             await asyncio.sleep(LOOK_EVERY_S)
         return await self.now(slug, facts)
 
-    async def follow(self, slug: str, facts: Facts) -> Followed | None:
+    async def follow(self, slug: str, facts: Facts, *, goes_on: bool = False) -> Followed | None:
         """All that is known, the oldest first, and where it goes on. None: too many servers are watched.
 
-        Something may be in both. Raises StoreError.
+        Something may be in both. A reader who `goes_on` gets all that the journal still has. Raises
+        StoreError.
         """
         watched = self._watching(slug)
         if watched is None:
             return None
         watched.follow()
-        number = watched.journal.number
-        return Followed(watched, in_order(await self.known(slug, facts)), number)
+        journal = watched.journal
+        number = journal.number
+        earlier = journal.since(journal.oldest) if goes_on else None
+        found = {entry.id: entry for entry in (*(earlier or ()), *await self.known(slug, facts))}
+        return Followed(watched, in_order(found.values()), number)
 
     def _watching(self, slug: str) -> WatchedActivity | None:
         watched = self._watched.get(slug)
@@ -191,3 +203,8 @@ class RecentActivity:
 def is_write(action: str) -> bool:
     """Whether a command with this action changes something in the game."""
     return action in ACTION_RULES and ACTION_RULES[Action(action)].kind is ActionKind.WRITE
+
+
+def bytes_of(entry: ActivityEntry) -> int:
+    """The size of what players and mods may make long in an entry."""
+    return len(orjson.dumps(entry.data)) + len(entry.detail)

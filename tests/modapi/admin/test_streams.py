@@ -135,6 +135,22 @@ async def test_events_come_from_the_last_ones_on_and_go_on_at_another_modapi_wit
         await later.hang_up()
 
 
+async def test_a_burst_that_is_larger_than_what_an_owner_remembers_has_no_gap(
+    api: httpx.AsyncClient, owner: Owner
+) -> None:
+    owner.deliver("first")
+    stream = Stream(app_of(api), EVENTS, authorization=BEARER)
+    [first] = await stream.until(bool)
+    await stream.hang_up()
+    owner.deliver(*map(str, range(300)))
+    later = Stream(app_of(api), EVENTS, authorization=BEARER, last_event_id=first.id)
+    assert texts(await later.until(lambda sent: len(sent) >= 200))[:200] == list(map(str, range(200)))
+    await later.hang_up()
+    again = Stream(app_of(api), EVENTS, authorization=BEARER, last_event_id=later.sent[199].id)
+    assert texts(await again.until(lambda sent: len(sent) == 100)) == list(map(str, range(200, 300)))
+    await again.hang_up()
+
+
 async def test_a_dead_letter_shows_at_once(api: httpx.AsyncClient, store: Store) -> None:
     stream = Stream(app_of(api), EVENTS, authorization=BEARER)
     await stream.begun()
