@@ -1,4 +1,4 @@
-"""Finds out why an instance is not up and how to fix it, in sentences. Pure."""
+"""Says why an instance is not up, and how to fix that. Pure."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -55,7 +55,7 @@ class Problem:
 
 _LINKS: dict[str, Problem] = {
     "": Problem(
-        ProblemCode.LINK_MISSING, True, "there was no link to Takaro yet", "look at the log of uplink"
+        ProblemCode.LINK_MISSING, True, "it has had no link to Takaro yet", "look at the log of uplink"
     ),
     LinkState.WAITING: Problem(
         ProblemCode.OUT_OF_REACH,
@@ -74,7 +74,7 @@ _LINKS: dict[str, Problem] = {
     LinkState.PAUSED: Problem(
         ProblemCode.PAUSED,
         False,
-        "Takaro has lost this server; it is asked again",
+        "Takaro has lost this server; the relay identifies it again",
         "nothing, if it is over within a minute",
     ),
     LinkState.STOPPED: Problem(ProblemCode.STOPPED, True, "the link to Takaro was stopped", "start uplink"),
@@ -94,7 +94,7 @@ _CONNECTING = Problem(
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """The problems of each instance by slug, the worst first, and those that may concern any of them."""
+    """`of`: the problems of each instance by slug, the worst first. `fleet`: those of no known instance."""
 
     of: dict[str, list[Problem]]
     fleet: list[Problem]
@@ -115,7 +115,7 @@ def diagnose_all(
 def wrong_keys(
     entries: Mapping[str, ServedEntry], facts: Mapping[str, Facts], unknown_calls: Iterable[UnknownKeyCall]
 ) -> tuple[dict[str, UnknownKeyCall], list[Problem]]:
-    """The call with a wrong key of each instance that can be recognised, and a problem for the other
+    """For each instance that can be recognised, its call with a wrong key; and a problem for the other
     calls."""
     enabled = {slug: known for slug, known in facts.items() if not entries[slug].disabled}
     named, unknown = attributed(unknown_calls, enabled, {slug: entries[slug].added_ms for slug in enabled})
@@ -126,12 +126,12 @@ def wrong_keys(
 
 
 def _unknown(unknown_calls: Sequence[UnknownKeyCall]) -> Problem:
-    """One line for the whole fleet. The caller asks for it only if some mod is silent."""
+    """A problem of the whole fleet. The caller asks for it only if some mod is silent."""
     more = f" and {len(unknown_calls) - 1} more" if len(unknown_calls) > 1 else ""
     return Problem(
         ProblemCode.WRONG_KEY,
         False,
-        f"somebody calls with a mod key that opens no server, from {unknown_calls[0].address}{more}",
+        f"calls with a mod key that opens no server come from {unknown_calls[0].address}{more}",
         f"if a DayZ server of yours is there: {_COMPARE}",
     )
 
@@ -143,25 +143,19 @@ def diagnose(
 
     `base_url` is the address that mods call, `unknown_call` a call of this instance's mod with a wrong key.
     """
-    if entry.disabled:
-        return [
-            Problem(
-                ProblemCode.DISABLED,
-                True,
-                "it is disabled",
-                f"dayz-relay instance enable {entry.instance.slug}",
-            )
-        ]
     found, slug = [], entry.instance.slug
+    if entry.disabled:
+        fix = f"dayz-relay instance enable {slug}"
+        return [Problem(ProblemCode.DISABLED, True, "it is disabled", fix)]
     if entry.note:
-        fix = f"change relay.toml, or take away what Redis has: `dayz-relay instance remove {slug}`"
+        fix = f"change relay.toml, or remove the stored instance: `dayz-relay instance remove {slug}`"
         found.append(Problem(_entry_code(entry), entry.shadowed or not entry.keys, entry.note, fix))
     if entry.shadowed:  # it is not served: its mod and its link cannot be up
         return found
     found += [
         *_mod(facts, f"{base_url}/k/<mod key>" if entry.keys else base_url, unknown_call),
         *_link(entry, facts),
-        *_waiting(entry.instance.slug, facts),
+        *_waiting(slug, facts),
     ]
     return sorted(found, key=lambda problem: not problem.serious)
 
@@ -173,21 +167,16 @@ def _entry_code(entry: ServedEntry) -> ProblemCode:
 
 
 def _mod(facts: Facts, url: str, unknown_call: UnknownKeyCall | None) -> list[Problem]:
-    away = facts.is_silent
     what = "its mod has never called"
     if facts.silent_s is not None:
         what = f"its mod was last heard of {span(facts.silent_s)} ago"
     if unknown_call:
-        whose = "its key or token" if unknown_call.slug else "its address"
-        return [
-            Problem(
-                ProblemCode.WRONG_KEY,
-                away,
-                f"{what}, and since then somebody calls with a wrong mod key from {unknown_call.address}; by"
-                f" {whose} it is this server",
-                _COMPARE,
-            )
-        ]
+        whose = "their key or token" if unknown_call.slug else "their address"
+        what = (
+            f"{what}, and since then calls with a wrong mod key come from {unknown_call.address}; by {whose}"
+            " they are from this server"
+        )
+        return [Problem(ProblemCode.WRONG_KEY, facts.is_silent, what, _COMPARE)]
     if facts.silent_s is None:
         fix = (
             f"in profiles/TakaroIntegration/config.json, TakaroApiUrl must be {url} (with the host by which"
@@ -195,7 +184,7 @@ def _mod(facts: Facts, url: str, unknown_call: UnknownKeyCall | None) -> list[Pr
             " the DayZ server"
         )
         return [Problem(ProblemCode.NEVER_CALLED, True, what, fix)]
-    if away:
+    if facts.is_silent:
         fix = (
             "is the DayZ server running, with the mod in -serverMod= ? Does it reach"
             f" {url}? If its mod key was replaced, TakaroApiUrl must have the new one"
@@ -211,9 +200,8 @@ def _link(entry: ServedEntry, facts: Facts) -> list[Problem]:
     if entry.instance.registration_token is None:
         where = "under [takaro]" if entry.origin is Origin.FILE else "under [takaro], or of this instance,"
         fix = f"set registration_token {where} in relay.toml: {_KEPT} until then"
-        return [
-            Problem(ProblemCode.NO_REGISTRATION_TOKEN, True, "it has no registration token of Takaro's", fix)
-        ]
+        what = "it has no registration token of Takaro"
+        return [Problem(ProblemCode.NO_REGISTRATION_TOKEN, True, what, fix)]
     if not facts.uplink:
         fix = "start the relay; if it runs, its log says why not, or that a change waits for a restart"
         return [Problem(ProblemCode.NO_OWNER, True, "no uplink owns it", fix)]

@@ -1,4 +1,4 @@
-"""Sends a message to everybody on a game server, and says what became of it."""
+"""Sends a message to everybody on a game server, and returns what came of it."""
 
 import asyncio
 import contextlib

@@ -97,7 +97,7 @@ def dump(record: Record) -> bytes:
 
 
 def load(stored: bytes) -> Record:
-    """The record of what `dump` wrote. Raises ValueError if it is none; the error's text holds no secret."""
+    """Reads what `dump` wrote. Raises ValueError if that is not possible; the error has no secret."""
     return Record.model_validate(orjson.loads(stored))
 
 
@@ -130,7 +130,7 @@ def removed(record: Record, now_ms: int) -> Record:
 
 
 def open_keys(keys: tuple[KeyDigest, ...], age_s: AgeS) -> tuple[KeyDigest, ...]:
-    """Those `keys` of a record that work, in the order in which they were added.
+    """The `keys` of a record that work, in the order in which they were added.
 
     The remaining time of a replaced key counts from the moment when the newest key was added. It is computed
     from an age, because Redis' clock may be set, and from the least possible age, so no mod is locked out too

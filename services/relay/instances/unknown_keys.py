@@ -1,4 +1,4 @@
-"""Remembers calls with an unknown key for a while: they may come from the mod of a silent server."""
+"""Remembers calls with an unknown key for ten minutes: they may come from the mod of a silent server."""
 
 import time
 from collections.abc import Iterable, Mapping
@@ -20,8 +20,8 @@ NOTED_APART_S = 0.05
 """Shortest time between any two notes: so a caller with many addresses costs Redis little."""
 
 LATER_MS = 10_000
-"""A mod that still calls with the right key is noted every 5 s. Only after this time without such a note may
-a wrong call be its own."""
+"""The contact of a mod with the right key is stored every 5 s. Only after this time without a contact may a
+wrong call come from the same mod."""
 
 _KEY = "relay:unknown-keys"
 
@@ -78,7 +78,8 @@ def attributed(
     """The newest wrong call of each server by slug, and the calls that belong to no known server. Pure.
 
     A call belongs to the server that its key or token shows, or else to the only silent server whose mod last
-    called from that address. It does not if the server was added, or its mod called rightly, after that call.
+    called from that address; but not if the server was added, or its mod called with its key, after that
+    call.
     """
     named: dict[str, UnknownKeyCall] = {}
     unknown: list[UnknownKeyCall] = []

@@ -37,7 +37,7 @@ def read_end(value: Any) -> datetime | None:
     if isinstance(value, str):
         text = value.strip()
         if len(text) > _LONGEST_CHARS:
-            raise ValueError("it is no date")
+            raise ValueError("it is not a date")
         if text.lower() in _NEVER:
             return None
         try:
@@ -47,7 +47,7 @@ def read_end(value: Any) -> datetime | None:
     if not value or value == -1:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError("it is no date")
+        raise ValueError("it is not a date")
     return _from_number(value)
 
 
@@ -58,12 +58,12 @@ def iso(when: datetime) -> str:
 
 def _from_number(number: float) -> datetime | None:
     if not number >= _EARLIEST_S:  # also true for NaN
-        raise ValueError("it is no date")
+        raise ValueError("it is not a date")
     if len(digits := f"{number:.0f}") == _COMPACT_DIGITS and digits.startswith("2"):
         with contextlib.suppress(ValueError):
-            return _sooner_than_never(datetime.strptime(digits, _COMPACT).replace(tzinfo=UTC))
+            return _unless_permanent(datetime.strptime(digits, _COMPACT).replace(tzinfo=UTC))
     try:
-        return _sooner_than_never(
+        return _unless_permanent(
             datetime.fromtimestamp(number if number < _MILLISECONDS_FROM else number / 1000, UTC)
         )
     except (ValueError, OverflowError, OSError):
@@ -80,7 +80,7 @@ def _from_text(text: str) -> datetime | None:
         return None
     read = read.replace(tzinfo=UTC) if read.tzinfo is None else _in_utc(read)
     if read.timestamp() < _EARLIEST_S:
-        raise ValueError("it is no date")
+        raise ValueError("it is not a date")
     return read
 
 
@@ -90,15 +90,15 @@ def _from_loose_text(text: str) -> datetime:
             return datetime.strptime(text, form)  # noqa: DTZ007 - the caller sets a missing time zone
         except ValueError:
             continue
-    raise ValueError("it is no date")
+    raise ValueError("it is not a date")
 
 
 def _in_utc(moment: datetime) -> datetime:
     try:
         return moment.astimezone(UTC)
     except OverflowError:
-        raise ValueError("it is no date") from None
+        raise ValueError("it is not a date") from None
 
 
-def _sooner_than_never(moment: datetime) -> datetime | None:
+def _unless_permanent(moment: datetime) -> datetime | None:
     return moment if moment.year < PERMANENT_FROM_YEAR else None

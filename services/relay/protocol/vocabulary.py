@@ -22,7 +22,7 @@ class EventType(StrEnum):
 
 @unique
 class Action(StrEnum):
-    """The nineteen requests that Takaro makes of a game server (protocol.md T12)."""
+    """The nineteen requests that Takaro sends to a game server (protocol.md T12)."""
 
     GET_PLAYER = "getPlayer"
     GET_PLAYERS = "getPlayers"
@@ -97,12 +97,12 @@ CHAT_CHANNELS = ("global", "team", "friends", "whisper")
 ENTITY_TYPES = ("hostile", "friendly", "neutral")
 
 ANSWER_WITHIN_S = 9.0
-"""Time from a request of Takaro's to our answer, at most: Takaro gives up after 10 s (protocol.md T12)."""
+"""Maximum time from a request of Takaro to our answer. Takaro gives up after 10 s (protocol.md T12)."""
 
 SILENT_AFTER_S = 60.0
 """Time without a call after which we tell Takaro that the server is unreachable. A mod calls every 2 s
 (protocol.md M1)."""
 
 HAND_OUT_WITHIN_S = 7.5
-"""Time from a request to the last poll that may fetch its command. The mod needs the rest of ANSWER_WITHIN_S
-to run the command on its next tick and to post the result."""
+"""Time from a request to the deadline of its command: until then a poll may fetch it. The mod needs the rest
+of ANSWER_WITHIN_S to run the command on its next tick and to post the result."""

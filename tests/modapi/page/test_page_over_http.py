@@ -285,7 +285,7 @@ async def test_a_call_with_a_wrong_key_is_shown_once_while_a_mod_is_missing(stor
     async with page(store, slug) as client:
         await log_in(client)
         text = (await client.get("/")).text
-        assert text.count("203.0.113.9") == 1 and "opens no server, from 203.0.113.9" in text
+        assert text.count("203.0.113.9") == 1 and "opens no server come from 203.0.113.9" in text
     await store.send("DEL", "relay:unknown-keys")
 
 

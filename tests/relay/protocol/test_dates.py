@@ -82,7 +82,7 @@ def test_no_value_or_the_far_future_is_never(written: Any) -> None:
     + ["1893805320." + "0" * 40],
 )
 def test_an_unreadable_date_is_an_error_and_not_permanent(written: Any) -> None:
-    with pytest.raises(ValueError, match="no date"):
+    with pytest.raises(ValueError, match="not a date"):
         read_end(written)
 
 
