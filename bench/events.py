@@ -14,7 +14,7 @@ SECONDS = 30.0
 QUICK_S = 3.0
 WARM_UP_S = 2.0
 IDLE_S = 5.0
-TARGET_P50_S, TARGET_P99_S = 0.005, 0.025
+TARGET_P50_S, TARGET_P99_S = 0.005, 0.008
 
 
 @dataclass(frozen=True, slots=True)

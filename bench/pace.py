@@ -58,7 +58,8 @@ class Size:
             Row(
                 f"CPU at the pace, {size}",
                 size.targets,
-                f"{result.cpu} % of a core; {result.mib:.0f} MiB RSS; {result.answered}",
+                f"{result.cpu} % of a core; {result.mib:.0f} MiB RSS, {result.pss_mib:.0f} MiB PSS; "
+                f"{result.answered}",
                 f"{SECONDS:g} s: polls each 2 s, a flush each second with an event a second on average, "
                 f"position before each event of a player, sync of all servers at once each {SYNC_S:g} s",
                 size.met(result),
@@ -92,6 +93,10 @@ class Result:
         return sum(one.rss for one in self.memory.values())
 
     @property
+    def pss_mib(self) -> float:
+        return sum(one.pss for one in self.memory.values())
+
+    @property
     def answered(self) -> str:
         share = 100 * self.report["answered"] / max(1, self.report["asked"])
         errors = sum(self.report["errors"].values())
@@ -103,13 +108,17 @@ class Result:
     @property
     def numbers(self) -> dict[str, float]:
         cpu = {"all": self.cpu.total} | self.cpu.parts
-        return {f"{name}, % of a core": value for name, value in cpu.items()} | {"MiB RSS": self.mib}
+        return {f"{name}, % of a core": value for name, value in cpu.items()} | {
+            "MiB RSS": self.mib,
+            "MiB PSS": self.pss_mib,
+        }
 
     def __str__(self) -> str:
         parts = ", ".join(f"{name} {one.rss:.0f}" for name, one in self.memory.items())
         load = ", ".join(f"{name} {busy:.1f} %" for name, busy in self.load.items())
         return (
-            f"{self.cpu} % of a core; {self.mib:.0f} MiB RSS ({parts}); {self.answered}, {self.failed} calls "
+            f"{self.cpu} % of a core; {self.mib:.0f} MiB RSS ({parts}), {self.pss_mib:.0f} MiB PSS; "
+            f"{self.answered}, {self.failed} calls "
             f"failed; {_said(self.report)}; before, with the first sync: {_said(self.warm_up)}; "
             f"the load: {load}"
         )
