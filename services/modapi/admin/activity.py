@@ -90,7 +90,7 @@ class HalfHourCounts(BaseModel):
     at: datetime = Field(description="when it began")
     accepted: int = Field(description="events that the mod sent")
     linked_s: int = Field(description="seconds for which the link to Takaro was ready; up to a minute late")
-    link: LinkUptime = Field(description="`unknown`: before the first event and the first link")
+    link: LinkUptime = Field(description="`unknown`: the server was not there yet, or nobody knows")
 
 
 class HalfHourList(BaseModel):
@@ -283,7 +283,7 @@ class ActivityCalls:
     async def list_half_hours(self, slug: str) -> HalfHourList:
         """Show the last 24 hours: the bar of the page."""
         row = await self._fleet.row(slug)
-        half_hours = await read_half_hours(self._store, slug, row.facts.now_ms)
+        half_hours = await read_half_hours(self._store, slug, row.facts.now_ms, row.there_ms)
         return HalfHourList(
             half_hours=[
                 HalfHourCounts(

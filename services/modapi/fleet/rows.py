@@ -41,6 +41,11 @@ class ServerRow(NamedTuple):
         return None if found is ServerState.UP else found
 
     @property
+    def there_ms(self) -> int:
+        """A time (ms) at which the server was there already, the earliest that is known; 0: none is."""
+        return min(filter(None, (self.entry.added_ms, self.facts.contact_ms)), default=0)
+
+    @property
     def slug(self) -> str:
         return self.entry.instance.slug
 

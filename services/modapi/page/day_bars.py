@@ -25,7 +25,7 @@ class DayBars:
         kept = {slug: one for slug, one in self._kept.items() if now_s - one[0] < FRESH_S}
         missing = [row for row in rows if row.slug not in kept]
         found = await asyncio.gather(
-            *(read_half_hours(self._store, row.slug, row.facts.now_ms) for row in missing)
+            *(read_half_hours(self._store, row.slug, row.facts.now_ms, row.there_ms) for row in missing)
         )
         kept |= {
             row.slug: (now_s, day_bar(half_hours)) for row, half_hours in zip(missing, found, strict=True)

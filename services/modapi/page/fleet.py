@@ -114,6 +114,6 @@ def _head(name: str, view: View) -> dict[str, str]:
         "name": name,
         "title": title,
         "query": other.query() or "sort=state",
-        "arrow": (" ↓" if down else " ↑") if here else "",
+        "arrow": ("\u00a0↓" if down else "\u00a0↑") if here else "",
         "sorted": ("descending" if down else "ascending") if here else "",
     }

@@ -89,9 +89,9 @@ class LivePages:
             found["players"] = server.players(await online_players(self._store, row.slug))
         in_setup = server.is_in_setup(row)
         found["checklist"] = Markup()
-        if turn % CHARTS_EVERY == 0:
-            found["day"] = server.day(await read_half_hours(self._store, row.slug, row.facts.now_ms))
         if turn % CHARTS_EVERY == 0 or in_setup:
+            half_hours = await read_half_hours(self._store, row.slug, row.facts.now_ms, row.there_ms)
+            found["day"] = server.day(half_hours)
             minutes = await read_minutes(self._store, row.slug, row.facts.now_ms)
             found["hour"] = server.hour(minutes)
             if in_setup:

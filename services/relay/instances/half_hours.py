@@ -16,7 +16,10 @@ from services.relay.store.client import Store, pairs
 
 HALF_HOURS = 48
 LENGTH_S = 1_800
-_EXPIRE_S = (HALF_HOURS + 2) * LENGTH_S
+KEPT = 2 * HALF_HOURS
+"""Number of half hours whose seconds are kept: older ones than are shown tell that the instance was there."""
+
+_EXPIRE_S = KEPT * LENGTH_S
 
 SLACK_S = 90
 """Seconds of a half hour that may be missing from a link that was up: the owner writes once a minute."""
@@ -32,11 +35,12 @@ class LinkUptime(StrEnum):
     UP = "up"
     PARTLY = "partly"
     DOWN = "down"
-    UNKNOWN = "unknown"  # from before the first event and the first link, or it has only begun
+    UNKNOWN = "unknown"  # the instance was not there yet, or the half hour has only begun
 
 
 class HalfHour(NamedTuple):
-    """Half an hour of Redis' clock. `length_s` is less than LENGTH_S for the current one."""
+    """Half an hour of Redis' clock. `length_s` is the part of it that is over and in which the instance was
+    there."""
 
     number: int  # half hours since 1970
     length_s: int
@@ -60,11 +64,13 @@ class LinkedTime:
         self._written_to = 0  # number of the half hour
 
     def looked(self, now_ms: int, *, linked: bool) -> None:
-        """Counts the time since the last call if the link is ready now, and writes it down once a minute.
+        """Counts the time since the last call if the link is ready now.
 
-        `now_ms` is Redis' clock.
+        It is written down once a minute, and in each half hour the first time at once. `now_ms` is Redis'
+        clock.
         """
-        if now_ms // 60_000 != self._looked_ms // 60_000:
+        is_first = self._looked_ms // 1000 // LENGTH_S != self._written_to
+        if is_first or now_ms // 60_000 != self._looked_ms // 60_000:
             self.write()
         step_ms = now_ms - self._looked_ms
         if linked and 0 < step_ms <= LONGEST_STEP_MS:
@@ -80,14 +86,13 @@ class LinkedTime:
         self._store.send_unawaited("HINCRBY", self._key, number, seconds)
         if number != self._written_to:
             self._written_to = number
-            self._store.send_unawaited(
-                "HDEL", self._key, *range(number - 2 * HALF_HOURS, number - HALF_HOURS)
-            )
+            self._store.send_unawaited("HDEL", self._key, *range(number - 2 * KEPT, number - KEPT))
             self._store.send_unawaited("EXPIRE", self._key, _EXPIRE_S)
 
 
-async def read_half_hours(store: Store, slug: str, now_ms: int) -> list[HalfHour]:
-    """The last 24 hours, the oldest half hour first. `now_ms` is Redis' clock. Raises StoreError."""
+async def read_half_hours(store: Store, slug: str, now_ms: int, there_ms: int = 0) -> list[HalfHour]:
+    """The last 24 hours, the oldest half hour first. `now_ms` is Redis' clock. At `there_ms` the instance was
+    there already; 0: unknown. Raises StoreError."""
     keys = keys_of(slug)
     (earlier, *minutes), linked = await asyncio.gather(
         store.send("HMGET", keys.intake, "day", *(f"m{minute}" for minute in range(KEPT_MINUTES))),
@@ -99,30 +104,33 @@ async def read_half_hours(store: Store, slug: str, now_ms: int) -> list[HalfHour
     numbers = [int(word) for word in (earlier or b"").split()]
     for number, count in zip(numbers[::2], numbers[1::2], strict=True):
         accepted[number] += count
-    return last_day(accepted, {int(number): int(seconds) for number, seconds in pairs(linked)}, now_ms)
+    linked_s = {int(number): int(seconds) for number, seconds in pairs(linked)}
+    return last_day(accepted, linked_s, now_ms, there_ms)
 
 
-def last_day(accepted: Mapping[int, int], linked_s: Mapping[int, int], now_ms: int) -> list[HalfHour]:
+def last_day(
+    accepted: Mapping[int, int], linked_s: Mapping[int, int], now_ms: int, there_ms: int = 0
+) -> list[HalfHour]:
     """The half hours until `now_ms`. Both mappings are by the number of a half hour. Pure."""
-    now = now_ms // 1000 // LENGTH_S
-    numbers = range(now - HALF_HOURS + 1, now + 1)
-    first = min(
-        (number for number in numbers if accepted.get(number) or linked_s.get(number)), default=now + 1
-    )
+    now_s = now_ms // 1000
+    now = now_s // LENGTH_S
+    found = (number for number in {*accepted, *linked_s} if accepted.get(number) or linked_s.get(number))
+    there_s = min(found, default=now + 1) * LENGTH_S
+    if there_ms and there_ms // 1000 < there_s + LENGTH_S:  # it came in the middle of a half hour
+        there_s = there_ms // 1000
     return [
         _half_hour(
             number,
-            now_ms // 1000 % LENGTH_S if number == now else LENGTH_S,
+            max(0, min((number + 1) * LENGTH_S, now_s) - max(number * LENGTH_S, there_s)),
             accepted.get(number, 0),
             linked_s.get(number, 0),
-            is_known=number >= first,
         )
-        for number in numbers
+        for number in range(now - HALF_HOURS + 1, now + 1)
     ]
 
 
-def _half_hour(number: int, length_s: int, accepted: int, linked_s: int, *, is_known: bool) -> HalfHour:
-    if not is_known or (not linked_s and length_s <= SLACK_S):
+def _half_hour(number: int, length_s: int, accepted: int, linked_s: int) -> HalfHour:
+    if not linked_s and length_s <= SLACK_S:
         link = LinkUptime.UNKNOWN
     elif linked_s >= length_s - SLACK_S:
         link = LinkUptime.UP

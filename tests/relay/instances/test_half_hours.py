@@ -2,6 +2,7 @@
 
 from services.relay.instances.half_hours import (
     HALF_HOURS,
+    KEPT,
     LENGTH_S,
     LinkedTime,
     LinkUptime,
@@ -47,17 +48,25 @@ async def test_the_time_of_a_link_is_added_up_over_its_owners(store: Store, slug
         owner.write()
     (*_, last) = await read_half_hours(store, slug, NOW_MS + 600_000)
     assert last.linked_s == 120
-    assert 0 < await store.send("TTL", keys_of(slug).linked) <= 26 * 3600
+    assert 0 < await store.send("TTL", keys_of(slug).linked) <= 48 * 3600
 
 
-async def test_half_hours_of_yesterday_are_deleted(store: Store, slug: str) -> None:
-    await store.send("HSET", keys_of(slug).linked, NOW - HALF_HOURS - 1, 9, NOW - HALF_HOURS + 1, 9)
+async def test_half_hours_from_before_yesterday_are_deleted(store: Store, slug: str) -> None:
+    await store.send("HSET", keys_of(slug).linked, NOW - KEPT - 1, 9, NOW - HALF_HOURS, 9)
     owner = LinkedTime(store, slug)
     owner.looked(NOW_MS, linked=True)
     owner.looked(NOW_MS + 2_000, linked=True)
     owner.write()
     kept = await store.send("HKEYS", keys_of(slug).linked)
-    assert sorted(map(int, kept)) == [NOW - HALF_HOURS + 1, NOW]
+    assert sorted(map(int, kept)) == [NOW - HALF_HOURS, NOW]
+
+
+async def test_a_new_link_is_known_after_two_seconds(store: Store, slug: str) -> None:
+    owner = LinkedTime(store, slug)
+    for second in range(3):
+        owner.looked(NOW_MS + second * 1000, linked=True)
+    (*_, last) = await read_half_hours(store, slug, NOW_MS + 3_000)
+    assert last.linked_s == 1
 
 
 async def test_a_link_that_is_down_writes_nothing(store: Store, slug: str) -> None:
@@ -81,3 +90,16 @@ def test_a_half_hour_is_up_partly_or_down_and_unknown_before_the_first_one() -> 
 def test_a_half_hour_that_has_just_begun_is_not_down_yet() -> None:
     (*_, before, last) = last_day({}, {NOW - 1: 1_800}, NOW * LENGTH_MS + 30_000)
     assert (before.link, last.link) == (LinkUptime.UP, LinkUptime.UNKNOWN)
+
+
+def test_a_server_that_was_added_in_a_half_hour_was_not_down_before() -> None:
+    added_ms = NOW_MS - 10_000
+    (*_, before, last) = last_day({NOW: 1}, {NOW: 8}, NOW_MS, added_ms)
+    assert (before.link, last.link, last.length_s) == (LinkUptime.UNKNOWN, LinkUptime.UP, 10)
+
+
+def test_a_server_without_a_link_is_down_as_long_as_it_is_known_to_be_there() -> None:
+    a_week_ago_ms = NOW_MS - 7 * 24 * 3600 * 1000
+    assert {one.link for one in last_day({}, {}, NOW_MS, a_week_ago_ms)} == {LinkUptime.DOWN}
+    assert {one.link for one in last_day({}, {NOW - HALF_HOURS - 5: 9}, NOW_MS)} == {LinkUptime.DOWN}
+    assert {one.link for one in last_day({}, {}, NOW_MS)} == {LinkUptime.UNKNOWN}
