@@ -20,8 +20,7 @@ from services.relay.service.settings import Instance
 from services.relay.store.client import Store
 from services.uplink.connection.identify_turns import IdentifyTurns
 from services.uplink.context import UplinkContext
-from services.uplink.ownership import fleet
-from services.uplink.ownership.fleet import Fleet
+from services.uplink.ownership.fleet import Fleet, FleetTimes
 from services.uplink.reporting.metrics import UplinkMetrics
 from services.uplink.requests.mirror.mirror import Mirror, Subject
 from services.uplink.requests.mirror.read_rules import AnswerAge
@@ -109,7 +108,8 @@ class Scene:
         self.uplink = Fleet(
             UplinkContext(
                 url, self.store, UplinkMetrics(self.registry), IdentifyTurns(self.store), 50.0, limits, proxy
-            )
+            ),
+            FleetTimes(renew_every_s=0.1),
         )
         self.uplink.update({self.slug: instance})
         self.running = asyncio.create_task(self.uplink.run())
@@ -119,8 +119,7 @@ class Scene:
 
 
 @pytest.fixture
-async def scene(store: Store, slug: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Scene]:
-    monkeypatch.setattr(fleet, "RENEW_EVERY_S", 0.1)
+async def scene(store: Store, slug: str) -> AsyncIterator[Scene]:
     made = Scene(store, slug)
     yield made
     if made.running:

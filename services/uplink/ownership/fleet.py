@@ -5,6 +5,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import partial
 
 from services.relay.instances.server_state import ServerState
@@ -22,39 +23,62 @@ from services.uplink.connection.closing_times import LEAVE_WITHIN_S, STOP_WITHIN
 from services.uplink.context import UplinkContext
 from services.uplink.ownership.heartbeat import Heartbeat
 from services.uplink.ownership.instance_owner import InstanceOwner
+from services.uplink.ownership.members import ALIVE_FOR_S, BEAT_EVERY_S
 from services.uplink.ownership.placement import preferred
 from services.uplink.ownership.unowned import UnownedInstances
 from services.uplink.reporting.alerts.conditions import Sighting
 
-MOVES_PER_S = 5
-"""Rate at which an uplink that joins takes its share."""
-
-MEASURE_EVERY_S = 5.0
 MEASURED_AT_ONCE = 50
-SLOW_AFTER_S = 0.5
-"""The next round of renewals does not wait longer for slow ones: leases are trusted for 3.5 s."""
-
-SETTLED_AFTER_S = 3.0
-"""Time without a change of the uplinks before instances move: a deployment restarts one after the other."""
-
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class FleetTimes:
+    """The times of an uplink.
+
+    The next round of renewals waits up to `slow_after_s` for slow ones: leases are trusted for 3.5 s. An
+    uplink that joins takes `moves_per_s` instances a second, when the uplinks have not changed for
+    `settled_after_s`: a deployment restarts one after the other. `beat_every_s`, `alive_for_s`: members.py.
+    """
+
+    renew_every_s: float = RENEW_EVERY_S
+    slow_after_s: float = 0.5
+    measure_every_s: float = 5.0
+    moves_per_s: float = 5.0
+    settled_after_s: float = 3.0
+    beat_every_s: float = BEAT_EVERY_S
+    alive_for_s: float = ALIVE_FOR_S
+    stop_within_s: float = STOP_WITHIN_S
+
+
+DEFAULT_TIMES = FleetTimes()
+
+
+class _Stopping:
+    """While this uplink stops: for each instance, the event that ends its wait for a successor."""
+
+    def __init__(self) -> None:
+        self.elsewhere: dict[str, asyncio.Event] = {}
+        self.alone = False  # no other uplink is alive
 
 
 class Fleet:
     """All instances that have a registration token, and the claims of this uplink on them."""
 
-    def __init__(self, context: UplinkContext) -> None:
+    def __init__(self, context: UplinkContext, times: FleetTimes = DEFAULT_TIMES) -> None:
         self._context = context
-        self.heartbeat = Heartbeat(context.store, context.metrics, context.uplink)
-        self._moves = TokenBucket(MOVES_PER_S, MOVES_PER_S, time.monotonic())
+        self._times = times
+        self.heartbeat = Heartbeat(
+            context.store, context.metrics, context.uplink, times.beat_every_s, times.alive_for_s
+        )
+        self._moves = TokenBucket(times.moves_per_s, times.moves_per_s, time.monotonic())
         self.instances: dict[str, Instance] = {}
         self._unowned = UnownedInstances(context.store, context.metrics, self._holds)
         self.owners: dict[str, InstanceOwner] = {}
         self._ending: dict[str, asyncio.Task[None]] = {}
         self._closing: dict[asyncio.Task[None], InstanceOwner] = {}
-        self._elsewhere: dict[str, asyncio.Event] = {}  # of each instance, while we stop
-        self._alone = False  # while we stop: no other uplink is alive
+        self._stopping = _Stopping()
         self._taking: set[asyncio.Task[None]] = set()
         self._tending: dict[str, asyncio.Task[None]] = {}
 
@@ -126,8 +150,8 @@ class Fleet:
     async def run(self) -> None:
         """Never returns.
 
-        When it is cancelled, releases all leases and closes all sockets within STOP_WITHIN_S, each as soon as
-        the requests that came over it are answered.
+        When it is cancelled, releases all leases and closes all sockets within `stop_within_s`, each as soon
+        as the requests that came over it are answered.
         """
         try:
             async with asyncio.TaskGroup() as group:
@@ -140,7 +164,7 @@ class Fleet:
                 ):
                     group.create_task(self._context.metrics.service.faults.keep_running(logger, loop))
         finally:
-            await self._stop(time.monotonic() + STOP_WITHIN_S)
+            await self._stop(time.monotonic() + self._times.stop_within_s)
 
     async def _stop(self, closed_by_s: float) -> None:
         """Releases leases first, so that others can take over, then answers requests, then closes sockets."""
@@ -160,8 +184,8 @@ class Fleet:
     async def _let_go(self, slug: str, owner: InstanceOwner, closed_by_s: float, has_successor: bool) -> None:
         with self._contain(slug, FaultKind.LOOP):
             await owner.let_go()
-        elsewhere = self._elsewhere[slug] = asyncio.Event()
-        if self._alone or not has_successor:
+        elsewhere = self._stopping.elsewhere[slug] = asyncio.Event()
+        if self._stopping.alone or not has_successor:
             elsewhere.set()
             has_successor = False
         with self._contain(slug, FaultKind.LOOP):
@@ -170,8 +194,8 @@ class Fleet:
     async def _end_waits(self, others: frozenset[str]) -> None:
         """While we stop: ends the wait for a successor once no other uplink is alive any more."""
         await self.heartbeat.until_alone(others)
-        self._alone = True
-        for slug, elsewhere in self._elsewhere.items():
+        self._stopping.alone = True
+        for slug, elsewhere in self._stopping.elsewhere.items():
             if not elsewhere.is_set():
                 elsewhere.set()
                 self.owners[slug].refuse_new()
@@ -182,7 +206,7 @@ class Fleet:
             await self._tend_all()
             self._context.metrics.leases.set(sum(owner.lease.held for owner in self.owners.values()))
             self._context.metrics.leases_wanted.set(len(self.owners))
-            await asyncio.sleep(RENEW_EVERY_S)
+            await asyncio.sleep(self._times.renew_every_s)
 
     async def _tend_all(self) -> None:
         """Renews each lease. A slow primary of a cluster delays only the instances whose leases it has."""
@@ -190,7 +214,7 @@ class Fleet:
             if slug not in self._ending and slug not in self._tending:
                 self._tending[slug] = asyncio.create_task(self._tend(slug, owner))
         if self._tending:
-            await asyncio.wait(self._tending.values(), timeout=SLOW_AFTER_S)
+            await asyncio.wait(self._tending.values(), timeout=self._times.slow_after_s)
         for slug, task in list(self._tending.items()):
             if task.done():
                 del self._tending[slug]
@@ -201,7 +225,8 @@ class Fleet:
 
     def _may_move(self) -> bool:
         now_s = time.monotonic()
-        return now_s - self.heartbeat.members.since_s > SETTLED_AFTER_S and self._moves.admits(now_s)
+        settled = now_s - self.heartbeat.members.since_s > self._times.settled_after_s
+        return settled and self._moves.admits(now_s)
 
     async def _measure(self) -> None:
         """Updates the metrics of each instance, a few at a time, so that the loop is not held up."""
@@ -213,7 +238,7 @@ class Fleet:
                 )
                 states += filter(None, found)
             self._context.metrics.show_states(states)
-            await asyncio.sleep(MEASURE_EVERY_S)
+            await asyncio.sleep(self._times.measure_every_s)
 
     async def _measured(self, slug: str) -> ServerState | None:
         with self._contain(slug, FaultKind.LOOP), contextlib.suppress(StoreError):

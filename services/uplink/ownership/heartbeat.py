@@ -8,7 +8,7 @@ from services.relay.protocol.errors import StoreError
 from services.relay.protocol.keys import BEATS, UPLINKS
 from services.relay.service.logs import CHANGE
 from services.relay.store.client import Store, pairs
-from services.uplink.ownership.members import BEAT_EVERY_S, Members
+from services.uplink.ownership.members import ALIVE_FOR_S, BEAT_EVERY_S, Members
 from services.uplink.reporting.metrics import UplinkMetrics
 
 SIGN_OFF_WITHIN_S = 0.5
@@ -20,8 +20,16 @@ logger = logging.getLogger(__name__)
 class Heartbeat:
     """The life of the uplink `own` among the uplinks of one store."""
 
-    def __init__(self, store: Store, metrics: UplinkMetrics, own: str) -> None:
-        self.members = Members(own)
+    def __init__(
+        self,
+        store: Store,
+        metrics: UplinkMetrics,
+        own: str,
+        beat_every_s: float = BEAT_EVERY_S,
+        alive_for_s: float = ALIVE_FOR_S,
+    ) -> None:
+        self.members = Members(own, alive_for_s)
+        self._beat_every_s = beat_every_s
         self._store = store
         self._metrics = metrics
         self._beats = 0
@@ -30,7 +38,7 @@ class Heartbeat:
         """Beats each second. Never returns."""
         while True:
             await self.beat()
-            await asyncio.sleep(BEAT_EVERY_S)
+            await asyncio.sleep(self._beat_every_s)
 
     async def beat(self) -> None:
         """Counts one beat and looks at the others. Does nothing while Redis is away."""

@@ -13,8 +13,9 @@ ALIVE_FOR_S = 3.5
 class Members:
     """The uplinks of the fleet as one of them, `own`, sees them."""
 
-    def __init__(self, own: str) -> None:
+    def __init__(self, own: str, alive_for_s: float = ALIVE_FOR_S) -> None:
         self.own = own
+        self._alive_for_s = alive_for_s
         self.alive = frozenset([own])
         self.since_s = float("-inf")
         """When `alive` last changed."""
@@ -25,9 +26,9 @@ class Members:
     def look(self, now_s: float, counts: Mapping[str, int]) -> list[str]:
         """Takes in the counts in Redis. Returns the dead members, whose counts are to be deleted.
 
-        A member that was wrongly taken for dead begins to count anew.
+        A member that was wrongly taken for dead begins to count again.
         """
-        was_away = now_s - self._looked_s > ALIVE_FOR_S
+        was_away = now_s - self._looked_s > self._alive_for_s
         self._looked_s = now_s
         for member, count in counts.items():
             # A new member is believed for a while. So are all of them if we could not look for a while.
@@ -35,7 +36,7 @@ class Members:
                 self._moved_s[member] = now_s
         self._counts = dict(counts)
         self._moved_s = {member: at_s for member, at_s in self._moved_s.items() if member in counts}
-        alive = frozenset(m for m, at_s in self._moved_s.items() if now_s - at_s <= ALIVE_FOR_S)
+        alive = frozenset(m for m, at_s in self._moved_s.items() if now_s - at_s <= self._alive_for_s)
         alive |= {self.own}
         if alive != self.alive:
             self.alive, self.since_s = alive, now_s

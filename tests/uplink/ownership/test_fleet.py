@@ -33,8 +33,7 @@ from services.uplink.connection import backoff, link, socket_session
 from services.uplink.connection.identify_turns import IdentifyTurns
 from services.uplink.context import UplinkContext
 from services.uplink.events import ages, delivery, gaps, pump
-from services.uplink.ownership import fleet
-from services.uplink.ownership.fleet import Fleet
+from services.uplink.ownership.fleet import Fleet, FleetTimes
 from services.uplink.reporting.metrics import STATE, UplinkMetrics
 from services.uplink.requests.command_queue import CommandQueue
 from services.uplink.takaro import frames
@@ -78,7 +77,8 @@ class Scene:
         self.registry = CollectorRegistry()
         self.metrics = UplinkMetrics(self.registry)
         uplink = Fleet(
-            UplinkContext(self.takaro.url, self.store, self.metrics, IdentifyTurns(self.store), 50.0)
+            UplinkContext(self.takaro.url, self.store, self.metrics, IdentifyTurns(self.store), 50.0),
+            FleetTimes(renew_every_s=0.1, slow_after_s=0.1),
         )
         uplink.update(instances)
         self.running.append(asyncio.create_task(uplink.run()))
@@ -109,7 +109,6 @@ class Scene:
 async def scene(store: Store, slug: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Scene]:
     monkeypatch.setattr(link, "RECONNECT", QUICK)
     monkeypatch.setattr(delivery, "IDENTIFY_AGAIN", QUICK)
-    monkeypatch.setattr(fleet, "RENEW_EVERY_S", 0.1)
     async with FaultyTakaro(registration_tokens={TOKEN}, ask_location=False) as takaro:
         scene = Scene(takaro, store, slug)
         yield scene
@@ -543,7 +542,6 @@ async def test_a_slow_renewal_delays_no_other_lease(scene: Scene, monkeypatch: p
         return await renew(lease, **how)
 
     monkeypatch.setattr(Lease, "renew", counted)
-    monkeypatch.setattr(fleet, "SLOW_AFTER_S", 0.1)
     scene.start(TOKEN, slow)
     await until(lambda: renewed[scene.slug] >= 5)
     assert renewed[slow] == 1

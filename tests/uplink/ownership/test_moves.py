@@ -22,8 +22,8 @@ from services.relay.store.client import Store
 from services.relay.store.event_stream import EventBatch, EventStream, PostedEvent, digest
 from services.uplink.connection.identify_turns import IdentifyTurns
 from services.uplink.context import UplinkContext
-from services.uplink.ownership import claims, fleet, heartbeat, members
-from services.uplink.ownership.fleet import Fleet
+from services.uplink.ownership import claims
+from services.uplink.ownership.fleet import Fleet, FleetTimes
 from services.uplink.ownership.placement import preferred
 from services.uplink.reporting.metrics import UplinkMetrics
 from tests.support.faulty_takaro import FaultyTakaro
@@ -87,7 +87,8 @@ class Scene:
                 IdentifyTurns(store),
                 50.0,
                 uplink=self._name(),
-            )
+            ),
+            FleetTimes(0.1, moves_per_s=50, settled_after_s=0.3, beat_every_s=0.1, alive_for_s=0.6),
         )
         started.update({slug: instance(slug) for slug in self.slugs})
         self.uplinks.append(Uplink(started, store, registry, asyncio.create_task(started.run())))
@@ -152,11 +153,6 @@ def instance(slug: str) -> Instance:
 async def scene(
     redis_server: RedisServer, store: Store, slug: str, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Scene]:
-    monkeypatch.setattr(fleet, "RENEW_EVERY_S", 0.1)
-    monkeypatch.setattr(heartbeat, "BEAT_EVERY_S", 0.1)
-    monkeypatch.setattr(fleet, "MOVES_PER_S", 50)
-    monkeypatch.setattr(fleet, "SETTLED_AFTER_S", 0.3)
-    monkeypatch.setattr(members, "ALIVE_FOR_S", 0.6)
     monkeypatch.setattr(claims, "WANTED_FOR_S", 0.6)
     monkeypatch.setattr(leases, "TTL_MS", 1_000)
     monkeypatch.setattr(leases, "TRUSTED_FOR_S", 0.7)

@@ -20,8 +20,7 @@ from services.sim.takaro import requests
 from services.sim.takaro.records import Answer
 from services.uplink.connection.identify_turns import IdentifyTurns
 from services.uplink.context import UplinkContext
-from services.uplink.ownership import fleet, heartbeat, members
-from services.uplink.ownership.fleet import Fleet
+from services.uplink.ownership.fleet import Fleet, FleetTimes
 from services.uplink.ownership.instance_owner import LOOK_ELSEWHERE_EVERY_S, InstanceOwner
 from services.uplink.reporting.metrics import UplinkMetrics
 from tests.support.faulty_takaro import FaultyTakaro
@@ -47,10 +46,11 @@ class Scene:
             registration_token=SecretStr(TOKEN),
         )
 
-    def start(self, *others: str) -> asyncio.Task[None]:
+    def start(self, *others: str, **times: float) -> asyncio.Task[None]:
         turns = IdentifyTurns(self.store)
         uplink = Fleet(
-            UplinkContext(self.takaro.url, self.store, UplinkMetrics(CollectorRegistry()), turns, 50.0)
+            UplinkContext(self.takaro.url, self.store, UplinkMetrics(CollectorRegistry()), turns, 50.0),
+            FleetTimes(renew_every_s=0.1, beat_every_s=0.1, **times),
         )
         uplink.update({slug: self.instance(slug) for slug in (self.slug, *others)})
         running = asyncio.create_task(uplink.run())
@@ -87,9 +87,7 @@ async def beat(store: Store, uplink: str) -> None:
 
 
 @pytest.fixture
-async def scene(store: Store, slug: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Scene]:
-    monkeypatch.setattr(fleet, "RENEW_EVERY_S", 0.1)
-    monkeypatch.setattr(heartbeat, "BEAT_EVERY_S", 0.1)
+async def scene(store: Store, slug: str) -> AsyncIterator[Scene]:
     await store.send("DEL", UPLINKS)
     async with FaultyTakaro(registration_tokens={TOKEN}, ask_location=False) as takaro:
         scene = Scene(takaro, store, slug)
@@ -130,12 +128,8 @@ async def test_the_only_uplink_answers_all_open_requests_before_it_ends(scene: S
     await asyncio.wait_for(stopping, 3.0)
 
 
-async def test_a_stop_waits_for_another_uplink_only_while_that_one_is_alive(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(members, "ALIVE_FOR_S", 0.5)
-    monkeypatch.setattr(fleet, "STOP_WITHIN_S", 60.0)
-    first = scene.start()
+async def test_a_stop_waits_for_another_uplink_only_while_that_one_is_alive(scene: Scene) -> None:
+    first = scene.start(alive_for_s=0.5, stop_within_s=60.0)
     await scene.linked()
     beating = asyncio.create_task(beat(scene.store, "takes-nothing-over"))
     await until(lambda: len(scene.uplinks[first].heartbeat.members.alive) == 2)
@@ -180,11 +174,8 @@ async def test_a_changed_instance_gets_a_new_socket_while_its_old_one_still_answ
     assert scene.takaro.sockets(identity)[0].number == scene.takaro.asked_socket(identity)
 
 
-async def test_a_stop_shortens_the_closing_of_other_links(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(fleet, "STOP_WITHIN_S", 1.5)
-    only = scene.start()
+async def test_a_stop_shortens_the_closing_of_other_links(scene: Scene) -> None:
+    only = scene.start(stop_within_s=1.5)
     await scene.linked()
     handed = scene.write()
     await scene.fetched()

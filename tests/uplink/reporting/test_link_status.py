@@ -18,8 +18,7 @@ from services.relay.store.event_stream import EventBatch, EventStream, PostedEve
 from services.sim.ports import free_port
 from services.uplink.connection.identify_turns import IdentifyTurns
 from services.uplink.context import UplinkContext
-from services.uplink.ownership import fleet
-from services.uplink.ownership.fleet import Fleet
+from services.uplink.ownership.fleet import Fleet, FleetTimes
 from services.uplink.reporting.metrics import UplinkMetrics
 from tests.support.faulty_takaro import FaultyTakaro
 from tests.support.waiting import until
@@ -68,7 +67,8 @@ class Scene:
             identity_token=SecretStr(f"identity-{self.slug}"),
             registration_token=SecretStr(token) if token else None,
         )
-        started = Fleet(UplinkContext(takaro_url, self.store, metrics, IdentifyTurns(self.store), 50.0))
+        context = UplinkContext(takaro_url, self.store, metrics, IdentifyTurns(self.store), 50.0)
+        started = Fleet(context, FleetTimes(renew_every_s=0.1, measure_every_s=0.05))
         started.update({self.slug: instance})
         self.uplinks.append(Uplink(started, metrics, registry, asyncio.create_task(started.run())))
         return self.uplinks[-1]
@@ -89,9 +89,7 @@ def player(number: int) -> GameEvent:
 
 
 @pytest.fixture
-async def scene(store: Store, slug: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Scene]:
-    monkeypatch.setattr(fleet, "RENEW_EVERY_S", 0.1)
-    monkeypatch.setattr(fleet, "MEASURE_EVERY_S", 0.05)
+async def scene(store: Store, slug: str) -> AsyncIterator[Scene]:
     scene = Scene(store, slug)
     yield scene
     for uplink in scene.uplinks:

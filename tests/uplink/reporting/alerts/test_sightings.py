@@ -3,7 +3,6 @@
 import asyncio
 import time
 
-import pytest
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
@@ -14,18 +13,14 @@ from services.relay.store.client import Store
 from services.relay.store.event_stream import EventBatch, EventStream, PostedEvent, digest
 from services.uplink.connection.identify_turns import IdentifyTurns
 from services.uplink.context import UplinkContext
-from services.uplink.ownership import fleet
-from services.uplink.ownership.fleet import Fleet
+from services.uplink.ownership.fleet import Fleet, FleetTimes
 from services.uplink.reporting.metrics import UplinkMetrics
 from tests.support.faulty_takaro import FaultyTakaro
 from tests.support.linked import line
 from tests.support.waiting import until
 
 
-async def test_a_refused_link_and_a_backlog_are_seen(
-    store: Store, slug: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(fleet, "MEASURE_EVERY_S", 0.1)
+async def test_a_refused_link_and_a_backlog_are_seen(store: Store, slug: str) -> None:
     instance = Instance(
         slug=slug,
         name="A server",
@@ -36,9 +31,9 @@ async def test_a_refused_link_and_a_backlog_are_seen(
         around = UplinkContext(
             takaro.url, store, UplinkMetrics(CollectorRegistry()), IdentifyTurns(store), 50.0
         )
-        uplink = Fleet(around)
+        uplink = Fleet(around, FleetTimes(measure_every_s=0.1))
         uplink.update({slug: instance})
-        assert uplink.sightings() == {}  # whose it is, is not known yet
+        assert uplink.sightings() == {}  # its owner is not known yet
         await EventStream(store, slug).append(
             EventBatch([PostedEvent(digest(line(n)), line(n)) for n in range(3)])
         )
