@@ -10,6 +10,9 @@ from tests.docs.pages import ROOT, rows
 PAGE = ROOT / "docs" / "messages.md"
 
 PUT_TOGETHER = {
+    "this Idempotency-Key was used for another call: each call needs its own, and its repeats the same": (
+        "relay/instances/once.py"
+    ),
     "…: … bytes behind its last whole record were cut off, as a power cut leaves them; they are kept in …": (
         "cli/append_only_files.py"
     ),

@@ -18,7 +18,6 @@ from services.modapi.admin.activity import ActivityCalls
 from services.modapi.admin.authentication import AdminAuthentication
 from services.modapi.admin.dead_letters import DeadLetterCalls
 from services.modapi.admin.repeats import (
-    CallersToken,
     IdempotencyKey,
     RememberedCalls,
     SecretOnceRoute,
@@ -131,12 +130,11 @@ def _token_calls(tokens: AdminTokens) -> APIRouter:
         return models.TokenList(tokens=await tokens.all())
 
     async def create_token(
-        new: models.NewToken, request: Request, token: CallersToken, idempotency_key: IdempotencyKey = None
+        new: models.NewToken, request: Request, idempotency_key: IdempotencyKey = None
     ) -> models.CreatedToken:
         """Make a token. It works at once, at every modapi."""
-        once = once_of("create_token", new.name, new, idempotency_key, token)
-        is_repeat = once is not None and request.state.is_repeat
-        return await tokens.create(new.name, new.role, once, is_repeat=is_repeat)
+        once = once_of("create_token", new.name, new, idempotency_key, request)
+        return await tokens.create(new.name, new.role, once)
 
     router.add_api_route(
         "", create_token, methods=["POST"], status_code=201, route_class_override=SecretOnceRoute

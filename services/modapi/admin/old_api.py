@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 
 from services.modapi.admin.models import Body, Rotation
 from services.modapi.admin.problems import RULES, ErrorCode, place_of, words_of
-from services.modapi.admin.repeats import CallersToken, IdempotencyKey, once_of
+from services.modapi.admin.repeats import IdempotencyKey, once_of
 from services.modapi.admin.views import server_of
 from services.modapi.fleet.rows import ServerRow
 from services.modapi.fleet.view import FleetView
@@ -160,7 +160,7 @@ def make_api(fleet: FleetView) -> FastAPI:
 
     @api.post("/instances", status_code=201)
     async def add_instance(
-        new: NewInstance, token: CallersToken, idempotency_key: IdempotencyKey = None
+        new: NewInstance, request: Request, idempotency_key: IdempotencyKey = None
     ) -> Added:
         issued = await registry.create(
             new.slug,
@@ -168,7 +168,7 @@ def make_api(fleet: FleetView) -> FastAPI:
             identity_token=new.identity_token,
             registration_token=new.registration_token,
             disabled=new.disabled,
-            once=once_of("add", new.slug, new, idempotency_key, token),
+            once=once_of("add", new.slug, new, idempotency_key, request),
         )
         identity = issued.record.identity_token
         added = Instance(slug=new.slug, name=new.name, identity_token=identity)
@@ -200,7 +200,7 @@ def make_api(fleet: FleetView) -> FastAPI:
     @api.post("/instances/{slug}/rotate")
     async def rotate_mod_key(
         slug: str,
-        token: CallersToken,
+        request: Request,
         rotation: Rotation | None = None,
         idempotency_key: IdempotencyKey = None,
     ) -> NewKey:
@@ -209,7 +209,7 @@ def make_api(fleet: FleetView) -> FastAPI:
             slug,
             asked.overlap_s,
             force=asked.force,
-            once=once_of("rotate", slug, asked, idempotency_key, token),
+            once=once_of("rotate", slug, asked, idempotency_key, request),
         )
         return await new_key(slug, issued)
 

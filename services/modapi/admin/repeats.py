@@ -22,7 +22,7 @@ from starlette.exceptions import HTTPException
 
 from services.modapi.admin.authentication import token_of
 from services.modapi.admin.problems import ApiError, ErrorCode
-from services.relay.instances.once import Once
+from services.relay.instances.once import USED_OTHERWISE, Once
 from services.relay.protocol.errors import IdempotencyConflict, InstanceConflict, NoSuchInstance, StoreError
 from services.relay.protocol.keys import CALL_ANSWERS, CALL_TIMES
 from services.relay.store.client import Script, Store
@@ -48,7 +48,6 @@ _NOT_DONE = (ApiError, StoreError, InstanceConflict, NoSuchInstance, HTTPExcepti
 CarryOut = Callable[[Request], Awaitable[Response]]
 
 
-CallersToken = Annotated[str, Depends(token_of)]
 IdempotencyKey = Annotated[
     str | None,
     Header(
@@ -120,9 +119,10 @@ class RememberedCalls:
         known = await self._store.run_until(
             WITHIN_S, _BEGIN, (CALL_ANSWERS, CALL_TIMES), id, claim, KEPT_MS, MOST_CALLS, durable=True
         )
-        request.state.is_repeat = bool(known)
         if known:
-            answer = _answer(orjson.loads(known[0]), asked, age_ms=known[1], keeps_answer=keeps_answer)
+            earlier = orjson.loads(known[0])
+            request.state.was_done = "status" in earlier
+            answer = _answer(earlier, asked, age_ms=known[1], keeps_answer=keeps_answer)
             return answer or await carry_out(request)
         try:
             response = await carry_out(request)
@@ -130,11 +130,10 @@ class RememberedCalls:
             if not (isinstance(error, ApiError) and error.code is ErrorCode.OUTCOME_UNKNOWN):
                 await self._end(id, claim, b"")
             raise
-        if keeps_answer:
-            text = bytes(response.body).decode()
-            await self._end(
-                id, claim, orjson.dumps({"asked": asked, "status": response.status_code, "body": text})
-            )
+        text = bytes(response.body).decode() if keeps_answer else ""
+        await self._end(
+            id, claim, orjson.dumps({"asked": asked, "status": response.status_code, "body": text})
+        )
         return response
 
     async def _end(self, id: str, claim: bytes, answer: bytes) -> None:
@@ -148,10 +147,7 @@ class RememberedCalls:
 def _answer(known: dict[str, Any], asked: str, age_ms: int, *, keeps_answer: bool) -> Response | None:
     """The answer to a repeat; None: the call gives it by itself."""
     if not hmac.compare_digest(known["asked"], asked):
-        raise IdempotencyConflict(
-            "this Idempotency-Key was used for another call: each call needs its own, and its repeats the"
-            " same"
-        )
+        raise IdempotencyConflict(USED_OTHERWISE)
     if not keeps_answer:
         return None
     if "status" in known:
@@ -166,7 +162,7 @@ def _mac(token: str, *parts: bytes) -> str:
     return hmac.digest(token.encode(), b"\0".join(parts), hashlib.sha256).hex()
 
 
-def once_of(call: str, slug: str, body: BaseModel, key: str | None, token: str) -> Once | None:
+def once_of(call: str, slug: str, body: BaseModel, key: str | None, request: Request) -> Once | None:
     """What recognises a repeat of this call; None: it has no Idempotency-Key."""
     if key is None:
         return None
@@ -174,4 +170,5 @@ def once_of(call: str, slug: str, body: BaseModel, key: str | None, token: str) 
         name: value.get_secret_value() if isinstance(value, SecretStr) else value
         for name, value in body.model_dump().items()
     }
-    return Once(key, json.dumps([call, slug, fields]), token)
+    was_done = getattr(request.state, "was_done", False)
+    return Once(key, json.dumps([call, slug, fields]), token_of(request), was_done)

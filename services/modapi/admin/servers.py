@@ -7,7 +7,6 @@ from fastapi import APIRouter, Query, Request
 
 from services.modapi.admin import models
 from services.modapi.admin.repeats import (
-    CallersToken,
     IdempotencyKey,
     OnceRoute,
     SecretOnceRoute,
@@ -87,7 +86,7 @@ class ServerCalls:
         )
 
     async def create_server(
-        self, new: models.NewServer, token: CallersToken, idempotency_key: IdempotencyKey = None
+        self, new: models.NewServer, request: Request, idempotency_key: IdempotencyKey = None
     ) -> models.CreatedServer:
         """Add a server. Running services serve it within two seconds. The answer holds what the mod needs."""
         issued = await self._registry.create(
@@ -97,7 +96,7 @@ class ServerCalls:
             registration_token=new.registration_token,
             external_id=new.external_id,
             disabled=new.disabled,
-            once=once_of("create", new.slug, new, idempotency_key, token),
+            once=once_of("create", new.slug, new, idempotency_key, request),
         )
         identity = issued.record.identity_token
         added = Instance(slug=new.slug, name=new.name, identity_token=identity)
@@ -133,13 +132,13 @@ class ServerCalls:
     async def rotate_mod_key(
         self,
         slug: str,
-        token: CallersToken,
+        request: Request,
         rotation: models.Rotation | None = None,
         idempotency_key: IdempotencyKey = None,
     ) -> models.RotatedServer:
         """Make a new mod key. The one before works for `overlap_s` more."""
         asked = rotation or models.Rotation()
-        once = once_of("rotate", slug, asked, idempotency_key, token)
+        once = once_of("rotate", slug, asked, idempotency_key, request)
         issued = await self._registry.rotate(slug, asked.overlap_s, force=asked.force, once=once)
         return await self._with_key(slug, issued)
 

@@ -14,8 +14,8 @@ from pydantic import BaseModel, SecretStr
 
 from services.modapi.admin.models import CreatedToken, Role, TokenInfo
 from services.modapi.admin.problems import ApiError, ErrorCode
-from services.relay.instances.once import Once, call_id, made_secret
-from services.relay.protocol.errors import IdempotencyConflict, StoreError
+from services.relay.instances.once import Once, call_id, made_secret, refuse_if_done
+from services.relay.protocol.errors import StoreError
 from services.relay.protocol.keys import ADMIN_TOKENS
 from services.relay.store.client import Store, pairs
 
@@ -71,9 +71,7 @@ class AdminTokens:
             for name, one in sorted(self._stored.items())
         ]
 
-    async def create(
-        self, name: str, role: Role, once: Once | None = None, *, is_repeat: bool = False
-    ) -> CreatedToken:
+    async def create(self, name: str, role: Role, once: Once | None = None) -> CreatedToken:
         """Makes a token. With `once`, a repeat makes the same one.
 
         Raises ApiError if the name is taken or there are too many, IdempotencyConflict if the token that the
@@ -84,11 +82,8 @@ class AdminTokens:
         if once and found and found.call == call_id(once):
             token = made_secret(once, "admin token", name, found.salt)
             return CreatedToken(name=name, role=found.role, created=found.created, token=token)
-        if is_repeat:
-            raise IdempotencyConflict(
-                "this call was made before, and its token is there no more: make a new call, with an"
-                " Idempotency-Key of its own"
-            )
+        if once:
+            refuse_if_done(once)
         if len(self._stored) >= MAX_TOKENS:
             raise ApiError(ErrorCode.CONFLICT, f"there are {MAX_TOKENS} tokens already: delete one first")
         salt, created = secrets.token_hex(TOKEN_BYTES), datetime.now(UTC).replace(microsecond=0)

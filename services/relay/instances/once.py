@@ -19,14 +19,19 @@ KEPT_S = 24 * 3600
 KEPT_CALLS = 16
 """Number of calls of one instance that are remembered."""
 
+USED_OTHERWISE = (
+    "this Idempotency-Key was used for another call: each call needs its own, and its repeats the same"
+)
+
 
 class Once(NamedTuple):
     """`key` is the caller's Idempotency-Key, `asked` the content of the call, `secret` the token of the
-    caller."""
+    caller. `was_done`: it is known from elsewhere that the call was carried out."""
 
     key: str
     asked: str
     secret: str
+    was_done: bool = False
 
 
 def mod_key(once: Once, slug: str, salt: str) -> str:
@@ -55,26 +60,37 @@ def remembered(record: Record, once: Once, slug: str, salt: str, now_ms: int, ag
 def repeated(record: Record | None, once: Once | None, age_s: AgeS) -> Done | None:
     """The earlier call with the same Idempotency-Key, None if there is none.
 
-    Raises IdempotencyConflict if that call had another content, or if its mod key does not work any more.
+    Raises IdempotencyConflict if that call had another content, if its mod key does not work any more, or if
+    nothing is left of it here although it was carried out.
     """
-    if record is None or once is None:
+    if once is None:
+        return None
+    if record is None:
+        refuse_if_done(once)
         return None
     call = call_id(once)
-    for done in record.done:
-        if done.call != call or age_s(done.at_ms, None) >= KEPT_S:
-            continue
-        if done.asked != _asked(once):
-            raise IdempotencyConflict(
-                "this Idempotency-Key was used for another call: each call needs its own, and its repeats"
-                " the same"
-            )
-        if done.mod_key_digest not in {key.digest for key in open_keys(record.mod_key_digests, age_s)}:
-            raise IdempotencyConflict(
-                "this call was done before, and the key that it made opens no longer: make a new call, with"
-                " an Idempotency-Key of its own"
-            )
-        return done
-    return None
+    found = [done for done in record.done if done.call == call and age_s(done.at_ms, None) < KEPT_S]
+    if not found:
+        refuse_if_done(once)
+        return None
+    done = found[0]
+    if done.asked != _asked(once):
+        raise IdempotencyConflict(USED_OTHERWISE)
+    if done.mod_key_digest not in {key.digest for key in open_keys(record.mod_key_digests, age_s)}:
+        raise IdempotencyConflict(
+            "this call was done before, and the key that it made opens no longer: make a new call, with"
+            " an Idempotency-Key of its own"
+        )
+    return done
+
+
+def refuse_if_done(once: Once) -> None:
+    """Raises IdempotencyConflict for a repeat of which nothing is left: a second call would do it again."""
+    if once.was_done:
+        raise IdempotencyConflict(
+            "this call was carried out before, and what it made is there no more: make a new call, with an"
+            " Idempotency-Key of its own"
+        )
 
 
 def call_id(once: Once) -> str:

@@ -90,7 +90,8 @@ class Registry:
         identity = identity_token or SecretStr(secrets.token_urlsafe(KEY_BYTES))
 
         def make(old: Record | None, now_ms: int) -> Record:
-            if old and issuing.is_repeat(old, self.records.age_s):
+            is_repeat = issuing.is_repeat(old, self.records.age_s)
+            if old and is_repeat:
                 return old
             new = Record(
                 name=name,
@@ -217,7 +218,7 @@ class _Issuing:
     def digest(self) -> str:
         return digest_of(self.mod_key)
 
-    def is_repeat(self, record: Record, age_s: AgeS) -> bool:
+    def is_repeat(self, record: Record | None, age_s: AgeS) -> bool:
         """Whether this call was done before. Raises InstanceConflict."""
         done = once_calls.repeated(record, self._once, age_s)
         if done:

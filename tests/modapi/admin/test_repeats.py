@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from services.modapi.admin.repeats import RUNNING_MS
+from services.relay.instances.once import KEPT_CALLS
 from services.relay.protocol.keys import CALL_ANSWERS, CALL_TIMES, keys_of
 from services.relay.protocol.records import Outcome
 from services.relay.service.lifecycle import cancelled
@@ -129,6 +130,19 @@ async def test_a_repeat_gets_the_same_token_until_that_is_deleted_and_redis_has_
     assert token not in stored and created.json()["mod_key"] not in stored and "call-1" not in stored
     await api.delete("/api/v1/tokens/panel")
     late = await api.post("/api/v1/tokens", json=new, headers=word())
+    assert (late.status_code, late.json()["code"]) == (409, "idempotency_conflict")
+
+
+async def test_a_late_repeat_brings_no_server_back_and_makes_no_further_key(api: httpx.AsyncClient) -> None:
+    new = {"slug": "one", "name": "Server one"}
+    await api.post("/api/v1/servers", json=new, headers=word())
+    path, asked = "/api/v1/servers/one/rotate", {"force": True}
+    for number in range(KEPT_CALLS + 1):
+        await api.post(path, json=asked, headers=word(f"rotate-{number}"))
+    late = await api.post(path, json=asked, headers=word("rotate-0"))
+    assert (late.status_code, late.json()["code"]) == (409, "idempotency_conflict")
+    await api.delete("/api/v1/servers/one?purge=true")
+    late = await api.post("/api/v1/servers", json=new, headers=word())
     assert (late.status_code, late.json()["code"]) == (409, "idempotency_conflict")
 
 
