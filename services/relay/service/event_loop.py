@@ -14,7 +14,7 @@ from typing import Any
 
 import uvloop
 
-from services.relay.store.calls import ignore_error
+from services.relay.store.calls import ignore_error, shielded
 
 
 class Loop(uvloop.Loop):
@@ -55,7 +55,8 @@ class Loop(uvloop.Loop):
                 self.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM, proto=proto, flags=flags)
             )
             lookup.add_done_callback(partial(self._looked_up, key))
-        return await asyncio.shield(lookup)
+        found: list[Any] = await shielded(lookup)
+        return found
 
     def _looked_up(self, key: tuple[Any, ...], lookup: asyncio.Task[list[Any]]) -> None:
         del self._lookups[key]

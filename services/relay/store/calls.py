@@ -66,6 +66,27 @@ def ignore_error(future: asyncio.Future[Any]) -> None:
         future.exception()
 
 
+def shielded(inner: asyncio.Future[Any]) -> asyncio.Future[Any]:
+    """A future that ends as `inner` does. If it is cancelled, `inner` goes on, and its exception is ignored.
+
+    asyncio.shield reports such an exception to the event loop, since Python 3.14.
+    """
+    outer = inner.get_loop().create_future()
+
+    def end(_: asyncio.Future[Any]) -> None:
+        if inner.cancelled():
+            outer.cancel()
+        elif outer.done():
+            ignore_error(inner)
+        elif error := inner.exception():
+            outer.set_exception(error)
+        else:
+            outer.set_result(inner.result())
+
+    inner.add_done_callback(end)
+    return outer
+
+
 def abandon(future: asyncio.Future[Any]) -> None:
     """Cancels a future that nobody waits for any more, or ignores its exception."""
     if not future.cancel():
