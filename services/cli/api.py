@@ -12,6 +12,7 @@ from urllib.parse import quote
 import orjson
 
 from services.cli.place import ApiPlace
+from services.cli.terminal import complain
 from services.relay.protocol.errors import ConfigError, NoSuchInstance, RelayError
 from services.relay.service.http.client import reason_of
 from services.relay.service.logs import clean
@@ -27,6 +28,12 @@ PAGE = 1_000
 AT_ONCE = 20
 NAMED = 10
 """Maximum number of servers that are listed if the named one does not exist."""
+
+FIXED_BY_API = {
+    *("read_only_token", "store_away", "dead_letter_not_found"),
+    *("too_many_streams", "call_under_way", "outcome_unknown"),
+}
+"""Errors whose `fix` is for people at a terminal, too; those of others name calls of the API."""
 
 NO_TOKEN, WRONG_TOKEN, NO_SERVER, INVALID = "no_token", "wrong_token", "server_not_found", "invalid"
 _OPTIONS = {"name": "--name", "identity_token": "--identity-token-file", "role": "--role"}
@@ -51,7 +58,8 @@ class RelayApi:
 
     def __init__(self, at: ApiPlace, client: "httpx.AsyncClient") -> None:
         self._at = at
-        self._client = client
+        self.client = client
+        self._is_lost = False
 
     async def get(self, path: str, **query: Any) -> Any:
         return await self.call("GET", path, query=query)
@@ -71,13 +79,13 @@ class RelayApi:
         import httpx
 
         try:
-            answer = await self._client.request(method, path, params=query, json=body)
+            answer = await self.client.request(method, path, params=query, json=body)
         except (httpx.TransportError, OSError) as error:
-            raise self._away(error) from None
+            raise self.away(error) from None
         if answer.is_success and answer.status_code != 204:
             return self._json(answer.status_code, answer.content)
         if not answer.is_success:
-            raise await self._error(answer.status_code, answer.content, path)
+            raise await self.error(answer.status_code, answer.content, path)
         return None
 
     async def servers(self, most: int | None = None, **query: str) -> list[dict[str, Any]]:
@@ -108,7 +116,8 @@ class RelayApi:
         except ValueError:
             raise self._no_relay(status) from None
 
-    async def _error(self, status: int, body: bytes, path: str) -> RelayError:
+    async def error(self, status: int, body: bytes, path: str) -> RelayError:
+        """What is wrong, by an answer that is no success."""
         try:
             problem = orjson.loads(body)
             code, text = str(problem["code"]), clean(str(problem["detail"]))
@@ -123,7 +132,9 @@ class RelayApi:
                 f"{_OPTIONS.get(one['place'], one['place'])}: {one['text']}" for one in problem["errors"]
             ]
             return ConfigError(clean("; ".join(wrong)))
-        return Refused(code, text)
+        return Refused(
+            code, f"{text}: {clean(str(problem.get('fix', '')))}" if code in FIXED_BY_API else text
+        )
 
     def _locked(self, code: str) -> ConfigError:
         at = self._at
@@ -149,7 +160,17 @@ class RelayApi:
             )
         return RelayAway(f"{url} answers {status}, and not as a relay: is it the admin port of modapi?")
 
-    def _away(self, error: BaseException) -> RelayAway:
+    def is_lost(self, error: BaseException) -> None:
+        """Say once that a stream has ended, of however many."""
+        if not self._is_lost:
+            complain(f"{self.away(error)}; trying again")
+        self._is_lost = True
+
+    def came_back(self) -> None:
+        self._is_lost = False
+
+    def away(self, error: BaseException) -> RelayAway:
+        """What is wrong, by the error of a connection."""
         url = self._at.url
         reason = reason_of(error)
         cause: BaseException | None = error

@@ -91,24 +91,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     except TyperException as error:  # a wrong command line
         error.show()  # type: ignore[attr-defined]  # all of Typer's own have it
         return error.exit_code
-    except (ConfigError, StoreRefused) as error:
-        return _complained(error, 2)
     except RelayError as error:
-        return _complained(error, 1)
+        return _complained(error)
     except BaseExceptionGroup as group:
-        if group.split(BrokenPipeError)[1] is not None:
+        expected, others = group.split((RelayError, BrokenPipeError))
+        if others is not None or expected is None:
             raise
+        return _complained(_first(expected))
+
+
+def _complained(error: BaseException) -> int:
+    from services.cli.terminal import complain
+
+    if isinstance(error, BrokenPipeError):
         # `| head` reads no further. What is still to be written when Python ends would fail too.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-
-
-def _complained(error: Exception, code: int) -> int:
-    from services.cli.terminal import complain
-
     for line in str(error).splitlines():
         complain(line)
-    return code
+    return 2 if isinstance(error, ConfigError | StoreRefused) else 1
+
+
+def _first(error: BaseException) -> BaseException:
+    """The first of the errors in a group."""
+    return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
 
 
 def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

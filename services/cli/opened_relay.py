@@ -1,15 +1,12 @@
 """Opens a relay for a command: its settings, its store, its instances."""
 
-import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
 
 from services.cli import own_store
-from services.cli.settings_of import loaded_from
+from services.cli.api import hint
 from services.relay.instances.entries import ServedEntry, merge
 from services.relay.instances.registry import Registry
 from services.relay.protocol.errors import ConfigError, NoSuchInstance
@@ -39,7 +36,7 @@ class OpenedRelay:
         """Raises NoSuchInstance."""
         entries = await self.entries()
         if slug not in entries:
-            raise NoSuchInstance(f"there is no instance {slug} ({_hint(slug, list(entries))})")
+            raise NoSuchInstance(f"there is no instance {slug} ({hint(slug, list(entries))})")
         return entries[slug]
 
 
@@ -54,16 +51,6 @@ async def opened(settings: Settings, data: Path) -> AsyncIterator[OpenedRelay]:
         await store.close()
 
 
-def at_relay(config: Path, data: Path, command: Callable[..., Awaitable[int | None]], **given: Any) -> int:
-    """Run a command that works with an opened relay. Raises ConfigError, StoreError, NoSuchInstance."""
-
-    async def run() -> int:
-        async with opened(loaded_from(config).settings, data) as relay:
-            return await command(relay, **given) or 0
-
-    return asyncio.run(run())
-
-
 def store_url(settings: Settings, data: Path) -> str:
     """Where the relay's store is. Raises ConfigError when there is none."""
     if settings.redis.url is not None:
@@ -74,11 +61,3 @@ def store_url(settings: Settings, data: Path) -> str:
             f"--data {data}: no relay runs there: start `dayz-relay up`, name its --data, or set redis.url"
         )
     return found
-
-
-def _hint(slug: str, known: Sequence[str]) -> str:
-    if near := get_close_matches(slug, known, n=1):
-        return f"did you mean {near[0]}?"
-    if len(known) > NAMED:
-        return f"`dayz-relay status` shows all {len(known):,}"
-    return ", ".join(known) or "there is none yet"

@@ -3,25 +3,22 @@
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import orjson
 from rich.text import Text
 
-from services.cli.opened_relay import OpenedRelay
+from services.cli.api import RelayApi, server_path
+from services.cli.stream import Message, follow
 from services.cli.tables import Rows, label, show
 from services.cli.terminal import clock, complain, print_json, safe
 from services.cli.watching import until_nobody_watches
-from services.relay.instances.accepted import follow
-from services.relay.instances.activity import DEAD, DELIVERED, EXPIRED, WAITING, ActivityEntry, watch
-from services.relay.instances.entries import active
 from services.relay.protocol.errors import ConfigError
 from services.relay.protocol.vocabulary import EventType
-from services.relay.store.client import Store
 
 MOST_AT_ONCE = 50
-"""Each instance that is watched costs a connection to Redis."""
+"""Number of servers. The relay watches no more than 100 for all who look."""
 
 NAMED = 5
 REMEMBERED_WITHIN_S = 1.5
@@ -33,45 +30,53 @@ MOST_KNOWN = 5_000
 SHOWN_ABOVE = "shown above as waiting"
 """The detail in the second line of an event."""
 
-_STATES = {WAITING: "waiting for Takaro", DEAD: "put aside"}
+_STATES = {"waiting": "waiting for Takaro", "dead": "put aside"}
 
 TO_TAKARO, TO_GAME = "\N{RIGHTWARDS ARROW}", "\N{LEFTWARDS ARROW}"
 
-Heard = tuple[str, ActivityEntry]
-_Key = tuple[str, str, bytes]
+Entry = dict[str, Any]
+"""An event or a command as the API streams it."""
 
 
-async def run(relay: OpenedRelay, *, named: Sequence[str], kinds: Sequence[str] | None, as_json: bool) -> int:
-    """Print until Ctrl-C. Raises ConfigError, StoreError, NoSuchInstance."""
-    slugs = [(await relay.entry(slug)).instance.slug for slug in dict.fromkeys(named)]
-    slugs = slugs or list(active(await relay.entries()))
+async def run(relay: RelayApi, *, named: Sequence[str], kinds: Sequence[str] | None, as_json: bool) -> int:
+    """Print until Ctrl-C. Raises ConfigError."""
+    named = list(dict.fromkeys(named))
+    slugs = named or [one["slug"] for one in await relay.servers(MOST_AT_ONCE + 1) if one["served"]]
     if len(slugs) > MOST_AT_ONCE:
+        count = len(named) or (await relay.get("/fleet"))["total"]
         example = f"`dayz-relay tail {slugs[0]}`"
-        raise ConfigError(f"there are {len(slugs)} servers: name some, as in {example}")
+        raise ConfigError(f"there are {count} servers: name some, as in {example}")
+    await relay.of_each(named, "")  # raises NoSuchInstance
     if not slugs:
         complain("there is no server to watch")
         return 0
+    paths = [server_path(slug, of) for slug in named for of in ("/events", "/commands?reads=true")]
     if sys.stdout.isatty() and not as_json:
         complain(_what_is_shown(slugs))
-    await until_nobody_watches(_show(relay.store, slugs, kinds, as_json=as_json))
+    await until_nobody_watches(
+        _show(
+            relay, paths or ["/stream?kinds=event,command,read"], max(map(len, slugs)), kinds, as_json=as_json
+        )
+    )
     return 0
 
 
-async def _show(store: Store, slugs: Sequence[str], kinds: Sequence[str] | None, *, as_json: bool) -> None:
-    widest, known = max(map(len, slugs)), Known()
-    heard: asyncio.Queue[Heard] = asyncio.Queue()
+async def _show(
+    relay: RelayApi, paths: Sequence[str], widest: int, kinds: Sequence[str] | None, *, as_json: bool
+) -> None:
+    seen = Seen()
+    heard: asyncio.Queue[Entry] = asyncio.Queue()
     async with asyncio.TaskGroup() as group:
-        for slug in slugs:
-            for source in (watch, follow):
-                group.create_task(_listen(source(store, slug), slug, heard))
-        async for slug, passed in in_order(heard):
-            one = known.told(slug, passed)
-            if one is None or (kinds and one.what not in kinds):
+        for path in paths:
+            group.create_task(_listen(follow(relay, path), heard))
+        async for entry in in_order(heard):
+            told = seen.told(entry)
+            if told is None or (kinds and what(told) not in kinds):
                 continue
             if as_json:
-                print_json({"instance": slug, "at": _moment(one), **_plain(one)}, indent=False)
+                print_json(told, indent=False)
             else:
-                show(line(slug.ljust(widest), one))
+                show(line(told, widest))
 
 
 def _what_is_shown(slugs: Sequence[str]) -> str:
@@ -80,40 +85,47 @@ def _what_is_shown(slugs: Sequence[str]) -> str:
     return f"watching {whom}; {arrows}; Ctrl-C ends it"
 
 
-async def _listen(source: AsyncIterator[list[ActivityEntry]], slug: str, heard: asyncio.Queue[Heard]) -> None:
-    async for passed in source:
-        for one in passed:
-            heard.put_nowait((slug, one))
+async def _listen(messages: AsyncIterator[Message], heard: asyncio.Queue[Entry]) -> None:
+    async for message in messages:
+        if message.name in ("event", "command"):
+            heard.put_nowait(message.data)
 
 
-class Known:
-    """Remembers which events were shown as waiting, and which were delivered.
+class Seen:
+    """Remembers what was shown: a relay that was started again sends its last entries anew.
 
-    The two come from different streams, and events have no number in either: they are matched by content.
+    An event that waited gets another id when it ends. The two are matched by content.
     """
 
     def __init__(self) -> None:
-        self._waiting: dict[_Key, int] = {}  # number of equal events
-        self._passed: dict[_Key, int] = {}  # when (ms)
+        self._ids: dict[Any, Any] = {}
+        self._waiting: dict[Any, int] = {}  # number of equal events
+        self._passed: dict[Any, datetime] = {}
 
-    def told(self, slug: str, one: ActivityEntry) -> ActivityEntry | None:
-        """The entry to show. None: the event is shown as delivered already."""
-        key = (slug, one.what, orjson.dumps(one.data, option=orjson.OPT_SORT_KEYS))
-        if one.state == WAITING:
-            if self._passed.get(key, -1) >= one.at_ms:
+    def told(self, entry: Entry) -> Entry | None:
+        """The entry to show. None: it was shown, or its event is shown as delivered."""
+        id = entry["slug"], entry["id"]
+        if id in self._ids:
+            return None
+        _keep(self._ids, id, True)
+        if "type" not in entry:
+            return entry
+        key = entry["slug"], entry["type"], orjson.dumps(entry["data"], option=orjson.OPT_SORT_KEYS)
+        if entry["state"] == "waiting":
+            if key in self._passed and self._passed[key] >= _at(entry):
                 del self._passed[key]
                 return None
-            _keep(self._waiting, key, self._waiting.get(key, 0) + 1)
-        elif one.kind == "event" and one.state in (DELIVERED, EXPIRED):
+            _keep(self._waiting, key, self._waiting.pop(key, 0) + 1)
+        elif entry["state"] in ("delivered", "expired"):
             if waiting := self._waiting.pop(key, 0):
                 if waiting > 1:
                     self._waiting[key] = waiting - 1
-                return one._replace(detail=SHOWN_ABOVE)
-            _keep(self._passed, key, one.at_ms)
-        return one
+                return {**entry, "detail": SHOWN_ABOVE}
+            _keep(self._passed, key, _at(entry))
+        return entry
 
 
-def _keep(kept: dict[_Key, int], key: _Key, value: int) -> None:
+def _keep(kept: dict[Any, Any], key: Any, value: Any) -> None:
     """Set the value as the newest; delete the oldest if there are too many."""
     kept.pop(key, None)
     kept[key] = value
@@ -121,72 +133,63 @@ def _keep(kept: dict[_Key, int], key: _Key, value: int) -> None:
         del kept[next(iter(kept))]
 
 
-async def in_order(heard: asyncio.Queue[Heard]) -> AsyncIterator[Heard]:
+async def in_order(heard: asyncio.Queue[Entry]) -> AsyncIterator[Entry]:
     """Sort the remembered entries first: they come server by server, perhaps behind newer ones."""
     await asyncio.sleep(REMEMBERED_WITHIN_S)
     remembered = [heard.get_nowait() for _ in range(heard.qsize())]
-    for one in sorted(remembered, key=lambda one: one[1].at_ms):
+    for one in sorted(remembered, key=_at):
         yield one
     while True:
         yield await heard.get()
 
 
-def line(slug: str, one: ActivityEntry) -> Rows:
+def _at(entry: Entry) -> datetime:
+    return datetime.fromisoformat(entry["at"])
+
+
+def what(entry: Entry) -> str:
+    """The type of an event, the action of a command."""
+    return str(entry.get("type") or entry["action"])
+
+
+def line(entry: Entry, widest: int = 0) -> Rows:
     """One event or command, whatever players wrote. A terminal wraps only its words."""
-    good = one.state in (DELIVERED, "answered")
-    state = _STATES.get(one.state, one.state.replace("_", " ")) + (
-        f" after {one.took_ms} ms" if one.took_ms else ""
-    )
-    if one.detail:
-        state += f": {one.detail}"
-    colour = "dim" if good else "yellow" if one.kind == "event" else "red"
-    arrow = TO_TAKARO if one.kind == "event" else TO_GAME
+    is_event, state = "type" in entry, entry["state"]
+    ended = _STATES.get(state, state.replace("_", " "))
+    if entry["took_ms"]:
+        ended += f" after {entry['took_ms']} ms"
+    if entry["detail"]:
+        ended += f": {entry['detail']}"
+    good = state in ("delivered", "answered")
+    colour = "dim" if good else "yellow" if is_event else "red"
     cells = (
-        label(clock(_moment(one)), "dim"),
-        label(slug, "bold"),
-        label(f"{arrow} {one.what:<22}"),
-        Text.assemble(f"{safe(words(one))}  ", (safe(f"({state})"), colour)),
+        label(clock(entry["at"]), "dim"),
+        label(entry["slug"].ljust(widest), "bold"),
+        label(f"{TO_TAKARO if is_event else TO_GAME} {what(entry):<22}"),
+        Text.assemble(f"{safe(words(entry))}  ", (safe(f"({ended})"), colour)),
     )
     return Rows(("TIME", "SERVER", "WHAT", "WORDS"), [cells], flexible="WORDS", show_head=False)
 
 
-def _moment(one: ActivityEntry) -> str:
-    at = datetime.fromtimestamp(one.at_ms / 1000, UTC)
-    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def words(one: ActivityEntry) -> str:
+def words(entry: Entry) -> str:
     """The part that a person wants to read."""
-    data = one.data
+    data = entry["data"] if "type" in entry else entry["arguments"]
     who = _name(data.get("player"))
-    match one.what:
+    match what(entry):
         case EventType.CHAT_MESSAGE:
             return f"[{data.get('channel', '')}] {who or '?'}: {data.get('msg', '')}"
         case EventType.PLAYER_DEATH:
-            by = _name(data.get("attacker"))
-            return f"{who} died" + (f", by {by}" if by else "") + _said(data)
+            by, said = _name(data.get("attacker")), data.get("msg")
+            return f"{who} died" + (f", by {by}" if by else "") + (f" ({said})" if said else "")
         case EventType.ENTITY_KILLED:
             return f"{who} killed {data.get('entity', '')} with {data.get('weapon') or 'nothing'}"
         case EventType.PLAYER_CONNECTED | EventType.PLAYER_DISCONNECTED:
-            return f"{who} ({_id(data.get('player'))})"
+            player = data.get("player")
+            return f"{who} ({player.get('gameId', '') if isinstance(player, dict) else ''})"
         case EventType.LOG:
             return str(data.get("msg", ""))
     return " ".join(f"{name}={value}" for name, value in data.items())
 
 
-def _said(data: Any) -> str:
-    return f" ({data['msg']})" if data.get("msg") else ""
-
-
 def _name(player: Any) -> str:
     return str(player.get("name", "")) if isinstance(player, dict) else ""
-
-
-def _id(player: Any) -> str:
-    return str(player.get("gameId", "")) if isinstance(player, dict) else ""
-
-
-def _plain(one: ActivityEntry) -> dict[str, Any]:
-    told = one._asdict()
-    del told["at_ms"]
-    return told

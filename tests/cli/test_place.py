@@ -115,7 +115,7 @@ def test_a_token_that_is_missing_wrong_or_weak_is_one_line_with_the_fix(relay: R
     weak = relay.json("api-token", "add", "watcher", "--role", "read")["token"]
     assert "0 up, 2 down" in away.run("fleet", "--token", weak)
     assert away.run("instance", "disable", "one", "--token", weak, code=1) == (
-        "dayz-relay: this token may only read\n"
+        "dayz-relay: this token may only read: use a token with the role `full`\n"
     )
     assert "watcher  read" in relay.run("api-token", "list")
     relay.run("api-token", "remove", "watcher")

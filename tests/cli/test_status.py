@@ -88,7 +88,7 @@ def test_the_players_are_those_of_the_mirror(relay: Relay) -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        *(("status", "no"), ("players", "no"), ("dlq", "list", "no"), ("say", "no", "hi")),
+        *(("status", "no"), ("players", "no"), ("dlq", "list", "no"), ("say", "no", "hi"), ("tail", "no")),
         *(("instance", action, "no") for action in ("show", "config", "rotate", "enable", "remove")),
     ],
 )

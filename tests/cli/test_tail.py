@@ -1,27 +1,44 @@
 """One line for each event and command, whatever players wrote."""
 
 import asyncio
+import contextlib
+import itertools
+import json
+import subprocess
 from typing import Any
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.cli.api import RelayApi, RelayAway
 from services.cli.commands.look import PASSING_TYPES
-from services.cli.tail import SHOWN_ABOVE, Known, in_order, line, words
-from services.relay.instances.activity import DELIVERED, EXPIRED, WAITING, ActivityEntry
+from services.cli.place import ApiPlace
+from services.cli.stream import Message, follow, read
+from services.cli.tail import SHOWN_ABOVE, Seen, in_order, line, words
+from services.relay.protocol.errors import NoSuchInstance
+from services.relay.protocol.keys import WATCH
 from services.relay.protocol.vocabulary import EventType
+from tests.cli.conftest import ROOT, Relay
 from tests.support.shown import shown
 
+AT = "2027-01-15T08:00:00Z"
+NUMBERS = itertools.count()
 ALICE = {"gameId": "76561198000000001", "name": "Alice"}
 
 
-def passed(what: str, data: dict[str, Any], kind: str = "event") -> ActivityEntry:
-    return ActivityEntry(kind, 1_800_000_000_000, what, data, DELIVERED, 34)
+def entry(what: str, data: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """An event, or with `arguments` among the fields a command, as the API streams it."""
+    one = {"slug": "one", "id": f"run-{next(NUMBERS)}", "at": AT, "state": "delivered", "took_ms": 34}
+    kind = (
+        {"type": what, "data": data} if what in {*EventType, "dance"} else {"action": what, "arguments": data}
+    )
+    return {**one, "detail": "", **kind, **more}
 
 
-def said_of(event: ActivityEntry) -> str:
-    (only,) = shown(line("one", event))
+def said_of(one: dict[str, Any]) -> str:
+    (only,) = shown(line(one))
     return only
 
 
@@ -43,73 +60,160 @@ def said_of(event: ActivityEntry) -> str:
     ],
 )
 def test_each_kind_says_what_matters(what: str, data: dict[str, Any], said: str) -> None:
-    assert words(passed(what, data)) == said
+    assert words(entry(what, data)) == said
 
 
 def test_every_event_type_can_be_asked_for_and_shown() -> None:
     for event_type in EventType:
         assert event_type in PASSING_TYPES
-        assert event_type in said_of(passed(event_type, {"player": ALICE, "msg": "x"}))
+        assert event_type in said_of(entry(event_type, {"player": ALICE, "msg": "x"}))
 
 
 @given(st.text(), st.text())
 def test_hostile_text_stays_on_its_line(name: str, msg: str) -> None:
-    event = passed("chat-message", {"channel": "global", "msg": msg, "player": {"gameId": "1", "name": name}})
+    event = entry("chat-message", {"channel": "global", "msg": msg, "player": {"gameId": "1", "name": name}})
     assert said_of(event).isprintable()
 
 
 def test_a_terminal_wraps_words_under_the_words() -> None:
-    event = passed("log", {"msg": "a long line of a game server that is wrapped somewhere"})
-    first, *others = shown(line("one", event), columns=70)
+    event = entry("log", {"msg": "a long line of a game server that is wrapped somewhere"})
+    first, *others = shown(line(event), columns=70)
     begin = first.index("a long")
     assert all(other.startswith(" " * begin) and other[begin] != " " for other in others)
     words_shown = " ".join(part.strip() for part in (first[begin:], *others))
     assert words_shown == "a long line of a game server that is wrapped somewhere (delivered after 34 ms)"
 
 
+def at(second: int) -> str:
+    return f"2027-01-15T08:00:{second:02}Z"
+
+
 async def test_what_is_remembered_of_several_servers_is_told_in_the_order_of_time() -> None:
-    heard: asyncio.Queue[tuple[str, ActivityEntry]] = asyncio.Queue()
-    for slug, at_ms in (("one", 1), ("one", 4), ("two", 2), ("two", 3)):
-        heard.put_nowait((slug, ActivityEntry("event", at_ms, "log", {}, "delivered", 0)))
+    heard: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+    for slug, second in (("one", 1), ("one", 4), ("two", 2), ("two", 3)):
+        heard.put_nowait(entry("log", {}, slug=slug, at=at(second)))
+    heard.put_nowait(entry("log", {}, at="2027-01-15T08:00:02.500000Z"))
     told = in_order(heard)
-    assert [(await anext(told))[1].at_ms for _ in range(4)] == [1, 2, 3, 4]
-    heard.put_nowait(("one", ActivityEntry("event", 1, "log", {}, "delivered", 0)))
-    assert (await anext(told))[1].at_ms == 1
+    seconds = [(await anext(told))["at"][17:21] for _ in range(5)]
+    assert seconds == ["01Z", "02Z", "02.5", "03Z", "04Z"]
+    heard.put_nowait(entry("log", {}, at=at(1)))
+    assert (await anext(told))["at"] == at(1)
 
 
-def log(msg: str, state: str, at_ms: int) -> ActivityEntry:
-    return ActivityEntry("event", at_ms, "log", {"msg": msg}, state, 0)
+def log(msg: str, state: str, second: int, **more: Any) -> dict[str, Any]:
+    return entry("log", {"msg": msg}, state=state, at=at(second), **more)
 
 
-@pytest.mark.parametrize("state", [DELIVERED, EXPIRED])
+@pytest.mark.parametrize("state", ["delivered", "expired"])
 def test_an_event_that_waited_is_marked_when_it_passes_and_its_honest_twin_is_not(state: str) -> None:
-    known = Known()
-    waits = log("a", WAITING, 1)
-    assert known.told("one", waits) == waits
-    assert known.told("two", log("a", state, 2)) == log("a", state, 2)  # of another server
-    assert known.told("one", log("a", state, 3)) == log("a", state, 3)._replace(detail=SHOWN_ABOVE)
-    assert known.told("one", log("a", state, 4)) == log("a", state, 4)
+    seen = Seen()
+    waits, of_another = log("a", "waiting", 1), log("a", state, 2, slug="two")
+    assert seen.told(waits) == waits and seen.told(of_another) == of_another
+    passes, twin = log("a", state, 3), log("a", state, 4)
+    assert seen.told(passes) == {**passes, "detail": SHOWN_ABOVE}
+    assert seen.told(twin) == twin
 
 
 def test_of_twins_that_waited_each_is_marked() -> None:
-    known = Known()
-    for at_ms in (1, 2):
-        known.told("one", log("a", WAITING, at_ms))
-    details = [one.detail for _ in range(3) if (one := known.told("one", log("a", DELIVERED, 3)))]
+    seen = Seen()
+    for second in (1, 2):
+        seen.told(log("a", "waiting", second))
+    details = [one["detail"] for _ in range(3) if (one := seen.told(log("a", "delivered", 3)))]
     assert details == [SHOWN_ABOVE, SHOWN_ABOVE, ""]
 
 
 def test_an_event_that_has_passed_is_not_shown_as_waiting_behind_that() -> None:
-    known = Known()
-    known.told("one", log("a", DELIVERED, 5))
-    assert known.told("one", log("a", WAITING, 4)) is None  # read before it was taken off
-    later = log("a", WAITING, 6)
-    assert known.told("one", later) == later  # accepted after that: a twin
+    seen = Seen()
+    seen.told(log("a", "delivered", 5))
+    assert seen.told(log("a", "waiting", 4)) is None  # read before it was taken off
+    later = log("a", "waiting", 6)
+    assert seen.told(later) == later  # accepted after that: a twin
+
+
+def test_what_is_sent_again_is_shown_once() -> None:
+    seen = Seen()
+    for one in (log("a", "waiting", 1), entry("sendMessage", {"message": "hello"}, state="answered")):
+        assert [seen.told(one), seen.told(one)] == [one, None]
 
 
 def test_what_waits_and_what_was_shown_above_is_told_in_words() -> None:
-    assert "(waiting for Takaro)" in said_of(log("a", WAITING, 1))
-    second = log("a", DELIVERED, 1)._replace(took_ms=1200, detail=SHOWN_ABOVE)
+    assert "(waiting for Takaro)" in said_of(log("a", "waiting", 1, took_ms=0))
+    second = log("a", "delivered", 1, took_ms=1200, detail=SHOWN_ABOVE)
     assert f"(delivered after 1200 ms: {SHOWN_ABOVE})" in said_of(second)
-    letter = ActivityEntry("event", 1, "dance", {"msg": "no such type"}, "dead", 0, "unknown-type")
+    letter = entry("dance", {"msg": "no such type"}, state="dead", took_ms=0, detail="unknown-type")
     assert "(put aside: unknown-type)" in said_of(letter)
+
+
+def test_messages_are_read_whatever_players_write() -> None:
+    data = {"msg": "a\u2028b\x85: c"}
+    blocks = [b":", b"id: 7\nevent: event\ndata: " + json.dumps(data, ensure_ascii=False).encode()]
+    assert list(read(blocks)) == [Message("7", "event", data)]
+
+
+async def test_a_stream_goes_on_behind_its_last_message_when_its_connection_ends(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    came_from: list[str | None] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        came_from.append(request.headers.get("last-event-id"))
+        if len(came_from) == 2:
+            raise httpx.ConnectError("refused")
+        if len(came_from) == 4:
+            return httpx.Response(404, json={"code": "server_not_found", "detail": "there is no server one"})
+        if request.url.path.endswith("/servers"):
+            return httpx.Response(200, json={"servers": [], "next_cursor": None})
+        number = len(came_from)
+        return httpx.Response(200, content=f'id: run-{number}\nevent: event\ndata: {{"n": {number}}}\n\n')
+
+    client = httpx.AsyncClient(transport=httpx.MockTransport(answer), base_url="http://relay/api/v1")
+    relay = RelayApi(ApiPlace("http://relay", "", "", "", False), client)
+    messages = follow(relay, "/servers/one/events", again_s=0.0)
+    assert [(await anext(messages)).data["n"] for _ in range(2)] == [1, 3]
+    assert came_from == [None, "run-1", "run-1"]
+    assert capsys.readouterr().err.count("trying again") == 1
+    with pytest.raises(NoSuchInstance):
+        await anext(messages)
+    await client.aclose()
+
+
+async def test_a_relay_that_never_answered_is_not_waited_for() -> None:
+    def refuse(_: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("refused")
+
+    client = httpx.AsyncClient(transport=httpx.MockTransport(refuse), base_url="http://relay/api/v1")
+    with pytest.raises(RelayAway):
+        await anext(follow(RelayApi(ApiPlace("http://relay", "", "", "", False), client), "/stream"))
+    await client.aclose()
+
+
+@pytest.mark.parametrize("words", [("tail",), ("tail", "one", "--json")])
+def test_whoever_reads_a_line_of_what_passes_and_goes_is_no_fault(
+    relay: Relay, words: tuple[str, ...]
+) -> None:
+    command = " ".join(f"'{word}'" for word in relay.argv(*words))
+    process = subprocess.Popen(
+        ["bash", "-c", f"{command} | head -1"],
+        cwd=relay.folder,
+        env={**relay.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    for number in range(1, 600):
+        passed = ["event", 1_800_000_000_000, "log", {"msg": "a line"}, "delivered", 5, ""]
+        relay.server.ask("PUBLISH", f"{WATCH}one", json.dumps(["a1", [[number, *passed]]]))
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(0.1)
+            break
+    out, err = process.communicate(timeout=30)
+    assert b"a line" in out and err == b""
+
+
+def test_so_many_servers_at_once_are_not_watched(relay: Relay) -> None:
+    said = relay.run("tail", *(f"number-{number}" for number in range(51)), code=2)
+    assert said == "dayz-relay: there are 51 servers: name some, as in `dayz-relay tail number-0`\n"
+
+
+def test_a_type_that_nothing_has_is_told_with_those_that_there_are(relay: Relay) -> None:
+    said = relay.run("tail", "--type", "nope", code=2)
+    assert "'nope' is no type: choose from 'log', 'player-connected'" in said

@@ -126,14 +126,14 @@ async def test_say_is_said_in_the_game_and_tail_shows_it_pass(single: World) -> 
         side.mod.chat(player.game_id, "hello \x1b[31m there")
         async with asyncio.timeout(30):
             passed = json.loads(await process.stdout.readline())
-        assert (passed["what"], passed["state"], passed["instance"]) == ("chat-message", "delivered", "solo")
+        assert (passed["type"], passed["state"], passed["slug"]) == ("chat-message", "delivered", "solo")
         assert "said on solo" in await ran(single, "say", "solo", "Restart", "in", "5 minutes")
         (effect,) = side.mod.world.ran(Action.SEND_MESSAGE)
         assert effect.args["message"] == "Restart in 5 minutes"
         async with asyncio.timeout(30):
             passed = json.loads(await process.stdout.readline())
-        assert (passed["what"], passed["state"]) == ("sendMessage", "answered")
-        assert passed["data"]["message"] == "Restart in 5 minutes"
+        assert (passed["action"], passed["state"]) == ("sendMessage", "answered")
+        assert passed["arguments"]["message"] == "Restart in 5 minutes"
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.terminate()

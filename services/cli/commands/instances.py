@@ -252,8 +252,8 @@ def _print_key(answer: dict[str, Any]) -> None:
 
 
 def _row(server: dict[str, Any]) -> tuple[str, ...]:
+    from services.cli.fleet import link_word
     from services.cli.terminal import date
-    from services.modapi.page.words import link_word
 
     contact = server["mod"]["last_contact"]
     return (

@@ -1,8 +1,6 @@
 """Commands that look at a relay, at work or not."""
 
-from collections.abc import Awaitable, Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -120,7 +118,9 @@ def doctor(
         "dayz-relay tail --json | jq 'select(.state != \"delivered\")'",
     ),
 )
-def tail(
+@at_relay
+async def tail(
+    relay: "RelayApi",
     slugs: Annotated[
         list[str] | None,
         typer.Argument(metavar="SLUG", help="Some servers; without it all.", autocompletion=known_slugs),
@@ -136,8 +136,6 @@ def tail(
         ),
     ] = None,
     as_json: AsJson = False,
-    config: Config = RELAY_TOML,
-    data: Data = DATA,
 ) -> int:
     """Show events as they wait and pass, and commands as they end, from the last 50 of each on.
 
@@ -146,7 +144,7 @@ def tail(
     """
     from services.cli import tail
 
-    return _run(tail.run, config, data, named=slugs or [], kinds=kinds, as_json=as_json)
+    return await tail.run(relay, named=slugs or [], kinds=kinds, as_json=as_json)
 
 
 @app.command(
@@ -183,12 +181,6 @@ async def say(
     from services.cli import say
 
     return await say.run(relay, slug=slug, text=" ".join(text), as_json=as_json)
-
-
-def _run(command: Callable[..., Awaitable[int]], config: Path, data: Path, **given: Any) -> int:
-    from services.cli.opened_relay import at_relay
-
-    return at_relay(config, data, command, **given)
 
 
 app.add_typer(dead_letters.app, name="dlq", rich_help_panel=PANEL)

@@ -19,7 +19,7 @@ from services.modapi.admin.streams import (
     wanted,
 )
 from services.modapi.admin.views import utc
-from services.modapi.fleet.recent_activity import MOST_WATCHED, Followed
+from services.modapi.fleet.recent_activity import MOST_WATCHED, READ, Followed, kind_of
 from services.modapi.fleet.view import FleetView
 from services.relay.instances.activity import ActivityEntry
 from services.relay.instances.cursor import Cursor
@@ -207,44 +207,52 @@ class ActivityCalls:
         server; of more, the oldest are left out.
         """
         if wanted(request):
-            return await self._stream(slug, "event", limit, request, last_event_id)
+            return await self._stream(slug, frozenset(("event",)), limit, request, last_event_id)
         entries = await self._entries(slug, "event", limit)
         return EventList(events=[ServerEvent(**_event(entry)) for entry in entries])
 
     async def list_commands(
-        self, slug: str, request: Request, limit: Limit = MAX_ENTRIES, last_event_id: LastEventId = ""
+        self,
+        slug: str,
+        request: Request,
+        limit: Limit = MAX_ENTRIES,
+        reads: Annotated[
+            bool, Query(description="in a stream: also those that only read, as `getPlayers`, from now on")
+        ] = False,
+        last_event_id: LastEventId = "",
     ) -> CommandList | StreamResponse:
         """List the last commands that change the game, from Takaro or from this relay.
 
         With `Accept: text/event-stream` the answer is a stream, as for events.
         """
         if wanted(request):
-            return await self._stream(slug, "command", limit, request, last_event_id)
+            kinds = frozenset(("command", READ) if reads else ("command",))
+            return await self._stream(slug, kinds, limit, request, last_event_id)
         entries = await self._entries(slug, "command", limit)
         return CommandList(commands=[ServerCommand(**_command(entry)) for entry in entries])
 
     async def _stream(
-        self, slug: str, kind: str, limit: int, request: Request, last_event_id: str
+        self, slug: str, kinds: frozenset[str], limit: int, request: Request, last_event_id: str
     ) -> StreamResponse:
         self._streams.check_room()
         facts, cursor = (await self._fleet.row(slug)).facts, Cursor(last_event_id)
         followed = await self._fleet.recent.follow(slug, facts, goes_on=bool(cursor))
         if followed is None:
             raise ApiError(ErrorCode.TOO_MANY_STREAMS, f"{MOST_WATCHED} servers are watched already")
-        return self._streams.response(request, self._messages(slug, kind, limit, followed, cursor))
+        return self._streams.response(request, self._messages(slug, kinds, limit, followed, cursor))
 
     async def _messages(
-        self, slug: str, kind: str, limit: int, followed: Followed, cursor: Cursor
+        self, slug: str, kinds: frozenset[str], limit: int, followed: Followed, cursor: Cursor
     ) -> Messages:
         directory = self._fleet.directory
         async for entries in followed.entries():
             if directory.complete.is_set() and slug not in directory.entries:
                 return
-            of_kind = [entry for entry in entries if entry.kind == kind]
+            of_kind = [entry for entry in entries if kind_of(entry) in kinds]
             last = of_kind if cursor else of_kind[-limit:]
             for start in range(0, len(last) or 1, AT_ONCE):
                 new = cursor.new(last[start : start + AT_ONCE])
-                yield [stream_message(str(cursor), kind, streamed(slug, entry)) for entry in new]
+                yield [stream_message(str(cursor), entry.kind, streamed(slug, entry)) for entry in new]
 
     async def send_message(self, slug: str, message: NewMessage) -> ServerCommand:
         """Send a message to everybody on the server, and wait for what becomes of it: up to ten seconds."""

@@ -21,7 +21,7 @@ from services.modapi.admin.streams import (
     stream_message,
 )
 from services.modapi.admin.views import server_of
-from services.modapi.fleet.recent_activity import MOST_WATCHED
+from services.modapi.fleet.recent_activity import MOST_WATCHED, kind_of
 from services.modapi.fleet.view import FRESH_S, FleetView
 from services.relay.protocol.errors import StoreError
 
@@ -37,7 +37,8 @@ class StreamKind(StrEnum):
 
     SERVER = "server"
     EVENT = "event"
-    COMMAND = "command"
+    COMMAND = "command"  # those that change the game
+    READ = "read"  # the others
 
 
 _KINDS = "|".join(StreamKind)
@@ -90,7 +91,10 @@ class StreamCalls:
             str,
             Query(
                 pattern=f"^({_KINDS})(,({_KINDS}))*$",
-                description="what to tell of: some of `server`, `event`, `command`, separated by commas",
+                description=(
+                    "what to tell of: some of `server`, `event`, `command`, `read` (commands that change"
+                    " nothing, as messages `command`), separated by commas"
+                ),
             ),
         ] = StreamKind.SERVER,
         last_event_id: Annotated[
@@ -157,7 +161,7 @@ class StreamCalls:
             messages += self._server(self._id(place), slug)
         for slug, entry in entries[: AT_ONCE - len(messages)]:
             place = place._replace(entry=place.entry + 1)
-            if entry.kind in kinds:
+            if kind_of(entry) in kinds:
                 messages.append(stream_message(self._id(place), entry.kind, streamed(slug, entry)))
         if not entries:
             place = place._replace(entry=activity.number)

@@ -38,6 +38,8 @@ LOOK_EVERY_S = 0.1
 
 TICK_S = 1.0
 
+READ = "read"
+
 KEPT_FOR_READERS, KEPT_BYTES = 1_000, 1024 * 1024
 """Number of events and commands by which the reader of a stream may be behind, and their size as JSON."""
 
@@ -49,7 +51,7 @@ logger = logging.getLogger(__name__)
 
 
 class WatchedActivity:
-    """Events and commands of one server since somebody looks at it. Reads are left out: they are too many."""
+    """Events and commands of one server since somebody looks at it. Only the journal has reads too."""
 
     def __init__(self, store: Store, slug: str, faults: OwnFaults) -> None:
         self.begun_s = self.used_s = time.monotonic()
@@ -84,6 +86,8 @@ class WatchedActivity:
                     command = await self._with_player_name(entry)
                     self._commands.append(command)
                     self.journal.add(command)
+                else:
+                    self.journal.add(entry)
 
     async def _follow(self) -> None:
         # Also the dead letters that came between a reader's look and the first look here; a reader who knows
@@ -198,6 +202,11 @@ class RecentActivity:
             watched = self._watched[slug] = WatchedActivity(self._store, slug, self._faults)
         watched.used_s = time.monotonic()
         return watched
+
+
+def kind_of(entry: ActivityEntry) -> str:
+    """The kind of an entry, where commands that change nothing in the game are a kind of their own."""
+    return READ if entry.kind == "command" and not is_write(entry.what) else entry.kind
 
 
 def is_write(action: str) -> bool:

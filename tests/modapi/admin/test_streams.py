@@ -182,6 +182,25 @@ async def test_events_and_commands_of_all_servers_come_in_one_stream(
     await later.hang_up()
 
 
+async def test_commands_that_only_read_come_to_whoever_asks_for_them(
+    api: httpx.AsyncClient, owner: Owner
+) -> None:
+    commands = f"/api/v1/servers/{FILE.slug}/commands"
+    paths = (commands, f"{commands}?reads=true", "/api/v1/stream?kinds=command,read")
+    streams = [Stream(app_of(api), path, authorization=BEARER) for path in paths]
+    owner.feed.command(ActivityEntry("command", 7, "kickPlayer", {}, "answered", 5))
+    for stream in streams:
+        await stream.until(bool)
+    owner.feed.command(ActivityEntry("command", 8, "getPlayers", {}, "answered", 5), remember=False)
+    owner.feed.command(ActivityEntry("command", 9, "banPlayer", {}, "answered", 5))
+    came = []
+    for stream in streams:
+        sent = await stream.until(lambda sent: sent[-1].data["action"] == "banPlayer")
+        came.append([one.data["action"] for one in sent])
+        await stream.hang_up()
+    assert came == [["kickPlayer", "banPlayer"], *2 * [["kickPlayer", "getPlayers", "banPlayer"]]]
+
+
 async def test_a_token_that_may_only_read_may_follow_until_it_is_deleted(api: httpx.AsyncClient) -> None:
     made = await api.post("/api/v1/tokens", json={"name": "viewer", "role": "read"})
     stream = Stream(app_of(api), "/api/v1/stream", authorization=f"Bearer {made.json()['token']}")
