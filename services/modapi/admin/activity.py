@@ -1,12 +1,21 @@
 """The calls about what happens on a server: its players, events, commands, messages, its last hour."""
 
-from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request
-from pydantic import BaseModel, Field
 
-from services.modapi.admin.models import Body
+from services.modapi.admin.activity_models import (
+    CommandList,
+    EventList,
+    HalfHourCounts,
+    HalfHourList,
+    MinuteCounts,
+    MinuteList,
+    NewMessage,
+    OnlinePlayer,
+    PlayerList,
+    ServerCommand,
+)
 from services.modapi.admin.problems import ApiError, ErrorCode
 from services.modapi.admin.repeats import OUTCOME_UNKNOWN, OnceRoute
 from services.modapi.admin.streams import (
@@ -18,13 +27,14 @@ from services.modapi.admin.streams import (
     stream_message,
     wanted,
 )
-from services.modapi.admin.views import utc
-from services.modapi.fleet.recent_activity import MOST_WATCHED, READ, Followed, kind_of
+from services.modapi.admin.views import command_of, event_of, streamed, utc
+from services.modapi.fleet.recent_activity import MOST_WATCHED
 from services.modapi.fleet.view import FleetView
+from services.modapi.fleet.watched_activity import READ, Followed, kind_of
 from services.relay.instances.activity import ActivityEntry
 from services.relay.instances.cursor import Cursor
-from services.relay.instances.half_hours import LinkUptime, read_half_hours
-from services.relay.instances.messages import MAX_MESSAGE_CHARS, send_message
+from services.relay.instances.half_hours import read_half_hours
+from services.relay.instances.messages import send_message
 from services.relay.instances.minutes import read_minutes
 from services.relay.instances.players import online_players
 from services.relay.protocol.errors import NotCarriedOut, StoreError
@@ -41,116 +51,6 @@ EXAMPLE = (
     "id: 9f3a61c0-41\nevent: event\n"
     'data: {"slug": "livonia", "id": "9f3a61c0-41", "type": "chat-message", "state": "delivered", …}\n\n'
 )
-
-
-class PlayerPosition(BaseModel):
-    x: float
-    y: float
-    z: float
-
-
-class OnlinePlayer(BaseModel):
-    """A player as Takaro knows the player. What the mod does not report is null."""
-
-    game_id: str
-    name: str
-    steam_id: str | None = None
-    ip: str | None = None
-    ping: float | None = None
-    position: PlayerPosition | None = Field(None, description="the last one that is known")
-
-
-class PlayerList(BaseModel):
-    """The players who are online, by name."""
-
-    age_s: float | None = Field(description="how long ago the mod reported them; null: it never has")
-    players: list[OnlinePlayer]
-
-
-class MinuteCounts(BaseModel):
-    """One minute. The latencies run from the acceptance of an event to Takaro's receipt."""
-
-    at: datetime = Field(description="when it began")
-    accepted: int = Field(description="events that the mod sent")
-    events: int = Field(description="events that Takaro has taken")
-    commands: int = Field(description="commands that change the game and have ended")
-    p50_ms: int
-    p99_ms: int
-
-
-class MinuteList(BaseModel):
-    """The last hour, the oldest minute first."""
-
-    minutes: list[MinuteCounts]
-
-
-class HalfHourCounts(BaseModel):
-    """Half an hour."""
-
-    at: datetime = Field(description="when it began")
-    accepted: int = Field(description="events that the mod sent")
-    linked_s: int = Field(description="seconds for which the link to Takaro was ready; up to a minute late")
-    link: LinkUptime = Field(description="`unknown`: the server was not there yet, or nobody knows")
-
-
-class HalfHourList(BaseModel):
-    """The last 24 hours, the oldest half hour first. The last one is not over."""
-
-    half_hours: list[HalfHourCounts]
-
-
-class ServerEvent(BaseModel):
-    """An event of the game and what became of it. Players wrote the text in it."""
-
-    id: str = Field(description="the same in every list and stream; an event gets another one when it ends")
-    at: datetime = Field(description="when it was accepted, or ended")
-    type: str = Field(examples=["chat-message"])
-    state: str = Field(description="`delivered`, `waiting`, `dead`, `expired` or `refused`")
-    detail: str = Field(description="why it was refused")
-    took_ms: int = Field(description="from its acceptance to Takaro's receipt")
-    data: dict[str, Any] = Field(description="as Takaro gets it")
-
-
-class EventList(BaseModel):
-    """The last events, the newest first."""
-
-    events: list[ServerEvent]
-
-
-class ServerCommand(BaseModel):
-    """A command that changes the game, and what became of it."""
-
-    id: str = Field(description='the same in every list and stream; "" in the answer to `send_message`')
-    at: datetime = Field(description="when it ended")
-    action: str = Field(examples=["sendMessage"])
-    state: str = Field(description="`answered`, `refused` by the mod, or why there was no answer")
-    detail: str = Field(description="what the mod said when it refused")
-    took_ms: int
-    arguments: dict[str, Any]
-
-
-class CommandList(BaseModel):
-    """The last commands that have ended, the newest first."""
-
-    commands: list[ServerCommand]
-
-
-class StreamedEvent(ServerEvent):
-    """An event in a stream."""
-
-    slug: str
-
-
-class StreamedCommand(ServerCommand):
-    """A command in a stream."""
-
-    slug: str
-
-
-class NewMessage(Body):
-    """A message to everybody on the server."""
-
-    text: Annotated[str, Field(min_length=1, max_length=MAX_MESSAGE_CHARS, pattern=r"\S")]
 
 
 class ActivityCalls:
@@ -209,7 +109,7 @@ class ActivityCalls:
         if wanted(request):
             return await self._stream(slug, frozenset(("event",)), limit, request, last_event_id)
         entries = await self._entries(slug, "event", limit)
-        return EventList(events=[ServerEvent(**_event(entry)) for entry in entries])
+        return EventList(events=[event_of(entry) for entry in entries])
 
     async def list_commands(
         self,
@@ -229,7 +129,7 @@ class ActivityCalls:
             kinds = frozenset(("command", READ) if reads else ("command",))
             return await self._stream(slug, kinds, limit, request, last_event_id)
         entries = await self._entries(slug, "command", limit)
-        return CommandList(commands=[ServerCommand(**_command(entry)) for entry in entries])
+        return CommandList(commands=[command_of(entry) for entry in entries])
 
     async def _stream(
         self, slug: str, kinds: frozenset[str], limit: int, request: Request, last_event_id: str
@@ -263,7 +163,7 @@ class ActivityCalls:
             raise
         except StoreError as error:
             raise ApiError(ErrorCode.OUTCOME_UNKNOWN, f"{error}; {OUTCOME_UNKNOWN}") from error
-        return ServerCommand(**_command(sent))
+        return command_of(sent)
 
     async def _entries(self, slug: str, kind: str, limit: int) -> list[ActivityEntry]:
         row = await self._fleet.row(slug)
@@ -303,28 +203,3 @@ class ActivityCalls:
                 for half_hour in half_hours
             ]
         )
-
-
-def streamed(slug: str, entry: ActivityEntry) -> StreamedEvent | StreamedCommand:
-    """An event or a command as a stream has it."""
-    if entry.kind == "event":
-        return StreamedEvent(slug=slug, **_event(entry))
-    return StreamedCommand(slug=slug, **_command(entry))
-
-
-def _event(entry: ActivityEntry) -> dict[str, Any]:
-    return {"type": entry.what, "data": dict(entry.data), **_end(entry)}
-
-
-def _command(entry: ActivityEntry) -> dict[str, Any]:
-    return {"action": entry.what, "arguments": dict(entry.data), **_end(entry)}
-
-
-def _end(entry: ActivityEntry) -> dict[str, Any]:
-    return {
-        "id": entry.id,
-        "at": utc(entry.at_ms),
-        "state": entry.state,
-        "detail": entry.detail,
-        "took_ms": entry.took_ms,
-    }

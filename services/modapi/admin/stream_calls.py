@@ -10,7 +10,6 @@ from typing import Annotated, NamedTuple
 from fastapi import APIRouter, Header, Query, Request
 from pydantic import BaseModel
 
-from services.modapi.admin.activity import streamed
 from services.modapi.admin.problems import ApiError, ErrorCode
 from services.modapi.admin.streams import (
     AT_ONCE,
@@ -20,9 +19,10 @@ from services.modapi.admin.streams import (
     described,
     stream_message,
 )
-from services.modapi.admin.views import server_of
-from services.modapi.fleet.recent_activity import MOST_WATCHED, kind_of
+from services.modapi.admin.views import server_of, streamed
+from services.modapi.fleet.recent_activity import MOST_WATCHED
 from services.modapi.fleet.view import FRESH_S, FleetView
+from services.modapi.fleet.watched_activity import kind_of
 from services.relay.protocol.errors import StoreError
 
 EXAMPLE = (

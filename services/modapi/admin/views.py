@@ -3,10 +3,13 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from services.modapi.admin import models
+from services.modapi.admin.activity_models import ServerCommand, ServerEvent, StreamedCommand, StreamedEvent
 from services.modapi.admin.models import ServerCause, State
 from services.modapi.fleet.rows import Level, ServerRow
+from services.relay.instances.activity import ActivityEntry
 from services.relay.instances.diagnosis import Problem
 from services.relay.instances.entries import Origin
 
@@ -105,3 +108,30 @@ def utc(at_ms: int) -> datetime:
 
 def _moment(at_ms: int | None) -> datetime | None:
     return utc(at_ms) if at_ms else None
+
+
+def event_of(entry: ActivityEntry) -> ServerEvent:
+    """The event as the API shows it."""
+    return ServerEvent(type=entry.what, data=dict(entry.data), **_end_of(entry))
+
+
+def command_of(entry: ActivityEntry) -> ServerCommand:
+    """The command as the API shows it."""
+    return ServerCommand(action=entry.what, arguments=dict(entry.data), **_end_of(entry))
+
+
+def streamed(slug: str, entry: ActivityEntry) -> StreamedEvent | StreamedCommand:
+    """An event or a command as a stream has it."""
+    if entry.kind == "event":
+        return StreamedEvent(slug=slug, **dict(event_of(entry)))
+    return StreamedCommand(slug=slug, **dict(command_of(entry)))
+
+
+def _end_of(entry: ActivityEntry) -> dict[str, Any]:
+    return {
+        "id": entry.id,
+        "at": utc(entry.at_ms),
+        "state": entry.state,
+        "detail": entry.detail,
+        "took_ms": entry.took_ms,
+    }

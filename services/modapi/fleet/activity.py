@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable
 
 from services.modapi.fleet.journal import Journal
-from services.modapi.fleet.recent_activity import MOST_WATCHED, Followed, RecentActivity, bytes_of
+from services.modapi.fleet.recent_activity import MOST_WATCHED, RecentActivity
+from services.modapi.fleet.watched_activity import Followed, bytes_of
 from services.relay.instances.activity import ActivityEntry
 from services.relay.instances.cursor import Cursor
 from services.relay.instances.facts import facts_of

@@ -1,27 +1,15 @@
 """The last events and commands of each server that somebody looks at."""
 
 import asyncio
-import contextlib
 import logging
 import time
-from collections import deque
-from collections.abc import AsyncIterator
-from functools import partial
-from typing import NamedTuple
 
-import orjson
-
-from services.modapi.fleet.journal import Journal
-from services.relay.instances.accepted import accepted, follow, undelivered
-from services.relay.instances.activity import REMEMBERED, ActivityEntry, watch
+from services.modapi.fleet.watched_activity import Followed, WatchedActivity
+from services.relay.instances.accepted import accepted, undelivered
+from services.relay.instances.activity import ActivityEntry
 from services.relay.instances.cursor import in_order
 from services.relay.instances.facts import Facts
-from services.relay.instances.state import InstanceState
-from services.relay.protocol.errors import StoreError
-from services.relay.protocol.vocabulary import ACTION_RULES, Action, ActionKind
 from services.relay.service.faults import OwnFaults
-from services.relay.service.lifecycle import cancelled
-from services.relay.service.logs import InstanceLogger
 from services.relay.store.client import Store
 
 CLEAR_UP_EVERY_S = 5.0
@@ -36,101 +24,7 @@ KNOWN_WITHIN_S = 2.0
 
 LOOK_EVERY_S = 0.1
 
-TICK_S = 1.0
-
-READ = "read"
-
-KEPT_FOR_READERS, KEPT_BYTES = 1_000, 1024 * 1024
-"""Number of events and commands by which the reader of a stream may be behind, and their size as JSON."""
-
-TURN = 50
-TURN_S = 0.01
-"""Of waiting events so many are shown to readers at once; then it is the readers' turn."""
-
 logger = logging.getLogger(__name__)
-
-
-class WatchedActivity:
-    """Events and commands of one server since somebody looks at it. Only the journal has reads too."""
-
-    def __init__(self, store: Store, slug: str, faults: OwnFaults) -> None:
-        self.begun_s = self.used_s = time.monotonic()
-        self._events: deque[ActivityEntry] = deque(maxlen=REMEMBERED)
-        self._commands: deque[ActivityEntry] = deque(maxlen=REMEMBERED)
-        self.journal: Journal[ActivityEntry] = Journal(KEPT_FOR_READERS, KEPT_BYTES, bytes_of)
-        """For the readers of streams, in the order in which it became known."""
-        self._store = store
-        self._slug = slug
-        self._state = InstanceState(store, slug)
-        self._keep_running = partial(faults.keep_running, InstanceLogger(logger, slug))
-        self._watching = asyncio.create_task(self._keep_running(self._watch))
-        self._following: asyncio.Task[None] | None = None
-
-    @property
-    def entries(self) -> list[ActivityEntry]:
-        """The events, then the commands; of each the oldest first."""
-        return [*self._events, *self._commands]
-
-    def follow(self) -> None:
-        """From now on the journal has the events that wait, and the dead letters, too."""
-        if self._following is None:
-            self._following = asyncio.create_task(self._keep_running(self._follow))
-
-    async def _watch(self) -> None:
-        async for entries in watch(self._store, self._slug):
-            for entry in entries:
-                if entry.kind == "event":
-                    self._events.append(entry)
-                    self.journal.add(entry)
-                elif is_write(entry.what):
-                    command = await self._with_player_name(entry)
-                    self._commands.append(command)
-                    self.journal.add(command)
-                else:
-                    self.journal.add(entry)
-
-    async def _follow(self) -> None:
-        # Also the dead letters that came between a reader's look and the first look here; a reader who knows
-        # them leaves them out by its cursor.
-        async for entries in follow(self._store, self._slug, old_dead_letters=True):
-            for count, entry in enumerate(entries, 1):
-                self.journal.add(entry)
-                if count % TURN == 0:
-                    await asyncio.sleep(TURN_S)
-
-    async def _with_player_name(self, command: ActivityEntry) -> ActivityEntry:
-        game_id = command.data.get("gameId") or command.data.get("recipient")
-        with contextlib.suppress(StoreError):
-            if game_id and (player := await self._state.player(game_id)):
-                return command._replace(data={"player": player.get("name"), **command.data})
-        return command
-
-    async def close(self) -> None:
-        self.journal.close()
-        await cancelled(self._watching)
-        if self._following:
-            await cancelled(self._following)
-
-
-class Followed(NamedTuple):
-    """What the reader of a stream begins with: `first`, then the journal behind `number`."""
-
-    watched: WatchedActivity
-    first: list[ActivityEntry]
-    number: int
-
-    async def entries(self) -> AsyncIterator[list[ActivityEntry]]:
-        """What is known, then what comes; an empty list after TICK_S without any.
-
-        Ends when modapi stops, and when the reader is too far behind.
-        """
-        entries: list[ActivityEntry] | None = self.first
-        number, journal = self.number, self.watched.journal
-        while entries is not None and not journal.is_closed:
-            yield entries
-            self.watched.used_s = time.monotonic()
-            await journal.news(number, TICK_S)
-            entries, number = journal.since(number), journal.number
 
 
 class RecentActivity:
@@ -202,18 +96,3 @@ class RecentActivity:
             watched = self._watched[slug] = WatchedActivity(self._store, slug, self._faults)
         watched.used_s = time.monotonic()
         return watched
-
-
-def kind_of(entry: ActivityEntry) -> str:
-    """The kind of an entry, where commands that change nothing in the game are a kind of their own."""
-    return READ if entry.kind == "command" and not is_write(entry.what) else entry.kind
-
-
-def is_write(action: str) -> bool:
-    """Whether a command with this action changes something in the game."""
-    return action in ACTION_RULES and ACTION_RULES[Action(action)].kind is ActionKind.WRITE
-
-
-def bytes_of(entry: ActivityEntry) -> int:
-    """The size of what players and mods may make long in an entry."""
-    return len(orjson.dumps(entry.data)) + len(entry.detail)

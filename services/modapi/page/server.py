@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
-from services.modapi.fleet.recent_activity import is_write
 from services.modapi.fleet.rows import ServerRow
+from services.modapi.fleet.watched_activity import is_write
 from services.modapi.page.chart import charts, day_chart
 from services.modapi.page.rendering import Fragments, render
 from services.modapi.page.words import STATES

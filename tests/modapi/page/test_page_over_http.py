@@ -16,8 +16,8 @@ from itsdangerous import TimestampSigner
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
-from services.modapi.fleet.recent_activity import WatchedActivity
 from services.modapi.fleet.view import FleetView
+from services.modapi.fleet.watched_activity import WatchedActivity
 from services.modapi.metrics import ModapiMetrics
 from services.modapi.page import server
 from services.modapi.page.access import SESSION_S

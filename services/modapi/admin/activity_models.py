@@ -1,0 +1,120 @@
+"""What the calls about the life of a server take and give."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field
+
+from services.modapi.admin.models import Body
+from services.relay.instances.half_hours import LinkUptime
+from services.relay.instances.messages import MAX_MESSAGE_CHARS
+
+
+class PlayerPosition(BaseModel):
+    x: float
+    y: float
+    z: float
+
+
+class OnlinePlayer(BaseModel):
+    """A player as Takaro knows the player. What the mod does not report is null."""
+
+    game_id: str
+    name: str
+    steam_id: str | None = None
+    ip: str | None = None
+    ping: float | None = None
+    position: PlayerPosition | None = Field(None, description="the last one that is known")
+
+
+class PlayerList(BaseModel):
+    """The players who are online, by name."""
+
+    age_s: float | None = Field(description="how long ago the mod reported them; null: it never has")
+    players: list[OnlinePlayer]
+
+
+class MinuteCounts(BaseModel):
+    """One minute. The latencies run from the acceptance of an event to Takaro's receipt."""
+
+    at: datetime = Field(description="when it began")
+    accepted: int = Field(description="events that the mod sent")
+    events: int = Field(description="events that Takaro has taken")
+    commands: int = Field(description="commands that change the game and have ended")
+    p50_ms: int
+    p99_ms: int
+
+
+class MinuteList(BaseModel):
+    """The last hour, the oldest minute first."""
+
+    minutes: list[MinuteCounts]
+
+
+class HalfHourCounts(BaseModel):
+    """Half an hour."""
+
+    at: datetime = Field(description="when it began")
+    accepted: int = Field(description="events that the mod sent")
+    linked_s: int = Field(description="seconds for which the link to Takaro was ready; up to a minute late")
+    link: LinkUptime = Field(description="`unknown`: the server was not there yet, or nobody knows")
+
+
+class HalfHourList(BaseModel):
+    """The last 24 hours, the oldest half hour first. The last one is not over."""
+
+    half_hours: list[HalfHourCounts]
+
+
+class ServerEvent(BaseModel):
+    """An event of the game and what became of it. Players wrote the text in it."""
+
+    id: str = Field(description="the same in every list and stream; an event gets another one when it ends")
+    at: datetime = Field(description="when it was accepted, or ended")
+    type: str = Field(examples=["chat-message"])
+    state: str = Field(description="`delivered`, `waiting`, `dead`, `expired` or `refused`")
+    detail: str = Field(description="why it was refused")
+    took_ms: int = Field(description="from its acceptance to Takaro's receipt")
+    data: dict[str, Any] = Field(description="as Takaro gets it")
+
+
+class EventList(BaseModel):
+    """The last events, the newest first."""
+
+    events: list[ServerEvent]
+
+
+class ServerCommand(BaseModel):
+    """A command that changes the game, and what became of it."""
+
+    id: str = Field(description='the same in every list and stream; "" in the answer to `send_message`')
+    at: datetime = Field(description="when it ended")
+    action: str = Field(examples=["sendMessage"])
+    state: str = Field(description="`answered`, `refused` by the mod, or why there was no answer")
+    detail: str = Field(description="what the mod said when it refused")
+    took_ms: int
+    arguments: dict[str, Any]
+
+
+class CommandList(BaseModel):
+    """The last commands that have ended, the newest first."""
+
+    commands: list[ServerCommand]
+
+
+class StreamedEvent(ServerEvent):
+    """An event in a stream."""
+
+    slug: str
+
+
+class StreamedCommand(ServerCommand):
+    """A command in a stream."""
+
+    slug: str
+
+
+class NewMessage(Body):
+    """A message to everybody on the server."""
+
+    text: Annotated[str, Field(min_length=1, max_length=MAX_MESSAGE_CHARS, pattern=r"\S")]
