@@ -97,7 +97,9 @@ class ModCommands:
             outcome, label, missing = await asyncio.to_thread(_read, action, body)
         if missing:
             self._left_out(action, missing)
-        return self._completed(action, outcome), label
+        if outcome.value and action in (Action.GET_PLAYER, Action.GET_PLAYERS):
+            outcome = self._completed(outcome.value)
+        return outcome, label
 
     async def _complete(self, operation_id: str, outcome: Outcome, players: dict[str, bytes]) -> bool:
         try:
@@ -115,13 +117,11 @@ class ModCommands:
     def _caught(self, kind: FaultKind, error: Exception) -> None:
         self._metrics.service.faults.caught(self._logger, kind, error)
 
-    def _completed(self, action: Action, outcome: Outcome) -> Outcome:
+    def _completed(self, value: dict[str, Any] | list[dict[str, Any]]) -> Outcome:
         """The outcome with names and ids added to its player records. These players are remembered."""
-        if action is Action.GET_PLAYER and outcome.value:
-            return Outcome(self._known(outcome.value))
-        if action is Action.GET_PLAYERS and outcome.value:
-            return Outcome([player for player in map(self._known, outcome.value) if player])
-        return outcome
+        if isinstance(value, dict):
+            return Outcome(self._known(value))
+        return Outcome([player for player in map(self._known, value) if player])
 
     def _known(self, player: dict[str, Any]) -> dict[str, Any] | None:
         """The player completed from the roster; None: the record contradicts it."""

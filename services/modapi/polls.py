@@ -4,6 +4,7 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import NamedTuple
 
 from services.modapi.commands import ModCommands
@@ -57,19 +58,16 @@ class _Poll:
             return
         loop = asyncio.get_running_loop()
         self._waiting = loop.create_future()
-        timer = loop.call_later(until_s - time.monotonic(), self._go_on)
+        timer = loop.call_later(until_s - time.monotonic(), partial(self.wake, hinted=False))
         try:
             await self._waiting
         finally:
             self._waiting = None
             timer.cancel()
 
-    def wake(self) -> None:
-        """There is a hint, or the poll has ended."""
-        self.hinted = True
-        self._go_on()
-
-    def _go_on(self) -> None:
+    def wake(self, *, hinted: bool = True) -> None:
+        """There is a hint, or the poll has ended. Not `hinted`: it is time to look."""
+        self.hinted = self.hinted or hinted
         if self._waiting and not self._waiting.done():
             self._waiting.set_result(None)
 
@@ -127,7 +125,7 @@ class Polls:
         if self._poll:
             self._end(self._poll, Ending.SUPERSEDED)
         poll = self._poll = _Poll(still_waits)  # before looking: a hint that comes meanwhile is not lost
-        when_gone(lambda: self._hung_up(poll))
+        when_gone(partial(self._hung_up, poll))
         now_s = time.monotonic()
         # Refreshes go out at the end of a hold: an answer now would leave the mod deaf until its next poll.
         allowed_s = self.rules.allowed_s(now_s) if self._open else 0.0

@@ -33,7 +33,6 @@ from services.modapi.http.request import (
     CutShort,
     ModRequest,
     announced_bytes,
-    arrival_of,
     read_body,
 )
 from services.modapi.metrics import ModapiMetrics
@@ -117,7 +116,7 @@ class ModRouter:
                 scope.setdefault("state", {})["slug"] = slug
                 await self._app(scope, receive, send)
                 return
-        request = ModRequest(call, scope, receive, arrival_of(scope), self.answered_within_s)
+        request = ModRequest(call, scope, receive, scope["state"]["arrival"], self.answered_within_s)
         try:
             answer = await self._calls[call.kind](request)
         except (Exception, asyncio.CancelledError) as error:
@@ -186,7 +185,7 @@ class ModRouter:
             held_bytes = 0
         else:
             held_bytes = min(size_bytes or limit, limit)
-        if not instance.result_memory.reserve(held_bytes):
+        if held_bytes and not instance.result_memory.reserve(held_bytes):
             asked = await instance.commands.is_asked(operation_id)
             if not asked or not await instance.result_memory.wait_to_reserve(held_bytes, MEMORY_WITHIN_S):
                 raise BeyondPace("result_bytes")
@@ -196,7 +195,8 @@ class ModRouter:
             if not await instance.commands.take_result(operation_id, body):
                 instance.rate_limits.posted_unasked(len(body))
         finally:
-            instance.result_memory.release(held_bytes)
+            if held_bytes:
+                instance.result_memory.release(held_bytes)
         return ModAnswer(200, OK)
 
     async def _register(self, request: ModRequest) -> ModAnswer:
