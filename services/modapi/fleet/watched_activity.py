@@ -76,9 +76,8 @@ class WatchedActivity:
                     self.journal.add(entry)
 
     async def _follow(self) -> None:
-        # Also the dead letters that came between a reader's look and the first look here; a reader who knows
-        # them leaves them out by its cursor.
-        async for entries in follow(self._store, self._slug, old_dead_letters=True):
+        # Also what came between a reader's look and the first one here: readers leave out what they know.
+        async for entries in follow(self._store, self._slug):
             for count, entry in enumerate(entries, 1):
                 self.journal.add(entry)
                 if count % TURN == 0:

@@ -62,15 +62,12 @@ def undelivered(accepted: Iterable[ActivityEntry], ended: Iterable[ActivityEntry
     ]
 
 
-async def follow(
-    store: Store, slug: str, *, old_dead_letters: bool = False
-) -> AsyncIterator[list[ActivityEntry]]:
-    """Yields the new events that wait, and the new dead letters, every FOLLOW_EVERY_S; each event once.
+async def follow(store: Store, slug: str) -> AsyncIterator[list[ActivityEntry]]:
+    """Yields the events that wait, and the dead letters, every FOLLOW_EVERY_S; each once.
 
-    The first list has the newest events that wait; with `old_dead_letters` also the newest of these. While
-    Redis is away the lists are empty. Never ends by itself.
+    The first list has the newest. While Redis is away the lists are empty. Never ends by itself.
     """
-    follower = _Follower(store, slug, old_dead_letters)
+    follower = _Follower(store, slug)
     while True:
         found: list[ActivityEntry] = []
         with contextlib.suppress(StoreError):
@@ -82,9 +79,8 @@ async def follow(
 class _Follower:
     """Remembers how far it has read the events and the dead letters of one instance."""
 
-    def __init__(self, store: Store, slug: str, old_dead_letters: bool) -> None:
+    def __init__(self, store: Store, slug: str) -> None:
         self._store, self._slug = store, slug
-        self._old_dead_letters = old_dead_letters
         self._stream, self._dead_letters = EventStream(store, slug), DeadLetters(store, slug)
         self._last_entry: str | None = None  # an id; None before the first look
         self._last_dead_letter: str | None = None
@@ -110,10 +106,10 @@ class _Follower:
 
     async def _dead(self) -> list[ActivityEntry]:
         if self._last_dead_letter is None:
-            newest = await self._dead_letters.newest(DEAD_LETTERS)
-            self._last_dead_letter = newest[0].id if newest else ""
-            return _shown(newest[::-1]) if self._old_dead_letters else []  # they may be days old
-        dead_letters = await self._dead_letters.after(self._last_dead_letter, DEAD_LETTERS)
+            self._last_dead_letter = ""
+            dead_letters = (await self._dead_letters.newest(DEAD_LETTERS))[::-1]
+        else:
+            dead_letters = await self._dead_letters.after(self._last_dead_letter, DEAD_LETTERS)
         if dead_letters:
             self._last_dead_letter = dead_letters[-1].id
         return _shown(dead_letters)
