@@ -119,7 +119,9 @@ class ActivityFeed:
             self._store.send_unawaited("PUBLISH", self._channel, body)
 
 
-async def watch(store: Store, slug: str) -> AsyncIterator[list[ActivityEntry]]:
+async def watch(
+    store: Store, slug: str, watched_ms: int = WATCHED_MS, again_s: float = WATCH_AGAIN_S
+) -> AsyncIterator[list[ActivityEntry]]:
     """Yields the activity of the instance, each entry once. The first list is empty: it has subscribed.
 
     What the owner remembers comes within about a second, perhaps after newer entries. While Redis is away
@@ -131,21 +133,21 @@ async def watch(store: Store, slug: str) -> AsyncIterator[list[ActivityEntry]]:
         async for _, body in steadily(lambda: store.messages(WATCH + slug)):
             if not body:  # subscribed: before that, the remembered entries would be lost
                 await _ended(watching)
-                watching = asyncio.create_task(_keep_watched(store, slug))
+                watching = asyncio.create_task(_keep_watched(store, slug, watched_ms, again_s))
             yield _new(body, seen)
     finally:
         await _ended(watching)
 
 
-async def _keep_watched(store: Store, slug: str) -> None:
+async def _keep_watched(store: Store, slug: str, watched_ms: int, again_s: float) -> None:
     """Keeps the watcher's key alive. The name in it is new, so the owner publishes what it remembers."""
     key, name = keys_of(slug).watched, secrets.token_hex(4)
-    await patiently(lambda: store.send("SET", key, name, "PX", WATCHED_MS))
+    await patiently(lambda: store.send("SET", key, name, "PX", watched_ms))
     while True:
-        await asyncio.sleep(WATCH_AGAIN_S)
+        await asyncio.sleep(again_s)
         with contextlib.suppress(StoreError):
-            if not await store.send("PEXPIRE", key, WATCHED_MS):
-                await store.send("SET", key, name, "PX", WATCHED_MS)
+            if not await store.send("PEXPIRE", key, watched_ms):
+                await store.send("SET", key, name, "PX", watched_ms)
 
 
 async def _ended(watching: asyncio.Task[None] | None) -> None:

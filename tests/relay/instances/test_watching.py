@@ -3,8 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 
-import pytest
-
 from services.relay.instances.activity import REMEMBERED, ActivityEntry, ActivityFeed, watch
 from services.relay.protocol.keys import keys_of
 from services.relay.store.client import Store
@@ -30,11 +28,11 @@ def tell(passing: ActivityFeed, *events: ActivityEntry) -> None:
 class Watcher:
     """A watcher that keeps all activity it receives."""
 
-    def __init__(self, store: Store, slug: str) -> None:
+    def __init__(self, store: Store, slug: str, **times: float) -> None:
         self.told: list[ActivityEntry] = []
         self.ids: list[str] = []
         self.listens = asyncio.Event()
-        self.task = asyncio.create_task(self._run(watch(store, slug)))
+        self.task = asyncio.create_task(self._run(watch(store, slug, **times)))  # type: ignore[arg-type]
 
     async def _run(self, told: AsyncIterator[list[ActivityEntry]]) -> None:
         async for some in told:
@@ -121,16 +119,12 @@ async def test_nothing_is_published_without_a_watcher(store: Store, slug: str) -
     assert heard == [b"", b"a mark"]
 
 
-async def test_publishing_ends_some_time_after_the_last_watcher_has_left(
-    store: Store, slug: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("services.relay.instances.activity.WATCHED_MS", 300)
-    monkeypatch.setattr("services.relay.instances.activity.WATCH_AGAIN_S", 0.1)
+async def test_publishing_ends_some_time_after_the_last_watcher_has_left(store: Store, slug: str) -> None:
     passing = ActivityFeed(store, slug)
-    watcher = Watcher(store, slug)
+    watcher = Watcher(store, slug, watched_ms=300, again_s=0.1)
     await looked_at(store, slug, passing)
     await asyncio.sleep(0.5)
-    assert await look(store, slug, passing)  # it goes on saying so
+    assert await look(store, slug, passing)  # the watcher keeps its key alive
     await watcher.stop()
     async with asyncio.timeout(10):
         while await look(store, slug, passing):

@@ -51,6 +51,11 @@ class ConnectionLimits:
         self._count = 0
         self._counts: dict[str, int] = {}
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no connection is counted, of any address."""
+        return not (self._count or self._counts)
+
     def enter(self, address: str) -> bool:
         """Counts a connection from that address. False: it is one too many. True: `leave` must follow."""
         source = source_of(address)
@@ -168,7 +173,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self.due_s = math.inf
         super().on_message_complete()
         if self.cycle.response_complete:  # answered before its body was there: no other timer runs
-            self.due_s = self.loop.time() + KEEP_ALIVE_S
+            self.due_s = self.loop.time() + self.timeout_keep_alive
 
     def on_response_complete(self) -> None:
         self._writer.answer_ended()

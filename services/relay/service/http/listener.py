@@ -39,7 +39,11 @@ class Listener(uvicorn.Server):
 
     @classmethod
     def of(
-        cls, app: ASGIApp, limits: ConnectionLimits | None = None, certificate: Certificate | None = None
+        cls,
+        app: ASGIApp,
+        limits: ConnectionLimits | None = None,
+        certificate: Certificate | None = None,
+        keep_alive_s: int = KEEP_ALIVE_S,
     ) -> "Listener":
         """Serves `app` behind `limits` (without one: with the default limits), by TLS with a certificate."""
         limits = limits or ConnectionLimits(Limits())
@@ -54,7 +58,7 @@ class Listener(uvicorn.Server):
                 date_header=False,
                 lifespan="off",
                 ws="none",
-                timeout_keep_alive=KEEP_ALIVE_S,
+                timeout_keep_alive=keep_alive_s,
                 timeout_graceful_shutdown=STOP_WITHIN_S,
             ),
             limits,

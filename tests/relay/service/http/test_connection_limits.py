@@ -13,9 +13,14 @@ from starlette.types import Receive, Scope, Send
 
 from services.relay.protocol.errors import ConfigError
 from services.relay.protocol.limits import Limits
-from services.relay.service.http import connection_limits, tls
+from services.relay.service.http import tls
 from services.relay.service.http.addresses import networks
-from services.relay.service.http.connection_limits import LOOK_EVERY_S, MAX_PIPELINED, ConnectionLimits
+from services.relay.service.http.connection_limits import (
+    KEEP_ALIVE_S,
+    LOOK_EVERY_S,
+    MAX_PIPELINED,
+    ConnectionLimits,
+)
 from services.relay.service.http.listener import Listener
 from services.relay.service.http.ports import bind
 from services.relay.service.lifecycle import cancelled
@@ -43,14 +48,22 @@ async def answers(scope: Scope, receive: Receive, send: Send) -> None:
 class Served:
     """A listener with these limits, and what it counted."""
 
-    def __init__(self, limits: Limits, certificate: tls.Certificate | None = None, trusted: str = "") -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        certificate: tls.Certificate | None = None,
+        trusted: str = "",
+        keep_alive_s: int = KEEP_ALIVE_S,
+    ) -> None:
         self.refused: Counter[str] = Counter()
         sock = bind("127.0.0.1", 0, "test")
         self.port: int = sock.getsockname()[1]
         door = ConnectionLimits(limits, lambda limit: self.refused.update([limit]), networks(trusted.split()))
         self.door = door
         self._strangers: list[Stranger] = []
-        self._serving = asyncio.create_task(Listener.of(answers, door, certificate).listen(sock))
+        self._serving = asyncio.create_task(
+            Listener.of(answers, door, certificate, keep_alive_s).listen(sock)
+        )
 
     async def open(self, context: ssl.SSLContext | None = None) -> "Stranger":
         stranger = Stranger(*await asyncio.open_connection("127.0.0.1", self.port, ssl=context))
@@ -100,8 +113,14 @@ async def serve() -> AsyncIterator[Serve]:
     """Makes listeners whose requests must arrive within a second."""
     made: list[Served] = []
 
-    def one(certificate: tls.Certificate | None = None, trusted: str = "", **limits: float) -> Served:
-        made.append(Served(Limits(**{"receive_within_s": 1, **limits}), certificate, trusted))
+    def one(
+        certificate: tls.Certificate | None = None,
+        trusted: str = "",
+        keep_alive_s: int = KEEP_ALIVE_S,
+        **limits: float,
+    ) -> Served:
+        within = Limits(**{"receive_within_s": 1, **limits})
+        made.append(Served(within, certificate, trusted, keep_alive_s))
         return made[-1]
 
     yield one
@@ -146,10 +165,9 @@ async def test_a_second_request_has_to_come_in_time_too(serve: Serve) -> None:
 
 
 async def test_a_connection_that_was_answered_before_its_body_does_not_stay_for_ever(
-    serve: Serve, monkeypatch: pytest.MonkeyPatch
+    serve: Serve,
 ) -> None:
-    monkeypatch.setattr(connection_limits, "KEEP_ALIVE_S", 1)
-    stranger = await serve().open()
+    stranger = await serve(keep_alive_s=1).open()
     assert b"200" in await stranger.says(b"POST /early HTTP/1.1\r\nContent-Length: 9\r\n\r\n")
     stranger.writer.write(b"x" * 9)
     assert 0.9 < await stranger.closed_after_s() < SOON_S
@@ -222,7 +240,7 @@ async def test_connections_that_ended_are_not_counted(serve: Serve) -> None:
     last = await served.open()
     assert b"200" in await last.says(GET)  # by now they were counted
     last.writer.close()
-    await until(lambda: not (served.door._counts or served.door._count), 5)
+    await until(lambda: served.door.is_empty, 5)
 
 
 @pytest.mark.parametrize(
