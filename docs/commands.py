@@ -50,8 +50,9 @@ folder:
 | `--token TOKEN`, the same; others on this machine can see it | `DAYZ_RELAY_TOKEN` | |
 | `--context NAME`, a relay that `context add` has named | `DAYZ_RELAY_CONTEXT` | that of `context use` |
 
-What is typed counts more than a variable, and a variable more than `context use`. Set the variables to avoid
-typing the options each time:
+What is typed counts more than a variable, and a variable more than `context use`. The log agent has a
+`DAYZ_RELAY_URL` of its own, with `/k/` and a mod key in it: these commands ignore that one. Set the variables
+to avoid typing the options each time:
 
 ```bash
 export DAYZ_RELAY_CONFIG=$PWD/relay.toml DAYZ_RELAY_DATA=$PWD/data

@@ -172,7 +172,8 @@ class RelayApi:
     def away(self, error: BaseException) -> RelayAway:
         """What is wrong, by the error of a connection."""
         url = self._at.url
-        reason = reason_of(error)
+        in_time = not type(error).__name__.endswith("Timeout")  # of httpx, which has no text
+        reason = reason_of(error) if in_time else "no answer in time"
         cause: BaseException | None = error
         while cause is not None:
             if isinstance(cause, ssl.SSLCertVerificationError):

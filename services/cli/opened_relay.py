@@ -14,9 +14,6 @@ from services.relay.service.settings import Settings
 from services.relay.service.text_files import is_there
 from services.relay.store.client import Store
 
-NAMED = 10
-"""Maximum number of servers that are listed if the named one does not exist."""
-
 
 @dataclass(frozen=True)
 class OpenedRelay:

@@ -17,6 +17,8 @@ from services.relay.protocol.errors import RelayError
 from services.relay.service import logs
 
 EVERY_S = 1.0
+ANSWER_WITHIN_S = 3.0
+"""A relay that takes longer is shown as one that does not answer."""
 
 
 async def run(relay: RelayApi, *, slug: str | None, once: bool, as_json: bool) -> int:
@@ -51,9 +53,15 @@ async def _watch(relay: RelayApi, servers: list[Server], fleet: Server) -> None:
             live.update(Group(*parts, *overview(servers, fleet, console.width, room)), refresh=True)
             await asyncio.sleep(EVERY_S)
             try:
-                (servers, fleet), seen_s, trouble = await _look(relay), time.monotonic(), ""
-            except RelayError as error:
-                trouble = f"this is {ago(time.monotonic() - seen_s)} old: {error}"
+                async with asyncio.timeout(ANSWER_WITHIN_S):
+                    servers, fleet = await _look(relay)
+                seen_s, trouble = time.monotonic(), ""
+            except (RelayError, TimeoutError) as error:
+                trouble = f"this is {ago(time.monotonic() - seen_s)} old: {_reason(error)}"
+
+
+def _reason(error: Exception) -> str:
+    return str(error) or "the relay does not answer"
 
 
 def _noted(fleet: Server) -> list[Text]:

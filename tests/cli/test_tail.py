@@ -178,12 +178,14 @@ async def test_a_stream_goes_on_behind_its_last_message_when_its_connection_ends
 
 
 async def test_a_relay_that_never_answered_is_not_waited_for() -> None:
-    def refuse(_: httpx.Request) -> httpx.Response:
-        raise httpx.ConnectError("refused")
+    def silent(_: httpx.Request) -> httpx.Response:
+        raise httpx.ReadTimeout("")
 
-    client = httpx.AsyncClient(transport=httpx.MockTransport(refuse), base_url="http://relay/api/v1")
-    with pytest.raises(RelayAway):
-        await anext(follow(RelayApi(ApiPlace("http://relay", "", "", "", False), client), "/stream"))
+    client = httpx.AsyncClient(transport=httpx.MockTransport(silent), base_url="http://relay/api/v1")
+    relay = RelayApi(ApiPlace("http://relay", "", "", "", False), client)
+    for asked in (anext(follow(relay, "/stream")), relay.get("/fleet")):
+        with pytest.raises(RelayAway, match="no relay answers at http://relay .no answer in time."):
+            await asked
     await client.aclose()
 
 

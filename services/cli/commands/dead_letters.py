@@ -1,4 +1,4 @@
-"""`dayz-relay dlq …`: events that were put aside."""
+"""`dayz-relay dlq …`: lists, shows, retries and drops events that were put aside."""
 
 import re
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +12,15 @@ if TYPE_CHECKING:
     from services.cli.api import RelayApi
 
 MOST_LISTED = 1_000
+DETAIL_COLUMNS = 70
+
+TAKEN, NOT_POSSIBLE = "taken", "not_possible"
+OUTCOMES = {
+    TAKEN: "on the way to Takaro",
+    "dead_again": "could not be repaired this time either",
+    "full": "too many events wait for Takaro: try again later",
+}
+"""What became of those that were tried, in words."""
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -40,6 +49,7 @@ def _letter_id(text: str) -> str:
 
 
 _ID = typer.Argument(metavar="ID", help="As `dlq list` shows it.", parser=_letter_id, show_default=False)
+MaybeId = Annotated[str | None, _ID]
 All = Annotated[bool, typer.Option("--all", help="All of this server.")]
 
 
@@ -55,12 +65,43 @@ async def list_dead_letters(
 
     They are events that Takaro would refuse, or has refused.
     """
-    from services.cli import dlq
-
     if slug is None:
-        await dlq.show_counts(relay, as_json=as_json)
+        await _show_counts(relay, as_json)
     else:
-        await dlq.show_newest(relay, slug, count, as_json=as_json)
+        await _show_newest(relay, slug, count, as_json)
+
+
+async def _show_counts(relay: "RelayApi", as_json: bool) -> None:
+    from services.cli.tables import Rows, show
+    from services.cli.terminal import print_json
+
+    counts = {one["slug"]: one["dead_letters"] for one in await relay.servers() if one["dead_letters"]}
+    if as_json:
+        print_json(counts)
+    elif counts:
+        show(Rows(("SLUG", "DEAD"), [(slug, str(count)) for slug, count in counts.items()]))
+    else:
+        print("No server has dead letters.")
+
+
+async def _show_newest(relay: "RelayApi", slug: str, count: int, as_json: bool) -> None:
+    from services.cli.tables import Rows, cut, label, show
+    from services.cli.terminal import date, print_json, safe
+
+    page = await relay.get(_path(slug), limit=count)
+    found = page["dead_letters"]
+    if as_json:
+        print_json(found)
+    elif not found:
+        print(f"{slug} has no dead letters.")
+    else:
+        rows = [
+            (one["id"], date(one["at"]), one["reason"], cut(safe(one["detail"]), DETAIL_COLUMNS))
+            for one in found
+        ]
+        show(Rows(("ID", "TIME", "REASON", "DETAIL"), rows, flexible="DETAIL"))
+        if page["next_cursor"]:
+            show(label("there are older ones: --count N", "dim"))
 
 
 @app.command("show")
@@ -69,9 +110,17 @@ async def show_dead_letter(
     relay: "RelayApi", slug: Slug, letter_id: Annotated[str, _ID], as_json: AsJson = False
 ) -> None:
     """Show one in full, as the mod sent it."""
-    from services.cli import dlq
+    from services.cli.terminal import date, print_json, safe
 
-    await dlq.show_one(relay, slug, letter_id, as_json=as_json)
+    letter = await relay.get(_path(slug, letter_id))
+    if as_json:
+        print_json(letter)
+        return
+    print(f"{letter['id']}  {date(letter['at'])}  {safe(letter['reason'])}")
+    print(f"{safe(letter['detail'])}\n")
+    print(*map(safe, letter["raw"].splitlines()), sep="\n")
+    if letter["no_retry"]:
+        print(f"\nIt cannot be retried: {safe(letter['no_retry'])}.")
 
 
 @app.command("retry")
@@ -79,16 +128,29 @@ async def show_dead_letter(
 async def retry_dead_letters(
     relay: "RelayApi",
     slug: Slug,
-    letter_id: Annotated[str | None, _ID] = None,
+    letter_id: MaybeId = None,
     every: All = False,
     as_json: AsJson = False,
 ) -> int:
     """Try to deliver one again, or all, repaired as they would be today."""
-    from services.cli import dlq
+    from services.cli.terminal import print_json, program
 
-    if dlq.is_one(letter_id, every):
-        return await dlq.retry_one(relay, slug, str(letter_id), as_json=as_json)
-    return await dlq.retry_all(relay, slug, as_json=as_json)
+    _must_be_named(letter_id, every)
+    came = await relay.post(_path(slug, "retry" if every else f"{letter_id}/retry"))
+    tried = dict(came["counts"]) if every else {came["outcome"]: 1}
+    left = tried.pop(NOT_POSSIBLE, 0) if every else 0
+    if as_json:
+        print_json(came)
+    elif not every:
+        print(f"{letter_id}: {came['text']}")
+    else:
+        for outcome, count in tried.items():
+            print(f"{count:,} {OUTCOMES.get(outcome, outcome)}")
+        if not tried:
+            print(f"{slug} has no dead letter that can be retried.")
+        if left:
+            print(f"{left:,} cannot be retried: `{program()} dlq show` says why.")
+    return int(any(outcome != TAKEN for outcome in tried))
 
 
 @app.command("drop")
@@ -96,7 +158,7 @@ async def retry_dead_letters(
 async def drop_dead_letters(
     relay: "RelayApi",
     slug: Slug,
-    letter_id: Annotated[str | None, _ID] = None,
+    letter_id: MaybeId = None,
     every: All = False,
     yes: Yes = False,
     as_json: AsJson = False,
@@ -105,8 +167,27 @@ async def drop_dead_letters(
 
     With --all it asks first.
     """
-    from services.cli import dlq
+    from services.cli.terminal import is_meant, print_json
 
-    if dlq.is_one(letter_id, every):
-        return await dlq.drop_one(relay, slug, str(letter_id), as_json=as_json)
-    return await dlq.drop_all(relay, slug, yes=yes, as_json=as_json)
+    _must_be_named(letter_id, every)
+    if every and not is_meant(f"Delete all dead letters of {slug}, for good?", yes=yes):
+        return 1
+    answer = await relay.call("DELETE", _path(slug, letter_id or "")) or {"dropped": 1}
+    if as_json:
+        print_json(answer)
+    else:
+        print(f"{answer['dropped']:,} dropped")
+    return 0
+
+
+def _must_be_named(letter_id: str | None, every: bool) -> None:
+    from services.relay.protocol.errors import ConfigError
+
+    if bool(letter_id) == every:
+        raise ConfigError("name one id (`dayz-relay dlq list` shows them), or --all")
+
+
+def _path(slug: str, more: str = "") -> str:
+    from services.cli.api import server_path
+
+    return server_path(slug, f"/dead-letters/{more}".rstrip("/"))
