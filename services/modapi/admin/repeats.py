@@ -55,11 +55,11 @@ IdempotencyKey = Annotated[
         max_length=_MOST_CHARS,
         pattern="^[!-~]+$",
         description=(
-            "Any word that is new for each call, as a UUID. A repeat with the same word and body, within a"
-            " day, gets the first answer (of create and rotate: the same key) and changes nothing: send it"
-            " again when no answer came. 409 if the word was used for another body (`idempotency_conflict`),"
-            " while the first call runs (`call_under_way`), or if nobody knows how it ended"
-            " (`outcome_unknown`)."
+            "Any word that is new for each call, as a UUID. A repeat with the same word, body and token,"
+            " within a day, gets the first answer (of create and rotate: the same key) and changes nothing:"
+            " send it again when no answer came. 409 if the word was used for another body"
+            " (`idempotency_conflict`), while the first call runs (`call_under_way`), or if nobody knows how"
+            " it ended (`outcome_unknown`)."
         ),
     ),
 ]
