@@ -47,7 +47,8 @@ class Modapi:
         self.store, self.slug, self.known = store, slug, known
         self.mods: list[socket.socket] = []
         self.commands = CommandStream(store, slug)
-        self.metrics = ModapiMetrics(CollectorRegistry())
+        self.registry = CollectorRegistry()
+        self.metrics = ModapiMetrics(self.registry)
         self.served_instances = ServedInstances(store, self.metrics, logger, ModApi(hold_polls_s=5.0))
         settings = Instance(
             slug=slug, name="A server", identity_token=SecretStr("identity"), mod_keys=(SecretStr(KEY),)
@@ -78,8 +79,9 @@ class Modapi:
         return name
 
     async def answered(self, call: str, answer: str) -> None:
-        """Until one was."""
-        await until(lambda: self.metrics.calls.labels(call, answer)._value.get(), WITHIN_S)
+        """Waits until such a call was answered like that."""
+        labels = {"call": call, "answer": answer}
+        await until(lambda: self.registry.get_sample_value("dayz_relay_mod_calls_total", labels), WITHIN_S)
 
     async def stored(self) -> int:
         entries = await EventStream(self.store, self.slug).read("", 100)

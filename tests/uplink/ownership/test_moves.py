@@ -55,10 +55,9 @@ class Uplink:
         await self.store.close()
 
     async def vanish(self) -> None:
-        """As a killed process: no word to anybody, and its sockets are gone."""
-        self.store._opened = False
-        await cancelled(self.running)
+        """Ends like a killed process: it writes nothing more to Redis, and its sockets close."""
         await self.store.close()
+        await cancelled(self.running)
 
 
 @dataclass
