@@ -141,7 +141,7 @@ async def test_every_line_of_several_starts_comes_once_and_in_order(scene: Scene
     await scene.start_agent()
     await scene.game_server(3, 200)
     lines = await scene.until_stored(lambda lines: len(lines) >= 600)
-    await asyncio.sleep(1.5)  # what is too much would come now
+    await asyncio.sleep(1.5)  # extra lines would arrive now
     assert lines == await scene.stored() == written(3, 200)
     assert await scene.end_agent() == 0
     assert KEY not in scene.told.read_text()
@@ -154,7 +154,7 @@ async def test_a_restarted_agent_repeats_and_misses_no_line(scene: Scene) -> Non
     assert await scene.end_agent() == 0
     await playing
     await scene.start_agent()
-    # The same line in the script log, of which the RPT's was sent by the agent before, may come again.
+    # A line of the script log may be sent although the earlier agent has sent it from the RPT.
     lines = await scene.until_stored(lambda lines: set(written(2, 800)) <= set(lines))
     from_rpt = [line for line in lines if line.startswith("11:34:")]
     assert from_rpt == written(2, 800)
@@ -231,7 +231,7 @@ async def test_lines_of_the_agent_and_events_of_the_mod_are_both_stored(scene: S
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{scene.port}/k/{KEY}") as mod:
         posted = 0
         while not playing.done():
-            event = {"type": "log", "msg": "the mod's"}  # equal, and each an honest one
+            event = {"type": "log", "msg": "the mod's"}  # the same each time, and always a new event
             answer = await mod.post("/gameserver/local/events", json={"events": [event]})
             assert answer.status_code == 200
             posted += 1

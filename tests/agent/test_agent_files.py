@@ -52,7 +52,7 @@ def rows(found: list[Found], offsets: dict[str, int]) -> list[tuple[str, bool]]:
         ([Found("a.RPT", 10, 1)], {}, [("a.RPT", False)]),
         ([Found("a.RPT", 10, 1)], {"a.RPT": 10}, []),
         ([Found("a.RPT", 4, 1)], {"a.RPT": 10}, [("a.RPT", False)]),  # cut short
-        # A new start of the game server: what is left of the old file first, its last line is whole.
+        # The game server was restarted: the rest of the old file comes first, and its last line is complete.
         (
             [Found("b.RPT", 5, 2), Found("a.RPT", 12, 1)],
             {"a.RPT": 10},
@@ -66,7 +66,7 @@ def rows(found: list[Found], offsets: dict[str, int]) -> list[tuple[str, bool]]:
         ),
         # Written at the same moment: the name says which is newer.
         ([Found("y_2.ADM", 1, 1), Found("y_1.ADM", 1, 1)], {}, [("y_1.ADM", True), ("y_2.ADM", False)]),
-        # Each kind for itself.
+        # Each kind on its own.
         (
             [Found("script_1.log", 3, 9), Found("a.RPT", 3, 1)],
             {},

@@ -14,7 +14,7 @@ Line = tuple[float, LogKind, str, bool]
 @pytest.mark.parametrize(
     "lines",
     [
-        # In the RPT with the time in front, in the script log later and without it.
+        # The RPT has the line first, with the time in front; the script log has it later, without.
         [(0, RPT, "9:04:47.430 SCRIPT       : [Logout]: x", False), (15, SCRIPT, "[Logout]: x", True)],
         [(0, RPT, "17:03:01.672 SCRIPT    (E): bad", False), (15, SCRIPT, "SCRIPT (E): bad", True)],
         [(0, SCRIPT, "[Mod]  two   blanks", False), (1, RPT, "1:00:00 [Mod] two blanks", True)],

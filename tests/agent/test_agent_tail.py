@@ -81,7 +81,7 @@ def test_another_file_under_the_same_name_is_read_from_its_start_even_if_it_is_l
 
 
 def test_zeros_at_the_end_are_not_read_before_the_game_has_written_there(tmp_path: Path) -> None:
-    """Over a network a file can be longer than what has been written so far."""
+    """Over a network a file can be longer than its written part."""
     path = add(tmp_path / "a.ADM", HEAD * 10)
     one = Tail(tmp_path, None)
     add(path, b"one\n" + bytes(6_000))
@@ -121,7 +121,7 @@ def test_a_restart_goes_on_where_it_was(tmp_path: Path) -> None:
     state.save(tmp_path / "s", second.positions.values())
     assert texts(Tail(logs, state.load(tmp_path / "s"))) == []
 
-    # Also in a file that this start has not read yet.
+    # Also for a file that this agent has not read yet.
     add(logs / "quiet.ADM", b"after all\n")
     assert texts(Tail(logs, state.load(tmp_path / "s"))) == ["after all"]
 
@@ -267,14 +267,14 @@ def test_a_rotation_by_renaming_misses_and_repeats_nothing(
 
 def test_a_new_log_with_the_number_of_a_deleted_one_is_read(tmp_path: Path) -> None:
     one = Tail(tmp_path, None)
-    for number in range(4):  # the file system gives the number again
+    for number in range(4):  # the file system uses the number again
         path = add(tmp_path / f"{number}.ADM", b"start %d\n" % number + LOG)
         assert texts(one)[0] == f"start {number}"
         path.unlink()
 
 
 def test_a_new_log_that_begins_as_the_last_one_is_read(skipped: tuple[Tail, Path], tmp_path: Path) -> None:
-    """The header alone, then what differs: the lines after the header are new."""
+    """First only the header, then different lines: those after the header are new."""
     one, _ = skipped
     path = add(tmp_path / "b.ADM", LOG[:200])
     texts(one)
@@ -314,7 +314,7 @@ def test_a_saved_state_of_the_first_form_is_used(skipped: tuple[Tail, Path], tmp
 
 
 def replaced(path: Path, data: bytes) -> None:
-    """Another file takes the name, as when an editor or a sync tool saves it."""
+    """Replaces the file by another one of its name, as an editor or a sync tool does."""
     new = path.with_suffix(".tmp")
     new.write_bytes(data)
     os.replace(new, path)
@@ -388,7 +388,7 @@ ACTIONS = st.lists(
 @example([("start", 1, 0), ("rename", 1, 0), ("start", 0, 0), ("restart", 0, 0), ("rename", 0, 1)])
 @settings(deadline=None, max_examples=60)
 def test_each_line_comes_once_whatever_happens_to_the_files(actions: list[tuple[str, int, int]]) -> None:
-    """Each line is written once, with a number of its own, and read at once."""
+    """Each line has its own number, is written once, and is read at once."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         one, sent, count, begun_s = Tail(folder, None), [], 0, time.time()

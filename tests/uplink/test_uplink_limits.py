@@ -77,7 +77,7 @@ def test_an_answer_that_is_too_big_is_not_kept(
 
 
 class Scene:
-    """An uplink with these limits, and a Takaro of few words."""
+    """An uplink with these limits, and a minimal Takaro."""
 
     def __init__(self, store: Store, slug: str) -> None:
         self.store, self.slug = store, slug

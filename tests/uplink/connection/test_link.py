@@ -36,7 +36,7 @@ async def linked(store: Store, slug: str, monkeypatch: pytest.MonkeyPatch) -> As
 
 
 async def reach(linked: Linked) -> None:
-    """Takaro asks what the relay answers by itself."""
+    """Takaro sends a request that the relay answers by itself."""
     answer = await linked.takaro.request(linked.identity, Action.TEST_REACHABILITY)
     assert answer.error is None
 
@@ -306,7 +306,7 @@ async def test_without_redis_a_lost_socket_is_opened_again_and_identifies_when_r
     turns = uplink.turns
     with redis_server.stopped():
         linked.takaro.drop_connections(linked.identity)
-        await until(lambda: uplink.turns > turns)  # nothing but Redis keeps it from identifying
+        await until(lambda: uplink.turns > turns)  # only Redis keeps it from identifying
         back_s = asyncio.get_running_loop().time()
     await linked.takaro.wait_for(lambda: len(linked.takaro.identifies(linked.identity)) == 2)
     assert linked.takaro.identifies(linked.identity)[-1] > back_s

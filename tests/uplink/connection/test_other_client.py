@@ -12,7 +12,7 @@ def heard(at_s: float) -> OtherClientWatch:
 
 
 def test_a_link_that_was_never_asked_gets_a_new_socket_now_and_then_and_suspects_no_client() -> None:
-    """Its socket may be older than one of an uplink that was killed: Takaro asks that one."""
+    """The socket may be older than that of a killed uplink, which Takaro then asks."""
     quiet, identified_s, found = OtherClientWatch(), 0.0, []
     for at_s in map(float, range(0, 2 * 3_600, 5)):
         if (finding := quiet.look(identified_s, None, at_s)) is not Finding.NOTHING:

@@ -41,7 +41,7 @@ def taken(queue: GapQueue, now_s: float, capacity: int = 1_000) -> list[GameEven
 
 
 def delays(events: list[GameEvent]) -> list[tuple[float, list[GameEvent]]]:
-    """The moments at which events that come at once are written, and which."""
+    """When, and which of, the events that arrive together are written."""
     queue, now_s, found = GapQueue(), NOW_S, []
     queue.unseen += read(*events)
     while queue.due_s(ROOM) < float("inf"):
@@ -225,7 +225,7 @@ def test_each_event_is_written_once_and_behind_those_of_its_player(
 
 @given(READS)
 def test_no_event_waits_for_the_gap_of_another_player(reads: list[list[GameEvent]]) -> None:
-    """With another player's flood before everything, all is written at the moment at which it is without."""
+    """A flood of another player before the events does not change when they are written."""
     flood = [of("flood", "player-death", str(number)) for number in range(40)]
     without = [(at_s, event.event) for at_s, event in written(reads, [0.0], [10_000])]
     found = [(at_s, event.event) for at_s, event in written([flood, *reads], [0.0], [10_000])]

@@ -146,7 +146,7 @@ async def test_a_permanent_refusal_is_not_hammered(scene: Scene, caplog: pytest.
     scene.start(registration_token="not-a-token-of-takaros")
     await until(lambda: _is(scene, "refused"))
     attempts = scene.count("dayz_relay_takaro_connects_total")
-    await asyncio.sleep(0.5)  # at the pace of a passing fault there would be more than five by now
+    await asyncio.sleep(0.5)  # with the delays after a passing fault there would be more than five by now
     assert scene.count("dayz_relay_takaro_connects_total") == attempts == 1
     assert "check registration_token" in caplog.text and "not-a-token-of-takaros" not in caplog.text
 
@@ -373,7 +373,7 @@ def moved(player: int, how: str) -> GameEvent:
 
 
 async def append_all(scene: Scene, *events: GameEvent) -> None:
-    """In batches as a mod makes them."""
+    """Appends the events in batches, as a mod does."""
     stream = EventStream(scene.store, scene.slug)
     for at in range(0, len(events), 50):
         appended = await stream.append(
@@ -383,7 +383,7 @@ async def append_all(scene: Scene, *events: GameEvent) -> None:
 
 
 def happened(scene: Scene) -> list[str]:
-    """Types of what arrived, with the text where there is one."""
+    """The types of the events that arrived, with their texts."""
     return [
         " ".join([event.type, event.data.get("msg", "")]).strip()
         for event in scene.takaro.events(scene.identity)
@@ -497,7 +497,8 @@ async def test_500_identical_lines_arrive_as_500_events_apart(scene: Scene) -> N
     await scene.takaro.wait_for(lambda: len(scene.lines()) == 500)
     await scene.emptied()
     at_s = [event.at for event in scene.takaro.events(scene.identity)]
-    # This loop is both ends of the socket: when it is late, it reads two closer together than they were sent.
+    # This loop has both ends of the socket: if it is late, it reads two frames sooner after each other than
+    # they were sent.
     assert median(later - sooner for sooner, later in pairwise(at_s)) >= 0.002
     assert at_s[-1] - at_s[0] >= 499 * 0.002
 
@@ -524,7 +525,7 @@ async def test_a_copy_of_redis_that_is_behind_is_noticed(
     scene.start()
 
     async def told() -> bool:
-        await scene.store.send("SET", BEATS, 1)  # as a backup that was put back has it
+        await scene.store.send("SET", BEATS, 1)  # as in a restored backup
         return "Redis has lost data" in caplog.text
 
     await until(told)

@@ -36,7 +36,7 @@ SERVERS = 12
 
 @dataclass
 class Uplink:
-    """One uplink with a store of its own, as a process would have."""
+    """One uplink with its own store, as a process has."""
 
     fleet: Fleet
     store: Store
@@ -62,7 +62,7 @@ class Uplink:
 
 @dataclass
 class Scene:
-    """A Takaro, a store and some uplinks, and what was said so far."""
+    """A Takaro, a store and some uplinks, and the number of lines appended so far."""
 
     takaro: FaultyTakaro
     server: RedisServer
@@ -94,13 +94,13 @@ class Scene:
         return self.uplinks[-1]
 
     def _name(self) -> str:
-        """A name by which the next uplink has a share: now and then, none of so few servers belongs to it."""
+        """A name with which the next uplink gets a share: with few servers, some names get none."""
         others = {uplink.fleet.uplink for uplink in self.uplinks}
         names = (f"uplink-{number}" for number in self.numbers)
         return next(n for n in names if any(preferred(slug, {*others, n}) == n for slug in self.slugs))
 
     async def speak(self) -> None:
-        """One more line on every server."""
+        """Appends one more line for every server."""
         for slug in self.slugs:
             number = self.said[slug] = self.said.get(slug, 0) + 1
             event: GameEvent = {"type": "log", "data": {"msg": f"line {number}"}}
@@ -108,7 +108,7 @@ class Scene:
             stream.answered((await stream.append(EventBatch([PostedEvent(digest(event), event)]))).token)
 
     async def heard(self) -> None:
-        """Everything that was said has arrived, once and in order."""
+        """Waits until all appended lines have arrived, once and in order."""
         await self.takaro.wait_for(
             lambda: all(len(self.lines(slug)) >= self.said[slug] for slug in self.slugs), 20
         )
@@ -116,7 +116,7 @@ class Scene:
             assert self.lines(slug) == [f"line {n + 1}" for n in range(self.said[slug])]
 
     async def taken_off(self) -> None:
-        """Nothing is left on any stream: a crash now repeats nothing."""
+        """Waits until all streams are empty: a crash now repeats nothing."""
         async with asyncio.timeout(20):
             for slug in self.slugs:
                 while (await facts_of(self.store, slug)).events:
@@ -126,14 +126,14 @@ class Scene:
         return [e.data["msg"] for e in self.takaro.events(f"identity-{slug}") if e.type == "log"]
 
     async def answered(self, slug: str) -> bool:
-        """Does anybody answer what Takaro asks this server?"""
+        """Whether a request of Takaro to this server is answered."""
         return (await self.takaro.request(f"identity-{slug}", Action.TEST_REACHABILITY)).error is None
 
     def identifies(self) -> int:
         return sum(len(self.takaro.identifies(f"identity-{slug}")) for slug in self.slugs)
 
     async def shared(self) -> None:
-        """Every uplink has what belongs to it."""
+        """Waits until every uplink has its share."""
         names = [uplink.fleet.uplink for uplink in self.uplinks]
         shares = Counter(preferred(slug, names) for slug in self.slugs)
         await until(lambda: all(u.owned == shares[u.fleet.uplink] for u in self.uplinks))
@@ -226,7 +226,7 @@ async def test_takaro_finds_a_socket_that_is_served_after_moves_that_others_cut_
     scene.start()
     await scene.speak()
     await scene.heard()
-    for _ in range(3):  # each takes of what another is about to take
+    for _ in range(3):  # each takes instances that another one is about to take
         seen = scene.identifies()
         scene.start()
         await until(lambda seen=seen: scene.identifies() > seen)

@@ -31,7 +31,7 @@ from tests.support.waiting import until
 
 @dataclass
 class Scene:
-    """A Takaro, a store, and uplinks that share instances; the test is the mods."""
+    """A Takaro, a store, and uplinks that share instances. The test acts as the mods."""
 
     takaro: FaultyTakaro
     store: Store
@@ -80,7 +80,7 @@ class Scene:
 
 
 async def beat(store: Store, uplink: str) -> None:
-    """Says that an uplink of this name is alive."""
+    """Beats like an uplink of this name."""
     while True:
         await store.send("HINCRBY", UPLINKS, uplink, 1)
         await asyncio.sleep(0.05)
@@ -182,7 +182,7 @@ async def test_a_stop_shortens_the_closing_of_other_links(scene: Scene) -> None:
     scene.uplinks[only].update({})
     await asyncio.sleep(0.1)
     await asyncio.wait_for(cancelled(only), 5.0)
-    answer = await asyncio.wait_for(handed, 2.0)  # not by the command's own time, which is 9 s
+    answer = await asyncio.wait_for(handed, 2.0)  # not at the end of the command's own 9 s
     assert answer.error and "it may have run" in answer.error
 
 

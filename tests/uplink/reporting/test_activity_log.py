@@ -35,7 +35,7 @@ def taken(*events: GameEvent, **more: object) -> TakenWindow:
 
 
 async def told(store: Store, slug: str, activity: ActivityLog, count: int) -> list[ActivityEntry]:
-    """What somebody is told who begins to look now."""
+    """The activity that a new watcher receives now."""
     heard: list[ActivityEntry] = []
     async with asyncio.timeout(10):
         async for some in watch(store, slug):

@@ -28,7 +28,7 @@ TOKEN = "the-registration-token"
 
 @dataclass
 class Uplink:
-    """One uplink, and what it shows."""
+    """One uplink and its metrics."""
 
     fleet: Fleet
     metrics: UplinkMetrics
@@ -42,7 +42,7 @@ class Uplink:
         return self.registry.get_sample_value(f"dayz_relay_{name}") or 0.0
 
     def states(self) -> dict[str, float]:
-        """How many instances stand how, without the states that none is in."""
+        """The number of instances in each state, without states that no instance has."""
         found = {
             state: self.registry.get_sample_value("dayz_relay_instances", {"state": state}) or 0.0
             for state in map(str, ServerState)

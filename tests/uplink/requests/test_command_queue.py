@@ -28,7 +28,7 @@ from tests.support.waiting import until
 
 
 class Asker:
-    """One uplink, as far as it asks."""
+    """The command queue of one uplink."""
 
     def __init__(self, store: Store, slug: str) -> None:
         self.registry = CollectorRegistry()
@@ -120,7 +120,7 @@ async def test_results_of_refreshes_are_read_together_and_others_at_once(
     for operation_id, _ in refreshes:
         await scene.complete(operation_id, "a refresh")
     await asyncio.gather(*(answer for _, answer in refreshes))
-    assert reads <= 2  # two, if a moment to read fell between them
+    assert reads <= 2  # two, if a moment of reading lies between them
 
     monkeypatch.setattr(command_queue, "REFRESHED_EVERY_S", 100.0)
     operation_id, answer = owner.ask()

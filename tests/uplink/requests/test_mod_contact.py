@@ -57,7 +57,8 @@ def test_a_store_that_was_away_makes_no_living_mod_look_gone_and_no_dead_one_ali
 
     assert read_at(1_000, 998) == (ContactChange.NONE, 2)
     contact.store_away = True
-    assert read_at(1_300, 998) == (ContactChange.NONE, 2)  # it could not be noted when the mod called
+    # The contact could not be stored when the mod called.
+    assert read_at(1_300, 998) == (ContactChange.NONE, 2)
     assert read_at(1_301, 1_300.5) == (ContactChange.NONE, 0.5)
     assert read_at(1_350, 1_300.5) == (ContactChange.NONE, 49.5)
     contact.store_away = True

@@ -38,7 +38,7 @@ CREDENTIAL = "credential-of-takaro"
 
 
 def http_error(status: int) -> dict[str, Any]:
-    """As Takaro serialises what its API refuses (protocol.md T2)."""
+    """An error of Takaro's API, as Takaro serialises it (protocol.md T2)."""
     return {
         "message": f"Request failed with status code {status}",
         "name": "AxiosError",

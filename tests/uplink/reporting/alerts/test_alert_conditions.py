@@ -23,7 +23,7 @@ WALL_S = 1_800_000_000.0
 
 
 def sent(watch: Watch, sighting: Sighting, at_s: float, arrived: bool = True) -> list[Transition]:
-    """The transitions of this sighting, each of which arrives at once, or not at all."""
+    """The transitions of this sighting. Each message arrives at once, or not at all."""
     found = watch.look("a", sighting, at_s, WALL_S + at_s)
     for one in found:
         watch.settle(one, arrived, at_s)
@@ -82,7 +82,7 @@ def test_a_new_process_waits_its_own_time_and_reports_the_true_silence() -> None
     "seen",
     [
         WELL,
-        replace(WELL, silent_s=None),  # a mod that was never there is not silent: it is not set up yet
+        replace(WELL, silent_s=None),  # a mod that has never called is not silent: it is not set up yet
         replace(WELL, silent_s=179.0),
         replace(WELL, link="waiting"),
         replace(WELL, oldest_s=299.0, fullness=0.5),
@@ -117,7 +117,7 @@ def test_an_old_last_contact_after_an_outage_is_not_a_silence() -> None:
 
 def test_a_new_owner_does_not_repeat_an_alert_and_sends_its_end() -> None:
     watch = Watch({Condition.SILENT: WALL_S - 500}, 180)
-    # It has just started: the silence that it knows of grows from nothing.
+    # The process has just started, so the silence that it knows of begins at 0.
     young = [(float(at_s), replace(WELL, silent_s=float(at_s))) for at_s in range(0, 300, 5)]
     assert transitions(watch, *young) == []
     (back,) = [one for at_s, seen in steadily(WELL, 300, 400) for one in sent(watch, seen, at_s)]

@@ -40,7 +40,7 @@ def value(reading: Reading) -> Any:
 
 @pytest.fixture
 def mirror() -> Mirror:
-    """Ada and Bob are online; where Ada is and what she carries is known."""
+    """Ada and Bob are online; Ada's position and inventory are known."""
     mirror = Mirror()
     mirror.take_answer(PLAYERS, [player("ada"), player("bob")], NOW)
     mirror.take_answer(location("ada"), {"x": 1, "y": 2, "z": 3}, NOW)
@@ -80,7 +80,7 @@ def test_the_players_online_follow_each_event(mirror: Mirror) -> None:
 
 
 def test_an_event_from_before_the_mods_answer_changes_nothing(mirror: Mirror) -> None:
-    """After an outage of Takaro's, events of hours ago go out while the mod's answers are new."""
+    """After an outage of Takaro, old events are sent while the mod's answers are new."""
     mirror.take_event(event("player-disconnected", "ada"), NOW - 3_600, NOW)
     mirror.take_event(event("player-connected", "eve"), NOW - 3_000, NOW)
     mirror.take_event(event("player-death", "ada", position={"x": 7, "y": 8, "z": 9}), NOW - 2_000, NOW)
@@ -120,7 +120,7 @@ def test_no_answer_is_made_up_for_an_unknown_player(mirror: Mirror, name: str) -
 
 def test_an_event_waits_for_a_position_that_is_not_known_and_for_a_while_only(mirror: Mirror) -> None:
     assert not mirror.event_waits("eve", NOW)
-    for name in ("eve", "ada"):  # where ada is is known
+    for name in ("eve", "ada"):  # ada's position is known
         mirror.take_event(event("player-connected", name), NOW - 3_600, NOW)
     waits = [mirror.event_waits(name, NOW + EVENT_WAITS_S) for name in ("eve", "ada", "bob")]
     assert waits == [True, False, False]

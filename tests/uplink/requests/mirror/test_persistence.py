@@ -19,7 +19,7 @@ PLACE = {"x": 1.0, "y": 2.0, "z": 3.0}
 
 
 class Owner:
-    """What one uplink knows of the game, and its claim to write it down."""
+    """The mirror of one uplink, and its lease."""
 
     def __init__(self, store: Store, slug: str) -> None:
         self.registry = CollectorRegistry()

@@ -22,7 +22,7 @@ def test_equal_reads_are_sent_once() -> None:
     for _ in range(5):
         queue.add(ADA, 0.0, Need.STALE)
     assert queue.take(REFRESH_DELAY_S) == [ADA]
-    queue.add(ADA, REFRESH_DELAY_S, Need.WAITED_FOR)  # it is under way: its answer will do
+    queue.add(ADA, REFRESH_DELAY_S, Need.WAITED_FOR)  # it is under way, and its answer counts for this one
     assert queue.take(REFRESH_DELAY_S) == []
     queue.done(ADA)
     queue.add(ADA, REFRESH_DELAY_S, Need.STALE)
@@ -32,7 +32,7 @@ def test_equal_reads_are_sent_once() -> None:
 def test_refreshes_are_sent_after_their_delay() -> None:
     queue = ReadQueue(10.0, REFRESH_DELAY_S, 0.0)
     queue.add(ADA, 0.0, Need.STALE)
-    queue.add(ADA, 1.0, Need.STALE)  # that does not put it off again
+    queue.add(ADA, 1.0, Need.STALE)  # that does not delay it again
     assert queue.take(0.0) == [] and queue.wait_s(0.0) == REFRESH_DELAY_S
     assert queue.take(REFRESH_DELAY_S) == [ADA]
 
