@@ -6,35 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from services.modapi.fleet.rows import ServerCause, State
 from services.relay.instances.diagnosis import ProblemCode
 from services.relay.instances.records import ExternalId
 from services.relay.instances.registry import OVERLAP_S
-from services.relay.instances.server_state import ServerState
 from services.relay.service.settings_values import DisplayName, Slug, Token
-
-
-@unique
-class State(StrEnum):
-    """How a server is: `down` needs somebody, `attention` can wait, `disabled` is meant."""
-
-    UP = "up"
-    ATTENTION = "attention"
-    DOWN = "down"
-    DISABLED = "disabled"
-
-
-@unique
-class ServerCause(StrEnum):
-    """The first thing that keeps a server from being up; `up` if there is none."""
-
-    UP = "up"
-    DISABLED = "disabled"
-    NOT_SERVED = "not_served"
-    NO_TOKEN = ServerState.NO_TOKEN.value
-    NO_OWNER = ServerState.NO_OWNER.value
-    NEVER_CALLED = ServerState.NEVER_CALLED.value
-    SILENT = ServerState.SILENT.value
-    NOT_LINKED = ServerState.NOT_LINKED.value
 
 
 class Body(BaseModel):

@@ -13,6 +13,7 @@ from services.modapi.admin.repeats import (
     once_of,
 )
 from services.modapi.admin.views import fits, server_of
+from services.modapi.fleet.rows import ServerCause, State
 from services.modapi.fleet.view import FleetView
 from services.relay.instances.entries import active
 from services.relay.instances.mod_config import MOD_CONFIG_PATH, mod_config, mod_url
@@ -53,7 +54,7 @@ class ServerCalls:
             str, Query(max_length=63, pattern="^[a-z0-9-]*$", description="`next_cursor` of the page before")
         ] = "",
         state: Annotated[
-            models.State | models.ServerCause | None,
+            State | ServerCause | None,
             Query(description="only servers with this state or cause"),
         ] = None,
         q: Annotated[str, Query(max_length=100, description="only with this text in slug or name")] = "",

@@ -7,18 +7,10 @@ from typing import Any
 
 from services.modapi.admin import models
 from services.modapi.admin.activity_models import ServerCommand, ServerEvent, StreamedCommand, StreamedEvent
-from services.modapi.admin.models import ServerCause, State
-from services.modapi.fleet.rows import Level, ServerRow
+from services.modapi.fleet.rows import ServerCause, ServerRow, State
 from services.relay.instances.activity import ActivityEntry
 from services.relay.instances.diagnosis import Problem
 from services.relay.instances.entries import Origin
-
-STATES = {
-    Level.BAD: State.DOWN,
-    Level.WARN: State.ATTENTION,
-    Level.GOOD: State.UP,
-    Level.OFF: State.DISABLED,
-}
 
 
 def server_of(row: ServerRow) -> models.Server:
@@ -32,8 +24,8 @@ def server_of(row: ServerRow) -> models.Server:
         disabled=entry.disabled,
         served=entry.active,
         note=entry.note,
-        state=STATES[row.level],
-        cause=_cause(row),
+        state=row.state,
+        cause=row.cause,
         problems=problems_of(row.problems),
         has_registration_token=entry.instance.registration_token is not None,
         mod_keys=[
@@ -74,7 +66,7 @@ def problems_of(problems: Iterable[Problem]) -> list[models.ServerProblem]:
 
 def fits(row: ServerRow, state: str, text: str) -> bool:
     """Whether a server has this state or cause, and this text in its slug or name. "" fits all."""
-    if state and state not in (STATES[row.level], _cause(row)):
+    if state and state != (row.state if state in set(State) else row.cause):
         return False
     text = text.casefold()
     return text in row.slug or text in row.entry.instance.name.casefold()
@@ -82,8 +74,8 @@ def fits(row: ServerRow, state: str, text: str) -> bool:
 
 def fleet_of(rows: Sequence[ServerRow], notes: Iterable[Problem]) -> models.FleetCounts:
     """All servers in numbers."""
-    states = Counter(STATES[row.level] for row in rows)
-    causes = Counter(_cause(row) for row in rows)
+    states = Counter(row.state for row in rows)
+    causes = Counter(row.cause for row in rows)
     return models.FleetCounts(
         total=len(rows),
         states={state: states[state] for state in State},
@@ -93,12 +85,6 @@ def fleet_of(rows: Sequence[ServerRow], notes: Iterable[Problem]) -> models.Flee
         dead_letters=sum(row.facts.dead for row in rows),
         problems=problems_of(notes),
     )
-
-
-def _cause(row: ServerRow) -> ServerCause:
-    if row.entry.active:
-        return ServerCause(row.cause.value) if row.cause else ServerCause.UP
-    return ServerCause.DISABLED if row.entry.disabled else ServerCause.NOT_SERVED
 
 
 def utc(at_ms: int) -> datetime:

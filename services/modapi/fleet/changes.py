@@ -67,4 +67,4 @@ class FleetChanges:
 def _without_clocks(row: ServerRow) -> Any:
     """All that is shown of a server, but for what changes by itself with the time."""
     problems = [(problem.code, problem.serious) for problem in row.problems]
-    return row.entry, _FACTS(row.facts), row.level, problems
+    return row.entry, _FACTS(row.facts), row.state, problems

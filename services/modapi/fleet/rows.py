@@ -1,7 +1,7 @@
 """One server with all that is known of it, and its state in a word. Pure."""
 
 from collections.abc import Sequence
-from enum import IntEnum, unique
+from enum import StrEnum, unique
 from typing import NamedTuple
 
 from services.relay.instances.diagnosis import Problem
@@ -11,16 +11,27 @@ from services.relay.instances.server_state import ServerState, server_state
 
 
 @unique
-class Level(IntEnum):
-    """How a server is; the worst first."""
+class State(StrEnum):
+    """How a server is, the worst first: `down` needs somebody, `attention` can wait, `disabled` is meant."""
 
-    BAD = 0
-    WARN = 1
-    GOOD = 2
-    OFF = 3
+    DOWN = "down"
+    ATTENTION = "attention"
+    UP = "up"
+    DISABLED = "disabled"
 
 
-LEVEL_WORDS = {Level.BAD: "down", Level.WARN: "attention", Level.GOOD: "up", Level.OFF: "off"}
+@unique
+class ServerCause(StrEnum):
+    """The first thing that keeps a server from being up; `up` if there is none."""
+
+    UP = ServerState.UP.value
+    DISABLED = "disabled"
+    NOT_SERVED = "not_served"
+    NO_TOKEN = ServerState.NO_TOKEN.value
+    NO_OWNER = ServerState.NO_OWNER.value
+    NEVER_CALLED = ServerState.NEVER_CALLED.value
+    SILENT = ServerState.SILENT.value
+    NOT_LINKED = ServerState.NOT_LINKED.value
 
 
 class ServerRow(NamedTuple):
@@ -29,16 +40,14 @@ class ServerRow(NamedTuple):
     entry: ServedEntry
     facts: Facts
     problems: list[Problem]
-    level: Level
+    state: State
 
     @property
-    def cause(self) -> ServerState | None:
-        """Why it is not up; None for a server that is up, disabled or not served."""
+    def cause(self) -> ServerCause:
         if not self.entry.active:
-            return None
+            return ServerCause.DISABLED if self.entry.disabled else ServerCause.NOT_SERVED
         has_token = self.entry.instance.registration_token is not None
-        found = server_state(self.facts, has_token=has_token)
-        return None if found is ServerState.UP else found
+        return ServerCause(server_state(self.facts, has_token=has_token).value)
 
     @property
     def there_ms(self) -> int:
@@ -50,10 +59,10 @@ class ServerRow(NamedTuple):
         return self.entry.instance.slug
 
 
-def level(disabled: bool, problems: Sequence[Problem]) -> Level:
-    """The level of a server with these problems."""
+def state_of(disabled: bool, problems: Sequence[Problem]) -> State:
+    """The state of a server with these problems."""
     if disabled:
-        return Level.OFF
+        return State.DISABLED
     if not problems:
-        return Level.GOOD
-    return Level.BAD if any(problem.serious for problem in problems) else Level.WARN
+        return State.UP
+    return State.DOWN if any(problem.serious for problem in problems) else State.ATTENTION

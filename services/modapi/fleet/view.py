@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from services.modapi.fleet.activity import FleetActivity
 from services.modapi.fleet.changes import FleetChanges
 from services.modapi.fleet.recent_activity import RecentActivity
-from services.modapi.fleet.rows import ServerRow, level
+from services.modapi.fleet.rows import ServerRow, state_of
 from services.relay.instances.diagnosis import Problem, diagnose, wrong_keys
 from services.relay.instances.directory import Directory
 from services.relay.instances.entries import ServedEntry, active
@@ -97,4 +97,4 @@ class FleetView:
 
     def _row(self, entry: ServedEntry, facts: Facts, unknown_call: UnknownKeyCall | None) -> ServerRow:
         problems = diagnose(entry, facts, mod_url(self._modapi), unknown_call)
-        return ServerRow(entry, facts, problems, level(entry.disabled, problems))
+        return ServerRow(entry, facts, problems, state_of(entry.disabled, problems))

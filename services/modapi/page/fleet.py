@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from services.modapi.fleet.rows import LEVEL_WORDS, Level, ServerRow
+from services.modapi.fleet.rows import ServerRow, State
 from services.modapi.page.chart import DayBar
 from services.modapi.page.rendering import Fragments, render
 from services.modapi.page.view import SORTS, ShownPage, View
@@ -21,7 +21,7 @@ _ONE = {
 
 
 FILTERS = {
-    **{word: word for word in LEVEL_WORDS.values()},
+    **{state.value: state.value for state in State},
     **{cause.value: text for cause, text in CAUSES.items()},
 }
 """What the table can be narrowed to: the value of `state` in the query, and its text."""
@@ -39,7 +39,7 @@ class Tile(NamedTuple):
 
 def title(rows: Sequence[ServerRow]) -> str:
     """Shows, among the tabs of a browser, how many servers are down."""
-    down = sum(row.level is Level.BAD for row in rows)
+    down = sum(row.state is State.DOWN for row in rows)
     return f"({down}) Servers" if down else "Servers"
 
 
@@ -56,12 +56,9 @@ def fragments(
 
 def tiles(rows: Sequence[ServerRow]) -> list[Tile]:
     """The whole fleet in a line."""
-    levels = Counter(row.level for row in rows)
+    states = Counter(row.state for row in rows)
     counts: list[tuple[str, int, str, View]] = [("servers", len(rows), "", View())]
-    counts += [
-        (LEVEL_WORDS[level], levels[level], level.name.lower(), View(state=LEVEL_WORDS[level]))
-        for level in Level
-    ]
+    counts += [(state, states[state], state, View(state=state)) for state in State]
     counts += [
         ("players", sum(row.facts.players or 0 for row in rows), "", View(sort="players")),
         ("events waiting", sum(row.facts.events for row in rows), "", View(sort="backlog")),

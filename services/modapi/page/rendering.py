@@ -11,7 +11,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from services.modapi.dead_letter_retry import why_no_retry
-from services.modapi.fleet.rows import LEVEL_WORDS
 from services.modapi.page import words
 from services.relay.service.durations import span
 
@@ -76,7 +75,6 @@ def _environment() -> Environment:
     made.globals |= {"asset_url": asset_url, "live": "", "logged_in": False, "about": None}
     made.filters |= {
         "ago": words.ago,
-        "badge_word": LEVEL_WORDS.__getitem__,
         "duration": words.duration,
         "link_word": words.link_word,
         "polls": words.polls,

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
-from services.modapi.fleet.rows import LEVEL_WORDS, ServerRow
+from services.modapi.admin.views import fits
+from services.modapi.fleet.rows import ServerRow, State
 from services.modapi.page.words import CAUSES
 from services.relay.protocol.link_states import LinkState
 
@@ -13,7 +14,7 @@ ROWS = 50
 
 
 SORTS: dict[str, tuple[str, Callable[[ServerRow], Any], bool]] = {
-    "state": ("State", lambda row: row.level, False),
+    "state": ("State", lambda row: list(State).index(row.state), False),
     "name": ("Server", lambda row: row.entry.instance.name.casefold(), False),
     "contact": ("Last contact", lambda row: _or(row.facts.silent_s, 1e12), False),
     "link": ("Takaro", lambda row: row.facts.link == LinkState.READY, False),
@@ -44,7 +45,7 @@ class View:
         state = query.get("state", "")
         return cls(
             query.get("q", "")[:100].strip(),
-            state if state in LEVEL_WORDS.values() or state in CAUSES else "",
+            state if state in {*State, *CAUSES} else "",
             sort if sort in SORTS else "state",
             query.get("turned") == "1",
             max(1, int(page)) if page.isascii() and page.isdigit() and len(page) < 6 else 1,
@@ -70,13 +71,7 @@ class ShownPage(NamedTuple):
 
 def choose(rows: Sequence[ServerRow], view: View) -> ShownPage:
     """What the view shows of all rows."""
-    text = view.text.casefold()
-    found = [
-        row
-        for row in rows
-        if view.state in ("", LEVEL_WORDS[row.level], row.cause)
-        and (not text or text in row.slug or text in row.entry.instance.name.casefold())
-    ]
+    found = [row for row in rows if fits(row, view.state, view.text)]
     _, key, greatest_first = SORTS[view.sort]
     found.sort(key=lambda row: row.slug)
     found.sort(key=key, reverse=greatest_first != view.turned)

@@ -2,16 +2,17 @@
 
 from datetime import UTC, datetime
 
-from services.relay.instances.server_state import ServerState
+from services.modapi.fleet.rows import ServerCause
 from services.relay.protocol.link_states import LinkState
 from services.relay.service.durations import span
 
 CAUSES = {
-    ServerState.NO_TOKEN: "without a registration token",
-    ServerState.NO_OWNER: "without an uplink",
-    ServerState.NEVER_CALLED: "never called",
-    ServerState.SILENT: "silent",
-    ServerState.NOT_LINKED: "not linked",
+    ServerCause.NOT_SERVED: "not served",
+    ServerCause.NO_TOKEN: "without a registration token",
+    ServerCause.NO_OWNER: "without an uplink",
+    ServerCause.NEVER_CALLED: "never called",
+    ServerCause.SILENT: "silent",
+    ServerCause.NOT_LINKED: "not linked",
 }
 """Why servers are not up."""
 

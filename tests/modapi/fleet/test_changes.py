@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from services.modapi.fleet.changes import KEPT_REMOVALS, FleetChanges
-from services.modapi.fleet.rows import Level, ServerRow
+from services.modapi.fleet.rows import ServerRow, State
 from services.relay.instances.entries import Origin, ServedEntry
 from services.relay.instances.facts import Facts
 from services.relay.service.settings import Instance
@@ -16,7 +16,7 @@ FACTS = Facts(1_000, "uplink-1", "ready", "", "", 900, 0, 0, None, 0, 0, 3, "", 
 
 def row(slug: str, **facts: Any) -> ServerRow:
     instance = Instance(slug=slug, name=f"Server {slug}", identity_token=SecretStr("identity-" + slug))
-    return ServerRow(ServedEntry(instance, Origin.REDIS, ()), replace(FACTS, **facts), [], Level.GOOD)
+    return ServerRow(ServedEntry(instance, Origin.REDIS, ()), replace(FACTS, **facts), [], State.UP)
 
 
 def look(changes: FleetChanges, *rows: ServerRow) -> None:

@@ -15,7 +15,7 @@ from jinja2 import UndefinedError
 from markupsafe import Markup
 from pydantic import SecretStr
 
-from services.modapi.fleet.rows import Level, ServerRow, level
+from services.modapi.fleet.rows import ServerCause, ServerRow, State, state_of
 from services.modapi.page import fleet, rendering, server
 from services.modapi.page.access import is_local
 from services.modapi.page.chart import day_bar, nice
@@ -60,8 +60,13 @@ def row(slug: str, problems: Sequence[Problem] = (), name: str = "", **known: ob
         slug=slug, name=name or f"Server {slug}", identity_token=SecretStr(f"identity-{slug}")
     )
     return ServerRow(
-        ServedEntry(instance, Origin.FILE, ()), facts(**known), list(problems), level(False, problems)
+        ServedEntry(instance, Origin.FILE, ()), facts(**known), list(problems), state_of(False, problems)
     )
+
+
+def with_token(of: ServerRow) -> ServerRow:
+    instance = of.entry.instance.model_copy(update={"registration_token": SecretStr("registration")})
+    return of._replace(entry=replace(of.entry, instance=instance))
 
 
 def from_template(source: str, **values: object) -> str:
@@ -309,6 +314,13 @@ def test_the_number_of_a_state_leads_to_the_servers_in_it(level: Problem, word: 
     assert [shown.slug for shown in choose(rows, View.of({"state": word})).rows] == ["b"]
 
 
+def test_a_state_leaves_out_servers_that_only_have_its_cause() -> None:
+    rows = [with_token(row("well")), with_token(row("late", [NOTE]))]
+    assert {one.cause for one in rows} == {ServerCause.UP}
+    assert [one.slug for one in choose(rows, View(state="up")).rows] == ["well"]
+    assert [one.slug for one in choose(rows, View(state="attention")).rows] == ["late"]
+
+
 def test_a_count_of_one_has_a_singular() -> None:
     tiles = fleet_fragments([row("a", players=1, events=2, dead=1)], View())["summary"]
     assert re.findall(r"<b>(\d)</b> <span>([a-z ]+)<", tiles) == [
@@ -383,10 +395,10 @@ def test_no_bar_leaves_its_picture(rows: list[tuple[int, int, int]]) -> None:
 
 
 def test_the_severity_follows_the_problems() -> None:
-    assert [row("a", found).level for found in ([], [NOTE], [NOTE, BAD])] == [
-        Level.GOOD,
-        Level.WARN,
-        Level.BAD,
+    assert [row("a", found).state for found in ([], [NOTE], [NOTE, BAD])] == [
+        State.UP,
+        State.ATTENTION,
+        State.DOWN,
     ]
 
 

@@ -205,7 +205,7 @@ async def test_a_thousand_servers_are_live_and_fit_every_window(page: Page, own_
         assert transferred <= 60_000
         await looks_well(page, "thousand")
         await page.locator("#tile-down").click()
-        await expect(page.locator("tbody .badge.bad")).to_have_count(50, timeout=WITHIN_MS)
+        await expect(page.locator("tbody .badge.down")).to_have_count(50, timeout=WITHIN_MS)
         await own_store.send("DEL", keys_of(SLUGS[1]).contact)
         await expect(page).to_have_title("(101) Servers · dayz-relay", timeout=WITHIN_MS)
         await page.locator("#tile-players").click()
