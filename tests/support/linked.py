@@ -10,6 +10,7 @@ from pydantic import SecretStr
 from services.relay.instances.facts import facts_of
 from services.relay.instances.state import InstanceState
 from services.relay.protocol.records import Command, GameEvent
+from services.relay.protocol.vocabulary import Action
 from services.relay.service.lifecycle import cancelled
 from services.relay.service.settings import Instance
 from services.relay.store.client import Store
@@ -58,7 +59,7 @@ class Uplink:
     async def _renew(self) -> None:
         while True:
             look = await self.lease.renew()
-            self.owned.wake(events=bool(look.batches), results=bool(look.results))
+            self.owned.looked(look)
             await self.owned.status.publish()
             await asyncio.sleep(RENEW_EVERY_S)
 
@@ -157,12 +158,14 @@ class Linked:
 
         await until(nothing_left)
 
-    async def fetched(self) -> Command:
-        """Polls as the mod until there is a command, and returns it."""
+    async def fetched(self, action: Action | None = None) -> Command:
+        """The mod polls until it gets a command, of that action if one is given: players who have joined are
+        read about, too."""
         taken: list[Command] = []
 
         async def found() -> bool:
-            taken.extend(await self.commands.take())
+            commands = await self.commands.take()
+            taken.extend(command for command in commands if action in (None, command.action))
             return bool(taken)
 
         await until(found)

@@ -2,6 +2,7 @@
 
 import sys
 import time
+import zlib
 from pathlib import Path
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -30,6 +31,13 @@ def boot_id() -> str:
         return ""
 
 
-def next_beat_s(now_s: float, period_s: float) -> float:
-    """The next multiple of `period_s`. All callers get the same one, so their calls share a round trip."""
-    return (now_s // period_s + 1) * period_s
+def next_beat_s(now_s: float, period_s: float, offset_s: float = 0.0) -> float:
+    """The next moment that is `offset_s` after a multiple of `period_s`. All callers get the same one, so
+    their calls share a round trip."""
+    return ((now_s - offset_s) // period_s + 1) * period_s + offset_s
+
+
+def offset_of(name: str, period_s: float, beat_s: float) -> float:
+    """A multiple of `beat_s` below `period_s`, always the same for a name. By it, the work of many instances
+    is spread over the beats of a period: one beat for all would hold up the loop."""
+    return zlib.crc32(name.encode()) % round(period_s / beat_s) * beat_s

@@ -90,9 +90,10 @@ class CommandStream:
         """
         keys, lane = self._keys, lane_of(command.action, request_waits=request_waits)
         maybe_queued, error = False, NotCarriedOut("Redis: away until it was too late")
+        ask_clock = lane is CommandLane.WRITES  # a read does no harm after its deadline
         while deadline_s > time.monotonic():
             try:
-                deadline_ms = await self._on_redis_clock(deadline_s)
+                deadline_ms = await self._on_redis_clock(deadline_s, ask=ask_clock)
             except StoreError as failed:
                 error = NotCarriedOut(str(failed))
                 await asyncio.sleep(RETRY_EVERY_S)
@@ -121,13 +122,20 @@ class CommandStream:
                 continue
             if reply != b"late":
                 return bool(reply == b"queued")
-            maybe_queued = False  # it was stuck on its way, or Redis' clock was set: look at ours again
+            # It was stuck on its way, or Redis' clock was set: look at ours again, and ask for that one.
+            maybe_queued, ask_clock = False, True
         raise StoreError(str(error)) if maybe_queued else error
 
-    async def _on_redis_clock(self, moment_s: float) -> int:
-        """A moment of time.monotonic() on Redis' clock, in ms. Early by at most the time of the reply."""
-        redis_us = await self._store.read_clock(self._keys.contact)
-        return redis_us // 1000 + int((moment_s - time.monotonic()) * 1000)
+    async def _on_redis_clock(self, moment_s: float, *, ask: bool) -> int:
+        """A moment of time.monotonic() on Redis' clock, in ms. Early by at most the time of the reply.
+
+        Without `ask`, an earlier reply tells the time if there is one: a step of the clock is noticed late.
+        """
+        key = self._keys.contact
+        if ask:
+            redis_us = await self._store.read_clock(key)
+            return redis_us // 1000 + int((moment_s - time.monotonic()) * 1000)
+        return (await self._store.known_clock(key)).earliest_us(moment_s) // 1000
 
     async def give_up(
         self, operation_id: str, *, maybe_unqueued: bool = False, unfetched_only: bool = False

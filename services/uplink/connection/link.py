@@ -8,6 +8,7 @@ import time
 
 from services.relay.protocol.errors import LostLease
 from services.relay.protocol.link_states import LinkState
+from services.relay.service.clocks import next_beat_s
 from services.relay.service.logs import InstanceLogger
 from services.relay.service.settings import Instance
 from services.relay.store.leases import Lease
@@ -163,9 +164,13 @@ class Link:
             ours = self._settings.lease.held and not (self._status.closed or self._closing.is_set())
             if self._replacement.wanted or (ours and self._replacement.due(session)):
                 return
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_EVERY_S):
-                    await self._look.wait()
+            now_s = time.monotonic()
+            wait_s = next_beat_s(now_s, LOOK_EVERY_S) - now_s  # all links wake up together
+            timer = asyncio.get_running_loop().call_later(wait_s, self._look.set)
+            try:
+                await self._look.wait()
+            finally:
+                timer.cancel()
 
     def _changed(self) -> None:
         """Shows the state of the socket in use, or of the one that is dialled, after it has changed."""

@@ -296,7 +296,7 @@ class SocketSession:
                 continue
             # When Takaro answers this ping, all that it asked here before it knew of another socket is here.
             pong = self._await("pong")
-            self.writer.send(frames.ping())
+            self.writer.send(frames.PING)
             await asyncio.wait(
                 (pong, self.ended), timeout=LAST_ROUND_WITHIN_S, return_when=asyncio.FIRST_COMPLETED
             )

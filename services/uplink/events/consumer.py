@@ -5,12 +5,12 @@ import logging
 from collections.abc import Callable
 from functools import partial
 
-from services.relay.protocol.errors import LostLease
+from services.relay.protocol.errors import LostLease, StoreError
 from services.relay.protocol.records import GameEvent
 from services.relay.service.clocks import boottime_s, wall_s
 from services.relay.service.faults import FaultKind
 from services.relay.service.logs import InstanceLogger
-from services.relay.store.client import patiently
+from services.relay.store.client import RETRY_EVERY_S, patiently
 from services.relay.store.clock import AgeRange
 from services.relay.store.event_stream import EventStream
 from services.relay.store.leases import Lease
@@ -78,7 +78,7 @@ class StreamConsumer:
         self._batch_events = READ_EVENTS
 
     async def read(self) -> list[StreamEvent]:
-        """The next events of the stream, as soon as Redis is there."""
+        """The next undelivered events of the stream, as soon as Redis is there. The mirror learns of them."""
         self.unread = False
         most = min(READ_ENTRIES, max(1, READ_EVENTS // self._batch_events))
         asked_s, empty_s = boottime_s(), max(self._complete_s, self._lease.empty_s)
@@ -89,43 +89,41 @@ class StreamConsumer:
             self.unread = True
         if not entries:
             return []
-        now_s, aged, oldest_s = self._age(entries, empty_s)
-        if oldest_s > ages.YOUNG_S and self._lease.clock.read_s < asked_s:
+        now_s, aged = self._ages(entries, empty_s)
+        if max([age.most_s for age in aged]) > ages.YOUNG_S and self._lease.clock.read_s < asked_s:
             # Redis' clock may have been set since it was read. No event is dropped because of such a reading.
             await patiently(self._lease.look_at_clock)
-            now_s, aged, _ = self._age(entries, empty_s)
-        return self._take_in(entries, aged, now_s)
+            now_s, aged = self._ages(entries, empty_s)
+        events: list[StreamEvent] = []
+        self._batch_events = 1
+        for entry, age in zip(entries, aged, strict=True):
+            self._batch_events = max(self._batch_events, len(entry.events))
+            events += self.progress.read(entry, age, now_s)
+            self._teach_mirror(entry, age)
+        return events
 
-    def _age(self, entries: list[StreamEntry], empty_s: float) -> tuple[float, list[AgeRange], float]:
-        """The time, the age of each entry then, and the greatest possible age.
+    def _ages(self, entries: list[StreamEntry], empty_s: float) -> tuple[float, list[AgeRange]]:
+        """The time, and the age of each entry then.
 
         The stream held none of them at `empty_s`, so none is older than that, whatever Redis' clock says.
         """
         now_s, clock = boottime_s(), self._lease.clock
-        most_s, oldest_s = now_s - empty_s, float("-inf")
-        aged: list[AgeRange] = []
+        most_s, aged = now_s - empty_s, list[AgeRange]()
         for entry in entries:
             age = clock.age(entry.accepted_ms, now_s, behind=entry.behind)
-            if age.most_s > most_s:
-                age = age.at_most(most_s)
-            aged.append(age)
-            oldest_s = max(oldest_s, age.most_s)
-        return now_s, aged, oldest_s
+            aged.append(age if age.most_s <= most_s else age.at_most(most_s))
+        return now_s, aged
 
-    def _take_in(self, entries: list[StreamEntry], aged: list[AgeRange], now_s: float) -> list[StreamEvent]:
-        """The undelivered events. The mirror learns from all of them."""
-        events: list[StreamEvent] = []
-        self._batch_events, wall_now_s, faults = 1, wall_s(), self._metrics.service.faults
-        for entry, age in zip(entries, aged, strict=True):
-            self._batch_events = max(self._batch_events, len(entry.events))
-            events += self.progress.read(entry, age, now_s)
-            happened_s = wall_now_s - min(age.most_s, ages.HISTORY_S)
-            for event in entry.events:
-                with faults.contain(self.logger, FaultKind.LISTENER):
-                    game_id = self._mirror.take_event(event, happened_s, wall_now_s)
-                    if game_id and age.most_s < JOINED_WITHIN_S:
-                        self._joined(game_id)
-        return events
+    def _teach_mirror(self, entry: StreamEntry, age: AgeRange) -> None:
+        now_s = wall_s()
+        happened_s = now_s - min(age.most_s, ages.HISTORY_S)
+        for event in entry.events:
+            try:
+                game_id = self._mirror.take_event(event, happened_s, now_s)
+                if game_id and age.most_s < JOINED_WITHIN_S:
+                    self._joined(game_id)
+            except Exception as error:
+                self._metrics.service.faults.caught(self.logger, FaultKind.LISTENER, error)
 
     async def taken(self, taken: TakenWindow) -> None:
         """Counts the events of a window that Takaro has, and stores dead letters for refused ones."""
@@ -136,7 +134,7 @@ class StreamConsumer:
         if window.events == (KEEP_ALIVE,):
             return
         self._metrics.delivered_all(self._stream.slug, window.events)
-        self._metrics.event_seconds.observe(boottime_s() - window.accepted_s)
+        self._metrics.event_seconds.observe(taken.took_s)
         with self._metrics.service.faults.contain(self.logger, FaultKind.LISTENER):
             self._passed(taken)
 
@@ -150,16 +148,17 @@ class StreamConsumer:
 
     async def acknowledge(self) -> None:
         """Deletes delivered and dropped events from the stream once Redis is there. Raises LostLease."""
-        if self.progress.count:
-            await patiently(self._acknowledge)
-
-    async def _acknowledge(self) -> None:
         progress = self.progress
-        try:
-            await self._stream.ack(
-                self._lease.token, progress.delivered(), progress.count, progress.size_bytes, progress.gone
-            )
-        except LostLease:
-            self._metrics.fenced.labels("ack").inc()
-            raise
-        progress.acknowledged()
+        while progress.count:
+            delivered = progress.delivered()
+            try:
+                await self._stream.ack(
+                    self._lease.token, delivered, progress.count, progress.size_bytes, progress.gone
+                )
+            except LostLease:
+                self._metrics.fenced.labels("ack").inc()
+                raise
+            except StoreError:
+                await asyncio.sleep(RETRY_EVERY_S)
+            else:
+                progress.acknowledged()

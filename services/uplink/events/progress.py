@@ -62,6 +62,9 @@ class Progress:
         """Events that were delivered or dropped and are not acknowledged in Redis."""
         self.sent = 0
         """Those of `count` that Takaro has: a crash now would repeat them."""
+        self.entries = 0
+        """Number of entries that were read and are not deleted from the stream."""
+        self._ended = 0  # those of them of which nothing is needed
         self.gone: list[str] = []
         """Entries to delete, because nothing of them is left, behind an entry that is needed."""
         self.size_bytes = 0
@@ -71,6 +74,7 @@ class Progress:
         """The undelivered events of the next entry, in order. `age` is its age at `read_s`."""
         batch, stored = StreamBatch(entry, age, read_s), self._stored
         self.read_through = entry.id
+        self.entries += 1
         if entry.id == stored.entry:
             batch.needed &= -1 << stored.skip
         batch.needed &= stored.needed.get(entry.id, -1)
@@ -101,6 +105,7 @@ class Progress:
             self.gone.append(batch.id)
         del self._batches[batch.id]
         self.size_bytes += batch.size_bytes
+        self._ended += 1
 
     def delivered(self) -> Delivered:
         """What Redis must store."""
@@ -120,5 +125,6 @@ class Progress:
 
     def acknowledged(self) -> None:
         """Redis has stored what `delivered` returned, and has deleted the entries of `gone`."""
-        self.count = self.sent = self.size_bytes = 0
+        self.entries -= self._ended
+        self.count = self.sent = self.size_bytes = self._ended = 0
         self.gone = []

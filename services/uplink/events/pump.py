@@ -4,7 +4,7 @@ import asyncio
 from typing import NamedTuple
 
 from services.relay.protocol.errors import RelayError
-from services.relay.service.clocks import boottime_s, next_beat_s
+from services.relay.service.clocks import boottime_s, next_beat_s, offset_of
 from services.relay.store.clock import AgeRange
 from services.relay.store.leases import Lease
 from services.relay.store.stream_entries import StreamEntry
@@ -23,6 +23,15 @@ KEEP_ALIVE_S = 45.0
 BEAT_S = 0.1
 """All instances do work that is not urgent at the same moments. Then their calls share a round trip and a
 sync to the disk, and a process wakes up less often: a wake-up costs more than a write."""
+
+QUIET_BEAT_S = 2.0
+"""The same for an instance of which no more than QUIET_EVENTS are under way: its second pings, and a moment
+later its acknowledgements. The ping behind its next events often comes first and does as well, and one call
+acknowledges several windows. The instances are spread over this time."""
+
+QUIET_EVENTS = 16
+PONGED_WITHIN_S = 0.2
+"""An acknowledgement is this much later than the second ping: then the pong has mostly come."""
 
 MAX_ACKNOWLEDGED = 512
 """This many events are acknowledged at once: a longer script would hold up Redis."""
@@ -67,6 +76,7 @@ class EventPump:
         self._metrics = metrics
         self._receipts = Receipts()
         self._gap_queue = GapQueue()
+        self._offset_s = offset_of(lease.slug, QUIET_BEAT_S, BEAT_S)
         self._finishing = False
         self._written_s = self._pinged_s = 0.0  # when last
         self._pong_s: float | None = None  # when a pong came that is not handled yet
@@ -137,14 +147,17 @@ class EventPump:
         capacity = 0 if ending else MAX_REPEATED - unproven - progress.sent
         # Do other events wait for the events under way?
         urgent = ending or (capacity < WINDOW_EVENTS and (unread or unseen > 0 or gap_queue.waiting > 0))
+        quiet = unproven <= QUIET_EVENTS
+        beat = (QUIET_BEAT_S, self._offset_s) if quiet else (BEAT_S, 0.0)
+        acknowledge_beat = (QUIET_BEAT_S, self._offset_s + PONGED_WITHIN_S) if quiet else beat
         ping_s = NEVER
         if not receipts.ping_under_way:
             if receipts.unpinged:
                 ping_s = 0.0
             elif receipts.ponged_s is not None:  # the ping behind the next events would do as well
-                ping_s = 0.0 if urgent else next_beat_s(receipts.ponged_s, BEAT_S)
+                ping_s = 0.0 if urgent else next_beat_s(receipts.ponged_s, *beat)
         if proven_s != NEVER and not urgent:
-            proven_s = next_beat_s(proven_s, BEAT_S)
+            proven_s = next_beat_s(proven_s, *acknowledge_beat)
         drop_s = NEVER
         if progress.count:
             drop_s = self._drop_s if progress.count < MAX_ACKNOWLEDGED else 0.0
@@ -169,11 +182,12 @@ class EventPump:
         if not events and now_s >= plan.keep_alive_s:
             events = [_KEEP_ALIVE]
         if events:
-            self._writer.send(*[frames.game_event(event.event) for event in events])
+            for event in events:
+                self._writer.send(frames.game_event(event.event))
             self._receipts.written(events)
         plan = self._plan(now_s)  # fewer events may be written now
         if now_s >= plan.ping_s and not (events and now_s >= plan.events_s):
-            self._writer.send(frames.ping())
+            self._writer.send(frames.PING)
             self._receipts.pinged()
             self._pinged_s = now_s
         self._writer.flush()

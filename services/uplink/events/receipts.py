@@ -45,10 +45,19 @@ class RefusedEvent(NamedTuple):
 
 
 class TakenWindow(NamedTuple):
-    """A window that Takaro has, and what it has refused since it took the window before."""
+    """A window that Takaro has, and what it has refused since it took the window before.
+
+    The first pong behind the window came at `ponged_s`. The second may come much later: nothing waits for it.
+    """
 
     window: Window
     refused: tuple[RefusedEvent, ...]
+    ponged_s: float = 0.0
+
+    @property
+    def took_s(self) -> float:
+        """From the acceptance of the oldest event to the first pong."""
+        return self.ponged_s - self.window.accepted_s
 
 
 class Receipts:
@@ -67,22 +76,21 @@ class Receipts:
         """Events for which Takaro did not have our server: they must be sent again."""
         self._pinged: list[StreamEvent] = []  # before the ping that is under way
         self._ponged_once: list[StreamEvent] = []  # one pong has come, at ponged_s
-        self._ponged_twice: deque[tuple[list[StreamEvent], float]] = (
-            deque()
-        )  # two have; the first one at that time
+        # Two have come. The events may be acknowledged from that time on, if nothing is lost until then.
+        self._ponged_twice: deque[tuple[list[StreamEvent], float]] = deque()
         self._refused: list[RefusedEvent] = []
 
     @property
     def proven_s(self) -> float:
         """When the next events may be acknowledged; NEVER: there are none."""
-        return NEVER if self.disowned or not self._ponged_twice else self._ponged_twice[0][1] + PROVEN_AFTER_S
+        return NEVER if self.disowned or not self._ponged_twice else self._ponged_twice[0][1]
 
     @property
     def errors_complete_s(self) -> float:
         """When the errors of all lost events have come; NEVER: nothing was lost, or pongs are missing."""
         if not self.disowned or self.ping_under_way or self.unpinged or self._ponged_once:
             return NEVER
-        return self._ponged_twice[-1][1] + PROVEN_AFTER_S if self._ponged_twice else 0.0
+        return self._ponged_twice[-1][1] if self._ponged_twice else 0.0
 
     def written(self, events: Sequence[StreamEvent]) -> None:
         """Events were written."""
@@ -121,7 +129,7 @@ class Receipts:
         self._pinged, self.ping_under_way = [], False
         if first_pong_s is None:
             return None
-        self._ponged_twice.append((taken, first_pong_s))
+        self._ponged_twice.append((taken, max(first_pong_s + PROVEN_AFTER_S, now_s)))
         if self.disowned:
             return None
         refused, self._refused = tuple(self._refused), []
@@ -130,7 +138,7 @@ class Receipts:
         for event, batch, _ in taken:
             events.append(event)
             accepted_s = min(accepted_s, batch.accepted_s)
-        return TakenWindow(Window(tuple(events), accepted_s=accepted_s), refused)
+        return TakenWindow(Window(tuple(events), accepted_s=accepted_s), refused, first_pong_s)
 
     def proven(self, now_s: float) -> list[StreamEvent]:
         """The events that may be acknowledged now. They count as acknowledged from then on."""

@@ -276,4 +276,4 @@ class InstanceOwner:
             self._logger.info("the game server has started anew")
             self.in_use.mirror.game_restarted(wall_s())
         if self.in_use:
-            self.in_use.wake(events=bool(look.batches), results=bool(look.results))
+            self.in_use.looked(look)

@@ -18,7 +18,7 @@ from services.relay.service.logs import InstanceLogger
 from services.relay.service.settings import Instance
 from services.relay.store.command_stream import CommandStream
 from services.relay.store.event_stream import EventStream
-from services.relay.store.leases import Lease
+from services.relay.store.leases import Lease, LeaseLook
 from services.uplink.connection.closing_times import ClosingTimes
 from services.uplink.connection.link import Link
 from services.uplink.context import UplinkContext
@@ -115,6 +115,10 @@ class OwnedInstance:
     async def _end_commands(self, closing_times: ClosingTimes) -> None:
         with self._faults.contain(self._logger, FaultKind.LOOP):
             await asyncio.gather(self._command_queue.leave(closing_times), self._reads.leave(closing_times))
+
+    def looked(self, look: LeaseLook) -> None:
+        """Makes up for lost hints with what a look at the lease has found."""
+        self.wake(events=look.batches != self._consumer.progress.entries, results=bool(look.results))
 
     def wake(self, *, events: bool, results: bool) -> None:
         """There may be events to send, or results of commands."""

@@ -10,7 +10,6 @@ from services.relay.instances.half_hours import LinkedTime
 from services.relay.instances.minutes import Minutes
 from services.relay.protocol.records import Command, Outcome
 from services.relay.protocol.vocabulary import ACTION_RULES, ActionKind
-from services.relay.service.clocks import boottime_s
 from services.relay.store.client import Store
 from services.uplink.events.receipts import TakenWindow
 from services.uplink.takaro.failures import CommandFailure
@@ -38,9 +37,9 @@ class ActivityLog:
 
     def taken(self, taken: TakenWindow) -> None:
         """Records a window of events that Takaro has taken."""
-        now_ms = self._now_ms()
+        now_ms = int(time.monotonic() * 1000 + self._ahead_ms)
         window = taken.window
-        took_ms = round((boottime_s() - window.accepted_s) * 1000) if window.events else 0
+        took_ms = round(taken.took_s * 1000) if window.events else 0
         if window.events:
             self._minutes.events(took_ms, len(window.events))
         count = len(window.events) + len(window.expired) + len(taken.refused)
@@ -50,6 +49,7 @@ class ActivityLog:
         """Records a command that has ended, after `took_s`. Reads are neither remembered nor counted: they
         are too many."""
         write = ACTION_RULES[command.action].kind is ActionKind.WRITE
+        now_ms = int(time.monotonic() * 1000 + self._ahead_ms)
         if write:
             self._minutes.command()
         if isinstance(result, CommandFailure):
@@ -57,9 +57,9 @@ class ActivityLog:
         else:
             end, detail = ("refused" if result.error else "answered"), result.error
         if write and end != "answered":
-            note_failed(self._store, self._slug, command.operation_id, self._now_ms())
+            note_failed(self._store, self._slug, command.operation_id, now_ms)
         entry = ActivityEntry(
-            "command", self._now_ms(), command.action, command.args, end, round(took_s * 1000), detail
+            "command", now_ms, command.action, command.args, end, round(took_s * 1000), detail
         )
         self._activity.command(entry, remember=write)
 
@@ -67,9 +67,6 @@ class ActivityLog:
         """Writes the counts of the current minute to Redis: another uplink becomes the owner."""
         self._minutes.write()
         self._linked_time.write()
-
-    def _now_ms(self) -> int:
-        return int(time.monotonic() * 1000 + self._ahead_ms)
 
 
 def _events(taken: TakenWindow, now_ms: int, took_ms: int) -> Iterator[ActivityEntry]:

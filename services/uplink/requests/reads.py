@@ -16,7 +16,7 @@ from services.relay.protocol.command_states import new_operation_id
 from services.relay.protocol.errors import StoreError
 from services.relay.protocol.records import Command, Outcome
 from services.relay.protocol.vocabulary import Action
-from services.relay.service.clocks import wall_s
+from services.relay.service.clocks import next_beat_s, wall_s
 from services.relay.service.faults import FaultKind
 from services.relay.service.logs import InstanceLogger
 from services.uplink.connection.closing_times import ClosingTimes
@@ -45,6 +45,9 @@ MAX_WAITED_FOR = 2_000
 REFRESH_DELAY_S = (0.5, 2.5)
 """Delay of a refresh that no request waits for, different for each instance: Takaro asks about all of them at
 one moment, and its requests are answered first."""
+
+REFRESHES_BEAT_S = 0.25
+"""Refreshes of all instances are queued at the same moments: then they share a round trip."""
 
 _IDS = ("gameId", "steamId", "platformId")
 
@@ -143,15 +146,22 @@ class Reads:
 
     async def run(self) -> None:
         """Sends reads to the mod, at its pace. Never returns."""
+        loop = asyncio.get_running_loop()
         while True:
             self._changed.clear()
             for subject in self._queue.take(time.monotonic()):
                 task = asyncio.create_task(self._read(subject))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._queue.wait_s(time.monotonic())):
-                    await self._changed.wait()
+            now_s = time.monotonic()
+            timer: asyncio.TimerHandle | None = None
+            if (wait_s := self._queue.wait_s(now_s)) is not None:
+                if not self._queue.request_waits:
+                    wait_s = next_beat_s(now_s + wait_s, REFRESHES_BEAT_S) - now_s
+                timer = loop.call_later(wait_s, self._changed.set)
+            await self._changed.wait()
+            if timer:
+                timer.cancel()
 
     def _queue_read(self, subject: Subject, need: Need) -> None:
         if self._refuses:

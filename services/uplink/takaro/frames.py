@@ -61,6 +61,9 @@ statuses are faults of Takaro's that pass."""
 
 _STATUS = re.compile(r"status code (\d{3})\b")
 
+PING = b'{"type":"ping"}'
+"""A JSON ping: the handler that also takes events answers it."""
+
 _INTERNAL = "internal error handling game event"
 
 
@@ -172,11 +175,6 @@ def identify(identity_token: str, registration_token: str, name: str) -> bytes:
 def game_event(event: GameEvent) -> bytes:
     """The frame of one event."""
     return orjson.dumps({"type": "gameEvent", "payload": event})
-
-
-def ping() -> bytes:
-    """A JSON ping: the handler that also takes events answers it."""
-    return b'{"type":"ping"}'
 
 
 def pong(request_id: str = "") -> bytes:

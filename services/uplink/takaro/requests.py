@@ -38,7 +38,18 @@ def read_request(action: str, args: Any) -> tuple[Action, Arguments]:
     known = _ACTIONS.get(action)
     if known is None:
         raise BadRequest(f"unknown action: {action[:50]!r}")
-    return known, ARGUMENTS[known](_object(args))
+    if isinstance(args, str):
+        try:
+            args = orjson.loads(args.strip() or "{}")
+        except orjson.JSONDecodeError:
+            raise BadRequest("args is not valid JSON") from None
+    if isinstance(args, list) and len(args) == 1:
+        args = args[0]
+    if not args:  # None, "", [] and {} all mean no arguments
+        args = {}
+    if not isinstance(args, dict):
+        raise BadRequest("args must be an object")
+    return known, ARGUMENTS[known](args)
 
 
 def _nothing(args: Arguments) -> Arguments:
@@ -113,21 +124,6 @@ ARGUMENTS: dict[Action, Callable[[Arguments], Arguments]] = {
     Action.UNBAN_PLAYER: _player,
     Action.SHUTDOWN: _nothing,
 }
-
-
-def _object(args: Any) -> Arguments:
-    if isinstance(args, str):
-        try:
-            args = orjson.loads(args.strip() or "{}")
-        except orjson.JSONDecodeError:
-            raise BadRequest("args is not valid JSON") from None
-    if not args:  # None, "", [] and {} all mean no arguments
-        return {}
-    if isinstance(args, list) and len(args) == 1:
-        args = args[0]
-    if not isinstance(args, dict):
-        raise BadRequest("args must be an object")
-    return args
 
 
 def _target(args: Arguments) -> str:

@@ -49,6 +49,18 @@ def test_events_delivered_beyond_a_waiting_one_are_noted_and_whole_entries_are_d
     assert (progress.gone, progress.size_bytes) == ([], 0)
 
 
+def test_entries_count_until_they_are_deleted_from_the_stream() -> None:
+    progress = Progress(Delivered())
+    first, second = (read(progress, entry(number, 2)) for number in (1, 2))
+    progress.done([*first, second[1]])
+    assert progress.entries == 2  # as long as Redis has them
+    progress.acknowledged()
+    assert progress.entries == 1
+    progress.done(second[:1])
+    progress.acknowledged()
+    assert progress.entries == 0
+
+
 def test_noted_events_are_not_read_again() -> None:
     progress = Progress(Delivered("1-0", 1, {"1-0": 0b010, "3-0": 0b101}, 6))
     assert texts(read(progress, entry(1, 3))) == ["1.1"]

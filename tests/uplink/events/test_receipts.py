@@ -121,7 +121,7 @@ def test_an_error_while_nothing_is_under_way_is_about_no_event() -> None:
     delivery.proven(2.0)
     delivery.refused("Takaro does not know this message")
     round_trip(delivery, some(2), 2.0)
-    assert round_trip(delivery, [], 2.1) == TakenWindow(window(2), ())
+    assert round_trip(delivery, [], 2.1) == TakenWindow(window(2), (), 2.0)
 
 
 def test_a_refusal_names_all_events_that_are_not_acknowledged_and_no_others() -> None:
@@ -136,7 +136,7 @@ def test_a_refusal_names_all_events_that_are_not_acknowledged_and_no_others() ->
     delivery.refused("why")
     taken = delivery.ponged(2.1)
     under_way = tuple(event.event for number in (2, 3, 4, 5) for event in some(number))
-    assert taken == TakenWindow(window(3), (RefusedEvent("why", under_way),))
+    assert taken == TakenWindow(window(3), (RefusedEvent("why", under_way),), 2.0)
 
 
 @given(st.lists(st.tuples(st.integers(0, 32), st.sampled_from([0.0, 0.01, 0.2])), max_size=30))

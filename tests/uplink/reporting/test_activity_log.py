@@ -13,7 +13,6 @@ from services.relay.protocol.command_states import new_operation_id
 from services.relay.protocol.keys import keys_of
 from services.relay.protocol.records import Command, GameEvent, Outcome
 from services.relay.protocol.vocabulary import Action
-from services.relay.service.clocks import boottime_s
 from services.relay.store.client import Store
 from services.uplink.events.receipts import RefusedEvent, TakenWindow, Window
 from services.uplink.reporting.activity_log import ActivityLog
@@ -31,7 +30,7 @@ def log(text: str) -> GameEvent:
 
 def taken(*events: GameEvent, **more: object) -> TakenWindow:
     refused = more.pop("refused", ())
-    return TakenWindow(Window(events, accepted_s=boottime_s() - 0.25, **more), refused)  # type: ignore[arg-type]
+    return TakenWindow(Window(events, accepted_s=5.0, **more), refused, 5.25)  # type: ignore[arg-type]
 
 
 async def told(store: Store, slug: str, activity: ActivityLog, count: int) -> list[ActivityEntry]:

@@ -100,7 +100,7 @@ async def test_a_request_on_a_socket_that_is_left_is_answered(linked: Linked) ->
     await linked.takaro.wait_for(lambda: linked.takaro.events(linked.identity))
     await linked.emptied()
     first = write(linked)
-    command = await linked.fetched()
+    command = await linked.fetched(Action.SEND_MESSAGE)
     leaving = asyncio.create_task(left(owner, 60.0, has_successor=False))
     await asyncio.sleep(0.1)
     refused = await write(linked)

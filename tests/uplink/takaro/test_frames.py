@@ -240,7 +240,7 @@ def test_an_event_is_in_payload() -> None:
 
 
 def test_pings_and_pongs_are_frames() -> None:
-    assert read_frame(frames.ping()) == Ping()
+    assert read_frame(frames.PING) == Ping()
     assert read_frame(frames.pong()) == Pong()
     assert decoded(frames.pong("r")) == {"type": "pong", "requestId": "r"}
 

@@ -263,6 +263,11 @@ class Mirror:
 
     # Saving in Redis
 
+    @property
+    def players_changed(self) -> bool:
+        """Whether who is online, or what is known of them, has changed since the last `take_changes`."""
+        return _ONLINE in self._changed.mirror
+
     def take_changes(self) -> MirrorChanges:
         """What has changed since the last call."""
         changes, self._changed = self._changed, MirrorChanges({}, {})

@@ -6,14 +6,17 @@ from itertools import chain
 
 from services.relay.protocol.keys import keys_of
 from services.relay.protocol.vocabulary import Action
-from services.relay.service.clocks import wall_s
+from services.relay.service.clocks import boottime_s, next_beat_s, offset_of, wall_s
 from services.relay.store.client import Script, Store, pairs, patiently
 from services.relay.store.leases import Lease
 from services.uplink.reporting.metrics import UplinkMetrics
 from services.uplink.requests.mirror.mirror import Mirror
 
-SAVE_EVERY_S = 2.0
+SAVE_EVERY_S = 10.0
 """A process that dies loses the changes of this time, which costs the mod a few reads."""
+
+SAVE_PLAYERS_EVERY_S = 2.0
+"""The same for the list of who is online: the page and the API show it."""
 
 _SAVE = Script("save_mirror")
 
@@ -37,9 +40,14 @@ class MirrorPersistence:
         if not self._lease.held:
             await self._lease.until_held()
             await patiently(self._load)
+        offset_s = offset_of(self._lease.slug, SAVE_EVERY_S, SAVE_PLAYERS_EVERY_S)
         while True:
-            await asyncio.sleep(SAVE_EVERY_S)
-            await patiently(self.save)
+            now_s = boottime_s()
+            due_s = next_beat_s(now_s, SAVE_EVERY_S, offset_s)
+            beat_s = next_beat_s(now_s, SAVE_PLAYERS_EVERY_S)
+            await asyncio.sleep(beat_s - now_s)
+            if self._mirror.players_changed or beat_s >= due_s:
+                await patiently(self.save)
 
     async def save(self) -> None:
         """Saves what has changed, if the lease is ours.

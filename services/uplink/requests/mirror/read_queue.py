@@ -49,6 +49,11 @@ class ReadQueue:
         self._needs: dict[Subject, Need] = {}
         self._under_way: set[Subject] = set()
 
+    @property
+    def request_waits(self) -> bool:
+        """Whether a request waits for one of the reads."""
+        return any(self._waited_for)
+
     def __len__(self) -> int:
         return len(self._needs)
 
@@ -95,7 +100,7 @@ class ReadQueue:
         free = MAX_UNDER_WAY - len(self._under_way)
         if not free:
             return None
-        if any(self._waited_for):
+        if self.request_waits:
             return self._pace.wait_s(1)
         if ready := self._ready(now_s, free):
             return self._pace.wait_s(len(ready))
