@@ -194,8 +194,11 @@ class RelayApi:
 
 @contextlib.asynccontextmanager
 async def opened_api(at: ApiPlace) -> AsyncIterator[RelayApi]:
-    """The API there. httpx is imported here: `--help` does not wait for it."""
+    """The API there. httpx is imported here: `--help` does not wait for it. Raises ConfigError."""
     import httpx
+
+    if not at.token.isascii() or not at.token.isprintable():
+        raise ConfigError(f"the token ({at.said}) has characters that no token has")
 
     for name in ("httpx", "httpcore"):
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -87,7 +87,8 @@ def given_in(ctx: typer.Context, given: dict[str, Any]) -> "Given":
     named = {name: given.get(name) or default for name, (_, default) in _OPTIONS.items()}
     local = bool(typed & {"config", "data"})
     if "url" not in typed and (local or "context" in typed):
-        named["url"] = None
+        # Nor is the token of the variables for another relay than theirs.
+        named |= {name: None for name in ("url", "token", "token_file") if name not in typed}
     if "context" not in typed and local:
         named["context"] = None
     return Given(**named, is_local=local)

@@ -5,18 +5,20 @@ the context in use; without any of them the relay on this machine that relay.tom
 """
 
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from services.cli import contexts, local_token
-from services.cli.settings_of import loaded_from
 from services.relay.protocol.errors import ConfigError, StoreError
 from services.relay.service.http.addresses import dialled_host, host_and_port
-from services.relay.service.settings import Settings
 from services.relay.service.text_files import decoded, read_text
+
+if TYPE_CHECKING:
+    from services.relay.service.settings import Settings
 
 MOD_PATH = "/k/"
 """In the path of a mod's URL, which the log agent has in the variable of --url."""
@@ -58,6 +60,8 @@ async def find(given: Given, environ: Mapping[str, str] = os.environ) -> ApiPlac
         fix = f"`dayz-relay context add {context.name} --url {context.url} --token-file FILE` replaces it"
         said = said or f"that of the context {context.name}"
         return ApiPlace(context.url, token or context.token, said, fix, False)
+    from services.cli.settings_of import loaded_from  # pydantic takes 0.1 s to load
+
     settings = loaded_from(given.config).settings
     url = await _local_url(settings, given)
     return _with_local_token(url, token, said, settings, given.data)
@@ -81,8 +85,6 @@ def checked_url(text: str) -> str:
 
 def read_secret(file: str, option: str) -> str:
     """The secret in a file, "-" for standard input: others can see a command line. Raises ConfigError."""
-    import sys
-
     try:
         text = decoded(sys.stdin.buffer.read()) if file == "-" else read_text(Path(file))
     except (OSError, ValueError) as error:
@@ -94,15 +96,13 @@ def read_secret(file: str, option: str) -> str:
 def _given_token(given: Given) -> tuple[str, str]:
     """The token, and where it is from."""
     if given.token:
-        if not given.token.isascii() or not given.token.isprintable():
-            raise ConfigError("--token: has characters that no token has")
         return given.token.strip(), "that of --token"
     if given.token_file and (token := read_secret(given.token_file, "--token-file")):
         return token, f"that in {given.token_file}"
     return "", ""
 
 
-async def _local_url(settings: Settings, given: Given) -> str:
+async def _local_url(settings: "Settings", given: Given) -> str:
     host, port = settings.modapi.admin_host, settings.modapi.admin_port
     if port:
         return f"http://{host_and_port(dialled_host(host), port)}"
@@ -115,7 +115,7 @@ async def _local_url(settings: Settings, given: Given) -> str:
     raise StoreError("modapi does not run here: `dayz-relay up` starts it")
 
 
-def _with_local_token(url: str, token: str, said: str, settings: Settings, data: Path) -> ApiPlace:
+def _with_local_token(url: str, token: str, said: str, settings: "Settings", data: Path) -> ApiPlace:
     if token:
         return ApiPlace(url, token, said, "is it that of this relay?", True)
     if settings.modapi.admin_token:

@@ -46,6 +46,8 @@ def test_a_relay_elsewhere_is_given_by_options_by_variables_or_by_a_name(
     away.environ |= {"DAYZ_RELAY_URL": relay.admin, "DAYZ_RELAY_TOKEN_FILE": "token"}
     assert "0 up, 2 down" in away.run("fleet")
     assert "elsewhere.toml: does not exist" in away.run("fleet", "--config", "elsewhere.toml", code=2)
+    away.run("context", "add", "open", "--url", relay.admin)
+    assert "asks for a token" in away.run("fleet", "--context", "open", code=2)  # not that of the variable
 
 
 def test_only_its_owner_can_read_the_file_with_the_tokens(away: Terminal) -> None:
@@ -83,7 +85,7 @@ def test_variables_say_where_the_settings_are_to_whoever_does_not_want_to_type_i
         (["--context", "nowhere"], "there is no context nowhere (local): `dayz-relay context add`"),
         (
             ["--url", "http://127.0.0.1:1", "--token", "\u6771\u4eac"],
-            "--token: has characters that no token has",
+            "the token (that of --token) has characters that no token has",
         ),
     ],
 )
