@@ -139,6 +139,8 @@ class Store:
         """
         end_s = time.monotonic() + deadline_s
         error = StoreError(f"Redis: no answer within {deadline_s:g} s")
+        task = asyncio.current_task()
+        cancels = task.cancelling() if task else 0
         while (now_s := time.monotonic()) < end_s:
             reply = self._run(script, keys, args, durable, min(end_s, now_s + self._call_timeout_s))
             if though_cancelled:
@@ -150,10 +152,9 @@ class Store:
             except StoreError as refused:
                 error = refused
             except asyncio.CancelledError:
-                task = asyncio.current_task()
-                if time.monotonic() < end_s or task is None or task.cancelling():
+                if task and task.cancelling() > cancels:
                     raise
-                break
+                break  # by the timer
             finally:
                 timer.cancel()
             if time.monotonic() + RETRY_EVERY_S >= end_s:
