@@ -15,6 +15,7 @@ from markupsafe import Markup
 from services.modapi.fleet.rows import ServerRow
 from services.modapi.fleet.view import FRESH_S, FleetView
 from services.modapi.page import fleet, server
+from services.modapi.page.chart import charts, day_chart
 from services.modapi.page.day_bars import DayBars
 from services.modapi.page.rendering import Fragments, render
 from services.modapi.page.view import View, choose
@@ -81,19 +82,19 @@ class LivePages:
         """The parts of the page of one server, at the `turn` of a stream all that are due. Raises
         StoreError."""
         entries = await self.fleet_view.recent.now(row.slug, row.facts)
-        found = {"notes": self.notes(), "facts": server.facts(row), **server.activity(entries)}
+        found = {"notes": self.notes(), "facts": render("server_facts", row=row), **server.activity(entries)}
         if turn % DEAD_LETTERS_EVERY == 0:
             letters = await DeadLetters(self._store, row.slug).newest(server.DEAD_LETTERS, before)
             found["dead"] = server.dead_letters(row.slug, letters, form_key, older=bool(before))
         if turn % PLAYERS_EVERY == 0:
-            found["players"] = server.players(await online_players(self._store, row.slug))
+            found["players"] = render("server_players", online=await online_players(self._store, row.slug))
         in_setup = server.is_in_setup(row)
         found["checklist"] = Markup()
         if turn % CHARTS_EVERY == 0 or in_setup:
             half_hours = await read_half_hours(self._store, row.slug, row.facts.now_ms, row.there_ms)
-            found["day"] = server.day(half_hours)
+            found["day"] = render("charts", charts=[day_chart(half_hours)])
             minutes = await read_minutes(self._store, row.slug, row.facts.now_ms)
-            found["hour"] = server.hour(minutes)
+            found["hour"] = render("charts", charts=charts(minutes))
             if in_setup:
                 found["checklist"] = server.checklist(row, minutes)
         return found

@@ -10,6 +10,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from services.modapi.admin.views import utc
 from services.modapi.dead_letter_retry import why_no_retry
 from services.modapi.page import words
 from services.relay.service.durations import span
@@ -82,7 +83,7 @@ def _environment() -> Environment:
         "span": span,
         "state_words": lambda state: words.STATES.get(state, state),
         "thousands": words.thousands,
-        "utc": words.utc,
+        "utc": utc,
         "whole": lambda number: f"{number:.0f}" if isinstance(number, int | float) else "?",
         "why_no_retry": why_no_retry,
     }

@@ -8,16 +8,13 @@ from markupsafe import Markup
 
 from services.modapi.fleet.rows import ServerRow
 from services.modapi.fleet.watched_activity import is_write
-from services.modapi.page.chart import charts, day_chart
 from services.modapi.page.rendering import Fragments, render
 from services.modapi.page.words import STATES
 from services.relay.instances.activity import ActivityEntry
 from services.relay.instances.dead_letters import DeadLetter
 from services.relay.instances.entries import Origin
-from services.relay.instances.half_hours import HalfHour
 from services.relay.instances.minutes import Minute
 from services.relay.instances.mod_config import listens_everywhere, mod_config, mod_url
-from services.relay.instances.players import OnlinePlayers
 from services.relay.protocol.link_states import LinkState
 from services.relay.service.settings import ModApi
 
@@ -72,11 +69,6 @@ def notice(query: Mapping[str, str]) -> str:
     return f"Message: {STATES[query['message']]}" if query.get("message") in STATES else ""
 
 
-def facts(row: ServerRow) -> Markup:
-    """How the server is now."""
-    return render("server_facts", row=row)
-
-
 def activity(entries: Sequence[ActivityEntry]) -> Fragments:
     """Events of the game and commands of Takaro, the newest first. Reads are too many to be read."""
     writes = [entry for entry in entries if entry.kind == "command" and is_write(entry.what)]
@@ -85,16 +77,6 @@ def activity(entries: Sequence[ActivityEntry]) -> Fragments:
         "events": render("server_events", entries=_newest(events)),
         "commands": render("server_commands", entries=_newest(writes)),
     }
-
-
-def hour(minutes: Sequence[Minute]) -> Markup:
-    """The charts of the last hour."""
-    return render("charts", charts=charts(minutes))
-
-
-def day(half_hours: Sequence[HalfHour]) -> Markup:
-    """The chart of the last 24 hours."""
-    return render("charts", charts=[day_chart(half_hours)])
 
 
 def dead_letters(slug: str, found: Sequence[DeadLetter], form_key: str, older: bool = False) -> Markup:
@@ -107,11 +89,6 @@ def dead_letters(slug: str, found: Sequence[DeadLetter], form_key: str, older: b
         older=older,
         page_size=DEAD_LETTERS,
     )
-
-
-def players(online: OnlinePlayers) -> Markup:
-    """Who is online."""
-    return render("server_players", online=online)
 
 
 def is_in_setup(row: ServerRow) -> bool:

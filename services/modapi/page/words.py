@@ -1,7 +1,5 @@
 """Numbers, times and states as people read them. Pure."""
 
-from datetime import UTC, datetime
-
 from services.modapi.fleet.rows import ServerCause
 from services.relay.protocol.link_states import LinkState
 from services.relay.service.durations import span
@@ -64,8 +62,3 @@ def counted(number: int, one: str) -> str:
 def duration(ms: int) -> str:
     """A duration as "12 ms", "1.5 s" or "3 min"."""
     return f"{ms} ms" if ms < 1_000 else f"{ms / 1000:.1f} s" if ms < 120_000 else span(ms / 1000)
-
-
-def utc(at_ms: int) -> datetime:
-    """A time in ms since 1970 as a date in UTC."""
-    return datetime.fromtimestamp(at_ms / 1000, UTC)

@@ -18,7 +18,7 @@ from pydantic import SecretStr
 from services.modapi.fleet.rows import ServerCause, ServerRow, State, state_of
 from services.modapi.page import fleet, rendering, server
 from services.modapi.page.access import is_local
-from services.modapi.page.chart import day_bar, nice
+from services.modapi.page.chart import charts, day_bar, day_chart, nice
 from services.modapi.page.rendering import render
 from services.modapi.page.view import ROWS, SORTS, View, choose
 from services.modapi.page.words import ago
@@ -95,11 +95,11 @@ def server_page(
 ) -> str:
     fragments = {
         "notes": Markup(),
-        "facts": server.facts(of),
-        "day": server.day(last_day({}, {}, 10_000_000)),
-        "hour": server.hour([]),
+        "facts": render("server_facts", row=of),
+        "day": render("charts", charts=[day_chart(last_day({}, {}, 10_000_000))]),
+        "hour": hour_charts([]),
         "dead": server.dead_letters(of.slug, letters, "key"),
-        "players": server.players(OnlinePlayers(1.0, list(people))),
+        "players": render("server_players", online=OnlinePlayers(1.0, list(people))),
         "checklist": server.checklist(of, []),
         **server.activity(entries),
     }
@@ -129,8 +129,8 @@ def setup_text(of: ServerRow, modapi: ModApi) -> str:
     )
 
 
-def charts(hour: Sequence[Minute]) -> str:
-    return server.hour(hour)
+def hour_charts(hour: Sequence[Minute]) -> str:
+    return render("charts", charts=charts(hour))
 
 
 def notes(waits_for_restart: Sequence[str] = (), complaint: str = "") -> Markup:
@@ -345,13 +345,13 @@ def test_a_fix_links_to_the_dead_letters_and_marks_commands() -> None:
         Problem(ProblemCode.SILENT, False, "2 are dead", "dayz-relay dlq list a"),
         Problem(ProblemCode.SILENT, True, "away", "`dayz-relay doctor` <tries>"),
     ]
-    shown = server.facts(row("a", told))
+    shown = render("server_facts", row=row("a", told))
     assert 'href="#dead-title"' in shown and "dlq list" not in shown
     assert "<code>dayz-relay doctor</code> &lt;tries&gt;" in shown
 
 
 def test_an_hour_without_events_has_no_scale() -> None:
-    assert charts([Minute(n, 0, 0, 0, 0) for n in range(60)]).count('<span class="top"></span>') == 2
+    assert hour_charts([Minute(n, 0, 0, 0, 0) for n in range(60)]).count('<span class="top"></span>') == 2
 
 
 def test_a_notice_holds_known_outcomes_with_numbers_only() -> None:
@@ -390,7 +390,7 @@ def test_scales_end_at_round_numbers(value: float) -> None:
 @given(st.lists(st.tuples(st.integers(0, 10**6), st.integers(1, 10**6), st.integers(1, 10**6)), max_size=60))
 def test_no_bar_leaves_its_picture(rows: list[tuple[int, int, int]]) -> None:
     hour = [Minute(n, events, 0, min(a, b), max(a, b), 2 * events) for n, (events, a, b) in enumerate(rows)]
-    for y, height in re.findall(r'y="([\d.]+)" width="\d+" height="([\d.]+)"', charts(hour)):
+    for y, height in re.findall(r'y="([\d.]+)" width="\d+" height="([\d.]+)"', hour_charts(hour)):
         assert 0 <= float(y) <= 100 and float(y) + float(height) == pytest.approx(100, abs=0.2)
 
 
@@ -437,7 +437,7 @@ def test_the_notes_name_settings_that_wait_for_a_restart_and_mistakes() -> None:
 
 
 def test_events_are_counted_when_they_are_accepted() -> None:
-    shown = charts([Minute(1, 0, 0, 0, 0, 44), Minute(2, 1_200, 1, 5, 9, 1_000)])
+    shown = hour_charts([Minute(1, 0, 0, 0, 0, 44), Minute(2, 1_200, 1, 5, 9, 1_000)])
     assert "1\u202f044 in the last hour, 1\u202f200 delivered; 1 command" in shown
 
 
@@ -486,5 +486,5 @@ def test_a_bar_tells_of_the_time_that_is_known(linked_s: dict[int, int], text: s
 
 
 def test_each_half_hour_of_the_day_has_its_own_words() -> None:
-    shown = server.day(last_day({NOW - 1: 1}, {NOW - 1: 1_200}, NOW_MS))
+    shown = render("charts", charts=[day_chart(last_day({NOW - 1: 1}, {NOW - 1: 1_200}, NOW_MS))])
     assert "1 event, link up for 20 of 30 min" in shown and "0 events, link down" in shown
