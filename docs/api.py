@@ -31,6 +31,42 @@ admin port of `modapi`. [My panel](panel.md) has examples.
 Each call needs a token as `Authorization: Bearer …`: `admin_token` of `[modapi]`, or one that `create_token`
 has made. `dayz-relay up` makes another one at each start, the local token, in the file `admin-token` of its
 data folder, which only its user may read. Bodies are JSON with `Content-Type: application/json`.
+
+## Repeats
+
+Each `POST` takes an `Idempotency-Key`: any word of 1 to 255 visible ASCII characters that is new for each
+call. A repeat with the same word, body and token, at any modapi, gets the first answer for a day, and the
+call is carried out once. The last 10,000 calls are remembered. A refused call leaves its word free.
+
+`create_server`, `rotate_mod_key` and `create_token` make a secret, which is not stored. Their repeat makes
+the same one, and shows the server as it is now. What is there no more is not made again.
+
+| the first call | a repeat |
+|---|---|
+| was answered | the same answer |
+| made something that is there no more | `idempotency_conflict` |
+| runs | `call_under_way` |
+| was cut short by the end of modapi | `outcome_unknown`; those three are carried out now |
+| had another body | `idempotency_conflict` |
+
+## Streams
+
+`GET /stream`, and `/servers/{slug}/events` and `/commands` with `Accept: text/event-stream`, answer with
+server-sent events: `id`, `event` and `data`, which is one of the objects below.
+
+| `event` | `data` |
+|---|---|
+| `server` | [Server](#server), when anything in it has changed but a clock |
+| `removed` | the `slug` of a server that is gone |
+| `event`, `command` | [ServerEvent](#serverevent), [ServerCommand](#servercommand), and the `slug` |
+| `reset` | nothing. The place in `Last-Event-ID` is not known: forget everything, all follows |
+
+- `Last-Event-ID` goes on behind a message. In the streams of one server that works at any modapi, without a
+  repeat, and without a gap while not more than 50 events (and 50 commands) have ended meanwhile; of more the
+  oldest are left out. The place in `/stream` is known to one modapi while it runs; elsewhere `reset` comes.
+- A comment comes at least each 15 s. A stream ends with its token, with modapi, and when its reader does not
+  read for 20 s or is 1,000 entries (or 1 MiB) behind.
+- A modapi has at most 200 streams, and watches events and commands of at most 100 servers.
 """
 
 ERRORS = """\
