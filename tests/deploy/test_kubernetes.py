@@ -197,8 +197,8 @@ def test_the_example_of_settings_is_complete(tmp_path: Path) -> None:
         (tmp_path / name).write_text(text)
     with pytest.raises(ConfigError) as refused:  # everybody knows the words of an example
         load(tmp_path / "relay.toml", image()[0])
-    assert str(refused.value).count("is empty: write the value of") == 2
-    for name in ("takaro-registration-token", "chernarus-identity", "chernarus-keys"):
+    assert str(refused.value).count("is empty: write the value of") == 3
+    for name in ("admin-token", "takaro-registration-token", "chernarus-identity", "chernarus-keys"):
         (tmp_path / name).write_text(f"{name}-0123456789")
     settings, warnings = load(tmp_path / "relay.toml", image()[0])
     assert warnings == () and settings.redis.url and settings.instances[0].registration_token
