@@ -49,6 +49,7 @@ async def test_the_first_server_is_connected_in_the_browser_alone() -> None:
             mod.join(make_player(900_001))
             await expect(page.locator("#checklist h2")).to_have_text("Connected", timeout=WITHIN_MS)
             await expect(page.locator("#checklist li.done")).to_have_count(4)
+            await expect(page.locator("#day")).to_contain_text("link up 100 %", timeout=WITHIN_MS)
             if folder := os.environ.get("SHOTS"):
                 await page.screenshot(path=Path(folder) / "first-server.png", full_page=True)
             await page.get_by_label("Message to everybody").fill("Welcome")
