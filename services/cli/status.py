@@ -3,6 +3,7 @@
 import asyncio
 import sys
 import time
+from collections.abc import Iterable
 
 from rich.console import Group
 from rich.live import Live
@@ -80,15 +81,25 @@ async def _print_one(relay: RelayApi, slug: str, *, as_json: bool) -> int:
         print_json(server)
         return down
     parts: list[Part] = [*_noted(fleet), ""] if fleet["problems"] else []
-    slug_in_bold = (server["slug"], "bold")
-    parts += [Text.assemble(slug_in_bold, "  ", state(server), f"  {safe(server['name'])}"), ""]
-    parts += [Text.assemble((name.ljust(18), "dim"), text) for name, text in _details(server)]
+    parts += described(server)
     for problem in server["problems"]:
         mark = ("problem", "red") if problem["serious"] else ("note", "yellow")
         parts += ["", Text.assemble(mark, f"  {safe(problem['text'])}")]
         parts.append(Text.assemble(("fix", "dim"), f"      {safe(runnable(problem['fix']))}"))
     show(*parts)
     return down
+
+
+def described(server: Server) -> list[Part]:
+    """One server in detail, without its problems."""
+    slug_in_bold = (server["slug"], "bold")
+    head = Text.assemble(slug_in_bold, "  ", state(server), f"  {safe(server['name'])}")
+    return [head, "", *_named(_details(server))]
+
+
+def _named(details: Iterable[tuple[str, str]]) -> list[Text]:
+    """Values behind their names, but for those that are empty."""
+    return [Text.assemble((name.ljust(18), "dim"), safe(text)) for name, text in details if text]
 
 
 def _details(server: Server) -> list[tuple[str, str]]:
@@ -104,9 +115,10 @@ def _details(server: Server) -> list[tuple[str, str]]:
         ("defined in", "relay.toml" if server["origin"] == "relay.toml" else "Redis"),
         ("mod keys", str(len(server["mod_keys"]))),
         ("game server", f"{heard}{held}"),
-        ("mod version", safe(mod["version"]) or "it has not said"),
+        ("mod version", mod["version"] or "it has not said"),
         ("players online", "?" if server["players_online"] is None else str(server["players_online"])),
         ("Takaro", link(server).plain),
+        ("Takaro token", "yes" if server["has_registration_token"] else "none"),
         ("Takaro's id", server["link"]["game_server_id"] or "none yet"),
         ("uplink", server["link"]["owner"] or "nobody"),
         ("events waiting", waiting),
@@ -116,6 +128,7 @@ def _details(server: Server) -> list[tuple[str, str]]:
             "positions made up",
             f"{made_up}, the last {ago(age_s(server['last_made_up']))} ago" if made_up else "none",
         ),
+        ("note", server["note"]),
     ]
 
 
@@ -138,4 +151,4 @@ async def print_fleet(relay: RelayApi, *, as_json: bool) -> None:
         ("needs a restart", ", ".join(about["restart_needed_for"])),
     ]
     parts: list[Part] = [*_noted(fleet), Text(summary([], fleet), "bold"), ""]
-    show(*parts, *(Text.assemble((name.ljust(18), "dim"), safe(text)) for name, text in details if text))
+    show(*parts, *_named(details))

@@ -20,7 +20,7 @@ IN_TURN: list[tuple[str, str, int, str]] = [
     ("dlq drop", "dlq drop one --all --yes", 0, "1 dropped"),
     ("instance add", "instance add new --name Livonia", 0, "TakaroApiUrl"),
     ("instance list", "instance list", 0, "Livonia"),
-    ("instance show", "instance show new", 0, "TAKARO TOKEN"),
+    ("instance show", "instance show new", 0, "Takaro token"),
     ("instance config", "instance config new", 0, "/k/<mod key>"),
     ("instance set", "instance set new --name Namalsk", 0, "new has a new name"),
     ("instance rotate", "instance rotate new --overlap-h 1", 0, "opens for 1 h more"),

@@ -97,18 +97,12 @@ async def list_servers(relay: "RelayApi", as_json: AsJson = False) -> None:
 async def show_server(relay: "RelayApi", slug: Slug, as_json: AsJson = False) -> None:
     """Show one server; `dayz-relay status SLUG` also says what is wrong with it."""
     from services.cli.api import server_path
-    from services.cli.tables import Rows, show
+    from services.cli.status import described
+    from services.cli.tables import show
 
     server = await relay.get(server_path(slug))
-    if _told_as_json(server, as_json):
-        return
-    details = [
-        *zip(HEAD, _row(server), strict=True),
-        ("GAME SERVER ID", server["link"]["game_server_id"] or "none yet"),
-        ("TAKARO TOKEN", "yes" if server["has_registration_token"] else "none"),
-    ]
-    details += [("NOTE", server["note"])] if server["note"] else []
-    show(Rows(("", ""), details, show_head=False))
+    if not _told_as_json(server, as_json):
+        show(*described(server))
 
 
 @app.command("config")
