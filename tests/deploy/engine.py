@@ -25,6 +25,8 @@ SUITE = "trixie"
 PACKAGES = "ca-certificates,python3,python3-venv,redis-server"
 KEPT = ROOT / "build" / f"{SUITE}-base.tar"
 """The base image, for the next run."""
+OWNER = 12_345
+"""Whose the copy of this repository is, where root can give it away."""
 STARTS_WITHIN_S = 30.0
 
 
@@ -184,6 +186,9 @@ def project(engine: Engine, folder: Path, **environ: str) -> Project:
     instead = {"image": IMAGE, "entrypoint": ["sleep", "infinity"], "command": []}
     services = engine.override | {"prometheus": instead, "grafana": instead}
     (folder / "override.json").write_text(json.dumps({"services": services}))
+    if os.geteuid() == 0:
+        for path in (folder, *folder.rglob("*")):
+            os.chown(path, OWNER, OWNER)
     files = f"docker-compose.yml{os.pathsep}override.json"
     return Project(engine, folder, {"COMPOSE_FILE": files, "IMAGE": IMAGE, **environ})
 

@@ -17,7 +17,7 @@ import pytest
 from docs.egg import STARTED
 from services.sim.ports import free_port
 from tests.deploy.compose import ROOT
-from tests.deploy.engine import IMAGE, NoEngine, Project, engine, project
+from tests.deploy.engine import IMAGE, OWNER, NoEngine, Project, engine, project
 from tests.deploy.test_egg import EGG, install
 
 pytestmark = [pytest.mark.compose, pytest.mark.timeout(600)]
@@ -196,13 +196,25 @@ def test_the_upgrade_starts_each_service_once(relay: Project) -> None:
     assert relay.containers()["redis"] == before["redis"]
 
 
-def test_commands_have_a_memory_limit_of_their_own_and_start_nothing(relay: Project) -> None:
-    since = f"{time.time():.3f}"
+def test_commands_have_a_memory_limit_of_their_own(relay: Project) -> None:
     assert NAME[:20] in relay.compose("run", "--rm", "cli", "status", check=False)
-    assert f"name = {json.dumps(NAME, ensure_ascii=False)}" in relay.compose("run", "--rm", "cli", "check")
-    assert starts(relay, since) == ["cli", "cli"]
+    in_effect = relay.compose("run", "--rm", "cli", "check")
+    assert f"name = {json.dumps(NAME, ensure_ascii=False)}" in in_effect
+    # What the commands tell a mod: the port that is published, not that of the container.
+    assert f'public_url = "http://127.0.0.1:{relay.environ["MODS_PORT"]}"' in in_effect
     limits = relay.compose("--profile", "cli", "config", "--format", "json")
     assert json.loads(limits)["services"]["cli"]["deploy"]["resources"]["limits"]["memory"]
+
+
+def test_a_command_starts_nothing_that_was_stopped(relay: Project) -> None:
+    relay.compose("stop")
+    try:
+        since = f"{time.time():.3f}"
+        relay.compose("run", "--rm", "cli", "check")
+        assert starts(relay, since) == ["cli"]
+    finally:
+        relay.compose("start")
+        until(lambda: healthy(relay), relay)
 
 
 def test_a_copy_of_redis_brings_back_what_waited_for_takaro(relay: Project, mod: Mod) -> None:
@@ -213,7 +225,7 @@ def test_a_copy_of_redis_brings_back_what_waited_for_takaro(relay: Project, mod:
     (copy,) = (relay.folder / "backups").glob("*.tar.gz")
     refused = relay.compose("run", "--rm", "backup", "restore", copy.name, check=False)
     assert "Redis runs: docker compose stop" in refused
-    relay.compose("down", "--volumes")
+    relay.compose("--profile", "demo", "down", "--volumes")
     relay.compose("run", "--rm", "backup", "restore", copy.name)
     relay.compose("up", "--detach")
     relay.compose("--profile", "demo", "up", "--detach", "--no-deps", "demo-takaro")
@@ -226,9 +238,18 @@ def test_an_egg_runs_with_the_rights_that_wings_gives(relay: Project, tmp_path: 
     folder = str(relay.folder / "deploy" / "pterodactyl")
     relay.engine.docker("build", "--network=none", "--build-arg", f"IMAGE={IMAGE}", "--tag", image, folder)
     install(tmp_path, SERVER_IP="127.0.0.1", SERVER_PORT="8099")
+    user = OWNER if os.geteuid() == 0 else os.geteuid()
     for path in (tmp_path, *tmp_path.rglob("*")):
-        os.chown(path, 988, 988)
-    limits = ["--user", "988:988", "--read-only", "--security-opt", "no-new-privileges", "--network", "none"]
+        os.chown(path, user, -1)
+    limits = [
+        "--user",
+        f"{user}:{user}",
+        "--read-only",
+        "--security-opt",
+        "no-new-privileges",
+        "--network",
+        "none",
+    ]
     limits += [word for name in DROPPED_BY_WINGS for word in ("--cap-drop", name)]
     places = ["--tmpfs", "/tmp:rw,exec,nosuid,size=100M", "--volume", f"{tmp_path}:/home/container"]
     given = {"STARTUP": EGG["startup"], "SERVER_PORT": "8099", "TAKARO_SERVER_NAME": NAME}
@@ -238,7 +259,7 @@ def test_an_egg_runs_with_the_rights_that_wings_gives(relay: Project, tmp_path: 
         until(lambda: STARTED in relay.engine.docker("logs", server), relay)
         relay.engine.docker("kill", "--signal", EGG["config"]["stop"].removeprefix("^"), server)
         assert relay.engine.docker("wait", server).strip() == "0"
-        assert {path.stat().st_uid for path in tmp_path.rglob("*")} == {988}
+        assert {path.stat().st_uid for path in tmp_path.rglob("*")} == {user}
     finally:
         relay.engine.docker("rm", "--force", server, check=False)
         relay.engine.docker("image", "rm", "--force", image, check=False)
@@ -261,6 +282,7 @@ def test_a_config_folder_that_is_missing_or_closed_is_told_in_one_line(relay: Pr
     finally:
         shutil.rmtree(config, ignore_errors=True)
         config.mkdir(mode=0o755)
+        os.chown(config, relay.folder.stat().st_uid, -1)
 
 
 def test_the_line_that_removes_the_demo_leaves_nothing(relay: Project) -> None:
@@ -281,7 +303,9 @@ def test_each_service_ends_by_itself_when_it_is_stopped(relay: Project) -> None:
         assert relay.engine.docker("inspect", "--format", "{{.State.ExitCode}}", ids[service]).strip() == "0"
 
 
-def test_the_clone_is_as_git_has_it(relay: Project, tmp_path: Path) -> None:
-    """Nothing that was made belongs to somebody else, so that the owner can remove it."""
+def test_what_was_made_belongs_to_the_owner_of_the_clone(relay: Project) -> None:
+    """Who is another user than the one who makes it, where that is possible: then each slip shows."""
     owner = relay.folder.stat().st_uid
-    assert {path.stat().st_uid for path in relay.folder.rglob("*")} == {owner}
+    assert owner == (OWNER if os.geteuid() == 0 else os.geteuid())
+    of_others = [path for path in relay.folder.rglob("*") if path.stat().st_uid != owner]
+    assert of_others == []
