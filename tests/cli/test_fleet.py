@@ -7,7 +7,7 @@ import pytest
 
 from services.cli.fleet import Server, link_word, overview
 from services.modapi.admin.views import fleet_of, server_of
-from services.modapi.fleet.rows import ServerRow, level
+from services.modapi.fleet.rows import ServerRow, state_of
 from services.modapi.page import words
 from services.relay.instances.diagnosis import Problem, ProblemCode
 from services.relay.instances.entries import Origin, ServedEntry
@@ -26,7 +26,7 @@ def row(slug: str, *problems: Problem, facts: Facts = FACTS, disabled: bool = Fa
     name = f"The server {slug}, first person, Chernarus"
     instance = Instance.model_validate({"slug": slug, "name": name, "identity_token": f"identity {slug}"})
     return ServerRow(
-        ServedEntry(instance, Origin.FILE, (), disabled), facts, list(problems), level(disabled, problems)
+        ServedEntry(instance, Origin.FILE, (), disabled), facts, list(problems), state_of(disabled, problems)
     )
 
 
