@@ -109,6 +109,9 @@ class Server(BaseModel):
     events_waiting_bytes: int
     oldest_event_s: float | None = Field(description="for how long the oldest one waits")
     commands_waiting: int
+    failed_commands: int = Field(
+        description="commands of the last 24 hours that the mod refused, or that failed"
+    )
     dead_letters: int
     made_up_positions: int = Field(description="positions that were made up for Takaro, since it exists")
     last_made_up: datetime | None
@@ -168,6 +171,7 @@ class FleetCounts(BaseModel):
     causes: dict[ServerCause, int]
     players_online: int
     events_waiting: int
+    failed_commands: int = Field(description="in the last 24 hours")
     dead_letters: int
     problems: list[ServerProblem] = Field(description="what may concern any of the servers")
 

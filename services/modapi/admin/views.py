@@ -50,6 +50,7 @@ def server_of(row: ServerRow) -> models.Server:
         events_waiting_bytes=facts.events_bytes,
         oldest_event_s=facts.oldest_s,
         commands_waiting=facts.commands,
+        failed_commands=facts.failed_commands,
         dead_letters=facts.dead,
         made_up_positions=facts.made_up,
         last_made_up=_moment(facts.made_up_ms),
@@ -82,6 +83,7 @@ def fleet_of(rows: Sequence[ServerRow], notes: Iterable[Problem]) -> models.Flee
         causes={cause: causes[cause] for cause in ServerCause},
         players_online=sum(row.facts.players or 0 for row in rows),
         events_waiting=sum(row.facts.events for row in rows),
+        failed_commands=sum(row.facts.failed_commands for row in rows),
         dead_letters=sum(row.facts.dead for row in rows),
         problems=problems_of(notes),
     )

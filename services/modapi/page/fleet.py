@@ -1,10 +1,11 @@
 """What the page of all servers shows. Pure."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from services.modapi.admin.models import FleetCounts
+from services.modapi.admin.views import fleet_of
 from services.modapi.fleet.rows import ServerRow, State
 from services.modapi.page.chart import DayBar
 from services.modapi.page.rendering import Fragments, render
@@ -47,23 +48,23 @@ def fragments(
     rows: Sequence[ServerRow], view: View, shown: ShownPage, days: Mapping[str, DayBar]
 ) -> Fragments:
     """The parts of the page that change. `days` are the bars of the `shown` rows by slug."""
+    fleet = fleet_of(rows, ())
     return {
         "title": render("title", title=title(rows)),
-        "summary": render("fleet_summary", tiles=tiles(rows), chips=chips(rows)),
+        "summary": render("fleet_summary", tiles=tiles(fleet), chips=chips(fleet)),
         "table": render("fleet_table", days=days, any=bool(rows), **table(shown, view)),
     }
 
 
-def tiles(rows: Sequence[ServerRow]) -> list[Tile]:
+def tiles(fleet: FleetCounts) -> list[Tile]:
     """The whole fleet in a line."""
-    states = Counter(row.state for row in rows)
-    counts: list[tuple[str, int, str, View]] = [("servers", len(rows), "", View())]
-    counts += [(state, states[state], state, View(state=state)) for state in State]
-    counts += [
-        ("players", sum(row.facts.players or 0 for row in rows), "", View(sort="players")),
-        ("events waiting", sum(row.facts.events for row in rows), "", View(sort="backlog")),
-        ("dead letters", sum(row.facts.dead for row in rows), "", View(sort="dead")),
-        ("failed commands", sum(row.facts.failed_commands for row in rows), "", View(sort="failed")),
+    counts: list[tuple[str, int, str, View]] = [
+        ("servers", fleet.total, "", View()),
+        *((state, fleet.states[state], state, View(state=state)) for state in State),
+        ("players", fleet.players_online, "", View(sort="players")),
+        ("events waiting", fleet.events_waiting, "", View(sort="backlog")),
+        ("dead letters", fleet.dead_letters, "", View(sort="dead")),
+        ("failed commands", fleet.failed_commands, "", View(sort="failed")),
     ]
     return [
         Tile(
@@ -78,13 +79,12 @@ def tiles(rows: Sequence[ServerRow]) -> list[Tile]:
     ]
 
 
-def chips(rows: Sequence[ServerRow]) -> list[Tile]:
+def chips(fleet: FleetCounts) -> list[Tile]:
     """How many servers are not up for which cause."""
-    causes = Counter(row.cause for row in rows)
     return [
-        Tile(cause.value, causes[cause], text, "", View(state=cause.value).query())
+        Tile(cause.value, fleet.causes[cause], text, "", View(state=cause.value).query())
         for cause, text in CAUSES.items()
-        if causes[cause]
+        if fleet.causes[cause]
     ]
 
 

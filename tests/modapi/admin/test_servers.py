@@ -1,6 +1,7 @@
 """`/api/v1`: who is let in, what is shown of servers, what each call does, and how errors read."""
 
 import asyncio
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,12 @@ import pytest
 from services.modapi.admin.models import ServerCause, State
 from services.modapi.admin.problems import RAISED, RULES, ErrorCode
 from services.relay.instances.directory import Directory
+from services.relay.instances.failed_commands import note_failed
 from services.relay.instances.state import InstanceState, LinkInfo
 from services.relay.protocol.keys import ADMIN_TOKENS, keys_of
 from services.relay.store.client import Store
 from services.relay.store.leases import Lease
-from tests.modapi.admin.conftest import TOKEN, client
+from tests.modapi.admin.conftest import FILE, TOKEN, client
 
 JSON = {"content-type": "application/json"}
 
@@ -345,3 +347,11 @@ async def test_while_redis_is_away_the_answer_is_503_and_the_full_token_still_kn
         unknown = await made.get("/api/v1/servers/one", headers={"authorization": "Bearer unknown"})
         assert (unknown.status_code, code(unknown)) == (503, "store_away")
     await store.close()
+
+
+async def test_failed_commands_of_a_day_are_counted(
+    store: Store, api: httpx.AsyncClient, watched: None
+) -> None:
+    note_failed(store, FILE.slug, "an-operation", round(time.time() * 1000))
+    assert (await api.get(f"/api/v1/servers/{FILE.slug}")).json()["failed_commands"] == 1
+    assert (await api.get("/api/v1/fleet")).json()["failed_commands"] == 1
