@@ -41,6 +41,7 @@ class Mod(DayzServer):
         self.chance = chance
         self.newest = 0  # the number of the last event
         self.result_times = 1  # how often each result is posted
+        self.post_took_s: list[float] = []  # for each POST of events, until its answer or its failure
         self.players = [make_player(number, f"Player {number}") for number in range(1, PLAYERS + 1)]
         for player in self.players:
             self.world.players[player.game_id] = player
@@ -62,11 +63,15 @@ class Mod(DayzServer):
         return number
 
     async def _post(self, path: str, body: bytes) -> bytes:
-        answer = await super()._post(path, body)
-        if path.endswith("/events"):
-            now_s = time.monotonic()
-            for mark in marks.read_all(body.decode(errors="replace")):
-                self.ledger.accept(Accepted(now_s, mark.instance, mark.number, mark.lane))
+        if not path.endswith("/events"):
+            return await super()._post(path, body)
+        begun_s = time.monotonic()
+        try:
+            answer = await super()._post(path, body)
+        finally:
+            self.post_took_s.append(time.monotonic() - begun_s)
+        for mark in marks.read_all(body.decode(errors="replace")):
+            self.ledger.accept(Accepted(time.monotonic(), mark.instance, mark.number, mark.lane))
         return answer
 
     async def post_result(self, operation_id: str, body: bytes) -> None:

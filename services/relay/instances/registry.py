@@ -198,7 +198,8 @@ class Registry:
                 )
 
     def _key(self, issuing: "_Issuing", now_ms: int) -> KeyDigest:
-        return KeyDigest(digest=issuing.digest, added_ms=now_ms, behind=self.records.is_behind(now_ms))
+        behind = self.records.is_behind(now_ms)
+        return KeyDigest(digest=digest_of(issuing.mod_key), added_ms=now_ms, behind=behind)
 
 
 class _Issuing:
@@ -213,10 +214,6 @@ class _Issuing:
     @property
     def mod_key(self) -> str:
         return once_calls.mod_key(self._once, self._slug, self._salt) if self._once else self._random
-
-    @property
-    def digest(self) -> str:
-        return digest_of(self.mod_key)
 
     def is_repeat(self, record: Record | None, age_s: AgeS) -> bool:
         """Whether this call was done before. Raises InstanceConflict."""
