@@ -137,7 +137,7 @@ MUTANTS = [
     Mutant("inventory_bytes", "mirror", "len(payload) <= self._limits.inventory_bytes", "True", TOO_BIG, "assert list(beyond) == list(limit)"),
     Mutant("catalogue_bytes", "mirror", "len(payload) > self._limits.catalogue_bytes", "False", TOO_BIG, "assert not mirror.take_changes().catalogues"),
     Mutant("frame_in_bytes", "socket_session", "max_size=context.limits.frame_in_bytes", "max_size=None", "uplink::test_a_frame_that_is_too_big_ends_the_socket_and_another_one_is_made", "await scene.linked.get()"),
-    Mutant("frame_out_bytes", "handler", "len(payload) <= self._most_bytes", "True", "uplink::test_an_answer_that_is_too_big_for_takaro_becomes_an_error", '"too large" in answer["error"]'),
+    Mutant("frame_out_bytes", "handler", "len(payload) > self._most_bytes", "False", "uplink::test_an_answer_that_is_too_big_for_takaro_becomes_an_error", '"too large" in answer["error"]'),
     # Who may speak
     Mutant("no id opens: in the path", "router", 'slug_for(key, request.scope["headers"]))\n', "slug_for(key) and next((part for part in request.scope['path'].split('/') if part in served.instances), self._credentials.slug_for(key)))\n", NO_ID, 'assert polled.status_code != 200 or polled.json() == {"operations":'),
     Mutant("no id opens: in the query", "calls", "if not key and query:", "if query:", NO_ID, 'assert registered.json()["identityToken"] == f"key-of-{slug}"'),
