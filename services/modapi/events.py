@@ -47,7 +47,7 @@ _LIMITS: dict[str, str] = {
     Reason.EVENT_TOO_LARGE: "event_bytes",
     Reason.TOO_DEEP: "event_levels",
 }
-_NOBODY = (Reason.UNKNOWN_PLAYER, Reason.NO_PLATFORM_ID)
+_PLAYER_NOT_KNOWN = (Reason.UNKNOWN_PLAYER, Reason.NO_PLATFORM_ID)
 
 
 async def _waits() -> None:
@@ -91,10 +91,10 @@ class EventIntake:
     async def take(
         self, body: bytes, received_s: float, still_waits: Callable[[], Awaitable[None]] = _waits
     ) -> TakenBatch:
-        """Store the events of a body whose first bytes arrived at `received_s` (on time.monotonic()).
+        """Stores the events of a body whose first bytes arrived at `received_s` (on time.monotonic()).
 
-        `still_waits` is called right before, and raises if the mod has given up. Raises StoreError: then
-        nothing is stored, or it is not known whether anything is.
+        `still_waits` is called right before they are stored, and raises if the mod has given up. Raises
+        StoreError: then nothing is stored, or it is not known whether anything is.
         """
         try:
             posted, mended = await self._mapped(body)
@@ -114,9 +114,9 @@ class EventIntake:
             if players and not new:  # players are stored along with new events only
                 self._roster.give_back(players)
             if len(new) < len(posted):
-                self._log_lines.give_back(_log_lines(posted[: len(posted) - len(new)]))
-        lost = self._count(new, 0 if appended.full else appended.repeated)
-        return TakenBatch(appended.token, len(posted), mended, lost)
+                self._log_lines.give_back(_log_line_count(posted[: len(posted) - len(new)]))
+        dead_letters = self._count(new, 0 if appended.full else appended.repeated)
+        return TakenBatch(appended.token, len(posted), mended, dead_letters)
 
     async def _mapped(self, body: bytes) -> tuple[list[PostedEvent], bool]:
         """The events in the form for Takaro, and whether the body had to be repaired. Raises StoreError."""
@@ -140,7 +140,11 @@ class EventIntake:
                     if fit is not raw:
                         self._metrics.beyond("text_chars")
                     became = map_event(fit, self._roster, received)
-                    if type(became) is DeadEvent and became.reason in _NOBODY and self._roster_is_old():
+                    if (
+                        type(became) is DeadEvent
+                        and became.reason in _PLAYER_NOT_KNOWN
+                        and self._roster_is_old()
+                    ):
                         await self._read_roster()  # another modapi may have seen this player connect
                         became = map_event(fit, self._roster, received)
             except StoreError:
@@ -203,13 +207,13 @@ class EventIntake:
     def _count(self, posted: list[PostedEvent], repeated: int) -> int:
         """Counts the events by their form. Returns the number of dead letters."""
         counts: dict[str, int] = {}
-        lost = 0
+        dead_letters = 0
         for event in posted:
             became = event.became
             if became is None:
                 self._metrics.log_dropped.labels("rate" if self._log_lines.on else "off").inc()
             elif isinstance(became, DeadEvent):
-                lost += 1
+                dead_letters += 1
                 self._metrics.dead.labels(became.reason).inc()
                 if limit := _LIMITS.get(became.reason):
                     self._metrics.beyond(limit)
@@ -219,12 +223,12 @@ class EventIntake:
             self._metrics.accepted[event_type].inc(count)
         if repeated:
             self._metrics.repeated.inc(repeated)
-        return lost
+        return dead_letters
 
 
 def _is_log_line(became: GameEvent | DeadEvent | None) -> bool:
     return type(became) is dict and became["type"] == EventType.LOG.value
 
 
-def _log_lines(posted: list[PostedEvent]) -> int:
+def _log_line_count(posted: list[PostedEvent]) -> int:
     return sum(_is_log_line(event.became) for event in posted)

@@ -10,7 +10,8 @@ from enum import Enum, unique
 
 START_S = 1.0
 SAFE_S = 2.0
-"""The longest hold after a mod has given up one of this length or more: the shortest time-out is 3 s."""
+"""The longest hold after a mod has given up one of this length or more: the shortest time-out that a mod
+can set is 3 s (protocol.md M6)."""
 
 EARLY_S = 0.3
 """Mods look once a second whether to poll (protocol.md M1). After an answer just before a full second the

@@ -24,7 +24,8 @@ LOOK_AGAIN_S = 1.0
 is at most this long after the last one: a hint may have been lost."""
 
 SHARED_S = 0.1
-"""Such looks share the moments of this period, and their round trips."""
+"""Those next looks fall on moments that are this far apart, the same for all instances: so they share a round
+trip."""
 
 OVERDUE_S = 0.5
 """If a mod gives up a poll this long after its answer was due, the hold is not the reason."""

@@ -28,9 +28,9 @@ METADATA_LEVELS = 4
 _ABOUT_ONE_PLAYER = frozenset(
     {Action.GET_PLAYER, Action.GET_PLAYER_LOCATION, Action.GET_PLAYER_INVENTORY},
 )
-_NOBODY = re.compile(r"offline|not (?:be )?(?:online|found|connected)|no such player", re.IGNORECASE)
+_NO_SUCH_PLAYER = re.compile(r"offline|not (?:be )?(?:online|found|connected)|no such player", re.IGNORECASE)
 _BASE64 = re.compile("[A-Za-z0-9+/=]*")
-_BANNED = frozenset({"player"})
+_IN_A_BAN = frozenset({"player"})
 _WRAPPERS = ("players", "items", "inventory", "entities", "locations", "bans")
 
 
@@ -46,7 +46,7 @@ def map_result(action: Action, ok: Any, result: Any, error: Any) -> Outcome:
     """
     failure = _error_text(error)
     if not (fields.flag(ok) or (ok is None and not failure)):
-        if action in _ABOUT_ONE_PLAYER and _NOBODY.search(failure):
+        if action in _ABOUT_ONE_PLAYER and _NO_SUCH_PLAYER.search(failure):
             return Outcome()
         failure = failure or "the game server reports a failure and no reason"
         if action is Action.EXECUTE_CONSOLE_COMMAND:
@@ -223,7 +223,7 @@ def _ban(raw: Any) -> dict[str, Any] | None:
     # Some mods write the player as an object with only an id, others write its id into the ban.
     nested = raw.get("player")
     if nested and type(nested) in (dict, list):
-        banned = None if has_stray_ids(raw, _BANNED) else player(nested)
+        banned = None if has_stray_ids(raw, _IN_A_BAN) else player(nested)
     else:
         banned = player(raw)
     if banned is None:

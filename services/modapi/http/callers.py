@@ -57,7 +57,7 @@ class Credentials:
         self.replace(served)
 
     def replace(self, served: Iterable[ServedEntry]) -> None:
-        """Accept the keys of these instances from now on, and no others."""
+        """Accepts the keys of these instances from now on, and no others."""
         entries = tuple(served)
         before = self._closed | self._slugs
         self._slugs = {key.digest: entry.instance.slug for entry in entries for key in entry.keys}
@@ -141,7 +141,7 @@ class Callers:
         return key
 
     def log(self, scope: Scope, topic: str, text: str, slug: str = "") -> None:
-        """Log a line about a caller, once a minute for each topic, instance and source of calls."""
+        """Logs a line about a caller, once a minute for each topic, instance and source of calls."""
         source = f"{self._source(scope)} {slug}"
         logger.warning("from %s: %s", self.address(scope), text, extra=about(f"{topic} {source}", topic))
 

@@ -122,14 +122,14 @@ class Store:
 
     async def run_until(
         self,
-        deadline_s: float,
+        within_s: float,
         script: Script,
         keys: Sequence[str],
         *args: Argument,
         durable: bool = False,
         though_cancelled: bool = False,
     ) -> Any:
-        """Like `run`, repeated while Redis is away, until `deadline_s` from now.
+        """Like `run`, repeated while Redis is away, for up to `within_s` from now.
 
         Only for scripts that do no harm when they run twice. `durable` covers the writes of each run, and of
         an earlier run that the script finds done. So a script that finds its work done writes something all
@@ -137,15 +137,15 @@ class Store:
         (measured on Valkey 9). `though_cancelled`: a run that has begun is sent even if its caller is
         cancelled.
         """
-        end_s = time.monotonic() + deadline_s
-        error = StoreError(f"Redis: no answer within {deadline_s:g} s")
+        end_s = time.monotonic() + within_s
+        error = StoreError(f"Redis: no answer within {within_s:g} s")
         task = asyncio.current_task()
         cancels = task.cancelling() if task else 0
         while (now_s := time.monotonic()) < end_s:
             reply = self._run(script, keys, args, durable, min(end_s, now_s + self._call_timeout_s))
             if though_cancelled:
                 reply = shielded(reply)
-            # The last run may outlast the deadline. A timer costs 0.7 us, asyncio.timeout 4 us.
+            # The last run may outlast `end_s`. A timer costs 0.7 us, asyncio.timeout 4 us.
             timer = asyncio.get_running_loop().call_later(end_s - now_s, abandon, reply)
             try:
                 return await reply

@@ -50,8 +50,8 @@ class StoreClock:
     """
 
     def __init__(self) -> None:
-        self._ahead_us = 0  # at most
-        self._surely_ahead_us = 0  # at least
+        self._ahead_us = 0  # how far Redis' clock is ahead of time.monotonic(), at most
+        self._surely_ahead_us = 0  # the same, at least
         self._observed_s = -math.inf
 
     def is_known(self, now_s: float) -> bool:
@@ -193,10 +193,10 @@ class SteppedClock:
         self._boot = boot
         self._steps: tuple[ClockStep, ...] = ()
         self._read: tuple[int, float] | None = None  # what it showed, and when by our clock
-        self._elsewhere = False  # when: by a clock that is not ours
+        self._elsewhere = False  # whether `_read` was noted by a clock that is not ours
         self._took_s = 0.0  # how long that reading was on its way
         self._stored_s = -math.inf  # when `due_dump` last returned a text
-        self._has_new_step = False  # since then
+        self._has_new_step = False  # whether a step was found since then
 
     def observe(self, store_ms: int, asked_s: float, now_s: float) -> ClockStep | None:
         """Takes in a reading: Redis' clock showed `store_ms` between `asked_s` and `now_s` on our clock.

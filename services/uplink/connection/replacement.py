@@ -1,4 +1,4 @@
-"""Decides when a new socket takes the place of the one in use."""
+"""Decides when a new socket takes the place of the one in use: it is old, or Takaro may ask another one."""
 
 import random
 import time
@@ -9,11 +9,11 @@ from services.uplink.connection.other_client import Finding, OtherClientWatch
 from services.uplink.connection.socket_session import SocketSession
 from services.uplink.reporting.metrics import UplinkMetrics
 
-RECYCLE_AFTER_REQUESTS = 3_000
+REPLACE_AFTER_REQUESTS = 3_000
 """Each request leaves a listener on the socket at Takaro's end: 1 ms for every frame after 1,000
 (protocol.md T3)."""
 
-RECYCLE_AFTER_S = 6 * 3600.0
+REPLACE_AFTER_S = 6 * 3600.0
 SPREAD = 0.1
 """Share by which the two limits differ from socket to socket: a fleet must not identify at one moment."""
 
@@ -31,8 +31,8 @@ class Replacement:
     def begin(self) -> None:
         """Begins the age of a new socket."""
         self.wanted = False
-        self._most_requests = RECYCLE_AFTER_REQUESTS * random.uniform(1 - SPREAD, 1 + SPREAD)
-        self._oldest_s = time.monotonic() + RECYCLE_AFTER_S * random.uniform(1 - SPREAD, 1 + SPREAD)
+        self._most_requests = REPLACE_AFTER_REQUESTS * random.uniform(1 - SPREAD, 1 + SPREAD)
+        self._oldest_s = time.monotonic() + REPLACE_AFTER_S * random.uniform(1 - SPREAD, 1 + SPREAD)
 
     def due(self, session: SocketSession) -> bool:
         """Whether `session`, the socket in use, is too old, or Takaro may ask another one."""

@@ -209,7 +209,7 @@ class SocketSession:
             settings.context.metrics.service.faults.caught(settings.logger, FaultKind.FRAME, error)
             self.drop("the relay failed to identify")
 
-    # Frames of Takaro's
+    # Takaro's frames
 
     async def _read(self, socket: ClientConnection) -> None:
         """Reads frames until the socket ends."""

@@ -138,8 +138,8 @@ class StreamConsumer:
         with self._metrics.service.faults.contain(self.logger, FaultKind.LISTENER):
             self._passed(taken)
 
-    def expired(self, expired: list[StreamEvent]) -> None:
-        """Drops events that are too old."""
+    def drop_expired(self, expired: list[StreamEvent]) -> None:
+        """Drops events that are too old, and counts them."""
         events = tuple(event.event for event in expired)
         self._metrics.expired_all(events)
         with self._metrics.service.faults.contain(self.logger, FaultKind.LISTENER):

@@ -38,8 +38,8 @@ class _Write:
 
 
 class _Waiting(NamedTuple):
-    """An event behind others of its lane. It waits until `due_s` if those before it are on time. Of that
-    time, `gap_s` is due to its gap alone."""
+    """An event that waits for its gap. It may be written at `due_s`, if those before it in its lane are on
+    time. `gap_s` is how long it waits for the gap: this time does not make it older."""
 
     event: StreamEvent
     loose: bool

@@ -64,7 +64,7 @@ class Progress:
         """Those of `count` that Takaro has: a crash now would repeat them."""
         self.entries = 0
         """Number of entries that were read and are not deleted from the stream."""
-        self._ended = 0  # those of them of which nothing is needed
+        self._ended = 0  # how many of `entries` have no event left that is needed
         self.gone: list[str] = []
         """Entries to delete, because nothing of them is left, behind an entry that is needed."""
         self.size_bytes = 0

@@ -178,7 +178,7 @@ class EventPump:
             if expired:
                 if not self._consumer.progress.count:
                     self._drop_s = next_beat_s(now_s, BEAT_S)
-                self._consumer.expired(expired)
+                self._consumer.drop_expired(expired)
         if not events and now_s >= plan.keep_alive_s:
             events = [_KEEP_ALIVE]
         if events:

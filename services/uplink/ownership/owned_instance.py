@@ -90,7 +90,7 @@ class OwnedInstance:
             self.activity.close()
 
     async def drain(self) -> None:
-        """Sends no new events. Returns when those under way are receipted. Then the lease may be released."""
+        """Sends no new events. Returns when Takaro has those under way. Then the lease may be released."""
         await self.link.drain()
         with contextlib.suppress(StoreError, TimeoutError):
             async with asyncio.timeout(SAVED_WITHIN_S):

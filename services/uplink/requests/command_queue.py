@@ -29,7 +29,7 @@ READ_RESULTS = 200
 LOOK_AGAIN_S = 0.25
 """Interval of reading results without the lease: only the owner's lease renewals make up for a lost hint."""
 
-REFRESHED_EVERY_S = 0.25
+REFRESH_RESULTS_EVERY_S = 0.25
 """Results of refreshes are read together, for all instances at the same moments."""
 
 PICKED_UP_WITHIN_S = 10.0
@@ -198,7 +198,7 @@ class _ResultReader:
             self.woken.set()
         elif self._soon is None:
             loop = asyncio.get_running_loop()
-            self._soon = loop.call_at(next_beat_s(loop.time(), REFRESHED_EVERY_S), self.woken.set)
+            self._soon = loop.call_at(next_beat_s(loop.time(), REFRESH_RESULTS_EVERY_S), self.woken.set)
 
     async def run(self) -> None:
         """Hands results to the commands that wait for them. Never returns."""

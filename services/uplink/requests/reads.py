@@ -54,7 +54,6 @@ _IDS = ("gameId", "steamId", "platformId")
 Answer = tuple[bytes, str]
 """A response payload as JSON, and its source: a label of the metric."""
 
-
 logger = logging.getLogger(__name__)
 
 
@@ -116,7 +115,7 @@ class Reads:
             return orjson.dumps(person), FRESH  # not online, and so not changed since
         result = await self._wait_for_mod(subject)
         if isinstance(result, Outcome) and result.value is not None and not result.error:
-            return orjson.dumps(result.value), ANSWERED  # _read has found it valid
+            return orjson.dumps(result.value), ANSWERED  # _ask_mod has checked it
         return self.fallback_answer(action, args, result)
 
     def fallback_answer(self, action: Action, args: dict[str, Any], result: CommandResult) -> Answer:

@@ -221,7 +221,7 @@ async def test_writes_of_a_former_owner_are_refused_and_counted(linked: Linked) 
 async def test_a_socket_past_its_age_is_replaced_without_a_lost_event_or_request(
     linked: Linked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(replacement, "RECYCLE_AFTER_REQUESTS", 10)
+    monkeypatch.setattr(replacement, "REPLACE_AFTER_REQUESTS", 10)
     owner = await linked.owner()
     [first] = linked.sockets()
     for number in range(0, 200, 4):
@@ -238,7 +238,7 @@ async def test_a_socket_past_its_age_is_replaced_without_a_lost_event_or_request
 
 
 async def test_an_old_socket_is_replaced(linked: Linked, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replacement, "RECYCLE_AFTER_S", 0.2)
+    monkeypatch.setattr(replacement, "REPLACE_AFTER_S", 0.2)
     owner = await linked.owner()
     await until(lambda: owner.count("dayz_relay_takaro_recycled_total") >= 2)
 

@@ -111,7 +111,7 @@ async def test_results_of_refreshes_are_read_together_and_others_at_once(
         reads += bool(found)
         return found
 
-    monkeypatch.setattr(command_queue, "REFRESHED_EVERY_S", 1.0)
+    monkeypatch.setattr(command_queue, "REFRESH_RESULTS_EVERY_S", 1.0)
     owner = scene.begin()
     await owner.lease.renew()
     refreshes = [owner.ask(request_waits=False) for _ in range(8)]
@@ -122,7 +122,7 @@ async def test_results_of_refreshes_are_read_together_and_others_at_once(
     await asyncio.gather(*(answer for _, answer in refreshes))
     assert reads <= 2  # two, if a moment of reading lies between them
 
-    monkeypatch.setattr(command_queue, "REFRESHED_EVERY_S", 100.0)
+    monkeypatch.setattr(command_queue, "REFRESH_RESULTS_EVERY_S", 100.0)
     operation_id, answer = owner.ask()
     await scene.handed(1)
     await scene.complete(operation_id, "for Takaro")

@@ -146,7 +146,7 @@ class Mirror:
             return self._listed_s
         kept = self._positions if action is Action.GET_PLAYER_LOCATION else self._inventories
         known = (kept[game_id].at_s for game_id in self._online if game_id in kept)
-        return min((at_s for at_s in known if at_s), default=None)  # 0: no longer known, see `done`
+        return min((at_s for at_s in known if at_s), default=None)  # 0: a write has changed it (`take_write`)
 
     def _players(self) -> bytes:
         return b"[" + b",".join(kept.payload for kept in self._online.values()) + b"]"
