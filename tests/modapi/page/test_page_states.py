@@ -128,6 +128,28 @@ async def test_a_page_that_lost_its_relay_can_be_read_by_everybody(page: Page, o
     await looks_well(page, "gone")
 
 
+async def test_a_form_is_sent_once_while_its_answer_is_awaited(page: Page, own_store: Store) -> None:
+    await states.a_busy_one(own_store, "stored")
+    await states.stored(own_store, "stored")
+    async with states.served(own_store, []) as address:
+        await page.goto(address + "/instance/stored")
+        await page.fill("#say", "the server stops soon")
+        assert await page.evaluate(_SENT_BY_TWO_CLICKS) == 1
+
+
+_SENT_BY_TWO_CLICKS = """() => {
+  let sent = 0;
+  addEventListener("submit", (event) => {
+    if (!event.defaultPrevented) sent++;
+    event.preventDefault(); // the page stays, as while an answer is awaited
+  });
+  const button = document.querySelector("#say + button");
+  button.click();
+  button.click();
+  return sent;
+}"""
+
+
 async def test_every_act_is_reached_by_keyboard_with_a_focus_that_is_seen(
     page: Page, own_store: Store
 ) -> None:
