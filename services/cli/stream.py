@@ -33,14 +33,14 @@ async def follow(relay: RelayApi, path: str, again_s: float = AGAIN_S) -> AsyncI
         timeout = httpx.Timeout(SILENT_S, connect=CONNECT_WITHIN_S)
         try:
             async with relay.client.stream("GET", path, headers=headers, timeout=timeout) as answer:
+                if not answer.is_success and (not has_answered or answer.status_code < STORE_AWAY):
+                    raise await relay.error(answer.status_code, await answer.aread(), path)
                 if answer.is_success:
                     relay.came_back()
                     has_answered = True
-                    async for message in _messages(answer.aiter_bytes()):
-                        last_id = message.id or last_id
-                        yield message
-                elif not has_answered or answer.status_code < STORE_AWAY:
-                    raise await relay.error(answer.status_code, await answer.aread(), path)
+                async for message in _messages(answer.aiter_bytes()):
+                    last_id = message.id or last_id
+                    yield message
         except (httpx.TransportError, OSError) as error:
             if not has_answered:
                 raise relay.away(error) from None

@@ -13,6 +13,7 @@ from services.modapi.admin.problems import RAISED, RULES, ErrorCode
 from services.relay.instances.directory import Directory
 from services.relay.instances.failed_commands import note_failed
 from services.relay.instances.state import InstanceState, LinkInfo
+from services.relay.instances.unknown_keys import UnknownKeyCalls
 from services.relay.protocol.keys import ADMIN_TOKENS, keys_of
 from services.relay.store.client import Store
 from services.relay.store.leases import Lease
@@ -127,6 +128,19 @@ async def test_a_server_shows_its_state_its_cause_and_how_to_mend_it(api: httpx.
     assert codes == ["never_called", "no_owner"]
     assert all(problem["text"] and problem["fix"] and problem["serious"] for problem in server["problems"])
     assert server["mod"]["last_contact"] is None and server["players_online"] is None
+
+
+async def test_one_server_alone_shows_that_its_mod_calls_with_a_wrong_key(
+    api: httpx.AsyncClient, store: Store, watched: None
+) -> None:
+    await store.send("DEL", "relay:unknown-keys")
+    UnknownKeyCalls(store).note("203.0.113.9", FILE.slug)
+    async with asyncio.timeout(10):
+        while not await UnknownKeyCalls(store).all():
+            await asyncio.sleep(0.01)
+    problems = (await api.get(f"/api/v1/servers/{FILE.slug}")).json()["problems"]
+    await store.send("DEL", "relay:unknown-keys")
+    assert "wrong_key" in [one["code"] for one in problems], problems
 
 
 async def test_a_server_that_is_up_shows_its_link(api: httpx.AsyncClient, store: Store) -> None:
