@@ -54,6 +54,8 @@ class StreamConsumer:
         """Whether there may be events that were not read."""
         self.woken = asyncio.Event()
         """Set when the pump has to look again: new events, a pong, an error, or the end."""
+        self.watched = False
+        """Whether somebody watches the recent activity, and wants to see at once what Takaro has."""
         self.logger = InstanceLogger(logger, stream.slug)
         self._stream = stream
         self._mirror = mirror

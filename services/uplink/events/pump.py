@@ -25,9 +25,9 @@ BEAT_S = 0.1
 sync to the disk, and a process wakes up less often: a wake-up costs more than a write."""
 
 QUIET_BEAT_S = 2.0
-"""The same for an instance of which no more than QUIET_EVENTS are under way: its second pings, and a moment
-later its acknowledgements. The ping behind its next events often comes first and does as well, and one call
-acknowledges several windows. The instances are spread over this time."""
+"""The same for an instance that nobody watches, and of which no more than QUIET_EVENTS are under way: its
+second pings, and a moment later its acknowledgements. The ping behind its next events often comes first and
+does as well, and one call acknowledges several windows. The instances are spread over this time."""
 
 QUIET_EVENTS = 16
 PONGED_WITHIN_S = 0.2
@@ -147,7 +147,7 @@ class EventPump:
         capacity = 0 if ending else MAX_REPEATED - unproven - progress.sent
         # Do other events wait for the events under way?
         urgent = ending or (capacity < WINDOW_EVENTS and (unread or unseen > 0 or gap_queue.waiting > 0))
-        quiet = unproven <= QUIET_EVENTS
+        quiet = unproven <= QUIET_EVENTS and not consumer.watched
         beat = (QUIET_BEAT_S, self._offset_s) if quiet else (BEAT_S, 0.0)
         acknowledge_beat = (QUIET_BEAT_S, self._offset_s + PONGED_WITHIN_S) if quiet else beat
         ping_s = NEVER

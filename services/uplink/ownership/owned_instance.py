@@ -117,7 +117,8 @@ class OwnedInstance:
             await asyncio.gather(self._command_queue.leave(closing_times), self._reads.leave(closing_times))
 
     def looked(self, look: LeaseLook) -> None:
-        """Makes up for lost hints with what a look at the lease has found."""
+        """Takes in what a look at the lease has found. So lost hints do no harm."""
+        self._consumer.watched = bool(look.watched)
         self.wake(events=look.batches != self._consumer.progress.entries, results=bool(look.results))
 
     def wake(self, *, events: bool, results: bool) -> None:
