@@ -34,7 +34,7 @@ from services.modapi.fleet.watched_activity import READ, Followed, kind_of
 from services.relay.instances.activity import ActivityEntry
 from services.relay.instances.cursor import Cursor
 from services.relay.instances.half_hours import read_half_hours
-from services.relay.instances.messages import send_message
+from services.relay.instances.messages import check_enabled, send_message
 from services.relay.instances.minutes import read_minutes
 from services.relay.instances.players import online_players
 from services.relay.protocol.errors import NotCarriedOut, StoreError
@@ -156,7 +156,7 @@ class ActivityCalls:
 
     async def send_message(self, slug: str, message: NewMessage) -> ServerCommand:
         """Send a message to everybody on the server, and wait for what becomes of it: up to ten seconds."""
-        await self._fleet.row(slug)
+        check_enabled((await self._fleet.row(slug)).entry)
         try:
             sent = await send_message(self._store, slug, message.text.strip(), self._most_waiting)
         except NotCarriedOut:

@@ -23,7 +23,7 @@ from services.modapi.page.access import PageAccess, Reader, own_path
 from services.modapi.page.live import LivePages
 from services.relay.instances.dead_letters import DeadLetters
 from services.relay.instances.directory import Directory
-from services.relay.instances.messages import MAX_MESSAGE_CHARS, send_message
+from services.relay.instances.messages import MAX_MESSAGE_CHARS, check_enabled, send_message
 from services.relay.instances.mod_config import mod_config, mod_url
 from services.relay.instances.once import Once
 from services.relay.instances.records import InstanceUpdate
@@ -98,6 +98,8 @@ class Forms:
                 issued = await self._registry.rotate(slug, force=bool(form.get("force")), once=once)
                 config = self._config(issued.mod_key)
                 return await show(request, reader, slug=slug, config=config, notice=server.ROTATED)
+            if verb == "say":
+                check_enabled(row.entry)
         except InstanceConflict as error:
             return await show(request, reader, slug=slug, problem=str(error), status=409)
         if verb == "config":

@@ -5,8 +5,9 @@ import contextlib
 import time
 
 from services.relay.instances.activity import ActivityEntry, ActivityFeed
+from services.relay.instances.entries import ServedEntry
 from services.relay.protocol.command_states import CommandState, new_operation_id
-from services.relay.protocol.errors import StoreError
+from services.relay.protocol.errors import InstanceConflict, StoreError
 from services.relay.protocol.records import Command, Outcome
 from services.relay.protocol.vocabulary import ANSWER_WITHIN_S, HAND_OUT_WITHIN_S, Action
 from services.relay.store.client import Store
@@ -18,6 +19,12 @@ LOOK_EVERY_S = 0.1
 READ_RESULTS = 200
 
 _ENDS = {None: "queue_full", CommandState.EXPIRED: "not_delivered"}
+
+
+def check_enabled(entry: ServedEntry) -> None:
+    """Raises InstanceConflict for a disabled server: its mod is refused, so nobody would fetch a message."""
+    if entry.disabled:
+        raise InstanceConflict(f"not delivered: {entry.instance.slug} is disabled; enable it first")
 
 
 async def send_message(store: Store, slug: str, text: str, most_waiting: int) -> ActivityEntry:
