@@ -1,6 +1,7 @@
 """A relay without a mod and without Takaro, which the tests of one process share: modapi and its Redis."""
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -53,6 +54,19 @@ identity_token = "identity-of-two-0123456789"
 registration_token = "a-registration-token"
 mod_keys = ["mod-key-of-two-0123456789"]
 """
+
+
+async def is_up(store: Store, slug: str) -> None:
+    """Stores what is known of a server that is up, with one player whose name is hostile."""
+    keys = keys_of(slug)
+    await store.send("SET", keys.contact, int(time.time() * 1000))
+    await store.send("HSET", keys.link, "state", "ready", "game_server_id", "an-id")
+    await store.send("HSET", keys.lease, "token", "t", "uplink", "host-1")
+    online = [{"gameId": "76561198000000001", "name": "Al\x1bice", "ping": 45}]
+    place = {"x": 100.4, "y": 5, "z": 200.6}
+    now = f"{time.time():.3f}"
+    await store.send("HSET", keys.mirror, "online", f"{now} {json.dumps(online)}", "players", "1")
+    await store.send("HSET", keys.mirror, "getPlayerLocation:76561198000000001", f"{now} {json.dumps(place)}")
 
 
 class Relay(Terminal):

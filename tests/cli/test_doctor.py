@@ -6,7 +6,6 @@ import json
 import re
 import socket
 import threading
-import time
 from collections.abc import Awaitable, Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -14,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from services.cli import store_socket
-from services.relay.protocol.keys import keys_of
 from services.relay.service.http.admin_ports import note
 from services.relay.store.client import Store
 from services.sim.ports import free_port
+from tests.cli.conftest import is_up
 from tests.support.faulty_takaro import FaultyTakaro
 from tests.support.redis_server import RedisServer, binaries
 from tests.support.terminal import Terminal
@@ -67,18 +66,6 @@ def terminal(tmp_path: Path) -> Iterator[Machine]:
     path.chmod(0o600)
     yield Machine(tmp_path, server)
     server.remove()
-
-
-async def one_is_up(store: Store) -> None:
-    keys = keys_of("one")
-    await store.send("SET", keys.contact, int(time.time() * 1000))
-    await store.send("HSET", keys.link, "state", "ready", "game_server_id", "an-id")
-    await store.send("HSET", keys.lease, "token", "t", "uplink", "host-1")
-    online = [{"gameId": "76561198000000001", "name": "Al\x1bice", "ping": 45}]
-    place = {"x": 100.4, "y": 5, "z": 200.6}
-    now = f"{time.time():.3f}"
-    await store.send("HSET", keys.mirror, "online", f"{now} {json.dumps(online)}", "players", "1")
-    await store.send("HSET", keys.mirror, "getPlayerLocation:76561198000000001", f"{now} {json.dumps(place)}")
 
 
 def test_without_a_store_it_says_how_to_name_one(tmp_path: Path) -> None:
@@ -135,7 +122,7 @@ def test_doctor_names_each_problem_with_its_fix(terminal: Machine) -> None:
 
 
 def test_doctor_counts_the_servers_that_are_up_and_names_the_others(terminal: Machine) -> None:
-    terminal.fill(one_is_up)
+    terminal.fill(lambda store: is_up(store, "one"))
     said = terminal.run("doctor", code=1)
     servers = said[said.index("\nServers\n") :]
     assert servers.count("two: ") == 2 and "one" not in servers and "ok       1 up\n" in servers

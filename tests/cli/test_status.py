@@ -14,23 +14,11 @@ import pytest
 
 from services.relay.protocol.keys import keys_of
 from services.relay.store.client import Store
-from tests.cli.conftest import ROOT, Relay
-
-
-async def one_is_up(store: Store) -> None:
-    keys = keys_of("two")
-    await store.send("SET", keys.contact, int(time.time() * 1000))
-    await store.send("HSET", keys.link, "state", "ready", "game_server_id", "an-id")
-    await store.send("HSET", keys.lease, "token", "t", "uplink", "host-1")
-    online = [{"gameId": "76561198000000001", "name": "Al\x1bice", "ping": 45}]
-    place = {"x": 100.4, "y": 5, "z": 200.6}
-    now = f"{time.time():.3f}"
-    await store.send("HSET", keys.mirror, "online", f"{now} {json.dumps(online)}", "players", "1")
-    await store.send("HSET", keys.mirror, "getPlayerLocation:76561198000000001", f"{now} {json.dumps(place)}")
+from tests.cli.conftest import ROOT, Relay, is_up
 
 
 def test_what_is_down_stands_first_and_is_told_by_the_exit_code(relay: Relay) -> None:
-    relay.fill(one_is_up)
+    relay.fill(lambda store: is_up(store, "two"))
     said = relay.run("status", code=1)
     head, _, _, down, up = said.splitlines()
     assert head == "1 up, 1 down; 1 player"
@@ -68,7 +56,7 @@ def test_one_server_is_told_what_the_table_of_all_tells_of_it(relay: Relay) -> N
 
 
 def test_the_fleet_is_told_in_numbers(relay: Relay) -> None:
-    relay.fill(one_is_up)
+    relay.fill(lambda store: is_up(store, "two"))
     said = relay.run("fleet")
     assert said.splitlines()[0] == "1 up, 1 down; 1 player"
     assert re.search(r"^causes +1 up, 1 no token$", said, re.MULTILINE)
@@ -77,7 +65,7 @@ def test_the_fleet_is_told_in_numbers(relay: Relay) -> None:
 
 
 def test_the_players_are_those_of_the_mirror(relay: Relay) -> None:
-    relay.fill(one_is_up)
+    relay.fill(lambda store: is_up(store, "two"))
     said = relay.run("players")
     assert re.search(r"^two +Al\\x1bice +76561198000000001 +45 ms +100 / 201$", said, re.MULTILINE)
     assert "two: 1 online, as of" in said and "one: not known yet" in said
@@ -128,7 +116,7 @@ def shown_live(relay: Relay, *moves: tuple[bytes, Callable[[], object]]) -> byte
 
 
 def test_at_a_terminal_the_table_renews_itself_and_says_when_it_is_old(relay: Relay) -> None:
-    relay.fill(one_is_up)
+    relay.fill(lambda store: is_up(store, "two"))
     shown = shown_live(
         relay,
         (b"1 up, 1 down.*1 up, 1 down", relay.server.kill),
