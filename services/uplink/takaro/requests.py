@@ -14,12 +14,14 @@ from services.relay.protocol.errors import RelayError
 from services.relay.protocol.vocabulary import Action
 
 Arguments = dict[str, Any]
+Reader = Callable[[Arguments, str], Any]
+"""(Takaro's arguments, name) -> the argument of that name; None: it is left out. Raises BadRequest."""
 
 _ACTIONS = {action.value: action for action in Action}
-_GAME_ID_LIMIT = 64  # the longest id, a BIS id, has 44 characters
+_GAME_ID_LIMIT_BYTES = 64  # the longest id, a BIS id, has 44
+_CODE_LIMIT_BYTES = 128
 _TEXT_LIMIT = 2_000  # characters; a mod reads less than 1,000 bytes of arguments (protocol.md M14)
 _COMMAND_LIMIT_BYTES = 900  # refused, not cut: a command that is cut is another command
-_ID_LIMIT_BYTES = 128
 _ALTERED = re.compile('["\\\\\x00-\x1f\x7f-\x9f]')  # characters that flatten.py would replace
 _COORDINATE_LIMIT = 1_000_000  # metres; the largest maps have 20,000
 _INT32_MAX = 2**31 - 1  # the mod's integers (protocol.md M14)
@@ -49,118 +51,78 @@ def read_request(action: str, args: Any) -> tuple[Action, Arguments]:
         args = {}
     if not isinstance(args, dict):
         raise BadRequest("args must be an object")
-    return known, ARGUMENTS[known](args)
+    slim: Arguments = {}
+    for name, read in ARGUMENTS[known].items():
+        if (value := read(args, name)) is not None:
+            slim[name] = value
+    return known, slim
 
 
-def _nothing(args: Arguments) -> Arguments:
-    return {}
+def _game_id(args: Arguments, name: str) -> str:
+    """The gameId of a flat row, which may have a `player` field too, or else of the row in `player`."""
+    if args.get(name) is not None or "player" not in args:
+        return _exact(args.get(name), name, _GAME_ID_LIMIT_BYTES)
+    player = args["player"]
+    game_id = player.get(name) if isinstance(player, dict) else player
+    return _exact(game_id, f"player.{name}", _GAME_ID_LIMIT_BYTES)
 
 
-def _player(args: Arguments) -> Arguments:
-    return {"gameId": _target(args)}
+def _exact(value: Any, name: str, limit_bytes: int) -> str:
+    """An id or a code. It is refused if it would be altered or cut for the mod: it would mean another."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str) or not value.strip():
+        raise BadRequest(f"{name} is missing")
+    if len(value.encode()) > limit_bytes:
+        raise BadRequest(f"{name} is longer than {limit_bytes} bytes")
+    if _ALTERED.search(value.strip()):
+        raise BadRequest(f"{name} holds characters that none has")
+    return value.strip()
 
 
-def _message(args: Arguments) -> Arguments:
-    slim = {"message": _text(args, "message")}
+def _item(args: Arguments, name: str) -> str:
+    item = args.get(name)
+    if isinstance(item, dict):
+        return _exact(item.get("code"), f"{name}.code", _CODE_LIMIT_BYTES)
+    return _exact(item, name, _CODE_LIMIT_BYTES)
+
+
+def _console_command(args: Arguments, name: str) -> str:
+    command = _text(args, name)
+    if len(command.encode()) > _COMMAND_LIMIT_BYTES:
+        raise BadRequest(f"command is longer than {_COMMAND_LIMIT_BYTES} bytes")
+    return command
+
+
+def _recipient(args: Arguments, name: str) -> str | None:
+    """None: everybody reads the message. So an unreadable recipient is an error."""
+    recipient = _opts(args).get(name)
+    if recipient is None:
+        return None
+    game_id = recipient.get("gameId") if isinstance(recipient, dict) else recipient
+    return _exact(game_id, f"opts.{name}.gameId", _GAME_ID_LIMIT_BYTES)
+
+
+def _sender_name(args: Arguments, name: str) -> str | None:
+    opts = _opts(args)
+    return _text(opts, "senderNameOverride") if opts.get("senderNameOverride") else None
+
+
+def _opts(args: Arguments) -> Arguments:
     opts = args.get("opts") or {}
     if not isinstance(opts, dict):
         raise BadRequest("opts must be an object")
-    # An unreadable recipient is an error: without it, everybody would read the whisper.
-    if opts.get("recipient") is not None:
-        slim["recipient"] = _game_id(opts["recipient"], "opts.recipient")
-    if opts.get("senderNameOverride"):
-        slim["senderName"] = _text(opts, "senderNameOverride")
-    return slim
+    return opts
 
 
-def _kick(args: Arguments) -> Arguments:
-    return {"gameId": _target(args), "reason": _optional_text(args, "reason")}
-
-
-def _ban(args: Arguments) -> Arguments:
-    return _kick(args) | _expiry(args.get("expiresAt"))
-
-
-def _teleport(args: Arguments) -> Arguments:
-    return {"gameId": _target(args)} | {axis: _coordinate(args, axis) for axis in ("x", "y", "z")}
-
-
-def _gift(args: Arguments) -> Arguments:
-    item = args.get("item")
-    code = _text(item, "code", "item.code") if isinstance(item, dict) else _text(args, "item")
-    return {
-        "gameId": _target(args),
-        "item": _unaltered(code, "item.code"),
-        "amount": _amount(args),
-        "quality": _optional_text(args, "quality"),
-    }
-
-
-def _console(args: Arguments) -> Arguments:
-    command = _text(args, "command")
-    if len(command.encode()) > _COMMAND_LIMIT_BYTES:
-        raise BadRequest(f"command is longer than {_COMMAND_LIMIT_BYTES} bytes")
-    return {"command": command}
-
-
-ARGUMENTS: dict[Action, Callable[[Arguments], Arguments]] = {
-    Action.GET_PLAYER: _player,
-    Action.GET_PLAYERS: _nothing,
-    Action.GET_PLAYER_LOCATION: _player,
-    Action.GET_PLAYER_INVENTORY: _player,
-    Action.LIST_ITEMS: _nothing,
-    Action.LIST_ENTITIES: _nothing,
-    Action.LIST_LOCATIONS: _nothing,
-    Action.LIST_BANS: _nothing,
-    Action.TEST_REACHABILITY: _nothing,
-    Action.GET_MAP_INFO: _nothing,
-    Action.GET_MAP_TILE: _nothing,
-    Action.EXECUTE_CONSOLE_COMMAND: _console,
-    Action.SEND_MESSAGE: _message,
-    Action.GIVE_ITEM: _gift,
-    Action.TELEPORT_PLAYER: _teleport,
-    Action.KICK_PLAYER: _kick,
-    Action.BAN_PLAYER: _ban,
-    Action.UNBAN_PLAYER: _player,
-    Action.SHUTDOWN: _nothing,
-}
-
-
-def _target(args: Arguments) -> str:
-    """The gameId of a flat row, which may have a `player` field too, or else of the row in `player`."""
-    if args.get("gameId") is not None or "player" not in args:
-        return _game_id(args, "")
-    return _game_id(args["player"], "player")
-
-
-def _game_id(row: Any, where: str) -> str:
-    game_id = row.get("gameId") if isinstance(row, dict) else row
-    name = f"{where}.gameId" if where else "gameId"
-    if isinstance(game_id, int) and not isinstance(game_id, bool):
-        game_id = str(game_id)
-    if not isinstance(game_id, str) or not game_id.strip():
-        raise BadRequest(f"{name} is missing")
-    if len(game_id) > _GAME_ID_LIMIT:
-        raise BadRequest(f"{name} is longer than {_GAME_ID_LIMIT} characters")
-    return _unaltered(game_id.strip(), name)
-
-
-def _unaltered(text: str, name: str) -> str:
-    """The id or code, unchanged. Raises BadRequest if it would be altered or cut for the mod: it would mean
-    another."""
-    if _ALTERED.search(text) or len(text.encode()) > _ID_LIMIT_BYTES:
-        raise BadRequest(f"{name} is too long, or holds characters that none has")
-    return text
-
-
-def _text(args: Arguments, name: str, shown: str = "") -> str:
+def _text(args: Arguments, name: str) -> str:
     text = args.get(name)
     if text is None or text == "":
-        raise BadRequest(f"{shown or name} is missing")
+        raise BadRequest(f"{name} is missing")
     if not isinstance(text, str):
-        raise BadRequest(f"{shown or name} must be text")
+        raise BadRequest(f"{name} must be text")
     if not text.strip():
-        raise BadRequest(f"{shown or name} is blank")
+        raise BadRequest(f"{name} is blank")
     return text[:_TEXT_LIMIT]
 
 
@@ -191,21 +153,49 @@ def _coordinate(args: Arguments, axis: str) -> float:
     return metres
 
 
-def _amount(args: Arguments) -> int:
-    if args.get("amount") in (None, ""):
+def _amount(args: Arguments, name: str) -> int:
+    if args.get(name) in (None, ""):
         return 1
-    amount = _number(args["amount"], "amount")
+    amount = _number(args[name], name)
     if not 1 <= amount <= _INT32_MAX or amount != int(amount):
         raise BadRequest(f"amount must be a whole number from 1 to {_INT32_MAX}")
     return int(amount)
 
 
-def _expiry(expires_at: Any) -> dict[str, str]:
-    """`expiresAt` in UTC; an empty dict for a permanent ban."""
+def _expiry(args: Arguments, name: str) -> str | None:
+    """The end of a ban in UTC; None for a permanent one."""
+    expires_at = args.get(name)
     if expires_at is not None and not isinstance(expires_at, str | int | float):
         raise BadRequest("expiresAt must be a date")
     try:
         end = dates.read_end(expires_at)
     except ValueError:
         raise BadRequest("expiresAt must be a date, in ISO 8601 or in seconds since 1970") from None
-    return {"expiresAt": dates.iso(end)} if end else {}
+    return dates.iso(end) if end else None
+
+
+_PLAYER: dict[str, Reader] = {"gameId": _game_id}
+_KICK = _PLAYER | {"reason": _optional_text}
+
+ARGUMENTS: dict[Action, dict[str, Reader]] = {
+    Action.GET_PLAYER: _PLAYER,
+    Action.GET_PLAYERS: {},
+    Action.GET_PLAYER_LOCATION: _PLAYER,
+    Action.GET_PLAYER_INVENTORY: _PLAYER,
+    Action.LIST_ITEMS: {},
+    Action.LIST_ENTITIES: {},
+    Action.LIST_LOCATIONS: {},
+    Action.LIST_BANS: {},
+    Action.TEST_REACHABILITY: {},
+    Action.GET_MAP_INFO: {},
+    Action.GET_MAP_TILE: {},
+    Action.EXECUTE_CONSOLE_COMMAND: {"command": _console_command},
+    Action.SEND_MESSAGE: {"message": _text, "recipient": _recipient, "senderName": _sender_name},
+    Action.GIVE_ITEM: _PLAYER | {"item": _item, "amount": _amount, "quality": _optional_text},
+    Action.TELEPORT_PLAYER: _PLAYER | {"x": _coordinate, "y": _coordinate, "z": _coordinate},
+    Action.KICK_PLAYER: _KICK,
+    Action.BAN_PLAYER: _KICK | {"expiresAt": _expiry},
+    Action.UNBAN_PLAYER: _PLAYER,
+    Action.SHUTDOWN: {},
+}
+"""The arguments that a mod needs, each with what reads it. All others are left out."""
