@@ -114,17 +114,17 @@ class CommandQueue:
         deadline_s, answer_by_s = begun_s + HAND_OUT_WITHIN_S, begun_s + ANSWER_WITHIN_S
         if leaving:
             if not request_waits or now_s >= min(deadline_s, leaving.fetched_by_s):
-                return failures.relay_stops()
+                return failures.RELAY_STOPS
             deadline_s = min(deadline_s, leaving.fetched_by_s)
             answer_by_s = min(answer_by_s, leaving.answered_by_s)
         elif deadline_s <= now_s:
-            return failures.stood_still()
+            return failures.STOOD_STILL
         queued = False
         try:
             async with asyncio.timeout(answer_by_s - now_s) as pending.timeout:
                 if not await self._stream.enqueue(command, deadline_s, request_waits=request_waits):
                     self._metrics.beyond("open_commands")
-                    return failures.queue_full()
+                    return failures.QUEUE_FULL
                 queued = True
                 if self._leaving and self._leaving.fetched_by_s <= time.monotonic():
                     await self._refuse(command.operation_id)
@@ -142,16 +142,16 @@ class CommandQueue:
             async with asyncio.timeout(GIVE_UP_WITHIN_S):
                 end = await self._stream.give_up(operation_id, maybe_unqueued=maybe_unqueued)
         except (StoreError, TimeoutError):
-            return failures.store_away()
+            return failures.STORE_AWAY
         if end is None:  # the mod has answered, and its result is not read yet
             self._results.woken.set()
             await asyncio.wait([pending.result], timeout=READ_WITHIN_S)
-            return pending.result.result() if pending.result.done() else failures.no_result()
+            return pending.result.result() if pending.result.done() else failures.NO_RESULT
         if end is CommandState.EXPIRED and self._leaving:
-            return failures.relay_stops()
+            return failures.RELAY_STOPS
         if end is CommandState.EXPIRED:
             return failures.not_delivered(self.contact.silent_s)
-        return failures.no_result()
+        return failures.NO_RESULT
 
     async def leave(self, closing_times: ClosingTimes) -> None:
         """Ends each open command by the moments of `closing_times`. Refreshes are refused from now on."""
@@ -171,7 +171,7 @@ class CommandQueue:
             end = await self._stream.give_up(operation_id, unfetched_only=True)
             pending = self._pending.get(operation_id)
             if end is CommandState.EXPIRED and pending and not pending.result.done():
-                pending.result.set_result(failures.relay_stops())
+                pending.result.set_result(failures.RELAY_STOPS)
 
 
 class _ResultReader:

@@ -73,7 +73,7 @@ class RequestHandler:
             return None
         except Exception as error:
             self._faults.caught(self._logger, FaultKind.REQUEST, error)
-            writer.send(frames.error_response(frame.request_id, failures.fault().text))
+            writer.send(frames.error_response(frame.request_id, failures.FAULT.text))
             return None
         if not writer.open:  # it crossed our close frame: Takaro cannot receive an answer, so nothing is done
             self._metrics.answered(self._slug, action, TOO_LATE)
@@ -86,7 +86,7 @@ class RequestHandler:
             elif kind is ActionKind.READ and (known := self._reads.known_answer(action, args)):
                 self._answer(request, *known)
             elif request.begun_s >= self._refused_from_s:
-                self._fail(request, failures.relay_stops())
+                self._fail(request, failures.RELAY_STOPS)
             else:
                 task = asyncio.create_task(self._work(request))
                 self._tasks.add(task)
@@ -94,7 +94,7 @@ class RequestHandler:
                 return task
         except Exception as error:
             self._faults.caught(self._logger, FaultKind.REQUEST, error)
-            self._fail(request, failures.fault())
+            self._fail(request, failures.FAULT)
         return None
 
     def _own_answer(self, action: Action) -> Any:
@@ -122,13 +122,13 @@ class RequestHandler:
             self._answer(request, payload, label)
         except Exception as error:
             self._faults.caught(self._logger, FaultKind.REQUEST, error)
-            self._fail(request, failures.fault())
+            self._fail(request, failures.FAULT)
 
     def _ended(self, request: "_Request", task: asyncio.Task[None]) -> None:
         """Answers a request whose task was cancelled. The task itself cannot: it may never have begun."""
         self._tasks.discard(task)
         if task.cancelled():
-            self._fail(request, failures.cut_short())
+            self._fail(request, failures.CUT_SHORT)
         self._metrics.request_seconds.labels(request.action).observe(time.monotonic() - request.begun_s)
 
     def _fail(self, request: "_Request", failure: CommandFailure) -> None:

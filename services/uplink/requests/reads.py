@@ -141,7 +141,7 @@ class Reads:
         self._refuses = True
         for subject in self._queue.clear():
             if waited_for := self._waited_for.pop(subject, None):
-                waited_for.set_result(failures.relay_stops())
+                waited_for.set_result(failures.RELAY_STOPS)
 
     async def run(self) -> None:
         """Sends reads to the mod, at its pace. Never returns."""
@@ -174,14 +174,14 @@ class Reads:
         waited_for = self._waited_for.get(subject)
         if waited_for is None:
             if self._refuses:
-                return failures.relay_stops()
+                return failures.RELAY_STOPS
             # Takaro asks for this read of all players at one moment, and loses nothing if it gets an error.
             in_bursts = action in OF_EACH_PLAYER and not (
                 action is Action.GET_PLAYER_LOCATION and self._mirror.event_waits(game_id, wall_s())
             )
             if len(self._waited_for) >= (self._most_in_bursts if in_bursts else MAX_WAITED_FOR):
                 self._queue_read(subject, Need.UNKNOWN)
-                return failures.queue_full()
+                return failures.QUEUE_FULL
             waited_for = self._waited_for[subject] = asyncio.get_running_loop().create_future()
         self._queue_read(subject, Need.WAITED_FOR)
         await asyncio.wait([waited_for], timeout=MOD_ANSWERS_WITHIN_S)
@@ -191,7 +191,7 @@ class Reads:
 
     async def _read(self, subject: Subject) -> None:
         """Asks the mod and answers the requests that wait. The read has ended then, whatever happens."""
-        result: CommandResult = failures.no_result()
+        result: CommandResult = failures.NO_RESULT
         try:
             with self._metrics.service.faults.contain(self._logger, FaultKind.REQUEST):
                 result = await self._ask_mod(subject)

@@ -36,6 +36,30 @@ class CommandFailure:
     text: str
 
 
+NO_RESULT = CommandFailure(Cause.NO_RESULT, MAY_HAVE_RUN)
+"""The mod fetched the command and posted no result."""
+
+QUEUE_FULL = CommandFailure(Cause.QUEUE_FULL, f"{NOT_DELIVERED}: too many commands wait for this server")
+"""This command was not queued."""
+
+STOOD_STILL = CommandFailure(Cause.NOT_DELIVERED, f"{NOT_DELIVERED}: the relay stood still, ask again")
+"""This process was suspended for so long that Takaro has given the request up, or is about to."""
+
+RELAY_STOPS = CommandFailure(
+    Cause.NOT_DELIVERED, f"{NOT_DELIVERED}: the relay stops, or stops serving this server"
+)
+"""No poll can fetch the command before this uplink stops, or stops serving the instance."""
+
+CUT_SHORT = CommandFailure(Cause.NO_RESULT, "the relay ends before it knows the result: it may have run")
+"""This uplink ends before it knows the state of the command."""
+
+FAULT = CommandFailure(Cause.FAULT, "the relay failed by a fault of its own: it may have run")
+"""Our own code raised an unexpected exception."""
+
+STORE_AWAY = CommandFailure(Cause.STORE_AWAY, "the relay's store is away: the command may not be delivered")
+"""Redis did not answer. Nobody knows whether the command is queued (errors.StoreError)."""
+
+
 def not_delivered(silent_s: float | None) -> CommandFailure:
     """The mod never fetched the command. `silent_s` is the time since its last poll, None if it never
     polled."""
@@ -46,43 +70,6 @@ def not_delivered(silent_s: float | None) -> CommandFailure:
     return CommandFailure(
         Cause.NOT_DELIVERED, f"{NOT_DELIVERED}: the server has not polled for {silent_s:.0f} s"
     )
-
-
-def no_result() -> CommandFailure:
-    """The mod fetched the command and posted no result."""
-    return CommandFailure(Cause.NO_RESULT, MAY_HAVE_RUN)
-
-
-def queue_full() -> CommandFailure:
-    """Too many commands wait for this server; this one was not queued."""
-    return CommandFailure(Cause.QUEUE_FULL, f"{NOT_DELIVERED}: too many commands wait for this server")
-
-
-def stood_still() -> CommandFailure:
-    """This process was suspended for so long that Takaro has given the request up, or is about to."""
-    return CommandFailure(Cause.NOT_DELIVERED, f"{NOT_DELIVERED}: the relay stood still, ask again")
-
-
-def relay_stops() -> CommandFailure:
-    """No poll can fetch the command before this uplink stops, or stops serving the instance."""
-    return CommandFailure(
-        Cause.NOT_DELIVERED, f"{NOT_DELIVERED}: the relay stops, or stops serving this server"
-    )
-
-
-def cut_short() -> CommandFailure:
-    """This uplink ends before it knows the state of the command."""
-    return CommandFailure(Cause.NO_RESULT, "the relay ends before it knows the result: it may have run")
-
-
-def fault() -> CommandFailure:
-    """Our own code raised an unexpected exception."""
-    return CommandFailure(Cause.FAULT, "the relay failed by a fault of its own: it may have run")
-
-
-def store_away() -> CommandFailure:
-    """Redis did not answer. Nobody knows whether the command is queued (errors.StoreError)."""
-    return CommandFailure(Cause.STORE_AWAY, "the relay's store is away: the command may not be delivered")
 
 
 def store_refused(why: str) -> CommandFailure:

@@ -146,23 +146,25 @@ def read_frame(text: str | bytes) -> Frame:
         return _unknown(text)
     if not isinstance(frame, dict):
         return _unknown(text)
-    payload = frame.get("payload")
+    payload, request_id = frame.get("payload"), frame.get("requestId")
     fields = payload if isinstance(payload, dict) else {}
+    if not isinstance(request_id, str) or len(request_id) > _REQUEST_ID_LIMIT:
+        request_id = ""
     match frame.get("type"):
-        case "request" if request_id := _request_id(frame):
+        case "request" if request_id:
             action = fields.get("action")
             return Request(request_id, action if isinstance(action, str) else "", fields.get("args"))
         case "pong":
             return Pong()
         case "ping":
-            return Ping(_request_id(frame))
+            return Ping(request_id)
         case "connected":
             return Connected()
         case "identifyResponse":
             return _identify_answer(fields)
         case "error":
             message = _message(_decoded(payload)) or "Takaro gave no reason"
-            return ErrorFrame(message, _INTERNAL in message.lower(), _request_id(frame))
+            return ErrorFrame(message, _INTERNAL in message.lower(), request_id)
     return _unknown(text)
 
 
@@ -207,11 +209,6 @@ def one_line(text: str) -> str:
     """`text` as one line of at most TEXT_LIMIT printable characters."""
     shown = "".join(char if char.isprintable() else " " for char in text[: 2 * TEXT_LIMIT])
     return " ".join(shown.split())[:TEXT_LIMIT]
-
-
-def _request_id(frame: dict[str, Any]) -> str:
-    request_id = frame.get("requestId")
-    return request_id if isinstance(request_id, str) and len(request_id) <= _REQUEST_ID_LIMIT else ""
 
 
 def _identify_answer(fields: dict[str, Any]) -> Identified | IdentifyRefused:

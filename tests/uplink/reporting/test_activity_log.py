@@ -64,7 +64,7 @@ async def test_watchers_receive_events_with_their_end(store: Store, slug: str) -
         (Outcome("done"), "answered"),
         (Outcome(error="no such player"), "refused"),
         (failures.not_delivered(3.0), "not_delivered"),
-        (failures.no_result(), "no_result"),
+        (failures.NO_RESULT, "no_result"),
     ],
 )
 async def test_watchers_receive_commands_with_their_end(
@@ -122,9 +122,9 @@ async def test_failed_writes_of_the_last_day_are_counted(store: Store, slug: str
     activity = ActivityLog(store, slug)
     for action, result in (
         (Action.KICK_PLAYER, Outcome(error="no such player")),
-        (Action.KICK_PLAYER, failures.no_result()),
+        (Action.KICK_PLAYER, failures.NO_RESULT),
         (Action.KICK_PLAYER, Outcome("done")),
-        (Action.GET_PLAYERS, failures.no_result()),
+        (Action.GET_PLAYERS, failures.NO_RESULT),
     ):
         activity.command(Command(new_operation_id(action), action, {}), result, 1.0)
     key = keys_of(slug).failed

@@ -9,13 +9,13 @@ CASES = [
     (failures.not_delivered(34.4), Cause.NOT_DELIVERED, "not delivered: the server has not polled for 34 s"),
     (failures.not_delivered(1.0), Cause.NOT_DELIVERED, "not delivered: the server did not fetch it in time"),
     (failures.not_delivered(None), Cause.NEVER_SEEN, "not delivered: no mod has ever contacted the relay"),
-    (failures.no_result(), Cause.NO_RESULT, "delivered, no result: it may have run"),
-    (failures.queue_full(), Cause.QUEUE_FULL, "not delivered: too many commands wait"),
-    (failures.store_away(), Cause.STORE_AWAY, "the relay's store is away"),
+    (failures.NO_RESULT, Cause.NO_RESULT, "delivered, no result: it may have run"),
+    (failures.QUEUE_FULL, Cause.QUEUE_FULL, "not delivered: too many commands wait"),
+    (failures.STORE_AWAY, Cause.STORE_AWAY, "the relay's store is away"),
     (failures.store_refused("Redis is full"), Cause.STORE_REFUSED, "not delivered: Redis is full"),
-    (failures.relay_stops(), Cause.NOT_DELIVERED, "not delivered: the relay stops"),
-    (failures.cut_short(), Cause.NO_RESULT, "the relay ends before it knows the result: it may have run"),
-    (failures.fault(), Cause.FAULT, "the relay failed by a fault of its own: it may have run"),
+    (failures.RELAY_STOPS, Cause.NOT_DELIVERED, "not delivered: the relay stops"),
+    (failures.CUT_SHORT, Cause.NO_RESULT, "the relay ends before it knows the result: it may have run"),
+    (failures.FAULT, Cause.FAULT, "the relay failed by a fault of its own: it may have run"),
 ]
 
 

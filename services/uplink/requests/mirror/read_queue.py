@@ -54,13 +54,10 @@ class ReadQueue:
         """Whether a request waits for one of the reads."""
         return any(self._waited_for)
 
-    def __len__(self) -> int:
-        return len(self._needs)
-
     def add(self, subject: Subject, now_s: float, need: Need) -> bool:
         """Adds a read, unless it is under way or waits already with that need. True if `wait_s` may be less
         now."""
-        before, rank, count = self._needs.get(subject), READ_RULES[subject.action].rank, len(self)
+        before, rank, count = self._needs.get(subject), READ_RULES[subject.action].rank, len(self._needs)
         if subject in self._under_way or (before is not None and before <= need):
             return False
         if before is not None:
