@@ -7,7 +7,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from services.modapi.admin.api import make_api
-from services.modapi.admin.problems import RULES
+from services.modapi.admin.problems import ErrorCode
 from services.modapi.admin.streams import MEDIA_TYPE as STREAM
 from services.modapi.admin.streams import Streams
 from services.modapi.admin.tokens import AdminTokens
@@ -137,8 +137,8 @@ def _objects(api: dict[str, Any]) -> Iterator[str]:
 
 
 def _errors() -> Iterator[str]:
-    for code, rule in RULES.items():
-        yield f"| `{code}` | {rule.status} | {rule.fix} |\n"
+    for code in ErrorCode:
+        yield f"| `{code}` | {code.status} | {code.fix} |\n"
 
 
 def _name(part: dict[str, Any] | None) -> str:

@@ -59,7 +59,7 @@ def add_api(
     """Adds `/api/v1`, and the paths of the version before, to the admin port."""
     take_in = partial(intake_of, store, metrics=metrics, limits=settings.limits)
     tokens = AdminTokens(store, settings.modapi.admin_token, local_token)
-    old = old_api.make_api(fleet)
+    old = old_api.make_api(fleet, ServerCalls(fleet, settings.modapi))
     api = make_api(fleet, store, settings, tokens, Streams(tokens, metrics), take_in)
     pages.mount("/api/v1", AdminAuthentication(api, tokens, problems.response))
     pages.mount("/api", AdminAuthentication(old, tokens, old_api.refusal))

@@ -1,64 +1,32 @@
-"""`/api/instances`, which `/api/v1/servers` has replaced: its calls answer as before for one release."""
+"""`/api/instances`, which `/api/v1/servers` has replaced: its calls answer as before for one release.
+
+They are carried out by the calls of `/api/v1`. Only their answers and errors have the old form.
+"""
 
 import asyncio
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated
+from typing import Any
 
-from fastapi import Depends, FastAPI, Query, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPBearer
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from services.modapi.admin.models import Body, Rotation
-from services.modapi.admin.problems import RULES, ErrorCode, place_of, words_of
-from services.modapi.admin.repeats import IdempotencyKey, once_of
+from services.modapi.admin import models
+from services.modapi.admin.problems import RAISED, ErrorCode, code_of, place_of, words_of
+from services.modapi.admin.repeats import IdempotencyKey
+from services.modapi.admin.servers import ServerCalls
 from services.modapi.admin.views import server_of
-from services.modapi.fleet.rows import ServerRow
 from services.modapi.fleet.view import FleetView
-from services.relay.instances.entries import ServedEntry, active
-from services.relay.instances.records import InstanceUpdate
-from services.relay.instances.registry import Issued
-from services.relay.protocol.errors import InstanceConflict, NoSuchInstance, StoreError
 from services.relay.service.http.health import no_such_call
 from services.relay.service.logs import clean
-from services.relay.service.settings import Instance
-from services.relay.service.settings_values import DisplayName, Slug, Token
-from services.relay.service.settings_warnings import equal_name, guessable
 
 _SCHEME = HTTPBearer(auto_error=False, description="admin_token of [modapi]")  # AdminAuthentication checks it
 
 SUPERSEDED = {"deprecation": "true", "link": '</api/v1/servers>; rel="successor-version"'}
 """The headers of every answer."""
-
-
-class NewInstance(Body):
-    """An instance to add. Without an identity token it gets a new one: Takaro sees a new server then."""
-
-    slug: Slug
-    name: DisplayName
-    identity_token: Token | None = None
-    registration_token: Annotated[
-        Token | None, Field(description="its own; without one that of [takaro] in relay.toml serves")
-    ] = None
-    disabled: bool = False
-
-
-class InstanceChange(Body):
-    """What is to be changed; what is left out stays. `null` takes the registration token away."""
-
-    name: DisplayName | None = None
-    registration_token: Token | None = None
-    disabled: bool | None = None
-
-
-class KeyView(BaseModel):
-    """One mod key. `added` is None for the keys of relay.toml: it is unknown."""
-
-    added: datetime | None
-    expires: datetime | None
 
 
 class InstanceView(BaseModel):
@@ -72,7 +40,7 @@ class InstanceView(BaseModel):
     served: bool
     note: str
     has_registration_token: bool
-    mod_keys: list[KeyView]
+    mod_keys: list[models.ModKeyDates]
     link: str
     """State of the link to Takaro; "ready": linked, "": no uplink owns the instance."""
     game_server_id: str | None
@@ -86,21 +54,10 @@ class Instances(BaseModel):
     instances: list[InstanceView]
 
 
-Warnings = Annotated[
-    list[str],
-    Field(
-        description=(
-            "Sentences for whoever asked for this: it was done, and something about it is worth a warning,"
-            " as a name that another server of the same Takaro domain has (Takaro refuses the second)."
-        )
-    ),
-]
-
-
 class Changed(InstanceView):
     """The instance as it is now."""
 
-    warnings: Warnings
+    warnings: models.Warnings
 
 
 class NewKey(InstanceView):
@@ -109,11 +66,10 @@ class NewKey(InstanceView):
     mod_key: str
 
 
-class Added(NewKey):
+class Added(NewKey, Changed):
     """The instance with its mod key and its identity token, which are shown this once."""
 
     identity_token: str
-    warnings: Warnings
 
 
 class ApiRefusal(BaseModel):
@@ -123,97 +79,55 @@ class ApiRefusal(BaseModel):
 
 
 def refusal(code: ErrorCode, detail: str) -> JSONResponse:
-    """An error in the form of these calls."""
-    status = RULES[code].status
-    headers = {"www-authenticate": "Bearer"} if status == 401 else None
-    return JSONResponse({"error": detail}, status, {**(headers or {}), **SUPERSEDED})
+    """An error in the form of these calls. `detail` may hold what was sent."""
+    headers = {"www-authenticate": "Bearer"} if code.status == 401 else {}
+    return JSONResponse({"error": clean(detail)}, code.status, {**headers, **SUPERSEDED})
 
 
-def make_api(fleet: FleetView) -> FastAPI:
+def make_api(fleet: FleetView, calls: ServerCalls) -> FastAPI:
     """The application behind `/api`."""
-    refusals = {status: {"model": ApiRefusal} for status in (401, 404, 409, 413, 422, 503)}
     api = FastAPI(
         title="dayz-relay admin API",
         docs_url=None,  # its page would load scripts from elsewhere, beside the token that one types into it
         redoc_url=None,
         dependencies=[Depends(_SCHEME), Depends(_superseded)],
-        responses=refusals,  # type: ignore[arg-type]  # its keys may be int, its annotation is invariant
+        responses={status: {"model": ApiRefusal} for status in (401, 404, 409, 413, 422, 503)},
     )
-    directory, registry = fleet.directory, fleet.directory.registry
 
-    async def view(slug: str, entries: Mapping[str, ServedEntry] | None = None) -> InstanceView:
-        return _view(await fleet.row(slug, entries))
+    @api.get("/instances", response_model=Instances)
+    async def list_instances() -> Any:
+        entries = await fleet.directory.current()
+        rows = await asyncio.gather(*(fleet.row(slug, entries) for slug in entries))
+        return {"instances": [_old(server_of(row)) for row in rows]}
 
-    async def changed(slug: str, *warnings: str) -> Changed:
-        entries = await directory.current()
-        seen = await view(slug, entries)
-        served = [entry.instance for entry in active(entries).values()]
-        return Changed(**dict(seen), warnings=[*filter(None, warnings), *equal_name(slug, served)])
-
-    async def new_key(slug: str, issued: Issued) -> NewKey:
-        return NewKey(**dict(await view(slug)), mod_key=issued.mod_key)
-
-    @api.get("/instances")
-    async def list_instances() -> Instances:
-        entries = await directory.current()
-        return Instances(instances=await asyncio.gather(*(view(slug, entries) for slug in entries)))
-
-    @api.post("/instances", status_code=201)
+    @api.post("/instances", response_model=Added, status_code=201)
     async def add_instance(
-        new: NewInstance, request: Request, idempotency_key: IdempotencyKey = None
-    ) -> Added:
-        issued = await registry.create(
-            new.slug,
-            new.name,
-            identity_token=new.identity_token,
-            registration_token=new.registration_token,
-            disabled=new.disabled,
-            once=once_of("add", new.slug, new, idempotency_key, request),
-        )
-        identity = issued.record.identity_token
-        added = Instance(slug=new.slug, name=new.name, identity_token=identity)
-        return Added(
-            **dict(await changed(new.slug, guessable(added))),
-            mod_key=issued.mod_key,
-            identity_token=identity.get_secret_value(),
-        )
+        new: models.NewServer, request: Request, idempotency_key: IdempotencyKey = None
+    ) -> Any:
+        return _old_changed(await calls.create_server(new, request, idempotency_key))
 
-    @api.get("/instances/{slug}")
-    async def show_instance(slug: str) -> InstanceView:
-        return await view(slug)
+    @api.get("/instances/{slug}", response_model=InstanceView)
+    async def show_instance(slug: str) -> Any:
+        return _old(await calls.get_server(slug))
 
-    @api.patch("/instances/{slug}")
-    async def change_instance(slug: str, change: InstanceChange) -> Changed:
-        token = change.registration_token.get_secret_value() if change.registration_token else None
-        if "registration_token" in change.model_fields_set and token is None:
-            token = ""
-        await registry.patch(slug, InstanceUpdate(change.name, change.disabled, token))
-        return await changed(slug)
+    @api.patch("/instances/{slug}", response_model=Changed)
+    async def change_instance(slug: str, change: models.ServerChange) -> Any:
+        return _old_changed(await calls.change_server(slug, change))
 
-    @api.delete("/instances/{slug}", status_code=204)
-    async def remove_instance(
-        slug: str,
-        purge: Annotated[bool, Query(description="delete its data now, not a day later")] = False,
-    ) -> None:
-        await registry.remove(slug, purge=purge)
-
-    @api.post("/instances/{slug}/rotate")
+    @api.post("/instances/{slug}/rotate", response_model=NewKey)
     async def rotate_mod_key(
         slug: str,
         request: Request,
-        rotation: Rotation | None = None,
+        rotation: models.Rotation | None = None,
         idempotency_key: IdempotencyKey = None,
-    ) -> NewKey:
-        asked = rotation or Rotation()
-        issued = await registry.rotate(
-            slug,
-            asked.overlap_s,
-            force=asked.force,
-            once=once_of("rotate", slug, asked, idempotency_key, request),
-        )
-        return await new_key(slug, issued)
+    ) -> Any:
+        return _old_changed(await calls.rotate_mod_key(slug, request, rotation, idempotency_key))
 
-    _tell_refusals(api)
+    api.delete("/instances/{slug}", status_code=204)(calls.delete_server)
+    for kind in RAISED:
+        api.add_exception_handler(kind, _refused)
+    api.add_exception_handler(HTTPException, no_such_call)
+    api.add_exception_handler(RequestValidationError, _invalid)
     return api
 
 
@@ -221,31 +135,27 @@ def _superseded(response: Response) -> None:
     response.headers.update(SUPERSEDED)
 
 
-def _view(row: ServerRow) -> InstanceView:
-    server = server_of(row)
-    seen = server.model_dump(include=InstanceView.model_fields.keys() - {"origin", "link"})
-    return InstanceView(
-        **seen,
-        origin=row.entry.origin.value,
-        link=server.link.state,
-        game_server_id=server.link.game_server_id,
-        last_contact=server.mod.last_contact,
-    )
+def _old(server: models.Server) -> dict[str, Any]:
+    return {
+        **dict(server),
+        "origin": "file" if server.origin == "relay.toml" else "redis",
+        "link": server.link.state,
+        "game_server_id": server.link.game_server_id,
+        "last_contact": server.mod.last_contact,
+    }
 
 
-def _tell_refusals(api: FastAPI) -> None:
-    for kind, status in ((NoSuchInstance, 404), (InstanceConflict, 409), (StoreError, 503)):
+def _old_changed(answer: models.ChangedServer) -> dict[str, Any]:
+    """The server, its warnings, its new key: the models above keep what belongs into their answer."""
+    return {**dict(answer), **_old(answer.server)}
 
-        async def refused(_: Request, error: Exception, status: int = status) -> JSONResponse:
-            return JSONResponse({"error": clean(str(error))}, status)  # it may name what was sent
 
-        api.add_exception_handler(kind, refused)
+async def _refused(_: Request, error: Exception) -> JSONResponse:
+    return refusal(code_of(error), str(error))
 
-    async def unreadable(_: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, RequestValidationError)
-        # Its words only: what was sent may hold a secret.
-        lines = [f"{place_of(problem['loc'])}: {words_of(problem['msg'])}" for problem in error.errors()]
-        return JSONResponse({"error": clean("; ".join(lines))}, 422)
 
-    api.add_exception_handler(HTTPException, no_such_call)
-    api.add_exception_handler(RequestValidationError, unreadable)
+async def _invalid(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    # Its words only: what was sent may hold a secret.
+    lines = [f"{place_of(problem['loc'])}: {words_of(problem['msg'])}" for problem in error.errors()]
+    return refusal(ErrorCode.INVALID, "; ".join(lines))

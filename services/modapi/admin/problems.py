@@ -2,7 +2,7 @@
 
 from enum import StrEnum, unique
 from http import HTTPStatus
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -22,69 +22,54 @@ from services.relay.service.logs import clean
 MEDIA_TYPE = "application/problem+json"
 
 
+_NEW_WORD = "send a new call with an Idempotency-Key of its own"
+
+
 @unique
 class ErrorCode(StrEnum):
     """What went wrong. A code keeps its meaning; new ones may come."""
 
-    NO_TOKEN = "no_token"
-    WRONG_TOKEN = "wrong_token"
-    READ_ONLY_TOKEN = "read_only_token"
-    NOT_FOUND = "not_found"
-    METHOD_NOT_ALLOWED = "method_not_allowed"
-    SERVER_NOT_FOUND = "server_not_found"
-    TOKEN_NOT_FOUND = "token_not_found"
-    DEAD_LETTER_NOT_FOUND = "dead_letter_not_found"
-    CONFLICT = "conflict"
-    ROTATION_UNDER_WAY = "rotation_under_way"
-    IDEMPOTENCY_CONFLICT = "idempotency_conflict"
-    CALL_UNDER_WAY = "call_under_way"
-    OUTCOME_UNKNOWN = "outcome_unknown"
-    TOO_LARGE = "too_large"
-    TOO_MANY_STREAMS = "too_many_streams"
-    UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
-    UNREADABLE_JSON = "unreadable_json"
-    INVALID = "invalid"
-    STORE_AWAY = "store_away"
-    READ_TOO_LATE = "read_too_late"
+    status: int  # of the answer
+    fix: str  # what the caller can do
 
+    def __new__(cls, code: str, status: int, fix: str) -> "ErrorCode":
+        made = str.__new__(cls, code)
+        made._value_, made.status, made.fix = code, status, fix
+        return made
 
-class ErrorRule(NamedTuple):
-    """How an error is answered, and what its caller can do."""
+    NO_TOKEN = (
+        "no_token",
+        401,
+        "set `admin_token` under `[modapi]`, or use the local token of `dayz-relay up` to make one",
+    )
+    WRONG_TOKEN = "wrong_token", 401, "send a known token as `Authorization: Bearer <token>`"
+    READ_ONLY_TOKEN = "read_only_token", 403, "use a token with the role `full`"
+    NOT_FOUND = "not_found", 404, "compare the path with /api/v1/openapi.json"
+    METHOD_NOT_ALLOWED = "method_not_allowed", 405, "compare the method with /api/v1/openapi.json"
+    SERVER_NOT_FOUND = "server_not_found", 404, "`GET /servers` lists the slugs"
+    TOKEN_NOT_FOUND = "token_not_found", 404, "`GET /tokens` lists the names"
+    DEAD_LETTER_NOT_FOUND = (
+        "dead_letter_not_found",
+        404,
+        "it was retried or dropped: list the dead letters again",
+    )
+    CONFLICT = "conflict", 409, "do what `detail` says: the change contradicts what is there"
+    ROTATION_UNDER_WAY = (
+        "rotation_under_way",
+        409,
+        "wait until the key before has ended, or send `force`: that key ends at once then",
+    )
+    IDEMPOTENCY_CONFLICT = "idempotency_conflict", 409, _NEW_WORD
+    CALL_UNDER_WAY = "call_under_way", 409, "send the same call again in a moment"
+    OUTCOME_UNKNOWN = "outcome_unknown", 409, f"look at the server; if it is needed, {_NEW_WORD}"
+    TOO_LARGE = "too_large", 413, "send less"
+    TOO_MANY_STREAMS = "too_many_streams", 503, "close streams that nobody reads, or follow fewer servers"
+    UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type", 415, "send JSON with `Content-Type: application/json`"
+    UNREADABLE_JSON = "unreadable_json", 400, "mend the JSON where `detail` says"
+    INVALID = "invalid", 422, "mend the values in `errors`"
+    STORE_AWAY = "store_away", 503, "send it again in a moment; `dayz-relay doctor` says what Redis lacks"
+    READ_TOO_LATE = "read_too_late", 503, "send it again"
 
-    status: int
-    fix: str
-
-
-_NEW_WORD = "send a new call with an Idempotency-Key of its own"
-
-RULES: dict[ErrorCode, ErrorRule] = {
-    ErrorCode.NO_TOKEN: ErrorRule(
-        401, "set `admin_token` under `[modapi]`, or use the local token of `dayz-relay up` to make one"
-    ),
-    ErrorCode.WRONG_TOKEN: ErrorRule(401, "send a known token as `Authorization: Bearer <token>`"),
-    ErrorCode.READ_ONLY_TOKEN: ErrorRule(403, "use a token with the role `full`"),
-    ErrorCode.NOT_FOUND: ErrorRule(404, "compare the path with /api/v1/openapi.json"),
-    ErrorCode.METHOD_NOT_ALLOWED: ErrorRule(405, "compare the method with /api/v1/openapi.json"),
-    ErrorCode.SERVER_NOT_FOUND: ErrorRule(404, "`GET /servers` lists the slugs"),
-    ErrorCode.TOKEN_NOT_FOUND: ErrorRule(404, "`GET /tokens` lists the names"),
-    ErrorCode.DEAD_LETTER_NOT_FOUND: ErrorRule(404, "it was retried or dropped: list the dead letters again"),
-    ErrorCode.CONFLICT: ErrorRule(409, "do what `detail` says: the change contradicts what is there"),
-    ErrorCode.ROTATION_UNDER_WAY: ErrorRule(
-        409, "wait until the key before has ended, or send `force`: that key ends at once then"
-    ),
-    ErrorCode.IDEMPOTENCY_CONFLICT: ErrorRule(409, _NEW_WORD),
-    ErrorCode.CALL_UNDER_WAY: ErrorRule(409, "send the same call again in a moment"),
-    ErrorCode.OUTCOME_UNKNOWN: ErrorRule(409, f"look at the server; if it is needed, {_NEW_WORD}"),
-    ErrorCode.TOO_LARGE: ErrorRule(413, "send less"),
-    ErrorCode.TOO_MANY_STREAMS: ErrorRule(503, "close streams that nobody reads, or follow fewer servers"),
-    ErrorCode.UNSUPPORTED_MEDIA_TYPE: ErrorRule(415, "send JSON with `Content-Type: application/json`"),
-    ErrorCode.UNREADABLE_JSON: ErrorRule(400, "mend the JSON where `detail` says"),
-    ErrorCode.INVALID: ErrorRule(422, "mend the values in `errors`"),
-    ErrorCode.STORE_AWAY: ErrorRule(
-        503, "send it again in a moment; `dayz-relay doctor` says what Redis lacks"
-    ),
-    ErrorCode.READ_TOO_LATE: ErrorRule(503, "send it again"),
-}
 
 RAISED: dict[type[Exception], ErrorCode] = {
     NoSuchInstance: ErrorCode.SERVER_NOT_FOUND,
@@ -93,7 +78,7 @@ RAISED: dict[type[Exception], ErrorCode] = {
     InstanceConflict: ErrorCode.CONFLICT,
     StoreError: ErrorCode.STORE_AWAY,
 }
-"""The errors that calls may raise. The handler of the nearest class counts."""
+"""The errors that calls may raise; of two that fit, the first counts."""
 
 
 class FieldError(BaseModel):
@@ -125,12 +110,18 @@ class ApiError(Exception):
         self.code = code
 
 
+def code_of(error: Exception) -> ErrorCode:
+    """The code of an ApiError, or of one in RAISED."""
+    if isinstance(error, ApiError):
+        return error.code
+    return next(code for kind, code in RAISED.items() if isinstance(error, kind))
+
+
 def response(code: ErrorCode, detail: str, errors: list[FieldError] | None = None) -> JSONResponse:
     """The answer that says so. `detail` may hold what was sent, so control characters are taken out."""
-    rule = RULES[code]
-    status = HTTPStatus(rule.status)
+    status = HTTPStatus(code.status)
     problem = ApiProblem(
-        title=status.phrase, status=status, code=code, detail=clean(detail), fix=rule.fix, errors=errors or []
+        title=status.phrase, status=status, code=code, detail=clean(detail), fix=code.fix, errors=errors or []
     )
     headers = {"www-authenticate": "Bearer"} if status == HTTPStatus.UNAUTHORIZED else None
     body = problem.model_dump(mode="json", exclude=set() if errors else {"errors"})
@@ -139,16 +130,13 @@ def response(code: ErrorCode, detail: str, errors: list[FieldError] | None = Non
 
 def add_handlers(api: FastAPI) -> None:
     """Has `api` answer every error in this form."""
-    for kind, code in RAISED.items():
-        api.add_exception_handler(kind, _answers(code))
 
     async def refused(_: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, ApiError)
-        return response(error.code, str(error))
+        return response(code_of(error), str(error))
 
     async def no_such_call(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
-        wrong_method = error.status_code == RULES[ErrorCode.METHOD_NOT_ALLOWED].status
+        wrong_method = error.status_code == ErrorCode.METHOD_NOT_ALLOWED.status
         code = ErrorCode.METHOD_NOT_ALLOWED if wrong_method else ErrorCode.NOT_FOUND
         answer = response(code, "there is no such call: /api/v1/openapi.json describes all")
         answer.headers.update(error.headers or {})
@@ -164,16 +152,11 @@ def add_handlers(api: FastAPI) -> None:
         detail = "; ".join(f"{one.place}: {one.text}" for one in errors)
         return response(ErrorCode.INVALID, detail, errors)
 
-    api.add_exception_handler(ApiError, refused)
+    kinds: list[type[Exception]] = [ApiError, *RAISED]
+    for kind in kinds:
+        api.add_exception_handler(kind, refused)
     api.add_exception_handler(HTTPException, no_such_call)
     api.add_exception_handler(RequestValidationError, invalid)
-
-
-def _answers(code: ErrorCode) -> Any:
-    async def answer(_: Request, error: Exception) -> JSONResponse:
-        return response(code, str(error))
-
-    return answer
 
 
 def _unreadable(error: dict[str, Any], body: str) -> str:
