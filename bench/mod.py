@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+from collections import Counter
 
 from bench import traffic
 from bench.caller import Caller
@@ -40,8 +41,8 @@ class Mod:
         """Events of `play` that the relay took."""
 
         self.resting = False
-        self.failed = 0
-        """Calls that were not answered with 200."""
+        self.failures: Counter[str] = Counter()
+        """Calls that were not answered with 200: which call, and its answer."""
 
     def close(self) -> None:
         self._poster.close()
@@ -49,7 +50,7 @@ class Mod:
 
     async def post_events(self, body: bytes) -> bool:
         """Post a body made by `traffic`. False if the relay did not take it."""
-        return await self._post(self._events_head, body)
+        return await self._post("events", self._events_head, body)
 
     def next_body(self, batch: int) -> bytes:
         """The next batch of this server's game."""
@@ -86,7 +87,7 @@ class Mod:
         next_s = time.monotonic()
         while True:
             status, body = await self._poller.ask(self._poll_request, b"")
-            self.failed += status != 200
+            self._note("poll", status, body)
             for operation in read_operations(body) if status == 200 else ():
                 task = asyncio.create_task(self._run(operation))
                 self._results.add(task)
@@ -106,10 +107,15 @@ class Mod:
             body = write_result(Generation.SCANNER, operation_id, action, args, value)
         except RefusedOperation as error:
             body = write_error(Generation.SCANNER, operation_id, str(error))
-        await self._post((self._result_head % operation_id).encode(), traffic.with_length(body))
+        head = (self._result_head % operation_id).encode()
+        await self._post("result", head, traffic.with_length(body))
 
-    async def _post(self, head: bytes, tail: bytes) -> bool:
+    async def _post(self, call: str, head: bytes, tail: bytes) -> bool:
         async with self._posting:
-            status, _ = await self._poster.ask(head, tail)
-        self.failed += status != 200
+            status, body = await self._poster.ask(head, tail)
+        self._note(call, status, body)
         return status == 200
+
+    def _note(self, call: str, status: int, body: bytes) -> None:
+        if status != 200:
+            self.failures[f"{call} {status or 'no answer'} {body.decode()}".rstrip()] += 1

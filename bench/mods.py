@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+from collections import Counter
 from typing import Any
 
 from bench import traffic
@@ -130,10 +131,10 @@ class Mods:
         await asyncio.gather(*self._playing)
         return sum(mod.taken_events for mod in self._mods)
 
-    async def counts(self) -> dict[str, int]:
+    async def counts(self) -> dict[str, Any]:
         return {
             "operations": sum(mod.operations for mod in self._mods),
-            "failed": sum(mod.failed for mod in self._mods),
+            "failed": sum((mod.failures for mod in self._mods), Counter()),
         }
 
     def commands(self) -> Commands:

@@ -84,7 +84,7 @@ class Result:
     load: dict[str, float]
     sent: int
     delivered: int
-    failed: int
+    failures: dict[str, int]
     warm_up: dict[str, Any] = field(repr=False)
     report: dict[str, Any] = field(repr=False)
 
@@ -118,8 +118,8 @@ class Result:
         load = ", ".join(f"{name} {busy:.1f} %" for name, busy in self.load.items())
         return (
             f"{self.cpu} % of a core; {self.mib:.0f} MiB RSS ({parts}), {self.pss_mib:.0f} MiB PSS; "
-            f"{self.answered}, {self.failed} calls "
-            f"failed; {_said(self.report)}; before, with the first sync: {_said(self.warm_up)}; "
+            f"{self.answered}; calls of mods without a 200: {self.failures or 'none'}; "
+            f"{_said(self.report)}; before, with the first sync: {_said(self.warm_up)}; "
             f"the load: {load}"
         )
 
@@ -152,8 +152,8 @@ async def measure(at: Bench, players: int, sync_s: float) -> Result:
     sent = await at.mods.call("rest")
     await at.drained()
     report, after = await at.sink.call("taken"), await at.sink.call("count")
-    failed = (await at.mods.call("counts"))["failed"]
-    return Result(cpu, memory, load, sent, after["events"] - before["events"], failed, warm_up, report)
+    failures = (await at.mods.call("counts"))["failed"]
+    return Result(cpu, memory, load, sent, after["events"] - before["events"], failures, warm_up, report)
 
 
 def _load(at: Bench) -> dict[str, float]:
