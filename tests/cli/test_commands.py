@@ -24,7 +24,7 @@ IN_TURN: list[tuple[str, str, int, str]] = [
     ("instance show", "instance show new", 0, "Takaro token"),
     ("instance config", "instance config new", 0, "/k/<mod key>"),
     ("instance set", "instance set new --name Namalsk", 0, "new has a new name"),
-    ("instance rotate", "instance rotate new --overlap-h 1", 0, "opens for 1 h more"),
+    ("instance rotate", "instance rotate new --overlap-h 1", 0, "stays valid for 1 h"),
     ("instance disable", "instance disable new", 0, "new is disabled"),
     ("instance enable", "instance enable new", 0, "new is served again"),
     ("instance remove", "instance remove new", 0, "new is removed"),

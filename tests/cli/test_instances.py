@@ -44,7 +44,7 @@ def test_a_server_is_added_shown_given_a_new_key_disabled_and_removed(relay: Rel
     assert key not in said and digest_of(key) not in said and "identity-of-one" not in said
 
     said = relay.run("instance", "rotate", "new", "--overlap-h", "2")
-    assert "opens for 2 h more" in said and key not in said
+    assert "stays valid for 2 h" in said and key not in said
     said = relay.run("instance", "rotate", "new", code=1)
     assert "new has a new key already" in said and "--force" in said
     relay.run("instance", "rotate", "new", "--force")

@@ -176,9 +176,9 @@ async def rotate(
     if _told_as_json(rotated, as_json):
         return
     if overlap_h:
-        print(f"{slug} has a new mod key. The one before opens for {overlap_h:g} h more.")
+        print(f"{slug} has a new mod key. The previous one stays valid for {overlap_h:g} h.")
     else:
-        print(f"{slug} has a new mod key, the one before opens no longer.")
+        print(f"{slug} has a new mod key. The previous one is not valid any more.")
     _print_key(rotated)
 
 

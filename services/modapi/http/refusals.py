@@ -39,8 +39,8 @@ REFUSALS: dict[type[BaseException], Refusal] = {
         _UNKNOWN_KEY,
         "unauthorized",
         "closed",
-        log="a mod calls with a key of {slug} that opens no longer: the key was replaced, or the server is"
-        " disabled or removed",
+        log="a mod calls with a former key of {slug}: the key was replaced, or the server is disabled or"
+        " removed",
     ),
     WrongKey: Refusal(
         401,

@@ -78,8 +78,8 @@ def repeated(record: Record | None, once: Once | None, age_s: AgeS) -> Done | No
         raise IdempotencyConflict(USED_OTHERWISE)
     if done.mod_key_digest not in {key.digest for key in open_keys(record.mod_key_digests, age_s)}:
         raise IdempotencyConflict(
-            "this call was done before, and the key that it made opens no longer: make a new call, with"
-            " an Idempotency-Key of its own"
+            "this call was done before, and the key that it made is not valid any more: make a new call,"
+            " with an Idempotency-Key of its own"
         )
     return done
 

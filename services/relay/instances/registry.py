@@ -138,7 +138,7 @@ class Registry:
             if left_s is not None and not force:
                 until = _utc(now_ms + left_s * 1000)
                 raise RotationUnderWay(
-                    f"{slug} has a new key already, and the one before opens until {until}: a further"
+                    f"{slug} has a new key already, and the previous one is valid until {until}: a further"
                     ' rotation would end that now. If that is meant: `--force`, or "force": true'
                 )
             rotated = instance_records.rotated(there, self._key(issuing, now_ms), overlap_ms)

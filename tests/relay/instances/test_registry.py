@@ -128,7 +128,7 @@ async def test_a_second_rotation_is_refused_while_the_replaced_key_works(registr
     first = (await registry.create("one", "Server one")).mod_key
     second = (await registry.rotate("one", overlap_s=0.4)).mod_key
     with pytest.raises(
-        InstanceConflict, match="one has a new key already, and the one before opens until 20"
+        InstanceConflict, match="one has a new key already, and the previous one is valid until 20"
     ):
         await registry.rotate("one", overlap_s=0)
     (record,) = (await records(registry)).values()
@@ -163,10 +163,10 @@ async def test_a_repeat_never_restores_a_replaced_key(registry: Registry) -> Non
     identity = SecretStr("the-identity")
     await registry.create("one", "Server one", identity_token=identity, once=ONCE)
     await registry.rotate("one", overlap_s=0)
-    with pytest.raises(InstanceConflict, match="opens no longer"):
+    with pytest.raises(InstanceConflict, match="is not valid any more"):
         await registry.create("one", "Server one", identity_token=identity, once=ONCE)
     await registry.remove("one")
-    with pytest.raises(InstanceConflict, match="opens no longer"):
+    with pytest.raises(InstanceConflict, match="is not valid any more"):
         await registry.create("one", "Server one", identity_token=identity, once=ONCE)
     assert (await registry.create("one", "Server one", identity_token=identity)).record.removed_ms is None
 
@@ -179,7 +179,7 @@ async def test_a_repeat_from_before_a_server_was_removed_gives_no_new_key_to_the
     await registry.rotate("one", once=ONCE)
     await registry.remove("one")
     again = (await registry.create("one", "Server one", identity_token=identity)).record
-    with pytest.raises(InstanceConflict, match="opens no longer"):
+    with pytest.raises(InstanceConflict, match="is not valid any more"):
         await registry.rotate("one", once=ONCE)
     assert (await records(registry))["one"] == again
 

@@ -39,7 +39,7 @@
 -- 16 digits, so they are found from the end), 'slot' has the place of the last one, f1..f4 say whether the mod has the answer:
 -- "token" if it has, "!token" if it has not.
 local events, intake, dead, players, contact = unpack(KEYS)
-local token, digests, sender = ARGV[1], ARGV[3], ARGV[13]
+local token, digests, cut, sender = ARGV[1], ARGV[3], tonumber(ARGV[4]), ARGV[13]
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 if now > tonumber(ARGV[6]) then return {'late', now, 0, 0} end
@@ -48,65 +48,74 @@ local received = math.min(tonumber(ARGV[5]), now - 1)
 local b = sender .. 'b'
 local minute = math.floor(now / 60000000)
 local tally = 'm' .. minute % 60
-local kept = redis.call('HMGET', intake, 'events', 'bytes', sender .. 'slot', b .. 1, b .. 2, b .. 3, b .. 4, tally)
-local last = tonumber(kept[3]) or 0
-local place, same, first = last % 4 + 1, 0, string.sub(digests, 1, 4)
+local stored = redis.call('HMGET', intake, 'events', 'bytes', sender .. 'slot', b .. 1, b .. 2, b .. 3, b .. 4, tally)
+local last = tonumber(stored[3]) or 0
+local place, repeated_bytes, first = last % 4 + 1, 0, string.sub(digests, 1, 4)
 for i = 1, 4 do
-  local batch = kept[3 + i]
+  local batch = stored[3 + i]
   if batch and string.sub(batch, 1, 4) == first then -- rare: nearly all of the work is inside
-    local theirs = string.sub(batch, 1, -36 - #token)
-    local name = string.sub(batch, -34 - #token, -35)
-    local accepted, came = tonumber(string.sub(batch, -33, -18)), tonumber(string.sub(batch, -16))
-    local at_once = received < accepted and accepted <= now -- otherwise the clock was set back
-    local stored = name == token and {'accepted', now, i, tonumber(ARGV[4])} -- this same call, repeated after a lost reply
-      or at_once and received <= came and string.sub(theirs, 1, #digests) == digests
-        and {'overtaken', now, 0, #digests / 4}
-    if stored then
-      redis.call('HSET', intake, sender .. 'slot', last) -- nothing new, for WAIT (run_until in store/client.py)
-      return stored
+    local batch_digests = string.sub(batch, 1, -36 - #token)
+    local batch_token = string.sub(batch, -34 - #token, -35)
+    local batch_accepted, batch_received = tonumber(string.sub(batch, -33, -18)), tonumber(string.sub(batch, -16))
+    -- Both POSTs were under way at once. A batch that was accepted later than now says that the clock was set back.
+    local at_once = received < batch_accepted and batch_accepted <= now
+    local answer
+    if batch_token == token then -- the caller repeats this call: it got no reply
+      answer = {'accepted', now, i, cut}
+    elseif at_once and received <= batch_received and string.sub(batch_digests, 1, #digests) == digests then
+      answer = {'overtaken', now, 0, #digests / 4}
     end
-    local answer = redis.call('HGET', intake, sender .. 'f' .. i)
-    local answered = answer == name or string.find(ARGV[2], name, 1, true)
-      or (i ~= last and (accepted > now or tonumber(string.sub(kept[3 + last], -16)) >= accepted))
-    local distinctive = i == last and #theirs / 4 >= tonumber(ARGV[14]) and accepted <= now and now - accepted <= 30000000
-    local may_repeat = (at_once and received > came) or answer == '!' .. name or not answered or distinctive
-    if may_repeat and #theirs > same and string.sub(digests, 1, #theirs) == theirs then
-      same, place = #theirs, i
+    if answer then
+      redis.call('HSET', intake, sender .. 'slot', last) -- changes nothing: WAIT needs a write (run_until in store/client.py)
+      return answer
+    end
+    local note = redis.call('HGET', intake, sender .. 'f' .. i)
+    local answered = note == batch_token or string.find(ARGV[2], batch_token, 1, true)
+      or (i ~= last and (batch_accepted > now or tonumber(string.sub(stored[3 + last], -16)) >= batch_accepted))
+    local distinctive = i == last and #batch_digests / 4 >= tonumber(ARGV[14])
+      and batch_accepted <= now and now - batch_accepted <= 30000000
+    local may_repeat = (at_once and received > batch_received) or note == '!' .. batch_token or not answered or distinctive
+    if may_repeat and #batch_digests > repeated_bytes and string.sub(digests, 1, #batch_digests) == batch_digests then
+      repeated_bytes, place = #batch_digests, i
     end
   end
 end
-same = same / 4
-local whole = same == #digests / 4 -- then this POST replaces it: a POST that it has overtaken is recognised by its time
-if same ~= tonumber(ARGV[4]) and not whole then return {'repeat', now, place, same} end
+local repeated = repeated_bytes / 4
+local nothing_new = repeated_bytes == #digests
+if repeated ~= cut and not nothing_new then return {'repeat', now, place, repeated} end
 
 local count, size = tonumber(ARGV[8]), #ARGV[7]
-if whole then count, size = 0, 0 end
--- Number of events accepted in each of the last 60 minutes: m0..m59 "minute count", in minutes since 1970.
-local of, accepted = string.match(kept[8] or '', '^(%d+) (%d+)$')
-local left = tonumber(of) ~= minute and tonumber(of)
-local queued, bytes = (tonumber(kept[1]) or 0) + count, (tonumber(kept[2]) or 0) + size
+if nothing_new then count, size = 0, 0 end
+local queued, bytes = (tonumber(stored[1]) or 0) + count, (tonumber(stored[2]) or 0) + size
 if count > 0 then
   if queued > tonumber(ARGV[9]) or bytes > tonumber(ARGV[10]) then return {'full', now, 0, 0} end
   -- Ids never go back, but the clock may: so its reading is stored too (store/clock.py).
   redis.call('XADD', events, '*', 'events', ARGV[7], 'at', string.format('%d', now / 1000))
 end
-if left then -- once a minute: the minute that leaves is added to its half hour in 'day', "half-hour count" of 24 hours
-  local day, half, total = {}, math.floor(left / 30), accepted
-  for number, events_of in string.gmatch(redis.call('HGET', intake, 'day') or '', '(%d+) (%d+)') do
-    if tonumber(number) == half then
-      total = total + events_of
-    elseif math.abs(minute / 30 - number) < 49 then
-      day[#day + 1] = number .. ' ' .. events_of
+
+-- Number of events accepted in each of the last 60 minutes: m0..m59 "minute count", in minutes since 1970.
+local counted_minute, counted = string.match(stored[8] or '', '^(%d+) (%d+)$')
+counted_minute = tonumber(counted_minute)
+if counted_minute ~= minute then
+  if counted_minute then -- its field is needed again: move its count to its half hour in 'day', "half-hour count" of 24 hours
+    local day, half, total = {}, math.floor(counted_minute / 30), counted
+    for number, events_of in string.gmatch(redis.call('HGET', intake, 'day') or '', '(%d+) (%d+)') do
+      if tonumber(number) == half then
+        total = total + events_of
+      elseif math.abs(minute / 30 - number) < 49 then
+        day[#day + 1] = number .. ' ' .. events_of
+      end
     end
+    day[#day + 1] = half .. ' ' .. total
+    redis.call('HSET', intake, 'day', table.concat(day, ' '))
   end
-  day[#day + 1] = half .. ' ' .. total
-  redis.call('HSET', intake, 'day', table.concat(day, ' '))
+  counted = 0
 end
-if tonumber(of) ~= minute then accepted = 0 end
--- Use the place of the batch that this one repeats: it is a part of this one now.
+-- `place` is that of the remembered batch that this one repeats, or the oldest one. Remember this batch even if nothing in
+-- it is new: it has the time of this POST, by which an older POST of the same events is found to be overtaken.
 redis.call('HSET', intake, b .. place, digests .. string.format(' %s %016d %016d', token, now, received),
-  sender .. 'slot', place, 'events', queued, 'bytes', bytes, tally, minute .. ' ' .. accepted + count)
-if whole then return {'accepted', now, place, same} end
+  sender .. 'slot', place, 'events', queued, 'bytes', bytes, tally, minute .. ' ' .. counted + count)
+if nothing_new then return {'accepted', now, place, repeated} end
 
 local dead_end = 16 + ARGV[15]
 for i = 16, dead_end - 1, 3 do
@@ -121,4 +130,4 @@ for i = dead_end, #ARGV, 2 do
 end
 
 if ARGV[12] == '1' then redis.call('SET', contact, string.format('%d', now / 1000)) end
-return {'accepted', now, place, same}
+return {'accepted', now, place, repeated}
