@@ -9,6 +9,7 @@ from services.relay.protocol.limits import DEFAULT_LIMITS, Limits
 from services.relay.service.clocks import boottime_s
 from services.relay.service.stalls import Stalls
 from services.relay.store.client import Store
+from services.uplink.connection.link_times import LINK_TIMES, LinkTimes
 from services.uplink.reporting.clock_steps import ClockSteps
 from services.uplink.reporting.metrics import UplinkMetrics
 
@@ -31,3 +32,4 @@ class UplinkContext:
     uplink: str = field(default_factory=_name)
     stalls: Stalls = field(default_factory=lambda: Stalls(boottime_s()))
     clock_steps: ClockSteps = field(default_factory=ClockSteps)
+    times: LinkTimes = LINK_TIMES

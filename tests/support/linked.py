@@ -18,6 +18,7 @@ from services.relay.store.command_stream import CommandStream
 from services.relay.store.event_stream import EventBatch, EventStream, PostedEvent, digest
 from services.relay.store.leases import Lease
 from services.uplink.connection.closing_times import closing_times
+from services.uplink.connection.link_times import LINK_TIMES, LinkTimes
 from services.uplink.context import UplinkContext
 from services.uplink.ownership.owned_instance import OwnedInstance
 from services.uplink.reporting.metrics import UplinkMetrics
@@ -36,13 +37,15 @@ def line(number: int) -> GameEvent:
 class Uplink:
     """One uplink of the instance. It holds the lease between `take` and `hand_over`."""
 
-    def __init__(self, instance: Instance, takaro_url: str, store: Store, name: str) -> None:
+    def __init__(
+        self, instance: Instance, takaro_url: str, store: Store, name: str, times: LinkTimes
+    ) -> None:
         self.registry = CollectorRegistry()
         self.lease = Lease(store, instance.slug, name)
         self.turns = 0
         self.owned = OwnedInstance(
             instance,
-            UplinkContext(takaro_url, store, UplinkMetrics(self.registry), self._turn, 50.0),
+            UplinkContext(takaro_url, store, UplinkMetrics(self.registry), self._turn, 50.0, times=times),
             self.lease,
             ModContact(0.0),
         )
@@ -99,6 +102,7 @@ class Linked:
     takaro: FaultyTakaro
     store: Store
     slug: str
+    times: LinkTimes = LINK_TIMES
     uplinks: list[Uplink] = field(default_factory=list)
 
     @property
@@ -122,7 +126,7 @@ class Linked:
             registration_token=SecretStr(TOKEN),
         )
         name = f"uplink-{len(self.uplinks)}"
-        self.uplinks.append(Uplink(instance, self.takaro.url, self.store, name))
+        self.uplinks.append(Uplink(instance, self.takaro.url, self.store, name, self.times))
         return self.uplinks[-1]
 
     async def owner(self) -> Uplink:

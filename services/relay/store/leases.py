@@ -33,15 +33,27 @@ _RELEASE = Script("release")
 
 
 @dataclass(frozen=True, slots=True)
+class LeaseTimes:
+    """The lease ends `ttl_ms` after its last renewal. Its holder trusts it for `trusted_for_s` only."""
+
+    ttl_ms: int = TTL_MS
+    trusted_for_s: float = TRUSTED_FOR_S
+
+
+LEASE_TIMES = LeaseTimes()
+
+
+@dataclass(frozen=True, slots=True)
 class LeaseHold:
     """Whether the lease is ours. `asked_s` is when the last successful renewal was begun."""
 
     held: bool = False
     asked_s: float = 0.0
+    trusted_for_s: float = TRUSTED_FOR_S
 
     def trusted(self, now_s: float) -> bool:
         """Whether the holder may write to Takaro: not if the lease could end before the bytes are sent."""
-        return self.held and now_s - self.asked_s < TRUSTED_FOR_S
+        return self.held and now_s - self.asked_s < self.trusted_for_s
 
 
 class LeaseLook(NamedTuple):
@@ -76,7 +88,12 @@ class Lease:
     """
 
     def __init__(
-        self, store: Store, slug: str, uplink: str, stepped: Callable[[ClockStep], object] = lambda step: None
+        self,
+        store: Store,
+        slug: str,
+        uplink: str,
+        stepped: Callable[[ClockStep], object] = lambda step: None,
+        times: LeaseTimes = LEASE_TIMES,
     ) -> None:
         self.clock = SteppedClock(boot_id())
         """Redis' clock, known from the first renewal on."""
@@ -86,6 +103,7 @@ class Lease:
         self._store = store
         self.slug = slug
         self._uplink = uplink
+        self._times = times
         keys = keys_of(slug)
         self._key, self._link_key = keys.lease, keys.link
         self._looked_at = keys.lease, keys.events, keys.results, keys.contact, keys.watched, keys.link
@@ -115,14 +133,14 @@ class Lease:
             self._looked_at,
             self.token,
             self._uplink,
-            TTL_MS,
+            self._times.ttl_ms,
             "1" if take else "0",
             dead,
             want,
             ended_identifies,
             durable=True,  # else a primary that was cut off gives it away, and so does the one that follows
         )
-        self.hold = LeaseHold(bool(mine), asked_s)
+        self.hold = LeaseHold(bool(mine), asked_s, self._times.trusted_for_s)
         if mine:
             self._renewed.set()
             self._renewed = asyncio.Event()

@@ -12,7 +12,7 @@ from services.relay.service.clocks import next_beat_s
 from services.relay.service.logs import InstanceLogger
 from services.relay.service.settings import Instance
 from services.relay.store.leases import Lease
-from services.uplink.connection.backoff import RECONNECT, REFUSED, RENEWED_AFTER_READY_S
+from services.uplink.connection.backoff import RENEWED_AFTER_READY_S
 from services.uplink.connection.closing_times import LEAVE_WITHIN_S
 from services.uplink.connection.replacement import Replacement
 from services.uplink.connection.socket_session import SocketSession, SocketSettings
@@ -21,7 +21,6 @@ from services.uplink.events.delivery import Delivery
 from services.uplink.reporting.link_status import LinkStatus
 from services.uplink.requests.handler import RequestHandler
 
-LOOK_EVERY_S = 5.0
 WRITTEN_WITHIN_S = 0.5
 
 logger = logging.getLogger(__name__)
@@ -41,6 +40,7 @@ class Link:
     ) -> None:
         log = InstanceLogger(logger, instance.slug)
         self._settings = SocketSettings(instance, context, lease, handler, status.report, self._changed, log)
+        self._times = context.times
         self._status = status
         self._delivery = delivery
         self._used: SocketSession | None = None
@@ -50,7 +50,7 @@ class Link:
         self._failures = 0
         self._closing = asyncio.Event()
         self._look = asyncio.Event()
-        self._replacement = Replacement(context.metrics, log)
+        self._replacement = Replacement(context.metrics, log, context.times)
 
     @property
     def identified(self) -> bool:
@@ -126,7 +126,8 @@ class Link:
 
     async def _pause(self) -> None:
         if self._failures:
-            pace = REFUSED if self._newest and self._newest.state is LinkState.REFUSED else RECONNECT
+            refused = self._newest and self._newest.state is LinkState.REFUSED
+            pace = self._times.refused if refused else self._times.reconnect
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pace.delay_s(self._failures, random.uniform)):
                     await self._closing.wait()
@@ -165,7 +166,7 @@ class Link:
             if self._replacement.wanted or (ours and self._replacement.due(session)):
                 return
             now_s = time.monotonic()
-            wait_s = next_beat_s(now_s, LOOK_EVERY_S) - now_s  # all links wake up together
+            wait_s = next_beat_s(now_s, self._times.look_every_s) - now_s  # all links wake up together
             timer = asyncio.get_running_loop().call_later(wait_s, self._look.set)
             try:
                 await self._look.wait()

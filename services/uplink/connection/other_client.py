@@ -9,9 +9,6 @@ own.
 from dataclasses import dataclass
 from enum import Enum, auto, unique
 
-QUIET_AFTER_S = 100.0
-"""Three rounds of Takaro's requests are missing after this time."""
-
 AT_MOST_EVERY_S = 3_600.0
 """Time between two replacements of the socket for this reason, and between two warnings."""
 
@@ -30,8 +27,12 @@ class Finding(Enum):
 
 @dataclass(slots=True)
 class OtherClientWatch:
-    """Remembers when Takaro last asked. Until Takaro has asked once, no other client is suspected."""
+    """Remembers when Takaro last asked. Until Takaro has asked once, no other client is suspected.
 
+    After `quiet_after_s` without a request, Takaro does not ask the socket in use (link_times.py).
+    """
+
+    quiet_after_s: float
     asked_s: float | None = None
     _renewed_s: float = _NEVER_S
     _warned_s: float = _NEVER_S
@@ -44,7 +45,7 @@ class OtherClientWatch:
             if self._usurped:
                 self._usurped = False
                 return Finding.ASKED_AGAIN
-        if now_s - max(self.asked_s or _NEVER_S, identified_s) < QUIET_AFTER_S:
+        if now_s - max(self.asked_s or _NEVER_S, identified_s) < self.quiet_after_s:
             return Finding.NOTHING
         if now_s - self._warned_s < AT_MOST_EVERY_S:
             return Finding.NOTHING

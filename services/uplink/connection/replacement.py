@@ -5,15 +5,11 @@ import time
 from datetime import UTC, datetime
 
 from services.relay.service.logs import InstanceLogger
+from services.uplink.connection.link_times import LinkTimes
 from services.uplink.connection.other_client import Finding, OtherClientWatch
 from services.uplink.connection.socket_session import SocketSession
 from services.uplink.reporting.metrics import UplinkMetrics
 
-REPLACE_AFTER_REQUESTS = 3_000
-"""Each request leaves a listener on the socket at Takaro's end: 1 ms for every frame after 1,000
-(protocol.md T3)."""
-
-REPLACE_AFTER_S = 6 * 3600.0
 SPREAD = 0.1
 """Share by which the two limits differ from socket to socket: a fleet must not identify at one moment."""
 
@@ -21,18 +17,20 @@ SPREAD = 0.1
 class Replacement:
     """The age of the socket in use. `wanted`: replace it in any case."""
 
-    def __init__(self, metrics: UplinkMetrics, logger: InstanceLogger) -> None:
+    def __init__(self, metrics: UplinkMetrics, logger: InstanceLogger, times: LinkTimes) -> None:
         self.wanted = False
         self._metrics = metrics
         self._logger = logger
+        self._times = times
         self._most_requests = self._oldest_s = 0.0
-        self._other_client = OtherClientWatch()
+        self._other_client = OtherClientWatch(times.quiet_after_s)
 
     def begin(self) -> None:
         """Begins the age of a new socket."""
         self.wanted = False
-        self._most_requests = REPLACE_AFTER_REQUESTS * random.uniform(1 - SPREAD, 1 + SPREAD)
-        self._oldest_s = time.monotonic() + REPLACE_AFTER_S * random.uniform(1 - SPREAD, 1 + SPREAD)
+        times = self._times
+        self._most_requests = times.replace_after_requests * random.uniform(1 - SPREAD, 1 + SPREAD)
+        self._oldest_s = time.monotonic() + times.replace_after_s * random.uniform(1 - SPREAD, 1 + SPREAD)
 
     def due(self, session: SocketSession) -> bool:
         """Whether `session`, the socket in use, is too old, or Takaro may ask another one."""

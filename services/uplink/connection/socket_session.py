@@ -31,7 +31,6 @@ from services.uplink.takaro import frames
 from services.uplink.takaro.frames import IdentifyRefused
 
 OPEN_WITHIN_S = 10.0
-IDENTIFIED_WITHIN_S = 15.0
 CLOSE_WITHIN_S = 1.0
 LAST_ROUND_WITHIN_S = 1.0
 ANNOUNCE_AGAIN_S = 0.1
@@ -157,15 +156,12 @@ class SocketSession:
         answered = self._await("identify")
         identity = instance.identity_token.get_secret_value()
         self.writer.send(frames.identify(identity, token.get_secret_value(), instance.name))
-        await asyncio.wait(
-            (answered, self.ended), timeout=IDENTIFIED_WITHIN_S, return_when=asyncio.FIRST_COMPLETED
-        )
+        within_s = settings.context.times.identified_within_s
+        await asyncio.wait((answered, self.ended), timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
         if self.ended.done():
             return
         self._awaited.pop("identify", None)
-        answer: frames.Identified | IdentifyRefused = IdentifyRefused(
-            f"no answer within {IDENTIFIED_WITHIN_S:.0f} s"
-        )
+        answer: frames.Identified | IdentifyRefused = IdentifyRefused(f"no answer within {within_s:.0f} s")
         if answered.done():
             answer = answered.result()
         if isinstance(answer, IdentifyRefused):

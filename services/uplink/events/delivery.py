@@ -5,29 +5,33 @@ import random
 import time
 
 from services.relay.protocol.errors import LostLease
-from services.relay.service.faults import BEGIN_AGAIN_S, FaultKind
+from services.relay.service.faults import FaultKind
 from services.relay.service.lifecycle import cancelled
 from services.relay.store.leases import Lease
-from services.uplink.connection.backoff import IDENTIFY_AGAIN, RENEWED_AFTER_READY_S
+from services.uplink.connection.backoff import RENEWED_AFTER_READY_S
+from services.uplink.connection.link_times import LinkTimes
 from services.uplink.connection.socket_session import Report, SocketSession
 from services.uplink.events.consumer import StreamConsumer
 from services.uplink.events.pump import Disowned, EventPump, NoReceipt
 from services.uplink.reporting.metrics import UplinkMetrics
-
-DRAIN_WITHIN_S = 2.5
-"""How long to wait for the receipts of sent events: two pongs, 100 ms (events/receipts.py), and Redis."""
 
 
 class Delivery:
     """Runs one pump at a time, on the socket in use."""
 
     def __init__(
-        self, consumer: StreamConsumer, lease: Lease, metrics: UplinkMetrics, report: Report
+        self,
+        consumer: StreamConsumer,
+        lease: Lease,
+        metrics: UplinkMetrics,
+        report: Report,
+        times: LinkTimes,
     ) -> None:
         self._consumer = consumer
         self._lease = lease
         self._metrics = metrics
         self._report = report
+        self._times = times
         self._session: SocketSession | None = None
         self._changed = asyncio.Event()
         self._finishing = False
@@ -51,7 +55,7 @@ class Delivery:
     def _wind_up(self) -> None:
         if self._pump and self._pumping:
             self._pump.finish()
-            asyncio.get_running_loop().call_later(DRAIN_WITHIN_S, self._pumping.cancel)
+            asyncio.get_running_loop().call_later(self._times.drain_within_s, self._pumping.cancel)
 
     async def run(self) -> None:
         """Delivers from the moment at which the lease is ours. Never returns. Raises LostLease."""
@@ -66,14 +70,14 @@ class Delivery:
                     raise
                 except Exception as error:
                     self._metrics.service.faults.caught(self._consumer.logger, FaultKind.LOOP, error)
-                    await asyncio.sleep(BEGIN_AGAIN_S)
+                    await asyncio.sleep(self._times.begin_again_s)
             else:
                 await self._changed.wait()
 
     async def _deliver(self, session: SocketSession) -> None:
         """Delivers until the socket is lost, or another one is in use."""
         begun_s = time.monotonic()
-        pump = self._pump = EventPump(self._consumer, session.writer, self._lease, self._metrics)
+        pump = self._pump = EventPump(self._consumer, session.writer, self._lease, self._metrics, self._times)
         pumping = self._pumping = asyncio.create_task(pump.run())
         disowned: Disowned | None = None
         try:
@@ -94,4 +98,5 @@ class Delivery:
             lasted = time.monotonic() - begun_s > RENEWED_AFTER_READY_S
             self._times_disowned = 0 if lasted else self._times_disowned + 1
             self._report(f"{disowned}; identifying again")
-            await session.identify_again(IDENTIFY_AGAIN.delay_s(self._times_disowned, random.uniform))
+            delay_s = self._times.identify_again.delay_s(self._times_disowned, random.uniform)
+            await session.identify_again(delay_s)

@@ -8,6 +8,7 @@ from services.relay.service.clocks import boottime_s, next_beat_s, offset_of
 from services.relay.store.clock import AgeRange
 from services.relay.store.leases import Lease
 from services.relay.store.stream_entries import StreamEntry
+from services.uplink.connection.link_times import LinkTimes
 from services.uplink.connection.socket_writer import SocketWriter
 from services.uplink.events.consumer import KEEP_ALIVE, StreamConsumer
 from services.uplink.events.gaps import LOOKAHEAD, GapQueue
@@ -15,10 +16,6 @@ from services.uplink.events.progress import StreamBatch, StreamEvent
 from services.uplink.events.receipts import MAX_REPEATED, NEVER, WINDOW_EVENTS, Receipts
 from services.uplink.reporting.metrics import UplinkMetrics
 from services.uplink.takaro import frames
-
-RECEIPT_WITHIN_S = 10.0
-KEEP_ALIVE_S = 45.0
-"""After 60 s without an event Takaro makes its emitter anew, and loses events meanwhile (protocol.md T11)."""
 
 BEAT_S = 0.1
 """All instances do work that is not urgent at the same moments. Then their calls share a round trip and a
@@ -68,12 +65,18 @@ class EventPump:
     """Writes each event when its gap allows it, and acknowledges it when Takaro has it."""
 
     def __init__(
-        self, consumer: StreamConsumer, writer: SocketWriter, lease: Lease, metrics: UplinkMetrics
+        self,
+        consumer: StreamConsumer,
+        writer: SocketWriter,
+        lease: Lease,
+        metrics: UplinkMetrics,
+        times: LinkTimes,
     ) -> None:
         self._consumer = consumer
         self._writer = writer
         self._lease = lease
         self._metrics = metrics
+        self._times = times
         self._receipts = Receipts()
         self._gap_queue = GapQueue()
         self._offset_s = offset_of(lease.slug, QUIET_BEAT_S, BEAT_S)
@@ -166,7 +169,7 @@ class EventPump:
             unread and capacity > unseen and gap_queue.waiting < LOOKAHEAD,
             gap_queue.due_s(capacity),
             ping_s,
-            self._written_s + KEEP_ALIVE_S if capacity > 0 and not unproven else NEVER,
+            self._written_s + self._times.keep_alive_s if capacity > 0 and not unproven else NEVER,
             min(proven_s, drop_s, receipts.errors_complete_s if receipts.disowned else NEVER),
         )
 
@@ -209,11 +212,12 @@ class EventPump:
     async def _wait(self, until_s: float, now_s: float) -> None:
         """Waits until then, or until something happens. Raises NoReceipt."""
         if self._receipts.ping_under_way:
-            receipt_s = self._pinged_s + RECEIPT_WITHIN_S
+            within_s = self._times.receipt_within_s
+            receipt_s = self._pinged_s + within_s
             if self._pong_s is None and now_s >= receipt_s:
-                raise NoReceipt(f"Takaro answered no ping for {RECEIPT_WITHIN_S:.0f} s")
+                raise NoReceipt(f"Takaro answered no ping for {within_s:.0f} s")
             until_s = min(until_s, receipt_s)
-        wait_s = min(max(0.0, until_s - now_s), KEEP_ALIVE_S)
+        wait_s = min(max(0.0, until_s - now_s), self._times.keep_alive_s)
         woken = self._consumer.woken
         timer = asyncio.get_running_loop().call_later(wait_s, woken.set)  # timeout() costs more
         try:

@@ -126,7 +126,9 @@ class LeaseRequest:
 class Claim:
     """The claim of this uplink on one instance, from look to look."""
 
-    def __init__(self) -> None:
+    def __init__(self, still_for_s: float = STILL_FOR_S, wanted_for_s: float = WANTED_FOR_S) -> None:
+        self._still_for_s = still_for_s
+        self._wanted_for_s = wanted_for_s
         self.state = ClaimState.WATCHING
         self._record: str | None = None  # None: not looked yet
         self._still_since_s = 0.0
@@ -141,11 +143,11 @@ class Claim:
         """What to ask for now. `ours`: the instance belongs to this uplink."""
         stands_by = self.state is ClaimState.STANDING_BY
         still_s = now_s - self._still_since_s
-        dead = self._record if not self.owner and self._record and still_s > STILL_FOR_S else ""
+        dead = self._record if not self.owner and self._record and still_s > self._still_for_s else ""
         patient = self._record == "" and still_s > PATIENCE_S
         take = self.owner or stands_by or ours or patient or bool(dead)
         ended_identifies = (
-            self._open_identifies if self.owner and now_s - self._open_since_s > STILL_FOR_S else ""
+            self._open_identifies if self.owner and now_s - self._open_since_s > self._still_for_s else ""
         )
         return LeaseRequest(
             take=take, want=stands_by and not dead, dead=dead, ended_identifies=ended_identifies
@@ -178,7 +180,7 @@ class Claim:
             return LookResult.ASKED
         if self._unasked_since_s is None:
             self._unasked_since_s = now_s
-        if now_s - self._unasked_since_s <= WANTED_FOR_S:
+        if now_s - self._unasked_since_s <= self._wanted_for_s:
             return LookResult.UNASKED
         self._unasked_since_s = now_s
         return LookResult.UNASKED_FOR_LONG

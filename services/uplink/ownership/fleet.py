@@ -18,9 +18,10 @@ from services.relay.service.logs import InstanceLogger
 from services.relay.service.settings import Instance
 from services.relay.service.token_bucket import TokenBucket
 from services.relay.store.client import steadily
-from services.relay.store.leases import RENEW_EVERY_S
+from services.relay.store.leases import LEASE_TIMES, RENEW_EVERY_S, LeaseTimes
 from services.uplink.connection.closing_times import LEAVE_WITHIN_S, STOP_WITHIN_S
 from services.uplink.context import UplinkContext
+from services.uplink.ownership.claims import STILL_FOR_S, WANTED_FOR_S, Claim
 from services.uplink.ownership.heartbeat import Heartbeat
 from services.uplink.ownership.instance_owner import InstanceOwner
 from services.uplink.ownership.members import ALIVE_FOR_S, BEAT_EVERY_S
@@ -40,6 +41,7 @@ class FleetTimes:
     The next round of renewals waits up to `slow_after_s` for slow ones: leases are trusted for 3.5 s. An
     uplink that joins takes `moves_per_s` instances a second, when the uplinks have not changed for
     `settled_after_s`: a deployment restarts one after the other. `beat_every_s`, `alive_for_s`: members.py.
+    `lease`: leases.py. `still_for_s`, `wanted_for_s`: claims.py.
     """
 
     renew_every_s: float = RENEW_EVERY_S
@@ -50,6 +52,9 @@ class FleetTimes:
     beat_every_s: float = BEAT_EVERY_S
     alive_for_s: float = ALIVE_FOR_S
     stop_within_s: float = STOP_WITHIN_S
+    lease: LeaseTimes = LEASE_TIMES
+    still_for_s: float = STILL_FOR_S
+    wanted_for_s: float = WANTED_FOR_S
 
 
 DEFAULT_TIMES = FleetTimes()
@@ -103,7 +108,8 @@ class Fleet:
         if slug in self.owners:
             return
         if instance.registration_token:
-            self.owners[slug] = InstanceOwner(instance, self._context)
+            claim = Claim(self._times.still_for_s, self._times.wanted_for_s)
+            self.owners[slug] = InstanceOwner(instance, self._context, claim, self._times.lease)
         else:
             InstanceLogger(logger, slug).warning(
                 "no registration token: events are kept, nothing reaches Takaro yet"

@@ -16,7 +16,7 @@ from services.relay.service.lifecycle import cancelled
 from services.relay.service.logs import CHANGE, InstanceLogger
 from services.relay.service.settings import Instance
 from services.relay.store.event_stream import MAX_QUEUED_BYTES, MAX_QUEUED_EVENTS
-from services.relay.store.leases import RENEW_EVERY_S, Lease, LeaseLook
+from services.relay.store.leases import RENEW_EVERY_S, Lease, LeaseLook, LeaseTimes
 from services.uplink.connection.closing_times import LEAVE_WITHIN_S, ClosingTimes, closing_times, polls_soon
 from services.uplink.context import UplinkContext
 from services.uplink.ownership.claims import Claim, ClaimState, ClaimStep, LeaseView
@@ -37,20 +37,23 @@ logger = logging.getLogger(__name__)
 class InstanceOwner:
     """Takes the lease of the instance, links it, and hands it over, as `claims.py` decides."""
 
-    def __init__(self, instance: Instance, context: UplinkContext) -> None:
+    def __init__(
+        self, instance: Instance, context: UplinkContext, claim: Claim, lease_times: LeaseTimes
+    ) -> None:
         self.instance = instance
         self.lease = Lease(
             context.store,
             instance.slug,
             context.uplink,
             lambda step: context.clock_steps.saw(step, context.metrics, boottime_s()),
+            lease_times,
         )
         self.contact = ModContact(time.monotonic())
         self._context = context
         self._row = context.metrics.instances.row(instance.slug)
         self._row.shown = lambda: self.lease.held
         self._logger = InstanceLogger(logger, instance.slug)
-        self._claim = Claim()
+        self._claim = claim
         self._lease_lock = asyncio.Lock()  # no renewal while the lease is given back
         self.in_use: OwnedInstance | None = None
         """The link in use."""

@@ -66,7 +66,7 @@ class OwnedInstance:
             events, self.mirror, lease, metrics, self.activity.taken, self._reads.joined
         )
         self.status = LinkStatus(instance.slug, state, lease, metrics)
-        delivery = Delivery(self._consumer, lease, metrics, self.status.report)
+        delivery = Delivery(self._consumer, lease, metrics, self.status.report, context.times)
         self.link = Link(instance, context, lease, handler, self.status, delivery)
 
     async def run(self) -> None:

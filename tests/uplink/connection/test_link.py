@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from itertools import count, pairwise
 
 import pytest
@@ -13,24 +14,21 @@ from services.relay.protocol.records import Outcome
 from services.relay.protocol.vocabulary import Action
 from services.relay.store.client import Store
 from services.sim.takaro import requests
-from services.uplink.connection import backoff, link, other_client, replacement
-from services.uplink.events import delivery
+from services.uplink.connection.backoff import Delays
+from services.uplink.connection.link_times import LinkTimes
 from tests.support.faulty_takaro import FaultyTakaro
 from tests.support.linked import TOKEN, Linked
 from tests.support.old_bridge import SimOldBridge
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import until
 
-QUICK = backoff.Delays(base_s=0.02, cap_s=0.1)
+QUICK = Delays(base_s=0.02, cap_s=0.1)
 
 
 @pytest.fixture
-async def linked(store: Store, slug: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Linked]:
-    monkeypatch.setattr(link, "RECONNECT", QUICK)
-    monkeypatch.setattr(link, "REFUSED", QUICK)
-    monkeypatch.setattr(link, "LOOK_EVERY_S", 0.02)
+async def linked(store: Store, slug: str) -> AsyncIterator[Linked]:
     async with FaultyTakaro(registration_tokens={TOKEN}, ask_location=False) as takaro:
-        linked = Linked(takaro, store, slug)
+        linked = Linked(takaro, store, slug, LinkTimes(QUICK, QUICK, look_every_s=0.02))
         yield linked
         await linked.end()
 
@@ -80,10 +78,8 @@ async def test_an_uplink_that_stands_by_identifies_and_answers_but_sends_no_even
     assert linked.takaro.events(linked.identity)[-1].socket == new
 
 
-async def test_a_drain_ends_when_the_last_event_is_acknowledged(
-    linked: Linked, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(delivery, "DRAIN_WITHIN_S", 60.0)
+async def test_a_drain_ends_when_the_last_event_is_acknowledged(linked: Linked) -> None:
+    linked.times = replace(linked.times, drain_within_s=60.0)
     first = await linked.owner()
     await linked.append(1)
     await linked.arrived(1)
@@ -166,10 +162,8 @@ async def test_leaving_ends_a_socket_that_was_still_dialled(linked: Linked) -> N
     await asyncio.wait_for(first.running, 2.0)
 
 
-async def test_draining_gives_up_on_a_takaro_that_says_nothing(
-    linked: Linked, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(delivery, "DRAIN_WITHIN_S", 0.3)
+async def test_draining_gives_up_on_a_takaro_that_says_nothing(linked: Linked) -> None:
+    linked.times = replace(linked.times, drain_within_s=0.3)
     first = await linked.owner()
     linked.takaro.faults.stop_reading()
     await linked.append(1)
@@ -218,10 +212,8 @@ async def test_writes_of_a_former_owner_are_refused_and_counted(linked: Linked) 
 # Replaced while in use
 
 
-async def test_a_socket_past_its_age_is_replaced_without_a_lost_event_or_request(
-    linked: Linked, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(replacement, "REPLACE_AFTER_REQUESTS", 10)
+async def test_a_socket_past_its_age_is_replaced_without_a_lost_event_or_request(linked: Linked) -> None:
+    linked.times = replace(linked.times, replace_after_requests=10)
     owner = await linked.owner()
     [first] = linked.sockets()
     for number in range(0, 200, 4):
@@ -237,8 +229,8 @@ async def test_a_socket_past_its_age_is_replaced_without_a_lost_event_or_request
     assert owner.turns == len(linked.takaro.identifies(linked.identity))
 
 
-async def test_an_old_socket_is_replaced(linked: Linked, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replacement, "REPLACE_AFTER_S", 0.2)
+async def test_an_old_socket_is_replaced(linked: Linked) -> None:
+    linked.times = replace(linked.times, replace_after_s=0.2)
     owner = await linked.owner()
     await until(lambda: owner.count("dayz_relay_takaro_recycled_total") >= 2)
 
@@ -274,10 +266,8 @@ async def test_a_socket_goes_on_while_its_successor_is_refused(linked: Linked) -
     assert linked.lines() == ["line 1", "line 2"]
 
 
-async def test_events_go_over_the_new_socket_when_the_old_one_says_nothing_any_more(
-    linked: Linked, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(delivery, "DRAIN_WITHIN_S", 0.3)
+async def test_events_go_over_the_new_socket_when_the_old_one_says_nothing_any_more(linked: Linked) -> None:
+    linked.times = replace(linked.times, drain_within_s=0.3)
     owner = await linked.owner()
     [old] = linked.takaro.sockets(linked.identity)
     old.connection.transport.pause_reading()
@@ -316,10 +306,10 @@ async def test_without_redis_a_lost_socket_is_opened_again_and_identifies_when_r
 
 
 async def test_another_client_is_logged_once_and_no_socket_is_replaced_again(
-    linked: Linked, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    linked: Linked, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    monkeypatch.setattr(other_client, "QUIET_AFTER_S", 0.3)
+    linked.times = replace(linked.times, quiet_after_s=0.3)
     owner = await linked.owner()
     await reach(linked)
     async with SimOldBridge(linked.takaro.url, linked.identity, TOKEN) as bridge:
@@ -342,10 +332,8 @@ async def test_another_client_is_logged_once_and_no_socket_is_replaced_again(
     await until(lambda: caplog.text.count("Takaro asks this server again") == 1)
 
 
-async def test_a_dead_socket_that_takaro_asks_is_mended_by_a_new_identify(
-    linked: Linked, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(other_client, "QUIET_AFTER_S", 0.3)
+async def test_a_dead_socket_that_takaro_asks_is_mended_by_a_new_identify(linked: Linked) -> None:
+    linked.times = replace(linked.times, quiet_after_s=0.3)
     owner = await linked.owner()
     await reach(linked)
     async with SimOldBridge(linked.takaro.url, linked.identity, TOKEN):

@@ -1,19 +1,21 @@
 """When a silence of Takaro means a dead socket, and when another client with our identity."""
 
-from services.uplink.connection.other_client import AT_MOST_EVERY_S, QUIET_AFTER_S, Finding, OtherClientWatch
+from services.uplink.connection.link_times import LINK_TIMES
+from services.uplink.connection.other_client import AT_MOST_EVERY_S, Finding, OtherClientWatch
 
+QUIET_AFTER_S = LINK_TIMES.quiet_after_s
 LATE_S = QUIET_AFTER_S + 1
 
 
 def heard(at_s: float) -> OtherClientWatch:
-    quiet = OtherClientWatch()
+    quiet = OtherClientWatch(QUIET_AFTER_S)
     assert quiet.look(0.0, at_s, at_s) is Finding.NOTHING
     return quiet
 
 
 def test_a_link_that_was_never_asked_gets_a_new_socket_now_and_then_and_suspects_no_client() -> None:
     """The socket may be older than that of a killed uplink, which Takaro then asks."""
-    quiet, identified_s, found = OtherClientWatch(), 0.0, []
+    quiet, identified_s, found = OtherClientWatch(QUIET_AFTER_S), 0.0, []
     for at_s in map(float, range(0, 2 * 3_600, 5)):
         if (finding := quiet.look(identified_s, None, at_s)) is not Finding.NOTHING:
             found.append(finding)
@@ -22,7 +24,7 @@ def test_a_link_that_was_never_asked_gets_a_new_socket_now_and_then_and_suspects
 
 
 def test_a_socket_that_is_asked_every_30_s_is_well() -> None:
-    quiet = OtherClientWatch()
+    quiet = OtherClientWatch(QUIET_AFTER_S)
     looks = {quiet.look(0.0, at_s - at_s % 30, at_s) for at_s in map(float, range(0, 7_200, 5))}
     assert looks == {Finding.NOTHING}
 

@@ -5,7 +5,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from statistics import median
 from typing import Any
@@ -29,10 +29,11 @@ from services.relay.store.event_stream import EventBatch, EventStream, PostedEve
 from services.relay.store.leases import Lease, LeaseLook
 from services.relay.store.stream_entries import Delivered
 from services.sim.takaro import requests
-from services.uplink.connection import backoff, link, socket_session
+from services.uplink.connection.backoff import Delays
 from services.uplink.connection.identify_turns import IdentifyTurns
+from services.uplink.connection.link_times import LinkTimes
 from services.uplink.context import UplinkContext
-from services.uplink.events import ages, delivery, gaps, pump
+from services.uplink.events.receipts import MAX_REPEATED
 from services.uplink.ownership.fleet import Fleet, FleetTimes
 from services.uplink.reporting.metrics import STATE, UplinkMetrics
 from services.uplink.requests.command_queue import CommandQueue
@@ -41,7 +42,7 @@ from tests.support.faulty_takaro import FaultyTakaro
 from tests.support.waiting import until
 
 TOKEN = "the-registration-token"
-QUICK = backoff.Delays(base_s=0.02, cap_s=0.1)
+QUICK = Delays(base_s=0.02, cap_s=0.1)
 
 
 def line(number: int) -> GameEvent:
@@ -55,6 +56,7 @@ class Scene:
     takaro: FaultyTakaro
     store: Store
     slug: str
+    times: LinkTimes = LinkTimes(QUICK, identify_again=QUICK)
     running: list[asyncio.Task[None]] = field(default_factory=list)
     metrics: UplinkMetrics = field(default_factory=lambda: UplinkMetrics(CollectorRegistry()))
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
@@ -77,7 +79,14 @@ class Scene:
         self.registry = CollectorRegistry()
         self.metrics = UplinkMetrics(self.registry)
         uplink = Fleet(
-            UplinkContext(self.takaro.url, self.store, self.metrics, IdentifyTurns(self.store), 50.0),
+            UplinkContext(
+                self.takaro.url,
+                self.store,
+                self.metrics,
+                IdentifyTurns(self.store),
+                50.0,
+                times=self.times,
+            ),
             FleetTimes(renew_every_s=0.1, slow_after_s=0.1),
         )
         uplink.update(instances)
@@ -106,9 +115,7 @@ class Scene:
 
 
 @pytest.fixture
-async def scene(store: Store, slug: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Scene]:
-    monkeypatch.setattr(link, "RECONNECT", QUICK)
-    monkeypatch.setattr(delivery, "IDENTIFY_AGAIN", QUICK)
+async def scene(store: Store, slug: str) -> AsyncIterator[Scene]:
     async with FaultyTakaro(registration_tokens={TOKEN}, ask_location=False) as takaro:
         scene = Scene(takaro, store, slug)
         yield scene
@@ -168,10 +175,8 @@ async def _connects(scene: Scene, at_least: int) -> bool:
     return scene.count("dayz_relay_takaro_connects_total") >= at_least
 
 
-async def test_an_identify_that_is_never_answered_is_given_up(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(socket_session, "IDENTIFIED_WITHIN_S", 0.1)
+async def test_an_identify_that_is_never_answered_is_given_up(scene: Scene) -> None:
+    scene.times = replace(scene.times, identified_within_s=0.1)
     scene.takaro.faults.silent = True
     scene.start()
     await until(lambda: _connects(scene, 2))
@@ -219,7 +224,7 @@ async def test_an_internal_error_that_comes_after_two_quick_pongs_costs_no_event
         await asyncio.sleep(0.002)
     await scene.arrived(*range(60))
     await scene.emptied()
-    assert len(scene.lines()) <= 60 + pump.MAX_REPEATED
+    assert len(scene.lines()) <= 60 + MAX_REPEATED
 
 
 async def test_an_event_that_only_takaro_refuses_becomes_a_dead_letter_and_its_neighbours_arrive_once(
@@ -261,10 +266,8 @@ async def test_the_log_does_not_follow_the_errors_of_takaro(scene: Scene) -> Non
     assert "299 more in " in refused[1] and f"[{scene.slug}]" in refused[1]
 
 
-async def test_a_quiet_server_says_something_before_takaro_forgets_it(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pump, "KEEP_ALIVE_S", 0.2)
+async def test_a_quiet_server_says_something_before_takaro_forgets_it(scene: Scene) -> None:
+    scene.times = replace(scene.times, keep_alive_s=0.2)
     scene.start()
     await scene.takaro.wait_for(lambda: len(scene.lines()) >= 3)
     await scene.append(1)
@@ -272,10 +275,8 @@ async def test_a_quiet_server_says_something_before_takaro_forgets_it(
     await scene.emptied()
 
 
-async def test_a_takaro_that_stopped_reading_is_left_and_its_events_are_sent_again(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pump, "RECEIPT_WITHIN_S", 0.3)
+async def test_a_takaro_that_stopped_reading_is_left_and_its_events_are_sent_again(scene: Scene) -> None:
+    scene.times = replace(scene.times, receipt_within_s=0.3)
     scene.start()
     await scene.append(1)
     await scene.arrived(1)
@@ -434,29 +435,7 @@ async def test_the_list_of_the_mod_counts_more_than_events_that_waited(scene: Sc
     assert [player["gameId"] for player in answer.value] == [somebody(2)["gameId"]]
 
 
-async def test_a_chat_line_does_not_grow_too_old_by_the_gap_that_it_has_to_keep(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(gaps, "PLAYER_GAP_S", 1.0)
-    monkeypatch.setitem(ages._MAX_AGE_S, "chat-message", 0.5)
-    monkeypatch.setattr(ages, "YOUNG_S", 0.5)
-    scene.start()
-    await scene.append(1)
-    await scene.arrived(1)
-    await append_all(scene, chat(1, "first"), chat(1, "second"), chat(2, "other"))
-    await scene.emptied()
-    assert happened(scene) == [
-        "log line 1",
-        *(f"chat-message {text}" for text in ("first", "other", "second")),
-    ]
-    assert scene.count("dayz_relay_events_expired_total", type="chat-message") == 0
-
-
-async def test_bursts_of_two_players_delay_no_other_player_and_expire_no_event(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(ages._MAX_AGE_S, "chat-message", 3.0)
-    monkeypatch.setattr(ages, "YOUNG_S", 3.0)
+async def test_bursts_of_eight_players_delay_no_other_player_and_expire_no_event(scene: Scene) -> None:
     scene.start()
     await scene.append(1)
     await scene.arrived(1)
@@ -488,7 +467,7 @@ async def test_a_crash_at_any_moment_repeats_at_most_64_events(
     await append_all(scene, *flood, *(chat(number, "once") for number in range(2, 400)))
     scene.start()
     await until(lambda: acknowledged >= 418, 20)
-    assert acknowledged == 418 and max(unacknowledged) <= pump.MAX_REPEATED
+    assert acknowledged == 418 and max(unacknowledged) <= MAX_REPEATED
 
 
 async def test_500_identical_lines_arrive_as_500_events_apart(scene: Scene) -> None:

@@ -4,7 +4,7 @@ sockets."""
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 
 import pytest
@@ -17,12 +17,11 @@ from services.relay.protocol.records import GameEvent
 from services.relay.protocol.vocabulary import Action
 from services.relay.service.lifecycle import cancelled
 from services.relay.service.settings import Instance
-from services.relay.store import leases
 from services.relay.store.client import Store
 from services.relay.store.event_stream import EventBatch, EventStream, PostedEvent, digest
+from services.relay.store.leases import LeaseTimes
 from services.uplink.connection.identify_turns import IdentifyTurns
 from services.uplink.context import UplinkContext
-from services.uplink.ownership import claims
 from services.uplink.ownership.fleet import Fleet, FleetTimes
 from services.uplink.ownership.placement import preferred
 from services.uplink.reporting.metrics import UplinkMetrics
@@ -32,6 +31,15 @@ from tests.support.waiting import until
 
 TOKEN = "the-registration-token"
 SERVERS = 12
+TIMES = FleetTimes(
+    0.1,
+    moves_per_s=50,
+    settled_after_s=0.3,
+    beat_every_s=0.1,
+    alive_for_s=0.6,
+    lease=LeaseTimes(ttl_ms=1_000, trusted_for_s=0.7),
+    wanted_for_s=0.6,
+)
 
 
 @dataclass
@@ -68,6 +76,7 @@ class Scene:
     server: RedisServer
     store: Store
     prefix: str
+    times: FleetTimes = TIMES
     uplinks: list[Uplink] = field(default_factory=list)
     said: dict[str, int] = field(default_factory=dict)
     numbers: Iterator[int] = field(default_factory=count)
@@ -87,7 +96,7 @@ class Scene:
                 50.0,
                 uplink=self._name(),
             ),
-            FleetTimes(0.1, moves_per_s=50, settled_after_s=0.3, beat_every_s=0.1, alive_for_s=0.6),
+            self.times,
         )
         started.update({slug: instance(slug) for slug in self.slugs})
         self.uplinks.append(Uplink(started, store, registry, asyncio.create_task(started.run())))
@@ -149,12 +158,7 @@ def instance(slug: str) -> Instance:
 
 
 @pytest.fixture
-async def scene(
-    redis_server: RedisServer, store: Store, slug: str, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Scene]:
-    monkeypatch.setattr(claims, "WANTED_FOR_S", 0.6)
-    monkeypatch.setattr(leases, "TTL_MS", 1_000)
-    monkeypatch.setattr(leases, "TRUSTED_FOR_S", 0.7)
+async def scene(redis_server: RedisServer, store: Store, slug: str) -> AsyncIterator[Scene]:
     await store.send("DEL", UPLINKS)
     async with FaultyTakaro(registration_tokens={TOKEN}, ask_location=False) as takaro:
         takaro.request_timeout_s = 1.0
@@ -259,10 +263,8 @@ async def test_takaro_finds_a_served_socket_after_an_identify_of_a_dead_uplink_t
             await asyncio.sleep(0.1)
 
 
-async def test_a_lease_that_a_set_clock_made_immortal_is_taken_over(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(claims, "STILL_FOR_S", 1.0)
+async def test_a_lease_that_a_set_clock_made_immortal_is_taken_over(scene: Scene) -> None:
+    scene.times = replace(scene.times, still_for_s=1.0)
     for slug in scene.slugs:
         await scene.store.send("HSET", keys_of(slug).lease, "token", "of a dead one", "beat", 7)
         await scene.store.send("PEXPIRE", keys_of(slug).lease, 3_600_000)

@@ -16,7 +16,7 @@ from services.relay.store.client import Store
 from services.sim.takaro import requests
 from services.sim.takaro.records import Answer
 from services.uplink.connection import socket_session
-from services.uplink.events import delivery
+from services.uplink.connection.link_times import LinkTimes
 from services.uplink.events.pump import EventPump
 from services.uplink.requests import handler
 from services.uplink.requests.mirror.mirror import Mirror
@@ -247,7 +247,7 @@ async def test_a_socket_that_ends_by_our_fault_is_logged_with_its_instance_and_d
 async def test_a_pump_that_fails_by_a_fault_of_ours_is_begun_again_and_the_socket_stays(
     linked: Linked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(delivery, "BEGIN_AGAIN_S", 0.05)
+    linked.times = LinkTimes(begin_again_s=0.05)
     owner = await linked.owner()
     [first] = linked.sockets()
     with monkeypatch.context() as broken:
