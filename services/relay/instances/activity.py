@@ -7,9 +7,7 @@ remembered activity first, then all that follows. Redis stores none of it: a los
 import asyncio
 import contextlib
 import secrets
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from operator import itemgetter
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import orjson
@@ -40,7 +38,7 @@ WAITING, DEAD = "waiting", "dead"
 letter."""
 
 
-class ActivityEntry(NamedTuple):  # made for each event
+class ActivityEntry(NamedTuple):
     """One event or command, and how it ended. Players wrote the text in it: it may be hostile.
 
     Of an event, `what` is the type, `data` the data, `state` one of the words above, `took_ms` the time from
@@ -60,63 +58,11 @@ class ActivityEntry(NamedTuple):  # made for each event
     id: str = ""
 
 
-class _Events(NamedTuple):
-    """Events that ended together, numbered from `first` on. `make` builds their entries when they are
-    shown."""
-
-    first: int
-    size: int
-    make: Callable[[], Iterable[ActivityEntry]]
-
-    def numbered(self) -> Iterator[tuple[int, ActivityEntry]]:
-        return enumerate(self.make(), self.first)
-
-
-class ActivityFeed:
-    """The owner's side. While nobody watches, it only counts and remembers."""
-
-    def __init__(self, store: Store, slug: str) -> None:
-        self._store = store
-        self._channel = WATCH + slug
-        self._run = secrets.token_hex(4)
-        self._number = 0  # of the last entry
-        self._watched = ""
-        self._events: deque[_Events] = deque()
-        self._event_count = 0
-        self._commands: deque[tuple[int, ActivityEntry]] = deque(maxlen=REMEMBERED)
-
-    def events(self, count: int, make: Callable[[], Iterable[ActivityEntry]]) -> None:
-        """Adds `count` events that have ended. `make` gives their entries; it is called only to publish
-        them."""
-        events = _Events(self._number + 1, count, make)
-        self._number += count
-        self._events.append(events)
-        self._event_count += count
-        while self._event_count - self._events[0].size >= REMEMBERED:
-            self._event_count -= self._events.popleft().size
-        if self._watched:
-            self._publish(list(events.numbered()))
-
-    def command(self, entry: ActivityEntry, *, remember: bool = True) -> None:
-        """Adds a command that has ended. With `remember`, the next watcher gets it too."""
-        self._number += 1
-        if remember:
-            self._commands.append((self._number, entry))
-        if self._watched:
-            self._publish([(self._number, entry)])
-
-    def watched(self, by: str) -> None:
-        """Sets the watcher, "" for none. A new watcher first receives the remembered events and commands."""
-        if by and by != self._watched:
-            events = [one for events in self._events for one in events.numbered()][-REMEMBERED:]
-            self._publish(sorted((*events, *self._commands), key=itemgetter(0)))
-        self._watched = by
-
-    def _publish(self, numbered: list[tuple[int, ActivityEntry]]) -> None:
-        if numbered:
-            # Without the ids, which `_new` makes: an older reader takes no entry with another field.
-            body = orjson.dumps([self._run, [(number, *entry[:-1]) for number, entry in numbered]])
-            self._store.send_unawaited("PUBLISH", self._channel, body)
+def publish(store: Store, slug: str, run: str, numbered: Iterable[tuple[int, ActivityEntry]]) -> None:
+    """Shows entries to those who watch the instance. A watcher takes each number of a `run` once."""
+    # Without the ids, which `_new` makes: an older reader takes no entry with another field.
+    body = orjson.dumps([run, [(number, *entry[:-1]) for number, entry in numbered]])
+    store.send_unawaited("PUBLISH", WATCH + slug, body)
 
 
 async def watch(

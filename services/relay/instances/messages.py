@@ -2,9 +2,10 @@
 
 import asyncio
 import contextlib
+import secrets
 import time
 
-from services.relay.instances.activity import ActivityEntry, ActivityFeed
+from services.relay.instances.activity import ActivityEntry, publish
 from services.relay.instances.entries import ServedEntry
 from services.relay.protocol.command_states import CommandState, new_operation_id
 from services.relay.protocol.errors import InstanceConflict, StoreError
@@ -46,9 +47,7 @@ async def send_message(store: Store, slug: str, text: str, most_waiting: int) ->
     entry = ActivityEntry(
         "command", int(time.time() * 1000), command.action, command.args, word, took_ms, detail
     )
-    feed = ActivityFeed(store, slug)
-    feed.watched("whoever watches now")
-    feed.command(entry)
+    publish(store, slug, secrets.token_hex(4), [(1, entry)])
     return entry
 
 

@@ -1,79 +1,188 @@
 """Records delivered events and finished commands of an owned instance, for watchers and the page's charts."""
 
+import math
+import secrets
 import time
+from collections import Counter, deque
 from collections.abc import Iterator
-from functools import partial
+from operator import itemgetter
+from typing import NamedTuple
 
-from services.relay.instances.activity import DELIVERED, EXPIRED, REFUSED, ActivityEntry, ActivityFeed
+from services.relay.instances.activity import (
+    DELIVERED,
+    EXPIRED,
+    REFUSED,
+    REMEMBERED,
+    ActivityEntry,
+    publish,
+)
 from services.relay.instances.failed_commands import note_failed
 from services.relay.instances.half_hours import LinkedTime
-from services.relay.instances.minutes import Minutes
+from services.relay.instances.minutes import KEPT_MINUTES, Minute
+from services.relay.protocol.codec import kept_json
+from services.relay.protocol.keys import keys_of
 from services.relay.protocol.records import Command, Outcome
 from services.relay.protocol.vocabulary import ACTION_RULES, ActionKind
 from services.relay.store.client import Store
 from services.uplink.events.receipts import TakenWindow
 from services.uplink.takaro.failures import CommandFailure
 
+MINUTES_EXPIRE_S = 2 * 3600
+
+_STEPS = 8
+"""Steps of latency for each power of two: percentiles are exact to 9 %."""
+
 
 class ActivityLog:
-    """Records events and commands when they have ended."""
+    """Records events and commands when they have ended. While nobody watches, it only counts and
+    remembers."""
 
     def __init__(self, store: Store, slug: str) -> None:
         self._store, self._slug = store, slug
-        self._activity = ActivityFeed(store, slug)
-        self._minutes = Minutes(store, slug)
+        self._minute = _MinuteCounts(store, slug)
         self._linked_time = LinkedTime(store, slug)
         # How far Redis' clock is ahead of time.monotonic(); until `looked` is called, by this machine's
         # clock.
         self._ahead_ms = time.time() * 1000 - time.monotonic() * 1000
+        self._run = secrets.token_hex(4)
+        self._number = 0  # of the last entry
+        self._watched = ""
+        self._windows: deque[_Ended] = deque()
+        self._window_entries = 0
+        self._writes: deque[tuple[int, ActivityEntry]] = deque(maxlen=REMEMBERED)
 
     def looked(self, now_ms: int, watched: str, *, linked: bool = False) -> None:
         """Takes over Redis' clock and the name of the watcher ("": none), as the last renewal of the lease
-        read them. `linked`: the link is ready."""
+        read them. A new watcher first receives what is remembered. `linked`: the link is ready."""
         self._ahead_ms = now_ms - time.monotonic() * 1000
-        self._minutes.looked(now_ms, live=bool(watched))
+        self._minute.looked(now_ms, live=bool(watched))
         self._linked_time.looked(now_ms, linked=linked)
-        self._activity.watched(watched)
+        if watched and watched != self._watched:
+            events = [one for window in self._windows for one in window.numbered()][-REMEMBERED:]
+            if remembered := sorted((*events, *self._writes), key=itemgetter(0)):
+                publish(self._store, self._slug, self._run, remembered)
+        self._watched = watched
 
     def taken(self, taken: TakenWindow) -> None:
         """Records a window of events that Takaro has taken."""
         now_ms = int(time.monotonic() * 1000 + self._ahead_ms)
-        window = taken.window
-        took_ms = round(taken.took_s * 1000) if window.events else 0
+        window, took_ms = taken.window, 0
         if window.events:
-            self._minutes.events(took_ms, len(window.events))
-        count = len(window.events) + len(window.expired) + len(taken.refused)
-        self._activity.events(count, partial(_events, taken, now_ms, took_ms))
+            took_ms = round(taken.took_s * 1000)
+            self._minute.took[round(_STEPS * math.log2(max(1.0, took_ms)))] += len(window.events)
+        size = len(window.events) + len(window.expired) + len(taken.refused)
+        ended = _Ended(self._number + 1, size, taken, now_ms, took_ms)
+        self._number += size
+        self._windows.append(ended)
+        self._window_entries += size
+        while self._window_entries - self._windows[0].size >= REMEMBERED:
+            self._window_entries -= self._windows.popleft().size
+        if self._watched and size:
+            publish(self._store, self._slug, self._run, ended.numbered())
 
     def command(self, command: Command, result: Outcome | CommandFailure, took_s: float) -> None:
         """Records a command that has ended, after `took_s`. Reads are neither remembered nor counted: they
         are too many."""
         write = ACTION_RULES[command.action].kind is ActionKind.WRITE
         now_ms = int(time.monotonic() * 1000 + self._ahead_ms)
-        if write:
-            self._minutes.command()
         if isinstance(result, CommandFailure):
             end, detail = result.cause.value, result.text
         else:
             end, detail = ("refused" if result.error else "answered"), result.error
-        if write and end != "answered":
-            note_failed(self._store, self._slug, command.operation_id, now_ms)
         entry = ActivityEntry(
             "command", now_ms, command.action, command.args, end, round(took_s * 1000), detail
         )
-        self._activity.command(entry, remember=write)
+        self._number += 1
+        if write:
+            self._minute.commands += 1
+            self._writes.append((self._number, entry))
+        if write and end != "answered":
+            note_failed(self._store, self._slug, command.operation_id, now_ms)
+        if self._watched:
+            publish(self._store, self._slug, self._run, [(self._number, entry)])
 
     def close(self) -> None:
         """Writes the counts of the current minute to Redis: another uplink becomes the owner."""
-        self._minutes.write()
+        self._minute.write()
         self._linked_time.write()
 
 
-def _events(taken: TakenWindow, now_ms: int, took_ms: int) -> Iterator[ActivityEntry]:
-    for event in taken.window.events:
-        yield ActivityEntry("event", now_ms, event["type"], event["data"], DELIVERED, took_ms)
-    for event in taken.window.expired:
-        yield ActivityEntry("event", now_ms, event["type"], event["data"], EXPIRED, 0)
-    for refused in taken.refused:
-        data = {"candidates": len(refused.candidates)}
-        yield ActivityEntry("event", now_ms, "refused", data, REFUSED, 0, refused.reason)
+class _Ended(NamedTuple):
+    """Events that ended together, numbered from `first` on. Their entries are made when they are shown."""
+
+    first: int
+    size: int
+    taken: TakenWindow
+    now_ms: int
+    took_ms: int
+
+    def numbered(self) -> Iterator[tuple[int, ActivityEntry]]:
+        return enumerate(self._entries(), self.first)
+
+    def _entries(self) -> Iterator[ActivityEntry]:
+        window, at_ms = self.taken.window, self.now_ms
+        for event in window.events:
+            yield ActivityEntry("event", at_ms, event["type"], event["data"], DELIVERED, self.took_ms)
+        for event in window.expired:
+            yield ActivityEntry("event", at_ms, event["type"], event["data"], EXPIRED, 0)
+        for refused in self.taken.refused:
+            data = {"candidates": len(refused.candidates)}
+            yield ActivityEntry("event", at_ms, "refused", data, REFUSED, 0, refused.reason)
+
+
+class _MinuteCounts:
+    """The counts of the current minute, which becomes a row in Redis.
+
+    The row is stored at the end of the minute, and more often while somebody watches; so it outlives the
+    owner.
+    """
+
+    def __init__(self, store: Store, slug: str) -> None:
+        self.took: Counter[int] = Counter()
+        """Delivered events by step of latency."""
+        self.commands = 0
+        """Writes that have ended."""
+        self._store = store
+        self._key = keys_of(slug).minutes
+        self._minute = 0
+        self._written = b""  # the row of this minute as Redis has it
+
+    def looked(self, now_ms: int, *, live: bool) -> None:
+        """Writes the finished minute to Redis, and the current one too if `live`. `now_ms` is Redis'
+        clock."""
+        minute = now_ms // 60_000
+        if minute != self._minute:
+            self.write()
+            self._minute, self.commands, self._written = minute, 0, b""
+            self.took.clear()
+        elif live:
+            self.write()
+
+    def write(self) -> None:
+        """Writes the current minute to Redis if its counts have changed. If Redis is away, they are lost."""
+        row = Minute(
+            self._minute,
+            self.took.total(),
+            self.commands,
+            percentile(self.took, 0.5),
+            percentile(self.took, 0.99),
+        )
+        written = kept_json(tuple(row[:5]))
+        if not self._minute or not (row.events or row.commands) or written == self._written:
+            return
+        if self._written:
+            self._store.send_unawaited("ZREM", self._key, self._written)
+        self._store.send_unawaited("ZADD", self._key, self._minute, written)
+        self._store.send_unawaited("ZREMRANGEBYSCORE", self._key, "-inf", self._minute - KEPT_MINUTES)
+        self._store.send_unawaited("EXPIRE", self._key, MINUTES_EXPIRE_S)
+        self._written = written
+
+
+def percentile(took: Counter[int], share: float) -> int:
+    """The latency (ms) that this share of the events did not exceed; 0 without events."""
+    left = share * took.total()
+    for step in sorted(took):
+        left -= took[step]
+        if left <= 0:
+            return round(2 ** (step / _STEPS))
+    return 0

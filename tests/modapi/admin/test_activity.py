@@ -6,7 +6,7 @@ import time
 import httpx
 import orjson
 
-from services.relay.instances.activity import ActivityEntry, ActivityFeed
+from services.relay.instances.activity import ActivityEntry, publish
 from services.relay.protocol.keys import keys_of
 from services.relay.protocol.records import Outcome
 from services.relay.service.lifecycle import cancelled
@@ -50,18 +50,17 @@ async def test_a_mod_that_never_reported_its_players_has_none(api: httpx.AsyncCl
 async def test_what_has_ended_is_listed_once_its_owner_has_heard_that_somebody_looks(
     api: httpx.AsyncClient, store: Store
 ) -> None:
-    lease, owner = Lease(store, FILE.slug, "uplink-1"), ActivityFeed(store, FILE.slug)
+    lease = Lease(store, FILE.slug, "uplink-1")
     await lease.renew()
-    owner.watched("somebody")
 
-    async def publish() -> None:
+    async def keep_publishing() -> None:
         while True:
-            owner.events(2, lambda: (chat(number) for number in range(2)))
-            owner.command(ActivityEntry("command", 7, "kickPlayer", {"gameId": "1"}, "refused", 5, "no"))
-            owner.command(ActivityEntry("command", 8, "getPlayers", {}, "answered", 5))
+            kick = ActivityEntry("command", 7, "kickPlayer", {"gameId": "1"}, "refused", 5, "no")
+            read = ActivityEntry("command", 8, "getPlayers", {}, "answered", 5)
+            publish(store, FILE.slug, "a run", enumerate([chat(0), chat(1), kick, read]))
             await asyncio.sleep(0.05)
 
-    publishing = asyncio.create_task(publish())
+    publishing = asyncio.create_task(keep_publishing())
     async with asyncio.timeout(10):
         while not (events := (await api.get(f"{SERVER}/events?limit=1")).json()["events"]):
             pass

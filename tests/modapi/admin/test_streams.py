@@ -17,12 +17,16 @@ from starlette.types import ASGIApp
 from services.modapi.admin.streams import MOST_STREAMS, Streams
 from services.modapi.admin.tokens import AdminTokens
 from services.modapi.metrics import ModapiMetrics
-from services.relay.instances.activity import ActivityEntry, ActivityFeed
+from services.relay.protocol.command_states import new_operation_id
 from services.relay.protocol.keys import keys_of
+from services.relay.protocol.records import Command, GameEvent, Outcome
+from services.relay.protocol.vocabulary import Action
 from services.relay.service.http.listener import Listener
 from services.relay.service.lifecycle import cancelled
 from services.relay.store.client import Store
 from services.relay.store.leases import Lease
+from services.uplink.events.receipts import TakenWindow, Window
+from services.uplink.reporting.activity_log import ActivityLog
 from tests.modapi.admin.conftest import FILE, TOKEN, client
 from tests.support.sse import Sent, Stream
 
@@ -48,21 +52,23 @@ class Owner:
     """An uplink that owns the server, and renews its lease as often as one does."""
 
     def __init__(self, store: Store) -> None:
-        self.feed = ActivityFeed(store, FILE.slug)
+        self.activity = ActivityLog(store, FILE.slug)
         self.lease = Lease(store, FILE.slug, "uplink-1")
-        self._store = store
         self._running = asyncio.create_task(self._run())
 
     async def _run(self) -> None:
         while True:
-            await self.lease.renew()
-            by = await self._store.send("GET", keys_of(FILE.slug).watched)
-            self.feed.watched(by.decode() if by else "")
+            look = await self.lease.renew()
+            self.activity.looked(look.now_ms, look.watched)
             await asyncio.sleep(0.05)
 
     def deliver(self, *texts: str) -> None:
-        entries = [ActivityEntry("event", 1_000, "log", {"msg": text}, "delivered", 7) for text in texts]
-        self.feed.events(len(texts), lambda: entries)
+        events: list[GameEvent] = [{"type": "log", "data": {"msg": text}} for text in texts]
+        self.activity.taken(TakenWindow(Window(tuple(events)), ()))
+
+    def answer(self, action: Action, outcome: Outcome) -> None:
+        """The mod has answered a command."""
+        self.activity.command(Command(new_operation_id(action), action, {"gameId": "1"}), outcome, 0.005)
 
     async def stop(self) -> None:
         await cancelled(self._running)
@@ -172,7 +178,7 @@ async def test_events_and_commands_of_all_servers_come_in_one_stream(
     path = "/api/v1/stream?kinds=event,command"
     stream = Stream(app_of(api), path, authorization=BEARER)
     await stream.until(bool)
-    owner.feed.command(ActivityEntry("command", 8, "kickPlayer", {"gameId": "1"}, "refused", 5, "no"))
+    owner.answer(Action.KICK_PLAYER, Outcome(error="no"))
     event, command = await stream.until(lambda sent: len(sent) == 2)
     assert texts([event]) == ["a"] and (command.name, command.data["slug"]) == ("command", FILE.slug)
     await stream.hang_up()
@@ -188,11 +194,11 @@ async def test_commands_that_only_read_come_to_whoever_asks_for_them(
     commands = f"/api/v1/servers/{FILE.slug}/commands"
     paths = (commands, f"{commands}?reads=true", "/api/v1/stream?kinds=command,read")
     streams = [Stream(app_of(api), path, authorization=BEARER) for path in paths]
-    owner.feed.command(ActivityEntry("command", 7, "kickPlayer", {}, "answered", 5))
+    owner.answer(Action.KICK_PLAYER, Outcome())
     for stream in streams:
         await stream.until(bool)
-    owner.feed.command(ActivityEntry("command", 8, "getPlayers", {}, "answered", 5), remember=False)
-    owner.feed.command(ActivityEntry("command", 9, "banPlayer", {}, "answered", 5))
+    owner.answer(Action.GET_PLAYERS, Outcome([]))
+    owner.answer(Action.BAN_PLAYER, Outcome())
     came = []
     for stream in streams:
         sent = await stream.until(lambda sent: sent[-1].data["action"] == "banPlayer")

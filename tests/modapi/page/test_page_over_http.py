@@ -23,7 +23,7 @@ from services.modapi.page import server
 from services.modapi.page.access import SESSION_S
 from services.modapi.page.routes import add_page
 from services.relay.instances import diagnosis
-from services.relay.instances.activity import ActivityEntry, ActivityFeed
+from services.relay.instances.activity import ActivityEntry, publish
 from services.relay.instances.dead_letters import DeadLetters
 from services.relay.instances.directory import Directory
 from services.relay.instances.entries import ServedEntry
@@ -292,13 +292,11 @@ async def test_a_call_with_a_wrong_key_is_shown_once_while_a_mod_is_missing(stor
 async def test_a_command_is_shown_with_the_name_of_its_player(store: Store, slug: str) -> None:
     known = orjson.dumps({"gameId": "76561198000000001", "name": "Bob"})
     await store.send("HSET", keys_of(slug).players, "76561198000000001", known)
-    watched, owner = WatchedActivity(store, slug, OwnFaults()), ActivityFeed(store, slug)
-    owner.watched("somebody")
+    watched = WatchedActivity(store, slug, OwnFaults())
+    kick = ActivityEntry("command", 1, "kickPlayer", {"gameId": "76561198000000001"}, "answered", 5)
     async with asyncio.timeout(10):
         while not watched.entries:  # until it has subscribed
-            owner.command(
-                ActivityEntry("command", 1, "kickPlayer", {"gameId": "76561198000000001"}, "answered", 5)
-            )
+            publish(store, slug, "a run", [(1, kick)])
             await asyncio.sleep(0.05)
     await watched.close()
     assert "<bdi>Bob</bdi>" in server.activity(watched.entries)["commands"]

@@ -1,9 +1,13 @@
 """The activity that an owner records, for watchers and for the picture of the last hour."""
 
 import asyncio
+import math
 import time
+from collections import Counter
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from services.relay.instances.activity import ActivityEntry, watch
 from services.relay.instances.facts import facts_of
@@ -15,11 +19,12 @@ from services.relay.protocol.records import Command, GameEvent, Outcome
 from services.relay.protocol.vocabulary import Action
 from services.relay.store.client import Store
 from services.uplink.events.receipts import RefusedEvent, TakenWindow, Window
-from services.uplink.reporting.activity_log import ActivityLog
+from services.uplink.reporting.activity_log import ActivityLog, percentile
 from services.uplink.takaro import failures
 from services.uplink.takaro.failures import CommandFailure
 
 NOW_MS = 29_000_000 * 60_000
+NOW = NOW_MS // 60_000
 KICK = Command(new_operation_id(Action.KICK_PLAYER), Action.KICK_PLAYER, {"gameId": "1", "reason": "<b>"})
 READ = Command(new_operation_id(Action.GET_PLAYERS), Action.GET_PLAYERS, {})
 
@@ -83,16 +88,59 @@ async def test_watchers_receive_commands_with_their_end(
     )
 
 
+def took(took_s: float, count: int) -> TakenWindow:
+    """Events that Takaro took, so long after their acceptance."""
+    return TakenWindow(Window((log("x"),) * count, accepted_s=0.0), (), took_s)
+
+
 async def test_the_minute_has_events_latency_and_writes(store: Store, slug: str) -> None:
     activity = ActivityLog(store, slug)
-    activity.looked(NOW_MS, "")
-    activity.taken(taken(log("1"), log("2")))
+    activity.looked(NOW_MS - 60_000, "")
+    activity.taken(took(0.1, 99))
+    activity.taken(took(5.0, 1))
     activity.command(READ, Outcome([]), 0.1)
     activity.command(KICK, Outcome("done"), 0.1)
-    activity.looked(NOW_MS + 60_000, "")
-    last = (await read_minutes(store, slug, NOW_MS + 60_000))[-2]
-    assert (last.events, last.commands) == (2, 1)
-    assert last.p99_ms == pytest.approx(250, rel=0.2)
+    activity.looked(NOW_MS - 59_000, "")
+    assert (await read_minutes(store, slug, NOW_MS))[-2].events == 0
+    activity.looked(NOW_MS, "")
+    last = (await read_minutes(store, slug, NOW_MS))[-2]
+    assert last[:3] == (NOW - 1, 100, 1)
+    assert last.p50_ms == pytest.approx(100, rel=0.1)
+    assert last.p99_ms == pytest.approx(100, rel=0.1)
+
+
+async def test_while_somebody_watches_the_current_minute_is_written_too(store: Store, slug: str) -> None:
+    activity = ActivityLog(store, slug)
+    activity.looked(NOW_MS, "")
+    for count in (1, 2):
+        activity.command(KICK, Outcome("done"), 0.1)
+        activity.looked(NOW_MS, "a watcher")
+        assert (await read_minutes(store, slug, NOW_MS))[-1][:3] == (NOW, 0, count)
+
+
+async def test_a_minute_without_events_or_commands_has_no_row(store: Store, slug: str) -> None:
+    activity = ActivityLog(store, slug)
+    for minute in range(5):
+        activity.looked(NOW_MS + minute * 60_000, "")
+    assert await store.send("EXISTS", keys_of(slug).minutes) == 0
+
+
+async def test_two_rows_of_one_minute_are_added_up(store: Store, slug: str) -> None:
+    for took_s in (0.05, 0.4):
+        owner = ActivityLog(store, slug)
+        owner.looked(NOW_MS - 60_000, "")
+        owner.taken(took(took_s, 3))
+        owner.close()
+    last = (await read_minutes(store, slug, NOW_MS))[-2]
+    assert last.events == 6
+    assert last.p99_ms == pytest.approx(400, rel=0.1)
+
+
+@given(st.lists(st.floats(1, 600_000), min_size=1), st.sampled_from([0.5, 0.99]))
+def test_percentiles_are_exact_to_a_tenth(took: list[float], share: float) -> None:
+    counted = Counter(round(8 * math.log2(one)) for one in took)
+    exact = sorted(took)[max(0, math.ceil(share * len(took)) - 1)]
+    assert percentile(counted, share) == pytest.approx(exact, rel=0.1, abs=1)
 
 
 async def test_the_counts_of_an_owner_are_stored_when_it_ends(store: Store, slug: str) -> None:

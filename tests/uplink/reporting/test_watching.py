@@ -3,42 +3,65 @@
 import asyncio
 from collections.abc import AsyncIterator
 
-from services.relay.instances.activity import REMEMBERED, ActivityEntry, ActivityFeed, watch
+from services.relay.instances.activity import REMEMBERED, ActivityEntry, watch
+from services.relay.protocol.command_states import new_operation_id
 from services.relay.protocol.keys import keys_of
+from services.relay.protocol.records import Command, Outcome
+from services.relay.protocol.vocabulary import Action
 from services.relay.store.client import Store
+from services.uplink.events.receipts import TakenWindow, Window
+from services.uplink.reporting.activity_log import ActivityLog
 from tests.support.waiting import until
 
 HOSTILE = '<img src=x onerror=alert(1)>\x1b[31m "quoted" \u202e'
 
 
-def chat(number: int) -> ActivityEntry:
-    return ActivityEntry(
-        "event", 1_000 + number, "chat-message", {"msg": f"{HOSTILE} {number}"}, "delivered", 7
-    )
+NOW_MS = 29_000_000 * 60_000
 
 
-def command(number: int) -> ActivityEntry:
-    return ActivityEntry("command", 1_000 + number, "kickPlayer", {"reason": HOSTILE}, "answered", 300, "")
+def text(number: int) -> str:
+    return f"{HOSTILE} {number}"
 
 
-def tell(passing: ActivityFeed, *events: ActivityEntry) -> None:
-    passing.events(len(events), lambda: events)
+def chat(activity: ActivityLog, *numbers: int) -> None:
+    """Takaro has taken these chat lines."""
+    events = tuple({"type": "chat-message", "data": {"msg": text(number)}} for number in numbers)
+    activity.taken(TakenWindow(Window(events, accepted_s=1.0), (), 1.007))  # type: ignore[arg-type]
+
+
+def command(activity: ActivityLog, number: int, action: Action = Action.KICK_PLAYER) -> None:
+    """The mod has answered this command."""
+    asked = Command(new_operation_id(action), action, {"reason": text(number)})
+    activity.command(asked, Outcome("done"), 0.3)
+
+
+def said(entry: ActivityEntry) -> tuple[str, str, str, str, int]:
+    words = entry.data.get("msg") or entry.data["reason"]
+    return entry.kind, entry.what, words, entry.state, entry.took_ms
+
+
+def chatted(number: int) -> tuple[str, str, str, str, int]:
+    """What a watcher is told of `chat`."""
+    return "event", "chat-message", text(number), "delivered", 7
+
+
+def commanded(number: int) -> tuple[str, str, str, str, int]:
+    """What a watcher is told of `command`."""
+    return "command", "kickPlayer", text(number), "answered", 300
 
 
 class Watcher:
     """A watcher that keeps all activity it receives."""
 
     def __init__(self, store: Store, slug: str, **times: float) -> None:
-        self.told: list[ActivityEntry] = []
-        self.ids: list[str] = []
+        self.told: list[tuple[str, str, str, str, int]] = []
         self.listens = asyncio.Event()
         self.task = asyncio.create_task(self._run(watch(store, slug, **times)))  # type: ignore[arg-type]
 
     async def _run(self, told: AsyncIterator[list[ActivityEntry]]) -> None:
         async for some in told:
             self.listens.set()
-            self.told += [entry._replace(id="") for entry in some]
-            self.ids += [entry.id for entry in some]
+            self.told += map(said, some)
 
     async def until(self, count: int) -> None:
         await until(lambda: len(self.told) >= count)
@@ -48,60 +71,60 @@ class Watcher:
         await asyncio.gather(self.task, return_exceptions=True)
 
 
-async def look(store: Store, slug: str, passing: ActivityFeed) -> str:
+async def look(store: Store, slug: str, activity: ActivityLog) -> str:
     """Renews as the owner does."""
     found = await store.send("GET", keys_of(slug).watched)
     by = found.decode() if found else ""
-    passing.watched(by)
+    activity.looked(NOW_MS, by)
     return by
 
 
-async def looked_at(store: Store, slug: str, passing: ActivityFeed, not_by: str = "") -> str:
+async def looked_at(store: Store, slug: str, activity: ActivityLog, not_by: str = "") -> str:
     async with asyncio.timeout(10):
-        while (by := await look(store, slug, passing)) in ("", not_by):
+        while (by := await look(store, slug, activity)) in ("", not_by):
             await asyncio.sleep(0.01)
     return by
 
 
 async def test_a_watcher_receives_remembered_activity_first(store: Store, slug: str) -> None:
-    passing = ActivityFeed(store, slug)
-    tell(passing, chat(1), chat(2))
+    activity = ActivityLog(store, slug)
+    chat(activity, 1, 2)
     watcher = Watcher(store, slug)
-    await looked_at(store, slug, passing)
-    passing.command(command(3))
+    await looked_at(store, slug, activity)
+    command(activity, 3)
     await watcher.until(3)
     await watcher.stop()
-    assert watcher.told == [chat(1), chat(2), command(3)]
+    assert watcher.told == [chatted(1), chatted(2), commanded(3)]
 
 
 async def test_a_later_watcher_receives_all_and_the_first_nothing_twice(store: Store, slug: str) -> None:
-    passing = ActivityFeed(store, slug)
-    tell(passing, chat(1))
+    activity = ActivityLog(store, slug)
+    chat(activity, 1)
     first = Watcher(store, slug)
-    by = await looked_at(store, slug, passing)
+    by = await looked_at(store, slug, activity)
     await first.until(1)
     second = Watcher(store, slug)
-    await looked_at(store, slug, passing, not_by=by)
+    await looked_at(store, slug, activity, not_by=by)
     await second.until(1)
-    tell(passing, chat(2))
+    chat(activity, 2)
     await asyncio.gather(first.until(2), second.until(2))
     await asyncio.gather(first.stop(), second.stop())
-    assert first.told == second.told == [chat(1), chat(2)]
+    assert first.told == second.told == [chatted(1), chatted(2)]
 
 
 async def test_a_watcher_receives_the_activity_of_two_owners_in_turn(store: Store, slug: str) -> None:
     watcher = Watcher(store, slug)
     for number in (1, 2):
-        passing = ActivityFeed(store, slug)
-        tell(passing, chat(number))
-        await looked_at(store, slug, passing)
+        activity = ActivityLog(store, slug)
+        chat(activity, number)
+        await looked_at(store, slug, activity)
     await watcher.until(2)
     await watcher.stop()
-    assert watcher.told == [chat(1), chat(2)]
+    assert watcher.told == [chatted(1), chatted(2)]
 
 
 async def test_nothing_is_published_without_a_watcher(store: Store, slug: str) -> None:
-    passing = ActivityFeed(store, slug)
+    activity = ActivityLog(store, slug)
     heard: list[bytes] = []
 
     async def listen() -> None:
@@ -110,8 +133,8 @@ async def test_nothing_is_published_without_a_watcher(store: Store, slug: str) -
 
     listening = asyncio.create_task(listen())
     await until(lambda: heard)
-    tell(passing, chat(1))
-    assert await look(store, slug, passing) == ""
+    chat(activity, 1)
+    assert await look(store, slug, activity) == ""
     await store.send("PUBLISH", f"relay:watch:{slug}", "a mark")
     await until(lambda: len(heard) >= 2)
     listening.cancel()
@@ -120,39 +143,39 @@ async def test_nothing_is_published_without_a_watcher(store: Store, slug: str) -
 
 
 async def test_publishing_ends_some_time_after_the_last_watcher_has_left(store: Store, slug: str) -> None:
-    passing = ActivityFeed(store, slug)
+    activity = ActivityLog(store, slug)
     watcher = Watcher(store, slug, watched_ms=300, again_s=0.1)
-    await looked_at(store, slug, passing)
+    await looked_at(store, slug, activity)
     await asyncio.sleep(0.5)
-    assert await look(store, slug, passing)  # the watcher keeps its key alive
+    assert await look(store, slug, activity)  # the watcher keeps its key alive
     await watcher.stop()
     async with asyncio.timeout(10):
-        while await look(store, slug, passing):
+        while await look(store, slug, activity):
             await asyncio.sleep(0.02)
 
 
 async def test_remembered_activity_is_bounded_and_has_no_reads(store: Store, slug: str) -> None:
-    passing = ActivityFeed(store, slug)
-    passing.command(command(0))
-    tell(passing, *map(chat, range(1, 2 * REMEMBERED + 1)))
-    passing.command(command(200), remember=False)
+    activity = ActivityLog(store, slug)
+    command(activity, 0)
+    chat(activity, *range(1, 2 * REMEMBERED + 1))
+    command(activity, 200, Action.GET_PLAYERS)
     watcher = Watcher(store, slug)
-    await looked_at(store, slug, passing)
+    await looked_at(store, slug, activity)
     await watcher.until(REMEMBERED + 1)
     await watcher.stop()
     assert watcher.told == [
-        command(0),
-        *(chat(number) for number in range(REMEMBERED + 1, 2 * REMEMBERED + 1)),
+        commanded(0),
+        *(chatted(number) for number in range(REMEMBERED + 1, 2 * REMEMBERED + 1)),
     ]
 
 
 async def test_an_unreadable_entry_is_left_out(store: Store, slug: str) -> None:
-    passing = ActivityFeed(store, slug)
+    activity = ActivityLog(store, slug)
     watcher = Watcher(store, slug)
-    await looked_at(store, slug, passing)
+    await looked_at(store, slug, activity)
     for body in ("no JSON", "[]", '["run",[[1,"event"]]]', '["run",7]'):
         await store.send("PUBLISH", f"relay:watch:{slug}", body)
-    tell(passing, chat(1))
+    chat(activity, 1)
     await watcher.until(1)
     await watcher.stop()
-    assert watcher.told == [chat(1)]
+    assert watcher.told == [chatted(1)]
