@@ -15,7 +15,6 @@ from markupsafe import Markup
 from services.modapi.fleet.rows import ServerRow
 from services.modapi.fleet.view import FRESH_S, FleetView
 from services.modapi.page import fleet, server
-from services.modapi.page.chart import charts, day_chart
 from services.modapi.page.day_bars import DayBars
 from services.modapi.page.rendering import Fragments, render
 from services.modapi.page.view import View, choose
@@ -92,9 +91,9 @@ class LivePages:
         found["checklist"] = Markup()
         if turn % CHARTS_EVERY == 0 or in_setup:
             half_hours = await read_half_hours(self._store, row.slug, row.facts.now_ms, row.there_ms)
-            found["day"] = render("charts", charts=[day_chart(half_hours)])
+            found["day"] = render("chart_day", half_hours=half_hours)
             minutes = await read_minutes(self._store, row.slug, row.facts.now_ms)
-            found["hour"] = render("charts", charts=charts(minutes))
+            found["hour"] = render("charts_hour", minutes=minutes)
             if in_setup:
                 found["checklist"] = server.checklist(row, minutes)
         return found

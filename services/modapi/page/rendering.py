@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from services.modapi.admin.views import utc
 from services.modapi.dead_letter_retry import why_no_retry
-from services.modapi.page import words
+from services.modapi.page import chart, words
 from services.relay.service.durations import span
 
 ASSETS = {"page.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
@@ -74,10 +74,14 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     made.globals |= {"asset_url": asset_url, "live": "", "logged_in": False, "about": None}
+    made.globals |= {"link_heights": chart.LINK_HEIGHTS, "causes": words.CAUSES}
     made.filters |= {
         "ago": words.ago,
+        "counted": words.counted,
+        "day_in_words": chart.day_in_words,
         "duration": words.duration,
         "link_word": words.link_word,
+        "nice": chart.nice,
         "polls": words.polls,
         "readable": lambda raw: raw.decode("utf-8", "backslashreplace"),
         "span": span,

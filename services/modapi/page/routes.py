@@ -1,7 +1,7 @@
 """The status page as an application: which address shows what."""
 
 import zlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -23,6 +23,7 @@ from services.modapi.page.access import PageAccess, Protected, Reader, form_of, 
 from services.modapi.page.forms import ID, Forms, new_once
 from services.modapi.page.live import LivePages
 from services.modapi.page.view import View
+from services.modapi.page.words import counted
 from services.relay.protocol.errors import NoSuchInstance, StoreError
 from services.relay.service.settings import ModApi, Settings
 from services.relay.service.settings_values import is_loopback
@@ -64,17 +65,18 @@ class StatusPage:
 
     def app(self) -> Protected:
         for_readers = self._access.for_readers
+        add = partial(self._forms.add, show_form=self._add_form, show=self._server)
+        change = partial(self._forms.change, show=self._server)
+        drop_or_retry = self._forms.dead_letters
         routes = [
             Route("/", for_readers(self._fleet), middleware=_GZIP),
             Route("/live", for_readers(self._fleet_changes)),
             Route("/add", for_readers(self._add_form)),
-            Route("/add", for_readers(self._add), methods=["POST"]),
+            Route("/add", for_readers(add), methods=["POST"]),
             Route("/instance/{slug}", for_readers(self._server)),
             Route("/instance/{slug}/live", for_readers(self._server_changes)),
-            Route("/instance/{slug}/{verb}", for_readers(self._change), methods=["POST"]),
-            Route(
-                "/instance/{slug}/dead/{id}/{verb}", for_readers(self._forms.dead_letters), methods=["POST"]
-            ),
+            Route("/instance/{slug}/{verb}", for_readers(change), methods=["POST"]),
+            Route("/instance/{slug}/dead/{id}/{verb}", for_readers(drop_or_retry), methods=["POST"]),
             Route("/login", self._login_form),
             Route("/login", self._login, methods=["POST"]),
             Route("/logout", for_readers(self._logout), methods=["POST"]),
@@ -94,7 +96,7 @@ class StatusPage:
         rows, fragments = await self._live.fleet(view)
         if not rows and not await self._live.fleet_view.directory.current():
             return await self._add_form(request, reader, first=True)
-        return _html(
+        return _page(
             "fleet",
             fleet.title(rows),
             fragments,
@@ -112,8 +114,13 @@ class StatusPage:
         """The page of one server; after a form with its outcome: `config`, `notice`, `problem`."""
         row = await self._live.fleet_view.row(slug or request.path_params["slug"])
         before = _before(request)
-        outcome = {"config": "", "notice": server.notice(request.query_params), "problem": "", **values}
-        return _html(
+        outcome: dict[str, Any] = {
+            "config": "",
+            "notice": server.notice(request.query_params),
+            "problem": "",
+            **values,
+        }
+        return _page(
             "server",
             row.entry.instance.name,
             await self._live.server(row, reader.form_key, before),
@@ -133,19 +140,12 @@ class StatusPage:
         fields = {"name": "", "slug": "", "registration_token": ""}
         shown = {"first": False, "problem": "", "fields": fields, "once": new_once(), **values}
         status = shown.pop("status", 200)
-        return _html("add", "Add a server", {"notes": self._live.notes()}, reader, status=status, **shown)
-
-    async def _add(self, request: Request, reader: Reader) -> Response:
-        return await self._forms.add(request, reader, self._add_form, self._server)
-
-    async def _change(self, request: Request, reader: Reader) -> Response:
-        return await self._forms.change(request, reader, self._server)
+        return _page("add", "Add a server", {"notes": self._live.notes()}, reader, status=status, **shown)
 
     def _about(self, rows: Iterable[ServerRow]) -> dict[str, str]:
         """What the relay runs on, for the footer."""
-        uplinks = {row.facts.uplink for row in rows} - {""}
-        words = f"{len(uplinks)} uplink{'s' * (len(uplinks) != 1)}"
-        return {"version": rendering.VERSION, "uplinks": words, "store": self._store.summary()}
+        uplinks = counted(len({row.facts.uplink for row in rows} - {""}), "uplink")
+        return {"version": rendering.VERSION, "uplinks": uplinks, "store": self._store.summary()}
 
     # Changes, as server-sent events
 
@@ -211,27 +211,28 @@ async def _asset(request: Request) -> Response:
     return Response(rendering.asset(name), media_type=rendering.ASSETS[name], headers=headers)
 
 
-def _html(
+def _page(
     template: str,
     title: str,
-    fragments: rendering.Fragments,
-    reader: Reader,
+    fragments: rendering.Fragments | None = None,
+    reader: Reader | None = None,
     status: int = 200,
+    headers: Mapping[str, str] | None = None,
     **values: Any,
 ) -> Response:
-    keys = {"form_key": reader.form_key, "logged_in": reader.logged_in}
-    page = rendering.page(template, title, fragments, **keys, **values)
-    return Response(page, status, media_type="text/html")
+    """A page; with a reader, its forms have the reader's key."""
+    if reader:
+        values |= {"form_key": reader.form_key, "logged_in": reader.logged_in}
+    page = rendering.page(template, title, fragments, **values)
+    return Response(page, status, headers, media_type="text/html")
 
 
 def _login_page(problem: str, next: str, status: int = 200) -> Response:
-    page = rendering.page("login", "Log in", problem=problem, next=next)
-    return Response(page, status, media_type="text/html")
+    return _page("login", "Log in", status=status, problem=problem, next=next)
 
 
 async def _store_away(_: Request, error: Exception) -> Response:
-    text = f"{error}. Load this page again in a moment."
-    return Response(rendering.page("refusal", "Redis is away", text=text), 503, media_type="text/html")
+    return _page("refusal", "Redis is away", status=503, text=f"{error}. Load this page again in a moment.")
 
 
 async def _no_such_server(request: Request, _: Exception) -> Response:
@@ -240,9 +241,8 @@ async def _no_such_server(request: Request, _: Exception) -> Response:
 
 async def _refused(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    title = {404: "Not found", 405: "Not found"}.get(error.status_code, "Not now")
-    page = rendering.page("refusal", title, text=error.detail)
-    return Response(page, error.status_code, error.headers, "text/html")
+    title = "Not found" if error.status_code in (404, 405) else "Not now"
+    return _page("refusal", title, status=error.status_code, headers=error.headers, text=error.detail)
 
 
 def _before(request: Request) -> str:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from markupsafe import Markup
 
@@ -15,7 +15,6 @@ from services.relay.instances.dead_letters import DeadLetter
 from services.relay.instances.entries import Origin
 from services.relay.instances.minutes import Minute
 from services.relay.instances.mod_config import listens_everywhere, mod_config, mod_url
-from services.relay.protocol.link_states import LinkState
 from services.relay.service.settings import ModApi
 
 SHOWN = 50
@@ -44,14 +43,6 @@ _SLUG = re.compile(r"[a-z0-9-]{1,63}")
 
 SETUP_S = 3600.0
 """How long after a server was added its page shows the checklist, even if all is done."""
-
-
-class Step(NamedTuple):
-    """One step of connecting a server; `hint` says what to do while it is not done."""
-
-    text: str
-    is_done: bool
-    hint: str
 
 
 def retried(query: Mapping[str, str]) -> str:
@@ -100,31 +91,8 @@ def is_in_setup(row: ServerRow) -> bool:
 
 def checklist(row: ServerRow, minutes: Sequence[Minute]) -> Markup:
     """The steps of connecting a server."""
-    facts, has_token = row.facts, row.entry.instance.registration_token is not None
-    accepted = facts.events or facts.dead or any(minute.accepted for minute in minutes)
-    refused = facts.link_why if facts.link == LinkState.REFUSED else ""
-    connecting = "The relay is connecting." if facts.uplink else "No uplink serves it: start one."
-    if not has_token:
-        connecting = "It has no registration token."
-    steps = [
-        Step(
-            "The mod has called",
-            facts.contact_ms is not None,
-            "Put the config into the mod and start the DayZ server: the mod registers when it starts.",
-        ),
-        Step(
-            "Takaro has accepted the registration token",
-            bool(facts.game_server_id),
-            refused or connecting,
-        ),
-        Step(
-            "Linked to Takaro",
-            bool(facts.uplink) and facts.link == LinkState.READY,
-            facts.link_why or connecting,
-        ),
-        Step("The first event has come", bool(accepted), "Join the game server, or write in its chat."),
-    ]
-    return render("server_checklist", steps=steps)
+    has_event = row.facts.events or row.facts.dead or any(minute.accepted for minute in minutes)
+    return render("server_checklist", row=row, facts=row.facts, has_event=has_event)
 
 
 def setup(row: ServerRow, modapi: ModApi) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from pydantic import SecretStr
 from services.modapi.fleet.rows import ServerCause, ServerRow, State, state_of
 from services.modapi.page import fleet, rendering, server
 from services.modapi.page.access import is_local
-from services.modapi.page.chart import charts, day_bar, day_chart, nice
+from services.modapi.page.chart import day_bar, nice
 from services.modapi.page.rendering import render
 from services.modapi.page.view import ROWS, SORTS, View, choose
 from services.modapi.page.words import ago
@@ -96,7 +96,7 @@ def server_page(
     fragments = {
         "notes": Markup(),
         "facts": render("server_facts", row=of),
-        "day": render("charts", charts=[day_chart(last_day({}, {}, 10_000_000))]),
+        "day": render("chart_day", half_hours=last_day({}, {}, 10_000_000)),
         "hour": hour_charts([]),
         "dead": server.dead_letters(of.slug, letters, "key"),
         "players": render("server_players", online=OnlinePlayers(1.0, list(people))),
@@ -130,7 +130,7 @@ def setup_text(of: ServerRow, modapi: ModApi) -> str:
 
 
 def hour_charts(hour: Sequence[Minute]) -> str:
-    return render("charts", charts=charts(hour))
+    return render("charts_hour", minutes=hour)
 
 
 def notes(waits_for_restart: Sequence[str] = (), complaint: str = "") -> Markup:
@@ -486,5 +486,5 @@ def test_a_bar_tells_of_the_time_that_is_known(linked_s: dict[int, int], text: s
 
 
 def test_each_half_hour_of_the_day_has_its_own_words() -> None:
-    shown = render("charts", charts=[day_chart(last_day({NOW - 1: 1}, {NOW - 1: 1_200}, NOW_MS))])
+    shown = render("chart_day", half_hours=last_day({NOW - 1: 1}, {NOW - 1: 1_200}, NOW_MS))
     assert "1 event, link up for 20 of 30 min" in shown and "0 events, link down" in shown
