@@ -21,7 +21,8 @@ from services.relay.store.connection import Argument, Connection
 from services.relay.store.durability import ServerFacts
 from services.relay.store.pipeline import CALL_TIMEOUT_S, RETRY_EVERY_S, Pipeline, Topology
 from services.relay.store.refusals import ConnectionLost, RedisRefusal, Unreachable, store_error
-from services.relay.store.single_primary import Sentinels, SinglePrimary
+from services.relay.store.sentinels import Sentinels
+from services.relay.store.single_primary import SinglePrimary
 from services.relay.store.url import Endpoint, StoreKind, parse
 
 __all__ = ("CLOCK", "RETRY_EVERY_S", "Script", "Store", "pairs", "patiently", "steadily")
@@ -66,10 +67,13 @@ class Store:
         self._pipelines: dict[Endpoint, Pipeline] = {}
         self._pinned: dict[int, Pipeline] = {}
         self._topology: Topology
-        if parsed.kind is StoreKind.CLUSTER:
-            self._topology = Cluster(parsed, self._pin_slots)
-        else:
-            self._topology = (Sentinels if parsed.kind is StoreKind.SENTINEL else SinglePrimary)(parsed)
+        match parsed.kind:
+            case StoreKind.CLUSTER:
+                self._topology = Cluster(parsed, self._pin_slots)
+            case StoreKind.SENTINEL:
+                self._topology = Sentinels(parsed, self._leave_primary)
+            case StoreKind.ALONE:
+                self._topology = SinglePrimary(parsed)
         self._slotted = parsed.kind is StoreKind.CLUSTER
         self._only = None if self._slotted else self._pipeline_at(self._topology.place_of(0))
 
@@ -247,6 +251,7 @@ class Store:
             if all(
                 pipeline.idle for pipeline in self._pipelines.values()
             ):  # else a call has moved from one to another
+                self._topology.close()
                 return
 
     # Whether the servers are trusted
@@ -352,6 +357,11 @@ class Store:
             for call in chain(pipeline.under_way, pipeline.waiting):
                 if self._topology.place_of(call.slot) != pipeline.place:
                     self._pinned.setdefault(call.slot, pipeline)
+
+    def _leave_primary(self) -> None:
+        """The Sentinels replace the primary: what it confirms from now on may be lost."""
+        for pipeline in self._pipelines.values():
+            pipeline.disconnect()
 
     def _round_ended(self, pipeline: Pipeline) -> None:
         """Moves the waiting calls of a pipeline to the primaries of their slots. No call is under way now."""

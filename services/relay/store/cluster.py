@@ -80,6 +80,11 @@ class Cluster:
             self._learning.add_done_callback(self._learned)
         await asyncio.wait([self._learning])
 
+    def close(self) -> None:
+        """Ends what runs beside the calls."""
+        if self._learning:
+            self._learning.cancel()
+
     def _learned(self, task: asyncio.Task[None]) -> None:
         self._learning = None
 

@@ -118,6 +118,10 @@ class Pipeline:
             if left:
                 sending.cancel()
                 await asyncio.wait([sending])
+        self.disconnect()
+
+    def disconnect(self) -> None:
+        """Closes the connection. Nobody knows then which calls of the pipeline under way were carried out."""
         if self._connection:
             self._connection.close()
 
@@ -153,8 +157,7 @@ class Pipeline:
         """Nobody knows which calls were carried out. The next pipeline gets a new connection."""
         for call in batch:
             call.fail(StoreError(f"the relay failed to ask Redis: {error}"))
-        if self._connection:
-            self._connection.close()
+        self.disconnect()
         return RETRY_EVERY_S
 
     async def _pipeline(self, batch: list[StoreCall], hints: dict[str, set[str]]) -> float:
@@ -212,8 +215,7 @@ class Pipeline:
             if await self._ask(node, calls):
                 pause_s = max(pause_s, SLOT_RETRY_EVERY_S)
         if anew:
-            if self._connection:
-                self._connection.close()
+            self.disconnect()
             await self._topology.learn()
         self._put_back(refused, hints)
         return pause_s

@@ -1,20 +1,9 @@
-"""Where the primary is: one server, or the one that Sentinels name.
+"""Where the primary is, if there is one server."""
 
-redis-py's `Sentinel` was tried and is not used. Its `discover_master` asks one Sentinel after the other and
-believes the first that answers: one that was cut off together with the old primary was believed against two
-others. Here the majority counts. Two silent Sentinels of three took it 1.02 s, half of the time of a call;
-here all are asked at the same time.
-"""
-
-import asyncio
-from collections import Counter
-
-from services.relay.store.connection import Connection, dial, dial_primary
+from services.relay.store.connection import Connection, dial_primary
 from services.relay.store.durability import ServerFacts
-from services.relay.store.refusals import ConnectionLost, RedisRefusal, Unreachable
+from services.relay.store.refusals import Unreachable
 from services.relay.store.url import Endpoint, RedisUrl, StoreKind
-
-SENTINEL_WITHIN_S = 0.5
 
 
 class SinglePrimary:
@@ -57,39 +46,5 @@ class SinglePrimary:
     async def learn(self) -> None:
         """Finds out anew where the primaries are, if it can."""
 
-
-class Sentinels(SinglePrimary):
-    """The server that the Sentinels call the primary, asked at every connect, if it says so itself."""
-
-    kind = StoreKind.SENTINEL
-
-    def place_of(self, slot: int) -> Endpoint:
-        return Endpoint()
-
-    async def dial(self, place: Endpoint) -> tuple[Connection, ServerFacts]:
-        return await super().dial(await self._primary())
-
-    async def _primary(self) -> Endpoint:
-        """The server that most of the answering Sentinels name: one that was cut off names an old primary."""
-        answers = await asyncio.gather(
-            *(self._ask(sentinel) for sentinel in self._url.endpoints), return_exceptions=True
-        )
-        named = Counter(answer for answer in answers if isinstance(answer, Endpoint))
-        if not named:
-            raise Unreachable("; ".join(str(answer) or type(answer).__name__ for answer in answers))
-        return named.most_common(1)[0][0]
-
-    async def _ask(self, sentinel: Endpoint) -> Endpoint:
-        async with asyncio.timeout(SENTINEL_WITHIN_S):
-            connection = await dial(sentinel, self._url.sentinel_login, tls=self._url.tls)
-            try:
-                [reply] = await connection.ask(("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._url.service))
-            except ConnectionLost as error:
-                raise Unreachable(f"Sentinel {sentinel}: {error}") from error
-            finally:
-                connection.close()
-        if isinstance(reply, RedisRefusal):
-            raise Unreachable(f"Sentinel {sentinel}: {reply}", reply)
-        if reply is None:
-            raise Unreachable(f"Sentinel {sentinel} knows no service of the name in redis.url")
-        return Endpoint(reply[0].decode(), int(reply[1]))
+    def close(self) -> None:
+        """Ends what runs beside the calls."""

@@ -1,0 +1,172 @@
+"""Where the primary is: the server that Sentinels name, until one of them begins to replace it.
+
+Sentinels tell of a new primary about a second after they have made it one. Until then the old one accepts
+writes, and a replica that still follows it confirms them: all of that is lost (protocol.md R2). So the relay
+listens to every Sentinel, and leaves the primary as soon as one of them chooses its successor.
+
+redis-py's `Sentinel` was tried and is not used. Its `discover_master` asks one Sentinel after the other and
+believes the first that answers: one that was cut off together with the old primary was believed against two
+others. Here the majority counts. Two silent Sentinels of three took it 1.02 s, half of the time of a call;
+here all are asked at the same time.
+"""
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from services.relay.store.calls import abandon
+from services.relay.store.connection import Connection, dial
+from services.relay.store.durability import ServerFacts
+from services.relay.store.refusals import ConnectionLost, RedisRefusal, Unreachable
+from services.relay.store.single_primary import SinglePrimary
+from services.relay.store.url import Endpoint, RedisUrl, StoreKind
+
+SENTINEL_WITHIN_S = 0.5
+
+LEFT_FOR_S = 10.0
+"""The old primary is not used for this long after a failover has begun, though most Sentinels name it."""
+
+LISTEN_AGAIN_S = 1.0
+PING_EVERY_S = 5.0
+
+_BEGINS = b"+failover-state-select-slave"
+"""The Sentinel that leads a failover publishes it 0.1 to 0.2 s before it promotes a replica."""
+
+_ENDS = (b"-failover-abort-no-good-slave", b"-failover-abort-slave-timeout")
+"""The old primary stays."""
+
+logger = logging.getLogger(__name__)
+
+
+def failover_in(message: list[Any], service: str) -> tuple[Endpoint, bool] | None:
+    """The primary that a Sentinel tells of, and whether it is being replaced (True) or stays (False).
+
+    None: the message tells of something else. A message is `kind, channel, "master <service> <host> <port>"`.
+    """
+    if message[0] != b"message":
+        return None
+    _, channel, body = message
+    kind, name, host, port, *_ = body.decode().split(" ")
+    if kind != "master" or name != service:
+        return None
+    return Endpoint(host, int(port)), channel == _BEGINS
+
+
+class Sentinels(SinglePrimary):
+    """The server that most Sentinels call the primary, asked at every connect, if it says so itself.
+
+    `leave` is called when that server is being replaced: its connections must be closed at once. A Sentinel
+    that is away is listened to again after `listen_again_s`.
+    """
+
+    kind = StoreKind.SENTINEL
+
+    def __init__(
+        self, url: RedisUrl, leave: Callable[[], object], listen_again_s: float = LISTEN_AGAIN_S
+    ) -> None:
+        super().__init__(url)
+        self._leave = leave
+        self._listen_again_s = listen_again_s
+        self._left: dict[Endpoint, float] = {}  # until when, on time.monotonic()
+        self._listening: list[asyncio.Task[None]] = []
+
+    def place_of(self, slot: int) -> Endpoint:
+        return Endpoint()
+
+    async def dial(self, place: Endpoint) -> tuple[Connection, ServerFacts]:
+        if not self._listening:
+            self._listening = [asyncio.create_task(self._listen(one)) for one in self._url.endpoints]
+        primary = await self._primary()
+        connection, facts = await super().dial(primary)
+        if time.monotonic() < self._left.get(primary, 0.0):
+            connection.close()
+            raise Unreachable(f"the Sentinels replace {primary} as the primary")
+        return connection, facts
+
+    def close(self) -> None:
+        for task in self._listening:
+            task.cancel()
+
+    async def _primary(self) -> Endpoint:
+        """The server that most of the answering Sentinels name: one that was cut off names an old primary."""
+        answers = await asyncio.gather(
+            *(self._ask(sentinel) for sentinel in self._url.endpoints), return_exceptions=True
+        )
+        named = Counter(answer for answer in answers if isinstance(answer, Endpoint))
+        if not named:
+            raise Unreachable("; ".join(str(answer) or type(answer).__name__ for answer in answers))
+        return named.most_common(1)[0][0]
+
+    async def _ask(self, sentinel: Endpoint) -> Endpoint:
+        async with asyncio.timeout(SENTINEL_WITHIN_S):
+            connection = await dial(sentinel, self._url.sentinel_login, tls=self._url.tls)
+            try:
+                [reply] = await connection.ask(("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._url.service))
+            except ConnectionLost as error:
+                raise Unreachable(f"Sentinel {sentinel}: {error}") from error
+            finally:
+                connection.close()
+        if isinstance(reply, RedisRefusal):
+            raise Unreachable(f"Sentinel {sentinel}: {reply}", reply)
+        if reply is None:
+            raise Unreachable(f"Sentinel {sentinel} knows no service of the name in redis.url")
+        return Endpoint(reply[0].decode(), int(reply[1]))
+
+    async def _listen(self, sentinel: Endpoint) -> None:
+        """Listens to one Sentinel, for as long as this service runs."""
+        refusal = ""
+        while True:
+            try:
+                await self._listen_once(sentinel)
+            except RedisRefusal as error:
+                if error.text != refusal:
+                    refusal = error.text
+                    logger.warning(
+                        "Sentinel %s does not let the relay subscribe (%s): a failover by hand can lose what"
+                        " is accepted meanwhile. Fix: give its user +subscribe +ping allchannels",
+                        sentinel,
+                        error,
+                    )
+            except (ConnectionLost, TimeoutError, Unreachable):
+                pass  # a failover needs most of the Sentinels, and the others tell of it
+            await asyncio.sleep(self._listen_again_s)
+
+    async def _listen_once(self, sentinel: Endpoint) -> None:
+        """Raises RedisRefusal, ConnectionLost, TimeoutError, Unreachable."""
+        connection = await dial(sentinel, self._url.sentinel_login, tls=self._url.tls)
+        try:
+            connection.say(("SUBSCRIBE", _BEGINS, *_ENDS))
+            while True:
+                message = await _message(connection)
+                if told := failover_in(message, self._url.service):
+                    self._told(*told)
+        finally:
+            connection.close()
+
+    def _told(self, primary: Endpoint, replaced: bool) -> None:
+        if replaced:
+            self._left[primary] = time.monotonic() + LEFT_FOR_S
+            self._leave()
+        else:
+            self._left.pop(primary, None)
+
+
+async def _message(connection: Connection) -> list[Any]:
+    """The next message. Asks for one if none comes. Raises RedisRefusal, ConnectionLost, TimeoutError."""
+    message = asyncio.ensure_future(connection.message())
+    try:
+        done, _ = await asyncio.wait([message], timeout=PING_EVERY_S)
+        if not done:
+            connection.say(("PING",))
+            done, _ = await asyncio.wait([message], timeout=PING_EVERY_S)
+        if not done:
+            raise TimeoutError
+        reply = await message
+    finally:
+        abandon(message)
+    if isinstance(reply, RedisRefusal):
+        raise reply
+    return list(reply)

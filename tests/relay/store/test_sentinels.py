@@ -1,0 +1,66 @@
+"""What Sentinels tell of a failover while it runs. That nothing is lost by one: test_store.py."""
+
+import pytest
+
+from services.relay.store.refusals import Unreachable
+from services.relay.store.sentinels import Sentinels, failover_in
+from services.relay.store.url import Endpoint, parse
+from services.sim.ports import free_port
+from tests.support.redis_server import RedisServer, binaries
+from tests.support.waiting import until
+
+OLD = Endpoint("10.0.0.1", 6379)
+
+
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        ([b"message", b"+failover-state-select-slave", b"master relay 10.0.0.1 6379"], (OLD, True)),
+        ([b"message", b"-failover-abort-no-good-slave", b"master relay 10.0.0.1 6379"], (OLD, False)),
+        (
+            [b"message", b"-failover-abort-slave-timeout", b"master relay 10.0.0.1 6379 #quorum 2/2"],
+            (OLD, False),
+        ),
+        ([b"message", b"+failover-state-select-slave", b"master another 10.0.0.1 6379"], None),
+        (
+            [
+                b"message",
+                b"+failover-state-select-slave",
+                b"slave 10.0.0.2:1 10.0.0.2 1 @ relay 10.0.0.1 6379",
+            ],
+            None,
+        ),
+        ([b"subscribe", b"+failover-state-select-slave", 1], None),
+        ([b"pong", b""], None),
+    ],
+)
+def test_a_failover_is_read_from_what_a_sentinel_publishes(
+    message: list[object], told: tuple[Endpoint, bool] | None
+) -> None:
+    assert failover_in(message, "relay") == told
+
+
+async def test_a_sentinel_that_refuses_to_tell_is_named_in_the_log_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    server = RedisServer(binaries()["valkey"], users=["relay on >secret +ping"], port=str(free_port()))
+    server.start()
+    login = "sentinel_username=relay&sentinel_password=secret"
+    sentinels = Sentinels(
+        parse(f"redis+sentinel://127.0.0.1:{server.port}/relay?{login}"), leave=list, listen_again_s=0.01
+    )
+    try:
+        with pytest.raises(Unreachable):
+            await sentinels.dial(Endpoint())
+        await until(lambda: sum(_refused(server)) >= 3)
+        [said] = [record.getMessage() for record in caplog.records if "subscribe" in record.getMessage()]
+        assert f"127.0.0.1:{server.port}" in said and "Fix: give its user" in said
+    finally:
+        sentinels.close()
+        server.remove()
+
+
+def _refused(server: RedisServer) -> list[int]:
+    """How often each refused SUBSCRIBE was tried."""
+    entries = [dict(zip(entry[::2], entry[1::2], strict=True)) for entry in server.ask("ACL", "LOG")]
+    return [entry["count"] for entry in entries if entry["object"] == "subscribe"]
