@@ -10,6 +10,9 @@ from hypothesis import HealthCheck, settings
 from services.relay.store.client import Store
 from tests.support.redis_server import RedisServer, binaries
 
+CALL_TIMEOUT_S = 20.0
+"""For calls of tests that are not about time: a machine that tests may stand still for seconds."""
+
 # How long one example takes says more about what else the machine does than about the code.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
@@ -31,7 +34,7 @@ def redis_server(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
 
 @pytest.fixture
 async def store(redis_server: RedisServer) -> AsyncIterator[Store]:
-    store = Store(redis_server.url)
+    store = Store(redis_server.url, call_timeout_s=CALL_TIMEOUT_S)
     yield store
     await store.close()
 

@@ -90,7 +90,7 @@ class Relay(Terminal):
         """Puts what the services would have stored into Redis, and has modapi read all anew."""
 
         async def filled() -> None:
-            store = Store(self.server.url)
+            store = Store(self.server.url, call_timeout_s=STARTS_WITHIN_S)
             await fill(store)
             await store.close()
 

@@ -87,7 +87,12 @@ class World:
         self.shape = shape
         self.ledger = Ledger()
         self.folder = Path(tempfile.mkdtemp(prefix="relay-fault-"))
-        self.store = store or RedisServer(binaries()[shape.binary], port=str(free_port()), **shape.server)
+        self.store = store or RedisServer(
+            binaries()[shape.binary],
+            folder=Path(tempfile.mkdtemp(prefix="relay-")),  # on a disk, as for a user
+            port=str(free_port()),
+            **shape.server,
+        )
         self.registration_token = REGISTRATION_TOKEN
         self.slugs = [f"s{number:03}" for number in range(1, shape.instances + 1)]
         self.takaro = Takaro(
