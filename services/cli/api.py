@@ -61,6 +61,11 @@ class RelayApi:
         self.client = client
         self._is_lost = False
 
+    @staticmethod
+    def path(slug: str, more: str = "") -> str:
+        """The path of a server. The slug may be anything that a person typed."""
+        return f"/servers/{quote(slug, safe='')}{more}"
+
     async def get(self, path: str, **query: Any) -> Any:
         return await self.call("GET", path, query=query)
 
@@ -106,7 +111,7 @@ class RelayApi:
 
         async def one(slug: str) -> Any:
             async with turn:
-                return await self.get(server_path(slug, path))
+                return await self.get(self.path(slug, path))
 
         return dict(zip(slugs, await asyncio.gather(*map(one, slugs)), strict=True))
 
@@ -216,11 +221,6 @@ async def opened_api(at: ApiPlace) -> AsyncIterator[RelayApi]:
     )
     async with client:
         yield RelayApi(at, client)
-
-
-def server_path(slug: str, more: str = "") -> str:
-    """The path of a server. The slug may be anything that a person typed."""
-    return f"/servers/{quote(slug, safe='')}{more}"
 
 
 def hint(slug: str, known: Sequence[str]) -> str:

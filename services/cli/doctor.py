@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Awaitable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import NamedTuple
 
 from rich.text import Text
 
 from services.cli import doctor_alerts, doctor_here, doctor_takaro
 from services.cli.append_only_files import complaint
 from services.cli.opened_relay import OpenedRelay, opened
+from services.cli.settings_of import loaded_from, warnings_of
 from services.cli.tables import show, waiting_for
 from services.cli.terminal import many, print_json, runnable, safe
 from services.cli.verdict import Verdict, VerdictLevel, bad, good, warn
@@ -31,22 +31,10 @@ _COLOURS = {VerdictLevel.GOOD: "green", VerdictLevel.WARN: "yellow", VerdictLeve
 UNSEEN = warn("not looked at, for the store cannot be asked", "")
 
 
-class Place(NamedTuple):
-    """Where the relay is, and its settings. `warnings` are those of `dayz-relay check`."""
-
-    config: Path
-    data: Path
-    settings: Settings
-    warnings: Sequence[str]
-
-
-def run(place: Place, *, identify: str | None, alerts: bool, as_json: bool) -> int:
-    """Check and print. Returns 0 if nothing is wrong, 1 if something is."""
-    return asyncio.run(_run(place, identify=identify, alerts=alerts, as_json=as_json))
-
-
-async def _run(place: Place, *, identify: str | None, alerts: bool, as_json: bool) -> int:
-    config, data, settings, warnings = place
+async def run(config: Path, data: Path, *, identify: str | None, alerts: bool, as_json: bool) -> int:
+    """Check and print. Returns 0 if nothing is wrong, 1 if something is. Raises ConfigError."""
+    loaded = loaded_from(config)
+    settings = loaded.settings
     told: list[tuple[str, Verdict]] = []
 
     def tell(title: str, verdicts: Sequence[Verdict]) -> None:
@@ -58,7 +46,7 @@ async def _run(place: Place, *, identify: str | None, alerts: bool, as_json: boo
             _print(title, clean)
 
     valid = f"{config} and the environment are" if is_there(config) else "the environment is"
-    tell("Settings", [*(warn(line, "") for line in warnings), good(f"{valid} valid")])
+    tell("Settings", [*(warn(line, "") for line in warnings_of(config, loaded)), good(f"{valid} valid")])
     takaro = asyncio.create_task(doctor_takaro.reach(settings))
     async with contextlib.AsyncExitStack() as held:
         relay = None

@@ -16,9 +16,9 @@ from typer.exceptions import TyperException
 from typer.main import get_command
 
 from services.cli.commands import look, run, servers, trial
-from services.relay.protocol.errors import ConfigError, RelayError, StoreRefused
+from services.cli.terminal import NAME, failed
+from services.relay.protocol.errors import RelayError
 
-NAME = "dayz-relay"
 INTERRUPTED = 130
 """What Typer makes of Ctrl-C."""
 
@@ -92,29 +92,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         error.show()  # type: ignore[attr-defined]  # all of Typer's own have it
         return error.exit_code
     except RelayError as error:
-        return _complained(error)
+        return failed(error)
     except BaseExceptionGroup as group:
         expected, others = group.split((RelayError, BrokenPipeError))
         if others is not None or expected is None:
             raise
-        return _complained(_first(expected))
-
-
-def _complained(error: BaseException) -> int:
-    from services.cli.terminal import complain
-
-    if isinstance(error, BrokenPipeError):
-        # `| head` reads no further. What is still to be written when Python ends would fail too.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    for line in str(error).splitlines():
-        complain(line)
-    return 2 if isinstance(error, ConfigError | StoreRefused) else 1
+        first = _first(expected)
+        return failed(first) if isinstance(first, RelayError) else _closed()
 
 
 def _first(error: BaseException) -> BaseException:
     """The first of the errors in a group."""
     return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
+
+
+def _closed() -> int:
+    """`| head` reads no further. What is still to be written when Python ends would fail too."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 1
 
 
 def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from services.cli.api import RelayApi, server_path
+from services.cli.api import RelayApi
 from services.cli.tables import waiting_for
 from services.cli.terminal import ago, complain, print_json, safe
 from services.relay.protocol.command_states import MAY_HAVE_RUN, NOT_DELIVERED
@@ -11,7 +11,7 @@ from services.relay.protocol.command_states import MAY_HAVE_RUN, NOT_DELIVERED
 async def run(relay: RelayApi, *, slug: str, text: str, as_json: bool) -> int:
     """Returns 0 if the game server has said it."""
     with waiting_for(slug):
-        ended = await relay.post(server_path(slug, "/messages"), {"text": text})
+        ended = await relay.post(relay.path(slug, "/messages"), {"text": text})
     said = ended["state"] == "answered"
     if as_json:
         print_json(ended)
@@ -28,7 +28,7 @@ async def _why(relay: RelayApi, slug: str, ended: dict[str, Any]) -> str:
     if ended["state"] == "queue_full":
         return f"{NOT_DELIVERED}: too many commands wait for {slug}"
     if ended["state"] == "not_delivered":
-        silent_s = (await relay.get(server_path(slug)))["mod"]["silent_s"]
+        silent_s = (await relay.get(relay.path(slug)))["mod"]["silent_s"]
         heard = "has never called" if silent_s is None else f"was last heard of {ago(silent_s)} ago"
         return f"{NOT_DELIVERED}: the mod of {slug} {heard}"
     return MAY_HAVE_RUN

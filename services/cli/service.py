@@ -7,24 +7,27 @@ import sys
 from pathlib import Path
 
 from services.cli.settings_of import prepared
-from services.relay.protocol.errors import ConfigError, RelayError, StoreRefused
+from services.relay.protocol.errors import RelayError
+
+
+def run(name: str, config: Path, *, warned: bool) -> None:
+    """Run one service. `warned`: `up` has shown the warnings about its settings. Raises RelayError."""
+    settings, file = prepared(name, config, warned=warned)
+    if name == "modapi":
+        from services.modapi.main import run
+    else:
+        from services.uplink.main import run
+    run(settings, file)
 
 
 def main(name: str, config: Path) -> int:
-    """Run one service. `up` has shown the warnings about its settings."""
+    """Run one service of `up`; its exit code."""
     try:
-        settings, file = prepared(name, config, warned=True)
-        if name == "modapi":
-            from services.modapi.main import run
-        else:
-            from services.uplink.main import run
-        run(settings, file)
+        run(name, config, warned=True)
     except RelayError as error:
-        from services.cli.terminal import complain
+        from services.cli.terminal import failed
 
-        for line in str(error).splitlines():
-            complain(line)
-        return 2 if isinstance(error, ConfigError | StoreRefused) else 1
+        return failed(error)
     return 0
 
 

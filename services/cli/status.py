@@ -9,7 +9,7 @@ from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
-from services.cli.api import RelayApi, server_path
+from services.cli.api import RelayApi
 from services.cli.fleet import Server, link, look_at_all, look_at_first, overview, state, summary
 from services.cli.tables import Part, console_for, label, show
 from services.cli.terminal import age_s, ago, print_json, runnable, safe
@@ -75,7 +75,7 @@ def _noted(fleet: Server) -> list[Text]:
 async def _print_one(relay: RelayApi, slug: str, *, as_json: bool) -> int:
     # In this order: whose wrong key it is that somebody calls with shows only beside all other servers.
     fleet: Server = await relay.get("/fleet")
-    server: Server = await relay.get(server_path(slug))
+    server: Server = await relay.get(relay.path(slug))
     down = int(server["state"] == "down")
     if as_json:
         print_json(server)

@@ -57,11 +57,9 @@ def main(argument: str) -> int:
     try:
         return run(checked_of(argument))
     except ConfigError as error:
-        from services.cli.terminal import complain
+        from services.cli.terminal import failed
 
-        for line in str(error).splitlines():
-            complain(line)
-        return 2
+        return failed(error)
 
 
 if __name__ == "__main__":

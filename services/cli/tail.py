@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 from rich.text import Text
 
-from services.cli.api import RelayApi, server_path
+from services.cli.api import RelayApi
 from services.cli.stream import Message, follow
 from services.cli.tables import Rows, label, show
 from services.cli.terminal import clock, complain, print_json, safe
@@ -50,7 +50,7 @@ async def run(relay: RelayApi, *, named: Sequence[str], kinds: Sequence[str] | N
     if not slugs:
         complain("there is no server to watch")
         return 0
-    paths = [server_path(slug, of) for slug in named for of in ("/events", "/commands?reads=true")]
+    paths = [relay.path(slug, of) for slug in named for of in ("/events", "/commands?reads=true")]
     if sys.stdout.isatty() and not as_json:
         complain(_what_is_shown(slugs))
     await until_nobody_watches(

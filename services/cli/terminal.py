@@ -10,7 +10,7 @@ from pathlib import Path
 
 import orjson
 
-from services.relay.protocol.errors import ConfigError
+from services.relay.protocol.errors import ConfigError, RelayError, StoreRefused
 from services.relay.service import logs
 from services.relay.service.durations import span
 
@@ -82,5 +82,12 @@ def is_meant(question: str, *, yes: bool) -> bool:
 
 
 def complain(text: str) -> None:
-    """Print one line to standard error."""
-    print(f"{NAME}: {runnable(logs.clean(text))}", file=sys.stderr)
+    """Print a text to standard error, each line behind the name of the program."""
+    for line in text.splitlines():
+        print(f"{NAME}: {runnable(logs.clean(line))}", file=sys.stderr)
+
+
+def failed(error: RelayError) -> int:
+    """Print what is wrong; the exit code: 2 for a wrong setting, 1 for anything else."""
+    complain(str(error))
+    return 2 if isinstance(error, ConfigError | StoreRefused) else 1

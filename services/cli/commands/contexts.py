@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from services.cli.options import AsJson, examples, known_contexts
+from services.cli.terminal import print_json
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -56,7 +57,6 @@ def use(name: Name) -> None:
 def list_contexts(as_json: AsJson = False) -> None:
     """Show all; * is the one in use."""
     from services.cli import contexts
-    from services.cli.terminal import print_json
 
     found = contexts.read()
     if as_json:

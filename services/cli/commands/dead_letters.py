@@ -7,6 +7,8 @@ import typer
 
 from services.cli.at_relay import at_relay
 from services.cli.options import AsJson, MaybeSlug, Slug, Yes, examples
+from services.cli.terminal import date, is_meant, print_json, program, safe
+from services.relay.protocol.errors import ConfigError
 
 if TYPE_CHECKING:
     from services.cli.api import RelayApi
@@ -73,7 +75,6 @@ async def list_dead_letters(
 
 async def _show_counts(relay: "RelayApi", as_json: bool) -> None:
     from services.cli.tables import Rows, show
-    from services.cli.terminal import print_json
 
     counts = {one["slug"]: one["dead_letters"] for one in await relay.servers() if one["dead_letters"]}
     if as_json:
@@ -86,9 +87,8 @@ async def _show_counts(relay: "RelayApi", as_json: bool) -> None:
 
 async def _show_newest(relay: "RelayApi", slug: str, count: int, as_json: bool) -> None:
     from services.cli.tables import Rows, cut, label, show
-    from services.cli.terminal import date, print_json, safe
 
-    page = await relay.get(_path(slug), limit=count)
+    page = await relay.get(_path(relay, slug), limit=count)
     found = page["dead_letters"]
     if as_json:
         print_json(found)
@@ -110,9 +110,8 @@ async def show_dead_letter(
     relay: "RelayApi", slug: Slug, letter_id: Annotated[str, _ID], as_json: AsJson = False
 ) -> None:
     """Show one in full, as the mod sent it."""
-    from services.cli.terminal import date, print_json, safe
 
-    letter = await relay.get(_path(slug, letter_id))
+    letter = await relay.get(_path(relay, slug, letter_id))
     if as_json:
         print_json(letter)
         return
@@ -133,10 +132,9 @@ async def retry_dead_letters(
     as_json: AsJson = False,
 ) -> int:
     """Try to deliver one again, or all, repaired as they would be today."""
-    from services.cli.terminal import print_json, program
 
     _must_be_named(letter_id, every)
-    came = await relay.post(_path(slug, "retry" if every else f"{letter_id}/retry"))
+    came = await relay.post(_path(relay, slug, "retry" if every else f"{letter_id}/retry"))
     tried = dict(came["counts"]) if every else {came["outcome"]: 1}
     left = tried.pop(NOT_POSSIBLE, 0) if every else 0
     if as_json:
@@ -167,12 +165,11 @@ async def drop_dead_letters(
 
     With --all it asks first.
     """
-    from services.cli.terminal import is_meant, print_json
 
     _must_be_named(letter_id, every)
     if every and not is_meant(f"Delete all dead letters of {slug}, for good?", yes=yes):
         return 1
-    answer = await relay.call("DELETE", _path(slug, letter_id or "")) or {"dropped": 1}
+    answer = await relay.call("DELETE", _path(relay, slug, letter_id or "")) or {"dropped": 1}
     if as_json:
         print_json(answer)
     else:
@@ -181,13 +178,10 @@ async def drop_dead_letters(
 
 
 def _must_be_named(letter_id: str | None, every: bool) -> None:
-    from services.relay.protocol.errors import ConfigError
 
     if bool(letter_id) == every:
         raise ConfigError("name one id (`dayz-relay dlq list` shows them), or --all")
 
 
-def _path(slug: str, more: str = "") -> str:
-    from services.cli.api import server_path
-
-    return server_path(slug, f"/dead-letters/{more}".rstrip("/"))
+def _path(relay: "RelayApi", slug: str, more: str = "") -> str:
+    return relay.path(slug, f"/dead-letters/{more}".rstrip("/"))

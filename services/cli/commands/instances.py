@@ -8,6 +8,8 @@ import typer
 
 from services.cli.at_relay import at_relay
 from services.cli.options import AsJson, Slug, Yes, examples
+from services.cli.terminal import complain, date, is_meant, print_json, program, runnable
+from services.relay.protocol.errors import ConfigError
 
 if TYPE_CHECKING:
     from services.cli.api import RelayApi
@@ -78,7 +80,6 @@ async def add(
 async def list_servers(relay: "RelayApi", as_json: AsJson = False) -> None:
     """Show all servers, those of relay.toml too."""
     from services.cli.tables import Rows, show
-    from services.cli.terminal import runnable
 
     servers = sorted(await relay.servers(), key=lambda server: (server["origin"] == "api", server["slug"]))
     if _told_as_json(servers, as_json):
@@ -96,11 +97,10 @@ async def list_servers(relay: "RelayApi", as_json: AsJson = False) -> None:
 @at_relay
 async def show_server(relay: "RelayApi", slug: Slug, as_json: AsJson = False) -> None:
     """Show one server; `dayz-relay status SLUG` also says what is wrong with it."""
-    from services.cli.api import server_path
     from services.cli.status import described
     from services.cli.tables import show
 
-    server = await relay.get(server_path(slug))
+    server = await relay.get(relay.path(slug))
     if not _told_as_json(server, as_json):
         show(*described(server))
 
@@ -112,10 +112,8 @@ async def show_config(relay: "RelayApi", slug: Slug, as_json: AsJson = False) ->
 
     A key is shown only if it stands in relay.toml.
     """
-    from services.cli.api import server_path
-    from services.cli.terminal import program
 
-    config = await relay.get(server_path(slug, "/mod-config"))
+    config = await relay.get(relay.path(slug, "/mod-config"))
     if _told_as_json(config, as_json):
         return
     print(config["mod_config"])
@@ -134,8 +132,6 @@ async def change(
     as_json: AsJson = False,
 ) -> None:
     """Give a server another name, or a registration token of its own."""
-    from services.cli.api import server_path
-    from services.relay.protocol.errors import ConfigError
 
     given = {
         "name": name,
@@ -144,7 +140,7 @@ async def change(
     changes = {field: value for field, value in given.items() if value is not None}
     if not changes:
         raise ConfigError("nothing is to be changed: give --name, --registration-token-file or both")
-    changed = await relay.call("PATCH", server_path(slug), body=changes)
+    changed = await relay.call("PATCH", relay.path(slug), body=changes)
     if not _told_as_json(changed, as_json):
         what = " and ".join(field.replace("_", " ") for field in changes)
         print(f"{slug} has a new {what}: running services use it within two seconds.")
@@ -169,10 +165,9 @@ async def rotate(
 
     The previous one stays valid for a day. Refused while an earlier rotation runs.
     """
-    from services.cli.api import server_path
 
     asked = {"overlap_s": overlap_h * 3600, "force": force}
-    rotated = await relay.post(server_path(slug, "/rotate"), asked)
+    rotated = await relay.post(relay.path(slug, "/rotate"), asked)
     if _told_as_json(rotated, as_json):
         return
     if overlap_h:
@@ -186,9 +181,8 @@ async def rotate(
 @at_relay
 async def disable(relay: "RelayApi", slug: Slug, as_json: AsJson = False) -> None:
     """Stop serving a server; its events are kept."""
-    from services.cli.api import server_path
 
-    if not _told_as_json(await relay.post(server_path(slug, "/disable")), as_json):
+    if not _told_as_json(await relay.post(relay.path(slug, "/disable")), as_json):
         print(f"{slug} is disabled: its keys open nothing, its link is closed, its events are kept.")
 
 
@@ -196,9 +190,8 @@ async def disable(relay: "RelayApi", slug: Slug, as_json: AsJson = False) -> Non
 @at_relay
 async def enable(relay: "RelayApi", slug: Slug, as_json: AsJson = False) -> None:
     """Serve it again."""
-    from services.cli.api import server_path
 
-    if not _told_as_json(await relay.post(server_path(slug, "/enable")), as_json):
+    if not _told_as_json(await relay.post(relay.path(slug, "/enable")), as_json):
         print(f"{slug} is served again.")
 
 
@@ -211,12 +204,10 @@ async def remove(
     yes: Yes = False,
 ) -> int:
     """Remove a server; its data is deleted a day later."""
-    from services.cli.api import server_path
-    from services.cli.terminal import is_meant
 
     if purge and not is_meant(f"Delete all that is kept of {slug}, for good?", yes=yes):
         return 1
-    await relay.call("DELETE", server_path(slug), query={"purge": purge})
+    await relay.call("DELETE", relay.path(slug), query={"purge": purge})
     kept = "now" if purge else "in 24 hours; adding it again with the same identity token keeps it"
     print(f"{slug} is removed. Its data is deleted {kept}.")
     return 0
@@ -224,7 +215,6 @@ async def remove(
 
 def _told_as_json(answer: Any, as_json: bool) -> bool:
     """Print the answer as it is, if that is asked for. Warnings in it go to standard error otherwise."""
-    from services.cli.terminal import complain, print_json
 
     if as_json:
         print_json(answer)
@@ -247,7 +237,6 @@ def _print_key(answer: dict[str, Any]) -> None:
 
 def _row(server: dict[str, Any]) -> tuple[str, ...]:
     from services.cli.fleet import link_word
-    from services.cli.terminal import date
 
     contact = server["mod"]["last_contact"]
     return (

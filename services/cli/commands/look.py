@@ -102,12 +102,11 @@ def doctor(
     data: Data = DATA,
 ) -> int:
     """Look for what is wrong, from the settings to Takaro, and say how to fix it."""
-    from services.cli import doctor
-    from services.cli.settings_of import loaded_from, warnings_of
+    import asyncio
 
-    loaded = loaded_from(config)
-    place = doctor.Place(config, data, loaded.settings, warnings_of(config, loaded))
-    return doctor.run(place, identify=identify, alerts=alerts, as_json=as_json)
+    from services.cli import doctor
+
+    return asyncio.run(doctor.run(config, data, identify=identify, alerts=alerts, as_json=as_json))
 
 
 @app.command(

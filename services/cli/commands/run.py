@@ -45,23 +45,17 @@ def up(config: Config = RELAY_TOML, data: Data = DATA) -> int:
 @app.command(rich_help_panel=PANEL)
 def modapi(config: Config = RELAY_TOML, warned: Warned = False) -> None:
     """Run only the service that the mods call."""
-    from services.cli.settings_of import prepared
+    from services.cli import service
 
-    settings, file = prepared("modapi", config, warned=warned)
-    from services.modapi.main import run
-
-    run(settings, file)
+    service.run("modapi", config, warned=warned)
 
 
 @app.command(rich_help_panel=PANEL)
 def uplink(config: Config = RELAY_TOML, warned: Warned = False) -> None:
     """Run only the service that talks to Takaro."""
-    from services.cli.settings_of import prepared
+    from services.cli import service
 
-    settings, file = prepared("uplink", config, warned=warned)
-    from services.uplink.main import run
-
-    run(settings, file)
+    service.run("uplink", config, warned=warned)
 
 
 @app.command(

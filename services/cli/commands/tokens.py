@@ -7,6 +7,7 @@ import typer
 
 from services.cli.at_relay import at_relay
 from services.cli.options import AsJson, examples
+from services.cli.terminal import date, print_json
 
 if TYPE_CHECKING:
     from services.cli.api import RelayApi
@@ -31,7 +32,6 @@ async def add(
     as_json: AsJson = False,
 ) -> None:
     """Make a token. It is shown only this once, alone on standard output."""
-    from services.cli.terminal import print_json
 
     made = await relay.post("/tokens", {"name": name, "role": role})
     if as_json:
@@ -46,7 +46,6 @@ async def add(
 async def list_tokens(relay: "RelayApi", as_json: AsJson = False) -> None:
     """Show the tokens that were made, without their secrets."""
     from services.cli.tables import Rows, show
-    from services.cli.terminal import date, print_json
 
     tokens = (await relay.get("/tokens"))["tokens"]
     if as_json:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from services.cli.options import examples
+from services.relay.protocol.errors import ConfigError
 
 PANEL = "To try it"
 
@@ -65,8 +66,6 @@ def takaro(
 def _run(name: str, peer: Coroutine[Any, Any, None]) -> None:
     import asyncio
     from contextlib import suppress
-
-    from services.relay.protocol.errors import ConfigError
 
     try:
         with suppress(KeyboardInterrupt):  # how it ends
