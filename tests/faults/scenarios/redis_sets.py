@@ -43,6 +43,18 @@ async def _kill_primaries(run: Run, binary: str) -> None:
             await asyncio.to_thread(store.heal)
 
 
+@scenario("F25-by-hand", "Sentinel: an operator replaces the living primary", cycles=6, recovery_s=6.0)
+async def replace_sentinel_primary(run: Run) -> None:
+    store = SentinelSet(binaries()["redis"])
+    async with run.world(Shape(modapis=2, uplinks=2), store=store) as world:
+        for _ in range(run.cycles):
+            await run.pause(0.5, 1.5)
+            fault = world.fault("primary replaced")
+            await asyncio.to_thread(store.failover)
+            await world.recovered(fault)
+            await asyncio.to_thread(store.heal)
+
+
 async def _kill(world: World, member: RedisServer) -> None:
     world.run.outcome.kills["redis"] += 1
     await asyncio.to_thread(member.kill)
