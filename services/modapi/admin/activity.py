@@ -83,14 +83,7 @@ class ActivityCalls:
         return PlayerList(
             age_s=age_s,
             players=[
-                OnlinePlayer(
-                    game_id=player["gameId"],
-                    name=player.get("name") or "",
-                    steam_id=player.get("steamId"),
-                    ip=player.get("ip"),
-                    ping=player.get("ping"),
-                    position=player["position"],
-                )
+                OnlinePlayer.model_validate({**player, "name": player.get("name") or ""})
                 for player in players
             ],
         )
@@ -175,17 +168,7 @@ class ActivityCalls:
         row = await self._fleet.row(slug)
         minutes = await read_minutes(self._store, slug, row.facts.now_ms)
         return MinuteList(
-            minutes=[
-                MinuteCounts(
-                    at=utc(minute.minute * 60_000),
-                    accepted=minute.accepted,
-                    events=minute.events,
-                    commands=minute.commands,
-                    p50_ms=minute.p50_ms,
-                    p99_ms=minute.p99_ms,
-                )
-                for minute in minutes
-            ]
+            minutes=[MinuteCounts(at=utc(one.minute * 60_000), **one._asdict()) for one in minutes]
         )
 
     async def list_half_hours(self, slug: str) -> HalfHourList:
@@ -193,13 +176,5 @@ class ActivityCalls:
         row = await self._fleet.row(slug)
         half_hours = await read_half_hours(self._store, slug, row.facts.now_ms, row.there_ms)
         return HalfHourList(
-            half_hours=[
-                HalfHourCounts(
-                    at=utc(half_hour.begun_ms),
-                    accepted=half_hour.accepted,
-                    linked_s=half_hour.linked_s,
-                    link=half_hour.link,
-                )
-                for half_hour in half_hours
-            ]
+            half_hours=[HalfHourCounts(at=utc(one.begun_ms), **one._asdict()) for one in half_hours]
         )

@@ -19,9 +19,9 @@ class PlayerPosition(BaseModel):
 class OnlinePlayer(BaseModel):
     """A player as Takaro knows the player. What the mod does not report is null."""
 
-    game_id: str
+    game_id: str = Field(validation_alias="gameId")
     name: str
-    steam_id: str | None = None
+    steam_id: str | None = Field(None, validation_alias="steamId")
     ip: str | None = None
     ping: float | None = None
     position: PlayerPosition | None = Field(None, description="the last one that is known")

@@ -18,6 +18,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from services.modapi.admin.models import Role
 from services.modapi.http.rate_limits import WrongKeys
 from services.relay.protocol.limits import Limits
 from services.relay.service.http.addresses import source_of
@@ -69,7 +70,7 @@ class PageAccess:
     def __init__(self, token: str | None, limits: Limits, *, loopback: bool) -> None:
         self.is_open = token is None
         self._digest = _digest(token or secrets.token_hex())
-        self.secret = hmac.digest(self._digest, b"dayz-relay forms", "sha256").hex()
+        self._secret = hmac.digest(self._digest, b"dayz-relay forms", "sha256").hex()
         self._open_form_key = secrets.token_hex(16)
         self._loopback = loopback
         self._wrong = WrongKeys(limits.wrong_keys_per_minute)
@@ -109,6 +110,7 @@ class PageAccess:
             raise HTTPException(
                 403, "This form did not come from the page itself, or is too old: load the page again."
             )
+        request.state.token, request.state.role = self._secret, Role.FULL  # for the calls of the admin API
         return fields
 
     def log_in(self, request: Request, token: str) -> bool:

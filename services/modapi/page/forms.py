@@ -1,6 +1,5 @@
-"""The forms of the page: add and change servers as the admin API does, retry and drop dead letters."""
+"""The forms of the page: add and change servers by the admin API, retry and drop dead letters."""
 
-import json
 import re
 import secrets
 import unicodedata
@@ -14,19 +13,15 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from services.modapi.admin.models import NewServer
+from services.modapi.admin.models import NewServer, Rotation, ServerChange
+from services.modapi.admin.servers import ServerCalls
 from services.modapi.dead_letter_retry import retry_each
 from services.modapi.events import EventIntake
-from services.modapi.fleet.rows import ServerRow
 from services.modapi.page import server
 from services.modapi.page.access import PageAccess, Reader, own_path
 from services.modapi.page.live import LivePages
 from services.relay.instances.dead_letters import DeadLetters
-from services.relay.instances.directory import Directory
 from services.relay.instances.messages import MAX_MESSAGE_CHARS, check_enabled, send_message
-from services.relay.instances.mod_config import mod_config, mod_url
-from services.relay.instances.once import Once
-from services.relay.instances.records import InstanceUpdate
 from services.relay.protocol.errors import InstanceConflict
 from services.relay.service.settings import Settings
 from services.relay.store.client import Store
@@ -47,14 +42,14 @@ class Forms:
         self,
         access: PageAccess,
         live: LivePages,
-        directory: Directory,
+        calls: ServerCalls,
         store: Store,
         settings: Settings,
         intake_of: Callable[[str], EventIntake],
     ) -> None:
         self._access = access
         self._live = live
-        self._registry = directory.registry
+        self._calls = calls
         self._store = store
         self._settings = settings
         self._intake_of = intake_of
@@ -69,18 +64,12 @@ class Forms:
                 slug=fields["slug"] or slug_of(fields["name"]),
                 registration_token=fields["registration_token"] or None,  # type: ignore[arg-type]
             )
-            issued = await self._registry.create(
-                new.slug,
-                new.name,
-                registration_token=new.registration_token,
-                once=self._once(form, ["add", new.slug, *fields.values()]),
-            )
+            created = await self._calls.create_server(new, request, form.get("once") or None)
         except ValidationError as error:
             return await show_form(request, reader, problem=_problem(error), fields=fields, status=422)
         except InstanceConflict as error:
             return await show_form(request, reader, problem=str(error), fields=fields, status=409)
-        config = self._config(issued.mod_key)
-        return await show(request, reader, slug=new.slug, config=config, notice=server.ADDED)
+        return await show(request, reader, slug=new.slug, config=created.mod_config, notice=server.ADDED)
 
     async def change(self, request: Request, reader: Reader, show: ShowPage) -> Response:
         """Disables or enables a server, replaces its mod key, shows its mod's config, or sends a message."""
@@ -91,19 +80,22 @@ class Forms:
         row = await self._live.fleet_view.row(slug)
         try:
             if verb in ("disable", "enable"):
-                await self._registry.patch(slug, InstanceUpdate(disabled=verb == "disable"))
+                await self._calls.change_server(slug, ServerChange(disabled=verb == "disable"))
                 return RedirectResponse(f"{own_path(form.get('next', ''))}?{verb}d={slug}", 303)
             if verb == "rotate":
-                once = self._once(form, ["rotate", slug])
-                issued = await self._registry.rotate(slug, force=bool(form.get("force")), once=once)
-                config = self._config(issued.mod_key)
+                rotation = Rotation(force=bool(form.get("force")))
+                rotated = await self._calls.rotate_mod_key(slug, request, rotation, form.get("once") or None)
+                config = rotated.mod_config
                 return await show(request, reader, slug=slug, config=config, notice=server.ROTATED)
             if verb == "say":
                 check_enabled(row.entry)
         except InstanceConflict as error:
             return await show(request, reader, slug=slug, problem=str(error), status=409)
         if verb == "config":
-            return await show(request, reader, slug=slug, config=self._known_config(row))
+            known = await self._calls.get_mod_config(slug, request)
+            if not known.has_key:
+                raise HTTPException(404, "Only a hash of this key is kept. A new key can be made.")
+            return await show(request, reader, slug=slug, config=known.mod_config)
         return await self._say(slug, form.get("text", "").strip())
 
     async def dead_letters(self, request: Request, reader: Reader) -> Response:
@@ -129,21 +121,6 @@ class Forms:
             raise HTTPException(422, f"A message has 1 to {MAX_MESSAGE_CHARS} characters.")
         sent = await send_message(self._store, slug, text, self._settings.limits.open_commands)
         return RedirectResponse(f"/instance/{slug}?message={sent.state}", 303)
-
-    def _known_config(self, row: ServerRow) -> str:
-        """The config with a key of relay.toml. Of a stored server only the digests of its keys are known."""
-        keys = row.entry.instance.mod_keys
-        if row.entry.keys and not keys:
-            raise HTTPException(404, "Only a hash of this key is kept. A new key can be made.")
-        return self._config(keys[0].get_secret_value() if keys else "")
-
-    def _config(self, mod_key: str) -> str:
-        return mod_config(mod_url(self._settings.modapi), mod_key)
-
-    def _once(self, form: dict[str, str], asked: list[str]) -> Once | None:
-        """A form that is sent twice, as by loading its answer again, takes effect once."""
-        key = form.get("once", "")
-        return Once(key, json.dumps(asked), self._access.secret) if key else None
 
 
 def slug_of(name: str) -> str:

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from services.modapi.admin.servers import ServerCalls
 from services.modapi.dead_letter_retry import intake_of
 from services.modapi.fleet.rows import ServerRow
 from services.modapi.fleet.view import FleetView
@@ -46,7 +47,7 @@ def add_page(
     live = LivePages(fleet_view, store, metrics.service.faults)
     access = PageAccess(token, limits, loopback=is_loopback(modapi.admin_host))
     take_in = partial(intake_of, store, metrics=metrics, limits=limits)
-    forms = Forms(access, live, fleet_view.directory, store, settings, take_in)
+    forms = Forms(access, live, ServerCalls(fleet_view, modapi), store, settings, take_in)
     pages.mount("/", StatusPage(live, access, forms, store, modapi).app())
     return live
 
