@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.core import TyperGroup
 
 from services.cli import first_run
 from services.cli.main import main
@@ -68,6 +69,37 @@ def test_only_up_does_without_a_file(
     assert capsys.readouterr().err == (
         "dayz-relay: relay.toml: does not exist: `dayz-relay up` writes a first one\n"
     )
+
+
+LOCAL = {
+    "agent",
+    "check",
+    "completion",
+    "demo",
+    "help",
+    "import",
+    "modapi",
+    "sim",
+    "token",
+    "up",
+    "uplink",
+    "version",
+}
+"""Commands that work at no relay."""
+
+
+def test_each_command_that_works_at_a_relay_can_answer_as_json() -> None:
+    assert isinstance(COMMANDS, TyperGroup)
+    at_relays = {name: one for name, one in COMMANDS.commands.items() if name not in LOCAL}
+    for name, one in list(at_relays.items()):
+        if isinstance(one, TyperGroup):
+            del at_relays[name]
+            at_relays |= {f"{name} {word}": command for word, command in one.commands.items()}
+    assert {"status", "context use"} <= at_relays.keys()
+    without = [
+        words for words, one in at_relays.items() if not any("--json" in option.opts for option in one.params)
+    ]
+    assert without == []
 
 
 def test_no_file_is_needed_where_the_environment_describes_the_server(

@@ -32,25 +32,33 @@ def add(
     token_file: Annotated[
         str | None, typer.Option(metavar="FILE", help="Its token; - is standard input.")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Add a relay, or replace the one of that name. Its token is kept in a file that only you can read."""
     from services.cli import contexts
     from services.cli.place import checked_url, read_secret
 
     token = read_secret(token_file, "--token-file") if token_file else ""
-    file = contexts.add(contexts.Context(name, checked_url(url), token))
+    added = contexts.Context(name, checked_url(url), token)
+    file = contexts.add(added)
+    if as_json:
+        print_json({"name": name, "url": added.url})
+        return
     print(
         f"{name} is added ({file}): `dayz-relay context use {name}` makes it the one that commands work at."
     )
 
 
 @app.command("use")
-def use(name: Name) -> None:
+def use(name: Name, as_json: AsJson = False) -> None:
     """Choose the relay that commands work at; local: the one of relay.toml."""
     from services.cli import contexts
 
     contexts.use(name)
-    print(f"Commands work at {name} now.")
+    if as_json:
+        print_json({"current": name})
+    else:
+        print(f"Commands work at {name} now.")
 
 
 @app.command("list")
@@ -68,9 +76,12 @@ def list_contexts(as_json: AsJson = False) -> None:
 
 
 @app.command("remove")
-def remove(name: Name) -> None:
+def remove(name: Name, as_json: AsJson = False) -> None:
     """Forget a relay and its token."""
     from services.cli import contexts
 
     contexts.remove(name)
-    print(f"{name} is removed.")
+    if as_json:
+        print_json({"name": name})
+    else:
+        print(f"{name} is removed.")

@@ -157,7 +157,9 @@ async def rotate(
     ] = 24.0,
     force: Annotated[
         bool,
-        typer.Option("--force", help="Also while the key of an earlier rotation opens: it ends now."),
+        typer.Option(
+            "--force", help="Also while the key before the last one is still valid: that one ends now."
+        ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -202,12 +204,15 @@ async def remove(
     slug: Slug,
     purge: Annotated[bool, typer.Option("--purge", help="Delete its data now; asks first.")] = False,
     yes: Yes = False,
+    as_json: AsJson = False,
 ) -> int:
     """Remove a server; its data is deleted a day later."""
 
     if purge and not is_meant(f"Delete all that is kept of {slug}, for good?", yes=yes):
         return 1
     await relay.call("DELETE", relay.path(slug), query={"purge": purge})
+    if _told_as_json({"slug": slug, "purged": purge}, as_json):
+        return 0
     kept = "now" if purge else "in 24 hours; adding it again with the same identity token keeps it"
     print(f"{slug} is removed. Its data is deleted {kept}.")
     return 0

@@ -63,7 +63,10 @@ async def list_tokens(relay: "RelayApi", as_json: AsJson = False) -> None:
 
 @app.command("remove")
 @at_relay
-async def remove(relay: "RelayApi", name: TokenName) -> None:
+async def remove(relay: "RelayApi", name: TokenName, as_json: AsJson = False) -> None:
     """Delete a token. It works for two seconds more at the most."""
     await relay.call("DELETE", f"/tokens/{quote(name, safe='')}")
-    print(f"{name} is removed.")
+    if as_json:
+        print_json({"name": name})
+    else:
+        print(f"{name} is removed.")
