@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from services.cli import local_token, own_store, store_port
-from services.cli.programs import services, stop_on_signals
+from services.cli.keep_alive import services, stop_on_signals
 from services.cli.supervise import supervise
 from services.cli.terminal import program
 from services.relay.service import logs

@@ -9,7 +9,7 @@ from rich.text import Text
 from services.cli.api import RelayApi
 from services.cli.tables import Part, Rows, cut, label
 from services.cli.terminal import ago, many, runnable, safe
-from services.relay.protocol.link_states import LinkState
+from services.relay.protocol.link_states import LinkState, link_word
 from services.relay.protocol.vocabulary import SILENT_AFTER_S
 
 Server = Mapping[str, Any]
@@ -102,11 +102,6 @@ def _cells(server: Server) -> tuple[str | Text, ...]:
         label(str(dead), "yellow" if dead else ""),
         server["link"]["owner"] or label("nobody", "red"),
     )
-
-
-def link_word(state: str) -> str:
-    """The state of a link as the page says it, whose own words need Redis' library: 0.1 s to load."""
-    return {LinkState.READY.value: "linked", "": "no link yet"}.get(state, state)
 
 
 def link(server: Server) -> Text:

@@ -10,8 +10,8 @@ import pytest
 from typer.core import TyperGroup
 
 from services.cli import first_run
+from services.cli.keep_alive import services
 from services.cli.main import main
-from services.cli.programs import services
 from services.relay.service.settings import load
 from services.sim.dayz.generations import Generation
 from tests.support.command_line import COMMANDS, parsed

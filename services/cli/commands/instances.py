@@ -10,6 +10,7 @@ from services.cli.at_relay import at_relay
 from services.cli.options import AsJson, Slug, Yes, examples
 from services.cli.terminal import complain, date, is_meant, print_json, program, runnable
 from services.relay.protocol.errors import ConfigError
+from services.relay.protocol.link_states import link_word
 
 if TYPE_CHECKING:
     from services.cli.api import RelayApi
@@ -241,8 +242,6 @@ def _print_key(answer: dict[str, Any]) -> None:
 
 
 def _row(server: dict[str, Any]) -> tuple[str, ...]:
-    from services.cli.fleet import link_word
-
     contact = server["mod"]["last_contact"]
     return (
         server["slug"],

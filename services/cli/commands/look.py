@@ -1,6 +1,6 @@
 """Commands that look at a relay, at work or not."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,6 +17,8 @@ from services.cli.options import (
     examples,
     known_slugs,
 )
+from services.cli.terminal import ago, complain, print_json, safe
+from services.relay.protocol.command_states import MAY_HAVE_RUN, NOT_DELIVERED
 from services.relay.protocol.vocabulary import Action, EventType
 
 if TYPE_CHECKING:
@@ -153,9 +155,28 @@ async def tail(
 @at_relay
 async def players(relay: "RelayApi", slug: MaybeSlug = None, as_json: AsJson = False) -> None:
     """Show who is online, as far as the relay knows."""
-    from services.cli import players
+    from services.cli.tables import Rows, label, show
 
-    await players.run(relay, slug=slug, as_json=as_json)
+    slugs = [slug] if slug else [one["slug"] for one in await relay.servers() if one["served"]]
+    found = await relay.of_each(slugs, "/players")
+    if as_json:
+        print_json(found)
+        return
+    rows = [_player(slug, player) for slug, known in found.items() for player in known["players"]]
+    if rows:
+        show(Rows(("SERVER", "NAME", "GAME ID", "PING", "WHERE"), rows, flexible="NAME"))
+    for slug, known in found.items():
+        said = "not known yet, Takaro asks within a minute"
+        if known["age_s"] is not None:
+            said = f"{len(known['players'])} online, as of {ago(known['age_s'])} ago"
+        show(label(f"{slug}: {said}", "dim"))
+
+
+def _player(slug: str, player: dict[str, Any]) -> tuple[str, ...]:
+    place = player["position"]
+    where = f"{place['x']:.0f} / {place['z']:.0f}" if place else ""
+    ping = "" if player["ping"] is None else f"{player['ping']:g} ms"
+    return slug, player["name"], player["game_id"], ping, where
 
 
 @app.command(
@@ -177,9 +198,30 @@ async def say(
 
     It then appears in `tail` and on the status page.
     """
-    from services.cli import say
+    from services.cli.tables import waiting_for
 
-    return await say.run(relay, slug=slug, text=" ".join(text), as_json=as_json)
+    with waiting_for(slug):
+        ended = await relay.post(relay.path(slug, "/messages"), {"text": " ".join(text)})
+    is_said = ended["state"] == "answered"
+    if as_json:
+        print_json(ended)
+    elif is_said:
+        print(f"said on {slug}, after {ended['took_ms'] / 1000:.1f} s")
+    else:
+        complain(await _why(relay, slug, ended))
+    return int(not is_said)
+
+
+async def _why(relay: "RelayApi", slug: str, ended: dict[str, Any]) -> str:
+    if ended["state"] == "refused":
+        return f"{slug} refused it: {safe(ended['detail'])}"
+    if ended["state"] == "queue_full":
+        return f"{NOT_DELIVERED}: too many commands wait for {slug}"
+    if ended["state"] == "not_delivered":
+        silent_s = (await relay.get(relay.path(slug)))["mod"]["silent_s"]
+        heard = "has never called" if silent_s is None else f"was last heard of {ago(silent_s)} ago"
+        return f"{NOT_DELIVERED}: the mod of {slug} {heard}"
+    return MAY_HAVE_RUN
 
 
 app.add_typer(dead_letters.app, name="dlq", rich_help_panel=PANEL)

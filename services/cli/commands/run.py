@@ -1,5 +1,6 @@
 """Commands that run the relay, or a part of it."""
 
+import json
 import os
 from pathlib import Path
 from typing import Annotated, Literal
@@ -7,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from services.cli.options import DATA, RELAY_TOML, Config, Data, examples
+from services.cli.terminal import runnable
 
 PANEL = "To run it"
 
@@ -90,11 +92,22 @@ def agent(
 )
 def check(config: Config = RELAY_TOML) -> None:
     """Show the settings in effect, secrets masked, or what is wrong with them."""
-    from services.cli import check
     from services.cli.settings_of import loaded_from, warnings_of
+    from services.relay.service.settings import NO_INSTANCE, masked
 
     loaded = loaded_from(config)
-    check.run(loaded.settings, warnings_of(config, loaded))
+    for section, content in masked(loaded.settings).items():
+        for table in content if isinstance(content, list) else [content]:
+            print(f"[[{section}]]" if isinstance(content, list) else f"[{section}]")
+            for key, value in table.items():
+                is_set = value is not None and value != []
+                print(f"{key} = {json.dumps(value, ensure_ascii=False)}" if is_set else f"# {key} is not set")
+            print()
+    if not loaded.settings.instances:
+        print(f"note: {runnable(NO_INSTANCE)}")
+    for warning in warnings_of(config, loaded):
+        print(f"warning: {runnable(warning)}")
+    print("ok")
 
 
 @token_app.command("new", epilog=examples("dayz-relay token new --kind identity"))

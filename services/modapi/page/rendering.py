@@ -13,6 +13,7 @@ from markupsafe import Markup
 from services.modapi.admin.views import utc
 from services.modapi.dead_letter_retry import why_no_retry
 from services.modapi.page import chart, words
+from services.relay.protocol.link_states import link_word
 from services.relay.service.durations import span
 
 ASSETS = {"page.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
@@ -80,7 +81,7 @@ def _environment() -> Environment:
         "counted": words.counted,
         "day_in_words": chart.day_in_words,
         "duration": words.duration,
-        "link_word": words.link_word,
+        "link_word": link_word,
         "nice": chart.nice,
         "polls": words.polls,
         "readable": lambda raw: raw.decode("utf-8", "backslashreplace"),

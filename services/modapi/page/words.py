@@ -1,7 +1,6 @@
 """Numbers, times and states as people read them. Pure."""
 
 from services.modapi.fleet.rows import ServerCause
-from services.relay.protocol.link_states import LinkState
 from services.relay.service.durations import span
 
 CAUSES = {
@@ -34,12 +33,6 @@ STATES = {
 def polls(hold_ms: int) -> str:
     """How long a poll of the mod may be held: meanwhile a command reaches the mod at once."""
     return f"held {hold_ms / 1000:.1f} s" if hold_ms else "not held"
-
-
-def link_word(state: str) -> str:
-    """The state of a link to Takaro, in words for people; "" is none yet."""
-    words: dict[str, str] = {LinkState.READY: "linked", "": "no link yet"}
-    return words.get(state, state)
 
 
 def ago(seconds: float | None) -> str:

@@ -21,3 +21,8 @@ class LinkState(StrEnum):
     PAUSED = "paused"  # Takaro does not know our server any more; events wait for the next identify
     REFUSED = "refused"  # a person has to act; we try again slowly
     STOPPED = "stopped"
+
+
+def link_word(state: str) -> str:
+    """The state of a link in words for people; "" is none yet."""
+    return {LinkState.READY.value: "linked", "": "no link yet"}.get(state, state)
