@@ -5,14 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from services.cli.fleet import Server, link_word, overview
+from services.cli.fleet import Server, overview
 from services.modapi.admin.views import fleet_of, server_of
 from services.modapi.fleet.rows import ServerRow, state_of
-from services.modapi.page import words
 from services.relay.instances.diagnosis import Problem, ProblemCode
 from services.relay.instances.entries import Origin, ServedEntry
 from services.relay.instances.facts import Facts
-from services.relay.protocol.link_states import LinkState
 from services.relay.service.settings import Instance
 from tests.support.facts import NOW_MS, UP
 from tests.support.shown import shown
@@ -45,11 +43,6 @@ def test_the_states_and_the_words_are_those_of_the_page() -> None:
         *("STATE", "SLUG", "NAME", "GAME", "SERVER", "TAKARO", "PLAYERS", "WAITING", "DEAD", "UPLINK")
     ]
     assert "linked" in told[0] and "10 s ago" in told[0] and told[0].endswith("host-1234")
-
-
-@pytest.mark.parametrize("state", ["", *LinkState])
-def test_a_link_is_called_as_on_the_page(state: str) -> None:
-    assert link_word(state) == words.link_word(state)
 
 
 def test_what_is_not_known_is_not_told_as_none() -> None:

@@ -1,8 +1,6 @@
 """What the page of all servers shows. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any
 
 from services.modapi.admin.views import fleet_of
 from services.modapi.fleet.rows import ServerRow, State
@@ -31,33 +29,5 @@ def fragments(
     return {
         "title": render("title", title=title(rows)),
         "summary": render("fleet_summary", fleet=fleet_of(rows, ())),
-        "table": render("fleet_table", days=days, any=bool(rows), **table(shown, view)),
-    }
-
-
-def table(shown: ShownPage, view: View) -> dict[str, Any]:
-    """The values of fleet_table.html."""
-
-    def query_of(page: int) -> str:
-        return (replace(view, page=page).query() or "page=1") if 1 <= page <= shown.pages else ""
-
-    return {
-        "heads": [_head(name, view) for name in SORTS],
-        "shown": shown,
-        "before": query_of(shown.page - 1),
-        "after": query_of(shown.page + 1),
-    }
-
-
-def _head(name: str, view: View) -> dict[str, str]:
-    title, _, greatest_first = SORTS[name]
-    here = name == view.sort
-    down = greatest_first != view.turned
-    other = replace(view, sort=name, turned=here and not view.turned, page=1)
-    return {
-        "name": name,
-        "title": title,
-        "query": other.query() or "sort=state",
-        "arrow": ("\u00a0↓" if down else "\u00a0↑") if here else "",
-        "sorted": ("descending" if down else "ascending") if here else "",
+        "table": render("fleet_table", days=days, any=bool(rows), shown=shown, view=view, sorts=SORTS),
     }

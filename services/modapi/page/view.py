@@ -1,7 +1,7 @@
 """Which instances a reader wants to see, in which order. Pure."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
@@ -51,10 +51,11 @@ class View:
             max(1, int(page)) if page.isascii() and page.isdigit() and len(page) < 6 else 1,
         )
 
-    def query(self) -> str:
-        """As it stands behind the question mark; "" for what everybody sees first."""
-        values = {"q": self.text, "state": self.state, "sort": self.sort, "page": str(self.page)}
-        if self.turned:
+    def query(self, **changes: Any) -> str:
+        """With these changes, as it stands behind the question mark; "" for what everybody sees first."""
+        view = replace(self, **changes)
+        values = {"q": view.text, "state": view.state, "sort": view.sort, "page": str(view.page)}
+        if view.turned:
             values["turned"] = "1"
         default = {"q": "", "state": "", "sort": "state", "page": "1"}
         return urlencode({name: value for name, value in values.items() if value != default.get(name)})
