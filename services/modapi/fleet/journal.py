@@ -31,6 +31,11 @@ class Journal(Generic[T]):
         """The number before the first item that is kept."""
         return self.number - len(self._items)
 
+    @property
+    def items(self) -> list[T]:
+        """All that are kept, the oldest first."""
+        return list(self._items)
+
     def add(self, item: T) -> None:
         self._items.append(item)
         self._bytes += self._bytes_of(item)

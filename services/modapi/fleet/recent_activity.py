@@ -84,8 +84,8 @@ class RecentActivity:
         watched.follow()
         journal = watched.journal
         number = journal.number
-        earlier = journal.since(journal.oldest) if goes_on else None
-        found = {entry.id: entry for entry in (*(earlier or ()), *await self.known(slug, facts))}
+        earlier = journal.items if goes_on else ()
+        found = {entry.id: entry for entry in (*earlier, *await self.known(slug, facts))}
         return Followed(watched, in_order(found.values()), number)
 
     def _watching(self, slug: str) -> WatchedActivity | None:

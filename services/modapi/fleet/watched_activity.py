@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections import deque
 from collections.abc import AsyncIterator
 from functools import partial
 from typing import NamedTuple
@@ -29,6 +28,9 @@ READ = "read"
 KEPT_FOR_READERS, KEPT_BYTES = 1_000, 1024 * 1024
 """Number of events and commands by which the reader of a stream may be behind, and their size as JSON."""
 
+SHOWN_BYTES = 256 * 1024
+"""Size, as JSON, of the last events that lists show, and of the last commands. The oldest go."""
+
 TURN = 50
 TURN_S = 0.01
 """Of waiting events so many are shown to readers at once; then it is the readers' turn."""
@@ -41,8 +43,8 @@ class WatchedActivity:
 
     def __init__(self, store: Store, slug: str, faults: OwnFaults) -> None:
         self.begun_s = self.used_s = time.monotonic()
-        self._events: deque[ActivityEntry] = deque(maxlen=REMEMBERED)
-        self._commands: deque[ActivityEntry] = deque(maxlen=REMEMBERED)
+        self._events = Journal(REMEMBERED, SHOWN_BYTES, bytes_of)
+        self._commands = Journal(REMEMBERED, SHOWN_BYTES, bytes_of)
         self.journal: Journal[ActivityEntry] = Journal(KEPT_FOR_READERS, KEPT_BYTES, bytes_of)
         """For the readers of streams, in the order in which it became known."""
         self._store = store
@@ -55,7 +57,7 @@ class WatchedActivity:
     @property
     def entries(self) -> list[ActivityEntry]:
         """The events, then the commands; of each the oldest first."""
-        return [*self._events, *self._commands]
+        return [*self._events.items, *self._commands.items]
 
     def follow(self) -> None:
         """From now on the journal has the events that wait, and the dead letters, too."""
@@ -66,11 +68,11 @@ class WatchedActivity:
         async for entries in watch(self._store, self._slug):
             for entry in entries:
                 if entry.kind == "event":
-                    self._events.append(entry)
+                    self._events.add(entry)
                     self.journal.add(entry)
                 elif is_write(entry.what):
                     command = await self._with_player_name(entry)
-                    self._commands.append(command)
+                    self._commands.add(command)
                     self.journal.add(command)
                 else:
                     self.journal.add(entry)
