@@ -1,6 +1,5 @@
 """The admin API of a relay, for the commands."""
 
-import asyncio
 import contextlib
 import logging
 import ssl
@@ -25,7 +24,6 @@ ANSWER_WITHIN_S = 60.0
 """To retry all dead letters of a server takes the longest."""
 
 PAGE = 1_000
-AT_ONCE = 20
 NAMED = 10
 """Maximum number of servers that are listed if the named one does not exist."""
 
@@ -95,25 +93,18 @@ class RelayApi:
 
     async def servers(self, most: int | None = None, **query: str) -> list[dict[str, Any]]:
         """The servers, by slug; at most `most`."""
+        limit = PAGE if most is None else min(PAGE, most)
+        return (await self.pages("/servers", most, limit=limit, **query))[:most]
+
+    async def pages(self, path: str, most: int | None = None, **query: Any) -> list[dict[str, Any]]:
+        """The `servers` of each page of a list, until there are `most`."""
         found: list[dict[str, Any]] = []
-        cursor = ""
-        while most is None or len(found) < most:
-            limit = PAGE if most is None else min(PAGE, most - len(found))
-            page = await self.get("/servers", limit=limit, cursor=cursor, **query)
+        cursor: str | None = ""
+        while cursor is not None and (most is None or len(found) < most):
+            page = await self.get(path, cursor=cursor, **query)
             found += page["servers"]
-            if not (cursor := page["next_cursor"] or ""):
-                break
+            cursor = page["next_cursor"]
         return found
-
-    async def of_each(self, slugs: Sequence[str], path: str) -> dict[str, Any]:
-        """What `path` of each server gives, some at a time."""
-        turn = asyncio.Semaphore(AT_ONCE)
-
-        async def one(slug: str) -> Any:
-            async with turn:
-                return await self.get(self.path(slug, path))
-
-        return dict(zip(slugs, await asyncio.gather(*map(one, slugs)), strict=True))
 
     def _json(self, status: int, body: bytes) -> Any:
         try:

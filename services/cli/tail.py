@@ -46,7 +46,8 @@ async def run(relay: RelayApi, *, named: Sequence[str], kinds: Sequence[str] | N
         count = len(named) or (await relay.get("/fleet"))["total"]
         example = f"`dayz-relay tail {slugs[0]}`"
         raise ConfigError(f"there are {count} servers: name some, as in {example}")
-    await relay.of_each(named, "")  # raises NoSuchInstance
+    for slug in named:
+        await relay.get(relay.path(slug))  # raises NoSuchInstance
     if not slugs:
         complain("there is no server to watch")
         return 0

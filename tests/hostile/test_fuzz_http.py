@@ -53,6 +53,7 @@ ADMIN_CALLS = [
     ("DELETE", "/servers/{slug}/dead-letters/{id}"),
     ("POST", "/servers/{slug}/dead-letters/{id}/retry"),
     ("GET", "/fleet"),
+    ("GET", "/players"),
     ("GET", "/stream"),
     ("GET", "/relay"),
     ("GET", "/tokens"),

@@ -157,8 +157,10 @@ async def players(relay: "RelayApi", slug: MaybeSlug = None, as_json: AsJson = F
     """Show who is online, as far as the relay knows."""
     from services.cli.tables import Rows, label, show
 
-    slugs = [slug] if slug else [one["slug"] for one in await relay.servers() if one["served"]]
-    found = await relay.of_each(slugs, "/players")
+    if slug:
+        found = {slug: await relay.get(relay.path(slug, "/players"))}
+    else:
+        found = {one.pop("slug"): one for one in await relay.pages("/players")}
     if as_json:
         print_json(found)
         return

@@ -12,7 +12,6 @@ from services.modapi.admin.activity_models import (
     MinuteCounts,
     MinuteList,
     NewMessage,
-    OnlinePlayer,
     PlayerList,
     ServerCommand,
 )
@@ -27,7 +26,7 @@ from services.modapi.admin.streams import (
     stream_message,
     wanted,
 )
-from services.modapi.admin.views import command_of, event_of, streamed, utc
+from services.modapi.admin.views import command_of, event_of, players_of, streamed, utc
 from services.modapi.fleet.recent_activity import MOST_WATCHED
 from services.modapi.fleet.view import FleetView
 from services.modapi.fleet.watched_activity import READ, Followed, kind_of
@@ -79,14 +78,7 @@ class ActivityCalls:
     async def list_players(self, slug: str) -> PlayerList:
         """List the players who are online, with their last known positions."""
         await self._fleet.row(slug)
-        age_s, players = await online_players(self._store, slug)
-        return PlayerList(
-            age_s=age_s,
-            players=[
-                OnlinePlayer.model_validate({**player, "name": player.get("name") or ""})
-                for player in players
-            ],
-        )
+        return PlayerList(**players_of(await online_players(self._store, slug)))
 
     async def list_events(
         self, slug: str, request: Request, limit: Limit = MAX_ENTRIES, last_event_id: LastEventId = ""

@@ -34,6 +34,19 @@ class PlayerList(BaseModel):
     players: list[OnlinePlayer]
 
 
+class ServerPlayers(PlayerList):
+    """The players of one server."""
+
+    slug: str
+
+
+class FleetPlayers(BaseModel):
+    """The players of a page of servers, sorted by slug."""
+
+    servers: list[ServerPlayers]
+    next_cursor: str | None = Field(description="gives the next page; null: this is the last one")
+
+
 class MinuteCounts(BaseModel):
     """One minute. The latencies run from the acceptance of an event to Takaro's receipt."""
 

@@ -4,17 +4,19 @@ It answers on the admin port only, and to nobody without a token: not on loopbac
 operator's browser could call it.
 """
 
+import asyncio
 from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 
 from services.modapi.admin import models, old_api, problems
 from services.modapi.admin.activity import ActivityCalls
+from services.modapi.admin.activity_models import FleetPlayers, ServerPlayers
 from services.modapi.admin.authentication import AdminAuthentication
 from services.modapi.admin.dead_letters import DeadLetterCalls
 from services.modapi.admin.repeats import (
@@ -27,11 +29,13 @@ from services.modapi.admin.servers import ServerCalls
 from services.modapi.admin.stream_calls import StreamCalls
 from services.modapi.admin.streams import Streams
 from services.modapi.admin.tokens import AdminTokens
-from services.modapi.admin.views import fleet_of
+from services.modapi.admin.views import fleet_of, page_of, players_of
 from services.modapi.dead_letter_retry import intake_of
 from services.modapi.events import EventIntake
-from services.modapi.fleet.view import FleetView
+from services.modapi.fleet.view import READ_AT_ONCE, FleetView
 from services.modapi.metrics import ModapiMetrics
+from services.relay.instances.entries import active
+from services.relay.instances.players import online_players
 from services.relay.service.settings import Settings
 from services.relay.store.client import Store
 
@@ -105,6 +109,19 @@ def _fleet_calls(fleet: FleetView, store: Store) -> APIRouter:
     async def get_fleet() -> models.FleetCounts:
         """Count the servers by state and by cause."""
         return fleet_of(list((await fleet.rows()).values()), fleet.notes)
+
+    @router.get("/players")
+    async def list_all_players(
+        limit: Annotated[int, Query(ge=1, le=READ_AT_ONCE, description="number of servers")] = READ_AT_ONCE,
+        cursor: models.PageCursor = "",
+    ) -> FleetPlayers:
+        """List the players of all servers that are served, server by server."""
+        slugs, next_cursor = page_of(active(await fleet.directory.current()), cursor, limit)
+        online = await asyncio.gather(*(online_players(store, slug) for slug in slugs))
+        servers = [
+            ServerPlayers(slug=slug, **players_of(one)) for slug, one in zip(slugs, online, strict=True)
+        ]
+        return FleetPlayers(servers=servers, next_cursor=next_cursor)
 
     @router.get("/relay")
     async def get_relay() -> models.RelayInfo:

@@ -4,6 +4,7 @@ from datetime import datetime
 from enum import StrEnum, unique
 from typing import Annotated, Literal
 
+from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.modapi.fleet.rows import ServerCause, State
@@ -115,6 +116,11 @@ class Server(BaseModel):
     dead_letters: int
     made_up_positions: int = Field(description="positions that were made up for Takaro, since it exists")
     last_made_up: datetime | None
+
+
+PageCursor = Annotated[
+    str, Query(max_length=63, pattern="^[a-z0-9-]*$", description="`next_cursor` of the page before")
+]
 
 
 class ServerList(BaseModel):

@@ -1,7 +1,6 @@
 """The calls about servers: list, show, create, change, rotate, enable, disable, delete."""
 
 import asyncio
-from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -14,7 +13,7 @@ from services.modapi.admin.repeats import (
     SecretOnceRoute,
     once_of,
 )
-from services.modapi.admin.views import fits, server_of
+from services.modapi.admin.views import fits, page_of, server_of
 from services.modapi.fleet.rows import ServerCause, ServerRow, State
 from services.modapi.fleet.view import READ_AT_ONCE, FleetView
 from services.relay.instances.entries import active
@@ -52,9 +51,7 @@ class ServerCalls:
     async def list_servers(
         self,
         limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = 100,
-        cursor: Annotated[
-            str, Query(max_length=63, pattern="^[a-z0-9-]*$", description="`next_cursor` of the page before")
-        ] = "",
+        cursor: models.PageCursor = "",
         state: Annotated[
             State | ServerCause | None,
             Query(description="only servers with this state or cause"),
@@ -63,15 +60,10 @@ class ServerCalls:
     ) -> models.ServerList:
         """List servers, sorted by slug. What is shown is at most two seconds old."""
         rows = await self._fleet.rows()
-        slugs = sorted(slug for slug, row in rows.items() if fits(row, state or "", q))
-        begin = bisect_right(slugs, cursor) if cursor else 0
-        page = slugs[begin : begin + limit]
-        more = begin + limit < len(slugs)
-        return models.ServerList(
-            servers=await _servers_of([rows[slug] for slug in page]),
-            total=len(slugs),
-            next_cursor=page[-1] if more else None,
-        )
+        slugs = [slug for slug, row in rows.items() if fits(row, state or "", q)]
+        page, next_cursor = page_of(slugs, cursor, limit)
+        servers = await _servers_of([rows[slug] for slug in page])
+        return models.ServerList(servers=servers, total=len(slugs), next_cursor=next_cursor)
 
     async def get_server(self, slug: str) -> models.Server:
         """Show one server, as it is now."""

@@ -11,6 +11,7 @@ from services.modapi.fleet.rows import ServerCause, ServerRow, State
 from services.relay.instances.activity import ActivityEntry
 from services.relay.instances.diagnosis import Problem
 from services.relay.instances.entries import Origin
+from services.relay.instances.players import OnlinePlayers
 
 
 def server_of(row: ServerRow) -> models.Server:
@@ -96,6 +97,19 @@ def utc(at_ms: int) -> datetime:
 
 def _moment(at_ms: int | None) -> datetime | None:
     return utc(at_ms) if at_ms else None
+
+
+def page_of(slugs: Iterable[str], cursor: str, limit: int) -> tuple[list[str], str | None]:
+    """The slugs of one page, sorted, and the cursor of the next page; None: this is the last one."""
+    behind = sorted(slug for slug in slugs if slug > cursor)
+    page = behind[:limit]
+    return page, page[-1] if len(behind) > limit else None
+
+
+def players_of(online: OnlinePlayers) -> dict[str, Any]:
+    """The fields of a PlayerList."""
+    players = [{**player, "name": player.get("name") or ""} for player in online.players]
+    return {"age_s": online.age_s, "players": players}
 
 
 def event_of(entry: ActivityEntry) -> ServerEvent:

@@ -35,7 +35,10 @@ async def test_players_are_listed_by_name_with_their_last_position(
     place = b'%f {"x": 1, "y": 2.5, "z": 3}' % at_s
     await store.send("HSET", KEYS.mirror, "getPlayerLocation:1", place)
     found = (await api.get(f"{SERVER}/players")).json()
+    of_all = (await api.get("/api/v1/players")).json()
     await store.send("DEL", KEYS.mirror)
+    (server,) = of_all["servers"]
+    assert (server["slug"], server["players"], of_all["next_cursor"]) == (FILE.slug, found["players"], None)
     assert 5 <= found["age_s"] < 60
     assert [player["name"] for player in found["players"]] == ["alice", "Bob"]
     assert found["players"][0]["position"] == {"x": 1, "y": 2.5, "z": 3}
