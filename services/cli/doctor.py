@@ -10,14 +10,17 @@ from pathlib import Path
 from rich.text import Text
 
 from services.cli import doctor_alerts, doctor_here, doctor_takaro
+from services.cli.api import hint
 from services.cli.append_only_files import complaint
-from services.cli.opened_relay import OpenedRelay, opened
+from services.cli.opened_store import opened_store
 from services.cli.settings_of import loaded_from, warnings_of
 from services.cli.tables import show, waiting_for
 from services.cli.terminal import many, print_json, runnable, safe
 from services.cli.verdict import Verdict, VerdictLevel, bad, good, warn
 from services.relay.instances.diagnosis import diagnose_all
-from services.relay.instances.facts import facts_of_all
+from services.relay.instances.directory import Directory
+from services.relay.instances.entries import ServedEntry
+from services.relay.instances.facts import facts_of, facts_of_all
 from services.relay.instances.mod_config import mod_url
 from services.relay.instances.unknown_keys import UnknownKeyCalls
 from services.relay.protocol.errors import ConfigError, NoSuchInstance, StoreError
@@ -25,6 +28,7 @@ from services.relay.protocol.link_states import LinkState
 from services.relay.service import logs
 from services.relay.service.settings import Settings
 from services.relay.service.text_files import is_there
+from services.relay.store.client import Store
 
 _COLOURS = {VerdictLevel.GOOD: "green", VerdictLevel.WARN: "yellow", VerdictLevel.BAD: "red"}
 
@@ -49,19 +53,19 @@ async def run(config: Path, data: Path, *, identify: str | None, alerts: bool, a
     tell("Settings", [*(warn(line, "") for line in warnings_of(config, loaded)), good(f"{valid} valid")])
     takaro = asyncio.create_task(doctor_takaro.reach(settings))
     async with contextlib.AsyncExitStack() as held:
-        relay = None
+        store = None
         try:
-            relay = await held.enter_async_context(opened(settings, data))
-            tell("Redis", _with_files(await doctor_here.store(relay.store), settings, data))
+            store = await held.enter_async_context(opened_store(settings, data))
+            tell("Redis", _with_files(await doctor_here.store(store), settings, data))
         except ConfigError as error:
             tell("Redis", _with_files([bad(str(error), "")], settings, data))
-        tell("Services", await doctor_here.services(settings, relay.store if relay else None))
+        tell("Services", await doctor_here.services(settings, store))
         with waiting_for("Takaro"):
             found = await takaro
         tell("Takaro", found)
-        tell("Servers", await _told(_instances(relay)) if relay else [UNSEEN])
+        tell("Servers", await _told(_instances(store, settings)) if store else [UNSEEN])
         if identify:
-            identified = await _told(_identify(relay, identify)) if relay else [UNSEEN]
+            identified = await _told(_identify(store, settings, identify)) if store else [UNSEEN]
             tell(f"Identify as {identify}", identified)
         if alerts:
             tell("Alerts", await doctor_alerts.reach(settings.alerts))
@@ -94,16 +98,20 @@ async def _told(looking: Awaitable[list[Verdict]]) -> list[Verdict]:
         return [bad(str(error), "")]
 
 
-async def _instances(relay: OpenedRelay) -> list[Verdict]:
+async def _entries(store: Store, settings: Settings) -> dict[str, ServedEntry]:
+    return await Directory(settings, None, {}, store, lambda _: None).current()
+
+
+async def _instances(store: Store, settings: Settings) -> list[Verdict]:
     """Why each server that is not up is not, and the fix. Servers that are up are only counted."""
-    entries = await relay.entries()
+    entries = await _entries(store, settings)
     if not entries:
         return [
             bad("there is no server yet", "add an [[instance]] to relay.toml, or `dayz-relay instance add`")
         ]
-    facts = await facts_of_all(relay.store, list(entries))
-    unknown_calls = await UnknownKeyCalls(relay.store).all()
-    found = diagnose_all(entries, facts, mod_url(relay.settings.modapi), unknown_calls)
+    facts = await facts_of_all(store, list(entries))
+    unknown_calls = await UnknownKeyCalls(store).all()
+    found = diagnose_all(entries, facts, mod_url(settings.modapi), unknown_calls)
     told = [warn(problem.what, problem.fix) for problem in found.fleet]
     up = 0
     for slug, entry in entries.items():
@@ -116,15 +124,17 @@ async def _instances(relay: OpenedRelay) -> list[Verdict]:
     return [*told, good(f"{up:,} up")] if up else told
 
 
-async def _identify(relay: OpenedRelay, slug: str) -> list[Verdict]:
+async def _identify(store: Store, settings: Settings, slug: str) -> list[Verdict]:
     """Log in to Takaro, unless the relay is logged in: Takaro would then send its requests to our socket."""
-    entry = await relay.entry(slug)
-    facts = (await facts_of_all(relay.store, [slug]))[slug]
+    entries = await _entries(store, settings)
+    if slug not in entries:
+        raise NoSuchInstance(f"there is no instance {slug} ({hint(slug, list(entries))})")
+    facts = await facts_of(store, slug)
     if facts.uplink and facts.link == LinkState.READY:
         return [
             good(f"the relay is identified as {slug} right now: nothing was tried, it would be disturbed")
         ]
-    return await doctor_takaro.identify(relay.settings, entry.instance)
+    return await doctor_takaro.identify(settings, entries[slug].instance)
 
 
 def _print(title: str, verdicts: Sequence[Verdict]) -> None:

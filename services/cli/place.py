@@ -106,11 +106,11 @@ async def _local_url(settings: "Settings", given: Given) -> str:
     host, port = settings.modapi.admin_host, settings.modapi.admin_port
     if port:
         return f"http://{host_and_port(dialled_host(host), port)}"
-    from services.cli.opened_relay import opened
+    from services.cli.opened_store import opened_store
     from services.relay.service.http.admin_ports import noted
 
-    async with opened(settings, given.data) as relay:  # any free port: modapi notes it in Redis
-        for host, port in await noted(relay.store, "modapi"):
+    async with opened_store(settings, given.data) as store:  # any free port: modapi notes it in Redis
+        for host, port in await noted(store, "modapi"):
             return f"http://{host_and_port(dialled_host(host), port)}"
     raise StoreError("modapi does not run here: `dayz-relay up` starts it")
 

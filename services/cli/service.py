@@ -10,7 +10,7 @@ from services.cli.settings_of import prepared
 from services.relay.protocol.errors import RelayError
 
 
-def run(name: str, config: Path, *, warned: bool) -> None:
+def run(name: str, config: Path, *, warned: bool = False) -> None:
     """Run one service. `warned`: `up` has shown the warnings about its settings. Raises RelayError."""
     settings, file = prepared(name, config, warned=warned)
     if name == "modapi":

@@ -18,7 +18,6 @@ from services.cli.options import (
     known_slugs,
 )
 from services.cli.terminal import ago, complain, print_json, safe
-from services.relay.protocol.command_states import MAY_HAVE_RUN, NOT_DELIVERED
 from services.relay.protocol.vocabulary import Action, EventType
 
 if TYPE_CHECKING:
@@ -215,6 +214,8 @@ async def say(
 
 
 async def _why(relay: "RelayApi", slug: str, ended: dict[str, Any]) -> str:
+    from services.relay.protocol.command_states import MAY_HAVE_RUN, NOT_DELIVERED
+
     if ended["state"] == "refused":
         return f"{slug} refused it: {safe(ended['detail'])}"
     if ended["state"] == "queue_full":

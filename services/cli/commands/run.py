@@ -23,9 +23,6 @@ TOKENS: dict[Kind, str] = {
 }
 """What a secret is made for, and where it is put."""
 
-# `up` has warned already, for all that it starts.
-Warned = Annotated[bool, typer.Option("--warned", hidden=True)]
-
 
 @app.command(
     rich_help_panel=PANEL,
@@ -45,19 +42,19 @@ def up(config: Config = RELAY_TOML, data: Data = DATA) -> int:
 
 
 @app.command(rich_help_panel=PANEL)
-def modapi(config: Config = RELAY_TOML, warned: Warned = False) -> None:
+def modapi(config: Config = RELAY_TOML) -> None:
     """Run only the service that the mods call."""
     from services.cli import service
 
-    service.run("modapi", config, warned=warned)
+    service.run("modapi", config)
 
 
 @app.command(rich_help_panel=PANEL)
-def uplink(config: Config = RELAY_TOML, warned: Warned = False) -> None:
+def uplink(config: Config = RELAY_TOML) -> None:
     """Run only the service that talks to Takaro."""
     from services.cli import service
 
-    service.run("uplink", config, warned=warned)
+    service.run("uplink", config)
 
 
 @app.command(
