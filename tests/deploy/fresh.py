@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 from tests.deploy.compose import ROOT
-from tests.deploy.engine import mirror, run
+from tests.deploy.own_engine import mirror, run
 
 SUITES = {"bookworm": "3.11", "trixie": "3.13", "forky": "3.14"}
 """Debian 12, 13 and the coming 14, and their Python."""

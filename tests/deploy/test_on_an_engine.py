@@ -1,24 +1,23 @@
 """docker-compose.yml on a real engine: `make compose-test`. The tests use one project, in this order."""
 
-import http.client
 import json
 import os
 import re
 import shutil
 import subprocess
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from docs.egg import STARTED
 from services.sim.ports import free_port
+from tests.deploy.clone import IMAGE, OWNER, SERVICE, Mod, Project, clone
 from tests.deploy.compose import ROOT
-from tests.deploy.engine import IMAGE, OWNER, NoEngine, Project, engine, project
+from tests.deploy.engine import NoEngine
 from tests.deploy.test_egg import EGG, install
+from tests.deploy.which_engine import engine
 
 pytestmark = [pytest.mark.compose, pytest.mark.timeout(600)]
 
@@ -27,7 +26,6 @@ PASSWORD = '/#?%\\"$:@ x'
 RELAY = ["redis", "modapi", "uplink"]
 PAGE = (ROOT / "docs" / "compose.md").read_text()
 UPGRADE = ["docker compose build", "docker compose stop uplink && docker compose up --detach"]
-WITHIN_S = 60.0
 DROPPED_BY_WINGS = (
     "setpcap mknod audit_write net_raw dac_override fowner fsetid net_bind_service sys_chroot setfcap".split()
 )
@@ -38,7 +36,7 @@ def relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """What the three steps lead to, with a simulated Takaro beside it."""
     try:
         with engine() as found:
-            made = project(
+            made = clone(
                 found,
                 tmp_path_factory.mktemp("clone"),
                 COMPOSE_PROJECT_NAME="dayz-relay-test",
@@ -76,64 +74,6 @@ def healthy(made: Project) -> bool:
     )
 
 
-def until(true: Callable[[], object], made: Project) -> None:
-    deadline_s = time.monotonic() + WITHIN_S
-    while not true():
-        assert time.monotonic() < deadline_s, made.compose("logs", "--tail", "20", *RELAY)
-        time.sleep(0.3)
-
-
-def delivered(made: Project) -> set[int]:
-    """The numbers of the events that Takaro has."""
-    return {int(number) for number in re.findall(r"event-(\d+)\b", made.compose("logs", "demo-takaro"))}
-
-
-class Mod:
-    """Sends events one by one, each until it is accepted."""
-
-    def __init__(self, made: Project) -> None:
-        self.accepted = 0
-        self._relay = made
-        self._port = int(made.environ["MODS_PORT"])
-        self._key = (made.folder / "secrets" / "mod_key").read_text()
-
-    def send(self) -> None:
-        """Raises OSError or HTTPException if nobody answers; an event that was not accepted comes again."""
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=10)
-        try:
-            body = json.dumps({"events": [{"type": "log", "msg": f"event-{self.accepted + 1}"}]})
-            connection.request("POST", f"/k/{self._key}/gameserver/1/events", body)
-            answer = connection.getresponse()
-            answer.read()
-        finally:
-            connection.close()
-        self.accepted += answer.status == 200
-
-    def wait_for(self, accepted: int) -> None:
-        """Until so many were accepted since the beginning."""
-        until(lambda: self.accepted >= accepted, self._relay)
-
-    @contextmanager
-    def sending(self) -> Iterator[None]:
-        """Some twenty a second."""
-        ended = threading.Event()
-
-        def sender() -> None:
-            while not ended.wait(0.05):
-                try:
-                    self.send()
-                except (OSError, http.client.HTTPException):
-                    continue
-
-        thread = threading.Thread(target=sender)
-        thread.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            thread.join()
-
-
 @pytest.fixture(scope="module")
 def mod(relay: Project) -> Mod:
     return Mod(relay)
@@ -144,7 +84,7 @@ def kill(made: Project, service: str) -> None:
     pid = made.inspect(service, "{{.State.Pid}}")
     as_root = ["--pid", "host", "--user", "0", "--network", "none", "--entrypoint", "sh"]
     made.engine.docker("run", "--rm", *as_root, IMAGE, "-c", f"kill -9 {pid}")
-    until(lambda: made.inspect(service, "{{.State.Pid}}") not in (pid, "0"), made)
+    made.until(lambda: made.inspect(service, "{{.State.Pid}}") not in (pid, "0"))
 
 
 def starts(made: Project, since: str) -> list[str]:
@@ -154,12 +94,12 @@ def starts(made: Project, since: str) -> list[str]:
         "events", "--since", since, "--until", now, "--filter", "event=start", "--format", "{{json .Actor}}"
     )
     actors = [json.loads(line)["Attributes"] for line in events.splitlines()]
-    return sorted(str(one["com.docker.compose.service"]) for one in actors)
+    return sorted(str(one[SERVICE]) for one in actors)
 
 
 def test_three_steps_lead_to_a_server_that_is_linked_by_its_whole_name(relay: Project) -> None:
-    until(lambda: f"{NAME}: identified" in relay.compose("logs", "demo-takaro"), relay)
-    until(lambda: healthy(relay), relay)
+    relay.until(lambda: f"{NAME}: identified" in relay.logs("demo-takaro"))
+    relay.until(lambda: healthy(relay))
     assert (
         f"    {NAME}\n"
         in subprocess.run(
@@ -175,7 +115,7 @@ def test_no_event_is_lost_when_each_part_is_killed(relay: Project, mod: Mod) -> 
             mod.wait_for(mod.accepted + 20)
     sent = set(range(1, mod.accepted + 1))
     assert len(sent) >= 60
-    until(lambda: sent <= delivered(relay), relay)
+    relay.until(lambda: sent <= relay.delivered())
 
 
 def test_a_second_up_starts_nothing_anew(relay: Project) -> None:
@@ -197,7 +137,7 @@ def test_the_upgrade_starts_each_service_once(relay: Project) -> None:
 
 
 def test_commands_have_a_memory_limit_of_their_own(relay: Project) -> None:
-    assert NAME[:20] in relay.compose("run", "--rm", "cli", "status", check=False)
+    relay.until(lambda: NAME[:20] in relay.compose("run", "--rm", "cli", "status", check=False))
     in_effect = relay.compose("run", "--rm", "cli", "check")
     assert f"name = {json.dumps(NAME, ensure_ascii=False)}" in in_effect
     # What the commands tell a mod: the port that is published, not that of the container.
@@ -206,21 +146,10 @@ def test_commands_have_a_memory_limit_of_their_own(relay: Project) -> None:
     assert json.loads(limits)["services"]["cli"]["deploy"]["resources"]["limits"]["memory"]
 
 
-def test_a_command_starts_nothing_that_was_stopped(relay: Project) -> None:
-    relay.compose("stop")
-    try:
-        since = f"{time.time():.3f}"
-        relay.compose("run", "--rm", "cli", "check")
-        assert starts(relay, since) == ["cli"]
-    finally:
-        relay.compose("start")
-        until(lambda: healthy(relay), relay)
-
-
 def test_a_copy_of_redis_brings_back_what_waited_for_takaro(relay: Project, mod: Mod) -> None:
     relay.compose("stop", "demo-takaro")
     first = mod.accepted + 1
-    until(lambda: mod.send() or mod.accepted >= first + 4, relay)
+    relay.until(lambda: mod.send() or mod.accepted >= first + 4)
     relay.compose("run", "--rm", "backup", "now")
     (copy,) = (relay.folder / "backups").glob("*.tar.gz")
     refused = relay.compose("run", "--rm", "backup", "restore", copy.name, check=False)
@@ -229,7 +158,7 @@ def test_a_copy_of_redis_brings_back_what_waited_for_takaro(relay: Project, mod:
     relay.compose("run", "--rm", "backup", "restore", copy.name)
     relay.compose("up", "--detach")
     relay.compose("--profile", "demo", "up", "--detach", "--no-deps", "demo-takaro")
-    until(lambda: set(range(first, mod.accepted + 1)) <= delivered(relay), relay)
+    relay.until(lambda: set(range(first, mod.accepted + 1)) <= relay.delivered())
 
 
 def test_an_egg_runs_with_the_rights_that_wings_gives(relay: Project, tmp_path: Path) -> None:
@@ -256,7 +185,7 @@ def test_an_egg_runs_with_the_rights_that_wings_gives(relay: Project, tmp_path: 
     environ = [word for item in given.items() for word in ("--env", "=".join(item))]
     server = relay.engine.docker("run", "--detach", "--tty", *limits, *places, *environ, image).strip()
     try:
-        until(lambda: STARTED in relay.engine.docker("logs", server), relay)
+        relay.until(lambda: STARTED in relay.engine.docker("logs", server))
         relay.engine.docker("kill", "--signal", EGG["config"]["stop"].removeprefix("^"), server)
         assert relay.engine.docker("wait", server).strip() == "0"
         assert {path.stat().st_uid for path in tmp_path.rglob("*")} == {user}
@@ -271,9 +200,13 @@ def test_an_address_with_a_port_publishes_nothing(relay: Project, wrong: str) ->
 
 
 def test_a_config_folder_that_is_missing_or_closed_is_told_in_one_line(relay: Project) -> None:
+    """Closed to its owner, too: the relay's containers run as user 1000, as the first user of most Linux
+    machines does. Where that user runs this test, a folder open to its owner is open to the relay."""
     config = relay.folder / "config"
     try:
-        config.chmod(0o700)
+        if os.geteuid() == 0:
+            os.chown(config, 1000, -1)
+        config.chmod(0)
         told = relay.compose("run", "--rm", "cli", "check", check=False)
         assert "relay.toml: cannot be looked at: Permission denied" in told and "Traceback" not in told
         config.rmdir()
@@ -303,8 +236,14 @@ def test_each_service_ends_by_itself_when_it_is_stopped(relay: Project) -> None:
         assert relay.engine.docker("inspect", "--format", "{{.State.ExitCode}}", ids[service]).strip() == "0"
 
 
+def test_a_command_starts_nothing_that_was_stopped(relay: Project) -> None:
+    relay.compose("stop")
+    since = f"{time.time():.3f}"
+    relay.compose("run", "--rm", "cli", "check")
+    assert starts(relay, since) == ["cli"]
+
+
 def test_what_was_made_belongs_to_the_owner_of_the_clone(relay: Project) -> None:
-    """Who is another user than the one who makes it, where that is possible: then each slip shows."""
     owner = relay.folder.stat().st_uid
     assert owner == (OWNER if os.geteuid() == 0 else os.geteuid())
     of_others = [path for path in relay.folder.rglob("*") if path.stat().st_uid != owner]
