@@ -90,7 +90,7 @@ def test_a_small_disk_fills_and_is_freed() -> None:
 
 def test_a_busy_disk_leaves_no_file_behind(tmp_path: Path) -> None:
     with busy_disk(tmp_path, writers=2, megabytes=1):
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 30
         while not list(tmp_path.glob("*/*")) and time.monotonic() < deadline:
             time.sleep(0.01)
         assert list(tmp_path.glob("*/*"))
@@ -98,13 +98,13 @@ def test_a_busy_disk_leaves_no_file_behind(tmp_path: Path) -> None:
 
 
 def test_a_slow_sync_delays_each_write(server: RedisServer) -> None:
-    with entered(slow_sync(server.pid, 0.3)):
+    with entered(slow_sync(server.pid, 2.0)):
         begun = time.monotonic()
         server.ask("SET", "a", "1")
-        assert time.monotonic() - begun >= 0.3
+        assert time.monotonic() - begun >= 2.0
     begun = time.monotonic()
     server.ask("SET", "a", "2")
-    assert time.monotonic() - begun < 0.3
+    assert time.monotonic() - begun < 2.0
 
 
 def test_a_failing_sync_ends_a_server_that_promised_to_sync_always(server: RedisServer) -> None:

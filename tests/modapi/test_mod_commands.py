@@ -12,7 +12,7 @@ from services.modapi.metrics import ModapiMetrics
 from services.relay.instances.state import InstanceState
 from services.relay.protocol.command_states import new_operation_id
 from services.relay.protocol.records import Command
-from services.relay.protocol.vocabulary import Action
+from services.relay.protocol.vocabulary import HAND_OUT_WITHIN_S, Action
 from services.relay.service.logs import InstanceLogger
 from services.relay.store.client import Store
 from services.relay.store.command_stream import CommandStream
@@ -33,7 +33,7 @@ class Counted:
 
     async def handed(self, action: Action = Action.SHUTDOWN) -> str:
         operation = new_operation_id(action)
-        await self.stream.enqueue(Command(operation, action, {}), time.monotonic() + 5.0)
+        await self.stream.enqueue(Command(operation, action, {}), time.monotonic() + HAND_OUT_WITHIN_S)
         self.commands.poll_answer(await self.commands.stream.take())
         return operation
 

@@ -19,7 +19,7 @@ from services.relay.instances.state import InstanceState
 from services.relay.protocol.command_states import new_operation_id
 from services.relay.protocol.keys import keys_of
 from services.relay.protocol.records import Command, GameEvent, Outcome
-from services.relay.protocol.vocabulary import Action
+from services.relay.protocol.vocabulary import HAND_OUT_WITHIN_S, Action
 from services.relay.service.logs import InstanceLogger
 from services.relay.store.client import Store
 from services.relay.store.command_stream import CommandStream
@@ -56,7 +56,9 @@ class Modapi:
 
     async def ask(self, action: Action = Action.SHUTDOWN) -> str:
         name = new_operation_id(action)
-        assert await self.command_stream.enqueue(Command(name, action, {}), time.monotonic() + 5)
+        assert await self.command_stream.enqueue(
+            Command(name, action, {}), time.monotonic() + HAND_OUT_WITHIN_S
+        )
         return name
 
     async def result(self) -> Outcome:

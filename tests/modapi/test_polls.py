@@ -19,7 +19,7 @@ from services.modapi.served_instances import ServedInstances
 from services.relay.instances.entries import merge
 from services.relay.protocol.command_states import new_operation_id
 from services.relay.protocol.records import Command
-from services.relay.protocol.vocabulary import Action
+from services.relay.protocol.vocabulary import HAND_OUT_WITHIN_S, Action
 from services.relay.service.lifecycle import cancelled
 from services.relay.service.settings import Instance, ModApi
 from services.relay.store.client import Store
@@ -29,7 +29,6 @@ from tests.support.redis_server import RedisServer
 from tests.support.waiting import until
 
 FIRST_S = 0.7
-WITHIN_S = 5.0
 
 
 class Mod:
@@ -74,7 +73,9 @@ class Mod:
 
     async def ask(self) -> str:
         name = new_operation_id(Action.SHUTDOWN)
-        assert await self.stream.enqueue(Command(name, Action.SHUTDOWN, {}), time.monotonic() + 5)
+        assert await self.stream.enqueue(
+            Command(name, Action.SHUTDOWN, {}), time.monotonic() + HAND_OUT_WITHIN_S
+        )
         return name
 
     def ended(self) -> dict[Ending, int]:
@@ -192,10 +193,11 @@ async def test_no_command_is_lost_with_a_mod_that_hangs_up_while_redis_is_asked_
         mod.gone.set()
         assert (await poll).answer is None
     mod.gone = asyncio.Event()
-    async with asyncio.timeout(WITHIN_S):
-        while not (found := names(await mod.poll())):
-            await asyncio.sleep(0.01)
-    assert found == [name]
+
+    async def handed() -> list[str]:
+        return names(await mod.poll())
+
+    assert await until(handed) == [name]
 
 
 @pytest.mark.parametrize("looks", [0, 1])

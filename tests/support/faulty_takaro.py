@@ -124,7 +124,7 @@ class FaultyTakaro(TakaroSim):
         server = self.servers.get(identity_token)
         return server.socket.number if server and server.socket else 0
 
-    async def wait_for(self, predicate: Callable[[], object], timeout_s: float = 10.0) -> None:
+    async def wait_for(self, predicate: Callable[[], object], timeout_s: float = 30.0) -> None:
         """Waits until `predicate()` is true, which is called after every change. Raises TimeoutError."""
         await self.changes.wait_for(predicate, timeout_s)
 

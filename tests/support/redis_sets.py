@@ -13,7 +13,6 @@ Each member is a RedisServer with `kill`, `start`, `pause`, `resume` and `ask(*c
 
 import contextlib
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -24,7 +23,7 @@ from redis.crc import key_slot
 from redis.exceptions import RedisError
 
 from services.sim.ports import free_port
-from tests.support.redis_server import RedisServer
+from tests.support.redis_server import RedisServer, new_folder
 
 SERVICE = "relay"
 """The name by which the Sentinels know the primary."""
@@ -74,7 +73,7 @@ class _Set:
     """The members of a Sentinel set or a Cluster."""
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="relay-set-"))
+        self.folder = new_folder("relay-set-")
         self.members: list[RedisServer] = []
         """The servers with data, whatever their role is now."""
         self.all: list[RedisServer] = []

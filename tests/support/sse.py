@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from starlette.types import ASGIApp, Message
 
-WITHIN_S = 10.0
+WITHIN_S = 30.0
 
 
 class Sent(NamedTuple):

@@ -189,13 +189,17 @@ class Store:
         if self._opened:
             (self._only or self._pipeline_of(slot_of(f"{{{slug}}}"))).hint(channel, slug)
 
-    async def hints(self, *channels: str) -> AsyncIterator[tuple[str, list[str]]]:
+    async def hints(
+        self, *channels: str, probe_every_s: float = PROBE_EVERY_S
+    ) -> AsyncIterator[tuple[str, list[str]]]:
         """Yields channels and the instances that their hints name. None at first: subscribed. Raises
         StoreError."""
-        async for channel, slugs in self.messages(*channels):
+        async for channel, slugs in self.messages(*channels, probe_every_s=probe_every_s):
             yield channel, slugs.decode().split(" ") if slugs else []
 
-    async def messages(self, *channels: str) -> AsyncIterator[tuple[str, bytes]]:
+    async def messages(
+        self, *channels: str, probe_every_s: float = PROBE_EVERY_S
+    ) -> AsyncIterator[tuple[str, bytes]]:
         """Yields channels and messages. An empty message at first: subscribed. Raises StoreError.
 
         It publishes a hint to itself now and then. If that does not arrive, the server stands still, was cut
@@ -209,7 +213,7 @@ class Store:
         try:
             connection.say(("SUBSCRIBE", probe, *channels))
             while True:
-                kind, channel, body = await self._message(connection, probe)
+                kind, channel, body = await self._message(connection, probe, probe_every_s)
                 if channel.decode() != probe:
                     yield channel.decode(), body if kind == b"message" else b""
         except (ConnectionLost, RedisRefusal) as error:
@@ -219,12 +223,14 @@ class Store:
         finally:
             connection.close()
 
-    async def _message(self, connection: Connection, probe: str) -> tuple[bytes, bytes, Any]:
+    async def _message(
+        self, connection: Connection, probe: str, probe_every_s: float
+    ) -> tuple[bytes, bytes, Any]:
         """The next message on a subscription. If none comes, sends a probe. Raises TimeoutError if it is
         lost."""
         message = asyncio.ensure_future(connection.message())
         try:
-            done, _ = await asyncio.wait([message], timeout=PROBE_EVERY_S)
+            done, _ = await asyncio.wait([message], timeout=probe_every_s)
             if not done:
                 self.hint(probe, "")
                 done, _ = await asyncio.wait([message], timeout=PROBE_WITHIN_S)

@@ -14,6 +14,7 @@ from services.relay.store.client import Store
 from services.relay.store.command_stream import CommandStream
 from services.relay.store.leases import Lease
 from tests.modapi.admin.conftest import FILE
+from tests.support.waiting import until
 
 SERVER = f"/api/v1/servers/{FILE.slug}"
 KEYS = keys_of(FILE.slug)
@@ -64,10 +65,9 @@ async def test_what_has_ended_is_listed_once_its_owner_has_heard_that_somebody_l
             await asyncio.sleep(0.05)
 
     publishing = asyncio.create_task(keep_publishing())
-    async with asyncio.timeout(10):
-        while not (events := (await api.get(f"{SERVER}/events?limit=1")).json()["events"]):
-            pass
-        commands = (await api.get(f"{SERVER}/commands?limit=1")).json()["commands"]
+    answer = await until(lambda: api.get(f"{SERVER}/events?limit=1"), met=lambda one: one.json()["events"])
+    events = answer.json()["events"]
+    commands = (await api.get(f"{SERVER}/commands?limit=1")).json()["commands"]
     await cancelled(publishing)
     await lease.release()
     [event], [command] = events, commands
@@ -84,15 +84,13 @@ async def test_a_message_reaches_the_game_and_its_end_is_told(api: httpx.AsyncCl
     commands = CommandStream(store, FILE.slug)
 
     async def answer() -> None:
-        while not (taken := await commands.take()):
-            await asyncio.sleep(0.02)
+        taken = await until(commands.take)
         assert taken[0].args == {"message": "Restart in five minutes"}
         await commands.complete(taken[0].operation_id, Outcome(), {})
 
     answering = asyncio.create_task(answer())
-    async with asyncio.timeout(10):
-        sent = await api.post(f"{SERVER}/messages", json={"text": " Restart in five minutes "})
-        await answering
+    sent = await api.post(f"{SERVER}/messages", json={"text": " Restart in five minutes "})
+    await answering
     assert (sent.status_code, sent.json()["state"]) == (200, "answered")
     assert (await api.post(f"{SERVER}/messages", json={"text": "  "})).status_code == 422
     assert (await api.post("/api/v1/servers/nobody/messages", json={"text": "x"})).status_code == 404

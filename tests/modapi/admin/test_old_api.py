@@ -240,10 +240,10 @@ async def test_what_the_api_did_reaches_whoever_watches(store: Store, api: httpx
     seen: asyncio.Queue[list[str]] = asyncio.Queue()
     watching = asyncio.create_task(directory.watch(lambda served: seen.put_nowait(sorted(served))))
     try:
-        assert await asyncio.wait_for(seen.get(), 5) == ["of-file"]
+        assert await asyncio.wait_for(seen.get(), 30) == ["of-file"]
         await add(api)
-        assert await asyncio.wait_for(seen.get(), 5) == ["of-file", "one"]
+        assert await asyncio.wait_for(seen.get(), 30) == ["of-file", "one"]
         await api.patch("/api/instances/one", json={"disabled": True})
-        assert await asyncio.wait_for(seen.get(), 5) == ["of-file"]
+        assert await asyncio.wait_for(seen.get(), 30) == ["of-file"]
     finally:
         await cancelled(watching)

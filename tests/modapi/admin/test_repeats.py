@@ -15,6 +15,7 @@ from services.relay.service.lifecycle import cancelled
 from services.relay.store.client import Script, Store
 from services.relay.store.command_stream import CommandStream
 from tests.modapi.admin.conftest import FILE, TOKEN, client
+from tests.support.waiting import until
 
 SERVER = f"/api/v1/servers/{FILE.slug}"
 HELLO = {"text": "hello"}
@@ -79,9 +80,7 @@ async def test_another_body_with_the_same_word_is_refused(api: httpx.AsyncClient
 
 async def test_a_call_that_was_cut_short_is_not_made_again(api: httpx.AsyncClient, store: Store) -> None:
     sending = asyncio.create_task(say(api))
-    async with asyncio.timeout(10):
-        while not await store.send("XLEN", keys_of(FILE.slug).writes):
-            await asyncio.sleep(0.02)
+    await until(lambda: store.send("XLEN", keys_of(FILE.slug).writes))
     await cancelled(sending)  # as when modapi is killed
     assert (await say(api)).json()["code"] == "call_under_way"
     [id, at_ms] = await store.send("ZRANGE", CALL_TIMES, 0, 0, "WITHSCORES")
@@ -176,7 +175,7 @@ async def test_so_many_calls_are_remembered_and_the_oldest_go(store: Store) -> N
     keys = (CALL_ANSWERS, CALL_TIMES)
     for id in ("a", "b", "c", "d"):
         assert await store.run(begin, keys, id, f"claim {id}", 60_000, 3) is None
-        await asyncio.sleep(0.002)
+        await asyncio.sleep(0.002)  # calls of one millisecond have no order
     assert sorted(await store.send("HKEYS", CALL_ANSWERS)) == [b"b", b"c", b"d"]
     assert (await store.run(begin, keys, "d", "another claim", 60_000, 3))[0] == b"claim d"
     assert await store.run(begin, keys, "d", "another claim", 0, 3) is None  # too old

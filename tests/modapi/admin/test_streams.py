@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from operator import not_
 
 import httpx
 import pytest
@@ -29,6 +30,7 @@ from services.uplink.events.receipts import TakenWindow, Window
 from services.uplink.reporting.activity_log import ActivityLog
 from tests.modapi.admin.conftest import FILE, TOKEN, client
 from tests.support.sse import Sent, Stream
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.usefixtures("watched")
 
@@ -261,10 +263,7 @@ async def test_a_reader_that_does_not_read_is_cut_off(store: Store) -> None:
         listening = asyncio.create_task(Listener.of(Starlette(routes=[Route("/", call)])).listen(door))
         reader, writer = await asyncio.open_connection(*door.getsockname(), limit=1_000)
         writer.write(b"GET / HTTP/1.1\r\nhost: here\r\n\r\n")
-        async with asyncio.timeout(10):
-            while not registry.get_sample_value("dayz_relay_api_streams_cut_off_total"):
-                await asyncio.sleep(0.02)
-            while registry.get_sample_value("dayz_relay_api_streams"):
-                await asyncio.sleep(0.02)
+        await until(lambda: registry.get_sample_value("dayz_relay_api_streams_cut_off_total"))
+        await until(lambda: registry.get_sample_value("dayz_relay_api_streams"), met=not_)
         writer.close()
         await cancelled(listening)

@@ -33,7 +33,7 @@ def test_large_items_push_older_ones_out() -> None:
 async def test_a_reader_is_woken_by_an_item_by_the_end_and_by_the_time() -> None:
     journal: Journal[str] = Journal(3, 100, len)
     await journal.news(0, 0.001)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         waiting = asyncio.create_task(journal.news(0, 60))
         await asyncio.sleep(0)
         journal.add("a")

@@ -1,6 +1,7 @@
 """The limits at the mods' port, met over HTTP: what an instance may send, and what a stranger may try."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -22,7 +23,7 @@ from services.relay.protocol.command_states import new_operation_id
 from services.relay.protocol.keys import keys_of
 from services.relay.protocol.limits import Limits
 from services.relay.protocol.records import Command
-from services.relay.protocol.vocabulary import Action
+from services.relay.protocol.vocabulary import HAND_OUT_WITHIN_S, Action
 from services.relay.service.http.addresses import networks
 from services.relay.service.http.connection_limits import ConnectionLimits
 from services.relay.service.http.listener import Listener
@@ -73,7 +74,7 @@ class Port:
     async def handed(self, slug: str, action: Action) -> str:
         """A command that the mod has fetched."""
         commands, name = CommandStream(self.store, slug), new_operation_id(action)
-        await commands.enqueue(Command(name, action, {}), asyncio.get_running_loop().time() + 5)
+        await commands.enqueue(Command(name, action, {}), time.monotonic() + HAND_OUT_WITHIN_S)
         await commands.take()
         return name
 
@@ -369,7 +370,7 @@ async def test_an_id_in_the_path_opens_no_other_instance(serve: Serve, slug: str
     port, other = serve(), f"{slug}-b"
     commands = CommandStream(port.store, other)
     name = new_operation_id(Action.SHUTDOWN)
-    await commands.enqueue(Command(name, Action.SHUTDOWN, {}), asyncio.get_running_loop().time() + 5)
+    await commands.enqueue(Command(name, Action.SHUTDOWN, {}), time.monotonic() + HAND_OUT_WITHIN_S)
     for id in (other, f"identity-{other}", f"../../k/key-of-{other}/gameserver/{other}"):
         base = f"/k/key-of-{slug}/gameserver/{id}"
         query = {"key": f"key-of-{other}", "id": other}

@@ -20,7 +20,7 @@ from services.modapi.served_instances import ServedInstances
 from services.relay.instances.entries import merge
 from services.relay.protocol.command_states import new_operation_id
 from services.relay.protocol.records import Command
-from services.relay.protocol.vocabulary import Action
+from services.relay.protocol.vocabulary import HAND_OUT_WITHIN_S, Action
 from services.relay.service.http import arrivals
 from services.relay.service.http.listener import Listener
 from services.relay.service.http.ports import bind
@@ -37,7 +37,7 @@ KEY = "mod-key-0123456789abcdef"
 LOG = b'{"events":[{"type":"log","msg":"a line"}]}'
 BUDGET_S = 0.3
 STILL_S = 1.2
-WITHIN_S = 5.0
+WITHIN_S = 30.0
 
 
 class Modapi:
@@ -75,7 +75,9 @@ class Modapi:
 
     async def ask(self) -> str:
         name = new_operation_id(Action.SHUTDOWN)
-        assert await self.commands.enqueue(Command(name, Action.SHUTDOWN, {}), time.monotonic() + WITHIN_S)
+        assert await self.commands.enqueue(
+            Command(name, Action.SHUTDOWN, {}), time.monotonic() + HAND_OUT_WITHIN_S
+        )
         return name
 
     async def answered(self, call: str, answer: str) -> None:

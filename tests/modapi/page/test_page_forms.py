@@ -48,9 +48,7 @@ async def test_an_empty_relay_shows_one_card_that_connects_the_first_server(stor
             assert step in answer.text, step
         assert "not yet" in answer.text
         assert "Connect your first server" not in (await client.get("/")).text
-        async with asyncio.timeout(10):
-            while "Send a message" not in (await client.get("/")).text:
-                await asyncio.sleep(0.1)
+        await until(lambda: client.get("/"), met=lambda answer: "Send a message" in answer.text)
     await forget(store, slug)
 
 

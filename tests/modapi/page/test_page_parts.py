@@ -421,11 +421,11 @@ def test_a_page_of_a_thousand_servers_is_short_and_fast() -> None:
     rows = [row(f"s{number:04d}", [BAD] if number % 7 == 0 else [], events=number) for number in range(1_000)]
     took_s = []
     for _ in range(9):
-        begun_s = time.perf_counter()
+        begun_s = time.process_time()
         shown = fleet_page(rows, View(text="server", sort="backlog"))
-        took_s.append(time.perf_counter() - begun_s)
+        took_s.append(time.process_time() - begun_s)
     assert len(shown) < 60_000 and shown.count('<th scope="row">') == ROWS
-    assert sorted(took_s)[4] < 0.25  # 4 ms were measured; a busy machine may take its time
+    assert sorted(took_s)[4] < 0.25  # 4 ms of CPU were measured; a slow machine may take its time
 
 
 def test_the_notes_name_settings_that_wait_for_a_restart_and_mistakes() -> None:

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from services.relay.service.lifecycle import cancelled
+from tests.support.waiting import until
 
 
 async def test_ending_a_task_waits_for_it_and_ignores_how_it_ends() -> None:
@@ -41,9 +42,9 @@ async def test_a_caller_that_is_cancelled_while_it_ends_a_task_is_cancelled() ->
             await asyncio.sleep(0)
 
     looping = asyncio.create_task(loop())
-    await asyncio.sleep(0.01)
+    await until(slow.cancelling)
     looping.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await asyncio.wait_for(looping, 1.0)
+        await asyncio.wait_for(looping, 30.0)
     may_end.set()
     await cancelled(slow)

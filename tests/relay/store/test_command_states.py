@@ -32,11 +32,17 @@ from tests.support.redis_server import RedisServer, binaries
 T = TypeVar("T")
 
 MAX_WAITING = 5
+CALL_WITHIN_S = 60.0
 STEP_S, KEEP_S = 100, 100_000
 """Time passes in long steps: the real time of a test is nothing beside them."""
 
 BOUNDS = CommandBounds(
-    poll_commands=2, poll_bytes=100, keep_ms=KEEP_S * 1000, keep_newest=1_000, longest_ms=KEEP_S * 1000
+    poll_commands=2,
+    poll_bytes=100,
+    keep_ms=KEEP_S * 1000,
+    keep_newest=1_000,
+    longest_ms=KEEP_S * 1000,
+    take_within_s=CALL_WITHIN_S,
 )
 
 
@@ -260,7 +266,7 @@ class Commands(RuleBasedStateMachine):
         return self._run(self.stream.enqueue(command, time.monotonic() + within_s))
 
     def _connect(self) -> None:
-        self.store = Store(self.server.url)
+        self.store = Store(self.server.url, call_timeout_s=CALL_WITHIN_S)
         self.stream = CommandStream(self.store, self.slug, MAX_WAITING, BOUNDS)
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import operator
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -13,23 +14,38 @@ from services.relay.protocol.command_states import CommandState
 from services.relay.protocol.errors import NotCarriedOut, StoreError
 from services.relay.protocol.keys import keys_of
 from services.relay.protocol.records import Command, Outcome
-from services.relay.protocol.vocabulary import Action
+from services.relay.protocol.vocabulary import HAND_OUT_WITHIN_S, Action
 from services.relay.store.client import Script, Store
 from services.relay.store.command_stream import CommandBounds, CommandStream
 from tests.support.redis_server import RedisServer
-from tests.support.waiting import until
+from tests.support.waiting import until, until_connected
 
 
 def command(name: str) -> Command:
     return Command(name, Action.GIVE_ITEM, {"gameId": "1", "item": "Apple", "amount": 2, "quality": ""})
 
 
-async def enqueue(stream: CommandStream, name: str, hand_out_within_s: float = 5.0) -> bool:
+async def enqueue(stream: CommandStream, name: str, hand_out_within_s: float = HAND_OUT_WITHIN_S) -> bool:
     return await stream.enqueue(command(name), time.monotonic() + hand_out_within_s)
 
 
 async def complete(stream: CommandStream, name: str, outcome: Outcome) -> bool:
     return await stream.complete(name, outcome, {})
+
+
+@pytest.fixture
+def set_clock(slug: str, store: Store) -> Callable[[float], Awaitable[None]]:
+    """Sets Redis' clock as the scripts see it: all stored times become that much older."""
+    keys = keys_of(slug)
+
+    async def moved(seconds: float) -> None:
+        for key in (keys.waiting, keys.handed, keys.ended):
+            for member in await store.send("ZRANGE", key, 0, -1):
+                await store.send("ZINCRBY", key, round(-seconds * 1000), member)
+        if contact := await store.send("GET", keys.contact):
+            await store.send("SET", keys.contact, int(contact) - round(seconds * 1000))
+
+    return moved
 
 
 async def test_a_command_is_handed_out_once_and_complete(store: Store, slug: str) -> None:
@@ -54,11 +70,13 @@ async def test_enqueueing_again_after_a_lost_reply_does_not_double_the_command(
     assert len(await stream.take()) == 1
 
 
-async def test_a_command_past_its_deadline_is_never_handed_out(store: Store, slug: str) -> None:
+async def test_a_command_past_its_deadline_is_never_handed_out(
+    store: Store, slug: str, set_clock: Callable[[float], Awaitable[None]]
+) -> None:
     stream = CommandStream(store, slug)
-    await enqueue(stream, "late", hand_out_within_s=0.5)
+    await enqueue(stream, "late")
+    await set_clock(HAND_OUT_WITHIN_S + 1)
     await enqueue(stream, "good")
-    await asyncio.sleep(0.51)  # the deadline is on the server's clock
     assert [c.operation_id for c in await stream.take()] == ["good"]
 
 
@@ -105,11 +123,11 @@ async def test_the_queue_of_a_mod_that_never_polls_is_bounded(store: Store, slug
 
 
 async def test_a_command_that_expired_unfetched_is_not_delivered_after_later_ones_were(
-    store: Store, slug: str
+    store: Store, slug: str, set_clock: Callable[[float], Awaitable[None]]
 ) -> None:
     stream = CommandStream(store, slug)
-    await enqueue(stream, "old", hand_out_within_s=0.5)
-    await asyncio.sleep(0.51)
+    await enqueue(stream, "old")
+    await set_clock(HAND_OUT_WITHIN_S + 1)
     await enqueue(stream, "new")
     await stream.take()
     assert await stream.give_up("old") is CommandState.EXPIRED
@@ -122,9 +140,9 @@ async def test_a_mod_that_never_polls_leaves_nothing_behind_for_long(store: Stor
         await enqueue(stream, str(number))
         await asyncio.sleep(0.005)
     assert await store.send("XLEN", keys.writes) < 15  # those of the last 20 ms, not all
-    async with asyncio.timeout(2.0):
-        while await store.send("EXISTS", keys.writes, keys.waiting, keys.handed, keys.ended):
-            await asyncio.sleep(0.01)
+    await until(
+        lambda: store.send("EXISTS", keys.writes, keys.waiting, keys.handed, keys.ended), met=operator.not_
+    )
 
 
 @pytest.mark.parametrize("steps", ["", "take", "take complete", "take give_up", "give_up"])
@@ -150,7 +168,7 @@ async def test_an_enqueue_that_was_stuck_in_a_stalled_store_queues_nothing_later
     redis_server: RedisServer, store: Store, slug: str
 ) -> None:
     stalled = Store(redis_server.url, call_timeout_s=0.2)
-    await stalled.ping()
+    await until_connected(stalled)
     with redis_server.stopped():
         with pytest.raises(StoreError):
             await enqueue(CommandStream(stalled, slug), "late", hand_out_within_s=0.3)
@@ -179,14 +197,14 @@ async def test_many_ended_commands_do_not_hide_a_waiting_one(store: Store, slug:
 
 
 async def test_writes_go_before_reads_and_the_oldest_deadline_first_in_each(store: Store, slug: str) -> None:
-    stream = CommandStream(store, slug)
+    stream, now_s = CommandStream(store, slug), time.monotonic()
     for name, action, within_s in [
         ("read-late", Action.GET_PLAYERS, 7.0),
-        ("read-soon", Action.LIST_BANS, 3.0),
-        ("write-late", Action.SEND_MESSAGE, 6.0),
-        ("write-soon", Action.KICK_PLAYER, 2.0),
+        ("read-soon", Action.LIST_BANS, 6.0),
+        ("write-late", Action.SEND_MESSAGE, 6.5),
+        ("write-soon", Action.KICK_PLAYER, 5.5),
     ]:
-        await stream.enqueue(Command(name, action, {}), time.monotonic() + within_s)
+        await stream.enqueue(Command(name, action, {}), now_s + within_s)
     order = [c.operation_id for c in await stream.take()]
     assert order == ["write-soon", "write-late", "read-soon", "read-late"]
 
@@ -210,7 +228,7 @@ async def test_one_poll_has_no_more_commands_than_a_mod_can_run_at_once(store: S
     stream = CommandStream(store, slug, bounds=CommandBounds(poll_commands=3))
     for number in range(7):
         action = Action.SHUTDOWN if number % 2 else Action.GET_PLAYERS
-        await stream.enqueue(Command(str(number), action, {}), time.monotonic() + 5.0)
+        await stream.enqueue(Command(str(number), action, {}), time.monotonic() + HAND_OUT_WITHIN_S)
     polls = [[c.operation_id for c in await stream.take()] for _ in range(4)]
     assert polls == [["1", "3", "5"], ["0", "2", "4"], ["6"], []]
 
@@ -241,7 +259,7 @@ async def test_a_result_that_a_newer_version_wrote_is_read_as_far_as_it_is_known
 
 async def test_refreshes_go_last_and_alone_only_if_that_is_allowed(store: Store, slug: str) -> None:
     stream = CommandStream(store, slug)
-    soon = time.monotonic() + 5
+    soon = time.monotonic() + HAND_OUT_WITHIN_S
     refresh = Command("refresh", Action.GET_PLAYERS, {})
     await stream.enqueue(refresh, soon, request_waits=False)
     assert await stream.take(refreshes_alone=False) == []
@@ -258,7 +276,7 @@ async def test_a_take_that_was_stuck_in_a_stalled_store_takes_nothing_when_its_p
 ) -> None:
     stalled = Store(redis_server.url, call_timeout_s=0.3)
     taking = CommandStream(stalled, slug, bounds=CommandBounds(take_within_s=0.2))
-    assert await taking.take() == []
+    await until_connected(stalled)
     await enqueue(CommandStream(store, slug), "a")
     with redis_server.stopped():
         with pytest.raises(StoreError):
@@ -297,9 +315,7 @@ async def test_commands_of_a_cancelled_take_are_handed_back_in_their_order(
         await asyncio.sleep(0.05)  # sent, and not carried out
         taking.cancel()
         await asyncio.wait([taking])
-    async with asyncio.timeout(5.0):
-        while await store.send("ZCARD", keys_of(slug).waiting) < 2:
-            await asyncio.sleep(0.01)
+    await until(lambda: store.send("ZCARD", keys_of(slug).waiting), met=lambda count: count == 2)
     await enqueue(stream, "e")
     assert [c.operation_id for c in await stream.take()] == ["c", "d", "e"]
 
@@ -325,7 +341,7 @@ async def test_a_result_is_stored_when_its_caller_is_cancelled(store: Store, slu
     await asyncio.sleep(0)  # it waits for the next pipeline
     passing.cancel()
     await asyncio.wait([passing])
-    await until(lambda: stream.results("", 10), 5.0)
+    await until(lambda: stream.results("", 10))
 
 
 async def test_a_failed_enqueue_says_whether_its_command_may_be_queued(
@@ -339,7 +355,7 @@ async def test_a_failed_enqueue_says_whether_its_command_may_be_queued(
     stalled = Store(redis_server.url, call_timeout_s=0.2)
     stream = CommandStream(stalled, slug)
     monkeypatch.setattr(stalled, "read_clock", lambda key: asyncio.sleep(0, 10**18))
-    await stalled.ping()
+    await until_connected(stalled)
     with redis_server.stopped(), pytest.raises(StoreError) as raised:
         await enqueue(stream, "a", hand_out_within_s=0.3)
     assert not isinstance(raised.value, NotCarriedOut)
@@ -369,7 +385,7 @@ async def test_a_call_that_outlives_its_caller_leaves_no_unretrieved_exception(
     reported: list[dict[str, object]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
     store = Store(redis_server.url, call_timeout_s=0.2)
-    await store.ping()
+    await until_connected(store)
     with redis_server.stopped():
         passing = asyncio.create_task(complete(CommandStream(store, slug), "a", Outcome({})))
         await asyncio.sleep(0.05)
@@ -380,21 +396,6 @@ async def test_a_call_that_outlives_its_caller_leaves_no_unretrieved_exception(
     gc.collect()
     await asyncio.sleep(0)
     assert reported == []
-
-
-@pytest.fixture
-def set_clock(slug: str, store: Store) -> Callable[[float], Awaitable[None]]:
-    """Sets Redis' clock as the scripts see it: all stored times become that much older."""
-    keys = keys_of(slug)
-
-    async def moved(seconds: float) -> None:
-        for key in (keys.waiting, keys.handed, keys.ended):
-            for member in await store.send("ZRANGE", key, 0, -1):
-                await store.send("ZINCRBY", key, round(-seconds * 1000), member)
-        if contact := await store.send("GET", keys.contact):
-            await store.send("SET", keys.contact, int(contact) - round(seconds * 1000))
-
-    return moved
 
 
 EIGHT_DAYS_S = 8 * 86_400.0

@@ -16,7 +16,6 @@ from services.relay.instances.records import Record
 from services.relay.protocol.errors import StoreError, StoreRefused
 from services.relay.protocol.keys import INSTANCES, INSTANCES_IDENTITIES, keys_of
 from services.relay.protocol.records import GameEvent
-from services.relay.store import client as store_module
 from services.relay.store import connection as redis_connection
 from services.relay.store import event_stream
 from services.relay.store.client import CLOCK, Script, Store
@@ -34,6 +33,7 @@ from services.sim.ports import free_port
 from tests.support.exact_clock import ExactClock
 from tests.support.redis_server import RedisServer, binaries
 from tests.support.redis_sets import RedisCluster, SentinelSet
+from tests.support.waiting import until_connected
 
 Servers = RedisServer | SentinelSet | RedisCluster
 
@@ -149,7 +149,7 @@ async def test_a_durable_call_counts_only_with_its_replicas_also_when_another_re
                 with pytest.raises(StoreError, match="only 0 of 1 replicas"):
                     await store.run_until(2.0, once, keys, durable=True)
             assert await one.run(once, keys) == 0  # it does not claim to be durable
-        assert await one.run_until(3.0, once, keys, durable=True) == 0
+        assert await one.run_until(30.0, once, keys, durable=True) == 0
 
 
 async def test_a_write_that_is_found_done_counts_only_with_its_replicas(servers: Servers, slug: str) -> None:
@@ -255,7 +255,7 @@ async def test_a_failover_loses_nothing_that_was_accepted_and_doubles_nothing(
                 found = await stored(EventStream(store, one))
                 assert found == sorted(set(found)), "doubled, or out of order"
                 assert set(accepted[one]) <= set(found), "lost"
-            assert time.monotonic() - until_s < 4.0
+            assert time.monotonic() - until_s < 20.0  # no call waits for ever
     finally:
         await asyncio.to_thread(servers.remove)
 
@@ -304,14 +304,10 @@ def own() -> Iterator[Callable[..., RedisServer]]:
         server.remove()
 
 
-async def test_a_subscriber_notices_a_server_that_stands_still(
-    own: Callable[..., RedisServer], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(store_module, "PROBE_EVERY_S", 0.2)
-    monkeypatch.setattr(store_module, "PROBE_WITHIN_S", 0.2)
+async def test_a_subscriber_notices_a_server_that_stands_still(own: Callable[..., RedisServer]) -> None:
     server = own()
     async with closing(Store(server.url)) as store:
-        heard = store.hints("relay:wake:test")
+        heard = store.hints("relay:wake:test", probe_every_s=0.2)
         await anext(heard)
         waiting = asyncio.ensure_future(anext(heard))
         await asyncio.sleep(0.7)
@@ -326,7 +322,7 @@ async def test_a_store_that_closes_ends_each_call_while_redis_is_frozen(
 ) -> None:
     server = own()
     async with closing(Store(server.url, call_timeout_s=0.2)) as store:
-        await store.ping()
+        await until_connected(store)
         with server.stopped():
             calls = [store.send("INCR", "relay:{one}:count")]
             await asyncio.sleep(0.1)  # it is sent; the next one waits for its reply

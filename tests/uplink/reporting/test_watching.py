@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from itertools import pairwise
+from operator import not_
 
 from services.relay.instances.activity import REMEMBERED, ActivityEntry, watch
 from services.relay.protocol.command_states import new_operation_id
@@ -80,10 +82,7 @@ async def look(store: Store, slug: str, activity: ActivityLog) -> str:
 
 
 async def looked_at(store: Store, slug: str, activity: ActivityLog, not_by: str = "") -> str:
-    async with asyncio.timeout(10):
-        while (by := await look(store, slug, activity)) in ("", not_by):
-            await asyncio.sleep(0.01)
-    return by
+    return await until(lambda: look(store, slug, activity), met=lambda by: by not in ("", not_by))
 
 
 async def test_a_watcher_receives_remembered_activity_first(store: Store, slug: str) -> None:
@@ -144,14 +143,17 @@ async def test_nothing_is_published_without_a_watcher(store: Store, slug: str) -
 
 async def test_publishing_ends_some_time_after_the_last_watcher_has_left(store: Store, slug: str) -> None:
     activity = ActivityLog(store, slug)
-    watcher = Watcher(store, slug, watched_ms=300, again_s=0.1)
+    watcher = Watcher(store, slug, watched_ms=1_000, again_s=0.1)
     await looked_at(store, slug, activity)
-    await asyncio.sleep(0.5)
-    assert await look(store, slug, activity)  # the watcher keeps its key alive
+    left_ms: list[int] = []
+
+    async def renewed() -> bool:
+        left_ms.append(await store.send("PTTL", keys_of(slug).watched))
+        return any(later > sooner for sooner, later in pairwise(left_ms))
+
+    await until(renewed)  # the watcher keeps its key alive
     await watcher.stop()
-    async with asyncio.timeout(10):
-        while await look(store, slug, activity):
-            await asyncio.sleep(0.02)
+    await until(lambda: look(store, slug, activity), met=not_)
 
 
 async def test_remembered_activity_is_bounded_and_has_no_reads(store: Store, slug: str) -> None:
