@@ -110,7 +110,6 @@ async def show_dead_letter(
     relay: "RelayApi", slug: Slug, letter_id: Annotated[str, _ID], as_json: AsJson = False
 ) -> None:
     """Show one in full, as the mod sent it."""
-
     letter = await relay.get(_path(relay, slug, letter_id))
     if as_json:
         print_json(letter)
@@ -132,7 +131,6 @@ async def retry_dead_letters(
     as_json: AsJson = False,
 ) -> int:
     """Try to deliver one again, or all, repaired as they would be today."""
-
     _must_be_named(letter_id, every)
     came = await relay.post(_path(relay, slug, "retry" if every else f"{letter_id}/retry"))
     tried = dict(came["counts"]) if every else {came["outcome"]: 1}
@@ -165,7 +163,6 @@ async def drop_dead_letters(
 
     With --all it asks first.
     """
-
     _must_be_named(letter_id, every)
     if every and not is_meant(f"Delete all dead letters of {slug}, for good?", yes=yes):
         return 1

@@ -113,7 +113,6 @@ async def show_config(relay: "RelayApi", slug: Slug, as_json: AsJson = False) ->
 
     A key is shown only if it stands in relay.toml.
     """
-
     config = await relay.get(relay.path(slug, "/mod-config"))
     if _told_as_json(config, as_json):
         return
@@ -133,7 +132,6 @@ async def change(
     as_json: AsJson = False,
 ) -> None:
     """Give a server another name, or a registration token of its own."""
-
     given = {
         "name": name,
         "registration_token": _secret(registration_token_file, "--registration-token-file"),
@@ -168,7 +166,6 @@ async def rotate(
 
     The previous one stays valid for a day. Refused while an earlier rotation runs.
     """
-
     asked = {"overlap_s": overlap_h * 3600, "force": force}
     rotated = await relay.post(relay.path(slug, "/rotate"), asked)
     if _told_as_json(rotated, as_json):
@@ -184,7 +181,6 @@ async def rotate(
 @at_relay
 async def disable(relay: "RelayApi", slug: Slug, as_json: AsJson = False) -> None:
     """Stop serving a server; its events are kept."""
-
     if not _told_as_json(await relay.post(relay.path(slug, "/disable")), as_json):
         print(f"{slug} is disabled: its keys open nothing, its link is closed, its events are kept.")
 
@@ -193,7 +189,6 @@ async def disable(relay: "RelayApi", slug: Slug, as_json: AsJson = False) -> Non
 @at_relay
 async def enable(relay: "RelayApi", slug: Slug, as_json: AsJson = False) -> None:
     """Serve it again."""
-
     if not _told_as_json(await relay.post(relay.path(slug, "/enable")), as_json):
         print(f"{slug} is served again.")
 
@@ -208,7 +203,6 @@ async def remove(
     as_json: AsJson = False,
 ) -> int:
     """Remove a server; its data is deleted a day later."""
-
     if purge and not is_meant(f"Delete all that is kept of {slug}, for good?", yes=yes):
         return 1
     await relay.call("DELETE", relay.path(slug), query={"purge": purge})
@@ -221,7 +215,6 @@ async def remove(
 
 def _told_as_json(answer: Any, as_json: bool) -> bool:
     """Print the answer as it is, if that is asked for. Warnings in it go to standard error otherwise."""
-
     if as_json:
         print_json(answer)
     else:

@@ -32,7 +32,6 @@ async def add(
     as_json: AsJson = False,
 ) -> None:
     """Make a token. It is shown only this once, alone on standard output."""
-
     made = await relay.post("/tokens", {"name": name, "role": role})
     if as_json:
         print_json(made)
