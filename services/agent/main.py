@@ -69,7 +69,7 @@ class Agent:
         before = state.load(settings.state)
         self._tail = Tail(settings.logs, before)
         # Save even without any log: then the next agent knows that all logs are newer than this one.
-        self._remember(self._tail.positions)
+        self._remember(self._tail.known.positions)
         self._repeats = Repeats()
         self._rate = TokenBucket(settings.max_per_s, settings.max_per_s * BURST_S, time.monotonic())
         self._outbox = Outbox() if outbox is None else outbox
@@ -104,10 +104,12 @@ class Agent:
                 logger.info("the relay is there again")
             self._retries.failures = 0
             offsets = self._outbox.sent(len(lines))
-            known = self._tail.positions  # the oldest of many deleted files are forgotten
-            self._remember({key: self._tail.position(key, at) for key, at in offsets.items() if key in known})
+            known = self._tail.known.positions  # the oldest of many deleted files are forgotten
+            self._remember(
+                {key: self._tail.known.position(key, at) for key, at in offsets.items() if key in known}
+            )
         if not self._outbox:  # lines that are not sent count as done, too
-            self._remember(self._tail.positions)
+            self._remember(self._tail.known.positions)
 
     def _is_wanted(self, read: Read, now_s: float) -> bool:
         if any(pattern.search(read.text) for pattern in self._settings.deny):
@@ -122,7 +124,7 @@ class Agent:
     def _remember(self, positions: Mapping[int, LogPosition]) -> None:
         """Save how far these logs are done. Logs that are no longer known are forgotten."""
         done = {**(self._done or {}), **positions}
-        done = {key: done[key] for key in done if key in self._tail.positions}
+        done = {key: done[key] for key in done if key in self._tail.known.positions}
         if done == self._done:
             return
         try:

@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 class Read(NamedTuple):
-    """One non-empty line, and where it ends in its file. `key` is the file's key in `Tail.positions`."""
+    """One non-empty line, and where it ends in its file. `key` is its key in `KnownFiles.positions`."""
 
     kind: LogKind
     text: str
@@ -28,7 +28,7 @@ class Read(NamedTuple):
 class Tail:
     """The logs of `folder`. Reads from `positions` on; with None, only what is written from now on.
 
-    Reads up to `max_read_bytes` of a file at a time.
+    Reads up to `max_read_bytes` of a file at a time. `known` has how far each file was read.
     """
 
     def __init__(
@@ -40,14 +40,9 @@ class Tail:
         self._folder = folder
         self._max_read_bytes = max_read_bytes
         self._away = False
-        self._known = KnownFiles(positions or (), self._beginning)
+        self.known = KnownFiles(positions or (), self._beginning)
         if positions is None:
-            self._known.update(self._look(), None)
-
-    @property
-    def positions(self) -> dict[int, LogPosition]:
-        """How far each file was read. A renamed file keeps its key."""
-        return self._known.positions
+            self.known.update(self._look(), None)
 
     def read(self) -> Iterator[Read]:
         """The new lines. Raises nothing: a file that cannot be read now is tried again next time."""
@@ -55,22 +50,18 @@ class Tail:
         if not found:  # the mount may be away: forget nothing
             return
         now_s = time.time()
-        present = self._known.update(found, now_s)
-        offsets = {name: self.positions[key].offset for name, key in present.items()}
+        present = self.known.update(found, now_s)
+        offsets = {name: self.known.positions[key].offset for name, key in present.items()}
         for kind, file, ended in unread([file for file in found if file.name in present], offsets):
             try:
                 yield from self._read(kind, file, ended, now_s)
             except OSError as error:
                 logger.debug("%s cannot be read: %s", file.name, error)
 
-    def position(self, key: int, offset: int) -> LogPosition:
-        """The position of a file that is done up to `offset`."""
-        return self._known.position(key, offset)
-
     def _read(self, kind: LogKind, file: Found, ended: bool, now_s: float) -> Iterator[Read]:
         with open(self._folder / file.name, "rb") as opened:
-            key = self._known.opened(file, opened.read(HEAD_BYTES), now_s)
-            start = self.positions[key].offset
+            key = self.known.opened(file, opened.read(HEAD_BYTES), now_s)
+            start = self.known.positions[key].offset
             opened.seek(start)
             data = opened.read(min(self._max_read_bytes, file.size - start))
         whole = start + len(data) >= file.size
@@ -80,10 +71,10 @@ class Tail:
         for line, end in split(data, ended=ended and whole):
             offset = start + end
             # Before the yield: a caller that asks for the position has this line already.
-            self._known.read_to(key, offset)
+            self.known.read_to(key, offset)
             if text := text_of(line):
                 yield Read(kind, text, key, offset)
-        self._known.read_to(key, offset)
+        self.known.read_to(key, offset)
 
     def _beginning(self, name: str) -> bytes | None:
         try:
@@ -111,6 +102,6 @@ class Tail:
                 file_id = FileId(stat.st_dev, stat.st_ino) if stat.st_ino else None
                 file = Found(name, stat.st_size, stat.st_mtime, file_id)
                 # A link is the same file. It keeps the name by which it is known.
-                if (file_id or name) not in found or self._known.has(file):
+                if (file_id or name) not in found or self.known.has(file):
                     found[file_id or name] = file
         return list(found.values())

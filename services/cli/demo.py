@@ -53,7 +53,7 @@ def run(seconds: float | None, environ: Mapping[str, str]) -> int:
     logs.configure("demo")
     with tempfile.TemporaryDirectory(prefix="dayz-relay-demo-") as name:
         folder = Path(name)
-        with own_store.locked(folder), local_token.in_force(folder) as token_file:
+        with own_store.held(folder, own_store.lock(folder)), local_token.in_force(folder) as token_file:
             return asyncio.run(_demo(folder, seconds, {**environ, LOCAL_TOKEN_FILE: token_file}))
 
 
@@ -71,8 +71,8 @@ async def _demo(folder: Path, seconds: float | None, environ: Mapping[str, str])
         config.chmod(0o600)
         # Settings of a real relay in our environment would beat the file.
         own = {name: text for name, text in environ.items() if not name.startswith(("RELAY_", "TAKARO_"))}
-        store = own_store.prepare(folder, store_port.find_server(None))
-        programs = [store.program, *services(config, own, store.url)]
+        store, url = own_store.prepare(folder, store_port.find_server(None))
+        programs = [store, *services(config, own, url)]
         peers = asyncio.create_task(_peers(takaro, folder, door, admin_ports[0], stop))
         peers.add_done_callback(lambda _: stop.set())
         code = await supervise(programs, stop, kill)

@@ -26,9 +26,9 @@ def run(checked: Checked) -> int:
         if checked.lock is None:
             programs = services(checked.config, told)
         else:
-            store = own_store.prepare(checked.data, checked.server)
+            store, url = own_store.prepare(checked.data, checked.server)
             told[STORE_FOLDER] = str(checked.data.resolve())
-            programs = [store.program, *services(checked.config, told, store.url)]
+            programs = [store, *services(checked.config, told, url)]
         return asyncio.run(_supervise(programs))
 
 

@@ -13,7 +13,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from services.cli import append_only_files, store_port
@@ -43,20 +42,6 @@ SETTINGS = {
 }
 
 logger = logging.getLogger(__name__)
-
-
-class OwnStore(NamedTuple):
-    """The store as a program to run, and its url, which is a secret."""
-
-    program: Program
-    url: str
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold `folder` as `lock` does, and clear up at the end."""
-    with held(folder, lock(folder)):
-        yield
 
 
 def lock(folder: Path) -> int:
@@ -103,10 +88,11 @@ def url(folder: Path) -> str | None:
     return found
 
 
-def prepare(folder: Path, server: Path | None = None) -> OwnStore:
-    """The store on `folder`, ready when it answers; `server` None: the embedded Valkey. Hold the lock.
+def prepare(folder: Path, server: Path | None = None) -> tuple[Program, str]:
+    """The store on `folder`, ready when it answers, and its url, which is a secret. Hold the lock.
 
-    Ends an orphan first, and mends what a power cut has left of the files. Raises ConfigError if it cannot.
+    `server` None: the embedded Valkey. Ends an orphan first, and mends what a power cut has left of the
+    files. Raises ConfigError if it cannot.
     """
     folder = folder.resolve()
     if sys.platform != "win32" and (left := store_socket.url(folder)):
@@ -130,7 +116,7 @@ def prepare(folder: Path, server: Path | None = None) -> OwnStore:
         folder=folder,
         end=(lambda: end(url)) if server else None,  # Windows has no signal for it
     )
-    return OwnStore(program, url)
+    return program, url
 
 
 def end(url: str) -> None:

@@ -10,8 +10,9 @@ import sys
 import termios
 import time
 import tty
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
 
 assert sys.platform != "win32"
 
@@ -29,32 +30,30 @@ def is_needed() -> bool:
     return stat.rpartition(")")[2].split()[1] == "0" and sys.stdin.isatty() and sys.stdout.isatty()
 
 
-class TerminalAnswers:
-    """Asks the terminal. Meanwhile its answers, and keys except Ctrl-C, are read and not shown."""
+@contextmanager
+def silence() -> Iterator[Callable[[], bool]]:
+    """A function that asks the terminal; call it each second. It returns True once the terminal, which has
+    answered before, no longer does.
 
-    def __init__(self) -> None:
-        self._heard_s: float | None = None
+    Meanwhile its answers, and keys except Ctrl-C, are read and not shown.
+    """
+    heard_s: float | None = None
 
-    def __enter__(self) -> "TerminalAnswers":
-        self._before = termios.tcgetattr(sys.stdin)
-        tty.setcbreak(sys.stdin)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, self._before)
-        except termios.error:  # it is gone
-            return
-
-    def have_ended(self) -> bool:
-        """Ask again; call this each second. True if the terminal has answered before, and no longer does."""
+    def is_silent() -> bool:
+        nonlocal heard_s
         now_s = time.monotonic()
         while select.select([sys.stdin], [], [], 0)[0] and os.read(sys.stdin.fileno(), 1024):
-            self._heard_s = now_s
+            heard_s = now_s
         if not select.select([], [sys.stdout], [], 0)[1]:  # stopped by Ctrl-S
-            self._heard_s = self._heard_s and now_s
+            heard_s = heard_s and now_s
         else:
             os.write(sys.stdout.fileno(), ASK)
-        return self._heard_s is not None and now_s - self._heard_s > SILENT_S
+        return heard_s is not None and now_s - heard_s > SILENT_S
+
+    before = termios.tcgetattr(sys.stdin)
+    tty.setcbreak(sys.stdin)
+    try:
+        yield is_silent
+    finally:
+        with suppress(termios.error):  # it is gone
+            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)

@@ -49,8 +49,8 @@ def _silence(in_container: bool | None) -> Iterator[Callable[[], bool]]:
     from services.cli import terminal_answers
 
     if in_container or (in_container is None and terminal_answers.is_needed()):
-        with terminal_answers.TerminalAnswers() as answers:
-            yield answers.have_ended
+        with terminal_answers.silence() as is_silent:
+            yield is_silent
     else:
         yield lambda: False
 

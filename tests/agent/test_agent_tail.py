@@ -111,14 +111,14 @@ def test_a_restart_goes_on_where_it_was(tmp_path: Path) -> None:
     first = Tail(logs, None)
     add(path, b"one\n")
     assert texts(first) == ["one"]
-    state.save(tmp_path / "s", first.positions.values())
+    state.save(tmp_path / "s", first.known.positions.values())
 
     add(path, b"two\n")
     add(logs / "b.RPT", b"three\n")
     os.utime(path, (time.time() - 5, time.time() - 5))
     second = Tail(logs, state.load(tmp_path / "s"))
     assert texts(second) == ["two", "three"]
-    state.save(tmp_path / "s", second.positions.values())
+    state.save(tmp_path / "s", second.known.positions.values())
     assert texts(Tail(logs, state.load(tmp_path / "s"))) == []
 
     # Also for a file that this agent has not read yet.
@@ -172,7 +172,7 @@ def test_a_hundred_deleted_files_are_remembered(tmp_path: Path) -> None:
         (tmp_path / "a.RPT").unlink()
         add(tmp_path / "b.ADM", b"more\n")
         assert texts(one) == ["more"]
-    assert len(one.positions) == 101
+    assert len(one.known.positions) == 101
 
 
 def test_a_line_comes_with_the_kind_of_its_log_and_its_end(tmp_path: Path) -> None:
@@ -193,7 +193,7 @@ def skipped(tmp_path: Path) -> tuple[Tail, Path]:
 
 def again(one: Tail, folder: Path) -> Tail:
     """After a restart."""
-    state.save(folder / "s", one.positions.values())
+    state.save(folder / "s", one.known.positions.values())
     return Tail(folder, state.load(folder / "s"))
 
 

@@ -32,8 +32,8 @@ def server(request: pytest.FixtureRequest) -> Path | None:
 @asynccontextmanager
 async def running(folder: Path, server: Path | None = None) -> AsyncIterator[redis.Redis]:
     """The store as `up` runs it, and a client of it by its url."""
-    with own_store.locked(folder):
-        program = own_store.prepare(folder, server).program
+    with own_store.held(folder, own_store.lock(folder)):
+        program = own_store.prepare(folder, server)[0]
         stop = asyncio.Event()
         task = asyncio.create_task(supervise([program], stop, asyncio.Event()))
         try:
@@ -49,11 +49,11 @@ async def running(folder: Path, server: Path | None = None) -> AsyncIterator[red
 @contextmanager
 def orphan(folder: Path, server: Path | None = None) -> Iterator[subprocess.Popen[bytes]]:
     """A store that no `up` looks after, listening."""
-    store = own_store.prepare(folder, server)
-    process = subprocess.Popen(store.program.argv, cwd=folder)
+    store, url = own_store.prepare(folder, server)
+    process = subprocess.Popen(store.argv, cwd=folder)
     try:
         give_up_s = time.monotonic() + 20
-        while not own_store.answers(store.url) and time.monotonic() < give_up_s:
+        while not own_store.answers(url) and time.monotonic() < give_up_s:
             time.sleep(0.01)
         yield process
     finally:
@@ -104,7 +104,10 @@ async def test_nobody_looks_for_a_store_on_a_port_after_its_end(tmp_path: Path) 
 
 async def test_a_refused_second_run_leaves_the_first_one_reachable(tmp_path: Path) -> None:
     async with running(tmp_path, Path(binaries()["redis"])) as client:
-        with pytest.raises(ConfigError, match="another dayz-relay runs there"), own_store.locked(tmp_path):
+        with (
+            pytest.raises(ConfigError, match="another dayz-relay runs there"),
+            own_store.held(tmp_path, own_store.lock(tmp_path)),
+        ):
             raise AssertionError("locked twice")
         assert client.ping() and own_store.answers(own_store.url(tmp_path) or "")
 
@@ -188,10 +191,13 @@ async def test_a_path_with_odd_characters_survives_the_url(tmp_path: Path) -> No
 
 
 def test_a_second_run_on_the_same_folder_is_refused(tmp_path: Path) -> None:
-    with own_store.locked(tmp_path):
-        with pytest.raises(ConfigError, match="another dayz-relay runs there"), own_store.locked(tmp_path):
+    with own_store.held(tmp_path, own_store.lock(tmp_path)):
+        with (
+            pytest.raises(ConfigError, match="another dayz-relay runs there"),
+            own_store.held(tmp_path, own_store.lock(tmp_path)),
+        ):
             raise AssertionError("locked twice")
-    with own_store.locked(tmp_path):
+    with own_store.held(tmp_path, own_store.lock(tmp_path)):
         pass
 
 
@@ -199,7 +205,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with (
         pytest.raises(ConfigError, match="file/data: cannot be used: "),
-        own_store.locked(tmp_path / "file" / "data"),
+        own_store.held(tmp_path, own_store.lock(tmp_path / "file" / "data")),
     ):
         raise AssertionError("locked")
 
@@ -229,7 +235,7 @@ def test_a_platform_without_a_binary_is_told_to_bring_a_redis(monkeypatch: pytes
 
 
 async def test_a_wait_that_is_given_up_leaves_no_connection_open(tmp_path: Path) -> None:
-    ready = own_store.prepare(tmp_path).program.ready
+    ready = own_store.prepare(tmp_path)[0].ready
     assert ready is not None
     with orphan(tmp_path):
         for steps in range(60):
@@ -284,7 +290,7 @@ async def test_damage_that_no_power_cut_does_ends_the_supervision_and_is_named(
     data = bytearray(increment.read_bytes()[:-4_096])
     data[300:400] = bytes(100)
     increment.write_bytes(data)
-    program = own_store.prepare(tmp_path, server).program  # it ends well, so it was not read
+    program = own_store.prepare(tmp_path, server)[0]  # it ends well, so it was not read
     async with asyncio.timeout(20):
         assert await supervise([program], asyncio.Event(), asyncio.Event()) == 2
     assert f"{increment}: is damaged at byte" in caplog.text

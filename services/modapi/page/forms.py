@@ -5,7 +5,6 @@ import secrets
 import unicodedata
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
 from urllib.parse import urlencode
 
 from pydantic import ValidationError
@@ -29,10 +28,8 @@ from services.relay.store.client import Store
 ID = re.compile(r"\d{1,15}-\d{1,10}")
 
 
-class ShowPage(Protocol):
-    """Renders a page of `routes.py` with the outcome of a form on it."""
-
-    def __call__(self, request: Request, reader: Reader, **values: Any) -> Awaitable[Response]: ...
+ShowPage = Callable[..., Awaitable[Response]]
+"""Renders a page of `routes.py` for a request and a reader, with the outcome of a form on it."""
 
 
 class Forms:

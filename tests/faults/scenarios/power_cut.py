@@ -24,7 +24,7 @@ class EmbeddedServer(RedisServer):
         self.url = store_socket.socket_url(self.socket)
 
     def begin(self) -> None:
-        argv = own_store.prepare(self.folder).program.argv
+        argv = own_store.prepare(self.folder)[0].argv
         self._process = subprocess.Popen([*argv, "--port", str(self.port)])
 
     @property
