@@ -1,7 +1,6 @@
 """The admin API of a relay, for the commands."""
 
 import contextlib
-import logging
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from difflib import get_close_matches
@@ -13,7 +12,7 @@ import orjson
 from services.cli.place import ApiPlace
 from services.cli.terminal import complain
 from services.relay.protocol.errors import ConfigError, NoSuchInstance, RelayError
-from services.relay.service.http.client import reason_of
+from services.relay.service.http.client import client_of, reason_of
 from services.relay.service.logs import clean
 
 if TYPE_CHECKING:
@@ -196,19 +195,12 @@ async def opened_api(at: ApiPlace) -> AsyncIterator[RelayApi]:
     if not at.token.isascii() or not at.token.isprintable():
         raise ConfigError(f"the token ({at.said}) has characters that no token has")
 
-    for name in ("httpx", "httpcore"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    client = httpx.AsyncClient(
+    client = client_of(
+        at.url,
+        {"Authorization": f"Bearer {at.token}"} if at.token else {},
         base_url=f"{at.url}/api/v1",
-        trust_env=False,
         timeout=httpx.Timeout(ANSWER_WITHIN_S, connect=CONNECT_WITHIN_S),
         limits=httpx.Limits(max_connections=None),
-        # httpx would load the authorities of certifi, also where no TLS is spoken.
-        verify=ssl.create_default_context() if at.url.startswith("https:") else False,
-        headers={
-            "User-Agent": "dayz-relay",
-            **({"Authorization": f"Bearer {at.token}"} if at.token else {}),
-        },
     )
     async with client:
         yield RelayApi(at, client)

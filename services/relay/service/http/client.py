@@ -10,7 +10,7 @@ import ssl
 from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
@@ -39,9 +39,11 @@ async def call(
     authorities of this machine. A name and a password in the URL are sent as basic authentication.
     Raises OSError (TimeoutError and TLS failures are such), or ValueError if the other side speaks no HTTP.
     """
-    parts = urlsplit(url)
-    _ = parts.port  # raises ValueError if it is out of range: asyncio would raise an OverflowError in a group
-    client = await asyncio.to_thread(_client, parts.scheme == "https")
+    _ = urlsplit(
+        url
+    ).port  # raises ValueError if it is out of range: asyncio would raise an OverflowError in a group
+    plain = {"Accept-Encoding": "identity", "Connection": "close"}
+    client = await asyncio.to_thread(client_of, url, plain, timeout=None)  # `within_s` bounds it
     # Only here, after the thread has imported it.
     from httpx import InvalidURL, ProtocolError, TransportError
 
@@ -62,17 +64,18 @@ async def call(
         raise ValueError(str(error)) from None
 
 
-def _client(secure: bool) -> "httpx.AsyncClient":
+def client_of(url: str, headers: Mapping[str, str], **options: Any) -> "httpx.AsyncClient":
+    """A client for that address. `options` are those of httpx. It imports httpx."""
     import httpx
 
     for name in ("httpx", "httpcore"):  # they log each URL, and the paths of webhooks and mods are secrets
         logging.getLogger(name).setLevel(logging.WARNING)
     return httpx.AsyncClient(
         trust_env=False,
-        timeout=None,  # `call` bounds the whole of it
         # httpx would load the authorities of certifi, also where no TLS is spoken.
-        verify=ssl.create_default_context() if secure else False,
-        headers={"User-Agent": "dayz-relay", "Accept-Encoding": "identity", "Connection": "close"},
+        verify=ssl.create_default_context() if urlsplit(url).scheme == "https" else False,
+        headers={"User-Agent": "dayz-relay", **headers},
+        **options,
     )
 
 
