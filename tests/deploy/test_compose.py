@@ -144,6 +144,12 @@ def test_the_config_of_a_mod_names_the_port_that_is_published(tmp_path: Path) ->
         assert mod_url(settings_of("modapi", FILLED | environ, tmp_path).modapi) == url
 
 
+def test_a_self_hosted_takaro_is_named_in_env(tmp_path: Path) -> None:
+    for name in RELAY:
+        settings = settings_of(name, FILLED | {"RELAY_TAKARO__URL": "ws://takaro.example.org/"}, tmp_path)
+        assert settings.takaro.url == "ws://takaro.example.org/"
+
+
 def test_the_servers_of_the_demo_have_keys_that_open(tmp_path: Path) -> None:
     settings = settings_of("modapi", DEMO, tmp_path)
     keys = {key.get_secret_value() for instance in settings.instances for key in instance.mod_keys}

@@ -1,6 +1,7 @@
 """./setup.sh: what it makes of a fresh copy, and that it loses nothing of an old one."""
 
 import os
+import pty
 import shutil
 import stat
 import subprocess
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from services.relay.instances.mod_config import mod_config
 from tests.deploy.compose import ROOT
 
 SECRETS = {"redis_password", "admin_token", "grafana_password", "identity_token", "mod_key"}
@@ -44,6 +46,22 @@ def setup(folder: Path, **environ: str) -> str:
     ).stdout
 
 
+def at_a_terminal(folder: Path, *answers: str) -> str:
+    """What a person sees who types `answers`, and then only Enter."""
+    master, terminal = pty.openpty()
+    os.write(master, "".join(f"{answer}\n" for answer in (*answers, "", "", "")).encode())
+    with os.fdopen(master, "rb"), os.fdopen(terminal, "rb") as stdin:
+        return subprocess.run(
+            [folder / "setup.sh"],
+            env={"PATH": os.environ["PATH"]},
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=True,
+        ).stdout
+
+
 def secrets(folder: Path) -> dict[str, str]:
     return {path.name: path.read_text() for path in (folder / "secrets").iterdir()}
 
@@ -54,7 +72,8 @@ def test_a_fresh_copy_gets_secrets_that_nobody_can_guess(copy: Path) -> None:
     assert made.keys() == SECRETS | {"registration_token", "discord_url"}
     assert (made["registration_token"], made["discord_url"]) == ("registration", "")
     assert all(len(made[name]) == 32 for name in SECRETS) and len({made[name] for name in SECRETS}) == 5
-    assert "    My server\n" in told and f"http://127.0.0.1:8088/k/{made['mod_key']}" in told
+    assert "    My server\n" in told
+    assert mod_config("http://127.0.0.1:8088", made["mod_key"]) in told, "as `make up` prints it"
     assert (copy / "config").is_dir() and (copy / "backups").is_dir()
 
 
@@ -69,15 +88,92 @@ def test_only_its_owner_reads_the_secrets_and_each_container_does(copy: Path) ->
 def test_a_second_run_changes_nothing(copy: Path) -> None:
     setup(copy, TAKARO_SERVER_NAME="It's mine", TAKARO_REGISTRATION_TOKEN="registration")
     before = secrets(copy), (copy / ".env").read_text()
-    assert "    It's mine\n" in setup(copy)
+    told = setup(copy)
+    assert "    It's mine\n" in told
+    assert "Kept: .env, secrets, config, backups.\n" in told and "Made:" not in told
     assert (secrets(copy), (copy / ".env").read_text()) == before
+
+
+def test_what_was_there_is_kept_and_what_is_new_is_made(copy: Path) -> None:
+    (copy / "config").mkdir()
+    told = setup(copy, TAKARO_SERVER_NAME="My server")
+    assert "Kept: config.\nMade: .env, secrets, backups.\n" in told
+    told = setup(copy, TAKARO_REGISTRATION_TOKEN="registration")
+    assert "Made: secrets/registration_token.\n" in told and "it takes the new secrets with:" in told
+
+
+def test_a_token_for_later_has_a_file_and_a_command(copy: Path) -> None:
+    later = "secrets/registration_token; if the relay runs already, then also:\n    docker compose restart\n"
+    assert later in setup(copy, TAKARO_SERVER_NAME="My server")
+    assert later not in setup(copy, TAKARO_REGISTRATION_TOKEN="registration")
+
+
+def test_at_a_terminal_it_asks_again_for_what_cannot_be_right(copy: Path) -> None:
+    told = at_a_terminal(
+        copy, "ab", "Müller's", "https://a", "wss://takaro.example.org/", "two words", "token"
+    )
+    for complaint in ("That has 2 characters", "begins with wss:// or ws://", "A token has no white space"):
+        assert complaint in told
+    assert (copy / ".env").read_text().count("\nTAKARO_SERVER_NAME='Müller\\'s'\n") == 1
+    assert (copy / ".env").read_text().count("\nRELAY_TAKARO__URL='wss://takaro.example.org/'\n") == 1
+    assert secrets(copy)["registration_token"] == "token"
+
+
+def test_a_name_has_50_characters_and_not_50_bytes(copy: Path) -> None:
+    assert "ü" * 50 in setup(copy, TAKARO_SERVER_NAME="ü" * 50)
+
+
+def test_the_address_of_takaro_is_asked_for_before_its_token(copy: Path) -> None:
+    told = at_a_terminal(copy, "My server")
+    assert told.index("your own Takaro's connector") < told.index("Takaro's registration token:")
+    assert "#RELAY_TAKARO__URL=" in (copy / ".env").read_text(), "Enter: Takaro's cloud"
+
+
+def test_an_address_of_takaro_that_is_known_is_not_asked_for(copy: Path) -> None:
+    setup(copy, RELAY_TAKARO__URL="ws://takaro.example.org/")
+    assert "RELAY_TAKARO__URL='ws://takaro.example.org/'\n" in (copy / ".env").read_text()
+    assert "your own Takaro's connector" not in at_a_terminal(copy, "My server")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"TAKARO_SERVER_NAME": "ab"},
+        {"TAKARO_REGISTRATION_TOKEN": "two words"},
+        {"RELAY_TAKARO__URL": "https://takaro.example.org"},
+    ],
+    ids=lambda wrong: next(iter(wrong)),
+)
+def test_without_a_terminal_a_wrong_value_ends_it(copy: Path, wrong: dict[str, str]) -> None:
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        setup(copy, **wrong)
+    assert failed.value.stderr.startswith(next(iter(wrong)) + ": ")
+
+
+def test_without_a_terminal_and_values_it_says_what_to_fill_in(copy: Path) -> None:
+    told = setup(copy)
+    assert "write TAKARO_SERVER_NAME into .env" in told and "run ./setup.sh again" in told
+    assert "Start the relay" not in told
+    assert "Start the relay" in at_a_terminal(copy), "the status page can add servers"
+
+
+def test_a_setting_that_no_container_gets_is_named(copy: Path) -> None:
+    (copy / ".env").write_text(OLD + "RELAY_LIMITS__OPEN_COMMANDS=9\nRELAY_TAKARO__URL=ws://takaro/\n")
+    told = setup(copy)
+    assert "RELAY_LIMITS__OPEN_COMMANDS of .env is not used" in told and told.count("is not used") == 1
+
+
+def test_settings_beside_the_server_of_env_leave_it_there(copy: Path) -> None:
+    (copy / "config").mkdir()
+    (copy / "config" / "relay.toml").write_text("[limits]\nopen_commands = 9\n")
+    assert "    My server\n" in setup(copy, TAKARO_SERVER_NAME="My server")
 
 
 @pytest.mark.parametrize("relay_toml", [True, False])
 def test_without_a_name_there_is_no_server(copy: Path, relay_toml: bool) -> None:
     if relay_toml:
         (copy / "config").mkdir()
-        (copy / "config" / "relay.toml").touch()
+        (copy / "config" / "relay.toml").write_text("[[instance]]\n")
     told = setup(copy, **({"TAKARO_SERVER_NAME": "not asked for"} if relay_toml else {}))
     made = secrets(copy)
     assert (made["identity_token"], made["mod_key"]) == ("", "") and made["redis_password"]
