@@ -37,6 +37,16 @@ def next_beat_s(now_s: float, period_s: float, offset_s: float = 0.0) -> float:
     return ((now_s - offset_s) // period_s + 1) * period_s + offset_s
 
 
+def until_beat_s(period_s: float, at_least_s: float = 0.0) -> float:
+    """How long to wait for the next moment that is a multiple of `period_s`, and `at_least_s` from now.
+
+    What a process does again and again waits for such moments: it then wakes up once for all of it. Timers
+    count in whole milliseconds, so half a millisecond is added: none ends just before the moment.
+    """
+    now_s = time.monotonic()
+    return next_beat_s(now_s + at_least_s, period_s) - now_s + 0.000_5
+
+
 def offset_of(name: str, period_s: float, beat_s: float) -> float:
     """A multiple of `beat_s` below `period_s`, always the same for a name. By it, the work of many instances
     is spread over the beats of a period: one beat for all would hold up the loop."""

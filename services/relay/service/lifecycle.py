@@ -10,6 +10,7 @@ from typing import Any
 from prometheus_client import disable_created_metrics
 
 from services.relay.protocol.errors import ConfigError, StoreError, StoreRefused
+from services.relay.service.clocks import until_beat_s
 from services.relay.service.logs import CHANGE
 from services.relay.service.metrics import ServiceMetrics
 from services.relay.service.settings import Settings
@@ -131,7 +132,7 @@ async def watch(store: Store, metrics: ServiceMetrics, judge_every_s: float = JU
             if refusals and not found:
                 logger.info("the store is good again: %s", store.summary())
             refusals = found
-        await asyncio.sleep(judge_every_s)
+        await asyncio.sleep(until_beat_s(judge_every_s))
 
 
 async def ended(task: asyncio.Task[None]) -> None:

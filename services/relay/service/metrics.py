@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, Metric, ProcessCollector, gener
 
 from services.relay.protocol.limits import LIMIT_LABELS
 from services.relay.service import under_up
+from services.relay.service.clocks import next_beat_s, until_beat_s
 from services.relay.service.faults import FaultKind, OwnFaults
 from services.relay.service.instance_series import InstanceSeries
 from services.relay.service.metric_table import MetricTable, counter, gauge, histogram
@@ -151,6 +152,6 @@ class ServiceMetrics(MetricTable):
     async def watch_loop(self, every_s: float = LOOK_EVERY_S) -> None:
         """Never returns."""
         while True:
-            asked_s = time.monotonic()
-            await asyncio.sleep(every_s)
-            self.loop_lag.observe(max(0.0, time.monotonic() - asked_s - every_s))
+            due_s = next_beat_s(time.monotonic(), every_s)
+            await asyncio.sleep(until_beat_s(every_s))
+            self.loop_lag.observe(max(0.0, time.monotonic() - due_s))

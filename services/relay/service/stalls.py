@@ -7,7 +7,7 @@ standstill.
 
 import asyncio
 
-from services.relay.service.clocks import boottime_s
+from services.relay.service.clocks import boottime_s, until_beat_s
 
 BEAT_EVERY_S = 0.25
 NOTICED_S = 0.5
@@ -51,4 +51,4 @@ async def watch(stalls: Stalls) -> None:
     """Beats, on boottime_s(). Never returns."""
     while True:
         stalls.beat(boottime_s())
-        await asyncio.sleep(BEAT_EVERY_S)
+        await asyncio.sleep(until_beat_s(BEAT_EVERY_S))

@@ -13,6 +13,7 @@ from itertools import chain
 from typing import Any, TypeVar
 
 from services.relay.protocol.errors import NotCarriedOut, StoreError
+from services.relay.service.clocks import until_beat_s
 from services.relay.store import durability
 from services.relay.store.calls import Script, StoreCall, abandon, ignore_error, shielded
 from services.relay.store.clock import StoreClock
@@ -230,7 +231,9 @@ class Store:
         lost."""
         message = asyncio.ensure_future(connection.message())
         try:
-            done, _ = await asyncio.wait([message], timeout=probe_every_s)
+            # Half of it or more, at a moment that other subscriptions share.
+            wait_s = until_beat_s(probe_every_s / 2, at_least_s=probe_every_s / 2)
+            done, _ = await asyncio.wait([message], timeout=wait_s)
             if not done:
                 self.hint(probe, "")
                 done, _ = await asyncio.wait([message], timeout=PROBE_WITHIN_S)

@@ -12,6 +12,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from services.relay.protocol.limits import Limits
+from services.relay.service.clocks import until_beat_s
 from services.relay.service.http.addresses import Network, is_in, plain, source_of
 from services.relay.service.http.arrivals import Arrivals, CallerConnection
 from services.relay.service.http.one_write import AnswerWriter
@@ -82,7 +83,7 @@ class ConnectionLimits:
         """Ends connections whose request does not come in time, and notices standstills. Never returns."""
         loop = asyncio.get_running_loop()
         while True:
-            await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.sleep(until_beat_s(LOOK_EVERY_S))
             self.arrivals.beat()
             now_s = loop.time()
             for connection in [one for one in connections if one.due_s < now_s]:
