@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +12,10 @@ from typing import Any
 from services.relay.protocol.errors import StoreError
 from services.relay.store.connection import Argument
 from services.relay.store.refusals import RedisRefusal, Then, store_error, verdict_on
+
+STOOD_STILL_S = 0.1
+HAND_ON_WITHIN_S = 0.25
+"""Time after a standstill in which a reply that came during it reaches its caller."""
 
 
 class Script:
@@ -91,6 +96,18 @@ def abandon(future: asyncio.Future[Any]) -> None:
     """Cancels a future that nobody waits for any more, or ignores its exception."""
     if not future.cancel():
         ignore_error(future)
+
+
+def abandon_late(reply: asyncio.Future[Any], due_s: float) -> None:
+    """The timer of a time limit, which was due at `due_s` on time.monotonic(): abandons the reply.
+
+    A timer that is late shows that this process stood still. The reply may have come meanwhile without having
+    reached its caller, so it gets a moment more. Otherwise a call would fail that Redis has answered.
+    """
+    if time.monotonic() - due_s > STOOD_STILL_S:
+        asyncio.get_running_loop().call_later(HAND_ON_WITHIN_S, abandon, reply)
+    else:
+        abandon(reply)
 
 
 def settle(call: StoreCall, reply: Any) -> bool:

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from services.relay.protocol.errors import NotCarriedOut, StoreError
 from services.relay.service.clocks import until_beat_s
 from services.relay.store import durability
-from services.relay.store.calls import Script, StoreCall, abandon, ignore_error, shielded
+from services.relay.store.calls import Script, StoreCall, abandon, abandon_late, ignore_error, shielded
 from services.relay.store.clock import StoreClock
 from services.relay.store.cluster import Cluster, slot_of
 from services.relay.store.connection import Argument, Connection
@@ -151,7 +151,7 @@ class Store:
             if though_cancelled:
                 reply = shielded(reply)
             # The last run may outlast `end_s`. A timer costs 0.7 us, asyncio.timeout 4 us.
-            timer = asyncio.get_running_loop().call_later(end_s - now_s, abandon, reply)
+            timer = asyncio.get_running_loop().call_later(end_s - now_s, abandon_late, reply, end_s)
             try:
                 return await reply
             except StoreError as refused:

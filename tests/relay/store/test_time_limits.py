@@ -1,6 +1,7 @@
 """A call whose time is up ends with an error of the store, on the loop that the services use."""
 
 import asyncio
+import time
 
 import pytest
 
@@ -29,3 +30,18 @@ def test_a_time_limit_is_no_cancellation_even_if_a_timer_is_early(
 
     with asyncio.Runner(loop_factory=Loop) as runner:
         assert {type(one) for one in runner.run(calls())} == {StoreError}
+
+
+def test_a_reply_that_came_while_this_process_stood_still_counts(redis_server: RedisServer) -> None:
+    async def call() -> type:
+        store = Store(redis_server.url)
+        await store.run_until(2.0, CLOCK, ("{x}:time",))
+        waiting = asyncio.create_task(store.run_until(0.2, CLOCK, ("{x}:time",)))
+        await asyncio.sleep(0)
+        asyncio.get_running_loop().call_soon(time.sleep, 0.4)
+        replies = await asyncio.gather(waiting, return_exceptions=True)
+        await store.close()
+        return type(replies[0])
+
+    with asyncio.Runner(loop_factory=Loop) as runner:
+        assert runner.run(call()) is list
