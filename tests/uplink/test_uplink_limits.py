@@ -25,6 +25,7 @@ from services.uplink.reporting.metrics import UplinkMetrics
 from services.uplink.requests.mirror.mirror import Mirror, Subject
 from services.uplink.requests.mirror.read_rules import AnswerAge
 from tests.support.certificates import make_certificate
+from tests.support.waiting import until
 
 NOW = 1_800_000_000.0
 PLAYERS = Subject(Action.GET_PLAYERS)
@@ -133,7 +134,7 @@ def ask(action: str) -> str:
 
 
 async def test_a_frame_that_is_too_big_ends_the_socket_and_another_one_is_made(scene: Scene) -> None:
-    async with serve(scene.takaro, "127.0.0.1", 0) as server, asyncio.timeout(20):
+    async with serve(scene.takaro, "127.0.0.1", 0) as server, asyncio.timeout(60):
         scene.start(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}", Limits(frame_in_bytes=2048))
         socket = await scene.linked.get()
         await socket.send(ask("testReachability") + " " * 3000)
@@ -142,7 +143,7 @@ async def test_a_frame_that_is_too_big_ends_the_socket_and_another_one_is_made(s
 
 
 async def test_an_answer_that_is_too_big_for_takaro_becomes_an_error(scene: Scene) -> None:
-    async with serve(scene.takaro, "127.0.0.1", 0) as server, asyncio.timeout(20):
+    async with serve(scene.takaro, "127.0.0.1", 0) as server, asyncio.timeout(60):
         scene.start(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}", Limits(frame_out_bytes=1024))
         socket = await scene.linked.get()
         assert scene.uplink
@@ -158,7 +159,7 @@ async def test_an_answer_that_is_too_big_for_takaro_becomes_an_error(scene: Scen
 
 
 async def test_more_commands_than_may_wait_get_an_error(scene: Scene) -> None:
-    async with serve(scene.takaro, "127.0.0.1", 0) as server, asyncio.timeout(20):
+    async with serve(scene.takaro, "127.0.0.1", 0) as server, asyncio.timeout(60):
         scene.start(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}", Limits(open_commands=2))
         socket = await scene.linked.get()
         for _ in range(3):
@@ -187,10 +188,9 @@ async def test_takaro_is_spoken_to_only_if_its_certificate_is_good(
         monkeypatch.setenv("SSL_CERT_FILE", str(cert))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(cert, key)
-    async with serve(scene.takaro, "127.0.0.1", 0, ssl=context) as server, asyncio.timeout(20):
+    async with serve(scene.takaro, "127.0.0.1", 0, ssl=context) as server, asyncio.timeout(60):
         scene.start(f"wss://{host}:{server.sockets[0].getsockname()[1]}", Limits())
-        while scene.linked.empty() and "out of reach" not in caplog.text:
-            await asyncio.sleep(0.05)
+        await until(lambda: not scene.linked.empty() or "out of reach" in caplog.text)
     assert scene.linked.empty() is not links
     assert ("certificate verify failed" in caplog.text) is not links
 
@@ -208,11 +208,10 @@ async def test_takaro_is_reached_through_a_proxy_only_if_the_settings_name_one(
     address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.setenv(name, address)
-    async with server, serve(scene.takaro, "127.0.0.1", 0) as takaro, asyncio.timeout(20):
+    async with server, serve(scene.takaro, "127.0.0.1", 0) as takaro, asyncio.timeout(60):
         url = f"ws://127.0.0.1:{takaro.sockets[0].getsockname()[1]}"
         scene.start(url, Limits())
-        while scene.linked.empty() and asked.empty():
-            await asyncio.sleep(0.01)
+        await until(lambda: not (scene.linked.empty() and asked.empty()))
         assert asked.empty() and scene.running
         await cancelled(scene.running)
         scene.registry = CollectorRegistry()

@@ -1,9 +1,12 @@
 """The sockets of one instance are moved between uplinks, replaced while in use, and closed in order."""
 
 import asyncio
+from array import array
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from fcntl import ioctl
 from itertools import count, pairwise
+from termios import FIONREAD
 
 import pytest
 
@@ -14,6 +17,7 @@ from services.relay.protocol.records import Outcome
 from services.relay.protocol.vocabulary import Action
 from services.relay.store.client import Store
 from services.sim.takaro import requests
+from services.sim.takaro.socket import SimSocket
 from services.uplink.connection.backoff import Delays
 from services.uplink.connection.link_times import LinkTimes
 from tests.support.faulty_takaro import FaultyTakaro
@@ -31,6 +35,13 @@ async def linked(store: Store, slug: str) -> AsyncIterator[Linked]:
         linked = Linked(takaro, store, slug, LinkTimes(QUICK, QUICK, look_every_s=0.02))
         yield linked
         await linked.end()
+
+
+def unread_bytes(socket: SimSocket) -> int:
+    """How much has come over a socket that Takaro does not read."""
+    count = array("i", [0])
+    ioctl(socket.connection.transport.get_extra_info("socket"), FIONREAD, count)
+    return count[0]
 
 
 async def reach(linked: Linked) -> None:
@@ -113,7 +124,7 @@ async def test_a_steady_flow_moves_to_another_uplink_in_order_without_repeats_an
     await linked.arrived(last)
     assert linked.lines()[: last + 1] == [f"line {number}" for number in range(last + 1)]
     at_s = [event.at for event in linked.takaro.events(linked.identity)]
-    assert max(later - sooner for sooner, later in pairwise(at_s)) < 1.0
+    assert max(later - sooner for sooner, later in pairwise(at_s)) < 3.0  # a lost lease would cost 5 s
     assert first.count("dayz_relay_events_resent_total", cause="reconnect") == 0
     assert linked.sockets() == [linked.takaro.asked_socket(linked.identity)]
 
@@ -127,12 +138,12 @@ async def test_a_former_owner_answers_its_open_requests_and_then_ends(linked: Li
     await first.hand_over()
     await second.take()
     closing_times = asyncio.create_task(first.leave(5.0))
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(0.1)  # by now an idle socket would have been closed
     assert len(linked.sockets()) == 2
     assert await linked.commands.complete(command.operation_id, Outcome([]), {})
     assert (await asked).value == []
     await closing_times
-    await asyncio.wait_for(first.running, 2.0)
+    await asyncio.wait_for(first.running, 30.0)
     assert len(linked.sockets()) == 1
     await until(lambda: _no_results(linked))
     assert second.count("dayz_relay_results_unclaimed_total") == 0
@@ -159,17 +170,18 @@ async def test_leaving_ends_a_socket_that_was_still_dialled(linked: Linked) -> N
     first = linked.begin()
     await linked.takaro.wait_for(lambda: linked.takaro.connections == 1)
     await first.leave(5.0)
-    await asyncio.wait_for(first.running, 2.0)
+    await asyncio.wait_for(first.running, 30.0)
 
 
 async def test_draining_gives_up_on_a_takaro_that_says_nothing(linked: Linked) -> None:
     linked.times = replace(linked.times, drain_within_s=0.3)
     first = await linked.owner()
-    linked.takaro.faults.stop_reading()
+    [socket] = linked.takaro.sockets(linked.identity)
+    socket.connection.transport.pause_reading()
     await linked.append(1)
-    await asyncio.sleep(0.2)
-    await asyncio.wait_for(first.hand_over(), 2.0)
-    linked.takaro.faults.resume_reading()
+    await until(lambda: unread_bytes(socket))
+    await asyncio.wait_for(first.hand_over(), 30.0)
+    socket.connection.transport.resume_reading()
     assert first.count("dayz_relay_events_resent_total", cause="reconnect") == 1
 
 
@@ -204,7 +216,7 @@ async def test_writes_of_a_former_owner_are_refused_and_counted(linked: Linked) 
     await linked.store.send("HSET", keys_of(linked.slug).lease, "token", "somebody else")
     await linked.append(2)
     with pytest.raises(LostLease):
-        await asyncio.wait_for(first.running, 5.0)
+        await asyncio.wait_for(first.running, 30.0)
     assert first.count("dayz_relay_fenced_total", operation="ack") == 1
     assert linked.sockets() == []
 
@@ -272,7 +284,7 @@ async def test_events_go_over_the_new_socket_when_the_old_one_says_nothing_any_m
     [old] = linked.takaro.sockets(linked.identity)
     old.connection.transport.pause_reading()
     await linked.append(1)
-    await asyncio.sleep(0.1)
+    await until(lambda: unread_bytes(old))
     owner.owned.link.reconnect()
     await linked.arrived(1)
     assert owner.count("dayz_relay_events_resent_total", cause="reconnect") == 1
@@ -319,7 +331,7 @@ async def test_another_client_is_logged_once_and_no_socket_is_replaced_again(
         assert answer.error and bridge.requests == 1
         await until(lambda: owner.count("dayz_relay_takaro_usurped_total") == 1)
         identifies = len(linked.takaro.identifies(linked.identity))
-        await asyncio.sleep(0.7)
+        await asyncio.sleep(0.7)  # more than twice the silence that counts
         assert len(linked.takaro.identifies(linked.identity)) == identifies
         assert owner.count("dayz_relay_takaro_usurped_total") == 1
         assert caplog.text.count("does an old bridge still run with the same identity token") == 1

@@ -119,24 +119,23 @@ class Scene:
     async def heard(self) -> None:
         """Waits until all appended lines have arrived, once and in order."""
         await self.takaro.wait_for(
-            lambda: all(len(self.lines(slug)) >= self.said[slug] for slug in self.slugs), 20
+            lambda: all(len(self.lines(slug)) >= self.said[slug] for slug in self.slugs)
         )
         for slug in self.slugs:
             assert self.lines(slug) == [f"line {n + 1}" for n in range(self.said[slug])]
 
     async def taken_off(self) -> None:
         """Waits until all streams are empty: a crash now repeats nothing."""
-        async with asyncio.timeout(20):
-            for slug in self.slugs:
-                while (await facts_of(self.store, slug)).events:
-                    await asyncio.sleep(0.02)
+        for slug in self.slugs:
+            await until(lambda slug=slug: facts_of(self.store, slug), met=lambda facts: not facts.events)
 
     def lines(self, slug: str) -> list[str]:
         return [e.data["msg"] for e in self.takaro.events(f"identity-{slug}") if e.type == "log"]
 
-    async def answered(self, slug: str) -> bool:
-        """Whether a request of Takaro to this server is answered."""
-        return (await self.takaro.request(f"identity-{slug}", Action.TEST_REACHABILITY)).error is None
+    async def all_answered(self) -> bool:
+        """Whether each server answers a request of Takaro."""
+        asked = (self.takaro.request(f"identity-{slug}", Action.TEST_REACHABILITY) for slug in self.slugs)
+        return not any(answer.error for answer in await asyncio.gather(*asked))
 
     def identifies(self) -> int:
         return sum(len(self.takaro.identifies(f"identity-{slug}")) for slug in self.slugs)
@@ -237,9 +236,7 @@ async def test_takaro_finds_a_socket_that_is_served_after_moves_that_others_cut_
     killed = scene.uplinks.pop(2)
     await killed.vanish()
     await scene.shared()
-    async with asyncio.timeout(20):
-        while not all(await asyncio.gather(*map(scene.answered, scene.slugs))):
-            await asyncio.sleep(0.1)
+    await until(scene.all_answered)
 
 
 async def test_takaro_finds_a_served_socket_after_an_identify_of_a_dead_uplink_took_effect_late(
@@ -258,9 +255,7 @@ async def test_takaro_finds_a_served_socket_after_an_identify_of_a_dead_uplink_t
     await until(lambda: scene.identifies() > seen)  # the owner identifies again, and before the dead one
     assert scene.takaro.identifying
     await until(lambda: not scene.takaro.identifying)
-    async with asyncio.timeout(20):
-        while not all(await asyncio.gather(*map(scene.answered, scene.slugs))):
-            await asyncio.sleep(0.1)
+    await until(scene.all_answered)
 
 
 async def test_a_lease_that_a_set_clock_made_immortal_is_taken_over(scene: Scene) -> None:
