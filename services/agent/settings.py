@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from services.agent.patterns import split_patterns
 from services.relay.protocol.errors import ConfigError
-from services.relay.service.text_files import is_folder, read_text, unquoted
+from services.relay.service.text_files import is_folder, read_text, unquoted, why_unreadable
 
 DENY = (
     r"\[Takaro\]\[DBG\]",
@@ -64,7 +64,7 @@ def _url(given: Mapping[str, str]) -> str:
         try:
             url = read_text(Path(file)).strip()
         except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
+            reason = why_unreadable(Path(file), error)
             raise ConfigError(f"DAYZ_RELAY_URL_FILE: {file} cannot be read: {reason}") from None
     if not url:
         raise ConfigError("DAYZ_RELAY_URL: is missing: set it to what the mod has as TakaroApiUrl")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from services.relay.protocol.errors import ConfigError
-from services.relay.service.text_files import read_text
+from services.relay.service.text_files import read_text, why_unreadable
 
 LOCAL = "local"
 """The name of the relay that relay.toml describes, on this machine."""
@@ -50,7 +50,7 @@ def read() -> Contexts:
     except FileNotFoundError:
         return Contexts(LOCAL, {})
     except OSError as error:
-        raise ConfigError(f"{file}: cannot be read: {error.strerror}") from error
+        raise ConfigError(f"{file}: cannot be read: {why_unreadable(file, error)}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"{file}: is damaged ({error}): mend it, or delete it") from None
 

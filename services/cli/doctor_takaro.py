@@ -14,7 +14,7 @@ from websockets.exceptions import WebSocketException
 
 from services.cli.tables import cut
 from services.cli.verdict import Verdict, bad, good, warn
-from services.relay.service.settings import Instance, Settings
+from services.relay.service.settings import REGISTRATION_TOKEN_PLACE, Instance, Settings
 from services.uplink.takaro import frames
 from services.uplink.takaro.frames import Connected, ErrorFrame, Identified, IdentifyRefused
 
@@ -56,7 +56,7 @@ async def reach(settings: Settings) -> list[Verdict]:
 async def identify(settings: Settings, instance: Instance) -> list[Verdict]:
     """Send an identify, read the answer, and close the socket."""
     if instance.registration_token is None:
-        return [bad("it has no registration token", "set registration_token under [takaro] in relay.toml")]
+        return [bad("it has no registration token", f"set {REGISTRATION_TOKEN_PLACE}")]
     try:
         async with _socket(settings) as socket_to, asyncio.timeout(WITHIN_S):
             await socket_to.send(

@@ -35,13 +35,21 @@ def known_contexts(incomplete: str) -> list[str]:
     return []
 
 
+# Not `readable`: Typer would show its usage, and our own message has the fix.
 Config = Annotated[
-    Path, typer.Option("--config", envvar="DAYZ_RELAY_CONFIG", metavar="FILE", help="The settings.")
+    Path,
+    typer.Option(
+        "--config", envvar="DAYZ_RELAY_CONFIG", metavar="FILE", help="The settings.", readable=False
+    ),
 ]
 Data = Annotated[
     Path,
     typer.Option(
-        "--data", envvar="DAYZ_RELAY_DATA", metavar="DIR", help="Where `dayz-relay up` keeps its store."
+        "--data",
+        envvar="DAYZ_RELAY_DATA",
+        metavar="DIR",
+        help="Where `dayz-relay up` keeps its store.",
+        readable=False,
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]

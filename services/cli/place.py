@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from services.cli import contexts, local_token
 from services.relay.protocol.errors import ConfigError, StoreError
 from services.relay.service.http.addresses import dialled_host, host_and_port
-from services.relay.service.text_files import decoded, read_text
+from services.relay.service.text_files import decoded, read_text, why_unreadable
 
 if TYPE_CHECKING:
     from services.relay.service.settings import Settings
@@ -88,8 +88,7 @@ def read_secret(file: str, option: str) -> str:
     try:
         text = decoded(sys.stdin.buffer.read()) if file == "-" else read_text(Path(file))
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ConfigError(f"{option}: {file} cannot be read: {reason}") from error
+        raise ConfigError(f"{option}: {file} cannot be read: {why_unreadable(Path(file), error)}") from error
     return text.strip()
 
 

@@ -12,7 +12,7 @@ from services.relay.instances.mod_config import mod_config, mod_url
 from services.relay.protocol.errors import ConfigError
 from services.relay.service.settings import Settings, load
 from services.relay.service.settings_values import is_loopback
-from services.relay.service.text_files import decoded, encoding_of, is_there
+from services.relay.service.text_files import decoded, encoding_of, is_there, why_unreadable
 
 _HEAD = """\
 # Settings of the relay, begun from those of the old bridge. `dayz-relay check` shows what is in effect.
@@ -60,7 +60,7 @@ def _text(source: Path) -> str:
     try:
         data = source.read_bytes()
     except OSError as error:
-        raise ConfigError(f"{source}: cannot be read: {error.strerror}") from error
+        raise ConfigError(f"{source}: cannot be read: {why_unreadable(source, error)}") from error
     encoding, length = encoding_of(data)
     # As the old bridge, which knew only UTF-8, read it.
     return data[length:].decode(encoding, "replace")

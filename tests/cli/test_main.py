@@ -227,7 +227,28 @@ def test_a_folder_that_cannot_be_looked_into_is_a_line_and_no_traceback(
     monkeypatch.setattr(Path, "stat", refused)
     monkeypatch.setenv("TAKARO_SERVER_NAME", "My server")  # what `import` takes over
     assert main([command, "--config", str(config)]) == 2
-    assert capsys.readouterr().err == f"dayz-relay: {config}: cannot be looked at: Permission denied\n"
+    assert capsys.readouterr().err == (
+        f"dayz-relay: {config}: cannot be looked at: Permission denied: user {os.getuid()} must have the"
+        " right to enter its folder\n"
+    )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="permissions are something else there")
+@pytest.mark.parametrize("command", ["check", "modapi", "up", "status", "doctor"])
+def test_settings_that_this_user_may_not_read_are_a_line_with_the_fix(
+    command: str, config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(path: Path) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "access", lambda *_: False)  # what Typer asks; root may read everything
+    monkeypatch.setattr(Path, "read_bytes", refused)
+    assert main([command, "--config", str(config)]) == 2
+    user = os.getuid()
+    assert capsys.readouterr().err == (
+        f"dayz-relay: {config}: cannot be read: Permission denied: it must be readable for user {user},"
+        f" as after `sudo chown {user} relay.toml`\n"
+    )
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])

@@ -71,10 +71,12 @@ def uplink(config: Config = RELAY_TOML) -> None:
 def agent(
     logs: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="The folder of the logs; without it what DAYZ_LOG_DIR names."),
+        typer.Option(
+            metavar="DIR", help="The folder of the logs; without it what DAYZ_LOG_DIR names.", readable=False
+        ),
     ] = None,
     state: Annotated[
-        Path, typer.Option(metavar="FILE", help="The file that remembers what was sent.")
+        Path, typer.Option(metavar="FILE", help="The file that remembers what was sent.", readable=False)
     ] = Path("agent.json"),
 ) -> None:
     """Send the log lines of the DayZ server on this machine to the relay."""

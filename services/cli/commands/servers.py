@@ -29,6 +29,7 @@ def take_over(
             metavar="TakaroConfig.txt",
             help="The old bridge's file; without it the one that BRIDGE_CONFIG names, or the environment.",
             show_default=False,
+            readable=False,
         ),
     ] = None,
     config: Config = RELAY_TOML,

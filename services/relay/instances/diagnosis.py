@@ -11,6 +11,7 @@ from services.relay.instances.unknown_keys import UnknownKeyCall, attributed
 from services.relay.protocol.link_states import LinkState
 from services.relay.protocol.vocabulary import SILENT_AFTER_S
 from services.relay.service.durations import span
+from services.relay.service.settings import REGISTRATION_TOKEN_PLACE
 
 BEHIND_S = 60.0
 """Age of the oldest waiting event from which the backlog is a problem."""
@@ -68,8 +69,9 @@ _LINKS: dict[str, Problem] = {
         True,
         "Takaro refuses this server",
         "if it is the token: copy it from Takaro's dashboard anew (Settings, Game Servers, Add Game Server,"
-        " Generic) into registration_token. If it is the number of servers: remove one at Takaro, or change"
-        " the plan. If it is the name: give the server another one. It is tried again every few minutes",
+        f" Generic) into {REGISTRATION_TOKEN_PLACE}. If it is the number of servers: remove one"
+        " at Takaro, or change the plan. If it is the name: give the server another one. It is tried again"
+        " every few minutes",
     ),
     LinkState.PAUSED: Problem(
         ProblemCode.PAUSED,
@@ -198,8 +200,9 @@ def _mod(facts: Facts, url: str, unknown_call: UnknownKeyCall | None) -> list[Pr
 
 def _link(entry: ServedEntry, facts: Facts) -> list[Problem]:
     if entry.instance.registration_token is None:
-        where = "under [takaro]" if entry.origin is Origin.FILE else "under [takaro], or of this instance,"
-        fix = f"set registration_token {where} in relay.toml: {_KEPT} until then"
+        command = f"dayz-relay instance set {entry.instance.slug} --registration-token-file FILE"
+        own = "" if entry.origin is Origin.FILE else f", or its own with `{command}`"
+        fix = f"set {REGISTRATION_TOKEN_PLACE}{own}: {_KEPT} until then"
         what = "it has no registration token of Takaro"
         return [Problem(ProblemCode.NO_REGISTRATION_TOKEN, True, what, fix)]
     if not facts.uplink:

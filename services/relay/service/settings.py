@@ -20,6 +20,13 @@ NO_INSTANCE = (
 )
 """Not an error: a panel may add instances at any time."""
 
+REGISTRATION_TOKEN_PLACE = (
+    "registration_token in relay.toml (with Compose: the file secrets/registration_token, then"
+    " `docker compose restart`)"
+)
+IDENTITY_TOKEN_PLACE = "identity_token in relay.toml (with Compose: the file secrets/identity_token)"
+"""Where a person finds these settings, for fixes."""
+
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)

@@ -28,7 +28,7 @@ from services.relay.service.settings_names import (
     nearest,
     ours,
 )
-from services.relay.service.text_files import read_text, unquoted
+from services.relay.service.text_files import read_text, unquoted, why_unreadable
 from services.relay.store import url as redis_url
 
 Tables = dict[str, Any]
@@ -228,8 +228,7 @@ def _text_of(file: Path, name: str, where: str, found: Findings) -> str | None:
     try:
         text = read_text(file).strip()
     except (OSError, ValueError) as error:  # ValueError: it is not text, or there can be no such path
-        reason = getattr(error, "strerror", None) or error
-        found.problems.append(f"{where}: {file} cannot be read: {reason}")
+        found.problems.append(f"{where}: {file} cannot be read: {why_unreadable(file, error)}")
         return None
     return _without_quotes(str(file), name, text, found)
 
@@ -240,7 +239,7 @@ def _parsed(path: Path, found: Findings) -> dict[str, Any]:
     except FileNotFoundError:
         found.problems.append(f"{path}: does not exist: `dayz-relay up` writes a first one")
     except OSError as error:
-        found.problems.append(f"{path}: cannot be read: {error.strerror}")
+        found.problems.append(f"{path}: cannot be read: {why_unreadable(path, error)}")
     except ValueError as error:  # TOMLDecodeError, or it is not text
         reason = str(error)
         if reason.startswith("Illegal character '\\n'"):

@@ -1,7 +1,9 @@
 """Reads files that people write with any editor. The errors say what to do about a file without text."""
 
 import codecs
+import os
 import stat
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -42,6 +44,15 @@ def encoding_of(data: bytes) -> tuple[str, int]:
     return "utf-8", 0
 
 
+def why_unreadable(path: Path, error: OSError | ValueError) -> str:
+    """Why `path` could not be read; where a right is missing, also how to give it."""
+    reason = getattr(error, "strerror", None) or str(error)
+    if isinstance(error, PermissionError) and sys.platform != "win32":
+        user = os.getuid()
+        reason += f": it must be readable for user {user}, as after `sudo chown {user} {path.name}`"
+    return reason
+
+
 def unquoted(text: str) -> str:
     """The text without the quotation marks around it, if both are there."""
     return text[1:-1] if len(text) >= 2 and text[0] == text[-1] and text[0] in "\"'" else text
@@ -69,5 +80,7 @@ def _is(path: Path, kind: Callable[[int], bool]) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
+        reason = getattr(error, "strerror", None) or str(error)
+        if isinstance(error, PermissionError) and sys.platform != "win32":
+            reason += f": user {os.getuid()} must have the right to enter its folder"
         raise ConfigError(f"{path}: cannot be looked at: {reason}") from None

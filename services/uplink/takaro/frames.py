@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from services.relay.protocol.records import GameEvent
+from services.relay.service.settings import IDENTITY_TOKEN_PLACE, REGISTRATION_TOKEN_PLACE
 
 TEXT_LIMIT = 300
 """Number of characters that are kept of a peer's text, before it goes into a log, a page or an answer."""
@@ -36,9 +37,9 @@ class RefusalReason(StrEnum):
 
 _PLAN = "the plan at Takaro has no room for one more server"
 _REMEDIES = {
-    RefusalReason.REGISTRATION_TOKEN: "check registration_token in relay.toml: Takaro's dashboard shows it"
+    RefusalReason.REGISTRATION_TOKEN: f"check {REGISTRATION_TOKEN_PLACE}: Takaro's dashboard shows it"
     " (Settings, Game Servers, Add Game Server, Generic)",
-    RefusalReason.IDENTITY_TOKEN: "check identity_token in relay.toml",
+    RefusalReason.IDENTITY_TOKEN: f"check {IDENTITY_TOKEN_PLACE}",
     RefusalReason.PLAN_FULL: _PLAN,
     RefusalReason.PLAN_OR_NAME: f"{_PLAN}, or Takaro does not take its name: remove a server there, or choose"
     " another name",
