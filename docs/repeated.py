@@ -17,6 +17,7 @@ CLONE = (r"git clone .+? dayz-relay\b", f"git clone {ADDRESS} dayz-relay")
 IMAGE = (r"image: dayz-relay:\S+", f"image: dayz-relay:{VERSION}")
 PLACES = {
     "README.md": CLONE,
+    "docs/compose.md": CLONE,
     "docs/windows.md": CLONE,
     "deploy/Dockerfile": (r"ARG VERSION=\S+", f"ARG VERSION={VERSION}"),
     "deploy/kubernetes/modapi.yaml": IMAGE,
