@@ -15,7 +15,7 @@ from services.cli.append_only_files import complaint
 from services.cli.opened_store import opened_store
 from services.cli.settings_of import loaded_from, warnings_of
 from services.cli.tables import show, waiting_for
-from services.cli.terminal import many, print_json, runnable, safe
+from services.cli.terminal import is_in_container_of_its_own, many, print_json, runnable, safe
 from services.cli.verdict import Verdict, VerdictLevel, bad, good, warn
 from services.relay.instances.diagnosis import diagnose_all
 from services.relay.instances.directory import Directory
@@ -59,7 +59,10 @@ async def run(config: Path, data: Path, *, identify: str | None, alerts: bool, a
             tell("Redis", _with_files(await doctor_here.store(store), settings, data))
         except ConfigError as error:
             tell("Redis", _with_files([bad(str(error), "")], settings, data))
-        tell("Services", await doctor_here.services(settings, store))
+        if is_in_container_of_its_own():
+            tell("Services", await doctor_here.services_of_compose(settings))
+        else:
+            tell("Services", await doctor_here.services(settings, store))
         with waiting_for("Takaro"):
             found = await takaro
         tell("Takaro", found)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -24,6 +25,8 @@ SLOW_S = 0.05
 FULL = 0.8
 CLOCKS_APART_S = 2.0
 ROUND_TRIPS = 5
+COMPOSE_HOSTS = {"modapi": "modapi", "uplink": "uplink"}
+"""The services in docker-compose.yml, and their names in its network."""
 MOST_TRIED = 10
 """Maximum number of noted addresses of a service that are tried."""
 
@@ -82,6 +85,20 @@ async def services(settings: Settings, store: Store | None) -> list[Verdict]:
     )
     (modapis, running), (uplinks, _) = told
     return [*modapis, *await _door(settings, running=running), *uplinks]
+
+
+async def services_of_compose(settings: Settings, hosts: Mapping[str, str] = COMPOSE_HOSTS) -> list[Verdict]:
+    """Check whether both services of docker-compose.yml are ready, each in its own container."""
+    ports = {"modapi": settings.modapi.admin_port, "uplink": settings.uplink.admin_port}
+    told: list[Verdict] = []
+    for name, host in hosts.items():
+        at = host_and_port(host, ports[name])
+        try:
+            told += _answered(name, at, *await _get(host, ports[name], "/readyz"))
+        except (OSError, ValueError):
+            fix = f"`docker compose up --detach` starts it; `docker compose logs {name}` says why it ended"
+            told.append(bad(f"{name} does not answer at {at}", fix))
+    return told
 
 
 async def _service(name: str, host: str, port: int, store: Store | None) -> tuple[list[Verdict], bool]:

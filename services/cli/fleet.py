@@ -57,10 +57,13 @@ def overview(
     """A summary, and as many of the servers as fit into `most` lines; without it all."""
     if not fleet["total"]:
         return [runnable("There is no instance yet: `dayz-relay instance add` adds one.")]
-    shown = servers if most is None else servers[: max(1, most - 4)]
+    in_trouble = fleet["states"]["attention"] + fleet["states"]["down"]
+    shown = servers if most is None else servers[: max(1, most - (5 if in_trouble else 4))]
     parts: list[Part] = [Text(summary(servers, fleet), "bold"), "", _table(shown, columns)]
     if (more := fleet["total"] - len(shown)) > 0:
         parts.append(Text(runnable(f"and {more:,} more: `dayz-relay status | less`"), "dim"))
+    if in_trouble:
+        parts.append(label(runnable("`dayz-relay status SLUG` says what is wrong and how to fix it"), "dim"))
     return parts
 
 

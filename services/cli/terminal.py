@@ -1,6 +1,7 @@
 """Words, times and questions of the commands."""
 
 import contextlib
+import os
 import re
 import shlex
 import shutil
@@ -15,6 +16,8 @@ from services.relay.service import logs
 from services.relay.service.durations import span
 
 NAME = "dayz-relay"
+COMMAND_VARIABLE = "DAYZ_RELAY_COMMAND"
+"""What is typed in place of NAME, where docker-compose.yml runs each command in a container of its own."""
 
 safe = logs.printable
 
@@ -52,8 +55,15 @@ def print_json(value: object, *, indent: bool = True) -> None:
     print(orjson.dumps(value, option=option).decode(), flush=True)
 
 
+def is_in_container_of_its_own() -> bool:
+    """Whether docker-compose.yml runs this command: the services are in other containers then."""
+    return bool(os.environ.get(COMMAND_VARIABLE))
+
+
 def program() -> str:
     """How to type the program: by its name, or by its path if the name is not found or is another program."""
+    if typed := os.environ.get(COMMAND_VARIABLE):
+        return typed
     called, found = Path(sys.argv[0]), shutil.which(NAME)
     if called.name != NAME or (found and called.exists() and called.samefile(found)):
         return NAME

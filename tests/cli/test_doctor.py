@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from services.cli import store_socket
+from services.cli import doctor_here, store_socket
+from services.cli.verdict import VerdictLevel, good
 from services.relay.service.http.admin_ports import note
+from services.relay.service.settings import load
 from services.relay.store.client import Store
 from services.sim.ports import free_port
 from tests.cli.conftest import is_up
@@ -223,6 +225,18 @@ def test_doctor_says_that_a_service_runs_with_other_settings_than_its_file_has(t
     assert "note     uplink runs with other settings than relay.toml has: [modapi] port, [takaro] url" in said
     assert "fix      restart the relay" in said
     assert "uplink still runs with the settings from before relay.toml was changed: no TOML" in said
+
+
+async def test_in_compose_doctor_looks_for_the_services_in_their_containers(terminal: Machine) -> None:
+    with running_service() as port:
+        environ = {"RELAY_MODAPI__ADMIN_PORT": str(port), "RELAY_UPLINK__ADMIN_PORT": str(free_port())}
+        loaded = load(terminal.folder / "relay.toml", environ).settings
+        hosts = {"modapi": "127.0.0.1", "uplink": "127.0.0.1"}
+        modapi, uplink = await doctor_here.services_of_compose(loaded, hosts)
+    assert modapi == good(f"modapi runs on 127.0.0.1:{port} and is ready")
+    assert uplink.level == VerdictLevel.BAD and "docker compose logs uplink" in uplink.fix
+    terminal.environ["DAYZ_RELAY_COMMAND"] = "docker compose run --rm cli"
+    assert "does not run here" not in await asyncio.to_thread(terminal.run, "doctor", code=1)
 
 
 @pytest.mark.parametrize(

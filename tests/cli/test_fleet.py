@@ -36,7 +36,8 @@ def said(*rows: ServerRow, columns: int = 1_000, most: int | None = None) -> lis
 
 def test_the_states_and_the_words_are_those_of_the_page() -> None:
     rows = (row("a"), row("b", NOTE), row("c", DOWN, NOTE), row("d", disabled=True))
-    head, _, titles, *told = said(*rows)
+    head, _, titles, *told, hint = said(*rows)
+    assert hint == "`dayz-relay status SLUG` says what is wrong and how to fix it"
     assert head == "1 up, 1 attention, 1 down, 1 disabled; 28 players"
     assert [line.split()[0] for line in told] == ["up", "attention", "down", "disabled"]
     assert titles.split() == [
@@ -62,10 +63,12 @@ def test_numbers_end_under_their_heads() -> None:
 def test_the_names_give_way_to_the_other_columns(columns: int) -> None:
     told = said(row("chernarus"), row("livonia", NOTE), columns=columns)[2:]
     assert max(map(len, told)) <= columns
-    assert columns < 80 or all(line.endswith("host-1234") for line in told[1:])
+    assert columns < 80 or all(line.endswith("host-1234") for line in told[1:3])
     assert ("NAME" in told[0]) is (columns > 80)
 
 
 def test_more_servers_than_lines_are_counted() -> None:
     told = said(*(row(f"s{n}") for n in range(1_500)), most=20)
     assert len(told) == 20 and told[-1] == "and 1,484 more: `dayz-relay status | less`"
+    told = said(row("s", DOWN), *(row(f"s{n}") for n in range(1_499)), most=20)
+    assert len(told) == 20 and told[-2] == "and 1,485 more: `dayz-relay status | less`"

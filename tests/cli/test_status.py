@@ -20,7 +20,8 @@ from tests.cli.conftest import ROOT, Relay, is_up
 def test_what_is_down_stands_first_and_is_told_by_the_exit_code(relay: Relay) -> None:
     relay.fill(lambda store: is_up(store, "two"))
     said = relay.run("status", code=1)
-    head, _, _, down, up = said.splitlines()
+    head, _, _, down, up, hint = said.splitlines()
+    assert hint.startswith("`dayz-relay status SLUG` says")
     assert head == "1 up, 1 down; 1 player"
     assert down.split()[:2] == ["down", "one"] and up.split()[:2] == ["up", "two"]
     assert down.endswith("nobody") and "\x1b" not in said

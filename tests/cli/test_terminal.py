@@ -93,3 +93,5 @@ def test_commands_are_told_as_the_program_was_called(tmp_path: Path, monkeypatch
     assert runnable("dayz-relay up") == f"{ours} up"
     monkeypatch.setattr("sys.argv", ["/anywhere/__main__.py"])
     assert runnable("dayz-relay up") == "dayz-relay up"
+    monkeypatch.setenv("DAYZ_RELAY_COMMAND", "docker compose run --rm cli")
+    assert runnable("try `dayz-relay doctor`") == "try `docker compose run --rm cli doctor`"

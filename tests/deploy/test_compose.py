@@ -16,6 +16,8 @@ import pytest
 import redis
 import yaml
 
+from services.cli import doctor_here
+from services.cli.terminal import COMMAND_VARIABLE
 from services.relay.instances.mod_config import mod_url
 from services.relay.protocol.errors import ConfigError
 from services.relay.service.settings import Settings, load
@@ -205,6 +207,12 @@ def test_every_health_check_is_a_command_of_its_image(name: str) -> None:
     if kind == "CMD-SHELL":
         subprocess.run(["sh", "-n", "-c", *command], check=True)
     assert {"interval", "timeout", "retries", "start_period"} <= check.keys()
+
+
+def test_doctor_looks_for_the_services_where_they_are() -> None:
+    assert list(doctor_here.COMPOSE_HOSTS.values()) == RELAY
+    assert all({"default"} <= set(SERVICES[name]["networks"]) for name in (*RELAY, "cli"))
+    assert SERVICES["cli"]["environment"][COMMAND_VARIABLE] == "docker compose run --rm cli"
 
 
 def test_several_uplinks_can_run() -> None:
