@@ -47,9 +47,10 @@ First start: {path} was created, with one server and fresh secrets.
 2. The name. In {path}, set name to what Takaro should call your server. Do it before step 3:
    Takaro reads it only once.
 
-3. Takaro. In the dashboard open Settings, Game Servers, Add Game Server, Generic. Copy the
-   registration token into {path} under [takaro], and remove the # in front. No restart needed.
-   (Self-hosted Takaro: set url first, then restart the relay.)
+3. Takaro. Only if you host it yourself: first set url in {path} under [takaro], and restart the
+   relay. The token is sent there.
+   In the dashboard open Settings, Game Servers, Add Game Server, Generic. Copy the registration
+   token into {path} under [takaro], and remove the # in front. No restart needed.
 
 Until then the relay already accepts the mod's events and keeps them for Takaro.
 """

@@ -68,8 +68,10 @@ async def add(
         return
     print(f'Server {slug} ("{name}") is added: running services serve it within two seconds.')
     if not added["server"]["has_registration_token"]:
+        from services.relay.service.settings import REGISTRATION_TOKEN_PLACE  # pydantic takes 0.1 s to load
+
         print(
-            "It has no Takaro registration token: its events are kept until [takaro] in relay.toml has one."
+            f"It has no Takaro registration token, its events are kept until then: {REGISTRATION_TOKEN_PLACE}"
         )
     _print_key(added)
     print("\nTakaro knows the server by this identity token. Keep it with your backups:\n")

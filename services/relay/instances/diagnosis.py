@@ -69,9 +69,8 @@ _LINKS: dict[str, Problem] = {
         True,
         "Takaro refuses this server",
         "if it is the token: copy it from Takaro's dashboard anew (Settings, Game Servers, Add Game Server,"
-        f" Generic) into {REGISTRATION_TOKEN_PLACE}. If it is the number of servers: remove one"
-        " at Takaro, or change the plan. If it is the name: give the server another one. It is tried again"
-        " every few minutes",
+        " Generic) into registration_token. If it is the number of servers: remove one at Takaro, or change"
+        " the plan. If it is the name: give the server another one. It is tried again every few minutes",
     ),
     LinkState.PAUSED: Problem(
         ProblemCode.PAUSED,
