@@ -59,7 +59,7 @@ class Side:
         texts = [event.data["msg"] for event in self.events if event.type == "log"]
         return [text for text in texts if not text.startswith("dayz-relay:")]
 
-    async def until(self, predicate, timeout_s: float = 20.0) -> None:  # type: ignore[no-untyped-def]
+    async def until(self, predicate, timeout_s: float = 60.0) -> None:  # type: ignore[no-untyped-def]
         await self.takaro.wait_for(predicate, timeout_s)
 
     async def linked(self) -> None:

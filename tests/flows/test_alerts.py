@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from services.sim.dayz.generations import Generation
-from tests.flows.conftest import Side, World, make_world
+from tests.flows.conftest import World, make_world
 from tests.support.relay_process import Service
+from tests.support.waiting import until
 
 SECRET = "secret-part-of-the-address"
 
@@ -59,10 +60,8 @@ async def told_world() -> AsyncIterator[tuple[World, Channel]]:
     server.close()
 
 
-async def until(side: Side, channel: Channel, count: int) -> None:
-    async with asyncio.timeout(40):
-        while len(channel.told()) < count or len(channel.said()) < count:
-            await asyncio.sleep(0.1)
+async def told(channel: Channel, count: int) -> None:
+    await until(lambda: min(len(channel.told()), len(channel.said())) >= count, 60.0)
 
 
 async def test_a_silent_server_and_its_return_are_told_once_each(told_world: tuple[World, Channel]) -> None:
@@ -70,10 +69,10 @@ async def test_a_silent_server_and_its_return_are_told_once_each(told_world: tup
     side = world.side("solo")
     await side.linked()
     await side.shut()
-    await until(side, channel, 1)
+    await told(channel, 1)
     side.boot()
-    await until(side, channel, 2)
-    await asyncio.sleep(3)
+    await told(channel, 2)
+    await asyncio.sleep(3)  # a third message would come now
     assert channel.told() == ["began", "ended"]
     silent, back = channel.said()
     assert "**Server solo** (solo): the game server is silent" in silent.replace("\\", "")

@@ -14,6 +14,7 @@ import pytest_asyncio
 from services.sim.dayz.generations import Generation
 from services.sim.dayz.server import DayzServer, SimModConfig
 from tests.flows.conftest import Side, World, make_world
+from tests.support.waiting import until
 
 TOKEN = "admin-token-of-the-panel-0123"
 
@@ -24,7 +25,7 @@ class Panel:
     def __init__(self, world: World) -> None:
         self.world = world
         self._base = f"{world.relay.modapi.admin}/api/v1"
-        self._client = httpx.AsyncClient(verify=False, timeout=20)
+        self._client = httpx.AsyncClient(verify=False, timeout=60)
         self._calls: dict[str, tuple[str, str]] = {}
 
     async def read_description(self) -> None:
@@ -57,12 +58,7 @@ class Panel:
 
     async def until(self, slug: str, fits: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """The server, once it fits."""
-        server: dict[str, Any] = {}
-        async with asyncio.timeout(15):
-            while not (server and fits(server)):
-                server = await self.get("get_server", slug)
-                await asyncio.sleep(0.05)
-        return server
+        return await until(lambda: self.get("get_server", slug), met=fits)
 
     async def follow(
         self, operation: str, slug: str = "", last_id: str = ""
@@ -114,7 +110,7 @@ async def first(
     messages: AsyncIterator[dict[str, Any]], fits: Callable[[dict[str, Any]], bool] = lambda _: True
 ) -> dict[str, Any]:
     """The first message that fits."""
-    async with asyncio.timeout(15), aclosing(messages):  # type: ignore[type-var]  # a generator
+    async with asyncio.timeout(60), aclosing(messages):  # type: ignore[type-var]  # a generator
         async for message in messages:
             if fits(message):
                 return message

@@ -11,6 +11,7 @@ from services.sim.takaro import requests
 from services.sim.takaro.records import Answer
 from services.uplink.requests.mirror.read_queue import BURST_S
 from tests.flows.conftest import World
+from tests.support.waiting import until
 
 READS_PER_S = 4.0
 """The default pace."""
@@ -40,9 +41,7 @@ async def test_the_first_sync_after_players_joined_waits_for_nothing(single: Wor
     side = single.side("solo")
     for number in range(3):
         side.mod.join(make_player(number))
-    async with asyncio.timeout(20):
-        while side.mod.counters.results < 1 + 2 * 3:
-            await asyncio.sleep(0.1)
+    await side.mod.wait_for(lambda: side.mod.counters.results >= 1 + 2 * 3)
     asked = side.mod.counters.operations
     answers = await side.takaro.burst(side.identity)
     assert [answer.error for answer in answers] == [None] * (3 + 2 * 3)
@@ -81,7 +80,7 @@ async def test_what_is_known_outlives_uplink_and_is_given_while_the_mod_is_away(
     await side.until(lambda: len(side.takaro.identifies(side.identity)) == 2)
     after = [await side.takaro.request(side.identity, *question) for question in asked]
     assert [answer.value for answer in after] == [answer.value for answer in before]
-    assert all(answer.took_s < 1.0 for answer in after)
+    assert all(answer.took_s < 5.0 for answer in after)  # a wait for the mod takes 9 s
 
 
 async def test_the_location_of_the_one_who_just_left_saves_their_last_event(single: World) -> None:
@@ -123,9 +122,8 @@ async def test_a_position_is_made_up_only_when_nobody_knows_it_and_an_event_wait
     assert metrics["dayz_relay_requests_total{action=getPlayerLocation},{outcome=made_up}"] == 2
     assert metrics["dayz_relay_requests_total{action=getPlayerLocation},{outcome=refused}"] == 1
     assert metrics["dayz_relay_requests_total{action=getPlayerInventory},{outcome=refused}"] == 1
-    async with asyncio.timeout(20), httpx.AsyncClient() as client:
-        while "2, last just now" not in (page := await the_page(single, client)):
-            await asyncio.sleep(0.2)
+    async with httpx.AsyncClient(timeout=30) as client:
+        page = await until(lambda: the_page(single, client), met=lambda page: "2, last just now" in page)
     assert "Positions made up" in page
 
     side.mod.failing = {}
@@ -141,7 +139,5 @@ async def test_an_operator_sees_how_old_the_mirror_is(single: World) -> None:
     side = single.side("solo")
     await side.takaro.request(side.identity, Action.GET_PLAYERS)
     age = "dayz_relay_mirror_age_seconds{part=players}"
-    async with asyncio.timeout(20):
-        while (metrics := await single.relay.uplink.metrics()).get(age, -1) < 0:
-            await asyncio.sleep(0.2)
+    metrics = await until(single.relay.uplink.metrics, met=lambda metrics: metrics.get(age, -1) >= 0)
     assert metrics["dayz_relay_mirror_age_seconds{part=locations}"] == -1

@@ -1,7 +1,5 @@
 """What Takaro refuses, and what the relay does about it, through real processes."""
 
-import asyncio
-
 import httpx
 import pytest
 
@@ -13,6 +11,7 @@ from tests.flows.conftest import REGISTRATION_TOKEN, World, block
 from tests.flows.test_command_line import Command
 from tests.support.faulty_takaro import FaultyTakaro
 from tests.support.relay_process import RelayProcess
+from tests.support.waiting import until
 
 FAILING = (Action.GET_PLAYER, Action.GET_PLAYERS, Action.LIST_BANS)
 
@@ -45,13 +44,11 @@ async def test_an_answer_that_takaro_cannot_use_costs_no_event(single: World) ->
 async def refused(takaro: FaultyTakaro, relay: RelayProcess, slug: str, remedy: str) -> None:
     """It is told once, with the remedy and without any secret, wherever people look; and not hammered."""
     world = World(takaro, relay)
-    async with asyncio.timeout(20):
-        while remedy not in relay.uplink.log:
-            await asyncio.sleep(0.05)
+    await until(lambda: remedy in relay.uplink.log)
     dialled = takaro.connections
     _, status = await Command(world, "status", slug).run()
     _, doctor = await Command(world, "doctor", "--identify", slug).run()
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=30) as client:
         page = (await client.get(f"{relay.modapi.admin}/instance/{slug}")).text
         metrics = (await client.get(f"{relay.uplink.admin}/metrics")).text
     servers, identified = doctor.split(f"Identify as {slug}")
@@ -96,7 +93,7 @@ async def test_a_fault_of_takaros_api_passes(status: int) -> None:
         relay = RelayProcess(takaro.url, [block("one")], REGISTRATION_TOKEN)
         try:
             await relay.start()
-            await takaro.wait_for(lambda: takaro.is_connected("identity-one"), timeout_s=20)
+            await takaro.wait_for(lambda: takaro.is_connected("identity-one"))
             assert " ERROR " not in relay.uplink.log and API_CREDENTIAL not in relay.uplink.log
             assert f"status code {status}), trying again" in relay.uplink.log
         finally:

@@ -8,7 +8,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from playwright.async_api import BrowserContext, async_playwright
+from playwright.async_api import BrowserContext, async_playwright, expect
+
+WITHIN_MS = 40_000
 
 # Root has no sandbox. The other arguments keep it from calling out.
 ARGUMENTS = (
@@ -30,6 +32,7 @@ async def browser(**options: Any) -> AsyncIterator[BrowserContext]:
             context = await playwright.chromium.launch_persistent_context(
                 profile, executable_path=program, args=ARGUMENTS, **options
             )
-            context.set_default_timeout(15_000)
+            context.set_default_timeout(WITHIN_MS)
+            expect.set_options(timeout=WITHIN_MS)
             yield context
             await context.close()

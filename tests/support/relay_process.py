@@ -16,8 +16,8 @@ from services.relay.service.under_up import LOCAL_TOKEN_FILE
 from services.sim.ports import free_port
 from tests.support.redis_server import RedisServer, binaries, new_folder
 
-START_WITHIN_S = 20.0
-STOP_WITHIN_S = 15.0
+START_WITHIN_S = 60.0
+STOP_WITHIN_S = 30.0
 LOCAL_TOKEN = "a-local-token-0123456789"
 
 
@@ -100,7 +100,7 @@ class Service:
 
     async def metrics(self) -> dict[str, float]:
         """All series, by name and labels as Prometheus writes them."""
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=30) as client:
             text = (await client.get(f"{self.admin}/metrics")).text
         return {
             sample.name + ",".join(f"{{{k}={v}}}" for k, v in sorted(sample.labels.items())): sample.value

@@ -31,7 +31,7 @@ class Game:
     def queued(self) -> int:
         return len(self._queue)
 
-    async def wait_for(self, predicate: Callable[[], object], timeout_s: float = 10.0) -> None:
+    async def wait_for(self, predicate: Callable[[], object], timeout_s: float = 30.0) -> None:
         """Until `predicate()` is true. It is called after every change. Raises TimeoutError."""
         await self._changes.wait_for(predicate, timeout_s)
 
