@@ -122,10 +122,7 @@ class Scene:
         return [e["data"]["msg"] for entry in await self._stream.read("", 10_000) for e in entry.events]
 
     async def until_stored(self, is_enough: Callable[[list[str]], bool]) -> list[str]:
-        async with asyncio.timeout(WITHIN_S):
-            while not is_enough(lines := await self.stored()):
-                await asyncio.sleep(0.05)
-        return lines
+        return await until(self.stored, WITHIN_S, met=is_enough)
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ def completed(script: Path, *typed: str) -> list[str]:
     quoted = " ".join(f"'{word}'" for word in ("dayz-relay", *typed))
     asked = f"COMP_WORDS=({quoted}); COMP_CWORD={len(typed)}; _dayz_relay_completion dayz-relay"
     run = f'source "{script}"; {asked}; echo "${{COMPREPLY[@]}}"'
-    done = subprocess.run(["bash", "-c", run], capture_output=True, text=True, timeout=30, check=True)
+    done = subprocess.run(["bash", "-c", run], capture_output=True, text=True, timeout=60, check=True)
     assert done.stderr == ""
     return done.stdout.split()
 
@@ -97,4 +97,4 @@ def test_there_is_a_script_for_each_shell(shell: str, line: str, capsys: pytest.
     script = capsys.readouterr().out
     assert line in script
     if shell != "bash" and shutil.which(shell):
-        subprocess.run([shell, "-n"], input=script, text=True, timeout=30, check=True)
+        subprocess.run([shell, "-n"], input=script, text=True, timeout=60, check=True)

@@ -14,7 +14,8 @@ import pytest
 
 from services.cli import doctor_here, store_socket
 from services.cli.verdict import VerdictLevel, good
-from services.relay.service.http.admin_ports import note
+from services.relay.service.http.admin_ports import note, noted
+from services.relay.service.lifecycle import cancelled
 from services.relay.service.settings import load
 from services.relay.store.client import Store
 from services.sim.ports import free_port
@@ -22,6 +23,7 @@ from tests.cli.conftest import is_up
 from tests.support.faulty_takaro import FaultyTakaro
 from tests.support.redis_server import RedisServer, binaries
 from tests.support.terminal import Terminal
+from tests.support.waiting import until
 
 ROOT = Path(__file__).parents[2]
 INSTANCE = """
@@ -173,12 +175,13 @@ def running_service(**about: object) -> Iterator[int]:
 
 
 def note_it(terminal: Machine, service: str, port: int) -> None:
-    async def noting(store: Store) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(1):
-                await note(store, service, "127.0.0.1", port)
+    async def write(store: Store) -> None:
+        noting = asyncio.create_task(note(store, service, "127.0.0.1", port))
+        await until(lambda: noted(store, service), met=lambda found: ("127.0.0.1", port) in found)
+        await cancelled(noting)
+        await asyncio.sleep(1.0)  # notes of one second have no order
 
-    terminal.fill(noting)
+    terminal.fill(write)
 
 
 @pytest.mark.parametrize("configured", ["another", "any free one"])

@@ -21,6 +21,7 @@ from services.cli import own_store, store_port, store_socket
 from services.cli.supervise import supervise
 from services.relay.protocol.errors import ConfigError
 from tests.support.redis_server import binaries
+from tests.support.waiting import until
 
 
 @pytest.fixture(params=["socket", "port"])
@@ -52,7 +53,7 @@ def orphan(folder: Path, server: Path | None = None) -> Iterator[subprocess.Pope
     store, url = own_store.prepare(folder, server)
     process = subprocess.Popen(store.argv, cwd=folder)
     try:
-        give_up_s = time.monotonic() + 20
+        give_up_s = time.monotonic() + 60
         while not own_store.answers(url) and time.monotonic() < give_up_s:
             time.sleep(0.01)
         yield process
@@ -215,7 +216,7 @@ async def test_an_orphan_is_ended_first_and_its_data_is_kept(tmp_path: Path, ser
         with redis.Redis.from_url(own_store.url(tmp_path) or "") as client:
             client.set("kept", "yes")
         async with running(tmp_path, server) as client:
-            assert process.wait(timeout=20) == 0
+            assert process.wait(timeout=60) == 0
             assert client.get("kept") == b"yes"
 
 
@@ -274,9 +275,9 @@ async def test_files_that_are_torn_when_it_is_started_again_are_mended_too(
         os.kill(client.info("server")["process_id"], signal.SIGKILL)
         client.close()
         tear(tmp_path)
-        async with asyncio.timeout(20):
-            while "were cut off" not in caplog.text or not own_store.answers(own_store.url(tmp_path) or ""):
-                await asyncio.sleep(0.02)
+        await until(
+            lambda: "were cut off" in caplog.text and own_store.answers(own_store.url(tmp_path) or "")
+        )
         assert client.get("kept") == b"yes"
 
 
@@ -291,6 +292,6 @@ async def test_damage_that_no_power_cut_does_ends_the_supervision_and_is_named(
     data[300:400] = bytes(100)
     increment.write_bytes(data)
     program = own_store.prepare(tmp_path, server)[0]  # it ends well, so it was not read
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         assert await supervise([program], asyncio.Event(), asyncio.Event()) == 2
     assert f"{increment}: is damaged at byte" in caplog.text

@@ -112,7 +112,7 @@ def shown_live(relay: Relay, *moves: tuple[bytes, Callable[[], object]]) -> byte
                 if not waiting:
                     process.send_signal(signal.SIGINT)
     os.close(ours)
-    assert process.wait(30) == 0 and b"Traceback" not in shown and not waiting
+    assert process.wait(60) == 0 and b"Traceback" not in shown and not waiting
     return shown
 
 

@@ -138,7 +138,7 @@ async def test_a_program_that_is_started_again_is_told_how_often_that_was(tmp_pa
 
 async def test_a_wrong_setting_in_one_program_ends_all_with_its_code(diary: Diary) -> None:
     run = Run(diary.program("uplink"), diary.program("modapi", WRONG_SETTING))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         assert await run.task == 2
     assert diary.told()[1:] in ([], ["end uplink"])
 
@@ -168,7 +168,7 @@ async def test_a_second_signal_kills_at_once(diary: Diary) -> None:
     await until(lambda: len(diary.told()) == 1)
     run.stop.set()
     run.kill.set()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         assert await run.task == 0
     assert not is_alive(diary.pid("modapi"))
 

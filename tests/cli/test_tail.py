@@ -207,7 +207,7 @@ def test_whoever_reads_a_line_of_what_passes_and_goes_is_no_fault(
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(0.1)
             break
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=60)
     assert b"a line" in out and err == b""
 
 

@@ -50,7 +50,7 @@ class Relay:
         self.process.send_signal(number)
         assert self.process.stdout is not None
         self.lines += self.process.stdout.read().splitlines()
-        return self.process.wait(timeout=40)
+        return self.process.wait(timeout=60)
 
 
 @contextmanager
@@ -106,14 +106,14 @@ def test_its_services_show_the_room_on_the_disk_and_its_local_token_opens_the_ap
     port = free_port()
     with dayz_relay(tmp_path, "up", environ={"RELAY_MODAPI__ADMIN_PORT": str(port)}) as relay:
         relay.until("mods call 127.0.0.1:")
-        text = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=10, trust_env=False).text
+        text = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=30, trust_env=False).text
         token_file = tmp_path / "data" / "admin-token"
         token = local_token.read(tmp_path / "data")
         assert token_file.stat().st_mode & 0o777 == 0o600 and len(token) >= 32
         api = f"http://127.0.0.1:{port}/api/v1/relay"
         codes = [
             httpx.get(
-                api, headers={"authorization": f"Bearer {one}"}, timeout=10, trust_env=False
+                api, headers={"authorization": f"Bearer {one}"}, timeout=30, trust_env=False
             ).status_code
             for one in (token, "no" + token)
         ]
@@ -131,7 +131,7 @@ def test_a_later_start_is_short_and_a_second_one_at_the_same_time_is_refused(tmp
             relay.until("mods call 127.0.0.1:")
             with dayz_relay(tmp_path, "up") as second:
                 second.until("dayz-relay: --data data: another dayz-relay runs there: stop it first")
-                assert second.process.wait(timeout=40) == 2
+                assert second.process.wait(timeout=60) == 2
                 assert not any("Mods call" in line for line in second.lines)
             assert relay.end() == 0
     assert not any("First start" in line for line in relay.lines)
@@ -145,14 +145,14 @@ def test_a_port_that_somebody_has_is_told_before_anything_is_begun(tmp_path: Pat
         ) as relay,
     ):
         relay.until(r"dayz-relay: uplink\.admin_port: cannot listen on .*Is another relay running")
-        assert relay.process.wait(timeout=40) == 2
+        assert relay.process.wait(timeout=60) == 2
         assert not any("Mods call" in line for line in relay.lines)
 
 
 def test_a_setting_that_only_a_service_can_judge_ends_all_with_exit_code_2(tmp_path: Path) -> None:
     with dayz_relay(tmp_path, "up", environ={"RELAY_MODAPI__HOST": "192.0.2.1"}) as relay:
         relay.until(r"dayz-relay: modapi\.host: 192\.0\.2\.1 is no address of this machine")
-        assert relay.process.wait(timeout=40) == 2
+        assert relay.process.wait(timeout=60) == 2
 
 
 def test_the_environment_alone_needs_no_file(tmp_path: Path) -> None:
@@ -185,5 +185,5 @@ def test_the_demo_shows_events_and_requests_of_all_generations_and_leaves_nothin
 
 def test_the_demo_ends_by_itself_when_it_was_told_for_how_long(tmp_path: Path) -> None:
     with dayz_relay(tmp_path, "demo", "--seconds", "1") as relay:
-        assert relay.process.wait(timeout=40) == 0
+        assert relay.process.wait(timeout=60) == 0
     assert list(tmp_path.iterdir()) == []

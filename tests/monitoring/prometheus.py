@@ -17,7 +17,7 @@ import yaml
 from services.sim.ports import free_port
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "prometheus"
-START_WITHIN_S = 30.0
+START_WITHIN_S = 60.0
 
 PROMETHEUS_THERE = pytest.mark.skipif(
     shutil.which("prometheus") is None and not os.environ.get("CI"),

@@ -53,7 +53,7 @@ class Lines(Watchers):
     async def seen(self, work: Coroutine[Any, Any, None], *texts: str) -> None:
         """Run `work`, which never ends by itself, until each of `texts` is in some line."""
         task = asyncio.create_task(work)
-        await self.wait_for(lambda: all(any(text in line for line in self.all) for text in texts), 10)
+        await self.wait_for(lambda: all(any(text in line for line in self.all) for text in texts), 30)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
