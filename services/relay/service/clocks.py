@@ -1,18 +1,16 @@
 """Clocks that are never set, and moments that many instances share."""
 
-import sys
 import time
 import zlib
 from pathlib import Path
 
+_BOOTTIME: int | None = getattr(time, "CLOCK_BOOTTIME", getattr(time, "CLOCK_MONOTONIC", None))
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 def boottime_s() -> float:
     """Seconds on a clock that also runs while the machine sleeps, if the machine has one."""
-    if sys.platform == "win32":
-        return time.monotonic()
-    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+    return time.monotonic() if _BOOTTIME is None else time.clock_gettime(_BOOTTIME)
 
 
 _WALL_AHEAD_S = time.time() - boottime_s()
@@ -31,6 +29,11 @@ def boot_id() -> str:
         return ""
 
 
+TIMER_EARLY_S = 0.001_5
+"""A timer of uvloop counts in whole milliseconds, and may end this much early. Whoever looks at a clock then
+finds nothing due, and would look again and again until the moment has come."""
+
+
 def next_beat_s(now_s: float, period_s: float, offset_s: float = 0.0) -> float:
     """The next moment that is `offset_s` after a multiple of `period_s`. All callers get the same one, so
     their calls share a round trip."""
@@ -40,11 +43,10 @@ def next_beat_s(now_s: float, period_s: float, offset_s: float = 0.0) -> float:
 def until_beat_s(period_s: float, at_least_s: float = 0.0) -> float:
     """How long to wait for the next moment that is a multiple of `period_s`, and `at_least_s` from now.
 
-    What a process does again and again waits for such moments: it then wakes up once for all of it. Timers
-    count in whole milliseconds, so half a millisecond is added: none ends just before the moment.
+    What a process does again and again waits for such moments: it then wakes up once for all of it.
     """
     now_s = time.monotonic()
-    return next_beat_s(now_s + at_least_s, period_s) - now_s + 0.000_5
+    return next_beat_s(now_s + at_least_s, period_s) - now_s + TIMER_EARLY_S
 
 
 def offset_of(name: str, period_s: float, beat_s: float) -> float:

@@ -4,7 +4,7 @@ import asyncio
 from typing import NamedTuple
 
 from services.relay.protocol.errors import RelayError
-from services.relay.service.clocks import boottime_s, next_beat_s, offset_of
+from services.relay.service.clocks import TIMER_EARLY_S, boottime_s, next_beat_s, offset_of
 from services.relay.store.clock import AgeRange
 from services.relay.store.leases import Lease
 from services.relay.store.stream_entries import StreamEntry
@@ -217,7 +217,7 @@ class EventPump:
             if self._pong_s is None and now_s >= receipt_s:
                 raise NoReceipt(f"Takaro answered no ping for {within_s:.0f} s")
             until_s = min(until_s, receipt_s)
-        wait_s = min(max(0.0, until_s - now_s), self._times.keep_alive_s)
+        wait_s = min(max(0.0, until_s - now_s) + TIMER_EARLY_S, self._times.keep_alive_s)
         woken = self._consumer.woken
         timer = asyncio.get_running_loop().call_later(wait_s, woken.set)  # timeout() costs more
         try:

@@ -16,7 +16,7 @@ from services.relay.protocol.command_states import new_operation_id
 from services.relay.protocol.errors import StoreError
 from services.relay.protocol.records import Command, Outcome
 from services.relay.protocol.vocabulary import Action
-from services.relay.service.clocks import next_beat_s, wall_s
+from services.relay.service.clocks import TIMER_EARLY_S, next_beat_s, wall_s
 from services.relay.service.faults import FaultKind
 from services.relay.service.logs import InstanceLogger
 from services.uplink.connection.closing_times import ClosingTimes
@@ -157,7 +157,7 @@ class Reads:
             if (wait_s := self._queue.wait_s(now_s)) is not None:
                 if not self._queue.request_waits:
                     wait_s = next_beat_s(now_s + wait_s, REFRESHES_BEAT_S) - now_s
-                timer = loop.call_later(wait_s, self._changed.set)
+                timer = loop.call_later(wait_s + TIMER_EARLY_S, self._changed.set)
             await self._changed.wait()
             if timer:
                 timer.cancel()

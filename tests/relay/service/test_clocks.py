@@ -1,9 +1,13 @@
 """Moments that are shared by many callers."""
 
+import asyncio
+import time
+
+import uvloop
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.relay.service.clocks import boottime_s, next_beat_s
+from services.relay.service.clocks import boottime_s, next_beat_s, until_beat_s
 
 NOW_S = st.floats(min_value=0.0, max_value=1e9)
 PERIOD_S = st.floats(min_value=0.01, max_value=10.0)
@@ -17,6 +21,16 @@ def test_the_next_beat_comes_within_a_period(now_s: float, period_s: float) -> N
 @given(st.integers(0, 10**9), st.floats(0.1, 0.9), st.floats(0.1, 0.9))
 def test_all_callers_between_two_beats_get_the_same_beat(beats: int, one: float, other: float) -> None:
     assert next_beat_s((beats + one) * 0.1, 0.1) == next_beat_s((beats + other) * 0.1, 0.1)
+
+
+def test_a_wait_for_a_beat_never_ends_before_it() -> None:
+    async def beats() -> None:
+        for _ in range(40):
+            due_s = next_beat_s(time.monotonic(), 0.005)
+            await asyncio.sleep(until_beat_s(0.005))
+            assert time.monotonic() >= due_s
+
+    uvloop.run(beats())
 
 
 def test_the_clock_of_leases_goes_on() -> None:

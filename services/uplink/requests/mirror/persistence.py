@@ -6,7 +6,7 @@ from itertools import chain
 
 from services.relay.protocol.keys import keys_of
 from services.relay.protocol.vocabulary import Action
-from services.relay.service.clocks import boottime_s, next_beat_s, offset_of, wall_s
+from services.relay.service.clocks import TIMER_EARLY_S, boottime_s, next_beat_s, offset_of, wall_s
 from services.relay.store.client import Script, Store, pairs, patiently
 from services.relay.store.leases import Lease
 from services.uplink.reporting.metrics import UplinkMetrics
@@ -45,7 +45,7 @@ class MirrorPersistence:
             now_s = boottime_s()
             due_s = next_beat_s(now_s, SAVE_EVERY_S, offset_s)
             beat_s = next_beat_s(now_s, SAVE_PLAYERS_EVERY_S)
-            await asyncio.sleep(beat_s - now_s)
+            await asyncio.sleep(beat_s - now_s + TIMER_EARLY_S)
             if self._mirror.players_changed or beat_s >= due_s:
                 await patiently(self.save)
 
