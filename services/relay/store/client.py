@@ -9,13 +9,14 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from functools import partial
 from itertools import chain
 from typing import Any, TypeVar
 
 from services.relay.protocol.errors import NotCarriedOut, StoreError
 from services.relay.service.clocks import until_beat_s
 from services.relay.store import durability
-from services.relay.store.calls import Script, StoreCall, abandon, abandon_late, ignore_error, shielded
+from services.relay.store.calls import Script, StoreCall, abandon_late, ignore_error, shielded
 from services.relay.store.clock import StoreClock
 from services.relay.store.cluster import Cluster, slot_of
 from services.relay.store.connection import Argument, Connection
@@ -211,40 +212,22 @@ class Store:
             connection = await self._topology.dial_any()
         except Unreachable as error:
             raise store_error(error) from error
+        silence = _Silence(connection, partial(self.hint, probe, ""), probe_every_s)
         try:
             connection.say(("SUBSCRIBE", probe, *channels))
             while True:
-                kind, channel, body = await self._message(connection, probe, probe_every_s)
+                reply = await connection.message()
+                if isinstance(reply, RedisRefusal):
+                    raise store_error(reply) from reply
+                kind, channel, body = reply[:3]
                 if channel.decode() != probe:
                     yield channel.decode(), body if kind == b"message" else b""
-        except (ConnectionLost, RedisRefusal) as error:
-            raise store_error(error) from error
-        except TimeoutError as error:
-            raise StoreError("Redis: hints do not come through") from error
+        except ConnectionLost as error:
+            why = StoreError("Redis: hints do not come through") if silence.lost else store_error(error)
+            raise why from error
         finally:
+            silence.end()
             connection.close()
-
-    async def _message(
-        self, connection: Connection, probe: str, probe_every_s: float
-    ) -> tuple[bytes, bytes, Any]:
-        """The next message on a subscription. If none comes, sends a probe. Raises TimeoutError if it is
-        lost."""
-        message = asyncio.ensure_future(connection.message())
-        try:
-            # Half of it or more, at a moment that other subscriptions share.
-            wait_s = until_beat_s(probe_every_s / 2, at_least_s=probe_every_s / 2)
-            done, _ = await asyncio.wait([message], timeout=wait_s)
-            if not done:
-                self.hint(probe, "")
-                done, _ = await asyncio.wait([message], timeout=PROBE_WITHIN_S)
-            if not done:
-                raise TimeoutError
-            reply = await message
-        finally:
-            abandon(message)
-        if isinstance(reply, RedisRefusal):
-            raise reply
-        return reply[0], reply[1], reply[2]
 
     async def ping(self) -> None:
         """Raises StoreError when a primary does not answer."""
@@ -379,6 +362,39 @@ class Store:
             waiting, pipeline.waiting = pipeline.waiting, []
             for call in waiting:
                 self._pipeline_of(call.slot).put(call)
+
+
+class _Silence:
+    """Closes a subscription on which nothing comes through any more, not even a probe.
+
+    One timer looks at when bytes last came: a task with a time-out for each message costs more than to read
+    it.
+    """
+
+    def __init__(self, connection: Connection, probe: Callable[[], object], probe_every_s: float) -> None:
+        self.lost = False
+        self._connection = connection
+        self._probe = probe
+        self._least_s = probe_every_s / 2
+        self._probed_s: float | None = None  # when a probe was sent that is not looked after yet
+        self._timer = asyncio.get_running_loop().call_later(until_beat_s(self._least_s), self._look)
+
+    def end(self) -> None:
+        self._timer.cancel()
+
+    def _look(self) -> None:
+        now_s, heard_s = time.monotonic(), self._connection.heard_s
+        if self._probed_s is not None and heard_s < self._probed_s:
+            self.lost = True
+            self._connection.close()
+            return
+        if self._probed_s is None and now_s - heard_s >= self._least_s:
+            self._probed_s, wait_s = now_s, PROBE_WITHIN_S
+            self._probe()
+        else:  # at a moment that other subscriptions share
+            self._probed_s = None
+            wait_s = until_beat_s(self._least_s, at_least_s=max(0.0, heard_s + self._least_s - now_s))
+        self._timer = asyncio.get_running_loop().call_later(wait_s, self._look)
 
 
 async def patiently(call: Callable[[], Awaitable[T]]) -> T:

@@ -16,6 +16,7 @@ import asyncio
 import errno
 import socket
 import ssl
+import time
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, cast
@@ -59,6 +60,8 @@ class Connection(asyncio.Protocol):
         self._wanted = 0
         self._arrived: asyncio.Future[None] | None = None
         self.lost = False
+        self.heard_s = time.monotonic()
+        """When bytes last came."""
 
     async def exchange(self, commands: Sequence[bytes], replies: list[Any], within_s: float) -> None:
         """Sends commands and puts the reply to each of them into `replies`, refusals included.
@@ -128,6 +131,7 @@ class Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by name
 
     def data_received(self, data: bytes) -> None:
+        self.heard_s = time.monotonic()
         self._reader.feed(data)
         self._read()
 
