@@ -5,7 +5,6 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
@@ -22,6 +21,7 @@ from services.relay.service.logs import InstanceLogger
 from services.uplink.connection.closing_times import ClosingTimes
 from services.uplink.reporting.metrics import ANSWERED, FRESH, MADE_UP, STALE, UplinkMetrics
 from services.uplink.requests.command_queue import CommandQueue, CommandResult
+from services.uplink.requests.known_players import LOOK_UP_WITHIN_S, known_player, named
 from services.uplink.requests.mirror.mirror import Mirror, Subject
 from services.uplink.requests.mirror.persistence import MirrorPersistence
 from services.uplink.requests.mirror.read_queue import Need, ReadQueue
@@ -31,7 +31,6 @@ from services.uplink.takaro.answer_rules import answer_fault
 from services.uplink.takaro.answers import payload_for
 from services.uplink.takaro.failures import Cause, CommandFailure
 
-LOOK_UP_WITHIN_S = 0.7
 MOD_ANSWERS_WITHIN_S = 7.0
 """A read that the mod does not answer is given up after this time. It is shorter than Takaro's 10 s because
 at a cold start thousands of reads end at one moment, and each of them must be answered before that."""
@@ -48,8 +47,6 @@ one moment, and its requests are answered first."""
 
 REFRESHES_BEAT_S = 0.25
 """Refreshes of all instances are queued at the same moments: then they share a round trip."""
-
-_IDS = ("gameId", "steamId", "platformId")
 
 Answer = tuple[bytes, str]
 """A response payload as JSON, and its source: a label of the metric."""
@@ -111,7 +108,7 @@ class Reads:
         subject = Subject(action, args.get("gameId", ""))
         if action in CATALOGUES and (stored := await self._stored_catalogue(subject)):
             return stored
-        if action is Action.GET_PLAYER and (person := await self._known_player(subject.game_id)):
+        if action is Action.GET_PLAYER and (person := await known_player(self._state, subject.game_id)):
             return orjson.dumps(person), FRESH  # not online, and so not changed since
         result = await self._wait_for_mod(subject)
         if isinstance(result, Outcome) and result.value is not None and not result.error:
@@ -220,7 +217,7 @@ class Reads:
         if wrong:
             return Outcome(error=f"the game server's answer cannot be used: {wrong}")
         if action is Action.LIST_BANS:
-            result = await self._with_known_players(result)
+            result = await named(result, self._state)
         self._mirror.take_answer(subject, result.value, wall_s())
         if action is Action.GET_PLAYERS:
             for player in result.value:
@@ -229,8 +226,6 @@ class Reads:
             with contextlib.suppress(StoreError):
                 await self._persistence.save()
         return result
-
-    # Answers from Redis
 
     async def _stored_catalogue(self, subject: Subject) -> Answer | None:
         age, _ = self._mirror.read(subject, wall_s())
@@ -244,38 +239,3 @@ class Reads:
         if payload and age is AnswerAge.STALE:
             self._queue_read(subject, Need.STALE)
         return (payload, STALE if age is AnswerAge.STALE else FRESH) if payload else None
-
-    async def _known_player(self, game_id: str) -> dict[str, Any] | None:
-        try:
-            async with asyncio.timeout(LOOK_UP_WITHIN_S):
-                return await self._state.player(game_id)
-        except (StoreError, TimeoutError):
-            return None
-
-    async def _with_known_players(self, bans: Outcome) -> Outcome:
-        try:
-            async with asyncio.timeout(LOOK_UP_WITHIN_S):
-                seen = await self._state.players()
-        except (StoreError, TimeoutError):
-            return bans
-        return Outcome(await asyncio.to_thread(with_known_players, bans.value, seen.values()))
-
-
-def with_known_players(bans: list[dict[str, Any]], records: Iterable[bytes]) -> list[dict[str, Any]]:
-    """`bans`, each completed with the record of its player. `records` are the players who were seen.
-
-    Ban lists of mods have an id in place of the name. Takaro renames a player to what the list says, and
-    accepts no player under another gameId than before.
-    """
-    people: dict[str, dict[str, Any]] = {}
-    for record in records:
-        person = orjson.loads(record)
-        for key in _IDS:
-            people.setdefault(person.get(key, ""), person)
-    people.pop("", None)
-    return [{**ban, "player": {**ban["player"], **_player_among(ban["player"], people)}} for ban in bans]
-
-
-def _player_among(player: dict[str, Any], people: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    found = (people[player[key]] for key in _IDS if player.get(key) in people)
-    return next(found, {})

@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 import pytest
 
-from services.uplink.requests.reads import with_known_players
+from services.uplink.requests.known_players import with_known_players
 
 STEAM = "76561198000000001"
 ANNA = {"gameId": STEAM, "name": "Anna", "steamId": STEAM, "platformId": "dayz:abc"}
