@@ -301,7 +301,7 @@ async def test_a_page_without_its_relay_is_grey_and_shows_its_age(
     if folder := os.environ.get("SHOTS"):
         await page.screenshot(path=Path(folder) / "stale.png")
     shown = await link.text_content()
-    await asyncio.sleep(2)
+    await asyncio.sleep(2)  # two more seconds without news
     assert await link.text_content() == shown  # the time is that of the last news, not of now
     await modapi.start()
     await expect(link).to_have_text("live")

@@ -138,7 +138,7 @@ async def test_a_mod_that_never_polls_leaves_nothing_behind_for_long(store: Stor
     keys = keys_of(slug)
     for number in range(30):
         await enqueue(stream, str(number))
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(0.005)  # so the first ones grow older than keep_ms
     assert await store.send("XLEN", keys.writes) < 15  # those of the last 20 ms, not all
     await until(
         lambda: store.send("EXISTS", keys.writes, keys.waiting, keys.handed, keys.ended), met=operator.not_

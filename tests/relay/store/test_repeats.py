@@ -21,11 +21,12 @@ from hypothesis import strategies as st
 
 from services.relay.instances.facts import facts_of
 from services.relay.protocol.errors import StoreError
-from services.relay.store import event_stream
+from services.relay.protocol.keys import keys_of
 from services.relay.store.client import Store
 from services.relay.store.event_stream import NOT_ASKED, EventBatch, EventStream, PostedEvent, digest
 from tests.support.exact_clock import ExactClock
 from tests.support.redis_server import RedisServer
+from tests.support.waiting import until
 
 BATCH_EVENTS = 50
 
@@ -140,7 +141,7 @@ async def test_a_post_that_is_stuck_for_longer_than_its_caller_waits_is_never_st
     impatient = EventStream(store, slug, clock=ExactClock(), within_s=0.2)
     with redis_server.stopped():
         stuck = asyncio.create_task(impatient.append(batch("x")))
-        await asyncio.sleep(0.4)
+        await asyncio.sleep(0.4)  # longer than its caller waits
     with pytest.raises(StoreError):
         await stuck
     assert await scene.stored() == "v"
@@ -164,13 +165,18 @@ async def test_a_batch_whose_mod_hung_up_is_recognised_behind_others(scene: Scen
     assert await scene.stored() == "xyvwz"
 
 
-async def test_equal_batches_that_were_answered_are_all_stored_wherever_they_come(scene: Scene) -> None:
+async def test_equal_batches_that_were_answered_are_all_stored_wherever_they_come(
+    scene: Scene, store: Store, slug: str
+) -> None:
+    intake = keys_of(slug).intake
     for stream in (scene.a, scene.a, scene.b, scene.a, scene.b, scene.b, scene.b):
-        stream.answered((await stream.append(batch("x"))).token)
+        token = (await stream.append(batch("x"))).token
+        stream.answered(token)
         if stream is scene.b:
             await scene.noted()
-        else:
-            await asyncio.sleep(event_stream.NOTE_AFTER_S * 2.5)
+        else:  # it notes that a moment later by itself
+            note = token.partition(" ")[2].encode()
+            await until(lambda: store.send("HVALS", intake), met=lambda notes, note=note: note in notes)
     assert await scene.stored() == "x" * 7
 
 

@@ -33,7 +33,7 @@ from services.sim.ports import free_port
 from tests.support.exact_clock import ExactClock
 from tests.support.redis_server import RedisServer, binaries
 from tests.support.redis_sets import RedisCluster, SentinelSet
-from tests.support.waiting import until_connected
+from tests.support.waiting import until, until_connected
 
 Servers = RedisServer | SentinelSet | RedisCluster
 
@@ -248,9 +248,10 @@ async def test_a_failover_loses_nothing_that_was_accepted_and_doubles_nothing(
                     number += 1
 
             posting = asyncio.gather(*map(post, slugs))
-            await asyncio.sleep(0.5)
+            await until(lambda: all(accepted.values()))
             await asyncio.to_thread(fault, servers, slot)
             await posting
+            await until_connected(store)
             for one in slugs:
                 found = await stored(EventStream(store, one))
                 assert found == sorted(set(found)), "doubled, or out of order"
@@ -276,13 +277,13 @@ async def test_a_slot_that_moves_live_is_followed_in_order(servers: Servers, slu
                 await asyncio.sleep(0.002)
 
         writing = asyncio.create_task(write())
-        await asyncio.sleep(0.1)
+        await until(lambda: len(sent) > 50)
         await asyncio.to_thread(servers.open_slot, slot, target)
-        await asyncio.sleep(0.1)
+        await until(lambda: len(sent) > 100)
         await asyncio.to_thread(servers.move_keys, slot, target, 1)
-        await asyncio.sleep(0.1)
+        await until(lambda: len(sent) > 150)
         await asyncio.to_thread(servers.move_keys, slot, target)
-        await asyncio.sleep(0.1)
+        await until(lambda: len(sent) > 200)
         await asyncio.to_thread(servers.close_slot, slot, target)
         await writing
         await asyncio.gather(*sent)
@@ -310,7 +311,7 @@ async def test_a_subscriber_notices_a_server_that_stands_still(own: Callable[...
         heard = store.hints("relay:wake:test", probe_every_s=0.2)
         await anext(heard)
         waiting = asyncio.ensure_future(anext(heard))
-        await asyncio.sleep(0.7)
+        await asyncio.sleep(0.7)  # three probes
         assert not waiting.done()  # probes come through and are not passed on
         with server.stopped():
             with pytest.raises(StoreError, match="hints do not come through"):

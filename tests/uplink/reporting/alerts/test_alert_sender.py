@@ -214,7 +214,7 @@ async def test_a_name_and_a_password_in_a_url_are_sent(store: Store, slug: str, 
 
 async def test_without_a_target_the_instances_are_not_looked_at(store: Store) -> None:
     async with an_uplink(Alerts(), store) as uplink:
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.1)  # several looks
         assert not uplink.running.done() and uplink.counted == []
 
 
