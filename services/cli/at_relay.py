@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.cli.options import DATA, RELAY_TOML, Config, Data, known_contexts
+from services.cli.options import DATA, RELAY_TOML, AsJson, Config, Data, known_contexts
+from services.cli.terminal import complain, print_json
 
 if TYPE_CHECKING:
     from services.cli.place import Given
+    from services.cli.tables import Part
 
 Url = Annotated[
     str | None,
@@ -52,17 +54,37 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
 LOCATING = frozenset({"--url", "--token", "--token-file", "--context", "--config", "--data"})
 """The options that say where a relay is."""
 
-Command = Callable[..., Awaitable[int | None]]
+
+class Told:
+    """What a command has found or done: `answer` for --json, `parts` for people, below each other.
+
+    For people, `note` goes to standard error as it is, and `trouble` as an error.
+    """
+
+    def __init__(self, answer: Any, *parts: "Part", note: str = "", trouble: str = "", code: int = 0) -> None:
+        self.answer = answer
+        self.parts = parts
+        self.note = note
+        self.trouble = trouble
+        self.code = code
+
+
+Command = Callable[..., Awaitable[Told | int]]
 
 
 def at_relay(command: Command) -> Callable[..., int]:
-    """Give a command the options above, and call it with the API of that relay as its first argument."""
+    """Give a command the options above and --json, and call it with the API of that relay as first argument.
+
+    It returns what it has to tell. One that has `as_json` itself tells it itself, and returns its exit code.
+    """
     signature = inspect.signature(command)
+    tells_itself = "as_json" in signature.parameters
     _, *own = signature.parameters.values()
     keyword = inspect.Parameter.KEYWORD_ONLY
+    added = _OPTIONS if tells_itself else {"as_json": (AsJson, False), **_OPTIONS}
     options = [
         inspect.Parameter(name, keyword, annotation=kind, default=default)
-        for name, (kind, default) in _OPTIONS.items()
+        for name, (kind, default) in added.items()
     ]
     context = inspect.Parameter("ctx", keyword, annotation=typer.Context)
 
@@ -71,7 +93,8 @@ def at_relay(command: Command) -> Callable[..., int]:
         import asyncio
 
         where = given_in(ctx, given)
-        return asyncio.run(_run(command, where, {name: given[name] for name in given.keys() - _OPTIONS}))
+        told = asyncio.run(_run(command, where, {name: given[name] for name in given.keys() - added}))
+        return tell(told, as_json=given["as_json"]) if isinstance(told, Told) else told
 
     parameters = [context, *(one.replace(kind=keyword) for one in own), *options]
     run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
@@ -99,9 +122,29 @@ def _is_typed(ctx: typer.Context, name: str) -> bool:
     return source is not None and source.name == "COMMANDLINE"
 
 
-async def _run(command: Command, where: "Given", given: dict[str, Any]) -> int:
+def tell(told: Told, *, as_json: bool) -> int:
+    """Print it; the exit code. Warnings in an answer go to standard error, but not with --json."""
+    if as_json:
+        print_json(told.answer)
+        return told.code
+    for warning in told.answer.get("warnings", ()) if isinstance(told.answer, dict) else ():
+        complain(f"warning: {warning}")
+    for part in told.parts:
+        if isinstance(part, str):
+            print(part)
+        else:
+            from services.cli.tables import show
+
+            show(part)
+    if told.note:
+        typer.echo(told.note, err=True)
+    complain(told.trouble)
+    return told.code
+
+
+async def _run(command: Command, where: "Given", given: dict[str, Any]) -> Told | int:
     from services.cli.api import opened_api
     from services.cli.place import find
 
     async with opened_api(await find(where)) as relay:
-        return await command(relay, **given) or 0
+        return await command(relay, **given)

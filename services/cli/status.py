@@ -10,6 +10,7 @@ from rich.live import Live
 from rich.text import Text
 
 from services.cli.api import RelayApi
+from services.cli.at_relay import Told
 from services.cli.fleet import Server, link, look_at_all, look_at_first, overview, state, summary
 from services.cli.tables import Part, console_for, label, show
 from services.cli.terminal import age_s, ago, print_json, runnable, safe
@@ -132,12 +133,9 @@ def _details(server: Server) -> list[tuple[str, str]]:
     ]
 
 
-async def print_fleet(relay: RelayApi, *, as_json: bool) -> None:
-    """Print all servers in numbers, and the relay itself."""
+async def whole_fleet(relay: RelayApi) -> Told:
+    """All servers in numbers, and the relay itself."""
     fleet: Server = await relay.get("/fleet")
-    if as_json:
-        print_json(fleet)
-        return
     about = await relay.get("/relay")
     causes = [f"{count:,} {cause.replace('_', ' ')}" for cause, count in fleet["causes"].items() if count]
     details = [
@@ -150,5 +148,4 @@ async def print_fleet(relay: RelayApi, *, as_json: bool) -> None:
         ("relay.toml", about["settings_refused"] or "is in effect"),
         ("needs a restart", ", ".join(about["restart_needed_for"])),
     ]
-    parts: list[Part] = [*_noted(fleet), Text(summary([], fleet), "bold"), ""]
-    show(*parts, *_named(details))
+    return Told(fleet, *_noted(fleet), Text(summary([], fleet), "bold"), "", *_named(details))

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from services.cli.at_relay import at_relay
-from services.cli.options import AsJson, MaybeSlug, Slug, Yes, examples
-from services.cli.terminal import date, is_meant, print_json, program, safe
+from services.cli.at_relay import Told, at_relay
+from services.cli.options import MaybeSlug, Slug, Yes, examples
+from services.cli.terminal import date, is_meant, program, safe
 from services.relay.protocol.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -61,64 +61,50 @@ async def list_dead_letters(
     relay: "RelayApi",
     slug: MaybeSlug = None,
     count: Annotated[int, typer.Option(metavar="N", parser=_count, help="How many.")] = 20,
-    as_json: AsJson = False,
-) -> None:
+) -> Told:
     """Show the newest; without a server the number for each.
 
     They are events that Takaro would refuse, or has refused.
     """
-    if slug is None:
-        await _show_counts(relay, as_json)
-    else:
-        await _show_newest(relay, slug, count, as_json)
+    return await (_newest(relay, slug, count) if slug else _counts(relay))
 
 
-async def _show_counts(relay: "RelayApi", as_json: bool) -> None:
-    from services.cli.tables import Rows, show
+async def _counts(relay: "RelayApi") -> Told:
+    from services.cli.tables import Rows
 
     counts = {one["slug"]: one["dead_letters"] for one in await relay.servers() if one["dead_letters"]}
-    if as_json:
-        print_json(counts)
-    elif counts:
-        show(Rows(("SLUG", "DEAD"), [(slug, str(count)) for slug, count in counts.items()]))
-    else:
-        print("No server has dead letters.")
+    if not counts:
+        return Told(counts, "No server has dead letters.")
+    return Told(counts, Rows(("SLUG", "DEAD"), [(slug, str(count)) for slug, count in counts.items()]))
 
 
-async def _show_newest(relay: "RelayApi", slug: str, count: int, as_json: bool) -> None:
-    from services.cli.tables import Rows, cut, label, show
+async def _newest(relay: "RelayApi", slug: str, count: int) -> Told:
+    from services.cli.tables import Rows, cut, label
 
     page = await relay.get(_path(relay, slug), limit=count)
     found = page["dead_letters"]
-    if as_json:
-        print_json(found)
-    elif not found:
-        print(f"{slug} has no dead letters.")
-    else:
-        rows = [
-            (one["id"], date(one["at"]), one["reason"], cut(safe(one["detail"]), DETAIL_COLUMNS))
-            for one in found
-        ]
-        show(Rows(("ID", "TIME", "REASON", "DETAIL"), rows, flexible="DETAIL"))
-        if page["next_cursor"]:
-            show(label("there are older ones: --count N", "dim"))
+    if not found:
+        return Told(found, f"{slug} has no dead letters.")
+    rows = [
+        (one["id"], date(one["at"]), one["reason"], cut(safe(one["detail"]), DETAIL_COLUMNS)) for one in found
+    ]
+    older = [label("there are older ones: --count N", "dim")] if page["next_cursor"] else []
+    return Told(found, Rows(("ID", "TIME", "REASON", "DETAIL"), rows, flexible="DETAIL"), *older)
 
 
 @app.command("show")
 @at_relay
-async def show_dead_letter(
-    relay: "RelayApi", slug: Slug, letter_id: Annotated[str, _ID], as_json: AsJson = False
-) -> None:
+async def show_dead_letter(relay: "RelayApi", slug: Slug, letter_id: Annotated[str, _ID]) -> Told:
     """Show one in full, as the mod sent it."""
     letter = await relay.get(_path(relay, slug, letter_id))
-    if as_json:
-        print_json(letter)
-        return
-    print(f"{letter['id']}  {date(letter['at'])}  {safe(letter['reason'])}")
-    print(f"{safe(letter['detail'])}\n")
-    print(*map(safe, letter["raw"].splitlines()), sep="\n")
-    if letter["no_retry"]:
-        print(f"\nIt cannot be retried: {safe(letter['no_retry'])}.")
+    no_retry = [f"\nIt cannot be retried: {safe(letter['no_retry'])}."] if letter["no_retry"] else []
+    return Told(
+        letter,
+        f"{letter['id']}  {date(letter['at'])}  {safe(letter['reason'])}",
+        f"{safe(letter['detail'])}\n",
+        *map(safe, letter["raw"].splitlines()),
+        *no_retry,
+    )
 
 
 @app.command("retry")
@@ -128,25 +114,21 @@ async def retry_dead_letters(
     slug: Slug,
     letter_id: MaybeId = None,
     every: All = False,
-    as_json: AsJson = False,
-) -> int:
+) -> Told:
     """Try to deliver one again, or all, repaired as they would be today."""
     _must_be_named(letter_id, every)
     came = await relay.post(_path(relay, slug, "retry" if every else f"{letter_id}/retry"))
     tried = dict(came["counts"]) if every else {came["outcome"]: 1}
     left = tried.pop(NOT_POSSIBLE, 0) if every else 0
-    if as_json:
-        print_json(came)
-    elif not every:
-        print(f"{letter_id}: {came['text']}")
-    else:
-        for outcome, count in tried.items():
-            print(f"{count:,} {OUTCOMES.get(outcome, outcome)}")
-        if not tried:
-            print(f"{slug} has no dead letter that can be retried.")
-        if left:
-            print(f"{left:,} cannot be retried: `{program()} dlq show` says why.")
-    return int(any(outcome != TAKEN for outcome in tried))
+    code = int(any(outcome != TAKEN for outcome in tried))
+    if not every:
+        return Told(came, f"{letter_id}: {came['text']}", code=code)
+    parts = [f"{count:,} {OUTCOMES.get(outcome, outcome)}" for outcome, count in tried.items()]
+    if not tried:
+        parts.append(f"{slug} has no dead letter that can be retried.")
+    if left:
+        parts.append(f"{left:,} cannot be retried: `{program()} dlq show` says why.")
+    return Told(came, *parts, code=code)
 
 
 @app.command("drop")
@@ -157,8 +139,7 @@ async def drop_dead_letters(
     letter_id: MaybeId = None,
     every: All = False,
     yes: Yes = False,
-    as_json: AsJson = False,
-) -> int:
+) -> Told | int:
     """Delete one, or all.
 
     With --all it asks first.
@@ -167,15 +148,10 @@ async def drop_dead_letters(
     if every and not is_meant(f"Delete all dead letters of {slug}, for good?", yes=yes):
         return 1
     answer = await relay.call("DELETE", _path(relay, slug, letter_id or "")) or {"dropped": 1}
-    if as_json:
-        print_json(answer)
-    else:
-        print(f"{answer['dropped']:,} dropped")
-    return 0
+    return Told(answer, f"{answer['dropped']:,} dropped")
 
 
 def _must_be_named(letter_id: str | None, every: bool) -> None:
-
     if bool(letter_id) == every:
         raise ConfigError("name one id (`dayz-relay dlq list` shows them), or --all")
 

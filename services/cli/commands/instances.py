@@ -1,14 +1,13 @@
 """`dayz-relay instance …`: adds, shows, changes and removes servers while the relay runs."""
 
-import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.cli.at_relay import at_relay
-from services.cli.options import AsJson, Slug, Yes, examples
-from services.cli.terminal import complain, date, is_meant, print_json, program, runnable
+from services.cli.at_relay import Told, at_relay
+from services.cli.options import Slug, Yes, examples
+from services.cli.terminal import date, is_meant, program, runnable
 from services.relay.protocol.errors import ConfigError
 from services.relay.protocol.link_states import link_word
 
@@ -54,8 +53,7 @@ async def add(
     name: Annotated[str, typer.Option(help="3 to 50 characters, for Takaro.", show_default=False)],
     identity_token_file: SecretFile = None,
     registration_token_file: SecretFile = None,
-    as_json: AsJson = False,
-) -> None:
+) -> Told:
     """Add a server; prints what its mod needs. The key is shown only this once."""
     body = {
         "slug": slug,
@@ -64,64 +62,53 @@ async def add(
         "registration_token": _secret(registration_token_file, "--registration-token-file"),
     }
     added = await relay.post("/servers", body)
-    if _told_as_json(added, as_json):
-        return
-    print(f'Server {slug} ("{name}") is added: running services serve it within two seconds.')
+    parts = [f'Server {slug} ("{name}") is added: running services serve it within two seconds.']
     if not added["server"]["has_registration_token"]:
         from services.relay.service.settings import REGISTRATION_TOKEN_PLACE  # pydantic takes 0.1 s to load
 
-        print(
+        parts.append(
             f"It has no Takaro registration token, its events are kept until then: {REGISTRATION_TOKEN_PLACE}"
         )
-    _print_key(added)
-    print("\nTakaro knows the server by this identity token. Keep it with your backups:\n")
-    print(added["identity_token"])
+    identity = "\nTakaro knows the server by this identity token. Keep it with your backups:\n"
+    return Told(added, *parts, *_key(added), identity, added["identity_token"])
 
 
 @app.command("list")
 @at_relay
-async def list_servers(relay: "RelayApi", as_json: AsJson = False) -> None:
+async def list_servers(relay: "RelayApi") -> Told:
     """Show all servers, those of relay.toml too."""
-    from services.cli.tables import Rows, show
+    from services.cli.tables import Rows
 
     servers = sorted(await relay.servers(), key=lambda server: (server["origin"] == "api", server["slug"]))
-    if _told_as_json(servers, as_json):
-        return
     if not servers:
-        print(runnable("There is no instance yet: `dayz-relay instance add` adds one."))
-        return
-    show(Rows(HEAD, [_row(server) for server in servers], flexible="NAME"))
-    for server in servers:
-        if server["note"]:
-            print(f"{server['slug']}: {server['note']}")
+        return Told(servers, runnable("There is no instance yet: `dayz-relay instance add` adds one."))
+    notes = [f"{server['slug']}: {server['note']}" for server in servers if server["note"]]
+    return Told(servers, Rows(HEAD, [_row(server) for server in servers], flexible="NAME"), *notes)
 
 
 @app.command("show")
 @at_relay
-async def show_server(relay: "RelayApi", slug: Slug, as_json: AsJson = False) -> None:
+async def show_server(relay: "RelayApi", slug: Slug) -> Told:
     """Show one server; `dayz-relay status SLUG` also says what is wrong with it."""
     from services.cli.status import described
-    from services.cli.tables import show
 
     server = await relay.get(relay.path(slug))
-    if not _told_as_json(server, as_json):
-        show(*described(server))
+    return Told(server, *described(server))
 
 
 @app.command("config")
 @at_relay
-async def show_config(relay: "RelayApi", slug: Slug, as_json: AsJson = False) -> None:
+async def show_config(relay: "RelayApi", slug: Slug) -> Told:
     """Print what goes into the mod's config.json.
 
     A key is shown only if it stands in relay.toml.
     """
     config = await relay.get(relay.path(slug, "/mod-config"))
-    if _told_as_json(config, as_json):
-        return
-    print(config["mod_config"])
-    if not config["has_key"]:
-        note = f"The relay does not show the mod key of {slug}: put in the one you have, or make one by "
-        print(f"{note}`{program()} instance rotate {slug}`.", file=sys.stderr)
+    note = (
+        f"The relay does not show the mod key of {slug}: put in the one you have, or make one by"
+        f" `{program()} instance rotate {slug}`."
+    )
+    return Told(config, config["mod_config"], note="" if config["has_key"] else note)
 
 
 @app.command("set")
@@ -131,8 +118,7 @@ async def change(
     slug: Slug,
     name: Annotated[str | None, typer.Option(help="3 to 50 characters, for Takaro.")] = None,
     registration_token_file: SecretFile = None,
-    as_json: AsJson = False,
-) -> None:
+) -> Told:
     """Give a server another name, or a registration token of its own."""
     given = {
         "name": name,
@@ -142,9 +128,8 @@ async def change(
     if not changes:
         raise ConfigError("nothing is to be changed: give --name, --registration-token-file or both")
     changed = await relay.call("PATCH", relay.path(slug), body=changes)
-    if not _told_as_json(changed, as_json):
-        what = " and ".join(field.replace("_", " ") for field in changes)
-        print(f"{slug} has a new {what}: running services use it within two seconds.")
+    what = " and ".join(field.replace("_", " ") for field in changes)
+    return Told(changed, f"{slug} has a new {what}: running services use it within two seconds.")
 
 
 @app.command("rotate")
@@ -162,37 +147,31 @@ async def rotate(
             "--force", help="Also while the key before the last one is still valid: that one ends now."
         ),
     ] = False,
-    as_json: AsJson = False,
-) -> None:
+) -> Told:
     """Give a server a new mod key.
 
     The previous one stays valid for a day. Refused while an earlier rotation runs.
     """
     asked = {"overlap_s": overlap_h * 3600, "force": force}
     rotated = await relay.post(relay.path(slug, "/rotate"), asked)
-    if _told_as_json(rotated, as_json):
-        return
-    if overlap_h:
-        print(f"{slug} has a new mod key. The previous one stays valid for {overlap_h:g} h.")
-    else:
-        print(f"{slug} has a new mod key. The previous one is not valid any more.")
-    _print_key(rotated)
+    until = f"stays valid for {overlap_h:g} h" if overlap_h else "is not valid any more"
+    return Told(rotated, f"{slug} has a new mod key. The previous one {until}.", *_key(rotated))
 
 
 @app.command("disable")
 @at_relay
-async def disable(relay: "RelayApi", slug: Slug, as_json: AsJson = False) -> None:
+async def disable(relay: "RelayApi", slug: Slug) -> Told:
     """Stop serving a server; its events are kept."""
-    if not _told_as_json(await relay.post(relay.path(slug, "/disable")), as_json):
-        print(f"{slug} is disabled: its keys open nothing, its link is closed, its events are kept.")
+    disabled = await relay.post(relay.path(slug, "/disable"))
+    words = f"{slug} is disabled: its keys open nothing, its link is closed, its events are kept."
+    return Told(disabled, words)
 
 
 @app.command("enable")
 @at_relay
-async def enable(relay: "RelayApi", slug: Slug, as_json: AsJson = False) -> None:
+async def enable(relay: "RelayApi", slug: Slug) -> Told:
     """Serve it again."""
-    if not _told_as_json(await relay.post(relay.path(slug, "/enable")), as_json):
-        print(f"{slug} is served again.")
+    return Told(await relay.post(relay.path(slug, "/enable")), f"{slug} is served again.")
 
 
 @app.command("remove")
@@ -202,27 +181,14 @@ async def remove(
     slug: Slug,
     purge: Annotated[bool, typer.Option("--purge", help="Delete its data now; asks first.")] = False,
     yes: Yes = False,
-    as_json: AsJson = False,
-) -> int:
+) -> Told | int:
     """Remove a server; its data is deleted a day later."""
     if purge and not is_meant(f"Delete all that is kept of {slug}, for good?", yes=yes):
         return 1
     await relay.call("DELETE", relay.path(slug), query={"purge": purge})
-    if _told_as_json({"slug": slug, "purged": purge}, as_json):
-        return 0
     kept = "now" if purge else "in 24 hours; adding it again with the same identity token keeps it"
-    print(f"{slug} is removed. Its data is deleted {kept}.")
-    return 0
-
-
-def _told_as_json(answer: Any, as_json: bool) -> bool:
-    """Print the answer as it is, if that is asked for. Warnings in it go to standard error otherwise."""
-    if as_json:
-        print_json(answer)
-    else:
-        for warning in answer.get("warnings", ()) if isinstance(answer, dict) else ():
-            complain(f"warning: {warning}")
-    return as_json
+    removed = {"slug": slug, "purged": purge}
+    return Told(removed, f"{slug} is removed. Its data is deleted {kept}.")
 
 
 def _secret(file: str | None, option: str) -> str | None:
@@ -231,9 +197,9 @@ def _secret(file: str | None, option: str) -> str | None:
     return read_secret(file, option) if file else None
 
 
-def _print_key(answer: dict[str, Any]) -> None:
-    print(f"\nThe mod's {answer['mod_config_path']} (the key is shown this once):\n")
-    print(answer["mod_config"])
+def _key(answer: dict[str, Any]) -> tuple[str, str]:
+    head = f"\nThe mod's {answer['mod_config_path']} (the key is shown this once):\n"
+    return head, answer["mod_config"]
 
 
 def _row(server: dict[str, Any]) -> tuple[str, ...]:

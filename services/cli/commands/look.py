@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.cli.at_relay import at_relay
+from services.cli.at_relay import Told, at_relay
 from services.cli.commands import dead_letters
 from services.cli.options import (
     DATA,
@@ -17,7 +17,7 @@ from services.cli.options import (
     examples,
     known_slugs,
 )
-from services.cli.terminal import ago, complain, print_json, safe
+from services.cli.terminal import ago, safe
 from services.relay.protocol.vocabulary import Action, EventType
 
 if TYPE_CHECKING:
@@ -69,11 +69,11 @@ async def status(
 
 @app.command(rich_help_panel=PANEL, epilog=examples("dayz-relay fleet", "dayz-relay fleet --json"))
 @at_relay
-async def fleet(relay: "RelayApi", as_json: AsJson = False) -> None:
+async def fleet(relay: "RelayApi") -> Told:
     """Show all servers in numbers, and the relay itself."""
     from services.cli import status
 
-    await status.print_fleet(relay, as_json=as_json)
+    return await status.whole_fleet(relay)
 
 
 @app.command(
@@ -152,25 +152,23 @@ async def tail(
     epilog=examples("dayz-relay players", "dayz-relay players chernarus --json"),
 )
 @at_relay
-async def players(relay: "RelayApi", slug: MaybeSlug = None, as_json: AsJson = False) -> None:
+async def players(relay: "RelayApi", slug: MaybeSlug = None) -> Told:
     """Show who is online, as far as the relay knows."""
-    from services.cli.tables import Rows, label, show
+    from services.cli.tables import Part, Rows, label
 
     if slug:
         found = {slug: await relay.get(relay.path(slug, "/players"))}
     else:
         found = {one.pop("slug"): one for one in await relay.pages("/players")}
-    if as_json:
-        print_json(found)
-        return
     rows = [_player(slug, player) for slug, known in found.items() for player in known["players"]]
-    if rows:
-        show(Rows(("SERVER", "NAME", "GAME ID", "PING", "WHERE"), rows, flexible="NAME"))
+    head = ("SERVER", "NAME", "GAME ID", "PING", "WHERE")
+    parts: list[Part] = [Rows(head, rows, flexible="NAME")] if rows else []
     for slug, known in found.items():
         said = "not known yet, Takaro asks within a minute"
         if known["age_s"] is not None:
             said = f"{len(known['players'])} online, as of {ago(known['age_s'])} ago"
-        show(label(f"{slug}: {said}", "dim"))
+        parts.append(label(f"{slug}: {said}", "dim"))
+    return Told(found, *parts)
 
 
 def _player(slug: str, player: dict[str, Any]) -> tuple[str, ...]:
@@ -193,8 +191,7 @@ async def say(
     relay: "RelayApi",
     slug: Slug,
     text: Annotated[list[str], typer.Argument(metavar="TEXT", help="The message.", show_default=False)],
-    as_json: AsJson = False,
-) -> int:
+) -> Told:
     """Send a message to everybody on a server, and wait until it is shown.
 
     It then appears in `tail` and on the status page.
@@ -203,14 +200,9 @@ async def say(
 
     with waiting_for(slug):
         ended = await relay.post(relay.path(slug, "/messages"), {"text": " ".join(text)})
-    is_said = ended["state"] == "answered"
-    if as_json:
-        print_json(ended)
-    elif is_said:
-        print(f"said on {slug}, after {ended['took_ms'] / 1000:.1f} s")
-    else:
-        complain(await _why(relay, slug, ended))
-    return int(not is_said)
+    if ended["state"] == "answered":
+        return Told(ended, f"said on {slug}, after {ended['took_ms'] / 1000:.1f} s")
+    return Told(ended, trouble=await _why(relay, slug, ended), code=1)
 
 
 async def _why(relay: "RelayApi", slug: str, ended: dict[str, Any]) -> str:

@@ -5,9 +5,9 @@ from urllib.parse import quote
 
 import typer
 
-from services.cli.at_relay import at_relay
-from services.cli.options import AsJson, examples
-from services.cli.terminal import date, print_json
+from services.cli.at_relay import Told, at_relay
+from services.cli.options import examples
+from services.cli.terminal import date
 
 if TYPE_CHECKING:
     from services.cli.api import RelayApi
@@ -29,43 +29,29 @@ async def add(
     relay: "RelayApi",
     name: TokenName,
     role: Annotated[Literal["full", "read"], typer.Option(help="What it may do; read: only look.")] = "full",
-    as_json: AsJson = False,
-) -> None:
+) -> Told:
     """Make a token. It is shown only this once, alone on standard output."""
     made = await relay.post("/tokens", {"name": name, "role": role})
-    if as_json:
-        print_json(made)
-        return
-    print(made["token"])
-    typer.echo(f"{name} works at once; `Authorization: Bearer <this>` sends it.", err=True)
+    note = f"{name} works at once; `Authorization: Bearer <this>` sends it."
+    return Told(made, made["token"], note=note)
 
 
 @app.command("list")
 @at_relay
-async def list_tokens(relay: "RelayApi", as_json: AsJson = False) -> None:
+async def list_tokens(relay: "RelayApi") -> Told:
     """Show the tokens that were made, without their secrets."""
-    from services.cli.tables import Rows, show
+    from services.cli.tables import Rows
 
     tokens = (await relay.get("/tokens"))["tokens"]
-    if as_json:
-        print_json(tokens)
-    elif not tokens:
-        print("There is none but the admin_token of [modapi].")
-    else:
-        show(
-            Rows(
-                ("NAME", "ROLE", "CREATED"),
-                [(one["name"], one["role"], date(one["created"])) for one in tokens],
-            )
-        )
+    if not tokens:
+        return Told(tokens, "There is none but the admin_token of [modapi].")
+    rows = [(one["name"], one["role"], date(one["created"])) for one in tokens]
+    return Told(tokens, Rows(("NAME", "ROLE", "CREATED"), rows))
 
 
 @app.command("remove")
 @at_relay
-async def remove(relay: "RelayApi", name: TokenName, as_json: AsJson = False) -> None:
+async def remove(relay: "RelayApi", name: TokenName) -> Told:
     """Delete a token. It works for two seconds more at the most."""
     await relay.call("DELETE", f"/tokens/{quote(name, safe='')}")
-    if as_json:
-        print_json({"name": name})
-    else:
-        print(f"{name} is removed.")
+    return Told({"name": name}, f"{name} is removed.")
