@@ -55,8 +55,10 @@ async def figures(plan: Plan) -> Findings:
     return found
 
 
-async def measure(at: Bench, rate: float, seconds: float, idle_s: float = IDLE_S) -> Result:
-    await at.mods.call("post_paced", batch=BATCH, rate=rate, seconds=WARM_UP_S)
+async def measure(
+    at: Bench, rate: float, seconds: float, idle_s: float = IDLE_S, warm_up_s: float = WARM_UP_S
+) -> Result:
+    await at.mods.call("post_paced", batch=BATCH, rate=rate, seconds=warm_up_s)
     await at.drained()
     before = at.cpu()
     await asyncio.sleep(idle_s)

@@ -38,6 +38,7 @@ class ServedInstances:
         self.credentials = Credentials(loopback_only=settings.loopback_only)
         self.unknown_calls = UnknownKeyCalls(store)
         self.complete = complete
+        self.results_taken_for_s = RESULTS_TAKEN_FOR_S
         self._gone: dict[str, tuple[ServedInstance, float]] = {}
         self._keys: dict[str, frozenset[str]] = {}
         self._subscribed = False
@@ -55,7 +56,7 @@ class ServedInstances:
         for slug in self.instances.keys() - served.keys():
             instance = self.instances.pop(slug)
             instance.polls.close()
-            self._gone[slug] = instance, now_s + RESULTS_TAKEN_FOR_S
+            self._gone[slug] = instance, now_s + self.results_taken_for_s
         keys = {slug: frozenset(key.digest for key in entry.keys) for slug, entry in served.items()}
         for slug, entry in served.items():
             with self._metrics.service.faults.contain(InstanceLogger(self._logger, slug), FaultKind.LISTENER):

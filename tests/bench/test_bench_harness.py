@@ -13,15 +13,12 @@ from bench.run import BENCHES
 pytestmark = pytest.mark.flow
 
 
-async def test_a_load_of_two_instances_is_delivered_and_accounted_for(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(events, "WARM_UP_S", 0.1)
+async def test_a_load_of_two_instances_is_delivered_and_accounted_for() -> None:
     async with bench(2) as at:
         result = await cpu.run(at, cpu.Load(2, 5, 200))
         assert (result.load.events, result.delivered, result.failed) == (200, 200, 0)
 
-        timed = await events.measure(at, rate=200.0, seconds=0.5, idle_s=0.1)
+        timed = await events.measure(at, rate=200.0, seconds=0.5, idle_s=0.1, warm_up_s=0.1)
         assert len(timed.since_answer) == len(timed.since_post) == timed.events == 100
         assert min(timed.since_post) > 0
         assert all(memory.rss >= memory.pss > 0 for memory in at.memory().values())

@@ -12,7 +12,6 @@ import pytest
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
-from services.modapi import served_instances
 from services.modapi.app import make_app
 from services.modapi.dialect.roster import Roster
 from services.modapi.events import EventIntake
@@ -324,9 +323,9 @@ async def test_a_mod_can_register_though_its_id_cannot_be_found_out(
 
 
 async def test_a_removed_server_may_still_post_results_of_commands_that_it_fetched(
-    door: Door, store: Store, monkeypatch: pytest.MonkeyPatch
+    door: Door, store: Store
 ) -> None:
-    monkeypatch.setattr(served_instances, "RESULTS_TAKEN_FOR_S", 3.0)
+    door.served_instances.results_taken_for_s = 4.0
     commands = CommandStream(store, door.slug)
     for action in (Action.GET_PLAYERS, Action.LIST_BANS):
         asked = Command(new_operation_id(action), action, {})

@@ -103,10 +103,12 @@ class Watch:
         reported: Mapping[Condition, float],
         silent_after_s: float,
         again_after_s: float = AGAIN_AFTER_S,
+        rules: Mapping[Condition, Rule] = RULES,
     ) -> None:
         self._again_after_s = again_after_s
         self.reported = dict(reported)
         self._silent_after_s = silent_after_s
+        self._rules = rules
         self._changing: dict[Condition, float] = {}  # since when the rule for a change holds
         self._sending: set[Condition] = set()
         self._not_before_s: dict[Condition, float] = {}
@@ -114,7 +116,7 @@ class Watch:
     def look(self, slug: str, seen: Sighting, now_s: float, wall_s: float) -> list[Transition]:
         """The transitions to send after this sighting. `now_s` is on a clock that is never set."""
         found = []
-        for condition, rule in RULES.items():
+        for condition, rule in self._rules.items():
             if condition in self._sending:
                 continue
             since_s = self.reported.get(condition)

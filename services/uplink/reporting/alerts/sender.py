@@ -6,7 +6,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -19,7 +19,15 @@ from services.relay.service.logs import InstanceLogger
 from services.relay.service.settings import Alerts
 from services.relay.store.client import Store, pairs
 from services.uplink.reporting.alerts import words
-from services.uplink.reporting.alerts.conditions import AGAIN_AFTER_S, Condition, Sighting, Transition, Watch
+from services.uplink.reporting.alerts.conditions import (
+    AGAIN_AFTER_S,
+    RULES,
+    Condition,
+    Rule,
+    Sighting,
+    Transition,
+    Watch,
+)
 from services.uplink.reporting.alerts.post import POST_WITHIN_S, post, shown
 
 TRIES = 8
@@ -35,7 +43,7 @@ class AlertTimes:
 
     Transitions are gathered for `gather_s` before a message: a cause that affects many instances affects them
     within moments. Messages to one target are `message_every_s` apart. The pause before another attempt
-    doubles from `first_pause_s` to `longest_pause_s`.
+    doubles from `first_pause_s` to `longest_pause_s`. `rules` say when an alert begins and ends.
     """
 
     look_every_s: float = 5.0
@@ -45,6 +53,7 @@ class AlertTimes:
     longest_pause_s: float = 300.0
     again_after_s: float = AGAIN_AFTER_S
     post_within_s: float = POST_WITHIN_S
+    rules: Mapping[Condition, Rule] = field(default_factory=lambda: RULES)
 
 
 DEFAULT_TIMES = AlertTimes()
@@ -99,7 +108,9 @@ class AlertSender:
             del self._watches[slug]
         new = [slug for slug in found if slug not in self._watches]
         for slug, stored in zip(new, await asyncio.gather(*map(self._stored, new)), strict=True):
-            self._watches[slug] = Watch(stored, self._silent_after_s, self._times.again_after_s)
+            self._watches[slug] = Watch(
+                stored, self._silent_after_s, self._times.again_after_s, self._times.rules
+            )
         for slug, seen in found.items():
             with self._faults.contain(InstanceLogger(logger, slug), FaultKind.LOOP):
                 self._look_at(slug, seen, now_s, wall_s)

@@ -80,18 +80,16 @@ class Uplink:
 
 
 @contextlib.asynccontextmanager
-async def an_uplink(settings: Alerts, store: Store, **times: float) -> AsyncIterator[Uplink]:
+async def an_uplink(settings: Alerts, store: Store, **times: Any) -> AsyncIterator[Uplink]:
     uplink = Uplink(settings, store, replace(QUICK, **times))
     yield uplink
     await cancelled(uplink.running)
 
 
-async def test_both_targets_get_the_beginning_and_the_end(
-    store: Store, slug: str, hook: Hook, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_both_targets_get_the_beginning_and_the_end(store: Store, slug: str, hook: Hook) -> None:
     rules = {name: replace(rule, ends_for_s=0.0) for name, rule in RULES.items()}
-    monkeypatch.setattr("services.uplink.reporting.alerts.conditions.RULES", rules)
-    async with an_uplink(Alerts(discord_url=hook.url, webhook_url=hook.url), store) as uplink:
+    both = Alerts(discord_url=hook.url, webhook_url=hook.url)
+    async with an_uplink(both, store, rules=rules) as uplink:
         uplink.seen = {slug: REFUSED}
         await until(lambda: len(uplink.counted) == 2)
         assert await store.send("HKEYS", keys_of(slug).alerts) == [b"refused"]
