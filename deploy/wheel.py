@@ -27,8 +27,11 @@ def build(repository: Path, commit: str, folder: Path) -> Path:
     """The wheel in `folder`. Raises CalledProcessError."""
     time_s = git(repository, "log", "-1", "--format=%ct", commit).decode().strip()
     with tempfile.TemporaryDirectory(prefix="dayz-wheel-") as source:
-        with tarfile.open(fileobj=io.BytesIO(git(repository, "archive", commit))) as archive:
-            archive.extractall(source, filter="data")
+        files = git(repository, "-c", "tar.umask=0022", "archive", commit)
+        with tarfile.open(fileobj=io.BytesIO(files)) as archive:
+            # Debian 12's Python 3.11.2 has no filters; its extractall would not take the argument.
+            archive.extraction_filter = getattr(tarfile, "data_filter", None)
+            archive.extractall(source)
         subprocess.run(
             [sys.executable, "-c", BUILD, folder.absolute()],
             cwd=source,

@@ -21,23 +21,19 @@ from services.cli.supervise import (
 from services.relay.service.under_up import RESTARTS
 from tests.support.waiting import until
 
-# Each child writes a line to the file in DIARY when it starts, and one when it is told to end.
+# Each child writes a line to the file in DIARY when it starts, and one when it is told to end. SIGTERM waits
+# until it is asked for: with a handler, one that comes just before signal.pause() would not end the child.
 WELL_BEHAVED = """
 import os, signal, sys
 def note(text):
     with open(os.environ["DIARY"], "a") as diary:
         diary.write(f"{text} {sys.argv[1]} {os.getpid()}\\n")
-def end(*_):
-    note("end")
-    sys.exit(0)
-signal.signal(signal.SIGTERM, end)
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
 note("start")
-while True:
-    signal.pause()
+signal.sigwait({signal.SIGTERM})
+note("end")
 """
-DEAF = WELL_BEHAVED.replace(
-    "signal.signal(signal.SIGTERM, end)", "signal.signal(signal.SIGTERM, signal.SIG_IGN)"
-)
+DEAF = WELL_BEHAVED.replace("signal.sigwait({signal.SIGTERM})", "signal.pause()")
 WRONG_SETTING = "import sys; sys.exit(2)"
 
 

@@ -4,6 +4,7 @@ import asyncio
 import random
 import re
 from collections.abc import Coroutine
+from contextlib import closing, suppress
 from typing import Any
 
 import orjson
@@ -67,11 +68,11 @@ async def test_run_mod_registers_and_sends_events() -> None:
     received: list[bytes] = []
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        received.append(await reader.readuntil(b"\r\n\r\n"))
-        body = orjson.dumps({"identityToken": "i", "gameServerId": "g", "operations": []})
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
-        await writer.drain()
-        writer.close()
+        with closing(writer), suppress(asyncio.IncompleteReadError, ConnectionError):  # the mod may have gone
+            received.append(await reader.readuntil(b"\r\n\r\n"))
+            body = orjson.dumps({"identityToken": "i", "gameServerId": "g", "operations": []})
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+            await writer.drain()
 
     server = await asyncio.start_server(handle, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"

@@ -233,7 +233,12 @@ async def test_a_socket_past_its_age_is_replaced_without_a_lost_event_or_request
         await reach(linked)
     await linked.arrived(199)
     await linked.emptied()
-    await until(lambda: owner.count("dayz_relay_takaro_recycled_total") >= 2)
+
+    async def replaced_twice() -> bool:
+        await reach(linked)  # a busy machine may have had the requests so far on a single socket
+        return owner.count("dayz_relay_takaro_recycled_total") >= 2
+
+    await until(replaced_twice)
     await until(lambda: len(linked.sockets()) == 1)
     assert linked.sockets() > [first]
     assert linked.lines() == [f"line {number}" for number in range(200)]
