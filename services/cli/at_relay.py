@@ -75,13 +75,13 @@ Command = Callable[..., Awaitable[Told | int]]
 def at_relay(command: Command) -> Callable[..., int]:
     """Give a command the options above and --json, and call it with the API of that relay as first argument.
 
-    It returns what it has to tell. One that has `as_json` itself tells it itself, and returns its exit code.
+    It returns what it has to tell, or its exit code if it has told it. It may have `as_json` itself.
     """
     signature = inspect.signature(command)
-    tells_itself = "as_json" in signature.parameters
     _, *own = signature.parameters.values()
     keyword = inspect.Parameter.KEYWORD_ONLY
-    added = _OPTIONS if tells_itself else {"as_json": (AsJson, False), **_OPTIONS}
+    has_json = "as_json" in signature.parameters
+    added = _OPTIONS if has_json else {"as_json": (AsJson, False), **_OPTIONS}
     options = [
         inspect.Parameter(name, keyword, annotation=kind, default=default)
         for name, (kind, default) in added.items()

@@ -12,8 +12,8 @@ from rich.text import Text
 from services.cli.api import RelayApi
 from services.cli.at_relay import Told
 from services.cli.fleet import Server, link, look_at_all, look_at_first, overview, state, summary
-from services.cli.tables import Part, console_for, label, show
-from services.cli.terminal import age_s, ago, print_json, runnable, safe
+from services.cli.tables import Part, console_for, label
+from services.cli.terminal import age_s, ago, runnable, safe
 from services.cli.watching import until_nobody_watches
 from services.relay.protocol.errors import RelayError
 from services.relay.service import logs
@@ -23,20 +23,17 @@ ANSWER_WITHIN_S = 3.0
 """A relay that takes longer is shown as one that does not answer."""
 
 
-async def run(relay: RelayApi, *, slug: str | None, once: bool, as_json: bool) -> int:
-    """Print all servers, or one. Returns 1 if a server is down, else 0."""
+async def run(relay: RelayApi, *, slug: str | None, once: bool, as_json: bool) -> Told | int:
+    """All servers, or one. The exit code is 1 if a server is down, else 0."""
     if slug:
-        return await _print_one(relay, slug, as_json=as_json)
+        return await _one(relay, slug)
     if sys.stdout.isatty() and not once and not as_json:
         await until_nobody_watches(_watch(relay, *await _look(relay)))
         return 0
     servers, fleet = await look_at_all(relay)
-    if as_json:
-        print_json(servers)
-    else:
-        columns = console_for(sys.stdout).width if sys.stdout.isatty() else None
-        show(*_noted(fleet), *overview(servers, fleet, columns))
-    return int(fleet["states"]["down"] > 0)
+    columns = console_for(sys.stdout).width if sys.stdout.isatty() else None
+    parts = [] if as_json else [*_noted(fleet), *overview(servers, fleet, columns)]
+    return Told(servers, *parts, code=int(fleet["states"]["down"] > 0))
 
 
 async def _look(relay: RelayApi) -> tuple[list[Server], Server]:
@@ -73,22 +70,17 @@ def _noted(fleet: Server) -> list[Text]:
     ]
 
 
-async def _print_one(relay: RelayApi, slug: str, *, as_json: bool) -> int:
+async def _one(relay: RelayApi, slug: str) -> Told:
     # In this order: whose wrong key it is that somebody calls with shows only beside all other servers.
     fleet: Server = await relay.get("/fleet")
     server: Server = await relay.get(relay.path(slug))
-    down = int(server["state"] == "down")
-    if as_json:
-        print_json(server)
-        return down
     parts: list[Part] = [*_noted(fleet), ""] if fleet["problems"] else []
     parts += described(server)
     for problem in server["problems"]:
         mark = ("problem", "red") if problem["serious"] else ("note", "yellow")
         parts += ["", Text.assemble(mark, f"  {safe(problem['text'])}")]
         parts.append(Text.assemble(("fix", "dim"), f"      {safe(runnable(problem['fix']))}"))
-    show(*parts)
-    return down
+    return Told(server, *parts, code=int(server["state"] == "down"))
 
 
 def described(server: Server) -> list[Part]:

@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
+from services.cli.at_relay import Told, tell
 from services.cli.options import AsJson, examples, known_contexts
-from services.cli.terminal import print_json
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -41,12 +41,8 @@ def add(
     token = read_secret(token_file, "--token-file") if token_file else ""
     added = contexts.Context(name, checked_url(url), token)
     file = contexts.add(added)
-    if as_json:
-        print_json({"name": name, "url": added.url})
-        return
-    print(
-        f"{name} is added ({file}): `dayz-relay context use {name}` makes it the one that commands work at."
-    )
+    fix = f"`dayz-relay context use {name}` makes it the one that commands work at."
+    tell(Told({"name": name, "url": added.url}, f"{name} is added ({file}): {fix}"), as_json=as_json)
 
 
 @app.command("use")
@@ -55,10 +51,7 @@ def use(name: Name, as_json: AsJson = False) -> None:
     from services.cli import contexts
 
     contexts.use(name)
-    if as_json:
-        print_json({"current": name})
-    else:
-        print(f"Commands work at {name} now.")
+    tell(Told({"current": name}, f"Commands work at {name} now."), as_json=as_json)
 
 
 @app.command("list")
@@ -67,12 +60,12 @@ def list_contexts(as_json: AsJson = False) -> None:
     from services.cli import contexts
 
     found = contexts.read()
-    if as_json:
-        urls = {one.name: one.url for one in found.known.values()}
-        print_json({"current": found.current, "contexts": urls})
-        return
-    for name, url in ((contexts.LOCAL, "relay.toml"), *((one.name, one.url) for one in found.known.values())):
-        print(f"{'*' if name == found.current else ' '} {name}  {url}")
+    urls = {one.name: one.url for one in found.known.values()}
+    lines = [
+        f"{'*' if name == found.current else ' '} {name}  {url}"
+        for name, url in {contexts.LOCAL: "relay.toml", **urls}.items()
+    ]
+    tell(Told({"current": found.current, "contexts": urls}, *lines), as_json=as_json)
 
 
 @app.command("remove")
@@ -81,7 +74,4 @@ def remove(name: Name, as_json: AsJson = False) -> None:
     from services.cli import contexts
 
     contexts.remove(name)
-    if as_json:
-        print_json({"name": name})
-    else:
-        print(f"{name} is removed.")
+    tell(Told({"name": name}, f"{name} is removed."), as_json=as_json)

@@ -57,7 +57,7 @@ async def status(
     slug: MaybeSlug = None,
     once: Annotated[bool, typer.Option("--once", help="Print it once, on a terminal too.")] = False,
     as_json: AsJson = False,
-) -> int:
+) -> Told | int:
     """Show all servers live, or one in detail.
 
     The detail says what is wrong and how to fix it.
