@@ -24,7 +24,7 @@ UNITS = st.lists(
 
 
 @given(UNITS, st.data(), st.integers(0, 300))
-def test_what_is_cut_anywhere_ends_at_the_last_whole_unit_with_and_without_zeros(
+def test_a_file_cut_anywhere_ends_at_its_last_whole_record(
     units: list[bytes], draws: st.DataObject, zeros: int
 ) -> None:
     whole = b"".join(units)
@@ -51,7 +51,7 @@ def test_what_is_cut_anywhere_ends_at_the_last_whole_unit_with_and_without_zeros
         (record(b"MULTI") + SET + b"\0" * 9 + SET, 0),
     ],
 )
-def test_what_goes_on_behind_it_is_damage_and_no_torn_end(data: bytes, end: int) -> None:
+def test_a_broken_record_with_more_behind_it_is_damage_and_no_torn_end(data: bytes, end: int) -> None:
     found = scan(data)
     assert (found.end, found.rest) == (end, Rest.DAMAGED)
 
@@ -61,7 +61,7 @@ def test_a_value_may_hold_whatever_looks_like_a_record() -> None:
     assert scan(data) == Scan(len(data), Rest.NOTHING, len(data))
 
 
-def test_the_notes_of_the_time_are_no_damage() -> None:
+def test_timestamps_in_an_append_only_file_are_no_damage() -> None:
     data = b"#TS:1700000000\r\n" + SET
     assert scan(data).rest is Rest.NOTHING
     assert scan(data + b"#TS:17\0\0\0") == Scan(len(data), Rest.TORN, len(data) + 6)

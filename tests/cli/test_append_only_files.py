@@ -103,7 +103,7 @@ def test_the_same_files_keep_the_server_from_starting_without_it(kept: Kept) -> 
     assert complaint(kept.data).endswith("`dayz-relay up` mends it")
 
 
-def test_whole_files_stay_as_they_are(kept: Kept) -> None:
+def test_a_whole_file_is_not_changed(kept: Kept) -> None:
     assert (mend(kept.data), mend(kept.data, thorough=True), complaint(kept.data)) == ([], [], "")
     assert kept.written() == COUNT
     assert mend(kept.data / "not-there") == []
@@ -159,7 +159,7 @@ def _zeros(path: Path, begin: int, count: int) -> None:
         ("base", lambda path: path.unlink(), r"base\.rdb: is missing"),
     ],
 )
-def test_what_no_power_cut_does_is_named_with_the_way_out_and_left_alone(
+def test_damage_that_no_power_cut_does_is_named_with_the_fix_and_not_touched(
     kept: Kept, file: str, damage: Callable[[Path], object], words: str
 ) -> None:
     damage(getattr(kept, file))

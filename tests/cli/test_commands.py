@@ -64,19 +64,19 @@ async def one_has_a_dead_letter(store: Store) -> None:
     )
 
 
-def test_they_run_as_they_are_typed(relay: Relay) -> None:
+def test_commands_run_as_the_page_shows_them(relay: Relay) -> None:
     relay.fill(one_has_a_dead_letter)
     (letter,) = relay.json("dlq", "list", "one")
     for _, typed, code, said in IN_TURN:
         assert said in relay.run(*typed.format(letter=letter["id"]).split(), code=code), typed
 
 
-def test_none_is_left_out() -> None:
+def test_every_command_of_the_page_is_run() -> None:
     commands = re.findall(r"^\| `dayz-relay ([a-z-]+(?: [a-z]+)?)", page(), re.MULTILINE)
     assert sorted(commands) == sorted([*(name for name, *_ in IN_TURN), *ELSEWHERE])
 
 
 @pytest.mark.parametrize("command", ELSEWHERE)
-def test_the_others_are_run_elsewhere(command: str) -> None:
+def test_commands_that_do_not_run_here_run_in_another_test(command: str) -> None:
     text = (ROOT / ELSEWHERE[command]).read_text()
     assert all(f'"{word}"' in text for word in command.split())

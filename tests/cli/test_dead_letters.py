@@ -38,7 +38,7 @@ def test_dead_letters_are_counted_for_all_servers_and_listed_for_one(relay: Rela
     assert re.search(r"\d\d:\d\d:\d\d [A-Z+-]", relay.run("dlq", "show", "one", told[1]["id"]))
 
 
-def test_what_is_done_to_no_dead_letter_says_so(relay: Relay) -> None:
+def test_a_command_for_a_missing_dead_letter_says_that_there_is_none(relay: Relay) -> None:
     for action in ("show", "retry", "drop"):
         said = relay.run("dlq", action, "one", "abc", code=2)
         assert "'abc' is no id of a dead letter" in said
@@ -56,7 +56,7 @@ def test_a_script_deletes_all_dead_letters_only_if_it_says_that_it_means_it(rela
     assert relay.run("dlq", "drop", "one", "--all", "--yes") == "2 dropped\n"
 
 
-def test_of_all_those_that_can_be_taken_in_again_are_and_the_others_are_counted(relay: Relay) -> None:
+def test_a_retry_of_all_takes_in_what_it_can_and_counts_the_rest(relay: Relay) -> None:
     relay.fill(one_has_dead_letters)
     said = relay.run("dlq", "retry", "one", "--all", code=1)
     assert said.startswith("1 could not be repaired this time either\n")

@@ -46,13 +46,13 @@ def test_the_states_and_the_words_are_those_of_the_page() -> None:
     assert "linked" in told[0] and "10 s ago" in told[0] and told[0].endswith("host-1234")
 
 
-def test_what_is_not_known_is_not_told_as_none() -> None:
+def test_an_unknown_number_is_shown_as_unknown_and_not_as_zero() -> None:
     head, _, _, told = said(row("a", facts=replace(FACTS, players=None, contact_ms=None, uplink="")))
     assert head == "1 up; ? players"
     assert re.search(r" never +no link +\? +0 +0 +nobody$", told)
 
 
-def test_numbers_end_under_their_heads() -> None:
+def test_numbers_are_aligned_to_the_right_of_their_heads() -> None:
     titles, few, many = said(row("a"), row("b", facts=replace(FACTS, players=60, dead=1_000)))[2:]
     assert few[: titles.index("PLAYERS") + 7].endswith(" 7") and many[: titles.index("DEAD") + 4].endswith(
         "1000"
@@ -60,7 +60,7 @@ def test_numbers_end_under_their_heads() -> None:
 
 
 @pytest.mark.parametrize("columns", [60, 80, 90, 100, 200])
-def test_the_names_give_way_to_the_other_columns(columns: int) -> None:
+def test_names_are_left_out_where_columns_do_not_fit(columns: int) -> None:
     told = said(row("chernarus"), row("livonia", NOTE), columns=columns)[2:]
     assert max(map(len, told)) <= columns
     assert columns < 80 or all(line.endswith("host-1234") for line in told[1:3])

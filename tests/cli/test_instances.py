@@ -11,19 +11,19 @@ from services.relay.service.settings import Settings
 from tests.cli.conftest import Relay
 
 
-def test_the_identity_token_is_shown_to_who_adds_a_server(relay: Relay) -> None:
+def test_adding_a_server_shows_its_identity_token(relay: Relay) -> None:
     said = relay.run("instance", "add", "kept", "--name", "Kept")
     assert "Keep it with your backups" in said and len(said.splitlines()[-1]) >= 43
 
 
-def test_a_name_that_another_server_has_is_told_to_who_adds_it(relay: Relay) -> None:
+def test_adding_a_server_under_a_taken_name_warns(relay: Relay) -> None:
     assert "same name" not in relay.run("instance", "add", "new", "--name", "Server new")
     said = relay.run("instance", "add", "newer", "--name", "Server new")
     assert "dayz-relay: warning: newer: new has the same name" in said
     assert "same name" not in relay.run("instance", "add", "newest", "--name", "Server newest")
 
 
-def test_a_program_that_adds_a_server_hears_it_as_well_and_so_does_who_enables_one(
+def test_adding_or_enabling_a_server_shows_its_warnings(
     relay: Relay,
 ) -> None:
     added = relay.json("instance", "add", "new", "--name", "Server new")

@@ -61,7 +61,7 @@ def test_a_wrong_setting_is_a_line_on_standard_error_and_exit_code_2(
 
 
 @pytest.mark.parametrize("command", ["check", "modapi", "uplink"])
-def test_only_up_does_without_a_file(
+def test_only_up_runs_without_a_file(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -117,7 +117,7 @@ def test_no_file_is_needed_where_the_environment_describes_the_server(
     "argv",
     [["--version"], ["-V"], ["version"], ["--help"], ["help"], ["up", "--help"], ["help", "dlq", "show"]],
 )
-def test_asking_is_no_error(argv: list[str]) -> None:
+def test_a_question_for_help_is_no_error(argv: list[str]) -> None:
     assert main(argv) == 0
 
 
@@ -262,7 +262,7 @@ def test_the_file_of_an_old_bridge_is_read_as_notepad_saves_it(
     assert (instance.name, instance.identity_token.get_secret_value()) == ("Привет", "abc")
 
 
-def test_nothing_is_written_behind_a_file_in_another_encoding(
+def test_an_import_does_not_append_to_a_file_in_another_encoding(
     config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config.write_text(config.read_text(), encoding="utf-16")

@@ -70,7 +70,7 @@ def test_the_bridge_in_a_dll_has_another_port_and_is_to_be_taken_out() -> None:
     assert read(PLAIN + "beServerCfgPath=x\nlocalPort=8090\n", {}).port == 8090
 
 
-def test_quotes_are_no_part_of_name_token_and_port() -> None:
+def test_quotes_around_name_token_and_port_are_dropped() -> None:
     old = read("serverName='My server'\nregistrationToken=\"tok\"\nlocalPort='8090'", {})
     assert (old.name, old.registration_token, old.port) == ("My server", "tok", 8090)
     assert old.identity_token == "'My server'" and "quotes are part of the identity token" in told(old)
@@ -88,7 +88,7 @@ def test_quotes_are_no_part_of_name_token_and_port() -> None:
         ("serverName=ab", {}, "the name is made to have 3 to 50 characters"),
     ],
 )
-def test_what_is_not_taken_over_is_told_with_the_reason(
+def test_an_import_names_each_setting_that_it_leaves_out_and_why(
     text: str, environ: dict[str, str], line: str
 ) -> None:
     old = read(PLAIN + text, environ)
@@ -176,7 +176,7 @@ def test_a_further_import_adds_a_block_and_leaves_what_is_there(
         take(tmp_path, PLAIN)
 
 
-def test_what_would_make_the_file_wrong_is_not_written(tmp_path: Path) -> None:
+def test_an_import_that_would_make_the_file_wrong_is_not_written(tmp_path: Path) -> None:
     path = tmp_path / "relay.toml"
     before = '[[instance]]\nslug = "a"\nname = "Mine"\nidentity_token = "mine"\n'  # no key
     path.write_text(before)

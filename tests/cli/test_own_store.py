@@ -73,7 +73,7 @@ async def test_it_has_the_durability_that_the_relay_requires(tmp_path: Path, ser
         assert client.config_get(*wanted) == wanted
 
 
-async def test_what_is_written_is_there_in_the_next_run(tmp_path: Path, server: Path | None) -> None:
+async def test_data_of_the_store_outlive_a_restart(tmp_path: Path, server: Path | None) -> None:
     async with running(tmp_path / "data", server) as client:
         client.set("kept", "yes")
     async with running(tmp_path / "data", server) as client:

@@ -68,9 +68,7 @@ def test_the_variable_of_the_log_agent_names_no_relay(relay: Relay) -> None:
         del relay.environ["DAYZ_RELAY_URL"]
 
 
-def test_variables_say_where_the_settings_are_to_whoever_does_not_want_to_type_it(
-    relay: Relay, away: Terminal
-) -> None:
+def test_variables_can_name_the_file_and_the_data_folder(relay: Relay, away: Terminal) -> None:
     assert "relay.toml: does not exist" in away.run("status", code=2)
     away.environ |= {"DAYZ_RELAY_CONFIG": str(relay.folder / "relay.toml"), "DAYZ_RELAY_DATA": "there"}
     assert "0 up, 2 down" in away.run("fleet")
@@ -89,7 +87,7 @@ def test_variables_say_where_the_settings_are_to_whoever_does_not_want_to_type_i
         ),
     ],
 )
-def test_a_place_that_cannot_be_is_named(away: Terminal, options: list[str], said: str) -> None:
+def test_an_impossible_address_of_a_relay_is_named(away: Terminal, options: list[str], said: str) -> None:
     assert said in away.run("status", *options, code=2)
 
 

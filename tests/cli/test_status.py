@@ -17,7 +17,7 @@ from services.relay.store.client import Store
 from tests.cli.conftest import ROOT, Relay, is_up
 
 
-def test_what_is_down_stands_first_and_is_told_by_the_exit_code(relay: Relay) -> None:
+def test_servers_that_are_down_come_first_and_set_the_exit_code(relay: Relay) -> None:
     relay.fill(lambda store: is_up(store, "two"))
     said = relay.run("status", code=1)
     head, _, _, down, up, hint = said.splitlines()
@@ -85,7 +85,7 @@ def test_a_server_that_is_not_there_is_one_line(relay: Relay, words: tuple[str, 
     assert re.fullmatch(r"dayz-relay: there is no \w+ no \(one, two\)\n", relay.run(*words, code=1))
 
 
-def test_the_nearest_server_is_named_to_whoever_misspells_one_and_not_all_of_many(relay: Relay) -> None:
+def test_a_misspelt_server_gets_the_nearest_name_and_not_all_names(relay: Relay) -> None:
     said = relay.run("status", "onne", code=1)
     assert said == "dayz-relay: there is no server onne (did you mean one?)\n"
     for number in range(9):

@@ -59,7 +59,7 @@ def said_of(one: dict[str, Any]) -> str:
         ("giveItem", {"gameId": "1", "item": "Apple"}, "gameId=1 item=Apple"),
     ],
 )
-def test_each_kind_says_what_matters(what: str, data: dict[str, Any], said: str) -> None:
+def test_each_kind_of_entry_has_its_own_words(what: str, data: dict[str, Any], said: str) -> None:
     assert words(entry(what, data)) == said
 
 
@@ -88,7 +88,7 @@ def at(second: int) -> str:
     return f"2027-01-15T08:00:{second:02}Z"
 
 
-async def test_what_is_remembered_of_several_servers_is_told_in_the_order_of_time() -> None:
+async def test_remembered_activity_of_several_servers_is_shown_in_order_of_time() -> None:
     heard: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
     for slug, second in (("one", 1), ("one", 4), ("two", 2), ("two", 3)):
         heard.put_nowait(entry("log", {}, slug=slug, at=at(second)))
@@ -114,7 +114,7 @@ def test_an_event_that_waited_is_marked_when_it_passes_and_its_honest_twin_is_no
     assert seen.told(twin) == twin
 
 
-def test_of_twins_that_waited_each_is_marked() -> None:
+def test_each_of_two_equal_waiting_events_is_marked() -> None:
     seen = Seen()
     for second in (1, 2):
         seen.told(log("a", "waiting", second))
@@ -130,13 +130,13 @@ def test_an_event_that_has_passed_is_not_shown_as_waiting_behind_that() -> None:
     assert seen.told(later) == later  # accepted after that: a twin
 
 
-def test_what_is_sent_again_is_shown_once() -> None:
+def test_an_entry_that_is_sent_again_is_shown_once() -> None:
     seen = Seen()
     for one in (log("a", "waiting", 1), entry("sendMessage", {"message": "hello"}, state="answered")):
         assert [seen.told(one), seen.told(one)] == [one, None]
 
 
-def test_what_waits_and_what_was_shown_above_is_told_in_words() -> None:
+def test_tail_says_in_words_that_an_event_waits_or_was_shown_above() -> None:
     assert "(waiting for Takaro)" in said_of(log("a", "waiting", 1, took_ms=0))
     second = log("a", "delivered", 1, took_ms=1200, detail=SHOWN_ABOVE)
     assert f"(delivered after 1200 ms: {SHOWN_ABOVE})" in said_of(second)
@@ -190,7 +190,7 @@ async def test_a_relay_that_never_answered_is_not_waited_for() -> None:
 
 
 @pytest.mark.parametrize("words", [("tail",), ("tail", "one", "--json")])
-def test_whoever_reads_a_line_of_what_passes_and_goes_is_no_fault(
+def test_a_reader_of_tail_that_leaves_after_one_line_is_no_fault(
     relay: Relay, words: tuple[str, ...]
 ) -> None:
     command = " ".join(f"'{word}'" for word in relay.argv(*words))
@@ -211,7 +211,7 @@ def test_whoever_reads_a_line_of_what_passes_and_goes_is_no_fault(
     assert b"a line" in out and err == b""
 
 
-def test_so_many_servers_at_once_are_not_watched(relay: Relay) -> None:
+def test_tail_refuses_more_than_fifty_servers_at_once(relay: Relay) -> None:
     said = relay.run("tail", *(f"number-{number}" for number in range(51)), code=2)
     assert said == "dayz-relay: there are 51 servers: name some, as in `dayz-relay tail number-0`\n"
 

@@ -28,7 +28,7 @@ class Tty(io.StringIO):
         (io.StringIO(), {"TERM": "xterm"}, False),
     ],
 )
-def test_colours_are_for_terminals_and_for_nobody_who_does_not_want_them(
+def test_colours_are_used_at_terminals_that_want_them(
     stream: io.StringIO, environ: dict[str, str], coloured: bool
 ) -> None:
     console = console_for(stream, environ)
@@ -48,7 +48,7 @@ def test_a_line_is_neither_cut_nor_wrapped_through_a_pipe(capsys: pytest.Capture
     assert short == " " * 499 + "7  \u6771" and end == "end"
 
 
-def test_what_is_waited_for_is_shown_to_a_person_only(capsys: pytest.CaptureFixture[str]) -> None:
+def test_only_a_terminal_shows_what_a_command_waits_for(capsys: pytest.CaptureFixture[str]) -> None:
     with waiting_for("Takaro"):
         pass
     assert capsys.readouterr() == ("", "")
@@ -60,7 +60,7 @@ def test_no_text_of_others_moves_the_cursor_or_leaves_its_line(text: str) -> Non
 
 
 @given(st.text(), st.integers(1, 40))
-def test_what_is_cut_fits(text: str, columns: int) -> None:
+def test_a_cut_text_fits_its_column(text: str, columns: int) -> None:
     assert cell_len(cut(text, columns)) <= columns
 
 
@@ -73,7 +73,7 @@ def test_how_long_ago_is_said_in_few_letters(seconds: float | None, said: str) -
 
 
 @pytest.mark.parametrize(("number", "said"), [(0, "0 notes"), (1, "1 note"), (1_200, "1,200 notes")])
-def test_one_is_one_and_others_are_many(number: int, said: str) -> None:
+def test_a_count_of_one_is_written_in_the_singular(number: int, said: str) -> None:
     assert many(number, "note") == said
 
 

@@ -172,6 +172,6 @@ async def test_a_dead_letter_is_listed_shown_taken_in_again_and_dropped(single: 
 
 
 @pytest.mark.parametrize("argv", [("dlq", "drop", "solo"), ("dlq", "retry", "solo", "1-0", "--all")])
-async def test_one_id_or_all_has_to_be_named(single: World, argv: tuple[str, ...]) -> None:
+async def test_without_an_id_or_all_no_dead_letter_is_touched(single: World, argv: tuple[str, ...]) -> None:
     code, said = await Command(single, *argv).run()
     assert code == 2 and "name one id" in said

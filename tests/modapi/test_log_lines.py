@@ -83,7 +83,7 @@ async def test_a_call_of_the_agent_is_no_contact_with_the_mod(port: Port) -> Non
 
 
 @pytest.mark.parametrize("sender", [MOD, AGENT])
-async def test_a_log_that_is_off_costs_the_other_events_nothing(port: Port, sender: str) -> None:
+async def test_with_log_lines_switched_off_all_other_events_arrive(port: Port, sender: str) -> None:
     port.set(log="off", log_per_s=5)
     join = {"type": "player-connected", "player": {"gameId": "76561198000000001", "name": "Ada"}}
     assert await port.post(sender, "one", join, "two") == 200

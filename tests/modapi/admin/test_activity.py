@@ -51,7 +51,7 @@ async def test_a_mod_that_never_reported_its_players_has_none(api: httpx.AsyncCl
     assert (await api.get(f"{SERVER}/players")).json() == {"age_s": None, "players": []}
 
 
-async def test_what_has_ended_is_listed_once_its_owner_has_heard_that_somebody_looks(
+async def test_ended_events_and_commands_are_listed_once_the_owner_publishes_them(
     api: httpx.AsyncClient, store: Store
 ) -> None:
     lease = Lease(store, FILE.slug, "uplink-1")
@@ -146,7 +146,7 @@ async def test_a_dead_letter_that_can_be_read_now_is_taken_in_again(
     assert counts == {"taken": 1, "dead_again": 1, "not_possible": 1}
 
 
-async def test_of_a_server_that_is_not_there_nothing_is_shown(api: httpx.AsyncClient) -> None:
+async def test_the_page_of_a_server_that_does_not_exist_shows_nothing(api: httpx.AsyncClient) -> None:
     for path in ("players", "minutes", "half-hours", "dead-letters", "dead-letters/1-1"):
         answer = await api.get(f"/api/v1/servers/nobody/{path}")
         assert (answer.status_code, answer.json()["code"]) == (404, "server_not_found"), path

@@ -114,7 +114,7 @@ async def test_a_change_changes_what_it_names(api: httpx.AsyncClient) -> None:
     assert changed["disabled"] and not changed["has_registration_token"]
 
 
-async def test_who_adds_or_changes_a_server_hears_what_is_worth_a_warning(api: httpx.AsyncClient) -> None:
+async def test_adding_or_changing_a_server_returns_warnings(api: httpx.AsyncClient) -> None:
     assert (await add(api, "one"))["warnings"] == []
     twin = {"slug": "two", "name": "Server one"}
     added = (await api.post("/api/instances", json={**twin, "identity_token": "server-one"})).json()
@@ -235,7 +235,7 @@ async def test_while_the_store_is_away_it_is_503(tmp_path: Path) -> None:
     await store.close()
 
 
-async def test_what_the_api_did_reaches_whoever_watches(store: Store, api: httpx.AsyncClient) -> None:
+async def test_a_change_by_the_api_reaches_every_watcher(store: Store, api: httpx.AsyncClient) -> None:
     _, directory = client(store, TOKEN)
     seen: asyncio.Queue[list[str]] = asyncio.Queue()
     watching = asyncio.create_task(directory.watch(lambda served: seen.put_nowait(sorted(served))))

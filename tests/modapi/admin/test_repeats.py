@@ -72,7 +72,9 @@ async def test_a_repeat_while_the_first_call_runs_is_refused(api: httpx.AsyncCli
     assert codes == {"call_under_way"} and mod == ["hello"]
 
 
-async def test_another_body_with_the_same_word_is_refused(api: httpx.AsyncClient, mod: list[str]) -> None:
+async def test_another_body_with_the_same_idempotency_key_is_refused(
+    api: httpx.AsyncClient, mod: list[str]
+) -> None:
     await say(api)
     other = await say(api, text="something else")
     assert (other.status_code, other.json()["code"]) == (409, "idempotency_conflict") and mod == ["hello"]
@@ -90,7 +92,7 @@ async def test_a_call_that_was_cut_short_is_not_made_again(api: httpx.AsyncClien
     await store.send("UNLINK", keys_of(FILE.slug).waiting)
 
 
-async def test_a_call_that_was_refused_leaves_its_word_free(api: httpx.AsyncClient, store: Store) -> None:
+async def test_a_refused_call_uses_up_no_idempotency_key(api: httpx.AsyncClient, store: Store) -> None:
     for _ in range(2):
         answer = await api.post("/api/v1/servers/one/disable", headers=word())
         assert answer.json()["code"] == "server_not_found"
@@ -145,7 +147,7 @@ async def test_a_late_repeat_brings_no_server_back_and_makes_no_further_key(api:
     assert (late.status_code, late.json()["code"]) == (409, "idempotency_conflict")
 
 
-async def test_a_word_of_one_call_is_no_word_of_another_one_or_of_another_caller(
+async def test_an_idempotency_key_counts_for_one_call_of_one_caller(
     api: httpx.AsyncClient,
 ) -> None:
     made = [await api.post("/api/v1/servers", json=server(slug), headers=word()) for slug in ("one", "two")]
@@ -160,7 +162,7 @@ def server(slug: str) -> dict[str, Any]:
     return {"slug": slug, "name": f"Server {slug}"}
 
 
-async def test_every_post_takes_a_word(api: httpx.AsyncClient) -> None:
+async def test_every_post_takes_an_idempotency_key(api: httpx.AsyncClient) -> None:
     described = (await api.get("/api/v1/openapi.json")).json()
     for path, calls in described["paths"].items():
         if "post" in calls:
@@ -170,7 +172,7 @@ async def test_every_post_takes_a_word(api: httpx.AsyncClient) -> None:
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
 
 
-async def test_so_many_calls_are_remembered_and_the_oldest_go(store: Store) -> None:
+async def test_remembered_calls_are_limited_and_the_oldest_are_forgotten(store: Store) -> None:
     begin = Script("begin_call")
     keys = (CALL_ANSWERS, CALL_TIMES)
     for id in ("a", "b", "c", "d"):

@@ -329,7 +329,7 @@ async def test_a_token_of_its_own_can_be_made_limited_and_deleted(api: httpx.Asy
     assert code(await api.delete("/api/v1/tokens/panel")) == "token_not_found"
 
 
-async def test_the_mods_file_has_its_key_for_whoever_may_do_everything(api: httpx.AsyncClient) -> None:
+async def test_the_mod_config_has_its_key_for_a_full_token(api: httpx.AsyncClient) -> None:
     path = "/api/v1/servers/of-file/mod-config"
     made = (await api.post("/api/v1/tokens", json={"name": "reads", "role": "read"})).json()
     shown = (await api.get(path)).json()

@@ -109,7 +109,9 @@ async def test_a_stream_tells_of_servers_that_are_added_changed_and_removed_and_
 
 
 @pytest.mark.parametrize("id", ["0", "0000aaaa-7-7", "no id"])
-async def test_whoever_comes_from_elsewhere_gets_every_server_anew(api: httpx.AsyncClient, id: str) -> None:
+async def test_a_stream_with_a_foreign_last_id_begins_with_every_server(
+    api: httpx.AsyncClient, id: str
+) -> None:
     stream = Stream(app_of(api), "/api/v1/stream", authorization=BEARER, last_event_id=id)
     sent = await stream.until(lambda sent: len(sent) == 2)
     assert [one.name for one in sent] == ["reset", "server"] and told(sent) == [("server", FILE.slug)]
@@ -190,9 +192,7 @@ async def test_events_and_commands_of_all_servers_come_in_one_stream(
     await later.hang_up()
 
 
-async def test_commands_that_only_read_come_to_whoever_asks_for_them(
-    api: httpx.AsyncClient, owner: Owner
-) -> None:
+async def test_commands_that_only_read_are_shown_on_request(api: httpx.AsyncClient, owner: Owner) -> None:
     commands = f"/api/v1/servers/{FILE.slug}/commands"
     paths = (commands, f"{commands}?reads=true", "/api/v1/stream?kinds=command,read")
     streams = [Stream(app_of(api), path, authorization=BEARER) for path in paths]
@@ -225,14 +225,14 @@ async def test_a_token_that_may_only_read_may_follow_until_it_is_deleted(api: ht
         ("/api/v1/stream?kinds=what", 422, "invalid"),
     ],
 )
-async def test_what_cannot_be_followed_is_refused(
+async def test_a_stream_that_cannot_be_followed_is_refused(
     api: httpx.AsyncClient, path: str, status: int, code: str
 ) -> None:
     answer = await api.get(path, headers={"accept": "text/event-stream"})
     assert (answer.status_code, answer.json()["code"]) == (status, code)
 
 
-async def test_there_are_not_too_many_streams(api: httpx.AsyncClient) -> None:
+async def test_streams_beyond_the_limit_are_refused(api: httpx.AsyncClient) -> None:
     streams = [Stream(app_of(api), "/api/v1/stream", authorization=BEARER) for _ in range(MOST_STREAMS)]
     for stream in streams:
         await stream.begun()

@@ -55,7 +55,7 @@ TREES = st.recursive(
 
 
 @given(TREES)
-def test_levels_are_those_of_a_plain_recursion(tree: Any) -> None:
+def test_levels_are_counted_as_by_a_plain_recursion(tree: Any) -> None:
     def plain(value: Any) -> int:
         if not isinstance(value, dict | list):
             return 0

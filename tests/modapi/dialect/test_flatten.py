@@ -106,7 +106,7 @@ def test_a_text_arrives_as_a_scanner_reads_it(text: str, sent: str) -> None:
     )
 
 
-def test_a_long_text_is_cut_between_characters_and_nothing_else_is() -> None:
+def test_only_the_long_text_of_a_command_is_cut_and_only_between_characters() -> None:
     args = {"gameId": ID, "reason": "\u20ac" * 1_000, "expiresAt": "2031-01-01T00:00:00Z"}
     text = flatten(Action.BAN_PLAYER, args, NOW_MS)
     assert 990 < len(text.encode()) < 1_000

@@ -58,7 +58,7 @@ def test_a_record_is_read_however_its_keys_are_spelled(record: dict[str, Any], e
         {"gameId": ADMIN, "x": [{"y": {"steamId": NEW}}]},
     ],
 )
-def test_a_record_that_means_several_players_means_nobody(record: dict[str, Any]) -> None:
+def test_a_record_with_ids_of_several_players_is_ignored(record: dict[str, Any]) -> None:
     with pytest.raises(Contradiction):
         identity_of(record)
 
@@ -85,7 +85,7 @@ PLAYER = {"gameId": NEW, "name": "x", "steamId": NEW}
         ({"gameId": [NEW, NEW]}, True),
     ],
 )
-def test_ids_outside_of_the_records_are_strays(more: dict[str, Any], stray: bool) -> None:
+def test_ids_outside_of_player_records_are_stray_ids(more: dict[str, Any], stray: bool) -> None:
     assert has_stray_ids({"type": "player-death", "player": PLAYER, **more}, PEOPLE) is stray
 
 

@@ -159,7 +159,7 @@ def test_a_key_that_is_repeated_has_all_its_values(written: bytes, event: dict[s
     assert read_object(written) == event
 
 
-def test_a_key_is_seen_to_be_repeated_beside_an_event_too_deep_to_be_written() -> None:
+def test_a_repeated_key_is_found_beside_an_event_that_is_nested_too_deep() -> None:
     deep = b'{"a":' + b"[" * 500 + b"]" * 500 + b"}"
     assert read_batch(b'{"events":[' + deep + b',{"a":1,"a":2}]}').events == [{"a": [1, 2]}]
 

@@ -169,7 +169,7 @@ MADE_UP = {"gameId": ID, "name": ID, "steamId": ID, "platformId": f"steam:{ID}"}
         {**ANN, "online": "false"},
     ],
 )
-def test_a_record_of_a_player_who_is_offline_is_nobody(record: dict[str, Any]) -> None:
+def test_a_record_of_a_player_who_is_offline_names_nobody(record: dict[str, Any]) -> None:
     assert map_result(Action.GET_PLAYER, True, record, "") == Outcome()
 
 

@@ -151,7 +151,7 @@ def test_a_player_seen_by_the_bis_id_alone_does_not_block_others() -> None:
     assert roster.complete(ANN) == {"gameId": STEAM, "name": "Ann", "steamId": STEAM}
 
 
-def test_a_contradiction_in_the_store_is_nobody() -> None:
+def test_a_stored_record_with_contradictory_ids_is_ignored() -> None:
     roster = Roster()
     roster.restore({STEAM: orjson.dumps({"gameId": STEAM, "name": "Mallory", "steamId": EVE})})
     assert roster.complete(ANN) == ANN

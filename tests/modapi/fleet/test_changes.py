@@ -24,7 +24,7 @@ def look(changes: FleetChanges, *rows: ServerRow) -> None:
     changes.look(by_slug, by_slug)
 
 
-def test_what_a_reader_has_not_seen_is_what_has_changed_since_the_last_change_first() -> None:
+def test_a_reader_gets_the_servers_that_changed_since_in_order_of_their_last_change() -> None:
     changes = FleetChanges()
     look(changes, row("a"), row("b"))
     assert changes.since(changes.number) == []

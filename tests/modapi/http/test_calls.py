@@ -65,7 +65,7 @@ def test_each_call_is_known_under_each_base(
         ("POST", "/gameserver/x/operation/result"),
     ],
 )
-def test_anything_else_is_not_a_call_of_a_mod(method: str, path: str) -> None:
+def test_any_other_path_is_no_call_of_a_mod(method: str, path: str) -> None:
     assert read_call(method, path, b"", []).kind is CallKind.OTHER
 
 

@@ -38,7 +38,7 @@ def test_neither_events_nor_results_hold_up_anything_else() -> None:
     assert results.beyond(BURST_S, Posts.RESULT) == ""
 
 
-def test_a_long_body_costs_and_one_that_must_be_mended_costs_more() -> None:
+def test_a_body_that_must_be_mended_uses_more_of_the_rate_than_a_plain_one() -> None:
     plain, mended = RateLimits(SLOW, 0.0), RateLimits(SLOW, 0.0)
     plain.posted(1, 64 * 1024)
     mended.posted(1, 64 * 1024, mended=True)

@@ -224,7 +224,7 @@ BAD = Problem(ProblemCode.SILENT, True, "it is broken", "mend it")
 NOTE = Problem(ProblemCode.SILENT, False, "it is odd", "look")
 
 
-def test_the_worst_come_first() -> None:
+def test_servers_in_the_worst_state_come_first() -> None:
     rows = [row("a"), row("b", [NOTE]), row("c", [BAD]), row("d")]
     assert [shown.slug for shown in choose(rows, View()).rows] == ["c", "b", "a", "d"]
 
@@ -279,7 +279,7 @@ def test_a_page_number_beyond_the_last_shows_the_last() -> None:
 
 
 @given(st.dictionaries(st.sampled_from(["q", "state", "sort", "turned", "page", "x"]), TEXTS))
-def test_whatever_the_query_says_there_is_a_view_and_its_links_lead_back_to_it(query: dict[str, str]) -> None:
+def test_any_query_gives_a_view_whose_links_lead_back_to_it(query: dict[str, str]) -> None:
     view = View.of(query)
     assert fleet_page([row("a"), row("b", [BAD])], view)
     assert View.of(dict(parse_qsl(view.query()))) == view
@@ -308,7 +308,7 @@ def test_the_title_counts_the_servers_that_are_down() -> None:
 
 
 @pytest.mark.parametrize(("level", "word"), [(BAD, "down"), (NOTE, "attention")])
-def test_the_number_of_a_state_leads_to_the_servers_in_it(level: Problem, word: str) -> None:
+def test_the_count_of_a_state_links_to_its_servers(level: Problem, word: str) -> None:
     rows = [row("a"), row("b", [level])]
     assert f'href="/?state={word}"><b>1</b> <span>{word}</span>' in fleet_fragments(rows, View())["summary"]
     assert [shown.slug for shown in choose(rows, View.of({"state": word})).rows] == ["b"]
@@ -354,7 +354,7 @@ def test_an_hour_without_events_has_no_scale() -> None:
     assert hour_charts([Minute(n, 0, 0, 0, 0) for n in range(60)]).count('<span class="top"></span>') == 2
 
 
-def test_a_notice_holds_known_outcomes_with_numbers_only() -> None:
+def test_a_notice_shows_known_outcomes_with_numbers_only() -> None:
     assert (
         server.retried({"taken": "12", "dropped": "<b>", "gone": "99999", "x": "1"})
         == "12 on the way to Takaro"

@@ -109,7 +109,7 @@ async def test_each_state_can_be_read_by_everybody(
 
 
 @pytest.mark.parametrize("token", [None, states.TOKEN], ids=["first", "login"])
-async def test_what_one_sees_first_can_be_read_by_everybody(
+async def test_the_first_page_and_the_login_can_be_read_by_everybody(
     page: Page, own_store: Store, token: str | None
 ) -> None:
     async with states.served(own_store, [], token) as address:
