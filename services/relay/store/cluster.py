@@ -12,8 +12,6 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-from redis.crc import key_slot
-
 from services.relay.store.connection import Connection, dial, dial_primary
 from services.relay.store.durability import ServerFacts
 from services.relay.store.refusals import ConnectionLost, RedisRefusal, Unreachable
@@ -28,6 +26,8 @@ ASK_WITHIN_S = 0.7
 @lru_cache(maxsize=65_536)
 def slot_of(key: str) -> int:
     """The slot of a key; a hash tag decides."""
+    from redis.crc import key_slot  # only for a cluster: it loads all of redis-py, 7 MiB
+
     return key_slot(key.encode())
 
 
@@ -42,6 +42,7 @@ class Cluster:
         self._slots: list[Endpoint] = [NOWHERE] * SLOTS
         self._members: set[Endpoint] = set()
         self._learning: asyncio.Task[None] | None = None
+        slot_of("")  # loads redis-py before calls wait for it
 
     def place_of(self, slot: int) -> Endpoint:
         return self._slots[slot]

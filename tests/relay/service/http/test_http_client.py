@@ -90,8 +90,8 @@ async def test_no_url_is_logged(peer: Peer, caplog: pytest.LogCaptureFixture) ->
     ("modules", "kept_out"),
     [
         ("services.cli.main, services.agent.main", "httpx"),
-        ("services.cli.service, services.uplink.main", "httpx fastapi jinja2 typer"),
-        ("services.cli.service, services.modapi.main", "httpx typer"),
+        ("services.cli.service, services.uplink.main", "httpx fastapi jinja2 typer redis"),
+        ("services.cli.service, services.modapi.main", "httpx typer redis"),
         ("services.cli.keep_alive", "httpx fastapi typer pydantic redis prometheus_client uvicorn"),
     ],
 )
