@@ -13,6 +13,7 @@ from services.modapi.metrics import ModapiMetrics
 from services.relay.protocol.records import Command
 from services.relay.service.clocks import next_beat_s
 from services.relay.service.logs import InstanceLogger
+from services.relay.service.stalls import BEAT_EVERY_S
 from services.relay.store.calls import abandon
 
 GATHER_S = 0.01
@@ -23,9 +24,9 @@ LOOK_AGAIN_S = 1.0
 """A poll that comes soon after an empty look is held without another one, unless a hint came. The next look
 is at most this long after the last one: a hint may have been lost."""
 
-SHARED_S = 0.1
-"""Those next looks fall on moments that are this far apart, the same for all instances: so they share a round
-trip."""
+SHARED_S = BEAT_EVERY_S
+"""Those next looks fall on moments that are this far apart, the same for all instances: they share a round
+trip, and a wake-up with all else that modapi does at such moments."""
 
 OVERDUE_S = 0.5
 """If a mod gives up a poll this long after its answer was due, the hold is not the reason."""
@@ -59,7 +60,7 @@ class _Poll:
             return
         loop = asyncio.get_running_loop()
         self._waiting = loop.create_future()
-        timer = loop.call_later(until_s - time.monotonic(), partial(self.wake, hinted=False))
+        timer = loop.call_at(until_s, partial(self.wake, hinted=False))
         try:
             await self._waiting
         finally:

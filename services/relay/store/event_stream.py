@@ -21,6 +21,7 @@ from services.relay.protocol.keys import WAKE_EVENTS, keys_of
 from services.relay.protocol.records import DeadEvent, GameEvent
 from services.relay.protocol.vocabulary import EventType
 from services.relay.service.clocks import next_beat_s
+from services.relay.service.stalls import BEAT_EVERY_S
 from services.relay.store.client import Script, Store
 from services.relay.store.clock import StoreClock
 from services.relay.store.stream_entries import Delivered, StreamEntry
@@ -36,7 +37,7 @@ CONTACT_EVERY_MS = 5_000
 HUNG_UP = "!"
 """Prefix of the note about a batch whose answer has not arrived."""
 
-NOTE_AFTER_S = 0.2
+NOTE_AFTER_S = BEAT_EVERY_S
 """A note waits this long for the next batch, and up to as long again for the notes of other instances. An
 honest equal batch that comes sooner, to another process, counts as a repeat. A mod flushes each second
 (protocol.md M1)."""
