@@ -1,12 +1,16 @@
 """How metrics are described: each once, in the table of its service. Instruments and docs come from it."""
 
-from collections.abc import Iterable
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
 from enum import Enum
-from itertools import product
-from typing import Any, NamedTuple, cast
+from itertools import accumulate, product
+from typing import NamedTuple, cast
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 
 class Metric(NamedTuple):
@@ -18,13 +22,59 @@ class Metric(NamedTuple):
     labels: dict[str, tuple[str, ...]]
     buckets: tuple[float, ...] = ()
 
-    def instrument(self, registry: CollectorRegistry) -> MetricWrapperBase:
+    def instrument(self, registry: CollectorRegistry) -> "MetricWrapperBase | LoopHistogram":
         """What counts it. Each of its series exists at once: a dashboard shows 0 then, not "no data"."""
-        options: dict[str, Any] = {"buckets": self.buckets} if self.buckets else {}
-        made = self.kind(self.name, self.meaning, tuple(self.labels), registry=registry, **options)
+        if self.kind is Histogram:
+            histogram = LoopHistogram(self)
+            registry.register(histogram)
+            return histogram
+        made = self.kind(self.name, self.meaning, tuple(self.labels), registry=registry)
         for values in product(*self.labels.values()) if self.labels else ():
             made.labels(*values)
         return made
+
+
+class LoopHistogram(Collector):
+    """A histogram that counts in plain numbers, which become samples at a scrape.
+
+    prometheus_client's own one takes a lock twice for each value: 2.3 µs in place of 0.8 with all around it.
+    Only the loop may observe values, because there is no lock.
+    """
+
+    def __init__(self, metric: Metric) -> None:
+        self._metric = metric
+        self._series = {values: _Values(metric.buckets) for values in product(*metric.labels.values())}
+
+    def labels(self, *values: str) -> "_Values":
+        return self._series[values]
+
+    def observe(self, value: float) -> None:
+        """Counts a value of a histogram without labels."""
+        self._series[()].observe(value)
+
+    def collect(self) -> Iterator[HistogramMetricFamily]:
+        metric = self._metric
+        family = HistogramMetricFamily(metric.name, metric.meaning, labels=tuple(metric.labels))
+        bounds = [*map(floatToGoString, metric.buckets), "+Inf"]
+        for values, series in self._series.items():
+            counts = zip(bounds, accumulate(series.counts), strict=True)
+            family.add_metric(values, list(counts), series.total)
+        yield family
+
+
+class _Values:
+    """How many values of one series were within each bucket, and their sum."""
+
+    __slots__ = ("_bounds", "counts", "total")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self._bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def observe(self, value: float) -> None:
+        self.counts[bisect_left(self._bounds, value)] += 1
+        self.total += value
 
 
 def counter(name: str, meaning: str, **labels: Iterable[str | Enum]) -> Counter:
