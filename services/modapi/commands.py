@@ -71,7 +71,12 @@ class ModCommands:
             outcome, label = self._faulty(error)
         players, accepted = self._roster.take_changes(), False
         try:
-            accepted = await self._complete(operation_id, outcome, players)
+            try:
+                accepted = await self.stream.complete(operation_id, outcome, players)
+            except StoreError:
+                raise
+            except Exception as error:  # it cannot be serialized: raised before anything was sent
+                accepted = await self.stream.complete(operation_id, self._faulty(error)[0], players)
         finally:
             if players and not accepted:
                 self._roster.give_back(players)
@@ -100,14 +105,6 @@ class ModCommands:
         if outcome.value and action in (Action.GET_PLAYER, Action.GET_PLAYERS):
             outcome = self._completed(outcome.value)
         return outcome, label
-
-    async def _complete(self, operation_id: str, outcome: Outcome, players: dict[str, bytes]) -> bool:
-        try:
-            return await self.stream.complete(operation_id, outcome, players)
-        except StoreError:
-            raise
-        except Exception as error:  # it cannot be serialized: raised before anything was sent
-            return await self.stream.complete(operation_id, self._faulty(error)[0], players)
 
     def _faulty(self, error: Exception) -> tuple[Outcome, str]:
         """The outcome if our own code failed on a result: the mod posts it once, so Takaro gets an error."""

@@ -144,8 +144,8 @@ class EventStream:
         self._sender = f"{sender}:" if sender else ""
         keys = self._keys = keys_of(slug)
         self._append_keys = (keys.events, keys.intake, keys.dead, keys.players, keys.contact)
-        base = secrets.token_hex(8)
-        self._tokens = (f"{base}-{number:08x}" for number in itertools.count())
+        self._token = secrets.token_hex(8)
+        self._posts = itertools.count()
         self._clock = clock
         self._notes: dict[str, str] = {}  # whether answers arrived, to be written, by field
         self._noting: asyncio.TimerHandle | None = None
@@ -160,7 +160,7 @@ class EventStream:
         now_s = time.monotonic()
         clock = self._clock or await self._store.known_clock(self._keys.events)
         post = _Post(
-            next(self._tokens),
+            f"{self._token}-{next(self._posts):08x}",
             batch,
             clock.latest_us(now_s if received_s is None else received_s),
             clock.latest_us(now_s + self._within_s),
