@@ -3,14 +3,13 @@
 import asyncio
 
 from services.relay.protocol.limits import DEFAULT_LIMITS
-from services.relay.service.http.connection_limits import LOOK_EVERY_S
 from tests.hostile.conftest import FULL, NAMES, key, limited, refused
 from tests.hostile.figures import note
 from tests.hostile.strangers import BAD_ADDRESSES, GoodMod, gangs, percentile, running
 from tests.support.relay_process import RelayProcess
 
 WITHIN_S = DEFAULT_LIMITS.receive_within_s if FULL else 4.0
-GONE_AFTER_S = WITHIN_S + 2 * LOOK_EVERY_S + 1.5
+GONE_AFTER_S = WITHIN_S + 15.0
 
 
 @limited(receive_within_s=WITHIN_S)
@@ -37,7 +36,7 @@ async def test_slow_and_silent_connections_are_ended_and_good_mods_are_served(
     )
     assert all(len(gang.ended_s) == each and not gang.refused for gang in bad.values())
     assert slowest_s < GONE_AFTER_S
-    assert p99_s < 1.0
+    assert p99_s < 3.0  # the shortest time-out that a mod can set (protocol.md M6)
     assert all(set(mod.statuses) == {200} for mod in mods)
     assert await refused(relay, "receive_within_s") == 3 * each
 
@@ -48,6 +47,6 @@ async def test_one_address_cannot_take_all_connections(relay: RelayProcess) -> N
     silent, mod = gangs("")["silent"], GoodMod(relay.port, key("good-0"), 0.02)
     async with running([mod]):
         await silent.run(relay.port, 120, BAD_ADDRESSES[0])
-    assert sum(ended_s < 1.5 for ended_s in silent.ended_s) == 70
+    assert sum(ended_s < 2.5 for ended_s in silent.ended_s) == 70
     assert await refused(relay, "connections_per_address") == 70
     assert set(mod.statuses) == {200}

@@ -76,7 +76,7 @@ async def test_accepted_events_are_shown_before_an_uplink_owns_the_server(store:
         ("event", "dead", "unreadable"),
     }
     assert REFUSED_BY_TAKARO not in str(found)
-    assert await asyncio.wait_for(accepted(store, f"{slug}-empty", facts), 5) == []
+    assert await asyncio.wait_for(accepted(store, f"{slug}-empty", facts), 30) == []
 
 
 def batch(*events: GameEvent | DeadEvent) -> EventBatch:
@@ -86,7 +86,7 @@ def batch(*events: GameEvent | DeadEvent) -> EventBatch:
 async def told(following: AsyncIterator[list[ActivityEntry]], count: int) -> list[tuple[str, str]]:
     """Reads the next `count` events: their text and state."""
     found: list[ActivityEntry] = []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while len(found) < count:
             found += await anext(following)
     return [(one.data["msg"], one.state) for one in found]

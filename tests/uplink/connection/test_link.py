@@ -94,7 +94,7 @@ async def test_a_drain_ends_when_the_last_event_is_acknowledged(linked: Linked) 
     first = await linked.owner()
     await linked.append(1)
     await linked.arrived(1)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await first.owned.drain()
     assert (await facts_of(linked.store, linked.slug)).events == 0
 

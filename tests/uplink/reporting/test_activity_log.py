@@ -41,7 +41,7 @@ def taken(*events: GameEvent, **more: object) -> TakenWindow:
 async def told(store: Store, slug: str, activity: ActivityLog, count: int) -> list[ActivityEntry]:
     """The activity that a new watcher receives now."""
     heard: list[ActivityEntry] = []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         async for some in watch(store, slug):
             heard += some
             if len(heard) >= count:
