@@ -5,6 +5,7 @@ import contextlib
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from services.cli import local_token
 from services.relay.service.under_up import LOCAL_TOKEN_FILE
 from services.sim.ports import free_port
-from tests.support.redis_server import RedisServer, binaries, new_folder
+from tests.support.redis_server import RedisServer, binaries
 
 START_WITHIN_S = 60.0
 STOP_WITHIN_S = 30.0
@@ -149,7 +150,7 @@ class RelayProcess:
     """One relay with its own store. `instances` are TOML blocks without their [[instance]] line."""
 
     def __init__(self, takaro_url: str, instances: Sequence[str], registration_token: str) -> None:
-        self.folder = new_folder("relay-flow-")
+        self.folder = Path(tempfile.mkdtemp(prefix="relay-flow-"))
         self.store = RedisServer(binaries()["valkey"])
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
