@@ -117,7 +117,7 @@ async def test_a_held_poll_of_a_removed_server_is_let_go_and_its_socket_closed(p
     url = f"{panel.world.relay.url}/k/{added['mod_key']}/gameserver/local/poll"
     async with httpx.AsyncClient(verify=False, timeout=30) as mod:
         poll = asyncio.create_task(mod.get(url))
-        await asyncio.sleep(0.2)  # it is held
+        await asyncio.sleep(0.2)  # by then it is held; modapi does not tell
         await panel.call("DELETE", "/late?purge=true")
         assert (await asyncio.wait_for(poll, WITHIN_S)).json() == {"operations": []}
         assert (await mod.get(url)).status_code == 401

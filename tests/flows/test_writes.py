@@ -45,7 +45,7 @@ async def test_a_write_of_an_uplink_that_was_killed_does_not_run_after_its_deadl
     await until_waiting(side, single)
     single.relay.uplink.kill()
     await single.relay.uplink.stop()
-    await asyncio.sleep(HAND_OUT_WITHIN_S)
+    await asyncio.sleep(HAND_OUT_WITHIN_S)  # its deadline passes
     await single.relay.uplink.start()
     side.boot()
     await two_polls(side)

@@ -189,7 +189,7 @@ async def test_no_command_is_lost_with_a_mod_that_hangs_up_while_redis_is_asked_
     with redis_server.stopped():
         poll = poll or mod.poll()
         wake()
-        await asyncio.sleep(2 * GATHER_S)
+        await asyncio.sleep(2 * GATHER_S)  # by then it has asked Redis, which does not answer
         mod.gone.set()
         assert (await poll).answer is None
     mod.gone = asyncio.Event()

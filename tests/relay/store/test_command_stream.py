@@ -388,7 +388,7 @@ async def test_a_call_that_outlives_its_caller_leaves_no_unretrieved_exception(
     await until_connected(store)
     with redis_server.stopped():
         passing = asyncio.create_task(complete(CommandStream(store, slug), "a", Outcome({})))
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.05)  # sent, and not carried out
         passing.cancel()
         await asyncio.wait([passing])
         del passing

@@ -238,7 +238,7 @@ async def test_a_command_that_could_not_be_queued_in_time_is_not_delivered(
     await owner.lease.renew()
     with redis_server.stopped():
         _, asked = owner.ask()
-        await asyncio.sleep(0.4)  # it has given up, and asks how far it came
+        await asyncio.sleep(0.4)  # by then it has given up, and asks how far the command came
     failure = await asked
     assert isinstance(failure, CommandFailure) and failure.text.startswith("not delivered")
     assert await scene.commands.take() == []
