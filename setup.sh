@@ -192,7 +192,7 @@ fi
 cat <<END
 
 Start the relay:
-    docker compose up --build --detach
+    docker compose up --build --detach --wait
 END
 case $made in
     *secrets/*)

@@ -179,9 +179,9 @@ class RelayApi:
             if isinstance(cause, ConnectionRefusedError):
                 reason = "nobody listens there"
             cause = cause.__cause__ or cause.__context__
-        if self._at.is_local:
+        if self._at.start:
             return RelayAway(
-                f"modapi does not answer at {url} ({reason}): `dayz-relay up` starts the relay,"
+                f"modapi does not answer at {url} ({reason}): `{self._at.start}` starts the relay,"
                 " `dayz-relay doctor` looks for what is wrong"
             )
         return RelayAway(f"no relay answers at {url} ({reason}): does it run, and is the address right?")

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from services.cli.terminal import COMPOSE_UP
 from services.cli.verdict import Verdict, bad, good, warn
 from services.relay.protocol.errors import AddressInUse, ConfigError, StoreError
 from services.relay.protocol.keys import UPLINKS
@@ -96,7 +97,7 @@ async def services_of_compose(settings: Settings, hosts: Mapping[str, str] = COM
         try:
             told += _answered(name, at, *await _get(host, ports[name], "/readyz"))
         except (OSError, ValueError):
-            fix = f"`docker compose up --detach` starts it; `docker compose logs {name}` says why it ended"
+            fix = f"`{COMPOSE_UP}` starts it; `docker compose logs {name}` says why it ended"
             told.append(bad(f"{name} does not answer at {at}", fix))
     return told
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from services.cli import contexts, local_token
+from services.cli.terminal import COMMAND_VARIABLE, COMPOSE_UP
 from services.relay.protocol.errors import ConfigError, StoreError
 from services.relay.service.http.addresses import dialled_host, host_and_port
 from services.relay.service.text_files import decoded, read_text, why_unreadable
@@ -20,6 +21,7 @@ from services.relay.service.text_files import decoded, read_text, why_unreadable
 if TYPE_CHECKING:
     from services.relay.service.settings import Settings
 
+UP = "dayz-relay up"
 MOD_PATH = "/k/"
 """In the path of a mod's URL, which the log agent has in the variable of --url."""
 
@@ -44,7 +46,12 @@ class ApiPlace(NamedTuple):
     token: str
     said: str
     fix: str
-    is_local: bool
+    start: str = ""
+    """The command that starts the relay; "" if it is elsewhere."""
+
+    @property
+    def is_local(self) -> bool:
+        return self.start == UP
 
 
 async def find(given: Given, environ: Mapping[str, str] = os.environ) -> ApiPlace:
@@ -55,11 +62,12 @@ async def find(given: Given, environ: Mapping[str, str] = os.environ) -> ApiPlac
         url = None  # it is for the log agent on this machine
     if url:
         fix = "give --token-file, or DAYZ_RELAY_TOKEN" if not token else "is it that of this relay?"
-        return ApiPlace(checked_url(url), token, said, fix, False)
+        in_compose = COMMAND_VARIABLE in environ and url == environ.get("DAYZ_RELAY_URL")
+        return ApiPlace(checked_url(url), token, said, fix, COMPOSE_UP if in_compose else "")
     if context := contexts.chosen(given.context, given.is_local):
         fix = f"`dayz-relay context add {context.name} --url {context.url} --token-file FILE` replaces it"
         said = said or f"that of the context {context.name}"
-        return ApiPlace(context.url, token or context.token, said, fix, False)
+        return ApiPlace(context.url, token or context.token, said, fix)
     from services.cli.settings_of import loaded_from  # pydantic takes 0.1 s to load
 
     settings = loaded_from(given.config).settings
@@ -116,16 +124,16 @@ async def _local_url(settings: "Settings", given: Given) -> str:
 
 def _with_local_token(url: str, token: str, said: str, settings: "Settings", data: Path) -> ApiPlace:
     if token:
-        return ApiPlace(url, token, said, "is it that of this relay?", True)
+        return ApiPlace(url, token, said, "is it that of this relay?", UP)
     if settings.modapi.admin_token:
         fix = "was it changed? Then restart the relay"
         return ApiPlace(
-            url, settings.modapi.admin_token.get_secret_value(), "admin_token of [modapi]", fix, True
+            url, settings.modapi.admin_token.get_secret_value(), "admin_token of [modapi]", fix, UP
         )
     if local := local_token.read(data):
-        return ApiPlace(url, local, f"that in {data / local_token.NAME}", "restart `dayz-relay up`", True)
+        return ApiPlace(url, local, f"that in {data / local_token.NAME}", "restart `dayz-relay up`", UP)
     fix = (
         "name the --data of `dayz-relay up`, which keeps one there, or set admin_token under [modapi]"
         " (`dayz-relay token new --kind admin` makes one) and restart the relay"
     )
-    return ApiPlace(url, "", "", fix, True)
+    return ApiPlace(url, "", "", fix, UP)

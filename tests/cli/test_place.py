@@ -100,6 +100,12 @@ def test_a_relay_that_is_not_there_is_one_line_with_the_fix(away: Terminal) -> N
         " relay, `dayz-relay doctor` looks for what is wrong\n"
     )
     assert f"no relay answers at {at} (nobody listens there)" in away.run("status", "--url", at, code=1)
+    away.environ |= {"DAYZ_RELAY_URL": at, "DAYZ_RELAY_COMMAND": "docker compose run --rm cli"}
+    assert away.run("status", code=1) == (
+        f"dayz-relay: modapi does not answer at {at} (nobody listens there): `docker compose up --detach"
+        " --wait` starts the relay, `docker compose run --rm cli doctor` looks for what is wrong\n"
+    )
+    away.environ.clear()
     (away.folder / "relay.toml").write_text("[modapi]\nadmin_port = 0\n")
     assert "no relay runs there" in away.run("status", code=2)
 

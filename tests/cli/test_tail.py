@@ -167,7 +167,7 @@ async def test_a_stream_goes_on_behind_its_last_message_when_its_connection_ends
         return httpx.Response(200, content=f'id: run-{number}\nevent: event\ndata: {{"n": {number}}}\n\n')
 
     client = httpx.AsyncClient(transport=httpx.MockTransport(answer), base_url="http://relay/api/v1")
-    relay = RelayApi(ApiPlace("http://relay", "", "", "", False), client)
+    relay = RelayApi(ApiPlace("http://relay", "", "", ""), client)
     messages = follow(relay, "/servers/one/events", again_s=0.0)
     assert [(await anext(messages)).data["n"] for _ in range(2)] == [1, 3]
     assert came_from == [None, "run-1", "run-1"]
@@ -182,7 +182,7 @@ async def test_a_relay_that_never_answered_is_not_waited_for() -> None:
         raise httpx.ReadTimeout("")
 
     client = httpx.AsyncClient(transport=httpx.MockTransport(silent), base_url="http://relay/api/v1")
-    relay = RelayApi(ApiPlace("http://relay", "", "", "", False), client)
+    relay = RelayApi(ApiPlace("http://relay", "", "", ""), client)
     for asked in (anext(follow(relay, "/stream")), relay.get("/fleet")):
         with pytest.raises(RelayAway, match="no relay answers at http://relay .no answer in time."):
             await asked

@@ -25,7 +25,7 @@ NAME = 'Müller\'s DayZ #1 "PvP" $hop | x'
 PASSWORD = '/#?%\\"$:@ x'
 RELAY = ["redis", "modapi", "uplink"]
 PAGE = (ROOT / "docs" / "compose.md").read_text()
-UPGRADE = ["docker compose build", "docker compose stop uplink && docker compose up --detach"]
+UPGRADE = ["docker compose build", "docker compose stop uplink && docker compose up --detach --wait"]
 DROPPED_BY_WINGS = (
     "setpcap mknod audit_write net_raw dac_override fowner fsetid net_bind_service sys_chroot setfcap".split()
 )
@@ -63,7 +63,7 @@ def start(made: Project) -> None:
         check=True,
     )
     (made.folder / "secrets" / "redis_password").write_text(PASSWORD)
-    made.compose("up", "--build", "--detach")
+    made.compose("up", "--build", "--detach", "--wait")
     made.compose("--profile", "demo", "up", "--detach", "--no-deps", "demo-takaro")
 
 
@@ -219,7 +219,7 @@ def test_a_config_folder_that_is_missing_or_closed_is_told_in_one_line(relay: Pr
 
 
 def test_the_line_that_removes_the_demo_leaves_nothing(relay: Project) -> None:
-    (line,) = re.findall(r"`docker compose (.* down --volumes)`", PAGE)
+    (line,) = re.findall(r"`docker compose (--env-file .* down --volumes)`", PAGE)
     demo = ("--env-file", "deploy/demo/compose.env")
     environ = {"COMPOSE_PROJECT_NAME": "dayz-relay-demo"}
     relay.compose(*demo, "--profile", "demo", "--profile", "monitoring", "create", **environ)
