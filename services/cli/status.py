@@ -105,7 +105,10 @@ def _details(server: Server) -> list[tuple[str, str]]:
     if server["oldest_event_s"] is not None:
         waiting += f", the oldest for {ago(server['oldest_event_s'])}"
     return [
-        ("defined in", "relay.toml" if server["origin"] == "relay.toml" else "Redis"),
+        (
+            "defined in",
+            "relay.toml or the environment (.env)" if server["origin"] == "relay.toml" else "Redis",
+        ),
         ("mod keys", str(len(server["mod_keys"]))),
         ("game server", f"{heard}{held}"),
         ("mod version", mod["version"] or "it has not said"),

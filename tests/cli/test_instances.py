@@ -40,7 +40,7 @@ def test_a_server_is_added_shown_given_a_new_key_disabled_and_removed(relay: Rel
 
     said = relay.run("instance", "list")
     head, of_file, _, new = said.splitlines()
-    assert head.index("FROM") == of_file.index("relay.toml") == new.index("Redis")
+    assert head.index("FROM") == of_file.index("settings") == new.index("Redis")
     assert key not in said and digest_of(key) not in said and "identity-of-one" not in said
 
     said = relay.run("instance", "rotate", "new", "--overlap-h", "2")
@@ -103,9 +103,13 @@ def test_tokens_come_from_files_or_standard_input(relay: Relay) -> None:
     ("argv", "code", "words"),
     [
         (("rotate", "nobody"), 1, "nobody (one, two)"),
-        (("remove", "one"), 1, "one is defined in relay.toml: change it there"),
+        (("remove", "one"), 1, "one is defined in relay.toml or the environment (.env): change it there"),
         (("add", "one", "--name", "abc"), 1, "one is defined in relay.toml"),
-        (("set", "one", "--name", "abc"), 1, "one is defined in relay.toml: change it there"),
+        (
+            ("set", "one", "--name", "abc"),
+            1,
+            "one is defined in relay.toml or the environment (.env): change it there",
+        ),
         (("set", "nobody", "--name", "abc"), 1, "nobody (one, two)"),
         (("show", "nobody"), 1, "nobody (one, two)"),
         (("set", "one", "--name", "x"), 2, "--name: must have 3 to 50 characters"),

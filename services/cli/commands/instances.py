@@ -76,7 +76,7 @@ async def add(
 @app.command("list")
 @at_relay
 async def list_servers(relay: "RelayApi") -> Told:
-    """Show all servers, those of relay.toml too."""
+    """Show all servers, those of relay.toml and .env too."""
     from services.cli.tables import Rows
 
     servers = sorted(await relay.servers(), key=lambda server: (server["origin"] == "api", server["slug"]))
@@ -207,7 +207,7 @@ def _row(server: dict[str, Any]) -> tuple[str, ...]:
     return (
         server["slug"],
         server["name"],
-        "relay.toml" if server["origin"] == "relay.toml" else "Redis",
+        "settings" if server["origin"] == "relay.toml" else "Redis",
         "disabled" if server["disabled"] else "served" if server["served"] else "not served",
         str(len(server["mod_keys"])),
         link_word(server["link"]["state"]),

@@ -94,7 +94,9 @@ class Server(BaseModel):
     slug: str
     name: str
     external_id: str | None
-    origin: Literal["relay.toml", "api"] = Field(description="where it is defined, and has to be changed")
+    origin: Literal["relay.toml", "api"] = Field(
+        description="where it has to be changed; relay.toml stands for the environment too"
+    )
     disabled: bool
     served: bool = Field(description="false if it is disabled, or if `note` gives a reason")
     note: str

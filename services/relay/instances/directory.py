@@ -170,4 +170,4 @@ def _log_changes(before: Mapping[str, ServedEntry], now: Mapping[str, ServedEntr
 
 
 def _where(entry: ServedEntry) -> str:
-    return "relay.toml" if entry.origin.value == "file" else "Redis"
+    return "the settings" if entry.origin.value == "file" else "Redis"

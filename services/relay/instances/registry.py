@@ -191,7 +191,9 @@ class Registry:
     def _refuse_those_of_the_file(self, slug: str, identity: SecretStr | None = None) -> None:
         for instance in self._file():
             if instance.slug == slug:
-                raise InstanceConflict(f"{slug} is defined in relay.toml: change it there")
+                raise InstanceConflict(
+                    f"{slug} is defined in relay.toml or the environment (.env): change it there"
+                )
             if identity and instance.identity_token == identity:
                 raise InstanceConflict(
                     f"{instance.slug} of relay.toml has this identity token: Takaro knows one server by it"
