@@ -29,6 +29,13 @@ async def enqueue(stream: CommandStream, name: str, hand_out_within_s: float = H
     return await stream.enqueue(command(name), time.monotonic() + hand_out_within_s)
 
 
+async def enqueue_in_turn(stream: CommandStream, names: str) -> None:
+    """Names are of "abcde". Each deadline is a second after that of the letter before: Redis has it early
+    by the time of a reply, and a busy machine may take longer for one than between two commands."""
+    for name in names:
+        await enqueue(stream, name, HAND_OUT_WITHIN_S - "edcba".index(name))
+
+
 async def complete(stream: CommandStream, name: str, outcome: Outcome) -> bool:
     return await stream.complete(name, outcome, {})
 
@@ -57,8 +64,7 @@ async def test_a_command_is_handed_out_once_and_complete(store: Store, slug: str
 
 async def test_commands_are_handed_out_in_the_order_in_which_they_came(store: Store, slug: str) -> None:
     stream = CommandStream(store, slug)
-    for name in "abc":
-        await enqueue(stream, name)
+    await enqueue_in_turn(stream, "abc")
     assert [c.operation_id for c in await stream.take()] == ["a", "b", "c"]
 
 
@@ -211,8 +217,7 @@ async def test_writes_go_before_reads_and_the_oldest_deadline_first_in_each(stor
 
 async def test_a_command_larger_than_a_poll_is_handed_out_alone(store: Store, slug: str) -> None:
     stream = CommandStream(store, slug, bounds=CommandBounds(poll_bytes=10))
-    for name in "ab":
-        await enqueue(stream, name)
+    await enqueue_in_turn(stream, "ab")
     assert [[c.operation_id for c in await stream.take()] for _ in range(3)] == [["a"], ["b"], []]
 
 
@@ -307,8 +312,7 @@ async def test_commands_of_a_cancelled_take_are_handed_back_in_their_order(
     for name in "ab":
         await enqueue(stream, name)
     assert await CommandStream(store, slug).take(refreshes_alone=False) != []
-    for name in "cd":
-        await enqueue(stream, name)
+    await enqueue_in_turn(stream, "cd")
     await store.read_clock(keys_of(slug).contact)
     with redis_server.stopped():
         taking = asyncio.create_task(stream.take())
@@ -316,7 +320,7 @@ async def test_commands_of_a_cancelled_take_are_handed_back_in_their_order(
         taking.cancel()
         await asyncio.wait([taking])
     await until(lambda: store.send("ZCARD", keys_of(slug).waiting), met=lambda count: count == 2)
-    await enqueue(stream, "e")
+    await enqueue_in_turn(stream, "e")
     assert [c.operation_id for c in await stream.take()] == ["c", "d", "e"]
 
 
