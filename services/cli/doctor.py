@@ -56,13 +56,14 @@ async def run(config: Path, data: Path, *, identify: str | None, alerts: bool, a
         store = None
         try:
             store = await held.enter_async_context(opened_store(settings, data))
-            tell("Redis", _with_files(await doctor_here.store(store), settings, data))
+            redis = await doctor_here.store(store)
         except ConfigError as error:
-            tell("Redis", _with_files([bad(str(error), "")], settings, data))
+            redis = [bad(str(error), "")]
         if is_in_container_of_its_own():
             tell("Services", await doctor_here.services_of_compose(settings))
         else:
             tell("Services", await doctor_here.services(settings, store))
+        tell("Redis", _with_files(redis, settings, data))
         with waiting_for("Takaro"):
             found = await takaro
         tell("Takaro", found)

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -77,7 +78,8 @@ async def _pace_and_clock(store: Store) -> list[Verdict]:
 async def services(settings: Settings, store: Store | None) -> list[Verdict]:
     """Check whether both services run here and are ready; if not, whether their ports are free.
 
-    A service that was started with other settings is found by what it noted in `store`.
+    A service that was started with other settings is found by what it noted in `store`. If neither runs, the
+    first verdict says so and has the only fix.
     """
     modapi, uplink = settings.modapi, settings.uplink
     told = await asyncio.gather(
@@ -85,7 +87,12 @@ async def services(settings: Settings, store: Store | None) -> list[Verdict]:
         _service("uplink", uplink.admin_host, uplink.admin_port, store),
     )
     (modapis, running), (uplinks, _) = told
-    return [*modapis, *await _door(settings, running=running), *uplinks]
+    found = [*modapis, *await _door(settings, running=running), *uplinks]
+    starts = [_start_of("modapi"), _start_of("uplink")]
+    if [one.fix for one in found if one.fix in starts] != starts:
+        return found
+    away = warn("the relay does not run here", "`dayz-relay up` starts it")
+    return [away, *(replace(one, fix="") if one.fix in starts else one for one in found)]
 
 
 async def services_of_compose(settings: Settings, hosts: Mapping[str, str] = COMPOSE_HOSTS) -> list[Verdict]:
@@ -118,9 +125,12 @@ async def _service(name: str, host: str, port: int, store: Store | None) -> tupl
     if not port:
         what = f"{name} has any free admin port, and none is known on which it runs here"
         return [warn(what, f"set [{name}] admin_port to a number")], False
-    fix = f"`dayz-relay {name}` starts it, `dayz-relay up` all of it"
-    away = warn(f"{name} does not run here (nobody listens on {at})", fix)
+    away = warn(f"{name} does not run here (nobody listens on {at})", _start_of(name))
     return in_the_way or [away], False
+
+
+def _start_of(name: str) -> str:
+    return f"`dayz-relay {name}` starts it, `dayz-relay up` all of it"
 
 
 async def _elsewhere(name: str, store: Store | None) -> tuple[str, int, object] | None:

@@ -78,6 +78,9 @@ def test_without_a_store_it_says_how_to_name_one(tmp_path: Path) -> None:
     assert not store_socket.socket_path(tmp_path / "data").exists()
     said = terminal.run("doctor", code=1)
     assert "no relay runs there" in said and "modapi does not run here" in said
+    _, behind = said.split("\nServices\n")
+    assert behind.startswith("  note     the relay does not run here\n  fix      `dayz-relay up` starts it\n")
+    assert said.index("\nServices\n") < said.index("\nRedis\n") and "`dayz-relay modapi`" not in said
     assert "\nServers\n  note     not looked at" in said
 
 
@@ -115,14 +118,14 @@ def test_doctor_names_each_problem_with_its_fix(terminal: Machine) -> None:
         "uplink does not run here",
         "ws://127.0.0.1:1/ cannot be reached",
         "two: its mod has never called",
-        "5 problems; 3 notes.",
+        "5 problems; 4 notes.",
     ):
         assert words in said
     assert "identity-of-one" not in said and "mod-key-of" not in said
     told = json.loads(terminal.run("doctor", "--json", code=1))
     assert not told["ok"] and {verdict["level"] for verdict in told["verdicts"]} == {"ok", "note", "problem"}
     sections = [verdict["section"] for verdict in told["verdicts"]]
-    assert list(dict.fromkeys(sections)) == ["Settings", "Redis", "Services", "Takaro", "Servers"]
+    assert list(dict.fromkeys(sections)) == ["Settings", "Services", "Redis", "Takaro", "Servers"]
 
 
 def test_doctor_counts_the_servers_that_are_up_and_names_the_others(terminal: Machine) -> None:
@@ -199,6 +202,7 @@ def test_doctor_finds_a_service_whose_admin_port_was_changed_without_a_restart(
     assert f"uplink runs on 127.0.0.1:{port} and is ready" in said
     assert "uplink runs with other settings than relay.toml has: [uplink] admin_port" in said
     assert "uplink does not run here" not in said and "modapi does not run here" in said
+    assert "fix      `dayz-relay modapi` starts it" in said and "the relay does not run here" not in said
 
 
 def test_doctor_tells_who_has_the_port_that_a_service_is_to_have_after_its_restart(
