@@ -45,12 +45,12 @@ class SocketRequests:
 
     def refused(self, error: frames.ErrorFrame) -> bool:
         """Whether an error frame is about one of our answers. Logged once for each action: Takaro asks again
-        each 30 s."""
+        each 30 s. Not logged before the mod's first call: the relay answers with errors then, rightly."""
         action = self._recent.action_of(error.request_id)
         if action is None:
             return False
         self._metrics.error_frames.labels("answer").inc()
-        if action not in self._refused_actions:
+        if self._handler.mod_has_called and action not in self._refused_actions:
             self._refused_actions.add(action)
             self._logger.warning("Takaro cannot use the answer to %s: %s", action, error.text)
         return True

@@ -51,6 +51,10 @@ class RequestHandler:
         self._refused_from_s = math.inf
         self._tasks: set[asyncio.Task[None]] = set()
 
+    @property
+    def mod_has_called(self) -> bool:
+        return self._command_queue.contact.silent_s is not None
+
     def leave(self, refused_from_s: float) -> None:
         """Refuses new requests that the mod would have to answer, from that moment on."""
         self._refused_from_s = refused_from_s
