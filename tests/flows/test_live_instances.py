@@ -51,8 +51,14 @@ class Panel:
         return answer.status_code == 200
 
     async def until_opens(self, mod_key: str, opens: bool, url: str = "") -> None:
-        """Waits until the key opens, or no longer does."""
-        await until(lambda: self.opens(mod_key, url), WITHIN_S, met=lambda found: found is opens)
+        """Waits until the key opens, or no longer does. Not without a pause: too many calls with a wrong key
+        from one address are refused."""
+
+        async def found() -> bool:
+            await asyncio.sleep(0.1)
+            return await self.opens(mod_key, url) is opens
+
+        await until(found, WITHIN_S)
 
     async def close(self) -> None:
         await self._client.aclose()
