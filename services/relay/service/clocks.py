@@ -1,16 +1,24 @@
 """Clocks that are never set, and moments that many instances share."""
 
+import sys
 import time
 import zlib
 from pathlib import Path
 
-_BOOTTIME: int | None = getattr(time, "CLOCK_BOOTTIME", getattr(time, "CLOCK_MONOTONIC", None))
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+if sys.platform == "win32":
+    _BOOTTIME = None
+else:
+    _BOOTTIME: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 def boottime_s() -> float:
     """Seconds on a clock that also runs while the machine sleeps, if the machine has one."""
-    return time.monotonic() if _BOOTTIME is None else time.clock_gettime(_BOOTTIME)
+    if sys.platform == "win32":
+        return time.monotonic()
+    return time.clock_gettime(_BOOTTIME)
 
 
 _WALL_AHEAD_S = time.time() - boottime_s()
