@@ -103,10 +103,11 @@ async def kill_before_the_ack(run: Run) -> None:
 
 @scenario("F10", "kill an uplink between reading and sending", cycles=6, recovery_s=7.0, repeats=0)
 async def kill_before_the_send(run: Run) -> None:
-    # At this slow rate no event is under way when the next one is read.
-    async with run.world(Shape(instances=1, uplinks=2, proxied=True, rate=1.5)) as world:
+    # Receipts of a quiet instance come within 2 s: at this slow rate no event is under way when the next one
+    # is read, and what has waited for the new owner is acknowledged after the pause.
+    async with run.world(Shape(instances=1, uplinks=2, proxied=True, rate=0.3)) as world:
         for _ in range(run.cycles):
-            await run.pause(0.5, 2.0)
+            await run.pause(2.5, 4.0)
             victim = _an_owner(world)
             fault = await kill_at(
                 world, victim, "uplink killed", *world.owned_by(victim), request=b"XRANGE", reply=b'"type"'
