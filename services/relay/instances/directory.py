@@ -17,6 +17,7 @@ from services.relay.instances.settings_file import SettingsFile
 from services.relay.protocol.errors import StoreError
 from services.relay.protocol.keys import WAKE_INSTANCES
 from services.relay.service.clocks import until_beat_s
+from services.relay.service.lifecycle import collect_garbage_for
 from services.relay.service.logs import CHANGE, InstanceLogger, hide
 from services.relay.service.settings import NO_INSTANCE, Instance, Settings
 from services.relay.service.settings_secrets import secrets_in
@@ -143,6 +144,7 @@ class Directory:
         if self._reported is not None:
             _log_changes(self._reported, served)
         self._reported = served
+        collect_garbage_for(len(served))
         changed(served)
 
     def _merged(self, stored: Mapping[str, Record]) -> dict[str, ServedEntry]:

@@ -1,9 +1,10 @@
 """The directory follows the instances of relay.toml and Redis, and copes without either."""
 
 import asyncio
+import gc
 import os
 import signal
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -303,3 +304,31 @@ async def test_a_change_for_modapi_reaches_modapi_and_restarts_no_link(
     await until(lambda: followed.served["one"].instance.log == "off")
     assert followed.served["one"].instance.log_per_s == 5
     assert instances(followed.served) == before
+
+
+@pytest.fixture
+def garbage_runs() -> Iterator[list[str]]:
+    """Each run of the garbage collector puts its phases here."""
+    runs, before = list[str](), gc.get_threshold()
+
+    def ran(phase: str, info: dict[str, int]) -> None:
+        runs.append(phase)
+
+    gc.callbacks.append(ran)
+    yield runs
+    gc.callbacks.remove(ran)
+    gc.set_threshold(*before)
+
+
+async def test_the_garbage_collector_leaves_the_burst_of_a_large_fleet_alone(
+    followed: Followed, garbage_runs: list[str]
+) -> None:
+    slugs = [f"server-{number}" for number in range(100)]
+    followed.config.write_text("".join(map(block, slugs)))
+    await followed.serves(*slugs)
+    gc.collect()
+    garbage_runs.clear()
+    burst: list[list[None]] = [[] for _ in range(200_000)]
+    assert not garbage_runs, "two thousand objects for each server are no garbage"
+    burst += [[] for _ in range(20_000)]
+    assert garbage_runs, "but garbage is collected"
