@@ -78,6 +78,8 @@ class CommandStream:
             CommandLane.READS: keys.reads,
             CommandLane.REFRESHES: keys.refreshes,
         }
+        self._newest = 0.0, 0
+        """The deadline of the newest write, on time.monotonic() and on Redis' clock in ms."""
         self._refusing: set[asyncio.Task[bool]] = set()
 
     # uplink's side
@@ -130,12 +132,23 @@ class CommandStream:
         """A moment of time.monotonic() on Redis' clock, in ms. Early by at most the time of the reply.
 
         Without `ask`, an earlier reply tells the time if there is one: a step of the clock is noticed late.
+        With it, no moment comes before an earlier one whose reply took less time: commands are handed out in
+        the order of their deadlines, and an admin's writes must run in the order in which they came.
         """
         key = self._keys.contact
-        if ask:
-            redis_us = await self._store.read_clock(key)
-            return redis_us // 1000 + int((moment_s - time.monotonic()) * 1000)
-        return (await self._store.known_clock(key)).earliest_us(moment_s) // 1000
+        if not ask:
+            return (await self._store.known_clock(key)).earliest_us(moment_s) // 1000
+        asked_s = time.monotonic()
+        redis_us = await self._store.read_clock(key)
+        now_s = time.monotonic()
+        earliest_ms = redis_us // 1000 + int((moment_s - now_s) * 1000)
+        newest_s, newest_ms = self._newest
+        if moment_s < newest_s:
+            return earliest_ms
+        latest_ms = earliest_ms + int((now_s - asked_s) * 1000)
+        found_ms = min(max(earliest_ms, newest_ms), latest_ms)  # Redis' clock may have been set back
+        self._newest = moment_s, found_ms
+        return found_ms
 
     async def give_up(
         self, operation_id: str, *, maybe_unqueued: bool = False, unfetched_only: bool = False

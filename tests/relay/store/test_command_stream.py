@@ -4,7 +4,7 @@ import asyncio
 import gc
 import operator
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +17,9 @@ from services.relay.protocol.records import Command, Outcome
 from services.relay.protocol.vocabulary import HAND_OUT_WITHIN_S, Action
 from services.relay.store.client import Script, Store
 from services.relay.store.command_stream import CommandBounds, CommandStream
-from tests.support.redis_server import RedisServer
+from services.sim.ports import free_port
+from tests.support.proxy import Proxy
+from tests.support.redis_server import RedisServer, binaries
 from tests.support.waiting import until, until_connected
 
 
@@ -27,13 +29,6 @@ def command(name: str) -> Command:
 
 async def enqueue(stream: CommandStream, name: str, hand_out_within_s: float = HAND_OUT_WITHIN_S) -> bool:
     return await stream.enqueue(command(name), time.monotonic() + hand_out_within_s)
-
-
-async def enqueue_in_turn(stream: CommandStream, names: str) -> None:
-    """Names are of "abcde". Each deadline is a second after that of the letter before: Redis has it early
-    by the time of a reply, and a busy machine may take longer for one than between two commands."""
-    for name in names:
-        await enqueue(stream, name, HAND_OUT_WITHIN_S - "edcba".index(name))
 
 
 async def complete(stream: CommandStream, name: str, outcome: Outcome) -> bool:
@@ -64,8 +59,37 @@ async def test_a_command_is_handed_out_once_and_complete(store: Store, slug: str
 
 async def test_commands_are_handed_out_in_the_order_in_which_they_came(store: Store, slug: str) -> None:
     stream = CommandStream(store, slug)
-    await enqueue_in_turn(stream, "abc")
+    for name in "abc":
+        await enqueue(stream, name)
     assert [c.operation_id for c in await stream.take()] == ["a", "b", "c"]
+
+
+@pytest.fixture
+async def proxy() -> AsyncIterator[Proxy]:
+    """It delays the replies of a server."""
+    server = RedisServer(binaries()["valkey"], port=str(free_port()))
+    try:
+        await asyncio.to_thread(server.start)
+        async with Proxy("127.0.0.1", server.port) as proxy:
+            yield proxy
+    finally:
+        server.remove()
+
+
+async def test_writes_keep_their_order_however_long_the_replies_of_redis_take(
+    proxy: Proxy, slug: str
+) -> None:
+    store = Store(f"redis://127.0.0.1:{proxy.port}")
+    try:
+        stream = CommandStream(store, slug)
+        begun_s = time.monotonic()
+        for number, delay_s in enumerate((0.0, 0.05, 0.0, 0.03, 0.01, 0.0)):
+            proxy.reply_delay_s = delay_s
+            assert await stream.enqueue(command(str(number)), begun_s + HAND_OUT_WITHIN_S + number / 1000)
+        proxy.reply_delay_s = 0.0
+        assert [c.operation_id for c in await stream.take()] == ["0", "1", "2", "3", "4", "5"]
+    finally:
+        await store.close()
 
 
 async def test_enqueueing_again_after_a_lost_reply_does_not_double_the_command(
@@ -217,7 +241,8 @@ async def test_writes_go_before_reads_and_the_oldest_deadline_first_in_each(stor
 
 async def test_a_command_larger_than_a_poll_is_handed_out_alone(store: Store, slug: str) -> None:
     stream = CommandStream(store, slug, bounds=CommandBounds(poll_bytes=10))
-    await enqueue_in_turn(stream, "ab")
+    await enqueue(stream, "a")
+    await enqueue(stream, "b")
     assert [[c.operation_id for c in await stream.take()] for _ in range(3)] == [["a"], ["b"], []]
 
 
@@ -312,7 +337,8 @@ async def test_commands_of_a_cancelled_take_are_handed_back_in_their_order(
     for name in "ab":
         await enqueue(stream, name)
     assert await CommandStream(store, slug).take(refreshes_alone=False) != []
-    await enqueue_in_turn(stream, "cd")
+    await enqueue(stream, "c")
+    await enqueue(stream, "d")
     await store.read_clock(keys_of(slug).contact)
     with redis_server.stopped():
         taking = asyncio.create_task(stream.take())
@@ -320,7 +346,7 @@ async def test_commands_of_a_cancelled_take_are_handed_back_in_their_order(
         taking.cancel()
         await asyncio.wait([taking])
     await until(lambda: store.send("ZCARD", keys_of(slug).waiting), met=lambda count: count == 2)
-    await enqueue_in_turn(stream, "e")
+    await enqueue(stream, "e")
     assert [c.operation_id for c in await stream.take()] == ["c", "d", "e"]
 
 
