@@ -10,7 +10,6 @@ from typing import Any
 
 from services.cli.main import main
 from services.relay.protocol.errors import LostLease
-from services.relay.service.clocks import boottime_s
 from services.relay.store.event_stream import EventStream
 from services.relay.store.leases import Lease, LeaseHold, LeaseLook
 from services.uplink.events.progress import StreamEvent
@@ -24,17 +23,17 @@ def early_ack() -> None:
     def take_off(self: Receipts, events: Sequence[StreamEvent]) -> None:
         written(self, events)
         setattr(self, found, [*getattr(self, found, []), *events])
+        self.proven_s = 0.0
 
     def proven(self: Receipts, now_s: float) -> list[StreamEvent]:
         events: list[StreamEvent] = getattr(self, found, [])
         setattr(self, found, [])
         self.unproven -= len(events)
+        self.proven_s = float("inf")
         return events
 
     setattr(Receipts, "written", take_off)  # noqa: B010
     setattr(Receipts, "proven", proven)  # noqa: B010
-    due_s = property(lambda self: 0.0 if getattr(self, found, []) else float("inf"))
-    setattr(Receipts, "proven_s", due_s)  # noqa: B010
 
 
 def no_lease() -> None:
@@ -43,7 +42,7 @@ def no_lease() -> None:
 
     async def always_ours(self: Lease, **options: Any) -> LeaseLook:
         look = await renew(self, **options)
-        self.hold = LeaseHold(True, boottime_s())
+        self.hold = LeaseHold(True, float("inf"))
         self._renewed.set()
         return look._replace(mine=True, wanted="")
 

@@ -45,15 +45,11 @@ LEASE_TIMES = LeaseTimes()
 
 @dataclass(frozen=True, slots=True)
 class LeaseHold:
-    """Whether the lease is ours. `asked_s` is when the last successful renewal was begun."""
+    """Whether the lease is ours. Up to `trusted_until_s` (on boottime_s()) the holder may write to Takaro:
+    later, the lease could end before the bytes are sent."""
 
     held: bool = False
-    asked_s: float = 0.0
-    trusted_for_s: float = TRUSTED_FOR_S
-
-    def trusted(self, now_s: float) -> bool:
-        """Whether the holder may write to Takaro: not if the lease could end before the bytes are sent."""
-        return self.held and now_s - self.asked_s < self.trusted_for_s
+    trusted_until_s: float = float("-inf")
 
 
 class LeaseLook(NamedTuple):
@@ -140,8 +136,9 @@ class Lease:
             ended_identifies,
             durable=True,  # else a primary that was cut off gives it away, and so does the one that follows
         )
-        self.hold = LeaseHold(bool(mine), asked_s, self._times.trusted_for_s)
+        self.hold = LeaseHold()
         if mine:
+            self.hold = LeaseHold(True, asked_s + self._times.trusted_for_s)
             self._renewed.set()
             self._renewed = asyncio.Event()
         texts = [text.decode() for text in (open_identifies, record, wanted, watched)]

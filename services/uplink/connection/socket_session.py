@@ -115,6 +115,8 @@ class SocketSession:
                 finally:
                     await cancelled(identifying)
                     await self.requests.cut_short(self.writer)
+        except ConnectionClosedOK:
+            pass  # Takaro has closed it, or we have
         except (OSError, TimeoutError, WebSocketException) as error:
             sent = error.sent if isinstance(error, ConnectionClosed) else None
             if sent and sent.code == CloseCode.MESSAGE_TOO_BIG:
@@ -208,29 +210,24 @@ class SocketSession:
     # Takaro's frames
 
     async def _read(self, socket: ClientConnection) -> None:
-        """Reads frames until the socket ends."""
+        """Takes Takaro's frames. Raises ConnectionClosed when the socket ends."""
         faults, log = self._settings.context.metrics.service.faults, self._settings.logger
-        with contextlib.suppress(ConnectionClosedOK):
-            while True:
-                text = await socket.recv(decode=False)  # as bytes: orjson decodes them
-                with faults.contain(log, FaultKind.FRAME):
-                    self._take(frames.read_frame(text))
-
-    def _take(self, frame: frames.Frame) -> None:
-        match frame:
-            case frames.Request():
-                self.requests.take(self.writer, frame)
-            case frames.Pong():
-                if self._pump:
-                    self._pump.ponged()
-                else:
-                    self._resolve("pong", frame)
-            case frames.ErrorFrame():
-                self._take_error(frame)
-            case frames.Identified() | IdentifyRefused():
-                self._resolve("identify", frame)
-            case frames.Ping(request_id):
-                self.writer.send(frames.pong(request_id))
+        while True:
+            text = await socket.recv(decode=False)  # as bytes: orjson decodes them
+            with faults.contain(log, FaultKind.FRAME):
+                match frames.read_frame(text):
+                    case frames.Request() as request:
+                        self.requests.take(self.writer, request)
+                    case frames.Pong() if self._pump:
+                        self._pump.ponged()
+                    case frames.Pong() as pong:
+                        self._resolve("pong", pong)
+                    case frames.ErrorFrame() as error:
+                        self._take_error(error)
+                    case frames.Identified() | IdentifyRefused() as answer:
+                        self._resolve("identify", answer)
+                    case frames.Ping(request_id):
+                        self.writer.send(frames.pong(request_id))
 
     def _take_error(self, error: frames.ErrorFrame) -> None:
         if self.requests.refused(error):

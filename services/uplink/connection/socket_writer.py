@@ -28,6 +28,7 @@ class SocketWriter:
     """The writing end of a socket."""
 
     def __init__(self, socket: ClientConnection) -> None:
+        self._loop = asyncio.get_running_loop()
         self._socket = socket
         self._frames: list[bytes] = []
 
@@ -38,7 +39,7 @@ class SocketWriter:
     def send(self, *frames: bytes) -> None:
         """Writes text frames at the end of this turn of the loop. They are lost if the socket is gone."""
         if not self._frames:
-            asyncio.get_running_loop().call_soon(self.flush)
+            self._loop.call_soon(self.flush)
         self._frames += frames
         if len(self._frames) >= MAX_FRAMES:
             self.flush()
@@ -46,9 +47,9 @@ class SocketWriter:
     def flush(self) -> None:
         """Writes the frames of `send` now."""
         frames, self._frames = self._frames, []
-        if not frames or not self.open:
-            return
         protocol, transport = self._socket.protocol, self._socket.transport
+        if not frames or protocol.state is not State.OPEN:
+            return
         for frame in frames:
             protocol.send_text(frame)
         transport.write(b"".join(protocol.data_to_send()))

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 from services.relay.protocol.errors import LostLease, StoreError
@@ -16,9 +16,9 @@ from services.relay.store.event_stream import EventStream
 from services.relay.store.leases import Lease
 from services.relay.store.stream_entries import Delivered, StreamEntry
 from services.uplink.events import ages
-from services.uplink.events.progress import Progress, StreamEvent
-from services.uplink.events.receipts import TakenWindow, Window
-from services.uplink.reporting.metrics import UplinkMetrics
+from services.uplink.events.progress import Progress, StreamBatch, StreamEvent
+from services.uplink.events.receipts import TakenWindow
+from services.uplink.reporting.metrics import DELIVERED, UplinkMetrics
 from services.uplink.requests.mirror.mirror import Mirror
 
 READ_ENTRIES, READ_EVENTS = 20, 128
@@ -27,8 +27,9 @@ READ_ENTRIES, READ_EVENTS = 20, 128
 JOINED_WITHIN_S = 60.0
 """After an outage, older events say nothing about who is in the game now."""
 
-KEEP_ALIVE: GameEvent = {"type": "log", "data": {"msg": "dayz-relay: nothing happened for a while"}}
-"""The one event that is not from the stream."""
+_NOTHING: GameEvent = {"type": "log", "data": {"msg": "dayz-relay: nothing happened for a while"}}
+KEEP_ALIVE = StreamEvent(_NOTHING, StreamBatch("", 0, 0, 0, AgeRange(0.0, 0.0), 0.0, 0.0), 0)
+"""The one event that is not from the stream, so that nothing of it is needed."""
 
 logger = logging.getLogger(__name__)
 
@@ -52,8 +53,8 @@ class StreamConsumer:
         self.progress = Progress(Delivered())
         self.unread = True
         """Whether there may be events that were not read."""
-        self.woken = asyncio.Event()
-        """Set when the pump has to look again: new events, a pong, an error, or the end."""
+        self.woken = asyncio.get_running_loop().create_future()
+        """Done when the pump has to look again: new events, a pong, an error, the time, or the end."""
         self.watched = False
         """Whether somebody watches the recent activity, and wants to see at once what Takaro has."""
         self.logger = InstanceLogger(logger, stream.slug)
@@ -66,10 +67,11 @@ class StreamConsumer:
         self._complete_s = float("-inf")  # when all events that were there had been read
         self._batch_events = READ_EVENTS  # in the largest of the entries that were read last
 
-    def wake(self) -> None:
-        """Makes the pump look for new events."""
-        self.unread = True
-        self.woken.set()
+    def wake(self, *, unread: bool = True) -> None:
+        """Makes the pump look again, and if `unread`, also for new events."""
+        self.unread = self.unread or unread
+        if not self.woken.done():
+            self.woken.set_result(None)
 
     async def begin(self) -> None:
         """Starts again from the progress that Redis has. Raises LostLease."""
@@ -91,11 +93,11 @@ class StreamConsumer:
             self.unread = True
         if not entries:
             return []
-        now_s, aged = self._ages(entries, empty_s)
-        if max([age.most_s for age in aged]) > ages.YOUNG_S and self._lease.clock.read_s < asked_s:
+        now_s, oldest_s, aged = self._ages(entries, empty_s)
+        if oldest_s > ages.YOUNG_S and self._lease.clock.read_s < asked_s:
             # Redis' clock may have been set since it was read. No event is dropped because of such a reading.
             await patiently(self._lease.look_at_clock)
-            now_s, aged = self._ages(entries, empty_s)
+            now_s, _, aged = self._ages(entries, empty_s)
         events: list[StreamEvent] = []
         self._batch_events = 1
         for entry, age in zip(entries, aged, strict=True):
@@ -104,17 +106,20 @@ class StreamConsumer:
             self._teach_mirror(entry, age)
         return events
 
-    def _ages(self, entries: list[StreamEntry], empty_s: float) -> tuple[float, list[AgeRange]]:
-        """The time, and the age of each entry then.
+    def _ages(self, entries: list[StreamEntry], empty_s: float) -> tuple[float, float, list[AgeRange]]:
+        """The time, and the greatest age of an entry then, and the age of each.
 
         The stream held none of them at `empty_s`, so none is older than that, whatever Redis' clock says.
         """
         now_s, clock = boottime_s(), self._lease.clock
-        most_s, aged = now_s - empty_s, list[AgeRange]()
+        most_s, oldest_s, aged = now_s - empty_s, 0.0, list[AgeRange]()
         for entry in entries:
             age = clock.age(entry.accepted_ms, now_s, behind=entry.behind)
-            aged.append(age if age.most_s <= most_s else age.at_most(most_s))
-        return now_s, aged
+            if age.most_s > most_s:
+                age = age.at_most(most_s)
+            oldest_s = max(oldest_s, age.most_s)
+            aged.append(age)
+        return now_s, oldest_s, aged
 
     def _teach_mirror(self, entry: StreamEntry, age: AgeRange) -> None:
         now_s = wall_s()
@@ -129,13 +134,14 @@ class StreamConsumer:
 
     async def taken(self, taken: TakenWindow) -> None:
         """Counts the events of a window that Takaro has, and stores dead letters for refused ones."""
-        window = taken.window
         for refused in taken.refused:
             self._metrics.refused.inc()
             await patiently(partial(self._stream.bury, refused.reason, refused.candidates))
-        if window.events == (KEEP_ALIVE,):
+        if taken.events == (KEEP_ALIVE.event,):
             return
-        self._metrics.delivered_all(self._stream.slug, window.events)
+        self._metrics.instances.add(self._stream.slug, DELIVERED, len(taken.events))
+        for event in taken.events:
+            self._metrics.delivered_of[event["type"]].inc()
         self._metrics.event_seconds.observe(taken.took_s)
         with self._metrics.service.faults.contain(self.logger, FaultKind.LISTENER):
             self._passed(taken)
@@ -143,14 +149,19 @@ class StreamConsumer:
     def drop_expired(self, expired: list[StreamEvent]) -> None:
         """Drops events that are too old, and counts them."""
         events = tuple(event.event for event in expired)
-        self._metrics.expired_all(events)
+        for event in events:
+            self._metrics.expired.labels(event["type"]).inc()
         with self._metrics.service.faults.contain(self.logger, FaultKind.LISTENER):
-            self._passed(TakenWindow(Window((), events), ()))
+            self._passed(TakenWindow((), expired=events))
         self.progress.done(expired, sent=False)
 
-    async def acknowledge(self) -> None:
-        """Deletes delivered and dropped events from the stream once Redis is there. Raises LostLease."""
+    async def acknowledge(self, proven: Iterable[StreamEvent] = ()) -> None:
+        """Deletes the `proven` events, and what was dropped, from the stream once Redis is there.
+
+        Raises LostLease.
+        """
         progress = self.progress
+        progress.done(proven)
         while progress.count:
             delivered = progress.delivered()
             try:

@@ -39,9 +39,11 @@ class _Write:
 
 class _Waiting(NamedTuple):
     """An event that waits for its gap. It may be written at `due_s`, if those before it in its lane are on
-    time. `gap_s` is how long it waits for the gap: this time does not make it older."""
+    time. `gap_s` is how long it waits for the gap: this time does not make it older. Lines without a player
+    are equal if their `text` is."""
 
     event: StreamEvent
+    text: str
     loose: bool
     gap_s: float
     due_s: float
@@ -106,12 +108,14 @@ class GapQueue:
             if now_s > event.batch.young_until_s and _is_too_old(event, now_s):
                 expired.append(event)
                 continue
-            lane, text = _lane(event)
+            data = event.event["data"]
+            player = data.get("player")
+            lane, text = (player["gameId"], "") if player else (_LINES, data.get("msg", ""))
             loose = not lane or event.event["type"] == _KILL
             if lane in self._lanes or (lane, text) in self._last:
                 due_s = self._earliest_s(lane, text, loose)
                 if lane in self._lanes or due_s > now_s:
-                    self._wait(lane, event, loose, now_s, max(now_s, due_s))
+                    self._wait(lane, _Waiting(event, text, loose, 0.0, max(now_s, due_s)), now_s)
                     continue
             self._last[lane, text] = self._write, loose
             events.append(event)
@@ -128,15 +132,16 @@ class GapQueue:
         write, was_loose = last
         return write.at_s + (TWIN_GAP_S if loose and was_loose else PLAYER_GAP_S)
 
-    def _wait(self, lane: str, event: StreamEvent, loose: bool, now_s: float, due_s: float) -> None:
+    def _wait(self, lane: str, one: _Waiting, now_s: float) -> None:
         self.waiting += 1
+        due_s = one.due_s
         if waiting := self._lanes.get(lane):
             before = waiting[-1]
-            due_s = max(due_s, before.due_s + (TWIN_GAP_S if loose and before.loose else PLAYER_GAP_S))
-            waiting.append(_Waiting(event, loose, due_s - now_s, due_s))
+            due_s = max(due_s, before.due_s + (TWIN_GAP_S if one.loose and before.loose else PLAYER_GAP_S))
         else:
-            self._lanes[lane] = deque([_Waiting(event, loose, due_s - now_s, due_s)])
+            waiting = self._lanes[lane] = deque()
             heappush(self._due, (due_s, lane))
+        waiting.append(one._replace(gap_s=due_s - now_s, due_s=due_s))
 
     def _take_lane(
         self, now_s: float, most: int, events: list[StreamEvent], expired: list[StreamEvent]
@@ -145,8 +150,7 @@ class GapQueue:
         _, lane = heappop(self._due)
         waiting = self._lanes[lane]
         while waiting:
-            event, loose, gap_s, due_s = waiting[0]
-            _, text = _lane(event)
+            event, text, loose, gap_s, due_s = waiting[0]
             earliest_s = self._earliest_s(lane, text, loose)
             if earliest_s > now_s or len(events) >= most:
                 heappush(self._due, (earliest_s, lane))
@@ -170,11 +174,3 @@ class GapQueue:
 def _is_too_old(event: StreamEvent, now_s: float) -> bool:
     batch = event.batch
     return now_s > batch.young_until_s and ages.is_too_old(event.event, batch.age_at(now_s))
-
-
-def _lane(event: StreamEvent) -> tuple[str, str]:
-    """The lane of an event, and the text by which lines without a player are equal."""
-    data = event.event["data"]
-    if player := data.get("player"):
-        return player["gameId"], ""
-    return _LINES, data.get("msg", "")

@@ -9,6 +9,7 @@ whole. An older version, which does not know the notes, repeats some events and 
 
 from collections import OrderedDict
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from services.relay.protocol.records import GameEvent
@@ -17,23 +18,21 @@ from services.relay.store.stream_entries import Delivered, StreamEntry
 from services.uplink.events import ages
 
 
+@dataclass(slots=True, eq=False)
 class StreamBatch:
     """One entry that was read at `read_s`, and its age at that time.
 
-    Bit i of `needed` is set while its event i is not acknowledged. It was accepted at `accepted_s` or before.
-    Up to `young_until_s` none of its events is too old. Times are seconds on a clock that is never set.
+    Bit i of `needed` is set while its event i is not acknowledged; in `all`, each has a bit. Up to
+    `young_until_s` none of its events is too old. Times are seconds on a clock that is never set.
     """
 
-    __slots__ = ("accepted_s", "age", "all", "id", "needed", "read_s", "size_bytes", "young_until_s")
-
-    def __init__(self, entry: StreamEntry, age: AgeRange, read_s: float) -> None:
-        self.id = entry.id
-        self.age = age
-        self.read_s = read_s
-        self.accepted_s = read_s - age.least_s
-        self.young_until_s = read_s + ages.YOUNG_S - age.most_s
-        self.size_bytes = entry.size_bytes
-        self.all = self.needed = (1 << len(entry.events)) - 1
+    id: str
+    size_bytes: int
+    all: int
+    needed: int
+    age: AgeRange
+    read_s: float
+    young_until_s: float
 
     def age_at(self, now_s: float) -> AgeRange:
         older_s = now_s - self.read_s
@@ -72,26 +71,29 @@ class Progress:
 
     def read(self, entry: StreamEntry, age: AgeRange, read_s: float) -> list[StreamEvent]:
         """The undelivered events of the next entry, in order. `age` is its age at `read_s`."""
-        batch, stored = StreamBatch(entry, age, read_s), self._stored
+        stored, whole = self._stored, (1 << len(entry.events)) - 1
+        needed = whole & stored.needed.get(entry.id, -1)
+        if entry.id == stored.entry:
+            needed &= -1 << stored.skip
+        young_until_s = read_s + ages.YOUNG_S - age.most_s
+        batch = StreamBatch(entry.id, entry.size_bytes, whole, needed, age, read_s, young_until_s)
         self.read_through = entry.id
         self.entries += 1
-        if entry.id == stored.entry:
-            batch.needed &= -1 << stored.skip
-        batch.needed &= stored.needed.get(entry.id, -1)
         self._batches[entry.id] = batch
-        if not batch.needed:
+        if not needed:
             self._end(batch)
         events: list[StreamEvent] = []
-        whole = batch.needed == batch.all
         for number, event in enumerate(entry.events):
-            if whole or batch.needed >> number & 1:
+            if needed == whole or needed >> number & 1:
                 events.append(StreamEvent(event, batch, number))
         return events
 
     def done(self, events: Iterable[StreamEvent], *, sent: bool = True) -> None:
-        """Takaro has these events, or, if not `sent`, they were too old. Call it once for each event."""
+        """Takaro has these events, or, if not `sent`, they were too old. Counts those that were needed."""
         before = self.total
         for _, batch, number in events:
+            if not batch.needed >> number & 1:
+                continue
             self.total += 1
             batch.needed &= ~(1 << number)
             if not batch.needed:

@@ -1,18 +1,17 @@
 """Sends the events of one instance to Takaro over one socket, for as long as Takaro accepts them."""
 
 import asyncio
+from functools import partial
 from typing import NamedTuple
 
 from services.relay.protocol.errors import RelayError
 from services.relay.service.clocks import TIMER_EARLY_S, boottime_s, next_beat_s, offset_of
-from services.relay.store.clock import AgeRange
 from services.relay.store.leases import Lease
-from services.relay.store.stream_entries import StreamEntry
 from services.uplink.connection.link_times import LinkTimes
 from services.uplink.connection.socket_writer import SocketWriter
 from services.uplink.events.consumer import KEEP_ALIVE, StreamConsumer
 from services.uplink.events.gaps import LOOKAHEAD, GapQueue
-from services.uplink.events.progress import StreamBatch, StreamEvent
+from services.uplink.events.progress import StreamEvent
 from services.uplink.events.receipts import MAX_REPEATED, NEVER, WINDOW_EVENTS, Receipts
 from services.uplink.reporting.metrics import UplinkMetrics
 from services.uplink.takaro import frames
@@ -32,8 +31,6 @@ PONGED_WITHIN_S = 0.2
 
 MAX_ACKNOWLEDGED = 512
 """This many events are acknowledged at once: a longer script would hold up Redis."""
-
-_KEEP_ALIVE = StreamEvent(KEEP_ALIVE, StreamBatch(StreamEntry("0-0", [], 0, 0), AgeRange(0.0, 0.0), 0.0), 0)
 
 
 class Disowned(RelayError):
@@ -72,7 +69,9 @@ class EventPump:
         metrics: UplinkMetrics,
         times: LinkTimes,
     ) -> None:
+        self._loop = asyncio.get_running_loop()
         self._consumer = consumer
+        self._wake = partial(consumer.wake, unread=False)
         self._writer = writer
         self._lease = lease
         self._metrics = metrics
@@ -94,51 +93,57 @@ class EventPump:
         """A pong of Takaro came."""
         if self._receipts.ping_under_way:
             self._pong_s = boottime_s()
-            self._consumer.woken.set()
+            self._wake()
 
     def refused(self, frame: frames.ErrorFrame) -> None:
         """An error frame of Takaro came: it has not accepted one of the unacknowledged events."""
         self._metrics.error_frames.labels("internal" if frame.internal else "invalid").inc()
         if frame.internal:
             self._receipts.lost()
-            self._consumer.woken.set()
+            self._wake()
         else:
             self._receipts.refused(frame.text)
 
     def finish(self) -> None:
         """Stops sending events. `run` returns when those under way are proven and acknowledged."""
         self._finishing = True
-        self._consumer.woken.set()
+        self._wake()
 
     async def run(self) -> None:
-        """Runs until `finish`. Raises Disowned, NoReceipt, LostLease. To cancel it loses nothing."""
-        await self._consumer.begin()
+        """Runs until `finish`. To cancel it loses nothing.
+
+        Raises NoReceipt, LostLease, and Disowned when the errors of all lost events have come.
+        """
+        consumer, receipts = self._consumer, self._receipts
+        await consumer.begin()
         self._written_s = boottime_s()
-        while not self._finishing or self._receipts.unproven:
-            self._consumer.woken.clear()
+        while not self._finishing or receipts.unproven:
+            if consumer.woken.done():
+                consumer.woken = self._loop.create_future()
             if (pong_s := self._pong_s) is not None:
                 self._pong_s = None
-                if taken := self._receipts.ponged(pong_s):
-                    await self._consumer.taken(taken)
+                if taken := receipts.ponged(pong_s):
+                    await consumer.taken(taken)
             now_s = boottime_s()
             plan = self._plan(now_s)
-            if plan.read or not self._lease.hold.trusted(boottime_s()):
+            if plan.read or now_s >= self._lease.hold.trusted_until_s:
                 if plan.read:
-                    self._gap_queue.unseen += await self._consumer.read()
+                    self._gap_queue.unseen += await consumer.read()
                 # While Redis is away the lease is not lost, and the socket stays open.
-                while not self._lease.hold.trusted(boottime_s()):
+                while (now_s := boottime_s()) >= self._lease.hold.trusted_until_s:
                     await self._lease.until_renewed()
-                now_s = boottime_s()
                 plan = self._plan(now_s)
             # No `await` between the lease check and the write.
             write_s = min(plan.events_s, plan.ping_s, plan.keep_alive_s)
             if now_s >= write_s:
                 self._write(plan, now_s)
             elif now_s >= plan.acknowledge_s:
-                await self._acknowledge(now_s)
+                if receipts.disowned and now_s >= receipts.errors_complete_s:
+                    raise Disowned(receipts.disowned, receipts.unproven)
+                await consumer.acknowledge(receipts.proven(now_s))
             elif not plan.read:
                 await self._wait(min(write_s, plan.acknowledge_s), now_s)
-        await self._consumer.acknowledge()
+        await consumer.acknowledge()
 
     def _plan(self, now_s: float) -> Plan:
         """Decides what is next. Changes nothing."""
@@ -183,7 +188,7 @@ class EventPump:
                     self._drop_s = next_beat_s(now_s, BEAT_S)
                 self._consumer.drop_expired(expired)
         if not events and now_s >= plan.keep_alive_s:
-            events = [_KEEP_ALIVE]
+            events = [KEEP_ALIVE]
         if events:
             for event in events:
                 self._writer.send(frames.game_event(event.event))
@@ -198,17 +203,6 @@ class EventPump:
             self._written_s = boottime_s()
             self._gap_queue.written(self._written_s)
 
-    async def _acknowledge(self, now_s: float) -> None:
-        """Acknowledges the proven events. Raises Disowned when the errors of all lost events have come."""
-        receipts = self._receipts
-        if receipts.disowned and now_s >= receipts.errors_complete_s:
-            raise Disowned(receipts.disowned, receipts.unproven)
-        proven = receipts.proven(now_s)
-        if proven and proven[0] is _KEEP_ALIVE:  # it is the first: it is written when nothing is under way
-            del proven[0]
-        self._consumer.progress.done(proven)
-        await self._consumer.acknowledge()
-
     async def _wait(self, until_s: float, now_s: float) -> None:
         """Waits until then, or until something happens. Raises NoReceipt."""
         if self._receipts.ping_under_way:
@@ -218,9 +212,8 @@ class EventPump:
                 raise NoReceipt(f"Takaro answered no ping for {within_s:.0f} s")
             until_s = min(until_s, receipt_s)
         wait_s = min(max(0.0, until_s - now_s) + TIMER_EARLY_S, self._times.keep_alive_s)
-        woken = self._consumer.woken
-        timer = asyncio.get_running_loop().call_later(wait_s, woken.set)  # timeout() costs more
+        timer = self._loop.call_later(wait_s, self._wake)  # timeout() costs more
         try:
-            await woken.wait()
+            await self._consumer.woken
         finally:
             timer.cancel()

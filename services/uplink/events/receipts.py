@@ -11,7 +11,6 @@ their first pong, if no internal error has come until then.
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from services.relay.protocol.records import GameEvent
@@ -27,16 +26,6 @@ PROVEN_AFTER_S = 0.1
 NEVER = float("inf")
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
-    """Events with one ping behind them, and events that were too old to be written. The oldest of `events`
-    was accepted at `accepted_s`, on boottime_s()."""
-
-    events: tuple[GameEvent, ...]
-    expired: tuple[GameEvent, ...] = ()
-    accepted_s: float = 0.0
-
-
 class RefusedEvent(NamedTuple):
     """Why Takaro refused one of `candidates`. It does not say which one."""
 
@@ -45,19 +34,16 @@ class RefusedEvent(NamedTuple):
 
 
 class TakenWindow(NamedTuple):
-    """A window that Takaro has, and what it has refused since it took the window before.
+    """The events between two pings, which Takaro has, and what it has refused since it took those before.
 
-    The first pong behind the window came at `ponged_s`. The second may come much later: nothing waits for it.
+    `expired` were too old to be written. `took_s` is the time from the acceptance of the oldest of `events`
+    to the first pong behind them. The second may come much later: nothing waits for it.
     """
 
-    window: Window
-    refused: tuple[RefusedEvent, ...]
-    ponged_s: float = 0.0
-
-    @property
-    def took_s(self) -> float:
-        """From the acceptance of the oldest event to the first pong."""
-        return self.ponged_s - self.window.accepted_s
+    events: tuple[GameEvent, ...]
+    refused: tuple[RefusedEvent, ...] = ()
+    expired: tuple[GameEvent, ...] = ()
+    took_s: float = 0.0
 
 
 class Receipts:
@@ -70,6 +56,8 @@ class Receipts:
         """The next ping may be sent when the pong of this one has come."""
         self.ponged_s: float | None = None
         """When the first pong of the last events came; None: no events wait for their second pong."""
+        self.proven_s = NEVER
+        """When the next events may be acknowledged; NEVER: there are none."""
         self.unproven = 0
         """Number of events that were written and must not be acknowledged yet."""
         self.disowned = 0
@@ -79,11 +67,6 @@ class Receipts:
         # Two have come. The events may be acknowledged from that time on, if nothing is lost until then.
         self._ponged_twice: deque[tuple[list[StreamEvent], float]] = deque()
         self._refused: list[RefusedEvent] = []
-
-    @property
-    def proven_s(self) -> float:
-        """When the next events may be acknowledged; NEVER: there are none."""
-        return NEVER if self.disowned or not self._ponged_twice else self._ponged_twice[0][1]
 
     @property
     def errors_complete_s(self) -> float:
@@ -118,6 +101,7 @@ class Receipts:
     def lost(self) -> None:
         """Takaro did not have our server when it received one of the events."""
         self.disowned += 1
+        self.proven_s = NEVER
 
     def ponged(self, now_s: float) -> TakenWindow | None:
         """The pong of the last ping came: Takaro has what was written before the ping before it.
@@ -132,18 +116,20 @@ class Receipts:
         self._ponged_twice.append((taken, max(first_pong_s + PROVEN_AFTER_S, now_s)))
         if self.disowned:
             return None
+        self.proven_s = self._ponged_twice[0][1]
         refused, self._refused = tuple(self._refused), []
         events: list[GameEvent] = []
         accepted_s = NEVER
         for event, batch, _ in taken:
             events.append(event)
-            accepted_s = min(accepted_s, batch.accepted_s)
-        return TakenWindow(Window(tuple(events), accepted_s=accepted_s), refused, first_pong_s)
+            accepted_s = min(accepted_s, batch.read_s - batch.age.least_s)
+        return TakenWindow(tuple(events), refused, took_s=first_pong_s - accepted_s)
 
     def proven(self, now_s: float) -> list[StreamEvent]:
         """The events that may be acknowledged now. They count as acknowledged from then on."""
         found: list[StreamEvent] = []
         while self.proven_s <= now_s:
             found += self._ponged_twice.popleft()[0]
+            self.proven_s = self._ponged_twice[0][1] if self._ponged_twice else NEVER
         self.unproven -= len(found)
         return found

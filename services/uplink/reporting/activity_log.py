@@ -66,12 +66,11 @@ class ActivityLog:
     def taken(self, taken: TakenWindow) -> None:
         """Records a window of events that Takaro has taken."""
         now_ms = int(time.monotonic() * 1000 + self._ahead_ms)
-        window, took_ms = taken.window, 0
-        if window.events:
-            took_ms = round(taken.took_s * 1000)
-            self._minute.took[round(_STEPS * math.log2(max(1.0, took_ms)))] += len(window.events)
-        size = len(window.events) + len(window.expired) + len(taken.refused)
-        ended = _Ended(self._number + 1, size, taken, now_ms, took_ms)
+        if taken.events:
+            took_ms = max(1.0, round(taken.took_s * 1000))
+            self._minute.took[round(_STEPS * math.log2(took_ms))] += len(taken.events)
+        size = len(taken.events) + len(taken.expired) + len(taken.refused)
+        ended = _Ended(self._number + 1, size, taken, now_ms)
         self._number += size
         self._windows.append(ended)
         self._window_entries += size
@@ -114,18 +113,18 @@ class _Ended(NamedTuple):
     size: int
     taken: TakenWindow
     now_ms: int
-    took_ms: int
 
     def numbered(self) -> Iterator[tuple[int, ActivityEntry]]:
         return enumerate(self._entries(), self.first)
 
     def _entries(self) -> Iterator[ActivityEntry]:
-        window, at_ms = self.taken.window, self.now_ms
-        for event in window.events:
-            yield ActivityEntry("event", at_ms, event["type"], event["data"], DELIVERED, self.took_ms)
-        for event in window.expired:
+        taken, at_ms = self.taken, self.now_ms
+        took_ms = round(taken.took_s * 1000)
+        for event in taken.events:
+            yield ActivityEntry("event", at_ms, event["type"], event["data"], DELIVERED, took_ms)
+        for event in taken.expired:
             yield ActivityEntry("event", at_ms, event["type"], event["data"], EXPIRED, 0)
-        for refused in self.taken.refused:
+        for refused in taken.refused:
             data = {"candidates": len(refused.candidates)}
             yield ActivityEntry("event", at_ms, "refused", data, REFUSED, 0, refused.reason)
 

@@ -1,14 +1,13 @@
 """The metrics of uplink."""
 
 from collections import Counter as Tally
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry
 
 from services.relay.instances.facts import Facts
 from services.relay.instances.server_state import ServerState
 from services.relay.protocol.link_states import LinkState
-from services.relay.protocol.records import GameEvent
 from services.relay.protocol.vocabulary import ACTION_RULES, Action, ActionKind, EventType
 from services.relay.service.instance_series import Fold, InstanceSeries, Series, SeriesRow
 from services.relay.service.metric_table import MetricTable, counter, gauge, histogram
@@ -205,7 +204,7 @@ class UplinkMetrics(MetricTable):
         self.backlog_max_events.set(MAX_QUEUED_EVENTS)
         self.backlog_max_bytes.set(MAX_QUEUED_BYTES)
         # Look up each counter once: a look-up by labels costs more than the count.
-        self._delivered = {event_type.value: self.delivered.labels(event_type) for event_type in EventType}
+        self.delivered_of = {event_type.value: self.delivered.labels(event_type) for event_type in EventType}
         self._answers = {
             (action, outcome): self.requests.labels(action, outcome)
             for action in Action
@@ -221,17 +220,6 @@ class UplinkMetrics(MetricTable):
         self._answers[action, outcome].inc()
         if outcome != ANSWERED and ACTION_RULES[action].kind is ActionKind.WRITE:
             self.instances.add(instance, FAILED_COMMANDS, 1)
-
-    def delivered_all(self, instance: str, events: Sequence[GameEvent]) -> None:
-        """Counts events of an instance that Takaro has receipted, by type."""
-        self.instances.add(instance, DELIVERED, len(events))
-        for event in events:
-            self._delivered[event["type"]].inc()
-
-    def expired_all(self, events: Iterable[GameEvent]) -> None:
-        """Counts events that were dropped for their age, by type."""
-        for event_type, count in Tally(event["type"] for event in events).items():
-            self.expired.labels(event_type).inc(count)
 
     def show_waiting(self, row: SeriesRow, facts: Facts) -> None:
         """Shows the last contact, the backlog and the dead letters of an instance, as Redis has them."""

@@ -26,7 +26,7 @@ from services.relay.service.http.listener import Listener
 from services.relay.service.lifecycle import cancelled
 from services.relay.store.client import Store
 from services.relay.store.leases import Lease
-from services.uplink.events.receipts import TakenWindow, Window
+from services.uplink.events.receipts import TakenWindow
 from services.uplink.reporting.activity_log import ActivityLog
 from tests.modapi.admin.conftest import FILE, TOKEN, client
 from tests.support.sse import Sent, Stream
@@ -66,7 +66,7 @@ class Owner:
 
     def deliver(self, *texts: str) -> None:
         events: list[GameEvent] = [{"type": "log", "data": {"msg": text}} for text in texts]
-        self.activity.taken(TakenWindow(Window(tuple(events)), ()))
+        self.activity.taken(TakenWindow(tuple(events)))
 
     def answer(self, action: Action, outcome: Outcome) -> None:
         """The mod has answered a command."""

@@ -1,28 +1,17 @@
 """An instance has one owner at a time, and a holder stops before another one can begin."""
 
-import pytest
-
 from services.relay.protocol.keys import keys_of
 from services.relay.service.clocks import boottime_s
 from services.relay.store.client import Store
-from services.relay.store.leases import TRUSTED_FOR_S, TTL_MS, Lease, LeaseHold
+from services.relay.store.leases import TRUSTED_FOR_S, TTL_MS, Lease
 from tests.support.redis_server import RedisServer
 
 
-@pytest.mark.parametrize(
-    ("hold", "now_s", "trusted"),
-    [
-        (LeaseHold(held=True, asked_s=100.0), 100.0, True),
-        (LeaseHold(held=True, asked_s=100.0), 100.0 + TRUSTED_FOR_S - 0.01, True),
-        (LeaseHold(held=True, asked_s=100.0), 100.0 + TRUSTED_FOR_S, False),
-        (LeaseHold(held=False, asked_s=100.0), 100.0, False),
-        (LeaseHold(), 0.0, False),
-    ],
-)
-def test_a_holder_trusts_its_lease_for_a_while_after_it_asked(
-    hold: LeaseHold, now_s: float, trusted: bool
-) -> None:
-    assert hold.trusted(now_s) is trusted
+async def test_a_holder_trusts_its_lease_for_a_while_after_it_asked(store: Store, slug: str) -> None:
+    one, asked_s = lease(store, slug), boottime_s()
+    assert one.hold.trusted_until_s < 0.0
+    await one.renew()
+    assert asked_s + TRUSTED_FOR_S <= one.hold.trusted_until_s <= boottime_s() + TRUSTED_FOR_S
 
 
 def test_a_holder_stops_well_before_redis_may_give_the_lease_away() -> None:
@@ -35,12 +24,12 @@ def lease(store: Store, slug: str, uplink: str = "one") -> Lease:
 
 async def test_one_of_two_gets_the_lease_and_the_other_after_it_is_released(store: Store, slug: str) -> None:
     one, other = lease(store, slug), lease(store, slug, "other")
-    assert (await one.renew()).mine and one.hold.trusted(boottime_s())
+    assert (await one.renew()).mine and one.hold.trusted_until_s > boottime_s()
     found = await other.renew()
     assert not found.mine and found.record.startswith(one.token)
-    assert not other.held and not other.hold.trusted(boottime_s())
+    assert not other.held and other.hold.trusted_until_s < boottime_s()
     await one.release()
-    assert not one.hold.trusted(boottime_s())
+    assert one.hold.trusted_until_s < boottime_s()
     assert (await other.renew()).mine
 
 

@@ -1,27 +1,29 @@
 """When Takaro has an event: after two pongs, with no error, and a short time later."""
 
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from services.relay.protocol.records import GameEvent
 from services.relay.store.clock import AgeRange
-from services.relay.store.stream_entries import StreamEntry
-from services.uplink.events.progress import StreamBatch, StreamEvent
-from services.uplink.events.receipts import PROVEN_AFTER_S, Receipts, RefusedEvent, TakenWindow, Window
+from services.relay.store.stream_entries import Delivered, StreamEntry
+from services.uplink.events.progress import Progress, StreamEvent
+from services.uplink.events.receipts import PROVEN_AFTER_S, Receipts, RefusedEvent, TakenWindow
 
 NEVER = float("inf")
 
 
 def some(number: int, count: int = 1) -> list[StreamEvent]:
     event: GameEvent = {"type": "log", "data": {"msg": str(number)}}
-    batch = StreamBatch(
-        StreamEntry(f"{number}-0", [event] * count, 10, number), AgeRange(1.0, 1.0), number + 1.0
-    )
-    return [StreamEvent(event, batch, place) for place in range(count)]
+    entry = StreamEntry(f"{number}-0", [event] * count, 10, number)
+    return Progress(Delivered()).read(entry, AgeRange(1.0, 1.0), number + 1.0)
 
 
-def window(number: int, count: int = 1) -> Window:
-    return Window(tuple(event.event for event in some(number, count)), accepted_s=number)
+def window(*numbers: int, ponged_s: float = 0.0, **more: Any) -> TakenWindow:
+    """Events, each accepted at the second of its number. The first pong behind them came at `ponged_s`."""
+    events = tuple(event.event for number in numbers for event in some(number))
+    return TakenWindow(events, took_s=ponged_s - numbers[0], **more)
 
 
 def round_trip(delivery: Receipts, events: list[StreamEvent], now_s: float = 0.0) -> TakenWindow | None:
@@ -42,13 +44,13 @@ def test_one_pong_proves_nothing_yet() -> None:
 def test_the_pong_of_the_next_events_proves_those_before() -> None:
     delivery = Receipts()
     round_trip(delivery, some(1))
-    assert round_trip(delivery, some(2)) == TakenWindow(window(1), ())
+    assert round_trip(delivery, some(2)) == window(1)
 
 
 def test_a_bare_ping_proves_the_last_events_when_nothing_follows() -> None:
     delivery = Receipts()
     round_trip(delivery, some(1))
-    assert round_trip(delivery, []) == TakenWindow(window(1), ())
+    assert round_trip(delivery, []) == window(1)
     assert delivery.ponged_s is None and not delivery.unpinged
 
 
@@ -65,9 +67,8 @@ def test_events_written_while_a_ping_is_under_way_belong_to_the_next_one() -> No
     delivery.written(some(3))
     assert delivery.ponged(0.0) is None
     assert delivery.unpinged
-    assert round_trip(delivery, []) == TakenWindow(window(1), ())
-    taken = round_trip(delivery, [])
-    assert taken and taken.window == Window(window(2).events + window(3).events, accepted_s=2.0)
+    assert round_trip(delivery, []) == window(1)
+    assert round_trip(delivery, []) == window(2, 3)
 
 
 def test_events_are_acknowledged_a_short_time_after_their_first_pong_and_not_before() -> None:
@@ -109,9 +110,9 @@ def test_a_refused_event_is_reported_once_with_its_window() -> None:
     delivery = Receipts()
     round_trip(delivery, some(1))
     delivery.refused("channel must be one of …")  # overtaken by the first pong
-    taken = round_trip(delivery, some(2))
-    assert taken == TakenWindow(window(1), (RefusedEvent("channel must be one of …", window(1).events),))
-    assert round_trip(delivery, []) == TakenWindow(window(2), ())
+    refused = RefusedEvent("channel must be one of …", window(1).events)
+    assert round_trip(delivery, some(2)) == window(1, refused=(refused,))
+    assert round_trip(delivery, []) == window(2)
 
 
 def test_an_error_while_nothing_is_under_way_is_about_no_event() -> None:
@@ -121,7 +122,7 @@ def test_an_error_while_nothing_is_under_way_is_about_no_event() -> None:
     delivery.proven(2.0)
     delivery.refused("Takaro does not know this message")
     round_trip(delivery, some(2), 2.0)
-    assert round_trip(delivery, [], 2.1) == TakenWindow(window(2), (), 2.0)
+    assert round_trip(delivery, [], 2.1) == window(2, ponged_s=2.0)
 
 
 def test_a_refusal_names_all_events_that_are_not_acknowledged_and_no_others() -> None:
@@ -136,7 +137,7 @@ def test_a_refusal_names_all_events_that_are_not_acknowledged_and_no_others() ->
     delivery.refused("why")
     taken = delivery.ponged(2.1)
     under_way = tuple(event.event for number in (2, 3, 4, 5) for event in some(number))
-    assert taken == TakenWindow(window(3), (RefusedEvent("why", under_way),), 2.0)
+    assert taken == window(3, ponged_s=2.0, refused=(RefusedEvent("why", under_way),))
 
 
 @given(st.lists(st.tuples(st.integers(0, 32), st.sampled_from([0.0, 0.01, 0.2])), max_size=30))

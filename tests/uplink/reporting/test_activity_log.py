@@ -18,7 +18,7 @@ from services.relay.protocol.keys import keys_of
 from services.relay.protocol.records import Command, GameEvent, Outcome
 from services.relay.protocol.vocabulary import Action
 from services.relay.store.client import Store
-from services.uplink.events.receipts import RefusedEvent, TakenWindow, Window
+from services.uplink.events.receipts import RefusedEvent, TakenWindow
 from services.uplink.reporting.activity_log import ActivityLog, percentile
 from services.uplink.takaro import failures
 from services.uplink.takaro.failures import CommandFailure
@@ -34,8 +34,7 @@ def log(text: str) -> GameEvent:
 
 
 def taken(*events: GameEvent, **more: object) -> TakenWindow:
-    refused = more.pop("refused", ())
-    return TakenWindow(Window(events, accepted_s=5.0, **more), refused, 5.25)  # type: ignore[arg-type]
+    return TakenWindow(events, took_s=0.25, **more)  # type: ignore[arg-type]
 
 
 async def told(store: Store, slug: str, activity: ActivityLog, count: int) -> list[ActivityEntry]:
@@ -90,7 +89,7 @@ async def test_watchers_receive_commands_with_their_end(
 
 def took(took_s: float, count: int) -> TakenWindow:
     """Events that Takaro took, so long after their acceptance."""
-    return TakenWindow(Window((log("x"),) * count, accepted_s=0.0), (), took_s)
+    return TakenWindow((log("x"),) * count, took_s=took_s)
 
 
 async def test_the_minute_has_events_latency_and_writes(store: Store, slug: str) -> None:

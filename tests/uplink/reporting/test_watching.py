@@ -11,7 +11,7 @@ from services.relay.protocol.keys import keys_of
 from services.relay.protocol.records import Command, Outcome
 from services.relay.protocol.vocabulary import Action
 from services.relay.store.client import Store
-from services.uplink.events.receipts import TakenWindow, Window
+from services.uplink.events.receipts import TakenWindow
 from services.uplink.reporting.activity_log import ActivityLog
 from tests.support.waiting import until
 
@@ -28,7 +28,7 @@ def text(number: int) -> str:
 def chat(activity: ActivityLog, *numbers: int) -> None:
     """Takaro has taken these chat lines."""
     events = tuple({"type": "chat-message", "data": {"msg": text(number)}} for number in numbers)
-    activity.taken(TakenWindow(Window(events, accepted_s=1.0), (), 1.007))  # type: ignore[arg-type]
+    activity.taken(TakenWindow(events, took_s=0.007))  # type: ignore[arg-type]
 
 
 def command(activity: ActivityLog, number: int, action: Action = Action.KICK_PLAYER) -> None:
