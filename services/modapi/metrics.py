@@ -75,12 +75,7 @@ class ModapiMetrics(MetricTable):
         super().__init__(registry)
         # What is counted for each call is looked up once: a look-up by labels costs more than the counting.
         self.accepted = {event.value: self.events.labels(event) for event in EventType}
-        self._answered = {
+        self.answered = {
             (call, answer): self.calls.labels(call.value, answer) for call in CallKind for answer in ANSWERS
         }
-        self._took = {call: self.seconds.labels(call.value) for call in CallKind}
-
-    def answered(self, call: CallKind, answer: str, took_s: float) -> None:
-        """A call was answered."""
-        self._answered[call, answer].inc()
-        self._took[call].observe(took_s)
+        self.took = {call: self.seconds.labels(call.value) for call in CallKind}

@@ -4,6 +4,7 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ from services.modapi.held_polls import EARLY_S, FALL_BACK_S, GIVEN_UP, Ending, H
 from services.modapi.metrics import ModapiMetrics
 from services.relay.protocol.records import Command
 from services.relay.service.clocks import next_beat_s
+from services.relay.service.http.arrivals import CallerConnection
 from services.relay.service.logs import InstanceLogger
 from services.relay.service.stalls import BEAT_EVERY_S
 from services.relay.store.calls import abandon
@@ -41,18 +43,18 @@ class Polled(NamedTuple):
     held_s: float = 0.0
 
 
+@dataclass(slots=True, eq=False)
 class _Poll:
     """One poll while it is under way. `gone`: its mod has hung up."""
 
-    def __init__(self, still_waits: Callable[[float], Awaitable[None]]) -> None:
-        self.still_waits = still_waits
-        self.hinted = False  # since the last look began
-        self.hold_s = 0.0  # how long it is held, 0: it is not
-        self.began_s = 0.0
-        self.ending: Ending | None = None
-        self.gone = False
-        self.taking: asyncio.Task[list[Command]] | None = None
-        self._waiting: asyncio.Future[None] | None = None
+    still_waits: Callable[[float], Awaitable[None]]
+    hinted: bool = False  # since the last look began
+    hold_s: float = 0.0  # how long it is held, 0: it is not
+    began_s: float = 0.0
+    ending: Ending | None = None
+    gone: bool = False
+    taking: asyncio.Task[list[Command]] | None = None
+    _waiting: asyncio.Future[None] | None = None
 
     async def hint(self, until_s: float) -> None:
         """Waits for a hint, or the end of the poll, until that moment of time.monotonic()."""
@@ -116,10 +118,10 @@ class Polls:
 
     async def answer(
         self,
-        when_gone: Callable[[Callable[[], object]], None],
+        connection: CallerConnection,
         still_waits: Callable[[float], Awaitable[None]],
     ) -> Polled:
-        """Answers a poll whose mod still waits. `when_gone` is given what to call when the mod hangs up.
+        """Answers a poll whose mod has not hung up before this call.
 
         `still_waits(held_s)` is called before and after each look for commands. It raises if the mod has
         given up a poll that is held for `held_s`. Raises StoreError.
@@ -127,7 +129,7 @@ class Polls:
         if self._poll:
             self._end(self._poll, Ending.SUPERSEDED)
         poll = self._poll = _Poll(still_waits)  # before looking: a hint that comes meanwhile is not lost
-        when_gone(partial(self._hung_up, poll))
+        connection.on_gone = partial(self._hung_up, poll)
         now_s = time.monotonic()
         # Refreshes go out at the end of a hold: an answer now would leave the mod deaf until its next poll.
         allowed_s = self.rules.allowed_s(now_s) if self._open else 0.0

@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 
-from services.modapi.http.callers import Credentials
+from services.modapi.http.calls import Credentials
 from services.modapi.metrics import ModapiMetrics
 from services.modapi.served_instance import ServedInstance
 from services.relay.instances.entries import ServedEntry

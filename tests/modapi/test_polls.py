@@ -3,7 +3,7 @@
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import orjson
 import pytest
@@ -20,6 +20,7 @@ from services.relay.instances.entries import merge
 from services.relay.protocol.command_states import new_operation_id
 from services.relay.protocol.records import Command
 from services.relay.protocol.vocabulary import HAND_OUT_WITHIN_S, Action
+from services.relay.service.http.arrivals import CallerConnection
 from services.relay.service.lifecycle import cancelled
 from services.relay.service.settings import Instance, ModApi
 from services.relay.store.client import Store
@@ -50,21 +51,20 @@ class Mod:
         self.listening = asyncio.create_task(self.served_instances.listen())
 
     def poll(self) -> asyncio.Task[Polled]:
-        gone = self.gone
+        gone, connection = self.gone, CallerConnection()
 
-        async def watch(call: Callable[[], object]) -> None:
+        async def watch() -> None:
             await gone.wait()
-            call()
-
-        def when_gone(call: Callable[[], object]) -> None:
-            self.watching.append(asyncio.create_task(watch(call)))
+            assert connection.on_gone
+            connection.on_gone()
 
         async def still_waits(held_s: float) -> None:
             self.looks -= 1
             if self.looks < 0:
                 raise StoodStill
 
-        return asyncio.create_task(self.polls.answer(when_gone, still_waits))
+        self.watching.append(asyncio.create_task(watch()))
+        return asyncio.create_task(self.polls.answer(connection, still_waits))
 
     async def held_poll(self) -> asyncio.Task[Polled]:
         poll = self.poll()

@@ -3,8 +3,16 @@
 import asyncio
 from typing import NamedTuple
 
-from services.modapi.http.callers import ClosedKey, NoKey, TooManyKeys, WrongKey
-from services.modapi.http.request import BeyondPace, CutShort, StoodStill, TooLarge
+from services.modapi.http.request import (
+    BeyondPace,
+    ClosedKey,
+    CutShort,
+    NoKey,
+    StoodStill,
+    TooLarge,
+    TooManyKeys,
+    WrongKey,
+)
 from services.relay.protocol.errors import StoreError
 
 

@@ -1,18 +1,41 @@
-"""One request of a mod while it is answered: its body, within limits, and whether its sender still waits."""
+"""One request of a mod while it is answered: its sender, its body, and whether its sender still waits."""
 
 import asyncio
-from collections.abc import Callable
+import logging
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from starlette.types import Receive, Scope
 
-from services.modapi.http.calls import ModCall
-from services.modapi.http.rate_limits import Incoming
-from services.modapi.served_instance import ServedInstance
+from services.modapi.http.calls import Credentials, ModCall
+from services.modapi.http.rate_limits import Incoming, WrongKeys
+from services.relay.instances.unknown_keys import UnknownKeyCalls
+from services.relay.service.http.addresses import Network, caller, source_of
 from services.relay.service.http.arrivals import Arrival, Arrivals, CallerConnection
+from services.relay.service.logs import about
+
+logger = logging.getLogger(__name__)
 
 READ_ON_S = 0.02
 """Time for the loop to read that a mod hung up, on systems whose kernel does not say so."""
+
+
+class NoKey(Exception):
+    """A call without a key, where one is needed."""
+
+
+class WrongKey(Exception):
+    """A call with a key that opens no instance."""
+
+
+class ClosedKey(Exception):
+    """A call with a key that opened the instance `slug` earlier and does not any more."""
+
+    def __init__(self, slug: str) -> None:
+        super().__init__(slug)
+        self.slug = slug
 
 
 class BeyondLimit(Exception):
@@ -21,6 +44,10 @@ class BeyondLimit(Exception):
     def __init__(self, limit: str = "") -> None:
         super().__init__(limit)
         self.limit = limit
+
+
+class TooManyKeys(BeyondLimit):
+    """An address has tried too many keys that open nothing."""
 
 
 class TooLarge(BeyondLimit):
@@ -41,14 +68,14 @@ class StoodStill(Exception):
 
 @dataclass(slots=True)
 class ModRequest:
-    """One call of a mod while it is answered. `instance` is set as soon as it is known."""
+    """One call of a mod while it is answered. `slug` is set as soon as its instance is known."""
 
     call: ModCall
     scope: Scope
     receive: Receive
     arrival: Arrival
     answered_within_s: float
-    instance: ServedInstance | None = None
+    slug: str = ""
 
     async def still_waits(self, held_s: float = 0.0) -> None:
         """Call this right before a step that must not be done for a mod that has given up its request.
@@ -68,12 +95,6 @@ class ModRequest:
                 raise StoodStill
         if arrival.connection.is_gone:
             raise CutShort
-
-    def when_gone(self, call: Callable[[], object]) -> None:
-        """Calls it when the mod hangs up, or now if it has."""
-        self.arrival.connection.on_gone = call
-        if self.arrival.connection.is_gone:
-            call()
 
 
 def arrival_of(scope: Scope) -> Arrival:
@@ -128,3 +149,61 @@ async def read_body(
     finally:
         if incoming and kept_bytes:
             incoming.add(-kept_bytes)
+
+
+class Callers:
+    """Checks the key and the address of each call. Behind a proxy of `trusted` a forwarded address counts."""
+
+    def __init__(
+        self,
+        credentials: Credentials,
+        unknown_calls: UnknownKeyCalls,
+        wrong_keys_per_minute: int,
+        trusted: Sequence[Network],
+    ) -> None:
+        self._credentials = credentials
+        self._unknown_calls = unknown_calls
+        self._trusted = trusted
+        self._wrong_keys = WrongKeys(wrong_keys_per_minute)
+
+    def refusal_of(self, key: str, scope: Scope) -> Exception:
+        """The error for a key that opens no instance. The attempt is counted; good keys are never limited."""
+        if not self._wrong_keys.tried(self._source(scope), time.monotonic()):
+            return TooManyKeys("wrong_keys_per_minute")
+        if not key:
+            return NoKey()
+        slug = self._credentials.former_slug_for(key)
+        self._unknown_calls.note(self.address(scope), slug or self._credentials.slug_of_token(key))
+        return ClosedKey(slug) if slug else WrongKey()
+
+    def may_try_key(self, scope: Scope) -> bool:
+        """Whether this caller may try one more key. If not, no work is done to find out which key it has."""
+        return self._wrong_keys.is_within(self._source(scope), time.monotonic())
+
+    def address(self, scope: Scope) -> str:
+        """The address that a call comes from."""
+        peer: str = (scope.get("client") or ("?", 0))[0]
+        if not self._trusted:
+            return peer
+        forwarded = [
+            value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"
+        ]
+        return caller(peer, forwarded, self._trusted)
+
+    def registration_key(self, call: ModCall, registration: dict[str, Any]) -> str:
+        """The key of a call to register: it may be in the body as well."""
+        key, sent = call.key, registration.get("registrationToken")
+        if not self._credentials.slug_for(key) and isinstance(sent, str):
+            key = sent
+        elif not key and isinstance(sent, str) and self._credentials.slug_for(sent):
+            key = sent
+        return key
+
+    def log(self, scope: Scope, topic: str, text: str, slug: str = "") -> None:
+        """Logs a line about a caller, once a minute for each topic, instance and source of calls."""
+        source = f"{self._source(scope)} {slug}"
+        logger.warning("from %s: %s", self.address(scope), text, extra=about(f"{topic} {source}", topic))
+
+    def _source(self, scope: Scope) -> str:
+        """What calls are counted by: the owner of an IPv6 network chooses the rest of the address freely."""
+        return source_of(self.address(scope))

@@ -23,13 +23,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.modapi.dialect.mend import UnreadableBody, read_object
 from services.modapi.events import EventIntake
-from services.modapi.http.callers import Callers, ClosedKey
 from services.modapi.http.calls import CallKind, read_call
 from services.modapi.http.rate_limits import Posts
 from services.modapi.http.refusals import NOT_READ, REFUSALS
 from services.modapi.http.request import (
     BeyondLimit,
     BeyondPace,
+    Callers,
+    ClosedKey,
     CutShort,
     ModRequest,
     announced_bytes,
@@ -135,7 +136,8 @@ class ModRouter:
             answer.intake.stream.answered(answer.token, arrived=False)
         elif answer.intake and took_s < self.answered_within_s:
             answer.intake.stream.answered(answer.token)
-        self._metrics.answered(call.kind, answer.label, took_s)
+        self._metrics.answered[call.kind, answer.label].inc()
+        self._metrics.took[call.kind].observe(took_s)
 
     async def _events(self, request: ModRequest) -> ModAnswer:
         """Takes a batch, or the beginning of one that is too long: after a 4xx the mod would repeat it."""
@@ -167,7 +169,7 @@ class ModRouter:
         instance = await self._admitted(request, request.call.key)
         await request.still_waits()
         instance.mod.called(CallKind.POLL, self._callers.address(request.scope))
-        polled = await instance.polls.answer(request.when_gone, request.still_waits)
+        polled = await instance.polls.answer(request.arrival.connection, request.still_waits)
         if polled.answer is None:
             raise CutShort
         return ModAnswer(200, polled.answer, held_s=polled.held_s)
@@ -240,7 +242,7 @@ class ModRouter:
             if not served.complete():
                 raise StoreError("Redis: the stored instances are not known yet")
             raise self._callers.refusal_of(key, request.scope)
-        request.instance = instance
+        request.slug = instance.settings.slug
         beyond = instance.rate_limits.beyond(time.monotonic(), posts)
         if beyond and not (
             call.kind is CallKind.RESULT and await instance.commands.is_asked(call.operation_id)
@@ -252,8 +254,7 @@ class ModRouter:
         """The answer to a call that an error ended, which is counted and logged here."""
         kind = next(kind for kind in REFUSALS if isinstance(error, kind))
         status, body, label, topic, log = REFUSALS[kind]
-        slug = request.instance.settings.slug if request.instance else ""
-        limit = ""
+        slug, limit = request.slug, ""
         if isinstance(error, BeyondLimit):
             limit = error.limit or ("result_bytes" if request.call.kind is CallKind.RESULT else "body_bytes")
             self._metrics.beyond(limit)

@@ -5,7 +5,7 @@ import hashlib
 import pytest
 from pydantic import SecretStr
 
-from services.modapi.http.callers import Credentials
+from services.modapi.http.calls import Credentials
 from services.relay.instances.entries import merge
 from services.relay.service.settings import Instance
 from tests.support.ages import just_now
@@ -57,7 +57,9 @@ def test_a_single_server_that_others_can_reach_needs_its_key(secret: str) -> Non
 
 def test_a_key_that_was_taken_away_is_known_until_it_opens_again() -> None:
     credentials = Credentials(merge([ONE, TWO], {}, just_now).values(), loopback_only=True)
+    assert [credentials.slug_for("key-of-one-0123456789") for _ in range(2)] == ["one", "one"]
     credentials.replace(merge([TWO], {}, just_now).values())
+    assert credentials.slug_for("key-of-one-0123456789") == ""
     assert credentials.former_slug_for("key-of-one-0123456789") == "one"
     assert credentials.former_slug_for("key-of-two-0123456789") == credentials.former_slug_for("wrong") == ""
     credentials.replace(merge([ONE, TWO], {}, just_now).values())
