@@ -10,10 +10,9 @@ from typing import Any
 
 import orjson
 
-from services.modapi.dialect.bounds import bounded
 from services.modapi.dialect.dead import Reason, dead
 from services.modapi.dialect.events import map_event
-from services.modapi.dialect.mend import read_batch
+from services.modapi.dialect.mend import bounded, read_batch
 from services.modapi.dialect.roster import Roster
 from services.modapi.http.rate_limits import LogLines
 from services.modapi.metrics import ModapiMetrics

@@ -64,7 +64,10 @@ def map_event(raw: dict[str, Any], roster: Roster, received: str) -> GameEvent |
 
 
 def _log(raw: Data, roster: Roster) -> Data:
-    return {"msg": _message(raw, "msg", "raw")}
+    text = fields.message(raw.get("msg")) or fields.message(raw.get("raw"))
+    if not text:
+        raise Unfit(Reason.EMPTY_MESSAGE, "msg: is missing or empty")
+    return {"msg": text}
 
 
 def _player_event(raw: Data, roster: Roster) -> Data:
@@ -72,7 +75,9 @@ def _player_event(raw: Data, roster: Roster) -> Data:
 
 
 def _chat(raw: Data, roster: Roster) -> Data:
-    data: Data = {"channel": channel(raw.get("channel")), "msg": _message(raw, "msg")}
+    data: Data = {"channel": channel(raw.get("channel")), "msg": fields.message(raw.get("msg"))}
+    if not data["msg"]:
+        raise Unfit(Reason.EMPTY_MESSAGE, "msg: is missing or empty")
     # Other mods write notices into the chat without a sender. A sender is not looked up by name: a player
     # could run commands as somebody else. Takaro takes a line without a player as a system message and runs
     # no command in it. A line whose sender has contradictory ids goes out without a player too.
@@ -145,17 +150,8 @@ def _named(kind: Any) -> str | None:
     return _FOLDED.get("".join(filter(str.isalnum, kind[:40])).lower())
 
 
-def _message(raw: Data, *names: str) -> str:
-    for name in names:
-        text = fields.line(raw.get(name))
-        if not fields.is_blank(text):
-            return text
-    raise Unfit(Reason.EMPTY_MESSAGE, f"{names[0]}: is missing or empty")
-
-
 def _with_message(raw: Data, data: Data) -> Data:
-    text = fields.line(raw.get("msg"))
-    if not fields.is_blank(text):
+    if text := fields.message(raw.get("msg")):
         data["msg"] = text
     return data
 

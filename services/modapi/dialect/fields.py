@@ -43,6 +43,12 @@ def line(value: Any, limit_chars: int = MESSAGE_CHARS) -> str:
     return value if value.isprintable() else _UNSAFE.sub(" ", value)
 
 
+def message(value: Any) -> str:
+    """A line; "" if no character of it is visible."""
+    text = line(value)
+    return text if "!" <= text[:1] <= "~" or not is_blank(text) else ""
+
+
 def lines(value: Any, limit_chars: int) -> str:
     """Like `line`, with line breaks and tabs kept."""
     return _UNSAFE_BUT_LINES.sub(" ", _scalar(value)[:limit_chars])
@@ -135,7 +141,7 @@ def name(value: Any, *ids: str | None) -> str:
 
 def is_blank(text: str) -> bool:
     """Whether no character of the text is visible."""
-    return not ("!" <= text[:1] <= "~" or any(map(_is_visible, text)))
+    return not any(map(_is_visible, text))
 
 
 def _is_visible(char: str) -> bool:

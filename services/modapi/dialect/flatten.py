@@ -20,7 +20,7 @@ INT32_MAX = 2**31 - 1
 _UNSCANNABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 Args = dict[str, Any]
-Members = list[tuple[str, str]]  # name and JSON text of each value, in order
+Members = list[str]  # the JSON of each name with its value, in order
 Flat = tuple[Members, tuple[str, Any] | None]  # the members, and the text that may be cut to fit
 
 
@@ -30,13 +30,12 @@ def flatten(action: Action, args: Args, now_ms: int) -> str:
     `args` are those of `Command`. `now_ms` (Unix time) is needed for the length of a ban.
     """
     members, free = FLATTENERS[action](args, now_ms)
-    parts = [f'"{name}":{value}' for name, value in members]
     if free is not None:
         name, text = free
-        spent = sum(len(part.encode()) + 1 for part in parts)
+        spent = sum(len(member.encode()) + 1 for member in members)
         left_bytes = LIMIT_BYTES - spent - len(f'{{"{name}":""}}')
-        parts.append(f'"{name}":{_quoted(text, left_bytes)}')
-    return "{" + ",".join(parts) + "}"
+        members.append(f'"{name}":{_quoted(text, left_bytes)}')
+    return "{" + ",".join(members) + "}"
 
 
 def _nothing(args: Args, now_ms: int) -> Flat:
@@ -51,10 +50,10 @@ def _message(args: Args, now_ms: int) -> Flat:
     members: Members = []
     if args.get("recipient"):
         recipient = _quoted(args["recipient"], ID_BYTES)
-        members += [("gameId", recipient), ("recipientGameId", recipient)]
-    members.append(("channel", '"global"'))
+        members += [f'"gameId":{recipient}', f'"recipientGameId":{recipient}']
+    members.append('"channel":"global"')
     if args.get("senderName"):
-        members.append(("senderNameOverride", _quoted(args["senderName"], ID_BYTES)))
+        members.append(f'"senderNameOverride":{_quoted(args["senderName"], ID_BYTES)}')
     return members, ("message", args.get("message"))
 
 
@@ -65,21 +64,21 @@ def _kick(args: Args, now_ms: int) -> Flat:
 def _ban(args: Args, now_ms: int) -> Flat:
     members = [_text(args, "gameId")]
     until = dates.read_end(args.get("expiresAt"))
-    members.append(("durationSeconds", str(_seconds_left(until, now_ms))))
+    members.append(f'"durationSeconds":{_seconds_left(until, now_ms)}')
     if until is not None:
-        members.append(("expiresAt", f'"{dates.iso(until)}"'))
+        members.append(f'"expiresAt":"{dates.iso(until)}"')
     return members, ("reason", args.get("reason"))
 
 
 def _teleport(args: Args, now_ms: int) -> Flat:
-    return [_text(args, "gameId"), *((axis, _decimal(args.get(axis))) for axis in "xyz")], None
+    return [_text(args, "gameId"), *(f'"{axis}":{_decimal(args.get(axis))}' for axis in "xyz")], None
 
 
 def _give(args: Args, now_ms: int) -> Flat:
     members = [_text(args, "gameId"), _text(args, "item")]
     amount = fields.number(args.get("amount"))
     whole = max(-INT32_MAX, min(INT32_MAX, int(1 if amount is None else amount)))
-    return [*members, ("amount", str(whole)), _text(args, "quality")], None
+    return [*members, f'"amount":{whole}', _text(args, "quality")], None
 
 
 def _console(args: Args, now_ms: int) -> Flat:
@@ -109,8 +108,8 @@ FLATTENERS: dict[Action, Callable[[Args, int], Flat]] = {
 }
 
 
-def _text(args: Args, name: str) -> tuple[str, str]:
-    return name, _quoted(args.get(name), ID_BYTES)
+def _text(args: Args, name: str) -> str:
+    return f'"{name}":{_quoted(args.get(name), ID_BYTES)}'
 
 
 def _quoted(value: Any, limit_bytes: int) -> str:

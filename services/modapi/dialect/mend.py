@@ -1,7 +1,8 @@
 """Reads the body of a mod's POST: a batch of events, or one object (register, result).
 
 Good JSON costs one strict read and a check for repeated keys. Broken JSON is repaired event by event, so that
-an unreadable event does not affect the others (protocol.md M8).
+an unreadable event does not affect the others (protocol.md M8). An event beyond a limit becomes a dead letter
+or is cut, but is never refused: a mod would send it again for ever (protocol.md M4).
 """
 
 import re
@@ -12,6 +13,7 @@ import orjson
 from services.modapi.dialect.dead import Reason, dead
 from services.modapi.dialect.repair import MAX_MEND_CHARS, clean, decode, load
 from services.relay.protocol.errors import RelayError
+from services.relay.protocol.limits import Limits
 from services.relay.protocol.records import DeadEvent
 
 MAX_EVENTS = 5_000
@@ -46,19 +48,25 @@ def read_batch(body: bytes, most: int = MAX_EVENTS) -> ReadBatch:
 
     Never raises: what cannot be read is in `unreadable`.
     """
-    repaired = False
+    repaired, rest = False, ""
     try:
         value = orjson.loads(body)
-        if not may_repeat_keys(body, value):
-            return _sorted_out(_unwrapped(value), most, repaired)
+        is_read = not may_repeat_keys(body, value)
     except orjson.JSONDecodeError:
-        repaired = True
-    text = clean(body)
-    try:
-        value, rest = decode(text)
-    except ValueError:
-        value, rest = None, text
-    return _sorted_out(_pieces(text, most) if rest else _unwrapped(value), most, repaired)
+        is_read, repaired = False, True
+    if not is_read:
+        text = clean(body)
+        try:
+            value, rest = decode(text)
+        except ValueError:
+            value, rest = None, text
+    events = _pieces(text, most) if rest else _unwrapped(value)
+    if len(events) > most:
+        detail = f"events: more than {most} in one post, the rest is put aside"
+        events = [*events[:most], dead(Reason.TOO_MANY_EVENTS, detail, events[most])]
+    if {dict}.issuperset(map(type, events)):
+        return ReadBatch(events, [], repaired, [])
+    return _sorted_out(events, repaired)
 
 
 def read_object(body: bytes) -> dict[str, Any]:
@@ -128,12 +136,8 @@ def _pieces(text: str, most: int) -> list[Any]:
     return events
 
 
-def _sorted_out(events: list[Any], most: int, repaired: bool) -> ReadBatch:
-    if len(events) > most:
-        detail = f"events: more than {most} in one post, the rest is put aside"
-        events = [*events[:most], dead(Reason.TOO_MANY_EVENTS, detail, events[most])]
-    if {dict}.issuperset(map(type, events)):
-        return ReadBatch(events, [], repaired, [])
+def _sorted_out(events: list[Any], repaired: bool) -> ReadBatch:
+    """The batch of these events, some of which are dead or no objects."""
     good: list[dict[str, Any]] = []
     unreadable: list[DeadEvent] = []
     places: list[int] = []
@@ -146,3 +150,39 @@ def _sorted_out(events: list[Any], most: int, repaired: bool) -> ReadBatch:
         unreadable.append(event)
         places.append(place)
     return ReadBatch(good, unreadable, repaired, places)
+
+
+def bounded(raw: dict[str, Any], data: bytes, limits: Limits) -> dict[str, Any] | DeadEvent:
+    """The event `raw` with long texts cut, or a dead event with the reason. `data` is the event as JSON."""
+    if len(data) > limits.event_bytes:
+        detail = f"it has {len(data)} bytes, {limits.event_bytes} are allowed"
+        return dead(Reason.EVENT_TOO_LARGE, detail, data)
+    if data.count(b"{") + data.count(b"[") > limits.event_levels and levels(raw) > limits.event_levels:
+        return dead(Reason.TOO_DEEP, f"it is nested deeper than {limits.event_levels} levels", data)
+    if len(data) > limits.text_chars:
+        cut: dict[str, Any] = shortened(raw, limits.text_chars)
+        return cut
+    return raw
+
+
+def levels(value: Any) -> int:
+    """Number of levels to which lists and objects are nested."""
+    deepest, rest = 0, [(value, 1)]
+    while rest:
+        value, level = rest.pop()
+        if isinstance(value, dict | list):
+            deepest = max(deepest, level)
+            inner = value.values() if isinstance(value, dict) else value
+            rest += [(one, level + 1) for one in inner]
+    return deepest
+
+
+def shortened(value: Any, chars: int) -> Any:
+    """The value with each text cut to `chars` characters. It recurses: the nesting must be bounded."""
+    if isinstance(value, str):
+        return value[:chars]
+    if isinstance(value, dict):
+        return {name[:chars]: shortened(one, chars) for name, one in value.items()}
+    if isinstance(value, list):
+        return [shortened(one, chars) for one in value]
+    return value

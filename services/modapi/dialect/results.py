@@ -12,8 +12,8 @@ from typing import Any
 import orjson
 
 from services.modapi.dialect import fields
-from services.modapi.dialect.bounds import levels
 from services.modapi.dialect.identity import Contradiction, has_stray_ids, identity_of
+from services.modapi.dialect.mend import levels
 from services.relay.protocol import dates
 from services.relay.protocol.records import Outcome
 from services.relay.protocol.vocabulary import ENTITY_TYPES, Action
@@ -96,9 +96,9 @@ def _player(result: Any) -> dict[str, Any] | None:
     return record if fields.flag(online) else None
 
 
-def left_out(action: Action, result: Any, outcome: Outcome) -> int:
-    """Number of rows of the list in a mod's answer that `outcome` lacks: they could not be made valid."""
-    return len(_rows(result)) - len(outcome.value) if action in LISTS and outcome.value is not None else 0
+def left_out(result: Any, entries: list[Any]) -> int:
+    """Number of rows of the list in a mod's answer that `entries` lacks: they could not be made valid."""
+    return len(_rows(result)) - len(entries)
 
 
 def _location(result: Any) -> dict[str, Any] | None:
@@ -145,7 +145,7 @@ def _done(result: Any) -> dict[str, Any]:
 
 def _entries(read: Callable[[Any], Any], result: Any) -> list[Any]:
     """The entries of the list in a result that `read` can read."""
-    return [entry for entry in map(read, _rows(result)) if entry is not None]
+    return list(filter(None, map(read, _rows(result))))
 
 
 def _rows(result: Any) -> list[Any]:
@@ -157,7 +157,7 @@ def _rows(result: Any) -> list[Any]:
         if result:
             raise Unshaped("it holds no list")
         return []  # null, "" and {} are how a serializer writes an empty list
-    if result and all(type(row) is list for row in result):  # a repeated key has the list of its values
+    if result and {list}.issuperset(map(type, result)):  # a repeated key has the list of its values
         raise Unshaped("it holds several lists")
     return result
 
