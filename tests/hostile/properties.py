@@ -80,7 +80,7 @@ def answer(action: Action, body: bytes) -> None:
     outcome = map_result(action, read.get("ok"), read.get("result"), read.get("error"))
     payload = payload_for(action, {"gameId": "1"}, outcome)
     assert answer_fault(action, payload) == ""
-    sent = strict(response("id", payload))["payload"]
+    sent = strict(response("id", orjson.dumps(payload)))["payload"]
     value, error = conclude(action.value, sent)
     assert error is None or is_error(sent)
     harmless(sent, LONGEST_RESULT, breaks=action is Action.EXECUTE_CONSOLE_COMMAND)

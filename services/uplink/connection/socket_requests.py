@@ -20,7 +20,11 @@ _NAME_CHARS = 50
 
 
 class SocketRequests:
-    """The requests of one socket."""
+    """The requests of one socket.
+
+    The last KEPT are remembered: an error frame under one of their ids is about our answer. Ids are kept as
+    hashes: 1,000 sockets with 512 texts each would hold 50 MB.
+    """
 
     def __init__(self, handler: RequestHandler, metrics: UplinkMetrics, logger: InstanceLogger) -> None:
         self.count = 0
@@ -31,14 +35,21 @@ class SocketRequests:
         self._handler = handler
         self._metrics = metrics
         self._logger = logger
-        self._recent = RecentRequests()
+        self._ids = array("q")
+        self._actions: list[str] = []
         self._refused_actions: set[str] = set()
 
     def take(self, writer: SocketWriter, request: frames.Request) -> None:
         """Counts a request, and has it answered on the socket of `writer`."""
+        id, action = hash(request.request_id), sys.intern(request.action[:_NAME_CHARS])
+        if self.count < KEPT:
+            self._ids.append(id)
+            self._actions.append(action)
+        else:  # in the place of the oldest one
+            place = self.count % KEPT
+            self._ids[place], self._actions[place] = id, action
         self.count += 1
         self.asked_s = time.monotonic()
-        self._recent.add(request.request_id, request.action)
         if task := self._handler.take(writer, request):
             self.open.add(task)
             task.add_done_callback(self.open.discard)
@@ -46,8 +57,9 @@ class SocketRequests:
     def refused(self, error: frames.ErrorFrame) -> bool:
         """Whether an error frame is about one of our answers. Logged once for each action: Takaro asks again
         each 30 s. Not logged before the mod's first call: the relay answers with errors then, rightly."""
-        action = self._recent.action_of(error.request_id)
-        if action is None:
+        try:
+            action = self._actions[self._ids.index(hash(error.request_id))]
+        except ValueError:
             return False
         self._metrics.error_frames.labels("answer").inc()
         if self._handler.mod_has_called and action not in self._refused_actions:
@@ -64,33 +76,3 @@ class SocketRequests:
                 task.cancel()
             await asyncio.wait(tasks, timeout=LAST_ANSWERS_S)
         writer.flush()
-
-
-class RecentRequests:
-    """The last KEPT requests of one socket: an error frame under one of their ids is about our answer.
-
-    Ids are kept as hashes: 1,000 sockets with 512 texts each would hold 50 MB.
-    """
-
-    def __init__(self) -> None:
-        self._ids = array("q")
-        self._actions: list[str] = []
-        self._count = 0
-
-    def add(self, request_id: str, action: str) -> None:
-        """Remembers a request and forgets the oldest one."""
-        name = sys.intern(action[:_NAME_CHARS])
-        if self._count < KEPT:
-            self._ids.append(hash(request_id))
-            self._actions.append(name)
-        else:
-            place = self._count % KEPT
-            self._ids[place], self._actions[place] = hash(request_id), name
-        self._count += 1
-
-    def action_of(self, request_id: str) -> str | None:
-        """The action of the request with this id, None if no request had it."""
-        try:
-            return self._actions[self._ids.index(hash(request_id))]
-        except ValueError:
-            return None

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 from services.relay.instances.facts import Facts
 from services.relay.instances.server_state import ServerState
 from services.relay.protocol.link_states import LinkState
-from services.relay.protocol.vocabulary import ACTION_RULES, Action, ActionKind, EventType
+from services.relay.protocol.vocabulary import Action, EventType
 from services.relay.service.instance_series import Fold, InstanceSeries, Series, SeriesRow
 from services.relay.service.metric_table import MetricTable, counter, gauge, histogram
 from services.relay.service.metrics import ServiceMetrics
@@ -205,7 +205,7 @@ class UplinkMetrics(MetricTable):
         self.backlog_max_bytes.set(MAX_QUEUED_BYTES)
         # Look up each counter once: a look-up by labels costs more than the count.
         self.delivered_of = {event_type.value: self.delivered.labels(event_type) for event_type in EventType}
-        self._answers = {
+        self.answers_of = {
             (action, outcome): self.requests.labels(action, outcome)
             for action in Action
             for outcome in OUTCOMES
@@ -214,12 +214,6 @@ class UplinkMetrics(MetricTable):
     def count_alert(self, target: str, sent: bool) -> None:
         """Counts an alert message that was sent, or given up."""
         self.alerts.labels(target, "sent" if sent else "failed").inc()
-
-    def answered(self, instance: str, action: Action, outcome: str) -> None:
-        """Counts a request that was answered, or that ended otherwise."""
-        self._answers[action, outcome].inc()
-        if outcome != ANSWERED and ACTION_RULES[action].kind is ActionKind.WRITE:
-            self.instances.add(instance, FAILED_COMMANDS, 1)
 
     def show_waiting(self, row: SeriesRow, facts: Facts) -> None:
         """Shows the last contact, the backlog and the dead letters of an instance, as Redis has them."""

@@ -17,7 +17,7 @@ from services.relay.service.clocks import wall_s
 from services.relay.service.faults import FaultKind
 from services.relay.service.logs import InstanceLogger
 from services.uplink.connection.socket_writer import SocketWriter
-from services.uplink.reporting.metrics import ANSWERED, OWN, TOO_LATE, UplinkMetrics
+from services.uplink.reporting.metrics import ANSWERED, FAILED_COMMANDS, OWN, TOO_LATE, UplinkMetrics
 from services.uplink.requests.command_queue import CommandQueue
 from services.uplink.requests.mirror.mirror import Mirror
 from services.uplink.requests.reads import Reads
@@ -40,6 +40,7 @@ class RequestHandler:
         metrics: UplinkMetrics,
         most_bytes: int = DEFAULT_LIMITS.frame_out_bytes,
     ) -> None:
+        self._loop = asyncio.get_running_loop()
         self._slug = command_queue.lease.slug
         self._logger = InstanceLogger(logger, self._slug)
         self._command_queue = command_queue
@@ -79,20 +80,19 @@ class RequestHandler:
             self._faults.caught(self._logger, FaultKind.REQUEST, error)
             writer.send(frames.error_response(frame.request_id, failures.FAULT.text))
             return None
-        if not writer.open:  # it crossed our close frame: Takaro cannot receive an answer, so nothing is done
-            self._metrics.answered(self._slug, action, TOO_LATE)
-            return None
         request = _Request(writer, frame.request_id, action, args, time.monotonic())
         kind = ACTION_RULES[action].kind
         try:
-            if kind is ActionKind.OURS:
+            if not writer.open:  # it crossed our close frame: Takaro receives no answer, so nothing is done
+                self._answer(request, b"", TOO_LATE)
+            elif kind is ActionKind.OURS:
                 self._answer(request, orjson.dumps(self._own_answer(action)), OWN)
             elif kind is ActionKind.READ and (known := self._reads.known_answer(action, args)):
                 self._answer(request, *known)
             elif request.begun_s >= self._refused_from_s:
                 self._fail(request, failures.RELAY_STOPS)
             else:
-                task = asyncio.create_task(self._work(request))
+                task = self._loop.create_task(self._work(request))
                 self._tasks.add(task)
                 task.add_done_callback(partial(self._ended, request))
                 return task
@@ -157,10 +157,12 @@ class RequestHandler:
             text = f"the game server's answer is too large: {len(payload)} bytes"
             payload = orjson.dumps(frames.error_payload(text))
         if writer.open:
-            writer.send(frames.response_json(request.id, payload))
+            writer.send(frames.response(request.id, payload))
         else:
             label = TOO_LATE
-        self._metrics.answered(self._slug, request.action, label)
+        self._metrics.answers_of[request.action, label].inc()
+        if label != ANSWERED and ACTION_RULES[request.action].kind is ActionKind.WRITE:
+            self._metrics.instances.add(self._slug, FAILED_COMMANDS, 1)
 
 
 class _Request(NamedTuple):  # 10,000 may come at once

@@ -185,19 +185,14 @@ def pong(request_id: str = "") -> bytes:
     return orjson.dumps({"type": "pong", "requestId": request_id} if request_id else {"type": "pong"})
 
 
-def response(request_id: str, payload: Any) -> bytes:
-    """The answer to a request. `payload` must be valid by `answer_rules`."""
-    return orjson.dumps({"type": "response", "requestId": request_id, "payload": payload})
-
-
-def response_json(request_id: str, payload: bytes) -> bytes:
-    """The answer to a request, with a payload that is JSON already."""
+def response(request_id: str, payload: bytes) -> bytes:
+    """The answer to a request. `payload` is JSON, and valid by `answer_rules`."""
     return b'{"type":"response","requestId":' + orjson.dumps(request_id) + b',"payload":' + payload + b"}"
 
 
 def error_response(request_id: str, text: str) -> bytes:
     """The answer to a request that failed."""
-    return response(request_id, error_payload(text))
+    return response(request_id, orjson.dumps(error_payload(text)))
 
 
 def error_payload(text: str) -> dict[str, str]:

@@ -10,7 +10,6 @@ from pydantic import SecretStr
 
 from services.relay.instances.server_state import ServerState
 from services.relay.protocol.records import DeadEvent, GameEvent
-from services.relay.protocol.vocabulary import Action
 from services.relay.service.lifecycle import cancelled
 from services.relay.service.settings import Instance
 from services.relay.store.client import Store
@@ -117,19 +116,6 @@ async def test_dead_letters_are_shown_by_instance_also_without_an_owner(scene: S
     uplink = scene.start(f"ws://127.0.0.1:{free_port()}", token=None)
     await until(lambda: uplink.shows(scene.slug, "dead_letters") == 1)
     assert uplink.value("leases_wanted") == 0
-
-
-async def test_a_command_that_fails_is_counted_for_its_instance_and_a_read_is_not(scene: Scene) -> None:
-    uplink = scene.start(f"ws://127.0.0.1:{free_port()}")
-    await until(lambda: uplink.shows(scene.slug, "instance_commands_failed_total") == 0)
-    for action, outcome in (
-        (Action.GIVE_ITEM, "answered"),
-        (Action.GIVE_ITEM, "refused"),
-        (Action.KICK_PLAYER, "no_result"),
-        (Action.GET_PLAYERS, "not_delivered"),
-    ):
-        uplink.metrics.answered(scene.slug, action, outcome)
-    assert uplink.shows(scene.slug, "instance_commands_failed_total") == 2
 
 
 async def test_a_refused_identify_is_counted_by_its_reason(scene: Scene) -> None:

@@ -5,6 +5,7 @@ import json
 import zlib
 from typing import Any, NoReturn
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -166,4 +167,4 @@ def test_for_any_outcome_takaro_gets_a_valid_answer(action: Action, outcome: Out
     payload = payload_for(action, ARGS, outcome)
     assert payload is not None
     assert answer_fault(action, payload) == ""
-    json.loads(response("r", payload), parse_constant=refuse_constant)
+    json.loads(response("r", orjson.dumps(payload)), parse_constant=refuse_constant)

@@ -1,0 +1,44 @@
+"""What is counted of the requests that are answered."""
+
+from types import SimpleNamespace
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from services.relay.protocol.records import Command, Outcome
+from services.relay.protocol.vocabulary import Action
+from services.uplink.reporting.metrics import FAILED_COMMANDS, UplinkMetrics
+from services.uplink.requests.handler import RequestHandler
+from services.uplink.requests.mirror.mirror import Mirror
+from services.uplink.takaro import failures
+from services.uplink.takaro.frames import Request
+
+PLAYER = {"gameId": "1"}
+
+
+async def test_a_command_that_fails_is_counted_for_its_instance_and_a_read_is_not() -> None:
+    results = iter([Outcome({}), Outcome(error="no such item"), failures.NO_RESULT])
+
+    async def ask(command: Command) -> object:
+        return next(results)
+
+    async def find_answer(action: Action, args: dict[str, Any]) -> tuple[bytes, str]:
+        return b"{}", failures.STORE_AWAY.cause
+
+    metrics = UplinkMetrics(CollectorRegistry())
+    metrics.instances.row("one")
+    queue: Any = SimpleNamespace(ask=ask, lease=SimpleNamespace(slug="one"))
+    reads: Any = SimpleNamespace(find_answer=find_answer, known_answer=lambda action, args: None)
+    handler = RequestHandler(queue, reads, Mirror(), metrics)
+    sent: list[bytes] = []
+    writer: Any = SimpleNamespace(open=True, send=sent.append)
+    for action, args in (
+        (Action.GIVE_ITEM, PLAYER | {"item": "Apple"}),
+        (Action.GIVE_ITEM, PLAYER | {"item": "Apple"}),
+        (Action.KICK_PLAYER, PLAYER),
+        (Action.GET_PLAYERS, {}),
+    ):
+        task = handler.take(writer, Request("id", action, args))
+        assert task
+        await task
+    assert len(sent) == 4 and metrics.instances.value(FAILED_COMMANDS.name, "one") == 2
