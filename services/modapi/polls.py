@@ -16,7 +16,7 @@ from services.relay.service.clocks import next_beat_s
 from services.relay.service.http.arrivals import CallerConnection
 from services.relay.service.logs import InstanceLogger
 from services.relay.service.stalls import BEAT_EVERY_S
-from services.relay.store.calls import abandon
+from services.relay.store.calls import ignore_error
 
 GATHER_S = 0.01
 """Takaro sends several requests at once. Commands that follow the first one this soon go out with it; others
@@ -183,7 +183,8 @@ class Polls:
             await asyncio.wait([taking])
         finally:
             poll.taking = None
-            abandon(taking)  # if this task itself is cancelled
+            if not taking.cancel():  # it is cancelled if this task itself is
+                ignore_error(taking)
         commands = [] if taking.cancelled() else taking.result()
         try:
             await poll.still_waits(held_s)

@@ -8,8 +8,5 @@ from services.relay.store.clock import StoreClock
 class ExactClock(StoreClock):
     """Test and Redis run on one machine, so their clocks are equal."""
 
-    def is_known(self, now_s: float) -> bool:
-        return True
-
     def latest_us(self, moment_s: float) -> int:
         return int((moment_s - time.monotonic() + time.time()) * 1_000_000)

@@ -14,7 +14,7 @@ from typing import Any
 
 import uvloop
 
-from services.relay.store.calls import ignore_error, shielded
+from services.relay.store.calls import ignore_error
 
 
 class Loop(uvloop.Loop):
@@ -55,8 +55,8 @@ class Loop(uvloop.Loop):
                 self.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM, proto=proto, flags=flags)
             )
             lookup.add_done_callback(partial(self._looked_up, key))
-        found: list[Any] = await shielded(lookup)
-        return found
+        await asyncio.wait([lookup])  # it goes on if this caller is cancelled
+        return lookup.result()
 
     def _looked_up(self, key: tuple[Any, ...], lookup: asyncio.Task[list[Any]]) -> None:
         del self._lookups[key]

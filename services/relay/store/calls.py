@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -43,8 +44,8 @@ class TooFewReplicas(StoreError):
 class StoreCall:
     """A command on its way. `slot` is 0 without a cluster; `until` is on time.monotonic().
 
-    A call whose reply was cancelled has no caller any more and is not sent. If it had been sent already, its
-    value goes to `orphaned`.
+    If its reply is done before it is sent, its caller has gone or is out of time: it is not sent any more,
+    unless it is `kept`. If it had been sent already, the value goes to `orphaned`.
     """
 
     command: tuple[Argument, ...]
@@ -52,79 +53,50 @@ class StoreCall:
     slot: int = 0
     script: Script | None = None
     durable: bool = False
-    until: float = 0.0
+    until: float = math.inf
     orphaned: Callable[[Any], object] | None = None
+    kept: bool = False
 
     @property
-    def abandoned(self) -> bool:
-        """Whether its caller has gone, so that nobody waits for the reply."""
-        return self.reply.cancelled()
+    def given_up(self) -> bool:
+        """Whether nobody needs it any more. Only for a call that has not been answered."""
+        return self.reply.done() and not self.kept
 
     def fail(self, error: StoreError) -> None:
-        if not self.reply.done():  # otherwise the caller was cancelled
+        if not self.reply.done():  # otherwise the caller has gone
             self.reply.set_exception(error)
+
+    def fail_late(self, error: StoreError, due_s: float) -> None:
+        """The timer of a time limit, which was due at `due_s` on time.monotonic().
+
+        A timer that is late shows that this process stood still. The reply may have come meanwhile without
+        having reached its caller, so it gets a moment more. Otherwise a call would fail that Redis has
+        answered.
+        """
+        if time.monotonic() - due_s > STOOD_STILL_S:
+            self.reply.get_loop().call_later(HAND_ON_WITHIN_S, self.fail, error)
+        else:
+            self.fail(error)
+
+    def settle(self, reply: Any) -> bool:
+        """Gives the reply to the caller. Returns True, and does not, if the call must be sent again."""
+        if isinstance(reply, RedisRefusal):
+            if not self.given_up and verdict_on(reply).then is not Then.GIVE_UP:
+                return True
+            reply = store_error(reply)
+        if isinstance(reply, StoreError):
+            self.fail(reply)
+        elif not self.reply.done():
+            self.reply.set_result(reply)
+        elif self.orphaned:
+            self.orphaned(reply)
+        return False
 
 
 def ignore_error(future: asyncio.Future[Any]) -> None:
     """A done callback: asyncio must not report the exception of a future that nobody waits for any more."""
     if not future.cancelled():
         future.exception()
-
-
-def shielded(inner: asyncio.Future[Any]) -> asyncio.Future[Any]:
-    """A future that ends as `inner` does. If it is cancelled, `inner` goes on, and its exception is ignored.
-
-    asyncio.shield reports such an exception to the event loop, since Python 3.14.
-    """
-    outer = inner.get_loop().create_future()
-
-    def end(_: asyncio.Future[Any]) -> None:
-        if inner.cancelled():
-            outer.cancel()
-        elif outer.done():
-            ignore_error(inner)
-        elif error := inner.exception():
-            outer.set_exception(error)
-        else:
-            outer.set_result(inner.result())
-
-    inner.add_done_callback(end)
-    return outer
-
-
-def abandon(future: asyncio.Future[Any]) -> None:
-    """Cancels a future that nobody waits for any more, or ignores its exception."""
-    if not future.cancel():
-        ignore_error(future)
-
-
-def abandon_late(reply: asyncio.Future[Any], due_s: float) -> None:
-    """The timer of a time limit, which was due at `due_s` on time.monotonic(): abandons the reply.
-
-    A timer that is late shows that this process stood still. The reply may have come meanwhile without having
-    reached its caller, so it gets a moment more. Otherwise a call would fail that Redis has answered.
-    """
-    if time.monotonic() - due_s > STOOD_STILL_S:
-        asyncio.get_running_loop().call_later(HAND_ON_WITHIN_S, abandon, reply)
-    else:
-        abandon(reply)
-
-
-def settle(call: StoreCall, reply: Any) -> bool:
-    """Gives the reply to the caller. Returns True, and does not, if the call must be sent again."""
-    if call.reply.done():
-        if call.abandoned and call.orphaned and not isinstance(reply, RedisRefusal | StoreError):
-            call.orphaned(reply)
-        return False
-    if type(reply) is RedisRefusal:
-        if verdict_on(reply).then is not Then.GIVE_UP:
-            return True
-        call.reply.set_exception(store_error(reply))
-    elif isinstance(reply, StoreError):
-        call.reply.set_exception(reply)
-    else:
-        call.reply.set_result(reply)
-    return False
 
 
 def unconfirmed(reply: Any, wanted: int) -> StoreError | None:

@@ -9,22 +9,22 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from functools import partial
+from functools import cached_property, partial
 from itertools import chain
 from typing import Any, TypeVar
 
 from services.relay.protocol.errors import NotCarriedOut, StoreError
-from services.relay.service.clocks import until_beat_s
 from services.relay.store import durability
-from services.relay.store.calls import Script, StoreCall, abandon_late, ignore_error, shielded
+from services.relay.store.calls import Script, StoreCall, ignore_error
 from services.relay.store.clock import StoreClock
 from services.relay.store.cluster import Cluster, slot_of
-from services.relay.store.connection import Argument, Connection
+from services.relay.store.connection import Argument
 from services.relay.store.durability import ServerFacts
 from services.relay.store.pipeline import CALL_TIMEOUT_S, RETRY_EVERY_S, Pipeline, Topology
 from services.relay.store.refusals import ConnectionLost, RedisRefusal, Unreachable, store_error
 from services.relay.store.sentinels import Sentinels
 from services.relay.store.single_primary import SinglePrimary
+from services.relay.store.subscription import PROBE_EVERY_S, Subscription
 from services.relay.store.url import Endpoint, StoreKind, parse
 
 __all__ = ("CLOCK", "RETRY_EVERY_S", "Script", "Store", "pairs", "patiently", "steadily")
@@ -35,8 +35,6 @@ CLOCK = Script("clock")
 """Redis' clock: seconds and microseconds. Its key may be any of an instance."""
 
 SUBSCRIBE_AGAIN_S = 1.0
-PROBE_EVERY_S = 2.0
-PROBE_WITHIN_S = 1.5
 _PROBES = "relay:wake:probe:"
 
 
@@ -81,6 +79,11 @@ class Store:
 
     # Calls
 
+    @cached_property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop of all calls. To ask for the running one costs a system call each time."""
+        return asyncio.get_running_loop()
+
     def send(self, *command: Argument) -> asyncio.Future[Any]:
         """Sends a command with the next pipeline; the future gives its reply. The second word is a key.
 
@@ -91,7 +94,7 @@ class Store:
         the same goes by `send_unawaited`, or by `run_until(…, though_cancelled=True)`.
         """
         slot = slot_of(str(command[1])) if self._slotted else 0
-        return self._call(StoreCall(command, self._reply(), slot))
+        return self._put(StoreCall(command, self.loop.create_future(), slot))
 
     def send_unawaited(self, *command: Argument) -> None:
         """Sends a command whose reply nobody waits for, and whose loss does no harm."""
@@ -111,20 +114,10 @@ class Store:
         and StoreRefused while the settings of this Redis could lose it. `orphaned` is called with the reply
         to a call that was cancelled after it was sent.
         """
-        return self._run(script, keys, args, durable, orphaned=orphaned)
-
-    def _run(
-        self,
-        script: Script,
-        keys: Sequence[str],
-        args: Sequence[Argument],
-        durable: bool,
-        until: float = 0.0,
-        orphaned: Callable[[Any], object] | None = None,
-    ) -> asyncio.Future[Any]:
         command = ("EVALSHA", script.digest, len(keys), *keys, *args)
         slot = slot_of(keys[0]) if self._slotted else 0
-        return self._call(StoreCall(command, self._reply(), slot, script, durable, until, orphaned))
+        reply = self.loop.create_future()
+        return self._put(StoreCall(command, reply, slot, script, durable, orphaned=orphaned))
 
     async def run_until(
         self,
@@ -145,22 +138,17 @@ class Store:
         """
         end_s = time.monotonic() + within_s
         error = StoreError(f"Redis: no answer within {within_s:g} s")
-        task = asyncio.current_task()
-        cancels = task.cancelling() if task else 0
+        command = ("EVALSHA", script.digest, len(keys), *keys, *args)
+        slot = slot_of(keys[0]) if self._slotted else 0
         while (now_s := time.monotonic()) < end_s:
-            reply = self._run(script, keys, args, durable, min(end_s, now_s + self._call_timeout_s))
-            if though_cancelled:
-                reply = shielded(reply)
+            reply = self.loop.create_future()
+            call = StoreCall(command, reply, slot, script, durable, end_s, kept=though_cancelled)
             # The last run may outlast `end_s`. A timer costs 0.7 us, asyncio.timeout 4 us.
-            timer = asyncio.get_running_loop().call_later(end_s - now_s, abandon_late, reply, end_s)
+            timer = self.loop.call_later(end_s - now_s, call.fail_late, error, end_s)
             try:
-                return await reply
+                return await self._put(call)
             except StoreError as refused:
                 error = refused
-            except asyncio.CancelledError:
-                if task and task.cancelling() > cancels:
-                    raise
-                break  # by the timer
             finally:
                 timer.cancel()
             if time.monotonic() + RETRY_EVERY_S >= end_s:
@@ -174,9 +162,11 @@ class Store:
 
     async def known_clock(self, key: str) -> StoreClock:
         """The same clock. It is read now if no reply has shown the time lately. Raises StoreError."""
-        if not self.clock_of(key).is_known(time.monotonic()):
-            await self.read_clock(key)
-        return self.clock_of(key)
+        clock = self.clock_of(key)
+        if time.monotonic() < clock.known_until_s:
+            return clock
+        await self.read_clock(key)
+        return self.clock_of(key)  # a slot may have moved
 
     async def read_clock(self, key: str) -> int:
         """Reads the clock of the primary that has this key, in microseconds. Raises StoreError."""
@@ -212,27 +202,24 @@ class Store:
             connection = await self._topology.dial_any()
         except Unreachable as error:
             raise store_error(error) from error
-        silence = _Silence(connection, partial(self.hint, probe, ""), probe_every_s)
+        subscribed = Subscription(
+            connection, (probe, *channels), partial(self.hint, probe, ""), probe_every_s
+        )
         try:
-            connection.say(("SUBSCRIBE", probe, *channels))
             while True:
-                reply = await connection.message()
-                if isinstance(reply, RedisRefusal):
-                    raise store_error(reply) from reply
-                kind, channel, body = reply[:3]
+                kind, channel, body, *_ = await subscribed.message()
                 if channel.decode() != probe:
                     yield channel.decode(), body if kind == b"message" else b""
-        except ConnectionLost as error:
-            why = StoreError("Redis: hints do not come through") if silence.lost else store_error(error)
+        except (ConnectionLost, RedisRefusal) as error:
+            why = StoreError("Redis: hints do not come through") if subscribed.silent else store_error(error)
             raise why from error
         finally:
-            silence.end()
-            connection.close()
+            subscribed.close()
 
     async def ping(self) -> None:
         """Raises StoreError when a primary does not answer."""
         slots = self._topology.places().values()
-        calls = [self._call(StoreCall(("PING",), self._reply(), slot)) for slot in slots]
+        calls = [self._put(StoreCall(("PING",), self.loop.create_future(), slot)) for slot in slots]
         await asyncio.gather(*calls)
 
     async def close(self) -> None:
@@ -318,10 +305,7 @@ class Store:
 
     # Pipelines
 
-    def _reply(self) -> asyncio.Future[Any]:
-        return asyncio.get_running_loop().create_future()
-
-    def _call(self, call: StoreCall) -> asyncio.Future[Any]:
+    def _put(self, call: StoreCall) -> asyncio.Future[Any]:
         if self._opened:
             (self._only or self._pipeline_of(call.slot)).put(call)
         else:
@@ -362,39 +346,6 @@ class Store:
             waiting, pipeline.waiting = pipeline.waiting, []
             for call in waiting:
                 self._pipeline_of(call.slot).put(call)
-
-
-class _Silence:
-    """Closes a subscription on which nothing comes through any more, not even a probe.
-
-    One timer looks at when bytes last came: a task with a time-out for each message costs more than to read
-    it.
-    """
-
-    def __init__(self, connection: Connection, probe: Callable[[], object], probe_every_s: float) -> None:
-        self.lost = False
-        self._connection = connection
-        self._probe = probe
-        self._least_s = probe_every_s / 2
-        self._probed_s: float | None = None  # when a probe was sent that is not looked after yet
-        self._timer = asyncio.get_running_loop().call_later(until_beat_s(self._least_s), self._look)
-
-    def end(self) -> None:
-        self._timer.cancel()
-
-    def _look(self) -> None:
-        now_s, heard_s = time.monotonic(), self._connection.heard_s
-        if self._probed_s is not None and heard_s < self._probed_s:
-            self.lost = True
-            self._connection.close()
-            return
-        if self._probed_s is None and now_s - heard_s >= self._least_s:
-            self._probed_s, wait_s = now_s, PROBE_WITHIN_S
-            self._probe()
-        else:  # at a moment that other subscriptions share
-            self._probed_s = None
-            wait_s = until_beat_s(self._least_s, at_least_s=max(0.0, heard_s + self._least_s - now_s))
-        self._timer = asyncio.get_running_loop().call_later(wait_s, self._look)
 
 
 async def patiently(call: Callable[[], Awaitable[T]]) -> T:

@@ -52,19 +52,16 @@ class StoreClock:
     def __init__(self) -> None:
         self._ahead_us = 0  # how far Redis' clock is ahead of time.monotonic(), at most
         self._surely_ahead_us = 0  # the same, at least
-        self._observed_s = -math.inf
-
-    def is_known(self, now_s: float) -> bool:
-        """Has a reply shown the time in the last OLD_S?"""
-        return now_s - self._observed_s < OLD_S
+        self.known_until_s = -math.inf
+        """Until when the last reply is believed, on time.monotonic()."""
 
     def observe(self, redis_us: int, asked_s: float, now_s: float, within_us: int = 0) -> None:
         """Takes in a reply, asked for at `asked_s` and here at `now_s`: Redis showed `redis_us`, or up to
         `within_us` more."""
-        if now_s - asked_s < PROMPT_S or now_s - self._observed_s >= OLD_S:
+        if now_s - asked_s < PROMPT_S or now_s >= self.known_until_s:
             self._ahead_us = redis_us + within_us - int(asked_s * 1_000_000)
             self._surely_ahead_us = redis_us - int(now_s * 1_000_000)
-            self._observed_s = now_s
+            self.known_until_s = now_s + OLD_S
 
     def latest_us(self, moment_s: float) -> int:
         """What Redis shows at that moment, or a later time."""

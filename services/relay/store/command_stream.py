@@ -204,8 +204,8 @@ class CommandStream:
         """
         keys = self._keys
         until_s = time.monotonic() + self._bounds.take_within_s
-        await self._store.known_clock(keys.contact)
         while True:
+            clock = await self._store.known_clock(keys.contact)
             asked_s = time.monotonic()
             word, now_us, *taken = await self._store.run(
                 _HAND_OUT,
@@ -215,7 +215,7 @@ class CommandStream:
                 CONTACT_EVERY_MS,
                 self._bounds.keep_ms,
                 "1" if refreshes_alone else "0",
-                self._store.clock_of(keys.contact).earliest_us(until_s),
+                clock.earliest_us(until_s),
                 self._bounds.keep_newest,
                 self._bounds.left_ms,
                 self._bounds.longest_ms,

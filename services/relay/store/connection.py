@@ -54,6 +54,7 @@ class Connection(asyncio.Protocol):
     """One connection, for one exchange at a time. `lost`: it cannot be used any more."""
 
     def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()  # to ask for it costs a system call
         self._reader = Reader(replyError=RedisRefusal)
         self._transport: asyncio.Transport | None = None
         self._replies: list[Any] = []
@@ -72,11 +73,8 @@ class Connection(asyncio.Protocol):
         if self.lost or self._transport is None:
             raise ConnectionLost("the connection is closed")
         self._replies, self._wanted = replies, len(commands)
-        loop = asyncio.get_running_loop()
-        arrived = self._arrived = loop.create_future()
-        timer = loop.call_later(
-            within_s, self._too_late, arrived
-        )  # asyncio.timeout costs three times as much
+        arrived = self._arrived = self._loop.create_future()
+        timer = self._loop.call_later(within_s, self._too_late, arrived)  # asyncio.timeout costs three times
         try:
             self._transport.writelines(commands)
             await arrived
@@ -104,7 +102,7 @@ class Connection(asyncio.Protocol):
             raise ConnectionLost("the connection is closed")
         replies: list[Any] = []
         self._replies, self._wanted = replies, 1
-        self._arrived = asyncio.get_running_loop().create_future()
+        self._arrived = self._loop.create_future()
         self._read()
         try:
             await self._arrived

@@ -242,7 +242,7 @@ class EventStream:
             return  # NOT_ASKED
         self._notes[f"{self._sender}f{place}"] = name if arrived else HUNG_UP + name
         if self._noting is None:
-            loop = asyncio.get_running_loop()
+            loop = self._store.loop
             self._noting = loop.call_at(next_beat_s(loop.time() + NOTE_AFTER_S, NOTE_AFTER_S), self._note)
 
     async def write_notes(self) -> None:

@@ -18,10 +18,11 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any
 
 from services.relay.protocol.errors import StoreError, StoreRefused
-from services.relay.store.calls import Script, StoreCall, TooFewReplicas, settle, unconfirmed
+from services.relay.store.calls import Script, StoreCall, TooFewReplicas, unconfirmed
 from services.relay.store.clock import StoreClock
 from services.relay.store.cluster import Cluster
 from services.relay.store.connection import Connection, packed
@@ -94,17 +95,21 @@ class Pipeline:
 
     def put(self, call: StoreCall) -> None:
         """Sends a call with the next pipeline."""
-        if not call.until:
-            call.until = time.monotonic() + self.call_timeout_s
+        call.until = min(call.until, time.monotonic() + self.call_timeout_s)
         self.waiting.append(call)
         if self._sending is None:
-            self._sending = asyncio.create_task(self._send_all())
+            self._sending = self._loop.create_task(self._send_all())
 
     def hint(self, channel: str, slug: str) -> None:
         """Publishes a slug behind the commands of the next pipeline."""
         self._hints.setdefault(channel, set()).add(slug)
         if self._sending is None:
-            self._sending = asyncio.create_task(self._send_all())
+            self._sending = self._loop.create_task(self._send_all())
+
+    @cached_property
+    def _loop(self) -> asyncio.AbstractEventLoop:
+        """To ask for it costs a system call each time."""
+        return asyncio.get_running_loop()
 
     def learn_facts(self, facts: ServerFacts) -> None:
         """Takes in what the server says of itself now."""
@@ -164,7 +169,9 @@ class Pipeline:
         """Sends a batch and answers its calls. Returns how long to wait before the next one."""
         begun_s = time.monotonic()
         try:
-            connection = await self._connected()
+            connection = self._connection
+            if connection is None or connection.lost:
+                connection = await self._connect()
         except Unreachable as error:
             self._took(time.monotonic() - begun_s, False)
             self._put_back([(call, error) for call in batch], hints)
@@ -172,7 +179,7 @@ class Pipeline:
             return RETRY_EVERY_S
         if self.refuses:
             batch = self._without_durable(batch)
-        batch = [call for call in batch if not call.abandoned]  # no `await` between this and the write
+        batch = [call for call in batch if not call.given_up]  # no `await` between this and the write
         if not batch and not hints:
             return 0.0
         replies = await self._exchange(connection, batch, hints)
@@ -183,7 +190,7 @@ class Pipeline:
         refused = [
             (call, reply)
             for call, reply in zip(batch, replies, strict=True)
-            if settle(call, reply) and isinstance(reply, RedisRefusal)
+            if call.settle(reply) and isinstance(reply, RedisRefusal)
         ]
         if not refused:
             return 0.0
@@ -229,19 +236,19 @@ class Pipeline:
             connection = await self._topology.dial_named(node, self.place)
         except Unreachable:
             return True
-        calls = [call for call in calls if not call.abandoned]
+        calls = [call for call in calls if not call.given_up]
         try:
             replies = await self._exchange(connection, calls, {}, asking=True)
         finally:
             connection.close()
-        return any([settle(call, reply) for call, reply in zip(calls, replies, strict=True)])
+        return any([call.settle(reply) for call, reply in zip(calls, replies, strict=True)])
 
     def _put_back(self, refused: Sequence[tuple[StoreCall, Exception]], hints: dict[str, set[str]]) -> None:
         """Puts calls back to the head that a caller still waits for and that have time left."""
         now_s = time.monotonic()
         waiting = []
         for call, error in refused:
-            if call.reply.done():
+            if call.given_up:
                 continue
             if now_s < call.until:
                 waiting.append(call)
@@ -252,10 +259,9 @@ class Pipeline:
             for channel, slugs in hints.items():
                 self._hints.setdefault(channel, set()).update(slugs)
 
-    async def _connected(self) -> Connection:
-        if self._connection is None or self._connection.lost:
-            self._connection, facts = await self._topology.dial(self.place)
-            self.learn_facts(facts)
+    async def _connect(self) -> Connection:
+        self._connection, facts = await self._topology.dial(self.place)
+        self.learn_facts(facts)
         return self._connection
 
     def _without_durable(self, batch: list[StoreCall]) -> list[StoreCall]:

@@ -15,13 +15,14 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from services.relay.store.calls import abandon
 from services.relay.store.connection import Connection, dial
 from services.relay.store.durability import ServerFacts
 from services.relay.store.refusals import ConnectionLost, RedisRefusal, Unreachable
 from services.relay.store.single_primary import SinglePrimary
+from services.relay.store.subscription import Subscription
 from services.relay.store.url import Endpoint, RedisUrl, StoreKind
 
 SENTINEL_WITHIN_S = 0.5
@@ -31,6 +32,7 @@ LEFT_FOR_S = 10.0
 
 LISTEN_AGAIN_S = 1.0
 PING_EVERY_S = 5.0
+PONG_WITHIN_S = 5.0
 
 _BEGINS = b"+failover-state-select-slave"
 """The Sentinel that leads a failover publishes it 0.1 to 0.2 s before it promotes a replica."""
@@ -130,21 +132,21 @@ class Sentinels(SinglePrimary):
                         sentinel,
                         error,
                     )
-            except (ConnectionLost, TimeoutError, Unreachable):
+            except (ConnectionLost, Unreachable):
                 pass  # a failover needs most of the Sentinels, and the others tell of it
             await asyncio.sleep(self._listen_again_s)
 
     async def _listen_once(self, sentinel: Endpoint) -> None:
-        """Raises RedisRefusal, ConnectionLost, TimeoutError, Unreachable."""
+        """Raises RedisRefusal, ConnectionLost, Unreachable."""
         connection = await dial(sentinel, self._url.sentinel_login, tls=self._url.tls)
+        ping = partial(connection.say, ("PING",))
+        subscribed = Subscription(connection, (_BEGINS, *_ENDS), ping, PING_EVERY_S, PONG_WITHIN_S)
         try:
-            connection.say(("SUBSCRIBE", _BEGINS, *_ENDS))
             while True:
-                message = await _message(connection)
-                if told := failover_in(message, self._url.service):
+                if told := failover_in(await subscribed.message(), self._url.service):
                     self._told(*told)
         finally:
-            connection.close()
+            subscribed.close()
 
     def _told(self, primary: Endpoint, replaced: bool) -> None:
         if replaced:
@@ -152,21 +154,3 @@ class Sentinels(SinglePrimary):
             self._leave()
         else:
             self._left.pop(primary, None)
-
-
-async def _message(connection: Connection) -> list[Any]:
-    """The next message. Asks for one if none comes. Raises RedisRefusal, ConnectionLost, TimeoutError."""
-    message = asyncio.ensure_future(connection.message())
-    try:
-        done, _ = await asyncio.wait([message], timeout=PING_EVERY_S)
-        if not done:
-            connection.say(("PING",))
-            done, _ = await asyncio.wait([message], timeout=PING_EVERY_S)
-        if not done:
-            raise TimeoutError
-        reply = await message
-    finally:
-        abandon(message)
-    if isinstance(reply, RedisRefusal):
-        raise reply
-    return list(reply)

@@ -19,13 +19,13 @@ from services.relay.instances.activity import (
 from services.relay.instances.failed_commands import note_failed
 from services.relay.instances.half_hours import LinkedTime
 from services.relay.instances.minutes import KEPT_MINUTES, Minute
-from services.relay.protocol.codec import kept_json
 from services.relay.protocol.keys import keys_of
 from services.relay.protocol.records import Command, Outcome
 from services.relay.protocol.vocabulary import ACTION_RULES, ActionKind
 from services.relay.store.client import Store
 from services.uplink.events.receipts import TakenWindow
 from services.uplink.takaro.failures import CommandFailure
+from services.uplink.takaro.frames import kept_json
 
 MINUTES_EXPIRE_S = 2 * 3600
 

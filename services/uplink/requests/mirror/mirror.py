@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from services.relay.protocol.codec import kept_json
 from services.relay.protocol.limits import DEFAULT_LIMITS, Limits
 from services.relay.protocol.records import GameEvent
 from services.relay.protocol.vocabulary import Action, EventType
@@ -23,6 +22,7 @@ from services.uplink.requests.mirror.read_rules import (
     AnswerAge,
     age_of,
 )
+from services.uplink.takaro.frames import kept_json
 
 LATER_S = 10.0
 """The mod may have made its answer this long before it came. Older events are part of the answer."""

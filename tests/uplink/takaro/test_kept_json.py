@@ -6,7 +6,7 @@ import sys
 import orjson
 import pytest
 
-from services.relay.protocol.codec import kept_json
+from services.uplink.takaro.frames import kept_json
 
 
 def test_kept_json_is_the_same_json() -> None:
