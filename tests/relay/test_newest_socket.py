@@ -161,7 +161,7 @@ def test_the_newest_uplink_is_the_one_that_takaro_asks(
 
 
 async def _play(url: str, slug: str, steps: list[tuple[int, str]]) -> None:
-    store = Store(url)
+    store = Store(url, call_timeout_s=20.0)
     uplinks = [Lease(store, slug, str(number)) for number in range(3)]
     begun: dict[int, str] = {}
     """What became of the last identify of each uplink, until that has noted its answer."""

@@ -34,7 +34,7 @@ async def own_store() -> AsyncIterator[Store]:
     """A store that each test empties. What the page shows does not depend on the kind of server."""
     server = RedisServer(binaries()["valkey"])
     server.start()
-    store = Store(server.url)
+    store = Store(server.url, call_timeout_s=20.0)
     yield store
     await store.close()
     server.remove()

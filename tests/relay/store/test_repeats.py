@@ -72,7 +72,7 @@ class Scene:
 
 @pytest.fixture
 async def scene(store: Store, redis_server: RedisServer, slug: str) -> AsyncIterator[Scene]:
-    other = Store(redis_server.url)
+    other = Store(redis_server.url, call_timeout_s=20.0)
     yield Scene(modapi(store, slug), modapi(other, slug))
     await other.close()
 
@@ -340,7 +340,7 @@ async def test_a_mod_that_hears_some_answers_only_has_each_event_stored_once(
     POST that was stuck comes through right before this one or right behind it: both are under way then.
     """
     name = f"{slug}-{next(_examples)}"
-    other = Store(redis_server.url)
+    other = Store(redis_server.url, call_timeout_s=20.0)
     scene = Scene(modapi(store, name), modapi(other, name))
     mod = ModelMod()
     stuck: list[tuple[EventStream, str, float]] = []
@@ -401,7 +401,7 @@ async def test_a_mod_whose_answers_a_proxy_loses_has_each_event_stored_once(
 ) -> None:
     """A lost answer was sent, and is noted. No batch has a single event."""
     name = f"{slug}-{next(_examples)}"
-    other = Store(redis_server.url)
+    other = Store(redis_server.url, call_timeout_s=20.0)
     scene = Scene(modapi(store, name), modapi(other, name))
     mod, letters = ModelMod(), map(chr, itertools.count(0x4E00))
 
