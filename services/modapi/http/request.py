@@ -71,6 +71,7 @@ class ModRequest:
     """One call of a mod while it is answered. `slug` is set as soon as its instance is known."""
 
     call: ModCall
+    address: str
     scope: Scope
     receive: Receive
     arrival: Arrival
@@ -95,6 +96,15 @@ class ModRequest:
                 raise StoodStill
         if arrival.connection.is_gone:
             raise CutShort
+
+
+def address_of(scope: Scope, trusted: Sequence[Network]) -> str:
+    """The address that a call comes from. Behind a proxy of `trusted` a forwarded address counts."""
+    peer: str = (scope.get("client") or ("?", 0))[0]
+    if not trusted:
+        return peer
+    forwarded = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
+    return caller(peer, forwarded, trusted)
 
 
 def arrival_of(scope: Scope) -> Arrival:
@@ -152,43 +162,28 @@ async def read_body(
 
 
 class Callers:
-    """Checks the key and the address of each call. Behind a proxy of `trusted` a forwarded address counts."""
+    """Checks the key and the address of each call."""
 
     def __init__(
-        self,
-        credentials: Credentials,
-        unknown_calls: UnknownKeyCalls,
-        wrong_keys_per_minute: int,
-        trusted: Sequence[Network],
+        self, credentials: Credentials, unknown_calls: UnknownKeyCalls, wrong_keys_per_minute: int
     ) -> None:
         self._credentials = credentials
         self._unknown_calls = unknown_calls
-        self._trusted = trusted
         self._wrong_keys = WrongKeys(wrong_keys_per_minute)
 
-    def refusal_of(self, key: str, scope: Scope) -> Exception:
+    def refusal_of(self, key: str, address: str) -> Exception:
         """The error for a key that opens no instance. The attempt is counted; good keys are never limited."""
-        if not self._wrong_keys.tried(self._source(scope), time.monotonic()):
+        if not self._wrong_keys.tried(source_of(address), time.monotonic()):
             return TooManyKeys("wrong_keys_per_minute")
         if not key:
             return NoKey()
         slug = self._credentials.former_slug_for(key)
-        self._unknown_calls.note(self.address(scope), slug or self._credentials.slug_of_token(key))
+        self._unknown_calls.note(address, slug or self._credentials.slug_of_token(key))
         return ClosedKey(slug) if slug else WrongKey()
 
-    def may_try_key(self, scope: Scope) -> bool:
+    def may_try_key(self, address: str) -> bool:
         """Whether this caller may try one more key. If not, no work is done to find out which key it has."""
-        return self._wrong_keys.is_within(self._source(scope), time.monotonic())
-
-    def address(self, scope: Scope) -> str:
-        """The address that a call comes from."""
-        peer: str = (scope.get("client") or ("?", 0))[0]
-        if not self._trusted:
-            return peer
-        forwarded = [
-            value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"
-        ]
-        return caller(peer, forwarded, self._trusted)
+        return self._wrong_keys.is_within(source_of(address), time.monotonic())
 
     def registration_key(self, call: ModCall, registration: dict[str, Any]) -> str:
         """The key of a call to register: it may be in the body as well."""
@@ -199,11 +194,7 @@ class Callers:
             key = sent
         return key
 
-    def log(self, scope: Scope, topic: str, text: str, slug: str = "") -> None:
+    def log(self, address: str, topic: str, text: str, slug: str = "") -> None:
         """Logs a line about a caller, once a minute for each topic, instance and source of calls."""
-        source = f"{self._source(scope)} {slug}"
-        logger.warning("from %s: %s", self.address(scope), text, extra=about(f"{topic} {source}", topic))
-
-    def _source(self, scope: Scope) -> str:
-        """What calls are counted by: the owner of an IPv6 network chooses the rest of the address freely."""
-        return source_of(self.address(scope))
+        extra = about(f"{topic} {source_of(address)} {slug}", topic)
+        logger.warning("from %s: %s", address, text, extra=extra)

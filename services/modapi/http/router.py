@@ -33,6 +33,7 @@ from services.modapi.http.request import (
     ClosedKey,
     CutShort,
     ModRequest,
+    address_of,
     announced_bytes,
     read_body,
 )
@@ -91,8 +92,9 @@ class ModRouter:
         self._served_instances = served_instances
         self._credentials = served_instances.credentials
         self._limits = served_instances.limits
+        self._trusted = trusted
         self._callers = Callers(
-            self._credentials, served_instances.unknown_calls, self._limits.wrong_keys_per_minute, trusted
+            self._credentials, served_instances.unknown_calls, self._limits.wrong_keys_per_minute
         )
         self._metrics = metrics
         self.answered_within_s = answered_within_s
@@ -117,7 +119,8 @@ class ModRouter:
                 scope.setdefault("state", {})["slug"] = slug
                 await self._app(scope, receive, send)
                 return
-        request = ModRequest(call, scope, receive, scope["state"]["arrival"], self.answered_within_s)
+        address = address_of(scope, self._trusted)
+        request = ModRequest(call, address, scope, receive, scope["state"]["arrival"], self.answered_within_s)
         try:
             answer = await self._calls[call.kind](request)
         except (Exception, asyncio.CancelledError) as error:
@@ -152,13 +155,13 @@ class ModRouter:
         if size_bytes > len(body):
             self._metrics.beyond("body_bytes")
             self._callers.log(
-                request.scope, "body", f"a batch of {size_bytes} bytes was cut at limits.body_bytes"
+                request.address, "body", f"a batch of {size_bytes} bytes was cut at limits.body_bytes"
             )
         await request.still_waits()
         intake = instance.agent_intake
         if request.call.kind is CallKind.EVENTS:
             intake = instance.intake
-            instance.mod.called(CallKind.EVENTS, self._callers.address(request.scope))
+            instance.mod.called(CallKind.EVENTS, request.address)
         taken = await intake.take(body, request.arrival.at_s, request.still_waits)
         instance.rate_limits.posted(taken.events, len(body), mended=taken.mended)
         if not taken.token:
@@ -168,7 +171,7 @@ class ModRouter:
     async def _poll(self, request: ModRequest) -> ModAnswer:
         instance = await self._admitted(request, request.call.key)
         await request.still_waits()
-        instance.mod.called(CallKind.POLL, self._callers.address(request.scope))
+        instance.mod.called(CallKind.POLL, request.address)
         polled = await instance.polls.answer(request.arrival.connection, request.still_waits)
         if polled.answer is None:
             raise CutShort
@@ -193,7 +196,7 @@ class ModRouter:
                 raise BeyondPace("result_bytes")
         try:
             body, _ = await read_body(scope, request.receive, limit)
-            instance.mod.called(CallKind.RESULT, self._callers.address(scope))
+            instance.mod.called(CallKind.RESULT, request.address)
             if not await instance.commands.take_result(operation_id, body):
                 instance.rate_limits.posted_unasked(len(body))
         finally:
@@ -209,20 +212,20 @@ class ModRouter:
         call, scope = request.call, request.scope
         body, _ = await read_body(scope, request.receive, MAX_REGISTER_BYTES)
         opens = bool(self._credentials.slug_for(call.key, scope["headers"]))
-        mends = opens or self._callers.may_try_key(scope)
+        mends = opens or self._callers.may_try_key(request.address)
         registration = _registration(body, mends=mends)
         key = self._callers.registration_key(call, registration)
         instance = await self._admitted(request, key)
         slug = instance.settings.slug
         if key != call.key and call.key:
             self._callers.log(
-                scope,
+                request.address,
                 "url",
                 f"the mod of {slug} has the right RegistrationToken and a wrong key"
                 " in TakaroApiUrl: its other calls are refused",
                 slug,
             )
-        instance.mod.called(CallKind.REGISTER, self._callers.address(scope))
+        instance.mod.called(CallKind.REGISTER, request.address)
         instance.mod.registered(registration.get("bridgeVersion"))
         keys = instance.settings.mod_keys
         credential = key or (keys[0] if keys else instance.settings.identity_token).get_secret_value()
@@ -230,7 +233,7 @@ class ModRouter:
         return ModAnswer(200, orjson.dumps({"identityToken": credential, "gameServerId": game_server_id}))
 
     async def _unknown_key(self, request: ModRequest) -> ModAnswer:
-        raise self._callers.refusal_of(request.call.key, request.scope)
+        raise self._callers.refusal_of(request.call.key, request.address)
 
     async def _admitted(self, request: ModRequest, key: str, posts: Posts = Posts.NOTHING) -> ServedInstance:
         """The instance that `key` opens. Raises NoKey, WrongKey, TooManyKeys, BeyondPace, StoreError."""
@@ -241,7 +244,7 @@ class ModRouter:
         if instance is None:
             if not served.complete():
                 raise StoreError("Redis: the stored instances are not known yet")
-            raise self._callers.refusal_of(key, request.scope)
+            raise self._callers.refusal_of(key, request.address)
         request.slug = instance.settings.slug
         beyond = instance.rate_limits.beyond(time.monotonic(), posts)
         if beyond and not (
@@ -268,7 +271,7 @@ class ModRouter:
                 "error": error,
                 "age_s": request.arrival.age_s(),
             }
-            self._callers.log(request.scope, topic.format(**known), log.format(**known), slug)
+            self._callers.log(request.address, topic.format(**known), log.format(**known), slug)
         if kind is Exception and isinstance(error, Exception):
             self._metrics.service.faults.caught(InstanceLogger(logger, slug), FaultKind.REQUEST, error)
         return ModAnswer(status, body, label)

@@ -3,23 +3,20 @@
 import sys
 import time
 import zlib
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
+# C functions, because nearly everything that the relay does asks one of them for the time.
 if sys.platform == "win32":
-    _BOOTTIME = None
+    boottime_s: Callable[[], float] = time.monotonic
 else:
     _BOOTTIME: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-
-
-def boottime_s() -> float:
-    """Seconds on a clock that also runs while the machine sleeps, if the machine has one."""
-    if sys.platform == "win32":
-        return time.monotonic()
-    return time.clock_gettime(_BOOTTIME)
-
+    boottime_s: Callable[[], float] = partial(time.clock_gettime, _BOOTTIME)
+"""Seconds on a clock that also runs while the machine sleeps, if the machine has one."""
 
 _WALL_AHEAD_S = time.time() - boottime_s()
 
