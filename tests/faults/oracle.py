@@ -17,11 +17,11 @@ from services.sim.dayz.server import DayzServer, SimModConfig
 from services.sim.dayz.world import Player, make_player
 from services.sim.takaro import requests
 from services.sim.takaro.records import Answer
-from services.sim.takaro.rules import event_error
 from services.sim.takaro.socket import SimSocket
 from tests.faults import marks
 from tests.faults.ledger import Accepted, Arrival, Execution, Identify, Ledger, Request
 from tests.support.faulty_takaro import FaultyTakaro
+from tests.support.takaro_rules import event_error
 
 PLAYERS = 10
 POISON = "poisoned"

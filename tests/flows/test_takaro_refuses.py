@@ -6,7 +6,7 @@ import pytest
 from services.relay.protocol.vocabulary import Action
 from services.sim.dayz.world import make_player
 from services.sim.takaro import requests
-from services.sim.takaro.rules import API_CREDENTIAL
+from services.sim.takaro.identify import API_CREDENTIAL
 from tests.flows.conftest import REGISTRATION_TOKEN, World, block
 from tests.flows.test_command_line import Command
 from tests.support.faulty_takaro import FaultyTakaro

@@ -17,12 +17,12 @@ from services.relay.protocol.limits import Limits
 from services.relay.protocol.records import DeadEvent
 from services.relay.protocol.vocabulary import Action
 from services.sim.dayz.generations import Generation, read_args, read_operations
-from services.sim.takaro.rules import conclude, event_error
 from services.uplink.takaro.answer_rules import answer_fault, is_error
 from services.uplink.takaro.answers import payload_for
 from services.uplink.takaro.frames import Request, error_response, game_event, read_frame, response
 from services.uplink.takaro.requests import BadRequest, read_request
 from tests.support.rosters import saved
+from tests.support.takaro_rules import conclude, event_error
 
 NOW = "2026-05-01T12:00:00.000Z"
 NOW_MS = 1_777_636_800_000

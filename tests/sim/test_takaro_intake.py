@@ -6,9 +6,10 @@ import orjson
 import pytest
 
 from services.sim.takaro import requests
-from services.sim.takaro.intake import INTERNAL_ERROR, lose_event, refuse_event
-from services.sim.takaro.records import Accepted, GameServer
+from services.sim.takaro.records import Accepted
 from tests.support.bans import PERMANENT_BANS, ban, unban
+from tests.support.takaro_intake import INTERNAL_ERROR, lose_event, refuse_event
+from tests.support.takaro_records import StrictServer
 
 LOG = {"type": "log", "data": {"msg": "x"}}
 
@@ -18,19 +19,19 @@ LOG = {"type": "log", "data": {"msg": "x"}}
     [(0.0, False), (59.9, False), (60.0, True), (60.9, True), (61.1, False), (120.5, True), (125.0, False)],
 )
 def test_a_quiet_server_loses_its_emitter_for_a_moment(idle_s: float, refused: bool) -> None:
-    server = GameServer("a", "A", last_event_at=1000.0)
+    server = StrictServer("a", "A", last_event_at=1000.0)
     text = refuse_event(server, LOG, 1000.0 + idle_s)
     assert text == (INTERNAL_ERROR if refused else None)
 
 
 def test_any_event_keeps_the_emitter() -> None:
-    server = GameServer("a", "A")
+    server = StrictServer("a", "A")
     for now in (45.0, 90.0, 135.0, 180.0):
         assert refuse_event(server, LOG, now) is None
 
 
 def test_a_refused_event_does_not_keep_the_emitter() -> None:
-    server = GameServer("a", "A")
+    server = StrictServer("a", "A")
     assert refuse_event(server, {"type": "log", "data": {}}, 45.0) is not None
     assert refuse_event(server, LOG, 60.0) == INTERNAL_ERROR
 
@@ -40,7 +41,7 @@ def event(kind: str, **player: Any) -> Accepted:
 
 
 def test_a_known_player_needs_no_platform_id() -> None:
-    server = GameServer("a", "A")
+    server = StrictServer("a", "A")
     assert lose_event(server, event("player-connected", gameId="7", name="Anna", steamId="7")) is None
     assert server.online == {"7": "Anna"}
     assert lose_event(server, event("player-disconnected", gameId="7", name="")) is None

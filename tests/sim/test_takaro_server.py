@@ -10,7 +10,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from services.sim.takaro.rules import API_CREDENTIAL
+from services.sim.takaro.identify import API_CREDENTIAL
 from tests.support.faulty_takaro import EMPTY, FaultyTakaro
 from tests.support.old_bridge import SimOldBridge
 

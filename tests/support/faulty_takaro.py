@@ -9,11 +9,11 @@ from typing import Any, Final
 from websockets.asyncio.server import ServerConnection
 
 from services.sim.takaro.connector import TornSocket
-from services.sim.takaro.intake import INTERNAL_ERROR
+from services.sim.takaro.identify import by_status, in_words
 from services.sim.takaro.records import Accepted
-from services.sim.takaro.rules import by_status, in_words
-from services.sim.takaro.server import TakaroSim
 from services.sim.takaro.socket import SimSocket
+from tests.support.strict_takaro import StrictSocket, StrictTakaro
+from tests.support.takaro_intake import INTERNAL_ERROR
 
 EMPTY: Final = ""
 """Refuse an identify with an empty `error` object, as Takaro does for a transient fault (protocol.md T2)."""
@@ -86,8 +86,8 @@ class TakaroFaults:
             self._internal_errors = 0
 
 
-class FaultyTakaro(TakaroSim):
-    """As strict as TakaroSim. `faults` concern all servers, `faults_of()` one; either is enough."""
+class FaultyTakaro(StrictTakaro):
+    """As strict as StrictTakaro. `faults` concern all servers, `faults_of()` one; either is enough."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -150,6 +150,7 @@ class FaultyTakaro(TakaroSim):
         await self.faults.reading.wait()
         own = self.faults_of(socket.server.identity_token) if socket.server else TakaroFaults()
         await own.reading.wait()
+        assert isinstance(socket, StrictSocket)
         socket.error_delay_s = self.faults.error_delay_s + own.error_delay_s
         socket.pongs_wait = not (self.faults.pongs_overtake or own.pongs_overtake)
         await super()._take(socket, frame)

@@ -9,10 +9,9 @@ import orjson
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
-from services.sim.takaro.intake import lose_event, refuse_event
-from services.sim.takaro.records import Accepted, Answer, GameServer, LostEvent, SimRefusal
+from services.sim.takaro.identify import identify_error, server_name
+from services.sim.takaro.records import Accepted, Answer, GameServer
 from services.sim.takaro.requests import encode_args, get_player
-from services.sim.takaro.rules import bad_answer, conclude, identify_error, server_name
 from services.sim.takaro.socket import SimSocket
 from services.sim.waiting import Watchers
 
@@ -32,13 +31,11 @@ class Connector:
         self.request_timeout_s = 10.0
         self.servers: dict[str, GameServer] = {}
         self.open_sockets: set[SimSocket] = set()
-        self.refused: list[SimRefusal] = []
-        self.lost: list[LostEvent] = []
         self.connections = 0
         self.stray_frames = 0  # not JSON, or an event before an identify
         self.changes = Watchers()
         self._on_line = on_line
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
 
     async def stop(self) -> None:
         for task in list(self._tasks):
@@ -49,7 +46,7 @@ class Connector:
 
     async def serve(self, connection: ServerConnection) -> None:
         self.connections += 1
-        socket = SimSocket(connection, self.connections)
+        socket = self._new_socket(connection)
         self.open_sockets.add(socket)
         try:
             await socket.send("connected", {"clientId": f"client-{uuid.uuid4()}"})
@@ -60,9 +57,17 @@ class Connector:
         except TornSocket:
             socket.tear()
         finally:
-            socket.closed()
-            self.open_sockets.discard(socket)
-            self.changes.notify()
+            self._closed(socket)
+
+    def _new_socket(self, connection: ServerConnection) -> SimSocket:
+        return SimSocket(connection, self.connections)
+
+    def _new_server(self, identity_token: str, name: str) -> GameServer:
+        return GameServer(identity_token, name)
+
+    def _closed(self, socket: SimSocket) -> None:
+        self.open_sockets.discard(socket)
+        self.changes.notify()
 
     async def _take(self, socket: SimSocket, frame: str | bytes) -> None:
         try:
@@ -98,47 +103,31 @@ class Connector:
         identity_token = payload["identityToken"]
         server = self.servers.get(identity_token)
         if server is None:
-            server = self.servers[identity_token] = GameServer(identity_token, server_name(payload))
-        now = asyncio.get_running_loop().time()
+            server = self.servers[identity_token] = self._new_server(identity_token, server_name(payload))
         socket.server, server.socket = server, socket
-        server.last_event_at = now
-        server.identifies.append(now)
         self._on_line(f"{server.name}: identified")
         await socket.send("identifyResponse", {"gameServerId": server.id})
 
     # Events
 
     def _take_event(self, socket: SimSocket, frame: dict[str, Any]) -> None:
-        server = socket.server
-        if server is None:
+        if socket.server is None:
             self.stray_frames += 1
             raise TornSocket
-        now = asyncio.get_running_loop().time()
-        text = refuse_event(server, frame.get("payload"), now)
-        if text is not None:
-            self._refuse(socket, server, frame, text)
-            return
-        event = Accepted(now, frame["payload"]["type"], frame["payload"]["data"], socket.number)
-        if reason := lose_event(server, event):
-            self.lost.append(LostEvent(server.identity_token, reason, event))
-            return
-        server.events.append(event)
+        match frame.get("payload"):
+            case {"type": str(kind), "data": dict(data)}:
+                event = Accepted(asyncio.get_running_loop().time(), kind, data, socket.number)
+                self._accept_event(socket.server, event)
+
+    def _accept_event(self, server: GameServer, event: Accepted) -> None:
         self._on_line(f"{server.name}: {event.type} {orjson.dumps(event.data).decode()}")
-        if self.ask_location and "player" in event.data:
-            self._spawn(self._look_up_location(server, event))
+        match event.data:
+            case {"player": {"gameId": str(game_id)}} if self.ask_location:
+                self._spawn(self._look_up_location(server, event, game_id))
 
-    def _refuse(self, socket: SimSocket, server: GameServer, frame: dict[str, Any], text: str) -> None:
-        self.refused.append(SimRefusal(server.identity_token, text, frame))
-        socket.send_error_soon(text)
-
-    async def _look_up_location(self, server: GameServer, event: Accepted) -> None:
-        """Takaro asks for the position of an event's player. Without an answer it loses the event."""
-        game_id = event.data["player"]["gameId"]
-        answer = await self.request(server.identity_token, "getPlayerLocation", get_player(game_id))
-        if answer.error is not None:
-            server.events = [other for other in server.events if other is not event]
-            self.lost.append(LostEvent(server.identity_token, f"getPlayerLocation: {answer.error}", event))
-            self.changes.notify()
+    async def _look_up_location(self, server: GameServer, event: Accepted, game_id: str) -> Answer:
+        """Takaro asks for the position of an event's player."""
+        return await self.request(server.identity_token, "getPlayerLocation", get_player(game_id))
 
     # Requests
 
@@ -152,27 +141,34 @@ class Connector:
         raw, value, error = None, None, None
         try:
             request_id, raw = await socket.ask(action, encode_args(args), self.request_timeout_s)
+            value, error = await self._conclude(socket, request_id, action, raw)
         except TimeoutError:
             error = f"Request timed out after {self.request_timeout_s * 1000:.0f}ms : {action}"
-        else:
-            if problem := bad_answer(action, raw):
-                await socket.send("error", {"message": problem}, request_id)
-            value, error = conclude(action, raw)
         took_s = asyncio.get_running_loop().time() - started_s
         self._learn(server, action, value, error)
         self._on_line(f"{server.name}: {action} answered in {took_s * 1000:.0f} ms: {error or value}")
         return Answer(action, raw, value, error, took_s)
 
+    async def _conclude(
+        self, socket: SimSocket, request_id: str, action: str, payload: Any
+    ) -> tuple[Any, str | None]:
+        """What Takaro makes of the payload of an answer: (value, None) or (None, error text)."""
+        error = error_in(payload)
+        return (None if error else payload), error
+
     def _learn(self, server: GameServer, action: str, value: Any, error: str | None) -> None:
-        if action == "testReachability":
-            server.reachable = error is None and value["connectable"]
-            if not server.reachable:
-                server.online.clear()
-        elif action == "getPlayers" and error is None:
-            server.online = {player["gameId"]: player["name"] for player in value}
+        if action == "getPlayers" and isinstance(value, list):
+            known = [player for player in value if isinstance(player, dict) and "gameId" in player]
+            server.online = {player["gameId"]: player.get("name", "") for player in known}
         self.changes.notify()
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def error_in(payload: Any) -> str | None:
+    """Why the payload of an answer is an error: it has a non-empty `error` key (protocol.md T13)."""
+    is_error = isinstance(payload, dict) and payload.get("error")
+    return f"Error from server: {payload['error']}" if is_error else None

@@ -1,4 +1,4 @@
-"""What the simulated Takaro keeps of each server, each event and each answer."""
+"""What the simulated Takaro knows of each server, each event and each answer."""
 
 import uuid
 from dataclasses import dataclass, field
@@ -20,24 +20,6 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True)
-class SimRefusal:
-    """An event that Takaro refused, and the text of the error frame."""
-
-    identity_token: str
-    text: str
-    frame: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class LostEvent:
-    """An event that Takaro accepted and then lost without telling anybody."""
-
-    identity_token: str
-    reason: str
-    event: Accepted
-
-
-@dataclass(frozen=True, slots=True)
 class Answer:
     """What came of a request: the raw payload (None without one), and what Takaro concludes from it."""
 
@@ -56,9 +38,4 @@ class GameServer:
     name: str
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
     socket: "SimSocket | None" = None  # the one that identified last: it is asked, even after it closed
-    last_event_at: float = 0.0
-    reachable: bool | None = None
-    identifies: list[float] = field(default_factory=list)
-    events: list[Accepted] = field(default_factory=list)
     online: dict[str, str] = field(default_factory=dict)  # gameId to name
-    game_ids: dict[str, str] = field(default_factory=dict)  # platform id to gameId

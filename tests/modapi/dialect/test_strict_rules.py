@@ -15,8 +15,8 @@ from services.modapi.dialect.results import map_result
 from services.modapi.dialect.roster import Roster
 from services.relay.protocol.records import DeadEvent
 from services.relay.protocol.vocabulary import Action, EventType
-from services.sim.takaro.rules import bad_answer, event_error
 from services.uplink.takaro.answer_rules import answer_fault, is_error
+from tests.support.takaro_rules import bad_answer, event_error
 
 NOW = "2026-05-01T12:00:00.000Z"
 

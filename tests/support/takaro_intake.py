@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from services.sim.takaro.records import Accepted, GameServer
-from services.sim.takaro.rules import event_error
+from services.sim.takaro.records import Accepted
+from tests.support.takaro_records import StrictServer
+from tests.support.takaro_rules import event_error
 
 INTERNAL_ERROR = "Internal error handling game event"
 QUIET_S = 60.0
@@ -13,7 +14,7 @@ EMITTER_GAP_S = 1.0
 _PLACEHOLDERS = frozenset({"", "0", "Unknown", "N/A", "null", "undefined", "None"})
 
 
-def refuse_event(server: GameServer, payload: Any, now: float) -> str | None:
+def refuse_event(server: StrictServer, payload: Any, now: float) -> str | None:
     """The text of the error frame, or None."""
     idle_s = now - server.last_event_at
     if idle_s >= QUIET_S and idle_s % QUIET_S < EMITTER_GAP_S:
@@ -24,7 +25,7 @@ def refuse_event(server: GameServer, payload: Any, now: float) -> str | None:
     return text
 
 
-def lose_event(server: GameServer, event: Accepted) -> str | None:
+def lose_event(server: StrictServer, event: Accepted) -> str | None:
     """Why Takaro loses an event that it accepted, or None. Learns from the event who is online."""
     if event.type == "chat-message" and not event.data.get("msg"):
         return "chat without msg"
@@ -40,7 +41,7 @@ def lose_event(server: GameServer, event: Accepted) -> str | None:
     return None
 
 
-def _resolve(server: GameServer, player: dict[str, Any]) -> str | None:
+def _resolve(server: StrictServer, player: dict[str, Any]) -> str | None:
     """Find or create the player by platform id: each id belongs to one gameId for good."""
     game_id = player["gameId"]
     ids = [
