@@ -77,6 +77,7 @@ async def find(given: Given, environ: Mapping[str, str] = os.environ) -> ApiPlac
 
 def checked_url(text: str) -> str:
     """The URL of an admin port. Raises ConfigError."""
+    text = text.strip()
     try:
         parts = urlsplit(text)
         _ = parts.port

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 from services.modapi.admin.models import Body
 from services.relay.instances.half_hours import LinkUptime
 from services.relay.instances.messages import MAX_MESSAGE_CHARS
+from services.relay.service.settings_values import NotBlank
 
 
 class PlayerPosition(BaseModel):
@@ -130,4 +131,8 @@ class StreamedCommand(ServerCommand):
 class NewMessage(Body):
     """A message to everybody on the server."""
 
-    text: Annotated[str, Field(min_length=1, max_length=MAX_MESSAGE_CHARS, pattern=r"\S")]
+    text: Annotated[
+        str,
+        NotBlank,
+        Field(min_length=1, max_length=MAX_MESSAGE_CHARS, json_schema_extra={"pattern": r"\S"}),
+    ]

@@ -25,8 +25,8 @@ _NO_TOKEN = (
     " or RELAY_MODAPI__ADMIN_TOKEN, and restart modapi"
 )
 _WRONG_TOKEN = (
-    "unknown token: send the admin_token of [modapi], or a token that create_token has made, as"
-    " `Authorization: Bearer <token>`"
+    "unknown token: send the admin_token of [modapi], or a token that create_token has made, in"
+    " the header `Authorization`, after `Bearer`"
 )
 
 

@@ -5,7 +5,7 @@ from enum import StrEnum, unique
 from typing import Annotated, Literal
 
 from fastapi import Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from services.modapi.fleet.rows import ServerCause, State
 from services.relay.instances.diagnosis import ProblemCode
@@ -20,11 +20,19 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
 
+def _trimmed(value: object) -> object:
+    return value.strip() if isinstance(value, str) else value
+
+
+ServerName = Annotated[DisplayName, BeforeValidator(_trimmed)]
+"""Takaro keeps a name for ever, so one that was pasted loses the white space around it."""
+
+
 class NewServer(Body):
     """A server to add. Without an identity token it gets a new one: Takaro sees a new server then."""
 
     slug: Slug = Field(examples=["livonia"])
-    name: DisplayName = Field(examples=["Livonia PvE"])
+    name: ServerName = Field(examples=["Livonia PvE"])
     identity_token: Token | None = None
     registration_token: Annotated[
         Token | None, Field(description="its own; without one that of [takaro] in relay.toml is used")
@@ -36,7 +44,7 @@ class NewServer(Body):
 class ServerChange(Body):
     """What is to be changed; what is left out stays. `null` takes a token or an external id away."""
 
-    name: DisplayName | None = None
+    name: ServerName | None = None
     registration_token: Token | None = None
     external_id: ExternalId | None = None
     disabled: bool | None = None

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from services.modapi.admin import models
-from services.modapi.admin.problems import RAISED, ErrorCode, code_of, place_of, words_of
+from services.modapi.admin.problems import RAISED, ErrorCode, code_of, wrong_values
 from services.modapi.admin.repeats import IdempotencyKey
 from services.modapi.admin.servers import ServerCalls
 from services.modapi.admin.views import server_of
@@ -156,6 +156,4 @@ async def _refused(_: Request, error: Exception) -> JSONResponse:
 
 async def _invalid(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    # Its words only: what was sent may hold a secret.
-    lines = [f"{place_of(problem['loc'])}: {words_of(problem['msg'])}" for problem in error.errors()]
-    return refusal(ErrorCode.INVALID, "; ".join(lines))
+    return refusal(ErrorCode.INVALID, "; ".join(f"{one.place}: {one.text}" for one in wrong_values(error)))

@@ -1,5 +1,6 @@
 """The errors of the admin API: `application/problem+json` (RFC 9457), with a `code` for programs."""
 
+import re
 from enum import StrEnum, unique
 from http import HTTPStatus
 from typing import Any, Literal
@@ -147,8 +148,7 @@ def add_handlers(api: FastAPI) -> None:
         found = error.errors()
         if found and found[0]["type"] == "json_invalid":
             return response(ErrorCode.UNREADABLE_JSON, _unreadable(found[0], str(error.body or "")))
-        # Its words only: what was sent may hold a secret.
-        errors = [FieldError(place=place_of(one["loc"]), text=words_of(one["msg"])) for one in found]
+        errors = wrong_values(error)
         detail = "; ".join(f"{one.place}: {one.text}" for one in errors)
         return response(ErrorCode.INVALID, detail, errors)
 
@@ -166,11 +166,17 @@ def _unreadable(error: dict[str, Any], body: str) -> str:
     return f"the body is no JSON: {error['ctx']['error']} in line {line}, column {column}"
 
 
-def place_of(location: tuple[str | int, ...]) -> str:
-    """Where a wrong value stands in the request."""
-    return ".".join(str(part) for part in location[1:]) or str(location[0])
+def wrong_values(error: RequestValidationError) -> list[FieldError]:
+    """What is wrong with each value, said once. In words only: what was sent may hold a secret."""
+    found = [FieldError(place=_place(one["loc"]), text=_words(one["msg"])) for one in error.errors()]
+    return list({(one.place, one.text): one for one in found}.values())
 
 
-def words_of(message: str) -> str:
-    """What is wrong with it, as this project says it."""
-    return message.removeprefix("Value error, ").replace("Input should be", "must be")
+def _place(location: tuple[str | int, ...]) -> str:
+    """Where a value stands in the request, without the types that pydantic tried, as `str-enum[State]`."""
+    return ".".join(str(part) for part in location[1:] if "[" not in str(part)) or str(location[0])
+
+
+def _words(message: str) -> str:
+    """What is wrong, as this project says it."""
+    return re.sub("^(Input|String) should", "must", message.removeprefix("Value error, "))

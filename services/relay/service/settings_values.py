@@ -159,9 +159,10 @@ DisplayName = Annotated[
     _must(lambda text: 3 <= len(text) <= 50, "must have 3 to 50 characters, Takaro takes no other name"),
     Field(json_schema_extra={"minLength": 3, "maxLength": 50, "pattern": f"^{_PLAIN}*$"}),
 ]
+NotBlank = _must(str.strip, "must not be blank")
 Token = Annotated[
     SecretStr,
-    _must(str.strip, "must not be blank"),
+    NotBlank,
     _must(_is_plain, "must be text without control characters"),
     Field(json_schema_extra={"pattern": rf"^{_PLAIN}*[^\s\u0000-\u001f\u007f-\u009f]{_PLAIN}*$"}),
 ]

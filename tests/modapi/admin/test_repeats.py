@@ -170,6 +170,7 @@ async def test_every_post_takes_an_idempotency_key(api: httpx.AsyncClient) -> No
             assert names.count("idempotency-key") == 1, path
     answer = await api.post(f"{SERVER}/disable", headers={"idempotency-key": "two words"})
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
+    assert [wrong["place"] for wrong in answer.json()["errors"]] == ["idempotency-key"]
 
 
 async def test_remembered_calls_are_limited_and_the_oldest_are_forgotten(store: Store) -> None:

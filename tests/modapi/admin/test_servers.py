@@ -62,6 +62,7 @@ async def test_without_a_token_nobody_gets_in(api: httpx.AsyncClient, headers: d
     answer = await api.get("/api/v1/servers", headers=headers)
     assert (answer.status_code, code(answer)) == (401, "wrong_token")
     assert answer.headers["www-authenticate"] == "Bearer"
+    assert "after `Bearer`" in answer.json()["detail"] and "*" not in answer.json()["detail"]
 
 
 async def test_where_there_is_no_token_the_answer_says_how_to_set_one(store: Store) -> None:
@@ -240,7 +241,10 @@ REFUSED: list[tuple[str, str, dict[str, Any], int, str, str]] = [
     ),
     ("POST", "/servers", {"json": {"slug": "of-file", "name": "abc"}}, 409, "conflict", "relay.toml"),
     ("GET", "/servers?limit=0", {}, 422, "invalid", "limit: must be greater"),
-    ("GET", "/servers?cursor=%2A%2A", {}, 422, "invalid", "cursor: String should match"),
+    ("GET", "/servers?cursor=%2A%2A", {}, 422, "invalid", "cursor: must match"),
+    ("GET", "/servers?state=x", {}, 422, "invalid", "state: must be 'down', 'attention'"),
+    ("POST", "/servers", {"json": {"slug": "a", "name": " \u3000  "}}, 422, "invalid", "name: must have 3"),
+    ("POST", "/servers/one/messages", {"json": {"text": " "}}, 422, "invalid", "text: must not be blank"),
 ]
 
 
@@ -257,6 +261,11 @@ async def test_an_error_has_a_status_a_code_and_a_reason(
     answer = await api.request(method, f"/api/v1{path}", **sent)
     assert (answer.status_code, code(answer)) == (status, wanted)
     assert detail in answer.json()["detail"]
+
+
+async def test_a_name_loses_the_white_space_that_was_pasted_with_it(api: httpx.AsyncClient) -> None:
+    made = await create(api, name=" Livonia\u00a0PvE\n")
+    assert made["server"]["name"] == "Livonia\u00a0PvE"
 
 
 async def test_an_error_names_each_wrong_value_and_shows_none_of_them(api: httpx.AsyncClient) -> None:
