@@ -22,8 +22,8 @@ from services.uplink.connection.identify_turns import IdentifyTurns
 from services.uplink.context import UplinkContext
 from services.uplink.ownership.fleet import Fleet, FleetTimes
 from services.uplink.reporting.metrics import UplinkMetrics
-from services.uplink.requests.mirror.mirror import Mirror, Subject
-from services.uplink.requests.mirror.read_rules import AnswerAge
+from services.uplink.requests.mirror.mirror import Mirror
+from services.uplink.requests.mirror.read_rules import AnswerAge, Subject
 from tests.support.certificates import make_certificate
 from tests.support.waiting import until
 

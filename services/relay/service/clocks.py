@@ -18,12 +18,13 @@ else:
     boottime_s: Callable[[], float] = partial(time.clock_gettime, _BOOTTIME)
 """Seconds on a clock that also runs while the machine sleeps, if the machine has one."""
 
-_WALL_AHEAD_S = time.time() - boottime_s()
+WALL_AHEAD_S = time.time() - boottime_s()
+"""How far the wall clock was before `boottime_s` when this process began."""
 
 
 def wall_s() -> float:
     """The time of the wall clock as it would be if it had not been set since this process began."""
-    return boottime_s() + _WALL_AHEAD_S
+    return boottime_s() + WALL_AHEAD_S
 
 
 def boot_id() -> str:

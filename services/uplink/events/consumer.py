@@ -7,7 +7,7 @@ from functools import partial
 
 from services.relay.protocol.errors import LostLease, StoreError
 from services.relay.protocol.records import GameEvent
-from services.relay.service.clocks import boottime_s, wall_s
+from services.relay.service.clocks import boottime_s
 from services.relay.service.faults import FaultKind
 from services.relay.service.logs import InstanceLogger
 from services.relay.store.client import RETRY_EVERY_S, patiently
@@ -103,7 +103,7 @@ class StreamConsumer:
         for entry, age in zip(entries, aged, strict=True):
             self._batch_events = max(self._batch_events, len(entry.events))
             events += self.progress.read(entry, age, now_s)
-            self._teach_mirror(entry, age)
+            self._teach_mirror(entry, age, now_s)
         return events
 
     def _ages(self, entries: list[StreamEntry], empty_s: float) -> tuple[float, float, list[AgeRange]]:
@@ -121,8 +121,7 @@ class StreamConsumer:
             aged.append(age)
         return now_s, oldest_s, aged
 
-    def _teach_mirror(self, entry: StreamEntry, age: AgeRange) -> None:
-        now_s = wall_s()
+    def _teach_mirror(self, entry: StreamEntry, age: AgeRange, now_s: float) -> None:
         happened_s = now_s - min(age.most_s, ages.HISTORY_S)
         for event in entry.events:
             try:

@@ -10,7 +10,7 @@ from typing import Any
 from services.relay.instances.facts import facts_of
 from services.relay.instances.server_state import ServerState, server_state
 from services.relay.protocol.errors import LostLease, StoreError
-from services.relay.service.clocks import boottime_s, wall_s
+from services.relay.service.clocks import boottime_s
 from services.relay.service.faults import FaultKind
 from services.relay.service.lifecycle import cancelled
 from services.relay.service.logs import CHANGE, InstanceLogger
@@ -277,6 +277,6 @@ class InstanceOwner:
             )
         if self.in_use and change is ContactChange.RESTARTED:
             self._logger.info("the game server has started anew")
-            self.in_use.mirror.game_restarted(wall_s())
+            self.in_use.mirror.game_restarted(boottime_s())
         if self.in_use:
             self.in_use.looked(look)

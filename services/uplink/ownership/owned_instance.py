@@ -10,7 +10,7 @@ from typing import Any
 from services.relay.instances.state import InstanceState
 from services.relay.protocol.errors import StoreError
 from services.relay.protocol.vocabulary import Action
-from services.relay.service.clocks import wall_s
+from services.relay.service.clocks import boottime_s
 from services.relay.service.faults import FaultKind
 from services.relay.service.instance_series import SeriesRow
 from services.relay.service.lifecycle import cancelled
@@ -136,4 +136,4 @@ class OwnedInstance:
 
     def _age_s(self, action: Action) -> float:
         oldest_s = self.mirror.oldest_s(action)
-        return -1.0 if oldest_s is None else max(0.0, wall_s() - oldest_s)
+        return -1.0 if oldest_s is None else max(0.0, boottime_s() - oldest_s)

@@ -13,7 +13,7 @@ from services.relay.protocol.command_states import new_operation_id
 from services.relay.protocol.limits import DEFAULT_LIMITS
 from services.relay.protocol.records import Command, Outcome
 from services.relay.protocol.vocabulary import ACTION_RULES, Action, ActionKind
-from services.relay.service.clocks import wall_s
+from services.relay.service.clocks import boottime_s
 from services.relay.service.faults import FaultKind
 from services.relay.service.logs import InstanceLogger
 from services.uplink.connection.socket_writer import SocketWriter
@@ -121,7 +121,7 @@ class RequestHandler:
                     outcome, label = result, Cause.REFUSED if result.error else ANSWERED
                 if not outcome.error:
                     with self._faults.contain(self._logger, FaultKind.LISTENER):
-                        self._mirror.take_write(action, args, wall_s())
+                        self._mirror.take_write(action, args, boottime_s())
                 payload = orjson.dumps(payload_for(action, args, outcome))
             self._answer(request, payload, label)
         except Exception as error:

@@ -15,17 +15,17 @@ from services.relay.protocol.command_states import new_operation_id
 from services.relay.protocol.errors import StoreError
 from services.relay.protocol.records import Command, Outcome
 from services.relay.protocol.vocabulary import Action
-from services.relay.service.clocks import TIMER_EARLY_S, next_beat_s, wall_s
+from services.relay.service.clocks import TIMER_EARLY_S, boottime_s, next_beat_s
 from services.relay.service.faults import FaultKind
 from services.relay.service.logs import InstanceLogger
 from services.uplink.connection.closing_times import ClosingTimes
 from services.uplink.reporting.metrics import ANSWERED, FRESH, MADE_UP, STALE, UplinkMetrics
 from services.uplink.requests.command_queue import CommandQueue, CommandResult
 from services.uplink.requests.known_players import LOOK_UP_WITHIN_S, known_player, named
-from services.uplink.requests.mirror.mirror import Mirror, Subject
+from services.uplink.requests.mirror.mirror import Mirror
 from services.uplink.requests.mirror.persistence import MirrorPersistence
 from services.uplink.requests.mirror.read_queue import Need, ReadQueue
-from services.uplink.requests.mirror.read_rules import CATALOGUES, OF_EACH_PLAYER, AnswerAge
+from services.uplink.requests.mirror.read_rules import CATALOGUES, OF_EACH_PLAYER, AnswerAge, Subject
 from services.uplink.takaro import failures
 from services.uplink.takaro.answer_rules import answer_fault
 from services.uplink.takaro.answers import payload_for
@@ -84,7 +84,7 @@ class Reads:
     def known_answer(self, action: Action, args: dict[str, Any]) -> Answer | None:
         """The answer if the mirror has it. Queues a refresh if it is stale."""
         subject = Subject(action, args.get("gameId", ""))
-        age, payload = self._mirror.read(subject, wall_s())
+        age, payload = self._mirror.read(subject, boottime_s())
         if payload is None:
             return None
         if age is AnswerAge.STALE:
@@ -100,7 +100,7 @@ class Reads:
             Subject(Action.GET_PLAYERS),
             *(Subject(action, game_id) for action in OF_EACH_PLAYER),
         ):
-            if self._mirror.read(subject, wall_s()).age is AnswerAge.UNKNOWN:
+            if self._mirror.read(subject, boottime_s()).age is AnswerAge.UNKNOWN:
                 self._queue_read(subject, Need.UNKNOWN)
 
     async def find_answer(self, action: Action, args: dict[str, Any]) -> Answer:
@@ -126,7 +126,7 @@ class Reads:
         if action is Action.GET_PLAYER_LOCATION:
             if position := self._mirror.position_of(game_id):
                 return orjson.dumps(position), STALE
-            now_s = wall_s()
+            now_s = boottime_s()
             if self._mirror.event_waits(game_id, now_s):
                 return self._mirror.make_up_position(now_s), MADE_UP
         label = result.cause if isinstance(result, CommandFailure) else Cause.REFUSED
@@ -174,7 +174,7 @@ class Reads:
                 return failures.RELAY_STOPS
             # Takaro asks for this read of all players at one moment, and loses nothing if it gets an error.
             in_bursts = action in OF_EACH_PLAYER and not (
-                action is Action.GET_PLAYER_LOCATION and self._mirror.event_waits(game_id, wall_s())
+                action is Action.GET_PLAYER_LOCATION and self._mirror.event_waits(game_id, boottime_s())
             )
             if len(self._waited_for) >= (self._most_in_bursts if in_bursts else MAX_WAITED_FOR):
                 self._queue_read(subject, Need.UNKNOWN)
@@ -218,7 +218,7 @@ class Reads:
             return Outcome(error=f"the game server's answer cannot be used: {wrong}")
         if action is Action.LIST_BANS:
             result = await named(result, self._state)
-        self._mirror.take_answer(subject, result.value, wall_s())
+        self._mirror.take_answer(subject, result.value, boottime_s())
         if action is Action.GET_PLAYERS:
             for player in result.value:
                 self.joined(player["gameId"])
@@ -228,7 +228,7 @@ class Reads:
         return result
 
     async def _stored_catalogue(self, subject: Subject) -> Answer | None:
-        age, _ = self._mirror.read(subject, wall_s())
+        age, _ = self._mirror.read(subject, boottime_s())
         if age is AnswerAge.UNKNOWN:
             return None
         try:

@@ -6,7 +6,7 @@ from itertools import chain
 
 from services.relay.protocol.keys import keys_of
 from services.relay.protocol.vocabulary import Action
-from services.relay.service.clocks import TIMER_EARLY_S, boottime_s, next_beat_s, offset_of, wall_s
+from services.relay.service.clocks import TIMER_EARLY_S, WALL_AHEAD_S, boottime_s, next_beat_s, offset_of
 from services.relay.store.client import Script, Store, pairs, patiently
 from services.relay.store.leases import Lease
 from services.uplink.reporting.metrics import UplinkMetrics
@@ -56,7 +56,7 @@ class MirrorPersistence:
         """
         if not self._lease.held:
             return
-        changes = self._mirror.take_changes()
+        changes = self._mirror.take_changes(WALL_AHEAD_S)
         if not changes.mirror:
             return
         keys = (self._keys.lease, self._keys.mirror, self._keys.catalogues)
@@ -79,4 +79,5 @@ class MirrorPersistence:
 
     async def _load(self) -> None:
         stored = await self._store.send("HGETALL", self._keys.mirror)
-        self._mirror.restore({name.decode(): value for name, value in pairs(stored)}, wall_s())
+        fields = {name.decode(): value for name, value in pairs(stored)}
+        self._mirror.restore(fields, boottime_s(), WALL_AHEAD_S)

@@ -8,8 +8,7 @@ from enum import IntEnum, unique
 from itertools import chain, islice, takewhile
 
 from services.relay.service.token_bucket import TokenBucket
-from services.uplink.requests.mirror.mirror import Subject
-from services.uplink.requests.mirror.read_rules import READ_RULES
+from services.uplink.requests.mirror.read_rules import READ_RULES, Subject
 
 BURST_S = 2.0
 """After this time without reads, as many may be sent at once as one poll fetches."""

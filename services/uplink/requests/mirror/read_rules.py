@@ -3,8 +3,16 @@
 import math
 from dataclasses import dataclass
 from enum import Enum, unique
+from typing import NamedTuple
 
 from services.relay.protocol.vocabulary import Action
+
+
+class Subject(NamedTuple):
+    """What a read is about: one player or, with an empty `game_id`, the game itself."""
+
+    action: Action
+    game_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +70,11 @@ class AnswerAge(Enum):
     UNKNOWN = "unknown"
 
 
-def age_of(action: Action, at_s: float | None, now_s: float) -> AnswerAge:
-    """The age at `now_s` of an answer of `at_s` (None: there is none). One of the future is fresh."""
-    if at_s is None:
-        return AnswerAge.UNKNOWN
-    rule, old_s = READ_RULES[action], now_s - at_s
-    if old_s <= rule.fresh_s:
-        return AnswerAge.FRESH
-    return AnswerAge.STALE if old_s <= rule.known_s else AnswerAge.UNKNOWN
+class Reading(NamedTuple):
+    """An answer and its age. `payload` is None if it is unknown, and for a catalogue: that is in Redis."""
+
+    age: AnswerAge
+    payload: bytes | None = None
+
+
+NOTHING = Reading(AnswerAge.UNKNOWN)

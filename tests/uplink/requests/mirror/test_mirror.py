@@ -10,8 +10,15 @@ from hypothesis import strategies as st
 from services.relay.protocol.limits import Limits
 from services.relay.protocol.records import GameEvent
 from services.relay.protocol.vocabulary import Action
-from services.uplink.requests.mirror.mirror import NOTHING, Mirror, Reading, Subject
-from services.uplink.requests.mirror.read_rules import EVENT_WAITS_S, READ_RULES, AnswerAge
+from services.uplink.requests.mirror.mirror import Mirror
+from services.uplink.requests.mirror.read_rules import (
+    EVENT_WAITS_S,
+    NOTHING,
+    READ_RULES,
+    AnswerAge,
+    Reading,
+    Subject,
+)
 
 NOW = 1_800_000_000.0
 PLAYERS = Subject(Action.GET_PLAYERS)
@@ -244,3 +251,13 @@ def test_players_who_connected_and_did_not_leave_are_online(story: list[tuple[st
     again = Mirror()
     again.restore(mirror.take_changes().mirror, NOW)
     assert online(again) == expected
+
+
+def test_ages_outlive_a_reboot_of_the_machine(mirror: Mirror) -> None:
+    saved = mirror.take_changes(ahead_s=1_000.0).mirror  # by the wall clock, which is so far before ours
+    again, now_s = Mirror(), 60.0
+    again.restore(saved, now_s, ahead_s=NOW + 1_000.0 + 10.0 - now_s)  # ten seconds later
+    assert again.read(location("ada"), now_s).age is AnswerAge.FRESH
+    assert again.read(location("ada"), now_s + READ_RULES[location("ada").action].fresh_s - 9.0).age is (
+        AnswerAge.STALE
+    )

@@ -11,8 +11,9 @@ from services.relay.service.lifecycle import cancelled
 from services.relay.store.client import Store
 from services.relay.store.leases import Lease
 from services.uplink.reporting.metrics import UplinkMetrics
-from services.uplink.requests.mirror.mirror import Mirror, Subject
+from services.uplink.requests.mirror.mirror import Mirror
 from services.uplink.requests.mirror.persistence import MirrorPersistence
+from services.uplink.requests.mirror.read_rules import Subject
 from tests.support.waiting import until
 
 PLACE = {"x": 1.0, "y": 2.0, "z": 3.0}

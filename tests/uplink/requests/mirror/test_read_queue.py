@@ -6,9 +6,8 @@ from hypothesis import strategies as st
 
 from services.relay.protocol.vocabulary import Action
 from services.relay.service.settings import Uplink
-from services.uplink.requests.mirror.mirror import Subject
 from services.uplink.requests.mirror.read_queue import BURST_S, MAX_REFRESHES, MAX_UNDER_WAY, Need, ReadQueue
-from services.uplink.requests.mirror.read_rules import OF_EACH_PLAYER
+from services.uplink.requests.mirror.read_rules import OF_EACH_PLAYER, Subject
 
 ADA = Subject(Action.GET_PLAYER_LOCATION, "ada")
 BOB = Subject(Action.GET_PLAYER_LOCATION, "bob")

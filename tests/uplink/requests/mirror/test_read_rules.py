@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.relay.protocol.vocabulary import ACTION_RULES, Action, ActionKind
-from services.uplink.requests.mirror.read_rules import READ_RULES, AnswerAge, age_of
+from services.uplink.requests.mirror.mirror import age_of
+from services.uplink.requests.mirror.read_rules import READ_RULES, AnswerAge
 
 
 def test_every_read_has_a_rule_and_nothing_else_has() -> None:
