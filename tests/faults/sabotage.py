@@ -10,6 +10,8 @@ from typing import Any
 
 from services.cli.main import main
 from services.relay.protocol.errors import LostLease
+from services.relay.protocol.records import Command
+from services.relay.store.command_stream import CommandStream
 from services.relay.store.event_stream import EventStream
 from services.relay.store.leases import Lease, LeaseHold, LeaseLook
 from services.uplink.events.progress import StreamEvent
@@ -60,6 +62,21 @@ def no_lease() -> None:
     setattr(EventStream, "ack", never_fenced)  # noqa: B010
 
 
+def hand_out_again() -> None:
+    """A poll gets the commands of the last one once more, as if none were noted as handed out."""
+    take, found = CommandStream.take, "_of_the_last_poll"
+
+    async def take_again(self: CommandStream, **options: Any) -> list[Command]:
+        again: list[Command] = getattr(self, found, [])
+        commands = await take(self, **options)
+        setattr(self, found, commands)
+        return [*again, *commands]
+
+    setattr(CommandStream, "take", take_again)  # noqa: B010
+
+
+SABOTAGES = {"early-ack": early_ack, "no-lease": no_lease, "hand-out-again": hand_out_again}
+
 if __name__ == "__main__":
-    {"early-ack": early_ack, "no-lease": no_lease}[os.environ["SABOTAGE"]]()
+    SABOTAGES[os.environ["SABOTAGE"]]()
     sys.exit(main())

@@ -25,3 +25,12 @@ async def no_lease(run: Run) -> None:
             fault = world.fault("two owners")
             await run.pause(5.0, 6.0)
             await world.recovered(fault)
+
+
+@scenario("N3", "negative control: commands are handed out once more", cycles=2, short=1, breaks="K")
+async def hand_out_again(run: Run) -> None:
+    async with run.world(Shape(instances=2, writes=2.0, sabotage="hand-out-again")) as world:
+        for _ in range(run.cycles):
+            fault = world.fault("polls get commands again")
+            await run.pause(3.0, 4.0)
+            await world.recovered(fault)
