@@ -1,5 +1,6 @@
 """docs/api.md: every call and object of the admin API, from its OpenAPI description."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,7 @@ and `code` for programs. A code keeps its meaning.
 """
 
 
-def description() -> dict[str, Any]:
+async def description() -> dict[str, Any]:
     """The OpenAPI description, without a running relay."""
     settings, store = Settings(), Store("redis://localhost", opened=False)
     directory = Directory(settings, None, {}, store, lambda _: None)
@@ -97,7 +98,7 @@ def _no_intake(slug: str) -> EventIntake:
 
 def page() -> str:
     """The whole page."""
-    api = description()
+    api = asyncio.run(description())
     return "".join([HEAD, *_calls(api), *_objects(api), ERRORS, *_errors()])
 
 

@@ -41,14 +41,14 @@ async def store(store: Store) -> list[Verdict]:
     except StoreError as error:
         fix = "is it running? [redis] url says where it is looked for"
         return [bad(f"Redis cannot be used: {error}", fix)]
-    told = [good(store.described())]
-    told += [bad(line, "") for line in store.refusals()]
+    told = [good(facts.described())]
+    told += [bad(line, "") for line in facts.refusals()]
     told += [
-        warn(f"accepted by [redis] durability: {line}", "") for line in store.losses() if not store.refusals()
+        warn(f"accepted by [redis] durability: {line}", "") for line in facts.losses() if not facts.refusals()
     ]
-    if shortage := store.shortage():
+    if shortage := facts.shortage():
         told.append(bad(shortage, "start the replicas, or lower [redis] replicas"))
-    for one in facts:
+    for one in facts.servers:
         if not one.aof_ok:
             told.append(bad("Redis cannot write its append-only file", "look at its log: is the disk full?"))
         if one.fullness > FULL:

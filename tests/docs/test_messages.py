@@ -45,7 +45,7 @@ PUT_TOGETHER = {
     "Redis has maxmemory-policy …: when memory runs out it deletes events and commands."
     " Fix: …": "relay/store/durability.py",
     "Redis has version …: the relay needs … or newer, or Valkey": "relay/store/durability.py",
-    "Redis: only … of … replicas are there: no event can be accepted": "relay/store/client.py",
+    "Redis: only … of … replicas are there: no event can be accepted": "relay/store/durability.py",
 }
 """Texts that are made in one place and said in another, and where they are made."""
 

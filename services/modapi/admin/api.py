@@ -129,7 +129,7 @@ def _fleet_calls(fleet: FleetView, store: Store) -> APIRouter:
         rows = await fleet.rows()
         return models.RelayInfo(
             version=version("dayz-relay"),
-            store=store.summary(),
+            store=store.facts.summary(),
             uplinks=sorted({row.facts.uplink for row in rows.values()} - {""}),
             settings_refused=fleet.directory.file.complaint,
             restart_needed_for=fleet.directory.file.waits_for_restart,

@@ -146,7 +146,7 @@ class StatusPage:
     def _about(self, rows: Iterable[ServerRow]) -> dict[str, str]:
         """What the relay runs on, for the footer."""
         uplinks = counted(len({row.facts.uplink for row in rows} - {""}), "uplink")
-        return {"version": rendering.VERSION, "uplinks": uplinks, "store": self._store.summary()}
+        return {"version": rendering.VERSION, "uplinks": uplinks, "store": self._store.facts.summary()}
 
     # Changes, as server-sent events
 

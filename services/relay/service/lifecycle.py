@@ -100,18 +100,18 @@ async def trust(store: Store) -> None:
     said = False
     while True:
         try:
-            await store.inspect()
+            facts = await store.inspect()
             break
         except StoreError as error:
             if not said:
                 logger.warning("waiting for the store: %s", error)
                 said = True
             await asyncio.sleep(ASK_AGAIN_S)
-    if found := store.refusals():
+    if found := facts.refusals():
         raise StoreRefused("\n".join(found))
     store.open()
-    logger.info("the store is there: %s", store.summary())
-    for loss in store.losses():
+    logger.info("the store is there: %s", facts.summary())
+    for loss in facts.losses():
         logger.warning("accepted by redis.durability = relaxed: %s", loss)
 
 
@@ -124,7 +124,7 @@ async def watch(store: Store, metrics: ServiceMetrics, judge_every_s: float = JU
     away = False
     while True:
         try:
-            await store.inspect()
+            facts = await store.inspect()
         except StoreError as error:
             metrics.store_ready.set(0)
             if not away:
@@ -133,14 +133,14 @@ async def watch(store: Store, metrics: ServiceMetrics, judge_every_s: float = JU
         else:
             if away:
                 away = False
-                logger.info("the store is back: %s", store.summary())
+                logger.info("the store is back: %s", facts.summary())
             metrics.looked_at(store)
-            found = store.refusals()
+            found = facts.refusals()
             for line in found:
                 if line not in refusals:
                     logger.error("events are refused until this is mended: %s", line, extra=CHANGE)
             if refusals and not found:
-                logger.info("the store is good again: %s", store.summary())
+                logger.info("the store is good again: %s", facts.summary())
             refusals = found
         await asyncio.sleep(until_beat_s(judge_every_s))
 
@@ -156,12 +156,12 @@ async def not_ready(store: Store) -> str:
         await store.ping()
     except StoreError as error:
         return str(error)
-    return "; ".join(store.refusals()) or store.shortage()
+    return "; ".join(store.facts.refusals()) or store.facts.shortage()
 
 
 def about(store: Store) -> dict[str, str | list[str]]:
     """The fields of `/readyz` about the store, as far as it has been reached."""
-    return {"store": store.described(), "accepted_losses": store.losses()}
+    return {"store": store.facts.described(), "accepted_losses": store.facts.losses()}
 
 
 async def cancelled(task: asyncio.Task[Any]) -> None:

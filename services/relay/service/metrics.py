@@ -135,19 +135,20 @@ class ServiceMetrics(MetricTable):
     def looked_at(self, store: Store) -> None:
         """The store was looked at, and answered. If a cluster's map has changed since, nothing is known."""
         facts = store.facts
-        if not facts:
+        servers = facts.servers
+        if not servers:
             self.store_ready.set(0)
             return
         self.store_info.clear()
-        self.store_info.labels(**store.labels()).set(1)
-        self.store_ready.set(not (store.refusals() or store.shortage()))
-        fullest = max(facts, key=lambda one: one.fullness)
+        self.store_info.labels(**facts.labels()).set(1)
+        self.store_ready.set(not (facts.refusals() or facts.shortage()))
+        fullest = max(servers, key=lambda one: one.fullness)
         self.store_memory.set(fullest.memory_bytes)
         self.store_memory_max.set(fullest.max_memory_bytes)
-        self.store_aof_ok.set(all(one.aof_ok for one in facts))
-        self.store_uptime.set(min(one.uptime_s for one in facts))
-        self.store_replicas.set(min(one.replicas for one in facts))
-        self.store_replicas_wanted.set(store.replicas)
+        self.store_aof_ok.set(all(one.aof_ok for one in servers))
+        self.store_uptime.set(min(one.uptime_s for one in servers))
+        self.store_replicas.set(min(one.replicas for one in servers))
+        self.store_replicas_wanted.set(facts.replicas)
 
     async def watch_loop(self, every_s: float = LOOK_EVERY_S) -> None:
         """Never returns. It looks between the moments that all work of each second shares: it would measure

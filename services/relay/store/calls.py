@@ -36,10 +36,6 @@ class Script:
         return hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
 
-class TooFewReplicas(StoreError):
-    """The call was carried out, but too few replicas have it: it may be lost with this server."""
-
-
 @dataclass(slots=True, eq=False)
 class StoreCall:
     """A command on its way. `slot` is 0 without a cluster; `until` is on time.monotonic().
@@ -59,10 +55,12 @@ class StoreCall:
 
     @property
     def given_up(self) -> bool:
-        """Whether nobody needs it any more. Only for a call that has not been answered."""
+        """Whether it need not be sent, or sent again."""
         return self.reply.done() and not self.kept
 
     def fail(self, error: StoreError) -> None:
+        """Ends it."""
+        self.kept = False
         if not self.reply.done():  # otherwise the caller has gone
             self.reply.set_exception(error)
 
@@ -74,9 +72,9 @@ class StoreCall:
         answered.
         """
         if time.monotonic() - due_s > STOOD_STILL_S:
-            self.reply.get_loop().call_later(HAND_ON_WITHIN_S, self.fail, error)
-        else:
-            self.fail(error)
+            self.reply.get_loop().call_later(HAND_ON_WITHIN_S, self.fail_late, error, math.inf)
+        elif not self.reply.done():
+            self.reply.set_exception(error)
 
     def settle(self, reply: Any) -> bool:
         """Gives the reply to the caller. Returns True, and does not, if the call must be sent again."""
@@ -84,6 +82,7 @@ class StoreCall:
             if not self.given_up and verdict_on(reply).then is not Then.GIVE_UP:
                 return True
             reply = store_error(reply)
+        self.kept = False
         if isinstance(reply, StoreError):
             self.fail(reply)
         elif not self.reply.done():
@@ -97,12 +96,3 @@ def ignore_error(future: asyncio.Future[Any]) -> None:
     """A done callback: asyncio must not report the exception of a future that nobody waits for any more."""
     if not future.cancelled():
         future.exception()
-
-
-def unconfirmed(reply: Any, wanted: int) -> StoreError | None:
-    """Why writes do not count, by the reply to WAIT; None: they count."""
-    if not isinstance(reply, int):
-        return StoreError("Redis: whether replicas have it could not be asked")
-    if reply < wanted:
-        return TooFewReplicas(f"Redis: only {reply} of {wanted} replicas have it")
-    return None

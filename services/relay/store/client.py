@@ -9,23 +9,20 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from functools import cached_property, partial
-from itertools import chain
+from functools import partial
 from typing import Any, TypeVar
 
-from services.relay.protocol.errors import NotCarriedOut, StoreError
-from services.relay.store import durability
+from services.relay.protocol.errors import StoreError
 from services.relay.store.calls import Script, StoreCall, ignore_error
 from services.relay.store.clock import StoreClock
-from services.relay.store.cluster import Cluster, slot_of
+from services.relay.store.cluster import slot_of
 from services.relay.store.connection import Argument
-from services.relay.store.durability import ServerFacts
-from services.relay.store.pipeline import CALL_TIMEOUT_S, RETRY_EVERY_S, Pipeline, Topology
+from services.relay.store.pipeline import RETRY_EVERY_S
+from services.relay.store.primaries import Primaries
 from services.relay.store.refusals import ConnectionLost, RedisRefusal, Unreachable, store_error
-from services.relay.store.sentinels import Sentinels
-from services.relay.store.single_primary import SinglePrimary
+from services.relay.store.round_trip import CALL_TIMEOUT_S, PipelineTerms
 from services.relay.store.subscription import PROBE_EVERY_S, Subscription
-from services.relay.store.url import Endpoint, StoreKind, parse
+from services.relay.store.url import StoreKind, parse
 
 __all__ = ("CLOCK", "RETRY_EVERY_S", "Script", "Store", "pairs", "patiently", "steadily")
 
@@ -38,8 +35,8 @@ SUBSCRIBE_AGAIN_S = 1.0
 _PROBES = "relay:wake:probe:"
 
 
-class Store:
-    """Redis or Valkey, shared by everything in one process.
+class Store(Primaries):
+    """Redis or Valkey, shared by everything in one process and one event loop.
 
     A store that is not `opened` refuses all calls: the settings of Redis must be checked first. `replicas`
     is the number of replicas that must have the writes of a durable call before its reply counts; None: 1
@@ -59,30 +56,12 @@ class Store:
         call_timeout_s: float = CALL_TIMEOUT_S,
     ) -> None:
         parsed = parse(url)
-        self._opened = opened
-        self._relaxed = relaxed
-        self._took = took
-        self._call_timeout_s = call_timeout_s
-        self.replicas = int(parsed.kind is not StoreKind.ALONE) if replicas is None else replicas
-        self._pipelines: dict[Endpoint, Pipeline] = {}
-        self._pinned: dict[int, Pipeline] = {}
-        self._topology: Topology
-        match parsed.kind:
-            case StoreKind.CLUSTER:
-                self._topology = Cluster(parsed, self._pin_slots)
-            case StoreKind.SENTINEL:
-                self._topology = Sentinels(parsed, self._leave_primary)
-            case StoreKind.ALONE:
-                self._topology = SinglePrimary(parsed)
-        self._slotted = parsed.kind is StoreKind.CLUSTER
-        self._only = None if self._slotted else self._pipeline_at(self._topology.place_of(0))
-
-    # Calls
-
-    @cached_property
-    def loop(self) -> asyncio.AbstractEventLoop:
-        """The loop of all calls. To ask for the running one costs a system call each time."""
-        return asyncio.get_running_loop()
+        if replicas is None:
+            replicas = int(parsed.kind is not StoreKind.ALONE)
+        self.loop = asyncio.get_running_loop()  # to ask for it at each call would cost a system call
+        super().__init__(
+            parsed, PipelineTerms(self.loop, replicas, relaxed, took, call_timeout_s), opened=opened
+        )
 
     def send(self, *command: Argument) -> asyncio.Future[Any]:
         """Sends a command with the next pipeline; the future gives its reply. The second word is a key.
@@ -93,8 +72,9 @@ class Store:
         If the future is cancelled before the command is sent, it is not sent. A command that must be sent all
         the same goes by `send_unawaited`, or by `run_until(…, though_cancelled=True)`.
         """
-        slot = slot_of(str(command[1])) if self._slotted else 0
-        return self._put(StoreCall(command, self.loop.create_future(), slot))
+        reply = self.loop.create_future()
+        self._put(StoreCall(command, reply), str(command[1]) if len(command) > 1 else "")
+        return reply
 
     def send_unawaited(self, *command: Argument) -> None:
         """Sends a command whose reply nobody waits for, and whose loss does no harm."""
@@ -115,9 +95,9 @@ class Store:
         to a call that was cancelled after it was sent.
         """
         command = ("EVALSHA", script.digest, len(keys), *keys, *args)
-        slot = slot_of(keys[0]) if self._slotted else 0
         reply = self.loop.create_future()
-        return self._put(StoreCall(command, reply, slot, script, durable, orphaned=orphaned))
+        self._put(StoreCall(command, reply, 0, script, durable, orphaned=orphaned), keys[0])
+        return reply
 
     async def run_until(
         self,
@@ -139,14 +119,14 @@ class Store:
         end_s = time.monotonic() + within_s
         error = StoreError(f"Redis: no answer within {within_s:g} s")
         command = ("EVALSHA", script.digest, len(keys), *keys, *args)
-        slot = slot_of(keys[0]) if self._slotted else 0
         while (now_s := time.monotonic()) < end_s:
             reply = self.loop.create_future()
-            call = StoreCall(command, reply, slot, script, durable, end_s, kept=though_cancelled)
+            call = StoreCall(command, reply, 0, script, durable, end_s, kept=though_cancelled)
             # The last run may outlast `end_s`. A timer costs 0.7 us, asyncio.timeout 4 us.
             timer = self.loop.call_later(end_s - now_s, call.fail_late, error, end_s)
+            self._put(call, keys[0])
             try:
-                return await self._put(call)
+                return await reply
             except StoreError as refused:
                 error = refused
             finally:
@@ -215,137 +195,6 @@ class Store:
             raise why from error
         finally:
             subscribed.close()
-
-    async def ping(self) -> None:
-        """Raises StoreError when a primary does not answer."""
-        slots = self._topology.places().values()
-        calls = [self._put(StoreCall(("PING",), self.loop.create_future(), slot)) for slot in slots]
-        await asyncio.gather(*calls)
-
-    async def close(self) -> None:
-        """Waits for the calls under way. Later calls fail."""
-        self._opened = False
-        while True:
-            await asyncio.gather(*(pipeline.close() for pipeline in list(self._pipelines.values())))
-            if all(
-                pipeline.idle for pipeline in self._pipelines.values()
-            ):  # else a call has moved from one to another
-                self._topology.close()
-                return
-
-    # Whether the servers are trusted
-
-    def open(self) -> None:
-        """Allows calls: the settings of this Redis are good."""
-        self._opened = True
-
-    async def inspect(self) -> list[ServerFacts]:
-        """Reads facts and settings of every primary. Raises StoreError if one does not answer."""
-        if self._slotted:
-            await self._topology.learn()
-        places = list(self._topology.places())
-        looked = await asyncio.gather(*(self._inspect_at(place) for place in places), return_exceptions=True)
-        for place, pipeline in list(self._pipelines.items()):
-            if place not in places and pipeline.idle:  # it serves no slot any more
-                self._pipelines.pop(place, None)  # another look may have done so
-                await pipeline.close()
-        for found in looked:
-            if isinstance(found, Unreachable):
-                raise store_error(found) from found
-            if isinstance(found, BaseException):
-                raise found
-        return self.facts
-
-    async def _inspect_at(self, place: Endpoint) -> None:
-        connection, facts = await self._topology.dial(place)
-        connection.close()
-        self._pipeline_at(place).learn_facts(facts)
-
-    @property
-    def facts(self) -> list[ServerFacts]:
-        """The facts of all primaries, as far as they are known."""
-        pipelines = [self._pipelines.get(place) for place in self._topology.places()]
-        return [pipeline.facts for pipeline in pipelines if pipeline and pipeline.facts]
-
-    @property
-    def kind(self) -> StoreKind:
-        return self._topology.kind
-
-    def losses(self) -> list[str]:
-        """One line for each setting of the primaries that can lose data, with the fix."""
-        found = chain.from_iterable(durability.complaints(facts.settings) for facts in self.facts)
-        return list(dict.fromkeys(found))
-
-    def refusals(self) -> list[str]:
-        """Why durable calls are refused; empty if they are not."""
-        return list(dict.fromkeys(filter(None, map(self._judge, self.facts))))
-
-    def summary(self) -> str:
-        """One line: what the store is, and what it survives."""
-        return durability.summary(self.facts, self.kind, self.replicas)
-
-    def described(self) -> str:
-        """The same, with how it keeps data."""
-        return durability.described(self.facts, self.kind, self.replicas)
-
-    def labels(self) -> dict[str, str]:
-        """The labels of the gauge `dayz_relay_store_info`."""
-        return durability.labels(self.facts, self.kind, self.replicas)
-
-    def shortage(self) -> str:
-        """The complaint that too few replicas are there for durable calls, or ""."""
-        there = min((facts.replicas for facts in self.facts), default=0)
-        if there >= self.replicas:
-            return ""
-        return f"Redis: only {there} of {self.replicas} replicas are there: no event can be accepted"
-
-    def _judge(self, facts: ServerFacts) -> str:
-        losses = [] if self._relaxed else durability.complaints(facts.settings)
-        return "\n".join(filter(None, [durability.too_old(facts), *losses]))
-
-    # Pipelines
-
-    def _put(self, call: StoreCall) -> asyncio.Future[Any]:
-        if self._opened:
-            (self._only or self._pipeline_of(call.slot)).put(call)
-        else:
-            call.fail(NotCarriedOut("Redis: not reached yet"))
-        return call.reply
-
-    def _pipeline_of(self, slot: int) -> Pipeline:
-        """The pipeline of a slot. While a pipeline has calls of the slot, new ones go there too, so that they
-        keep their order."""
-        return self._pinned.get(slot) or self._pipeline_at(self._topology.place_of(slot))
-
-    def _pipeline_at(self, place: Endpoint) -> Pipeline:
-        pipeline = self._pipelines.get(place)
-        if pipeline is None:
-            pipeline = Pipeline(
-                self._topology, place, self.replicas, self._judge, self._round_ended, self._took
-            )
-            pipeline.call_timeout_s = self._call_timeout_s
-            self._pipelines[place] = pipeline
-        return pipeline
-
-    def _pin_slots(self) -> None:
-        """The map of slots has changed: keeps slots at the pipeline that still has calls of them."""
-        for pipeline in self._pipelines.values():
-            for call in chain(pipeline.under_way, pipeline.waiting):
-                if self._topology.place_of(call.slot) != pipeline.place:
-                    self._pinned.setdefault(call.slot, pipeline)
-
-    def _leave_primary(self) -> None:
-        """The Sentinels replace the primary: what it confirms from now on may be lost."""
-        for pipeline in self._pipelines.values():
-            pipeline.disconnect()
-
-    def _round_ended(self, pipeline: Pipeline) -> None:
-        """Moves the waiting calls of a pipeline to the primaries of their slots. No call is under way now."""
-        if self._pinned:
-            self._pinned = {slot: holder for slot, holder in self._pinned.items() if holder is not pipeline}
-            waiting, pipeline.waiting = pipeline.waiting, []
-            for call in waiting:
-                self._pipeline_of(call.slot).put(call)
 
 
 async def patiently(call: Callable[[], Awaitable[T]]) -> T:

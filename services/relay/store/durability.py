@@ -4,8 +4,9 @@ protocol.md R1: with `everysec` a plain kill -9 of Redis on a busy disk lost ack
 batches, with `always` it lost none. Any eviction policy but `noeviction` may delete a whole stream.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 OLDEST = (7, 0)
 
@@ -44,9 +45,6 @@ class ServerFacts:
     def fullness(self) -> float:
         """Used memory as a share of its limit; 0: no limit."""
         return self.memory_bytes / self.max_memory_bytes if self.max_memory_bytes else 0.0
-
-    def setting(self, name: str) -> str:
-        return self.settings.get(name, "hidden")
 
 
 def server_facts_of(info: str, settings: Mapping[str, str]) -> ServerFacts:
@@ -106,56 +104,80 @@ def _how(name: str, wanted: str) -> str:
     return f"CONFIG SET {name} {wanted}, and the same in its configuration file"
 
 
-def summary(all_facts: Iterable[ServerFacts], kind: str, replicas: int) -> str:
-    """One line about the store: what it is, and what it survives."""
-    facts = list(all_facts)
-    if not facts:
-        return f"{kind}, not reached yet"
-    return f"{_servers(facts)}, {kind}; it survives {_survives(facts, replicas)}"
+def refusal(facts: ServerFacts, *, relaxed: bool) -> str:
+    """Why durable calls to a server are refused, or "". `relaxed`: they may be lost by its settings."""
+    losses = [] if relaxed else complaints(facts.settings)
+    return "\n".join(filter(None, [too_old(facts), *losses]))
 
 
-def described(all_facts: Iterable[ServerFacts], kind: str, replicas: int) -> str:
-    """The same, with how it keeps data."""
-    facts = list(all_facts)
-    if not facts:
-        return summary(facts, kind, replicas)
-    return (
-        f"{_servers(facts)}, {kind}, appendfsync {_each(one.setting('appendfsync') for one in facts)}, "
-        f"maxmemory-policy {_each(one.setting('maxmemory-policy') for one in facts)}, "
-        f"each batch waits for {replicas} replica(s); it survives {_survives(facts, replicas)}"
-    )
+class StoreFacts(NamedTuple):
+    """What is known of a store: its primaries, as far as they have answered, and what is asked of them."""
 
+    kind: str
+    replicas: int = 0
+    """Number of replicas that must have each batch."""
+    relaxed: bool = False
+    servers: tuple[ServerFacts, ...] = ()
 
-def _servers(facts: Iterable[ServerFacts]) -> str:
-    return _each(f"{one.name} {one.version}" for one in facts)
+    def losses(self) -> list[str]:
+        """One line for each setting of the primaries that can lose data, with the fix."""
+        return list(dict.fromkeys(loss for one in self.servers for loss in complaints(one.settings)))
 
+    def refusals(self) -> list[str]:
+        """Why durable calls are refused; empty if they are not."""
+        found = (refusal(one, relaxed=self.relaxed) for one in self.servers)
+        return list(dict.fromkeys(filter(None, found)))
 
-def _survives(facts: Iterable[ServerFacts], replicas: int) -> str:
-    kept = [one.settings for one in facts]
-    if any(one.get("appendonly") == "no" for one in kept):
-        return "nothing: a restart of Redis loses what waits"
-    if any(complaints(settings) for settings in kept):
-        return "a clean restart of Redis; a crash may lose what was accepted last"
-    if not all("appendfsync" in settings for settings in kept):
-        return "what its operator promises, for its settings are hidden"
-    if replicas > 1:
-        return f"a crash of Redis, and the loss of its machine with up to {replicas - 1} of the replicas'"
-    if replicas:
-        return "a crash of Redis, and the loss of its machine"
-    return "a crash of Redis and of its machine, not the loss of its disk"
+    def shortage(self) -> str:
+        """The complaint that too few replicas are there for durable calls, or ""."""
+        there = min((one.replicas for one in self.servers), default=0)
+        if there >= self.replicas:
+            return ""
+        return f"Redis: only {there} of {self.replicas} replicas are there: no event can be accepted"
 
+    def summary(self) -> str:
+        """One line: what the store is, and what it survives."""
+        if not self.servers:
+            return f"{self.kind}, not reached yet"
+        return f"{self._versions()}, {self.kind}; it survives {self._survives()}"
 
-def labels(all_facts: Iterable[ServerFacts], kind: str, replicas: int) -> dict[str, str]:
-    """STORE_LABELS for these servers."""
-    facts = list(all_facts)
-    return {
-        "version": _servers(facts),
-        "topology": kind,
-        "appendfsync": _each(one.setting("appendfsync") for one in facts),
-        "policy": _each(one.setting("maxmemory-policy") for one in facts),
-        "replicas": str(replicas),
-    }
+    def described(self) -> str:
+        """The same, with how it keeps data."""
+        if not self.servers:
+            return self.summary()
+        return (
+            f"{self._versions()}, {self.kind}, appendfsync {self._settings('appendfsync')}, "
+            f"maxmemory-policy {self._settings('maxmemory-policy')}, "
+            f"each batch waits for {self.replicas} replica(s); it survives {self._survives()}"
+        )
 
+    def labels(self) -> dict[str, str]:
+        """STORE_LABELS of this store."""
+        return {
+            "version": self._versions(),
+            "topology": self.kind,
+            "appendfsync": self._settings("appendfsync"),
+            "policy": self._settings("maxmemory-policy"),
+            "replicas": str(self.replicas),
+        }
 
-def _each(words: Iterable[str]) -> str:
-    return "/".join(sorted(set(words)))
+    def _versions(self) -> str:
+        return "/".join(sorted({f"{one.name} {one.version}" for one in self.servers}))
+
+    def _settings(self, name: str) -> str:
+        return "/".join(sorted({one.settings.get(name, "hidden") for one in self.servers}))
+
+    def _survives(self) -> str:
+        kept = [one.settings for one in self.servers]
+        if any(one.get("appendonly") == "no" for one in kept):
+            return "nothing: a restart of Redis loses what waits"
+        if any(complaints(settings) for settings in kept):
+            return "a clean restart of Redis; a crash may lose what was accepted last"
+        if not all("appendfsync" in settings for settings in kept):
+            return "what its operator promises, for its settings are hidden"
+        if self.replicas > 1:
+            others = self.replicas - 1
+            return f"a crash of Redis, and the loss of its machine with up to {others} of the replicas'"
+        if self.replicas:
+            return "a crash of Redis, and the loss of its machine"
+        return "a crash of Redis and of its machine, not the loss of its disk"

@@ -18,40 +18,29 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from functools import cached_property
-from typing import Any
 
 from services.relay.protocol.errors import StoreError, StoreRefused
-from services.relay.store.calls import Script, StoreCall, TooFewReplicas, unconfirmed
+from services.relay.store.calls import Script, StoreCall
 from services.relay.store.clock import StoreClock
 from services.relay.store.cluster import Cluster
-from services.relay.store.connection import Connection, packed
-from services.relay.store.durability import ServerFacts
+from services.relay.store.connection import Connection
+from services.relay.store.durability import ServerFacts, refusal
 from services.relay.store.refusals import (
-    ConnectionLost,
     RedisRefusal,
     Then,
     Unreachable,
     store_error,
     verdict_on,
 )
+from services.relay.store.round_trip import PipelineTerms, TooFewReplicas, exchange
 from services.relay.store.single_primary import SinglePrimary
 from services.relay.store.url import Endpoint
-
-CALL_TIMEOUT_S = 2.0
-"""Time limit of one round trip, and of sending a refused call again: a mod's request must be answered well
-within 3 s (protocol.md M6)."""
 
 RETRY_EVERY_S = 0.1
 SLOT_RETRY_EVERY_S = 0.02
 """Pause while a slot moves. The calls of other slots on the same server wait for it too."""
 
-WAIT_MS = 500
-"""Time limit for the replicas to confirm. The next pipeline waits meanwhile."""
-
 logger = logging.getLogger(__name__)
-
-_ASKING = packed(("ASKING",))
 
 Topology = SinglePrimary | Cluster
 """Where the primaries are."""
@@ -60,21 +49,17 @@ Topology = SinglePrimary | Cluster
 class Pipeline:
     """The calls for the primary at one place. `waiting` calls go with the next pipeline.
 
-    `round_ended` is called between pipelines, `took` with the seconds of each and whether it was answered.
-    The fields stay in one class, because each round trip reads or changes nearly all of them.
+    `round_ended` is called between pipelines.
     """
 
     def __init__(
         self,
         topology: Topology,
         place: Endpoint,
-        replicas: int,
-        judge: Callable[[ServerFacts], str],
+        terms: PipelineTerms,
         round_ended: Callable[["Pipeline"], None],
-        took: Callable[[float, bool], None],
     ) -> None:
         self.place = place
-        self.call_timeout_s = CALL_TIMEOUT_S
         self.clock = StoreClock()
         self.facts: ServerFacts | None = None
         self.refuses = ""
@@ -82,10 +67,8 @@ class Pipeline:
         self.under_way: list[StoreCall] = []
         self._hints: dict[str, set[str]] = {}
         self._topology = topology
-        self._replicas = replicas
-        self._judge = judge
+        self._terms = terms
         self._round_ended = round_ended
-        self._took = took
         self._connection: Connection | None = None
         self._sending: asyncio.Task[None] | None = None
 
@@ -95,31 +78,26 @@ class Pipeline:
 
     def put(self, call: StoreCall) -> None:
         """Sends a call with the next pipeline."""
-        call.until = min(call.until, time.monotonic() + self.call_timeout_s)
+        call.until = min(call.until, time.monotonic() + self._terms.call_timeout_s)
         self.waiting.append(call)
         if self._sending is None:
-            self._sending = self._loop.create_task(self._send_all())
+            self._sending = self._terms.loop.create_task(self._send_all())
 
     def hint(self, channel: str, slug: str) -> None:
         """Publishes a slug behind the commands of the next pipeline."""
         self._hints.setdefault(channel, set()).add(slug)
         if self._sending is None:
-            self._sending = self._loop.create_task(self._send_all())
-
-    @cached_property
-    def _loop(self) -> asyncio.AbstractEventLoop:
-        """To ask for it costs a system call each time."""
-        return asyncio.get_running_loop()
+            self._sending = self._terms.loop.create_task(self._send_all())
 
     def learn_facts(self, facts: ServerFacts) -> None:
         """Takes in what the server says of itself now."""
         self.facts = facts
-        self.refuses = self._judge(facts)
+        self.refuses = refusal(facts, relaxed=self._terms.relaxed)
 
     async def close(self) -> None:
         """Waits up to `call_timeout_s` for the pipeline under way, and closes the connection."""
         if sending := self._sending:
-            _, left = await asyncio.wait([sending], timeout=self.call_timeout_s)
+            _, left = await asyncio.wait([sending], timeout=self._terms.call_timeout_s)
             if left:
                 sending.cancel()
                 await asyncio.wait([sending])
@@ -171,18 +149,22 @@ class Pipeline:
         try:
             connection = self._connection
             if connection is None or connection.lost:
-                connection = await self._connect()
+                connection, facts = await self._topology.dial(self.place)
+                self._connection = connection
+                self.learn_facts(facts)
         except Unreachable as error:
-            self._took(time.monotonic() - begun_s, False)
+            self._terms.took(time.monotonic() - begun_s, False)
             self._put_back([(call, error) for call in batch], hints)
             await self._topology.learn()
             return RETRY_EVERY_S
         if self.refuses:
-            batch = self._without_durable(batch)
+            for call in batch:
+                if call.durable and not (call.script and call.script.drains):
+                    call.fail(StoreRefused(self.refuses))
         batch = [call for call in batch if not call.given_up]  # no `await` between this and the write
         if not batch and not hints:
             return 0.0
-        replies = await self._exchange(connection, batch, hints)
+        replies = await exchange(connection, batch, hints, self._terms)
         if any(isinstance(reply, TooFewReplicas) for reply in replies):
             # The replicas may follow a new primary, and this server does not know yet that it is a replica.
             connection.close()
@@ -203,8 +185,8 @@ class Pipeline:
         pause_s, anew = 0.0, False
         whole: set[Script] = set()
         asked: dict[str, list[StoreCall]] = {}
-        for call, refusal in refused:
-            verdict = verdict_on(refusal)
+        for call, reply in refused:
+            verdict = verdict_on(reply)
             match verdict.then:
                 case Then.WHOLE if call.script and call.script not in whole:
                     whole.add(call.script)  # once: then the server knows it again for the later calls
@@ -238,7 +220,7 @@ class Pipeline:
             return True
         calls = [call for call in calls if not call.given_up]
         try:
-            replies = await self._exchange(connection, calls, {}, asking=True)
+            replies = await exchange(connection, calls, {}, self._terms, asking=True)
         finally:
             connection.close()
         return any([call.settle(reply) for call, reply in zip(calls, replies, strict=True)])
@@ -258,53 +240,3 @@ class Pipeline:
         if waiting:  # a hint must not arrive before its command
             for channel, slugs in hints.items():
                 self._hints.setdefault(channel, set()).update(slugs)
-
-    async def _connect(self) -> Connection:
-        self._connection, facts = await self._topology.dial(self.place)
-        self.learn_facts(facts)
-        return self._connection
-
-    def _without_durable(self, batch: list[StoreCall]) -> list[StoreCall]:
-        refused = [call for call in batch if call.durable and not (call.script and call.script.drains)]
-        for call in refused:
-            call.fail(StoreRefused(self.refuses))
-        return [call for call in batch if call not in refused]
-
-    async def _exchange(
-        self,
-        connection: Connection,
-        calls: list[StoreCall],
-        hints: dict[str, set[str]],
-        *,
-        asking: bool = False,
-    ) -> list[Any]:
-        """The reply to each call: a value, a RedisRefusal, or a StoreError."""
-        commands = [packed(call.command) for call in calls]
-        if asking:
-            commands = [part for command in commands for part in (_ASKING, command)]
-        count = len(commands)
-        for channel, slugs in hints.items():
-            commands.append(packed(("PUBLISH", channel, " ".join(slugs))))
-        durable = [call for call in calls if call.durable] if self._replicas else []
-        if durable:
-            commands.append(packed(("WAIT", self._replicas, WAIT_MS)))
-        replies: list[Any] = []
-        error: StoreError | None = None
-        begun_s = time.monotonic()
-        try:
-            await connection.exchange(commands, replies, self.call_timeout_s)
-        except ConnectionLost as lost:
-            error = store_error(lost)
-        except TimeoutError:
-            error = StoreError(f"Redis: no answer within {self.call_timeout_s:g} s")
-        self._took(time.monotonic() - begun_s, error is None)
-        why = error
-        if durable and not error:
-            why = unconfirmed(replies[-1], self._replicas)
-        replies = replies[1:count:2] if asking else replies[:count]
-        replies += [error] * (len(calls) - len(replies))
-        if durable and why:
-            for number, call in enumerate(calls):
-                if call.durable and not isinstance(replies[number], RedisRefusal):
-                    replies[number] = why
-        return replies

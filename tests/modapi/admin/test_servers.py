@@ -318,7 +318,7 @@ async def test_a_new_server_is_in_the_next_list(
 
 async def test_the_relay_shows_its_version_and_its_store(api: httpx.AsyncClient, store: Store) -> None:
     relay = (await api.get("/api/v1/relay")).json()
-    assert relay["version"] and relay["store"] == store.summary()
+    assert relay["version"] and relay["store"] == store.facts.summary()
     assert (relay["uplinks"], relay["settings_refused"], relay["restart_needed_for"]) == ([], "", [])
 
 

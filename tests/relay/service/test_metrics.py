@@ -63,7 +63,7 @@ async def test_metrics_follow_each_change_of_the_store() -> None:
         server.remove()
 
 
-def test_a_service_that_has_not_seen_the_store_yet_says_that_it_is_away_and_nothing_worse() -> None:
+async def test_a_service_that_has_not_seen_the_store_yet_says_that_it_is_away_and_nothing_worse() -> None:
     service = Service("redis://127.0.0.1:1/0")
     assert service.value("store_ready") == 0
     assert service.value("store_aof_ok") == 1
@@ -120,7 +120,7 @@ async def test_while_metrics_are_written_the_loop_does_other_work_between_the_pi
 
 async def test_a_cluster_whose_map_changed_after_a_check_is_shown_as_not_ready() -> None:
     service = Service("redis+cluster://127.0.0.1:1")
-    assert service.store.facts == []
+    assert service.store.facts.servers == ()
     service.metrics.looked_at(service.store)
     assert service.value("store_ready") == 0
     await service.store.close()

@@ -266,7 +266,10 @@ class Commands(RuleBasedStateMachine):
         return self._run(self.stream.enqueue(command, time.monotonic() + within_s))
 
     def _connect(self) -> None:
-        self.store = Store(self.server.url, call_timeout_s=CALL_WITHIN_S)
+        async def connect() -> None:  # a store belongs to a loop
+            self.store = Store(self.server.url, call_timeout_s=CALL_WITHIN_S)
+
+        self._run(connect())
         self.stream = CommandStream(self.store, self.slug, MAX_WAITING, BOUNDS)
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:

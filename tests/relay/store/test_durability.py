@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.relay.store.durability import complaints, described
+from services.relay.store.durability import StoreFacts, complaints
 
 GOOD = {
     "appendonly": "yes",
@@ -48,4 +48,4 @@ def test_all_problems_are_reported_at_once() -> None:
 
 
 def test_a_store_that_was_not_reached_promises_nothing() -> None:
-    assert described([], "standalone", 0) == "standalone, not reached yet"
+    assert StoreFacts("standalone").described() == "standalone, not reached yet"

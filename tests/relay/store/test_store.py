@@ -345,11 +345,12 @@ async def test_settings_that_get_worse_refuse_durable_calls_until_they_are_mende
             await store.run(CLOCK, keys, durable=True)
         await store.run(CLOCK, keys)
         await relaxed.run(CLOCK, keys, durable=True)
-        assert relaxed.losses() and not relaxed.refusals() and "may lose" in relaxed.described()
+        assert relaxed.facts.losses() and not relaxed.facts.refusals()
+        assert "may lose" in relaxed.facts.described()
         server.ask("CONFIG", "SET", "appendfsync", "always")
         await store.inspect()
         await store.run(CLOCK, keys, durable=True)
-        assert not store.refusals()
+        assert not store.facts.refusals()
 
 
 async def test_a_server_that_comes_back_with_worse_settings_is_judged_before_it_is_used(
@@ -397,7 +398,7 @@ async def test_a_user_with_the_rights_that_the_readme_names_is_enough(
     url = server.url.replace("unix://", "unix://relay:hunter2@")
     async with closing(Store(url, replicas=0)) as store:
         await store.inspect()
-        assert store.facts[0].settings["appendfsync"] == "always"
+        assert store.facts.servers[0].settings["appendfsync"] == "always"
         stream = EventStream(store, slug)
         await stream.append(log_line(slug, 1))
         assert await stored(stream) == [1]
