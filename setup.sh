@@ -45,7 +45,7 @@ secret() {
     fi
     chmod 644 "secrets/$1"
     if grep -q "^$2=" .env; then
-        grep -v "^$2=" .env >.env.new || true
+        sed "/^$2=/d" .env >.env.new
         mv .env.new .env
         [ -z "$old" ] || echo "$2 of .env is now in secrets/$1."
     fi
@@ -56,6 +56,7 @@ wrong_name() {
     characters=$(($(printf %s "$1" | LC_ALL=C tr -d '\200-\277' | wc -c)))
     case $1 in
         "") ;;
+        [[:space:]]* | *[[:space:]]) echo "A name neither begins nor ends with white space." ;;
         *[[:cntrl:]]*) echo "A name has no control characters: was an arrow key pressed?" ;;
         *) [ "$characters" -ge 3 ] && [ "$characters" -le 50 ] ||
             echo "That has $characters characters: Takaro takes a name of 3 to 50." ;;
@@ -101,6 +102,10 @@ done
 mkdir -p secrets config backups
 chmod 755 config
 [ -e .env ] || cp .env.example .env
+if [ "$(tr -d '\000' <.env | wc -c)" -ne "$(wc -c <.env)" ]; then
+    echo ".env: is UTF-16 text, which Compose cannot read: save it as UTF-8 in your editor, and run ./setup.sh again." >&2
+    exit 1
+fi
 # Until 0.1 an address had its port in it.
 sed -E 's/^(MODS|ADMIN)_ADDRESS=(.*):([0-9]+)/\1_ADDRESS=\2\n\1_PORT=\3/' .env >.env.new
 mv .env.new .env

@@ -98,11 +98,6 @@ def read(text: str, environ: Mapping[str, str]) -> OldBridge:
     )
 
 
-def slug_of(name: str) -> str:
-    """A slug that a person recognises."""
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:50].strip("-") or "server"
-
-
 def _read_lines(text: str, told: list[str]) -> tuple[dict[str, str], bool]:
     """The values by their names, and whether the file is one of the DLL."""
     values: dict[str, str] = {}

@@ -6,12 +6,12 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
-from services.cli.old_bridge import CONFIG_VARIABLE, DEFAULT_URL, OldBridge, read, slug_of
+from services.cli.old_bridge import CONFIG_VARIABLE, DEFAULT_URL, OldBridge, read
 from services.cli.terminal import program
 from services.relay.instances.mod_config import mod_config, mod_url
 from services.relay.protocol.errors import ConfigError
 from services.relay.service.settings import Settings, load
-from services.relay.service.settings_values import is_loopback
+from services.relay.service.settings_values import is_loopback, slug_of
 from services.relay.service.text_files import decoded, encoding_of, is_there, why_unreadable
 
 _HEAD = """\

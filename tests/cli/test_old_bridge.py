@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from services.cli import take_over
-from services.cli.old_bridge import DEFAULT_URL, OldBridge, read, slug_of
+from services.cli.old_bridge import DEFAULT_URL, OldBridge, read
 from services.relay.protocol.errors import ConfigError
 from services.relay.service.settings import load
 
@@ -106,13 +106,6 @@ def test_an_import_names_each_setting_that_it_leaves_out_and_why(
 def test_what_the_old_bridge_did_not_start_with_is_refused(text: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         read(text, {})
-
-
-@pytest.mark.parametrize(
-    ("name", "slug"), [("My DayZ Server #1", "my-dayz-server-1"), ("日本", "server"), ("a" * 80, "a" * 50)]
-)
-def test_the_slug_is_made_of_the_name(name: str, slug: str) -> None:
-    assert slug_of(name) == slug
 
 
 def take(folder: Path, text: str, environ: dict[str, str] | None = None) -> None:

@@ -139,15 +139,25 @@ def test_an_address_of_takaro_that_is_known_is_not_asked_for(copy: Path) -> None
     "wrong",
     [
         {"TAKARO_SERVER_NAME": "ab"},
+        {"TAKARO_SERVER_NAME": "    "},
         {"TAKARO_REGISTRATION_TOKEN": "two words"},
         {"RELAY_TAKARO__URL": "https://takaro.example.org"},
     ],
-    ids=lambda wrong: next(iter(wrong)),
+    ids=str,
 )
 def test_without_a_terminal_a_wrong_value_ends_it(copy: Path, wrong: dict[str, str]) -> None:
     with pytest.raises(subprocess.CalledProcessError) as failed:
         setup(copy, **wrong)
     assert failed.value.stderr.startswith(next(iter(wrong)) + ": ")
+
+
+def test_an_env_that_compose_cannot_read_is_refused_and_left_as_it_is(copy: Path) -> None:
+    written = "TAKARO_SERVER_NAME=From PowerShell\r\n".encode("utf-16")
+    (copy / ".env").write_bytes(written)
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        setup(copy)
+    assert "save it as UTF-8" in failed.value.stderr
+    assert (copy / ".env").read_bytes() == written
 
 
 def test_without_a_terminal_and_values_it_says_what_to_fill_in(copy: Path) -> None:

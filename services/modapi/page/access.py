@@ -104,9 +104,8 @@ class PageAccess:
         """
         fields = await form_of(request)
         key = fields.get("key", "").encode("utf-8", "replace")
-        if not from_own_page(request.headers) or not hmac.compare_digest(
-            reader.form_key.encode(), key if reader.form_key else b""
-        ):
+        check_own_page(request.headers)
+        if not hmac.compare_digest(reader.form_key.encode(), key if reader.form_key else b""):
             raise HTTPException(
                 403, "This form did not come from the page itself, or is too old: load the page again."
             )
@@ -187,12 +186,17 @@ async def form_of(request: Request) -> dict[str, str]:
         raise HTTPException(400, "The form was cut short.") from None
 
 
-def from_own_page(headers: Headers) -> bool:
-    """Whether the form comes from our own page, as far as the browser says."""
+def check_own_page(headers: Headers) -> None:
+    """Raises HTTPException if the form comes from elsewhere, as far as the browser says."""
     if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-        return False
-    origin = headers.get("origin")
-    return origin is None or urlsplit(origin).netloc.lower() == headers.get("host", "").lower()
+        raise HTTPException(403, "This form did not come from the page itself.")
+    origin, host = headers.get("origin"), headers.get("host", "")
+    if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+        raise HTTPException(
+            403,
+            f"This form did not come from the page itself, which is {host} here. A proxy in front"
+            " must leave the Host header as it is: with nginx, proxy_set_header Host $http_host.",
+        )
 
 
 def own_path(path: str) -> str:

@@ -2,7 +2,6 @@
 
 import re
 import secrets
-import unicodedata
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlencode
@@ -23,6 +22,7 @@ from services.relay.instances.dead_letters import DeadLetters
 from services.relay.instances.messages import MAX_MESSAGE_CHARS, check_enabled, send_message
 from services.relay.protocol.errors import InstanceConflict
 from services.relay.service.settings import Settings
+from services.relay.service.settings_values import slug_of
 from services.relay.store.client import Store
 
 ID = re.compile(r"\d{1,15}-\d{1,10}")
@@ -118,12 +118,6 @@ class Forms:
             raise HTTPException(422, f"A message has 1 to {MAX_MESSAGE_CHARS} characters.")
         sent = await send_message(self._store, slug, text, self._settings.limits.open_commands)
         return RedirectResponse(f"/instance/{slug}?message={sent.state}", 303)
-
-
-def slug_of(name: str) -> str:
-    """A slug for a server of this name: "[EU] Chernarus" becomes "eu-chernarus"."""
-    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
-    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:63].rstrip("-") or "server"
 
 
 def new_once() -> str:

@@ -20,7 +20,7 @@ from services.modapi.fleet.rows import ServerRow
 from services.modapi.fleet.view import FleetView
 from services.modapi.metrics import ModapiMetrics
 from services.modapi.page import fleet, rendering, server
-from services.modapi.page.access import PageAccess, Protected, Reader, form_of, from_own_page, own_path
+from services.modapi.page.access import PageAccess, Protected, Reader, check_own_page, form_of, own_path
 from services.modapi.page.forms import ID, Forms, new_once
 from services.modapi.page.live import LivePages
 from services.modapi.page.view import View
@@ -183,8 +183,7 @@ class StatusPage:
     async def _login(self, request: Request) -> Response:
         form = await form_of(request)
         next = own_path(form.get("next", ""))
-        if not from_own_page(request.headers):
-            raise HTTPException(403, "This form did not come from the page itself.")
+        check_own_page(request.headers)
         if self._access.log_in(request, form.get("token", "")):
             return RedirectResponse(next, 303)
         if self._access.tries_too_often(request):

@@ -139,7 +139,8 @@ class Registry:
                 until = _utc(now_ms + left_s * 1000)
                 raise RotationUnderWay(
                     f"{slug} has a new key already, and the previous one is valid until {until}: a further"
-                    ' rotation would end that now. If that is meant: `--force`, or "force": true'
+                    ' rotation would end that now. If that is meant: `--force`, "force": true, or the box'
+                    " on the page"
                 )
             rotated = instance_records.rotated(there, self._key(issuing, now_ms), overlap_ms)
             return issuing.remembered(rotated, now_ms, age_s)

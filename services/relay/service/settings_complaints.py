@@ -83,5 +83,8 @@ def _why_keys_are_needed(found: Findings, settings: Settings) -> str:
     if settings.modapi.trusted_proxies:
         return "trusted_proxies lets other machines in: give the instance a key"
     if len(settings.instances) > 1:
-        return "only a single instance can do without a key: its mod could be any of them"
+        return (
+            "only a single instance can do without a key: its mod could be any of them."
+            " `dayz-relay token new` makes a key; its mod needs it, too"
+        )
     return ""

@@ -245,7 +245,7 @@ def _parsed(path: Path, found: Findings) -> dict[str, Any]:
         if reason.startswith("Illegal character '\\n'"):
             reason += ": a quotation mark is missing at the end of this line"
         elif reason.startswith("Invalid value"):
-            reason += ": text needs quotation marks around it"
+            reason += ': text needs straight quotation marks around it, as in "text"'
         found.problems.append(f"{path}: is not valid TOML: {reason}")
     return {}
 

@@ -5,6 +5,7 @@ A type checks its text and raises ValueError with the rule, never with the value
 
 import ipaddress
 import re
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -18,6 +19,8 @@ from services.relay.store import url as redis_url
 Text = TypeVar("Text", str, SecretStr)
 
 MIN_SECRET_CHARS = 16
+SLUG_CHARS = 50
+"""Of a slug that is made from a name; a number may follow."""
 
 # A variable that is not UTF-8 has surrogates, which cannot be sent.
 _CONTROL_CHARACTERS = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -30,6 +33,12 @@ def is_loopback(host: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def slug_of(name: str) -> str:
+    """A slug for a server of this name: "[EU] Müller" becomes "eu-muller"."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:SLUG_CHARS].strip("-") or "server"
 
 
 def _must(accepts: Callable[[str], object], rule: str) -> AfterValidator:

@@ -227,6 +227,15 @@ async def test_a_login_from_another_site_is_refused(store: Store, slug: str) -> 
             assert answer.status_code == 403
 
 
+async def test_a_form_behind_a_proxy_that_changes_the_host_says_what_the_proxy_must_do(
+    store: Store, slug: str
+) -> None:
+    async with page(store, slug) as client:
+        headers = {"origin": "https://relay.example", "sec-fetch-site": "same-origin"}
+        answer = await client.post("/login", data={"token": TOKEN}, headers=headers)
+    assert answer.status_code == 403 and "proxy_set_header Host" in answer.text
+
+
 async def test_without_a_configured_token_only_this_machine_sees_it(store: Store, slug: str) -> None:
     async with page(store, slug, token=None) as client:
         assert (await client.get("/")).status_code == 200

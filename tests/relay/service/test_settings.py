@@ -27,7 +27,7 @@ from services.relay.service.settings import (
     masked,
 )
 from services.relay.service.settings_names import environment_configures
-from services.relay.service.settings_values import is_loopback
+from services.relay.service.settings_values import is_loopback, slug_of
 from services.relay.store.url import parse
 
 MAIN = """
@@ -115,6 +115,7 @@ def test_an_instance_uses_its_own_registration_token_or_that_of_the_fleet(tmp_pa
         ("[takaro\n", "{path}: is not valid TOML: "),
         ('[log]\nformat = "x\n', "{path}: is not valid TOML: Illegal character '\\n' (at line 2, "),
         ("[log]\nformat = x\n", "{path}: is not valid TOML: Invalid value (at line 2, column 10): text"),
+        ("[log]\nformat = “text”\n", "{path}: is not valid TOML: Invalid value (at line 2, column 10): text"),
         ("[takaro]\nurl = 'https://x'\n" + MAIN, "{path}, [takaro], url: must be a WebSocket address"),
         ("[takaro]\nurl = 'wss://'\n" + MAIN, "{path}, [takaro], url: must be a WebSocket address"),
         ("[takaro]\nurl = 'wss://[x'\n" + MAIN, "{path}, [takaro], url: must be a WebSocket address"),
@@ -665,3 +666,16 @@ def test_a_placeholder_of_a_registration_token_counts_as_not_set(tmp_path: Path,
     settings, warnings = load(path, {})
     assert settings.takaro.registration_token is settings.instances[0].registration_token is None
     assert len(warnings) == 2 and all("holds no token but the words" in warning for warning in warnings)
+
+
+@pytest.mark.parametrize(
+    ("name", "slug"),
+    [
+        ("My DayZ Server #1", "my-dayz-server-1"),
+        ("[EU] Müller's Café", "eu-muller-s-cafe"),
+        ("日本", "server"),
+        ("a" * 80, "a" * 50),
+    ],
+)
+def test_a_slug_is_made_of_a_name(name: str, slug: str) -> None:
+    assert slug_of(name) == slug
