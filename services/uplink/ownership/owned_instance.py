@@ -75,7 +75,7 @@ class OwnedInstance:
             self.link.run(),
             *(
                 self._faults.keep_running(self._logger, loop)
-                for loop in (self._command_queue.pass_results_on, self._reads.run, self._persistence.run)
+                for loop in (self._command_queue.results.run, self._reads.run, self._persistence.run)
             ),
         ]
         tasks = [asyncio.create_task(part) for part in parts]
@@ -126,7 +126,7 @@ class OwnedInstance:
         if events:
             self._consumer.wake()
         if results:
-            self._command_queue.wake()
+            self._command_queue.results.wake()
 
     def measure(self, row: SeriesRow) -> None:
         """Sets the metrics of the game in the row of this instance."""

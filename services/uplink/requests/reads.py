@@ -20,12 +20,13 @@ from services.relay.service.faults import FaultKind
 from services.relay.service.logs import InstanceLogger
 from services.uplink.connection.closing_times import ClosingTimes
 from services.uplink.reporting.metrics import ANSWERED, FRESH, MADE_UP, STALE, UplinkMetrics
-from services.uplink.requests.command_queue import CommandQueue, CommandResult
+from services.uplink.requests.command_queue import CommandQueue
 from services.uplink.requests.known_players import LOOK_UP_WITHIN_S, known_player, named
 from services.uplink.requests.mirror.mirror import Mirror
 from services.uplink.requests.mirror.persistence import MirrorPersistence
 from services.uplink.requests.mirror.read_queue import Need, ReadQueue
 from services.uplink.requests.mirror.read_rules import CATALOGUES, OF_EACH_PLAYER, AnswerAge, Subject
+from services.uplink.requests.results import CommandResult
 from services.uplink.takaro import failures
 from services.uplink.takaro.answer_rules import answer_fault
 from services.uplink.takaro.answers import payload_for
@@ -79,7 +80,8 @@ class Reads:
         )  # more would come too late
         self._waited_for: dict[Subject, asyncio.Future[CommandResult]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._changed = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._woken: asyncio.Future[None] = self._loop.create_future()
 
     def known_answer(self, action: Action, args: dict[str, Any]) -> Answer | None:
         """The answer if the mirror has it. Queues a refresh if it is stale."""
@@ -142,11 +144,10 @@ class Reads:
 
     async def run(self) -> None:
         """Sends reads to the mod, at its pace. Never returns."""
-        loop = asyncio.get_running_loop()
         while True:
-            self._changed.clear()
+            self._woken = self._loop.create_future()
             for subject in self._queue.take(time.monotonic()):
-                task = asyncio.create_task(self._read(subject))
+                task = self._loop.create_task(self._read(subject))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
             now_s = time.monotonic()
@@ -154,16 +155,18 @@ class Reads:
             if (wait_s := self._queue.wait_s(now_s)) is not None:
                 if not self._queue.request_waits:
                     wait_s = next_beat_s(now_s + wait_s, REFRESHES_BEAT_S) - now_s
-                timer = loop.call_later(wait_s + TIMER_EARLY_S, self._changed.set)
-            await self._changed.wait()
+                timer = self._loop.call_later(wait_s + TIMER_EARLY_S, self._wake)
+            await self._woken
             if timer:
                 timer.cancel()
 
+    def _wake(self) -> None:
+        if not self._woken.done():
+            self._woken.set_result(None)
+
     def _queue_read(self, subject: Subject, need: Need) -> None:
-        if self._refuses:
-            return
-        if self._queue.add(subject, time.monotonic(), need):
-            self._changed.set()
+        if not self._refuses and self._queue.add(subject, time.monotonic(), need):
+            self._wake()
 
     async def _wait_for_mod(self, subject: Subject) -> CommandResult:
         """Waits for the mod's answer. Equal reads wait for one command."""
@@ -179,7 +182,7 @@ class Reads:
             if len(self._waited_for) >= (self._most_in_bursts if in_bursts else MAX_WAITED_FOR):
                 self._queue_read(subject, Need.UNKNOWN)
                 return failures.QUEUE_FULL
-            waited_for = self._waited_for[subject] = asyncio.get_running_loop().create_future()
+            waited_for = self._waited_for[subject] = self._loop.create_future()
         self._queue_read(subject, Need.WAITED_FOR)
         await asyncio.wait([waited_for], timeout=MOD_ANSWERS_WITHIN_S)
         if waited_for.done():
@@ -197,7 +200,7 @@ class Reads:
                 subject.action, "failed" if isinstance(result, CommandFailure) else "answered"
             ).inc()
             if self._queue.done(subject):
-                self._changed.set()
+                self._wake()
             if waited_for := self._waited_for.pop(subject, None):
                 waited_for.set_result(result)
 

@@ -12,7 +12,7 @@ from services.uplink.connection.closing_times import (
     closing_times,
     polls_soon,
 )
-from services.uplink.requests.command_queue import GIVE_UP_WITHIN_S, READ_WITHIN_S
+from services.uplink.requests.command_times import COMMAND_TIMES
 
 MOMENTS_S = st.floats(min_value=0.0, max_value=1e6)
 
@@ -29,7 +29,11 @@ def test_the_moments_come_in_their_order_and_never_in_the_past(
 def test_a_command_fetched_in_time_has_time_to_run() -> None:
     how = closing_times(0.0, STOP_WITHIN_S, mod_polls=True, has_successor=True)
     assert how.answered_by_s - how.fetched_by_s >= RUN_WITHIN_S
-    assert how.cut_short_s - how.answered_by_s >= END_KNOWN_WITHIN_S >= GIVE_UP_WITHIN_S + READ_WITHIN_S
+    assert (
+        how.cut_short_s - how.answered_by_s
+        >= END_KNOWN_WITHIN_S
+        >= COMMAND_TIMES.give_up_within_s + COMMAND_TIMES.read_within_s
+    )
     assert how.closed_by_s - how.cut_short_s >= LAST_ANSWERS_S
     assert how.fetched_by_s >= 4.0  # two polls of a mod, at their pace of 2 s
 
@@ -49,4 +53,4 @@ def test_a_mod_that_was_heard_of_lately_polls() -> None:
 
 
 def test_all_limits_of_an_answer_together_are_shorter_than_takaros_10_s() -> None:
-    assert ANSWER_WITHIN_S + GIVE_UP_WITHIN_S + READ_WITHIN_S < 10.0
+    assert ANSWER_WITHIN_S + COMMAND_TIMES.give_up_within_s + COMMAND_TIMES.read_within_s < 10.0

@@ -19,8 +19,8 @@ from services.relay.store.command_stream import LEFT_MS, CommandStream
 from services.relay.store.leases import Lease
 from services.uplink.connection.closing_times import closing_times
 from services.uplink.reporting.metrics import UplinkMetrics
-from services.uplink.requests import command_queue
 from services.uplink.requests.command_queue import CommandQueue
+from services.uplink.requests.command_times import CommandTimes
 from services.uplink.requests.mod_contact import ModContact
 from services.uplink.takaro.failures import Cause, CommandFailure
 from tests.support.redis_server import RedisServer, binaries
@@ -30,14 +30,19 @@ from tests.support.waiting import until
 class Asker:
     """The command queue of one uplink."""
 
-    def __init__(self, store: Store, slug: str) -> None:
+    def __init__(self, store: Store, slug: str, **times: float) -> None:
         self.registry = CollectorRegistry()
         self.lease = Lease(store, slug, "an uplink")
         self.stalls = Stalls(boottime_s())
         self.command_queue = CommandQueue(
-            CommandStream(store, slug), ModContact(0.0), self.lease, UplinkMetrics(self.registry), self.stalls
+            CommandStream(store, slug),
+            ModContact(0.0),
+            self.lease,
+            UplinkMetrics(self.registry),
+            self.stalls,
+            times=CommandTimes(**times),
         )
-        self.activity = asyncio.create_task(self.command_queue.pass_results_on())
+        self.activity = asyncio.create_task(self.command_queue.results.run())
 
     def ask(self, *, request_waits: bool = True) -> tuple[str, asyncio.Task[Outcome | CommandFailure]]:
         command = Command(new_operation_id(Action.GET_PLAYERS), Action.GET_PLAYERS, {})
@@ -56,8 +61,8 @@ class Scene:
         self.commands = CommandStream(store, slug)
         self.askers: list[Asker] = []
 
-    def begin(self) -> Asker:
-        self.askers.append(Asker(self.store, self.slug))
+    def begin(self, **times: float) -> Asker:
+        self.askers.append(Asker(self.store, self.slug, **times))
         return self.askers[-1]
 
     async def handed(self, at_least: int) -> None:
@@ -73,7 +78,7 @@ class Scene:
     async def complete(self, operation_id: str, text: str) -> None:
         assert await self.commands.complete(operation_id, Outcome(text), {})
         for asker in self.askers:
-            asker.command_queue.wake()
+            asker.command_queue.results.wake()
 
     async def left(self) -> int:
         return len(await self.commands.results("", 100))
@@ -111,8 +116,7 @@ async def test_results_of_refreshes_are_read_together_and_others_at_once(
         reads += bool(found)
         return found
 
-    monkeypatch.setattr(command_queue, "REFRESH_RESULTS_EVERY_S", 1.0)
-    owner = scene.begin()
+    owner = scene.begin(read_refreshes_every_s=1.0)
     await owner.lease.renew()
     refreshes = [owner.ask(request_waits=False) for _ in range(8)]
     await scene.handed(8)
@@ -122,7 +126,10 @@ async def test_results_of_refreshes_are_read_together_and_others_at_once(
     await asyncio.gather(*(answer for _, answer in refreshes))
     assert reads <= 2  # two, if a moment of reading lies between them
 
-    monkeypatch.setattr(command_queue, "REFRESH_RESULTS_EVERY_S", 100.0)
+
+async def test_a_result_that_a_request_waits_for_is_read_at_once(scene: Scene) -> None:
+    owner = scene.begin(read_refreshes_every_s=100.0)
+    await owner.lease.renew()
     operation_id, answer = owner.ask()
     await scene.handed(1)
     await scene.complete(operation_id, "for Takaro")
@@ -141,11 +148,8 @@ async def test_without_the_lease_results_are_found_without_a_hint(scene: Scene) 
     assert await asyncio.wait_for(answer, 30.0) == Outcome("late")
 
 
-async def test_an_unclaimed_result_is_counted_once_by_the_owner(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(command_queue, "PICKED_UP_WITHIN_S", 0.2)
-    killed, owner, other = scene.begin(), scene.begin(), scene.begin()
+async def test_an_unclaimed_result_is_counted_once_by_the_owner(scene: Scene) -> None:
+    killed, owner, other = (scene.begin(picked_up_within_s=0.2) for _ in range(3))
     await owner.lease.renew()
     operation_id, answer = killed.ask()
     await scene.handed(1)
@@ -154,7 +158,7 @@ async def test_an_unclaimed_result_is_counted_once_by_the_owner(
 
     async def counted() -> bool:
         for asker in scene.askers:
-            asker.command_queue.wake()  # as each look at the lease does while results wait
+            asker.command_queue.results.wake()  # as each look at the lease does while results wait
         return owner.unclaimed == 1
 
     await until(counted)
@@ -166,7 +170,7 @@ async def test_an_unclaimed_result_is_counted_once_by_the_owner(
 async def test_results_are_found_in_a_new_stream_with_lower_ids(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    owner = scene.begin()
+    owner = scene.begin(kept_s=0.0)
     await owner.lease.renew()
     results = keys_of(scene.slug).results
     future = b'{"value":null,"error":""}'
@@ -181,10 +185,9 @@ async def test_results_are_found_in_a_new_stream_with_lower_ids(
             return found
 
         watched.setattr(CommandStream, "results", noted)
-        owner.command_queue.wake()
+        owner.command_queue.results.wake()
         await asyncio.wait_for(future_read.wait(), 30.0)
     await scene.store.send("DEL", results)  # it expired
-    monkeypatch.setattr(command_queue, "KEEP_MS", 0)
     operation_id, answer = owner.ask()
     await scene.handed(1)
     await scene.complete(operation_id, "found")
@@ -212,14 +215,11 @@ async def test_a_request_that_waited_unread_for_too_long_is_never_handed_out(sto
     await cancelled(asker.activity)
 
 
-async def test_a_command_that_redis_refuses_is_not_delivered_with_the_reason(
-    monkeypatch: pytest.MonkeyPatch, slug: str
-) -> None:
-    monkeypatch.setattr(command_queue, "HAND_OUT_WITHIN_S", 1.0)
+async def test_a_command_that_redis_refuses_is_not_delivered_with_the_reason(slug: str) -> None:
     server = RedisServer(binaries()["valkey"], maxmemory="1mb")
     server.start()
     store = Store(server.url)
-    asker = Asker(store, slug)
+    asker = Asker(store, slug, hand_out_within_s=1.0)
     _, asked = asker.ask()
     failure = await asked
     assert isinstance(failure, CommandFailure) and failure.cause is Cause.STORE_REFUSED
@@ -230,11 +230,9 @@ async def test_a_command_that_redis_refuses_is_not_delivered_with_the_reason(
 
 
 async def test_a_command_that_could_not_be_queued_in_time_is_not_delivered(
-    scene: Scene, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+    scene: Scene, redis_server: RedisServer
 ) -> None:
-    monkeypatch.setattr(command_queue, "ANSWER_WITHIN_S", 0.3)
-    monkeypatch.setattr(command_queue, "GIVE_UP_WITHIN_S", 30.0)
-    owner = scene.begin()
+    owner = scene.begin(answer_within_s=0.3, give_up_within_s=30.0)
     await owner.lease.renew()
     with redis_server.stopped():
         _, asked = owner.ask()
@@ -244,11 +242,8 @@ async def test_a_command_that_could_not_be_queued_in_time_is_not_delivered(
     assert await scene.commands.take() == []
 
 
-async def test_a_result_that_is_unread_when_the_time_is_up_is_the_answer(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(command_queue, "ANSWER_WITHIN_S", 2.0)
-    asker = scene.begin()
+async def test_a_result_that_is_unread_when_the_time_is_up_is_the_answer(scene: Scene) -> None:
+    asker = scene.begin(answer_within_s=2.0)
     await asker.lease.renew()
     operation_id, answer = asker.ask()
     await scene.handed(1)

@@ -5,7 +5,7 @@ a time (protocol.md T16). Equal reads are sent once, in the order of their need,
 """
 
 from enum import IntEnum, unique
-from itertools import chain, islice, takewhile
+from itertools import chain, islice
 
 from services.relay.service.token_bucket import TokenBucket
 from services.uplink.requests.mirror.read_rules import READ_RULES, Subject
@@ -110,9 +110,10 @@ class ReadQueue:
 
     def _ready(self, now_s: float, free: int) -> list[Subject]:
         """The delayed reads that may be sent by now, at most one group."""
-        ready = (
-            subject
-            for lane in self._refreshes
-            for subject, _ in takewhile(lambda one: one[1] + self._delay_s <= now_s, lane.items())
-        )
-        return list(islice(ready, min(free, int(self._pace.most))))
+        most, ready = min(free, int(self._pace.most)), list[Subject]()
+        for lane in self._refreshes:
+            for subject, asked_s in lane.items():
+                if len(ready) == most or asked_s + self._delay_s > now_s:
+                    break
+                ready.append(subject)
+        return ready

@@ -1,0 +1,125 @@
+"""Reads the mod's results of one instance, and hands them to the commands that wait for them."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+from services.relay.protocol.records import Outcome
+from services.relay.service.clocks import next_beat_s
+from services.relay.store.client import patiently
+from services.relay.store.command_stream import CommandStream
+from services.relay.store.leases import Lease
+from services.uplink.reporting.metrics import UplinkMetrics
+from services.uplink.requests.command_times import COMMAND_TIMES, CommandTimes
+from services.uplink.takaro.failures import CommandFailure
+
+READ_RESULTS = 200
+
+CommandResult = Outcome | CommandFailure
+
+
+@dataclass(eq=False, slots=True)
+class PendingCommand:
+    """A command from its request until its end is known. `ended` is done when `result` is there."""
+
+    ended: "asyncio.Future[None]"
+    result: CommandResult | None = None
+    timeout: asyncio.Timeout | None = None
+
+    def end(self, result: CommandResult) -> None:
+        self.result = result
+        if not self.ended.done():  # otherwise the time is up, and CommandQueue takes the result
+            self.ended.set_result(None)
+
+
+class ResultReader:
+    """Reads the results of one instance and hands them to the commands in `pending`.
+
+    While an instance moves, two uplinks queue commands. Each of them knows the ids of its own commands,
+    takes their results and leaves the others.
+    """
+
+    def __init__(
+        self,
+        stream: CommandStream,
+        lease: Lease,
+        metrics: UplinkMetrics,
+        times: CommandTimes = COMMAND_TIMES,
+    ) -> None:
+        self.pending: dict[str, PendingCommand] = {}
+        """By operation id."""
+        self.waited_for = 0
+        """Number of commands that a request waits for, refreshes not included."""
+        self._stream = stream
+        self._lease = lease
+        self._metrics = metrics
+        self._times = times
+        self._loop = asyncio.get_running_loop()
+        self._woken: asyncio.Future[None] = self._loop.create_future()
+        self._soon: asyncio.TimerHandle | None = None
+        self._through = ""  # id of the last entry that was read
+        self._found_s = 0.0
+        self._unclaimed: dict[str, float] = {}  # id of an entry -> since when
+
+    def wake(self) -> None:
+        """Reads results soon: there may be some."""
+        if self.waited_for or not self._lease.held:
+            self.wake_now()
+        elif self._soon is None:
+            due_s = next_beat_s(self._loop.time(), self._times.read_refreshes_every_s)
+            self._soon = self._loop.call_at(due_s, self.wake_now)
+
+    def wake_now(self) -> None:
+        """Reads results at once."""
+        if not self._woken.done():
+            self._woken.set_result(None)
+
+    async def run(self) -> None:
+        """Hands results to the commands that wait for them. Never returns."""
+        while True:
+            self._woken = self._loop.create_future()
+            if self._soon:
+                self._soon.cancel()
+                self._soon = None
+            found = await patiently(self._read)
+            if self._unclaimed:
+                await patiently(self._delete_unclaimed)
+            if found:
+                continue
+            if self.pending and not self._lease.held and self._soon is None:
+                self._soon = self._loop.call_later(self._times.look_again_s, self.wake_now)
+            await self._woken
+
+    async def _read(self) -> bool:
+        """Hands on our own results and deletes them from the stream. False: there were none at all.
+
+        Raises StoreError.
+        """
+        now_s = time.monotonic()
+        if now_s - self._found_s > self._times.kept_s:
+            self._through = ""
+        found = await self._stream.results(self._through, READ_RESULTS)
+        ours = []
+        for entry, operation_id, outcome in found:
+            pending = self.pending.get(operation_id)
+            if pending and pending.result is None:
+                pending.end(outcome)
+                ours.append(entry)
+            else:
+                self._unclaimed.setdefault(entry, now_s)
+        if found:
+            self._through, self._found_s = found[-1][0], now_s
+        if ours:
+            self._stream.delete_results(ours)
+        return bool(found)
+
+    async def _delete_unclaimed(self) -> None:
+        """Deletes results that no request has received in time. Only the owner deletes and counts them.
+
+        Raises StoreError.
+        """
+        before_s = time.monotonic() - self._times.picked_up_within_s
+        for entry in [entry for entry, since_s in self._unclaimed.items() if since_s < before_s]:
+            if self._lease.held:
+                self._metrics.unclaimed.inc(await self._stream.delete_unclaimed(entry))
+            del self._unclaimed[entry]
