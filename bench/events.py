@@ -42,6 +42,9 @@ async def figures(plan: Plan) -> Findings:
         result = await measure(at, EVENTS_S, QUICK_S if plan.quick else SECONDS)
     found.say(f"{INSTANCES} instances, {EVENTS_S:g} events/s: {result}")
     p50_s, p99_s = (percentile(result.since_answer, percent) for percent in (50, 99))
+    found.number("event latency, p50, ms", 1e3 * p50_s)
+    found.number("event latency, p99, ms", 1e3 * p99_s)
+    found.number("paced events, µs/event", result.cpu.total)
     found.rows.append(
         Row(
             "Event latency",

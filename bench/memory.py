@@ -38,6 +38,8 @@ async def _measure(instances: int, players: int, plan: Plan, found: Findings) ->
     total = sum(one.rss for one in used.values())
     parts = ", ".join(f"{name} {one.rss:.0f}" for name, one in used.items())
     memory = f"{total:.0f} MiB RSS ({parts}), {sum(one.pss for one in used.values()):.0f} MiB PSS"
+    found.number(f"{instances} instances, MiB RSS", total)
+    found.number(f"{instances} instances, % of a core", busy.total)
     began = sum(one.rss for one in linked.values())
     found.say(
         f"{instances} instances: {memory}; {began:.0f} MiB RSS when just linked; % of a core: {busy}; "
