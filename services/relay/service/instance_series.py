@@ -76,7 +76,10 @@ class InstanceSeries:
         self._rows: dict[str, SeriesRow] = {}
 
     def row(self, slug: str) -> SeriesRow:
-        """The row of an instance, made when it is asked for first."""
+        """The row of an instance, made when it is asked for first. Its counters begin at 0.
+
+        Who counts on keeps its `values`: what ends after the instance was forgotten is not shown any more.
+        """
         row = self._rows.get(slug)
         if row is None:
             row = self._rows[slug] = SeriesRow(lambda: True)
@@ -84,11 +87,6 @@ class InstanceSeries:
                 if series.kind == "counter":
                     row.set(series, 0.0)
         return row
-
-    def add(self, slug: str, series: Series, count: int) -> None:
-        """Counts on. What ends after its instance was forgotten counts nowhere: it would have a row again."""
-        if row := self._rows.get(slug):
-            row.values[series][""] += count
 
     def forget(self, slug: str) -> None:
         """An instance that is gone has no series."""

@@ -62,6 +62,7 @@ class StreamConsumer:
         self._mirror = mirror
         self._lease = lease
         self._metrics = metrics
+        self._delivered = metrics.instances.row(stream.slug).values[DELIVERED]
         self._passed = passed
         self._joined = joined
         self._complete_s = float("-inf")  # when all events that were there had been read
@@ -138,7 +139,7 @@ class StreamConsumer:
             await patiently(partial(self._stream.bury, refused.reason, refused.candidates))
         if taken.events == (KEEP_ALIVE.event,):
             return
-        self._metrics.instances.add(self._stream.slug, DELIVERED, len(taken.events))
+        self._delivered[""] += len(taken.events)
         for event in taken.events:
             self._metrics.delivered_of[event["type"]].inc()
         self._metrics.event_seconds.observe(taken.took_s)

@@ -1,6 +1,5 @@
 """Sends the events of one instance to Takaro over one socket, for as long as Takaro accepts them."""
 
-import asyncio
 from functools import partial
 from typing import NamedTuple
 
@@ -69,9 +68,7 @@ class EventPump:
         metrics: UplinkMetrics,
         times: LinkTimes,
     ) -> None:
-        self._loop = asyncio.get_running_loop()
         self._consumer = consumer
-        self._wake = partial(consumer.wake, unread=False)
         self._writer = writer
         self._lease = lease
         self._metrics = metrics
@@ -80,7 +77,7 @@ class EventPump:
         self._gap_queue = GapQueue()
         self._offset_s = offset_of(lease.slug, QUIET_BEAT_S, BEAT_S)
         self._finishing = False
-        self._written_s = self._pinged_s = 0.0  # when last
+        self._written_s = 0.0  # when last
         self._pong_s: float | None = None  # when a pong came that is not handled yet
         self._drop_s = NEVER  # when to acknowledge dropped events
 
@@ -91,23 +88,23 @@ class EventPump:
 
     def ponged(self) -> None:
         """A pong of Takaro came."""
-        if self._receipts.ping_under_way:
+        if self._receipts.pinged_s is not None:
             self._pong_s = boottime_s()
-            self._wake()
+            self._consumer.wake(unread=False)
 
     def refused(self, frame: frames.ErrorFrame) -> None:
         """An error frame of Takaro came: it has not accepted one of the unacknowledged events."""
         self._metrics.error_frames.labels("internal" if frame.internal else "invalid").inc()
         if frame.internal:
             self._receipts.lost()
-            self._wake()
+            self._consumer.wake(unread=False)
         else:
             self._receipts.refused(frame.text)
 
     def finish(self) -> None:
         """Stops sending events. `run` returns when those under way are proven and acknowledged."""
         self._finishing = True
-        self._wake()
+        self._consumer.wake(unread=False)
 
     async def run(self) -> None:
         """Runs until `finish`. To cancel it loses nothing.
@@ -119,7 +116,7 @@ class EventPump:
         self._written_s = boottime_s()
         while not self._finishing or receipts.unproven:
             if consumer.woken.done():
-                consumer.woken = self._loop.create_future()
+                consumer.woken = consumer.woken.get_loop().create_future()
             if (pong_s := self._pong_s) is not None:
                 self._pong_s = None
                 if taken := receipts.ponged(pong_s):
@@ -159,7 +156,7 @@ class EventPump:
         beat = (QUIET_BEAT_S, self._offset_s) if quiet else (BEAT_S, 0.0)
         acknowledge_beat = (QUIET_BEAT_S, self._offset_s + PONGED_WITHIN_S) if quiet else beat
         ping_s = NEVER
-        if not receipts.ping_under_way:
+        if receipts.pinged_s is None:
             if receipts.unpinged:
                 ping_s = 0.0
             elif receipts.ponged_s is not None:  # the ping behind the next events would do as well
@@ -196,8 +193,7 @@ class EventPump:
         plan = self._plan(now_s)  # fewer events may be written now
         if now_s >= plan.ping_s and not (events and now_s >= plan.events_s):
             self._writer.send(frames.PING)
-            self._receipts.pinged()
-            self._pinged_s = now_s
+            self._receipts.pinged(now_s)
         self._writer.flush()
         if events:
             self._written_s = boottime_s()
@@ -205,15 +201,16 @@ class EventPump:
 
     async def _wait(self, until_s: float, now_s: float) -> None:
         """Waits until then, or until something happens. Raises NoReceipt."""
-        if self._receipts.ping_under_way:
+        if (pinged_s := self._receipts.pinged_s) is not None:
             within_s = self._times.receipt_within_s
-            receipt_s = self._pinged_s + within_s
+            receipt_s = pinged_s + within_s
             if self._pong_s is None and now_s >= receipt_s:
                 raise NoReceipt(f"Takaro answered no ping for {within_s:.0f} s")
             until_s = min(until_s, receipt_s)
         wait_s = min(max(0.0, until_s - now_s) + TIMER_EARLY_S, self._times.keep_alive_s)
-        timer = self._loop.call_later(wait_s, self._wake)  # timeout() costs more
+        woken = self._consumer.woken
+        timer = woken.get_loop().call_later(wait_s, partial(self._consumer.wake, unread=False))
         try:
-            await self._consumer.woken
+            await woken
         finally:
             timer.cancel()

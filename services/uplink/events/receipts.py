@@ -52,8 +52,8 @@ class Receipts:
     def __init__(self) -> None:
         self.unpinged: list[StreamEvent] = []
         """Events with no ping behind them."""
-        self.ping_under_way = False
-        """The next ping may be sent when the pong of this one has come."""
+        self.pinged_s: float | None = None
+        """When the ping was written whose pong is to come; None: the next one may be written."""
         self.ponged_s: float | None = None
         """When the first pong of the last events came; None: no events wait for their second pong."""
         self.proven_s = NEVER
@@ -71,7 +71,7 @@ class Receipts:
     @property
     def errors_complete_s(self) -> float:
         """When the errors of all lost events have come; NEVER: nothing was lost, or pongs are missing."""
-        if not self.disowned or self.ping_under_way or self.unpinged or self._ponged_once:
+        if not self.disowned or self.pinged_s is not None or self.unpinged or self._ponged_once:
             return NEVER
         return self._ponged_twice[-1][1] if self._ponged_twice else 0.0
 
@@ -80,10 +80,10 @@ class Receipts:
         self.unpinged += events
         self.unproven += len(events)
 
-    def pinged(self) -> None:
+    def pinged(self, now_s: float) -> None:
         """A ping was written."""
         self._pinged, self.unpinged = self.unpinged, []
-        self.ping_under_way = True
+        self.pinged_s = now_s
 
     def refused(self, reason: str) -> None:
         """Takaro refused the content of one unacknowledged event. To send the window again would not help: it
@@ -110,7 +110,7 @@ class Receipts:
         """
         taken, first_pong_s = self._ponged_once, self.ponged_s
         self._ponged_once, self.ponged_s = self._pinged, now_s if self._pinged else None
-        self._pinged, self.ping_under_way = [], False
+        self._pinged, self.pinged_s = [], None
         if first_pong_s is None:
             return None
         self._ponged_twice.append((taken, max(first_pong_s + PROVEN_AFTER_S, now_s)))

@@ -205,6 +205,7 @@ class UplinkMetrics(MetricTable):
         self.backlog_max_bytes.set(MAX_QUEUED_BYTES)
         # Look up each counter once: a look-up by labels costs more than the count.
         self.delivered_of = {event_type.value: self.delivered.labels(event_type) for event_type in EventType}
+        self.request_seconds_of = {action: self.request_seconds.labels(action) for action in Action}
         self.answers_of = {
             (action, outcome): self.requests.labels(action, outcome)
             for action in Action

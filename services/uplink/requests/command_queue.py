@@ -58,7 +58,9 @@ class CommandQueue:
 
         If this process stood still before, the request may have waited unread, and has that much less time.
         """
-        begun_s = time.monotonic() - self._stalls.waited_s(boottime_s())
+        now_s, stalls = boottime_s(), self._stalls
+        steady = stalls.steady_from_s <= now_s < stalls.steady_until_s
+        begun_s = time.monotonic() - (0.0 if steady else stalls.waited_s(now_s))
         pending = self.results.pending[command.operation_id] = PendingCommand(self._loop.create_future())
         self.results.waited_for += request_waits
         if not self.lease.held:
@@ -116,7 +118,7 @@ class CommandQueue:
         except (StoreError, TimeoutError):
             return failures.STORE_AWAY
         if end is None:  # the mod has answered, and its result is not read yet
-            self.results.wake_now()
+            self.results.wake(at_once=True)
             if pending.result is None:
                 pending.ended = self._loop.create_future()
                 await asyncio.wait([pending.ended], timeout=times.read_within_s)

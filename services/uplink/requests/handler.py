@@ -41,12 +41,13 @@ class RequestHandler:
         most_bytes: int = DEFAULT_LIMITS.frame_out_bytes,
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._slug = command_queue.lease.slug
-        self._logger = InstanceLogger(logger, self._slug)
+        slug = command_queue.lease.slug
+        self._logger = InstanceLogger(logger, slug)
         self._command_queue = command_queue
         self._reads = reads
         self._mirror = mirror
         self._metrics = metrics
+        self._failed = metrics.instances.row(slug).values[FAILED_COMMANDS]
         self._faults = metrics.service.faults
         self._most_bytes = most_bytes
         self._refused_from_s = math.inf
@@ -133,7 +134,7 @@ class RequestHandler:
         self._tasks.discard(task)
         if task.cancelled():
             self._fail(request, failures.CUT_SHORT)
-        self._metrics.request_seconds.labels(request.action).observe(time.monotonic() - request.begun_s)
+        self._metrics.request_seconds_of[request.action].observe(time.monotonic() - request.begun_s)
 
     def _fail(self, request: "_Request", failure: CommandFailure) -> None:
         """Answers with an error, or with a made-up position where Takaro must not get an error."""
@@ -162,7 +163,7 @@ class RequestHandler:
             label = TOO_LATE
         self._metrics.answers_of[request.action, label].inc()
         if label != ANSWERED and ACTION_RULES[request.action].kind is ActionKind.WRITE:
-            self._metrics.instances.add(self._slug, FAILED_COMMANDS, 1)
+            self._failed[""] += 1
 
 
 class _Request(NamedTuple):  # 10,000 may come at once

@@ -80,8 +80,7 @@ class Reads:
         )  # more would come too late
         self._waited_for: dict[Subject, asyncio.Future[CommandResult]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._loop = asyncio.get_running_loop()
-        self._woken: asyncio.Future[None] = self._loop.create_future()
+        self._woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def known_answer(self, action: Action, args: dict[str, Any]) -> Answer | None:
         """The answer if the mirror has it. Queues a refresh if it is stale."""
@@ -144,10 +143,11 @@ class Reads:
 
     async def run(self) -> None:
         """Sends reads to the mod, at its pace. Never returns."""
+        loop = self._woken.get_loop()
         while True:
-            self._woken = self._loop.create_future()
+            self._woken = loop.create_future()
             for subject in self._queue.take(time.monotonic()):
-                task = self._loop.create_task(self._read(subject))
+                task = loop.create_task(self._read(subject))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
             now_s = time.monotonic()
@@ -155,7 +155,7 @@ class Reads:
             if (wait_s := self._queue.wait_s(now_s)) is not None:
                 if not self._queue.request_waits:
                     wait_s = next_beat_s(now_s + wait_s, REFRESHES_BEAT_S) - now_s
-                timer = self._loop.call_later(wait_s + TIMER_EARLY_S, self._wake)
+                timer = loop.call_later(wait_s + TIMER_EARLY_S, self._wake)
             await self._woken
             if timer:
                 timer.cancel()
@@ -182,7 +182,7 @@ class Reads:
             if len(self._waited_for) >= (self._most_in_bursts if in_bursts else MAX_WAITED_FOR):
                 self._queue_read(subject, Need.UNKNOWN)
                 return failures.QUEUE_FULL
-            waited_for = self._waited_for[subject] = self._loop.create_future()
+            waited_for = self._waited_for[subject] = self._woken.get_loop().create_future()
         self._queue_read(subject, Need.WAITED_FOR)
         await asyncio.wait([waited_for], timeout=MOD_ANSWERS_WITHIN_S)
         if waited_for.done():

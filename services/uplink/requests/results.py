@@ -3,6 +3,7 @@
 import asyncio
 import time
 from dataclasses import dataclass
+from functools import partial
 
 from services.relay.protocol.records import Outcome
 from services.relay.service.clocks import next_beat_s
@@ -61,18 +62,14 @@ class ResultReader:
         self._found_s = 0.0
         self._unclaimed: dict[str, float] = {}  # id of an entry -> since when
 
-    def wake(self) -> None:
-        """Reads results soon: there may be some."""
-        if self.waited_for or not self._lease.held:
-            self.wake_now()
+    def wake(self, *, at_once: bool = False) -> None:
+        """Reads results soon: there may be some. Those of refreshes alone are read with other instances'."""
+        if at_once or self.waited_for or not self._lease.held:
+            if not self._woken.done():
+                self._woken.set_result(None)
         elif self._soon is None:
             due_s = next_beat_s(self._loop.time(), self._times.read_refreshes_every_s)
-            self._soon = self._loop.call_at(due_s, self.wake_now)
-
-    def wake_now(self) -> None:
-        """Reads results at once."""
-        if not self._woken.done():
-            self._woken.set_result(None)
+            self._soon = self._loop.call_at(due_s, partial(self.wake, at_once=True))
 
     async def run(self) -> None:
         """Hands results to the commands that wait for them. Never returns."""
@@ -87,7 +84,8 @@ class ResultReader:
             if found:
                 continue
             if self.pending and not self._lease.held and self._soon is None:
-                self._soon = self._loop.call_later(self._times.look_again_s, self.wake_now)
+                wake = partial(self.wake, at_once=True)
+                self._soon = self._loop.call_later(self._times.look_again_s, wake)
             await self._woken
 
     async def _read(self) -> bool:

@@ -50,10 +50,10 @@ def test_without_series_per_instance_all_instances_share_one() -> None:
 
 def test_a_counter_is_born_at_zero_and_counts_on() -> None:
     series = InstanceSeries(TABLE)
-    series.row("one")
+    counts = series.row("one").values[COUNTED]
     assert shown(series)["counted_total", "one", ""] == 0
-    series.add("one", COUNTED, 2)
-    series.add("one", COUNTED, 3)
+    counts[""] += 2
+    counts[""] += 3
     assert shown(series)["counted_total", "one", ""] == 5
 
 
@@ -77,9 +77,9 @@ def test_instances_that_another_process_owns_or_that_are_gone_are_not_shown() ->
 
 def test_counts_for_a_removed_instance_do_not_show_it_again() -> None:
     series = InstanceSeries(TABLE)
-    series.row("gone")
+    counts = series.row("gone").values[COUNTED]
     series.forget("gone")
-    series.add("gone", COUNTED, 1)
+    counts[""] += 1
     assert shown(series) == {}
 
 
@@ -102,8 +102,7 @@ def test_without_per_instance_series_all_instances_are_one(
 
 def test_a_counter_that_would_fall_is_not_shown_for_all_together() -> None:
     series = InstanceSeries((COUNTED,), per_instance=False)
-    series.row("one")
-    series.add("one", COUNTED, 1)
+    series.row("one").values[COUNTED][""] += 1
     assert not list(series.pieces())
 
 

@@ -30,8 +30,8 @@ def round_trip(delivery: Receipts, events: list[StreamEvent], now_s: float = 0.0
     """Events, a ping, and its pong."""
     if events:
         delivery.written(events)
-    delivery.pinged()
-    assert delivery.ping_under_way
+    delivery.pinged(now_s)
+    assert delivery.pinged_s == now_s
     return delivery.ponged(now_s)
 
 
@@ -62,7 +62,7 @@ def test_bare_pings_prove_nothing_themselves() -> None:
 def test_events_written_while_a_ping_is_under_way_belong_to_the_next_one() -> None:
     delivery = Receipts()
     delivery.written(some(1))
-    delivery.pinged()
+    delivery.pinged(0.0)
     delivery.written(some(2))
     delivery.written(some(3))
     assert delivery.ponged(0.0) is None
@@ -132,7 +132,7 @@ def test_a_refusal_names_all_events_that_are_not_acknowledged_and_no_others() ->
     delivery.proven(2.0)
     round_trip(delivery, some(3), 2.0)
     delivery.written(some(4))
-    delivery.pinged()
+    delivery.pinged(0.0)
     delivery.written(some(5))
     delivery.refused("why")
     taken = delivery.ponged(2.1)
