@@ -69,6 +69,6 @@ async def retry_one(letters: DeadLetters, intake: EventIntake, id: str) -> Retry
     if not taken.events:
         return RetryResult.NOT_POSSIBLE
     await letters.drop(id)
-    intake.stream.answered(taken.token)  # not before: until it is deleted, a second call is a repeat
-    await intake.stream.write_notes()  # a note that waits could overwrite that of a later retry
+    intake.stream.notes.answered(taken.token)  # not before: until it is deleted, a second call is a repeat
+    await intake.stream.notes.write()  # a note that waits could overwrite that of a later retry
     return RetryResult.DEAD_AGAIN if taken.dead else RetryResult.TAKEN

@@ -23,14 +23,9 @@ from services.relay.protocol.records import DeadEvent, GameEvent
 from services.relay.protocol.vocabulary import EventType
 from services.relay.service.faults import FaultKind
 from services.relay.service.logs import InstanceLogger
-from services.relay.store.event_stream import (
-    NOT_ASKED,
-    Appended,
-    EventBatch,
-    EventStream,
-    PostedEvent,
-    digest,
-)
+from services.relay.store.event_stream import EventStream
+from services.relay.store.repeats import digest
+from services.relay.store.stream_entries import NOT_ASKED, Appended, EventBatch, PostedEvent
 
 logger = logging.getLogger(__name__)
 

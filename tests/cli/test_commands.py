@@ -7,7 +7,9 @@ import pytest
 from docs.commands import page
 from services.relay.protocol.records import DeadEvent
 from services.relay.store.client import Store
-from services.relay.store.event_stream import EventBatch, EventStream, PostedEvent, digest
+from services.relay.store.event_stream import EventStream
+from services.relay.store.repeats import digest
+from services.relay.store.stream_entries import EventBatch, PostedEvent
 from tests.cli.conftest import ROOT, Relay
 
 IN_TURN: list[tuple[str, str, int, str]] = [

@@ -11,7 +11,9 @@ import pytest
 from services.modapi.dialect.dead import RAW_BYTES
 from services.relay.protocol.records import DeadEvent
 from services.relay.store.client import Store
-from services.relay.store.event_stream import EventBatch, EventStream, PostedEvent, digest
+from services.relay.store.event_stream import EventStream
+from services.relay.store.repeats import digest
+from services.relay.store.stream_entries import EventBatch, PostedEvent
 from tests.cli.conftest import Relay
 
 

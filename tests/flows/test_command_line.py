@@ -14,7 +14,9 @@ import pytest
 from services.relay.protocol.records import DeadEvent
 from services.relay.protocol.vocabulary import Action
 from services.relay.store.client import Store
-from services.relay.store.event_stream import EventBatch, EventStream, PostedEvent, digest
+from services.relay.store.event_stream import EventStream
+from services.relay.store.repeats import digest
+from services.relay.store.stream_entries import EventBatch, PostedEvent
 from services.sim.dayz.world import make_player
 from services.sim.ports import free_port
 from tests.flows.conftest import World, key

@@ -11,7 +11,8 @@ from services.modapi.http.rate_limits import BURST_S, LogLines
 from services.modapi.metrics import ModapiMetrics
 from services.relay.instances.state import InstanceState
 from services.relay.store.client import Store
-from services.relay.store.event_stream import NOT_ASKED, EventStream
+from services.relay.store.event_stream import EventStream
+from services.relay.store.stream_entries import NOT_ASKED
 from tests.support.exact_clock import ExactClock
 from tests.support.hang_ups import cancelled_in
 

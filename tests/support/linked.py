@@ -15,8 +15,10 @@ from services.relay.service.lifecycle import cancelled
 from services.relay.service.settings import Instance
 from services.relay.store.client import Store
 from services.relay.store.command_stream import CommandStream
-from services.relay.store.event_stream import EventBatch, EventStream, PostedEvent, digest
+from services.relay.store.event_stream import EventStream
 from services.relay.store.leases import Lease
+from services.relay.store.repeats import digest
+from services.relay.store.stream_entries import EventBatch, PostedEvent
 from services.uplink.connection.closing_times import closing_times
 from services.uplink.connection.link_times import LINK_TIMES, LinkTimes
 from services.uplink.context import UplinkContext
@@ -146,7 +148,7 @@ class Linked:
     async def append_events(self, *events: GameEvent) -> None:
         stream = EventStream(self.store, self.slug)
         appended = await stream.append(EventBatch([PostedEvent(digest(event), event) for event in events]))
-        stream.answered(appended.token)
+        stream.notes.answered(appended.token)
         for uplink in self.uplinks:
             uplink.owned.wake(events=True, results=False)
 

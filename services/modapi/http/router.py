@@ -136,9 +136,9 @@ class ModRouter:
         await send({"type": "http.response.body", "body": answer.body})
         took_s = time.monotonic() - request.arrival.at_s - answer.held_s
         if answer.intake and is_gone:
-            answer.intake.stream.answered(answer.token, arrived=False)
+            answer.intake.stream.notes.answered(answer.token, arrived=False)
         elif answer.intake and took_s < self.answered_within_s:
-            answer.intake.stream.answered(answer.token)
+            answer.intake.stream.notes.answered(answer.token)
         self._metrics.answered[call.kind, answer.label].inc()
         self._metrics.took[call.kind].observe(took_s)
 

@@ -3,28 +3,23 @@
 Order is kept. Nothing is ever trimmed to make room: a full stream refuses, and the mod keeps its events.
 """
 
-import asyncio
 import itertools
 import math
 import secrets
 import time
-import zlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import orjson
 
 from services.relay.protocol.errors import LostLease, StoreError
 from services.relay.protocol.keys import WAKE_EVENTS, keys_of
 from services.relay.protocol.records import DeadEvent, GameEvent
-from services.relay.protocol.vocabulary import EventType
-from services.relay.service.clocks import next_beat_s
-from services.relay.service.stalls import BEAT_EVERY_S
 from services.relay.store.client import Script, Store
 from services.relay.store.clock import StoreClock
-from services.relay.store.stream_entries import Delivered, StreamEntry
+from services.relay.store.repeats import NO_BEGINNING, AnswerNotes, shortest_distinctive
+from services.relay.store.stream_entries import NOT_ASKED, Appended, Delivered, EventBatch, StreamEntry
 
 MAX_QUEUED_EVENTS = 100_000
 MAX_QUEUED_BYTES = 64 * 1024 * 1024
@@ -34,14 +29,6 @@ REFUSED_BY_TAKARO = "refused-by-takaro"
 """The reason of a dead letter that uplink wrote; modapi has all others (dialect/dead.py)."""
 
 CONTACT_EVERY_MS = 5_000
-HUNG_UP = "!"
-"""Prefix of the note about a batch whose answer has not arrived."""
-
-NOTE_AFTER_S = BEAT_EVERY_S
-"""A note waits this long for the next batch, and up to as long again for the notes of other instances. An
-honest equal batch that comes sooner, to another process, counts as a repeat. A mod flushes each second
-(protocol.md M1)."""
-
 ID_LATER_MS = 1_000
 """An entry's id may be this much later than the time that its script read: Redis 7.0 reads it again."""
 
@@ -50,66 +37,7 @@ CALL_WITHIN_S = 2.5
 
 _APPEND = Script("append")
 _ACK = Script("ack", drains=True)
-_NOTE = Script("note")
 _BURY = Script("bury")
-
-
-@dataclass(frozen=True, slots=True)
-class EventBatch:
-    """The events of one POST of the mod.
-
-    `events` are all that the mod sent, in order: by their digests repeats are recognised and cut off.
-    """
-
-    events: Sequence["PostedEvent"]
-    players: Mapping[str, bytes] = field(default_factory=dict)
-
-
-class PostedEvent(NamedTuple):  # made for each event: a dataclass would cost three times as much
-    """One event of a POST: `digest` is of the mod's bytes, `became` its form for Takaro (None: left out)."""
-
-    digest: bytes
-    became: GameEvent | DeadEvent | None
-
-
-NOT_ASKED = "-"
-
-
-@dataclass(frozen=True, slots=True)
-class Appended:
-    """`token` names the batch that the answer is for; `repeated` events at its head were stored before.
-
-    `full`: the stream is full, and nothing was stored. A token of NOT_ASKED: all of it is stored, but the
-    mod has sent it again since.
-    """
-
-    token: str
-    repeated: int = 0
-    full: bool = False
-
-
-def digest(raw: Any) -> bytes:
-    """Four bytes that differ from one event of a mod to the next."""
-    data = raw if isinstance(raw, bytes) else orjson.dumps(raw)
-    return zlib.crc32(data).to_bytes(4, "big")
-
-
-NO_BEGINNING = 1_000_000
-
-
-def _shortest_distinctive(posted: Sequence[PostedEvent]) -> int:
-    """The length of the shortest beginning that has two different events, and one that is no log line.
-
-    No honest batch begins like that with the events of the batch before. Single events, several kills of one
-    kind, and log lines do come again.
-    """
-    differ = no_log = False
-    for number, event in enumerate(posted, 1):
-        differ = differ or event.digest != posted[0].digest
-        no_log = no_log or (type(event.became) is dict and event.became["type"] != EventType.LOG.value)
-        if differ and no_log:
-            return number
-    return NO_BEGINNING
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +75,7 @@ class EventStream:
         self._token = secrets.token_hex(8)
         self._posts = itertools.count()
         self._clock = clock
-        self._notes: dict[str, str] = {}  # whether answers arrived, to be written, by field
-        self._noting: asyncio.TimerHandle | None = None
+        self.notes = AnswerNotes(store, keys.intake, self._sender)
         self._heard_s = -math.inf
 
     async def append(self, batch: EventBatch, received_s: float | None = None) -> Appended:
@@ -207,7 +134,7 @@ class EventStream:
             _APPEND,
             self._append_keys,
             post.token,
-            " ".join(filter(_has_arrived, self._notes.values())),
+            self.notes.arrived(),
             b"".join(digests),
             cut,
             post.received_us,
@@ -219,48 +146,13 @@ class EventStream:
             MAX_DEAD_EVENTS,
             "1" if heard else "0",
             self._sender,
-            _shortest_distinctive(posted) if len(posted) > 1 else NO_BEGINNING,
+            shortest_distinctive(posted) if len(posted) > 1 else NO_BEGINNING,
             len(dead),
             *dead,
             *players,
             durable=True,
         )
         return reply
-
-    def answered(self, token: str, *, arrived: bool = True) -> None:
-        """Notes that the mod has its answer for that batch: what comes next is new, even if it looks alike.
-
-        If the answer has not `arrived`, because the mod had hung up, it will send that batch again, even if
-        others come first.
-
-        The note goes with this process's next batch, and a moment later by itself, for other processes. If it
-        is lost, the worst is that an equal honest batch right behind it is dropped. A batch that no honest
-        one looks like (_shortest_distinctive) is taken for a repeat for half a minute in any case.
-        """
-        place, _, name = token.partition(" ")
-        if not name:
-            return  # NOT_ASKED
-        self._notes[f"{self._sender}f{place}"] = name if arrived else HUNG_UP + name
-        if self._noting is None:
-            loop = self._store.loop
-            self._noting = loop.call_at(next_beat_s(loop.time() + NOTE_AFTER_S, NOTE_AFTER_S), self._note)
-
-    async def write_notes(self) -> None:
-        """Writes the notes that wait now. Returns when Redis has answered."""
-        if self._noting:
-            self._noting.cancel()
-            await asyncio.wait([self._note()])
-
-    def _note(self) -> asyncio.Future[Any]:
-        self._noting = None
-        notes, self._notes = self._notes, {}
-        note = self._store.run(_NOTE, (self._keys.intake,), *itertools.chain.from_iterable(notes.items()))
-        note.add_done_callback(partial(self._noted, notes))
-        return note
-
-    def _noted(self, notes: dict[str, str], reply: asyncio.Future[Any]) -> None:
-        if reply.cancelled() or reply.exception():
-            self._notes = notes | self._notes  # to go with the next batch
 
     async def read(self, after: str, count: int) -> list[StreamEntry]:
         """Up to `count` entries after the entry id `after` ("" for the start), oldest first."""
@@ -309,10 +201,6 @@ class EventStream:
         """Stores a dead letter for an event that Takaro refused: one of `candidates`, nobody knows which."""
         raw = orjson.dumps(candidates)[:MAX_REFUSED_BYTES]
         await self._store.run(_BURY, (self._keys.dead,), MAX_DEAD_EVENTS, REFUSED_BY_TAKARO, refusal, raw)
-
-
-def _has_arrived(note: str) -> bool:
-    return note[0] != HUNG_UP
 
 
 def entries_of(reply: Sequence[tuple[bytes, Sequence[bytes]]]) -> list[StreamEntry]:

@@ -1,10 +1,43 @@
-"""Entries of the stream of events, and how far their delivery has come. Pure."""
+"""The batches that go into the stream of events, its entries, and how far their delivery has come. Pure."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from services.relay.protocol.records import GameEvent
+from services.relay.protocol.records import DeadEvent, GameEvent
+
+NOT_ASKED = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class EventBatch:
+    """The events of one POST of the mod.
+
+    `events` are all that the mod sent, in order: by their digests repeats are recognised and cut off.
+    """
+
+    events: Sequence["PostedEvent"]
+    players: Mapping[str, bytes] = field(default_factory=dict)
+
+
+class PostedEvent(NamedTuple):  # made for each event: a dataclass would cost three times as much
+    """One event of a POST: `digest` is of the mod's bytes, `became` its form for Takaro (None: left out)."""
+
+    digest: bytes
+    became: GameEvent | DeadEvent | None
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """`token` names the batch that the answer is for; `repeated` events at its head were stored before.
+
+    `full`: the stream is full, and nothing was stored. A token of NOT_ASKED: all of it is stored, but the
+    mod has sent it again since.
+    """
+
+    token: str
+    repeated: int = 0
+    full: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,9 @@ from services.relay.service.faults import OwnFaults
 from services.relay.service.lifecycle import cancelled
 from services.relay.service.settings import Instance, ModApi, Settings
 from services.relay.store.client import Store
-from services.relay.store.event_stream import EventBatch, EventStream, PostedEvent, digest
+from services.relay.store.event_stream import EventStream
+from services.relay.store.repeats import digest
+from services.relay.store.stream_entries import EventBatch, PostedEvent
 from tests.support.waiting import until
 
 TOKEN = "admin-token-0123456789"

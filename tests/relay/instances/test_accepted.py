@@ -11,8 +11,9 @@ from services.relay.instances.facts import facts_of
 from services.relay.protocol.keys import keys_of
 from services.relay.protocol.records import DeadEvent, GameEvent
 from services.relay.store.client import Store
-from services.relay.store.event_stream import REFUSED_BY_TAKARO, EventBatch, EventStream, PostedEvent, digest
-from services.relay.store.stream_entries import Delivered, StreamEntry
+from services.relay.store.event_stream import REFUSED_BY_TAKARO, EventStream
+from services.relay.store.repeats import digest
+from services.relay.store.stream_entries import Delivered, EventBatch, PostedEvent, StreamEntry
 
 NOW_MS = 1_700_000_000_000
 

@@ -8,8 +8,10 @@ from services.relay.protocol.keys import keys_of
 from services.relay.protocol.records import DeadEvent
 from services.relay.protocol.vocabulary import SILENT_AFTER_S
 from services.relay.store.client import Store
-from services.relay.store.event_stream import EventBatch, EventStream, PostedEvent, digest
+from services.relay.store.event_stream import EventStream
 from services.relay.store.leases import Lease
+from services.relay.store.repeats import digest
+from services.relay.store.stream_entries import EventBatch, PostedEvent
 
 
 async def test_an_instance_without_data_has_no_facts(store: Store, slug: str) -> None:

@@ -12,7 +12,9 @@ from services.relay.instances.half_hours import (
 from services.relay.protocol.keys import keys_of
 from services.relay.protocol.records import GameEvent
 from services.relay.store.client import Store
-from services.relay.store.event_stream import EventBatch, EventStream, PostedEvent, digest
+from services.relay.store.event_stream import EventStream
+from services.relay.store.repeats import digest
+from services.relay.store.stream_entries import EventBatch, PostedEvent
 
 LENGTH_MS = LENGTH_S * 1000
 NOW = 1_000_000

@@ -4,7 +4,9 @@ from services.relay.instances.minutes import KEPT_MINUTES, Minute, last_hour, re
 from services.relay.protocol.keys import keys_of
 from services.relay.protocol.records import GameEvent
 from services.relay.store.client import Store
-from services.relay.store.event_stream import EventBatch, EventStream, PostedEvent, digest
+from services.relay.store.event_stream import EventStream
+from services.relay.store.repeats import digest
+from services.relay.store.stream_entries import EventBatch, PostedEvent
 
 NOW_MS = 29_000_000 * 60_000 + 1_234
 NOW = NOW_MS // 60_000
@@ -30,7 +32,7 @@ async def test_accepted_events_are_counted_without_an_owner_and_repeats_are_not(
     batch = EventBatch([PostedEvent(digest(event), event) for event in events])
     for _ in range(2):  # the second one is a repeat: nobody has answered
         appended = await stream.append(batch)
-    stream.answered(appended.token)
+    stream.notes.answered(appended.token)
     await EventStream(store, slug, "agent").append(batch)
     now_ms = await store.read_clock(keys_of(slug).events) // 1000
     hour = await read_minutes(store, slug, now_ms)

@@ -10,9 +10,10 @@ from services.relay.protocol.errors import LostLease, StoreError
 from services.relay.protocol.keys import keys_of
 from services.relay.protocol.records import DeadEvent, GameEvent
 from services.relay.store.client import Store
-from services.relay.store.event_stream import EventBatch, EventStream, PostedEvent, digest
+from services.relay.store.event_stream import EventStream
 from services.relay.store.leases import Lease
-from services.relay.store.stream_entries import Delivered
+from services.relay.store.repeats import digest
+from services.relay.store.stream_entries import Delivered, EventBatch, PostedEvent
 from tests.support.redis_server import RedisServer, binaries
 
 
@@ -31,7 +32,7 @@ async def stored(stream: EventStream) -> list[str]:
 async def test_batches_are_read_in_the_order_in_which_they_were_accepted(store: Store, slug: str) -> None:
     stream = EventStream(store, slug)
     for numbers in ((1, 2), (3,), (4, 5, 6)):
-        stream.answered((await stream.append(batch(*numbers))).token)
+        stream.notes.answered((await stream.append(batch(*numbers))).token)
     assert await stored(stream) == [f"line {n}" for n in range(1, 7)]
 
 
@@ -53,7 +54,7 @@ async def test_newer_events_behind_a_repeated_batch_are_kept(store: Store, slug:
 
 async def test_a_batch_that_equals_an_answered_one_is_new(store: Store, slug: str) -> None:
     stream = EventStream(store, slug)
-    stream.answered((await stream.append(batch(1))).token)
+    stream.notes.answered((await stream.append(batch(1))).token)
     assert (await stream.append(batch(1))).repeated == 0
     assert await stored(stream) == ["line 1", "line 1"]
 
@@ -117,7 +118,7 @@ async def test_events_delivered_beyond_a_waiting_one_are_known_and_complete_entr
     stream, lease = EventStream(store, slug), Lease(store, slug, "up")
     await lease.renew()
     for numbers in ((1, 2), (3, 4), (5, 6)):
-        stream.answered((await stream.append(batch(*numbers))).token)
+        stream.notes.answered((await stream.append(batch(*numbers))).token)
     first, second, third = await stream.read("", 10)
     ahead = Delivered(first.id, 0, {first.id: 0b01, third.id: 0b10}, 4)
     await stream.ack(lease.token, ahead, 4, second.size_bytes, [second.id])
@@ -134,7 +135,7 @@ async def test_an_older_version_reads_the_cursor_and_the_rest_is_read_again(stor
     stream, lease, intake = EventStream(store, slug), Lease(store, slug, "up"), keys_of(slug).intake
     await lease.renew()
     for numbers in ((1, 2, 3), (4, 5, 6)):
-        stream.answered((await stream.append(batch(*numbers))).token)
+        stream.notes.answered((await stream.append(batch(*numbers))).token)
     first, second = await stream.read("", 10)
     await stream.ack(lease.token, Delivered(first.id, 1, {first.id: 0b010, second.id: 0b101}, 3), 3, 0)
     assert (await store.send("HGET", intake, "cursor")).decode() == f"{first.id} 1"
@@ -164,7 +165,7 @@ async def test_an_acknowledgement_that_comes_late_never_goes_back(
     stream, lease = EventStream(store, slug), Lease(store, slug, "up")
     await lease.renew()
     for numbers in ((1, 2), (3, 4, 5)):
-        stream.answered((await stream.append(batch(*numbers))).token)
+        stream.notes.answered((await stream.append(batch(*numbers))).token)
     first, second = await stream.read("", 10)
     newest = Delivered(second.id, 2, {}, 4)
     await stream.ack(lease.token, newest, 4, first.size_bytes)
@@ -183,12 +184,12 @@ async def test_counts_after_a_failover_to_a_replica_that_lagged_are_never_negati
     stream, lease = EventStream(store, slug), Lease(store, slug, "up")
     await lease.renew()
     for numbers in ((1, 2), (3, 4)):
-        stream.answered((await stream.append(batch(*numbers))).token)
+        stream.notes.answered((await stream.append(batch(*numbers))).token)
     first, second = await stream.read("", 10)
     await stream.ack(lease.token, Delivered(second.id, 0, {}, 50), 50, 5_000)
     queued = await facts_of(store, slug)
     assert (queued.events, queued.events_bytes) == (0, 0)
-    stream.answered((await stream.append(batch(5, 6))).token)
+    stream.notes.answered((await stream.append(batch(5, 6))).token)
     last = (await stream.read("", 10))[-1]
     milliseconds, _, number = last.id.partition("-")
     behind = Delivered(f"{milliseconds}-{int(number) + 1}", 0, {}, 51)
@@ -219,7 +220,7 @@ async def test_calls_of_one_turn_travel_together_and_each_gets_its_own_reply(sto
 
 async def test_scripts_that_the_server_forgot_are_loaded_again(store: Store, slug: str) -> None:
     stream = EventStream(store, slug)
-    stream.answered((await stream.append(batch(1))).token)
+    stream.notes.answered((await stream.append(batch(1))).token)
     await store.send("SCRIPT", "FLUSH")
     await stream.append(batch(2))
     assert await stored(stream) == ["line 1", "line 2"]
@@ -238,7 +239,7 @@ async def test_an_append_outlives_a_restart_of_the_server_and_is_stored_once(
 ) -> None:
     store = Store(own_server.url)
     stream = EventStream(store, slug, within_s=30.0)  # a busy machine may take long for the restart
-    stream.answered((await stream.append(batch(1))).token)
+    stream.notes.answered((await stream.append(batch(1))).token)
     own_server.kill()
     pending = asyncio.create_task(stream.append(batch(2)))
     await asyncio.to_thread(own_server.start)

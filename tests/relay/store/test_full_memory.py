@@ -12,9 +12,10 @@ from services.relay.protocol.records import Command, Outcome
 from services.relay.protocol.vocabulary import HAND_OUT_WITHIN_S, Action
 from services.relay.store.client import Script, Store
 from services.relay.store.command_stream import CommandStream
-from services.relay.store.event_stream import EventBatch, EventStream, PostedEvent, digest
+from services.relay.store.event_stream import EventStream
 from services.relay.store.leases import Lease
-from services.relay.store.stream_entries import Delivered
+from services.relay.store.repeats import digest
+from services.relay.store.stream_entries import Delivered, EventBatch, PostedEvent
 from tests.support.redis_server import RedisServer, binaries
 
 FULL = "4mb"
@@ -57,7 +58,7 @@ async def fill(stream: EventStream, store: Store) -> int:
                 if "maxmemory" in str(error):
                     break
                 continue
-            stream.answered(appended.token)
+            stream.notes.answered(appended.token)
             number += 1
     await store.send("CONFIG", "SET", "maxmemory", FULL)
     return number
@@ -124,7 +125,7 @@ async def test_the_answer_of_the_last_batch_before_the_memory_is_full_is_noted(
     stream, lease = EventStream(small_store, slug, within_s=0.2), Lease(small_store, slug, "up")
     await lease.renew()
     count = await fill(stream, small_store)
-    await stream.write_notes()
+    await stream.notes.write()
     last = batch(f"{count - 1} " + "x" * 50_000)
     await deliver(small_store, slug, lease.token)
     assert (await EventStream(small_store, slug).append(last)).repeated == 0

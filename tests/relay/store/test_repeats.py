@@ -23,7 +23,9 @@ from services.relay.instances.facts import facts_of
 from services.relay.protocol.errors import StoreError
 from services.relay.protocol.keys import keys_of
 from services.relay.store.client import Store
-from services.relay.store.event_stream import NOT_ASKED, EventBatch, EventStream, PostedEvent, digest
+from services.relay.store.event_stream import EventStream
+from services.relay.store.repeats import digest
+from services.relay.store.stream_entries import NOT_ASKED, EventBatch, PostedEvent
 from tests.support.exact_clock import ExactClock
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import until
@@ -67,7 +69,7 @@ class Scene:
     async def noted(self) -> None:
         """Returns when the notes of both are in Redis."""
         for one in (self.a, self.b):
-            await one.write_notes()
+            await one.notes.write()
 
 
 @pytest.fixture
@@ -81,7 +83,7 @@ async def test_a_repeat_alone_is_stored_once(scene: Scene) -> None:
     await scene.a.append(batch("xy"))
     again = await scene.b.append(batch("xy"))
     assert again.repeated == 2
-    scene.b.answered(again.token)
+    scene.b.notes.answered(again.token)
     await scene.noted()
     assert (await scene.a.append(batch("xy"))).repeated == 0  # a new batch that is equal
     assert await scene.stored() == "xyxy"
@@ -101,7 +103,7 @@ async def test_repeats_that_grow_and_whose_answers_are_all_lost_are_stored_once(
 
 async def test_a_modapi_killed_before_its_answer_leaves_a_batch_that_the_next_one_knows(scene: Scene) -> None:
     """Nothing is noted, and the other modapi has never seen the batch."""
-    scene.a.answered((await scene.a.append(batch("v"))).token)
+    scene.a.notes.answered((await scene.a.append(batch("v"))).token)
     await scene.noted()
     await scene.a.append(batch("xy"))
     assert (await scene.b.append(batch("xyz"))).repeated == 2
@@ -111,7 +113,7 @@ async def test_a_modapi_killed_before_its_answer_leaves_a_batch_that_the_next_on
 async def test_a_first_post_that_comes_through_before_its_repeat_is_stored_once(scene: Scene) -> None:
     sent_s = await now_s()
     repeat_sent_s = await now_s()  # both are under way; nobody receives the answer to the first
-    scene.a.answered((await scene.a.append(batch("x"), sent_s)).token)
+    scene.a.notes.answered((await scene.a.append(batch("x"), sent_s)).token)
     await scene.noted()
     assert (await scene.b.append(batch("xy"), repeat_sent_s)).repeated == 1
     assert await scene.stored() == "xy"
@@ -125,10 +127,12 @@ async def test_a_first_post_that_comes_through_behind_its_repeat_is_dropped(
     sent_s = await now_s()
     merged = await scene.b.append(batch(repeat))
     if answered:
-        scene.b.answered(merged.token)
+        scene.b.notes.answered(merged.token)
     late = await scene.a.append(batch("x"), sent_s)
     assert (late.token, late.repeated) == (NOT_ASKED, 1)
-    scene.a.answered(late.token)  # nobody receives it, so it says nothing about the answer to the repeat
+    scene.a.notes.answered(
+        late.token
+    )  # nobody receives it, so it says nothing about the answer to the repeat
     await scene.noted()
     assert (await scene.a.append(batch(repeat))).repeated == (0 if answered else len(repeat))
 
@@ -136,7 +140,7 @@ async def test_a_first_post_that_comes_through_behind_its_repeat_is_dropped(
 async def test_a_post_that_is_stuck_for_longer_than_its_caller_waits_is_never_stored(
     scene: Scene, store: Store, slug: str, redis_server: RedisServer
 ) -> None:
-    scene.a.answered((await scene.a.append(batch("v"))).token)
+    scene.a.notes.answered((await scene.a.append(batch("v"))).token)
     await scene.noted()
     impatient = EventStream(store, slug, clock=ExactClock(), within_s=0.2)
     with redis_server.stopped():
@@ -150,17 +154,17 @@ async def test_a_post_that_is_stuck_for_longer_than_its_caller_waits_is_never_st
 async def test_the_unanswered_one_of_two_batches_under_way_is_recognised(scene: Scene) -> None:
     sent_s = await now_s()
     await scene.a.append(batch("x"), sent_s)
-    scene.b.answered((await scene.b.append(batch("y"), sent_s)).token)
+    scene.b.notes.answered((await scene.b.append(batch("y"), sent_s)).token)
     await scene.noted()
     assert (await scene.b.append(batch("xz"))).repeated == 1
     assert await scene.stored() == "xyz"
 
 
 async def test_a_batch_whose_mod_hung_up_is_recognised_behind_others(scene: Scene) -> None:
-    scene.a.answered((await scene.a.append(batch("x"))).token, arrived=False)
+    scene.a.notes.answered((await scene.a.append(batch("x"))).token, arrived=False)
     await scene.noted()
     for line in "yvw":
-        scene.b.answered((await scene.b.append(batch(line))).token)
+        scene.b.notes.answered((await scene.b.append(batch(line))).token)
     assert (await scene.b.append(batch("xz"))).repeated == 1
     assert await scene.stored() == "xyvwz"
 
@@ -171,7 +175,7 @@ async def test_equal_batches_that_were_answered_are_all_stored_wherever_they_com
     intake = keys_of(slug).intake
     for stream in (scene.a, scene.a, scene.b, scene.a, scene.b, scene.b, scene.b):
         token = (await stream.append(batch("x"))).token
-        stream.answered(token)
+        stream.notes.answered(token)
         if stream is scene.b:
             await scene.noted()
         else:  # it notes that a moment later by itself
@@ -188,7 +192,7 @@ async def test_equal_lines_within_a_batch_and_behind_a_repeat_are_lines_of_their
 
 async def test_a_batch_counts_as_answered_once_the_next_begins_otherwise(scene: Scene) -> None:
     await scene.a.append(batch("x"))  # killed after its answer
-    scene.b.answered((await scene.b.append(batch("y"))).token)
+    scene.b.notes.answered((await scene.b.append(batch("y"))).token)
     await scene.noted()
     assert (await scene.b.append(batch("x"))).repeated == 0
     assert await scene.stored() == "xyx"
@@ -201,9 +205,9 @@ async def test_a_full_batch_is_repeated_as_it_was_and_the_rest_comes_behind(scen
     await scene.b.append(batch(lines[:50]))  # now merged with what is newer, up to the limit
     again = await scene.a.append(batch(lines[:50]))
     assert again.repeated == 50
-    scene.a.answered(again.token)
+    scene.a.notes.answered(again.token)
     for cut in (slice(50, 100), slice(100, 120)):
-        scene.a.answered((await scene.a.append(batch(lines[cut]))).token)
+        scene.a.notes.answered((await scene.a.append(batch(lines[cut]))).token)
     assert await scene.stored() == lines
 
 
@@ -212,7 +216,7 @@ async def test_a_batch_whose_answer_was_lost_behind_a_proxy_is_stored_once(scene
     """The answer was sent, so it is noted. But the mod never got it, and repeats the batch again and
     again."""
     for stream, words in ((scene.a, "Xy"), (scene.b, repeat), (scene.a, repeat)):
-        stream.answered((await stream.append(happenings(words))).token)
+        stream.notes.answered((await stream.append(happenings(words))).token)
         await scene.noted()
     assert await scene.stored() == repeat
 
@@ -220,21 +224,21 @@ async def test_a_batch_whose_answer_was_lost_behind_a_proxy_is_stored_once(scene
 @pytest.mark.parametrize("words", ["X", "XXX", "xy", "x"], ids=["one", "equal kills", "log lines", "a line"])
 async def test_batches_that_honestly_look_alike_are_all_stored(scene: Scene, words: str) -> None:
     for stream in (scene.a, scene.b, scene.a):
-        stream.answered((await stream.append(happenings(words))).token)
+        stream.notes.answered((await stream.append(happenings(words))).token)
         await scene.noted()
     assert await scene.stored() == words * 3
 
 
 async def test_a_batch_that_begins_with_a_part_of_the_last_one_is_no_repeat(scene: Scene) -> None:
     for words in ("XyZ", "Xy"):
-        scene.a.answered((await scene.a.append(happenings(words))).token)
+        scene.a.notes.answered((await scene.a.append(happenings(words))).token)
         await scene.noted()
     assert await scene.stored() == "XyZXy"
 
 
 async def test_a_batch_with_another_one_between_is_no_repeat(scene: Scene) -> None:
     for words in ("Xy", "v", "Xy"):
-        scene.a.answered((await scene.a.append(happenings(words))).token)
+        scene.a.notes.answered((await scene.a.append(happenings(words))).token)
         await scene.noted()
     assert await scene.stored() == "XyvXy"
 
@@ -244,7 +248,7 @@ async def test_half_a_minute_later_the_same_batch_is_another_one(
     scene: Scene, store: Store, slug: str, ago_s: int, stored: str
 ) -> None:
     """It is no repeat of a batch with a later time either: then the clock was set back."""
-    scene.a.answered((await scene.a.append(happenings("Xy"))).token)
+    scene.a.notes.answered((await scene.a.append(happenings("Xy"))).token)
     await scene.noted()
     await _accepted_ago(store, slug, ago_s)
     await scene.b.append(happenings("Xy"))
@@ -254,7 +258,7 @@ async def test_half_a_minute_later_the_same_batch_is_another_one(
 async def test_a_clock_that_is_set_back_does_not_make_an_equal_batch_a_repeat(
     scene: Scene, store: Store, slug: str
 ) -> None:
-    scene.a.answered((await scene.a.append(batch("x"))).token)
+    scene.a.notes.answered((await scene.a.append(batch("x"))).token)
     await scene.noted()
     await _accepted_ago(store, slug, -60)
     assert (await scene.b.append(batch("x"))).repeated == 0
@@ -279,7 +283,7 @@ async def test_another_sender_settles_nothing_and_repeats_only_its_own(
     agent = EventStream(store, slug, "agent", ExactClock())
     await scene.a.append(batch("x"))  # its answer is lost
     for line in "abcdefx":  # more than are remembered, and one that looks alike
-        agent.answered((await agent.append(batch(line))).token)
+        agent.notes.answered((await agent.append(batch(line))).token)
     await agent.append(batch("y"))  # lost as well
     assert (await scene.b.append(batch("xz"))).repeated == 1
     assert (await agent.append(batch("yx"))).repeated == 1
@@ -352,7 +356,7 @@ async def test_a_mod_that_hears_some_answers_only_has_each_event_stored_once(
 
     async def come_through() -> None:
         for stream, lines, sent_s in stuck:
-            stream.answered(await append(stream, lines, sent_s))  # nobody receives this answer
+            stream.notes.answered(await append(stream, lines, sent_s))  # nobody receives this answer
         stuck.clear()
         await scene.noted()
 
@@ -373,11 +377,11 @@ async def test_a_mod_that_hears_some_answers_only_has_each_event_stored_once(
                 await come_through()
             token = await append(stream, sent, sent_s)
             if fate == "answered":
-                stream.answered(token)
+                stream.notes.answered(token)
             else:
                 mod.requeue(sent)
             if fate == "hung-up":
-                stream.answered(token, arrived=False)
+                stream.notes.answered(token, arrived=False)
             await scene.noted()
             if fate == "killed":
                 scene = replace(scene, **{"ab"[at]: modapi((store, other)[at], name)})
@@ -419,11 +423,11 @@ async def test_a_mod_whose_answers_a_proxy_loses_has_each_event_stored_once(
             stream = (scene.a, scene.b)[at]
             token = (await stream.append(some(sent), await now_s())).token
             if fate == "answered":
-                stream.answered(token)
+                stream.notes.answered(token)
             else:
                 mod.requeue(sent)
             if fate == "lost":
-                stream.answered(token)
+                stream.notes.answered(token)
             await scene.noted()
             if fate == "killed":
                 scene = replace(scene, **{"ab"[at]: modapi((store, other)[at], name)})
@@ -459,7 +463,7 @@ async def test_two_senders_side_by_side_have_each_of_their_events_stored_once(
 
     async def noted() -> None:
         for stream in streams:
-            await stream.write_notes()
+            await stream.notes.write()
 
     for is_agent, lines, fate in [*turns, *[(n % 2 == 1, "", "answered") for n in range(32)]]:
         mod, stream = mods[is_agent], streams[is_agent]
@@ -479,17 +483,17 @@ async def test_two_senders_side_by_side_have_each_of_their_events_stored_once(
             continue
         token = (await stream.append(EventBatch(slots), sent_s)).token
         if fate == "answered":
-            stream.answered(token)
+            stream.notes.answered(token)
         else:
             mod.requeue(sent)
         if fate == "hung-up":
-            stream.answered(token, arrived=False)
+            stream.notes.answered(token, arrived=False)
         await noted()
         if fate == "killed":
             streams[is_agent] = sender(is_agent)
         for late in [late for late in stuck if late[0] == is_agent]:  # it is under way with this one
             stuck.remove(late)
-            streams[is_agent].answered((await streams[is_agent].append(*late[1:])).token)
+            streams[is_agent].notes.answered((await streams[is_agent].append(*late[1:])).token)
         await noted()
 
     stored = "".join(e["data"]["msg"] for entry in await streams[0].read("", 1_000) for e in entry.events)

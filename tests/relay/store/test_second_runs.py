@@ -11,16 +11,9 @@ from services.relay.instances.record_store import RecordStore
 from services.relay.instances.records import Record
 from services.relay.protocol.keys import INSTANCES, INSTANCES_IDENTITIES, INSTANCES_VERSION, keys_of
 from services.relay.store.client import Script, Store
-from services.relay.store.event_stream import (
-    NOT_ASKED,
-    Appended,
-    Delivered,
-    EventBatch,
-    EventStream,
-    PostedEvent,
-    _Post,
-    digest,
-)
+from services.relay.store.event_stream import Delivered, EventStream, _Post
+from services.relay.store.repeats import digest
+from services.relay.store.stream_entries import NOT_ASKED, Appended, EventBatch, PostedEvent
 from tests.support.exact_clock import ExactClock
 
 BATCH = EventBatch([PostedEvent(digest("line"), {"type": "log", "data": {"msg": "line"}})])

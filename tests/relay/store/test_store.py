@@ -20,15 +20,9 @@ from services.relay.store import connection as redis_connection
 from services.relay.store import event_stream
 from services.relay.store.client import CLOCK, Script, Store
 from services.relay.store.cluster import slot_of
-from services.relay.store.event_stream import (
-    NOT_ASKED,
-    Appended,
-    Delivered,
-    EventBatch,
-    EventStream,
-    PostedEvent,
-    digest,
-)
+from services.relay.store.event_stream import Delivered, EventStream
+from services.relay.store.repeats import digest
+from services.relay.store.stream_entries import NOT_ASKED, Appended, EventBatch, PostedEvent
 from services.sim.ports import free_port
 from tests.support.exact_clock import ExactClock
 from tests.support.redis_server import RedisServer, binaries
@@ -243,7 +237,7 @@ async def test_a_failover_loses_nothing_that_was_accepted_and_doubles_nothing(
                 while time.monotonic() < until_s:
                     with contextlib.suppress(StoreError):
                         token = (await stream.append(log_line(one, number))).token
-                        stream.answered(token)
+                        stream.notes.answered(token)
                         accepted[one].append(number)
                     number += 1
 

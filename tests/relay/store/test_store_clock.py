@@ -8,7 +8,9 @@ from services.relay.protocol.keys import keys_of
 from services.relay.protocol.records import GameEvent
 from services.relay.store.client import Store
 from services.relay.store.clock import OLD_S, PROMPT_S, StoreClock
-from services.relay.store.event_stream import EventBatch, EventStream, PostedEvent, digest
+from services.relay.store.event_stream import EventStream
+from services.relay.store.repeats import digest
+from services.relay.store.stream_entries import EventBatch, PostedEvent
 
 LINE: GameEvent = {"type": "log", "data": {"msg": "a line"}}
 AHEAD_US = 7_000_000

@@ -25,9 +25,10 @@ from services.relay.service.settings import Instance
 from services.relay.store.client import Store
 from services.relay.store.clock import AgeRange, SteppedClock
 from services.relay.store.command_stream import CommandStream
-from services.relay.store.event_stream import EventBatch, EventStream, PostedEvent, digest
+from services.relay.store.event_stream import EventStream
 from services.relay.store.leases import Lease, LeaseLook
-from services.relay.store.stream_entries import Delivered
+from services.relay.store.repeats import digest
+from services.relay.store.stream_entries import Delivered, EventBatch, PostedEvent
 from services.sim.takaro import requests
 from services.uplink.connection.backoff import Delays
 from services.uplink.connection.identify_turns import IdentifyTurns
@@ -96,7 +97,7 @@ class Scene:
     async def append(self, *numbers: int) -> None:
         stream = EventStream(self.store, self.slug)
         appended = await stream.append(EventBatch([PostedEvent(digest(line(n)), line(n)) for n in numbers]))
-        stream.answered(appended.token)
+        stream.notes.answered(appended.token)
 
     def lines(self) -> list[str]:
         return [event.data["msg"] for event in self.takaro.events(self.identity)]
@@ -380,7 +381,7 @@ async def append_all(scene: Scene, *events: GameEvent) -> None:
         appended = await stream.append(
             EventBatch([PostedEvent(digest(event), event) for event in events[at : at + 50]])
         )
-        stream.answered(appended.token)
+        stream.notes.answered(appended.token)
 
 
 def happened(scene: Scene) -> list[str]:

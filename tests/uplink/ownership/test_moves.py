@@ -18,8 +18,10 @@ from services.relay.protocol.vocabulary import Action
 from services.relay.service.lifecycle import cancelled
 from services.relay.service.settings import Instance
 from services.relay.store.client import Store
-from services.relay.store.event_stream import EventBatch, EventStream, PostedEvent, digest
+from services.relay.store.event_stream import EventStream
 from services.relay.store.leases import LeaseTimes
+from services.relay.store.repeats import digest
+from services.relay.store.stream_entries import EventBatch, PostedEvent
 from services.uplink.connection.identify_turns import IdentifyTurns
 from services.uplink.context import UplinkContext
 from services.uplink.ownership.fleet import Fleet, FleetTimes
@@ -114,7 +116,9 @@ class Scene:
             number = self.said[slug] = self.said.get(slug, 0) + 1
             event: GameEvent = {"type": "log", "data": {"msg": f"line {number}"}}
             stream = EventStream(self.store, slug)
-            stream.answered((await stream.append(EventBatch([PostedEvent(digest(event), event)]))).token)
+            stream.notes.answered(
+                (await stream.append(EventBatch([PostedEvent(digest(event), event)]))).token
+            )
 
     async def heard(self) -> None:
         """Waits until all appended lines have arrived, once and in order."""

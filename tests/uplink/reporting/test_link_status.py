@@ -13,7 +13,9 @@ from services.relay.protocol.records import DeadEvent, GameEvent
 from services.relay.service.lifecycle import cancelled
 from services.relay.service.settings import Instance
 from services.relay.store.client import Store
-from services.relay.store.event_stream import EventBatch, EventStream, PostedEvent, digest
+from services.relay.store.event_stream import EventStream
+from services.relay.store.repeats import digest
+from services.relay.store.stream_entries import EventBatch, PostedEvent
 from services.sim.ports import free_port
 from services.uplink.connection.identify_turns import IdentifyTurns
 from services.uplink.context import UplinkContext
@@ -75,7 +77,7 @@ class Scene:
     async def append(self, *events: GameEvent) -> None:
         stream = EventStream(self.store, self.slug)
         appended = await stream.append(EventBatch([PostedEvent(digest(event), event) for event in events]))
-        stream.answered(appended.token)
+        stream.notes.answered(appended.token)
 
 
 def line(text: str) -> GameEvent:
