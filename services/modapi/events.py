@@ -123,6 +123,9 @@ class EventIntake:
         received = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         posted: list[PostedEvent] = []
         for raw in read.events:
+            if isinstance(raw, DeadEvent):
+                posted.append(PostedEvent(digest(raw.raw), raw))
+                continue
             written = b""
             became: GameEvent | DeadEvent
             try:
@@ -148,8 +151,6 @@ class EventIntake:
             posted.append(PostedEvent(digest(written), became))
         if not self._log_lines.all:
             posted = self._without_log_lines(posted)
-        for place, letter in zip(read.places, read.unreadable, strict=True):
-            posted.insert(place, PostedEvent(digest(letter.raw), letter))
         return posted, read.repaired
 
     async def _append(

@@ -10,7 +10,7 @@ import orjson
 from services.modapi.dialect.dead import RAW_BYTES, REASONS
 from services.modapi.dialect.events import map_event
 from services.modapi.dialect.flatten import ID_BYTES, flatten
-from services.modapi.dialect.mend import ReadBatch, UnreadableBody, bounded, read_batch, read_object
+from services.modapi.dialect.mend import UnreadableBody, bounded, read_batch, read_object
 from services.modapi.dialect.results import map_result
 from services.modapi.dialect.roster import Roster
 from services.relay.protocol.limits import Limits
@@ -34,7 +34,7 @@ LONGEST_RESULT = 16_000
 LIMITS = Limits()
 
 
-def reading(body: bytes) -> ReadBatch:
+def reading(body: bytes) -> list[dict[str, Any]]:
     """Any body is read in time, and what is read can be written as JSON."""
     begun_s = time.process_time()
     batch = read_batch(body)
@@ -43,22 +43,24 @@ def reading(body: bytes) -> ReadBatch:
     except UnreadableBody as error:
         assert str(error)
     assert time.process_time() - begun_s < WITHIN_S, f"{len(body)} bytes took too long"
-    for event in batch.events:
-        assert type(event) is dict
+    read = [event for event in batch.events if type(event) is dict]
+    for event in read:
         strict(orjson.dumps(event))
-    for letter in batch.unreadable:
-        assert letter.reason in REASONS and len(letter.raw) <= RAW_BYTES
+    for letter in batch.events:
+        if type(letter) is not dict:
+            assert isinstance(letter, DeadEvent)
+            assert letter.reason in REASONS and len(letter.raw) <= RAW_BYTES
     known = strictly_read(body)
     if known is not None:
         assert not batch.repaired
-        assert batch.events == [event for event in known if type(event) is dict]
-    return batch
+        assert read == [event for event in known if type(event) is dict]
+    return read
 
 
 def events(body: bytes) -> None:
     """For any post of a mod, Takaro accepts each event that goes to it, and no event has harmful text."""
     roster = Roster()
-    for raw in reading(body).events:
+    for raw in reading(body):
         fit = bounded(raw, orjson.dumps(raw), LIMITS)
         fate = fit if isinstance(fit, DeadEvent) else map_event(fit, roster, NOW)
         if isinstance(fate, DeadEvent):

@@ -31,22 +31,19 @@ class UnreadableBody(RelayError):
 
 
 class ReadBatch(NamedTuple):
-    """The events of one POST in order, and those that are `unreadable`.
+    """The events of one POST, those that cannot be read as dead ones. `repaired`: the JSON was broken.
 
-    `places` are the indexes of the unreadable ones in the list that the mod sent: a repeat is recognised by
-    the order of all events. `repaired`: the JSON was broken.
+    Dead events keep their places: a repeat is recognised by the order of all events.
     """
 
-    events: list[dict[str, Any]]
-    unreadable: list[DeadEvent]
+    events: list[dict[str, Any] | DeadEvent]
     repaired: bool
-    places: list[int]
 
 
 def read_batch(body: bytes, most: int = MAX_EVENTS) -> ReadBatch:
     """Reads `{"events":[…]}`, a list, or one event. Of more than `most` events it reads the first ones.
 
-    Never raises: what cannot be read is in `unreadable`.
+    Never raises: what cannot be read becomes a dead event.
     """
     repaired, rest = False, ""
     try:
@@ -64,9 +61,13 @@ def read_batch(body: bytes, most: int = MAX_EVENTS) -> ReadBatch:
     if len(events) > most:
         detail = f"events: more than {most} in one post, the rest is put aside"
         events = [*events[:most], dead(Reason.TOO_MANY_EVENTS, detail, events[most])]
-    if {dict}.issuperset(map(type, events)):
-        return ReadBatch(events, [], repaired, [])
-    return _sorted_out(events, repaired)
+    if not {dict, DeadEvent}.issuperset(map(type, events)):
+        detail = "an event has to be an object"
+        events = [
+            event if type(event) in (dict, DeadEvent) else dead(Reason.NOT_AN_OBJECT, detail, event)
+            for event in events
+        ]
+    return ReadBatch(events, repaired)
 
 
 def read_object(body: bytes) -> dict[str, Any]:
@@ -134,22 +135,6 @@ def _pieces(text: str, most: int) -> list[Any]:
         if rest:
             events.append(dead(Reason.UNREADABLE_JSON, complaint, rest))
     return events
-
-
-def _sorted_out(events: list[Any], repaired: bool) -> ReadBatch:
-    """The batch of these events, some of which are dead or no objects."""
-    good: list[dict[str, Any]] = []
-    unreadable: list[DeadEvent] = []
-    places: list[int] = []
-    for place, event in enumerate(events):
-        if type(event) is dict:
-            good.append(event)
-            continue
-        if type(event) is not DeadEvent:
-            event = dead(Reason.NOT_AN_OBJECT, "an event has to be an object", event)
-        unreadable.append(event)
-        places.append(place)
-    return ReadBatch(good, unreadable, repaired, places)
 
 
 def bounded(raw: dict[str, Any], data: bytes, limits: Limits) -> dict[str, Any] | DeadEvent:

@@ -15,6 +15,7 @@ from services.modapi.dialect.events import map_event
 from services.modapi.dialect.mend import UnreadableBody, read_batch, read_object
 from services.modapi.dialect.results import map_result
 from services.modapi.dialect.roster import Roster
+from services.relay.protocol.records import DeadEvent
 from services.relay.protocol.vocabulary import Action
 from services.sim.dayz.events import Channel, GameIncident, write_batch, write_event
 from services.sim.dayz.generations import Generation
@@ -84,7 +85,7 @@ def known() -> Roster:
 def named(body: bytes, roster: Roster) -> Iterator[str]:
     """The ids of all whom the events of a body name, as they go to Takaro."""
     for raw in read_batch(body).events:
-        event = map_event(raw, roster, NOW)
+        event = raw if isinstance(raw, DeadEvent) else map_event(raw, roster, NOW)
         if isinstance(event, dict):
             for slot in ("player", "attacker", "recipient"):
                 if slot in event["data"]:
