@@ -50,7 +50,7 @@ async def run(config: Path, data: Path, *, identify: str | None, alerts: bool, a
             _print(title, clean)
 
     valid = f"{config} and the environment are" if is_there(config) else "the environment is"
-    tell("Settings", [*(warn(line, "") for line in warnings_of(config, loaded)), good(f"{valid} valid")])
+    tell("Settings", [*(warn(line, "") for line in warnings_of(loaded)), good(f"{valid} valid")])
     takaro = asyncio.create_task(doctor_takaro.reach(settings))
     async with contextlib.AsyncExitStack() as held:
         store = None

@@ -18,7 +18,7 @@ def prepared(name: str, config: Path, *, warned: bool) -> tuple[Settings, Path |
     """Set up the log of a service. Returns its settings and their file. Raises ConfigError."""
     loaded = loaded_from(config)
     logs.configure(name, loaded.settings.log.format)
-    for warning in () if warned else warnings_of(config, loaded):
+    for warning in () if warned else warnings_of(loaded):
         logger.warning("%s", warning)
     return loaded.settings, _file(config)
 
@@ -30,9 +30,9 @@ def loaded_from(config: Path) -> Loaded:
     return loaded
 
 
-def warnings_of(config: Path, loaded: Loaded) -> list[str]:
+def warnings_of(loaded: Loaded) -> list[str]:
     """The warnings of `dayz-relay check`."""
-    return [*loaded.warnings, *cautions(_file(config), os.environ, loaded.settings)]
+    return [*loaded.warnings, *cautions(loaded)]
 
 
 def _file(config: Path) -> Path | None:

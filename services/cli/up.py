@@ -21,7 +21,8 @@ def run(config: Path, data: Path, environ: Mapping[str, str]) -> int:
     first = not is_there(config) and not environment_configures(environ)
     if first:
         first_run.write(config)
-    settings, warnings = load(config if is_there(config) else None, environ)
+    loaded = load(config if is_there(config) else None, environ)
+    settings = loaded.settings
     if first:
         print(first_run.what_to_do(config, settings), flush=True)
     lock, server = None, None
@@ -31,7 +32,7 @@ def run(config: Path, data: Path, environ: Mapping[str, str]) -> int:
             lock = own_store.lock(data)
             on_failure.callback(os.close, lock)
         _must_be_free(settings)
-        for warning in (*warnings, *cautions(config if is_there(config) else None, environ, settings)):
+        for warning in (*loaded.warnings, *cautions(loaded)):
             print(f"warning: {runnable(warning)}")
         print(*map(runnable, banner(settings)), sep="\n", flush=True)
         on_failure.pop_all()

@@ -35,7 +35,7 @@ def test_the_file_is_for_its_owner_only_and_loads_without_a_warning(tmp_path: Pa
     path = tmp_path / "relay.toml"
     first_run.write(path)
     assert path.stat().st_mode & 0o777 == 0o600
-    settings, warnings = load(path, {})
+    settings, warnings, _ = load(path, {})
     assert warnings == ()
     assert [one.slug for one in settings.instances] == ["main"]
     assert settings.instances[0].registration_token is None

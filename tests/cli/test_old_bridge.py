@@ -120,7 +120,7 @@ def test_a_first_import_needs_no_change_of_the_mod(
     take(tmp_path, PLAIN + "localPort=8099\n")
     path = tmp_path / "relay.toml"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    settings, warnings = load(path, {})
+    settings, warnings, _ = load(path, {})
     assert warnings == () and (settings.modapi.host, settings.modapi.port) == ("127.0.0.1", 8099)
     (instance,) = settings.instances
     assert instance.identity_token.get_secret_value() == "My DayZ Server" and instance.mod_keys == ()

@@ -200,7 +200,7 @@ def test_the_example_of_settings_is_complete(tmp_path: Path) -> None:
     assert str(refused.value).count("is empty: write the value of") == 3
     for name in ("admin-token", "takaro-registration-token", "chernarus-identity", "chernarus-keys"):
         (tmp_path / name).write_text(f"{name}-0123456789")
-    settings, warnings = load(tmp_path / "relay.toml", image()[0])
+    settings, warnings, _ = load(tmp_path / "relay.toml", image()[0])
     assert warnings == () and settings.redis.url and settings.instances[0].registration_token
 
 

@@ -104,7 +104,7 @@ def check(config: Config = RELAY_TOML) -> None:
             print()
     if not loaded.settings.instances:
         print(f"note: {runnable(NO_INSTANCE)}")
-    for warning in warnings_of(config, loaded):
+    for warning in warnings_of(loaded):
         print(f"warning: {runnable(warning)}")
     print("ok")
 

@@ -159,10 +159,11 @@ SECRETS = frozenset(
 
 
 class Loaded(NamedTuple):
-    """Settings, and the warnings about them, one line each."""
+    """Settings, the warnings about them, one line each, and the files that hold their secrets."""
 
     settings: Settings
     warnings: tuple[str, ...]
+    secret_files: tuple[Path, ...]
 
 
 def load(path: Path | None, environ: Mapping[str, str]) -> Loaded:
@@ -175,7 +176,7 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Loaded:
     settings, found = read(path, environ)
     if settings is None or found.problems:
         raise ConfigError("\n".join(dict.fromkeys(found.problems)))
-    return Loaded(settings, tuple(found.warnings))
+    return Loaded(settings, tuple(found.warnings), tuple(dict.fromkeys(found.secret_files)))
 
 
 def masked(settings: Settings) -> dict[str, Any]:

@@ -4,10 +4,10 @@ import os
 import re
 import stat
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from services.relay.service.settings import Instance, Settings
+from services.relay.service.settings import Instance, Loaded
 
 SHORT_CHARS = 16
 
@@ -15,12 +15,12 @@ _CONTAINERS_OWN = "/run/secrets/"
 """Docker puts the secrets of a container here. Every user in it can read them, and nobody can change that."""
 
 
-def cautions(config: Path | None, environ: Mapping[str, str], settings: Settings) -> list[str]:
-    """The warnings, one line each. `settings` were loaded from the same `config` and `environ`."""
+def cautions(loaded: Loaded) -> list[str]:
+    """The warnings, one line each."""
     return [
-        *_open_files(config, environ),
-        *filter(None, map(guessable, settings.instances)),
-        *equal_names(settings.instances),
+        *_open_files(loaded.secret_files),
+        *filter(None, map(guessable, loaded.settings.instances)),
+        *equal_names(loaded.settings.instances),
     ]
 
 
@@ -74,12 +74,10 @@ def guessable(instance: Instance) -> str:
     )
 
 
-def _open_files(config: Path | None, environ: Mapping[str, str]) -> Iterator[str]:
-    from services.relay.service.settings_sources import read  # pydantic-settings is slow to import
-
+def _open_files(files: Iterable[Path]) -> Iterator[str]:
     if sys.platform == "win32":  # permissions are something else there
         return
-    for file in dict.fromkeys(read(config, environ)[1].secret_files):
+    for file in files:
         try:
             found = file.stat()
         except OSError:

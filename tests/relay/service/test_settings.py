@@ -79,7 +79,7 @@ def test_the_names_of_all_settings_are_those_of_the_models() -> None:
 
 
 def test_one_instance_is_enough_and_all_else_has_a_default(tmp_path: Path) -> None:
-    settings, warnings = load(write(tmp_path, MAIN), {})
+    settings, warnings, _ = load(write(tmp_path, MAIN), {})
     assert warnings == ()
     assert settings.takaro.url == "wss://connect.takaro.io/"
     assert settings.redis.url is None
@@ -102,7 +102,7 @@ def test_no_instance_is_not_an_error_because_panels_add_them(tmp_path: Path, tex
 
 def test_an_instance_uses_its_own_registration_token_or_that_of_the_fleet(tmp_path: Path) -> None:
     text = '[takaro]\nregistration_token = "fleet"\n' + MAIN + SECOND + 'registration_token = "own"\n'
-    settings, _ = load(write(tmp_path, text), {})
+    settings, *_ = load(write(tmp_path, text), {})
     assert [secret(one.registration_token) for one in settings.instances] == ["fleet", "own"]
 
 
@@ -222,7 +222,7 @@ def test_the_environment_beats_the_file(tmp_path: Path) -> None:
         "RELAY_UPLINK__ADMIN_PORT": "",  # set to nothing is not set
     }
     text = "[redis]\nurl = 'redis://from-toml:1/0'\n[uplink]\nadmin_port = 7\n" + MAIN
-    settings, warnings = load(write(tmp_path, text), environ)
+    settings, warnings, _ = load(write(tmp_path, text), environ)
     assert warnings == ()
     assert settings.takaro.url == "ws://127.0.0.1:1/"
     assert secret(settings.redis.url) == "redis://from-file:1/0"
@@ -240,7 +240,7 @@ def test_the_environment_adds_an_instance_to_those_of_the_file(tmp_path: Path) -
         "RELAY_INSTANCE__1__IDENTITY_TOKEN": "identity-of-second",
         "RELAY_INSTANCE__1__MOD_KEYS": "key-of-second-0123456789",
     }
-    settings, _ = load(write(tmp_path, MAIN), environ)
+    settings, *_ = load(write(tmp_path, MAIN), environ)
     assert [one.slug for one in settings.instances] == ["main", "second"]
 
 
@@ -253,7 +253,7 @@ def test_the_short_names_are_enough_for_a_single_server(tmp_path: Path) -> None:
         "TAKARO_WS_URL": "ws://127.0.0.1:1/",
     }
     assert environment_configures(environ)
-    settings, warnings = load(None, environ)
+    settings, warnings, _ = load(None, environ)
     (instance,) = settings.instances
     assert (instance.slug, instance.name, settings.takaro.url) == ("server", "My server", "ws://127.0.0.1:1/")
     assert (secret(instance.identity_token), secret(instance.registration_token)) == (
@@ -353,7 +353,7 @@ def test_only_loopback_counts_as_this_machine(host: str, loopback: bool) -> None
     [("", True), ("host = '0.0.0.0'", False), ("trusted_proxies = ['127.0.0.1', '10.0.0.0/8']", False)],
 )
 def test_a_trusted_proxy_lets_other_machines_call(tmp_path: Path, lines: str, loopback: bool) -> None:
-    settings, _ = load(write(tmp_path, f"[modapi]\n{lines}\n{MAIN}"), {})
+    settings, *_ = load(write(tmp_path, f"[modapi]\n{lines}\n{MAIN}"), {})
     assert settings.modapi.loopback_only is loopback
 
 
@@ -393,7 +393,7 @@ def test_a_password_of_redis_may_have_any_character(tmp_path: Path, how: str) ->
         "file of a variable": ("", {"RELAY_REDIS__PASSWORD_FILE": str(tmp_path / "password")}),
     }[how]
     path = write(tmp_path, f"[redis]\nurl = 'redis://db.example:6380/1'\n{toml}{MAIN}")
-    settings, warnings = load(path, environ)
+    settings, warnings, _ = load(path, environ)
     assert settings.redis.url and warnings == ()
     address = parse(settings.redis.url.get_secret_value())
     assert (address.login.user, address.login.password, address.db) == ("", PASSWORD, 1)
@@ -426,9 +426,9 @@ def test_a_variable_that_names_an_empty_file_is_not_set(tmp_path: Path) -> None:
         "RELAY_MODAPI__ADMIN_TOKEN",
     )
     environ = {f"{name}_FILE": str(empty) for name in names}
-    settings, warnings = load(None, environ)
+    settings, warnings, _ = load(None, environ)
     assert settings.instances == () and settings.modapi.admin_token is None and warnings == ()
-    settings, warnings = load(write(tmp_path, MAIN), environ)
+    settings, warnings, _ = load(write(tmp_path, MAIN), environ)
     assert secret(settings.instances[0].mod_keys[0]) == "key-of-main-0123456789" and warnings == ()
 
 
@@ -439,7 +439,7 @@ def test_a_server_of_the_environment_never_mixes_with_those_of_relay_toml(tmp_pa
         "TAKARO_IDENTITY_TOKEN": "identity-of-another",
         "TAKARO_MOD_KEY": "key-of-another-0123456789",
     }
-    settings, warnings = load(path, environ)
+    settings, warnings, _ = load(path, environ)
     (instance,) = settings.instances
     assert (instance.name, secret(instance.mod_keys[0])) == ("My server", "key-of-main-0123456789")
     assert secret(instance.identity_token) == "identity-of-main"
@@ -497,7 +497,7 @@ values = st.one_of(
 def test_no_secret_is_in_any_complaint_warning_or_repr(environ: dict[str, str], host: str) -> None:
     names = {f"RELAY_INSTANCE__{n}__{key}": f"abc{n}" for n in (0, 1) for key in ("SLUG", "NAME")}
     try:
-        settings, warnings = load(None, environ | names | {"RELAY_MODAPI__HOST": host})
+        settings, warnings, _ = load(None, environ | names | {"RELAY_MODAPI__HOST": host})
         shown = f"{settings!r} {warnings!r} {masked(settings)!r}"
     except ConfigError as error:
         shown = f"{error} {error.__cause__} {error.__context__}"
@@ -622,7 +622,7 @@ def test_the_byte_order_mark_before_a_variable_is_left_out() -> None:
 )
 def test_a_token_that_only_resembles_a_placeholder_is_one(tmp_path: Path, written: str) -> None:
     path = write(tmp_path, f'[takaro]\nregistration_token = "{written}"\n{MAIN}')
-    settings, warnings = load(path, {})
+    settings, warnings, _ = load(path, {})
     assert secret(settings.takaro.registration_token) == written and warnings == ()
 
 
@@ -630,7 +630,7 @@ def test_a_token_that_only_resembles_a_placeholder_is_one(tmp_path: Path, writte
 def test_quotation_marks_in_the_file_of_a_secret_are_left_out(tmp_path: Path, written: str) -> None:
     (tmp_path / "token").write_text(written, newline="", encoding="utf-8")
     path = write(tmp_path, f'[takaro]\nregistration_token_file = "token"\n{MAIN}')
-    settings, warnings = load(path, {})
+    settings, warnings, _ = load(path, {})
     assert secret(settings.takaro.registration_token) == "the-token"
     (warning,) = warnings
     assert warning.startswith(f"{tmp_path / 'token'}: the quotation marks around its value are left out")
@@ -639,7 +639,7 @@ def test_quotation_marks_in_the_file_of_a_secret_are_left_out(tmp_path: Path, wr
 def test_quotation_marks_in_the_file_of_an_identity_token_stay(tmp_path: Path) -> None:
     (tmp_path / "identity").write_text('"identity"')
     without = re.sub(r"identity_token = .*", 'identity_token_file = "identity"', MAIN)
-    settings, warnings = load(write(tmp_path, without), {})
+    settings, warnings, _ = load(write(tmp_path, without), {})
     assert secret(settings.instances[0].identity_token) == '"identity"'
     assert "are a part of the identity token" in warnings[0]
 
@@ -663,7 +663,7 @@ def test_a_placeholder_of_a_registration_token_counts_as_not_set(tmp_path: Path,
     path = write(
         tmp_path, f'[takaro]\nregistration_token = "{written}"\n{MAIN}registration_token = "{written}"'
     )
-    settings, warnings = load(path, {})
+    settings, warnings, _ = load(path, {})
     assert settings.takaro.registration_token is settings.instances[0].registration_token is None
     assert len(warnings) == 2 and all("holds no token but the words" in warning for warning in warnings)
 

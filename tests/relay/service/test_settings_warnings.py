@@ -14,7 +14,7 @@ BLOCK = '[[instance]]\nslug = "main"\nname = "My server"\nidentity_token{file} =
 
 
 def told(path: Path, environ: dict[str, str] | None = None) -> list[str]:
-    return cautions(path, environ or {}, load(path, environ or {}).settings)
+    return cautions(load(path, environ or {}))
 
 
 def write(path: Path, text: str, mode: int) -> Path:
