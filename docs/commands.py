@@ -29,6 +29,7 @@ The pages call the program `dayz-relay`. What you type depends on how you instal
 | installed with | what to type for `dayz-relay status` |
 |---|---|
 | `make` | `.venv/bin/dayz-relay status` |
+| [Windows](windows.md#natively) | `.venv\\Scripts\\dayz-relay status` |
 | Compose | `docker compose run --rm cli status` |
 | systemd | `sudo -u dayz-relay /opt/dayz-relay/bin/dayz-relay status \
 --config /etc/dayz-relay/relay.toml --data /var/lib/dayz-relay` |

@@ -123,9 +123,8 @@ class RelayApi:
         if code in (NO_TOKEN, WRONG_TOKEN):
             return self._locked(code)
         if code == INVALID and problem.get("errors"):
-            wrong = [
-                f"{_OPTIONS.get(one['place'], one['place'])}: {one['text']}" for one in problem["errors"]
-            ]
+            options = _OPTIONS | {"name": "NAME"} if path == "/tokens" else _OPTIONS
+            wrong = [f"{options.get(one['place'], one['place'])}: {one['text']}" for one in problem["errors"]]
             return ConfigError(clean("; ".join(wrong)))
         return Refused(
             code, f"{text}: {clean(str(problem.get('fix', '')))}" if code in FIXED_BY_API else text

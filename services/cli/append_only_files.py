@@ -8,6 +8,7 @@ of the last file, which was never answered for. Anything else is named, and left
 import mmap
 import os
 import re
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,9 @@ from services.relay.protocol.errors import ConfigError
 
 CUT_OFF = "cut-off"
 """The folder beside `appendonlydir` that keeps what was cut off."""
+
+NEEDED_BYTES = 256 * 1024
+"""Room without which the store may not be able to start."""
 
 _MANIFEST = "appendonly.aof.manifest"
 _LINE = re.compile(r"file (\S+) seq (\d+) type ([bhi])(?: [a-z]+ \d+)*")  # Redis 8 adds a startoffset
@@ -55,11 +59,19 @@ def mend(data: Path, *, thorough: bool = False) -> list[str]:
     return [*told, *(_cut(data, folder / name, end) for name, end in cuts)]
 
 
+def full_disk(data: Path, needed: int = NEEDED_BYTES) -> str:
+    """What to do if the disk of `data` is full, or "". The store ends then, and cannot even log why."""
+    left = shutil.disk_usage(data).free
+    return f"--data {data}: its disk is full ({left:,} bytes left): make room there" if left < needed else ""
+
+
 def complaint(data: Path) -> str:
-    """What is wrong with the files of the store in `data` and how to mend it, or "". Changes nothing."""
+    """What is wrong with the disk or the files of the store in `data`, and the fix, or "". Only looks."""
     folder = data / "appendonlydir"
     try:
         if folder.is_dir():
+            if full := full_disk(data):
+                return full
             named, told = _manifest(folder)
             if told or _damages(folder, named, thorough=True):
                 return f"{folder}: a power cut has torn the end of a file: `dayz-relay up` mends it"

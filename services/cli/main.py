@@ -89,6 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = get_command(app).main(argv, prog_name=NAME, standalone_mode=False)
         return 1 if code == INTERRUPTED else code or 0
     except TyperException as error:  # a wrong command line
+        error.message = error.message.replace("Value error, ", "").replace("Input should be", "must be")
         error.show()  # type: ignore[attr-defined]  # all of Typer's own have it
         return error.exit_code
     except RelayError as error:

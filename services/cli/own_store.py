@@ -112,11 +112,17 @@ def prepare(folder: Path, server: Path | None = None) -> tuple[Program, str]:
         argv,
         os.environ,
         ready=lambda: _wait_until_it_answers(url),
-        mend=lambda failed: append_only_files.mend(folder, thorough=failed),
+        mend=lambda failed: _mended(folder, failed),
         folder=folder,
         end=(lambda: end(url)) if server else None,  # Windows has no signal for it
     )
     return program, url
+
+
+def _mended(folder: Path, failed: bool) -> list[str]:
+    """What to log before the store is started again."""
+    full = append_only_files.full_disk(folder) if failed else ""
+    return [*append_only_files.mend(folder, thorough=failed), *([full] if full else [])]
 
 
 def end(url: str) -> None:

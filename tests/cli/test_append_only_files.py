@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from services.cli.append_only_files import CUT_OFF, complaint, mend
+from services.cli.append_only_files import CUT_OFF, complaint, full_disk, mend
 from services.relay.protocol.errors import ConfigError
 from tests.support.redis_server import RedisServer, binaries
 
@@ -101,6 +101,11 @@ def test_the_same_files_keep_the_server_from_starting_without_it(kept: Kept) -> 
     with pytest.raises(AssertionError, match="Bad file format"):
         kept.written()
     assert complaint(kept.data).endswith("`dayz-relay up` mends it")
+
+
+def test_a_full_disk_is_named_for_the_store_cannot_even_log_it(tmp_path: Path) -> None:
+    assert full_disk(tmp_path) == ""
+    assert full_disk(tmp_path, needed=2**63).endswith("bytes left): make room there")
 
 
 def test_a_whole_file_is_not_changed(kept: Kept) -> None:

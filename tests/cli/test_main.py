@@ -71,6 +71,27 @@ def test_only_up_runs_without_a_file(
     )
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("sim mod --url 127.0.0.1:8088/k/key", "must be as http://127.0.0.1:8088/k/<mod key>"),
+        (
+            "sim mod --url http://127.0.0.1:8088/k/key --players 0",
+            "'--players': must be greater than or equal to 1",
+        ),
+        ("sim mod --url http://127.0.0.1:8088/k/key --rate 0", "'--rate': must be greater than"),
+        ("sim takaro --registration-token a --port 99999", "'--port': must be less than"),
+        ("demo --seconds -1", "'--seconds': must be greater than or equal to 0"),
+        ("token new --kind key", "'--kind': 'key' is not one of 'mod-key'"),
+    ],
+)
+def test_a_value_that_cannot_be_is_named_with_its_option(
+    line: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(line.split()) == 2
+    assert said in " ".join(capsys.readouterr().err.split())
+
+
 LOCAL = {
     "agent",
     "check",

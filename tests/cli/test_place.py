@@ -124,6 +124,7 @@ def test_a_token_that_is_missing_wrong_or_weak_is_one_line_with_the_fix(relay: R
         "dayz-relay: this token may only read: use a token with the role `full`\n"
     )
     assert "watcher  read" in relay.run("api-token", "list")
+    assert relay.run("api-token", "add", "a b", code=2).startswith("dayz-relay: NAME: must be 1 to 63 of a-z")
     relay.run("api-token", "remove", "watcher")
     assert relay.run("api-token", "remove", "watcher", code=1) == "dayz-relay: there is no token watcher\n"
 

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Coroutine
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import typer
 
@@ -24,7 +25,7 @@ sim_app = typer.Typer(
 
 @app.command(rich_help_panel=PANEL)
 def demo(
-    seconds: Annotated[float | None, typer.Option(metavar="N", help="End after N seconds.")] = None,
+    seconds: Annotated[float | None, typer.Option(metavar="N", min=0, help="End after N seconds.")] = None,
 ) -> int:
     """Show the relay at work between simulated DayZ servers and a simulated Takaro."""
     from services.cli import demo
@@ -36,13 +37,16 @@ def demo(
 def mod(
     url: Annotated[str, typer.Option(help="What the mod has in its TakaroApiUrl.", show_default=False)],
     generation: Annotated[Literal["flat", "mixed", "scanner"], typer.Option(help="Of the mod.")] = "scanner",
-    rate: Annotated[float, typer.Option(help="Events per second.")] = 1.0,
-    players: Annotated[int, typer.Option(help="Most players online.")] = 20,
+    rate: Annotated[float, typer.Option(min=0.001, help="Events per second.")] = 1.0,
+    players: Annotated[int, typer.Option(min=1, help="Most players online.")] = 20,
     registration_token: Annotated[str, typer.Option(help="The token in its config at first.")] = "simulated",
 ) -> None:
     """A DayZ server with the mod."""
     from services.sim.main import run_mod
 
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ConfigError("--url: must be as http://127.0.0.1:8088/k/<mod key>")
     _run(
         "mod",
         run_mod(
@@ -55,7 +59,7 @@ def mod(
 def takaro(
     registration_token: Annotated[str, typer.Option(help="The one that it accepts.", show_default=False)],
     host: Annotated[str, typer.Option(help="Where it listens.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="0: any free one.")] = 0,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")] = 0,
 ) -> None:
     """A Takaro that game servers connect to."""
     from services.sim.main import run_takaro

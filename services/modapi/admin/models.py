@@ -213,7 +213,7 @@ class Role(StrEnum):
 class NewToken(Body):
     """A token to make."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$", examples=["billing-panel"])]
+    name: Slug = Field(examples=["billing-panel"])
     role: Role = Field(default=Role.FULL, description="`read`: GET only")
 
 
