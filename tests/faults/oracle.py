@@ -13,7 +13,7 @@ from websockets.protocol import State
 
 from services.sim.dayz.events import GameIncident
 from services.sim.dayz.generations import Generation, Operation
-from services.sim.dayz.server import DayzServer, SimModConfig
+from services.sim.dayz.server import SimModConfig
 from services.sim.dayz.world import Player, make_player
 from services.sim.takaro import requests
 from services.sim.takaro.records import Answer
@@ -22,6 +22,7 @@ from tests.faults import marks
 from tests.faults.ledger import Accepted, Arrival, Execution, Identify, Ledger, Request
 from tests.support.faulty_takaro import FaultyTakaro
 from tests.support.takaro_rules import event_error
+from tests.support.watched_dayz import WatchedDayz
 
 PLAYERS = 10
 POISON = "poisoned"
@@ -31,7 +32,7 @@ WRITE = "executeConsoleCommand"
 """A write that must not run twice, and that can carry a mark."""
 
 
-class Mod(DayzServer):
+class Mod(WatchedDayz):
     """Writes marked events. Records in the ledger which were accepted, and which operations it ran."""
 
     def __init__(self, slug: str, config: SimModConfig, ledger: Ledger, chance: random.Random) -> None:

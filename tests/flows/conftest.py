@@ -10,10 +10,11 @@ import pytest
 import pytest_asyncio
 
 from services.sim.dayz.generations import Generation
-from services.sim.dayz.server import DayzServer, SimModConfig
+from services.sim.dayz.server import SimModConfig
 from services.sim.takaro.records import Accepted
 from tests.support.faulty_takaro import FaultyTakaro
 from tests.support.relay_process import RelayProcess
+from tests.support.watched_dayz import WatchedDayz
 
 REGISTRATION_TOKEN = "registration-token-of-the-fleet"
 
@@ -42,7 +43,7 @@ class Side:
     """One instance, seen from both ends."""
 
     name: str
-    mod: DayzServer
+    mod: WatchedDayz
     takaro: FaultyTakaro
     running: asyncio.Task[None] | None = None
 
@@ -97,7 +98,7 @@ async def make_world(  # type: ignore[no-untyped-def]
             await relay.start()
             for name, generation in generations.items():
                 config = SimModConfig(f"{relay.url}/k/{key(name)}", key(name), flush_s=0.05, poll_s=poll_s)
-                side = world.sides[name] = Side(name, DayzServer(config, generation), takaro)
+                side = world.sides[name] = Side(name, WatchedDayz(config, generation), takaro)
                 side.boot()
             for side in world.sides.values():
                 await side.linked()

@@ -9,12 +9,13 @@ import httpx
 from playwright.async_api import expect
 
 from services.sim.dayz.generations import Generation
-from services.sim.dayz.server import DayzServer, SimModConfig
+from services.sim.dayz.server import SimModConfig
 from services.sim.dayz.world import make_player
 from services.sim.takaro.server import TakaroSim
 from tests.flows.conftest import REGISTRATION_TOKEN
 from tests.support.browser import browser
 from tests.support.relay_process import RelayProcess
+from tests.support.watched_dayz import WatchedDayz
 
 
 async def test_the_first_server_is_connected_in_the_browser_alone() -> None:
@@ -33,7 +34,7 @@ async def test_the_first_server_is_connected_in_the_browser_alone() -> None:
             await expect(steps.nth(0)).to_have_class("open")
             await expect(steps.nth(2)).to_have_class("done")  # linked, before any mod
             config = json.loads(await page.locator("#config-text").text_content() or "")
-            mod = DayzServer(
+            mod = WatchedDayz(
                 SimModConfig(config["TakaroApiUrl"], config["RegistrationToken"], flush_s=0.05, poll_s=0.05),
                 Generation.SCANNER,
             )

@@ -9,11 +9,12 @@ import pytest
 import pytest_asyncio
 
 from services.sim.dayz.generations import Generation
-from services.sim.dayz.server import DayzServer, SimModConfig
+from services.sim.dayz.server import SimModConfig
 from services.sim.ports import free_port
 from tests.flows.conftest import Side, World, block, key, make_world
 from tests.support.relay_process import Service
 from tests.support.waiting import until
+from tests.support.watched_dayz import WatchedDayz
 
 TOKEN = "admin-token-of-the-flow-0123"
 EVENTS = "gameserver/local/events"
@@ -75,7 +76,7 @@ async def panel(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Panel]:
 
 def side(panel: Panel, slug: str, mod_key: str) -> Side:
     config = SimModConfig(f"{panel.world.relay.url}/k/{mod_key}", mod_key, flush_s=0.05, poll_s=0.05)
-    return Side(slug, DayzServer(config, Generation.SCANNER), panel.world.takaro)
+    return Side(slug, WatchedDayz(config, Generation.SCANNER), panel.world.takaro)
 
 
 async def test_a_server_that_a_panel_adds_is_linked_and_served_without_a_restart(panel: Panel) -> None:

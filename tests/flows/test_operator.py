@@ -9,13 +9,14 @@ from playwright.async_api import expect
 
 from services.relay.protocol.vocabulary import Action
 from services.sim.dayz.generations import Generation
-from services.sim.dayz.server import DayzServer, SimModConfig
+from services.sim.dayz.server import SimModConfig
 from tests.flows.conftest import REGISTRATION_TOKEN, Side, World, block, key
 from tests.flows.test_command_line import Command, ran
 from tests.support.browser import browser
 from tests.support.faulty_takaro import FaultyTakaro
 from tests.support.relay_process import RelayProcess
 from tests.support.waiting import until
+from tests.support.watched_dayz import WatchedDayz
 
 SLUGS = [f"eu-{number:02d}" for number in range(40)]
 BROKEN, WELL = SLUGS[7], SLUGS[8]
@@ -24,7 +25,7 @@ BROKEN, WELL = SLUGS[7], SLUGS[8]
 def mod_of(world: World, name: str, mod_key: str) -> Side:
     """The game server `name`, which runs from now on with this key."""
     config = SimModConfig(f"{world.relay.url}/k/{mod_key}", mod_key, flush_s=0.05, poll_s=0.05)
-    side = world.sides[name] = Side(name, DayzServer(config, Generation.SCANNER), world.takaro)
+    side = world.sides[name] = Side(name, WatchedDayz(config, Generation.SCANNER), world.takaro)
     side.boot()
     return side
 

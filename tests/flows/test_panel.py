@@ -12,9 +12,10 @@ import pytest
 import pytest_asyncio
 
 from services.sim.dayz.generations import Generation
-from services.sim.dayz.server import DayzServer, SimModConfig
+from services.sim.dayz.server import SimModConfig
 from tests.flows.conftest import Side, World, make_world
 from tests.support.waiting import until
+from tests.support.watched_dayz import WatchedDayz
 
 TOKEN = "admin-token-of-the-panel-0123"
 
@@ -103,7 +104,7 @@ def mod_of(panel: Panel, mod_config: str, identity: str) -> Side:
     config = SimModConfig(
         f"{panel.world.relay.url}/k/{path}", written["RegistrationToken"], flush_s=0.05, poll_s=0.05
     )
-    return Side(identity, DayzServer(config, Generation.SCANNER), panel.world.takaro)
+    return Side(identity, WatchedDayz(config, Generation.SCANNER), panel.world.takaro)
 
 
 async def first(

@@ -11,12 +11,13 @@ from pathlib import Path
 from services.relay.protocol.command_states import NOT_DELIVERED
 from services.relay.protocol.vocabulary import Action
 from services.sim.dayz.generations import Generation
-from services.sim.dayz.server import DayzServer, SimModConfig
+from services.sim.dayz.server import SimModConfig
 from services.sim.ports import free_ports
 from services.sim.takaro import requests
 from services.sim.takaro.records import Answer
 from tests.flows.conftest import REGISTRATION_TOKEN, block, key
 from tests.support.faulty_takaro import FaultyTakaro
+from tests.support.watched_dayz import WatchedDayz
 
 WITHIN_S = 60.0
 
@@ -59,7 +60,7 @@ async def test_a_stop_of_up_tells_takaro_of_every_open_request(tmp_path: Path) -
         up(tmp_path, takaro) as (relay, url),
     ):
         await takaro.wait_for(lambda: takaro.is_connected(identity), WITHIN_S)
-        mod = DayzServer(SimModConfig(url, key("one")), Generation.SCANNER)
+        mod = WatchedDayz(SimModConfig(url, key("one")), Generation.SCANNER)
         mod.run_s = 4.0
         running = asyncio.create_task(mod.run())
         await mod.wait_for(lambda: mod.counters.polls, WITHIN_S)

@@ -12,8 +12,9 @@ import pytest
 
 from services.sim.dayz.generations import Generation
 from services.sim.dayz.http import CallFailure, HttpClient, RequestFailed
-from services.sim.dayz.server import DayzServer, SimModConfig
+from services.sim.dayz.server import SimModConfig
 from services.sim.dayz.world import make_player
+from tests.support.watched_dayz import WatchedDayz
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 ANNA, BEN = make_player(1, "Anna"), make_player(2, "Ben")
@@ -82,10 +83,10 @@ async def relay() -> AsyncIterator[Relay]:
 @asynccontextmanager
 async def running(
     relay: Relay, generation: Generation = Generation.SCANNER, total_s: float = 10.0, **options: str
-) -> AsyncIterator[DayzServer]:
+) -> AsyncIterator[WatchedDayz]:
     registered = {"identity_token": "identity", "game_server_id": "local"}
     config = SimModConfig(relay.url, **(registered | options), flush_s=0.01, poll_s=0.02)
-    server = DayzServer(config, generation)
+    server = WatchedDayz(config, generation)
     server.http.total_s = total_s
     task = asyncio.create_task(server.run())
     yield server
@@ -214,7 +215,7 @@ async def test_a_reboot_does_not_register_again(relay: Relay) -> None:
 async def test_a_failed_register_is_never_retried(relay: Relay, answer: bytes) -> None:
     relay.answer = lambda request: answer
     failed = asyncio.Event()
-    server = DayzServer(
+    server = WatchedDayz(
         SimModConfig(relay.url, "r", flush_s=0.01, poll_s=0.01),
         Generation.FLAT,
         on_line=lambda line: failed.set() if "registration failed" in line else None,
@@ -269,7 +270,7 @@ async def test_a_lost_answer_sends_the_batch_twice(relay: Relay) -> None:
 
 
 async def test_a_full_queue_drops_new_events() -> None:
-    server = DayzServer(SimModConfig("http://127.0.0.1:9"), Generation.MIXED)
+    server = WatchedDayz(SimModConfig("http://127.0.0.1:9"), Generation.MIXED)
     for number in range(2005):
         server.emit_raw(str(number).encode())
     assert (server.queued, server.dropped) == (2000, 5)

@@ -13,7 +13,7 @@ from services.sim.dayz.game import Game
 from services.sim.dayz.generations import Generation
 from services.sim.dayz.life import happen
 from services.sim.main import run_mod, run_takaro
-from services.sim.waiting import Watchers
+from tests.support.watchers import Watchers
 
 
 async def history(seed: int) -> list[bytes]:

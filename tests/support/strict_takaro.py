@@ -13,6 +13,7 @@ from services.sim.takaro.socket import SimSocket
 from tests.support.takaro_intake import lose_event, refuse_event
 from tests.support.takaro_records import LostEvent, SimRefusal, StrictServer
 from tests.support.takaro_rules import bad_answer, conclude
+from tests.support.watchers import Watchers
 
 ERROR_DELAY_TURNS = 3
 """Turns of the loop by which an error frame is late at most: enough for one pong to overtake it."""
@@ -67,8 +68,12 @@ class StrictTakaro(TakaroSim):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
+        self.changes = Watchers()
         self.refused: list[SimRefusal] = []
         self.lost: list[LostEvent] = []
+
+    def _changed(self) -> None:
+        self.changes.notify()
 
     def _new_socket(self, connection: ServerConnection) -> StrictSocket:
         return StrictSocket(connection, self.connections)
@@ -119,7 +124,7 @@ class StrictTakaro(TakaroSim):
         if answer.error is not None:
             server.events = [other for other in server.events if other is not event]
             self.lost.append(LostEvent(server.identity_token, f"getPlayerLocation: {answer.error}", event))
-            self.changes.notify()
+            self._changed()
         return answer
 
     async def _conclude(

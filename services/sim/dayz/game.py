@@ -7,7 +7,6 @@ from collections.abc import Callable
 from services.sim.dayz.events import Channel, GameIncident, write_event
 from services.sim.dayz.generations import Generation
 from services.sim.dayz.world import Player, World
-from services.sim.waiting import Watchers
 
 QUEUE_EVENTS = 2000
 WORLD_SPEED = 12  # in-game time runs 12 times as fast
@@ -25,15 +24,10 @@ class Game:
         self._queue: deque[bytes] = deque()
         self._written = 0
         self._on_line = on_line
-        self._changes = Watchers()
 
     @property
     def queued(self) -> int:
         return len(self._queue)
-
-    async def wait_for(self, predicate: Callable[[], object], timeout_s: float = 30.0) -> None:
-        """Until `predicate()` is true. It is called after every change. Raises TimeoutError."""
-        await self._changes.wait_for(predicate, timeout_s)
 
     def join(self, player: Player) -> None:
         self.world.players[player.game_id] = player
@@ -65,7 +59,7 @@ class Game:
             self.dropped += 1
         else:
             self._queue.append(event)
-        self._changes.notify()
+        self._happened("queued")
 
     def _emit(self, incident: GameIncident) -> None:
         self._written += 1
@@ -78,6 +72,9 @@ class Game:
             return ""
         minutes = int(time.monotonic() * WORLD_SPEED / 60)
         return f"2018-07-{1 + minutes // 1440 % 28:02}T{minutes // 60 % 24:02}:{minutes % 60:02}:00Z"
+
+    def _happened(self, what: str) -> None:
+        """For tests, which count and wait."""
 
     def _line(self, text: str) -> None:
         if self._on_line:

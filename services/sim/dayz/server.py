@@ -20,18 +20,6 @@ BATCH_EVENTS = 50
 
 
 @dataclass(slots=True)
-class Counters:
-    batches: int = 0  # answered with 2xx
-    requeued: int = 0  # batches that failed and are sent again
-    polls: int = 0  # answered with 2xx
-    polls_failed: int = 0
-    polls_unreadable: int = 0  # none of their operations was run
-    operations: int = 0
-    results: int = 0
-    results_lost: int = 0
-
-
-@dataclass(slots=True)
 class SimModConfig:
     """The mod's config.json. Registration fills in `identity_token` and `game_server_id`."""
 
@@ -43,56 +31,30 @@ class SimModConfig:
     poll_s: float = 2.0
 
 
-class _Stopped(Exception):
-    """Ends the task group of `run()`."""
-
-
 class DayzServer(Game):
-    """One simulated server.
-
-    A second `run()` is a reboot with the config that the first one saved. Unlike in reality, queued events
-    survive a reboot, so that tests can count them.
-    """
+    """One simulated server. A second `run()` is a reboot with the config that the first one saved."""
 
     def __init__(
         self, config: SimModConfig, generation: Generation, on_line: Callable[[str], object] | None = None
     ) -> None:
         super().__init__(generation, on_line)
         self.config = config
-        self.counters = Counters()
         self.http = HttpClient(config.url)
-        self.polling = False
-        self.failing: dict[str, str] = {}
-        """Actions that the mod answers with ok:false, and the error text of each."""
-        self.run_s = 0.0
-        """How long an operation runs before the mod posts its result."""
-        self._stopping = asyncio.Event()
 
     @property
     def registered(self) -> bool:
         return bool(self.config.identity_token and self.config.game_server_id)
 
     async def run(self) -> None:
-        """From boot until `stop()` or cancellation. A mod that could not register stays idle."""
+        """From boot until cancelled. A mod that could not register stays idle."""
         if not self.registered:
             await self._register()
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._raise_when_stopped())
-                if self.registered:
-                    flush_s, poll_s = self.config.flush_s, self.config.poll_s
-                    group.create_task(self._repeat(self._flush, flush_s, tick_s=flush_s))
-                    group.create_task(self._repeat(partial(self._poll, group), poll_s, tick_s=poll_s / 2))
-        except* _Stopped:
-            self._stopping.clear()
-
-    def stop(self) -> None:
-        """End `run()` at once: requests in flight are torn, the queue stays as it is."""
-        self._stopping.set()
-
-    async def _raise_when_stopped(self) -> None:
-        await self._stopping.wait()
-        raise _Stopped
+        if not self.registered:
+            return
+        flush_s, poll_s = self.config.flush_s, self.config.poll_s
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._repeat(self._flush, flush_s, tick_s=flush_s))
+            group.create_task(self._repeat(partial(self._poll, group), poll_s, tick_s=poll_s / 2))
 
     # The four calls
 
@@ -115,7 +77,7 @@ class DayzServer(Game):
             return
         config.registration_token = ""
         self._line(f"registered as {config.game_server_id}")
-        self._changes.notify()
+        self._happened("registered")
 
     async def _repeat(self, call: Callable[[], Awaitable[None]], period_s: float, tick_s: float) -> None:
         """Call again at the first tick that is at least a period after the last call began."""
@@ -134,42 +96,32 @@ class DayzServer(Game):
         try:
             await self._post(f"/gameserver/{self.config.game_server_id}/events", write_batch(batch))
         except RequestFailed as error:
-            self.counters.requeued += 1
             self._line(f"flush failed ({error}), {len(batch)} events go again")
+            self._happened("requeued")
         else:
             for _ in batch:
                 self._queue.popleft()
-            self.counters.batches += 1
-        self._changes.notify()
+            self._happened("batches")
 
     async def _poll(self, group: asyncio.TaskGroup) -> None:
-        self.polling = True
-        self._changes.notify()
         try:
             body = await self.http.get(f"/gameserver/{self.config.game_server_id}/poll")
         except RequestFailed:
-            self.counters.polls_failed += 1
-            self._changes.notify()
-            return
-        finally:
-            self.polling = False
-        self.counters.polls += 1
+            return self._happened("polls_failed")
+        self._happened("polls")
         try:
             for operation in read_operations(body):
                 group.create_task(self._post_result(operation, self._dispatch(operation)))
         except UnreadableAnswer as error:
-            self.counters.polls_unreadable += 1
             self._line(f"could not read the poll answer: {error}")
-        self._changes.notify()
+            self._happened("polls_unreadable")
 
     def _dispatch(self, operation: Operation) -> bytes:
         """Run the operation, even if it ran before: the mod does not remember operation ids."""
-        self.counters.operations += 1
+        self._happened("operations")
         operation_id, action = operation.operation_id, operation.action
         try:
             args = read_args(self.generation, action, operation.args_json)
-            if text := self.failing.get(action):
-                raise RefusedOperation(text)
             value = self.world.perform(operation_id, action, args)
             result = write_result(self.generation, operation_id, action, args, value)
         except (UnreadableAnswer, RefusedOperation) as error:
@@ -179,15 +131,13 @@ class DayzServer(Game):
         return result
 
     async def _post_result(self, operation: Operation, body: bytes) -> None:
-        await asyncio.sleep(self.run_s)
         path = f"/gameserver/{self.config.game_server_id}/operation/{operation.operation_id}/result"
         try:
             await self._post(path, body)
-            self.counters.results += 1
+            self._happened("results")
         except RequestFailed as error:
-            self.counters.results_lost += 1
             self._line(f"result of {operation.action} lost: {error}")
-        self._changes.notify()
+            self._happened("results_lost")
 
     async def _post(self, path: str, body: bytes) -> bytes:
         content_type = "application/json"

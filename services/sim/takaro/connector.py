@@ -13,7 +13,6 @@ from services.sim.takaro.identify import identify_error, server_name
 from services.sim.takaro.records import Accepted, Answer, GameServer
 from services.sim.takaro.requests import encode_args, get_player
 from services.sim.takaro.socket import SimSocket
-from services.sim.waiting import Watchers
 
 
 class TornSocket(Exception):
@@ -33,7 +32,6 @@ class Connector:
         self.open_sockets: set[SimSocket] = set()
         self.connections = 0
         self.stray_frames = 0  # not JSON, or an event before an identify
-        self.changes = Watchers()
         self._on_line = on_line
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -67,7 +65,7 @@ class Connector:
 
     def _closed(self, socket: SimSocket) -> None:
         self.open_sockets.discard(socket)
-        self.changes.notify()
+        self._changed()
 
     async def _take(self, socket: SimSocket, frame: str | bytes) -> None:
         try:
@@ -85,7 +83,7 @@ class Connector:
                 await self._identify(socket, message.get("payload"))
             case "gameEvent":
                 self._take_event(socket, message)
-        self.changes.notify()
+        self._changed()
 
     async def _identify(self, socket: SimSocket, payload: Any) -> None:
         error = self._refuse_identify(payload)
@@ -160,7 +158,10 @@ class Connector:
         if action == "getPlayers" and isinstance(value, list):
             known = [player for player in value if isinstance(player, dict) and "gameId" in player]
             server.online = {player["gameId"]: player.get("name", "") for player in known}
-        self.changes.notify()
+        self._changed()
+
+    def _changed(self) -> None:
+        """For tests, which wait."""
 
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
         task = asyncio.create_task(work)
