@@ -5,19 +5,8 @@ import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple
 
-from services.agent.files import (
-    HEAD_BYTES,
-    Found,
-    LogPosition,
-    fits,
-    head_of,
-    is_alike,
-    is_new,
-    same_content,
-    same_file,
-    same_name,
-    unmoved,
-)
+from services.agent import files
+from services.agent.files import Found, LogPosition
 
 _Find = Callable[[Found, bytes, Mapping[int, LogPosition]], int | None]
 
@@ -64,10 +53,10 @@ class KnownFiles:
             elif (beginning := self._beginning_of(file.name)) is not None:
                 unidentified.append(_Unidentified(file, beginning))
         sizes = {present[file.name]: file.size for file in found if file.name in present}
-        self._find(unmoved, unidentified, sizes, present)
+        self._find(files.unmoved, unidentified, sizes, present)
         # Copies go before numbers: a copy may have got the number of a deleted file.
         self._find_copies(unidentified, sizes, present)
-        for find in (same_file, same_name, same_content):
+        for find in (files.same_file, files.same_name, files.same_content):
             self._find(find, unidentified, sizes, present)
         self._find_copies(unidentified, sizes, present)
         for one in unidentified:
@@ -83,7 +72,7 @@ class KnownFiles:
     def opened(self, file: Found, beginning: bytes, now_s: float) -> int:
         """The key of a present file that was opened; a new key if the file was rewritten since `update()`."""
         key = self._present[file.name]
-        if fits(self.positions[key], file.size, beginning):
+        if files.fits(self.positions[key], file.size, beginning):
             self._beginnings[key] = beginning
         else:
             key = self._present[file.name] = self._add(_Unidentified(file, beginning), now_s)
@@ -99,8 +88,8 @@ class KnownFiles:
         if offset == position.offset:
             return position
         head = position.head
-        if offset < HEAD_BYTES or head.length < HEAD_BYTES:
-            head = head_of(self._beginnings.get(key, b""), offset)
+        if offset < files.HEAD_BYTES or head.length < files.HEAD_BYTES:
+            head = files.head_of(self._beginnings.get(key, b""), offset)
         return position._replace(offset=offset, head=head)
 
     def _find(
@@ -124,7 +113,7 @@ class KnownFiles:
         beginnings = {key: self._beginning_of(self.positions[key].name) or b"" for key in followed}
         for one in list(unidentified):
             for original in followed:
-                if one.found.size <= sizes[original] and is_alike(one.beginning, beginnings[original]):
+                if one.found.size <= sizes[original] and files.is_alike(one.beginning, beginnings[original]):
                     unidentified.remove(one)
                     key = self._new(one, one.found.size)
                     self._copies[key] = original
@@ -143,14 +132,14 @@ class KnownFiles:
         if now_s is None:
             return self._new(one, one.found.size)
         for key, position in self.positions.items():
-            if is_alike(one.beginning, self._beginnings.get(key, b"")):  # the part that both have was sent
+            if files.is_alike(one.beginning, self._beginnings.get(key, b"")):  # what both have was sent
                 return self._new(one, min(one.found.size, position.offset))
         logger.info("follows %s", one.found.name)
-        return self._new(one, 0 if is_new(one.found, now_s) else one.found.size)
+        return self._new(one, 0 if files.is_new(one.found, now_s) else one.found.size)
 
     def _new(self, one: _Unidentified, offset: int) -> int:
         key, self._next_key = self._next_key, self._next_key + 1
-        head = head_of(one.beginning, offset)
+        head = files.head_of(one.beginning, offset)
         self.positions[key] = LogPosition(one.found.name, one.found.file_id, offset, head)
         self._beginnings[key] = one.beginning
         return key
@@ -164,7 +153,7 @@ class KnownFiles:
             return
         beginning = self._beginning_of(file.name) or b""
         its_beginning = self._beginning_of(self.positions[original].name) or b""
-        if file.size <= sizes.get(original, 0) and is_alike(beginning, its_beginning):
+        if file.size <= sizes.get(original, 0) and files.is_alike(beginning, its_beginning):
             self._beginnings[key] = beginning
             self.read_to(key, file.size)
         else:

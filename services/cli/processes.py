@@ -17,12 +17,10 @@ if sys.platform == "win32":
 
     # Windows has no signals between processes: only this event, and an end without a word.
     ASK_TO_END, END_NOW = signal.CTRL_BREAK_EVENT, signal.SIGTERM
-    STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGBREAK)
 else:
     import ctypes
 
     ASK_TO_END, END_NOW = signal.SIGTERM, signal.SIGKILL
-    STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 Process = asyncio.subprocess.Process
 
