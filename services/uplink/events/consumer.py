@@ -143,8 +143,10 @@ class StreamConsumer:
         for event in taken.events:
             self._metrics.delivered_of[event["type"]].inc()
         self._metrics.event_seconds.observe(taken.took_s)
-        with self._metrics.service.faults.contain(self.logger, FaultKind.LISTENER):
+        try:
             self._passed(taken)
+        except Exception as error:
+            self._metrics.service.faults.caught(self.logger, FaultKind.LISTENER, error)
 
     def drop_expired(self, expired: list[StreamEvent]) -> None:
         """Drops events that are too old, and counts them."""

@@ -73,8 +73,10 @@ class CommandQueue:
         finally:
             del self.results.pending[command.operation_id]
             self.results.waited_for -= request_waits
-        with self._metrics.service.faults.contain(self._logger, FaultKind.LISTENER):
+        try:
             self._ended(command, result, time.monotonic() - begun_s)
+        except Exception as error:
+            self._metrics.service.faults.caught(self._logger, FaultKind.LISTENER, error)
         return result
 
     async def _result(

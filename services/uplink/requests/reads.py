@@ -193,8 +193,9 @@ class Reads:
         """Asks the mod and answers the requests that wait. The read has ended then, whatever happens."""
         result: CommandResult = failures.NO_RESULT
         try:
-            with self._metrics.service.faults.contain(self._logger, FaultKind.REQUEST):
-                result = await self._ask_mod(subject)
+            result = await self._ask_mod(subject)
+        except Exception as error:
+            self._metrics.service.faults.caught(self._logger, FaultKind.REQUEST, error)
         finally:
             self._metrics.refreshes.labels(
                 subject.action, "failed" if isinstance(result, CommandFailure) else "answered"
