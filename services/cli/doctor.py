@@ -132,7 +132,7 @@ async def _identify(store: Store, settings: Settings, slug: str) -> list[Verdict
     """Log in to Takaro, unless the relay is logged in: Takaro would then send its requests to our socket."""
     entries = await _entries(store, settings)
     if slug not in entries:
-        raise NoSuchInstance(f"there is no instance {slug} ({hint(slug, list(entries))})")
+        raise NoSuchInstance(f"there is no server {slug} ({hint(slug, list(entries))})")
     facts = await facts_of(store, slug)
     if facts.uplink and facts.link == LinkState.READY:
         return [

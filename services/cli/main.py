@@ -7,6 +7,7 @@ What a command needs is imported when it runs, so that `--help` and completion d
 import os
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 from types import TracebackType
 from typing import Annotated, Any
 
@@ -85,6 +86,8 @@ def show_help(words: Annotated[list[str] | None, typer.Argument(metavar="COMMAND
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; its exit code."""
     sys.excepthook = _uncaught
+    if isinstance(sys.stdout, TextIOWrapper):  # a pipe on Windows takes the letters of its code page alone
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = get_command(app).main(argv, prog_name=NAME, standalone_mode=False)
         return 1 if code == INTERRUPTED else code or 0

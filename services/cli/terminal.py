@@ -1,6 +1,7 @@
 """Words, times and questions of the commands."""
 
 import contextlib
+import json
 import os
 import re
 import shlex
@@ -52,9 +53,12 @@ def age_s(moment: str) -> float:
 
 
 def print_json(value: object, *, indent: bool = True) -> None:
-    """One JSON text; lines of a stream are not indented."""
+    """One JSON text; lines of a stream are not indented. Escaped where the output is not UTF-8."""
     option = orjson.OPT_UTC_Z | (orjson.OPT_INDENT_2 if indent else 0)
-    print(orjson.dumps(value, option=option).decode(), flush=True)
+    text = orjson.dumps(value, option=option).decode()
+    if sys.stdout.encoding.lower() != "utf-8":
+        text = json.dumps(orjson.loads(text), indent=2 if indent else None)
+    print(text, flush=True)
 
 
 def is_in_container_of_its_own() -> bool:

@@ -85,7 +85,7 @@ def test_a_script_deletes_the_data_of_a_server_only_if_it_says_that_it_means_it(
     relay.run("instance", "add", "new", "--name", "Server new")
     assert "add --yes" in relay.run("instance", "remove", "new", "--purge", code=2)
     assert len(relay.json("instance", "list")) == 3
-    assert "deleted now" in relay.run("instance", "remove", "new", "--purge", "--yes")
+    assert "deleted within a minute" in relay.run("instance", "remove", "new", "--purge", "--yes")
     relay.run("instance", "add", "other", "--name", "Server other")
     assert relay.json("instance", "remove", "other") == {"slug": "other", "purged": False}
 

@@ -1,5 +1,7 @@
 """The words of `dayz-relay` and what it ends with."""
 
+import io
+import json
 import os
 import re
 import subprocess
@@ -12,6 +14,7 @@ from typer.core import TyperGroup
 from services.cli import first_run
 from services.cli.keep_alive import services
 from services.cli.main import main
+from services.cli.terminal import print_json
 from services.relay.service.settings import load
 from services.sim.dayz.generations import Generation
 from tests.support.command_line import COMMANDS, parsed
@@ -45,6 +48,20 @@ def test_check_names_unknown_keys_and_is_content(config: Path, capsys: pytest.Ca
     config.write_text(config.read_text() + "\n[uplink]\nadmin_prot = 1\n")
     assert main(["check", "--config", str(config)]) == 0
     assert f"warning: {config}, [uplink], admin_prot: unknown key" in capsys.readouterr().out
+
+
+def test_a_letter_that_the_output_cannot_take_is_escaped(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Windows, where a pipe or a file has a code page."""
+    config.write_text(config.read_text().replace("My DayZ server", "Müller 🎮"), "utf-8")
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, "cp1252"))
+    assert main(["check"]) == 0
+    print_json({"name": "Müller 🎮"})
+    said, _, json_text = written.getvalue().decode("cp1252").partition("\nok")
+    assert 'name = "Müller \\U0001f3ae"' in said
+    assert json.loads(json_text) == {"name": "Müller 🎮"}
 
 
 @pytest.mark.parametrize("command", ["check", "modapi", "uplink", "up"])

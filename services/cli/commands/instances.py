@@ -186,7 +186,9 @@ async def remove(
     if purge and not is_meant(f"Delete all that is kept of {slug}, for good?", yes=yes):
         return 1
     await relay.call("DELETE", relay.path(slug), query={"purge": purge})
-    kept = "now" if purge else "in 24 hours; adding it again with the same identity token keeps it"
+    kept = (
+        "within a minute" if purge else "in 24 hours; adding it again with the same identity token keeps it"
+    )
     removed = {"slug": slug, "purged": purge}
     return Told(removed, f"{slug} is removed. Its data is deleted {kept}.")
 

@@ -133,6 +133,6 @@ class NewMessage(Body):
 
     text: Annotated[
         str,
-        NotBlank,
         Field(min_length=1, max_length=MAX_MESSAGE_CHARS, json_schema_extra={"pattern": r"\S"}),
+        NotBlank,
     ]

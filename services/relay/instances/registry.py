@@ -105,8 +105,8 @@ class Registry:
                 raise InstanceConflict(f"the slug {slug} is taken: choose another one")
             if old and (old.purging or old.identity_digest != new.identity_digest):
                 raise InstanceConflict(
-                    f"a removed instance of the slug {slug} still has its data: give its identity token to"
-                    " take it over, or wait until the data is deleted"
+                    f"the removed server {slug} still has its data: give its identity token to take it over,"
+                    f" or delete its data (`dayz-relay instance remove {slug} --purge`) and wait a minute"
                 )
             return issuing.remembered(new, now_ms, self.records.age_s)
 
@@ -234,7 +234,7 @@ class _Issuing:
 
 def _there(slug: str, record: Record | None) -> Record:
     if record is None or record.removed_ms is not None:
-        raise NoSuchInstance(f"there is no instance {slug}")
+        raise NoSuchInstance(f"there is no server {slug}")
     return record
 
 

@@ -199,7 +199,7 @@ async def test_a_removed_instance_is_gone_and_comes_back_with_its_identity(api: 
         ("PATCH", "/of-file", {"name": "Two"}, 409, "is defined in relay.toml"),
         ("DELETE", "/of-file", None, 409, "is defined in relay.toml"),
         ("POST", "/of-file/rotate", None, 409, "is defined in relay.toml"),
-        ("PATCH", "/nobody", {"name": "Two"}, 404, "there is no instance nobody"),
+        ("PATCH", "/nobody", {"name": "Two"}, 404, "there is no server nobody"),
         ("GET", "/nobody", None, 404, "there is no server nobody"),
         ("POST", "", {"slug": "Bad Slug", "name": "Two"}, 422, "slug: must be 1 to 63 of a-z"),
         ("POST", "", {"slug": "two", "name": "x"}, 422, "name: must have 3 to 50 characters"),

@@ -245,6 +245,14 @@ REFUSED: list[tuple[str, str, dict[str, Any], int, str, str]] = [
     ("GET", "/servers?state=x", {}, 422, "invalid", "state: must be 'down', 'attention'"),
     ("POST", "/servers", {"json": {"slug": "a", "name": " \u3000  "}}, 422, "invalid", "name: must have 3"),
     ("POST", "/servers/one/messages", {"json": {"text": " "}}, 422, "invalid", "text: must not be blank"),
+    (
+        "POST",
+        "/servers/one/messages",
+        {"json": {"text": "x" * 501}},
+        422,
+        "invalid",
+        "at most 500 characters",
+    ),
 ]
 
 
