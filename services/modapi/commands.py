@@ -10,7 +10,7 @@ import orjson
 from services.modapi.dialect.flatten import flatten
 from services.modapi.dialect.identity import Contradiction
 from services.modapi.dialect.mend import UnreadableBody, read_object
-from services.modapi.dialect.results import LISTS, left_out, map_result
+from services.modapi.dialect.results import LISTS, map_result, rows_of
 from services.modapi.dialect.roster import Roster
 from services.modapi.events import READ_AT_ONCE_BYTES
 from services.modapi.metrics import ModapiMetrics
@@ -135,5 +135,6 @@ def _read(action: Action, body: bytes) -> tuple[Outcome, str, int]:
         return Outcome(error=f"the game server's answer could not be read: {error}"), "unreadable", 0
     result = answer.get("result")
     outcome = map_result(action, answer.get("ok"), result, answer.get("error"))
-    missing = left_out(result, outcome.value) if action in LISTS and outcome.value is not None else 0
-    return outcome, "accepted", missing
+    if action not in LISTS or outcome.value is None:
+        return outcome, "accepted", 0
+    return outcome, "accepted", len(rows_of(result)) - len(outcome.value)

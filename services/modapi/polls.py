@@ -147,6 +147,7 @@ class Polls:
             poll.hold_s = self.rules.begin(poll.began_s)
             return await self._hold(poll, look_s) if poll.hold_s else Polled(NOTHING)
         finally:
+            connection.on_gone = None
             self._end(poll, Ending.EMPTY)  # the store failed in the middle, or this process stood still
 
     async def _hold(self, poll: _Poll, look_s: float) -> Polled:

@@ -55,8 +55,8 @@ class Mod:
 
         async def watch() -> None:
             await gone.wait()
-            assert connection.on_gone
-            connection.on_gone()
+            if connection.on_gone:
+                connection.on_gone()
 
         async def still_waits(held_s: float) -> None:
             self.looks -= 1

@@ -96,11 +96,6 @@ def _player(result: Any) -> dict[str, Any] | None:
     return record if fields.flag(online) else None
 
 
-def left_out(result: Any, entries: list[Any]) -> int:
-    """Number of rows of the list in a mod's answer that `entries` lacks: they could not be made valid."""
-    return len(_rows(result)) - len(entries)
-
-
 def _location(result: Any) -> dict[str, Any] | None:
     place = fields.position(result)
     # For a player who is offline, one mod answers null, another one 0, 0, 0 (protocol.md M12).
@@ -145,10 +140,10 @@ def _done(result: Any) -> dict[str, Any]:
 
 def _entries(read: Callable[[Any], Any], result: Any) -> list[Any]:
     """The entries of the list in a result that `read` can read."""
-    return list(filter(None, map(read, _rows(result))))
+    return list(filter(None, map(read, rows_of(result))))
 
 
-def _rows(result: Any) -> list[Any]:
+def rows_of(result: Any) -> list[Any]:
     """The list in a result: by itself, or in an object."""
     if type(result) is dict and result:
         wrapped = [result[name] for name in _WRAPPERS if name in result]

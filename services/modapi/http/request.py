@@ -9,7 +9,7 @@ from typing import Any
 
 from starlette.types import Receive, Scope
 
-from services.modapi.http.calls import Credentials, ModCall
+from services.modapi.http.calls import Credentials, Headers, ModCall
 from services.modapi.http.rate_limits import Incoming, WrongKeys
 from services.relay.instances.unknown_keys import UnknownKeyCalls
 from services.relay.service.http.addresses import Network, caller, source_of
@@ -98,12 +98,9 @@ class ModRequest:
             raise CutShort
 
 
-def address_of(scope: Scope, trusted: Sequence[Network]) -> str:
+def address_behind(peer: str, headers: Headers, trusted: Sequence[Network]) -> str:
     """The address that a call comes from. Behind a proxy of `trusted` a forwarded address counts."""
-    peer: str = (scope.get("client") or ("?", 0))[0]
-    if not trusted:
-        return peer
-    forwarded = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
+    forwarded = [value.decode("latin-1") for name, value in headers if name == b"x-forwarded-for"]
     return caller(peer, forwarded, trusted)
 
 
@@ -111,14 +108,6 @@ def arrival_of(scope: Scope) -> Arrival:
     """When the request arrived. Now, if the listener did not note it."""
     found: Arrival | None = scope.get("state", {}).get("arrival")
     return found or Arrivals().begun(CallerConnection())
-
-
-def announced_bytes(scope: Scope) -> int | None:
-    """The length of the body according to its header, None without one."""
-    for name, value in scope["headers"]:
-        if name == b"content-length" and value.isdigit():
-            return int(value)
-    return None
 
 
 async def read_body(
@@ -133,7 +122,7 @@ async def read_body(
     What is kept of a body that comes in pieces counts as `incoming` until the body is whole. Raises TooLarge
     beyond `limit_bytes`, BeyondPace if `incoming` has reached its limit, CutShort.
     """
-    if (announced_bytes(scope) or 0) > limit_bytes:
+    if int(dict(scope["headers"]).get(b"content-length", 0)) > limit_bytes:  # the parser has checked it
         raise TooLarge
     chunks: list[bytes] = []
     size_bytes = kept_bytes = 0

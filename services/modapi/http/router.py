@@ -33,8 +33,7 @@ from services.modapi.http.request import (
     ClosedKey,
     CutShort,
     ModRequest,
-    address_of,
-    announced_bytes,
+    address_behind,
     read_body,
 )
 from services.modapi.metrics import ModapiMetrics
@@ -119,7 +118,9 @@ class ModRouter:
                 scope.setdefault("state", {})["slug"] = slug
                 await self._app(scope, receive, send)
                 return
-        address = address_of(scope, self._trusted)
+        address = scope["client"][0]
+        if self._trusted:
+            address = address_behind(address, scope["headers"], self._trusted)
         request = ModRequest(call, address, scope, receive, scope["state"]["arrival"], self.answered_within_s)
         try:
             answer = await self._calls[call.kind](request)
@@ -185,11 +186,8 @@ class ModRouter:
         scope, operation_id = request.scope, request.call.operation_id
         instance = await self._admitted(request, request.call.key, Posts.RESULT)
         limit = self._limits.result_bytes
-        size_bytes = announced_bytes(scope)
-        if size_bytes is not None and size_bytes <= SMALL_BYTES:
-            held_bytes = 0
-        else:
-            held_bytes = min(size_bytes or limit, limit)
+        size_bytes = int(dict(scope["headers"]).get(b"content-length", limit))
+        held_bytes = min(size_bytes, limit) if size_bytes > SMALL_BYTES else 0
         if held_bytes and not instance.result_memory.reserve(held_bytes):
             asked = await instance.commands.is_asked(operation_id)
             if not asked or not await instance.result_memory.wait_to_reserve(held_bytes, MEMORY_WITHIN_S):

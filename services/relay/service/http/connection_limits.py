@@ -110,10 +110,10 @@ class GuardedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.transport = self._writer = AnswerWriter(transport)  # type: ignore[assignment]  # what uvicorn uses of it
-        if self.client:
-            self.client = (plain(self.client[0]), self.client[1])
+        peer, port = self.client or ("?", 0)  # unknown if the caller is gone already
+        address = plain(peer)
+        self.client = (address, port)
         self._caller.sock = transport.get_extra_info("socket")
-        address = self.client[0] if self.client else ""
         if not self._limits.enter(address):
             self._end(b"503 Service Unavailable", b'{"error":"too many connections"}')
             return
