@@ -56,7 +56,7 @@ def print_json(value: object, *, indent: bool = True) -> None:
     """One JSON text; lines of a stream are not indented. Escaped where the output is not UTF-8."""
     option = orjson.OPT_UTC_Z | (orjson.OPT_INDENT_2 if indent else 0)
     text = orjson.dumps(value, option=option).decode()
-    if sys.stdout.encoding.lower() != "utf-8":
+    if (sys.stdout.encoding or "utf-8").lower() != "utf-8":
         text = json.dumps(orjson.loads(text), indent=2 if indent else None)
     print(text, flush=True)
 
