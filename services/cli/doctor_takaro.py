@@ -16,7 +16,8 @@ from services.cli.tables import cut
 from services.cli.verdict import Verdict, bad, good, warn
 from services.relay.service.settings import REGISTRATION_TOKEN_PLACE, Instance, Settings
 from services.uplink.takaro import frames
-from services.uplink.takaro.frames import Connected, ErrorFrame, Identified, IdentifyRefused
+from services.uplink.takaro.frames import Connected, ErrorFrame
+from services.uplink.takaro.identify import Identified, IdentifyRefused
 
 WITHIN_S = 10.0
 CLOCK_APART_S = 30.0

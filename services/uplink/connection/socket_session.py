@@ -28,7 +28,8 @@ from services.uplink.context import UplinkContext
 from services.uplink.events.pump import EventPump
 from services.uplink.requests.handler import RequestHandler
 from services.uplink.takaro import frames
-from services.uplink.takaro.frames import IdentifyRefused
+from services.uplink.takaro.identify import Identified, IdentifyRefused
+from services.uplink.takaro.texts import one_line
 
 OPEN_WITHIN_S = 10.0
 CLOSE_WITHIN_S = 1.0
@@ -123,7 +124,7 @@ class SocketSession:
                 context.metrics.beyond("frame_in_bytes")
             if not self._leaving:
                 where = urlsplit(context.takaro_url).hostname
-                why = self._why_dropped or frames.one_line(str(error)) or type(error).__name__
+                why = self._why_dropped or one_line(str(error)) or type(error).__name__
                 settings.report(f"Takaro at {where} is out of reach ({why}), trying again")
         except Exception as error:
             faults.caught(settings.logger, FaultKind.FRAME, error)
@@ -163,7 +164,7 @@ class SocketSession:
         if self.ended.done():
             return
         self._awaited.pop("identify", None)
-        answer: frames.Identified | IdentifyRefused = IdentifyRefused(f"no answer within {within_s:.0f} s")
+        answer: Identified | IdentifyRefused = IdentifyRefused(f"no answer within {within_s:.0f} s")
         if answered.done():
             answer = answered.result()
         if isinstance(answer, IdentifyRefused):
@@ -224,7 +225,7 @@ class SocketSession:
                         self._resolve("pong", pong)
                     case frames.ErrorFrame() as refusal:
                         self._take_error(refusal)
-                    case frames.Identified() | IdentifyRefused() as answer:
+                    case Identified() | IdentifyRefused() as answer:
                         self._resolve("identify", answer)
                     case frames.Ping(request_id):
                         self.writer.send(frames.pong(request_id))

@@ -15,7 +15,7 @@ from services.relay.service.metrics import ServiceMetrics
 from services.relay.store.event_stream import MAX_QUEUED_BYTES, MAX_QUEUED_EVENTS
 from services.uplink.requests.mirror.read_rules import READ_RULES
 from services.uplink.takaro.failures import Cause
-from services.uplink.takaro.frames import RefusalReason
+from services.uplink.takaro.identify import RefusalReason
 
 LATENCIES_S = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 7.5, 9.0, 10.0)
 

@@ -14,7 +14,8 @@ from services.relay.protocol.records import Outcome
 from services.relay.protocol.vocabulary import ACTION_RULES, SILENT_AFTER_S, Action, ActionKind
 from services.uplink.takaro.answer_rules import answer_fault, is_error
 from services.uplink.takaro.answers import OWN_ANSWERS, payload_for, reachability
-from services.uplink.takaro.frames import TEXT_LIMIT, response
+from services.uplink.takaro.frames import response
+from services.uplink.takaro.texts import TEXT_LIMIT
 
 ARGS = {"gameId": "1"}
 LISTS = [

@@ -11,18 +11,17 @@ from hypothesis import strategies as st
 from services.relay.protocol.records import GameEvent
 from services.uplink.takaro import frames
 from services.uplink.takaro.frames import (
-    TEXT_LIMIT,
     Connected,
     ErrorFrame,
     Frame,
-    Identified,
-    IdentifyRefused,
     Ping,
     Pong,
     Request,
     Unknown,
     read_frame,
 )
+from services.uplink.takaro.identify import Identified, IdentifyRefused
+from services.uplink.takaro.texts import TEXT_LIMIT
 
 JSON_VALUES = st.recursive(
     st.none()
