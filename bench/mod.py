@@ -102,8 +102,7 @@ class Mod:
         operation_id, action = operation.operation_id, operation.action
         try:
             args = read_args(Generation.SCANNER, action, operation.args_json)
-            value = self.world.perform(operation_id, action, args)
-            self.world.effects.clear()
+            value = self.world.perform(action, args)
             body = write_result(Generation.SCANNER, operation_id, action, args, value)
         except RefusedOperation as error:
             body = write_error(Generation.SCANNER, operation_id, str(error))

@@ -354,5 +354,5 @@ async def test_a_ban_disconnects_the_player_and_an_unban_ends_it(relay: Relay) -
     assert server.world.bans[ANNA.game_id].name == "Anna"
     types = [event["type"] for request in relay.to("/events") for event in request.json["events"]]
     assert types[-1] == "player-disconnected"
-    server.world.perform("2", "unbanPlayer", {"gameId": ANNA.game_id})
+    server.world.perform("unbanPlayer", {"gameId": ANNA.game_id})
     assert server.world.bans == {}

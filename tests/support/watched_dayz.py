@@ -8,6 +8,7 @@ from typing import Any
 from services.sim.dayz.generations import Operation
 from services.sim.dayz.results import write_error
 from services.sim.dayz.server import DayzServer
+from tests.support.recorded_world import RecordedWorld
 from tests.support.watchers import Watchers
 
 
@@ -26,6 +27,8 @@ class Counters:
 class WatchedDayz(DayzServer):
     """Unlike in reality, queued events survive a reboot, so that tests can count them."""
 
+    world: RecordedWorld
+
     def __init__(self, *args: Any, **options: Any) -> None:
         self.counters = Counters()
         self.polling = False
@@ -36,6 +39,8 @@ class WatchedDayz(DayzServer):
         self._changes = Watchers()
         self._stopping = asyncio.Event()
         super().__init__(*args, **options)
+        self.world = RecordedWorld()
+        self.world.kicked = self.leave
 
     async def wait_for(self, predicate: Callable[[], object], timeout_s: float = 30.0) -> None:
         """Until `predicate()` is true. It is called after every change. Raises TimeoutError."""
@@ -78,6 +83,7 @@ class WatchedDayz(DayzServer):
         if text := self.failing.get(operation.action):
             self._happened("operations")
             return write_error(self.generation, operation.operation_id, text)
+        self.world.operation_id = operation.operation_id
         return super()._dispatch(operation)
 
     async def _post_result(self, operation: Operation, body: bytes) -> None:

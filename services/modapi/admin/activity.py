@@ -4,17 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request
 
-from services.modapi.admin.activity_models import (
-    CommandList,
-    EventList,
-    HalfHourCounts,
-    HalfHourList,
-    MinuteCounts,
-    MinuteList,
-    NewMessage,
-    PlayerList,
-    ServerCommand,
-)
+from services.modapi.admin import activity_models as models
 from services.modapi.admin.problems import ApiError, ErrorCode
 from services.modapi.admin.repeats import OUTCOME_UNKNOWN, OnceRoute
 from services.modapi.admin.streams import (
@@ -66,8 +56,8 @@ class ActivityCalls:
         add = router.add_api_route
         add("/players", self.list_players)
         for path, call, shape in (
-            ("/events", self.list_events, EventList),
-            ("/commands", self.list_commands, CommandList),
+            ("/events", self.list_events, models.EventList),
+            ("/commands", self.list_commands, models.CommandList),
         ):
             add(path, call, response_model=shape, responses=described(EXAMPLE, "the last ones"))
         add("/messages", self.send_message, methods=["POST"], route_class_override=OnceRoute)
@@ -75,14 +65,14 @@ class ActivityCalls:
         add("/half-hours", self.list_half_hours)
         return router
 
-    async def list_players(self, slug: str) -> PlayerList:
+    async def list_players(self, slug: str) -> models.PlayerList:
         """List the players who are online, with their last known positions."""
         await self._fleet.row(slug)
-        return PlayerList(**players_of(await online_players(self._store, slug)))
+        return models.PlayerList(**players_of(await online_players(self._store, slug)))
 
     async def list_events(
         self, slug: str, request: Request, limit: Limit = MAX_ENTRIES, last_event_id: LastEventId = ""
-    ) -> EventList | StreamResponse:
+    ) -> models.EventList | StreamResponse:
         """List the last events: those that wait for Takaro, and those that have ended.
 
         Ended ones are known while somebody looks. The first call may take two seconds. With `Accept:
@@ -94,7 +84,7 @@ class ActivityCalls:
         if wanted(request):
             return await self._stream(slug, frozenset(("event",)), limit, request, last_event_id)
         entries = await self._entries(slug, "event", limit)
-        return EventList(events=[event_of(entry) for entry in entries])
+        return models.EventList(events=[event_of(entry) for entry in entries])
 
     async def list_commands(
         self,
@@ -105,7 +95,7 @@ class ActivityCalls:
             bool, Query(description="in a stream: also those that only read, as `getPlayers`, from now on")
         ] = False,
         last_event_id: LastEventId = "",
-    ) -> CommandList | StreamResponse:
+    ) -> models.CommandList | StreamResponse:
         """List the last commands that change the game, from Takaro or from this relay.
 
         With `Accept: text/event-stream` the answer is a stream, as for events.
@@ -114,7 +104,7 @@ class ActivityCalls:
             kinds = frozenset(("command", READ) if reads else ("command",))
             return await self._stream(slug, kinds, limit, request, last_event_id)
         entries = await self._entries(slug, "command", limit)
-        return CommandList(commands=[command_of(entry) for entry in entries])
+        return models.CommandList(commands=[command_of(entry) for entry in entries])
 
     async def _stream(
         self, slug: str, kinds: frozenset[str], limit: int, request: Request, last_event_id: str
@@ -139,7 +129,7 @@ class ActivityCalls:
                 new = cursor.new(last[start : start + AT_ONCE])
                 yield [stream_message(str(cursor), entry.kind, streamed(slug, entry)) for entry in new]
 
-    async def send_message(self, slug: str, message: NewMessage) -> ServerCommand:
+    async def send_message(self, slug: str, message: models.NewMessage) -> models.ServerCommand:
         """Send a message to everybody on the server, and wait for what becomes of it: up to ten seconds."""
         check_enabled((await self._fleet.row(slug)).entry)
         try:
@@ -155,18 +145,18 @@ class ActivityCalls:
         entries = [entry for entry in await self._fleet.recent.known(slug, row.facts) if entry.kind == kind]
         return sorted(entries, key=lambda entry: entry.at_ms, reverse=True)[:limit]
 
-    async def list_minutes(self, slug: str) -> MinuteList:
+    async def list_minutes(self, slug: str) -> models.MinuteList:
         """Show the last hour, minute by minute."""
         row = await self._fleet.row(slug)
         minutes = await read_minutes(self._store, slug, row.facts.now_ms)
-        return MinuteList(
-            minutes=[MinuteCounts(at=utc(one.minute * 60_000), **one._asdict()) for one in minutes]
+        return models.MinuteList(
+            minutes=[models.MinuteCounts(at=utc(one.minute * 60_000), **one._asdict()) for one in minutes]
         )
 
-    async def list_half_hours(self, slug: str) -> HalfHourList:
+    async def list_half_hours(self, slug: str) -> models.HalfHourList:
         """Show the last 24 hours: the bar of the page."""
         row = await self._fleet.row(slug)
         half_hours = await read_half_hours(self._store, slug, row.facts.now_ms, row.there_ms)
-        return HalfHourList(
-            half_hours=[HalfHourCounts(at=utc(one.begun_ms), **one._asdict()) for one in half_hours]
+        return models.HalfHourList(
+            half_hours=[models.HalfHourCounts(at=utc(one.begun_ms), **one._asdict()) for one in half_hours]
         )

@@ -6,6 +6,8 @@ those who still wait.
 
 from collections.abc import Callable
 
+from fastapi.security.utils import get_authorization_scheme_param
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -107,16 +109,13 @@ def _check_type(scope: Scope, body: bytes) -> None:
     """A page of another site can send a form, or text, without being asked; JSON it cannot."""
     if not body:
         return
-    kind = next((value for name, value in scope["headers"] if name == b"content-type"), b"")
-    if kind.partition(b";")[0].strip().lower() != b"application/json":
+    kind = Headers(scope=scope).get("content-type", "")
+    if kind.partition(";")[0].strip().lower() != "application/json":
         raise ApiError(
             ErrorCode.UNSUPPORTED_MEDIA_TYPE, "send the body with `content-type: application/json`"
         )
 
 
 def _bearer(scope: Scope) -> str:
-    for name, value in scope["headers"]:
-        if name == b"authorization":
-            scheme, _, token = value.strip().partition(b" ")
-            return token.strip().decode("latin-1") if scheme.lower() == b"bearer" else ""
-    return ""
+    scheme, token = get_authorization_scheme_param(Headers(scope=scope).get("authorization"))
+    return token.strip() if scheme.lower() == "bearer" else ""

@@ -122,7 +122,7 @@ class DayzServer(Game):
         operation_id, action = operation.operation_id, operation.action
         try:
             args = read_args(self.generation, action, operation.args_json)
-            value = self.world.perform(operation_id, action, args)
+            value = self.world.perform(action, args)
             result = write_result(self.generation, operation_id, action, args, value)
         except (UnreadableAnswer, RefusedOperation) as error:
             self._line(f"{action} refused: {error}")

@@ -35,15 +35,6 @@ class Ban:
     expires_at: str  # "" is permanent
 
 
-@dataclass(frozen=True, slots=True)
-class Effect:
-    """One operation that was run. The same `operation_id` twice means that a command ran twice."""
-
-    operation_id: str
-    action: str
-    args: dict[str, Any]
-
-
 class RefusedOperation(Exception):
     """The mod answers ok:false with this text."""
 
@@ -86,28 +77,20 @@ def make_player(number: int, name: str | None = None) -> Player:
 
 
 class World:
-    """The state of one server's game, and the operations that were run on it."""
+    """The state of one server's game."""
 
     def __init__(self) -> None:
         self.players: dict[str, Player] = {}
         self.bans: dict[str, Ban] = {}
-        self.messages: list[tuple[str, str]] = []  # (recipient gameId or "", text)
-        self.console: list[str] = []
-        self.shutting_down = False
-        self.effects: list[Effect] = []
         self.kicked: Callable[[str], object] = self.players.pop
         """Called with the gameId of each kicked or banned player: the mod reports the disconnect."""
 
-    def perform(self, operation_id: str, action: str, args: dict[str, Any]) -> Any:
-        """Run one action and record it in `effects`. Raises RefusedOperation with the mod's error text."""
-        handler = _ACTIONS.get(action)
+    def perform(self, action: str, args: dict[str, Any]) -> Any:
+        """Run one action. Raises RefusedOperation with the mod's error text."""
+        handler = ACTIONS.get(action)
         if handler is None:
             raise RefusedOperation(f"Unknown action: {action}")
-        self.effects.append(Effect(operation_id, action, args))
         return handler(self, args)
-
-    def ran(self, action: str) -> list[Effect]:
-        return [effect for effect in self.effects if effect.action == action]
 
     def online(self, game_id: str) -> Player:
         player = self.players.get(game_id)
@@ -135,7 +118,6 @@ def _send_message(world: World, args: dict[str, Any]) -> None:
         raise RefusedOperation("sendMessage: empty message")
     if args["gameId"] and args["gameId"] not in world.players:
         raise RefusedOperation(f"Recipient not online: {args['gameId']}")
-    world.messages.append((args["gameId"], args["message"]))
 
 
 def _kick(world: World, args: dict[str, Any]) -> None:
@@ -169,16 +151,7 @@ def _give(world: World, args: dict[str, Any]) -> None:
     player.inventory.append(Item(args["item"], max(args["amount"], 1), args["quality"]))
 
 
-def _console(world: World, args: dict[str, Any]) -> str:
-    world.console.append(args["command"])
-    return f"ran: {args['command']}"
-
-
-def _shutdown(world: World, args: dict[str, Any]) -> None:
-    world.shutting_down = True
-
-
-_ACTIONS: dict[str, Callable[[World, dict[str, Any]], Any]] = {
+ACTIONS: dict[str, Callable[[World, dict[str, Any]], Any]] = {
     "testReachability": lambda world, args: True,
     "getPlayer": _get_player,
     "getPlayers": lambda world, args: list(world.players.values()),
@@ -188,12 +161,12 @@ _ACTIONS: dict[str, Callable[[World, dict[str, Any]], Any]] = {
     "listEntities": lambda world, args: ENTITIES,
     "listLocations": lambda world, args: LOCATIONS,
     "listBans": lambda world, args: list(world.bans.values()),
-    "executeConsoleCommand": _console,
+    "executeConsoleCommand": lambda world, args: f"ran: {args['command']}",
     "sendMessage": _send_message,
     "giveItem": _give,
     "teleportPlayer": _teleport,
     "kickPlayer": _kick,
     "banPlayer": _ban,
     "unbanPlayer": _unban,
-    "shutdown": _shutdown,
+    "shutdown": lambda world, args: None,
 }
