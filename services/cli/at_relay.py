@@ -14,44 +14,23 @@ if TYPE_CHECKING:
     from services.cli.place import Given
     from services.cli.tables import Part
 
-Url = Annotated[
-    str | None,
-    typer.Option(
-        "--url", envvar="DAYZ_RELAY_URL", metavar="URL", help="The admin port of a relay, here or elsewhere."
-    ),
-]
-Token = Annotated[
-    str | None,
-    typer.Option(
-        "--token", envvar="DAYZ_RELAY_TOKEN", metavar="TOKEN", help="For its admin API; others can see it."
-    ),
-]
-TokenFile = Annotated[
-    str | None,
-    typer.Option(
-        "--token-file", envvar="DAYZ_RELAY_TOKEN_FILE", metavar="FILE", help="The token; - is standard input."
-    ),
-]
-Context = Annotated[
-    str | None,
-    typer.Option(
-        "--context",
-        envvar="DAYZ_RELAY_CONTEXT",
-        metavar="NAME",
-        help="A relay that `context add` has named; local: the one of relay.toml.",
-        autocompletion=known_contexts,
-    ),
-]
 
+def _text(flag: str, metavar: str, help: str, **more: Any) -> Any:
+    """An option that has a variable, too."""
+    variable = "DAYZ_RELAY_" + flag.removeprefix("--").upper().replace("-", "_")
+    return Annotated[str | None, typer.Option(flag, envvar=variable, metavar=metavar, help=help, **more)]
+
+
+_NAMED = "A relay that `context add` has named; local: the one of relay.toml."
 _OPTIONS: dict[str, tuple[Any, Any]] = {
-    "url": (Url, None),
-    "token": (Token, None),
-    "token_file": (TokenFile, None),
-    "context": (Context, None),
+    "url": (_text("--url", "URL", "The admin port of a relay, here or elsewhere."), None),
+    "token": (_text("--token", "TOKEN", "For its admin API; others can see it."), None),
+    "token_file": (_text("--token-file", "FILE", "The token; - is standard input."), None),
+    "context": (_text("--context", "NAME", _NAMED, autocompletion=known_contexts), None),
     "config": (Config, RELAY_TOML),
     "data": (Data, DATA),
 }
-LOCATING = frozenset({"--url", "--token", "--token-file", "--context", "--config", "--data"})
+LOCATING = frozenset(f"--{name.replace('_', '-')}" for name in _OPTIONS)
 """The options that say where a relay is."""
 
 

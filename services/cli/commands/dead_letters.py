@@ -38,12 +38,6 @@ app = typer.Typer(
 )
 
 
-def _count(given: str | int) -> int:
-    if str(given).isdecimal() and 1 <= int(given) <= MOST_LISTED:
-        return int(given)
-    raise typer.BadParameter(f"must be a number from 1 to {MOST_LISTED:,}")
-
-
 def _letter_id(text: str) -> str:
     if not re.fullmatch("[0-9]{1,15}-[0-9]{1,10}", text):
         raise typer.BadParameter(f"{text!r} is no id of a dead letter: `dlq list` shows them")
@@ -60,7 +54,7 @@ All = Annotated[bool, typer.Option("--all", help="All of this server.")]
 async def list_dead_letters(
     relay: "RelayApi",
     slug: MaybeSlug = None,
-    count: Annotated[int, typer.Option(metavar="N", parser=_count, help="How many.")] = 20,
+    count: Annotated[int, typer.Option(metavar="N", min=1, max=MOST_LISTED, help="How many.")] = 20,
 ) -> Told:
     """Show the newest; without a server the number for each.
 
