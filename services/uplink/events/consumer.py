@@ -16,13 +16,10 @@ from services.relay.store.event_stream import EventStream
 from services.relay.store.leases import Lease
 from services.relay.store.stream_entries import Delivered, StreamEntry
 from services.uplink.events import ages
-from services.uplink.events.progress import Progress, StreamBatch, StreamEvent
+from services.uplink.events.progress import READ_ENTRIES, READ_EVENTS, Progress, StreamBatch, StreamEvent
 from services.uplink.events.receipts import TakenWindow
 from services.uplink.reporting.metrics import DELIVERED, UplinkMetrics
 from services.uplink.requests.mirror.mirror import Mirror
-
-READ_ENTRIES, READ_EVENTS = 20, 128
-"""How much of the stream is read at once: a few windows. After an outage every instance has many events."""
 
 JOINED_WITHIN_S = 60.0
 """After an outage, older events say nothing about who is in the game now."""
@@ -65,8 +62,6 @@ class StreamConsumer:
         self._delivered = metrics.instances.row(stream.slug).values[DELIVERED]
         self._passed = passed
         self._joined = joined
-        self._complete_s = float("-inf")  # when all events that were there had been read
-        self._batch_events = READ_EVENTS  # in the largest of the entries that were read last
 
     def wake(self, *, unread: bool = True) -> None:
         """Makes the pump look again, and if `unread`, also for new events."""
@@ -79,17 +74,15 @@ class StreamConsumer:
         await self.acknowledge()
         self.progress = Progress(await patiently(self._stream.delivered))
         self.unread = True
-        self._complete_s = float("-inf")
-        self._batch_events = READ_EVENTS
 
     async def read(self) -> list[StreamEvent]:
         """The next undelivered events of the stream, as soon as Redis is there. The mirror learns of them."""
-        self.unread = False
-        most = min(READ_ENTRIES, max(1, READ_EVENTS // self._batch_events))
-        asked_s, empty_s = boottime_s(), max(self._complete_s, self._lease.empty_s)
-        entries = await patiently(partial(self._stream.read, self.progress.read_through, most))
+        self.unread, progress = False, self.progress
+        most = min(READ_ENTRIES, max(1, READ_EVENTS // progress.largest_events))
+        asked_s, empty_s = boottime_s(), max(progress.complete_s, self._lease.empty_s)
+        entries = await patiently(partial(self._stream.read, progress.read_through, most))
         if len(entries) < most:
-            self._complete_s = asked_s
+            progress.complete_s = asked_s
         else:
             self.unread = True
         if not entries:
@@ -100,10 +93,10 @@ class StreamConsumer:
             await patiently(self._lease.look_at_clock)
             now_s, _, aged = self._ages(entries, empty_s)
         events: list[StreamEvent] = []
-        self._batch_events = 1
+        progress.largest_events = 1
         for entry, age in zip(entries, aged, strict=True):
-            self._batch_events = max(self._batch_events, len(entry.events))
-            events += self.progress.read(entry, age, now_s)
+            progress.largest_events = max(progress.largest_events, len(entry.events))
+            events += progress.read(entry, age, now_s)
             self._teach_mirror(entry, age, now_s)
         return events
 

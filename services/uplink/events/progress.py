@@ -17,6 +17,9 @@ from services.relay.store.clock import AgeRange
 from services.relay.store.stream_entries import Delivered, StreamEntry
 from services.uplink.events import ages
 
+READ_ENTRIES, READ_EVENTS = 20, 128
+"""How much of the stream is read at once: a few windows. After an outage every instance has many events."""
+
 
 @dataclass(slots=True, eq=False)
 class StreamBatch:
@@ -55,6 +58,10 @@ class Progress:
         self._batches: OrderedDict[str, StreamBatch] = OrderedDict()  # those that are still needed
         self.read_through = ""
         """The last entry that was read."""
+        self.largest_events = READ_EVENTS
+        """Number of events in the largest of the entries that were read last."""
+        self.complete_s = float("-inf")
+        """When all entries that were in the stream had been read."""
         self.total = stored.total
         """Events that were ever delivered or dropped for this instance."""
         self.count = 0
