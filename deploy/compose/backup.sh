@@ -13,6 +13,8 @@ unfinished=/backups/.unfinished
 say() { echo "$(date -u +%Y-%m-%dT%H:%M:%SZ) $*" >&2; }
 
 now() {
+    exec 9</backups
+    flock 9 # another container may be making a copy just now
     rm -rf "$unfinished"
     mkdir -p "$unfinished/appendonlydir"
     # Redis can start from it: an append-only file begins with a snapshot.
@@ -42,12 +44,12 @@ restore() {
         exit 1
     fi
     tar -tzf "/backups/$1" >/dev/null # all of it can be read
-    rm -rf /data/before-restore
-    mkdir /data/before-restore
-    [ ! -e /data/appendonlydir ] || mv /data/appendonlydir /data/before-restore/
+    before=before-restore-$(date -u +%Y%m%dT%H%M%SZ) # of its own: the first copy may be the wrong one
+    mkdir "/data/$before"
+    [ ! -e /data/appendonlydir ] || mv /data/appendonlydir "/data/$before/"
     tar -xzf "/backups/$1" -C /data
     chown -R redis: /data
-    say "restored $1; what was there before is in the volume, in before-restore"
+    say "restored $1; what was there before is in the volume, in $before"
 }
 
 "$@"
