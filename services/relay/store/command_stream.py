@@ -183,7 +183,7 @@ class CommandStream:
         """Ends a command that no request waits for any more: it must not be handed out later."""
         keys = (self._keys.waiting, self._keys.handed, self._keys.ended)
         given_up = self._store.run(_GIVE_UP, keys, operation_id, self._bounds.left_ms, "1", "0")
-        given_up.add_done_callback(lambda reply: reply.cancelled() or reply.exception())
+        given_up.add_done_callback(ignore_error)
 
     def delete_results(self, entries: Sequence[str]) -> None:
         """Deletes results that their requests have received. If this call is lost, they expire."""

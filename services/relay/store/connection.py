@@ -17,7 +17,8 @@ import errno
 import socket
 import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, cast
 
@@ -157,16 +158,16 @@ class Connection(asyncio.Protocol):
 async def dial(endpoint: Endpoint, login: Login, db: int = 0, tls: Tls | None = None) -> Connection:
     """A connection that is logged in. Raises Unreachable."""
     loop = asyncio.get_running_loop()
-    connection = None
-    try:
+    with _dialling(endpoint) as opened:
         async with asyncio.timeout(DIAL_TIMEOUT_S):
             if endpoint.path:
-                _, connection = await loop.create_unix_connection(Connection, endpoint.path)
+                dialled = loop.create_unix_connection(Connection, endpoint.path)
             else:
                 context = ssl_context(tls) if tls else None
-                _, connection = await loop.create_connection(
-                    Connection, endpoint.host, endpoint.port, ssl=context
-                )
+                dialled = loop.create_connection(Connection, endpoint.host, endpoint.port, ssl=context)
+            _, connection = await dialled
+            opened.append(connection)
+            if not endpoint.path:
                 connection.keep_alive()
             commands: list[tuple[Argument, ...]] = []
             if login.password:
@@ -176,18 +177,7 @@ async def dial(endpoint: Endpoint, login: Login, db: int = 0, tls: Tls | None = 
             for reply in await connection.ask(*commands) if commands else ():
                 if isinstance(reply, RedisRefusal):
                     raise reply
-        return connection
-    except (OSError, TimeoutError, ConnectionLost, RedisRefusal) as error:  # OSError: TLS too
-        if connection:
-            connection.close()
-        if f"[Errno {errno.ECONNREFUSED}]" in str(error):  # of one address, or of all that a name has
-            raise Unreachable(f"nobody listens on {endpoint}") from error
-        why = str(error) or f"no answer within {DIAL_TIMEOUT_S:g} s"
-        raise Unreachable(f"{endpoint}: {why}", error if isinstance(error, RedisRefusal) else None) from error
-    except BaseException:
-        if connection:
-            connection.close()
-        raise
+    return connection
 
 
 async def dial_primary(
@@ -199,19 +189,30 @@ async def dial_primary(
     comes back may have changed. Raises Unreachable.
     """
     connection = await dial(endpoint, login, db, tls)
-    try:
+    with _dialling(endpoint) as opened:
+        opened.append(connection)
         async with asyncio.timeout(DIAL_TIMEOUT_S):
             facts = await ask_facts(connection)
         if not facts.primary:
             raise Unreachable(f"{endpoint}: it is a replica")
-        return connection, facts
-    except (ConnectionLost, TimeoutError, RedisRefusal) as error:
-        connection.close()
+    return connection, facts
+
+
+@contextmanager
+def _dialling(endpoint: Endpoint) -> Iterator[list[Connection]]:
+    """Closes the connections in its list if what is done with them fails. Raises Unreachable."""
+    opened: list[Connection] = []
+    try:
+        yield opened
+    except BaseException as error:
+        for connection in opened:
+            connection.close()
+        if not isinstance(error, OSError | TimeoutError | ConnectionLost | RedisRefusal):  # OSError: TLS too
+            raise
+        if f"[Errno {errno.ECONNREFUSED}]" in str(error):  # of one address, or of all that a name has
+            raise Unreachable(f"nobody listens on {endpoint}") from error
         why = str(error) or f"no answer within {DIAL_TIMEOUT_S:g} s"
         raise Unreachable(f"{endpoint}: {why}", error if isinstance(error, RedisRefusal) else None) from error
-    except BaseException:
-        connection.close()
-        raise
 
 
 async def ask_facts(connection: Connection) -> ServerFacts:
