@@ -43,8 +43,7 @@ class LeaseTimes:
 LEASE_TIMES = LeaseTimes()
 
 
-@dataclass(frozen=True, slots=True)
-class LeaseHold:
+class LeaseHold(NamedTuple):  # made at each renewal
     """Whether the lease is ours. Up to `trusted_until_s` (on boottime_s()) the holder may write to Takaro:
     later, the lease could end before the bytes are sent."""
 
@@ -140,7 +139,7 @@ class Lease:
         if mine:
             self.hold = LeaseHold(True, asked_s + self._times.trusted_for_s)
             self._renewed.set()
-            self._renewed = asyncio.Event()
+            self._renewed.clear()  # whoever waits has been woken
         texts = [text.decode() for text in (open_identifies, record, wanted, watched)]
         look = LeaseLook(bool(mine), bool(newest), *texts, *facts)
         self._observe_clock(look.now_ms, asked_s)
