@@ -106,7 +106,7 @@ def _given_token(given: Given) -> tuple[str, str]:
     if given.token:
         return given.token.strip(), "that of --token"
     if given.token_file and (token := read_secret(given.token_file, "--token-file")):
-        return token, f"that in {given.token_file}"
+        return token, "that of standard input" if given.token_file == "-" else f"that in {given.token_file}"
     return "", ""
 
 

@@ -44,6 +44,15 @@ def test_check_shows_the_settings_without_their_secrets(
         assert secret.get_secret_value() not in shown
 
 
+def test_check_has_the_same_for_a_script(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config.write_text(config.read_text() + "\n[uplink]\nadmin_prot = 1\n")
+    assert main(["check", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["settings"]["modapi"]["port"] == 8088 and told["settings"]["instance"][0]["slug"] == "main"
+    assert "admin_prot: unknown key" in told["warnings"][0]
+    assert told["settings"]["instance"][0]["identity_token"].startswith("set (")
+
+
 def test_check_names_unknown_keys_and_is_content(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config.write_text(config.read_text() + "\n[uplink]\nadmin_prot = 1\n")
     assert main(["check", "--config", str(config)]) == 0

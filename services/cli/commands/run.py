@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from services.cli.options import DATA, RELAY_TOML, Config, Data, examples
-from services.cli.terminal import runnable
+from services.cli.options import DATA, RELAY_TOML, AsJson, Config, Data, examples
+from services.cli.terminal import print_json, runnable
 
 PANEL = "To run it"
 
@@ -89,13 +89,17 @@ def agent(
     rich_help_panel=PANEL,
     epilog=examples("dayz-relay check", "dayz-relay check --config /etc/dayz-relay/relay.toml"),
 )
-def check(config: Config = RELAY_TOML) -> None:
+def check(config: Config = RELAY_TOML, as_json: AsJson = False) -> None:
     """Show the settings in effect, secrets masked, or what is wrong with them."""
     from services.cli.settings_of import loaded_from, warnings_of
     from services.relay.service.settings import NO_INSTANCE, masked
 
     loaded = loaded_from(config)
-    for section, content in masked(loaded.settings).items():
+    shown, warnings = masked(loaded.settings), [runnable(one) for one in warnings_of(loaded)]
+    if as_json:
+        print_json({"settings": shown, "warnings": warnings})
+        return
+    for section, content in shown.items():
         for table in content if isinstance(content, list) else [content]:
             print(f"[[{section}]]" if isinstance(content, list) else f"[{section}]")
             for key, value in table.items():
@@ -104,9 +108,7 @@ def check(config: Config = RELAY_TOML) -> None:
             print()
     if not loaded.settings.instances:
         print(f"note: {runnable(NO_INSTANCE)}")
-    for warning in warnings_of(loaded):
-        print(f"warning: {runnable(warning)}")
-    print("ok")
+    print(*(f"warning: {one}" for one in warnings), "ok", sep="\n")
 
 
 @token_app.command("new", epilog=examples("dayz-relay token new --kind identity"))

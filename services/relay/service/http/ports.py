@@ -43,8 +43,8 @@ def _refused(error: OSError, host: str, port: int, key: str, host_key: str) -> C
     match error.errno:
         case errno.EADDRINUSE:
             return AddressInUse(
-                f"{key}: cannot listen on {at} ({reason}). Is another relay running? Otherwise choose another"
-                " port."
+                f"{key}: cannot listen on {at} ({reason}). Is another relay, or the old bridge,"
+                " running? Otherwise choose another port."
             )
         case errno.EACCES:
             return ConfigError(f"{key}: this user may not listen on {at}: choose a port above 1023")
