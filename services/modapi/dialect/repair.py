@@ -160,7 +160,10 @@ def _bare(token: str) -> str:
         return "null"
     if _INTEGER.fullmatch(token):
         return str(int(token))
-    value = float(token)
+    try:
+        value = float(token)
+    except ValueError:
+        raise ValueError(f"{token[:40]!r} is no JSON value") from None
     return repr(value) if isfinite(value) else "null"
 
 

@@ -184,7 +184,7 @@ class StatusPage:
         form = await form_of(request)
         next = own_path(form.get("next", ""))
         check_own_page(request.headers)
-        if self._access.log_in(request, form.get("token", "")):
+        if self._access.log_in(request, form.get("token", "").strip()):
             return RedirectResponse(next, 303)
         if self._access.tries_too_often(request):
             return _login_page("Too many wrong tokens from this address. Wait a minute.", next, 429)

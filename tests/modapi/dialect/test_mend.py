@@ -132,6 +132,11 @@ def test_an_unreadable_event_does_not_affect_others(broken: bytes) -> None:
     assert [event.reason in ("unreadable-json", "not-an-object") for event in batch.dead] == [True]
 
 
+def test_a_word_outside_quotation_marks_is_named() -> None:
+    (dead,) = read_batch(b"garbage").events
+    assert isinstance(dead, DeadEvent) and dead.detail == "'garbage' is no JSON value"
+
+
 def test_the_event_cut_off_at_the_end_is_put_aside() -> None:
     batch = read(b'{"events":[{"type":"log","msg":"a"},{"type":"log","ms')
     assert batch.events == [LOG]

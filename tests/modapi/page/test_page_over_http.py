@@ -211,6 +211,11 @@ async def test_the_login_leads_only_to_pages_of_ours(store: Store, slug: str, ne
         assert (await log_in(client, next=next)).headers["location"] == "/"
 
 
+async def test_a_token_may_be_pasted_with_the_white_space_around_it(store: Store, slug: str) -> None:
+    async with page(store, slug) as client:
+        assert (await log_in(client, f"    {TOKEN} \n")).status_code == 303
+
+
 async def test_too_many_wrong_tokens_are_refused_and_the_right_one_never(store: Store, slug: str) -> None:
     async with page(store, slug) as client:
         answers = [(await log_in(client, "wrong")).status_code for _ in range(80)]
