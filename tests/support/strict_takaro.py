@@ -86,11 +86,11 @@ class StrictTakaro(TakaroSim):
     def _new_server(self, identity_token: str, name: str) -> StrictServer:
         return StrictServer(identity_token, name)
 
-    async def _accept_identify(self, socket: SimSocket, payload: dict[str, Any]) -> None:
-        await super()._accept_identify(socket, payload)
-        server = self.servers[payload["identityToken"]]
+    def _bind(self, socket: SimSocket, server: GameServer) -> None:
+        assert isinstance(server, StrictServer)
         server.last_event_at = asyncio.get_running_loop().time()
         server.identifies.append(server.last_event_at)
+        super()._bind(socket, server)
 
     def _take_event(self, socket: SimSocket, frame: dict[str, Any]) -> None:
         server = socket.server

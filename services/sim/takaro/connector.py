@@ -102,9 +102,12 @@ class Connector:
         server = self.servers.get(identity_token)
         if server is None:
             server = self.servers[identity_token] = self._new_server(identity_token, server_name(payload))
+        self._bind(socket, server)
+        await socket.send("identifyResponse", {"gameServerId": server.id})
+
+    def _bind(self, socket: SimSocket, server: GameServer) -> None:
         socket.server, server.socket = server, socket
         self._on_line(f"{server.name}: identified")
-        await socket.send("identifyResponse", {"gameServerId": server.id})
 
     # Events
 
