@@ -62,6 +62,15 @@ wrong_name() {
             echo "That has $characters characters: Takaro takes a name of 3 to 50." ;;
     esac
 }
+# What is wrong with the name that stands in .env: nobody was asked for that one, and nothing is changed there.
+name_in_env() {
+    wrong=$(wrong_name "$name")
+    [ -z "$wrong" ] || printf '\n%s' "This name does not do. $wrong"
+    case $(sed -n "s/^TAKARO_SERVER_NAME=//p" .env | tail -n 1) in
+        \'*) ;;
+        *\$*) printf '\n%s' "But Compose replaces what follows a \$: write the name between single quotes (.env.example)." ;;
+    esac
+}
 wrong_url() {
     case $1 in
         *[[:space:]]*) echo "An address has no white space." ;;
@@ -102,7 +111,7 @@ done
 mkdir -p secrets config backups
 chmod 755 config
 [ -e .env ] || cp .env.example .env
-if [ "$(tr -d '\000' <.env | wc -c)" -ne "$(wc -c <.env)" ]; then
+if [ "$(LC_ALL=C tr -d '\000' <.env | wc -c)" -ne "$(wc -c <.env)" ]; then
     echo ".env: is UTF-16 text, which Compose cannot read: save it as UTF-8 in your editor, and run ./setup.sh again." >&2
     exit 1
 fi
@@ -168,7 +177,7 @@ if [ "$name" ]; then
     cat <<END
 
 Takaro will know your server by this name, for ever. If it is not right, change it in .env now:
-    $name
+    $name$(name_in_env)
 
 Put this into profiles/TakaroIntegration/config.json of your DayZ server, which needs the mod
 (docs/first-server.md, step 1). Its RegistrationToken is the relay's mod key, not Takaro's token:

@@ -123,6 +123,21 @@ def test_a_name_has_50_characters_and_not_50_bytes(copy: Path) -> None:
     assert "ü" * 50 in setup(copy, TAKARO_SERVER_NAME="ü" * 50)
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("TAKARO_SERVER_NAME=Cash $hop", "Compose replaces what follows a $"),
+        ('TAKARO_SERVER_NAME="Cash $hop"', "Compose replaces what follows a $"),
+        ("TAKARO_SERVER_NAME=ab", "This name does not do. That has 2 characters"),
+        ("TAKARO_SERVER_NAME='Cash $hop'", ""),
+    ],
+)
+def test_a_name_in_env_that_the_relay_would_not_get_so_is_told(copy: Path, line: str, said: str) -> None:
+    (copy / ".env").write_text(f"{line}\n")
+    told = setup(copy).partition("change it in .env now:\n")[2].partition("\n\nPut this")[0]
+    assert said in told and (said or told.strip() == "Cash $hop")
+
+
 def test_the_address_of_takaro_is_asked_for_before_its_token(copy: Path) -> None:
     told = at_a_terminal(copy, "My server")
     assert told.index("your own Takaro's connector") < told.index("Takaro's registration token:")
