@@ -154,6 +154,7 @@ HoldPolls = Annotated[float, Field(ge=0, le=8)]
 
 # The patterns are for the OpenAPI description of the admin API; the checks decide.
 _PLAIN = r"[^\u0000-\u001f\u007f-\u009f]"
+_VISIBLE = r"[^\s\u0000-\u001f\u007f-\u009f]"
 Slug = Annotated[
     str,
     _must(
@@ -166,14 +167,14 @@ DisplayName = Annotated[
     str,
     _must(_is_plain, "must be text without control characters"),
     _must(lambda text: 3 <= len(text) <= 50, "must have 3 to 50 characters, Takaro takes no other name"),
-    Field(json_schema_extra={"minLength": 3, "maxLength": 50, "pattern": f"^{_PLAIN}*$"}),
+    Field(json_schema_extra={"minLength": 3, "maxLength": 50, "pattern": f"^{_VISIBLE}{_PLAIN}*{_VISIBLE}$"}),
 ]
 NotBlank = _must(str.strip, "must not be blank")
 Token = Annotated[
     SecretStr,
     NotBlank,
     _must(_is_plain, "must be text without control characters"),
-    Field(json_schema_extra={"pattern": rf"^{_PLAIN}*[^\s\u0000-\u001f\u007f-\u009f]{_PLAIN}*$"}),
+    Field(json_schema_extra={"pattern": f"^{_PLAIN}*{_VISIBLE}{_PLAIN}*$"}),
 ]
 # URL-safe, because the mod has it in the path of its TakaroApiUrl.
 ModKey = Annotated[
