@@ -34,7 +34,8 @@ def test_adding_or_enabling_a_server_shows_its_warnings(
 
 
 def test_a_server_is_added_shown_given_a_new_key_disabled_and_removed(relay: Relay) -> None:
-    said = relay.run("instance", "add", "new", "--name", "Server new")
+    said = relay.run("instance", "add", "new", "--name", " Server new ")
+    assert said.startswith('Server new ("Server new") is added')
     (key,) = set(re.findall(r"/k/([\w-]+)", said))
     assert f'"RegistrationToken": "{key}"' in said and "no Takaro registration token" in said
 

@@ -62,8 +62,9 @@ async def add(
         "registration_token": _secret(registration_token_file, "--registration-token-file"),
     }
     added = await relay.post("/servers", body)
-    parts = [f'Server {slug} ("{name}") is added: running services serve it within two seconds.']
-    if not added["server"]["has_registration_token"]:
+    server = added["server"]
+    parts = [f'Server {slug} ("{server["name"]}") is added: running services serve it within two seconds.']
+    if not server["has_registration_token"]:
         from services.relay.service.settings import REGISTRATION_TOKEN_PLACE  # pydantic takes 0.1 s to load
 
         parts.append(
