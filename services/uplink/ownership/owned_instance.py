@@ -33,6 +33,7 @@ from services.uplink.requests.mirror.mirror import Mirror
 from services.uplink.requests.mirror.persistence import MirrorPersistence
 from services.uplink.requests.mod_contact import ModContact
 from services.uplink.requests.reads import Reads
+from services.uplink.requests.results import ResultReader
 
 SAVED_WITHIN_S = 0.5
 
@@ -52,8 +53,9 @@ class OwnedInstance:
         self._persistence = MirrorPersistence(store, lease, self.mirror, metrics)
         commands = CommandStream(store, instance.slug, limits.open_commands)
         self.activity = ActivityLog(store, instance.slug)
+        results = ResultReader(commands, lease, metrics)
         self._command_queue = CommandQueue(
-            commands, contact, lease, metrics, context.stalls, self.activity.command
+            commands, results, contact, metrics, context.stalls, self.activity.command
         )
         self._reads = Reads(
             self._command_queue, self.mirror, self._persistence, state, metrics, context.reads_per_s

@@ -14,10 +14,8 @@ from services.relay.service.faults import FaultKind
 from services.relay.service.logs import InstanceLogger
 from services.relay.service.stalls import Stalls
 from services.relay.store.command_stream import CommandStream
-from services.relay.store.leases import Lease
 from services.uplink.connection.closing_times import ClosingTimes
 from services.uplink.reporting.metrics import UplinkMetrics
-from services.uplink.requests.command_times import COMMAND_TIMES, CommandTimes
 from services.uplink.requests.mod_contact import ModContact
 from services.uplink.requests.results import CommandResult, PendingCommand, ResultReader
 from services.uplink.takaro import failures
@@ -34,24 +32,23 @@ class CommandQueue:
     def __init__(
         self,
         stream: CommandStream,
+        results: ResultReader,
         contact: ModContact,
-        lease: Lease,
         metrics: UplinkMetrics,
         stalls: Stalls,
         ended: Callable[[Command, CommandResult, float], object] = lambda command, result, took_s: None,
-        times: CommandTimes = COMMAND_TIMES,
     ) -> None:
         self.contact = contact
-        self.lease = lease
+        self.lease = results.lease
+        self.results = results
         self._stream = stream
         self._metrics = metrics
         self._stalls = stalls
         self._ended = ended
-        self._times = times
+        self._times = results.times
         self._loop = asyncio.get_running_loop()
-        self._logger = InstanceLogger(logger, lease.slug)
+        self._logger = InstanceLogger(logger, self.lease.slug)
         self._leaving: ClosingTimes | None = None
-        self.results = ResultReader(stream, lease, metrics, times)
 
     async def ask(self, command: Command, *, request_waits: bool = True) -> CommandResult:
         """Queues a command and waits for its result, no longer than `answer_within_s`.
@@ -66,7 +63,7 @@ class CommandQueue:
         if not self.lease.held:
             self.results.wake()  # without the lease, results are read at intervals
         try:
-            result = await self._result(command, pending, begun_s, request_waits=request_waits)
+            result = await self._queue_with_deadline(command, pending, begun_s, request_waits=request_waits)
         except asyncio.CancelledError:
             self._stream.abandon(command.operation_id)
             raise
@@ -79,7 +76,7 @@ class CommandQueue:
             self._metrics.service.faults.caught(self._logger, FaultKind.LISTENER, error)
         return result
 
-    async def _result(
+    async def _queue_with_deadline(
         self, command: Command, pending: PendingCommand, begun_s: float, *, request_waits: bool
     ) -> CommandResult:
         now_s, leaving, times = time.monotonic(), self._leaving, self._times

@@ -86,7 +86,8 @@ class RequestHandler:
         try:
             if not writer.open:  # it crossed our close frame: Takaro receives no answer, so nothing is done
                 self._answer(request, b"", TOO_LATE)
-            elif kind is ActionKind.OURS:
+                return None
+            if kind is ActionKind.OURS:
                 self._answer(request, orjson.dumps(self._own_answer(action)), OWN)
             elif kind is ActionKind.READ and (known := self._reads.known_answer(action, args)):
                 self._answer(request, *known)

@@ -52,9 +52,9 @@ class ResultReader:
         self.waited_for = 0
         """Number of commands that a request waits for, refreshes not included."""
         self._stream = stream
-        self._lease = lease
+        self.lease = lease
         self._metrics = metrics
-        self._times = times
+        self.times = times
         self._loop = asyncio.get_running_loop()
         self._woken: asyncio.Future[None] = self._loop.create_future()
         self._soon: asyncio.TimerHandle | None = None
@@ -64,11 +64,11 @@ class ResultReader:
 
     def wake(self, *, at_once: bool = False) -> None:
         """Reads results soon: there may be some. Those of refreshes alone are read with other instances'."""
-        if at_once or self.waited_for or not self._lease.held:
+        if at_once or self.waited_for or not self.lease.held:
             if not self._woken.done():
                 self._woken.set_result(None)
         elif self._soon is None:
-            due_s = next_beat_s(self._loop.time(), self._times.read_refreshes_every_s)
+            due_s = next_beat_s(self._loop.time(), self.times.read_refreshes_every_s)
             self._soon = self._loop.call_at(due_s, partial(self.wake, at_once=True))
 
     async def run(self) -> None:
@@ -83,9 +83,9 @@ class ResultReader:
                 await patiently(self._delete_unclaimed)
             if found:
                 continue
-            if self.pending and not self._lease.held and self._soon is None:
+            if self.pending and not self.lease.held and self._soon is None:
                 wake = partial(self.wake, at_once=True)
-                self._soon = self._loop.call_later(self._times.look_again_s, wake)
+                self._soon = self._loop.call_later(self.times.look_again_s, wake)
             await self._woken
 
     async def _read(self) -> bool:
@@ -94,7 +94,7 @@ class ResultReader:
         Raises StoreError.
         """
         now_s = time.monotonic()
-        if now_s - self._found_s > self._times.kept_s:
+        if now_s - self._found_s > self.times.kept_s:
             self._through = ""
         found = await self._stream.results(self._through, READ_RESULTS)
         ours = []
@@ -116,8 +116,8 @@ class ResultReader:
 
         Raises StoreError.
         """
-        before_s = time.monotonic() - self._times.picked_up_within_s
+        before_s = time.monotonic() - self.times.picked_up_within_s
         for entry in [entry for entry, since_s in self._unclaimed.items() if since_s < before_s]:
-            if self._lease.held:
+            if self.lease.held:
                 self._metrics.unclaimed.inc(await self._stream.delete_unclaimed(entry))
             del self._unclaimed[entry]

@@ -22,6 +22,7 @@ from services.uplink.reporting.metrics import UplinkMetrics
 from services.uplink.requests.command_queue import CommandQueue
 from services.uplink.requests.command_times import CommandTimes
 from services.uplink.requests.mod_contact import ModContact
+from services.uplink.requests.results import ResultReader
 from services.uplink.takaro.failures import Cause, CommandFailure
 from tests.support.redis_server import RedisServer, binaries
 from tests.support.waiting import until
@@ -34,14 +35,9 @@ class Asker:
         self.registry = CollectorRegistry()
         self.lease = Lease(store, slug, "an uplink")
         self.stalls = Stalls(boottime_s())
-        self.command_queue = CommandQueue(
-            CommandStream(store, slug),
-            ModContact(0.0),
-            self.lease,
-            UplinkMetrics(self.registry),
-            self.stalls,
-            times=CommandTimes(**times),
-        )
+        stream, metrics = CommandStream(store, slug), UplinkMetrics(self.registry)
+        results = ResultReader(stream, self.lease, metrics, CommandTimes(**times))
+        self.command_queue = CommandQueue(stream, results, ModContact(0.0), metrics, self.stalls)
         self.activity = asyncio.create_task(self.command_queue.results.run())
 
     def ask(self, *, request_waits: bool = True) -> tuple[str, asyncio.Task[Outcome | CommandFailure]]:
