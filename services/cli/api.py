@@ -32,6 +32,9 @@ FIXED_BY_API = {
 }
 """Errors whose `fix` is for people at a terminal, too; those of others name calls of the API."""
 
+_HOLDS = {"GET /servers": "servers", "GET /players": "servers", "GET /fleet": "causes"}
+"""Fields of answers: another program may answer with JSON, too."""
+
 NO_TOKEN, WRONG_TOKEN, NO_SERVER, INVALID = "no_token", "wrong_token", "server_not_found", "invalid"
 _OPTIONS = {"name": "--name", "identity_token": "--identity-token-file", "role": "--role"}
 _OPTIONS["registration_token"] = "--registration-token-file"
@@ -85,7 +88,8 @@ class RelayApi:
         except (httpx.TransportError, OSError) as error:
             raise self.away(error) from None
         if answer.is_success and answer.status_code != 204:
-            return self._json(answer.status_code, answer.content)
+            field = _HOLDS.get(f"{method} {path}")
+            return self._json(answer.status_code, answer.content, field)
         if not answer.is_success:
             raise await self.error(answer.status_code, answer.content, path)
         return None
@@ -105,11 +109,14 @@ class RelayApi:
             cursor = page["next_cursor"]
         return found
 
-    def _json(self, status: int, body: bytes) -> Any:
+    def _json(self, status: int, body: bytes, field: str | None) -> Any:
         try:
-            return orjson.loads(body)
+            answer = orjson.loads(body)
         except ValueError:
             raise self._no_relay(status) from None
+        if field and not (isinstance(answer, dict) and field in answer):
+            raise self._no_relay(status)
+        return answer
 
     async def error(self, status: int, body: bytes, path: str) -> RelayError:
         """What is wrong, by an answer that is no success."""
