@@ -8,7 +8,7 @@ whole. An older version, which does not know the notes, repeats some events and 
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -55,6 +55,9 @@ class Progress:
 
     def __init__(self, stored: Delivered) -> None:
         self._stored = stored
+        # The stored notes of entries that were not read yet. `delivered` returns them as well, because it
+        # replaces what is stored: an entry whose note is lost is sent again as a whole.
+        self._unread_notes = _notes_from(stored.entry, stored.needed) if stored.needed else {}
         self._batches: OrderedDict[str, StreamBatch] = OrderedDict()  # those that are still needed
         self.read_through = ""
         """The last entry that was read."""
@@ -79,7 +82,7 @@ class Progress:
     def read(self, entry: StreamEntry, age: AgeRange, read_s: float) -> list[StreamEvent]:
         """The undelivered events of the next entry, in order. `age` is its age at `read_s`."""
         stored, whole = self._stored, (1 << len(entry.events)) - 1
-        needed = whole & stored.needed.get(entry.id, -1)
+        needed = whole & self._unread_notes.pop(entry.id, -1)
         if entry.id == stored.entry:
             needed &= -1 << stored.skip
         young_until_s = read_s + ages.YOUNG_S - age.most_s
@@ -120,9 +123,10 @@ class Progress:
         """What Redis must store."""
         if not self._batches:
             if not self.read_through:
-                return Delivered(self._stored.entry, self._stored.skip, {}, self.total)
+                return Delivered(self._stored.entry, self._stored.skip, dict(self._unread_notes), self.total)
             milliseconds, _, number = self.read_through.partition("-")
-            return Delivered(f"{milliseconds}-{int(number) + 1}", 0, {}, self.total)  # the next possible id
+            next_id = f"{milliseconds}-{int(number) + 1}"
+            return Delivered(next_id, 0, dict(self._unread_notes), self.total)
         oldest = next(iter(self._batches.values()))
         skip = (oldest.needed & -oldest.needed).bit_length() - 1
         needed = {
@@ -130,10 +134,22 @@ class Progress:
             for batch in self._batches.values()
             if batch.needed != (batch.all if batch is not oldest else batch.all >> skip << skip)
         }
-        return Delivered(oldest.id, skip, needed, self.total)
+        return Delivered(oldest.id, skip, needed | self._unread_notes, self.total)
 
     def acknowledged(self) -> None:
         """Redis has stored what `delivered` returned, and has deleted the entries of `gone`."""
         self.entries -= self._ended
         self.count = self.sent = self.size_bytes = self._ended = 0
         self.gone = []
+
+
+def _notes_from(entry: str, notes: Mapping[str, int]) -> dict[str, int]:
+    """The notes without those before `entry`, the cursor: an older version moves it and leaves them there."""
+    first = _place(entry)
+    return {id: mask for id, mask in notes.items() if _place(id) >= first}
+
+
+def _place(id: str) -> tuple[int, int]:
+    """The id of an entry, so that it can be compared."""
+    milliseconds, _, number = id.partition("-")
+    return int(milliseconds or 0), int(number or 0)

@@ -1,0 +1,43 @@
+"""What a reconnect sends again, in a real store."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from services.relay.store.client import Store
+from services.relay.store.event_stream import EventStream
+from services.relay.store.leases import Lease
+from services.uplink.events.consumer import StreamConsumer
+from services.uplink.reporting.metrics import UplinkMetrics
+from services.uplink.requests.mirror.mirror import Mirror
+from tests.support.faulty_takaro import FaultyTakaro
+from tests.support.linked import TOKEN, Linked, line
+
+
+@pytest.fixture
+async def linked(store: Store, slug: str) -> AsyncIterator[Linked]:
+    async with FaultyTakaro(registration_tokens={TOKEN}, ask_location=False) as takaro:
+        linked = Linked(takaro, store, slug)
+        yield linked
+        await linked.end()
+
+
+async def test_an_acknowledgement_right_after_a_reconnect_repeats_nothing_of_later_entries(
+    linked: Linked, store: Store, slug: str
+) -> None:
+    await linked.append(1, 2)
+    await linked.append(3, 4, 5, 6)
+    lease, metrics = Lease(store, slug, "up"), UplinkMetrics(CollectorRegistry())
+    await lease.renew()
+    consumer = StreamConsumer(EventStream(store, slug), Mirror(), lease, metrics)
+    await consumer.begin()
+    events = await consumer.read() + await consumer.read()
+    await consumer.acknowledge([events[3], events[5]])
+    await consumer.begin()
+    first = await consumer.read()  # the first read after a reconnect is of one entry
+    assert [one.event for one in first] == [line(1), line(2)]
+    await consumer.acknowledge(first[:1])
+    await consumer.begin()
+    rest = await consumer.read() + await consumer.read()
+    assert [one.event for one in rest] == [line(2), line(3), line(5)]
