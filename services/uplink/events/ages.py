@@ -27,6 +27,9 @@ MAX_AGE_S: dict[EventType, float] = {
     EventType.ENTITY_KILLED: HISTORY_S,
 }
 
+_UNKNOWN_S = HISTORY_S
+"""A newer modapi beside this uplink may store types that this one does not know. Late is better than lost."""
+
 _MAX_AGE_S = {event_type.value: age_s for event_type, age_s in MAX_AGE_S.items()}
 YOUNG_S = min(MAX_AGE_S.values())
 """No event of this age or younger is too old, whatever its type."""
@@ -38,5 +41,5 @@ def is_too_old(event: GameEvent, age: AgeRange) -> bool:
     If the age is not known, history counts as young, because late is better than lost. Chat and log lines
     count as old.
     """
-    max_age_s = _MAX_AGE_S[event["type"]]
+    max_age_s = _MAX_AGE_S.get(event["type"], _UNKNOWN_S)
     return (age.least_s if max_age_s >= HISTORY_S else age.most_s) > max_age_s

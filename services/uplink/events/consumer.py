@@ -18,7 +18,7 @@ from services.relay.store.stream_entries import Delivered, StreamEntry
 from services.uplink.events import ages
 from services.uplink.events.progress import READ_ENTRIES, READ_EVENTS, Progress, StreamBatch, StreamEvent
 from services.uplink.events.receipts import TakenWindow
-from services.uplink.reporting.metrics import DELIVERED, UplinkMetrics
+from services.uplink.reporting.metrics import DELIVERED, UplinkMetrics, type_label
 from services.uplink.requests.mirror.mirror import Mirror
 
 JOINED_WITHIN_S = 60.0
@@ -134,7 +134,7 @@ class StreamConsumer:
             return
         self._delivered[""] += len(taken.events)
         for event in taken.events:
-            self._metrics.delivered_of[event["type"]].inc()
+            self._metrics.delivered_of[type_label(event["type"])].inc()
         self._metrics.event_seconds.observe(taken.took_s)
         try:
             self._passed(taken)
@@ -145,7 +145,7 @@ class StreamConsumer:
         """Drops events that are too old, and counts them."""
         events = tuple(event.event for event in expired)
         for event in events:
-            self._metrics.expired.labels(event["type"]).inc()
+            self._metrics.expired.labels(type_label(event["type"])).inc()
         with self._metrics.service.faults.contain(self.logger, FaultKind.LISTENER):
             self._passed(TakenWindow((), expired=events))
         self.progress.done(expired, sent=False)

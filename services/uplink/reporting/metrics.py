@@ -25,6 +25,11 @@ ANSWERED, OWN, TOO_LATE = "answered", "own", "too_late"
 FRESH, STALE, MADE_UP = "fresh", "stale", "made_up"
 OUTCOMES = (ANSWERED, OWN, FRESH, STALE, MADE_UP, TOO_LATE, *Cause)
 
+OTHER_TYPE = "other"
+"""The label of an event whose type this version does not know: a newer modapi stored it."""
+
+EVENT_TYPES = (*(event_type.value for event_type in EventType), OTHER_TYPE)
+
 MIRROR_PARTS = {
     "players": Action.GET_PLAYERS,
     "locations": Action.GET_PLAYER_LOCATION,
@@ -85,11 +90,16 @@ PER_INSTANCE = (
 """The series of each instance. Only its owner has them, so a sum over the fleet counts no instance twice."""
 
 
+def type_label(event_type: str) -> str:
+    """The label of events of this type: one of EVENT_TYPES, because a label never comes from data."""
+    return event_type if event_type in EVENT_TYPES else OTHER_TYPE
+
+
 class UplinkMetrics(MetricTable):
     """What one uplink process counts."""
 
     delivered = counter(
-        "dayz_relay_events_delivered_total", "Game events that Takaro has receipted.", type=EventType
+        "dayz_relay_events_delivered_total", "Game events that Takaro has receipted.", type=EVENT_TYPES
     )
     resent = counter(
         "dayz_relay_events_resent_total",
@@ -103,7 +113,7 @@ class UplinkMetrics(MetricTable):
     expired = counter(
         "dayz_relay_events_expired_total",
         "Game events that were too old to be sent when Takaro could be reached.",
-        type=EventType,
+        type=EVENT_TYPES,
     )
     error_frames = counter(
         "dayz_relay_takaro_errors_total",
@@ -204,7 +214,7 @@ class UplinkMetrics(MetricTable):
         self.backlog_max_events.set(MAX_QUEUED_EVENTS)
         self.backlog_max_bytes.set(MAX_QUEUED_BYTES)
         # Look up each counter once: a look-up by labels costs more than the count.
-        self.delivered_of = {event_type.value: self.delivered.labels(event_type) for event_type in EventType}
+        self.delivered_of = {label: self.delivered.labels(label) for label in EVENT_TYPES}
         self.request_seconds_of = {action: self.request_seconds.labels(action) for action in Action}
         self.answers_of = {
             (action, outcome): self.requests.labels(action, outcome)

@@ -38,6 +38,13 @@ def test_an_event_is_delivered_up_to_the_age_of_its_type(
     assert is_too_old(event(event_type), AgeRange(age_s, age_s)) is not delivered
 
 
+def test_an_event_of_a_type_that_only_a_newer_version_knows_has_the_age_limit_of_history() -> None:
+    unknown = event("player-levelled-up")
+    assert not is_too_old(unknown, AgeRange(DAY_S, DAY_S))
+    assert not is_too_old(unknown, UNKNOWN)
+    assert is_too_old(unknown, AgeRange(8 * DAY_S, 8 * DAY_S))
+
+
 def test_the_table_knows_every_event() -> None:
     assert set(MAX_AGE_S) == set(EventType)
 

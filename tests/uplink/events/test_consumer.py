@@ -1,10 +1,11 @@
-"""What a reconnect sends again, in a real store."""
+"""What a reconnect sends again, and events whose type only a newer version knows, in a real store."""
 
 from collections.abc import AsyncIterator
 
 import pytest
 from prometheus_client import CollectorRegistry
 
+from services.relay.protocol.records import GameEvent
 from services.relay.store.client import Store
 from services.relay.store.event_stream import EventStream
 from services.relay.store.leases import Lease
@@ -13,6 +14,8 @@ from services.uplink.reporting.metrics import UplinkMetrics
 from services.uplink.requests.mirror.mirror import Mirror
 from tests.support.faulty_takaro import FaultyTakaro
 from tests.support.linked import TOKEN, Linked, line
+
+UNKNOWN: GameEvent = {"type": "player-levelled-up", "data": {"level": 3}}
 
 
 @pytest.fixture
@@ -41,3 +44,27 @@ async def test_an_acknowledgement_right_after_a_reconnect_repeats_nothing_of_lat
     await consumer.begin()
     rest = await consumer.read() + await consumer.read()
     assert [one.event for one in rest] == [line(2), line(3), line(5)]
+
+
+async def test_an_event_of_an_unknown_type_goes_to_takaro_once_and_holds_up_nothing(linked: Linked) -> None:
+    uplink = await linked.owner()
+    await linked.append_events(line(1), UNKNOWN, line(2))
+    await linked.emptied()
+    assert linked.lines() == ["line 1", "line 2"]
+    assert [refused.frame["payload"] for refused in linked.takaro.refused] == [UNKNOWN]
+    assert uplink.count("dayz_relay_events_delivered_total", type="other") == 1
+
+
+async def test_an_event_of_an_unknown_type_that_is_too_old_adds_no_label(
+    linked: Linked, store: Store, slug: str
+) -> None:
+    registry = CollectorRegistry()
+    lease = Lease(store, slug, "up")
+    consumer = StreamConsumer(EventStream(store, slug), Mirror(), lease, UplinkMetrics(registry))
+    await linked.append_events(UNKNOWN)
+    await lease.renew()
+    await consumer.begin()
+    consumer.drop_expired(await consumer.read())
+    name = "dayz_relay_events_expired_total"
+    assert registry.get_sample_value(name, {"type": "other"}) == 1
+    assert registry.get_sample_value(name, {"type": UNKNOWN["type"]}) is None
