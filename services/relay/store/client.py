@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from functools import partial
 from typing import Any, TypeVar
 
-from services.relay.protocol.errors import StoreError
+from services.relay.protocol.errors import NotCarriedOut, StoreError
 from services.relay.store.calls import Script, StoreCall, ignore_error
 from services.relay.store.clock import StoreClock
 from services.relay.store.cluster import slot_of
@@ -115,26 +115,30 @@ class Store(Primaries):
         the same: WAIT waits for the last write of its own connection, and returns at once if there was none
         (measured on Valkey 9). `though_cancelled`: a run that has begun is sent even if its caller is
         cancelled.
+
+        Raises NotCarriedOut if no run was carried out, StoreError if one may have been.
         """
         end_s = time.monotonic() + within_s
-        error = StoreError(f"Redis: no answer within {within_s:g} s")
+        late = error = StoreError(f"Redis: no answer within {within_s:g} s")
+        maybe_done = False
         command = ("EVALSHA", script.digest, len(keys), *keys, *args)
         while (now_s := time.monotonic()) < end_s:
             reply = self.loop.create_future()
             call = StoreCall(command, reply, 0, script, durable, end_s, kept=though_cancelled)
-            # The last run may outlast `end_s`. A timer costs 0.7 us, asyncio.timeout 4 us.
-            timer = self.loop.call_later(end_s - now_s, call.fail_late, error, end_s)
+            # Otherwise the last run could outlast `end_s`. A timer costs 0.7 us, asyncio.timeout 4 us.
+            timer = self.loop.call_later(end_s - now_s, call.fail_late, late, end_s)
             self._put(call, keys[0])
             try:
                 return await reply
             except StoreError as refused:
                 error = refused
+                maybe_done = maybe_done or not isinstance(refused, NotCarriedOut)
             finally:
                 timer.cancel()
             if time.monotonic() + RETRY_EVERY_S >= end_s:
                 break
             await asyncio.sleep(RETRY_EVERY_S)
-        raise error
+        raise StoreError(str(error)) if maybe_done and isinstance(error, NotCarriedOut) else error
 
     def clock_of(self, key: str) -> StoreClock:
         """The clock of the primary that has this key. Callers whose reply has the time call its `observe`."""
@@ -164,15 +168,15 @@ class Store(Primaries):
     async def hints(
         self, *channels: str, probe_every_s: float = PROBE_EVERY_S
     ) -> AsyncIterator[tuple[str, list[str]]]:
-        """Yields channels and the instances that their hints name. None at first: subscribed. Raises
-        StoreError."""
+        """Yields channels and the instances that their hints name. An empty list at first: it is
+        subscribed. Raises StoreError."""
         async for channel, slugs in self.messages(*channels, probe_every_s=probe_every_s):
             yield channel, slugs.decode().split(" ") if slugs else []
 
     async def messages(
         self, *channels: str, probe_every_s: float = PROBE_EVERY_S
     ) -> AsyncIterator[tuple[str, bytes]]:
-        """Yields channels and messages. An empty message at first: subscribed. Raises StoreError.
+        """Yields channels and messages. An empty message at first: it is subscribed. Raises StoreError.
 
         It publishes a hint to itself now and then. If that does not arrive, the server stands still, was cut
         off or is no primary any more, which is an error too.
@@ -210,7 +214,7 @@ async def steadily(
     listen: Callable[[], AsyncIterator[T]], lost: Callable[[], object] = lambda: None
 ) -> AsyncIterator[T]:
     """Yields the messages of a subscription, and subscribes again after each outage. `lost` is called at each
-    end."""
+    outage."""
     while True:
         try:
             async for one in listen():

@@ -7,8 +7,11 @@ import pytest
 
 from services.relay.protocol.errors import StoreError
 from services.relay.service.event_loop import Loop
-from services.relay.store.client import CLOCK, Store
-from tests.support.redis_server import RedisServer
+from services.relay.store.client import CLOCK, Script, Store
+from services.sim.ports import free_port
+from tests.support.proxy import Proxy
+from tests.support.redis_server import RedisServer, binaries
+from tests.support.waiting import until
 
 
 @pytest.mark.parametrize("though_cancelled", [False, True])
@@ -45,3 +48,26 @@ def test_a_reply_that_came_while_this_process_stood_still_counts(redis_server: R
 
     with asyncio.Runner(loop_factory=Loop) as runner:
         assert runner.run(call()) is list
+
+
+async def test_a_call_that_may_have_been_carried_out_is_not_said_to_be_refused(slug: str) -> None:
+    """The first run is carried out and its reply is lost; then the memory is full, and the others are
+    refused."""
+    write, key = Script("note"), f"relay:{{{slug}}}:written"
+    vars(write)["text"] = "return redis.call('INCR', KEYS[1])"
+    server = RedisServer(binaries()["valkey"], port=str(free_port()))
+    try:
+        await asyncio.to_thread(server.start)
+        async with Proxy("127.0.0.1", server.port) as proxy:
+            store = Store(f"redis://127.0.0.1:{proxy.port}", call_timeout_s=0.5)
+            await store.run_until(20.0, write, (f"{key}-before",))  # now Redis knows the script
+            proxy.drop_replies = True
+            writing = asyncio.create_task(store.run_until(3.0, write, (key,)))
+            await until(lambda: server.ask("EXISTS", key))
+            server.ask("CONFIG", "SET", "maxmemory", "1")
+            proxy.drop_replies = False
+            [error] = await asyncio.gather(writing, return_exceptions=True)
+            assert type(error) is StoreError and "maxmemory" in str(error)
+            await store.close()
+    finally:
+        server.remove()
