@@ -50,9 +50,9 @@ async def _waits() -> None:
 
 @dataclass(frozen=True, slots=True)
 class TakenBatch:
-    """The result of a POST. `token` is for `EventStream.answered`; "": the stream is full.
+    """The result of a POST. `token` is for `stream.notes.answered`; "": the stream is full.
 
-    `dead` is the number of its new events that cannot become valid.
+    `dead` is the number of its new events that became dead letters.
     """
 
     token: str

@@ -4,7 +4,7 @@ from prometheus_client import CollectorRegistry
 
 from services.modapi.dialect.dead import Reason
 from services.modapi.dialect.results import LISTS
-from services.modapi.held_polls import Ending
+from services.modapi.hold_rules import Ending
 from services.modapi.http.calls import CallKind
 from services.relay.protocol.vocabulary import Action, EventType
 from services.relay.service.instance_series import InstanceSeries

@@ -3,7 +3,7 @@
 import time
 from typing import Any
 
-from services.modapi.held_polls import FALL_BACK_S, HoldRules, HoldState
+from services.modapi.hold_rules import FALL_BACK_S, HoldRules, HoldState
 from services.modapi.http.calls import CallKind
 from services.relay.instances.state import InstanceState
 from services.relay.protocol.vocabulary import SILENT_AFTER_S

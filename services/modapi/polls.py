@@ -1,4 +1,4 @@
-"""Answers the polls of one instance: at once if a command waits, otherwise held as held_polls.py allows."""
+"""Answers the polls of one instance: at once if a command waits, otherwise held as hold_rules.py allows."""
 
 import asyncio
 import math
@@ -9,7 +9,7 @@ from functools import partial
 from typing import NamedTuple
 
 from services.modapi.commands import ModCommands
-from services.modapi.held_polls import EARLY_S, FALL_BACK_S, GIVEN_UP, Ending, HoldRules
+from services.modapi.hold_rules import EARLY_S, FALL_BACK_S, GIVEN_UP, Ending, HoldRules
 from services.modapi.metrics import ModapiMetrics
 from services.relay.protocol.records import Command
 from services.relay.service.clocks import next_beat_s

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
-from services.modapi.held_polls import Ending
+from services.modapi.hold_rules import Ending
 from services.modapi.http.request import StoodStill
 from services.modapi.main import logger
 from services.modapi.metrics import ModapiMetrics

@@ -151,7 +151,7 @@ async def read_body(
 
 
 class Callers:
-    """Checks the key and the address of each call."""
+    """Says why a call is refused, and logs what callers do wrong."""
 
     def __init__(
         self, credentials: Credentials, unknown_calls: UnknownKeyCalls, wrong_keys_per_minute: int

@@ -3,9 +3,9 @@
 The client sees "2xx with a body", "4xx", "5xx", or nothing. An empty 2xx counts as a timeout, a redirect as a
 failure (protocol.md M6). A mod repeats a refused request for ever, so bad content is never refused.
 
-The router stands in front of FastAPI; the four calls are no routes of it. Routes of Starlette's with raw ASGI
-endpoints were tried, by turns against this file, on 2 busy cores:
-- closed loop, modapi alone, median µs a call: 391 and as routes 414 (5 turns), 298 and 361 (9 turns, +21 %);
+The router stands in front of FastAPI; the four calls are not routes of it. Starlette's routes with raw ASGI
+endpoints were tried, by turns with this file, on 2 busy cores:
+- closed loop, modapi alone, median µs a call: 391 here, 414 as routes (5 turns); 298, 361 (9 turns, +21 %);
 - 200 calls a second of 100 servers: 690 and 768 µs (5 turns, +11 %), 617 and 674 (9 turns, +9 %).
 The prototype left out the guards below, so a whole version costs somewhat more.
 The path of a mod is no route as it stands: the key, doubled slashes and a missing id come off first, a key is
@@ -77,7 +77,8 @@ class ModAnswer(NamedTuple):
 
 
 class ModRouter:
-    """Answers the four calls of a mod. Everything else goes to `app`, with the key taken off the path."""
+    """Answers the calls of mods and of the log agent, and refuses wrong keys. Everything else goes to `app`,
+    with the key taken off the path."""
 
     def __init__(
         self,
@@ -234,7 +235,8 @@ class ModRouter:
         raise self._callers.refusal_of(request.call.key, request.address)
 
     async def _admitted(self, request: ModRequest, key: str, posts: Posts = Posts.NOTHING) -> ServedInstance:
-        """The instance that `key` opens. Raises NoKey, WrongKey, TooManyKeys, BeyondPace, StoreError."""
+        """The instance that `key` opens. Raises NoKey, WrongKey, TooManyKeys, ClosedKey, BeyondPace,
+        StoreError."""
         call, served = request.call, self._served_instances
         instance = served.instances.get(self._credentials.slug_for(key, request.scope["headers"]))
         if instance is None and call.kind is CallKind.RESULT:

@@ -59,7 +59,7 @@ class StoreCall:
         return self.reply.done() and not self.kept
 
     def fail(self, error: StoreError) -> None:
-        """Ends it."""
+        """Fails it, unless it has a reply already."""
         self.kept = False
         if not self.reply.done():  # otherwise the caller has gone
             self.reply.set_exception(error)

@@ -131,9 +131,10 @@ class CommandStream:
     async def _on_redis_clock(self, moment_s: float, *, ask: bool) -> int:
         """A moment of time.monotonic() on Redis' clock, in ms. Early by at most the time of the reply.
 
-        Without `ask`, an earlier reply tells the time if there is one: a step of the clock is noticed late.
-        With it, no moment comes before an earlier one whose reply took less time: commands are handed out in
-        the order of their deadlines, and an admin's writes must run in the order in which they came.
+        Without `ask`, the last reply that showed the time is believed: a step of the clock is noticed late.
+        With `ask`, Redis is asked now, and a later deadline never comes out earlier than the one before,
+        however long the two replies took: commands are handed out in the order of their deadlines, and an
+        admin's writes must run in the order in which they came.
         """
         key = self._keys.contact
         if not ask:

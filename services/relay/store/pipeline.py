@@ -7,7 +7,7 @@ How the calls of an instance keep their order:
 - All calls of its cluster slot wait here, and one round trip is under way at a time.
 - A call that was refused without being carried out goes back to the head, before all that came later.
 - A call that was carried out, or may have been, is never sent again here.
-- A call whose caller has gone (its reply was cancelled) is not sent at all.
+- A call whose caller has gone (its reply was cancelled) is not sent, unless it is `kept`.
 
 So a refused call can be overtaken only by one behind it in the same pipeline, and not by one of its own kind:
 a server that begins to refuse (it is a replica now, or a slot or a key has gone) refuses to the end of the

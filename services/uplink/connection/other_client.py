@@ -20,7 +20,7 @@ class Finding(Enum):
     """The result of a look at the socket in use."""
 
     NOTHING = auto()
-    NOT_ASKED = auto()  # Takaro does not ask on it: replace the socket
+    NO_REQUESTS = auto()  # Takaro asks nothing on it: replace the socket
     USURPED = auto()  # Takaro did not ask on the new one either: log it, and do no more
     ASKED_AGAIN = auto()  # Takaro asks again after that
 
@@ -55,4 +55,4 @@ class OtherClientWatch:
             self._warned_s, self._usurped = now_s, True
             return Finding.USURPED
         self._renewed_s = now_s
-        return Finding.NOT_ASKED
+        return Finding.NO_REQUESTS

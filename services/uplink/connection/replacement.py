@@ -1,4 +1,5 @@
-"""Decides when a new socket takes the place of the one in use: it is old, or Takaro may ask another one."""
+"""Decides when a new socket takes the place of the one in use: after so many requests or hours, or if Takaro
+may ask another one."""
 
 import random
 import time
@@ -11,11 +12,12 @@ from services.uplink.connection.socket_session import SocketSession
 from services.uplink.reporting.metrics import UplinkMetrics
 
 SPREAD = 0.1
-"""Share by which the two limits differ from socket to socket: a fleet must not identify at one moment."""
+"""Share by which the limits of requests and of age differ from socket to socket: a fleet must not identify at
+one moment."""
 
 
 class Replacement:
-    """The age of the socket in use. `wanted`: replace it in any case."""
+    """The limits of the socket in use. `wanted`: replace it in any case."""
 
     def __init__(self, metrics: UplinkMetrics, logger: InstanceLogger, times: LinkTimes) -> None:
         self.wanted = False
@@ -26,17 +28,17 @@ class Replacement:
         self._other_client = OtherClientWatch(times.quiet_after_s)
 
     def begin(self) -> None:
-        """Begins the age of a new socket."""
+        """Sets the limits of a new socket."""
         self.wanted = False
         times = self._times
         self._most_requests = times.replace_after_requests * random.uniform(1 - SPREAD, 1 + SPREAD)
         self._oldest_s = time.monotonic() + times.replace_after_s * random.uniform(1 - SPREAD, 1 + SPREAD)
 
     def due(self, session: SocketSession) -> bool:
-        """Whether `session`, the socket in use, is too old, or Takaro may ask another one."""
+        """Whether `session`, the socket in use, has reached a limit, or Takaro may ask another one."""
         now_s, requests = time.monotonic(), session.requests
         match self._other_client.look(session.identified_s, requests.asked_s, now_s):
-            case Finding.NOT_ASKED:
+            case Finding.NO_REQUESTS:
                 return True
             case Finding.USURPED:
                 self._metrics.usurped.inc()

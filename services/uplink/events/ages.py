@@ -1,4 +1,5 @@
-"""The greatest age of an event when Takaro receives it, for each type. Pure. gaps.py sorts out what is older.
+"""The greatest age of an event when Takaro receives it, for each type. Pure. gaps.py sorts out what is older,
+consumer.py drops and counts it.
 
 Takaro takes the time of receipt for the time of the event, and runs a chat line as a command when it arrives
 (protocol.md T8). An age counts from acceptance, as precisely as it is known (relay/store/clock.py).
@@ -9,7 +10,7 @@ from services.relay.protocol.vocabulary import EventType
 from services.relay.store.clock import AgeRange
 
 CHAT_S = 15.0
-"""A take-over (7 s) and a restart of Redis must not cost a chat line. But a player who typed a `/command` has
+"""A chat line must outlast a take-over (7 s) and a restart of Redis. But a player who typed a `/command` has
 given up on it after this time, so it must not run any more."""
 
 LOG_S = 10 * 60.0

@@ -101,7 +101,7 @@ class StreamConsumer:
         return events
 
     def _ages(self, entries: list[StreamEntry], empty_s: float) -> tuple[float, float, list[AgeRange]]:
-        """The time, and the greatest age of an entry then, and the age of each.
+        """The time now, the greatest age of any entry, and the age of each entry.
 
         The stream held none of them at `empty_s`, so none is older than that, whatever Redis' clock says.
         """

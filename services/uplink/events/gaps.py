@@ -1,4 +1,4 @@
-"""Decides which events may be sent to Takaro now, and which a little later. Pure.
+"""Decides which events may be sent to Takaro now, which a little later, and which are too old. Pure.
 
 Takaro's workers run ten at a time without order, and identical events that it receives in one millisecond
 become one (protocol.md T8). So an event waits until PLAYER_GAP_S after the last event of its player, and

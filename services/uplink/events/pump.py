@@ -20,9 +20,10 @@ BEAT_S = 0.1
 sync to the disk, and a process wakes up less often: a wake-up costs more than a write."""
 
 QUIET_BEAT_S = 2.0
-"""The same for an instance that nobody watches, and of which no more than QUIET_EVENTS are under way: its
-second pings, and a moment later its acknowledgements. The ping behind its next events often comes first and
-does as well, and one call acknowledges several windows. The instances are spread over this time."""
+"""The same for an instance that nobody watches, with at most QUIET_EVENTS under way: its second ping waits
+for this slower beat, and its acknowledgement for a moment after it. Often the ping behind the next events
+comes first and serves instead. One call acknowledges several windows. The instances are spread over this
+time."""
 
 QUIET_EVENTS = 16
 PONGED_WITHIN_S = 0.2
@@ -50,7 +51,7 @@ class Plan(NamedTuple):
     capacity: int
     """Number of events that may be written: a crash must not repeat more than MAX_REPEATED."""
     read: bool
-    """Read on: more events may be written than were read and not looked at."""
+    """Whether to read more from the stream: more may be written than wait, and there is room for them."""
     events_s: float
     ping_s: float
     keep_alive_s: float
@@ -87,7 +88,7 @@ class EventPump:
         return self._receipts.unproven
 
     def ponged(self) -> None:
-        """A pong of Takaro came."""
+        """Takaro answered our ping."""
         if self._receipts.pinged_s is not None:
             self._pong_s = boottime_s()
             self._consumer.wake(unread=False)

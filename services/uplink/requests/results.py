@@ -63,7 +63,8 @@ class ResultReader:
         self._unclaimed: dict[str, float] = {}  # id of an entry -> since when
 
     def wake(self, *, at_once: bool = False) -> None:
-        """Reads results soon: there may be some. Those of refreshes alone are read with other instances'."""
+        """Reads results soon: there may be some. If only refreshes wait, it reads at the moment that
+        all instances share."""
         if at_once or self.waited_for or not self.lease.held:
             if not self._woken.done():
                 self._woken.set_result(None)

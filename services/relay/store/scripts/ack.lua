@@ -16,7 +16,7 @@
 -- Returns 1; or 0 if another uplink has the lease, -1 if it has expired and nobody has it (Redis was away, and we are
 -- back before the next renewal): then nothing is changed. A call whose `delivered` is not above the stored one is a
 -- repeat after a lost reply, or was delayed until after the next call: it changes nothing.
--- Older versions leave `ahead` and `delivered` as they are: `ahead` stays true of the entries that it names.
+-- An older version of the relay does not write `ahead` and `delivered`: what `ahead` says of its entries stays true.
 local lease, events, intake = unpack(KEYS)
 local owner = redis.call('HGET', lease, 'token')
 if not owner then return -1 end

@@ -16,8 +16,8 @@
 --       11 max_dead     length of the dead-letter stream
 --       12 heard        "1": store the time as that of the mod's last contact
 --       13 sender       "" for the mod; another sender's batches are remembered in fields with this prefix
---       14 distinctive  the smallest number of events at the head of which two differ and one is not a log line; a great
---                       number if there is none
+--       14 distinctive  the length of the shortest head of the batch that has two different events and one that is not a
+--                       log line; a great number if no head has
 --       15              number of arguments that follow for dead letters: reason, detail, raw
 --                       the rest are players: gameId, record; an empty record deletes the player
 --

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.modapi import held_polls
-from services.modapi.held_polls import (
+from services.modapi import hold_rules
+from services.modapi.hold_rules import (
     EARLY_S,
     FALL_BACK_S,
     GAP_S,
@@ -115,11 +115,11 @@ def test_events_that_queue_up_behind_holds_end_them() -> None:
     mod = Mod()
     mod.prove()
     said = []
-    for _ in range(held_polls.QUEUED_HOLDS):
-        assert mod.allowed_s > held_polls.LONG_S
+    for _ in range(hold_rules.QUEUED_HOLDS):
+        assert mod.allowed_s > hold_rules.LONG_S
         mod.poll()
         said.append(mod.events_right_behind())
-    assert said == [False] * (held_polls.QUEUED_HOLDS - 1) + [True]
+    assert said == [False] * (hold_rules.QUEUED_HOLDS - 1) + [True]
     assert mod.allowed_s == 0.0
 
 
@@ -127,7 +127,7 @@ def test_events_during_a_hold_reset_the_count_of_events_right_behind_holds() -> 
     mod = Mod()
     mod.prove()
     for _ in range(4):
-        for _ in range(held_polls.QUEUED_HOLDS - 1):
+        for _ in range(hold_rules.QUEUED_HOLDS - 1):
             mod.poll()
             assert not mod.events_right_behind()
         mod.poll(events_meanwhile=True)
