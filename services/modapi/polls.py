@@ -16,7 +16,7 @@ from services.relay.service.clocks import next_beat_s
 from services.relay.service.http.arrivals import CallerConnection
 from services.relay.service.logs import InstanceLogger
 from services.relay.service.stalls import BEAT_EVERY_S
-from services.relay.store.calls import ignore_error
+from services.relay.store.calls import has_value
 
 GATHER_S = 0.01
 """Takaro sends several requests at once. Commands that follow the first one this soon go out with it; others
@@ -170,7 +170,7 @@ class Polls:
         return Polled(None if poll.gone else found or NOTHING, held_s)
 
     async def _look(self, poll: _Poll, *, refreshes_alone: bool) -> bytes:
-        """The answer if there are commands, b"" if there are none or the mod hung up. Raises StoreError."""
+        """The answer if there are commands, b"" if there are none or the poll is over. Raises StoreError."""
         held_s = poll.hold_s + EARLY_S if poll.hold_s else 0.0
         await poll.still_waits(held_s)
         is_over = poll.gone or poll.ending is not None or self._poll is not poll
@@ -182,17 +182,20 @@ class Polls:
         )
         try:
             await asyncio.wait([taking])
+        except asyncio.CancelledError:
+            taking.cancel()
+            if has_value(taking):  # it ended a moment before: it does not hand them back itself
+                self._commands.stream.hand_back(taking.result())
+            raise
         finally:
             poll.taking = None
-            if not taking.cancel():  # it is cancelled if this task itself is
-                ignore_error(taking)
         commands = [] if taking.cancelled() else taking.result()
         try:
             await poll.still_waits(held_s)
         except BaseException:
             self._commands.stream.hand_back(commands)
             raise
-        if poll.gone:
+        if poll.gone or self._poll is not poll:  # a mod that polls anew may not read this answer any more
             self._commands.stream.hand_back(commands)
             commands = []
         if not commands and not poll.hinted and self._poll is poll and not taking.cancelled():

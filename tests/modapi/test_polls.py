@@ -44,7 +44,8 @@ class Mod:
         )
         instance = Instance(slug=slug, name="A server", identity_token=SecretStr("identity"))
         self.served_instances.update(merge([instance], {}, just_now))
-        self.polls = self.served_instances.instances[slug].polls
+        served = self.served_instances.instances[slug]
+        self.polls, self.taken_from = served.polls, served.commands.stream
         self.gone = asyncio.Event()
         self.watching: list[asyncio.Task[None]] = []
         self.looks = math.inf  # so often it is found to wait still
@@ -200,6 +201,25 @@ async def test_no_command_is_lost_with_a_mod_that_hangs_up_while_redis_is_asked_
     assert await until(handed) == [name]
 
 
+async def test_no_command_is_lost_with_a_poll_that_is_cancelled_when_it_has_been_taken(
+    mod: Mod, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take = mod.taken_from.take
+
+    async def then_cancelled(**options: bool) -> list[Command]:
+        commands = await take(**options)
+        poll.cancel()
+        return commands
+
+    name = await mod.ask()
+    with monkeypatch.context() as patched:
+        patched.setattr(mod.taken_from, "take", then_cancelled)
+        poll = mod.poll()
+        await asyncio.wait([poll])
+    assert poll.cancelled()
+    assert names(await mod.poll()) == [name]
+
+
 @pytest.mark.parametrize("looks", [0, 1])
 async def test_a_standstill_before_the_look_or_during_it_costs_no_command(mod: Mod, looks: int) -> None:
     name = await mod.ask()
@@ -218,6 +238,26 @@ async def test_a_second_poll_ends_the_first_and_gets_the_commands(mod: Mod) -> N
     name = await mod.ask()
     assert names(await mod.poll()) == [name]
     assert (mod.ended(), mod.allowed_s) == ({Ending.SUPERSEDED: 1}, 0.0)
+
+
+async def test_a_command_that_a_superseded_poll_has_taken_goes_to_the_newer_one(
+    mod: Mod, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take, newer, newer_has_looked = mod.taken_from.take, list[asyncio.Task[Polled]](), asyncio.Event()
+
+    async def then_superseded(**options: bool) -> list[Command]:
+        commands = await take(**options)
+        if newer:
+            newer_has_looked.set()
+        else:
+            newer.append(mod.poll())
+            await newer_has_looked.wait()
+        return commands
+
+    name = await mod.ask()
+    monkeypatch.setattr(mod.taken_from, "take", then_superseded)
+    assert (await mod.poll()).answer == NOTHING
+    assert names(await newer[0]) == [name]
 
 
 async def test_polls_that_arrive_together_leave_one_held_at_most(mod: Mod) -> None:

@@ -92,6 +92,11 @@ class StoreCall:
         return False
 
 
+def has_value(future: asyncio.Future[Any]) -> bool:
+    """Whether it is done with a value. If it has an exception instead, asyncio does not report that."""
+    return future.done() and not future.cancelled() and future.exception() is None
+
+
 def ignore_error(future: asyncio.Future[Any]) -> None:
     """A done callback: asyncio must not report the exception of a future that nobody waits for any more."""
     if not future.cancelled():

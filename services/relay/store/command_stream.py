@@ -18,7 +18,7 @@ from services.relay.protocol.keys import WAKE_MODAPI, WAKE_RESULTS, keys_of
 from services.relay.protocol.limits import DEFAULT_LIMITS
 from services.relay.protocol.records import Command, Outcome
 from services.relay.protocol.vocabulary import HAND_OUT_WITHIN_S, Action
-from services.relay.store.calls import ignore_error
+from services.relay.store.calls import has_value, ignore_error
 from services.relay.store.client import RETRY_EVERY_S, Script, Store
 from services.relay.store.event_stream import CALL_WITHIN_S, CONTACT_EVERY_MS
 
@@ -208,7 +208,7 @@ class CommandStream:
         while True:
             clock = await self._store.known_clock(keys.contact)
             asked_s = time.monotonic()
-            word, now_us, *taken = await self._store.run(
+            handing_out = self._store.run(
                 _HAND_OUT,
                 (keys.writes, keys.reads, keys.refreshes, keys.waiting, keys.handed, keys.contact),
                 self._bounds.poll_commands,
@@ -221,8 +221,14 @@ class CommandStream:
                 self._bounds.left_ms,
                 self._bounds.longest_ms,
                 durable=True,  # a failover that forgot it would hand it out again
-                orphaned=lambda reply: self.hand_back(_commands(reply[2:])[0]),
+                orphaned=self._hand_back_all,
             )
+            try:
+                word, now_us, *taken = await handing_out
+            except asyncio.CancelledError:
+                if has_value(handing_out):  # it came a moment before the cancellation: it is not orphaned
+                    self._hand_back_all(handing_out.result())
+                raise
             self._store.clock_of(keys.contact).observe(now_us, asked_s, time.monotonic())
             if word == b"taken":
                 commands, unknown = _commands(taken)
@@ -232,8 +238,12 @@ class CommandStream:
             if until_s <= time.monotonic():
                 raise StoreError("Redis: it answered too late, or its clock was set")
 
+    def _hand_back_all(self, reply: Sequence[bytes]) -> None:
+        """Hands back the commands of a reply that reaches nobody."""
+        self.hand_back(_commands(reply[2:])[0])
+
     def hand_back(self, commands: Sequence[Command]) -> None:
-        """Queues taken commands again, because the mod hung up before anything was written to it.
+        """Queues taken commands again, because the mod gave the poll up before anything was written to it.
 
         If that is lost, Takaro is told that they may have run.
         """

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -348,6 +349,26 @@ async def test_commands_of_a_cancelled_take_are_handed_back_in_their_order(
     await until(lambda: store.send("ZCARD", keys_of(slug).waiting), met=lambda count: count == 2)
     await enqueue(stream, "e")
     assert [c.operation_id for c in await stream.take()] == ["c", "d", "e"]
+
+
+async def test_a_take_that_is_cancelled_in_the_moment_of_its_reply_hands_its_commands_back(
+    store: Store, slug: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = CommandStream(store, slug)
+    await enqueue(stream, "a")
+    run = store.run
+
+    def cancelling(*args: Any, **options: Any) -> asyncio.Future[Any]:
+        reply = run(*args, **options)
+        reply.add_done_callback(lambda _: taking.cancel())  # it runs before the task that waits for the reply
+        return reply
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "run", cancelling)
+        taking = asyncio.create_task(stream.take())
+        await asyncio.wait([taking])
+    assert taking.cancelled()
+    assert await stream.take() == [command("a")]
 
 
 async def test_a_command_that_has_ended_is_not_handed_back(store: Store, slug: str) -> None:
