@@ -119,13 +119,14 @@ class Store(Primaries):
         Raises NotCarriedOut if no run was carried out, StoreError if one may have been.
         """
         end_s = time.monotonic() + within_s
-        late = error = StoreError(f"Redis: no answer within {within_s:g} s")
+        error = StoreError(f"Redis: no answer within {within_s:g} s")
         maybe_done = False
         command = ("EVALSHA", script.digest, len(keys), *keys, *args)
         while (now_s := time.monotonic()) < end_s:
             reply = self.loop.create_future()
             call = StoreCall(command, reply, 0, script, durable, end_s, kept=though_cancelled)
             # Otherwise the last run could outlast `end_s`. A timer costs 0.7 us, asyncio.timeout 4 us.
+            late = StoreError(str(error)) if isinstance(error, NotCarriedOut) else error
             timer = self.loop.call_later(end_s - now_s, call.fail_late, late, end_s)
             self._put(call, keys[0])
             try:
