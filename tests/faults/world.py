@@ -19,6 +19,7 @@ from services.relay.store.client import Store
 from services.sim.dayz.server import SimModConfig
 from services.sim.ports import free_port
 from tests.faults.ending import drain, judge
+from tests.faults.invariants import TENURE_S
 from tests.faults.ledger import Fault, Ledger
 from tests.faults.measures import measure, server_version
 from tests.faults.oracle import Mod, Takaro, keep_happening, keep_writing
@@ -270,6 +271,15 @@ class World:
     def owned_by(self, uplink: Service) -> list[str]:
         """The instances whose last event came from this process."""
         return [slug for slug, name in self.ledger.owner.items() if name.partition("#")[0] == uplink.label]
+
+    async def until_settled(self, for_s: float = TENURE_S) -> None:
+        """Waits until nothing has moved for so long. If an uplink is stopped soon after it has taken an
+        instance over, the move there and back looks like two owners."""
+        owners, since_s = dict(self.ledger.owner), time.monotonic()
+        while time.monotonic() - since_s < for_s:
+            await asyncio.sleep(0.05)
+            if owners != self.ledger.owner:
+                owners, since_s = dict(self.ledger.owner), time.monotonic()
 
     async def queued(self) -> int:
         """The number of batches that wait in Redis."""

@@ -4,7 +4,6 @@ Mods need 1 or 4 s to run a command, so that some request is always open.
 """
 
 import asyncio
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
@@ -47,7 +46,7 @@ async def stops_and_moves(run: Run) -> None:
             await uplink.start()
             with suppress(TimeoutError):  # one time in 64 no instance belongs to it
                 await world.takaro.wait_for(lambda uplink=uplink: world.owned_by(uplink), MOVES_WITHIN_S)
-            await _until_settled(world)
+            await world.until_settled()
             ended["moved"] += sum(world.ledger.owner[slug] != owner for slug, owner in before.items())
         asked = [*world.ledger.requests.values(), *world.ledger.reads]
     unheard = sum(not request.socket_open and invariants.ran_out(request) for request in asked)
@@ -55,16 +54,6 @@ async def stops_and_moves(run: Run) -> None:
         not unheard,
         f"Takaro asks no closed socket while another uplink is connected; {unheard} requests were lost",
     )
-
-
-async def _until_settled(world: World) -> None:
-    """Waits until nothing has moved for TENURE_S. If an uplink is stopped soon after it has taken an instance
-    over, the move there and back looks like two owners."""
-    owners, since_s = dict(world.ledger.owner), time.monotonic()
-    while time.monotonic() - since_s < invariants.TENURE_S:
-        await asyncio.sleep(0.05)
-        if owners != world.ledger.owner:
-            owners, since_s = dict(world.ledger.owner), time.monotonic()
 
 
 @scenario("F48", "servers are removed and changed with requests open", cycles=20, short=1, repeats=0)

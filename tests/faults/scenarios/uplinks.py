@@ -13,6 +13,9 @@ from tests.support.relay_process import Service
 
 FLEET = Shape(instances=6, uplinks=3)
 TWO = Shape(instances=4, uplinks=2)
+
+SHARED_OUT_S = 6.0
+"""Two uplinks that start share the instances out 3 s after neither has joined or left, one by one."""
 MOVES_WITHIN_S = 60.0
 
 
@@ -76,6 +79,7 @@ async def freeze_past_the_lease(run: Run) -> None:
 async def freeze_within_the_lease(run: Run) -> None:
     moved = 0
     async with run.world(TWO) as world:
+        await world.until_settled(SHARED_OUT_S)
         for _ in range(run.cycles):
             await run.pause(0.5, 2.0)
             victim = _an_owner(world)
