@@ -1,8 +1,5 @@
 """What a reconnect sends again, and events whose type only a newer version knows, in a real store."""
 
-from collections.abc import AsyncIterator
-
-import pytest
 from prometheus_client import CollectorRegistry
 
 from services.relay.protocol.records import GameEvent
@@ -12,18 +9,9 @@ from services.relay.store.leases import Lease
 from services.uplink.events.consumer import StreamConsumer
 from services.uplink.reporting.metrics import UplinkMetrics
 from services.uplink.requests.mirror.mirror import Mirror
-from tests.support.faulty_takaro import FaultyTakaro
-from tests.support.linked import TOKEN, Linked, line
+from tests.support.linked import Linked, line
 
 UNKNOWN: GameEvent = {"type": "player-levelled-up", "data": {"level": 3}}
-
-
-@pytest.fixture
-async def linked(store: Store, slug: str) -> AsyncIterator[Linked]:
-    async with FaultyTakaro(registration_tokens={TOKEN}, ask_location=False) as takaro:
-        linked = Linked(takaro, store, slug)
-        yield linked
-        await linked.end()
 
 
 async def test_an_acknowledgement_right_after_a_reconnect_repeats_nothing_of_later_entries(

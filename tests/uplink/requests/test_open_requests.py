@@ -1,7 +1,6 @@
 """Whatever happens to a link, each open request is answered before its socket closes."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -12,7 +11,6 @@ from services.relay.protocol.keys import keys_of
 from services.relay.protocol.records import Outcome
 from services.relay.protocol.vocabulary import Action
 from services.relay.service.lifecycle import cancelled
-from services.relay.store.client import Store
 from services.sim.takaro import requests
 from services.sim.takaro.records import Answer
 from services.uplink.connection import socket_session
@@ -21,8 +19,7 @@ from services.uplink.events.pump import EventPump
 from services.uplink.requests import handler
 from services.uplink.requests.mirror.mirror import Mirror
 from services.uplink.takaro import frames
-from tests.support.faulty_takaro import FaultyTakaro
-from tests.support.linked import TOKEN, Linked, Uplink
+from tests.support.linked import Linked, Uplink
 from tests.support.log_lines import without_repetitions
 from tests.support.waiting import until
 
@@ -31,14 +28,6 @@ NOT_DELIVERED = "not delivered"
 
 SOON_S = 5.0
 """Less than the time in which a command expires by itself."""
-
-
-@pytest.fixture
-async def linked(store: Store, slug: str) -> AsyncIterator[Linked]:
-    async with FaultyTakaro(registration_tokens={TOKEN}, ask_location=False) as takaro:
-        linked = Linked(takaro, store, slug)
-        yield linked
-        await linked.end()
 
 
 def write(linked: Linked) -> asyncio.Task[Answer]:
