@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from services.relay.instances.failed_commands import KEPT_MS
-from services.relay.protocol.keys import Keys, keys_of
+from services.relay.protocol.keys import keys_of
 from services.relay.protocol.vocabulary import SILENT_AFTER_S
 from services.relay.store.client import Script, Store
 
@@ -14,7 +15,10 @@ _FACTS = Script("facts")
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What Redis knows of one instance. Times are ms on Redis' clock; "" and None mean unknown, or none."""
+    """What Redis knows of one instance, in the order of facts.lua's reply.
+
+    Times are ms on Redis' clock; "" and None mean unknown, or none.
+    """
 
     now_ms: int
     uplink: str
@@ -67,47 +71,17 @@ class Facts:
 
 async def facts_of(store: Store, slug: str) -> Facts:
     """The facts of one instance. Raises StoreError."""
-    found = await store.run(_FACTS, _keys(keys_of(slug)), KEPT_MS)
-    (
-        now_ms,
-        uplink,
-        link,
-        game_server_id,
-        why,
-        contact,
-        events,
-        size,
-        oldest,
-        commands,
-        dead,
-        players,
-        mod,
-        hold,
-        address,
-        made_up,
-        failed,
-    ) = found
-    made_up_s, _, made_up_count = made_up.partition(b" ")
-    known = Facts(
-        now_ms,
-        uplink.decode(),
-        link.decode(),
-        game_server_id.decode(),
-        why.decode(errors="replace"),
-        _number(contact),
-        _number(events) or 0,
-        _number(size) or 0,
-        _number(oldest),
-        commands,
-        dead,
-        _number(players),
-        mod.decode(errors="replace"),
-        _number(hold),
-        address.decode(errors="replace"),
-        int(made_up_count or 0),
-        int(float(made_up_s) * 1000) if made_up_s else None,
-        failed,
+    keys = keys_of(slug)
+    found = await store.run(
+        _FACTS,
+        (
+            *(keys.lease, keys.link, keys.contact, keys.intake, keys.events),
+            *(keys.waiting, keys.dead, keys.mirror, keys.mod, keys.failed),
+        ),
+        KEPT_MS,
     )
+    values: list[Any] = [one.decode(errors="replace") if isinstance(one, bytes) else one for one in found]
+    known = Facts(*values)
     return replace(known, players=None) if known.is_silent else known
 
 
@@ -115,22 +89,3 @@ async def facts_of_all(store: Store, slugs: Sequence[str]) -> dict[str, Facts]:
     """The facts of several instances by slug, read in one pipeline. Raises StoreError."""
     found = await asyncio.gather(*(facts_of(store, slug) for slug in slugs))
     return dict(zip(slugs, found, strict=True))
-
-
-def _keys(keys: Keys) -> tuple[str, ...]:
-    return (
-        keys.lease,
-        keys.link,
-        keys.contact,
-        keys.intake,
-        keys.events,
-        keys.waiting,
-        keys.dead,
-        keys.mirror,
-        keys.mod,
-        keys.failed,
-    )
-
-
-def _number(stored: bytes) -> int | None:
-    return int(stored) if stored else None
