@@ -13,18 +13,10 @@ _NEVER = frozenset({"", "0", "-1", "null", "none", "never", "permanent"})
 _EARLIEST_S = 1e9  # the year 2001: a smaller number is the length of a ban, or not a time
 _MILLISECONDS_FROM = 1e12  # the year 2001 in ms; in seconds, a year that has five digits
 _LONGEST_CHARS = 40
-_FORMATS = (  # unlike fromisoformat, strptime takes numbers without a leading zero
-    "%Y-%m-%dT%H:%M:%S%z",
-    "%Y-%m-%dT%H:%M:%S.%f%z",
-    "%Y-%m-%dT%H:%M:%S",
-    "%Y-%m-%dT%H:%M:%S.%f",
-    "%Y-%m-%dT%H:%M%z",
-    "%Y-%m-%dT%H:%M",
-    "%Y-%m-%d",
-)
 _COMPACT, _COMPACT_DIGITS = "%Y%m%d%H%M%S", 14  # as milliseconds they are a moment after the year 2286
 _ZONE = re.compile(r"\s*(?:UTC|GMT)$", re.IGNORECASE)
 _DOTTED = re.compile(r"^(\d{4})\.(\d{1,2})\.(\d{1,2})\b")
+_LONE_DIGIT = re.compile(r"(?<![\d.])\d(?!\d)")  # fromisoformat takes no number without a leading zero
 
 
 def read_end(value: Any) -> datetime | None:
@@ -72,10 +64,9 @@ def _from_number(number: float) -> datetime | None:
 
 def _from_text(text: str) -> datetime | None:
     text = _DOTTED.sub(r"\1-\2-\3", _ZONE.sub("Z", text))
-    try:
-        read = datetime.fromisoformat(text)
-    except ValueError:
-        read = _from_loose_text(text.replace("/", "-").replace(" ", "T", 1))
+    read = _from_iso(text) or _from_iso(_LONE_DIGIT.sub(r"0\g<0>", text.replace("/", "-")))
+    if read is None:
+        raise ValueError("it is not a date")
     if read.year >= PERMANENT_FROM_YEAR:
         return None
     read = read.replace(tzinfo=UTC) if read.tzinfo is None else _in_utc(read)
@@ -84,13 +75,10 @@ def _from_text(text: str) -> datetime | None:
     return read
 
 
-def _from_loose_text(text: str) -> datetime:
-    for form in _FORMATS:
-        try:
-            return datetime.strptime(text, form)  # noqa: DTZ007 - the caller sets a missing time zone
-        except ValueError:
-            continue
-    raise ValueError("it is not a date")
+def _from_iso(text: str) -> datetime | None:
+    with contextlib.suppress(ValueError):
+        return datetime.fromisoformat(text)
+    return None
 
 
 def _in_utc(moment: datetime) -> datetime:
