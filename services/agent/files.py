@@ -9,8 +9,7 @@ HEAD_BYTES = 16 * 1024
 """A file is recognised by this much of its beginning. It has to include the time at which the game server
 started, which an RPT writes after the command line with all mods."""
 
-MIN_ALIKE_BYTES = 64
-"""Two files that share less than this may be different logs that have just begun."""
+MIN_ALIKE_BYTES = 64  # two files that share less than this may be different logs that have just begun
 
 TOO_OLD_S = 600.0
 """A new file that nobody has written to for this long is a copy that somebody put there. The relay drops log

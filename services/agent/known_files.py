@@ -10,8 +10,7 @@ from services.agent.files import Found, LogPosition
 
 _Find = Callable[[Found, bytes, Mapping[int, LogPosition]], int | None]
 
-MAX_ABSENT = 100
-"""Number of deleted files that are remembered: one may come back under another name."""
+MAX_ABSENT = 100  # number of deleted files that are remembered: one may come back under another name
 
 logger = logging.getLogger(__name__)
 

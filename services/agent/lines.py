@@ -3,8 +3,7 @@
 import re
 from collections.abc import Iterator
 
-MAX_LINE_BYTES = 4096
-"""A longer line is split into several. The relay keeps 4,096 characters of a text."""
+MAX_LINE_BYTES = 4096  # a longer line is split into several. The relay keeps 4,096 characters of a text.
 
 _BOM = b"\xef\xbb\xbf"
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]+")

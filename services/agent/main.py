@@ -18,8 +18,7 @@ from services.relay.service import logs
 from services.relay.service.token_bucket import TokenBucket
 
 LOOK_EVERY_S = 1.0
-BURST_S = 10.0
-"""Unused rate adds up for this long, because a game server writes many lines at once."""
+BURST_S = 10.0  # unused rate adds up for this long, because a game server writes many lines at once
 
 MAX_DELAY_S = 30.0
 

@@ -5,8 +5,7 @@ from collections import deque
 from typing import NamedTuple
 
 MAX_LINES = 2_000
-MAX_BATCH = 50
-"""The mod has the same two limits (protocol.md M4)."""
+MAX_BATCH = 50  # the mod has the same two limits (protocol.md M4)
 
 
 class Waiting(NamedTuple):

@@ -9,8 +9,7 @@ from typing import Any
 
 from services.agent.files import FileId, Head, LogPosition
 
-OLD_HEAD_BYTES = 256
-"""In its first form the file has a hash of this much of each log's beginning."""
+OLD_HEAD_BYTES = 256  # in its first form the file has a hash of this much of each log's beginning
 
 logger = logging.getLogger(__name__)
 

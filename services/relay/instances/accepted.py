@@ -19,14 +19,12 @@ from services.relay.store.client import Store
 from services.relay.store.event_stream import REFUSED_BY_TAKARO, EventStream
 from services.relay.store.stream_entries import Delivered, StreamEntry
 
-BATCHES = 20
-"""Number of newest batches to read; one batch may be a megabyte."""
+BATCHES = 20  # number of newest batches to read; one batch may be a megabyte
 
 SETTLED_MS = 2_000
 """Age from which `follow` yields an event as waiting. Most younger events are delivered in a moment."""
 
-DEAD_LETTERS = 20
-"""Number of dead letters to read at once."""
+DEAD_LETTERS = 20  # number of dead letters to read at once
 
 FOLLOW_EVERY_S = 0.5
 

@@ -17,14 +17,11 @@ from services.relay.protocol.keys import WATCH, keys_of
 from services.relay.service.lifecycle import cancelled
 from services.relay.store.client import Store, patiently, steadily
 
-REMEMBERED = 50
-"""Number of events, and of writes, that an owner remembers for the next watcher."""
+REMEMBERED = 50  # number of events, and of writes, that an owner remembers for the next watcher
 
-WATCHED_MS = 10_000
-"""Time after which the key of a watcher that has ended expires."""
+WATCHED_MS = 10_000  # time after which the key of a watcher that has ended expires
 
-WATCH_AGAIN_S = 3.0
-"""Time between two renewals of that key."""
+WATCH_AGAIN_S = 3.0  # time between two renewals of that key
 
 SEEN_NUMBERS = 5_000
 """Number of entries of each owner by which a watcher recognises what it has received already."""

@@ -13,11 +13,9 @@ from services.relay.protocol.vocabulary import SILENT_AFTER_S
 from services.relay.service.durations import span
 from services.relay.service.settings import REGISTRATION_TOKEN_PLACE
 
-BEHIND_S = 60.0
-"""Age of the oldest waiting event from which the backlog is a problem."""
+BEHIND_S = 60.0  # age of the oldest waiting event from which the backlog is a problem
 
-LATE_S = 20.0
-"""Time without a call from which a mod is late: it calls at least every 7 s."""
+LATE_S = 20.0  # time without a call from which a mod is late: it calls at least every 7 s
 
 
 @unique

@@ -43,8 +43,7 @@ class Directory:
         self.file = SettingsFile(settings, config, environ, reload_failed)
         self.registry = Registry(store, lambda: self.file.settings.instances)
         self.entries: dict[str, ServedEntry] = {}
-        self.complete = asyncio.Event()
-        """Set once the instances in Redis are known too."""
+        self.complete = asyncio.Event()  # set once the instances in Redis are known too
         self._store = store
         self._store_nudge = asyncio.Event()
         self._version: str | None = None

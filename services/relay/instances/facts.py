@@ -21,35 +21,23 @@ class Facts:
     """
 
     now_ms: int
-    uplink: str
-    """Name of the uplink that owns the instance."""
-    link: str
-    """State of the link to Takaro as an uplink last wrote it. Without an owner it is out of date."""
+    uplink: str  # name of the uplink that owns the instance
+    link: str  # state of the link to Takaro as an uplink last wrote it. Without an owner it is out of date.
     game_server_id: str
-    link_why: str
-    """What is wrong with the link, as an uplink last wrote it."""
-    contact_ms: int | None
-    """When the mod was last heard of, to within some seconds."""
+    link_why: str  # what is wrong with the link, as an uplink last wrote it
+    contact_ms: int | None  # when the mod was last heard of, to within some seconds
     events: int
     events_bytes: int
-    oldest_ms: int | None
-    """When the oldest waiting event was accepted."""
+    oldest_ms: int | None  # when the oldest waiting event was accepted
     commands: int
     dead: int
-    players: int | None
-    """Number of players online. None also while the mod is silent: the players that it last named may be
-    gone."""
+    players: int | None  # online; None also while the mod is silent: those that it last named may be gone
     mod_version: str
-    hold_ms: int | None
-    """How long a poll that finds nothing may be held; 0: not at all."""
-    address: str = ""
-    """Address from which the mod last called."""
-    made_up: int = 0
-    """Number of positions that the mirror made up for Takaro since the instance exists."""
-    made_up_ms: int | None = None
-    """When the last of them was made up."""
-    failed_commands: int = 0
-    """Number of writes in the last 24 hours that the mod refused, or that have no result."""
+    hold_ms: int | None  # how long a poll that finds nothing may be held; 0: not at all
+    address: str = ""  # address from which the mod last called
+    made_up: int = 0  # number of positions that the mirror made up for Takaro since the instance exists
+    made_up_ms: int | None = None  # when the last of them was made up
+    failed_commands: int = 0  # writes of the last 24 hours that the mod refused, or that have no result
 
     @property
     def silent_s(self) -> float | None:

@@ -13,11 +13,9 @@ from typing import NamedTuple
 from services.relay.instances.records import AgeS, Done, Record, digest_of, open_keys
 from services.relay.protocol.errors import IdempotencyConflict
 
-KEPT_S = 24 * 3600
-"""How long a call is remembered."""
+KEPT_S = 24 * 3600  # how long a call is remembered
 
-KEPT_CALLS = 16
-"""Number of calls of one instance that are remembered."""
+KEPT_CALLS = 16  # number of calls of one instance that are remembered
 
 USED_OTHERWISE = (
     "this Idempotency-Key was used for another call: each call needs its own, and its repeats the same"

@@ -28,11 +28,9 @@ CLOCK_STORED_EVERY_S = 30.0
 """How often a service stores its last reading of Redis' clock: the next service that starts
 continues from it."""
 
-TRIES = 20
-"""Number of attempts at a change while others change the same record."""
+TRIES = 20  # number of attempts at a change while others change the same record
 
-WITHIN_S = 3.0
-"""Time limit of one call of Redis."""
+WITHIN_S = 3.0  # time limit of one call of Redis
 
 _READ = Script("read_instances")
 _CHANGE = Script("change_instance")

@@ -24,8 +24,7 @@ REMOVED_KEPT_S = 24 * 3600.0
 PURGED_AFTER_S = 5.0
 """Delay before a purge deletes data: a service that has not heard of the removal yet could still write."""
 
-OVERLAP_S = 24 * 3600
-"""Default time for which a replaced mod key still works."""
+OVERLAP_S = 24 * 3600  # default time for which a replaced mod key still works
 
 KEY_BYTES = 32
 SALT_BYTES = 16

@@ -7,14 +7,11 @@ from typing import NamedTuple
 from services.relay.instances.facts import Facts
 from services.relay.store.client import Store, pairs
 
-KEPT_S = 600
-"""How long a call is remembered."""
+KEPT_S = 600  # how long a call is remembered
 
-KEPT = 100
-"""Number of calls that are remembered."""
+KEPT = 100  # number of calls that are remembered
 
-NOTED_EVERY_S = 5.0
-"""Shortest time between two notes of one address."""
+NOTED_EVERY_S = 5.0  # shortest time between two notes of one address
 
 NOTED_APART_S = 0.05
 """Shortest time between any two notes: so a caller with many addresses costs Redis little."""

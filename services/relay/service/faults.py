@@ -9,8 +9,7 @@ from typing import Any
 
 from services.relay.service.logs import about
 
-BEGIN_AGAIN_S = 1.0
-"""Delay after a fault before a loop begins again."""
+BEGIN_AGAIN_S = 1.0  # delay after a fault before a loop begins again
 
 Logger = logging.Logger | logging.LoggerAdapter[Any]
 

@@ -14,8 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-ROWS_AT_ONCE = 250
-"""Number of instances of which one metric is written before the loop does other work."""
+ROWS_AT_ONCE = 250  # number of instances of which one metric is written before the loop does other work
 
 
 def _earliest(moments: Iterable[float]) -> float:

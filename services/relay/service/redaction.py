@@ -10,8 +10,7 @@ from urllib.parse import quote
 
 MASK = "***"
 
-SHORTEST = 8
-"""A shorter secret may be an ordinary word: hiding it would make the log unreadable."""
+SHORTEST = 8  # a shorter secret may be an ordinary word: hiding it would make the log unreadable
 
 CUT = 16
 """The beginning of a secret is hidden from this length on: a peer's text may have been cut in the middle."""

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from services.relay.service.settings import KEYS, SECRETS
 
-Key = tuple[str, ...]
-"""("takaro", "url") for a section's key, ("instance", "0", "slug") for an instance's."""
+Key = tuple[str, ...]  # ("takaro", "url") for a section's key, ("instance", "0", "slug") for an instance's
 
 PREFIX = "RELAY_"
 

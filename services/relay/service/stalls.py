@@ -11,8 +11,7 @@ from services.relay.service.clocks import boottime_s, until_beat_s
 
 BEAT_EVERY_S = 0.25
 NOTICED_S = 0.5
-READ_WITHIN_S = 2.0
-"""Time after a standstill in which all bytes are read that came during it."""
+READ_WITHIN_S = 2.0  # time after a standstill in which all bytes are read that came during it
 
 
 class Stalls:

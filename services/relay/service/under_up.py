@@ -5,11 +5,9 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-RESTARTS = "DAYZ_RELAY_RESTARTS"
-"""Number of times that `up` has started this program again."""
+RESTARTS = "DAYZ_RELAY_RESTARTS"  # number of times that `up` has started this program again
 
-STORE_FOLDER = "DAYZ_RELAY_STORE_FOLDER"
-"""The folder of the store that `up` brings along."""
+STORE_FOLDER = "DAYZ_RELAY_STORE_FOLDER"  # the folder of the store that `up` brings along
 
 LOCAL_TOKEN_FILE = "DAYZ_RELAY_LOCAL_TOKEN_FILE"
 """The file with the local token: by it the command line on this machine uses the admin API."""

@@ -15,8 +15,7 @@ from services.relay.store.connection import Argument
 from services.relay.store.refusals import RedisRefusal, Then, store_error, verdict_on
 
 STOOD_STILL_S = 0.1
-HAND_ON_WITHIN_S = 0.25
-"""Time after a standstill in which a reply that came during it reaches its caller."""
+HAND_ON_WITHIN_S = 0.25  # time after a standstill in which a reply that came during it reaches its caller
 
 
 class Script:
@@ -24,8 +23,7 @@ class Script:
 
     def __init__(self, name: str, *, drains: bool = False) -> None:
         self.name = name
-        self.drains = drains
-        """It helps to empty Redis: it is allowed while new data is refused."""
+        self.drains = drains  # it helps to empty Redis: it is allowed while new data is refused
 
     @cached_property
     def text(self) -> str:

@@ -28,8 +28,7 @@ __all__ = ("CLOCK", "RETRY_EVERY_S", "Script", "Store", "pairs", "patiently", "s
 
 T = TypeVar("T")
 
-CLOCK = Script("clock")
-"""Redis' clock: seconds and microseconds. Its key may be any of an instance."""
+CLOCK = Script("clock")  # Redis' clock: seconds and microseconds. Its key may be any of an instance.
 
 SUBSCRIBE_AGAIN_S = 1.0
 _PROBES = "relay:wake:probe:"

@@ -19,20 +19,16 @@ from typing import NamedTuple
 
 import orjson
 
-PROMPT_S = 0.1
-"""A reply that took longer is too inexact for StoreClock."""
+PROMPT_S = 0.1  # a reply that took longer is too inexact for StoreClock
 
 OLD_S = 10.0
 """StoreClock believes a reply for this time: a failover leads to another clock, and a clock can be set."""
 
-SLOW_S = 1.0
-"""A reply that took longer is too inexact for SteppedClock."""
+SLOW_S = 1.0  # a reply that took longer is too inexact for SteppedClock
 
-STEP_S = 2.0
-"""Two readings disagree by up to SLOW_S without any step; smaller steps are followed as drift."""
+STEP_S = 2.0  # two readings disagree by up to SLOW_S without any step; smaller steps are followed as drift
 
-DRIFT = 0.000_5
-"""What the clock of a machine may gain or lose: NTP slews by no more than this."""
+DRIFT = 0.000_5  # what the clock of a machine may gain or lose: NTP slews by no more than this
 
 BELIEVED_S = 60.0
 """If the last reading was noted by another machine, or before this one was booted, our own clock cannot check
@@ -52,8 +48,7 @@ class StoreClock:
     def __init__(self) -> None:
         self._ahead_us = 0  # how far Redis' clock is ahead of time.monotonic(), at most
         self._surely_ahead_us = 0  # the same, at least
-        self.known_until_s = -math.inf
-        """Until when the last reply is believed, on time.monotonic()."""
+        self.known_until_s = -math.inf  # until when the last reply is believed, on time.monotonic()
 
     def observe(self, redis_us: int, asked_s: float, now_s: float, within_us: int = 0) -> None:
         """Takes in a reply, asked for at `asked_s` and here at `now_s`: Redis showed `redis_us`, or up to
@@ -184,8 +179,7 @@ class SteppedClock:
     """
 
     def __init__(self, boot: str) -> None:
-        self.read_s = -math.inf
-        """When it was read last, on our clock."""
+        self.read_s = -math.inf  # when it was read last, on our clock
         self.loaded = False
         self._boot = boot
         self._steps: tuple[ClockStep, ...] = ()

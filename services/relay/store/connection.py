@@ -62,8 +62,7 @@ class Connection(asyncio.Protocol):
         self._wanted = 0
         self._arrived: asyncio.Future[None] | None = None
         self.lost = False
-        self.heard_s = time.monotonic()
-        """When bytes last came."""
+        self.heard_s = time.monotonic()  # when bytes last came
 
     async def exchange(self, commands: Sequence[bytes], replies: list[Any], within_s: float) -> None:
         """Sends commands and puts the reply to each of them into `replies`, refusals included.

@@ -114,8 +114,7 @@ class StoreFacts(NamedTuple):
     """What is known of a store: its primaries, as far as they have answered, and what is asked of them."""
 
     kind: str
-    replicas: int = 0
-    """Number of replicas that must have each batch."""
+    replicas: int = 0  # number of replicas that must have each batch
     relaxed: bool = False
     servers: tuple[ServerFacts, ...] = ()
 

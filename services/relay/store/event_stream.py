@@ -32,8 +32,7 @@ CONTACT_EVERY_MS = 5_000
 ID_LATER_MS = 1_000
 """An entry's id may be this much later than the time that its script read: Redis 7.0 reads it again."""
 
-CALL_WITHIN_S = 2.5
-"""A mod's POST is answered well under 3 s, with a 503 if need be (protocol.md M6)."""
+CALL_WITHIN_S = 2.5  # a mod's POST is answered well under 3 s, with a 503 if need be (protocol.md M6)
 
 _APPEND = Script("append")
 _ACK = Script("ack", drains=True)

@@ -72,8 +72,7 @@ class LeaseLook(NamedTuple):
     batches: int
     results: int
     contact_ms: int
-    ttl_ms: int
-    """Time until the lease ends if nobody renews it."""
+    ttl_ms: int  # time until the lease ends if nobody renews it
 
 
 class Lease:
@@ -90,10 +89,8 @@ class Lease:
         stepped: Callable[[ClockStep], object] = lambda step: None,
         times: LeaseTimes = LEASE_TIMES,
     ) -> None:
-        self.clock = SteppedClock(boot_id())
-        """Redis' clock, known from the first renewal on."""
-        self.empty_s = float("-inf")
-        """When the stream of events was last seen empty, on boottime_s()."""
+        self.clock = SteppedClock(boot_id())  # Redis' clock, known from the first renewal on
+        self.empty_s = float("-inf")  # when the stream of events was last seen empty, on boottime_s()
         self._stepped = stepped
         self._store = store
         self.slug = slug

@@ -42,8 +42,7 @@ SLOT_RETRY_EVERY_S = 0.02
 
 logger = logging.getLogger(__name__)
 
-Topology = SinglePrimary | Cluster
-"""Where the primaries are."""
+Topology = SinglePrimary | Cluster  # where the primaries are
 
 
 class Pipeline:

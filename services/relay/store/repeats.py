@@ -18,8 +18,7 @@ from services.relay.service.stalls import BEAT_EVERY_S
 from services.relay.store.client import Script, Store
 from services.relay.store.stream_entries import PostedEvent
 
-HUNG_UP = "!"
-"""Prefix of the note about a batch whose answer has not arrived."""
+HUNG_UP = "!"  # prefix of the note about a batch whose answer has not arrived
 
 NOTE_AFTER_S = BEAT_EVERY_S
 """A note waits this long for the next batch, and up to as long again for the notes of other instances. An

@@ -15,8 +15,7 @@ CALL_TIMEOUT_S = 2.0
 """Time limit of one round trip, and of sending a refused call again: a mod's request must be answered well
 within 3 s (protocol.md M6)."""
 
-WAIT_MS = 500
-"""Time limit for the replicas to confirm. The next pipeline waits meanwhile."""
+WAIT_MS = 500  # time limit for the replicas to confirm. The next pipeline waits meanwhile.
 
 _ASKING = packed(("ASKING",))
 
@@ -31,10 +30,8 @@ class PipelineTerms:
     whether it was answered."""
 
     loop: asyncio.AbstractEventLoop
-    replicas: int
-    """Number of replicas that must have the writes of durable calls."""
-    relaxed: bool
-    """Settings of Redis that can lose data are accepted."""
+    replicas: int  # number of replicas that must have the writes of durable calls
+    relaxed: bool  # settings of Redis that can lose data are accepted
     took: Callable[[float, bool], None]
     call_timeout_s: float
 

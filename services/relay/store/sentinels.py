@@ -37,8 +37,7 @@ PONG_WITHIN_S = 5.0
 _BEGINS = b"+failover-state-select-slave"
 """The Sentinel that leads a failover publishes it 0.1 to 0.2 s before it promotes a replica."""
 
-_ENDS = (b"-failover-abort-no-good-slave", b"-failover-abort-slave-timeout")
-"""The old primary stays."""
+_ENDS = (b"-failover-abort-no-good-slave", b"-failover-abort-slave-timeout")  # the old primary stays
 
 logger = logging.getLogger(__name__)
 

@@ -21,8 +21,7 @@ _ESTABLISHED = 1
 _STATE, _LAST_DATA_RECV = struct.Struct("B"), struct.Struct("=I")
 _LAST_DATA_RECV_AT = 52
 _TCP_INFO_BYTES = 60
-TICK_S = 0.01
-"""Resolution of the kernel's clock."""
+TICK_S = 0.01  # resolution of the kernel's clock
 
 SLEPT_S = 0.1
 

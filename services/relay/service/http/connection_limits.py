@@ -25,8 +25,7 @@ KEEP_ALIVE_S = 30
 MAX_PIPELINED = 8
 """The engine's client sends its next request after the answer. Each request that waits costs memory."""
 
-SPARE_FILES = 256
-"""Number of open files that are left for the store, the log and the other listener."""
+SPARE_FILES = 256  # number of open files that are left for the store, the log and the other listener
 
 
 class TooManyConnections(Exception):

@@ -11,8 +11,7 @@ from services.relay.service.logs import CHANGE
 from services.relay.service.settings import ModApi
 
 LOOK_EVERY_S = 2.0
-HANDSHAKE_WITHIN_S = 10.0
-"""Time limit of a TLS handshake."""
+HANDSHAKE_WITHIN_S = 10.0  # time limit of a TLS handshake
 
 SHUTDOWN_WITHIN_S = 2.0
 
