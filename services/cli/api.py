@@ -32,9 +32,6 @@ FIXED_BY_API = {
 }
 """Errors whose `fix` is for people at a terminal, too; those of others name calls of the API."""
 
-_HOLDS = {"GET /servers": "servers", "GET /players": "servers", "GET /fleet": "causes"}
-"""Fields of answers: another program may answer with JSON, too."""
-
 NO_TOKEN, WRONG_TOKEN, NO_SERVER, INVALID = "no_token", "wrong_token", "server_not_found", "invalid"
 _OPTIONS = {"name": "--name", "identity_token": "--identity-token-file", "role": "--role"}
 _OPTIONS["registration_token"] = "--registration-token-file"
@@ -88,8 +85,7 @@ class RelayApi:
         except (httpx.TransportError, OSError) as error:
             raise self.away(error) from None
         if answer.is_success and answer.status_code != 204:
-            field = _HOLDS.get(f"{method} {path}")
-            return self._json(answer.status_code, answer.content, field)
+            return self._json(answer.status_code, answer.content)
         if not answer.is_success:
             raise await self.error(answer.status_code, answer.content, path)
         return None
@@ -109,14 +105,17 @@ class RelayApi:
             cursor = page["next_cursor"]
         return found
 
-    def _json(self, status: int, body: bytes, field: str | None) -> Any:
+    def _json(self, status: int, body: bytes) -> Any:
         try:
-            answer = orjson.loads(body)
+            return orjson.loads(body)
         except ValueError:
             raise self._no_relay(status) from None
-        if field and not (isinstance(answer, dict) and field in answer):
-            raise self._no_relay(status)
-        return answer
+
+    async def check(self) -> None:
+        """Raises RelayAway if another program, which may answer with JSON too, has this address."""
+        page = await self.get("/servers", limit=1)
+        if not (isinstance(page, dict) and "next_cursor" in page):
+            raise self._no_relay(200)
 
     async def error(self, status: int, body: bytes, path: str) -> RelayError:
         """What is wrong, by an answer that is no success."""
@@ -195,7 +194,7 @@ class RelayApi:
 
 @contextlib.asynccontextmanager
 async def opened_api(at: ApiPlace) -> AsyncIterator[RelayApi]:
-    """The API there. httpx is imported here: `--help` does not wait for it. Raises ConfigError."""
+    """The API there. httpx is imported here: `--help` does not wait for it. Raises ConfigError, RelayAway."""
     import httpx
 
     if not at.token.isascii() or not at.token.isprintable():
@@ -209,7 +208,9 @@ async def opened_api(at: ApiPlace) -> AsyncIterator[RelayApi]:
         limits=httpx.Limits(max_connections=None),
     )
     async with client:
-        yield RelayApi(at, client)
+        api = RelayApi(at, client)
+        await api.check()
+        yield api
 
 
 def hint(slug: str, known: Sequence[str]) -> str:

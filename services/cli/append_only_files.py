@@ -9,12 +9,12 @@ import mmap
 import os
 import re
 import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from services.cli import private_files
 from services.cli.append_only import Data, Rest, ends_well, scan
 from services.relay.protocol.errors import ConfigError
 
@@ -55,7 +55,7 @@ def mend(data: Path, *, thorough: bool = False) -> list[str]:
     named, told = _manifest(folder)
     cuts = _damages(folder, named, thorough=thorough)
     if told:
-        _replace(folder / _MANIFEST, "".join(map(str, named)).encode())
+        private_files.replace(folder / _MANIFEST, "".join(map(str, named)).encode())
     return [*told, *(_cut(data, folder / name, end) for name, end in cuts)]
 
 
@@ -153,34 +153,16 @@ def _mapped(path: Path) -> Iterator[Data]:
 def _cut(data: Path, path: Path, end: int) -> str:
     """Cuts a file off at `end`, and keeps what is cut."""
     kept = data / CUT_OFF / f"{path.name}.from-{end}"
-    kept.parent.mkdir(mode=0o700, exist_ok=True)
     with path.open("r+b") as file:
         file.seek(end)
         tail = file.read()
-        _replace(kept, tail)
+        private_files.replace(kept, tail)
         file.truncate(end)
         os.fsync(file.fileno())
     return (
         f"{path}: {len(tail):,} bytes behind its last whole record were cut off, as a power cut leaves them;"
         f" they are kept in {kept}"
     )
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Writes a file as a whole or not at all, and syncs it and its folder."""
-    temporary = path.with_name(f".{path.name}.new")
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    if sys.platform == "win32":  # a folder cannot be synced there
-        return
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _beyond_repair(path: Path, what: str) -> ConfigError:

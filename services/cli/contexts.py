@@ -4,10 +4,12 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from services.cli import private_files
 from services.relay.protocol.errors import ConfigError
 from services.relay.service.text_files import read_text, why_unreadable
 
@@ -59,21 +61,25 @@ def add(context: Context) -> Path:
     """Keep a context, and return the file. Raises ConfigError."""
     if not re.fullmatch("[a-zA-Z0-9_-]{1,63}", context.name) or context.name == LOCAL:
         raise ConfigError(f"a context needs a name of letters, digits, - and _, other than {LOCAL}")
-    current, known = read()
-    return _write(Contexts(current, {**known, context.name: context}))
+    with _alone():
+        current, known = read()
+        return _write(Contexts(current, {**known, context.name: context}))
 
 
 def use(name: str) -> None:
     """Make it the one in use. Raises ConfigError."""
-    known = read().known
-    _write(Contexts(name if name == LOCAL else _named(name, known).name, known))
+    with _alone():
+        known = read().known
+        _write(Contexts(name if name == LOCAL else _named(name, known).name, known))
 
 
 def remove(name: str) -> None:
     """Forget it. Raises ConfigError."""
-    current, known = read()
-    _named(name, known)
-    _write(Contexts(LOCAL if current == name else current, {n: one for n, one in known.items() if n != name}))
+    with _alone():
+        current, known = read()
+        _named(name, known)
+        del known[name]
+        _write(Contexts(LOCAL if current == name else current, known))
 
 
 def chosen(name: str | None, is_local: bool) -> Context | None:
@@ -92,6 +98,21 @@ def _named(name: str, known: Mapping[str, Context]) -> Context:
     return known[name]
 
 
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Nobody else may write the file between our look at it and our own write."""
+    file = path()
+    try:
+        held = private_files.lock(file.with_suffix(".lock"), wait=True)
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be written: {error.strerror}") from error
+    try:
+        yield
+    finally:
+        if held is not None:
+            os.close(held)
+
+
 def _write(contexts: Contexts) -> Path:
     """Replace the file. Only this user can read it."""
     file = path()
@@ -99,13 +120,8 @@ def _write(contexts: Contexts) -> Path:
     for one in contexts.known.values():
         lines += ["", f"[context.{one.name}]", f"url = {json.dumps(one.url)}"]
         lines += [f"token = {json.dumps(one.token)}"] if one.token else []
-    new = file.with_suffix(".new")
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        new.unlink(missing_ok=True)
-        with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as opened:
-            opened.write("\n".join([*lines, ""]))
-        new.replace(file)
+        private_files.replace(file, "\n".join([*lines, ""]).encode())
     except OSError as error:
         raise ConfigError(f"{file}: cannot be written: {error.strerror}") from error
     return file

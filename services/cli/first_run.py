@@ -4,6 +4,7 @@ import os
 import secrets
 from pathlib import Path
 
+from services.cli import private_files
 from services.relay.instances.mod_config import mod_config, mod_url
 from services.relay.protocol.errors import ConfigError
 from services.relay.service.settings import Settings
@@ -62,8 +63,7 @@ def write(path: Path) -> None:
         identity_token=secrets.token_urlsafe(_SECRET_BYTES), mod_key=secrets.token_urlsafe(_SECRET_BYTES)
     )
     try:
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-            file.write(text)
+        private_files.create(path, text.replace("\n", os.linesep).encode())
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written: {error.strerror}") from error
 

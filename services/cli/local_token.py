@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from services.cli import private_files
+
 NAME = "admin-token"
 TOKEN_BYTES = 32
 
@@ -23,7 +25,7 @@ def in_force(data: Path) -> Iterator[str]:
     """
     path = data.resolve() / NAME
     try:
-        _write(path, os.urandom(TOKEN_BYTES).hex())
+        private_files.replace(path, f"{os.urandom(TOKEN_BYTES).hex()}\n".encode())
     except OSError as error:
         logger.warning(
             "%s: cannot be written (%s): commands on this machine need a token", path, error.strerror
@@ -44,11 +46,3 @@ def read(data: Path) -> str:
         return (data / NAME).read_text("ascii").strip()
     except (OSError, ValueError):
         return ""
-
-
-def _write(path: Path, token: str) -> None:
-    """Writes the file anew: one that is there may be open to others, or a link to somewhere else."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path.unlink(missing_ok=True)
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
-        file.write(token + "\n")

@@ -18,7 +18,7 @@ from typer.main import get_command
 
 from services.cli.commands import look, run, servers, trial
 from services.cli.terminal import NAME, failed
-from services.relay.protocol.errors import RelayError
+from services.relay.protocol.errors import ConfigError, RelayError
 
 INTERRUPTED = 130
 """What Typer makes of Ctrl-C."""
@@ -97,6 +97,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return error.exit_code
     except RelayError as error:
         return failed(error)
+    except OSError as error:  # of Typer, which writes into the home
+        if "--install-completion" not in (sys.argv if argv is None else argv):
+            raise
+        return failed(
+            ConfigError(
+                f"--install-completion: {error.filename} cannot be written ({error.strerror}):"
+                " `dayz-relay completion` prints what your shell needs"
+            )
+        )
     except BaseExceptionGroup as group:
         expected, others = group.split((RelayError, BrokenPipeError))
         if others is not None or expected is None:

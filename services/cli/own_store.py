@@ -15,15 +15,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from services.cli import append_only_files, store_port
+from services.cli import append_only_files, private_files, store_port
 from services.cli.supervise import Program
 from services.relay.protocol.errors import ConfigError
 
-if sys.platform == "win32":
-    import msvcrt
-else:
-    import fcntl
-
+if sys.platform != "win32":
     from services.cli import store_socket
 
 READY_WITHIN_S = 10.0
@@ -50,19 +46,12 @@ def lock(folder: Path) -> int:
     Raises ConfigError if another `up` holds it.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)  # no child inherits it
+        held = private_files.lock(folder / "lock")
     except OSError as error:
         raise ConfigError(f"--data {folder}: cannot be used: {error.strerror}") from error
-    try:
-        if sys.platform == "win32":
-            msvcrt.locking(lock, msvcrt.LK_NBLCK, 1)
-        else:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(lock)
-        raise ConfigError(f"--data {folder}: another dayz-relay runs there: stop it first") from None
-    return lock
+    if held is None:
+        raise ConfigError(f"--data {folder}: another dayz-relay runs there: stop it first")
+    return held
 
 
 @contextmanager

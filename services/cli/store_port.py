@@ -12,6 +12,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from services.cli import private_files
 from services.relay.protocol.errors import ConfigError
 
 CONF = "store.conf"
@@ -57,9 +58,7 @@ def write_conf(folder: Path, settings: Mapping[str, str]) -> str:
         *(f"{name} {value}" if value else f'{name} ""' for name, value in settings.items()),
     ]
     text = "".join(f"{line}\n" for line in lines)
-    opened = os.open(folder / CONF, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with open(opened, "w", encoding="ascii", newline="\n") as file:
-        file.write(text)
+    private_files.replace(folder / CONF, text.encode())
     found = url(folder)
     assert found
     return found

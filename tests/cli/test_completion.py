@@ -83,6 +83,19 @@ def test_without_settings_no_server_and_no_error_is_offered(script: Path) -> Non
     assert completed(script, "status", "--config", "/nowhere/relay.toml", "") == []
 
 
+def test_a_home_where_nothing_can_be_installed_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = tmp_path / "file"
+    home.touch()
+    monkeypatch.setenv("HOME", str(home))
+    assert main(["--install-completion", "bash"]) == 2
+    assert (
+        f"--install-completion: {home} cannot be written (File exists): `dayz-relay completion`"
+        in capsys.readouterr().err
+    )
+
+
 @pytest.mark.parametrize(
     ("shell", "line"),
     [

@@ -4,14 +4,18 @@ import contextlib
 import gc
 import http.server
 import json
+import os
 import ssl
 import stat
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
+from services.cli import contexts
 from services.sim.ports import free_port
 from tests.cli.conftest import ADMIN_TOKEN, Relay
 from tests.support.certificates import make_certificate
@@ -50,12 +54,22 @@ def test_a_relay_elsewhere_is_given_by_options_by_variables_or_by_a_name(
     assert "asks for a token" in away.run("fleet", "--context", "open", code=2)  # not that of the variable
 
 
-def test_only_its_owner_can_read_the_file_with_the_tokens(away: Terminal) -> None:
+def test_only_its_owner_can_read_the_file_with_the_tokens_and_none_is_lost_when_several_write_it(
+    away: Terminal,
+) -> None:
     away.run(
         "context", "add", "home", "--url", "https://relay.example.org", "--token-file", "-", given="secret"
     )
     file = away.folder / "config" / "dayz-relay" / "context.toml"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600 and 'token = "secret"' in file.read_text()
+    with (
+        contextlib.chdir(away.folder),
+        mock.patch.dict(os.environ, away.environ),
+        ThreadPoolExecutor() as several,
+    ):
+        names = [f"relay-{number}" for number in range(20)]
+        list(several.map(lambda name: contexts.add(contexts.Context(name, "http://x", "")), names))
+        assert contexts.read().known.keys() == {"home", *names}
     file.write_text("nonsense")
     assert f"{file}: is damaged" in away.run("context", "list", code=2)
 
@@ -172,7 +186,8 @@ def other(status: int, context: ssl.SSLContext | None = None) -> Iterator[int]:
 )
 def test_another_program_or_an_older_relay_is_one_line(away: Terminal, status: int, said: str) -> None:
     with other(status) as port:
-        assert said in away.run("instance", "list", "--url", f"http://127.0.0.1:{port}", code=1)
+        for command in (["instance", "list"], ["status", "main"], ["instance", "enable", "main"]):
+            assert said in away.run(*command, "--url", f"http://127.0.0.1:{port}", code=1)
 
 
 # asyncio closes a socket whose handshake failed when the loop is gone.
