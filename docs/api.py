@@ -8,15 +8,11 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from services.modapi.admin.api import make_api
+from services.modapi.admin.context import AdminContext
 from services.modapi.admin.problems import ErrorCode
 from services.modapi.admin.streams import MEDIA_TYPE as STREAM
-from services.modapi.admin.streams import Streams
-from services.modapi.admin.tokens import AdminTokens
-from services.modapi.events import EventIntake
-from services.modapi.fleet.view import FleetView
 from services.modapi.metrics import ModapiMetrics
 from services.relay.instances.directory import Directory
-from services.relay.service.faults import OwnFaults
 from services.relay.service.settings import Settings
 from services.relay.store.client import Store
 
@@ -85,15 +81,7 @@ async def description() -> dict[str, Any]:
     """The OpenAPI description, without a running relay."""
     settings, store = Settings(), Store("redis://localhost", opened=False)
     directory = Directory(settings, None, {}, store, lambda _: None)
-    fleet = FleetView(directory, store, settings.modapi, OwnFaults())
-    tokens = AdminTokens(store, None)
-    streams = Streams(tokens, ModapiMetrics(CollectorRegistry()))
-    api = make_api(fleet, store, settings, tokens, streams, _no_intake)
-    return api.openapi()
-
-
-def _no_intake(slug: str) -> EventIntake:
-    raise AssertionError("no call is made")
+    return make_api(AdminContext(directory, store, settings, ModapiMetrics(CollectorRegistry()))).openapi()
 
 
 def page() -> str:

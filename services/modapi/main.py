@@ -12,8 +12,8 @@ from prometheus_client import CollectorRegistry
 
 from services.modapi.admin.api import add_api
 from services.modapi.admin.authentication import StillThere
+from services.modapi.admin.context import AdminContext
 from services.modapi.app import make_app
-from services.modapi.fleet.view import FleetView
 from services.modapi.metrics import ModapiMetrics
 from services.modapi.page.routes import add_page
 from services.modapi.served_instances import ServedInstances
@@ -68,9 +68,9 @@ async def serve(settings: Settings, config: Path | None = None) -> None:
             lambda: lifecycle.not_ready(store),
             lambda: {**lifecycle.about(store), **directory.about()},
         )
-        fleet = FleetView(directory, store, settings.modapi, metrics.service.faults)
-        add_api(pages, fleet, store, settings, metrics, local_token)
-        live = add_page(pages, settings, fleet, store, metrics)
+        context = AdminContext(directory, store, settings, metrics, local_token)
+        add_api(pages, context)
+        live = add_page(pages, context)
         trusting = asyncio.create_task(lifecycle.trust(store))
         keep_running = partial(metrics.service.faults.keep_running, logger)
         watching = asyncio.create_task(keep_running(lambda: directory.watch(served_instances.update)))

@@ -116,18 +116,6 @@ class CommandList(BaseModel):
     commands: list[ServerCommand]
 
 
-class StreamedEvent(ServerEvent):
-    """An event in a stream."""
-
-    slug: str
-
-
-class StreamedCommand(ServerCommand):
-    """A command in a stream."""
-
-    slug: str
-
-
 class NewMessage(Body):
     """A message to everybody on the server."""
 

@@ -5,8 +5,6 @@ operator's browser could call it.
 """
 
 import asyncio
-from collections.abc import Callable
-from functools import partial
 from importlib.metadata import version
 from typing import Annotated, Any
 
@@ -14,30 +12,23 @@ from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 
-from services.modapi.admin import models, old_api, problems
-from services.modapi.admin.activity import ActivityCalls
+from services.modapi.admin import (
+    activity,
+    dead_letters,
+    models,
+    old_api,
+    problems,
+    servers,
+    stream_calls,
+)
 from services.modapi.admin.activity_models import FleetPlayers, ServerPlayers
 from services.modapi.admin.authentication import AdminAuthentication
-from services.modapi.admin.dead_letters import DeadLetterCalls
-from services.modapi.admin.repeats import (
-    IdempotencyKey,
-    RememberedCalls,
-    SecretOnceRoute,
-    once_of,
-)
-from services.modapi.admin.servers import ServerCalls
-from services.modapi.admin.stream_calls import StreamCalls
-from services.modapi.admin.streams import Streams
-from services.modapi.admin.tokens import AdminTokens
+from services.modapi.admin.context import AdminContext, Context
+from services.modapi.admin.repeats import IdempotencyKey, OnceRoute, once_of
 from services.modapi.admin.views import fleet_of, page_of, players_of
-from services.modapi.dead_letter_retry import intake_of
-from services.modapi.events import EventIntake
-from services.modapi.fleet.view import READ_AT_ONCE, FleetView
-from services.modapi.metrics import ModapiMetrics
+from services.modapi.fleet.view import READ_AT_ONCE
 from services.relay.instances.entries import active
 from services.relay.instances.players import online_players
-from services.relay.service.settings import Settings
-from services.relay.store.client import Store
 
 _SCHEME = HTTPBearer(  # AdminAuthentication checks it
     auto_error=False, description="`admin_token` of [modapi], or a token that `create_token` has made"
@@ -52,31 +43,18 @@ _TAGS = [
 _ERRORS = (400, 401, 403, 404, 409, 413, 415, 422, 503)
 
 
-def add_api(
-    pages: FastAPI,
-    fleet: FleetView,
-    store: Store,
-    settings: Settings,
-    metrics: ModapiMetrics,
-    local_token: str = "",
-) -> None:
+_fleet = APIRouter(tags=["fleet"])
+_tokens = APIRouter(prefix="/tokens", tags=["tokens"], route_class=OnceRoute)
+
+
+def add_api(pages: FastAPI, context: AdminContext) -> None:
     """Adds `/api/v1`, and the paths of the version before, to the admin port."""
-    take_in = partial(intake_of, store, metrics=metrics, limits=settings.limits)
-    tokens = AdminTokens(store, settings.modapi.admin_token, local_token)
-    old = old_api.make_api(fleet, ServerCalls(fleet, settings.modapi))
-    api = make_api(fleet, store, settings, tokens, Streams(tokens, metrics), take_in)
-    pages.mount("/api/v1", AdminAuthentication(api, tokens, problems.response))
-    pages.mount("/api", AdminAuthentication(old, tokens, old_api.refusal))
+    tokens = context.tokens
+    pages.mount("/api/v1", AdminAuthentication(make_api(context), tokens, problems.response))
+    pages.mount("/api", AdminAuthentication(old_api.make_api(context), tokens, old_api.refusal))
 
 
-def make_api(
-    fleet: FleetView,
-    store: Store,
-    settings: Settings,
-    tokens: AdminTokens,
-    streams: Streams,
-    take_in: Callable[[str], EventIntake],
-) -> FastAPI:
+def make_api(context: AdminContext) -> FastAPI:
     """The application behind `/api/v1`."""
     api = FastAPI(
         title="dayz-relay admin API",
@@ -89,80 +67,69 @@ def make_api(
         responses={status: {"model": problems.ApiProblem} for status in _ERRORS},
         generate_unique_id_function=_operation_id,
     )
-    api.include_router(ServerCalls(fleet, settings.modapi).router())
-    api.include_router(ActivityCalls(fleet, store, streams, settings.limits.open_commands).router())
-    api.include_router(DeadLetterCalls(fleet, store, take_in).router())
-    api.include_router(_fleet_calls(fleet, store))
-    api.include_router(StreamCalls(fleet, streams).router())
-    api.include_router(_token_calls(tokens))
-    api.state.calls = RememberedCalls(store)
+    api.state.context = context
+    for calls in (servers, activity, dead_letters):
+        api.include_router(calls.router)
+    api.include_router(_fleet)
+    api.include_router(stream_calls.router)
+    api.include_router(_tokens)
     problems.add_handlers(api)
     describe = api.openapi
     api.openapi = lambda: _with_media_types(describe())  # type: ignore[method-assign]
     return api
 
 
-def _fleet_calls(fleet: FleetView, store: Store) -> APIRouter:
-    router = APIRouter(tags=["fleet"])
-
-    @router.get("/fleet")
-    async def get_fleet() -> models.FleetCounts:
-        """Count the servers by state and by cause."""
-        return fleet_of(list((await fleet.rows()).values()), fleet.notes)
-
-    @router.get("/players")
-    async def list_all_players(
-        limit: Annotated[int, Query(ge=1, le=READ_AT_ONCE, description="number of servers")] = READ_AT_ONCE,
-        cursor: models.PageCursor = "",
-    ) -> FleetPlayers:
-        """List the players of all servers that are served, server by server."""
-        slugs, next_cursor = page_of(active(await fleet.directory.current()), cursor, limit)
-        online = await asyncio.gather(*(online_players(store, slug) for slug in slugs))
-        servers = [
-            ServerPlayers(slug=slug, **players_of(one)) for slug, one in zip(slugs, online, strict=True)
-        ]
-        return FleetPlayers(servers=servers, next_cursor=next_cursor)
-
-    @router.get("/relay")
-    async def get_relay() -> models.RelayInfo:
-        """Show the relay itself."""
-        rows = await fleet.rows()
-        return models.RelayInfo(
-            version=version("dayz-relay"),
-            store=store.facts.summary(),
-            uplinks=sorted({row.facts.uplink for row in rows.values()} - {""}),
-            settings_refused=fleet.directory.file.complaint,
-            restart_needed_for=fleet.directory.file.waits_for_restart,
-        )
-
-    return router
+@_fleet.get("/fleet")
+async def get_fleet(context: Context) -> models.FleetCounts:
+    """Count the servers by state and by cause."""
+    return fleet_of(list((await context.fleet.rows()).values()), context.fleet.notes)
 
 
-def _token_calls(tokens: AdminTokens) -> APIRouter:
-    router = APIRouter(prefix="/tokens", tags=["tokens"])
+@_fleet.get("/players")
+async def list_all_players(
+    context: Context,
+    limit: Annotated[int, Query(ge=1, le=READ_AT_ONCE, description="number of servers")] = READ_AT_ONCE,
+    cursor: models.PageCursor = "",
+) -> FleetPlayers:
+    """List the players of all servers that are served, server by server."""
+    slugs, next_cursor = page_of(active(await context.fleet.directory.current()), cursor, limit)
+    online = await asyncio.gather(*(online_players(context.store, slug) for slug in slugs))
+    found = [ServerPlayers(slug=slug, **players_of(one)) for slug, one in zip(slugs, online, strict=True)]
+    return FleetPlayers(servers=found, next_cursor=next_cursor)
 
-    @router.get("")
-    async def list_tokens() -> models.TokenList:
-        """List the tokens, without their secrets."""
-        return models.TokenList(tokens=await tokens.all())
 
-    async def create_token(
-        new: models.NewToken, request: Request, idempotency_key: IdempotencyKey = None
-    ) -> models.CreatedToken:
-        """Make a token. It works at once, at every modapi."""
-        once = once_of("create_token", new.name, new, idempotency_key, request)
-        return await tokens.create(new.name, new.role, once)
-
-    router.add_api_route(
-        "", create_token, methods=["POST"], status_code=201, route_class_override=SecretOnceRoute
+@_fleet.get("/relay")
+async def get_relay(context: Context) -> models.RelayInfo:
+    """Show the relay itself."""
+    rows, file = await context.fleet.rows(), context.fleet.directory.file
+    return models.RelayInfo(
+        version=version("dayz-relay"),
+        store=context.store.facts.summary(),
+        uplinks=sorted({row.facts.uplink for row in rows.values()} - {""}),
+        settings_refused=file.complaint,
+        restart_needed_for=file.waits_for_restart,
     )
 
-    @router.delete("/{name}", status_code=204)
-    async def delete_token(name: str) -> None:
-        """Delete a token. It works for two seconds more at the most."""
-        await tokens.delete(name)
 
-    return router
+@_tokens.get("")
+async def list_tokens(context: Context) -> models.TokenList:
+    """List the tokens, without their secrets."""
+    return models.TokenList(tokens=await context.tokens.all())
+
+
+@_tokens.post("", status_code=201)
+async def create_token(
+    new: models.NewToken, request: Request, context: Context, idempotency_key: IdempotencyKey = None
+) -> models.CreatedToken:
+    """Make a token. It works at once, at every modapi."""
+    once = once_of("create_token", new.name, new, idempotency_key, request)
+    return await context.tokens.create(new.name, new.role, once)
+
+
+@_tokens.delete("/{name}", status_code=204)
+async def delete_token(name: str, context: Context) -> None:
+    """Delete a token. It works for two seconds more at the most."""
+    await context.tokens.delete(name)
 
 
 def _operation_id(route: APIRoute) -> str:

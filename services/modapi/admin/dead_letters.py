@@ -1,22 +1,31 @@
-"""The calls about dead letters: list, show, try again, drop."""
+"""The calls about dead letters: list, show, try again, drop.
 
-from collections.abc import Callable
+A dead letter that is tried again is repaired and mapped as a new event, and appended as a batch of its own.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum, unique
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Depends, Path, Query
 from pydantic import BaseModel, Field
 
+from services.modapi.admin.context import AdminContext, Context, Row
 from services.modapi.admin.problems import ApiError, ErrorCode
 from services.modapi.admin.repeats import OnceRoute
 from services.modapi.admin.views import utc
-from services.modapi.dead_letter_retry import RetryResult, retry_each, retry_one, why_no_retry
+from services.modapi.dialect.dead import RAW_BYTES
+from services.modapi.dialect.roster import Roster
 from services.modapi.events import EventIntake
-from services.modapi.fleet.view import FleetView
 from services.relay.instances.dead_letters import DeadLetter, DeadLetters
-from services.relay.store.client import Store
-from services.relay.store.event_stream import MAX_DEAD_EVENTS
+from services.relay.instances.state import InstanceState
+from services.relay.store.event_stream import MAX_DEAD_EVENTS, REFUSED_BY_TAKARO, EventStream
+
+RETRY = "repeat"
+"""The sender of retried dead letters: not the mod, so that they are no repeats of its batches."""
 
 _ID = r"^[0-9]{1,15}-[0-9]{1,10}$"
 DeadLetterId = Annotated[str, Path(pattern=_ID, examples=["1796020893123-0"])]
@@ -44,17 +53,25 @@ class DeadLetterList(BaseModel):
 class RetryOutcome(StrEnum):
     """What came of a second try."""
 
-    TAKEN = "taken"  # it is on its way to Takaro, and no dead letter any more
+    TAKEN = "taken"  # it is no dead letter any more
     DEAD_AGAIN = "dead_again"  # it became a new dead letter
     NOT_POSSIBLE = "not_possible"  # it stays: Takaro refused it, or not all of it was kept
-    FULL = "full"  # it stays: too many events wait for Takaro
+    FULL = "full"  # it stays
+
+
+_OUTCOMES = {
+    RetryOutcome.TAKEN: "it is on its way to Takaro",
+    RetryOutcome.DEAD_AGAIN: "it could not be repaired this time either",
+    RetryOutcome.NOT_POSSIBLE: "it cannot be retried",
+    RetryOutcome.FULL: "too many events wait for Takaro, try again later",
+}
 
 
 class RetriedDeadLetter(BaseModel):
     """What came of the second try of a dead letter."""
 
     outcome: RetryOutcome
-    text: str = Field(description="the same in words", examples=[RetryResult.TAKEN.value])
+    text: str = Field(description="the same in words", examples=[_OUTCOMES[RetryOutcome.TAKEN]])
 
 
 class RetriedDeadLetters(BaseModel):
@@ -69,76 +86,105 @@ class DroppedDeadLetters(BaseModel):
     dropped: int
 
 
-class DeadLetterCalls:
-    """The calls. Each raises NoSuchInstance and StoreError. `take_in` makes the intake of a server."""
+async def _letters(row: Row, context: Context) -> DeadLetters:
+    return DeadLetters(context.store, row.slug)
 
-    def __init__(self, fleet: FleetView, store: Store, take_in: Callable[[str], EventIntake]) -> None:
-        self._fleet = fleet
-        self._store = store
-        self._take_in = take_in
 
-    def router(self) -> APIRouter:
-        router = APIRouter(prefix="/servers/{slug}/dead-letters", tags=["dead letters"])
-        add = router.add_api_route
-        add("", self.list_dead_letters)
-        add("", self.drop_all_dead_letters, methods=["DELETE"])
-        add("/retry", self.retry_all_dead_letters, methods=["POST"], route_class_override=OnceRoute)
-        add("/{id}/retry", self.retry_dead_letter, methods=["POST"], route_class_override=OnceRoute)
-        add("/{id}", self.get_dead_letter)
-        add("/{id}", self.drop_dead_letter, methods=["DELETE"], status_code=204)
-        return router
+Letters = Annotated[DeadLetters, Depends(_letters)]
+"""Those of the server in the path. Calls with an id name `slug` too, so that it is described first."""
 
-    async def list_dead_letters(
-        self,
-        slug: str,
-        limit: Annotated[int, Query(ge=1, le=MAX_DEAD_EVENTS)] = 50,
-        before: Annotated[
-            str | None, Query(pattern=_ID, description="`next_cursor` of the page before")
-        ] = None,
-    ) -> DeadLetterList:
-        """List the events that cannot be delivered."""
-        await self._fleet.row(slug)
-        found = await DeadLetters(self._store, slug).newest(limit + 1, before or "")
-        return DeadLetterList(
-            dead_letters=[_info(letter) for letter in found[:limit]],
-            next_cursor=found[limit - 1].id if len(found) > limit else None,
-        )
+router = APIRouter(prefix="/servers/{slug}/dead-letters", tags=["dead letters"], route_class=OnceRoute)
 
-    async def get_dead_letter(self, slug: str, id: DeadLetterId) -> DeadLetterInfo:
-        """Show one dead letter."""
-        await self._fleet.row(slug)
-        letter = await DeadLetters(self._store, slug).get(id)
-        if letter is None:
-            raise _not_found(id)
-        return _info(letter)
 
-    async def retry_dead_letter(self, slug: str, id: DeadLetterId) -> RetriedDeadLetter:
-        """Try a dead letter again, as after an update of the relay. A repeat of the call is safe."""
-        await self._fleet.row(slug)
-        result = await retry_one(DeadLetters(self._store, slug), self._take_in(slug), id)
-        if result is RetryResult.GONE:
-            raise _not_found(id)
-        return RetriedDeadLetter(outcome=RetryOutcome[result.name], text=result.value)
+@router.get("")
+async def list_dead_letters(
+    letters: Letters,
+    limit: Annotated[int, Query(ge=1, le=MAX_DEAD_EVENTS)] = 50,
+    before: Annotated[str | None, Query(pattern=_ID, description="`next_cursor` of the page before")] = None,
+) -> DeadLetterList:
+    """List the events that cannot be delivered."""
+    found = await letters.newest(limit + 1, before or "")
+    return DeadLetterList(
+        dead_letters=[_info(letter) for letter in found[:limit]],
+        next_cursor=found[limit - 1].id if len(found) > limit else None,
+    )
 
-    async def retry_all_dead_letters(self, slug: str) -> RetriedDeadLetters:
-        """Try all dead letters again that there are now, in the order in which they came."""
-        await self._fleet.row(slug)
-        letters = DeadLetters(self._store, slug)
-        results = await retry_each(letters, self._take_in(slug), await letters.all_ids())
-        del results[RetryResult.GONE]
-        return RetriedDeadLetters(counts={RetryOutcome[one.name]: count for one, count in results.items()})
 
-    async def drop_dead_letter(self, slug: str, id: DeadLetterId) -> None:
-        """Delete a dead letter."""
-        await self._fleet.row(slug)
-        if not await DeadLetters(self._store, slug).drop(id):
-            raise _not_found(id)
+@router.delete("")
+async def drop_all_dead_letters(letters: Letters) -> DroppedDeadLetters:
+    """Delete all dead letters that there are now."""
+    return DroppedDeadLetters(dropped=await letters.drop(*await letters.all_ids()))
 
-    async def drop_all_dead_letters(self, slug: str) -> DroppedDeadLetters:
-        """Delete all dead letters that there are now."""
-        await self._fleet.row(slug)
-        letters = DeadLetters(self._store, slug)
-        return DroppedDeadLetters(dropped=await letters.drop(*await letters.all_ids()))
+
+@router.post("/retry")
+async def retry_all_dead_letters(letters: Letters, row: Row, context: Context) -> RetriedDeadLetters:
+    """Try all dead letters again that there are now, in the order in which they came."""
+    outcomes = await retry(context, row.slug, await letters.all_ids())
+    return RetriedDeadLetters(counts={one: count for one, count in outcomes.items() if one})
+
+
+@router.post("/{id}/retry")
+async def retry_dead_letter(slug: str, id: DeadLetterId, row: Row, context: Context) -> RetriedDeadLetter:
+    """Try a dead letter again, as after an update of the relay. A repeat of the call is safe."""
+    (outcome,) = await retry(context, slug, [id])
+    if outcome is None:
+        raise _not_found(id)
+    return RetriedDeadLetter(outcome=outcome, text=_OUTCOMES[outcome])
+
+
+@router.get("/{id}")
+async def get_dead_letter(slug: str, id: DeadLetterId, letters: Letters) -> DeadLetterInfo:
+    """Show one dead letter."""
+    letter = await letters.get(id)
+    if letter is None:
+        raise _not_found(id)
+    return _info(letter)
+
+
+@router.delete("/{id}", status_code=204)
+async def drop_dead_letter(slug: str, id: DeadLetterId, letters: Letters) -> None:
+    """Delete a dead letter."""
+    if not await letters.drop(id):
+        raise _not_found(id)
+
+
+async def retry(context: AdminContext, slug: str, ids: Iterable[str]) -> Counter[RetryOutcome | None]:
+    """Retries dead letters, one after the other. None counts those that were gone already.
+
+    Two calls at once count as one. Raises StoreError.
+    """
+    letters, state = DeadLetters(context.store, slug), InstanceState(context.store, slug)
+    stream = EventStream(context.store, slug, RETRY)
+    intake = EventIntake(stream, state, Roster(), context.metrics, limits=context.settings.limits)
+    return Counter([await _retry_one(letters, intake, id) for id in ids])
+
+
+async def _retry_one(letters: DeadLetters, intake: EventIntake, id: str) -> RetryOutcome | None:
+    letter = await letters.get(id)
+    if letter is None:
+        return None
+    if why_no_retry(letter):
+        return RetryOutcome.NOT_POSSIBLE
+    taken = await intake.take(letter.raw, time.monotonic())
+    if not taken.token:
+        return RetryOutcome.FULL
+    if not taken.events:
+        return RetryOutcome.NOT_POSSIBLE
+    await letters.drop(id)
+    intake.stream.notes.answered(taken.token)  # not before: until it is deleted, a second call is a repeat
+    await intake.stream.notes.write()  # a note that waits could overwrite that of a later retry
+    return RetryOutcome.DEAD_AGAIN if taken.dead else RetryOutcome.TAKEN
+
+
+def why_no_retry(letter: DeadLetter) -> str:
+    """Why a dead letter cannot be retried, or ""."""
+    if letter.reason == REFUSED_BY_TAKARO:
+        return "Takaro does not say which of these events it refused, and has the others"
+    if not letter.raw:
+        return "nothing of it was kept"
+    if len(letter.raw) >= RAW_BYTES:
+        return f"only its first {RAW_BYTES} bytes were kept"
+    return ""
 
 
 def _info(letter: DeadLetter) -> DeadLetterInfo:

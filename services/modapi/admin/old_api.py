@@ -5,21 +5,19 @@ They are carried out by the calls of `/api/v1`. Only their answers and errors ha
 
 import asyncio
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPBearer
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from services.modapi.admin import models
+from services.modapi.admin import models, servers
+from services.modapi.admin.context import AdminContext, Context, Row
 from services.modapi.admin.problems import RAISED, ErrorCode, code_of, wrong_values
-from services.modapi.admin.repeats import IdempotencyKey
-from services.modapi.admin.servers import ServerCalls
 from services.modapi.admin.views import server_of
-from services.modapi.fleet.view import FleetView
 from services.relay.service.http.health import no_such_call
 from services.relay.service.logs import clean
 
@@ -27,6 +25,8 @@ _SCHEME = HTTPBearer(auto_error=False, description="admin_token of [modapi]")  #
 
 SUPERSEDED = {"deprecation": "true", "link": '</api/v1/servers>; rel="successor-version"'}
 """The headers of every answer."""
+
+_router = APIRouter(prefix="/instances")
 
 
 class InstanceView(BaseModel):
@@ -84,7 +84,7 @@ def refusal(code: ErrorCode, detail: str) -> JSONResponse:
     return JSONResponse({"error": clean(detail)}, code.status, {**headers, **SUPERSEDED})
 
 
-def make_api(fleet: FleetView, calls: ServerCalls) -> FastAPI:
+def make_api(context: AdminContext) -> FastAPI:
     """The application behind `/api`."""
     api = FastAPI(
         title="dayz-relay admin API",
@@ -93,42 +93,43 @@ def make_api(fleet: FleetView, calls: ServerCalls) -> FastAPI:
         dependencies=[Depends(_SCHEME), Depends(_superseded)],
         responses={status: {"model": ApiRefusal} for status in (401, 404, 409, 413, 422, 503)},
     )
-
-    @api.get("/instances", response_model=Instances)
-    async def list_instances() -> Any:
-        entries = await fleet.directory.current()
-        rows = await asyncio.gather(*(fleet.row(slug, entries) for slug in entries))
-        return {"instances": [_old(server_of(row)) for row in rows]}
-
-    @api.post("/instances", response_model=Added, status_code=201)
-    async def add_instance(
-        new: models.NewServer, request: Request, idempotency_key: IdempotencyKey = None
-    ) -> Any:
-        return _old_changed(await calls.create_server(new, request, idempotency_key))
-
-    @api.get("/instances/{slug}", response_model=InstanceView)
-    async def show_instance(slug: str) -> Any:
-        return _old(await calls.get_server(slug))
-
-    @api.patch("/instances/{slug}", response_model=Changed)
-    async def change_instance(slug: str, change: models.ServerChange) -> Any:
-        return _old_changed(await calls.change_server(slug, change))
-
-    @api.post("/instances/{slug}/rotate", response_model=NewKey)
-    async def rotate_mod_key(
-        slug: str,
-        request: Request,
-        rotation: models.Rotation | None = None,
-        idempotency_key: IdempotencyKey = None,
-    ) -> Any:
-        return _old_changed(await calls.rotate_mod_key(slug, request, rotation, idempotency_key))
-
-    api.delete("/instances/{slug}", status_code=204)(calls.delete_server)
+    api.state.context = context
+    api.include_router(_router)
     for kind in RAISED:
         api.add_exception_handler(kind, _refused)
     api.add_exception_handler(HTTPException, no_such_call)
     api.add_exception_handler(RequestValidationError, _invalid)
     return api
+
+
+@_router.get("", response_model=Instances)
+async def list_instances(context: Context) -> Any:
+    entries = await context.fleet.directory.current()
+    rows = await asyncio.gather(*(context.fleet.row(slug, entries) for slug in entries))
+    return {"instances": [_old(server_of(row)) for row in rows]}
+
+
+@_router.post("", response_model=Added, status_code=201)
+async def add_instance(created: Annotated[models.CreatedServer, Depends(servers.create_server)]) -> Any:
+    return _old_changed(created)
+
+
+@_router.get("/{slug}", response_model=InstanceView)
+async def show_instance(row: Row) -> Any:
+    return _old(server_of(row))
+
+
+@_router.patch("/{slug}", response_model=Changed)
+async def change_instance(changed: Annotated[models.ChangedServer, Depends(servers.change_server)]) -> Any:
+    return _old_changed(changed)
+
+
+@_router.post("/{slug}/rotate", response_model=NewKey)
+async def rotate_mod_key(rotated: Annotated[models.RotatedServer, Depends(servers.rotate_mod_key)]) -> Any:
+    return _old_changed(rotated)
+
+
+_router.delete("/{slug}", status_code=204)(servers.delete_server)
 
 
 def _superseded(response: Response) -> None:

@@ -21,6 +21,7 @@ from pydantic import BaseModel, SecretStr
 from starlette.exceptions import HTTPException
 
 from services.modapi.admin.authentication import token_of
+from services.modapi.admin.models import CreatedToken, RotatedServer
 from services.modapi.admin.problems import ApiError, ErrorCode
 from services.relay.instances.once import USED_OTHERWISE, Once
 from services.relay.protocol.errors import IdempotencyConflict, InstanceConflict, NoSuchInstance, StoreError
@@ -43,10 +44,10 @@ OUTCOME_UNKNOWN = (
 
 _MOST_CHARS = 255
 _BEGIN, _END = Script("begin_call"), Script("end_call")
+_KEYS = (CALL_ANSWERS, CALL_TIMES)
 _NOT_DONE = (ApiError, StoreError, InstanceConflict, NoSuchInstance, HTTPException, RequestValidationError)
 
 CarryOut = Callable[[Request], Awaitable[Response]]
-
 
 IdempotencyKey = Annotated[
     str | None,
@@ -69,79 +70,61 @@ def _described(idempotency_key: IdempotencyKey = None) -> None:
     """Describes the header, and checks it."""
 
 
-_DESCRIBED = Depends(_described)
-
-
 class OnceRoute(APIRoute):
-    """The route of a call that takes an Idempotency-Key."""
+    """Routes of which the POST calls take an Idempotency-Key.
 
-    keeps_answer = True
+    A call whose answer holds a secret recognises its repeats by itself (`once_of`): no such answer is stored.
+    """
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        given = options.get("dependencies") or []
-        options["dependencies"] = given if _DESCRIBED in given else [*given, _DESCRIBED]
+        self._is_post = options["methods"] == ["POST"]
+        if self._is_post:
+            options["dependencies"] = [*(options.get("dependencies") or []), Depends(_described)]
         super().__init__(*args, **options)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         carry_out = super().get_route_handler()
+        keeps_answer = not issubclass(self.response_model or BaseModel, (RotatedServer, CreatedToken))
 
         async def handler(request: Request) -> Response:
             key = request.headers.get("idempotency-key", "")
             if not 0 < len(key) <= _MOST_CHARS:
                 return await carry_out(request)
-            calls: RememberedCalls = request.app.state.calls
-            return await calls.once(request, key, carry_out, keeps_answer=self.keeps_answer)
+            return await _once(request, key, carry_out, keeps_answer=keeps_answer)
 
-        return handler
-
-
-class SecretOnceRoute(OnceRoute):
-    """The same for a call whose answer holds a secret, and that recognises its repeats by itself."""
-
-    keeps_answer = False
+        return handler if self._is_post else carry_out
 
 
-class RememberedCalls:
-    """What is remembered of calls, for all copies of modapi."""
+async def _once(request: Request, key: str, carry_out: CarryOut, *, keeps_answer: bool) -> Response:
+    """Carries the call out, or gives the answer that is known.
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    Raises ApiError, IdempotencyConflict, StoreError, and what the call raises.
+    """
+    store: Store = request.app.state.context.store
+    token, body = token_of(request), await request.body()
+    id = _mac(token, b"call", request.url.path.encode(), key.encode())
+    asked = _mac(token, b"body", body)
+    claim = orjson.dumps({"asked": asked, "claim": secrets.token_hex(8)})
+    known = await store.run_until(WITHIN_S, _BEGIN, _KEYS, id, claim, KEPT_MS, MOST_CALLS, durable=True)
+    if known:
+        earlier = orjson.loads(known[0])
+        request.state.was_done = "status" in earlier
+        answer = _answer(earlier, asked, age_ms=known[1], keeps_answer=keeps_answer)
+        return answer or await carry_out(request)
 
-    async def once(self, request: Request, key: str, carry_out: CarryOut, *, keeps_answer: bool) -> Response:
-        """Carries the call out, or gives the answer that is known.
+    async def end(answer: bytes) -> None:
+        with contextlib.suppress(StoreError):  # repeats hear then that the end is unknown
+            await store.run_until(WITHIN_S, _END, _KEYS, id, claim, answer, durable=True)
 
-        Raises ApiError, IdempotencyConflict, StoreError, and what the call raises.
-        """
-        token, body = token_of(request), await request.body()
-        id = _mac(token, b"call", request.url.path.encode(), key.encode())
-        asked = _mac(token, b"body", body)
-        claim = orjson.dumps({"asked": asked, "claim": secrets.token_hex(8)})
-        known = await self._store.run_until(
-            WITHIN_S, _BEGIN, (CALL_ANSWERS, CALL_TIMES), id, claim, KEPT_MS, MOST_CALLS, durable=True
-        )
-        if known:
-            earlier = orjson.loads(known[0])
-            request.state.was_done = "status" in earlier
-            answer = _answer(earlier, asked, age_ms=known[1], keeps_answer=keeps_answer)
-            return answer or await carry_out(request)
-        try:
-            response = await carry_out(request)
-        except _NOT_DONE as error:
-            if not (isinstance(error, ApiError) and error.code is ErrorCode.OUTCOME_UNKNOWN):
-                await self._end(id, claim, b"")
-            raise
-        text = bytes(response.body).decode() if keeps_answer else ""
-        await self._end(
-            id, claim, orjson.dumps({"asked": asked, "status": response.status_code, "body": text})
-        )
-        return response
-
-    async def _end(self, id: str, claim: bytes, answer: bytes) -> None:
-        """If Redis is away, repeats hear that the end is unknown."""
-        with contextlib.suppress(StoreError):
-            await self._store.run_until(
-                WITHIN_S, _END, (CALL_ANSWERS, CALL_TIMES), id, claim, answer, durable=True
-            )
+    try:
+        response = await carry_out(request)
+    except _NOT_DONE as error:
+        if not (isinstance(error, ApiError) and error.code is ErrorCode.OUTCOME_UNKNOWN):
+            await end(b"")
+        raise
+    text = bytes(response.body).decode() if keeps_answer else ""
+    await end(orjson.dumps({"asked": asked, "status": response.status_code, "body": text}))
+    return response
 
 
 def _answer(known: dict[str, Any], asked: str, age_ms: int, *, keeps_answer: bool) -> Response | None:

@@ -1,23 +1,25 @@
 """Server-sent events: changes of servers, and events and commands as they happen."""
 
 import asyncio
+import secrets
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
+import orjson
 from fastapi import Request
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel
 from starlette.types import Message, Receive, Scope, Send
 
 from services.modapi.admin.authentication import token_of
 from services.modapi.admin.problems import ApiError, ErrorCode
 from services.modapi.admin.tokens import AdminTokens
+from services.modapi.admin.views import command_of, event_of
 from services.modapi.http.request import arrival_of
 from services.modapi.metrics import ModapiMetrics
+from services.relay.instances.activity import ActivityEntry
 from services.relay.protocol.errors import StoreError
-from services.relay.service.http.arrivals import Arrival
 
 MEDIA_TYPE = "text/event-stream"
 MOST_STREAMS = 200
@@ -33,9 +35,15 @@ Messages = AsyncGenerator[list[bytes], None]
 """What to send next; an empty list at least each second."""
 
 
-def stream_message(id: str, name: str, data: BaseModel) -> bytes:
+def stream_message(id: str, name: str, data: dict[str, Any]) -> bytes:
     """One message of a stream."""
-    return f"id: {id}\nevent: {name}\ndata: {data.model_dump_json()}\n\n".encode()
+    return b"id: %b\nevent: %b\ndata: %b\n\n" % (id.encode(), name.encode(), orjson.dumps(data))
+
+
+def entry_message(id: str, slug: str, entry: ActivityEntry) -> bytes:
+    """The message about an event or a command."""
+    shown = event_of(entry) if entry.kind == "event" else command_of(entry)
+    return stream_message(id, entry.kind, {"slug": slug, **shown.model_dump(mode="json")})
 
 
 def described(example: str, meaning: str) -> dict[int | str, dict[str, Any]]:
@@ -50,34 +58,49 @@ def wanted(request: Request) -> bool:
 
 
 class Streams:
-    """The open streams of this modapi. Each ends with its token, its reader, or modapi."""
+    """The open streams of this modapi."""
 
     def __init__(
         self, tokens: AdminTokens, metrics: ModapiMetrics, read_within_s: float = READ_WITHIN_S
     ) -> None:
-        self._tokens = tokens
-        self._metrics = metrics
-        self._read_within_s = read_within_s
+        self.tokens = tokens
+        self.metrics = metrics
+        self.read_within_s = read_within_s
+        self.run = secrets.token_hex(4)
+        """The name of this process in the ids of messages."""
         self._open = 0
 
-    def check_room(self) -> None:
+    def response(self, request: Request, messages: Messages) -> "StreamResponse":
         """Raises ApiError if there are too many."""
         if self._open >= MOST_STREAMS:
             raise ApiError(ErrorCode.TOO_MANY_STREAMS, f"there are {MOST_STREAMS} streams already")
+        return StreamResponse(self, request, messages)
 
-    def response(self, request: Request, messages: Messages) -> "StreamResponse":
-        sent = self._sent(messages, token_of(request))
-        return StreamResponse(sent, arrival_of(request.scope), self._metrics, self._read_within_s)
+    def count(self, change: int) -> None:
+        """Counts a stream that begins (1) or ends (-1)."""
+        self._open += change
+        self.metrics.streams.set(self._open)
 
-    async def _sent(self, messages: Messages, token: str) -> AsyncGenerator[bytes, None]:
-        self._open += 1
-        self._metrics.streams.set(self._open)
+
+class StreamResponse(StreamingResponse):
+    """Ends with its token, its reader, or modapi. Cuts off a reader that does not read."""
+
+    def __init__(self, streams: Streams, request: Request, messages: Messages) -> None:
+        self._streams = streams
+        self._token = token_of(request)
+        self._arrival = arrival_of(request.scope)
+        self._sent = self._chunks(messages)
+        headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+        super().__init__(self._sent, headers=headers, media_type=MEDIA_TYPE)
+
+    async def _chunks(self, messages: Messages) -> AsyncGenerator[bytes, None]:
+        self._streams.count(1)
         try:
             yield b":\n\n"  # the answer begins at once
             sent_s = time.monotonic()
             async with aclosing(messages):
                 async for some in messages:
-                    if not await self._admits(token):
+                    if not await self._is_admitted():
                         return
                     chunk = b"".join(some)
                     if not chunk and time.monotonic() - sent_s >= HEARTBEAT_S:
@@ -86,45 +109,28 @@ class Streams:
                         sent_s = time.monotonic()
                         yield chunk
         finally:
-            self._open -= 1
-            self._metrics.streams.set(self._open)
+            self._streams.count(-1)
 
-    async def _admits(self, token: str) -> bool:
+    async def _is_admitted(self) -> bool:
         try:
-            return await self._tokens.role(token) is not None
+            return await self._streams.tokens.role(self._token) is not None
         except StoreError:
             return True
-
-
-class StreamResponse(StreamingResponse):
-    """Cuts off a reader that does not read."""
-
-    def __init__(
-        self,
-        sent: AsyncGenerator[bytes, None],
-        arrival: Arrival,
-        metrics: ModapiMetrics,
-        read_within_s: float,
-    ) -> None:
-        headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-        super().__init__(sent, headers=headers, media_type=MEDIA_TYPE)
-        self._sent = sent
-        self._arrival = arrival
-        self._metrics = metrics
-        self._read_within_s = read_within_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with aclosing(self._sent):
             await super().__call__(scope, receive, send)
 
     async def stream_response(self, send: Send) -> None:
+        within_s = self._streams.read_within_s
+
         async def in_time(message: Message) -> None:
             try:
-                async with asyncio.timeout(self._read_within_s):
+                async with asyncio.timeout(within_s):
                     await send(message)
             except TimeoutError:
-                self._metrics.streams_cut_off.inc()
+                self._streams.metrics.streams_cut_off.inc()
                 self._arrival.hang_up()
-                await asyncio.sleep(self._read_within_s)  # it is cancelled once the connection is gone
+                await asyncio.sleep(within_s)  # it is cancelled once the connection is gone
 
         await super().stream_response(in_time)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from services.modapi.admin import models
-from services.modapi.admin.activity_models import ServerCommand, ServerEvent, StreamedCommand, StreamedEvent
+from services.modapi.admin.activity_models import ServerCommand, ServerEvent
 from services.modapi.fleet.rows import ServerCause, ServerRow, State
 from services.relay.instances.activity import ActivityEntry
 from services.relay.instances.diagnosis import Problem
@@ -120,13 +120,6 @@ def event_of(entry: ActivityEntry) -> ServerEvent:
 def command_of(entry: ActivityEntry) -> ServerCommand:
     """The command as the API shows it."""
     return ServerCommand(action=entry.what, arguments=dict(entry.data), **_end_of(entry))
-
-
-def streamed(slug: str, entry: ActivityEntry) -> StreamedEvent | StreamedCommand:
-    """An event or a command as a stream has it."""
-    if entry.kind == "event":
-        return StreamedEvent(slug=slug, **dict(event_of(entry)))
-    return StreamedCommand(slug=slug, **dict(command_of(entry)))
 
 
 def _end_of(entry: ActivityEntry) -> dict[str, Any]:

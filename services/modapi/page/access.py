@@ -8,18 +8,18 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from functools import partial
-from urllib.parse import quote, urlsplit
+from urllib.parse import parse_qsl, quote, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware.sessions import SessionMiddleware
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.modapi.admin.models import Role
 from services.modapi.http.rate_limits import WrongKeys
+from services.modapi.http.request import CutShort, TooLarge, read_body
 from services.relay.protocol.limits import Limits
 from services.relay.service.http.addresses import source_of
 
@@ -75,10 +75,10 @@ class PageAccess:
         self._loopback = loopback
         self._wrong = WrongKeys(limits.wrong_keys_per_minute)
 
-    def protect(self, app: ASGIApp) -> "Protected":
+    def protect(self, app: ASGIApp) -> ASGIApp:
         """The application with sessions and with what protects its answers. The key of the cookies follows
         from the token, so every modapi of a fleet knows a session, and a new token ends all."""
-        return Protected(app, hmac.digest(self._digest, b"dayz-relay page", "sha256").hex())
+        return protected(app, hmac.digest(self._digest, b"dayz-relay page", "sha256").hex())
 
     def for_readers(self, handler: ForReader) -> Callable[[Request], Awaitable[Response]]:
         """An endpoint that only a reader reaches. Others are sent to the login, or refused."""
@@ -141,49 +141,37 @@ class PageAccess:
         return hmac.compare_digest(_digest(presented), self._digest)
 
 
-class Protected:
-    """Adds the session and, to every answer, what keeps a browser from doing more than it should."""
+def protected(app: ASGIApp, key: str) -> ASGIApp:
+    """The application with sessions, and each answer with what keeps a browser from doing more than it
+    should."""
+    sessions = SessionMiddleware(app, key, session_cookie=COOKIE, max_age=SESSION_S, same_site="strict")
 
-    def __init__(self, app: ASGIApp, key: str) -> None:
-        sessions = partial(
-            SessionMiddleware,
-            app,
-            key,
-            session_cookie=COOKIE,
-            max_age=SESSION_S,
-            same_site="strict",
-        )
-        self._plain, self._by_tls = sessions(), sessions(https_only=True)
+    async def protecting(scope: Scope, receive: Receive, send: Send) -> None:
+        by_tls = scope.get("scheme") == "https" or Headers(scope=scope).get("x-forwarded-proto") == "https"
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def protected(message: Message) -> None:
+        async def send_protected(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
                     headers.setdefault(name, value)
+                if by_tls and "set-cookie" in headers:
+                    headers["set-cookie"] += "; secure"
             await send(message)
 
-        tls = scope.get("scheme") == "https" or Headers(scope=scope).get("x-forwarded-proto") == "https"
-        await (self._by_tls if tls else self._plain)(scope, receive, protected)
+        await sessions(scope, receive, send_protected)
+
+    return protecting
 
 
 async def form_of(request: Request) -> dict[str, str]:
     """The texts of a form. Raises HTTPException if it is larger than MAX_FORM_BYTES."""
-    left = MAX_FORM_BYTES
-
-    async def receive() -> Message:
-        nonlocal left
-        message = await request.receive()
-        left -= len(message.get("body", b""))
-        if left < 0:
-            raise HTTPException(413, "That is too much for a form.")
-        return message
-
     try:
-        async with Request(request.scope, receive).form() as form:
-            return {name: value for name, value in form.items() if isinstance(value, str)}
-    except ClientDisconnect:
+        body, _ = await read_body(request.scope, request.receive, MAX_FORM_BYTES)
+    except TooLarge:
+        raise HTTPException(413, "That is too much for a form.") from None
+    except CutShort:
         raise HTTPException(400, "The form was cut short.") from None
+    return dict(parse_qsl(body.decode("latin-1")))
 
 
 def check_own_page(headers: Headers) -> None:

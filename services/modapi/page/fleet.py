@@ -1,19 +1,91 @@
-"""What the page of all servers shows. Pure."""
+"""What the page of all servers shows, and which of them in which order a reader wants to see. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
-from services.modapi.admin.views import fleet_of
+from services.modapi.admin.views import fits, fleet_of
 from services.modapi.fleet.rows import ServerRow, State
 from services.modapi.page.chart import DayBar
 from services.modapi.page.rendering import Fragments, render
-from services.modapi.page.view import SORTS, ShownPage, View
 from services.modapi.page.words import CAUSES
+from services.relay.protocol.link_states import LinkState
+
+ROWS = 50
 
 FILTERS = {
     **{state.value: state.value for state in State},
     **{cause.value: text for cause, text in CAUSES.items()},
 }
 """What the table can be narrowed to: the value of `state` in the query, and its text."""
+
+SORTS: dict[str, tuple[str, Callable[[ServerRow], Any], bool]] = {
+    "state": ("State", lambda row: list(State).index(row.state), False),
+    "name": ("Server", lambda row: row.entry.instance.name.casefold(), False),
+    "contact": ("Last contact", lambda row: _or(row.facts.silent_s, 1e12), False),
+    "link": ("Takaro", lambda row: row.facts.link == LinkState.READY, False),
+    "players": ("Players", lambda row: row.facts.players or 0, True),
+    "backlog": ("Waiting", lambda row: (row.facts.events, row.facts.oldest_s or 0), True),
+    "dead": ("Dead letters", lambda row: row.facts.dead, True),
+    "failed": ("Failed", lambda row: row.facts.failed_commands, True),
+    "mod": ("Mod", lambda row: row.facts.mod_version, False),
+    "owner": ("Uplink", lambda row: row.facts.uplink, False),
+}
+"""Columns: title, what to sort by, and whether the greatest come first."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What the reader wants to see. Whatever the query says, this is valid."""
+
+    text: str = ""
+    state: str = ""
+    sort: str = "state"
+    turned: bool = False
+    page: int = 1
+
+    @classmethod
+    def of(cls, query: Mapping[str, str]) -> "View":
+        sort = query.get("sort", "state")
+        page = query.get("page", "1")
+        state = query.get("state", "")
+        return cls(
+            query.get("q", "")[:100].strip(),
+            state if state in {*State, *CAUSES} else "",
+            sort if sort in SORTS else "state",
+            query.get("turned") == "1",
+            max(1, int(page)) if page.isascii() and page.isdigit() and len(page) < 6 else 1,
+        )
+
+    def query(self, **changes: Any) -> str:
+        """With these changes, as it stands behind the question mark; "" for what everybody sees first."""
+        view = replace(self, **changes)
+        values = {"q": view.text, "state": view.state, "sort": view.sort, "page": str(view.page)}
+        if view.turned:
+            values["turned"] = "1"
+        default = {"q": "", "state": "", "sort": "state", "page": "1"}
+        return urlencode({name: value for name, value in values.items() if value != default.get(name)})
+
+
+class ShownPage(NamedTuple):
+    """The rows of one page of the table, out of how many that fit the filter."""
+
+    rows: list[ServerRow]
+    found: int
+    pages: int
+    page: int
+
+
+def choose(rows: Sequence[ServerRow], view: View) -> ShownPage:
+    """What the view shows of all rows."""
+    found = [row for row in rows if fits(row, view.state, view.text)]
+    _, key, greatest_first = SORTS[view.sort]
+    found.sort(key=lambda row: row.slug)
+    found.sort(key=key, reverse=greatest_first != view.turned)
+    pages = max(1, -(-len(found) // ROWS))
+    page = min(view.page, pages)
+    return ShownPage(found[(page - 1) * ROWS : page * ROWS], len(found), pages, page)
 
 
 def title(rows: Sequence[ServerRow]) -> str:
@@ -31,3 +103,7 @@ def fragments(
         "summary": render("fleet_summary", fleet=fleet_of(rows, ())),
         "table": render("fleet_table", days=days, any=bool(rows), shown=shown, view=view, sorts=SORTS),
     }
+
+
+def _or(value: float | None, other: float) -> float:
+    return other if value is None else value

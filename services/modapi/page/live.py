@@ -6,25 +6,31 @@ import asyncio
 import contextlib
 import logging
 import math
+import re
 import time
+import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 import orjson
 from markupsafe import Markup
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
 
+from services.modapi.admin.context import AdminContext
 from services.modapi.fleet.rows import ServerRow
-from services.modapi.fleet.view import FRESH_S, FleetView
+from services.modapi.fleet.view import FRESH_S
 from services.modapi.page import fleet, server
+from services.modapi.page.access import Reader
 from services.modapi.page.day_bars import DayBars
+from services.modapi.page.fleet import View, choose
 from services.modapi.page.rendering import Fragments, render
-from services.modapi.page.view import View, choose
 from services.relay.instances.dead_letters import DeadLetters
 from services.relay.instances.half_hours import read_half_hours
 from services.relay.instances.minutes import read_minutes
 from services.relay.instances.players import online_players
 from services.relay.protocol.errors import StoreError
-from services.relay.service.faults import FaultKind, OwnFaults
-from services.relay.store.client import Store
+from services.relay.service.faults import FaultKind
 
 ALIVE_EVERY_S = 5.0
 """Longest silence of a stream: page.js takes what it shows for old after QUIET_MS."""
@@ -33,6 +39,10 @@ CHARTS_EVERY = 15
 DEAD_LETTERS_EVERY = 2
 PLAYERS_EVERY = 3
 """Charts, dead letters and players are read with each such number of looks."""
+
+MOST_STREAMS = 200
+
+DEAD_LETTER_ID = re.compile(r"\d{1,15}-\d{1,10}")
 
 _ALIVE = b"event: alive\ndata:\n\n"
 _AWAY = b"event: away\ndata:\n\n"
@@ -44,35 +54,35 @@ logger = logging.getLogger(__name__)
 class LivePages:
     """What the pages of all readers show, and the streams that keep them fresh."""
 
-    def __init__(self, fleet_view: FleetView, store: Store, faults: OwnFaults) -> None:
-        self.fleet_view = fleet_view
-        self._faults = faults
-        self.streams = 0
-        self._store = store
-        self._day_bars = DayBars(store)
+    def __init__(self, context: AdminContext) -> None:
+        self._fleet = context.fleet
+        self._store = context.store
+        self._faults = context.metrics.service.faults
+        self._day_bars = DayBars(context.store)
+        self._streams = 0
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
         """Watches the servers that somebody looks at. Never returns; cancelled, it ends all streams."""
         try:
-            await self.fleet_view.run()
+            await self._fleet.run()
         finally:
             self._stopping.set()
 
     def notes(self) -> Markup:
         """What concerns the relay as a whole: how relay.toml differs from the settings in force, and what may
         concern any of the servers."""
-        directory = self.fleet_view.directory
+        directory = self._fleet.directory
         return render(
             "notes",
             complaint=directory.file.complaint,
             waits_for_restart=directory.file.waits_for_restart,
-            problems=self.fleet_view.notes,
+            problems=self._fleet.notes,
         )
 
     async def fleet(self, view: View) -> tuple[list[ServerRow], Fragments]:
         """All servers, and the parts of their page. Raises StoreError."""
-        rows = list((await self.fleet_view.rows()).values())
+        rows = list((await self._fleet.rows()).values())
         shown = choose(rows, view)
         days = await self._day_bars.of(shown.rows)
         return rows, {"notes": self.notes(), **fleet.fragments(rows, view, shown, days)}
@@ -80,7 +90,7 @@ class LivePages:
     async def server(self, row: ServerRow, form_key: str, before: str, turn: int = 0) -> Fragments:
         """The parts of the page of one server, at the `turn` of a stream all that are due. Raises
         StoreError."""
-        entries = await self.fleet_view.recent.now(row.slug, row.facts)
+        entries = await self._fleet.recent.now(row.slug, row.facts)
         found = {"notes": self.notes(), "facts": render("server_facts", row=row), **server.activity(entries)}
         if turn % DEAD_LETTERS_EVERY == 0:
             letters = await DeadLetters(self._store, row.slug).newest(server.DEAD_LETTERS, before)
@@ -98,29 +108,43 @@ class LivePages:
                 found["checklist"] = server.checklist(row, minutes)
         return found
 
-    def fleet_changes(self, view: View, until_s: float) -> AsyncIterator[bytes]:
-        """The changes of the page of all servers, until `until_s` on the wall clock."""
+    async def fleet_changes(self, request: Request, reader: Reader) -> Response:
+        """The stream of the changes of the page of all servers."""
+        view = View.of(request.query_params)
 
         async def look(_: int) -> Fragments:
             return (await self.fleet(view))[1]
 
-        return self._changes(look, until_s)
+        changes = self._changes(look, reader.until_s)
+        if "gzip" in request.headers.get("accept-encoding", ""):
+            return self._stream(request, _gzipped(changes), {"content-encoding": "gzip"})
+        return self._stream(request, changes, {})
 
-    def server_changes(self, slug: str, form_key: str, before: str, until_s: float) -> AsyncIterator[bytes]:
-        """The changes of the page of one server."""
+    async def server_changes(self, request: Request, reader: Reader) -> Response:
+        """The stream of the changes of the page of one server."""
+        slug, before = request.path_params["slug"], before_of(request)
+        await self._fleet.row(slug)
 
         async def look(turn: int) -> Fragments:
-            row = (await self.fleet_view.rows()).get(slug)
-            return await self.server(row, form_key, before, turn) if row else {}
+            row = (await self._fleet.rows()).get(slug)
+            return await self.server(row, reader.form_key, before, turn) if row else {}
 
-        return self._changes(look, until_s)
+        return self._stream(request, self._changes(look, reader.until_s), {})
+
+    def _stream(self, request: Request, changes: AsyncIterator[bytes], headers: dict[str, str]) -> Response:
+        if request.method == "HEAD":
+            return Response()
+        if self._streams >= MOST_STREAMS:
+            raise HTTPException(503, "Too many pages are open.")
+        headers["x-accel-buffering"] = "no"
+        return StreamingResponse(changes, media_type="text/event-stream", headers=headers)
 
     async def _changes(
         self, look: Callable[[int], Awaitable[Fragments]], until_s: float
     ) -> AsyncIterator[bytes]:
         sent: Fragments = {}
         turn, sent_s = 0, -math.inf
-        self.streams += 1
+        self._streams += 1
         try:
             while not self._stopping.is_set() and time.time() < until_s:
                 alive = _ALIVE
@@ -141,7 +165,7 @@ class LivePages:
                     async with asyncio.timeout(FRESH_S):
                         await self._stopping.wait()
         finally:
-            self.streams -= 1
+            self._streams -= 1
 
 
 def _changed(found: Mapping[str, Markup], sent: Fragments) -> bytes:
@@ -152,3 +176,16 @@ def _changed(found: Mapping[str, Markup], sent: Fragments) -> bytes:
             sent[id] = text
             changes += b"event: fragment\ndata: %b\n\n" % orjson.dumps({"id": id, "html": str(text)})
     return changes
+
+
+async def _gzipped(changes: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The changes, each as soon as it comes. 64 KiB of memory for each stream."""
+    packer = zlib.compressobj(wbits=16 + 13, memLevel=6)
+    async for change in changes:
+        yield packer.compress(change) + packer.flush(zlib.Z_SYNC_FLUSH)
+
+
+def before_of(request: Request) -> str:
+    """The id of the dead letter behind which the list begins; "": it begins with the newest."""
+    before = request.query_params.get("before", "")
+    return before if DEAD_LETTER_ID.fullmatch(before) else ""

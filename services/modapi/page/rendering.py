@@ -9,10 +9,12 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
+from starlette.responses import Response
 
+from services.modapi.admin.dead_letters import why_no_retry
 from services.modapi.admin.views import utc
-from services.modapi.dead_letter_retry import why_no_retry
 from services.modapi.page import chart, words
+from services.modapi.page.access import Reader
 from services.relay.protocol.link_states import link_word
 from services.relay.service.durations import span
 
@@ -36,9 +38,19 @@ def render(template: str, **values: Any) -> Markup:
     return Markup(ENVIRONMENT.get_template(f"{template}.html").render(values))
 
 
-def page(template: str, title: str, fragments: Fragments | None = None, **values: Any) -> bytes:
-    """A whole page. `live` is the address of its changes, `form_key` what its forms bring along."""
-    return render(template, title=title, fragments=fragments or {"notes": Markup()}, **values).encode()
+def page(
+    template: str,
+    title: str,
+    fragments: Fragments | None = None,
+    reader: Reader | None = None,
+    status: int = 200,
+    **values: Any,
+) -> Response:
+    """A whole page; with a reader, its forms have the reader's key. `live` is the address of its changes."""
+    if reader:
+        values |= {"form_key": reader.form_key, "logged_in": reader.logged_in}
+    shown = render(template, title=title, fragments=fragments or {"notes": Markup()}, **values)
+    return Response(shown, status, media_type="text/html")
 
 
 @cache

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from services.modapi.admin.api import add_api
-from services.modapi.fleet.view import FleetView
+from services.modapi.admin.context import AdminContext
 from services.modapi.metrics import ModapiMetrics
 from services.relay.instances.directory import Directory
 from services.relay.protocol.keys import ADMIN_TOKENS, keys_of
@@ -36,8 +36,7 @@ def client(store: Store, token: str | None, local: str = "") -> tuple[httpx.Asyn
     directory = Directory(settings, None, {}, store, lambda _: None)
     metrics = ModapiMetrics(CollectorRegistry())
     pages = FastAPI(openapi_url=None)
-    fleet = FleetView(directory, store, modapi, metrics.service.faults)
-    add_api(pages, fleet, store, settings, metrics, local)
+    add_api(pages, AdminContext(directory, store, settings, metrics, local))
     headers = {"authorization": f"Bearer {TOKEN}"}
     transport = httpx.ASGITransport(pages)
     return httpx.AsyncClient(transport=transport, base_url="http://admin", headers=headers), directory

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
-from services.modapi.fleet.view import FleetView
+from services.modapi.admin.context import AdminContext
 from services.modapi.metrics import ModapiMetrics
 from services.modapi.page.routes import add_page
 from services.relay.instances.directory import Directory
@@ -48,8 +48,7 @@ async def served(store: Store, instances: Iterable[Instance], token: str | None 
     directory = Directory(settings, None, {}, store, lambda _: None)
     pages = FastAPI(openapi_url=None)
     metrics = ModapiMetrics(CollectorRegistry())
-    view = FleetView(directory, store, settings.modapi, metrics.service.faults)
-    live = add_page(pages, settings, view, store, metrics)
+    live = add_page(pages, AdminContext(directory, store, settings, metrics))
     port = bind("127.0.0.1", 0, "the test's port")
     serving = asyncio.create_task(Listener.of(pages).listen(port))
     tasks = [asyncio.create_task(one) for one in (live.run(), directory.watch(lambda _: None))]

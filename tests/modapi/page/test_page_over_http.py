@@ -16,7 +16,7 @@ from itsdangerous import TimestampSigner
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
-from services.modapi.fleet.view import FleetView
+from services.modapi.admin.context import AdminContext
 from services.modapi.fleet.watched_activity import WatchedActivity
 from services.modapi.metrics import ModapiMetrics
 from services.modapi.page import server
@@ -74,9 +74,7 @@ async def page(
     directory = Directory(settings, None, {}, store, lambda _: None)
     pages = FastAPI(openapi_url=None)
     metrics = ModapiMetrics(CollectorRegistry())
-    shown = add_page(
-        pages, settings, FleetView(directory, store, settings.modapi, metrics.service.faults), store, metrics
-    )
+    shown = add_page(pages, AdminContext(directory, store, settings, metrics))
     tasks = [asyncio.create_task(shown.run()), asyncio.create_task(directory.watch(lambda _: None))]
     await directory.complete.wait()
     async with httpx.AsyncClient(transport=httpx.ASGITransport(pages), base_url=base) as client:
@@ -355,9 +353,7 @@ async def test_without_redis_the_page_is_503_with_the_reason(slug: str) -> None:
     following = asyncio.create_task(directory.watch(lambda _: None))
     pages = FastAPI(openapi_url=None)
     metrics = ModapiMetrics(CollectorRegistry())
-    add_page(
-        pages, settings, FleetView(directory, away, settings.modapi, metrics.service.faults), away, metrics
-    )
+    add_page(pages, AdminContext(directory, away, settings, metrics))
     await asyncio.sleep(0)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(pages), base_url=LOCAL) as client:
         answer = await client.get("/")

@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 from jinja2 import UndefinedError
 from markupsafe import Markup
 from pydantic import SecretStr
+from starlette.responses import Response
 
 from services.modapi.fleet.rows import ServerCause, ServerRow, State, state_of
 from services.modapi.page import fleet, rendering, server
 from services.modapi.page.access import is_local
 from services.modapi.page.chart import day_bar, nice
+from services.modapi.page.fleet import ROWS, SORTS, View, choose
 from services.modapi.page.rendering import render
-from services.modapi.page.view import ROWS, SORTS, View, choose
 from services.modapi.page.words import ago
 from services.relay.instances.activity import ActivityEntry
 from services.relay.instances.dead_letters import DeadLetter
@@ -118,9 +119,13 @@ def server_page(
     return body_of(shown)
 
 
-def body_of(page: bytes) -> str:
+def text_of(page: Response) -> str:
+    return bytes(page.body).decode()
+
+
+def body_of(page: Response) -> str:
     """What is between the header and the end of a page."""
-    return page.decode().partition('<main id="main">')[2].partition("</main>")[0]
+    return text_of(page).partition('<main id="main">')[2].partition("</main>")[0]
 
 
 def setup_text(of: ServerRow, modapi: ModApi) -> str:
@@ -408,7 +413,7 @@ def test_pages_load_nothing_from_elsewhere_and_run_nothing_inline() -> None:
         rendering.page("refusal", "title", fragments, text="text", live="/live"),
         rendering.page("login", "title", problem="wrong", next="/"),
     )
-    whole = b"".join(pages).decode()
+    whole = "".join(map(text_of, pages))
     assert re.findall(r'(?:src|href)="(?!/|#)', whole) == []
     assert not re.search(r"<script(?![^>]* src=)|<style|style=|\son\w+=", whole)
     for name in rendering.ASSETS:
@@ -433,7 +438,7 @@ def test_the_notes_name_settings_that_wait_for_a_restart_and_mistakes() -> None:
     assert "Restart the relay" in restart and "[modapi] host, [modapi] port" in restart
     assert "relay.toml has a mistake" in notes(complaint=HOSTILE) and HOSTILE not in notes(complaint=HOSTILE)
     assert notes() == ""
-    assert restart in rendering.page("refusal", "A page", {"notes": restart}, text="text").decode()
+    assert restart in text_of(rendering.page("refusal", "A page", {"notes": restart}, text="text"))
 
 
 def test_events_are_counted_when_they_are_accepted() -> None:
