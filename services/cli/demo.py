@@ -10,7 +10,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from services.cli import local_token, own_store, store_port
+from services.cli import local_token, own_store, store_place
 from services.cli.keep_alive import services, stop_on_signals
 from services.cli.supervise import supervise
 from services.cli.terminal import program
@@ -71,7 +71,7 @@ async def _demo(folder: Path, seconds: float | None, environ: Mapping[str, str])
         config.chmod(0o600)
         # Settings of a real relay in our environment would beat the file.
         own = {name: text for name, text in environ.items() if not name.startswith(("RELAY_", "TAKARO_"))}
-        store, url = own_store.prepare(folder, store_port.find_server(None))
+        store, url = own_store.prepare(folder, store_place.find_server(None))
         programs = [store, *services(config, own, url)]
         peers = asyncio.create_task(_peers(takaro, folder, door, admin_ports[0], stop))
         peers.add_done_callback(lambda _: stop.set())

