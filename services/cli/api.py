@@ -32,9 +32,12 @@ FIXED_BY_API = {
 }
 """Errors whose `fix` is for people at a terminal, too; those of others name calls of the API."""
 
-NO_TOKEN, WRONG_TOKEN, NO_SERVER, INVALID = "no_token", "wrong_token", "server_not_found", "invalid"
-_OPTIONS = {"name": "--name", "identity_token": "--identity-token-file", "role": "--role"}
-_OPTIONS["registration_token"] = "--registration-token-file"
+_OPTIONS = {
+    "name": "--name",
+    "identity_token": "--identity-token-file",
+    "registration_token": "--registration-token-file",
+    "role": "--role",
+}
 """Of values that the relay refuses: the options that gave them."""
 
 
@@ -42,16 +45,8 @@ class RelayAway(RelayError):
     """No relay answers, or something else answers in its place. The text says what to do."""
 
 
-class Refused(RelayError):
-    """The relay does not carry out a call. `code` is that of the admin API."""
-
-    def __init__(self, code: str, text: str) -> None:
-        super().__init__(text)
-        self.code = code
-
-
 class RelayApi:
-    """Each call raises RelayAway, Refused, NoSuchInstance, or ConfigError for a token or a wrong value."""
+    """Each call raises RelayAway, NoSuchInstance, ConfigError for a token or a wrong value, or else RelayError."""
 
     def __init__(self, at: ApiPlace, client: "httpx.AsyncClient") -> None:
         self._at = at
@@ -84,11 +79,14 @@ class RelayApi:
             answer = await self.client.request(method, path, params=query, json=body)
         except (httpx.TransportError, OSError) as error:
             raise self.away(error) from None
-        if answer.is_success and answer.status_code != 204:
-            return self._json(answer.status_code, answer.content)
         if not answer.is_success:
             raise await self.error(answer.status_code, answer.content, path)
-        return None
+        if answer.status_code == 204:
+            return None
+        try:
+            return orjson.loads(answer.content)
+        except ValueError:
+            raise self._no_relay(answer.status_code) from None
 
     async def servers(self, most: int | None = None, **query: str) -> list[dict[str, Any]]:
         """The servers, by slug; at most `most`."""
@@ -105,12 +103,6 @@ class RelayApi:
             cursor = page["next_cursor"]
         return found
 
-    def _json(self, status: int, body: bytes) -> Any:
-        try:
-            return orjson.loads(body)
-        except ValueError:
-            raise self._no_relay(status) from None
-
     async def check(self) -> None:
         """Raises RelayAway if another program, which may answer with JSON too, has this address."""
         page = await self.get("/servers", limit=1)
@@ -124,33 +116,24 @@ class RelayApi:
             code, text = str(problem["code"]), clean(str(problem["detail"]))
         except (ValueError, KeyError, TypeError):
             return self._no_relay(status)
-        if code == NO_SERVER:
-            return NoSuchInstance(f"{text} ({await self._hint(path)})")
-        if code in (NO_TOKEN, WRONG_TOKEN):
-            return self._locked(code)
-        if code == INVALID and problem.get("errors"):
+        at = self._at
+        if code == "server_not_found":
+            known = [one["slug"] for one in await self.servers()]
+            return NoSuchInstance(f"{text} ({hint(path.split('/')[2], known)})")
+        if code == "no_token":
+            elsewhere = "set admin_token under [modapi] in its relay.toml, and restart it"
+            return ConfigError(
+                f"the relay at {at.url} has no token yet: {at.fix if at.is_local else elsewhere}"
+            )
+        if code == "wrong_token" and not at.token:
+            return ConfigError(f"the relay at {at.url} asks for a token: {at.fix}")
+        if code == "wrong_token":
+            return ConfigError(f"the relay at {at.url} does not know the token ({at.said}): {at.fix}")
+        if code == "invalid" and problem.get("errors"):
             options = _OPTIONS | {"name": "NAME"} if path == "/tokens" else _OPTIONS
             wrong = [f"{options.get(one['place'], one['place'])}: {one['text']}" for one in problem["errors"]]
             return ConfigError(clean("; ".join(wrong)))
-        return Refused(
-            code, f"{text}: {clean(str(problem.get('fix', '')))}" if code in FIXED_BY_API else text
-        )
-
-    def _locked(self, code: str) -> ConfigError:
-        at = self._at
-        if code == NO_TOKEN:
-            fix = (
-                at.fix if at.is_local else "set admin_token under [modapi] in its relay.toml, and restart it"
-            )
-            return ConfigError(f"the relay at {at.url} has no token yet: {fix}")
-        if not at.token:
-            return ConfigError(f"the relay at {at.url} asks for a token: {at.fix}")
-        return ConfigError(f"the relay at {at.url} does not know the token ({at.said}): {at.fix}")
-
-    async def _hint(self, path: str) -> str:
-        """Which server was meant."""
-        slug, known = path.split("/")[2], [one["slug"] for one in await self.servers()]
-        return hint(slug, known)
+        return RelayError(f"{text}: {clean(str(problem['fix']))}" if code in FIXED_BY_API else text)
 
     def _no_relay(self, status: int) -> RelayAway:
         url = self._at.url

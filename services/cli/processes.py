@@ -30,35 +30,20 @@ async def start(argv: tuple[str, ...], environ: Mapping[str, str], folder: Path 
 
     Ctrl-C reaches a whole group of processes: in a group of its own, each one ends when it is its turn.
     """
-    devnull = asyncio.subprocess.DEVNULL
+    how: dict[str, Any]
     if sys.platform == "win32":
         _end_children_with_us()
-        group = subprocess.CREATE_NEW_PROCESS_GROUP
-        return await asyncio.create_subprocess_exec(
-            *argv, stdin=devnull, env=dict(environ), cwd=folder, creationflags=group
-        )
+        how = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
     else:
-        return await asyncio.create_subprocess_exec(
-            *argv,
-            stdin=devnull,
-            env=dict(environ),
-            cwd=folder,
-            start_new_session=True,
-            umask=0o077,  # what it writes, players and tokens, is for this user only
-            preexec_fn=_end_with_parent(),
-        )
+        # What it writes, players and tokens, is for this user only.
+        how = {"start_new_session": True, "umask": 0o077, "preexec_fn": _end_with_parent()}
+    return await asyncio.create_subprocess_exec(
+        *argv, stdin=asyncio.subprocess.DEVNULL, env=dict(environ), cwd=folder, **how
+    )
 
 
-def ask_to_end(process: Process) -> None:
-    """Asks for a clean end."""
-    _send(process, ASK_TO_END)
-
-
-def end_now(process: Process) -> None:
-    _send(process, END_NOW)
-
-
-def _send(process: Process, number: int) -> None:
+def send(process: Process, number: int) -> None:
+    """Send ASK_TO_END or END_NOW to a process that may have ended."""
     if process.returncode is None:
         try:
             process.send_signal(number)

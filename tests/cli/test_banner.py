@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from services.cli.banner import banner
+from services.cli.up import banner
 from services.relay.service.settings import Settings
 
 

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from services.cli.banner import banner
+from services.cli.up import banner
 from services.relay.instances.records import digest_of
 from services.relay.service.settings import Settings
 from tests.cli.conftest import Relay

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from services.cli import first_run
-from services.cli.banner import banner
 from services.cli.main import main
+from services.cli.up import banner
 from services.relay.service.settings import KEYS, SECRETS, Instance, Settings, load
 from services.relay.service.settings_names import SHORT_NAMES, env_name
 
