@@ -46,7 +46,7 @@ class RelayAway(RelayError):
 
 
 class RelayApi:
-    """Each call raises RelayAway, NoSuchInstance, ConfigError for a token or a wrong value, or else RelayError."""
+    """Each call raises RelayAway, NoSuchInstance, ConfigError for a token or a wrong value, or RelayError."""
 
     def __init__(self, at: ApiPlace, client: "httpx.AsyncClient") -> None:
         self._at = at

@@ -17,9 +17,8 @@ from services.cli.terminal import program
 from services.relay.service import logs
 from services.relay.service.under_up import LOCAL_TOKEN_FILE
 from services.sim.dayz.generations import Generation
-from services.sim.main import print_line, run_mod
+from services.sim.main import keep_asking, print_line, run_mod
 from services.sim.ports import free_ports
-from services.sim.takaro.activity import keep_asking
 from services.sim.takaro.server import TakaroSim
 
 REGISTRATION_TOKEN = "demo-registration-token"

@@ -1,19 +1,37 @@
 """`dayz-relay sim …`: runs one simulated peer, which prints a line for each event, request and answer."""
 
 import asyncio
+import random
 import sys
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from typing import Any
 
 from services.sim.dayz.generations import Generation
 from services.sim.dayz.life import live
 from services.sim.dayz.server import DayzServer, SimModConfig
-from services.sim.takaro.activity import keep_asking
+from services.sim.takaro import requests
 from services.sim.takaro.server import TakaroSim
 
 MAX_LINE = 200
 SYNC_S = 30.0
 """How often the real Takaro asks for all that it shows of players."""
+
+_FOR_SERVER: tuple[Callable[[], tuple[str, Any]], ...] = (
+    lambda: ("sendMessage", requests.send_message('Welcome, "survivors"!')),
+    lambda: ("getPlayers", None),
+    lambda: ("executeConsoleCommand", requests.console("say Restart in 10 minutes")),
+    lambda: ("listBans", None),
+    lambda: ("getMapInfo", None),
+)
+_FOR_PLAYER: tuple[Callable[[str], tuple[str, Any]], ...] = (
+    lambda game_id: ("sendMessage", requests.send_message("Only for you", game_id)),
+    lambda game_id: ("giveItem", requests.give_item(game_id, "Apple", 2, "pristine")),
+    lambda game_id: ("getPlayerInventory", requests.get_player(game_id)),
+    lambda game_id: ("teleportPlayer", requests.teleport(game_id, 6700.5, 20, 2500)),
+    lambda game_id: ("kickPlayer", requests.kick(game_id, "Idle for too long")),
+)
+"""Requests as people at Takaro make them: messages, items, teleports, now and then a kick."""
 
 
 def print_line(text: str) -> None:
@@ -55,3 +73,21 @@ async def run_takaro(
     ) as takaro:
         on_line(f"listening at {takaro.url}")
         await keep_asking(takaro)
+
+
+async def keep_asking(takaro: TakaroSim, *, every_s: float = 3.0, seed: int = 0) -> None:
+    """Until cancelled: a request every `every_s`, in turn for a whole server and for one player."""
+    chance = random.Random(seed)
+    turn = 0
+    while True:
+        await asyncio.sleep(every_s)
+        connected = [server for token, server in takaro.servers.items() if takaro.is_connected(token)]
+        if not connected:
+            continue
+        server = chance.choice(connected)
+        if turn % 2 and server.online:
+            action, args = _FOR_PLAYER[turn // 2 % len(_FOR_PLAYER)](chance.choice(list(server.online)))
+        else:
+            action, args = _FOR_SERVER[turn // 2 % len(_FOR_SERVER)]()
+        turn += 1
+        await takaro.request(server.identity_token, action, args)

@@ -16,8 +16,7 @@ from services.sim.dayz.generations import Generation, Operation
 from services.sim.dayz.server import SimModConfig
 from services.sim.dayz.world import Player, make_player
 from services.sim.takaro import requests
-from services.sim.takaro.records import Answer
-from services.sim.takaro.socket import SimSocket
+from services.sim.takaro.socket import Answer, SimSocket
 from tests.faults import marks
 from tests.faults.ledger import Accepted, Arrival, Execution, Identify, Ledger, Request
 from tests.support.faulty_takaro import FaultyTakaro

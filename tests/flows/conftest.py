@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from services.sim.dayz.generations import Generation
 from services.sim.dayz.server import SimModConfig
-from services.sim.takaro.records import Accepted
+from services.sim.takaro.socket import Accepted
 from tests.support.faulty_takaro import FaultyTakaro
 from tests.support.relay_process import RelayProcess
 from tests.support.watched_dayz import WatchedDayz

@@ -10,7 +10,7 @@ from services.relay.protocol.vocabulary import Action
 from services.sim.dayz.generations import Generation
 from services.sim.dayz.world import ENTITIES, ITEMS, LOCATIONS, Player, make_player
 from services.sim.takaro import requests
-from services.sim.takaro.records import Answer
+from services.sim.takaro.socket import Answer
 from tests.flows.conftest import Side, World
 from tests.support.bans import PERMANENT_BANS, ban, unban
 

@@ -10,7 +10,7 @@ from services.sim.dayz.events import Channel
 from services.sim.dayz.generations import Generation
 from services.sim.dayz.world import HOSTILE_NAMES, Player, make_player
 from services.sim.takaro import requests
-from services.sim.takaro.records import Accepted
+from services.sim.takaro.socket import Accepted
 from tests.flows.conftest import Side, World
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -11,7 +11,7 @@ from services.relay.protocol.keys import keys_of
 from services.relay.protocol.vocabulary import Action
 from services.sim.dayz.generations import Generation
 from services.sim.takaro import requests
-from services.sim.takaro.records import Answer
+from services.sim.takaro.socket import Answer
 from tests.flows.conftest import Side, World, make_world
 
 POLL_S = 0.4

@@ -8,7 +8,7 @@ import pytest
 from services.relay.protocol.vocabulary import Action
 from services.sim.dayz.world import make_player
 from services.sim.takaro import requests
-from services.sim.takaro.records import Answer
+from services.sim.takaro.socket import Answer
 from services.uplink.requests.mirror.read_queue import BURST_S
 from tests.flows.conftest import World
 from tests.support.waiting import until

@@ -14,7 +14,7 @@ from services.sim.dayz.generations import Generation
 from services.sim.dayz.server import SimModConfig
 from services.sim.ports import free_ports
 from services.sim.takaro import requests
-from services.sim.takaro.records import Answer
+from services.sim.takaro.socket import Answer
 from tests.flows.conftest import REGISTRATION_TOKEN, block, key
 from tests.support.faulty_takaro import FaultyTakaro
 from tests.support.watched_dayz import WatchedDayz

@@ -9,7 +9,7 @@ from services.relay.protocol.command_states import MAY_HAVE_RUN, NOT_DELIVERED
 from services.relay.protocol.vocabulary import HAND_OUT_WITHIN_S, Action
 from services.sim.dayz.world import make_player
 from services.sim.takaro import requests
-from services.sim.takaro.records import Answer
+from services.sim.takaro.socket import Answer
 from tests.flows.conftest import Side, World, key
 from tests.support.proxy import Proxy
 from tests.support.waiting import until

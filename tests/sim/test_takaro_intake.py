@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from services.sim.takaro import requests
-from services.sim.takaro.records import Accepted
+from services.sim.takaro.socket import Accepted
 from tests.support.bans import PERMANENT_BANS, ban, unban
 from tests.support.takaro_intake import INTERNAL_ERROR, lose_event, refuse_event
 from tests.support.takaro_records import StrictServer

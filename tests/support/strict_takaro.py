@@ -7,9 +7,8 @@ from typing import Any
 from websockets.asyncio.server import ServerConnection
 
 from services.sim.takaro.connector import TornSocket
-from services.sim.takaro.records import Accepted, Answer, GameServer
 from services.sim.takaro.server import TakaroSim
-from services.sim.takaro.socket import SimSocket
+from services.sim.takaro.socket import Accepted, Answer, GameServer, SimSocket
 from tests.support.takaro_intake import lose_event, refuse_event
 from tests.support.takaro_records import LostEvent, SimRefusal, StrictServer
 from tests.support.takaro_rules import bad_answer, conclude

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from services.sim.takaro.records import Accepted
+from services.sim.takaro.socket import Accepted
 from tests.support.takaro_records import StrictServer
 from tests.support.takaro_rules import event_error
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from services.sim.takaro.records import Accepted, GameServer
+from services.sim.takaro.socket import Accepted, GameServer
 
 
 @dataclass(frozen=True, slots=True)

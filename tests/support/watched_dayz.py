@@ -42,6 +42,10 @@ class WatchedDayz(DayzServer):
         self.world = RecordedWorld()
         self.world.kicked = self.leave
 
+    @property
+    def queued(self) -> int:
+        return len(self._queue)
+
     async def wait_for(self, predicate: Callable[[], object], timeout_s: float = 30.0) -> None:
         """Until `predicate()` is true. It is called after every change. Raises TimeoutError."""
         await self._changes.wait_for(predicate, timeout_s)

@@ -25,10 +25,6 @@ class Game:
         self._written = 0
         self._on_line = on_line
 
-    @property
-    def queued(self) -> int:
-        return len(self._queue)
-
     def join(self, player: Player) -> None:
         self.world.players[player.game_id] = player
         self._emit(GameIncident("player-connected", player))

@@ -7,7 +7,7 @@ import orjson
 
 from services.sim.dayz.events import player_text, position_text, quoted
 from services.sim.dayz.generations import Generation
-from services.sim.dayz.world import Ban, Item, Player, RefusedOperation
+from services.sim.dayz.world import Ban, Item, Player, Position, RefusedOperation
 
 FLAT, MIXED, SCANNER = Generation.FLAT, Generation.MIXED, Generation.SCANNER
 
@@ -16,8 +16,7 @@ def write_result(
     generation: Generation, operation_id: str, action: str, args: dict[str, Any], value: Any
 ) -> bytes:
     """The body of a result POST. Raises RefusedOperation if this generation answers with an error."""
-    writer = _WRITERS.get(action)
-    result = writer(generation, args, value) if writer else ("{}" if generation is not SCANNER else "null")
+    result = _result(generation, action, args, value)
     ok = "1" if generation is FLAT else "true"
     error = "" if generation is SCANNER else ',"error":""'
     return f'{{"operationId":"{operation_id}","ok":{ok},"result":{result}{error}}}'.encode()
@@ -32,34 +31,40 @@ def write_error(generation: Generation, operation_id: str, text: str) -> bytes:
     return f'{{"operationId":"{operation_id}","ok":false,{result}"error":{error}}}'.encode()
 
 
+def _result(generation: Generation, action: str, args: dict[str, Any], value: Any) -> str:
+    """`value` as JSON, or as what this generation takes for JSON."""
+    if action in _LISTS:
+        field, wrapping, write = _LISTS[action]
+        text = "[" + ",".join(write(generation, entry) for entry in value) + "]"
+        return f'{{"{field}":{text}}}' if generation in wrapping else text
+    newest = generation is SCANNER
+    match action:
+        case "testReachability":
+            return '{"connectable":true}' if newest else '{"connectable":1,"reason":""}'
+        case "getPlayer":
+            return _player(generation, value) if value else _nobody(generation, args["gameId"])
+        case "getPlayerLocation" if value:
+            return position_text(value)
+        case "getPlayerLocation":
+            return "null" if generation is FLAT else '{"x":0,"y":0,"z":0}'
+        case "executeConsoleCommand":
+            success = "true" if newest else "1"
+            return f'{{"success":{success},"rawResult":{_dumps(value)},"errorMessage":""}}'
+    return "null" if newest else "{}"
+
+
 def _dumps(value: Any) -> str:
     return orjson.dumps(value).decode()
 
 
-def _listed(
-    generation: Generation, wrapper: str, entries: list[str], wrapped_by: tuple[Generation, ...]
-) -> str:
-    text = "[" + ",".join(entries) + "]"
-    return f'{{"{wrapper}":{text}}}' if generation in wrapped_by else text
+def _nobody(generation: Generation, game_id: str) -> str:
+    if generation is not SCANNER:
+        raise RefusedOperation(f"Player not online:\n{game_id}")
+    known = f'"gameId":"{game_id}","name":"{game_id}","steamId":"{game_id}","platformId":"steam:{game_id}"'
+    return f'{{{known},"online":false}}'
 
 
-def _reachable(generation: Generation, args: dict[str, Any], value: bool) -> str:
-    return '{"connectable":true}' if generation is SCANNER else '{"connectable":1,"reason":""}'
-
-
-def _player(generation: Generation, args: dict[str, Any], player: Player | None) -> str:
-    if player is not None:
-        return _player_record(generation, player)
-    if generation is SCANNER:  # it has a record even of a player who is offline
-        game_id = args["gameId"]
-        known = (
-            f'"gameId":"{game_id}","name":"{game_id}","steamId":"{game_id}","platformId":"steam:{game_id}"'
-        )
-        return f'{{{known},"online":false}}'
-    raise RefusedOperation(f"Player not online:\n{args['gameId']}")
-
-
-def _player_record(generation: Generation, player: Player) -> str:
+def _player(generation: Generation, player: Player) -> str:
     if generation is SCANNER:
         return player_text(generation, player)
     return _dumps(
@@ -75,23 +80,7 @@ def _player_record(generation: Generation, player: Player) -> str:
     )
 
 
-def _players(generation: Generation, args: dict[str, Any], players: list[Player]) -> str:
-    entries = [_player_record(generation, player) for player in players]
-    return _listed(generation, "players", entries, (FLAT, MIXED))
-
-
-def _location(generation: Generation, args: dict[str, Any], position: Any) -> str:
-    if position is None:
-        return "null" if generation is FLAT else '{"x":0,"y":0,"z":0}'
-    return position_text(position)
-
-
-def _inventory(generation: Generation, args: dict[str, Any], items: list[Item]) -> str:
-    entries = [_item(generation, item) for item in items]
-    return _listed(generation, "items", entries, (FLAT,))
-
-
-def _item(generation: Generation, item: Item) -> str:
+def _carried_item(generation: Generation, item: Item) -> str:
     if generation is FLAT:  # writes numbers as strings, and strings as numbers
         return _dumps({"name": item.code, "code": item.code, "amount": str(item.amount), "quality": 0})
     return (
@@ -100,30 +89,22 @@ def _item(generation: Generation, item: Item) -> str:
     )
 
 
-def _items(generation: Generation, args: dict[str, Any], items: Any) -> str:
-    entries = [_dumps({"code": code, "name": name, "description": about}) for code, name, about in items]
-    return _listed(generation, "items", entries, (FLAT,))
+def _item(generation: Generation, item: tuple[str, str, str]) -> str:
+    return _dumps(dict(zip(("code", "name", "description"), item, strict=True)))
 
 
-def _entities(generation: Generation, args: dict[str, Any], entities: Any) -> str:
+def _entity(generation: Generation, entity: tuple[str, str]) -> str:
     kind = {FLAT: "", MIXED: "hostile", SCANNER: "entity"}[generation]
-    entries = [_dumps({"code": code, "name": name, "type": kind}) for code, name in entities]
-    return _listed(generation, "entities", entries, (FLAT,))
+    return _dumps({"code": entity[0], "name": entity[1], "type": kind})
 
 
-def _locations(generation: Generation, args: dict[str, Any], locations: Any) -> str:
-    entries = []
-    for name, position, radius in locations:
-        size = {"radius": radius}
-        if generation is FLAT:  # all fields of the class, although a location has one shape only
-            size |= {"sizeX": 0.0, "sizeY": 0.0, "sizeZ": 0.0}
-        place = dict(zip("xyz", position, strict=True))
-        entries.append(_dumps({"position": place, "name": name, "code": name, **size}))
-    return _listed(generation, "locations", entries, (FLAT,))
-
-
-def _bans(generation: Generation, args: dict[str, Any], bans: list[Ban]) -> str:
-    return _listed(generation, "bans", [_ban(generation, ban) for ban in bans], (FLAT, MIXED))
+def _location(generation: Generation, location: tuple[str, Position, float]) -> str:
+    name, position, radius = location
+    size = {"radius": radius}
+    if generation is FLAT:  # all fields of the class, although a location has one shape only
+        size |= {"sizeX": 0.0, "sizeY": 0.0, "sizeZ": 0.0}
+    place = dict(zip("xyz", position, strict=True))
+    return _dumps({"position": place, "name": name, "code": name, **size})
 
 
 def _ban(generation: Generation, ban: Ban) -> str:
@@ -133,20 +114,12 @@ def _ban(generation: Generation, ban: Ban) -> str:
     return _dumps({"player": player, "reason": ban.reason, "expiresAt": ban.expires_at})
 
 
-def _console(generation: Generation, args: dict[str, Any], text: str) -> str:
-    success = "true" if generation is SCANNER else "1"
-    return f'{{"success":{success},"rawResult":{_dumps(text)},"errorMessage":""}}'
-
-
-_WRITERS: dict[str, Callable[[Generation, dict[str, Any], Any], str]] = {
-    "testReachability": _reachable,
-    "getPlayer": _player,
-    "getPlayers": _players,
-    "getPlayerLocation": _location,
-    "getPlayerInventory": _inventory,
-    "listItems": _items,
-    "listEntities": _entities,
-    "listLocations": _locations,
-    "listBans": _bans,
-    "executeConsoleCommand": _console,
+_LISTS: dict[str, tuple[str, tuple[Generation, ...], Callable[[Generation, Any], str]]] = {
+    "getPlayers": ("players", (FLAT, MIXED), _player),
+    "getPlayerInventory": ("items", (FLAT,), _carried_item),
+    "listItems": ("items", (FLAT,), _item),
+    "listEntities": ("entities", (FLAT,), _entity),
+    "listLocations": ("locations", (FLAT,), _location),
+    "listBans": ("bans", (FLAT, MIXED), _ban),
 }
+"""Actions whose result is a list: the field in which these generations wrap it, and what writes an entry."""

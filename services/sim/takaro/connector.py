@@ -10,9 +10,8 @@ from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
 from services.sim.takaro.identify import identify_error, server_name
-from services.sim.takaro.records import Accepted, Answer, GameServer
 from services.sim.takaro.requests import encode_args, get_player
-from services.sim.takaro.socket import SimSocket
+from services.sim.takaro.socket import Accepted, Answer, GameServer, SimSocket
 
 
 class TornSocket(Exception):

@@ -8,8 +8,8 @@ from typing import Any, Self
 from websockets.asyncio.server import Server, serve
 
 from services.sim.takaro.connector import Connector
-from services.sim.takaro.records import Answer
 from services.sim.takaro.requests import get_player
+from services.sim.takaro.socket import Answer
 
 WS_PING_S = 30.0
 MAX_FRAME_BYTES = 100 * 1024 * 1024
@@ -73,11 +73,8 @@ class TakaroSim(Connector):
     async def burst(self, identity_token: str) -> list[Answer]:
         """The requests of one sync, all at once: 3, and 2 for each player who is online."""
         players = self.servers[identity_token].online
-        asked: list[tuple[str, Any]] = [
-            ("testReachability", None),
-            ("getPlayers", None),
-            ("getPlayers", None),
-        ]
+        asked: list[tuple[str, Any]]
+        asked = [("testReachability", None), ("getPlayers", None), ("getPlayers", None)]
         for action in ("getPlayerInventory", "getPlayerLocation"):
             asked += [(action, get_player(game_id)) for game_id in players]
         return await asyncio.gather(*(self.request(identity_token, action, args) for action, args in asked))

@@ -19,7 +19,7 @@ from services.relay.service.settings import Instance
 from services.relay.store.client import Store
 from services.relay.store.command_stream import CommandStream
 from services.sim.takaro import requests
-from services.sim.takaro.records import Answer
+from services.sim.takaro.socket import Answer
 from services.uplink.connection.identify_turns import IdentifyTurns
 from services.uplink.context import UplinkContext
 from services.uplink.ownership.fleet import Fleet, FleetTimes

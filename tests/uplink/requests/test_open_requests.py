@@ -12,7 +12,7 @@ from services.relay.protocol.records import Outcome
 from services.relay.protocol.vocabulary import Action
 from services.relay.service.lifecycle import cancelled
 from services.sim.takaro import requests
-from services.sim.takaro.records import Answer
+from services.sim.takaro.socket import Answer
 from services.uplink.connection import socket_session
 from services.uplink.connection.link_times import LinkTimes
 from services.uplink.events.pump import EventPump
