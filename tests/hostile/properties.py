@@ -9,7 +9,7 @@ import orjson
 
 from services.modapi.dialect.dead import RAW_BYTES, REASONS
 from services.modapi.dialect.events import map_event
-from services.modapi.dialect.flatten import ID_BYTES, flatten
+from services.modapi.dialect.flatten import FLATTENERS, ID_BYTES, flatten
 from services.modapi.dialect.mend import UnreadableBody, bounded, read_batch, read_object
 from services.modapi.dialect.results import map_result
 from services.modapi.dialect.roster import Roster
@@ -101,11 +101,13 @@ def frame(data: bytes) -> None:
 
 
 def arguments(action: Action, args: Any) -> None:
-    """For any request of Takaro, each generation of mods reads the same arguments, and those that were
-    meant."""
+    """For any request of Takaro that goes to a mod, each generation reads the same arguments, and those that
+    were meant."""
     try:
         _, canonical = read_request(action.value, args)
     except BadRequest:
+        return
+    if action not in FLATTENERS:
         return
     flat = flatten(action, canonical, NOW_MS)
     assert len(flat.encode()) < 1_000

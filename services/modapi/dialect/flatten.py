@@ -38,12 +38,13 @@ def flatten(action: Action, args: Args, now_ms: int) -> str:
     return "{" + ",".join(members) + "}"
 
 
-def _nothing(args: Args, now_ms: int) -> Flat:
-    return [], None
+def _plain(*names: str, free: str = "") -> Callable[[Args, int], Flat]:
+    """Writes the texts with these names, which stay short, and perhaps one that may be cut."""
 
+    def members(args: Args, now_ms: int) -> Flat:
+        return [_text(args, name) for name in names], (free, args.get(free)) if free else None
 
-def _player(args: Args, now_ms: int) -> Flat:
-    return [_text(args, "gameId")], None
+    return members
 
 
 def _message(args: Args, now_ms: int) -> Flat:
@@ -55,10 +56,6 @@ def _message(args: Args, now_ms: int) -> Flat:
     if args.get("senderName"):
         members.append(f'"senderNameOverride":{_quoted(args["senderName"], ID_BYTES)}')
     return members, ("message", args.get("message"))
-
-
-def _kick(args: Args, now_ms: int) -> Flat:
-    return [_text(args, "gameId")], ("reason", args.get("reason"))
 
 
 def _ban(args: Args, now_ms: int) -> Flat:
@@ -81,31 +78,28 @@ def _give(args: Args, now_ms: int) -> Flat:
     return [*members, f'"amount":{whole}', _text(args, "quality")], None
 
 
-def _console(args: Args, now_ms: int) -> Flat:
-    return [], ("command", args.get("command"))
-
+_PLAYER = _plain("gameId")
+_NOTHING = _plain()
 
 FLATTENERS: dict[Action, Callable[[Args, int], Flat]] = {
-    Action.GET_PLAYER: _player,
-    Action.GET_PLAYERS: _nothing,
-    Action.GET_PLAYER_LOCATION: _player,
-    Action.GET_PLAYER_INVENTORY: _player,
-    Action.LIST_ITEMS: _nothing,
-    Action.LIST_ENTITIES: _nothing,
-    Action.LIST_LOCATIONS: _nothing,
-    Action.LIST_BANS: _nothing,
-    Action.TEST_REACHABILITY: _nothing,
-    Action.GET_MAP_INFO: _nothing,
-    Action.GET_MAP_TILE: _nothing,
-    Action.EXECUTE_CONSOLE_COMMAND: _console,
+    Action.GET_PLAYER: _PLAYER,
+    Action.GET_PLAYERS: _NOTHING,
+    Action.GET_PLAYER_LOCATION: _PLAYER,
+    Action.GET_PLAYER_INVENTORY: _PLAYER,
+    Action.LIST_ITEMS: _NOTHING,
+    Action.LIST_ENTITIES: _NOTHING,
+    Action.LIST_LOCATIONS: _NOTHING,
+    Action.LIST_BANS: _NOTHING,
+    Action.EXECUTE_CONSOLE_COMMAND: _plain(free="command"),
     Action.SEND_MESSAGE: _message,
     Action.GIVE_ITEM: _give,
     Action.TELEPORT_PLAYER: _teleport,
-    Action.KICK_PLAYER: _kick,
+    Action.KICK_PLAYER: _plain("gameId", free="reason"),
     Action.BAN_PLAYER: _ban,
-    Action.UNBAN_PLAYER: _player,
-    Action.SHUTDOWN: _nothing,
+    Action.UNBAN_PLAYER: _PLAYER,
+    Action.SHUTDOWN: _NOTHING,
 }
+"""For each action that is asked of the mod. The others are answered by the relay."""
 
 
 def _text(args: Args, name: str) -> str:

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from services.modapi.dialect.events import map_event
-from services.modapi.dialect.results import map_result
+from services.modapi.dialect.results import RESULT_MAPPERS, map_result
 from services.modapi.dialect.roster import Roster
 from services.relay.protocol.records import DeadEvent
 from services.relay.protocol.vocabulary import Action, EventType
@@ -105,7 +105,7 @@ def test_every_action_with_a_shape_is_tried() -> None:
     assert {action for action in Action if bad_answer(action.value, None)} == set(RESULTS)
 
 
-@pytest.mark.parametrize("action", RESULTS)
+@pytest.mark.parametrize("action", [action for action in RESULTS if action in RESULT_MAPPERS])
 @given(data=st.data())
 def test_a_mapped_result_passes_the_strict_rules(action: Action, data: st.DataObject) -> None:
     outcome = map_result(action, True, data.draw(RESULTS[action]), "")
