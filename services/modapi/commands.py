@@ -7,9 +7,9 @@ from typing import Any
 
 import orjson
 
+from services.modapi.dialect.bodies import UnreadableBody, read_object
 from services.modapi.dialect.flatten import flatten
 from services.modapi.dialect.identity import Contradiction
-from services.modapi.dialect.mend import UnreadableBody, read_object
 from services.modapi.dialect.results import LISTS, map_result, rows_of
 from services.modapi.dialect.roster import Roster
 from services.modapi.events import READ_AT_ONCE_BYTES

@@ -10,9 +10,9 @@ from typing import Any
 
 import orjson
 
+from services.modapi.dialect.bodies import bounded, read_batch
 from services.modapi.dialect.dead import Reason, dead
 from services.modapi.dialect.events import map_event
-from services.modapi.dialect.mend import bounded, read_batch
 from services.modapi.dialect.roster import Roster
 from services.modapi.http.rate_limits import LogLines
 from services.modapi.metrics import ModapiMetrics
@@ -57,7 +57,7 @@ class TakenBatch:
 
     token: str
     events: int
-    mended: bool = False
+    repaired: bool = False
     dead: int = 0
 
 
@@ -91,12 +91,12 @@ class EventIntake:
         StoreError: then nothing is stored, or it is not known whether anything is.
         """
         try:
-            posted, mended = await self._mapped(body)
+            posted, repaired = await self._mapped(body)
         except StoreError:
             raise
         except Exception as error:  # a mod would repeat the body for ever, so it becomes a dead letter
             letter = self._faulty(error, body)
-            posted, mended = [PostedEvent(digest(letter.raw), letter)], True
+            posted, repaired = [PostedEvent(digest(letter.raw), letter)], True
         if not posted:
             return TakenBatch(NOT_ASKED, 0)
         players, new = self._roster.take_changes(), posted[:0]
@@ -110,7 +110,7 @@ class EventIntake:
             if len(new) < len(posted):
                 self._log_lines.give_back(_log_line_count(posted[: len(posted) - len(new)]))
         dead_letters = self._count(new, 0 if appended.full else appended.repeated)
-        return TakenBatch(appended.token, len(posted), mended, dead_letters)
+        return TakenBatch(appended.token, len(posted), repaired, dead_letters)
 
     async def _mapped(self, body: bytes) -> tuple[list[PostedEvent], bool]:
         """The events in the form for Takaro, and whether the body had to be repaired. Raises StoreError."""

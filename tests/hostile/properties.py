@@ -7,10 +7,10 @@ from typing import Any
 
 import orjson
 
+from services.modapi.dialect.bodies import UnreadableBody, bounded, read_batch, read_object
 from services.modapi.dialect.dead import RAW_BYTES, REASONS
 from services.modapi.dialect.events import map_event
 from services.modapi.dialect.flatten import FLATTENERS, ID_BYTES, flatten
-from services.modapi.dialect.mend import UnreadableBody, bounded, read_batch, read_object
 from services.modapi.dialect.results import map_result
 from services.modapi.dialect.roster import Roster
 from services.relay.protocol.limits import Limits

@@ -14,7 +14,7 @@ import orjson
 MAX_DEPTH = 32
 """Number of levels that are repaired. Events and results have a handful; more than this is an attack."""
 
-MAX_MEND_CHARS = 256 * 1024
+MAX_REPAIR_CHARS = 256 * 1024
 """Length of a body that is repaired token by token (about 0.3 s). A listItems answer may be much longer: it
 is read anyway, unless its quotes or commas are wrong, and no known mod does that."""
 
@@ -59,17 +59,17 @@ def clean(body: bytes) -> str:
     return _BACKSLASH.sub(lambda found: found[0] if len(found[0]) > 1 else r"\\", text)
 
 
-def load(text: str, may_mend: bool) -> tuple[Any, str]:
+def load(text: str, may_repair: bool) -> tuple[Any, str]:
     """The first value of a cleaned text, and the text behind it without closing brackets.
 
-    If `may_mend`, broken JSON is repaired. Raises ValueError if nothing can be read.
+    If `may_repair`, broken JSON is repaired. Raises ValueError if nothing can be read.
     """
     try:
         return decode(text)
     except ValueError:
-        if not may_mend:
+        if not may_repair:
             raise
-        return decode(mend(text))
+        return decode(repair(text))
 
 
 def decode(text: str) -> tuple[Any, str]:
@@ -82,7 +82,7 @@ def decode(text: str) -> tuple[Any, str]:
     return value, _rest(text, end)
 
 
-def mend(text: str) -> str:
+def repair(text: str) -> str:
     """Repairs a text token by token: escapes quotes inside strings, writes odd numbers plainly, drops extra
     commas, adds brackets that are missing at the end.
 

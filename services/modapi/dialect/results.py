@@ -12,8 +12,8 @@ from typing import Any
 import orjson
 
 from services.modapi.dialect import fields
+from services.modapi.dialect.bodies import levels
 from services.modapi.dialect.identity import Contradiction, has_stray_ids, identity_of
-from services.modapi.dialect.mend import levels
 from services.relay.protocol import dates
 from services.relay.protocol.records import Outcome
 from services.relay.protocol.vocabulary import ENTITY_TYPES, Action

@@ -10,8 +10,8 @@ BURST_S = 10.0
 """Unused allowance adds up for this long: a mod that was cut off returns with all events that it has kept."""
 
 BYTES_AN_EVENT = 1024
-MENDED_BYTES_AN_EVENT = 64
-"""Long bodies, and bodies that have to be mended, count as more events: they cost as much CPU, measured."""
+REPAIRED_BYTES_AN_EVENT = 64
+"""Long bodies, and bodies that have to be repaired, count as more events: they cost as much CPU, measured."""
 
 RESULTS_AT_ONCE = 2
 """Number of results of the largest size that may be in memory at once, or come unasked within BURST_S."""
@@ -47,9 +47,11 @@ class RateLimits:
         self._requests.take(1)
         return ""
 
-    def posted(self, events: int, size_bytes: int, *, mended: bool = False) -> None:
+    def posted(self, events: int, size_bytes: int, *, repaired: bool = False) -> None:
         """Count the events of a post. They are known once it is read, so an excess delays the next posts."""
-        self._events.take(max(events, size_bytes // (MENDED_BYTES_AN_EVENT if mended else BYTES_AN_EVENT)))
+        self._events.take(
+            max(events, size_bytes // (REPAIRED_BYTES_AN_EVENT if repaired else BYTES_AN_EVENT))
+        )
 
     def posted_unasked(self, size_bytes: int) -> None:
         """Count a result that no request waits for. Results that a request waits for cost nothing."""

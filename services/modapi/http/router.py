@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import orjson
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from services.modapi.dialect.mend import UnreadableBody, read_object
+from services.modapi.dialect.bodies import UnreadableBody, read_object
 from services.modapi.events import EventIntake
 from services.modapi.http.calls import CallKind, read_call
 from services.modapi.http.rate_limits import Posts
@@ -165,7 +165,7 @@ class ModRouter:
             intake = instance.intake
             instance.mod.called(CallKind.EVENTS, request.address)
         taken = await intake.take(body, request.arrival.at_s, request.still_waits)
-        instance.rate_limits.posted(taken.events, len(body), mended=taken.mended)
+        instance.rate_limits.posted(taken.events, len(body), repaired=taken.repaired)
         if not taken.token:
             return ModAnswer(503, _FULL, "full")
         return ModAnswer(200, OK, intake=intake, token=taken.token)
@@ -211,8 +211,8 @@ class ModRouter:
         call, scope = request.call, request.scope
         body, _ = await read_body(scope, request.receive, MAX_REGISTER_BYTES)
         opens = bool(self._credentials.slug_for(call.key, scope["headers"]))
-        mends = opens or self._callers.may_try_key(request.address)
-        registration = _registration(body, mends=mends)
+        repairs = opens or self._callers.may_try_key(request.address)
+        registration = _registration(body, repairs=repairs)
         key = self._callers.registration_key(call, registration)
         instance = await self._admitted(request, key)
         slug = instance.settings.slug
@@ -277,13 +277,13 @@ class ModRouter:
         return ModAnswer(status, body, label)
 
 
-def _registration(body: bytes, *, mends: bool) -> dict[str, Any]:
+def _registration(body: bytes, *, repairs: bool) -> dict[str, Any]:
     """The fields of a registration; none if the body cannot be read, because the key alone is enough.
 
-    Broken JSON is repaired only if `mends`: that is a thousand times the work.
+    Broken JSON is repaired only if `repairs`: that is a thousand times the work.
     """
     try:
-        read = read_object(body) if mends else orjson.loads(body)
+        read = read_object(body) if repairs else orjson.loads(body)
     except (UnreadableBody, orjson.JSONDecodeError):
         return {}
     return read if isinstance(read, dict) else {}

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.modapi.dialect.mend import bounded, levels, shortened
+from services.modapi.dialect.bodies import bounded, levels, shortened
 from services.relay.protocol.limits import Limits
 from services.relay.protocol.records import DeadEvent
 

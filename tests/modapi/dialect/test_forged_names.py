@@ -11,8 +11,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from services.modapi.dialect.bodies import UnreadableBody, read_batch, read_object
 from services.modapi.dialect.events import map_event
-from services.modapi.dialect.mend import UnreadableBody, read_batch, read_object
 from services.modapi.dialect.results import map_result
 from services.modapi.dialect.roster import Roster
 from services.relay.protocol.records import DeadEvent

@@ -77,8 +77,8 @@ def test_a_record_made_up_from_an_id_spoils_neither_name_nor_platform_id() -> No
 def test_a_stored_record_that_such_a_record_spoiled_is_repaired() -> None:
     roster = Roster()
     roster.restore({STEAM: orjson.dumps(MADE_UP)})
-    (mended,) = saved(roster).values()
-    assert orjson.loads(mended) == {"gameId": STEAM, "name": "Survivor", "steamId": STEAM}
+    (repaired,) = saved(roster).values()
+    assert orjson.loads(repaired) == {"gameId": STEAM, "name": "Survivor", "steamId": STEAM}
     assert roster.complete(ANN) == ANN
 
 

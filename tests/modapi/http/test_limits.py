@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from services.modapi.app import make_app
-from services.modapi.dialect.mend import read_object
+from services.modapi.dialect.bodies import read_object
 from services.modapi.http import router
 from services.modapi.http.router import MAX_REGISTER_BYTES
 from services.modapi.main import logger
@@ -301,18 +301,18 @@ async def test_calls_without_a_key_are_limited_too(serve: Serve) -> None:
 async def test_broken_bodies_of_a_limited_caller_are_not_repaired(
     serve: Serve, slug: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mended = []
+    repaired = []
 
-    def mends(body: bytes) -> dict[str, Any]:
-        mended.append(body)
+    def repairs(body: bytes) -> dict[str, Any]:
+        repaired.append(body)
         return read_object(body)
 
-    monkeypatch.setattr(router, "read_object", mends)
+    monkeypatch.setattr(router, "read_object", repairs)
     port = serve(wrong_keys_per_minute=3)
     broken = b'{"registrationToken":"key-of-nobody",}'
     register = "/gameserver/register"
     tried = [(await port.call("POST", register, content=broken)).status_code for _ in range(6)]
-    assert (tried, len(mended)) == ([401, 401, 401, 429, 429, 429], 3)
+    assert (tried, len(repaired)) == ([401, 401, 401, 429, 429, 429], 3)
     good = orjson.dumps({"registrationToken": f"key-of-{slug}"})
     assert (await port.call("POST", register, content=good)).status_code == 200  # the right key never is
 

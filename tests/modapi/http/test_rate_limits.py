@@ -38,11 +38,11 @@ def test_neither_events_nor_results_hold_up_anything_else() -> None:
     assert results.beyond(BURST_S, Posts.RESULT) == ""
 
 
-def test_a_body_that_must_be_mended_uses_more_of_the_rate_than_a_plain_one() -> None:
-    plain, mended = RateLimits(SLOW, 0.0), RateLimits(SLOW, 0.0)
+def test_a_body_that_must_be_repaired_uses_more_of_the_rate_than_a_plain_one() -> None:
+    plain, repaired = RateLimits(SLOW, 0.0), RateLimits(SLOW, 0.0)
     plain.posted(1, 64 * 1024)
-    mended.posted(1, 64 * 1024, mended=True)
-    assert plain.beyond(0.0, Posts.EVENTS) == "" and mended.beyond(0.0, Posts.EVENTS) == "events_per_s"
+    repaired.posted(1, 64 * 1024, repaired=True)
+    assert plain.beyond(0.0, Posts.EVENTS) == "" and repaired.beyond(0.0, Posts.EVENTS) == "events_per_s"
 
 
 def test_wrong_keys_are_counted_by_source_and_expire_with_time() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.modapi.dialect.mend import MAX_EVENTS, UnreadableBody, read_batch, read_object
+from services.modapi.dialect.bodies import MAX_EVENTS, UnreadableBody, read_batch, read_object
 from services.relay.protocol.records import DeadEvent
 
 LOG = {"type": "log", "msg": "a"}

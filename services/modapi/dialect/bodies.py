@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from services.modapi.dialect.dead import Reason, dead
-from services.modapi.dialect.repair import MAX_MEND_CHARS, clean, decode, load
+from services.modapi.dialect.repair import MAX_REPAIR_CHARS, clean, decode, load
 from services.relay.protocol.errors import RelayError
 from services.relay.protocol.limits import Limits
 from services.relay.protocol.records import DeadEvent
@@ -47,12 +47,9 @@ def read_batch(body: bytes, most: int = MAX_EVENTS) -> ReadBatch:
     """
     repaired, rest = False, ""
     try:
-        value = orjson.loads(body)
-        is_read = not may_repeat_keys(body, value)
-    except orjson.JSONDecodeError:
-        is_read, repaired = False, True
-    if not is_read:
-        text = clean(body)
+        value = _strictly_read(body)
+    except ValueError as refusal:
+        repaired, text = isinstance(refusal, orjson.JSONDecodeError), clean(body)
         try:
             value, rest = decode(text)
         except ValueError:
@@ -73,14 +70,11 @@ def read_batch(body: bytes, most: int = MAX_EVENTS) -> ReadBatch:
 def read_object(body: bytes) -> dict[str, Any]:
     """Reads the one object of a body. Raises UnreadableBody if there is none."""
     try:
-        value = orjson.loads(body)
-        is_read = not may_repeat_keys(body, value)
-    except orjson.JSONDecodeError:
-        is_read = False
-    if not is_read:
+        value = _strictly_read(body)
+    except ValueError:
         text = clean(body)
         try:
-            value, rest = load(text, may_mend=len(text) <= MAX_MEND_CHARS)
+            value, rest = load(text, may_repair=len(text) <= MAX_REPAIR_CHARS)
         except ValueError as error:
             raise UnreadableBody(f"the body is not JSON: {error}") from error
         if rest:
@@ -90,20 +84,21 @@ def read_object(body: bytes) -> dict[str, Any]:
     return value
 
 
-def may_repeat_keys(body: bytes, value: Any) -> bool:
-    """Whether an object in a body of good JSON may have a key twice. `value` is what a strict reader made of
-    it: it keeps only the last one.
+def _strictly_read(body: bytes) -> Any:
+    """The value of good JSON. Raises JSONDecodeError, or another ValueError if an object may have a key
+    twice, of which a strict reader keeps only the last one.
 
-    A colon follows each key, so the body has more colons than `value` written as JSON if a key was lost.
+    A colon follows each key, so the body has more colons than the value written as JSON if a key was lost.
     Colons in texts are in both, unless the body escapes them.
     """
+    value = orjson.loads(body)
     try:
         written = orjson.dumps(value)
-    except TypeError:  # nested deeper than can be written
-        return True
-    if written == body:
-        return False
-    return b"\\u003" in body or body.count(b":") != written.count(b":")
+    except TypeError:
+        raise ValueError("nested deeper than can be written") from None
+    if written != body and (b"\\u003" in body or body.count(b":") != written.count(b":")):
+        raise ValueError("a key may stand twice")
+    return value
 
 
 def _unwrapped(value: Any) -> list[Any]:
@@ -119,14 +114,14 @@ def _pieces(text: str, most: int) -> list[Any]:
     """The events of a broken batch: the value of each one, or a dead event."""
     envelope = _ENVELOPE.match(text)
     # In a body that is too long to be repaired, good events are still found.
-    may_mend = len(text) <= MAX_MEND_CHARS
+    may_repair = len(text) <= MAX_REPAIR_CHARS
     events: list[Any] = []
     for piece in _NEXT_EVENT.split(text[envelope.end() :] if envelope else text)[: most + 1]:
         piece = piece.strip()
         if not piece.strip(",]}"):
             continue
         try:
-            event, rest = load(piece, may_mend)
+            event, rest = load(piece, may_repair)
             events.append(event)
         except ValueError as error:
             rest, complaint = piece, str(error)
