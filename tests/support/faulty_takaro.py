@@ -25,8 +25,8 @@ class TakaroFaults:
     silent: bool = False
     """No identify is answered."""
 
-    identify_delay_s: float = 0.0
-    """An identify takes effect this much later than usual, even if its socket is gone by then."""
+    identify_held: asyncio.Event | None = None
+    """An identify takes effect when this is set, even if its socket is gone by then. None: at once."""
 
     kill_early: bool = False
     """The socket is torn: on accept when set for all servers, on its identify when set for one identity."""
@@ -91,7 +91,7 @@ class FaultyTakaro(StrictTakaro):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.faults = TakaroFaults()
-        self.identifying = 0  # identifies that are delayed right now
+        self.identifying = 0  # identifies that are held right now
         self._faults_of: dict[str, TakaroFaults] = {}
 
     def faults_of(self, identity_token: str) -> TakaroFaults:
@@ -166,9 +166,9 @@ class FaultyTakaro(StrictTakaro):
             raise TornSocket
         if self.faults.silent or own.silent:
             return
-        if delay_s := self.faults.identify_delay_s + own.identify_delay_s:
+        if held := self.faults.identify_held or own.identify_held:
             self.identifying += 1
-            await asyncio.sleep(delay_s)
+            await held.wait()
             self.identifying -= 1
         self.faults.identified()
         own.identified()

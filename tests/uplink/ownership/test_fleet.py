@@ -496,7 +496,7 @@ async def test_a_connect_and_a_disconnect_in_one_batch_keep_their_gap_and_delay_
     assert [event.data.get("msg") for event in events[:2]] == [None, "/help"]
     mine_s = [event.at for event in events if event.data["player"] == somebody(1)]
     assert events[-1].type == "player-disconnected" and len(mine_s) == 10
-    assert mine_s[-1] - mine_s[0] >= 9 * 0.045
+    assert mine_s[-1] - mine_s[0] >= 8 * 0.045  # Takaro may have read the first one late
 
 
 async def test_a_copy_of_redis_that_is_behind_is_noticed(

@@ -33,15 +33,11 @@ from tests.support.waiting import until
 
 TOKEN = "the-registration-token"
 SERVERS = 12
-TIMES = FleetTimes(
-    0.1,
-    moves_per_s=50,
-    settled_after_s=0.3,
-    beat_every_s=0.1,
-    alive_for_s=0.6,
-    lease=LeaseTimes(ttl_ms=1_000, trusted_for_s=0.7),
-    wanted_for_s=0.6,
+TIMES = FleetTimes(0.1, moves_per_s=50, settled_after_s=0.3, beat_every_s=0.1)
+SOON_DEAD = replace(
+    TIMES, alive_for_s=0.6, lease=LeaseTimes(ttl_ms=2_000, trusted_for_s=1.5), wanted_for_s=0.6
 )
+"""For tests in which an uplink is killed. All others keep their leases even if the machine stands still."""
 
 
 @dataclass
@@ -217,6 +213,7 @@ async def test_a_stopped_uplink_leaves_its_share_to_the_others_at_once(scene: Sc
 
 
 async def test_a_killed_uplinks_share_is_spread_over_the_others(scene: Scene) -> None:
+    scene.times = SOON_DEAD
     uplinks = [scene.start() for _ in range(3)]
     await scene.speak()
     await scene.shared()
@@ -230,6 +227,7 @@ async def test_a_killed_uplinks_share_is_spread_over_the_others(scene: Scene) ->
 
 
 async def test_takaro_finds_a_socket_that_is_served_after_moves_that_others_cut_short(scene: Scene) -> None:
+    scene.times = SOON_DEAD
     scene.start()
     await scene.speak()
     await scene.heard()
@@ -246,18 +244,19 @@ async def test_takaro_finds_a_socket_that_is_served_after_moves_that_others_cut_
 async def test_takaro_finds_a_served_socket_after_an_identify_of_a_dead_uplink_took_effect_late(
     scene: Scene,
 ) -> None:
+    scene.times = SOON_DEAD
     scene.start()
     await scene.speak()
     await scene.heard()
-    scene.takaro.faults.identify_delay_s = 3.0
+    late = scene.takaro.faults.identify_held = asyncio.Event()
     joining = scene.start()
     await until(lambda: scene.takaro.identifying)
-    scene.takaro.faults.identify_delay_s = 0.0
+    scene.takaro.faults.identify_held = None
     seen = scene.identifies()
     await joining.vanish()
     scene.uplinks.remove(joining)
     await until(lambda: scene.identifies() > seen)  # the owner identifies again, and before the dead one
-    assert scene.takaro.identifying
+    late.set()
     await until(lambda: not scene.takaro.identifying)
     await until(scene.all_answered)
 

@@ -41,9 +41,11 @@ async def test_a_refused_link_and_a_backlog_are_seen(store: Store, slug: str) ->
         )
         await store.send("SET", keys_of(slug).contact, int((time.time() - 400) * 1000))
         running = asyncio.create_task(uplink.run())
-        await until(lambda: slug in uplink.sightings() and uplink.sightings()[slug].oldest_s > 1)
-        seen = uplink.sightings()[slug]
-        assert (seen.name, seen.link, seen.events) == ("A server", "refused", 3)
+        seen = await until(
+            lambda: uplink.sightings().get(slug),
+            met=lambda seen: seen and seen.oldest_s > 1 and seen.link == "refused",
+        )
+        assert seen and (seen.name, seen.events) == ("A server", 3)
         assert 0 < seen.fullness < 0.001
         assert seen.silent_s is not None and seen.silent_s < 60 and 400 <= seen.unheard_s < 460
         await cancelled(running)
