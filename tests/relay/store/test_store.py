@@ -18,7 +18,7 @@ from services.relay.protocol.keys import INSTANCES, INSTANCES_IDENTITIES, keys_o
 from services.relay.protocol.records import GameEvent
 from services.relay.store import connection as redis_connection
 from services.relay.store import event_stream
-from services.relay.store.client import CLOCK, Script, Store
+from services.relay.store.client import CLOCK, Script, Store, patiently
 from services.relay.store.cluster import slot_of
 from services.relay.store.event_stream import Delivered, EventStream
 from services.relay.store.repeats import digest
@@ -120,8 +120,12 @@ async def test_a_call_that_cannot_be_sent_fails_and_those_behind_it_are_answered
 
 
 async def test_hints_of_commands_and_of_scripts_are_heard(shared: Store, slug: str) -> None:
-    heard = shared.hints("relay:wake:test")
-    assert await anext(heard) == ("relay:wake:test", [])
+    async def listen() -> AsyncIterator[tuple[str, list[str]]]:
+        heard = shared.hints("relay:wake:test")
+        assert await anext(heard) == ("relay:wake:test", [])
+        return heard
+
+    heard = await patiently(listen)
     shared.hint("relay:wake:test", slug)
     assert await anext(heard) == ("relay:wake:test", [slug])
     key = keys_of(slug).contact
