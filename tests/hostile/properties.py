@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from services.modapi.dialect.bodies import UnreadableBody, bounded, read_batch, read_object
-from services.modapi.dialect.dead import RAW_BYTES, REASONS
+from services.modapi.dialect.dead import RAW_BYTES, Reason
 from services.modapi.dialect.events import map_event
 from services.modapi.dialect.flatten import FLATTENERS, ID_BYTES, flatten
 from services.modapi.dialect.results import map_result
@@ -49,7 +49,7 @@ def reading(body: bytes) -> list[dict[str, Any]]:
     for letter in batch.events:
         if type(letter) is not dict:
             assert isinstance(letter, DeadEvent)
-            assert letter.reason in REASONS and len(letter.raw) <= RAW_BYTES
+            assert letter.reason in set(Reason) and len(letter.raw) <= RAW_BYTES
     known = strictly_read(body)
     if known is not None:
         assert not batch.repaired
@@ -64,7 +64,7 @@ def events(body: bytes) -> None:
         fit = bounded(raw, orjson.dumps(raw), LIMITS)
         fate = fit if isinstance(fit, DeadEvent) else map_event(fit, roster, NOW)
         if isinstance(fate, DeadEvent):
-            assert fate.reason in REASONS and len(fate.raw) <= RAW_BYTES
+            assert fate.reason in set(Reason) and len(fate.raw) <= RAW_BYTES
             continue
         sent = strict(game_event(fate))
         assert event_error(sent["payload"]) is None

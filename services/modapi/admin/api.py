@@ -6,10 +6,10 @@ operator's browser could call it.
 
 import asyncio
 from importlib.metadata import version
+from operator import attrgetter
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request
-from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 
 from services.modapi.admin import (
@@ -65,7 +65,8 @@ def make_api(context: AdminContext) -> FastAPI:
         redoc_url=None,
         dependencies=[Depends(_SCHEME)],
         responses={status: {"model": problems.ApiProblem} for status in _ERRORS},
-        generate_unique_id_function=_operation_id,
+        generate_unique_id_function=attrgetter("name"),
+        exception_handlers=problems.HANDLERS,
     )
     api.state.context = context
     for calls in (servers, activity, dead_letters):
@@ -73,7 +74,6 @@ def make_api(context: AdminContext) -> FastAPI:
     api.include_router(_fleet)
     api.include_router(stream_calls.router)
     api.include_router(_tokens)
-    problems.add_handlers(api)
     describe = api.openapi
     api.openapi = lambda: _with_media_types(describe())  # type: ignore[method-assign]
     return api
@@ -130,10 +130,6 @@ async def create_token(
 async def delete_token(name: str, context: Context) -> None:
     """Delete a token. It works for two seconds more at the most."""
     await context.tokens.delete(name)
-
-
-def _operation_id(route: APIRoute) -> str:
-    return route.name
 
 
 def _with_media_types(description: dict[str, Any]) -> dict[str, Any]:

@@ -20,11 +20,9 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
 
-def _trimmed(value: object) -> object:
-    return value.strip() if isinstance(value, str) else value
-
-
-ServerName = Annotated[DisplayName, BeforeValidator(_trimmed)]
+ServerName = Annotated[
+    DisplayName, BeforeValidator(lambda value: value.strip() if isinstance(value, str) else value)
+]
 """Takaro keeps a name for ever, so one that was pasted loses the white space around it."""
 
 

@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 
 from services.modapi.admin import models, servers
 from services.modapi.admin.context import AdminContext, Context, Row
-from services.modapi.admin.problems import RAISED, ErrorCode, code_of, wrong_values
+from services.modapi.admin.problems import RAISED, ErrorCode, code_of, in_words, wrong_values
 from services.modapi.admin.views import server_of
 from services.relay.service.http.health import no_such_call
 from services.relay.service.logs import clean
@@ -34,18 +34,15 @@ class InstanceView(BaseModel):
 
     slug: str
     name: str
-    origin: str
-    """"file": defined in relay.toml; "redis": added by the API or `dayz-relay instance add`."""
+    origin: str  # "file": defined in relay.toml; "redis": added by the API or `dayz-relay instance add`
     disabled: bool
     served: bool
     note: str
     has_registration_token: bool
     mod_keys: list[models.ModKeyDates]
-    link: str
-    """State of the link to Takaro; "ready": linked, "": no uplink owns the instance."""
+    link: str  # its state; "": no uplink owns the instance
     game_server_id: str | None
     last_contact: datetime | None
-    """When the mod was last heard of, to within some seconds."""
     events_waiting: int
     commands_waiting: int
 
@@ -92,13 +89,14 @@ def make_api(context: AdminContext) -> FastAPI:
         redoc_url=None,
         dependencies=[Depends(_SCHEME), Depends(_superseded)],
         responses={status: {"model": ApiRefusal} for status in (401, 404, 409, 413, 422, 503)},
+        exception_handlers={
+            **dict.fromkeys(RAISED, _refused),
+            HTTPException: no_such_call,
+            RequestValidationError: _invalid,
+        },
     )
     api.state.context = context
     api.include_router(_router)
-    for kind in RAISED:
-        api.add_exception_handler(kind, _refused)
-    api.add_exception_handler(HTTPException, no_such_call)
-    api.add_exception_handler(RequestValidationError, _invalid)
     return api
 
 
@@ -157,4 +155,4 @@ async def _refused(_: Request, error: Exception) -> JSONResponse:
 
 async def _invalid(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    return refusal(ErrorCode.INVALID, "; ".join(f"{one.place}: {one.text}" for one in wrong_values(error)))
+    return refusal(ErrorCode.INVALID, in_words(wrong_values(error)))

@@ -1,11 +1,12 @@
 """The errors of the admin API: `application/problem+json` (RFC 9457), with a `code` for programs."""
 
+import json
 import re
 from enum import StrEnum, unique
 from http import HTTPStatus
 from typing import Any, Literal
 
-from fastapi import FastAPI, Request
+from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
@@ -21,7 +22,6 @@ from services.relay.protocol.errors import (
 from services.relay.service.logs import clean
 
 MEDIA_TYPE = "application/problem+json"
-
 
 _NEW_WORD = "send a new call with an Idempotency-Key of its own"
 
@@ -129,47 +129,49 @@ def response(code: ErrorCode, detail: str, errors: list[FieldError] | None = Non
     return JSONResponse(body, status, headers, MEDIA_TYPE)
 
 
-def add_handlers(api: FastAPI) -> None:
-    """Has `api` answer every error in this form."""
+async def _refused(_: Request, error: Exception) -> JSONResponse:
+    return response(code_of(error), str(error))
 
-    async def refused(_: Request, error: Exception) -> JSONResponse:
-        return response(code_of(error), str(error))
 
-    async def no_such_call(_: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, HTTPException)
-        wrong_method = error.status_code == ErrorCode.METHOD_NOT_ALLOWED.status
-        code = ErrorCode.METHOD_NOT_ALLOWED if wrong_method else ErrorCode.NOT_FOUND
-        answer = response(code, "there is no such call: /api/v1/openapi.json describes all")
-        answer.headers.update(error.headers or {})
-        return answer
+async def _no_such_call(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    wrong_method = error.status_code == ErrorCode.METHOD_NOT_ALLOWED.status
+    code = ErrorCode.METHOD_NOT_ALLOWED if wrong_method else ErrorCode.NOT_FOUND
+    answer = response(code, "there is no such call: /api/v1/openapi.json describes all")
+    answer.headers.update(error.headers or {})
+    return answer
 
-    async def invalid(_: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, RequestValidationError)
-        found = error.errors()
-        if found and found[0]["type"] == "json_invalid":
-            return response(ErrorCode.UNREADABLE_JSON, _unreadable(found[0], str(error.body or "")))
-        errors = wrong_values(error)
-        detail = "; ".join(f"{one.place}: {one.text}" for one in errors)
-        return response(ErrorCode.INVALID, detail, errors)
 
-    kinds: list[type[Exception]] = [ApiError, *RAISED]
-    for kind in kinds:
-        api.add_exception_handler(kind, refused)
-    api.add_exception_handler(HTTPException, no_such_call)
-    api.add_exception_handler(RequestValidationError, invalid)
+async def _invalid(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    found = error.errors()
+    if found and found[0]["type"] == "json_invalid":
+        return response(ErrorCode.UNREADABLE_JSON, _unreadable(found[0], str(error.body or "")))
+    errors = wrong_values(error)
+    return response(ErrorCode.INVALID, in_words(errors), errors)
+
+
+HANDLERS: dict[Any, Any] = {
+    **dict.fromkeys((ApiError, *RAISED), _refused),
+    HTTPException: _no_such_call,
+    RequestValidationError: _invalid,
+}
 
 
 def _unreadable(error: dict[str, Any], body: str) -> str:
     at = error["loc"][-1]
-    before = body[:at] if isinstance(at, int) else ""
-    line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
-    return f"the body is no JSON: {error['ctx']['error']} in line {line}, column {column}"
+    place = json.JSONDecodeError("", body, at if isinstance(at, int) else 0)
+    return f"the body is no JSON: {error['ctx']['error']} in line {place.lineno}, column {place.colno}"
 
 
 def wrong_values(error: RequestValidationError) -> list[FieldError]:
     """What is wrong with each value, said once. In words only: what was sent may hold a secret."""
     found = [FieldError(place=_place(one["loc"]), text=_words(one["msg"])) for one in error.errors()]
     return list({(one.place, one.text): one for one in found}.values())
+
+
+def in_words(errors: list[FieldError]) -> str:
+    return "; ".join(f"{one.place}: {one.text}" for one in errors)
 
 
 def _place(location: tuple[str | int, ...]) -> str:

@@ -30,9 +30,6 @@ class Reason(StrEnum):
     RELAY_FAULT = "relay-fault"  # our own code failed on it
 
 
-REASONS = tuple(reason.value for reason in Reason)
-
-
 def dead(reason: Reason, detail: str, raw: Any) -> DeadEvent:
     """A dead event. `raw` is what the mod sent: bytes, text, or the value that was read from them."""
     if isinstance(raw, str):

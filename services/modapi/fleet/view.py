@@ -6,9 +6,8 @@ import math
 import time
 from collections.abc import Mapping
 
-from services.modapi.fleet.activity import FleetActivity
 from services.modapi.fleet.changes import FleetChanges
-from services.modapi.fleet.recent_activity import RecentActivity
+from services.modapi.fleet.recent_activity import FleetActivity, RecentActivity
 from services.modapi.fleet.rows import ServerRow, state_of
 from services.relay.instances.diagnosis import Problem, diagnose, wrong_keys
 from services.relay.instances.directory import Directory

@@ -76,9 +76,30 @@ class PageAccess:
         self._wrong = WrongKeys(limits.wrong_keys_per_minute)
 
     def protect(self, app: ASGIApp) -> ASGIApp:
-        """The application with sessions and with what protects its answers. The key of the cookies follows
-        from the token, so every modapi of a fleet knows a session, and a new token ends all."""
-        return protected(app, hmac.digest(self._digest, b"dayz-relay page", "sha256").hex())
+        """The application with sessions, and with what keeps a browser from doing more than it should.
+
+        The key of the cookies follows from the token, so every modapi of a fleet knows a session, and a new
+        token ends all.
+        """
+        key = hmac.digest(self._digest, b"dayz-relay page", "sha256").hex()
+        sessions = SessionMiddleware(app, key, session_cookie=COOKIE, max_age=SESSION_S, same_site="strict")
+
+        async def protected(scope: Scope, receive: Receive, send: Send) -> None:
+            forwarded = Headers(scope=scope).get("x-forwarded-proto")
+            by_tls = "https" in (scope.get("scheme"), forwarded)
+
+            async def send_protected(message: Message) -> None:
+                if message["type"] == "http.response.start":
+                    headers = MutableHeaders(scope=message)
+                    for name, value in _HEADERS.items():
+                        headers.setdefault(name, value)
+                    if by_tls and "set-cookie" in headers:
+                        headers["set-cookie"] += "; secure"
+                await send(message)
+
+            await sessions(scope, receive, send_protected)
+
+        return protected
 
     def for_readers(self, handler: ForReader) -> Callable[[Request], Awaitable[Response]]:
         """An endpoint that only a reader reaches. Others are sent to the login, or refused."""
@@ -139,28 +160,6 @@ class PageAccess:
 
     def _is_token(self, presented: str) -> bool:
         return hmac.compare_digest(_digest(presented), self._digest)
-
-
-def protected(app: ASGIApp, key: str) -> ASGIApp:
-    """The application with sessions, and each answer with what keeps a browser from doing more than it
-    should."""
-    sessions = SessionMiddleware(app, key, session_cookie=COOKIE, max_age=SESSION_S, same_site="strict")
-
-    async def protecting(scope: Scope, receive: Receive, send: Send) -> None:
-        by_tls = scope.get("scheme") == "https" or Headers(scope=scope).get("x-forwarded-proto") == "https"
-
-        async def send_protected(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in _HEADERS.items():
-                    headers.setdefault(name, value)
-                if by_tls and "set-cookie" in headers:
-                    headers["set-cookie"] += "; secure"
-            await send(message)
-
-        await sessions(scope, receive, send_protected)
-
-    return protecting
 
 
 async def form_of(request: Request) -> dict[str, str]:

@@ -16,9 +16,9 @@ from services.modapi.admin.context import AdminContext
 from services.modapi.admin.dead_letters import retry
 from services.modapi.admin.models import NewServer, Rotation, ServerChange
 from services.modapi.page import server
-from services.modapi.page.access import PageAccess, Reader, own_path
+from services.modapi.page.access import PageAccess, Reader, check_own_page, form_of, own_path
 from services.modapi.page.live import DEAD_LETTER_ID
-from services.modapi.page.pages import Pages
+from services.modapi.page.pages import Pages, login_page
 from services.relay.instances.dead_letters import DeadLetters
 from services.relay.instances.messages import MAX_MESSAGE_CHARS, check_enabled, send_message
 from services.relay.protocol.errors import InstanceConflict
@@ -100,6 +100,23 @@ class Forms:
             retried = await retry(self._context, slug, ids)
             outcomes = Counter({outcome or "gone": count for outcome, count in retried.items()})
         return RedirectResponse(f"/instance/{slug}?{urlencode(+outcomes)}#dead-title", 303)
+
+    async def log_in(self, request: Request) -> Response:
+        """Begins a session."""
+        form = await form_of(request)
+        next = own_path(form.get("next", ""))
+        check_own_page(request.headers)
+        if self._access.log_in(request, form.get("token", "").strip()):
+            return RedirectResponse(next, 303)
+        if self._access.tries_too_often(request):
+            return login_page("Too many wrong tokens from this address. Wait a minute.", next, 429)
+        return login_page("That is not the admin token.", next, 401)
+
+    async def log_out(self, request: Request, reader: Reader) -> Response:
+        """Ends a session."""
+        await self._access.form(request, reader)
+        request.session.clear()
+        return RedirectResponse("/login", 303)
 
     async def _say(self, slug: str, text: str) -> Response:
         if not text or len(text) > MAX_MESSAGE_CHARS:

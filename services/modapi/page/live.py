@@ -9,7 +9,7 @@ import math
 import re
 import time
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
 import orjson
 from markupsafe import Markup
@@ -22,7 +22,7 @@ from services.modapi.fleet.rows import ServerRow
 from services.modapi.fleet.view import FRESH_S
 from services.modapi.page import fleet, server
 from services.modapi.page.access import Reader
-from services.modapi.page.day_bars import DayBars
+from services.modapi.page.chart import DayBar, day_bar
 from services.modapi.page.fleet import View, choose
 from services.modapi.page.rendering import Fragments, render
 from services.relay.instances.dead_letters import DeadLetters
@@ -34,6 +34,8 @@ from services.relay.service.faults import FaultKind
 
 ALIVE_EVERY_S = 5.0
 """Longest silence of a stream: page.js takes what it shows for old after QUIET_MS."""
+
+DAY_BARS_FRESH_S = 60.0
 
 CHARTS_EVERY = 15
 DEAD_LETTERS_EVERY = 2
@@ -58,7 +60,7 @@ class LivePages:
         self._fleet = context.fleet
         self._store = context.store
         self._faults = context.metrics.service.faults
-        self._day_bars = DayBars(context.store)
+        self._day_bars: dict[str, tuple[float, DayBar]] = {}  # by slug, with when it was made
         self._streams = 0
         self._stopping = asyncio.Event()
 
@@ -84,8 +86,21 @@ class LivePages:
         """All servers, and the parts of their page. Raises StoreError."""
         rows = list((await self._fleet.rows()).values())
         shown = choose(rows, view)
-        days = await self._day_bars.of(shown.rows)
+        days = await self._days(shown.rows)
         return rows, {"notes": self.notes(), **fleet.fragments(rows, view, shown, days)}
+
+    async def _days(self, rows: Sequence[ServerRow]) -> dict[str, DayBar]:
+        """The bars of these servers by slug. Those of the last minute are kept for all readers."""
+        now_s = time.monotonic()
+        kept = {slug: one for slug, one in self._day_bars.items() if now_s - one[0] < DAY_BARS_FRESH_S}
+        missing = [row for row in rows if row.slug not in kept]
+        found = await asyncio.gather(
+            *(read_half_hours(self._store, row.slug, row.facts.now_ms, row.there_ms) for row in missing)
+        )
+        for row, half_hours in zip(missing, found, strict=True):
+            kept[row.slug] = now_s, day_bar(half_hours)
+        self._day_bars = kept
+        return {row.slug: kept[row.slug][1] for row in rows}
 
     async def server(self, row: ServerRow, form_key: str, before: str, turn: int = 0) -> Fragments:
         """The parts of the page of one server, at the `turn` of a stream all that are due. Raises

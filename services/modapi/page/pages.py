@@ -5,12 +5,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from services.modapi.admin.context import AdminContext
 from services.modapi.fleet.rows import ServerRow
 from services.modapi.page import fleet, rendering, server
-from services.modapi.page.access import Reader
+from services.modapi.page.access import PageAccess, Reader, own_path
 from services.modapi.page.fleet import View
 from services.modapi.page.live import LivePages, before_of
 from services.modapi.page.rendering import page
@@ -20,7 +20,8 @@ from services.modapi.page.words import counted
 class Pages:
     """Shows the fleet and each server."""
 
-    def __init__(self, context: AdminContext, live: LivePages) -> None:
+    def __init__(self, access: PageAccess, context: AdminContext, live: LivePages) -> None:
+        self._access = access
         self._context = context
         self._live = live
 
@@ -71,11 +72,22 @@ class Pages:
         fragments = {"notes": self._live.notes()}
         return page("add", "Add a server", fragments, reader, status, once=_new_once(), **shown)
 
+    async def login(self, request: Request) -> Response:
+        """The form by which a session begins."""
+        if self._access.is_open:
+            return RedirectResponse("/", 303)
+        return login_page("", own_path(request.query_params.get("next", "")))
+
     def _about(self, rows: Iterable[ServerRow]) -> dict[str, str]:
         """What the relay runs on, for the footer."""
         uplinks = counted(len({row.facts.uplink for row in rows} - {""}), "uplink")
         store = self._context.store.facts.summary()
         return {"version": rendering.VERSION, "uplinks": uplinks, "store": store}
+
+
+def login_page(problem: str, next: str, status: int = 200) -> Response:
+    """The login, after a refusal with its reason. It leads to the page `next`."""
+    return page("login", "Log in", status=status, problem=problem, next=next)
 
 
 def _new_once() -> str:

@@ -76,35 +76,26 @@ def _code(unseen: re.Match[str]) -> str:
     return chr(0x2400 + code) if code < 0x20 else f"\\u{code:04x}"
 
 
-def _environment() -> Environment:
-    made = Environment(
-        loader=FileSystemLoader(_FOLDER / "templates"),
-        autoescape=True,
-        auto_reload=False,
-        undefined=StrictUndefined,
-        finalize=_visible,
-        trim_blocks=True,
-        lstrip_blocks=True,
+ENVIRONMENT = Environment(
+    loader=FileSystemLoader(_FOLDER / "templates"),
+    autoescape=True,
+    auto_reload=False,
+    undefined=StrictUndefined,
+    finalize=_visible,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+ENVIRONMENT.globals |= {"asset_url": asset_url, "live": "", "logged_in": False, "about": None}
+ENVIRONMENT.globals |= {"link_heights": chart.LINK_HEIGHTS, "causes": words.CAUSES}
+ENVIRONMENT.filters |= {
+    "readable": lambda raw: raw.decode("utf-8", "backslashreplace"),
+    "state_words": lambda state: words.STATES.get(state, state),
+    "whole": lambda number: f"{number:.0f}" if isinstance(number, int | float) else "?",
+}
+ENVIRONMENT.filters |= {
+    function.__name__: function
+    for function in (
+        *(words.ago, words.counted, words.duration, words.polls, words.thousands),
+        *(chart.day_in_words, chart.nice, link_word, span, utc, why_no_retry),
     )
-    made.globals |= {"asset_url": asset_url, "live": "", "logged_in": False, "about": None}
-    made.globals |= {"link_heights": chart.LINK_HEIGHTS, "causes": words.CAUSES}
-    made.filters |= {
-        "ago": words.ago,
-        "counted": words.counted,
-        "day_in_words": chart.day_in_words,
-        "duration": words.duration,
-        "link_word": link_word,
-        "nice": chart.nice,
-        "polls": words.polls,
-        "readable": lambda raw: raw.decode("utf-8", "backslashreplace"),
-        "span": span,
-        "state_words": lambda state: words.STATES.get(state, state),
-        "thousands": words.thousands,
-        "utc": utc,
-        "whole": lambda number: f"{number:.0f}" if isinstance(number, int | float) else "?",
-        "why_no_retry": why_no_retry,
-    }
-    return made
-
-
-ENVIRONMENT = _environment()
+}

@@ -8,12 +8,12 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from services.modapi.admin.context import AdminContext
 from services.modapi.page import rendering
-from services.modapi.page.access import PageAccess, Reader, check_own_page, form_of, own_path
+from services.modapi.page.access import PageAccess
 from services.modapi.page.forms import Forms
 from services.modapi.page.live import LivePages
 from services.modapi.page.pages import Pages
@@ -33,9 +33,9 @@ def add_page(app: FastAPI, context: AdminContext) -> LivePages:
     token = modapi.admin_token.get_secret_value() if modapi.admin_token else None
     live = LivePages(context)
     access = PageAccess(token, context.settings.limits, loopback=is_loopback(modapi.admin_host))
-    pages = Pages(context, live)
+    pages = Pages(access, context, live)
     forms = Forms(access, context, pages)
-    login, for_readers = Login(access), access.for_readers
+    for_readers = access.for_readers
     routes = [
         Route("/", for_readers(pages.fleet), middleware=_GZIP),
         Route("/live", for_readers(live.fleet_changes)),
@@ -45,9 +45,9 @@ def add_page(app: FastAPI, context: AdminContext) -> LivePages:
         Route("/instance/{slug}/live", for_readers(live.server_changes)),
         Route("/instance/{slug}/{verb}", for_readers(forms.change), methods=["POST"]),
         Route("/instance/{slug}/dead/{id}/{verb}", for_readers(forms.dead_letters), methods=["POST"]),
-        Route("/login", login.form),
-        Route("/login", login.log_in, methods=["POST"]),
-        Route("/logout", for_readers(login.log_out), methods=["POST"]),
+        Route("/login", pages.login),
+        Route("/login", forms.log_in, methods=["POST"]),
+        Route("/logout", for_readers(forms.log_out), methods=["POST"]),
         Route("/assets/{version}/{name}", _asset, middleware=_GZIP),
     ]
     handlers: dict[Any, Any] = {
@@ -57,37 +57,6 @@ def add_page(app: FastAPI, context: AdminContext) -> LivePages:
     }
     app.mount("/", access.protect(Starlette(routes=routes, exception_handlers=handlers)))
     return live
-
-
-class Login:
-    """Begins and ends sessions."""
-
-    def __init__(self, access: PageAccess) -> None:
-        self._access = access
-
-    async def form(self, request: Request) -> Response:
-        if self._access.is_open:
-            return RedirectResponse("/", 303)
-        return _login_page("", own_path(request.query_params.get("next", "")))
-
-    async def log_in(self, request: Request) -> Response:
-        form = await form_of(request)
-        next = own_path(form.get("next", ""))
-        check_own_page(request.headers)
-        if self._access.log_in(request, form.get("token", "").strip()):
-            return RedirectResponse(next, 303)
-        if self._access.tries_too_often(request):
-            return _login_page("Too many wrong tokens from this address. Wait a minute.", next, 429)
-        return _login_page("That is not the admin token.", next, 401)
-
-    async def log_out(self, request: Request, reader: Reader) -> Response:
-        await self._access.form(request, reader)
-        request.session.clear()
-        return RedirectResponse("/login", 303)
-
-
-def _login_page(problem: str, next: str, status: int = 200) -> Response:
-    return page("login", "Log in", status=status, problem=problem, next=next)
 
 
 async def _asset(request: Request) -> Response:
