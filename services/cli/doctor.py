@@ -9,10 +9,10 @@ from pathlib import Path
 
 from rich.text import Text
 
-from services.cli import doctor_alerts, doctor_here, doctor_takaro
+from services.cli import doctor_elsewhere, doctor_here
 from services.cli.api import hint
 from services.cli.append_only_files import complaint
-from services.cli.opened_store import opened_store
+from services.cli.place import opened_store
 from services.cli.settings_of import loaded_from, warnings_of
 from services.cli.tables import show, waiting_for
 from services.cli.terminal import is_in_container_of_its_own, many, print_json, runnable, safe
@@ -51,7 +51,7 @@ async def run(config: Path, data: Path, *, identify: str | None, alerts: bool, a
 
     valid = f"{config} and the environment are" if is_there(config) else "the environment is"
     tell("Settings", [*(warn(line, "") for line in warnings_of(loaded)), good(f"{valid} valid")])
-    takaro = asyncio.create_task(doctor_takaro.reach(settings))
+    takaro = asyncio.create_task(doctor_elsewhere.takaro(settings))
     async with contextlib.AsyncExitStack() as held:
         store = None
         try:
@@ -72,7 +72,7 @@ async def run(config: Path, data: Path, *, identify: str | None, alerts: bool, a
             identified = await _told(_identify(store, settings, identify)) if store else [UNSEEN]
             tell(f"Identify as {identify}", identified)
         if alerts:
-            tell("Alerts", await doctor_alerts.reach(settings.alerts))
+            tell("Alerts", await doctor_elsewhere.alerts(settings.alerts))
     wrong = any(verdict.level is VerdictLevel.BAD for _, verdict in told)
     if as_json:
         print_json({"ok": not wrong, "verdicts": [{"section": at, **asdict(one)} for at, one in told]})
@@ -138,7 +138,7 @@ async def _identify(store: Store, settings: Settings, slug: str) -> list[Verdict
         return [
             good(f"the relay is identified as {slug} right now: nothing was tried, it would be disturbed")
         ]
-    return await doctor_takaro.identify(settings, entries[slug].instance)
+    return await doctor_elsewhere.identify(settings, entries[slug].instance)
 
 
 def _print(title: str, verdicts: Sequence[Verdict]) -> None:

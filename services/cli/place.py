@@ -4,9 +4,10 @@ Of what a person may give, the first counts: --url, --context, --config or --dat
 the context in use; without any of them the relay on this machine that relay.toml describes.
 """
 
+import contextlib
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -16,10 +17,11 @@ from services.cli import contexts, local_token
 from services.cli.terminal import COMMAND_VARIABLE, COMPOSE_UP
 from services.relay.protocol.errors import ConfigError, StoreError
 from services.relay.service.http.addresses import dialled_host, host_and_port
-from services.relay.service.text_files import decoded, read_text, why_unreadable
+from services.relay.service.text_files import decoded, is_there, read_text, why_unreadable
 
 if TYPE_CHECKING:
     from services.relay.service.settings import Settings
+    from services.relay.store.client import Store
 
 UP = "dayz-relay up"
 MOD_PATH = "/k/"
@@ -114,7 +116,6 @@ async def _local_url(settings: "Settings", given: Given) -> str:
     host, port = settings.modapi.admin_host, settings.modapi.admin_port
     if port:
         return f"http://{host_and_port(dialled_host(host), port)}"
-    from services.cli.opened_store import opened_store
     from services.relay.service.http.admin_ports import noted
 
     async with opened_store(settings, given.data) as store:  # any free port: modapi notes it in Redis
@@ -138,3 +139,25 @@ def _with_local_token(url: str, token: str, said: str, settings: "Settings", dat
         " (`dayz-relay token new --kind admin` makes one) and restart the relay"
     )
     return ApiPlace(url, "", "", fix, UP)
+
+
+@contextlib.asynccontextmanager
+async def opened_store(settings: "Settings", data: Path) -> AsyncIterator["Store"]:
+    """The store that the settings name, or that `up` keeps in `data`. Raises ConfigError if there is none."""
+    from services.cli import own_store
+    from services.relay.store.client import Store
+
+    redis = settings.redis
+    if redis.url is not None:
+        url: str | None = redis.url.get_secret_value()
+    else:
+        url = own_store.url(data) if is_there(data) else None
+    if url is None:
+        raise ConfigError(
+            f"--data {data}: no relay runs there: start `dayz-relay up`, name its --data, or set redis.url"
+        )
+    store = Store(url, replicas=redis.replicas, relaxed=redis.durability == "relaxed")
+    try:
+        yield store
+    finally:
+        await store.close()

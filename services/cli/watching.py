@@ -1,7 +1,8 @@
 """Ends a command that would run until Ctrl-C when nobody is left to press it.
 
 A shell that dies ends its commands by SIGHUP. In a container it may not: the command would run, and hold its
-memory, until the container is restarted.
+memory, until the container is restarted. `docker exec` and `kubectl exec` leave the pty of a client that has
+gone open: neither a signal nor the pty says that nobody is there, but a terminal answers if it is asked.
 """
 
 import asyncio
@@ -9,10 +10,15 @@ import contextlib
 import os
 import select
 import sys
+import time
 from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
 from typing import Any, TextIO
 
 LOOK_EVERY_S = 1.0
+ASK = b"\x1b[5n"
+SILENT_S = 7.0
+"""Longer than a slow connection needs, and short enough to end within 10 s."""
 
 
 async def until_nobody_watches(
@@ -42,17 +48,51 @@ async def until_nobody_watches(
 
 @contextlib.contextmanager
 def _silence(in_container: bool | None) -> Iterator[Callable[[], bool]]:
-    """A function that says whether the terminal no longer answers."""
+    """A function that asks the terminal; call it each second. It returns True once the terminal, which has
+    answered before, no longer does.
+
+    Meanwhile its answers, and keys except Ctrl-C, are read and not shown.
+    """
     if sys.platform == "win32":
         yield lambda: False
         return
-    from services.cli import terminal_answers
-
-    if in_container or (in_container is None and terminal_answers.is_needed()):
-        with terminal_answers.silence() as is_silent:
-            yield is_silent
-    else:
+    if not (_is_in_container() if in_container is None else in_container):
         yield lambda: False
+        return
+    import termios
+    import tty
+
+    heard_s: float | None = None
+
+    def is_silent() -> bool:
+        nonlocal heard_s
+        now_s = time.monotonic()
+        while select.select([sys.stdin], [], [], 0)[0] and os.read(sys.stdin.fileno(), 1024):
+            heard_s = now_s
+        if not select.select([], [sys.stdout], [], 0)[1]:  # stopped by Ctrl-S
+            heard_s = heard_s and now_s
+        else:
+            os.write(sys.stdout.fileno(), ASK)
+        return heard_s is not None and now_s - heard_s > SILENT_S
+
+    before = termios.tcgetattr(sys.stdin)
+    tty.setcbreak(sys.stdin)
+    try:
+        yield is_silent
+    finally:
+        with contextlib.suppress(termios.error):  # it is gone
+            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
+
+
+def _is_in_container() -> bool:
+    """Whether this is a session of a container: the parent of its first process is outside."""
+    if sys.platform == "win32":
+        return False
+    try:
+        stat = Path(f"/proc/{os.getsid(0)}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[1] == "0" and sys.stdin.isatty() and sys.stdout.isatty()
 
 
 def _is_closed(stream: TextIO) -> bool:

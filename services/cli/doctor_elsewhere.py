@@ -1,20 +1,24 @@
-"""The doctor's checks on Takaro's side: name, TLS, greeting, clock, and on request an identify."""
+"""The doctor's checks elsewhere: Takaro's name, TLS, greeting, clock; on request an identify and alerts."""
 
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import time
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
+import orjson
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
 from services.cli.tables import cut
 from services.cli.verdict import Verdict, bad, good, warn
-from services.relay.service.settings import REGISTRATION_TOKEN_PLACE, Instance, Settings
+from services.relay.protocol.link_states import LinkState
+from services.relay.service.settings import REGISTRATION_TOKEN_PLACE, Alerts, Instance, Settings
+from services.uplink.reporting.alerts import words
+from services.uplink.reporting.alerts.conditions import Condition, Sighting, Transition
+from services.uplink.reporting.alerts.post import post, shown
 from services.uplink.takaro import frames
 from services.uplink.takaro.frames import Connected, ErrorFrame
 from services.uplink.takaro.identify import Identified, IdentifyRefused
@@ -22,8 +26,18 @@ from services.uplink.takaro.identify import Identified, IdentifyRefused
 WITHIN_S = 10.0
 CLOCK_APART_S = 30.0
 
+_SEEN = Sighting(
+    name="a try of dayz-relay doctor",
+    silent_s=0.0,
+    unheard_s=0.0,
+    link=LinkState.READY,
+    events=0,
+    fullness=0.0,
+    oldest_s=0.0,
+)
 
-async def reach(settings: Settings) -> list[Verdict]:
+
+async def takaro(settings: Settings) -> list[Verdict]:
     """Open a socket without an identify. No server of ours is disturbed."""
     url = settings.takaro.url
     parts = urlsplit(url)
@@ -72,10 +86,10 @@ async def identify(settings: Settings, instance: Instance) -> list[Verdict]:
                 answer = frames.read_frame(await socket_to.recv())
                 if isinstance(answer, Identified):
                     return [good(f"Takaro knows this server as {answer.game_server_id}")]
+                if isinstance(answer, ErrorFrame):  # the answer to an identify that Takaro cannot read
+                    answer = IdentifyRefused(answer.text)
                 if isinstance(answer, IdentifyRefused):
                     return [_refused(answer)]
-                if isinstance(answer, ErrorFrame):  # the answer to an identify that Takaro cannot read
-                    return [_refused(IdentifyRefused(answer.text))]
     except Exception as error:
         return [_failed(settings.takaro.url, error)]
 
@@ -87,13 +101,11 @@ def _refused(answer: IdentifyRefused) -> Verdict:
     return warn(f"Takaro cannot take it now: {said}", "try again in a minute")
 
 
-@asynccontextmanager
-async def _socket(settings: Settings) -> AsyncIterator[ClientConnection]:
+def _socket(settings: Settings) -> connect:
     proxy = settings.takaro.proxy.get_secret_value() if settings.takaro.proxy else None
-    async with connect(
+    return connect(
         settings.takaro.url, proxy=proxy, compression=None, open_timeout=WITHIN_S, close_timeout=1.0
-    ) as socket_to:
-        yield socket_to
+    )
 
 
 def _clock(socket_to: ClientConnection) -> list[Verdict]:
@@ -126,3 +138,29 @@ def _failed(url: str, error: Exception) -> Verdict:
             f"{url} cannot be reached: {why}", "[takaro] url, and [takaro] proxy if this machine needs one"
         )
     raise error
+
+
+async def alerts(at: Alerts) -> list[Verdict]:
+    """Send one message to each address. It says that a server, which does not exist, is back."""
+    now_s = time.time()
+    told = [Transition("test", Condition.SILENT, False, now_s, now_s, _SEEN)]
+    targets = (
+        ("discord_url", at.discord_url, words.discord),
+        ("webhook_url", at.webhook_url, words.generic),
+    )
+    verdicts = [
+        await _try(f"alerts.{key}", url.get_secret_value(), orjson.dumps(body(told)))
+        for key, url, body in targets
+        if url is not None
+    ]
+    return verdicts or [warn("nobody is told of anything", "set discord_url or webhook_url under [alerts]")]
+
+
+async def _try(key: str, url: str, body: bytes) -> Verdict:
+    try:
+        reply = await post(url, body)
+    except (OSError, ValueError) as error:
+        return bad(f"{key}: {shown(url)} cannot be told: {error or type(error).__name__}", "is it right?")
+    if reply.taken:
+        return good(f"{key}: {shown(url)} has taken a message: it is there to be seen")
+    return bad(f"{key}: {shown(url)} answers {reply.status}", "copy the address anew")
