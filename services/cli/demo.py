@@ -30,19 +30,19 @@ LOOK_EVERY_S = 60.0
 
 _SECTIONS = """\
 [takaro]
-url = "{takaro_url}"
-registration_token = "{token}"
+url = "{}"
+registration_token = "{}"
 [modapi]
-port = {port}
-admin_port = {modapi_admin_port}
+port = {}
+admin_port = {}
 [uplink]
-admin_port = {uplink_admin_port}
+admin_port = {}
 """
 _INSTANCE = """
 [[instance]]
-slug = "{generation}"
-name = "Demo {generation}"
-identity_token = "demo-identity-{generation}"
+slug = "{0}"
+name = "Demo {0}"
+identity_token = "demo-identity-{0}"
 mod_keys = ["{mod_key}"]
 """
 
@@ -116,17 +116,9 @@ async def _say_where_to_look(folder: Path, admin_port: int) -> None:
         await asyncio.sleep(LOOK_EVERY_S)
 
 
-def _relay_toml(takaro_url: str, port: int, modapi_admin_port: int, uplink_admin_port: int) -> str:
-    sections = _SECTIONS.format(
-        takaro_url=takaro_url,
-        token=REGISTRATION_TOKEN,
-        port=port,
-        modapi_admin_port=modapi_admin_port,
-        uplink_admin_port=uplink_admin_port,
-    )
-    return sections + "".join(
-        _INSTANCE.format(generation=generation, mod_key=_mod_key(generation)) for generation in Generation
-    )
+def _relay_toml(takaro_url: str, *ports: int) -> str:
+    blocks = (_INSTANCE.format(one, mod_key=_mod_key(one)) for one in Generation)
+    return _SECTIONS.format(takaro_url, REGISTRATION_TOKEN, *ports) + "".join(blocks)
 
 
 def _mod_key(generation: Generation) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from services.cli import first_run
+from services.cli import up
 from services.relay.instances.mod_config import mod_url
 from services.relay.protocol.errors import ConfigError
 from services.relay.service.settings import ModApi, load
@@ -27,13 +27,13 @@ def printed_config(told: str) -> dict[str, object]:
 
 
 def first(path: Path) -> str:
-    first_run.write(path)
-    return first_run.what_to_do(path, load(path, {}).settings)
+    up.write_first(path)
+    return up.what_to_do(path, load(path, {}).settings)
 
 
 def test_the_file_is_for_its_owner_only_and_loads_without_a_warning(tmp_path: Path) -> None:
     path = tmp_path / "relay.toml"
-    first_run.write(path)
+    up.write_first(path)
     assert path.stat().st_mode & 0o777 == 0o600
     settings, warnings, _ = load(path, {})
     assert warnings == ()
@@ -73,7 +73,7 @@ def test_a_file_that_is_there_is_never_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "relay.toml"
     path.write_text("mine")
     with pytest.raises(ConfigError, match=r"relay\.toml: cannot be written: File exists"):
-        first_run.write(path)
+        up.write_first(path)
     assert path.read_text() == "mine"
 
 

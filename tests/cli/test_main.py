@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from typer.core import TyperGroup
 
-from services.cli import first_run
+from services.cli import up
 from services.cli.keep_alive import services
 from services.cli.main import main
 from services.cli.terminal import print_json
@@ -25,7 +25,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A first relay.toml in the working folder, nothing of ours in the environment."""
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "relay.toml"
-    first_run.write(path)
+    up.write_first(path)
     return path
 
 

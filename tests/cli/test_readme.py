@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from services.cli import first_run
+from services.cli import up
 from services.cli.main import main
 from services.cli.up import banner
 from services.relay.service.settings import KEYS, SECRETS, Instance, Settings, load
@@ -54,9 +54,9 @@ def test_the_table_of_short_names_is_complete() -> None:
 
 def test_the_first_start_prints_what_the_readme_shows(tmp_path: Path) -> None:
     path = tmp_path / "relay.toml"
-    first_run.write(path)
+    up.write_first(path)
     settings = load(path, {"RELAY_INSTANCE__0__MOD_KEYS": "example-key-yours-is-different"}).settings
-    printed = [first_run.what_to_do(Path("relay.toml"), settings), *banner(settings)]
+    printed = [up.what_to_do(Path("relay.toml"), settings), *banner(settings)]
     assert "\n".join(printed) in FIRST_SERVER
 
 
