@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from services.cli.options import DATA, RELAY_TOML, AsJson, Config, Data, known_contexts
+from services.cli.place import Given, find
 from services.cli.terminal import complain, print_json
 
 if TYPE_CHECKING:
-    from services.cli.place import Given
     from services.cli.tables import Part
 
 
@@ -81,11 +81,10 @@ def at_relay(command: Command) -> Callable[..., int]:
     return run
 
 
-def given_in(ctx: typer.Context, given: dict[str, Any]) -> "Given":
+def given_in(ctx: typer.Context, given: dict[str, Any]) -> Given:
     """What the options say of the relay. What was typed counts more than any variable."""
-    from services.cli.place import Given
-
-    typed = {name for name in _OPTIONS if _is_typed(ctx, name)}
+    sources = {name: ctx.get_parameter_source(name) for name in _OPTIONS}
+    typed = {name for name, source in sources.items() if source and source.name == "COMMANDLINE"}
     named = {name: given.get(name) or default for name, (_, default) in _OPTIONS.items()}
     local = bool(typed & {"config", "data"})
     if "url" not in typed and (local or "context" in typed):
@@ -94,11 +93,6 @@ def given_in(ctx: typer.Context, given: dict[str, Any]) -> "Given":
     if "context" not in typed and local:
         named["context"] = None
     return Given(**named, is_local=local)
-
-
-def _is_typed(ctx: typer.Context, name: str) -> bool:
-    source = ctx.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"
 
 
 def tell(told: Told, *, as_json: bool) -> int:
@@ -121,9 +115,8 @@ def tell(told: Told, *, as_json: bool) -> int:
     return told.code
 
 
-async def _run(command: Command, where: "Given", given: dict[str, Any]) -> Told | int:
+async def _run(command: Command, where: Given, given: dict[str, Any]) -> Told | int:
     from services.cli.api import opened_api
-    from services.cli.place import find
 
     async with opened_api(await find(where)) as relay:
         return await command(relay, **given)

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,6 +40,8 @@ def path(environ: Mapping[str, str] = os.environ) -> Path:
 
 def read() -> Contexts:
     """All that are known. Raises ConfigError."""
+    import tomllib  # takes 10 ms to load
+
     file = path()
     try:
         found = tomllib.loads(read_text(file))

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from services.cli import contexts
 from services.relay.protocol.errors import RelayError
 
 RELAY_TOML, DATA = Path("relay.toml"), Path("data")
@@ -28,8 +29,6 @@ def known_slugs(ctx: typer.Context, incomplete: str) -> list[str]:
 
 def known_contexts(incomplete: str) -> list[str]:
     """The contexts that a shell offers."""
-    from services.cli import contexts
-
     with suppress(RelayError):
         return [name for name in (contexts.LOCAL, *contexts.read().known) if name.startswith(incomplete)]
     return []

@@ -4,8 +4,10 @@ from typing import Annotated
 
 import typer
 
+from services.cli import contexts
 from services.cli.at_relay import Told, tell
 from services.cli.options import AsJson, examples, known_contexts
+from services.cli.place import checked_url, read_secret
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -35,9 +37,6 @@ def add(
     as_json: AsJson = False,
 ) -> None:
     """Add a relay, or replace the one of that name. Its token is kept in a file that only you can read."""
-    from services.cli import contexts
-    from services.cli.place import checked_url, read_secret
-
     token = read_secret(token_file, "--token-file") if token_file else ""
     added = contexts.Context(name, checked_url(url), token)
     file = contexts.add(added)
@@ -48,8 +47,6 @@ def add(
 @app.command("use")
 def use(name: Name, as_json: AsJson = False) -> None:
     """Choose the relay that commands work at; local: the one of relay.toml."""
-    from services.cli import contexts
-
     contexts.use(name)
     tell(Told({"current": name}, f"Commands work at {name} now."), as_json=as_json)
 
@@ -57,8 +54,6 @@ def use(name: Name, as_json: AsJson = False) -> None:
 @app.command("list")
 def list_contexts(as_json: AsJson = False) -> None:
     """Show all; * is the one in use."""
-    from services.cli import contexts
-
     found = contexts.read()
     urls = {one.name: one.url for one in found.known.values()}
     lines = [
@@ -71,7 +66,5 @@ def list_contexts(as_json: AsJson = False) -> None:
 @app.command("remove")
 def remove(name: Name, as_json: AsJson = False) -> None:
     """Forget a relay and its token."""
-    from services.cli import contexts
-
     contexts.remove(name)
     tell(Told({"name": name}, f"{name} is removed."), as_json=as_json)

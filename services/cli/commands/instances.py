@@ -7,6 +7,7 @@ import typer
 
 from services.cli.at_relay import Told, at_relay
 from services.cli.options import Slug, Yes, examples
+from services.cli.place import read_secret
 from services.cli.terminal import date, is_meant, program, runnable
 from services.relay.protocol.errors import ConfigError
 from services.relay.protocol.link_states import link_word
@@ -195,8 +196,6 @@ async def remove(
 
 
 def _secret(file: str | None, option: str) -> str | None:
-    from services.cli.place import read_secret
-
     return read_secret(file, option) if file else None
 
 
