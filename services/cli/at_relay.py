@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.cli.options import DATA, RELAY_TOML, AsJson, Config, Data, known_contexts
+from services.cli.options import DATA, RELAY_TOML, AsJson, Config, Data, known_contexts, with_variable
 from services.cli.place import Given, find
 from services.cli.terminal import complain, print_json
 
@@ -15,10 +15,8 @@ if TYPE_CHECKING:
     from services.cli.tables import Part
 
 
-def _text(flag: str, metavar: str, help: str, **more: Any) -> Any:
-    """An option that has a variable, too."""
-    variable = "DAYZ_RELAY_" + flag.removeprefix("--").upper().replace("-", "_")
-    return Annotated[str | None, typer.Option(flag, envvar=variable, metavar=metavar, help=help, **more)]
+def _text(*words: str, **more: Any) -> Any:
+    return Annotated[str | None, with_variable(*words, **more)]
 
 
 _NAMED = "A relay that `context add` has named; local: the one of relay.toml."
@@ -51,11 +49,16 @@ class Told:
 Command = Callable[..., Awaitable[Told | int]]
 
 
-def at_relay(command: Command) -> Callable[..., int]:
-    """Give a command the options above and --json, and call it with the API of that relay as first argument.
+def at_relay(app: typer.Typer, name: str | None = None, **more: Any) -> Callable[[Command], Any]:
+    """Add a command that works at a relay. `more` is for Typer.
 
+    It gets the options above and --json, and is called with the API of that relay as first argument.
     It returns what it has to tell, or its exit code if it has told it. It may have `as_json` itself.
     """
+    return lambda command: app.command(name, **more)(_with_options(command))
+
+
+def _with_options(command: Command) -> Callable[..., int]:
     signature = inspect.signature(command)
     _, *own = signature.parameters.values()
     keyword = inspect.Parameter.KEYWORD_ONLY

@@ -2,7 +2,7 @@
 
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -16,6 +16,17 @@ RELAY_TOML, DATA = Path("relay.toml"), Path("data")
 def examples(*lines: str) -> str:
     """The end of a command's help. Its lines are shown as they are."""
     return "\n".join(["\b", "examples:", *(f"  {line}".rstrip() for line in lines)])
+
+
+def argument(metavar: str, help: str, **more: Any) -> Any:
+    """An argument without a default, or whose default is nothing."""
+    return typer.Argument(metavar=metavar, help=help, show_default=False, **more)
+
+
+def with_variable(flag: str, metavar: str, help: str, **more: Any) -> Any:
+    """An option that has a variable, too."""
+    variable = "DAYZ_RELAY_" + flag.removeprefix("--").upper().replace("-", "_")
+    return typer.Option(flag, envvar=variable, metavar=metavar, help=help, **more)
 
 
 def known_slugs(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -35,32 +46,13 @@ def known_contexts(incomplete: str) -> list[str]:
 
 
 # Not `readable`: Typer would show its usage, and our own message has the fix.
-Config = Annotated[
-    Path,
-    typer.Option(
-        "--config", envvar="DAYZ_RELAY_CONFIG", metavar="FILE", help="The settings.", readable=False
-    ),
-]
+Config = Annotated[Path, with_variable("--config", "FILE", "The settings.", readable=False)]
 Data = Annotated[
-    Path,
-    typer.Option(
-        "--data",
-        envvar="DAYZ_RELAY_DATA",
-        metavar="DIR",
-        help="Where `dayz-relay up` keeps its store.",
-        readable=False,
-    ),
+    Path, with_variable("--data", "DIR", "Where `dayz-relay up` keeps its store.", readable=False)
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
 Yes = Annotated[
     bool, typer.Option("--yes", help="Do not ask before data is deleted; needed without a terminal.")
 ]
-Slug = Annotated[
-    str, typer.Argument(metavar="SLUG", help="The server.", autocompletion=known_slugs, show_default=False)
-]
-MaybeSlug = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="SLUG", help="One server; without it all.", autocompletion=known_slugs, show_default=False
-    ),
-]
+Slug = Annotated[str, argument("SLUG", "The server.", autocompletion=known_slugs)]
+MaybeSlug = Annotated[str | None, argument("SLUG", "One server; without it all.", autocompletion=known_slugs)]

@@ -12,7 +12,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from urllib.parse import SplitResult, unquote, urlsplit
+from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from services.cli import append_only_files, private_files, store_place
 from services.cli.supervise import Program
@@ -138,23 +139,16 @@ def _called(url: str, command: str, within_s: float) -> bytes:
     would cost each supervisor 7 MiB.
     """
     place = urlsplit(url)
-    with _connected(place, within_s) as connection, connection.makefile("rb") as replies:
+    address: Any
+    family, address = socket.AF_INET, (place.hostname, place.port)
+    if sys.platform != "win32" and place.scheme == "unix":
+        family, address = socket.AF_UNIX, unquote(place.path)
+    with socket.socket(family) as connection, connection.makefile("rb") as replies:
+        connection.settimeout(within_s)
+        connection.connect(address)
         for call in [f"AUTH {place.password}", command] if place.password else [command]:
             connection.sendall(f"{call}\r\n".encode())
             reply = replies.readline()
             if call != command and reply != b"+OK\r\n":
                 break
     return reply
-
-
-def _connected(place: SplitResult, within_s: float) -> socket.socket:
-    if sys.platform == "win32" or place.scheme != "unix":
-        return socket.create_connection((place.hostname or "", place.port or 0), within_s)
-    connection = socket.socket(socket.AF_UNIX)
-    try:
-        connection.settimeout(within_s)
-        connection.connect(unquote(place.path))
-    except OSError:
-        connection.close()
-        raise
-    return connection

@@ -33,6 +33,18 @@ name = {name}
 identity_token = {identity_token}
 """
 
+_WHAT_TO_DO = """\
+{config}: server {named} was taken over with its identity token:
+Takaro keeps the same server.
+
+1. Stop the old bridge, for good: two of them would take the requests from each other.
+2. {start}: {program} up --config {config}
+3. {mod}"""
+
+_RUNNING = "A relay that runs with it takes the server up within two seconds; otherwise start it"
+_NEW_MOD = "Put this into profiles/TakaroIntegration/config.json and restart the DayZ server:\n\n{}\n"
+_SAME_MOD = "The mod needs no change, it calls {} as before."
+
 
 def run(source: Path | None, config: Path, environ: Mapping[str, str]) -> int:
     """Writes or extends `config`, and says what to do next. Raises ConfigError, and changes nothing then."""
@@ -42,11 +54,11 @@ def run(source: Path | None, config: Path, environ: Mapping[str, str]) -> int:
     settings = load(config, environ).settings if is_there(config) else None
     told = list(old.told)
     if settings is None:
-        mod_key = "" if is_loopback(old.host) else _new_key()
+        mod_key = "" if is_loopback(old.host) else secrets.token_urlsafe(32)
         text = _head(old) + _block(old, slug_of(old.name), mod_key)
     else:
         told += _differences(old, settings)
-        mod_key = _new_key()
+        mod_key = secrets.token_urlsafe(32)
         text = _addition(old, settings, mod_key)
     after = _judge(config, text, environ)
     _write(config, text, new=settings is None)
@@ -136,29 +148,10 @@ def _write(config: Path, text: str, *, new: bool) -> None:
 
 def _what_to_do(config: Path, settings: Settings, mod_key: str, *, running: bool) -> str:
     instance, url = settings.instances[-1], mod_url(settings.modapi)
-    if mod_key:
-        mod = (
-            "Put this into profiles/TakaroIntegration/config.json and restart the DayZ server:\n\n"
-            f"{mod_config(url, mod_key)}\n"
-        )
-    else:
-        mod = f"The mod needs no change, it calls {url} as before."
-    start = (
-        "A relay that runs with it takes the server up within two seconds; otherwise start it"
-        if running
-        else "Start the relay"
-    )
-    return (
-        f'{config}: server {instance.slug} ("{instance.name}") was taken over with its identity token:\n'
-        "Takaro keeps the same server.\n\n"
-        "1. Stop the old bridge, for good: two of them would take the requests from each other.\n"
-        f"2. {start}: {program()} up --config {config}\n"
-        f"3. {mod}"
-    )
-
-
-def _new_key() -> str:
-    return secrets.token_urlsafe(32)
+    start = _RUNNING if running else "Start the relay"
+    mod = _NEW_MOD.format(mod_config(url, mod_key)) if mod_key else _SAME_MOD.format(url)
+    named = f'{instance.slug} ("{instance.name}")'
+    return _WHAT_TO_DO.format(config=config, named=named, start=start, program=program(), mod=mod)
 
 
 def _toml(text: str) -> str:

@@ -32,9 +32,7 @@ def many(number: int, what: str) -> str:
 
 def ago(seconds: float | None) -> str:
     """How long ago: "3 s", "5 min", "2 h", "4 d", "never"."""
-    if seconds is None:
-        return "never"
-    return span(seconds)
+    return "never" if seconds is None else span(seconds)
 
 
 def clock(moment: str) -> str:

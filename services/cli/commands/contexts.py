@@ -6,7 +6,7 @@ import typer
 
 from services.cli import contexts
 from services.cli.at_relay import Told, tell
-from services.cli.options import AsJson, examples, known_contexts
+from services.cli.options import AsJson, argument, examples, known_contexts
 from services.cli.place import checked_url, read_secret
 
 app = typer.Typer(
@@ -20,11 +20,8 @@ app = typer.Typer(
     ),
 )
 
-NewName = Annotated[str, typer.Argument(metavar="NAME", help="Your name for the relay.", show_default=False)]
-Name = Annotated[
-    str,
-    typer.Argument(metavar="NAME", help="The context.", autocompletion=known_contexts, show_default=False),
-]
+NewName = Annotated[str, argument("NAME", "Your name for the relay.")]
+Name = Annotated[str, argument("NAME", "The context.", autocompletion=known_contexts)]
 
 
 @app.command("add")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from services.cli.at_relay import Told, at_relay
-from services.cli.options import MaybeSlug, Slug, Yes, examples
+from services.cli.options import MaybeSlug, Slug, Yes, argument, examples
 from services.cli.terminal import date, is_meant, program, safe
 from services.relay.protocol.errors import ConfigError
 
@@ -44,13 +44,12 @@ def _letter_id(text: str) -> str:
     return text
 
 
-_ID = typer.Argument(metavar="ID", help="As `dlq list` shows it.", parser=_letter_id, show_default=False)
+_ID = argument("ID", "As `dlq list` shows it.", parser=_letter_id)
 MaybeId = Annotated[str | None, _ID]
 All = Annotated[bool, typer.Option("--all", help="All of this server.")]
 
 
-@app.command("list")
-@at_relay
+@at_relay(app, "list")
 async def list_dead_letters(
     relay: "RelayApi",
     slug: MaybeSlug = None,
@@ -86,8 +85,7 @@ async def _newest(relay: "RelayApi", slug: str, count: int) -> Told:
     return Told(found, Rows(("ID", "TIME", "REASON", "DETAIL"), rows, flexible="DETAIL"), *older)
 
 
-@app.command("show")
-@at_relay
+@at_relay(app, "show")
 async def show_dead_letter(relay: "RelayApi", slug: Slug, letter_id: Annotated[str, _ID]) -> Told:
     """Show one in full, as the mod sent it."""
     letter = await relay.get(_path(relay, slug, letter_id))
@@ -101,8 +99,7 @@ async def show_dead_letter(relay: "RelayApi", slug: Slug, letter_id: Annotated[s
     )
 
 
-@app.command("retry")
-@at_relay
+@at_relay(app, "retry")
 async def retry_dead_letters(
     relay: "RelayApi",
     slug: Slug,
@@ -125,8 +122,7 @@ async def retry_dead_letters(
     return Told(came, *parts, code=code)
 
 
-@app.command("drop")
-@at_relay
+@at_relay(app, "drop")
 async def drop_dead_letters(
     relay: "RelayApi",
     slug: Slug,

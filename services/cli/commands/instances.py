@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from services.cli.at_relay import Told, at_relay
-from services.cli.options import Slug, Yes, examples
+from services.cli.options import Slug, Yes, argument, examples
 from services.cli.place import read_secret
 from services.cli.terminal import date, is_meant, program, runnable
 from services.relay.protocol.errors import ConfigError
@@ -28,12 +28,7 @@ app = typer.Typer(
     ),
 )
 
-NewSlug = Annotated[
-    str,
-    typer.Argument(
-        metavar="SLUG", help="Names the server in the store, logs and metrics.", show_default=False
-    ),
-]
+NewSlug = Annotated[str, argument("SLUG", "Names the server in the store, logs and metrics.")]
 SecretFile = Annotated[
     str | None, typer.Option(metavar="FILE", help="Read it from this file; - is standard input.")
 ]
@@ -46,8 +41,7 @@ def _hours(given: str | float) -> float:
     raise typer.BadParameter(f"must be from 0 to {MOST_HOURS} hours")
 
 
-@app.command("add")
-@at_relay
+@at_relay(app, "add")
 async def add(
     relay: "RelayApi",
     slug: NewSlug,
@@ -75,8 +69,7 @@ async def add(
     return Told(added, *parts, *_key(added), identity, added["identity_token"])
 
 
-@app.command("list")
-@at_relay
+@at_relay(app, "list")
 async def list_servers(relay: "RelayApi") -> Told:
     """Show all servers, those of relay.toml and .env too."""
     from services.cli.tables import Rows
@@ -88,8 +81,7 @@ async def list_servers(relay: "RelayApi") -> Told:
     return Told(servers, Rows(HEAD, [_row(server) for server in servers], flexible="NAME"), *notes)
 
 
-@app.command("show")
-@at_relay
+@at_relay(app, "show")
 async def show_server(relay: "RelayApi", slug: Slug) -> Told:
     """Show one server; `dayz-relay status SLUG` also says what is wrong with it."""
     from services.cli.status import described
@@ -98,8 +90,7 @@ async def show_server(relay: "RelayApi", slug: Slug) -> Told:
     return Told(server, *described(server))
 
 
-@app.command("config")
-@at_relay
+@at_relay(app, "config")
 async def show_config(relay: "RelayApi", slug: Slug) -> Told:
     """Print what goes into the mod's config.json.
 
@@ -113,8 +104,7 @@ async def show_config(relay: "RelayApi", slug: Slug) -> Told:
     return Told(config, config["mod_config"], note="" if config["has_key"] else note)
 
 
-@app.command("set")
-@at_relay
+@at_relay(app, "set")
 async def change(
     relay: "RelayApi",
     slug: Slug,
@@ -134,14 +124,12 @@ async def change(
     return Told(changed, f"{slug} has a new {what}: running services use it within two seconds.")
 
 
-@app.command("rotate")
-@at_relay
+@at_relay(app, "rotate")
 async def rotate(
     relay: "RelayApi",
     slug: Slug,
     overlap_h: Annotated[
-        float,
-        typer.Option(metavar="H", parser=_hours, help="How many hours the old key stays valid."),
+        float, typer.Option(metavar="H", parser=_hours, help="How many hours the old key stays valid.")
     ] = 24.0,
     force: Annotated[
         bool,
@@ -160,8 +148,7 @@ async def rotate(
     return Told(rotated, f"{slug} has a new mod key. The previous one {until}.", *_key(rotated))
 
 
-@app.command("disable")
-@at_relay
+@at_relay(app, "disable")
 async def disable(relay: "RelayApi", slug: Slug) -> Told:
     """Stop serving a server; its events are kept."""
     disabled = await relay.post(relay.path(slug, "/disable"))
@@ -169,15 +156,13 @@ async def disable(relay: "RelayApi", slug: Slug) -> Told:
     return Told(disabled, words)
 
 
-@app.command("enable")
-@at_relay
+@at_relay(app, "enable")
 async def enable(relay: "RelayApi", slug: Slug) -> Told:
     """Serve it again."""
     return Told(await relay.post(relay.path(slug, "/enable")), f"{slug} is served again.")
 
 
-@app.command("remove")
-@at_relay
+@at_relay(app, "remove")
 async def remove(
     relay: "RelayApi",
     slug: Slug,

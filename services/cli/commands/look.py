@@ -14,6 +14,7 @@ from services.cli.options import (
     Data,
     MaybeSlug,
     Slug,
+    argument,
     examples,
     known_slugs,
 )
@@ -41,7 +42,8 @@ def _passing_types(incomplete: str) -> list[str]:
     return [name for name in PASSING_TYPES if name.startswith(incomplete)]
 
 
-@app.command(
+@at_relay(
+    app,
     rich_help_panel=PANEL,
     epilog=examples(
         "dayz-relay status                 all servers, updated each second until Ctrl-C",
@@ -51,7 +53,6 @@ def _passing_types(incomplete: str) -> list[str]:
         "exit codes: 0 every server that is served is up, 1 one is not",
     ),
 )
-@at_relay
 async def status(
     relay: "RelayApi",
     slug: MaybeSlug = None,
@@ -67,8 +68,7 @@ async def status(
     return await status.run(relay, slug=slug, once=once, as_json=as_json)
 
 
-@app.command(rich_help_panel=PANEL, epilog=examples("dayz-relay fleet", "dayz-relay fleet --json"))
-@at_relay
+@at_relay(app, rich_help_panel=PANEL, epilog=examples("dayz-relay fleet", "dayz-relay fleet --json"))
 async def fleet(relay: "RelayApi") -> Told:
     """Show all servers in numbers, and the relay itself."""
     from services.cli import status
@@ -110,7 +110,8 @@ def doctor(
     return asyncio.run(doctor.run(config, data, identify=identify, alerts=alerts, as_json=as_json))
 
 
-@app.command(
+@at_relay(
+    app,
     rich_help_panel=PANEL,
     epilog=examples(
         "dayz-relay tail                   everything, from all servers",
@@ -118,12 +119,10 @@ def doctor(
         "dayz-relay tail --json | jq 'select(.state != \"delivered\")'",
     ),
 )
-@at_relay
 async def tail(
     relay: "RelayApi",
     slugs: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="SLUG", help="Some servers; without it all.", autocompletion=known_slugs),
+        list[str] | None, argument("SLUG", "Some servers; without it all.", autocompletion=known_slugs)
     ] = None,
     kinds: Annotated[
         list[str] | None,
@@ -147,11 +146,9 @@ async def tail(
     return await tail.run(relay, named=slugs or [], kinds=kinds, as_json=as_json)
 
 
-@app.command(
-    rich_help_panel=PANEL,
-    epilog=examples("dayz-relay players", "dayz-relay players chernarus --json"),
+@at_relay(
+    app, rich_help_panel=PANEL, epilog=examples("dayz-relay players", "dayz-relay players chernarus --json")
 )
-@at_relay
 async def players(relay: "RelayApi", slug: MaybeSlug = None) -> Told:
     """Show who is online, as far as the relay knows."""
     from services.cli.tables import Part, Rows, label
@@ -178,7 +175,8 @@ def _player(slug: str, player: dict[str, Any]) -> tuple[str, ...]:
     return slug, player["name"], player["game_id"], ping, where
 
 
-@app.command(
+@at_relay(
+    app,
     rich_help_panel=PANEL,
     epilog=examples(
         "dayz-relay say chernarus The server restarts in five minutes.",
@@ -186,11 +184,10 @@ def _player(slug: str, player: dict[str, Any]) -> tuple[str, ...]:
         "exit codes: 0 the game server has said it, 1 it has not, or nobody can know",
     ),
 )
-@at_relay
 async def say(
     relay: "RelayApi",
     slug: Slug,
-    text: Annotated[list[str], typer.Argument(metavar="TEXT", help="The message.", show_default=False)],
+    text: Annotated[list[str], argument("TEXT", "The message.")],
 ) -> Told:
     """Send a message to everybody on a server, and wait until it is shown.
 

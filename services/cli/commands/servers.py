@@ -9,7 +9,7 @@ import typer
 
 from services.cli.at_relay import Told, at_relay
 from services.cli.commands import contexts, instances
-from services.cli.options import RELAY_TOML, Config, examples
+from services.cli.options import RELAY_TOML, Config, argument, examples
 from services.cli.terminal import date
 
 if TYPE_CHECKING:
@@ -24,9 +24,7 @@ token_app = typer.Typer(
     epilog=examples("dayz-relay api-token add billing-panel --role read", "dayz-relay api-token list"),
 )
 
-TokenName = Annotated[
-    str, typer.Argument(metavar="NAME", help="Its name, as billing-panel.", show_default=False)
-]
+TokenName = Annotated[str, argument("NAME", "Its name, as billing-panel.")]
 
 
 @app.command(
@@ -40,10 +38,9 @@ TokenName = Annotated[
 def take_over(
     source: Annotated[
         Path | None,
-        typer.Argument(
-            metavar="TakaroConfig.txt",
-            help="The old bridge's file; without it the one that BRIDGE_CONFIG names, or the environment.",
-            show_default=False,
+        argument(
+            "TakaroConfig.txt",
+            "The old bridge's file; without it the one that BRIDGE_CONFIG names, or the environment.",
             readable=False,
         ),
     ] = None,
@@ -55,8 +52,7 @@ def take_over(
     return take_over.run(source, config, os.environ)
 
 
-@token_app.command("add")
-@at_relay
+@at_relay(token_app, "add")
 async def add_token(
     relay: "RelayApi",
     name: TokenName,
@@ -68,8 +64,7 @@ async def add_token(
     return Told(made, made["token"], note=note)
 
 
-@token_app.command("list")
-@at_relay
+@at_relay(token_app, "list")
 async def list_tokens(relay: "RelayApi") -> Told:
     """Show the tokens that were made, without their secrets."""
     from services.cli.tables import Rows
@@ -81,8 +76,7 @@ async def list_tokens(relay: "RelayApi") -> Told:
     return Told(tokens, Rows(("NAME", "ROLE", "CREATED"), rows))
 
 
-@token_app.command("remove")
-@at_relay
+@at_relay(token_app, "remove")
 async def remove_token(relay: "RelayApi", name: TokenName) -> Told:
     """Delete a token. It works for two seconds more at the most."""
     await relay.call("DELETE", f"/tokens/{quote(name, safe='')}")
