@@ -51,7 +51,6 @@ class _Stop(Exception):
 
 
 def scan(data: Data) -> Scan:
-    """Reads a file of records from its beginning."""
     end = at = 0
     within = False
     try:

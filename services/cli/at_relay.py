@@ -10,6 +10,7 @@ import typer
 from services.cli.options import DATA, RELAY_TOML, AsJson, Config, Data, known_contexts, with_variable
 from services.cli.place import Given, find
 from services.cli.terminal import complain, print_json
+from services.relay.protocol.errors import RelayError
 
 if TYPE_CHECKING:
     from services.cli.tables import Part
@@ -30,6 +31,9 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
 }
 LOCATING = frozenset(f"--{name.replace('_', '-')}" for name in _OPTIONS)
 """The options that say where a relay is."""
+
+SLUGS_WITHIN_S = 2.0
+"""Nobody waits longer between two key presses."""
 
 
 class Told:
@@ -116,6 +120,30 @@ def tell(told: Told, *, as_json: bool) -> int:
         typer.echo(told.note, err=True)
     complain(told.trouble)
     return told.code
+
+
+def slugs(ctx: typer.Context) -> list[str]:
+    """The slugs of all servers; those of relay.toml where no relay answers. Raises RelayError."""
+    import asyncio
+
+    from services.cli.settings_of import loaded_from
+
+    given = given_in(ctx, ctx.params)
+    try:
+        return asyncio.run(_slugs(given))
+    except (RelayError, TimeoutError):
+        if given.url or given.context:
+            raise RelayError from None
+        return [instance.slug for instance in loaded_from(given.config).settings.instances]
+
+
+async def _slugs(given: Given) -> list[str]:
+    import asyncio
+
+    from services.cli.api import opened_api
+
+    async with asyncio.timeout(SLUGS_WITHIN_S), opened_api(await find(given)) as relay:
+        return [one["slug"] for one in await relay.servers()]
 
 
 async def _run(command: Command, where: Given, given: dict[str, Any]) -> Told | int:

@@ -30,7 +30,6 @@ class Contexts(NamedTuple):
 
 
 def path(environ: Mapping[str, str] = os.environ) -> Path:
-    """Where they are kept."""
     if os.name == "nt":
         base = environ.get("APPDATA") or Path.home() / "AppData" / "Roaming"
     else:

@@ -47,7 +47,6 @@ async def look_at_first(relay: RelayApi, most: int) -> tuple[list[Server], Serve
 
 
 def state(server: Server) -> Text:
-    """Its state in a word."""
     return Text(server["state"], COLOURS[server["state"]])
 
 

@@ -31,10 +31,10 @@ def with_variable(flag: str, metavar: str, help: str, **more: Any) -> Any:
 
 def known_slugs(ctx: typer.Context, incomplete: str) -> list[str]:
     """The servers that a shell offers."""
-    from services.cli.completion import slugs
+    from services.cli.at_relay import slugs
 
     with suppress(RelayError):  # nobody reads an error between two key presses
-        return [slug for slug in slugs(ctx, ctx.params) if slug.startswith(incomplete)]
+        return [slug for slug in slugs(ctx) if slug.startswith(incomplete)]
     return []
 
 

@@ -91,8 +91,6 @@ async def supervise(
 
 
 class _Kept:
-    """One program and its present process."""
-
     def __init__(self, program: Program, give_up: Callable[[int], None]) -> None:
         self._program = program
         self._give_up = give_up

@@ -126,7 +126,6 @@ def _must_be_free(settings: Settings) -> None:
 
 
 def banner(settings: Settings) -> list[str]:
-    """The lines to print."""
     lines = [f"Mods call {mod_url(settings.modapi)}/k/<mod key>", *_page(settings.modapi)]
     if not settings.instances:
         lines.append(f"Servers that were added with a panel are served. In relay.toml there is {NO_INSTANCE}")

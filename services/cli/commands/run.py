@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from services.cli.at_relay import slugs
 from services.cli.options import DATA, RELAY_TOML, AsJson, Config, Data, examples
 from services.cli.terminal import print_json, runnable
 
@@ -138,9 +139,7 @@ def completion(
 ) -> None:
     """Print what a shell needs to complete these commands; --install-completion installs it."""
     if shell == "slugs":
-        from services.cli.completion import slugs
-
-        print(*slugs(ctx, ctx.params), sep="\n")
+        print(*slugs(ctx), sep="\n")
         return
     from typer.completion import shell_complete
 
