@@ -99,10 +99,6 @@ class World:
         return player
 
 
-def _get_player(world: World, args: dict[str, Any]) -> Player | None:
-    return world.players.get(args["gameId"])
-
-
 def _location(world: World, args: dict[str, Any]) -> Position | None:
     player = world.players.get(args["gameId"])
     return player.position if player else None
@@ -120,10 +116,6 @@ def _send_message(world: World, args: dict[str, Any]) -> None:
         raise RefusedOperation(f"Recipient not online: {args['gameId']}")
 
 
-def _kick(world: World, args: dict[str, Any]) -> None:
-    world.kicked(world.online(args["gameId"]).game_id)
-
-
 def _ban(world: World, args: dict[str, Any]) -> None:
     game_id = args["gameId"]
     if not game_id:
@@ -134,10 +126,6 @@ def _ban(world: World, args: dict[str, Any]) -> None:
     world.bans[game_id] = Ban(game_id, name, args["reason"], args.get("durationSeconds", 0), expires_at)
     if player:
         world.kicked(game_id)
-
-
-def _unban(world: World, args: dict[str, Any]) -> None:
-    world.bans.pop(args["gameId"], None)
 
 
 def _teleport(world: World, args: dict[str, Any]) -> None:
@@ -153,7 +141,7 @@ def _give(world: World, args: dict[str, Any]) -> None:
 
 ACTIONS: dict[str, Callable[[World, dict[str, Any]], Any]] = {
     "testReachability": lambda world, args: True,
-    "getPlayer": _get_player,
+    "getPlayer": lambda world, args: world.players.get(args["gameId"]),
     "getPlayers": lambda world, args: list(world.players.values()),
     "getPlayerLocation": _location,
     "getPlayerInventory": _inventory,
@@ -165,8 +153,8 @@ ACTIONS: dict[str, Callable[[World, dict[str, Any]], Any]] = {
     "sendMessage": _send_message,
     "giveItem": _give,
     "teleportPlayer": _teleport,
-    "kickPlayer": _kick,
+    "kickPlayer": lambda world, args: world.kicked(world.online(args["gameId"]).game_id),
     "banPlayer": _ban,
-    "unbanPlayer": _unban,
+    "unbanPlayer": lambda world, args: world.bans.pop(args["gameId"], None),
     "shutdown": lambda world, args: None,
 }
