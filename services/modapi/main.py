@@ -29,8 +29,7 @@ from services.relay.service.http.tls import certificate_of
 from services.relay.service.logs import hide
 from services.relay.service.settings import Settings
 
-LISTEN_AFTER_S = 1.0
-"""The mods' port opens after this time even if Redis has not answered."""
+LISTEN_AFTER_S = 1.0  # the mods' port opens after this time even if Redis has not answered
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +69,7 @@ async def serve(settings: Settings, config: Path | None = None) -> None:
         )
         context = AdminContext(directory, store, settings, metrics, local_token)
         add_api(pages, context)
-        live = add_page(pages, context)
+        add_page(pages, context)
         trusting = asyncio.create_task(lifecycle.trust(store))
         keep_running = partial(metrics.service.faults.keep_running, logger)
         watching = asyncio.create_task(keep_running(lambda: directory.watch(served_instances.update)))
@@ -91,7 +90,7 @@ async def serve(settings: Settings, config: Path | None = None) -> None:
             keep_running(metrics.service.watch_loop),
             keep_running(lambda: note(store, "modapi", *admin.getsockname()[:2])),
             keep_running(served_instances.listen),
-            live.run(),
+            context.fleet.run(),
             Listener.of(
                 make_app(served_instances, metrics, trusted),
                 ConnectionLimits(settings.limits, metrics.beyond, trusted),

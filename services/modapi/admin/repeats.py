@@ -29,8 +29,7 @@ from services.relay.protocol.keys import CALL_ANSWERS, CALL_TIMES
 from services.relay.store.client import Script, Store
 
 KEPT_MS = 24 * 3600 * 1000
-MOST_CALLS = 10_000
-"""Number of calls that are remembered. The oldest go."""
+MOST_CALLS = 10_000  # number of calls that are remembered. The oldest go.
 
 RUNNING_MS = 60_000
 """Age from which a call without an answer is not under way any more: modapi was ended meanwhile."""

@@ -25,18 +25,14 @@ MEDIA_TYPE = "text/event-stream"
 MOST_STREAMS = 200
 
 HEARTBEAT_S = 15.0
-READ_WITHIN_S = 20.0
-"""A reader whose connection takes nothing for this long is cut off."""
+READ_WITHIN_S = 20.0  # a reader whose connection takes nothing for this long is cut off
 
-AT_ONCE = 50
-"""Number of messages that are made at once for one reader: no slow reader has many in memory."""
+AT_ONCE = 50  # number of messages that are made at once for one reader: no slow reader has many in memory
 
-Messages = AsyncGenerator[list[bytes], None]
-"""What to send next; an empty list at least each second."""
+Messages = AsyncGenerator[list[bytes], None]  # what to send next; an empty list at least each second
 
 
 def stream_message(id: str, name: str, data: dict[str, Any]) -> bytes:
-    """One message of a stream."""
     return b"id: %b\nevent: %b\ndata: %b\n\n" % (id.encode(), name.encode(), orjson.dumps(data))
 
 
@@ -66,8 +62,7 @@ class Streams:
         self.tokens = tokens
         self.metrics = metrics
         self.read_within_s = read_within_s
-        self.run = secrets.token_hex(4)
-        """The name of this process in the ids of messages."""
+        self.run = secrets.token_hex(4)  # the name of this process in the ids of messages
         self._open = 0
 
     def response(self, request: Request, messages: Messages) -> "StreamResponse":

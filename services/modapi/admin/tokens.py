@@ -19,8 +19,7 @@ from services.relay.protocol.errors import StoreError
 from services.relay.protocol.keys import ADMIN_TOKENS
 from services.relay.store.client import Store, pairs
 
-FRESH_S = 2.0
-"""How long a token that was deleted may still work at another modapi."""
+FRESH_S = 2.0  # how long a token that was deleted may still work at another modapi
 
 TOKEN_BYTES = 32
 MAX_TOKENS = 100

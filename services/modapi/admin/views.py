@@ -15,7 +15,6 @@ from services.relay.instances.players import OnlinePlayers
 
 
 def server_of(row: ServerRow) -> models.Server:
-    """The server as the API shows it."""
     entry, facts = row.entry, row.facts
     return models.Server(
         slug=row.slug,
@@ -59,7 +58,6 @@ def server_of(row: ServerRow) -> models.Server:
 
 
 def problems_of(problems: Iterable[Problem]) -> list[models.ServerProblem]:
-    """Problems as the API shows them."""
     return [
         models.ServerProblem(code=one.code, serious=one.serious, text=one.what, fix=one.fix)
         for one in problems
@@ -75,7 +73,6 @@ def fits(row: ServerRow, state: str, text: str) -> bool:
 
 
 def fleet_of(rows: Sequence[ServerRow], notes: Iterable[Problem]) -> models.FleetCounts:
-    """All servers in numbers."""
     states = Counter(row.state for row in rows)
     causes = Counter(row.cause for row in rows)
     return models.FleetCounts(
@@ -113,12 +110,10 @@ def players_of(online: OnlinePlayers) -> dict[str, Any]:
 
 
 def event_of(entry: ActivityEntry) -> ServerEvent:
-    """The event as the API shows it."""
     return ServerEvent(type=entry.what, data=dict(entry.data), **_end_of(entry))
 
 
 def command_of(entry: ActivityEntry) -> ServerCommand:
-    """The command as the API shows it."""
     return ServerCommand(action=entry.what, arguments=dict(entry.data), **_end_of(entry))
 
 

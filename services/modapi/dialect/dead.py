@@ -7,8 +7,7 @@ import orjson
 
 from services.relay.protocol.records import DeadEvent
 
-RAW_BYTES = 2_000
-"""Number of bytes of a dead event that are kept: enough to see what is wrong with it."""
+RAW_BYTES = 2_000  # number of bytes of a dead event that are kept: enough to see what is wrong with it
 
 
 @unique

@@ -10,8 +10,7 @@ from typing import Any
 
 NAME_CHARS = 100
 MESSAGE_CHARS = 4_096
-DEFAULT_NAME = "Survivor"
-"""The name that the engine gives to a player who has not chosen one."""
+DEFAULT_NAME = "Survivor"  # the name that the engine gives to a player who has not chosen one
 
 FARTHEST_M = 1_000_000.0
 """Greatest coordinate. No DayZ map is a tenth as wide, so a greater number is not a position."""

@@ -8,8 +8,7 @@ from typing import Any
 from services.modapi.fleet.rows import ServerRow
 from services.relay.instances.facts import Facts
 
-KEPT_REMOVALS = 1_000
-"""Number of removed servers that are remembered."""
+KEPT_REMOVALS = 1_000  # number of removed servers that are remembered
 
 
 _CLOCKS = ("now_ms", "contact_ms", "oldest_ms")
@@ -20,8 +19,7 @@ class FleetChanges:
     """The changes between two looks at the fleet, whoever looks. Of each server the last change counts."""
 
     def __init__(self) -> None:
-        self.number = 0
-        """The number of the last change."""
+        self.number = 0  # the number of the last change
         self._seen: Mapping[str, ServerRow] | None = None
         self._states: dict[str, Any] = {}
         self._changed: dict[str, int] = {}  # slug -> the number of its last change, the newest last

@@ -16,8 +16,7 @@ class Journal(Generic[T]):
     """
 
     def __init__(self, most: int, most_bytes: int, bytes_of: Callable[[T], int]) -> None:
-        self.number = 0
-        """The number of the last item."""
+        self.number = 0  # the number of the last item
         self.is_closed = False
         self._most = most
         self._most_bytes = most_bytes

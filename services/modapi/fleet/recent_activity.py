@@ -17,11 +17,9 @@ from services.relay.service.logs import InstanceLogger
 from services.relay.store.client import Store, patiently
 
 CLEAR_UP_EVERY_S = 5.0
-KEPT_S = 15.0
-"""How long the activity of a server is watched after the last reader has looked."""
+KEPT_S = 15.0  # how long the activity of a server is watched after the last reader has looked
 
-MOST_WATCHED = 100
-"""Number of servers whose activity is watched at once."""
+MOST_WATCHED = 100  # number of servers whose activity is watched at once
 
 KNOWN_WITHIN_S = 2.0
 """An owner sees a new watcher with the next renewal of its lease, and publishes what it remembers."""
@@ -32,8 +30,7 @@ FLEET_ENTRIES, FLEET_BYTES = 5_000, 4 * 1024 * 1024
 FLEET_KEPT_S = 60.0
 """How long all servers are followed after the last reader: one whose connection broke comes back in time."""
 
-FLEET_LOOK_EVERY_S = 1.0
-"""Time between two looks for servers that were added or removed."""
+FLEET_LOOK_EVERY_S = 1.0  # time between two looks for servers that were added or removed
 
 logger = logging.getLogger(__name__)
 
@@ -42,15 +39,15 @@ class RecentActivity:
     """Watches the servers that somebody looks at. `run` has to run beside it."""
 
     def __init__(self, store: Store, faults: OwnFaults) -> None:
-        self._store = store
-        self._faults = faults
+        self.store = store
+        self.faults = faults
         self._watched: dict[str, WatchedActivity] = {}
         self._closed = False
 
     async def run(self) -> None:
         """Stops watching servers that nobody looks at any more. Never returns."""
         try:
-            await self._faults.keep_running(logger, self._clear_up)
+            await self.faults.keep_running(logger, self._clear_up)
         finally:
             self._closed = True
             for watched in list(self._watched.values()):
@@ -69,7 +66,7 @@ class RecentActivity:
 
         Raises StoreError.
         """
-        waits = await accepted(self._store, slug, facts)
+        waits = await accepted(self.store, slug, facts)
         watched = self._watching(slug)
         ended = watched.entries if watched else []
         return [*ended, *undelivered(waits, ended)]
@@ -104,7 +101,7 @@ class RecentActivity:
         if watched is None:
             if len(self._watched) >= MOST_WATCHED or self._closed:
                 return None
-            watched = self._watched[slug] = WatchedActivity(self._store, slug, self._faults)
+            watched = self._watched[slug] = WatchedActivity(self.store, slug, self.faults)
         watched.used_s = time.monotonic()
         return watched
 
@@ -112,16 +109,12 @@ class RecentActivity:
 class FleetActivity:
     """The events and commands of all servers that are served in one journal. `slugs` gives those servers."""
 
-    def __init__(
-        self, recent: RecentActivity, store: Store, slugs: Callable[[], set[str]], faults: OwnFaults
-    ) -> None:
+    def __init__(self, recent: RecentActivity, slugs: Callable[[], set[str]]) -> None:
         self.journal: Journal[tuple[str, ActivityEntry]] = Journal(
             FLEET_ENTRIES, FLEET_BYTES, lambda one: bytes_of(one[1])
         )
         self._recent = recent
-        self._store = store
         self._slugs = slugs
-        self._faults = faults
         self._used_s = 0.0
         self._running: asyncio.Task[None] | None = None
 
@@ -131,7 +124,7 @@ class FleetActivity:
             return False
         self._used_s = time.monotonic()
         if (self._running is None or self._running.done()) and not self.journal.is_closed:
-            self._running = asyncio.create_task(self._faults.keep_running(logger, self._run))
+            self._running = asyncio.create_task(self._recent.faults.keep_running(logger, self._run))
         return True
 
     async def close(self) -> None:
@@ -166,7 +159,7 @@ class FleetActivity:
                             self.journal.add((slug, entry))
                 await asyncio.sleep(FLEET_LOOK_EVERY_S)
 
-        await self._faults.keep_running(InstanceLogger(logger, slug), copy)
+        await self._recent.faults.keep_running(InstanceLogger(logger, slug), copy)
 
     async def _followed(self, slug: str) -> Followed | None:
-        return await self._recent.follow(slug, await facts_of(self._store, slug))
+        return await self._recent.follow(slug, await facts_of(self._recent.store, slug))

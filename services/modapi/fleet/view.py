@@ -32,32 +32,29 @@ class FleetView:
     """All servers, with what is known of them now."""
 
     def __init__(self, directory: Directory, store: Store, modapi: ModApi, faults: OwnFaults) -> None:
-        self.notes: list[Problem] = []
-        """What may concern any of the servers, as of the last `rows`."""
+        self.notes: list[Problem] = []  # what may concern any of the servers, as of the last `rows`
         self._faults = faults
         self.directory = directory
         self.recent = RecentActivity(store, faults)
-        self.activity = FleetActivity(self.recent, store, self._served, faults)
+        self.activity = FleetActivity(self.recent, lambda: set(active(directory.entries)))
         self.changes = FleetChanges()
         self._store = store
         self._unknown_calls = UnknownKeyCalls(store)
         self._modapi = modapi
-        self.rows_now: dict[str, ServerRow] = {}
-        """All servers by slug, as of the last `rows`."""
+        self.rows_now: dict[str, ServerRow] = {}  # all servers by slug, as of the last `rows`
         self._named: dict[str, UnknownKeyCall] = {}
         self._read_s = -math.inf
         self._read_of: Mapping[str, ServedEntry] = {}
         self._reading = asyncio.Lock()
+        self.stopping = asyncio.Event()
 
     async def run(self) -> None:
         """Watches the servers that somebody looks at. Never returns; cancelled, it ends all streams."""
         try:
             await self.recent.run()
         finally:
+            self.stopping.set()
             await self.activity.close()
-
-    def _served(self) -> set[str]:
-        return set(active(self.directory.entries))
 
     async def rows(self) -> dict[str, ServerRow]:
         """All servers by slug, not older than FRESH_S or the last known change. Raises StoreError."""

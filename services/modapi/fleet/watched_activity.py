@@ -15,7 +15,7 @@ from services.relay.instances.accepted import follow
 from services.relay.instances.activity import REMEMBERED, ActivityEntry, watch
 from services.relay.instances.state import InstanceState
 from services.relay.protocol.errors import StoreError
-from services.relay.protocol.vocabulary import ACTION_RULES, Action, ActionKind
+from services.relay.protocol.vocabulary import ACTION_RULES, ActionKind
 from services.relay.service.faults import OwnFaults
 from services.relay.service.lifecycle import cancelled
 from services.relay.service.logs import InstanceLogger
@@ -24,6 +24,8 @@ from services.relay.store.client import Store
 TICK_S = 1.0
 
 READ = "read"
+
+_WRITES = {action.value for action, rule in ACTION_RULES.items() if rule.kind is ActionKind.WRITE}
 
 KEPT_FOR_READERS, KEPT_BYTES = 1_000, 1024 * 1024
 """Number of events and commands by which the reader of a stream may be behind, and their size as JSON."""
@@ -43,8 +45,7 @@ class WatchedActivity:
 
     def __init__(self, store: Store, slug: str, faults: OwnFaults) -> None:
         self.begun_s = self.used_s = time.monotonic()
-        self._events = Journal(REMEMBERED, SHOWN_BYTES, bytes_of)
-        self._commands = Journal(REMEMBERED, SHOWN_BYTES, bytes_of)
+        self._shown = {kind: Journal(REMEMBERED, SHOWN_BYTES, bytes_of) for kind in ("event", "command")}
         self.journal: Journal[ActivityEntry] = Journal(KEPT_FOR_READERS, KEPT_BYTES, bytes_of)
         """For the readers of streams, in the order in which it became known."""
         self._store = store
@@ -57,7 +58,7 @@ class WatchedActivity:
     @property
     def entries(self) -> list[ActivityEntry]:
         """The events, then the commands; of each the oldest first."""
-        return [*self._events.items, *self._commands.items]
+        return [entry for journal in self._shown.values() for entry in journal.items]
 
     def follow(self) -> None:
         """From now on the journal has the events that wait, and the dead letters, too."""
@@ -67,15 +68,12 @@ class WatchedActivity:
     async def _watch(self) -> None:
         async for entries in watch(self._store, self._slug):
             for entry in entries:
-                if entry.kind == "event":
-                    self._events.add(entry)
-                    self.journal.add(entry)
-                elif is_write(entry.what):
-                    command = await self._with_player_name(entry)
-                    self._commands.add(command)
-                    self.journal.add(command)
-                else:
-                    self.journal.add(entry)
+                kind = kind_of(entry)
+                if kind == "command":
+                    entry = await self._with_player_name(entry)
+                if kind in self._shown:
+                    self._shown[kind].add(entry)
+                self.journal.add(entry)
 
     async def _follow(self) -> None:
         # Also what came between a reader's look and the first one here: readers leave out what they know.
@@ -122,12 +120,7 @@ class Followed(NamedTuple):
 
 def kind_of(entry: ActivityEntry) -> str:
     """The kind of an entry, where commands that change nothing in the game are a kind of their own."""
-    return READ if entry.kind == "command" and not is_write(entry.what) else entry.kind
-
-
-def is_write(action: str) -> bool:
-    """Whether a command with this action changes something in the game."""
-    return action in ACTION_RULES and ACTION_RULES[Action(action)].kind is ActionKind.WRITE
+    return READ if entry.kind == "command" and entry.what not in _WRITES else entry.kind
 
 
 def bytes_of(entry: ActivityEntry) -> int:

@@ -102,7 +102,6 @@ class Forms:
         return RedirectResponse(f"/instance/{slug}?{urlencode(+outcomes)}#dead-title", 303)
 
     async def log_in(self, request: Request) -> Response:
-        """Begins a session."""
         form = await form_of(request)
         next = own_path(form.get("next", ""))
         check_own_page(request.headers)
@@ -113,7 +112,6 @@ class Forms:
         return login_page("That is not the admin token.", next, 401)
 
     async def log_out(self, request: Request, reader: Reader) -> Response:
-        """Ends a session."""
         await self._access.form(request, reader)
         request.session.clear()
         return RedirectResponse("/login", 303)

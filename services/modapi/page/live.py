@@ -32,8 +32,7 @@ from services.relay.instances.players import online_players
 from services.relay.protocol.errors import StoreError
 from services.relay.service.faults import FaultKind
 
-ALIVE_EVERY_S = 5.0
-"""Longest silence of a stream: page.js takes what it shows for old after QUIET_MS."""
+ALIVE_EVERY_S = 5.0  # longest silence of a stream: page.js takes what it shows for old after QUIET_MS
 
 DAY_BARS_FRESH_S = 60.0
 
@@ -62,14 +61,6 @@ class LivePages:
         self._faults = context.metrics.service.faults
         self._day_bars: dict[str, tuple[float, DayBar]] = {}  # by slug, with when it was made
         self._streams = 0
-        self._stopping = asyncio.Event()
-
-    async def run(self) -> None:
-        """Watches the servers that somebody looks at. Never returns; cancelled, it ends all streams."""
-        try:
-            await self._fleet.run()
-        finally:
-            self._stopping.set()
 
     def notes(self) -> Markup:
         """What concerns the relay as a whole: how relay.toml differs from the settings in force, and what may
@@ -161,7 +152,7 @@ class LivePages:
         turn, sent_s = 0, -math.inf
         self._streams += 1
         try:
-            while not self._stopping.is_set() and time.time() < until_s:
+            while not self._fleet.stopping.is_set() and time.time() < until_s:
                 alive = _ALIVE
                 try:
                     changes = _changed(await look(turn), sent)
@@ -178,7 +169,7 @@ class LivePages:
                 turn += 1
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(FRESH_S):
-                        await self._stopping.wait()
+                        await self._fleet.stopping.wait()
         finally:
             self._streams -= 1
 

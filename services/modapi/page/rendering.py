@@ -29,8 +29,7 @@ _UNSEEN = re.compile(
 )
 
 
-Fragments = dict[str, Markup]
-"""Parts of a page by the id of the element that they fill."""
+Fragments = dict[str, Markup]  # parts of a page by the id of the element that they fill
 
 
 def render(template: str, **values: Any) -> Markup:

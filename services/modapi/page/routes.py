@@ -27,8 +27,8 @@ of one server: there the words of players stand beside the key of the forms, and
 (BREACH)."""
 
 
-def add_page(app: FastAPI, context: AdminContext) -> LivePages:
-    """Adds the page to the admin port. What is returned has to run."""
+def add_page(app: FastAPI, context: AdminContext) -> None:
+    """Adds the page to the admin port."""
     modapi = context.settings.modapi
     token = modapi.admin_token.get_secret_value() if modapi.admin_token else None
     live = LivePages(context)
@@ -56,7 +56,6 @@ def add_page(app: FastAPI, context: AdminContext) -> LivePages:
         HTTPException: _refused,
     }
     app.mount("/", access.protect(Starlette(routes=routes, exception_handlers=handlers)))
-    return live
 
 
 async def _asset(request: Request) -> Response:

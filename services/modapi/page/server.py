@@ -1,13 +1,12 @@
 """What the page of one server shows. Pure."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
 
 from services.modapi.fleet.rows import ServerRow
-from services.modapi.fleet.watched_activity import is_write
 from services.modapi.page.rendering import Fragments, render
 from services.modapi.page.words import STATES
 from services.relay.instances.activity import ActivityEntry
@@ -41,8 +40,7 @@ _DONE = {
 _NUMBER = re.compile(r"[0-9]{1,4}")
 _SLUG = re.compile(r"[a-z0-9-]{1,63}")
 
-SETUP_S = 3600.0
-"""How long after a server was added its page shows the checklist, even if all is done."""
+SETUP_S = 3600.0  # how long after a server was added its page shows the checklist, even if all is done
 
 
 def retried(query: Mapping[str, str]) -> str:
@@ -61,12 +59,12 @@ def notice(query: Mapping[str, str]) -> str:
 
 
 def activity(entries: Sequence[ActivityEntry]) -> Fragments:
-    """Events of the game and commands of Takaro, the newest first. Reads are too many to be read."""
-    writes = [entry for entry in entries if entry.kind == "command" and is_write(entry.what)]
-    events = [entry for entry in entries if entry.kind == "event"]
+    """Events of the game and commands that change it, the newest first."""
+    newest = sorted(entries, key=lambda entry: -entry.at_ms)
+    events, commands = ([one for one in newest if one.kind == kind][:SHOWN] for kind in ("event", "command"))
     return {
-        "events": render("server_events", entries=_newest(events)),
-        "commands": render("server_commands", entries=_newest(writes)),
+        "events": render("server_events", entries=events),
+        "commands": render("server_commands", entries=commands),
     }
 
 
@@ -108,7 +106,3 @@ def setup(row: ServerRow, modapi: ModApi) -> dict[str, Any]:
         "listens_everywhere": listens_everywhere(modapi),
         "host": modapi.host,
     }
-
-
-def _newest(entries: Iterable[ActivityEntry]) -> list[ActivityEntry]:
-    return sorted(entries, key=lambda entry: -entry.at_ms)[:SHOWN]

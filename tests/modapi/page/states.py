@@ -48,10 +48,11 @@ async def served(store: Store, instances: Iterable[Instance], token: str | None 
     directory = Directory(settings, None, {}, store, lambda _: None)
     pages = FastAPI(openapi_url=None)
     metrics = ModapiMetrics(CollectorRegistry())
-    live = add_page(pages, AdminContext(directory, store, settings, metrics))
+    context = AdminContext(directory, store, settings, metrics)
+    add_page(pages, context)
     port = bind("127.0.0.1", 0, "the test's port")
     serving = asyncio.create_task(Listener.of(pages).listen(port))
-    tasks = [asyncio.create_task(one) for one in (live.run(), directory.watch(lambda _: None))]
+    tasks = [asyncio.create_task(one) for one in (context.fleet.run(), directory.watch(lambda _: None))]
     await directory.complete.wait()
     try:
         yield f"http://127.0.0.1:{port.getsockname()[1]}"

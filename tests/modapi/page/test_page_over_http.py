@@ -74,8 +74,9 @@ async def page(
     directory = Directory(settings, None, {}, store, lambda _: None)
     pages = FastAPI(openapi_url=None)
     metrics = ModapiMetrics(CollectorRegistry())
-    shown = add_page(pages, AdminContext(directory, store, settings, metrics))
-    tasks = [asyncio.create_task(shown.run()), asyncio.create_task(directory.watch(lambda _: None))]
+    context = AdminContext(directory, store, settings, metrics)
+    add_page(pages, context)
+    tasks = [asyncio.create_task(context.fleet.run()), asyncio.create_task(directory.watch(lambda _: None))]
     await directory.complete.wait()
     async with httpx.AsyncClient(transport=httpx.ASGITransport(pages), base_url=base) as client:
         yield client
