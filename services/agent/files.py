@@ -1,7 +1,7 @@
 """Which files of a folder are logs, how a log is recognised, and what is unread. Pure."""
 
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from typing import NamedTuple
 
@@ -84,48 +84,27 @@ def fits(position: LogPosition, size: int, beginning: bytes) -> bool:
     return size >= position.offset and head_of(beginning, position.head.length) == position.head
 
 
-def unmoved(found: Found, beginning: bytes, absent: Mapping[int, LogPosition]) -> int | None:
-    """The key of the absent file that has the same name and number."""
-    return _last(
-        key
-        for key, position in absent.items()
-        if position.name == found.name
-        and len({position.file_id, found.file_id} - {None}) < 2
-        and fits(position, found.size, beginning)
-    )
+Rule = Callable[[LogPosition, Found], bool]  # whether a file may be the absent one that was read so far
 
 
-def same_file(found: Found, beginning: bytes, absent: Mapping[int, LogPosition]) -> int | None:
-    """The key of the absent file that has the same number, whatever its name."""
-    return _last(
-        key
-        for key, position in absent.items()
-        if found.file_id and position.file_id == found.file_id and fits(position, found.size, beginning)
-    )
+def unmoved(position: LogPosition, found: Found) -> bool:
+    """Whether it has the same name, and the same number as far as both are known."""
+    return position.name == found.name and len({position.file_id, found.file_id} - {None}) < 2
 
 
-def same_name(found: Found, beginning: bytes, absent: Mapping[int, LogPosition]) -> int | None:
-    """The key of the absent file that has the same name, whatever its number."""
-    return _last(
-        key
-        for key, position in absent.items()
-        if position.name == found.name and fits(position, found.size, beginning)
-    )
+def same_file(position: LogPosition, found: Found) -> bool:
+    """Whether it has the same number, whatever its name."""
+    return found.file_id is not None and position.file_id == found.file_id
 
 
-def same_content(found: Found, beginning: bytes, absent: Mapping[int, LogPosition]) -> int | None:
-    """The key of the absent file that has the same content: somebody copied it and deleted the original."""
-    alike = [
-        key
-        for key, position in absent.items()
-        if MIN_ALIKE_BYTES <= position.head.length == min(position.offset, HEAD_BYTES)
-        and fits(position, found.size, beginning)
-    ]
-    return max(alike, key=lambda key: absent[key].offset, default=None)
+def same_name(position: LogPosition, found: Found) -> bool:
+    """Whether it has the same name, whatever its number."""
+    return position.name == found.name
 
 
-def _last(keys: Iterable[int]) -> int | None:
-    return max(keys, default=None)
+def same_content(position: LogPosition, found: Found) -> bool:
+    """Whether its content alone decides: somebody copied the file and deleted the original."""
+    return MIN_ALIKE_BYTES <= position.head.length == min(position.offset, HEAD_BYTES)
 
 
 def is_alike(one: bytes, other: bytes) -> bool:

@@ -2,17 +2,44 @@
 number, not by its name, so that a renamed or copied log is not sent again."""
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from services.agent import files
 from services.agent.files import Found, LogPosition
 
-_Find = Callable[[Found, bytes, Mapping[int, LogPosition]], int | None]
-
 MAX_ABSENT = 100  # number of deleted files that are remembered: one may come back under another name
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class KnownFile:
+    """A log that is there, or was. It stays the same object under another name.
+
+    `beginning` are its first bytes as they were last read. `seen` is what the last look found. `original` is
+    the log of which it is a copy.
+    """
+
+    position: LogPosition
+    beginning: bytes = b""
+    seen: Found | None = None
+    original: "KnownFile | None" = None
+
+    def at(self, offset: int) -> LogPosition:
+        """Its position as it is, or was, at `offset`."""
+        position = self.position
+        if offset == position.offset:
+            return position
+        head = position.head
+        if offset < files.HEAD_BYTES or head.length < files.HEAD_BYTES:
+            head = files.head_of(self.beginning, offset)
+        return position._replace(offset=offset, head=head)
+
+    def read_to(self, offset: int) -> None:
+        """Notes that it was read up to `offset`."""
+        self.position = self.at(offset)
 
 
 class _Unidentified(NamedTuple):
@@ -23,146 +50,125 @@ class _Unidentified(NamedTuple):
 
 
 class KnownFiles:
-    """`positions` has a key of our own for each known file. `beginning_of(name)` reads the first HEAD_BYTES
-    of a file; it returns None if the file cannot be read now."""
+    """`beginning_of(name)` reads the first HEAD_BYTES of a file; None: it cannot be read now."""
 
     def __init__(self, positions: Iterable[LogPosition], beginning_of: Callable[[str], bytes | None]) -> None:
-        self.positions = dict(enumerate(positions))
+        self.files = [KnownFile(position) for position in positions]
         self._beginning_of = beginning_of
-        self._next_key = len(self.positions)
-        self._present = {position.name: key for key, position in self.positions.items()}
-        self._beginnings: dict[int, bytes] = {}
-        self._seen: dict[int, Found] = {}
-        self._copies: dict[int, int] = {}  # the key of a copy -> the key of its original
+        self._present = {file.position.name: file for file in self.files}
 
-    def has(self, file: Found) -> bool:
+    def has(self, found: Found) -> bool:
         """Whether this file is known by this name."""
-        key = self._present.get(file.name)
-        return key is not None and self.positions[key].file_id == file.file_id
+        file = self._present.get(found.name)
+        return file is not None and file.position.file_id == found.file_id
 
-    def update(self, found: Collection[Found], now_s: float | None) -> dict[str, int]:
-        """The keys of all files that are there and can be read, by name. Without `now_s` no new file is read
-        from its start."""
-        present: dict[str, int] = {}
+    def update(self, found: Collection[Found], now_s: float | None) -> dict[str, KnownFile]:
+        """All files that are there and can be read, by name. Without `now_s` no new file is read from its
+        start."""
+        present: dict[str, KnownFile] = {}
         unidentified: list[_Unidentified] = []
-        for file in found:
-            key = self._present.get(file.name)
-            if key is not None and self._seen.get(key) == file:
-                present[file.name] = key
-            elif (beginning := self._beginning_of(file.name)) is not None:
-                unidentified.append(_Unidentified(file, beginning))
-        sizes = {present[file.name]: file.size for file in found if file.name in present}
-        self._find(files.unmoved, unidentified, sizes, present)
+        for one in found:
+            file = self._present.get(one.name)
+            if file is not None and file.seen == one:
+                present[one.name] = file
+            elif (beginning := self._beginning_of(one.name)) is not None:
+                unidentified.append(_Unidentified(one, beginning))
+        self._find(files.unmoved, unidentified, present)
         # Copies go before numbers: a copy may have got the number of a deleted file.
-        self._find_copies(unidentified, sizes, present)
-        for find in (files.same_file, files.same_name, files.same_content):
-            self._find(find, unidentified, sizes, present)
-        self._find_copies(unidentified, sizes, present)
-        for one in unidentified:
-            key = self._add(one, now_s)
-            present[one.found.name], sizes[key] = key, one.found.size
-        for file in found:
-            if file.name in present:
-                self._renew(present[file.name], file, sizes)
-        self._forget(present)
+        self._find_copies(unidentified, present)
+        for rule in (files.same_file, files.same_name, files.same_content):
+            self._find(rule, unidentified, present)
+        self._find_copies(unidentified, present)
+        for new in unidentified:
+            present[new.found.name] = self._add(new, now_s)
+        for file in present.values():
+            self._renew(file, present.values())
+        self._forget(present.values())
         self._present = present
         return present
 
-    def opened(self, file: Found, beginning: bytes, now_s: float) -> int:
-        """The key of a present file that was opened; a new key if the file was rewritten since `update()`."""
-        key = self._present[file.name]
-        if files.fits(self.positions[key], file.size, beginning):
-            self._beginnings[key] = beginning
+    def opened(self, found: Found, beginning: bytes, now_s: float) -> KnownFile:
+        """A present file that was opened; a new one if the file was rewritten since `update()`."""
+        file = self._present[found.name]
+        if files.fits(file.position, found.size, beginning):
+            file.beginning = beginning
         else:
-            key = self._present[file.name] = self._add(_Unidentified(file, beginning), now_s)
-        return key
-
-    def read_to(self, key: int, offset: int) -> None:
-        """Note that the file was read up to `offset`."""
-        self.positions[key] = self.position(key, offset)
-
-    def position(self, key: int, offset: int) -> LogPosition:
-        """The position of a known file as it is, or was, at `offset`."""
-        position = self.positions[key]
-        if offset == position.offset:
-            return position
-        head = position.head
-        if offset < files.HEAD_BYTES or head.length < files.HEAD_BYTES:
-            head = files.head_of(self._beginnings.get(key, b""), offset)
-        return position._replace(offset=offset, head=head)
+            file = self._present[found.name] = self._add(_Unidentified(found, beginning), now_s)
+        return file
 
     def _find(
-        self, find: _Find, unidentified: list[_Unidentified], sizes: dict[int, int], present: dict[str, int]
+        self, rule: files.Rule, unidentified: list[_Unidentified], present: dict[str, KnownFile]
     ) -> None:
-        """Remove each unidentified file that this rule recognises as an absent one; note it as present."""
-        absent = {key: position for key, position in self.positions.items() if key not in sizes}
+        """Removes each unidentified file that this rule recognises as an absent one; notes it as present."""
+        here = set(present.values())
+        absent = [file for file in self.files if file not in here] if unidentified else []
         for one in list(unidentified):
-            if (key := find(one.found, one.beginning, absent)) is not None:
-                del absent[key]
-                unidentified.remove(one)
-                present[one.found.name], sizes[key] = key, one.found.size
-                self._beginnings[key] = one.beginning
-                self._call(key, one.found)
+            alike = [
+                file
+                for file in absent
+                if rule(file.position, one.found) and files.fits(file.position, one.found.size, one.beginning)
+            ]
+            if not alike:
+                continue
+            file = max(alike, key=lambda file: file.position.offset)
+            absent.remove(file)
+            unidentified.remove(one)
+            if file.position.name != one.found.name:
+                logger.info("%s is now %s", file.position.name, one.found.name)
+            file.position = file.position._replace(name=one.found.name, file_id=one.found.file_id)
+            file.beginning, file.seen = one.beginning, one.found
+            present[one.found.name] = file
 
-    def _find_copies(
-        self, unidentified: list[_Unidentified], sizes: dict[int, int], present: dict[str, int]
-    ) -> None:
-        """Remove each unidentified file that is a copy: a followed file has everything that is in it."""
-        followed = [key for key in sizes if key not in self._copies] if unidentified else []
-        beginnings = {key: self._beginning_of(self.positions[key].name) or b"" for key in followed}
+    def _find_copies(self, unidentified: list[_Unidentified], present: dict[str, KnownFile]) -> None:
+        """Removes each unidentified file that is a copy: a followed file has everything that is in it."""
+        followed = [file for file in present.values() if not file.original] if unidentified else []
+        beginnings = {file: self._beginning_of(file.position.name) or b"" for file in followed}
         for one in list(unidentified):
             for original in followed:
-                if one.found.size <= sizes[original] and files.is_alike(one.beginning, beginnings[original]):
+                if _has_all(original, beginnings[original], one.found, one.beginning):
                     unidentified.remove(one)
-                    key = self._new(one, one.found.size)
-                    self._copies[key] = original
-                    present[one.found.name], sizes[key] = key, one.found.size
+                    copy = present[one.found.name] = self._new(one, one.found.size)
+                    copy.original = original
                     break
 
-    def _call(self, key: int, file: Found) -> None:
-        position = self.positions[key]
-        if position.name != file.name:
-            logger.info("%s is now %s", position.name, file.name)
-        if (position.name, position.file_id) != (file.name, file.file_id):
-            self.positions[key] = position._replace(name=file.name, file_id=file.file_id)
-
-    def _add(self, one: _Unidentified, now_s: float | None) -> int:
-        """A new key for an unknown file."""
+    def _add(self, one: _Unidentified, now_s: float | None) -> KnownFile:
+        """Makes an unknown file known."""
         if now_s is None:
             return self._new(one, one.found.size)
-        for key, position in self.positions.items():
-            if files.is_alike(one.beginning, self._beginnings.get(key, b"")):  # what both have was sent
-                return self._new(one, min(one.found.size, position.offset))
+        for file in self.files:
+            if files.is_alike(one.beginning, file.beginning):  # what both have was sent
+                return self._new(one, min(one.found.size, file.position.offset))
         logger.info("follows %s", one.found.name)
         return self._new(one, 0 if files.is_new(one.found, now_s) else one.found.size)
 
-    def _new(self, one: _Unidentified, offset: int) -> int:
-        key, self._next_key = self._next_key, self._next_key + 1
+    def _new(self, one: _Unidentified, offset: int) -> KnownFile:
         head = files.head_of(one.beginning, offset)
-        self.positions[key] = LogPosition(one.found.name, one.found.file_id, offset, head)
-        self._beginnings[key] = one.beginning
-        return key
+        position = LogPosition(one.found.name, one.found.file_id, offset, head)
+        file = KnownFile(position, one.beginning, one.found)
+        self.files.append(file)
+        return file
 
-    def _renew(self, key: int, file: Found, sizes: Mapping[int, int]) -> None:
-        """Note the name and size of a known file. A copy that is still being written has nothing new."""
-        self._call(key, file)
-        self._seen[key] = file
-        original = self._copies.get(key)
-        if original is None or file.size == self.positions[key].offset:
+    def _renew(self, file: KnownFile, present: Collection[KnownFile]) -> None:
+        """A copy that is still being written has nothing new."""
+        original = file.original
+        if original is None or file.seen is None or file.seen.size == file.position.offset:
             return
-        beginning = self._beginning_of(file.name) or b""
-        its_beginning = self._beginning_of(self.positions[original].name) or b""
-        if file.size <= sizes.get(original, 0) and files.is_alike(beginning, its_beginning):
-            self._beginnings[key] = beginning
-            self.read_to(key, file.size)
+        beginning = self._beginning_of(file.position.name) or b""
+        its_beginning = self._beginning_of(original.position.name) or b""
+        if original in present and _has_all(original, its_beginning, file.seen, beginning):
+            file.beginning = beginning
+            file.read_to(file.seen.size)
         else:
-            del self._copies[key]
+            file.original = None
 
-    def _forget(self, present: dict[str, int]) -> None:
-        here = set(present.values())
-        absent = [key for key in self.positions if key not in here]
-        for key in absent[: max(0, len(absent) - MAX_ABSENT)]:
-            del self.positions[key]
-            self._beginnings.pop(key, None)
-            self._seen.pop(key, None)
-            self._copies = {copy: of for copy, of in self._copies.items() if key not in (copy, of)}
+    def _forget(self, present: Collection[KnownFile]) -> None:
+        here = set(present)
+        absent = [file for file in self.files if file not in here]
+        gone = set(absent[: max(0, len(absent) - MAX_ABSENT)])
+        self.files = [file for file in self.files if file not in gone]
+
+
+def _has_all(original: KnownFile, its_beginning: bytes, found: Found, beginning: bytes) -> bool:
+    """Whether a present file has everything that is in the file that was found."""
+    size = original.seen.size if original.seen else 0
+    return found.size <= size and files.is_alike(beginning, its_beginning)

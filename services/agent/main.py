@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from services.agent import state
 from services.agent.files import LogPosition
+from services.agent.known_files import KnownFile
 from services.agent.outbox import Outbox
 from services.agent.post import NotTaken, Relay
 from services.agent.repeats import Repeats
@@ -64,11 +65,11 @@ class Agent:
         self.stopping = False
         self._settings = settings
         self._saved = True
-        self._done: dict[int, LogPosition] | None = None
+        self._done: dict[KnownFile, LogPosition] | None = None
         before = state.load(settings.state)
         self._tail = Tail(settings.logs, before)
         # Save even without any log: then the next agent knows that all logs are newer than this one.
-        self._remember(self._tail.known.positions)
+        self._remember_all()
         self._repeats = Repeats()
         self._rate = TokenBucket(settings.max_per_s, settings.max_per_s * BURST_S, time.monotonic())
         self._outbox = Outbox() if outbox is None else outbox
@@ -85,7 +86,7 @@ class Agent:
         for read in self._tail.read():
             if not self._is_wanted(read, now_s):
                 continue
-            if not (self._rate.admits(now_s) and self._outbox.add(read.text, read.key, read.offset)):
+            if not (self._rate.admits(now_s) and self._outbox.add(read.text, read.file, read.offset)):
                 self._dropped += 1
         if self._dropped and self._outbox.add(f"dayz-relay agent: {self._dropped} log lines dropped"):
             self._dropped = 0
@@ -102,13 +103,9 @@ class Agent:
             if self._retries.failures:
                 logger.info("the relay is there again")
             self._retries.failures = 0
-            offsets = self._outbox.sent(len(lines))
-            known = self._tail.known.positions  # the oldest of many deleted files are forgotten
-            self._remember(
-                {key: self._tail.known.position(key, at) for key, at in offsets.items() if key in known}
-            )
+            self._remember({file: file.at(offset) for file, offset in self._outbox.sent(len(lines)).items()})
         if not self._outbox:  # lines that are not sent count as done, too
-            self._remember(self._tail.known.positions)
+            self._remember_all()
 
     def _is_wanted(self, read: Read, now_s: float) -> bool:
         if any(pattern.search(read.text) for pattern in self._settings.deny):
@@ -120,10 +117,14 @@ class Agent:
             logger.warning("the relay does not take log lines, they wait: %s", error, extra=logs.CHANGE)
         self._retries.failed(time.monotonic())
 
-    def _remember(self, positions: Mapping[int, LogPosition]) -> None:
-        """Save how far these logs are done. Logs that are no longer known are forgotten."""
+    def _remember_all(self) -> None:
+        self._remember({file: file.position for file in self._tail.known.files})
+
+    def _remember(self, positions: Mapping[KnownFile, LogPosition]) -> None:
+        """Saves how far these logs are done. The oldest of many deleted logs are forgotten."""
+        known = set(self._tail.known.files)
         done = {**(self._done or {}), **positions}
-        done = {key: done[key] for key in done if key in self._tail.known.positions}
+        done = {file: position for file, position in done.items() if file in known}
         if done == self._done:
             return
         try:

@@ -4,15 +4,17 @@ import itertools
 from collections import deque
 from typing import NamedTuple
 
+from services.agent.known_files import KnownFile
+
 MAX_LINES = 2_000
 MAX_BATCH = 50  # the mod has the same two limits (protocol.md M4)
 
 
 class Waiting(NamedTuple):
-    """A line, and the offset at which it ends in the file `key`. A line of our own has no `key`."""
+    """A line, and the offset at which it ends in its file. A line of our own has none."""
 
     text: str
-    key: int | None
+    file: KnownFile | None
     offset: int
 
 
@@ -27,18 +29,18 @@ class Outbox:
     def __len__(self) -> int:
         return len(self._lines)
 
-    def add(self, text: str, key: int | None = None, offset: int = 0) -> bool:
+    def add(self, text: str, file: KnownFile | None = None, offset: int = 0) -> bool:
         """Adds a line. False: the queue is full, and the line is lost."""
         if len(self._lines) >= self._max_lines:
             return False
-        self._lines.append(Waiting(text, key, offset))
+        self._lines.append(Waiting(text, file, offset))
         return True
 
     def batch(self) -> list[str]:
         """The lines to send now, the oldest first."""
         return [line.text for line in itertools.islice(self._lines, self._max_batch)]
 
-    def sent(self, count: int) -> dict[int, int]:
+    def sent(self, count: int) -> dict[KnownFile, int]:
         """Remove `count` lines that the relay took. Returns the offset up to which each file is done."""
         done = [self._lines.popleft() for _ in range(count)]
-        return {line.key: line.offset for line in done if line.key is not None}
+        return {line.file: line.offset for line in done if line.file}

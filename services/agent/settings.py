@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from services.agent.patterns import split_patterns
 from services.relay.protocol.errors import ConfigError
 from services.relay.service.text_files import is_folder, read_text, unquoted, why_unreadable
 
@@ -23,6 +22,9 @@ DENY = (
 """Lines that the old bridge left out by default."""
 
 MAX_PER_S = 20.0
+
+_CLASS = re.compile(r"\[\^?\]?(?:\\.|[^\]\\])*\]?", re.DOTALL)
+_BRACES = re.compile(r"\{[^}]*\}")
 
 
 class AgentSettings(NamedTuple):
@@ -86,6 +88,29 @@ def _deny(text: str | None) -> tuple[re.Pattern[str], ...]:
         except (re.error, OverflowError, RecursionError) as error:
             raise ConfigError(f"DAYZ_LOG_DENY: {part!r} is no regular expression: {error}") from None
     return tuple(patterns)
+
+
+def split_patterns(text: str) -> list[str]:
+    r"""The expressions of a list, without blanks around them; empty ones are left out.
+
+    A comma within `{}`, `[]` or `()`, or behind a backslash, belongs to its expression and does not separate.
+    An expression with a bracket that is never closed takes the rest of the text. It does not compile, so the
+    caller can show it as it was written.
+    """
+    parts = [""]
+    at = depth = 0
+    while at < len(text):
+        char = text[at]
+        end = at + (2 if char == "\\" else 1)
+        if found := _CLASS.match(text, at) or _BRACES.match(text, at):
+            end = found.end()
+        depth = max(0, depth + (char == "(") - (char == ")"))
+        if char == "," and not depth:
+            parts.append("")
+        else:
+            parts[-1] += text[at:end]
+        at = end
+    return [part.strip() for part in parts if part.strip()]
 
 
 def _per_s(text: str | None) -> float:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from services.agent.files import HEAD_BYTES, FileId, Found, LogKind, LogPosition, kind_of, unread
-from services.agent.known_files import KnownFiles
+from services.agent.known_files import KnownFile, KnownFiles
 from services.agent.lines import split, text_of
 
 MAX_READ_BYTES = 1024 * 1024
@@ -17,11 +17,11 @@ logger = logging.getLogger(__name__)
 
 
 class Read(NamedTuple):
-    """One non-empty line, and where it ends in its file. `key` is its key in `KnownFiles.positions`."""
+    """One non-empty line, and where it ends in its file."""
 
     kind: LogKind
     text: str
-    key: int
+    file: KnownFile
     offset: int
 
 
@@ -51,30 +51,30 @@ class Tail:
             return
         now_s = time.time()
         present = self.known.update(found, now_s)
-        offsets = {name: self.known.positions[key].offset for name, key in present.items()}
-        for kind, file, ended in unread([file for file in found if file.name in present], offsets):
+        offsets = {name: file.position.offset for name, file in present.items()}
+        for kind, one, ended in unread([one for one in found if one.name in present], offsets):
             try:
-                yield from self._read(kind, file, ended, now_s)
+                yield from self._read(kind, one, ended, now_s)
             except OSError as error:
-                logger.debug("%s cannot be read: %s", file.name, error)
+                logger.debug("%s cannot be read: %s", one.name, error)
 
-    def _read(self, kind: LogKind, file: Found, ended: bool, now_s: float) -> Iterator[Read]:
-        with open(self._folder / file.name, "rb") as opened:
-            key = self.known.opened(file, opened.read(HEAD_BYTES), now_s)
-            start = self.known.positions[key].offset
+    def _read(self, kind: LogKind, found: Found, ended: bool, now_s: float) -> Iterator[Read]:
+        with open(self._folder / found.name, "rb") as opened:
+            file = self.known.opened(found, opened.read(HEAD_BYTES), now_s)
+            start = file.position.offset
             opened.seek(start)
-            data = opened.read(min(self._max_read_bytes, file.size - start))
-        whole = start + len(data) >= file.size
+            data = opened.read(min(self._max_read_bytes, found.size - start))
+        whole = start + len(data) >= found.size
         if whole and not ended:  # over a network a file can end with zeros that nobody has written
             data = data.rstrip(b"\0")
         offset = start
         for line, end in split(data, ended=ended and whole):
             offset = start + end
             # Before the yield: a caller that asks for the position has this line already.
-            self.known.read_to(key, offset)
+            file.read_to(offset)
             if text := text_of(line):
-                yield Read(kind, text, key, offset)
-        self.known.read_to(key, offset)
+                yield Read(kind, text, file, offset)
+        file.read_to(offset)
 
     def _beginning(self, name: str) -> bytes | None:
         try:

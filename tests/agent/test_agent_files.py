@@ -117,34 +117,35 @@ A, B = FileId(1, 1), FileId(1, 2)
 def test_a_file_has_not_moved_if_its_name_and_number_are_the_same(
     known: FileId | None, now: FileId | None, is_unmoved: bool
 ) -> None:
-    found, absent = Found("a.RPT", 720, 1, now), {3: read_to(500, known)}
-    assert unmoved(found, BEGINNING, absent) == (3 if is_unmoved else None)
-    assert same_name(found, BEGINNING, absent) == 3
-    assert unmoved(found._replace(name="b.RPT"), BEGINNING, absent) is None
-    assert unmoved(found, BEGINNING[1:], absent) is same_name(found, BEGINNING[1:], absent) is None
+    found, absent = Found("a.RPT", 720, 1, now), read_to(500, known)
+    assert unmoved(absent, found) is is_unmoved
+    assert same_name(absent, found)
+    assert not unmoved(absent, found._replace(name="b.RPT"))
+    assert fits(absent, 720, BEGINNING) and not fits(absent, 720, BEGINNING[1:])
 
 
 @pytest.mark.parametrize(
     ("beginning", "file_id", "by_number", "by_content"),
     [
-        (BEGINNING, A, 0, 0),
-        (BEGINNING, B, None, 0),
-        (BEGINNING, None, None, 0),
-        (BEGINNING.replace(b"11:38", b"11:39"), A, None, None),
+        (BEGINNING, A, True, True),
+        (BEGINNING, B, False, True),
+        (BEGINNING, None, False, True),
+        (BEGINNING.replace(b"11:38", b"11:39"), A, False, False),
     ],
 )
 def test_a_renamed_file_is_known_by_its_number_and_content(
-    beginning: bytes, file_id: FileId | None, by_number: int | None, by_content: int | None
+    beginning: bytes, file_id: FileId | None, by_number: bool, by_content: bool
 ) -> None:
-    found, absent = Found("b.RPT", 720, 1, file_id), {0: read_to(500, A)}
-    assert same_file(found, beginning, absent) == by_number
-    assert same_content(found, beginning, absent) == by_content
+    found, absent = Found("b.RPT", 720, 1, file_id), read_to(500, A)
+    fit = fits(absent, 720, beginning)
+    assert (same_file(absent, found) and fit) is by_number
+    assert (same_content(absent, found) and fit) is by_content
 
 
 def test_a_file_that_has_just_begun_is_not_recognised_by_its_content() -> None:
-    assert same_content(Found("b.RPT", 720, 1, B), BEGINNING, {0: read_to(40, A)}) is None
+    assert not same_content(read_to(40, A), Found("b.RPT", 720, 1, B))
     old_form = read_to(700)._replace(head=head_of(BEGINNING, 256))
-    assert same_content(Found("b.RPT", 720, 1, B), BEGINNING, {0: old_form}) is None
+    assert not same_content(old_form, Found("b.RPT", 720, 1, B))
 
 
 @pytest.mark.parametrize(("age_s", "new"), [(0, True), (-5, True), (599, True), (601, False)])

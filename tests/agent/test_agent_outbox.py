@@ -5,16 +5,20 @@ from collections import deque
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.agent.files import Head, LogPosition
+from services.agent.known_files import KnownFile
 from services.agent.outbox import MAX_BATCH, MAX_LINES, Outbox
+
+LOG = KnownFile(LogPosition("a.RPT", None, 0, Head(0, 0)))
 
 
 def test_a_batch_stays_at_the_head_until_it_is_confirmed() -> None:
     box = Outbox()
     for number in range(MAX_BATCH + 3):
-        assert box.add(f"line {number}", 7, number)
+        assert box.add(f"line {number}", LOG, number)
     first = box.batch()
     assert first == box.batch() == [f"line {number}" for number in range(MAX_BATCH)]
-    assert box.sent(len(first)) == {7: MAX_BATCH - 1}
+    assert box.sent(len(first)) == {LOG: MAX_BATCH - 1}
     assert box.batch() == [f"line {number}" for number in range(MAX_BATCH, MAX_BATCH + 3)]
 
 
@@ -34,10 +38,10 @@ def test_each_line_leaves_once_and_in_order(turns: list[int | None]) -> None:
             lines = box.batch()
             done = box.sent(len(lines))
             assert lines == [taken.popleft() for _ in lines]
-            assert (not lines and not done) or done == {0: int(lines[-1])}
+            assert (not lines and not done) or done == {LOG: int(lines[-1])}
             continue
         for _ in range(turn):
             left += 1
-            if box.add(str(left), 0, left):
+            if box.add(str(left), LOG, left):
                 taken.append(str(left))
     assert len(box) == len(taken) <= 40

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.agent.patterns import split_patterns
+from services.agent.settings import split_patterns
 
 
 @pytest.mark.parametrize(

@@ -111,14 +111,14 @@ def test_a_restart_goes_on_where_it_was(tmp_path: Path) -> None:
     first = Tail(logs, None)
     add(path, b"one\n")
     assert texts(first) == ["one"]
-    state.save(tmp_path / "s", first.known.positions.values())
+    state.save(tmp_path / "s", (file.position for file in first.known.files))
 
     add(path, b"two\n")
     add(logs / "b.RPT", b"three\n")
     os.utime(path, (time.time() - 5, time.time() - 5))
     second = Tail(logs, state.load(tmp_path / "s"))
     assert texts(second) == ["two", "three"]
-    state.save(tmp_path / "s", second.known.positions.values())
+    state.save(tmp_path / "s", (file.position for file in second.known.files))
     assert texts(Tail(logs, state.load(tmp_path / "s"))) == []
 
     # Also for a file that this agent has not read yet.
@@ -172,13 +172,16 @@ def test_a_hundred_deleted_files_are_remembered(tmp_path: Path) -> None:
         (tmp_path / "a.RPT").unlink()
         add(tmp_path / "b.ADM", b"more\n")
         assert texts(one) == ["more"]
-    assert len(one.known.positions) == 101
+    assert len(one.known.files) == 101
 
 
 def test_a_line_comes_with_the_kind_of_its_log_and_its_end(tmp_path: Path) -> None:
     one = Tail(tmp_path, None)
     add(tmp_path / "a.ADM", b"one\n\ntwo\n")
-    assert [tuple(read) for read in one.read()] == [(LogKind.ADM, "one", 0, 4), (LogKind.ADM, "two", 0, 9)]
+    first, second = one.read()
+    assert (first.kind, first.text, first.offset) == (LogKind.ADM, "one", 4)
+    assert (second.kind, second.text, second.offset) == (LogKind.ADM, "two", 9)
+    assert first.file is second.file is one.known.files[0]
 
 
 LOG = HEAD + b"".join(b"%d: a line that is long enough to know a log by\n" % number for number in range(20))
@@ -193,7 +196,7 @@ def skipped(tmp_path: Path) -> tuple[Tail, Path]:
 
 def again(one: Tail, folder: Path) -> Tail:
     """After a restart."""
-    state.save(folder / "s", one.known.positions.values())
+    state.save(folder / "s", (file.position for file in one.known.files))
     return Tail(folder, state.load(folder / "s"))
 
 
