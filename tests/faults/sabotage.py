@@ -13,7 +13,7 @@ from services.relay.protocol.errors import LostLease
 from services.relay.protocol.records import Command
 from services.relay.store.command_stream import CommandStream
 from services.relay.store.event_stream import EventStream
-from services.relay.store.leases import Lease, LeaseHold, LeaseLook
+from services.relay.store.leases import Lease, LeaseLook
 from services.uplink.events.progress import StreamEvent
 from services.uplink.events.receipts import Receipts
 
@@ -44,7 +44,7 @@ def no_lease() -> None:
 
     async def always_ours(self: Lease, **options: Any) -> LeaseLook:
         look = await renew(self, **options)
-        self.hold = LeaseHold(True, float("inf"))
+        self.held, self.trusted_until_s = True, float("inf")
         self._renewed.set()
         return look._replace(mine=True, wanted="")
 

@@ -43,14 +43,6 @@ class LeaseTimes:
 LEASE_TIMES = LeaseTimes()
 
 
-class LeaseHold(NamedTuple):  # made at each renewal
-    """Whether the lease is ours. Up to `trusted_until_s` (on boottime_s()) the holder may write to Takaro:
-    later, the lease could end before the bytes are sent."""
-
-    held: bool = False
-    trusted_until_s: float = float("-inf")
-
-
 class LeaseLook(NamedTuple):
     """What one look at an instance finds.
 
@@ -96,16 +88,14 @@ class Lease:
         self.slug = slug
         self._uplink = uplink
         self._times = times
-        keys = keys_of(slug)
-        self._key, self._link_key = keys.lease, keys.link
+        keys = self._keys = keys_of(slug)
         self._looked_at = keys.lease, keys.events, keys.results, keys.contact, keys.watched, keys.link
         self.token = secrets.token_hex(12)
-        self.hold = LeaseHold()
+        self.held = False
+        self.trusted_until_s = float("-inf")
+        """Until when, on boottime_s(), the holder may write to Takaro: later, the lease could end before the
+        bytes are sent."""
         self._renewed = asyncio.Event()
-
-    @property
-    def held(self) -> bool:
-        return self.hold.held
 
     async def renew(
         self, *, take: bool = True, dead: str = "", want: str = "", ended_identifies: str = ""
@@ -118,7 +108,7 @@ class Lease:
         Raises StoreError: then the lease may still be ours.
         """
         if not self.clock.loaded:
-            self.clock.load(await self._store.send("HGET", self._link_key, "clock") or b"")
+            self.clock.load(await self._store.send("HGET", self._keys.link, "clock") or b"")
         asked_s = boottime_s()
         mine, newest, open_identifies, record, wanted, watched, *facts = await self._store.run(
             _RENEW,
@@ -132,9 +122,9 @@ class Lease:
             ended_identifies,
             durable=True,  # else a primary that was cut off gives it away, and so does the one that follows
         )
-        self.hold = LeaseHold()
+        self.held = bool(mine)
+        self.trusted_until_s = asked_s + self._times.trusted_for_s if mine else float("-inf")
         if mine:
-            self.hold = LeaseHold(True, asked_s + self._times.trusted_for_s)
             self._renewed.set()
             self._renewed.clear()  # whoever waits has been woken
         texts = [text.decode() for text in (open_identifies, record, wanted, watched)]
@@ -147,13 +137,13 @@ class Lease:
     async def look_at_clock(self) -> None:
         """Reads Redis' clock now. Raises StoreError."""
         asked_s = boottime_s()
-        self._observe_clock(await self._store.read_clock(self._key) // 1000, asked_s)
+        self._observe_clock(await self._store.read_clock(self._keys.lease) // 1000, asked_s)
 
     def _observe_clock(self, store_ms: int, asked_s: float) -> None:
         now_s = boottime_s()
         step = self.clock.observe(store_ms, asked_s, now_s)
         if due := self.clock.due_dump(now_s, CLOCK_STORED_EVERY_S if self.held else None):
-            self._store.send_unawaited("HSET", self._link_key, "clock", due)
+            self._store.send_unawaited("HSET", self._keys.link, "clock", due)
         if step:
             self._stepped(step)
 
@@ -173,7 +163,7 @@ class Lease:
         await self._write_identify("answered", only_owner=False)
 
     async def _write_identify(self, what: str, *, only_owner: bool) -> bool:
-        keys = self._key, self._link_key
+        keys = self._keys.lease, self._keys.link
         reply = await self._store.run(
             _IDENTIFY, keys, self.token, what, "1" if only_owner else "0", durable=True
         )
@@ -181,7 +171,7 @@ class Lease:
 
     async def identified_elsewhere(self) -> bool:
         """Whether another uplink has identified last, so that Takaro asks its socket. Raises StoreError."""
-        newest: bytes = await self._store.send("HGET", self._looked_at[-1], "newest") or b""
+        newest: bytes = await self._store.send("HGET", self._keys.link, "newest") or b""
         return bool(newest) and not newest.startswith(b"?") and newest.decode() != self.token
 
     async def until_renewed(self) -> None:
@@ -195,5 +185,5 @@ class Lease:
 
     async def release(self) -> None:
         """Gives the lease back, so that another uplink can take it at once. Raises StoreError."""
-        self.hold = LeaseHold()
-        await self._store.run(_RELEASE, (self._key,), self.token, WAKE_LEASES, self.slug)
+        self.held, self.trusted_until_s = False, float("-inf")
+        await self._store.run(_RELEASE, (self._keys.lease,), self.token, WAKE_LEASES, self.slug)

@@ -124,11 +124,11 @@ class EventPump:
                     await consumer.taken(taken)
             now_s = boottime_s()
             plan = self._plan(now_s)
-            if plan.read or now_s >= self._lease.hold.trusted_until_s:
+            if plan.read or now_s >= self._lease.trusted_until_s:
                 if plan.read:
                     self._gap_queue.unseen += await consumer.read()
                 # While Redis is away the lease is not lost, and the socket stays open.
-                while (now_s := boottime_s()) >= self._lease.hold.trusted_until_s:
+                while (now_s := boottime_s()) >= self._lease.trusted_until_s:
                     await self._lease.until_renewed()
                 plan = self._plan(now_s)
             # No `await` between the lease check and the write.

@@ -9,9 +9,9 @@ from tests.support.redis_server import RedisServer
 
 async def test_a_holder_trusts_its_lease_for_a_while_after_it_asked(store: Store, slug: str) -> None:
     one, asked_s = lease(store, slug), boottime_s()
-    assert one.hold.trusted_until_s < 0.0
+    assert one.trusted_until_s < 0.0
     await one.renew()
-    assert asked_s + TRUSTED_FOR_S <= one.hold.trusted_until_s <= boottime_s() + TRUSTED_FOR_S
+    assert asked_s + TRUSTED_FOR_S <= one.trusted_until_s <= boottime_s() + TRUSTED_FOR_S
 
 
 def test_a_holder_stops_well_before_redis_may_give_the_lease_away() -> None:
@@ -24,12 +24,12 @@ def lease(store: Store, slug: str, uplink: str = "one") -> Lease:
 
 async def test_one_of_two_gets_the_lease_and_the_other_after_it_is_released(store: Store, slug: str) -> None:
     one, other = lease(store, slug), lease(store, slug, "other")
-    assert (await one.renew()).mine and one.hold.trusted_until_s > boottime_s()
+    assert (await one.renew()).mine and one.trusted_until_s > boottime_s()
     found = await other.renew()
     assert not found.mine and found.record.startswith(one.token)
-    assert not other.held and other.hold.trusted_until_s < boottime_s()
+    assert not other.held and other.trusted_until_s < boottime_s()
     await one.release()
-    assert one.hold.trusted_until_s < boottime_s()
+    assert one.trusted_until_s < boottime_s()
     assert (await other.renew()).mine
 
 
