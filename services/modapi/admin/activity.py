@@ -25,7 +25,7 @@ from services.relay.instances.activity import ActivityEntry
 from services.relay.instances.cursor import Cursor
 from services.relay.instances.half_hours import read_half_hours
 from services.relay.instances.minutes import read_minutes
-from services.relay.instances.players import online_players
+from services.relay.instances.state import online_players
 from services.relay.protocol.errors import NotCarriedOut, StoreError
 
 MAX_ENTRIES = 100

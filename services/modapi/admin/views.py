@@ -11,7 +11,7 @@ from services.modapi.fleet.rows import ServerCause, ServerRow, State
 from services.relay.instances.activity import ActivityEntry
 from services.relay.instances.diagnosis import Problem
 from services.relay.instances.entries import Origin
-from services.relay.instances.players import OnlinePlayers
+from services.relay.instances.state import OnlinePlayers
 
 
 def server_of(row: ServerRow) -> models.Server:

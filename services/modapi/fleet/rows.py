@@ -6,8 +6,7 @@ from typing import NamedTuple
 
 from services.relay.instances.diagnosis import Problem
 from services.relay.instances.entries import ServedEntry
-from services.relay.instances.facts import Facts
-from services.relay.instances.server_state import ServerState, server_state
+from services.relay.instances.facts import Facts, ServerState, server_state
 
 
 @unique

@@ -1,14 +1,18 @@
-"""The facts of an instance in Redis, read with one script: for the page, the command line and the API."""
+"""The facts of an instance in Redis, read with one script, and its state in one word."""
 
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum, unique
 from typing import Any
 
-from services.relay.instances.failed_commands import KEPT_MS
 from services.relay.protocol.keys import keys_of
+from services.relay.protocol.link_states import LinkState
 from services.relay.protocol.vocabulary import SILENT_AFTER_S
 from services.relay.store.client import Script, Store
+
+FAILED_KEPT_MS = 24 * 3600 * 1000
+MOST_FAILED = 1_000
 
 _FACTS = Script("facts")
 
@@ -66,7 +70,7 @@ async def facts_of(store: Store, slug: str) -> Facts:
             *(keys.lease, keys.link, keys.contact, keys.intake, keys.events),
             *(keys.waiting, keys.dead, keys.mirror, keys.mod, keys.failed),
         ),
-        KEPT_MS,
+        FAILED_KEPT_MS,
     )
     values: list[Any] = [one.decode(errors="replace") if isinstance(one, bytes) else one for one in found]
     known = Facts(*values)
@@ -77,3 +81,37 @@ async def facts_of_all(store: Store, slugs: Sequence[str]) -> dict[str, Facts]:
     """The facts of several instances by slug, read in one pipeline. Raises StoreError."""
     found = await asyncio.gather(*(facts_of(store, slug) for slug in slugs))
     return dict(zip(slugs, found, strict=True))
+
+
+def note_failed(store: Store, slug: str, operation_id: str, now_ms: int) -> None:
+    """Stores that a write failed now, by Redis' clock. It may be lost."""
+    key = keys_of(slug).failed
+    store.send_unawaited("ZADD", key, now_ms, operation_id)
+    store.send_unawaited("ZREMRANGEBYSCORE", key, 0, now_ms - FAILED_KEPT_MS)
+    store.send_unawaited("ZREMRANGEBYRANK", key, 0, -MOST_FAILED - 1)
+    store.send_unawaited("EXPIRE", key, 2 * FAILED_KEPT_MS // 1000)
+
+
+@unique
+class ServerState(StrEnum):
+    """The first one that is true counts. It labels a metric, so the set is fixed."""
+
+    NO_TOKEN = "no_token"  # no registration token: nothing reaches Takaro
+    NO_OWNER = "no_owner"  # no uplink owns it
+    NEVER_CALLED = "never_called"  # its mod has never called
+    SILENT = "silent"
+    NOT_LINKED = "not_linked"
+    UP = "up"
+
+
+def server_state(facts: Facts, *, has_token: bool) -> ServerState:
+    """The state of an instance with these facts: up, or the first thing that keeps it from being up."""
+    if not has_token:
+        return ServerState.NO_TOKEN
+    if not facts.uplink:
+        return ServerState.NO_OWNER
+    if facts.silent_s is None:
+        return ServerState.NEVER_CALLED
+    if facts.silent_s > SILENT_AFTER_S:
+        return ServerState.SILENT
+    return ServerState.UP if facts.link == LinkState.READY else ServerState.NOT_LINKED

@@ -20,6 +20,7 @@ _FIX = {
         "no",
         "events written while the file is rewritten can be lost",
     ),
+    "maxmemory-policy": ("noeviction", "when memory runs out it deletes events and commands"),
 }
 
 
@@ -80,18 +81,11 @@ def complaints(settings: Mapping[str, str]) -> list[str]:
 
     `settings` is the reply to CONFIG GET; settings that it lacks are not checked.
     """
-    found = [
+    return [
         f"Redis has {name} '{settings[name]}': {loss}. Fix: {_how(name, wanted)}"
         for name, (wanted, loss) in _FIX.items()
         if name in settings and settings[name] != wanted
     ]
-    policy = settings.get("maxmemory-policy", "noeviction")
-    if policy != "noeviction":
-        found.append(
-            f"Redis has maxmemory-policy '{policy}': when memory runs out it deletes events and commands."
-            f" Fix: {_how('maxmemory-policy', 'noeviction')}"
-        )
-    return found
 
 
 def _how(name: str, wanted: str) -> str:

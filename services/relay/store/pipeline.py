@@ -33,7 +33,7 @@ from services.relay.store.refusals import (
     verdict_on,
 )
 from services.relay.store.round_trip import PipelineTerms, TooFewReplicas, exchange
-from services.relay.store.single_primary import SinglePrimary
+from services.relay.store.sentinels import SinglePrimary
 from services.relay.store.url import Endpoint
 
 RETRY_EVERY_S = 0.1

@@ -10,8 +10,7 @@ from services.relay.store.durability import StoreFacts
 from services.relay.store.pipeline import Pipeline, Topology
 from services.relay.store.refusals import Unreachable, store_error
 from services.relay.store.round_trip import PipelineTerms
-from services.relay.store.sentinels import Sentinels
-from services.relay.store.single_primary import SinglePrimary
+from services.relay.store.sentinels import Sentinels, SinglePrimary
 from services.relay.store.url import Endpoint, RedisUrl, StoreKind
 
 

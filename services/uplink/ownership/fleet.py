@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from services.relay.instances.server_state import ServerState
+from services.relay.instances.facts import ServerState
 from services.relay.protocol.errors import StoreError
 from services.relay.protocol.keys import WAKE_EVENTS, WAKE_LEASES, WAKE_RESULTS
 from services.relay.service import stalls

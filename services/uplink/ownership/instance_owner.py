@@ -7,8 +7,7 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from services.relay.instances.facts import facts_of
-from services.relay.instances.server_state import ServerState, server_state
+from services.relay.instances.facts import ServerState, facts_of, server_state
 from services.relay.protocol.errors import LostLease, StoreError
 from services.relay.service.clocks import boottime_s
 from services.relay.service.faults import FaultKind

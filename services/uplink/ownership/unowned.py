@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from services.relay.instances.facts import facts_of
-from services.relay.instances.server_state import ServerState, server_state
+from services.relay.instances.facts import ServerState, facts_of, server_state
 from services.relay.service.settings import Instance
 from services.relay.store.client import Store
 from services.uplink.reporting.metrics import UplinkMetrics

@@ -16,7 +16,7 @@ from services.relay.instances.activity import (
     ActivityEntry,
     publish,
 )
-from services.relay.instances.failed_commands import note_failed
+from services.relay.instances.facts import note_failed
 from services.relay.instances.half_hours import LinkedTime
 from services.relay.instances.minutes import KEPT_MINUTES, Minute
 from services.relay.protocol.keys import keys_of

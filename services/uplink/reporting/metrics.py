@@ -5,8 +5,7 @@ from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry
 
-from services.relay.instances.facts import Facts
-from services.relay.instances.server_state import ServerState
+from services.relay.instances.facts import Facts, ServerState
 from services.relay.protocol.link_states import LinkState
 from services.relay.protocol.vocabulary import Action, EventType
 from services.relay.service.instance_series import Fold, InstanceSeries, Series, SeriesRow

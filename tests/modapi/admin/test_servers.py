@@ -10,7 +10,7 @@ import pytest
 from services.modapi.admin.models import ServerCause, State
 from services.modapi.admin.problems import RAISED, ErrorCode
 from services.relay.instances.directory import Directory
-from services.relay.instances.failed_commands import note_failed
+from services.relay.instances.facts import note_failed
 from services.relay.instances.state import InstanceState, LinkInfo
 from services.relay.instances.unknown_keys import UnknownKeyCalls
 from services.relay.protocol.keys import ADMIN_TOKENS, keys_of

@@ -30,8 +30,8 @@ from services.relay.instances.entries import Origin, ServedEntry
 from services.relay.instances.facts import Facts
 from services.relay.instances.half_hours import LENGTH_S, last_day
 from services.relay.instances.minutes import Minute
-from services.relay.instances.players import OnlinePlayers
 from services.relay.instances.records import KeyDigest
+from services.relay.instances.state import OnlinePlayers
 from services.relay.service.settings import Instance, ModApi
 
 NOW_S = 1_800_000_000.0

@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from services.relay.instances.facts import Facts
-from services.relay.instances.server_state import ServerState, server_state
+from services.relay.instances.facts import Facts, ServerState, server_state
 from tests.support.facts import NOW_MS, UP
 
 

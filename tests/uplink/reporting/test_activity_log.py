@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.relay.instances.activity import ActivityEntry, watch
-from services.relay.instances.facts import facts_of
-from services.relay.instances.failed_commands import KEPT_MS
+from services.relay.instances.facts import FAILED_KEPT_MS, facts_of
 from services.relay.instances.minutes import read_minutes
 from services.relay.protocol.command_states import new_operation_id
 from services.relay.protocol.keys import keys_of
@@ -175,5 +174,5 @@ async def test_failed_writes_of_the_last_day_are_counted(store: Store, slug: str
     ):
         activity.command(Command(new_operation_id(action), action, {}), result, 1.0)
     key = keys_of(slug).failed
-    await store.send("ZADD", key, int(time.time() * 1000) - KEPT_MS - 60_000, "of the day before")
+    await store.send("ZADD", key, int(time.time() * 1000) - FAILED_KEPT_MS - 60_000, "of the day before")
     assert (await facts_of(store, slug)).failed_commands == 2

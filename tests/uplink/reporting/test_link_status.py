@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
-from services.relay.instances.server_state import ServerState
+from services.relay.instances.facts import ServerState
 from services.relay.protocol.records import DeadEvent, GameEvent
 from services.relay.service.lifecycle import cancelled
 from services.relay.service.settings import Instance
