@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
@@ -72,6 +73,34 @@ def head_of(beginning: bytes, offset: int) -> Head:
     """The head of a file that was read up to `offset`."""
     head = beginning[: min(offset, HEAD_BYTES)]
     return Head(len(head), zlib.crc32(head))
+
+
+@dataclass(slots=True, eq=False)
+class KnownFile:
+    """A log that is there, or was. It stays the same object under another name.
+
+    `beginning` are its first bytes as they were last read. `seen` is what the last look found. `original` is
+    the log of which it is a copy.
+    """
+
+    position: LogPosition
+    beginning: bytes = b""
+    seen: Found | None = None
+    original: "KnownFile | None" = None
+
+    def at(self, offset: int) -> LogPosition:
+        """Its position as it is, or was, at `offset`."""
+        position = self.position
+        if offset == position.offset:
+            return position
+        head = position.head
+        if offset < HEAD_BYTES or head.length < HEAD_BYTES:
+            head = head_of(self.beginning, offset)
+        return position._replace(offset=offset, head=head)
+
+    def read_to(self, offset: int) -> None:
+        """Notes that it was read up to `offset`."""
+        self.position = self.at(offset)
 
 
 def is_new(found: Found, now_s: float) -> bool:

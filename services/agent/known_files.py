@@ -3,43 +3,14 @@ number, not by its name, so that a renamed or copied log is not sent again."""
 
 import logging
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from services.agent import files
-from services.agent.files import Found, LogPosition
+from services.agent.files import Found, KnownFile, LogPosition
 
 MAX_ABSENT = 100  # number of deleted files that are remembered: one may come back under another name
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(slots=True, eq=False)
-class KnownFile:
-    """A log that is there, or was. It stays the same object under another name.
-
-    `beginning` are its first bytes as they were last read. `seen` is what the last look found. `original` is
-    the log of which it is a copy.
-    """
-
-    position: LogPosition
-    beginning: bytes = b""
-    seen: Found | None = None
-    original: "KnownFile | None" = None
-
-    def at(self, offset: int) -> LogPosition:
-        """Its position as it is, or was, at `offset`."""
-        position = self.position
-        if offset == position.offset:
-            return position
-        head = position.head
-        if offset < files.HEAD_BYTES or head.length < files.HEAD_BYTES:
-            head = files.head_of(self.beginning, offset)
-        return position._replace(offset=offset, head=head)
-
-    def read_to(self, offset: int) -> None:
-        """Notes that it was read up to `offset`."""
-        self.position = self.at(offset)
 
 
 class _Unidentified(NamedTuple):

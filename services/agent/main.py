@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from services.agent import state
-from services.agent.files import LogPosition
-from services.agent.known_files import KnownFile
+from services.agent.files import KnownFile, LogPosition
 from services.agent.outbox import Outbox
 from services.agent.post import NotTaken, Relay
 from services.agent.repeats import Repeats

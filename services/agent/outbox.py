@@ -4,7 +4,7 @@ import itertools
 from collections import deque
 from typing import NamedTuple
 
-from services.agent.known_files import KnownFile
+from services.agent.files import KnownFile
 
 MAX_LINES = 2_000
 MAX_BATCH = 50  # the mod has the same two limits (protocol.md M4)

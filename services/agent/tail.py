@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from services.agent.files import HEAD_BYTES, FileId, Found, LogKind, LogPosition, kind_of, unread
-from services.agent.known_files import KnownFile, KnownFiles
+from services.agent.files import HEAD_BYTES, FileId, Found, KnownFile, LogKind, LogPosition, kind_of, unread
+from services.agent.known_files import KnownFiles
 from services.agent.lines import split, text_of
 
 MAX_READ_BYTES = 1024 * 1024

@@ -5,8 +5,7 @@ from collections import deque
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.agent.files import Head, LogPosition
-from services.agent.known_files import KnownFile
+from services.agent.files import Head, KnownFile, LogPosition
 from services.agent.outbox import MAX_BATCH, MAX_LINES, Outbox
 
 LOG = KnownFile(LogPosition("a.RPT", None, 0, Head(0, 0)))
