@@ -42,8 +42,6 @@ PUT_TOGETHER = {
     "no instance yet: add an [[instance]] block with slug, name and identity_token to relay.toml, or run"
     " `dayz-relay instance add`": "relay/service/settings.py",
     "Redis has …: …. Fix: …": "relay/store/durability.py",
-    "Redis has maxmemory-policy …: when memory runs out it deletes events and commands."
-    " Fix: …": "relay/store/durability.py",
     "Redis has version …: the relay needs … or newer, or Valkey": "relay/store/durability.py",
     "Redis: only … of … replicas are there: no event can be accepted": "relay/store/durability.py",
 }
