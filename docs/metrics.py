@@ -6,7 +6,7 @@ from pathlib import Path
 from prometheus_client import Histogram
 
 from services.modapi.metrics import ModapiMetrics
-from services.relay.service.instance_series import Series
+from services.relay.service.instance_series import Series, earliest
 from services.relay.service.metric_table import Metric
 from services.relay.service.metrics import ServiceMetrics
 from services.uplink.reporting.metrics import PER_INSTANCE, UplinkMetrics
@@ -35,7 +35,7 @@ and what to do about each in [runbooks.md](runbooks.md).
 """
 
 COLUMNS = "| metric | type | labels | meaning |\n|---|---|---|---|"
-FOLDS = {"SUM": "sum", "MOST": "greatest", "EARLIEST": "earliest"}
+FOLDS = {sum: "sum", max: "greatest", earliest: "earliest"}
 
 TABLES: dict[str, tuple[list[Metric], Sequence[Series]]] = {
     "both services": (ServiceMetrics.metrics(), ()),
@@ -64,7 +64,7 @@ def _row(metric: Metric) -> str:
 
 def _series_row(series: Series) -> str:
     labels = ", ".join(f"`{label}`" for label in ("instance" * series.apart, series.label) if label)
-    together = f"the {FOLDS[series.fold.name]}" if series.fold else "not shown"
+    together = f"the {FOLDS[series.fold]}" if series.fold else "not shown"
     meaning = f"{series.meaning} ({'Of' if series.apart else 'Always of'} all instances: {together}.)"
     return f"| `{series.name}` | {series.kind} | {labels} | {meaning} |"
 

@@ -91,12 +91,12 @@ async def serve(settings: Settings, config: Path | None = None) -> None:
             keep_running(lambda: note(store, "modapi", *admin.getsockname()[:2])),
             keep_running(served_instances.listen),
             context.fleet.run(),
-            Listener.of(
+            Listener(
                 make_app(served_instances, metrics, trusted),
                 ConnectionLimits(settings.limits, metrics.beyond, trusted),
                 certificate,
             ).listen(mods_port),
-            Listener.of(StillThere(pages)).listen(admin),
+            Listener(StillThere(pages)).listen(admin),
         )
     finally:
         await store.close()

@@ -69,7 +69,7 @@ async def serve(settings: Settings, config: Path | None = None) -> None:
             keep_running(lambda: forget_removed(directory.registry)),
             fleet.run(),
             keep_running(sender.run),
-            Listener.of(pages).listen(admin),
+            Listener(pages).listen(admin),
         )
     finally:
         await store.close()

@@ -83,7 +83,7 @@ class Scene:
     def open(self) -> None:
         """Start modapi."""
         sock = bind("127.0.0.1", self.port, "test")
-        self._serving = asyncio.create_task(Listener.of(self._app).listen(sock))
+        self._serving = asyncio.create_task(Listener(self._app).listen(sock))
 
     async def close(self) -> None:
         if self._serving:

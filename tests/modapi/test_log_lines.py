@@ -40,7 +40,7 @@ class Port:
         sock = bind("127.0.0.1", 0, "test")
         self._port: int = sock.getsockname()[1]
         self.app = make_app(self._served_instances, metrics)
-        self.serving = asyncio.create_task(Listener.of(self.app).listen(sock))
+        self.serving = asyncio.create_task(Listener(self.app).listen(sock))
 
     def set(self, **settings: Any) -> None:
         """relay.toml says this of the instance from now on."""

@@ -2,18 +2,16 @@
 
 import asyncio
 import logging
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from services.relay.protocol.errors import ConfigError
 from services.relay.service.logs import CHANGE
 from services.relay.service.settings import Loaded, Settings, load
+from services.relay.service.text_files import signature
 
 SETTLED_AFTER_S = 0.15
 """Time without a change before the file is read: editors empty a file before they write it."""
-
-Signature = tuple[int, int, int]
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +39,7 @@ class SettingsFile:
         self._config = config
         self._environ = environ
         self._reload_failed = reload_failed
-        self._signature = self._sign()
+        self._signature = config and signature(config)
         self._reread = False
 
     def reread(self) -> None:
@@ -51,14 +49,14 @@ class SettingsFile:
 
     async def look(self) -> None:
         """Reads the file if it has changed."""
-        signature = self._sign()
-        if self._config is None or (signature == self._signature and not self._reread):
+        found = self._config and signature(self._config)
+        if self._config is None or (found == self._signature and not self._reread):
             return
         await asyncio.sleep(SETTLED_AFTER_S)
-        if self._sign() != signature:
+        if signature(self._config) != found:
             self.nudge.set()
             return
-        self._reread, self._signature = False, signature
+        self._reread, self._signature = False, found
         try:
             loaded = load(self._config, self._environ)
         except ConfigError as error:
@@ -87,13 +85,6 @@ class SettingsFile:
             logger.warning("%s, %s: takes effect after a restart", self._config, key, extra=CHANGE)
         logger.info("%s was read again", self._config)
         self.settings = loaded.settings
-
-    def _sign(self) -> Signature | None:
-        try:
-            found = os.stat(self._config) if self._config else None
-        except OSError:
-            return None
-        return (found.st_mtime_ns, found.st_size, found.st_ino) if found else None
 
 
 def restart_keys(running: Settings, read: Settings) -> list[str]:

@@ -12,25 +12,16 @@ round trip of uvloop while one scrape is written.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from enum import Enum
 
 ROWS_AT_ONCE = 250  # number of instances of which one metric is written before the loop does other work
 
 
-def _earliest(moments: Iterable[float]) -> float:
+Fold = Callable[[Iterable[float]], float]  # one value for all instances together: `sum`, `max` or `earliest`
+
+
+def earliest(moments: Iterable[float]) -> float:
+    """Of moments, 0 being none."""
     return min(filter(None, moments), default=0.0)
-
-
-class Fold(Enum):
-    """What stands for all instances when they are not to be told apart."""
-
-    SUM = (sum,)
-    MOST = (max,)
-    EARLIEST = (_earliest,)  # of moments, 0 being none
-
-    def __call__(self, values: Iterable[float]) -> float:
-        fold: Callable[[Iterable[float]], float] = self.value[0]
-        return fold(values)
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # the identity is its hash: it is looked up for each sample
@@ -90,15 +81,6 @@ class InstanceSeries:
     def forget(self, slug: str) -> None:
         """An instance that is gone has no series."""
         self._rows.pop(slug, None)
-
-    def value(self, name: str, instance: str, label: str = "") -> float | None:
-        """One value that is shown."""
-        row = self._rows.get(instance)
-        if row and row.shown():
-            for series, values in row.values.items():
-                if series.name == name:
-                    return values.get(label)
-        return None
 
     def pieces(self) -> Iterator[str]:
         """The text of all rows. No piece takes more than ROWS_AT_ONCE rows to write; some are empty."""

@@ -44,6 +44,15 @@ def encoding_of(data: bytes) -> tuple[str, int]:
     return "utf-8", 0
 
 
+def signature(path: Path) -> tuple[int, int, int] | None:
+    """Changes when the file is written anew; None: there is none, or it cannot be looked at."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
 def why_unreadable(path: Path, error: OSError | ValueError) -> str:
     """Why `path` could not be read; where a right is missing, also how to give it."""
     reason = getattr(error, "strerror", None) or str(error)

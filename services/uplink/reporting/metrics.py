@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 from services.relay.instances.facts import Facts, ServerState
 from services.relay.protocol.link_states import LinkState
 from services.relay.protocol.vocabulary import Action, EventType
-from services.relay.service.instance_series import Fold, InstanceSeries, Series, SeriesRow
+from services.relay.service.instance_series import InstanceSeries, Series, SeriesRow, earliest
 from services.relay.service.metric_table import MetricTable, counter, gauge, histogram
 from services.relay.service.metrics import ServiceMetrics
 from services.relay.store.event_stream import MAX_QUEUED_BYTES, MAX_QUEUED_EVENTS
@@ -39,25 +39,25 @@ CONTACT = Series(
     "dayz_relay_mod_contact_timestamp_seconds",
     "gauge",
     "When the mod was last heard of, by Redis' clock, to within 5 s; 0: never.",
-    Fold.EARLIEST,
+    earliest,
 )
 STATE = Series(
     "dayz_relay_takaro_state",
     "gauge",
     "1 for the state in which the link to Takaro is; the others have no series.",
-    Fold.SUM,
+    sum,
     "state",
     tuple(LinkState),
 )
-BACKLOG_EVENTS = Series("dayz_relay_backlog_events", "gauge", "Game events that wait for Takaro.", Fold.MOST)
+BACKLOG_EVENTS = Series("dayz_relay_backlog_events", "gauge", "Game events that wait for Takaro.", max)
 BACKLOG_BYTES = Series(
-    "dayz_relay_backlog_bytes", "gauge", "Bytes of the game events that wait for Takaro.", Fold.MOST
+    "dayz_relay_backlog_bytes", "gauge", "Bytes of the game events that wait for Takaro.", max
 )
 OLDEST = Series(
     "dayz_relay_oldest_event_timestamp_seconds",
     "gauge",
     "When the oldest event that waits for Takaro was accepted, by Redis' clock; 0: none waits.",
-    Fold.EARLIEST,
+    earliest,
 )
 DELIVERED = Series(
     "dayz_relay_instance_events_total",
@@ -65,19 +65,19 @@ DELIVERED = Series(
     "Game events that Takaro has receipted, of all types.",
     None,
 )
-DEAD_LETTERS = Series("dayz_relay_dead_letters", "gauge", "Dead letters that are kept.", Fold.SUM)
+DEAD_LETTERS = Series("dayz_relay_dead_letters", "gauge", "Dead letters that are kept.", sum)
 FAILED_COMMANDS = Series(
     "dayz_relay_instance_commands_failed_total",
     "counter",
     "Commands of Takaro's that the mod refused, or that have no result.",
     None,
 )
-PLAYERS = Series("dayz_relay_players_online", "gauge", "Players known to be online.", Fold.SUM)
+PLAYERS = Series("dayz_relay_players_online", "gauge", "Players known to be online.", sum)
 MIRROR_AGE = Series(
     "dayz_relay_mirror_age_seconds",
     "gauge",
     "Age of the oldest answer about somebody online, or of the list of who is; -1: unknown.",
-    Fold.MOST,
+    max,
     "part",
     tuple(MIRROR_PARTS),
     apart=False,

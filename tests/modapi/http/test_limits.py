@@ -59,7 +59,7 @@ class Port:
         proxies = networks(trusted.split())
         door = ConnectionLimits(limits, metrics.beyond, proxies)
         self.serving = asyncio.create_task(
-            Listener.of(make_app(served_instances, metrics, proxies), door).listen(sock)
+            Listener(make_app(served_instances, metrics, proxies), door).listen(sock)
         )
 
     async def call(self, method: str, path: str, **more: Any) -> httpx.Response:

@@ -60,7 +60,7 @@ class Door:
         sock = bind("127.0.0.1", 0, "modapi.port")
         self.port: int = sock.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
-        self.serving = asyncio.create_task(Listener.of(app).listen(sock))
+        self.serving = asyncio.create_task(Listener(app).listen(sock))
 
     async def call(self, method: str, path: str, **more: Any) -> httpx.Response:
         async with httpx.AsyncClient(base_url=self.url, timeout=10) as client:

@@ -57,7 +57,7 @@ class Modapi:
         sock = bind("127.0.0.1", 0, "modapi.port")
         self.port: int = sock.getsockname()[1]
         self.app = make_app(self.served_instances, self.metrics)
-        self.serving = asyncio.create_task(Listener.of(self.app).listen(sock))
+        self.serving = asyncio.create_task(Listener(self.app).listen(sock))
 
     def send(self, method: str, path: str, body: bytes = b"") -> socket.socket:
         """A request of the mod's, sent at once, though nobody may be there to read it."""
@@ -193,7 +193,7 @@ async def test_no_change_is_made_for_a_caller_of_the_admin_port_who_hung_up(moda
 
     sock = bind("127.0.0.1", 0, "modapi.admin_port")
     modapi.port = sock.getsockname()[1]
-    serving = asyncio.create_task(Listener.of(StillThere(app)).listen(sock))
+    serving = asyncio.create_task(Listener(StillThere(app)).listen(sock))
     await modapi.answer(modapi.send("POST", "first"))
     modapi.send("POST", "left").close()
     modapi.send("POST", "stayed")

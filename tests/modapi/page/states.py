@@ -51,7 +51,7 @@ async def served(store: Store, instances: Iterable[Instance], token: str | None 
     context = AdminContext(directory, store, settings, metrics)
     add_page(pages, context)
     port = bind("127.0.0.1", 0, "the test's port")
-    serving = asyncio.create_task(Listener.of(pages).listen(port))
+    serving = asyncio.create_task(Listener(pages).listen(port))
     tasks = [asyncio.create_task(one) for one in (context.fleet.run(), directory.watch(lambda _: None))]
     await directory.complete.wait()
     try:

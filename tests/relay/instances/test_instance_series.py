@@ -6,25 +6,16 @@ from collections.abc import Mapping
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from prometheus_client.parser import text_string_to_metric_families
 
-from services.relay.service.instance_series import ROWS_AT_ONCE, Fold, InstanceSeries, Series
+from services.relay.service.instance_series import ROWS_AT_ONCE, InstanceSeries, Series, earliest
+from tests.support.series import shown
 
-SEEN = Series("seen_timestamp_seconds", "gauge", "When it was seen.", Fold.EARLIEST)
-WAITING = Series("waiting", "gauge", "What waits.", Fold.MOST)
+SEEN = Series("seen_timestamp_seconds", "gauge", "When it was seen.", earliest)
+WAITING = Series("waiting", "gauge", "What waits.", max)
 COUNTED = Series("counted_total", "counter", "What came.", None)
-TOGETHER = Series("together", "gauge", "What is not told apart.", Fold.MOST, apart=False)
-STATE = Series("state", "gauge", "The state it is in.", Fold.SUM, "state")
+TOGETHER = Series("together", "gauge", "What is not told apart.", max, apart=False)
+STATE = Series("state", "gauge", "The state it is in.", sum, "state")
 TABLE = (SEEN, WAITING, COUNTED, TOGETHER, STATE)
-
-
-def shown(series: InstanceSeries) -> dict[tuple[str, str, str], float]:
-    """Name, instance, further label -> value, as a parser of Prometheus' format finds them."""
-    return {
-        (sample.name, sample.labels.get("instance", ""), sample.labels.get("state", "")): sample.value
-        for family in text_string_to_metric_families("".join(series.pieces()))
-        for sample in family.samples
-    }
 
 
 def test_each_instance_has_its_own_series() -> None:
@@ -72,7 +63,6 @@ def test_instances_that_another_process_owns_or_that_are_gone_are_not_shown() ->
     series.row("theirs").shown = lambda: False
     series.forget("gone")
     assert {instance for _, instance, _ in shown(series)} == {"ours"}
-    assert series.value("waiting", "theirs") is None
 
 
 def test_counts_for_a_removed_instance_do_not_show_it_again() -> None:

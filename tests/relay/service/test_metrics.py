@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from services.relay.protocol.errors import StoreError
 from services.relay.service import lifecycle
-from services.relay.service.instance_series import ROWS_AT_ONCE, Fold, InstanceSeries, Series
+from services.relay.service.instance_series import ROWS_AT_ONCE, InstanceSeries, Series
 from services.relay.service.metrics import ServiceMetrics
 from services.relay.store.client import Store
 from tests.support.redis_server import RedisServer, binaries
@@ -93,7 +93,7 @@ async def test_a_loop_that_is_held_up_is_seen() -> None:
 async def test_the_page_has_the_series_of_the_service_and_of_its_instances(
     per_instance: bool, shown: str
 ) -> None:
-    waiting = Series("waiting", "gauge", "What waits.", Fold.MOST)
+    waiting = Series("waiting", "gauge", "What waits.", max)
     instances = InstanceSeries((waiting,), per_instance=per_instance)
     instances.row("one").set(waiting, 3.0)
     lines = (await ServiceMetrics(CollectorRegistry(), "uplink", instances).text()).decode().splitlines()
@@ -103,7 +103,7 @@ async def test_the_page_has_the_series_of_the_service_and_of_its_instances(
 
 
 async def test_while_metrics_are_written_the_loop_does_other_work_between_the_pieces() -> None:
-    waiting = Series("waiting", "gauge", "What waits.", Fold.MOST)
+    waiting = Series("waiting", "gauge", "What waits.", max)
     instances = InstanceSeries((waiting,))
     for number in range(1_000):
         instances.row(f"server-{number}").set(waiting, 1.0)

@@ -40,6 +40,7 @@ from services.uplink.reporting.metrics import STATE, UplinkMetrics
 from services.uplink.requests.command_queue import CommandQueue
 from services.uplink.takaro import frames
 from tests.support.faulty_takaro import FaultyTakaro
+from tests.support.series import shown
 from tests.support.waiting import until
 
 TOKEN = "the-registration-token"
@@ -160,7 +161,7 @@ async def test_a_permanent_refusal_is_not_hammered(scene: Scene, caplog: pytest.
 
 
 async def _is(scene: Scene, state: str) -> bool:
-    return scene.metrics.instances.value(STATE.name, scene.slug, state) == 1
+    return shown(scene.metrics.instances).get((STATE.name, scene.slug, state)) == 1
 
 
 async def test_a_socket_that_is_killed_right_after_it_opened_is_tried_again_at_a_pace(scene: Scene) -> None:

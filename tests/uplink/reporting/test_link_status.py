@@ -22,6 +22,7 @@ from services.uplink.context import UplinkContext
 from services.uplink.ownership.fleet import Fleet, FleetTimes
 from services.uplink.reporting.metrics import UplinkMetrics
 from tests.support.faulty_takaro import FaultyTakaro
+from tests.support.series import shown
 from tests.support.waiting import until
 
 TOKEN = "the-registration-token"
@@ -37,7 +38,7 @@ class Uplink:
     running: asyncio.Task[None]
 
     def shows(self, slug: str, name: str, label: str = "") -> float | None:
-        return self.metrics.instances.value(f"dayz_relay_{name}", slug, label)
+        return shown(self.metrics.instances).get((f"dayz_relay_{name}", slug, label))
 
     def value(self, name: str) -> float:
         return self.registry.get_sample_value(f"dayz_relay_{name}") or 0.0

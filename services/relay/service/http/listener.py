@@ -25,45 +25,35 @@ class Listener(uvicorn.Server):
     """A uvicorn server that leaves signals to its service, and has the limits of connection_limits.py."""
 
     def __init__(
-        self, config: uvicorn.Config, limits: ConnectionLimits, certificate: Certificate | None
-    ) -> None:
-        super().__init__(config)
-        self._limits = limits
-        self._certificate = certificate
-        self._shaking: set[asyncio.Task[None]] = set()
-        self._stopping = asyncio.Event()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    @classmethod
-    def of(
-        cls,
+        self,
         app: ASGIApp,
         limits: ConnectionLimits | None = None,
         certificate: Certificate | None = None,
         keep_alive_s: int = KEEP_ALIVE_S,
-    ) -> "Listener":
+    ) -> None:
         """Serves `app` behind `limits` (without one: with the default limits), by TLS with a certificate."""
-        limits = limits or ConnectionLimits(Limits())
-        return cls(
-            uvicorn.Config(
-                app,
-                http=partial(GuardedProtocol, limits),  # type: ignore[arg-type]  # a maker of protocols is enough
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                proxy_headers=False,  # it would believe every caller on this machine
-                date_header=False,
-                lifespan="off",
-                ws="none",
-                timeout_keep_alive=keep_alive_s,
-                timeout_graceful_shutdown=STOP_WITHIN_S,
-            ),
-            limits,
-            certificate,
+        self._limits = limits or ConnectionLimits(Limits())
+        self._certificate = certificate
+        self._shaking: set[asyncio.Task[None]] = set()
+        self._stopping = asyncio.Event()
+        config = uvicorn.Config(
+            app,
+            http=partial(GuardedProtocol, self._limits),  # type: ignore[arg-type]  # a maker of protocols is enough
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,  # it would believe every caller on this machine
+            date_header=False,
+            lifespan="off",
+            ws="none",
+            timeout_keep_alive=keep_alive_s,
+            timeout_graceful_shutdown=STOP_WITHIN_S,
         )
+        super().__init__(config)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
 
     async def main_loop(self) -> None:
         """uvicorn would look ten times a second whether it is to stop. `listen` says so."""

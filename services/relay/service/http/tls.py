@@ -2,13 +2,13 @@
 
 import asyncio
 import logging
-import os
 import ssl
 from pathlib import Path
 
 from services.relay.protocol.errors import ConfigError
 from services.relay.service.logs import CHANGE
 from services.relay.service.settings import ModApi
+from services.relay.service.text_files import signature
 
 LOOK_EVERY_S = 2.0
 HANDSHAKE_WITHIN_S = 10.0  # time limit of a TLS handshake
@@ -45,13 +45,13 @@ class Certificate:
         """Reads the files again when they change. Never returns."""
         while True:
             await asyncio.sleep(self._look_every_s)
-            signature = self._sign()
-            if signature == self._signature:
+            found = self._sign()
+            if found == self._signature:
                 continue
             wrong = self._take()
-            if wrong and self._sign() != signature:
+            if wrong and self._sign() != found:
                 continue  # still being written
-            self._signature = signature
+            self._signature = found
             if wrong:
                 logger.error("%s. The certificate from before stays in use.", wrong, extra=CHANGE)
             else:
@@ -74,7 +74,7 @@ class Certificate:
         return ""
 
     def _sign(self) -> list[tuple[int, int, int] | None]:
-        return [_stat(file) for file in (self._cert, self._key)]
+        return [signature(file) for file in (self._cert, self._key)]
 
 
 def certificate_of(modapi: ModApi) -> Certificate | None:
@@ -82,14 +82,6 @@ def certificate_of(modapi: ModApi) -> Certificate | None:
     if modapi.tls_cert is None or modapi.tls_key is None:
         return None
     return Certificate(Path(modapi.tls_cert), Path(modapi.tls_key))
-
-
-def _stat(file: Path) -> tuple[int, int, int] | None:
-    try:
-        found = os.stat(file)
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def _no_password() -> str:

@@ -61,9 +61,7 @@ class Served:
         door = ConnectionLimits(limits, lambda limit: self.refused.update([limit]), networks(trusted.split()))
         self.door = door
         self._strangers: list[Stranger] = []
-        self._serving = asyncio.create_task(
-            Listener.of(answers, door, certificate, keep_alive_s).listen(sock)
-        )
+        self._serving = asyncio.create_task(Listener(answers, door, certificate, keep_alive_s).listen(sock))
 
     async def open(self, context: ssl.SSLContext | None = None) -> "Stranger":
         since_s = time.monotonic()

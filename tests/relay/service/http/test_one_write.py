@@ -53,7 +53,7 @@ class Socket(asyncio.Transport):
 
 async def written(*requests: bytes) -> Socket:
     """The socket after these requests on one connection."""
-    listener = Listener.of(answers, ConnectionLimits(Limits()))
+    listener = Listener(answers, ConnectionLimits(Limits()))
     listener.config.load()
     sock = Socket()
     connection: Any = listener.config.http_protocol_class(listener.config, listener.server_state, {})  # type: ignore[call-arg]
