@@ -1,4 +1,4 @@
-"""Calls with an Idempotency-Key: a panel that got no answer repeats them, and they take effect once. Pure.
+"""Calls with an Idempotency-Key: a panel that got no answer repeats them, and they take effect once.
 
 The record of the instance remembers them, so every modapi knows them, and call and change are stored
 together. No mod key is stored: it is computed from the caller's token, which Redis does not have, and from a
@@ -8,10 +8,14 @@ random salt, which the caller does not have. A repeat comes with the same token.
 import base64
 import hashlib
 import hmac
+import secrets
 from typing import NamedTuple
 
 from services.relay.instances.records import AgeS, Done, Record, digest_of, open_keys
 from services.relay.protocol.errors import IdempotencyConflict
+
+KEY_BYTES = 32
+SALT_BYTES = 16
 
 KEPT_S = 24 * 3600  # how long a call is remembered
 
@@ -32,54 +36,65 @@ class Once(NamedTuple):
     was_done: bool = False
 
 
-def mod_key(once: Once, slug: str, salt: str) -> str:
-    """The mod key that this call makes; a repeat makes the same one."""
-    return made_secret(once, "mod key", slug, salt)
+class IssuedKey:
+    """The mod key that a call makes for a server: a random one, or the same as the call that it repeats."""
+
+    def __init__(self, slug: str, once: Once | None, age_s: AgeS) -> None:
+        self._slug = slug
+        self._once = once
+        self._age_s = age_s
+        self._salt = secrets.token_urlsafe(SALT_BYTES)
+        self._random = secrets.token_urlsafe(KEY_BYTES)
+
+    @property
+    def mod_key(self) -> str:
+        once = self._once
+        return made_secret(once, "mod key", self._slug, self._salt) if once else self._random
+
+    def is_repeat(self, record: Record | None) -> bool:
+        """Whether the call was done before. Then the key is that of the first call.
+
+        Raises IdempotencyConflict if that call had another content, if its mod key does not work any more, or
+        if nothing is left of it here although it was carried out.
+        """
+        once = self._once
+        if once is None:
+            return False
+        done = next((done for done in record.done if self._is_known(done, once)), None) if record else None
+        if record is None or done is None:
+            refuse_if_done(once)
+            return False
+        if done.asked != _asked(once):
+            raise IdempotencyConflict(USED_OTHERWISE)
+        if done.mod_key_digest not in {key.digest for key in open_keys(record.mod_key_digests, self._age_s)}:
+            raise IdempotencyConflict(
+                "this call was done before, and the key that it made is not valid any more: make a new call,"
+                " with an Idempotency-Key of its own"
+            )
+        self._salt = done.salt
+        return True
+
+    def _is_known(self, done: Done, once: Once) -> bool:
+        return done.call == call_id(once) and self._age_s(done.at_ms, None) < KEPT_S
+
+    def remembered(self, record: Record, now_ms: int) -> Record:
+        """The `record`, which has the key already, with this call added if it has an Idempotency-Key."""
+        if self._once is None:
+            return record
+        done = Done(
+            call=call_id(self._once),
+            asked=_asked(self._once),
+            salt=self._salt,
+            mod_key_digest=digest_of(self.mod_key),
+            at_ms=now_ms,
+        )
+        kept = [one for one in record.done if self._age_s(one.at_ms, None) < KEPT_S]
+        return record.model_copy(update={"done": (*kept[-(KEPT_CALLS - 1) :], done)})
 
 
 def made_secret(once: Once, kind: str, name: str, salt: str) -> str:
     """The secret that this call makes for what has this name; a repeat makes the same one."""
     return base64.urlsafe_b64encode(_mac(once, kind, name, salt, once.key)).decode().rstrip("=")
-
-
-def remembered(record: Record, once: Once, slug: str, salt: str, now_ms: int, age_s: AgeS) -> Record:
-    """The `record`, which has the mod key of this call already, with the call added at `now_ms`."""
-    done = Done(
-        call=call_id(once),
-        asked=_asked(once),
-        salt=salt,
-        mod_key_digest=digest_of(mod_key(once, slug, salt)),
-        at_ms=now_ms,
-    )
-    kept = [one for one in record.done if age_s(one.at_ms, None) < KEPT_S]
-    return record.model_copy(update={"done": (*kept[-(KEPT_CALLS - 1) :], done)})
-
-
-def repeated(record: Record | None, once: Once | None, age_s: AgeS) -> Done | None:
-    """The earlier call with the same Idempotency-Key, None if there is none.
-
-    Raises IdempotencyConflict if that call had another content, if its mod key does not work any more, or if
-    nothing is left of it here although it was carried out.
-    """
-    if once is None:
-        return None
-    if record is None:
-        refuse_if_done(once)
-        return None
-    call = call_id(once)
-    found = [done for done in record.done if done.call == call and age_s(done.at_ms, None) < KEPT_S]
-    if not found:
-        refuse_if_done(once)
-        return None
-    done = found[0]
-    if done.asked != _asked(once):
-        raise IdempotencyConflict(USED_OTHERWISE)
-    if done.mod_key_digest not in {key.digest for key in open_keys(record.mod_key_digests, age_s)}:
-        raise IdempotencyConflict(
-            "this call was done before, and the key that it made is not valid any more: make a new call,"
-            " with an Idempotency-Key of its own"
-        )
-    return done
 
 
 def refuse_if_done(once: Once) -> None:

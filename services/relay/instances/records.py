@@ -107,7 +107,7 @@ def changed(record: Record, change: InstanceUpdate) -> Record:
     for field in ("registration_token", "external_id"):
         if given.get(field) == "":
             given[field] = None
-    return Record.model_validate({**_raw(record), **given})
+    return Record.model_validate({**dict(record), **given})
 
 
 def rotated(record: Record, new: KeyDigest, overlap_ms: int) -> Record:
@@ -142,10 +142,6 @@ def open_keys(keys: tuple[KeyDigest, ...], age_s: AgeS) -> tuple[KeyDigest, ...]
 def _left_s(key: KeyDigest, newest: KeyDigest, age_s: AgeS) -> float:
     overlap_s = ((key.expires_ms or 0) - newest.added_ms) / 1000
     return overlap_s - age_s(newest.added_ms, newest.behind)
-
-
-def _raw(record: Record) -> dict[str, Any]:
-    return {name: getattr(record, name) for name in Record.model_fields}
 
 
 def open_replaced_keys(records: Iterable[Record], age_s: AgeS) -> tuple[str, ...]:

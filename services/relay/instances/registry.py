@@ -8,11 +8,10 @@ from typing import NamedTuple, TypedDict, Unpack
 
 from pydantic import SecretStr
 
-from services.relay.instances import once as once_calls
 from services.relay.instances import records as instance_records
-from services.relay.instances.once import Once
+from services.relay.instances.once import KEY_BYTES, IssuedKey, Once
 from services.relay.instances.record_store import WITHIN_S, RecordStore, StoredRecord
-from services.relay.instances.records import AgeS, InstanceUpdate, KeyDigest, Record, digest_of
+from services.relay.instances.records import InstanceUpdate, KeyDigest, Record, digest_of
 from services.relay.protocol.errors import InstanceConflict, NoSuchInstance, RotationUnderWay
 from services.relay.protocol.keys import INSTANCES_REMOVALS, keys_of
 from services.relay.service.settings import Instance
@@ -25,9 +24,6 @@ PURGED_AFTER_S = 5.0
 """Delay before a purge deletes data: a service that has not heard of the removal yet could still write."""
 
 OVERLAP_S = 24 * 3600  # default time for which a replaced mod key still works
-
-KEY_BYTES = 32
-SALT_BYTES = 16
 
 
 class Issued(NamedTuple):
@@ -85,17 +81,16 @@ class Registry:
                     f"{instance.slug} of relay.toml has no mod key: with several instances each needs one,"
                     " give it one first"
                 )
-        issuing = _Issuing(slug, once)
+        issued = IssuedKey(slug, once, self.records.age_s)
         identity = identity_token or SecretStr(secrets.token_urlsafe(KEY_BYTES))
 
         def make(old: Record | None, now_ms: int) -> Record:
-            is_repeat = issuing.is_repeat(old, self.records.age_s)
-            if old and is_repeat:
+            if issued.is_repeat(old) and old:
                 return old
             new = Record(
                 name=name,
                 identity_token=identity,
-                mod_key_digests=(self._key(issuing, now_ms),),
+                mod_key_digests=(self._key(issued, now_ms),),
                 created_ms=now_ms,
                 done=old.done if old else (),
                 **given,
@@ -107,9 +102,9 @@ class Registry:
                     f"the removed server {slug} still has its data: give its identity token to take it over,"
                     f" or delete its data (`dayz-relay instance remove {slug} --purge`) and wait a minute"
                 )
-            return issuing.remembered(new, now_ms, self.records.age_s)
+            return issued.remembered(new, now_ms)
 
-        return Issued(await self.records.change(slug, make), issuing.mod_key)
+        return Issued(await self.records.change(slug, make), issued.mod_key)
 
     async def patch(self, slug: str, change: InstanceUpdate) -> Record:
         """Changes the fields that `change` gives. Raises ValueError too."""
@@ -127,11 +122,12 @@ class Registry:
         repeat with the same `once` returns what the first call returned.
         """
         self._refuse_those_of_the_file(slug)
-        issuing, overlap_ms, age_s = _Issuing(slug, once), round(overlap_s * 1000), self.records.age_s
+        age_s = self.records.age_s
+        issued, overlap_ms = IssuedKey(slug, once, age_s), round(overlap_s * 1000)
 
         def make(old: Record | None, now_ms: int) -> Record:
             there = _there(slug, old)
-            if issuing.is_repeat(there, age_s):
+            if issued.is_repeat(there):
                 return there
             left_s = instance_records.overlap_left_s(there, age_s)
             if left_s is not None and not force:
@@ -141,10 +137,10 @@ class Registry:
                     ' rotation would end that now. If that is meant: `--force`, "force": true, or the box'
                     " on the page"
                 )
-            rotated = instance_records.rotated(there, self._key(issuing, now_ms), overlap_ms)
-            return issuing.remembered(rotated, now_ms, age_s)
+            rotated = instance_records.rotated(there, self._key(issued, now_ms), overlap_ms)
+            return issued.remembered(rotated, now_ms)
 
-        return Issued(await self.records.change(slug, make), issuing.mod_key)
+        return Issued(await self.records.change(slug, make), issued.mod_key)
 
     async def remove(self, slug: str, *, purge: bool = False) -> None:
         """Removes an instance. Its data is deleted a day later, with `purge` at once.
@@ -199,36 +195,9 @@ class Registry:
                     f"{instance.slug} of relay.toml has this identity token: Takaro knows one server by it"
                 )
 
-    def _key(self, issuing: "_Issuing", now_ms: int) -> KeyDigest:
+    def _key(self, issued: IssuedKey, now_ms: int) -> KeyDigest:
         behind = self.records.is_behind(now_ms)
-        return KeyDigest(digest=digest_of(issuing.mod_key), added_ms=now_ms, behind=behind)
-
-
-class _Issuing:
-    """The mod key that a call makes: a random one, or the same as the call that it repeats."""
-
-    def __init__(self, slug: str, once: Once | None) -> None:
-        self._slug = slug
-        self._once = once
-        self._salt = secrets.token_urlsafe(SALT_BYTES)
-        self._random = secrets.token_urlsafe(KEY_BYTES)
-
-    @property
-    def mod_key(self) -> str:
-        return once_calls.mod_key(self._once, self._slug, self._salt) if self._once else self._random
-
-    def is_repeat(self, record: Record | None, age_s: AgeS) -> bool:
-        """Whether this call was done before. Raises InstanceConflict."""
-        done = once_calls.repeated(record, self._once, age_s)
-        if done:
-            self._salt = done.salt
-        return done is not None
-
-    def remembered(self, record: Record, now_ms: int, age_s: AgeS) -> Record:
-        """The `record`, which has the key already, with this call added if it has an Idempotency-Key."""
-        if not self._once:
-            return record
-        return once_calls.remembered(record, self._once, self._slug, self._salt, now_ms, age_s)
+        return KeyDigest(digest=digest_of(issued.mod_key), added_ms=now_ms, behind=behind)
 
 
 def _there(slug: str, record: Record | None) -> Record:
