@@ -34,8 +34,7 @@ class KnownFiles:
         return file is not None and file.position.file_id == found.file_id
 
     def update(self, found: Collection[Found], now_s: float | None) -> dict[str, KnownFile]:
-        """All files that are there and can be read, by name. Without `now_s` no new file is read from its
-        start."""
+        """All files that can be read, by name. Without `now_s` no new file is read from its start."""
         present: dict[str, KnownFile] = {}
         unidentified: list[_Unidentified] = []
         for one in found:

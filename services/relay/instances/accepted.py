@@ -1,7 +1,6 @@
 """Events that modapi has accepted and that Takaro does not have: they wait, or are dead letters.
 
-They are read from Redis, so no uplink has to own the instance: they show that a mod works before the server
-has a registration token.
+They are read from Redis, without an owner: they show that a mod works before its server has a token.
 """
 
 import asyncio
@@ -32,8 +31,7 @@ FOLLOW_EVERY_S = 0.5
 async def accepted(store: Store, slug: str, facts: Facts) -> list[ActivityEntry]:
     """The newest events that wait for Takaro, at most REMEMBERED, then the newest dead letters of the mod's.
 
-    Events are among them at once: most are delivered in a moment (`undelivered`). `facts` are those of
-    the instance. Raises StoreError.
+    Events are among them at once: most are delivered in a moment (`undelivered`). Raises StoreError.
     """
     stream = EventStream(store, slug)
     entries, delivered, dead_letters = await asyncio.gather(
@@ -46,8 +44,7 @@ async def accepted(store: Store, slug: str, facts: Facts) -> list[ActivityEntry]
 def undelivered(accepted: Iterable[ActivityEntry], ended: Iterable[ActivityEntry]) -> list[ActivityEntry]:
     """The `accepted` events without those that have `ended` meanwhile. Pure.
 
-    An event that was delivered a moment ago may still be in the stream. An equal one that was accepted later
-    is another event.
+    An event that was just delivered may still be in the stream. An equal later one is another event.
     """
     ends = [entry for entry in ended if entry.kind == "event"]
     return [

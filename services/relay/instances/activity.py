@@ -27,12 +27,10 @@ SEEN_NUMBERS = 5_000
 """Number of entries of each owner by which a watcher recognises what it has received already."""
 
 DELIVERED, EXPIRED, REFUSED = "delivered", "expired", "refused"
-"""The end of an event: Takaro has it; it was too old to be sent; Takaro refused it, or another one beside
-it."""
+"""The end of an event: Takaro has it; it was too old to be sent; Takaro refused it or one beside it."""
 
 WAITING, DEAD = "waiting", "dead"
-"""The state of an event that Takaro does not get now (accepted.py): accepted and not yet sent; a dead
-letter."""
+"""The state of an event that Takaro does not get now (accepted.py): not sent yet; a dead letter."""
 
 
 class ActivityEntry(NamedTuple):

@@ -28,8 +28,7 @@ class DeadLetters:
         self._key = keys_of(slug).dead
 
     async def newest(self, count: int, before: str = "") -> list[DeadLetter]:
-        """Up to `count` dead letters, the newest first; only those older than the id `before`, if it is
-        given."""
+        """Up to `count` dead letters, the newest first; only those older than the id `before`, if given."""
         end = f"({before}" if before else "+"
         found = await self._store.send("XREVRANGE", self._key, end, "-", "COUNT", count)
         return [_letter(*entry) for entry in found]

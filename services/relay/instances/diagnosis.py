@@ -114,8 +114,7 @@ def diagnose_all(
 def wrong_keys(
     entries: Mapping[str, ServedEntry], facts: Mapping[str, Facts], unknown_calls: Iterable[UnknownKeyCall]
 ) -> tuple[dict[str, UnknownKeyCall], list[Problem]]:
-    """For each instance that can be recognised, its call with a wrong key; and a problem for the other
-    calls."""
+    """The call with a wrong key of each instance that can be recognised; a problem for the other calls."""
     enabled = {slug: known for slug, known in facts.items() if not entries[slug].disabled}
     named, unknown = attributed(unknown_calls, enabled, {slug: entries[slug].added_ms for slug in enabled})
     missed = [slug for slug, known in enabled.items() if known.is_silent and slug not in named]

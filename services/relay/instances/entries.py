@@ -107,8 +107,7 @@ def active(entries: Mapping[str, ServedEntry]) -> dict[str, ServedEntry]:
 
 
 def _with_locked_out(entries: dict[str, ServedEntry]) -> dict[str, ServedEntry]:
-    """Adds a note to each server without a mod key if several are served: nobody could tell which mod
-    calls."""
+    """Adds a note to each server without a mod key if several are served: whose mod calls is unknown."""
     served = active(entries)
     if len(served) > 1:
         for slug, entry in served.items():

@@ -39,8 +39,7 @@ class LinkUptime(StrEnum):
 
 
 class HalfHour(NamedTuple):
-    """Half an hour of Redis' clock. `length_s` is the part of it that is over and in which the instance was
-    there."""
+    """Half an hour of Redis' clock. `length_s`: the part that is over and in which the instance was there."""
 
     number: int  # half hours since 1970
     length_s: int

@@ -25,8 +25,7 @@ from services.relay.store.client import Script, Store, pairs
 from services.relay.store.clock import SteppedClock
 
 CLOCK_STORED_EVERY_S = 30.0
-"""How often a service stores its last reading of Redis' clock: the next service that starts
-continues from it."""
+"""How often a service stores its last reading of Redis' clock: the next one goes on from it."""
 
 TRIES = 20  # number of attempts at a change while others change the same record
 
@@ -138,8 +137,7 @@ class RecordStore:
     ) -> bool:
         """Replaces `old` by `new`; None means no record. Returns False if the record is not `old` any more.
 
-        `due_ms`: when the data of the instance is to be deleted. Raises InstanceConflict if another instance
-        has the identity.
+        `due_ms`: when its data is to be deleted. Raises InstanceConflict if another one has the identity.
         """
         reply = await self._store.run_until(
             self.within_s,

@@ -111,8 +111,7 @@ def changed(record: Record, change: InstanceUpdate) -> Record:
 
 
 def rotated(record: Record, new: KeyDigest, overlap_ms: int) -> Record:
-    """The record with the `new` key. The newest old key works for `overlap_ms` more, all others end at
-    once."""
+    """The record with the `new` key. The newest old key works for `overlap_ms` more, others end at once."""
     replaced = record.mod_key_digests[-1:] if overlap_ms > 0 else ()
     kept = [key.model_copy(update={"expires_ms": new.added_ms + overlap_ms}) for key in replaced]
     return record.model_copy(update={"mod_key_digests": (*kept, new)})

@@ -159,8 +159,7 @@ class Registry:
         await self.records.change(slug, make, self._purged_after_s if purge else self._removed_kept_s)
 
     async def forget_removed(self) -> list[str]:
-        """Deletes the data of removed instances that are due, and returns their slugs. One service calls it
-        now and then.
+        """Deletes the data of removed instances that are due, and returns their slugs. One service calls it.
 
         It marks the record as purging, deletes the data, then the record: so nobody restores the instance
         while its data is being deleted.

@@ -31,8 +31,7 @@ class SettingsFile:
     ) -> None:
         self.settings = settings
         self.waits_for_restart: list[str] = []
-        """The settings that were changed in relay.toml and take effect only after a restart, as "[modapi]
-        port"."""
+        """The changed settings that take effect only after a restart, as "[modapi] port"."""
         self.complaint = ""  # why relay.toml cannot be used as it is now, "" if it can
         self.nudge = asyncio.Event()  # set when the file must be looked at before the next regular look
         self._running = settings  # those of the start: some cannot change without a restart

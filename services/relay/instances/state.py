@@ -54,8 +54,7 @@ class InstanceState:
         await self._store.send("HSET", self._keys.link, *fields)
 
     def note_mod(self, field: str, value: str | int) -> None:
-        """Stores a `field` of the mod: `version`, `hold_ms` or `address`. It may be lost: later calls store
-        it again."""
+        """Stores `version`, `hold_ms` or `address` of the mod. It may be lost: later calls store it again."""
         self._store.send_unawaited("HSET", self._keys.mod, field, value)
 
     def note_contact(self) -> None:

@@ -6,8 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 PERMANENT_FROM_YEAR = 2500
-"""Takaro writes "for ever" as a date in the year 3021 (protocol.md T15); an end in this year or later counts
-as permanent."""
+"""An end in this year or later is permanent: Takaro writes "for ever" as 3021 (protocol.md T15)."""
 
 _NEVER = frozenset({"", "0", "-1", "null", "none", "never", "permanent"})
 _EARLIEST_S = 1e9  # the year 2001: a smaller number is the length of a ban, or not a time

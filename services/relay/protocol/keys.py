@@ -7,15 +7,13 @@ from dataclasses import dataclass, fields
 from functools import cache
 
 WAKE_EVENTS = "relay:wake:events"
-"""Channel: the slug of an instance that has new events. Like all hints it may be lost: each renewal looks
-too."""
+"""Channel: the slug of an instance with new events. Like all hints it may be lost: renewals look too."""
 
 WAKE_RESULTS = "relay:wake:results"
 """Channel: the slug of an instance whose mod has posted a result."""
 
 WAKE_MODAPI = "relay:wake:modapi"
-"""Channel: the slug of an instance that has a new command. It may be lost: a held poll looks at its end
-too."""
+"""Channel: the slug of an instance with a new command. It may be lost: held polls look at their end."""
 
 WAKE_LEASES = "relay:wake:leases"
 """Channel: the slug of an instance whose lease was released."""

@@ -10,8 +10,7 @@ from enum import StrEnum, unique
 class LinkState(StrEnum):
     """The state of the link of one instance. People see the value in logs, metrics and /health.
 
-    A state that is read from Redis stays a text: "" means no link yet, and a newer uplink may have more
-    states.
+    Read from Redis it stays a text: "" means no link yet, and a newer uplink may have more states.
     """
 
     WAITING = "waiting"  # between two attempts

@@ -1,8 +1,7 @@
 """The event loop of the services: uvloop's, which looks names up apart from the connections that need them.
 
-If uvloop's `create_connection` is cancelled, for example by a time limit, it leaves its lookup behind, and
-the loop reports an exception that was never retrieved. Each attempt also begins a lookup of its own: with a
-name server that is silent, four lookups block the only four threads, and all other names wait.
+A cancelled `create_connection` of uvloop leaves its lookup behind, and the loop reports an exception that was
+never retrieved. With a silent name server, four such lookups block the only four threads, and all names wait.
 """
 
 import asyncio

@@ -151,8 +151,7 @@ class ServiceMetrics(MetricTable):
         self.store_replicas_wanted.set(facts.replicas)
 
     async def watch_loop(self, every_s: float = LOOK_EVERY_S) -> None:
-        """Never returns. It looks between the moments that all work of each second shares: it would measure
-        that work."""
+        """Never returns. It looks between the moments that all other work shares, not to measure that."""
         while True:
             asked_s = time.monotonic()
             wait_s = next_beat_s(asked_s, every_s, offset_s=every_s / 4) - asked_s + TIMER_EARLY_S

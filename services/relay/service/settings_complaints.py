@@ -75,8 +75,7 @@ def check_together(found: Findings, settings: Settings, numbers: list[str]) -> N
 
 
 def _why_keys_are_needed(found: Findings, settings: Settings) -> str:
-    """Why each instance needs a mod key; "": none is needed, because only this machine can call, and there is
-    only one instance."""
+    """Why each instance needs a mod key; "": there is only one, and only this machine can call."""
     if not is_loopback(settings.modapi.host):
         place = found.place(("modapi", "host"))
         return f"{place} lets other machines in: give the instance a key, or serve 127.0.0.1 only"

@@ -69,8 +69,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 def ours(environ: Mapping[str, str]) -> dict[str, str]:
     """The variables that are set and may be for the relay.
 
-    Compose files pass on a variable that is not set as "". A file that Notepad wrote has a mark before its
-    first name.
+    Compose passes an unset variable on as "". Notepad writes a mark before the first name of a file.
     """
     given = ((name.lstrip("\ufeff"), text.strip()) for name, text in environ.items())
     return {name: text for name, text in given if text and (name.startswith(PREFIX) or name in SHORT_NAMES)}

@@ -68,8 +68,7 @@ def unquoted(text: str) -> str:
 
 
 def is_file(path: Path) -> bool:
-    """Whether there is such a file. Raises ConfigError if that cannot be found out: `Path.exists` may raise
-    several errors."""
+    """Whether there is such a file. Raises ConfigError if that cannot be found out."""
     return _is(path, lambda mode: not stat.S_ISDIR(mode))
 
 

@@ -37,11 +37,9 @@ _PROBES = "relay:wake:probe:"
 class Store(Primaries):
     """Redis or Valkey, shared by everything in one process and one event loop.
 
-    A store that is not `opened` refuses all calls: the settings of Redis must be checked first. `replicas`
-    is the number of replicas that must have the writes of a durable call before its reply counts; None: 1
-    with Sentinels or a Cluster, else none. `relaxed`: settings of Redis that can lose data are accepted.
-    `took` is called with each round trip: seconds, and whether it was answered. `call_timeout_s` is that of
-    the pipelines.
+    `replicas` must have the writes of a durable call before its reply counts; None: 1 with Sentinels or a
+    Cluster, else 0. `relaxed`: settings of Redis that can lose data are accepted. `took` and `call_timeout_s`
+    are those of PipelineTerms.
     """
 
     def __init__(
@@ -109,11 +107,10 @@ class Store(Primaries):
     ) -> Any:
         """Like `run`, repeated while Redis is away, for up to `within_s` from now.
 
-        Only for scripts that do no harm when they run twice. `durable` covers the writes of each run, and of
-        an earlier run that the script finds done. So a script that finds its work done writes something all
-        the same: WAIT waits for the last write of its own connection, and returns at once if there was none
-        (measured on Valkey 9). `though_cancelled`: a run that has begun is sent even if its caller is
-        cancelled.
+        Only for scripts that do no harm when they run twice. One that is `durable` writes something even if
+        it finds its work done by an earlier run: WAIT waits for the last write of its own connection, if
+        there was one (measured on Valkey 9). `though_cancelled`: a run that has begun is sent even if its
+        caller is cancelled.
 
         Raises NotCarriedOut if no run was carried out, StoreError if one may have been.
         """

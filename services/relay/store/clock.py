@@ -7,10 +7,9 @@ Replies of scripts hold the time, so it is seldom asked for by itself. Two class
 
 Pure.
 
-A wall clock can be set forward and back. After that, the difference of two of its readings is not the time
-that passed. So each reading is compared with a clock of ours that is never set. Where the two disagree,
-Redis' clock was set, and the age of anything dated before that step leaves the step out. An age is an
-interval, because not all of it can be known.
+A wall clock can be set: then the difference of two readings is not the time that passed. So each reading is
+compared with a clock of ours that is never set. Where they disagree, Redis' clock was set, and an age across
+that step leaves the step out. An age is an interval, because not all of it can be known.
 """
 
 import math

@@ -15,8 +15,7 @@ from services.relay.store.url import Endpoint, RedisUrl, StoreKind
 
 
 class Primaries:
-    """Routes calls. While it is not `opened` it refuses them all: the settings of Redis must be checked
-    first."""
+    """Routes calls. Not `opened`, it refuses them all: the settings of Redis must be checked first."""
 
     def __init__(self, url: RedisUrl, terms: PipelineTerms, *, opened: bool) -> None:
         self._opened = opened

@@ -12,8 +12,7 @@ from services.relay.store.connection import Connection, packed
 from services.relay.store.refusals import ConnectionLost, RedisRefusal, store_error
 
 CALL_TIMEOUT_S = 2.0
-"""Time limit of one round trip, and of sending a refused call again: a mod's request must be answered well
-within 3 s (protocol.md M6)."""
+"""Limit of one round trip, and of sending a refused call again: a mod waits for 3 s (protocol.md M6)."""
 
 WAIT_MS = 500  # time limit for the replicas to confirm. The next pipeline waits meanwhile.
 

@@ -4,10 +4,9 @@ Sentinels tell of a new primary about a second after they have made it one. Unti
 writes, and a replica that still follows it confirms them: all of that is lost (protocol.md R2). So the relay
 listens to every Sentinel, and leaves the primary as soon as one of them chooses its successor.
 
-redis-py's `Sentinel` was tried and is not used. Its `discover_master` asks one Sentinel after the other and
-believes the first that answers: one that was cut off together with the old primary was believed against two
-others. Here the majority counts. Two silent Sentinels of three took it 1.02 s, half of the time of a call;
-here all are asked at the same time.
+redis-py's `Sentinel` is not used: it asks one Sentinel after the other and believes the first that answers,
+even one that was cut off together with the old primary. Here the majority counts. Two silent Sentinels of
+three took it 1.02 s, half of the time of a call; here all are asked at the same time.
 """
 
 import asyncio
