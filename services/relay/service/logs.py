@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
@@ -22,6 +22,8 @@ CHANGE: dict[str, object] = {"change": True}
 """The `extra` of a warning or error that begins or ends a state: it is logged, even if it was before."""
 
 _redaction = Redaction()
+hide, clean = _redaction.hide, _redaction.clean
+"""Of everything that a person reads, not of the log alone."""
 
 logger = logging.getLogger(__name__)
 
@@ -169,22 +171,7 @@ def configure(service: str, form: str = "text") -> None:
     for name in ("uvicorn", "websockets", "asyncio"):
         logging.getLogger(name).setLevel(logging.WARNING)
     sys.excepthook = uncaught
-    threading.excepthook = lambda thrown: uncaught(
-        thrown.exc_type, thrown.exc_value or thrown.exc_type(), thrown.exc_traceback
-    )
-    sys.unraisablehook = lambda thrown: uncaught(
-        thrown.exc_type, thrown.exc_value or thrown.exc_type(), thrown.exc_traceback
-    )
-
-
-def hide(source: str, secrets: Iterable[str]) -> None:
-    """Hides these secrets in the log from now on, in place of those that this source gave before."""
-    _redaction.hide(source, secrets)
-
-
-def clean(text: str) -> str:
-    """The text without secrets, for anything else that a person reads."""
-    return _redaction.clean(text)
+    threading.excepthook = sys.unraisablehook = _uncaught_elsewhere
 
 
 def printable(text: str) -> str:
@@ -204,8 +191,12 @@ def uncaught(kind: type[BaseException], error: BaseException, trace: TracebackTy
     logger.critical("a fault of the program: please report it", exc_info=(kind, error, trace))
 
 
+def _uncaught_elsewhere(thrown: Any) -> None:
+    uncaught(thrown.exc_type, thrown.exc_value or thrown.exc_type(), thrown.exc_traceback)
+
+
 def _message(record: logging.LogRecord) -> str:
-    return _redaction.clean(_text(record))[:MESSAGE_CHARS]
+    return clean(_text(record))[:MESSAGE_CHARS]
 
 
 def _text(record: logging.LogRecord) -> str:
@@ -219,4 +210,4 @@ def _trace(record: logging.LogRecord) -> str:
     """The traceback, or its end if it is long: the exception itself is at the end."""
     if not record.exc_info or record.exc_info[1] is None:
         return ""
-    return _redaction.clean("".join(traceback.format_exception(record.exc_info[1])))[-TRACE_CHARS:]
+    return clean("".join(traceback.format_exception(record.exc_info[1])))[-TRACE_CHARS:]

@@ -53,7 +53,8 @@ class Cluster:
 
     async def dial(self, place: Endpoint) -> tuple[Connection, ServerFacts]:
         if place == NOWHERE:
-            raise Unreachable(f"no server of the cluster says who serves what, of {self._told()}")
+            asked = ", ".join(map(str, self._url.endpoints))
+            raise Unreachable(f"no server of the cluster says who serves what, of {asked}")
         return await dial_primary(place, self._url.login, 0, self._url.tls)
 
     async def dial_any(self) -> Connection:
@@ -76,18 +77,14 @@ class Cluster:
 
     async def learn(self) -> None:
         """Learns the map of slots anew. All callers wait for one question at a time."""
-        if self._learning is None:
+        if self._learning is None or self._learning.done():
             self._learning = asyncio.create_task(self._learn())
-            self._learning.add_done_callback(self._learned)
         await asyncio.wait([self._learning])
 
     def close(self) -> None:
         """Ends what runs beside the calls."""
         if self._learning:
             self._learning.cancel()
-
-    def _learned(self, task: asyncio.Task[None]) -> None:
-        self._learning = None
 
     async def _learn(self) -> None:
         """Takes the map of the member with the newest epoch: one that was cut off has an old map."""
@@ -119,9 +116,6 @@ class Cluster:
         facts = dict(line.partition(":")[::2] for line in info.decode().splitlines())
         age = facts.get("cluster_state") == "ok", int(facts.get("cluster_current_epoch", 0))
         return age, member, ranges
-
-    def _told(self) -> str:
-        return ", ".join(str(endpoint) for endpoint in self._url.endpoints)
 
 
 def _named(node: str, asked: Endpoint) -> Endpoint:
