@@ -1,26 +1,24 @@
 """Where settings come from: the environment, then relay.toml, then the variables of the old bridge.
 
-pydantic-settings asks the sources in this order, splits the names of variables, merges the tables and checks
-them. It has no places for complaints, no `_file` keys, no warnings about unknown names and no numbered
-instances. Those are added here, most of them in `_settle`, through which the tables of each source go.
+pydantic-settings merges the sources in this order and checks the values. It has no places for complaints, no
+`_file` keys, no warnings about unknown names and no numbered instances. Those are added here, most of them in
+`_settled`, through which the values of each source go.
 """
 
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import SecretStr, ValidationError
-from pydantic_settings import BaseSettings, EnvSettingsSource, InitSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, InitSettingsSource, SettingsConfigDict
 
 from services.relay.service.settings import KEYS, SECRETS, Instance, Redis, Settings
 from services.relay.service.settings_complaints import Findings, check_together
 from services.relay.service.settings_names import (
-    PREFIX,
     SHORT_NAMES,
     Key,
-    env_name,
     file_place,
     key_of,
     keys_of,
@@ -47,7 +45,7 @@ _PLACEHOLDER = re.compile(
 class _Sources(Settings, BaseSettings):
     """The merged values of all sources. `Settings` itself never reads the environment."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="__", enable_decoding=False)
+    model_config = SettingsConfigDict(enable_decoding=False)
     instance: dict[str, Instance] = {}
 
 
@@ -56,7 +54,16 @@ def read(path: Path | None, environ: Mapping[str, str]) -> tuple[Settings | None
     found = Findings(path)
     variables = {name: _without_quotes(name, name, text, found) for name, text in ours(environ).items()}
     variables = {name: text for name, text in variables.items() if text}
-    sources = (_Environment(found, variables), _RelayToml(found), _ShortNames(found, variables))
+    tables = [
+        _settled(_from_environment(found, variables), found),
+        _settled(_from_file(found, path), found) if path else {},
+        _settled(_from_short_names(found, variables), found),
+    ]
+    if first := tables[-1]["instance"].get("0"):
+        # Not made from the name: the slug names the data in Redis, and a server may be renamed.
+        first["slug"] = "server"
+        found.places.setdefault(("instance", "0", "slug"), "TAKARO_SERVER_NAME")
+    sources = tuple(InitSettingsSource(_Sources, one) for one in tables)
     try:
         merged = _Sources(_build_sources=(sources, {}))  # type: ignore[call-arg]  # unknown to mypy
     except ValidationError as error:
@@ -94,65 +101,42 @@ def _with_password(redis: Redis, found: Findings) -> Redis:
     return redis.model_copy(update={"url": SecretStr(url)})
 
 
-class _Environment(EnvSettingsSource):
+class _Given(NamedTuple):
+    """One value of a source, as it is written, and how a complaint names it.
+
+    `file` has it; None: a variable has it.
+    """
+
+    key: Key
+    value: Any
+    place: str
+    file: Path | None = None
+
+
+def _from_environment(found: Findings, variables: Mapping[str, str]) -> Iterator[_Given]:
     """`RELAY_<SECTION>__<KEY>` and `RELAY_INSTANCE__<NUMBER>__<KEY>`."""
-
-    def __init__(self, found: Findings, variables: Mapping[str, str]) -> None:
-        self._found, self._variables, self._names = found, variables, self._names_of(found, variables)
-        super().__init__(_Sources)
-
-    def _names_of(self, found: Findings, variables: Mapping[str, str]) -> dict[Key, str]:
-        """The variables of this source by the settings that they set."""
-        names = {}
-        for name in variables:
-            known = known_variables(name)
-            if name.upper() in known:
-                names[key_of(name)] = name
-            elif name not in SHORT_NAMES:
-                found.warnings.append(f"{name}: unknown variable{nearest(name, known)}")
-        return names
-
-    def _load_env_vars(self) -> Mapping[str, str | None]:
-        return {env_name(key).lower(): self._variables[name] for key, name in self._names.items()}
-
-    def __call__(self) -> Tables:
-        return _settle(super().__call__(), self._found, self._names.__getitem__)
+    for name, text in variables.items():
+        known = known_variables(name)
+        if name.upper() in known:
+            yield _Given(key_of(name), text, name)
+        elif name not in SHORT_NAMES:
+            found.warnings.append(f"{name}: unknown variable{nearest(name, known)}")
 
 
-class _ShortNames(_Environment):
+def _from_short_names(found: Findings, variables: Mapping[str, str]) -> Iterator[_Given]:
     """The variables of the old bridge."""
-
-    def _names_of(self, found: Findings, variables: Mapping[str, str]) -> dict[Key, str]:
-        return {key: name for name, key in SHORT_NAMES.items() if name in variables}
-
-    def __call__(self) -> Tables:
-        tables = super().__call__()
-        if self._found.blocks and "TAKARO_SERVER_NAME" in self._variables:
-            self._found.warnings.append(
-                "TAKARO_SERVER_NAME: that server is not served, because"
-                f" {self._found.path} has [[instance]] blocks: add one for it there, or empty this variable"
-            )
-        if first := tables["instance"].get("0"):
-            # Not made from the name: the slug names the data in Redis, and a server may be renamed.
-            first["slug"] = "server"
-            self._found.places.setdefault(("instance", "0", "slug"), "TAKARO_SERVER_NAME")
-        return tables
+    if found.blocks and "TAKARO_SERVER_NAME" in variables:
+        found.warnings.append(
+            "TAKARO_SERVER_NAME: that server is not served, because"
+            f" {found.path} has [[instance]] blocks: add one for it there, or empty this variable"
+        )
+    for name, key in SHORT_NAMES.items():
+        if name in variables:
+            yield _Given(key, variables[name], name)
 
 
-class _RelayToml(InitSettingsSource):
-    """relay.toml, if there is one."""
-
-    def __init__(self, found: Findings) -> None:
-        self._found = found
-        super().__init__(_Sources, _tables(found.path, found) if found.path else {})
-
-    def __call__(self) -> Tables:
-        path = self._found.path or Path()
-        return _settle(super().__call__(), self._found, lambda key: file_place(path, key), path)
-
-
-def _tables(path: Path, found: Findings) -> Tables:
-    tables: Tables = {}
+def _from_file(found: Findings, path: Path) -> Iterator[_Given]:
+    """relay.toml."""
     for section, content in _parsed(path, found).items():
         blocks = content if section == "instance" else [content]
         if section not in KEYS:
@@ -170,57 +154,59 @@ def _tables(path: Path, found: Findings) -> Tables:
             continue
         if section == "instance":
             found.blocks = len(blocks)
-            content = {str(number): block for number, block in enumerate(blocks)}
-        tables[section] = content
+        for number, block in enumerate(blocks):
+            table = (section, str(number)) if section == "instance" else (section,)
+            for name, value in block.items():
+                key = (*table, name)
+                yield _Given(key, value, file_place(path, key), path)
+
+
+def _settled(given: Iterable[_Given], found: Findings) -> Tables:
+    """The values without those of earlier sources, and with the texts of the files of `_file` keys."""
+    before, given = frozenset(found.places), list(given)
+    keys = {one.key for one in given}
+    # An [[instance]] block is an instance even if it is empty.
+    tables: Tables = {"instance": {str(number): {} for number in range(found.blocks)}}
+    for one in given:
+        *sections, name = one.key
+        key = (*sections, name.removesuffix("_file"))
+        if name not in keys_of(sections[0]):
+            found.warnings.append(f"{one.place}: unknown key{nearest(name, keys_of(sections[0]))}")
+        elif key in before:
+            continue
+        elif key != one.key and key in keys:
+            found.problems.append(f"{one.place}: {key[-1]} is set as well: keep one of the two")
+        elif (value := _value(one, key, found)) is not None:
+            table = tables
+            for section in sections:
+                table = table.setdefault(section, {})
+            table[key[-1]] = value
     return tables
 
 
-def _settle(tables: Tables, found: Findings, place: Callable[[Key], str], path: Path | None = None) -> Tables:
-    """The tables without keys that an earlier source has, and with the texts of the files of `_file` keys.
-
-    `place` is how a complaint names a key. `path` is the file that has the tables; None: variables have them.
-    """
-    before = frozenset(found.places)
-
-    def settled(section: Key, table: dict[str, Any]) -> dict[str, Any]:
-        left: dict[str, Any] = {}
-        for key, value in table.items():
-            name, where, file = key.removesuffix("_file"), place((*section, key)), path
-            value = value.strip() if isinstance(value, str) else value
-            if key not in keys_of(section[0]):
-                found.warnings.append(f"{where}: unknown key{nearest(key, keys_of(section[0]))}")
-                continue
-            if (*section, name) in before:
-                continue
-            if key != name and name in table:
-                found.problems.append(f"{where}: {name} is set as well: keep one of the two")
-                continue
-            if key != name or (section[0], name) in PATHS:
-                file = (path.parent if path else Path()) / str(value)
-                value = str(file) if key == name else _text_of(file, name, where, found)
-                if not value:
-                    # A variable that names an empty file is not set, like an empty variable.
-                    if path and value is not None:
-                        found.problems.append(f"{where}: {file} is empty: write the value of {name} into it")
-                    continue
-            if file and ((section[0], name) in SECRETS or name == "tls_key"):
-                found.secret_files.append(file)
-            found.places[*section, name] = where
-            if name == "registration_token" and _PLACEHOLDER.search(str(value)):
-                # It counts as not set: events are kept until the token is there.
-                found.warnings.append(
-                    f"{where}: holds no token but the words that stand in for one: paste the one of"
-                    " Takaro's dashboard (Settings, Game Servers, Add Game Server, Generic)"
-                )
-                continue
-            left[name] = value
-        return left
-
-    blocks = tables.pop("instance", {})
-    instances = {number: settled(("instance", number), block) for number, block in blocks.items()}
-    if not path:  # an [[instance]] block is an instance even if it is empty, a number is not
-        instances = {number: block for number, block in instances.items() if block}
-    return {name: settled((name,), table) for name, table in tables.items()} | {"instance": instances}
+def _value(given: _Given, key: Key, found: Findings) -> Any:
+    """The value of the setting `key`; None: it counts as not set."""
+    value, place, name, file = given.value, given.place, key[-1], given.file
+    value = value.strip() if isinstance(value, str) else value
+    if key != given.key or (key[0], name) in PATHS:
+        file = (given.file.parent if given.file else Path()) / str(value)
+        value = str(file) if key == given.key else _text_of(file, name, place, found)
+        if not value:
+            # A variable that names an empty file is not set, like an empty variable.
+            if given.file and value is not None:
+                found.problems.append(f"{place}: {file} is empty: write the value of {name} into it")
+            return None
+    if file and ((key[0], name) in SECRETS or name == "tls_key"):
+        found.secret_files.append(file)
+    found.places[key] = place
+    if name == "registration_token" and _PLACEHOLDER.search(str(value)):
+        # It counts as not set: events are kept until the token is there.
+        found.warnings.append(
+            f"{place}: holds no token but the words that stand in for one: paste the one of"
+            " Takaro's dashboard (Settings, Game Servers, Add Game Server, Generic)"
+        )
+        return None
+    return value
 
 
 def _text_of(file: Path, name: str, where: str, found: Findings) -> str | None:
