@@ -22,6 +22,9 @@ from services.relay.service.faults import FaultKind
 from services.relay.service.logs import InstanceLogger
 from services.relay.store.command_stream import CommandStream
 
+_ABOUT_PLAYERS = (Action.GET_PLAYER, Action.GET_PLAYERS)
+"""Their results name players, as events do."""
+
 
 class ModCommands:
     """The mod's side of the commands of one instance."""
@@ -65,11 +68,14 @@ class ModCommands:
         if action is None:
             self._metrics.foreign.inc()
             return False
+        players: dict[str, bytes] = {}
         try:
             outcome, label = await self._outcome(action, body)
+            if action in _ABOUT_PLAYERS:
+                players = self._roster.take_changes()
         except Exception as error:
             outcome, label = self._faulty(error)
-        players, accepted = self._roster.take_changes(), False
+        accepted = False
         try:
             try:
                 accepted = await self.stream.complete(operation_id, outcome, players)
@@ -102,7 +108,7 @@ class ModCommands:
             outcome, label, missing = await asyncio.to_thread(_read, action, body)
         if missing:
             self._left_out(action, missing)
-        if outcome.value and action in (Action.GET_PLAYER, Action.GET_PLAYERS):
+        if outcome.value and action in _ABOUT_PLAYERS:
             outcome = self._completed(outcome.value)
         return outcome, label
 

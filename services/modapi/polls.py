@@ -12,7 +12,7 @@ from services.modapi.commands import ModCommands
 from services.modapi.hold_rules import EARLY_S, FALL_BACK_S, GIVEN_UP, Ending, HoldRules
 from services.modapi.metrics import ModapiMetrics
 from services.relay.protocol.records import Command
-from services.relay.service.clocks import next_beat_s
+from services.relay.service.clocks import TIMER_EARLY_S, next_beat_s
 from services.relay.service.http.arrivals import CallerConnection
 from services.relay.service.logs import InstanceLogger
 from services.relay.service.stalls import BEAT_EVERY_S
@@ -54,26 +54,25 @@ class _Poll:
     ending: Ending | None = None
     gone: bool = False
     taking: asyncio.Task[list[Command]] | None = None
-    _waiting: asyncio.Future[None] | None = None
+    waiting: asyncio.Future[None] | None = None
 
     async def hint(self, until_s: float) -> None:
         """Waits for a hint, or the end of the poll, until that moment of time.monotonic()."""
-        if self.hinted:
+        if self.hinted or self.ending:
             return
         loop = asyncio.get_running_loop()
-        self._waiting = loop.create_future()
-        timer = loop.call_at(until_s, partial(self.wake, hinted=False))
+        self.waiting = loop.create_future()
+        timer = loop.call_at(until_s + TIMER_EARLY_S, self.wake)
         try:
-            await self._waiting
+            await self.waiting
         finally:
-            self._waiting = None
+            self.waiting = None
             timer.cancel()
 
-    def wake(self, *, hinted: bool = True) -> None:
-        """There is a hint, or the poll has ended. Not `hinted`: it is time to look."""
-        self.hinted = self.hinted or hinted
-        if self._waiting and not self._waiting.done():
-            self._waiting.set_result(None)
+    def wake(self) -> None:
+        """Ends its wait."""
+        if self.waiting and not self.waiting.done():
+            self.waiting.set_result(None)
 
 
 class Polls:
@@ -113,8 +112,9 @@ class Polls:
     def wake(self) -> None:
         """Makes the held poll look for commands, or the next one: there may be one."""
         self._empty_s = 0.0
-        if self._poll:
-            self._poll.wake()
+        if poll := self._poll:
+            poll.hinted = True
+            poll.wake()
 
     async def answer(
         self,
@@ -148,25 +148,23 @@ class Polls:
             return await self._hold(poll, look_s) if poll.hold_s else Polled(NOTHING)
         finally:
             connection.on_gone = None
-            self._end(poll, Ending.EMPTY)  # the store failed in the middle, or this process stood still
+            if self._poll is poll:
+                self._poll = None
 
     async def _hold(self, poll: _Poll, look_s: float) -> Polled:
         """Looks for commands after each hint, at `look_s`, and at the end of the hold."""
         held_s, found = 0.0, b""
-        while held_s < poll.hold_s and not found:
-            until_s = min(look_s, poll.began_s + poll.hold_s)
-            await poll.hint(until_s)
-            if not poll.hinted:
-                held_s = max(until_s, time.monotonic()) - poll.began_s  # a timer may be early
-            else:
-                if not poll.ending:
+        try:
+            while held_s < poll.hold_s and not found:
+                await poll.hint(min(look_s, poll.began_s + poll.hold_s))
+                if poll.hinted and not poll.ending:
                     await asyncio.sleep(GATHER_S)
-                held_s = time.monotonic() - poll.began_s
-            look_s = math.inf
-            if poll.ending:
-                break
-            found = await self._look(poll, refreshes_alone=held_s >= poll.hold_s)
-        self._end(poll, Ending.COMMAND if found else Ending.EMPTY)
+                held_s, look_s = time.monotonic() - poll.began_s, math.inf
+                if poll.ending:
+                    break
+                found = await self._look(poll, refreshes_alone=held_s >= poll.hold_s)
+        finally:  # also if the store failed in the middle, or this process stood still
+            self._end(poll, Ending.COMMAND if found else Ending.EMPTY)
         return Polled(None if poll.gone else found or NOTHING, held_s)
 
     async def _look(self, poll: _Poll, *, refreshes_alone: bool) -> bytes:

@@ -13,7 +13,7 @@ from services.relay.instances.state import InstanceState
 from services.relay.store.client import Store
 from services.relay.store.event_stream import EventStream
 from services.relay.store.stream_entries import NOT_ASKED
-from tests.support.exact_clock import ExactClock
+from tests.support.exact_clock import exact
 from tests.support.hang_ups import cancelled_in
 
 ADA = {"gameId": "76561198000000001", "name": "Ada"}
@@ -21,7 +21,7 @@ LINE, OTHER_LINE = (b'{"events":[{"type":"log","msg":"%s"}]}' % text for text in
 
 
 def modapi(store: Store, slug: str, roster: Roster, log_lines: LogLines = ALL_LOG_LINES) -> EventIntake:
-    stream = EventStream(store, slug, clock=ExactClock())
+    stream = EventStream(exact(store, slug), slug)
     return EventIntake(
         stream, InstanceState(store, slug), roster, ModapiMetrics(CollectorRegistry()), log_lines
     )

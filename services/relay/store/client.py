@@ -141,13 +141,15 @@ class Store(Primaries):
         """The clock of the primary that has this key. Callers whose reply has the time call its `observe`."""
         return (self._only or self._pipeline_of(slot_of(key))).clock
 
-    async def known_clock(self, key: str) -> StoreClock:
-        """The same clock. It is read now if no reply has shown the time lately. Raises StoreError."""
+    async def redis_us(self, key: str, moment_s: float) -> tuple[int, int]:
+        """What the primary that has this key shows at a moment of time.monotonic(), in microseconds: at least
+        and at most. It is asked now if no reply has shown the time lately. Raises StoreError."""
         clock = self.clock_of(key)
-        if time.monotonic() < clock.known_until_s:
-            return clock
-        await self.read_clock(key)
-        return self.clock_of(key)  # a slot may have moved
+        if time.monotonic() >= clock.known_until_s:
+            await self.read_clock(key)
+            clock = self.clock_of(key)  # a slot may have moved
+        moment_us = int(moment_s * 1_000_000)
+        return moment_us + clock.least_ahead_us, moment_us + clock.most_ahead_us
 
     async def read_clock(self, key: str) -> int:
         """Reads the clock of the primary that has this key, in microseconds. Raises StoreError."""

@@ -2,7 +2,7 @@
 
 Replies of scripts hold the time, so it is seldom asked for by itself. Two classes answer the two questions:
 
-- StoreClock converts moments of our clock, for deadlines in scripts. There is one for each primary.
+- StoreClock knows how far ahead of ours it is, for deadlines in scripts. There is one for each primary.
 - SteppedClock knows ages, across steps of Redis' clock. There is one for each lease.
 
 Pure.
@@ -39,31 +39,23 @@ _SLACK_MS = STEP_S * 1000
 
 
 class StoreClock:
-    """Converts moments of time.monotonic() to microseconds of Redis' clock, to within PROMPT_S.
+    """How far Redis' clock is ahead of time.monotonic(), to within PROMPT_S (Store.redis_us).
 
     A slower reply is believed only while there is no other. Then the error is as great as its delay.
     """
 
     def __init__(self) -> None:
-        self._ahead_us = 0  # how far Redis' clock is ahead of time.monotonic(), at most
-        self._surely_ahead_us = 0  # the same, at least
+        self.least_ahead_us = 0
+        self.most_ahead_us = 0
         self.known_until_s = -math.inf  # until when the last reply is believed, on time.monotonic()
 
     def observe(self, redis_us: int, asked_s: float, now_s: float, within_us: int = 0) -> None:
         """Takes in a reply, asked for at `asked_s` and here at `now_s`: Redis showed `redis_us`, or up to
         `within_us` more."""
         if now_s - asked_s < PROMPT_S or now_s >= self.known_until_s:
-            self._ahead_us = redis_us + within_us - int(asked_s * 1_000_000)
-            self._surely_ahead_us = redis_us - int(now_s * 1_000_000)
+            self.least_ahead_us = redis_us - int(now_s * 1_000_000)
+            self.most_ahead_us = redis_us + within_us - int(asked_s * 1_000_000)
             self.known_until_s = now_s + OLD_S
-
-    def latest_us(self, moment_s: float) -> int:
-        """What Redis shows at that moment, or a later time."""
-        return int(moment_s * 1_000_000) + self._ahead_us
-
-    def earliest_us(self, moment_s: float) -> int:
-        """What Redis shows at that moment, or an earlier time."""
-        return int(moment_s * 1_000_000) + self._surely_ahead_us
 
 
 class ClockStep(NamedTuple):

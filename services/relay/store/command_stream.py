@@ -138,7 +138,8 @@ class CommandStream:
         """
         key = self._keys.contact
         if not ask:
-            return (await self._store.known_clock(key)).earliest_us(moment_s) // 1000
+            earliest_us, _ = await self._store.redis_us(key, moment_s)
+            return earliest_us // 1000
         asked_s = time.monotonic()
         redis_us = await self._store.read_clock(key)
         now_s = time.monotonic()
@@ -206,7 +207,7 @@ class CommandStream:
         keys = self._keys
         until_s = time.monotonic() + self._bounds.take_within_s
         while True:
-            clock = await self._store.known_clock(keys.contact)
+            until_us, _ = await self._store.redis_us(keys.contact, until_s)
             asked_s = time.monotonic()
             handing_out = self._store.run(
                 _HAND_OUT,
@@ -216,7 +217,7 @@ class CommandStream:
                 CONTACT_EVERY_MS,
                 self._bounds.keep_ms,
                 "1" if refreshes_alone else "0",
-                clock.earliest_us(until_s),
+                until_us,
                 self._bounds.keep_newest,
                 self._bounds.left_ms,
                 self._bounds.longest_ms,

@@ -17,7 +17,6 @@ from services.relay.protocol.errors import LostLease, StoreError
 from services.relay.protocol.keys import WAKE_EVENTS, keys_of
 from services.relay.protocol.records import DeadEvent, GameEvent
 from services.relay.store.client import Script, Store
-from services.relay.store.clock import StoreClock
 from services.relay.store.repeats import NO_BEGINNING, AnswerNotes, shortest_distinctive
 from services.relay.store.stream_entries import NOT_ASKED, Appended, Delivered, EventBatch, StreamEntry
 
@@ -51,7 +50,7 @@ class EventStream:
     """The event stream of the instance `slug`.
 
     `sender` names a sender other than the mod. Its repeats are recognised among its own batches, and its
-    batches do not count as contact with the mod. `clock` replaces the clock of the store.
+    batches do not count as contact with the mod.
     """
 
     def __init__(
@@ -59,7 +58,6 @@ class EventStream:
         store: Store,
         slug: str,
         sender: str = "",
-        clock: StoreClock | None = None,
         *,
         most_events: int = MAX_QUEUED_EVENTS,
         within_s: float = CALL_WITHIN_S,
@@ -73,7 +71,6 @@ class EventStream:
         self._append_keys = (keys.events, keys.intake, keys.dead, keys.players, keys.contact)
         self._token = secrets.token_hex(8)
         self._posts = itertools.count()
-        self._clock = clock
         self.notes = AnswerNotes(store, keys.intake, self._sender)
         self._heard_s = -math.inf
 
@@ -84,18 +81,19 @@ class EventStream:
         same, but only within that time.
         """
         now_s = time.monotonic()
-        clock = self._clock or await self._store.known_clock(self._keys.events)
+        waited_s = 0.0 if received_s is None else now_s - received_s
+        _, now_us = await self._store.redis_us(self._keys.events, now_s)
         post = _Post(
             f"{self._token}-{next(self._posts):08x}",
             batch,
-            clock.latest_us(now_s if received_s is None else received_s),
-            clock.latest_us(now_s + self._within_s),
+            now_us - int(waited_s * 1_000_000),
+            now_us + int(self._within_s * 1_000_000),
         )
         cut = 0
         while True:
             asked_s = time.monotonic()
             word, redis_us, place, repeated = await self._append(post, cut, now_s + self._within_s - asked_s)
-            clock.observe(redis_us, asked_s, time.monotonic())
+            self._store.clock_of(self._keys.events).observe(redis_us, asked_s, time.monotonic())
             match word:
                 case b"late":
                     raise StoreError("Redis: it answered too late, or its clock was set")

@@ -26,7 +26,7 @@ from services.relay.store.client import Store
 from services.relay.store.event_stream import EventStream
 from services.relay.store.repeats import digest
 from services.relay.store.stream_entries import NOT_ASKED, EventBatch, PostedEvent
-from tests.support.exact_clock import ExactClock
+from tests.support.exact_clock import exact
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import until
 
@@ -47,7 +47,7 @@ def happenings(words: str) -> EventBatch:
 
 
 def modapi(store: Store, slug: str) -> EventStream:
-    return EventStream(store, slug, clock=ExactClock())
+    return EventStream(exact(store, slug), slug)
 
 
 async def now_s() -> float:
@@ -142,7 +142,7 @@ async def test_a_post_that_is_stuck_for_longer_than_its_caller_waits_is_never_st
 ) -> None:
     scene.a.notes.answered((await scene.a.append(batch("v"))).token)
     await scene.noted()
-    impatient = EventStream(store, slug, clock=ExactClock(), within_s=0.2)
+    impatient = EventStream(exact(store, slug), slug, within_s=0.2)
     with redis_server.stopped():
         stuck = asyncio.create_task(impatient.append(batch("x")))
         await asyncio.sleep(0.4)  # longer than its caller waits
@@ -280,7 +280,7 @@ async def _accepted_ago(store: Store, slug: str, ago_s: int) -> None:
 async def test_another_sender_settles_nothing_and_repeats_only_its_own(
     scene: Scene, store: Store, slug: str
 ) -> None:
-    agent = EventStream(store, slug, "agent", ExactClock())
+    agent = EventStream(exact(store, slug), slug, "agent")
     await scene.a.append(batch("x"))  # its answer is lost
     for line in "abcdefx":  # more than are remembered, and one that looks alike
         agent.notes.answered((await agent.append(batch(line))).token)
@@ -457,7 +457,7 @@ async def test_two_senders_side_by_side_have_each_of_their_events_stored_once(
     stuck: list[tuple[bool, EventBatch, float]] = []
 
     def sender(is_agent: bool) -> EventStream:
-        return EventStream(store, name, "agent" if is_agent else "", ExactClock())
+        return EventStream(exact(store, name), name, "agent" if is_agent else "")
 
     streams = [sender(False), sender(True)]
 

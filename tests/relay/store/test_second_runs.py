@@ -14,13 +14,13 @@ from services.relay.store.client import Script, Store
 from services.relay.store.event_stream import Delivered, EventStream, _Post
 from services.relay.store.repeats import digest
 from services.relay.store.stream_entries import NOT_ASKED, Appended, EventBatch, PostedEvent
-from tests.support.exact_clock import ExactClock
+from tests.support.exact_clock import exact
 
 BATCH = EventBatch([PostedEvent(digest("line"), {"type": "log", "data": {"msg": "line"}})])
 
 
 async def append(store: Store, slug: str, received_s: float) -> Appended:
-    stream = EventStream(store, slug, clock=ExactClock())
+    stream = EventStream(exact(store, slug), slug)
     return await stream.append(BATCH, received_s)
 
 

@@ -24,7 +24,7 @@ from services.relay.store.event_stream import Delivered, EventStream
 from services.relay.store.repeats import digest
 from services.relay.store.stream_entries import NOT_ASKED, Appended, EventBatch, PostedEvent
 from services.sim.ports import free_port
-from tests.support.exact_clock import ExactClock
+from tests.support.exact_clock import exact
 from tests.support.redis_server import RedisServer, binaries
 from tests.support.redis_sets import RedisCluster, SentinelSet
 from tests.support.waiting import until, until_connected
@@ -156,7 +156,7 @@ async def test_a_write_that_is_found_done_counts_only_with_its_replicas(servers:
     batch, early_s = log_line(slug, 1), time.monotonic()
 
     def calls(store: Store, received_s: float) -> list[Awaitable[object]]:
-        stream = EventStream(store, slug, clock=ExactClock())
+        stream = EventStream(exact(store, slug), slug)
         return [
             stream.append(batch, received_s),
             stream.ack("token", Delivered("1-1", 0, {}, 1), 1, 1),

@@ -3,6 +3,7 @@ and the time until the whole request is there. uvicorn has none of these limits.
 """
 
 import asyncio
+import contextlib
 import math
 import sys
 from collections.abc import Callable, Collection, Sequence
@@ -15,7 +16,6 @@ from services.relay.protocol.limits import Limits
 from services.relay.service.clocks import until_beat_s
 from services.relay.service.http.addresses import Network, is_in, plain, source_of
 from services.relay.service.http.arrivals import Arrivals, CallerConnection
-from services.relay.service.http.one_write import AnswerWriter
 from services.relay.service.stalls import BEAT_EVERY_S
 
 LOOK_EVERY_S = BEAT_EVERY_S
@@ -26,6 +26,9 @@ MAX_PIPELINED = 8
 """The engine's client sends its next request after the answer. Each request that waits costs memory."""
 
 SPARE_FILES = 256  # number of open files that are left for the store, the log and the other listener
+
+_CONTINUE = b"HTTP/1.1 100 "
+_STREAMED = b"transfer-encoding: chunked"
 
 
 class TooManyConnections(Exception):
@@ -50,11 +53,6 @@ class ConnectionLimits:
         self._trusted = trusted
         self._count = 0
         self._counts: dict[str, int] = {}
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether no connection is counted, of any address."""
-        return not (self._count or self._counts)
 
     def enter(self, address: str) -> bool:
         """Counts a connection from that address. False: it is one too many. True: `leave` must follow."""
@@ -100,7 +98,6 @@ class GuardedProtocol(HttpToolsProtocol):
         self.due_s = math.inf
         self._limits = limits
         self._caller = CallerConnection()
-        self._writer: AnswerWriter
         self._address: str | None = None
         self._in_head = True
         self._received = 0  # bytes of this request before the current chunk
@@ -108,7 +105,6 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.transport = self._writer = AnswerWriter(transport)  # type: ignore[assignment]  # what uvicorn uses of it
         peer, port = self.client or ("?", 0)  # unknown if the caller is gone already
         address = plain(peer)
         self.client = (address, port)
@@ -168,16 +164,14 @@ class GuardedProtocol(HttpToolsProtocol):
             raise TooManyConnections
         self._in_head = False
         super().on_headers_complete()
+        if self.scope["method"] != "HEAD":
+            self.cycle.transport = AnswerWriter(self.transport)  # type: ignore[assignment]  # all that it uses
 
     def on_message_complete(self) -> None:
         self.due_s = math.inf
         super().on_message_complete()
         if self.cycle.response_complete:  # answered before its body was there: no other timer runs
             self.due_s = self.loop.time() + self.timeout_keep_alive
-
-    def on_response_complete(self) -> None:
-        self._writer.answer_ended()
-        super().on_response_complete()
 
     def end_overdue(self) -> None:
         """Ends a connection whose time is up."""
@@ -202,6 +196,39 @@ class GuardedProtocol(HttpToolsProtocol):
         self.transport.close()
 
 
+class AnswerWriter:
+    """The transport of one answer: its head and the first part of its body leave at once.
+
+    uvicorn writes them one after the other: two system calls, and two packets for the mod. The head of a
+    stream is written at once, because its body may come much later.
+    """
+
+    __slots__ = ("_begun", "_head", "_transport", "is_closing")
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._begun = False
+        self._head = b""
+        self.is_closing = transport.is_closing
+
+    def write(self, data: bytes) -> None:
+        """Writes what uvicorn writes: `100 Continue`, the head of the answer, or a part of its body."""
+        if self._head:
+            data, self._head = self._head + data, b""
+        elif not self._begun and not data.startswith(_CONTINUE):
+            self._begun = True
+            if _STREAMED not in data:
+                self._head = data
+                return
+        self._transport.write(data)
+
+    def close(self) -> None:
+        """Closes the connection, also if the answer broke off behind its head."""
+        if self._head:
+            self._transport.write(self._head)
+        self._transport.close()
+
+
 def files() -> int:
     """The number of files that this process may have open, after raising it as far as the system allows."""
     if sys.platform == "win32":
@@ -209,10 +236,7 @@ def files() -> int:
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-            soft = hard
-        except (ValueError, OSError):  # macOS: "unlimited" is more than it takes
-            pass
+    with contextlib.suppress(ValueError, OSError):  # macOS: "unlimited" is more than it takes
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        soft = hard
     return soft if soft > 0 else 1_000_000
