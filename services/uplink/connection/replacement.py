@@ -36,8 +36,8 @@ class Replacement:
 
     def due(self, session: SocketSession) -> bool:
         """Whether `session`, the socket in use, has reached a limit, or Takaro may ask another one."""
-        now_s, requests = time.monotonic(), session.requests
-        match self._other_client.look(session.identified_s, requests.asked_s, now_s):
+        now_s, socket = time.monotonic(), session.socket
+        match self._other_client.look(session.identified_s, socket.asked_s, now_s):
             case Finding.NO_REQUESTS:
                 return True
             case Finding.USURPED:
@@ -49,7 +49,7 @@ class Replacement:
                 )
             case Finding.ASKED_AGAIN:
                 self._logger.info("Takaro asks this server again")
-        return requests.count >= self._most_requests or now_s >= self._oldest_s
+        return socket.asked_count >= self._most_requests or now_s >= self._oldest_s
 
 
 def _clock_time(ago_s: float) -> str:

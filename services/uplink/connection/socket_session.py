@@ -21,9 +21,8 @@ from services.relay.service.logs import InstanceLogger
 from services.relay.service.settings import Instance
 from services.relay.store.leases import Lease
 from services.uplink.connection.closing_times import LAST_ANSWERS_S
-from services.uplink.connection.socket_requests import SocketRequests
-from services.uplink.connection.socket_writer import SocketWriter
 from services.uplink.connection.states import LinkTrigger, after
+from services.uplink.connection.takaro_socket import TakaroSocket
 from services.uplink.context import UplinkContext
 from services.uplink.events.pump import EventPump
 from services.uplink.requests.handler import RequestHandler
@@ -64,8 +63,8 @@ class SocketSettings:
 class SocketSession:
     """One socket, from dialling to its end."""
 
-    writer: SocketWriter
-    """Set when the socket is open."""
+    socket: TakaroSocket
+    """Set when it is open."""
 
     def __init__(self, settings: SocketSettings, state: LinkState = LinkState.WAITING) -> None:
         self.state = state
@@ -73,7 +72,6 @@ class SocketSession:
         self.identified_s = 0.0
         """When Takaro last accepted us on this socket, on time.monotonic(); 0: not yet."""
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.requests = SocketRequests(settings.handler, settings.context.metrics, settings.logger)
         self._settings = settings
         self._awaited: dict[str, asyncio.Future[Any]] = {}
         """The frames that are waited for: the answer to `identify`, a pong."""
@@ -106,16 +104,16 @@ class SocketSession:
                 ping_interval=PING_EVERY_S,
                 ping_timeout=PING_EVERY_S,
                 max_size=context.limits.frame_in_bytes,
-            ) as socket:
-                self.writer = SocketWriter(socket)
+            ) as connection:
+                self.socket = TakaroSocket(connection)
                 self._move(LinkTrigger.OPENED)
                 identifying = asyncio.create_task(self._identify())
                 identifying.add_done_callback(self._identify_ended)
                 try:
-                    await self._read(socket)
+                    await self._read(connection)
                 finally:
                     await cancelled(identifying)
-                    await self.requests.cut_short(self.writer)
+                    await settings.handler.cut_short(self.socket)
         except ConnectionClosedOK:
             pass  # Takaro has closed it, or we have
         except (OSError, TimeoutError, WebSocketException) as error:
@@ -158,7 +156,7 @@ class SocketSession:
         # No `await` between the announcement and the write.
         answered = self._await("identify")
         identity = instance.identity_token.get_secret_value()
-        self.writer.send(frames.identify(identity, token.get_secret_value(), instance.name))
+        self.socket.send(frames.identify(identity, token.get_secret_value(), instance.name))
         within_s = settings.context.times.identified_within_s
         await asyncio.wait((answered, self.ended), timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
         if self.ended.done():
@@ -172,7 +170,7 @@ class SocketSession:
             self._move(LinkTrigger.NEVER if answer.permanent else LinkTrigger.NOT_NOW)
             then = answer.remedy or "trying again"
             settings.report(f"Takaro refuses this server ({answer.text}), {then}", permanent=answer.permanent)
-            await self.writer.close()
+            await self.socket.close()
         else:
             self.game_server_id = answer.game_server_id
             self.identified_s = time.monotonic()
@@ -210,15 +208,17 @@ class SocketSession:
 
     # Takaro's frames
 
-    async def _read(self, socket: ClientConnection) -> None:
+    async def _read(self, connection: ClientConnection) -> None:
         """Takes Takaro's frames. Raises ConnectionClosed when the socket ends."""
         faults, log = self._settings.context.metrics.service.faults, self._settings.logger
+        handler = self._settings.handler
         while True:
-            text = await socket.recv(decode=False)  # as bytes: orjson decodes them
+            text = await connection.recv(decode=False)  # as bytes: orjson decodes them
             try:  # `contain` costs more
                 match frames.read_frame(text):
                     case frames.Request() as request:
-                        self.requests.take(self.writer, request)
+                        self.socket.asked(request)
+                        handler.take(self.socket, request)
                     case frames.Pong() if self._pump:
                         self._pump.ponged()
                     case frames.Pong() as pong:
@@ -228,12 +228,13 @@ class SocketSession:
                     case Identified() | IdentifyRefused() as answer:
                         self._resolve("identify", answer)
                     case frames.Ping(request_id):
-                        self.writer.send(frames.pong(request_id))
+                        self.socket.send(frames.pong(request_id))
             except Exception as error:
                 faults.caught(log, FaultKind.FRAME, error)
 
     def _take_error(self, error: frames.ErrorFrame) -> None:
-        if self.requests.refused(error):
+        if (action := self.socket.asked_action(error.request_id)) is not None:
+            self._settings.handler.refused(action, error.text)
             return
         self._settings.logger.warning("Takaro refused something: %s", error.text)
         if self._pump:
@@ -266,7 +267,7 @@ class SocketSession:
     def drop(self, why: str) -> None:
         """Ends the socket at once. `why` is shown to the operator."""
         self._why_dropped = why
-        self.writer.abort()
+        self.socket.abort()
 
     async def leave(self, closed_by_s: float, elsewhere: asyncio.Event | None = None) -> None:
         """Closes an identified socket at `closed_by_s` (on time.monotonic()), or earlier: when no events are
@@ -282,21 +283,22 @@ class SocketSession:
                 if elsewhere:
                     await self._until(elsewhere)
                 await self._all_answered()
-        await self.requests.cut_short(self.writer)
-        await self.writer.close()
+        await self._settings.handler.cut_short(self.socket)
+        await self.socket.close()
 
     async def _all_answered(self) -> None:
+        handler = self._settings.handler
         while not self.ended.done():
-            if self.requests.open:
-                await asyncio.wait((self.ended, *self.requests.open), return_when=asyncio.FIRST_COMPLETED)
+            if tasks := handler.open_on(self.socket):
+                await asyncio.wait((self.ended, *tasks), return_when=asyncio.FIRST_COMPLETED)
                 continue
             # When Takaro answers this ping, all that it asked here before it knew of another socket is here.
             pong = self._await("pong")
-            self.writer.send(frames.PING)
+            self.socket.send(frames.PING)
             await asyncio.wait(
                 (pong, self.ended), timeout=LAST_ROUND_WITHIN_S, return_when=asyncio.FIRST_COMPLETED
             )
-            if not self.requests.open:
+            if not handler.open_on(self.socket):
                 return
 
     async def _until(self, event: asyncio.Event) -> None:

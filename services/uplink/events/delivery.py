@@ -77,7 +77,7 @@ class Delivery:
     async def _deliver(self, session: SocketSession) -> None:
         """Delivers until the socket is lost, or another one is in use."""
         begun_s = time.monotonic()
-        pump = self._pump = EventPump(self._consumer, session.writer, self._lease, self._metrics, self._times)
+        pump = self._pump = EventPump(self._consumer, session.socket, self._lease, self._metrics, self._times)
         pumping = self._pumping = asyncio.create_task(pump.run())
         disowned: Disowned | None = None
         try:

@@ -7,7 +7,7 @@ from services.relay.protocol.errors import RelayError
 from services.relay.service.clocks import TIMER_EARLY_S, boottime_s, next_beat_s, offset_of
 from services.relay.store.leases import Lease
 from services.uplink.connection.link_times import LinkTimes
-from services.uplink.connection.socket_writer import SocketWriter
+from services.uplink.connection.takaro_socket import TakaroSocket
 from services.uplink.events.consumer import KEEP_ALIVE, StreamConsumer
 from services.uplink.events.gaps import LOOKAHEAD, GapQueue
 from services.uplink.events.progress import StreamEvent
@@ -64,13 +64,13 @@ class EventPump:
     def __init__(
         self,
         consumer: StreamConsumer,
-        writer: SocketWriter,
+        socket: TakaroSocket,
         lease: Lease,
         metrics: UplinkMetrics,
         times: LinkTimes,
     ) -> None:
         self._consumer = consumer
-        self._writer = writer
+        self._socket = socket
         self._lease = lease
         self._metrics = metrics
         self._times = times
@@ -189,13 +189,13 @@ class EventPump:
             events = [KEEP_ALIVE]
         if events:
             for event in events:
-                self._writer.send(frames.game_event(event.event))
+                self._socket.send(frames.game_event(event.event))
             self._receipts.written(events)
         plan = self._plan(now_s)  # fewer events may be written now
         if now_s >= plan.ping_s and not (events and now_s >= plan.events_s):
-            self._writer.send(frames.PING)
+            self._socket.send(frames.PING)
             self._receipts.pinged(now_s)
-        self._writer.flush()
+        self._socket.flush()
         if events:
             self._written_s = boottime_s()
             self._gap_queue.written(self._written_s)

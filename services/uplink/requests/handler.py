@@ -4,7 +4,6 @@ import asyncio
 import logging
 import math
 import time
-from functools import partial
 from typing import Any, NamedTuple
 
 import orjson
@@ -16,7 +15,8 @@ from services.relay.protocol.vocabulary import ACTION_RULES, Action, ActionKind
 from services.relay.service.clocks import boottime_s
 from services.relay.service.faults import FaultKind
 from services.relay.service.logs import InstanceLogger
-from services.uplink.connection.socket_writer import SocketWriter
+from services.uplink.connection.closing_times import LAST_ANSWERS_S
+from services.uplink.connection.takaro_socket import TakaroSocket
 from services.uplink.reporting.metrics import ANSWERED, FAILED_COMMANDS, OWN, TOO_LATE, UplinkMetrics
 from services.uplink.requests.command_queue import CommandQueue
 from services.uplink.requests.mirror.mirror import Mirror
@@ -51,11 +51,8 @@ class RequestHandler:
         self._faults = metrics.service.faults
         self._most_bytes = most_bytes
         self._refused_from_s = math.inf
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    @property
-    def mod_has_called(self) -> bool:
-        return self._command_queue.contact.silent_s is not None
+        self._open: dict[asyncio.Task[None], _Request] = {}
+        self._refused_actions: set[str] = set()
 
     def leave(self, refused_from_s: float) -> None:
         """Refuses new requests that the mod would have to answer, from `refused_from_s` on
@@ -64,30 +61,50 @@ class RequestHandler:
 
     def close(self) -> None:
         """Ends the requests that are still open. Takaro gets an error on each socket that is open."""
-        for task in self._tasks:
+        for task in self._open:
             task.cancel()
 
-    def take(self, writer: SocketWriter, frame: frames.Request) -> asyncio.Task[None] | None:
-        """Takes a request that arrived on the socket of `writer`.
+    def open_on(self, socket: TakaroSocket) -> list[asyncio.Task[None]]:
+        """The tasks that answer the open requests of one socket."""
+        return [task for task, request in self._open.items() if request.socket is socket]
 
-        Answers at once if the answer is known. Otherwise returns the task that answers.
-        """
+    async def cut_short(self, socket: TakaroSocket) -> None:
+        """Ends each open request of a socket with an answer that says how far it came, and writes the
+        answers."""
+        if not socket.open:
+            return
+        if tasks := self.open_on(socket):
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks, timeout=LAST_ANSWERS_S)
+        socket.flush()
+
+    def refused(self, action: str, text: str) -> None:
+        """Takaro refused an answer. Logged once for each action: Takaro asks again each 30 s. Not logged
+        before the mod's first call: the relay answers with errors then, rightly."""
+        self._metrics.error_frames.labels("answer").inc()
+        if self._command_queue.contact.silent_s is not None and action not in self._refused_actions:
+            self._refused_actions.add(action)
+            self._logger.warning("Takaro cannot use the answer to %s: %s", action, text)
+
+    def take(self, socket: TakaroSocket, frame: frames.Request) -> None:
+        """Takes a request that arrived on the socket. Answers at once if the answer is known."""
         try:
             action, args = read_request(frame.action, frame.args)
         except BadRequest as error:
             self._metrics.bad_requests.inc()
-            writer.send(frames.error_response(frame.request_id, str(error)))
-            return None
+            socket.send(frames.error_response(frame.request_id, str(error)))
+            return
         except Exception as error:
             self._faults.caught(self._logger, FaultKind.REQUEST, error)
-            writer.send(frames.error_response(frame.request_id, failures.FAULT.text))
-            return None
-        request = _Request(writer, frame.request_id, action, args, time.monotonic())
+            socket.send(frames.error_response(frame.request_id, failures.FAULT.text))
+            return
+        request = _Request(socket, frame.request_id, action, args, time.monotonic())
         kind = ACTION_RULES[action].kind
         try:
-            if not writer.open:  # it crossed our close frame: Takaro receives no answer, so nothing is done
+            if not socket.open:  # it crossed our close frame: Takaro receives no answer, so nothing is done
                 self._answer(request, b"", TOO_LATE)
-                return None
+                return
             if kind is ActionKind.OURS:
                 self._answer(request, orjson.dumps(self._own_answer(action)), OWN)
             elif kind is ActionKind.READ and (known := self._reads.known_answer(action, args)):
@@ -96,13 +113,11 @@ class RequestHandler:
                 self._fail(request, failures.RELAY_STOPS)
             else:
                 task = self._loop.create_task(self._work(request))
-                self._tasks.add(task)
-                task.add_done_callback(partial(self._ended, request))
-                return task
+                self._open[task] = request
+                task.add_done_callback(self._ended)
         except Exception as error:
             self._faults.caught(self._logger, FaultKind.REQUEST, error)
             self._fail(request, failures.FAULT)
-        return None
 
     def _own_answer(self, action: Action) -> Any:
         if action is Action.TEST_REACHABILITY:
@@ -131,9 +146,9 @@ class RequestHandler:
             self._faults.caught(self._logger, FaultKind.REQUEST, error)
             self._fail(request, failures.FAULT)
 
-    def _ended(self, request: "_Request", task: asyncio.Task[None]) -> None:
+    def _ended(self, task: asyncio.Task[None]) -> None:
         """Answers a request whose task was cancelled. The task itself cannot: it may never have begun."""
-        self._tasks.discard(task)
+        request = self._open.pop(task)
         if task.cancelled():
             self._fail(request, failures.CUT_SHORT)
         self._metrics.request_seconds_of[request.action].observe(time.monotonic() - request.begun_s)
@@ -154,13 +169,13 @@ class RequestHandler:
 
     def _answer(self, request: "_Request", payload: bytes, label: str) -> None:
         """Sends the answer and counts it. Takaro cannot receive it if the socket is not open any more."""
-        writer = request.writer
+        socket = request.socket
         if len(payload) > self._most_bytes:
             self._metrics.beyond("frame_out_bytes")
             text = f"the game server's answer is too large: {len(payload)} bytes"
             payload = orjson.dumps(frames.error_payload(text))
-        if writer.open:
-            writer.send(frames.response(request.id, payload))
+        if socket.open:
+            socket.send(frames.response(request.id, payload))
         else:
             label = TOO_LATE
         self._metrics.answers_of[request.action, label].inc()
@@ -171,7 +186,7 @@ class RequestHandler:
 class _Request(NamedTuple):  # 10,000 may come at once, and a tuple is made fastest
     """A request of Takaro until it is answered. `begun_s` is on time.monotonic()."""
 
-    writer: SocketWriter
+    socket: TakaroSocket
     id: str
     action: Action
     args: dict[str, Any]

@@ -39,7 +39,7 @@ async def test_a_command_that_fails_is_counted_for_its_instance_and_a_read_is_no
         (Action.KICK_PLAYER, PLAYER),
         (Action.GET_PLAYERS, {}),
     ):
-        task = handler.take(writer, Request("id", action, args))
-        assert task
+        handler.take(writer, Request("id", action, args))
+        [task] = handler.open_on(writer)
         await task
     assert len(sent) == 4 and shown(metrics.instances)[FAILED_COMMANDS.name, "one", ""] == 2

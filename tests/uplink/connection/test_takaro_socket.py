@@ -13,7 +13,7 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 from websockets.uri import parse_uri
 
-from services.uplink.connection.socket_writer import MAX_FRAMES, MAX_UNSENT_BYTES, SocketWriter
+from services.uplink.connection.takaro_socket import MAX_FRAMES, MAX_UNSENT_BYTES, TakaroSocket
 
 
 @dataclass
@@ -39,8 +39,8 @@ class Socket:
         default_factory=lambda: ClientProtocol(parse_uri("ws://takaro/"), state=State.OPEN, max_size=None)
     )
 
-    def writer(self) -> SocketWriter:
-        return SocketWriter(cast(ClientConnection, self))
+    def writer(self) -> TakaroSocket:
+        return TakaroSocket(cast(ClientConnection, self))
 
 
 def read(data: bytes) -> list[bytes]:

@@ -1,4 +1,6 @@
-"""Writes to one open socket. All frames of one turn of the loop go out with one system call.
+"""One open socket to Takaro: writes to it, and remembers what Takaro asked on it.
+
+All frames of one turn of the loop go out with one system call.
 
 The library's protocol object makes the frames, but its `ClientConnection.send` does not send them. That one
 makes a system call for each frame and then waits while the peer is slow: the next frames would be written
@@ -12,9 +14,14 @@ per event of uplink, and of all processes, in µs, from six runs by turns with 1
 """
 
 import asyncio
+import sys
+import time
+from array import array
 
 from websockets.asyncio.client import ClientConnection
 from websockets.protocol import State
+
+from services.uplink.takaro.frames import Request
 
 MAX_UNSENT_BYTES = 8 * 1024 * 1024
 """A socket with more unsent bytes than this is closed: Takaro has stopped reading."""
@@ -24,17 +31,51 @@ MAX_FRAMES = 40
 the answers to Takaro's burst. A hundred sockets are answered in one turn: the first does not wait for all."""
 
 
-class SocketWriter:
-    """The writing end of a socket."""
+REMEMBERED = 512
+"""Number of requests that are remembered: those of the last 10 s, which Takaro gives to each answer, even
+when 200 players are online. It refuses an answer as soon as it has it."""
 
-    def __init__(self, socket: ClientConnection) -> None:
+_NAME_CHARS = 50
+
+
+class TakaroSocket:
+    """`connection` is open. An error frame under the id of a remembered request is about our answer to it.
+
+    Ids are kept as hashes: 1,000 sockets with 512 texts each would hold 50 MB.
+    """
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self.asked_count = 0
+        self.asked_s: float | None = None
+        """When Takaro asked last, on time.monotonic()."""
         self._loop = asyncio.get_running_loop()
-        self._socket = socket
+        self._connection = connection
         self._frames: list[bytes] = []
+        self._ids = array("q")
+        self._actions: list[str] = []
 
     @property
     def open(self) -> bool:
-        return self._socket.protocol.state is State.OPEN
+        return self._connection.protocol.state is State.OPEN
+
+    def asked(self, request: Request) -> None:
+        """Counts and remembers a request."""
+        id, action = hash(request.request_id), sys.intern(request.action[:_NAME_CHARS])
+        if self.asked_count < REMEMBERED:
+            self._ids.append(id)
+            self._actions.append(action)
+        else:  # in the place of the oldest one
+            place = self.asked_count % REMEMBERED
+            self._ids[place], self._actions[place] = id, action
+        self.asked_count += 1
+        self.asked_s = time.monotonic()
+
+    def asked_action(self, request_id: str) -> str | None:
+        """The action of the request with this id; None: no remembered one has it."""
+        try:
+            return self._actions[self._ids.index(hash(request_id))]
+        except ValueError:
+            return None
 
     def send(self, *frames: bytes) -> None:
         """Writes text frames at the end of this turn of the loop. They are lost if the socket is gone."""
@@ -47,7 +88,7 @@ class SocketWriter:
     def flush(self) -> None:
         """Writes the frames of `send` now."""
         frames, self._frames = self._frames, []
-        protocol, transport = self._socket.protocol, self._socket.transport
+        protocol, transport = self._connection.protocol, self._connection.transport
         if not frames or protocol.state is not State.OPEN:
             return
         for frame in frames:
@@ -58,8 +99,8 @@ class SocketWriter:
 
     def abort(self) -> None:
         """Ends the socket at once."""
-        self._socket.transport.abort()
+        self._connection.transport.abort()
 
     async def close(self) -> None:
         """Closes the socket by a close frame."""
-        await self._socket.close()
+        await self._connection.close()
