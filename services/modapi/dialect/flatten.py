@@ -34,7 +34,7 @@ def flatten(action: Action, args: Args, now_ms: int) -> str:
         name, text = free
         spent = sum(len(member.encode()) + 1 for member in members)
         left_bytes = LIMIT_BYTES - spent - len(f'{{"{name}":""}}')
-        members.append(f'"{name}":{_quoted(text, left_bytes)}')
+        members.append(_text(name, text, left_bytes))
     return "{" + ",".join(members) + "}"
 
 
@@ -42,7 +42,7 @@ def _plain(*names: str, free: str = "") -> Callable[[Args, int], Flat]:
     """Writes the texts with these names, which stay short, and perhaps one that may be cut."""
 
     def members(args: Args, now_ms: int) -> Flat:
-        return [_text(args, name) for name in names], (free, args.get(free)) if free else None
+        return [_text(name, args.get(name)) for name in names], (free, args.get(free)) if free else None
 
     return members
 
@@ -50,16 +50,15 @@ def _plain(*names: str, free: str = "") -> Callable[[Args, int], Flat]:
 def _message(args: Args, now_ms: int) -> Flat:
     members: Members = []
     if args.get("recipient"):
-        recipient = _quoted(args["recipient"], ID_BYTES)
-        members += [f'"gameId":{recipient}', f'"recipientGameId":{recipient}']
+        members += [_text(name, args["recipient"]) for name in ("gameId", "recipientGameId")]
     members.append('"channel":"global"')
     if args.get("senderName"):
-        members.append(f'"senderNameOverride":{_quoted(args["senderName"], ID_BYTES)}')
+        members.append(_text("senderNameOverride", args["senderName"]))
     return members, ("message", args.get("message"))
 
 
 def _ban(args: Args, now_ms: int) -> Flat:
-    members = [_text(args, "gameId")]
+    members = [_text("gameId", args.get("gameId"))]
     until = dates.read_end(args.get("expiresAt"))
     members.append(f'"durationSeconds":{_seconds_left(until, now_ms)}')
     if until is not None:
@@ -68,14 +67,17 @@ def _ban(args: Args, now_ms: int) -> Flat:
 
 
 def _teleport(args: Args, now_ms: int) -> Flat:
-    return [_text(args, "gameId"), *(f'"{axis}":{_decimal(args.get(axis))}' for axis in "xyz")], None
+    return [
+        _text("gameId", args.get("gameId")),
+        *(f'"{axis}":{_decimal(args.get(axis))}' for axis in "xyz"),
+    ], None
 
 
 def _give(args: Args, now_ms: int) -> Flat:
-    members = [_text(args, "gameId"), _text(args, "item")]
+    members = [_text("gameId", args.get("gameId")), _text("item", args.get("item"))]
     amount = fields.number(args.get("amount"))
     whole = max(-INT32_MAX, min(INT32_MAX, int(1 if amount is None else amount)))
-    return [*members, f'"amount":{whole}', _text(args, "quality")], None
+    return [*members, f'"amount":{whole}', _text("quality", args.get("quality"))], None
 
 
 _PLAYER = _plain("gameId")
@@ -102,15 +104,11 @@ FLATTENERS: dict[Action, Callable[[Args, int], Flat]] = {
 """For each action that is asked of the mod. The others are answered by the relay."""
 
 
-def _text(args: Args, name: str) -> str:
-    return f'"{name}":{_quoted(args.get(name), ID_BYTES)}'
-
-
-def _quoted(value: Any, limit_bytes: int) -> str:
-    """A JSON string without escapes or inner quotes, cut to `limit_bytes` at the end of a character."""
+def _text(name: str, value: Any, limit_bytes: int = ID_BYTES) -> str:
+    """A member whose text has no escapes and no inner quotes, cut to `limit_bytes` behind a character."""
     text = value if isinstance(value, str) else fields.line(value)
     text = _UNSCANNABLE.sub(" ", text.replace('"', "'").replace("\\", "/"))
-    return '"' + text.encode()[: max(0, limit_bytes)].decode("utf-8", "ignore") + '"'
+    return f'"{name}":"{text.encode()[: max(0, limit_bytes)].decode("utf-8", "ignore")}"'
 
 
 def _decimal(value: Any) -> str:

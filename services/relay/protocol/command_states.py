@@ -6,9 +6,9 @@ results and are late, replies get lost.
 """
 
 import secrets
-from enum import Enum, IntEnum, unique
+from enum import Enum, unique
 
-from services.relay.protocol.vocabulary import ACTION_RULES, Action, ActionKind
+from services.relay.protocol.vocabulary import Action
 
 
 @unique
@@ -63,21 +63,6 @@ ANSWERS: dict[CommandState, str] = {
 def after(state: CommandState, trigger: CommandTrigger) -> CommandState:
     """The next state; the same state if the table lists no such move."""
     return MOVES[state].get(trigger, state)
-
-
-class CommandLane(IntEnum):
-    """The order in which commands are handed out if a poll cannot carry them all: the lowest number first."""
-
-    WRITES = 0
-    READS = 1  # a request waits for the result
-    REFRESHES = 2  # reads that no request waits for: they do not end the hold of a poll
-
-
-def lane_of(action: Action, *, request_waits: bool = True) -> CommandLane:
-    """The lane of a command: writes first, then reads that a request waits for, then refreshes."""
-    if ACTION_RULES[action].kind is ActionKind.WRITE:
-        return CommandLane.WRITES
-    return CommandLane.READS if request_waits else CommandLane.REFRESHES
 
 
 def new_operation_id(action: Action) -> str:

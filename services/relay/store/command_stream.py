@@ -12,12 +12,12 @@ from itertools import chain
 
 import orjson
 
-from services.relay.protocol.command_states import NOT_DELIVERED, CommandLane, CommandState, lane_of
+from services.relay.protocol.command_states import NOT_DELIVERED, CommandState
 from services.relay.protocol.errors import NotCarriedOut, StoreError
 from services.relay.protocol.keys import WAKE_MODAPI, WAKE_RESULTS, keys_of
 from services.relay.protocol.limits import DEFAULT_LIMITS
 from services.relay.protocol.records import Command, Outcome
-from services.relay.protocol.vocabulary import HAND_OUT_WITHIN_S, Action
+from services.relay.protocol.vocabulary import ACTION_RULES, HAND_OUT_WITHIN_S, Action, ActionKind
 from services.relay.store.calls import has_value, ignore_error
 from services.relay.store.client import RETRY_EVERY_S, Script, Store
 from services.relay.store.event_stream import CALL_WITHIN_S, CONTACT_EVERY_MS
@@ -72,12 +72,7 @@ class CommandStream:
         self._bounds = bounds
         self._most_waiting = most_waiting
         self._slug = slug
-        keys = self._keys = keys_of(slug)
-        self._lanes = {
-            CommandLane.WRITES: keys.writes,
-            CommandLane.READS: keys.reads,
-            CommandLane.REFRESHES: keys.refreshes,
-        }
+        self._keys = keys_of(slug)
         self._newest = 0.0, 0
         """The deadline of the newest write, on time.monotonic() and on Redis' clock in ms."""
         self._refusing: set[asyncio.Task[bool]] = set()
@@ -87,12 +82,14 @@ class CommandStream:
     async def enqueue(self, command: Command, deadline_s: float, *, request_waits: bool = True) -> bool:
         """Queues a command for the next poll. False: too many commands wait already.
 
+        Polls take writes first, then reads that a request waits for, then refreshes, which end no hold.
         It is handed out before `deadline_s` (on time.monotonic()) or never. Raises NotCarriedOut if Redis
         refused it until then: it is not queued. Raises StoreError if it may be queued.
         """
-        keys, lane = self._keys, lane_of(command.action, request_waits=request_waits)
+        keys, is_write = self._keys, ACTION_RULES[command.action].kind is ActionKind.WRITE
+        lane = keys.writes if is_write else keys.reads if request_waits else keys.refreshes
         maybe_queued, error = False, NotCarriedOut("Redis: away until it was too late")
-        ask_clock = lane is CommandLane.WRITES  # a read does no harm after its deadline
+        ask_clock = is_write  # a read does no harm after its deadline
         while deadline_s > time.monotonic():
             try:
                 deadline_ms = await self._on_redis_clock(deadline_s, ask=ask_clock)
@@ -100,11 +97,11 @@ class CommandStream:
                 error = NotCarriedOut(str(failed))
                 await asyncio.sleep(RETRY_EVERY_S)
                 continue
-            if lane is not CommandLane.REFRESHES:
+            if lane != keys.refreshes:
                 self._store.hint(WAKE_MODAPI, self._slug)  # it is sent behind the command
             queueing = self._store.run(
                 _ENQUEUE,
-                (self._lanes[lane], keys.waiting, keys.handed, keys.ended),
+                (lane, keys.waiting, keys.handed, keys.ended),
                 command.operation_id,
                 command.action,
                 orjson.dumps(command.args),
@@ -310,5 +307,5 @@ def _commands(taken: Sequence[bytes]) -> tuple[list[Command], list[str]]:
 
 def _back(command: Command) -> tuple[str | int | bytes, ...]:
     """A read goes back as one that a request waits for: `take` does not tell whether one does."""
-    lane = "1" if lane_of(command.action) is CommandLane.WRITES else "2"
+    lane = "1" if ACTION_RULES[command.action].kind is ActionKind.WRITE else "2"
     return lane, command.operation_id, command.action, orjson.dumps(command.args)

@@ -58,7 +58,7 @@ class CommandQueue:
         now_s, stalls = boottime_s(), self._stalls
         steady = stalls.steady_from_s <= now_s < stalls.steady_until_s
         begun_s = time.monotonic() - (0.0 if steady else stalls.waited_s(now_s))
-        pending = self.results.pending[command.operation_id] = PendingCommand(self._loop.create_future())
+        pending = self.results.pending[command.operation_id] = PendingCommand()
         self.results.waited_for += request_waits
         if not self.lease.held:
             self.results.wake()  # without the lease, results are read at intervals
@@ -97,7 +97,7 @@ class CommandQueue:
                 queued = True
                 if self._leaving and self._leaving.fetched_by_s <= time.monotonic():
                     await self._refuse(command.operation_id)
-                await pending.ended
+                await pending.ended.wait()
         except NotCarriedOut as error:
             return failures.store_refused(str(error))
         except (StoreError, TimeoutError):
@@ -119,8 +119,9 @@ class CommandQueue:
         if end is None:  # the mod has answered, and its result is not read yet
             self.results.wake(at_once=True)
             if pending.result is None:
-                pending.ended = self._loop.create_future()
-                await asyncio.wait([pending.ended], timeout=times.read_within_s)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(times.read_within_s):
+                        await pending.ended.wait()
             return failures.NO_RESULT if pending.result is None else pending.result
         if end is CommandState.EXPIRED and self._leaving:
             return failures.RELAY_STOPS
@@ -145,4 +146,5 @@ class CommandQueue:
             end = await self._stream.give_up(operation_id, unfetched_only=True)
             pending = self.results.pending.get(operation_id)
             if end is CommandState.EXPIRED and pending and pending.result is None:
-                pending.end(failures.RELAY_STOPS)
+                pending.result = failures.RELAY_STOPS
+                pending.ended.set()

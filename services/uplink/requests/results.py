@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from services.relay.protocol.records import Outcome
@@ -21,16 +21,11 @@ CommandResult = Outcome | CommandFailure
 
 @dataclass(eq=False, slots=True)
 class PendingCommand:
-    """A command from its request until its end is known. `ended` is done when `result` is there."""
+    """A command from its request until its end is known. `ended` is set when `result` is there."""
 
-    ended: "asyncio.Future[None]"
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
     result: CommandResult | None = None
     timeout: asyncio.Timeout | None = None
-
-    def end(self, result: CommandResult) -> None:
-        self.result = result
-        if not self.ended.done():  # otherwise the time is up, and CommandQueue takes the result
-            self.ended.set_result(None)
 
 
 class ResultReader:
@@ -102,7 +97,8 @@ class ResultReader:
         for entry, operation_id, outcome in found:
             pending = self.pending.get(operation_id)
             if pending and pending.result is None:
-                pending.end(outcome)
+                pending.result = outcome
+                pending.ended.set()
                 ours.append(entry)
             else:
                 self._unclaimed.setdefault(entry, now_s)

@@ -5,13 +5,11 @@ import pytest
 from services.relay.protocol.command_states import (
     ANSWERS,
     MOVES,
-    CommandLane,
     CommandState,
     CommandTrigger,
     after,
-    lane_of,
 )
-from services.relay.protocol.vocabulary import Action
+from services.relay.protocol.vocabulary import ACTION_RULES, Action, ActionKind
 
 ENDS = [state for state in CommandState if not MOVES[state]]
 
@@ -44,7 +42,6 @@ def test_no_trigger_moves_a_command_that_has_ended(state: CommandState, trigger:
 
 
 @pytest.mark.parametrize("action", Action)
-def test_writes_go_before_reads_and_reads_before_refreshes(action: Action) -> None:
+def test_an_action_is_a_write_unless_its_name_asks_for_something(action: Action) -> None:
     asks = action.startswith(("get", "list", "test"))
-    assert lane_of(action) is (CommandLane.READS if asks else CommandLane.WRITES)
-    assert lane_of(action, request_waits=False) is (CommandLane.REFRESHES if asks else CommandLane.WRITES)
+    assert (ACTION_RULES[action].kind is ActionKind.WRITE) is not asks

@@ -21,10 +21,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from services.relay.protocol.command_states import CommandLane, CommandState, CommandTrigger, after, lane_of
+from services.relay.protocol.command_states import CommandState, CommandTrigger, after
 from services.relay.protocol.keys import keys_of
 from services.relay.protocol.records import Command, Outcome
-from services.relay.protocol.vocabulary import Action
+from services.relay.protocol.vocabulary import ACTION_RULES, Action, ActionKind
 from services.relay.store.client import Store
 from services.relay.store.command_stream import CommandBounds, CommandStream
 from tests.support.redis_server import RedisServer, binaries
@@ -58,8 +58,9 @@ class Known:
     told: bool = False  # uplink has asked how far it came
 
     @property
-    def order(self) -> tuple[CommandLane, int, int]:
-        return lane_of(self.command.action), self.deadline_ms, self.place
+    def order(self) -> tuple[bool, int, int]:
+        is_write = ACTION_RULES[self.command.action].kind is ActionKind.WRITE
+        return not is_write, self.deadline_ms, self.place
 
     @property
     def size(self) -> int:

@@ -7,6 +7,7 @@ import contextlib
 import math
 import sys
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import httptools
@@ -196,6 +197,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self.transport.close()
 
 
+@dataclass(slots=True)
 class AnswerWriter:
     """The transport of one answer: its head and the first part of its body leave at once.
 
@@ -203,13 +205,9 @@ class AnswerWriter:
     stream is written at once, because its body may come much later.
     """
 
-    __slots__ = ("_begun", "_head", "_transport", "is_closing")
-
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
-        self._begun = False
-        self._head = b""
-        self.is_closing = transport.is_closing
+    transport: asyncio.Transport
+    _begun: bool = False
+    _head: bytes = b""
 
     def write(self, data: bytes) -> None:
         """Writes what uvicorn writes: `100 Continue`, the head of the answer, or a part of its body."""
@@ -220,13 +218,16 @@ class AnswerWriter:
             if _STREAMED not in data:
                 self._head = data
                 return
-        self._transport.write(data)
+        self.transport.write(data)
+
+    def is_closing(self) -> bool:
+        return self.transport.is_closing()
 
     def close(self) -> None:
         """Closes the connection, also if the answer broke off behind its head."""
         if self._head:
-            self._transport.write(self._head)
-        self._transport.close()
+            self.transport.write(self._head)
+        self.transport.close()
 
 
 def files() -> int:
