@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from services.relay.protocol.command_states import NOT_DELIVERED
 from services.relay.protocol.vocabulary import Action
@@ -17,6 +18,7 @@ from services.sim.takaro import requests
 from services.sim.takaro.socket import Answer
 from tests.flows.conftest import REGISTRATION_TOKEN, block, key
 from tests.support.faulty_takaro import FaultyTakaro
+from tests.support.waiting import until
 from tests.support.watched_dayz import WatchedDayz
 
 WITHIN_S = 60.0
@@ -48,6 +50,16 @@ async def up(folder: Path, takaro: FaultyTakaro) -> AsyncIterator[tuple[asyncio.
         await process.wait()
 
 
+async def is_listening(url: str) -> bool:
+    parts = urlsplit(url)
+    try:
+        _, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
 async def test_a_stop_of_up_tells_takaro_of_every_open_request(tmp_path: Path) -> None:
     identity = "identity-one"
 
@@ -60,6 +72,7 @@ async def test_a_stop_of_up_tells_takaro_of_every_open_request(tmp_path: Path) -
         up(tmp_path, takaro) as (relay, url),
     ):
         await takaro.wait_for(lambda: takaro.is_connected(identity), WITHIN_S)
+        await until(lambda: is_listening(url))  # a mod registers once
         mod = WatchedDayz(SimModConfig(url, key("one")), Generation.SCANNER)
         mod.run_s = 4.0
         running = asyncio.create_task(mod.run())
