@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.support.proxy import Proxy
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ class Client:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
 
-    async def say(self, line: bytes, within_s: float = 5.0) -> bytes:
+    async def say(self, line: bytes, within_s: float = 30.0) -> bytes:
         self.writer.write(line)
         async with asyncio.timeout(within_s):
             return await self.reader.readline()
@@ -51,6 +52,9 @@ async def test_a_dropped_reply_was_seen_and_never_comes(proxy: Proxy, client: Cl
     proxy.drop_replies = True
     with pytest.raises(TimeoutError):
         await client.say(b"hello\n", within_s=0.2)
+    await until(lambda: seen)
+    with pytest.raises(TimeoutError):
+        await client.say(b"", within_s=0.2)
     assert seen == [b"hello\n"]
 
 

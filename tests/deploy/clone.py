@@ -84,7 +84,7 @@ class Mod:
 
     def send(self) -> None:
         """Raises OSError or HTTPException if nobody answers; an event that was not accepted comes again."""
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=30)
         try:
             body = json.dumps({"events": [{"type": "log", "msg": f"event-{self.accepted + 1}"}]})
             connection.request("POST", f"/k/{self._key}/gameserver/1/events", body)

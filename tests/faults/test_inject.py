@@ -59,7 +59,7 @@ except OSError:
 
 def reaches(prefix: tuple[str, ...], address: str) -> bool:
     command = [*prefix, sys.executable, "-c", REACH, address]
-    return b"there" in subprocess.run(command, capture_output=True, timeout=10).stdout
+    return b"there" in subprocess.run(command, capture_output=True, timeout=30).stdout
 
 
 def test_an_island_is_reached_through_the_switch_until_it_is_cut() -> None:

@@ -86,7 +86,7 @@ class World:
         self.takaro, self.relay = takaro, relay
         self.told: list[str] = []
         self._calls: list[Coroutine[Any, Any, httpx.Response]] = []
-        self.client = httpx.AsyncClient(verify=False, timeout=10)
+        self.client = httpx.AsyncClient(verify=False, timeout=30)
 
     @property
     def services(self) -> tuple[Service, Service]:

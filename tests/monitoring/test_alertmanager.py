@@ -42,7 +42,7 @@ async def alertmanager(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
         stderr=asyncio.subprocess.DEVNULL,
     )
     try:
-        async with httpx.AsyncClient(base_url=f"http://{address}", timeout=10) as client:
+        async with httpx.AsyncClient(base_url=f"http://{address}", timeout=30) as client:
             async with asyncio.timeout(START_WITHIN_S):
                 while not await is_ready(client):
                     assert process.returncode is None, "it has ended"

@@ -63,7 +63,7 @@ class Port:
         )
 
     async def call(self, method: str, path: str, **more: Any) -> httpx.Response:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", timeout=10) as client:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", timeout=30) as client:
             return await client.request(method, path, **more)
 
     async def post(self, slug: str, body: bytes) -> int:

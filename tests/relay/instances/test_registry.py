@@ -297,7 +297,7 @@ async def test_a_clock_that_is_set_back_deletes_no_data_late(
     await make_data(store, "one")
     await registry_of(store, purged_after_s=1.0).remove("one", purge=True)
     set_clock(store, -8 * 86_400, monkeypatch)
-    await until(registry.forget_removed, 5)
+    await until(registry.forget_removed)
     assert not await has_data(store, "one")
 
 

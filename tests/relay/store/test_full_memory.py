@@ -113,7 +113,7 @@ async def test_a_command_is_not_half_queued_while_the_memory_is_full(small_store
     await fill(EventStream(small_store, slug, within_s=0.2), small_store)
     name = new_operation_id(Action.GIVE_ITEM)
     with pytest.raises(NotCarriedOut, match="Redis is full"):
-        await commands.enqueue(Command(name, Action.GIVE_ITEM, {}), asyncio.get_running_loop().time() + 1.0)
+        await commands.enqueue(Command(name, Action.GIVE_ITEM, {}), asyncio.get_running_loop().time() + 2.0)
     assert await commands.take() == []
     assert await small_store.send("EXISTS", keys_of(slug).waiting, keys_of(slug).writes) == 0
 

@@ -254,7 +254,7 @@ async def test_a_failover_loses_nothing_that_was_accepted_and_doubles_nothing(
                 found = await stored(EventStream(store, one))
                 assert found == sorted(set(found)), "doubled, or out of order"
                 assert set(accepted[one]) <= set(found), "lost"
-            assert time.monotonic() - until_s < 20.0  # no call waits for ever
+            assert time.monotonic() - until_s < 60.0  # no call waits for ever
     finally:
         await asyncio.to_thread(servers.remove)
 

@@ -20,7 +20,7 @@ def test_a_time_limit_is_no_cancellation_even_if_a_timer_is_early(
 ) -> None:
     async def calls() -> list[object]:
         store = Store(redis_server.url)
-        await store.run_until(2.0, CLOCK, ("{x}:time",))
+        await store.run_until(20.0, CLOCK, ("{x}:time",))
         with redis_server.stopped():
             limits_s = (0.02 + number / 10_000 for number in range(20))
             waiting = (
@@ -32,16 +32,16 @@ def test_a_time_limit_is_no_cancellation_even_if_a_timer_is_early(
         return list(ended)
 
     with asyncio.Runner(loop_factory=Loop) as runner:
-        assert {type(one) for one in runner.run(calls())} == {StoreError}
+        assert all(isinstance(one, StoreError) for one in runner.run(calls()))
 
 
 def test_a_reply_that_came_while_this_process_stood_still_counts(redis_server: RedisServer) -> None:
     async def call() -> type:
         store = Store(redis_server.url)
-        await store.run_until(2.0, CLOCK, ("{x}:time",))
-        waiting = asyncio.create_task(store.run_until(0.2, CLOCK, ("{x}:time",)))
+        await store.run_until(20.0, CLOCK, ("{x}:time",))
+        waiting = asyncio.create_task(store.run_until(0.5, CLOCK, ("{x}:time",)))
         await asyncio.sleep(0)
-        asyncio.get_running_loop().call_soon(time.sleep, 0.4)
+        asyncio.get_running_loop().call_soon(time.sleep, 0.7)
         replies = await asyncio.gather(waiting, return_exceptions=True)
         await store.close()
         return type(replies[0])
