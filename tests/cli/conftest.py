@@ -74,7 +74,7 @@ class Relay(Terminal):
 
     def __init__(self, folder: Path, server: RedisServer) -> None:
         super().__init__(folder)
-        self.client = httpx.Client(trust_env=False)
+        self.client = httpx.Client(trust_env=False, timeout=60)
         self.server = server
         port, admin_port = free_ports(2)
         self.admin = f"http://127.0.0.1:{admin_port}"

@@ -127,7 +127,7 @@ async def test_a_program_that_is_started_again_is_told_how_often_that_was(tmp_pa
     told = tmp_path / "told"
     code = f"import os; open({str(told)!r}, 'a').write(os.environ['{RESTARTS}'] + ' ')"
     run = Run(Program("uplink", (sys.executable, "-S", "-c", code), os.environ))
-    await until(lambda: told.exists() and told.read_text().startswith("0 1 "), 20)
+    await until(lambda: told.exists() and told.read_text().startswith("0 1 "))
     run.stop.set()
     assert await run.task == 0
 

@@ -169,7 +169,7 @@ async def test_a_dead_letter_is_listed_shown_taken_in_again_and_dropped(single: 
     assert "no dead letters" in await ran(single, "dlq", "list", "solo")
     code, said = await Command(single, "dlq", "retry", "solo", good).run()
     assert code == 1 and "no dead letter" in said
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=30) as client:
         assert (await client.get(f"{single.relay.url}/k/{key('solo')}/health")).status_code == 200
 
 

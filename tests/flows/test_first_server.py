@@ -38,7 +38,7 @@ async def test_the_first_server_is_connected_in_the_browser_alone() -> None:
                 SimModConfig(config["TakaroApiUrl"], config["RegistrationToken"], flush_s=0.05, poll_s=0.05),
                 Generation.SCANNER,
             )
-            async with httpx.AsyncClient() as client:  # before it polls or sends events
+            async with httpx.AsyncClient(timeout=30) as client:  # before it polls or sends events
                 token = {"registrationToken": config["RegistrationToken"]}
                 answer = await client.post(f"{config['TakaroApiUrl']}/gameserver/register", json=token)
                 assert answer.status_code == 200

@@ -160,7 +160,7 @@ async def test_a_dead_letter_is_retried_once_its_player_is_known(
 ) -> None:
     late = person(4)
     gone = {"type": "player-disconnected", "player": {"gameId": late.bis_id, "name": ""}}
-    async with httpx.AsyncClient(verify=False) as client:
+    async with httpx.AsyncClient(verify=False, timeout=30) as client:
         url = f"{guarded.relay.url}/k/{key('solo')}/gameserver/local/events"
         assert (await client.post(url, json={"events": [gone]})).status_code == 200
     await visit(page, "solo")

@@ -121,7 +121,7 @@ def call_with_everything(schema: Any, method: str, path: str, url: str, **more: 
 
 @pytest.mark.parametrize(("method", "path"), ADMIN_CALLS)
 def test_the_admin_api_answers_as_it_is_described(served: RelayProcess, method: str, path: str) -> None:
-    described = httpx.get(f"{served.modapi.admin}/api/v1/openapi.json").json()
+    described = httpx.get(f"{served.modapi.admin}/api/v1/openapi.json", timeout=30).json()
     assert {(verb.upper(), where) for where, verbs in described["paths"].items() for verb in verbs} == set(
         ADMIN_CALLS
     )

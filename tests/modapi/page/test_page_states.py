@@ -219,7 +219,7 @@ async def test_a_thousand_servers_are_live_and_fit_every_window(page: Page, own_
         await open_live(page, address)
         assert await page.title() == "(100) Servers · dayz-relay"
         transferred = await page.evaluate(_TRANSFERRED)
-        async with httpx.AsyncClient() as client, client.stream("GET", f"{address}/live") as live:
+        async with httpx.AsyncClient(timeout=30) as client, client.stream("GET", f"{address}/live") as live:
             assert "event: fragment" in await anext(live.aiter_text())
             transferred += live.num_bytes_downloaded
         print(f"{transferred} bytes for the page of 1,000 servers, with its assets and the first changes")
