@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from typing import Any
 
 import httpx
 import orjson
@@ -65,9 +66,12 @@ async def test_ended_events_and_commands_are_listed_once_the_owner_publishes_the
             await asyncio.sleep(0.05)
 
     publishing = asyncio.create_task(keep_publishing())
-    answer = await until(lambda: api.get(f"{SERVER}/events?limit=1"), met=lambda one: one.json()["events"])
-    events = answer.json()["events"]
-    commands = (await api.get(f"{SERVER}/commands?limit=1")).json()["commands"]
+
+    async def listed(kind: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = (await api.get(f"{SERVER}/{kind}?limit=1")).json()[kind]
+        return found
+
+    events, commands = [await until(lambda kind=kind: listed(kind)) for kind in ("events", "commands")]
     await cancelled(publishing)
     await lease.release()
     [event], [command] = events, commands

@@ -106,26 +106,26 @@ async def test_a_change_is_found_at_the_next_look_without_its_hint(
     assert LOOK_EVERY_S < 2.0
 
 
+async def rotated(followed: Followed, store: Store) -> Registry:
+    """The replaced key of "two" works for a day."""
+    registry = Registry(store, list)
+    await registry.create("two", "Server two")
+    await registry.rotate("two", overlap_s=DAY_S)
+    await until(lambda: "two" in followed.served and len(followed.served["two"].keys) == 2)
+    return registry
+
+
 async def test_a_replaced_key_ends_without_a_change_of_the_record(followed: Followed, store: Store) -> None:
-    registry = Registry(store, list)
-    await registry.create("two", "Server two")
-    await registry.rotate("two", overlap_s=1.2)
-    await until(lambda: "two" in followed.served and len(followed.served["two"].keys) == 2)
+    registry = await rotated(followed, store)
+    await registry.rotate("two", overlap_s=1.2, force=True)
     await until(lambda: len(followed.served["two"].keys) == 1)
-
-
-async def rotated(followed: Followed, store: Store, overlap_s: float) -> None:
-    registry = Registry(store, list)
-    await registry.create("two", "Server two")
-    await registry.rotate("two", overlap_s=overlap_s)
-    await until(lambda: "two" in followed.served and len(followed.served["two"].keys) == 2)
 
 
 @pytest.mark.parametrize("step_s", [8 * DAY_S, -8 * DAY_S])
 async def test_a_step_of_the_clock_closes_no_replaced_key_early(
     followed: Followed, store: Store, monkeypatch: pytest.MonkeyPatch, step_s: float
 ) -> None:
-    await rotated(followed, store, DAY_S)
+    await rotated(followed, store)
     set_clock(store, step_s, monkeypatch)
     await Registry(store, list).create("three", "Server three")
     await followed.serves("one", "two", "three")
@@ -139,7 +139,8 @@ async def test_a_step_of_the_clock_closes_no_replaced_key_early(
 async def test_a_step_of_the_clock_back_keeps_no_replaced_key_open(
     followed: Followed, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await rotated(followed, store, 1.5)
+    registry = await rotated(followed, store)
+    await registry.rotate("two", overlap_s=1.5, force=True)
     set_clock(store, -8 * DAY_S, monkeypatch)
     await until(lambda: len(followed.served["two"].keys) == 1)
 

@@ -239,7 +239,7 @@ async def test_a_command_that_could_not_be_queued_in_time_is_not_delivered(
 
 
 async def test_a_result_that_is_unread_when_the_time_is_up_is_the_answer(scene: Scene) -> None:
-    asker = scene.begin(answer_within_s=2.0)
+    asker = scene.begin(answer_within_s=2.0, give_up_within_s=30.0, read_within_s=30.0)
     await asker.lease.renew()
     operation_id, answer = asker.ask()
     await scene.handed(1)
