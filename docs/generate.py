@@ -10,7 +10,7 @@ from services.modapi.dialect.flatten import FLATTENERS
 from services.modapi.dialect.results import RESULT_MAPPERS
 from services.relay.protocol import command_states as command_table
 from services.relay.protocol.link_states import LinkState
-from services.relay.protocol.vocabulary import ACTION_RULES, Action, ActionKind, EventType
+from services.relay.protocol.vocabulary import ACTION_KINDS, Action, ActionKind, EventType
 from services.uplink.connection.states import MOVES
 from services.uplink.takaro.answer_rules import ANSWER_RULES
 from services.uplink.takaro.requests import ARGUMENTS
@@ -46,17 +46,15 @@ def coverage() -> str:
     """Which code has each event and each action in hand."""
     rows = ["| event | modapi/dialect/events.py |", "|---|---|"]
     rows += [f"| `{event}` | `{EVENT_MAPPERS[event].__name__}` |" for event in EventType]
-    rows += ["", "| action | kind | may run twice | arguments | to the mod | from the mod | to Takaro |"]
-    rows += ["|---|---|---|---|---|---|---|"]
+    rows += ["", "| action | kind | arguments | to the mod | from the mod | to Takaro |"]
+    rows += ["|---|---|---|---|---|---|"]
     for action in Action:
-        rule = ACTION_RULES[action]
+        kind = ACTION_KINDS[action]
         tables = (ARGUMENTS, FLATTENERS, RESULT_MAPPERS, ANSWER_RULES)
         hands = ["✔" if action in table else "✘" for table in tables]
-        if rule.kind is ActionKind.OURS:
+        if kind is ActionKind.OURS:
             hands[1:3] = ["not asked", "not asked"]
-        rows.append(
-            f"| `{action}` | {rule.kind} | {'yes' if rule.repeatable else 'no'} | {' | '.join(hands)} |"
-        )
+        rows.append(f"| `{action}` | {kind} | {' | '.join(hands)} |")
     return "\n".join(rows)
 
 

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from services.relay.protocol.link_states import LinkState
-from services.relay.protocol.vocabulary import ACTION_RULES, ActionKind
+from services.relay.protocol.vocabulary import ACTION_KINDS, ActionKind
 
 STAT, LINES, TABLE, STATES, TEXT = "stat", "timeseries", "table", "state-timeline", "text"
 
@@ -27,7 +27,7 @@ _OLDEST = "dayz_relay_oldest_event_timestamp_seconds"
 _FAILED = "dayz_relay_instance_commands_failed_total"
 _OURS = 'job=~".*(modapi|uplink)"'
 _ONE = 'instance=~"$instance"'
-_WRITES = "|".join(action for action, rule in ACTION_RULES.items() if rule.kind is ActionKind.WRITE)
+_WRITES = "|".join(action for action, kind in ACTION_KINDS.items() if kind is ActionKind.WRITE)
 _SENT_ON = f'{{action=~"{_WRITES}",outcome!~"own|fresh|stale|made_up"}}'
 _COMMANDS, _READS = f'{{action=~"{_WRITES}"}}', f'{{action!~"{_WRITES}"}}'
 

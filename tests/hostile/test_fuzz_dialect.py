@@ -7,11 +7,11 @@ import orjson
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from services.relay.protocol.vocabulary import ACTION_RULES, Action, ActionKind
+from services.relay.protocol.vocabulary import ACTION_KINDS, Action, ActionKind
 from tests.hostile import properties
 from tests.hostile.profile import HOSTILE
 
-ASKED = [action for action in Action if ACTION_RULES[action].kind is not ActionKind.OURS]
+ASKED = [action for action in Action if ACTION_KINDS[action] is not ActionKind.OURS]
 """The actions that mods are asked for. The relay answers the others."""
 
 SHARP = [

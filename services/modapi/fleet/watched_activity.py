@@ -15,7 +15,7 @@ from services.relay.instances.accepted import follow
 from services.relay.instances.activity import REMEMBERED, ActivityEntry, watch
 from services.relay.instances.state import InstanceState
 from services.relay.protocol.errors import StoreError
-from services.relay.protocol.vocabulary import ACTION_RULES, ActionKind
+from services.relay.protocol.vocabulary import ACTION_KINDS, ActionKind
 from services.relay.service.faults import OwnFaults
 from services.relay.service.lifecycle import cancelled
 from services.relay.service.logs import InstanceLogger
@@ -25,7 +25,7 @@ TICK_S = 1.0
 
 READ = "read"
 
-_WRITES = {action.value for action, rule in ACTION_RULES.items() if rule.kind is ActionKind.WRITE}
+_WRITES = {action.value for action, kind in ACTION_KINDS.items() if kind is ActionKind.WRITE}
 
 KEPT_FOR_READERS, KEPT_BYTES = 1_000, 1024 * 1024
 """Number of events and commands by which the reader of a stream may be behind, and their size as JSON."""

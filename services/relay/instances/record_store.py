@@ -86,31 +86,27 @@ class RecordStore:
     def __init__(self, store: Store, within_s: float = WITHIN_S) -> None:
         self._store = store
         self.within_s = within_s
-        self._clock = SteppedClock(boot_id())
+        self.clock = SteppedClock(boot_id())
 
     def age_s(self, at_ms: float, behind: bool | None = None) -> float:
         """At least how long ago Redis' clock showed `at_ms`; 0 before the first look.
 
         `behind`: whether it had shown more before; None: unknown.
         """
-        return self._clock.age(at_ms, boottime_s(), behind=behind).least_s
-
-    def is_behind(self, now_ms: int) -> bool | None:
-        """Whether Redis' clock has shown more than `now_ms` before; None: unknown."""
-        return self._clock.behind(now_ms)
+        return self.clock.age(at_ms, boottime_s(), behind=behind).least_s
 
     async def look(self, version: str | None = None) -> RecordTexts:
         """All records, unless they still have the `version` that the caller knows."""
-        if not self._clock.loaded:
-            self._clock.load(await self._store.send("GET", INSTANCES_CLOCK) or b"", boottime_s())
+        if not self.clock.loaded:
+            self.clock.load(await self._store.send("GET", INSTANCES_CLOCK) or b"", boottime_s())
         begun_s, asked_s = time.monotonic(), boottime_s()
         known = "?" if version is None else version
         keys = (INSTANCES, INSTANCES_VERSION)
         found, now_ms, *flat = await self._store.run_until(self.within_s, _READ, keys, known)
         self._store.clock_of(INSTANCES).observe(now_ms * 1000, begun_s, time.monotonic(), within_us=1000)
         now_s = boottime_s()
-        self._clock.observe(now_ms, asked_s, now_s)
-        if due := self._clock.due_dump(now_s, CLOCK_STORED_EVERY_S):
+        self.clock.observe(now_ms, asked_s, now_s)
+        if due := self.clock.due_dump(now_s, CLOCK_STORED_EVERY_S):
             self._store.send_unawaited("SET", INSTANCES_CLOCK, due)
         same = found.decode() == known
         return RecordTexts(found.decode(), now_ms, None if same else {k.decode(): v for k, v in pairs(flat)})

@@ -195,7 +195,7 @@ class Registry:
                 )
 
     def _key(self, issued: IssuedKey, now_ms: int) -> KeyDigest:
-        behind = self.records.is_behind(now_ms)
+        behind = self.records.clock.behind(now_ms)
         return KeyDigest(digest=digest_of(issued.mod_key), added_ms=now_ms, behind=behind)
 
 

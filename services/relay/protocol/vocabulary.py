@@ -1,10 +1,9 @@
-"""Takaro's events and actions, and the rules for each action.
+"""Takaro's events and actions, and the kind of each action.
 
 Records in Redis use these words. modapi translates what a DayZ mod writes into them, and uplink makes
 Takaro's frames from them (protocol.md T5 and T14).
 """
 
-from dataclasses import dataclass
 from enum import StrEnum, unique
 
 
@@ -54,46 +53,29 @@ class ActionKind(StrEnum):
     OURS = "ours"  # the relay answers by itself
 
 
-@dataclass(frozen=True, slots=True)
-class ActionRule:
-    """What the relay may do with one action.
-
-    `repeatable`: a mod may get it twice without harm. Mods do not remember operation ids (protocol.md M3), so
-    all other actions are handed out once or never.
-    """
-
-    kind: ActionKind
-    repeatable: bool
-
-
-_READ = ActionRule(ActionKind.READ, repeatable=True)
-_ONCE = ActionRule(ActionKind.WRITE, repeatable=False)
-_SETS_A_STATE = ActionRule(ActionKind.WRITE, repeatable=True)
-_OURS = ActionRule(ActionKind.OURS, repeatable=True)
-
-ACTION_RULES: dict[Action, ActionRule] = {
-    Action.GET_PLAYER: _READ,
-    Action.GET_PLAYERS: _READ,
-    Action.GET_PLAYER_LOCATION: _READ,
-    Action.GET_PLAYER_INVENTORY: _READ,
-    Action.LIST_ITEMS: _READ,
-    Action.LIST_ENTITIES: _READ,
-    Action.LIST_LOCATIONS: _READ,
-    Action.LIST_BANS: _READ,
-    Action.TEST_REACHABILITY: _OURS,
-    Action.GET_MAP_INFO: _OURS,
-    Action.GET_MAP_TILE: _OURS,
-    Action.EXECUTE_CONSOLE_COMMAND: _ONCE,
-    Action.SEND_MESSAGE: _ONCE,
-    Action.GIVE_ITEM: _ONCE,
-    Action.TELEPORT_PLAYER: _ONCE,
-    Action.KICK_PLAYER: _ONCE,
-    Action.BAN_PLAYER: _SETS_A_STATE,
-    Action.UNBAN_PLAYER: _SETS_A_STATE,
-    Action.SHUTDOWN: _ONCE,
+# Mods do not remember operation ids (protocol.md M3), so a command of any kind is handed out once or never.
+ACTION_KINDS = {
+    Action.GET_PLAYER: ActionKind.READ,
+    Action.GET_PLAYERS: ActionKind.READ,
+    Action.GET_PLAYER_LOCATION: ActionKind.READ,
+    Action.GET_PLAYER_INVENTORY: ActionKind.READ,
+    Action.LIST_ITEMS: ActionKind.READ,
+    Action.LIST_ENTITIES: ActionKind.READ,
+    Action.LIST_LOCATIONS: ActionKind.READ,
+    Action.LIST_BANS: ActionKind.READ,
+    Action.TEST_REACHABILITY: ActionKind.OURS,
+    Action.GET_MAP_INFO: ActionKind.OURS,
+    Action.GET_MAP_TILE: ActionKind.OURS,
+    Action.EXECUTE_CONSOLE_COMMAND: ActionKind.WRITE,
+    Action.SEND_MESSAGE: ActionKind.WRITE,
+    Action.GIVE_ITEM: ActionKind.WRITE,
+    Action.TELEPORT_PLAYER: ActionKind.WRITE,
+    Action.KICK_PLAYER: ActionKind.WRITE,
+    Action.BAN_PLAYER: ActionKind.WRITE,
+    Action.UNBAN_PLAYER: ActionKind.WRITE,
+    Action.SHUTDOWN: ActionKind.WRITE,
 }
 
-CHAT_CHANNELS = ("global", "team", "friends", "whisper")
 ENTITY_TYPES = ("hostile", "friendly", "neutral")
 
 ANSWER_WITHIN_S = 9.0

@@ -17,7 +17,7 @@ from services.relay.protocol.errors import NotCarriedOut, StoreError
 from services.relay.protocol.keys import WAKE_MODAPI, WAKE_RESULTS, keys_of
 from services.relay.protocol.limits import DEFAULT_LIMITS
 from services.relay.protocol.records import Command, Outcome
-from services.relay.protocol.vocabulary import ACTION_RULES, HAND_OUT_WITHIN_S, Action, ActionKind
+from services.relay.protocol.vocabulary import ACTION_KINDS, HAND_OUT_WITHIN_S, Action, ActionKind
 from services.relay.store.calls import has_value, ignore_error
 from services.relay.store.client import RETRY_EVERY_S, Script, Store
 from services.relay.store.event_stream import CALL_WITHIN_S, CONTACT_EVERY_MS
@@ -86,7 +86,7 @@ class CommandStream:
         It is handed out before `deadline_s` (on time.monotonic()) or never. Raises NotCarriedOut if Redis
         refused it until then: it is not queued. Raises StoreError if it may be queued.
         """
-        keys, is_write = self._keys, ACTION_RULES[command.action].kind is ActionKind.WRITE
+        keys, is_write = self._keys, ACTION_KINDS[command.action] is ActionKind.WRITE
         lane = keys.writes if is_write else keys.reads if request_waits else keys.refreshes
         maybe_queued, error = False, NotCarriedOut("Redis: away until it was too late")
         ask_clock = is_write  # a read does no harm after its deadline
@@ -307,5 +307,5 @@ def _commands(taken: Sequence[bytes]) -> tuple[list[Command], list[str]]:
 
 def _back(command: Command) -> tuple[str | int | bytes, ...]:
     """A read goes back as one that a request waits for: `take` does not tell whether one does."""
-    lane = "1" if ACTION_RULES[command.action].kind is ActionKind.WRITE else "2"
+    lane = "1" if ACTION_KINDS[command.action] is ActionKind.WRITE else "2"
     return lane, command.operation_id, command.action, orjson.dumps(command.args)

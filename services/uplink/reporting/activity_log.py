@@ -21,7 +21,7 @@ from services.relay.instances.half_hours import LinkedTime
 from services.relay.instances.minutes import KEPT_MINUTES, Minute
 from services.relay.protocol.keys import keys_of
 from services.relay.protocol.records import Command, Outcome
-from services.relay.protocol.vocabulary import ACTION_RULES, ActionKind
+from services.relay.protocol.vocabulary import ACTION_KINDS, ActionKind
 from services.relay.store.client import Store
 from services.uplink.events.receipts import TakenWindow
 from services.uplink.takaro.failures import CommandFailure
@@ -82,7 +82,7 @@ class ActivityLog:
     def command(self, command: Command, result: Outcome | CommandFailure, took_s: float) -> None:
         """Records a command that has ended, after `took_s`. Reads are neither remembered nor counted: they
         are too many."""
-        write = ACTION_RULES[command.action].kind is ActionKind.WRITE
+        write = ACTION_KINDS[command.action] is ActionKind.WRITE
         now_ms = int(time.monotonic() * 1000 + self._ahead_ms)
         if isinstance(result, CommandFailure):
             end, detail = result.cause.value, result.text

@@ -11,7 +11,7 @@ import orjson
 from services.relay.protocol.command_states import new_operation_id
 from services.relay.protocol.limits import DEFAULT_LIMITS
 from services.relay.protocol.records import Command, Outcome
-from services.relay.protocol.vocabulary import ACTION_RULES, Action, ActionKind
+from services.relay.protocol.vocabulary import ACTION_KINDS, Action, ActionKind
 from services.relay.service.clocks import boottime_s
 from services.relay.service.faults import FaultKind
 from services.relay.service.logs import InstanceLogger
@@ -100,7 +100,7 @@ class RequestHandler:
             socket.send(frames.error_response(frame.request_id, failures.FAULT.text))
             return
         request = _Request(socket, frame.request_id, action, args, time.monotonic())
-        kind = ACTION_RULES[action].kind
+        kind = ACTION_KINDS[action]
         try:
             if not socket.open:  # it crossed our close frame: Takaro receives no answer, so nothing is done
                 self._answer(request, b"", TOO_LATE)
@@ -129,7 +129,7 @@ class RequestHandler:
         """Answers a request after the mod has, or when its time is up."""
         action, args = request.action, request.args
         try:
-            if ACTION_RULES[action].kind is ActionKind.READ:
+            if ACTION_KINDS[action] is ActionKind.READ:
                 payload, label = await self._reads.find_answer(action, args)
             else:
                 result = await self._command_queue.ask(Command(new_operation_id(action), action, args))
@@ -158,7 +158,7 @@ class RequestHandler:
         action, args = request.action, request.args
         label: str = failure.cause
         try:
-            if ACTION_RULES[action].kind is ActionKind.READ:
+            if ACTION_KINDS[action] is ActionKind.READ:
                 payload, label = self._reads.fallback_answer(action, args, failure)
             else:
                 payload = orjson.dumps(payload_for(action, args, Outcome(error=failure.text)))
@@ -179,7 +179,7 @@ class RequestHandler:
         else:
             label = TOO_LATE
         self._metrics.answers_of[request.action, label].inc()
-        if label != ANSWERED and ACTION_RULES[request.action].kind is ActionKind.WRITE:
+        if label != ANSWERED and ACTION_KINDS[request.action] is ActionKind.WRITE:
             self._failed[""] += 1
 
 

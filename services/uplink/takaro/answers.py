@@ -3,7 +3,7 @@
 from typing import Any
 
 from services.relay.protocol.records import Outcome
-from services.relay.protocol.vocabulary import ACTION_RULES, SILENT_AFTER_S, Action, ActionKind
+from services.relay.protocol.vocabulary import ACTION_KINDS, SILENT_AFTER_S, Action, ActionKind
 from services.uplink.takaro.answer_rules import answer_fault, is_error
 from services.uplink.takaro.failures import NEVER_CONTACTED
 from services.uplink.takaro.frames import error_payload
@@ -28,9 +28,9 @@ OWN_ANSWERS: dict[Action, Any] = {
 }
 """Answers that the relay gives by itself. They never change; a sender must not alter them."""
 
-_WITHOUT_RESULT = frozenset(
-    action for action, rule in ACTION_RULES.items() if rule.kind is ActionKind.WRITE
-) - {Action.EXECUTE_CONSOLE_COMMAND}
+_WITHOUT_RESULT = frozenset(action for action, kind in ACTION_KINDS.items() if kind is ActionKind.WRITE) - {
+    Action.EXECUTE_CONSOLE_COMMAND
+}
 
 
 _OF_A_PLAYER = (Action.GET_PLAYER, Action.GET_PLAYER_LOCATION, Action.GET_PLAYER_INVENTORY)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.modapi.dialect.flatten import FLATTENERS, flatten
-from services.relay.protocol.vocabulary import ACTION_RULES, Action, ActionKind
+from services.relay.protocol.vocabulary import ACTION_KINDS, Action, ActionKind
 
 NOW_MS = 1_900_000_000_000  # 2030-03-17T17:46:40Z
 ID = "76561198000000001"
@@ -112,7 +112,7 @@ def test_only_the_long_text_of_a_command_is_cut_and_only_between_characters() ->
 
 
 def test_every_action_that_the_mod_is_asked_has_a_flattener() -> None:
-    asked = {action for action, rule in ACTION_RULES.items() if rule.kind is not ActionKind.OURS}
+    asked = {action for action, kind in ACTION_KINDS.items() if kind is not ActionKind.OURS}
     assert set(FLATTENERS) == asked
 
 

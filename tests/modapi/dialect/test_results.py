@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from services.modapi.dialect.results import RESULT_MAPPERS, map_result
 from services.relay.protocol.records import Outcome
-from services.relay.protocol.vocabulary import ACTION_RULES, ENTITY_TYPES, Action, ActionKind
+from services.relay.protocol.vocabulary import ACTION_KINDS, ENTITY_TYPES, Action, ActionKind
 
 ID = "76561198000000001"
 ANN = {"gameId": ID, "name": "Ann", "steamId": ID}
@@ -259,7 +259,7 @@ def test_metadata_that_could_not_be_sent_is_left_out() -> None:
 
 
 def test_every_action_that_the_mod_is_asked_has_a_mapper() -> None:
-    asked = {action for action, rule in ACTION_RULES.items() if rule.kind is not ActionKind.OURS}
+    asked = {action for action, kind in ACTION_KINDS.items() if kind is not ActionKind.OURS}
     assert set(RESULT_MAPPERS) == asked
 
 

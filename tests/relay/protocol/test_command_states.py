@@ -9,7 +9,7 @@ from services.relay.protocol.command_states import (
     CommandTrigger,
     after,
 )
-from services.relay.protocol.vocabulary import ACTION_RULES, Action, ActionKind
+from services.relay.protocol.vocabulary import ACTION_KINDS, Action, ActionKind
 
 ENDS = [state for state in CommandState if not MOVES[state]]
 
@@ -44,4 +44,4 @@ def test_no_trigger_moves_a_command_that_has_ended(state: CommandState, trigger:
 @pytest.mark.parametrize("action", Action)
 def test_an_action_is_a_write_unless_its_name_asks_for_something(action: Action) -> None:
     asks = action.startswith(("get", "list", "test"))
-    assert (ACTION_RULES[action].kind is ActionKind.WRITE) is not asks
+    assert (ACTION_KINDS[action] is ActionKind.WRITE) is not asks

@@ -24,7 +24,7 @@ from hypothesis.stateful import (
 from services.relay.protocol.command_states import CommandState, CommandTrigger, after
 from services.relay.protocol.keys import keys_of
 from services.relay.protocol.records import Command, Outcome
-from services.relay.protocol.vocabulary import ACTION_RULES, Action, ActionKind
+from services.relay.protocol.vocabulary import ACTION_KINDS, Action, ActionKind
 from services.relay.store.client import Store
 from services.relay.store.command_stream import CommandBounds, CommandStream
 from tests.support.redis_server import RedisServer, binaries
@@ -59,7 +59,7 @@ class Known:
 
     @property
     def order(self) -> tuple[bool, int, int]:
-        is_write = ACTION_RULES[self.command.action].kind is ActionKind.WRITE
+        is_write = ACTION_KINDS[self.command.action] is ActionKind.WRITE
         return not is_write, self.deadline_ms, self.place
 
     @property

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from services.relay.protocol.vocabulary import ACTION_RULES, Action, ActionKind
+from services.relay.protocol.vocabulary import ACTION_KINDS, Action, ActionKind
 from services.uplink.takaro.answer_rules import ANSWER_RULES, answer_fault, is_error
 
 PLAYER = {
@@ -23,9 +23,7 @@ OUTPUT = {"rawResult": "ok", "success": True}
 ENTITY = {"code": "Wolf", "name": "Wolf", "type": "hostile", "metadata": {}}
 LOCATION = {"position": POSITION, "name": "Elektro", "radius": 100}
 BOX = {"position": POSITION, "name": "Box", "sizeX": 1, "sizeY": 2, "sizeZ": 0}
-WITHOUT_RESULT = [
-    a for a in Action if ACTION_RULES[a].kind is ActionKind.WRITE if a != "executeConsoleCommand"
-]
+WITHOUT_RESULT = [a for a in Action if ACTION_KINDS[a] is ActionKind.WRITE if a != "executeConsoleCommand"]
 
 VALID: list[tuple[Action, Any]] = [
     (Action.GET_PLAYER, PLAYER),

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.relay.protocol.records import Outcome
-from services.relay.protocol.vocabulary import ACTION_RULES, SILENT_AFTER_S, Action, ActionKind
+from services.relay.protocol.vocabulary import ACTION_KINDS, SILENT_AFTER_S, Action, ActionKind
 from services.uplink.takaro.answer_rules import answer_fault, is_error
 from services.uplink.takaro.answers import OWN_ANSWERS, payload_for, reachability
 from services.uplink.takaro.frames import response
@@ -25,9 +25,7 @@ LISTS = [
     Action.LIST_LOCATIONS,
     Action.LIST_BANS,
 ]
-WITHOUT_RESULT = [
-    a for a in Action if ACTION_RULES[a].kind is ActionKind.WRITE if a != "executeConsoleCommand"
-]
+WITHOUT_RESULT = [a for a in Action if ACTION_KINDS[a] is ActionKind.WRITE if a != "executeConsoleCommand"]
 
 
 def refuse_constant(name: str) -> NoReturn:
