@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Awaitable, Callable
 from functools import wraps
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -13,6 +13,7 @@ from services.cli.terminal import complain, print_json
 from services.relay.protocol.errors import RelayError
 
 if TYPE_CHECKING:
+    from services.cli.api import RelayApi
     from services.cli.tables import Part
 
 
@@ -50,6 +51,7 @@ class Told:
         self.code = code
 
 
+Result = TypeVar("Result")
 Command = Callable[..., Awaitable[Told | int]]
 
 
@@ -64,7 +66,7 @@ def at_relay(app: typer.Typer, name: str | None = None, **more: Any) -> Callable
 
 def _with_options(command: Command) -> Callable[..., int]:
     signature = inspect.signature(command)
-    _, *own = signature.parameters.values()
+    _, *ours = signature.parameters.values()
     keyword = inspect.Parameter.KEYWORD_ONLY
     has_json = "as_json" in signature.parameters
     added = _OPTIONS if has_json else {"as_json": (AsJson, False), **_OPTIONS}
@@ -78,21 +80,21 @@ def _with_options(command: Command) -> Callable[..., int]:
     def run(ctx: typer.Context, **given: Any) -> int:
         import asyncio
 
-        where = given_in(ctx, given)
-        told = asyncio.run(_run(command, where, {name: given[name] for name in given.keys() - added}))
+        own = {name: given[name] for name in given.keys() - added}
+        told = asyncio.run(_run(command, _given_in(ctx), own))
         return tell(told, as_json=given["as_json"]) if isinstance(told, Told) else told
 
-    parameters = [context, *(one.replace(kind=keyword) for one in own), *options]
+    parameters = [context, *(one.replace(kind=keyword) for one in ours), *options]
     run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {one.name: one.annotation for one in parameters}
     return run
 
 
-def given_in(ctx: typer.Context, given: dict[str, Any]) -> Given:
+def _given_in(ctx: typer.Context) -> Given:
     """What the options say of the relay. What was typed counts more than any variable."""
     sources = {name: ctx.get_parameter_source(name) for name in _OPTIONS}
     typed = {name for name, source in sources.items() if source and source.name == "COMMANDLINE"}
-    named = {name: given.get(name) or default for name, (_, default) in _OPTIONS.items()}
+    named = {name: ctx.params.get(name) or default for name, (_, default) in _OPTIONS.items()}
     local = bool(typed & {"config", "data"})
     if "url" not in typed and (local or "context" in typed):
         # Nor is the token of the variables for another relay than theirs.
@@ -128,25 +130,19 @@ def slugs(ctx: typer.Context) -> list[str]:
 
     from services.cli.settings_of import loaded_from
 
-    given = given_in(ctx, ctx.params)
+    async def look(relay: "RelayApi") -> list[str]:
+        return [one["slug"] for one in await relay.servers()]
+
+    given = _given_in(ctx)
     try:
-        return asyncio.run(_slugs(given))
+        return asyncio.run(asyncio.wait_for(_run(look, given, {}), SLUGS_WITHIN_S))
     except (RelayError, TimeoutError):
         if given.url or given.context:
             raise RelayError from None
         return [instance.slug for instance in loaded_from(given.config).settings.instances]
 
 
-async def _slugs(given: Given) -> list[str]:
-    import asyncio
-
-    from services.cli.api import opened_api
-
-    async with asyncio.timeout(SLUGS_WITHIN_S), opened_api(await find(given)) as relay:
-        return [one["slug"] for one in await relay.servers()]
-
-
-async def _run(command: Command, where: Given, given: dict[str, Any]) -> Told | int:
+async def _run(command: Callable[..., Awaitable[Result]], where: Given, given: dict[str, Any]) -> Result:
     from services.cli.api import opened_api
 
     async with opened_api(await find(where)) as relay:

@@ -32,7 +32,7 @@ from services.relay.store.client import Store
 
 _COLOURS = {VerdictLevel.GOOD: "green", VerdictLevel.WARN: "yellow", VerdictLevel.BAD: "red"}
 
-UNSEEN = warn("not looked at, for the store cannot be asked", "")
+UNSEEN = warn("not looked at, for the store cannot be asked")
 
 
 async def run(config: Path, data: Path, *, identify: str | None, alerts: bool, as_json: bool) -> int:
@@ -50,7 +50,7 @@ async def run(config: Path, data: Path, *, identify: str | None, alerts: bool, a
             _print(title, clean)
 
     valid = f"{config} and the environment are" if is_there(config) else "the environment is"
-    tell("Settings", [*(warn(line, "") for line in warnings_of(loaded)), good(f"{valid} valid")])
+    tell("Settings", [*(warn(line) for line in warnings_of(loaded)), good(f"{valid} valid")])
     takaro = asyncio.create_task(doctor_elsewhere.takaro(settings))
     async with contextlib.AsyncExitStack() as held:
         store = None
@@ -58,7 +58,7 @@ async def run(config: Path, data: Path, *, identify: str | None, alerts: bool, a
             store = await held.enter_async_context(opened_store(settings, data))
             redis = await doctor_here.store(store)
         except ConfigError as error:
-            redis = [bad(str(error), "")]
+            redis = [bad(str(error))]
         if is_in_container_of_its_own():
             tell("Services", await doctor_here.services_of_compose(settings))
         else:
@@ -85,7 +85,7 @@ async def run(config: Path, data: Path, *, identify: str | None, alerts: bool, a
 def _with_files(told: list[Verdict], settings: Settings, data: Path) -> list[Verdict]:
     """If the store of `up` cannot be used because its files are damaged: what is wrong with the files."""
     if settings.redis.url is None and told[0].level is VerdictLevel.BAD and (wrong := complaint(data)):
-        return [bad(wrong, "")]
+        return [bad(wrong)]
     return told
 
 
@@ -99,7 +99,7 @@ async def _told(looking: Awaitable[list[Verdict]]) -> list[Verdict]:
     try:
         return await looking
     except (StoreError, NoSuchInstance) as error:
-        return [bad(str(error), "")]
+        return [bad(str(error))]
 
 
 async def _entries(store: Store, settings: Settings) -> dict[str, ServedEntry]:

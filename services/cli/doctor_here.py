@@ -42,9 +42,9 @@ async def store(store: Store) -> list[Verdict]:
         fix = "is it running? [redis] url says where it is looked for"
         return [bad(f"Redis cannot be used: {error}", fix)]
     told = [good(facts.described())]
-    told += [bad(line, "") for line in facts.refusals()]
+    told += [bad(line) for line in facts.refusals()]
     told += [
-        warn(f"accepted by [redis] durability: {line}", "") for line in facts.losses() if not facts.refusals()
+        warn(f"accepted by [redis] durability: {line}") for line in facts.losses() if not facts.refusals()
     ]
     if shortage := facts.shortage():
         told.append(bad(shortage, "start the replicas, or lower [redis] replicas"))
@@ -102,7 +102,7 @@ async def services_of_compose(settings: Settings, hosts: Mapping[str, str] = COM
     for name, host in hosts.items():
         at = host_and_port(host, ports[name])
         try:
-            told += _answered(name, at, *await _get(host, ports[name], "/readyz"))
+            told += _answered(name, at, *await _readiness(host, ports[name]))
         except (OSError, ValueError):
             fix = f"`{COMPOSE_UP}` starts it; `docker compose logs {name}` says why it ended"
             told.append(bad(f"{name} does not answer at {at}", fix))
@@ -114,7 +114,7 @@ async def _service(name: str, host: str, port: int, store: Store | None) -> tupl
     at = host_and_port(host, port)
     if port:
         with contextlib.suppress(OSError, ValueError):
-            return _answered(name, at, *await _get(dialled_host(host), port, "/readyz")), True
+            return _answered(name, at, *await _readiness(host, port)), True
     taken = bad(f"something else than {name} listens on {at}", f"stop it, or change [{name}] admin_port")
     in_the_way = _cannot_listen(host, port, f"{name}.admin_port", taken) if port else []
     if running := await _elsewhere(name, store):
@@ -140,7 +140,7 @@ async def _elsewhere(name: str, store: Store | None) -> tuple[str, int, object] 
     with contextlib.suppress(StoreError):
         for host, port in (await noted(store, name))[:MOST_TRIED]:
             with contextlib.suppress(OSError, ValueError):
-                status, body = await _get(dialled_host(host), port, "/readyz")
+                status, body = await _readiness(host, port)
                 if isinstance(body, dict) and "ok" in body:
                     return host_and_port(host, port), status, body
     return None
@@ -150,8 +150,9 @@ def _answered(name: str, at: str, status: int, body: object) -> list[Verdict]:
     told = _settings(name, body) if isinstance(body, dict) else []
     if status == 200:
         return [good(f"{name} runs on {at} and is ready"), *told]
-    reason = body.get("reason", f"it answers {status}") if isinstance(body, dict) else f"it answers {status}"
-    return [bad(f"{name} on {at} is not ready: {reason}", ""), *told]
+    reason = body.get("reason") if isinstance(body, dict) else None
+    reason = reason or f"it answers {status}"
+    return [bad(f"{name} on {at} is not ready: {reason}"), *told]
 
 
 def _settings(name: str, body: dict[str, Any]) -> list[Verdict]:
@@ -189,7 +190,7 @@ def _cannot_listen(host: str, port: int, key: str, taken: Verdict) -> list[Verdi
     except AddressInUse:
         return [taken]
     except ConfigError as error:
-        return [bad(str(error), "")]
+        return [bad(str(error))]
     return []
 
 
@@ -202,8 +203,8 @@ async def _listens(host: str, port: int) -> bool:
     return False
 
 
-async def _get(host: str, port: int, path: str) -> tuple[int, object]:
+async def _readiness(host: str, port: int) -> tuple[int, object]:
     """Status and JSON. Raises OSError, or ValueError when the answer is not from a service of ours."""
-    url = f"http://{host_and_port(host, port)}{path}"
+    url = f"http://{host_and_port(dialled_host(host), port)}/readyz"
     answer = await call("GET", url, within_s=ASK_WITHIN_S, max_bytes=MAX_ANSWER_BYTES)
     return answer.status, orjson.loads(answer.body)

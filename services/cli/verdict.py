@@ -23,9 +23,9 @@ def good(what: str) -> Verdict:
     return Verdict(VerdictLevel.GOOD, what)
 
 
-def warn(what: str, fix: str) -> Verdict:
+def warn(what: str, fix: str = "") -> Verdict:
     return Verdict(VerdictLevel.WARN, what, fix)
 
 
-def bad(what: str, fix: str) -> Verdict:
+def bad(what: str, fix: str = "") -> Verdict:
     return Verdict(VerdictLevel.BAD, what, fix)
