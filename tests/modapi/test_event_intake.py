@@ -35,7 +35,7 @@ async def test_players_are_not_forgotten_with_a_post_that_was_stored_before(
     first, second = modapi(store, slug, Roster()), modapi(store, slug, roster)
     early_s = time.monotonic() - 1.0
     await first.take(LINE, time.monotonic())  # its answer is lost
-    roster.learn(ADA)
+    roster.complete(ADA)
     again = await second.take(LINE, early_s if overtaken else time.monotonic())
     assert (again.token == NOT_ASKED) is overtaken and await state.players() == {}
     await second.take(OTHER_LINE, time.monotonic())
@@ -44,7 +44,7 @@ async def test_players_are_not_forgotten_with_a_post_that_was_stored_before(
 
 async def test_players_are_not_forgotten_with_a_post_that_is_cancelled(store: Store, slug: str) -> None:
     roster, state = Roster(), InstanceState(store, slug)
-    roster.learn(ADA)
+    roster.complete(ADA)
     intake = modapi(store, slug, roster)
     await cancelled_in(EventStream, "append", intake.take(LINE, time.monotonic()))
     await intake.take(OTHER_LINE, time.monotonic())

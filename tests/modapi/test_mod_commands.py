@@ -106,7 +106,7 @@ async def test_rows_that_cannot_be_made_valid_are_counted_and_logged_once(
 async def test_players_are_not_forgotten_with_a_result_that_is_cancelled(store: Store, slug: str) -> None:
     mod = Counted(store, slug)
     first, second = await mod.handed(Action.GET_PLAYERS), await mod.handed(Action.GET_PLAYERS)
-    mod.roster.learn({"gameId": "76561198000000001", "name": "Ada"})
+    mod.roster.complete({"gameId": "76561198000000001", "name": "Ada"})
     await cancelled_in(CommandStream, "complete", mod.commands.take_result(first, DONE))
     assert await mod.commands.take_result(second, DONE)
     assert list(await InstanceState(store, slug).players()) == ["76561198000000001"]

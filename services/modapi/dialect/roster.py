@@ -17,32 +17,6 @@ Person = dict[str, str]
 """A remembered player, with Takaro's field names: gameId, name, and if known steamId and platformId."""
 
 
-class _Seen:
-    """A person, and the last record of them: mods repeat the same record in each event."""
-
-    __slots__ = ("person", "record")
-
-    def __init__(self, person: Person) -> None:
-        self.person = person
-        self.record: tuple[Any, Any, Any] | None = None
-
-
-def _is_all_of(seen: _Seen, identity: Identity) -> bool:
-    person = seen.person
-    return identity.steam_id in (None, person.get("steamId")) and identity.platform_id in (
-        None,
-        person.get("platformId"),
-    )
-
-
-def _is_one(record: Any) -> bool:
-    try:
-        identity_of(record)
-    except Contradiction:
-        return False
-    return True
-
-
 def _contradicts(known: str, claimed: str) -> bool:
     """Whether two platform ids mean two players. Ids of different platforms may be of the same player."""
     return known != claimed and known.partition(":")[0] == claimed.partition(":")[0]
@@ -62,14 +36,10 @@ class Roster:
     def __init__(self, limit: int = 2_000, contradicted: Callable[[], object] = lambda: None) -> None:
         self._limit = limit
         self.contradicted = contradicted
-        self._people: dict[str, _Seen] = {}  # by gameId; the player seen last is the last one
+        self._people: dict[str, Person] = {}  # by gameId; the player seen last is the last one
+        self._records: dict[str, tuple[Any, Any, Any]] = {}  # the last of each: mods repeat it in each event
         self._game_ids: dict[str, str] = {}  # gameId, steamId or platformId -> gameId
         self._changed: set[str] = set()
-
-    def learn(self, player: Any) -> None:
-        """Learns from a player record. Ignores a record that means no player, or several."""
-        with contextlib.suppress(Contradiction):
-            self.complete(player)
 
     def complete(self, raw: Any) -> dict[str, Any] | None:
         """The record in Takaro's form, completed with what is known of the person. Also learns from it.
@@ -85,25 +55,22 @@ class Roster:
             return None
         game_id = raw.get("gameId")
         record = (raw.get("name"), raw.get("steamId"), raw.get("platformId"))
-        seen = self._people.get(game_id) if type(game_id) is str else None
-        if seen is None or seen.record != record or not RECORD_KEYS.issuperset(raw):
+        if type(game_id) is str and self._records.get(game_id) == record and RECORD_KEYS.issuperset(raw):
+            known = game_id
+        else:
             try:
                 identity = identity_of(raw)
-                seen = self._look_up(identity)
+                known = self._look_up(identity)
             except Contradiction:
                 self.contradicted()
                 raise
-            if seen is None:
+            if not known:
                 return None
             # Later equal records skip the checks, so all ids in this one must be those of this person.
-            if (
-                game_id == seen.person["gameId"]
-                and all(map(_is_small, record))
-                and _is_all_of(seen, identity)
-            ):
-                seen.record = record
-        self._people[seen.person["gameId"]] = self._people.pop(seen.person["gameId"])  # seen just now
-        player: dict[str, Any] = {**seen.person}
+            if game_id == known and all(map(_is_small, record)) and self._has_all_of(known, identity):
+                self._records[known] = record
+        person = self._people[known] = self._people.pop(known)  # seen just now
+        player: dict[str, Any] = {**person}
         if (value := raw.get("ip")) and (ip := fields.address(value)):
             player["ip"] = ip
         if (ping := fields.number(raw.get("ping"))) is not None:
@@ -134,13 +101,17 @@ class Roster:
                 person = orjson.loads(record)
             except orjson.JSONDecodeError:
                 continue  # an empty record is a forgotten player; a damaged one is learned again
-            if type(person) is not dict or type(person.get("gameId")) is not str or not _is_one(person):
+            if type(person) is not dict or type(person.get("gameId")) is not str:
+                continue
+            try:
+                identity_of(person)
+            except Contradiction:
                 continue
             if not any(person.get(key) in self._game_ids for key in ("gameId", "steamId", "platformId")):
                 self._add(person["gameId"])
-            self.learn(person)
-            seen = self._people.get(person["gameId"])
-            if seen is not None and seen.person != person:
+            with contextlib.suppress(Contradiction):
+                self.complete(person)
+            if self._people.get(person["gameId"], person) != person:
                 unsaved.add(person["gameId"])
         self._changed = {
             game_id
@@ -149,20 +120,20 @@ class Roster:
         }
 
     def _record(self, game_id: str) -> bytes:
-        seen = self._people.get(game_id)
-        return orjson.dumps(seen.person) if seen is not None else b""
+        person = self._people.get(game_id)
+        return orjson.dumps(person) if person is not None else b""
 
-    def _look_up(self, identity: Identity) -> _Seen | None:
+    def _look_up(self, identity: Identity) -> str:
+        """The gameId of the person, who is now known with these ids; "": the record is of no use."""
         known = self._known(identity)
         if not known:
             known = identity.game_id
             if identity.steam_id and (not known or fields.is_bis_id(known)):
                 known = identity.steam_id  # mods use this id as gameId
             if not known or (not identity.name and fields.is_bis_id(known)):
-                return None
+                return ""
             self._add(known)
-        seen = self._people[known]
-        person = seen.person
+        person = self._people[known]
         if identity.name and identity.name not in (fields.DEFAULT_NAME, person["name"]):
             person["name"] = identity.name
             self._changed.add(known)
@@ -171,7 +142,12 @@ class Roster:
             if value and key not in person and self._game_ids.setdefault(value, known) == known:
                 person[key] = value
                 self._changed.add(known)
-        return seen
+        return known
+
+    def _has_all_of(self, game_id: str, identity: Identity) -> bool:
+        person = self._people[game_id]
+        has_steam_id = identity.steam_id in (None, person.get("steamId"))
+        return has_steam_id and identity.platform_id in (None, person.get("platformId"))
 
     def _known(self, identity: Identity) -> str:
         """The gameId of the person with these ids, the most trusted id first; "" if no id is known.
@@ -184,7 +160,7 @@ class Roster:
             return ""
         if any(other != known[0] and not self._is_half_known(other) for other in known):
             raise Contradiction("gameId, steamId and platformId: are known as ids of several players")
-        person = self._people[known[0]].person
+        person = self._people[known[0]]
         if identity.steam_id and person.get("steamId", identity.steam_id) != identity.steam_id:
             raise Contradiction("steamId: is another one than that of the known player")
         if identity.platform_id and _contradicts(person.get("platformId", ""), identity.platform_id):
@@ -193,15 +169,16 @@ class Roster:
 
     def _is_half_known(self, game_id: str) -> bool:
         """Whether only a BIS id of this person was ever seen: it may be the id of any player."""
-        return fields.is_bis_id(game_id) and "steamId" not in self._people[game_id].person
+        return fields.is_bis_id(game_id) and "steamId" not in self._people[game_id]
 
     def _add(self, game_id: str) -> None:
-        self._people[game_id] = _Seen({"gameId": game_id, "name": fields.DEFAULT_NAME})
+        self._people[game_id] = {"gameId": game_id, "name": fields.DEFAULT_NAME}
         self._game_ids[game_id] = game_id
         self._changed.add(game_id)
         if len(self._people) > self._limit:
             oldest = next(iter(self._people))
-            person = self._people.pop(oldest).person
+            person = self._people.pop(oldest)
+            self._records.pop(oldest, None)
             for known in (oldest, person.get("steamId"), person.get("platformId")):
                 if known and self._game_ids.get(known) == oldest:
                     del self._game_ids[known]

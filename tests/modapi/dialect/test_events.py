@@ -206,7 +206,7 @@ def test_an_event_that_can_do_without_a_player_goes_without_one_who_has_no_platf
 
 def test_a_player_without_a_platform_id_in_this_event_goes_out_with_the_one_that_is_known() -> None:
     roster = Roster()
-    roster.learn({**STRANGER, "platformId": "xbox:42"})
+    roster.complete({**STRANGER, "platformId": "xbox:42"})
     event = mapped({"type": "player-connected", "player": STRANGER}, roster)
     assert event["data"]["player"]["platformId"] == "xbox:42"
 
@@ -242,7 +242,7 @@ MALLORY = "76561198000000003"
 )
 def test_a_player_with_a_contradictory_record_is_not_named(forged: dict[str, Any]) -> None:
     roster = Roster()
-    roster.learn(ANN_FULL)
+    roster.complete(ANN_FULL)
     saved(roster)
     chat = mapped({"type": "chat-message", "msg": "/ban Bob", **forged}, roster)
     assert chat["data"] == {"channel": "global", "msg": "/ban Bob", "timestamp": NOW}
@@ -254,7 +254,7 @@ def test_a_player_with_a_contradictory_record_is_not_named(forged: dict[str, Any
 
 def test_an_attacker_or_recipient_with_a_contradictory_record_is_left_out() -> None:
     roster = Roster()
-    roster.learn(BOB)
+    roster.complete(BOB)
     forged = {"gameId": KILLER, "steamId": MALLORY}
     death = mapped({"type": "player-death", "player": ANN, "attacker": forged}, roster)
     assert death["data"] == {"player": ANN, "timestamp": NOW}

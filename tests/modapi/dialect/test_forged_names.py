@@ -78,7 +78,7 @@ def known() -> Roster:
     """The admin is known, Mallory is new."""
     roster = Roster()
     platform_id = "dayz:" + ADMIN.bis_id.rstrip("=")
-    roster.learn({"gameId": ADMIN.game_id, "name": ADMIN.name, "platformId": platform_id})
+    roster.complete({"gameId": ADMIN.game_id, "name": ADMIN.name, "platformId": platform_id})
     return roster
 
 
@@ -202,6 +202,6 @@ def test_no_name_in_a_list_of_players_names_another_player(generation: Generatio
     outcome = map_result(Action.GET_PLAYERS, answer.get("ok"), answer.get("result"), answer.get("error"))
     roster = known()
     for player in outcome.value or []:
-        roster.learn(player)
+        roster.complete(player)
         assert player["gameId"] != ADMIN.game_id
     assert admin_is_himself(roster)

@@ -1,5 +1,6 @@
 """Who was seen, and that a person keeps one id."""
 
+import contextlib
 from typing import Any
 
 import orjson
@@ -21,7 +22,8 @@ ANN: dict[str, Any] = {"gameId": STEAM, "name": "Ann", "steamId": STEAM, "platfo
 def seen(*players: dict[str, Any]) -> Roster:
     roster = Roster()
     for player in players:
-        roster.learn(player)
+        with contextlib.suppress(Contradiction):
+            roster.complete(player)
     return roster
 
 
@@ -126,7 +128,7 @@ def test_a_record_whose_ids_are_of_several_players_is_nobody_and_teaches_nothing
     counted: list[None] = []
     roster = Roster(contradicted=lambda: counted.append(None))
     for known in (ANN, BOB):
-        roster.learn(known)
+        roster.complete(known)
     saved(roster)
     with pytest.raises(Contradiction):
         roster.complete(record | {"name": "Mallory"} if isinstance(record, dict) else record)
@@ -169,9 +171,9 @@ def test_address_and_ping_are_those_of_the_record_at_hand() -> None:
 def test_only_changes_are_offered_for_storing_and_only_once() -> None:
     roster = seen(ANN)
     assert {key: orjson.loads(value) for key, value in saved(roster).items()} == {STEAM: ANN}
-    roster.learn(ANN | {"ping": 3})
+    roster.complete(ANN | {"ping": 3})
     assert saved(roster) == {}
-    roster.learn(ANN | {"name": "Anna"})
+    roster.complete(ANN | {"name": "Anna"})
     assert list(saved(roster)) == [STEAM]
 
 
@@ -179,7 +181,7 @@ def test_changes_that_were_not_stored_are_offered_again_in_their_newest_form() -
     roster = seen(ANN)
     changes = roster.take_changes()
     assert list(changes) == [STEAM]
-    roster.learn(ANN | {"name": "Anna"})
+    roster.complete(ANN | {"name": "Anna"})
     roster.give_back(changes)
     assert {key: orjson.loads(value)["name"] for key, value in saved(roster).items()} == {STEAM: "Anna"}
     assert saved(roster) == {}
@@ -188,10 +190,10 @@ def test_changes_that_were_not_stored_are_offered_again_in_their_newest_form() -
 def test_the_player_not_seen_for_longest_is_forgotten_and_deleted() -> None:
     roster = Roster(limit=2)
     for game_id in ("a", "b"):
-        roster.learn({"gameId": game_id, "name": "x", "platformId": f"dayz:{game_id}"})
-    roster.learn({"gameId": "a", "name": "x", "platformId": "dayz:a"})
+        roster.complete({"gameId": game_id, "name": "x", "platformId": f"dayz:{game_id}"})
+    roster.complete({"gameId": "a", "name": "x", "platformId": "dayz:a"})
     saved(roster)
-    roster.learn({"gameId": "c", "name": "x"})
+    roster.complete({"gameId": "c", "name": "x"})
     assert set(changes := saved(roster)) == {"b", "c"}
     assert changes["b"] == b""
     assert roster.complete({"gameId": "", "platformId": "dayz:b"}) is None
