@@ -82,7 +82,7 @@ def make_api(context: AdminContext) -> FastAPI:
 @_fleet.get("/fleet")
 async def get_fleet(context: Context) -> models.FleetCounts:
     """Count the servers by state and by cause."""
-    return fleet_of(list((await context.fleet.rows()).values()), context.fleet.notes)
+    return fleet_of(list((await context.fleet.rows()).values()), context.fleet.last.notes)
 
 
 @_fleet.get("/players")

@@ -148,14 +148,14 @@ class _FleetStream:
     async def _all_anew(self, place: _Place) -> Messages:
         """`reset` and every server. Only the last message has an id that is known when it comes back."""
         yield [stream_message(_UNKNOWN, "reset", {})]
-        slugs = list(self._fleet.rows_now) if self._has_servers else []
+        slugs = list(self._fleet.last.rows) if self._has_servers else []
         for count, slug in enumerate(slugs, 1):
             yield self._server(_UNKNOWN if count < len(slugs) else self._id(place), slug)
             await asyncio.sleep(0)
 
     def _server(self, id: str, slug: str) -> list[bytes]:
         """The message about one server; none if it could not be read."""
-        if row := self._fleet.rows_now.get(slug):
+        if row := self._fleet.last.rows.get(slug):
             return [stream_message(id, "server", server_of(row).model_dump(mode="json"))]
         if slug in self._fleet.directory.entries:
             return []

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import fields
+from itertools import takewhile
 from operator import attrgetter
 from typing import Any
 
@@ -23,7 +24,6 @@ class FleetChanges:
         self._seen: Mapping[str, ServerRow] | None = None
         self._states: dict[str, Any] = {}
         self._changed: dict[str, int] = {}  # slug -> the number of its last change, the newest last
-        self._removed: dict[str, int] = {}
         self._forgotten = 0  # removals up to this number are not remembered
 
     def look(self, rows: Mapping[str, ServerRow], there: Collection[str]) -> None:
@@ -36,30 +36,28 @@ class FleetChanges:
             state = _without_clocks(row)
             if self._states.get(slug) != state:
                 self._states[slug] = state
-                self._removed.pop(slug, None)
                 if not is_first:
-                    self._note(self._changed, slug)
-        for slug in self._states.keys() - set(there):
-            del self._states[slug]
-            self._changed.pop(slug, None)
-            self._note(self._removed, slug)
-        while len(self._removed) > KEPT_REMOVALS:
-            self._forgotten = self._removed.pop(next(iter(self._removed)))
+                    self._note(slug)
+        if gone := self._states.keys() - set(there):
+            for slug in gone:
+                del self._states[slug]
+                self._note(slug)
+            removed = [slug for slug in self._changed if slug not in self._states]
+            for slug in removed[:-KEPT_REMOVALS]:
+                self._forgotten = self._changed.pop(slug)
 
     def since(self, number: int) -> list[tuple[int, str]] | None:
         """The changes behind that number, in their order, each with its number: servers that are there with
         their present state, and those that were removed. None: it is not known."""
         if not self._forgotten <= number <= self.number:
             return None
-        if number == self.number:
-            return []
-        found = [*self._changed.items(), *self._removed.items()]
-        return sorted((at, slug) for slug, at in found if at > number)
+        newest_first = takewhile(lambda change: change[1] > number, reversed(self._changed.items()))
+        return [(at, slug) for slug, at in newest_first][::-1]
 
-    def _note(self, changes: dict[str, int], slug: str) -> None:
+    def _note(self, slug: str) -> None:
         self.number += 1
-        changes.pop(slug, None)
-        changes[slug] = self.number
+        self._changed.pop(slug, None)
+        self._changed[slug] = self.number
 
 
 def _without_clocks(row: ServerRow) -> Any:

@@ -1,6 +1,7 @@
 """The last of what happened, numbered, for any number of readers that follow it at their own pace."""
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable
 from itertools import islice
@@ -52,11 +53,9 @@ class Journal(Generic[T]):
     async def news(self, number: int, within_s: float) -> None:
         """Waits for an item behind that number, for `within_s` at most, and not once it is closed."""
         if self.number == number and not self.is_closed:
-            try:
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(within_s):
                     await self._news.wait()
-            except TimeoutError:
-                pass
 
     def forget(self) -> None:
         """Begins anew behind a gap: no reader can go on where it was."""

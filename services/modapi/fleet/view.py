@@ -5,6 +5,7 @@ import logging
 import math
 import time
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from services.modapi.fleet.changes import FleetChanges
 from services.modapi.fleet.recent_activity import FleetActivity, RecentActivity
@@ -28,11 +29,18 @@ READ_AT_ONCE = 50
 logger = logging.getLogger(__name__)
 
 
+class Look(NamedTuple):
+    """All servers by slug, what may concern any of them, and whose mods seem to call with a wrong key."""
+
+    rows: dict[str, ServerRow]
+    notes: list[Problem]
+    wrong_keys: Mapping[str, UnknownKeyCall]
+
+
 class FleetView:
     """All servers, with what is known of them now."""
 
     def __init__(self, directory: Directory, store: Store, modapi: ModApi, faults: OwnFaults) -> None:
-        self.notes: list[Problem] = []  # what may concern any of the servers, as of the last `rows`
         self._faults = faults
         self.directory = directory
         self.recent = RecentActivity(store, faults)
@@ -41,8 +49,7 @@ class FleetView:
         self._store = store
         self._unknown_calls = UnknownKeyCalls(store)
         self._modapi = modapi
-        self.rows_now: dict[str, ServerRow] = {}  # all servers by slug, as of the last `rows`
-        self._named: dict[str, UnknownKeyCall] = {}
+        self.last = Look({}, [], {})  # what the last `rows` has read
         self._read_s = -math.inf
         self._read_of: Mapping[str, ServedEntry] = {}
         self._reading = asyncio.Lock()
@@ -61,9 +68,9 @@ class FleetView:
         async with self._reading:
             entries = self.directory.entries
             if entries is not self._read_of or time.monotonic() - self._read_s >= FRESH_S:
-                self.rows_now = await self._read(entries)
+                self.last = await self._read(entries)
                 self._read_of, self._read_s = entries, time.monotonic()
-            return self.rows_now
+            return self.last.rows
 
     async def row(self, slug: str, entries: Mapping[str, ServedEntry] | None = None) -> ServerRow:
         """One server as it is now. `entries`: all servers, if they were just read.
@@ -77,22 +84,22 @@ class FleetView:
         facts = await facts_of(self._store, slug)
         if facts.is_silent:
             await self.rows()  # only all servers together tell whose mod calls with a wrong key
-        return self._row(entries[slug], facts, self._named.get(slug))
+        return self._row(entries[slug], facts, self.last.wrong_keys.get(slug))
 
-    async def _read(self, entries: Mapping[str, ServedEntry]) -> dict[str, ServerRow]:
+    async def _read(self, entries: Mapping[str, ServedEntry]) -> Look:
         slugs = list(entries)
         unknown_calls = await self._unknown_calls.all()
         facts: dict[str, Facts] = {}
         for start in range(0, len(slugs), READ_AT_ONCE):
             facts |= await facts_of_all(self._store, slugs[start : start + READ_AT_ONCE])
-        self._named, self.notes = wrong_keys(entries, facts, unknown_calls)
+        named, notes = wrong_keys(entries, facts, unknown_calls)
         rows: dict[str, ServerRow] = {}
         for count, slug in enumerate(slugs, 1):
             with self._faults.contain(InstanceLogger(logger, slug), FaultKind.LISTENER):
-                rows[slug] = self._row(entries[slug], facts[slug], self._named.get(slug))
+                rows[slug] = self._row(entries[slug], facts[slug], named.get(slug))
             if count % READ_AT_ONCE == 0:
                 await asyncio.sleep(0)
-        return rows
+        return Look(rows, notes, named)
 
     def _row(self, entry: ServedEntry, facts: Facts, unknown_call: UnknownKeyCall | None) -> ServerRow:
         problems = diagnose(entry, facts, mod_url(self._modapi), unknown_call)

@@ -70,7 +70,7 @@ class LivePages:
             "notes",
             complaint=directory.file.complaint,
             waits_for_restart=directory.file.waits_for_restart,
-            problems=self._fleet.notes,
+            problems=self._fleet.last.notes,
         )
 
     async def fleet(self, view: View) -> tuple[list[ServerRow], Fragments]:
