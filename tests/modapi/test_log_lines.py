@@ -50,11 +50,15 @@ class Port:
 
     async def post(self, sender: str, *events: Any) -> int:
         body = {"events": [{"type": "log", "msg": one} if isinstance(one, str) else one for one in events]}
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{self._port}", timeout=30) as client:
+        async with httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{self._port}", timeout=30, verify=False
+        ) as client:
             return (await client.post(f"/gameserver/{sender}/events", json=body)).status_code
 
     async def health(self) -> Any:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{self._port}", timeout=30) as client:
+        async with httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{self._port}", timeout=30, verify=False
+        ) as client:
             return (await client.get("/health")).json()
 
     async def stored(self) -> list[str]:
