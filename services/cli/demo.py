@@ -66,7 +66,9 @@ async def _demo(folder: Path, seconds: float | None, environ: Mapping[str, str])
         registration_tokens=tokens, sync_s=SYNC_S, on_line=partial(_say, "takaro")
     ) as takaro:
         config = folder / "relay.toml"
-        config.write_text(_relay_toml(takaro.url, door, *admin_ports), encoding="utf-8")
+        blocks = [_INSTANCE.format(one, mod_key=_mod_key(one)) for one in Generation]
+        text = _SECTIONS.format(takaro.url, REGISTRATION_TOKEN, door, *admin_ports) + "".join(blocks)
+        config.write_text(text, encoding="utf-8")
         config.chmod(0o600)
         # Settings of a real relay in our environment would beat the file.
         own = {name: text for name, text in environ.items() if not name.startswith(("RELAY_", "TAKARO_"))}
@@ -114,11 +116,6 @@ async def _say_where_to_look(folder: Path, admin_port: int) -> None:
         ):
             print(f"look at it   {what}: {where}", flush=True)
         await asyncio.sleep(LOOK_EVERY_S)
-
-
-def _relay_toml(takaro_url: str, *ports: int) -> str:
-    blocks = (_INSTANCE.format(one, mod_key=_mod_key(one)) for one in Generation)
-    return _SECTIONS.format(takaro_url, REGISTRATION_TOKEN, *ports) + "".join(blocks)
 
 
 def _mod_key(generation: Generation) -> str:

@@ -53,11 +53,11 @@ def lock(folder: Path) -> int:
 
 @contextmanager
 def held(folder: Path, lock: int) -> Iterator[None]:
-    """At the end clear up what the store has left in `folder`, and let go of it."""
+    """At the end let go of `folder`, and forget where its store listened."""
     try:
         yield
     finally:
-        store_place.clear_up(folder)
+        (folder / store_place.CONF).unlink(missing_ok=True)
         os.close(lock)
 
 

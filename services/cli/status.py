@@ -56,11 +56,8 @@ async def _watch(relay: RelayApi, servers: list[Server], fleet: Server) -> None:
                     servers, fleet = await _look(relay)
                 seen_s, trouble = time.monotonic(), ""
             except (RelayError, TimeoutError) as error:
-                trouble = f"this is {ago(time.monotonic() - seen_s)} old: {_reason(error)}"
-
-
-def _reason(error: Exception) -> str:
-    return str(error) or "the relay does not answer"
+                reason = str(error) or "the relay does not answer"
+                trouble = f"this is {ago(time.monotonic() - seen_s)} old: {reason}"
 
 
 def _noted(fleet: Server) -> list[Text]:

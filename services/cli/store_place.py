@@ -92,11 +92,6 @@ def urls(folder: Path) -> list[str]:
     return [*at_port, _socket_url(folder)] if (folder / SOCKET).exists() else at_port
 
 
-def clear_up(folder: Path) -> None:
-    """Forget where the store listened: it has ended."""
-    (folder / CONF).unlink(missing_ok=True)
-
-
 def _port_url(port: int, password: str) -> str:
     return f"redis://:{password}@127.0.0.1:{port}"
 

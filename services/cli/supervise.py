@@ -114,7 +114,7 @@ class _Kept:
             logger.warning(
                 "%s ended (%s), starting it again in %g s",
                 self._program.name,
-                _how(code),
+                f"exit code {code}" if code >= 0 else f"signal {-code}",
                 pause_s,
                 extra=about(self._program.name) | CHANGE,
             )
@@ -176,7 +176,3 @@ async def _first(work: asyncio.Task[None], event: asyncio.Event, timeout_s: floa
     either: set[asyncio.Task[Any]] = {work, waiter}
     await asyncio.wait(either, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
     waiter.cancel()
-
-
-def _how(code: int) -> str:
-    return f"exit code {code}" if code >= 0 else f"signal {-code}"

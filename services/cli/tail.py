@@ -52,13 +52,12 @@ async def run(relay: RelayApi, *, named: Sequence[str], kinds: Sequence[str] | N
         complain("there is no server to watch")
         return 0
     paths = [relay.path(slug, of) for slug in named for of in ("/events", "/commands?reads=true")]
+    paths = paths or ["/stream?kinds=event,command,read"]
     if sys.stdout.isatty() and not as_json:
-        complain(_what_is_shown(slugs))
-    await until_nobody_watches(
-        _show(
-            relay, paths or ["/stream?kinds=event,command,read"], max(map(len, slugs)), kinds, as_json=as_json
-        )
-    )
+        whom = ", ".join(slugs) if len(slugs) <= NAMED else f"{len(slugs)} servers"
+        arrows = f"{TO_TAKARO} events for Takaro, {TO_GAME} commands for the game server"
+        complain(f"watching {whom}; {arrows}; Ctrl-C ends it")
+    await until_nobody_watches(_show(relay, paths, max(map(len, slugs)), kinds, as_json=as_json))
     return 0
 
 
@@ -78,12 +77,6 @@ async def _show(
                 print_json(told, indent=False)
             else:
                 show(line(told, widest))
-
-
-def _what_is_shown(slugs: Sequence[str]) -> str:
-    whom = ", ".join(slugs) if len(slugs) <= NAMED else f"{len(slugs)} servers"
-    arrows = f"{TO_TAKARO} events for Takaro, {TO_GAME} commands for the game server"
-    return f"watching {whom}; {arrows}; Ctrl-C ends it"
 
 
 async def _listen(messages: AsyncIterator[Message], heard: asyncio.Queue[Entry]) -> None:

@@ -38,10 +38,6 @@ def _passing_type(text: str) -> str:
     return text
 
 
-def _passing_types(incomplete: str) -> list[str]:
-    return [name for name in PASSING_TYPES if name.startswith(incomplete)]
-
-
 @at_relay(
     app,
     rich_help_panel=PANEL,
@@ -130,7 +126,7 @@ async def tail(
             "--type",
             metavar="TYPE",
             parser=_passing_type,
-            autocompletion=_passing_types,
+            autocompletion=lambda incomplete: [one for one in PASSING_TYPES if one.startswith(incomplete)],
             help=f"Only these; may be given several times: {', '.join(PASSING_TYPES)}.",
         ),
     ] = None,

@@ -98,7 +98,8 @@ def _position_class(position: Position) -> dict[str, Any]:
 def _glued(generation: Generation, incident: GameIncident, world_time: str) -> str:
     parts = [f'"type":"{incident.type}"', f'"timestamp":"{world_time}"']
     if incident.type == "chat-message":
-        parts.append(f'"channel":"{_channel_name(incident.channel)}"')
+        name = "direct" if incident.channel is Channel.LOCAL else (incident.channel.name or "").lower()
+        parts.append(f'"channel":"{name}"')
     message = incident.text
     if incident.type == "player-death" and incident.weapon:
         message = f"killed with {incident.weapon}"
@@ -145,7 +146,3 @@ def quoted(generation: Generation, text: str) -> str:
     if generation is Generation.SCANNER:
         text = text.replace("\\", "\\\\")
     return f'"{text}"'
-
-
-def _channel_name(channel: Channel) -> str:
-    return "direct" if channel is Channel.LOCAL else (channel.name or "").lower()
