@@ -108,34 +108,29 @@ class _Kept:
             if self._ending.is_set():
                 return
             if code == CONFIG_ERROR:
-                self._give_up(code)
-                return
+                return self._give_up(code)
             pause_s = next_pause_s(pause_s, clock() - started_s)
+            how = f"exit code {code}" if code >= 0 else f"signal {-code}"
             logger.warning(
                 "%s ended (%s), starting it again in %g s",
                 self._program.name,
-                f"exit code {code}" if code >= 0 else f"signal {-code}",
+                how,
                 pause_s,
                 extra=about(self._program.name) | CHANGE,
             )
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._ending.wait(), pause_s)
-            if not await self._mended(failed=code > 0):
-                return
+            try:
+                await self._mend(failed=code > 0)
+            except ConfigError as error:
+                logger.error("%s", error)
+                return self._give_up(CONFIG_ERROR)
             self._restarts += 1
 
-    async def _mended(self, *, failed: bool) -> bool:
-        """False: it cannot be started again."""
-        if self._program.mend is None or self._ending.is_set():
-            return True
-        try:
+    async def _mend(self, *, failed: bool) -> None:
+        if self._program.mend and not self._ending.is_set():
             for done in await asyncio.to_thread(self._program.mend, failed):
                 logger.warning("%s", done)
-        except ConfigError as error:
-            logger.error("%s", error)
-            self._give_up(CONFIG_ERROR)
-            return False
-        return True
 
     async def _run_once(self) -> int:
         try:

@@ -7,7 +7,6 @@ start writes a relay.toml with fresh secrets, and tells its owner what to do nex
 import os
 import secrets
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
 from pathlib import Path
 
 from services.cli import own_store, private_files, store_place
@@ -84,16 +83,13 @@ def run(config: Path, data: Path, environ: Mapping[str, str]) -> int:
     if first:
         print(what_to_do(config, settings), flush=True)
     lock, server = None, None
-    with ExitStack() as on_failure:
-        if settings.redis.url is None:
-            server = store_place.find_server(settings.redis.server)
-            lock = own_store.lock(data)
-            on_failure.callback(os.close, lock)
-        _must_be_free(settings)
-        for warning in warnings_of(loaded):
-            print(f"warning: {runnable(warning)}")
-        print(*map(runnable, banner(settings)), sep="\n", flush=True)
-        on_failure.pop_all()
+    if settings.redis.url is None:
+        server = store_place.find_server(settings.redis.server)
+        lock = own_store.lock(data)
+    _must_be_free(settings)
+    for warning in warnings_of(loaded):
+        print(f"warning: {runnable(warning)}")
+    print(*map(runnable, banner(settings)), sep="\n", flush=True)
     return become(Checked(config, data, settings.log.format, lock, server))
 
 
