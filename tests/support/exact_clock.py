@@ -6,7 +6,6 @@ import time
 from services.relay.protocol.keys import keys_of
 from services.relay.store.client import Store
 from services.relay.store.clock import StoreClock
-from services.relay.store.cluster import slot_of
 
 READ_WITHIN_S = 0.000_1
 
@@ -30,5 +29,5 @@ class ExactClock(StoreClock):
 def exact(store: Store, slug: str) -> Store:
     """The store. From now on it knows the clock of the primary of this instance exactly."""
     key = keys_of(slug).events
-    (store._only or store._pipeline_of(slot_of(key))).clock = ExactClock()
+    store.pipeline_for(key).clock = ExactClock()
     return store

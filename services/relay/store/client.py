@@ -15,7 +15,6 @@ from typing import Any, TypeVar
 from services.relay.protocol.errors import NotCarriedOut, StoreError
 from services.relay.store.calls import Script, StoreCall, ignore_error
 from services.relay.store.clock import StoreClock
-from services.relay.store.cluster import slot_of
 from services.relay.store.connection import Argument
 from services.relay.store.pipeline import RETRY_EVERY_S
 from services.relay.store.primaries import Primaries
@@ -70,7 +69,7 @@ class Store(Primaries):
         the same goes by `send_unawaited`, or by `run_until(…, though_cancelled=True)`.
         """
         reply = self.loop.create_future()
-        self._put(StoreCall(command, reply), str(command[1]) if len(command) > 1 else "")
+        self.put(StoreCall(command, reply), str(command[1]) if len(command) > 1 else "")
         return reply
 
     def send_unawaited(self, *command: Argument) -> None:
@@ -93,7 +92,7 @@ class Store(Primaries):
         """
         command = ("EVALSHA", script.digest, len(keys), *keys, *args)
         reply = self.loop.create_future()
-        self._put(StoreCall(command, reply, 0, script, durable, orphaned=orphaned), keys[0])
+        self.put(StoreCall(command, reply, 0, script, durable, orphaned=orphaned), keys[0])
         return reply
 
     async def run_until(
@@ -124,7 +123,7 @@ class Store(Primaries):
             # Otherwise the last run could outlast `end_s`. A timer costs 0.7 us, asyncio.timeout 4 us.
             late = StoreError(str(error)) if isinstance(error, NotCarriedOut) else error
             timer = self.loop.call_later(end_s - now_s, call.fail_late, late, end_s)
-            self._put(call, keys[0])
+            self.put(call, keys[0])
             try:
                 return await reply
             except StoreError as refused:
@@ -139,7 +138,7 @@ class Store(Primaries):
 
     def clock_of(self, key: str) -> StoreClock:
         """The clock of the primary that has this key. Callers whose reply has the time call its `observe`."""
-        return (self._only or self._pipeline_of(slot_of(key))).clock
+        return self.pipeline_for(key).clock
 
     async def redis_us(self, key: str, moment_s: float) -> tuple[int, int]:
         """What the primary that has this key shows at a moment of time.monotonic(), in microseconds: at least
@@ -162,7 +161,7 @@ class Store(Primaries):
     def hint(self, channel: str, slug: str) -> None:
         """Publishes on `channel` that there is something to read of an instance, behind its waiting calls."""
         if self._opened:
-            (self._only or self._pipeline_of(slot_of(f"{{{slug}}}"))).hint(channel, slug)
+            self.pipeline_for(f"{{{slug}}}").hint(channel, slug)
 
     async def hints(
         self, *channels: str, probe_every_s: float = PROBE_EVERY_S

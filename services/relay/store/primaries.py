@@ -51,7 +51,7 @@ class Primaries:
         slots = self._topology.places().values()
         calls = [StoreCall(("PING",), self._terms.loop.create_future(), slot) for slot in slots]
         for call in calls:
-            self._put(call)
+            self.put(call)
         await asyncio.gather(*(call.reply for call in calls))
 
     async def inspect(self) -> StoreFacts:
@@ -83,7 +83,7 @@ class Primaries:
         servers = tuple(pipeline.facts for pipeline in pipelines if pipeline and pipeline.facts)
         return StoreFacts(self._topology.kind, self._terms.replicas, self._terms.relaxed, servers)
 
-    def _put(self, call: StoreCall, key: str = "") -> None:
+    def put(self, call: StoreCall, key: str = "") -> None:
         """Sends a call to the primary of its key, or of its slot."""
         if not self._opened:
             call.fail(NotCarriedOut("Redis: not reached yet"))
@@ -93,6 +93,10 @@ class Primaries:
             if key:
                 call.slot = slot_of(key)
             self._pipeline_of(call.slot).put(call)
+
+    def pipeline_for(self, key: str) -> Pipeline:
+        """The pipeline to the primary that has this key."""
+        return self._only or self._pipeline_of(slot_of(key))
 
     def _pipeline_of(self, slot: int) -> Pipeline:
         """The pipeline of a slot. While a pipeline has calls of the slot, new ones go there too, so that they

@@ -78,9 +78,7 @@ def parse(text: str) -> RedisUrl:
     """The parts of an address. Raises ValueError with the rule and without the text, which may be secret."""
     scheme, user_info, hosts, path, query = _split(text)
     options = _options(scheme, query)
-    user, colon, password = (unquote(part) for part in user_info.partition(":"))
-    if user_info and not colon:
-        user, password = user, ""
+    user, _, password = (unquote(part) for part in user_info.partition(":"))
     login = Login(options.get("username", user), options.get("password", password))
     if login.user and not login.password:
         raise ValueError("must have a password after the user, as in redis://user:password@host")
@@ -92,13 +90,9 @@ def parse(text: str) -> RedisUrl:
     plain, _, kind_name = scheme.partition("+")
     kind = {"": StoreKind.ALONE, "sentinel": StoreKind.SENTINEL, "cluster": StoreKind.CLUSTER}[kind_name]
     parts = [unquote(part) for part in path.strip("/").split("/")] if path.strip("/") else []
-    service = ""
-    if kind is StoreKind.SENTINEL:
-        if not parts:
-            raise ValueError(
-                "must end with the name of the service, as in redis+sentinel://host:26379/mymaster"
-            )
-        service = parts.pop(0)
+    if kind is StoreKind.SENTINEL and not parts:
+        raise ValueError("must end with the name of the service, as in redis+sentinel://host:26379/mymaster")
+    service = parts.pop(0) if kind is StoreKind.SENTINEL else ""
     db = _db(parts.pop(0) if parts else options.get("db", ""))
     if parts:
         raise ValueError("must have a database number and nothing more after the host")
