@@ -4,10 +4,9 @@ import os
 from pathlib import Path
 
 from services.relay.service import logs
-from services.relay.service.redaction import secrets_in
 from services.relay.service.settings import Loaded, load
 from services.relay.service.settings_names import environment_configures
-from services.relay.service.settings_warnings import cautions
+from services.relay.service.settings_warnings import cautions, secrets_in
 from services.relay.service.text_files import is_there
 
 

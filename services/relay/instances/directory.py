@@ -19,9 +19,8 @@ from services.relay.protocol.keys import WAKE_INSTANCES
 from services.relay.service.clocks import until_beat_s
 from services.relay.service.lifecycle import collect_garbage_for
 from services.relay.service.logs import CHANGE, InstanceLogger, hide
-from services.relay.service.redaction import secrets_in
 from services.relay.service.settings import NO_INSTANCE, Instance, Settings
-from services.relay.service.settings_warnings import equal_names
+from services.relay.service.settings_warnings import equal_names, secrets_in
 from services.relay.store.client import Store, steadily
 
 LOOK_EVERY_S = 1.0

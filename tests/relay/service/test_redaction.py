@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from services.relay.service.redaction import MASK, Redaction, secrets_in
+from services.relay.service.redaction import MASK, Redaction
 from services.relay.service.settings import Alerts, Instance, ModApi, Redis, Settings, Takaro
+from services.relay.service.settings_warnings import secrets_in
 
 SECRET = "Zq9-planted_secret-0123456789"
 

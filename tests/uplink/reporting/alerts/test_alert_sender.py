@@ -15,8 +15,9 @@ from pydantic import SecretStr
 
 from services.relay.protocol.keys import keys_of
 from services.relay.service.lifecycle import cancelled
-from services.relay.service.redaction import Redaction, secrets_in
+from services.relay.service.redaction import Redaction
 from services.relay.service.settings import Alerts
+from services.relay.service.settings_warnings import secrets_in
 from services.relay.store.client import Store
 from services.uplink.reporting.alerts import post, sender
 from services.uplink.reporting.alerts.conditions import RULES, Sighting
