@@ -67,7 +67,7 @@ class AdminAuthentication:
         await self._app(scope, again, send)
 
     async def _check_token(self, scope: Scope) -> None:
-        token = _bearer(scope)
+        token = bearer_of(Headers(scope=scope)) or ""
         try:
             role = await self._tokens.role(token)
         except StoreError as error:
@@ -116,6 +116,7 @@ def _check_type(scope: Scope, body: bytes) -> None:
         )
 
 
-def _bearer(scope: Scope) -> str:
-    scheme, token = get_authorization_scheme_param(Headers(scope=scope).get("authorization"))
-    return token.strip() if scheme.lower() == "bearer" else ""
+def bearer_of(headers: Headers) -> str | None:
+    """The token that is sent as Bearer; None: none is."""
+    scheme, token = get_authorization_scheme_param(headers.get("authorization"))
+    return token.strip() if scheme.lower() == "bearer" else None

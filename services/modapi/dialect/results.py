@@ -31,6 +31,8 @@ _NO_SUCH_PLAYER = re.compile(r"offline|not (?:be )?(?:online|found|connected)|no
 _IN_A_BAN = frozenset({"player"})
 _WRAPPERS = ("players", "items", "inventory", "entities", "locations", "bans")
 
+Row = dict[str, Any]  # of a list
+
 
 class Unshaped(Exception):
     """A result has no known shape of its action. Mappers raise it; `map_result` catches it."""
@@ -117,7 +119,7 @@ def _done(result: Any) -> dict[str, Any]:
 
 def _entries(read: Callable[[Any], Any], result: Any) -> list[Any]:
     """The entries of the list in a result that `read` can read."""
-    return list(filter(None, map(read, rows_of(result))))
+    return [entry for row in rows_of(result) if type(row) is dict and (entry := read(row))]
 
 
 def rows_of(result: Any) -> list[Any]:
@@ -134,7 +136,7 @@ def rows_of(result: Any) -> list[Any]:
     return result
 
 
-def _named(raw: dict[str, Any]) -> dict[str, Any] | None:
+def _named(raw: Row) -> Row | None:
     """`code` and `name`; if one is missing, it gets the value of the other."""
     code, name = fields.word(raw.get("code")), fields.word(raw.get("name"))
     if not (code or name):
@@ -142,8 +144,8 @@ def _named(raw: dict[str, Any]) -> dict[str, Any] | None:
     return {"code": code or name, "name": name or code}
 
 
-def _item(raw: Any) -> dict[str, Any] | None:
-    if type(raw) is not dict or (item := _named(raw)) is None:
+def _item(raw: Row) -> Row | None:
+    if (item := _named(raw)) is None:
         return None
     if (amount := fields.number(raw.get("amount"))) is not None:
         item["amount"] = amount
@@ -154,8 +156,8 @@ def _item(raw: Any) -> dict[str, Any] | None:
     return item
 
 
-def _entity(raw: Any) -> dict[str, Any] | None:
-    if type(raw) is not dict or (entity := _named(raw)) is None:
+def _entity(raw: Row) -> Row | None:
+    if (entity := _named(raw)) is None:
         return None
     kind = fields.word(raw.get("type")).lower()
     # Some mods write "entity" for every type. We do not guess from the class name: that would be wrong for
@@ -166,8 +168,8 @@ def _entity(raw: Any) -> dict[str, Any] | None:
     return _with_metadata(entity, raw)
 
 
-def _place(raw: Any) -> dict[str, Any] | None:
-    if type(raw) is not dict or (position := fields.position(raw.get("position"))) is None:
+def _place(raw: Row) -> Row | None:
+    if (position := fields.position(raw.get("position"))) is None:
         return None
     place = {"position": position, "name": fields.word(raw.get("name")) or fields.word(raw.get("code"))}
     if not place["name"]:
@@ -189,9 +191,7 @@ def _extent(raw: dict[str, Any]) -> dict[str, int | float]:
     return {"radius": max(0, radius)}
 
 
-def _ban(raw: Any) -> dict[str, Any] | None:
-    if type(raw) is not dict:
-        return None
+def _ban(raw: Row) -> Row | None:
     # Some mods write the player as an object with only an id, others write its id into the ban.
     nested = raw.get("player")
     if nested and type(nested) in (dict, list):

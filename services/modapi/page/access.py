@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from services.modapi.admin.authentication import bearer_of
 from services.modapi.admin.models import Role
 from services.modapi.http.rate_limits import WrongKeys
 from services.modapi.http.request import CutShort, TooLarge, read_body
@@ -152,9 +153,8 @@ class PageAccess:
             local = self._loopback and is_local(headers.get("host", ""))
             forwarded = any(name in headers for name in _FORWARDED)
             return Reader(math.inf, self._open_form_key) if local and not forwarded else None
-        scheme, _, bearer = headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer":
-            return Reader(math.inf) if self._is_token(bearer.strip()) else None
+        if (token := bearer_of(headers)) is not None:
+            return Reader(math.inf) if self._is_token(token) else None
         session = request.session
         return Reader(session["until_s"], session["form_key"], logged_in=True) if session else None
 

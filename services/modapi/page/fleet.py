@@ -61,11 +61,10 @@ class View:
     def query(self, **changes: Any) -> str:
         """With these changes, as it stands behind the question mark; "" for what everybody sees first."""
         view = replace(self, **changes)
-        values = {"q": view.text, "state": view.state, "sort": view.sort, "page": str(view.page)}
-        if view.turned:
-            values["turned"] = "1"
-        default = {"q": "", "state": "", "sort": "state", "page": "1"}
-        return urlencode({name: value for name, value in values.items() if value != default.get(name)})
+        default = {"q": "", "state": "", "sort": "state", "page": 1, "turned": 0}
+        values = (view.text, view.state, view.sort, view.page, int(view.turned))
+        shown = zip(default, values, strict=True)
+        return urlencode({name: value for name, value in shown if value != default[name]})
 
 
 class ShownPage(NamedTuple):
