@@ -26,8 +26,8 @@ PUT_TOGETHER = {
     "the relay's store is away: nothing is known of the mod": "uplink/takaro/answers.py",
     "the game server reports a failure and no reason": "modapi/dialect/results.py",
     "the game server's answer is too large: … bytes": "uplink/requests/handler.py",
-    "…: is missing: every instance needs one": "relay/service/settings_complaints.py",
-    "…: is missing, and …": "relay/service/settings_complaints.py",
+    "…: is missing: every instance needs one": "relay/service/settings_names.py",
+    "…: is missing, and …": "relay/service/settings_names.py",
     "…: others on this machine can read it (mode …), and it holds secrets: chmod 600 …": (
         "relay/service/settings_warnings.py"
     ),

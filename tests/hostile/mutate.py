@@ -18,7 +18,7 @@ FILES = {
     "addresses": "services/relay/service/http/addresses.py",
     "app": "services/modapi/app.py",
     "calls": "services/modapi/http/calls.py",
-    "complaints": "services/relay/service/settings_complaints.py",
+    "complaints": "services/relay/service/settings_names.py",
     "connection_limits": "services/relay/service/http/connection_limits.py",
     "events": "services/modapi/events.py",
     "handler": "services/uplink/requests/handler.py",

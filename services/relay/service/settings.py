@@ -1,6 +1,6 @@
 """All settings: a frozen model for each section of relay.toml, and a table of the models.
 
-settings_values.py has the types, settings_sources.py reads them, settings_complaints.py says what is wrong.
+settings_values.py has the types, settings_sources.py reads them, settings_names.py says what is wrong.
 """
 
 from collections.abc import Mapping

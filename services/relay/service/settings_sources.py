@@ -15,10 +15,11 @@ from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings, InitSettingsSource, SettingsConfigDict
 
 from services.relay.service.settings import KEYS, SECRETS, Instance, Redis, Settings
-from services.relay.service.settings_complaints import Findings, check_together
 from services.relay.service.settings_names import (
     SHORT_NAMES,
+    Findings,
     Key,
+    check_together,
     file_place,
     key_of,
     keys_of,
