@@ -25,8 +25,7 @@ from services.uplink.context import UplinkContext
 from services.uplink.ownership.claims import STILL_FOR_S, WANTED_FOR_S, Claim
 from services.uplink.ownership.heartbeat import Heartbeat
 from services.uplink.ownership.instance_owner import InstanceOwner
-from services.uplink.ownership.members import ALIVE_FOR_S, BEAT_EVERY_S
-from services.uplink.ownership.placement import preferred
+from services.uplink.ownership.members import ALIVE_FOR_S, BEAT_EVERY_S, preferred
 from services.uplink.ownership.unowned import UnownedInstances
 from services.uplink.reporting.alerts.conditions import Sighting
 
@@ -61,14 +60,6 @@ class FleetTimes:
 DEFAULT_TIMES = FleetTimes()
 
 
-class _Stopping:
-    """While this uplink stops: for each instance, the event that ends its wait for a successor."""
-
-    def __init__(self) -> None:
-        self.elsewhere: dict[str, asyncio.Event] = {}
-        self.alone = False  # no other uplink is alive
-
-
 class Fleet:
     """All instances that have a registration token, and the claims of this uplink on them."""
 
@@ -84,14 +75,8 @@ class Fleet:
         self.owners: dict[str, InstanceOwner] = {}
         self._ending: dict[str, asyncio.Task[None]] = {}
         self._closing: dict[asyncio.Task[None], InstanceOwner] = {}
-        self._stopping = _Stopping()
         self._taking: set[asyncio.Task[None]] = set()
         self._tending: dict[str, asyncio.Task[None]] = {}
-
-    @property
-    def uplink(self) -> str:
-        """The name of this uplink in the fleet."""
-        return self._context.uplink
 
     def update(self, instances: Mapping[str, Instance]) -> None:
         """Takes over the instances. Begins new ones, and ends those that are gone or changed."""
@@ -102,19 +87,16 @@ class Fleet:
                 del self.owners[slug]
                 self._end(slug, owner, served=slug in instances)
         for slug, instance in instances.items():
+            if slug in self.owners:
+                continue
             with self._contain(slug, FaultKind.LISTENER):
-                self._begin(slug, instance)
-
-    def _begin(self, slug: str, instance: Instance) -> None:
-        if slug in self.owners:
-            return
-        if instance.registration_token:
-            claim = Claim(self._times.still_for_s, self._times.wanted_for_s)
-            self.owners[slug] = InstanceOwner(instance, self._context, claim, self._times.lease)
-        else:
-            InstanceLogger(logger, slug).warning(
-                "no registration token: events are kept, nothing reaches Takaro yet"
-            )
+                if instance.registration_token:
+                    claim = Claim(self._times.still_for_s, self._times.wanted_for_s)
+                    self.owners[slug] = InstanceOwner(instance, self._context, claim, self._times.lease)
+                else:
+                    InstanceLogger(logger, slug).warning(
+                        "no registration token: events are kept, nothing reaches Takaro yet"
+                    )
 
     def _end(self, slug: str, owner: InstanceOwner, *, served: bool) -> None:
         """Ends an instance here. Another one of the same slug begins when this one has released its lease.
@@ -179,33 +161,32 @@ class Fleet:
             task.cancel()
         self._unowned.keep({})
         others = await self.heartbeat.sign_off()
-        looking = asyncio.create_task(self._end_waits(others))
+        waits = {owner: asyncio.Event() for owner in self.owners.values()}  # for a successor
+        if not others:
+            for wait in waits.values():
+                wait.set()
+        looking = asyncio.create_task(self._end_waits(others, waits))
         left = set(self._closing.values())
         await asyncio.gather(
-            *(self._let_go(slug, owner, closed_by_s, bool(others)) for slug, owner in self.owners.items()),
+            *(self._let_go(owner, closed_by_s, wait) for owner, wait in waits.items()),
             *(owner.leave(closed_by_s, has_successor=False) for owner in left),
             *self._ending.values(),
         )
         await cancelled(looking)
 
-    async def _let_go(self, slug: str, owner: InstanceOwner, closed_by_s: float, has_successor: bool) -> None:
-        with self._contain(slug, FaultKind.LOOP):
+    async def _let_go(self, owner: InstanceOwner, closed_by_s: float, wait: asyncio.Event) -> None:
+        with self._contain(owner.instance.slug, FaultKind.LOOP):
             await owner.let_go()
-        elsewhere = self._stopping.elsewhere[slug] = asyncio.Event()
-        if self._stopping.alone or not has_successor:
-            elsewhere.set()
-            has_successor = False
-        with self._contain(slug, FaultKind.LOOP):
-            await owner.leave(closed_by_s, elsewhere, has_successor=has_successor)
+        with self._contain(owner.instance.slug, FaultKind.LOOP):
+            await owner.leave(closed_by_s, wait, has_successor=not wait.is_set())
 
-    async def _end_waits(self, others: frozenset[str]) -> None:
-        """While we stop: ends the wait for a successor once no other uplink is alive any more."""
+    async def _end_waits(self, others: frozenset[str], waits: Mapping[InstanceOwner, asyncio.Event]) -> None:
+        """While we stop: ends the waits for a successor once no other uplink is alive any more."""
         await self.heartbeat.until_alone(others)
-        self._stopping.alone = True
-        for slug, elsewhere in self._stopping.elsewhere.items():
-            if not elsewhere.is_set():
-                elsewhere.set()
-                self.owners[slug].refuse_new()
+        for owner, wait in waits.items():
+            if not wait.is_set():
+                wait.set()
+                owner.refuse_new()
 
     async def _keep_leases(self) -> None:
         await self.heartbeat.beat()  # the uplinks that are alive decide which instances we take
@@ -222,9 +203,7 @@ class Fleet:
                 self._tending[slug] = asyncio.create_task(self._tend(slug, owner))
         if self._tending:
             await asyncio.wait(self._tending.values(), timeout=self._times.slow_after_s)
-        for slug, task in list(self._tending.items()):
-            if task.done():
-                del self._tending[slug]
+        self._tending = {slug: task for slug, task in self._tending.items() if not task.done()}
 
     async def _tend(self, slug: str, owner: InstanceOwner) -> None:
         with self._contain(slug, FaultKind.LOOP):
@@ -265,7 +244,7 @@ class Fleet:
 
     def _is_ours(self, slug: str) -> bool:
         """Whether the instance belongs to this uplink, among those that are alive."""
-        return preferred(slug, self.heartbeat.members.alive) == self.uplink
+        return preferred(slug, self.heartbeat.members.alive) == self._context.uplink
 
     async def _came_free(self, slugs: Iterable[str]) -> None:
         """Looks at leases that were released, most likely by an uplink that stops."""

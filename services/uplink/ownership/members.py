@@ -1,10 +1,14 @@
-"""Which uplinks are alive. Pure.
+"""Which uplinks are alive, and which of them an instance belongs to. Pure.
 
 Each uplink counts its beats in Redis. A member is alive while its count grows, by the observer's own clock.
 The clocks of other machines are not believed, nor Redis' own, which can be set (protocol.md R6).
+
+Rendezvous hashing: when a member leaves, only its instances move, spread over all others. A member that joins
+takes its share from all others. Belonging is a preference; only the lease decides.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from hashlib import blake2b
 
 BEAT_EVERY_S = 1.0
 ALIVE_FOR_S = 3.5
@@ -41,3 +45,8 @@ class Members:
         if alive != self.alive:
             self.alive, self.since_s = alive, now_s
         return [member for member in counts if member not in alive]
+
+
+def preferred(slug: str, members: Collection[str]) -> str:
+    """The member that the instance `slug` belongs to. `members` is not empty."""
+    return max(members, key=lambda member: blake2b(f"{member} {slug}".encode(), digest_size=8).digest())

@@ -6,17 +6,40 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from services.relay.protocol.records import Outcome
+from services.relay.protocol.vocabulary import ANSWER_WITHIN_S, HAND_OUT_WITHIN_S
 from services.relay.service.clocks import next_beat_s
 from services.relay.store.client import patiently
-from services.relay.store.command_stream import CommandStream
+from services.relay.store.command_stream import KEEP_MS, CommandStream
 from services.relay.store.leases import Lease
 from services.uplink.reporting.metrics import UplinkMetrics
-from services.uplink.requests.command_times import COMMAND_TIMES, CommandTimes
 from services.uplink.takaro.failures import CommandFailure
 
 READ_RESULTS = 200
 
 CommandResult = Outcome | CommandFailure
+
+
+@dataclass(frozen=True, slots=True)
+class CommandTimes:
+    """When a command is given up, and when results are read and deleted. A test gives others."""
+
+    hand_out_within_s: float = HAND_OUT_WITHIN_S
+    answer_within_s: float = ANSWER_WITHIN_S
+    give_up_within_s: float = 0.7
+    """The rest of Takaro's 10 s after `answer_within_s`, less the time that the answer needs."""
+    read_within_s: float = 0.2
+    """Time to read a result that arrived at the last moment."""
+    look_again_s: float = 0.25
+    """Interval of reading results without the lease: only the owner's renewals make up for a lost hint."""
+    read_refreshes_every_s: float = 0.25
+    """Results of refreshes are read together, for all instances at the same moments."""
+    picked_up_within_s: float = 10.0
+    """A result that no request has received by then is deleted: Takaro has given the request up."""
+    kept_s: float = KEEP_MS / 1000
+    """After this time without results their stream may have expired, and begun anew with lower ids."""
+
+
+COMMAND_TIMES = CommandTimes()
 
 
 @dataclass(eq=False, slots=True)

@@ -12,7 +12,7 @@ from services.uplink.connection.closing_times import (
     closing_times,
     polls_soon,
 )
-from services.uplink.requests.command_times import COMMAND_TIMES
+from services.uplink.requests.results import COMMAND_TIMES
 
 MOMENTS_S = st.floats(min_value=0.0, max_value=1e6)
 

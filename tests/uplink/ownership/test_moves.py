@@ -25,7 +25,7 @@ from services.relay.store.stream_entries import EventBatch, PostedEvent
 from services.uplink.connection.identify_turns import IdentifyTurns
 from services.uplink.context import UplinkContext
 from services.uplink.ownership.fleet import Fleet, FleetTimes
-from services.uplink.ownership.placement import preferred
+from services.uplink.ownership.members import preferred
 from services.uplink.reporting.metrics import UplinkMetrics
 from tests.support.faulty_takaro import FaultyTakaro
 from tests.support.redis_server import RedisServer
@@ -102,7 +102,7 @@ class Scene:
 
     def _name(self) -> str:
         """A name with which the next uplink gets a share: with few servers, some names get none."""
-        others = {uplink.fleet.uplink for uplink in self.uplinks}
+        others = {uplink.fleet.heartbeat.members.own for uplink in self.uplinks}
         names = (f"uplink-{number}" for number in self.numbers)
         return next(n for n in names if any(preferred(slug, {*others, n}) == n for slug in self.slugs))
 
@@ -142,9 +142,9 @@ class Scene:
 
     async def shared(self) -> None:
         """Waits until every uplink has its share."""
-        names = [uplink.fleet.uplink for uplink in self.uplinks]
+        names = [uplink.fleet.heartbeat.members.own for uplink in self.uplinks]
         shares = Counter(preferred(slug, names) for slug in self.slugs)
-        await until(lambda: all(u.owned == shares[u.fleet.uplink] for u in self.uplinks))
+        await until(lambda: all(u.owned == shares[u.fleet.heartbeat.members.own] for u in self.uplinks))
 
 
 def instance(slug: str) -> Instance:

@@ -5,7 +5,7 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.uplink.ownership.placement import preferred
+from services.uplink.ownership.members import preferred
 
 SLUGS = [f"server-{number}" for number in range(300)]
 MEMBERS = st.lists(st.text(min_size=1, max_size=8), min_size=1, max_size=6, unique=True)

@@ -20,9 +20,8 @@ from services.relay.store.leases import Lease
 from services.uplink.connection.closing_times import closing_times
 from services.uplink.reporting.metrics import UplinkMetrics
 from services.uplink.requests.command_queue import CommandQueue
-from services.uplink.requests.command_times import CommandTimes
 from services.uplink.requests.mod_contact import ModContact
-from services.uplink.requests.results import ResultReader
+from services.uplink.requests.results import CommandTimes, ResultReader
 from services.uplink.takaro.failures import Cause, CommandFailure
 from tests.support.redis_server import RedisServer, binaries
 from tests.support.waiting import until
