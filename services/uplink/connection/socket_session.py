@@ -153,18 +153,13 @@ class SocketSession:
         await settings.context.turn()
         if not await self._announced():
             return
-        # No `await` between the announcement and the write.
-        answered = self._await("identify")
         identity = instance.identity_token.get_secret_value()
-        self.socket.send(frames.identify(identity, token.get_secret_value(), instance.name))
+        frame = frames.identify(identity, token.get_secret_value(), instance.name)
         within_s = settings.context.times.identified_within_s
-        await asyncio.wait((answered, self.ended), timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
+        answer: Identified | IdentifyRefused | None = await self._ask("identify", frame, within_s)
         if self.ended.done():
             return
-        self._awaited.pop("identify", None)
-        answer: Identified | IdentifyRefused = IdentifyRefused(f"no answer within {within_s:.0f} s")
-        if answered.done():
-            answer = answered.result()
+        answer = answer or IdentifyRefused(f"no answer within {within_s:.0f} s")
         if isinstance(answer, IdentifyRefused):
             settings.context.metrics.identify_refused.labels(answer.reason).inc()
             self._move(LinkTrigger.NEVER if answer.permanent else LinkTrigger.NOT_NOW)
@@ -243,9 +238,13 @@ class SocketSession:
             self._settings.context.metrics.error_frames.labels("identify").inc()
             self._resolve("identify", IdentifyRefused(error.text))
 
-    def _await(self, what: str) -> "asyncio.Future[Any]":
-        future = self._awaited[what] = asyncio.get_running_loop().create_future()
-        return future
+    async def _ask(self, what: str, frame: bytes, within_s: float) -> Any:
+        """Sends a frame, before any `await`, and returns its answer. None: none came, or the socket ended."""
+        answered = self._awaited[what] = asyncio.get_running_loop().create_future()
+        self.socket.send(frame)
+        await asyncio.wait((answered, self.ended), timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
+        self._awaited.pop(what, None)
+        return answered.result() if answered.done() else None
 
     def _resolve(self, what: str, frame: frames.Frame) -> None:
         if (future := self._awaited.pop(what, None)) and not future.done():
@@ -293,11 +292,7 @@ class SocketSession:
                 await asyncio.wait((self.ended, *tasks), return_when=asyncio.FIRST_COMPLETED)
                 continue
             # When Takaro answers this ping, all that it asked here before it knew of another socket is here.
-            pong = self._await("pong")
-            self.socket.send(frames.PING)
-            await asyncio.wait(
-                (pong, self.ended), timeout=LAST_ROUND_WITHIN_S, return_when=asyncio.FIRST_COMPLETED
-            )
+            await self._ask("pong", frames.PING, LAST_ROUND_WITHIN_S)
             if not handler.open_on(self.socket):
                 return
 

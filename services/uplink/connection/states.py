@@ -48,8 +48,6 @@ class IllegalMove(RelayError):
 
     def __init__(self, state: LinkState, trigger: LinkTrigger) -> None:
         super().__init__(f"'{trigger.value}' cannot happen while {state.value}")
-        self.state = state
-        self.trigger = trigger
 
 
 def after(state: LinkState, trigger: LinkTrigger) -> LinkState:

@@ -69,11 +69,6 @@ class GapQueue:
         self._write = _Write()
         self._write.at_s = -NEVER
 
-    @property
-    def remembered(self) -> int:
-        """Number of lanes and lines whose last write is remembered."""
-        return len(self._last)
-
     def due_s(self, capacity: int) -> float:
         """When `take` finds an event, if up to `capacity` may be written; NEVER: there is none.
 

@@ -1,6 +1,6 @@
 """Reads Takaro's WebSocket frames into values, and makes the bytes of the frames that we send.
 
-protocol.md T1 to T13 describe them. Reading never raises: an unreadable frame is `Unknown`.
+protocol.md T1 to T13 describe them. Reading never raises.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import orjson
 
 from services.relay.protocol.records import GameEvent
 from services.uplink.takaro.identify import Identified, IdentifyRefused, identify_answer
-from services.uplink.takaro.texts import TEXT_LIMIT, decoded, message_of, one_line
+from services.uplink.takaro.texts import decoded, message_of, one_line
 
 _REQUEST_ID_LIMIT = 200
 
@@ -58,24 +58,17 @@ class ErrorFrame:
     request_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Unknown:
-    """A frame that we do not know. `text` is its beginning."""
-
-    text: str
+Frame = Connected | Identified | IdentifyRefused | Request | Ping | Pong | ErrorFrame
 
 
-Frame = Connected | Identified | IdentifyRefused | Request | Ping | Pong | ErrorFrame | Unknown
-
-
-def read_frame(text: str | bytes) -> Frame:
-    """The frame in a message of Takaro's. Never raises."""
+def read_frame(text: str | bytes) -> Frame | None:
+    """The frame in a message of Takaro's. None: it is unknown or unreadable. Never raises."""
     try:
         frame = orjson.loads(text)
     except orjson.JSONDecodeError:
-        return _unknown(text)
+        return None
     if not isinstance(frame, dict):
-        return _unknown(text)
+        return None
     payload, request_id = frame.get("payload"), frame.get("requestId")
     fields = payload if isinstance(payload, dict) else {}
     if not isinstance(request_id, str) or len(request_id) > _REQUEST_ID_LIMIT:
@@ -95,7 +88,7 @@ def read_frame(text: str | bytes) -> Frame:
         case "error":
             message = message_of(decoded(payload)) or "Takaro gave no reason"
             return ErrorFrame(message, _INTERNAL in message.lower(), request_id)
-    return _unknown(text)
+    return None
 
 
 def identify(identity_token: str, registration_token: str, name: str) -> bytes:
@@ -134,8 +127,3 @@ def kept_json(value: Any) -> bytes:
     """A payload that is kept, in no more memory than it needs: what orjson returns takes 4 KB or more, a copy
     does not."""
     return bytes(memoryview(orjson.dumps(value)))
-
-
-def _unknown(text: str | bytes) -> Unknown:
-    start = text[: 2 * TEXT_LIMIT]
-    return Unknown(one_line(start if isinstance(start, str) else start.decode("utf-8", "replace")))

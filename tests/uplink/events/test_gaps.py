@@ -247,4 +247,4 @@ def test_written_events_are_forgotten_when_their_gaps_are_over() -> None:
     for number in range(1_000):
         queue.unseen += read(of(str(number)))
         taken(queue, NOW_S + number)
-    assert queue.remembered <= 2
+    assert len(queue._last) <= 2
