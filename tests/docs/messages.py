@@ -50,7 +50,7 @@ def _of(tree: ast.Module, errors: set[str]) -> Iterator[str]:
                 yield from _text(first)
             case ast.Call(func=ast.Name(id="_must" | "_up_to"), args=[_, rule]) if "ValueError" in errors:
                 yield from _text(rule)
-            case ast.Call(func=ast.Name(id="CommandFailure"), args=[_, second]):
+            case ast.Call(func=ast.Name(id="_failure"), args=[_, second]):
                 yield from _text(second)
             case ast.Call(func=ast.Name(id="Outcome"), keywords=[ast.keyword(arg="error", value=text)]):
                 yield from _text(text)

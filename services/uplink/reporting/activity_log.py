@@ -79,17 +79,16 @@ class ActivityLog:
         if self._watched and size:
             publish(self._store, self._slug, self._run, ended.numbered())
 
-    def command(self, command: Command, result: Outcome | CommandFailure, took_s: float) -> None:
+    def command(self, command: Command, result: Outcome, took_s: float) -> None:
         """Records a command that has ended, after `took_s`. Reads are neither remembered nor counted: they
         are too many."""
         write = ACTION_KINDS[command.action] is ActionKind.WRITE
         now_ms = int(time.monotonic() * 1000 + self._ahead_ms)
+        end = "refused" if result.error else "answered"
         if isinstance(result, CommandFailure):
-            end, detail = result.cause.value, result.text
-        else:
-            end, detail = ("refused" if result.error else "answered"), result.error
+            end = result.cause.value
         entry = ActivityEntry(
-            "command", now_ms, command.action, command.args, end, round(took_s * 1000), detail
+            "command", now_ms, command.action, command.args, end, round(took_s * 1000), result.error
         )
         self._number += 1
         if write:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from services.relay.protocol.command_states import CommandState
 from services.relay.protocol.errors import NotCarriedOut, StoreError
-from services.relay.protocol.records import Command
+from services.relay.protocol.records import Command, Outcome
 from services.relay.service.clocks import boottime_s
 from services.relay.service.faults import FaultKind
 from services.relay.service.logs import InstanceLogger
@@ -17,7 +17,7 @@ from services.relay.store.command_stream import CommandStream
 from services.uplink.connection.closing_times import ClosingTimes
 from services.uplink.reporting.metrics import UplinkMetrics
 from services.uplink.requests.mod_contact import ModContact
-from services.uplink.requests.results import CommandResult, PendingCommand, ResultReader
+from services.uplink.requests.results import PendingCommand, ResultReader
 from services.uplink.takaro import failures
 
 logger = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ class CommandQueue:
         contact: ModContact,
         metrics: UplinkMetrics,
         stalls: Stalls,
-        ended: Callable[[Command, CommandResult, float], object] = lambda command, result, took_s: None,
+        ended: Callable[[Command, Outcome, float], object] = lambda command, result, took_s: None,
     ) -> None:
         self.contact = contact
         self.lease = results.lease
@@ -50,7 +50,7 @@ class CommandQueue:
         self._logger = InstanceLogger(logger, self.lease.slug)
         self._leaving: ClosingTimes | None = None
 
-    async def ask(self, command: Command, *, request_waits: bool = True) -> CommandResult:
+    async def ask(self, command: Command, *, request_waits: bool = True) -> Outcome:
         """Queues a command and waits for its result, no longer than `answer_within_s`.
 
         If this process stood still before, the request may have waited unread, and has that much less time.
@@ -78,7 +78,7 @@ class CommandQueue:
 
     async def _queue_with_deadline(
         self, command: Command, pending: PendingCommand, begun_s: float, *, request_waits: bool
-    ) -> CommandResult:
+    ) -> Outcome:
         now_s, leaving, times = time.monotonic(), self._leaving, self._times
         deadline_s, answer_by_s = begun_s + times.hand_out_within_s, begun_s + times.answer_within_s
         if leaving:
@@ -106,9 +106,7 @@ class CommandQueue:
         assert pending.result is not None
         return pending.result
 
-    async def _give_up(
-        self, operation_id: str, pending: PendingCommand, *, maybe_unqueued: bool
-    ) -> CommandResult:
+    async def _give_up(self, operation_id: str, pending: PendingCommand, *, maybe_unqueued: bool) -> Outcome:
         """Ends a command whose time is up, so that it is not handed out any more. Returns how far it came."""
         times = self._times
         try:

@@ -10,7 +10,7 @@ import orjson
 
 from services.relay.protocol.command_states import new_operation_id
 from services.relay.protocol.limits import DEFAULT_LIMITS
-from services.relay.protocol.records import Command, Outcome
+from services.relay.protocol.records import Command
 from services.relay.protocol.vocabulary import ACTION_KINDS, Action, ActionKind
 from services.relay.service.clocks import boottime_s
 from services.relay.service.faults import FaultKind
@@ -97,7 +97,7 @@ class RequestHandler:
             return
         except Exception as error:
             self._faults.caught(self._logger, FaultKind.REQUEST, error)
-            socket.send(frames.error_response(frame.request_id, failures.FAULT.text))
+            socket.send(frames.error_response(frame.request_id, failures.FAULT.error))
             return
         request = _Request(socket, frame.request_id, action, args, time.monotonic())
         kind = ACTION_KINDS[action]
@@ -133,14 +133,13 @@ class RequestHandler:
                 payload, label = await self._reads.find_answer(action, args)
             else:
                 result = await self._command_queue.ask(Command(new_operation_id(action), action, args))
+                label = Cause.REFUSED if result.error else ANSWERED
                 if isinstance(result, CommandFailure):
-                    outcome, label = Outcome(error=result.text), result.cause
-                else:
-                    outcome, label = result, Cause.REFUSED if result.error else ANSWERED
-                if not outcome.error:
+                    label = result.cause
+                if not result.error:
                     with self._faults.contain(self._logger, FaultKind.LISTENER):
                         self._mirror.take_write(action, args, boottime_s())
-                payload = orjson.dumps(payload_for(action, args, outcome))
+                payload = orjson.dumps(payload_for(action, args, result))
             self._answer(request, payload, label)
         except Exception as error:
             self._faults.caught(self._logger, FaultKind.REQUEST, error)
@@ -161,10 +160,10 @@ class RequestHandler:
             if ACTION_KINDS[action] is ActionKind.READ:
                 payload, label = self._reads.fallback_answer(action, args, failure)
             else:
-                payload = orjson.dumps(payload_for(action, args, Outcome(error=failure.text)))
+                payload = orjson.dumps(payload_for(action, args, failure))
         except Exception as error:
             self._faults.caught(self._logger, FaultKind.REQUEST, error)
-            payload = orjson.dumps(frames.error_payload(failure.text))
+            payload = orjson.dumps(frames.error_payload(failure.error))
         self._answer(request, payload, label)
 
     def _answer(self, request: "_Request", payload: bytes, label: str) -> None:

@@ -26,7 +26,6 @@ from services.uplink.requests.mirror.mirror import Mirror
 from services.uplink.requests.mirror.persistence import MirrorPersistence
 from services.uplink.requests.mirror.read_queue import Need, ReadQueue
 from services.uplink.requests.mirror.read_rules import CATALOGUES, OF_EACH_PLAYER, AnswerAge, Subject
-from services.uplink.requests.results import CommandResult
 from services.uplink.takaro import failures
 from services.uplink.takaro.answer_rules import answer_fault
 from services.uplink.takaro.answers import payload_for
@@ -78,7 +77,7 @@ class Reads:
         self._most_in_bursts = max(
             MIN_WAITED_FOR, int(per_s * MOD_ANSWERS_WITHIN_S)
         )  # more would come too late
-        self._waited_for: dict[Subject, asyncio.Future[CommandResult]] = {}
+        self._waited_for: dict[Subject, asyncio.Future[Outcome]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -112,17 +111,16 @@ class Reads:
         if action is Action.GET_PLAYER and (person := await known_player(self._state, subject.game_id)):
             return orjson.dumps(person), FRESH  # not online, and so not changed since
         result = await self._wait_for_mod(subject)
-        if isinstance(result, Outcome) and result.value is not None and not result.error:
+        if result.value is not None and not result.error:
             return orjson.dumps(result.value), ANSWERED  # _ask_mod has checked it
         return self.fallback_answer(action, args, result)
 
-    def fallback_answer(self, action: Action, args: dict[str, Any], result: CommandResult) -> Answer:
+    def fallback_answer(self, action: Action, args: dict[str, Any], result: Outcome) -> Answer:
         """The answer if the mod gave none: an error, except for a position.
 
         The last known position is better than none. If none is known and an event waits for the answer, a
         position is made up, because an error would make Takaro lose the event.
         """
-        outcome = Outcome(error=result.text) if isinstance(result, CommandFailure) else result
         game_id = args.get("gameId", "")
         if action is Action.GET_PLAYER_LOCATION:
             if position := self._mirror.position_of(game_id):
@@ -131,7 +129,7 @@ class Reads:
             if self._mirror.event_waits(game_id, now_s):
                 return self._mirror.make_up_position(now_s), MADE_UP
         label = result.cause if isinstance(result, CommandFailure) else Cause.REFUSED
-        return orjson.dumps(payload_for(action, args, outcome)), label
+        return orjson.dumps(payload_for(action, args, result)), label
 
     async def leave(self, closing_times: ClosingTimes) -> None:
         """From `fetched_by_s` on, sends no reads to the mod, and refuses the requests that wait for it."""
@@ -168,7 +166,7 @@ class Reads:
         if not self._refuses and self._queue.add(subject, time.monotonic(), need):
             self._wake()
 
-    async def _wait_for_mod(self, subject: Subject) -> CommandResult:
+    async def _wait_for_mod(self, subject: Subject) -> Outcome:
         """Waits for the mod's answer. Equal reads wait for one command."""
         action, game_id = subject
         waited_for = self._waited_for.get(subject)
@@ -191,7 +189,7 @@ class Reads:
 
     async def _read(self, subject: Subject) -> None:
         """Asks the mod and answers the requests that wait. The read has ended then, whatever happens."""
-        result: CommandResult = failures.NO_RESULT
+        result: Outcome = failures.NO_RESULT
         try:
             result = await self._ask_mod(subject)
         except Exception as error:
@@ -205,13 +203,13 @@ class Reads:
             if waited_for := self._waited_for.pop(subject, None):
                 waited_for.set_result(result)
 
-    async def _ask_mod(self, subject: Subject) -> CommandResult:
+    async def _ask_mod(self, subject: Subject) -> Outcome:
         """The mod's answer. If it is valid, the mirror has taken it in."""
         action, game_id = subject
         args = {"gameId": game_id} if game_id else {}
         command = Command(new_operation_id(action), action, args)
         result = await self._command_queue.ask(command, request_waits=subject in self._waited_for)
-        if not isinstance(result, Outcome) or result.value is None or result.error:
+        if result.value is None or result.error:
             return result
         check = partial(answer_fault, action, result.value)
         # A catalogue has tens of thousands of rows: checking them would hold up the loop.

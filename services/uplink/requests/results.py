@@ -12,11 +12,8 @@ from services.relay.store.client import patiently
 from services.relay.store.command_stream import KEEP_MS, CommandStream
 from services.relay.store.leases import Lease
 from services.uplink.reporting.metrics import UplinkMetrics
-from services.uplink.takaro.failures import CommandFailure
 
 READ_RESULTS = 200
-
-CommandResult = Outcome | CommandFailure
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +44,7 @@ class PendingCommand:
     """A command from its request until its end is known. `ended` is set when `result` is there."""
 
     ended: asyncio.Event = field(default_factory=asyncio.Event)
-    result: CommandResult | None = None
+    result: Outcome | None = None
     timeout: asyncio.Timeout | None = None
 
 

@@ -205,7 +205,7 @@ async def test_a_request_that_waited_unread_for_too_long_is_never_handed_out(sto
     asker.stalls.beat(now_s)  # it stood still in between
     _, command_queue = asker.ask()
     failure = await command_queue
-    assert isinstance(failure, CommandFailure) and "stood still" in failure.text
+    assert isinstance(failure, CommandFailure) and "stood still" in failure.error
     assert await CommandStream(store, slug).take() == []
     await cancelled(asker.activity)
 
@@ -218,7 +218,7 @@ async def test_a_command_that_redis_refuses_is_not_delivered_with_the_reason(slu
     _, asked = asker.ask()
     failure = await asked
     assert isinstance(failure, CommandFailure) and failure.cause is Cause.STORE_REFUSED
-    assert failure.text.startswith("not delivered: Redis is full (maxmemory)")
+    assert failure.error.startswith("not delivered: Redis is full (maxmemory)")
     await cancelled(asker.activity)
     await store.close()
     server.remove()
@@ -233,7 +233,7 @@ async def test_a_command_that_could_not_be_queued_in_time_is_not_delivered(
         _, asked = owner.ask()
         await asyncio.sleep(0.4)  # by then it has given up, and asks how far the command came
     failure = await asked
-    assert isinstance(failure, CommandFailure) and failure.text.startswith("not delivered")
+    assert isinstance(failure, CommandFailure) and failure.error.startswith("not delivered")
     assert await scene.commands.take() == []
 
 

@@ -22,7 +22,7 @@ CASES = [
 @pytest.mark.parametrize(("failure", "cause", "text"), CASES)
 def test_each_failure_has_its_text_and_its_cause(failure: CommandFailure, cause: Cause, text: str) -> None:
     assert failure.cause is cause
-    assert failure.text.startswith(text)
+    assert failure.error.startswith(text)
 
 
 def test_every_cause_has_a_text() -> None:
@@ -32,4 +32,4 @@ def test_every_cause_has_a_text() -> None:
 def test_only_commands_that_surely_did_not_run_are_called_not_delivered() -> None:
     unsure = {Cause.NO_RESULT, Cause.STORE_AWAY, Cause.FAULT}
     for failure, cause, _ in CASES:
-        assert failure.text.startswith("not delivered") is (cause not in unsure)
+        assert failure.error.startswith("not delivered") is (cause not in unsure)
