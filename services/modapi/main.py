@@ -84,8 +84,8 @@ async def serve(settings: Settings, config: Path | None = None) -> None:
             len(served_instances.instances),
         )
         await lifecycle.until_stopped(
-            lifecycle.ended(trusting),
-            lifecycle.ended(watching),
+            trusting,
+            watching,
             keep_running(lambda: lifecycle.watch(store, metrics.service)),
             keep_running(metrics.service.watch_loop),
             keep_running(lambda: note(store, "modapi", *admin.getsockname()[:2])),

@@ -93,8 +93,7 @@ class WatchedActivity:
     async def close(self) -> None:
         self.journal.close()
         await cancelled(self._watching)
-        if self._following:
-            await cancelled(self._following)
+        await cancelled(self._following)
 
 
 class Followed(NamedTuple):

@@ -73,11 +73,11 @@ async def watch(
     try:
         async for _, body in steadily(lambda: store.messages(WATCH + slug)):
             if not body:  # subscribed: before that, the remembered entries would be lost
-                await _ended(watching)
+                await cancelled(watching)
                 watching = asyncio.create_task(_keep_watched(store, slug, watched_ms, again_s))
             yield _new(body, seen)
     finally:
-        await _ended(watching)
+        await cancelled(watching)
 
 
 async def _keep_watched(store: Store, slug: str, watched_ms: int, again_s: float) -> None:
@@ -89,11 +89,6 @@ async def _keep_watched(store: Store, slug: str, watched_ms: int, again_s: float
         with contextlib.suppress(StoreError):
             if not await store.send("PEXPIRE", key, watched_ms):
                 await store.send("SET", key, name, "PX", watched_ms)
-
-
-async def _ended(watching: asyncio.Task[None] | None) -> None:
-    if watching:
-        await cancelled(watching)
 
 
 def _new(body: bytes, seen: dict[str, dict[int, None]]) -> list[ActivityEntry]:

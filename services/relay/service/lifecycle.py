@@ -4,7 +4,7 @@ import asyncio
 import gc
 import logging
 import sys
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine
 from typing import Any
 
 from prometheus_client import disable_created_metrics
@@ -81,12 +81,13 @@ async def _wait_for_stop_signal() -> None:
     raise _StopSignal
 
 
-async def until_stopped(*parts: Coroutine[Any, Any, None]) -> None:
-    """Runs the parts side by side until SIGINT or SIGTERM, or until one fails; then stops them all.
+async def until_stopped(*parts: Awaitable[None]) -> None:
+    """Runs the parts, some of which may be tasks already, side by side until SIGINT or SIGTERM, or until one
+    fails; then stops them all.
 
     Each part ends cleanly when it is cancelled. The first failure is raised.
     """
-    tasks = [asyncio.create_task(part) for part in (_wait_for_stop_signal(), *parts)]
+    tasks = [asyncio.ensure_future(part) for part in (_wait_for_stop_signal(), *parts)]
     await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
     for task in tasks:
         task.cancel()
@@ -145,11 +146,6 @@ async def watch(store: Store, metrics: ServiceMetrics, judge_every_s: float = JU
         await asyncio.sleep(until_beat_s(judge_every_s))
 
 
-async def ended(task: asyncio.Task[None]) -> None:
-    """Waits for a task that was begun earlier. Cancels the task if it is cancelled itself."""
-    await task
-
-
 async def not_ready(store: Store) -> str:
     """Why this service cannot do its work, or "". An outage of Takaro is no reason: events wait in Redis."""
     try:
@@ -164,12 +160,14 @@ def about(store: Store) -> dict[str, str | list[str]]:
     return {"store": store.facts.described(), "accepted_losses": store.facts.losses()}
 
 
-async def cancelled(task: asyncio.Task[Any]) -> None:
-    """Cancels a task and waits until it has ended, whatever it raises.
+async def cancelled(task: asyncio.Task[Any] | None) -> None:
+    """Cancels a task, if there is one, and waits until it has ended, whatever it raises.
 
     If the caller itself is cancelled meanwhile, that is raised as usual. To await the task and suppress its
     CancelledError would suppress the caller's too.
     """
+    if task is None:
+        return
     task.cancel()
     await asyncio.wait([task])
     if not task.cancelled():
