@@ -209,6 +209,8 @@ async def test_no_command_is_lost_with_a_mod_that_hangs_up_while_redis_is_asked_
     wake = mod.polls.wake
     monkeypatch.setattr(mod.polls, "wake", lambda: None)
     await mod.poll()  # from now on it needs one round trip
+    if held:
+        wake()  # so the next one looks at once, and not a second after this one
     poll = await mod.held_poll(long=True) if held else None
     name = await mod.ask()
     with redis_server.stopped():

@@ -362,7 +362,7 @@ def is_primary(server: RedisServer) -> bool:
 
 def replicas_in_step(primary: RedisServer) -> int:
     """The number of replicas that have all data and get each write from now on."""
-    with redis.Redis(unix_socket_path=str(primary.socket), socket_timeout=1.0) as client:
+    with redis.Redis(unix_socket_path=str(primary.socket), socket_timeout=10.0) as client:
         told = client.info("replication")
     return sum(told.get(f"slave{number}", {}).get("state") == "online" for number in range(len(told)))
 

@@ -167,7 +167,7 @@ async def test_a_message_is_sent_to_the_game_and_its_end_is_shown(store: Store, 
     async with page(store, slug) as client:
         await log_in(client)
         data = {"key": await form_key(client, slug), "text": "Restart in five minutes"}
-        answer, _ = await asyncio.gather(client.post(f"/instance/{slug}/say", data=data, timeout=15), mod())
+        answer, _ = await asyncio.gather(client.post(f"/instance/{slug}/say", data=data, timeout=60), mod())
         assert answer.headers["location"] == f"/instance/{slug}?message=answered"
         assert "Message: done" in (await client.get(answer.headers["location"])).text
         assert (await client.post(f"/instance/{slug}/say", data={**data, "text": " "})).status_code == 422

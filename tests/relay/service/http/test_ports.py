@@ -22,7 +22,7 @@ def bound(host: str, key: str = "modapi.port") -> Iterator[int]:
 
 def answers(host: str, port: int) -> bool:
     try:
-        socket.create_connection((host, port), timeout=5).close()
+        socket.create_connection((host, port), timeout=30).close()
     except OSError:
         return False
     return True
