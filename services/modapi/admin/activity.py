@@ -23,8 +23,7 @@ from services.modapi.fleet.watched_activity import READ, kind_of
 from services.relay.instances import messages
 from services.relay.instances.activity import ActivityEntry
 from services.relay.instances.cursor import Cursor
-from services.relay.instances.half_hours import read_half_hours
-from services.relay.instances.minutes import read_minutes
+from services.relay.instances.history import read_half_hours, read_minutes
 from services.relay.instances.state import online_players
 from services.relay.protocol.errors import NotCarriedOut, StoreError
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field
 
 from services.modapi.admin.models import Body
-from services.relay.instances.half_hours import LinkUptime
+from services.relay.instances.history import LinkUptime
 from services.relay.instances.messages import MAX_MESSAGE_CHARS
 from services.relay.service.settings_values import NotBlank
 

@@ -5,7 +5,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from services.modapi.page.words import counted
-from services.relay.instances.half_hours import HalfHour, LinkUptime
+from services.relay.instances.history import HalfHour, LinkUptime
 from services.relay.service.durations import span
 
 LINK_HEIGHTS = {LinkUptime.UP: 2, LinkUptime.PARTLY: 4, LinkUptime.DOWN: 6}

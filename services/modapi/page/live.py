@@ -26,8 +26,7 @@ from services.modapi.page.chart import DayBar, day_bar
 from services.modapi.page.fleet import View, choose
 from services.modapi.page.rendering import Fragments, render
 from services.relay.instances.dead_letters import DeadLetters
-from services.relay.instances.half_hours import read_half_hours
-from services.relay.instances.minutes import read_minutes
+from services.relay.instances.history import read_half_hours, read_minutes
 from services.relay.instances.state import online_players
 from services.relay.protocol.errors import StoreError
 from services.relay.service.faults import FaultKind

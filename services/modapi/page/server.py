@@ -12,7 +12,7 @@ from services.modapi.page.words import STATES
 from services.relay.instances.activity import ActivityEntry
 from services.relay.instances.dead_letters import DeadLetter
 from services.relay.instances.entries import Origin
-from services.relay.instances.minutes import Minute
+from services.relay.instances.history import Minute
 from services.relay.instances.mod_config import listens_everywhere, mod_config, mod_url
 from services.relay.service.settings import ModApi
 

@@ -89,8 +89,8 @@ class Keys:
     watched: str  # string, short-lived: the watcher of the activity, see instances/activity.py
     alerts: str  # hash: condition that an alert was sent for -> since when (s)
     failed: str  # sorted set, bounded: operation id of a write that failed -> when (ms), see facts.py
-    minutes: str  # sorted set: one row for each of the last minutes with events or commands, see minutes.py
-    linked: str  # hash: half hour since 1970 -> seconds for which the link was ready, see half_hours.py
+    minutes: str  # sorted set: one row for each of the last minutes with events or commands, see history.py
+    linked: str  # hash: half hour since 1970 -> seconds for which the link was ready, see history.py
 
 
 @cache

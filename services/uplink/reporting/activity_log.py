@@ -17,8 +17,7 @@ from services.relay.instances.activity import (
     publish,
 )
 from services.relay.instances.facts import note_failed
-from services.relay.instances.half_hours import LinkedTime
-from services.relay.instances.minutes import KEPT_MINUTES, Minute
+from services.relay.instances.history import KEPT_MINUTES, LinkedTime, Minute
 from services.relay.protocol.keys import keys_of
 from services.relay.protocol.records import Command, Outcome
 from services.relay.protocol.vocabulary import ACTION_KINDS, ActionKind

@@ -14,7 +14,7 @@ from services.modapi.admin.context import AdminContext
 from services.modapi.metrics import ModapiMetrics
 from services.modapi.page.routes import add_page
 from services.relay.instances.directory import Directory
-from services.relay.instances.half_hours import LENGTH_S
+from services.relay.instances.history import LENGTH_S
 from services.relay.instances.registry import Registry
 from services.relay.instances.state import InstanceState, LinkInfo
 from services.relay.instances.unknown_keys import UnknownKeyCalls

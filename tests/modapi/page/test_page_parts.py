@@ -28,8 +28,7 @@ from services.relay.instances.dead_letters import DeadLetter
 from services.relay.instances.diagnosis import Problem, ProblemCode, diagnose
 from services.relay.instances.entries import Origin, ServedEntry
 from services.relay.instances.facts import Facts
-from services.relay.instances.half_hours import LENGTH_S, last_day
-from services.relay.instances.minutes import Minute
+from services.relay.instances.history import LENGTH_S, Minute, last_day
 from services.relay.instances.records import KeyDigest
 from services.relay.instances.state import OnlinePlayers
 from services.relay.service.settings import Instance, ModApi

@@ -1,6 +1,6 @@
 """The last 24 hours in half hours: what is counted, how long the link was up, and what is deleted."""
 
-from services.relay.instances.half_hours import (
+from services.relay.instances.history import (
     HALF_HOURS,
     KEPT,
     LENGTH_S,

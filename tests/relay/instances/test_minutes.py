@@ -1,6 +1,6 @@
 """Rows of one minute: how the last hour is read."""
 
-from services.relay.instances.minutes import KEPT_MINUTES, Minute, last_hour, read_minutes
+from services.relay.instances.history import KEPT_MINUTES, Minute, last_hour, read_minutes
 from services.relay.protocol.keys import keys_of
 from services.relay.protocol.records import GameEvent
 from services.relay.store.client import Store

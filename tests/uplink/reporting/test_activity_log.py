@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from services.relay.instances.activity import ActivityEntry, watch
 from services.relay.instances.facts import FAILED_KEPT_MS, facts_of
-from services.relay.instances.minutes import read_minutes
+from services.relay.instances.history import read_minutes
 from services.relay.protocol.command_states import new_operation_id
 from services.relay.protocol.keys import keys_of
 from services.relay.protocol.records import Command, GameEvent, Outcome

@@ -1,18 +1,24 @@
-"""The last 24 hours of an instance in half hours: accepted events, and how long its link was ready.
+"""What is counted of an instance: its last hour in minutes, its last 24 hours in half hours.
 
-append.lua counts accepted events, so they are counted even if no uplink owns the instance. The owner adds the
-seconds of its link once a minute; so they outlive the owner, and what nobody owned counts as not linked.
+append.lua counts accepted events, so they are counted even if no uplink owns the instance. The owner counts
+delivered events, commands and latencies, and stores a row a minute (uplink/reporting/activity_log.py); a
+minute that two owners shared has two rows. It adds the seconds of its link once a minute, so they outlive it,
+and what nobody owned counts as not linked.
 """
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum, unique
 from typing import NamedTuple
 
-from services.relay.instances.minutes import KEPT_MINUTES
+import orjson
+
 from services.relay.protocol.keys import keys_of
 from services.relay.store.client import Store, pairs
+
+KEPT_MINUTES = 60
+_MINUTE_FIELDS = tuple(f"m{minute}" for minute in range(KEPT_MINUTES))
 
 HALF_HOURS = 48
 LENGTH_S = 1_800
@@ -26,6 +32,52 @@ SLACK_S = 90
 
 LONGEST_STEP_MS = 5_000
 """Longest time between two renewals of the lease that counts as linked: after a longer one nobody knows."""
+
+
+class Minute(NamedTuple):
+    """One minute of Redis' clock. Latencies (ms) run from the acceptance of an event to Takaro's receipt."""
+
+    minute: int  # since 1970
+    events: int  # delivered
+    commands: int  # writes that have ended
+    p50_ms: int
+    p99_ms: int
+    accepted: int = 0  # events; append.lua counts them, so a stored row has none
+
+
+async def read_minutes(store: Store, slug: str, now_ms: int) -> list[Minute]:
+    """The last KEPT_MINUTES minutes, the oldest first, empty ones too. Raises StoreError."""
+    keys = keys_of(slug)
+    rows, tallies = await asyncio.gather(
+        store.send("ZRANGE", keys.minutes, 0, -1),
+        store.send("HMGET", keys.intake, *_MINUTE_FIELDS),
+    )
+    return last_hour((Minute(*orjson.loads(row)) for row in rows), now_ms, _accepted(tallies))
+
+
+def _accepted(tallies: Iterable[bytes | None]) -> dict[int, int]:
+    """Accepted events by minute, from the fields of _MINUTE_FIELDS."""
+    return {int(minute): int(count) for minute, count in (tally.split() for tally in tallies if tally)}
+
+
+def last_hour(rows: Iterable[Minute], now_ms: int, accepted: Mapping[int, int] | None = None) -> list[Minute]:
+    """Adds up the rows of each minute and fills in minutes without a row. `accepted` is by minute."""
+    now, accepted = now_ms // 60_000, accepted or {}
+    hour = {
+        minute: Minute(minute, 0, 0, 0, 0, accepted.get(minute, 0))
+        for minute in range(now - KEPT_MINUTES + 1, now + 1)
+    }
+    for row in rows:
+        if other := hour.get(row.minute):
+            hour[row.minute] = Minute(
+                row.minute,
+                row.events + other.events,
+                row.commands + other.commands,
+                max(row.p50_ms, other.p50_ms),
+                max(row.p99_ms, other.p99_ms),
+                other.accepted,
+            )
+    return list(hour.values())
 
 
 @unique
@@ -94,12 +146,12 @@ async def read_half_hours(store: Store, slug: str, now_ms: int, there_ms: int = 
     there already; 0: unknown. Raises StoreError."""
     keys = keys_of(slug)
     (earlier, *minutes), linked = await asyncio.gather(
-        store.send("HMGET", keys.intake, "day", *(f"m{minute}" for minute in range(KEPT_MINUTES))),
+        store.send("HMGET", keys.intake, "day", *_MINUTE_FIELDS),
         store.send("HGETALL", keys.linked),
     )
     accepted: Counter[int] = Counter()
-    for minute, count in (tally.split() for tally in minutes if tally):
-        accepted[int(minute) * 60 // LENGTH_S] += int(count)
+    for minute, count in _accepted(minutes).items():
+        accepted[minute * 60 // LENGTH_S] += count
     numbers = [int(word) for word in (earlier or b"").split()]
     for number, count in zip(numbers[::2], numbers[1::2], strict=True):
         accepted[number] += count
