@@ -79,10 +79,13 @@ def prepare(folder: Path, server: Path | None = None) -> tuple[Program, str]:
             end(left)
     for done in append_only_files.mend(folder):
         logger.warning("%s", done)
-    url = store_place.choose(folder, SETTINGS, server)
+    try:
+        words, url = store_place.choose(folder, SETTINGS, server)
+    except OSError as error:
+        raise ConfigError(f"--data {folder}: cannot be used: {error.strerror}") from error
     program = Program(
         server.stem if server else "valkey",
-        (str(server or store_place.embedded()), store_place.CONF),
+        (str(server or store_place.embedded()), *words),
         os.environ,
         ready=lambda: _wait_until_it_answers(url),
         mend=lambda failed: _mended(folder, failed),

