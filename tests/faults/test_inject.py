@@ -62,16 +62,21 @@ def reaches(prefix: tuple[str, ...], address: str) -> bool:
     return b"there" in subprocess.run(command, capture_output=True, timeout=30).stdout
 
 
+def can_reach(*ways: tuple[tuple[str, ...], str]) -> bool:
+    """Whether each way leads there. A machine that stands still may be late for an answer."""
+    return all(until(lambda way=way: reaches(*way)) for way in ways)  # type: ignore[misc]
+
+
 def test_an_island_is_reached_through_the_switch_until_it_is_cut() -> None:
     with entered(Island()) as island:
-        assert reaches((), island.address) and reaches(island.prefix, island.mainland)
+        assert can_reach(((), island.address), (island.prefix, island.mainland))
         island.cut()
         assert not reaches((), island.address)
         assert not reaches(island.prefix, island.mainland)
-        assert reaches((), island.mods_at) and reaches(island.prefix, island.oracle)
-        assert reaches(island.prefix, island.address)  # processes on the island reach each other
+        assert can_reach(((), island.mods_at), (island.prefix, island.oracle))
+        assert can_reach((island.prefix, island.address))  # processes on the island reach each other
         island.join()
-        assert reaches((), island.address) and reaches(island.prefix, island.mainland)
+        assert can_reach(((), island.address), (island.prefix, island.mainland))
 
 
 def test_a_small_disk_fills_and_is_freed() -> None:
@@ -99,13 +104,14 @@ def test_a_busy_disk_leaves_no_file_behind(tmp_path: Path) -> None:
 
 
 def test_a_slow_sync_delays_each_write(server: RedisServer) -> None:
-    with entered(slow_sync(server.pid, 2.0)):
+    def write_takes_s() -> float:
         begun = time.monotonic()
         server.ask("SET", "a", "1")
-        assert time.monotonic() - begun >= 2.0
-    begun = time.monotonic()
-    server.ask("SET", "a", "2")
-    assert time.monotonic() - begun < 2.0
+        return time.monotonic() - begun
+
+    with entered(slow_sync(server.pid, 2.0)):
+        assert write_takes_s() >= 2.0
+    until(lambda: write_takes_s() < 2.0)  # the disk of a busy machine may be slow by itself
 
 
 def test_a_failing_sync_ends_a_server_that_promised_to_sync_always(server: RedisServer) -> None:
