@@ -233,7 +233,7 @@ async def test_an_error_of_takaro_with_our_secrets_reveals_none(world: World) ->
     everything = " ".join(secret for name, secret in SECRETS.items() if name != "proxy password")
     world.takaro.faults.refuse_identify(f"registrationToken {everything} is wrong: {everything[:40]}")
     await world.relay.uplink.restart_after_crash()
-    await until(lambda: "is wrong" in world.relay.uplink.log, 20)
+    await until(lambda: "is wrong" in world.relay.uplink.log, 60)
     await world.look_at_everything()
     assert world.found() == {}
 

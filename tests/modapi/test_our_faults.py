@@ -63,7 +63,7 @@ class Modapi:
 
     async def result(self) -> Outcome:
         """What Takaro hears."""
-        found = await until(lambda: self.command_stream.results("", 10), 5.0)
+        found = await until(lambda: self.command_stream.results("", 10))
         [(_, _, outcome)] = found
         return outcome
 
