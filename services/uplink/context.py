@@ -14,10 +14,6 @@ from services.uplink.reporting.clock_steps import ClockSteps
 from services.uplink.reporting.metrics import UplinkMetrics
 
 
-def _name() -> str:
-    return f"{socket.gethostname()}-{secrets.token_hex(3)}"
-
-
 @dataclass(frozen=True, slots=True)
 class UplinkContext:
     """`turn` waits for a turn to identify; `uplink` is this process by its name in the fleet."""
@@ -29,7 +25,7 @@ class UplinkContext:
     reads_per_s: float
     limits: Limits = DEFAULT_LIMITS
     proxy: str | None = None
-    uplink: str = field(default_factory=_name)
+    uplink: str = field(default_factory=lambda: f"{socket.gethostname()}-{secrets.token_hex(3)}")
     stalls: Stalls = field(default_factory=lambda: Stalls(boottime_s()))
     clock_steps: ClockSteps = field(default_factory=ClockSteps)
     times: LinkTimes = LINK_TIMES

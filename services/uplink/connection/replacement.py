@@ -41,16 +41,13 @@ class Replacement:
             case Finding.NO_REQUESTS:
                 return True
             case Finding.USURPED:
+                asked_s = time.time() - now_s + (self._other_client.asked_s or now_s)
                 self._metrics.usurped.inc()
                 self._logger.warning(
                     "Takaro has asked this server nothing since %s: does an old bridge still run with the "
                     "same identity token? Stop it",
-                    _clock_time(now_s - (self._other_client.asked_s or now_s)),
+                    f"{datetime.fromtimestamp(asked_s, UTC):%Y-%m-%d %H:%M:%S} UTC",
                 )
             case Finding.ASKED_AGAIN:
                 self._logger.info("Takaro asks this server again")
         return socket.asked_count >= self._most_requests or now_s >= self._oldest_s
-
-
-def _clock_time(ago_s: float) -> str:
-    return f"{datetime.fromtimestamp(time.time() - ago_s, UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -265,17 +265,16 @@ class InstanceOwner:
         """Takes in what the look found besides the lease. So lost hints do no harm."""
         change = self.contact.read(now_s, look.now_ms, look.contact_ms or None)
         self._row.set(CONTACT, look.contact_ms / 1000)
-        if self.in_use:
-            linked = look.mine and self.in_use.status.is_ready
-            self.in_use.activity.looked(look.now_ms, look.watched if look.mine else "", linked=linked)
         if look.mine and change is ContactChange.SILENT:
             self._logger.warning(
                 "the mod has not been heard of for a minute: is the DayZ server running, and does it reach"
                 " the relay?",
                 extra=CHANGE,
             )
-        if self.in_use and change is ContactChange.RESTARTED:
-            self._logger.info("the game server has started anew")
-            self.in_use.mirror.game_restarted(boottime_s())
-        if self.in_use:
-            self.in_use.looked(look)
+        if owned := self.in_use:
+            linked = look.mine and owned.status.is_ready
+            owned.activity.looked(look.now_ms, look.watched if look.mine else "", linked=linked)
+            if change is ContactChange.RESTARTED:
+                self._logger.info("the game server has started anew")
+                owned.mirror.game_restarted(boottime_s())
+            owned.looked(look)

@@ -9,7 +9,6 @@ from typing import Any
 
 from services.relay.instances.state import InstanceState
 from services.relay.protocol.errors import StoreError
-from services.relay.protocol.vocabulary import Action
 from services.relay.service.clocks import boottime_s
 from services.relay.service.faults import FaultKind
 from services.relay.service.instance_series import SeriesRow
@@ -134,8 +133,5 @@ class OwnedInstance:
         """Sets the metrics of the game in the row of this instance."""
         row.set(PLAYERS, self.mirror.online)
         for part, action in MIRROR_PARTS.items():
-            row.set(MIRROR_AGE, self._age_s(action), part)
-
-    def _age_s(self, action: Action) -> float:
-        oldest_s = self.mirror.oldest_s(action)
-        return -1.0 if oldest_s is None else max(0.0, boottime_s() - oldest_s)
+            oldest_s = self.mirror.oldest_s(action)
+            row.set(MIRROR_AGE, -1.0 if oldest_s is None else max(0.0, boottime_s() - oldest_s), part)

@@ -10,7 +10,7 @@ from services.relay.service import logs
 from services.relay.service.faults import FaultKind
 from services.relay.service.logs import InstanceLogger
 from services.relay.store.leases import Lease
-from services.uplink.reporting.metrics import UplinkMetrics
+from services.uplink.reporting.metrics import STATE, UplinkMetrics
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class LinkStatus:
         if self.closed or info == self._info:
             return
         self._info = info
-        self._metrics.link_is(self._slug, state)
+        self._metrics.instances.row(self._slug).set_only(STATE, state.value)
         self._published = False
         self._publishing = asyncio.create_task(self._publish())
 

@@ -238,7 +238,3 @@ class UplinkMetrics(MetricTable):
         counts = Tally(states)
         for state in ServerState:
             self.by_state.labels(state).set(counts[state])
-
-    def link_is(self, instance: str, state: LinkState) -> None:
-        """Shows the state of the link of an instance."""
-        self.instances.row(instance).set_only(STATE, state.value)

@@ -73,10 +73,10 @@ class AlertSender:
         look: Callable[[], Mapping[str, Sighting]],
         count: Callable[[str, bool], None],
         faults: OwnFaults | None = None,
-        times: AlertTimes | None = None,
+        times: AlertTimes = DEFAULT_TIMES,
     ) -> None:
         self._faults = faults or OwnFaults()
-        self._times = times or DEFAULT_TIMES
+        self._times = times
         self._silent_after_s = settings.silent_after_s
         self._store = store
         self._look = look
@@ -113,13 +113,10 @@ class AlertSender:
             )
         for slug, seen in found.items():
             with self._faults.contain(InstanceLogger(logger, slug), FaultKind.LOOP):
-                self._look_at(slug, seen, now_s, wall_s)
-
-    def _look_at(self, slug: str, seen: Sighting, now_s: float, wall_s: float) -> None:
-        for transition in self._watches[slug].look(slug, seen, now_s, wall_s):
-            message = _Message(transition, len(self._targets), self._settle)
-            for target in self._targets:
-                target.put(message)
+                for transition in self._watches[slug].look(slug, seen, now_s, wall_s):
+                    message = _Message(transition, len(self._targets), self._settle)
+                    for target in self._targets:
+                        target.put(message)
 
     async def _stored(self, slug: str) -> dict[Condition, float]:
         stored = await self._store.send("HGETALL", keys_of(slug).alerts)
