@@ -269,7 +269,7 @@ class Mirror:
         """
         for name, stored in fields.items():
             at_s, _, payload = stored.partition(b" ")
-            with contextlib.suppress(ValueError):
+            with contextlib.suppress(ValueError, TypeError, KeyError):
                 self._restore(name, Kept(min(float(at_s) - ahead_s, now_s), payload))
 
     def _restore(self, name: str, found: Kept) -> None:
@@ -278,24 +278,15 @@ class Mirror:
             known = self._kept[part].get(game_id)
             if known is None or known.at_s <= found.at_s:
                 self._kept[part][game_id] = found
-        elif name == _ONLINE:
-            self._restore_online(found)
+        elif name == _ONLINE and (self._listed_s is None or self._listed_s <= found.at_s):
+            players = orjson.loads(found.payload)
+            self._online = {p["gameId"]: Kept(found.at_s, kept_json(p)) for p in players}
+            self._listed_s = self._counted_s = found.at_s
         elif name == _MADE_UP and found.payload.isdigit():
             self._made_up = max(self._made_up, int(found.payload))
         elif part in CATALOGUES:
             action = Action(part)
             self._catalogues[action] = max(found.at_s, self._catalogues.get(action, found.at_s))
-
-    def _restore_online(self, found: Kept) -> None:
-        at_s = found.at_s
-        if self._listed_s is not None and self._listed_s > at_s:
-            return
-        try:
-            players = orjson.loads(found.payload)
-            self._online = {p["gameId"]: Kept(at_s, kept_json(p)) for p in players}
-            self._listed_s = self._counted_s = at_s
-        except (orjson.JSONDecodeError, TypeError, KeyError):
-            self._online = {}
 
 
 def age_of(action: Action, at_s: float | None, now_s: float) -> AnswerAge:
