@@ -13,7 +13,8 @@ from services.relay.instances.activity import ActivityEntry
 from services.relay.instances.dead_letters import DeadLetter
 from services.relay.instances.entries import Origin
 from services.relay.instances.history import Minute
-from services.relay.instances.mod_config import listens_everywhere, mod_config, mod_url
+from services.relay.instances.mod_config import mod_config, mod_url
+from services.relay.service.http.addresses import is_every_address
 from services.relay.service.settings import ModApi
 
 SHOWN = 50
@@ -103,6 +104,6 @@ def setup(row: ServerRow, modapi: ModApi) -> dict[str, Any]:
         "keyless": keyless,
         "in_file": in_file,
         "public_url": modapi.public_url,
-        "listens_everywhere": listens_everywhere(modapi),
+        "listens_everywhere": is_every_address(modapi.host),
         "host": modapi.host,
     }

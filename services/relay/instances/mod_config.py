@@ -2,7 +2,7 @@
 
 import json
 
-from services.relay.service.http.addresses import dialled_host, host_and_port, is_every_address
+from services.relay.service.http.addresses import dialled_host, host_and_port
 from services.relay.service.settings import ModApi
 
 MOD_CONFIG_PATH = "profiles/TakaroIntegration/config.json"
@@ -15,11 +15,6 @@ def mod_url(modapi: ModApi) -> str:
         return modapi.public_url.rstrip("/")
     scheme = "https" if modapi.tls_cert else "http"
     return f"{scheme}://{host_and_port(dialled_host(modapi.host), modapi.port)}"
-
-
-def listens_everywhere(modapi: ModApi) -> bool:
-    """Whether modapi listens on all addresses: then mods on other machines reach it by another address."""
-    return is_every_address(modapi.host)
 
 
 def mod_config(url: str, mod_key: str) -> str:
