@@ -143,7 +143,7 @@ def _called(url: str, command: str, within_s: float) -> bytes:
     """
     place = urlsplit(url)
     address: Any
-    family, address = socket.AF_INET, (place.hostname, place.port)
+    family, address = socket.AF_INET, (place.hostname or "", place.port or 0)
     if sys.platform != "win32" and place.scheme == "unix":
         family, address = socket.AF_UNIX, unquote(place.path)
     with socket.socket(family) as connection, connection.makefile("rb") as replies:

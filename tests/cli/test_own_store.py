@@ -206,6 +206,10 @@ async def test_an_orphan_is_ended_first_and_its_data_is_kept(tmp_path: Path, ser
             assert client.get("kept") == b"yes"
 
 
+def test_no_store_answers_where_there_is_no_address() -> None:
+    assert not own_store.answers("")
+
+
 async def test_a_socket_that_nobody_serves_is_no_obstacle(tmp_path: Path) -> None:
     with orphan(tmp_path) as process:
         process.kill()
