@@ -25,6 +25,7 @@ from services.relay.store.event_stream import Delivered, EventStream
 from services.relay.store.repeats import digest
 from services.relay.store.stream_entries import NOT_ASKED, Appended, EventBatch, PostedEvent
 from services.sim.ports import free_port
+from tests.conftest import CALL_TIMEOUT_S
 from tests.support.exact_clock import exact
 from tests.support.redis_server import RedisServer, binaries
 from tests.support.redis_sets import RedisCluster, SentinelSet
@@ -57,7 +58,7 @@ def servers(request: pytest.FixtureRequest) -> Iterator[Servers]:
 
 @pytest.fixture
 async def shared(servers: Servers) -> AsyncIterator[Store]:
-    async with closing(Store(servers.url)) as store:
+    async with closing(Store(servers.url, call_timeout_s=CALL_TIMEOUT_S)) as store:
         yield store
 
 
@@ -148,7 +149,7 @@ async def test_a_durable_call_counts_only_with_its_replicas_also_when_another_re
     once = script("local r = redis.call('GET', KEYS[1]) redis.call('SET', KEYS[1], 'x') return r and 0 or 1")
     keys = (keys_of(slug).lease,)
     async with closing(Store(servers.url)) as one, closing(Store(servers.url)) as other:
-        await asyncio.gather(one.ping(), other.ping())
+        await asyncio.gather(until_connected(one), until_connected(other))
         with without_replicas(servers):
             for store in (one, other):
                 with pytest.raises(StoreError, match="only 0 of 1 replicas"):
@@ -171,8 +172,9 @@ async def test_a_write_that_is_found_done_counts_only_with_its_replicas(servers:
         ]
 
     async with closing(Store(servers.url)) as one, closing(Store(servers.url)) as other:
-        await asyncio.gather(other.ping(), one.send("DEL", INSTANCES, INSTANCES_IDENTITIES))
-        await one.send("HSET", keys_of(slug).lease, "token", "token")
+        await asyncio.gather(until_connected(one), until_connected(other))
+        await patiently(lambda: one.send("DEL", INSTANCES, INSTANCES_IDENTITIES))
+        await patiently(lambda: one.send("HSET", keys_of(slug).lease, "token", "token"))
         with without_replicas(servers):
             for store, received_s in ((one, time.monotonic()), (other, early_s)):
                 refused = await asyncio.gather(*calls(store, received_s), return_exceptions=True)
