@@ -33,11 +33,13 @@ from tests.support.waiting import until, until_connected
 
 Servers = RedisServer | SentinelSet | RedisCluster
 
+PATIENCE_MS = 10_000
+"""A machine that stands still for a moment must bring no failover of its own."""
+
 KINDS: dict[str, Callable[[str], Servers]] = {
     "alone": RedisServer,
-    # A machine that stands still for a moment must bring no failover of its own.
-    "sentinel": partial(SentinelSet, down_after_ms=10_000),
-    "cluster": partial(RedisCluster, node_timeout_ms=10_000),
+    "sentinel": partial(SentinelSet, down_after_ms=PATIENCE_MS),
+    "cluster": RedisCluster,
 }
 
 
@@ -51,6 +53,9 @@ def servers(request: pytest.FixtureRequest) -> Iterator[Servers]:
     servers = KINDS[kind](binaries()[name])
     try:
         servers.start()
+        if isinstance(servers, RedisCluster):  # not before: its members would meet more slowly
+            for member in servers.members:
+                member.ask("CONFIG", "SET", "cluster-node-timeout", PATIENCE_MS)
         yield servers
     finally:
         servers.remove()
