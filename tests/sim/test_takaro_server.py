@@ -24,7 +24,7 @@ CONNECTED = {"type": "player-connected", "data": {"player": PLAYER}}
 @pytest.fixture
 async def takaro() -> AsyncIterator[FaultyTakaro]:
     async with FaultyTakaro(registration_tokens={TOKEN}) as sim:
-        sim.request_timeout_s = 0.3
+        sim.request_timeout_s = 30.0
         yield sim
 
 
@@ -171,6 +171,7 @@ async def test_a_socket_that_identifies_again_serves_the_other_server(takaro: Fa
 
 
 async def test_a_request_without_an_answer_times_out(takaro: FaultyTakaro) -> None:
+    takaro.request_timeout_s = 0.3
     async with connect(takaro.url) as socket:
         await identify(socket)
         answer = await takaro.request("server-one", "getPlayers")
@@ -179,6 +180,7 @@ async def test_a_request_without_an_answer_times_out(takaro: FaultyTakaro) -> No
 
 
 async def test_a_closed_socket_is_not_noticed_by_requests(takaro: FaultyTakaro) -> None:
+    takaro.request_timeout_s = 0.3
     async with connect(takaro.url) as socket:
         await identify(socket)
     answer = await takaro.request("server-one", "getPlayers")
@@ -414,7 +416,7 @@ async def test_it_can_send_an_error_without_a_cause(takaro: FaultyTakaro) -> Non
 
 
 async def test_errors_can_come_late(takaro: FaultyTakaro) -> None:
-    takaro.faults.error_delay_s = 0.1
+    takaro.faults.error_delay_s = 1.0  # this process may stand still before the ping
     async with connect(takaro.url) as socket:
         await identify(socket)
         await send(socket, "gameEvent", BAD)
@@ -424,7 +426,7 @@ async def test_errors_can_come_late(takaro: FaultyTakaro) -> None:
 
 
 async def test_an_error_can_come_after_any_number_of_pongs(takaro: FaultyTakaro) -> None:
-    takaro.faults.error_delay_s, takaro.faults.pongs_overtake = 0.1, True
+    takaro.faults.error_delay_s, takaro.faults.pongs_overtake = 1.0, True
     async with connect(takaro.url) as socket:
         await identify(socket)
         await send(socket, "gameEvent", BAD)
@@ -452,6 +454,7 @@ async def test_requests_go_to_the_client_that_identified_last_and_events_come_fr
 
 
 async def test_a_closed_socket_that_identified_last_is_still_asked(takaro: FaultyTakaro) -> None:
+    takaro.request_timeout_s = 0.3
     async with SimOldBridge(takaro.url, "server-one", TOKEN):
         async with SimOldBridge(takaro.url, "server-one", TOKEN):
             pass
