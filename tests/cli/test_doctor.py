@@ -117,9 +117,10 @@ def test_doctor_names_each_problem_with_its_fix(terminal: Machine) -> None:
         "uplink does not run here",
         "ws://127.0.0.1:1/ cannot be reached",
         "two: its mod has never called",
-        "5 problems; 4 notes.",
     ):
         assert words in said
+    slow = "is it far away, or its machine busy?" in said  # a note about Redis, if this machine is busy
+    assert f"5 problems; {4 + slow} notes." in said
     assert "identity-of-one" not in said and "mod-key-of" not in said
     told = json.loads(terminal.run("doctor", "--json", code=1))
     assert not told["ok"] and {verdict["level"] for verdict in told["verdicts"]} == {"ok", "note", "problem"}
