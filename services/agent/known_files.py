@@ -80,7 +80,9 @@ class KnownFiles:
             ]
             if not alike:
                 continue
-            file = max(alike, key=lambda file: file.position.offset)
+            # Of logs that were put back to an earlier state, the last one that became known is there now.
+            by_content = rule is files.same_content
+            file = max(alike, key=lambda file: file.position.offset) if by_content else alike[-1]
             absent.remove(file)
             unidentified.remove(one)
             if file.position.name != one.found.name:

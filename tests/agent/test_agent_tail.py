@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from services.agent import state, tail
-from services.agent.files import LogKind
+from services.agent.files import HEAD_BYTES, LogKind
 from services.agent.tail import Tail
 
 HEAD = b"Current time:  2026/07/11 11:38:05\r\n"
@@ -78,6 +78,17 @@ def test_another_file_under_the_same_name_is_read_from_its_start_even_if_it_is_l
     assert len(texts(one)) == 2
     path.write_bytes(HEAD.replace(b"11:38", b"12:00") + b"three\n" * 3)
     assert texts(one)[1:] == ["three"] * 3
+
+
+def test_new_lines_of_a_long_log_that_was_put_back_to_an_earlier_state_are_read(tmp_path: Path) -> None:
+    path, earlier = tmp_path / "script.log", HEAD * (HEAD_BYTES // len(HEAD) + 1) + b"one\n"
+    one = Tail(tmp_path, None)
+    add(path, earlier + b"two\n")
+    assert texts(one)[-2:] == ["one", "two"]
+    path.write_bytes(earlier)
+    assert texts(one) == []
+    add(path, b"six\n")  # it is as long as it was, and begins as it did
+    assert texts(one) == ["six"]
 
 
 def test_zeros_at_the_end_are_not_read_before_the_game_has_written_there(tmp_path: Path) -> None:
