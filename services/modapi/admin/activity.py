@@ -133,6 +133,7 @@ async def _entries(context: AdminContext, row: ServerRow, kind: str, limit: int)
 async def _stream(
     context: AdminContext, row: ServerRow, kinds: set[str], limit: int, request: Request, last_event_id: str
 ) -> StreamResponse:
+    context.streams.check_room()
     cursor = Cursor(last_event_id)
     followed = await context.fleet.recent.follow(row.slug, row.facts, goes_on=bool(cursor))
     if followed is None:
@@ -149,4 +150,4 @@ async def _stream(
                 new = cursor.new(last[start : start + AT_ONCE])
                 yield [entry_message(str(cursor), row.slug, entry) for entry in new]
 
-    return context.streams.response(request, found())
+    return StreamResponse(context.streams, request, found())

@@ -67,6 +67,7 @@ async def stream_changes(
     `reset`: forget what you know, every server follows, and the last events and commands. `0` asks for
     that from the beginning.
     """
+    context.streams.check_room()
     stream = _FleetStream(context.fleet, context.streams.run, set(kinds.split(",")))
     if not stream.use_activity():
         raise ApiError(
@@ -75,7 +76,7 @@ async def stream_changes(
             " /servers/{slug}/events of some",
         )
     await stream.look()
-    return context.streams.response(request, stream.messages(last_event_id))
+    return StreamResponse(context.streams, request, stream.messages(last_event_id))
 
 
 class _Place(NamedTuple):

@@ -65,11 +65,10 @@ class Streams:
         self.run = secrets.token_hex(4)  # the name of this process in the ids of messages
         self._open = 0
 
-    def response(self, request: Request, messages: Messages) -> "StreamResponse":
-        """Raises ApiError if there are too many."""
+    def check_room(self) -> None:
+        """Raises ApiError if there are too many: before anything is read or followed for one more."""
         if self._open >= MOST_STREAMS:
             raise ApiError(ErrorCode.TOO_MANY_STREAMS, f"there are {MOST_STREAMS} streams already")
-        return StreamResponse(self, request, messages)
 
     def count(self, change: int) -> None:
         """Counts a stream that begins (1) or ends (-1)."""

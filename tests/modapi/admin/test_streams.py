@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from operator import not_
+from unittest.mock import AsyncMock, Mock
 
 import httpx
 import pytest
@@ -15,8 +16,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from services.modapi.admin.streams import MOST_STREAMS, Streams
+from services.modapi.admin.streams import MOST_STREAMS, StreamResponse, Streams
 from services.modapi.admin.tokens import AdminTokens
+from services.modapi.fleet.recent_activity import FleetActivity, RecentActivity
 from services.modapi.metrics import ModapiMetrics
 from services.relay.protocol.command_states import new_operation_id
 from services.relay.protocol.keys import keys_of
@@ -232,12 +234,19 @@ async def test_a_stream_that_cannot_be_followed_is_refused(
     assert (answer.status_code, answer.json()["code"]) == (status, code)
 
 
-async def test_streams_beyond_the_limit_are_refused(api: httpx.AsyncClient) -> None:
+async def test_streams_beyond_the_limit_are_refused_and_nothing_is_followed_for_them(
+    api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use, follow = Mock(return_value=True), AsyncMock(return_value=None)
+    monkeypatch.setattr(FleetActivity, "use", use)
+    monkeypatch.setattr(RecentActivity, "follow", follow)
     streams = [Stream(app_of(api), "/api/v1/stream", authorization=BEARER) for _ in range(MOST_STREAMS)]
     for stream in streams:
         await stream.begun()
-    answer = await api.get("/api/v1/stream")
-    assert (answer.status_code, answer.json()["code"]) == (503, "too_many_streams")
+    for path in ("/api/v1/stream", "/api/v1/stream?kinds=event", EVENTS):
+        answer = await api.get(path, headers={"accept": "text/event-stream"})
+        assert (answer.status_code, answer.json()["code"]) == (503, "too_many_streams")
+    assert not use.called and not follow.called
     for stream in streams:
         await stream.hang_up()
     one = Stream(app_of(api), "/api/v1/stream", authorization=BEARER)
@@ -257,7 +266,7 @@ async def test_a_reader_that_does_not_read_is_cut_off(store: Store) -> None:
 
     async def call(request: Request) -> Response:
         request.state.token = TOKEN
-        return streams.response(request, endless())
+        return StreamResponse(streams, request, endless())
 
     with socket.create_server(("127.0.0.1", 0)) as door:
         listening = asyncio.create_task(Listener(Starlette(routes=[Route("/", call)])).listen(door))
