@@ -225,7 +225,7 @@ class AnswerWriter:
 
     def close(self) -> None:
         """Closes the connection, also if the answer broke off behind its head."""
-        if self._head:
+        if self._head and not self.transport.is_closing():
             self.transport.write(self._head)
         self.transport.close()
 

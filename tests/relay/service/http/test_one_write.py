@@ -51,16 +51,22 @@ class Socket(asyncio.Transport):
         """Everything is there already."""
 
 
-async def written(*requests: bytes) -> Socket:
-    """The socket after these requests on one connection."""
+def connected(sock: Socket) -> tuple[Any, set[asyncio.Task[None]]]:
+    """A connection by that socket, and the tasks that answer its requests."""
     listener = Listener(answers, ConnectionLimits(Limits()))
     listener.config.load()
-    sock = Socket()
     connection: Any = listener.config.http_protocol_class(listener.config, listener.server_state, {})  # type: ignore[call-arg]
     connection.connection_made(sock)
+    return connection, listener.server_state.tasks
+
+
+async def written(*requests: bytes) -> Socket:
+    """The socket after these requests on one connection."""
+    sock = Socket()
+    connection, tasks = connected(sock)
     for request in requests:
         connection.data_received(request)
-        await asyncio.gather(*listener.server_state.tasks)
+        await asyncio.gather(*tasks)
     connection.connection_lost(None)
     return sock
 
@@ -89,6 +95,15 @@ async def test_a_stream_begins_before_there_is_something_in_it() -> None:
 async def test_a_body_that_waits_for_leave_gets_it_first() -> None:
     head = b"POST /read HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n"
     assert (await written(head + b"x")).writes == [b"HTTP/1.1 100 Continue\r\n\r\n", OK + b"ok"]
+
+
+async def test_nothing_is_written_when_the_caller_of_an_answer_that_breaks_off_is_gone() -> None:
+    sock = Socket()
+    connection, tasks = connected(sock)
+    connection.data_received(b"GET /broken HTTP/1.1\r\nHost: x\r\n\r\n")
+    sock.close()
+    await asyncio.gather(*tasks)
+    assert sock.writes == []
 
 
 @pytest.mark.parametrize("path", [b"/", b"/broken"])
