@@ -1,5 +1,6 @@
 """`status`, `fleet`, `players` and `say`, at a relay whose Redis a test has filled."""
 
+import asyncio
 import contextlib
 import json
 import os
@@ -10,9 +11,14 @@ import subprocess
 import time
 from collections.abc import Callable
 
+import httpx
 import pytest
 
+from services.cli.api import RelayApi
+from services.cli.place import ApiPlace
+from services.cli.status import _watch
 from services.relay.protocol.keys import keys_of
+from services.relay.service.lifecycle import cancelled
 from services.relay.store.client import Store
 from tests.cli.conftest import ROOT, Relay, is_up
 
@@ -125,3 +131,28 @@ def test_at_a_terminal_the_table_renews_itself_and_says_when_it_is_old(relay: Re
         (rb"\x1b\[H\x1b\[1m\d", lambda: None),
     )
     assert re.search(rb"\x1b\[32mlinked", shown)
+
+
+def test_a_table_outlives_another_program_at_the_address_of_the_relay(relay: Relay) -> None:
+    fleet = relay.call("GET", "/fleet")
+
+    async def watch() -> None:
+        asked_twice = asyncio.Event()
+        asked: list[httpx.Request] = []
+
+        def answer(request: httpx.Request) -> httpx.Response:
+            asked.append(request)
+            if len(asked) > 1:
+                asked_twice.set()
+            return httpx.Response(200, json={"status": "maintenance"})
+
+        async with httpx.AsyncClient(base_url="http://x", transport=httpx.MockTransport(answer)) as client:
+            watching = asyncio.create_task(
+                _watch(RelayApi(ApiPlace("http://x", "", "", ""), client), [], fleet)
+            )
+            waiting = asyncio.create_task(asked_twice.wait())
+            await asyncio.wait((watching, waiting), timeout=60, return_when=asyncio.FIRST_COMPLETED)
+            assert asked_twice.is_set() and not watching.done()
+            await cancelled(watching)
+
+    asyncio.run(watch())
