@@ -230,10 +230,10 @@ async def test_many_ended_commands_do_not_hide_a_waiting_one(store: Store, slug:
 async def test_writes_go_before_reads_and_the_oldest_deadline_first_in_each(store: Store, slug: str) -> None:
     stream, now_s = CommandStream(store, slug), time.monotonic()
     for name, action, within_s in [
-        ("read-late", Action.GET_PLAYERS, 7.0),
-        ("read-soon", Action.LIST_BANS, 6.0),
-        ("write-late", Action.SEND_MESSAGE, 6.5),
-        ("write-soon", Action.KICK_PLAYER, 5.5),
+        ("read-late", Action.GET_PLAYERS, 7.4),
+        ("read-soon", Action.LIST_BANS, 7.2),
+        ("write-late", Action.SEND_MESSAGE, 7.3),
+        ("write-soon", Action.KICK_PLAYER, 7.1),
     ]:
         await stream.enqueue(Command(name, action, {}), now_s + within_s)
     order = [c.operation_id for c in await stream.take()]

@@ -59,10 +59,10 @@ async def test_a_call_that_may_have_been_carried_out_is_not_said_to_be_refused(s
     try:
         await asyncio.to_thread(server.start)
         async with Proxy("127.0.0.1", server.port) as proxy:
-            store = Store(f"redis://127.0.0.1:{proxy.port}", call_timeout_s=0.5)
+            store = Store(f"redis://127.0.0.1:{proxy.port}", call_timeout_s=1.5)
             await store.run_until(20.0, write, (f"{key}-before",))  # now Redis knows the script
             proxy.drop_replies = True
-            writing = asyncio.create_task(store.run_until(3.0, write, (key,)))
+            writing = asyncio.create_task(store.run_until(4.0, write, (key,)))
             await until(lambda: server.ask("EXISTS", key))
             server.ask("CONFIG", "SET", "maxmemory", "1")
             proxy.drop_replies = False
