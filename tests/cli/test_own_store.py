@@ -172,6 +172,17 @@ async def test_a_folder_whose_path_is_too_long_for_a_socket_has_a_store_too(tmp_
             assert (folder / "store.conf").stat().st_mode & 0o777 == 0o600
 
 
+async def test_a_store_is_found_by_a_relative_path_and_through_a_link(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    os.symlink("data", "link")
+    async with running(Path("data")):
+        for name in ("data", "link"):
+            url = own_store.url(Path(name))
+            assert url and own_store.answers(url)
+
+
 async def test_a_path_with_odd_characters_survives_the_url(tmp_path: Path) -> None:
     async with running(tmp_path / "da ta?#%25é") as client:
         assert client.ping()
