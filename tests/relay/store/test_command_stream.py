@@ -379,7 +379,7 @@ async def test_a_command_that_has_ended_is_not_handed_back(store: Store, slug: s
     assert await stream.give_up("a") is CommandState.UNKNOWN
     for _ in range(2):  # also when it is said twice
         stream.hand_back(taken)
-    assert await stream.take() == [command("b")]
+    assert await until(stream.take) == [command("b")]
     assert await stream.give_up("b") is CommandState.UNKNOWN
 
 

@@ -363,7 +363,7 @@ async def test_settings_that_get_worse_refuse_durable_calls_until_they_are_mende
     async with closing(Store(server.url)) as store, closing(Store(server.url, relaxed=True)) as relaxed:
         await store.run(CLOCK, keys, durable=True)
         server.ask("CONFIG", "SET", "appendfsync", "everysec")
-        await asyncio.gather(store.inspect(), relaxed.inspect())
+        await asyncio.gather(patiently(store.inspect), patiently(relaxed.inspect))
         with pytest.raises(StoreRefused, match="CONFIG SET appendfsync always"):
             await store.run(CLOCK, keys, durable=True)
         await store.run(CLOCK, keys)
@@ -371,7 +371,7 @@ async def test_settings_that_get_worse_refuse_durable_calls_until_they_are_mende
         assert relaxed.facts.losses() and not relaxed.facts.refusals()
         assert "may lose" in relaxed.facts.described()
         server.ask("CONFIG", "SET", "appendfsync", "always")
-        await store.inspect()
+        await patiently(store.inspect)
         await store.run(CLOCK, keys, durable=True)
         assert not store.facts.refusals()
 

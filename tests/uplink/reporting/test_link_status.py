@@ -192,4 +192,4 @@ async def test_a_server_keeps_its_metrics_when_it_gets_a_token(scene: Scene) -> 
         await until(lambda: uplink.states() == {"never_called": 1})
         await scene.append(line("one"))
         await until(lambda: uplink.states() == {"up": 1})
-        assert uplink.shows(scene.slug, "backlog_events") is not None
+        await until(lambda: uplink.shows(scene.slug, "backlog_events") is not None)
