@@ -173,11 +173,13 @@ def _settled(given: Iterable[_Given], found: Findings) -> Tables:
         key = (*sections, name.removesuffix("_file"))
         if name not in keys_of(sections[0]):
             found.warnings.append(f"{one.place}: unknown key{nearest(name, keys_of(sections[0]))}")
-        elif key in before:
             continue
-        elif key != one.key and key in keys:
+        if key in before:
+            continue
+        if key != one.key and key in keys:
             found.problems.append(f"{one.place}: {key[-1]} is set as well: keep one of the two")
-        elif (value := _value(one, key, found)) is not None:
+            continue
+        if (value := _value(one, key, found)) is not None:
             table = tables
             for section in sections:
                 table = table.setdefault(section, {})
