@@ -316,7 +316,7 @@ async def test_without_a_handshake_a_connection_is_counted_and_ended(serve: Serv
     certificate = tls.Certificate(*make_certificate(tmp_path, "old.example"), handshake_within_s=2.5)
     served = serve(certificate, connections_per_address=2)
     silent = [await served.open() for _ in range(2)]
-    assert await (await served.open()).closed_after_s() < SOON_S
+    assert await (await served.open()).closed_after_s() < 2.0  # before the time of a handshake is over
     assert served.refused == {"connections_per_address": 1}
     assert 2.4 < await silent[0].closed_after_s() < SOON_S
     assert await silent[1].closed_after_s() < SOON_S
