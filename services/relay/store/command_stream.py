@@ -20,6 +20,7 @@ from services.relay.protocol.records import Command, Outcome
 from services.relay.protocol.vocabulary import ACTION_KINDS, HAND_OUT_WITHIN_S, Action, ActionKind
 from services.relay.store.calls import has_value, ignore_error
 from services.relay.store.client import RETRY_EVERY_S, Script, Store
+from services.relay.store.clock import moment_ms
 from services.relay.store.event_stream import CALL_WITHIN_S, CONTACT_EVERY_MS
 
 KEEP_MS = 30_000
@@ -139,14 +140,12 @@ class CommandStream:
             return earliest_us // 1000
         asked_s = time.monotonic()
         redis_us = await self._store.read_clock(key)
-        now_s = time.monotonic()
-        earliest_ms = redis_us // 1000 + int((moment_s - now_s) * 1000)
         newest_s, newest_ms = self._newest
-        if moment_s < newest_s:
-            return earliest_ms
-        latest_ms = earliest_ms + int((now_s - asked_s) * 1000)
-        found_ms = min(max(earliest_ms, newest_ms), latest_ms)  # Redis' clock may have been set back
-        self._newest = moment_s, found_ms
+        is_newest = moment_s >= newest_s
+        not_before_ms = newest_ms if is_newest else 0
+        found_ms = moment_ms(moment_s, redis_us, asked_s, time.monotonic(), not_before_ms)
+        if is_newest:
+            self._newest = moment_s, found_ms
         return found_ms
 
     async def give_up(

@@ -3,11 +3,13 @@
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from services.relay.protocol.keys import keys_of
 from services.relay.protocol.records import GameEvent
 from services.relay.store.client import Store
-from services.relay.store.clock import OLD_S, PROMPT_S, StoreClock
+from services.relay.store.clock import OLD_S, PROMPT_S, StoreClock, moment_ms
 from services.relay.store.event_stream import EventStream
 from services.relay.store.repeats import digest
 from services.relay.store.stream_entries import EventBatch, PostedEvent
@@ -66,3 +68,26 @@ async def test_all_streams_of_a_store_ask_one_clock_that_any_reply_tells(store: 
     assert store.clock_of(keys_of(slug).contact) is store.clock_of(key)
     earliest_us, latest_us = await store.redis_us(key, time.monotonic())
     assert earliest_us <= latest_us and abs(latest_us - await store.read_clock(key)) < 200_000
+
+
+SPANS_US = st.integers(0, 100_000)
+
+
+@given(st.integers(0, 10**15), st.lists(st.tuples(SPANS_US, SPANS_US, SPANS_US, SPANS_US), min_size=2))
+def test_later_moments_are_never_earlier_on_redis_clock_however_long_replies_take(
+    ahead_us: int, asks: list[tuple[int, int, int, int]]
+) -> None:
+    now_us, moment_us, found_ms = 0, 7_000_000, 0
+    for pause_us, there_us, back_us, later_us in asks:
+        asked_us = now_us + pause_us
+        now_us = asked_us + there_us + back_us
+        moment_us += later_us
+        redis_us = ahead_us + asked_us + there_us
+        before_ms = found_ms
+        found_ms = moment_ms(moment_us / 1e6, redis_us, asked_us / 1e6, now_us / 1e6, before_ms)
+        assert found_ms >= before_ms
+        assert ahead_us + moment_us - back_us - 1_002 <= found_ms * 1_000 <= ahead_us + moment_us + 1
+
+
+def test_a_clock_that_was_set_back_makes_a_moment_earlier() -> None:
+    assert moment_ms(NOW_S + 7, AHEAD_US, NOW_S, NOW_S, 10**12) == AHEAD_US // 1000 + 7_000
