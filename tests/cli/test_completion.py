@@ -83,16 +83,22 @@ def test_without_settings_no_server_and_no_error_is_offered(script: Path) -> Non
     assert completed(script, "status", "--config", "/nowhere/relay.toml", "") == []
 
 
-def test_a_home_where_nothing_can_be_installed_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_home_where_nothing_can_be_installed_is_named(tmp_path: Path) -> None:
     home = tmp_path / "file"
     home.touch()
-    monkeypatch.setenv("HOME", str(home))
-    assert main(["--install-completion", "bash"]) == 2
+    # Typer installs for the shell that the command was typed in. With a second command, bash stays the parent.
+    asked = f'"{sys.executable}" -m services.cli --install-completion; exit $?'
+    done = subprocess.run(
+        ["bash", "-c", asked],
+        env=os.environ | {"HOME": str(home)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 2, done
     assert (
         f"--install-completion: {home} cannot be written (File exists): `dayz-relay completion`"
-        in capsys.readouterr().err
+        in done.stderr
     )
 
 
