@@ -86,7 +86,7 @@ def test_without_settings_no_server_and_no_error_is_offered(script: Path) -> Non
 def test_a_home_where_nothing_can_be_installed_is_named(tmp_path: Path) -> None:
     home = tmp_path / "file"
     home.touch()
-    # Typer installs for the shell that the command was typed in. With a second command, bash stays the parent.
+    # Typer installs for the shell that the command was typed in. A second command keeps bash as the parent.
     asked = f'"{sys.executable}" -m services.cli --install-completion; exit $?'
     done = subprocess.run(
         ["bash", "-c", asked],
