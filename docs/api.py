@@ -27,7 +27,8 @@ admin port of `modapi`. [My panel](panel.md) has examples.
 
 Each call needs a token as `Authorization: Bearer …`: `admin_token` of `[modapi]`, or one that `create_token`
 has made. `dayz-relay up` makes another one at each start, the local token, in the file `admin-token` of its
-data folder, which only its user may read. Bodies are JSON with `Content-Type: application/json`.
+data folder, which only its user may read. Bodies are JSON with `Content-Type: application/json`. What a call
+takes after `?` is named with what it means; all of it may be left out.
 
 ## Repeats
 
@@ -103,9 +104,24 @@ def _calls(api: dict[str, Any]) -> Iterator[str]:
 
 def _takes_and_gives(call: dict[str, Any]) -> tuple[str, str]:
     body = _name(call.get("requestBody"))
-    query = [f"`{one['name']}`" for one in call.get("parameters", []) if one["in"] == "query"]
+    query = [_query(one) for one in call.get("parameters", []) if one["in"] == "query"]
     answer = next(answer for status, answer in call["responses"].items() if status[0] == "2")
-    return ", ".join(filter(None, [body, *query])), _name(answer)
+    return "<br>".join(filter(None, [body, *query])), _name(answer)
+
+
+def _query(parameter: dict[str, Any]) -> str:
+    return f"`{parameter['name']}`: {_meaning(parameter['schema'])}"
+
+
+def _meaning(schema: dict[str, Any]) -> str:
+    told = [schema.get("description", "")]
+    if "maximum" in schema:
+        told.append(f"{schema['minimum']:,.0f} to {schema['maximum']:,.0f}")
+    if "maxLength" in schema and schema.get("minLength"):
+        told.append(f"{schema['minLength']} to {schema['maxLength']} characters")
+    if schema.get("default"):
+        told.append(f"without it {schema['default']}")
+    return ", ".join(filter(None, told)).replace("|", "\\|")
 
 
 def _objects(api: dict[str, Any]) -> Iterator[str]:
@@ -120,8 +136,7 @@ def _objects(api: dict[str, Any]) -> Iterator[str]:
             yield f"\n### {name}\n\n{text}\n\n| field | type | meaning |\n|---|---|---|\n"
             for field, about in schema.get("properties", {}).items():
                 mark = "" if field in required else " (may be left out)"
-                meaning = about.get("description", "").replace("|", "\\|")
-                yield f"| `{field}` | {_type(about)}{mark} | {meaning} |\n"
+                yield f"| `{field}` | {_type(about)}{mark} | {_meaning(about)} |\n"
     yield "\n"
 
 

@@ -12,8 +12,8 @@ from services.cli.main import app
 
 PAGE = Path(__file__).parent / "commands.md"
 
-SAID_ONCE = LOCATING | {"--help"}
-"""Options that many commands have. The page explains them once."""
+SAID_ONCE = frozenset({"--config", "--data", "--help"})
+"""Options that many commands have. The page explains them once, as those of LOCATING."""
 
 HEAD = """\
 # Commands
@@ -181,12 +181,14 @@ def _rows(path: str, command: Any) -> Iterator[str]:
     values = [_value(one) if one.required else f"[{_value(one)}]" for one in arguments]
     values += [f"{one.opts[0]} {_value(one)}" for one in options if one.required]
     about = " ".join((command.help or "").split())
-    told = [_option(one) for one in options if not one.hidden and not SAID_ONCE & {*one.opts}]
+    said = SAID_ONCE | LOCATING if any("--context" in one.opts for one in options) else SAID_ONCE
+    told = [_option(one) for one in options if not one.hidden and not said & {*one.opts}]
     yield f"| `dayz-relay {' '.join([path, *values])}` | {about} | {'<br>'.join(told)} |"
 
 
 def _value(parameter: TyperArgument | TyperOption) -> str:
-    return parameter.metavar or parameter.name.upper()
+    several = "..." if isinstance(parameter, TyperArgument) and parameter.nargs < 0 else ""
+    return (parameter.metavar or parameter.name.upper()) + several
 
 
 def _option(option: TyperOption) -> str:

@@ -140,9 +140,9 @@ MEANINGS = {
             "largest answer to a command; a larger one gets 413. Of those that nobody asked for, two of this"
             " size in ten seconds; further ones get 429"
         ),
-        "batch_events": "most events in one POST; the rest goes to the dead events",
-        "event_bytes": "largest event; a larger one goes to the dead events",
-        "event_levels": "deepest nesting in an event; a deeper one goes to the dead events",
+        "batch_events": "most events in one POST; the rest becomes dead letters",
+        "event_bytes": "largest event; a larger one becomes a dead letter",
+        "event_levels": "deepest nesting in an event; a deeper one becomes a dead letter",
         "text_chars": "longest text in an event; longer ones are cut",
         "requests_per_s": (
             "most requests of one instance a second, with bursts of ten seconds; further ones get 429"

@@ -14,8 +14,8 @@ RELAY_TOML, DATA = Path("relay.toml"), Path("data")
 
 
 def examples(*lines: str) -> str:
-    """The end of a command's help. Its lines are shown as they are."""
-    return "\n".join(["\b", "examples:", *(f"  {line}".rstrip() for line in lines)])
+    """The end of a command's help. Its lines are shown as they are: "\b" says so, for one paragraph each."""
+    return "\n".join(["\b", "examples:", *(f"  {line}" if line else "\n\b" for line in lines)])
 
 
 def argument(metavar: str, help: str, **more: Any) -> Any:

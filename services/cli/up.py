@@ -61,13 +61,12 @@ First start: {path} was created, with one server and fresh secrets.
 
 {mod_config}
 
-2. The name. In {path}, set name to what Takaro should call your server. Do it before step 3:
-   Takaro reads it only once.
+2. The name. In {path}, set name to what Takaro should call your server. Takaro reads it only
+   once. If you host Takaro yourself, also set url under [takaro], and restart the relay: the token
+   of step 3 is sent there.
 
-3. Takaro. Only if you host it yourself: first set url in {path} under [takaro], and restart the
-   relay. The token is sent there.
-   In the dashboard open Settings, Game Servers, Add Game Server, Generic. Copy the registration
-   token into {path} under [takaro], and remove the # in front. No restart needed.
+3. The token. In Takaro's dashboard open Settings, Game Servers, Add Game Server, Generic. Copy the
+   registration token into {path} under [takaro], and remove the # in front. No restart needed.
 
 Until then the relay already accepts the mod's events and keeps them for Takaro.
 """

@@ -29,13 +29,13 @@ ServerName = Annotated[
 class NewServer(Body):
     """A server to add. Without an identity token it gets a new one: Takaro sees a new server then."""
 
-    slug: Slug = Field(examples=["livonia"])
-    name: ServerName = Field(examples=["Livonia PvE"])
+    slug: Slug = Field(examples=["livonia"], description="names it in all calls; never changes")
+    name: ServerName = Field(examples=["Livonia PvE"], description="Takaro reads it once")
     identity_token: Token | None = None
     registration_token: Annotated[
         Token | None, Field(description="its own; without one that of [takaro] in relay.toml is used")
     ] = None
-    external_id: ExternalId | None = None
+    external_id: Annotated[ExternalId | None, Field(description="your own id of it")] = None
     disabled: bool = False
 
 
@@ -99,13 +99,13 @@ class Server(BaseModel):
 
     slug: str
     name: str
-    external_id: str | None
+    external_id: str | None = Field(description="your own id of it")
     origin: Literal["relay.toml", "api"] = Field(
         description="where it has to be changed; relay.toml stands for the environment too"
     )
     disabled: bool
     served: bool = Field(description="false if it is disabled, or if `note` gives a reason")
-    note: str
+    note: str = Field(description='why it is not served, or ""')
     state: State
     cause: ServerCause
     problems: list[ServerProblem] = Field(description="the worst first")
