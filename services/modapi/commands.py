@@ -70,8 +70,15 @@ class ModCommands:
             return False
         players: dict[str, bytes] = {}
         try:
-            outcome, label = await self._outcome(action, body)
+            if len(body) <= READ_AT_ONCE_BYTES:
+                outcome, label, missing = _read(action, body)
+            else:  # a catalogue of several MB: in a thread, so that other calls need not wait
+                outcome, label, missing = await asyncio.to_thread(_read, action, body)
+            if missing:
+                self._left_out(action, missing)
             if action in _ABOUT_PLAYERS:
+                if outcome.value:
+                    outcome = self._completed(outcome.value)
                 players = self._roster.take_changes()
         except Exception as error:
             outcome, label = self._faulty(error)
@@ -100,17 +107,6 @@ class ModCommands:
                 count,
                 action.value,
             )
-
-    async def _outcome(self, action: Action, body: bytes) -> tuple[Outcome, str]:
-        if len(body) <= READ_AT_ONCE_BYTES:
-            outcome, label, missing = _read(action, body)
-        else:  # a catalogue of several MB: in a thread, so that other calls need not wait
-            outcome, label, missing = await asyncio.to_thread(_read, action, body)
-        if missing:
-            self._left_out(action, missing)
-        if outcome.value and action in _ABOUT_PLAYERS:
-            outcome = self._completed(outcome.value)
-        return outcome, label
 
     def _faulty(self, error: Exception) -> tuple[Outcome, str]:
         """The outcome if our own code failed on a result: the mod posts it once, so Takaro gets an error."""

@@ -4,7 +4,7 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
 
@@ -54,25 +54,8 @@ class _Poll:
     ending: Ending | None = None
     gone: bool = False
     taking: asyncio.Task[list[Command]] | None = None
-    waiting: asyncio.Future[None] | None = None
-
-    async def hint(self, until_s: float) -> None:
-        """Waits for a hint, or the end of the poll, until that moment of time.monotonic()."""
-        if self.hinted or self.ending:
-            return
-        loop = asyncio.get_running_loop()
-        self.waiting = loop.create_future()
-        timer = loop.call_at(until_s + TIMER_EARLY_S, self.wake)
-        try:
-            await self.waiting
-        finally:
-            self.waiting = None
-            timer.cancel()
-
-    def wake(self) -> None:
-        """Ends its wait."""
-        if self.waiting and not self.waiting.done():
-            self.waiting.set_result(None)
+    woken: asyncio.Event = field(default_factory=asyncio.Event)
+    """Ends its wait: a hint came, it is time for a look, or the poll has ended."""
 
 
 class Polls:
@@ -114,7 +97,7 @@ class Polls:
         self._empty_s = 0.0
         if poll := self._poll:
             poll.hinted = True
-            poll.wake()
+            poll.woken.set()
 
     async def answer(
         self,
@@ -156,7 +139,12 @@ class Polls:
         held_s, found = 0.0, b""
         try:
             while held_s < poll.hold_s and not found:
-                await poll.hint(min(look_s, poll.began_s + poll.hold_s))
+                until_s = min(look_s, poll.began_s + poll.hold_s) + TIMER_EARLY_S
+                timer = asyncio.get_running_loop().call_at(until_s, poll.woken.set)
+                try:
+                    await poll.woken.wait()
+                finally:
+                    timer.cancel()
                 if poll.hinted and not poll.ending:
                     await asyncio.sleep(GATHER_S)
                 held_s, look_s = time.monotonic() - poll.began_s, math.inf
@@ -175,6 +163,7 @@ class Polls:
         if is_over:
             return b""
         poll.hinted, self._empty_s, begun_s = False, 0.0, time.monotonic()
+        poll.woken.clear()
         taking = poll.taking = asyncio.create_task(
             self._commands.stream.take(refreshes_alone=refreshes_alone)
         )
@@ -215,7 +204,7 @@ class Polls:
         if ending in GIVEN_UP and now_s > poll.began_s + poll.hold_s + OVERDUE_S:
             ending = Ending.OVERDUE
         poll.ending = ending
-        poll.wake()
+        poll.woken.set()
         self._held.labels(ending.value).inc()
         if self.rules.end(now_s, ending):
             self._logger.info("the mod gave up a held poll: none is held for %.0f s", FALL_BACK_S)

@@ -53,9 +53,9 @@ def map_result(action: Action, ok: Any, result: Any, error: Any) -> Outcome:
             return Outcome({"rawResult": failure, "success": False, "errorMessage": failure})
         return Outcome(error=failure)
     # A mod may post a result of what the relay answers by itself: nobody waits for it.
-    read: Callable[[Any], Any] = RESULT_MAPPERS.get(action, _done)
+    read = RESULT_MAPPERS.get(action)
     try:
-        return Outcome(read(result))
+        return Outcome(read(result) if read else {})
     except Unshaped as unshaped:
         return Outcome(error=f"the game server's answer to {action.value} cannot be used: {unshaped}")
 
@@ -111,10 +111,6 @@ def _console(result: Any) -> dict[str, Any]:
     text = result.get("rawResult")
     record = {"rawResult": fields.lines(text, RAW_RESULT_CHARS), "success": success}
     return _without_unset({**record, "errorMessage": _error_text(result.get("errorMessage")) or None})
-
-
-def _done(result: Any) -> dict[str, Any]:
-    return {}  # Takaro reads nothing but an error here
 
 
 def _entries(read: Callable[[Any], Any], result: Any) -> list[Any]:
@@ -256,10 +252,10 @@ _WITHOUT_RESULT = (
     *(Action.BAN_PLAYER, Action.UNBAN_PLAYER, Action.SHUTDOWN),
 )
 
-RESULT_MAPPERS: dict[Action, Callable[[Any], Any]] = {
+RESULT_MAPPERS: dict[Action, Callable[[Any], Any] | None] = {
     Action.GET_PLAYER: _player,
     Action.GET_PLAYER_LOCATION: _location,
     Action.EXECUTE_CONSOLE_COMMAND: _console,
     **{action: partial(_entries, read) for action, read in _ROW_READERS.items()},
-    **dict.fromkeys(_WITHOUT_RESULT, _done),
+    **dict.fromkeys(_WITHOUT_RESULT),  # Takaro reads nothing but an error there
 }
