@@ -1,6 +1,7 @@
 """What tests share: a real store, and a name for an instance that no other test uses."""
 
 import os
+import signal
 import uuid
 from collections.abc import AsyncIterator, Iterator
 
@@ -16,6 +17,10 @@ CALL_TIMEOUT_S = 20.0
 # How long one example takes says more about what else the machine does than about the code.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
+
+# A shell ignores Ctrl-C for what it runs in the background, and each process of the tests would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", params=["valkey", "redis"])
