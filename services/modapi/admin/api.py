@@ -40,7 +40,7 @@ _TAGS = [
     {"name": "fleet", "description": "All servers in numbers, and the relay itself."},
     {"name": "tokens", "description": "Who may use this API."},
 ]
-_ERRORS = (400, 401, 403, 404, 409, 413, 415, 422, 503)
+_ERRORS = (400, 401, 403, 404, 409, 413, 415, 422, 500, 503)
 
 
 _fleet = APIRouter(tags=["fleet"])
@@ -63,6 +63,7 @@ def make_api(context: AdminContext) -> FastAPI:
         openapi_tags=_TAGS,
         docs_url=None,  # its page would load scripts from elsewhere, beside the token that one types into it
         redoc_url=None,
+        redirect_slashes=False,  # a slug that is left out would lead to the list
         dependencies=[Depends(_SCHEME)],
         responses={status: {"model": problems.ApiProblem} for status in _ERRORS},
         generate_unique_id_function=attrgetter("name"),

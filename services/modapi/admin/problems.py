@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
 
 from services.relay.protocol.errors import (
     IdempotencyConflict,
@@ -70,6 +71,7 @@ class ErrorCode(StrEnum):
     INVALID = "invalid", 422, "mend the values in `errors`"
     STORE_AWAY = "store_away", 503, "send it again in a moment; `dayz-relay doctor` says what Redis lacks"
     READ_TOO_LATE = "read_too_late", 503, "send it again"
+    FAULT = "fault", 500, "report it with what the log of modapi says; look whether the call was carried out"
 
 
 RAISED: dict[type[Exception], ErrorCode] = {
@@ -133,13 +135,29 @@ async def _refused(_: Request, error: Exception) -> JSONResponse:
     return response(code_of(error), str(error))
 
 
-async def _no_such_call(_: Request, error: Exception) -> JSONResponse:
+async def _http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
+    if error.status_code == ErrorCode.UNREADABLE_JSON.status:  # what FastAPI says of a body without a place
+        what = "the body is no JSON: it has to be in UTF-8, and not as deeply nested"
+        return response(ErrorCode.UNREADABLE_JSON, what)
     wrong_method = error.status_code == ErrorCode.METHOD_NOT_ALLOWED.status
     code = ErrorCode.METHOD_NOT_ALLOWED if wrong_method else ErrorCode.NOT_FOUND
     answer = response(code, "there is no such call: /api/v1/openapi.json describes all")
-    answer.headers.update(error.headers or {})
+    if wrong_method:  # Starlette names the methods of one route alone
+        answer.headers["allow"] = ", ".join(sorted(_methods(request)))
     return answer
+
+
+def _methods(request: Request) -> set[str]:
+    """The methods of all calls with the path of this one."""
+    path, described = request.scope["path"].removeprefix(request.scope["root_path"]), request.app.openapi()
+    calls = [found for one, found in described["paths"].items() if compile_path(one)[0].match(path)]
+    return {method.upper() for found in calls for method in found} or {"GET"}  # of the description itself
+
+
+async def _fault(_: Request, __: Exception) -> JSONResponse:
+    """The answer to a fault of ours. It is logged by the server, to which Starlette passes it on."""
+    return response(ErrorCode.FAULT, "a fault of the relay: its log says more")
 
 
 async def _invalid(_: Request, error: Exception) -> JSONResponse:
@@ -153,8 +171,9 @@ async def _invalid(_: Request, error: Exception) -> JSONResponse:
 
 HANDLERS: dict[Any, Any] = {
     **dict.fromkeys((ApiError, *RAISED), _refused),
-    HTTPException: _no_such_call,
+    HTTPException: _http_error,
     RequestValidationError: _invalid,
+    Exception: _fault,
 }
 
 

@@ -29,8 +29,13 @@ FILE = Instance(
 )
 
 
-def client(store: Store, token: str | None, local: str = "") -> tuple[httpx.AsyncClient, Directory]:
-    """A client with TOKEN, of an API whose `admin_token` is `token` and whose local token is `local`."""
+def client(
+    store: Store, token: str | None, local: str = "", *, raises: bool = True
+) -> tuple[httpx.AsyncClient, Directory]:
+    """A client with TOKEN, of an API whose `admin_token` is `token` and whose local token is `local`.
+
+    `raises`: a fault of the API is raised in the test, and not answered.
+    """
     modapi = ModApi(admin_token=SecretStr(token) if token else None)
     settings = Settings(instances=(FILE,), modapi=modapi)
     directory = Directory(settings, None, {}, store, lambda _: None)
@@ -38,7 +43,7 @@ def client(store: Store, token: str | None, local: str = "") -> tuple[httpx.Asyn
     pages = FastAPI(openapi_url=None)
     add_api(pages, AdminContext(directory, store, settings, metrics, local))
     headers = {"authorization": f"Bearer {TOKEN}"}
-    transport = httpx.ASGITransport(pages)
+    transport = httpx.ASGITransport(pages, raise_app_exceptions=raises)
     return httpx.AsyncClient(transport=transport, base_url="http://admin", headers=headers), directory
 
 

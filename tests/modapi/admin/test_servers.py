@@ -215,6 +215,9 @@ REFUSED: list[tuple[str, str, dict[str, Any], int, str, str]] = [
         "unreadable_json",
         "the body is no JSON: Expecting value in line 2, column 10",
     ),
+    ("POST", "/servers", {"content": b'{"slug": "a\xff"}', "headers": JSON}, 400, "unreadable_json", "UTF-8"),
+    ("POST", "/servers", {"content": b"[" * 60_000, "headers": JSON}, 400, "unreadable_json", "nested"),
+    ("GET", "/servers/", {}, 404, "not_found", "there is no such call"),
     (
         "POST",
         "/servers",
@@ -269,6 +272,24 @@ async def test_an_error_has_a_status_a_code_and_a_reason(
     answer = await api.request(method, f"/api/v1{path}", **sent)
     assert (answer.status_code, code(answer)) == (status, wanted)
     assert detail in answer.json()["detail"]
+
+
+async def test_a_refused_method_names_all_that_the_path_has(api: httpx.AsyncClient) -> None:
+    for method, path, allowed in (
+        ("PUT", "/servers", "GET, POST"),
+        ("OPTIONS", "/servers/one", "DELETE, GET, PATCH"),
+        ("GET", "/servers/one/rotate", "POST"),
+    ):
+        assert (await api.request(method, f"/api/v1{path}")).headers["allow"] == allowed
+
+
+async def test_a_fault_of_the_relay_is_a_problem_too(api: httpx.AsyncClient, store: Store) -> None:
+    await store.send("HSET", ADMIN_TOKENS, "damaged", "{")
+    answering, _ = client(store, TOKEN, raises=False)
+    async with answering:
+        answer = await answering.get("/api/v1/tokens")
+    assert (answer.status_code, code(answer)) == (500, "fault")
+    assert "damaged" not in answer.text
 
 
 async def test_a_name_loses_the_white_space_that_was_pasted_with_it(api: httpx.AsyncClient) -> None:
